@@ -1,0 +1,1 @@
+"""A laboratory for gradient flow in residual feed-forward stacks."""

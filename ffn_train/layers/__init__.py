@@ -1,0 +1,1 @@
+"""Layers with parameters of their own, and their backward passes."""

@@ -1,0 +1,186 @@
+"""The stack: input projection, L residual blocks, final norm (for pre-norm), linear read-out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from ffn_train.activations import Activation
+from ffn_train.blocks.branch import BlockChoice
+from ffn_train.blocks.norm import NormChoice
+from ffn_train.blocks.residual import ResidualBlock, ResidualChoice, ResidualPullback
+from ffn_train.core import Array, Layer, Layout, Pullback, Views
+from ffn_train.initialisers import Initialiser
+from ffn_train.layers.linear import Linear
+from ffn_train.settings import integer
+
+
+class SignalGradient(NamedTuple):
+    """dLoss/dx_l at one block boundary, and the skip and branch part that it is the sum of.
+
+    At l = L there are no parts: x_L feeds the read-out only. A plain block has no skip part.
+    """
+
+    index: int
+    dx: Array
+    skip: Array | None
+    branch: Array | None
+
+
+@dataclass(slots=True)
+class StackPullback:
+    """The backward pass of one forward pass through the stack.
+
+    ``hidden`` holds each block's activation output (N, H); ``signals`` x_0 ... x_L, if the forward
+    pass was asked to keep them.
+    """
+
+    input: Pullback
+    blocks: list[ResidualPullback]
+    final_norm: Pullback | None
+    output: Pullback
+    signals: list[Array] = field(default_factory=list)
+
+    @property
+    def hidden(self) -> list[Array]:
+        return [block.branch.hidden for block in self.blocks]
+
+    def flow(self, dy: Array, grads: Views) -> Iterator[SignalGradient]:
+        """Run the backward pass, yielding dLoss/dx_l for l = L ... 0 as it passes by.
+
+        Gradients are complete when the iterator is exhausted. What the forward pass kept is let go
+        block by block, so a pullback serves one backward pass.
+        """
+        dx = self.output(dy, grads.part("output"))
+        if self.final_norm is not None:
+            dx = self.final_norm(dx, grads.part("final_norm"))
+        yield SignalGradient(len(self.blocks), dx, None, None)
+        blocks = grads.part("blocks")
+        while self.blocks:
+            index = len(self.blocks) - 1
+            skip, branch = self.blocks.pop().split(dx, blocks.part(str(index)))
+            dx = branch if skip is None else branch + skip
+            yield SignalGradient(index, dx, skip, branch)
+        self.input(dx, grads.part("input"))
+
+    def __call__(self, dy: Array, grads: Views) -> Array:
+        """Run the backward pass; returns dLoss/dx of the stack's input."""
+        dx = self.output(dy, grads.part("output"))
+        if self.final_norm is not None:
+            dx = self.final_norm(dx, grads.part("final_norm"))
+        blocks = grads.part("blocks")
+        while self.blocks:
+            block = self.blocks.pop()
+            dx = block(dx, blocks.part(str(len(self.blocks))))
+        return self.input(dx, grads.part("input"))
+
+
+class Blocks(Layer):
+    """L blocks of one kind, named ``0`` ... ``L-1``; only their parameters differ."""
+
+    def __init__(self, block: ResidualBlock, depth: int) -> None:
+        self._parts = {str(index): block for index in range(depth)}
+
+    @property
+    def parts(self) -> Mapping[str, Layer]:
+        return self._parts
+
+    def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
+        raise TypeError("the stack runs its blocks one by one")
+
+
+class Stack(Layer):
+    """y = readout(norm(x_L)), x_{l+1} = block_l(x_l), x_0 = W_in x + b_in.
+
+    ``inputs`` and ``outputs`` are the data's; ``hidden`` = ``expansion`` x ``width``. Parameter
+    names: ``input.*``, ``blocks.0.*`` ..., ``final_norm.*`` (pre-norm only), ``output.*``.
+    Raises SettingError for a size below 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        inputs: int,
+        outputs: int,
+        depth: int,
+        width: int,
+        expansion: int,
+        activation: Activation,
+        block: BlockChoice,
+        residual: ResidualChoice,
+        norm: NormChoice,
+    ) -> None:
+        self.depth = integer("model.depth", depth, at_least=1)
+        self.width = integer("model.width", width, at_least=1)
+        self.hidden = integer("model.expansion", expansion, at_least=1) * width
+        self.activation, self.residual, self.norm = activation, residual, norm
+        self.branch = block.branch(width=width, hidden=self.hidden, activation=activation)
+        self.input = Linear(inputs, width)
+        self.block = ResidualBlock(
+            branch=self.branch, residual=residual, norm=norm, width=width, depth=depth
+        )
+        self.final_norm = norm.layer(width) if norm.placement == "pre" else None
+        self.output = Linear(width, outputs)
+        self._blocks = Blocks(self.block, depth)
+        self.layout = Layout(self)
+
+    @property
+    def parts(self) -> Mapping[str, Layer]:
+        final_norm = {"final_norm": self.final_norm} if self.final_norm else {}
+        return {"input": self.input, "blocks": self._blocks, **final_norm, "output": self.output}
+
+    def initial(self, init: Initialiser, rng: np.random.Generator, dtype: str) -> Array:
+        """A flat parameter vector drawn by the initialiser, the same draws for every dtype."""
+        vector = self.layout.zeros(dtype)
+        params = self.layout.views(vector)
+        branch, layers = self.branch, self.branch.parts
+        for end, linear in (("input", self.input), ("output", self.output)):
+            draw = rng.standard_normal((linear.fan_out, linear.fan_in))
+            params.part(end)["weight"][...] = draw / np.sqrt(linear.fan_in)
+        for views in params.part("blocks").parts.values():
+            for name in (*branch.inner, branch.outer):
+                fan_out, fan_in = layers[name].shapes["weight"]
+                views.part(name)["weight"][...] = init.weight(
+                    rng,
+                    fan_in=fan_in,
+                    fan_out=fan_out,
+                    role="outer" if name == branch.outer else "inner",
+                    depth=self.depth,
+                )
+                views.part(name)["bias"][...] = init.bias(rng, fan_out)
+            if self.block.learnable:
+                views["multiplier"][...] = self.block.multiplier
+        for name, array in self.layout.named(vector).items():
+            if name.endswith(".gain"):
+                array[...] = 1
+        return vector
+
+    def forward(
+        self, params: Views, x: Array, *, keep_signals: bool = False
+    ) -> tuple[Array, StackPullback]:
+        """Map x (N, inputs) to y (N, outputs) and the pullback of this pass."""
+        x, into = self.input.forward(params.part("input"), x)
+        signals = [x]
+        blocks = []
+        for views in params.part("blocks").parts.values():
+            x, pullback = self.block.forward(views, x)
+            blocks.append(pullback)
+            if keep_signals:
+                signals.append(x)
+        final = None
+        if self.final_norm is not None:
+            x, final = self.final_norm.forward(params.part("final_norm"), x)
+        y, out = self.output.forward(params.part("output"), x)
+        return y, StackPullback(into, blocks, final, out, signals if keep_signals else [])
+
+    def predict(self, params: Views, x: Array) -> Array:
+        """The output alone (N, outputs); nothing is kept for a backward pass."""
+        x = self.input.forward(params.part("input"), x)[0]
+        for views in params.part("blocks").parts.values():
+            x = self.block.forward(views, x)[0]
+        if self.final_norm is not None:
+            x = self.final_norm.forward(params.part("final_norm"), x)[0]
+        return self.output.forward(params.part("output"), x)[0]
