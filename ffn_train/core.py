@@ -68,6 +68,14 @@ class Layer(ABC):
 
 
 @dataclass(frozen=True)
+class FlatVector:
+    """A flat vector and the named views into it."""
+
+    vector: Array
+    views: Views
+
+
+@dataclass(frozen=True)
 class Tensor:
     """Where one parameter lies in the flat vector, under its full name (``blocks.3.up.weight``)."""
 
@@ -96,9 +104,10 @@ class Layout:
         self.size = sum(tensor.size for tensor in self.tensors)
         self._layer = layer
 
-    def zeros(self, dtype: DTypeLike) -> Array:
-        """A new flat vector of this layout."""
-        return np.zeros(self.size, dtype)
+    def zeros(self, dtype: DTypeLike) -> FlatVector:
+        """A new flat vector of this layout with its views."""
+        vector = np.zeros(self.size, dtype)
+        return FlatVector(vector, self.views(vector))
 
     def views(self, vector: Array) -> Views:
         """The flat vector's named views, nested as the layers are; writing to one writes to it."""

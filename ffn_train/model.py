@@ -12,7 +12,7 @@ from ffn_train.activations import Activation
 from ffn_train.blocks.branch import BlockChoice
 from ffn_train.blocks.norm import NormChoice
 from ffn_train.blocks.residual import ResidualBlock, ResidualChoice, ResidualPullback
-from ffn_train.core import Array, Layer, Layout, Pullback, Views
+from ffn_train.core import Array, FlatVector, Layer, Layout, Pullback, Views
 from ffn_train.initialisers import Initialiser
 from ffn_train.layers.linear import Linear
 from ffn_train.settings import integer
@@ -132,10 +132,10 @@ class Stack(Layer):
         final_norm = {"final_norm": self.final_norm} if self.final_norm else {}
         return {"input": self.input, "blocks": self._blocks, **final_norm, "output": self.output}
 
-    def initial(self, init: Initialiser, rng: np.random.Generator, dtype: str) -> Array:
+    def initial(self, init: Initialiser, rng: np.random.Generator, dtype: str) -> FlatVector:
         """A flat parameter vector drawn by the initialiser, the same draws for every dtype."""
-        vector = self.layout.zeros(dtype)
-        params = self.layout.views(vector)
+        flat = self.layout.zeros(dtype)
+        params = flat.views
         branch, layers = self.branch, self.branch.parts
         for end, linear in (("input", self.input), ("output", self.output)):
             draw = rng.standard_normal((linear.fan_out, linear.fan_in))
@@ -153,10 +153,10 @@ class Stack(Layer):
                 views.part(name)["bias"][...] = init.bias(rng, fan_out)
             if self.block.learnable:
                 views["multiplier"][...] = self.block.multiplier
-        for name, array in self.layout.named(vector).items():
+        for name, array in self.layout.named(flat.vector).items():
             if name.endswith(".gain"):
                 array[...] = 1
-        return vector
+        return flat
 
     def forward(
         self, params: Views, x: Array, *, keep_signals: bool = False

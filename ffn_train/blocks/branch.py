@@ -26,6 +26,7 @@ class Branch(Layer):
     """
 
     name: ClassVar[str]
+    activation: Activation
     inner: ClassVar[tuple[str, ...]]
     outer: ClassVar[str]
 

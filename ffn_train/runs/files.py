@@ -1,0 +1,63 @@
+"""The files of a run's directory, and writing one so that it appears whole or not at all.
+
+    config.json         every setting, resolved
+    provenance.json     command, commit, versions, BLAS and threads, seed, parameters, times
+    layout.json         the parameter tensors in order: name and shape
+    scalars.csv         one row a step
+    measures.npy        one record a measured step (see ffn_train.measures)
+    weights.safetensors the final weights by name
+    summary.json        written last: the outcome in figures; present only when the run has ended
+    plots/              the figures
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+CONFIG = "config.json"
+PROVENANCE = "provenance.json"
+LAYOUT = "layout.json"
+SCALARS = "scalars.csv"
+MEASURES = "measures.npy"
+WEIGHTS = "weights.safetensors"
+SUMMARY = "summary.json"
+PLOTS = "plots"
+
+SCHEMA = 1
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write aside, flush to disk, rename: a reader sees the old file or the new one, never a part."""
+    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(aside, 0o666 & ~mask)  # mkstemp's own mode shuts everyone else out
+        os.replace(aside, path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """A JSON file, whole; NaN and infinities are written as null, which every reader takes."""
+    text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
+    write_whole(path, (text + "\n").encode())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value

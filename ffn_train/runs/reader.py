@@ -1,0 +1,183 @@
+"""Reads a run's directory back as typed objects; nothing in it is ever executed."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffn_train.core import Array
+from ffn_train.runs import files
+
+Floats = NDArray[np.float64]
+
+
+class RunError(ValueError):
+    """A run directory that cannot be read: one line that names the file."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """The per-layer measures of a run: K measured steps, T tensors, L blocks.
+
+    The arrays are those of ffn_train.measures, stacked over steps; ``tensors`` names the columns of
+    the first three.
+    """
+
+    tensors: tuple[str, ...]
+    step: NDArray[np.int64]  # (K,)
+    gradient_norm: Floats  # (K, T)
+    weight_norm: Floats  # (K, T)
+    update_norm: Floats  # (K, T)
+    signal_rms: Floats  # (K, L+1)
+    signal_gradient_rms: Floats  # (K, L+1)
+    skip_gradient_rms: Floats  # (K, L)
+    branch_gradient_rms: Floats  # (K, L)
+    dead_share: Floats  # (K, L)
+
+    @property
+    def depth(self) -> int:
+        """L, the number of blocks."""
+        return self.signal_rms.shape[1] - 1
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers in order: ``input``, ``blocks.0`` ..., (``final_norm``,) ``output``."""
+        return tuple(dict.fromkeys(_layer(name) for name in self.tensors))
+
+    @property
+    def layer_gradient_norm(self) -> Floats:
+        """|dLoss/dθ| of each layer as a whole (K, layers)."""
+        return self._by_layer(self.gradient_norm)
+
+    @property
+    def update_ratio(self) -> Floats:
+        """|Δθ|/|θ| of each layer as a whole (K, layers), in the step taken; NaN at the last row."""
+        weight = self._by_layer(self.weight_norm)
+        known = np.where(weight > 0, weight, np.nan)
+        return self._by_layer(self.update_norm) / known
+
+    @property
+    def gradient_ratio(self) -> Floats:
+        """|dLoss/dx_0| / |dLoss/dx_L| (K,): below 1 gradients vanish on the way back."""
+        last = self.signal_gradient_rms[:, -1]
+        return self.signal_gradient_rms[:, 0] / np.where(last > 0, last, np.nan)
+
+    @property
+    def growth_per_block(self) -> Floats:
+        """The factor by which |dLoss/dx_l| grows for each block on the way back (K,).
+
+        exp(-slope) of the least-squares line through log |dLoss/dx_l| over l = 0 ... L.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log = np.log(self.signal_gradient_rms)
+        index = np.arange(self.depth + 1) - self.depth / 2
+        with np.errstate(invalid="ignore"):
+            slope = log @ index / (index @ index)
+        return np.exp(-slope)
+
+    def _by_layer(self, norms: Floats) -> Floats:
+        layers = self.layers
+        column = {name: index for index, name in enumerate(layers)}
+        # scaled, so that the squares of the smallest and largest norms stay in range
+        scale = np.max(norms, axis=1, keepdims=True, initial=0)
+        scale = np.where(np.isfinite(scale) & (scale > 0), scale, 1)
+        squares = np.zeros((len(norms), len(layers)))
+        with np.errstate(under="ignore", over="ignore"):
+            for index, name in enumerate(self.tensors):
+                squares[:, column[_layer(name)]] += (norms[:, index] / scale[:, 0]) ** 2
+        result: Floats = np.sqrt(squares) * scale
+        return result
+
+
+def _layer(tensor: str) -> str:
+    parts = tensor.split(".")
+    return ".".join(parts[:2]) if parts[0] == "blocks" else parts[0]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as its directory tells it; ``summary`` is None while it has not ended."""
+
+    path: Path
+    config: dict[str, Any]
+    provenance: dict[str, Any]
+    scalars: dict[str, Floats]
+    measures: Measures
+    summary: dict[str, Any] | None
+
+    def weights(self) -> dict[str, Array]:
+        """The final weights by name. Raises RunError if there are none or the file is damaged."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        path = self.path / files.WEIGHTS
+        try:
+            return load(path.read_bytes())
+        except (OSError, SafetensorError) as error:
+            raise RunError(f"{path}: {error}") from None
+
+
+def load_run(path: str | Path) -> Run:
+    """Read the run in a directory, finished or not.
+
+    Raises RunError, in one line that names the file, for a directory that is no run or is damaged.
+    """
+    path = Path(path)
+    if not (path / files.CONFIG).is_file():
+        raise RunError(f"{path} is not a run directory: it has no {files.CONFIG}")
+    summary = path / files.SUMMARY
+    return Run(
+        path=path,
+        config=_json(path / files.CONFIG),
+        provenance=_json(path / files.PROVENANCE),
+        scalars=_scalars(path / files.SCALARS),
+        measures=_measures(path),
+        summary=_json(summary) if summary.is_file() else None,
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path}: {_first_line(error)}") from None
+    if not isinstance(content, dict):
+        raise RunError(f"{path}: expected a JSON object")
+    return content
+
+
+def _scalars(path: Path) -> dict[str, Floats]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))
+        if not rows:
+            return {"step": np.zeros(0)}
+        header, body = rows[0], rows[1:]
+        if body and len(body[-1]) != len(header):  # a killed writer's half row
+            body = body[:-1]
+        table = np.array([[float(cell or "nan") for cell in row] for row in body], dtype=np.float64)
+        table = table.reshape(len(body), len(header))
+    except (OSError, ValueError, csv.Error) as error:
+        raise RunError(f"{path}: {_first_line(error)}") from None
+    return {name: table[:, index] for index, name in enumerate(header)}
+
+
+def _measures(path: Path) -> Measures:
+    layout = _json(path / files.LAYOUT)
+    try:
+        names = tuple(str(tensor["name"]) for tensor in layout["tensors"])
+        rows = np.load(path / files.MEASURES, allow_pickle=False)
+        columns = {field: rows[field] for field in rows.dtype.names}
+        return Measures(tensors=names, **columns)
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        raise RunError(f"{path / files.MEASURES}: {_first_line(error)}") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,197 @@
+"""The training loop: a generator of records that reads no file and writes none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ffn_train.batches import Batches
+from ffn_train.core import Array, FlatVector
+from ffn_train.divergence import Divergence, locate
+from ffn_train.losses import Loss
+from ffn_train.measures import Measurement, Rows, norm
+from ffn_train.model import Stack
+from ffn_train.optim.optimizer import Memory, Optimizer
+from ffn_train.optim.schedules import Schedule
+from ffn_train.settings import integer, number
+from ffn_train.tasks.least_squares import r2
+from ffn_train.tasks.table import Data
+
+HOPELESS = 1000  # times the loss of predicting the mean: finite, but past use
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known after ``step`` updates; unknown numbers are NaN.
+
+    loss: of the batch that step ``step`` sees. lr: the rate of the update taken from here.
+    gradient_norm, clipped_norm: the global gradient norm before and after clipping.
+    validation_loss, validation_r2: on the whole validation part.
+    measures: the per-layer row, where one was due. divergence: why the run ends here, if so.
+    """
+
+    step: int
+    loss: float
+    lr: float
+    gradient_norm: float
+    clipped_norm: float
+    validation_loss: float
+    validation_r2: float
+    measures: Rows | None = None
+    divergence: Divergence | None = None
+
+
+@dataclass
+class State:
+    """All that training changes; with the seed it determines everything that follows."""
+
+    params: FlatVector
+    memory: Memory
+    step: int = 0
+    hopeless_for: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer:
+    """Fits a stack to data by mini-batch gradient descent.
+
+    ``clip`` bounds the global gradient norm (None: no clipping). A row is measured every
+    ``measure_every`` steps and validated every ``evaluate_every``, and both at the first and the
+    last row. A run whose loss stays hopeless for ``patience`` steps ends as diverged.
+    Raises SettingError for a setting out of range.
+    """
+
+    model: Stack
+    data: Data
+    batches: Batches
+    loss: Loss
+    optimizer: Optimizer
+    schedule: Schedule
+    steps: int
+    clip: float | None
+    measure_every: int
+    evaluate_every: int
+    patience: int
+
+    def __post_init__(self) -> None:
+        integer("trainer.steps", self.steps, at_least=1)
+        integer("trainer.patience", self.patience, at_least=1)
+        integer("measure.every", self.measure_every, at_least=1)
+        integer("evaluate.every", self.evaluate_every, at_least=1)
+        if self.clip is not None:
+            number("trainer.clip", self.clip, above=0)
+
+    def start(self, params: FlatVector) -> State:
+        """The state before the first step, from initial parameters."""
+        return State(params, {name: np.zeros_like(params.vector) for name in self.optimizer.slots})
+
+    def fit(self, state: State) -> Iterator[Record]:
+        """Train from ``state``, changing it in place, and yield a record for each row.
+
+        When record k is yielded the state has k + 1 updates behind it, so a copy taken between
+        two records continues exactly. The last record has step = ``steps`` and no update.
+        """
+        gradient = self.model.layout.zeros(state.params.vector.dtype)
+        decay = self._decay(state.params.vector)
+        hopeless = HOPELESS * self._loss_of_mean()
+        while state.step <= self.steps:
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+                record = self._row(state, gradient, decay, hopeless)
+            state.step += 1
+            yield record
+            if record.divergence is not None:
+                return
+
+    def evaluate(self, params: FlatVector) -> tuple[float, float]:
+        """Loss and R² on the validation part."""
+        y = self.model.predict(params.views, self.data.x_validation)
+        targets = self.data.y_validation
+        return self.loss.value(y, targets), r2(targets, y)
+
+    def _row(self, state: State, gradient: FlatVector, decay: Array | None, hopeless: float) -> Record:
+        step = state.step
+        x, targets = self.batches.at(step)
+        measurement = Measurement(self.model, step) if self._due(step, self.measure_every) else None
+        loss = self._backward(state.params, gradient, x, targets, measurement)
+        gradient_norm = norm(gradient.vector)
+        state.hopeless_for = state.hopeless_for + 1 if loss > hopeless else 0
+        divergence = None
+        if not (np.isfinite(loss) and np.isfinite(gradient_norm)):
+            divergence = locate(self.model, state.params, x, targets, self.loss, step)
+        elif state.hopeless_for >= min(self.patience, self.steps):
+            divergence = self._hopeless(step, loss, state.hopeless_for)
+        if divergence is not None and measurement is None:  # show what it looked like
+            measurement = Measurement(self.model, step)
+            self._backward(state.params, gradient, x, targets, measurement)
+        evaluated = self._due(step, self.evaluate_every) or divergence is not None
+        validation = self.evaluate(state.params) if evaluated else (np.nan, np.nan)
+        lr = clipped_norm = np.nan
+        if divergence is None and step < self.steps:
+            lr = self.optimizer.lr * self.schedule.rate(step, self.steps)
+            clipped_norm = self._clip(gradient.vector, gradient_norm)
+            self._update(state, gradient.vector, decay, lr, measurement)
+        row = None if measurement is None else measurement.row
+        return Record(step, loss, lr, gradient_norm, clipped_norm, *validation, row, divergence)
+
+    def _backward(
+        self,
+        params: FlatVector,
+        gradient: FlatVector,
+        x: Array,
+        targets: Array,
+        measured: Measurement | None,
+    ) -> float:
+        y, pullback = self.model.forward(params.views, x, keep_signals=measured is not None)
+        loss, dy = self.loss.value_and_gradient(y, targets)
+        if measured is None:
+            pullback(dy, gradient.views)
+        else:
+            measured.forward(pullback)
+            measured.backward(pullback.flow(dy, gradient.views))
+            measured.parameters(params.vector, gradient.vector)
+        return loss
+
+    def _update(
+        self,
+        state: State,
+        gradient: Array,
+        decay: Array | None,
+        lr: float,
+        measured: Measurement | None,
+    ) -> None:
+        params = state.params.vector
+        before = None if measured is None else params.copy()
+        if decay is not None:
+            params *= 1 - params.dtype.type(lr) * decay
+        self.optimizer.step(params, gradient, state.memory, lr=lr, count=state.step + 1)
+        if measured is not None and before is not None:
+            measured.update(before, params)
+
+    def _due(self, step: int, every: int) -> bool:
+        return step % every == 0 or step == self.steps
+
+    def _decay(self, params: Array) -> Array | None:
+        """The weight decay of each entry, or None: matrices decay, everything else does not."""
+        if self.optimizer.weight_decay == 0:
+            return None
+        decay = np.zeros_like(params)
+        for tensor in self.model.layout.tensors:
+            if len(tensor.shape) > 1:
+                decay[tensor.span] = self.optimizer.weight_decay
+        return decay
+
+    def _clip(self, gradient: Array, gradient_norm: float) -> float:
+        if self.clip is None or gradient_norm <= self.clip:
+            return gradient_norm
+        gradient *= gradient.dtype.type(self.clip / gradient_norm)
+        return self.clip
+
+    def _loss_of_mean(self) -> float:
+        targets = self.data.y_train
+        return self.loss.value(np.broadcast_to(targets.mean(axis=0), targets.shape), targets)
+
+    def _hopeless(self, step: int, loss: float, steps: int) -> Divergence:
+        reason = f"{loss:.3g}, for {steps} steps above {HOPELESS} times that of predicting the mean"
+        return Divergence(step, "training", "loss", reason)
