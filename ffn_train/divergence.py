@@ -70,7 +70,11 @@ def _search(model: Stack, params: FlatVector, x: Array, targets: Array, loss: Lo
         if not np.isfinite(dx).all():
             return "backward", f"dL/dx_{index}", dx
     found = _nonfinite(views.part("input"), "input.")
-    return ("backward", f"gradient of {found[0]}", found[1]) if found else ("backward", "gradient", None)
+    return (
+        ("backward", f"gradient of {found[0]}", found[1])
+        if found
+        else ("backward", "gradient", None)
+    )
 
 
 def _nonfinite_final_norm(grads: Views) -> tuple[str, Array] | None:

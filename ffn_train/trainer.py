@@ -110,7 +110,9 @@ class Trainer:
         targets = self.data.y_validation
         return self.loss.value(y, targets), r2(targets, y)
 
-    def _row(self, state: State, gradient: FlatVector, decay: Array | None, hopeless: float) -> Record:
+    def _row(
+        self, state: State, gradient: FlatVector, decay: Array | None, hopeless: float
+    ) -> Record:
         step = state.step
         x, targets = self.batches.at(step)
         measurement = Measurement(self.model, step) if self._due(step, self.measure_every) else None

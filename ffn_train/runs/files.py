@@ -1,13 +1,13 @@
 """The files of a run's directory, and writing one so that it appears whole or not at all.
 
-    config.json         every setting, resolved
-    provenance.json     command, commit, versions, BLAS and threads, seed, parameters, times
-    layout.json         the parameter tensors in order: name and shape
-    scalars.csv         one row a step
-    measures.npy        one record a measured step (see ffn_train.measures)
-    weights.safetensors the final weights by name
-    summary.json        written last: the outcome in figures; present only when the run has ended
-    plots/              the figures
+config.json         every setting, resolved
+provenance.json     command, commit, versions, BLAS and threads, seed, parameters, times
+layout.json         the parameter tensors in order: name and shape
+scalars.csv         one row a step
+measures.npy        one record a measured step (see ffn_train.measures)
+weights.safetensors the final weights by name
+summary.json        written last: the outcome in figures; present only when the run has ended
+plots/              the figures
 """
 
 from __future__ import annotations

@@ -1,0 +1,115 @@
+"""From the command line to a plain dictionary: the one module that knows Hydra."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ffn_train.places import CONF
+from ffn_train.settings import SettingError, nearest
+
+Config = dict[str, Any]
+
+
+def compose(overrides: Sequence[str]) -> Config:
+    """The resolved configuration that the overrides describe. Raises SettingError."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    _refuse_directories(overrides)
+    with _one_line_errors(), initialize_config_dir(str(CONF), version_base="1.3"):
+        return _plain(hydra_compose("config", overrides=list(overrides)))
+
+
+def launch(run: Callable[[Config], None]) -> None:
+    """Read the command line as Hydra does, with its --help, --cfg and --multirun, and run.
+
+    ``run`` gets the resolved configuration. Raises SettingError for what cannot be composed.
+    """
+    import hydra
+
+    _refuse_directories(sys.argv[1:])
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions come here instead of being printed
+
+    def task(config: Any) -> None:
+        run(_plain(config))
+
+    with _one_line_errors():
+        hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(task)()
+
+
+def _plain(config: Any) -> Config:
+    from omegaconf import OmegaConf
+
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items() if key != "hydra"}
+
+
+def _refuse_directories(overrides: Sequence[str]) -> None:
+    for override in overrides:
+        if re.match(r"\+*(hydra\.run\.dir|hydra\.sweep\.dir|hydra\.output_subdir)=", override):
+            key = override.split("=")[0]
+            raise SettingError(f"{key} is not used here; run.dir=PATH names a run's directory")
+
+
+class _one_line_errors:
+    """A context that turns Hydra's and OmegaConf's errors into a SettingError of one line."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        from hydra.errors import HydraException
+        from omegaconf.errors import OmegaConfBaseException
+
+        if isinstance(error, (HydraException, OmegaConfBaseException)):
+            raise SettingError(_one_line(error)) from None
+
+
+def _one_line(error: BaseException) -> str:
+    from hydra.errors import MissingConfigException
+
+    text = str(error)
+    options = getattr(error, "options", None)
+    missing = getattr(error, "missing_cfg_file", None)
+    if isinstance(error, MissingConfigException) and options and missing:
+        group, _, name = missing.rpartition("/")
+        words = sorted(options)
+        return f"{group} must be one of {', '.join(words)}, got {name!r}{nearest(name, words)}"
+    key = re.search(r"Could not override '([^']+)'", text)
+    key = key or re.search(r"Could not (?:append|delete)[^']*'([^']+)'", text)
+    if key and "is not in struct" in text:
+        name = key.group(1).lstrip("+~")
+        return f"{name} is not a setting{nearest(name, _known_keys())}"
+    group = re.search(r"No match in the defaults list[^']*'([^']+)'", text)
+    group = group or re.search(r"Could not override '([^'=]+)'\.?\s*\n?No match", text)
+    if group:
+        name = group.group(1).split("=")[0]
+        return f"{name} is not a setting{nearest(name, _known_keys())}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(lines[:2]) if lines else type(error).__name__
+
+
+def _known_keys() -> list[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from hydra import compose as hydra_compose
+        from hydra import initialize_config_dir
+        from hydra.core.global_hydra import GlobalHydra
+
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = _plain(hydra_compose("config"))
+    return list(_dotted(config))
+
+
+def _dotted(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in config.items():
+        yield prefix + key
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{key}.")

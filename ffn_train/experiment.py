@@ -1,0 +1,180 @@
+"""The composition root: builds the objects that a configuration describes and connects them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ffn_train import activations, blocks, combinations, initialisers, losses, optim, tasks, threads
+from ffn_train.batches import Batches
+from ffn_train.core import FlatVector
+from ffn_train.initialisers import Initialiser
+from ffn_train.model import Stack
+from ffn_train.registry import build
+from ffn_train.settings import SettingError, integer, nearest, one_of
+from ffn_train.tasks.table import Data, Task, split
+from ffn_train.trainer import Trainer
+
+# importing these declares their choices
+CHOICES = (activations, blocks, initialisers, losses, optim, tasks)
+MODEL_GROUPS = ("activation", "block", "residual", "norm", "init")
+GROUPS = (*MODEL_GROUPS, "task", "loss", "optimizer", "schedule")
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "model": ("depth", "width", "expansion"),
+    "trainer": ("steps", "batch_size", "clip", "patience"),
+    "evaluate": ("every",),
+    "measure": ("every",),
+    "plot": ("when", "figures", "formats"),
+    "run": ("dir",),
+}
+SCALARS = ("seed", "dtype", "threads", "experiment")
+
+
+@dataclass(frozen=True)
+class PlotSettings:
+    """Which figures are drawn at the end of a run, and in which formats."""
+
+    when: str
+    figures: Sequence[str] | None
+    formats: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run, ready to start: every value checked, the data read, nothing written yet."""
+
+    config: Mapping[str, Any]
+    seed: int
+    model: Stack
+    params: FlatVector
+    data: Data
+    trainer: Trainer
+    threads: int
+    plot: PlotSettings
+    directory: Path | None
+    warnings: list[str]
+
+
+def build_experiment(config: Mapping[str, Any]) -> Experiment:
+    """Build the run that a resolved configuration describes.
+
+    Raises SettingError, in one line, for an unknown key, a value out of range, choices that do not
+    go together or data that cannot be used.
+    """
+    _check_keys(config)
+    seed = integer("seed", config["seed"], at_least=0)
+    dtype = one_of("dtype", config["dtype"], ("float32", "float64"))
+    data_seed, init_seed, batch_seed = np.random.SeedSequence(seed).spawn(3)
+    parts = {group: build(group, config[group]) for group in GROUPS}
+    names = {group: parts[group].name for group in MODEL_GROUPS}
+    combinations.check(names)
+    sizes = config["model"]
+    for key, value in sizes.items():
+        integer(f"model.{key}", value, at_least=1)
+    plot = _plot_settings(config["plot"])
+    directory = _directory(config["run"]["dir"])
+    trainer = config["trainer"]
+    integer("trainer.batch_size", trainer["batch_size"], at_least=1)
+    blas_threads = threads.choose(
+        config["threads"],
+        batch=trainer["batch_size"],
+        width=sizes["width"],
+        hidden=sizes["width"] * sizes["expansion"],
+    )
+    data = load_data(parts["task"], data_seed).astype(dtype)
+    model = build_model(config, data)
+    return Experiment(
+        config=config,
+        seed=seed,
+        model=model,
+        params=initial_parameters(model, parts["init"], init_seed, dtype),
+        data=data,
+        trainer=Trainer(
+            model=model,
+            data=data,
+            batches=Batches(
+                data.x_train, data.y_train, size=trainer["batch_size"], seed=batch_seed
+            ),
+            loss=parts["loss"],
+            optimizer=parts["optimizer"],
+            schedule=parts["schedule"],
+            steps=trainer["steps"],
+            clip=trainer["clip"],
+            patience=trainer["patience"],
+            measure_every=config["measure"]["every"],
+            evaluate_every=config["evaluate"]["every"],
+        ),
+        threads=blas_threads,
+        plot=plot,
+        directory=directory,
+        warnings=combinations.warnings(names, model.depth),
+    )
+
+
+def load_data(task: Task, seed: np.random.SeedSequence) -> Data:
+    """The task's rows, drawn and split by two streams of the data seed."""
+    rows_seed, split_seed = seed.spawn(2)
+    table = task.table(np.random.default_rng(rows_seed))
+    return split(table, validation=task.validation, rng=np.random.default_rng(split_seed))
+
+
+def build_model(config: Mapping[str, Any], data: Data) -> Stack:
+    """The stack that a configuration describes, with the data's numbers of inputs and outputs."""
+    return Stack(
+        inputs=data.x_train.shape[1],
+        outputs=data.y_train.shape[1],
+        **config["model"],
+        **{group: build(group, config[group]) for group in MODEL_GROUPS if group != "init"},
+    )
+
+
+def initial_parameters(
+    model: Stack, init: Initialiser, seed: np.random.SeedSequence, dtype: str
+) -> FlatVector:
+    """The stack's parameters before the first step."""
+    return model.initial(init, np.random.default_rng(seed), dtype)
+
+
+def _check_keys(config: Mapping[str, Any]) -> None:
+    known = (*SCALARS, *SECTIONS, *GROUPS)
+    for key in config:
+        if key not in known:
+            raise SettingError(f"{key} is not a setting{nearest(key, known)}")
+    for section, keys in SECTIONS.items():
+        if not isinstance(config[section], Mapping):
+            allowed = ", ".join(f"{section}.{key}" for key in keys)
+            raise SettingError(f"{section} holds {allowed}, got {config[section]!r}")
+        for key in config[section]:
+            if key not in keys:
+                full = [f"{section}.{name}" for name in keys]
+                raise SettingError(
+                    f"{section}.{key} is not a setting{nearest(f'{section}.{key}', full)}"
+                )
+
+
+def _plot_settings(section: Mapping[str, Any]) -> PlotSettings:
+    when = one_of("plot.when", section["when"], ("always", "never"))
+    figures = None if section["figures"] == "all" else _words("plot.figures", section["figures"])
+    formats = _words("plot.formats", section["formats"])
+    for name in formats:
+        one_of("plot.formats", name, ("png", "svg", "pdf"))
+    return PlotSettings(when, figures, formats)
+
+
+def _words(key: str, value: Any) -> list[str]:
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list) or not words or not all(isinstance(w, str) for w in words):
+        raise SettingError(f"{key} must be a list of words, got {value!r}")
+    return words
+
+
+def _directory(value: Any) -> Path | None:
+    if value is None:
+        return None
+    if not isinstance(value, (str, int, float)) or not str(value).strip():
+        raise SettingError(f"run.dir must be a path, got {value!r}")
+    return Path(str(value)).expanduser()

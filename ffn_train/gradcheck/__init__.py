@@ -1,0 +1,6 @@
+"""Checks of the backward passes against centred differences: a command, and a function for tests."""
+
+from ffn_train.gradcheck.differences import Check, check_layer, failures, random_parameters
+from ffn_train.gradcheck.stack import check_stack
+
+__all__ = ["Check", "check_layer", "check_stack", "failures", "random_parameters"]

@@ -1,0 +1,162 @@
+"""Backward passes against centred differences, along random directions, in float64.
+
+For a layer y = f(θ, x), a random cotangent c makes the scalar <c, y>, whose gradient is the
+pullback of c. Each tensor (and x) is moved along a random unit direction v, and <gradient, v> is
+compared with the five-point difference
+
+    (8 (F(h) - F(-h)) - (F(2h) - F(-2h))) / (12 h),    F(t) = <c, f(θ + t v, x)>.
+
+A random dense direction sees an error in any entry. Where two step sizes disagree with each other
+the function has a kink between its points (a ReLU changes sign), which says nothing about the
+backward pass: the point is drawn anew and the kink is counted. Where the derivative is so small
+beside y that rounding hides it, which is how deep stacks lose their digits, the check is counted
+as not resolved: neither passed nor failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ffn_train.core import Array, FlatVector, Layer, Layout, Views
+
+STEP = 1e-4
+TOLERANCE = 1e-7
+DRAWS = 6  # points tried for each tensor before a kink is given up on
+
+Forward = Callable[[Views, Array], tuple[Array, Callable[[Array, Views], Array]]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One tensor's directional derivative, by the backward pass and by differences.
+
+    ``error`` is |analytic - numeric| relative to the larger of the two and to the typical size of
+    such a derivative, |gradient|/sqrt(entries); ``resolution`` is what rounding leaves of the
+    difference, relative to the same. ``kinks`` counts points given up for a kink.
+    """
+
+    tensor: str
+    analytic: float
+    numeric: float
+    error: float
+    resolution: float
+    kinks: int
+    tolerance: float = TOLERANCE
+
+    @property
+    def resolved(self) -> bool:
+        """Whether rounding leaves enough digits to tell right from wrong."""
+        return self.resolution <= self.tolerance
+
+    @property
+    def failed(self) -> bool:
+        return self.resolved and not self.error <= self.tolerance
+
+
+def random_parameters(layer: Layer, rng: np.random.Generator) -> FlatVector:
+    """Every parameter drawn at random, so that no branch hides behind a zero.
+
+    Matrices are N(0, 1/fan_in), vectors N(0, 1/4), gains and multipliers 1 + N(0, 1/16).
+    """
+    layout = Layout(layer)
+    flat = layout.zeros("float64")
+    for name, array in layout.named(flat.vector).items():
+        draw = rng.standard_normal(array.shape)
+        if array.ndim > 1:
+            array[...] = draw / np.sqrt(array.shape[1])
+        elif name.endswith(("gain", "multiplier")):
+            array[...] = 1 + draw / 4
+        else:
+            array[...] = draw / 2
+    return flat
+
+
+def check_layer(
+    layer: Layer,
+    *,
+    inputs: int,
+    rng: np.random.Generator,
+    samples: int = 5,
+    tensors: Callable[[str], bool] = lambda name: True,
+    tolerance: float = TOLERANCE,
+) -> list[Check]:
+    """Check the input's gradient (``x``) and that of every parameter tensor of a layer."""
+    layout = Layout(layer)
+    spans = [("x", None)]
+    spans += [(t.name, t.span) for t in layout.tensors if tensors(t.name)]
+    return [
+        _check(layer, layout, name, span, inputs, samples, rng, tolerance) for name, span in spans
+    ]
+
+
+def _check(
+    layer: Layer,
+    layout: Layout,
+    name: str,
+    span: slice | None,
+    inputs: int,
+    samples: int,
+    rng: np.random.Generator,
+    tolerance: float,
+) -> Check:
+    for kinks in range(DRAWS):
+        params = random_parameters(layer, rng)
+        x = rng.standard_normal((samples, inputs))
+        y, pullback = layer.forward(params.views, x)
+        cotangent = rng.standard_normal(y.shape)
+        grads = layout.zeros("float64")
+        grads.vector[...] = np.nan  # a gradient that is never written must not pass as zero
+        dx = pullback(cotangent, grads.views)
+        gradient = (dx if span is None else grads.vector[span]).reshape(-1)
+        if not np.isfinite(gradient).all():
+            return Check(name, np.nan, np.nan, np.inf, 0.0, kinks, tolerance)
+        direction = rng.standard_normal(gradient.size)
+        direction /= np.linalg.norm(direction)
+        analytic = float(gradient @ direction)
+
+        moved = x if span is None else params.vector[span]
+        values = _along(layer, params, x, moved, direction, cotangent)
+        coarse = _difference(values, STEP)
+        fine = _difference(values, STEP / 4)
+        scale = max(
+            abs(analytic), abs(coarse), float(np.linalg.norm(gradient)) / np.sqrt(gradient.size)
+        )
+        rounding = 10 * np.finfo(np.float64).eps * float(np.abs(cotangent * y).sum()) / STEP
+        error, resolution = _relative(abs(analytic - fine), scale), _relative(rounding, scale)
+        check = Check(name, analytic, fine, error, resolution, kinks, tolerance)
+        if abs(coarse - fine) <= tolerance * scale or not check.resolved:
+            break
+    return check
+
+
+def _relative(difference: float, scale: float) -> float:
+    if difference == 0:
+        return 0.0
+    return difference / scale if scale > 0 else np.inf
+
+
+def _along(
+    layer: Layer, params: FlatVector, x: Array, moved: Array, direction: Array, cotangent: Array
+) -> Callable[[float], float]:
+    """F(t): the scalar after moving x or a span of the parameters, in place, by t v."""
+    start = moved.copy()
+
+    def value(t: float) -> float:
+        moved[...] = start + t * direction.reshape(start.shape)
+        result = float(np.vdot(cotangent, layer.forward(params.views, x)[0]))
+        moved[...] = start
+        return result
+
+    return value
+
+
+def _difference(values: Callable[[float], float], h: float) -> float:
+    return (8 * (values(h) - values(-h)) - (values(2 * h) - values(-2 * h))) / (12 * h)
+
+
+def failures(checks: list[Check]) -> Iterator[Check]:
+    """The checks that failed."""
+    return (check for check in checks if check.failed)

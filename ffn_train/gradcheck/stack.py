@@ -1,0 +1,42 @@
+"""A configured stack's backward pass, part by part and as a whole."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ffn_train.core import Layer
+from ffn_train.gradcheck.differences import Check, check_layer
+from ffn_train.model import Stack
+
+WHOLE = 1e-5  # of the whole stack: rounding grows with the depth
+
+
+def check_stack(model: Stack, rng: np.random.Generator) -> dict[str, list[Check]]:
+    """The checks of each part alone, then of the whole stack; by part, in order.
+
+    The parts are the branch, the block around it, each distinct norm, input projection and
+    read-out. In the whole stack the tensors of the first and last block, of the ends and the
+    input are checked, in a model of the configured depth.
+    """
+    parts: dict[str, tuple[Layer, int]] = {
+        "input projection": (model.input, model.input.fan_in),
+        "branch": (model.branch, model.width),
+        "block": (model.block, model.width),
+        "read-out": (model.output, model.width),
+    }
+    norm = model.block.pre or model.block.post
+    if norm is not None:
+        parts["norm"] = (norm, model.width)
+    checks = {
+        part: check_layer(layer, inputs=inputs, rng=rng) for part, (layer, inputs) in parts.items()
+    }
+    ends = {"0", str(model.depth - 1)}
+
+    def checked(name: str) -> bool:
+        words = name.split(".")
+        return words[0] != "blocks" or words[1] in ends
+
+    checks[f"stack of depth {model.depth}"] = check_layer(
+        model, inputs=model.input.fan_in, rng=rng, samples=3, tensors=checked, tolerance=WHOLE
+    )
+    return checks

@@ -1,0 +1,66 @@
+"""The short summary of a run that its command prints at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ffn_train.runs import Run
+
+
+def report(run: Run) -> str:
+    """Final losses, R² against least squares, |dL/dx_0|/|dL/dx_L| at start and end, the directory."""
+    summary = run.summary or {}
+    steps = summary["steps"]
+    rows = [
+        (
+            "loss",
+            f"training {_short(summary['train_loss'])}   "
+            f"validation {_short(summary['validation_loss'])}   "
+            f"best {_short(summary['best_validation_loss'])}",
+        ),
+        (
+            "R²",
+            f"{_short(summary['validation_r2'])}   "
+            f"least squares {_short(summary['least_squares_r2'])}{_verdict(summary)}",
+        ),
+        (
+            "|dL/dx_0| / |dL/dx_L|",
+            f"{_short(summary['gradient_ratio_start'])} at step 0   "
+            f"{_short(summary['gradient_ratio_end'])} at step {steps}",
+        ),
+        (
+            "growth per block",
+            f"{_short(summary['growth_per_block_start'])} at step 0   "
+            f"{_short(summary['growth_per_block_end'])} at step {steps}",
+        ),
+        (
+            "time",
+            f"{run.provenance['training_seconds']:.1f} s, "
+            f"{run.provenance['steps_per_second']:.0f} steps/s, "
+            f"{run.provenance['parameters']:,} parameters",
+        ),
+        ("files", str(run.path)),
+    ]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{name.ljust(width)}  {text}" for name, text in rows]
+    if summary["state"] == "diverged":
+        lines.insert(0, _diverged(summary["divergence"]))
+    return "\n".join(lines)
+
+
+def _diverged(divergence: dict[str, Any]) -> str:
+    return (
+        f"warning: diverged at step {divergence['step']}, {divergence['phase']} pass, "
+        f"{divergence['site']}: {divergence['reason']}"
+    )
+
+
+def _verdict(summary: dict[str, Any]) -> str:
+    ours, theirs = summary["validation_r2"], summary["least_squares_r2"]
+    if ours is None or theirs is None or ours > theirs:
+        return ""
+    return "   (not better than the straight line)"
+
+
+def _short(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.3g}"

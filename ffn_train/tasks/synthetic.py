@@ -1,0 +1,133 @@
+"""Regression tasks drawn from known functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import ClassVar
+
+import numpy as np
+
+from ffn_train.core import Array
+from ffn_train.registry import choice
+from ffn_train.settings import SettingError, integer, number
+from ffn_train.tasks.table import Table, Task, moments
+
+LARGEST = 10**8  # entries of one array: 0.8 GB in float64
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Synthetic(Task):
+    """``rows`` samples, training and validation together, of ``inputs`` inputs, with noise."""
+
+    rows: int = 4096
+    inputs: int = 8
+    noise: float = 0.05
+
+    fewest_inputs: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        integer("task.rows", self.rows, at_least=2)
+        integer("task.inputs", self.inputs, at_least=self.fewest_inputs)
+        number("task.noise", self.noise, at_least=0)
+
+    def _check_sizes(self, *keys: str) -> None:
+        """Refuse arrays past the memory of a usual machine before one is drawn."""
+        for one, other in combinations(keys, 2):
+            rows, columns = getattr(self, one), getattr(self, other)
+            if rows * columns > LARGEST:
+                raise SettingError(
+                    f"task.{one} times task.{other} must be at most {LARGEST}, "
+                    f"got {rows} times {columns}"
+                )
+
+    def _with_noise(self, inputs: Array, clean: Array, rng: np.random.Generator) -> Table:
+        targets = clean + self.noise * rng.standard_normal(clean.shape)
+        return Table(inputs, targets, _numbered("x", inputs), _numbered("y", targets))
+
+
+def _numbered(letter: str, columns: Array) -> tuple[str, ...]:
+    return tuple(f"{letter}{column + 1}" for column in range(columns.shape[1]))
+
+
+@choice("task", "sinusoid")
+@dataclass(frozen=True, kw_only=True)
+class Sinusoid(_Synthetic):
+    """y = Σ_k sin(ω a_k·x), standardised, plus noise: a smooth function that no linear model fits.
+
+    x ~ N(0, I) of D = ``inputs``; a_k ~ N(0, spread²/D I) for k = 1 ... ``waves``, the same for any
+    number of rows; ω = ``frequency`` in radians. ``noise`` is the noise's standard deviation in
+    units of the clean target's.
+    """
+
+    waves: int = 6
+    frequency: float = 1.4
+    spread: float = 1.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        integer("task.waves", self.waves, at_least=1)
+        number("task.frequency", self.frequency, above=0, at_most=1e6)
+        number("task.spread", self.spread, above=0, at_most=1e6)
+        self._check_sizes("rows", "inputs", "waves")
+
+    def table(self, rng: np.random.Generator) -> Table:
+        directions = rng.standard_normal((self.waves, self.inputs))
+        directions *= self.spread / np.sqrt(self.inputs)
+        inputs = rng.standard_normal((self.rows, self.inputs))
+        phases = inputs @ directions.T
+        phases *= self.frequency
+        clean = np.sin(phases).sum(axis=1, keepdims=True)
+        mean, std = moments(clean, ("y1",))
+        return self._with_noise(inputs, (clean - mean) / std, rng)
+
+
+@choice("task", "friedman")
+@dataclass(frozen=True, kw_only=True)
+class Friedman(_Synthetic):
+    """y = 10 sin(π x₁ x₂) + 20 (x₃ - ½)² + 10 x₄ + 5 x₅, plus noise: "Friedman #1".
+
+    x is uniform on [0, 1]^D with D = ``inputs`` >= 5; the inputs after the fifth play no part.
+    ``noise`` is the noise's standard deviation in units of y, whose own is about 4.9.
+    Friedman 1991, "Multivariate Adaptive Regression Splines".
+    """
+
+    inputs: int = 10
+    noise: float = 1.0
+
+    fewest_inputs = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_sizes("rows", "inputs")
+
+    def table(self, rng: np.random.Generator) -> Table:
+        inputs = rng.random((self.rows, self.inputs))
+        x1, x2, x3, x4, x5 = inputs[:, :5].T
+        clean = 10 * np.sin(np.pi * x1 * x2) + 20 * (x3 - 0.5) ** 2 + 10 * x4 + 5 * x5
+        return self._with_noise(inputs, clean[:, None], rng)
+
+
+@choice("task", "linear")
+@dataclass(frozen=True, kw_only=True)
+class LinearMap(_Synthetic):
+    """y = A x plus noise, with x ~ N(0, I): what least squares fits as well as anything can.
+
+    A is (``outputs``, ``inputs``); its rows are uniformly distributed unit vectors, so that each
+    clean target has variance 1, and ``noise`` is the noise's standard deviation in units of the
+    clean target's. The best R² is 1/(1 + noise²).
+    """
+
+    outputs: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        integer("task.outputs", self.outputs, at_least=1)
+        self._check_sizes("rows", "inputs", "outputs")
+
+    def table(self, rng: np.random.Generator) -> Table:
+        weights = rng.standard_normal((self.outputs, self.inputs))
+        weights /= np.linalg.norm(weights, axis=1, keepdims=True)
+        inputs = rng.standard_normal((self.rows, self.inputs))
+        return self._with_noise(inputs, inputs @ weights.T, rng)

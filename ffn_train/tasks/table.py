@@ -1,0 +1,164 @@
+"""A table of inputs and targets, and its split into standardised training and validation rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ffn_train.core import Array
+from ffn_train.settings import SettingError, number
+
+
+@dataclass(frozen=True)
+class Table:
+    """R rows of D inputs and M targets in float64, in the units of their source."""
+
+    inputs: Array  # (R, D)
+    targets: Array  # (R, M)
+    input_names: tuple[str, ...]
+    target_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(ABC):
+    """Makes a table; ``validation`` is the share of its rows that is kept for validation."""
+
+    validation: float = 0.2
+
+    name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        number("task.validation", self.validation, above=0, below=1)
+
+    @abstractmethod
+    def table(self, rng: np.random.Generator) -> Table:
+        """The table; generators of the same state give the same bytes."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Training and validation rows in units of the training part's standard deviations.
+
+    x is (N, D) and y is (N, M); the means and standard deviations, (D,) and (M,), are those of the
+    training rows in the table's own units: targets = y · target_std + target_mean.
+    """
+
+    x_train: Array
+    y_train: Array
+    x_validation: Array
+    y_validation: Array
+    input_names: tuple[str, ...]
+    target_names: tuple[str, ...]
+    input_mean: Array
+    input_std: Array
+    target_mean: Array
+    target_std: Array
+
+    def astype(self, dtype: DTypeLike) -> Data:
+        """The same rows in another precision; the means and standard deviations stay float64.
+
+        Raises SettingError for a column with a value beyond the range of the precision.
+        """
+
+        def cast(values: Array, names: tuple[str, ...]) -> Array:
+            with np.errstate(over="ignore"):
+                cast_values: Array = values.astype(dtype)
+            _check_finite(cast_values, names, f"does not fit {np.dtype(dtype).name}")
+            return cast_values
+
+        return replace(
+            self,
+            x_train=cast(self.x_train, self.input_names),
+            y_train=cast(self.y_train, self.target_names),
+            x_validation=cast(self.x_validation, self.input_names),
+            y_validation=cast(self.y_validation, self.target_names),
+        )
+
+
+def split(table: Table, *, validation: float, rng: np.random.Generator) -> Data:
+    """Draw the validation rows, and standardise all rows by the training part's mean and sd.
+
+    z = (x - mean) / sd for every column, where mean and sd know nothing of the validation rows. An
+    input that is constant in the training rows has sd 1, so that it becomes 0 there. Raises
+    SettingError if a side has no row, if a target is constant in the training rows, or if a
+    column's values are too large or too close together for float64.
+    """
+    rows = len(table.inputs)
+    held = round(validation * rows)
+    if not 0 < held < rows:
+        raise SettingError(
+            f"task.validation={validation:g} of {rows} rows leaves {rows - held} for training "
+            f"and {held} for validation; both need at least 1"
+        )
+    order = rng.permutation(rows)
+    train, held_out = order[held:], order[:held]
+    targets = table.targets[train]
+    for name, constant in zip(table.target_names, is_constant(targets), strict=True):
+        if constant:
+            raise SettingError(
+                f"task target {name!r} is constant in the {len(train)} training rows: "
+                "there is nothing to learn"
+            )
+    input_mean, input_std = moments(table.inputs[train], table.input_names)
+    target_mean, target_std = moments(targets, table.target_names)
+
+    def standardise(columns: Array, mean: Array, std: Array, names: tuple[str, ...]) -> Array:
+        with np.errstate(over="ignore"):
+            values = np.ascontiguousarray((columns - mean) / std)
+        _check_finite(values, names, "is too far from the training rows to be standardised")
+        return values
+
+    x = standardise(table.inputs, input_mean, input_std, table.input_names)
+    y = standardise(table.targets, target_mean, target_std, table.target_names)
+    return Data(
+        x_train=x[train],
+        y_train=y[train],
+        x_validation=x[held_out],
+        y_validation=y[held_out],
+        input_names=table.input_names,
+        target_names=table.target_names,
+        input_mean=input_mean,
+        input_std=input_std,
+        target_mean=target_mean,
+        target_std=target_std,
+    )
+
+
+def is_constant(columns: Array) -> NDArray[np.bool_]:
+    """Which columns have one value in all rows, (D,).
+
+    The values are compared, because rounding in the mean gives 0.1, 0.1, 0.1 a tiny sd above 0.
+    """
+    constant: NDArray[np.bool_] = (columns == columns[0]).all(axis=0)
+    return constant
+
+
+def moments(columns: Array, names: Sequence[str]) -> tuple[Array, Array]:
+    """Mean and standard deviation of each column, (D,) each; a constant column has sd 1.
+
+    Raises SettingError for a column whose standard deviation float64 cannot hold.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = columns.mean(axis=0), columns.std(axis=0)
+    constant = is_constant(columns)
+    mean = np.where(constant, columns[0], mean)
+    std = np.where(constant, 1.0, std)
+    for name, value in zip(names, std, strict=True):
+        if not np.isfinite(value) or value == 0:
+            size = "small" if value == 0 else "large"
+            raise SettingError(
+                f"task column {name!r} cannot be standardised: its standard deviation is too "
+                f"{size} for float64; rescale the column"
+            )
+    return mean, std
+
+
+def _check_finite(columns: Array, names: Sequence[str], trouble: str) -> None:
+    for name, column in zip(names, columns.T, strict=True):
+        if not np.isfinite(column).all():
+            raise SettingError(f"task column {name!r} has a value that {trouble}")
