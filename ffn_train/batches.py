@@ -1,4 +1,4 @@
-"""The order of the mini-batches: a function of a seed and the step, so there is no state to save."""
+"""The order of the mini-batches: a function of the seed and the step, with no state to save."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ffn_train.settings import SettingError, integer
 
 
 class Batches:
-    """Batches of ``size`` rows; each epoch is a new permutation, a rest that fills none is left out.
+    """Batches of ``size`` rows; each epoch a new permutation, a rest that fills none left out.
 
     Raises SettingError if the size is below 1 or above the number of rows.
     """

@@ -21,18 +21,43 @@ def compose(overrides: Sequence[str]) -> Config:
     from hydra import initialize_config_dir
 
     _refuse_directories(overrides)
-    with _one_line_errors(), initialize_config_dir(str(CONF), version_base="1.3"):
-        return _plain(hydra_compose("config", overrides=list(overrides)))
+    try:
+        with _one_line_errors(), initialize_config_dir(str(CONF), version_base="1.3"):
+            return _plain(hydra_compose("config", overrides=list(overrides)))
+    except SettingError as error:
+        raise _unreadable(overrides) or error from None
+    except (KeyError, TypeError, ValueError) as error:  # what Hydra lets through unwrapped
+        wrong = _unreadable(overrides)
+        raise wrong or SettingError(f"{' '.join(overrides)}: {_one_line(error)}") from None
+
+
+def _unreadable(overrides: Sequence[str]) -> SettingError | None:
+    """Which override Hydra's grammar cannot read, if one is to blame."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+    for override in overrides:
+        try:
+            parser.parse_override(override)
+        except HydraException as error:
+            return SettingError(f"cannot read {override!r}: {str(error).splitlines()[0]}")
+    return None
 
 
 def launch(run: Callable[[Config], None]) -> None:
-    """Read the command line as Hydra does, with its --help, --cfg and --multirun, and run.
+    """Run what the command line describes; ``run`` gets the resolved configuration.
 
-    ``run`` gets the resolved configuration. Raises SettingError for what cannot be composed.
+    Overrides alone are composed here. A flag (--help, --cfg, --multirun ...) is Hydra's to handle.
+    Raises SettingError for what cannot be composed.
     """
+    arguments = sys.argv[1:]
+    if not any(argument.startswith("-") for argument in arguments):
+        run(compose(arguments))
+        return
     import hydra
 
-    _refuse_directories(sys.argv[1:])
+    _refuse_directories(arguments)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions come here instead of being printed
 
     def task(config: Any) -> None:
@@ -81,17 +106,12 @@ def _one_line(error: BaseException) -> str:
         group, _, name = missing.rpartition("/")
         words = sorted(options)
         return f"{group} must be one of {', '.join(words)}, got {name!r}{nearest(name, words)}"
-    key = re.search(r"Could not override '([^']+)'", text)
-    key = key or re.search(r"Could not (?:append|delete)[^']*'([^']+)'", text)
-    if key and "is not in struct" in text:
-        name = key.group(1).lstrip("+~")
-        return f"{name} is not a setting{nearest(name, _known_keys())}"
-    group = re.search(r"No match in the defaults list[^']*'([^']+)'", text)
-    group = group or re.search(r"Could not override '([^'=]+)'\.?\s*\n?No match", text)
-    if group:
-        name = group.group(1).split("=")[0]
+    unknown = re.search(r"Could not override '([^']+)'\.\s*To append", text)
+    if unknown:
+        name = unknown.group(1)
         return f"{name} is not a setting{nearest(name, _known_keys())}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("See https")]
     return " ".join(lines[:2]) if lines else type(error).__name__
 
 

@@ -1,4 +1,4 @@
-"""One run from start to end: its directory made, the trainer's records logged, the outcome written."""
+"""One run from start to end: make its directory, log the records, write the outcome."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,7 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
     sizes = config["model"]
     for key, value in sizes.items():
         integer(f"model.{key}", value, at_least=1)
+    _check_size(sizes, dtype)
     plot = _plot_settings(config["plot"])
     directory = _directory(config["run"]["dir"])
     trainer = config["trainer"]
@@ -144,16 +146,34 @@ def _check_keys(config: Mapping[str, Any]) -> None:
     for key in config:
         if key not in known:
             raise SettingError(f"{key} is not a setting{nearest(key, known)}")
+    for key in known:
+        if key not in config and key != "experiment":
+            raise SettingError(f"{key} is missing")
     for section, keys in SECTIONS.items():
         if not isinstance(config[section], Mapping):
             allowed = ", ".join(f"{section}.{key}" for key in keys)
             raise SettingError(f"{section} holds {allowed}, got {config[section]!r}")
+        full = [f"{section}.{key}" for key in keys]
         for key in config[section]:
             if key not in keys:
-                full = [f"{section}.{name}" for name in keys]
-                raise SettingError(
-                    f"{section}.{key} is not a setting{nearest(f'{section}.{key}', full)}"
-                )
+                hint = nearest(f"{section}.{key}", full)
+                raise SettingError(f"{section}.{key} is not a setting{hint}")
+        for key in keys:
+            if key not in config[section]:
+                raise SettingError(f"{section}.{key} is missing")
+
+
+def _check_size(sizes: Mapping[str, int], dtype: str) -> None:
+    """Refuse a model whose weights, gradients and momentum exceed this machine's memory."""
+    matrices = 2 * sizes["depth"] * sizes["expansion"] * sizes["width"] ** 2
+    needed = 3 * matrices * np.dtype(dtype).itemsize
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory:
+        raise SettingError(
+            f"model.depth={sizes['depth']}, model.width={sizes['width']} and "
+            f"model.expansion={sizes['expansion']} need {needed / 2**30:.3g} GiB, "
+            f"more than this machine's {memory / 2**30:.3g} GiB"
+        )
 
 
 def _plot_settings(section: Mapping[str, Any]) -> PlotSettings:

@@ -8,6 +8,7 @@ zero read-out would erase each block's gradient at step 0. Norm gains start at 1
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -45,7 +46,7 @@ class Initialiser(ABC):
     ) -> Array:
         """A matrix (fan_out, fan_in) in float64."""
         variance = self.variance(fan_in=fan_in, fan_out=fan_out, role=role, depth=depth)
-        return rng.standard_normal((fan_out, fan_in)) * np.sqrt(variance)
+        return rng.standard_normal((fan_out, fan_in)) * math.sqrt(variance)
 
     def bias(self, rng: np.random.Generator, size: int) -> Array:
         """A bias vector (size,) in float64."""
@@ -142,4 +143,4 @@ class DeepNorm(Initialiser):
     """
 
     def variance(self, *, fan_in: int, fan_out: int, role: Role, depth: int) -> float:
-        return (4 * depth) ** -0.5 * 2 / (fan_in + fan_out)
+        return 2 / (fan_in + fan_out) / math.sqrt(4 * depth)

@@ -48,7 +48,8 @@ def row_dtype(tensors: int, depth: int) -> np.dtype[np.void]:
 def norm(array: Array) -> float:
     """The Euclidean norm, also of entries whose squares over- or underflow; NaN and inf stay."""
     flat = array.reshape(-1)
-    square = float(np.dot(flat, flat))
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        square = float(np.dot(flat, flat))
     if 1e-30 < square < 1e30:
         return float(np.sqrt(square))
     largest = float(np.max(np.abs(flat), initial=0))

@@ -24,7 +24,7 @@ class SignalGradient(NamedTuple):
     At l = L there are no parts: x_L feeds the read-out only. A plain block has no skip part.
     """
 
-    index: int
+    block: int
     dx: Array
     skip: Array | None
     branch: Array | None

@@ -1,4 +1,4 @@
-"""Where the configuration tree and the studies lie: beside the package, or inside an installed one."""
+"""Where the configuration tree and the studies lie: beside the package, or inside it."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def build(group: str, settings: Mapping[str, Any]) -> Any:
     values = dict(settings)
     name = one_of(f"{group}.name", values.pop("name", None), names(group))
     cls = _choices[group][name]
-    known = [key for key in inspect.signature(cls).parameters]
+    known = list(inspect.signature(cls).parameters)
     for key in values:
         if key not in known:
             raise SettingError(

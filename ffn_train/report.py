@@ -8,7 +8,7 @@ from ffn_train.runs import Run
 
 
 def report(run: Run) -> str:
-    """Final losses, R² against least squares, |dL/dx_0|/|dL/dx_L| at start and end, the directory."""
+    """The run's losses, R² against least squares, |dL/dx_0|/|dL/dx_L| and directory, aligned."""
     summary = run.summary or {}
     steps = summary["steps"]
     rows = [

@@ -1,11 +1,13 @@
-"""Checks of a setting's value; the error is one line that names the key, the value and what fits."""
+"""Checks of a setting's value; the error is one line naming the key, the value and what fits."""
 
 from __future__ import annotations
 
 import difflib
-import math
+import operator
 from collections.abc import Iterable
 from typing import Any
+
+_COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
 
 class SettingError(ValueError):
@@ -29,19 +31,12 @@ def number(
     at_most: float | None = None,
 ) -> float:
     """The value as a finite float within the bounds given."""
-    bounds = [
-        ("> {:g}", above, lambda v, b: v > b),
-        (">= {:g}", at_least, lambda v, b: v >= b),
-        ("< {:g}", below, lambda v, b: v < b),
-        ("<= {:g}", at_most, lambda v, b: v <= b),
-    ]
-    wanted = " and ".join(text.format(bound) for text, bound, _ in bounds if bound is not None)
-    fits = isinstance(value, (int, float)) and not isinstance(value, bool)
-    fits = fits and abs(value) <= 1e300 and math.isfinite(value)
-    fits = fits and all(holds(value, bound) for _, bound, holds in bounds if bound is not None)
-    if not fits:
-        wanted = f"a number {wanted}".rstrip()
-        raise SettingError(f"{key} must be {wanted}, got {value!r}")
+    bounds = ((">", above), (">=", at_least), ("<", below), ("<=", at_most))
+    given = [(sign, bound) for sign, bound in bounds if bound is not None]
+    fits = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= 1e300
+    if not fits or not all(_COMPARE[sign](value, bound) for sign, bound in given):
+        wanted = " and ".join(f"{sign} {bound:g}" for sign, bound in given)
+        raise SettingError(f"{key} must be a number {wanted}".rstrip() + f", got {value!r}")
     return float(value)
 
 

@@ -59,6 +59,10 @@ _ERFCX: dict[str, tuple[float, Sequence[float]]] = {
         ),
     ),
 }
+_MILLS = {
+    dtype: (p / np.sqrt(2), [np.sqrt(np.pi / 2) * coefficient for coefficient in coefficients])
+    for dtype, (p, coefficients) in _ERFCX.items()
+}
 # erf(x)/x in powers of x² for |x| <= 1, lowest first; 4e-16 relative
 _ERF_NEAR_ZERO = (
     1.1283791670955126,
@@ -86,17 +90,17 @@ def _polynomial(x: Array, coefficients: Sequence[float]) -> Array:
     return y
 
 
-def _erfcx(x: Array) -> Array:
-    """exp(x²) erfc(x) for x >= 0."""
-    p, coefficients = _ERFCX[x.dtype.name]
-    t = x * x.dtype.type(p)
+def _mills_ratio(z: Array) -> Array:
+    """(1 - Φ(z)) / φ(z) = sqrt(π/2) erfcx(z/√2) for z >= 0."""
+    p, coefficients = _MILLS[z.dtype.name]
+    t = z * z.dtype.type(p)
     t += 1
     np.reciprocal(t, out=t)
     u = t * -2
     u += 1
-    y = _polynomial(u, coefficients)
-    y *= t
-    return y
+    ratio = _polynomial(u, coefficients)
+    ratio *= t
+    return ratio
 
 
 def normal_density(z: Array) -> Array:
@@ -109,20 +113,23 @@ def normal_density(z: Array) -> Array:
 
 
 def normal_distribution(z: Array, density: Array) -> Array:
-    """Φ(z) = erfc(-z/√2)/2, given φ(z), in full relative precision in the lower tail too."""
-    x = np.abs(z)
-    x *= z.dtype.type(np.sqrt(0.5))
-    tail = _erfcx(x)
+    """Φ(z), given φ(z), in full relative precision in the lower tail too."""
+    tail = _mills_ratio(np.abs(z))
     tail *= density
-    tail *= z.dtype.type(np.sqrt(np.pi / 2))
-    return np.where(z < 0, tail, 1 - tail)
+    upper = (z >= 0).astype(z.dtype)  # Φ is 1 - tail there and the tail elsewhere
+    sign = upper * -2
+    sign += 1
+    tail *= sign
+    tail += upper
+    return tail
 
 
 def erf(x: Array) -> Array:
     """erf(x) = 2/sqrt(π) ∫₀ˣ exp(-t²) dt, in full relative precision near zero too."""
     size = np.abs(x)
     far = np.exp(-(size * size))
-    far *= _erfcx(size)
+    far *= _mills_ratio(size * x.dtype.type(np.sqrt(2)))
+    far *= x.dtype.type(np.sqrt(2 / np.pi))
     np.subtract(1, far, out=far)
     near = np.minimum(size, 1)
     near *= _polynomial(near * near, _ERF_NEAR_ZERO)

@@ -12,6 +12,7 @@ from ffn_train.core import Array, FlatVector
 from ffn_train.divergence import Divergence, locate
 from ffn_train.losses import Loss
 from ffn_train.measures import Measurement, Rows, norm
+from ffn_train.memory import keep_freed_memory
 from ffn_train.model import Stack
 from ffn_train.optim.optimizer import Memory, Optimizer
 from ffn_train.optim.schedules import Schedule
@@ -93,6 +94,7 @@ class Trainer:
         When record k is yielded the state has k + 1 updates behind it, so a copy taken between
         two records continues exactly. The last record has step = ``steps`` and no update.
         """
+        keep_freed_memory()
         gradient = self.model.layout.zeros(state.params.vector.dtype)
         decay = self._decay(state.params.vector)
         hopeless = HOPELESS * self._loss_of_mean()

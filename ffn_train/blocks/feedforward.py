@@ -15,7 +15,10 @@ from ffn_train.registry import choice
 
 @dataclass(slots=True)
 class FeedForwardPullback:
-    """Backward of y = W₂ h + b₂, h = act(z), z = W₁ x + b₁: dh = dy W₂, dz = dh ∘ act'(z), dx = dz W₁."""
+    """Backward of y = W₂ h + b₂, h = act(z), z = W₁ x + b₁.
+
+    dh = dy W₂; dz = dh ∘ act'(z); dx = dz W₁.
+    """
 
     hidden: Array
     slope: Array

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -35,13 +34,13 @@ class NoNorm(NormChoice):
 class _Norm(NormChoice):
     eps: float
 
-    kind: ClassVar[Callable[[int, float], Layer]]
+    kind: ClassVar[type[LayerNorm] | type[RMSNorm]]
 
     def __post_init__(self) -> None:
         number("norm.eps", self.eps, above=0, below=1)
 
     def layer(self, width: int) -> Layer:
-        return type(self).kind(width, self.eps)
+        return self.kind(width, self.eps)
 
 
 @choice("norm", "pre_layer")

@@ -1,4 +1,4 @@
-"""Checks of the backward passes against centred differences: a command, and a function for tests."""
+"""Checks of the backward passes against centred differences: a command and functions."""
 
 from ffn_train.gradcheck.differences import Check, check_layer, failures, random_parameters
 from ffn_train.gradcheck.stack import check_stack

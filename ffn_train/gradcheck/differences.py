@@ -85,7 +85,7 @@ def check_layer(
 ) -> list[Check]:
     """Check the input's gradient (``x``) and that of every parameter tensor of a layer."""
     layout = Layout(layer)
-    spans = [("x", None)]
+    spans: list[tuple[str, slice | None]] = [("x", None)]
     spans += [(t.name, t.span) for t in layout.tensors if tensors(t.name)]
     return [
         _check(layer, layout, name, span, inputs, samples, rng, tolerance) for name, span in spans

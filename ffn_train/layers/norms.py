@@ -11,7 +11,7 @@ from ffn_train.core import Array, Layer, Pullback, Shape, Views
 
 def _mean_product(a: Array, b: Array) -> Array:
     """The mean over features of a·b, one value a sample, as a column (N, 1)."""
-    mean = np.einsum("nd,nd->n", a, b)[:, None]
+    mean: Array = np.einsum("nd,nd->n", a, b)[:, None]
     mean /= a.shape[1]
     return mean
 

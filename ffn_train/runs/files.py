@@ -31,7 +31,7 @@ SCHEMA = 1
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write aside, flush to disk, rename: a reader sees the old file or the new one, never a part."""
+    """Write aside, flush to disk, rename: readers see the old file or the new one, whole."""
     handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -43,7 +43,7 @@ class Measures:
     @property
     def depth(self) -> int:
         """L, the number of blocks."""
-        return self.signal_rms.shape[1] - 1
+        return int(self.signal_rms.shape[1]) - 1
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -60,7 +60,8 @@ class Measures:
         """|Δθ|/|θ| of each layer as a whole (K, layers), in the step taken; NaN at the last row."""
         weight = self._by_layer(self.weight_norm)
         known = np.where(weight > 0, weight, np.nan)
-        return self._by_layer(self.update_norm) / known
+        ratio: Floats = self._by_layer(self.update_norm) / known
+        return ratio
 
     @property
     def gradient_ratio(self) -> Floats:
@@ -79,7 +80,8 @@ class Measures:
         index = np.arange(self.depth + 1) - self.depth / 2
         with np.errstate(invalid="ignore"):
             slope = log @ index / (index @ index)
-        return np.exp(-slope)
+        growth: Floats = np.exp(-slope)
+        return growth
 
     def _by_layer(self, norms: Floats) -> Floats:
         layers = self.layers
@@ -112,15 +114,18 @@ class Run:
     summary: dict[str, Any] | None
 
     def weights(self) -> dict[str, Array]:
-        """The final weights by name. Raises RunError if there are none or the file is damaged."""
+        """The final weights by name, in the model's order. Raises RunError if there are none or the file is damaged."""
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
         path = self.path / files.WEIGHTS
         try:
-            return load(path.read_bytes())
+            weights = load(path.read_bytes())
+            return {name: weights[name] for name in self.measures.tensors}
         except (OSError, SafetensorError) as error:
-            raise RunError(f"{path}: {error}") from None
+            raise RunError(f"{path}: {_first_line(error)}") from None
+        except KeyError as error:
+            raise RunError(f"{path}: it has no tensor {error}") from None
 
 
 def load_run(path: str | Path) -> Run:
@@ -154,13 +159,13 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _scalars(path: Path) -> dict[str, Floats]:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
+        whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")  # less a killed half row
+        rows = list(csv.reader(whole.splitlines()))
         if not rows:
             return {"step": np.zeros(0)}
         header, body = rows[0], rows[1:]
-        if body and len(body[-1]) != len(header):  # a killed writer's half row
-            body = body[:-1]
+        if header[0] != "step":
+            raise ValueError("expected a table whose first column is step")
         table = np.array([[float(cell or "nan") for cell in row] for row in body], dtype=np.float64)
         table = table.reshape(len(body), len(header))
     except (OSError, ValueError, csv.Error) as error:

@@ -1,0 +1,94 @@
+"""A run's figures, drawn from its directory alone.
+
+Each figure is a module of this folder with a ``NAME`` and a ``draw(run)`` that returns a matplotlib
+Figure; a new figure is a new module and nothing else. pyplot, with its global state, is not used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import pkgutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ffn_train.plots.style import look
+from ffn_train.runs import Run, RunError, files
+from ffn_train.settings import SettingError, one_of
+
+# what a file says of itself beyond the figure: no dates, so that a run gives the same bytes again
+FORMATS: dict[str, dict[str, Any]] = {
+    "png": {},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+}
+
+
+def _discover() -> dict[str, Callable[[Run], Figure]]:
+    found: dict[str, Callable[[Run], Figure]] = {}
+    for info in pkgutil.iter_modules(__path__):
+        if info.name == "__main__":
+            continue
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        if hasattr(module, "NAME"):
+            if module.NAME in found:
+                raise ValueError(f"figure {module.NAME} is declared twice")
+            found[module.NAME] = module.draw
+    return found
+
+
+_figures = _discover()
+FIGURES = tuple(_figures)
+
+
+def figure(run: Run, name: str) -> Figure:
+    """One figure of a run, not yet written.
+
+    Raises SettingError for an unknown name, RunError where no step has been measured yet.
+    """
+    draw_figure = _figures[one_of("plot.figures", name, FIGURES)]
+    if not len(run.measures.step):
+        raise RunError(f"{run.path}: no step has been measured yet, so there is nothing to draw")
+    with look(), np.errstate(all="ignore"):  # a run that diverged is drawn like any other
+        return draw_figure(run)
+
+
+def draw(
+    run: Run, *, figures: Sequence[str] | None = None, formats: Sequence[str] = ("png",)
+) -> list[Path]:
+    """Write the run's figures (None: all) to RUN_DIR/plots/NAME.FORMAT and return their paths.
+
+    Each file appears whole or not at all, and replaces one of the same name. Raises SettingError
+    for an unknown figure or format, RunError where no step has been measured yet.
+    """
+    names = FIGURES if figures is None else tuple(dict.fromkeys(figures))
+    formats = tuple(dict.fromkeys(formats))
+    for name in names:
+        one_of("plot.figures", name, FIGURES)
+    for kind in formats:
+        one_of("plot.formats", kind, FORMATS)
+    if not names:
+        raise SettingError(f"plot.figures must name some of {', '.join(FIGURES)}, got none")
+    if not formats:
+        raise SettingError(f"plot.formats must name some of {', '.join(FORMATS)}, got none")
+    drawn = {name: figure(run, name) for name in names}
+    folder = run.path / files.PLOTS
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for name, sheet in drawn.items():
+        for kind in formats:
+            path = folder / f"{name}.{kind}"
+            files.write_whole(path, _encoded(sheet, kind))
+            paths.append(path)
+    return paths
+
+
+def _encoded(sheet: Figure, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    with look(), np.errstate(all="ignore"):
+        sheet.savefig(buffer, format=kind, metadata=FORMATS[kind])
+    return buffer.getvalue()

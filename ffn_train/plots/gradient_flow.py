@@ -1,0 +1,121 @@
+"""Gradient flow: the norms of parameter and signal gradients against depth, at several steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.typing import ColorType
+
+from ffn_train.plots.curves import curve, mark, marks
+from ffn_train.plots.scales import depth_axis, log_axis, number
+from ffn_train.plots.selection import block_columns, rows
+from ffn_train.plots.sheet import right_legends, sample, sheet
+from ffn_train.plots.style import DOUBLE, INK, step_colour
+from ffn_train.runs import Measures, Run
+from ffn_train.runs.reader import Floats
+
+NAME = "gradient_flow"
+
+_BRANCH = (2.5, 1.2)  # dashes
+
+Colours = Mapping[int, ColorType]  # of the rows drawn
+
+
+def draw(run: Run) -> Figure:
+    """Three panels over depth; a plain stack has no skip part and so no third panel.
+
+    (a) |dLoss/dθ| of each block, (b) the root mean square of dLoss/dx_l for l = 0 ... L, (c) its
+    skip and its branch part at the first and the last measured step.
+    """
+    measures = run.measures
+    chosen = rows(measures)
+    colours = {row: step_colour(order, len(chosen)) for order, row in enumerate(chosen)}
+    parted = not np.isnan(measures.skip_gradient_rms).all()
+    figure, axes = sheet(
+        run,
+        "Gradient flow",
+        width=DOUBLE,
+        height=2.5,
+        panels=3 if parted else 2,
+        gaps=(0.62, 0.12) if parted else (0.62,),
+    )
+    _parameters(axes[0], measures, colours)
+    _signals(axes[1], measures, colours)
+    kinds = []
+    if parted:
+        _parts(axes[2], measures, {row: colours[row] for row in sorted({0, chosen[-1]})})
+        _share_limits(axes[1], axes[2], measures, chosen)
+        kinds = [
+            sample("skip", color=INK),
+            sample("branch", color=INK, dashes=_BRANCH),
+        ]
+    _headline(figure, measures)
+    steps = [sample(str(measures.step[row]), color=colour) for row, colour in colours.items()]
+    right_legends(axes[-1], ("step", steps), ("part", kinds), ("", marks(*axes)))
+    return figure
+
+
+def _parameters(axes: Axes, measures: Measures, colours: Colours) -> None:
+    norms = measures.layer_gradient_norm[:, block_columns(measures)]
+    log_axis(axes, norms[list(colours)])
+    _over_depth(axes, norms, colours)
+    depth_axis(axes, measures.depth - 1, measures.depth, "block $l$")
+    axes.set_ylabel(r"$\|\partial L/\partial\theta_l\|$")
+    axes.set_title("(a)  parameter gradients")
+
+
+def _signals(axes: Axes, measures: Measures, colours: Colours) -> None:
+    log_axis(axes, measures.signal_gradient_rms[list(colours)])
+    _over_depth(axes, measures.signal_gradient_rms, colours)
+    depth_axis(axes, measures.depth, measures.depth, "block boundary $l$")
+    axes.set_ylabel(r"RMS $\partial L/\partial x_l$")
+    axes.set_title("(b)  signal gradients")
+
+
+def _parts(axes: Axes, measures: Measures, colours: Colours) -> None:
+    log_axis(axes, measures.skip_gradient_rms[list(colours)])
+    _over_depth(axes, measures.skip_gradient_rms, colours)
+    _over_depth(axes, measures.branch_gradient_rms, colours, dashes=_BRANCH)
+    depth_axis(axes, measures.depth, measures.depth, "block boundary $l$")
+    axes.set_title("(c)  skip and branch part")
+
+
+def _over_depth(axes: Axes, table: Floats, colours: Colours, **look: object) -> None:
+    places = np.arange(table.shape[1])
+    for row, colour in colours.items():
+        curve(axes, places, table[row], color=colour, **look)
+    mark(axes, places, *(table[row] for row in colours))
+
+
+def _share_limits(whole: Axes, parts: Axes, measures: Measures, chosen: list[int]) -> None:
+    """One scale for the whole and its parts, labelled once."""
+    ends = sorted({0, chosen[-1]})
+    shown = (
+        measures.signal_gradient_rms[chosen],
+        measures.skip_gradient_rms[ends],
+        measures.branch_gradient_rms[ends],
+    )
+    for axes in (whole, parts):
+        log_axis(axes, *shown)
+    parts.tick_params(axis="y", which="both", labelleft=False)
+
+
+def _headline(figure: Figure, measures: Measures) -> None:
+    """The two figures that sum up the flow, at the first and the last measured step."""
+    with np.errstate(all="ignore"):
+        ratio, growth = measures.gradient_ratio, measures.growth_per_block
+    first, last = measures.step[[0, -1]]
+    width, height = figure.get_size_inches()
+    lines = [
+        (r"$\|\partial L/\partial x_0\|\,/\,\|\partial L/\partial x_L\|$", ratio),
+        ("growth per block, from output to input", growth),
+    ]
+    for line, (name, values) in enumerate(lines):
+        text = f"{name}:  {number(values[0])} at step {first}"
+        if last != first:
+            text += f",  {number(values[-1])} at step {last}"
+        y = 1 - (0.08 + 0.17 * line) / height
+        figure.text(1 - 0.08 / width, y, text, va="top", ha="right", size=8)

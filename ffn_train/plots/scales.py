@@ -1,0 +1,128 @@
+"""Axes with limits and ticks taken from the data: log norms, steps and depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullFormatter
+from numpy.typing import ArrayLike, NDArray
+
+_LEAST, _MOST = 1e-307, 1e307
+
+
+def log_limits(*values: ArrayLike) -> tuple[float, float]:
+    """Limits around all positive finite values, at least a decade apart.
+
+    The decade keeps a flat curve flat: without it a change of a percent would fill the axis.
+    """
+    flat = np.concatenate([np.ravel(np.asarray(value, dtype=np.float64)) for value in values])
+    flat = flat[np.isfinite(flat) & (flat > 0)]
+    if not len(flat):
+        return 0.1, 10.0
+    low, high = np.log10(flat.min()), np.log10(flat.max())
+    pad = max(0.05 * (high - low), (1 - (high - low)) / 2, 0.04)
+    lowest, highest = np.clip([low - pad, high + pad], np.log10(_LEAST), np.log10(_MOST))
+    return float(10**lowest), float(10**highest)
+
+
+def log_ticks(low: float, high: float, most: int = 6) -> tuple[list[float], list[float]]:
+    """Labelled and unlabelled ticks: powers of ten, or 1, 2 and 5 where those are too few."""
+    first, last = int(np.ceil(np.log10(low))), int(np.floor(np.log10(high)))
+    powers = range(first, last + 1)
+    within = [float(f"{digit}e{power}") for power in (first - 1, *powers) for digit in range(1, 10)]
+    within = [tick for tick in within if low <= tick <= high]
+    if len(powers) < 2:
+        major = [tick for tick in within if f"{tick:e}"[0] in "125"]
+        return major, [tick for tick in within if tick not in major]
+    stride = -(-len(powers) // most)
+    major = [float(f"1e{power}") for power in powers if power % stride == 0]
+    if stride == 1:
+        return major, [tick for tick in within if tick not in major]
+    minor = [float(f"1e{power}") for power in powers if power % stride]
+    return major, minor if len(powers) <= 60 else []
+
+
+def tick_label(value: float) -> str:
+    """A short label: 0.05, 20, or a power of ten once that is shorter."""
+    digit, _, exponent = f"{value:e}".partition("e")
+    power, lead = int(exponent), round(float(digit))
+    if -2 <= power <= 2:
+        return f"{value:g}"
+    times = "" if lead == 1 else rf"{lead}{{\times}}"
+    return rf"${times}10^{{{power}}}$"
+
+
+def number(value: float) -> str:
+    """A number in three digits for a line of text; powers of ten as such."""
+    if not np.isfinite(value):
+        return "not finite"
+    if value == 0 or 1e-3 <= abs(value) < 999.5:
+        return f"{value:.3g}"
+    digits, _, exponent = f"{value:.1e}".partition("e")
+    return rf"${digits}\times 10^{{{int(exponent)}}}$"
+
+
+def log_axis(axes: Axes, *values: ArrayLike) -> None:
+    """Make y logarithmic, with limits around the values."""
+    low, high = log_limits(*values)
+    axes.set_yscale("log", nonpositive="mask")
+    axes.set_ylim(low, high)
+    set_ticks(axes.yaxis, *log_ticks(low, high))
+
+
+def set_ticks(
+    axis: Axis, major: Sequence[float], minor: Sequence[float], *, logs: bool = False
+) -> None:
+    """Fix an axis's ticks and label the major ones; ``logs``: the axis itself counts in log10."""
+    places = [np.log10(ticks).tolist() if logs else list(ticks) for ticks in (major, minor)]
+    axis.set_major_locator(FixedLocator(places[0]))
+    axis.set_major_formatter(FixedFormatter([tick_label(tick) for tick in major]))
+    axis.set_minor_locator(FixedLocator(places[1]))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def linear_axis(axes: Axes, *values: ArrayLike) -> None:
+    """Limits of a linear y around all finite values."""
+    flat = np.concatenate([np.ravel(np.asarray(value, dtype=np.float64)) for value in values])
+    flat = flat[np.isfinite(flat)]
+    low, high = (float(flat.min()), float(flat.max())) if len(flat) else (0.0, 1.0)
+    pad = 0.06 * (high - low) or 0.1 * abs(high) or 0.5
+    axes.set_ylim(low - pad, high + pad)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def step_axis(axes: Axes, steps: NDArray[Any]) -> None:
+    """The x axis of steps, from the first to the last."""
+    first, last = int(steps[0]), int(steps[-1])
+    pad = 0.02 * (last - first) or 0.5
+    axes.set_xlim(first - pad, last + pad)
+    strides = [digit * 10**power for power in range(18) for digit in (1, 2, 5)]
+    stride = next(s for s in strides if last - first <= 4 * s)
+    _ticks(axes.xaxis, range(-(-first // stride) * stride, last + 1, stride))
+    axes.set_xlabel("step")
+
+
+def depth_axis(axes: Axes, last: int, depth: int, label: str) -> None:
+    """The x axis of places 0 ... ``last`` in a stack of ``depth`` blocks."""
+    pad = 0.04 * last or 0.5
+    axes.set_xlim(-pad, last + pad)
+    _ticks(axes.xaxis, range(0, last + 1, depth_stride(depth)))
+    axes.set_xlabel(label)
+
+
+def depth_stride(depth: int) -> int:
+    """The blocks between two ticks: a part of the depth where it divides, else a round number."""
+    if depth <= 6:
+        return 1
+    parts = [depth // count for count in (4, 5, 3) if depth % count == 0]
+    rounds = [digit * 10**power for power in range(18) for digit in (1, 2, 5)]
+    return (parts or [stride for stride in rounds if depth <= 5 * stride])[0]
+
+
+def _ticks(axis: Axis, places: range) -> None:
+    axis.set_major_locator(FixedLocator(list(places)))
+    axis.set_major_formatter(FixedFormatter([str(place) for place in places]))

@@ -1,0 +1,44 @@
+"""Which blocks, steps and numbers of a run a figure shows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ffn_train.runs import Measures, Run, RunError
+from ffn_train.runs.reader import Floats
+
+SHALLOW = 8  # blocks: up to here every one is drawn
+
+
+def blocks(depth: int) -> list[int]:
+    """All blocks of a shallow stack; first, second, middle, last but one and last of a deep one."""
+    if depth <= SHALLOW:
+        return list(range(depth))
+    return [0, 1, depth // 2, depth - 2, depth - 1]
+
+
+def rows(measures: Measures, count: int = 5) -> list[int]:
+    """About ``count`` measured rows, evenly spaced, with the first and the last.
+
+    Where the last row is not finite, the last row that is finite joins them.
+    """
+    total = len(measures.step)
+    chosen = {round(place) for place in np.linspace(0, total - 1, count)}
+    finite = np.flatnonzero(np.isfinite(measures.signal_gradient_rms).all(axis=1))
+    if len(finite):
+        chosen.add(int(finite[-1]))
+    return sorted(chosen)
+
+
+def block_columns(measures: Measures) -> list[int]:
+    """The column of each block among the layers."""
+    place = {name: column for column, name in enumerate(measures.layers)}
+    return [place[f"blocks.{block}"] for block in range(measures.depth)]
+
+
+def scalar(run: Run, name: str) -> tuple[Floats, Floats]:
+    """The steps and values of a column of scalars. Raises RunError if no row is written yet."""
+    values = run.scalars.get(name, np.zeros(0))
+    if not len(values):
+        raise RunError(f"{run.path}: {name} has no row yet, so there is nothing to draw")
+    return run.scalars["step"], values

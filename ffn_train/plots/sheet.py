@@ -1,0 +1,98 @@
+"""The sheet a figure is drawn on: header, panels side by side, and legends in the right margin.
+
+Places are in inches from fixed margins: nothing is solved for, so drawing is quick and panels of
+different runs line up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ffn_train.plots.style import MUTED
+from ffn_train.runs import Run
+
+LEFT, RIGHT, TOP, BOTTOM = 0.56, 0.72, 0.46, 0.40
+TITLE = 0.2  # inches that panel titles take
+_EDGE = 0.08
+_ROW = 8 * 1.36 / 72  # inches of one legend row
+
+
+def sheet(
+    run: Run,
+    title: str,
+    *,
+    width: float,
+    height: float,
+    panels: int = 1,
+    gaps: Sequence[float] = (),
+    left: float = LEFT,
+    right: float = RIGHT,
+) -> tuple[Figure, list[Axes]]:
+    """A figure with a header and its panels; ``gaps`` are the inches between them."""
+    figure = Figure(figsize=(width, height))
+    figure.text(_EDGE / width, 1 - _EDGE / height, title, va="top", size=9, weight="bold")
+    figure.text(
+        _EDGE / width, 1 - 0.25 / height, describe(run),
+        va="top", size=7.5, color=MUTED, parse_math=False,
+    )
+    top = TOP + (TITLE if panels > 1 else 0.06)
+    each = (width - left - right - sum(gaps)) / panels
+    places = [left + each * index + sum(gaps[:index]) for index in range(panels)]
+    axes = [
+        figure.add_axes(
+            (x / width, BOTTOM / height, each / width, (height - BOTTOM - top) / height)
+        )
+        for x in places
+    ]
+    return figure, axes
+
+
+def describe(run: Run) -> str:
+    """The settings that a reader asks for first, on one line."""
+    def name(group: str) -> str:
+        value = run.config.get(group)
+        return str(value.get("name", "")) if isinstance(value, dict) else ""
+
+    words = [
+        f"depth {run.measures.depth}",
+        f"residual {name('residual')}" if name("residual") else "",
+        name("block") if name("block") != "feedforward" else "",
+        name("activation"),
+        f"norm {name('norm')}" if name("norm") not in ("", "none") else "",
+        f"init {name('init')}" if name("init") else "",
+    ]
+    return " · ".join(word for word in words if word)
+
+
+def right_legends(
+    panel: Axes, *groups: tuple[str, Sequence[Artist]], rows: int | None = None
+) -> None:
+    """Legends one above the other to the right of a panel, each with its title.
+
+    They start at the panel's top, or ``rows`` rows above its foot. An empty one is left out.
+    """
+    figure = panel.get_figure(root=True)
+    assert figure is not None
+    width, height = figure.get_size_inches()
+    place = panel.get_position()
+    y = place.y1 if rows is None else place.y0 + rows * _ROW / height
+    for title, handles in groups:
+        if handles:
+            figure.legend(
+                handles=handles,
+                title=title or None,
+                loc="upper left",
+                alignment="left",
+                bbox_to_anchor=(place.x1 + 0.1 / width, y),
+            )
+            y -= (len(handles) + bool(title) + 0.6) * _ROW / height
+
+
+def sample(label: str, **look: object) -> Line2D:
+    """A legend entry for a look that several curves share."""
+    return Line2D([], [], label=label, **look)  # type: ignore[arg-type]

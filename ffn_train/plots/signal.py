@@ -1,0 +1,53 @@
+"""The size of the signal against depth, and the share of dead hidden units, at several steps."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ffn_train.plots.curves import curve, mark, marks
+from ffn_train.plots.scales import depth_axis, log_axis
+from ffn_train.plots.selection import rows
+from ffn_train.plots.sheet import right_legends, sample, sheet
+from ffn_train.plots.style import DOUBLE, SINGLE, step_colour
+from ffn_train.runs import Run
+
+NAME = "signal"
+
+
+def draw(run: Run) -> Figure:
+    """The root mean square of x_l; where the activation rectifies, the dead units beside it."""
+    measures = run.measures
+    chosen = rows(measures)
+    colours = [step_colour(order, len(chosen)) for order in range(len(chosen))]
+    rectifies = not np.isnan(measures.dead_share).all()
+    figure, axes = sheet(
+        run,
+        "Signal",
+        width=DOUBLE if rectifies else SINGLE,
+        height=2.5 if rectifies else 2.3,
+        panels=2 if rectifies else 1,
+        gaps=(0.62,) if rectifies else (),
+    )
+    boundaries = np.arange(measures.depth + 1)
+    log_axis(axes[0], measures.signal_rms[chosen])
+    for row, colour in zip(chosen, colours, strict=True):
+        curve(axes[0], boundaries, measures.signal_rms[row], color=colour)
+    mark(axes[0], boundaries, *measures.signal_rms[chosen])
+    depth_axis(axes[0], measures.depth, measures.depth, "block boundary $l$")
+    axes[0].set_ylabel("RMS $x_l$")
+    if rectifies:
+        axes[0].set_title("(a)  signal")
+        axes[1].set_title("(b)  hidden units dead on the whole batch")
+        for row, colour in zip(chosen, colours, strict=True):
+            curve(axes[1], boundaries[:-1], 100 * measures.dead_share[row], color=colour)
+        mark(axes[1], boundaries[:-1], *measures.dead_share[chosen])
+        axes[1].set_ylim(-4, 104)
+        depth_axis(axes[1], measures.depth - 1, measures.depth, "block $l$")
+        axes[1].set_ylabel("dead units (%)")
+    steps = [
+        sample(str(measures.step[row]), color=colour)
+        for row, colour in zip(chosen, colours, strict=True)
+    ]
+    right_legends(axes[-1], ("step", steps), ("", marks(*axes)))
+    return figure

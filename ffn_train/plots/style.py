@@ -1,0 +1,103 @@
+"""The look that all figures share: sizes, type, and colours that hold in greyscale.
+
+Layers are coloured by their place in the stack (viridis, input dark to output light), steps by
+their order (plasma, first dark to last light). Both maps grow evenly lighter, so the order survives
+greyscale print and colour blindness, and both stop short of the light end, which white swallows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+from matplotlib.typing import ColorType
+
+SINGLE = 3.5  # inches: one column of a two-column page
+DOUBLE = 7.0  # inches: the whole width
+
+INK = "#222222"
+MUTED = "#6b6b6b"
+RED = "#d81b1b"
+
+_RC: dict[str, Any] = {
+    "figure.dpi": 200,
+    "savefig.dpi": 200,
+    "font.family": "STIXGeneral",  # ships with matplotlib, so every machine draws the same
+    "mathtext.fontset": "stix",
+    "font.size": 8.5,
+    "axes.titlesize": 8.5,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 5,
+    "axes.labelsize": 8.5,
+    "axes.labelpad": 2.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.title_fontsize": 8,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.edgecolor": "#8c8c8c",
+    "xtick.color": "#8c8c8c",
+    "ytick.color": "#8c8c8c",
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e8e8e8",
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 2.4,
+    "lines.solid_joinstyle": "round",
+    "legend.frameon": False,
+    "legend.handlelength": 1.4,
+    "legend.handletextpad": 0.5,
+    "legend.labelspacing": 0.3,
+    "legend.borderpad": 0,
+    "legend.borderaxespad": 0,
+    "pdf.fonttype": 42,  # TrueType: publishers refuse Type 3
+    "svg.hashsalt": "ffn_train",  # the same run gives the same bytes
+}
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """The context in which figures are made and saved; the settings outside stay as they are."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # a personal matplotlibrc must not change a figure
+        for name, value in _RC.items():
+            group, key = name.split(".", 1)
+            matplotlib.rc(group, **{key: value})
+        yield
+
+
+def layer_colour(place: int, depth: int) -> ColorType:
+    """The colour of a layer: place 0 is the input, 1 ... depth the blocks, depth + 1 the output."""
+    return matplotlib.colormaps["viridis"](0.86 * place / (depth + 1))
+
+
+def block_look(block: int, depth: int) -> dict[str, Any]:
+    """The look of block 0 ... depth - 1; dashed where a deep stack's neighbours share a colour."""
+    neighbour = depth > 16 and block in (1, depth - 2)
+    return {
+        "color": layer_colour(block + 1, depth),
+        "linestyle": (0, (2.5, 1.2)) if neighbour else "-",
+    }
+
+
+def step_colour(order: int, count: int) -> ColorType:
+    """The colour of the ``order``-th of ``count`` steps drawn."""
+    return matplotlib.colormaps["plasma"](0.84 * order / max(count - 1, 1))

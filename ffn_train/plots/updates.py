@@ -1,0 +1,46 @@
+"""The relative size of each block's updates over steps."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ffn_train.plots.curves import curve, mark, marks
+from ffn_train.plots.scales import log_axis, step_axis
+from ffn_train.plots.selection import block_columns, blocks
+from ffn_train.plots.sheet import right_legends, sheet
+from ffn_train.plots.style import MUTED, SINGLE, block_look
+from ffn_train.runs import Run
+
+NAME = "updates"
+
+GUIDE = 1e-3  # a step of a thousandth of the weights: the usual rule of thumb
+
+
+def draw(run: Run) -> Figure:
+    """|Δθ|/|θ| over the measured steps, for the same blocks as in ``layers``."""
+    measures = run.measures
+    columns = block_columns(measures)
+    chosen = blocks(measures.depth)
+    # no step is taken from the last row of a run that has ended
+    rows = len(measures.step) - bool(np.isnan(measures.update_norm[-1]).all())
+    steps, ratio = measures.step[:rows], measures.update_ratio[:rows]
+
+    figure, (axes,) = sheet(run, "Update against weight of each block", width=SINGLE, height=2.3)
+    log_axis(axes, [GUIDE], *(ratio[:, columns[block]] for block in chosen))
+    guide = axes.axhline(GUIDE, color=MUTED, linewidth=0.9, dashes=(4, 2), label="$10^{-3}$")
+    lines = [
+        curve(
+            axes,
+            steps,
+            ratio[:, columns[block]],
+            label=str(block),
+            **block_look(block, measures.depth),
+        )
+        for block in chosen
+    ]
+    mark(axes, steps, *(ratio[:, columns[block]] for block in chosen))
+    step_axis(axes, measures.step)
+    axes.set_ylabel(r"$\|\Delta\theta_l\|/\|\theta_l\|$")
+    right_legends(axes, ("block $l$", lines), ("", [guide, *marks(axes)]))
+    return figure
