@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-# from ffn_train.functional import backprop_two_layer, backward_pass, forward_pass, residual_backward
+from ffn_train.functional import backprop_two_layer, backward_pass, forward_pass, residual_backward
 
 if TYPE_CHECKING:
     from ffn_train.runs import Run, load_run

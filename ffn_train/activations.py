@@ -17,7 +17,6 @@ from ffn_train.registry import choice
 from ffn_train.settings import number
 from ffn_train.special import erf, normal_density, normal_distribution
 
-
 CHUNK = 16_384  # elements; a float32 piece and its scratch fit the second-level cache
 
 

@@ -179,6 +179,11 @@ def _check_size(sizes: Mapping[str, int], dtype: str) -> None:
 def _plot_settings(section: Mapping[str, Any]) -> PlotSettings:
     when = one_of("plot.when", section["when"], ("always", "never"))
     figures = None if section["figures"] == "all" else _words("plot.figures", section["figures"])
+    if figures is not None:
+        from ffn_train.plots import FIGURES  # late: it imports matplotlib
+
+        for name in figures:
+            one_of("plot.figures", name, FIGURES)
     formats = _words("plot.formats", section["formats"])
     for name in formats:
         one_of("plot.formats", name, ("png", "svg", "pdf"))

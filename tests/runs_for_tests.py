@@ -32,7 +32,7 @@ def _composed() -> dict[str, Any]:
 
 
 def config(**changes: Any) -> dict[str, Any]:
-    """A small run's configuration; a change of a section is merged into it, a choice replaces it."""
+    """A small run's configuration; a section's changes are merged into it, a choice is replaced."""
     result = {k: dict(v) if isinstance(v, dict) else v for k, v in _composed().items()}
     for key, value in changes.items():
         if isinstance(value, Mapping) and "name" not in value:

@@ -83,7 +83,7 @@ def test_a_killed_run_is_readable(copy: Path) -> None:
     run = load_run(copy)
     assert run.summary is None
     assert run.scalars["step"].tolist() == list(range(8))
-    with pytest.raises(RunError, match="weights.safetensors"):
+    with pytest.raises(RunError, match=r"weights\.safetensors"):
         run.weights()
 
 

@@ -114,7 +114,10 @@ class Run:
     summary: dict[str, Any] | None
 
     def weights(self) -> dict[str, Array]:
-        """The final weights by name, in the model's order. Raises RunError if there are none or the file is damaged."""
+        """The final weights by name, in the model's order.
+
+        Raises RunError if there are none or the file is damaged.
+        """
         from safetensors import SafetensorError
         from safetensors.numpy import load
 

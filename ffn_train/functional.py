@@ -1,0 +1,169 @@
+"""The textbook functions: a layer, a two-layer block, a residual sum, and their gradients by hand.
+
+A vector x is (D,), and y = W x + b reads as written; a batch x is (N, D) with a sample in each row,
+and y = x Wᵀ + b. Weights are (fan_out, fan_in). A gradient ``dx`` is dLoss/dx and has the shape of
+x. Over a batch the gradients of W and b are sums over its samples.
+
+These are the equations that a transformer's feed-forward block y = W₂ act(W₁ x + b₁) + b₂ runs
+backward, at every position of every sequence, in each step of training a language model. ``act``
+and ``act'`` come as a pair of functions of the pre-activation z, such as ``np.tanh`` and
+``lambda z: 1 - np.tanh(z) ** 2``, or the ``value`` and ``derivative`` of ffn_train.activations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+Elementwise = Callable[[Array], Array]
+
+
+def forward_pass(x: Array, W: Array, b: Array, activation_fn: Elementwise) -> Array:
+    """One layer: y = act(z), z = W x + b.
+
+    Shapes: x (D,) or (N, D); W (H, D); b (H,); y (H,) or (N, H).
+
+    In a transformer this is the up-projection of the feed-forward block: row i of W is a direction
+    of the residual stream that hidden unit i listens to, b its threshold, and y_i how strongly it
+    fires at each position.
+
+    Raises ValueError if a shape does not fit.
+    """
+    return _apply(activation_fn, _affine(x, W, b), "activation_fn")
+
+
+def backward_pass(
+    dy: Array,
+    x: Array,
+    W: Array,
+    b: Array,
+    activation_fn: Elementwise,
+    activation_grad_fn: Elementwise,
+) -> tuple[Array, Array, Array]:
+    """The gradients dW, db, dx of one layer y = act(z), z = W x + b, given dy = dLoss/dy.
+
+        dz = dy ∘ act'(z)        the gradient that passes the nonlinearity
+        dW = dz xᵀ               over a batch: Σ_n dz_n x_nᵀ
+        db = dz                  over a batch: Σ_n dz_n
+        dx = Wᵀ dz
+
+    Shapes: dy like y, (H,) or (N, H); dW (H, D); db (H,); dx like x. ``activation_grad_fn`` takes
+    the pre-activation z, so ``activation_fn`` is checked for its shape only.
+
+    What each is for when a language model is trained:
+
+    * dW turns each hidden unit's direction towards the inputs that it should have answered more
+      strongly, and away from the others. It is an outer product of what arrived and of what was
+      wanted, so it is large only where both are: a dead unit (act'(z) = 0 at every token) or a
+      silent input learns nothing. This matrix, summed over all tokens of the batch, is what the
+      optimizer sees.
+    * db moves the unit's threshold: how readily it fires whatever the input.
+    * dx is what the layer asks of the layer below. It is not applied to any weight here but handed
+      on; the chain of these products through the depth is where gradients vanish or explode.
+
+    Raises ValueError if a shape does not fit.
+    """
+    z = _affine(x, W, b)
+    y = _apply(activation_fn, z, "activation_fn")
+    _need("dy", dy, "y", y.shape)
+    dz = dy * _apply(activation_grad_fn, z, "activation_grad_fn")
+    return _affine_gradients(dz, x, W)
+
+
+def backprop_two_layer(
+    x: Array,
+    W1: Array,
+    b1: Array,
+    W2: Array,
+    b2: Array,
+    activation_fn: Elementwise,
+    activation_grad_fn: Elementwise,
+    dy: Array,
+) -> tuple[Array, Array, Array, Array, Array]:
+    """The gradients dW1, db1, dW2, db2, dx of the feed-forward block y = W2 act(W1 x + b1) + b2.
+
+        z = W1 x + b1,  h = act(z)               forward
+        dW2 = dy hᵀ,    db2 = dy,   dh = W2ᵀ dy  the second, linear layer
+        dz = dh ∘ act'(z)                        the nonlinearity
+        dW1 = dz xᵀ,    db1 = dz,   dx = W1ᵀ dz  the first layer
+
+    Shapes: x and dy (D,) or (N, D); W1 (H, D); b1 (H,); W2 (D, H); b2 (D,); the gradients like what
+    they belong to. (W2 may lead to another width than x has; dy is then as wide as b2.)
+
+    What each is for when a language model is trained:
+
+    * dW2, column i: what unit i should write into the residual stream when it fires. Read as a
+      key-value memory (Geva et al. 2021), W1 holds the keys and W2 the values, and this corrects
+      the values, weighted by how strongly each key matched.
+    * db2 shifts what the block writes at every position alike.
+    * dW1, row i: which inputs should make unit i fire, judged by how useful its value was: dh asks
+      the value, act' whether the unit could still change its mind.
+    * db1 moves the units' thresholds; it decides how sparse the hidden layer becomes.
+    * dx is the block's own part of the residual stream's gradient, which is added to the part that
+      came past the block (``residual_backward``). Two matrices and one act' multiply it, so
+      without the skip path a hundred such blocks multiply two hundred matrices.
+
+    Raises ValueError if a shape does not fit.
+    """
+    z = _affine(x, W1, b1, names=("W1", "b1"))
+    h = _apply(activation_fn, z, "activation_fn")
+    y = _affine(h, W2, b2, names=("W2", "b2"))
+    _need("dy", dy, "y", y.shape)
+    dW2, db2, dh = _affine_gradients(dy, h, W2)
+    dz = dh * _apply(activation_grad_fn, z, "activation_grad_fn")
+    dW1, db1, dx = _affine_gradients(dz, x, W1)
+    return dW1, db1, dW2, db2, dx
+
+
+def residual_backward(dout: Array) -> tuple[Array, Array]:
+    """The gradients dx_input, dx_ffn of a residual sum out = x + ffn(x), given dout = dLoss/dout.
+
+        dx_input = dout      along the skip path, unchanged
+        dx_ffn   = dout      into the block; its own backward pass turns it into a part of dx
+
+    The sum copies its gradient to both terms; the whole gradient of x is dx_input plus what comes
+    out of the block's backward pass when dx_ffn goes in.
+
+    This copy is why a language model of a hundred blocks can be trained: dx_input reaches the first
+    block, and the embedding, without having passed a single matrix. Each block adds its own
+    correction to a gradient that is already there, instead of being the only way through.
+
+    Any shape; the two arrays returned share no memory with each other or with ``dout``.
+    """
+    return np.array(dout), np.array(dout)
+
+
+def _affine(x: Array, W: Array, b: Array, names: tuple[str, str] = ("W", "b")) -> Array:
+    """z = W x + b, for a vector or for each row of a batch."""
+    weight, bias = names
+    if np.ndim(W) != 2:
+        raise ValueError(f"{weight} has shape {np.shape(W)}, it needs (fan_out, fan_in)")
+    if np.ndim(x) not in (1, 2) or np.shape(x)[-1] != W.shape[1]:
+        fan_in = W.shape[1]
+        raise ValueError(
+            f"x has shape {np.shape(x)}, {weight} of shape {W.shape} needs ({fan_in},) or "
+            f"(N, {fan_in})"
+        )
+    _need(bias, b, f"{weight} of shape {W.shape}", W.shape[:1])
+    return x @ W.T + b
+
+
+def _affine_gradients(dz: Array, x: Array, W: Array) -> tuple[Array, Array, Array]:
+    """dW, db and dx of z = W x + b."""
+    rows_of_dz, rows_of_x = np.atleast_2d(dz), np.atleast_2d(x)
+    return rows_of_dz.T @ rows_of_x, rows_of_dz.sum(axis=0), dz @ W
+
+
+def _apply(function: Elementwise, z: Array, name: str) -> Array:
+    result = function(z)
+    _need(f"the result of {name}", result, "z", z.shape)
+    return result
+
+
+def _need(name: str, array: Array, what: str, shape: tuple[int, ...]) -> None:
+    if np.shape(array) != shape:
+        raise ValueError(f"{name} has shape {np.shape(array)}, {what} needs {shape}")
