@@ -14,6 +14,7 @@ from ffn_train.plots.style import MUTED, RED
 NOT_FINITE = "not finite"
 ZERO = "zero"
 _FEW = 20  # points: up to here each is marked
+_MANY = 250  # points: from here the line is thin
 
 
 def curve(axes: Axes, x: ArrayLike, y: ArrayLike, **look: Any) -> Line2D:
@@ -24,6 +25,8 @@ def curve(axes: Axes, x: ArrayLike, y: ArrayLike, **look: Any) -> Line2D:
         dots = np.flatnonzero(shown[1:-1] & ~shown[:-2] & ~shown[2:])
     else:
         dots = np.arange(len(values))
+    if len(values) > _MANY:
+        look = {"linewidth": 0.7, **look}
     if len(dots):  # a list of no places would be taken for "every place"
         look = {"marker": "o", "markevery": dots.tolist(), **look}
     (line,) = axes.plot(np.asarray(x), values, **look)
@@ -34,7 +37,7 @@ def mark(axes: Axes, x: ArrayLike, *values: ArrayLike) -> None:
     """Mark where any of the values is not finite (top), or is zero on a log axis (bottom)."""
     places = np.asarray(x)
     table = np.array([np.asarray(value, dtype=np.float64) for value in values])
-    _edge(axes, places[~np.isfinite(table).all(axis=0)], 1.0, NOT_FINITE, marker="x", color=RED)
+    _edge(axes, places[~np.isfinite(table).all(axis=0)], 1.02, NOT_FINITE, marker="x", color=RED)
     if axes.get_yscale() == "log":
         zero = (table == 0).any(axis=0)
         _edge(axes, places[zero], 0.0, ZERO, marker="v", color=MUTED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,7 +20,7 @@ from ffn_train.runs.reader import Floats
 
 NAME = "gradient_flow"
 
-_BRANCH = (2.5, 1.2)  # dashes
+_BRANCH: Mapping[str, Any] = {"dashes": (2.5, 1.2), "markerfacecolor": "white"}
 
 Colours = Mapping[int, ColorType]  # of the rows drawn
 
@@ -38,9 +39,9 @@ def draw(run: Run) -> Figure:
         run,
         "Gradient flow",
         width=DOUBLE,
-        height=2.5,
+        height=2.55,
         panels=3 if parted else 2,
-        gaps=(0.62, 0.12) if parted else (0.62,),
+        gaps=(0.66, 0.12) if parted else (0.66,),
     )
     _parameters(axes[0], measures, colours)
     _signals(axes[1], measures, colours)
@@ -49,8 +50,8 @@ def draw(run: Run) -> Figure:
         _parts(axes[2], measures, {row: colours[row] for row in sorted({0, chosen[-1]})})
         _share_limits(axes[1], axes[2], measures, chosen)
         kinds = [
-            sample("skip", color=INK),
-            sample("branch", color=INK, dashes=_BRANCH),
+            sample("skip", color=INK, marker="o"),
+            sample("branch", color=INK, marker="o", **_BRANCH),
         ]
     _headline(figure, measures)
     steps = [sample(str(measures.step[row]), color=colour) for row, colour in colours.items()]
@@ -78,7 +79,7 @@ def _signals(axes: Axes, measures: Measures, colours: Colours) -> None:
 def _parts(axes: Axes, measures: Measures, colours: Colours) -> None:
     log_axis(axes, measures.skip_gradient_rms[list(colours)])
     _over_depth(axes, measures.skip_gradient_rms, colours)
-    _over_depth(axes, measures.branch_gradient_rms, colours, dashes=_BRANCH)
+    _over_depth(axes, measures.branch_gradient_rms, colours, **_BRANCH)
     depth_axis(axes, measures.depth, measures.depth, "block boundary $l$")
     axes.set_title("(c)  skip and branch part")
 
@@ -110,12 +111,12 @@ def _headline(figure: Figure, measures: Measures) -> None:
     first, last = measures.step[[0, -1]]
     width, height = figure.get_size_inches()
     lines = [
-        (r"$\|\partial L/\partial x_0\|\,/\,\|\partial L/\partial x_L\|$", ratio),
-        ("growth per block, from output to input", growth),
+        (r"$\|\partial L/\partial x_0\|\,/\,\|\partial L/\partial x_L\|$", ratio, 3),
+        ("growth per block, from output to input", growth, 4),
     ]
-    for line, (name, values) in enumerate(lines):
-        text = f"{name}:  {number(values[0])} at step {first}"
+    for line, (name, values, digits) in enumerate(lines):
+        text = f"{name}:  {number(values[0], digits)} at step {first}"
         if last != first:
-            text += f",  {number(values[-1])} at step {last}"
+            text += f",  {number(values[-1], digits)} at step {last}"
         y = 1 - (0.08 + 0.17 * line) / height
         figure.text(1 - 0.08 / width, y, text, va="top", ha="right", size=8)

@@ -28,9 +28,7 @@ def draw(run: Run) -> Figure:
     """log10 |dLoss/dθ|, input at the bottom; red where it is not finite, black where it is zero."""
     norms = run.measures.layer_gradient_norm.T
     steps = run.measures.step
-    figure, (axes,) = sheet(
-        run, "Parameter gradient of each layer", width=SINGLE, height=2.3, left=0.66
-    )
+    figure, (axes,) = sheet(run, "Parameter gradient of each layer", width=SINGLE, height=2.3)
     finite, zero = np.isfinite(norms), norms == 0
     low, high = log_limits(norms)
     bottom, top = np.log10([low, high])
@@ -89,4 +87,4 @@ def _colour_bar(
     figure.colorbar(image, cax=bar)
     major, minor = log_ticks(*limits)
     set_ticks(bar.yaxis, major, minor, logs=True)
-    bar.set_title(r"$\|\partial L/\partial\theta\|$", loc="left")
+    bar.set_ylabel(r"$\|\partial L/\partial\theta\|$")

@@ -38,6 +38,7 @@ def draw(run: Run) -> Figure:
         )
         for block in chosen
     ]
+    mark(axes, steps, total)
     mark(axes, measures.step, *(norms[:, columns[block]] for block in chosen))
     step_axis(axes, measures.step)
     axes.set_ylabel(r"$\|\partial L/\partial\theta_l\|$")

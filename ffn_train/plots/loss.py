@@ -16,7 +16,7 @@ from ffn_train.runs.reader import Floats
 NAME = "loss"
 
 _TRAINING, _VALIDATION = "#3b6fb6", "#c2501c"
-_BINS = 80
+_BINS = 50
 
 
 def draw(run: Run) -> Figure:
@@ -38,7 +38,7 @@ def draw(run: Run) -> Figure:
         size, centres, means = binned(steps, training)
         thin = {"color": _TRAINING, "linewidth": 0.6, "alpha": 0.45}
         entries.append(curve(axes, steps, training, label="training", **thin))
-        label = f"mean of {size} steps"
+        label = f"mean of {size}"
         entries.append(curve(axes, centres, means, color=_TRAINING, label=label))
     else:
         entries.append(curve(axes, steps, training, color=_TRAINING, label="training"))

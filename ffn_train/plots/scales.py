@@ -56,14 +56,16 @@ def tick_label(value: float) -> str:
     return rf"${times}10^{{{power}}}$"
 
 
-def number(value: float) -> str:
-    """A number in three digits for a line of text; powers of ten as such."""
+def number(value: float, digits: int = 3) -> str:
+    """A number in so many digits for a line of text; powers of ten as such, in two."""
     if not np.isfinite(value):
         return "not finite"
-    if value == 0 or 1e-3 <= abs(value) < 999.5:
-        return f"{value:.3g}"
-    digits, _, exponent = f"{value:.1e}".partition("e")
-    return rf"${digits}\times 10^{{{int(exponent)}}}$"
+    if value == 0:
+        return "0"
+    if 1e-3 <= abs(value) < 999.5:
+        return f"{value:#.{digits}g}".rstrip(".")
+    lead, _, exponent = f"{value:.1e}".partition("e")
+    return rf"${lead}\times 10^{{{int(exponent)}}}$"
 
 
 def log_axis(axes: Axes, *values: ArrayLike) -> None:
@@ -101,7 +103,7 @@ def step_axis(axes: Axes, steps: NDArray[Any]) -> None:
     pad = 0.02 * (last - first) or 0.5
     axes.set_xlim(first - pad, last + pad)
     strides = [digit * 10**power for power in range(18) for digit in (1, 2, 5)]
-    stride = next(s for s in strides if last - first <= 4 * s)
+    stride = next(s for s in strides if last - first <= 5 * s)
     _ticks(axes.xaxis, range(-(-first // stride) * stride, last + 1, stride))
     axes.set_xlabel("step")
 

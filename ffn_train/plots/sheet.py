@@ -16,8 +16,8 @@ from matplotlib.lines import Line2D
 from ffn_train.plots.style import MUTED
 from ffn_train.runs import Run
 
-LEFT, RIGHT, TOP, BOTTOM = 0.56, 0.72, 0.46, 0.40
-TITLE = 0.2  # inches that panel titles take
+LEFT, RIGHT, TOP, BOTTOM = 0.66, 0.82, 0.46, 0.40
+TITLE = 0.24  # inches that panel titles take
 _EDGE = 0.08
 _ROW = 8 * 1.36 / 72  # inches of one legend row
 
@@ -30,7 +30,6 @@ def sheet(
     height: float,
     panels: int = 1,
     gaps: Sequence[float] = (),
-    left: float = LEFT,
     right: float = RIGHT,
 ) -> tuple[Figure, list[Axes]]:
     """A figure with a header and its panels; ``gaps`` are the inches between them."""
@@ -41,8 +40,8 @@ def sheet(
         va="top", size=7.5, color=MUTED, parse_math=False,
     )
     top = TOP + (TITLE if panels > 1 else 0.06)
-    each = (width - left - right - sum(gaps)) / panels
-    places = [left + each * index + sum(gaps[:index]) for index in range(panels)]
+    each = (width - LEFT - right - sum(gaps)) / panels
+    places = [LEFT + each * index + sum(gaps[:index]) for index in range(panels)]
     axes = [
         figure.add_axes(
             (x / width, BOTTOM / height, each / width, (height - BOTTOM - top) / height)

@@ -25,9 +25,9 @@ def draw(run: Run) -> Figure:
         run,
         "Signal",
         width=DOUBLE if rectifies else SINGLE,
-        height=2.5 if rectifies else 2.3,
+        height=2.55 if rectifies else 2.3,
         panels=2 if rectifies else 1,
-        gaps=(0.62,) if rectifies else (),
+        gaps=(0.66,) if rectifies else (),
     )
     boundaries = np.arange(measures.depth + 1)
     log_axis(axes[0], measures.signal_rms[chosen])

@@ -21,7 +21,7 @@ INK = "#222222"
 MUTED = "#6b6b6b"
 RED = "#d81b1b"
 
-_RC: dict[str, Any] = {
+_RC: Any = {
     "figure.dpi": 200,
     "savefig.dpi": 200,
     "font.family": "STIXGeneral",  # ships with matplotlib, so every machine draws the same
@@ -29,7 +29,7 @@ _RC: dict[str, Any] = {
     "font.size": 8.5,
     "axes.titlesize": 8.5,
     "axes.titlelocation": "left",
-    "axes.titlepad": 5,
+    "axes.titlepad": 7,
     "axes.labelsize": 8.5,
     "axes.labelpad": 2.5,
     "xtick.labelsize": 8,
@@ -78,9 +78,7 @@ def look() -> Iterator[None]:
     """The context in which figures are made and saved; the settings outside stay as they are."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # a personal matplotlibrc must not change a figure
-        for name, value in _RC.items():
-            group, key = name.split(".", 1)
-            matplotlib.rc(group, **{key: value})
+        matplotlib.rcParams.update(_RC)
         yield
 
 

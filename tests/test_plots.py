@@ -1,0 +1,412 @@
+"""Figures: what they show is what the run holds, and nothing that is not finite goes unseen."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+
+from ffn_train.commands.plots import main
+from ffn_train.core import Layer, Layout
+from ffn_train.layers.linear import Linear
+from ffn_train.measures import row_dtype
+from ffn_train.plots import FIGURES, draw, figure, scales, selection, sheet
+from ffn_train.plots.heatmap import edges
+from ffn_train.plots.loss import binned
+from ffn_train.runs import Run, RunError, files, load_run
+from ffn_train.runs.writer import RunWriter, write_config
+from ffn_train.settings import SettingError
+
+ALL = ("gradient_flow", "heatmap", "layers", "loss", "signal", "updates")
+
+
+class Parts(Layer):
+    """A layer of named parts, as a layout needs it."""
+
+    def __init__(self, **parts: Layer) -> None:
+        self._parts = parts
+
+    @property
+    def parts(self) -> dict[str, Layer]:
+        return self._parts
+
+    def forward(self, params: Any, x: Any) -> Any:
+        raise NotImplementedError
+
+
+def layout(depth: int) -> Layout:
+    block = Parts(up=Linear(2, 3), down=Linear(3, 2))
+    blocks = Parts(**{str(index): block for index in range(depth)})
+    return Layout(Parts(input=Linear(2, 2), blocks=blocks, output=Linear(2, 1)))
+
+
+def make_run(
+    path: Path,
+    *,
+    depth: int = 4,
+    steps: int = 6,
+    residual: bool = True,
+    rectifies: bool = True,
+    spoil: Any = None,
+    ended: bool = True,
+) -> Run:
+    """A run directory of made-up numbers; ``spoil(row, step)`` changes a row before it is written."""
+    rng = np.random.default_rng(depth)
+    path.mkdir(parents=True, exist_ok=True)
+    kind = "scaled" if residual else "none"
+    write_config(path, {"residual": {"name": kind}, "activation": {"name": "gelu"}})
+    files.write_json(path / files.PROVENANCE, {"least_squares_loss": 0.5})
+    table = layout(depth)
+    with RunWriter(path, table, depth) as writer:
+        for step in range(steps):
+            row = np.zeros((), row_dtype(len(table.tensors), depth))
+            for name in row.dtype.names or ():
+                row[name] = np.exp(rng.normal(size=row[name].shape))
+            row["step"] = 10 * step
+            row["dead_share"] = 0.25 if rectifies else np.nan
+            if not residual:
+                row["skip_gradient_rms"] = row["branch_gradient_rms"] = np.nan
+            if step == steps - 1 and ended:
+                row["update_norm"] = np.nan
+            scalars = {"step": 10 * step, "loss": 1 / (step + 1), "gradient_norm": 3.0}
+            scalars["validation_loss"] = np.nan if step % 2 and step < steps - 1 else 1 / (step + 2)
+            if spoil is not None:
+                spoil(row, step)
+            writer.record(scalars, row)
+    return load_run(path)
+
+
+def spoilt_row(row: Any, step: int) -> None:
+    """The third measured step is NaN from the read-out to the input, with an infinity."""
+    if step == 2:
+        for name in row.dtype.names:
+            if name != "step":
+                row[name] = np.nan
+        row["gradient_norm"][0] = np.inf
+
+
+def labels(drawn: Figure) -> set[str]:
+    found = {line.get_label() for axes in drawn.axes for line in axes.get_lines()}
+    return found | {text.get_text() for legend in drawn.legends for text in legend.get_texts()}
+
+
+def curves(axes: Axes) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [(np.asarray(line.get_xdata()), np.asarray(line.get_ydata())) for line in axes.get_lines()]
+
+
+def legend_colours(drawn: Figure, blocks: list[str]) -> dict[str, Any]:
+    return {
+        line.get_label(): to_rgba(line.get_color())
+        for line in drawn.axes[0].get_lines()
+        if line.get_label() in blocks
+    }
+
+
+def test_every_figure_of_the_folder_is_found() -> None:
+    assert FIGURES == ALL
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"residual": False},
+        {"residual": True},
+        {"depth": 1},
+        {"depth": 1, "steps": 1},
+        {"depth": 40, "rectifies": False},
+        {"spoil": spoilt_row},
+        {"steps": 3, "ended": False},
+    ],
+)
+def test_draws(tmp_path: Path, name: str, shape: dict[str, Any]) -> None:
+    run = make_run(tmp_path, **shape)
+    (path,) = draw(run, figures=[name])
+    assert path == tmp_path / "plots" / f"{name}.png"
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["gradient_flow", "heatmap", "layers", "signal", "updates"])
+def test_a_row_that_is_not_finite_is_marked(tmp_path: Path, name: str) -> None:
+    whole, spoilt = make_run(tmp_path / "whole"), make_run(tmp_path / "spoilt", spoil=spoilt_row)
+    assert "not finite" not in labels(figure(whole, name))
+    assert "not finite" in labels(figure(spoilt, name))
+
+
+def test_a_loss_that_is_not_finite_is_marked_where_it_occurs(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    run.scalars["loss"][3] = np.inf
+    (axes,) = figure(run, "loss").axes
+    (marked,) = [line for line in axes.get_lines() if line.get_label() == "not finite"]
+    np.testing.assert_array_equal(marked.get_xdata(), [30])
+
+
+def test_a_step_without_validation_is_not_marked_but_a_lost_last_one_is(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    assert np.isnan(run.scalars["validation_loss"]).any()
+    assert "not finite" not in labels(figure(run, "loss"))
+    run.scalars["validation_loss"][-1] = np.nan
+    assert "not finite" in labels(figure(run, "loss"))
+
+
+def test_zeros_are_marked(tmp_path: Path) -> None:
+    def spoil(row: Any, step: int) -> None:
+        row["branch_gradient_rms"] = 0
+        row["gradient_norm"][:6] = 0
+
+    run = make_run(tmp_path, spoil=spoil)
+    for name in ("gradient_flow", "heatmap", "layers"):
+        assert "zero" in labels(figure(run, name)), name
+
+
+def test_all_rows_lost(tmp_path: Path) -> None:
+    def spoil(row: Any, step: int) -> None:
+        for name in row.dtype.names:
+            if name != "step":
+                row[name] = np.nan
+
+    run = make_run(tmp_path, spoil=spoil)
+    assert len(draw(run)) == len(ALL)
+
+
+def test_the_last_row_that_is_finite_is_shown(tmp_path: Path) -> None:
+    def spoil(row: Any, step: int) -> None:
+        if step >= 18:
+            row["signal_gradient_rms"] = np.nan
+
+    measures = make_run(tmp_path, steps=20, spoil=spoil).measures
+    assert selection.rows(measures) == [0, 5, 10, 14, 17, 19]
+
+
+def test_gradient_flow_shows_the_runs_numbers(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    parameters, signal, parts = figure(run, "gradient_flow").axes
+    measures = run.measures
+    x, y = curves(signal)[0]
+    np.testing.assert_array_equal(x, np.arange(5))
+    np.testing.assert_array_equal(y, measures.signal_gradient_rms[0])
+    np.testing.assert_array_equal(
+        curves(parameters)[0][1], measures.layer_gradient_norm[0, 1:-1]  # without input and output
+    )
+    expected = [
+        measures.skip_gradient_rms[0],
+        measures.skip_gradient_rms[-1],
+        measures.branch_gradient_rms[0],
+        measures.branch_gradient_rms[-1],
+    ]
+    for (_, y), row in zip(curves(parts), expected, strict=True):
+        np.testing.assert_array_equal(y, row)
+
+
+def test_the_whole_and_its_parts_share_a_scale(tmp_path: Path) -> None:
+    _, signal, parts = figure(make_run(tmp_path), "gradient_flow").axes
+    assert signal.get_ylim() == parts.get_ylim()
+
+
+def test_a_plain_stack_has_no_panel_of_parts(tmp_path: Path) -> None:
+    assert len(figure(make_run(tmp_path, residual=False), "gradient_flow").axes) == 2
+
+
+def test_dead_units_are_shown_where_the_activation_rectifies(tmp_path: Path) -> None:
+    signal, dead = figure(make_run(tmp_path / "a"), "signal").axes
+    np.testing.assert_array_equal(curves(dead)[0][1], [25, 25, 25, 25])
+    assert signal.get_yscale() == "log"
+    assert len(figure(make_run(tmp_path / "b", rectifies=False), "signal").axes) == 1
+
+
+@pytest.mark.parametrize(("depth", "blocks"), [(4, "0 1 2 3"), (40, "0 1 20 38 39")])
+def test_a_block_has_one_colour(tmp_path: Path, depth: int, blocks: str) -> None:
+    run = make_run(tmp_path, depth=depth)
+    names = blocks.split()
+    colours = legend_colours(figure(run, "layers"), names)
+    assert list(colours) == names
+    assert colours == legend_colours(figure(run, "updates"), names)
+    assert len(set(colours.values())) == len(names)
+
+
+def test_layers_show_the_total_of_the_measured_steps(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    steps = np.arange(51.0)
+    run.scalars.update(step=steps, gradient_norm=steps + 1)
+    (axes,) = figure(run, "layers").axes
+    (total,) = [line for line in axes.get_lines() if line.get_label() == "total"]
+    np.testing.assert_array_equal(total.get_xdata(), run.measures.step)
+    np.testing.assert_array_equal(total.get_ydata(), run.measures.step + 1)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_updates_end_where_no_step_is_taken(tmp_path: Path, ended: bool) -> None:
+    run = make_run(tmp_path, ended=ended)
+    drawn = figure(run, "updates")
+    (line,) = [line for line in drawn.axes[0].get_lines() if line.get_label() == "0"]
+    assert len(line.get_xdata()) == 6 - ended
+    assert "not finite" not in labels(drawn)
+
+
+def test_the_least_squares_line(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    assert "least squares" in labels(figure(run, "loss"))
+    del run.provenance["least_squares_loss"]
+    assert "least squares" not in labels(figure(run, "loss"))
+
+
+def test_a_long_loss_is_averaged_over_bins() -> None:
+    steps = np.arange(103.0)
+    size, centres, means = binned(steps, 2 * steps)
+    assert size == 2
+    np.testing.assert_allclose(means, 2 * centres)
+    assert centres[-1] == 102
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[3.0, 3.0], [0.9, 1.1], [1e-20, 1.0], [0, np.nan, np.inf], [1e-300, 1e300], [5e-324, 2.0], []],
+)
+def test_log_limits_hold_the_values_and_a_decade_and_a_tick(values: list[float]) -> None:
+    low, high = scales.log_limits(values)
+    assert 0 < low < high < np.inf
+    assert high / low > 9.999
+    shown = [value for value in values if 1e-300 <= value < np.inf]
+    assert all(low < value < high for value in shown)
+    major, minor = scales.log_ticks(low, high)
+    assert 2 <= len(major) <= 7
+    assert all(low <= tick <= high for tick in (*major, *minor))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1, "1"), (0.05, "0.05"), (200, "200"), (1e-4, "$10^{-4}$"), (2e5, r"$2{\times}10^{5}$")],
+)
+def test_tick_labels(value: float, text: str) -> None:
+    assert scales.tick_label(value) == text
+
+
+def test_cells_of_the_heat_map_lie_around_their_steps() -> None:
+    np.testing.assert_array_equal(edges(np.array([0, 10, 14])), [-5, 5, 12, 16])
+    np.testing.assert_array_equal(edges(np.array([7])), [6.5, 7.5])
+
+
+def test_nothing_lies_outside_the_sheet(tmp_path: Path) -> None:
+    def spoil(row: Any, step: int) -> None:
+        spoilt_row(row, step)
+        row["gradient_norm"] *= 1e-200 if step == 3 else 1
+        row["signal_gradient_rms"] *= 1e-200 if step == 3 else 1
+
+    run = make_run(tmp_path, depth=8, steps=9, spoil=spoil)
+    for name in ALL:
+        drawn = figure(run, name)
+        drawn.canvas.draw()
+        page = drawn.bbox
+        texts = [text for text in drawn.findobj(matplotlib.text.Text) if text.get_text()]
+        for text in (text for text in texts if text.get_visible()):
+            box = text.get_window_extent()
+            inside = page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 <= box.y1 <= page.y1
+            assert inside, (name, text.get_text(), box, page)
+
+
+def test_formats_and_the_same_bytes_again(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+    once = {path: path.read_bytes() for path in draw(run, formats=list(starts))}
+    assert len(once) == 3 * len(ALL)
+    assert all(content.startswith(starts[path.suffix[1:]]) for path, content in once.items())
+    assert {path: path.read_bytes() for path in draw(run, formats=list(starts))} == once
+    assert {path for path in (tmp_path / "plots").iterdir()} == set(once)
+
+
+def test_settings_outside_neither_matter_nor_change(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    plain = draw(run, figures=["loss"])[0].read_bytes()
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red"}):
+        assert draw(run, figures=["loss"])[0].read_bytes() == plain
+        assert matplotlib.rcParams["font.size"] == 30
+
+
+def test_the_description_takes_any_configuration(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    assert sheet.describe(run) == "depth 4 · residual scaled · gelu"
+    run.config.clear()
+    run.config["activation"] = "$$"
+    assert sheet.describe(run) == "depth 4"
+    figure(run, "loss")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"figures": ["los"]}, ["plot.figures", "'los'", "did you mean loss"]),
+        ({"figures": []}, ["plot.figures"]),
+        ({"formats": ["gif"]}, ["plot.formats", "'gif'", "png, svg, pdf"]),
+        ({"formats": []}, ["plot.formats"]),
+    ],
+)
+def test_unknown_figures_and_formats(
+    tmp_path: Path, options: dict[str, Any], words: list[str]
+) -> None:
+    run = make_run(tmp_path)
+    with pytest.raises(SettingError) as error:
+        draw(run, **options)
+    assert all(word in str(error.value) for word in words)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "plots").exists()
+
+
+def test_a_run_without_a_measured_step(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no step has been measured"):
+        draw(make_run(tmp_path, steps=0))
+
+
+def test_the_command_prints_what_it_writes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(tmp_path / "a")
+    make_run(tmp_path / "b", depth=1)
+    main([str(tmp_path / "a"), str(tmp_path / "b"), "--figures", "loss,layers", "--formats", "svg"])
+    written = capsys.readouterr().out.split("\n")[:-1]
+    assert written == [
+        str(tmp_path / run / "plots" / f"{name}.svg")
+        for run in ("a", "b")
+        for name in ("loss", "layers")
+    ]
+    assert all(Path(path).is_file() for path in written)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["{}/none"], ["{}", "--figures", "x"], ["{}", "--formats", "x"], ["{}", "--x"], []]
+)
+def test_the_command_refuses_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    make_run(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main([argument.format(tmp_path) for argument in arguments])
+    assert stop.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+
+
+def test_pyplot_is_never_imported(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    code = (
+        "import sys; from ffn_train.plots import draw; from ffn_train.runs import load_run;"
+        "draw(load_run(sys.argv[1]), formats=['png', 'svg', 'pdf']);"
+        "sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
+
+
+def test_the_module_runs(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ffn_train.plots", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "is not a run directory" in result.stderr

@@ -1,0 +1,71 @@
+"""What the default configuration and its presets are there to show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ffn_train.configuration import compose
+from ffn_train.execution import least_squares
+from ffn_train.experiment import build_experiment
+from ffn_train.threads import BlasThreads
+from ffn_train.trainer import Record
+
+
+def rows(*overrides: str) -> tuple[list[Record], Any]:
+    experiment = build_experiment(compose([*overrides, "evaluate.every=100000"]))
+    with BlasThreads(1):
+        state = experiment.trainer.start(experiment.params)
+        return list(experiment.trainer.fit(state)), experiment
+
+
+def ratio(row: Record) -> float:
+    assert row.measures is not None
+    rms = row.measures["signal_gradient_rms"]
+    return float(rms[0] / rms[-1])
+
+
+def test_the_default_run_solves_what_a_straight_line_cannot() -> None:
+    records, experiment = rows("measure.every=100000")
+    assert records[-1].validation_r2 > 0.9
+    assert least_squares(experiment).r2 < 0.5
+
+
+def test_depth_64_without_a_skip_path_gets_no_gradient() -> None:
+    records, _ = rows("experiment=plain64", "trainer.steps=40")
+    assert ratio(records[0]) < 1e-15
+    assert records[-1].validation_r2 < 0.05
+
+
+def test_depth_64_with_the_identity_diverges() -> None:
+    records, _ = rows("experiment=identity64", "trainer.patience=20")
+    assert records[0].loss > 1e6
+    assert records[-1].divergence is not None
+    assert ratio(records[0]) > 1e4
+
+
+def test_depth_64_scaled_trains() -> None:
+    records, experiment = rows("experiment=scaled64", "trainer.steps=150")
+    assert 0.3 < ratio(records[0]) < 3
+    assert records[-1].validation_r2 > least_squares(experiment).r2 + 0.1
+
+
+def test_diabetes_over_ten_splits_is_no_worse_than_least_squares() -> None:
+    config = compose(["experiment=diabetes", "measure.every=100000", "evaluate.every=100000"])
+    ours, theirs = [], []
+    with BlasThreads(1):
+        for seed in range(10):
+            experiment = build_experiment({**config, "seed": seed})
+            state = experiment.trainer.start(experiment.params)
+            *_, last = experiment.trainer.fit(state)
+            ours.append(last.validation_r2)
+            theirs.append(least_squares(experiment).r2)
+    assert np.mean(ours) >= np.mean(theirs) - 0.02
+
+
+@pytest.mark.parametrize("task", ["sinusoid", "friedman", "linear", "teacher"])
+def test_every_task_trains(task: str) -> None:
+    records, _ = rows(f"task={task}", "task.rows=400", "trainer.steps=30", "model.depth=2")
+    assert records[-1].loss < records[0].loss
