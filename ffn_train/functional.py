@@ -2,7 +2,8 @@
 
 A vector x is (D,), and y = W x + b reads as written; a batch x is (N, D) with a sample in each row,
 and y = x Wᵀ + b. Weights are (fan_out, fan_in). A gradient ``dx`` is dLoss/dx and has the shape of
-x. Over a batch the gradients of W and b are sums over its samples.
+x. Over a batch the gradients of W and b are sums over its samples. Training steps along the
+negative of a gradient; what is said below of what a gradient does is said of that step.
 
 These are the equations that a transformer's feed-forward block y = W₂ act(W₁ x + b₁) + b₂ runs
 backward, at every position of every sequence, in each step of training a language model. ``act``
@@ -111,6 +112,7 @@ def backprop_two_layer(
     """
     z = _affine(x, W1, b1, names=("W1", "b1"))
     h = _apply(activation_fn, z, "activation_fn")
+    _need("W2", W2, f"W1 of shape {W1.shape}", (*np.shape(W2)[:1], len(W1)))
     y = _affine(h, W2, b2, names=("W2", "b2"))
     _need("dy", dy, "y", y.shape)
     dW2, db2, dh = _affine_gradients(dy, h, W2)
@@ -161,7 +163,8 @@ def _affine_gradients(dz: Array, x: Array, W: Array) -> tuple[Array, Array, Arra
 def _apply(function: Elementwise, z: Array, name: str) -> Array:
     result = function(z)
     _need(f"the result of {name}", result, "z", z.shape)
-    return result
+    # in the precision of z: a derivative such as np.where(z > 0, 1.0, 0.0) is float64 for any z
+    return np.asarray(result, np.result_type(z, np.float16))
 
 
 def _need(name: str, array: Array, what: str, shape: tuple[int, ...]) -> None:

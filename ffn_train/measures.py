@@ -69,6 +69,14 @@ def norms(layout: Layout, vector: Array) -> list[float]:
     return [norm(vector[tensor.span]) for tensor in layout.tensors]
 
 
+def dead_share(hidden: Array) -> float:
+    """The share of hidden units (N, H) that are positive for no sample; NaN if one is NaN."""
+    largest = hidden.max(axis=0)
+    if np.isnan(largest).any():
+        return float("nan")
+    return float(np.mean(~(largest > 0)))
+
+
 class Measurement:
     """One row, filled while a step passes by: forward, backward, update."""
 
@@ -84,10 +92,7 @@ class Measurement:
         """Take the signals and the hidden units of a forward pass that kept its signals."""
         self.row["signal_rms"] = [rms(x) for x in pullback.signals]
         if self._model.branch.activation.rectifies:
-            self.row["dead_share"] = [
-                1 - np.count_nonzero(hidden.max(axis=0) > 0) / hidden.shape[1]
-                for hidden in pullback.hidden
-            ]
+            self.row["dead_share"] = [dead_share(hidden) for hidden in pullback.hidden]
 
     def backward(self, flow: Iterable[SignalGradient]) -> None:
         """Run the backward pass, taking the signal gradients as they pass by."""

@@ -47,15 +47,16 @@ def draw(run: Run) -> Figure:
     _signals(axes[1], measures, colours)
     kinds = []
     if parted:
-        _parts(axes[2], measures, {row: colours[row] for row in sorted({0, chosen[-1]})})
-        _share_limits(axes[1], axes[2], measures, chosen)
+        ends = rows(measures, count=2)
+        _parts(axes[2], measures, {row: colours[row] for row in ends})
+        _share_limits(axes[1], axes[2], measures, chosen, ends)
         kinds = [
             sample("skip", color=INK, marker="o"),
             sample("branch", color=INK, marker="o", **_BRANCH),
         ]
     _headline(figure, measures)
     steps = [sample(str(measures.step[row]), color=colour) for row, colour in colours.items()]
-    right_legends(axes[-1], ("step", steps), ("part", kinds), ("", marks(*axes)))
+    right_legends(figure, axes[-1], ("step", steps), ("part", kinds), ("", marks(*axes)))
     return figure
 
 
@@ -91,9 +92,10 @@ def _over_depth(axes: Axes, table: Floats, colours: Colours, **look: object) -> 
     mark(axes, places, *(table[row] for row in colours))
 
 
-def _share_limits(whole: Axes, parts: Axes, measures: Measures, chosen: list[int]) -> None:
+def _share_limits(
+    whole: Axes, parts: Axes, measures: Measures, chosen: list[int], ends: list[int]
+) -> None:
     """One scale for the whole and its parts, labelled once."""
-    ends = sorted({0, chosen[-1]})
     shown = (
         measures.signal_gradient_rms[chosen],
         measures.skip_gradient_rms[ends],
@@ -106,13 +108,12 @@ def _share_limits(whole: Axes, parts: Axes, measures: Measures, chosen: list[int
 
 def _headline(figure: Figure, measures: Measures) -> None:
     """The two figures that sum up the flow, at the first and the last measured step."""
-    with np.errstate(all="ignore"):
-        ratio, growth = measures.gradient_ratio, measures.growth_per_block
     first, last = measures.step[[0, -1]]
     width, height = figure.get_size_inches()
+    ratio = r"$\|\partial L/\partial x_0\|\,/\,\|\partial L/\partial x_L\|$"
     lines = [
-        (r"$\|\partial L/\partial x_0\|\,/\,\|\partial L/\partial x_L\|$", ratio, 3),
-        ("growth per block, from output to input", growth, 4),
+        (ratio, measures.gradient_ratio, 3),
+        ("growth per block, from output to input", measures.growth_per_block, 4),
     ]
     for line, (name, values, digits) in enumerate(lines):
         text = f"{name}:  {number(values[0], digits)} at step {first}"

@@ -45,8 +45,9 @@ def draw(run: Run) -> Figure:
     _layer_ticks(axes, run.measures.layers, run.measures.depth)
     patches = [(~finite, RED, NOT_FINITE), (zero, "black", ZERO)]
     notes = [Patch(color=colour, label=label) for here, colour, label in patches if here.any()]
-    _colour_bar(axes, image, (low, high), below=0.17 * len(notes) + 0.12 * bool(notes))
-    right_legends(axes, ("", notes), rows=len(notes))
+    below = 0.17 * len(notes) + 0.12 * bool(notes)
+    _colour_bar(figure, axes, image, (low, high), below)
+    right_legends(figure, axes, ("", notes), rows=len(notes))
     return figure
 
 
@@ -75,11 +76,9 @@ def _layer_ticks(axes: Axes, layers: tuple[str, ...], depth: int) -> None:
 
 
 def _colour_bar(
-    axes: Axes, image: ScalarMappable, limits: tuple[float, float], *, below: float
+    figure: Figure, axes: Axes, image: ScalarMappable, limits: tuple[float, float], below: float
 ) -> None:
     """A colour bar beside the axes, ticked in powers of ten; ``below``: inches free under it."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
     width, height = figure.get_size_inches()
     place = axes.get_position()
     bottom = place.y0 + below / height

@@ -42,5 +42,5 @@ def draw(run: Run) -> Figure:
     mark(axes, measures.step, *(norms[:, columns[block]] for block in chosen))
     step_axis(axes, measures.step)
     axes.set_ylabel(r"$\|\partial L/\partial\theta_l\|$")
-    right_legends(axes, ("block $l$", lines), ("", [whole, *marks(axes)]))
+    right_legends(figure, axes, ("block $l$", lines), ("", [whole, *marks(axes)]))
     return figure

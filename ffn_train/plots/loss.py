@@ -24,7 +24,8 @@ def draw(run: Run) -> Figure:
     steps, training = scalar(run, "loss")
     validation = scalar(run, "validation_loss")[1]
     evaluated = ~np.isnan(validation)
-    evaluated[-1] = True  # the last row always is, so a gap there is a loss that is not finite
+    # the row that ends a run (no step is taken from it) always is, so a gap there is a lost loss
+    evaluated[-1] |= np.isnan(scalar(run, "lr")[1][-1])
     floor = least_squares_loss(run)
 
     figure, (axes,) = sheet(run, "Loss", width=SINGLE, height=2.3, right=0.95)
@@ -51,7 +52,7 @@ def draw(run: Run) -> Figure:
     mark(axes, steps, training, np.where(evaluated, validation, 1))
     step_axis(axes, steps)
     axes.set_ylabel("loss $L$")
-    right_legends(axes, ("", [*entries, *marks(axes)]))
+    right_legends(figure, axes, ("", [*entries, *marks(axes)]))
     return figure
 
 

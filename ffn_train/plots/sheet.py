@@ -36,8 +36,13 @@ def sheet(
     figure = Figure(figsize=(width, height))
     figure.text(_EDGE / width, 1 - _EDGE / height, title, va="top", size=9, weight="bold")
     figure.text(
-        _EDGE / width, 1 - 0.25 / height, describe(run),
-        va="top", size=7.5, color=MUTED, parse_math=False,
+        _EDGE / width,
+        1 - 0.25 / height,
+        describe(run),
+        va="top",
+        size=7.5,
+        color=MUTED,
+        parse_math=False,
     )
     top = TOP + (TITLE if panels > 1 else 0.06)
     each = (width - LEFT - right - sum(gaps)) / panels
@@ -53,6 +58,7 @@ def sheet(
 
 def describe(run: Run) -> str:
     """The settings that a reader asks for first, on one line."""
+
     def name(group: str) -> str:
         value = run.config.get(group)
         return str(value.get("name", "")) if isinstance(value, dict) else ""
@@ -69,14 +75,15 @@ def describe(run: Run) -> str:
 
 
 def right_legends(
-    panel: Axes, *groups: tuple[str, Sequence[Artist]], rows: int | None = None
+    figure: Figure,
+    panel: Axes,
+    *groups: tuple[str, Sequence[Artist]],
+    rows: int | None = None,
 ) -> None:
     """Legends one above the other to the right of a panel, each with its title.
 
     They start at the panel's top, or ``rows`` rows above its foot. An empty one is left out.
     """
-    figure = panel.get_figure(root=True)
-    assert figure is not None
     width, height = figure.get_size_inches()
     place = panel.get_position()
     y = place.y1 if rows is None else place.y0 + rows * _ROW / height

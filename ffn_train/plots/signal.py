@@ -49,5 +49,5 @@ def draw(run: Run) -> Figure:
         sample(str(measures.step[row]), color=colour)
         for row, colour in zip(chosen, colours, strict=True)
     ]
-    right_legends(axes[-1], ("step", steps), ("", marks(*axes)))
+    right_legends(figure, axes[-1], ("step", steps), ("", marks(*axes)))
     return figure

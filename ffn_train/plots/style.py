@@ -14,6 +14,8 @@ from typing import Any
 import matplotlib
 from matplotlib.typing import ColorType
 
+from ffn_train.plots.selection import SHALLOW
+
 SINGLE = 3.5  # inches: one column of a two-column page
 DOUBLE = 7.0  # inches: the whole width
 
@@ -89,7 +91,7 @@ def layer_colour(place: int, depth: int) -> ColorType:
 
 def block_look(block: int, depth: int) -> dict[str, Any]:
     """The look of block 0 ... depth - 1; dashed where a deep stack's neighbours share a colour."""
-    neighbour = depth > 16 and block in (1, depth - 2)
+    neighbour = depth > SHALLOW and block in (1, depth - 2)
     return {
         "color": layer_colour(block + 1, depth),
         "linestyle": (0, (2.5, 1.2)) if neighbour else "-",

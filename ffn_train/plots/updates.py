@@ -42,5 +42,5 @@ def draw(run: Run) -> Figure:
     mark(axes, steps, *(ratio[:, columns[block]] for block in chosen))
     step_axis(axes, measures.step)
     axes.set_ylabel(r"$\|\Delta\theta_l\|/\|\theta_l\|$")
-    right_legends(axes, ("block $l$", lines), ("", [guide, *marks(axes)]))
+    right_legends(figure, axes, ("block $l$", lines), ("", [guide, *marks(axes)]))
     return figure

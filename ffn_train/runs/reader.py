@@ -60,14 +60,17 @@ class Measures:
         """|Δθ|/|θ| of each layer as a whole (K, layers), in the step taken; NaN at the last row."""
         weight = self._by_layer(self.weight_norm)
         known = np.where(weight > 0, weight, np.nan)
-        ratio: Floats = self._by_layer(self.update_norm) / known
+        with np.errstate(invalid="ignore"):
+            ratio: Floats = self._by_layer(self.update_norm) / known
         return ratio
 
     @property
     def gradient_ratio(self) -> Floats:
         """|dLoss/dx_0| / |dLoss/dx_L| (K,): below 1 gradients vanish on the way back."""
         last = self.signal_gradient_rms[:, -1]
-        return self.signal_gradient_rms[:, 0] / np.where(last > 0, last, np.nan)
+        with np.errstate(invalid="ignore"):
+            ratio: Floats = self.signal_gradient_rms[:, 0] / np.where(last > 0, last, np.nan)
+        return ratio
 
     @property
     def growth_per_block(self) -> Floats:
@@ -87,10 +90,11 @@ class Measures:
         layers = self.layers
         column = {name: index for index, name in enumerate(layers)}
         # scaled, so that the squares of the smallest and largest norms stay in range
-        scale = np.max(norms, axis=1, keepdims=True, initial=0)
-        scale = np.where(np.isfinite(scale) & (scale > 0), scale, 1)
+        finite = np.where(np.isfinite(norms), norms, 0)
+        scale = np.max(finite, axis=1, keepdims=True, initial=0)
+        scale = np.where(scale > 0, scale, 1)
         squares = np.zeros((len(norms), len(layers)))
-        with np.errstate(under="ignore", over="ignore"):
+        with np.errstate(under="ignore", over="ignore", invalid="ignore"):
             for index, name in enumerate(self.tensors):
                 squares[:, column[_layer(name)]] += (norms[:, index] / scale[:, 0]) ** 2
         result: Floats = np.sqrt(squares) * scale

@@ -87,8 +87,8 @@ class RunWriter:
             self._table.writeheader()
         self._table.writerow({key: _cell(value) for key, value in scalars.items()})
         if measures is not None:
+            self._scalars.flush()  # first, so that a measured step always has its row of scalars
             self._measures.append(measures)
-            self._scalars.flush()
 
 
 def _cell(value: float) -> str:

@@ -1,0 +1,53 @@
+"""Every choice as ``conf/`` lists it, and tiny stacks made of them."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import product
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from ffn_train.combinations import REFUSED
+from ffn_train.experiment import MODEL_GROUPS
+from ffn_train.model import Stack
+from ffn_train.places import CONF
+from ffn_train.registry import build
+
+INITS = ("lecun", "deepnorm")  # of every combination below, the first that is allowed
+
+
+@cache
+def settings(group: str, name: str) -> dict[str, Any]:
+    """The settings of a choice as its YAML file gives them."""
+    loaded = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{name}.yaml"))
+    assert isinstance(loaded, dict)
+    return {str(key): value for key, value in loaded.items()}
+
+
+def files(group: str) -> list[str]:
+    """The names of a group's YAML files."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def refusal(names: dict[str, str]) -> str | None:
+    """The reason why the choices do not go together, or None."""
+    return next((rule.reason for rule in REFUSED if rule.broken_by(names)), None)
+
+
+def combinations(block: str, residual: str) -> list[dict[str, str]]:
+    """All norms and activations with a block and a residual, each with an init that it allows."""
+    found = []
+    for norm, activation in product(files("norm"), files("activation")):
+        for init in INITS:
+            names = dict(zip(MODEL_GROUPS, (activation, block, residual, norm, init), strict=True))
+            if refusal(names) is None:
+                found.append(names)
+                break
+    return found
+
+
+def tiny(names: dict[str, str], depth: int = 3) -> Stack:
+    """A stack of width 5, hidden 10, 3 inputs and 2 outputs."""
+    parts = {g: build(g, settings(g, names[g])) for g in MODEL_GROUPS if g != "init"}
+    return Stack(inputs=3, outputs=2, depth=depth, width=5, expansion=2, **parts)
