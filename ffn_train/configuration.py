@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -63,7 +64,8 @@ def launch(run: Callable[[Config], None]) -> None:
     def task(config: Any) -> None:
         run(_plain(config))
 
-    with _one_line_errors():
+    with _one_line_errors(), tempfile.TemporaryDirectory() as aside:
+        sys.argv.append(f"hydra.sweep.dir={aside}")  # for what Hydra's sweeper insists on writing
         hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(task)()
 
 
