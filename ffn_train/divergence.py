@@ -2,93 +2,205 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
-from ffn_train.core import Array, FlatVector, Views
+from ffn_train.activations import Activation
+from ffn_train.core import Array, FlatVector, Layer, Pullback, Shape, Views
 from ffn_train.losses import Loss
 from ffn_train.model import Stack
+
+Phase = Literal["forward", "backward", "update", "training"]
+REMEMBERED = 3  # finite tensors just before the first one that is not
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """The step, the pass and the tensor in which a run's numbers left the useful range."""
+    """The step, the pass and the tensor in which a run's numbers left the useful range.
+
+    ``before`` holds the largest magnitudes of the tensors computed just before, oldest first.
+    """
 
     step: int
-    phase: Literal["forward", "backward", "update", "training"]
+    phase: Phase
     site: str
     reason: str
+    before: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"diverged at step {self.step}, {self.phase} pass, {self.site}: {self.reason}"
+        text = f"diverged at step {self.step}, {self.phase} pass, {self.site}: {self.reason}"
+        if not self.before:
+            return text
+        sizes = ", ".join(f"{site} {size:.2g}" for site, size in self.before.items())
+        return f"{text} (largest magnitudes just before: {sizes})"
 
 
 def locate(
     model: Stack, params: FlatVector, x: Array, targets: Array, loss: Loss, step: int
 ) -> Divergence:
-    """Repeat a step and name the first non-finite tensor."""
+    """Repeat a step with every tensor watched, and name the first that is not finite."""
+    watch = _Watch()
     with np.errstate(all="ignore"):
-        phase, site, array = _search(model, params, x, targets, loss)
-    if array is None:
-        return Divergence(step, phase, site, "the numbers were finite when the step was repeated")
-    kind = "NaN" if np.isnan(array).any() else "infinite"
-    share = f"{np.count_nonzero(~np.isfinite(array))} of {array.size} entries"
-    return Divergence(step, phase, site, f"{kind} values first appear here ({share})")
+        try:
+            _repeat(watch, model, params, x, targets, loss)
+        except _Found as found:
+            kind = "NaN" if np.isnan(found.array).any() else "infinite values"
+            count = np.count_nonzero(~np.isfinite(found.array))
+            reason = f"{kind} in {count} of {found.array.size} entries"
+            reason += _explain(found, watch, model, params.vector.dtype)
+            before = dict(list(watch.sizes.items())[-REMEMBERED:])
+            return Divergence(step, found.phase, found.site, reason, before)
+    return Divergence(step, "backward", "gradient", "finite when the step was repeated")
 
 
-Found = tuple[Literal["forward", "backward", "update"], str, Array | None]
-
-
-def _search(model: Stack, params: FlatVector, x: Array, targets: Array, loss: Loss) -> Found:
+def _repeat(
+    watch: _Watch, model: Stack, params: FlatVector, x: Array, targets: Array, loss: Loss
+) -> None:
     for name, array in model.layout.named(params.vector).items():
-        if not np.isfinite(array).all():
-            return "update", name, array
-    y, pullback = model.forward(params.views, x, keep_signals=True)
-    forward = [("x_0 (input projection)", pullback.signals[0])]
-    for index, hidden in enumerate(pullback.hidden):
-        forward.append((f"hidden units of block {index}", hidden))
-        forward.append((f"x_{index + 1} (output of block {index})", pullback.signals[index + 1]))
-    forward.append(("read-out", y))
+        watch("update", name, array)
+    y, pullback = _watched_stack(model, watch).forward(params.views, x)
     value, dy = loss.value_and_gradient(y, targets)
-    forward.append(("loss", np.array([value])))
-    for site, array in forward:
+    watch("forward", "loss", np.array([value]))
+    watch("backward", "dL/dy", dy)
+    pullback(dy, model.layout.zeros(params.vector.dtype).views)
+
+
+class _Found(Exception):
+    def __init__(self, phase: Phase, site: str, array: Array) -> None:
+        self.phase, self.site, self.array = phase, site, array
+
+
+class _Watch:
+    """Takes each tensor as it is computed and raises at the first that is not finite."""
+
+    def __init__(self) -> None:
+        self.sizes: dict[str, float] = {}  # the largest magnitude of each finite tensor, in order
+        self.signals: list[float] = []  # the same of x_0, x_1, ...
+        self.gradients: list[float] = []  # the same of dL/dx_L, dL/dx_{L-1}, ...
+
+    def __call__(self, phase: Phase, site: str, array: Array) -> float:
         if not np.isfinite(array).all():
-            return "forward", site, array
-    grads = model.layout.zeros(params.vector.dtype)
-    views = grads.views
-    for index, dx, _, _ in pullback.flow(dy, views):
-        if index == model.depth:
-            found = _nonfinite(views.part("output"), "output.")
-            found = found or _nonfinite_final_norm(views)
-        else:
-            block = views.part("blocks").part(str(index))
-            found = _nonfinite(block, f"blocks.{index}.")
-        if found:
-            return "backward", f"gradient of {found[0]}", found[1]
-        if not np.isfinite(dx).all():
-            return "backward", f"dL/dx_{index}", dx
-    found = _nonfinite(views.part("input"), "input.")
+            raise _Found(phase, site, array)
+        size = float(np.max(np.abs(array), initial=0))
+        if phase != "update":
+            self.sizes[site] = size
+        return size
+
+
+class _Watched(Layer):
+    """A layer whose output, gradients and dx are shown to the watch under its name."""
+
+    def __init__(self, layer: Layer, name: str, watch: _Watch) -> None:
+        self.layer, self.name, self.watch = layer, name, watch
+
+    @property
+    def shapes(self) -> Mapping[str, Shape]:
+        return self.layer.shapes
+
+    @property
+    def parts(self) -> Mapping[str, Layer]:
+        return self.layer.parts
+
+    def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
+        y, inner = self.layer.forward(params, x)
+        self.watch("forward", f"output of {self.name}", y)
+
+        def pullback(dy: Array, grads: Views) -> Array:
+            dx = inner(dy, grads)
+            for name, gradient in grads.arrays.items():
+                self.watch("backward", f"gradient of {self.name}.{name}", gradient)
+            self.watch("backward", f"dL/d(input of {self.name})", dx)
+            return dx
+
+        return y, pullback
+
+
+class _WatchedActivation(Activation):
+    def __init__(self, activation: Activation, name: str, watch: _Watch) -> None:
+        self.activation, self.site, self.watch = activation, name, watch
+
+    def value(self, z: Array) -> Array:
+        return self.activation.value(z)
+
+    def derivative(self, z: Array) -> Array:
+        return self.activation.derivative(z)
+
+    def both(self, z: Array) -> tuple[Array, Array]:
+        value, slope = self.activation.both(z)
+        self.watch("forward", f"hidden units of {self.site}", value)
+        self.watch("forward", f"act' of {self.site}", slope)
+        return value, slope
+
+
+class _WatchedBlocks(Layer):
+    """The stack's block; each call is the next block, so that each has its own name."""
+
+    def __init__(self, block: Any, watch: _Watch) -> None:
+        self.block, self.watch, self.count = block, watch, 0
+
+    def forward(self, params: Views, x: Array) -> tuple[Array, Any]:
+        index = self.count
+        self.count += 1
+        name = f"blocks.{index}"
+        y, pullback = _watch_parts(self.block, name, self.watch).forward(params, x)
+        size = self.watch("forward", f"x_{index + 1} (output of block {index})", y)
+        self.watch.signals.append(size)
+
+        def watched(dy: Array, grads: Views) -> Array:
+            dx: Array = pullback(dy, grads)
+            for parameter, gradient in grads.arrays.items():
+                self.watch("backward", f"gradient of {name}.{parameter}", gradient)
+            self.watch.gradients.append(self.watch("backward", f"dL/dx_{index}", dx))
+            return dx
+
+        return y, watched
+
+
+def _watch_parts(layer: Any, name: str, watch: _Watch) -> Any:
+    """A copy of a block or branch whose layers and activation are watched."""
+    twin = copy.copy(layer)
+    for attribute, value in vars(layer).items():
+        if attribute == "branch":
+            setattr(twin, attribute, _watch_parts(value, name, watch))
+        elif isinstance(value, Layer):
+            part = "norm" if attribute in ("pre", "post") else attribute
+            setattr(twin, attribute, _Watched(value, f"{name}.{part}", watch))
+        elif isinstance(value, Activation):
+            setattr(twin, attribute, _WatchedActivation(value, name, watch))
+    return twin
+
+
+def _watched_stack(model: Stack, watch: _Watch) -> Stack:
+    twin = copy.copy(model)
+    for name in ("input", "final_norm", "output"):
+        layer = getattr(model, name)
+        if layer is not None:
+            setattr(twin, name, _Watched(layer, name, watch))
+    twin.block = _WatchedBlocks(model.block, watch)  # type: ignore[assignment]
+    return twin
+
+
+def _explain(found: _Found, watch: _Watch, model: Stack, dtype: np.dtype[Any]) -> str:
+    """The plain reason, where one is evident."""
+    if found.phase == "update":
+        return "; the update before made it so: try a smaller optimizer.lr or trainer.clip"
+    what, sizes = ("signal", watch.signals)
+    if found.phase == "backward":
+        what, sizes = "gradient", watch.gradients
+    positive = [size for size in sizes if size > 0]
+    if len(positive) < 3:
+        return ""
+    growth = (positive[-1] / positive[0]) ** (1 / (len(positive) - 1))
+    if growth < 1.2:
+        return ""
+    limit = np.log(float(np.finfo(dtype).max) / positive[0]) / np.log(growth)
+    blocks = f"block {limit:.0f}" if what == "signal" else f"{limit:.0f} blocks down"
+    advice = "try residual=scaled, norm=pre_layer or init=gpt2"
     return (
-        ("backward", f"gradient of {found[0]}", found[1])
-        if found
-        else ("backward", "gradient", None)
+        f"; the {what} grows x{growth:.2g} per block: overflow in {dtype.name} "
+        f"is expected near {blocks}; {advice}"
     )
-
-
-def _nonfinite_final_norm(grads: Views) -> tuple[str, Array] | None:
-    final = grads.parts.get("final_norm")
-    return _nonfinite(final, "final_norm.") if final else None
-
-
-def _nonfinite(grads: Views, prefix: str) -> tuple[str, Array] | None:
-    """The first non-finite gradient of a layer; its last part is the first to be computed."""
-    for name, part in reversed(grads.parts.items()):
-        found = _nonfinite(part, f"{prefix}{name}.")
-        if found:
-            return found
-    for name, array in grads.arrays.items():
-        if not np.isfinite(array).all():
-            return prefix + name, array
-    return None

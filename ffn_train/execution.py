@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from ffn_train.divergence import Divergence
 from ffn_train.experiment import Experiment
+from ffn_train.interruption import Interrupted, Interruption
+from ffn_train.recording import record_training, restore
+from ffn_train.resumption import plan
 from ffn_train.runs import Run, files, load_run
+from ffn_train.runs.checkpoint import Checkpoint
+from ffn_train.runs.directory import InUse, claim
 from ffn_train.runs.provenance import provenance
-from ffn_train.runs.writer import RunWriter, make_directory, write_weights
+from ffn_train.runs.writer import write_weights
 from ffn_train.settings import SettingError
 from ffn_train.tasks.least_squares import fit_least_squares, r2
 from ffn_train.threads import BlasThreads
-from ffn_train.trainer import Record, State
+from ffn_train.trainer import Record
 
 
 @dataclass(frozen=True)
@@ -32,32 +35,99 @@ class Baseline:
     r2: float
 
 
-def execute(experiment: Experiment) -> Run:
+Notify = Callable[[str], None]
+
+
+def execute(experiment: Experiment, notify: Notify) -> Run:
     """Train, log, write the weights, draw, and write the summary last; returns the run.
 
-    Raises SettingError if the run's directory cannot be made or is in use.
+    In a directory that holds this very run it goes on from the last checkpoint, or does nothing if
+    the run has ended. ``notify`` is told, in a line each, what a person should know.
+    Raises SettingError if the directory cannot be made, is in use or holds something else;
+    Interrupted after a signal; OSError, which names the file, if the disk fails.
     """
-    path = _make_directory(experiment.directory)
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     with BlasThreads(experiment.threads) as threads:
         baseline = least_squares(experiment)
         origin = _provenance(experiment, baseline, threads)
-        files.write_json(path / files.CONFIG, experiment.config)
-        files.write_json(path / files.PROVENANCE, origin)
-        state = experiment.trainer.start(experiment.params)
-        started = time.perf_counter()
-        last, divergence = _train(experiment, state, path)
-        seconds = time.perf_counter() - started
+        if experiment.directory is not None and experiment.directory.is_dir():
+            plan(experiment.directory, experiment.config, origin)  # refuse before the lock is made
+        with _claimed(experiment.directory, stamp) as path:
+            what = plan(path, experiment.config, origin)
+            for note in what.notes:
+                notify(note)
+            if what.done:
+                notify(f"{path} has ended already; a larger trainer.steps extends it")
+                return load_run(path)
+            with _ending(path), Interruption() as interruption:
+                return _carry_out(experiment, path, what.checkpoint, origin, baseline, interruption)
+
+
+@contextmanager
+def _ending(path: Path) -> Iterator[None]:
+    """Write down why a run ended before its time."""
+    try:
+        yield
+    except Interrupted as error:
+        error.path = path
+        with suppress(OSError):
+            _state(path, "interrupted", str(error))
+        raise
+    except Exception as error:
+        with suppress(OSError):
+            _state(path, "failed", f"{type(error).__name__}: {error}")
+        raise
+
+
+def _carry_out(
+    experiment: Experiment,
+    path: Path,
+    checkpoint: Checkpoint | None,
+    origin: dict[str, Any],
+    baseline: Baseline,
+    interruption: Interruption,
+) -> Run:
+    (path / files.SUMMARY).unlink(missing_ok=True)
+    _state(path, "running", None)
+    files.write_json(path / files.CONFIG, experiment.config)
+    files.write_json(path / files.PROVENANCE, origin)
+    state = experiment.trainer.start(experiment.params)
+    if checkpoint is not None:
+        restore(state, checkpoint)
+    first = state.step
+    started = time.perf_counter()
+    last = record_training(experiment, state, path, checkpoint, interruption)
+    seconds = time.perf_counter() - started
     origin["training_seconds"] = seconds
-    origin["steps_per_second"] = state.step / seconds
+    origin["steps_per_second"] = (state.step - first) / seconds
     files.write_json(path / files.PROVENANCE, origin)
     write_weights(path, experiment.model.layout, state.params.vector)
     if experiment.plot.when == "always":
         from ffn_train.plots import draw  # late: matplotlib is the slowest import of a run
 
         draw(load_run(path), figures=experiment.plot.figures, formats=experiment.plot.formats)
-    summary = _summary(load_run(path), last, divergence, baseline)
+    summary = _summary(load_run(path), last, baseline)
+    _state(path, summary["state"], None if last.divergence is None else str(last.divergence))
     files.write_json(path / files.SUMMARY, summary)
     return load_run(path)
+
+
+@contextmanager
+def _claimed(directory: Path | None, stamp: str) -> Iterator[Path]:
+    """The run's directory, made and locked, with its troubles told as those of ``run.dir``."""
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(claim(directory, stamp))
+        except InUse as error:
+            raise SettingError(f"run.dir={error}") from None
+        except OSError as error:
+            where = directory or error.filename
+            raise SettingError(f"run.dir={where} cannot be made: {error.strerror}") from None
+        yield path
+
+
+def _state(path: Path, state: str, reason: str | None) -> None:
+    files.write_json(path / files.STATUS, {"state": state, "reason": reason})
 
 
 def least_squares(experiment: Experiment) -> Baseline:
@@ -68,18 +138,6 @@ def least_squares(experiment: Experiment) -> Baseline:
         predictions.astype(data.y_validation.dtype), data.y_validation
     )
     return Baseline(loss, r2(data.y_validation, predictions))
-
-
-def _make_directory(path: Path | None) -> Path:
-    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    try:
-        return make_directory(path, stamp)
-    except FileExistsError:
-        raise SettingError(
-            f"run.dir={path} is not empty; name another directory or remove it"
-        ) from None
-    except OSError as error:
-        raise SettingError(f"run.dir={path} cannot be made: {error.strerror}") from None
 
 
 def _provenance(experiment: Experiment, baseline: Baseline, threads: BlasThreads) -> dict[str, Any]:
@@ -101,35 +159,9 @@ def _provenance(experiment: Experiment, baseline: Baseline, threads: BlasThreads
     }
 
 
-def _train(experiment: Experiment, state: State, path: Path) -> tuple[Record, Divergence | None]:
-    trainer = experiment.trainer
-    bar = tqdm(
-        total=trainer.steps,
-        unit="step",
-        disable=not sys.stderr.isatty(),
-        leave=False,
-        mininterval=0.2,
-    )
-    with RunWriter(path, experiment.model.layout, experiment.model.depth) as writer, bar:
-        for record in trainer.fit(state):
-            writer.record(scalars(record), record.measures)
-            if not math.isnan(record.validation_loss):
-                bar.set_postfix(loss=f"{record.validation_loss:.3g}", refresh=False)
-            bar.update(record.step - bar.n)
-    return record, record.divergence
-
-
-def scalars(record: Record) -> dict[str, float]:
-    """A record's row of the table of scalars."""
-    row = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
-    return {name: value for name, value in row.items() if name not in ("measures", "divergence")}
-
-
-def _summary(
-    run: Run, last: Record, divergence: Divergence | None, baseline: Baseline
-) -> dict[str, Any]:
+def _summary(run: Run, last: Record, baseline: Baseline) -> dict[str, Any]:
     validation = run.scalars["validation_loss"]
-    measures = run.measures
+    measures, divergence = run.measures, last.divergence
     return {
         "schema": files.SCHEMA,
         "state": "finished" if divergence is None else "diverged",

@@ -12,6 +12,7 @@ import numpy as np
 
 from ffn_train import activations, blocks, combinations, initialisers, losses, optim, tasks, threads
 from ffn_train.batches import Batches
+from ffn_train.cadence import Cadence
 from ffn_train.core import FlatVector
 from ffn_train.initialisers import Initialiser
 from ffn_train.model import Stack
@@ -27,8 +28,10 @@ GROUPS = (*MODEL_GROUPS, "task", "loss", "optimizer", "schedule")
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "model": ("depth", "width", "expansion"),
     "trainer": ("steps", "batch_size", "clip", "patience"),
-    "evaluate": ("every",),
-    "measure": ("every",),
+    "evaluate": ("every", "limit"),
+    "measure": ("every", "limit"),
+    "log": ("every", "limit"),
+    "checkpoint": ("every",),
     "plot": ("when", "figures", "formats"),
     "run": ("dir",),
 }
@@ -55,6 +58,8 @@ class Experiment:
     data: Data
     trainer: Trainer
     threads: int
+    log: Cadence
+    checkpoint_every: int | None
     plot: PlotSettings
     directory: Path | None
     warnings: list[str]
@@ -79,6 +84,9 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
     _check_size(sizes, dtype)
     plot = _plot_settings(config["plot"])
     directory = _directory(config["run"]["dir"])
+    checkpoint_every = config["checkpoint"]["every"]
+    if checkpoint_every is not None:
+        integer("checkpoint.every", checkpoint_every, at_least=1)
     trainer = config["trainer"]
     integer("trainer.batch_size", trainer["batch_size"], at_least=1)
     blas_threads = threads.choose(
@@ -107,10 +115,12 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
             steps=trainer["steps"],
             clip=trainer["clip"],
             patience=trainer["patience"],
-            measure_every=config["measure"]["every"],
-            evaluate_every=config["evaluate"]["every"],
+            measure=_cadence("measure", config),
+            evaluate=_cadence("evaluate", config),
         ),
         threads=blas_threads,
+        log=_cadence("log", config),
+        checkpoint_every=checkpoint_every,
         plot=plot,
         directory=directory,
         warnings=combinations.warnings(names, model.depth),
@@ -174,6 +184,14 @@ def _check_size(sizes: Mapping[str, int], dtype: str) -> None:
             f"model.expansion={sizes['expansion']} need {needed / 2**30:.3g} GiB, "
             f"more than this machine's {memory / 2**30:.3g} GiB"
         )
+
+
+def _cadence(section: str, config: Mapping[str, Any]) -> Cadence:
+    every, limit = config[section]["every"], config[section]["limit"]
+    return Cadence(
+        integer(f"{section}.every", every, at_least=1),
+        integer(f"{section}.limit", limit, at_least=1),
+    )
 
 
 def _plot_settings(section: Mapping[str, Any]) -> PlotSettings:

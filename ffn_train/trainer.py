@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ffn_train.batches import Batches
+from ffn_train.cadence import Cadence
 from ffn_train.core import Array, FlatVector
 from ffn_train.divergence import Divergence, locate
 from ffn_train.losses import Loss
@@ -58,9 +59,9 @@ class State:
 class Trainer:
     """Fits a stack to data by mini-batch gradient descent.
 
-    ``clip`` bounds the global gradient norm (None: no clipping). A row is measured every
-    ``measure_every`` steps and validated every ``evaluate_every``, and both at the first and the
-    last row. A run whose loss stays hopeless for ``patience`` steps ends as diverged.
+    ``clip`` bounds the global gradient norm (None: no clipping). A row is measured and validated
+    where ``measure`` and ``evaluate`` say so, and both at the first and the last row. A run whose
+    loss stays hopeless for ``patience`` steps ends as diverged.
     Raises SettingError for a setting out of range.
     """
 
@@ -72,15 +73,13 @@ class Trainer:
     schedule: Schedule
     steps: int
     clip: float | None
-    measure_every: int
-    evaluate_every: int
+    measure: Cadence
+    evaluate: Cadence
     patience: int
 
     def __post_init__(self) -> None:
         integer("trainer.steps", self.steps, at_least=1)
         integer("trainer.patience", self.patience, at_least=1)
-        integer("measure.every", self.measure_every, at_least=1)
-        integer("evaluate.every", self.evaluate_every, at_least=1)
         if self.clip is not None:
             number("trainer.clip", self.clip, above=0)
 
@@ -106,7 +105,7 @@ class Trainer:
             if record.divergence is not None:
                 return
 
-    def evaluate(self, params: FlatVector) -> tuple[float, float]:
+    def validate(self, params: FlatVector) -> tuple[float, float]:
         """Loss and R² on the validation part."""
         y = self.model.predict(params.views, self.data.x_validation)
         targets = self.data.y_validation
@@ -117,7 +116,7 @@ class Trainer:
     ) -> Record:
         step = state.step
         x, targets = self.batches.at(step)
-        measurement = Measurement(self.model, step) if self._due(step, self.measure_every) else None
+        measurement = Measurement(self.model, step) if self._due(step, self.measure) else None
         loss = self._backward(state.params, gradient, x, targets, measurement)
         gradient_norm = norm(gradient.vector)
         state.hopeless_for = state.hopeless_for + 1 if loss > hopeless else 0
@@ -129,8 +128,8 @@ class Trainer:
         if divergence is not None and measurement is None:  # show what it looked like
             measurement = Measurement(self.model, step)
             self._backward(state.params, gradient, x, targets, measurement)
-        evaluated = self._due(step, self.evaluate_every) or divergence is not None
-        validation = self.evaluate(state.params) if evaluated else (np.nan, np.nan)
+        evaluated = self._due(step, self.evaluate) or divergence is not None
+        validation = self.validate(state.params) if evaluated else (np.nan, np.nan)
         lr = clipped_norm = np.nan
         if divergence is None and step < self.steps:
             lr = self.optimizer.lr * self.schedule.rate(step, self.steps)
@@ -173,8 +172,8 @@ class Trainer:
         if measured is not None and before is not None:
             measured.update(before, params)
 
-    def _due(self, step: int, every: int) -> bool:
-        return step % every == 0 or step == self.steps
+    def _due(self, step: int, cadence: Cadence) -> bool:
+        return cadence.due(step) or step == self.steps
 
     def _decay(self, params: Array) -> Array | None:
         """The weight decay of each entry, or None: matrices decay, everything else does not."""

@@ -26,6 +26,9 @@ SMALL = (
 )
 
 
+NOTES: list[str] = []  # what the runs notified, newest last
+
+
 @cache
 def _composed() -> dict[str, Any]:
     return compose(SMALL)
@@ -44,4 +47,4 @@ def config(**changes: Any) -> dict[str, Any]:
 
 def run_in(path: Path, settings: dict[str, Any]) -> Run:
     """Execute a run in a directory of its own."""
-    return execute(build_experiment({**settings, "run": {"dir": str(path)}}))
+    return execute(build_experiment({**settings, "run": {"dir": str(path)}}), notify=NOTES.append)

@@ -22,6 +22,8 @@ LAW = {
     "settings": set(),
     "places": set(),
     "memory": set(),
+    "cadence": set(),
+    "interruption": set(),
     "registry": {"settings"},
     "core": set(),
     "special": {"core"},
@@ -36,21 +38,25 @@ LAW = {
     "tasks": {*MODEL, "places"},
     "batches": {"core", "settings"},
     "measures": {"core", "model"},
-    "divergence": {"core", "losses", "model"},
+    "divergence": {"core", "losses", "model", "activations"},
     "gradcheck": {"core", "model", "commands"},
     "threads": {"settings"},
     "trainer": {
         *("core", "settings", "model", "losses", "optim", "tasks", "measures"),
-        *("batches", "divergence", "memory"),
+        *("batches", "cadence", "divergence", "memory"),
     },
     "runs": {"core", "measures", "settings"},
     "plots": {"runs", "settings", "commands"},
     "report": {"runs"},
     "configuration": {"places", "settings"},
     "experiment": {*MODEL, "combinations", "losses", "optim", "tasks", "batches", "threads"}
-    | {"trainer", "plots"},
-    "execution": {"experiment", "runs", "plots", "settings", "tasks", "threads", "trainer"}
-    | {"divergence"},
+    | {"cadence", "trainer", "plots"},
+    "resumption": {"runs", "settings"},
+    "recording": {"experiment", "interruption", "runs", "trainer"},
+    "execution": {
+        *("experiment", "interruption", "plots", "recording", "resumption", "runs", "settings"),
+        *("tasks", "threads", "trainer"),
+    },
 }
 
 

@@ -24,7 +24,7 @@ from ffn_train.plots.heatmap import edges
 from ffn_train.plots.loss import binned
 from ffn_train.plots.style import look
 from ffn_train.runs import Run, RunError, files, load_run
-from ffn_train.runs.writer import RunWriter, write_config
+from ffn_train.runs.writer import RunWriter
 from ffn_train.settings import SettingError
 
 ALL = ("gradient_flow", "heatmap", "layers", "loss", "signal", "updates")
@@ -64,7 +64,8 @@ def make_run(
     rng = np.random.default_rng(depth)
     path.mkdir(parents=True, exist_ok=True)
     kind = "scaled" if residual else "none"
-    write_config(path, {"residual": {"name": kind}, "activation": {"name": "gelu"}})
+    config = {"residual": {"name": kind}, "activation": {"name": "gelu"}}
+    files.write_json(path / files.CONFIG, config)
     files.write_json(path / files.PROVENANCE, {"least_squares_loss": 0.5})
     table = layout(depth)
     with RunWriter(path, table, depth) as writer:

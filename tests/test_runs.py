@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs_for_tests import config, run_in
+from runs_for_tests import NOTES, config, run_in
 
 from ffn_train.measures import row_dtype
 from ffn_train.runs import RunError, load_run
+from ffn_train.runs.directory import claim
 from ffn_train.runs.files import write_whole
-from ffn_train.runs.writer import MeasureFile, make_directory
+from ffn_train.runs.writer import MeasureFile
 from ffn_train.settings import SettingError
 
 
@@ -33,7 +34,8 @@ def copy(finished: Path, tmp_path: Path) -> Path:
 def test_a_finished_run_has_every_file(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == {
         *("config.json", "layout.json", "measures.npy", "provenance.json"),
-        *("scalars.csv", "summary.json", "weights.safetensors"),
+        *("scalars.csv", "summary.json", "weights.safetensors", "status.json", "checkpoints"),
+        ".lock",
     }
     run = load_run(finished)
     assert run.config["model"] == {"depth": 3, "width": 6, "expansion": 2}
@@ -115,15 +117,52 @@ def test_a_directory_that_is_no_run_is_refused(tmp_path: Path) -> None:
 
 def test_new_directories_never_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    paths = {make_directory(None, "2026-01-01_00-00-00") for _ in range(5)}
+    paths = set()
+    for _ in range(5):
+        with claim(None, "2026-01-01_00-00-00") as path:
+            paths.add(path)
     assert len(paths) == 5
 
 
-def test_a_directory_in_use_is_left_alone(finished: Path) -> None:
-    before = {path.name: path.read_bytes() for path in finished.iterdir()}
-    with pytest.raises(SettingError, match=r"run\.dir=.* is not empty"):
-        run_in(finished, config())
-    assert {path.name: path.read_bytes() for path in finished.iterdir()} == before
+def content(path: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+def test_a_directory_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(SettingError, match=r"run\.dir=.* is not empty and holds no run"):
+        run_in(tmp_path, config())
+    assert content(tmp_path) == {"thesis.tex": b"mine"}
+
+
+def test_a_directory_of_another_configuration_is_refused_with_the_difference(
+    finished: Path,
+) -> None:
+    before = content(finished)
+    with pytest.raises(SettingError) as caught:
+        run_in(finished, config(seed=1, model={"depth": 4}))
+    assert "seed=0 there, 1 here" in str(caught.value)
+    assert "model.depth=3 there, 4 here" in str(caught.value)
+    assert "width" not in str(caught.value)
+    with pytest.raises(SettingError, match="it can only grow"):
+        run_in(finished, config(trainer={"steps": 7}))
+    assert content(finished) == before
+
+
+def test_a_finished_run_says_so_and_does_nothing(finished: Path) -> None:
+    before = content(finished)
+    run = run_in(finished, config())
+    assert run.summary is not None
+    assert "has ended already" in NOTES[-1]
+    assert content(finished) == before
+
+
+def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:
+    with (
+        claim(tmp_path / "run", "stamp") as path,
+        pytest.raises(SettingError, match="in use by another process"),
+    ):
+        run_in(path, config())
 
 
 def test_a_file_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

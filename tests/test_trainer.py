@@ -127,7 +127,7 @@ def test_overflow_in_the_forward_pass_is_located() -> None:
     (row,) = experiment.trainer.fit(experiment.trainer.start(experiment.params))
     assert row.divergence is not None
     assert row.divergence.phase == "forward"
-    assert row.divergence.site == "x_1 (output of block 0)"
+    assert row.divergence.site == "output of blocks.0.down"
 
 
 def test_overflow_in_the_backward_pass_is_located() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
+from ffn_train.interruption import Interrupted
 from ffn_train.settings import SettingError
 
 
@@ -17,11 +20,15 @@ def main() -> None:
     except SettingError as error:
         print(f"ffn_train: {error}", file=sys.stderr)
         sys.exit(2)
+    except Interrupted as error:
+        print(f"ffn_train: {error}; {_continue(error.path)} continues the run", file=sys.stderr)
+        sys.exit(128 + error.signal)
     except KeyboardInterrupt:
-        print("ffn_train: interrupted", file=sys.stderr)
+        print("ffn_train: interrupted before the training began", file=sys.stderr)
         sys.exit(130)
     except OSError as error:
-        print(f"ffn_train: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"ffn_train: {where}{error.strerror or error}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -33,5 +40,15 @@ def run(config: dict[str, Any]) -> None:
 
     experiment = build_experiment(config)
     for warning in experiment.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    print(report(execute(experiment)))
+        _notify(f"warning: {warning}")
+    print(report(execute(experiment, _notify)))
+
+
+def _continue(path: Path | None) -> str:
+    """The command that goes on in a run's directory."""
+    overrides = [argument for argument in sys.argv[1:] if not argument.startswith("run.dir=")]
+    return shlex.join(["python", "-m", "ffn_train", *overrides, f"run.dir={path}"])
+
+
+def _notify(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -7,7 +7,10 @@ scalars.csv         one row a step
 measures.npy        one record a measured step (see ffn_train.measures)
 weights.safetensors the final weights by name
 summary.json        written last: the outcome in figures; present only when the run has ended
+checkpoints/        the last two states that the run can go on from
 plots/              the figures
+status.json         running, finished, diverged, interrupted or failed, and why
+.lock               held by the process that writes here
 """
 
 from __future__ import annotations
@@ -26,6 +29,9 @@ MEASURES = "measures.npy"
 WEIGHTS = "weights.safetensors"
 SUMMARY = "summary.json"
 PLOTS = "plots"
+CHECKPOINTS = "checkpoints"
+STATUS = "status.json"
+LOCK = ".lock"
 
 SCHEMA = 1
 

@@ -108,7 +108,11 @@ def _layer(tensor: str) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """One run as its directory tells it; ``summary`` is None while it has not ended."""
+    """One run as its directory tells it; ``summary`` is None while it has not ended.
+
+    ``state`` is running, finished, diverged, interrupted or failed, as the run last wrote it down:
+    one that was killed still says running.
+    """
 
     path: Path
     config: dict[str, Any]
@@ -116,6 +120,7 @@ class Run:
     scalars: dict[str, Floats]
     measures: Measures
     summary: dict[str, Any] | None
+    state: str | None
 
     def weights(self) -> dict[str, Array]:
         """The final weights by name, in the model's order.
@@ -143,18 +148,20 @@ def load_run(path: str | Path) -> Run:
     path = Path(path)
     if not (path / files.CONFIG).is_file():
         raise RunError(f"{path} is not a run directory: it has no {files.CONFIG}")
-    summary = path / files.SUMMARY
+    summary, status = path / files.SUMMARY, path / files.STATUS
     return Run(
         path=path,
-        config=_json(path / files.CONFIG),
-        provenance=_json(path / files.PROVENANCE),
+        config=read_json(path / files.CONFIG),
+        provenance=read_json(path / files.PROVENANCE),
         scalars=_scalars(path / files.SCALARS),
         measures=_measures(path),
-        summary=_json(summary) if summary.is_file() else None,
+        summary=read_json(summary) if summary.is_file() else None,
+        state=read_json(status).get("state") if status.is_file() else None,
     )
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises RunError, in one line that names the file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -181,7 +188,7 @@ def _scalars(path: Path) -> dict[str, Floats]:
 
 
 def _measures(path: Path) -> Measures:
-    layout = _json(path / files.LAYOUT)
+    layout = read_json(path / files.LAYOUT)
     try:
         names = tuple(str(tensor["name"]) for tensor in layout["tensors"])
         rows = np.load(path / files.MEASURES, allow_pickle=False)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -16,6 +16,7 @@ from safetensors.numpy import save
 from ffn_train.core import Array, Layout
 from ffn_train.measures import Rows, row_dtype
 from ffn_train.runs import files
+from ffn_train.runs.checkpoint import Checkpoint
 
 _HEADER = 128  # bytes kept for the .npy header, enough for any number of rows
 
@@ -24,15 +25,17 @@ class MeasureFile:
     """A .npy file that grows by a record at a time and that ``numpy.load`` reads at any moment.
 
     A record is appended first, and then the count in the header, which stands in room kept for it.
+    Opened with ``rows`` it keeps the first so many and goes on from there.
     """
 
-    def __init__(self, path: Path, dtype: np.dtype[np.void]) -> None:
+    def __init__(self, path: Path, dtype: np.dtype[np.void], rows: int = 0) -> None:
         self._dtype = dtype
-        self._rows = 0
-        self._file = path.open("w+b")
+        self.rows = rows
+        self._file = path.open("r+b" if rows else "w+b")
         self._head = len(self._header(0))
-        self._file.write(self._header(0))
+        self._file.write(self._header(rows))
         self._file.flush()
+        self._file.truncate(self._head + rows * dtype.itemsize)
 
     def _header(self, rows: int) -> bytes:
         # version 1.0 of the format: magic, header length, the header padded with spaces
@@ -42,31 +45,49 @@ class MeasureFile:
         return b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body.encode()
 
     def append(self, row: Rows) -> None:
-        self._file.seek(self._head + self._rows * self._dtype.itemsize)
+        self._file.seek(self._head + self.rows * self._dtype.itemsize)
         self._file.write(row.tobytes())
         self._file.flush()
-        self._rows += 1
+        self.rows += 1
         self._file.seek(0)
-        self._file.write(self._header(self._rows))
+        self._file.write(self._header(self.rows))
         self._file.flush()
+
+    def to_disk(self) -> None:
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         self._file.close()
 
 
 class RunWriter:
-    """The open files of a run that is under way; a context manager.
+    """The growing files of a run that is under way; a context manager.
 
-    ``record`` takes one row of scalars and, where it was measured, its per-layer row.
+    ``record`` takes one row of scalars and, where it was measured, its per-layer row. With a
+    checkpoint the files are cut back to the moment of the checkpoint.
+    Raises OSError that names the file when the disk does not take a row.
     """
 
-    def __init__(self, path: Path, layout: Layout, depth: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        layout: Layout,
+        depth: int,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        scalars_bytes = checkpoint.scalars_bytes if checkpoint else 0
+        measures_rows = checkpoint.measures_rows if checkpoint else 0
         self.path = path
         tensors = [{"name": t.name, "shape": list(t.shape)} for t in layout.tensors]
         files.write_json(path / files.LAYOUT, {"depth": depth, "tensors": tensors})
-        self._measures = MeasureFile(path / files.MEASURES, row_dtype(len(layout.tensors), depth))
-        self._scalars = (path / files.SCALARS).open("w", newline="", encoding="utf-8")
+        dtype = row_dtype(len(layout.tensors), depth)
+        self._measures = MeasureFile(path / files.MEASURES, dtype, measures_rows)
+        scalars = path / files.SCALARS
+        self._scalars = scalars.open("r+" if scalars_bytes else "w", newline="", encoding="utf-8")
+        self._scalars.truncate(scalars_bytes)
+        self._scalars.seek(scalars_bytes)
         self._table: csv.DictWriter[str] | None = None
+        self._header_due = not scalars_bytes
 
     def __enter__(self) -> RunWriter:
         return self
@@ -77,18 +98,45 @@ class RunWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._scalars.close()
+        if error is not None:
+            with suppress(OSError):  # a full disk must not hide what went wrong first
+                self._scalars.close()
+            with suppress(OSError):
+                self._measures.close()
+            return
+        with self._naming(files.SCALARS):
+            self._scalars.close()
         self._measures.close()
 
     def record(self, scalars: Mapping[str, float], measures: Rows | None) -> None:
         """Append a row; an unknown (NaN) scalar is an empty field."""
-        if self._table is None:
-            self._table = csv.DictWriter(self._scalars, list(scalars), lineterminator="\n")
-            self._table.writeheader()
-        self._table.writerow({key: _cell(value) for key, value in scalars.items()})
+        with self._naming(files.SCALARS):
+            if self._table is None:
+                self._table = csv.DictWriter(self._scalars, list(scalars), lineterminator="\n")
+                if self._header_due:
+                    self._table.writeheader()
+            self._table.writerow({key: _cell(value) for key, value in scalars.items()})
+            if measures is not None:
+                self._scalars.flush()  # first, so that a measured step has its row of scalars
         if measures is not None:
-            self._scalars.flush()  # first, so that a measured step always has its row of scalars
-            self._measures.append(measures)
+            with self._naming(files.MEASURES):
+                self._measures.append(measures)
+
+    def to_disk(self) -> tuple[int, int]:
+        """Push all rows to the disk; returns the lengths that a checkpoint writes down."""
+        with self._naming(files.SCALARS):
+            self._scalars.flush()
+            os.fsync(self._scalars.fileno())
+        with self._naming(files.MEASURES):
+            self._measures.to_disk()
+        return self._scalars.tell(), self._measures.rows
+
+    @contextmanager
+    def _naming(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path / name)) from None
 
 
 def _cell(value: float) -> str:
@@ -99,29 +147,3 @@ def write_weights(path: Path, layout: Layout, params: Array) -> None:
     """The final weights by their readable names, as safetensors."""
     named = {name: np.ascontiguousarray(array) for name, array in layout.named(params).items()}
     files.write_whole(path / files.WEIGHTS, save(named))
-
-
-def make_directory(path: Path | None, stamp: str) -> Path:
-    """Make the run's directory: the one named, or a new one under outputs/runs that nobody has.
-
-    Raises FileExistsError if the named directory holds anything already.
-    """
-    if path is not None:
-        path.mkdir(parents=True, exist_ok=True)
-        if any(path.iterdir()):
-            raise FileExistsError(f"{path} is not empty")
-        return path
-    parent = Path("outputs") / "runs"
-    parent.mkdir(parents=True, exist_ok=True)
-    attempt = 1
-    while True:
-        candidate = parent / (stamp if attempt == 1 else f"{stamp}-{attempt}")
-        try:
-            os.mkdir(candidate)  # atomic: of two launches in one second, one gets the name
-            return candidate
-        except FileExistsError:
-            attempt += 1
-
-
-def write_config(path: Path, config: Mapping[str, Any]) -> None:
-    files.write_json(path / files.CONFIG, config)

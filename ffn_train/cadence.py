@@ -1,0 +1,23 @@
+"""When a row is due: every so many steps, and more rarely as a run grows long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """Every ``every`` steps up to ``limit`` rows; from there the interval doubles with the step.
+
+    Between 2ᵏ·limit·every and 2ᵏ⁺¹·limit·every steps the interval is 2ᵏ⁺¹·every, so each doubling
+    of the run adds limit/2 rows: a million steps of ``every=1, limit=10000`` are 43,000 rows.
+    The rule knows nothing of the run's length, so a resumed or extended run keeps its rows.
+    """
+
+    every: int
+    limit: int
+
+    def due(self, step: int) -> bool:
+        """Whether a row is due at ``step``."""
+        doublings = (step // (self.every * self.limit)).bit_length()
+        return step % (self.every << doublings) == 0

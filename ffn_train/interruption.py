@@ -1,0 +1,67 @@
+"""SIGINT and SIGTERM as a polite request: stop after this step, or at once when asked twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+PATIENCE = 0.7  # seconds for the step under way to end
+
+
+class Interrupted(Exception):
+    """A run was asked to stop; ``signal`` is the number of what asked, ``path`` the run's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.signal = number
+        self.path: Path | None = None
+
+
+class Interruption:
+    """A context in which the first signal is noted, and a second one ends the process at once.
+
+    ``requested`` is the signal's number once there was one. A step that takes longer than
+    PATIENCE to end is left where it is: Interrupted is then raised inside of it, and the state in
+    memory is of no use. Outside the main thread signals are left alone.
+    """
+
+    def __init__(self) -> None:
+        self.requested: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+            self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._give_up)
+        except ValueError:  # not the main thread
+            self._before.clear()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._before:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def settle(self) -> None:
+        """The step has ended in time: take as long as writing its state needs."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.requested is not None:
+            os._exit(128 + number)
+        self.requested = number
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+
+    def _give_up(self, number: int, frame: FrameType | None) -> None:
+        assert self.requested is not None
+        raise Interrupted(self.requested)

@@ -1,0 +1,94 @@
+"""Checkpoints: all that a run needs to go on exactly, in one file that is whole or absent.
+
+``checkpoints/step-000000120.safetensors`` holds the flat parameter vector and the optimizer's
+memory; its metadata hold the step, counters, how long the log was, and a checksum of it all. The
+batch order and the schedule are functions of the seed and the step, so there is nothing of them to
+save. The last two checkpoints are kept: a damaged newest one leaves the one before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from ffn_train.core import Array
+from ffn_train.runs.files import CHECKPOINTS, write_whole
+
+KEPT = 2
+_PARAMETERS = "parameters"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state before row ``step``: parameters, optimizer memory, counters, log lengths."""
+
+    step: int
+    parameters: Array
+    memory: Mapping[str, Array]
+    hopeless_for: int
+    scalars_bytes: int
+    measures_rows: int
+
+
+class Damaged(ValueError):
+    """A checkpoint file that is not what was written; one line that names it."""
+
+
+def write_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, and then delete all but the last two."""
+    folder = run / CHECKPOINTS
+    folder.mkdir(exist_ok=True)
+    tensors = {_PARAMETERS: checkpoint.parameters, **checkpoint.memory}
+    counters = {name: getattr(checkpoint, name) for name in _COUNTERS}
+    metadata = {"counters": json.dumps(counters), "sha256": _digest(tensors, counters)}
+    path = folder / f"step-{checkpoint.step:09d}.safetensors"
+    write_whole(path, save(tensors, metadata))
+    for old in checkpoints(run)[:-KEPT]:
+        old.unlink(missing_ok=True)
+
+
+_COUNTERS = ("step", "hopeless_for", "scalars_bytes", "measures_rows")
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The checkpoint files of a run, oldest first."""
+    return sorted((run / CHECKPOINTS).glob("step-*.safetensors"))
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read one checkpoint. Raises Damaged if it is cut short, altered or something else."""
+    try:
+        content = path.read_bytes()
+        tensors = load(content)
+        metadata = _metadata(content)
+        counters = json.loads(metadata["counters"])
+        if metadata["sha256"] != _digest(tensors, counters):
+            raise ValueError("its checksum does not match")
+        parameters = tensors.pop(_PARAMETERS)
+        values = {name: int(counters[name]) for name in _COUNTERS}
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"{path}: {str(error).splitlines()[0]}") from None
+    return Checkpoint(parameters=parameters, memory=tensors, **values)
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    # the header is a length of eight bytes and a JSON object (the format's own description)
+    length = int.from_bytes(content[:8], "little")
+    metadata: dict[str, str] = json.loads(content[8 : 8 + length])["__metadata__"]
+    return metadata
+
+
+def _digest(tensors: Mapping[str, Array], counters: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(counters, sort_keys=True).encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
+        digest.update(np.ascontiguousarray(tensors[name]).data)
+    return digest.hexdigest()

@@ -1,0 +1,31 @@
+"""The lesson runs from its first cell to its last."""
+
+from __future__ import annotations
+
+import nbformat
+from nbclient import NotebookClient
+
+from ffn_train import places
+
+LESSON = places.EXPERIMENTS / "manual_backprop" / "manual_backprop.ipynb"
+
+
+def test_the_lesson_runs() -> None:
+    notebook = nbformat.read(LESSON, as_version=4)  # type: ignore[no-untyped-call]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    client = NotebookClient(
+        notebook,
+        timeout=300,
+        kernel_name="python3",
+        resources={"metadata": {"path": LESSON.parent}},
+    )
+    client.execute()  # raises CellExecutionError, with the cell and its traceback
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in cells)
+    assert not [out for cell in cells for out in cell.outputs if out.output_type == "error"]
+    figures = [out for cell in cells for out in cell.outputs if "image/png" in out.get("data", {})]
+    assert len(figures) == 5
+    last = "".join(out.text for out in cells[-1].outputs if out.output_type == "stream")
+    assert "validation R²" in last
