@@ -41,14 +41,15 @@ def test_a_run_from_another_directory(tmp_path: Path) -> None:
     assert {p.name for p in tmp_path.iterdir()} == {"outputs"}  # nothing of Hydra's
 
 
-def test_run_dir_names_the_directory_and_is_not_used_twice(tmp_path: Path) -> None:
+def test_run_dir_names_the_directory_of_one_run(tmp_path: Path) -> None:
     assert command(*SMALL, "run.dir=mine", cwd=tmp_path).returncode == 0
     assert load_run(tmp_path / "mine").summary is not None
     again = command(*SMALL, "run.dir=mine", cwd=tmp_path)
-    assert again.returncode == 2
-    assert again.stderr.strip() == (
-        "ffn_train: run.dir=mine is not empty; name another directory or remove it"
-    )
+    assert again.returncode == 0
+    assert again.stderr == "mine has ended already; a larger trainer.steps extends it\n"
+    other = command(*SMALL, "run.dir=mine", "seed=7", cwd=tmp_path)
+    assert other.returncode == 2
+    assert other.stderr == "ffn_train: run.dir=mine holds another run: seed=0 there, 7 here\n"
 
 
 def test_launches_of_the_same_second_get_directories_of_their_own(tmp_path: Path) -> None:
