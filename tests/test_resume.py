@@ -277,6 +277,24 @@ def test_a_signal_ends_the_run_with_one_line(number: int, status: int, tmp_path:
     assert states(path) == "interrupted"
 
 
+def test_a_second_signal_leaves_at_once_and_loses_nothing(tmp_path: Path) -> None:
+    straight = tmp_path / "straight"
+    often = ("checkpoint.every=7", "trainer.steps=2000")
+    process = launch(straight, *LONG, *often)
+    assert process.communicate(timeout=120)
+    assert process.returncode == 0
+    path = tmp_path / "run"
+    process = launch(path, *LONG, *often)
+    wait_for_steps(path, process)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+    process = launch(path, *LONG, *often)
+    process.communicate(timeout=120)
+    assert results(path) == results(straight)
+
+
 @pytest.mark.slow
 def test_kill_at_random_moments(tmp_path: Path) -> None:
     """SIGKILL fifty times at full logging and checkpoint cadence, each time resumed."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffn_train.core import Array
+from ffn_train.measures import row_dtype
 from ffn_train.runs import files
 
 Floats = NDArray[np.float64]
@@ -188,14 +189,28 @@ def _scalars(path: Path) -> dict[str, Floats]:
 
 
 def _measures(path: Path) -> Measures:
-    layout = read_json(path / files.LAYOUT)
+    names, depth = _layout(path / files.LAYOUT)
+    file = path / files.MEASURES
     try:
-        names = tuple(str(tensor["name"]) for tensor in layout["tensors"])
-        rows = np.load(path / files.MEASURES, allow_pickle=False)
-        columns = {field: rows[field] for field in rows.dtype.names}
-        return Measures(tensors=names, **columns)
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise RunError(f"{path / files.MEASURES}: {_first_line(error)}") from None
+        rows = np.load(file, allow_pickle=False)
+        if rows.dtype != row_dtype(len(names), depth) or rows.ndim != 1:
+            raise ValueError(f"its records are not those of {files.LAYOUT}")
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        raise RunError(f"{file}: {_first_line(error)}") from None
+    return Measures(tensors=names, **{field: rows[field] for field in rows.dtype.names})
+
+
+def _layout(path: Path) -> tuple[tuple[str, ...], int]:
+    """The tensors' names and the depth."""
+    content = read_json(path)
+    try:
+        names = tuple(tensor["name"] for tensor in content["tensors"])
+        depth = content["depth"]
+    except (KeyError, TypeError):
+        raise RunError(f"{path}: it does not list the tensors and the depth") from None
+    if not all(isinstance(name, str) for name in names) or not isinstance(depth, int):
+        raise RunError(f"{path}: a tensor's name or the depth is of the wrong type")
+    return names, depth
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,0 +1,61 @@
+"""Ten thousand blocks, and a million steps: nothing recurses and nothing grows without bound."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from ffn_train.cadence import Cadence
+
+DEEP = """
+import resource
+from ffn_train.configuration import compose
+from ffn_train.experiment import build_experiment
+from ffn_train.threads import BlasThreads
+
+experiment = build_experiment(compose([
+    "model.depth=10000", "model.width=16", "trainer.steps=3", "trainer.batch_size=16",
+    "measure.every=2", "task.rows=64",
+]))
+with BlasThreads(1):
+    for record in experiment.trainer.fit(experiment.trainer.start(experiment.params)):
+        print(record.step, record.loss, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_ten_thousand_blocks_train_in_bounded_memory() -> None:
+    done = subprocess.run([sys.executable, "-c", DEEP], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert [row[0] for row in rows] == ["0", "1", "2", "3"]
+    peaks = [int(row[2]) * (1 if sys.platform == "darwin" else 1024) for row in rows]
+    # 21 million parameters three times over and activations of 16 x 64 x 3 floats a block
+    assert peaks[-1] < 2 * 2**30
+    assert peaks[-1] < 1.2 * peaks[0]  # later steps take no more than the first
+
+
+def test_the_interval_doubles_with_the_run() -> None:
+    cadence = Cadence(every=10, limit=100)
+    due = [step for step in range(20_000) if cadence.due(step)]
+    assert due[:101] == list(range(0, 1001, 10))[:101]
+    gaps = {
+        start: {b - a for a, b in zip(due, due[1:], strict=False) if start <= a < 2 * start}
+        for start in (1000, 2000, 4000, 8000)
+    }
+    assert gaps == {1000: {20}, 2000: {40}, 4000: {80}, 8000: {160}}
+
+
+def test_a_million_steps_stay_a_few_thousand_rows() -> None:
+    assert sum(map(Cadence(every=1, limit=10_000).due, range(1_000_000))) < 45_000
+    assert sum(map(Cadence(every=10, limit=1000).due, range(1_000_000))) < 4_500
+
+
+def test_rows_do_not_depend_on_the_runs_length() -> None:
+    cadence = Cadence(every=3, limit=7)
+    assert cadence.due(0)
+    assert [s for s in range(200) if cadence.due(s)] == [
+        s for s in range(400) if cadence.due(s) and s < 200
+    ]
