@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_the_interval_doubles_with_the_run() -> None:
     due = [step for step in range(20_000) if cadence.due(step)]
     assert due[:101] == list(range(0, 1001, 10))[:101]
     gaps = {
-        start: {b - a for a, b in zip(due, due[1:], strict=False) if start <= a < 2 * start}
+        start: {b - a for a, b in pairwise(due) if start <= a < 2 * start}
         for start in (1000, 2000, 4000, 8000)
     }
     assert gaps == {1000: {20}, 2000: {40}, 4000: {80}, 8000: {160}}
