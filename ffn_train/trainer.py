@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -121,7 +122,7 @@ class Trainer:
         gradient_norm = norm(gradient.vector)
         state.hopeless_for = state.hopeless_for + 1 if loss > hopeless else 0
         divergence = None
-        if not (np.isfinite(loss) and np.isfinite(gradient_norm)):
+        if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             divergence = locate(self.model, state.params, x, targets, self.loss, step)
         elif state.hopeless_for >= min(self.patience, self.steps):
             divergence = self._hopeless(step, loss, state.hopeless_for)
