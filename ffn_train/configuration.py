@@ -8,6 +8,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ffn_train.places import CONF
@@ -23,7 +24,7 @@ def compose(overrides: Sequence[str]) -> Config:
 
     _refuse_directories(overrides)
     try:
-        with _one_line_errors(), initialize_config_dir(str(CONF), version_base="1.3"):
+        with one_line_errors(), initialize_config_dir(str(CONF), version_base="1.3"):
             return _plain(hydra_compose("config", overrides=list(overrides)))
     except SettingError as error:
         raise _unreadable(overrides) or error from None
@@ -46,6 +47,45 @@ def _unreadable(overrides: Sequence[str]) -> SettingError | None:
     return None
 
 
+@dataclass(frozen=True)
+class Swept:
+    """One override as Hydra's grammar reads it.
+
+    ``values`` are those of ``key=a,b``, as written; ``value`` that of ``key=a``. ``plain``: a
+    number, word or truth value for a key that is no group, which needs no composition of its own.
+    """
+
+    key: str
+    text: str
+    swept: bool
+    values: list[str]
+    value: Any
+    plain: bool
+
+
+def parse(overrides: Sequence[str]) -> list[Swept]:
+    """Read overrides that may vary a key (``model.depth=4,16``). Raises SettingError."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parser = OverridesParser.create()
+    parsed = []
+    for text in overrides:
+        wrong = _unreadable([text])
+        if wrong is not None:
+            raise wrong
+        override = parser.parse_override(text)
+        swept = override.is_sweep_override()
+        if swept and not override.is_discrete_sweep():
+            raise SettingError(f"{text} is an interval; list the values (key=1,2,3 or range(1,4))")
+        values = [str(value) for value in override.sweep_string_iterator()] if swept else []
+        value = None if swept else override.value()
+        key = override.get_key_element()
+        group = "/" in key or (CONF / key).is_dir() or not key[:1].isalpha()
+        plain = not group and not any("$" in value for value in values)
+        parsed.append(Swept(key, text, swept, values, value, plain))
+    return parsed
+
+
 def launch(run: Callable[[Config], None]) -> None:
     """Run what the command line describes; ``run`` gets the resolved configuration.
 
@@ -64,7 +104,7 @@ def launch(run: Callable[[Config], None]) -> None:
     def task(config: Any) -> None:
         run(_plain(config))
 
-    with _one_line_errors(), tempfile.TemporaryDirectory() as aside:
+    with one_line_errors(), tempfile.TemporaryDirectory() as aside:
         sys.argv.append(f"hydra.sweep.dir={aside}")  # for what Hydra's sweeper insists on writing
         hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(task)()
 
@@ -84,7 +124,7 @@ def _refuse_directories(overrides: Sequence[str]) -> None:
             raise SettingError(f"{key} is not used here; run.dir=PATH names a run's directory")
 
 
-class _one_line_errors:
+class one_line_errors:
     """A context that turns Hydra's and OmegaConf's errors into a SettingError of one line."""
 
     def __enter__(self) -> None:
@@ -110,8 +150,10 @@ def _one_line(error: BaseException) -> str:
         return f"{group} must be one of {', '.join(words)}, got {name!r}{nearest(name, words)}"
     unknown = re.search(r"Could not override '([^']+)'\.\s*To append", text)
     if unknown:
-        name = unknown.group(1)
-        return f"{name} is not a setting{nearest(name, _known_keys())}"
+        name, known = unknown.group(1), _known_keys()
+        if name in known:  # of the default choice, but not of the one made
+            return f"{name} is not a setting of the {name.partition('.')[0]} that is chosen"
+        return f"{name} is not a setting{nearest(name, known)}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("See https")]
     return " ".join(lines[:2]) if lines else type(error).__name__

@@ -102,7 +102,7 @@ def _carry_out(
     origin["steps_per_second"] = (state.step - first) / seconds
     files.write_json(path / files.PROVENANCE, origin)
     write_weights(path, experiment.model.layout, state.params.vector)
-    if experiment.plot.when == "always":
+    if experiment.plot.when != "never":
         from ffn_train.plots import draw  # late: matplotlib is the slowest import of a run
 
         draw(load_run(path), figures=experiment.plot.figures, formats=experiment.plot.formats)

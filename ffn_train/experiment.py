@@ -34,8 +34,9 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "checkpoint": ("every",),
     "plot": ("when", "figures", "formats"),
     "run": ("dir",),
+    "sweep": ("dir", "grid", "zip"),
 }
-SCALARS = ("seed", "dtype", "threads", "experiment")
+SCALARS = ("seed", "dtype", "threads", "dry_run", "resume", "fail_fast", "experiment")
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ def _cadence(section: str, config: Mapping[str, Any]) -> Cadence:
 
 
 def _plot_settings(section: Mapping[str, Any]) -> PlotSettings:
-    when = one_of("plot.when", section["when"], ("always", "never"))
+    when = one_of("plot.when", section["when"], ("auto", "always", "never"))
     figures = None if section["figures"] == "all" else _words("plot.figures", section["figures"])
     if figures is not None:
         from ffn_train.plots import FIGURES  # late: it imports matplotlib

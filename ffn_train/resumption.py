@@ -14,7 +14,7 @@ from ffn_train.runs.reader import read_json
 from ffn_train.settings import SettingError
 
 # settings that change neither the numbers nor which of them are written
-OPERATIONAL = ("run", "plot", "checkpoint", "threads")
+OPERATIONAL = ("run", "plot", "checkpoint", "threads", "sweep", "dry_run", "resume", "fail_fast")
 
 
 @dataclass(frozen=True)

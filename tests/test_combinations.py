@@ -25,7 +25,11 @@ def test_each_choice_has_one_file_of_its_name(group: str) -> None:
 
 
 def test_every_folder_of_the_tree_is_a_group() -> None:
-    assert {path.name for path in CONF.iterdir() if path.is_dir()} == {*GROUPS, "experiment"}
+    assert {path.name for path in CONF.iterdir() if path.is_dir()} == {
+        *GROUPS,
+        "experiment",
+        "hydra",
+    }
 
 
 @pytest.mark.parametrize("residual", files("residual"))

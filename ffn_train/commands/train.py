@@ -10,12 +10,17 @@ from typing import Any
 from ffn_train.interruption import Interrupted
 from ffn_train.settings import SettingError
 
+SHOWN = 10  # jobs that did not end, by name
+
 
 def main() -> None:
     """Run what the command line describes; exits 2, with one line, for a mistake in it."""
     from ffn_train.configuration import launch
 
+    flags = [argument for argument in sys.argv[1:] if argument.startswith("-")]
     try:
+        if flags in (["-m"], ["--multirun"]):
+            sys.exit(sweep([argument for argument in sys.argv[1:] if argument not in flags]))
         launch(run)
     except SettingError as error:
         print(f"ffn_train: {error}", file=sys.stderr)
@@ -42,6 +47,27 @@ def run(config: dict[str, Any]) -> None:
     for warning in experiment.warnings:
         _notify(f"warning: {warning}")
     print(report(execute(experiment, _notify)))
+
+
+def sweep(overrides: list[str]) -> int:
+    """Run a sweep and say what became of it; the exit status is 1 if a job is left or failed."""
+    from ffn_train.sweep.manifest import ENDED
+    from ffn_train.sweep.run import check, counts, run_sweep
+
+    if any(override == "dry_run=true" for override in overrides):
+        from ffn_train.sweep.estimate import estimate
+
+        print(estimate(check(overrides)))
+        return 0
+    path, entries = run_sweep(overrides, _notify)
+    states = {one.directory: one.state(path) for one in entries}
+    unended = [one for one in entries if states[one.directory] not in ENDED]
+    for one in unended[:SHOWN]:
+        _notify(f"{states[one.directory]}: {path / one.directory}: {one.reason(path)}")
+    if len(unended) > SHOWN:
+        _notify(f"and {len(unended) - SHOWN} more")
+    print(f"{counts(path, entries)} of {len(entries)} jobs in {path}")
+    return 0 if set(states.values()) <= set(ENDED) else 1
 
 
 def _continue(path: Path | None) -> str:

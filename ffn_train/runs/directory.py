@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from ffn_train.runs import files
 
@@ -16,22 +18,31 @@ class InUse(OSError):
 
 
 @contextmanager
-def claim(path: Path | None, stamp: str) -> Iterator[Path]:
-    """The run's directory, made and locked: the one named, or a new one under outputs/runs.
+def claim(path: Path | None, stamp: str, parent: Path = Path("outputs") / "runs") -> Iterator[Path]:
+    """The run's directory, made and locked: the one named, or a new one under ``parent``.
 
     The lock is the operating system's and ends with the process, however that ends.
     Raises InUse if another process holds it, OSError if the directory cannot be made.
     """
     if path is None:
-        path = _new(Path("outputs") / "runs", stamp)
+        path = _new(parent, stamp)
     else:
         path.mkdir(parents=True, exist_ok=True)
     with (path / files.LOCK).open("w") as lock:
+        if not _acquired(lock):
+            raise InUse(f"{path} is in use by another process")
+        yield path
+
+
+def _acquired(lock: IO[str]) -> bool:
+    """Whether the lock was had; a moment's wait gives way to a process that only looks."""
+    for _ in range(10):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
         except BlockingIOError:
-            raise InUse(f"{path} is in use by another process") from None
-        yield path
+            time.sleep(0.02)
+    return False
 
 
 def _new(parent: Path, stamp: str) -> Path:
@@ -49,3 +60,15 @@ def _new(parent: Path, stamp: str) -> Path:
 def is_empty(path: Path) -> bool:
     """Whether a directory holds nothing but the lock and what a kill left half-written."""
     return all(entry.name.startswith(".") for entry in path.iterdir())
+
+
+def in_use(path: Path) -> bool:
+    """Whether a process holds the lock of a run's directory."""
+    try:
+        with (path / files.LOCK).open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,69 @@
+"""What a sweep would cost: its jobs, their parameters, and a time from a few timed steps."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ffn_train.experiment import build_experiment
+from ffn_train.sweep.manifest import Entry
+from ffn_train.threads import BlasThreads
+
+STEPS = 4  # timed for each shape of model
+START = 0.1  # seconds, roughly, that a job costs beside its steps
+
+
+def estimate(entries: Sequence[Entry]) -> str:
+    """A table of the jobs and a line with the total, as text; nothing is written."""
+    seconds: dict[str, tuple[int, float]] = {}
+    rows = []
+    for one in entries:
+        shape = _shape(one.config)
+        if shape not in seconds:
+            seconds[shape] = _time(one.config)
+        parameters, per_step = seconds[shape]
+        duration = START + per_step * int(one.config["trainer"]["steps"])
+        rows.append((one.directory.partition("/")[2], f"{parameters:,}", duration))
+    name = max(len(job) for job, _, _ in rows)
+    size = max(len("parameters"), *(len(count) for _, count, _ in rows))
+    lines = [f"{'job':<{name}}  {'parameters':>{size}}  {'time':>9}"]
+    lines += [f"{job:<{name}}  {count:>{size}}  {_clock(t):>9}" for job, count, t in rows]
+    total, cores = sum(row[2] for row in rows), len(os.sched_getaffinity(0))
+    ideal = max(total / cores, max(row[2] for row in rows))
+    lines.append(
+        f"{len(rows)} jobs: about {_clock(total)} one after the other, "
+        f"{_clock(ideal)} on the {cores} cores of this machine"
+    )
+    return "\n".join(lines)
+
+
+def _shape(config: Any) -> str:
+    """What the time of a step depends on."""
+    groups = ("model", "block", "activation", "norm", "residual", "optimizer")
+    batch = config["trainer"]["batch_size"]
+    names = [config[group] if group == "model" else config[group]["name"] for group in groups]
+    return repr((names, batch, config["dtype"], config["task"]["name"]))
+
+
+def _time(config: Any) -> tuple[int, float]:
+    experiment = build_experiment(config)
+    with BlasThreads(1):
+        times, before = [], time.perf_counter()
+        for record in experiment.trainer.fit(experiment.trainer.start(experiment.params)):
+            now = time.perf_counter()
+            if record.measures is None:
+                times.append(now - before)
+            if record.step == STEPS:
+                break
+            before = now
+    return experiment.model.layout.size, statistics.median(times or [0.0])
+
+
+def _clock(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"

@@ -1,0 +1,65 @@
+"""One job of a sweep, in whatever process a launcher starts for it."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+from ffn_train.execution import execute
+from ffn_train.experiment import build_experiment
+from ffn_train.interruption import Interrupted
+from ffn_train.runs import files
+from ffn_train.settings import SettingError
+from ffn_train.sweep.manifest import ENDED, read
+
+LOGS = "logs"
+STOP = ".stop"
+
+
+def run_job(sweep: str, digest: str) -> str:
+    """Run the job with this digest, or go on with it, and return its state; never raises.
+
+    What the run has to say, and the traceback of one that fails, go to ``logs/NAME.log``. With
+    ``fail_fast`` a job does not begin once another has failed.
+    """
+    entry = next(one for one in read(Path(sweep)) if one.digest == digest)
+    path = Path(sweep) / entry.directory
+    if entry.state(Path(sweep)) in ENDED:
+        return entry.state(Path(sweep))
+    if entry.config["fail_fast"] and (Path(sweep) / STOP).exists():
+        return "pending"
+    logs = Path(sweep) / LOGS
+    logs.mkdir(parents=True, exist_ok=True)
+    with (logs / f"{path.name}.log").open("a", encoding="utf-8") as log:
+
+        def notify(line: str) -> None:
+            print(line, file=log, flush=True)
+
+        try:
+            execute(build_experiment(_config(entry.config, path)), notify)
+        except Interrupted as error:
+            notify(f"interrupted by {error}")
+        except (SettingError, OSError) as error:
+            notify(str(error))
+            _failed(Path(sweep), path, str(error))
+        except Exception as error:
+            notify(traceback.format_exc())
+            _failed(Path(sweep), path, f"{type(error).__name__}: {error}")
+    return entry.state(Path(sweep))
+
+
+def _failed(sweep: Path, path: Path, reason: str) -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    (sweep / STOP).touch()
+    files.write_json(path / files.STATUS, {"state": "failed", "reason": reason})
+
+
+def _config(config: Any, path: Path) -> dict[str, Any]:
+    """The job's own configuration: its directory, one BLAS thread, no pictures unless asked for.
+
+    A job has one thread under every launcher, so that all of them give the same bytes.
+    """
+    plot = {**config["plot"], "when": "always" if config["plot"]["when"] == "always" else "never"}
+    threads = 1 if config["threads"] == "auto" else config["threads"]
+    return {**config, "run": {"dir": str(path)}, "plot": plot, "threads": threads}

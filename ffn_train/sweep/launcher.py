@@ -1,0 +1,68 @@
+"""Jobs handed to one of Hydra's launchers: in this process, on its cores, or on a cluster.
+
+A launcher is used for what it is good at, starting processes: each job is one short override that
+names an entry of the sweep's manifest, so a job costs no composition of the whole configuration.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ffn_train.configuration import one_line_errors
+from ffn_train.places import CONF
+
+DEFAULT = "local"
+NEEDS = {"local": "hydra_plugins.hydra_joblib_launcher"}
+EXTRA = {"local": "parallel"}
+
+
+def available(name: str) -> bool:
+    """Whether what a preset needs is installed."""
+    module = NEEDS.get(name)
+    try:
+        return module is None or importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def launch(sweep: Path, digests: Sequence[str], overrides: Sequence[str]) -> None:
+    """Run the jobs with these digests under the launcher that the ``hydra...`` overrides name.
+
+    Returns when all have ended one way or another. Raises what the launcher raises when the
+    processes themselves are lost.
+    """
+    from hydra import initialize_config_dir
+    from hydra._internal.callbacks import Callbacks
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.plugins import Plugins
+    from hydra.types import HydraContext, RunMode
+
+    where = f"sweep='{_quoted(str(sweep.resolve()))}'"
+    with initialize_config_dir(str(CONF), version_base="1.3", job_name="sweep"):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        with one_line_errors():
+            config = hydra.compose_config(
+                config_name="launch",
+                overrides=[where, "job=none", *overrides],
+                run_mode=RunMode.MULTIRUN,
+            )
+        context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=context, task_function=_task, config=config
+        )
+        jobs = [[where, f"job=job_{digest}"] for digest in digests]
+        launcher.launch(jobs, initial_job_idx=0)
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def _task(config: Any) -> str:
+    from ffn_train.sweep.job import run_job
+
+    return run_job(str(config.sweep), str(config.job).removeprefix("job_"))

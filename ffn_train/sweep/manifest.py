@@ -1,0 +1,177 @@
+"""A sweep's identity: a manifest of its jobs, and what is left to do of them.
+
+    manifest.json   the command, the space, the code's digest, and of each job its directory,
+                    settings, configuration's digest and data's digest
+    jobs/NAME/      each job's run directory
+    logs/NAME.log   what each job had to say, and the traceback of one that failed
+    comparison/     tables and figures over the jobs
+
+What has become of a job is read from its directory each time, never from the manifest, so the two
+cannot disagree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ffn_train.places import find
+from ffn_train.resumption import OPERATIONAL
+from ffn_train.runs import RunError, files
+from ffn_train.runs.directory import in_use
+from ffn_train.runs.reader import read_json
+from ffn_train.settings import SettingError
+from ffn_train.sweep.space import Job
+
+MANIFEST = "manifest.json"
+JOBS = "jobs"
+ENDED = ("finished", "diverged")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A job as the manifest knows it; ``directory`` is below the sweep's."""
+
+    directory: str
+    settings: Mapping[str, str]
+    config: Mapping[str, Any]
+    digest: str
+    data: str | None
+
+    def state(self, sweep: Path) -> str:
+        """pending, running, finished, diverged, interrupted or failed, as its directory tells."""
+        path = sweep / self.directory
+        try:
+            if (path / files.SUMMARY).is_file():
+                return str(read_json(path / files.SUMMARY).get("state", "finished"))
+            if not (path / files.STATUS).is_file():
+                return "running" if in_use(path) else "pending"
+            state = str(read_json(path / files.STATUS).get("state"))
+        except RunError:
+            return "failed"
+        if state == "running" and not in_use(path):
+            return "interrupted"  # it was killed
+        return state
+
+    def reason(self, sweep: Path) -> str:
+        """Why it is failed, in a line."""
+        if not (sweep / self.directory / files.STATUS).is_file():
+            return "not started"
+        try:
+            return str(read_json(sweep / self.directory / files.STATUS).get("reason"))
+        except RunError as error:
+            return str(error)
+
+
+def entry(job: Job) -> Entry:
+    """The manifest's entry of a job; its directory's name ends in the configuration's digest."""
+    digest = _digest(_lasting(job.config))
+    path = f"{JOBS}/{job.name}-{digest[:8]}"
+    return Entry(path, dict(job.settings), job.config, digest, _data(job.config))
+
+
+def _lasting(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in OPERATIONAL}
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _data(config: Mapping[str, Any]) -> str | None:
+    """The digest of the file that the task reads, if it reads one."""
+    path = config["task"].get("path")
+    if not isinstance(path, str) or not find(path).is_file():
+        return None
+    return hashlib.sha256(find(path).read_bytes()).hexdigest()
+
+
+def code_digest() -> str:
+    """The digest of the package's own source, so that a changed line is noticed in any checkout."""
+    root = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def write(sweep: Path, command: Sequence[str], entries: Sequence[Entry]) -> None:
+    """Write the manifest, whole."""
+    content = {
+        "schema": files.SCHEMA,
+        "command": list(command),
+        "code": code_digest(),
+        "jobs": [vars(one) for one in entries],
+    }
+    files.write_json(sweep / MANIFEST, content)
+
+
+def read(sweep: Path) -> list[Entry]:
+    """The jobs of a sweep's directory. Raises RunError, in one line that names the file."""
+    content = read_json(sweep / MANIFEST)
+    try:
+        return [Entry(**one) for one in content["jobs"]]
+    except (KeyError, TypeError):
+        raise RunError(f"{sweep / MANIFEST}: it does not list the jobs") from None
+
+
+def merge(sweep: Path, entries: Sequence[Entry], *, force: bool) -> list[Entry]:
+    """The jobs that the sweep's directory has already, and those asked for that it has not.
+
+    Raises SettingError if the code, a job's data or a setting that does not vary have changed
+    since, unless forced.
+    """
+    path = sweep / MANIFEST
+    if not path.is_file():
+        return list(entries)
+    try:
+        before = {one.digest: one for one in read(sweep)}
+        code = read_json(path).get("code")
+    except RunError as error:
+        raise SettingError(f"sweep.dir={sweep}: {error}") from None
+    changed = [] if code == code_digest() else ["the package's code"]
+    for one in entries:
+        old = before.get(one.digest)
+        if old is not None and old.data != one.data:
+            changed.append(f"the data of {old.directory}")
+    changed += _differences(list(before.values()), entries)
+    if changed and not force:
+        raise SettingError(
+            f"sweep.dir={sweep} was made with something else: {'; '.join(changed)} "
+            "(resume=force goes on all the same)"
+        )
+    return [*before.values(), *(one for one in entries if one.digest not in before)]
+
+
+def _differences(old: Sequence[Entry], new: Sequence[Entry]) -> list[str]:
+    """The settings that vary in neither sweep and yet differ between the two."""
+    varied = {key.lstrip("+~") for one in (*old, *new) for key in one.settings}
+
+    def fixed(one: Entry) -> dict[str, Any]:
+        return {
+            key: value
+            for key, value in _flat(_lasting(one.config))
+            if not any(key == v or key.startswith(f"{v}.") for v in varied)
+        }
+
+    if not old or not new:
+        return []
+    there, here = fixed(old[0]), fixed(new[0])
+    return [
+        f"{key}={there.get(key, '(unset)')!r} there, {here.get(key, '(unset)')!r} here"
+        for key in {**there, **here}
+        if there.get(key) != here.get(key)
+    ]
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
