@@ -10,6 +10,7 @@ from typing import Any
 from ffn_train.interruption import Interrupted
 from ffn_train.settings import SettingError
 
+CONTINUES = "the same command with the same run.dir goes on from the last checkpoint"
 SHOWN = 10  # jobs that did not end, by name
 
 
@@ -33,7 +34,7 @@ def main() -> None:
         sys.exit(130)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"ffn_train: {where}{error.strerror or error}", file=sys.stderr)
+        print(f"ffn_train: {where}{error.strerror or error}; {CONTINUES}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,10 @@ SCHEMA = 1
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write aside, flush to disk, rename: readers see the old file or the new one, whole."""
+    """Write aside, flush to disk, rename: readers see the old file or the new one, whole.
+
+    Raises OSError that names the file.
+    """
     handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -48,8 +52,11 @@ def write_whole(path: Path, content: bytes) -> None:
         os.umask(mask)
         os.chmod(aside, 0o666 & ~mask)  # mkstemp's own mode shuts everyone else out
         os.replace(aside, path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            os.unlink(aside)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
 
 
