@@ -15,8 +15,11 @@ from ffn_train.configuration import one_line_errors
 from ffn_train.places import CONF
 
 DEFAULT = "local"
-NEEDS = {"local": "hydra_plugins.hydra_joblib_launcher"}
-EXTRA = {"local": "parallel"}
+NEEDS = {
+    "local": "hydra_plugins.hydra_joblib_launcher",
+    "slurm": "hydra_plugins.hydra_submitit_launcher",
+}
+EXTRA = {"local": "parallel", "slurm": "slurm"}
 
 
 def available(name: str) -> bool:

@@ -74,7 +74,11 @@ def counts(sweep: Path, entries: Sequence[Entry]) -> str:
 
 def _launcher(overrides: Sequence[str], notify: Notify) -> list[str]:
     """The launcher's overrides, with the default one or what stands in for it."""
-    if any(text.startswith("hydra/launcher=") for text in overrides):
+    named = [text.partition("=")[2] for text in overrides if text.startswith("hydra/launcher=")]
+    if named:
+        if not launcher.available(named[-1]):
+            extra = launcher.EXTRA[named[-1]]
+            raise SettingError(f"hydra/launcher={named[-1]} needs pip install 'ffn_train[{extra}]'")
         return list(overrides)
     if launcher.available(launcher.DEFAULT):
         return [f"hydra/launcher={launcher.DEFAULT}", *overrides]
