@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,15 +18,18 @@ pytestmark = pytest.mark.cluster
 OVERRIDES = ("seed=0,1", "model.depth=1,3")
 
 
+def start(sweep: Path) -> list[str]:
+    command = [sys.executable, "-m", "ffn_train", "-m", f"sweep.dir={sweep}"]
+    return [*command, *SMALL[:3], "trainer.steps=3", *SMALL[4:], *OVERRIDES]
+
+
 def test_slurm_gives_the_results_of_a_serial_sweep(tmp_path: Path) -> None:
     run(tmp_path / "serial", *OVERRIDES)
     sweep = tmp_path / "slurm"
     stand_in = Path(__file__).parent / "slurm_stand_in"
     environment = {**os.environ, "PATH": f"{stand_in}{os.pathsep}{os.environ['PATH']}"}
-    start = [sys.executable, "-m", "ffn_train", "-m", f"sweep.dir={sweep}"]
-    command = [*start, *SMALL[:3], "trainer.steps=3", *SMALL[4:], *OVERRIDES]
     done = subprocess.run(
-        [*command, "hydra/launcher=slurm"],
+        [*start(sweep), "hydra/launcher=slurm"],
         capture_output=True,
         text=True,
         env=environment,
@@ -32,3 +38,51 @@ def test_slurm_gives_the_results_of_a_serial_sweep(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert results(sweep) == results(tmp_path / "serial")
     assert list((sweep / "logs" / "slurm").rglob("*_submission.sh"))
+
+
+@pytest.fixture
+def ray_address() -> Iterator[str]:
+    """A head and a second node on this machine; ended by process group, whatever else runs Ray."""
+    address = "127.0.0.1:6399"
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_DISABLE_IMPORT_WARNING": "1"}
+    common = ["--num-cpus=1", "--block", "--disable-usage-stats", "--object-store-memory=80000000"]
+    ray = [str(Path(sys.executable).parent / "ray"), "start"]
+    head = ["--head", "--port=6399", "--node-ip-address=127.0.0.1", "--include-dashboard=false"]
+    nodes = []
+    try:
+        for arguments in (head, [f"--address={address}"]):
+            nodes.append(
+                subprocess.Popen(
+                    [*ray, *arguments, *common],
+                    env=environment,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            )
+            time.sleep(8)
+            assert nodes[-1].poll() is None
+        yield address
+    finally:
+        for node in reversed(nodes):
+            os.killpg(node.pid, signal.SIGTERM)
+            try:
+                node.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                os.killpg(node.pid, signal.SIGKILL)
+                node.wait()
+
+
+def test_ray_gives_the_results_of_a_serial_sweep(tmp_path: Path, ray_address: str) -> None:
+    run(tmp_path / "serial", *OVERRIDES)
+    sweep = tmp_path / "ray"
+    environment = {**os.environ, "RAY_ADDRESS": ray_address, "RAY_AUTH_MODE": "disabled"}
+    done = subprocess.run(
+        [*start(sweep), "hydra/launcher=ray_cluster"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert results(sweep) == results(tmp_path / "serial")

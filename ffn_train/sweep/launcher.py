@@ -18,8 +18,9 @@ DEFAULT = "local"
 NEEDS = {
     "local": "hydra_plugins.hydra_joblib_launcher",
     "slurm": "hydra_plugins.hydra_submitit_launcher",
+    "ray_cluster": "hydra_plugins.hydra_ray_launcher",
 }
-EXTRA = {"local": "parallel", "slurm": "slurm"}
+EXTRA = {"local": "parallel", "slurm": "slurm", "ray_cluster": "ray"}
 
 
 def available(name: str) -> bool:
