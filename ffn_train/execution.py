@@ -38,11 +38,12 @@ class Baseline:
 Notify = Callable[[str], None]
 
 
-def execute(experiment: Experiment, notify: Notify) -> Run:
+def execute(experiment: Experiment, notify: Notify, *, stop: Path | None = None) -> Run:
     """Train, log, write the weights, draw, and write the summary last; returns the run.
 
     In a directory that holds this very run it goes on from the last checkpoint, or does nothing if
-    the run has ended. ``notify`` is told, in a line each, what a person should know.
+    the run has ended. ``notify`` is told, in a line each, what a person should know. The file
+    ``stop`` interrupts the run once it exists.
     Raises SettingError if the directory cannot be made, is in use or holds something else;
     Interrupted after a signal; OSError, which names the file, if the disk fails.
     """
@@ -59,7 +60,7 @@ def execute(experiment: Experiment, notify: Notify) -> Run:
             if what.done:
                 notify(f"{path} has ended already; a larger trainer.steps extends it")
                 return load_run(path)
-            with _ending(path), Interruption() as interruption:
+            with _ending(path), Interruption(stop=stop) as interruption:
                 return _carry_out(experiment, path, what.checkpoint, origin, baseline, interruption)
 
 

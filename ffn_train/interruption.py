@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 PATIENCE = 0.7  # seconds for the step under way to end
+GLANCE = 0.25  # seconds between looks at the file that asks to stop
 
 
 class Interrupted(Exception):
@@ -23,14 +26,35 @@ class Interrupted(Exception):
 class Interruption:
     """A context in which the first signal is noted, and a second one ends the process at once.
 
-    ``requested`` is the signal's number once there was one. A step that takes longer than
-    PATIENCE to end is left where it is: Interrupted is then raised inside of it, and the state in
-    memory is of no use. Outside the main thread signals are left alone.
+    ``requested`` is the signal's number once there was one, or SIGINT once the file ``stop``
+    exists, which reaches a process on any machine. A step that takes longer than ``patience``
+    seconds to end is left where it is: Interrupted is then raised inside of it, and the state in
+    memory is of no use; None waits without end. ``told`` is called at the first signal, also at
+    one that came to an Interruption inside this one. Outside the main thread signals are left
+    alone.
     """
 
-    def __init__(self) -> None:
-        self.requested: int | None = None
+    def __init__(
+        self,
+        *,
+        stop: Path | None = None,
+        patience: float | None = PATIENCE,
+        told: Callable[[], None] | None = None,
+    ) -> None:
+        self._requested: int | None = None
+        self._stop, self._patience, self._told = stop, patience, told
+        self._looked = 0.0
         self._before: dict[int, Any] = {}
+
+    @property
+    def requested(self) -> int | None:
+        if self._requested is None and self._stop is not None:
+            now = time.monotonic()
+            if now - self._looked > GLANCE:
+                self._looked = now
+                if self._stop.exists():
+                    self._requested = signal.SIGINT
+        return self._requested
 
     def __enter__(self) -> Interruption:
         try:
@@ -57,11 +81,17 @@ class Interruption:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.requested is not None:
+        if self._requested is not None:
             os._exit(128 + number)
-        self.requested = number
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+        self._requested = number
+        if self._patience is not None:
+            signal.setitimer(signal.ITIMER_REAL, self._patience)
+        if self._told is not None:
+            self._told()
+        outer = self._before.get(number)
+        if callable(outer) and isinstance(getattr(outer, "__self__", None), Interruption):
+            outer(number, frame)
 
     def _give_up(self, number: int, frame: FrameType | None) -> None:
-        assert self.requested is not None
-        raise Interrupted(self.requested)
+        assert self._requested is not None
+        raise Interrupted(self._requested)

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from runs_for_tests import SMALL
 
 from ffn_train.runs import files, load_run
+from ffn_train.runs.directory import in_use
 from ffn_train.settings import SettingError
 from ffn_train.sweep.manifest import read
 from ffn_train.sweep.run import check, run_sweep
@@ -103,9 +105,9 @@ def results(sweep: Path) -> dict[str, bytes]:
 def run(sweep: Path, *overrides: str, launcher: str = "serial") -> list[str]:
     notes: list[str] = []
     arguments = [*TINY, *overrides, f"sweep.dir={sweep}", f"hydra/launcher={launcher}"]
-    path, entries = run_sweep(arguments, notes.append)
-    assert path == sweep
-    return [entry.state(path) for entry in entries]
+    swept = run_sweep(arguments, notes.append)
+    assert swept.path == sweep
+    return [entry.state(sweep) for entry in swept.entries]
 
 
 def test_only_what_is_missing_is_run(tmp_path: Path) -> None:
@@ -209,6 +211,64 @@ def test_in_parallel_as_in_series(tmp_path: Path) -> None:
     assert results(tmp_path / "local") == results(tmp_path / "serial")
 
 
+def test_a_killed_worker_costs_no_job(tmp_path: Path) -> None:
+    pytest.importorskip("joblib", reason="joblib is not installed (extra 'parallel')")
+    sweep = tmp_path / "sweep"
+    command = sweep_command(sweep, "seed=range(0,4)", "trainer.steps=3000")
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    victim = None
+    while victim is None:  # a worker's lock on its job tells that it is at work
+        time.sleep(0.05)
+        assert process.poll() is None
+        victim = next((p for p in sweep.glob("jobs/*") if in_use(p)), None)
+    (worker,) = holders(victim)
+    os.kill(worker, signal.SIGKILL)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert "the workers were lost" in err
+    assert out == f"4 finished of 4 jobs in {sweep}\n"
+
+
+@pytest.mark.parametrize("launcher", ["serial", "local"])
+@pytest.mark.parametrize("to_all", [True, False])
+def test_a_sweep_asked_to_stop_goes_on_later(tmp_path: Path, launcher: str, to_all: bool) -> None:
+    """A signal to the whole process group is what Ctrl-C in a terminal does."""
+    if launcher == "local":
+        pytest.importorskip("joblib", reason="joblib is not installed (extra 'parallel')")
+    sweep = tmp_path / "sweep"
+    overrides = ["seed=range(0,3)", "trainer.steps=4000", f"hydra/launcher={launcher}"]
+    command = sweep_command(sweep, *overrides)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not any(sweep.glob(f"jobs/*/{files.SCALARS}")):
+        time.sleep(0.05)
+    (os.killpg if to_all else os.kill)(process.pid, signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "stopping: the jobs under way write a checkpoint" in err
+    assert f"sweep.dir={sweep} goes on\n" in err
+    assert "interrupted" in out
+    assert any(sweep.glob(f"jobs/*/{files.CHECKPOINTS}/*"))
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == f"3 finished of 3 jobs in {sweep}\n", done.stderr
+
+
+def holders(directory: Path) -> list[int]:
+    """The processes that have a directory's lock file open."""
+    lock = str((directory / files.LOCK).resolve())
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and process.name != str(os.getpid()):
+            with suppress(OSError):
+                if lock in {os.readlink(fd) for fd in (process / "fd").iterdir()}:
+                    found.append(int(process.name))
+    return found
+
+
 @pytest.mark.slow
 def test_a_killed_sweep_is_finished_by_the_same_command(tmp_path: Path) -> None:
     pytest.importorskip("joblib", reason="joblib is not installed (extra 'parallel')")
@@ -225,11 +285,8 @@ def test_a_killed_sweep_is_finished_by_the_same_command(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)  # the parent alone: its workers are orphans now
         process.wait()
     ended = {p: p.stat().st_mtime_ns for p in sweep.glob("jobs/*/summary.json")}
-    for _ in range(5):  # an orphan may still hold a job
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode == 0:
-            break
-        time.sleep(1)
+    # workers of the killed ones may still hold a job: it is waited for
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert results(sweep) == results(tmp_path / "calm")
     assert all(p.stat().st_mtime_ns == then for p, then in ended.items())

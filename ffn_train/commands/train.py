@@ -60,7 +60,8 @@ def sweep(overrides: list[str]) -> int:
 
         print(estimate(check(overrides)))
         return 0
-    path, entries = run_sweep(overrides, _notify)
+    swept = run_sweep(overrides, _notify)
+    path, entries = swept.path, swept.entries
     states = {one.directory: one.state(path) for one in entries}
     unended = [one for one in entries if states[one.directory] not in ENDED]
     for one in unended[:SHOWN]:
@@ -68,6 +69,11 @@ def sweep(overrides: list[str]) -> int:
     if len(unended) > SHOWN:
         _notify(f"and {len(unended) - SHOWN} more")
     print(f"{counts(path, entries)} of {len(entries)} jobs in {path}")
+    if swept.interrupted is not None:
+        again = [text for text in overrides if not text.startswith("sweep.dir=")]
+        command = shlex.join(["python", "-m", "ffn_train", "-m", *again, f"sweep.dir={path}"])
+        _notify(f"{command} goes on")
+        return 128 + swept.interrupted
     return 0 if set(states.values()) <= set(ENDED) else 1
 
 

@@ -58,8 +58,8 @@ def _new(parent: Path, stamp: str) -> Path:
 
 
 def is_empty(path: Path) -> bool:
-    """Whether a directory holds nothing but the lock and what a kill left half-written."""
-    return all(entry.name.startswith(".") for entry in path.iterdir())
+    """Whether a directory holds nothing but a lock, a state and what a kill left half-written."""
+    return all(e.name.startswith(".") or e.name == files.STATUS for e in path.iterdir())
 
 
 def in_use(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -10,24 +11,30 @@ from ffn_train.execution import execute
 from ffn_train.experiment import build_experiment
 from ffn_train.interruption import Interrupted
 from ffn_train.runs import files
+from ffn_train.runs.directory import in_use
 from ffn_train.settings import SettingError
 from ffn_train.sweep.manifest import ENDED, read
 
 LOGS = "logs"
 STOP = ".stop"
+FAILED = ".failed"
 
 
 def run_job(sweep: str, digest: str) -> str:
     """Run the job with this digest, or go on with it, and return its state; never raises.
 
     What the run has to say, and the traceback of one that fails, go to ``logs/NAME.log``. With
-    ``fail_fast`` a job does not begin once another has failed.
+    ``fail_fast`` a job does not begin once another has failed; a file in the sweep's directory
+    tells all of them, wherever they run, to end with a checkpoint.
     """
     entry = next(one for one in read(Path(sweep)) if one.digest == digest)
     path = Path(sweep) / entry.directory
+    stop = Path(sweep) / STOP
+    while in_use(path) and not stop.exists():  # by a worker that outlived a killed sweep
+        time.sleep(0.2)
     if entry.state(Path(sweep)) in ENDED:
         return entry.state(Path(sweep))
-    if entry.config["fail_fast"] and (Path(sweep) / STOP).exists():
+    if stop.exists() or (entry.config["fail_fast"] and (Path(sweep) / FAILED).exists()):
         return "pending"
     logs = Path(sweep) / LOGS
     logs.mkdir(parents=True, exist_ok=True)
@@ -37,7 +44,7 @@ def run_job(sweep: str, digest: str) -> str:
             print(line, file=log, flush=True)
 
         try:
-            execute(build_experiment(_config(entry.config, path)), notify)
+            execute(build_experiment(_config(entry.config, path)), notify, stop=stop)
         except Interrupted as error:
             notify(f"interrupted by {error}")
         except (SettingError, OSError) as error:
@@ -51,7 +58,7 @@ def run_job(sweep: str, digest: str) -> str:
 
 def _failed(sweep: Path, path: Path, reason: str) -> None:
     path.mkdir(parents=True, exist_ok=True)
-    (sweep / STOP).touch()
+    (sweep / FAILED).touch()
     files.write_json(path / files.STATUS, {"state": "failed", "reason": reason})
 
 

@@ -102,9 +102,15 @@ def code_digest() -> str:
 
 def write(sweep: Path, command: Sequence[str], entries: Sequence[Entry]) -> None:
     """Write the manifest, whole."""
+    space: dict[str, list[str]] = {}
+    for one in entries:
+        for key, value in one.settings.items():
+            if value not in space.setdefault(key, []):
+                space[key].append(value)
     content = {
         "schema": files.SCHEMA,
         "command": list(command),
+        "space": space,
         "code": code_digest(),
         "jobs": [vars(one) for one in entries],
     }

@@ -7,16 +7,18 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from tqdm import tqdm
 
 from ffn_train.experiment import build_experiment
+from ffn_train.interruption import Interruption
 from ffn_train.runs.directory import InUse, claim
 from ffn_train.settings import SettingError, boolean, one_of
 from ffn_train.sweep import launcher
-from ffn_train.sweep.job import STOP
+from ffn_train.sweep.job import FAILED, STOP
 from ffn_train.sweep.manifest import ENDED, Entry, entry, merge, write
 from ffn_train.sweep.space import jobs
 
@@ -25,11 +27,19 @@ ROUNDS = 3  # pools of workers that may be lost before the sweep gives up
 Notify = Callable[[str], None]
 
 
-def run_sweep(arguments: Sequence[str], notify: Notify) -> tuple[Path, list[Entry]]:
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that was run: its directory, the jobs asked for, the signal that ended it, if any."""
+
+    path: Path
+    entries: list[Entry]
+    interrupted: int | None
+
+
+def run_sweep(arguments: Sequence[str], notify: Notify) -> Sweep:
     """Run the sweep that the overrides describe, or what is missing of it.
 
-    Every job is composed and checked before the first one starts. Returns the sweep's directory
-    and the jobs asked for. Raises SettingError for a mistake, KeyboardInterrupt after Ctrl-C.
+    Every job is composed and checked before the first one starts. Raises SettingError.
     """
     launching = [text for text in arguments if _for_hydra(text)]
     entries = check(arguments)
@@ -39,12 +49,12 @@ def run_sweep(arguments: Sequence[str], notify: Notify) -> tuple[Path, list[Entr
     with _claimed(None if directory is None else Path(str(directory)).expanduser()) as sweep:
         everything = merge(sweep, entries, force=force)
         write(sweep, sys.argv, everything)
-        (sweep / STOP).unlink(missing_ok=True)
+        for mark in (STOP, FAILED):
+            (sweep / mark).unlink(missing_ok=True)
         known = {one.digest: one for one in everything}
         asked = [known[one.digest] for one in entries]
         notify(f"{len(asked)} jobs in {sweep}: {counts(sweep, asked)}")
-        _carry_out(sweep, asked, chosen, notify)
-    return sweep, asked
+        return Sweep(sweep, asked, _carry_out(sweep, asked, chosen, notify))
 
 
 def check(overrides: Sequence[str]) -> list[Entry]:
@@ -98,9 +108,17 @@ def _claimed(path: Path | None) -> Iterator[Path]:
         raise SettingError(f"sweep.dir={error}") from None
 
 
-def _carry_out(sweep: Path, entries: Sequence[Entry], chosen: list[str], notify: Notify) -> None:
+def _carry_out(
+    sweep: Path, entries: Sequence[Entry], chosen: list[str], notify: Notify
+) -> int | None:
+    """Launch what is left until nothing is; the signal that ended it before, if one did."""
     tried: set[str] = set()
-    with _progress(sweep, entries):
+
+    def stop() -> None:
+        (sweep / STOP).touch()
+        notify("stopping: the jobs under way write a checkpoint (again: at once)")
+
+    with _progress(sweep, entries), Interruption(patience=None, told=stop) as interruption:
         for _ in range(ROUNDS):
             left = [
                 one
@@ -108,16 +126,23 @@ def _carry_out(sweep: Path, entries: Sequence[Entry], chosen: list[str], notify:
                 if one.state(sweep) not in ENDED
                 and not (one.digest in tried and one.state(sweep) == "failed")
             ]
-            if not left or (entries[0].config["fail_fast"] and (sweep / STOP).exists()):
-                return
+            if not left or (entries[0].config["fail_fast"] and (sweep / FAILED).exists()):
+                break
+            # those that workers of a killed sweep still hold come last
+            left.sort(key=lambda one: one.state(sweep) == "running")
             tried |= {one.digest for one in left}
             try:
                 launcher.launch(sweep, [one.digest for one in left], chosen)
             except SettingError:
                 raise
             except Exception as error:
+                if interruption.requested is not None:
+                    break
                 first = str(error).strip().splitlines() or [type(error).__name__]
                 notify(f"the workers were lost ({first[0]}); going on with new ones")
+            if interruption.requested is not None:
+                break
+    return interruption.requested
 
 
 @contextmanager
