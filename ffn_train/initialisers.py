@@ -71,6 +71,27 @@ class LeCun(Initialiser):
         return 1 / fan_in
 
 
+@choice("init", "normal")
+@dataclass(frozen=True, kw_only=True)
+class Normal(Initialiser):
+    """Var W_inner = inner/fan_in, Var W_outer = outer/fan_in: the σ_w² of mean-field theory.
+
+    Poole et al. 2016. He's rule is 2 and 2, LeCun's 1 and 1; 1 and 2 keep E[x²] through a ReLU
+    branch.
+    """
+
+    inner: float = 1.0
+    outer: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        number("init.inner", self.inner, at_least=0)
+        number("init.outer", self.outer, at_least=0)
+
+    def variance(self, *, fan_in: int, fan_out: int, role: Role, depth: int) -> float:
+        return (self.inner if role == "inner" else self.outer) / fan_in
+
+
 @choice("init", "xavier")
 @dataclass(frozen=True, kw_only=True)
 class Xavier(Initialiser):

@@ -114,7 +114,8 @@ def test_deep_stacks_that_cannot_train_are_warned_about() -> None:
 
 @pytest.mark.parametrize("name", files("init"))
 def test_initialisers_set_the_variances_that_they_state(name: str) -> None:
-    init = registry.build("init", {**settings("init", name), "bias_std": 0.3})
+    own = {"inner": 0.4, "outer": 1.6} if name == "normal" else {}
+    init = registry.build("init", {**settings("init", name), **own, "bias_std": 0.3})
     rng = np.random.default_rng(0)
     for role, (fan_in, fan_out) in {"inner": (300, 1200), "outer": (1200, 300)}.items():
         sizes = {"fan_in": fan_in, "fan_out": fan_out, "role": role, "depth": 7}
@@ -126,6 +127,7 @@ def test_initialisers_set_the_variances_that_they_state(name: str) -> None:
         expected = {
             "he": 2 / fan_in,
             "lecun": 1 / fan_in,
+            "normal": (0.4 if role == "inner" else 1.6) / fan_in,
             "xavier": 2 / 1500,
             "orthogonal": 1 / 1200,
             "gpt2": 1 / fan_in / (7 if role == "outer" else 1),

@@ -57,6 +57,10 @@ LAW = {
         *("runs", "settings", "threads"),
     },
     "recording": {"experiment", "interruption", "runs", "trainer"},
+    "reproduce": {
+        *("core", "experiment", "measures", "places", "plots", "runs", "settings", "sweep"),
+        *("threads",),
+    },
     "execution": {
         *("experiment", "interruption", "plots", "recording", "resumption", "runs", "settings"),
         *("tasks", "threads", "trainer"),

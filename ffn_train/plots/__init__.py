@@ -82,12 +82,13 @@ def draw(
     for name, sheet in drawn.items():
         for kind in formats:
             path = folder / f"{name}.{kind}"
-            files.write_whole(path, _encoded(sheet, kind))
+            files.write_whole(path, encoded(sheet, kind))
             paths.append(path)
     return paths
 
 
-def _encoded(sheet: Figure, kind: str) -> bytes:
+def encoded(sheet: Figure, kind: str) -> bytes:
+    """A figure as the bytes of a file of this format; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     with look(), np.errstate(all="ignore"):
         sheet.savefig(buffer, format=kind, metadata=FORMATS[kind])

@@ -32,13 +32,29 @@ def sheet(
     gaps: Sequence[float] = (),
     right: float = RIGHT,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with a header and its panels; ``gaps`` are the inches between them."""
+    """A run's figure: a header with its settings, and its panels."""
+    return page(
+        title, describe(run), width=width, height=height, panels=panels, gaps=gaps, right=right
+    )
+
+
+def page(
+    title: str,
+    note: str,
+    *,
+    width: float,
+    height: float,
+    panels: int = 1,
+    gaps: Sequence[float] = (),
+    right: float = RIGHT,
+) -> tuple[Figure, list[Axes]]:
+    """A figure with a header of two lines and its panels; ``gaps``: the inches between them."""
     figure = Figure(figsize=(width, height))
     figure.text(_EDGE / width, 1 - _EDGE / height, title, va="top", size=9, weight="bold")
     figure.text(
         _EDGE / width,
         1 - 0.25 / height,
-        describe(run),
+        note,
         va="top",
         size=7.5,
         color=MUTED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ffn_train.configuration import Config, Swept, compose, parse
@@ -36,18 +36,20 @@ def _short(key: str) -> str:
 def jobs(overrides: Sequence[str]) -> list[Job]:
     """The jobs that the overrides describe, in the order in which a reader would count them.
 
-    ``key=a,b`` varies a key; all that vary are combined with each other, except those that
+    ``key=a,b`` varies a key, and so does an entry of the preset's ``sweep.grid`` unless the command
+    line gives that key; all that vary are combined with each other, except those that
     ``sweep.zip=[key,key]`` names together: they go through their values side by side.
     Raises SettingError for what cannot be read or combined.
     """
     parsed = parse(overrides)
-    swept = {p.key: p.values for p in parsed if p.swept}
-    if "experiment" in swept:
+    if any(p.key == "experiment" for p in parsed if p.swept):
         raise SettingError("experiment=a,b cannot be swept: presets may hold sweeps of their own")
     fixed = [p.text for p in parsed if not p.swept]
     base = compose(fixed)
-    for key, values in base["sweep"]["grid"].items():
-        swept.setdefault(key, _values(key, values))
+    given = {p.key for p in parsed}
+    preset = [_axis(key, values) for key, values in base["sweep"]["grid"].items()]
+    parsed += [p for p in preset if p.key not in given]  # the command line outranks the preset
+    swept = {p.key: p.values for p in parsed if p.swept}
     together = _zipped(base["sweep"]["zip"], swept)
     composer = _Composer(fixed, parsed)
     return [
@@ -56,12 +58,14 @@ def jobs(overrides: Sequence[str]) -> list[Job]:
     ]
 
 
-def _values(key: str, values: Any) -> list[str]:
-    if isinstance(values, str):
-        return [value.strip() for value in values.split(",")]
+def _axis(key: str, values: Any) -> Swept:
+    """An entry of ``sweep.grid``, a list or what would stand on the command line, as an axis."""
     if isinstance(values, list) and values:
-        return [str(value) for value in values]
-    raise SettingError(f"sweep.grid.{key} must be a list of values, got {values!r}")
+        values = ",".join("null" if value is None else str(value) for value in values)
+    if isinstance(values, (list, dict)) or values is None or not str(values).strip():
+        raise SettingError(f"sweep.grid.{key} must be a list of values, got {values!r}")
+    axis = parse([f"{key}={values}"])[0]
+    return axis if axis.swept else replace(axis, swept=True, values=[str(values)])
 
 
 def _zipped(groups: Any, swept: Mapping[str, list[str]]) -> list[list[str]]:

@@ -1,0 +1,214 @@
+"""How fast does the gradient of a plain tanh stack vanish or explode, and where does it do neither?
+
+Schoenholz et al. 2017, "Deep Information Propagation", and Poole et al. 2016. A block is
+x_{l+1} = W2 tanh(W1 x_l + b1) + b2 with variances 1/D and σ_w²/H of the weights and σ_b² of both
+biases; K is the variance of the pre-activation, and
+
+    K* = σ_w² E[tanh²(√K* z)] + 2 σ_b²        its fixed point, z ~ N(0, 1)
+    χ  = σ_w² E[tanh'²(√K* z)]                the factor of |dL/dx_l|² for each block
+    c* = (σ_w² E[tanh(u) tanh(v)] + 2 σ_b²)/K*   the fixed point of two inputs' correlation
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ffn_train.plots.scales import depth_axis, log_axis
+from ffn_train.plots.sheet import page, right_legends
+from ffn_train.plots.style import DOUBLE, INK, MUTED, step_colour
+from ffn_train.reproduce import Claim, at_least, at_most, near, passes, points
+
+SEEDS = range(16)
+FIT = slice(8, 41)  # blocks that the rate is fitted over: clear of the input's and read-out's ends
+
+DOTTED = {"color": INK, "linewidth": 0.8, "linestyle": (0, (1, 2)), "zorder": 3}
+Z = np.linspace(-9, 9, 2001)
+WEIGHT = np.exp(-(Z**2) / 2) / np.exp(-(Z**2) / 2).sum()
+
+
+@dataclass(frozen=True)
+class Point:
+    """One σ_w²: measured mean squares of dL/dx_l (L+1,), correlation (L+1,), and theory."""
+
+    variance: float
+    square: np.ndarray
+    correlation: np.ndarray
+    chi: float
+    fixed_correlation: float
+
+    @property
+    def rate(self) -> float:
+        """The measured log factor of the mean square for each block."""
+        blocks = np.arange(len(self.square))[FIT]
+        return -float(np.polyfit(blocks, np.log(self.square[FIT]), 1)[0])
+
+
+def variance_fixed_point(variance: float, bias: float) -> float:
+    """K*, by iteration."""
+    k = 1.0
+    for _ in range(5000):
+        k = variance * float(WEIGHT @ np.tanh(np.sqrt(k) * Z) ** 2) + 2 * bias
+    return k
+
+
+def chi(variance: float, bias: float) -> float:
+    """χ at K*."""
+    slope = 1 - np.tanh(np.sqrt(variance_fixed_point(variance, bias)) * Z) ** 2
+    return variance * float(WEIGHT @ slope**2)
+
+
+def correlation_fixed_point(variance: float, bias: float) -> float:
+    """c* below 1 where one is stable, else 1: iterated from 0 with a two-dimensional rule."""
+    k = variance_fixed_point(variance, bias)
+    z, weight = Z[::10], WEIGHT[::10] / WEIGHT[::10].sum()
+    c = 0.0
+    for _ in range(400):
+        v = np.tanh(np.sqrt(k) * (c * z[:, None] + np.sqrt(1 - c * c) * z[None, :]))
+        c = (variance * float(weight @ (np.tanh(np.sqrt(k) * z) * (v @ weight))) + 2 * bias) / k
+        c = min(c, 1.0)
+    return c
+
+
+def critical(bias: float) -> float:
+    """The σ_w² with χ = 1, by bisection."""
+    low, high = 1.0, 4.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if chi(middle, bias) < 1 else (low, middle)
+    return (low + high) / 2
+
+
+@dataclass(frozen=True)
+class Results:
+    """The preset's points; σ_b²; the σ_w² where theory has χ = 1."""
+
+    points: list[Point]
+    bias: float
+    edge: float
+
+
+def measure() -> Results:
+    """Every point of the preset over all seeds."""
+    found, bias = [], 0.0
+    for job in points("order_to_chaos"):
+        variance = job.config["init"]["inner"] * job.config["init"]["outer"]
+        bias = job.config["init"]["bias_std"] ** 2
+        squares, correlations = [], []
+        for one in passes(job.config, SEEDS):
+            squares.append([np.mean(dx**2) for dx in one.signal_gradients])
+            correlations.append([mean_correlation(x) for x in one.signals])
+        found.append(
+            Point(
+                variance,
+                np.mean(squares, axis=0),
+                np.mean(correlations, axis=0),
+                chi(variance, bias),
+                correlation_fixed_point(variance, bias),
+            )
+        )
+    return Results(found, bias, critical(bias))
+
+
+def mean_correlation(x: np.ndarray) -> float:
+    """The mean cosine of two different rows."""
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    count = len(x)
+    return float((unit @ unit.T).sum() - count) / (count * (count - 1))
+
+
+def crossing(found: list[Point]) -> float:
+    """The σ_w² at which the measured rate, interpolated, is zero."""
+    return float(np.interp(0, [p.rate for p in found], [p.variance for p in found]))
+
+
+def claims(results: Results) -> list[Claim]:
+    """The rate, the phases, the critical line."""
+    found, edge = results.points, results.edge
+    return [
+        Claim(
+            "In a plain stack the mean of |dL/dx_l|² changes by the factor χ in each block",
+            "Schoenholz et al. 2017 (from memory of the paper)",
+            [
+                near(f"log factor, σ_w² = {p.variance:g}", p.rate, np.log(p.chi), 0.03)
+                for p in found
+            ],
+            recorded="reproduced",
+        ),
+        Claim(
+            "Gradients vanish in the ordered phase and explode in the chaotic one",
+            "Schoenholz et al. 2017, abstract",
+            [
+                (at_most if p.chi < 1 else at_least)(f"log factor, χ = {p.chi:.2f}", p.rate, 0.0)
+                for p in found
+                if abs(np.log(p.chi)) > 0.1
+            ],
+            recorded="reproduced",
+        ),
+        Claim(
+            "Between them lies a critical variance, χ = 1, where they do neither",
+            "Schoenholz et al. 2017 (from memory of the paper)",
+            [near("critical σ_w²", crossing(found), edge, 0.1)],
+            recorded="reproduced",
+        ),
+        Claim(
+            "Two inputs converge to correlation 1 in the ordered phase, to c* < 1 in chaos",
+            "Poole et al. 2016 (from memory of the paper)",
+            [
+                near(
+                    f"correlation of x_L, σ_w² = {p.variance:g}",
+                    p.correlation[-1],
+                    p.fixed_correlation,
+                    0.05,
+                )
+                for p in found
+                if abs(np.log(p.chi)) > 0.1  # nearer to critical, 48 blocks are too few to converge
+            ],
+            recorded="reproduced",
+        ),
+    ]
+
+
+def figure(results: Results) -> Figure:
+    """Mean squares over depth, the rate over σ_w², correlations over depth."""
+    found, edge = results.points, results.edge
+    sheet, (left, middle, right) = page(
+        "From order to chaos",
+        "plain tanh stack · depth 48 · width 256 · at initialisation",
+        width=DOUBLE,
+        height=2.7,
+        panels=3,
+        gaps=(0.62, 0.62),
+        right=0.72,
+    )
+    depth = len(found[0].square) - 1
+    places = np.arange(depth + 1)
+    lines = []
+    scaled = [p.square / p.square[-1] for p in found]
+    log_axis(left, *scaled)
+    for order, (p, values) in enumerate(zip(found, scaled, strict=True)):
+        colour = step_colour(order, len(found))
+        lines += left.plot(places, values, color=colour, label=f"{p.variance:g}")
+        left.plot(places, p.chi ** (depth - places.astype(float)), **DOTTED)
+        right.plot(places, p.correlation, color=colour)
+        right.axhline(p.fixed_correlation, **DOTTED)
+        middle.plot(p.variance, p.rate, "o", color=colour, ms=4, zorder=3)
+    grid = np.linspace(0.6, 5.2, 60)
+    rates = [np.log(chi(variance, results.bias)) for variance in grid]
+    (theory,) = middle.plot(grid, rates, label="theory", **DOTTED)
+    middle.axhline(0, color=MUTED, lw=0.6)
+    middle.axvline(edge, color=MUTED, lw=0.6)
+    middle.annotate(
+        f"$\\chi=1$ at {edge:.2f}", (edge, 0), (6, -12), textcoords="offset points", size=8
+    )
+    left.set_title(r"(a) $\mathrm{E}|\partial L/\partial x_l|^2$ relative to $l=L$")
+    middle.set_title("(b) its log factor per block")
+    right.set_title("(c) correlation of two inputs")
+    right.set_ylim(-0.02, 1.05)
+    middle.set_xlabel(r"$\sigma_w^2$")
+    for axes in (left, right):
+        depth_axis(axes, depth, depth, "block $l$")
+    right_legends(sheet, right, (r"$\sigma_w^2$", lines), ("", [theory]))
+    return sheet

@@ -1,0 +1,111 @@
+"""A configuration's step 0 over many seeds, in one process.
+
+Member s of an ensemble is what ``python -m ffn_train seed=s`` measures at step 0: its data, its
+parameters and its batch. Hundreds of seeds cost their arithmetic and no start of a program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffn_train.core import Array, FlatVector
+from ffn_train.experiment import Experiment, build_experiment
+from ffn_train.measures import norms, rms
+from ffn_train.sweep.space import Job, jobs
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward and backward pass at initialisation.
+
+    ``inputs``, ``targets``: the first batch; ``outputs`` (N, M); ``output_gradient``: dLoss/dy.
+    ``signals`` and ``signal_gradients``: x_l and dLoss/dx_l, each (N, D), for l = 0 ... L.
+    ``gradient``: of all parameters, in the model's layout.
+    """
+
+    experiment: Experiment
+    inputs: Array
+    targets: Array
+    outputs: Array
+    output_gradient: Array
+    signals: list[Array]
+    signal_gradients: list[Array]
+    gradient: FlatVector
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The norms of many passes; S seeds, L blocks, T tensors.
+
+    signal, signal_gradient   (S, L+1)   RMS over the batch and features of x_l and dLoss/dx_l
+    gradient_norm             (S, T)     |dLoss/dθ| of each tensor, named by ``tensors``
+    """
+
+    tensors: tuple[str, ...]
+    signal: Numbers
+    signal_gradient: Numbers
+    gradient_norm: Numbers
+
+    def of_blocks(self, tensor: str) -> Numbers:
+        """The gradient norms (S, L) of one tensor of every block, say ``down.weight``."""
+        names = [f"blocks.{block}.{tensor}" for block in range(self.signal.shape[1] - 1)]
+        return self.gradient_norm[:, [self.tensors.index(name) for name in names]]
+
+
+def points(name: str) -> list[Job]:
+    """The points of the sweep that the preset holds, in its order and without its seeds.
+
+    ``python -m ffn_train -m experiment=NAME`` runs them as jobs; a study measures the same points
+    with more seeds.
+    """
+    found: dict[tuple[tuple[str, str], ...], Job] = {}
+    for job in jobs([f"experiment={name}"]):
+        settings = {key: value for key, value in job.settings.items() if key != "seed"}
+        found.setdefault(tuple(settings.items()), Job(settings, job.config))
+    return list(found.values())
+
+
+def passes(config: Mapping[str, Any], seeds: Iterable[int]) -> Iterator[Pass]:
+    """One forward and backward pass for each seed. Raises SettingError for a wrong setting."""
+    for seed in seeds:
+        yield _pass(build_experiment({**config, "seed": seed}))
+
+
+def _pass(experiment: Experiment) -> Pass:
+    trainer, params = experiment.trainer, experiment.params
+    model = experiment.model
+    inputs, targets = trainer.batches.at(0)
+    gradient = model.layout.zeros(params.vector.dtype)
+    outputs, pullback = model.forward(params.views, inputs, keep_signals=True)
+    _, output_gradient = trainer.loss.value_and_gradient(outputs, targets)
+    flow = [at.dx for at in pullback.flow(output_gradient, gradient.views)]
+    return Pass(
+        experiment,
+        inputs,
+        targets,
+        outputs,
+        output_gradient,
+        pullback.signals,
+        flow[::-1],
+        gradient,
+    )
+
+
+def ensemble(config: Mapping[str, Any], seeds: Sequence[int]) -> Ensemble:
+    """The norms of one pass for each seed. Raises SettingError for a wrong setting."""
+    signal, signal_gradient, gradient_norm = [], [], []
+    tensors: tuple[str, ...] = ()
+    for one in passes(config, seeds):
+        layout = one.experiment.model.layout
+        tensors = tuple(tensor.name for tensor in layout.tensors)
+        signal.append([rms(x) for x in one.signals])
+        signal_gradient.append([rms(dx) for dx in one.signal_gradients])
+        gradient_norm.append(norms(layout, one.gradient.vector))
+    return Ensemble(tensors, np.array(signal), np.array(signal_gradient), np.array(gradient_norm))

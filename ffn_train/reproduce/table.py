@@ -1,0 +1,69 @@
+"""Claims as text: aligned for a terminal, and as CSV with one row for each check."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from ffn_train.reproduce.claim import Check, Claim
+
+COLUMNS = (
+    *("claim", "source", "check", "measured", "bound", "expected", "tolerance", "holds"),
+    *("verdict", "recorded"),
+)
+
+
+def text(claims: Sequence[Claim]) -> str:
+    """Each claim with its verdict and source, and below it measured beside expected."""
+    width = max(len(check.label) for claim in claims for check in claim.checks)
+    lines = []
+    for claim in claims:
+        news = "" if claim.as_recorded else f"   NOT AS RECORDED: {claim.recorded}"
+        lines.append(f"  {claim.verdict:<10}  {claim.statement}{news}")
+        lines.append(f"  {'':<10}  {claim.source}")
+        for check in claim.checks:
+            mark = "" if check.holds else "   no"
+            lines.append(
+                f"  {'':<10}    {check.label:<{width}}  {_number(check.measured):>9}   "
+                f"expected {_expected(check)}{mark}"
+            )
+    return "\n".join(lines)
+
+
+def _expected(check: Check) -> str:
+    if check.bound == "near":
+        return f"{_number(check.expected)} ± {check.tolerance:.2g}"
+    slack = f" (± {check.tolerance:.2g})" if check.tolerance else ""
+    return f"{check.bound} {_number(check.expected)}{slack}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def csv_text(claims: Sequence[Claim]) -> str:
+    """A row for each check, under ``COLUMNS``; numbers to six digits."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for claim in claims:
+        for check in claim.checks:
+            numbers = [f"{v:.6g}" for v in (check.measured, check.expected, check.tolerance)]
+            holds = "yes" if check.holds else "no"
+            row = (claim.statement, claim.source, check.label, numbers[0], check.bound)
+            writer.writerow((*row, *numbers[1:], holds, claim.verdict, claim.recorded))
+    return buffer.getvalue()
+
+
+def summary(claims: Sequence[Claim]) -> str:
+    """How many claims ended how, and whether that is what is on record."""
+    verdicts = [claim.verdict for claim in claims]
+    counts = [
+        f"{verdicts.count(verdict)} {verdict}"
+        for verdict in ("reproduced", "partly", "refuted")
+        if verdict in verdicts
+    ]
+    news = sum(not claim.as_recorded for claim in claims)
+    record = f"{news} not as recorded" if news else "all as recorded"
+    return f"{len(claims)} claims: {', '.join(counts)}; {record}"
