@@ -48,11 +48,25 @@ def _unreadable(overrides: Sequence[str]) -> SettingError | None:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """``interval(low,high)``, ``int(interval(low,high))`` or ``tag(log,interval(low,high))``."""
+
+    low: float
+    high: float
+    log: bool
+
+    @property
+    def whole(self) -> bool:
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+
+@dataclass(frozen=True)
 class Swept:
     """One override as Hydra's grammar reads it.
 
     ``values`` are those of ``key=a,b``, as written; ``value`` that of ``key=a``. ``plain``: a
     number, word or truth value for a key that is no group, which needs no composition of its own.
+    ``interval`` is that of a key to search over.
     """
 
     key: str
@@ -61,6 +75,7 @@ class Swept:
     values: list[str]
     value: Any
     plain: bool
+    interval: Interval | None = None
 
 
 def parse(overrides: Sequence[str]) -> list[Swept]:
@@ -76,7 +91,9 @@ def parse(overrides: Sequence[str]) -> list[Swept]:
         override = parser.parse_override(text)
         swept = override.is_sweep_override()
         if swept and not override.is_discrete_sweep():
-            raise SettingError(f"{text} is an interval; list the values (key=1,2,3 or range(1,4))")
+            found = _interval(text, override.value())
+            parsed.append(Swept(override.get_key_element(), text, False, [], None, True, found))
+            continue
         values = [str(value) for value in override.sweep_string_iterator()] if swept else []
         value = None if swept else override.value()
         key = override.get_key_element()
@@ -84,6 +101,16 @@ def parse(overrides: Sequence[str]) -> list[Swept]:
         plain = not group and not any("$" in value for value in values)
         parsed.append(Swept(key, text, swept, values, value, plain))
     return parsed
+
+
+def _interval(text: str, value: Any) -> Interval:
+    """Raises SettingError for an interval without an inside."""
+    found = Interval(value.start, value.end, "log" in value.tags)
+    if not found.low < found.high:
+        raise SettingError(f"{text}: an interval's low end must be below its high end")
+    if found.log and found.low <= 0:
+        raise SettingError(f"{text}: an interval on a log scale must be above 0")
+    return found
 
 
 def launch(run: Callable[[Config], None]) -> None:

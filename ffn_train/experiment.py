@@ -34,7 +34,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "checkpoint": ("every",),
     "plot": ("when", "figures", "formats"),
     "run": ("dir",),
-    "sweep": ("dir", "grid", "zip"),
+    "sweep": ("dir", "grid", "zip", "search"),
 }
 SCALARS = ("seed", "dtype", "threads", "dry_run", "resume", "fail_fast", "experiment")
 

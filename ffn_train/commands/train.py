@@ -68,6 +68,8 @@ def sweep(overrides: list[str]) -> int:
         _notify(f"{states[one.directory]}: {path / one.directory}: {one.reason(path)}")
     if len(unended) > SHOWN:
         _notify(f"and {len(unended) - SHOWN} more")
+    for line in swept.best:
+        print(line)
     print(f"{counts(path, entries)} of {len(entries)} jobs in {path}")
     if swept.interrupted is not None:
         again = [text for text in overrides if not text.startswith("sweep.dir=")]

@@ -47,6 +47,8 @@ def run_job(sweep: str, digest: str) -> str:
             execute(build_experiment(_config(entry.config, path)), notify, stop=stop)
         except Interrupted as error:
             notify(f"interrupted by {error}")
+        except KeyboardInterrupt:
+            notify("interrupted before it began")
         except (SettingError, OSError) as error:
             notify(str(error))
             _failed(Path(sweep), path, str(error))

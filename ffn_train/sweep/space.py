@@ -33,29 +33,48 @@ def _short(key: str) -> str:
     return key.lstrip("+~").rpartition(".")[2]
 
 
-def jobs(overrides: Sequence[str]) -> list[Job]:
-    """The jobs that the overrides describe, in the order in which a reader would count them.
+class Space:
+    """What the overrides vary; its points in the order in which a reader would count them.
 
     ``key=a,b`` varies a key, and so does an entry of the preset's ``sweep.grid`` unless the command
     line gives that key; all that vary are combined with each other, except those that
     ``sweep.zip=[key,key]`` names together: they go through their values side by side.
+    ``key=interval(low,high)`` has no points of its own: it is searched over at each of them.
     Raises SettingError for what cannot be read or combined.
     """
-    parsed = parse(overrides)
-    if any(p.key == "experiment" for p in parsed if p.swept):
-        raise SettingError("experiment=a,b cannot be swept: presets may hold sweeps of their own")
-    fixed = [p.text for p in parsed if not p.swept]
-    base = compose(fixed)
-    given = {p.key for p in parsed}
-    preset = [_axis(key, values) for key, values in base["sweep"]["grid"].items()]
-    parsed += [p for p in preset if p.key not in given]  # the command line outranks the preset
-    swept = {p.key: p.values for p in parsed if p.swept}
-    together = _zipped(base["sweep"]["zip"], swept)
-    composer = _Composer(fixed, parsed)
-    return [
-        Job(point, composer.config(point))
-        for point in (dict(_in_order(point, swept)) for point in _points(swept, together))
-    ]
+
+    def __init__(self, overrides: Sequence[str]) -> None:
+        parsed = parse(overrides)
+        if any(p.key == "experiment" for p in parsed if p.swept):
+            raise SettingError(
+                "experiment=a,b cannot be swept: presets may hold sweeps of their own"
+            )
+        fixed = [p.text for p in parsed if not p.swept and p.interval is None]
+        base = compose(fixed)
+        given = {p.key for p in parsed}
+        preset = [_axis(key, values) for key, values in base["sweep"]["grid"].items()]
+        parsed += [p for p in preset if p.key not in given]  # the command line outranks the preset
+        swept = {p.key: p.values for p in parsed if p.swept}
+        self.intervals = {p.key: p.interval for p in parsed if p.interval is not None}
+        together = _zipped(base["sweep"]["zip"], swept)
+        self.points = [dict(_in_order(p, swept)) for p in _points(swept, together)]
+        self._composer = _Composer(fixed, parsed)
+
+    def job(self, point: Mapping[str, str]) -> Job:
+        """The job at a point, with a value for each interval if there are any."""
+        return Job(point, self._composer.config(point))
+
+    def jobs(self) -> list[Job]:
+        """The jobs at all points; where there are intervals, those at the ends of each."""
+        lows = {key: str(interval.low) for key, interval in self.intervals.items()}
+        highs = {key: str(interval.high) for key, interval in self.intervals.items()}
+        ends = [lows, highs] if self.intervals else [{}]
+        return [self.job({**point, **end}) for point in self.points for end in ends]
+
+
+def jobs(overrides: Sequence[str]) -> list[Job]:
+    """The jobs that the overrides describe."""
+    return Space(overrides).jobs()
 
 
 def _axis(key: str, values: Any) -> Swept:
@@ -65,7 +84,7 @@ def _axis(key: str, values: Any) -> Swept:
     if isinstance(values, (list, dict)) or values is None or not str(values).strip():
         raise SettingError(f"sweep.grid.{key} must be a list of values, got {values!r}")
     axis = parse([f"{key}={values}"])[0]
-    return axis if axis.swept else replace(axis, swept=True, values=[str(values)])
+    return axis if axis.swept or axis.interval else replace(axis, swept=True, values=[str(values)])
 
 
 def _zipped(groups: Any, swept: Mapping[str, list[str]]) -> list[list[str]]:
@@ -116,7 +135,7 @@ class _Composer:
 
     def __init__(self, fixed: Sequence[str], parsed: Sequence[Swept]) -> None:
         self._fixed = list(fixed)
-        self._plain = {p.key for p in parsed if p.swept and p.plain}
+        self._plain = {p.key for p in parsed if (p.swept or p.interval) and p.plain}
         self._composed: dict[tuple[str, ...], Config] = {}
 
     def config(self, point: Mapping[str, str]) -> Config:

@@ -1,0 +1,115 @@
+"""Searching over intervals at each point of a sweep, by Optuna's tree-structured Parzen estimator.
+
+The objective is the final validation loss. A run that diverges is a pruned trial, one that fails a
+failed one; neither has a value. Trials are jobs of the sweep like any other: the same command asks
+for the same ones again, in the same order, and finds those that have ended.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ffn_train.configuration import Interval
+from ffn_train.runs import files
+from ffn_train.runs.reader import read_json
+from ffn_train.settings import SettingError
+from ffn_train.sweep.manifest import Entry, entry
+from ffn_train.sweep.space import Space
+
+Work = Callable[[Sequence[Entry]], tuple[list[Entry], int | None]]
+
+
+class Search:
+    """One search at each point of the space, side by side.
+
+    ``settings``: ``trials`` of each search, ``at_once`` of which are asked for at a time.
+    Raises SettingError if Optuna is not installed.
+    """
+
+    def __init__(self, space: Space, settings: Mapping[str, int], seed: int) -> None:
+        try:
+            import optuna
+        except ModuleNotFoundError:
+            key = next(iter(space.intervals))
+            raise SettingError(
+                f"{key}=interval(...) needs pip install 'ffn_train[search]'"
+            ) from None
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._optuna, self._space, self._settings = optuna, space, settings
+        self._distributions = {
+            key: _distribution(optuna, interval) for key, interval in space.intervals.items()
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = optuna.samplers.TPESampler
+            startup = max(1, min(10, settings["trials"] // 2))
+            self._studies = [
+                optuna.create_study(
+                    sampler=sampler(seed=seed, n_startup_trials=startup, constant_liar=True)
+                )
+                for _ in space.points
+            ]
+
+    def run(self, sweep: Path, work: Work) -> tuple[list[Entry], int | None]:
+        """Ask, let the jobs be carried out, and tell, until all trials are done or one says stop.
+
+        Returns the jobs and the signal that ended it, if one did.
+        """
+        entries: list[Entry] = []
+        trials, at_once = self._settings["trials"], self._settings["at_once"]
+        for done in range(0, trials, at_once):
+            asked = []
+            for point, study in zip(self._space.points, self._studies, strict=True):
+                for _ in range(min(at_once, trials - done)):
+                    trial = study.ask(self._distributions)
+                    values = {key: _text(value) for key, value in trial.params.items()}
+                    asked.append((study, trial, entry(self._space.job({**point, **values}))))
+            unique = list({one.digest: one for _, _, one in asked}.values())
+            known, interrupted = work(unique)
+            entries += known
+            for study, trial, one in asked:
+                self._tell(study, trial, sweep, one)
+            if interrupted is not None:
+                return entries, interrupted
+        return entries, None
+
+    def _tell(self, study: Any, trial: Any, sweep: Path, one: Entry) -> None:
+        states = self._optuna.trial.TrialState
+        state = one.state(sweep)
+        if state == "finished":
+            loss = read_json(sweep / one.directory / files.SUMMARY)["validation_loss"]
+            study.tell(trial, loss)
+        else:
+            study.tell(trial, state=states.PRUNED if state == "diverged" else states.FAIL)
+
+    def best(self) -> list[str]:
+        """A line for each point: what was found there, and of how many trials."""
+        lines = []
+        for point, study in zip(self._space.points, self._studies, strict=True):
+            where = " ".join(f"{key}={value}" for key, value in point.items())
+            ended = [t for t in study.trials if t.state.name == "COMPLETE"]
+            pruned = sum(t.state.name == "PRUNED" for t in study.trials)
+            of = f"{len(ended)} finished, {pruned} diverged of {len(study.trials)} trials"
+            if ended:
+                values = " ".join(f"{k}={_text(v)}" for k, v in study.best_params.items())
+                found = f"best {values}, validation loss {study.best_value:.4g}"
+            else:
+                found = "no trial finished"
+            lines.append(f"{where}: {found} ({of})" if where else f"{found} ({of})")
+        return lines
+
+
+def _distribution(optuna: Any, interval: Interval) -> Any:
+    if interval.whole:
+        kind = optuna.distributions.IntDistribution
+    else:
+        kind = optuna.distributions.FloatDistribution
+    return kind(interval.low, interval.high, log=interval.log)
+
+
+def _text(value: float) -> str:
+    """Four digits of a number: enough to run it, and short enough to read it in a name."""
+    return str(value) if isinstance(value, int) else f"{value:.4g}"

@@ -1,0 +1,84 @@
+"""Carrying out jobs by a launcher's workers: again where workers are lost, stopped when asked."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ffn_train.interruption import Interruption
+from ffn_train.settings import SettingError
+from ffn_train.sweep import launcher
+from ffn_train.sweep.job import FAILED, STOP
+from ffn_train.sweep.manifest import ENDED, Entry
+
+ROUNDS = 3  # pools of workers that may be lost before the sweep gives up
+
+Notify = Callable[[str], None]
+
+
+def carry_out(
+    sweep: Path, entries: Sequence[Entry], chosen: list[str], notify: Notify
+) -> int | None:
+    """Launch what is left until nothing is; the signal that ended it before, if one did."""
+    tried: set[str] = set()
+
+    def stop() -> None:
+        (sweep / STOP).touch()
+        notify("stopping: the jobs under way write a checkpoint (again: at once)")
+
+    with _progress(sweep, entries), Interruption(patience=None, told=stop) as interruption:
+        for _ in range(ROUNDS):
+            left = [
+                one
+                for one in entries
+                if one.state(sweep) not in ENDED
+                and not (one.digest in tried and one.state(sweep) == "failed")
+            ]
+            if not left or (entries[0].config["fail_fast"] and (sweep / FAILED).exists()):
+                break
+            # those that workers of a killed sweep still hold come last
+            left.sort(key=lambda one: one.state(sweep) == "running")
+            tried |= {one.digest for one in left}
+            try:
+                launcher.launch(sweep, [one.digest for one in left], chosen)
+            except SettingError:
+                raise
+            except (Exception, KeyboardInterrupt) as error:  # the latter from a worker
+                if interruption.requested is not None:
+                    break
+                first = str(error).strip().splitlines() or [type(error).__name__]
+                notify(f"the workers were lost ({first[0]}); going on with new ones")
+            if interruption.requested is not None:
+                break
+    return interruption.requested
+
+
+@contextmanager
+def _progress(sweep: Path, entries: Sequence[Entry]) -> Iterator[None]:
+    """One bar over the jobs, fed by what their directories tell."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    over = threading.Event()
+
+    def watch(bar: tqdm[None]) -> None:
+        while not over.wait(0.5):
+            states = Counter(one.state(sweep) for one in entries)
+            bar.set_postfix({s: n for s, n in states.items() if s != "pending"}, refresh=False)
+            bar.n = sum(states[state] for state in (*ENDED, "failed"))
+            bar.refresh()
+
+    with tqdm(total=len(entries), unit="job", leave=False) as bar:
+        thread = threading.Thread(target=watch, args=(bar,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
