@@ -121,6 +121,17 @@ def test_only_what_is_missing_is_run(tmp_path: Path) -> None:
     assert len(read(sweep)) == len(list((sweep / "jobs").iterdir())) == 5
 
 
+def test_the_manifest_tells_a_reader_the_states_and_times(tmp_path: Path) -> None:
+    run(tmp_path / "s", "seed=0,1")
+    manifest = json.loads((tmp_path / "s" / "manifest.json").read_text())
+    assert manifest["space"] == {"seed": ["0", "1"]}
+    assert [job["settings"] for job in manifest["jobs"]] == [{"seed": "0"}, {"seed": "1"}]
+    assert {job["state"] for job in manifest["jobs"]} == {"finished"}
+    for job in manifest["jobs"]:
+        assert job["started"].startswith("20")
+        assert job["training_seconds"] > 0
+
+
 def test_jobs_draw_nothing_unless_asked(tmp_path: Path) -> None:
     run(tmp_path / "plain", "seed=0,1")
     assert not list(tmp_path.glob("plain/jobs/*/plots"))

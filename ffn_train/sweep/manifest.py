@@ -1,7 +1,8 @@
 """A sweep's identity: a manifest of its jobs, and what is left to do of them.
 
     manifest.json   the command, the space, the code's digest, and of each job its directory,
-                    settings, configuration's digest and data's digest
+                    settings, configuration's digest and data's digest; for readers also its state
+                    and times when the manifest was written, at a sweep's start and at its end
     jobs/NAME/      each job's run directory
     logs/NAME.log   what each job had to say, and the traceback of one that failed
     comparison/     tables and figures over the jobs
@@ -15,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -112,16 +113,27 @@ def write(sweep: Path, command: Sequence[str], entries: Sequence[Entry]) -> None
         "command": list(command),
         "space": space,
         "code": code_digest(),
-        "jobs": [vars(one) for one in entries],
+        "jobs": [{**vars(one), **_seen(sweep, one)} for one in entries],
     }
     files.write_json(sweep / MANIFEST, content)
+
+
+def _seen(sweep: Path, one: Entry) -> dict[str, Any]:
+    """What a job's directory tells now."""
+    path = sweep / one.directory / files.PROVENANCE
+    try:
+        origin = read_json(path) if path.is_file() else {}
+    except RunError:
+        origin = {}
+    times = {key: origin.get(key) for key in ("started", "training_seconds")}
+    return {"state": one.state(sweep), **times}
 
 
 def read(sweep: Path) -> list[Entry]:
     """The jobs of a sweep's directory. Raises RunError, in one line that names the file."""
     content = read_json(sweep / MANIFEST)
     try:
-        return [Entry(**one) for one in content["jobs"]]
+        return [Entry(*(one[field.name] for field in fields(Entry))) for one in content["jobs"]]
     except (KeyError, TypeError):
         raise RunError(f"{sweep / MANIFEST}: it does not list the jobs") from None
 

@@ -59,7 +59,9 @@ def run_sweep(arguments: Sequence[str], notify: Notify) -> Sweep:
             known = {one.digest: one for one in everything}
             asked = [known[one.digest] for one in entries]
             notify(f"{len(asked)} jobs in {sweep}: {counts(sweep, asked)}")
-            return asked, carry_out(sweep, asked, chosen, notify)
+            interrupted = carry_out(sweep, asked, chosen, notify)
+            write(sweep, sys.argv, everything)
+            return asked, interrupted
 
         if search is None:
             return Sweep(sweep, *work(first))
