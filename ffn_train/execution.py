@@ -6,7 +6,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,10 +18,9 @@ from ffn_train.recording import record_training, restore
 from ffn_train.resumption import plan
 from ffn_train.runs import Run, files, load_run
 from ffn_train.runs.checkpoint import Checkpoint
-from ffn_train.runs.directory import InUse, claim
+from ffn_train.runs.directory import claim
 from ffn_train.runs.provenance import provenance
 from ffn_train.runs.writer import write_weights
-from ffn_train.settings import SettingError
 from ffn_train.tasks.least_squares import fit_least_squares, r2
 from ffn_train.threads import BlasThreads
 from ffn_train.trainer import Record
@@ -37,6 +36,8 @@ class Baseline:
 
 Notify = Callable[[str], None]
 
+RUNS = Path("outputs") / "runs"  # where a run without a run.dir gets a new directory
+
 
 def execute(experiment: Experiment, notify: Notify, *, stop: Path | None = None) -> Run:
     """Train, log, write the weights, draw, and write the summary last; returns the run.
@@ -47,13 +48,12 @@ def execute(experiment: Experiment, notify: Notify, *, stop: Path | None = None)
     Raises SettingError if the directory cannot be made, is in use or holds something else;
     Interrupted after a signal; OSError, which names the file, if the disk fails.
     """
-    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     with BlasThreads(experiment.threads) as threads:
         baseline = least_squares(experiment)
         origin = _provenance(experiment, baseline, threads)
         if experiment.directory is not None and experiment.directory.is_dir():
             plan(experiment.directory, experiment.config, origin)  # refuse before the lock is made
-        with _claimed(experiment.directory, stamp) as path:
+        with claim("run.dir", experiment.directory, RUNS) as path:
             what = plan(path, experiment.config, origin)
             for note in what.notes:
                 notify(note)
@@ -111,20 +111,6 @@ def _carry_out(
     _state(path, summary["state"], None if last.divergence is None else str(last.divergence))
     files.write_json(path / files.SUMMARY, summary)
     return load_run(path)
-
-
-@contextmanager
-def _claimed(directory: Path | None, stamp: str) -> Iterator[Path]:
-    """The run's directory, made and locked, with its troubles told as those of ``run.dir``."""
-    with ExitStack() as stack:
-        try:
-            path = stack.enter_context(claim(directory, stamp))
-        except InUse as error:
-            raise SettingError(f"run.dir={error}") from None
-        except OSError as error:
-            where = directory or error.filename
-            raise SettingError(f"run.dir={where} cannot be made: {error.strerror}") from None
-        yield path
 
 
 def _state(path: Path, state: str, reason: str | None) -> None:

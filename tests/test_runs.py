@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from runs_for_tests import NOTES, config, run_in
 
 from ffn_train.measures import row_dtype
-from ffn_train.runs import RunError, load_run
+from ffn_train.runs import RunError, directory, load_run
 from ffn_train.runs.directory import claim
 from ffn_train.runs.files import write_whole
 from ffn_train.runs.writer import MeasureFile
@@ -115,12 +116,21 @@ def test_a_directory_that_is_no_run_is_refused(tmp_path: Path) -> None:
         load_run(tmp_path)
 
 
+class Stopped(datetime):
+    """A clock that stands still."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Stopped:
+        return cls(2026, 1, 1, tzinfo=tz)
+
+
 def test_new_directories_never_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(directory, "datetime", Stopped)
     paths = set()
     for _ in range(5):
-        with claim(None, "2026-01-01_00-00-00") as path:
+        with claim("run.dir", None, tmp_path) as path:
             paths.add(path)
+    assert [path.name[:19] for path in paths] == ["2026-01-01_00-00-00"] * 5
     assert len(paths) == 5
 
 
@@ -159,7 +169,7 @@ def test_a_finished_run_says_so_and_does_nothing(finished: Path) -> None:
 
 def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:
     with (
-        claim(tmp_path / "run", "stamp") as path,
+        claim("run.dir", tmp_path / "run", tmp_path) as path,
         pytest.raises(SettingError, match="in use by another process"),
     ):
         run_in(path, config())

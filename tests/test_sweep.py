@@ -149,6 +149,27 @@ def test_another_configuration_is_refused_with_the_difference(tmp_path: Path) ->
     assert run(sweep, "seed=0,1", "resume=force") == ["finished"] * 2
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("hydra/launcher=slrum", "did you mean slurm?"),
+        ("hydra.launcher.n_job=2", "n_job"),
+        ("sweep.dir=/proc/sweep", "sweep.dir=/proc/sweep cannot be made"),
+        ("sweep.dir=.", "is not empty and holds no sweep"),
+    ],
+)
+def test_a_mistake_in_how_to_launch_writes_nothing(
+    tmp_path: Path, override: str, message: str
+) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    command = [sys.executable, "-m", "ffn_train", "-m", *TINY, "seed=0,1", override]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
 def test_changed_data_are_refused(tmp_path: Path) -> None:
     data = tmp_path / "data.csv"
     rows = [f"{i % 7},{i % 5},{(i * i) % 11}" for i in range(80)]

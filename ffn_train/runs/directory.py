@@ -6,31 +6,35 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
 from ffn_train.runs import files
-
-
-class InUse(OSError):
-    """Another process is writing to the run's directory."""
+from ffn_train.settings import SettingError
 
 
 @contextmanager
-def claim(path: Path | None, stamp: str, parent: Path = Path("outputs") / "runs") -> Iterator[Path]:
-    """The run's directory, made and locked: the one named, or a new one under ``parent``.
+def claim(key: str, path: Path | None, parent: Path) -> Iterator[Path]:
+    """A directory, made and locked: the one that the setting ``key`` names, or a new one.
 
-    The lock is the operating system's and ends with the process, however that ends.
-    Raises InUse if another process holds it, OSError if the directory cannot be made.
+    A new one lies under ``parent`` and is named by the time. The lock is the operating system's
+    and ends with the process, however that ends.
+    Raises SettingError if another process holds it or the directory cannot be made.
     """
-    if path is None:
-        path = _new(parent, stamp)
-    else:
-        path.mkdir(parents=True, exist_ok=True)
-    with (path / files.LOCK).open("w") as lock:
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    with ExitStack() as stack:
+        try:
+            if path is None:
+                path = _new(parent, stamp)
+            path.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context((path / files.LOCK).open("w"))
+        except OSError as error:
+            where = path or error.filename
+            raise SettingError(f"{key}={where} cannot be made: {error.strerror}") from None
         if not _acquired(lock):
-            raise InUse(f"{path} is in use by another process")
+            raise SettingError(f"{key}={path} is in use by another process")
         yield path
 
 

@@ -7,7 +7,8 @@ names an entry of the sweep's manifest, so a job costs no composition of the who
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +33,39 @@ def available(name: str) -> bool:
         return False
 
 
+def check(overrides: Sequence[str]) -> None:
+    """Raises SettingError for ``hydra...`` overrides that a launcher cannot be composed from."""
+    with _composed("sweep=none", overrides):
+        pass
+
+
 def launch(sweep: Path, digests: Sequence[str], overrides: Sequence[str]) -> None:
     """Run the jobs with these digests under the launcher that the ``hydra...`` overrides name.
 
     Returns when all have ended one way or another. Raises what the launcher raises when the
     processes themselves are lost.
     """
-    from hydra import initialize_config_dir
     from hydra._internal.callbacks import Callbacks
-    from hydra.core.global_hydra import GlobalHydra
     from hydra.core.plugins import Plugins
-    from hydra.types import HydraContext, RunMode
+    from hydra.types import HydraContext
 
     where = f"sweep='{_quoted(str(sweep.resolve()))}'"
+    with _composed(where, overrides) as (hydra, config):
+        context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=context, task_function=_task, config=config
+        )
+        jobs = [[where, f"job=job_{digest}"] for digest in digests]
+        launcher.launch(jobs, initial_job_idx=0)
+
+
+@contextmanager
+def _composed(where: str, overrides: Sequence[str]) -> Iterator[tuple[Any, Any]]:
+    """Hydra, initialised, and the launch configuration that the overrides describe."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.types import RunMode
+
     with initialize_config_dir(str(CONF), version_base="1.3", job_name="sweep"):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
@@ -54,12 +75,7 @@ def launch(sweep: Path, digests: Sequence[str], overrides: Sequence[str]) -> Non
                 overrides=[where, "job=none", *overrides],
                 run_mode=RunMode.MULTIRUN,
             )
-        context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
-        launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=context, task_function=_task, config=config
-        )
-        jobs = [[where, f"job=job_{digest}"] for digest in digests]
-        launcher.launch(jobs, initial_job_idx=0)
+        yield hydra, config
 
 
 def _quoted(text: str) -> str:

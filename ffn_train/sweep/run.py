@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from ffn_train.experiment import build_experiment
-from ffn_train.runs.directory import InUse, claim
+from ffn_train.runs.directory import claim, is_empty
 from ffn_train.settings import SettingError, boolean, integer, one_of
 from ffn_train.sweep import launcher
 from ffn_train.sweep.job import FAILED, STOP
-from ffn_train.sweep.manifest import Entry, entry, merge, write
+from ffn_train.sweep.manifest import MANIFEST, Entry, entry, merge, write
 from ffn_train.sweep.space import Space
 from ffn_train.sweep.workers import Notify, carry_out
+
+SWEEPS = Path("outputs") / "sweeps"  # where a sweep without a sweep.dir gets a new directory
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,10 @@ def run_sweep(arguments: Sequence[str], notify: Notify) -> Sweep:
         from ffn_train.sweep.search import Search  # late: it needs an extra
 
         search = Search(space, config["sweep"]["search"], config["seed"])
-    with _claimed(None if directory is None else Path(str(directory)).expanduser()) as sweep:
+    path = None if directory is None else Path(str(directory)).expanduser()
+    if path is not None and path.is_dir() and not (path / MANIFEST).is_file() | is_empty(path):
+        raise SettingError(f"sweep.dir={path} is not empty and holds no sweep")
+    with claim("sweep.dir", path, SWEEPS) as sweep:
         for mark in (STOP, FAILED):
             (sweep / mark).unlink(missing_ok=True)
 
@@ -102,24 +105,15 @@ def counts(sweep: Path, entries: Sequence[Entry]) -> str:
 def _launcher(overrides: Sequence[str], notify: Notify) -> list[str]:
     """The launcher's overrides, with the default one or what stands in for it."""
     named = [text.partition("=")[2] for text in overrides if text.startswith("hydra/launcher=")]
+    if named and not launcher.available(named[-1]):
+        extra = launcher.EXTRA[named[-1]]
+        raise SettingError(f"hydra/launcher={named[-1]} needs pip install 'ffn_train[{extra}]'")
+    if overrides:
+        launcher.check(overrides)
     if named:
-        if not launcher.available(named[-1]):
-            extra = launcher.EXTRA[named[-1]]
-            raise SettingError(f"hydra/launcher={named[-1]} needs pip install 'ffn_train[{extra}]'")
         return list(overrides)
     if launcher.available(launcher.DEFAULT):
         return [f"hydra/launcher={launcher.DEFAULT}", *overrides]
     extra = launcher.EXTRA[launcher.DEFAULT]
     notify(f"one job at a time: pip install 'ffn_train[{extra}]' runs them on all cores")
     return ["hydra/launcher=serial", *overrides]
-
-
-@contextmanager
-def _claimed(path: Path | None) -> Iterator[Path]:
-    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    parent = Path("outputs") / "sweeps"
-    try:
-        with claim(path, stamp, parent) as sweep:
-            yield sweep
-    except InUse as error:
-        raise SettingError(f"sweep.dir={error}") from None
