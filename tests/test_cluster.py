@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -41,10 +42,20 @@ def test_slurm_gives_the_results_of_a_serial_sweep(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def ray_address() -> Iterator[str]:
-    """A head and a second node on this machine; ended by process group, whatever else runs Ray."""
+def ray_cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A head and a second node on this machine, with a token; yields the environment to join it.
+
+    Ended by process group, whatever else runs Ray.
+    """
     address = "127.0.0.1:6399"
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_DISABLE_IMPORT_WARNING": "1"}
+    token = tmp_path / "token"
+    token.write_text(secrets.token_hex(32))
+    environment = {
+        **os.environ,
+        "RAY_ADDRESS": address,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+    }
     common = ["--num-cpus=1", "--block", "--disable-usage-stats", "--object-store-memory=80000000"]
     ray = [str(Path(sys.executable).parent / "ray"), "start"]
     head = ["--head", "--port=6399", "--node-ip-address=127.0.0.1", "--include-dashboard=false"]
@@ -62,7 +73,7 @@ def ray_address() -> Iterator[str]:
             )
             time.sleep(8)
             assert nodes[-1].poll() is None
-        yield address
+        yield environment
     finally:
         for node in reversed(nodes):
             os.killpg(node.pid, signal.SIGTERM)
@@ -73,15 +84,16 @@ def ray_address() -> Iterator[str]:
                 node.wait()
 
 
-def test_ray_gives_the_results_of_a_serial_sweep(tmp_path: Path, ray_address: str) -> None:
+def test_ray_gives_the_results_of_a_serial_sweep(
+    tmp_path: Path, ray_cluster: dict[str, str]
+) -> None:
     run(tmp_path / "serial", *OVERRIDES)
     sweep = tmp_path / "ray"
-    environment = {**os.environ, "RAY_ADDRESS": ray_address, "RAY_AUTH_MODE": "disabled"}
     done = subprocess.run(
         [*start(sweep), "hydra/launcher=ray_cluster"],
         capture_output=True,
         text=True,
-        env=environment,
+        env=ray_cluster,
         timeout=200,
     )
     assert done.returncode == 0, done.stderr
