@@ -35,8 +35,10 @@ def available(name: str) -> bool:
 
 def check(overrides: Sequence[str]) -> None:
     """Raises SettingError for ``hydra...`` overrides that a launcher cannot be composed from."""
-    with _composed("sweep=none", overrides):
-        pass
+    from omegaconf import OmegaConf
+
+    with _composed("sweep=none", overrides) as (_, config), one_line_errors():
+        OmegaConf.to_container(config.hydra.launcher, resolve=True)
 
 
 def launch(sweep: Path, digests: Sequence[str], overrides: Sequence[str]) -> None:

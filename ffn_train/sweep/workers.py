@@ -25,7 +25,10 @@ Notify = Callable[[str], None]
 def carry_out(
     sweep: Path, entries: Sequence[Entry], chosen: list[str], notify: Notify
 ) -> int | None:
-    """Launch what is left until nothing is; the signal that ended it before, if one did."""
+    """Launch what is left until nothing is; the signal that ended it before, if one did.
+
+    Raises SettingError if the launcher fails before any job has begun.
+    """
     tried: set[str] = set()
 
     def stop() -> None:
@@ -45,6 +48,7 @@ def carry_out(
             # those that workers of a killed sweep still hold come last
             left.sort(key=lambda one: one.state(sweep) == "running")
             tried |= {one.digest for one in left}
+            before = [one.state(sweep) for one in left]
             try:
                 launcher.launch(sweep, [one.digest for one in left], chosen)
             except SettingError:
@@ -53,6 +57,8 @@ def carry_out(
                 if interruption.requested is not None:
                     break
                 first = str(error).strip().splitlines() or [type(error).__name__]
+                if [one.state(sweep) for one in left] == before:
+                    raise SettingError(f"no job could be launched: {first[0]}") from None
                 notify(f"the workers were lost ({first[0]}); going on with new ones")
             if interruption.requested is not None:
                 break
