@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from ffn_train.experiment import build_experiment
 from ffn_train.plots.scales import log_axis, log_limits, log_ticks, set_ticks
@@ -204,9 +203,7 @@ def figure(results: list[Curve]) -> Figure:
         right.plot(places, theory, **DOTTED)
     right.set_xscale("log")
     right.set_xlim(depths[0] / 1.2, depths[-1] * 1.2)
-    right.xaxis.set_major_locator(FixedLocator(depths))
-    right.xaxis.set_major_formatter(FixedFormatter([str(depth) for depth in depths]))
-    right.xaxis.set_minor_locator(NullLocator())
+    set_ticks(right.xaxis, depths, [])
     right.set_xlabel("depth $L$")
     left.set_title(r"(a) loss, $x+f(x)/\sqrt{L}$")
     middle.set_title("(b) loss, $x+f(x)$")

@@ -26,9 +26,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from ffn_train.plots.scales import depth_axis, log_axis
+from ffn_train.plots.scales import depth_axis, log_axis, set_ticks
 from ffn_train.plots.sheet import page, right_legends, sample
 from ffn_train.plots.style import DOUBLE, INK, MUTED, step_colour
 from ffn_train.reproduce import Claim, at_most, ensemble, near, points
@@ -222,13 +221,10 @@ def figure(results: list[Point]) -> Figure:
     middle.plot([-3.4, 3.4], [-3.4, 3.4], **DOTTED)
     middle.set_xlim(-3.6, 3.6)
     middle.set_ylim(-3.6, 3.6)
-    middle.xaxis.set_major_locator(FixedLocator([-2, 0, 2]))
+    middle.set_xticks([-2, 0, 2])
     middle.set_xlabel("quantile of Normal(0, 1)")
     right.set_xscale("log")
-    ticks = [2**power for power in range(results[0].depth.bit_length())]
-    right.xaxis.set_major_locator(FixedLocator(ticks))
-    right.xaxis.set_major_formatter(FixedFormatter([str(tick) for tick in ticks]))
-    right.xaxis.set_minor_locator(NullLocator())
+    set_ticks(right.xaxis, [2**power for power in range(results[0].depth.bit_length())], [])
     left.set_title(r"(a) $|\partial L/\partial x_l|^2$, plain")
     middle.set_title(r"(b) quantiles of $(z+V/2)/\sqrt{V}$")
     right.set_title(r"(c) Var $z$")
