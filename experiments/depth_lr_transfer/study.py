@@ -1,0 +1,231 @@
+"""Does the best learning rate of SGD stay where it is when a residual stack is made deeper?
+
+Bordelon et al. 2023, "Depthwise Hyperparameter Transfer in Residual Networks". A block is
+x_{l+1} = x_l + a W2 relu(W1 x_l) with a = 1/sqrt(L) or a = 1, and E|f(x)|² = E|x|². In the mean
+over the weights |x|² grows by 1 + a² in each block on the way up and |dL/dx|² by the same on the
+way down, so the squared gradient of every block's weights carries a² (1 + a²)^(L-1). The sum over
+the L blocks, which sets the curvature and thus the largest stable rate, grows like
+
+    (1 + 1/L)^(L-1) < e for a = 1/sqrt(L),   L 2^(L-1) for a = 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ffn_train.experiment import build_experiment
+from ffn_train.plots.scales import log_axis, log_limits, log_ticks, set_ticks
+from ffn_train.plots.sheet import page, right_legends, sample
+from ffn_train.plots.style import DOUBLE, INK, step_colour
+from ffn_train.reproduce import Claim, at_most, near, points
+
+SEEDS = (0, 1)
+LAST = 50  # steps at the end of a run that its loss is averaged over
+TUNED = 100  # the factor below the best learning rate over which curves are compared
+STEP = 2.0  # the factor between two neighbours of the grid of learning rates
+
+MARKERS = ("s", "o", "^", "D")
+DOTTED = {"color": INK, "linewidth": 0.8, "linestyle": (0, (1, 2)), "zorder": 3}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The final loss over the learning rate at one depth: mean over seeds, inf if one diverged."""
+
+    power: float
+    depth: int
+    rates: np.ndarray
+    losses: np.ndarray
+
+    @property
+    def trains(self) -> np.ndarray:
+        """Which rates reach the last step."""
+        return np.isfinite(self.losses)
+
+    @property
+    def best(self) -> float:
+        """The rate with the lowest final loss; not a number if none trains."""
+        return float(self.rates[np.argmin(self.losses)]) if self.trains.any() else float("nan")
+
+
+def final_loss(config: Mapping[str, Any], seed: int) -> float:
+    """The mean training loss of the last ``LAST`` steps, inf if the run diverged."""
+    experiment = build_experiment({**config, "seed": seed})
+    trainer = experiment.trainer
+    losses = [record.loss for record in trainer.fit(trainer.start(experiment.params))]
+    done = len(losses) == trainer.steps + 1 and np.isfinite(losses[-1])
+    return float(np.mean(losses[-LAST:])) if done else float("inf")
+
+
+def measure() -> list[Curve]:
+    """A run for every point of the preset and seed."""
+    found: dict[tuple[float, int], list[tuple[float, float]]] = {}
+    for job in points("depth_lr_transfer"):
+        config = job.config
+        loss = np.mean([final_loss(config, seed) for seed in SEEDS])
+        key = (float(config["residual"]["power"]), config["model"]["depth"])
+        found.setdefault(key, []).append((config["optimizer"]["lr"], float(loss)))
+    return [Curve(*key, *np.array(sorted(rows)).T) for key, rows in found.items()]
+
+
+def of(results: list[Curve], power: float) -> list[Curve]:
+    """The curves of one power, by depth."""
+    return sorted((c for c in results if c.power == power), key=lambda curve: curve.depth)
+
+
+def apart(one: Curve, other: Curve) -> float:
+    """The largest factor, less 1, between two curves over ``TUNED`` below the lower best rate.
+
+    Still smaller rates leave a network near the loss it starts from.
+    """
+    best = min(one.best, other.best)
+    near_best = (one.rates <= best) & (one.rates >= best / TUNED) & one.trains & other.trains
+    return float(np.exp(np.abs(np.log(one.losses[near_best] / other.losses[near_best])).max()) - 1)
+
+
+def law(depth: int) -> float:
+    """What divides the largest stable rate when a = 1, up to a constant."""
+    return depth * 2.0**depth
+
+
+def claims(results: list[Curve]) -> list[Claim]:
+    """Where the best rate lies, whether the curves overlay, and what happens without 1/sqrt(L)."""
+    scaled, plain = of(results, 0.5), of(results, 0)
+    shallow, deep = scaled[0], scaled[-1]
+    source = "Bordelon et al. 2023, Depthwise Hyperparameter Transfer, abstract"
+    return [
+        Claim(
+            "With 1/sqrt(L) on the branch the best learning rate is the same at every depth",
+            f"{source}: the optimum transfers across depth",
+            [
+                at_most(
+                    f"factor between the best rates, L = {c.depth} and {shallow.depth}",
+                    max(c.best / shallow.best, shallow.best / c.best),
+                    STEP,
+                )
+                for c in scaled[1:]
+            ],
+            recorded="reproduced",
+        ),
+        Claim(
+            "With 1/sqrt(L) the curves of loss over learning rate overlay, not only their minima",
+            "Bordelon et al. 2023 (from memory of its figures)",
+            [
+                at_most(f"largest gap, L = {c.depth} and {deep.depth}", apart(c, deep), 0.15)
+                for c in scaled[:-1]
+            ],
+            recorded="partly",
+        ),
+        Claim(
+            "With 1/sqrt(L) the curves converge as the depth grows",
+            f"{source}: convergence of finite-size dynamics to a limit of infinite depth",
+            [
+                at_most(
+                    f"largest gap to L = {deep.depth}, L = {other.depth} over {one.depth}",
+                    apart(other, deep) / apart(one, deep),
+                    1.0,
+                )
+                for one, other in pairwise(scaled[:-1])
+            ],
+            recorded="reproduced",
+        ),
+        Claim(
+            "With x + f(x) the best learning rate does not transfer: it falls like 2^(-L)/L",
+            f"{source}: no transfer across depth; the law derived here",
+            [
+                near(
+                    f"log2 of the best rate, L = {one.depth} over {other.depth}",
+                    np.log2(one.best / other.best),
+                    np.log2(law(other.depth) / law(one.depth)),
+                    1.0,
+                )
+                for one, other in pairwise(plain)
+                if other.trains.any()
+            ],
+            recorded="reproduced",
+        ),
+        Claim(
+            f"With x + f(x) and {plain[-1].depth} blocks no rate of the grid trains at all",
+            "derived here: the best would be near 1e-17",
+            [at_most("rates that reach the last step", plain[-1].trains.sum(), 0)],
+            recorded="reproduced",
+        ),
+    ]
+
+
+def figure(results: list[Curve]) -> Figure:
+    """Loss over learning rate for the two branches, and the best rate over depth."""
+    sheet, (left, middle, right) = page(
+        "Learning-rate transfer across depth",
+        "relu · no norm · width 32, hidden 64 · SGD, 400 steps · final training loss, two seeds",
+        width=DOUBLE,
+        height=2.7,
+        panels=3,
+        gaps=(0.5, 0.68),
+        right=0.98,
+    )
+    drawn = [c.losses[c.trains] for c in results]
+    lines = []
+    for axes, power in ((left, 0.5), (middle, 0)):
+        log_axis(axes, *drawn)
+        rate_axis(axes, results)
+        for order, curve in enumerate(of(results, power)):
+            look = depth_look(order)
+            good = curve.trains
+            axes.plot(curve.rates[good], curve.losses[good], markersize=2.2, **look)
+            if good.any():
+                axes.plot(curve.best, curve.losses.min(), markersize=5, **look)
+            else:
+                axes.annotate(
+                    f"$L={curve.depth}$: none trains",
+                    (0.32, 0.88),
+                    xycoords="axes fraction",
+                    size=8,
+                    color=INK,
+                )
+            if power:
+                lines.append(sample(f"{curve.depth}", markersize=4, **look))
+    depths = sorted({c.depth for c in results})
+    bests = [c.best for c in results if c.trains.any()]
+    log_axis(right, bests)
+    for power, marker in ((0.5, "o"), (0, "s")):
+        mine = [c for c in of(results, power) if c.trains.any()]
+        places = [c.depth for c in mine]
+        right.plot(places, [c.best for c in mine], marker, color=INK, markersize=4)
+        theory = [mine[0].best * (1 if power else law(places[0]) / law(d)) for d in places]
+        right.plot(places, theory, **DOTTED)
+    right.set_xscale("log")
+    right.set_xlim(depths[0] / 1.2, depths[-1] * 1.2)
+    set_ticks(right.xaxis, depths, [])
+    right.set_xlabel("depth $L$")
+    left.set_title(r"(a) loss, $x+f(x)/\sqrt{L}$")
+    middle.set_title("(b) loss, $x+f(x)$")
+    right.set_title("(c) best learning rate")
+    branches = [
+        sample(r"$1/\sqrt{L}$", linestyle="none", marker="o", color=INK, markersize=4),
+        sample("1", linestyle="none", marker="s", color=INK, markersize=4),
+        sample("theory", **DOTTED),
+    ]
+    right_legends(sheet, right, ("depth $L$", lines), ("branch times", branches))
+    return sheet
+
+
+def depth_look(order: int) -> dict[str, Any]:
+    """The look of the ``order``-th depth."""
+    return {"color": step_colour(order, len(MARKERS)), "marker": MARKERS[order], "linewidth": 1}
+
+
+def rate_axis(axes: Axes, results: list[Curve]) -> None:
+    """The logarithmic x axis of learning rates."""
+    low, high = log_limits(results[0].rates)
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    set_ticks(axes.xaxis, *log_ticks(low, high, most=3))
+    axes.set_xlabel("learning rate")

@@ -1,0 +1,278 @@
+"""How far is the gradient of one random network from the mean over all of them?
+
+Hanin and Nica 2020, "Products of Many Large Random Matrices and Gradients in Deep Neural Networks";
+Li, Nica and Roy 2021, "The future is log-Gaussian", for ResNets. A block is W2 relu(W1 x), alone or
+with a skip path and a factor a: D = width, H = hidden width, r = s1 s2/2 = 1 for the variances s1/D
+and s2/H of the weights. The output is one number, so dL/dx_L points along the read-out's weights,
+independent of all below it, and
+
+    z = log |dL/dx_0|²/|dL/dx_L|² - its mean-field value
+
+is a sum over L blocks. A Gaussian matrix applied to a fixed vector of D entries changes the squared
+norm by a factor of relative variance 2/D; H entries, each lost with probability 1/2, have 5/H. With
+a skip path v = g + a J^T g the cross term 2a g·J^T g adds 4 a² r/D, so that for each block
+
+    V/L = 2/D + 5/H   plain,      V/L = (4ρ/D + ρ² (2/D + 5/H))/(1 + ρ)²   residual, ρ = a² r
+
+The mean over networks of |dL/dx_0|² is the mean-field value; if z is normal, then its mean is -V/2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ffn_train.plots.scales import depth_axis, log_axis, set_ticks
+from ffn_train.plots.sheet import page, right_legends, sample
+from ffn_train.plots.style import DOUBLE, INK, MUTED, step_colour
+from ffn_train.reproduce import Claim, at_most, ensemble, near, points
+
+SEEDS = range(1000, 1600)
+NAMES = {"none": "plain", "identity": "$x+f(x)$", "scaled": r"$x+f(x)/\sqrt{L}$"}
+WORDS = {"none": "f(x)", "identity": "x + f(x)", "scaled": "x + f(x)/sqrt(L)"}
+SHOWN = (16, 64)  # the shape that the first two panels show
+KS_1_PERCENT = 1.63  # sqrt(S) times the Kolmogorov-Smirnov distance that 1 % of samples exceed
+
+DOTTED = {"color": INK, "linewidth": 0.8, "linestyle": (0, (1, 2)), "zorder": 3}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One residual and shape: z (S, L+1) at each x_l, and the predicted variance of a block."""
+
+    residual: str
+    width: int
+    hidden: int
+    z: np.ndarray
+    block_variance: float
+
+    @property
+    def name(self) -> str:
+        return f"{WORDS[self.residual]}, {self.width}/{self.hidden}"
+
+    @property
+    def depth(self) -> int:
+        return self.z.shape[1] - 1
+
+    @property
+    def variance(self) -> float:
+        """V, predicted."""
+        return self.depth * self.block_variance
+
+    @property
+    def distance(self) -> float:
+        """The Kolmogorov-Smirnov distance of z at x_0 from Normal(-V/2, V), nothing fitted."""
+        normal = NormalDist(-self.variance / 2, self.variance**0.5)
+        below = np.array([normal.cdf(z) for z in np.sort(self.z[:, 0])])
+        steps = np.arange(len(below) + 1) / len(below)
+        return float(max(np.max(steps[1:] - below), np.max(below - steps[:-1])))
+
+    def moment(self, power: int) -> float:
+        """The mean of the standardised z at x_0 to this power."""
+        z = self.z[:, 0]
+        return float(np.mean(((z - z.mean()) / z.std()) ** power))
+
+
+def measure() -> list[Point]:
+    """Every point of the preset over all seeds."""
+    found = []
+    for job in points("lognormal_gradients"):
+        model, residual = job.config["model"], job.config["residual"]["name"]
+        depth, width, hidden = model["depth"], model["width"], model["width"] * model["expansion"]
+        square = ensemble(job.config, SEEDS).signal_gradient ** 2
+        blocks_above = np.arange(depth, -1, -1)
+        alone = 2 / width + 5 / hidden
+        if residual == "none":
+            growth, variance = 1.0, alone
+        else:
+            rho = 1.0 if residual == "identity" else 1 / depth
+            growth = 1 + rho
+            variance = (4 * rho / width + rho**2 * alone) / growth**2
+        z = np.log(square / square[:, -1:]) - blocks_above * np.log(growth)
+        found.append(Point(residual, width, hidden, z, variance))
+    return found
+
+
+def claims(results: list[Point]) -> list[Claim]:
+    """Normality, variance and mean, with bounds from the number of seeds (three deviations)."""
+    count = len(results[0].z)
+    plain = [p for p in results if p.residual == "none"]
+    skip = [p for p in results if p.residual != "none"]
+    theorem = "Hanin and Nica 2020, Products of Many Large Random Matrices, abstract"
+    resnets = "Li, Nica and Roy 2021, The future is log-Gaussian, abstract"
+    return [
+        normality(
+            "Over random plain ReLU networks log |dL/dx_0|² is normal",
+            f"{theorem}: asymptotically Gaussian",
+            plain,
+        ),
+        normality(
+            "Over random ReLU ResNets log |dL/dx_0|² is normal",
+            f"{resnets}, of the output; the gradient here",
+            skip,
+        ),
+        variances(
+            "Its variance is the sum of 5/width over ReLU layers and 2/width over linear layers",
+            "Hanin and Nica 2020 (5/width: from memory of the paper); 2/width derived here",
+            plain,
+        ),
+        Claim(
+            "Its mean lies V/2 below the mean-field value: most networks have smaller gradients",
+            "Hanin and Nica 2020 (from memory of the paper)",
+            [
+                near(
+                    f"mean of z, {p.name}",
+                    p.z[:, 0].mean(),
+                    -p.variance / 2,
+                    3 * (p.variance / count) ** 0.5,
+                )
+                for p in results
+            ],
+            recorded="partly",
+        ),
+        Claim(
+            "The fluctuations are set by the ratio of depth to width: V grows in proportion to L",
+            "Hanin 2018, Which Neural Net Architectures ..., abstract: sum of reciprocal widths",
+            [
+                near(f"exponent of the blocks in Var z, {p.name}", exponent(p), 1.0, 0.1)
+                for p in plain
+            ],
+            recorded="reproduced",
+        ),
+        variances(
+            "With a skip path V is smaller, and with 1/sqrt(L) it is about 4/D in all",
+            "derived here",
+            skip,
+        ),
+    ]
+
+
+def normality(statement: str, source: str, chosen: list[Point]) -> Claim:
+    """z against the normal distribution that theory predicts, and its third and fourth moment."""
+    count = len(chosen[0].z)
+    checks = []
+    for p in chosen:
+        checks += [
+            at_most(
+                f"distance from Normal(-V/2, V), {p.name}", p.distance, KS_1_PERCENT / count**0.5
+            ),
+            near(f"skewness, {p.name}", p.moment(3), 0, 3 * (6 / count) ** 0.5),
+            near(f"excess kurtosis, {p.name}", p.moment(4) - 3, 0, 3 * (24 / count) ** 0.5),
+        ]
+    return Claim(statement, source, checks, recorded="reproduced")
+
+
+def variances(statement: str, source: str, chosen: list[Point]) -> Claim:
+    """The variance of z at x_0 beside V, within three deviations of a sample variance."""
+    count = len(chosen[0].z)
+    checks = [
+        near(
+            f"Var z, {p.name}",
+            p.z[:, 0].var(ddof=1),
+            p.variance,
+            3 * p.variance * (2 / count) ** 0.5,
+        )
+        for p in chosen
+    ]
+    return Claim(statement, source, checks, recorded="reproduced")
+
+
+def exponent(p: Point) -> float:
+    """The slope of log Var z over the log of the number of blocks that the gradient has passed."""
+    blocks = np.arange(1, p.depth + 1)
+    return float(np.polyfit(np.log(blocks), np.log(p.z[:, -2::-1].var(axis=0)), 1)[0])
+
+
+def figure(results: list[Point]) -> Figure:
+    """Plain networks over the depth, the quantiles of z, and its variance over the blocks."""
+    sheet, (left, middle, right) = page(
+        "Log-normal gradients",
+        f"relu · no norm · {results[0].depth} blocks · one input · at initialisation · "
+        f"{len(results[0].z)} seeds · (a), (b): width {SHOWN[0]}, hidden {SHOWN[1]}",
+        width=DOUBLE,
+        height=2.7,
+        panels=3,
+        gaps=(0.62, 0.68),
+        right=1.12,
+    )
+    fan(left, next(p for p in results if p.residual == "none" and (p.width, p.hidden) == SHOWN))
+    shapes = list(dict.fromkeys((p.width, p.hidden) for p in results))
+    log_axis(right, *(p.z[:, :-1].var(axis=0) for p in results))
+    for order, residual in enumerate(NAMES):
+        colour = step_colour(order, 4)
+        for p in (p for p in results if p.residual == residual):
+            shape = (p.width, p.hidden)
+            if shape == SHOWN:
+                z = np.sort(p.z[:, 0])
+                levels = [NormalDist().inv_cdf((i + 0.5) / len(z)) for i in range(len(z))]
+                middle.plot(
+                    levels, (z + p.variance / 2) / p.variance**0.5, ".", color=colour, markersize=2
+                )
+            blocks = np.arange(1, p.depth + 1)
+            right.plot(
+                blocks, p.z[:, -2::-1].var(axis=0), color=colour, **shape_look(shapes.index(shape))
+            )
+            right.plot(blocks, blocks * p.block_variance, **DOTTED)
+    middle.plot([-3.4, 3.4], [-3.4, 3.4], **DOTTED)
+    middle.set_xlim(-3.6, 3.6)
+    middle.set_ylim(-3.6, 3.6)
+    middle.set_xticks([-2, 0, 2])
+    middle.set_xlabel("quantile of Normal(0, 1)")
+    right.set_xscale("log")
+    set_ticks(right.xaxis, [2**power for power in range(results[0].depth.bit_length())], [])
+    left.set_title(r"(a) $|\partial L/\partial x_l|^2$, plain")
+    middle.set_title(r"(b) quantiles of $(z+V/2)/\sqrt{V}$")
+    right.set_title(r"(c) Var $z$")
+    right.set_xlabel("blocks passed")
+    stacks = [
+        sample(NAMES[name], color=step_colour(order, 4), linewidth=2)
+        for order, name in enumerate(NAMES)
+    ]
+    forms = [
+        sample(f"{width}, {hidden}", color=INK, **shape_look(order))
+        for order, (width, hidden) in enumerate(shapes)
+    ]
+    right_legends(
+        sheet,
+        right,
+        ("", stacks),
+        ("$D$, $H$ in (c)", forms),
+        ("", [sample("theory", **DOTTED)]),
+    )
+    return sheet
+
+
+def fan(axes: Axes, point: Point) -> None:
+    """Mean, median and the band of eight tenths of all seeds over the blocks, and theory."""
+    depth = point.depth
+    places = np.arange(depth + 1)
+    squares = np.exp(point.z)
+    low, median, high = np.quantile(squares, (0.1, 0.5, 0.9), axis=0)
+    colour = step_colour(0, 4)
+    log_axis(axes, low, high)
+    axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.plot(places, median, color=colour)
+    axes.plot(places, squares.mean(axis=0), color=colour, linewidth=0.9, linestyle=(0, (4, 1.5)))
+    variance = (depth - places) * point.block_variance
+    for level in (0.1, 0.5, 0.9):
+        spread = NormalDist().inv_cdf(level) * np.sqrt(variance)
+        axes.plot(places, np.exp(-variance / 2 + spread), **DOTTED)
+    axes.axhline(1, color=MUTED, linewidth=0.6)
+    notes = (
+        ("mean", (depth * 5 // 8, 1), (0, 4)),
+        ("median", (depth // 4, median[depth // 4]), (2, -12)),
+        ("10 % to 90 %", (depth // 5, low.min()), (0, 4)),
+    )
+    for text, place, offset in notes:
+        axes.annotate(text, place, offset, textcoords="offset points", size=8)
+    depth_axis(axes, depth, depth, "block $l$")
+
+
+def shape_look(order: int) -> dict[str, Any]:
+    """The look of the ``order``-th shape of a block."""
+    return {"linestyle": ("-", (0, (4, 1.5)), (0, (1.5, 1)))[order], "linewidth": 1.1}
