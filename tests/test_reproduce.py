@@ -109,7 +109,7 @@ BRIEF = ("model.width=4", "trainer.steps=3", "measure.every=1", "schedule.warmup
 
 def test_a_presets_sweep_is_trained_and_read_back() -> None:
     asked = ("model.depth=2,3", "optimizer.lr=0.01", "hydra/launcher=serial")
-    runs = trained("pre_post_norm", *asked, *BRIEF)
+    runs = trained("warm_up", *asked, *BRIEF)
     varied = [(run.config["model"]["depth"], run.config["norm"]["name"]) for run in runs]
     assert sorted(varied) == sorted(
         [(2, "pre_layer"), (3, "pre_layer"), (2, "post_layer"), (3, "post_layer")]
@@ -127,8 +127,8 @@ def test_a_run_that_fails_ends_the_study_in_one_line(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("ffn_train.sweep.job.execute", broken)
     one = ("norm=pre_layer", "optimizer.lr=0.01", "hydra/launcher=serial")
-    with pytest.raises(SettingError, match=r"^pre_post_norm, .*: no space left$"):
-        trained("pre_post_norm", *one, *BRIEF)
+    with pytest.raises(SettingError, match=r"^warm_up, .*: no space left$"):
+        trained("warm_up", *one, *BRIEF)
 
 
 TINY = '''"""Is the mean of the seeds their mean?"""
