@@ -12,8 +12,19 @@ from runs_for_tests import config, run_in
 from ffn_train.commands.reproduce import main
 from ffn_train.configuration import compose
 from ffn_train.places import CONF, EXPERIMENTS
-from ffn_train.reproduce import Check, Claim, at_least, at_most, ensemble, near, points, within
+from ffn_train.reproduce import (
+    Check,
+    Claim,
+    at_least,
+    at_most,
+    ensemble,
+    near,
+    points,
+    trained,
+    within,
+)
 from ffn_train.reproduce.study import discover, load
+from ffn_train.settings import SettingError
 from ffn_train.sweep.space import jobs
 
 STUDIES = discover()
@@ -91,6 +102,33 @@ def test_a_presets_points_leave_out_its_seeds_and_the_command_line_outranks_it()
     assert len(fewer) == 3 * 9
     pairs = {(p.config["init"]["inner"], p.config["init"]["outer"]) for p in found}
     assert pairs == {(0.4, 1.6), (1, 2), (2, 2)}
+
+
+BRIEF = ("model.width=4", "trainer.steps=3", "measure.every=1", "schedule.warmup=0", "seed=5")
+
+
+def test_a_presets_sweep_is_trained_and_read_back() -> None:
+    asked = ("model.depth=2,3", "optimizer.lr=0.01", "hydra/launcher=serial")
+    runs = trained("warm_up", *asked, *BRIEF)
+    varied = [(run.config["model"]["depth"], run.config["norm"]["name"]) for run in runs]
+    assert sorted(varied) == sorted(
+        [(2, "pre_layer"), (3, "pre_layer"), (2, "post_layer"), (3, "post_layer")]
+    )
+    for run in runs:
+        assert run.state == "finished"
+        assert run.config["seed"] == 5
+        assert list(run.measures.step) == [0, 1, 2, 3]
+        assert not run.path.exists()
+
+
+def test_a_run_that_fails_ends_the_study_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("ffn_train.sweep.job.execute", broken)
+    one = ("norm=pre_layer", "optimizer.lr=0.01", "hydra/launcher=serial")
+    with pytest.raises(SettingError, match=r"^warm_up, .*: no space left$"):
+        trained("warm_up", *one, *BRIEF)
 
 
 TINY = '''"""Is the mean of the seeds their mean?"""

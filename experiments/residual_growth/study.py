@@ -142,7 +142,7 @@ def figure(results: list[Point]) -> Figure:
     """Growth over depth for the three powers, the tamed ones enlarged, and the factor by r."""
     sheet, (left, middle, right) = page(
         "A residual branch scaled by a power of the depth",
-        "x + f(x)/Lᵖ · relu · no norm · width 64 · at initialisation",
+        "x + L^(-p) f(x) · relu · no norm · width 64 · at initialisation",
         width=DOUBLE,
         height=2.7,
         panels=3,

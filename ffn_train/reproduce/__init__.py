@@ -6,6 +6,7 @@ settings are the preset of its name in ``conf/experiment/``.
 
 from ffn_train.reproduce.claim import Check, Claim, at_least, at_most, near, within
 from ffn_train.reproduce.ensemble import Ensemble, Pass, ensemble, passes, points
+from ffn_train.reproduce.trained import trained
 
 __all__ = [
     "Check",
@@ -18,5 +19,6 @@ __all__ = [
     "near",
     "passes",
     "points",
+    "trained",
     "within",
 ]

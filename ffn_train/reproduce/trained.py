@@ -1,0 +1,29 @@
+"""A preset's sweep, trained: the run directories that ``-m experiment=NAME`` makes, read back."""
+
+from __future__ import annotations
+
+import tempfile
+
+from ffn_train.runs import Run, load_run
+from ffn_train.settings import SettingError
+from ffn_train.sweep.run import run_sweep
+
+ENDED = ("finished", "diverged")
+
+
+def trained(name: str, *overrides: str) -> list[Run]:
+    """The runs of the preset's sweep, in its order, on all cores where the launcher is installed.
+
+    Overrides outrank the preset, as on the command line. The runs are in memory; their directories
+    are gone, so ``Run.weights`` is not to be had. Raises SettingError for a run that neither
+    finished nor diverged.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        where = f"sweep.dir='{folder}/sweep'"
+        swept = run_sweep([f"experiment={name}", *overrides, where], lambda line: None)
+        if swept.interrupted is not None:
+            raise KeyboardInterrupt
+        for one in swept.entries:
+            if one.state(swept.path) not in ENDED:
+                raise SettingError(f"{name}, {one.directory}: {one.reason(swept.path)}")
+        return [load_run(swept.path / one.directory) for one in swept.entries]
