@@ -56,6 +56,7 @@ LAW = {
         *("configuration", "execution", "experiment", "interruption", "places", "resumption"),
         *("runs", "settings", "threads"),
     },
+    "compare": {"plots", "resumption", "runs", "settings", "sweep"},
     "recording": {"experiment", "interruption", "runs", "trainer"},
     "reproduce": {
         *("core", "experiment", "measures", "places", "plots", "runs", "settings", "sweep"),

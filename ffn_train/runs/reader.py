@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,9 +140,11 @@ class Run:
             raise RunError(f"{path}: it has no tensor {error}") from None
 
 
-def load_run(path: str | Path) -> Run:
+def load_run(path: str | Path, *, mapped: bool = False) -> Run:
     """Read the run in a directory, finished or not.
 
+    ``mapped``: the measures stay on the disk and only what is looked at is read, which is quicker
+    where little of them is wanted; each such run holds a file open.
     Raises RunError, in one line that names the file, for a directory that is no run or is damaged.
     """
     path = Path(path)
@@ -155,7 +156,7 @@ def load_run(path: str | Path) -> Run:
         config=read_json(path / files.CONFIG),
         provenance=read_json(path / files.PROVENANCE),
         scalars=_scalars(path / files.SCALARS),
-        measures=_measures(path),
+        measures=_measures(path, mapped),
         summary=read_json(summary) if summary.is_file() else None,
         state=read_json(status).get("state") if status.is_file() else None,
     )
@@ -175,24 +176,27 @@ def read_json(path: Path) -> dict[str, Any]:
 def _scalars(path: Path) -> dict[str, Floats]:
     try:
         whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")  # less a killed half row
-        rows = list(csv.reader(whole.splitlines()))
-        if not rows:
+        if not whole:
             return {"step": np.zeros(0)}
-        header, body = rows[0], rows[1:]
-        if header[0] != "step":
+        header, *body = whole.split("\n")
+        names = header.split(",")
+        if names[0] != "step":
             raise ValueError("expected a table whose first column is step")
-        table = np.array([[float(cell or "nan") for cell in row] for row in body], dtype=np.float64)
-        table = table.reshape(len(body), len(header))
-    except (OSError, ValueError, csv.Error) as error:
+        if any(line.count(",") != len(names) - 1 for line in body):
+            raise ValueError(f"a row has not {len(names)} fields")
+        cells = ",".join(body).split(",") if body else []
+        table = np.array([float(cell or "nan") for cell in cells], dtype=np.float64)
+        table = table.reshape(len(body), len(names))
+    except (OSError, ValueError) as error:
         raise RunError(f"{path}: {_first_line(error)}") from None
-    return {name: table[:, index] for index, name in enumerate(header)}
+    return {name: table[:, index] for index, name in enumerate(names)}
 
 
-def _measures(path: Path) -> Measures:
+def _measures(path: Path, mapped: bool) -> Measures:
     names, depth = _layout(path / files.LAYOUT)
     file = path / files.MEASURES
     try:
-        rows = np.load(file, allow_pickle=False)
+        rows = np.load(file, allow_pickle=False, mmap_mode="r" if mapped else None)
         if rows.dtype != row_dtype(len(names), depth) or rows.ndim != 1:
             raise ValueError(f"its records are not those of {files.LAYOUT}")
     except (OSError, ValueError, EOFError, MemoryError) as error:
