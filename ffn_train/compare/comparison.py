@@ -1,5 +1,4 @@
-"""A comparison: the runs found, what differs between them, their groups, and how they are laid out.
-"""
+"""A comparison: the runs found, what differs between them, their groups and their layout."""
 
 from __future__ import annotations
 
@@ -126,5 +125,7 @@ def _by(words: Sequence[str], cases: Sequence[Case]) -> list[str]:
 
 def _metric(cases: Sequence[Case]) -> str:
     """The final validation loss, unless no run has one."""
-    known = any(case.metrics["validation_loss"] == case.metrics["validation_loss"] for case in cases)
+    known = any(
+        case.metrics["validation_loss"] == case.metrics["validation_loss"] for case in cases
+    )
     return "validation_loss" if known else "train_loss"

@@ -52,7 +52,7 @@ def table(comparison: Comparison) -> str:
 
 
 def _aligned(column: Column) -> list[str]:
-    cells = [cell for cell in (*column.heading, *column.cells)]
+    cells = [*column.heading, *column.cells]
     if column.left:
         return [cell.ljust(column.width) for cell in cells]
     return [cell.rjust(column.width) for cell in cells]
@@ -66,7 +66,7 @@ def _setting(key: str, groups: Sequence[Group]) -> Column:
 
 
 def _fitted(word: str) -> str:
-    return word if len(word) <= _LONGEST else f"…{word[1 - _LONGEST:]}"
+    return word if len(word) <= _LONGEST else f"…{word[1 - _LONGEST :]}"
 
 
 def _counts(groups: Sequence[Group]) -> list[Column]:
@@ -124,7 +124,7 @@ assert set(_HEADINGS) == set(METRICS)
 def _least_squares(groups: Sequence[Group]) -> str:
     """The one R² of least squares, in words, where all groups share it."""
     means = {_number(group.statistics("least_squares_r2").mean) for group in groups}
-    return f"R² of least squares: {means.pop()} everywhere" if len(means) == 1 else ""
+    return f"R² of least squares: {means.pop()} in every group" if len(means) == 1 else ""
 
 
 def _number(value: float, digits: int = 3) -> str:
