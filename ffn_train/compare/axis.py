@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator
 
 from ffn_train.compare.layout import Layout
-from ffn_train.compare.values import UNSET, Value, is_number, short, text
+from ffn_train.compare.values import Value, brief, is_number, short
 from ffn_train.plots.scales import log_ticks, set_ticks
 
 _NAMED = 8  # values: up to here each has its tick
@@ -17,19 +17,20 @@ _DODGE = 0.014  # of the axis's length
 
 
 class ValueAxis:
-    """Places on the axis of one key; logarithmic where the values span more than a factor of 4."""
+    """Places on the axis of one key; logarithmic where numbers span more than a factor of 4."""
 
     def __init__(self, layout: Layout, key: str) -> None:
         self.key = key
         self._levels = list(layout.levels[key])
-        self._numeric = all(is_number(value) for value in self._levels)
+        self.numeric = all(is_number(value) for value in self._levels)
         self._log = False
-        if self._numeric:
+        if self.numeric:
             low, high = self._number(self._levels[0]), self._number(self._levels[-1])
             self._log = low > 0 and high >= 4 * low
         places = [self._at(value) for value in self._levels]
         self._span = (max(places) - min(places)) or 1.0
         self._low, self._high = min(places), max(places)
+        self._nearest = min(np.diff(sorted(places)), default=self._span)
 
     @staticmethod
     def _number(value: Value) -> float:
@@ -37,13 +38,14 @@ class ValueAxis:
         return float(value)
 
     def _at(self, value: Value) -> float:
-        if not self._numeric:
+        if not self.numeric:
             return float(self._levels.index(value))
         return float(np.log10(self._number(value))) if self._log else self._number(value)
 
     def place(self, value: Value, order: float = 0, of: int = 1) -> float:
         """Where a value stands; the ``order``-th ``of`` that share it beside the others."""
-        at = self._at(value) + (order - (of - 1) / 2) * _DODGE * self._span
+        aside = min(_DODGE * self._span, 0.3 * self._nearest / of)
+        at = self._at(value) + (order - (of - 1) / 2) * aside
         return float(10**at) if self._log else at
 
     def apply(self, axes: Axes) -> None:
@@ -57,12 +59,12 @@ class ValueAxis:
         axes.set_xlabel(short(self.key))
 
     def _ticks(self, axes: Axes, low: float, high: float) -> None:
-        if not self._numeric or len(self._levels) <= _NAMED:
-            labels = ["-" if v == UNSET else text(v) for v in self._levels]
+        if not self.numeric or len(self._levels) <= _NAMED:
+            labels = [brief(v) for v in self._levels]
             axes.xaxis.set_major_locator(FixedLocator([self.place(v) for v in self._levels]))
             axes.xaxis.set_minor_locator(FixedLocator([]))
             axes.xaxis.set_major_formatter(FixedFormatter(_legible(labels)))
-            if sum(map(len, labels)) > 30 and not self._numeric:
+            if sum(map(len, labels)) > 30 and not self.numeric:
                 axes.tick_params(axis="x", labelrotation=30)
         elif self._log:
             set_ticks(axes.xaxis, *log_ticks(low, high))

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 
 from ffn_train.compare.layout import Layout
-from ffn_train.compare.values import UNSET, Value, is_number, short, text
+from ffn_train.compare.values import Value, brief, is_number, short
 from ffn_train.plots.scales import log_ticks, set_ticks
 from ffn_train.plots.sheet import right_legends, sample
 from ffn_train.plots.style import INK
@@ -57,14 +57,13 @@ class Colours:
         low, high = float(self.levels[0]), float(self.levels[-1])  # type: ignore[arg-type]
         return LogNorm(low, high) if low > 0 and high >= 4 * low else Normalize(low, high)
 
-    @property
-    def margin(self) -> float:
-        """The inches that the key takes to the right of the panels."""
+    def margin(self, crosses: bool = False) -> float:
+        """The inches that the key, and the crosses' entry, take to the right of the panels."""
         if self.key is None:
-            return 0.3
+            return 0.86 if crosses else 0.3
         if self._ordered and len(self.levels) > _FEW:
-            return 0.72
-        longest = max(len(text(value)) for value in self.levels)
+            return 0.86
+        longest = max(len(brief(value)) for value in self.levels)
         columns = -(-len(self.levels) // _ROWS)
         name = len(short(self.key))
         return min(2.6, max(0.35 + columns * (0.28 + 0.062 * longest), 0.3 + 0.06 * name, 0.82))
@@ -77,10 +76,7 @@ class Colours:
             return
         handles: list[Artist] = []
         if self.key is not None:
-            handles = [
-                sample("-" if value == UNSET else text(value), color=self(value))
-                for value in self.levels
-            ]
+            handles = [sample(brief(value), color=self(value)) for value in self.levels]
         if len(handles) <= _ROWS:
             name = short(self.key) if self.key is not None else ""
             right_legends(figure, panel, (name, handles), *more)

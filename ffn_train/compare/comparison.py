@@ -12,7 +12,7 @@ from ffn_train.compare.discovery import Notify, find
 from ffn_train.compare.groups import Group, group
 from ffn_train.compare.layout import Layout, lay_out
 from ffn_train.compare.metrics import METRICS
-from ffn_train.compare.values import SEED, UNSET, differing, resolve
+from ffn_train.compare.values import SEED, UNSET, differing, resolve, short
 from ffn_train.compare.where import conditions
 from ffn_train.runs import RunError
 from ffn_train.settings import SettingError, one_of
@@ -48,6 +48,12 @@ class Comparison:
     def cases(self) -> list[Case]:
         """All runs, in the order of the groups and, within one, of their seeds."""
         return [case for one in self.groups for case in one.cases]
+
+    @property
+    def over(self) -> str:
+        """What a group's runs differ in, in words."""
+        pooled = [short(key) for key in self.varied if key not in self.keys]
+        return ", ".join([*([] if SEED in self.keys else ["seeds"]), *pooled]) or "runs"
 
     @property
     def counts(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from ffn_train.plots.style import DOUBLE, SINGLE
 
 _MOST_COLUMNS = 4
 _GAP = 0.2  # inches between panels that share an axis
+_LETTER = 0.055  # inches
 _FOOT = 0.08  # inches between a cell's x axis and the title of the cell below it, beside labels
 
 
@@ -46,6 +48,12 @@ class Grid:
                 axes.tick_params(axis="x", which="both", labelbottom=foot)
 
 
+def wrapped(notes: Sequence[str], width: float) -> list[str]:
+    """The notes in lines that a page of so many inches has room for."""
+    room = int((width - 0.16) / _LETTER)
+    return [line for note in notes for line in textwrap.wrap(note, room)]
+
+
 def grid(
     title: str,
     notes: Sequence[str],
@@ -69,6 +77,7 @@ def grid(
     rows = -(-count // columns)
     width = SINGLE + max(0.0, right - 0.4) if columns == 1 else DOUBLE
     named = any(titles)
+    notes = wrapped(notes, width)
     top = TOP + 0.13 * (len(notes) - 1) + (TITLE if named else 0.06)
     cell = each * height + (each - 1) * _GAP
     between = 0.2 + (TITLE if named else 0) + _FOOT

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ffn_train.compare.values import UNSET, Value, is_number, order, resolve, short, text
+from ffn_train.compare.values import UNSET, Value, brief, is_number, order, resolve, short
 from ffn_train.settings import SettingError
 
 # what readers look for first: on the axis, and in the colour
@@ -31,7 +31,8 @@ class Layout:
     """``levels``: the values of each key, in order; ``x``: the axis of the figures over a setting.
 
     ``over_x`` are the other roles of those figures; ``curves`` the roles of the figures whose axis
-    is the step or the place in the stack, where ``x`` is the colour unless another was asked for.
+    is the step or the place in the stack, where ``x`` is the colour unless another was asked for or
+    leaves more room.
     """
 
     levels: Mapping[str, Sequence[Value]]
@@ -67,13 +68,19 @@ def lay_out(
     rest = [key for key in rest if key != chosen]
     panels = [key for key in (given.get("panel"), *rest) if key is not None]
     over_x = _fitting(chosen, panels, levels)
-    if "color" in given or x is None or not _numeric(levels[x]):
-        first = given.get("color") or chosen or x
+    order_of_panels = [k for k in (given.get("panel"), chosen, x, *rest) if k is not None]
+    numbers = [k for k in (x, *rest, chosen) if k is not None and _numeric(levels[k])]
+    if "color" in given:
+        firsts = [given["color"]]
     else:
-        first = x
-    others = [k for k in (given.get("panel"), chosen, x, *rest) if k is not None and k != first]
-    curves = _fitting(first, list(dict.fromkeys(others)), levels)
-    return Layout(levels, x, over_x, curves)
+        firsts = [k for k in numbers if k != given.get("panel")] or [chosen or x or ""]
+    ways = [_curves(first, order_of_panels, levels) for first in firsts]
+    return Layout(levels, x, over_x, min(ways, key=lambda way: len(way.pooled)))
+
+
+def _curves(color: str, keys: Sequence[str], levels: Mapping[str, Sequence[Value]]) -> Roles:
+    others = [key for key in dict.fromkeys(keys) if key != color]
+    return _fitting(color or None, others, levels)
 
 
 def _independent(
@@ -132,4 +139,4 @@ def _numeric(values: Sequence[Value]) -> bool:
 
 def panel_title(point: Point) -> str:
     """``residual none, lr 0.1``: a panel's place among the settings."""
-    return ", ".join(f"{short(k)} {text(v)}" for k, v in point.items() if v != UNSET)
+    return ", ".join(f"{short(k)} {brief(v)}" for k, v in point.items() if v != UNSET)

@@ -28,6 +28,15 @@ def mark_diverged(axes: Axes, x: Sequence[float], colour: ColorType) -> None:
     )
 
 
+def headroom(axes: Axes) -> None:
+    """Make room at the top for what is written there."""
+    low, high = axes.get_ylim()
+    if axes.get_yscale() == "log":
+        axes.set_ylim(low, high * (high / low) ** 0.14)
+    else:
+        axes.set_ylim(low, high + 0.14 * (high - low))
+
+
 def cross() -> Line2D:
     """The legend's entry for the crosses."""
     return sample("diverged", color=MUTED, **_LOOK)

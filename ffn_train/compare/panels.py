@@ -10,8 +10,6 @@ from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import Roles, panel_title
 from ffn_train.compare.values import Value, order, short
 
-OVER_SEEDS = "mean ± standard deviation over seeds"
-
 
 @dataclass(frozen=True)
 class Panel:
@@ -30,6 +28,15 @@ def panels(groups: Sequence[Group], keys: Sequence[str]) -> list[Panel]:
     return [
         Panel(panel_title(dict(zip(keys, place, strict=True))), found[place]) for place in places
     ]
+
+
+def spread(comparison: Comparison, each: str = "") -> str:
+    """What points and bands are, and what stands for each run beside them."""
+    if not any(len(group.measured) > 1 for group in comparison.groups):
+        return "one run each"
+    return f"mean ± standard deviation over {comparison.over}" + (
+        f"; {each}: each run" * bool(each)
+    )
 
 
 def notes(comparison: Comparison, shown: str, roles: Roles | None = None) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.groups import Group
 from ffn_train.compare.metrics import METRICS
-from ffn_train.compare.values import UNSET, Value, is_number, short, text
+from ffn_train.compare.values import Value, brief, is_number, short
 
 WIDTH = 100
 _LONGEST = 24  # characters of a setting's value
@@ -61,7 +61,7 @@ def _aligned(column: Column) -> list[str]:
 def _setting(key: str, groups: Sequence[Group]) -> Column:
     values: list[Value] = [group.point[key] for group in groups]
     left = not all(is_number(value) for value in values)
-    cells = ["-" if value == UNSET else _fitted(text(value)) for value in values]
+    cells = [_fitted(brief(value)) for value in values]
     return Column(("", short(key)), cells, left)
 
 

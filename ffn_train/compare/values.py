@@ -77,6 +77,13 @@ def text(value: Value) -> str:
     return str(value)
 
 
+def brief(value: Value) -> str:
+    """A value as figures and the terminal show it: four digits, and a dash for what is unset."""
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:.4g}"
+    return "-" if value == UNSET else text(value)
+
+
 def order(value: Value) -> tuple[int, float, str]:
     """What values are sorted by: what is unset or null, then numbers by size, then words."""
     if value is None or value == UNSET:

@@ -11,14 +11,16 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.typing import ColorType
 
 from ffn_train.compare.axis import ValueAxis
 from ffn_train.compare.case import EARLY
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import grid
 from ffn_train.compare.groups import Group
-from ffn_train.compare.panels import OVER_SEEDS, notes, panels
-from ffn_train.compare.values import short
+from ffn_train.compare.layout import panel_title
+from ffn_train.compare.panels import Panel, notes, panels, spread
+from ffn_train.compare.values import brief, short
 from ffn_train.plots.scales import log_axis
 from ffn_train.plots.sheet import right_legends, sample
 from ffn_train.plots.style import layer_colour
@@ -30,6 +32,7 @@ WIDTH = "model.width"
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the depth: where the signal is looked at
 _LABELS = ("0", "$L$/4", "$L$/2", "3$L$/4", "$L$")
 _MOST_ROWS = 6
+_TITLE = 18  # letters that a row's title has room for, beside its step
 
 
 def draw(comparison: Comparison) -> Figure | None:
@@ -43,11 +46,12 @@ def draw(comparison: Comparison) -> Figure | None:
     steps = _common_steps(measured)
     if not rows or not len(steps):
         return None
-    shown = f"{OVER_SEEDS}; flat is right"
+    shown = f"{spread(comparison)}; flat is right"
     if len(rows) > _MOST_ROWS:
         shown += f"; {_MOST_ROWS} of {len(rows)} settings"
         picked = np.linspace(0, len(rows) - 1, _MOST_ROWS).round().astype(int)
         rows = [rows[index] for index in picked]
+    rows = _named(rows)
     titles = [
         f"{row.title}: step {step:g}" if row.title and not place else f"step {step:g}"
         for row in rows
@@ -76,6 +80,16 @@ def draw(comparison: Comparison) -> Figure | None:
     lines = [sample(name, color=_colour(place), marker="o") for place, name in enumerate(_LABELS)]
     right_legends(sheet.figure, sheet.upper_right, ("block $l$", lines[::-1]))
     return sheet.figure
+
+
+def _named(rows: Sequence[Panel]) -> list[Panel]:
+    """The rows under titles of no more than what differs between them, as words or as values."""
+    points = [row.groups[0].point for row in rows]
+    keys = [k for k in points[0] if k != WIDTH and len({point[k] for point in points}) > 1]
+    titles = [panel_title({key: point[key] for key in keys}) for point in points]
+    if max(map(len, titles)) > _TITLE:
+        titles = [", ".join(brief(point[key]) for key in keys) for point in points]
+    return [Panel(title, row.groups) for title, row in zip(titles, rows, strict=True)]
 
 
 def _common_steps(groups: Sequence[Group]) -> list[float]:
@@ -112,5 +126,5 @@ def _panel(axes: Axes, axis: ValueAxis, groups: Sequence[Group], sizes: Sequence
         )
 
 
-def _colour(share: int) -> object:
+def _colour(share: int) -> ColorType:
     return layer_colour(share, len(_SHARES) - 1)

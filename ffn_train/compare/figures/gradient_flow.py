@@ -24,6 +24,7 @@ from ffn_train.runs.reader import Floats
 NAME = "gradient_flow"
 
 START, END = "start", "end"
+_SPREAD = "geometric mean ×/÷ its standard deviation over"
 
 
 def draw(comparison: Comparison) -> Figure | None:
@@ -34,13 +35,14 @@ def draw(comparison: Comparison) -> Figure | None:
     roles = comparison.layout.curves
     cells = panels(comparison.groups, roles.panels)
     colour = colours(comparison.layout, roles.color)
+    several = any(len(group.measured) > 1 for group in comparison.groups)
     sheet = grid(
         r"Gradient flow: $|\partial L/\partial x_l|$ relative to that at $l=L$",
-        notes(comparison, "geometric mean ×/÷ its standard deviation over seeds", roles),
+        notes(comparison, f"{_SPREAD} {comparison.over}" if several else "one run each", roles),
         [cell.title for cell in cells],
         height=1.4,
         each=2,
-        right=colour.margin,
+        right=colour.margin(),
     )
     flows = [
         flow(group_cases(group, moment), moment)
@@ -85,13 +87,24 @@ def draw_group(axes: Axes, cases: Sequence[Case], moment: str, colour: ColorType
 
 
 def flow(cases: Sequence[Case], moment: str) -> Floats | None:
-    """RMS dL/dx_l over that at l = L: (runs, L+1); None without runs, or if depths differ."""
+    """RMS dL/dx_l over that at l = L: (runs, places from l/L = 0 to 1); None without runs.
+
+    Runs of several depths are taken between their blocks, at the places of the deepest.
+    """
     rows = []
     for case in cases:
         assert case.traces is not None
         row = case.traces.flow_start if moment == START else case.traces.flow_end
         if row[-1] > 0:
             rows.append(row / row[-1])
-    if not rows or len({len(row) for row in rows}) > 1:
+    if not rows:
         return None
-    return np.array(rows)
+    places = np.linspace(0, 1, max(map(len, rows)))
+    return np.array([_between(row, places) for row in rows])
+
+
+def _between(row: Floats, places: Floats) -> Floats:
+    if len(row) == len(places):
+        return row
+    logs = np.log(np.where(row > 0, row, np.nan))
+    return np.exp(np.interp(places, np.linspace(0, 1, len(row)), logs))

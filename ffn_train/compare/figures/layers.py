@@ -17,7 +17,7 @@ from ffn_train.compare.grid import Grid, grid
 from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import panel_title
 from ffn_train.compare.panels import notes
-from ffn_train.compare.values import order, short, text
+from ffn_train.compare.values import brief, order, short
 from ffn_train.plots.curves import NOT_FINITE, ZERO
 from ffn_train.plots.heatmap import edges
 from ffn_train.plots.scales import log_limits, log_ticks, set_ticks, step_axis
@@ -29,12 +29,12 @@ NAME = "layers"
 
 MOST = 24  # groups
 _COLUMNS = 6
-_LONGEST_TITLE = 24
+_TITLES = 96  # letters of the titles in a row
 _LEAST_STEPS = 2
 
 
 def draw(comparison: Comparison) -> Figure | None:
-    """|dL/dθ| of each layer, input below and output above, of each group's first seed.
+    """|dL/dθ| of each layer, input below and output above, of each group's run of the lowest seed.
 
     None where no run has two measured steps, or where there is but one group.
     """
@@ -42,15 +42,16 @@ def draw(comparison: Comparison) -> Figure | None:
     if len(groups) < 2:
         return None
     several = any(len(group.measured) > 1 for group in groups)
-    shown = "each group's first seed" if several else "one run each"
+    shown = "each group's first run" if several else "one run each"
     if len(groups) > MOST:
         count, groups = len(groups), _thinned(groups, comparison)
         shown += f"; {len(groups)} of {count} groups"
+    columns = _columns(comparison, groups)
     keys = _title_keys(comparison)
     titles = [panel_title({key: group.point[key] for key in keys}) for group in groups]
-    if max(map(len, titles)) > _LONGEST_TITLE:
+    if max(map(len, titles)) > _TITLES // columns:
         shown += f"; above each: {', '.join(map(short, keys))}"
-        titles = [", ".join(text(group.point[key]) for key in keys) for group in groups]
+        titles = [", ".join(brief(group.point[key]) for key in keys) for group in groups]
     found = [(title, _measures(group)) for title, group in zip(titles, groups, strict=True)]
     maps = [(title, one) for title, one in found if one is not None]
     if len(maps) < 2:
@@ -65,7 +66,7 @@ def draw(comparison: Comparison) -> Figure | None:
         [title for title, _ in maps],
         height=0.85,
         right=0.95,
-        columns=_columns(comparison, len(maps)),
+        columns=columns,
     )
     for (axes,), (_, one), norm in zip(sheet.panels, maps, norms, strict=True):
         _heat_map(axes, one, norm, palette, LogNorm(low, high))
@@ -81,20 +82,23 @@ def draw(comparison: Comparison) -> Figure | None:
 def _in_order(comparison: Comparison) -> list[Group]:
     """The groups with the axis' setting going fastest, so that a row reads along it."""
     x = comparison.layout.x
+    first = [key for key in comparison.keys if key != x]
+    keys = [*first, *(key for key in comparison.keys if key == x)]
     groups = [group for group in comparison.groups if group.measured]
 
     def place(group: Group) -> list[tuple[int, float, str]]:
-        keys = [key for key in comparison.keys if key != x]
-        return [order(group.point[key]) for key in [*keys, *([x] if x in group.point else [])]]
+        return [order(group.point[key]) for key in keys]
 
     return sorted(groups, key=place)
 
 
-def _columns(comparison: Comparison, count: int) -> int:
-    """As many as the axis has values, so that the columns compare like with like."""
+def _columns(comparison: Comparison, groups: Sequence[Group]) -> int:
+    """As many as the axis has values, or twice that, so that the columns compare like with like."""
     x = comparison.layout.x
-    levels = len(comparison.layout.levels[x]) if x is not None else count
-    return levels if 2 <= levels <= _COLUMNS else min(4, count)
+    levels = 1 if x is None else len({group.point[x] for group in groups})
+    if not 2 <= levels <= _COLUMNS:
+        return 4
+    return 2 * levels if 2 * levels <= _COLUMNS and len(groups) > 4 * levels else levels
 
 
 def _title_keys(comparison: Comparison) -> list[str]:

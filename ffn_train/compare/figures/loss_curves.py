@@ -14,7 +14,7 @@ from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import grid
 from ffn_train.compare.groups import Group
 from ffn_train.compare.lost import cross, mark_diverged, tell_diverged
-from ffn_train.compare.panels import OVER_SEEDS, notes, panels
+from ffn_train.compare.panels import notes, panels, spread
 from ffn_train.plots.curves import curve
 from ffn_train.plots.scales import log_axis, step_axis
 from ffn_train.runs.reader import Floats
@@ -31,14 +31,13 @@ def draw(comparison: Comparison) -> Figure | None:
     roles = comparison.layout.curves
     cells = panels(comparison.groups, roles.panels)
     colour = colours(comparison.layout, roles.color)
-    several = any(len(group.measured) > 1 for group in comparison.groups)
-    shown = f"{OVER_SEEDS}; thin: each run" if several else "one run each"
+    diverged = any(case.diverged for case in comparison.cases)
     sheet = grid(
         "Validation loss" if name == "validation_loss" else "Training loss",
-        notes(comparison, shown, roles),
+        notes(comparison, spread(comparison, "thin"), roles),
         [cell.title for cell in cells],
         height=1.5 if len(cells) > 1 else 2.0,
-        right=colour.margin,
+        right=colour.margin(diverged),
     )
     curves = [one.traces.curves[name] for one in comparison.cases if one.traces]
     limits = _limits(comparison, name)
@@ -46,12 +45,12 @@ def draw(comparison: Comparison) -> Figure | None:
     for cell, (axes,) in zip(cells, sheet.panels, strict=True):
         log_axis(axes, limits)
         step_axis(axes, steps)
+        strength = min(1.0, 12 / len(cell.groups))
         for group in cell.groups:
             shade = colour(group.point[roles.color]) if roles.color else colour(None)
-            _group(axes, group, name, shade)
+            _group(axes, group, name, shade, strength)
         tell_diverged(axes, cell.groups)
     sheet.share(ylabels=["loss $L$"], xlabel="step")
-    diverged = any(case.diverged for case in comparison.cases)
     colour.explain(sheet.figure, sheet.upper_right, ("", [cross()] if diverged else []))
     return sheet.figure
 
@@ -63,22 +62,24 @@ def _limits(comparison: Comparison, name: str) -> Floats:
     return np.concatenate([case.traces.curves[name][1] for case in cases if case.traces])
 
 
-def _group(axes: Axes, group: Group, name: str, colour: ColorType) -> None:
+def _group(axes: Axes, group: Group, name: str, colour: ColorType, strength: float) -> None:
+    """``strength``: of what stands beside the mean; many groups would hide each other."""
     sound = [_curve(case, name) for case in group.sound]
     lost = [_curve(case, name) for case in group.measured if case.diverged]
     ends = [_until_lost(axes, one) for one in lost]
     thin = [np.column_stack(one) for one in (*(sound if len(sound) > 1 else []), *ends)]
     axes.add_collection(
-        LineCollection(thin, colors=[colour], linewidths=0.5, alpha=0.45), autolim=False
+        LineCollection(thin, colors=[colour], linewidths=0.5, alpha=0.45 * strength), autolim=False
     )
     crosses = [float(steps[-1]) for steps, _ in ends if len(steps)]
     mark_diverged(axes, crosses, colour)
     if sound:
         steps, mean, std = mean_curve(sound)
-        curve(axes, steps, mean, color=colour, markersize=2.0)
+        width = 0.6 + 0.6 * strength
+        curve(axes, steps, mean, color=colour, markersize=2.0, linewidth=width)
         if len(sound) > 1:
             band = (mean - std, mean + std)  # what lies below zero is beyond a log axis
-            axes.fill_between(steps, *band, color=colour, alpha=0.18, linewidth=0)
+            axes.fill_between(steps, *band, color=colour, alpha=0.18 * strength, linewidth=0)
 
 
 def _curve(case: Case, name: str) -> Curve:

@@ -14,11 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
 from ffn_train.compare.comparison import Comparison
+from ffn_train.compare.grid import wrapped
 from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import Layout
 from ffn_train.compare.metrics import METRICS
 from ffn_train.compare.panels import Panel, panels
-from ffn_train.compare.values import UNSET, Value, is_number, short, text
+from ffn_train.compare.values import Value, brief, is_number, short
 from ffn_train.plots.scales import log_ticks, set_ticks, tick_label
 from ffn_train.plots.sheet import BOTTOM, TITLE, TOP, headed
 from ffn_train.plots.style import DOUBLE, INK, MUTED
@@ -57,10 +58,10 @@ def draw(comparison: Comparison) -> Figure | None:
     rest = [k for k in (roles.color, *roles.panels, *roles.pooled) if k not in (None, x, y)]
     others = [key for key in rest if key is not None]
     rows = panels(comparison.groups, others)
-    note = "mean over seeds"
+    note = f"mean over {comparison.over}"
     if len(rows) > _MOST_ROWS:
         rows = [Panel("", comparison.groups)]
-        note = f"mean over seeds and over {', '.join(short(key) for key in others)}"
+        note = f"mean over {', '.join([comparison.over, *map(short, others)])}"
     tables = [_merged(row.groups, x, y) for row in rows]
     maps = _maps(comparison, [group for table in tables for group in table.values()])
     if any(group.n_diverged for group in comparison.groups):
@@ -127,7 +128,9 @@ def _sheet(
     height = top + len(rows) * tall + (len(rows) - 1) * between + BOTTOM
     width = left + columns * each + (columns - 1) * _GAP + _RIGHT
     width = max(width, 4.2)
-    figure = headed("Trainability map", note, width=width, height=height)
+    figure = headed(
+        "Trainability map", "\n".join(wrapped([note], width)), width=width, height=height
+    )
     for index, (row, table) in enumerate(zip(rows, tables, strict=True)):
         for column, one in enumerate(maps):
             at = left + column * (each + _GAP)
@@ -217,5 +220,5 @@ def _labels(
 
 
 def _word(value: Value) -> str:
-    word = "-" if value == UNSET else text(value)
+    word = brief(value)
     return word if len(word) <= 14 else f"{word[:6]}…{word[-6:]}"
