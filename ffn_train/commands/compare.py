@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -97,7 +98,10 @@ def present(comparison: Comparison, out: Path, formats: Sequence[str]) -> None:
     """Print the table, write everything, and say where."""
     from ffn_train.compare import table, write
 
-    print(table(comparison), flush=True)
+    try:
+        print(table(comparison), flush=True)
+    except BrokenPipeError:  # whoever read it has seen enough; the files are wanted all the same
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     figures = write(comparison, out, formats)
     names = ", ".join(dict.fromkeys(path.stem for path in figures))
     print(f"tables{f' and figures ({names})' if names else ''} in {out}")

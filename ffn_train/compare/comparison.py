@@ -53,7 +53,7 @@ class Comparison:
     def over(self) -> str:
         """What a group's runs differ in, in words."""
         pooled = [short(key) for key in self.varied if key not in self.keys]
-        return ", ".join([*([] if SEED in self.keys else ["seeds"]), *pooled]) or "runs"
+        return " and ".join([*([] if SEED in self.keys else ["seeds"]), *pooled]) or "runs"
 
     @property
     def counts(self) -> str:

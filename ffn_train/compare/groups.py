@@ -36,14 +36,17 @@ class Group:
         """Of the runs that have results; NaN where none has."""
         return self.n_diverged / len(self.measured) if self.measured else float("nan")
 
-    def statistics(self, metric: str) -> Statistics:
-        """Of the runs that did not diverge.
+    def counted(self, metric: str) -> list[Case]:
+        """The runs whose metric counts: those that did not diverge.
 
-        What is measured before the first update precedes all divergence and is that of all runs:
-        to leave some out for what became of them later would be to select.
+        What is measured before the first update precedes all divergence and counts of all runs: to
+        leave some out for what became of them later would be to select.
         """
-        cases = self.measured if METRICS[metric].at_start else self.sound
-        return statistics([case.metrics[metric] for case in cases])
+        return self.measured if METRICS[metric].at_start else self.sound
+
+    def statistics(self, metric: str) -> Statistics:
+        """Of the runs that count."""
+        return statistics([case.metrics[metric] for case in self.counted(metric)])
 
     @property
     def label(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,10 +13,11 @@ from ffn_train.compare.colours import Colours, colours
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import grid
 from ffn_train.compare.groups import Group
+from ffn_train.compare.layout import Roles
 from ffn_train.compare.lost import cross, headroom, mark_diverged, tell_diverged
 from ffn_train.compare.metrics import METRICS, Metric
 from ffn_train.compare.panels import notes, panels, spread
-from ffn_train.compare.values import Value, short
+from ffn_train.compare.values import short
 from ffn_train.plots.scales import linear_axis, log_axis
 from ffn_train.runs.reader import Floats
 
@@ -33,7 +34,7 @@ def draw(comparison: Comparison) -> Figure | None:
     colour = colours(layout, roles.color)
     words = None if layout.is_ordered(layout.x) else layout.x
     point = colours(layout, roles.color or words)  # words alone have their colour on the axis
-    lost = any(group.n_diverged for group in comparison.groups)
+    lost = not metric.at_start and any(group.n_diverged for group in comparison.groups)
     sheet = grid(
         f"{metric.symbol[0].upper()}{metric.symbol[1:]} against {short(layout.x)}",
         notes(comparison, spread(comparison, "dots"), roles),
@@ -41,53 +42,71 @@ def draw(comparison: Comparison) -> Figure | None:
         height=1.6 if len(cells) > 1 else 2.0,
         right=colour.margin(lost),
     )
-    values = _shown(comparison.groups, metric)
-    decades = metric.log and len(values) and values.min() > 0 and values.max() > 10 * values.min()
+    scale, values = _shown(comparison.groups, metric)
     axis = ValueAxis(layout, layout.x)
     for cell, (axes,) in zip(cells, sheet.panels, strict=True):
-        (log_axis if decades else linear_axis)(axes, values)
+        scale(axes, values)
         axis.apply(axes)
         if lost:
             headroom(axes)
-        tell_diverged(axes, cell.groups)
-        _panel(axes, axis, cell.groups, point, metric.name)
+            tell_diverged(axes, cell.groups)
+        for order, line in enumerate(lines := _lines(cell.groups, roles)):
+            _line(axes, axis, line, (order, len(lines)), point, metric)
     sheet.share(ylabels=[metric.symbol], xlabel=short(layout.x))
     colour.explain(sheet.figure, sheet.upper_right, ("", [cross()] if lost else []))
     return sheet.figure
 
 
-def _shown(groups: Sequence[Group], metric: Metric) -> Floats:
-    """What the axis must hold: each run, and the ends of the error bars."""
-    runs = [case.metrics[metric.name] for group in groups for case in group.sound]
+def _shown(groups: Sequence[Group], metric: Metric) -> tuple[Callable[..., None], Floats]:
+    """The scale, logarithmic for more than a decade, and what it must hold: runs and error bars."""
+    runs = np.array([c.metrics[metric.name] for g in groups for c in g.counted(metric.name)])
+    runs = runs[np.isfinite(runs)]
     found = [group.statistics(metric.name) for group in groups]
-    ends = [one.mean + sign * one.std for one in found for sign in (-1, 1)]
-    values = np.array([*runs, *(end for end in ends if end > 0 or not metric.log)])
-    shown: Floats = values[np.isfinite(values)]
-    return shown
+    high = [one.mean + one.std for one in found]
+    if metric.log and len(runs) and runs.max() > 10 * runs.min() > 0:
+        return log_axis, np.array([*runs, *high])  # what bars reach to below has no place there
+    return linear_axis, np.array([*runs, *high, *(one.mean - one.std for one in found)])
 
 
-def _panel(
-    axes: Axes, axis: ValueAxis, groups: Sequence[Group], colour: Colours, metric: str
+def _lines(groups: Sequence[Group], roles: Roles) -> list[list[Group]]:
+    """The groups that share all settings but that of the axis."""
+    keys = [key for key in (roles.color, *roles.panels, *roles.pooled) if key is not None]
+    return [list(line.groups) for line in panels(groups, keys)]
+
+
+def _line(
+    axes: Axes,
+    axis: ValueAxis,
+    line: Sequence[Group],
+    beside: tuple[int, int],
+    colour: Colours,
+    metric: Metric,
 ) -> None:
-    """A line through the means of the groups that share all settings but that of the axis."""
-    lines: dict[tuple[Value, ...], list[Group]] = {}
-    for group in groups:
-        other = tuple(value for key, value in group.point.items() if key != axis.key)
-        lines.setdefault(other, []).append(group)
-    for order, line in enumerate(lines.values()):
-        places = [axis.place(group.point[axis.key], order, len(lines)) for group in line]
-        found = [group.statistics(metric) for group in line]
-        if axis.numeric:
-            shade = colour(line[0].point.get(colour.key or ""))
-            axes.plot(places, [one.mean for one in found], color=shade, linewidth=1.0)
-        for place, group, one in zip(places, line, found, strict=True):
-            shade = colour(group.point.get(colour.key or ""))
-            runs = [case.metrics[metric] for case in group.sound]
-            if len(runs) > 1:
-                beside = axis.place(group.point[axis.key], order + 0.4, len(lines))
-                dots = axes.plot([beside] * len(runs), runs, "o", color=shade, alpha=0.6)
-                dots[0].set_markeredgewidth(0)
+    """Means, error bars and runs; ``beside``: which of how many lines, so that they stand apart."""
+    order, of = beside
+    if axis.numeric:
+        places = [axis.place(group.point[axis.key], order, of) for group in line]
+        means = [group.statistics(metric.name).mean for group in line]
+        shade = colour(line[0].point.get(colour.key or ""))
+        axes.plot(places, means, color=shade, linewidth=1.0)
+    for group in line:
+        shade = colour(group.point.get(colour.key or ""))
+        place = axis.place(group.point[axis.key], order, of)
+        runs = [case.metrics[metric.name] for case in group.counted(metric.name)]
+        if len(runs) > 1:
+            aside = axis.place(group.point[axis.key], order + 0.4, of)
+            dots = axes.plot([aside] * len(runs), runs, "o", color=shade, alpha=0.6)
+            dots[0].set_markeredgewidth(0)
+        if not metric.at_start:
             mark_diverged(axes, [place] * group.n_diverged, shade)
-            spread = 0.0 if np.isnan(one.std) else one.std
-            look = {"color": shade, "elinewidth": 0.8, "capsize": 1.8, "markersize": 3.2}
-            axes.errorbar([place], [one.mean], [spread], fmt="o", **look)
+        one = group.statistics(metric.name)
+        axes.errorbar(
+            [place],
+            [one.mean],
+            [0.0 if np.isnan(one.std) else one.std],
+            fmt="o",
+            color=shade,
+            elinewidth=0.8,
+            capsize=1.8,
+            markersize=3.2,
+        )

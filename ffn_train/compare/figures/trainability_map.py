@@ -61,7 +61,7 @@ def draw(comparison: Comparison) -> Figure | None:
     note = f"mean over {comparison.over}"
     if len(rows) > _MOST_ROWS:
         rows = [Panel("", comparison.groups)]
-        note = f"mean over {', '.join([comparison.over, *map(short, others)])}"
+        note = f"mean over {' and '.join([comparison.over, *map(short, others)])}"
     tables = [_merged(row.groups, x, y) for row in rows]
     maps = _maps(comparison, [group for table in tables for group in table.values()])
     if any(group.n_diverged for group in comparison.groups):
@@ -93,16 +93,15 @@ def _maps(comparison: Comparison, groups: Sequence[Group]) -> list[_Map]:
     found = []
     values = np.array([group.statistics(metric.name).mean for group in groups])
     values = values[np.isfinite(values)]
-    if len(values):
-        title = metric.symbol
+    if len(values) and not metric.name.startswith("gradient_ratio"):
         low, high = float(values.min()), float(values.max())
         wide = metric.log and low > 0 and high > 10 * low
         scale = LogNorm(low, high) if wide else Normalize(low, high if high > low else low + 1)
-        found.append(_Map(title, metric.name, matplotlib.colormaps["viridis"], scale))
-    ratio = "gradient_ratio_start"
+        found.append(_Map(metric.symbol, metric.name, matplotlib.colormaps["viridis"], scale))
+    ratio = metric.name if metric.name.startswith("gradient_ratio") else "gradient_ratio_start"
     values = np.array([group.statistics(ratio).mean for group in groups])
     values = values[np.isfinite(values) & (values > 0)]
-    if len(values) and metric.name != ratio:
+    if len(values):
         most = float(np.clip(np.abs(np.log10(values)).max(), 1, _DECADES))
         scale = LogNorm(10**-most, 10**most)
         found.append(_Map(METRICS[ratio].symbol, ratio, matplotlib.colormaps["RdBu_r"], scale))
