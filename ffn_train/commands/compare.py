@@ -98,13 +98,17 @@ def present(comparison: Comparison, out: Path, formats: Sequence[str]) -> None:
     """Print the table, write everything, and say where."""
     from ffn_train.compare import table, write
 
-    try:
-        print(table(comparison), flush=True)
-    except BrokenPipeError:  # whoever read it has seen enough; the files are wanted all the same
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _say(table(comparison))
     figures = write(comparison, out, formats)
     names = ", ".join(dict.fromkeys(path.stem for path in figures))
-    print(f"tables{f' and figures ({names})' if names else ''} in {out}")
+    _say(f"tables{f' and figures ({names})' if names else ''} in {out}")
+
+
+def _say(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # whoever read it has seen enough; the files are wanted all the same
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _out(directories: Sequence[Path]) -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator
@@ -13,6 +11,7 @@ from ffn_train.compare.values import Value, brief, is_number, short
 from ffn_train.plots.scales import log_ticks, set_ticks
 
 _NAMED = 8  # values: up to here each has its tick
+_CROWDED = 12  # words
 _DODGE = 0.014  # of the axis's length
 
 
@@ -48,6 +47,17 @@ class ValueAxis:
         at = self._at(value) + (order - (of - 1) / 2) * aside
         return float(10**at) if self._log else at
 
+    @property
+    def foot(self) -> float:
+        """The inches that words written upright need below the axis; 0 for those that lie."""
+        words = [] if self.numeric else [brief(value) for value in self._levels]
+        return 0.062 * max(map(len, words)) if sum(map(len, words)) > 30 else 0.0
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the values need the width of a whole page."""
+        return not self.numeric and len(self._levels) > _CROWDED
+
     def apply(self, axes: Axes) -> None:
         """Scale, limits, ticks and label of the x axis."""
         low, high = self._low - 0.07 * self._span, self._high + 0.07 * self._span
@@ -63,14 +73,10 @@ class ValueAxis:
             labels = [brief(v) for v in self._levels]
             axes.xaxis.set_major_locator(FixedLocator([self.place(v) for v in self._levels]))
             axes.xaxis.set_minor_locator(FixedLocator([]))
-            axes.xaxis.set_major_formatter(FixedFormatter(_legible(labels)))
-            if sum(map(len, labels)) > 30 and not self.numeric:
-                axes.tick_params(axis="x", labelrotation=30)
+            axes.xaxis.set_major_formatter(FixedFormatter(labels))
+            if self.foot:
+                axes.tick_params(axis="x", labelrotation=90)
         elif self._log:
             set_ticks(axes.xaxis, *log_ticks(low, high))
         else:
             axes.xaxis.set_major_locator(MaxNLocator(5))
-
-
-def _legible(labels: Sequence[str]) -> list[str]:
-    return [word if len(word) <= 16 else f"{word[:7]}…{word[-7:]}" for word in labels]

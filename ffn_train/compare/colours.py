@@ -66,7 +66,7 @@ class Colours:
         longest = max(len(brief(value)) for value in self.levels)
         columns = -(-len(self.levels) // _ROWS)
         name = len(short(self.key))
-        return min(2.6, max(0.35 + columns * (0.28 + 0.062 * longest), 0.3 + 0.06 * name, 0.82))
+        return max(0.12 + columns * (0.4 + 0.062 * longest), 0.3 + 0.06 * name, 0.86)
 
     def explain(self, figure: Figure, panel: Axes, *more: tuple[str, Sequence[Artist]]) -> None:
         """A legend, or a colour bar where there are many numbers; ``more`` legends below it."""

@@ -63,30 +63,33 @@ def grid(
     each: int = 1,
     right: float = 0.3,
     columns: int = _MOST_COLUMNS,
-    left: float = LEFT,
-    least: float = 0.0,
+    foot: float = 0.0,
+    wide: bool = False,
 ) -> Grid:
     """A page with a cell for each of the titles, ``each`` panels of so many inches in every cell.
 
-    ``right``: inches for the legends; ``least``: the least height of the page.
+    ``right``: inches for the legends; ``foot``: inches below each cell beyond the usual; ``wide``:
+    the width of a page, however few the panels.
     """
     count = len(titles)
     if count > columns and -count % (columns - 1) < -count % columns:
         columns -= 1  # fewer places left empty
     columns = min(columns, count)
     rows = -(-count // columns)
-    width = SINGLE + max(0.0, right - 0.4) if columns == 1 else DOUBLE
+    width = SINGLE + max(0.0, right - 0.4)
+    if wide or columns > 1:
+        width = DOUBLE + max(0.0, right - 1.5)
     named = any(titles)
     notes = wrapped(notes, width)
     top = TOP + 0.13 * (len(notes) - 1) + (TITLE if named else 0.06)
     cell = each * height + (each - 1) * _GAP
-    between = 0.2 + (TITLE if named else 0) + _FOOT
-    total = max(least, top + rows * cell + (rows - 1) * between + BOTTOM)
+    between = 0.2 + (TITLE if named else 0) + _FOOT + foot
+    total = top + rows * cell + (rows - 1) * between + foot + BOTTOM
     figure = headed(title, "\n".join(notes), width=width, height=total)
-    across = (width - left - right - (columns - 1) * _GAP) / columns
+    across = (width - LEFT - right - (columns - 1) * _GAP) / columns
     panels = []
     for index, name in enumerate(titles):
-        x = left + (index % columns) * (across + _GAP)
+        x = LEFT + (index % columns) * (across + _GAP)
         y = top + (index // columns) * (cell + between)
         stack = []
         for place in range(each):

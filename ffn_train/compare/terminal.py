@@ -61,12 +61,7 @@ def _aligned(column: Column) -> list[str]:
 def _setting(key: str, groups: Sequence[Group]) -> Column:
     values: list[Value] = [group.point[key] for group in groups]
     left = not all(is_number(value) for value in values)
-    cells = [_fitted(brief(value)) for value in values]
-    return Column(("", short(key)), cells, left)
-
-
-def _fitted(word: str) -> str:
-    return word if len(word) <= _LONGEST else f"…{word[1 - _LONGEST :]}"
+    return Column(("", short(key)), [brief(value, _LONGEST) for value in values], left)
 
 
 def _counts(groups: Sequence[Group]) -> list[Column]:

@@ -77,11 +77,16 @@ def text(value: Value) -> str:
     return str(value)
 
 
-def brief(value: Value) -> str:
-    """A value as figures and the terminal show it: four digits, and a dash for what is unset."""
+def brief(value: Value, most: int = 16) -> str:
+    """A value as figures and the terminal show it: four digits, and a dash for what is unset.
+
+    A word of more than so many letters loses its middle.
+    """
     if isinstance(value, float) and not value.is_integer():
         return f"{value:.4g}"
-    return "-" if value == UNSET else text(value)
+    word = "-" if value == UNSET else text(value)
+    half = (most - 1) // 2
+    return word if len(word) <= most else f"{word[:half]}…{word[-half:]}"
 
 
 def order(value: Value) -> tuple[int, float, str]:

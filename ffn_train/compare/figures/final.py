@@ -35,17 +35,21 @@ def draw(comparison: Comparison) -> Figure | None:
     words = None if layout.is_ordered(layout.x) else layout.x
     point = colours(layout, roles.color or words)  # words alone have their colour on the axis
     lost = not metric.at_start and any(group.n_diverged for group in comparison.groups)
+    axis = ValueAxis(layout, layout.x)
     sheet = grid(
         f"{metric.symbol[0].upper()}{metric.symbol[1:]} against {short(layout.x)}",
         notes(comparison, spread(comparison, "dots"), roles),
         [cell.title for cell in cells],
         height=1.6 if len(cells) > 1 else 2.0,
         right=colour.margin(lost),
+        foot=axis.foot,
+        wide=axis.crowded,
     )
     scale, values = _shown(comparison.groups, metric)
-    axis = ValueAxis(layout, layout.x)
     for cell, (axes,) in zip(cells, sheet.panels, strict=True):
         scale(axes, values)
+        if not len(values):
+            axes.set_yticks([])  # all diverged
         axis.apply(axes)
         if lost:
             headroom(axes)

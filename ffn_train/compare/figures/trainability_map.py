@@ -219,5 +219,4 @@ def _labels(
 
 
 def _word(value: Value) -> str:
-    word = brief(value)
-    return word if len(word) <= 14 else f"{word[:6]}…{word[-6:]}"
+    return brief(value, 14)
