@@ -78,7 +78,7 @@ def read_case(place: Place) -> Case:
             raise RunError(f"{place.path}: it has no {files.CONFIG}")
         config = place.config if not begun else read_json(place.path / files.CONFIG)
         return _without_results(place, now, flatten(config or {}))
-    run = load_run(place.path, mapped=True)
+    run = load_run(place.path)
     settings = flatten(run.config)
     if not len(run.measures.step) or not len(run.scalars["step"]):
         return _without_results(place, now, settings)

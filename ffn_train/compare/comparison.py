@@ -50,6 +50,11 @@ class Comparison:
         return [case for one in self.groups for case in one.cases]
 
     @property
+    def measured(self) -> list[Group]:
+        """The groups that have results, which alone are drawn."""
+        return [one for one in self.groups if one.measured]
+
+    @property
     def over(self) -> str:
         """What a group's runs differ in, in words."""
         pooled = [short(key) for key in self.varied if key not in self.keys]

@@ -62,19 +62,19 @@ def grid(
     height: float,
     each: int = 1,
     right: float = 0.3,
-    columns: int = _MOST_COLUMNS,
+    columns: int | None = None,
+    together: int = 0,
     foot: float = 0.0,
     wide: bool = False,
 ) -> Grid:
     """A page with a cell for each of the titles, ``each`` panels of so many inches in every cell.
 
+    ``together``: so many cells in turn differ in one setting alone, and begin a row if they can.
     ``right``: inches for the legends; ``foot``: inches below each cell beyond the usual; ``wide``:
     the width of a page, however few the panels.
     """
     count = len(titles)
-    if count > columns and -count % (columns - 1) < -count % columns:
-        columns -= 1  # fewer places left empty
-    columns = min(columns, count)
+    columns = min(count, columns or _columns(count, together))
     rows = -(-count // columns)
     width = SINGLE + max(0.0, right - 0.4)
     if wide or columns > 1:
@@ -99,3 +99,12 @@ def grid(
         stack[0].set_title(name)
         panels.append(stack)
     return Grid(figure, panels, columns)
+
+
+def _columns(count: int, together: int) -> int:
+    """As many as go together, or a part of them; else those that leave the fewest places empty."""
+    if 1 < together <= _MOST_COLUMNS:
+        return together
+    choices = [_MOST_COLUMNS, _MOST_COLUMNS - 1]
+    parts = [columns for columns in choices if together and together % columns == 0]
+    return parts[0] if parts else min(choices, key=lambda columns: -count % columns)

@@ -30,6 +30,11 @@ def panels(groups: Sequence[Group], keys: Sequence[str]) -> list[Panel]:
     ]
 
 
+def together(comparison: Comparison, keys: Sequence[str]) -> int:
+    """How many panels in turn differ in the last of their keys alone."""
+    return len(comparison.layout.levels[keys[-1]]) if keys else 0
+
+
 def spread(comparison: Comparison, each: str = "") -> str:
     """What points and bands are, and what stands for each run beside them."""
     if not any(len(group.measured) > 1 for group in comparison.groups):

@@ -118,7 +118,8 @@ assert set(_HEADINGS) == set(METRICS)
 
 def _least_squares(groups: Sequence[Group]) -> str:
     """The one R² of least squares, in words, where all groups share it."""
-    means = {_number(group.statistics("least_squares_r2").mean) for group in groups}
+    found = [group.statistics("least_squares_r2").mean for group in groups if group.measured]
+    means = {_number(mean) for mean in found}
     return f"R² of least squares: {means.pop()} in every group" if len(means) == 1 else ""
 
 

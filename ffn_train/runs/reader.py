@@ -140,11 +140,9 @@ class Run:
             raise RunError(f"{path}: it has no tensor {error}") from None
 
 
-def load_run(path: str | Path, *, mapped: bool = False) -> Run:
+def load_run(path: str | Path) -> Run:
     """Read the run in a directory, finished or not.
 
-    ``mapped``: the measures stay on the disk and only what is looked at is read, which is quicker
-    where little of them is wanted; each such run holds a file open.
     Raises RunError, in one line that names the file, for a directory that is no run or is damaged.
     """
     path = Path(path)
@@ -156,7 +154,7 @@ def load_run(path: str | Path, *, mapped: bool = False) -> Run:
         config=read_json(path / files.CONFIG),
         provenance=read_json(path / files.PROVENANCE),
         scalars=_scalars(path / files.SCALARS),
-        measures=_measures(path, mapped),
+        measures=_measures(path),
         summary=read_json(summary) if summary.is_file() else None,
         state=read_json(status).get("state") if status.is_file() else None,
     )
@@ -192,11 +190,11 @@ def _scalars(path: Path) -> dict[str, Floats]:
     return {name: table[:, index] for index, name in enumerate(names)}
 
 
-def _measures(path: Path, mapped: bool) -> Measures:
+def _measures(path: Path) -> Measures:
     names, depth = _layout(path / files.LAYOUT)
     file = path / files.MEASURES
     try:
-        rows = np.load(file, allow_pickle=False, mmap_mode="r" if mapped else None)
+        rows = np.load(file, allow_pickle=False)
         if rows.dtype != row_dtype(len(names), depth) or rows.ndim != 1:
             raise ValueError(f"its records are not those of {files.LAYOUT}")
     except (OSError, ValueError, EOFError, MemoryError) as error:

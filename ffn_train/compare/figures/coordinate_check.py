@@ -41,9 +41,8 @@ def draw(comparison: Comparison) -> Figure | None:
     if WIDTH not in layout.levels or len(layout.levels[WIDTH]) < 2:
         return None
     others = [key for key in comparison.keys if key != WIDTH and len(layout.levels[key]) > 1]
-    measured = [group for group in comparison.groups if group.measured]
-    rows = [row for row in panels(measured, others) if len(row.groups) > 1]
-    steps = _common_steps(measured)
+    rows = [row for row in panels(comparison.measured, others) if len(row.groups) > 1]
+    steps = _common_steps(comparison.measured)
     if not rows or not len(steps):
         return None
     shown = f"{spread(comparison)}; flat is right"

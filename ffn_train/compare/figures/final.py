@@ -16,7 +16,7 @@ from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import Roles
 from ffn_train.compare.lost import cross, headroom, mark_diverged, tell_diverged
 from ffn_train.compare.metrics import METRICS, Metric
-from ffn_train.compare.panels import notes, panels, spread
+from ffn_train.compare.panels import notes, panels, spread, together
 from ffn_train.compare.values import short
 from ffn_train.plots.scales import linear_axis, log_axis
 from ffn_train.runs.reader import Floats
@@ -30,22 +30,23 @@ def draw(comparison: Comparison) -> Figure | None:
     if layout.x is None:
         return None
     roles = layout.over_x
-    cells = panels(comparison.groups, roles.panels)
+    cells = panels(comparison.measured, roles.panels)
     colour = colours(layout, roles.color)
     words = None if layout.is_ordered(layout.x) else layout.x
     point = colours(layout, roles.color or words)  # words alone have their colour on the axis
-    lost = not metric.at_start and any(group.n_diverged for group in comparison.groups)
+    lost = not metric.at_start and any(group.n_diverged for group in comparison.measured)
     axis = ValueAxis(layout, layout.x)
     sheet = grid(
         f"{metric.symbol[0].upper()}{metric.symbol[1:]} against {short(layout.x)}",
         notes(comparison, spread(comparison, "dots"), roles),
         [cell.title for cell in cells],
         height=1.6 if len(cells) > 1 else 2.0,
+        together=together(comparison, roles.panels),
         right=colour.margin(lost),
         foot=axis.foot,
         wide=axis.crowded,
     )
-    scale, values = _shown(comparison.groups, metric)
+    scale, values = _shown(comparison.measured, metric)
     for cell, (axes,) in zip(cells, sheet.panels, strict=True):
         scale(axes, values)
         if not len(values):

@@ -15,7 +15,7 @@ from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import grid
 from ffn_train.compare.groups import Group
 from ffn_train.compare.lost import tell_diverged
-from ffn_train.compare.panels import notes, panels
+from ffn_train.compare.panels import notes, panels, together
 from ffn_train.plots.curves import curve
 from ffn_train.plots.scales import log_axis
 from ffn_train.plots.style import MUTED
@@ -33,20 +33,21 @@ def draw(comparison: Comparison) -> Figure | None:
     At the start all runs count; at the end those that did not diverge.
     """
     roles = comparison.layout.curves
-    cells = panels(comparison.groups, roles.panels)
+    cells = panels(comparison.measured, roles.panels)
     colour = colours(comparison.layout, roles.color)
-    several = any(len(group.measured) > 1 for group in comparison.groups)
+    several = any(len(group.measured) > 1 for group in comparison.measured)
     sheet = grid(
         r"Gradient flow: $|\partial L/\partial x_l|$ relative to that at $l=L$",
         notes(comparison, f"{_SPREAD} {comparison.over}" if several else "one run each", roles),
         [cell.title for cell in cells],
         height=1.4,
         each=2,
+        together=together(comparison, roles.panels),
         right=colour.margin(),
     )
     flows = [
         flow(group_cases(group, moment), moment)
-        for group in comparison.groups
+        for group in comparison.measured
         for moment in (START, END)
     ]
     known = np.concatenate([np.ravel(one) for one in flows if one is not None] or [np.ones(1)])

@@ -84,12 +84,11 @@ def _in_order(comparison: Comparison) -> list[Group]:
     x = comparison.layout.x
     first = [key for key in comparison.keys if key != x]
     keys = [*first, *(key for key in comparison.keys if key == x)]
-    groups = [group for group in comparison.groups if group.measured]
 
     def place(group: Group) -> list[tuple[int, float, str]]:
         return [order(group.point[key]) for key in keys]
 
-    return sorted(groups, key=place)
+    return sorted(comparison.measured, key=place)
 
 
 def _columns(comparison: Comparison, groups: Sequence[Group]) -> int:
@@ -126,7 +125,7 @@ def _thinned(groups: list[Group], comparison: Comparison) -> list[Group]:
 
 def _measures(group: Group) -> Measures | None:
     try:
-        measures = load_run(group.measured[0].path, mapped=True).measures
+        measures = load_run(group.measured[0].path).measures
     except RunError:  # it has changed since it was read
         return None
     return measures if len(measures.step) >= _LEAST_STEPS else None

@@ -14,7 +14,7 @@ from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import grid
 from ffn_train.compare.groups import Group
 from ffn_train.compare.lost import cross, mark_diverged, tell_diverged
-from ffn_train.compare.panels import notes, panels, spread
+from ffn_train.compare.panels import notes, panels, spread, together
 from ffn_train.plots.curves import curve
 from ffn_train.plots.scales import log_axis, step_axis
 from ffn_train.runs.reader import Floats
@@ -29,7 +29,7 @@ def draw(comparison: Comparison) -> Figure | None:
     """
     name = "train_loss" if "train" in comparison.metric else "validation_loss"
     roles = comparison.layout.curves
-    cells = panels(comparison.groups, roles.panels)
+    cells = panels(comparison.measured, roles.panels)
     colour = colours(comparison.layout, roles.color)
     diverged = any(case.diverged for case in comparison.cases)
     sheet = grid(
@@ -37,6 +37,7 @@ def draw(comparison: Comparison) -> Figure | None:
         notes(comparison, spread(comparison, "thin"), roles),
         [cell.title for cell in cells],
         height=1.5 if len(cells) > 1 else 2.0,
+        together=together(comparison, roles.panels),
         right=colour.margin(diverged),
     )
     curves = [one.traces.curves[name] for one in comparison.cases if one.traces]

@@ -18,7 +18,7 @@ from ffn_train.compare.grid import wrapped
 from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import Layout
 from ffn_train.compare.metrics import METRICS
-from ffn_train.compare.panels import Panel, panels
+from ffn_train.compare.panels import Panel, notes, panels
 from ffn_train.compare.values import Value, brief, is_number, short
 from ffn_train.plots.scales import log_ticks, set_ticks, tick_label
 from ffn_train.plots.sheet import BOTTOM, TITLE, TOP, headed
@@ -51,22 +51,24 @@ def draw(comparison: Comparison) -> Figure | None:
         return None
     x, y = axes_keys
     levels = comparison.layout.levels
-    places = {(group.point[x], group.point[y]) for group in comparison.groups}
+    places = {(group.point[x], group.point[y]) for group in comparison.measured}
     if 2 * len(places) <= len(levels[x]) * len(levels[y]):
         return None
     roles = comparison.layout.over_x
     rest = [k for k in (roles.color, *roles.panels, *roles.pooled) if k not in (None, x, y)]
     others = [key for key in rest if key is not None]
-    rows = panels(comparison.groups, others)
+    rows = panels(comparison.measured, others)
     note = f"mean over {comparison.over}"
     if len(rows) > _MOST_ROWS:
-        rows = [Panel("", comparison.groups)]
+        rows = [Panel("", comparison.measured)]
         note = f"mean over {' and '.join([comparison.over, *map(short, others)])}"
     tables = [_merged(row.groups, x, y) for row in rows]
     maps = _maps(comparison, [group for table in tables for group in table.values()])
-    if any(group.n_diverged for group in comparison.groups):
+    if not maps:
+        return None
+    if any(group.n_diverged for group in comparison.measured):
         note += "; ×: all diverged"
-    return _sheet(rows, tables, maps, (x, y), levels, note)
+    return _sheet(rows, tables, maps, (x, y), levels, notes(comparison, note))
 
 
 def _axes_keys(layout: Layout) -> tuple[str, str] | None:
@@ -105,6 +107,8 @@ def _maps(comparison: Comparison, groups: Sequence[Group]) -> list[_Map]:
         most = float(np.clip(np.abs(np.log10(values)).max(), 1, _DECADES))
         scale = LogNorm(10**-most, 10**most)
         found.append(_Map(METRICS[ratio].symbol, ratio, matplotlib.colormaps["RdBu_r"], scale))
+    if not maps:
+        return None
     if any(group.n_diverged for group in groups):
         found.append(_Map("share diverged", None, matplotlib.colormaps["Reds"], Normalize(0, 1)))
     return found
@@ -116,7 +120,7 @@ def _sheet(
     maps: Sequence[_Map],
     keys: tuple[str, str],
     levels: Mapping[str, Sequence[Value]],
-    note: str,
+    said: Sequence[str],
 ) -> Figure:
     columns, (x, y) = len(maps), keys
     named = max(len(_word(value)) for value in levels[y])
@@ -124,12 +128,11 @@ def _sheet(
     each = (DOUBLE - left - _RIGHT - 2 * _GAP) / 3  # of three maps or fewer, as wide
     tall = float(np.clip(0.24 * len(levels[y]), 0.9, 1.9))
     top, between = TOP + TITLE, 0.62 if len(rows) > 1 else 0.0
+    width = max(4.2, left + columns * each + (columns - 1) * _GAP + _RIGHT)
+    lines = wrapped(said, width)
+    top += 0.13 * (len(lines) - 1)
     height = top + len(rows) * tall + (len(rows) - 1) * between + BOTTOM
-    width = left + columns * each + (columns - 1) * _GAP + _RIGHT
-    width = max(width, 4.2)
-    figure = headed(
-        "Trainability map", "\n".join(wrapped([note], width)), width=width, height=height
-    )
+    figure = headed("Trainability map", "\n".join(lines), width=width, height=height)
     for index, (row, table) in enumerate(zip(rows, tables, strict=True)):
         for column, one in enumerate(maps):
             at = left + column * (each + _GAP)
