@@ -176,7 +176,7 @@ def _scalars(path: Path) -> dict[str, Floats]:
         whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")  # less a killed half row
         if not whole:
             return {"step": np.zeros(0)}
-        header, *body = whole.split("\n")
+        header, *body = whole.splitlines()
         names = header.split(",")
         if names[0] != "step":
             raise ValueError("expected a table whose first column is step")

@@ -107,8 +107,6 @@ def _maps(comparison: Comparison, groups: Sequence[Group]) -> list[_Map]:
         most = float(np.clip(np.abs(np.log10(values)).max(), 1, _DECADES))
         scale = LogNorm(10**-most, 10**most)
         found.append(_Map(METRICS[ratio].symbol, ratio, matplotlib.colormaps["RdBu_r"], scale))
-    if not maps:
-        return None
     if any(group.n_diverged for group in groups):
         found.append(_Map("share diverged", None, matplotlib.colormaps["Reds"], Normalize(0, 1)))
     return found
