@@ -11,7 +11,6 @@ import numpy as np
 from ffn_train.compare.discovery import Place
 from ffn_train.compare.metrics import METRICS, metrics
 from ffn_train.compare.values import SEED, Flat, Value, flatten
-from ffn_train.plots.loss import smoothed
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.directory import state
 from ffn_train.runs.reader import Floats, read_json
@@ -26,7 +25,7 @@ Curve = tuple[Floats, Floats]  # steps, values
 class Traces:
     """What is drawn of a run with L blocks.
 
-    curves          the training and the validation loss over steps, at most some hundred points
+    curves          the training and the validation loss over steps
     flow_start, flow_end   RMS of dLoss/dx_l, l = 0 ... L, at the first and the last measured step
     early_steps     the first measured steps; early_signal: RMS of x_l at them
     """
@@ -103,7 +102,7 @@ def _traces(run: Run) -> Traces:
     flow, signal = run.measures.signal_gradient_rms, run.measures.signal_rms
     return Traces(
         curves={
-            "train_loss": smoothed(steps, training),
+            "train_loss": (steps, training),
             "validation_loss": (steps[taken], validation[taken]),
         },
         flow_start=np.array(flow[0]),

@@ -16,6 +16,7 @@ from ffn_train.compare.groups import Group
 from ffn_train.compare.lost import cross, mark_diverged, tell_diverged
 from ffn_train.compare.panels import notes, panels, spread, together
 from ffn_train.plots.curves import curve
+from ffn_train.plots.loss import smoothed
 from ffn_train.plots.scales import log_axis, step_axis
 from ffn_train.runs.reader import Floats
 
@@ -32,15 +33,18 @@ def draw(comparison: Comparison) -> Figure | None:
     cells = panels(comparison.measured, roles.panels)
     colour = colours(comparison.layout, roles.color)
     diverged = any(case.diverged for case in comparison.cases)
+    shown = spread(comparison, "thin")
+    if name == "train_loss":
+        shown += "; points: means over a fiftieth of the steps"
     sheet = grid(
         "Validation loss" if name == "validation_loss" else "Training loss",
-        notes(comparison, spread(comparison, "thin"), roles),
+        notes(comparison, shown, roles),
         [cell.title for cell in cells],
         height=1.5 if len(cells) > 1 else 2.0,
         together=together(comparison, roles.panels),
         right=colour.margin(diverged),
     )
-    curves = [one.traces.curves[name] for one in comparison.cases if one.traces]
+    curves = [_curve(case, name) for case in comparison.cases if case.traces]
     limits = _limits(comparison, name)
     steps = np.unique(np.concatenate([steps for steps, _ in curves]))
     for cell, (axes,) in zip(cells, sheet.panels, strict=True):
@@ -60,7 +64,7 @@ def _limits(comparison: Comparison, name: str) -> Floats:
     """The losses that the axis must hold: of the runs that did not diverge, if there are any."""
     cases = [case for case in comparison.cases if case.traces]
     cases = [case for case in cases if not case.diverged] or cases
-    return np.concatenate([case.traces.curves[name][1] for case in cases if case.traces])
+    return np.concatenate([_curve(case, name)[1] for case in cases])
 
 
 def _group(axes: Axes, group: Group, name: str, colour: ColorType, strength: float) -> None:
@@ -85,7 +89,8 @@ def _group(axes: Axes, group: Group, name: str, colour: ColorType, strength: flo
 
 def _curve(case: Case, name: str) -> Curve:
     assert case.traces is not None
-    return case.traces.curves[name]
+    steps, values = case.traces.curves[name]
+    return smoothed(steps, values) if name == "train_loss" else (steps, values)
 
 
 def mean_curve(curves: list[Curve]) -> tuple[Floats, Floats, Floats]:
