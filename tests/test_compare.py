@@ -60,7 +60,7 @@ def case(loss: float = 1.0, *, state: str = "finished", ratio: float = 1.0, **ch
     if state == "diverged":
         losses[-1] = np.inf
         numbers |= {"validation_loss": math.nan, "validation_r2": math.nan}
-    flow = np.geomspace(ratio, 1, depth + 1)
+    flow = 3 * np.geomspace(ratio, 1, depth + 1)
     traces = Traces(
         {"validation_loss": (steps, losses), "train_loss": (steps, losses)},
         flow,
@@ -268,6 +268,17 @@ def test_a_row_for_each_group_and_metric() -> None:
     assert float(row["std"]) == pytest.approx(np.std(losses, ddof=1), rel=1e-12)
     assert float(row["stderr"]) == pytest.approx(np.std(losses, ddof=1) / 3**0.5, rel=1e-12)
     assert (float(row["min"]), float(row["max"])) == (losses[0], losses[2])
+
+
+def test_a_row_for_each_run() -> None:
+    lost = case(7, depth=4, residual="none", seed=3, state="diverged")
+    found = rows(tables(compared(*small_sweep(), lost))["runs.csv"])
+    assert list(found[0]) == ["residual", "model.depth", "seed", "state", *METRICS, "directory"]
+    assert [row["seed"] for row in found][:5] == ["0", "1", "2", "3", "0"]
+    assert found[3]["state"] == "diverged"
+    assert found[3]["validation_loss"] == ""
+    assert found[3]["best_validation_loss"] == "7"
+    assert found[0]["directory"] == small_sweep()[9].label
 
 
 def test_one_seed_leaves_the_spread_empty() -> None:
