@@ -42,7 +42,7 @@ class ValueAxis:
         return float(np.log10(self._number(value))) if self._log else self._number(value)
 
     def place(self, value: Value, order: float = 0, of: int = 1) -> float:
-        """Where a value stands; the ``order``-th ``of`` that share it beside the others."""
+        """Where a value stands; of those ``of`` that share it, the ``order``-th."""
         aside = min(_DODGE * self._span, 0.3 * self._nearest / of)
         at = self._at(value) + (order - (of - 1) / 2) * aside
         return float(10**at) if self._log else at

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import matplotlib
 import numpy as np
@@ -113,6 +114,7 @@ def colours(layout: Layout, key: str | None) -> Colours:
     return Colours(key, layout.levels[key] if key is not None else ())
 
 
+@cache
 def _map() -> Colormap:
     shades = matplotlib.colormaps["viridis"](np.linspace(0, _LIGHTEST, 256))
     return LinearSegmentedColormap.from_list("ordered", shades)

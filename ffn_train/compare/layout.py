@@ -18,8 +18,10 @@ Point = Mapping[str, Value]
 
 @dataclass(frozen=True)
 class Roles:
-    """The keys in the colour and in the panels of a figure; ``pooled`` ones are told apart by
-    nothing."""
+    """The keys in the colour and in the panels of a figure, and those for which there is no room.
+
+    Curves that differ in ``pooled`` keys alone look the same.
+    """
 
     color: str | None
     panels: tuple[str, ...]
@@ -64,7 +66,7 @@ def lay_out(
     free = [key for key in kept if key not in given.values()]
     x = given.get("x") or _first(free, levels)
     rest = [key for key in free if key != x]
-    chosen = given.get("color") or next(iter(sorted(rest, key=lambda k: _rank(k, levels))), None)
+    chosen = given.get("color") or min(rest, key=lambda k: _rank(k, levels), default=None)
     rest = [key for key in rest if key != chosen]
     panels = [key for key in (given.get("panel"), *rest) if key is not None]
     over_x = _fitting(chosen, panels, levels)
@@ -100,10 +102,10 @@ def _independent(
     return kept
 
 
-def _axis_rank(key: str, levels: Mapping[str, Sequence[Value]]) -> tuple[int, int]:
-    numeric = _numeric(levels[key])
-    named = _AXES.index(key) if key in _AXES else len(_AXES)
-    return (named if numeric else len(_AXES) + 1, 0)
+def _axis_rank(key: str, levels: Mapping[str, Sequence[Value]]) -> int:
+    if not _numeric(levels[key]):
+        return len(_AXES) + 1
+    return _AXES.index(key) if key in _AXES else len(_AXES)
 
 
 def _first(keys: Sequence[str], levels: Mapping[str, Sequence[Value]]) -> str | None:

@@ -14,13 +14,15 @@ from ffn_train.runs.reader import Floats
 
 @dataclass(frozen=True)
 class Metric:
-    """``symbol``: as a figure's axis names it; ``at_start``: measured before the first update.
+    """``symbol``: as a figure's axis names it; ``heading``: as a table's column does, in two lines.
 
-    ``log``: a positive quantity that is read by its order of magnitude.
+    ``log``: a positive quantity that is read by its order of magnitude; ``at_start``: measured
+    before the first update.
     """
 
     name: str
     symbol: str
+    heading: tuple[str, str]
     log: bool = True
     at_start: bool = False
 
@@ -29,16 +31,27 @@ _RATIO = r"$|\partial L/\partial x_0|\,/\,|\partial L/\partial x_L|$"
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("validation_loss", "final validation loss"),
-        Metric("best_validation_loss", "best validation loss"),
-        Metric("train_loss", "final training loss"),
-        Metric("best_train_loss", "best training loss"),
-        Metric("validation_r2", "final validation $R^2$", log=False),
-        Metric("least_squares_r2", "least squares $R^2$", log=False, at_start=True),
-        Metric("gradient_ratio_start", f"{_RATIO} at start", at_start=True),
-        Metric("gradient_ratio_end", f"{_RATIO} at end"),
-        Metric("growth_per_block_start", "growth per block at start", at_start=True),
-        Metric("growth_per_block_end", "growth per block at end"),
+        Metric("validation_loss", "final validation loss", ("validation", "loss")),
+        Metric("best_validation_loss", "best validation loss", ("best val.", "loss")),
+        Metric("train_loss", "final training loss", ("training", "loss")),
+        Metric("best_train_loss", "best training loss", ("best train.", "loss")),
+        Metric("validation_r2", "final validation $R^2$", ("", "R²"), log=False),
+        Metric(
+            "least_squares_r2",
+            "least squares $R^2$",
+            ("least sq.", "R²"),
+            log=False,
+            at_start=True,
+        ),
+        Metric("gradient_ratio_start", f"{_RATIO} at start", ("|dL/dx_0|", "start"), at_start=True),
+        Metric("gradient_ratio_end", f"{_RATIO} at end", ("/|dL/dx_L|", "end")),
+        Metric(
+            "growth_per_block_start",
+            "growth per block at start",
+            ("growth", "start"),
+            at_start=True,
+        ),
+        Metric("growth_per_block_end", "growth per block at end", ("/block", "end")),
     )
 }
 

@@ -39,9 +39,8 @@ def spread(comparison: Comparison, each: str = "") -> str:
     """What points and bands are, and what stands for each run beside them."""
     if not any(len(group.measured) > 1 for group in comparison.groups):
         return "one run each"
-    return f"mean ± standard deviation over {comparison.over}" + (
-        f"; {each}: each run" * bool(each)
-    )
+    runs = f"; {each}: each run" if each else ""
+    return f"mean ± standard deviation over {comparison.over}{runs}"
 
 
 def notes(comparison: Comparison, shown: str, roles: Roles | None = None) -> list[str]:

@@ -14,6 +14,16 @@ from ffn_train.compare.values import Value, brief, is_number, short
 WIDTH = 100
 _LONGEST = 24  # characters of a setting's value
 _GAP = "  "
+_FIRST = (  # of the metrics, where there is no room for all
+    "best_validation_loss",
+    "validation_r2",
+    "least_squares_r2",
+    "gradient_ratio_start",
+    "gradient_ratio_end",
+    "growth_per_block_start",
+    "growth_per_block_end",
+    "train_loss",
+)
 _ROWS = 200  # from here on the file serves better
 
 
@@ -80,40 +90,20 @@ def _counts(groups: Sequence[Group]) -> list[Column]:
 def _numbers(comparison: Comparison, groups: Sequence[Group]) -> list[Column]:
     """The columns of numbers, those that are asked for first in front."""
 
-    def column(heading: tuple[str, str], metric: str, *, spread: bool = False) -> Column:
+    def column(metric: str) -> Column:
         found = [group.statistics(metric) for group in groups]
-        cells = [_number(one.mean) for one in found]
-        if spread:
+        plain = METRICS[metric].log
+        cells = [_number(one.mean) if plain else _share(one.mean) for one in found]
+        if metric == comparison.metric:
             errors = ["" if math.isnan(one.std) else f" ± {_number(one.std, 2)}" for one in found]
             width = max(map(len, errors))
             cells = [cell + error.ljust(width) for cell, error in zip(cells, errors, strict=True)]
-        return Column(heading, cells)
+        return Column(METRICS[metric].heading, cells)
 
-    chosen = comparison.metric
-    columns = [column(_HEADINGS[chosen], chosen, spread=True)]
-    if chosen != "best_validation_loss" and chosen.endswith("validation_loss"):
-        columns.append(column(("best", "loss"), "best_validation_loss"))
-    names = ["validation_r2"]
-    if not _least_squares(groups):
-        names.append("least_squares_r2")
-    names += ["gradient_ratio_start", "gradient_ratio_end"]
-    names += ["growth_per_block_start", "growth_per_block_end", "train_loss"]
-    return columns + [column(_HEADINGS[name], name) for name in names if name != chosen]
-
-
-_HEADINGS = {
-    "validation_loss": ("validation", "loss"),
-    "best_validation_loss": ("best validation", "loss"),
-    "train_loss": ("training", "loss"),
-    "best_train_loss": ("best training", "loss"),
-    "validation_r2": ("", "R²"),
-    "least_squares_r2": ("R², least", "squares"),
-    "gradient_ratio_start": ("|dx_0|/|dx_L|", "start"),
-    "gradient_ratio_end": ("", "end"),
-    "growth_per_block_start": ("growth/block", "start"),
-    "growth_per_block_end": ("", "end"),
-}
-assert set(_HEADINGS) == set(METRICS)
+    names = [comparison.metric, *_FIRST, *METRICS]
+    if _least_squares(groups):
+        names = [name for name in names if name != "least_squares_r2"]
+    return [column(name) for name in dict.fromkeys(names)]
 
 
 def _least_squares(groups: Sequence[Group]) -> str:
@@ -121,6 +111,11 @@ def _least_squares(groups: Sequence[Group]) -> str:
     found = [group.statistics("least_squares_r2").mean for group in groups if group.measured]
     means = {_number(mean) for mean in found}
     return f"R² of least squares: {means.pop()} in every group" if len(means) == 1 else ""
+
+
+def _share(value: float) -> str:
+    """An R², of which a thousandth is enough."""
+    return f"{value:.3f}" if abs(value) < 100 else _number(value)
 
 
 def _number(value: float, digits: int = 3) -> str:
