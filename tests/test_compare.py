@@ -230,6 +230,14 @@ def test_settings_that_vary_together_are_shown_once() -> None:
     assert sum(len(line.get_xdata()) == 3 for line in axes.lines) == 2  # a line a residual
 
 
+def test_a_search_over_the_rate_at_each_depth() -> None:
+    cases = [case(depth=d, lr=lr / d) for d in (4, 8) for lr in (0.11, 0.23, 0.37)]
+    layout = compared(*cases, x="lr").layout
+    assert (layout.x, layout.over_x.color) == ("optimizer.lr", "model.depth")
+    sheet = drawn(compared(*cases, x="lr"), "final")
+    assert len(lines_of(sheet, 3)) >= 2  # a line a depth
+
+
 def test_many_values_go_to_the_colour_and_few_to_the_panels() -> None:
     cases = [case(depth=d, lr=lr / 10) for d in (4, 8) for lr in range(1, 31)]
     roles = compared(*cases).layout.curves

@@ -12,7 +12,7 @@ from ffn_train.plots.scales import log_ticks, set_ticks
 
 _NAMED = 8  # values: up to here each has its tick
 _CROWDED = 12  # words
-_DODGE = 0.014  # of the axis's length
+_DODGE, _ASIDE = 0.014, 0.1  # of the axis's length: between two, and between all that share it
 
 
 class ValueAxis:
@@ -43,7 +43,7 @@ class ValueAxis:
 
     def place(self, value: Value, order: float = 0, of: int = 1) -> float:
         """Where a value stands; of those ``of`` that share it, the ``order``-th."""
-        aside = min(_DODGE * self._span, 0.3 * self._nearest / of)
+        aside = min(_DODGE * self._span, _ASIDE * self._span / of, 0.3 * self._nearest / of)
         at = self._at(value) + (order - (of - 1) / 2) * aside
         return float(10**at) if self._log else at
 

@@ -91,15 +91,24 @@ def _independent(
     given: Sequence[str],
     levels: Mapping[str, Sequence[Value]],
 ) -> list[str]:
-    """The keys without those that the others before them determine (as zipped settings do)."""
+    """The keys less those that only ever change together with one before them, as zipped ones do.
+
+    That one determines the other is not enough: each rate of a search over the learning rate
+    belongs to one depth.
+    """
     ordered = sorted(varied, key=lambda key: (_axis_rank(key, levels), _rank(key, levels)))
     kept: list[str] = []
     for key in [*given, *(key for key in ordered if key not in given)]:
-        seen = {tuple(point[other] for other in kept): point[key] for point in points}
-        told = all(seen[tuple(p[other] for other in kept)] == p[key] for p in points)
-        if key in given or not told:
+        if key in given or not any(_together(points, key, other, levels) for other in kept):
             kept.append(key)
     return kept
+
+
+def _together(
+    points: Sequence[Point], one: str, other: str, levels: Mapping[str, Sequence[Value]]
+) -> bool:
+    pairs = {(point[one], point[other]) for point in points}
+    return len(pairs) == len(levels[one]) == len(levels[other])
 
 
 def _axis_rank(key: str, levels: Mapping[str, Sequence[Value]]) -> int:
