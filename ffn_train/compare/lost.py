@@ -51,7 +51,7 @@ def tell_diverged(axes: Axes, groups: Sequence[Group]) -> None:
         axes.annotate(
             words,
             (1, 1),
-            (-2, -4),
+            (-2, -6),
             xycoords="axes fraction",
             textcoords="offset points",
             ha="right",
