@@ -56,6 +56,7 @@ LAW = {
         *("configuration", "execution", "experiment", "interruption", "places", "resumption"),
         *("runs", "settings", "threads"),
     },
+    "compare": {"plots", "resumption", "runs", "settings", "sweep"},
     "recording": {"experiment", "interruption", "runs", "trainer"},
     "reproduce": {
         *("core", "experiment", "measures", "places", "plots", "runs", "settings", "sweep"),
@@ -148,7 +149,9 @@ def test_importing_the_package_imports_no_heavy_library() -> None:
     assert not heavy & modules_after("import ffn_train")
     heavy -= {"safetensors"}
     assert not heavy & modules_after("import ffn_train; ffn_train.load_run")
-    code = "import ffn_train.experiment, ffn_train.execution, ffn_train.gradcheck"
+    code = (
+        "import ffn_train.experiment, ffn_train.execution, ffn_train.gradcheck, ffn_train.compare"
+    )
     assert not heavy & modules_after(code)
 
 

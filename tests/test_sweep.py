@@ -217,7 +217,7 @@ def test_the_command_ends_with_counts_and_its_status(tmp_path: Path) -> None:
     command = sweep_command(tmp_path / "sweep", "seed=0,1", "hydra/launcher=serial")
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"2 finished of 2 jobs in {tmp_path / 'sweep'}\n"
+    assert done.stdout.splitlines()[-1] == f"2 finished of 2 jobs in {tmp_path / 'sweep'}"
     assert {p.name for p in tmp_path.iterdir()} == {"sweep"}
 
 
@@ -259,7 +259,7 @@ def test_a_killed_worker_costs_no_job(tmp_path: Path) -> None:
     out, err = process.communicate()
     assert process.returncode == 0, err
     assert "the workers were lost" in err
-    assert out == f"4 finished of 4 jobs in {sweep}\n"
+    assert out.splitlines()[-1] == f"4 finished of 4 jobs in {sweep}"
 
 
 @pytest.mark.parametrize("launcher", ["serial", "local"])
@@ -285,7 +285,7 @@ def test_a_sweep_asked_to_stop_goes_on_later(tmp_path: Path, launcher: str, to_a
     assert "interrupted" in out
     assert any(sweep.glob(f"jobs/*/{files.CHECKPOINTS}/*"))
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.stdout == f"3 finished of 3 jobs in {sweep}\n", done.stderr
+    assert done.stdout.splitlines()[-1] == f"3 finished of 3 jobs in {sweep}", done.stderr
 
 
 def holders(directory: Path) -> list[int]:

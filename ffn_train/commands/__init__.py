@@ -1,1 +1,1 @@
-"""The commands behind ``python -m ffn_train...``; nothing imports them but their ``__main__``s."""
+"""The commands behind ``python -m ffn_train...``; only their ``__main__``s import them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ffn_train.interruption import Interrupted
 from ffn_train.settings import SettingError
 
 CONTINUES = "the same command with the same run.dir goes on from the last checkpoint"
+COMPARES = "python -m ffn_train.compare"
 SHOWN = 10  # jobs that did not end, by name
 
 
@@ -70,6 +72,7 @@ def sweep(overrides: list[str]) -> int:
         _notify(f"and {len(unended) - SHOWN} more")
     for line in swept.best:
         print(line)
+    _compare(path, entries[0].config["plot"])
     print(f"{counts(path, entries)} of {len(entries)} jobs in {path}")
     if swept.interrupted is not None:
         again = [text for text in overrides if not text.startswith("sweep.dir=")]
@@ -77,6 +80,23 @@ def sweep(overrides: list[str]) -> int:
         _notify(f"{command} goes on")
         return 128 + swept.interrupted
     return 0 if set(states.values()) <= set(ENDED) else 1
+
+
+def _compare(sweep: Path, plot: Mapping[str, Any]) -> None:
+    """The sweep's table and figures; whatever goes wrong with them, the sweep is what it was."""
+    from ffn_train.commands.compare import present
+    from ffn_train.compare import Options, collect
+    from ffn_train.compare.discovery import OUT
+
+    formats = plot["formats"] if isinstance(plot["formats"], list) else [plot["formats"]]
+    formats = [] if plot["when"] == "never" else formats
+    try:
+        present(collect([sweep], Options(), _notify), sweep / OUT, formats)
+    except KeyboardInterrupt:
+        _notify(f"comparison interrupted; {COMPARES} {sweep} draws it")
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        _notify(f"no comparison: {lines[0]}; {COMPARES} {sweep} tries again")
 
 
 def _continue(path: Path | None) -> str:

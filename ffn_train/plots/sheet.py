@@ -49,6 +49,21 @@ def page(
     right: float = RIGHT,
 ) -> tuple[Figure, list[Axes]]:
     """A figure with a header of two lines and its panels; ``gaps``: the inches between them."""
+    figure = headed(title, note, width=width, height=height)
+    top = TOP + (TITLE if panels > 1 else 0.06)
+    each = (width - LEFT - right - sum(gaps)) / panels
+    places = [LEFT + each * index + sum(gaps[:index]) for index in range(panels)]
+    axes = [
+        figure.add_axes(
+            (x / width, BOTTOM / height, each / width, (height - BOTTOM - top) / height)
+        )
+        for x in places
+    ]
+    return figure, axes
+
+
+def headed(title: str, note: str, *, width: float, height: float) -> Figure:
+    """A figure of so many inches with a header of two lines and nothing else."""
     figure = Figure(figsize=(width, height))
     figure.text(_EDGE / width, 1 - _EDGE / height, title, va="top", size=9, weight="bold")
     figure.text(
@@ -60,16 +75,7 @@ def page(
         color=MUTED,
         parse_math=False,
     )
-    top = TOP + (TITLE if panels > 1 else 0.06)
-    each = (width - LEFT - right - sum(gaps)) / panels
-    places = [LEFT + each * index + sum(gaps[:index]) for index in range(panels)]
-    axes = [
-        figure.add_axes(
-            (x / width, BOTTOM / height, each / width, (height - BOTTOM - top) / height)
-        )
-        for x in places
-    ]
-    return figure, axes
+    return figure
 
 
 def describe(run: Run) -> str:

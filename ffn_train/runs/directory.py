@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from ffn_train.runs import files
+from ffn_train.runs.reader import RunError, read_json
 from ffn_train.settings import SettingError
 
 
@@ -76,3 +77,28 @@ def in_use(path: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def state(path: Path) -> str:
+    """pending, running, finished, diverged, interrupted or failed, as a run's directory tells."""
+    try:
+        if (path / files.SUMMARY).is_file():
+            return str(read_json(path / files.SUMMARY).get("state", "finished"))
+        if not (path / files.STATUS).is_file():
+            return "running" if in_use(path) else "pending"
+        told = str(read_json(path / files.STATUS).get("state"))
+    except RunError:
+        return "failed"
+    if told == "running" and not in_use(path):
+        return "interrupted"  # it was killed
+    return told
+
+
+def reason(path: Path) -> str:
+    """Why a run is failed, in a line."""
+    if not (path / files.STATUS).is_file():
+        return "not started"
+    try:
+        return str(read_json(path / files.STATUS).get("reason"))
+    except RunError as error:
+        return str(error)

@@ -23,7 +23,7 @@ from typing import Any
 from ffn_train.places import find
 from ffn_train.resumption import OPERATIONAL
 from ffn_train.runs import RunError, files
-from ffn_train.runs.directory import in_use
+from ffn_train.runs import directory as run_directory
 from ffn_train.runs.reader import read_json
 from ffn_train.settings import SettingError
 from ffn_train.sweep.space import Job
@@ -45,27 +45,11 @@ class Entry:
 
     def state(self, sweep: Path) -> str:
         """pending, running, finished, diverged, interrupted or failed, as its directory tells."""
-        path = sweep / self.directory
-        try:
-            if (path / files.SUMMARY).is_file():
-                return str(read_json(path / files.SUMMARY).get("state", "finished"))
-            if not (path / files.STATUS).is_file():
-                return "running" if in_use(path) else "pending"
-            state = str(read_json(path / files.STATUS).get("state"))
-        except RunError:
-            return "failed"
-        if state == "running" and not in_use(path):
-            return "interrupted"  # it was killed
-        return state
+        return run_directory.state(sweep / self.directory)
 
     def reason(self, sweep: Path) -> str:
         """Why it is failed, in a line."""
-        if not (sweep / self.directory / files.STATUS).is_file():
-            return "not started"
-        try:
-            return str(read_json(sweep / self.directory / files.STATUS).get("reason"))
-        except RunError as error:
-            return str(error)
+        return run_directory.reason(sweep / self.directory)
 
 
 def entry(job: Job) -> Entry:

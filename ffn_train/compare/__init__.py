@@ -1,0 +1,36 @@
+"""Many runs compared: their groups, tables and figures, from their directories alone.
+
+    comparison = collect([Path("outputs/sweeps/depths")], Options())
+    write(comparison, Path("comparison"))
+
+A figure is a module of ``figures/`` with a ``NAME`` and a ``draw(comparison)``, which returns None
+where the runs have nothing to show in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ffn_train.compare.comparison import Comparison, Options, collect
+from ffn_train.compare.tables import tables
+from ffn_train.compare.terminal import table
+from ffn_train.runs import files
+
+__all__ = ["Comparison", "Options", "collect", "table", "write"]
+
+
+def write(comparison: Comparison, out: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
+    """Write the tables and, in each format, the figures; returns the figures' paths.
+
+    Each file appears whole. A figure of before that the runs no longer give is removed.
+    Raises SettingError for an unknown format, OSError that names the file.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in tables(comparison).items():
+        files.write_whole(out / name, content.encode())
+    if not formats:
+        return []
+    from ffn_train.compare.figures import write_figures  # late: it imports matplotlib
+
+    return write_figures(comparison, out, formats)

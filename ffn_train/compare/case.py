@@ -1,0 +1,112 @@
+"""One run of a comparison: its settings, what has become of it, and the few rows that are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ffn_train.compare.discovery import Place
+from ffn_train.compare.metrics import METRICS, metrics
+from ffn_train.compare.values import SEED, Flat, Value, flatten
+from ffn_train.runs import Run, RunError, files, load_run
+from ffn_train.runs.directory import state
+from ffn_train.runs.reader import Floats, read_json
+
+EARLY = 4  # measured steps of which the signal is kept
+WITHOUT_RESULTS = ("pending", "failed")
+TIMES = ("training_seconds", "steps_per_second", "started")
+Curve = tuple[Floats, Floats]  # steps, values
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What is drawn of a run with L blocks.
+
+    curves          the training and the validation loss over steps
+    flow_start, flow_end   RMS of dLoss/dx_l, l = 0 ... L, at the first and the last measured step
+    early_steps     the first measured steps; early_signal: RMS of x_l at them
+    """
+
+    curves: Mapping[str, Curve]
+    flow_start: Floats
+    flow_end: Floats
+    early_steps: Floats
+    early_signal: Floats
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run; ``traces`` is None where it has no results: pending, failed, or just begun."""
+
+    path: Path
+    label: str
+    state: str
+    settings: Flat
+    metrics: Mapping[str, float]
+    times: Mapping[str, object]
+    traces: Traces | None
+
+    @property
+    def seed(self) -> Value:
+        return self.settings.get(SEED)
+
+    @property
+    def diverged(self) -> bool:
+        return self.state == "diverged"
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether its numbers are those of a run that has not come to its end."""
+        return self.traces is not None and self.state not in ("finished", "diverged")
+
+
+def read_case(place: Place) -> Case:
+    """Read what is needed of a run. Raises RunError, in a line that names it, if it is damaged."""
+    now = state(place.path)
+    if now == "failed":
+        for name in (files.SUMMARY, files.STATUS):
+            if (place.path / name).is_file():
+                read_json(place.path / name)  # failed, or damaged
+    begun = (place.path / files.CONFIG).is_file()
+    rows = all((place.path / name).is_file() for name in (files.SCALARS, files.MEASURES))
+    if now in WITHOUT_RESULTS or not begun or (now == "running" and not rows):
+        if not begun and place.config is None:
+            raise RunError(f"{place.path}: it has no {files.CONFIG}")
+        config = place.config if not begun else read_json(place.path / files.CONFIG)
+        return _without_results(place, now, flatten(config or {}))
+    run = load_run(place.path)
+    settings = flatten(run.config)
+    if not len(run.measures.step) or not len(run.scalars["step"]):
+        return _without_results(place, now, settings)
+    try:
+        with np.errstate(all="ignore"):  # a run that diverged is read like any other
+            numbers, traces = metrics(run), _traces(run)
+    except KeyError as error:
+        raise RunError(f"{place.path / files.SCALARS}: it has no column {error}") from None
+    times = {name: run.provenance.get(name) for name in TIMES}
+    return Case(place.path, place.label, now, settings, numbers, times, traces)
+
+
+def _without_results(place: Place, now: str, settings: Flat) -> Case:
+    nothing = dict.fromkeys(METRICS, float("nan"))
+    return Case(place.path, place.label, now, settings, nothing, {}, None)
+
+
+def _traces(run: Run) -> Traces:
+    steps, training = run.scalars["step"], run.scalars["loss"]
+    validation = run.scalars["validation_loss"]
+    taken = ~np.isnan(validation)
+    flow, signal = run.measures.signal_gradient_rms, run.measures.signal_rms
+    return Traces(
+        curves={
+            "train_loss": (steps, training),
+            "validation_loss": (steps[taken], validation[taken]),
+        },
+        flow_start=np.array(flow[0]),
+        flow_end=np.array(flow[-1]),
+        early_steps=np.array(run.measures.step[:EARLY], dtype=np.float64),
+        early_signal=np.array(signal[:EARLY]),
+    )

@@ -1,0 +1,142 @@
+"""A comparison: the runs found, what differs between them, their groups and their layout."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ffn_train.compare.case import Case, read_case
+from ffn_train.compare.discovery import Notify, find
+from ffn_train.compare.groups import Group, group
+from ffn_train.compare.layout import Layout, lay_out
+from ffn_train.compare.metrics import METRICS
+from ffn_train.compare.values import SEED, UNSET, differing, resolve, short
+from ffn_train.compare.where import conditions
+from ffn_train.runs import RunError
+from ffn_train.settings import SettingError, one_of
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a comparison is asked for; None leaves the choice to the runs."""
+
+    by: Sequence[str] | None = None
+    x: str | None = None
+    color: str | None = None
+    panel: str | None = None
+    metric: str | None = None
+    where: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``keys``: the settings grouped by; ``varied``: all that differ, but for the seed.
+
+    ``skipped`` counts the damaged runs.
+    """
+
+    groups: Sequence[Group]
+    keys: Sequence[str]
+    varied: Sequence[str]
+    layout: Layout
+    metric: str
+    skipped: int = 0
+
+    @property
+    def cases(self) -> list[Case]:
+        """All runs, in the order of the groups and, within one, of their seeds."""
+        return [case for one in self.groups for case in one.cases]
+
+    @property
+    def measured(self) -> list[Group]:
+        """The groups that have results, which alone are drawn."""
+        return [one for one in self.groups if one.measured]
+
+    @property
+    def over(self) -> str:
+        """What a group's runs differ in, in words."""
+        pooled = [short(key) for key in self.varied if key not in self.keys]
+        return " and ".join([*([] if SEED in self.keys else ["seeds"]), *pooled]) or "runs"
+
+    @property
+    def counts(self) -> str:
+        """``27 runs: 3 diverged, 24 finished``."""
+        states = Counter(case.state for case in self.cases)
+        words = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+        runs = f"{len(self.cases)} run{'s' if len(self.cases) != 1 else ''}"
+        damaged = f", {self.skipped} damaged and left out" if self.skipped else ""
+        return f"{runs}: {words}{damaged}"
+
+    @property
+    def reservations(self) -> list[str]:
+        """What a reader of the numbers must know, in a line each."""
+        lines = []
+        unfinished = sum(case.unfinished for case in self.cases)
+        if unfinished:
+            lines.append(f"{unfinished} unfinished, taken as they stand")
+        missing = sum(case.traces is None for case in self.cases)
+        if missing:
+            lines.append(f"{missing} without results")
+        return lines
+
+
+def collect(roots: Sequence[Path], options: Options, notify: Notify) -> Comparison:
+    """Read the runs below the directories and group them; a damaged one is told of and left out.
+
+    Raises SettingError if an option does not fit the runs, or if there is none.
+    """
+    cases, skipped = [], 0
+    for place in find(roots, notify):
+        try:
+            cases.append(read_case(place))
+        except RunError as error:
+            notify(f"damaged run left out: {error}")
+            skipped += 1
+    where = ", ".join(map(str, roots))
+    if not cases:
+        raise SettingError(f"no run to compare in {where}")
+    return compare(cases, options, where, skipped)
+
+
+def compare(cases: Sequence[Case], options: Options, where: str, skipped: int = 0) -> Comparison:
+    """Group runs that are read already. Raises SettingError."""
+    settings = [case.settings for case in cases]
+    asked = conditions(options.where, settings)
+    cases = [case for case in cases if all(one.holds(case.settings) for one in asked)]
+    if not cases:
+        raise SettingError(f"no run in {where} meets --where {' '.join(options.where)}")
+    if not any(case.traces for case in cases):
+        states = ", ".join(sorted({case.state for case in cases}))
+        raise SettingError(f"no run in {where} has results yet ({len(cases)} {states})")
+    settings = [case.settings for case in cases]
+    varied = [key for key in differing(settings) if key != SEED]
+    keys = varied if options.by is None else _by(options.by, cases)
+    metric = one_of("--metric", options.metric or _metric(cases), METRICS)
+    groups = group(cases, keys)
+    points = [one.point for one in groups]
+    layout = lay_out(points, x=options.x, color=options.color, panel=options.panel)
+    return Comparison(groups, keys, varied, layout, metric, skipped)
+
+
+def _by(words: Sequence[str], cases: Sequence[Case]) -> list[str]:
+    known = {key for case in cases for key in case.settings}
+    differ = {key for key in known if len({case.settings.get(key, UNSET) for case in cases}) > 1}
+    found = []
+    for word in words:
+        try:
+            found.append(resolve("--by", word, known))
+        except SettingError as error:
+            if "may be any of" in str(error):
+                raise
+            found.append(resolve("--by", word, differ))  # names those that differ
+    return list(dict.fromkeys(found))
+
+
+def _metric(cases: Sequence[Case]) -> str:
+    """The final validation loss, unless no run has one."""
+    known = any(
+        case.metrics["validation_loss"] == case.metrics["validation_loss"] for case in cases
+    )
+    return "validation_loss" if known else "train_loss"

@@ -1,0 +1,75 @@
+"""The runs below any mixture of run directories, sweeps and directories that hold them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ffn_train.runs import RunError, files
+from ffn_train.settings import SettingError
+from ffn_train.sweep.manifest import MANIFEST, read
+
+Notify = Callable[[str], None]
+
+OUT = "comparison"
+_NO_RUNS = (files.CHECKPOINTS, files.PLOTS, OUT)  # directories in which none is looked for
+
+
+@dataclass(frozen=True)
+class Place:
+    """A run's directory; ``label`` is its path below what was asked for.
+
+    ``config`` is what a sweep's manifest says of a job, which may not have begun.
+    """
+
+    path: Path
+    label: str
+    config: Mapping[str, Any] | None = None
+
+
+def find(roots: Sequence[Path], notify: Notify) -> list[Place]:
+    """The runs in and below the directories, each one once, in the order of their labels.
+
+    Raises SettingError for a directory that does not exist.
+    """
+    for root in roots:
+        if not root.is_dir():
+            raise SettingError(f"{root} is not a directory")
+    resolved = [root.resolve() for root in roots]
+    base = os.path.commonpath([root.parent if is_run(root) else root for root in resolved])
+    found: dict[Path, Place] = {}
+    for root in resolved:
+        for path, config in _below(root, notify):
+            if path not in found or found[path].config is None:
+                found[path] = Place(path, Path(os.path.relpath(path, base)).as_posix(), config)
+    return sorted(found.values(), key=lambda place: place.label)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a directory is that of a run, begun or failed before it began."""
+    return (path / files.CONFIG).is_file() or (path / files.STATUS).is_file()
+
+
+def _below(path: Path, notify: Notify) -> Iterator[tuple[Path, Mapping[str, Any] | None]]:
+    if is_run(path):
+        yield path, None
+        return
+    if (path / MANIFEST).is_file():
+        try:
+            entries = read(path)
+        except RunError as error:
+            notify(f"{error}; its jobs are looked for")
+        else:
+            yield from ((path / one.directory, one.config) for one in entries)
+            return
+    try:
+        inside = sorted(entry.name for entry in os.scandir(path) if entry.is_dir())
+    except OSError as error:
+        notify(f"{path}: {error.strerror}")
+        return
+    for name in inside:
+        if not name.startswith(".") and name not in _NO_RUNS and not (path / name).is_symlink():
+            yield from _below(path / name, notify)

@@ -1,0 +1,53 @@
+"""The figures of a comparison."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ffn_train.compare.comparison import Comparison
+from ffn_train.plots import FORMATS, encoded
+from ffn_train.plots.style import look
+from ffn_train.runs import files
+from ffn_train.settings import one_of
+
+Draw = Callable[[Comparison], Figure | None]
+
+
+def _discover() -> dict[str, Draw]:
+    modules = (
+        importlib.import_module(f"{__name__}.{info.name}")
+        for info in pkgutil.iter_modules(__path__)
+    )
+    return {module.NAME: module.draw for module in modules if hasattr(module, "NAME")}
+
+
+FIGURES = _discover()
+
+
+def figure(comparison: Comparison, name: str) -> Figure | None:
+    """One figure, not yet written, or None if the runs have nothing to show in it."""
+    with look(), np.errstate(all="ignore"):
+        return FIGURES[name](comparison)
+
+
+def write_figures(comparison: Comparison, out: Path, formats: Sequence[str]) -> list[Path]:
+    """Draw each figure once and write it in each format."""
+    for kind in formats:
+        one_of("--formats", kind, FORMATS)
+    written = []
+    for name in FIGURES:
+        drawn = figure(comparison, name)
+        for kind in dict.fromkeys(formats):
+            path = out / f"{name}.{kind}"
+            if drawn is None:
+                path.unlink(missing_ok=True)
+                continue
+            files.write_whole(path, encoded(drawn, kind))
+            written.append(path)
+    return written

@@ -1,0 +1,165 @@
+"""Every layer's gradient norm over steps, a small heat map for each group, on one colour scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from ffn_train.compare.comparison import Comparison
+from ffn_train.compare.grid import Grid, grid
+from ffn_train.compare.groups import Group
+from ffn_train.compare.layout import panel_title
+from ffn_train.compare.panels import notes
+from ffn_train.compare.values import brief, order, short
+from ffn_train.plots.curves import NOT_FINITE, ZERO
+from ffn_train.plots.heatmap import edges
+from ffn_train.plots.scales import log_limits, log_ticks, set_ticks, step_axis
+from ffn_train.plots.style import RED
+from ffn_train.runs import Measures, RunError, load_run
+from ffn_train.runs.reader import Floats
+
+NAME = "layers"
+
+MOST = 24  # groups
+_COLUMNS = 6
+_TITLES = 96  # letters of the titles in a row
+_LEAST_STEPS = 2
+
+
+def draw(comparison: Comparison) -> Figure | None:
+    """|dL/dθ| of each layer, input below and output above, of each group's run of the lowest seed.
+
+    None where no run has two measured steps, or where there is but one group.
+    """
+    groups = _in_order(comparison)
+    if len(groups) < 2:
+        return None
+    several = any(len(group.measured) > 1 for group in groups)
+    shown = "each group's first run" if several else "one run each"
+    if len(groups) > MOST:
+        count, groups = len(groups), _thinned(groups, comparison)
+        shown += f"; {len(groups)} of {count} groups"
+    columns = _columns(comparison, groups)
+    keys = _title_keys(comparison)
+    titles = [panel_title({key: group.point[key] for key in keys}) for group in groups]
+    if max(map(len, titles)) > _TITLES // columns:
+        shown += f"; above each: {', '.join(map(short, keys))}"
+        titles = [", ".join(brief(group.point[key]) for key in keys) for group in groups]
+    found = [(title, _measures(group)) for title, group in zip(titles, groups, strict=True)]
+    maps = [(title, one) for title, one in found if one is not None]
+    if len(maps) < 2:
+        return None
+    norms = [one.layer_gradient_norm for _, one in maps]
+    steps = np.unique(np.concatenate([one.step for _, one in maps]))
+    low, high = log_limits(*norms)
+    palette = matplotlib.colormaps["cividis"].with_extremes(under="black", bad=RED)
+    sheet = grid(
+        "Parameter gradient of each layer",
+        notes(comparison, shown),
+        [title for title, _ in maps],
+        height=0.85,
+        right=0.95,
+        columns=columns,
+    )
+    for (axes,), (_, one), norm in zip(sheet.panels, maps, norms, strict=True):
+        _heat_map(axes, one, norm, palette, LogNorm(low, high))
+        step_axis(axes, steps)
+        ticks = axes.get_xticks()[::2]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.set_yticks([0, 1], ["input", "output"])
+    sheet.share(ylabels=[""], xlabel="step")
+    _explain(sheet, palette, (low, high), norms)
+    return sheet.figure
+
+
+def _in_order(comparison: Comparison) -> list[Group]:
+    """The groups with the axis' setting going fastest, so that a row reads along it."""
+    x = comparison.layout.x
+    first = [key for key in comparison.keys if key != x]
+    keys = [*first, *(key for key in comparison.keys if key == x)]
+
+    def place(group: Group) -> list[tuple[int, float, str]]:
+        return [order(group.point[key]) for key in keys]
+
+    return sorted(comparison.measured, key=place)
+
+
+def _columns(comparison: Comparison, groups: Sequence[Group]) -> int:
+    """As many as the axis has values, or twice that, so that the columns compare like with like."""
+    x = comparison.layout.x
+    levels = 1 if x is None else len({group.point[x] for group in groups})
+    if not 2 <= levels <= _COLUMNS:
+        return 4
+    return 2 * levels if 2 * levels <= _COLUMNS and len(groups) > 4 * levels else levels
+
+
+def _title_keys(comparison: Comparison) -> list[str]:
+    layout = comparison.layout
+    roles = layout.over_x
+    keys = (roles.color, *roles.panels, *roles.pooled, layout.x)
+    return [key for key in keys if key is not None]
+
+
+def _thinned(groups: list[Group], comparison: Comparison) -> list[Group]:
+    """At most so many groups: fewer values, evenly chosen, of the settings that have most."""
+    levels = comparison.layout.levels
+    kept = {key: list(levels[key]) for key in comparison.keys}
+    left = groups
+    while len(left) > MOST:
+        key = max(kept, key=lambda key: len(kept[key]))
+        if len(kept[key]) <= 2:
+            places = np.linspace(0, len(left) - 1, MOST).round().astype(int)
+            return [left[place] for place in np.unique(places)]
+        places = np.linspace(0, len(levels[key]) - 1, len(kept[key]) - 1).round().astype(int)
+        kept[key] = [levels[key][place] for place in places]
+        left = [g for g in groups if all(g.point[k] in kept[k] for k in kept)]
+    return left
+
+
+def _measures(group: Group) -> Measures | None:
+    try:
+        measures = load_run(group.measured[0].path).measures
+    except RunError:  # it has changed since it was read
+        return None
+    return measures if len(measures.step) >= _LEAST_STEPS else None
+
+
+def _heat_map(
+    axes: Axes, measures: Measures, norms: Floats, palette: Colormap, scale: LogNorm
+) -> None:
+    assert scale.vmin is not None
+    shown = np.where(norms == 0, scale.vmin / 10, norms).T
+    x, y = edges(measures.step), np.linspace(0, 1, norms.shape[1] + 1)
+    axes.pcolormesh(x, y, np.ma.masked_invalid(shown), cmap=palette, norm=scale, rasterized=True)
+    axes.set_ylim(0, 1)
+    axes.grid(False)
+
+
+def _explain(
+    sheet: Grid, palette: Colormap, limits: tuple[float, float], norms: Sequence[Floats]
+) -> None:
+    width, height = sheet.figure.get_size_inches()
+    place = sheet.upper_right.get_position()
+    tall = min(place.y1 - min(axes.get_position().y0 for axes in sheet.flat), 1.9 / height)
+    box = (place.x1 + 0.1 / width, place.y1 - tall, 0.09 / width, tall)
+    bar = sheet.figure.add_axes(box)
+    sheet.figure.colorbar(ScalarMappable(LogNorm(*limits), palette), cax=bar)
+    set_ticks(bar.yaxis, *log_ticks(*limits))
+    bar.set_ylabel(r"$\|\partial L/\partial\theta\|$")
+    table = np.concatenate([np.ravel(one) for one in norms])
+    kinds = [(~np.isfinite(table), RED, NOT_FINITE), (table == 0, "black", ZERO)]
+    patches = [Patch(color=colour, label=label) for here, colour, label in kinds if here.any()]
+    if patches:
+        sheet.figure.legend(
+            handles=patches,
+            loc="lower right",
+            bbox_to_anchor=(1 - 0.08 / width, 1 - 0.42 / height),
+            ncols=len(patches),
+        )

@@ -1,0 +1,112 @@
+"""Loss over steps: the mean of each group, its spread over seeds, and each run."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.typing import ColorType
+
+from ffn_train.compare.case import Case, Curve
+from ffn_train.compare.colours import colours
+from ffn_train.compare.comparison import Comparison
+from ffn_train.compare.grid import grid
+from ffn_train.compare.groups import Group
+from ffn_train.compare.lost import cross, mark_diverged, tell_diverged
+from ffn_train.compare.panels import notes, panels, spread, together
+from ffn_train.plots.curves import curve
+from ffn_train.plots.loss import smoothed
+from ffn_train.plots.scales import log_axis, step_axis
+from ffn_train.runs.reader import Floats
+
+NAME = "loss_curves"
+
+
+def draw(comparison: Comparison) -> Figure | None:
+    """The validation loss (for ``--metric train_loss`` the training loss), y logarithmic.
+
+    A run that diverges is drawn, leaves the mean of its group alone, and ends in a cross.
+    """
+    name = "train_loss" if "train" in comparison.metric else "validation_loss"
+    roles = comparison.layout.curves
+    cells = panels(comparison.measured, roles.panels)
+    colour = colours(comparison.layout, roles.color)
+    diverged = any(case.diverged for case in comparison.cases)
+    shown = spread(comparison, "thin")
+    if name == "train_loss":
+        shown += "; points: means over a fiftieth of the steps"
+    sheet = grid(
+        "Validation loss" if name == "validation_loss" else "Training loss",
+        notes(comparison, shown, roles),
+        [cell.title for cell in cells],
+        height=1.5 if len(cells) > 1 else 2.0,
+        together=together(comparison, roles.panels),
+        right=colour.margin(diverged),
+    )
+    curves = [_curve(case, name) for case in comparison.cases if case.traces]
+    limits = _limits(comparison, name)
+    steps = np.unique(np.concatenate([steps for steps, _ in curves]))
+    for cell, (axes,) in zip(cells, sheet.panels, strict=True):
+        log_axis(axes, limits)
+        step_axis(axes, steps)
+        strength = min(1.0, 12 / len(cell.groups))
+        for group in cell.groups:
+            shade = colour(group.point[roles.color]) if roles.color else colour(None)
+            _group(axes, group, name, shade, strength)
+        tell_diverged(axes, cell.groups)
+    sheet.share(ylabels=["loss $L$"], xlabel="step")
+    colour.explain(sheet.figure, sheet.upper_right, ("", [cross()] if diverged else []))
+    return sheet.figure
+
+
+def _limits(comparison: Comparison, name: str) -> Floats:
+    """The losses that the axis must hold: of the runs that did not diverge, if there are any."""
+    cases = [case for case in comparison.cases if case.traces]
+    cases = [case for case in cases if not case.diverged] or cases
+    return np.concatenate([_curve(case, name)[1] for case in cases])
+
+
+def _group(axes: Axes, group: Group, name: str, colour: ColorType, strength: float) -> None:
+    """``strength``: of what stands beside the mean; many groups would hide each other."""
+    sound = [_curve(case, name) for case in group.sound]
+    lost = [_curve(case, name) for case in group.measured if case.diverged]
+    ends = [_until_lost(axes, one) for one in lost]
+    thin = [np.column_stack(one) for one in (*(sound if len(sound) > 1 else []), *ends)]
+    axes.add_collection(
+        LineCollection(thin, colors=[colour], linewidths=0.5, alpha=0.45 * strength), autolim=False
+    )
+    crosses = [float(steps[-1]) for steps, _ in ends if len(steps)]
+    mark_diverged(axes, crosses, colour)
+    if sound:
+        steps, mean, std = mean_curve(sound)
+        width = 0.6 + 0.6 * strength
+        curve(axes, steps, mean, color=colour, markersize=2.0, linewidth=width)
+        if len(sound) > 1:
+            band = (mean - std, mean + std)  # what lies below zero is beyond a log axis
+            axes.fill_between(steps, *band, color=colour, alpha=0.18 * strength, linewidth=0)
+
+
+def _curve(case: Case, name: str) -> Curve:
+    assert case.traces is not None
+    steps, values = case.traces.curves[name]
+    return smoothed(steps, values) if name == "train_loss" else (steps, values)
+
+
+def mean_curve(curves: list[Curve]) -> tuple[Floats, Floats, Floats]:
+    """Mean and standard deviation at the steps that all of the curves have."""
+    common = curves[0][0]
+    for steps, _ in curves[1:]:
+        common = np.intersect1d(common, steps)
+    table = np.array([values[np.isin(steps, common)] for steps, values in curves])
+    std = table.std(axis=0, ddof=1) if len(curves) > 1 else np.full(len(common), np.nan)
+    return common, table.mean(axis=0), std
+
+
+def _until_lost(axes: Axes, one: Curve) -> Curve:
+    """The curve of a run that diverged, up to where it leaves the axis, at its top edge."""
+    steps, values = one
+    top = axes.get_ylim()[1]
+    outside = ~(values <= top)
+    last = int(outside.argmax()) if outside.any() else len(values) - 1
+    return steps[: last + 1], np.where(outside, top, values)[: last + 1]

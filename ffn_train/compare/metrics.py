@@ -1,0 +1,119 @@
+"""The numbers by which runs are compared: of the summary, or of the files as they stand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ffn_train.runs import Run
+from ffn_train.runs.reader import Floats
+
+
+@dataclass(frozen=True)
+class Metric:
+    """``symbol``: as a figure's axis names it; ``heading``: as a table's column does, in two lines.
+
+    ``log``: a positive quantity that is read by its order of magnitude; ``at_start``: measured
+    before the first update.
+    """
+
+    name: str
+    symbol: str
+    heading: tuple[str, str]
+    log: bool = True
+    at_start: bool = False
+
+
+_RATIO = r"$|\partial L/\partial x_0|\,/\,|\partial L/\partial x_L|$"
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("validation_loss", "final validation loss", ("validation", "loss")),
+        Metric("best_validation_loss", "best validation loss", ("best val.", "loss")),
+        Metric("train_loss", "final training loss", ("training", "loss")),
+        Metric("best_train_loss", "best training loss", ("best train.", "loss")),
+        Metric("validation_r2", "final validation $R^2$", ("", "R²"), log=False),
+        Metric(
+            "least_squares_r2",
+            "least squares $R^2$",
+            ("least sq.", "R²"),
+            log=False,
+            at_start=True,
+        ),
+        Metric("gradient_ratio_start", f"{_RATIO} at start", ("|dL/dx_0|", "start"), at_start=True),
+        Metric("gradient_ratio_end", f"{_RATIO} at end", ("/|dL/dx_L|", "end")),
+        Metric(
+            "growth_per_block_start",
+            "growth per block at start",
+            ("growth", "start"),
+            at_start=True,
+        ),
+        Metric("growth_per_block_end", "growth per block at end", ("/block", "end")),
+    )
+}
+
+
+def metrics(run: Run) -> dict[str, float]:
+    """Every metric of a run that has at least one row; NaN for what it does not tell."""
+    if run.summary is None:
+        told: Mapping[str, object] = dict(_as_it_stands(run))
+    else:
+        told = run.summary
+    values = {name: _number(told.get(name)) for name in METRICS}
+    return {**values, "best_train_loss": least(run.scalars["loss"])}
+
+
+def _as_it_stands(run: Run) -> Iterator[tuple[str, float]]:
+    """What the summary would hold, had the run ended with its last row."""
+    yield "train_loss", float(run.scalars["loss"][-1])
+    for name in ("validation_loss", "validation_r2"):
+        taken = run.scalars[name][~np.isnan(run.scalars[name])]
+        yield name, float(taken[-1]) if len(taken) else math.nan
+    yield "best_validation_loss", least(run.scalars["validation_loss"])
+    yield "least_squares_r2", _number(run.provenance.get("least_squares_r2"))
+    for name in ("gradient_ratio", "growth_per_block"):
+        values: Floats = getattr(run.measures, name)[[0, -1]]
+        yield f"{name}_start", float(values[0])
+        yield f"{name}_end", float(values[1])
+
+
+def least(values: Floats) -> float:
+    """The smallest value that is a number, NaN without one."""
+    known = values[~np.isnan(values)]
+    return float(known.min()) if len(known) else math.nan
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) else math.nan
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """n values, their mean, standard deviation (n - 1), standard error, smallest and largest.
+
+    NaN where n is too small for it.
+    """
+
+    n: int
+    mean: float
+    std: float
+    stderr: float
+    min: float
+    max: float
+
+
+def statistics(values: list[float]) -> Statistics:
+    """Of the values that are finite."""
+    known = np.array([value for value in values if math.isfinite(value)])
+    n = len(known)
+    if not n:
+        return Statistics(0, *[math.nan] * 5)
+    low, high = float(known.min()), float(known.max())
+    scale = max(abs(low), abs(high)) or 1.0  # so that no square over- or underflows
+    scaled = known / scale
+    mean = scale * (math.fsum(scaled) / n)
+    std = scale * float(np.std(scaled, ddof=1)) if n > 1 else math.nan
+    return Statistics(n, min(max(mean, low), high), std, std / math.sqrt(n), low, high)

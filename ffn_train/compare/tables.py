@@ -1,0 +1,87 @@
+"""The tables as CSV. Numbers are written in full, and nothing but them decides a byte:
+
+groups.csv  a row per group and metric: the group's settings, how many runs it has, and the
+            statistics of the metric
+runs.csv    a row per run: state, the settings that differ, every metric, its directory
+times.csv   a row per run: what the machine and the day decide
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, fields
+
+from ffn_train.compare.case import TIMES
+from ffn_train.compare.comparison import Comparison
+from ffn_train.compare.groups import Group
+from ffn_train.compare.metrics import METRICS, Statistics
+from ffn_train.compare.values import SEED, UNSET, Value, text
+
+GROUPS, RUNS, TIMES_FILE = "groups.csv", "runs.csv", "times.csv"
+COUNTS = ("n", "n_diverged", "share_diverged", "n_unfinished", "n_without_results")
+
+
+def tables(comparison: Comparison) -> dict[str, str]:
+    """The content of each file, by its name."""
+    return {
+        GROUPS: _csv(_groups(comparison)),
+        RUNS: _csv(_runs(comparison)),
+        TIMES_FILE: _csv(_times(comparison)),
+    }
+
+
+def _groups(comparison: Comparison) -> Iterable[Sequence[object]]:
+    statistics = [field.name for field in fields(Statistics)]
+    yield (*comparison.keys, *COUNTS, "metric", "n_values", *statistics[1:])
+    for group in comparison.groups:
+        for metric in METRICS:
+            values = astuple(group.statistics(metric))
+            yield (*_cells(group.point, comparison.keys), *counts(group), metric, *values)
+
+
+def counts(group: Group) -> tuple[object, ...]:
+    """How many runs of a group have results, diverged, are unfinished, have none."""
+    measured = group.measured
+    return (
+        len(measured),
+        group.n_diverged,
+        group.share_diverged,
+        sum(case.unfinished for case in measured),
+        len(group.cases) - len(measured),
+    )
+
+
+def _runs(comparison: Comparison) -> Iterable[Sequence[object]]:
+    keys = list(dict.fromkeys([*comparison.keys, *comparison.varied, SEED]))
+    yield (*keys, "state", *METRICS, "directory")
+    for case in comparison.cases:
+        numbers = [case.metrics[name] for name in METRICS]
+        yield (*_cells(case.settings, keys), case.state, *numbers, case.label)
+
+
+def _times(comparison: Comparison) -> Iterable[Sequence[object]]:
+    yield ("directory", *TIMES)
+    for case in comparison.cases:
+        yield (case.label, *(case.times.get(name) for name in TIMES))
+
+
+def _cells(point: Mapping[str, Value], keys: Sequence[str]) -> list[str]:
+    values = [point.get(key, UNSET) for key in keys]
+    return ["" if value == UNSET else text(value) for value in values]
+
+
+def _csv(rows: Iterable[Sequence[object]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return buffer.getvalue()
+
+
+def _cell(value: object) -> str:
+    """A float in the fewest digits that give it back; nothing for what is not known."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return repr(value) if isinstance(value, float) else str(value)

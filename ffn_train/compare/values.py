@@ -1,0 +1,122 @@
+"""Settings as flat keys and values: how they are named, told apart, written and put in order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ffn_train.resumption import OPERATIONAL
+from ffn_train.settings import SettingError, nearest
+
+Value = str | int | float | bool | None
+Flat = Mapping[str, Value]
+
+UNSET = "(unset)"
+SEED = "seed"
+_PLAIN_SECTIONS = ("model", "trainer", "optimizer")  # whose keys are known without them
+
+
+def flatten(config: Mapping[str, Any]) -> dict[str, Value]:
+    """Dotted keys; a choice is ``residual`` = its name, its settings are ``residual.scale`` ...
+
+    What changes no number is left out (ffn_train.resumption.OPERATIONAL).
+    """
+    return _flat({k: v for k, v in config.items() if k not in (*OPERATIONAL, "experiment")}, "")
+
+
+def _flat(config: Mapping[str, Any], prefix: str) -> dict[str, Value]:
+    flat: dict[str, Value] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        elif key == "name" and prefix:
+            flat[prefix[:-1]] = str(value)
+        elif value is None or isinstance(value, (str, int, float)):
+            flat[prefix + key] = value
+        else:
+            flat[prefix + key] = json.dumps(value)
+    return flat
+
+
+def differing(runs: Iterable[Flat]) -> list[str]:
+    """The keys whose values differ, choices first.
+
+    A setting of a choice differs only if it does between runs of the same choice: that
+    ``residual.scale`` exists for ``scaled`` alone is told by ``residual`` already.
+    """
+    runs = list(runs)
+    keys = sorted({key for run in runs for key in run})
+    choices = {key for key in keys if any(other.startswith(f"{key}.") for other in keys)}
+    choices |= {key for key in keys if "." not in key and key not in (SEED, "dtype")}
+    found = []
+    for key in keys:
+        choice = key.rpartition(".")[0]
+        values: dict[Value, set[Value]] = {}
+        for run in runs:
+            same = run.get(choice, UNSET) if choice in choices else None
+            values.setdefault(same, set()).add(run.get(key, UNSET))
+        if any(len(each) > 1 for each in values.values()):
+            found.append(key)
+    return sorted(found, key=lambda key: (key not in choices, key))
+
+
+def is_number(value: Value) -> bool:
+    """Whether a value can stand on an axis."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def text(value: Value) -> str:
+    """A value as on the command line; equal numbers are written the same."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)
+
+
+def brief(value: Value, most: int = 16) -> str:
+    """A value as figures and the terminal show it: four digits, and a dash for what is unset.
+
+    A word of more than so many letters loses its middle.
+    """
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:.4g}"
+    word = "-" if value == UNSET else text(value)
+    half = (most - 1) // 2
+    return word if len(word) <= most else f"{word[:half]}…{word[-half:]}"
+
+
+def order(value: Value) -> tuple[int, float, str]:
+    """What values are sorted by: what is unset or null, then numbers by size, then words."""
+    if value is None or value == UNSET:
+        return (0, 0.0, text(value))
+    if isinstance(value, str):
+        return (2, 0.0, value)
+    return (1, float(value), "")
+
+
+def short(key: str) -> str:
+    """A key as a table or a legend names it."""
+    section, _, name = key.partition(".")
+    return name if section in _PLAIN_SECTIONS and "." not in name else key
+
+
+def resolve(option: str, word: str, keys: Iterable[str]) -> str:
+    """The key that a word names: itself, or the only one that ends in it. Raises SettingError."""
+    keys = sorted(keys)
+    if word in keys:
+        return word
+    ending = [key for key in keys if key.endswith(f".{word}")]
+    if len(ending) == 1:
+        return ending[0]
+    if ending:
+        raise SettingError(f"{option} {word} may be any of {', '.join(ending)}; write it in full")
+    allowed = ", ".join(keys) or "nothing: no setting differs"
+    raise SettingError(f"{option} must name one of {allowed}, got {word!r}{_hint(word, keys)}")
+
+
+def _hint(word: str, keys: list[str]) -> str:
+    return nearest(word, [*keys, *(key.rpartition(".")[2] for key in keys)])
