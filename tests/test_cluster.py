@@ -13,32 +13,38 @@ from pathlib import Path
 
 import pytest
 from runs_for_tests import SMALL
-from test_sweep import results, run
+from test_sweep import results, tables
 
 pytestmark = pytest.mark.cluster
 OVERRIDES = ("seed=0,1", "model.depth=1,3")
 
 
-def start(sweep: Path) -> list[str]:
-    command = [sys.executable, "-m", "ffn_train", "-m", f"sweep.dir={sweep}"]
-    return [*command, *SMALL[:3], "trainer.steps=3", *SMALL[4:], *OVERRIDES]
-
-
-def test_slurm_gives_the_results_of_a_serial_sweep(tmp_path: Path) -> None:
-    run(tmp_path / "serial", *OVERRIDES)
-    sweep = tmp_path / "slurm"
-    stand_in = Path(__file__).parent / "slurm_stand_in"
-    environment = {**os.environ, "PATH": f"{stand_in}{os.pathsep}{os.environ['PATH']}"}
+def sweep(path: Path, launcher: str, environment: dict[str, str]) -> Path:
+    """A small sweep by this launcher, finished."""
+    where = (f"sweep.dir={path / launcher}", f"hydra/launcher={launcher}")
+    settings = (*SMALL[:3], "trainer.steps=3", *SMALL[4:], *OVERRIDES)
     done = subprocess.run(
-        [*start(sweep), "hydra/launcher=slurm"],
+        [sys.executable, "-m", "ffn_train", "-m", *where, *settings],
         capture_output=True,
         text=True,
         env=environment,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert results(sweep) == results(tmp_path / "serial")
-    assert list((sweep / "logs" / "slurm").rglob("*_submission.sh"))
+    return path / launcher
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two sweeps gave the same bytes, run by run and in the comparison's tables."""
+    return results(one) == results(other) and tables(one) == tables(other)
+
+
+def test_slurm_gives_the_results_of_a_serial_sweep(tmp_path: Path) -> None:
+    stand_in = Path(__file__).parent / "slurm_stand_in"
+    environment = {**os.environ, "PATH": f"{stand_in}{os.pathsep}{os.environ['PATH']}"}
+    by_slurm = sweep(tmp_path, "slurm", environment)
+    assert same(by_slurm, sweep(tmp_path, "serial", dict(os.environ)))
+    assert list((by_slurm / "logs" / "slurm").rglob("*_submission.sh"))
 
 
 @pytest.fixture
@@ -87,14 +93,5 @@ def ray_cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
 def test_ray_gives_the_results_of_a_serial_sweep(
     tmp_path: Path, ray_cluster: dict[str, str]
 ) -> None:
-    run(tmp_path / "serial", *OVERRIDES)
-    sweep = tmp_path / "ray"
-    done = subprocess.run(
-        [*start(sweep), "hydra/launcher=ray_cluster"],
-        capture_output=True,
-        text=True,
-        env=ray_cluster,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr
-    assert results(sweep) == results(tmp_path / "serial")
+    by_ray = sweep(tmp_path, "ray_cluster", ray_cluster)
+    assert same(by_ray, sweep(tmp_path, "serial", dict(os.environ)))

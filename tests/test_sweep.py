@@ -101,6 +101,12 @@ def results(sweep: Path) -> dict[str, bytes]:
     }
 
 
+def tables(sweep: Path) -> dict[str, bytes]:
+    """The comparison's tables, less the wall times."""
+    folder = sweep / "comparison"
+    return {name: (folder / name).read_bytes() for name in ("groups.csv", "runs.csv")}
+
+
 def run(sweep: Path, *overrides: str, launcher: str = "serial") -> list[str]:
     notes: list[str] = []
     arguments = [*TINY, *overrides, f"sweep.dir={sweep}", f"hydra/launcher={launcher}"]
@@ -235,11 +241,12 @@ def test_a_dry_run_lists_the_jobs_and_writes_nothing(tmp_path: Path) -> None:
 def test_in_parallel_as_in_series(tmp_path: Path) -> None:
     pytest.importorskip("joblib", reason="joblib is not installed (extra 'parallel')")
     overrides = ("seed=0,1", "model.depth=1,3", "residual=none,scaled")
-    run(tmp_path / "serial", *overrides)
-    command = sweep_command(tmp_path / "local", *overrides, "hydra/launcher=local")
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    for launcher in ("serial", "local"):
+        command = sweep_command(tmp_path / launcher, *overrides, f"hydra/launcher={launcher}")
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
     assert results(tmp_path / "local") == results(tmp_path / "serial")
+    assert tables(tmp_path / "local") == tables(tmp_path / "serial")
 
 
 def test_a_killed_worker_costs_no_job(tmp_path: Path) -> None:
@@ -320,6 +327,7 @@ def test_a_killed_sweep_is_finished_by_the_same_command(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert results(sweep) == results(tmp_path / "calm")
+    assert tables(sweep) == tables(tmp_path / "calm")
     assert all(p.stat().st_mtime_ns == then for p, then in ended.items())
     assert all(load_run(p).state == "finished" for p in sweep.glob("jobs/*"))
     assert os.path.exists(sweep / "manifest.json")
