@@ -80,8 +80,8 @@ def _counts(groups: Sequence[Group]) -> list[Column]:
 
     columns = [
         column(("", "n"), lambda group: len(group.measured)),
-        column(("di-", "verged"), lambda group: group.n_diverged),
-        column(("unfi-", "nished"), lambda group: sum(c.unfinished for c in group.cases)),
+        column(("", "diverged"), lambda group: group.n_diverged),
+        column(("", "unfinished"), lambda group: sum(c.unfinished for c in group.cases)),
         column(("no", "results"), lambda group: sum(c.traces is None for c in group.cases)),
     ]
     return columns[:2] + [c for c in columns[2:] if set(c.cells) != {"0"}]
