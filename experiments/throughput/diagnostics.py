@@ -29,9 +29,7 @@ def diagnostics(
     With relu and no norm, where it weighs most: the step is the quickest, and dead units count.
     """
     with ExitStack() as stack:
-        workers = {
-            name: stack.enter_context(Worker(Seat(OURS, 0, name))) for name in CADENCES
-        }
+        workers = {name: stack.enter_context(Worker(Seat(OURS, 0, name))) for name in CADENCES}
         for shape in shapes:
             cell = Cell(*shape)
             for name, worker in workers.items():

@@ -27,7 +27,8 @@ class Jit:
         self.cell = cell
         self.params = stacked(data, cell.depth)
         self.velocity = jax.tree.map(jnp.zeros_like, self.params)
-        batches = [(jnp.asarray(x), jnp.asarray(y)) for x, y in zip(data["x"], data["y"])]
+        pairs = zip(data["x"], data["y"], strict=True)
+        batches = [(jnp.asarray(x), jnp.asarray(y)) for x, y in pairs]
         self._first, self._batches = batches[0], cycle(batches)
         self._step = jax.jit(step_of(cell), donate_argnums=(0, 1))
 

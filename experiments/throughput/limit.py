@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 
 class Products:
-    """Every product into an existing array; each block has weights, gradients and inputs of its own.
+    """Products into existing arrays; each block has weights, gradients and inputs of its own.
 
     Forward z = x Wᵤᵀ and y = h W_dᵀ; backward dW_d = dyᵀ h, dh = dy W_d, dWᵤ = dzᵀ x, dx = dz Wᵤ.
     """

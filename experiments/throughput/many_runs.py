@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -72,7 +73,7 @@ def _sweep(sweep: Path, runs: int, steps: int, *, serial: bool) -> list[dict[str
 
 
 def _gaps(ended: list[dict[str, Any]]) -> list[float]:
-    return [after["end"] - one["end"] for one, after in zip(ended, ended[1:], strict=False)]
+    return [after["end"] - one["end"] for one, after in pairwise(ended)]
 
 
 def _overheads(ended: list[dict[str, Any]]) -> list[float]:

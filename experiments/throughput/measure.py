@@ -85,9 +85,7 @@ def prepare(
     return prepared
 
 
-def agreement(
-    worker: Worker, cell: Cell, folder: Path, reference: dict[str, Any]
-) -> float | None:
+def agreement(worker: Worker, cell: Cell, folder: Path, reference: dict[str, Any]) -> float | None:
     """The largest error of the gradients. Raises Disagreement if they or first losses differ."""
     error, own = None, folder / "gradients.npz"
     if worker.ask("gradients", to=str(own))["given"]:
@@ -108,7 +106,9 @@ def largest_error(
 ) -> float:
     """The largest difference in any tensor, relative to that tensor's largest entry."""
     if gradients.keys() != reference.keys():
-        raise Disagreement(f"tensors {sorted(gradients.keys() ^ reference.keys())} on one side only")
+        raise Disagreement(
+            f"tensors {sorted(gradients.keys() ^ reference.keys())} on one side only"
+        )
     return max(
         float(np.abs(gradients[name] - right).max() / max(np.abs(right).max(), 1e-30))
         for name, right in reference.items()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import math
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -139,16 +140,19 @@ def measure(step: int, model: Stack, signals: list[torch.Tensor]) -> dict:
         ],
         "signal": [rms(signal.detach()) for signal in signals],
         "signal_gradient": [rms(gradient) for gradient in gradients],
-        "branch": [rms(here - there) for here, there in zip(gradients, gradients[1:])],
+        "branch": [rms(here - there) for here, there in pairwise(gradients)],
     }
 
 
 def updates(model: Stack, before: list[torch.Tensor]) -> list[float]:
-    squares = [float((p.detach() - old).norm()) ** 2 for p, old in zip(model.parameters(), before)]
+    pairs = zip(model.parameters(), before, strict=True)
+    squares = [float((p.detach() - old).norm()) ** 2 for p, old in pairs]
     # input, 8 blocks of four tensors, output, in the order of parameters()
     sizes = [len(list(m.parameters())) for m in (model.input, model.output, *model.blocks)]
     ends = np.cumsum(sizes)
-    sums = [math.sqrt(sum(squares[end - size : end])) for size, end in zip(sizes, ends)]
+    sums = [
+        math.sqrt(sum(squares[end - size : end])) for size, end in zip(sizes, ends, strict=True)
+    ]
     return [sums[0], *sums[2:], sums[1]]
 
 
@@ -184,7 +188,8 @@ def draw(folder: Path, scalars: list[dict], measures: list[dict], floor: float) 
     for row in (rows[0], rows[-1]):
         panels[2].semilogy(measures[row]["signal_gradient"][1:], marker="o", label="skip")
         panels[2].semilogy(measures[row]["branch"], marker="o", label="branch")
-    for axes, title in zip(panels, ("parameter gradients", "signal gradients", "parts")):
+    titles = ("parameter gradients", "signal gradients", "parts")
+    for axes, title in zip(panels, titles, strict=True):
         axes.set(title=title, xlabel="block")
         axes.legend()
     save("gradient_flow", figure)

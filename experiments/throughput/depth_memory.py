@@ -64,9 +64,11 @@ def peaks(cell: Cell, threads: int, *, rounds: int, turn: float) -> list[dict[st
     return found
 
 
-def memory(*, rounds: int, turn: float) -> Iterator[dict[str, Any]]:
+def memory(
+    shapes: Sequence[tuple[int, int, int, int]] = SHAPES, *, rounds: int, turn: float
+) -> Iterator[dict[str, Any]]:
     """At the two shapes where weights and where activations weigh most."""
-    for shape in SHAPES:
+    for shape in shapes:
         yield from peaks(Cell(*shape), 2, rounds=rounds, turn=turn)
 
 
