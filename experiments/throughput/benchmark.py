@@ -64,7 +64,7 @@ def main() -> None:
 
 def parts(store: tables.Store, *, quick: bool) -> dict[str, Callable[[], Iterable[Any]]]:
     """How each table is measured."""
-    rounds, turn = (3, 0.02) if quick else (11, 0.1)
+    rounds, turn = (3, 0.02) if quick else (9, 0.08)
     pace = {"rounds": rounds, "turn": turn}
     shapes = {"shapes": [cell.shape for cell in QUICK_CELLS]} if quick else {}
     depths = {"depths": (8, 64)} if quick else {}

@@ -28,8 +28,8 @@ OURS_COLOUR, LEAN_COLOUR = "#123f6b", "#7fb0cf"
 
 def draw(results: Mapping[str, Rows]) -> Figure:
     """Empty panels where a part was not measured."""
-    figure = Figure(figsize=(DOUBLE, 7.6))
-    places = [(0.10, 0.665, 0.87, 0.275), (0.10, 0.375, 0.87, 0.18)]
+    figure = Figure(figsize=(DOUBLE, 7.8))
+    places = [(0.10, 0.69, 0.87, 0.275), (0.10, 0.375, 0.87, 0.18)]
     places += [(left, 0.065, 0.22, 0.205) for left in (0.10, 0.405, 0.745)]
     axes = [figure.add_axes(place) for place in places]
     _against_peers(axes[0], results.get("results", ()))
@@ -73,9 +73,9 @@ def _against_peers(axes: Axes, rows: Rows) -> None:
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, 0.7), max(high, 2))
     axes.set_ylabel("peer's time / ours")
-    axes.set_title("(a)  time a step against the peers: above the line this project is faster")
+    axes.set_title("(a)  time a step against the peers: above the line ours is faster")
     if cells:
-        axes.legend(loc="upper right", ncols=3)
+        axes.legend(loc="lower right", ncols=3, bbox_to_anchor=(1, 1.02))
     _cells_below(axes, list(cells))
 
 
@@ -89,17 +89,15 @@ def _cells_below(axes: Axes, cells: Sequence[tuple[Any, ...]]) -> None:
     shapes = list(dict.fromkeys(cell[:4] for cell in cells))
     for size in shapes:
         at = [place for place, cell in enumerate(cells) if cell[:4] == size]
-        text = f"{size[0]}, {size[1]},\n{size[2]}, {size[3]}"
-        middle = (at[0] + at[-1]) / 2
         axes.annotate(
-            text,
-            (middle, 0),
+            ", ".join(map(str, size)),
+            ((at[0] + at[-1]) / 2, 0),
             xycoords=axes.get_xaxis_transform(),
             xytext=(0, -38),
             textcoords="offset points",
             ha="center",
             va="top",
-            fontsize=7,
+            fontsize=6.5,
             color=MUTED,
         )
         if at[0]:
