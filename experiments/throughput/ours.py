@@ -24,21 +24,22 @@ class Ours:
 
     def load(self, cell: Cell, data: Mapping[str, np.ndarray] | None, **options: Any) -> None:
         self.experiment = build(cell, **options)
-        self.threads = self.experiment.threads
-        BlasThreads(self.experiment.threads).__enter__()
         trainer = self.experiment.trainer
+        self.threads = max(self.experiment.threads, getattr(trainer, "shards", 1))
+        BlasThreads(self.experiment.threads).__enter__()
         self._records = trainer.fit(trainer.start(self.experiment.params))
 
     def compile(self) -> None:
         """There is nothing to compile."""
 
     def gradients(self) -> dict[str, np.ndarray]:
-        model, trainer = self.experiment.model, self.experiment.trainer
-        x, targets = trainer.batches.at(0)
-        y, pullback = model.forward(self.experiment.params.views, x)
-        grads = model.layout.zeros(x.dtype)
-        pullback(trainer.loss.value_and_gradient(y, targets)[1], grads.views)
-        return model.layout.named(grads.vector)
+        """The velocity after the first step, which begins at zero; the weights are a copy."""
+        layout, trainer = self.experiment.model.layout, self.experiment.trainer
+        copy = layout.zeros(np.float32)
+        copy.vector[...] = self.experiment.params.vector
+        state = trainer.start(copy)
+        next(trainer.fit(state))
+        return layout.named(state.memory["velocity"])
 
     def steps(self, count: int) -> list[float]:
         return [record.loss for record in islice(self._records, count)]

@@ -167,7 +167,8 @@ def draw(folder: Path, scalars: list[dict], measures: list[dict], floor: float) 
         figure.savefig(folder / f"{name}.png", dpi=200)
 
     def single() -> tuple[Figure, object]:
-        figure = Figure(figsize=(3.5, 2.3), layout="constrained")
+        figure = Figure(figsize=(3.5, 2.3))
+        figure.subplots_adjust(left=0.19, right=0.96, bottom=0.19, top=0.96)
         return figure, figure.subplots()
 
     figure, axes = single()
@@ -179,7 +180,8 @@ def draw(folder: Path, scalars: list[dict], measures: list[dict], floor: float) 
     axes.legend()
     save("loss", figure)
 
-    figure = Figure(figsize=(7, 2.55), layout="constrained")
+    figure = Figure(figsize=(7, 2.55))
+    figure.subplots_adjust(left=0.09, right=0.98, bottom=0.17, top=0.9, wspace=0.3)
     panels = figure.subplots(1, 3)
     for row in rows:
         label = str(measures[row]["step"])
