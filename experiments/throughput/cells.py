@@ -22,7 +22,7 @@ NORMS = ("none", "pre_layer")
 
 INPUTS = 8
 BATCHES = 8  # of which an epoch consists; the peers go round them
-RATE, MOMENTUM, EPS = 0.02, 0.9, 1e-5
+MOMENTUM, EPS = 0.9, 1e-5
 ENDLESS = 10**9  # steps: nobody reaches the last row, which would be measured
 
 
@@ -40,6 +40,11 @@ class Cell:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         return self.depth, self.width, self.hidden, self.batch
+
+    @property
+    def rate(self) -> float:
+        """The learning rate: small enough for any number of steps at every width."""
+        return 0.1 / self.width
 
     def __str__(self) -> str:
         return f"{self.shape} {self.activation} {self.norm}"
@@ -68,7 +73,7 @@ def overrides(cell: Cell, *, measure_every: int = ENDLESS, recompute: Any = None
         "init": "lecun",
         "loss": "mse",
         "optimizer": "sgd",
-        "optimizer.lr": RATE,
+        "optimizer.lr": cell.rate,
         "optimizer.momentum": MOMENTUM,
         "schedule": "constant",
         "trainer.steps": ENDLESS,

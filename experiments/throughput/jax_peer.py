@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from cells import EPS, MOMENTUM, RATE, Cell
+from cells import EPS, MOMENTUM, Cell
 
 ACTIVATIONS = {"relu": jax.nn.relu, "gelu_tanh": lambda z: jax.nn.gelu(z, approximate=True)}
 
@@ -29,18 +29,18 @@ class Jit:
         self.velocity = jax.tree.map(jnp.zeros_like, self.params)
         pairs = zip(data["x"], data["y"], strict=True)
         batches = [(jnp.asarray(x), jnp.asarray(y)) for x, y in pairs]
-        self._first, self._batches = batches[0], cycle(batches)
+        self._epoch, self._batches = batches, cycle(batches)
+        self._gradient = jax.jit(jax.grad(loss_of(cell)))
         self._step = jax.jit(step_of(cell), donate_argnums=(0, 1))
 
     def compile(self) -> float:
         state = jax.tree.map(jnp.copy, (self.params, self.velocity))
         started = time.perf_counter()
-        jax.block_until_ready(self._step(*state, *self._first))
+        jax.block_until_ready(self._step(*state, *self._epoch[0]))
         return time.perf_counter() - started
 
-    def gradients(self) -> dict[str, np.ndarray]:
-        gradients = jax.jit(jax.grad(loss_of(self.cell)))(self.params, *self._first)
-        return unstacked(gradients, self.cell.depth)
+    def gradients(self, batch: int) -> dict[str, np.ndarray]:
+        return unstacked(self._gradient(self.params, *self._epoch[batch]), self.cell.depth)
 
     def steps(self, count: int) -> list[float]:
         losses = []
@@ -55,12 +55,12 @@ class Jit:
 
 def step_of(cell: Cell) -> Any:
     """(params, velocity, x, y) -> (params, velocity, loss)."""
-    value_and_grad = jax.value_and_grad(loss_of(cell))
+    value_and_grad, rate = jax.value_and_grad(loss_of(cell)), cell.rate
 
     def step(params: Params, velocity: Params, x: jax.Array, y: jax.Array) -> Any:
         loss, gradient = value_and_grad(params, x, y)
         velocity = jax.tree.map(lambda v, g: MOMENTUM * v + g, velocity, gradient)
-        params = jax.tree.map(lambda p, v: p - RATE * v, params, velocity)
+        params = jax.tree.map(lambda p, v: p - rate * v, params, velocity)
         return params, velocity, loss
 
     return step

@@ -35,7 +35,7 @@ class Products:
     def compile(self) -> None:
         """There is nothing to compile."""
 
-    def gradients(self) -> None:
+    def gradients(self, batch: int) -> None:
         """The products are of random numbers: their time is all that is asked for."""
 
     def steps(self, count: int) -> list[float]:

@@ -32,14 +32,18 @@ class Ours:
     def compile(self) -> None:
         """There is nothing to compile."""
 
-    def gradients(self) -> dict[str, np.ndarray]:
-        """The velocity after the first step, which begins at zero; the weights are a copy."""
+    def gradients(self, batch: int) -> dict[str, np.ndarray]:
+        """The velocity after one step on a copy of the weights: before it, the velocity is zero."""
         layout, trainer = self.experiment.model.layout, self.experiment.trainer
         copy = layout.zeros(np.float32)
         copy.vector[...] = self.experiment.params.vector
         state = trainer.start(copy)
+        state.step = batch
         next(trainer.fit(state))
         return layout.named(state.memory["velocity"])
 
     def steps(self, count: int) -> list[float]:
-        return [record.loss for record in islice(self._records, count)]
+        losses = [record.loss for record in islice(self._records, count)]
+        if len(losses) < count:
+            raise RuntimeError("the training diverged")
+        return losses

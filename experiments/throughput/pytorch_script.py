@@ -177,11 +177,11 @@ def draw(folder: Path, scalars: list[dict], measures: list[dict], floor: float) 
     axes.plot([r["step"] for r in known], [r["validation_loss"] for r in known], label="validation")
     axes.axhline(floor, color="black", dashes=(4, 2), label="least squares")
     axes.set(xlabel="step", ylabel="loss")
-    axes.legend()
+    axes.legend(loc="upper right")
     save("loss", figure)
 
     figure = Figure(figsize=(7, 2.55))
-    figure.subplots_adjust(left=0.09, right=0.98, bottom=0.17, top=0.9, wspace=0.3)
+    figure.subplots_adjust(left=0.09, right=0.98, bottom=0.17, top=0.9, wspace=0.45)
     panels = figure.subplots(1, 3)
     for row in rows:
         label = str(measures[row]["step"])
@@ -193,7 +193,7 @@ def draw(folder: Path, scalars: list[dict], measures: list[dict], floor: float) 
     titles = ("parameter gradients", "signal gradients", "parts")
     for axes, title in zip(panels, titles, strict=True):
         axes.set(title=title, xlabel="block")
-        axes.legend()
+        axes.legend(loc="upper right")
     save("gradient_flow", figure)
 
     figure, axes = single()
@@ -209,14 +209,14 @@ def draw(folder: Path, scalars: list[dict], measures: list[dict], floor: float) 
         for block, norms in enumerate(table.T):
             axes.semilogy(measured[: len(norms)], norms, label=str(block))
         axes.set(xlabel="step", ylabel=name)
-        axes.legend(title="block")
+        axes.legend(title="block", loc="upper right")
         save(name, figure)
 
     figure, axes = single()
     for row in rows:
         axes.semilogy(measures[row]["signal"], marker="o", label=str(measures[row]["step"]))
     axes.set(xlabel="block boundary", ylabel="RMS of the signal")
-    axes.legend(title="step")
+    axes.legend(title="step", loc="upper right")
     save("signal", figure)
 
 

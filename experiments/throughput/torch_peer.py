@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from cells import EPS, MOMENTUM, RATE, Cell
+from cells import EPS, MOMENTUM, Cell
 
 ACTIVATIONS = {"relu": F.relu, "gelu_tanh": lambda z: F.gelu(z, approximate="tanh")}
 
@@ -23,11 +23,12 @@ class Eager:
         self.threads = threads
 
     def load(self, cell: Cell, data: Mapping[str, np.ndarray]) -> None:
+        self._rate = cell.rate
         names = [name for name in data if name not in ("x", "y")]
         tensors = [torch.tensor(data[name]).requires_grad_() for name in names]
         self.weights = dict(zip(names, tensors, strict=True))
         batches = list(zip(torch.tensor(data["x"]), torch.tensor(data["y"]), strict=True))
-        self._first, self._batches = batches[0], cycle(batches)
+        self._epoch, self._batches = batches, cycle(batches)
         self._loss = self._prepare(loss_of(cell, self.weights))
         self._update: Callable[[], None] | None = None
 
@@ -37,16 +38,17 @@ class Eager:
     def compile(self) -> float | None:
         return None
 
-    def gradients(self) -> dict[str, np.ndarray]:
-        self._backward(*self._first)
+    def gradients(self, batch: int) -> dict[str, np.ndarray]:
+        self._backward(*self._epoch[batch])
         return {name: weight.grad.numpy().copy() for name, weight in self.weights.items()}
 
     def steps(self, count: int) -> list[float]:
-        update = self._update = self._update or fastest_update(list(self.weights.values()))
+        if self._update is None:
+            self._update = fastest_update(list(self.weights.values()), self._rate)
         losses = []
         for _ in range(count):
             losses.append(self._backward(*next(self._batches)))
-            update()
+            self._update()
         return losses
 
     def _backward(self, x: torch.Tensor, y: torch.Tensor) -> float:
@@ -66,7 +68,7 @@ class Compiled(Eager):
 
     def compile(self) -> float:
         started = time.perf_counter()
-        self._backward(*self._first)
+        self._backward(*self._epoch[0])
         return time.perf_counter() - started
 
 
@@ -100,7 +102,7 @@ def loss_of(cell: Cell, weights: Mapping[str, torch.Tensor]) -> Callable[..., to
     return loss
 
 
-def fastest_update(weights: list[torch.Tensor]) -> Callable[[], None]:
+def fastest_update(weights: list[torch.Tensor], rate: float) -> Callable[[], None]:
     """SGD with momentum by the fused kernel, the foreach one, or foreach calls by hand.
 
     Tried on copies with as many gradients; which is fastest depends on the number of tensors.
@@ -110,30 +112,30 @@ def fastest_update(weights: list[torch.Tensor]) -> Callable[[], None]:
         weight.grad = torch.zeros_like(weight)
     timed = []
     for make in (_fused, _foreach, _by_hand):
-        update = make(copies)
+        update = make(copies, rate)
         update()
         started = time.perf_counter()
         for _ in range(5):
             update()
         timed.append((time.perf_counter() - started, make))
-    return min(timed, key=lambda pair: pair[0])[1](weights)
+    return min(timed, key=lambda pair: pair[0])[1](weights, rate)
 
 
-def _fused(weights: list[torch.Tensor]) -> Callable[[], None]:
-    return torch.optim.SGD(weights, RATE, momentum=MOMENTUM, fused=True).step
+def _fused(weights: list[torch.Tensor], rate: float) -> Callable[[], None]:
+    return torch.optim.SGD(weights, rate, momentum=MOMENTUM, fused=True).step
 
 
-def _foreach(weights: list[torch.Tensor]) -> Callable[[], None]:
-    return torch.optim.SGD(weights, RATE, momentum=MOMENTUM, foreach=True).step
+def _foreach(weights: list[torch.Tensor], rate: float) -> Callable[[], None]:
+    return torch.optim.SGD(weights, rate, momentum=MOMENTUM, foreach=True).step
 
 
-def _by_hand(weights: list[torch.Tensor]) -> Callable[[], None]:
+def _by_hand(weights: list[torch.Tensor], rate: float) -> Callable[[], None]:
     velocity = [torch.zeros_like(weight) for weight in weights]
 
     @torch.no_grad()
     def update() -> None:
         torch._foreach_mul_(velocity, MOMENTUM)
         torch._foreach_add_(velocity, [weight.grad for weight in weights])
-        torch._foreach_add_(weights, velocity, alpha=-RATE)
+        torch._foreach_add_(weights, velocity, alpha=-rate)
 
     return update

@@ -47,7 +47,7 @@ def respond(contestant: Any, request: dict[str, Any]) -> dict[str, Any]:
         case "compile":
             return {"seconds": contestant.compile()}
         case "gradients":
-            gradients = contestant.gradients()
+            gradients = contestant.gradients(request["batch"])
             if gradients is not None:
                 np.savez(request["to"], **gradients)
             return {"given": gradients is not None}
