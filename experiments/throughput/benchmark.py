@@ -4,8 +4,8 @@
     python experiments/throughput/benchmark.py --resume     what an interrupted run has not measured
     python experiments/throughput/benchmark.py --quick      two small cells, to see that it works
 
-Writes the tables, machine.json, the figure and the findings in README.md beside this file;
-``--quick`` writes to outputs/throughput/quick. Needs pip install -e ".[peers,parallel]".
+Writes the tables, machine.json, the figure and the findings in README.md beside this file; with
+``--quick`` or ``--parts`` to outputs/throughput instead. Needs pip install -e ".[peers,parallel]".
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def main() -> None:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = compiled  # nothing is compiled beforehand
         steps = parts(store, quick=chosen.quick)
         found = {part: list(steps[part]()) for part in COLUMNS if part in chosen.parts}
-    publish(found, scratch if chosen.quick else HERE)
+    whole = not chosen.quick and len(found) == len(COLUMNS)
+    publish(found, HERE if whole else scratch)
 
 
 def parts(store: tables.Store, *, quick: bool) -> dict[str, Callable[[], Iterable[Any]]]:

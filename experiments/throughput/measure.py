@@ -79,8 +79,14 @@ def prepare(
         own = worker.seat.name in (OURS, LIMIT)
         prepared[worker] = {"threads": worker.load(cell, None if own else data)}
         worker.begin("compile")
-    for worker in same:
-        prepared[worker]["compile_seconds"] = worker.answer()["seconds"]
+    failed = None
+    for worker in same:  # every answer is taken, or the next question would get this one's
+        try:
+            prepared[worker]["compile_seconds"] = worker.answer()["seconds"]
+        except Failed as error:
+            failed = error
+    if failed is not None:
+        raise failed
     for worker in same:
         prepared[worker]["gradient_error"] = agreement(worker, cell, data.parent, reference)
     return prepared

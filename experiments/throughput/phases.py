@@ -7,9 +7,9 @@ import sys
 import time
 
 PHASES = (
-    "configuration: import Hydra, compose",
-    "experiment: import NumPy, data, initial weights",
-    "execution: import, directory, provenance",
+    "configuration: import NumPy and Hydra, compose",
+    "experiment: import, data",
+    "execution: import, initial weights, directory, provenance",
     "training",
     "plots: import matplotlib",
     "plots: draw and write six figures",
