@@ -19,7 +19,7 @@ from crew import Failed, Seat, Worker
 TOLERANCE = 1e-4  # of a tensor's largest gradient; relative, of the first losses
 TRIED = 4  # batches, of which one has to agree
 FIRST_STEPS = 5
-PAUSE = 0.03  # seconds between turns: the last one's threads stop waiting for work
+PAUSE = 0.05  # seconds between turns: the last one's threads stop waiting for work
 
 
 class Disagreement(RuntimeError):
