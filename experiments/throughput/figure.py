@@ -37,8 +37,20 @@ def draw(results: Mapping[str, Rows]) -> Figure:
     depth = results.get("depth", ())
     _over_depth(axes[2], depth, "us_per_block", "µs a step and block", "(c)  time over depth")
     _over_depth(axes[3], depth, "kib_per_block", "KiB a block", "(d)  memory over depth")
+    if depth:
+        floor = state_kib(depth[0])
+        axes[3].axhline(floor, color=MUTED, linewidth=0.9, dashes=(4, 2))
+        axes[3].text(
+            8, 0.95 * floor, "weights, gradients, momentum", va="top", fontsize=6.5, color=MUTED
+        )
     _memory(axes[4], results.get("memory", ()))
     return figure
+
+
+def state_kib(row: Mapping[str, Any]) -> float:
+    """What a block's weights, their gradients and their momentum take, in float32."""
+    width, hidden = row["width"], row["hidden"]
+    return 3 * 4 * (2 * width * hidden + width + hidden) / 1024
 
 
 def _against_peers(axes: Axes, rows: Rows) -> None:
