@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from ffn_train.places import CONF
@@ -35,16 +36,29 @@ def compose(overrides: Sequence[str]) -> Config:
 
 def _unreadable(overrides: Sequence[str]) -> SettingError | None:
     """Which override Hydra's grammar cannot read, if one is to blame."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
+    try:
+        for override in overrides:
+            _grammar(override)
+    except SettingError as error:
+        return error
+    return None
+
+
+def _grammar(override: str) -> Any:
+    """One override as Hydra's own object. Raises SettingError."""
     from hydra.errors import HydraException
 
-    parser = OverridesParser.create()
-    for override in overrides:
-        try:
-            parser.parse_override(override)
-        except HydraException as error:
-            return SettingError(f"cannot read {override!r}: {str(error).splitlines()[0]}")
-    return None
+    try:
+        return _parser().parse_override(override)
+    except HydraException as error:
+        raise SettingError(f"cannot read {override!r}: {str(error).splitlines()[0]}") from None
+
+
+@cache
+def _parser() -> Any:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create()
 
 
 @dataclass(frozen=True)
@@ -80,15 +94,9 @@ class Swept:
 
 def parse(overrides: Sequence[str]) -> list[Swept]:
     """Read overrides that may vary a key (``model.depth=4,16``). Raises SettingError."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    parser = OverridesParser.create()
     parsed = []
     for text in overrides:
-        wrong = _unreadable([text])
-        if wrong is not None:
-            raise wrong
-        override = parser.parse_override(text)
+        override = _grammar(text)
         swept = override.is_sweep_override()
         if swept and not override.is_discrete_sweep():
             found = _interval(text, override.value())

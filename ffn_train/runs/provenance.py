@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ PACKAGES = ("numpy", "hydra-core", "omegaconf", "matplotlib", "safetensors", "th
 
 
 def provenance() -> dict[str, Any]:
-    """The command, the commit and whether the tree was dirty, versions, and the processor."""
+    """The command, the commit and whether the tree was dirty, versions, and the processor.
+
+    All but the command are looked up once: a process's later runs use the code that it has loaded.
+    """
     return {
         "command": sys.argv,
-        "code": _code(),
+        "code": dict(_code()),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in ("ffn_train", *PACKAGES)},
         "platform": platform.platform(),
@@ -24,6 +28,7 @@ def provenance() -> dict[str, Any]:
     }
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return version(package)
@@ -31,6 +36,7 @@ def _version(package: str) -> str | None:
         return None
 
 
+@cache
 def _code() -> dict[str, Any]:
     """The checkout's commit; nulls where the package does not run from a checkout."""
     root = Path(__file__).resolve().parents[2]
@@ -50,6 +56,7 @@ def _git(root: Path, *arguments: str) -> str:
     ).stdout
 
 
+@cache
 def _processor() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():

@@ -1,0 +1,49 @@
+"""This project's trainer itself: records drawn from ``Trainer.fit``, one a step.
+
+What a record costs is in the time: the batch gathered, the loss fetched, the gradient's norm and
+the check that both are finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from cells import Cell, build
+
+from ffn_train.threads import BlasThreads
+
+
+class Ours:
+    """The default is ``threads=auto``; options are those of ``cells.overrides``."""
+
+    def __init__(self, threads: int) -> None:
+        del threads  # chosen by the program's own rule, cell by cell
+
+    def load(self, cell: Cell, data: Mapping[str, np.ndarray] | None, **options: Any) -> None:
+        self.experiment = build(cell, **options)
+        trainer = self.experiment.trainer
+        self.threads = max(self.experiment.threads, getattr(trainer, "shards", 1))
+        BlasThreads(self.experiment.threads).__enter__()
+        self._records = trainer.fit(trainer.start(self.experiment.params))
+
+    def compile(self) -> None:
+        """There is nothing to compile."""
+
+    def gradients(self, batch: int) -> dict[str, np.ndarray]:
+        """The velocity after one step on a copy of the weights: before it, the velocity is zero."""
+        layout, trainer = self.experiment.model.layout, self.experiment.trainer
+        copy = layout.zeros(np.float32)
+        copy.vector[...] = self.experiment.params.vector
+        state = trainer.start(copy)
+        state.step = batch
+        next(trainer.fit(state))
+        return layout.named(state.memory["velocity"])
+
+    def steps(self, count: int) -> list[float]:
+        losses = [record.loss for record in islice(self._records, count)]
+        if len(losses) < count:
+            raise RuntimeError("the training diverged")
+        return losses
