@@ -65,7 +65,8 @@ def coherence(activation: Activation, kernel: Numbers, log: float) -> Coherence:
     deviations = np.sqrt(np.diagonal(kernel))
     mean = hermite.mean(product * hermite.grid()[0])
     slope = np.divide(mean, deviations, out=np.zeros_like(mean), where=deviations > 0)
-    return Coherence(slope, hermite.pairs(product, correlation(kernel)[1]))
+    # M enters a correction of order L/D only
+    return Coherence(slope, hermite.pairs(product, correlation(kernel)[1], negligible=1e-6))
 
 
 def _at_nodes(

@@ -35,6 +35,13 @@ class Climb:
     fresh: list[Numbers]
     passing: list[float]
 
+    def norm_spreads(self, model: Stack) -> list[Numbers]:
+        """Of what each block's norm divides by, |x_l|² (pre-norm) or |z_l|² (post-norm)."""
+        if model.block.pre is not None:
+            return self.spreads[:-1]
+        below = zip(self.passing, self.spreads, strict=False)
+        return [rate**2 * v + new for (rate, v), new in zip(below, self.fresh, strict=True)]
+
 
 def climb(model: Stack, blocks: Sequence[Up], first: Numbers) -> Climb:
     """From the covariance at x_0 on."""

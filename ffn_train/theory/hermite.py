@@ -18,13 +18,12 @@ import numpy as np
 from ffn_train.theory.scaled import Numbers
 
 TERMS = 64
-_NEGLIGIBLE = 1e-14  # of E f², below which a series is cut off
 
 
 @cache
 def grid() -> tuple[Numbers, Numbers]:
     """The nodes z and the normal weights, which sum to 1."""
-    nodes = np.linspace(-9, 9, 1001)
+    nodes = np.linspace(-9, 9, 301)
     weights = np.exp(-nodes * nodes / 2)
     return nodes, weights / weights.sum()
 
@@ -46,12 +45,15 @@ def mean(values: Numbers) -> Numbers:
     return np.asarray(values @ grid()[1])
 
 
-def pairs(values: Numbers, correlation: Numbers) -> Numbers:
-    """E f(u_a) f(u_b) (N, N), for values of f at the nodes (N, nodes) and ρ (N, N)."""
+def pairs(values: Numbers, correlation: Numbers, *, negligible: float = 1e-10) -> Numbers:
+    """E f(u_a) f(u_b) (N, N), for values of f at the nodes (N, nodes) and ρ (N, N).
+
+    The series ends where no further term's share of E f² exceeds ``negligible``.
+    """
     coefficients = values @ _weighted_polynomials()
     squares = mean(values * values)
     shares = coefficients * coefficients / np.where(squares > 0, squares, 1)[:, None]
-    kept = int(np.flatnonzero(shares.max(axis=0) > _NEGLIGIBLE)[-1]) + 1 if shares.any() else 1
+    kept = int(np.flatnonzero(shares.max(axis=0) > negligible)[-1]) + 1 if shares.any() else 1
     columns = np.ascontiguousarray(coefficients[:, :kept].T)
     rest = np.sqrt(np.maximum(squares - (columns * columns).sum(axis=0), 0))
     total = np.multiply.outer(rest, rest)

@@ -17,12 +17,12 @@ from ffn_train.theory import gradients
 from ffn_train.theory.branch import Variances
 from ffn_train.theory.fluctuation import climb, of_gradient, of_signal
 from ffn_train.theory.readout import ReadOut, mse_read_out, normalised_square
-from ffn_train.theory.recursion import Down, Top, Up, down, up
+from ffn_train.theory.recursion import Top, Up, down, up
 from ffn_train.theory.scaled import Numbers, Scaled, Sums
 
 ROWS = 128  # the largest batch that is taken whole
 FEWEST_ROWS = 16
-_ENTRIES = 32 * ROWS**2  # kernel entries over all blocks; a deeper stack takes fewer rows
+_ENTRIES = 64 * ROWS**2  # kernel entries over all blocks; a deeper stack takes fewer rows
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,9 @@ def predict(
     wanted = np.asarray(targets, np.float64)[rows]
     out = mse_read_out(model, blocks[-1].output, wanted, len(inputs))
     top = out.top if init.independent else replace(out.top, coherence=None)
-    downs = list(down(model, blocks, top))
     chance = 2 / model.width * normalised_square(first)
     return _prediction(
-        model, blocks, downs, Sums(len(rows), len(inputs)), chosen, chance, out.spread, out
+        model, blocks, top, Sums(len(rows), len(inputs)), chosen, chance, out.spread, out
     )
 
 
@@ -105,10 +104,9 @@ def predict_anchored(
     if not np.isfinite(gradient).all() or not np.isfinite(last).all():
         return Unpredicted("the forward pass of the first batch is not finite")
     top = _measured_top(model, init, gradient, last, rows)
-    downs = list(down(model, blocks, top))
     nothing = np.zeros((len(rows), len(rows)))
     return _prediction(
-        model, blocks, downs, Sums(len(rows), len(inputs)), inputs[rows], nothing, nothing, None
+        model, blocks, top, Sums(len(rows), len(inputs)), inputs[rows], nothing, nothing, None
     )
 
 
@@ -126,7 +124,7 @@ def _blocks(model: Stack, init: Initialiser, first: Scaled) -> list[Up] | Unpred
 def _prediction(
     model: Stack,
     blocks: Sequence[Up],
-    downs: Sequence[Down],
+    top: Top,
     sums: Sums,
     inputs: Numbers,
     first: Numbers,
@@ -134,9 +132,10 @@ def _prediction(
     out: ReadOut | None,
 ) -> Prediction:
     """Collect everything; ``first`` and ``last``: the covariances that the ends start with."""
+    found = climb(model, blocks, first)
+    downs = list(down(model, blocks, top, found.norm_spreads(model)))
     signal = [here.signal for here in blocks] + [blocks[-1].output]
     gradient = [downs[0].above] + [here.signal for here in downs]
-    found = climb(model, blocks, first)
     signal_spread = of_signal(blocks, found)
     power = out.power if out else 0.0
     gradient_spread = of_gradient(model, blocks, downs, found, last, power)

@@ -76,7 +76,6 @@ def _chance(y: Scaled, wanted: Scaled, outputs: int) -> Numbers:
     square = y * y * (2.0 * outputs) + y * wanted * 4.0
     whole = (y * outputs + wanted).diagonal
     means = whole.outer()
-    scale = np.exp(square.log - means.log)
     share = square.values / np.where(means.values > 0, means.values, 1)
     return np.asarray(share * np.exp(square.log - means.log))
 

@@ -15,7 +15,7 @@ Residual Networks".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ import numpy as np
 from ffn_train.layers.norms import LayerNorm
 from ffn_train.model import Stack
 from ffn_train.theory.branch import BranchKernels, Coherent, Variances, kernels
-from ffn_train.theory.scaled import Scaled
+from ffn_train.theory.scaled import Numbers, Scaled
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,22 @@ def passed(model: Stack) -> float:
     return 1 - (2 if isinstance(norm, LayerNorm) else 1) / model.width
 
 
+def passed_again(model: Stack) -> float:
+    """The same within the stack, where the gradient may be orthogonal to the signal already."""
+    block = model.block
+    if block.pre is not None and block.skip != 0:
+        return passed(model)
+    if block.skip == 0 and isinstance(block.pre or block.post, LayerNorm):
+        return 1 - 1 / model.width
+    return 1.0
+
+
+def _mean_inverse(spread: Numbers) -> Numbers:
+    """E[1/(σ_a σ_b)] sqrt(E[σ_a²] E[σ_b²]) for log-normal σ² whose logs have this covariance."""
+    own = np.diagonal(spread)
+    return np.asarray(np.exp(3 / 8 * (own[:, None] + own) + spread / 4))
+
+
 def norm_scales(model: Stack, kernel: Scaled) -> Scaled:
     """What a norm divides each sample by, sqrt(K_aa + ε)."""
     eps = float(getattr(model.norm, "eps", 0))
@@ -108,20 +124,30 @@ def up(model: Stack, variances: Variances, first: Scaled) -> list[Up] | None:
     return blocks
 
 
-def down(model: Stack, blocks: list[Up], last: Top) -> Iterator[Down]:
-    """All blocks from Pᴸ on, the last one first."""
+def down(
+    model: Stack, blocks: Sequence[Up], last: Top, norm_spreads: Sequence[Numbers]
+) -> Iterator[Down]:
+    """All blocks from Pᴸ on, the last one first.
+
+    ``norm_spreads``: the covariance over seeds (N, N) of the log of what each block's norm divides
+    by squared: E[1/σ²] lies above 1/E[σ²].
+    """
     block = model.block
     skip, multiplier = block.skip**2, block.multiplier**2
+    repeatedly = passed_again(model)
     above, coherence = last.gradient.normalised(), last.coherence
-    for place, here in enumerate(reversed(blocks)):
+    for place, (here, spread) in enumerate(
+        zip(reversed(blocks), reversed(norm_spreads), strict=True)
+    ):
         gradient = above
         if block.post is not None and here.scales is not None:
             # the gradients further down are orthogonal to (almost) the same directions already
-            gradient = (last.projected if place == 0 else above).over(here.scales)
+            gradient = last.projected if place == 0 else above * repeatedly
+            gradient = gradient.over(here.scales) * _mean_inverse(spread)
         branch = gradient * here.branch.slope * multiplier
         through = branch
         if block.pre is not None and here.scales is not None:
-            through = (branch * passed(model)).over(here.scales)
+            through = (branch * repeatedly).over(here.scales) * _mean_inverse(spread)
         signal = gradient * skip + through
         coherent = None
         came = coherence
