@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ffn_train.expectation import expectation
 from ffn_train.experiment import Experiment
 from ffn_train.interruption import Interrupted, Interruption
 from ffn_train.recording import record_training, restore
@@ -92,6 +93,7 @@ def _carry_out(
     _state(path, "running", None)
     files.write_json(path / files.CONFIG, experiment.config)
     files.write_json(path / files.PROVENANCE, origin)
+    files.write_json(path / files.THEORY, expectation(experiment))
     state = experiment.trainer.start(experiment.params)
     if checkpoint is not None:
         restore(state, checkpoint)
@@ -162,7 +164,7 @@ def _provenance(experiment: Experiment, baseline: Baseline, threads: BlasThreads
 
 def _summary(run: Run, last: Record, baseline: Baseline) -> dict[str, Any]:
     validation = run.scalars["validation_loss"]
-    measures, divergence = run.measures, last.divergence
+    measures, divergence, ratio = run.measures, last.divergence, run.worst_ratio
     return {
         "schema": files.SCHEMA,
         "state": "finished" if divergence is None else "diverged",
@@ -178,4 +180,5 @@ def _summary(run: Run, last: Record, baseline: Baseline) -> dict[str, Any]:
         "gradient_ratio_end": float(measures.gradient_ratio[-1]),
         "growth_per_block_start": float(measures.growth_per_block[0]),
         "growth_per_block_end": float(measures.growth_per_block[-1]),
+        "theory": None if ratio is None else dataclasses.asdict(ratio),
     }

@@ -17,7 +17,7 @@ from ffn_train.core import FlatVector
 from ffn_train.initialisers import Initialiser
 from ffn_train.model import Stack
 from ffn_train.registry import build
-from ffn_train.settings import SettingError, integer, nearest, one_of
+from ffn_train.settings import SettingError, boolean, integer, nearest, one_of
 from ffn_train.tasks.table import Data, Task, split
 from ffn_train.trainer import Trainer
 
@@ -32,7 +32,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "measure": ("every", "limit"),
     "log": ("every", "limit"),
     "checkpoint": ("every",),
-    "plot": ("when", "figures", "formats"),
+    "plot": ("when", "figures", "formats", "theory"),
     "run": ("dir",),
     "sweep": ("dir", "grid", "zip", "search"),
 }
@@ -206,6 +206,7 @@ def _plot_settings(section: Mapping[str, Any]) -> PlotSettings:
     formats = _words("plot.formats", section["formats"])
     for name in formats:
         one_of("plot.formats", name, ("png", "svg", "pdf"))
+    boolean("plot.theory", section["theory"])  # read by the figures from the run's configuration
     return PlotSettings(when, figures, formats)
 
 

@@ -33,6 +33,7 @@ def report(run: Run) -> str:
             f"{_short(summary['growth_per_block_start'])} at step 0   "
             f"{_short(summary['growth_per_block_end'])} at step {steps}",
         ),
+        ("theory", _theory(run)),
         (
             "time",
             f"{run.provenance['training_seconds']:.1f} s, "
@@ -53,6 +54,14 @@ def _diverged(divergence: dict[str, Any]) -> str:
         f"warning: diverged at step {divergence['step']}, {divergence['phase']} pass, "
         f"{divergence['site']}: {divergence['reason']}"
     )
+
+
+def _theory(run: Run) -> str:
+    """The worst ratio at step 0, or why theory gives no prediction."""
+    ratio = run.worst_ratio
+    if ratio is not None:
+        return f"worst measured/predicted {_short(ratio.ratio)} ({ratio.where}, {ratio.mode})"
+    return f"no prediction: {run.theory.reason}" if run.theory is not None else "no prediction"
 
 
 def _verdict(summary: dict[str, Any]) -> str:

@@ -51,6 +51,10 @@ LAW = {
     "configuration": {"places", "settings"},
     "experiment": {*MODEL, "combinations", "losses", "optim", "tasks", "batches", "threads"}
     | {"cadence", "trainer", "plots"},
+    # the description of a stack and its batch, no simulation
+    "theory": {"core", "settings", "registry", "activations", "layers", "blocks", "initialisers"}
+    | {"losses", "model"},
+    "expectation": {"experiment", "registry", "runs", "theory"},
     "resumption": {"runs", "settings"},
     "sweep": {
         *("configuration", "execution", "experiment", "interruption", "places", "resumption"),
@@ -62,7 +66,16 @@ LAW = {
         *("threads",),
     },
     "execution": {
-        *("experiment", "interruption", "plots", "recording", "resumption", "runs", "settings"),
+        *(
+            "expectation",
+            "experiment",
+            "interruption",
+            "plots",
+            "recording",
+            "resumption",
+            "runs",
+            "settings",
+        ),
         *("tasks", "threads", "trainer"),
     },
 }
