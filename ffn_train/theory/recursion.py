@@ -7,8 +7,8 @@ With z = s x + a f(y), y = x or norm(x), and x⁺ = z or norm(z), all products e
     P = G (s² + a² κ χ / (σ_a σ_b))     pre-norm: Y = Q / (σ_a σ_b), σ_a² = Q_aa + ε
     G = P⁺ / (ζ_a ζ_b)                  post-norm: Q⁺ = Z / (ζ_a ζ_b), ζ_a² = Z_aa + ε
 
-κ is the share of a random gradient that passes a norm's backward pass, which removes the component
-along its output and, for LayerNorm, along the ones: 1 - 1/D or 1 - 2/D.
+κ = 1 - 1/D is the share of a random gradient that passes a norm's backward pass, which takes out
+the component along the norm's output.
 Schoenholz et al. 2017, "Deep Information Propagation"; Yang and Schoenholz 2017, "Mean Field
 Residual Networks".
 """
@@ -20,7 +20,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ffn_train.layers.norms import LayerNorm
 from ffn_train.model import Stack
 from ffn_train.theory.branch import BranchKernels, Coherent, Variances, kernels
 from ffn_train.theory.scaled import Numbers, Scaled
@@ -73,19 +72,22 @@ class Top:
 
 
 def passed(model: Stack) -> float:
-    """κ, the share of a random gradient's square that a norm lets through."""
-    norm = model.block.pre or model.block.post
-    return 1 - (2 if isinstance(norm, LayerNorm) else 1) / model.width
+    """κ, the share of a random gradient's square that a norm lets through.
+
+    LayerNorm's backward pass takes out the mean over features too, but its σ leaves that mean out
+    as well, and in P⁺/σ² the two cancel.
+    """
+    return 1 - 1 / model.width
 
 
-def passed_again(model: Stack) -> float:
-    """The same within the stack, where the gradient may be orthogonal to the signal already."""
-    block = model.block
-    if block.pre is not None and block.skip != 0:
-        return passed(model)
-    if block.skip == 0 and isinstance(block.pre or block.post, LayerNorm):
-        return 1 - 1 / model.width
-    return 1.0
+def _passed_between(model: Stack, here: Up) -> float:
+    """κ of a post-norm with another above it, whose gradient is orthogonal to z already.
+
+    So is what comes out to x: the norms make the stack blind to the size of x. Mean field gives
+    that direction 1/D of the branch's share β, and of the part β of the skip path's along it.
+    """
+    share = (here.branch.output * model.block.multiplier**2).share_of(here.total)
+    return 1 - share * (2 - share) / model.width
 
 
 def _mean_inverse(spread: Numbers) -> Numbers:
@@ -134,20 +136,18 @@ def down(
     """
     block = model.block
     skip, multiplier = block.skip**2, block.multiplier**2
-    repeatedly = passed_again(model)
     above, coherence = last.gradient.normalised(), last.coherence
     for place, (here, spread) in enumerate(
         zip(reversed(blocks), reversed(norm_spreads), strict=True)
     ):
         gradient = above
         if block.post is not None and here.scales is not None:
-            # the gradients further down are orthogonal to (almost) the same directions already
-            gradient = last.projected if place == 0 else above * repeatedly
+            gradient = above * _passed_between(model, here) if place else last.projected
             gradient = gradient.over(here.scales) * _mean_inverse(spread)
         branch = gradient * here.branch.slope * multiplier
         through = branch
         if block.pre is not None and here.scales is not None:
-            through = (branch * repeatedly).over(here.scales) * _mean_inverse(spread)
+            through = (branch * passed(model)).over(here.scales) * _mean_inverse(spread)
         signal = gradient * skip + through
         coherent = None
         came = coherence
