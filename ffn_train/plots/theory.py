@@ -21,6 +21,7 @@ from ffn_train.runs.theory import Forecast, band
 
 STRIP = 0.62  # inches that a strip adds to a figure's height
 _GAP = 0.12
+_NOTE = 0.12
 _BAND: Any = {"color": "#9a9a9a", "alpha": 0.28, "linewidth": 0}
 _LINE: Any = {"color": INK, "linewidth": 0.9, "dashes": (4, 2)}
 _LIMITS = (1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100, 1e3, 1e4, 1e6, 1e9, 1e12)
@@ -38,15 +39,19 @@ def say_why_none(figure: Figure, run: Run) -> None:
     """A line in the header, where a run has no prediction for a reason."""
     hidden = not (run.config.get("plot") or {}).get("theory", True)
     if not hidden and run.theory is not None and run.theory.chosen is None:
+        for panel in figure.axes:  # which make room for it
+            place = panel.get_position()
+            less = _NOTE / figure.get_size_inches()[1]
+            panel.set_position((place.x0, place.y0, place.width, place.height - less))
         note(figure, f"no prediction: {run.theory.reason}")
 
 
 def legend(run: Run) -> tuple[str, list[Artist]]:
-    """The legend of line and band, titled by the mode."""
+    """The legend of line and band; the line bears the mode's name."""
     if forecast(run) is None or run.theory is None or run.theory.chosen is None:
         return "", []
-    patch = Patch(label="±1 sd, 1 seed", **_BAND)
-    return f"theory, {run.theory.chosen[0]}", [sample("step 0", **_LINE), patch]
+    line = sample(run.theory.chosen[0], **_LINE)
+    return "theory", [line, Patch(label="±1 sd", **_BAND)]
 
 
 def of_blocks(run: Run, found: Forecast) -> tuple[Floats, Floats]:
@@ -67,7 +72,8 @@ def expect(axes: Axes, log: Floats, sd: Floats) -> None:
     places = np.arange(len(log))
     low, high = band(log, sd)
     axes.fill_between(places, low, high, zorder=1, **_BAND)
-    axes.plot(places, np.exp(log), zorder=4, **_LINE)
+    alone = {"marker": "_", "markersize": 9} if len(log) == 1 else {}
+    axes.plot(places, np.exp(log), zorder=4, **_LINE, **alone)
 
 
 def shown_with(measured: Floats, log: Floats) -> Floats:

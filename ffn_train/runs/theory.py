@@ -128,7 +128,10 @@ def worst(
     sd = np.concatenate([forecast.signal_gradient_sd, forecast.gradient_sd[ours]])
     with np.errstate(all="ignore"):
         distance = np.log(measured) - log
-    distance = np.where(np.isnan(distance), 0, distance)  # zero as predicted, or none derived
-    place = int(np.argmax(np.abs(distance)))
+    # not comparable: zero as predicted, none derived, or lost to the range of the numbers
+    known = np.isfinite(measured) & ~np.isnan(distance)
+    if not known.any():
+        return None
+    place = int(np.argmax(np.where(known, np.abs(distance), -1)))
     with np.errstate(over="ignore"):
         return Ratio(float(np.exp(distance[place])), names[place], mode, float(sd[place]))

@@ -103,7 +103,7 @@ def predict_anchored(
         return blocks
     if not np.isfinite(gradient).all() or not np.isfinite(last).all():
         return Unpredicted("the forward pass of the first batch is not finite")
-    top = _measured_top(model, init, gradient, last, rows)
+    top = _measured_top(model, init, gradient, last, rows, blocks[-1].output)
     nothing = np.zeros((len(rows), len(rows)))
     return _prediction(
         model, blocks, top, Sums(len(rows), len(inputs)), inputs[rows], nothing, nothing, None
@@ -194,9 +194,18 @@ def _with_mean(kernel: Scaled, mean: float) -> Scaled:
 
 
 def _measured_top(
-    model: Stack, init: Initialiser, gradient: Numbers, last: Numbers, rows: NDArray[np.intp]
+    model: Stack,
+    init: Initialiser,
+    gradient: Numbers,
+    last: Numbers,
+    rows: NDArray[np.intp],
+    predicted: Scaled,
 ) -> Top:
-    """P of the measured dLoss/dx_L, and what a post-norm lets through of it, exactly."""
+    """P of the measured dLoss/dx_L, and what a post-norm lets through of it, exactly.
+
+    ``predicted``: Q of x_L. Blocks nearly keep g · x, a ReLU's exactly; so it is the measured
+    g · x that the coherence c = g · x / (D Q) takes along, whatever size x_L happens to have.
+    """
     unit, size = _size(gradient), _size(last)
     gradient, last = gradient / unit, last / size
     whole = _measured(gradient, unit, rows)
@@ -210,8 +219,11 @@ def _measured_top(
     projected = _measured(gradient - along * last, unit, rows)
     if model.block.post is not None or not init.independent:
         return Top(whole, projected, None)
-    coherence = Scaled(along[rows, 0], float(np.log(unit) - np.log(size)))
-    return Top(whole, projected, coherence.normalised())
+    kept = (gradient * last).mean(axis=1)[rows]
+    own = predicted.diagonal
+    per_square = np.divide(kept, own.values, out=np.zeros_like(kept), where=own.values > 0)
+    log = float(np.log(unit) + np.log(size)) - own.log
+    return Top(whole, projected, Scaled(per_square, log).normalised())
 
 
 def _measured(x: Numbers, unit: float, rows: NDArray[np.intp]) -> Scaled:
