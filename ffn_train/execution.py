@@ -26,6 +26,7 @@ from ffn_train.settings import SettingError
 from ffn_train.tasks.least_squares import fit_least_squares, r2
 from ffn_train.threads import BlasThreads
 from ffn_train.trainer import Record
+from ffn_train.verdict import verdict
 
 
 @dataclass(frozen=True)
@@ -180,5 +181,6 @@ def _summary(run: Run, last: Record, baseline: Baseline) -> dict[str, Any]:
         "gradient_ratio_end": float(measures.gradient_ratio[-1]),
         "growth_per_block_start": float(measures.growth_per_block[0]),
         "growth_per_block_end": float(measures.growth_per_block[-1]),
+        "verdict": verdict(run),
         "theory": None if ratio is None else dataclasses.asdict(ratio),
     }

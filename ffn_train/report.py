@@ -44,6 +44,8 @@ def report(run: Run) -> str:
     ]
     width = max(len(name) for name, _ in rows)
     lines = [f"{name.ljust(width)}  {text}" for name, text in rows]
+    for index, line in enumerate(summary["verdict"]):
+        lines.append(f"{('' if index else 'verdict').ljust(width)}  {line}")
     if summary["state"] == "diverged":
         lines.insert(0, _diverged(summary["divergence"]))
     return "\n".join(lines)
@@ -61,7 +63,9 @@ def _theory(run: Run) -> str:
     ratio = run.worst_ratio
     if ratio is not None:
         return f"worst measured/predicted {_short(ratio.ratio)} ({ratio.where}, {ratio.mode})"
-    return f"no prediction: {run.theory.reason}" if run.theory is not None else "no prediction"
+    if run.theory is not None and run.theory.chosen is None:
+        return f"no prediction: {run.theory.reason}"
+    return "nothing finite to compare with at step 0"
 
 
 def _verdict(summary: dict[str, Any]) -> str:

@@ -65,7 +65,9 @@ LAW = {
         *("core", "experiment", "measures", "places", "plots", "runs", "settings", "sweep"),
         *("threads",),
     },
+    "verdict": {"blocks", "registry", "runs"},
     "execution": {
+        "verdict",
         *(
             "expectation",
             "experiment",

@@ -35,6 +35,7 @@ def test_a_finished_run_has_every_file(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == {
         *("config.json", "layout.json", "measures.npy", "provenance.json"),
         *("scalars.csv", "summary.json", "weights.safetensors", "status.json", "checkpoints"),
+        "theory.json",
         ".lock",
     }
     run = load_run(finished)
@@ -57,7 +58,13 @@ def test_measures_are_one_public_call(finished: Path) -> None:
 
 def test_two_runs_of_a_seed_are_byte_identical(finished: Path, tmp_path: Path) -> None:
     run_in(tmp_path / "again", config())
-    for name in ("scalars.csv", "measures.npy", "weights.safetensors", "summary.json"):
+    for name in (
+        "scalars.csv",
+        "measures.npy",
+        "weights.safetensors",
+        "summary.json",
+        "theory.json",
+    ):
         assert (tmp_path / "again" / name).read_bytes() == (finished / name).read_bytes(), name
 
 

@@ -72,7 +72,7 @@ def expect(axes: Axes, log: Floats, sd: Floats) -> None:
     places = np.arange(len(log))
     low, high = band(log, sd)
     axes.fill_between(places, low, high, zorder=1, **_BAND)
-    alone = {"marker": "_", "markersize": 9} if len(log) == 1 else {}
+    alone: Any = {"marker": "_", "markersize": 9} if len(log) == 1 else {}
     axes.plot(places, np.exp(log), zorder=4, **_LINE, **alone)
 
 
