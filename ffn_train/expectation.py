@@ -4,17 +4,44 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ffn_train.experiment import Experiment
+from ffn_train.batches import Batches
+from ffn_train.core import Array
+from ffn_train.experiment import Experiment, build_model, checked, load_data
+from ffn_train.initialisers import Initialiser
+from ffn_train.losses import Loss
+from ffn_train.model import Stack
 from ffn_train.registry import build
 from ffn_train.runs import files
 from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
 
 DECIMALS = 9  # of the logarithms; the rest is rounding that differs between machines
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a run's first step is made of, before any parameter is drawn."""
+
+    model: Stack
+    init: Initialiser
+    loss: Loss
+    inputs: Array
+    targets: Array
+
+
+def describe(config: Mapping[str, Any]) -> Description:
+    """The stack and the first batch that a configuration describes. Raises SettingError."""
+    seed, dtype, parts = checked(config)
+    data_seed, _, batch_seed = np.random.SeedSequence(seed).spawn(3)
+    data = load_data(parts["task"], data_seed).astype(dtype)
+    size = config["trainer"]["batch_size"]
+    batches = Batches(data.x_train, data.y_train, size=size, seed=batch_seed)
+    return Description(build_model(config, data), parts["init"], parts["loss"], *batches.at(0))
 
 
 def expectation(experiment: Experiment) -> dict[str, Any]:

@@ -72,16 +72,9 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
     Raises SettingError, in one line, for an unknown key, a value out of range, choices that do not
     go together or data that cannot be used.
     """
-    _check_keys(config)
-    seed = integer("seed", config["seed"], at_least=0)
-    dtype = one_of("dtype", config["dtype"], ("float32", "float64"))
+    seed, dtype, parts = checked(config)
     data_seed, init_seed, batch_seed = np.random.SeedSequence(seed).spawn(3)
-    parts = {group: build(group, config[group]) for group in GROUPS}
-    names = {group: parts[group].name for group in MODEL_GROUPS}
-    combinations.check(names)
     sizes = config["model"]
-    for key, value in sizes.items():
-        integer(f"model.{key}", value, at_least=1)
     _check_size(sizes, dtype)
     plot = _plot_settings(config["plot"])
     directory = _directory(config["run"]["dir"])
@@ -124,8 +117,24 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
         checkpoint_every=checkpoint_every,
         plot=plot,
         directory=directory,
-        warnings=combinations.warnings(names, model.depth),
+        warnings=combinations.warnings(_names(parts), model.depth),
     )
+
+
+def checked(config: Mapping[str, Any]) -> tuple[int, str, dict[str, Any]]:
+    """The seed, the dtype and the object of each group, which go together. Raises SettingError."""
+    _check_keys(config)
+    seed = integer("seed", config["seed"], at_least=0)
+    dtype = one_of("dtype", config["dtype"], ("float32", "float64"))
+    parts = {group: build(group, config[group]) for group in GROUPS}
+    combinations.check(_names(parts))
+    for key, value in config["model"].items():
+        integer(f"model.{key}", value, at_least=1)
+    return seed, dtype, parts
+
+
+def _names(parts: Mapping[str, Any]) -> dict[str, str]:
+    return {group: parts[group].name for group in MODEL_GROUPS}
 
 
 def load_data(task: Task, seed: np.random.SeedSequence) -> Data:

@@ -18,7 +18,7 @@ from ffn_train.plots.sheet import right_legends, sample, sheet
 from ffn_train.plots.style import DOUBLE, INK, step_colour
 from ffn_train.runs import Measures, Run
 from ffn_train.runs.reader import Floats
-from ffn_train.runs.theory import Forecast
+from ffn_train.theory import Prediction
 
 NAME = "gradient_flow"
 
@@ -38,7 +38,7 @@ def draw(run: Run) -> Figure:
     chosen = rows(measures)
     colours = {row: step_colour(order, len(chosen)) for order, row in enumerate(chosen)}
     parted = not np.isnan(measures.skip_gradient_rms).all()
-    found = theory.forecast(run)
+    found = theory.prediction(run)
     figure, axes = sheet(
         run,
         "Gradient flow",
@@ -75,7 +75,7 @@ def draw(run: Run) -> Figure:
 
 
 def _predicted(
-    figure: Figure, axes: list[Axes], run: Run, found: Forecast, colours: Colours
+    figure: Figure, axes: list[Axes], run: Run, found: Prediction, colours: Colours
 ) -> None:
     """Line, band and strip for the first two panels."""
     measures = run.measures

@@ -22,7 +22,7 @@ def draw(run: Run) -> Figure:
     chosen = rows(measures)
     colours = [step_colour(order, len(chosen)) for order in range(len(chosen))]
     rectifies = not np.isnan(measures.dead_share).all()
-    found = theory.forecast(run)
+    found = theory.prediction(run)
     figure, axes = sheet(
         run,
         "Signal",

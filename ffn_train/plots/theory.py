@@ -17,7 +17,8 @@ from ffn_train.plots.sheet import note, sample
 from ffn_train.plots.style import INK, MUTED
 from ffn_train.runs import Run
 from ffn_train.runs.reader import Floats
-from ffn_train.runs.theory import Forecast, band
+from ffn_train.runs.theory import band
+from ffn_train.theory import Prediction
 
 STRIP = 0.62  # inches that a strip adds to a figure's height
 _GAP = 0.12
@@ -27,7 +28,7 @@ _LINE: Any = {"color": INK, "linewidth": 0.9, "dashes": (4, 2)}
 _LIMITS = (1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100, 1e3, 1e4, 1e6, 1e9, 1e12)
 
 
-def forecast(run: Run) -> Forecast | None:
+def prediction(run: Run) -> Prediction | None:
     """The prediction to draw; None without one, without step 0 or with plot.theory=false."""
     hidden = not (run.config.get("plot") or {}).get("theory", True)
     if hidden or run.theory is None or run.theory.chosen is None or run.measures.step[0] != 0:
@@ -48,13 +49,13 @@ def say_why_none(figure: Figure, run: Run) -> None:
 
 def legend(run: Run) -> tuple[str, list[Artist]]:
     """The legend of line and band; the line bears the mode's name."""
-    if forecast(run) is None or run.theory is None or run.theory.chosen is None:
+    if prediction(run) is None or run.theory is None or run.theory.chosen is None:
         return "", []
     line = sample(run.theory.chosen[0], **_LINE)
     return "theory", [line, Patch(label="±1 sd", **_BAND)]
 
 
-def of_blocks(run: Run, found: Forecast) -> tuple[Floats, Floats]:
+def of_blocks(run: Run, found: Prediction) -> tuple[Floats, Floats]:
     """The log gradient norm of each block as a whole, and its sd, each (L,)."""
     logs, deviations = [], []
     for block in range(run.measures.depth):

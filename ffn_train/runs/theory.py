@@ -1,6 +1,6 @@
 """theory.json: what theory predicted for the first batch, and how the measured norms compare.
 
-Under ``anchored`` and ``a priori`` each the arrays of ``Forecast``, natural logarithms with null
+Under ``anchored`` and ``a priori`` each the arrays of ``Prediction``, natural logarithms with null
 where nothing is derived and "-inf" for zero, or a ``reason`` why there is no prediction.
 """
 
@@ -13,43 +13,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ffn_train.theory import Prediction
+
 Floats = NDArray[np.float64]
 MODES = ("anchored", "a priori")  # the first that there is, is shown
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """One mode's prediction: logs of root mean squares over seeds, and the sd of one seed's log.
-
-    log_signal_rms, log_signal_gradient_rms, signal_sd, signal_gradient_sd   (L+1,)
-    log_gradient_norm, gradient_sd                                           (T,)
-    """
-
-    log_signal_rms: Floats
-    log_signal_gradient_rms: Floats
-    log_gradient_norm: Floats
-    signal_sd: Floats
-    signal_gradient_sd: Floats
-    gradient_sd: Floats
-
-
-@dataclass(frozen=True)
 class Theory:
-    """The forecasts by mode, and the reason for each mode that has none."""
+    """The predictions by mode, and the reason for each mode that has none."""
 
-    forecasts: Mapping[str, Forecast]
+    predictions: Mapping[str, Prediction]
     reasons: Mapping[str, str]
 
     @property
-    def chosen(self) -> tuple[str, Forecast] | None:
-        """The mode to show and its forecast, anchored if there is one."""
+    def chosen(self) -> tuple[str, Prediction] | None:
+        """The mode to show and its prediction, anchored if there is one."""
         return next(
-            ((mode, self.forecasts[mode]) for mode in MODES if mode in self.forecasts), None
+            ((mode, self.predictions[mode]) for mode in MODES if mode in self.predictions), None
         )
 
     @property
     def reason(self) -> str:
-        """Why there is no forecast at all."""
+        """Why there is no prediction at all."""
         return self.reasons.get(MODES[0], "")
 
 
@@ -65,7 +51,7 @@ class Ratio:
 
 def parse(content: Mapping[str, Any], tensors: int, depth: int) -> Theory:
     """The theory of theory.json's content. Raises ValueError where it is damaged."""
-    forecasts, reasons = {}, {}
+    predictions, reasons = {}, {}
     for mode in MODES:
         entry = content.get(mode)
         if not isinstance(entry, Mapping):
@@ -74,7 +60,7 @@ def parse(content: Mapping[str, Any], tensors: int, depth: int) -> Theory:
             reasons[mode] = str(entry["reason"])
             continue
         arrays = {}
-        for field in fields(Forecast):
+        for field in fields(Prediction):
             try:
                 values = [np.nan if v is None else float(v) for v in entry[field.name]]
             except (KeyError, TypeError):
@@ -83,8 +69,8 @@ def parse(content: Mapping[str, Any], tensors: int, depth: int) -> Theory:
             if len(values) != (wanted or depth + 1):
                 raise ValueError(f"{mode}.{field.name} has the wrong length")
             arrays[field.name] = np.array(values)
-        forecasts[mode] = Forecast(**arrays)
-    return Theory(forecasts, reasons)
+        predictions[mode] = Prediction(**arrays)
+    return Theory(predictions, reasons)
 
 
 def band(log: Floats, sd: Floats) -> tuple[Floats, Floats]:
@@ -119,13 +105,13 @@ def worst(
     chosen = theory.chosen if theory is not None else None
     if chosen is None:
         return None
-    mode, forecast = chosen
+    mode, prediction = chosen
     places = [f"dL/dx_{index}" for index in range(len(signal_gradient))]
     ours = [n.startswith("blocks.") and not n.endswith(".multiplier") for n in tensors]
     names = [*places, *(name for name, own in zip(tensors, ours, strict=True) if own)]
     measured = np.concatenate([signal_gradient, gradient[ours]])
-    log = np.concatenate([forecast.log_signal_gradient_rms, forecast.log_gradient_norm[ours]])
-    sd = np.concatenate([forecast.signal_gradient_sd, forecast.gradient_sd[ours]])
+    log = np.concatenate([prediction.log_signal_gradient_rms, prediction.log_gradient_norm[ours]])
+    sd = np.concatenate([prediction.signal_gradient_sd, prediction.gradient_sd[ours]])
     with np.errstate(all="ignore"):
         distance = np.log(measured) - log
     # not comparable: zero as predicted, none derived, or lost to the range of the numbers
