@@ -97,7 +97,8 @@ def test_a_killed_run_is_readable(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["config.json", "provenance.json", "layout.json", "scalars.csv", "measures.npy"]
+    "name",
+    ["config.json", "provenance.json", "layout.json", "scalars.csv", "measures.npy", "theory.json"],
 )
 @pytest.mark.parametrize("content", [b"", b"\x80\x04]", b"{", b'{"a": [', b"a,b\nx,y\n"])
 def test_a_damaged_file_is_named_in_one_line(copy: Path, name: str, content: bytes) -> None:

@@ -24,8 +24,9 @@ def figure(title: str, note: str, found: Sequence[tuple[str, Prediction]]) -> Fi
     longest = max(len(label) for label, _ in found)
     with look(), np.errstate(all="ignore"):
         right = max(0.3, 0.5 + _LABEL * longest) if len(found) > 1 else 0.3
+        height = max(2.55, 0.95 + 0.152 * len(found))  # for the legend's rows
         sheet, axes = page(
-            title, note, width=DOUBLE, height=2.55, panels=2, gaps=(0.66,), right=right
+            title, note, width=DOUBLE, height=height, panels=2, gaps=(0.66,), right=right
         )
         colours = [layer_colour(place, len(found)) for place in range(len(found))]
         signals = [(one.log_signal_rms, one.signal_sd) for _, one in found]

@@ -30,16 +30,19 @@ _LIMITS = (1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100, 1e3, 1e4, 1e6, 1e9, 1e12)
 
 def prediction(run: Run) -> Prediction | None:
     """The prediction to draw; None without one, without step 0 or with plot.theory=false."""
-    hidden = not (run.config.get("plot") or {}).get("theory", True)
-    if hidden or run.theory is None or run.theory.chosen is None or run.measures.step[0] != 0:
+    if _hidden(run) or run.theory is None or run.theory.chosen is None or run.measures.step[0] != 0:
         return None
     return run.theory.chosen[1]
 
 
+def _hidden(run: Run) -> bool:
+    section = run.config.get("plot")
+    return isinstance(section, dict) and section.get("theory") is False
+
+
 def say_why_none(figure: Figure, run: Run) -> None:
     """A line in the header, where a run has no prediction for a reason."""
-    hidden = not (run.config.get("plot") or {}).get("theory", True)
-    if not hidden and run.theory is not None and run.theory.chosen is None:
+    if not _hidden(run) and run.theory is not None and run.theory.chosen is None:
         for panel in figure.axes:  # which make room for it
             place = panel.get_position()
             less = _NOTE / figure.get_size_inches()[1]

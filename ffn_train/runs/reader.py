@@ -217,8 +217,9 @@ def _theory(path: Path, measures: Measures) -> Theory | None:
     """None for a run of a time before there were predictions."""
     if not path.is_file():
         return None
+    content = read_json(path)
     try:
-        return parse(read_json(path), len(measures.tensors), measures.depth)
+        return parse(content, len(measures.tensors), measures.depth)
     except ValueError as error:
         raise RunError(f"{path}: {_first_line(error)}") from None
 

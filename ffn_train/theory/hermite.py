@@ -17,13 +17,13 @@ import numpy as np
 
 from ffn_train.theory.scaled import Numbers
 
-TERMS = 64
+TERMS = 96
 
 
 @cache
 def grid() -> tuple[Numbers, Numbers]:
     """The nodes z and the normal weights, which sum to 1."""
-    nodes = np.linspace(-9, 9, 301)
+    nodes = np.linspace(-9, 9, 401)
     weights = np.exp(-nodes * nodes / 2)
     return nodes, weights / weights.sum()
 
