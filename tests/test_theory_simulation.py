@@ -30,8 +30,6 @@ VARIANTS: dict[str, tuple[str, tuple[float, float]]] = {
     "scaled leaky he": ("residual=scaled activation=leaky_relu init=he", TAMED),
     "scaled gelu lecun": ("residual=scaled activation=gelu init=lecun", TAMED),
     "scaled silu xavier": ("residual=scaled activation=silu init=xavier", TAMED),
-    "scaled identity he": ("residual=scaled activation=identity init=he", TAMED),
-    "scaled relu orthogonal": ("residual=scaled activation=relu init=orthogonal", TAMED),
     "identity tanh lecun": ("residual=identity activation=tanh init=lecun", TAMED),
     "identity erf bias": (
         "residual=identity activation=erf init=normal init.bias_std=0.2",
@@ -39,7 +37,6 @@ VARIANTS: dict[str, tuple[str, tuple[float, float]]] = {
     ),
     "identity gelu_tanh gpt2": ("residual=identity activation=gelu_tanh init=gpt2", TAMED),
     "identity relu fixup": ("residual=identity activation=relu init=fixup", TAMED),
-    "rezero": ("residual=rezero activation=relu init=he", TAMED),
     "rezero from 0.3": ("residual=rezero residual.start=0.3 activation=relu init=he", TAMED),
     "pre_layer relu": ("residual=identity norm=pre_layer activation=relu init=he", TAMED),
     "pre_rms gelu": ("residual=identity norm=pre_rms activation=gelu init=lecun", TAMED),
@@ -89,8 +86,11 @@ def test_anchored(variant: str) -> None:
     for name, (average, worst) in deviations(found).items():
         assert average < mean, (name, average)
         assert worst < layer, (name, worst)
-    signal = furthest(root_mean_square(found.signal))
-    assert signal[1] < (0.10 if (mean, layer) == UNSCALED else 0.03)
+    average, worst = furthest(root_mean_square(found.signal))
+    assert average < (0.10 if (mean, layer) == UNSCALED else 0.03)
+    assert worst < (
+        0.20 if (mean, layer) == UNSCALED else 0.05
+    )  # of a plain stack's x_L, 1 sd is 8 %
 
 
 # the read-out's chance is the same factor for all layers of a seed, so this tests little more
@@ -103,6 +103,25 @@ def test_a_priori(variant: str) -> None:
     for name, (average, _) in deviations(found).items():
         assert average < (0.12 if name == "dL/dx" else 0.20), (name, average)
     assert furthest(root_mean_square(found.signal))[1] < 0.03
+
+
+SMALLER = ("model.width=96", "model.depth=8", "trainer.batch_size=8")
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        "residual=scaled activation=relu init=orthogonal",  # a QR at width 256 takes minutes
+        "residual=none activation=gelu init=orthogonal init.gain=1.5",
+        "residual=scaled activation=identity init=he",
+        "residual=rezero activation=relu init=he",
+    ],
+)
+def test_smaller_stacks(variant: str) -> None:
+    found = compare((*SMALLER, *TASK, *variant.split()), seeds=SEEDS, anchored=True)
+    for name, (average, worst) in deviations(found).items():
+        assert average < NORMED[0], (name, average)
+        assert worst < NORMED[1], (name, worst)
 
 
 def test_other_losses_are_predicted_from_the_anchor() -> None:
@@ -142,13 +161,14 @@ def test_a_plain_relu_stack_has_hanin_and_nicas_variance() -> None:
     found = compare((*SMALL, "residual=none", "activation=relu", "init=he"), seeds=1, anchored=True)
     wanted = np.sqrt(8 * (5 / 128 + 2 / 32)) / 2
     assert found.prediction.signal_sd[-1] == pytest.approx(wanted, rel=1e-3)
-    assert found.prediction.signal_gradient_sd[0] == pytest.approx(wanted, rel=0.02)
+    assert found.prediction.signal_gradient_sd[0] == pytest.approx(wanted, rel=0.05)
 
 
 MIXED = ("model.width=64", "model.depth=16", "trainer.batch_size=8", "task=linear")
 WIDE = (*MIXED, "task.outputs=64", "task.rows=40", "residual=scaled", "activation=identity")
 DEEPNORM = (*MIXED, "task.outputs=10", "task.rows=40", "residual=deepnorm", "norm=post_layer")
 DEEPNORM = (*DEEPNORM, "init=deepnorm", "activation=relu")
+PRE_NORM = (*MIXED, "task.outputs=10", "task.rows=40", "residual=identity", "norm=pre_rms")
 
 
 def double_the_branch(patch: pytest.MonkeyPatch) -> None:
@@ -203,11 +223,11 @@ def project_at_every_norm(patch: pytest.MonkeyPatch) -> None:
         (WIDE, double_the_slope),
         (WIDE, forget_the_cross_term),
         (WIDE, forget_the_coherence),
-        (DEEPNORM, double_the_branch),
-        (DEEPNORM, double_the_slope),
+        (PRE_NORM, double_the_branch),
+        (PRE_NORM, double_the_slope),
         (DEEPNORM, project_at_every_norm),
     ],
-    ids=lambda value: getattr(value, "__name__", "wide" if value is WIDE else "deepnorm"),
+    ids=lambda value: getattr(value, "__name__", "on"),
 )
 def test_a_broken_recursion_is_seen(
     case: tuple[str, ...], mutate: Callable[[pytest.MonkeyPatch], None]
