@@ -1,4 +1,4 @@
-"""What a run says of theory: its file, its worst ratio, its verdict, its figures; and the command."""
+"""What a run says of theory: its file, its worst ratio, its figures; and the command."""
 
 from __future__ import annotations
 

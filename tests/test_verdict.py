@@ -9,13 +9,15 @@ import pytest
 from choices import settings
 from runs_for_tests import config, run_in
 
-from ffn_train import report
+from ffn_train import expectation, report
 from ffn_train.runs import Run
 
 
-def verdict(path: Path, *, depth: int, section: dict[str, Any] | None = None, **names: str) -> Run:
+def verdict(
+    path: Path, *, depth: int, width: int = 24, section: dict[str, Any] | None = None, **names: str
+) -> Run:
     chosen = {group: settings(group, name) for group, name in names.items()}
-    sizes = {"depth": depth, "width": 24, "expansion": 4}
+    sizes = {"depth": depth, "width": width, "expansion": 4}
     return run_in(path / "run", config(**{**chosen, "model": sizes, **(section or {})}))
 
 
@@ -27,8 +29,8 @@ def lines(run: Run) -> list[str]:
 
 
 def test_exploding_with_its_cause(tmp_path: Path) -> None:
-    run = verdict(tmp_path, depth=24, residual="identity", init="he", activation="relu")
-    first, second = lines(run)
+    names = {"residual": "identity", "init": "he", "activation": "relu"}
+    first, second = lines(verdict(tmp_path, depth=24, width=96, **names))
     assert first.startswith("exploding: dL/dx_l changes x1.")
     assert "theory says x1.7" in first  # the root of 3
     assert "multiplies the variance by 2 in each branch" in second
@@ -58,8 +60,9 @@ def test_lost_in_the_range_of_the_numbers(tmp_path: Path) -> None:
 
 
 def test_dead_units(tmp_path: Path) -> None:
-    steep = {"optimizer": {"lr": 300.0}, "trainer": {"steps": 20, "clip": None}}
-    (line,) = lines(verdict(tmp_path, depth=4, section=steep, activation="relu"))
+    steep = {"optimizer": {"lr": 3.0}, "trainer": {"steps": 30, "clip": 1.0}}
+    names = {"activation": "relu", "residual": "none", "schedule": "constant"}
+    (line,) = lines(verdict(tmp_path, depth=4, section=steep, **names))
     assert line.startswith("dead units")
     assert "activation=leaky_relu" in line
 
@@ -84,13 +87,15 @@ def test_healthy(tmp_path: Path) -> None:
 
 def test_in_between_nothing_is_said(tmp_path: Path) -> None:
     """A growth between tenfold and a hundredfold is neither."""
-    assert (
-        lines(verdict(tmp_path, depth=6, residual="identity", init="he", activation="relu")) == []
-    )
+    names = {"residual": "identity", "init": "he", "activation": "relu"}
+    assert lines(verdict(tmp_path, depth=6, **names)) == []
 
 
-def test_without_theory_the_measures_speak(tmp_path: Path) -> None:
-    first, second = lines(verdict(tmp_path, depth=40, residual="identity", block="swiglu"))
+def test_without_theory_the_measures_speak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    none = {"reason": "not today"}
+    monkeypatch.setattr(expectation, "_mode", lambda prediction: none)
+    names = {"residual": "identity", "init": "he", "activation": "relu"}
+    first, second = lines(verdict(tmp_path, depth=24, **names))
     assert first.startswith("exploding")
     assert "theory" not in first
     assert second == "residual=scaled, norm=pre_layer or init=gpt2 tames it"
