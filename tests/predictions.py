@@ -30,7 +30,7 @@ DEFAULTS = {
 
 
 def stack(
-    *, depth: int, width: int = 32, outputs: int = 3, **choices: Any
+    *, depth: int, width: int = 32, expansion: int = 4, outputs: int = 3, **choices: Any
 ) -> tuple[Stack, Initialiser]:
     """A stack of 5 inputs; a choice is a name or a dict of a name and settings."""
     parts = {}
@@ -40,7 +40,8 @@ def stack(
         parts[group] = build(group, {**settings(group, given["name"]), **given})
     assert not choices
     init = parts.pop("init")
-    model = Stack(inputs=5, outputs=outputs, depth=depth, width=width, expansion=4, **parts)
+    sizes = {"inputs": 5, "outputs": outputs, "depth": depth, "width": width}
+    model = Stack(**sizes, expansion=expansion, **parts)
     return model, init
 
 

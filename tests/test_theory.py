@@ -15,10 +15,7 @@ DEPTH = 12
 
 
 def growth(**choices: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean squares of x_l and of dLoss/dx_l, and the gradient of orthogonal initialisation.
-
-    An orthogonal stack follows no coherence, so that its gradient is the bare product.
-    """
+    """Mean squares of x_l and of dLoss/dx_l, and the whole prediction."""
     found = a_priori(*stack(depth=DEPTH, **choices))
     return np.exp(2 * found.log_signal_rms), np.exp(2 * found.log_signal_gradient_rms), found
 
@@ -55,15 +52,16 @@ def test_initialisers_that_know_the_depth(init: str) -> None:
 
 @pytest.mark.parametrize("residual", ["none", "identity", "scaled"])
 def test_a_relu_stack_keeps_the_product_of_signal_and_gradient(residual: str) -> None:
-    """P Q is the same at every l for one sample, without biases and without coherence."""
-    init = {"name": "orthogonal", "gain": 1.3}
-    q, p, _ = growth(residual=residual, init=init)
-    one = stack(depth=DEPTH, residual=residual, init=init)
-    found = a_priori(*one, batch=1)
+    """P Q is the same at every l for one sample whose gradient has no part along its signal."""
+    model, init = stack(depth=DEPTH, residual=residual)
+    rng = np.random.default_rng(2)
+    x, first, last, gradient = rng.normal(size=(1, 5)), *rng.normal(size=(3, 1, 32))
+    gradient -= last * np.vdot(gradient, last) / np.vdot(last, last)
+    found = predict_anchored(model, init, x, Anchor(first, last, gradient))
+    assert not isinstance(found, Unpredicted)
     product = found.log_signal_rms + found.log_signal_gradient_rms
-    assert np.allclose(product, product[-1], atol=1e-12)
-    assert q[-1] != pytest.approx(q[0])
-    assert p[-1] != pytest.approx(p[0])
+    assert np.allclose(product, product[-1], atol=1e-9)
+    assert found.log_signal_rms[-1] > found.log_signal_rms[0] + 1  # neither is kept alone
 
 
 def test_pre_norm_grows_by_the_same_in_every_block() -> None:
@@ -149,6 +147,10 @@ def test_where_nothing_is_derived_there_is_a_reason() -> None:
     gated, init = stack(depth=3, block="swiglu", residual="identity")
     found = predict(gated, init, MSE(), x, targets)
     assert found == Unpredicted("none is derived for gated blocks without a norm")
+    square, init = stack(depth=3, init="orthogonal", expansion=1)
+    found = predict(square, init, MSE(), x, targets)
+    assert isinstance(found, Unpredicted)
+    assert "square orthogonal" in found.reason
     plain, init = stack(depth=3)
     found = predict(plain, init, Huber(delta=1.0), x, targets)
     assert isinstance(found, Unpredicted)

@@ -113,6 +113,9 @@ SMALLER = ("model.width=96", "model.depth=8", "trainer.batch_size=8")
     [
         "residual=scaled activation=relu init=orthogonal",  # a QR at width 256 takes minutes
         "residual=none activation=gelu init=orthogonal init.gain=1.5",
+        "residual=identity activation=identity init=orthogonal",
+        "residual=identity norm=pre_rms block=swiglu init=orthogonal",
+        "residual=identity norm=post_layer block=geglu init=he",
         "residual=scaled activation=identity init=he",
         "residual=rezero activation=relu init=he",
     ],

@@ -66,7 +66,7 @@ def coherence(activation: Activation, kernel: Numbers, log: float) -> Coherence:
     mean = hermite.mean(product * hermite.grid()[0])
     slope = np.divide(mean, deviations, out=np.zeros_like(mean), where=deviations > 0)
     # M enters a correction of order L/D only
-    return Coherence(slope, hermite.pairs(product, correlation(kernel)[1], negligible=1e-6))
+    return Coherence(slope, hermite.pairs(product, correlation(kernel)[1], negligible=1e-4))
 
 
 def _at_nodes(

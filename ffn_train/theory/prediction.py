@@ -81,7 +81,9 @@ def predict(
         return blocks
     wanted = np.asarray(targets, np.float64)[rows]
     out = mse_read_out(model, blocks[-1].output, wanted, len(inputs))
-    top = out.top if init.independent else replace(out.top, coherence=None)
+    top = out.top
+    if top.coherence is not None:
+        top = replace(top, coherence=top.coherence * _kept_coherence(model, init))
     chance = 2 / model.width * normalised_square(first)
     return _prediction(
         model, blocks, top, Sums(len(rows), len(inputs)), chosen, chance, out.spread, out
@@ -115,6 +117,8 @@ def _blocks(model: Stack, init: Initialiser, first: Scaled) -> list[Up] | Unpred
     variances = Variances.of(init, width=model.width, hidden=model.hidden, depth=model.depth)
     if "gate" in branch.parts and model.norm.placement == "none":
         return Unpredicted("none is derived for gated blocks without a norm")
+    if not init.independent and model.hidden <= model.width and model.block.skip == 0:
+        return Unpredicted("none is verified for square orthogonal matrices without a skip path")
     blocks = up(model, variances, first)
     if blocks is None:
         return Unpredicted(f"none is derived for {type(branch).__name__} blocks")
@@ -217,13 +221,23 @@ def _measured_top(
     if isinstance(model.block.post, LayerNorm):  # x_L is orthogonal to the ones
         gradient = gradient - gradient.mean(axis=1, keepdims=True)
     projected = _measured(gradient - along * last, unit, rows)
-    if model.block.post is not None or not init.independent:
+    if model.block.post is not None:
         return Top(whole, projected, None)
     kept = (gradient * last).mean(axis=1)[rows]
     own = predicted.diagonal
     per_square = np.divide(kept, own.values, out=np.zeros_like(kept), where=own.values > 0)
     log = float(np.log(unit) + np.log(size)) - own.log
-    return Top(whole, projected, Scaled(per_square, log).normalised())
+    coherence = Scaled(per_square, log) * _kept_coherence(model, init)
+    return Top(whole, projected, coherence.normalised())
+
+
+def _kept_coherence(model: Stack, init: Initialiser) -> float:
+    """1 for independent entries; the root of 1 - D/H for orthonormal rows and columns.
+
+    With P = D/H, W_out W_in of two such matrices has E tr (W Wᵀ)² of 2 - P instead of 2 times
+    (E tr W Wᵀ)², by the moments of free projections; c enters squared.
+    """
+    return 1.0 if init.independent else float(np.sqrt(1 - model.width / model.hidden))
 
 
 def _measured(x: Numbers, unit: float, rows: NDArray[np.intp]) -> Scaled:
