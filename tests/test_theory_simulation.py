@@ -146,6 +146,8 @@ SMALL = ("model.width=32", "model.depth=8", "trainer.batch_size=1", "task=linear
         ("residual=scaled activation=gelu init=he", 0.25),
         ("residual=identity norm=pre_rms activation=relu init=he", 0.25),
         ("residual=identity norm=post_rms activation=relu init=he", 0.25),
+        ("residual=none activation=tanh init=he", 0.25),
+        ("residual=identity norm=pre_rms block=swiglu init=lecun", 0.30),
     ],
 )
 def test_the_band_of_one_seed(variant: str, closeness: float) -> None:

@@ -127,6 +127,10 @@ def _gated(branch: Gated, variances: Variances, y: Scaled) -> BranchKernels:
     output = product * v.outer + _constant(v.bias, y)
     share = (y * v.inner).share_of(field)
     one: Response = response(branch.activation, field.diagonal.log_mean())
+    # a unit's two ways back, through the gate and past it, for a normal factor with E u⁴ = 3
+    through = gate.share_of(gate + value)
+    paths = 3 * through**2 * one.slope_tail + (1 - through) ** 2 * one.value_tail
+    paths += 2 * through * (1 - through) * one.mixed_tail
     return BranchKernels(
         output=output,
         slope=(gate + value) * (v.inner * v.outer),
@@ -141,7 +145,7 @@ def _gated(branch: Gated, variances: Variances, y: Scaled) -> BranchKernels:
         power=share * (one.value_power + 1) * (product * v.outer).share_of(output),
         slope_power=share,
         spread=2 / d + (3 * one.value_tail - 1) / h,
-        slope_spread=2 / d + (9 * one.value_tail - 1) / h,
+        slope_spread=2 / d + (3 * paths - 1) / h,
         coherent=None,
     )
 

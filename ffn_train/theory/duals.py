@@ -175,13 +175,15 @@ class Response(NamedTuple):
     """How one unit responds to N(0, σ²) and to a change of σ².
 
     ``value_power``, ``slope_power``: d log E act²/d log σ² and d log E act'²/d log σ².
-    ``value_tail``, ``slope_tail``: E act⁴/(E act²)² and E act'⁴/(E act'²)².
+    ``value_tail``, ``slope_tail``: E act⁴/(E act²)² and E act'⁴/(E act'²)²; ``mixed_tail``:
+    E (act act')²/(E act² E act'²).
     """
 
     value_power: float
     slope_power: float
     value_tail: float
     slope_tail: float
+    mixed_tail: float
 
 
 def response(activation: Activation, log_variance: float) -> Response:
@@ -190,18 +192,15 @@ def response(activation: Activation, log_variance: float) -> Response:
     centre = _within(log_variance)
     logs = np.array([centre - step, centre, centre + step])
     values, slopes = _pair(activation, np.exp(logs / 2))
-    squares = [hermite.mean(array * array) for array in (values / np.exp(centre / 2), slopes)]
+    values /= np.exp(centre / 2)
+    squares = [hermite.mean(array * array) for array in (values, slopes)]
 
     def power(square: Numbers) -> float:
         return float(np.log(square[2] / square[0]) / (2 * step)) if square.all() else 0.0
 
-    def tail(array: Numbers, square: Numbers) -> float:
-        own = array[1] ** 2 / square[1] if square[1] else np.ones_like(array[1])
-        return float(hermite.mean(own * own))
-
-    return Response(
-        power(squares[0]),
-        power(squares[1]),
-        tail(values / np.exp(centre / 2), squares[0]),
-        tail(slopes, squares[1]),
+    value, slope = (
+        array[1] ** 2 / square[1] if square[1] else np.ones_like(array[1])
+        for array, square in zip((values, slopes), squares, strict=True)
     )
+    tails = [float(hermite.mean(product)) for product in (value**2, slope**2, value * slope)]
+    return Response(power(squares[0]), power(squares[1]), *tails)
