@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ffn_train.expectation import expectation
 from ffn_train.experiment import Experiment
 from ffn_train.interruption import Interrupted, Interruption
 from ffn_train.recording import record_training, restore
@@ -24,6 +25,7 @@ from ffn_train.runs.writer import write_weights
 from ffn_train.tasks.least_squares import fit_least_squares, r2
 from ffn_train.threads import BlasThreads
 from ffn_train.trainer import Record
+from ffn_train.verdict import verdict
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def _carry_out(
     _state(path, "running", None)
     files.write_json(path / files.CONFIG, experiment.config)
     files.write_json(path / files.PROVENANCE, origin)
+    files.write_json(path / files.THEORY, expectation(experiment))
     state = experiment.trainer.start(experiment.params)
     if checkpoint is not None:
         restore(state, checkpoint)
@@ -148,7 +151,7 @@ def _provenance(experiment: Experiment, baseline: Baseline, threads: BlasThreads
 
 def _summary(run: Run, last: Record, baseline: Baseline) -> dict[str, Any]:
     validation = run.scalars["validation_loss"]
-    measures, divergence = run.measures, last.divergence
+    measures, divergence, ratio = run.measures, last.divergence, run.worst_ratio
     return {
         "schema": files.SCHEMA,
         "state": "finished" if divergence is None else "diverged",
@@ -164,4 +167,6 @@ def _summary(run: Run, last: Record, baseline: Baseline) -> dict[str, Any]:
         "gradient_ratio_end": float(measures.gradient_ratio[-1]),
         "growth_per_block_start": float(measures.growth_per_block[0]),
         "growth_per_block_end": float(measures.growth_per_block[-1]),
+        "verdict": verdict(run),
+        "theory": None if ratio is None else dataclasses.asdict(ratio),
     }

@@ -18,7 +18,7 @@ from ffn_train.core import FlatVector
 from ffn_train.initialisers import Initialiser
 from ffn_train.model import Stack
 from ffn_train.registry import build
-from ffn_train.settings import SettingError, integer, nearest, one_of
+from ffn_train.settings import SettingError, boolean, integer, nearest, one_of
 from ffn_train.tasks.table import Data, Task, split
 from ffn_train.trainer import Trainer
 
@@ -33,7 +33,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "measure": ("every", "limit"),
     "log": ("every", "limit"),
     "checkpoint": ("every",),
-    "plot": ("when", "figures", "formats"),
+    "plot": ("when", "figures", "formats", "theory"),
     "run": ("dir",),
     "sweep": ("dir", "grid", "zip", "search"),
 }
@@ -80,16 +80,9 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
     Raises SettingError, in one line, for an unknown key, a value out of range, choices that do not
     go together or data that cannot be used.
     """
-    _check_keys(config)
-    seed = integer("seed", config["seed"], at_least=0)
-    dtype = one_of("dtype", config["dtype"], ("float32", "float64"))
+    seed, dtype, parts = checked(config)
     data_seed, init_seed, batch_seed = np.random.SeedSequence(seed).spawn(3)
-    parts = {group: build(group, config[group]) for group in GROUPS}
-    names = {group: parts[group].name for group in MODEL_GROUPS}
-    combinations.check(names)
     sizes = config["model"]
-    for key, value in sizes.items():
-        integer(f"model.{key}", value, at_least=1)
     _check_size(sizes, dtype)
     plot = _plot_settings(config["plot"])
     directory = _directory(config["run"]["dir"])
@@ -134,8 +127,24 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
         checkpoint_every=checkpoint_every,
         plot=plot,
         directory=directory,
-        warnings=combinations.warnings(names, model.depth),
+        warnings=combinations.warnings(_names(parts), model.depth),
     )
+
+
+def checked(config: Mapping[str, Any]) -> tuple[int, str, dict[str, Any]]:
+    """The seed, the dtype and the object of each group, which go together. Raises SettingError."""
+    _check_keys(config)
+    seed = integer("seed", config["seed"], at_least=0)
+    dtype = one_of("dtype", config["dtype"], ("float32", "float64"))
+    parts = {group: build(group, config[group]) for group in GROUPS}
+    combinations.check(_names(parts))
+    for key, value in config["model"].items():
+        integer(f"model.{key}", value, at_least=1)
+    return seed, dtype, parts
+
+
+def _names(parts: Mapping[str, Any]) -> dict[str, str]:
+    return {group: parts[group].name for group in MODEL_GROUPS}
 
 
 def load_data(task: Task, seed: np.random.SeedSequence) -> Data:
@@ -216,6 +225,7 @@ def _plot_settings(section: Mapping[str, Any]) -> PlotSettings:
     formats = _words("plot.formats", section["formats"])
     for name in formats:
         one_of("plot.formats", name, ("png", "svg", "pdf"))
+    boolean("plot.theory", section["theory"])  # read by the figures from the run's configuration
     return PlotSettings(when, figures, formats)
 
 

@@ -33,6 +33,7 @@ def report(run: Run) -> str:
             f"{_short(summary['growth_per_block_start'])} at step 0   "
             f"{_short(summary['growth_per_block_end'])} at step {steps}",
         ),
+        ("theory", _theory(run)),
         (
             "time",
             f"{run.provenance['training_seconds']:.1f} s, "
@@ -43,6 +44,8 @@ def report(run: Run) -> str:
     ]
     width = max(len(name) for name, _ in rows)
     lines = [f"{name.ljust(width)}  {text}" for name, text in rows]
+    for index, line in enumerate(summary["verdict"]):
+        lines.append(f"{('' if index else 'verdict').ljust(width)}  {line}")
     if summary["state"] == "diverged":
         lines.insert(0, _diverged(summary["divergence"]))
     return "\n".join(lines)
@@ -53,6 +56,16 @@ def _diverged(divergence: dict[str, Any]) -> str:
         f"warning: diverged at step {divergence['step']}, {divergence['phase']} pass, "
         f"{divergence['site']}: {divergence['reason']}"
     )
+
+
+def _theory(run: Run) -> str:
+    """The worst ratio at step 0, or why theory gives no prediction."""
+    ratio = run.worst_ratio
+    if ratio is not None:
+        return f"worst measured/predicted {_short(ratio.ratio)} ({ratio.where}, {ratio.mode})"
+    if run.theory is not None and run.theory.chosen is None:
+        return f"no prediction: {run.theory.reason}"
+    return "nothing finite to compare with at step 0"
 
 
 def _verdict(summary: dict[str, Any]) -> str:

@@ -45,12 +45,17 @@ LAW = {
         *("core", "settings", "model", "losses", "optim", "tasks", "measures"),
         *("batches", "cadence", "divergence", "memory"),
     },
-    "runs": {"core", "measures", "settings"},
-    "plots": {"runs", "settings", "commands"},
+    "runs": {"core", "measures", "settings", "theory"},
+    "plots": {"runs", "settings", "theory", "commands"},
     "report": {"runs"},
     "configuration": {"places", "settings"},
     "experiment": {*MODEL, "combinations", "losses", "optim", "tasks", "batches", "threads"}
     | {"cadence", "trainer", "plots"},
+    # the description of a stack and its batch, no simulation
+    "theory": {"core", "settings", "registry", "activations", "layers", "blocks", "initialisers"}
+    | {"losses", "model", "commands"},
+    "expectation": {"batches", "core", "experiment", "initialisers", "losses", "model"}
+    | {"registry", "runs", "theory"},
     "resumption": {"runs", "settings"},
     "sweep": {
         *("configuration", "execution", "experiment", "interruption", "places", "resumption"),
@@ -62,8 +67,19 @@ LAW = {
         *("core", "experiment", "measures", "places", "plots", "runs", "settings", "sweep"),
         *("threads",),
     },
+    "verdict": {"blocks", "registry", "runs"},
     "execution": {
-        *("experiment", "interruption", "plots", "recording", "resumption", "runs", "settings"),
+        "verdict",
+        *(
+            "expectation",
+            "experiment",
+            "interruption",
+            "plots",
+            "recording",
+            "resumption",
+            "runs",
+            "settings",
+        ),
         *("tasks", "threads", "trainer"),
     },
 }

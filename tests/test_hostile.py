@@ -145,7 +145,7 @@ HOSTILE: dict[str, bytes] = {
     "name",
     [
         *("config.json", "provenance.json", "layout.json", "summary.json", "status.json"),
-        *("scalars.csv", "measures.npy", "weights.safetensors"),
+        *("scalars.csv", "measures.npy", "weights.safetensors", "theory.json"),
     ],
 )
 def test_a_hostile_file_is_named_or_harmless(

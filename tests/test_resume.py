@@ -24,7 +24,7 @@ from ffn_train.runs import files, load_run
 from ffn_train.runs.checkpoint import Damaged, checkpoints, read_checkpoint
 from ffn_train.trainer import Trainer
 
-RESULTS = (files.SCALARS, files.MEASURES, files.WEIGHTS, files.SUMMARY)
+RESULTS = (files.SCALARS, files.MEASURES, files.WEIGHTS, files.SUMMARY, files.THEORY)
 OFTEN = {"checkpoint": {"every": 2}, "measure": {"every": 3}}
 
 

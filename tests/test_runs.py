@@ -36,6 +36,7 @@ def test_a_finished_run_has_every_file(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == {
         *("config.json", "layout.json", "measures.npy", "provenance.json"),
         *("scalars.csv", "summary.json", "weights.safetensors", "status.json", "checkpoints"),
+        "theory.json",
         ".lock",
     }
     run = load_run(finished)
@@ -58,7 +59,13 @@ def test_measures_are_one_public_call(finished: Path) -> None:
 
 def test_two_runs_of_a_seed_are_byte_identical(finished: Path, tmp_path: Path) -> None:
     run_in(tmp_path / "again", config())
-    for name in ("scalars.csv", "measures.npy", "weights.safetensors", "summary.json"):
+    for name in (
+        "scalars.csv",
+        "measures.npy",
+        "weights.safetensors",
+        "summary.json",
+        "theory.json",
+    ):
         assert (tmp_path / "again" / name).read_bytes() == (finished / name).read_bytes(), name
 
 
@@ -91,7 +98,8 @@ def test_a_killed_run_is_readable(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["config.json", "provenance.json", "layout.json", "scalars.csv", "measures.npy"]
+    "name",
+    ["config.json", "provenance.json", "layout.json", "scalars.csv", "measures.npy", "theory.json"],
 )
 @pytest.mark.parametrize("content", [b"", b"\x80\x04]", b"{", b'{"a": [', b"a,b\nx,y\n"])
 def test_a_damaged_file_is_named_in_one_line(copy: Path, name: str, content: bytes) -> None:

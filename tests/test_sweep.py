@@ -23,7 +23,7 @@ from ffn_train.sweep.run import check, run_sweep
 from ffn_train.sweep.space import jobs
 
 TINY = (*SMALL[:3], "trainer.steps=3", *SMALL[4:])
-RESULTS = (files.SCALARS, files.MEASURES, files.WEIGHTS, files.SUMMARY)
+RESULTS = (files.SCALARS, files.MEASURES, files.WEIGHTS, files.SUMMARY, files.THEORY)
 
 
 def points(*overrides: str) -> list[tuple[str, ...]]:

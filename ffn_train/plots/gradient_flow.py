@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 
+from ffn_train.plots import theory
 from ffn_train.plots.curves import curve, mark, marks
 from ffn_train.plots.scales import depth_axis, log_axis, number
 from ffn_train.plots.selection import block_columns, rows
@@ -17,6 +18,7 @@ from ffn_train.plots.sheet import right_legends, sample, sheet
 from ffn_train.plots.style import DOUBLE, INK, step_colour
 from ffn_train.runs import Measures, Run
 from ffn_train.runs.reader import Floats
+from ffn_train.theory import Prediction
 
 NAME = "gradient_flow"
 
@@ -29,17 +31,19 @@ def draw(run: Run) -> Figure:
     """Three panels over depth; a plain stack has no skip part and so no third panel.
 
     (a) |dLoss/dθ| of each block, (b) the root mean square of dLoss/dx_l for l = 0 ... L, (c) its
-    skip and its branch part at the first and the last measured step.
+    skip and its branch part at the first and the last measured step. Below (a) and (b) stands what
+    was measured at step 0 over what theory predicts.
     """
     measures = run.measures
     chosen = rows(measures)
     colours = {row: step_colour(order, len(chosen)) for order, row in enumerate(chosen)}
     parted = not np.isnan(measures.skip_gradient_rms).all()
+    found = theory.prediction(run)
     figure, axes = sheet(
         run,
         "Gradient flow",
         width=DOUBLE,
-        height=2.55,
+        height=2.55 + (theory.STRIP if found else 0),
         panels=3 if parted else 2,
         gaps=(0.66, 0.12) if parted else (0.66,),
     )
@@ -54,10 +58,37 @@ def draw(run: Run) -> Figure:
             sample("skip", color=INK, marker="o"),
             sample("branch", color=INK, marker="o", **_BRANCH),
         ]
+    if found is not None:
+        _predicted(figure, axes, run, found, colours)
+    theory.say_why_none(figure, run)
     _headline(figure, measures)
     steps = [sample(str(measures.step[row]), color=colour) for row, colour in colours.items()]
-    right_legends(figure, axes[-1], ("step", steps), ("part", kinds), ("", marks(*axes)))
+    right_legends(
+        figure,
+        axes[-1],
+        ("step", steps),
+        ("part", kinds),
+        theory.legend(run),
+        ("", marks(*figure.axes)),
+    )
     return figure
+
+
+def _predicted(
+    figure: Figure, axes: list[Axes], run: Run, found: Prediction, colours: Colours
+) -> None:
+    """Line, band and strip for the first two panels."""
+    measures = run.measures
+    columns = block_columns(measures)
+    panels = [
+        (measures.layer_gradient_norm[:, columns], *theory.of_blocks(run, found)),
+        (measures.signal_gradient_rms, found.log_signal_gradient_rms, found.signal_gradient_sd),
+    ]
+    for panel, (norms, log, sd) in zip(axes, panels, strict=False):
+        theory.expect(panel, log, sd)
+        theory.strip(figure, panel, norms[0], log, sd, colours[0])
+    for panel in axes[2:]:
+        theory.lift(figure, panel)
 
 
 def _parameters(axes: Axes, measures: Measures, colours: Colours) -> None:

@@ -78,6 +78,14 @@ def headed(title: str, note: str, *, width: float, height: float) -> Figure:
     return figure
 
 
+def note(figure: Figure, text: str) -> None:
+    """A third line in the header."""
+    width, height = figure.get_size_inches()
+    figure.text(
+        _EDGE / width, 1 - 0.41 / height, text, va="top", size=7.5, color=MUTED, parse_math=False
+    )
+
+
 def describe(run: Run) -> str:
     """The settings that a reader asks for first, on one line."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
+from ffn_train.plots import theory
 from ffn_train.plots.curves import curve, mark, marks
 from ffn_train.plots.scales import depth_axis, log_axis
 from ffn_train.plots.selection import rows
@@ -21,11 +22,12 @@ def draw(run: Run) -> Figure:
     chosen = rows(measures)
     colours = [step_colour(order, len(chosen)) for order in range(len(chosen))]
     rectifies = not np.isnan(measures.dead_share).all()
+    found = theory.prediction(run)
     figure, axes = sheet(
         run,
         "Signal",
         width=DOUBLE if rectifies else SINGLE,
-        height=2.55 if rectifies else 2.3,
+        height=(2.55 if rectifies else 2.3) + (theory.STRIP if found else 0),
         panels=2 if rectifies else 1,
         gaps=(0.66,) if rectifies else (),
     )
@@ -45,9 +47,17 @@ def draw(run: Run) -> Figure:
         axes[1].set_ylim(-4, 104)
         depth_axis(axes[1], measures.depth - 1, measures.depth, "block $l$")
         axes[1].set_ylabel("dead units (%)")
+    if found is not None:
+        log, sd = found.log_signal_rms, found.signal_sd
+        theory.expect(axes[0], log, sd)
+        theory.strip(figure, axes[0], measures.signal_rms[0], log, sd, colours[0])
+        for panel in axes[1:]:
+            theory.lift(figure, panel)
+    theory.say_why_none(figure, run)
     steps = [
         sample(str(measures.step[row]), color=colour)
         for row, colour in zip(chosen, colours, strict=True)
     ]
-    right_legends(figure, axes[-1], ("step", steps), ("", marks(*axes)))
+    groups = ("step", steps), theory.legend(run), ("", marks(*figure.axes))
+    right_legends(figure, axes[-1], *groups)
     return figure

@@ -3,6 +3,7 @@
 config.json         every setting, resolved
 provenance.json     command, commit, versions, BLAS and threads, seed, parameters, times
 layout.json         the parameter tensors in order: name and shape
+theory.json         what theory predicts for the first batch (see ffn_train.runs.theory)
 scalars.csv         one row a step
 measures.npy        one record a measured step (see ffn_train.measures)
 weights.safetensors the final weights by name
@@ -25,6 +26,7 @@ from typing import Any
 CONFIG = "config.json"
 PROVENANCE = "provenance.json"
 LAYOUT = "layout.json"
+THEORY = "theory.json"
 SCALARS = "scalars.csv"
 MEASURES = "measures.npy"
 WEIGHTS = "weights.safetensors"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ffn_train.core import Array
 from ffn_train.measures import row_dtype
 from ffn_train.runs import files
+from ffn_train.runs.theory import Ratio, Theory, parse, worst
 
 Floats = NDArray[np.float64]
 
@@ -111,7 +112,7 @@ class Run:
     """One run as its directory tells it; ``summary`` is None while it has not ended.
 
     ``state`` is running, finished, diverged, interrupted or failed, as the run last wrote it down:
-    one that was killed still says running.
+    one that was killed still says running. ``theory`` is None for a run older than its predictions.
     """
 
     path: Path
@@ -121,6 +122,16 @@ class Run:
     measures: Measures
     summary: dict[str, Any] | None
     state: str | None
+    theory: Theory | None
+
+    @property
+    def worst_ratio(self) -> Ratio | None:
+        """measured/predicted at step 0 where it is furthest from 1; None without a prediction."""
+        measures = self.measures
+        if not len(measures.step) or measures.step[0] != 0:
+            return None
+        signal, gradient = measures.signal_gradient_rms[0], measures.gradient_norm[0]
+        return worst(self.theory, measures.tensors, signal, gradient)
 
     def weights(self) -> dict[str, Array]:
         """The final weights by name, in the model's order.
@@ -149,14 +160,16 @@ def load_run(path: str | Path) -> Run:
     if not (path / files.CONFIG).is_file():
         raise RunError(f"{path} is not a run directory: it has no {files.CONFIG}")
     summary, status = path / files.SUMMARY, path / files.STATUS
+    measures = _measures(path)
     return Run(
         path=path,
         config=read_json(path / files.CONFIG),
         provenance=read_json(path / files.PROVENANCE),
         scalars=_scalars(path / files.SCALARS),
-        measures=_measures(path),
+        measures=measures,
         summary=read_json(summary) if summary.is_file() else None,
         state=read_json(status).get("state") if status.is_file() else None,
+        theory=_theory(path / files.THEORY, measures),
     )
 
 
@@ -200,6 +213,17 @@ def _measures(path: Path) -> Measures:
     except (OSError, ValueError, EOFError, MemoryError) as error:
         raise RunError(f"{file}: {_first_line(error)}") from None
     return Measures(tensors=names, **{field: rows[field] for field in rows.dtype.names})
+
+
+def _theory(path: Path, measures: Measures) -> Theory | None:
+    """None for a run of a time before there were predictions."""
+    if not path.is_file():
+        return None
+    content = read_json(path)
+    try:
+        return parse(content, len(measures.tensors), measures.depth)
+    except ValueError as error:
+        raise RunError(f"{path}: {_first_line(error)}") from None
 
 
 def _layout(path: Path) -> tuple[tuple[str, ...], int]:

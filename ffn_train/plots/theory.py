@@ -1,0 +1,136 @@
+"""What theory predicts for step 0: a dashed line, its band, and a strip of measured/predicted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
+from matplotlib.typing import ColorType
+
+from ffn_train.plots.curves import curve, mark
+from ffn_train.plots.sheet import note, sample
+from ffn_train.plots.style import INK, MUTED
+from ffn_train.runs import Run
+from ffn_train.runs.reader import Floats
+from ffn_train.runs.theory import band
+from ffn_train.theory import Prediction
+
+STRIP = 0.62  # inches that a strip adds to a figure's height
+_GAP = 0.12
+_NOTE = 0.12
+_BAND: Any = {"color": "#9a9a9a", "alpha": 0.28, "linewidth": 0}
+_LINE: Any = {"color": INK, "linewidth": 0.9, "dashes": (4, 2)}
+_LIMITS = (1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100, 1e3, 1e4, 1e6, 1e9, 1e12)
+
+
+def prediction(run: Run) -> Prediction | None:
+    """The prediction to draw; None without one, without step 0 or with plot.theory=false."""
+    if _hidden(run) or run.theory is None or run.theory.chosen is None or run.measures.step[0] != 0:
+        return None
+    return run.theory.chosen[1]
+
+
+def _hidden(run: Run) -> bool:
+    section = run.config.get("plot")
+    return isinstance(section, dict) and section.get("theory") is False
+
+
+def say_why_none(figure: Figure, run: Run) -> None:
+    """A line in the header, where a run has no prediction for a reason."""
+    if not _hidden(run) and run.theory is not None and run.theory.chosen is None:
+        for panel in figure.axes:  # which make room for it
+            place = panel.get_position()
+            less = _NOTE / figure.get_size_inches()[1]
+            panel.set_position((place.x0, place.y0, place.width, place.height - less))
+        note(figure, f"no prediction: {run.theory.reason}")
+
+
+def legend(run: Run) -> tuple[str, list[Artist]]:
+    """The legend of line and band; the line bears the mode's name."""
+    if prediction(run) is None or run.theory is None or run.theory.chosen is None:
+        return "", []
+    line = sample(run.theory.chosen[0], **_LINE)
+    return "theory", [line, Patch(label="±1 sd", **_BAND)]
+
+
+def of_blocks(run: Run, found: Prediction) -> tuple[Floats, Floats]:
+    """The log gradient norm of each block as a whole, and its sd, each (L,)."""
+    logs, deviations = [], []
+    for block in range(run.measures.depth):
+        own = [n.startswith(f"blocks.{block}.") for n in run.measures.tensors]
+        log, sd = found.log_gradient_norm[own], found.gradient_sd[own]
+        top = np.max(log)
+        share = np.exp(2 * (log - top)) if np.isfinite(top) else np.ones_like(log)
+        logs.append(top + np.log(share.sum()) / 2 if np.isfinite(top) else top)
+        deviations.append(float(share @ sd / share.sum()))
+    return np.array(logs), np.array(deviations)
+
+
+def expect(axes: Axes, log: Floats, sd: Floats) -> None:
+    """The predicted norms over places 0, 1, ..., with the band of one seed."""
+    places = np.arange(len(log))
+    low, high = band(log, sd)
+    axes.fill_between(places, low, high, zorder=1, **_BAND)
+    alone: Any = {"marker": "_", "markersize": 9} if len(log) == 1 else {}
+    axes.plot(places, np.exp(log), zorder=4, **_LINE, **alone)
+
+
+def shown_with(measured: Floats, log: Floats) -> Floats:
+    """The predicted norms that an axis makes room for: none where the measured ones are lost."""
+    return np.exp(log) if np.isfinite(measured).all() else measured
+
+
+def strip(
+    figure: Figure, panel: Axes, measured: Floats, log: Floats, sd: Floats, colour: ColorType
+) -> Axes:
+    """A narrow panel below another one, which gives way to it: measured/predicted at step 0."""
+    height = figure.get_size_inches()[1]
+    place = panel.get_position()
+    bottom = place.y0
+    lift(figure, panel)
+    below = figure.add_axes((place.x0, bottom, place.width, (STRIP - _GAP) / height))
+    ratio = measured / np.exp(log)
+    places = np.arange(len(log))
+    low, high = band(np.zeros_like(sd), sd)
+    below.set_yscale("log", nonpositive="mask")
+    below.axhline(1, **{**_LINE, "zorder": 2})
+    below.fill_between(places, low, high, zorder=1, **_BAND)
+    curve(below, places, ratio, color=colour)
+    mark(below, places[~np.isnan(ratio)], ratio[~np.isnan(ratio)])
+    _ratio_axis(below, ratio, low, high)
+    below.set_xlim(panel.get_xlim())
+    below.xaxis.set_major_locator(panel.xaxis.get_major_locator())
+    below.xaxis.set_major_formatter(panel.xaxis.get_major_formatter())
+    below.set_xlabel(panel.get_xlabel())
+    panel.set_xlabel("")
+    panel.tick_params(axis="x", labelbottom=False)
+    below.set_ylabel("meas./pred.", size=7, color=MUTED)
+    figure.align_ylabels([panel, below])
+    return below
+
+
+def lift(figure: Figure, panel: Axes) -> None:
+    """Lift a panel's foot to where a strip ends, or would."""
+    height = figure.get_size_inches()[1]
+    place = panel.get_position()
+    foot = STRIP / height
+    panel.set_position((place.x0, place.y0 + foot, place.width, place.height - foot))
+
+
+def _ratio_axis(axes: Axes, *values: Floats) -> None:
+    """Symmetric about 1 on the log axis, with a round number at both ends."""
+    flat = np.concatenate(values)
+    flat = flat[np.isfinite(flat) & (flat > 0)]
+    furthest = float(np.exp(np.max(np.abs(np.log(flat)), initial=0)))
+    limit = next((limit for limit in _LIMITS if furthest <= 1.02 * limit), furthest)
+    axes.set_ylim(limit**-1.25, limit**1.25)
+    axes.yaxis.set_major_locator(FixedLocator([1 / limit, 1, limit]))
+    labels = [f"{1 / limit:.2g}", "1", f"{limit:.4g}"]
+    axes.yaxis.set_major_formatter(FixedFormatter(labels))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_formatter(NullFormatter())

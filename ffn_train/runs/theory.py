@@ -1,0 +1,123 @@
+"""theory.json: what theory predicted for the first batch, and how the measured norms compare.
+
+Under ``anchored`` and ``a priori`` each the arrays of ``Prediction``, natural logarithms with null
+where nothing is derived and "-inf" for zero, or a ``reason`` why there is no prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffn_train.theory import Prediction
+
+Floats = NDArray[np.float64]
+MODES = ("anchored", "a priori")  # the first that there is, is shown
+
+
+@dataclass(frozen=True)
+class Theory:
+    """The predictions by mode, and the reason for each mode that has none."""
+
+    predictions: Mapping[str, Prediction]
+    reasons: Mapping[str, str]
+
+    @property
+    def chosen(self) -> tuple[str, Prediction] | None:
+        """The mode to show and its prediction, anchored if there is one."""
+        return next(
+            ((mode, self.predictions[mode]) for mode in MODES if mode in self.predictions), None
+        )
+
+    @property
+    def reason(self) -> str:
+        """Why there is no prediction at all."""
+        return self.reasons.get(MODES[0], "")
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """measured/predicted at one place: ``dL/dx_3`` or a tensor's name; ``sd`` of the log."""
+
+    ratio: float
+    where: str
+    mode: str
+    sd: float
+
+
+def parse(content: Mapping[str, Any], tensors: int, depth: int) -> Theory:
+    """The theory of theory.json's content. Raises ValueError where it is damaged."""
+    predictions, reasons = {}, {}
+    for mode in MODES:
+        entry = content.get(mode)
+        if not isinstance(entry, Mapping):
+            raise ValueError(f"it has no {mode!r}")
+        if "reason" in entry:
+            reasons[mode] = str(entry["reason"])
+            continue
+        arrays = {}
+        for field in fields(Prediction):
+            try:
+                values = [np.nan if v is None else float(v) for v in entry[field.name]]
+            except (KeyError, TypeError):
+                raise ValueError(f"{mode} has no {field.name}") from None
+            wanted = tensors if "gradient_norm" in field.name or field.name == "gradient_sd" else 0
+            if len(values) != (wanted or depth + 1):
+                raise ValueError(f"{mode}.{field.name} has the wrong length")
+            arrays[field.name] = np.array(values)
+        predictions[mode] = Prediction(**arrays)
+    return Theory(predictions, reasons)
+
+
+def band(log: Floats, sd: Floats) -> tuple[Floats, Floats]:
+    """One standard deviation of a single seed, as norms.
+
+    A log-normal norm whose root mean square is exp(log) has its median at exp(log - sd²).
+    """
+    with np.errstate(all="ignore"):
+        return np.exp(log - sd**2 - sd), np.exp(log - sd**2 + sd)
+
+
+def relative_gradient(theory: Theory | None) -> tuple[Floats, Floats] | None:
+    """log RMS dLoss/dx_l relative to l = L, and the sd of one seed's, each (L+1,); None without.
+
+    Relative to its end, the gradient is free of the factor that the read-out gives all layers.
+    """
+    chosen = theory.chosen if theory is not None else None
+    if chosen is None:
+        return None
+    log, sd = chosen[1].log_signal_gradient_rms, chosen[1].signal_gradient_sd
+    return log - log[-1], np.sqrt(np.maximum(sd**2 - sd[-1] ** 2, 0))
+
+
+def worst(
+    theory: Theory | None, tensors: tuple[str, ...], signal_gradient: Floats, gradient: Floats
+) -> Ratio | None:
+    """The measured/predicted furthest from 1 among dLoss/dx_l and the blocks' parameter gradients.
+
+    ``signal_gradient`` (L+1,) and ``gradient`` (T,) are measured at step 0. A learnable multiplier
+    is left out: its gradient is one number, not the norm of many.
+    """
+    chosen = theory.chosen if theory is not None else None
+    if chosen is None:
+        return None
+    mode, prediction = chosen
+    places = [f"dL/dx_{index}" for index in range(len(signal_gradient))]
+    ours = [n.startswith("blocks.") and not n.endswith(".multiplier") for n in tensors]
+    names = [*places, *(name for name, own in zip(tensors, ours, strict=True) if own)]
+    measured = np.concatenate([signal_gradient, gradient[ours]])
+    log = np.concatenate([prediction.log_signal_gradient_rms, prediction.log_gradient_norm[ours]])
+    sd = np.concatenate([prediction.signal_gradient_sd, prediction.gradient_sd[ours]])
+    with np.errstate(all="ignore"):
+        distance = np.log(measured) - log
+    # not comparable: zero as predicted, none derived, or lost to the range of the numbers
+    known = np.isfinite(measured) & ~np.isnan(distance)
+    if not known.any():
+        return None
+    place = int(np.argmax(np.where(known, np.abs(distance), -1)))
+    with np.errstate(over="ignore"):
+        return Ratio(float(np.exp(distance[place])), names[place], mode, float(sd[place]))

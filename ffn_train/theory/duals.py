@@ -1,0 +1,206 @@
+"""Dual activations: what an activation does to the kernel of the Gaussian field that it acts on.
+
+For (u_a, u_b) ~ N(0, K), with all pairs of a batch at once:
+
+    A_ab = E[act(u_a) act(u_b)]         D_ab = E[act'(u_a) act'(u_b)]
+    s_a  = E[(act act')'(u_a)]          M_ab = E[(act act')(u_a) (act act')(u_b)]
+
+K comes as ``kernel`` · exp(``log``), and A and M go back in units of exp(log) too; D and s have no
+unit. The closed forms are exact; every other activation goes through its Hermite series.
+"""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import NamedTuple
+
+import numpy as np
+
+from ffn_train.activations import GELU, Activation, Erf, Identity, LeakyReLU, ReLU
+from ffn_train.theory import hermite
+from ffn_train.theory.scaled import Numbers
+
+# beyond exp(±50) in σ an activation is its own asymptote to all digits, linear near zero or
+# homogeneous far out, and the scale drops out of every ratio
+_FURTHEST = 100.0
+
+
+class Dual(NamedTuple):
+    """A (units of exp(log)) and D."""
+
+    value: Numbers
+    slope: Numbers
+
+
+class Coherence(NamedTuple):
+    """s (N,) and M (units of exp(log))."""
+
+    slope: Numbers
+    pairs: Numbers
+
+
+def correlation(kernel: Numbers) -> tuple[Numbers, Numbers]:
+    """sqrt(K_aa K_bb) and ρ_ab = K_ab over it, in [-1, 1] and 1 on the diagonal."""
+    deviations = np.sqrt(np.diagonal(kernel))
+    size = np.multiply.outer(deviations, deviations)
+    rho = np.divide(kernel, size, out=np.zeros_like(kernel), where=size > 0)
+    np.clip(rho, -1, 1, out=rho)
+    np.fill_diagonal(rho, 1)
+    return size, rho
+
+
+@singledispatch
+def dual(activation: Activation, kernel: Numbers, log: float) -> Dual:
+    """A and D for the kernel exp(log) K (N, N)."""
+    values, slopes, unit = _at_nodes(activation, kernel, log)
+    rho = correlation(kernel)[1]
+    return Dual(hermite.pairs(values / unit, rho), hermite.pairs(slopes, rho))
+
+
+@singledispatch
+def coherence(activation: Activation, kernel: Numbers, log: float) -> Coherence:
+    """s and M for the kernel exp(log) K (N, N); s by Stein's lemma, E[u act act']/K_aa."""
+    values, slopes, unit = _at_nodes(activation, kernel, log)
+    product = values * slopes / unit
+    deviations = np.sqrt(np.diagonal(kernel))
+    mean = hermite.mean(product * hermite.grid()[0])
+    slope = np.divide(mean, deviations, out=np.zeros_like(mean), where=deviations > 0)
+    # M enters a correction of order L/D only
+    return Coherence(slope, hermite.pairs(product, correlation(kernel)[1], negligible=1e-4))
+
+
+def _at_nodes(
+    activation: Activation, kernel: Numbers, log: float
+) -> tuple[Numbers, Numbers, float]:
+    """act and act' at the nodes, and the unit exp(log/2)."""
+    unit = float(np.exp(_within(log) / 2))
+    deviations = np.sqrt(np.diagonal(kernel)) * unit
+    return *_pair(activation, deviations), unit
+
+
+def _pair(activation: Activation, deviations: Numbers) -> tuple[Numbers, Numbers]:
+    values, slopes = activation.pair(deviations[:, None] * hermite.grid()[0])
+    return np.asarray(values, np.float64), np.asarray(slopes, np.float64)
+
+
+def _within(log: float) -> float:
+    return float(np.clip(log, -_FURTHEST, _FURTHEST))
+
+
+def _rectified(kernel: Numbers) -> Dual:
+    """ReLU's, the arc-cosine kernels of degree 1 and 0. Cho and Saul 2009."""
+    size, rho = correlation(kernel)
+    angle = np.arccos(rho)
+    value = size / (2 * np.pi) * (np.sin(angle) + (np.pi - angle) * rho)
+    return Dual(value, (np.pi - angle) / (2 * np.pi))
+
+
+def _leaky(kernel: Numbers, slope: float) -> Dual:
+    # max(z, s z) = s z + (1 - s) relu(z), and E[z_a relu(z_b)] = K_ab/2
+    value, step = _rectified(kernel)
+    rest = (1 - slope) ** 2
+    return Dual(slope * kernel + rest * value, slope + rest * step)
+
+
+@dual.register
+def _(activation: ReLU, kernel: Numbers, log: float) -> Dual:
+    return _rectified(kernel)
+
+
+@coherence.register
+def _(activation: ReLU, kernel: Numbers, log: float) -> Coherence:
+    return Coherence(np.full(len(kernel), 0.5), _rectified(kernel).value)
+
+
+@dual.register
+def _(activation: LeakyReLU, kernel: Numbers, log: float) -> Dual:
+    return _leaky(kernel, activation.slope)
+
+
+@coherence.register
+def _(activation: LeakyReLU, kernel: Numbers, log: float) -> Coherence:
+    square = activation.slope**2  # act act' is the leaky unit of the squared slope
+    return Coherence(np.full(len(kernel), (1 + square) / 2), _leaky(kernel, square).value)
+
+
+@dual.register
+def _(activation: Identity, kernel: Numbers, log: float) -> Dual:
+    return Dual(kernel, np.ones_like(kernel))
+
+
+@coherence.register
+def _(activation: Identity, kernel: Numbers, log: float) -> Coherence:
+    return Coherence(np.ones(len(kernel)), kernel)
+
+
+@dual.register
+def _(activation: Erf, kernel: Numbers, log: float) -> Dual:
+    """Williams 1997: A = 2/π arcsin(2 K_ab/sqrt((1 + 2 K_aa)(1 + 2 K_bb))).
+
+    D = 4/π / sqrt((1 + 2 K_aa)(1 + 2 K_bb) - 4 K_ab²).
+    """
+    unit = float(np.exp(_within(log)))
+    size, rho = correlation(kernel)
+    own, size = np.diagonal(kernel) * unit, size * unit
+    spread = np.sqrt(1 + 2 * (own[:, None] + own) + 4 * size * size * (1 - rho) * (1 + rho))
+    # arcsin(x) by its tangent, exact near 1 too: sqrt((1 + 2 K_aa)(1 + 2 K_bb)) cos = spread
+    value = 2 / np.pi * np.arctan2(2 * size * rho, spread) / unit
+    return Dual(value, 4 / np.pi / spread)
+
+
+@dual.register
+def _(activation: GELU, kernel: Numbers, log: float) -> Dual:
+    """With p = (1 + K_aa)(1 + K_bb), δ² = p - K_ab² and ω = arctan(K_ab/δ):
+
+    A = K_ab/4 + (K_ab² + K_aa K_bb δ²)/(2π p δ) + K_ab ω/(2π),
+    D = 1/4 + ω/(2π) + K_ab (1/δ² + (1 - K_aa K_bb)/p + 1)/(2π δ). Tsuchida et al. 2021.
+    """
+    unit = float(np.exp(_within(log)))
+    size, rho = correlation(kernel)
+    own, size = np.diagonal(kernel) * unit, size * unit
+    product, cross, total = size * size, size * rho, own[:, None] + own
+    both = 1 + total + product
+    square = 1 + total + product * (1 - rho) * (1 + rho)  # δ² without its cancellation
+    root = np.sqrt(square)
+    angle = np.arctan2(cross, root)
+    value = cross / 4 + (cross * cross + product * square) / (2 * np.pi * both * root)
+    value += cross * angle / (2 * np.pi)
+    slope = 1 / square + (1 - product) / both + 1
+    slope *= cross / (2 * np.pi * root)
+    slope += 0.25 + angle / (2 * np.pi)
+    return Dual(value / unit, slope)
+
+
+class Response(NamedTuple):
+    """How one unit responds to N(0, σ²) and to a change of σ².
+
+    ``value_power``, ``slope_power``: d log E act²/d log σ² and d log E act'²/d log σ².
+    ``value_tail``, ``slope_tail``: E act⁴/(E act²)² and E act'⁴/(E act'²)²; ``mixed_tail``:
+    E (act act')²/(E act² E act'²).
+    """
+
+    value_power: float
+    slope_power: float
+    value_tail: float
+    slope_tail: float
+    mixed_tail: float
+
+
+def response(activation: Activation, log_variance: float) -> Response:
+    """The response at one variance exp(log_variance), by sums on the grid."""
+    step = 1e-3
+    centre = _within(log_variance)
+    logs = np.array([centre - step, centre, centre + step])
+    values, slopes = _pair(activation, np.exp(logs / 2))
+    values /= np.exp(centre / 2)
+    squares = [hermite.mean(array * array) for array in (values, slopes)]
+
+    def power(square: Numbers) -> float:
+        return float(np.log(square[2] / square[0]) / (2 * step)) if square.all() else 0.0
+
+    value, slope = (
+        array[1] ** 2 / square[1] if square[1] else np.ones_like(array[1])
+        for array, square in zip((values, slopes), squares, strict=True)
+    )
+    tails = [float(hermite.mean(product)) for product in (value**2, slope**2, value * slope)]
+    return Response(power(squares[0]), power(squares[1]), *tails)

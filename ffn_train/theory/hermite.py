@@ -1,0 +1,64 @@
+"""Expectations over a Gaussian pair by Mehler's formula: any activation, from its values alone.
+
+With orthonormal Hermite polynomials h_k, f(σ_a z) = Σ_k C_ak h_k(z) and corr(u_a, u_b) = ρ,
+
+    E f(u_a) f(u_b) = Σ_k C_ak C_bk ρ^k.
+
+The C_ak are sums on a fine uniform grid, which integrates a smooth function against the normal
+density to machine precision; Gauss-Hermite nodes would lie too far apart for wide u. What lies
+beyond the last term is taken at that term's power, so that ρ = 1 is exact.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from ffn_train.theory.scaled import Numbers
+
+TERMS = 96
+
+
+@cache
+def grid() -> tuple[Numbers, Numbers]:
+    """The nodes z and the normal weights, which sum to 1."""
+    nodes = np.linspace(-9, 9, 401)
+    weights = np.exp(-nodes * nodes / 2)
+    return nodes, weights / weights.sum()
+
+
+@cache
+def _weighted_polynomials() -> Numbers:
+    """w(z) h_k(z), (nodes, TERMS)."""
+    nodes, weights = grid()
+    polynomials = [np.ones_like(nodes), nodes]
+    for k in range(2, TERMS):
+        polynomials.append(
+            (nodes * polynomials[-1] - np.sqrt(k - 1) * polynomials[-2]) / np.sqrt(k)
+        )
+    return np.ascontiguousarray((np.array(polynomials) * weights).T)
+
+
+def mean(values: Numbers) -> Numbers:
+    """E f(u_a) (N,) of values at the nodes."""
+    return np.asarray(values @ grid()[1])
+
+
+def pairs(values: Numbers, correlation: Numbers, *, negligible: float = 1e-10) -> Numbers:
+    """E f(u_a) f(u_b) (N, N), for values of f at the nodes (N, nodes) and ρ (N, N).
+
+    The series ends where no further term's share of E f² exceeds ``negligible``.
+    """
+    coefficients = values @ _weighted_polynomials()
+    squares = mean(values * values)
+    shares = coefficients * coefficients / np.where(squares > 0, squares, 1)[:, None]
+    kept = int(np.flatnonzero(shares.max(axis=0) > negligible)[-1]) + 1 if shares.any() else 1
+    columns = np.ascontiguousarray(coefficients[:, :kept].T)
+    rest = np.sqrt(np.maximum(squares - (columns * columns).sum(axis=0), 0))
+    total = np.multiply.outer(rest, rest)
+    term = np.empty_like(total)
+    for column in columns[::-1]:
+        total *= correlation
+        total += np.multiply.outer(column, column, out=term)
+    return np.asarray(total)

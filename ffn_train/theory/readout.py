@@ -1,0 +1,92 @@
+"""Where the gradient starts: the read-out under a mean squared error, before anything is measured.
+
+The read-out is LeCun normal, so with M outputs and e = dLoss/dy = κ (y - t), κ = 2/(N M),
+
+    E_ab = E[e_a · e_b] = κ² (M Y_ab + t_a · t_b)
+    P_ab = κ²/D (M (M + D + 1)/D Y_ab + t_a · t_b)
+
+for the kernel Y that it reads, from the second moment of a Wishart matrix. M + 1 of the M + D + 1
+lie along the signal, E[g_a | x_a] = κ M/D x_a, and a norm of x_L takes them out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ffn_train.model import Stack
+from ffn_train.theory.recursion import Top, norm_scales, passed
+from ffn_train.theory.scaled import Numbers, Scaled
+
+
+@dataclass(frozen=True)
+class ReadOut:
+    """The way down's start, and the kernels Y and E of the read-out itself.
+
+    ``gain``, ``shift``: kernels whose sums are the squared gradients of a final norm's parameters.
+    ``spread``: the covariance (N, N) of the log of |dLoss/dx_L|² over seeds; ``error_spread`` that
+    of |e|²; ``power``: d log P/d log Q of a sample.
+    """
+
+    top: Top
+    final_signal: Scaled
+    error: Scaled
+    gain: Scaled
+    shift: Scaled
+    spread: Numbers
+    error_spread: Numbers
+    power: float
+
+
+def mse_read_out(model: Stack, signal: Scaled, targets: Numbers, batch: int) -> ReadOut:
+    """The read-out of the kernel ``signal`` of x_L, for the rows' targets (n, M)."""
+    width, outputs = model.width, targets.shape[1]
+    kappa = 2 / (batch * outputs)
+    wanted = Scaled(targets @ targets.T)
+    scales = norm_scales(model, signal)
+    y = signal if model.final_norm is None else signal.over(scales)
+    whole = (y * (outputs * (width + outputs + 1) / width) + wanted) * (kappa**2 / width)
+    beside = (y * float(outputs) + wanted) * (kappa**2 / width * passed(model))
+    if model.final_norm is not None:
+        gradient = beside.over(scales)
+        top = Top(gradient, gradient, None)
+    else:
+        coherence = Scaled(np.full(len(targets), kappa * outputs / width))
+        top = Top(whole, beside, None if model.block.post is not None else coherence)
+    error = (y * outputs + wanted) * kappa**2
+    chance = _chance(y, wanted, outputs)
+    share = (y * float(outputs)).share_of(y * float(outputs) + wanted)
+    own, alone = y.diagonal, kappa * outputs / width
+    return ReadOut(
+        top=top,
+        final_signal=y,
+        error=error,
+        # Σ_n dLoss/dy_n ∘ y_n: the part of dLoss/dy along y adds E[y_a² y_b²] of each feature
+        gain=error * y + (own.outer() + y * y * 2.0) * (alone**2 * width),
+        shift=(error + y * (outputs * (outputs + 1) / width * kappa**2)),
+        spread=chance + 2 / width * normalised_square(top.gradient),
+        error_spread=chance,
+        power=-1.0 if model.final_norm is not None else share,
+    )
+
+
+def _chance(y: Scaled, wanted: Scaled, outputs: int) -> Numbers:
+    """The covariance of log |y_a - t_a|² with y ~ N(0, Y).
+
+    Of the square it is v = (2 M Y² + 4 Y t·t) over the means, as for a chi-square of 2/v degrees of
+    freedom, whose log has the variance ψ'(1/v) = v + v²/2 + v³/6 up to 8 % for one degree (v = 2).
+    """
+    square = y * y * (2.0 * outputs) + y * wanted * 4.0
+    whole = (y * outputs + wanted).diagonal
+    means = whole.outer()
+    share = square.values / np.where(means.values > 0, means.values, 1)
+    v = np.asarray(share * np.exp(square.log - means.log))
+    return np.asarray(v + v**2 / 2 + v**3 / 6)
+
+
+def normalised_square(kernel: Scaled) -> Numbers:
+    """K_ab²/(K_aa K_bb); 0 where a sample has none."""
+    own = np.diagonal(kernel.values)
+    size = np.multiply.outer(own, own)
+    return np.divide(kernel.values**2, size, out=np.zeros_like(size), where=size > 0)

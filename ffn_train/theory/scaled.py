@@ -1,0 +1,88 @@
+"""Arrays whose scale is kept apart, so that a thousand blocks neither overflow nor underflow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """The array ``values`` · exp(``log``)."""
+
+    values: Numbers
+    log: float = 0.0
+
+    def normalised(self) -> Scaled:
+        """The same array with a largest magnitude of 1; one of zeros stays as it is."""
+        largest = float(np.max(np.abs(self.values), initial=0))
+        if largest == 0 or not np.isfinite(largest):
+            return self
+        return Scaled(self.values / largest, self.log + float(np.log(largest)))
+
+    def __add__(self, other: Scaled) -> Scaled:
+        if not self.values.any():
+            return other
+        if not other.values.any():
+            return self
+        log = max(self.log, other.log)
+        return Scaled(
+            self.values * np.exp(self.log - log) + other.values * np.exp(other.log - log), log
+        )
+
+    def __mul__(self, other: Scaled | Numbers | float) -> Scaled:
+        if isinstance(other, Scaled):
+            return Scaled(self.values * other.values, self.log + other.log)
+        return Scaled(self.values * other, self.log)
+
+    def over(self, scales: Scaled) -> Scaled:
+        """The kernel of vectors each divided by its scale (N,): K_ab / (s_a s_b)."""
+        return Scaled(
+            self.values / (scales.values[:, None] * scales.values), self.log - 2 * scales.log
+        )
+
+    @property
+    def diagonal(self) -> Scaled:
+        """The diagonal (N,) of a kernel."""
+        return Scaled(np.diagonal(self.values), self.log)
+
+    def outer(self) -> Scaled:
+        """v_a v_b of a vector (N,)."""
+        return Scaled(self.values[:, None] * self.values, 2 * self.log)
+
+    def log_mean(self) -> float:
+        """The logarithm of the mean entry; -inf for zero."""
+        return self._log(float(np.mean(self.values)))
+
+    def share_of(self, whole: Scaled) -> float:
+        """The mean diagonal of a kernel over that of another; 0 if there is none."""
+        difference = self.diagonal.log_mean() - whole.diagonal.log_mean()
+        return float(np.exp(difference)) if difference > -np.inf else 0.0
+
+    def _log(self, value: float) -> float:
+        return float(np.log(value)) + self.log if value > 0 else -np.inf
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over all pairs of a batch of ``batch`` samples, from a kernel of ``rows`` of them.
+
+    Σ_ab K_ab is estimated by (N/n) Σ_a K_aa + N (N-1)/(n (n-1)) Σ_{a≠b} K_ab, exact for n = N.
+    """
+
+    rows: int
+    batch: int
+
+    def log_total(self, kernel: Scaled) -> float:
+        """log Σ_ab K_ab; -inf for zero."""
+        own = float(np.trace(kernel.values))
+        pairs = float(kernel.values.sum()) - own
+        n, batch = self.rows, self.batch
+        whole = batch / n * own + (batch * (batch - 1) / (n * (n - 1)) * pairs if n > 1 else 0)
+        if n < batch:  # few rows can put the estimate below zero, where no sum of squares lies
+            whole = max(whole, batch / n * (own + pairs))
+        return kernel._log(whole)

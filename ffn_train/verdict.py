@@ -1,0 +1,160 @@
+"""The verdict on a run in a line or two, from its measures and from theory, where one is due.
+
+exploding, vanishing   the signal gradient changes more than a hundredfold from output to input
+dead units             most of a block's hidden units are dead on the whole last batch
+dominated by the skip  the branches' part of the gradient is a twentieth of the skip path's at most
+healthy                none of these, and the gradient stays within a factor of ten at both ends
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ffn_train.blocks.residual import ResidualChoice
+from ffn_train.registry import build
+from ffn_train.runs import Run
+
+STRONG, MILD = 100.0, 10.0  # changes of the signal gradient over the whole stack
+DEAD = 0.6  # up to half of the units are off only because all samples have come to look alike
+SKIP = 0.05
+
+
+def verdict(run: Run) -> list[str]:
+    """The lines; none where nothing was measured or nothing is clear."""
+    measures = run.measures
+    if not len(measures.step):
+        return []
+    lines = _flow(run) or _dead(run) or _skip(run)
+    if lines:
+        return lines
+    ratios = [_change(run, 0), _change(run, -1)]
+    diverged = run.summary is not None and run.summary.get("state") == "diverged"
+    if diverged or not all(1 / MILD <= ratio <= MILD for ratio in ratios):
+        return []
+    return [
+        f"healthy: |dL/dx_0| / |dL/dx_L| is {ratios[0]:.3g} and then {ratios[1]:.3g}, and branches "
+        "and hidden units take part"
+    ]
+
+
+def _change(run: Run, row: int) -> float:
+    """|dL/dx_0| / |dL/dx_L| of a row."""
+    log = _log_change(run, row)
+    return math.nan if log is None else math.exp(min(log, 700.0))
+
+
+def _log_change(run: Run, row: int) -> float | None:
+    """The log of |dL/dx_0| / |dL/dx_L|, extrapolated from the boundaries that are finite."""
+    flow = run.measures.signal_gradient_rms[row]
+    known = np.flatnonzero(np.isfinite(flow) & (flow > 0))
+    if len(known) < 2:
+        return None
+    first, last = known[0], known[-1]
+    slope = (math.log(flow[first]) - math.log(flow[last])) / float(last - first)
+    return slope * run.measures.depth
+
+
+def _flow(run: Run) -> list[str]:
+    measured, predicted, depth = _log_change(run, 0), _predicted(run), run.measures.depth
+    change = predicted if measured is None else measured
+    if change is None or abs(change) < math.log(STRONG):
+        return []
+    line = (
+        f"{'exploding' if change > 0 else 'vanishing'}: dL/dx_l changes "
+        f"x{math.exp(change / depth):.3g} per block from output to input, "
+        f"x10^{change / math.log(10):.1f} in all"
+    )
+    if predicted is None:
+        return [line, _advice(run)]
+    per_block = f"theory says x{math.exp(predicted / depth):.3g}"
+    line += f"; {per_block}" if measured is not None else ", in theory: nothing finite was measured"
+    return [line, f"{_cause(run, _per_block(run, predicted))}; {_advice(run)}"]
+
+
+def _predicted(run: Run) -> float | None:
+    """log |dL/dx_0| / |dL/dx_L| as predicted."""
+    if run.theory is None or run.theory.chosen is None:
+        return None
+    flow = run.theory.chosen[1].log_signal_gradient_rms
+    change = float(flow[0] - flow[-1])
+    return change if math.isfinite(change) else None
+
+
+def _per_block(run: Run, change: float) -> float:
+    """The variance's predicted factor per block, of the signal where the gradient's agrees.
+
+    A unit that is homogeneous treats both alike, but the gradient's part along the signal, of order
+    1/D, would make 3.1 of the 3 that the weights' variances explain.
+    """
+    assert run.theory is not None
+    assert run.theory.chosen is not None
+    signal = run.theory.chosen[1].log_signal_rms
+    up, down = 2 * float(signal[-1] - signal[0]), 2 * change
+    return math.exp((up if abs(up - down) < 0.1 * abs(down) else down) / run.measures.depth)
+
+
+def _cause(run: Run, variance: float) -> str:
+    """Where the change comes from, given the variance's predicted factor per block."""
+    residual: ResidualChoice = build("residual", run.config["residual"])
+    depth, init = run.measures.depth, run.config["init"]["name"]
+    skip, multiplier = residual.skip(depth) ** 2, residual.multiplier(depth) ** 2
+    unit = run.config["activation"]["name"]
+    if run.config["block"]["name"] != "feedforward":
+        unit = run.config["block"]["name"]
+    weights = f"init={init} with {unit}"
+    norm = run.config["norm"]["name"]
+    if norm != "none":
+        return f"{weights} and norm={norm} multiplies the variance by {variance:.2g} in each block"
+    if skip == 0:
+        return f"{weights} multiplies the variance by {variance:.2g} in each block"
+    branch = (variance - skip) / multiplier if multiplier else math.nan
+    scaled = f" (then {multiplier:.2g}x by the multiplier)" if multiplier != 1 else ""
+    return (
+        f"{weights} multiplies the variance by {branch:.2g} in each branch{scaled}, and "
+        f"residual={run.config['residual']['name']} adds the skip path's: {variance:.2g}x per block"
+    )
+
+
+def _advice(run: Run) -> str:
+    residual, norm = run.config["residual"]["name"], run.config["norm"]["name"]
+    if residual == "none":
+        return "residual=scaled keeps it near 1"
+    if residual == "scaled" and norm == "none" and run.config["block"]["name"] == "feedforward":
+        return "a smaller residual.scale or residual.power=0.5 tames it"
+    if residual == "rezero":
+        return "a smaller residual.start tames it"
+    if norm == "none":
+        return "residual=scaled, norm=pre_layer or init=gpt2 tames it"
+    return "residual=scaled or init=gpt2 tames it"
+
+
+def _dead(run: Run) -> list[str]:
+    share = run.measures.dead_share[-1]
+    if np.isnan(share).any() or float(share.max()) < DEAD:
+        return []
+    blocks = np.flatnonzero(share >= DEAD)
+    which = f"block {blocks[0]}" if len(blocks) == 1 else f"{len(blocks)} of {len(share)} blocks"
+    return [
+        f"dead units: up to {share.max():.0%} of the hidden units of {which} are positive for no "
+        "sample of the last batch; activation=leaky_relu or a smaller optimizer.lr keeps them alive"
+    ]
+
+
+def _skip(run: Run) -> list[str]:
+    skip, branch = run.measures.skip_gradient_rms[-1], run.measures.branch_gradient_rms[-1]
+    with np.errstate(all="ignore"):
+        share = float(np.median(branch / skip))
+    if math.isnan(share) or share > SKIP:
+        return []
+    residual = run.config["residual"]["name"]
+    advice = {
+        "scaled": "a larger residual.scale gives the branches more weight",
+        "rezero": "more steps, a larger optimizer.lr or residual.start gives them more weight",
+        "deepnorm": "this is what DeepNorm's large skip factor is for",
+    }.get(residual, "larger weights (init=he) give the branches more weight")
+    return [
+        f"dominated by the skip path: the branches carry {share:.1%} of its gradient in the median "
+        f"block, so the stack is nearly linear; {advice}"
+    ]
