@@ -43,8 +43,18 @@ SETTINGS = {
 }
 
 
-def case(loss: float = 1.0, *, state: str = "finished", ratio: float = 1.0, **changes: Any) -> Case:
-    """A run that is made up; settings may be given by the end of their names."""
+def case(
+    loss: float = 1.0,
+    *,
+    state: str = "finished",
+    ratio: float = 1.0,
+    theory: bool = False,
+    **changes: Any,
+) -> Case:
+    """A run that is made up; settings may be given by the end of their names.
+
+    With ``theory`` its gradient is predicted 10 % too large in the logarithm at every place.
+    """
     settings: dict[str, Any] = dict(SETTINGS)
     for name, value in changes.items():
         key = next((key for key in SETTINGS if key.rpartition(".")[2] == name), name)
@@ -61,10 +71,12 @@ def case(loss: float = 1.0, *, state: str = "finished", ratio: float = 1.0, **ch
         losses[-1] = np.inf
         numbers |= {"validation_loss": math.nan, "validation_r2": math.nan}
     flow = 3 * np.geomspace(ratio, 1, depth + 1)
+    expected = (np.log(flow / flow[-1]) + 0.1, np.linspace(0.2, 0, depth + 1))
     traces = Traces(
         {"validation_loss": (steps, losses), "train_loss": (steps, losses)},
         flow,
         flow,
+        expected if theory else None,
         np.array([0.0, 5.0]),
         np.ones((2, depth + 1)),
     )
@@ -527,6 +539,21 @@ def test_the_flow_is_relative_to_its_end() -> None:
         assert line.get_ydata()[0] == pytest.approx(ratio)
         assert line.get_ydata()[-1] == pytest.approx(1)
         assert line.get_xdata()[[0, -1]].tolist() == [0, 1]
+
+
+def test_theory_stands_beside_the_flow_with_the_ratio_below() -> None:
+    seeds = [case(ratio=1e3, seed=seed, theory=True) for seed in (0, 1)]
+    start, strip, end = drawn(compared(*seeds), "gradient_flow").axes
+    measured, predicted = (line.get_ydata() for line in start.lines if len(line.get_xdata()) == 5)
+    np.testing.assert_allclose(predicted / measured, np.exp(0.1))
+    (ratio,) = (line.get_ydata() for line in strip.lines if len(line.get_xdata()) == 5)
+    np.testing.assert_allclose(ratio, np.exp(-0.1))
+    assert start.get_ylabel() == "at the start"
+    assert strip.get_ylabel() == "meas./pred."
+    assert len(lines_of(end.figure, 5)) == 4  # theory is of the start alone
+    # a group in which one run has none is drawn without
+    mixed = [*seeds, case(ratio=1e3, seed=2)]
+    assert len(drawn(compared(*mixed), "gradient_flow").axes) == 2
 
 
 def test_runs_of_several_depths_may_share_a_group() -> None:

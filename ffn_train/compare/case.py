@@ -13,7 +13,9 @@ from ffn_train.compare.metrics import METRICS, metrics
 from ffn_train.compare.values import SEED, Flat, Value, flatten
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.directory import state
-from ffn_train.runs.reader import Floats, read_json
+from ffn_train.runs.measures import Floats
+from ffn_train.runs.reader import read_json
+from ffn_train.runs.theory import relative_gradient
 
 EARLY = 4  # measured steps of which the signal is kept
 WITHOUT_RESULTS = ("pending", "failed")
@@ -27,12 +29,14 @@ class Traces:
 
     curves          the training and the validation loss over steps
     flow_start, flow_end   RMS of dLoss/dx_l, l = 0 ... L, at the first and the last measured step
+    expected        theory's log RMS of dLoss/dx_l relative to l = L at step 0, and one seed's sd
     early_steps     the first measured steps; early_signal: RMS of x_l at them
     """
 
     curves: Mapping[str, Curve]
     flow_start: Floats
     flow_end: Floats
+    expected: tuple[Floats, Floats] | None
     early_steps: Floats
     early_signal: Floats
 
@@ -107,6 +111,7 @@ def _traces(run: Run) -> Traces:
         },
         flow_start=np.array(flow[0]),
         flow_end=np.array(flow[-1]),
+        expected=relative_gradient(run.shown_theory),
         early_steps=np.array(run.measures.step[:EARLY], dtype=np.float64),
         early_signal=np.array(signal[:EARLY]),
     )

@@ -59,15 +59,14 @@ def grid(
     notes: Sequence[str],
     titles: Sequence[str],
     *,
-    height: float,
-    each: int = 1,
+    heights: Sequence[float],
     right: float = 0.3,
     columns: int | None = None,
     together: int = 0,
     foot: float = 0.0,
     wide: bool = False,
 ) -> Grid:
-    """A page with a cell for each of the titles, ``each`` panels of so many inches in every cell.
+    """A page with a cell for each of the titles, and in every cell panels of these ``heights``.
 
     ``together``: so many cells in turn differ in one setting alone, and begin a row if they can.
     ``right``: inches for the legends; ``foot``: inches below each cell beyond the usual; ``wide``:
@@ -82,7 +81,7 @@ def grid(
     named = any(titles)
     notes = wrapped(notes, width)
     top = TOP + 0.13 * (len(notes) - 1) + (TITLE if named else 0.06)
-    cell = each * height + (each - 1) * _GAP
+    cell = sum(heights) + (len(heights) - 1) * _GAP
     between = 0.2 + (TITLE if named else 0) + _FOOT + foot
     total = top + rows * cell + (rows - 1) * between + foot + BOTTOM
     figure = headed(title, "\n".join(notes), width=width, height=total)
@@ -92,8 +91,9 @@ def grid(
         x = LEFT + (index % columns) * (across + _GAP)
         y = top + (index // columns) * (cell + between)
         stack = []
-        for place in range(each):
-            below = total - y - place * (height + _GAP) - height
+        below = total - y + _GAP
+        for height in heights:
+            below -= height + _GAP
             box = (x / width, below / total, across / width, height / total)
             stack.append(figure.add_axes(box))
         stack[0].set_title(name)

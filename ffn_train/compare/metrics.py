@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ffn_train.runs import Run
-from ffn_train.runs.reader import Floats
+from ffn_train.runs.measures import Floats
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ffn_train.plots.selection import block_columns, rows
 from ffn_train.plots.sheet import right_legends, sample, sheet
 from ffn_train.plots.style import DOUBLE, INK, step_colour
 from ffn_train.runs import Measures, Run
-from ffn_train.runs.reader import Floats
+from ffn_train.runs.measures import Floats
 from ffn_train.theory import Prediction
 
 NAME = "gradient_flow"

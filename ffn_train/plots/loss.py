@@ -11,7 +11,7 @@ from ffn_train.plots.selection import scalar
 from ffn_train.plots.sheet import right_legends, sheet
 from ffn_train.plots.style import INK, SINGLE
 from ffn_train.runs import Run
-from ffn_train.runs.reader import Floats
+from ffn_train.runs.measures import Floats
 
 NAME = "loss"
 

@@ -12,7 +12,7 @@ from ffn_train.plots.curves import curve, mark, marks
 from ffn_train.plots.scales import depth_axis, log_axis
 from ffn_train.plots.sheet import page, right_legends, sample
 from ffn_train.plots.style import DOUBLE, layer_colour, look
-from ffn_train.runs.reader import Floats
+from ffn_train.runs.measures import Floats
 from ffn_train.runs.theory import band
 from ffn_train.theory import Prediction
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ffn_train.runs import Measures, Run, RunError
-from ffn_train.runs.reader import Floats
+from ffn_train.runs.measures import Floats
 
 SHALLOW = 8  # blocks: up to here every one is drawn
 

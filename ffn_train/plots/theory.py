@@ -16,7 +16,7 @@ from ffn_train.plots.curves import curve, mark
 from ffn_train.plots.sheet import note, sample
 from ffn_train.plots.style import INK, MUTED
 from ffn_train.runs import Run
-from ffn_train.runs.reader import Floats
+from ffn_train.runs.measures import Floats
 from ffn_train.runs.theory import band
 from ffn_train.theory import Prediction
 
@@ -29,32 +29,28 @@ _LIMITS = (1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100, 1e3, 1e4, 1e6, 1e9, 1e12)
 
 
 def prediction(run: Run) -> Prediction | None:
-    """The prediction to draw; None without one, without step 0 or with plot.theory=false."""
-    if _hidden(run) or run.theory is None or run.theory.chosen is None or run.measures.step[0] != 0:
-        return None
-    return run.theory.chosen[1]
-
-
-def _hidden(run: Run) -> bool:
-    section = run.config.get("plot")
-    return isinstance(section, dict) and section.get("theory") is False
+    """The prediction to draw, if there is one and it is to be shown."""
+    theory = run.shown_theory
+    return None if theory is None or theory.chosen is None else theory.chosen[1]
 
 
 def say_why_none(figure: Figure, run: Run) -> None:
     """A line in the header, where a run has no prediction for a reason."""
-    if not _hidden(run) and run.theory is not None and run.theory.chosen is None:
+    theory = run.shown_theory
+    if theory is not None and theory.chosen is None:
         for panel in figure.axes:  # which make room for it
             place = panel.get_position()
             less = _NOTE / figure.get_size_inches()[1]
             panel.set_position((place.x0, place.y0, place.width, place.height - less))
-        note(figure, f"no prediction: {run.theory.reason}")
+        note(figure, f"no prediction: {theory.reason}")
 
 
 def legend(run: Run) -> tuple[str, list[Artist]]:
     """The legend of line and band; the line bears the mode's name."""
-    if prediction(run) is None or run.theory is None or run.theory.chosen is None:
+    theory = run.shown_theory
+    if theory is None or theory.chosen is None:
         return "", []
-    line = sample(run.theory.chosen[0], **_LINE)
+    line = sample(theory.chosen[0], **_LINE)
     return "theory", [line, Patch(label="±1 sd", **_BAND)]
 
 
@@ -97,12 +93,11 @@ def strip(
     ratio = measured / np.exp(log)
     places = np.arange(len(log))
     low, high = band(np.zeros_like(sd), sd)
-    below.set_yscale("log", nonpositive="mask")
     below.axhline(1, **{**_LINE, "zorder": 2})
     below.fill_between(places, low, high, zorder=1, **_BAND)
     curve(below, places, ratio, color=colour)
     mark(below, places[~np.isnan(ratio)], ratio[~np.isnan(ratio)])
-    _ratio_axis(below, ratio, low, high)
+    ratio_axis(below, ratio, low, high)
     below.set_xlim(panel.get_xlim())
     below.xaxis.set_major_locator(panel.xaxis.get_major_locator())
     below.xaxis.set_major_formatter(panel.xaxis.get_major_formatter())
@@ -122,10 +117,11 @@ def lift(figure: Figure, panel: Axes) -> None:
     panel.set_position((place.x0, place.y0 + foot, place.width, place.height - foot))
 
 
-def _ratio_axis(axes: Axes, *values: Floats) -> None:
-    """Symmetric about 1 on the log axis, with a round number at both ends."""
+def ratio_axis(axes: Axes, *values: Floats) -> None:
+    """A log axis symmetric about 1, with a round number at both ends."""
     flat = np.concatenate(values)
     flat = flat[np.isfinite(flat) & (flat > 0)]
+    axes.set_yscale("log", nonpositive="mask")
     furthest = float(np.exp(np.max(np.abs(np.log(flat)), initial=0)))
     limit = next((limit for limit in _LIMITS if furthest <= 1.02 * limit), furthest)
     axes.set_ylim(limit**-1.25, limit**1.25)

@@ -8,103 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ffn_train.core import Array
 from ffn_train.measures import row_dtype
 from ffn_train.runs import files
+from ffn_train.runs.measures import Floats, Measures
 from ffn_train.runs.theory import Ratio, Theory, parse, worst
-
-Floats = NDArray[np.float64]
 
 
 class RunError(ValueError):
     """A run directory that cannot be read: one line that names the file."""
-
-
-@dataclass(frozen=True)
-class Measures:
-    """The per-layer measures of a run: K measured steps, T tensors, L blocks.
-
-    The arrays are those of ffn_train.measures, stacked over steps; ``tensors`` names the columns of
-    the first three.
-    """
-
-    tensors: tuple[str, ...]
-    step: NDArray[np.int64]  # (K,)
-    gradient_norm: Floats  # (K, T)
-    weight_norm: Floats  # (K, T)
-    update_norm: Floats  # (K, T)
-    signal_rms: Floats  # (K, L+1)
-    signal_gradient_rms: Floats  # (K, L+1)
-    skip_gradient_rms: Floats  # (K, L)
-    branch_gradient_rms: Floats  # (K, L)
-    dead_share: Floats  # (K, L)
-
-    @property
-    def depth(self) -> int:
-        """L, the number of blocks."""
-        return int(self.signal_rms.shape[1]) - 1
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The layers in order: ``input``, ``blocks.0`` ..., (``final_norm``,) ``output``."""
-        return tuple(dict.fromkeys(_layer(name) for name in self.tensors))
-
-    @property
-    def layer_gradient_norm(self) -> Floats:
-        """|dLoss/dθ| of each layer as a whole (K, layers)."""
-        return self._by_layer(self.gradient_norm)
-
-    @property
-    def update_ratio(self) -> Floats:
-        """|Δθ|/|θ| of each layer as a whole (K, layers), in the step taken; NaN at the last row."""
-        weight = self._by_layer(self.weight_norm)
-        known = np.where(weight > 0, weight, np.nan)
-        with np.errstate(invalid="ignore"):
-            ratio: Floats = self._by_layer(self.update_norm) / known
-        return ratio
-
-    @property
-    def gradient_ratio(self) -> Floats:
-        """|dLoss/dx_0| / |dLoss/dx_L| (K,): below 1 gradients vanish on the way back."""
-        last = self.signal_gradient_rms[:, -1]
-        with np.errstate(invalid="ignore"):
-            ratio: Floats = self.signal_gradient_rms[:, 0] / np.where(last > 0, last, np.nan)
-        return ratio
-
-    @property
-    def growth_per_block(self) -> Floats:
-        """The factor by which |dLoss/dx_l| grows for each block on the way back (K,).
-
-        exp(-slope) of the least-squares line through log |dLoss/dx_l| over l = 0 ... L.
-        """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            log = np.log(self.signal_gradient_rms)
-        index = np.arange(self.depth + 1) - self.depth / 2
-        with np.errstate(invalid="ignore"):
-            slope = log @ index / (index @ index)
-        growth: Floats = np.exp(-slope)
-        return growth
-
-    def _by_layer(self, norms: Floats) -> Floats:
-        layers = self.layers
-        column = {name: index for index, name in enumerate(layers)}
-        # scaled, so that the squares of the smallest and largest norms stay in range
-        finite = np.where(np.isfinite(norms), norms, 0)
-        scale = np.max(finite, axis=1, keepdims=True, initial=0)
-        scale = np.where(scale > 0, scale, 1)
-        squares = np.zeros((len(norms), len(layers)))
-        with np.errstate(under="ignore", over="ignore", invalid="ignore"):
-            for index, name in enumerate(self.tensors):
-                squares[:, column[_layer(name)]] += (norms[:, index] / scale[:, 0]) ** 2
-        result: Floats = np.sqrt(squares) * scale
-        return result
-
-
-def _layer(tensor: str) -> str:
-    parts = tensor.split(".")
-    return ".".join(parts[:2]) if parts[0] == "blocks" else parts[0]
 
 
 @dataclass(frozen=True)
@@ -123,6 +36,14 @@ class Run:
     summary: dict[str, Any] | None
     state: str | None
     theory: Theory | None
+
+    @property
+    def shown_theory(self) -> Theory | None:
+        """What figures show of theory; None without a row of step 0 or with plot.theory=false."""
+        section = self.config.get("plot")
+        hidden = isinstance(section, dict) and section.get("theory") is False
+        first = self.measures.step[:1]
+        return self.theory if first.size and first[0] == 0 and not hidden else None
 
     @property
     def worst_ratio(self) -> Ratio | None:

@@ -24,7 +24,7 @@ from ffn_train.compare.values import brief, short
 from ffn_train.plots.scales import log_axis
 from ffn_train.plots.sheet import right_legends, sample
 from ffn_train.plots.style import layer_colour
-from ffn_train.runs.reader import Floats
+from ffn_train.runs.measures import Floats
 
 NAME = "coordinate_check"
 WIDTH = "model.width"
@@ -60,7 +60,7 @@ def draw(comparison: Comparison) -> Figure | None:
         f"Coordinate check: the signal against {short(WIDTH)}",
         notes(comparison, shown),
         titles,
-        height=1.25,
+        heights=(1.25,),
         right=0.8,
         columns=len(steps),
     )

@@ -19,7 +19,7 @@ from ffn_train.compare.metrics import METRICS, Metric
 from ffn_train.compare.panels import notes, panels, spread, together
 from ffn_train.compare.values import short
 from ffn_train.plots.scales import linear_axis, log_axis
-from ffn_train.runs.reader import Floats
+from ffn_train.runs.measures import Floats
 
 NAME = "final"
 
@@ -40,7 +40,7 @@ def draw(comparison: Comparison) -> Figure | None:
         f"{metric.symbol[0].upper()}{metric.symbol[1:]} against {short(layout.x)}",
         notes(comparison, spread(comparison, "dots"), roles),
         [cell.title for cell in cells],
-        height=1.6 if len(cells) > 1 else 2.0,
+        heights=(1.6 if len(cells) > 1 else 2.0,),
         together=together(comparison, roles.panels),
         right=colour.margin(lost),
         foot=axis.foot,

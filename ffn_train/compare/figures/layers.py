@@ -23,7 +23,7 @@ from ffn_train.plots.heatmap import edges
 from ffn_train.plots.scales import log_limits, log_ticks, set_ticks, step_axis
 from ffn_train.plots.style import RED
 from ffn_train.runs import Measures, RunError, load_run
-from ffn_train.runs.reader import Floats
+from ffn_train.runs.measures import Floats
 
 NAME = "layers"
 
@@ -64,7 +64,7 @@ def draw(comparison: Comparison) -> Figure | None:
         "Parameter gradient of each layer",
         notes(comparison, shown),
         [title for title, _ in maps],
-        height=0.85,
+        heights=(0.85,),
         right=0.95,
         columns=columns,
     )

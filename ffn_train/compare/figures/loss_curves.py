@@ -18,7 +18,7 @@ from ffn_train.compare.panels import notes, panels, spread, together
 from ffn_train.plots.curves import curve
 from ffn_train.plots.loss import smoothed
 from ffn_train.plots.scales import log_axis, step_axis
-from ffn_train.runs.reader import Floats
+from ffn_train.runs.measures import Floats
 
 NAME = "loss_curves"
 
@@ -40,7 +40,7 @@ def draw(comparison: Comparison) -> Figure | None:
         "Validation loss" if name == "validation_loss" else "Training loss",
         notes(comparison, shown, roles),
         [cell.title for cell in cells],
-        height=1.5 if len(cells) > 1 else 2.0,
+        heights=(1.5 if len(cells) > 1 else 2.0,),
         together=together(comparison, roles.panels),
         right=colour.margin(diverged),
     )
