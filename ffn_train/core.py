@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+NEIGHBOURS = 2**15  # entries of small tensors that are taken together
 
 Array = NDArray[np.floating[Any]]
 Shape = tuple[int, ...]
@@ -96,12 +98,14 @@ class Layout:
     """The table of names of a layer's parameters in one flat vector.
 
     Parameters, gradients and the optimizer's memory share it, so a checkpoint is a vector with a
-    table of names, and the norm of a tensor is one reduction over a slice.
+    table of names, and the norm of a tensor is one reduction over a slice. ``neighbours`` are the
+    tensors in runs, each a slice of the vector and the starts within it.
     """
 
     def __init__(self, layer: Layer) -> None:
         self.tensors = tuple(_tensors(layer))
         self.size = sum(tensor.size for tensor in self.tensors)
+        self.neighbours = tuple(_neighbours(self.tensors))
         self._layer = layer
 
     def zeros(self, dtype: DTypeLike) -> FlatVector:
@@ -127,6 +131,22 @@ class Layout:
     def named(self, vector: Array) -> dict[str, Array]:
         """The flat vector's views by full name, in their order."""
         return {t.name: vector[t.span].reshape(t.shape) for t in self.tensors}
+
+
+def _neighbours(tensors: Sequence[Tensor]) -> Iterator[tuple[slice, list[int]]]:
+    """Runs of tensors that follow each other, at most NEIGHBOURS entries unless it is one tensor.
+
+    Each is its slice of the flat vector and where its tensors start within that slice.
+    """
+    starts: list[int] = []
+    first = end = 0
+    for tensor in tensors:
+        if starts and tensor.start + tensor.size - first > NEIGHBOURS:
+            yield slice(first, end), starts
+            starts, first = [], tensor.start
+        starts.append(tensor.start - first)
+        end = tensor.start + tensor.size
+    yield slice(first, end), starts
 
 
 def _tensors(layer: Layer) -> Iterator[Tensor]:

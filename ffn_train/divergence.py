@@ -181,6 +181,7 @@ def _watched_stack(model: Stack, watch: _Watch) -> Stack:
         if layer is not None:
             setattr(twin, name, _Watched(layer, name, watch))
     twin.block = _WatchedBlocks(model.block, watch)  # type: ignore[assignment]
+    twin.segment = model.depth  # each block runs once, so that their count names them
     return twin
 
 

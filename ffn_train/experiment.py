@@ -26,7 +26,7 @@ CHOICES = (activations, blocks, initialisers, losses, optim, tasks)
 MODEL_GROUPS = ("activation", "block", "residual", "norm", "init")
 GROUPS = (*MODEL_GROUPS, "task", "loss", "optimizer", "schedule")
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "model": ("depth", "width", "expansion"),
+    "model": ("depth", "width", "expansion", "recompute"),
     "trainer": ("steps", "batch_size", "clip", "patience"),
     "evaluate": ("every", "limit"),
     "measure": ("every", "limit"),
@@ -80,8 +80,8 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
     names = {group: parts[group].name for group in MODEL_GROUPS}
     combinations.check(names)
     sizes = config["model"]
-    for key, value in sizes.items():
-        integer(f"model.{key}", value, at_least=1)
+    for key in ("depth", "width", "expansion"):
+        integer(f"model.{key}", sizes[key], at_least=1)
     _check_size(sizes, dtype)
     plot = _plot_settings(config["plot"])
     directory = _directory(config["run"]["dir"])
@@ -90,7 +90,7 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
         integer("checkpoint.every", checkpoint_every, at_least=1)
     trainer = config["trainer"]
     integer("trainer.batch_size", trainer["batch_size"], at_least=1)
-    blas_threads = threads.choose(
+    plan = threads.choose(
         config["threads"],
         batch=trainer["batch_size"],
         width=sizes["width"],
@@ -118,8 +118,9 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
             patience=trainer["patience"],
             measure=_cadence("measure", config),
             evaluate=_cadence("evaluate", config),
+            shards=plan.shards,
         ),
-        threads=blas_threads,
+        threads=plan.blas,
         log=_cadence("log", config),
         checkpoint_every=checkpoint_every,
         plot=plot,

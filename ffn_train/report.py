@@ -36,7 +36,7 @@ def report(run: Run) -> str:
         (
             "time",
             f"{run.provenance['training_seconds']:.1f} s, "
-            f"{run.provenance['steps_per_second']:.0f} steps/s, "
+            f"{run.provenance['steps_per_second']:.0f} steps/s, {_measuring(run)}"
             f"{run.provenance['parameters']:,} parameters",
         ),
         ("files", str(run.path)),
@@ -53,6 +53,12 @@ def _diverged(divergence: dict[str, Any]) -> str:
         f"warning: diverged at step {divergence['step']}, {divergence['phase']} pass, "
         f"{divergence['site']}: {divergence['reason']}"
     )
+
+
+def _measuring(run: Run) -> str:
+    """The share of the time that went into the per-layer measures."""
+    share = run.provenance.get("measuring_seconds", 0) / run.provenance["training_seconds"]
+    return f"of it measuring {share:.0%}, "
 
 
 def _verdict(summary: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ import ffn_train
 
 PACKAGE = Path(ffn_train.__file__).parent
 BASE = {"core", "settings", "registry"}
-MODEL = {*BASE, "special", "activations", "layers", "blocks", "initialisers", "model"}
+MODEL = {*BASE, "special", "activations", "layers", "blocks", "segments", "initialisers", "model"}
 # unit -> the units of the package that it may import
 LAW = {
     "__init__": {"functional", "runs"},
@@ -30,6 +30,7 @@ LAW = {
     "activations": {*BASE, "special"},
     "layers": {*BASE},
     "blocks": {*BASE, "layers", "activations"},
+    "segments": {"core", "settings", "blocks"},
     "initialisers": {*BASE},
     "combinations": {"settings"},
     "model": {*MODEL} - {"model", "special", "registry"},
@@ -41,9 +42,11 @@ LAW = {
     "divergence": {"core", "losses", "model", "activations"},
     "gradcheck": {"core", "model", "commands"},
     "threads": {"settings"},
+    "shards": set(),
+    "gradient": {"core", "losses", "measures", "model", "shards"},
     "trainer": {
         *("core", "settings", "model", "losses", "optim", "tasks", "measures"),
-        *("batches", "cadence", "divergence", "memory"),
+        *("batches", "cadence", "divergence", "gradient", "memory", "shards"),
     },
     "runs": {"core", "measures", "settings"},
     "plots": {"runs", "settings", "commands"},

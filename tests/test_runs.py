@@ -38,7 +38,7 @@ def test_a_finished_run_has_every_file(finished: Path) -> None:
         ".lock",
     }
     run = load_run(finished)
-    assert run.config["model"] == {"depth": 3, "width": 6, "expansion": 2}
+    assert run.config["model"] == {"depth": 3, "width": 6, "expansion": 2, "recompute": None}
     assert run.summary is not None
     assert run.summary["state"] == "finished"
     assert run.summary["steps"] == 8

@@ -32,6 +32,7 @@ class Linear(Layer):
         def pullback(dy: Array, grads: Views) -> Array:
             np.dot(dy.T, x, out=grads["weight"])
             sample_sum(dy, out=grads["bias"])
-            return np.dot(dy, weight)
+            dx: Array = np.dot(dy, weight)
+            return dx
 
         return y, pullback
