@@ -23,7 +23,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-NEIGHBOURS = 2**15  # entries of small tensors that are taken together
+SMALL = 2**11  # entries up to which a tensor is taken together with its neighbours
+NEIGHBOURS = 2**14  # entries that are taken together at most
 
 Array = NDArray[np.floating[Any]]
 Shape = tuple[int, ...]
@@ -133,20 +134,23 @@ class Layout:
         return {t.name: vector[t.span].reshape(t.shape) for t in self.tensors}
 
 
-def _neighbours(tensors: Sequence[Tensor]) -> Iterator[tuple[slice, list[int]]]:
-    """Runs of tensors that follow each other, at most NEIGHBOURS entries unless it is one tensor.
+def _neighbours(tensors: Sequence[Tensor]) -> Iterator[tuple[slice, NDArray[np.intp]]]:
+    """Runs of small tensors that follow each other, and each large one alone.
 
-    Each is its slice of the flat vector and where its tensors start within that slice.
+    A run is its slice of the flat vector and where its tensors start within that slice.
     """
-    starts: list[int] = []
-    first = end = 0
-    for tensor in tensors:
-        if starts and tensor.start + tensor.size - first > NEIGHBOURS:
-            yield slice(first, end), starts
-            starts, first = [], tensor.start
-        starts.append(tensor.start - first)
-        end = tensor.start + tensor.size
-    yield slice(first, end), starts
+    run: list[Tensor] = []
+    for tensor in (*tensors, None):
+        if run and (
+            tensor is None
+            or max(tensor.size, run[0].size) > SMALL
+            or tensor.start + tensor.size - run[0].start > NEIGHBOURS
+        ):
+            starts = np.array([one.start for one in run])
+            yield slice(run[0].start, run[-1].start + run[-1].size), starts - starts[0]
+            run = []
+        if tensor is not None:
+            run.append(tensor)
 
 
 def _tensors(layer: Layer) -> Iterator[Tensor]:

@@ -29,6 +29,8 @@ from numpy.typing import NDArray
 from ffn_train.core import Array, Layout
 from ffn_train.model import SignalGradient, Stack
 
+SMALLEST, LARGEST = 1e-30, 1e30  # sums of squares that lost nothing to under- or overflow
+
 Rows = NDArray[np.void]
 
 
@@ -57,17 +59,16 @@ def norm(array: Array) -> float:
 
 def _norm(array: Array) -> float:
     flat = array.reshape(-1)
-    return _root(float(np.dot(flat, flat)), flat)
-
-
-def _root(square: float, array: Array) -> float:
-    """The norm of an array, given its sum of squares as far as that did not over- or underflow."""
-    if 1e-30 < square < 1e30:
+    square = float(np.dot(flat, flat))
+    if SMALLEST < square < LARGEST:
         return math.sqrt(square)
-    largest = float(np.max(np.abs(array), initial=0))
+    if flat.dtype == np.float32:  # no square of these is out of float64's range
+        wide = flat.astype(np.float64)
+        return math.sqrt(np.dot(wide, wide))
+    largest = float(np.max(np.abs(flat), initial=0))
     if largest == 0 or not math.isfinite(largest):
         return largest
-    scaled = array.astype(np.float64) / largest
+    scaled = flat / largest
     return largest * math.sqrt(np.dot(scaled, scaled))
 
 
@@ -88,10 +89,12 @@ def norms(layout: Layout, vector: Array, minus: Array | None = None) -> list[flo
             if len(starts) == 1:
                 found.append(_norm(part))
                 continue
-            squares = np.add.reduceat(part * part, starts).tolist()
-            ends = (*starts[1:], part.size)
-            for square, start, end in zip(squares, starts, ends, strict=True):
-                found.append(_root(square, part[start:end]))
+            squares = np.add.reduceat(part * part, starts)
+            if squares.min() > SMALLEST and squares.max() < LARGEST:
+                found.extend(np.sqrt(squares).tolist())
+            else:
+                ends = (*starts[1:], part.size)
+                found.extend(_norm(part[a:b]) for a, b in zip(starts, ends, strict=True))
     return found
 
 
@@ -102,9 +105,8 @@ class SignalNorms:
         self._rectifies = model.branch.activation.rectifies
         self.entries = 0  # of each signal
         self.signal: list[float] = []
+        self.gradient, self.skip, self.branch = ([math.nan] * (model.depth + 1) for _ in range(3))
         self.largest: list[Array] = []  # of each block's hidden units, over the samples
-        self.gradient = [math.nan] * (model.depth + 1)
-        self.skip, self.branch = [math.nan] * model.depth, [math.nan] * model.depth
         self.seconds = 0.0
 
     def forward(self, x: Array, hidden: Array | None) -> None:
@@ -156,15 +158,11 @@ class Measurement:
     def gradients(self, params: Array, grads: Array) -> None:
         """Take what is known after the backward pass: signals, parameters and their gradients."""
         before = time.perf_counter()
-        scale = 1 / math.sqrt(sum(shard.entries for shard in self.shards))
-        for name, kind in (
-            ("signal_rms", "signal"),
-            ("signal_gradient_rms", "gradient"),
-            ("skip_gradient_rms", "skip"),
-            ("branch_gradient_rms", "branch"),
-        ):
-            parts = [getattr(shard, kind) for shard in self.shards]
-            self.row[name] = np.hypot.reduce(parts, axis=0) * scale
+        entries = sum(shard.entries for shard in self.shards)
+        parts = [(one.signal, one.gradient, one.skip, one.branch) for one in self.shards]
+        signal, gradient, skip, branch = np.hypot.reduce(parts, axis=0) / math.sqrt(entries)
+        self.row["signal_rms"], self.row["signal_gradient_rms"] = signal, gradient
+        self.row["skip_gradient_rms"], self.row["branch_gradient_rms"] = skip[:-1], branch[:-1]
         largest = [shard.largest for shard in self.shards if shard.largest]
         self.row["dead_share"] = dead_share(np.max(largest, axis=0)) if largest else np.nan
         self.row["weight_norm"] = norms(self._layout, params)
