@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ffn_train.core import Array
 from ffn_train.registry import choice
 from ffn_train.settings import number
 from ffn_train.special import erf, normal_density, normal_distribution
 
-CHUNK = 16_384  # elements; a float32 piece and its scratch fit the second-level cache
+Slope = Array | NDArray[np.bool]  # what dz = dh ∘ act' multiplies with: numbers, or a mask
+CHUNK = 65_536  # elements; a float32 piece and its scratch fit the second-level cache
 
 
 class Activation(ABC):
@@ -43,7 +45,7 @@ class Activation(ABC):
         """act(z) and act'(z), sharing what work they can."""
         return self.value(z), self.derivative(z)
 
-    def both(self, z: Array) -> tuple[Array, Array]:
+    def both(self, z: Array) -> tuple[Array, Slope]:
         """``pair`` of a z that nobody needs afterwards: its storage may become the value's.
 
         Taken piece by piece, so that the many passes over z stay in the cache.
@@ -84,9 +86,9 @@ class ReLU(Activation):
     def derivative(self, z: Array) -> Array:
         return (z > 0).astype(z.dtype)
 
-    def both(self, z: Array) -> tuple[Array, Array]:
-        slope = self.derivative(z)
-        return np.maximum(z, 0, out=z), slope
+    def both(self, z: Array) -> tuple[Array, Slope]:
+        value = np.maximum(z, 0, out=z)
+        return value, value > 0
 
 
 @choice("activation", "leaky_relu")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from numpy.typing import DTypeLike
 
 from ffn_train.core import Array, FlatVector
 from ffn_train.losses import Loss
-from ffn_train.measures import Measurement
+from ffn_train.measures import Measurement, norm
 from ffn_train.model import Stack
 from ffn_train.shards import Shards
 
@@ -26,18 +28,17 @@ class BatchGradient:
         self._model, self._loss, self._shards = model, loss, shards
         self._gradients = [model.layout.zeros(dtype) for _ in range(shards.count)]
         self.vector = self._gradients[0].vector
+        self.norm = 0.0
 
     def take(
         self, params: FlatVector, x: Array, targets: Array, measured: Measurement | None = None
     ) -> float:
-        """The batch's loss; its gradient is in ``vector`` afterwards."""
+        """The batch's loss; ``vector`` holds its gradient afterwards and ``norm`` that one's norm."""
         losses = self._shards.each(lambda shard: self._pass(shard, params, x, targets, measured))
-        loss = sum(losses)
-        if len(losses) > 1:
-            self._shards.each(self._add)
+        self.norm = math.hypot(*self._shards.each(self._add))
         if measured is not None:
             measured.gradients(params.vector, self.vector)
-        return loss
+        return sum(losses)
 
     def _pass(
         self,
@@ -63,7 +64,10 @@ class BatchGradient:
             signals.backward(pullback.flow(dy, grads))
         return loss
 
-    def _add(self, shard: int) -> None:
+    def _add(self, shard: int) -> float:
+        """Add the gradients of all shards in this one's part of the entries; the part's norm."""
         entries = self._shards.span(shard, self.vector.size)
+        total = self.vector[entries]
         for other in self._gradients[1:]:
-            self.vector[entries] += other.vector[entries]
+            total += other.vector[entries]
+        return norm(total)

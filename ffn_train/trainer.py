@@ -14,7 +14,7 @@ from ffn_train.core import Array, FlatVector
 from ffn_train.divergence import Divergence, locate
 from ffn_train.gradient import BatchGradient
 from ffn_train.losses import Loss
-from ffn_train.measures import Measurement, Rows, norm
+from ffn_train.measures import Measurement, Rows
 from ffn_train.memory import keep_freed_memory
 from ffn_train.model import Stack
 from ffn_train.optim.optimizer import Memory, Optimizer
@@ -137,7 +137,7 @@ class Trainer:
         due = self._due(step, self.measure)
         measurement = Measurement(self.model, step, self.shards) if due else None
         loss = gradient.take(state.params, x, targets, measurement)
-        gradient_norm = norm(gradient.vector)
+        gradient_norm = gradient.norm
         state.hopeless_for = state.hopeless_for + 1 if loss > tools.hopeless else 0
         divergence = None
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
