@@ -33,7 +33,7 @@ class BatchGradient:
     def take(
         self, params: FlatVector, x: Array, targets: Array, measured: Measurement | None = None
     ) -> float:
-        """The batch's loss; ``vector`` holds its gradient afterwards and ``norm`` that one's norm."""
+        """The batch's loss; afterwards ``vector`` is its gradient and ``norm`` the norm of that."""
         losses = self._shards.each(lambda shard: self._pass(shard, params, x, targets, measured))
         self.norm = math.hypot(*self._shards.each(self._add))
         if measured is not None:

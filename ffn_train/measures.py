@@ -89,9 +89,9 @@ def norms(layout: Layout, vector: Array, minus: Array | None = None) -> list[flo
             if len(starts) == 1:
                 found.append(_norm(part))
                 continue
-            squares = np.add.reduceat(part * part, starts)
-            if squares.min() > SMALLEST and squares.max() < LARGEST:
-                found.extend(np.sqrt(squares).tolist())
+            squares = np.add.reduceat(part * part, starts).tolist()
+            if min(squares) > SMALLEST and max(squares) < LARGEST:
+                found.extend(map(math.sqrt, squares))
             else:
                 ends = (*starts[1:], part.size)
                 found.extend(_norm(part[a:b]) for a, b in zip(starts, ends, strict=True))
@@ -131,7 +131,7 @@ class SignalNorms:
 
 def dead_share(largest: Array) -> Array:
     """The share of units (L, H) of each block that are positive for no sample; NaN if one is."""
-    share: Array = np.mean(~(largest > 0), axis=1)
+    share: Array = 1 - np.count_nonzero(largest > 0, axis=1) / largest.shape[1]
     share[np.isnan(largest).any(axis=1)] = np.nan
     return share
 
@@ -164,7 +164,7 @@ class Measurement:
         self.row["signal_rms"], self.row["signal_gradient_rms"] = signal, gradient
         self.row["skip_gradient_rms"], self.row["branch_gradient_rms"] = skip[:-1], branch[:-1]
         largest = [shard.largest for shard in self.shards if shard.largest]
-        self.row["dead_share"] = dead_share(np.max(largest, axis=0)) if largest else np.nan
+        self.row["dead_share"] = dead_share(np.maximum.reduce(largest)) if largest else np.nan
         self.row["weight_norm"] = norms(self._layout, params)
         self.row["gradient_norm"] = norms(self._layout, grads)
         self._seconds += time.perf_counter() - before
