@@ -66,6 +66,7 @@ class State:
 class _Tools:
     """What a fit works with, beside the state."""
 
+    shards: Shards
     gradient: BatchGradient
     decay: Array | None
     hopeless: float
@@ -116,7 +117,7 @@ class Trainer:
         with Shards(self.shards) as shards:
             gradient = BatchGradient(self.model, self.loss, shards, params.dtype)
             hopeless = HOPELESS * self._loss_of_mean()
-            tools = _Tools(gradient, self._decay(params), hopeless)
+            tools = _Tools(shards, gradient, self._decay(params), hopeless)
             while state.step <= self.steps:
                 with np.errstate(over="ignore", under="ignore", invalid="ignore"):
                     record = self._row(state, tools)
@@ -125,10 +126,14 @@ class Trainer:
                 if record.divergence is not None:
                     return
 
-    def validate(self, params: FlatVector) -> tuple[float, float]:
+    def validate(self, params: FlatVector, shards: Shards) -> tuple[float, float]:
         """Loss and R² on the validation part."""
-        y = self.model.predict(params.views, self.data.x_validation)
-        targets = self.data.y_validation
+        x, targets = self.data.x_validation, self.data.y_validation
+
+        def predict(shard: int) -> Array:
+            return self.model.predict(params.views, x[shards.span(shard, len(x))])
+
+        y = np.concatenate(shards.each(predict))
         return self.loss.value(y, targets), r2(targets, y)
 
     def _row(self, state: State, tools: _Tools) -> Record:
@@ -148,7 +153,7 @@ class Trainer:
             measurement = Measurement(self.model, step, self.shards)
             gradient.take(state.params, x, targets, measurement)
         evaluated = self._due(step, self.evaluate) or divergence is not None
-        validation = self.validate(state.params) if evaluated else (np.nan, np.nan)
+        validation = self.validate(state.params, tools.shards) if evaluated else (np.nan, np.nan)
         lr = clipped_norm = np.nan
         if divergence is None and step < self.steps:
             lr = self.optimizer.lr * self.schedule.rate(step, self.steps)
