@@ -30,6 +30,9 @@ def choose(setting: Any, *, batch: int, width: int, hidden: int) -> Threads:
     For what: the batch is cut into shards, one thread and one BLAS thread each, so that all of the
     step runs side by side, if a shard has 64 rows and 2²² multiply-adds a product; below that the
     threads would wait for the interpreter, and the BLAS has them for its products.
+    Measured on two cores of a Xeon, ms a pass on one thread / two BLAS threads / two shards:
+    N=128 D=64 H=256 4.8/4.8/5.8; N=128 D=128 H=512 7.9/6.5/5.2; N=256 D=256 H=1024 56/41/35; but
+    N=64 D=256 H=1024 18/13/13.
     """
     if setting == "auto":
         small = batch * width * hidden < WORTH_A_THREAD
