@@ -11,7 +11,7 @@ import numpy as np
 from ffn_train.activations import Activation
 from ffn_train.blocks.branch import BlockChoice
 from ffn_train.blocks.norm import NormChoice
-from ffn_train.blocks.residual import ResidualBlock, ResidualChoice, ResidualPullback
+from ffn_train.blocks.residual import ResidualBlock, ResidualChoice
 from ffn_train.core import Array, FlatVector, Layer, Layout, Pullback, Views
 from ffn_train.initialisers import Initialiser
 from ffn_train.layers.linear import Linear
@@ -40,13 +40,6 @@ class StackPullback:
     final_norm: Pullback | None
     output: Pullback
 
-    def _blocks(self, grads: Views) -> Iterator[tuple[int, ResidualPullback, Views]]:
-        """Each block's index, pullback and gradients, from the last to the first."""
-        views = list(grads.part("blocks").parts.values())
-        while self.segments:
-            for pullback in self.segments.pop().backward():
-                yield len(views) - 1, pullback, views.pop()
-
     def flow(self, dy: Array, grads: Views) -> Iterator[SignalGradient]:
         """Run the backward pass, yielding dLoss/dx_l for l = L ... 0 as it passes by.
 
@@ -56,11 +49,13 @@ class StackPullback:
         dx = self.output(dy, grads.part("output"))
         if self.final_norm is not None:
             dx = self.final_norm(dx, grads.part("final_norm"))
-        yield SignalGradient(len(grads.part("blocks").parts), dx, None, None)
-        for index, block, views in self._blocks(grads):
-            skip, branch = block.split(dx, views)
-            dx = branch if skip is None else branch + skip
-            yield SignalGradient(index, dx, skip, branch)
+        blocks = list(grads.part("blocks").parts.values())
+        yield SignalGradient(len(blocks), dx, None, None)
+        while self.segments:
+            for block in self.segments.pop().backward():
+                skip, branch = block.split(dx, blocks.pop())
+                dx = branch if skip is None else branch + skip
+                yield SignalGradient(len(blocks), dx, skip, branch)
         self.input(dx, grads.part("input"))
 
     def __call__(self, dy: Array, grads: Views) -> Array:
@@ -68,8 +63,10 @@ class StackPullback:
         dx = self.output(dy, grads.part("output"))
         if self.final_norm is not None:
             dx = self.final_norm(dx, grads.part("final_norm"))
-        for _, block, views in self._blocks(grads):
-            dx = block(dx, views)
+        blocks = list(grads.part("blocks").parts.values())
+        while self.segments:
+            for block in self.segments.pop().backward():
+                dx = block(dx, blocks.pop())
         return self.input(dx, grads.part("input"))
 
 
