@@ -90,11 +90,22 @@ def test_other_values_are_refused(value: Any) -> None:
         build_experiment(config(model={"recompute": value}))
 
 
-def test_divergence_is_located_by_the_block_it_began_in() -> None:
-    experiment = build_experiment(config(residual={"name": "none"}, model={"recompute": 1}))
-    weights = experiment.model.layout.named(experiment.params.vector)
-    weights["blocks.0.up.bias"][...] = 1e25
-    weights["blocks.0.down.weight"][...] = 1e25
-    (row,) = experiment.trainer.fit(experiment.trainer.start(experiment.params))
-    assert row.divergence is not None
-    assert row.divergence.site == "output of blocks.0.down"
+def test_divergence_of_the_backward_pass_is_located_in_the_same_block() -> None:
+    def site(recompute: Any) -> str:
+        settings = config(residual={"name": "none"}, activation={"name": "identity"})
+        settings["model"] = {**settings["model"], "recompute": recompute}
+        experiment = build_experiment(settings)
+        weights = experiment.model.layout.named(experiment.params.vector)
+        for index in range(3):
+            weights[f"blocks.{index}.down.weight"][...] = 0
+        weights["blocks.0.up.weight"][...] = 1e30
+        weights["blocks.1.down.weight"][...] = 1e20
+        weights["blocks.2.up.weight"][...] = 0
+        weights["blocks.2.up.weight"][0, 0] = 1e-30
+        weights["blocks.2.down.weight"][...] = 1e30
+        (row,) = experiment.trainer.fit(experiment.trainer.start(experiment.params))
+        assert row.divergence is not None
+        assert row.divergence.phase == "backward"
+        return row.divergence.site
+
+    assert site(1) == site(None)
