@@ -1,7 +1,7 @@
 """The activations: each one's value act(z) and derivative act'(z), elementwise, any shape.
 
 ``value`` and ``derivative`` are the pair that the textbook functions take. The framework's blocks
-call ``both``, which shares the work and returns two new arrays.
+call ``both``, which shares the work and the storage of z.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ffn_train.core import Array
 from ffn_train.registry import choice
 from ffn_train.settings import number
 from ffn_train.special import erf, normal_density, normal_distribution
 
-CHUNK = 16_384  # elements; a float32 piece and its scratch fit the second-level cache
+Slope = Array | NDArray[np.bool]  # what dz = dh ∘ act' multiplies with: numbers, or a mask
+CHUNK = 65_536  # elements; a float32 piece and its scratch fit the second-level cache
 
 
 class Activation(ABC):
@@ -43,16 +45,19 @@ class Activation(ABC):
         """act(z) and act'(z), sharing what work they can."""
         return self.value(z), self.derivative(z)
 
-    def both(self, z: Array) -> tuple[Array, Array]:
-        """``pair`` taken piece by piece, so that its many passes over z stay in the cache."""
+    def both(self, z: Array) -> tuple[Array, Slope]:
+        """``pair`` of a z that nobody needs afterwards: its storage may become the value's.
+
+        Taken piece by piece, so that the many passes over z stay in the cache.
+        """
         if z.size <= CHUNK:
             return self.pair(z)
-        value, derivative = np.empty_like(z), np.empty_like(z)
-        pieces = z.reshape(-1), value.reshape(-1), derivative.reshape(-1)
+        derivative = np.empty_like(z)
+        pieces = z.reshape(-1), derivative.reshape(-1)
         for start in range(0, z.size, CHUNK):
-            piece, its_value, its_derivative = (array[start : start + CHUNK] for array in pieces)
-            its_value[...], its_derivative[...] = self.pair(piece)
-        return value, derivative
+            piece, its_derivative = (array[start : start + CHUNK] for array in pieces)
+            piece[...], its_derivative[...] = self.pair(piece)
+        return z, derivative
 
 
 @choice("activation", "identity")
@@ -80,6 +85,10 @@ class ReLU(Activation):
 
     def derivative(self, z: Array) -> Array:
         return (z > 0).astype(z.dtype)
+
+    def both(self, z: Array) -> tuple[Array, Slope]:
+        value = np.maximum(z, 0, out=z)
+        return value, value > 0
 
 
 @choice("activation", "leaky_relu")
@@ -150,18 +159,16 @@ class GELUTanh(Activation):
         u = square * (scale * cubic)
         u += scale
         u *= z
-        gate = np.tanh(u, out=u)  # tanh u
-        slope = square  # z u' = z scale (1 + 3 cubic z²)
-        slope *= 3 * scale * cubic
-        slope += scale
-        slope *= z
-        sech2 = gate * gate
-        np.subtract(1, sech2, out=sech2)
-        slope *= sech2
-        gate += 1
+        gate = np.tanh(u, out=u)
         gate *= 0.5
-        slope *= 0.5
-        slope += gate
+        gate += 0.5  # g = (1 + tanh u)/2, so act' = g (1 + 2 (1 - g) z u')
+        slope = square  # 2 z u' = z (2 scale + 6 scale cubic z²)
+        slope *= 6 * scale * cubic
+        slope += 2 * scale
+        slope *= z
+        slope *= 1 - gate
+        slope += 1
+        slope *= gate
         gate *= z
         return gate, slope
 

@@ -16,12 +16,15 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+SMALL = 2**11  # entries up to which a tensor is taken together with its neighbours
+NEIGHBOURS = 2**14  # entries that are taken together at most
 
 Array = NDArray[np.floating[Any]]
 Shape = tuple[int, ...]
@@ -96,12 +99,14 @@ class Layout:
     """The table of names of a layer's parameters in one flat vector.
 
     Parameters, gradients and the optimizer's memory share it, so a checkpoint is a vector with a
-    table of names, and the norm of a tensor is one reduction over a slice.
+    table of names, and the norm of a tensor is one reduction over a slice. ``neighbours`` are the
+    tensors in runs, each a slice of the vector and the starts within it.
     """
 
     def __init__(self, layer: Layer) -> None:
         self.tensors = tuple(_tensors(layer))
         self.size = sum(tensor.size for tensor in self.tensors)
+        self.neighbours = tuple(_neighbours(self.tensors))
         self._layer = layer
 
     def zeros(self, dtype: DTypeLike) -> FlatVector:
@@ -127,6 +132,25 @@ class Layout:
     def named(self, vector: Array) -> dict[str, Array]:
         """The flat vector's views by full name, in their order."""
         return {t.name: vector[t.span].reshape(t.shape) for t in self.tensors}
+
+
+def _neighbours(tensors: Sequence[Tensor]) -> Iterator[tuple[slice, NDArray[np.intp]]]:
+    """Runs of small tensors that follow each other, and each large one alone.
+
+    A run is its slice of the flat vector and where its tensors start within that slice.
+    """
+    run: list[Tensor] = []
+    for tensor in (*tensors, None):
+        if run and (
+            tensor is None
+            or max(tensor.size, run[0].size) > SMALL
+            or tensor.start + tensor.size - run[0].start > NEIGHBOURS
+        ):
+            starts = np.array([one.start for one in run])
+            yield slice(run[0].start, run[-1].start + run[-1].size), starts - starts[0]
+            run = []
+        if tensor is not None:
+            run.append(tensor)
 
 
 def _tensors(layer: Layer) -> Iterator[Tensor]:

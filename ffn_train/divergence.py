@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ffn_train.activations import Activation
+from ffn_train.activations import Activation, Slope
 from ffn_train.core import Array, FlatVector, Layer, Pullback, Shape, Views
 from ffn_train.losses import Loss
 from ffn_train.model import Stack
@@ -70,7 +70,7 @@ def _repeat(
 
 
 class _Found(Exception):
-    def __init__(self, phase: Phase, site: str, array: Array) -> None:
+    def __init__(self, phase: Phase, site: str, array: Slope) -> None:
         self.phase, self.site, self.array = phase, site, array
 
 
@@ -82,7 +82,7 @@ class _Watch:
         self.signals: list[float] = []  # the same of x_0, x_1, ...
         self.gradients: list[float] = []  # the same of dL/dx_L, dL/dx_{L-1}, ...
 
-    def __call__(self, phase: Phase, site: str, array: Array) -> float:
+    def __call__(self, phase: Phase, site: str, array: Slope) -> float:
         if not np.isfinite(array).all():
             raise _Found(phase, site, array)
         size = float(np.max(np.abs(array), initial=0))
@@ -129,7 +129,7 @@ class _WatchedActivation(Activation):
     def derivative(self, z: Array) -> Array:
         return self.activation.derivative(z)
 
-    def both(self, z: Array) -> tuple[Array, Array]:
+    def both(self, z: Array) -> tuple[Array, Slope]:
         value, slope = self.activation.both(z)
         self.watch("forward", f"hidden units of {self.site}", value)
         self.watch("forward", f"act' of {self.site}", slope)
@@ -181,6 +181,7 @@ def _watched_stack(model: Stack, watch: _Watch) -> Stack:
         if layer is not None:
             setattr(twin, name, _Watched(layer, name, watch))
     twin.block = _WatchedBlocks(model.block, watch)  # type: ignore[assignment]
+    twin.segment = model.depth  # each block runs once, so that their count names them
     return twin
 
 

@@ -103,6 +103,7 @@ def _carry_out(
     last = record_training(experiment, state, path, checkpoint, interruption)
     seconds = time.perf_counter() - started
     origin["training_seconds"] = seconds
+    origin["measuring_seconds"] = state.measuring
     origin["steps_per_second"] = (state.step - first) / seconds
     files.write_json(path / files.PROVENANCE, origin)
     write_weights(path, experiment.model.layout, state.params.vector)
@@ -136,6 +137,7 @@ def _provenance(experiment: Experiment, baseline: Baseline, threads: BlasThreads
         **provenance(),
         "blas": threads.library,
         "blas_threads": threads.threads,
+        "shards": experiment.trainer.shards,
         "seed": experiment.seed,
         "dtype": experiment.params.vector.dtype.name,
         "parameters": experiment.model.layout.size,

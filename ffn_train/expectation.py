@@ -63,11 +63,14 @@ def anchor(experiment: Experiment) -> Anchor:
     """x_0, x_L and dLoss/dx_L of the first batch, from the initial parameters."""
     model, params = experiment.model, experiment.params
     inputs, targets = experiment.trainer.batches.at(0)
-    outputs, pullback = model.forward(params.views, inputs, keep_signals=True)
+    signals: list[Array] = []
+    outputs, pullback = model.forward(
+        params.views, inputs, observe=lambda x, hidden: signals.append(x)
+    )
     _, gradient = experiment.trainer.loss.value_and_gradient(outputs, targets)
     scratch = model.layout.zeros(params.vector.dtype)
     top = next(pullback.flow(gradient, scratch.views))  # no block's backward pass is run
-    return Anchor(pullback.signals[0], pullback.signals[-1], top.dx)
+    return Anchor(signals[0], signals[-1], top.dx)
 
 
 def _mode(prediction: Callable[[], Prediction | Unpredicted]) -> dict[str, Any]:

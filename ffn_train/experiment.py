@@ -18,6 +18,7 @@ from ffn_train.core import FlatVector
 from ffn_train.initialisers import Initialiser
 from ffn_train.model import Stack
 from ffn_train.registry import build
+from ffn_train.segments import segment_length
 from ffn_train.settings import SettingError, boolean, integer, nearest, one_of
 from ffn_train.tasks.table import Data, Task, split
 from ffn_train.trainer import Trainer
@@ -27,7 +28,7 @@ CHOICES = (activations, blocks, initialisers, losses, optim, tasks)
 MODEL_GROUPS = ("activation", "block", "residual", "norm", "init")
 GROUPS = (*MODEL_GROUPS, "task", "loss", "optimizer", "schedule")
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "model": ("depth", "width", "expansion"),
+    "model": ("depth", "width", "expansion", "recompute"),
     "trainer": ("steps", "batch_size", "clip", "patience"),
     "evaluate": ("every", "limit"),
     "measure": ("every", "limit"),
@@ -91,7 +92,7 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
         integer("checkpoint.every", checkpoint_every, at_least=1)
     trainer = config["trainer"]
     integer("trainer.batch_size", trainer["batch_size"], at_least=1)
-    blas_threads = threads.choose(
+    plan = threads.choose(
         config["threads"],
         batch=trainer["batch_size"],
         width=sizes["width"],
@@ -121,8 +122,9 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
             patience=trainer["patience"],
             measure=_cadence("measure", config),
             evaluate=_cadence("evaluate", config),
+            shards=plan.shards,
         ),
-        threads=blas_threads,
+        threads=plan.blas,
         log=_cadence("log", config),
         checkpoint_every=checkpoint_every,
         plot=plot,
@@ -138,8 +140,10 @@ def checked(config: Mapping[str, Any]) -> tuple[int, str, dict[str, Any]]:
     dtype = one_of("dtype", config["dtype"], ("float32", "float64"))
     parts = {group: build(group, config[group]) for group in GROUPS}
     combinations.check(_names(parts))
-    for key, value in config["model"].items():
-        integer(f"model.{key}", value, at_least=1)
+    sizes = config["model"]
+    for key in ("depth", "width", "expansion"):
+        integer(f"model.{key}", sizes[key], at_least=1)
+    segment_length(sizes["recompute"], sizes["depth"])
     return seed, dtype, parts
 
 

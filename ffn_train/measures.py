@@ -17,18 +17,24 @@ With T parameter tensors, L blocks, and every norm the Euclidean (Frobenius) nor
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ffn_train.core import Array, Layout
-from ffn_train.model import SignalGradient, Stack, StackPullback
+from ffn_train.model import SignalGradient, Stack
+
+SMALLEST, LARGEST = 1e-30, 1e30  # sums of squares that lost nothing to under- or overflow
 
 Rows = NDArray[np.void]
 
 
+@cache
 def row_dtype(tensors: int, depth: int) -> np.dtype[np.void]:
     """The record of one measurement, for a stack of ``depth`` blocks and so many tensors."""
     fields: list[tuple[str, Any, tuple[int, ...]]] = [
@@ -47,66 +53,130 @@ def row_dtype(tensors: int, depth: int) -> np.dtype[np.void]:
 
 def norm(array: Array) -> float:
     """The Euclidean norm, also of entries whose squares over- or underflow; NaN and inf stay."""
-    flat = array.reshape(-1)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        square = float(np.dot(flat, flat))
-    if 1e-30 < square < 1e30:
-        return float(np.sqrt(square))
+        return _norm(array)
+
+
+def _norm(array: Array) -> float:
+    flat = array.reshape(-1)
+    square = float(np.dot(flat, flat))
+    if SMALLEST < square < LARGEST:
+        return math.sqrt(square)
+    if flat.dtype == np.float32:  # no square of these is out of float64's range
+        wide = flat.astype(np.float64)
+        return math.sqrt(np.dot(wide, wide))
     largest = float(np.max(np.abs(flat), initial=0))
-    if largest == 0 or not np.isfinite(largest):
+    if largest == 0 or not math.isfinite(largest):
         return largest
-    scaled = flat.astype(np.float64) / largest
-    return largest * float(np.sqrt(np.dot(scaled, scaled)))
+    scaled = flat / largest
+    return largest * math.sqrt(np.dot(scaled, scaled))
 
 
 def rms(array: Array) -> float:
     """The root mean square over all entries."""
-    return norm(array) / float(np.sqrt(array.size))
+    return norm(array) / math.sqrt(array.size)
 
 
-def norms(layout: Layout, vector: Array) -> list[float]:
-    """The norm of each tensor of a flat vector."""
-    return [norm(vector[tensor.span]) for tensor in layout.tensors]
+def norms(layout: Layout, vector: Array, minus: Array | None = None) -> list[float]:
+    """The norm of each tensor of a flat vector, or of its difference to another.
+
+    A call of NumPy costs more than the norm of a small tensor, so neighbours are taken together.
+    """
+    found: list[float] = []
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        for span, starts in layout.neighbours:
+            part = vector[span] if minus is None else vector[span] - minus[span]
+            if len(starts) == 1:
+                found.append(_norm(part))
+                continue
+            squares = np.add.reduceat(part * part, starts).tolist()
+            if min(squares) > SMALLEST and max(squares) < LARGEST:
+                found.extend(map(math.sqrt, squares))
+            else:
+                ends = (*starts[1:], part.size)
+                found.extend(_norm(part[a:b]) for a, b in zip(starts, ends, strict=True))
+    return found
 
 
-def dead_share(hidden: Array) -> float:
-    """The share of hidden units (N, H) that are positive for no sample; NaN if one is NaN."""
-    largest = hidden.max(axis=0)
-    if np.isnan(largest).any():
-        return float("nan")
-    return float(np.mean(~(largest > 0)))
+class SignalNorms:
+    """The norms of one shard's signals and their gradients, taken while its two passes go by."""
+
+    def __init__(self, model: Stack) -> None:
+        self._rectifies = model.branch.activation.rectifies
+        self.entries = 0  # of each signal
+        self.signal: list[float] = []
+        self.gradient, self.skip, self.branch = ([math.nan] * (model.depth + 1) for _ in range(3))
+        self.largest: list[Array] = []  # of each block's hidden units, over the samples
+        self.seconds = 0.0
+
+    def forward(self, x: Array, hidden: Array | None) -> None:
+        """Take a signal, and the hidden units of the block that it comes from."""
+        before = time.perf_counter()
+        self.entries = x.size
+        self.signal.append(_norm(x))
+        if hidden is not None and self._rectifies:
+            self.largest.append(np.maximum.reduce(hidden, axis=0))
+        self.seconds += time.perf_counter() - before
+
+    def backward(self, flow: Iterable[SignalGradient]) -> None:
+        """Run the backward pass, taking the signal gradients as they go by."""
+        for index, dx, skip, branch in flow:
+            before = time.perf_counter()
+            self.gradient[index] = _norm(dx)
+            if skip is not None and branch is not None:
+                self.skip[index] = _norm(skip)
+                self.branch[index] = _norm(branch)
+            self.seconds += time.perf_counter() - before
+
+
+def dead_share(largest: Array) -> Array:
+    """The share of units (L, H) of each block that are positive for no sample; NaN if one is."""
+    share: Array = 1 - np.count_nonzero(largest > 0, axis=1) / largest.shape[1]
+    share[np.isnan(largest).any(axis=1)] = np.nan
+    return share
 
 
 class Measurement:
-    """One row, filled while a step passes by: forward, backward, update."""
+    """One row, filled while a step goes by: the shards' signals, the parameters, the update.
 
-    def __init__(self, model: Stack, step: int) -> None:
-        self._model = model
+    ``seconds`` is what it adds to the time of the step, as near as clocks between its operations
+    and the step's own tell.
+    """
+
+    def __init__(self, model: Stack, step: int, shards: int = 1) -> None:
+        self._layout = model.layout
+        self.shards = [SignalNorms(model) for _ in range(shards)]
         self.row = np.zeros((), row_dtype(len(model.layout.tensors), model.depth))
-        for name in self.row.dtype.names or ():
-            if name != "step":
-                self.row[name] = np.nan
         self.row["step"] = step
+        self.row["update_norm"] = np.nan
+        self._seconds = 0.0
 
-    def forward(self, pullback: StackPullback) -> None:
-        """Take the signals and the hidden units of a forward pass that kept its signals."""
-        self.row["signal_rms"] = [rms(x) for x in pullback.signals]
-        if self._model.branch.activation.rectifies:
-            self.row["dead_share"] = [dead_share(hidden) for hidden in pullback.hidden]
+    @property
+    def seconds(self) -> float:
+        return self._seconds + max(shard.seconds for shard in self.shards)
 
-    def backward(self, flow: Iterable[SignalGradient]) -> None:
-        """Run the backward pass, taking the signal gradients as they pass by."""
-        for index, dx, skip, branch in flow:
-            self.row["signal_gradient_rms"][index] = rms(dx)
-            if skip is not None and branch is not None:
-                self.row["skip_gradient_rms"][index] = rms(skip)
-                self.row["branch_gradient_rms"][index] = rms(branch)
+    def gradients(self, params: Array, grads: Array) -> None:
+        """Take what is known after the backward pass: signals, parameters and their gradients."""
+        before = time.perf_counter()
+        entries = sum(shard.entries for shard in self.shards)
+        parts = [(one.signal, one.gradient, one.skip, one.branch) for one in self.shards]
+        signal, gradient, skip, branch = np.hypot.reduce(parts, axis=0) / math.sqrt(entries)
+        self.row["signal_rms"], self.row["signal_gradient_rms"] = signal, gradient
+        self.row["skip_gradient_rms"], self.row["branch_gradient_rms"] = skip[:-1], branch[:-1]
+        largest = [shard.largest for shard in self.shards if shard.largest]
+        self.row["dead_share"] = dead_share(np.maximum.reduce(largest)) if largest else np.nan
+        self.row["weight_norm"] = norms(self._layout, params)
+        self.row["gradient_norm"] = norms(self._layout, grads)
+        self._seconds += time.perf_counter() - before
 
-    def parameters(self, params: Array, grads: Array) -> None:
-        """Take the norms of the parameters and of their gradients."""
-        self.row["weight_norm"] = norms(self._model.layout, params)
-        self.row["gradient_norm"] = norms(self._model.layout, grads)
+    def before_update(self, params: Array) -> None:
+        """Remember the parameters that the update starts from."""
+        before = time.perf_counter()
+        self._before = params.copy()
+        self._seconds += time.perf_counter() - before
 
-    def update(self, before: Array, after: Array) -> None:
-        """Take the norms of the step taken."""
-        self.row["update_norm"] = norms(self._model.layout, after - before)
+    def after_update(self, params: Array) -> None:
+        """Take the norms of the update."""
+        before = time.perf_counter()
+        self.row["update_norm"] = norms(self._layout, params, minus=self._before)
+        self._seconds += time.perf_counter() - before

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from ffn_train.activations import Activation
 from ffn_train.blocks.branch import BlockChoice
 from ffn_train.blocks.norm import NormChoice
-from ffn_train.blocks.residual import ResidualBlock, ResidualChoice, ResidualPullback
+from ffn_train.blocks.residual import ResidualBlock, ResidualChoice
 from ffn_train.core import Array, FlatVector, Layer, Layout, Pullback, Views
 from ffn_train.initialisers import Initialiser
 from ffn_train.layers.linear import Linear
+from ffn_train.segments import Observe, Segment, segment_length
 from ffn_train.settings import integer
 
 
@@ -32,21 +33,12 @@ class SignalGradient(NamedTuple):
 
 @dataclass(slots=True)
 class StackPullback:
-    """The backward pass of one forward pass through the stack.
-
-    ``hidden`` holds each block's activation output (N, H); ``signals`` x_0 ... x_L, if the forward
-    pass was asked to keep them.
-    """
+    """The backward pass of one forward pass through the stack."""
 
     input: Pullback
-    blocks: list[ResidualPullback]
+    segments: list[Segment]
     final_norm: Pullback | None
     output: Pullback
-    signals: list[Array] = field(default_factory=list)
-
-    @property
-    def hidden(self) -> list[Array]:
-        return [block.branch.hidden for block in self.blocks]
 
     def flow(self, dy: Array, grads: Views) -> Iterator[SignalGradient]:
         """Run the backward pass, yielding dLoss/dx_l for l = L ... 0 as it passes by.
@@ -57,13 +49,13 @@ class StackPullback:
         dx = self.output(dy, grads.part("output"))
         if self.final_norm is not None:
             dx = self.final_norm(dx, grads.part("final_norm"))
-        yield SignalGradient(len(self.blocks), dx, None, None)
-        blocks = grads.part("blocks")
-        while self.blocks:
-            index = len(self.blocks) - 1
-            skip, branch = self.blocks.pop().split(dx, blocks.part(str(index)))
-            dx = branch if skip is None else branch + skip
-            yield SignalGradient(index, dx, skip, branch)
+        blocks = list(grads.part("blocks").parts.values())
+        yield SignalGradient(len(blocks), dx, None, None)
+        while self.segments:
+            for block in self.segments.pop().backward():
+                skip, branch = block.split(dx, blocks.pop())
+                dx = branch if skip is None else branch + skip
+                yield SignalGradient(len(blocks), dx, skip, branch)
         self.input(dx, grads.part("input"))
 
     def __call__(self, dy: Array, grads: Views) -> Array:
@@ -71,10 +63,10 @@ class StackPullback:
         dx = self.output(dy, grads.part("output"))
         if self.final_norm is not None:
             dx = self.final_norm(dx, grads.part("final_norm"))
-        blocks = grads.part("blocks")
-        while self.blocks:
-            block = self.blocks.pop()
-            dx = block(dx, blocks.part(str(len(self.blocks))))
+        blocks = list(grads.part("blocks").parts.values())
+        while self.segments:
+            for block in self.segments.pop().backward():
+                dx = block(dx, blocks.pop())
         return self.input(dx, grads.part("input"))
 
 
@@ -97,6 +89,9 @@ class Stack(Layer):
 
     ``inputs`` and ``outputs`` are the data's; ``hidden`` = ``expansion`` x ``width``. Parameter
     names: ``input.*``, ``blocks.0.*`` ..., ``final_norm.*`` (pre-norm only), ``output.*``.
+    With ``recompute`` = k the forward pass keeps x_l at every k-th block only and the backward pass
+    repeats the k blocks between two of them; ``auto`` is k = sqrt(L), where L/k inputs and the
+    activations of k blocks together are the fewest.
     Raises SettingError for a size below 1.
     """
 
@@ -112,10 +107,12 @@ class Stack(Layer):
         block: BlockChoice,
         residual: ResidualChoice,
         norm: NormChoice,
+        recompute: int | Literal["auto"] | None = None,
     ) -> None:
         self.depth = integer("model.depth", depth, at_least=1)
         self.width = integer("model.width", width, at_least=1)
         self.hidden = integer("model.expansion", expansion, at_least=1) * width
+        self.segment = segment_length(recompute, self.depth)
         self.activation, self.residual, self.norm = activation, residual, norm
         self.branch = block.branch(width=width, hidden=self.hidden, activation=activation)
         self.input = Linear(inputs, width)
@@ -159,22 +156,26 @@ class Stack(Layer):
         return flat
 
     def forward(
-        self, params: Views, x: Array, *, keep_signals: bool = False
+        self, params: Views, x: Array, *, observe: Observe | None = None
     ) -> tuple[Array, StackPullback]:
-        """Map x (N, inputs) to y (N, outputs) and the pullback of this pass."""
+        """Map x (N, inputs) to y (N, outputs) and the pullback of this pass.
+
+        ``observe`` is shown x_0 ... x_L and the hidden units of each block as they pass by.
+        """
         x, into = self.input.forward(params.part("input"), x)
-        signals = [x]
-        blocks = []
-        for views in params.part("blocks").parts.values():
-            x, pullback = self.block.forward(views, x)
-            blocks.append(pullback)
-            if keep_signals:
-                signals.append(x)
+        if observe is not None:
+            observe(x, None)
+        views = list(params.part("blocks").parts.values())
+        segments = []
+        for start in range(0, self.depth, self.segment):
+            end = start + self.segment
+            segments.append(Segment(self.block, views[start:end], x, []))
+            x = segments[-1].forward(keep=end >= self.depth, observe=observe)  # the last one serves
         final = None
         if self.final_norm is not None:
             x, final = self.final_norm.forward(params.part("final_norm"), x)
         y, out = self.output.forward(params.part("output"), x)
-        return y, StackPullback(into, blocks, final, out, signals if keep_signals else [])
+        return y, StackPullback(into, segments, final, out)
 
     def predict(self, params: Views, x: Array) -> Array:
         """The output alone (N, outputs); nothing is kept for a backward pass."""

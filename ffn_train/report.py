@@ -37,7 +37,7 @@ def report(run: Run) -> str:
         (
             "time",
             f"{run.provenance['training_seconds']:.1f} s, "
-            f"{run.provenance['steps_per_second']:.0f} steps/s, "
+            f"{run.provenance['steps_per_second']:.0f} steps/s, {_measuring(run)}"
             f"{run.provenance['parameters']:,} parameters",
         ),
         ("files", str(run.path)),
@@ -66,6 +66,12 @@ def _theory(run: Run) -> str:
     if run.theory is not None and run.theory.chosen is None:
         return f"no prediction: {run.theory.reason}"
     return "nothing finite to compare with at step 0"
+
+
+def _measuring(run: Run) -> str:
+    """The share of the time that went into the per-layer measures."""
+    share = run.provenance.get("measuring_seconds", 0) / run.provenance["training_seconds"]
+    return f"of it measuring {share:.0%}, "
 
 
 def _verdict(summary: dict[str, Any]) -> str:

@@ -89,10 +89,15 @@ def _newest(path: Path) -> tuple[Checkpoint | None, list[str]]:
 def _other_bits(path: Path, now: Mapping[str, Any]) -> Iterator[str]:
     """Notes on what may make the rest differ in its last bits from an undisturbed run."""
     before = read_json(path / files.PROVENANCE) if (path / files.PROVENANCE).is_file() else now
-    for key, what in (("blas_threads", "BLAS threads"), ("blas", "the BLAS library")):
-        if before.get(key) != now[key]:
+    for key, what, default in (
+        ("blas_threads", "BLAS threads", None),
+        ("blas", "the BLAS library", None),
+        ("shards", "shards of a batch", 1),
+    ):
+        then = before.get(key, default)
+        if then != now[key]:
             yield (
-                f"{what} was {before.get(key)}, is {now[key]}: products are summed in another "
+                f"{what} was {then}, is {now[key]}: products are summed in another "
                 "order, so the last bits may differ from an undisturbed run"
             )
     then = (before.get("packages") or {}).get("numpy")

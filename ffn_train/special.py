@@ -83,10 +83,12 @@ _ERF_NEAR_ZERO = (
 
 
 def _polynomial(x: Array, coefficients: Sequence[float]) -> Array:
-    y = np.full_like(x, coefficients[-1])
-    for coefficient in reversed(coefficients[:-1]):
-        y *= x
+    *others, highest = coefficients
+    y = x * x.dtype.type(highest)
+    for coefficient in reversed(others[1:]):
         y += x.dtype.type(coefficient)
+        y *= x
+    y += x.dtype.type(others[0])
     return y
 
 

@@ -12,13 +12,15 @@ from ffn_train.batches import Batches
 from ffn_train.cadence import Cadence
 from ffn_train.core import Array, FlatVector
 from ffn_train.divergence import Divergence, locate
+from ffn_train.gradient import BatchGradient
 from ffn_train.losses import Loss
-from ffn_train.measures import Measurement, Rows, norm
+from ffn_train.measures import Measurement, Rows
 from ffn_train.memory import keep_freed_memory
 from ffn_train.model import Stack
 from ffn_train.optim.optimizer import Memory, Optimizer
 from ffn_train.optim.schedules import Schedule
 from ffn_train.settings import integer, number
+from ffn_train.shards import Shards
 from ffn_train.tasks.least_squares import r2
 from ffn_train.tasks.table import Data
 
@@ -48,12 +50,26 @@ class Record:
 
 @dataclass
 class State:
-    """All that training changes; with the seed it determines everything that follows."""
+    """All that training changes; with the seed it determines everything that follows.
+
+    ``measuring`` alone does not: it is the time in seconds that measurements took in this process.
+    """
 
     params: FlatVector
     memory: Memory
     step: int = 0
     hopeless_for: int = 0
+    measuring: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Tools:
+    """What a fit works with, beside the state."""
+
+    shards: Shards
+    gradient: BatchGradient
+    decay: Array | None
+    hopeless: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +78,8 @@ class Trainer:
 
     ``clip`` bounds the global gradient norm (None: no clipping). A row is measured and validated
     where ``measure`` and ``evaluate`` say so, and both at the first and the last row. A run whose
-    loss stays hopeless for ``patience`` steps ends as diverged.
+    loss stays hopeless for ``patience`` steps ends as diverged. Each batch is worked on in so many
+    ``shards``, on as many threads.
     Raises SettingError for a setting out of range.
     """
 
@@ -77,6 +94,7 @@ class Trainer:
     measure: Cadence
     evaluate: Cadence
     patience: int
+    shards: int = 1
 
     def __post_init__(self) -> None:
         integer("trainer.steps", self.steps, at_least=1)
@@ -95,83 +113,71 @@ class Trainer:
         two records continues exactly. The last record has step = ``steps`` and no update.
         """
         keep_freed_memory()
-        gradient = self.model.layout.zeros(state.params.vector.dtype)
-        decay = self._decay(state.params.vector)
-        hopeless = HOPELESS * self._loss_of_mean()
-        while state.step <= self.steps:
-            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                record = self._row(state, gradient, decay, hopeless)
-            state.step += 1
-            yield record
-            if record.divergence is not None:
-                return
+        params = state.params.vector
+        with Shards(self.shards) as shards:
+            gradient = BatchGradient(self.model, self.loss, shards, params.dtype)
+            hopeless = HOPELESS * self._loss_of_mean()
+            tools = _Tools(shards, gradient, self._decay(params), hopeless)
+            while state.step <= self.steps:
+                with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+                    record = self._row(state, tools)
+                state.step += 1
+                yield record
+                if record.divergence is not None:
+                    return
 
-    def validate(self, params: FlatVector) -> tuple[float, float]:
+    def validate(self, params: FlatVector, shards: Shards) -> tuple[float, float]:
         """Loss and R² on the validation part."""
-        y = self.model.predict(params.views, self.data.x_validation)
-        targets = self.data.y_validation
+        x, targets = self.data.x_validation, self.data.y_validation
+
+        def predict(shard: int) -> Array:
+            return self.model.predict(params.views, x[shards.span(shard, len(x))])
+
+        y = np.concatenate(shards.each(predict))
         return self.loss.value(y, targets), r2(targets, y)
 
-    def _row(
-        self, state: State, gradient: FlatVector, decay: Array | None, hopeless: float
-    ) -> Record:
-        step = state.step
+    def _row(self, state: State, tools: _Tools) -> Record:
+        step, gradient = state.step, tools.gradient
         x, targets = self.batches.at(step)
-        measurement = Measurement(self.model, step) if self._due(step, self.measure) else None
-        loss = self._backward(state.params, gradient, x, targets, measurement)
-        gradient_norm = norm(gradient.vector)
-        state.hopeless_for = state.hopeless_for + 1 if loss > hopeless else 0
+        due = self._due(step, self.measure)
+        measurement = Measurement(self.model, step, self.shards) if due else None
+        loss = gradient.take(state.params, x, targets, measurement)
+        gradient_norm = gradient.norm
+        state.hopeless_for = state.hopeless_for + 1 if loss > tools.hopeless else 0
         divergence = None
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             divergence = locate(self.model, state.params, x, targets, self.loss, step)
         elif state.hopeless_for >= min(self.patience, self.steps):
             divergence = self._hopeless(step, loss, state.hopeless_for)
         if divergence is not None and measurement is None:  # show what it looked like
-            measurement = Measurement(self.model, step)
-            self._backward(state.params, gradient, x, targets, measurement)
+            measurement = Measurement(self.model, step, self.shards)
+            gradient.take(state.params, x, targets, measurement)
         evaluated = self._due(step, self.evaluate) or divergence is not None
-        validation = self.validate(state.params) if evaluated else (np.nan, np.nan)
+        validation = self.validate(state.params, tools.shards) if evaluated else (np.nan, np.nan)
         lr = clipped_norm = np.nan
         if divergence is None and step < self.steps:
             lr = self.optimizer.lr * self.schedule.rate(step, self.steps)
             clipped_norm = self._clip(gradient.vector, gradient_norm)
-            self._update(state, gradient.vector, decay, lr, measurement)
-        row = None if measurement is None else measurement.row
+            self._update(state, tools, lr, measurement)
+        row = None
+        if measurement is not None:
+            row = measurement.row
+            state.measuring += measurement.seconds
         return Record(step, loss, lr, gradient_norm, clipped_norm, *validation, row, divergence)
 
-    def _backward(
-        self,
-        params: FlatVector,
-        gradient: FlatVector,
-        x: Array,
-        targets: Array,
-        measured: Measurement | None,
-    ) -> float:
-        y, pullback = self.model.forward(params.views, x, keep_signals=measured is not None)
-        loss, dy = self.loss.value_and_gradient(y, targets)
-        if measured is None:
-            pullback(dy, gradient.views)
-        else:
-            measured.forward(pullback)
-            measured.backward(pullback.flow(dy, gradient.views))
-            measured.parameters(params.vector, gradient.vector)
-        return loss
-
     def _update(
-        self,
-        state: State,
-        gradient: Array,
-        decay: Array | None,
-        lr: float,
-        measured: Measurement | None,
+        self, state: State, tools: _Tools, lr: float, measurement: Measurement | None
     ) -> None:
         params = state.params.vector
-        before = None if measured is None else params.copy()
-        if decay is not None:
-            params *= 1 - params.dtype.type(lr) * decay
-        self.optimizer.step(params, gradient, state.memory, lr=lr, count=state.step + 1)
-        if measured is not None and before is not None:
-            measured.update(before, params)
+        if measurement is not None:
+            measurement.before_update(params)
+        if tools.decay is not None:
+            params *= 1 - params.dtype.type(lr) * tools.decay
+        self.optimizer.step(
+            params, tools.gradient.vector, state.memory, lr=lr, count=state.step + 1
+        )
+        if measurement is not None:
+            measurement.after_update(params)
 
     def _due(self, step: int, cadence: Cadence) -> bool:
         return cadence.due(step) or step == self.steps

@@ -13,7 +13,7 @@ import ffn_train
 
 PACKAGE = Path(ffn_train.__file__).parent
 BASE = {"core", "settings", "registry"}
-MODEL = {*BASE, "special", "activations", "layers", "blocks", "initialisers", "model"}
+MODEL = {*BASE, "special", "activations", "layers", "blocks", "segments", "initialisers", "model"}
 # unit -> the units of the package that it may import
 LAW = {
     "__init__": {"functional", "runs"},
@@ -30,6 +30,7 @@ LAW = {
     "activations": {*BASE, "special"},
     "layers": {*BASE},
     "blocks": {*BASE, "layers", "activations"},
+    "segments": {"core", "settings", "blocks"},
     "initialisers": {*BASE},
     "combinations": {"settings"},
     "model": {*MODEL} - {"model", "special", "registry"},
@@ -41,16 +42,18 @@ LAW = {
     "divergence": {"core", "losses", "model", "activations"},
     "gradcheck": {"core", "model", "commands"},
     "threads": {"settings"},
+    "shards": set(),
+    "gradient": {"core", "losses", "measures", "model", "shards"},
     "trainer": {
         *("core", "settings", "model", "losses", "optim", "tasks", "measures"),
-        *("batches", "cadence", "divergence", "memory"),
+        *("batches", "cadence", "divergence", "gradient", "memory", "shards"),
     },
     "runs": {"core", "measures", "settings", "theory"},
     "plots": {"runs", "settings", "theory", "commands"},
     "report": {"runs"},
     "configuration": {"places", "settings"},
     "experiment": {*MODEL, "combinations", "losses", "optim", "tasks", "batches", "threads"}
-    | {"cadence", "trainer", "plots"},
+    | {"cadence", "segments", "trainer", "plots"},
     # the description of a stack and its batch, no simulation
     "theory": {"core", "settings", "registry", "activations", "layers", "blocks", "initialisers"}
     | {"losses", "model", "commands"},
@@ -69,18 +72,8 @@ LAW = {
     },
     "verdict": {"blocks", "registry", "runs"},
     "execution": {
-        "verdict",
-        *(
-            "expectation",
-            "experiment",
-            "interruption",
-            "plots",
-            "recording",
-            "resumption",
-            "runs",
-            "settings",
-        ),
-        *("tasks", "threads", "trainer"),
+        *("expectation", "experiment", "interruption", "plots", "recording", "resumption"),
+        *("runs", "settings", "tasks", "threads", "trainer", "verdict"),
     },
 }
 

@@ -9,7 +9,7 @@ import pytest
 from runs_for_tests import config, run_in
 
 from ffn_train.experiment import build_experiment
-from ffn_train.measures import norm, rms
+from ffn_train.measures import norm, norms, rms
 from ffn_train.runs import load_run
 
 
@@ -146,6 +146,22 @@ def test_norm_survives_squares_out_of_range(scale: float) -> None:
     values = np.array([3.0, -4.0, 0.0]) * scale
     assert norm(values.astype(np.float32)) == pytest.approx(5 * scale, rel=1e-6)
     assert rms(values) == pytest.approx(5 * scale / np.sqrt(3))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("scale", [0.0, 1e-25, 1.0, 1e25])
+def test_norms_of_tensors_taken_together_are_those_of_each(dtype: str, scale: float) -> None:
+    layout = build_experiment(config(model={"width": 64})).model.layout
+    assert {len(starts) > 1 for _, starts in layout.neighbours} == {True, False}
+    rng = np.random.default_rng(0)
+    vector, other = (rng.standard_normal(layout.size).astype(dtype) for _ in range(2))
+    for name in ("blocks.0.down.bias", "output.bias"):  # out of range or zero, unlike the others
+        layout.named(vector)[name][...] *= scale
+        layout.named(other)[name][...] = 0
+    for minus in (None, other):
+        difference = vector if minus is None else vector - minus
+        expected = [np.linalg.norm(x.astype("f8")) for x in layout.named(difference).values()]
+        np.testing.assert_allclose(norms(layout, vector, minus), expected, rtol=1e-5)
 
 
 def test_norm_keeps_nonfinite_values() -> None:

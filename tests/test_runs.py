@@ -13,6 +13,7 @@ import pytest
 from runs_for_tests import NOTES, config, run_in
 
 from ffn_train.measures import row_dtype
+from ffn_train.report import report
 from ffn_train.runs import RunError, directory, load_run
 from ffn_train.runs.directory import claim
 from ffn_train.runs.files import write_whole
@@ -40,15 +41,22 @@ def test_a_finished_run_has_every_file(finished: Path) -> None:
         ".lock",
     }
     run = load_run(finished)
-    assert run.config["model"] == {"depth": 3, "width": 6, "expansion": 2}
+    assert run.config["model"] == {"depth": 3, "width": 6, "expansion": 2, "recompute": None}
     assert run.summary is not None
     assert run.summary["state"] == "finished"
     assert run.summary["steps"] == 8
     assert run.scalars["step"].tolist() == list(range(9))
-    assert run.provenance["blas_threads"] == 1
+    assert run.provenance["blas_threads"] == run.provenance["shards"] == 1
     assert run.provenance["parameters"] == sum(w.size for w in run.weights().values())
     assert {"command", "code", "packages", "blas", "seed", "dtype"} <= run.provenance.keys()
     assert run.summary["validation_loss"] == run.scalars["validation_loss"][-1]
+
+
+def test_the_report_says_what_measuring_cost(finished: Path) -> None:
+    run = load_run(finished)
+    measuring, training = (run.provenance[f"{what}_seconds"] for what in ("measuring", "training"))
+    assert 0 < measuring < training
+    assert f"of it measuring {measuring / training:.0%}" in report(run)
 
 
 def test_measures_are_one_public_call(finished: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ffn_train.activations import Activation
+from ffn_train.activations import Activation, Slope
 from ffn_train.blocks.branch import Branch, BranchPullback
 from ffn_train.core import Array, Layer, Pullback, Views
 from ffn_train.layers.linear import Linear
@@ -21,7 +21,7 @@ class FeedForwardPullback:
     """
 
     hidden: Array
-    slope: Array
+    slope: Slope
     up: Pullback
     down: Pullback
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ffn_train.activations import GELU, Activation, SiLU
+from ffn_train.activations import GELU, Activation, SiLU, Slope
 from ffn_train.blocks.branch import Branch, BranchPullback
 from ffn_train.core import Array, Layer, Pullback, Views
 from ffn_train.layers.linear import Linear
@@ -21,7 +21,7 @@ class GatedPullback:
     """
 
     hidden: Array
-    slope: Array
+    slope: Slope
     value: Array
     gate: Pullback
     up: Pullback

@@ -109,13 +109,13 @@ class ResidualPullback:
             grads["multiplier"][...] = np.vdot(dz, self.branch_output)
             dbranch = dz * self.params["multiplier"]
         elif block.multiplier != 1:
-            dbranch = dz * dz.dtype.type(block.multiplier)
+            dbranch = dz * block.multiplier
         dx = self.branch(dbranch, grads)
         if self.pre is not None:
             dx = self.pre(dx, grads.part("norm"))
         if block.skip == 0:
             return None, dx
-        return (dz if block.skip == 1 else dz * dz.dtype.type(block.skip)), dx
+        return (dz if block.skip == 1 else dz * block.skip), dx
 
     def __call__(self, dy: Array, grads: Views) -> Array:
         skip, dx = self.split(dy, grads)
@@ -160,11 +160,11 @@ class ResidualBlock(Layer):
             branch_output = y
             y = y * params["multiplier"]
         elif self.multiplier != 1:
-            y *= y.dtype.type(self.multiplier)
+            y *= self.multiplier
         if self.skip == 1:
             y += x
         elif self.skip != 0:
-            y += x * x.dtype.type(self.skip)
+            y += x * self.skip
         if self.post is not None:
             y, post = self.post.forward(params.part("norm"), y)
         return y, ResidualPullback(self, params, branch, branch_output, pre, post)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ffn_train.core import Array, Layer, Pullback, Shape, Views
+from ffn_train.layers.sums import sample_sum
 
 
 class Linear(Layer):
@@ -25,12 +26,13 @@ class Linear(Layer):
 
     def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
         weight = params["weight"]
-        y = x @ weight.T
+        y = np.dot(x, weight.T)
         y += params["bias"]
 
         def pullback(dy: Array, grads: Views) -> Array:
-            np.matmul(dy.T, x, out=grads["weight"])
-            np.matmul(np.ones(len(dy), dy.dtype), dy, out=grads["bias"])  # faster than dy.sum(0)
-            return dy @ weight
+            np.dot(dy.T, x, out=grads["weight"])
+            sample_sum(dy, out=grads["bias"])
+            dx: Array = np.dot(dy, weight)
+            return dx
 
         return y, pullback

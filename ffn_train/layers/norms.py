@@ -7,13 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from ffn_train.core import Array, Layer, Pullback, Shape, Views
+from ffn_train.layers.sums import feature_mean, sample_sum
 
 
-def _mean_product(a: Array, b: Array) -> Array:
-    """The mean over features of a·b, one value a sample, as a column (N, 1)."""
-    mean: Array = np.einsum("nd,nd->n", a, b)[:, None]
-    mean /= a.shape[1]
-    return mean
+def _inverse_scale(x: Array, eps: float) -> Array:
+    """1 / sqrt(mean(x²) + eps) of each sample, as a column (N, 1)."""
+    scale = feature_mean(x * x)
+    scale += eps
+    np.sqrt(scale, out=scale)
+    return np.reciprocal(scale, out=scale)
 
 
 class LayerNorm(Layer):
@@ -36,19 +38,20 @@ class LayerNorm(Layer):
 
     def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
         gain = params["gain"]
-        normed = x - x.mean(axis=1, keepdims=True)
-        inverse = 1 / np.sqrt(_mean_product(normed, normed) + x.dtype.type(self.eps))
+        normed = x - feature_mean(x)
+        inverse = _inverse_scale(normed, self.eps)
         normed *= inverse
         y = normed * gain
         y += params["shift"]
 
         def pullback(dy: Array, grads: Views) -> Array:
-            np.einsum("nd,nd->d", dy, normed, out=grads["gain"])
-            np.matmul(np.ones(len(dy), dy.dtype), dy, out=grads["shift"])
+            sample_sum(dy, out=grads["shift"])
+            product = dy * normed
+            sample_sum(product, out=grads["gain"])
             dx = dy * gain
-            through_variance = _mean_product(dx, normed)
-            dx -= dx.mean(axis=1, keepdims=True)
-            dx -= normed * through_variance
+            through_variance = feature_mean(np.multiply(dx, normed, out=product))
+            dx -= feature_mean(dx)
+            dx -= np.multiply(normed, through_variance, out=product)
             dx *= inverse
             return dx
 
@@ -73,14 +76,16 @@ class RMSNorm(Layer):
 
     def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
         gain = params["gain"]
-        inverse = 1 / np.sqrt(_mean_product(x, x) + x.dtype.type(self.eps))
+        inverse = _inverse_scale(x, self.eps)
         normed = x * inverse
         y = normed * gain
 
         def pullback(dy: Array, grads: Views) -> Array:
-            np.einsum("nd,nd->d", dy, normed, out=grads["gain"])
+            product = dy * normed
+            sample_sum(product, out=grads["gain"])
             dx = dy * gain
-            dx -= normed * _mean_product(dx, normed)
+            through_scale = feature_mean(np.multiply(dx, normed, out=product))
+            dx -= np.multiply(normed, through_scale, out=product)
             dx *= inverse
             return dx
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 from ffn_train.core import Array
 from ffn_train.settings import number
 
-CHUNK = 16_384  # elements; parameters, gradient and memory of a chunk stay in the cache
+CHUNK = 32_768  # elements; parameters, gradient and memory of a chunk stay in the cache
 
 Memory = dict[str, Array]
 

@@ -34,14 +34,14 @@ class SGD(Optimizer):
     def step(self, params: Array, grads: Array, memory: Memory, *, lr: float, count: int) -> None:
         rate, momentum = params.dtype.type(lr), params.dtype.type(self.momentum)
         for chunk in chunks(params.size):
-            grad = grads[chunk]
+            part, grad = params[chunk], grads[chunk]
             if not self.momentum:
-                params[chunk] -= rate * grad
+                part -= rate * grad
                 continue
             velocity = memory["velocity"][chunk]
             velocity *= momentum
             velocity += grad
             if self.nesterov:
-                params[chunk] -= rate * (grad + momentum * velocity)
+                part -= rate * (grad + momentum * velocity)
             else:
-                params[chunk] -= rate * velocity
+                part -= rate * velocity

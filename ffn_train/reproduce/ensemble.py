@@ -83,7 +83,10 @@ def _pass(experiment: Experiment) -> Pass:
     model = experiment.model
     inputs, targets = trainer.batches.at(0)
     gradient = model.layout.zeros(params.vector.dtype)
-    outputs, pullback = model.forward(params.views, inputs, keep_signals=True)
+    signals: list[Array] = []
+    outputs, pullback = model.forward(
+        params.views, inputs, observe=lambda x, hidden: signals.append(x)
+    )
     _, output_gradient = trainer.loss.value_and_gradient(outputs, targets)
     flow = [at.dx for at in pullback.flow(output_gradient, gradient.views)]
     return Pass(
@@ -92,7 +95,7 @@ def _pass(experiment: Experiment) -> Pass:
         targets,
         outputs,
         output_gradient,
-        pullback.signals,
+        signals,
         flow[::-1],
         gradient,
     )

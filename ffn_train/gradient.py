@@ -1,0 +1,73 @@
+"""The loss of a batch and its gradient: forward and backward pass, in shards of its rows."""
+
+from __future__ import annotations
+
+import math
+
+from numpy.typing import DTypeLike
+
+from ffn_train.core import Array, FlatVector
+from ffn_train.losses import Loss
+from ffn_train.measures import Measurement, norm
+from ffn_train.model import Stack
+from ffn_train.shards import Shards
+
+
+class BatchGradient:
+    """Storage for dL/dθ, filled batch by batch.
+
+    L is a mean over the N rows of a batch, so over shards of n_s rows, Σ n_s = N,
+
+        L = Σ_s n_s/N L_s,    dL/dθ = Σ_s n_s/N dL_s/dθ.
+
+    Each shard has a gradient of its own, and they are added in their order: the bytes depend on the
+    number of shards, never on which of them ends first.
+    """
+
+    def __init__(self, model: Stack, loss: Loss, shards: Shards, dtype: DTypeLike) -> None:
+        self._model, self._loss, self._shards = model, loss, shards
+        self._gradients = [model.layout.zeros(dtype) for _ in range(shards.count)]
+        self.vector = self._gradients[0].vector
+        self.norm = 0.0
+
+    def take(
+        self, params: FlatVector, x: Array, targets: Array, measured: Measurement | None = None
+    ) -> float:
+        """The batch's loss; afterwards ``vector`` is its gradient and ``norm`` the norm of that."""
+        losses = self._shards.each(lambda shard: self._pass(shard, params, x, targets, measured))
+        self.norm = math.hypot(*self._shards.each(self._add))
+        if measured is not None:
+            measured.gradients(params.vector, self.vector)
+        return sum(losses)
+
+    def _pass(
+        self,
+        shard: int,
+        params: FlatVector,
+        x: Array,
+        targets: Array,
+        measured: Measurement | None,
+    ) -> float:
+        rows = self._shards.span(shard, len(x))
+        grads = self._gradients[shard].views
+        signals = None if measured is None else measured.shards[shard]
+        y, pullback = self._model.forward(
+            params.views, x[rows], observe=None if signals is None else signals.forward
+        )
+        loss, dy = self._loss.value_and_gradient(y, targets[rows])
+        if len(y) < len(x):
+            loss *= len(y) / len(x)
+            dy *= len(y) / len(x)
+        if signals is None:
+            pullback(dy, grads)
+        else:
+            signals.backward(pullback.flow(dy, grads))
+        return loss
+
+    def _add(self, shard: int) -> float:
+        """Add the gradients of all shards in this one's part of the entries; the part's norm."""
+        entries = self._shards.span(shard, self.vector.size)
+        total = self.vector[entries]
+        for other in self._gradients[1:]:
+            total += other.vector[entries]
+        return norm(total)
