@@ -33,7 +33,7 @@ class Prediction:
     log_gradient_norm                         (T,)    |dLoss/dθ| of each tensor in the layout's
                                                       order; NaN where none is derived, -inf for 0
     signal_sd, signal_gradient_sd             (L+1,)  standard deviation of the log over seeds
-    gradient_sd                               (T,)
+    gradient_sd                               (T,)    of sums that cancel between samples too low
     """
 
     log_signal_rms: Numbers
