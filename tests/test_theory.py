@@ -125,15 +125,15 @@ def test_ten_thousand_blocks() -> None:
 
 def test_some_rows_stand_for_a_large_batch() -> None:
     """Of 512 samples 128 are taken: within 2 % for signals, 15 % for the sums over pairs."""
-    from ffn_train.theory import prediction
+    from ffn_train.theory import batch
 
     model, init = stack(depth=3, width=64, residual="scaled", activation="gelu")
     rng = np.random.default_rng(3)
     x, targets = rng.normal(size=(512, 5)), rng.normal(size=(512, 3))
     some = predict(model, init, MSE(), x, targets)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prediction, "ROWS", 512)
-        patch.setattr(prediction, "_ENTRIES", 3 * 512**2)
+        patch.setattr(batch, "ROWS", 512)
+        patch.setattr(batch, "_ENTRIES", 3 * 512**2)
         whole = predict(model, init, MSE(), x, targets)
     assert not isinstance(some, Unpredicted)
     assert not isinstance(whole, Unpredicted)

@@ -9,12 +9,7 @@ starts from the measured x_0 and the gradient from the measured dLoss/dx_L, whic
 chance factors of the input projection and the read-out that all blocks share.
 """
 
-from ffn_train.theory.prediction import (
-    Anchor,
-    Prediction,
-    Unpredicted,
-    predict,
-    predict_anchored,
-)
+from ffn_train.theory.anchor import Anchor
+from ffn_train.theory.prediction import Prediction, Unpredicted, predict, predict_anchored
 
 __all__ = ["Anchor", "Prediction", "Unpredicted", "predict", "predict_anchored"]

@@ -6,23 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ffn_train.core import Array
 from ffn_train.initialisers import Initialiser
-from ffn_train.layers.norms import LayerNorm
 from ffn_train.losses import MSE, Loss
 from ffn_train.model import Stack
 from ffn_train.theory import gradients
+from ffn_train.theory.anchor import Anchor, kept_coherence, measured_top
+from ffn_train.theory.batch import measured, sample, with_mean
 from ffn_train.theory.branch import Variances
 from ffn_train.theory.fluctuation import climb, of_gradient, of_signal
 from ffn_train.theory.readout import ReadOut, mse_read_out, normalised_square
 from ffn_train.theory.recursion import Top, Up, down, up
 from ffn_train.theory.scaled import Numbers, Scaled, Sums
-
-ROWS = 128  # the largest batch that is taken whole
-FEWEST_ROWS = 16
-_ENTRIES = 64 * ROWS**2  # kernel entries over all blocks; a deeper stack takes fewer rows
 
 
 @dataclass(frozen=True)
@@ -33,7 +29,7 @@ class Prediction:
     log_gradient_norm                         (T,)    |dLoss/dθ| of each tensor in the layout's
                                                       order; NaN where none is derived, -inf for 0
     signal_sd, signal_gradient_sd             (L+1,)  standard deviation of the log over seeds
-    gradient_sd                               (T,)
+    gradient_sd                               (T,)    of sums that cancel between samples too low
     """
 
     log_signal_rms: Numbers
@@ -51,15 +47,6 @@ class Unpredicted:
     reason: str
 
 
-@dataclass(frozen=True)
-class Anchor:
-    """What is measured on the batch: x_0, x_L and dLoss/dx_L, each (N, D)."""
-
-    first: Array
-    last: Array
-    gradient: Array
-
-
 def predict(
     model: Stack, init: Initialiser, loss: Loss, x: Array, targets: Array
 ) -> Prediction | Unpredicted:
@@ -72,10 +59,10 @@ def predict(
             f"the a-priori gradient at the read-out is derived for mse, not {loss.name}"
         )
     inputs = np.asarray(x, np.float64)
-    rows = _rows(inputs, model.depth)
+    rows = sample(inputs, model.depth)
     chosen = inputs[rows]
     first = Scaled(chosen @ chosen.T / inputs.shape[1]).normalised()
-    first = _with_mean(first, float(np.mean(inputs**2)))
+    first = with_mean(first, float(np.mean(inputs**2)))
     blocks = _blocks(model, init, first)
     if isinstance(blocks, Unpredicted):
         return blocks
@@ -83,7 +70,7 @@ def predict(
     out = mse_read_out(model, blocks[-1].output, wanted, len(inputs))
     top = out.top
     if top.coherence is not None:
-        top = replace(top, coherence=top.coherence * _kept_coherence(model, init))
+        top = replace(top, coherence=top.coherence * kept_coherence(model, init))
     chance = 2 / model.width * normalised_square(first)
     return _prediction(
         model, blocks, top, Sums(len(rows), len(inputs)), chosen, chance, out.spread, out
@@ -98,14 +85,14 @@ def predict_anchored(
     signal, last, gradient = (
         np.asarray(array, np.float64) for array in (anchor.first, anchor.last, anchor.gradient)
     )
-    rows = _rows(signal, model.depth)
-    first = _measured(signal, 1.0, rows)
+    rows = sample(signal, model.depth)
+    first = measured(signal, 1.0, rows)
     blocks = _blocks(model, init, first)
     if isinstance(blocks, Unpredicted):
         return blocks
     if not np.isfinite(gradient).all() or not np.isfinite(last).all():
         return Unpredicted("the forward pass of the first batch is not finite")
-    top = _measured_top(model, init, gradient, last, rows, blocks[-1].output)
+    top = measured_top(model, init, gradient, last, rows, blocks[-1].output)
     nothing = np.zeros((len(rows), len(rows)))
     return _prediction(
         model, blocks, top, Sums(len(rows), len(inputs)), inputs[rows], nothing, nothing, None
@@ -175,76 +162,3 @@ def _prediction(
         np.sqrt(gradient_spread) / 2,
         np.sqrt(np.array([variances.get(name, np.nan) for name in names])) / 2,
     )
-
-
-def _rows(x: Numbers, depth: int) -> NDArray[np.intp]:
-    """The rows whose kernel stands for the batch: all, or some of every size of |x|."""
-    most = max(FEWEST_ROWS, min(ROWS, int(np.sqrt(_ENTRIES / depth))))
-    if len(x) <= most:
-        return np.arange(len(x))
-    order = np.argsort((x * x).sum(axis=1), kind="stable")
-    return np.sort(order[np.linspace(0, len(x) - 1, most).round().astype(np.intp)])
-
-
-def _kernel(x: Numbers) -> Scaled:
-    return Scaled(x @ x.T / x.shape[1]).normalised()
-
-
-def _with_mean(kernel: Scaled, mean: float) -> Scaled:
-    """The kernel of the rows, scaled to the mean diagonal of the whole batch."""
-    if mean == 0 or not kernel.values.any():
-        return kernel
-    return Scaled(kernel.values, kernel.log + float(np.log(mean)) - kernel.diagonal.log_mean())
-
-
-def _measured_top(
-    model: Stack,
-    init: Initialiser,
-    gradient: Numbers,
-    last: Numbers,
-    rows: NDArray[np.intp],
-    predicted: Scaled,
-) -> Top:
-    """P of the measured dLoss/dx_L, and what a post-norm lets through of it, exactly.
-
-    ``predicted``: Q of x_L. Blocks nearly keep g · x, a ReLU's exactly; so it is the measured
-    g · x that the coherence c = g · x / (D Q) takes along, whatever size x_L happens to have.
-    """
-    unit, size = _size(gradient), _size(last)
-    gradient, last = gradient / unit, last / size
-    whole = _measured(gradient, unit, rows)
-    if model.final_norm is not None:
-        return Top(whole, whole, None)
-    square = (last * last).sum(axis=1, keepdims=True)
-    along = (gradient * last).sum(axis=1, keepdims=True)
-    along = np.divide(along, square, out=np.zeros_like(along), where=square > 0)
-    if isinstance(model.block.post, LayerNorm):  # x_L is orthogonal to the ones
-        gradient = gradient - gradient.mean(axis=1, keepdims=True)
-    projected = _measured(gradient - along * last, unit, rows)
-    if model.block.post is not None:
-        return Top(whole, projected, None)
-    kept = (gradient * last).mean(axis=1)[rows]
-    own = predicted.diagonal
-    per_square = np.divide(kept, own.values, out=np.zeros_like(kept), where=own.values > 0)
-    log = float(np.log(unit) + np.log(size)) - own.log
-    coherence = Scaled(per_square, log) * _kept_coherence(model, init)
-    return Top(whole, projected, coherence.normalised())
-
-
-def _kept_coherence(model: Stack, init: Initialiser) -> float:
-    """1 for independent entries; the root of 1 - D/H for orthonormal rows and columns.
-
-    With P = D/H, W_out W_in of two such matrices has E tr (W Wᵀ)² of 2 - P instead of 2 times
-    (E tr W Wᵀ)², by the moments of free projections; c enters squared.
-    """
-    return 1.0 if init.independent else float(np.sqrt(1 - model.width / model.hidden))
-
-
-def _measured(x: Numbers, unit: float, rows: NDArray[np.intp]) -> Scaled:
-    """The kernel of the rows of unit · x, scaled to the whole batch."""
-    kernel = _with_mean(_kernel(x[rows]), float(np.mean(x * x)))
-    return Scaled(kernel.values, kernel.log + 2 * float(np.log(unit)))
-
-
-def _size(x: Numbers) -> float:
-    return float(np.max(np.abs(x), initial=0)) or 1.0

@@ -1,0 +1,68 @@
+"""Where the gradient starts once it is measured: dLoss/dx_L of the batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffn_train.core import Array
+from ffn_train.initialisers import Initialiser
+from ffn_train.layers.norms import LayerNorm
+from ffn_train.model import Stack
+from ffn_train.theory.batch import largest, measured
+from ffn_train.theory.recursion import Top
+from ffn_train.theory.scaled import Numbers, Scaled
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """What is measured on the batch: x_0, x_L and dLoss/dx_L, each (N, D)."""
+
+    first: Array
+    last: Array
+    gradient: Array
+
+
+def measured_top(
+    model: Stack,
+    init: Initialiser,
+    gradient: Numbers,
+    last: Numbers,
+    rows: NDArray[np.intp],
+    predicted: Scaled,
+) -> Top:
+    """P of the measured dLoss/dx_L, and what a post-norm lets through of it, exactly.
+
+    ``predicted``: Q of x_L. Blocks nearly keep g · x, a ReLU's exactly; so it is the measured
+    g · x that the coherence c = g · x / (D Q) takes along, whatever size x_L happens to have.
+    """
+    unit, size = largest(gradient), largest(last)
+    gradient, last = gradient / unit, last / size
+    whole = measured(gradient, unit, rows)
+    if model.final_norm is not None:
+        return Top(whole, whole, None)
+    square = (last * last).sum(axis=1, keepdims=True)
+    along = (gradient * last).sum(axis=1, keepdims=True)
+    along = np.divide(along, square, out=np.zeros_like(along), where=square > 0)
+    if isinstance(model.block.post, LayerNorm):  # x_L is orthogonal to the ones
+        gradient = gradient - gradient.mean(axis=1, keepdims=True)
+    projected = measured(gradient - along * last, unit, rows)
+    if model.block.post is not None:
+        return Top(whole, projected, None)
+    kept = (gradient * last).mean(axis=1)[rows]
+    own = predicted.diagonal
+    per_square = np.divide(kept, own.values, out=np.zeros_like(kept), where=own.values > 0)
+    log = float(np.log(unit) + np.log(size)) - own.log
+    coherence = Scaled(per_square, log) * kept_coherence(model, init)
+    return Top(whole, projected, coherence.normalised())
+
+
+def kept_coherence(model: Stack, init: Initialiser) -> float:
+    """1 for independent entries; the root of 1 - D/H for orthonormal rows and columns.
+
+    With P = D/H, W_out W_in of two such matrices has E tr (W Wᵀ)² of 2 - P instead of 2 times
+    (E tr W Wᵀ)², by the moments of free projections; c enters squared.
+    """
+    return 1.0 if init.independent else float(np.sqrt(1 - model.width / model.hidden))
