@@ -52,13 +52,19 @@ def _panel(
     label: str,
 ) -> None:
     log_axis(axes, *(np.exp(log) for log, _ in curves))
+    deepest = max(len(log) for log, _ in curves) - 1
+    several = any(len(log) - 1 != deepest for log, _ in curves)
     for (log, sd), colour in zip(curves, colours, strict=True):
-        places = np.arange(len(log))
+        places = np.linspace(0, 1 if several else deepest, len(log))
         low, high = band(log, sd)
         axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
         curve(axes, places, np.exp(log), color=colour)
         mark(axes, places, np.exp(log))
-    deepest = max(len(log) for log, _ in curves) - 1
-    depth_axis(axes, deepest, deepest, "block boundary $l$")
+    if several:
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+        axes.set_xlabel("relative depth $l/L$")
+    else:
+        depth_axis(axes, deepest, deepest, "block boundary $l$")
     axes.set_title(title)
     axes.set_ylabel(label)
