@@ -28,7 +28,7 @@ def compose(overrides: Sequence[str]) -> Config:
         with one_line_errors(), initialize_config_dir(str(CONF), version_base="1.3"):
             return _plain(hydra_compose("config", overrides=list(overrides)))
     except SettingError as error:
-        raise _unreadable(overrides) or error from None
+        raise _unreadable(overrides) or _a_sweep(overrides) or error from None
     except (KeyError, TypeError, ValueError) as error:  # what Hydra lets through unwrapped
         wrong = _unreadable(overrides)
         raise wrong or SettingError(f"{' '.join(overrides)}: {_one_line(error)}") from None
@@ -59,6 +59,16 @@ def _parser() -> Any:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     return OverridesParser.create()
+
+
+def _a_sweep(overrides: Sequence[str]) -> SettingError | None:
+    """That several values of a setting were given where one is meant, if so."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        if override.is_sweep_override():
+            return SettingError(f"{override.input_line} gives several values: a sweep, with -m")
+    return None
 
 
 @dataclass(frozen=True)

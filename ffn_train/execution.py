@@ -41,12 +41,14 @@ Notify = Callable[[str], None]
 RUNS = Path("outputs") / "runs"  # where a run without a run.dir gets a new directory
 
 
-def execute(experiment: Experiment, notify: Notify, *, stop: Path | None = None) -> Run:
+def execute(
+    experiment: Experiment, notify: Notify, *, stop: Path | None = None, progress: bool = True
+) -> Run:
     """Train, log, write the weights, draw, and write the summary last; returns the run.
 
     In a directory that holds this very run it goes on from the last checkpoint, or does nothing if
     the run has ended. ``notify`` is told, in a line each, what a person should know. The file
-    ``stop`` interrupts the run once it exists.
+    ``stop`` interrupts the run once it exists; ``progress`` shows a bar where a person looks on.
     Raises SettingError if the directory cannot be made, is in use or holds something else;
     Interrupted after a signal; OSError, which names the file, if the disk fails.
     """
@@ -63,7 +65,9 @@ def execute(experiment: Experiment, notify: Notify, *, stop: Path | None = None)
                 notify(f"{path} has ended already; a larger trainer.steps extends it")
                 return load_run(path)
             with _ending(path), Interruption(stop=stop) as interruption:
-                return _carry_out(experiment, path, what.checkpoint, origin, baseline, interruption)
+                return _carry_out(
+                    experiment, path, what.checkpoint, origin, baseline, interruption, progress
+                )
 
 
 @contextmanager
@@ -89,6 +93,7 @@ def _carry_out(
     origin: dict[str, Any],
     baseline: Baseline,
     interruption: Interruption,
+    progress: bool,
 ) -> Run:
     (path / files.SUMMARY).unlink(missing_ok=True)
     _state(path, "running", None)
@@ -100,7 +105,7 @@ def _carry_out(
         restore(state, checkpoint)
     first = state.step
     started = time.perf_counter()
-    last = record_training(experiment, state, path, checkpoint, interruption)
+    last = record_training(experiment, state, path, checkpoint, interruption, progress)
     seconds = time.perf_counter() - started
     origin["training_seconds"] = seconds
     origin["measuring_seconds"] = state.measuring

@@ -22,6 +22,7 @@ def record_training(
     path: Path,
     checkpoint: Checkpoint | None,
     interruption: Interruption,
+    progress: bool,
 ) -> Record:
     """Train from ``state`` and write what comes, on top of what a checkpoint had; the last record.
 
@@ -32,7 +33,7 @@ def record_training(
         total=trainer.steps,
         initial=state.step,
         unit="step",
-        disable=not sys.stderr.isatty(),
+        disable=not (progress and sys.stderr.isatty()),
         leave=False,
         mininterval=0.2,
     )

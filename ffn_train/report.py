@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ffn_train.runs import Run
@@ -62,7 +63,10 @@ def _theory(run: Run) -> str:
     """The worst ratio at step 0, or why theory gives no prediction."""
     ratio = run.worst_ratio
     if ratio is not None:
-        return f"worst measured/predicted {_short(ratio.ratio)} ({ratio.where}, {ratio.mode})"
+        return (
+            f"worst measured/predicted {_short(ratio.ratio)} ({ratio.where}, {ratio.mode}; "
+            f"1 sd of a seed: x/÷ {math.exp(ratio.sd):.2g})"
+        )
     if run.theory is not None and run.theory.chosen is None:
         return f"no prediction: {run.theory.reason}"
     return "nothing finite to compare with at step 0"

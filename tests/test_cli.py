@@ -83,6 +83,8 @@ MISTAKES = {
     "threads=0": "threads must be auto or an integer >= 1, got 0",
     "plot.figures=[loss,gradient_flwo]": "did you mean gradient_flow?",
     "plot.formats=[bmp]": "plot.formats must be one of png, svg, pdf",
+    "model.depth=4,8": "model.depth=4,8 gives several values: a sweep, with -m",
+    "residual=none,scaled": "residual=none,scaled gives several values: a sweep, with -m",
     "hydra.run.dir=x": "run.dir=PATH names a run's directory",
     "run.dir=/proc/nowhere": "run.dir=/proc/nowhere cannot be made",
     "trainer.batch_size=5000": "trainer.batch_size must be at most the 3277 training rows",

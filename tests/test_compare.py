@@ -423,6 +423,20 @@ def test_a_run_that_has_just_begun_is_no_damaged_one(
     assert "1 without results" in table(found)
 
 
+@pytest.mark.parametrize("lost", [files.CONFIG, files.SCALARS])
+def test_an_ended_run_without_its_settings_or_rows_is_a_damaged_one(
+    sweep: Path, tmp_path: Path, lost: str
+) -> None:
+    root = copied(sweep, tmp_path / "runs")
+    (root / "d3s1" / lost).write_text("")
+    if lost == files.CONFIG:
+        (root / "d3s1" / lost).unlink()
+    found, notes = told(root)
+    assert len(notes) == 1
+    assert "d3s1" in notes[0]
+    assert all("d3s1" not in c.label for c in found.cases)
+
+
 def sweep_of(root: Path, *overrides: str) -> None:
     from runs_for_tests import SMALL
 

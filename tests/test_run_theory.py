@@ -14,10 +14,11 @@ from choices import settings
 from runs_for_tests import config, run_in
 
 from ffn_train import expectation, report
-from ffn_train.commands.theory import main
+from ffn_train.commands.theory import main, norm, one_seed, predictions, sheet
 from ffn_train.plots import figure
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.theory import band, relative_gradient
+from ffn_train.theory import Prediction
 
 WIDE = {"width": 32, "expansion": 4}
 
@@ -61,7 +62,9 @@ def test_the_worst_ratio_is_the_one_furthest_from_1(run: Run) -> None:
     assert ratio.where == worst
     assert ratio.ratio == pytest.approx(ratios[worst])
     assert run.summary["theory"]["where"] == worst
-    assert f"({worst}, anchored)" in report.report(run)
+    assert f"({worst}, anchored; 1 sd of a seed: x/÷ {math.exp(ratio.sd):.2g})" in report.report(
+        run
+    )
 
 
 def test_the_gradient_relative_to_its_end(run: Run) -> None:
@@ -198,6 +201,17 @@ def test_the_command_for_many_points(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "e+14" in deep  # 3^(600/2) = 1e143
     assert sum("no prediction: none is derived for gated" in line for line in lines) == 2
     assert (tmp_path / "many.svg").is_file()
+
+
+def test_the_command_prints_the_band_that_the_figures_draw() -> None:
+    (point,) = predictions(["model.depth=16", "residual=none"], swept=False)
+    assert isinstance(point.found, Prediction)
+    log, sd = point.found.log_signal_gradient_rms[0], point.found.signal_gradient_sd[0]
+    low, high = (float(word) for word in one_seed(log, sd).split(" ... "))
+    np.testing.assert_allclose([low, high], band(log, sd), rtol=0.01)
+    assert f"{norm(log)}   {one_seed(log, sd)}" in sheet(point)
+    assert high / low == pytest.approx(np.exp(2 * sd), rel=0.02)
+    assert low * high < np.exp(2 * log)  # the median lies below the mean
 
 
 @pytest.mark.parametrize(

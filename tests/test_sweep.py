@@ -18,6 +18,7 @@ from ffn_train.model import Stack
 from ffn_train.runs import files, load_run
 from ffn_train.runs.directory import in_use
 from ffn_train.settings import SettingError
+from ffn_train.sweep.estimate import estimate
 from ffn_train.sweep.manifest import read
 from ffn_train.sweep.run import check, run_sweep
 from ffn_train.sweep.space import jobs
@@ -88,11 +89,11 @@ def test_no_weights_are_drawn_to_check_jobs(monkeypatch: pytest.MonkeyPatch) -> 
         raise AssertionError("the weights of every job in turn: minutes for deep stacks")
 
     monkeypatch.setattr(Stack, "initial", drawn)
-    assert len(check([*TINY, "seed=0,1"])) == 2
+    assert len(check([*TINY, "seed=0,1"]).entries) == 2
 
 
 def test_names_are_safe_and_stay_inside() -> None:
-    names = [one.directory for one in check([*TINY, "seed=0", "optimizer.lr=0.1,0.2"])]
+    names = [one.directory for one in check([*TINY, "seed=0", "optimizer.lr=0.1,0.2"]).entries]
     assert len(set(names)) == 2
     paths = "task.path='../../../x',/etc/passwd,'a b','.'"
     hostile = jobs(["task=csv", "task.target=y", paths])
@@ -196,6 +197,10 @@ def test_changed_data_are_refused(tmp_path: Path) -> None:
     data.write_text("\n".join(["a,b,y", *rows, "1,2,3"]))
     with pytest.raises(SettingError, match="the data of jobs/"):
         run_sweep(arguments, print)
+    notes: list[str] = []
+    swept = run_sweep([*arguments, "resume=force"], notes.append)
+    assert {one.state(swept.path) for one in swept.entries} == {"finished"}
+    assert sum("stay as they are, made with the data of jobs/" in note for note in notes) == 2
 
 
 def test_one_failure_does_not_spoil_the_others(
@@ -245,6 +250,63 @@ def test_a_dry_run_lists_the_jobs_and_writes_nothing(tmp_path: Path) -> None:
     assert "parameters" in lines[0]
     assert lines[-1].startswith("4 jobs: about")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("written", ["dry_run=True", "++dry_run=true"])
+def test_a_dry_run_may_be_written_in_any_way(tmp_path: Path, written: str) -> None:
+    command = sweep_command(tmp_path / "sweep", "seed=0,1", written)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1].startswith("2 jobs: about"), done.stderr
+    single = [sys.executable, "-m", "ffn_train", *TINY, written, f"run.dir={tmp_path / 'run'}"]
+    done = subprocess.run(single, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1].startswith("1 job: about"), done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_of_a_search_counts_its_trials() -> None:
+    plan = check(
+        [*TINY, "optimizer.lr=interval(0.001,1)", "model.depth=1,2", "sweep.search.trials=5"]
+    )
+    text = estimate(plan.entries, plan.trials)
+    assert "these are the ends of what each of 5 trials is drawn from" in text
+    assert text.splitlines()[-1].startswith("10 jobs: about")
+
+
+def test_a_job_draws_no_bar_over_the_sweeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    run(tmp_path / "sweep", "seed=0")
+    assert "job" in (shown := capsys.readouterr().err)
+    assert "step/s" not in shown
+
+
+def test_what_diverged_is_told_with_its_reason(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    overrides = ("optimizer.lr=0.1,1e30", "trainer.clip=null", "hydra/launcher=serial")
+    done = subprocess.run(sweep_command(sweep, *overrides), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (lost,) = [one for one in read(sweep) if one.state(sweep) == "diverged"]
+    assert f"diverged: {sweep / lost.directory}: at step " in done.stderr
+    (log,) = (sweep / "logs").glob("lr=1e*")
+    assert log.read_text().startswith("diverged at step ")
+    manifest = json.loads((sweep / "manifest.json").read_text())
+    reasons = {job["state"]: job["reason"] for job in manifest["jobs"]}
+    assert reasons["finished"] is None
+    assert reasons["diverged"].startswith("diverged at step ")
+
+
+def test_a_damaged_job_is_set_aside_and_run_again(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    assert run(sweep, "seed=0,1") == ["finished"] * 2
+    whole = results(sweep)
+    damaged = next(sweep.glob("jobs/seed=1*")) / files.SUMMARY
+    damaged.write_text("{")
+    assert run(sweep, "seed=0,1") == ["finished"] * 2
+    assert results(sweep) == whole
+    (aside,) = (sweep / "damaged").iterdir()
+    assert (aside / files.SUMMARY).read_text() == "{"
+    assert "summary.json" in next((sweep / "logs").glob("seed=1*")).read_text()
 
 
 def test_in_parallel_as_in_series(tmp_path: Path) -> None:

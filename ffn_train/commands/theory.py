@@ -15,8 +15,14 @@ import numpy as np
 from ffn_train.core import Layout
 from ffn_train.settings import SettingError, one_of
 from ffn_train.theory import Prediction, Unpredicted
+from ffn_train.threads import BlasThreads
 
 FOLDER = Path("outputs") / "theory"
+ONE_SEED = "one seed"
+EXPLAINED = (
+    "predicted: the root mean square over seeds; one seed: its median x/÷ 1 sd, which lies lower,\n"
+    "because few seeds with large norms carry the mean"
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -53,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         path = options.out or FOLDER / f"{_slug(options.overrides)}.png"
         one_of("--out", path.suffix.removeprefix("."), ("png", "svg", "pdf"))
-        points = predictions(options.overrides, swept=options.multirun)
+        with BlasThreads(1):  # the products are small: a second thread is in the way
+            points = predictions(options.overrides, swept=options.multirun)
         print(table(points) if options.multirun else sheet(points[0]))
         if _draw(points, path):
             print(f"\nfigure  {path}")
@@ -105,9 +112,9 @@ def sheet(point: Point) -> str:
         [
             str(place),
             norm(found.log_signal_rms[place]),
-            spread(found.signal_sd[place]),
+            one_seed(found.log_signal_rms[place], found.signal_sd[place]),
             norm(found.log_signal_gradient_rms[place]),
-            spread(found.signal_gradient_sd[place]),
+            one_seed(found.log_signal_gradient_rms[place], found.signal_gradient_sd[place]),
         ]
         for place in boundaries
     ]
@@ -118,24 +125,37 @@ def sheet(point: Point) -> str:
     for kind in own:
         places = [names.index(f"blocks.{block}.{kind}") for block in blocks]
         cells = [norm(found.log_gradient_norm[place]) for place in places]
-        gradients.append([kind, *cells, spread(found.gradient_sd[places[0]])])
+        first = found.log_gradient_norm[places[0]], found.gradient_sd[places[0]]
+        gradients.append([kind, *cells, one_seed(*first)])
     return "\n".join(
         [
             f"{point.about}   ({point.mode})",
             "",
-            _aligned(["l", "RMS x_l", "1 sd", "RMS dL/dx_l", "1 sd"], signal),
+            _aligned(["l", "RMS x_l", ONE_SEED, "RMS dL/dx_l", ONE_SEED], signal),
             "",
             f"|dL/dx_0| / |dL/dx_L|   {norm(change(found))}",
             f"growth per block        {norm(change(found) / depth, 4)}, from output to input",
             "",
-            _aligned(["|dL/dθ|", *(f"block {block}" for block in blocks), "1 sd"], gradients),
+            _aligned(
+                ["|dL/dθ|", *(f"block {block}" for block in blocks), f"block 0, {ONE_SEED}"],
+                gradients,
+            ),
+            "",
+            EXPLAINED,
         ]
     )
 
 
 def table(points: Sequence[Point]) -> str:
     """One row a point; the block's gradient is that of all its parameters together."""
-    header = ["point", "growth per block", "|dL/dx_0|/|dL/dx_L|", "RMS x_L", "1 sd of |dL/dx_0|"]
+    header = [
+        "point",
+        "growth per block",
+        "|dL/dx_0|/|dL/dx_L|",
+        "RMS x_L",
+        "RMS dL/dx_0",
+        ONE_SEED,
+    ]
     rows, missing = [], []
     for point in points:
         found = point.found
@@ -143,10 +163,14 @@ def table(points: Sequence[Point]) -> str:
             missing.append(f"{point.name}: no prediction: {found.reason}")
             continue
         cells = norm(change(found) / point.depth, 4), norm(change(found))
-        far = norm(found.log_signal_rms[-1]), spread(found.signal_gradient_sd[0])
-        rows.append([point.name, *cells, *far])
+        last, (first, sd) = (
+            norm(found.log_signal_rms[-1]),
+            (found.log_signal_gradient_rms[0], found.signal_gradient_sd[0]),
+        )
+        rows.append([point.name, *cells, last, norm(first), one_seed(first, sd)])
     modes = " and ".join(dict.fromkeys(point.mode for point in points))
-    return "\n".join([f"predicted {modes}", "", _aligned(header, rows), *missing])
+    lines = [f"predicted {modes}", "", _aligned(header, rows), *missing]
+    return "\n".join([*lines, "", EXPLAINED] if rows else lines)
 
 
 def change(found: Prediction) -> float:
@@ -167,9 +191,11 @@ def norm(log: float, digits: int = 3) -> str:
     return f"{np.exp(log - power * np.log(10)):.2f}e{power:+03d}"
 
 
-def spread(sd: float) -> str:
-    """One standard deviation of the log as a factor."""
-    return "" if np.isnan(sd) else f"x/÷ {np.exp(sd):.3g}"
+def one_seed(log: float, sd: float) -> str:
+    """One standard deviation of a single seed, around its median; see runs.theory.band."""
+    if np.isnan(log) or np.isnan(sd) or log == -np.inf:
+        return ""
+    return f"{norm(log - sd**2 - sd)} ... {norm(log - sd**2 + sd)}"
 
 
 def _aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ffn_train.interruption import Interrupted
-from ffn_train.settings import SettingError
+from ffn_train.settings import SettingError, boolean
 
 CONTINUES = "the same command with the same run.dir goes on from the last checkpoint"
 COMPARES = "python -m ffn_train.compare"
-SHOWN = 10  # jobs that did not end, by name
+SHOWN = 10  # jobs that did not finish, by name
 
 
 def main() -> None:
@@ -47,6 +47,13 @@ def run(config: dict[str, Any]) -> None:
     from ffn_train.report import report
 
     experiment = build_experiment(config)
+    if boolean("dry_run", config["dry_run"]):
+        from ffn_train.sweep.estimate import estimate
+        from ffn_train.sweep.manifest import entry
+        from ffn_train.sweep.space import Job
+
+        print(estimate([entry(Job({}, config))]))
+        return
     for warning in experiment.warnings:
         _notify(f"warning: {warning}")
     print(report(execute(experiment, _notify)))
@@ -55,25 +62,29 @@ def run(config: dict[str, Any]) -> None:
 def sweep(overrides: list[str]) -> int:
     """Run a sweep and say what became of it; the exit status is 1 if a job is left or failed."""
     from ffn_train.sweep.manifest import ENDED
-    from ffn_train.sweep.run import check, counts, run_sweep
+    from ffn_train.sweep.run import check, counts, numbered
+    from ffn_train.sweep.run import run as run_sweep
 
-    if any(override == "dry_run=true" for override in overrides):
+    plan = check(overrides)
+    if plan.config["dry_run"]:
         from ffn_train.sweep.estimate import estimate
 
-        print(estimate(check(overrides)))
+        print(estimate(plan.entries, plan.trials))
         return 0
-    swept = run_sweep(overrides, _notify)
+    swept = run_sweep(plan, _notify)
     path, entries = swept.path, swept.entries
     states = {one.directory: one.state(path) for one in entries}
-    unended = [one for one in entries if states[one.directory] not in ENDED]
-    for one in unended[:SHOWN]:
-        _notify(f"{states[one.directory]}: {path / one.directory}: {one.reason(path)}")
-    if len(unended) > SHOWN:
-        _notify(f"and {len(unended) - SHOWN} more")
+    told = [one for one in entries if states[one.directory] != "finished"]
+    told.sort(key=lambda one: states[one.directory] in ENDED)  # the diverged ones last
+    for one in told[:SHOWN]:
+        reason = one.reason(path).removeprefix("diverged ")
+        _notify(f"{states[one.directory]}: {path / one.directory}: {reason}")
+    if len(told) > SHOWN:
+        _notify(f"and {len(told) - SHOWN} more")
     for line in swept.best:
         print(line)
     _compare(path, entries[0].config["plot"])
-    print(f"{counts(path, entries)} of {len(entries)} jobs in {path}")
+    print(f"{counts(path, entries)} of {numbered(len(entries))} in {path}")
     if swept.interrupted is not None:
         again = [text for text in overrides if not text.startswith("sweep.dir=")]
         command = shlex.join(["python", "-m", "ffn_train", "-m", *again, f"sweep.dir={path}"])

@@ -19,6 +19,7 @@ from ffn_train.runs.theory import relative_gradient
 
 EARLY = 4  # measured steps of which the signal is kept
 WITHOUT_RESULTS = ("pending", "failed")
+ENDED = ("finished", "diverged")
 TIMES = ("training_seconds", "steps_per_second", "started")
 Curve = tuple[Floats, Floats]  # steps, values
 
@@ -64,7 +65,7 @@ class Case:
     @property
     def unfinished(self) -> bool:
         """Whether its numbers are those of a run that has not come to its end."""
-        return self.traces is not None and self.state not in ("finished", "diverged")
+        return self.traces is not None and self.state not in ENDED
 
 
 def read_case(place: Place) -> Case:
@@ -75,6 +76,8 @@ def read_case(place: Place) -> Case:
             if (place.path / name).is_file():
                 read_json(place.path / name)  # failed, or damaged
     begun = (place.path / files.CONFIG).is_file()
+    if not begun and now in ENDED:
+        raise RunError(f"{place.path}: it has {now}, and yet no {files.CONFIG}")
     rows = all((place.path / name).is_file() for name in (files.SCALARS, files.MEASURES))
     if now in WITHOUT_RESULTS or not begun or (now == "running" and not rows):
         if not begun and place.config is None:
@@ -84,6 +87,8 @@ def read_case(place: Place) -> Case:
     run = load_run(place.path)
     settings = flatten(run.config)
     if not len(run.measures.step) or not len(run.scalars["step"]):
+        if now in ENDED:
+            raise RunError(f"{place.path}: it has {now}, and yet no row of {files.SCALARS}")
         return _without_results(place, now, settings)
     try:
         with np.errstate(all="ignore"):  # a run that diverged is read like any other

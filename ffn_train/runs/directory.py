@@ -95,10 +95,11 @@ def state(path: Path) -> str:
 
 
 def reason(path: Path) -> str:
-    """Why a run is failed, in a line."""
+    """Why a run is failed, diverged or interrupted, in a line."""
     if not (path / files.STATUS).is_file():
         return "not started"
     try:
-        return str(read_json(path / files.STATUS).get("reason"))
+        told = read_json(path / files.STATUS)
     except RunError as error:
         return str(error)
+    return "killed" if told.get("state") == "running" else str(told.get("reason"))

@@ -16,8 +16,12 @@ STEPS = 4  # timed for each shape of model
 START = 0.1  # seconds, roughly, that a job costs beside its steps
 
 
-def estimate(entries: Sequence[Entry]) -> str:
-    """A table of the jobs and a line with the total, as text; nothing is written."""
+def estimate(entries: Sequence[Entry], trials: int | None = None) -> str:
+    """A table of the jobs and a line with the total, as text; nothing is written.
+
+    ``trials``: of a search, whose entries are the two ends of its interval at each point; a trial
+    costs what they do in the mean.
+    """
     seconds: dict[str, tuple[int, float]] = {}
     rows = []
     for one in entries:
@@ -31,10 +35,13 @@ def estimate(entries: Sequence[Entry]) -> str:
     size = max(len("parameters"), *(len(count) for _, count, _ in rows))
     lines = [f"{'job':<{name}}  {'parameters':>{size}}  {'time':>9}"]
     lines += [f"{job:<{name}}  {count:>{size}}  {_clock(t):>9}" for job, count, t in rows]
-    total, cores = sum(row[2] for row in rows), len(os.sched_getaffinity(0))
+    total, cores, count = sum(row[2] for row in rows), len(os.sched_getaffinity(0)), len(rows)
+    if trials is not None:
+        lines.append(f"a search: these are the ends of what each of {trials} trials is drawn from")
+        total, count = total / 2 * trials, len(rows) // 2 * trials
     ideal = max(total / cores, max(row[2] for row in rows))
     lines.append(
-        f"{len(rows)} jobs: about {_clock(total)} one after the other, "
+        f"{count} job{'s' * (count != 1)}: about {_clock(total)} one after the other, "
         f"{_clock(ideal)} on the {cores} cores of this machine"
     )
     return "\n".join(lines)

@@ -7,17 +7,19 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from ffn_train.execution import execute
+from ffn_train.execution import Notify, execute
 from ffn_train.experiment import build_experiment
 from ffn_train.interruption import Interrupted
-from ffn_train.runs import files
+from ffn_train.runs import RunError, files
 from ffn_train.runs.directory import in_use
+from ffn_train.runs.reader import read_json
 from ffn_train.settings import SettingError
 from ffn_train.sweep.manifest import ENDED, read
 
 LOGS = "logs"
 STOP = ".stop"
 FAILED = ".failed"
+DAMAGED = "damaged"
 
 
 def run_job(sweep: str, digest: str) -> str:
@@ -44,7 +46,13 @@ def run_job(sweep: str, digest: str) -> str:
             print(line, file=log, flush=True)
 
         try:
-            execute(build_experiment(_config(entry.config, path)), notify, stop=stop)
+            _set_aside_if_damaged(Path(sweep), path, notify)
+            experiment = build_experiment(_config(entry.config, path))
+            for warning in experiment.warnings:
+                notify(f"warning: {warning}")
+            run = execute(experiment, notify, stop=stop, progress=False)
+            if run.state == "diverged":
+                notify(entry.reason(Path(sweep)))
         except Interrupted as error:
             notify(f"interrupted by {error}")
         except KeyboardInterrupt:
@@ -56,6 +64,19 @@ def run_job(sweep: str, digest: str) -> str:
             notify(traceback.format_exc())
             _failed(Path(sweep), path, f"{type(error).__name__}: {error}")
     return entry.state(Path(sweep))
+
+
+def _set_aside_if_damaged(sweep: Path, path: Path, notify: Notify) -> None:
+    """Move a directory whose files cannot be read out of the way of a new beginning."""
+    try:
+        for name in (files.CONFIG, files.PROVENANCE, files.SUMMARY, files.STATUS):
+            if (path / name).is_file():
+                read_json(path / name)
+    except RunError as error:
+        aside = sweep / DAMAGED / f"{path.name}-{time.time_ns()}"
+        aside.parent.mkdir(exist_ok=True)
+        path.rename(aside)
+        notify(f"{error}; what was there is in {aside}")
 
 
 def _failed(sweep: Path, path: Path, reason: str) -> None:

@@ -48,7 +48,7 @@ class Entry:
         return run_directory.state(sweep / self.directory)
 
     def reason(self, sweep: Path) -> str:
-        """Why it is failed, in a line."""
+        """Why it is failed, diverged or interrupted, in a line."""
         return run_directory.reason(sweep / self.directory)
 
 
@@ -110,7 +110,9 @@ def _seen(sweep: Path, one: Entry) -> dict[str, Any]:
     except RunError:
         origin = {}
     times = {key: origin.get(key) for key in ("started", "training_seconds")}
-    return {"state": one.state(sweep), **times}
+    state = one.state(sweep)
+    told = state not in ("pending", "running", "finished")
+    return {"state": state, "reason": one.reason(sweep) if told else None, **times}
 
 
 def read(sweep: Path) -> list[Entry]:
@@ -122,32 +124,41 @@ def read(sweep: Path) -> list[Entry]:
         raise RunError(f"{sweep / MANIFEST}: it does not list the jobs") from None
 
 
-def merge(sweep: Path, entries: Sequence[Entry], *, force: bool) -> list[Entry]:
+def merge(
+    sweep: Path, entries: Sequence[Entry], *, force: bool
+) -> tuple[list[Entry], Sequence[str]]:
     """The jobs that the sweep's directory has already, and those asked for that it has not.
 
-    Raises SettingError if the code, a job's data or a setting that does not vary have changed
-    since, unless forced.
+    With them the differences, in words, that were forced. Raises SettingError if the code, a job's
+    data or a setting that does not vary have changed since, unless forced.
     """
     path = sweep / MANIFEST
     if not path.is_file():
-        return list(entries)
+        return list(entries), []
     try:
         before = {one.digest: one for one in read(sweep)}
         code = read_json(path).get("code")
     except RunError as error:
         raise SettingError(f"sweep.dir={sweep}: {error}") from None
-    changed = [] if code == code_digest() else ["the package's code"]
+    changed = []
+    if code != code_digest():
+        changed.append(f"the package's code ({_short(code)} there, {_short(code_digest())} here)")
     for one in entries:
         old = before.get(one.digest)
         if old is not None and old.data != one.data:
-            changed.append(f"the data of {old.directory}")
+            digests = f"{_short(old.data)} there, {_short(one.data)} here"
+            changed.append(f"the data of {old.directory} ({one.config['task']['path']}: {digests})")
     changed += _differences(list(before.values()), entries)
     if changed and not force:
         raise SettingError(
             f"sweep.dir={sweep} was made with something else: {'; '.join(changed)} "
             "(resume=force goes on all the same)"
         )
-    return [*before.values(), *(one for one in entries if one.digest not in before)]
+    return [*before.values(), *(one for one in entries if one.digest not in before)], changed
+
+
+def _short(digest: str | None) -> str:
+    return str(digest)[:8]
 
 
 def _differences(old: Sequence[Entry], new: Sequence[Entry]) -> list[str]:

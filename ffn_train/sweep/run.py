@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ffn_train.experiment import build_experiment
 from ffn_train.runs.directory import claim, is_empty
@@ -33,50 +34,30 @@ class Sweep:
     best: Sequence[str] = ()
 
 
-def run_sweep(arguments: Sequence[str], notify: Notify) -> Sweep:
-    """Run the sweep that the overrides describe, or what is missing of it.
+@dataclass(frozen=True)
+class Plan:
+    """What the overrides describe: the jobs, each one composed and checked; nothing is written.
 
-    Every job is composed and checked before the first one starts; of a search, those at the ends
-    of its intervals. Raises SettingError.
+    ``launching``: the overrides that are the launcher's. Of a search ``entries`` are those at the
+    ends of its intervals, and ``trials`` says how many each point will have.
     """
-    launching = [text for text in arguments if _for_hydra(text)]
-    space, first = _checked(arguments)
-    config = first[0].config
-    directory, force = config["sweep"]["dir"], config["resume"] == "force"
-    chosen = _launcher(launching, notify)
-    search = None
-    if space.intervals:
-        from ffn_train.sweep.search import Search  # late: it needs an extra
 
-        search = Search(space, config["sweep"]["search"], config["seed"])
-    path = None if directory is None else Path(str(directory)).expanduser()
-    if path is not None and path.is_dir() and not (path / MANIFEST).is_file() | is_empty(path):
-        raise SettingError(f"sweep.dir={path} is not empty and holds no sweep")
-    with claim("sweep.dir", path, SWEEPS) as sweep:
-        for mark in (STOP, FAILED):
-            (sweep / mark).unlink(missing_ok=True)
+    space: Space
+    entries: list[Entry]
+    launching: list[str]
 
-        def work(entries: Sequence[Entry]) -> tuple[list[Entry], int | None]:
-            everything = merge(sweep, entries, force=force)
-            write(sweep, sys.argv, everything)
-            known = {one.digest: one for one in everything}
-            asked = [known[one.digest] for one in entries]
-            notify(f"{len(asked)} jobs in {sweep}: {counts(sweep, asked)}")
-            interrupted = carry_out(sweep, asked, chosen, notify)
-            write(sweep, sys.argv, everything)
-            return asked, interrupted
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The configuration of the first job, which has what does not vary."""
+        return self.entries[0].config
 
-        if search is None:
-            return Sweep(sweep, *work(first))
-        return Sweep(sweep, *search.run(sweep, work), search.best())
+    @property
+    def trials(self) -> int | None:
+        return int(self.config["sweep"]["search"]["trials"]) if self.space.intervals else None
 
 
-def check(overrides: Sequence[str]) -> list[Entry]:
-    """The jobs of a sweep, each one composed and checked. Raises SettingError."""
-    return _checked(overrides)[1]
-
-
-def _checked(overrides: Sequence[str]) -> tuple[Space, list[Entry]]:
+def check(overrides: Sequence[str]) -> Plan:
+    """The sweep that the overrides describe. Raises SettingError for a mistake in any job."""
     space = Space([text for text in overrides if not _for_hydra(text)])
     entries = list({one.digest: one for one in map(entry, space.jobs())}.values())
     config = entries[0].config
@@ -89,11 +70,55 @@ def _checked(overrides: Sequence[str]) -> tuple[Space, list[Entry]]:
         raise SettingError("run.dir names one run's directory; a sweep's is sweep.dir")
     for one in entries:
         build_experiment(one.config)
-    return space, entries
+    return Plan(space, entries, [text for text in overrides if _for_hydra(text)])
+
+
+def run_sweep(arguments: Sequence[str], notify: Notify) -> Sweep:
+    """Run the sweep that the overrides describe, or what is missing of it. Raises SettingError."""
+    return run(check(arguments), notify)
+
+
+def run(plan: Plan, notify: Notify) -> Sweep:
+    """Run a sweep, or what is missing of it. Raises SettingError."""
+    config = plan.config
+    directory, force = config["sweep"]["dir"], config["resume"] == "force"
+    chosen = _launcher(plan.launching, notify)
+    search = None
+    if plan.space.intervals:
+        from ffn_train.sweep.search import Search  # late: it needs an extra
+
+        search = Search(plan.space, config["sweep"]["search"], config["seed"])
+    path = None if directory is None else Path(str(directory)).expanduser()
+    if path is not None and path.is_dir() and not (path / MANIFEST).is_file() | is_empty(path):
+        raise SettingError(f"sweep.dir={path} is not empty and holds no sweep")
+    with claim("sweep.dir", path, SWEEPS) as sweep:
+        for mark in (STOP, FAILED):
+            (sweep / mark).unlink(missing_ok=True)
+
+        def work(entries: Sequence[Entry]) -> tuple[list[Entry], int | None]:
+            everything, kept = merge(sweep, entries, force=force)
+            for difference in kept:
+                notify(f"warning: jobs that have ended stay as they are, made with {difference}")
+            write(sweep, sys.argv, everything)
+            known = {one.digest: one for one in everything}
+            asked = [known[one.digest] for one in entries]
+            notify(f"{numbered(len(asked))} in {sweep}: {counts(sweep, asked)}")
+            interrupted = carry_out(sweep, asked, chosen, notify)
+            write(sweep, sys.argv, everything)
+            return asked, interrupted
+
+        if search is None:
+            return Sweep(sweep, *work(plan.entries))
+        return Sweep(sweep, *search.run(sweep, work), search.best())
 
 
 def _for_hydra(override: str) -> bool:
     return override.lstrip("+~").startswith("hydra")
+
+
+def numbered(jobs: int) -> str:
+    """So many jobs, in words."""
+    return f"{jobs} job{'s' * (jobs != 1)}"
 
 
 def counts(sweep: Path, entries: Sequence[Entry]) -> str:

@@ -64,7 +64,7 @@ def draw(comparison: Comparison) -> Figure | None:
     strips: list[Floats] = []
     for cell, stack in zip(cells, sheet.panels, strict=True):
         for axes in stack:
-            axes.axhline(1, color=MUTED, linewidth=0.7, dashes=(4, 2))
+            axes.axhline(1, color=MUTED, linewidth=0.6)
             axes.set_xlim(-0.03, 1.03)
             axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
         for axes, moment in ((stack[0], START), (stack[-1], END)):
