@@ -86,9 +86,9 @@ def _time(rows: Sequence[Row]) -> Iterator[str]:
     if fastest:
         slower = sum(ratio > 1 for ratio in fastest)
         yield (
-            f"Against the fastest peer of each cell: geometric mean {1 / _mean(fastest):.2f}x "
-            f"faster, worst ratio {max(fastest):.2f}, slower in {slower} of {len(fastest)} cells. "
-            + (f"Against PyTorch eager: {1 / _mean(eager):.2f}x faster." if eager else "")
+            f"The fastest peer's time over ours: geometric mean {1 / _mean(fastest):.2f}; ours is "
+            f"slower in {slower} of {len(fastest)} cells, at most {max(fastest):.2f} times. "
+            + (f"PyTorch eager's time over ours: {1 / _mean(eager):.2f}." if eager else "")
         )
     seconds = [row["compile_seconds"] for row in rows if row.get("compile_seconds")]
     errors = [row["gradient_error"] for row in rows if row.get("gradient_error")]
