@@ -82,7 +82,7 @@ def run(plan: Plan, notify: Notify) -> Sweep:
     """Run a sweep, or what is missing of it. Raises SettingError."""
     config = plan.config
     directory, force = config["sweep"]["dir"], config["resume"] == "force"
-    chosen = _launcher(plan.launching, notify)
+    chosen, hint = _launcher(plan.launching)
     search = None
     if plan.space.intervals:
         from ffn_train.sweep.search import Search  # late: it needs an extra
@@ -92,6 +92,8 @@ def run(plan: Plan, notify: Notify) -> Sweep:
     if path is not None and path.is_dir() and not (path / MANIFEST).is_file() | is_empty(path):
         raise SettingError(f"sweep.dir={path} is not empty and holds no sweep")
     with claim("sweep.dir", path, SWEEPS) as sweep:
+        if hint is not None:
+            notify(hint)
         for mark in (STOP, FAILED):
             (sweep / mark).unlink(missing_ok=True)
 
@@ -127,8 +129,8 @@ def counts(sweep: Path, entries: Sequence[Entry]) -> str:
     return ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
 
 
-def _launcher(overrides: Sequence[str], notify: Notify) -> list[str]:
-    """The launcher's overrides, with the default one or what stands in for it."""
+def _launcher(overrides: Sequence[str]) -> tuple[list[str], str | None]:
+    """The launcher's overrides, with the default one or what stands in for it, and then a hint."""
     named = [text.partition("=")[2] for text in overrides if text.startswith("hydra/launcher=")]
     if named and not launcher.available(named[-1]):
         extra = launcher.EXTRA[named[-1]]
@@ -136,9 +138,9 @@ def _launcher(overrides: Sequence[str], notify: Notify) -> list[str]:
     if overrides:
         launcher.check(overrides)
     if named:
-        return list(overrides)
+        return list(overrides), None
     if launcher.available(launcher.DEFAULT):
-        return [f"hydra/launcher={launcher.DEFAULT}", *overrides]
+        return [f"hydra/launcher={launcher.DEFAULT}", *overrides], None
     extra = launcher.EXTRA[launcher.DEFAULT]
-    notify(f"one job at a time: pip install 'ffn_train[{extra}]' runs them on all cores")
-    return ["hydra/launcher=serial", *overrides]
+    hint = f"one job at a time: pip install 'ffn_train[{extra}]' runs them on all cores"
+    return ["hydra/launcher=serial", *overrides], hint
