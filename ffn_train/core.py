@@ -31,13 +31,17 @@ Shape = tuple[int, ...]
 
 
 class Views:
-    """Named views of one flat vector: a layer's own arrays by name, those of its parts by part."""
+    """Named views of one flat vector: a layer's own arrays by name, those of its parts by part.
 
-    __slots__ = ("arrays", "parts")
+    ``vector`` is the part of the flat vector that they lie in.
+    """
 
-    def __init__(self, arrays: dict[str, Array], parts: dict[str, Views]) -> None:
+    __slots__ = ("arrays", "parts", "vector")
+
+    def __init__(self, arrays: dict[str, Array], parts: dict[str, Views], vector: Array) -> None:
         self.arrays = arrays
         self.parts = parts
+        self.vector = vector
 
     def __getitem__(self, name: str) -> Array:
         return self.arrays[name]
@@ -120,12 +124,17 @@ class Layout:
             raise ValueError(f"vector has shape {vector.shape}, the layout needs ({self.size},)")
         tensors = iter(self.tensors)
 
+        end = 0
+
         def nest(layer: Layer) -> Views:
-            arrays = {}
+            nonlocal end
+            start, arrays = end, {}
             for name in layer.shapes:
                 tensor = next(tensors)
                 arrays[name] = vector[tensor.span].reshape(tensor.shape)
-            return Views(arrays, {name: nest(part) for name, part in layer.parts.items()})
+                end = tensor.span.stop
+            parts = {name: nest(part) for name, part in layer.parts.items()}
+            return Views(arrays, parts, vector[start:end])
 
         return nest(self._layer)
 

@@ -15,30 +15,18 @@ from ffn_train import activations, blocks, combinations, initialisers, losses, o
 from ffn_train.batches import Batches
 from ffn_train.cadence import Cadence
 from ffn_train.core import FlatVector
+from ffn_train.engines import check_engine, engine
 from ffn_train.initialisers import Initialiser
+from ffn_train.keys import GROUPS, MODEL_GROUPS, check_keys
 from ffn_train.model import Stack
 from ffn_train.registry import build
 from ffn_train.segments import segment_length
-from ffn_train.settings import SettingError, boolean, integer, nearest, one_of
+from ffn_train.settings import SettingError, boolean, integer, one_of
 from ffn_train.tasks.table import Data, Task, split
 from ffn_train.trainer import Trainer
 
 # importing these declares their choices
 CHOICES = (activations, blocks, initialisers, losses, optim, tasks)
-MODEL_GROUPS = ("activation", "block", "residual", "norm", "init")
-GROUPS = (*MODEL_GROUPS, "task", "loss", "optimizer", "schedule")
-SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "model": ("depth", "width", "expansion", "recompute"),
-    "trainer": ("steps", "batch_size", "clip", "patience"),
-    "evaluate": ("every", "limit"),
-    "measure": ("every", "limit"),
-    "log": ("every", "limit"),
-    "checkpoint": ("every",),
-    "plot": ("when", "figures", "formats", "theory"),
-    "run": ("dir",),
-    "sweep": ("dir", "grid", "zip", "search"),
-}
-SCALARS = ("seed", "dtype", "threads", "dry_run", "resume", "fail_fast", "experiment")
 
 
 @dataclass(frozen=True)
@@ -97,6 +85,8 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
         batch=trainer["batch_size"],
         width=sizes["width"],
         hidden=sizes["width"] * sizes["expansion"],
+        depth=sizes["depth"],
+        engine=config["engine"],
     )
     data = load_data(parts["task"], data_seed).astype(dtype)
     model = build_model(config, data)
@@ -135,9 +125,10 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
 
 def checked(config: Mapping[str, Any]) -> tuple[int, str, dict[str, Any]]:
     """The seed, the dtype and the object of each group, which go together. Raises SettingError."""
-    _check_keys(config)
+    check_keys(config)
     seed = integer("seed", config["seed"], at_least=0)
     dtype = one_of("dtype", config["dtype"], ("float32", "float64"))
+    check_engine(config["engine"])
     parts = {group: build(group, config[group]) for group in GROUPS}
     combinations.check(_names(parts))
     sizes = config["model"]
@@ -164,6 +155,7 @@ def build_model(config: Mapping[str, Any], data: Data) -> Stack:
         inputs=data.x_train.shape[1],
         outputs=data.y_train.shape[1],
         **config["model"],
+        engine=engine(config["engine"]),
         **{group: build(group, config[group]) for group in MODEL_GROUPS if group != "init"},
     )
 
@@ -173,28 +165,6 @@ def initial_parameters(
 ) -> FlatVector:
     """The stack's parameters before the first step."""
     return model.initial(init, np.random.default_rng(seed), dtype)
-
-
-def _check_keys(config: Mapping[str, Any]) -> None:
-    known = (*SCALARS, *SECTIONS, *GROUPS)
-    for key in config:
-        if key not in known:
-            raise SettingError(f"{key} is not a setting{nearest(key, known)}")
-    for key in known:
-        if key not in config and key != "experiment":
-            raise SettingError(f"{key} is missing")
-    for section, keys in SECTIONS.items():
-        if not isinstance(config[section], Mapping):
-            allowed = ", ".join(f"{section}.{key}" for key in keys)
-            raise SettingError(f"{section} holds {allowed}, got {config[section]!r}")
-        full = [f"{section}.{key}" for key in keys]
-        for key in config[section]:
-            if key not in keys:
-                hint = nearest(f"{section}.{key}", full)
-                raise SettingError(f"{section}.{key} is not a setting{hint}")
-        for key in keys:
-            if key not in config[section]:
-                raise SettingError(f"{section}.{key} is missing")
 
 
 def _check_size(sizes: Mapping[str, int], dtype: str) -> None:

@@ -15,7 +15,7 @@ from ffn_train.blocks.residual import ResidualBlock, ResidualChoice
 from ffn_train.core import Array, FlatVector, Layer, Layout, Pullback, Views
 from ffn_train.initialisers import Initialiser
 from ffn_train.layers.linear import Linear
-from ffn_train.segments import Observe, Segment, segment_length
+from ffn_train.segments import Observe, PlainSegment, Segment, segment_length
 from ffn_train.settings import integer
 
 
@@ -46,28 +46,27 @@ class StackPullback:
         Gradients are complete when the iterator is exhausted. What the forward pass kept is let go
         block by block, so a pullback serves one backward pass.
         """
-        dx = self.output(dy, grads.part("output"))
-        if self.final_norm is not None:
-            dx = self.final_norm(dx, grads.part("final_norm"))
-        blocks = list(grads.part("blocks").parts.values())
-        yield SignalGradient(len(blocks), dx, None, None)
+        dx = self._into_blocks(dy, grads)
+        blocks = grads.part("blocks")
+        index = len(blocks.parts)
+        yield SignalGradient(index, dx, None, None)
         while self.segments:
-            for block in self.segments.pop().backward():
-                skip, branch = block.split(dx, blocks.pop())
-                dx = branch if skip is None else branch + skip
-                yield SignalGradient(len(blocks), dx, skip, branch)
+            for parts in self.segments.pop().flow(dx, blocks):
+                index -= 1
+                dx = parts[0]
+                yield SignalGradient(index, *parts)
         self.input(dx, grads.part("input"))
 
     def __call__(self, dy: Array, grads: Views) -> Array:
         """Run the backward pass; returns dLoss/dx of the stack's input."""
-        dx = self.output(dy, grads.part("output"))
-        if self.final_norm is not None:
-            dx = self.final_norm(dx, grads.part("final_norm"))
-        blocks = list(grads.part("blocks").parts.values())
+        dx = self._into_blocks(dy, grads)
         while self.segments:
-            for block in self.segments.pop().backward():
-                dx = block(dx, blocks.pop())
+            dx = self.segments.pop().backward(dx, grads.part("blocks"))
         return self.input(dx, grads.part("input"))
+
+    def _into_blocks(self, dy: Array, grads: Views) -> Array:
+        dx = self.output(dy, grads.part("output"))
+        return dx if self.final_norm is None else self.final_norm(dx, grads.part("final_norm"))
 
 
 class Blocks(Layer):
@@ -91,7 +90,7 @@ class Stack(Layer):
     names: ``input.*``, ``blocks.0.*`` ..., ``final_norm.*`` (pre-norm only), ``output.*``.
     With ``recompute`` = k the forward pass keeps x_l at every k-th block only and the backward pass
     repeats the k blocks between two of them; ``auto`` is k = sqrt(L), where L/k inputs and the
-    activations of k blocks together are the fewest.
+    activations of k blocks together are the fewest. ``engine`` computes the blocks.
     Raises SettingError for a size below 1.
     """
 
@@ -108,11 +107,13 @@ class Stack(Layer):
         residual: ResidualChoice,
         norm: NormChoice,
         recompute: int | Literal["auto"] | None = None,
+        engine: type[Segment] = PlainSegment,
     ) -> None:
         self.depth = integer("model.depth", depth, at_least=1)
         self.width = integer("model.width", width, at_least=1)
         self.hidden = integer("model.expansion", expansion, at_least=1) * width
         self.segment = segment_length(recompute, self.depth)
+        self.engine = engine
         self.activation, self.residual, self.norm = activation, residual, norm
         self.branch = block.branch(width=width, hidden=self.hidden, activation=activation)
         self.input = Linear(inputs, width)
@@ -165,12 +166,12 @@ class Stack(Layer):
         x, into = self.input.forward(params.part("input"), x)
         if observe is not None:
             observe(x, None)
-        views = list(params.part("blocks").parts.values())
         segments = []
         for start in range(0, self.depth, self.segment):
-            end = start + self.segment
-            segments.append(Segment(self.block, views[start:end], x, []))
-            x = segments[-1].forward(keep=end >= self.depth, observe=observe)  # the last one serves
+            span = range(start, min(start + self.segment, self.depth))
+            segments.append(self.engine(self.block, params.part("blocks"), span, x))
+            last = span.stop == self.depth  # the first to be needed again
+            x = segments[-1].forward(keep=last, observe=observe)
         final = None
         if self.final_norm is not None:
             x, final = self.final_norm.forward(params.part("final_norm"), x)
@@ -180,8 +181,7 @@ class Stack(Layer):
     def predict(self, params: Views, x: Array) -> Array:
         """The output alone (N, outputs); nothing is kept for a backward pass."""
         x = self.input.forward(params.part("input"), x)[0]
-        for views in params.part("blocks").parts.values():
-            x = self.block.forward(views, x)[0]
+        x = self.engine(self.block, params.part("blocks"), range(self.depth), x).forward(keep=False)
         if self.final_norm is not None:
             x = self.final_norm.forward(params.part("final_norm"), x)[0]
         return self.output.forward(params.part("output"), x)[0]

@@ -8,8 +8,8 @@ Source: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ffn_train.blocks.residual import ResidualBlock, ResidualPullback
@@ -37,32 +37,66 @@ def segment_length(recompute: Any, depth: int) -> int:
     return recompute
 
 
-@dataclass(slots=True)
-class Segment:
-    """Consecutive blocks of one forward pass: their input ``x`` and, where kept, their pullbacks.
+class Segment(ABC):
+    """The blocks ``span`` of one forward pass, from their input ``x`` on; serves one backward pass.
+
+    ``params``, and ``grads`` in the backward pass, are the views of all blocks of the stack.
+    """
+
+    def __init__(self, block: ResidualBlock, params: Views, span: range, x: Array) -> None:
+        self.block, self.params, self.span, self.x = block, params, span, x
+
+    @abstractmethod
+    def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
+        """The segment's output; what its backward pass needs is kept if asked for."""
+
+    @abstractmethod
+    def backward(self, dx: Array, grads: Views) -> Array:
+        """From dL/dx behind the segment to that in front of it; fills ``grads``."""
+
+    @abstractmethod
+    def flow(self, dx: Array, grads: Views) -> Iterator[tuple[Array, Array | None, Array]]:
+        """``backward`` block by block: dL/dx_l with its skip part, if any, and its branch part."""
+
+
+class PlainSegment(Segment):
+    """Layer by layer in NumPy. What is kept is each block's pullback.
 
     Repeated, the operations and their operands are the same, so the gradients are to the byte.
     """
 
-    block: ResidualBlock
-    views: Sequence[Views]
-    x: Array
-    pullbacks: list[ResidualPullback]
+    def __init__(self, block: ResidualBlock, params: Views, span: range, x: Array) -> None:
+        super().__init__(block, params, span, x)
+        self._pullbacks: list[ResidualPullback] = []
 
     def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
-        """The segment's output; its pullbacks are kept if asked for."""
         x = self.x
-        for views in self.views:
+        for views in self._views(self.params):
             x, pullback = self.block.forward(views, x)
             if keep:
-                self.pullbacks.append(pullback)
+                self._pullbacks.append(pullback)
             if observe is not None:
                 observe(x, pullback.branch.hidden)
         return x
 
-    def backward(self) -> Iterator[ResidualPullback]:
-        """The pullbacks from the last block to the first, each let go with the next."""
-        if not self.pullbacks:
+    def backward(self, dx: Array, grads: Views) -> Array:
+        for pullback, views in self._reversed(grads):
+            dx = pullback(dx, views)
+        return dx
+
+    def flow(self, dx: Array, grads: Views) -> Iterator[tuple[Array, Array | None, Array]]:
+        for pullback, views in self._reversed(grads):
+            skip, branch = pullback.split(dx, views)
+            dx = branch if skip is None else branch + skip
+            yield dx, skip, branch
+
+    def _reversed(self, grads: Views) -> Iterator[tuple[ResidualPullback, Views]]:
+        """From the last block to the first, each pullback let go with the next."""
+        if not self._pullbacks:
             self.forward(keep=True)
-        while self.pullbacks:
-            yield self.pullbacks.pop()
+        views = self._views(grads)
+        while self._pullbacks:
+            yield self._pullbacks.pop(), views.pop()
+
+    def _views(self, views: Views) -> list[Views]:
+        return list(views.parts.values())[self.span.start : self.span.stop]

@@ -59,12 +59,12 @@ _ERFCX: dict[str, tuple[float, Sequence[float]]] = {
         ),
     ),
 }
-_MILLS = {
+MILLS = {
     dtype: (p / np.sqrt(2), [np.sqrt(np.pi / 2) * coefficient for coefficient in coefficients])
     for dtype, (p, coefficients) in _ERFCX.items()
 }
 # erf(x)/x in powers of x² for |x| <= 1, lowest first; 4e-16 relative
-_ERF_NEAR_ZERO = (
+ERF_NEAR_ZERO = (
     1.1283791670955126,
     -0.37612638903183754,
     0.1128379167095512,
@@ -94,7 +94,7 @@ def _polynomial(x: Array, coefficients: Sequence[float]) -> Array:
 
 def _mills_ratio(z: Array) -> Array:
     """(1 - Φ(z)) / φ(z) = sqrt(π/2) erfcx(z/√2) for z >= 0."""
-    p, coefficients = _MILLS[z.dtype.name]
+    p, coefficients = MILLS[z.dtype.name]
     t = z * z.dtype.type(p)
     t += 1
     np.reciprocal(t, out=t)
@@ -134,5 +134,5 @@ def erf(x: Array) -> Array:
     far *= x.dtype.type(np.sqrt(2 / np.pi))
     np.subtract(1, far, out=far)
     near = np.minimum(size, 1)
-    near *= _polynomial(near * near, _ERF_NEAR_ZERO)
+    near *= _polynomial(near * near, ERF_NEAR_ZERO)
     return np.copysign(np.where(size < 1, near, far), x)

@@ -22,7 +22,9 @@ class Threads:
     shards: int
 
 
-def choose(setting: Any, *, batch: int, width: int, hidden: int) -> Threads:
+def choose(
+    setting: Any, *, batch: int, width: int, hidden: int, depth: int = 1, engine: str = "numpy"
+) -> Threads:
     """What ``threads`` stands for, decided by N·D·H, the multiply-adds of a matrix product.
 
     How many: as many as the setting says; ``auto`` is one below 2²², where waking a second thread
@@ -41,6 +43,8 @@ def choose(setting: Any, *, batch: int, width: int, hidden: int) -> Threads:
         raise SettingError(f"threads must be auto or an integer >= 1, got {setting!r}")
     else:
         count = setting
+    if engine == "compiled":
+        return Threads(blas=1, shards=min(count, batch))
     rows = batch // count
     if rows >= ROWS and rows * width * hidden >= WORTH_A_THREAD:
         return Threads(blas=1, shards=count)

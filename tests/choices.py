@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from ffn_train.combinations import REFUSED
-from ffn_train.experiment import MODEL_GROUPS
+from ffn_train.keys import MODEL_GROUPS
 from ffn_train.model import Stack
 from ffn_train.places import CONF
 from ffn_train.registry import build

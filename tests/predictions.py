@@ -11,8 +11,8 @@ import numpy as np
 from choices import settings
 
 from ffn_train.configuration import compose
-from ffn_train.experiment import MODEL_GROUPS
 from ffn_train.initialisers import Initialiser
+from ffn_train.keys import MODEL_GROUPS
 from ffn_train.losses import MSE
 from ffn_train.measures import norms, rms
 from ffn_train.model import Stack

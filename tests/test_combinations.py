@@ -11,8 +11,9 @@ from runs_for_tests import config
 
 from ffn_train import combinations as rules
 from ffn_train import registry
-from ffn_train.experiment import GROUPS, MODEL_GROUPS, build_experiment
+from ffn_train.experiment import build_experiment
 from ffn_train.gradcheck import check_layer, failures
+from ffn_train.keys import GROUPS, MODEL_GROUPS
 from ffn_train.places import CONF
 from ffn_train.settings import SettingError
 

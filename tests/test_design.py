@@ -31,15 +31,18 @@ LAW = {
     "layers": {*BASE},
     "blocks": {*BASE, "layers", "activations"},
     "segments": {"core", "settings", "blocks"},
+    "compiled": {"core", "special", "activations", "layers", "blocks", "segments", "optim"},
+    "engines": {"compiled", "optim", "segments", "settings"},
     "initialisers": {*BASE},
     "combinations": {"settings"},
+    "keys": {"settings"},
     "model": {*MODEL} - {"model", "special", "registry"},
     "losses": {*BASE},
     "optim": {*BASE},
     "tasks": {*MODEL, "places"},
     "batches": {"core", "settings"},
     "measures": {"core", "model"},
-    "divergence": {"core", "losses", "model", "activations"},
+    "divergence": {"core", "losses", "model", "activations", "segments"},
     "gradcheck": {"core", "model", "commands"},
     "threads": {"settings"},
     "shards": set(),
@@ -53,7 +56,7 @@ LAW = {
     "report": {"runs"},
     "configuration": {"places", "settings"},
     "experiment": {*MODEL, "combinations", "losses", "optim", "tasks", "batches", "threads"}
-    | {"cadence", "segments", "trainer", "plots"},
+    | {"cadence", "engines", "keys", "segments", "trainer", "plots"},
     # the description of a stack and its batch, no simulation
     "theory": {"core", "settings", "registry", "activations", "layers", "blocks", "initialisers"}
     | {"losses", "model", "commands"},
@@ -154,7 +157,7 @@ def modules_after(code: str) -> set[str]:
 
 
 def test_importing_the_package_imports_no_heavy_library() -> None:
-    heavy = {"matplotlib", "hydra", "omegaconf", "torch", "jax", "scipy", "safetensors"}
+    heavy = {"matplotlib", "hydra", "omegaconf", "torch", "jax", "scipy", "numba", "safetensors"}
     assert not heavy & modules_after("import ffn_train")
     heavy -= {"safetensors"}
     assert not heavy & modules_after("import ffn_train; ffn_train.load_run")

@@ -354,8 +354,8 @@ def test_ones_as_cotangent_would_miss_a_broken_layer_norm() -> None:
     rng = np.random.default_rng(0)
     x, ones = rng.standard_normal((4, D)), np.ones((4, D))
     layer = LayerNorm(D, 1e-5)
-    views = Views({"gain": np.ones(D), "shift": np.zeros(D)}, {})
-    grads = Views({"gain": np.zeros(D), "shift": np.zeros(D)}, {})
+    views = Views({"gain": np.ones(D), "shift": np.zeros(D)}, {}, np.ones(2 * D))
+    grads = Views({"gain": np.zeros(D), "shift": np.zeros(D)}, {}, np.zeros(2 * D))
     right = layer.forward(views, x)[1](ones, grads)
     np.testing.assert_allclose(
         without_variance(x=x, dy=ones, params=views, dx=right), right, atol=1e-12

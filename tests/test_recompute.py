@@ -13,8 +13,9 @@ from choices import settings as choice_settings
 from runs_for_tests import config, run_in
 
 from ffn_train.core import Array
-from ffn_train.experiment import MODEL_GROUPS, build_experiment
+from ffn_train.experiment import build_experiment
 from ffn_train.gradcheck import random_parameters
+from ffn_train.keys import MODEL_GROUPS
 from ffn_train.model import Stack
 from ffn_train.registry import build
 from ffn_train.settings import SettingError

@@ -1,0 +1,123 @@
+"""A segment whose blocks are computed by compiled code, its numbers kept in a few large arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+
+from ffn_train.activations import LeakyReLU
+from ffn_train.blocks.gated import Gated
+from ffn_train.blocks.residual import ResidualBlock
+from ffn_train.compiled.activations import CODES, TOLD_BY_VALUE
+from ffn_train.compiled.blocks import backward, forward
+from ffn_train.compiled.scheme import NO_NORM, POST, PRE, Kept, Scheme
+from ffn_train.core import Array, Views
+from ffn_train.layers.norms import LayerNorm, RMSNorm
+from ffn_train.segments import Observe, Segment
+
+
+@lru_cache(maxsize=16)
+def scheme_of(block: ResidualBlock) -> Scheme:
+    """What the compiled code needs to know of a block."""
+    branch, norm = block.branch, block.pre or block.post
+    hidden, width = branch.parts[branch.inner[0]].shapes["weight"]
+    activation = branch.activation
+    code = CODES[activation.name]
+    assert norm is None or isinstance(norm, (LayerNorm, RMSNorm))
+    return Scheme(
+        width=width,
+        hidden=hidden,
+        gated=isinstance(branch, Gated),
+        activation=code,
+        parameter=activation.slope if isinstance(activation, LeakyReLU) else 0.0,
+        keeps_slope=code not in TOLD_BY_VALUE,
+        placement=NO_NORM if norm is None else PRE if block.pre is norm else POST,
+        centred=isinstance(norm, LayerNorm),
+        eps=0.0 if norm is None else float(norm.eps),
+        skip=float(block.skip),
+        multiplier=float(block.multiplier),
+        learnable=block.learnable,
+    )
+
+
+class CompiledSegment(Segment):
+    """The blocks' passes as two calls of compiled code."""
+
+    def __init__(self, block: ResidualBlock, params: Views, span: range, x: Array) -> None:
+        super().__init__(block, params, span, x)
+        self._scheme = scheme_of(block)
+        self._theta = _part(params, span)
+        self._kept: Kept | None = None
+
+    def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
+        if keep:
+            return self._all_at_once(observe)
+        kept = self._storage(1)  # each block's in the place of the one before
+        kept.signals[1] = self.x
+        for theta in self._theta.reshape(len(self.span), -1):
+            kept.signals[0] = kept.signals[1]
+            forward(self._scheme, theta, kept, 0, 1)
+            if observe is not None:
+                observe(kept.signals[1], kept.hidden[0])
+        end: Array = kept.signals[1]
+        return end
+
+    def backward(self, dx: Array, grads: Views) -> Array:
+        dx_first, nothing = np.empty_like(dx), np.empty((0, *dx.shape), dx.dtype)
+        blocks = len(self.span)
+        gradient = _part(grads, self.span)
+        kept = self._needed()
+        backward(self._scheme, self._theta, gradient, kept, dx, dx_first, nothing, 0, blocks)
+        return dx_first
+
+    def flow(self, dx: Array, grads: Views) -> Iterator[tuple[Array, Array | None, Array]]:
+        gradient, kept = _part(grads, self.span), self._needed()
+        for block in reversed(range(len(self.span))):
+            behind, dx = dx, np.empty_like(dx)
+            parts = np.empty((2, *dx.shape), dx.dtype)
+            backward(self._scheme, self._theta, gradient, kept, behind, dx, parts, block, block + 1)
+            yield dx, None if self._scheme.skip == 0 else parts[0], parts[1]
+
+    def _all_at_once(self, observe: Observe | None) -> Array:
+        blocks = len(self.span)
+        kept = self._kept = self._storage(blocks)
+        kept.signals[0] = self.x
+        forward(self._scheme, self._theta, kept, 0, blocks)
+        if observe is not None:
+            for x, hidden in zip(kept.signals[1:], kept.hidden, strict=True):
+                observe(x, hidden)
+        end: Array = kept.signals[blocks]
+        return end
+
+    def _needed(self) -> Kept:
+        if self._kept is None:
+            self.forward(keep=True)
+        kept, self._kept = self._kept, None
+        assert kept is not None
+        return kept
+
+    def _storage(self, blocks: int) -> Kept:
+        scheme, rows = self._scheme, len(self.x)
+
+        def new(needed: bool, *shape: int) -> Array:
+            return np.empty((blocks if needed else 0, *shape), self.x.dtype)
+
+        return Kept(
+            signals=np.empty((blocks + 1, rows, scheme.width), self.x.dtype),
+            inner=new(scheme.placement == PRE, rows, scheme.width),
+            hidden=new(True, rows, scheme.hidden),
+            slope=new(scheme.keeps_slope, rows, scheme.hidden),
+            value=new(scheme.gated, rows, scheme.hidden),
+            branch=new(scheme.learnable, rows, scheme.width),
+            normed=new(scheme.placement != NO_NORM, rows, scheme.width),
+            inverse=new(scheme.placement != NO_NORM, rows),
+        )
+
+
+def _part(views: Views, span: range) -> Array:
+    """The blocks' part of the flat vector."""
+    vector = views.vector
+    size = len(vector) // len(views.parts)
+    return vector[span.start * size : span.stop * size]
