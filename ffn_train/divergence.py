@@ -11,9 +11,9 @@ import numpy as np
 
 from ffn_train.activations import Activation, Slope
 from ffn_train.core import Array, FlatVector, Layer, Pullback, Shape, Views
+from ffn_train.engine import NUMPY
 from ffn_train.losses import Loss
 from ffn_train.model import Stack
-from ffn_train.segments import PlainSegment
 
 Phase = Literal["forward", "backward", "update", "training"]
 REMEMBERED = 3  # finite tensors just before the first one that is not
@@ -182,7 +182,7 @@ def _watched_stack(model: Stack, watch: _Watch) -> Stack:
         if layer is not None:
             setattr(twin, name, _Watched(layer, name, watch))
     twin.block = _WatchedBlocks(model.block, watch)  # type: ignore[assignment]
-    twin.engine = PlainSegment
+    twin.engine = NUMPY
     twin.segment = model.depth  # each block runs once, so that their count names them
     return twin
 

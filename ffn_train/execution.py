@@ -143,6 +143,7 @@ def _provenance(experiment: Experiment, baseline: Baseline, threads: BlasThreads
         "blas": threads.library,
         "blas_threads": threads.threads,
         "shards": experiment.trainer.shards,
+        "engine": experiment.config["engine"],
         "seed": experiment.seed,
         "dtype": experiment.params.vector.dtype.name,
         "parameters": experiment.model.layout.size,

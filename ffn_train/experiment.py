@@ -15,7 +15,7 @@ from ffn_train import activations, blocks, combinations, initialisers, losses, o
 from ffn_train.batches import Batches
 from ffn_train.cadence import Cadence
 from ffn_train.core import FlatVector
-from ffn_train.engines import check_engine, engine
+from ffn_train.engine import check_engine, engine
 from ffn_train.initialisers import Initialiser
 from ffn_train.keys import GROUPS, MODEL_GROUPS, check_keys
 from ffn_train.model import Stack
@@ -105,7 +105,7 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
                 data.x_train, data.y_train, size=trainer["batch_size"], seed=batch_seed
             ),
             loss=parts["loss"],
-            optimizer=parts["optimizer"],
+            optimizer=engine(config["engine"]).update(parts["optimizer"]),
             schedule=parts["schedule"],
             steps=trainer["steps"],
             clip=trainer["clip"],

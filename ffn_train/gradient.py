@@ -10,7 +10,7 @@ from ffn_train.core import Array, FlatVector
 from ffn_train.losses import Loss
 from ffn_train.measures import Measurement, norm
 from ffn_train.model import Stack
-from ffn_train.shards import Shards
+from ffn_train.shards import Shards, worth_threads
 
 
 class BatchGradient:
@@ -35,7 +35,8 @@ class BatchGradient:
     ) -> float:
         """The batch's loss; afterwards ``vector`` is its gradient and ``norm`` the norm of that."""
         losses = self._shards.each(lambda shard: self._pass(shard, params, x, targets, measured))
-        self.norm = math.hypot(*self._shards.each(self._add))
+        large = worth_threads(self.vector)
+        self.norm = math.hypot(*self._shards.each(self._add, side_by_side=large))
         if measured is not None:
             measured.gradients(params.vector, self.vector)
         return sum(losses)

@@ -13,9 +13,10 @@ from ffn_train.blocks.branch import BlockChoice
 from ffn_train.blocks.norm import NormChoice
 from ffn_train.blocks.residual import ResidualBlock, ResidualChoice
 from ffn_train.core import Array, FlatVector, Layer, Layout, Pullback, Views
+from ffn_train.engine import NUMPY, Engine
 from ffn_train.initialisers import Initialiser
 from ffn_train.layers.linear import Linear
-from ffn_train.segments import Observe, PlainSegment, Segment, segment_length
+from ffn_train.segments import Observe, Segment, segment_length
 from ffn_train.settings import integer
 
 
@@ -90,7 +91,7 @@ class Stack(Layer):
     names: ``input.*``, ``blocks.0.*`` ..., ``final_norm.*`` (pre-norm only), ``output.*``.
     With ``recompute`` = k the forward pass keeps x_l at every k-th block only and the backward pass
     repeats the k blocks between two of them; ``auto`` is k = sqrt(L), where L/k inputs and the
-    activations of k blocks together are the fewest. ``engine`` computes the blocks.
+    activations of k blocks together are the fewest. ``engine`` computes it.
     Raises SettingError for a size below 1.
     """
 
@@ -107,7 +108,7 @@ class Stack(Layer):
         residual: ResidualChoice,
         norm: NormChoice,
         recompute: int | Literal["auto"] | None = None,
-        engine: type[Segment] = PlainSegment,
+        engine: Engine = NUMPY,
     ) -> None:
         self.depth = integer("model.depth", depth, at_least=1)
         self.width = integer("model.width", width, at_least=1)
@@ -116,12 +117,12 @@ class Stack(Layer):
         self.engine = engine
         self.activation, self.residual, self.norm = activation, residual, norm
         self.branch = block.branch(width=width, hidden=self.hidden, activation=activation)
-        self.input = Linear(inputs, width)
+        self.input = engine.layer(Linear(inputs, width))
         self.block = ResidualBlock(
             branch=self.branch, residual=residual, norm=norm, width=width, depth=depth
         )
-        self.final_norm = norm.layer(width) if norm.placement == "pre" else None
-        self.output = Linear(width, outputs)
+        self.final_norm = engine.layer(norm.layer(width)) if norm.placement == "pre" else None
+        self.output = engine.layer(Linear(width, outputs))
         self._blocks = Blocks(self.block, depth)
         self.layout = Layout(self)
 
@@ -169,7 +170,7 @@ class Stack(Layer):
         segments = []
         for start in range(0, self.depth, self.segment):
             span = range(start, min(start + self.segment, self.depth))
-            segments.append(self.engine(self.block, params.part("blocks"), span, x))
+            segments.append(self.engine.segment(self.block, params.part("blocks"), span, x))
             last = span.stop == self.depth  # the first to be needed again
             x = segments[-1].forward(keep=last, observe=observe)
         final = None
@@ -181,7 +182,8 @@ class Stack(Layer):
     def predict(self, params: Views, x: Array) -> Array:
         """The output alone (N, outputs); nothing is kept for a backward pass."""
         x = self.input.forward(params.part("input"), x)[0]
-        x = self.engine(self.block, params.part("blocks"), range(self.depth), x).forward(keep=False)
+        blocks = params.part("blocks")
+        x = self.engine.segment(self.block, blocks, range(self.depth), x).forward(keep=False)
         if self.final_norm is not None:
             x = self.final_norm.forward(params.part("final_norm"), x)[0]
         return self.output.forward(params.part("output"), x)[0]

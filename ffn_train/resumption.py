@@ -14,7 +14,10 @@ from ffn_train.runs.reader import read_json
 from ffn_train.settings import SettingError
 
 # settings that change neither the numbers nor which of them are written
-OPERATIONAL = ("run", "plot", "checkpoint", "threads", "sweep", "dry_run", "resume", "fail_fast")
+OPERATIONAL = (
+    *("run", "plot", "checkpoint", "threads", "engine"),
+    *("sweep", "dry_run", "resume", "fail_fast"),
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ def _other_bits(path: Path, now: Mapping[str, Any]) -> Iterator[str]:
         ("blas_threads", "BLAS threads", None),
         ("blas", "the BLAS library", None),
         ("shards", "shards of a batch", 1),
+        ("engine", "the engine", "numpy"),
     ):
         then = before.get(key, default)
         if then != now[key]:

@@ -9,9 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
 
 Result = TypeVar("Result")
+
+LARGE = (
+    2**18
+)  # entries of a vector: with fewer, handing parts of it over takes longer than using it
+
+
+def worth_threads(vector: NDArray[Any]) -> bool:
+    """Whether going through a vector once is worth more than one thread."""
+    return vector.size >= LARGE
 
 
 class Shards:
@@ -25,10 +36,10 @@ class Shards:
         """The shard's part of ``size`` rows or entries; parts differ by one at most."""
         return slice(size * shard // self.count, size * (shard + 1) // self.count)
 
-    def each(self, work: Callable[[int], Result]) -> list[Result]:
-        """``work(shard)`` of every shard, side by side; the results in the order of the shards."""
-        if self._pool is None:
-            return [work(0)]
+    def each(self, work: Callable[[int], Result], *, side_by_side: bool = True) -> list[Result]:
+        """``work(shard)`` of every shard, side by side or in turn; the results in their order."""
+        if self._pool is None or not side_by_side:
+            return [work(shard) for shard in range(self.count)]
         # the context carries NumPy's handling of overflow to the thread
         others = [
             self._pool.submit(copy_context().run, work, shard) for shard in range(1, self.count)

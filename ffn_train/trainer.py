@@ -20,7 +20,7 @@ from ffn_train.model import Stack
 from ffn_train.optim.optimizer import Memory, Optimizer
 from ffn_train.optim.schedules import Schedule
 from ffn_train.settings import integer, number
-from ffn_train.shards import Shards
+from ffn_train.shards import Shards, worth_threads
 from ffn_train.tasks.least_squares import r2
 from ffn_train.tasks.table import Data
 
@@ -173,11 +173,23 @@ class Trainer:
             measurement.before_update(params)
         if tools.decay is not None:
             params *= 1 - params.dtype.type(lr) * tools.decay
-        self.optimizer.step(
-            params, tools.gradient.vector, state.memory, lr=lr, count=state.step + 1
-        )
+        self._step(tools.shards, params, tools.gradient.vector, state.memory, lr, state.step + 1)
         if measurement is not None:
             measurement.after_update(params)
+
+    def _step(
+        self, shards: Shards, params: Array, grads: Array, memory: Memory, lr: float, count: int
+    ) -> None:
+        if not (self.optimizer.side_by_side and worth_threads(params)):
+            self.optimizer.step(params, grads, memory, lr=lr, count=count)
+            return
+
+        def part(shard: int) -> None:
+            span = shards.span(shard, params.size)
+            its_memory = {name: vector[span] for name, vector in memory.items()}
+            self.optimizer.step(params[span], grads[span], its_memory, lr=lr, count=count)
+
+        shards.each(part)
 
     def _due(self, step: int, cadence: Cadence) -> bool:
         return cadence.due(step) or step == self.steps

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from ffn_train.combinations import REFUSED
+from ffn_train.engine import engine as get_engine
 from ffn_train.keys import MODEL_GROUPS
 from ffn_train.model import Stack
 from ffn_train.places import CONF
@@ -47,7 +48,8 @@ def combinations(block: str, residual: str) -> list[dict[str, str]]:
     return found
 
 
-def tiny(names: dict[str, str], depth: int = 3) -> Stack:
+def tiny(names: dict[str, str], depth: int = 3, engine: str = "numpy") -> Stack:
     """A stack of width 5, hidden 10, 3 inputs and 2 outputs."""
     parts = {g: build(g, settings(g, names[g])) for g in MODEL_GROUPS if g != "init"}
-    return Stack(inputs=3, outputs=2, depth=depth, width=5, expansion=2, **parts)
+    sizes = {"inputs": 3, "outputs": 2, "depth": depth, "width": 5, "expansion": 2}
+    return Stack(**sizes, **parts, engine=get_engine(engine))

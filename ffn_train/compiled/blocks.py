@@ -40,6 +40,28 @@ def _dot(a, b):
     return total
 
 
+# No array is read under one name and written under another: the compiler could not tell that the
+# entries are independent of each other, and would take them one by one.
+
+
+@inlined
+def _sum(branch, multiplier, skip, x, y):
+    """y = a f + s x."""
+    for n in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            out = multiplier * branch[n, j]
+            y[n, j] = out + skip * x[n, j] if skip != 0 else out
+
+
+@inlined
+def _add_to(y, bias, multiplier, skip, x):
+    """y <- a (y + b) + s x."""
+    for n in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            out = multiplier * (y[n, j] + bias[j])
+            y[n, j] = out + skip * x[n, j] if skip != 0 else out
+
+
 @entry
 def forward(scheme, theta, kept, first, last):
     """Blocks ``first`` ... ``last`` - 1 of k, from ``kept.signals[first]`` on; fills ``kept``.
@@ -48,14 +70,15 @@ def forward(scheme, theta, kept, first, last):
     """
     rows = kept.signals.shape[1]
     size = theta.size // kept.hidden.shape[0]
-    gate = np.empty((rows, scheme.hidden if scheme.gated else 0), theta.dtype)
     real = theta.dtype.type
     skip, eps = real(scheme.skip), real(scheme.eps)
+    gate = np.empty((rows, scheme.hidden if scheme.gated else 0), theta.dtype)
+    total = np.empty((rows, scheme.width if scheme.placement == POST else 0), theta.dtype)
     for block in range(first, last):
         x, y, hidden = kept.signals[block], kept.signals[block + 1], kept.hidden[block]
         multiplier, at = _multiplier_of(scheme, theta, block * size)
         gain, shift, at = _norm_of(scheme, theta, at)
-        inner, slope, value, output = x, hidden, hidden, y
+        inner, slope, value, output, joined = x, hidden, hidden, y, y
         if scheme.placement == PRE:
             inner = kept.inner[block]
             normed, inverse = kept.normed[block], kept.inverse[block]
@@ -64,18 +87,21 @@ def forward(scheme, theta, kept, first, last):
             slope = kept.slope[block]
         if scheme.gated:
             value = kept.value[block]
+        if scheme.placement == POST:
+            output = joined = total
         if scheme.learnable:
             output = kept.branch[block]
         bias = branch(scheme, theta, at, inner, hidden, slope, value, gate, output)
-        for n in range(rows):
-            for j in range(scheme.width):
-                out = output[n, j] + bias[j]
-                output[n, j] = out
-                out *= multiplier
-                y[n, j] = out + skip * x[n, j] if skip != 0 else out
+        if scheme.learnable:
+            for n in range(rows):
+                for j in range(scheme.width):
+                    output[n, j] += bias[j]
+            _sum(output, multiplier, skip, x, joined)
+        else:
+            _add_to(joined, bias, multiplier, skip, x)
         if scheme.placement == POST:
             normed, inverse = kept.normed[block], kept.inverse[block]
-            norm(y, gain, shift, scheme.centred, eps, normed, inverse, y)
+            norm(joined, gain, shift, scheme.centred, eps, normed, inverse, y)
 
 
 @entry
@@ -86,17 +112,18 @@ def backward(scheme, theta, grads, kept, dy, dx, parts, first, last):
     """
     rows = dy.shape[0]
     size = theta.size // kept.hidden.shape[0]
-    skip = theta.dtype.type(scheme.skip)
+    real = theta.dtype.type
+    zero, one, skip = real(0), real(1), real(scheme.skip)
     dhidden = np.empty((rows, scheme.hidden), theta.dtype)
     dvalue = np.empty((rows, scheme.hidden if scheme.gated else 0), theta.dtype)
-    dsum, dbranch, dinner = np.empty((3, rows, scheme.width), theta.dtype)
-    dx[:] = dy
+    dsum, dbranch, dinner, even, odd = np.empty((5, rows, scheme.width), theta.dtype)
+    above = dy
     for block in range(last - 1, first - 1, -1):
         multiplier, at = _multiplier_of(scheme, theta, block * size)
         dgain, dshift, _ = _norm_of(scheme, grads, at)
         gain, _, at = _norm_of(scheme, theta, at)
         hidden = kept.hidden[block]
-        inner, slope, value, dz = kept.signals[block], hidden, hidden, dx
+        inner, slope, value, dz = kept.signals[block], hidden, hidden, above
         if scheme.placement == PRE:
             inner = kept.inner[block]
         if scheme.keeps_slope:
@@ -106,7 +133,7 @@ def backward(scheme, theta, grads, kept, dy, dx, parts, first, last):
         if scheme.placement == POST:
             dz = dsum
             normed, inverse = kept.normed[block], kept.inverse[block]
-            norm_backward(dx, gain, scheme.centred, normed, inverse, dgain, dshift, dz)
+            norm_backward(above, gain, scheme.centred, normed, inverse, dgain, dshift, dz)
         if scheme.learnable:
             grads[block * size] = _dot(dz, kept.branch[block])
         dbias = grads[(block + 1) * size - scheme.width : (block + 1) * size]
@@ -119,15 +146,15 @@ def backward(scheme, theta, grads, kept, dy, dx, parts, first, last):
         branch_backward(
             scheme, theta, grads, at, dbranch, inner, hidden, slope, value, dhidden, dvalue, dinner
         )
+        dx_branch = dinner
         if scheme.placement == PRE:
+            dx_branch = dsum
             normed, inverse = kept.normed[block], kept.inverse[block]
-            norm_backward(dinner, gain, scheme.centred, normed, inverse, dgain, dshift, dinner)
+            norm_backward(dinner, gain, scheme.centred, normed, inverse, dgain, dshift, dx_branch)
+        below = odd if block % 2 else even
+        _sum(dx_branch, one, skip, dz, below)
         if parts.size and block == first:
-            parts[1] = dinner
-            for n in range(rows):
-                for j in range(scheme.width):
-                    parts[0, n, j] = skip * dz[n, j]
-        for n in range(rows):
-            for j in range(scheme.width):
-                d = dinner[n, j]
-                dx[n, j] = d + skip * dz[n, j] if skip != 0 else d
+            _sum(dz, skip, zero, dz, parts[0])
+            parts[1] = dx_branch
+        above = below
+    dx[:] = above

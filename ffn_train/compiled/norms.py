@@ -2,64 +2,49 @@
 
 from __future__ import annotations
 
-import math
+from math import sqrt
 
-from ffn_train.compiled.jit import inlined, summing
-
-
-@summing
-def _mean(row):
-    total = row.dtype.type(0)
-    for j in range(row.size):
-        total += row[j]
-    return total / row.dtype.type(row.size)
+from ffn_train.compiled.jit import summing
 
 
 @summing
-def _mean_product(a, b):
-    total = a.dtype.type(0)
-    for j in range(a.size):
-        total += a[j] * b[j]
-    return total / a.dtype.type(a.size)
-
-
-@inlined
 def norm(x, gain, shift, centred, eps, normed, inverse, y):
     """y = g ∘ x̂ + s of x (N, D), keeping x̂ and 1/scale; RMSNorm is not ``centred``, without s."""
-    real = x.dtype.type
-    zero, one = real(0), real(1)
+    real, width = x.dtype.type, x.shape[1]
     for n in range(x.shape[0]):
-        row, into, out = x[n], normed[n], y[n]
-        mean = _mean(row) if centred else zero
-        for j in range(row.size):
-            into[j] = row[j] - mean
-        factor = one / real(math.sqrt(_mean_product(into, into) + eps))
-        inverse[n] = factor
-        for j in range(row.size):
-            into[j] *= factor
-            out[j] = into[j] * gain[j]
+        mean, square = real(0), real(0)
         if centred:
-            for j in range(row.size):
-                out[j] += shift[j]
+            for j in range(width):
+                mean += x[n, j]
+            mean /= real(width)
+        for j in range(width):
+            deviation = x[n, j] - mean
+            square += deviation * deviation
+        factor = real(1) / real(sqrt(square / real(width) + eps))
+        inverse[n] = factor
+        for j in range(width):
+            at = (x[n, j] - mean) * factor
+            normed[n, j] = at
+            y[n, j] = at * gain[j] + (shift[j] if centred else real(0))
 
 
-@inlined
+@summing
 def norm_backward(dy, gain, centred, normed, inverse, dgain, dshift, dx):
     """dx (which may be dy), dg = Σ_n dy ∘ x̂ and ds = Σ_n dy."""
-    zero = dy.dtype.type(0)
+    real, width = dy.dtype.type, dy.shape[1]
     dgain[:] = 0
-    if centred:
-        dshift[:] = 0
+    dshift[:] = 0
     for n in range(dy.shape[0]):
-        row, its_normed, out = dy[n], normed[n], dx[n]
-        if centred:
-            for j in range(row.size):
-                dshift[j] += row[j]
-        for j in range(row.size):
-            dgain[j] += row[j] * its_normed[j]
-            out[j] = row[j] * gain[j]
-        mean = _mean(out) if centred else zero
-        through = _mean_product(out, its_normed)
-        factor = inverse[n]
-        for j in range(row.size):
-            out[j] = (out[j] - mean - its_normed[j] * through) * factor
+        mean, through = real(0), real(0)
+        for j in range(width):
+            scaled = dy[n, j] * gain[j]
+            mean += scaled
+            through += scaled * normed[n, j]
+        mean = mean / real(width) if centred else real(0)
+        through /= real(width)
+        for j in range(width):
+            d, at = dy[n, j], normed[n, j]
+            dgain[j] += d * at
+            if centred:
+                dshift[j] += d
+            dx[n, j] = (d * gain[j] - mean - at * through) * inverse[n]

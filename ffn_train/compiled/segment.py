@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -99,10 +100,10 @@ class CompiledSegment(Segment):
         return kept
 
     def _storage(self, blocks: int) -> Kept:
-        scheme, rows = self._scheme, len(self.x)
+        scheme, rows, dtype = self._scheme, len(self.x), self.x.dtype
 
         def new(needed: bool, *shape: int) -> Array:
-            return np.empty((blocks if needed else 0, *shape), self.x.dtype)
+            return np.empty((blocks, *shape), dtype) if needed else _none(len(shape) + 1, dtype)
 
         return Kept(
             signals=np.empty((blocks + 1, rows, scheme.width), self.x.dtype),
@@ -114,6 +115,11 @@ class CompiledSegment(Segment):
             normed=new(scheme.placement != NO_NORM, rows, scheme.width),
             inverse=new(scheme.placement != NO_NORM, rows),
         )
+
+
+@cache
+def _none(axes: int, dtype: np.dtype[Any]) -> Array:
+    return np.empty((0,) * axes, dtype)
 
 
 def _part(views: Views, span: range) -> Array:

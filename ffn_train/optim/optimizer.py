@@ -21,12 +21,14 @@ class Optimizer(ABC):
 
     ``weight_decay`` λ is decoupled (Loshchilov and Hutter 2019): θ <- θ - lr λ θ beside the
     gradient's step, on weight matrices only; biases, gains, shifts and multipliers do not decay.
+    ``side_by_side``: parts of the vectors are worth a thread of their own.
     """
 
     lr: float
     weight_decay: float
 
     name: ClassVar[str]
+    side_by_side: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         number("optimizer.lr", self.lr, at_least=0)

@@ -1,0 +1,64 @@
+"""``engine=...``: what computes a stack's layers and the update of its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Protocol, TypeVar
+
+from ffn_train.core import Layer
+from ffn_train.optim.optimizer import Optimizer
+from ffn_train.segments import PlainSegment, Segment
+from ffn_train.settings import SettingError, one_of
+
+Kind = TypeVar("Kind", bound=Layer)
+
+ENGINES = ("numpy", "compiled")
+
+
+class LayerTwin(Protocol):
+    """Makes the same layer, computed in another way."""
+
+    def __call__(self, layer: Kind) -> Kind: ...
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How a segment of blocks is computed, a layer outside the blocks, and an update."""
+
+    segment: type[Segment]
+    layer: LayerTwin
+    update: Callable[[Optimizer], Optimizer]
+
+
+def _as_it_is(layer: Kind) -> Kind:
+    return layer
+
+
+NUMPY = Engine(PlainSegment, _as_it_is, lambda optimizer: optimizer)
+
+
+def check_engine(name: Any) -> str:
+    """The engine's name, if it can be had here. Raises SettingError."""
+    if one_of("engine", name, ENGINES) == "compiled" and not _installed():
+        raise SettingError(
+            "engine=compiled needs Numba and SciPy: pip install 'ffn_train[compiled]', "
+            "or engine=numpy"
+        )
+    return str(name)
+
+
+def _installed() -> bool:
+    return find_spec("numba") is not None and find_spec("scipy") is not None
+
+
+def engine(name: str) -> Engine:
+    """The engine of a name. Raises SettingError."""
+    if check_engine(name) == "numpy":
+        return NUMPY
+    from ffn_train.compiled.layers import compiled_layer  # late: Numba takes a moment to import
+    from ffn_train.compiled.segment import CompiledSegment
+    from ffn_train.compiled.updates import compiled_update
+
+    return Engine(CompiledSegment, compiled_layer, compiled_update)

@@ -1,0 +1,327 @@
+"""The compiled engine computes what the plain one does, to rounding, wherever that is allowed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from choices import combinations, files, settings, tiny
+from runs_for_tests import NOTES, config, run_in
+from test_cli import command
+
+from ffn_train import engine as engines
+from ffn_train import threads
+from ffn_train.core import Array
+from ffn_train.experiment import build_experiment
+from ffn_train.gradcheck import check_layer, failures, random_parameters
+from ffn_train.model import Stack
+from ffn_train.registry import build
+from ffn_train.settings import SettingError
+from ffn_train.shards import Shards
+
+pytest.importorskip("numba", reason="engine=compiled needs the extra `compiled`")
+pytest.importorskip("scipy", reason="engine=compiled needs the extra `compiled`")
+
+TOLERANCE = {"float64": 1e-12, "float32": 3e-5}  # of an array's largest entry
+
+
+def passes(model: Stack, dtype: str) -> list[Array]:
+    """Output, gradient, dL/dx and the flow's arrays of one random pass."""
+    rng = np.random.default_rng(3)
+    params = model.layout.zeros(dtype)
+    params.vector[...] = random_parameters(model, rng).vector
+    x, dy = (rng.standard_normal((7, k)).astype(dtype) for k in (3, 2))
+    grads, again = model.layout.zeros(dtype), model.layout.zeros(dtype)
+    grads.vector[...] = again.vector[...] = np.nan
+    y, pullback = model.forward(params.views, x)
+    dx = pullback(dy, grads.views)
+    flow = list(model.forward(params.views, x)[1].flow(dy, again.views))
+    assert again.vector.tobytes() == grads.vector.tobytes()
+    assert model.predict(params.views, x).tobytes() == y.tobytes()
+    assert [at.block for at in flow] == [3, 2, 1, 0]
+    parts = [part for at in flow for part in at[1:] if part is not None]
+    return [y, grads.vector, dx, *parts]
+
+
+def apart(one: list[Array], other: list[Array]) -> float:
+    """The largest difference, relative to each array's largest entry."""
+    return max(
+        float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30))
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("residual", files("residual"))
+@pytest.mark.parametrize("block", files("block"))
+def test_every_combination_agrees_with_the_plain_engine(
+    block: str, residual: str, dtype: str
+) -> None:
+    for names in combinations(block, residual):
+        plain, compiled = (passes(tiny(names, engine=name), dtype) for name in engines.ENGINES)
+        assert apart(compiled, plain) < TOLERANCE[dtype], names
+
+
+@pytest.mark.parametrize("norm", ["none", "pre_layer", "post_rms"])
+@pytest.mark.parametrize("block", files("block"))
+def test_the_gradient_is_the_derivative(block: str, norm: str) -> None:
+    names = {"block": block, "residual": "scaled", "norm": norm, "init": "lecun"}
+    model = tiny({**names, "activation": "gelu_tanh"}, engine="compiled")
+    checks = check_layer(model, inputs=3, rng=np.random.default_rng(0), tolerance=1e-5)
+    assert not list(failures(checks))
+
+
+@pytest.mark.parametrize(
+    ("field", "names", "change"),
+    [
+        ("multiplier", {"residual": "scaled"}, lambda a: 1.01 * a),
+        ("skip", {"residual": "scaled"}, lambda s: 0.99 * s),
+        ("eps", {"norm": "pre_layer"}, lambda eps: 100 * eps),
+        ("centred", {"norm": "pre_layer"}, lambda _: False),
+        ("placement", {"norm": "post_rms"}, lambda _: 1),
+        ("parameter", {"activation": "leaky_relu"}, lambda slope: 1.1 * slope),
+        ("activation", {"activation": "gelu"}, lambda code: code + 1),
+        ("learnable", {"residual": "rezero"}, lambda _: False),
+    ],
+)
+def test_every_part_of_the_scheme_counts(
+    field: str, names: dict[str, str], change: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ffn_train.compiled import segment
+
+    usual = {"block": "feedforward", "residual": "none", "norm": "none", "activation": "relu"}
+    names = {**usual, **names, "init": "lecun"}
+    plain, model = passes(tiny(names), "float64"), tiny(names, engine="compiled")
+    right = segment.scheme_of(model.block)
+    wrong = right._replace(**{field: change(getattr(right, field))})
+    monkeypatch.setattr(segment, "scheme_of", lambda _: wrong)
+    with np.errstate(all="ignore"):
+        try:
+            found = passes(model, "float64")
+        except AssertionError:  # not even its two backward passes agree
+            return
+        assert not apart(found, plain) < 1e-6
+
+
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "erf", "gauss", "density", "distribution"])
+def test_elementary_functions_in_float32(name: str) -> None:
+    from numba import njit
+
+    from ffn_train.compiled import scalars
+    from ffn_train.special import erf
+
+    part = {"density": 0, "distribution": 1}.get(name)
+    function = getattr(scalars, "normal" if part is not None else name)
+
+    @njit
+    def run(x, y):  # type: ignore[no-untyped-def]
+        for i in range(x.size):
+            y[i] = function(x[i])
+
+    @njit
+    def run_part(x, y):  # type: ignore[no-untyped-def]
+        for i in range(x.size):
+            y[i] = function(x[i])[part]
+
+    def of(x: Array) -> Array:
+        y = np.empty_like(x)
+        (run if part is None else run_part)(x, y)
+        return y
+
+    x = np.concatenate([np.linspace(-12, 12, 4001), np.geomspace(1e-6, 1, 200)])
+    exact = {
+        "tanh": np.tanh,
+        "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+        "erf": erf,
+        "gauss": lambda z: np.exp(-z * z),
+        "density": lambda z: np.exp(-z * z / 2) / math.sqrt(2 * math.pi),
+        "distribution": np.vectorize(lambda z: math.erfc(-z / math.sqrt(2)) / 2),
+    }[name]
+    single = x.astype(np.float32)
+    expected = exact(single.astype(np.float64))
+    found = of(single)
+    normal_range = np.abs(expected) > 1.2e-38
+    # the rounding of z² in exp(-z²) alone is z² units in the last place
+    allowed = 1.2e-7 * (6 + (single**2 if name not in ("tanh", "sigmoid") else 0)) + 4e-6
+    error = np.abs(found - expected)
+    assert (error[normal_range] <= (allowed * np.abs(expected))[normal_range]).all()
+    assert (error[~normal_range] < 1.2e-38).all()
+    assert np.isnan(of(np.array([np.nan], np.float32))[0])
+    assert np.allclose(of(x), exact(x), rtol=1e-12, atol=0)
+
+
+def test_products_with_every_transpose() -> None:
+    from ffn_train.compiled import blas
+
+    products = {
+        "product": ((5, 3), (3, 4), lambda a, b: a @ b),
+        "product_with_transpose": ((5, 3), (4, 3), lambda a, b: a @ b.T),
+        "product_of_transpose": ((3, 5), (3, 4), lambda a, b: a.T @ b),
+    }
+    rng = np.random.default_rng(0)
+    for name, (left, right, expected) in products.items():
+        function = getattr(blas, name)
+        for dtype in ("float32", "float64"):
+            a, b = (rng.standard_normal(shape).astype(dtype) for shape in (left, right))
+            out = np.full((5, 4), np.nan, dtype)
+            _call(function)(a, b, out)
+            assert np.allclose(out, expected(a, b), rtol=1e-5)
+
+
+def _call(function: Any) -> Any:
+    from numba import njit
+
+    return njit(lambda a, b, out: function(a, b, out))
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"name": "sgd", "momentum": 0.0, "nesterov": False},
+        {"name": "sgd", "momentum": 0.9, "nesterov": False},
+        {"name": "sgd", "momentum": 0.9, "nesterov": True},
+        {"name": "adam", "beta1": 0.9, "beta2": 0.99, "eps": 1e-8},
+    ],
+)
+def test_updates_agree_with_the_plain_ones(optimizer: dict[str, Any]) -> None:
+    plain = build("optimizer", {"lr": 0.1, "weight_decay": 0.0, **optimizer})
+    compiled = engines.engine("compiled").update(plain)
+    assert compiled.slots == plain.slots
+    rng = np.random.default_rng(0)
+    start, grads = rng.standard_normal(1001), rng.standard_normal((3, 1001))
+    ends = []
+    for rule in (plain, compiled):
+        params = start.copy()
+        memory = {name: np.zeros_like(params) for name in rule.slots}
+        for count, gradient in enumerate(grads, start=1):
+            rule.step(params, gradient, memory, lr=0.1, count=count)
+        ends.append([params, *memory.values()])
+    assert apart(ends[1], ends[0]) < 1e-14
+    assert not np.array_equal(ends[0][0], start)
+
+
+def test_an_update_in_parts_is_the_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ffn_train.shards.LARGE", 1)
+    vectors = []
+    for count in (1, 3):
+        experiment = build_experiment(config(engine="compiled", threads=1))
+        trainer = experiment.trainer
+        state = trainer.start(experiment.params)
+        grads = np.linspace(-1, 1, state.params.vector.size, dtype=np.float32)
+        with Shards(count) as shards:
+            trainer._step(shards, state.params.vector, grads, state.memory, 0.1, 1)
+        vectors.append(state.params.vector.tobytes())
+    assert vectors[0] == vectors[1]
+
+
+def test_a_run_learns_the_same(tmp_path: Path) -> None:
+    plain = run_in(tmp_path / "plain", config())
+    compiled = run_in(tmp_path / "compiled", config(engine="compiled"))
+    for column in ("loss", "gradient_norm", "validation_loss"):
+        one, other = (np.array(run.scalars[column]) for run in (plain, compiled))
+        assert np.allclose(one, other, rtol=1e-4, equal_nan=True), column
+        assert not np.array_equal(one, other, equal_nan=True)  # another rounding: it was used
+
+
+def test_neither_measures_nor_recompute_change_the_weights(tmp_path: Path) -> None:
+    base = config(engine="compiled", norm=settings("norm", "pre_layer"))
+    changes: list[dict[str, Any]] = [
+        {},
+        {"measure": {"every": 1}},
+        {"model": {**base["model"], "recompute": "auto"}},
+    ]
+    weights = []
+    for number, change in enumerate(changes):
+        merged = {**base, **{key: {**base[key], **value} for key, value in change.items()}}
+        run = run_in(tmp_path / str(number), merged)
+        weights.append((run.path / "weights.safetensors").read_bytes())
+    assert weights[0] == weights[1] == weights[2]
+
+
+def test_a_resumed_run_equals_a_straight_one(tmp_path: Path) -> None:
+    def settled(steps: int) -> dict[str, Any]:
+        return config(
+            engine="compiled", trainer={"steps": steps}, schedule=settings("schedule", "constant")
+        )
+
+    straight = run_in(tmp_path / "straight", settled(8))
+    run_in(tmp_path / "resumed", settled(5))
+    resumed = run_in(tmp_path / "resumed", settled(8))
+    for name in ("weights.safetensors", "scalars.csv"):
+        assert (resumed.path / name).read_bytes() == (straight.path / name).read_bytes()
+
+
+def test_going_on_with_the_other_engine_is_told(tmp_path: Path) -> None:
+    run_in(tmp_path / "run", config(trainer={"steps": 5}))
+    NOTES.clear()
+    run = run_in(tmp_path / "run", config(engine="compiled"))
+    assert any("the engine was numpy, is compiled" in note for note in NOTES)
+    assert run.provenance["engine"] == "compiled"
+
+
+def test_a_run_that_diverges_is_explained_alike() -> None:
+    explained = []
+    for engine in engines.ENGINES:
+        experiment = build_experiment(
+            config(engine=engine, residual=settings("residual", "identity"), trainer={"clip": None},
+                   optimizer={**settings("optimizer", "sgd"), "lr": 1e6})
+        )  # fmt: skip
+        *_, last = experiment.trainer.fit(experiment.trainer.start(experiment.params))
+        assert last.divergence is not None
+        explained.append((last.step, last.divergence.phase, last.divergence.site))
+    assert explained[0] == explained[1]
+
+
+def test_without_numba_it_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "_installed", lambda: False)
+    with pytest.raises(SettingError, match=r"engine=compiled needs Numba and SciPy: pip install"):
+        build_experiment(config(engine="compiled"))
+    build_experiment(config())
+
+
+def test_the_command_line_knows_the_engines(tmp_path: Path) -> None:
+    done = command("engine=fast", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "ffn_train: engine must be one of numpy, compiled, got 'fast'"
+    ]
+    done = command("engine=compiled", "block=geglu", cwd=tmp_path, module="ffn_train.gradcheck")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("setting", "depth", "batch", "shards"),
+    [("auto", 8, 64, 1), ("auto", 128, 64, 2), (2, 1, 64, 2), (1, 128, 64, 1), (4, 1, 2, 2)],
+)
+def test_threads_by_the_whole_pass(
+    setting: Any, depth: int, batch: int, shards: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    sizes = {"batch": batch, "width": 32, "hidden": 128, "depth": depth}
+    chosen = threads.choose(setting, **sizes, engine="compiled")
+    assert chosen == threads.Threads(blas=1, shards=shards)
+
+
+def test_outdated_machine_code_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    from ffn_train.compiled import jit
+
+    (tmp_path / "compiled" / "__pycache__").mkdir(parents=True)
+    monkeypatch.setattr(jit, "__file__", str(tmp_path / "compiled" / "jit.py"))
+    for name, age in (("special.py", 5), ("compiled/branch.py", 10)):
+        (tmp_path / name).write_text("", encoding="utf-8")
+        os.utime(tmp_path / name, (age, age))
+    for name, age in (("older.nbi", 9), ("newer.nbi", 11)):
+        path = tmp_path / "compiled" / "__pycache__" / name
+        path.write_text("", encoding="utf-8")
+        os.utime(path, (age, age))
+    jit.forget_outdated()
+    kept = sorted(path.name for path in (tmp_path / "compiled" / "__pycache__").iterdir())
+    assert kept == ["newer.nbi"]
