@@ -25,18 +25,22 @@ class LayerTwin(Protocol):
 
 @dataclass(frozen=True)
 class Engine:
-    """How a segment of blocks is computed, a layer outside the blocks, and an update."""
+    """How a segment of blocks is computed, a layer outside the blocks, and an update.
+
+    ``delay``: what a first use on this machine waits for, if it does.
+    """
 
     segment: type[Segment]
     layer: LayerTwin
     update: Callable[[Optimizer], Optimizer]
+    delay: Callable[[], str | None]
 
 
 def _as_it_is(layer: Kind) -> Kind:
     return layer
 
 
-NUMPY = Engine(PlainSegment, _as_it_is, lambda optimizer: optimizer)
+NUMPY = Engine(PlainSegment, _as_it_is, lambda optimizer: optimizer, lambda: None)
 
 
 def check_engine(name: Any) -> str:
@@ -57,8 +61,9 @@ def engine(name: str) -> Engine:
     """The engine of a name. Raises SettingError."""
     if check_engine(name) == "numpy":
         return NUMPY
-    from ffn_train.compiled.layers import compiled_layer  # late: Numba takes a moment to import
+    from ffn_train.compiled.blocks import delay  # late: Numba takes a moment to import
+    from ffn_train.compiled.layers import compiled_layer
     from ffn_train.compiled.segment import CompiledSegment
     from ffn_train.compiled.updates import compiled_update
 
-    return Engine(CompiledSegment, compiled_layer, compiled_update)
+    return Engine(CompiledSegment, compiled_layer, compiled_update, delay)

@@ -59,7 +59,8 @@ def execute(
             plan(experiment.directory, experiment.config, origin)  # refuse before the lock is made
         with claim("run.dir", experiment.directory, RUNS) as path:
             what = plan(path, experiment.config, origin)
-            for note in what.notes:
+            delay = experiment.model.engine.delay()
+            for note in (*what.notes, *([delay] if delay else [])):
                 notify(note)
             if what.done:
                 notify(f"{path} has ended already; a larger trainer.steps extends it")

@@ -306,15 +306,12 @@ def test_threads_by_the_whole_pass(
     assert chosen == threads.Threads(blas=1, shards=shards)
 
 
-def test_outdated_machine_code_is_forgotten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_outdated_machine_code_is_forgotten(tmp_path: Path) -> None:
     import os
 
     from ffn_train.compiled import jit
 
     (tmp_path / "compiled" / "__pycache__").mkdir(parents=True)
-    monkeypatch.setattr(jit, "__file__", str(tmp_path / "compiled" / "jit.py"))
     for name, age in (("special.py", 5), ("compiled/branch.py", 10)):
         (tmp_path / name).write_text("", encoding="utf-8")
         os.utime(tmp_path / name, (age, age))
@@ -322,6 +319,6 @@ def test_outdated_machine_code_is_forgotten(
         path = tmp_path / "compiled" / "__pycache__" / name
         path.write_text("", encoding="utf-8")
         os.utime(path, (age, age))
-    jit.forget_outdated()
+    jit.forget_outdated(tmp_path / "compiled")
     kept = sorted(path.name for path in (tmp_path / "compiled" / "__pycache__").iterdir())
     assert kept == ["newer.nbi"]

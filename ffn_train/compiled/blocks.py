@@ -5,6 +5,8 @@ The equations are those of ``ffn_train.blocks`` and ``ffn_train.layers``, the te
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from ffn_train.compiled.branch import branch, branch_backward
@@ -158,3 +160,11 @@ def backward(scheme, theta, grads, kept, dy, dx, parts, first, last):
             parts[1] = dx_branch
         above = below
     dx[:] = above
+
+
+def delay() -> str | None:
+    """What to say before the first use on this machine, when nothing is kept on disk yet."""
+    kept = backward.stats.cache_path
+    if kept is not None and any(Path(kept).glob("blocks.backward*.nbi")):
+        return None
+    return "engine=compiled: compiling for this machine, which takes about 15 seconds once"

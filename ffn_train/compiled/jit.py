@@ -9,23 +9,31 @@ from typing import Any
 
 from numba import njit
 
+HERE = Path(__file__).parent
+
 # a product and a sum may become one instruction, all else is computed as it is written
 inlined: Callable[..., Any] = njit(error_model="numpy", fastmath={"contract"})
 # sums over many entries may also be taken in the order that the processor likes
 summing: Callable[..., Any] = njit(error_model="numpy", fastmath={"contract", "reassoc"})
-# what Python calls: other threads go on meanwhile, and the machine code is kept on disk
-entry: Callable[..., Any] = njit(error_model="numpy", fastmath={"contract"}, nogil=True, cache=True)
 
 
-def forget_outdated() -> None:
-    """Remove kept machine code that is older than any source of the package it was made from.
+def entry(function: Callable[..., Any]) -> Any:
+    """What Python calls: other threads go on meanwhile, and the machine code is kept on disk."""
+    options: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+    try:
+        return njit(**options, cache=True)(function)
+    except RuntimeError:  # neither here nor in the user's cache may files be written
+        return njit(**options)(function)
 
-    Numba looks at the file of the entry point alone; here it also calls into other files.
+
+def forget_outdated(folder: Path = HERE) -> None:
+    """Remove kept machine code that is older than any source of what it was made from.
+
+    Numba looks at the file of the entry point alone, but that calls into other files.
     """
-    here = Path(__file__).parent
-    sources = [*here.glob("*.py"), here.parent / "special.py"]
+    sources = [*folder.glob("*.py"), folder.parent / "special.py"]
     newest = max(path.stat().st_mtime for path in sources)
-    for kept in here.glob("__pycache__/*.nbi"):
+    for kept in folder.glob("__pycache__/*.nbi"):
         with suppress(OSError):
             if kept.stat().st_mtime < newest:
                 kept.unlink()

@@ -10,7 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("numpy", "hydra-core", "omegaconf", "matplotlib", "safetensors", "threadpoolctl")
+PACKAGES = (
+    *("numpy", "hydra-core", "omegaconf", "matplotlib", "safetensors", "threadpoolctl"),
+    *("numba", "scipy", "mkl"),
+)
 
 
 def provenance() -> dict[str, Any]:
