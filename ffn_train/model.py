@@ -121,6 +121,7 @@ class Stack(Layer):
         self.block = ResidualBlock(
             branch=self.branch, residual=residual, norm=norm, width=width, depth=depth
         )
+        engine.segment.check(self.block)
         self.final_norm = engine.layer(norm.layer(width)) if norm.placement == "pre" else None
         self.output = engine.layer(Linear(width, outputs))
         self._blocks = Blocks(self.block, depth)

@@ -46,6 +46,11 @@ class Segment(ABC):
     def __init__(self, block: ResidualBlock, params: Views, span: range, x: Array) -> None:
         self.block, self.params, self.span, self.x = block, params, span, x
 
+    @classmethod
+    @abstractmethod
+    def check(cls, block: ResidualBlock) -> None:
+        """Raises SettingError for a block that cannot be computed in this way."""
+
     @abstractmethod
     def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
         """The segment's output; what its backward pass needs is kept if asked for."""
@@ -68,6 +73,10 @@ class PlainSegment(Segment):
     def __init__(self, block: ResidualBlock, params: Views, span: range, x: Array) -> None:
         super().__init__(block, params, span, x)
         self._pullbacks: list[ResidualPullback] = []
+
+    @classmethod
+    def check(cls, block: ResidualBlock) -> None:
+        """Any block will do."""
 
     def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
         x = self.x

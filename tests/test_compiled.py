@@ -275,6 +275,18 @@ def test_a_run_that_diverges_is_explained_alike() -> None:
     assert explained[0] == explained[1]
 
 
+def test_what_it_does_not_know_is_refused_in_one_line() -> None:
+    names = {"block": "feedforward", "residual": "none", "norm": "none", "activation": "relu"}
+    model = tiny({**names, "init": "lecun"})
+
+    class Softplus(type(model.activation)):  # type: ignore[misc]
+        name = "softplus"
+
+    model.branch.activation = Softplus()
+    with pytest.raises(SettingError, match=r"^engine=compiled has no activation=softplus; engine"):
+        engines.engine("compiled").segment.check(model.block)
+
+
 def test_without_numba_it_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "_installed", lambda: False)
     with pytest.raises(SettingError, match=r"engine=compiled needs Numba and SciPy: pip install"):

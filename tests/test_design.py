@@ -31,7 +31,8 @@ LAW = {
     "layers": {*BASE},
     "blocks": {*BASE, "layers", "activations"},
     "segments": {"core", "settings", "blocks"},
-    "compiled": {"core", "special", "activations", "layers", "blocks", "segments", "optim"},
+    "compiled": {"core", "settings", "special", "activations", "layers", "blocks", "segments"}
+    | {"optim"},
     "engine": {"compiled", "core", "optim", "segments", "settings"},
     "initialisers": {*BASE},
     "combinations": {"settings"},

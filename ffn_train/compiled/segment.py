@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ffn_train.activations import LeakyReLU
+from ffn_train.blocks.feedforward import FeedForward
 from ffn_train.blocks.gated import Gated
 from ffn_train.blocks.residual import ResidualBlock
 from ffn_train.compiled.activations import CODES, TOLD_BY_VALUE
@@ -17,16 +18,24 @@ from ffn_train.compiled.scheme import NO_NORM, POST, PRE, Kept, Scheme
 from ffn_train.core import Array, Views
 from ffn_train.layers.norms import LayerNorm, RMSNorm
 from ffn_train.segments import Observe, Segment
+from ffn_train.settings import SettingError
 
 
 @lru_cache(maxsize=16)
 def scheme_of(block: ResidualBlock) -> Scheme:
-    """What the compiled code needs to know of a block."""
+    """What the compiled code needs to know of a block. Raises SettingError where it has none."""
     branch, norm = block.branch, block.pre or block.post
-    hidden, width = branch.parts[branch.inner[0]].shapes["weight"]
     activation = branch.activation
+    if type(branch) not in (FeedForward, Gated):
+        raise SettingError(
+            f"engine=compiled has no {type(branch).__name__} block; engine=numpy has"
+        )
+    if activation.name not in CODES:
+        raise SettingError(f"engine=compiled has no activation={activation.name}; engine=numpy has")
+    if type(norm) not in (type(None), LayerNorm, RMSNorm):
+        raise SettingError(f"engine=compiled has no {type(norm).__name__}; engine=numpy has")
+    hidden, width = branch.parts[branch.inner[0]].shapes["weight"]
     code = CODES[activation.name]
-    assert norm is None or isinstance(norm, (LayerNorm, RMSNorm))
     return Scheme(
         width=width,
         hidden=hidden,
@@ -36,7 +45,7 @@ def scheme_of(block: ResidualBlock) -> Scheme:
         keeps_slope=code not in TOLD_BY_VALUE,
         placement=NO_NORM if norm is None else PRE if block.pre is norm else POST,
         centred=isinstance(norm, LayerNorm),
-        eps=0.0 if norm is None else float(norm.eps),
+        eps=float(getattr(norm, "eps", 0)),
         skip=float(block.skip),
         multiplier=float(block.multiplier),
         learnable=block.learnable,
@@ -51,6 +60,10 @@ class CompiledSegment(Segment):
         self._scheme = scheme_of(block)
         self._theta = _part(params, span)
         self._kept: Kept | None = None
+
+    @classmethod
+    def check(cls, block: ResidualBlock) -> None:
+        scheme_of(block)
 
     def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
         if keep:
