@@ -65,18 +65,15 @@ def _add_to(y, bias, multiplier, skip, x):
 
 
 @entry
-def forward(scheme, theta, kept, first, last):
-    """Blocks ``first`` ... ``last`` - 1 of k, from ``kept.signals[first]`` on; fills ``kept``.
-
-    ``theta`` holds the parameters of the k blocks.
-    """
-    rows = kept.signals.shape[1]
-    size = theta.size // kept.hidden.shape[0]
+def forward(scheme, theta, kept):
+    """The k blocks with parameters ``theta``, from ``kept.signals[0]`` on; fills ``kept``."""
+    blocks, rows = kept.hidden.shape[:2]
+    size = theta.size // blocks
     real = theta.dtype.type
     skip, eps = real(scheme.skip), real(scheme.eps)
     gate = np.empty((rows, scheme.hidden if scheme.gated else 0), theta.dtype)
     total = np.empty((rows, scheme.width if scheme.placement == POST else 0), theta.dtype)
-    for block in range(first, last):
+    for block in range(blocks):
         x, y, hidden = kept.signals[block], kept.signals[block + 1], kept.hidden[block]
         multiplier, at = _multiplier_of(scheme, theta, block * size)
         gain, shift, at = _norm_of(scheme, theta, at)
@@ -107,20 +104,20 @@ def forward(scheme, theta, kept, first, last):
 
 
 @entry
-def backward(scheme, theta, grads, kept, dy, dx, parts, first, last):
-    """From dL/dx_last in ``dy`` to dL/dx_first in ``dx``, both (N, D); fills ``grads``.
+def backward(scheme, theta, grads, kept, dy, dx, flow):
+    """From dL/dx_k in ``dy`` to dL/dx_0 in ``dx``, both (N, D); fills ``grads``.
 
-    ``parts`` (2, N, D) takes the skip and the branch part of dL/dx_first, unless it is empty.
+    ``flow`` (3, k, N, D) takes every dL/dx_l and its skip and branch part, unless it is empty.
     """
-    rows = dy.shape[0]
-    size = theta.size // kept.hidden.shape[0]
+    blocks, rows = kept.hidden.shape[:2]
+    size = theta.size // blocks
     real = theta.dtype.type
     zero, one, skip = real(0), real(1), real(scheme.skip)
     dhidden = np.empty((rows, scheme.hidden), theta.dtype)
     dvalue = np.empty((rows, scheme.hidden if scheme.gated else 0), theta.dtype)
     dsum, dbranch, dinner, even, odd = np.empty((5, rows, scheme.width), theta.dtype)
     above = dy
-    for block in range(last - 1, first - 1, -1):
+    for block in range(blocks - 1, -1, -1):
         multiplier, at = _multiplier_of(scheme, theta, block * size)
         dgain, dshift, _ = _norm_of(scheme, grads, at)
         gain, _, at = _norm_of(scheme, theta, at)
@@ -155,9 +152,10 @@ def backward(scheme, theta, grads, kept, dy, dx, parts, first, last):
             norm_backward(dinner, gain, scheme.centred, normed, inverse, dgain, dshift, dx_branch)
         below = odd if block % 2 else even
         _sum(dx_branch, one, skip, dz, below)
-        if parts.size and block == first:
-            _sum(dz, skip, zero, dz, parts[0])
-            parts[1] = dx_branch
+        if flow.size:
+            flow[0, block] = below
+            _sum(dz, skip, zero, dz, flow[1, block])
+            flow[2, block] = dx_branch
         above = below
     dx[:] = above
 

@@ -66,44 +66,34 @@ class CompiledSegment(Segment):
         scheme_of(block)
 
     def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
-        if keep:
-            return self._all_at_once(observe)
-        kept = self._storage(1)  # each block's in the place of the one before
-        kept.signals[1] = self.x
-        for theta in self._theta.reshape(len(self.span), -1):
-            kept.signals[0] = kept.signals[1]
-            forward(self._scheme, theta, kept, 0, 1)
+        thetas = [self._theta] if keep else self._theta.reshape(len(self.span), -1)
+        x = self.x
+        kept = self._storage(len(self.span) if keep else 1)  # each in the place of the one before
+        for theta in thetas:
+            kept.signals[0] = x
+            forward(self._scheme, theta, kept)
             if observe is not None:
-                observe(kept.signals[1], kept.hidden[0])
-        end: Array = kept.signals[1]
-        return end
+                for signal, hidden in zip(kept.signals[1:], kept.hidden, strict=True):
+                    observe(signal, hidden)
+            x = kept.signals[-1]
+        if keep:
+            self._kept = kept
+        return x
 
     def backward(self, dx: Array, grads: Views) -> Array:
-        dx_first, nothing = np.empty_like(dx), np.empty((0, *dx.shape), dx.dtype)
-        blocks = len(self.span)
-        gradient = _part(grads, self.span)
-        kept = self._needed()
-        backward(self._scheme, self._theta, gradient, kept, dx, dx_first, nothing, 0, blocks)
-        return dx_first
+        return self._backward(dx, grads, _none(4, dx.dtype))
 
     def flow(self, dx: Array, grads: Views) -> Iterator[tuple[Array, Array | None, Array]]:
-        gradient, kept = _part(grads, self.span), self._needed()
-        for block in reversed(range(len(self.span))):
-            behind, dx = dx, np.empty_like(dx)
-            parts = np.empty((2, *dx.shape), dx.dtype)
-            backward(self._scheme, self._theta, gradient, kept, behind, dx, parts, block, block + 1)
-            yield dx, None if self._scheme.skip == 0 else parts[0], parts[1]
+        flow = np.empty((3, len(self.span), *dx.shape), dx.dtype)
+        self._backward(dx, grads, flow)
+        for signal, skip, branch in zip(*flow[:, ::-1], strict=True):
+            yield signal, None if self._scheme.skip == 0 else skip, branch
 
-    def _all_at_once(self, observe: Observe | None) -> Array:
-        blocks = len(self.span)
-        kept = self._kept = self._storage(blocks)
-        kept.signals[0] = self.x
-        forward(self._scheme, self._theta, kept, 0, blocks)
-        if observe is not None:
-            for x, hidden in zip(kept.signals[1:], kept.hidden, strict=True):
-                observe(x, hidden)
-        end: Array = kept.signals[blocks]
-        return end
+    def _backward(self, dx: Array, grads: Views, flow: Array) -> Array:
+        first = np.empty_like(dx)
+        gradient = _part(grads, self.span)
+        backward(self._scheme, self._theta, gradient, self._needed(), dx, first, flow)
+        return first
 
     def _needed(self) -> Kept:
         if self._kept is None:
