@@ -69,6 +69,10 @@ class Layer(ABC):
     def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
         """Map x (N, fan_in) to y (N, fan_out) and the pullback of this very pass."""
 
+    def predict(self, params: Views, x: Array) -> Array:
+        """``forward``'s y, to the byte, where no backward pass follows."""
+        return self.forward(params, x)[0]
+
 
 @dataclass(frozen=True)
 class FlatVector:
