@@ -116,7 +116,8 @@ def _mills_fraction(z: Array) -> Array:
     np.divide(c, ratio, out=ratio)
     ratio += z
     ratio += b
-    return np.divide(a, ratio, out=ratio)
+    np.divide(a, ratio, out=ratio)
+    return ratio
 
 
 def normal_density(z: Array) -> Array:
@@ -133,7 +134,8 @@ def normal_distribution(z: Array, density: Array) -> Array:
     tail = _mills_ratio(np.abs(z))
     tail *= density
     np.subtract(z > 0, tail, out=tail)  # 1 - tail = Φ above zero, -tail = -Φ below
-    return np.abs(tail, out=tail)
+    np.abs(tail, out=tail)
+    return tail
 
 
 def erf(x: Array) -> Array:
