@@ -1,7 +1,7 @@
 """The activations: each one's value act(z) and derivative act'(z), elementwise, any shape.
 
 ``value`` and ``derivative`` are the pair that the textbook functions take. The framework's blocks
-call ``both``, which shares the work and the storage of z.
+call ``both``, which shares the work and the storage of z, or ``apply`` where they only predict.
 """
 
 from __future__ import annotations
@@ -53,11 +53,21 @@ class Activation(ABC):
         if z.size <= CHUNK:
             return self.pair(z)
         derivative = np.empty_like(z)
-        pieces = z.reshape(-1), derivative.reshape(-1)
-        for start in range(0, z.size, CHUNK):
-            piece, its_derivative = (array[start : start + CHUNK] for array in pieces)
+        for piece, its_derivative in zip(_pieces(z), _pieces(derivative), strict=True):
             piece[...], its_derivative[...] = self.pair(piece)
         return z, derivative
+
+    def apply(self, z: Array) -> Array:
+        """``value`` of a z that nobody needs afterwards, as ``both`` takes it."""
+        if z.size <= CHUNK:
+            return self.value(z)
+        for piece in _pieces(z):
+            piece[...] = self.value(piece)
+        return z
+
+
+def _pieces(array: Array) -> list[Array]:
+    return np.array_split(array.reshape(-1), -(-array.size // CHUNK))
 
 
 @choice("activation", "identity")
@@ -125,8 +135,7 @@ class GELU(Activation):
         return z * normal_distribution(z, normal_density(z))
 
     def derivative(self, z: Array) -> Array:
-        density = normal_density(z)
-        return normal_distribution(z, density) + z * density
+        return self.pair(z)[1]
 
     def pair(self, z: Array) -> tuple[Array, Array]:
         density = normal_density(z)
@@ -155,8 +164,7 @@ class GELUTanh(Activation):
 
     def pair(self, z: Array) -> tuple[Array, Array]:
         scale, cubic = z.dtype.type(np.sqrt(2 / np.pi)), z.dtype.type(0.044715)
-        square = z * z
-        u = square * (scale * cubic)
+        u = (square := z * z) * (scale * cubic)
         u += scale
         u *= z
         gate = np.tanh(u, out=u)

@@ -23,9 +23,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-SMALL = 2**11  # entries up to which a tensor is taken together with its neighbours
-NEIGHBOURS = 2**14  # entries that are taken together at most
-
 Array = NDArray[np.floating[Any]]
 Shape = tuple[int, ...]
 
@@ -73,6 +70,10 @@ class Layer(ABC):
     def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
         """Map x (N, fan_in) to y (N, fan_out) and the pullback of this very pass."""
 
+    def predict(self, params: Views, x: Array) -> Array:
+        """``forward``'s y, to the byte, where no backward pass follows."""
+        return self.forward(params, x)[0]
+
 
 @dataclass(frozen=True)
 class FlatVector:
@@ -99,18 +100,39 @@ class Tensor:
         return slice(self.start, self.start + self.size)
 
 
+@dataclass(frozen=True)
+class Alike:
+    """Tensors of one shape at equal distances, such as every block's ``up.weight``, or one alone.
+
+    ``places``: theirs in the layout's table. ``shape``: how many they are, and the entries of each.
+    """
+
+    places: slice
+    start: int
+    stride: int
+    shape: tuple[int, int]
+
+    def rows(self, vector: Array) -> Array:
+        """The view of the flat vector in which each row is one of the tensors."""
+        entry = vector.itemsize
+        strides = (self.stride * entry, entry)
+        return np.ndarray(self.shape, vector.dtype, vector, self.start * entry, strides)
+
+
 class Layout:
     """The table of names of a layer's parameters in one flat vector.
 
     Parameters, gradients and the optimizer's memory share it, so a checkpoint is a vector with a
-    table of names, and the norm of a tensor is one reduction over a slice. ``neighbours`` are the
-    tensors in runs, each a slice of the vector and the starts within it.
+    table of names, and the norm of a tensor is one reduction over a slice. ``alike`` holds the same
+    tensors, those of all blocks together.
     """
 
     def __init__(self, layer: Layer) -> None:
-        self.tensors = tuple(_tensors(layer))
+        owned = tuple(_tensors(layer))
+        self.tensors = tuple(tensor for _, tensor in owned)
         self.size = sum(tensor.size for tensor in self.tensors)
-        self.neighbours = tuple(_neighbours(self.tensors))
+        self.starts = np.array([tensor.start for tensor in self.tensors])
+        self.alike = tuple(_alike(owned))
         self._layer = layer
 
     def zeros(self, dtype: DTypeLike) -> FlatVector:
@@ -143,34 +165,35 @@ class Layout:
         return {t.name: vector[t.span].reshape(t.shape) for t in self.tensors}
 
 
-def _neighbours(tensors: Sequence[Tensor]) -> Iterator[tuple[slice, NDArray[np.intp]]]:
-    """Runs of small tensors that follow each other, and each large one alone.
-
-    A run is its slice of the flat vector and where its tensors start within that slice.
-    """
-    run: list[Tensor] = []
-    for tensor in (*tensors, None):
-        if run and (
-            tensor is None
-            or max(tensor.size, run[0].size) > SMALL
-            or tensor.start + tensor.size - run[0].start > NEIGHBOURS
-        ):
-            starts = np.array([one.start for one in run])
-            yield slice(run[0].start, run[-1].start + run[-1].size), starts - starts[0]
-            run = []
-        if tensor is not None:
-            run.append(tensor)
+Owner = tuple[int, str]  # a layer's identity and the parameter's name in it
 
 
-def _tensors(layer: Layer) -> Iterator[Tensor]:
+def _alike(owned: Sequence[tuple[Owner, Tensor]]) -> Iterator[Alike]:
+    """A layer that stands under several names has its parameter under each of them."""
+    places: dict[Owner, list[int]] = {}
+    for place, (owner, _) in enumerate(owned):
+        places.setdefault(owner, []).append(place)
+    for found in places.values():
+        first = owned[found[0]][1]
+        starts = np.array([owned[place][1].start for place in found])
+        if len({*np.diff(starts).tolist()}) == len({*np.diff(found).tolist()}) == 1:
+            step, stride = found[1] - found[0], int(starts[1] - starts[0])
+            span = slice(found[0], found[-1] + 1, step)
+            yield Alike(span, first.start, stride, (len(found), first.size))
+        else:
+            for place, start in zip(found, starts.tolist(), strict=True):
+                yield Alike(slice(place, place + 1), start, first.size, (1, first.size))
+
+
+def _tensors(layer: Layer) -> Iterator[tuple[Owner, Tensor]]:
     start = 0
 
-    def walk(layer: Layer, prefix: str) -> Iterator[Tensor]:
+    def walk(layer: Layer, prefix: str) -> Iterator[tuple[Owner, Tensor]]:
         nonlocal start
         for name, shape in layer.shapes.items():
             tensor = Tensor(prefix + name, shape, start)
             start += tensor.size
-            yield tensor
+            yield (id(layer), name), tensor
         for name, part in layer.parts.items():
             yield from walk(part, f"{prefix}{name}.")
 

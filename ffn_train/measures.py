@@ -29,8 +29,10 @@ from numpy.typing import NDArray
 from ffn_train.core import Array, Layout
 from ffn_train.model import SignalGradient, Stack
 
+SMALL = 2**15  # entries of a vector whose squares are quicker added up in one go
 SMALLEST, LARGEST = 1e-30, 1e30  # sums of squares that lost nothing to under- or overflow
 
+Floats = NDArray[np.float64]
 Rows = NDArray[np.void]
 
 
@@ -58,10 +60,10 @@ def norm(array: Array) -> float:
 
 
 def _norm(array: Array) -> float:
-    flat = array.reshape(-1)
-    square = float(np.dot(flat, flat))
+    square = float(np.vdot(array, array))
     if SMALLEST < square < LARGEST:
         return math.sqrt(square)
+    flat = array.reshape(-1)
     if flat.dtype == np.float32:  # no square of these is out of float64's range
         wide = flat.astype(np.float64)
         return math.sqrt(np.dot(wide, wide))
@@ -77,24 +79,24 @@ def rms(array: Array) -> float:
     return norm(array) / math.sqrt(array.size)
 
 
-def norms(layout: Layout, vector: Array, minus: Array | None = None) -> list[float]:
-    """The norm of each tensor of a flat vector, or of its difference to another.
+def norms(layout: Layout, vector: Array) -> Floats:
+    """The norm of each tensor (T,) of a flat vector.
 
-    A call of NumPy costs more than the norm of a small tensor, so neighbours are taken together.
+    A call of NumPy costs more than the norm of a small tensor, so each takes those of all blocks,
+    or all of a small vector's.
     """
-    found: list[float] = []
+    found = np.empty(len(layout.tensors))
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        for span, starts in layout.neighbours:
-            part = vector[span] if minus is None else vector[span] - minus[span]
-            if len(starts) == 1:
-                found.append(_norm(part))
-                continue
-            squares = np.add.reduceat(part * part, starts).tolist()
-            if min(squares) > SMALLEST and max(squares) < LARGEST:
-                found.extend(map(math.sqrt, squares))
-            else:
-                ends = (*starts[1:], part.size)
-                found.extend(_norm(part[a:b]) for a, b in zip(starts, ends, strict=True))
+        if layout.size <= SMALL:
+            found[...] = np.add.reduceat(vector * vector, layout.starts)
+        else:
+            for alike in layout.alike:
+                rows = alike.rows(vector)
+                found[alike.places] = np.vecdot(rows, rows)
+        lost = ~((found > SMALLEST) & (found < LARGEST))
+        np.sqrt(found, out=found)
+        for place in np.flatnonzero(lost):
+            found[place] = _norm(vector[layout.tensors[place].span])
     return found
 
 
@@ -102,11 +104,11 @@ class SignalNorms:
     """The norms of one shard's signals and their gradients, taken while its two passes go by."""
 
     def __init__(self, model: Stack) -> None:
-        self._rectifies = model.branch.activation.rectifies
+        self._rectifies, self._depth = model.branch.activation.rectifies, model.depth
         self.entries = 0  # of each signal
         self.signal: list[float] = []
         self.gradient, self.skip, self.branch = ([math.nan] * (model.depth + 1) for _ in range(3))
-        self.largest: list[Array] = []  # of each block's hidden units, over the samples
+        self.largest: Array | None = None  # (L, H): of each block's hidden units, over the samples
         self.seconds = 0.0
 
     def forward(self, x: Array, hidden: Array | None) -> None:
@@ -115,17 +117,23 @@ class SignalNorms:
         self.entries = x.size
         self.signal.append(_norm(x))
         if hidden is not None and self._rectifies:
-            self.largest.append(np.maximum.reduce(hidden, axis=0))
+            if self.largest is None:
+                self.largest = np.empty((self._depth, hidden.shape[1]), hidden.dtype)
+            block = len(self.signal) - 2  # x_{l+1} has gone by
+            np.maximum.reduce(hidden, axis=0, out=self.largest[block])
         self.seconds += time.perf_counter() - before
 
     def backward(self, flow: Iterable[SignalGradient]) -> None:
         """Run the backward pass, taking the signal gradients as they go by."""
+        above = None
         for index, dx, skip, branch in flow:
             before = time.perf_counter()
             self.gradient[index] = _norm(dx)
             if skip is not None and branch is not None:
-                self.skip[index] = _norm(skip)
+                # an identity's skip part is dLoss/dx_{l+1} itself
+                self.skip[index] = self.gradient[index + 1] if skip is above else _norm(skip)
                 self.branch[index] = _norm(branch)
+            above = dx
             self.seconds += time.perf_counter() - before
 
 
@@ -163,7 +171,7 @@ class Measurement:
         signal, gradient, skip, branch = np.hypot.reduce(parts, axis=0) / math.sqrt(entries)
         self.row["signal_rms"], self.row["signal_gradient_rms"] = signal, gradient
         self.row["skip_gradient_rms"], self.row["branch_gradient_rms"] = skip[:-1], branch[:-1]
-        largest = [shard.largest for shard in self.shards if shard.largest]
+        largest = [shard.largest for shard in self.shards if shard.largest is not None]
         self.row["dead_share"] = dead_share(np.maximum.reduce(largest)) if largest else np.nan
         self.row["weight_norm"] = norms(self._layout, params)
         self.row["gradient_norm"] = norms(self._layout, grads)
@@ -178,5 +186,6 @@ class Measurement:
     def after_update(self, params: Array) -> None:
         """Take the norms of the update."""
         before = time.perf_counter()
-        self.row["update_norm"] = norms(self._layout, params, minus=self._before)
+        np.subtract(params, self._before, out=self._before)
+        self.row["update_norm"] = norms(self._layout, self._before)
         self._seconds += time.perf_counter() - before

@@ -182,9 +182,9 @@ class Stack(Layer):
 
     def predict(self, params: Views, x: Array) -> Array:
         """The output alone (N, outputs); nothing is kept for a backward pass."""
-        x = self.input.forward(params.part("input"), x)[0]
+        x = self.input.predict(params.part("input"), x)
         blocks = params.part("blocks")
-        x = self.engine.segment(self.block, blocks, range(self.depth), x).forward(keep=False)
+        x = self.engine.segment(self.block, blocks, range(self.depth), x).predict()
         if self.final_norm is not None:
-            x = self.final_norm.forward(params.part("final_norm"), x)[0]
-        return self.output.forward(params.part("output"), x)[0]
+            x = self.final_norm.predict(params.part("final_norm"), x)
+        return self.output.predict(params.part("output"), x)

@@ -56,6 +56,10 @@ class Segment(ABC):
         """The segment's output; what its backward pass needs is kept if asked for."""
 
     @abstractmethod
+    def predict(self) -> Array:
+        """The output of ``forward``, to the byte, where no backward pass follows."""
+
+    @abstractmethod
     def backward(self, dx: Array, grads: Views) -> Array:
         """From dL/dx behind the segment to that in front of it; fills ``grads``."""
 
@@ -86,6 +90,12 @@ class PlainSegment(Segment):
                 self._pullbacks.append(pullback)
             if observe is not None:
                 observe(x, pullback.branch.hidden)
+        return x
+
+    def predict(self) -> Array:
+        x = self.x
+        for views in self._views(self.params):
+            x = self.block.predict(views, x)
         return x
 
     def backward(self, dx: Array, grads: Views) -> Array:

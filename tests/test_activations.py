@@ -41,6 +41,8 @@ def test_both_is_value_and_derivative_for_any_size(name: str, dtype: str) -> Non
         np.testing.assert_array_equal(value, act.value(before))
         np.testing.assert_array_equal(derivative, act.derivative(before))
         assert not np.shares_memory(value, derivative)
+        given_up = before.copy()
+        np.testing.assert_array_equal(act.apply(given_up), value)
 
 
 @pytest.mark.parametrize("name", files("activation"))

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from choices import tiny
 from runs_for_tests import config, run_in
 
+from ffn_train.core import Array
 from ffn_train.experiment import build_experiment
-from ffn_train.measures import norm, norms, rms
+from ffn_train.measures import SMALL, norm, norms, rms
 from ffn_train.runs import load_run
 
 
@@ -150,18 +152,33 @@ def test_norm_survives_squares_out_of_range(scale: float) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("scale", [0.0, 1e-25, 1.0, 1e25])
-def test_norms_of_tensors_taken_together_are_those_of_each(dtype: str, scale: float) -> None:
-    layout = build_experiment(config(model={"width": 64})).model.layout
-    assert {len(starts) > 1 for _, starts in layout.neighbours} == {True, False}
-    rng = np.random.default_rng(0)
-    vector, other = (rng.standard_normal(layout.size).astype(dtype) for _ in range(2))
+@pytest.mark.parametrize("width", [8, 64])
+def test_norms_of_tensors_taken_together_are_those_of_each(
+    width: int, dtype: str, scale: float
+) -> None:
+    layout = build_experiment(config(model={"width": width})).model.layout
+    assert (layout.size <= SMALL) == (width == 8)
+    vector = np.random.default_rng(0).standard_normal(layout.size).astype(dtype)
     for name in ("blocks.0.down.bias", "output.bias"):  # out of range or zero, unlike the others
         layout.named(vector)[name][...] *= scale
-        layout.named(other)[name][...] = 0
-    for minus in (None, other):
-        difference = vector if minus is None else vector - minus
-        expected = [np.linalg.norm(x.astype("f8")) for x in layout.named(difference).values()]
-        np.testing.assert_allclose(norms(layout, vector, minus), expected, rtol=1e-5)
+    expected = [np.linalg.norm(x.astype("f8")) for x in layout.named(vector).values()]
+    np.testing.assert_allclose(norms(layout, vector), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("residual", ["identity", "rezero"])
+@pytest.mark.parametrize("norm", ["none", "pre_layer", "post_rms"])
+def test_the_tensors_of_all_blocks_are_the_rows_of_one_view(residual: str, norm: str) -> None:
+    names = {"activation": "relu", "block": "swiglu", "residual": residual, "norm": norm}
+    layout = tiny(names, depth=3).layout
+    vector = np.arange(layout.size, dtype="float32")
+    found: dict[int, Array] = {}
+    for alike in layout.alike:
+        places = range(len(layout.tensors))[alike.places]
+        found.update(zip(places, alike.rows(vector), strict=True))
+    assert len(layout.alike) < len(layout.tensors)
+    assert sorted(found) == list(range(len(layout.tensors)))
+    for place, tensor in enumerate(layout.tensors):
+        np.testing.assert_array_equal(found[place], vector[tensor.span])
 
 
 def test_norm_keeps_nonfinite_values() -> None:

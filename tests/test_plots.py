@@ -293,6 +293,16 @@ def test_log_limits_hold_the_values_and_a_decade_and_a_tick(values: list[float])
     assert all(low <= tick <= high for tick in (*major, *minor))
 
 
+def test_minor_ticks_are_drawn_once_where_the_last_limits_put_them() -> None:
+    axes = Figure().add_axes((0, 0, 1, 1))
+    scales.log_axis(axes, [1, 10])
+    scales.log_axis(axes, [0.2, 30])
+    (ticks,) = axes.collections
+    _, minor = scales.log_ticks(*scales.log_limits([0.2, 30]))
+    np.testing.assert_allclose(ticks.get_offsets(), [(0, tick) for tick in minor])
+    assert not axes.get_legend_handles_labels()[0]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(1, "1"), (0.05, "0.05"), (200, "200"), (1e-4, "$10^{-4}$"), (2e5, r"$2{\times}10^{5}$")],

@@ -55,6 +55,10 @@ class FeedForward(Branch):
         y, down = self.down.forward(params.part("down"), hidden)
         return y, FeedForwardPullback(hidden, slope, up, down)
 
+    def predict(self, params: Views, x: Array) -> Array:
+        hidden = self.activation.apply(self.up.predict(params.part("up"), x))
+        return self.down.predict(params.part("down"), hidden)
+
 
 @choice("block", "feedforward")
 @dataclass(frozen=True, kw_only=True)

@@ -63,6 +63,11 @@ class Gated(Branch):
         y, down = self.down.forward(params.part("down"), hidden * value)
         return y, GatedPullback(hidden, slope, value, gate, up, down)
 
+    def predict(self, params: Views, x: Array) -> Array:
+        hidden = self.activation.apply(self.gate.predict(params.part("gate"), x))
+        hidden *= self.up.predict(params.part("up"), x)
+        return self.down.predict(params.part("down"), hidden)
+
 
 @choice("block", "swiglu")
 @dataclass(frozen=True, kw_only=True)

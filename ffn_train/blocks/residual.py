@@ -158,6 +158,19 @@ class ResidualBlock(Layer):
         y, branch = self.branch.forward(params, branch_input)
         if self.learnable:
             branch_output = y
+        y = self._join(params, x, y)
+        if self.post is not None:
+            y, post = self.post.forward(params.part("norm"), y)
+        return y, ResidualPullback(self, params, branch, branch_output, pre, post)
+
+    def predict(self, params: Views, x: Array) -> Array:
+        branch_input = x if self.pre is None else self.pre.predict(params.part("norm"), x)
+        y = self._join(params, x, self.branch.predict(params, branch_input))
+        return y if self.post is None else self.post.predict(params.part("norm"), y)
+
+    def _join(self, params: Views, x: Array, y: Array) -> Array:
+        """s x + a y, in y's storage where its backward pass has no need of y."""
+        if self.learnable:
             y = y * params["multiplier"]
         elif self.multiplier != 1:
             y *= self.multiplier
@@ -165,6 +178,4 @@ class ResidualBlock(Layer):
             y += x
         elif self.skip != 0:
             y += x * self.skip
-        if self.post is not None:
-            y, post = self.post.forward(params.part("norm"), y)
-        return y, ResidualPullback(self, params, branch, branch_output, pre, post)
+        return y

@@ -15,7 +15,7 @@ from numba import types
 from numba.extending import overload
 
 from ffn_train.compiled.jit import inlined
-from ffn_train.special import ERF_NEAR_ZERO, MILLS
+from ffn_train.special import ERF_NEAR_ZERO, MILLS_FRACTION
 
 _f = np.float32
 _ZERO, _HALF, _ONE, _TWO, _SQRT_TWO = map(_f, (0, 0.5, 1, 2, math.sqrt(2)))
@@ -24,8 +24,7 @@ _LN2_HIGH, _LN2_LOW = _f(0.693359375), _f(-2.12194440e-4)  # n times the first i
 _SMALLEST = _f(-126 * math.log(2))
 _INV_SQRT_2PI, _SQRT_2_BY_PI = _f(1 / math.sqrt(2 * math.pi)), _f(math.sqrt(2 / math.pi))
 _E0, _E1, _E2, _E3, _E4, _E5, _E6, _E7 = (_f(1 / math.factorial(k)) for k in range(8))
-_P = _f(MILLS["float32"][0])
-_M0, _M1, _M2, _M3, _M4, _M5, _M6, _M7 = map(_f, MILLS["float32"][1])
+_MA, _MB, _MC, _MD, _ME, _MF, _MG, _MH = map(_f, MILLS_FRACTION)
 _R0, _R1, _R2, _R3, _R4, _R5, _R6, _R7, _R8, _R9, _R10, *_ = map(_f, ERF_NEAR_ZERO)
 _T0, _T1, _T2, _T3, _T4, _T5 = map(_f, (1, -1 / 3, 2 / 15, -17 / 315, 62 / 2835, -1382 / 155925))
 _NEAR = _f(0.4)  # where the series of tanh is as good as the quotient
@@ -63,11 +62,9 @@ def _sigmoid32(x):
 
 @inlined
 def _mills32(z):
-    """(1 - Φ(z))/φ(z) for z >= 0."""
-    t = _ONE / (_ONE + z * _P)
-    u = _ONE - _TWO * t
-    q = _M3 + u * (_M4 + u * (_M5 + u * (_M6 + u * _M7)))
-    return t * (_M0 + u * (_M1 + u * (_M2 + u * q)))
+    """(1 - Φ(z))/φ(z) for z >= 0, as in ``special``."""
+    inner = _ME * (z + _MF) / (z * (z + _MG) + _MH)
+    return _MA / (z + _MB + _MC / (z + _MD + inner))
 
 
 @inlined

@@ -80,6 +80,9 @@ class CompiledSegment(Segment):
             self._kept = kept
         return x
 
+    def predict(self) -> Array:
+        return self.forward(keep=False)
+
     def backward(self, dx: Array, grads: Views) -> Array:
         return self._backward(dx, grads, _none(4, dx.dtype))
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullFormatter
+from matplotlib.axis import Axis, XAxis, YAxis
+from matplotlib.collections import LineCollection
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 _LEAST, _MOST = 1e-307, 1e307
@@ -77,14 +79,45 @@ def log_axis(axes: Axes, *values: ArrayLike) -> None:
 
 
 def set_ticks(
-    axis: Axis, major: Sequence[float], minor: Sequence[float], *, logs: bool = False
+    axis: XAxis | YAxis, major: Sequence[float], minor: Sequence[float], *, logs: bool = False
 ) -> None:
     """Fix an axis's ticks and label the major ones; ``logs``: the axis itself counts in log10."""
     places = [np.log10(ticks).tolist() if logs else list(ticks) for ticks in (major, minor)]
     axis.set_major_locator(FixedLocator(places[0]))
     axis.set_major_formatter(FixedFormatter([tick_label(tick) for tick in major]))
-    axis.set_minor_locator(FixedLocator(places[1]))
+    axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
+    _minor_ticks(axis, places[1])
+
+
+def _minor_ticks(axis: XAxis | YAxis, places: Sequence[float]) -> None:
+    """Draw the minor ticks as one collection, in place of an earlier one.
+
+    matplotlib makes three lines and two texts of each tick: a tenth of the time of a run's figures.
+    """
+    axes: Any = axis.axes
+    across = isinstance(axis, XAxis)
+    name = "x" if across else "y"
+    rc: Any = matplotlib.rcParams
+    label = f"_minor ticks of {name}"  # the underscore keeps it out of legends
+    for found in list(axes.collections):
+        if found.get_label() == label:
+            found.remove()
+    far = axis.get_ticks_position() in ("right", "top")
+    length = rc[f"{name}tick.minor.size"] / 72 * (1 if far else -1)
+    edge = np.full(len(places), float(far))
+    ticks = LineCollection(
+        [[(0, 0), (0, length) if across else (length, 0)]],
+        offsets=np.column_stack([places, edge] if across else [edge, places]),
+        offset_transform=axes.get_xaxis_transform() if across else axes.get_yaxis_transform(),
+        transform=axes.figure.dpi_scale_trans,
+        linewidths=rc[f"{name}tick.minor.width"],
+        colors=rc[f"{name}tick.color"],
+        clip_on=False,
+        zorder=axis.get_zorder(),
+        label=label,
+    )
+    axes.add_artist(ticks)
 
 
 def linear_axis(axes: Axes, *values: ArrayLike) -> None:
