@@ -33,7 +33,7 @@ def draw(results: Mapping[str, Rows]) -> Figure:
     """Empty panels where a part was not measured."""
     figure = Figure(figsize=(DOUBLE, 7.8))
     places = [(0.10, 0.69, 0.87, 0.275), (0.10, 0.375, 0.87, 0.18)]
-    places += [(left, 0.065, 0.22, 0.205) for left in (0.10, 0.405, 0.745)]
+    places += [(left, 0.065, 0.22, 0.2) for left in (0.10, 0.405, 0.745)]
     axes = [figure.add_axes(place) for place in places]
     _against_peers(axes[0], results.get("results", ()))
     _limit(axes[1], results.get("results", ()))
@@ -47,6 +47,12 @@ def draw(results: Mapping[str, Rows]) -> Figure:
             8, 0.95 * floor, "weights, gradients, momentum", va="top", fontsize=6.5, color=MUTED
         )
     _memory(axes[4], results.get("memory", ()))
+    shared = next((panel for panel in axes[2:] if panel.get_legend_handles_labels()[1]), None)
+    if shared is not None:
+        handles, labels = shared.get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="center", bbox_to_anchor=(0.535, 0.305), ncols=len(labels)
+        )
     return figure
 
 
@@ -88,7 +94,7 @@ def _against_peers(axes: Axes, rows: Rows) -> None:
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, 0.7), 1.7 * max(high, 1.5))
     axes.set_ylabel("speed, fastest peer = 1")
-    axes.set_title("(a)  steps a second against the fastest peer's: above the line it is beaten")
+    axes.set_title("(a)  speed of a step: above the line an engine is faster than every peer")
     if cells:
         handles, labels = axes.get_legend_handles_labels()
         order = sorted(range(len(labels)), key=lambda one: [*ENGINES, *PEERS].index(labels[one]))
@@ -191,12 +197,10 @@ def _over_depth(axes: Axes, rows: Rows, column: str, label: str, title: str) -> 
     axes.xaxis.set_major_locator(FixedLocator([8, 64, 512, 4096]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_ylim(0, 1.35 * axes.get_ylim()[1])
+    axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
     axes.set_xlabel("depth")
     axes.set_ylabel(label)
     axes.set_title(title)
-    if rows:
-        axes.legend(loc="upper right", fontsize=6.5)
 
 
 def _memory(axes: Axes, rows: Rows) -> None:
@@ -205,19 +209,17 @@ def _memory(axes: Axes, rows: Rows) -> None:
     shapes = list(dict.fromkeys(shape(row) for row in rows))
     for order, name in enumerate(names):
         found = [row for row in rows if row["contestant"] == name]
-        places = [shapes.index(shape(row)) + 0.26 * (order - (len(names) - 1) / 2) for row in found]
+        places = [shapes.index(shape(row)) + 0.17 * (order - (len(names) - 1) / 2) for row in found]
         axes.bar(
-            places, [r["peak_mib"] for r in found], width=0.24, color=COLOURS[name], label=name
+            places, [r["peak_mib"] for r in found], width=0.16, color=COLOURS[name], label=name
         )
-        axes.bar(places, [r["libraries_mib"] for r in found], width=0.24, color="white", alpha=0.55)
+        axes.bar(places, [r["libraries_mib"] for r in found], width=0.16, color="white", alpha=0.55)
     axes.xaxis.set_major_locator(FixedLocator(range(len(shapes))))
     axes.set_xticklabels([f"{s[0]}, {s[1]},\n{s[2]}, {s[3]}" for s in shapes], fontsize=7)
     axes.grid(False, axis="x")
-    axes.set_ylim(0, 1.4 * max((row["peak_mib"] for row in rows), default=1))
+    axes.set_ylim(0, 1.08 * max((row["peak_mib"] for row in rows), default=1))
     axes.set_ylabel("peak memory (MiB)")
     axes.set_title("(e)  memory; pale: libraries")
-    if rows:
-        axes.legend(loc="upper right", fontsize=6.5)
 
 
 def write(results: Mapping[str, Rows], folder: Path) -> None:
