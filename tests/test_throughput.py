@@ -119,6 +119,17 @@ def test_the_findings_tell_both_engines_against_the_fastest_peer() -> None:
     assert "| 1.5 (1) | 38 % | 150 % |" in text
 
 
+def test_the_figure_needs_neither_every_part_nor_every_contestant() -> None:
+    figure = importlib.import_module("figure")
+    figure.draw({})
+    cell = {"depth": 4, "width": 16, "hidden": 64, "batch": 32, "activation": "relu"}
+    row = {**cell, "norm": "none", "ms": 2.0, "numpy_over": 0.5}
+    alone = [{**row, "contestant": "numpy"}, {**row, "contestant": "products"}]
+    panel = figure.draw({"results": alone}).axes[1]
+    assert [bar.get_height() for bar in panel.patches] == [200]
+    assert panel.get_ylim()[1] > 200
+
+
 def test_without_mkl_the_compiled_engine_has_another_blas() -> None:
     asked = (
         "import ours, sys; ours.CompiledWithoutMKL(0); from ffn_train.compiled import blas; "

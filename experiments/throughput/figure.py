@@ -169,7 +169,7 @@ def _limit(axes: Axes, rows: Rows) -> None:
         )
         shares += [*plain, *fast]
     axes.axhline(100, color=INK, linewidth=0.9)
-    axes.set_ylim(0, 1.22 * max(100, np.nanmax(shares, initial=0)))
+    axes.set_ylim(0, 1.22 * max([100, *np.nan_to_num(shares)]))
     axes.set_xlim(-0.6, max(len(shapes), 1) - 0.4)
     axes.grid(False, axis="x")
     axes.xaxis.set_major_locator(FixedLocator(range(len(shapes))))
