@@ -151,13 +151,14 @@ def _limit(axes: Axes, rows: Rows) -> None:
     shares = []
     for order, (kind, label) in enumerate(KINDS.items()):
         found = [(shapes.index(key[:4]), cell) for key, cell in cells.items() if key[4:] == kind]
+        if not found:
+            continue
         places = np.array([place for place, _ in found]) + 0.2 * (order - 1.5)
         plain, fast = (
             [100 * (share_of_limit(cell, engine) or np.nan) for _, cell in found]
             for engine in (NUMPY, COMPILED)
         )
         axes.bar(places, plain, width=0.19, color=SHADES[order], label=f"numpy, {label}")
-        last = label if order == len(KINDS) - 1 else None
         axes.plot(
             places,
             fast,
@@ -165,7 +166,7 @@ def _limit(axes: Axes, rows: Rows) -> None:
             marker=MARKERS[COMPILED],
             markersize=3.4,
             color=COLOURS[COMPILED],
-            label=last and "compiled",
+            label="_" if shares else "compiled",
         )
         shares += [*plain, *fast]
     axes.axhline(100, color=INK, linewidth=0.9)
