@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,18 +33,18 @@ def study() -> Iterator[None]:
 
 def contestant(name: str) -> Any:
     known = importlib.import_module("contestants").CONTESTANTS[name]
-    if not known.installed:
-        pytest.skip(f"{known.needs} is not installed (extra 'peers')")
+    if known.missing:
+        pytest.skip(f"{known.missing} not installed (extra {known.extra!r})")
     return getattr(importlib.import_module(known.module), known.kind)(1)
 
 
 @pytest.mark.parametrize("norm", ["none", "pre_layer"])
 @pytest.mark.parametrize("activation", ["relu", "gelu_tanh"])
-@pytest.mark.parametrize("name", ["torch eager", "jax"])
+@pytest.mark.parametrize("name", ["compiled", "torch eager", "jax"])
 def test_contestants_agree(name: str, activation: str, norm: str) -> None:
     peer = contestant(name)
     cells, measure = importlib.import_module("cells"), importlib.import_module("measure")
-    ours = importlib.import_module("ours").Ours(0)
+    ours = contestant("numpy")
     cell = cells.Cell(3, 4, 8, 16, activation, norm)
     ours.load(cell, None)
     peer.load(cell, cells.arrays(cell))
@@ -71,16 +72,77 @@ def test_each_contestant_counts_at_its_better_number_of_threads() -> None:
 
     table = results.rows(
         cells.Cell(4, 16, 64, 32),
-        [timed("ours", 1, 1, 2, 3), timed("jax", 1, 9, 9, 9), timed("jax", 2, 2, 8, 3)],
+        [
+            timed("numpy", 1, 1, 2, 3),
+            timed("compiled", 1, 1, 1, 1),
+            timed("jax", 1, 9, 9, 9),
+            timed("jax", 2, 2, 8, 3),
+        ],
         {"torch.compile": "not beyond depth 64"},
     )
     rows = {row["contestant"]: row for row in table}
     assert (rows["jax"]["threads"], rows["jax"]["ms"]) == (2, 3)
-    assert rows["jax"]["ours_over"] == 0.5  # the median of 1/2, 2/8, 3/3
+    assert rows["jax"]["numpy_over"] == 0.5  # the median of 1/2, 2/8, 3/3
+    assert rows["compiled"]["numpy_over"] == 2
+    assert rows["jax"]["compiled_over"] == pytest.approx(1 / 3)
+    assert "openblas_over" not in rows["jax"]  # it did not take part
     lines = results.csv_text(table).splitlines()
     assert lines[0].split(",") == list(results.COLUMNS)
-    assert lines[1].startswith("4,16,64,32,relu,none,ours,1,2,")
-    assert lines[-1].endswith("torch.compile,,,,,,,,,,not beyond depth 64")
+    assert lines[1].startswith("4,16,64,32,relu,none,numpy,1,2,")
+    assert lines[-1].endswith("torch.compile,,,,,,,,,,,,,,,,not beyond depth 64")
+
+
+def test_the_findings_tell_both_engines_against_the_fastest_peer() -> None:
+    findings = importlib.import_module("grid_findings")
+    size = {"depth": 4, "width": 16, "hidden": 64, "batch": 32, "norm": "none", "threads": 1}
+
+    def row(name: str, activation: str, ms: float, numpy: float, compiled: float) -> Any:
+        over = {"numpy_over": numpy / ms, "compiled_over": compiled / ms}
+        quartiles = {f"{key}_{q}": value for key, value in over.items() for q in ("q1", "q3")}
+        return {**size, "activation": activation, "contestant": name, "ms": ms, **over, **quartiles}
+
+    def cell(activation: str, numpy: float, compiled: float, **others: float) -> list[Any]:
+        times = {"numpy": numpy, "compiled": compiled, **others}
+        return [row(name, activation, ms, numpy, compiled) for name, ms in times.items()]
+
+    text = "\n".join(
+        findings.grid_findings(
+            [
+                *cell("relu", 4.0, 1.0, products=1.5, jax=2.0, **{"torch eager": 8.0}),
+                *cell("gelu_tanh", 4.0, 4.0, products=1.0, jax=8.0, **{"torch eager": 4.0}),
+            ]
+        )
+    )
+    assert "| numpy | 0.71 | 1.41 | in 1 of 2 cells | 2.00 |" in text
+    assert "| compiled | 1.41 | 2.83 | in 0 of 2 cells | 1.00 |" in text
+    assert "numpy's time over that of compiled: geometric mean 2.00, from 1.00 to 4.00" in text
+    assert "| 1.5 (1) | 38 % | 150 % |" in text
+
+
+def test_the_figure_needs_neither_every_part_nor_every_contestant() -> None:
+    figure = importlib.import_module("figure")
+    figure.draw({})
+    cell = {"depth": 4, "width": 16, "hidden": 64, "batch": 32, "activation": "relu"}
+    row = {**cell, "norm": "none", "ms": 2.0, "numpy_over": 0.5}
+    alone = [{**row, "contestant": "numpy"}, {**row, "contestant": "products"}]
+    panel = figure.draw({"results": alone}).axes[1]
+    assert [bar.get_height() for bar in panel.patches] == [200]
+    assert panel.get_ylim()[1] > 200
+
+
+def test_without_mkl_the_compiled_engine_has_another_blas() -> None:
+    asked = (
+        "import ours, sys; ours.CompiledWithoutMKL(0); from ffn_train.compiled import blas; "
+        "sys.exit(blas._mkl() is not None)"
+    )
+    contestant("compiled")
+    subprocess.run([sys.executable, "-c", asked], cwd=FOLDER, check=True)
+
+
+def test_a_contestant_that_is_not_installed_says_what_it_needs() -> None:
+    contestants = importlib.import_module("contestants")
+    known = contestants.Contestant("ours", "Compiled", needs=("numpy", "no-such-package"))
+    assert known.missing == ["no-such-package"]
 
 
 def test_the_findings_replace_those_before(tmp_path: Path) -> None:

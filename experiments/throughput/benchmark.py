@@ -1,11 +1,12 @@
-"""How fast a training step is, beside PyTorch and JAX and beside its matrix products alone.
+"""How fast a training step is with either engine, beside PyTorch, JAX and its matrix products.
 
     python experiments/throughput/benchmark.py              everything, on an otherwise idle machine
     python experiments/throughput/benchmark.py --resume     what an interrupted run has not measured
     python experiments/throughput/benchmark.py --quick      two small cells, to see that it works
 
 Writes the tables, machine.json, the figure and the findings in README.md beside this file; with
-``--quick`` or ``--parts`` to outputs/throughput instead. Needs pip install -e ".[peers,parallel]".
+``--quick`` or ``--parts`` to outputs/throughput instead. Needs pip install -e
+".[peers,parallel,mkl]"; a contestant that is not installed is left out, and said.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import many_runs
 import results as tables
 import summary
 from cells import Cell, grid
-from contestants import CONTESTANTS
+from contestants import COMPILED, CONTESTANTS
 from crew import crew
 from machine import machine
 from measure import measure
@@ -55,12 +56,26 @@ def main() -> None:
     chosen = parser.parse_args()
     scratch = SCRATCH / "quick" if chosen.quick else SCRATCH / "whole"
     store = tables.Store(scratch / "measured", keep=chosen.resume)
-    with tempfile.TemporaryDirectory() as compiled:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = compiled  # nothing is compiled beforehand
+    for name, contestant in CONTESTANTS.items():
+        if contestant.missing:
+            told(f"without {name}: pip install -e '.[{contestant.extra}]'")
+    with tempfile.TemporaryDirectory() as compiled:  # nothing is compiled beforehand
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = f"{compiled}/torch"
+        os.environ["NUMBA_CACHE_DIR"] = f"{compiled}/numba"
+        keep_compiled()
         steps = parts(store, quick=chosen.quick)
         found = {part: list(steps[part]()) for part in COLUMNS if part in chosen.parts}
     whole = not chosen.quick and len(found) == len(COLUMNS)
     publish(found, HERE if whole else scratch)
+
+
+def keep_compiled() -> None:
+    """The engine's code on disk, where all workers find it: compiling needs memory of its own."""
+    with crew([COMPILED]) as workers:
+        for worker in workers:
+            told("compiling the engine")
+            worker.load(QUICK_CELLS[0], None)
+            worker.ask("steps", count=1)
 
 
 def parts(store: tables.Store, *, quick: bool) -> dict[str, Callable[[], Iterable[Any]]]:
@@ -91,9 +106,6 @@ def parts(store: tables.Store, *, quick: bool) -> dict[str, Callable[[], Iterabl
 def over_the_grid(
     store: tables.Store, cells: Sequence[Cell], pace: Mapping[str, Any]
 ) -> Iterable[tables.Row]:
-    for name, contestant in CONTESTANTS.items():
-        if not contestant.installed:
-            told(f"{name} is not installed: pip install -e '.[peers]'")
     with crew(list(CONTESTANTS)) as workers:
         for order, cell in enumerate(cells, start=1):
             rows = store.get(str(cell))

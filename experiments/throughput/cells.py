@@ -58,15 +58,19 @@ def grid() -> Iterator[Cell]:
                 yield Cell(*shape, activation, norm)
 
 
-def overrides(cell: Cell, *, measure_every: int = ENDLESS, recompute: Any = None) -> list[str]:
+def overrides(
+    cell: Cell, *, engine: str = "numpy", measure_every: int = ENDLESS, recompute: Any = "null"
+) -> list[str]:
     """The cell in this project's own settings; clipping, validation and measures are off."""
     settings = {
+        "engine": engine,
         "task": "sinusoid",
         "task.rows": 10 * BATCHES * cell.batch // 8,  # of which 4 in 5 are trained on
         "task.inputs": INPUTS,
         "model.depth": cell.depth,
         "model.width": cell.width,
         "model.expansion": cell.hidden // cell.width,
+        "model.recompute": recompute,
         "activation": cell.activation,
         "norm": cell.norm,
         "residual": "scaled",
@@ -83,8 +87,6 @@ def overrides(cell: Cell, *, measure_every: int = ENDLESS, recompute: Any = None
         "measure.every": measure_every,
         "plot.when": "never",
     }
-    if recompute is not None:
-        settings["model.recompute"] = recompute
     return [f"{key}={value}" for key, value in settings.items()]
 
 
@@ -94,13 +96,6 @@ def build(cell: Cell, **options: Any) -> Any:
     from ffn_train.experiment import build_experiment
 
     return build_experiment(compose(overrides(cell, **options)))
-
-
-def recompute_is_a_setting() -> bool:
-    """Whether the stack can rebuild its activations in the backward pass."""
-    from ffn_train.configuration import compose
-
-    return "recompute" in compose([])["model"]
 
 
 def arrays(cell: Cell) -> dict[str, np.ndarray]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 
 from cells import Cell
 
-OURS, LIMIT = "ours", "products"
-EAGER, COMPILED, JAX = "torch eager", "torch.compile", "jax"
-PEERS = (EAGER, COMPILED, JAX)
+NUMPY, COMPILED, OPENBLAS = "numpy", "compiled", "compiled, OpenBLAS"
+ENGINES = (NUMPY, COMPILED, OPENBLAS)  # this project's; the last, where the second has MKL
+LIMIT, MKL_LIMIT = "products", "products, MKL"
+EAGER, GRAPH, JAX = "torch eager", "torch.compile", "jax"
+PEERS = (EAGER, GRAPH, JAX)
 DEEPEST_GRAPH = 64  # blocks: torch.compile takes minutes beyond
 
 
@@ -20,22 +22,38 @@ class Contestant:
     module: str
     kind: str
     threads: tuple[int, ...] = (1, 2)
-    needs: str | None = None
+    needs: tuple[str, ...] = ()
+    extra: str = "peers"
     deepest: int | None = None
     pinned: bool = False
 
     @property
-    def installed(self) -> bool:
-        return self.needs is None or importlib.util.find_spec(self.needs) is not None
+    def missing(self) -> list[str]:
+        """The packages that it needs and that are not installed."""
+        return [name for name in self.needs if not installed(name)]
 
     def takes(self, cell: Cell) -> bool:
         return self.deepest is None or cell.depth <= self.deepest
 
 
+def installed(package: str) -> bool:
+    try:
+        distribution(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+NUMBA, MKL = ("numba", "scipy"), ("numba", "scipy", "mkl")
+OWN_RULE = (0,)  # threads=auto
+
 CONTESTANTS = {
-    OURS: Contestant("ours", "Ours", threads=(0,)),  # by its own rule
+    NUMPY: Contestant("ours", "NumPy", OWN_RULE),
+    COMPILED: Contestant("ours", "Compiled", OWN_RULE, NUMBA, "compiled"),
+    OPENBLAS: Contestant("ours", "CompiledWithoutMKL", OWN_RULE, MKL, "mkl"),
     LIMIT: Contestant("limit", "Products"),
-    EAGER: Contestant("torch_peer", "Eager", needs="torch"),
-    COMPILED: Contestant("torch_peer", "Compiled", needs="torch", deepest=DEEPEST_GRAPH),
-    JAX: Contestant("jax_peer", "Jit", needs="jax", pinned=True),
+    MKL_LIMIT: Contestant("limit_mkl", "Products", needs=MKL, extra="mkl"),
+    EAGER: Contestant("torch_peer", "Eager", needs=("torch",)),
+    GRAPH: Contestant("torch_peer", "Compiled", needs=("torch",), deepest=DEEPEST_GRAPH),
+    JAX: Contestant("jax_peer", "Jit", needs=("jax",), pinned=True),
 }

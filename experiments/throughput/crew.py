@@ -90,6 +90,6 @@ def crew(names: Sequence[str]) -> Iterator[list[Worker]]:
         yield [
             stack.enter_context(Worker(Seat(name, threads)))
             for name in names
-            if CONTESTANTS[name].installed
+            if not CONTESTANTS[name].missing
             for threads in CONTESTANTS[name].threads
         ]

@@ -11,8 +11,8 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from cells import Cell, arrays, recompute_is_a_setting
-from contestants import CONTESTANTS, EAGER, OURS
+from cells import Cell, arrays
+from contestants import COMPILED, CONTESTANTS, EAGER, NUMPY, PEERS
 from crew import Seat, Worker
 from measure import take_turns
 
@@ -28,13 +28,12 @@ COLUMNS = (
 
 
 def variants(threads: int) -> list[tuple[Seat, dict[str, Any]]]:
-    """Ours, ours that rebuilds activations in the backward pass, and PyTorch eager."""
-    seats: list[tuple[Seat, dict[str, Any]]] = [(Seat(OURS, 0), {})]
-    if recompute_is_a_setting():
-        seats.append((Seat(OURS, 0, RECOMPUTE), {"recompute": "auto"}))
-    if CONTESTANTS[EAGER].installed:
-        seats.append((Seat(EAGER, threads), {}))
-    return seats
+    """Our engines, these rebuilding activations in the backward pass, and PyTorch eager."""
+    seats: list[tuple[Seat, dict[str, Any]]] = []
+    for engine in (NUMPY, COMPILED):
+        seats += [(Seat(engine, 0), {}), (Seat(engine, 0, RECOMPUTE), {"recompute": "auto"})]
+    seats.append((Seat(EAGER, threads), {}))
+    return [(seat, options) for seat, options in seats if not CONTESTANTS[seat.name].missing]
 
 
 def peaks(cell: Cell, threads: int, *, rounds: int, turn: float) -> list[dict[str, Any]]:
@@ -46,7 +45,7 @@ def peaks(cell: Cell, threads: int, *, rounds: int, turn: float) -> list[dict[st
         for seat, options in variants(threads):
             worker = stack.enter_context(Worker(seat))
             libraries = worker.ask("memory")["now"]
-            used = worker.load(cell, None if seat.name == OURS else data, **options)
+            used = worker.load(cell, data if seat.name in PEERS else None, **options)
             worker.ask("steps", count=3)
             workers.append(worker)
             found.append(

@@ -8,7 +8,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from cells import ENDLESS, SHAPES, Cell
-from contestants import OURS
+from contestants import COMPILED, CONTESTANTS, NUMPY
 from crew import Seat, Worker
 from measure import take_turns
 
@@ -16,7 +16,7 @@ DEFAULT_EVERY = 10  # conf/config.yaml's measure.every
 CADENCES = {"none": ENDLESS, "default": DEFAULT_EVERY, "every step": 1}
 
 COLUMNS = (
-    *("depth", "width", "hidden", "batch", "activation", "norm", "cadence"),
+    *("depth", "width", "hidden", "batch", "activation", "norm", "engine", "cadence"),
     *("ms", "cost", "cost_q1", "cost_q3"),
 )
 
@@ -28,8 +28,16 @@ def diagnostics(
 
     With relu and no norm, where it weighs most: the step is the quickest, and dead units count.
     """
+    for engine in (NUMPY, COMPILED):
+        if not CONTESTANTS[engine].missing:
+            yield from _of_engine(engine, shapes, rounds=rounds, turn=turn)
+
+
+def _of_engine(
+    engine: str, shapes: Sequence[tuple[int, int, int, int]], *, rounds: int, turn: float
+) -> Iterator[dict[str, Any]]:
     with ExitStack() as stack:
-        workers = {name: stack.enter_context(Worker(Seat(OURS, 0, name))) for name in CADENCES}
+        workers = {name: stack.enter_context(Worker(Seat(engine, 0, name))) for name in CADENCES}
         for shape in shapes:
             cell = Cell(*shape)
             for name, worker in workers.items():
@@ -43,5 +51,12 @@ def diagnostics(
                 measured = times[worker.seat]
                 cost = [one / other - 1 for one, other in zip(measured, without, strict=True)]
                 low, _, high = quantiles(cost, n=4, method="inclusive")
-                spread = {"cost": median(cost), "cost_q1": low, "cost_q3": high}
-                yield {**vars(cell), "cadence": name, "ms": median(measured), **spread}
+                yield {
+                    **vars(cell),
+                    "engine": engine,
+                    "cadence": name,
+                    "ms": median(measured),
+                    "cost": median(cost),
+                    "cost_q1": low,
+                    "cost_q3": high,
+                }

@@ -7,30 +7,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contestants import COMPILED, EAGER, JAX, LIMIT
+from contestants import COMPILED, EAGER, ENGINES, GRAPH, JAX, LIMIT, NUMPY, OPENBLAS, PEERS
+from depth_memory import RECOMPUTE
+from grid_findings import by_cell, fastest_peer, shape, share_of_limit
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
-from summary import by_cell, fraction_of_limit, shape
+from results import OVER
 
 from ffn_train.plots import encoded
 from ffn_train.plots.style import DOUBLE, INK, MUTED, look
 
 Rows = Sequence[Mapping[str, Any]]
 
-COLOURS = {EAGER: "#c2501c", COMPILED: "#e3a13a", JAX: "#3b6fb6"}
-MARKERS = {EAGER: "o", COMPILED: "s", JAX: "^"}
+DARK, PALE = {NUMPY: "#123f6b", COMPILED: "#2f7d4f"}, {NUMPY: "#7fb0cf", COMPILED: "#9cc9a8"}
+COLOURS = {**DARK, OPENBLAS: "#2f7d4f", EAGER: "#c2501c", GRAPH: "#e3a13a", JAX: "#8d6bb0"}
+COLOURS |= {f"{engine} {RECOMPUTE}": colour for engine, colour in PALE.items()}
+MARKERS = {NUMPY: "o", COMPILED: "D", OPENBLAS: "D", EAGER: "_", GRAPH: "_", JAX: "_"}
 KINDS = {("relu", "none"): "relu", ("relu", "pre_layer"): "relu, norm"}
 KINDS |= {("gelu_tanh", "none"): "gelu", ("gelu_tanh", "pre_layer"): "gelu, norm"}
 SHADES = ("#123f6b", "#3b78a8", "#7fb0cf", "#bcd7e6")
-OURS_COLOUR, LEAN_COLOUR = "#123f6b", "#7fb0cf"
 
 
 def draw(results: Mapping[str, Rows]) -> Figure:
     """Empty panels where a part was not measured."""
     figure = Figure(figsize=(DOUBLE, 7.8))
     places = [(0.10, 0.69, 0.87, 0.275), (0.10, 0.375, 0.87, 0.18)]
-    places += [(left, 0.065, 0.22, 0.205) for left in (0.10, 0.405, 0.745)]
+    places += [(left, 0.065, 0.22, 0.2) for left in (0.10, 0.405, 0.745)]
     axes = [figure.add_axes(place) for place in places]
     _against_peers(axes[0], results.get("results", ()))
     _limit(axes[1], results.get("results", ()))
@@ -44,6 +47,12 @@ def draw(results: Mapping[str, Rows]) -> Figure:
             8, 0.95 * floor, "weights, gradients, momentum", va="top", fontsize=6.5, color=MUTED
         )
     _memory(axes[4], results.get("memory", ()))
+    shared = next((panel for panel in axes[2:] if panel.get_legend_handles_labels()[1]), None)
+    if shared is not None:
+        handles, labels = shared.get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="center", bbox_to_anchor=(0.535, 0.305), ncols=len(labels)
+        )
     return figure
 
 
@@ -54,41 +63,60 @@ def state_kib(row: Mapping[str, Any]) -> float:
 
 
 def _against_peers(axes: Axes, rows: Rows) -> None:
-    """The time of each peer over ours: above the line we are faster."""
+    """The fastest peer's time over everyone's: an engine above the line is faster than all."""
     cells = by_cell(rows)
-    for name, colour in COLOURS.items():
-        found = [(x, cell[name]) for x, cell in enumerate(cells.values()) if name in cell]
+    for name in (*PEERS, *reversed(ENGINES)):
+        found = [(x, *_speed(cell, name)) for x, cell in enumerate(cells.values()) if name in cell]
         if not found:
             continue
-        places = np.array([x for x, _ in found]) + 0.22 * (list(COLOURS).index(name) - 1)
-        middle, low, high = (
-            np.array([1 / row[key] for _, row in found])
-            for key in ("ours_over", "ours_over_q3", "ours_over_q1")
-        )
+        place, low, middle, high = np.array(found).T
+        engine = name in ENGINES
         axes.errorbar(
-            places,
+            place + 0.2 * (ENGINES.index(name) - 1) if engine else place,
             middle,
             yerr=(middle - low, high - middle),
             linestyle="none",
             marker=MARKERS[name],
-            markersize=3,
-            color=colour,
+            markersize=3.4 if engine else 8,
+            markerfacecolor="white" if name == OPENBLAS else COLOURS[name],
+            markeredgewidth=0.8 if engine else 1.4,
+            color=COLOURS[name],
             elinewidth=0.8,
             label=name,
+            zorder=3 if engine else 2,
         )
-    axes.axhline(1, color=INK, linewidth=0.9)
+    axes.axhline(1, color=INK, linewidth=0.9, zorder=1)
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(FixedLocator([0.5, 1, 2, 5, 10, 20, 50, 100]))
+    axes.yaxis.set_major_locator(FixedLocator([0.1, 0.2, 0.5, 1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_minor_locator(NullLocator())
     low, high = axes.get_ylim()
-    axes.set_ylim(min(low, 0.7), max(high, 2))
-    axes.set_ylabel("peer's time / ours")
-    axes.set_title("(a)  time a step against the peers: above the line ours is faster")
+    axes.set_ylim(min(low, 0.7), 1.7 * max(high, 1.5))
+    axes.set_ylabel("speed, fastest peer = 1")
+    axes.set_title("(a)  speed of a step: above the line an engine is faster than every peer")
     if cells:
-        axes.legend(loc="lower right", ncols=3, bbox_to_anchor=(1, 1.02))
+        handles, labels = axes.get_legend_handles_labels()
+        order = sorted(range(len(labels)), key=lambda one: [*ENGINES, *PEERS].index(labels[one]))
+        axes.legend(
+            [handles[one] for one in order],
+            [labels[one] for one in order],
+            loc="upper right",
+            ncols=6,
+            columnspacing=1,
+        )
     _cells_below(axes, list(cells))
+
+
+def _speed(cell: Mapping[str, Any], name: str) -> tuple[float, float, float]:
+    """The fastest peer's time over the contestant's: lower quartile, median, upper quartile."""
+    peer = fastest_peer(cell)
+    if peer is None:
+        return np.nan, np.nan, np.nan
+    if name in ENGINES:
+        over = OVER[name]
+        return 1 / peer[f"{over}_q3"], 1 / peer[over], 1 / peer[f"{over}_q1"]
+    return (peer["ms"] / cell[name]["ms"],) * 3
 
 
 def _cells_below(axes: Axes, cells: Sequence[tuple[Any, ...]]) -> None:
@@ -117,68 +145,82 @@ def _cells_below(axes: Axes, cells: Sequence[tuple[Any, ...]]) -> None:
 
 
 def _limit(axes: Axes, rows: Rows) -> None:
+    """A bar for the NumPy engine's step, a marker for the compiled one's."""
     cells = {key: cell for key, cell in by_cell(rows).items() if LIMIT in cell}
     shapes = list(dict.fromkeys(key[:4] for key in cells))
+    shares = []
     for order, (kind, label) in enumerate(KINDS.items()):
         found = [(shapes.index(key[:4]), cell) for key, cell in cells.items() if key[4:] == kind]
+        if not found:
+            continue
         places = np.array([place for place, _ in found]) + 0.2 * (order - 1.5)
-        heights = [100 * fraction_of_limit(cell) for _, cell in found]
-        axes.bar(places, heights, width=0.19, color=SHADES[order], label=label)
+        plain, fast = (
+            [100 * (share_of_limit(cell, engine) or np.nan) for _, cell in found]
+            for engine in (NUMPY, COMPILED)
+        )
+        axes.bar(places, plain, width=0.19, color=SHADES[order], label=f"numpy, {label}")
+        axes.plot(
+            places,
+            fast,
+            linestyle="none",
+            marker=MARKERS[COMPILED],
+            markersize=3.4,
+            color=COLOURS[COMPILED],
+            label="_" if shares else "compiled",
+        )
+        shares += [*plain, *fast]
     axes.axhline(100, color=INK, linewidth=0.9)
-    axes.set_ylim(0, 118)
+    axes.set_ylim(0, 1.22 * max([100, *np.nan_to_num(shares)]))
     axes.set_xlim(-0.6, max(len(shapes), 1) - 0.4)
     axes.grid(False, axis="x")
     axes.xaxis.set_major_locator(FixedLocator(range(len(shapes))))
     axes.set_xticklabels([", ".join(map(str, size)) for size in shapes], fontsize=7)
     axes.set_ylabel("products / step (%)")
     axes.set_xlabel("depth, width, hidden width, batch")
-    axes.set_title("(b)  share of the step that its matrix products alone would take")
+    axes.set_title("(b)  share of the step that its matrix products in NumPy would take")
     if cells:
-        axes.legend(loc="upper left", ncols=4)
+        axes.legend(loc="upper left", ncols=5, columnspacing=1)
 
 
 def _over_depth(axes: Axes, rows: Rows, column: str, label: str, title: str) -> None:
-    looks = {
-        "ours": {"color": OURS_COLOUR, "marker": "o"},
-        "ours recompute": {"color": LEAN_COLOUR, "marker": "D"},
-        EAGER: {"color": COLOURS[EAGER], "marker": "o"},
-    }
-    for name, style in looks.items():
+    for name in dict.fromkeys(row["contestant"] for row in rows):
         found = [row for row in rows if row["contestant"] == name]
         if found:
-            axes.plot([r["depth"] for r in found], [r[column] for r in found], label=name, **style)
+            axes.plot(
+                [row["depth"] for row in found],
+                [row[column] for row in found],
+                label=name,
+                color=COLOURS[name],
+                marker="s" if RECOMPUTE in name else "o",
+                markersize=2.6,
+            )
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_locator(FixedLocator([8, 64, 512, 4096]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_ylim(0, 1.35 * axes.get_ylim()[1])
+    axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
     axes.set_xlabel("depth")
     axes.set_ylabel(label)
     axes.set_title(title)
-    if rows:
-        axes.legend(loc="upper right", fontsize=6.5)
 
 
 def _memory(axes: Axes, rows: Rows) -> None:
     """Bars of the peak; the part that the libraries take before anything is built is pale."""
     names = list(dict.fromkeys(row["contestant"] for row in rows))
     shapes = list(dict.fromkeys(shape(row) for row in rows))
-    colours = {"ours": OURS_COLOUR, "ours recompute": LEAN_COLOUR, EAGER: COLOURS[EAGER]}
     for order, name in enumerate(names):
         found = [row for row in rows if row["contestant"] == name]
-        places = [shapes.index(shape(row)) + 0.26 * (order - (len(names) - 1) / 2) for row in found]
+        places = [shapes.index(shape(row)) + 0.17 * (order - (len(names) - 1) / 2) for row in found]
         axes.bar(
-            places, [r["peak_mib"] for r in found], width=0.24, color=colours[name], label=name
+            places, [r["peak_mib"] for r in found], width=0.16, color=COLOURS[name], label=name
         )
-        axes.bar(places, [r["libraries_mib"] for r in found], width=0.24, color="white", alpha=0.55)
+        axes.bar(places, [r["libraries_mib"] for r in found], width=0.16, color="white", alpha=0.55)
     axes.xaxis.set_major_locator(FixedLocator(range(len(shapes))))
     axes.set_xticklabels([f"{s[0]}, {s[1]},\n{s[2]}, {s[3]}" for s in shapes], fontsize=7)
     axes.grid(False, axis="x")
-    axes.set_ylim(0, 1.4 * max((row["peak_mib"] for row in rows), default=1))
+    axes.set_ylim(0, 1.08 * max((row["peak_mib"] for row in rows), default=1))
     axes.set_ylabel("peak memory (MiB)")
     axes.set_title("(e)  memory; pale: libraries")
-    if rows:
-        axes.legend(loc="upper right", fontsize=6.5)
 
 
 def write(results: Mapping[str, Rows], folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ffn_train.threads import BlasThreads
 
-PACKAGES = ("numpy", "torch", "jax", "jaxlib", "matplotlib", "hydra-core")
+PACKAGES = ("numpy", "numba", "scipy", "mkl", "torch", "jax", "jaxlib", "matplotlib", "hydra-core")
 
 
 def machine() -> dict[str, Any]:

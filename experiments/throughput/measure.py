@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from cells import Cell, arrays
-from contestants import CONTESTANTS, LIMIT, OURS
+from contestants import CONTESTANTS, NUMPY, PEERS
 from crew import Failed, Seat, Worker
 
 TOLERANCE = 1e-4  # of a tensor's largest gradient; relative, of the first losses
@@ -70,14 +70,14 @@ def measure(
 def prepare(
     same: Sequence[Worker], cell: Cell, data: Path, reference: dict[Any, Any]
 ) -> dict[Worker, dict[str, Any]]:
-    """Load, compile and compare with what is in ``reference``, which ours, the first, fills.
+    """Load, compile and compare with ``reference``, which the first, the NumPy engine, fills.
 
     One contestant's numbers of threads compile side by side.
     """
     prepared = {}
     for worker in same:
-        own = worker.seat.name in (OURS, LIMIT)
-        prepared[worker] = {"threads": worker.load(cell, None if own else data)}
+        given = data if worker.seat.name in PEERS else None
+        prepared[worker] = {"threads": worker.load(cell, given)}
         worker.begin("compile")
     failed = None
     for worker in same:  # every answer is taken, or the next question would get this one's
@@ -104,7 +104,7 @@ def agreement(worker: Worker, cell: Cell, folder: Path, reference: dict[Any, Any
             break
         gradients = dict(np.load(own))
         errors.append(largest_error(gradients, reference.setdefault(batch, gradients)))
-        if worker.seat.name != OURS and errors[-1] <= TOLERANCE:
+        if worker.seat.name != NUMPY and errors[-1] <= TOLERANCE:
             break
     error = min(errors, default=None)
     if error is not None and not error <= TOLERANCE:

@@ -1,4 +1,4 @@
-"""This project's trainer itself: records drawn from ``Trainer.fit``, one a step.
+"""This project's trainer itself, with either engine: ``Trainer.fit``, a record a step.
 
 What a record costs is in the time: the batch gathered, the loss fetched, the gradient's norm and
 the check that both are finite.
@@ -6,6 +6,7 @@ the check that both are finite.
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any
@@ -16,21 +17,23 @@ from cells import Cell, build
 from ffn_train.threads import BlasThreads
 
 
-class Ours:
+class NumPy:
     """The default is ``threads=auto``; options are those of ``cells.overrides``."""
+
+    engine = "numpy"
 
     def __init__(self, threads: int) -> None:
         del threads  # chosen by the program's own rule, cell by cell
 
     def load(self, cell: Cell, data: Mapping[str, np.ndarray] | None, **options: Any) -> None:
-        self.experiment = build(cell, **options)
+        self.experiment = build(cell, engine=self.engine, **options)
         trainer = self.experiment.trainer
-        self.threads = max(self.experiment.threads, getattr(trainer, "shards", 1))
+        self.threads = max(self.experiment.threads, trainer.shards)
         BlasThreads(self.experiment.threads).__enter__()
         self._records = trainer.fit(trainer.start(self.experiment.params))
 
     def compile(self) -> None:
-        """There is nothing to compile."""
+        """There is nothing to compile for a cell: the engine's code is the same for all."""
 
     def gradients(self, batch: int) -> dict[str, np.ndarray]:
         """The velocity after one step on a copy of the weights: before it, the velocity is zero."""
@@ -47,3 +50,28 @@ class Ours:
         if len(losses) < count:
             raise RuntimeError("the training diverged")
         return losses
+
+
+class Compiled(NumPy):
+    """With MKL's products where the package ``mkl`` is installed, else with SciPy's OpenBLAS."""
+
+    engine = "compiled"
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
+        importlib.import_module("ffn_train.compiled.segment")  # libraries, before memory is read
+
+
+class CompiledWithoutMKL(Compiled):
+    """As where the package ``mkl`` is not installed: its place is hidden before it is looked up."""
+
+    def __init__(self, threads: int) -> None:
+        found = importlib.metadata.distribution
+
+        def distribution(name: str) -> importlib.metadata.Distribution:
+            if name == "mkl":
+                raise importlib.metadata.PackageNotFoundError(name)
+            return found(name)
+
+        importlib.metadata.distribution = distribution
+        super().__init__(threads)

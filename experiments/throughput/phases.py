@@ -1,4 +1,7 @@
-"""Where the default run's time goes: one run in this process, phase by phase, as JSON."""
+"""Where the default run's time goes: one run in this process, phase by phase, as JSON.
+
+python phases.py DIRECTORY [OVERRIDE ...]
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ PHASES = (
 )
 
 
-def main(directory: str) -> None:
+def main(directory: str, *overrides: str) -> None:
     started = last = time.perf_counter()
     seconds: dict[str, float] = {}
 
@@ -29,7 +32,7 @@ def main(directory: str) -> None:
 
     from ffn_train.configuration import compose
 
-    config = compose([f"run.dir={directory}"])
+    config = compose([f"run.dir={directory}", *overrides])
     lap(PHASES[0])
     from ffn_train.experiment import build_experiment
 
@@ -63,4 +66,4 @@ def main(directory: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""What was measured as tables: one row for each cell and contestant, ours as the yardstick."""
+"""What was measured as tables: a row for each cell and contestant, our engines as yardsticks."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from statistics import median, quantiles
 from typing import Any
 
 from cells import Cell
-from contestants import OURS
+from contestants import COMPILED, NUMPY, OPENBLAS
 from measure import Timed
+
+OVER = {NUMPY: "numpy_over", COMPILED: "compiled_over", OPENBLAS: "openblas_over"}
 
 COLUMNS = (
     *("depth", "width", "hidden", "batch", "activation", "norm", "contestant", "threads"),
-    *("ms", "ms_q1", "ms_q3", "ours_over", "ours_over_q1", "ours_over_q3"),
+    *("ms", "ms_q1", "ms_q3"),
+    *(f"{over}{quartile}" for over in OVER.values() for quartile in ("", "_q1", "_q3")),
     *("compile_seconds", "gradient_error", "note"),
 )
 
@@ -26,25 +29,29 @@ Row = dict[str, Any]
 def rows(cell: Cell, timed: Sequence[Timed], missing: Mapping[str, str]) -> list[Row]:
     """Each contestant at its better number of threads, and those that have no time.
 
-    ``ours_over`` is our time over the contestant's in the same round: below 1 we are faster. Of
-    it and of the milliseconds a step: the median over rounds and the quartiles.
+    ``numpy_over`` and so on are that engine's time over the contestant's in the same round: below
+    1 the engine is faster. Of them and of the milliseconds a step: the median over rounds and the
+    quartiles.
     """
     best: dict[str, Timed] = {}
     for one in timed:
         name = one.seat.name
         if name not in best or median(one.ms) < median(best[name].ms):
             best[name] = one
-    ours = best[OURS].ms
     table = []
     for name, one in best.items():
-        ratios = [mine / theirs for mine, theirs in zip(ours, one.ms, strict=True)]
+        over: dict[str, float] = {}
+        for engine, column in OVER.items():
+            if engine in best:
+                pairs = zip(best[engine].ms, one.ms, strict=True)
+                over |= _spread(column, [mine / theirs for mine, theirs in pairs])
         table.append(
             {
                 **vars(cell),
                 "contestant": name,
                 "threads": one.threads,
                 **_spread("ms", one.ms),
-                **_spread("ours_over", ratios),
+                **over,
                 "compile_seconds": one.compile_seconds,
                 "gradient_error": one.gradient_error,
                 "note": "",
