@@ -135,7 +135,8 @@ class GELU(Activation):
         return z * normal_distribution(z, normal_density(z))
 
     def derivative(self, z: Array) -> Array:
-        return self.pair(z)[1]
+        density = normal_density(z)
+        return normal_distribution(z, density) + z * density
 
     def pair(self, z: Array) -> tuple[Array, Array]:
         density = normal_density(z)
@@ -164,14 +165,14 @@ class GELUTanh(Activation):
 
     def pair(self, z: Array) -> tuple[Array, Array]:
         scale, cubic = z.dtype.type(np.sqrt(2 / np.pi)), z.dtype.type(0.044715)
-        u = (square := z * z) * (scale * cubic)
+        slope = z * z
+        u = slope * (scale * cubic)
         u += scale
         u *= z
         gate = np.tanh(u, out=u)
         gate *= 0.5
         gate += 0.5  # g = (1 + tanh u)/2, so act' = g (1 + 2 (1 - g) z u')
-        slope = square  # 2 z u' = z (2 scale + 6 scale cubic z²)
-        slope *= 6 * scale * cubic
+        slope *= 6 * scale * cubic  # 2 z u' = z (2 scale + 6 scale cubic z²)
         slope += 2 * scale
         slope *= z
         slope *= 1 - gate
@@ -243,8 +244,7 @@ class Erf(Activation):
         return erf(z)
 
     def derivative(self, z: Array) -> Array:
-        slope = z * z
-        np.negative(slope, out=slope)
+        slope = z * -z
         np.exp(slope, out=slope)
         slope *= z.dtype.type(2 / np.sqrt(np.pi))
         return slope
