@@ -65,12 +65,12 @@ def anchor(experiment: Experiment) -> Anchor:
     inputs, targets = experiment.trainer.batches.at(0)
     signals: list[Array] = []
     outputs, pullback = model.forward(
-        params.views, inputs, observe=lambda x, hidden: signals.append(x)
+        params.views, inputs, observe=lambda x, hidden: signals.extend(x)
     )
     _, gradient = experiment.trainer.loss.value_and_gradient(outputs, targets)
     scratch = model.layout.zeros(params.vector.dtype)
     top = next(pullback.flow(gradient, scratch.views))  # no block's backward pass is run
-    return Anchor(signals[0], signals[-1], top.dx)
+    return Anchor(signals[0], signals[-1], top.dx[0])
 
 
 def _mode(prediction: Callable[[], Prediction | Unpredicted]) -> dict[str, Any]:

@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffn_train.core import Array, Layout
-from ffn_train.model import SignalGradient, Stack
+from ffn_train.model import Stack
+from ffn_train.segments import SignalGradients
 
 SMALL = 2**15  # entries of a vector whose squares are quicker added up in one go
 SMALLEST, LARGEST = 1e-30, 1e30  # sums of squares that lost nothing to under- or overflow
@@ -74,6 +75,17 @@ def _norm(array: Array) -> float:
     return largest * math.sqrt(np.dot(scaled, scaled))
 
 
+def _norms(arrays: Array) -> list[float]:
+    """The norm of each of k arrays, along the first axis."""
+    if len(arrays) == 1:
+        return [_norm(arrays[0])]
+    rows = arrays.reshape(len(arrays), -1)
+    squares = np.vecdot(rows, rows).tolist()
+    if min(squares) > SMALLEST and max(squares) < LARGEST:
+        return [math.sqrt(square) for square in squares]
+    return [_norm(row) for row in rows]
+
+
 def rms(array: Array) -> float:
     """The root mean square over all entries."""
     return norm(array) / math.sqrt(array.size)
@@ -111,28 +123,29 @@ class SignalNorms:
         self.largest: Array | None = None  # (L, H): of each block's hidden units, over the samples
         self.seconds = 0.0
 
-    def forward(self, x: Array, hidden: Array | None) -> None:
-        """Take a signal, and the hidden units of the block that it comes from."""
+    def forward(self, signals: Array, hidden: Array | None) -> None:
+        """Take signals, and the hidden units of the blocks that they come from."""
         before = time.perf_counter()
-        self.entries = x.size
-        self.signal.append(_norm(x))
+        self.entries = signals[0].size
         if hidden is not None and self._rectifies:
             if self.largest is None:
-                self.largest = np.empty((self._depth, hidden.shape[1]), hidden.dtype)
-            block = len(self.signal) - 2  # x_{l+1} has gone by
-            np.maximum.reduce(hidden, axis=0, out=self.largest[block])
+                self.largest = np.empty((self._depth, hidden.shape[2]), hidden.dtype)
+            block = len(self.signal) - 1  # of signals so far, x_0 comes from none
+            np.maximum.reduce(hidden, axis=1, out=self.largest[block : block + len(hidden)])
+        self.signal.extend(_norms(signals))
         self.seconds += time.perf_counter() - before
 
-    def backward(self, flow: Iterable[SignalGradient]) -> None:
+    def backward(self, flow: Iterable[SignalGradients]) -> None:
         """Run the backward pass, taking the signal gradients as they go by."""
         above = None
-        for index, dx, skip, branch in flow:
+        for first, dx, skip, branch in flow:
             before = time.perf_counter()
-            self.gradient[index] = _norm(dx)
+            here = slice(first, first + len(dx))
+            self.gradient[here] = _norms(dx)
             if skip is not None and branch is not None:
                 # an identity's skip part is dLoss/dx_{l+1} itself
-                self.skip[index] = self.gradient[index + 1] if skip is above else _norm(skip)
-                self.branch[index] = _norm(branch)
+                self.skip[here] = [self.gradient[first + 1]] if skip is above else _norms(skip)
+                self.branch[here] = _norms(branch)
             above = dx
             self.seconds += time.perf_counter() - before
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
@@ -16,20 +16,8 @@ from ffn_train.core import Array, FlatVector, Layer, Layout, Pullback, Views
 from ffn_train.engine import NUMPY, Engine
 from ffn_train.initialisers import Initialiser
 from ffn_train.layers.linear import Linear
-from ffn_train.segments import Observe, Segment, segment_length
+from ffn_train.segments import Observe, Segment, SignalGradients, segment_length
 from ffn_train.settings import integer
-
-
-class SignalGradient(NamedTuple):
-    """dLoss/dx_l at one block boundary, and the skip and branch part that it is the sum of.
-
-    At l = L there are no parts: x_L feeds the read-out only. A plain block has no skip part.
-    """
-
-    block: int
-    dx: Array
-    skip: Array | None
-    branch: Array | None
 
 
 @dataclass(slots=True)
@@ -41,21 +29,19 @@ class StackPullback:
     final_norm: Pullback | None
     output: Pullback
 
-    def flow(self, dy: Array, grads: Views) -> Iterator[SignalGradient]:
-        """Run the backward pass, yielding dLoss/dx_l for l = L ... 0 as it passes by.
+    def flow(self, dy: Array, grads: Views) -> Iterator[SignalGradients]:
+        """Run the backward pass, yielding dLoss/dx_l for l = L ... 0 as they pass by.
 
         Gradients are complete when the iterator is exhausted. What the forward pass kept is let go
-        block by block, so a pullback serves one backward pass.
+        segment by segment, so a pullback serves one backward pass.
         """
         dx = self._into_blocks(dy, grads)
         blocks = grads.part("blocks")
-        index = len(blocks.parts)
-        yield SignalGradient(index, dx, None, None)
+        yield SignalGradients(len(blocks.parts), dx[None], None, None)
         while self.segments:
-            for parts in self.segments.pop().flow(dx, blocks):
-                index -= 1
-                dx = parts[0]
-                yield SignalGradient(index, *parts)
+            for signals in self.segments.pop().flow(dx, blocks):
+                dx = signals.dx[0]
+                yield signals
         self.input(dx, grads.part("input"))
 
     def __call__(self, dy: Array, grads: Views) -> Array:
@@ -167,7 +153,7 @@ class Stack(Layer):
         """
         x, into = self.input.forward(params.part("input"), x)
         if observe is not None:
-            observe(x, None)
+            observe(x[None], None)
         segments = []
         for start in range(0, self.depth, self.segment):
             span = range(start, min(start + self.segment, self.depth))

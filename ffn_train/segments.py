@@ -10,14 +10,27 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from ffn_train.blocks.residual import ResidualBlock, ResidualPullback
 from ffn_train.core import Array, Views
 from ffn_train.settings import SettingError
 
-# called with x_l, and from l = 1 on with the hidden units of the block that made it
+# called with k consecutive signals x_l (k, N, D), and from l = 1 on with the hidden units (k, N, H)
+# of the blocks that made them
 Observe = Callable[[Array, Array | None], None]
+
+
+class SignalGradients(NamedTuple):
+    """dLoss/dx_l, l = ``first`` ... ``first`` + k-1, and each one's skip and branch part (k, N, D).
+
+    At l = L there are no parts: x_L feeds the read-out only. A plain block has no skip part.
+    """
+
+    first: int
+    dx: Array
+    skip: Array | None
+    branch: Array | None
 
 
 def segment_length(recompute: Any, depth: int) -> int:
@@ -64,8 +77,8 @@ class Segment(ABC):
         """From dL/dx behind the segment to that in front of it; fills ``grads``."""
 
     @abstractmethod
-    def flow(self, dx: Array, grads: Views) -> Iterator[tuple[Array, Array | None, Array]]:
-        """``backward`` block by block: dL/dx_l with its skip part, if any, and its branch part."""
+    def flow(self, dx: Array, grads: Views) -> Iterator[SignalGradients]:
+        """``backward``, showing all dL/dx_l as they pass by, from the last blocks to the first."""
 
 
 class PlainSegment(Segment):
@@ -89,7 +102,7 @@ class PlainSegment(Segment):
             if keep:
                 self._pullbacks.append(pullback)
             if observe is not None:
-                observe(x, pullback.branch.hidden)
+                observe(x[None], pullback.branch.hidden[None])
         return x
 
     def predict(self) -> Array:
@@ -103,11 +116,14 @@ class PlainSegment(Segment):
             dx = pullback(dx, views)
         return dx
 
-    def flow(self, dx: Array, grads: Views) -> Iterator[tuple[Array, Array | None, Array]]:
+    def flow(self, dx: Array, grads: Views) -> Iterator[SignalGradients]:
+        block, above = self.span.stop, dx[None]
         for pullback, views in self._reversed(grads):
             skip, branch = pullback.split(dx, views)
+            parts = None if skip is None else above if skip is dx else skip[None]
             dx = branch if skip is None else branch + skip
-            yield dx, skip, branch
+            block, above = block - 1, dx[None]
+            yield SignalGradients(block, above, parts, branch[None])
 
     def _reversed(self, grads: Views) -> Iterator[tuple[ResidualPullback, Views]]:
         """From the last block to the first, each pullback let go with the next."""

@@ -38,11 +38,12 @@ def passes(model: Stack, dtype: str) -> list[Array]:
     grads.vector[...] = again.vector[...] = np.nan
     y, pullback = model.forward(params.views, x)
     dx = pullback(dy, grads.views)
-    flow = list(model.forward(params.views, x)[1].flow(dy, again.views))
+    parts = []
+    for at in model.forward(params.views, x)[1].flow(dy, again.views):
+        for block in reversed(range(len(at.dx))):  # from the last to the first, as one by one
+            parts += [array[block] for array in at[1:] if array is not None]
     assert again.vector.tobytes() == grads.vector.tobytes()
     assert model.predict(params.views, x).tobytes() == y.tobytes()
-    assert [at.block for at in flow] == [3, 2, 1, 0]
-    parts = [part for at in flow for part in at[1:] if part is not None]
     return [y, grads.vector, dx, *parts]
 
 

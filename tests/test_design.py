@@ -42,7 +42,7 @@ LAW = {
     "optim": {*BASE},
     "tasks": {*MODEL, "places"},
     "batches": {"core", "settings"},
-    "measures": {"core", "model"},
+    "measures": {"core", "model", "segments"},
     "divergence": {"core", "losses", "model", "activations", "engine"},
     "gradcheck": {"core", "model", "commands"},
     "threads": {"settings"},

@@ -100,7 +100,7 @@ def test_pullbacks_keep_their_promises(block: str, residual: str) -> None:
         np.testing.assert_array_equal(y, again)
         flow = list(second.flow(dy, flow_grads.views))
         np.testing.assert_array_equal(grads.vector, flow_grads.vector)
-        assert [step.block for step in flow] == [3, 2, 1, 0]
+        assert [step.first for step in flow] == [3, 2, 1, 0]
         for step in flow[1:]:
             assert (step.skip is None) == (residual == "none")
             if step.skip is not None:

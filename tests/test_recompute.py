@@ -37,7 +37,11 @@ def passes(model: Stack, flow: bool) -> tuple[Array, Array, list[bytes]]:
     y, pullback = model.forward(params.views, x)
     if not flow:
         return y, grads.vector, [pullback(dy, grads.views).tobytes()]
-    return y, grads.vector, [at.dx.tobytes() for at in pullback.flow(dy, grads.views)]
+    return (
+        y,
+        grads.vector,
+        [dx.tobytes() for at in pullback.flow(dy, grads.views) for dx in at.dx[::-1]],
+    )
 
 
 @pytest.mark.parametrize("residual", files("residual"))

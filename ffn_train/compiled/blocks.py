@@ -107,7 +107,7 @@ def forward(scheme, theta, kept):
 def backward(scheme, theta, grads, kept, dy, dx, flow):
     """From dL/dx_k in ``dy`` to dL/dx_0 in ``dx``, both (N, D); fills ``grads``.
 
-    ``flow`` (3, k, N, D) takes every dL/dx_l and its skip and branch part, unless it is empty.
+    ``flow`` takes every dL/dx_l and its parts, unless it is empty.
     """
     blocks, rows = kept.hidden.shape[:2]
     size = theta.size // blocks
@@ -152,10 +152,11 @@ def backward(scheme, theta, grads, kept, dy, dx, flow):
             norm_backward(dinner, gain, scheme.centred, normed, inverse, dgain, dshift, dx_branch)
         below = odd if block % 2 else even
         _sum(dx_branch, one, skip, dz, below)
-        if flow.size:
-            flow[0, block] = below
-            _sum(dz, skip, zero, dz, flow[1, block])
-            flow[2, block] = dx_branch
+        if flow.dx.size:
+            flow.dx[block] = below
+            flow.branch[block] = dx_branch
+        if flow.skip.size:
+            _sum(dz, skip, zero, dz, flow.skip[block])
         above = below
     dx[:] = above
 

@@ -30,6 +30,14 @@ class Scheme(NamedTuple):
     learnable: bool
 
 
+class Flow(NamedTuple):
+    """What a measured backward pass shows of k blocks; otherwise all are without blocks."""
+
+    dx: Array  # (k+1, N, D): dL/dx_0 ... dL/dx_k
+    skip: Array  # (k, N, D): its skip part, where that is not dL/dx_{l+1} itself
+    branch: Array  # (k, N, D): its branch part
+
+
 class Kept(NamedTuple):
     """Of k blocks and N rows; what the scheme does not need has no blocks."""
 

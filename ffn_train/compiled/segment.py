@@ -14,10 +14,10 @@ from ffn_train.blocks.gated import Gated
 from ffn_train.blocks.residual import ResidualBlock
 from ffn_train.compiled.activations import CODES, TOLD_BY_VALUE
 from ffn_train.compiled.blocks import backward, forward
-from ffn_train.compiled.scheme import NO_NORM, POST, PRE, Kept, Scheme
+from ffn_train.compiled.scheme import NO_NORM, POST, PRE, Flow, Kept, Scheme
 from ffn_train.core import Array, Views
 from ffn_train.layers.norms import LayerNorm, RMSNorm
-from ffn_train.segments import Observe, Segment
+from ffn_train.segments import Observe, Segment, SignalGradients
 from ffn_train.settings import SettingError
 
 
@@ -67,14 +67,14 @@ class CompiledSegment(Segment):
 
     def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
         thetas = [self._theta] if keep else self._theta.reshape(len(self.span), -1)
-        x = self.x
-        kept = self._storage(len(self.span) if keep else 1)  # each in the place of the one before
+        x, kept = self.x, None
         for theta in thetas:
+            if kept is None or observe is not None:  # unseen, each in the place of the one before
+                kept = self._storage(len(self.span) if keep else 1)
             kept.signals[0] = x
             forward(self._scheme, theta, kept)
             if observe is not None:
-                for signal, hidden in zip(kept.signals[1:], kept.hidden, strict=True):
-                    observe(signal, hidden)
+                observe(kept.signals[1:], kept.hidden)
             x = kept.signals[-1]
         if keep:
             self._kept = kept
@@ -84,15 +84,29 @@ class CompiledSegment(Segment):
         return self.forward(keep=False)
 
     def backward(self, dx: Array, grads: Views) -> Array:
-        return self._backward(dx, grads, _none(4, dx.dtype))
+        nothing = _none(3, dx.dtype)
+        return self._backward(dx, grads, Flow(nothing, nothing, nothing))
 
-    def flow(self, dx: Array, grads: Views) -> Iterator[tuple[Array, Array | None, Array]]:
-        flow = np.empty((3, len(self.span), *dx.shape), dx.dtype)
+    def flow(self, dx: Array, grads: Views) -> Iterator[SignalGradients]:
+        blocks = len(self.span)
+        flow = Flow(
+            dx=np.empty((blocks + 1, *dx.shape), dx.dtype),
+            skip=np.empty((blocks if self._scales_skip else 0, *dx.shape), dx.dtype),
+            branch=np.empty((blocks, *dx.shape), dx.dtype),
+        )
+        flow.dx[-1] = dx
         self._backward(dx, grads, flow)
-        for signal, skip, branch in zip(*flow[:, ::-1], strict=True):
-            yield signal, None if self._scheme.skip == 0 else skip, branch
+        skip = flow.skip if self._scales_skip else flow.dx[1:]
+        yield SignalGradients(
+            self.span.start, flow.dx[:-1], None if self._scheme.skip == 0 else skip, flow.branch
+        )
 
-    def _backward(self, dx: Array, grads: Views, flow: Array) -> Array:
+    @property
+    def _scales_skip(self) -> bool:
+        """Whether the skip part of dL/dx_l is another than dL/dx_{l+1}."""
+        return self._scheme.skip not in (0, 1) or self._scheme.placement == POST
+
+    def _backward(self, dx: Array, grads: Views, flow: Flow) -> Array:
         first = np.empty_like(dx)
         gradient = _part(grads, self.span)
         backward(self._scheme, self._theta, gradient, self._needed(), dx, first, flow)

@@ -85,10 +85,10 @@ def _pass(experiment: Experiment) -> Pass:
     gradient = model.layout.zeros(params.vector.dtype)
     signals: list[Array] = []
     outputs, pullback = model.forward(
-        params.views, inputs, observe=lambda x, hidden: signals.append(x)
+        params.views, inputs, observe=lambda x, hidden: signals.extend(x)
     )
     _, output_gradient = trainer.loss.value_and_gradient(outputs, targets)
-    flow = [at.dx for at in pullback.flow(output_gradient, gradient.views)]
+    flow = [dx for at in pullback.flow(output_gradient, gradient.views) for dx in at.dx[::-1]]
     return Pass(
         experiment,
         inputs,
