@@ -153,7 +153,8 @@ class SignalNorms:
 def dead_share(largest: Array) -> Array:
     """The share of units (L, H) of each block that are positive for no sample; NaN if one is."""
     share: Array = 1 - np.count_nonzero(largest > 0, axis=1) / largest.shape[1]
-    share[np.isnan(largest).any(axis=1)] = np.nan
+    if np.isnan(np.vdot(largest, largest)):
+        share[np.isnan(largest).any(axis=1)] = np.nan
     return share
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -153,3 +154,41 @@ def test_the_findings_replace_those_before(tmp_path: Path) -> None:
         summary.put_into(readme, words)
     text = readme.read_text(encoding="utf-8")
     assert text == f"before {summary.BEGIN}\nnewer\n{summary.END} after"
+
+
+def test_a_profile_gives_each_kind_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    step_profile = importlib.import_module("step_profile")
+    now = 0.0
+    monkeypatch.setattr(step_profile.time, "perf_counter", lambda: now)
+    clock = step_profile.Clock()
+
+    def wait(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    product = clock.around("linear maps", wait)
+
+    def forward() -> tuple[None, Any]:
+        wait(1)
+        product(20)
+        return None, lambda: (wait(300), product(4000))
+
+    _, pullback = clock.both_passes("norms", forward)()
+    pullback()
+    assert clock.seconds["norms"] == 301
+    assert clock.seconds["linear maps"] == 4020
+
+
+@pytest.mark.parametrize("engine", ["numpy", "compiled"])
+def test_every_kind_of_operation_is_profiled(engine: str) -> None:
+    contestant(engine)
+    step_profile = importlib.import_module("step_profile")
+    done = subprocess.run(
+        [sys.executable, "-c", "import step_profile as p, json; p.SECONDS = 0.01; "
+         f"print(json.dumps(p.profile({engine!r}, (2, 4, 8, 8))))"],
+        cwd=FOLDER, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert list(found) == [*step_profile.KINDS, step_profile.REST]
+    for kind, ms in found.items():
+        assert (ms > 0) == (engine == "numpy" or kind != "activations"), kind

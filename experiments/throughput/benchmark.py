@@ -27,6 +27,7 @@ import end_to_end
 import figure
 import many_runs
 import results as tables
+import step_profile
 import summary
 from cells import Cell, grid
 from contestants import COMPILED, CONTESTANTS
@@ -40,6 +41,7 @@ QUICK_CELLS = (Cell(4, 16, 64, 32, "relu", "none"), Cell(8, 32, 128, 64, "gelu_t
 
 COLUMNS: Mapping[str, Sequence[str]] = {
     "results": tables.COLUMNS,
+    "profile": step_profile.COLUMNS,
     "diagnostics": diagnostics.COLUMNS,
     "memory": depth_memory.COLUMNS,
     "depth": depth_memory.COLUMNS,
@@ -95,6 +97,7 @@ def parts(store: tables.Store, *, quick: bool) -> dict[str, Callable[[], Iterabl
 
     return {
         "results": lambda: over_the_grid(store, QUICK_CELLS if quick else list(grid()), pace),
+        "profile": kept("profile", lambda: step_profile.profiles(**shapes)),
         "diagnostics": kept("diagnostics", lambda: diagnostics.diagnostics(**shapes, **pace)),
         "memory": kept("memory", lambda: depth_memory.memory(**shapes, **pace)),
         "depth": kept("depth", lambda: depth_memory.depth_scaling(**depths, **pace)),

@@ -85,6 +85,7 @@ def overrides(
         "trainer.clip": "null",
         "evaluate.every": ENDLESS,
         "measure.every": measure_every,
+        "measure.limit": ENDLESS,  # rows do not thin out
         "plot.when": "never",
     }
     return [f"{key}={value}" for key, value in settings.items()]

@@ -21,6 +21,7 @@ def text(results: Results, machine: Mapping[str, Any]) -> str:
         + ", ".join(f"{name} {known}" for name, known in machine["packages"].items() if known)
         + ".",
         *grid_findings(results.get("results", ())),
+        *_profile(results.get("profile", ())),
         *_table("What the measures cost", DIAGNOSTICS, results.get("diagnostics", ())),
         *_table("Peak resident memory", MEMORY, results.get("memory", ())),
         *_table("Depth", DEPTH, _ends(results.get("depth", ()))),
@@ -61,13 +62,33 @@ SECONDS = {
 VALUES = {"": lambda r: r["what"], "measured": lambda r: f"{r['value']:.3g} {r['unit']}".strip()}
 
 
-def _table(title: str, columns: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
+def _table(title: str, columns: Mapping[str, Any], rows: Sequence[Any]) -> Iterator[str]:
     if not rows:
         return
     lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     lines += [f"| {' | '.join(fill(row) for fill in columns.values())} |" for row in rows]
     yield f"**{title}**"
     yield "\n".join(lines)
+
+
+def _profile(rows: Sequence[Row]) -> Iterator[str]:
+    """A row for each shape and engine, a column for each kind of operation."""
+    steps: dict[tuple[Any, ...], dict[str, float]] = {}
+    for row in rows:
+        steps.setdefault((shape(row), row["engine"]), {})[row["kind"]] = row["ms"]
+    kinds = list(dict.fromkeys(row["kind"] for row in rows))
+
+    def of(kind: str) -> Any:
+        return lambda step: f"{step[1][kind]:.3g}"
+
+    columns = {
+        "depth, width, hidden, batch": lambda step: str(step[0][0])[1:-1],
+        "engine": lambda step: step[0][1],
+        **{kind: of(kind) for kind in kinds},
+        "in all": lambda step: f"{sum(step[1].values()):.3g}",
+    }
+    title = "Where a step goes, ms on one thread (gelu_tanh, pre_layer)"
+    yield from _table(title, columns, list(steps.items()))
 
 
 def _ends(rows: Sequence[Row]) -> list[Row]:
