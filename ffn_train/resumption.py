@@ -14,10 +14,8 @@ from ffn_train.runs.reader import read_json
 from ffn_train.settings import SettingError
 
 # settings that change neither the numbers nor which of them are written
-OPERATIONAL = (
-    *("run", "plot", "checkpoint", "threads", "engine"),
-    *("sweep", "dry_run", "resume", "fail_fast"),
-)
+OPERATIONAL = ("run", "plot", "checkpoint", "threads", "sweep", "dry_run", "resume", "fail_fast")
+ROUNDING = ("engine",)  # changes the numbers' last digits: a run may go on with another, and says so
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def _refuse_other(path: Path, before: Mapping[str, Any], config: Mapping[str, An
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in config.items():
-        if not prefix and key in OPERATIONAL:
+        if not prefix and key in (*OPERATIONAL, *ROUNDING):
             continue
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")

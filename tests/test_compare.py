@@ -150,6 +150,12 @@ def test_choices_are_named_and_what_changes_no_number_is_left_out() -> None:
     assert not {key.partition(".")[0] for key in flat} & {"run", "plot", "checkpoint", "threads"}
 
 
+def test_engines_can_be_compared_also_with_runs_older_than_the_choice() -> None:
+    older = {key: value for key, value in config().items() if key != "engine"}
+    assert differing([flatten(older), flatten(config())]) == []
+    assert differing([flatten(older), flatten(config(engine="compiled"))]) == ["engine"]
+
+
 def test_settings_that_a_choice_implies_do_not_differ() -> None:
     none, scaled = {"residual": "none"}, {"residual": "scaled", "residual.scale": 1.0}
     assert differing([none, scaled]) == ["residual"]

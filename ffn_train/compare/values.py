@@ -22,7 +22,8 @@ def flatten(config: Mapping[str, Any]) -> dict[str, Value]:
 
     What changes no number is left out (ffn_train.resumption.OPERATIONAL).
     """
-    return _flat({k: v for k, v in config.items() if k not in (*OPERATIONAL, "experiment")}, "")
+    known = {"engine": "numpy", **config}  # runs older than the choice of an engine have that one
+    return _flat({k: v for k, v in known.items() if k not in (*OPERATIONAL, "experiment")}, "")
 
 
 def _flat(config: Mapping[str, Any], prefix: str) -> dict[str, Value]:

@@ -58,7 +58,7 @@ def _gemm(context, ta, tb, m, n, k, a, lda, b, ldb, c):
     name = {types.float32: "ffn_sgemm", types.float64: "ffn_dgemm"}[c.dtype]
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        byte, integer = ir.IntType(8), ir.IntType(32)
+        byte = ir.IntType(8)
         real = context.get_value_type(signature.args[9].dtype)
         pointer = byte.as_pointer()
 
@@ -71,7 +71,7 @@ def _gemm(context, ta, tb, m, n, k, a, lda, b, ldb, c):
             return address(builder.select(transposed, byte(ord("T")), byte(ord("N"))))
 
         def size(index: int) -> Any:
-            return address(builder.trunc(values[index], integer))
+            return address(values[index])  # 64 bits, whose lower half is read as 32 bits too
 
         def data(index: int) -> Any:
             array = context.make_array(signature.args[index])(context, builder, values[index])
