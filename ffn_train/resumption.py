@@ -15,7 +15,9 @@ from ffn_train.settings import SettingError
 
 # settings that change neither the numbers nor which of them are written
 OPERATIONAL = ("run", "plot", "checkpoint", "threads", "sweep", "dry_run", "resume", "fail_fast")
-ROUNDING = ("engine",)  # changes the numbers' last digits: a run may go on with another, and says so
+ROUNDING = (
+    "engine",
+)  # changes the numbers' last digits: a run may go on with another, and says so
 
 
 @dataclass(frozen=True)

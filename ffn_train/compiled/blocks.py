@@ -65,31 +65,37 @@ def _add_to(y, bias, multiplier, skip, x):
 
 
 @entry
-def forward(scheme, theta, kept):
-    """The k blocks with parameters ``theta``, from ``kept.signals[0]`` on; fills ``kept``."""
-    blocks, rows = kept.hidden.shape[:2]
+def forward(scheme, theta, kept, blocks):
+    """The blocks with parameters ``theta``, from ``kept.signals[0]`` on, to ``kept.signals[-1]``.
+
+    Fills ``kept``, where there is room for one block with each in the place of the one before.
+    """
+    places, rows = kept.hidden.shape[:2]
     size = theta.size // blocks
     real = theta.dtype.type
     skip, eps = real(scheme.skip), real(scheme.eps)
     gate = np.empty((rows, scheme.hidden if scheme.gated else 0), theta.dtype)
     total = np.empty((rows, scheme.width if scheme.placement == POST else 0), theta.dtype)
     for block in range(blocks):
-        x, y, hidden = kept.signals[block], kept.signals[block + 1], kept.hidden[block]
+        place = block if places == blocks else 0
+        if place < block:
+            kept.signals[0] = kept.signals[1]
+        x, y, hidden = kept.signals[place], kept.signals[place + 1], kept.hidden[place]
         multiplier, at = _multiplier_of(scheme, theta, block * size)
         gain, shift, at = _norm_of(scheme, theta, at)
         inner, slope, value, output, joined = x, hidden, hidden, y, y
         if scheme.placement == PRE:
-            inner = kept.inner[block]
-            normed, inverse = kept.normed[block], kept.inverse[block]
+            inner = kept.inner[place]
+            normed, inverse = kept.normed[place], kept.inverse[place]
             norm(x, gain, shift, scheme.centred, eps, normed, inverse, inner)
         if scheme.keeps_slope:
-            slope = kept.slope[block]
+            slope = kept.slope[place]
         if scheme.gated:
-            value = kept.value[block]
+            value = kept.value[place]
         if scheme.placement == POST:
             output = joined = total
         if scheme.learnable:
-            output = kept.branch[block]
+            output = kept.branch[place]
         bias = branch(scheme, theta, at, inner, hidden, slope, value, gate, output)
         if scheme.learnable:
             for n in range(rows):
@@ -99,7 +105,7 @@ def forward(scheme, theta, kept):
         else:
             _add_to(joined, bias, multiplier, skip, x)
         if scheme.placement == POST:
-            normed, inverse = kept.normed[block], kept.inverse[block]
+            normed, inverse = kept.normed[place], kept.inverse[place]
             norm(joined, gain, shift, scheme.centred, eps, normed, inverse, y)
 
 

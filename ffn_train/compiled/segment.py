@@ -66,18 +66,15 @@ class CompiledSegment(Segment):
         scheme_of(block)
 
     def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
-        thetas = [self._theta] if keep else self._theta.reshape(len(self.span), -1)
-        x, kept = self.x, None
-        for theta in thetas:
-            if kept is None or observe is not None:  # unseen, each in the place of the one before
-                kept = self._storage(len(self.span) if keep else 1)
-            kept.signals[0] = x
-            forward(self._scheme, theta, kept)
-            if observe is not None:
-                observe(kept.signals[1:], kept.hidden)
-            x = kept.signals[-1]
+        blocks, seen = len(self.span), keep or observe is not None
+        kept = self._storage(blocks if seen else 1)
+        kept.signals[0] = self.x
+        forward(self._scheme, self._theta, kept, blocks)
+        if observe is not None:
+            observe(kept.signals[1:], kept.hidden)
         if keep:
             self._kept = kept
+        x: Array = kept.signals[-1]
         return x
 
     def predict(self) -> Array:
