@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from ffn_train.core import Layer
 from ffn_train.optim.optimizer import Optimizer
+from ffn_train.reductions import Reductions
 from ffn_train.segments import PlainSegment, Segment
 from ffn_train.settings import SettingError, one_of
 
@@ -25,7 +26,7 @@ class LayerTwin(Protocol):
 
 @dataclass(frozen=True)
 class Engine:
-    """How a segment of blocks is computed, a layer outside the blocks, and an update.
+    """How a segment of blocks is computed, a layer outside the blocks, an update, and norms.
 
     ``delay``: what a first use on this machine waits for, if it does.
     """
@@ -33,6 +34,7 @@ class Engine:
     segment: type[Segment]
     layer: LayerTwin
     update: Callable[[Optimizer], Optimizer]
+    reductions: Reductions
     delay: Callable[[], str | None]
 
 
@@ -40,7 +42,7 @@ def _as_it_is(layer: Kind) -> Kind:
     return layer
 
 
-NUMPY = Engine(PlainSegment, _as_it_is, lambda optimizer: optimizer, lambda: None)
+NUMPY = Engine(PlainSegment, _as_it_is, lambda optimizer: optimizer, Reductions(), lambda: None)
 
 
 def check_engine(name: Any) -> str:
@@ -63,7 +65,8 @@ def engine(name: str) -> Engine:
         return NUMPY
     from ffn_train.compiled.blocks import delay  # late: Numba takes a moment to import
     from ffn_train.compiled.layers import compiled_layer
+    from ffn_train.compiled.reductions import CompiledReductions
     from ffn_train.compiled.segment import CompiledSegment
     from ffn_train.compiled.updates import compiled_update
 
-    return Engine(CompiledSegment, compiled_layer, compiled_update, delay)
+    return Engine(CompiledSegment, compiled_layer, compiled_update, CompiledReductions(), delay)

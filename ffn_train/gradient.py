@@ -8,8 +8,9 @@ from numpy.typing import DTypeLike
 
 from ffn_train.core import Array, FlatVector
 from ffn_train.losses import Loss
-from ffn_train.measures import Measurement, norm
+from ffn_train.measures import Measurement
 from ffn_train.model import Stack
+from ffn_train.reductions import norm
 from ffn_train.shards import Shards, worth_threads
 
 

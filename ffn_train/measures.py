@@ -26,14 +26,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ffn_train.core import Array, Layout
+from ffn_train.core import Array
 from ffn_train.model import Stack
 from ffn_train.segments import SignalGradients
 
-SMALL = 2**15  # entries of a vector whose squares are quicker added up in one go
-SMALLEST, LARGEST = 1e-30, 1e30  # sums of squares that lost nothing to under- or overflow
-
-Floats = NDArray[np.float64]
 Rows = NDArray[np.void]
 
 
@@ -54,108 +50,53 @@ def row_dtype(tensors: int, depth: int) -> np.dtype[np.void]:
     return np.dtype(fields)
 
 
-def norm(array: Array) -> float:
-    """The Euclidean norm, also of entries whose squares over- or underflow; NaN and inf stay."""
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        return _norm(array)
-
-
-def _norm(array: Array) -> float:
-    square = float(np.vdot(array, array))
-    if SMALLEST < square < LARGEST:
-        return math.sqrt(square)
-    flat = array.reshape(-1)
-    if flat.dtype == np.float32:  # no square of these is out of float64's range
-        wide = flat.astype(np.float64)
-        return math.sqrt(np.dot(wide, wide))
-    largest = float(np.max(np.abs(flat), initial=0))
-    if largest == 0 or not math.isfinite(largest):
-        return largest
-    scaled = flat / largest
-    return largest * math.sqrt(np.dot(scaled, scaled))
-
-
-def _norms(arrays: Array) -> list[float]:
-    """The norm of each of k arrays, along the first axis."""
-    if len(arrays) == 1:
-        return [_norm(arrays[0])]
-    rows = arrays.reshape(len(arrays), -1)
-    squares = np.vecdot(rows, rows).tolist()
-    if min(squares) > SMALLEST and max(squares) < LARGEST:
-        return [math.sqrt(square) for square in squares]
-    return [_norm(row) for row in rows]
-
-
-def rms(array: Array) -> float:
-    """The root mean square over all entries."""
-    return norm(array) / math.sqrt(array.size)
-
-
-def norms(layout: Layout, vector: Array) -> Floats:
-    """The norm of each tensor (T,) of a flat vector.
-
-    A call of NumPy costs more than the norm of a small tensor, so each takes those of all blocks,
-    or all of a small vector's.
-    """
-    found = np.empty(len(layout.tensors))
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        if layout.size <= SMALL:
-            found[...] = np.add.reduceat(vector * vector, layout.starts)
-        else:
-            for alike in layout.alike:
-                rows = alike.rows(vector)
-                found[alike.places] = np.vecdot(rows, rows)
-        lost = ~((found > SMALLEST) & (found < LARGEST))
-        np.sqrt(found, out=found)
-        for place in np.flatnonzero(lost):
-            found[place] = _norm(vector[layout.tensors[place].span])
-    return found
-
-
 class SignalNorms:
-    """The norms of one shard's signals and their gradients, taken while its two passes go by."""
+    """The norms of one shard's signals and their gradients, taken while its two passes go by.
+
+    ``signal`` and ``gradient`` (L+1,) are |x_l| and |dLoss/dx_l|, ``skip`` and ``branch`` the norms
+    of the latter's two parts; all four are the rows of ``norms``.
+    """
 
     def __init__(self, model: Stack) -> None:
-        self._rectifies, self._depth = model.branch.activation.rectifies, model.depth
-        self.entries = 0  # of each signal
-        self.signal: list[float] = []
-        self.gradient, self.skip, self.branch = ([math.nan] * (model.depth + 1) for _ in range(3))
+        self._model, self._reductions = model, model.engine.reductions
+        self.norms = np.full((4, model.depth + 1), np.nan)
+        self.signal, self.gradient, self.skip, self.branch = self.norms
         self.largest: Array | None = None  # (L, H): of each block's hidden units, over the samples
+        self.entries = 0  # of each signal
         self.seconds = 0.0
+        self._seen = 0  # signals
 
     def forward(self, signals: Array, hidden: Array | None) -> None:
         """Take signals, and the hidden units of the blocks that they come from."""
         before = time.perf_counter()
+        seen, self._seen = self._seen, self._seen + len(signals)
         self.entries = signals[0].size
-        if hidden is not None and self._rectifies:
+        self.signal[seen : self._seen] = self._reductions.norms(signals)
+        if hidden is not None and self._model.branch.activation.rectifies:
             if self.largest is None:
-                self.largest = np.empty((self._depth, hidden.shape[2]), hidden.dtype)
-            block = len(self.signal) - 1  # of signals so far, x_0 comes from none
-            np.maximum.reduce(hidden, axis=1, out=self.largest[block : block + len(hidden)])
-        self.signal.extend(_norms(signals))
+                self.largest = np.empty((self._model.depth, hidden.shape[2]), hidden.dtype)
+            self._reductions.largest(hidden, self.largest[seen - 1 : self._seen - 1])
         self.seconds += time.perf_counter() - before
 
     def backward(self, flow: Iterable[SignalGradients]) -> None:
         """Run the backward pass, taking the signal gradients as they go by."""
-        above = None
+        norms = self._reductions.norms
+        same = self._model.block.passes_gradient_on
         for first, dx, skip, branch in flow:
             before = time.perf_counter()
             here = slice(first, first + len(dx))
-            self.gradient[here] = _norms(dx)
+            self.gradient[here] = norms(dx)
             if skip is not None and branch is not None:
-                # an identity's skip part is dLoss/dx_{l+1} itself
-                self.skip[here] = [self.gradient[first + 1]] if skip is above else _norms(skip)
-                self.branch[here] = _norms(branch)
-            above = dx
+                above = self.gradient[first + 1 : first + 1 + len(dx)]
+                self.skip[here] = above if same else norms(skip)
+                self.branch[here] = norms(branch)
             self.seconds += time.perf_counter() - before
 
 
-def dead_share(largest: Array) -> Array:
-    """The share of units (L, H) of each block that are positive for no sample; NaN if one is."""
-    share: Array = 1 - np.count_nonzero(largest > 0, axis=1) / largest.shape[1]
-    if np.isnan(np.vdot(largest, largest)):
-        share[np.isnan(largest).any(axis=1)] = np.nan
-    return share
+def _merged(ufunc: np.ufunc, shards: list[Array]) -> Array:
+    """What each shard found, as one; a single shard's stays as it is."""
+    merged: Array = shards[0] if len(shards) == 1 else ufunc.reduce(shards)
+    return merged
 
 
 class Measurement:
@@ -166,11 +107,11 @@ class Measurement:
     """
 
     def __init__(self, model: Stack, step: int, shards: int = 1) -> None:
-        self._layout = model.layout
+        self._layout, self._reductions = model.layout, model.engine.reductions
         self.shards = [SignalNorms(model) for _ in range(shards)]
         self.row = np.zeros((), row_dtype(len(model.layout.tensors), model.depth))
         self.row["step"] = step
-        self.row["update_norm"] = np.nan
+        self.row["update_norm"] = self.row["dead_share"] = np.nan
         self._seconds = 0.0
 
     @property
@@ -180,15 +121,16 @@ class Measurement:
     def gradients(self, params: Array, grads: Array) -> None:
         """Take what is known after the backward pass: signals, parameters and their gradients."""
         before = time.perf_counter()
+        row, layout, reductions = self.row, self._layout, self._reductions
         entries = sum(shard.entries for shard in self.shards)
-        parts = [(one.signal, one.gradient, one.skip, one.branch) for one in self.shards]
-        signal, gradient, skip, branch = np.hypot.reduce(parts, axis=0) / math.sqrt(entries)
-        self.row["signal_rms"], self.row["signal_gradient_rms"] = signal, gradient
-        self.row["skip_gradient_rms"], self.row["branch_gradient_rms"] = skip[:-1], branch[:-1]
+        norms = _merged(np.hypot, [shard.norms for shard in self.shards]) / math.sqrt(entries)
+        row["signal_rms"], row["signal_gradient_rms"] = norms[0], norms[1]
+        row["skip_gradient_rms"], row["branch_gradient_rms"] = norms[2, :-1], norms[3, :-1]
         largest = [shard.largest for shard in self.shards if shard.largest is not None]
-        self.row["dead_share"] = dead_share(np.maximum.reduce(largest)) if largest else np.nan
-        self.row["weight_norm"] = norms(self._layout, params)
-        self.row["gradient_norm"] = norms(self._layout, grads)
+        if largest:
+            row["dead_share"] = reductions.dead_share(_merged(np.maximum, largest))
+        row["weight_norm"] = reductions.tensor_norms(layout, params)
+        row["gradient_norm"] = reductions.tensor_norms(layout, grads)
         self._seconds += time.perf_counter() - before
 
     def before_update(self, params: Array) -> None:
@@ -200,6 +142,6 @@ class Measurement:
     def after_update(self, params: Array) -> None:
         """Take the norms of the update."""
         before = time.perf_counter()
-        np.subtract(params, self._before, out=self._before)
-        self.row["update_norm"] = norms(self._layout, self._before)
+        change_norms = self._reductions.change_norms
+        self.row["update_norm"] = change_norms(self._layout, params, self._before)
         self._seconds += time.perf_counter() - before

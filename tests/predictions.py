@@ -14,8 +14,8 @@ from ffn_train.configuration import compose
 from ffn_train.initialisers import Initialiser
 from ffn_train.keys import MODEL_GROUPS
 from ffn_train.losses import MSE
-from ffn_train.measures import norms, rms
 from ffn_train.model import Stack
+from ffn_train.reductions import Reductions, rms
 from ffn_train.registry import build
 from ffn_train.reproduce.ensemble import passes
 from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
@@ -90,7 +90,7 @@ def measured(overrides: tuple[str, ...], seeds: int) -> list[tuple[Any, ...]]:
         sizes = (
             np.array([rms(x) for x in one.signals]),
             np.array([rms(dx) for dx in one.signal_gradients]),
-            np.array(norms(model.layout, one.gradient.vector)),
+            Reductions().tensor_norms(model.layout, one.gradient.vector),
         )
         found.append((model, one.inputs, one.targets, anchor, sizes))
     return found

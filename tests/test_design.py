@@ -32,8 +32,9 @@ LAW = {
     "blocks": {*BASE, "layers", "activations"},
     "segments": {"core", "settings", "blocks"},
     "compiled": {"core", "settings", "special", "activations", "layers", "blocks", "segments"}
-    | {"optim"},
-    "engine": {"compiled", "core", "optim", "segments", "settings"},
+    | {"optim", "reductions"},
+    "reductions": {"core"},
+    "engine": {"compiled", "core", "optim", "reductions", "segments", "settings"},
     "initialisers": {*BASE},
     "combinations": {"settings"},
     "keys": {"settings"},
@@ -47,7 +48,7 @@ LAW = {
     "gradcheck": {"core", "model", "commands"},
     "threads": {"settings"},
     "shards": set(),
-    "gradient": {"core", "losses", "measures", "model", "shards"},
+    "gradient": {"core", "losses", "measures", "model", "reductions", "shards"},
     "trainer": {
         *("core", "settings", "model", "losses", "optim", "tasks", "measures"),
         *("batches", "cadence", "divergence", "gradient", "memory", "shards"),
@@ -71,7 +72,7 @@ LAW = {
     "compare": {"plots", "resumption", "runs", "settings", "sweep"},
     "recording": {"experiment", "interruption", "runs", "trainer"},
     "reproduce": {
-        *("core", "experiment", "measures", "places", "plots", "runs", "settings", "sweep"),
+        *("core", "experiment", "places", "plots", "reductions", "runs", "settings", "sweep"),
         *("threads",),
     },
     "verdict": {"blocks", "registry", "runs"},

@@ -85,23 +85,19 @@ class CompiledSegment(Segment):
         return self._backward(dx, grads, Flow(nothing, nothing, nothing))
 
     def flow(self, dx: Array, grads: Views) -> Iterator[SignalGradients]:
-        blocks = len(self.span)
+        blocks, block = len(self.span), self.block
+        shown = block.skip != 0 and not block.passes_gradient_on
         flow = Flow(
             dx=np.empty((blocks + 1, *dx.shape), dx.dtype),
-            skip=np.empty((blocks if self._scales_skip else 0, *dx.shape), dx.dtype),
+            skip=np.empty((blocks if shown else 0, *dx.shape), dx.dtype),
             branch=np.empty((blocks, *dx.shape), dx.dtype),
         )
         flow.dx[-1] = dx
         self._backward(dx, grads, flow)
-        skip = flow.skip if self._scales_skip else flow.dx[1:]
+        skip = flow.skip if shown else flow.dx[1:]
         yield SignalGradients(
-            self.span.start, flow.dx[:-1], None if self._scheme.skip == 0 else skip, flow.branch
+            self.span.start, flow.dx[:-1], None if block.skip == 0 else skip, flow.branch
         )
-
-    @property
-    def _scales_skip(self) -> bool:
-        """Whether the skip part of dL/dx_l is another than dL/dx_{l+1}."""
-        return self._scheme.skip not in (0, 1) or self._scheme.placement == POST
 
     def _backward(self, dx: Array, grads: Views, flow: Flow) -> Array:
         first = np.empty_like(dx)

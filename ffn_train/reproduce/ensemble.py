@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ffn_train.core import Array, FlatVector
 from ffn_train.experiment import Experiment, build_experiment
-from ffn_train.measures import norms, rms
+from ffn_train.reductions import rms
 from ffn_train.sweep.space import Job, jobs
 
 Numbers = NDArray[np.float64]
@@ -106,9 +106,10 @@ def ensemble(config: Mapping[str, Any], seeds: Sequence[int]) -> Ensemble:
     signal, signal_gradient, gradient_norm = [], [], []
     tensors: tuple[str, ...] = ()
     for one in passes(config, seeds):
-        layout = one.experiment.model.layout
-        tensors = tuple(tensor.name for tensor in layout.tensors)
+        model = one.experiment.model
+        tensors = tuple(tensor.name for tensor in model.layout.tensors)
         signal.append([rms(x) for x in one.signals])
         signal_gradient.append([rms(dx) for dx in one.signal_gradients])
-        gradient_norm.append(norms(layout, one.gradient.vector))
+        norms = model.engine.reductions.tensor_norms(model.layout, one.gradient.vector)
+        gradient_norm.append(norms)
     return Ensemble(tensors, np.array(signal), np.array(signal_gradient), np.array(gradient_norm))

@@ -1,0 +1,92 @@
+"""Norms of many arrays at once, and what a batch says of hidden units: what measures are made of.
+
+Every norm is the Euclidean (Frobenius) norm, also of entries whose squares over- or underflow; NaN
+and inf stay. A call of NumPy costs more than the norm of a small array, so each takes many.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffn_train.core import Array, Layout
+
+SMALL = 2**15  # entries of a vector whose squares are quicker added up in one go
+SMALLEST, LARGEST = 1e-30, 1e30  # sums of squares that lost nothing to under- or overflow
+
+Floats = NDArray[np.float64]
+
+
+def norm(array: Array) -> float:
+    """The norm of one array."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return _norm(array)
+
+
+def rms(array: Array) -> float:
+    """The root mean square over all entries."""
+    return norm(array) / math.sqrt(array.size)
+
+
+def _norm(array: Array) -> float:
+    square = float(np.vdot(array, array))
+    if SMALLEST < square < LARGEST:
+        return math.sqrt(square)
+    flat = array.reshape(-1)
+    if flat.dtype == np.float32:  # no square of these is out of float64's range
+        wide = flat.astype(np.float64)
+        return math.sqrt(np.dot(wide, wide))
+    largest = float(np.max(np.abs(flat), initial=0))
+    if largest == 0 or not math.isfinite(largest):
+        return largest
+    scaled = flat / largest
+    return largest * math.sqrt(np.dot(scaled, scaled))
+
+
+class Reductions:
+    """Reductions of many arrays, in NumPy."""
+
+    def norms(self, arrays: Array) -> Floats | list[float]:
+        """The norm of each of k arrays, along the first axis."""
+        if len(arrays) == 1:
+            return [_norm(arrays[0])]
+        rows = arrays.reshape(len(arrays), -1)
+        squares = np.vecdot(rows, rows).tolist()
+        if min(squares) > SMALLEST and max(squares) < LARGEST:
+            return [math.sqrt(square) for square in squares]
+        return [_norm(row) for row in rows]
+
+    def tensor_norms(self, layout: Layout, vector: Array) -> Floats:
+        """The norm of each tensor (T,) of a flat vector."""
+        found = np.empty(len(layout.tensors))
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            if layout.size <= SMALL:
+                found[...] = np.add.reduceat(vector * vector, layout.starts)
+            else:
+                for alike in layout.alike:
+                    rows = alike.rows(vector)
+                    found[alike.places] = np.vecdot(rows, rows)
+            lost = ~((found > SMALLEST) & (found < LARGEST))
+            np.sqrt(found, out=found)
+            for place in lost.nonzero()[0]:
+                found[place] = _norm(vector[layout.tensors[place].span])
+        return found
+
+    def change_norms(self, layout: Layout, after: Array, before: Array) -> Floats:
+        """The norm of each tensor of ``after - before``; ``before`` is not of use any more."""
+        np.subtract(after, before, out=before)
+        return self.tensor_norms(layout, before)
+
+    def largest(self, hidden: Array, out: Array) -> None:
+        """The largest value (k, H) of each unit of k blocks (k, N, H) over the samples; NaN is."""
+        np.maximum.reduce(hidden, axis=1, out=out)
+
+    def dead_share(self, largest: Array) -> Floats:
+        """Of units (L, H): each block's share without a positive value; NaN where one is NaN."""
+        alive = np.add.reduce(largest > 0, axis=1)
+        share: Floats = 1 - alive / largest.shape[1]
+        if math.isnan(np.vdot(largest, largest)):
+            share[np.isnan(largest).any(axis=1)] = np.nan
+        return share
