@@ -12,7 +12,7 @@ from contestants import COMPILED, CONTESTANTS, NUMPY
 from crew import Seat, Worker
 from measure import take_turns
 
-DEFAULT_EVERY = 20  # conf/config.yaml's measure.every
+DEFAULT_EVERY = 50  # conf/config.yaml's measure.every
 CADENCES = {"none": ENDLESS, "default": DEFAULT_EVERY, "every step": 1}
 
 COLUMNS = (

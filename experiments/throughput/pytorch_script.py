@@ -1,6 +1,6 @@
 """The default run as one would script it in PyTorch, with its six figures: python ... FOLDER.
 
-The same data, stack, optimizer, schedule, clipping, evaluation every 20 steps and norms every 10,
+The same data, stack, optimizer, schedule, clipping, evaluation every 20 steps and norms every 50,
 as python -m ffn_train without an argument; no configuration, no checkpoints, no provenance.
 """
 
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import nn
 
-DEPTH, WIDTH, HIDDEN, BATCH, STEPS, RATE = 8, 64, 256, 128, 800, 0.05
+DEPTH, WIDTH, HIDDEN, BATCH, STEPS, RATE = 8, 64, 256, 128, 500, 0.15
 INPUTS, ROWS, WAVES, FREQUENCY, SPREAD, NOISE = 8, 4096, 6, 1.4, 1.5, 0.05
 
 
@@ -99,7 +99,7 @@ def train(folder: Path) -> tuple[list[dict], list[dict], float]:
             order = torch.randperm(len(x_train))
         at = step % per_epoch * BATCH
         picked = order[at : at + BATCH]
-        measured = step % 10 == 0
+        measured = step % 50 == 0
         prediction, signals = model(x_train[picked])
         if measured:
             for signal in signals:
