@@ -156,7 +156,7 @@ def test_jobs_draw_nothing_unless_asked(tmp_path: Path) -> None:
 def test_another_configuration_is_refused_with_the_difference(tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     run(sweep, "seed=0,1")
-    with pytest.raises(SettingError, match=r"optimizer\.lr=0\.05 there, 0\.1 here"):
+    with pytest.raises(SettingError, match=r"optimizer\.lr=0\.15 there, 0\.1 here"):
         run(sweep, "seed=0,1", "optimizer.lr=0.1")
     manifest = json.loads((sweep / "manifest.json").read_text())
     (sweep / "manifest.json").write_text(json.dumps({**manifest, "code": "older"}))

@@ -75,7 +75,8 @@ def test_dead_units(tmp_path: Path) -> None:
     ],
 )
 def test_dominated_by_the_skip_path(names: dict[str, str], advice: str, tmp_path: Path) -> None:
-    (line,) = lines(verdict(tmp_path, depth=8, **names))
+    slow = {"optimizer": {"lr": 0.05}}  # few updates of this size leave the branches where they are
+    (line,) = lines(verdict(tmp_path, depth=8, section=slow, **names))
     assert line.startswith("dominated by the skip path")
     assert advice in line
 
