@@ -172,6 +172,66 @@ def test_products_with_every_transpose() -> None:
             assert np.allclose(out, expected(a, b), rtol=1e-5)
 
 
+def test_products_of_what_the_blas_would_read_wrongly_are_refused() -> None:
+    from numba.core.errors import TypingError
+
+    from ffn_train.compiled import blas
+
+    a, b, out = np.ones((4, 3)), np.ones((3, 3)), np.ones((4, 3))
+    for left, right, into in (
+        (np.asfortranarray(a), b, out),
+        (np.ones((8, 3))[::2], b, out),
+        (a, b.astype(np.float32), out),
+        (a, b, out.astype(np.float32)),
+        (a.astype(int), b.astype(int), out.astype(int)),
+    ):
+        with pytest.raises(TypingError, match="need C-ordered arrays, all float32 or all float64"):
+            _call(blas.product)(left, right, into)
+
+
+PLAIN = {"block": "feedforward", "residual": "none", "norm": "none", "activation": "relu"}
+
+
+def test_inputs_of_any_order_and_precision() -> None:
+    model = tiny({**PLAIN, "init": "lecun"}, engine="compiled")
+    rng = np.random.default_rng(3)
+    params = model.layout.zeros("float32")
+    params.vector[...] = random_parameters(model, rng).vector
+
+    def run(x: Array, dy: Array) -> list[bytes]:
+        grads = model.layout.zeros("float32")
+        y, pullback = model.forward(params.views, x)
+        dx = pullback(dy, grads.views)
+        assert model.predict(params.views, x).tobytes() == y.tobytes()
+        return [array.tobytes() for array in (y, dx, grads.vector)]
+
+    x, dy = (rng.integers(-9, 9, (8, k)).astype(np.float32) for k in (3, 2))
+    expected = run(x, dy)
+    for change in (
+        np.asfortranarray,
+        lambda array: np.repeat(array, 2, axis=0)[::2],
+        lambda array: array[::-1].copy()[::-1],
+        lambda array: array.astype(np.float64),
+        lambda array: array.astype(int),
+    ):
+        assert run(change(x), change(dy)) == expected
+    x.flags.writeable = dy.flags.writeable = False
+    assert run(x, dy) == expected
+
+
+def test_inputs_of_another_shape_are_refused() -> None:
+    model = tiny({**PLAIN, "init": "lecun"}, engine="compiled")
+    params, grads = model.layout.zeros("float32"), model.layout.zeros("float32")
+    x = np.ones((4, 3), np.float32)
+    for wrong in (x[:, :2], np.ones((4, 4)), x[0]):
+        with pytest.raises(ValueError, match=r"array has shape .*, the layer needs"):
+            model.forward(params.views, wrong)
+    _, pullback = model.forward(params.views, x)
+    for wrong in (np.ones((3, 2)), np.ones((4, 1))):
+        with pytest.raises(ValueError, match=r"array has shape .*, the layer needs \(4, 2\)"):
+            pullback(wrong, grads.views)
+
+
 def _call(function: Any) -> Any:
     from numba import njit
 

@@ -14,6 +14,7 @@ import llvmlite.binding
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.extending import get_cython_function_address, intrinsic
 
 from ffn_train.compiled.jit import inlined
@@ -53,9 +54,11 @@ _link()
 def _gemm(context, ta, tb, m, n, k, a, lda, b, ldb, c):
     """C (m, n) = A B in the BLAS's column order; ``ta``, ``tb``: with A, B transposed.
 
-    The BLAS is Fortran's: it takes the address of every argument.
+    The BLAS is Fortran's: it takes the address of every argument, and looks at none.
     """
-    name = {types.float32: "ffn_sgemm", types.float64: "ffn_dgemm"}[c.dtype]
+    name = {types.float32: "ffn_sgemm", types.float64: "ffn_dgemm"}.get(c.dtype)
+    if name is None or any(one.dtype != c.dtype or one.layout != "C" for one in (a, b, c)):
+        raise TypingError("matrix products need C-ordered arrays, all float32 or all float64")
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         byte = ir.IntType(8)

@@ -121,7 +121,9 @@ def backward(scheme, theta, grads, kept, dy, dx, flow):
     zero, one, skip = real(0), real(1), real(scheme.skip)
     dhidden = np.empty((rows, scheme.hidden), theta.dtype)
     dvalue = np.empty((rows, scheme.hidden if scheme.gated else 0), theta.dtype)
-    dsum, dbranch, dinner, even, odd = np.empty((5, rows, scheme.width), theta.dtype)
+    scratch = np.empty((5, rows, scheme.width), theta.dtype)
+    dsum, dbranch, dinner = scratch[0], scratch[1], scratch[2]  # unpacked, they would be strided
+    even, odd = scratch[3], scratch[4]
     above = dy
     for block in range(blocks - 1, -1, -1):
         multiplier, at = _multiplier_of(scheme, theta, block * size)

@@ -52,13 +52,25 @@ def _norm_backward(dy, gain, centred, normed, inverse, dgain, dshift):
     return dx
 
 
+def _matrix(array: Array, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
+    """The array as the BLAS, which looks at neither strides nor bounds, takes it to be.
+
+    Raises ValueError for another shape.
+    """
+    if array.shape != shape:
+        raise ValueError(f"array has shape {array.shape}, the layer needs {shape}")
+    return np.ascontiguousarray(array, dtype)
+
+
 class CompiledLinear(Linear):
-    """``Linear``, compiled."""
+    """``Linear``, compiled. Takes any order and precision, and computes in that of its weight."""
 
     def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
-        weight = params["weight"]
+        weight, rows = params["weight"], len(x)
+        x = _matrix(x, (rows, self.fan_in), weight.dtype)
 
         def pullback(dy: Array, grads: Views) -> Array:
+            dy = _matrix(dy, (rows, self.fan_out), weight.dtype)
             dx: Array = _linear_backward(dy, x, weight, grads["weight"], grads["bias"])
             return dx
 
