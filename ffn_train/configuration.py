@@ -51,7 +51,9 @@ def _grammar(override: str) -> Any:
     try:
         return _parser().parse_override(override)
     except HydraException as error:
-        raise SettingError(f"cannot read {override!r}: {str(error).splitlines()[0]}") from None
+        form = "" if "interval(" not in override else "; write interval(LOW,HIGH), of two numbers"
+        reason = str(error).splitlines()[0]
+        raise SettingError(f"cannot read {override!r}: {reason}{form}") from None
 
 
 @cache
@@ -82,6 +84,11 @@ class Interval:
     @property
     def whole(self) -> bool:
         return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether nearly all of what is drawn evenly lies in the uppermost of several decades."""
+        return not self.log and 0 < self.low < self.high / 30
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 exploding, vanishing   the signal gradient changes more than a hundredfold from output to input
 dead units             most of a block's hidden units are dead on the whole last batch
 dominated by the skip  the branches' part of the gradient is a twentieth of the skip path's at most
-healthy                none of these, and the gradient stays within a factor of ten at both ends
+healthy                none of these, and the gradient stays within a factor of ten, at step 0
+                       and at the last
+uneven                 none of these
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ SKIP = 0.05
 
 
 def verdict(run: Run) -> list[str]:
-    """The lines; none where nothing was measured or nothing is clear."""
+    """The lines; none where nothing was measured, or where a run that diverged shows no cause."""
     measures = run.measures
     if not len(measures.step):
         return []
@@ -31,11 +33,14 @@ def verdict(run: Run) -> list[str]:
         return lines
     ratios = [_change(run, 0), _change(run, -1)]
     diverged = run.summary is not None and run.summary.get("state") == "diverged"
-    if diverged or not all(1 / MILD <= ratio <= MILD for ratio in ratios):
+    if diverged or not all(map(math.isfinite, ratios)):
         return []
+    flow = f"|dL/dx_0| / |dL/dx_L| is {ratios[0]:.3g} and then {ratios[1]:.3g}"
+    if all(1 / MILD <= ratio <= MILD for ratio in ratios):
+        return [f"healthy: {flow}, and branches and hidden units take part"]
     return [
-        f"healthy: |dL/dx_0| / |dL/dx_L| is {ratios[0]:.3g} and then {ratios[1]:.3g}, and branches "
-        "and hidden units take part"
+        f"uneven: {flow}, more than {MILD:g}-fold from output to input, short of the "
+        f"{STRONG:g}-fold at step 0 that is called exploding or vanishing"
     ]
 
 

@@ -11,6 +11,7 @@ from ffn_train.runs import load_run
 from ffn_train.settings import SettingError
 from ffn_train.sweep.manifest import read
 from ffn_train.sweep.run import Sweep, check, run_sweep
+from ffn_train.sweep.space import Space
 
 TINY = (*SMALL[:3], "trainer.steps=30", *SMALL[4:], "hydra/launcher=serial")
 INTERVAL = "optimizer.lr=tag(log,interval(0.0001,1))"
@@ -21,6 +22,7 @@ INTERVAL = "optimizer.lr=tag(log,interval(0.0001,1))"
     [
         ("optimizer.lr=interval(1,0.1)", "low end must be below its high end"),
         ("optimizer.lr=tag(log,interval(0,1))", "must be above 0"),
+        ("optimizer.lr=interval(1)", "; write interval(LOW,HIGH), of two numbers"),
         ("model.depth=int(interval(-3,4))", "model.depth must be an integer >= 1, got -3"),
         ("model.depth=interval(1,4)", "model.depth must be an integer >= 1, got 1.0"),
         ("model.dpeth=interval(1,4)", "did you mean model.depth?"),
@@ -35,6 +37,20 @@ def test_both_ends_are_checked_before_any_trial(override: str, message: str) -> 
 def search(sweep: Path, *overrides: str) -> Sweep:
     pytest.importorskip("optuna", reason="Optuna is not installed (extra 'search')")
     return run_sweep([*TINY, *overrides, f"sweep.dir={sweep}"], lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("values", "crowded"),
+    [
+        ("interval(0.001,1)", True),
+        ("interval(0.1,1)", False),
+        ("interval(-1,1)", False),
+        ("tag(log,interval(0.001,1))", False),
+    ],
+)
+def test_decades_drawn_evenly_are_pointed_out(values: str, crowded: bool) -> None:
+    (interval,) = Space([*TINY[:-1], f"optimizer.lr={values}"]).intervals.values()
+    assert interval.crowded == crowded
 
 
 def times(sweep: Path) -> dict[Path, int]:

@@ -86,10 +86,12 @@ def test_healthy(tmp_path: Path) -> None:
     assert line.startswith("healthy")
 
 
-def test_in_between_nothing_is_said(tmp_path: Path) -> None:
-    """A growth between tenfold and a hundredfold is neither."""
+def test_uneven(tmp_path: Path) -> None:
+    """A growth between tenfold and a hundredfold is neither healthy nor exploding."""
     names = {"residual": "identity", "init": "he", "activation": "relu"}
-    assert lines(verdict(tmp_path, depth=6, **names)) == []
+    (line,) = lines(verdict(tmp_path, depth=6, **names))
+    assert line.startswith("uneven: |dL/dx_0| / |dL/dx_L| is ")
+    assert 10 < float(line.split(" is ")[1].split(" and ")[0]) < 100
 
 
 def test_without_theory_the_measures_speak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

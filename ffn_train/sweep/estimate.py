@@ -52,7 +52,7 @@ def _shape(config: Any) -> str:
     groups = ("model", "block", "activation", "norm", "residual", "optimizer")
     batch = config["trainer"]["batch_size"]
     names = [config[group] if group == "model" else config[group]["name"] for group in groups]
-    return repr((names, batch, config["dtype"], config["task"]["name"]))
+    return repr((names, batch, config["dtype"], config["engine"], config["task"]["name"]))
 
 
 def _time(config: Any) -> tuple[int, float]:

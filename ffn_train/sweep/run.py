@@ -88,6 +88,10 @@ def run(plan: Plan, notify: Notify) -> Sweep:
         from ffn_train.sweep.search import Search  # late: it needs an extra
 
         search = Search(plan.space, config["sweep"]["search"], config["seed"])
+        for key, interval in plan.space.intervals.items():
+            if interval.crowded:
+                ends = f"interval({interval.low},{interval.high})"
+                notify(f"{key}={ends} is drawn evenly; tag(log,{ends}) draws alike in each decade")
     path = None if directory is None else Path(str(directory)).expanduser()
     if path is not None and path.is_dir() and not (path / MANIFEST).is_file() | is_empty(path):
         raise SettingError(f"sweep.dir={path} is not empty and holds no sweep")
