@@ -246,6 +246,10 @@ def test_settings_that_vary_together_are_shown_once() -> None:
     assert (layout.x, layout.over_x.color, layout.over_x.panels) == ("model.depth", "residual", ())
     (axes,) = drawn(compared(*cases), "final").axes
     assert sum(len(line.get_xdata()) == 3 for line in axes.lines) == 2  # a line a residual
+    assert layout.partners == {"optimizer.lr": "model.depth"}
+    assert "with depth 4, 8, 16 goes lr 0.25, 0.125, 0.0625" in words_of(axes.figure)
+    crowd = compared(*(case(depth=d, lr=1 / d) for d in range(1, 9)))
+    assert "lr changes together with depth" in words_of(drawn(crowd, "final"))
 
 
 def test_a_search_over_the_rate_at_each_depth() -> None:
@@ -494,6 +498,11 @@ def figures(comparison: Comparison) -> dict[str, Figure]:
     return {name: one for name, one in found.items() if one is not None}
 
 
+def words_of(sheet: Figure) -> str:
+    """What stands above its panels."""
+    return " ".join(text.get_text() for text in sheet.texts).replace("\n", " ")
+
+
 def lines_of(sheet: Figure, points: int) -> list[Any]:
     return [line for axes in sheet.axes for line in axes.lines if len(line.get_xdata()) == points]
 
@@ -610,6 +619,30 @@ def test_the_coordinate_check_needs_widths() -> None:
     assert [axes.get_title("left") for axes in sheet.axes] == ["step 0", "step 5"]
     for axes in sheet.axes:
         assert len([line for line in axes.lines if len(line.get_xdata()) == 3]) >= 5
+
+
+def test_values_beyond_the_colours_of_the_map_are_told_by_an_arrow() -> None:
+    for ratio, wanted in ((1e-3, "neither"), (1e-9, "min"), (1e9, "max")):
+        cases = [
+            case(ratio=ratio if d == 4 else 1, depth=d, residual=r)
+            for d in (4, 8)
+            for r in ("none", "scaled")
+        ]
+        bars = drawn(compared(*cases), "trainability_map").axes[1::2]
+        assert [bar._colorbar.extend for bar in bars] == ["neither", wanted]
+
+
+def test_the_last_norms_of_a_run_that_diverges_do_not_set_the_colours(tmp_path: Path) -> None:
+    run_in(tmp_path / "sound", config())
+    lost = {"optimizer": {"lr": 1e3}, "trainer": {"clip": None, "patience": 1}}
+    run = run_in(tmp_path / "lost", config(measure={"every": 1}, **lost))
+    assert run.state == "diverged"
+    last = run.measures.layer_gradient_norm[-1]
+    sheet = drawn(told(tmp_path)[0], "layers")
+    maps = [axes.collections[0] for axes in sheet.axes if axes.get_title("left")]
+    assert maps[0].get_clim() == maps[1].get_clim()
+    assert maps[0].get_clim()[1] < last[np.isfinite(last)].max()
+    assert sheet.axes[-1]._colorbar.extend == "max"
 
 
 def test_layers_are_small_multiples_on_one_scale(sweep: Path) -> None:

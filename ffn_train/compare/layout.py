@@ -34,13 +34,15 @@ class Layout:
 
     ``over_x`` are the other roles of those figures; ``curves`` the roles of the figures whose axis
     is the step or the place in the stack, where ``x`` is the colour unless another was asked for or
-    leaves more room.
+    leaves more room. ``partners``: of keys that only ever change together, as zipped ones do, those
+    that have no role of their own, with the one that stands for them.
     """
 
     levels: Mapping[str, Sequence[Value]]
     x: str | None
     over_x: Roles
     curves: Roles
+    partners: Mapping[str, str]
 
     def is_ordered(self, key: str) -> bool:
         """Whether a key's values are all numbers, which have an order and distances."""
@@ -62,7 +64,7 @@ def lay_out(
                 other = next(name for name, value in given.items() if value == key)
                 raise SettingError(f"--{role} {word} is what --{other} shows already")
             given[role] = key
-    kept = _independent(points, varied, list(given.values()), levels)
+    kept, partners = _independent(points, varied, list(given.values()), levels)
     free = [key for key in kept if key not in given.values()]
     x = given.get("x") or _first(free, levels)
     rest = [key for key in free if key != x]
@@ -77,7 +79,7 @@ def lay_out(
     else:
         firsts = [k for k in numbers if k != given.get("panel")] or [chosen or x or ""]
     ways = [_curves(first, order_of_panels, levels) for first in firsts]
-    return Layout(levels, x, over_x, min(ways, key=lambda way: len(way.pooled)))
+    return Layout(levels, x, over_x, min(ways, key=lambda way: len(way.pooled)), partners)
 
 
 def _curves(color: str, keys: Sequence[str], levels: Mapping[str, Sequence[Value]]) -> Roles:
@@ -90,18 +92,23 @@ def _independent(
     varied: Sequence[str],
     given: Sequence[str],
     levels: Mapping[str, Sequence[Value]],
-) -> list[str]:
-    """The keys less those that only ever change together with one before them, as zipped ones do.
+) -> tuple[list[str], dict[str, str]]:
+    """The keys less those that only ever change together with one before them, and that one.
 
     That one determines the other is not enough: each rate of a search over the learning rate
     belongs to one depth.
     """
     ordered = sorted(varied, key=lambda key: (_axis_rank(key, levels), _rank(key, levels)))
-    kept: list[str] = []
-    for key in [*given, *(key for key in ordered if key not in given)]:
-        if key in given or not any(_together(points, key, other, levels) for other in kept):
+    kept, partners = list(given), {}
+    for key in ordered:
+        if key in given:
+            continue
+        other = next((other for other in kept if _together(points, key, other, levels)), None)
+        if other is None:
             kept.append(key)
-    return kept
+        else:
+            partners[key] = other
+    return kept, partners
 
 
 def _together(

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import Roles, panel_title
-from ffn_train.compare.values import Value, order, short
+from ffn_train.compare.values import UNSET, Value, brief, order, short
+
+_LISTED = 6  # values of settings that change together
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,27 @@ def spread(comparison: Comparison, each: str = "") -> str:
     return f"mean ± standard deviation over {comparison.over}{runs}"
 
 
+def partners(comparison: Comparison) -> list[str]:
+    """``with depth 4, 16 goes lr 0.1, 0.05``: the settings that change together with one shown."""
+    layout, lines = comparison.layout, []
+    for key, other in layout.partners.items():
+        pairs = {group.point[other]: group.point[key] for group in comparison.groups}
+        if UNSET in pairs.values():  # a setting of a choice, which names it
+            continue
+        values = [(brief(shown), brief(pairs[shown])) for shown in layout.levels[other]]
+        if len(values) > _LISTED:
+            lines.append(f"{short(key)} changes together with {short(other)}")
+            continue
+        shown, its = (", ".join(words) for words in zip(*values, strict=True))
+        lines.append(f"with {short(other)} {shown} goes {short(key)} {its}")
+    return lines
+
+
 def notes(comparison: Comparison, shown: str, roles: Roles | None = None) -> list[str]:
     """The lines below a figure's title: what is shown, what is not told apart, what is missing."""
     pooled = "" if roles is None else ", ".join(short(key) for key in roles.pooled)
     lines = [f"{shown}; curves of one colour differ in {pooled}" if pooled else shown]
+    lines += partners(comparison)
     if comparison.reservations:
         lines.append("; ".join(comparison.reservations))
     return lines

@@ -52,23 +52,25 @@ def draw(comparison: Comparison) -> Figure | None:
     if max(map(len, titles)) > _TITLES // columns:
         shown += f"; above each: {', '.join(map(short, keys))}"
         titles = [", ".join(brief(group.point[key]) for key in keys) for group in groups]
-    found = [(title, _measures(group)) for title, group in zip(titles, groups, strict=True)]
-    maps = [(title, one) for title, one in found if one is not None]
+    found = [(title, *_measures(group)) for title, group in zip(titles, groups, strict=True)]
+    maps = [(title, one, diverged) for title, one, diverged in found if one is not None]
     if len(maps) < 2:
         return None
-    norms = [one.layer_gradient_norm for _, one in maps]
-    steps = np.unique(np.concatenate([one.step for _, one in maps]))
-    low, high = log_limits(*norms)
+    norms = [one.layer_gradient_norm for _, one, _ in maps]
+    steps = np.unique(np.concatenate([one.step for _, one, _ in maps]))
+    # where a run ends as diverged its norms may have any size, and would be all that is seen
+    usual = [norm[:-1] if gone else norm for norm, (_, _, gone) in zip(norms, maps, strict=True)]
+    low, high = log_limits(*usual)
     palette = matplotlib.colormaps["cividis"].with_extremes(under="black", bad=RED)
     sheet = grid(
         "Parameter gradient of each layer",
         notes(comparison, shown),
-        [title for title, _ in maps],
+        [title for title, _, _ in maps],
         heights=(0.85,),
         right=0.95,
         columns=columns,
     )
-    for (axes,), (_, one), norm in zip(sheet.panels, maps, norms, strict=True):
+    for (axes,), (_, one, _), norm in zip(sheet.panels, maps, norms, strict=True):
         _heat_map(axes, one, norm, palette, LogNorm(low, high))
         step_axis(axes, steps)
         ticks = axes.get_xticks()[::2]
@@ -123,19 +125,23 @@ def _thinned(groups: list[Group], comparison: Comparison) -> list[Group]:
     return left
 
 
-def _measures(group: Group) -> Measures | None:
+def _measures(group: Group) -> tuple[Measures | None, bool]:
+    """Those of the first run, and whether that has diverged."""
+    first = group.measured[0]
     try:
-        measures = load_run(group.measured[0].path).measures
+        measures = load_run(first.path).measures
     except RunError:  # it has changed since it was read
-        return None
-    return measures if len(measures.step) >= _LEAST_STEPS else None
+        return None, False
+    return measures if len(measures.step) >= _LEAST_STEPS else None, first.diverged
 
 
 def _heat_map(
     axes: Axes, measures: Measures, norms: Floats, palette: Colormap, scale: LogNorm
 ) -> None:
-    assert scale.vmin is not None
-    shown = np.where(norms == 0, scale.vmin / 10, norms).T
+    low, high = scale.vmin, scale.vmax
+    assert low is not None
+    shown = np.where(norms == 0, low / 10, np.clip(norms, low, high)).T
+    shown[~np.isfinite(norms).T] = np.nan
     x, y = edges(measures.step), np.linspace(0, 1, norms.shape[1] + 1)
     axes.pcolormesh(x, y, np.ma.masked_invalid(shown), cmap=palette, norm=scale, rasterized=True)
     axes.set_ylim(0, 1)
@@ -150,10 +156,12 @@ def _explain(
     tall = min(place.y1 - min(axes.get_position().y0 for axes in sheet.flat), 1.9 / height)
     box = (place.x1 + 0.1 / width, place.y1 - tall, 0.09 / width, tall)
     bar = sheet.figure.add_axes(box)
-    sheet.figure.colorbar(ScalarMappable(LogNorm(*limits), palette), cax=bar)
+    table = np.concatenate([np.ravel(one) for one in norms])
+    beyond = np.isfinite(table) & (table > limits[1])
+    extend = "max" if beyond.any() else "neither"
+    sheet.figure.colorbar(ScalarMappable(LogNorm(*limits), palette), cax=bar, extend=extend)
     set_ticks(bar.yaxis, *log_ticks(*limits))
     bar.set_ylabel(r"$\|\partial L/\partial\theta\|$")
-    table = np.concatenate([np.ravel(one) for one in norms])
     kinds = [(~np.isfinite(table), RED, NOT_FINITE), (table == 0, "black", ZERO)]
     patches = [Patch(color=colour, label=label) for here, colour, label in kinds if here.any()]
     if patches:

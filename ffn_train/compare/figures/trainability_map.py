@@ -142,13 +142,26 @@ def _sheet(
             bar = figure.add_axes(
                 ((at + each + 0.07) / width, below / height, _BAR / width, tall / height)
             )
-            figure.colorbar(ScalarMappable(one.scale, one.colours), cax=bar)
+            mappable = ScalarMappable(one.scale, one.colours)
+            figure.colorbar(mappable, cax=bar, extend=_beyond(one, table))
             if isinstance(one.scale, LogNorm):
                 assert one.scale.vmin is not None
                 assert one.scale.vmax is not None
                 set_ticks(bar.yaxis, *log_ticks(one.scale.vmin, one.scale.vmax))
             bar.tick_params(labelsize=7)
     return figure
+
+
+def _beyond(one: _Map, table: Mapping[tuple[Value, Value], Group]) -> str:
+    """At which ends of the colours there are values beyond them."""
+    if one.metric is None:
+        return "neither"
+    values = [group.statistics(one.metric).mean for group in table.values()]
+    low, high = one.scale.vmin, one.scale.vmax
+    assert low is not None
+    assert high is not None
+    below, above = any(value < low for value in values), any(value > high for value in values)
+    return {(1, 0): "min", (0, 1): "max", (1, 1): "both"}.get((below, above), "neither")
 
 
 def _draw_map(
