@@ -63,10 +63,16 @@ def engine(name: str) -> Engine:
     """The engine of a name. Raises SettingError."""
     if check_engine(name) == "numpy":
         return NUMPY
-    from ffn_train.compiled.blocks import delay  # late: Numba takes a moment to import
-    from ffn_train.compiled.layers import compiled_layer
-    from ffn_train.compiled.reductions import CompiledReductions
-    from ffn_train.compiled.segment import CompiledSegment
-    from ffn_train.compiled.updates import compiled_update
+    try:
+        from ffn_train.compiled.blocks import delay  # late: Numba takes a moment to import
+        from ffn_train.compiled.layers import compiled_layer
+        from ffn_train.compiled.reductions import CompiledReductions
+        from ffn_train.compiled.segment import CompiledSegment
+        from ffn_train.compiled.updates import compiled_update
+    except (ImportError, OSError) as error:  # Numba refuses a NumPy that it does not know
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise SettingError(
+            f"engine=compiled cannot be used here: {reason[0]}; engine=numpy can"
+        ) from error
 
     return Engine(CompiledSegment, compiled_layer, compiled_update, CompiledReductions(), delay)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -379,19 +382,116 @@ def test_threads_by_the_whole_pass(
     assert chosen == threads.Threads(blas=1, shards=shards)
 
 
-def test_outdated_machine_code_is_forgotten(tmp_path: Path) -> None:
-    import os
+def test_numba_that_cannot_be_imported_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ffn_train.compiled.blocks", None)
+    with pytest.raises(SettingError, match=r"^engine=compiled cannot be used here: .*; engine="):
+        build_experiment(config(engine="compiled"))
 
+
+def test_numba_that_compiles_nothing_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    done = command("engine=compiled", cwd=tmp_path)
+    assert done.returncode == 2
+    reason = "NUMBA_DISABLE_JIT is set; engine=numpy can"
+    assert done.stderr == f"ffn_train: engine=compiled cannot be used here: {reason}\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_any_other_source_is_another_machine_code(tmp_path: Path) -> None:
+    from ffn_train.compiled import jit
+    from ffn_train.compiled.blocks import forward
+
+    assert jit.digest() == jit.SOURCES
+    assert jit.SOURCES in forward.__qualname__  # part of the name of what Numba keeps
+    folder = tmp_path / "compiled"
+    folder.mkdir()
+    digests = set()
+    (tmp_path / "special.py").touch()
+    for name in ("special.py", "compiled/blocks.py", "compiled/branch.py"):
+        (tmp_path / name).write_text(f"# {name}", encoding="utf-8")
+        digests.add(jit.digest(folder))
+    assert len(digests) == 3
+
+
+def test_machine_code_of_other_sources_is_removed(tmp_path: Path) -> None:
     from ffn_train.compiled import jit
 
-    (tmp_path / "compiled" / "__pycache__").mkdir(parents=True)
-    for name, age in (("special.py", 5), ("compiled/branch.py", 10)):
-        (tmp_path / name).write_text("", encoding="utf-8")
-        os.utime(tmp_path / name, (age, age))
-    for name, age in (("older.nbi", 9), ("newer.nbi", 11)):
-        path = tmp_path / "compiled" / "__pycache__" / name
-        path.write_text("", encoding="utf-8")
-        os.utime(path, (age, age))
-    jit.forget_outdated(tmp_path / "compiled")
-    kept = sorted(path.name for path in (tmp_path / "compiled" / "__pycache__").iterdir())
-    assert kept == ["newer.nbi"]
+    kept = tmp_path / "__pycache__"
+    kept.mkdir()
+    for name in ("a_0123.nbi", "a_0123.1.nbc", f"a_{jit.SOURCES}.nbi", "a.pyc"):
+        (kept / name).touch()
+    jit.forget_outdated(tmp_path)
+    assert {path.name for path in kept.iterdir()} == {f"a_{jit.SOURCES}.nbi", "a.pyc"}
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
+    """An entry as another process finds it, whose machine code is kept in a folder of the test."""
+    from ffn_train.compiled import jit
+
+    path = tmp_path / "twice.py"
+    path.write_text("def twice(x):\n    return x + x\n", encoding="utf-8")
+
+    def load() -> Any:
+        space: dict[str, Any] = {"__name__": "twice"}
+        exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), space)
+        return jit.entry(space["twice"])
+
+    return load
+
+
+def _results(entry: Any) -> tuple[list[Any], int]:
+    """What it returns for each dtype, and how many of these were kept from before."""
+    found = [entry(np.ones(2, dtype)).tolist() for dtype in ("float32", "float64")]
+    return found, sum(entry.stats.cache_hits.values())
+
+
+def test_machine_code_is_kept(fresh: Callable[[], Any]) -> None:
+    assert [_results(fresh()) for _ in range(2)] == [([[2, 2]] * 2, 0), ([[2, 2]] * 2, 2)]
+
+
+@pytest.mark.parametrize("damage", ["an empty index", "cut data", "another's data"])
+def test_damaged_machine_code_is_made_again(
+    damage: str, fresh: Callable[[], Any], tmp_path: Path
+) -> None:
+    _results(fresh())
+    (index,) = tmp_path.glob("__pycache__/*.nbi")
+    one, other = sorted(tmp_path.glob("__pycache__/*.nbc"))
+    if damage == "an empty index":
+        index.write_bytes(b"")
+    elif damage == "cut data":
+        one.write_bytes(one.read_bytes()[:100])
+    else:  # as when two processes write their first at the same moment
+        one.write_bytes(other.read_bytes())
+    found, kept = _results(fresh())
+    assert found == [[2, 2]] * 2
+    assert kept < 2
+    assert _results(fresh()) == ([[2, 2]] * 2, 2)
+
+
+def test_a_full_disk_does_not_stop_it(
+    fresh: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from numba.core.caching import IndexDataCacheFile
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(IndexDataCacheFile, "_save_data", full)
+    assert _results(fresh()) == ([[2, 2]] * 2, 0)
+
+
+def test_the_wait_for_the_compiler_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from numba.core.caching import NullCache
+
+    from ffn_train.compiled import blocks
+
+    build_experiment(config(engine="compiled"))
+    monkeypatch.setattr(blocks.backward._cache, "_cache_path", str(tmp_path))
+    assert str(blocks.delay()).endswith("which takes about 15 seconds once")
+    (tmp_path / f"blocks.{blocks.backward.__qualname__}-1.py.nbi").touch()
+    assert blocks.delay() is None
+    monkeypatch.setattr(blocks.backward, "_cache", NullCache())
+    assert "in every process: the result cannot be kept" in str(blocks.delay())

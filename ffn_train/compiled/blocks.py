@@ -171,7 +171,12 @@ def backward(scheme, theta, grads, kept, dy, dx, flow):
 
 def delay() -> str | None:
     """What to say before the first use on this machine, when nothing is kept on disk yet."""
-    kept = backward.stats.cache_path
-    if kept is not None and any(Path(kept).glob("blocks.backward*.nbi")):
+    folder, compiling = backward.stats.cache_path, "compiling for this machine, which takes about"
+    if folder is None:
+        return (
+            f"engine=compiled: {compiling} 15 seconds in every process: the result cannot be kept "
+            "(NUMBA_CACHE_DIR names a directory for it)"
+        )
+    if any(Path(folder).glob(f"blocks.{backward.__qualname__}-*.nbi")):
         return None
-    return "engine=compiled: compiling for this machine, which takes about 15 seconds once"
+    return f"engine=compiled: {compiling} 15 seconds once"
