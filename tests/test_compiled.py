@@ -21,6 +21,7 @@ from ffn_train.core import Array
 from ffn_train.experiment import build_experiment
 from ffn_train.gradcheck import check_layer, failures, random_parameters
 from ffn_train.model import Stack
+from ffn_train.optim.sgd import SGD
 from ffn_train.registry import build
 from ffn_train.settings import SettingError
 from ffn_train.shards import Shards
@@ -340,15 +341,19 @@ def test_a_run_that_diverges_is_explained_alike() -> None:
 
 
 def test_what_it_does_not_know_is_refused_in_one_line() -> None:
-    names = {"block": "feedforward", "residual": "none", "norm": "none", "activation": "relu"}
-    model = tiny({**names, "init": "lecun"})
+    model, compiled = tiny({**PLAIN, "init": "lecun"}), engines.engine("compiled")
 
     class Softplus(type(model.activation)):  # type: ignore[misc]
-        name = "softplus"
+        """Has even the name of the activation that it is made from."""
+
+    class Lion(SGD):
+        pass
 
     model.branch.activation = Softplus()
-    with pytest.raises(SettingError, match=r"^engine=compiled has no activation=softplus; engine"):
-        engines.engine("compiled").segment.check(model.block)
+    with pytest.raises(SettingError, match=r"^engine=compiled has no Softplus; engine=numpy has$"):
+        compiled.segment.check(model.block)
+    with pytest.raises(SettingError, match=r"^engine=compiled has no Lion; engine=numpy has$"):
+        compiled.update(Lion(lr=0.1, weight_decay=0.0, momentum=0.0, nesterov=False))
 
 
 def test_without_numba_it_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

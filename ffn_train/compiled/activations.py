@@ -9,19 +9,20 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ffn_train import activations as plain
 from ffn_train.compiled.jit import inlined
 from ffn_train.compiled.scalars import erf, gauss, normal, sigmoid, tanh
 
 IDENTITY, RELU, LEAKY_RELU, TANH, GELU, GELU_TANH, SILU, ERF = range(8)
-CODES = {
-    "identity": IDENTITY,
-    "relu": RELU,
-    "leaky_relu": LEAKY_RELU,
-    "tanh": TANH,
-    "gelu": GELU,
-    "gelu_tanh": GELU_TANH,
-    "silu": SILU,
-    "erf": ERF,
+CODES: dict[type[plain.Activation], int] = {
+    plain.Identity: IDENTITY,
+    plain.ReLU: RELU,
+    plain.LeakyReLU: LEAKY_RELU,
+    plain.Tanh: TANH,
+    plain.GELU: GELU,
+    plain.GELUTanh: GELU_TANH,
+    plain.SiLU: SILU,
+    plain.Erf: ERF,
 }
 TOLD_BY_VALUE = (IDENTITY, RELU, LEAKY_RELU, TANH)
 

@@ -30,12 +30,12 @@ def scheme_of(block: ResidualBlock) -> Scheme:
         raise SettingError(
             f"engine=compiled has no {type(branch).__name__} block; engine=numpy has"
         )
-    if activation.name not in CODES:
-        raise SettingError(f"engine=compiled has no activation={activation.name}; engine=numpy has")
+    if type(activation) not in CODES:
+        raise SettingError(f"engine=compiled has no {type(activation).__name__}; engine=numpy has")
     if type(norm) not in (type(None), LayerNorm, RMSNorm):
         raise SettingError(f"engine=compiled has no {type(norm).__name__}; engine=numpy has")
     hidden, width = branch.parts[branch.inner[0]].shapes["weight"]
-    code = CODES[activation.name]
+    code = CODES[type(activation)]
     return Scheme(
         width=width,
         hidden=hidden,

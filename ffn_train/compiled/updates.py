@@ -10,6 +10,7 @@ from ffn_train.core import Array
 from ffn_train.optim.adam import Adam
 from ffn_train.optim.optimizer import Memory, Optimizer
 from ffn_train.optim.sgd import SGD
+from ffn_train.settings import SettingError
 
 
 @entry
@@ -67,6 +68,9 @@ class CompiledAdam(Adam):
 
 
 def compiled_update(optimizer: Optimizer) -> Optimizer:
-    """The same rule with the same settings, compiled."""
+    """The same rule with the same settings, compiled. Raises SettingError where it is not here."""
     twins: dict[type[Optimizer], type[Optimizer]] = {SGD: CompiledSGD, Adam: CompiledAdam}
-    return twins[type(optimizer)](**asdict(optimizer))
+    kind = type(optimizer)
+    if kind not in twins:
+        raise SettingError(f"engine=compiled has no {kind.__name__}; engine=numpy has")
+    return twins[kind](**asdict(optimizer))
