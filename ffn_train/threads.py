@@ -83,8 +83,10 @@ class BlasThreads:
     def library(self) -> str:
         """The BLAS libraries in use, by name, version and instruction set."""
         return "; ".join(
-            f"{info['internal_api']} {info['version']} {info.get('architecture', '')}".strip()
-            for info in self._controller.info()
+            sorted(  # threadpoolctl finds them in the order of a set
+                f"{info['internal_api']} {info['version']} {info.get('architecture', '')}".strip()
+                for info in self._controller.info()
+            )
         )
 
     def __enter__(self) -> BlasThreads:

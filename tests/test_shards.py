@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -150,3 +151,14 @@ def test_threads_are_shards_where_these_are_large_enough(
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
     chosen = threads.choose(setting, batch=batch, width=width, hidden=hidden)
     assert chosen == threads.Threads(blas=blas, shards=shards)
+
+
+def test_the_blas_libraries_are_named_in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    libraries = [
+        {"internal_api": "openblas", "version": "0.3", "architecture": "Zen"},
+        {"internal_api": "mkl", "version": "2026"},
+    ]
+    for order in (libraries, libraries[::-1]):
+        blas = threads.BlasThreads(1)
+        monkeypatch.setattr(blas, "_controller", SimpleNamespace(info=lambda order=order: order))
+        assert blas.library == "mkl 2026; openblas 0.3 Zen"
