@@ -157,7 +157,9 @@ def launch(run: Callable[[Config], None]) -> None:
         run(_plain(config))
 
     with one_line_errors(), tempfile.TemporaryDirectory() as aside:
-        sys.argv.append(f"hydra.sweep.dir={aside}")  # for what Hydra's sweeper insists on writing
+        # for what Hydra's sweeper insists on writing; argparse wants all overrides side by side
+        given = (at for at, text in enumerate(arguments, 1) if re.match(r"~|[^-].*=", text))
+        sys.argv.insert(next(given, len(sys.argv)), f"hydra.sweep.dir={aside}")
         hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(task)()
 
 

@@ -165,9 +165,12 @@ def test_help_names_groups_settings_and_examples(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_show_configuration_runs_nothing(tmp_path: Path) -> None:
-    done = command("--cfg", "job", "model.depth=3", cwd=tmp_path)
-    assert done.returncode == 0
+@pytest.mark.parametrize(
+    "order", [("--cfg", "job", "model.depth=3"), ("model.depth=3", "--cfg", "job")]
+)
+def test_show_configuration_runs_nothing(order: tuple[str, ...], tmp_path: Path) -> None:
+    done = command(*order, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert "depth: 3" in done.stdout
     assert not list(tmp_path.iterdir())
 
