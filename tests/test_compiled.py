@@ -29,6 +29,7 @@ from ffn_train.shards import Shards
 pytest.importorskip("numba", reason="engine=compiled needs the extra `compiled`")
 pytest.importorskip("scipy", reason="engine=compiled needs the extra `compiled`")
 
+PLAIN = {"block": "feedforward", "residual": "none", "norm": "none", "activation": "relu"}
 TOLERANCE = {"float64": 1e-12, "float32": 3e-5}  # of an array's largest entry
 
 
@@ -97,8 +98,7 @@ def test_every_part_of_the_scheme_counts(
 ) -> None:
     from ffn_train.compiled import segment
 
-    usual = {"block": "feedforward", "residual": "none", "norm": "none", "activation": "relu"}
-    names = {**usual, **names, "init": "lecun"}
+    names = {**PLAIN, **names, "init": "lecun"}
     plain, model = passes(tiny(names), "float64"), tiny(names, engine="compiled")
     right = segment.scheme_of(model.block)
     wrong = right._replace(**{field: change(getattr(right, field))})
@@ -191,9 +191,6 @@ def test_products_of_what_the_blas_would_read_wrongly_are_refused() -> None:
     ):
         with pytest.raises(TypingError, match="need C-ordered arrays, all float32 or all float64"):
             _call(blas.product)(left, right, into)
-
-
-PLAIN = {"block": "feedforward", "residual": "none", "norm": "none", "activation": "relu"}
 
 
 def test_inputs_of_any_order_and_precision() -> None:

@@ -83,6 +83,7 @@ def forward(scheme, theta, kept, blocks):
         x, y, hidden = kept.signals[place], kept.signals[place + 1], kept.hidden[place]
         multiplier, at = _multiplier_of(scheme, theta, block * size)
         gain, shift, at = _norm_of(scheme, theta, at)
+        # where the scheme has no such array, another stands in for it, which is not touched as such
         inner, slope, value, output, joined = x, hidden, hidden, y, y
         if scheme.placement == PRE:
             inner = kept.inner[place]
@@ -164,7 +165,7 @@ def backward(scheme, theta, grads, kept, dy, dx, flow):
             flow.dx[block] = below
             flow.branch[block] = dx_branch
         if flow.skip.size:
-            _sum(dz, skip, zero, dz, flow.skip[block])
+            _sum(dz, skip, zero, dz, flow.skip[block])  # s dz
         above = below
     dx[:] = above
 
