@@ -104,9 +104,10 @@ def _other_bits(path: Path, now: Mapping[str, Any]) -> Iterator[str]:
                 f"{what} was {then}, is {now[key]}: products are summed in another "
                 "order, so the last bits may differ from an undisturbed run"
             )
-    then = (before.get("packages") or {}).get("numpy")
-    if then != now["packages"]["numpy"]:
-        yield (
-            f"numpy was {then}, is {now['packages']['numpy']}: its functions may round otherwise, "
-            "so the last bits may differ from an undisturbed run"
-        )
+    for package in ("numpy", "numba") if now["engine"] == "compiled" else ("numpy",):
+        then, here = (before.get("packages") or {}).get(package), now["packages"][package]
+        if then not in (here, None):
+            yield (
+                f"{package} was {then}, is {here}: its functions may round otherwise, "
+                "so the last bits may differ from an undisturbed run"
+            )

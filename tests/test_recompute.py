@@ -12,19 +12,23 @@ from choices import combinations, files
 from choices import settings as choice_settings
 from runs_for_tests import config, run_in
 
+from ffn_train import engine as engines
 from ffn_train.core import Array
 from ffn_train.experiment import build_experiment
 from ffn_train.gradcheck import random_parameters
 from ffn_train.keys import MODEL_GROUPS
+from ffn_train.measures import SignalNorms
 from ffn_train.model import Stack
 from ffn_train.registry import build
 from ffn_train.settings import SettingError
 
 
-def stack(names: dict[str, str], recompute: Any, *, depth: int = 7, width: int = 5) -> Stack:
+def stack(
+    names: dict[str, str], recompute: Any, *, depth: int = 7, width: int = 5, engine: str = "numpy"
+) -> Stack:
     parts = {g: build(g, choice_settings(g, names[g])) for g in MODEL_GROUPS if g != "init"}
     sizes = {"inputs": 3, "outputs": 2, "depth": depth, "width": width, "expansion": 2}
-    return Stack(**sizes, recompute=recompute, **parts)
+    return Stack(**sizes, recompute=recompute, engine=engines.engine(engine), **parts)
 
 
 def passes(model: Stack, flow: bool) -> tuple[Array, Array, list[bytes]]:
@@ -66,16 +70,25 @@ def test_the_measures_and_the_weights_of_a_run_are_the_same(tmp_path: Any) -> No
         assert (kept.path / name).read_bytes() == (again.path / name).read_bytes()
 
 
-def peak(depth: int, recompute: Any) -> int:
+def peak(depth: int, recompute: Any, *, engine: str = "numpy", measured: bool = False) -> int:
     """The largest number of bytes of arrays that a forward and backward pass holds at once."""
     names = {"activation": "gelu", "block": "feedforward", "residual": "scaled", "norm": "none"}
-    model = stack(names, recompute, depth=depth, width=16)
+    model = stack(names, recompute, depth=depth, width=16, engine=engine)
     params = random_parameters(model, np.random.default_rng(0))
     grads = model.layout.zeros("float64")
     x = np.ones((256, 3))
+
+    def once() -> None:
+        norms = SignalNorms(model)
+        y, pullback = model.forward(params.views, x, observe=norms.forward if measured else None)
+        if measured:
+            norms.backward(pullback.flow(y, grads.views))
+        else:
+            pullback(y, grads.views)
+
+    once()  # what compiling takes is not meant
     tracemalloc.start()
-    y, pullback = model.forward(params.views, x)
-    pullback(y, grads.views)
+    once()
     largest = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return largest
@@ -87,6 +100,15 @@ def test_memory_grows_with_the_square_root_of_the_depth() -> None:
         blocks = math.isqrt(depth)
         assert peak(depth, "auto") < signal * (blocks + 5 * blocks + 16)
         assert peak(depth, None) > signal * 5 * depth
+
+
+@pytest.mark.parametrize("engine", engines.ENGINES)
+def test_measuring_holds_no_more_than_a_few_segments(engine: str) -> None:
+    if engine == "compiled":
+        pytest.importorskip("numba", reason="engine=compiled needs the extra `compiled`")
+    depth, signal = 144, 256 * 16 * 8
+    blocks = math.isqrt(depth)
+    assert peak(depth, "auto", engine=engine, measured=True) < signal * (13 * blocks + 16)
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "all"])

@@ -75,7 +75,7 @@ class CompiledSegment(Segment):
         if keep:
             self._kept = kept
         x: Array = kept.signals[-1]
-        return x
+        return x if keep else x.copy()  # a view would hold all signals
 
     def predict(self) -> Array:
         return self.forward(keep=False)
