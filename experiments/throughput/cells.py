@@ -21,7 +21,7 @@ ACTIVATIONS = ("relu", "gelu_tanh")
 NORMS = ("none", "pre_layer")
 
 INPUTS = 8
-BATCHES = 8  # of which an epoch consists; the peers go round them
+BATCHES = 32  # of which an epoch consists, as about 25 of the default run; the peers go round them
 MOMENTUM, EPS = 0.9, 1e-5
 ENDLESS = 10**9  # steps: nobody reaches the last row, which would be measured
 
