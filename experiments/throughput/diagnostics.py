@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from statistics import median, quantiles
@@ -13,7 +14,7 @@ from crew import Seat, Worker
 from measure import take_turns
 
 DEFAULT_EVERY = 50  # conf/config.yaml's measure.every
-CADENCES = {"none": ENDLESS, "default": DEFAULT_EVERY, "every step": 1}
+LEAST = 5  # intervals between two measured steps
 
 COLUMNS = (
     *("depth", "width", "hidden", "batch", "activation", "norm", "engine", "cadence"),
@@ -24,7 +25,7 @@ COLUMNS = (
 def diagnostics(
     shapes: Sequence[tuple[int, int, int, int]] = SHAPES, *, rounds: int, turn: float
 ) -> Iterator[dict[str, Any]]:
-    """``cost``: the time with measures over that without, less one; median and quartiles.
+    """``cost``: what measures add to the time without them, as a share; median and quartiles.
 
     With relu and no norm, where it weighs most: the step is the quickest, and dead units count.
     """
@@ -37,26 +38,57 @@ def _of_engine(
     engine: str, shapes: Sequence[tuple[int, int, int, int]], *, rounds: int, turn: float
 ) -> Iterator[dict[str, Any]]:
     with ExitStack() as stack:
-        workers = {name: stack.enter_context(Worker(Seat(engine, 0, name))) for name in CADENCES}
+        none, default, always = (
+            stack.enter_context(Worker(Seat(engine, 0, name))) for name in ("0", "default", "1")
+        )
         for shape in shapes:
             cell = Cell(*shape)
-            for name, worker in workers.items():
-                worker.load(cell, None, measure_every=CADENCES[name])
+            for worker, every in ((none, ENDLESS), (default, DEFAULT_EVERY), (always, 1)):
+                worker.load(cell, None, measure_every=every)
                 worker.ask("steps", count=1)
-            times = take_turns(
-                list(workers.values()), rounds=rounds, turn=turn, multiple=DEFAULT_EVERY
+            times = take_turns((none, always), rounds=rounds, turn=turn)
+            without, measured = times[none.seat], times[always.seat]
+            every_step = [one / other - 1 for one, other in zip(measured, without, strict=True)]
+            intervals = _intervals(default, rounds * turn)
+            yield _row(cell, engine, "none", without, [0.0, 0.0])
+            yield _row(
+                cell, engine, "default", [ms for ms, _ in intervals], [c for _, c in intervals]
             )
-            without = times[workers["none"].seat]
-            for name, worker in workers.items():
-                measured = times[worker.seat]
-                cost = [one / other - 1 for one, other in zip(measured, without, strict=True)]
-                low, _, high = quantiles(cost, n=4, method="inclusive")
-                yield {
-                    **vars(cell),
-                    "engine": engine,
-                    "cadence": name,
-                    "ms": median(measured),
-                    "cost": median(cost),
-                    "cost_q1": low,
-                    "cost_q3": high,
-                }
+            yield _row(cell, engine, "every step", measured, every_step)
+
+
+def _intervals(worker: Worker, seconds: float) -> list[tuple[float, float]]:
+    """Of each interval at the default cadence: ms a step, and what its measured step cost.
+
+    Two processes differ by more than a fiftieth of a measurement, by where their arrays lie. So
+    the measured step and the one behind it, which finds the caches changed, are compared with the
+    median of the others between them and the next: the cost is what they take longer, over that of
+    the whole interval.
+    """
+    found: list[tuple[float, float]] = []
+    started = time.perf_counter()
+    worker.ask("clock", count=DEFAULT_EVERY // 2)  # so that it is measured amid the steps asked for
+    while len(found) < LEAST or time.perf_counter() - started < seconds:
+        answer = worker.ask("clock", count=DEFAULT_EVERY)
+        at = answer["measured"].index(True)
+        assert sum(answer["measured"]) == 1
+        here, others = answer["seconds"][at : at + 2], answer["seconds"]
+        usual = median(others[:at] + others[at + 2 :])
+        cost = (sum(here) - 2 * usual) / (DEFAULT_EVERY * usual)
+        found.append((1e3 * usual * (1 + cost), cost))
+    return found
+
+
+def _row(
+    cell: Cell, engine: str, cadence: str, ms: Sequence[float], cost: Sequence[float]
+) -> dict[str, Any]:
+    low, _, high = quantiles(cost, n=4, method="inclusive")
+    return {
+        **vars(cell),
+        "engine": engine,
+        "cadence": cadence,
+        "ms": median(ms),
+        "cost": median(cost),
+        "cost_q1": low,
+        "cost_q3": high,
+    }

@@ -7,6 +7,7 @@ the check that both are finite.
 from __future__ import annotations
 
 import importlib.metadata
+import time
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any
@@ -50,6 +51,17 @@ class NumPy:
         if len(losses) < count:
             raise RuntimeError("the training diverged")
         return losses
+
+    def clock(self, count: int) -> tuple[list[float], list[bool]]:
+        """The seconds of each of ``count`` steps, and whether it was measured."""
+        seconds, measured = [], []
+        before = time.perf_counter()
+        for record in islice(self._records, count):
+            now = time.perf_counter()
+            seconds.append(now - before)
+            measured.append(record.measures is not None)
+            before = time.perf_counter()
+        return seconds, measured
 
 
 class Compiled(NumPy):

@@ -55,6 +55,9 @@ def respond(contestant: Any, request: dict[str, Any]) -> dict[str, Any]:
             started = time.perf_counter()
             losses = contestant.steps(request["count"])
             return {"seconds": time.perf_counter() - started, "losses": losses[:10]}
+        case "clock":
+            seconds, measured = contestant.clock(request["count"])
+            return {"seconds": seconds, "measured": measured}
         case "memory":
             return resident()
     raise ValueError(request["do"])
