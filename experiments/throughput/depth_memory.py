@@ -20,6 +20,7 @@ SHAPES = ((64, 64, 256, 64), (8, 256, 1024, 256))
 DEPTHS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 WIDTHS = (32, 128, 64)  # D, H, N of the stacks that grow deep
 RECOMPUTE = "recompute"
+STEPS = 4  # at least, of a turn: the first finds the caches as the others left them
 
 COLUMNS = (
     *("depth", "width", "hidden", "batch", "contestant", "threads", "ms", "peak_mib"),
@@ -57,7 +58,7 @@ def peaks(cell: Cell, threads: int, *, rounds: int, turn: float) -> list[dict[st
                     "peak_mib": worker.ask("memory")["peak"] / 2**20,
                 }
             )
-        times = take_turns(workers, rounds=rounds, turn=turn)
+        times = take_turns(workers, rounds=rounds, turn=turn, multiple=STEPS)
         for row, worker in zip(found, workers, strict=True):
             row["ms"] = median(times[worker.seat])
     return found
