@@ -176,6 +176,6 @@ def _summary(run: Run, last: Record, baseline: Baseline) -> dict[str, Any]:
         "gradient_ratio_end": float(measures.gradient_ratio[-1]),
         "growth_per_block_start": float(measures.growth_per_block[0]),
         "growth_per_block_end": float(measures.growth_per_block[-1]),
-        "verdict": verdict(run),
+        "verdict": verdict(run, diverged=divergence is not None),
         "theory": None if ratio is None else dataclasses.asdict(ratio),
     }

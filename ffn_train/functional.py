@@ -29,7 +29,7 @@ def forward_pass(x: Array, W: Array, b: Array, activation_fn: Elementwise) -> Ar
     Shapes: x (D,) or (N, D); W (H, D); b (H,); y (H,) or (N, H).
 
     In a transformer this is the up-projection of the feed-forward block: row i of W is a direction
-    of the residual stream that hidden unit i listens to, b its threshold, and y_i how strongly it
+    of the residual stream that hidden unit i listens to, -b its threshold, and y_i how strongly it
     fires at each position.
 
     Raises ValueError if a shape does not fit.
@@ -103,7 +103,7 @@ def backprop_two_layer(
     * db2 shifts what the block writes at every position alike.
     * dW1, row i: which inputs should make unit i fire, judged by how useful its value was: dh asks
       the value, act' whether the unit could still change its mind.
-    * db1 moves the units' thresholds; it decides how sparse the hidden layer becomes.
+    * db1 moves the units' thresholds, and with them the share of inputs at which each fires.
     * dx is the block's own part of the residual stream's gradient, which is added to the part that
       came past the block (``residual_backward``). Two matrices and one act' multiply it, so
       without the skip path a hundred such blocks multiply two hundred matrices.

@@ -23,7 +23,7 @@ DEAD = 0.6  # up to half of the units are off only because all samples have come
 SKIP = 0.05
 
 
-def verdict(run: Run) -> list[str]:
+def verdict(run: Run, *, diverged: bool) -> list[str]:
     """The lines; none where nothing was measured, or where a run that diverged shows no cause."""
     measures = run.measures
     if not len(measures.step):
@@ -32,7 +32,6 @@ def verdict(run: Run) -> list[str]:
     if lines:
         return lines
     ratios = [_change(run, 0), _change(run, -1)]
-    diverged = run.summary is not None and run.summary.get("state") == "diverged"
     if diverged or not all(map(math.isfinite, ratios)):
         return []
     flow = f"|dL/dx_0| / |dL/dx_L| is {ratios[0]:.3g} and then {ratios[1]:.3g}"

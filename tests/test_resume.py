@@ -17,6 +17,7 @@ import pytest
 from choices import files as choices_of
 from choices import settings
 from runs_for_tests import NOTES, config, run_in
+from test_cli import command
 
 from ffn_train import recording
 from ffn_train.interruption import Interrupted
@@ -146,6 +147,16 @@ def test_without_a_usable_checkpoint_a_run_starts_again(
     run_in(path, config(**OFTEN))
     assert "starting again from step 0" in NOTES[-1]
     assert results(path) == results(tmp_path / "straight")
+
+
+def test_damaged_settings_are_told_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    run_in(path, config())
+    (path / files.CONFIG).write_text("{", encoding="utf-8")
+    done = command("trainer.steps=9", f"run.dir={path}", cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"ffn_train: {path / files.CONFIG}: ")
 
 
 def test_other_threads_or_numpy_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,6 +86,14 @@ def test_healthy(tmp_path: Path) -> None:
     assert line.startswith("healthy")
 
 
+def test_of_a_run_that_its_rate_drove_apart_nothing_is_said(tmp_path: Path) -> None:
+    """The divergence is told elsewhere, and the flow of its last row is no finding."""
+    steep = {"optimizer": {"lr": 50.0}, "trainer": {"steps": 30, "clip": None}}
+    run = verdict(tmp_path, depth=4, section=steep)
+    assert run.state == "diverged"
+    assert lines(run) == []
+
+
 def test_uneven(tmp_path: Path) -> None:
     """A growth between tenfold and a hundredfold is neither healthy nor exploding."""
     names = {"residual": "identity", "init": "he", "activation": "relu"}

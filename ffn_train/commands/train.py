@@ -19,13 +19,14 @@ SHOWN = 10  # jobs that did not finish, by name
 def main() -> None:
     """Run what the command line describes; exits 2, with one line, for a mistake in it."""
     from ffn_train.configuration import launch
+    from ffn_train.runs.reader import RunError
 
     flags = [argument for argument in sys.argv[1:] if argument.startswith("-")]
     try:
         if flags in (["-m"], ["--multirun"]):
             sys.exit(sweep([argument for argument in sys.argv[1:] if argument not in flags]))
         launch(run)
-    except SettingError as error:
+    except (SettingError, RunError) as error:
         print(f"ffn_train: {error}", file=sys.stderr)
         sys.exit(2)
     except Interrupted as error:
