@@ -9,7 +9,7 @@ from ffn_train.theory.scaled import Numbers, Scaled
 
 ROWS = 128  # the largest batch that is taken whole
 FEWEST_ROWS = 16
-_ENTRIES = 64 * ROWS**2  # kernel entries over all blocks; a deeper stack takes fewer rows
+_ENTRIES = 256 * ROWS**2  # kernel entries over all blocks; a deeper stack takes fewer rows
 
 
 def sample(x: Numbers, depth: int) -> NDArray[np.intp]:
