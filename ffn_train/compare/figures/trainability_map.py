@@ -160,7 +160,11 @@ def _beyond(one: _Map, table: Mapping[tuple[Value, Value], Group]) -> str:
     low, high = one.scale.vmin, one.scale.vmax
     assert low is not None
     assert high is not None
-    below, above = any(value < low for value in values), any(value > high for value in values)
+    # the largest or smallest value is an end itself, to the rounding of its logarithm
+    beyond = [
+        value for value in values if not np.isclose(value, (low, high), rtol=1e-9, atol=0).any()
+    ]
+    below, above = any(value < low for value in beyond), any(value > high for value in beyond)
     return {(1, 0): "min", (0, 1): "max", (1, 1): "both"}.get((below, above), "neither")
 
 
