@@ -12,6 +12,8 @@ LESSON = places.EXPERIMENTS / "manual_backprop" / "manual_backprop.ipynb"
 
 def test_the_lesson_runs() -> None:
     notebook = nbformat.read(LESSON, as_version=4)  # type: ignore[no-untyped-call]
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1)), "a cell is committed without its output"
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
