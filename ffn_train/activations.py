@@ -25,8 +25,8 @@ CHUNK = 65_536  # elements; a float32 piece and its scratch fit the second-level
 class Activation(ABC):
     """act(z), elementwise.
 
-    ``rectifies``: act(z) > 0 exactly where z > 0, so a unit that is never positive on a batch
-    passes (almost) nothing on and can be called dead. ``kinks``: where act' jumps.
+    ``rectifies``: act(z) > 0 where z > 0 and 0 elsewhere, so a unit that is never positive on a
+    batch passes nothing on and is called dead. ``kinks``: where act' jumps.
     """
 
     name: ClassVar[str]

@@ -32,7 +32,7 @@ class Batches:
         if epoch != self._epoch:
             self._epoch, self._order = epoch, self._permutation(epoch)
         rows = self._order[index * self.size : (index + 1) * self.size]
-        return self._x[rows], self._y[rows]
+        return self._x.take(rows, axis=0), self._y.take(rows, axis=0)
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
         key = (*self._seed.spawn_key, epoch)

@@ -10,7 +10,6 @@ from ffn_train.core import Array, FlatVector
 from ffn_train.losses import Loss
 from ffn_train.measures import Measurement
 from ffn_train.model import Stack
-from ffn_train.reductions import norm
 from ffn_train.shards import Shards, worth_threads
 
 
@@ -27,6 +26,7 @@ class BatchGradient:
 
     def __init__(self, model: Stack, loss: Loss, shards: Shards, dtype: DTypeLike) -> None:
         self._model, self._loss, self._shards = model, loss, shards
+        self._norm = model.engine.reductions.norm
         self._gradients = [model.layout.zeros(dtype) for _ in range(shards.count)]
         self.vector = self._gradients[0].vector
         self.norm = 0.0
@@ -39,7 +39,7 @@ class BatchGradient:
         large = worth_threads(self.vector)
         self.norm = math.hypot(*self._shards.each(self._add, side_by_side=large))
         if measured is not None:
-            measured.gradients(params.vector, self.vector)
+            measured.gradients(params.vector, self.vector, self._shards)
         return sum(losses)
 
     def _pass(
@@ -72,4 +72,4 @@ class BatchGradient:
         total = self.vector[entries]
         for other in self._gradients[1:]:
             total += other.vector[entries]
-        return norm(total)
+        return self._norm(total)

@@ -35,7 +35,7 @@ class MSE(Loss):
     def value_and_gradient(self, y: Array, targets: Array) -> tuple[float, Array]:
         error = y - targets
         value = float(np.vdot(error, error)) / error.size
-        error *= error.dtype.type(2 / error.size)
+        error *= 2 / error.size
         return value, error
 
 
@@ -57,5 +57,5 @@ class Huber(Loss):
         clipped = np.clip(error, -self.delta, self.delta)
         # clipped (e - clipped/2) is e²/2 within δ and δ (|e| - δ/2) beyond
         value = float(np.vdot(clipped, error - clipped / 2)) / error.size
-        clipped /= error.dtype.type(error.size)
+        clipped /= error.size
         return value, clipped

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from ffn_train.core import Array
 from ffn_train.model import Stack
 from ffn_train.segments import SignalGradients
+from ffn_train.shards import Shards, worth_threads
 
 Rows = NDArray[np.void]
 
@@ -61,7 +62,7 @@ class SignalNorms:
         self._model, self._reductions = model, model.engine.reductions
         self.norms = np.full((4, model.depth + 1), np.nan)
         self.signal, self.gradient, self.skip, self.branch = self.norms
-        self.largest: Array | None = None  # (L, H): of each block's hidden units, over the samples
+        self.activity: Array | None = None  # (L, H): the sum of each hidden unit over the samples
         self.entries = 0  # of each signal
         self.seconds = 0.0
         self._seen = 0  # signals
@@ -71,11 +72,11 @@ class SignalNorms:
         before = time.perf_counter()
         seen, self._seen = self._seen, self._seen + len(signals)
         self.entries = signals[0].size
-        self.signal[seen : self._seen] = self._reductions.norms(signals)
+        self._reductions.norms(signals, self.signal[seen : self._seen])
         if hidden is not None and self._model.branch.activation.rectifies:
-            if self.largest is None:
-                self.largest = np.empty((self._model.depth, hidden.shape[2]), hidden.dtype)
-            self._reductions.largest(hidden, self.largest[seen - 1 : self._seen - 1])
+            if self.activity is None:
+                self.activity = np.empty((self._model.depth, hidden.shape[2]), hidden.dtype)
+            self._reductions.activity(hidden, self.activity[seen - 1 : self._seen - 1])
         self.seconds += time.perf_counter() - before
 
     def backward(self, flow: Iterable[SignalGradients]) -> None:
@@ -85,11 +86,13 @@ class SignalNorms:
         for first, dx, skip, branch in flow:
             before = time.perf_counter()
             here = slice(first, first + len(dx))
-            self.gradient[here] = norms(dx)
+            norms(dx, self.gradient[here])
             if skip is not None and branch is not None:
-                above = self.gradient[first + 1 : first + 1 + len(dx)]
-                self.skip[here] = above if same else norms(skip)
-                self.branch[here] = norms(branch)
+                norms(branch, self.branch[here])
+                if same:
+                    self.skip[here] = self.gradient[first + 1 : first + 1 + len(dx)]
+                else:
+                    norms(skip, self.skip[here])
             self.seconds += time.perf_counter() - before
 
 
@@ -118,19 +121,24 @@ class Measurement:
     def seconds(self) -> float:
         return self._seconds + max(shard.seconds for shard in self.shards)
 
-    def gradients(self, params: Array, grads: Array) -> None:
+    def gradients(self, params: Array, grads: Array, threads: Shards) -> None:
         """Take what is known after the backward pass: signals, parameters and their gradients."""
         before = time.perf_counter()
-        row, layout, reductions = self.row, self._layout, self._reductions
+        row, reductions = self.row, self._reductions
         entries = sum(shard.entries for shard in self.shards)
         norms = _merged(np.hypot, [shard.norms for shard in self.shards]) / math.sqrt(entries)
         row["signal_rms"], row["signal_gradient_rms"] = norms[0], norms[1]
         row["skip_gradient_rms"], row["branch_gradient_rms"] = norms[2, :-1], norms[3, :-1]
-        largest = [shard.largest for shard in self.shards if shard.largest is not None]
-        if largest:
-            row["dead_share"] = reductions.dead_share(_merged(np.maximum, largest))
-        row["weight_norm"] = reductions.tensor_norms(layout, params)
-        row["gradient_norm"] = reductions.tensor_norms(layout, grads)
+        activity = [shard.activity for shard in self.shards if shard.activity is not None]
+        if activity:
+            row["dead_share"] = reductions.dead_share(_merged(np.add, activity))
+        vectors = (("weight_norm", params), ("gradient_norm", grads))
+
+        def norms_of(shard: int) -> None:
+            for name, vector in vectors[shard :: threads.count]:
+                row[name] = reductions.tensor_norms(self._layout, vector)
+
+        threads.each(norms_of, side_by_side=worth_threads(params))
         self._seconds += time.perf_counter() - before
 
     def before_update(self, params: Array) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import sys
 from pathlib import Path
@@ -66,7 +65,7 @@ def _checkpoint_due(step: int, experiment: Experiment) -> bool:
 
 def scalars(record: Record) -> dict[str, float]:
     """A record's row of the table of scalars."""
-    row = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    row = record._asdict()
     return {name: value for name, value in row.items() if name not in ("measures", "divergence")}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffn_train.core import Array, Layout
+from ffn_train.layers.sums import sample_sum
 
 SMALL = 2**15  # entries of a vector whose squares are quicker added up in one go
 SMALLEST, LARGEST = 1e-30, 1e30  # sums of squares that lost nothing to under- or overflow
@@ -46,32 +47,39 @@ def _norm(array: Array) -> float:
 
 
 class Reductions:
-    """Reductions of many arrays, in NumPy."""
+    """Reductions of many arrays, in NumPy, which the caller tells to be silent of overflow."""
 
-    def norms(self, arrays: Array) -> Floats | list[float]:
+    def norm(self, vector: Array) -> float:
+        """The norm of a vector."""
+        return _norm(vector)
+
+    def norms(self, arrays: Array, out: Floats) -> None:
         """The norm of each of k arrays, along the first axis."""
         if len(arrays) == 1:
-            return [_norm(arrays[0])]
+            out[0] = _norm(arrays[0])
+            return
         rows = arrays.reshape(len(arrays), -1)
         squares = np.vecdot(rows, rows).tolist()
         if min(squares) > SMALLEST and max(squares) < LARGEST:
-            return [math.sqrt(square) for square in squares]
-        return [_norm(row) for row in rows]
+            out[...] = [math.sqrt(square) for square in squares]
+        else:
+            out[...] = [_norm(row) for row in rows]
 
     def tensor_norms(self, layout: Layout, vector: Array) -> Floats:
         """The norm of each tensor (T,) of a flat vector."""
         found = np.empty(len(layout.tensors))
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            if layout.size <= SMALL:
-                found[...] = np.add.reduceat(vector * vector, layout.starts)
-            else:
-                for alike in layout.alike:
-                    rows = alike.rows(vector)
-                    found[alike.places] = np.vecdot(rows, rows)
-            lost = ~((found > SMALLEST) & (found < LARGEST))
-            np.sqrt(found, out=found)
-            for place in lost.nonzero()[0]:
-                found[place] = _norm(vector[layout.tensors[place].span])
+        if layout.size <= SMALL:
+            found[...] = np.add.reduceat(vector * vector, layout.starts)
+        else:
+            for alike in layout.alike:
+                rows = alike.rows(vector)
+                found[alike.places] = np.vecdot(rows, rows)
+        squares = found.tolist()
+        np.sqrt(found, out=found)
+        if not (min(squares) > SMALLEST and max(squares) < LARGEST):
+            for place, square in enumerate(squares):
+                if not SMALLEST < square < LARGEST:
+                    found[place] = _norm(vector[layout.tensors[place].span])
         return found
 
     def change_norms(self, layout: Layout, after: Array, before: Array) -> Floats:
@@ -79,14 +87,14 @@ class Reductions:
         np.subtract(after, before, out=before)
         return self.tensor_norms(layout, before)
 
-    def largest(self, hidden: Array, out: Array) -> None:
-        """The largest value (k, H) of each unit of k blocks (k, N, H) over the samples; NaN is."""
-        np.maximum.reduce(hidden, axis=1, out=out)
+    def activity(self, hidden: Array, out: Array) -> None:
+        """The sum (k, H) of each unit of k blocks (k, N, H), none negative, over the samples."""
+        for block, its_units in zip(hidden, out, strict=True):
+            sample_sum(block, its_units)
 
-    def dead_share(self, largest: Array) -> Floats:
-        """Of units (L, H): each block's share without a positive value; NaN where one is NaN."""
-        alive = np.add.reduce(largest > 0, axis=1)
-        share: Floats = 1 - alive / largest.shape[1]
-        if math.isnan(np.vdot(largest, largest)):
-            share[np.isnan(largest).any(axis=1)] = np.nan
+    def dead_share(self, activity: Array) -> Floats:
+        """Of units (L, H): each block's share without activity; NaN where one is NaN."""
+        share: Floats = np.add.reduce(activity == 0, axis=1) / activity.shape[1]
+        if math.isnan(np.vdot(activity, activity)):
+            share[np.isnan(activity).any(axis=1)] = np.nan
         return share

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextvars import copy_context
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,8 +29,7 @@ from ffn_train.tasks.table import Data
 HOPELESS = 1000  # times the loss of predicting the mean: finite, but past use
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """What is known after ``step`` updates; unknown numbers are NaN.
 
     loss: of the batch that step ``step`` sees. lr: the rate of the update taken from here.
@@ -113,14 +114,16 @@ class Trainer:
         two records continues exactly. The last record has step = ``steps`` and no update.
         """
         keep_freed_memory()
+        # overflow is looked for, not warned of; a context costs less than np.errstate at every row
+        quiet = copy_context()
+        quiet.run(np.seterr, over="ignore", under="ignore", invalid="ignore")
         params = state.params.vector
         with Shards(self.shards) as shards:
             gradient = BatchGradient(self.model, self.loss, shards, params.dtype)
             hopeless = HOPELESS * self._loss_of_mean()
             tools = _Tools(shards, gradient, self._decay(params), hopeless)
             while state.step <= self.steps:
-                with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                    record = self._row(state, tools)
+                record = quiet.run(self._row, state, tools)
                 state.step += 1
                 yield record
                 if record.divergence is not None:

@@ -100,9 +100,9 @@ def test_every_part_of_the_scheme_counts(
 
     names = {**PLAIN, **names, "init": "lecun"}
     plain, model = passes(tiny(names), "float64"), tiny(names, engine="compiled")
-    right = segment.scheme_of(model.block)
+    right, _ = segment.scheme_of(model.block)
     wrong = right._replace(**{field: change(getattr(right, field))})
-    monkeypatch.setattr(segment, "scheme_of", lambda _: wrong)
+    monkeypatch.setattr(segment, "scheme_of", lambda _: (wrong, wrong.record()))
     with np.errstate(all="ignore"):
         try:
             found = passes(model, "float64")

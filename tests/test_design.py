@@ -33,7 +33,7 @@ LAW = {
     "segments": {"core", "settings", "blocks"},
     "compiled": {"core", "settings", "special", "activations", "layers", "blocks", "segments"}
     | {"optim", "reductions"},
-    "reductions": {"core"},
+    "reductions": {"core", "layers"},
     "engine": {"compiled", "core", "optim", "reductions", "segments", "settings"},
     "initialisers": {*BASE},
     "combinations": {"settings"},
@@ -43,12 +43,12 @@ LAW = {
     "optim": {*BASE},
     "tasks": {*MODEL, "places"},
     "batches": {"core", "settings"},
-    "measures": {"core", "model", "segments"},
+    "measures": {"core", "model", "segments", "shards"},
     "divergence": {"core", "losses", "model", "activations", "engine"},
     "gradcheck": {"core", "model", "commands"},
     "threads": {"settings"},
     "shards": set(),
-    "gradient": {"core", "losses", "measures", "model", "reductions", "shards"},
+    "gradient": {"core", "losses", "measures", "model", "shards"},
     "trainer": {
         *("core", "settings", "model", "losses", "optim", "tasks", "measures"),
         *("batches", "cadence", "divergence", "gradient", "memory", "shards"),

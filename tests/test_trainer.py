@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ def records(settings: dict[str, Any]) -> tuple[list[Record], Any]:
 
 def as_bytes(rows: list[Record]) -> list[bytes]:
     return [
-        repr(dataclasses.replace(row, measures=None)).encode()
+        repr(row._replace(measures=None)).encode()
         + (b"" if row.measures is None else row.measures.tobytes())
         for row in rows
     ]

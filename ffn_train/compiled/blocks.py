@@ -12,7 +12,7 @@ import numpy as np
 from ffn_train.compiled.branch import branch, branch_backward
 from ffn_train.compiled.jit import entry, inlined, summing
 from ffn_train.compiled.norms import norm, norm_backward
-from ffn_train.compiled.scheme import NO_NORM, POST, PRE
+from ffn_train.compiled.scheme import NO_NORM, POST, PRE, kept_of
 
 
 @inlined
@@ -65,22 +65,26 @@ def _add_to(y, bias, multiplier, skip, x):
 
 
 @entry
-def forward(scheme, theta, kept, blocks):
-    """The blocks with parameters ``theta``, from ``kept.signals[0]`` on, to ``kept.signals[-1]``.
+def forward(record, theta, x, signals, hiddens, storage, blocks):
+    """The blocks with parameters ``theta`` from ``x`` (N, D) on.
 
-    Fills ``kept``, where there is room for one block with each in the place of the one before.
+    Fills ``signals`` (k+1, N, D) with x_l, ``hiddens`` (k, N, H) with act(z) and ``storage`` with
+    what else is kept, for k = ``blocks``, or for k = 1 with each in the place of the one before.
     """
-    places, rows = kept.hidden.shape[:2]
+    scheme = record[0]
+    places, rows = hiddens.shape[:2]
+    kept = kept_of(scheme, storage, places, rows)
     size = theta.size // blocks
     real = theta.dtype.type
     skip, eps = real(scheme.skip), real(scheme.eps)
     gate = np.empty((rows, scheme.hidden if scheme.gated else 0), theta.dtype)
     total = np.empty((rows, scheme.width if scheme.placement == POST else 0), theta.dtype)
+    signals[0] = x
     for block in range(blocks):
         place = block if places == blocks else 0
         if place < block:
-            kept.signals[0] = kept.signals[1]
-        x, y, hidden = kept.signals[place], kept.signals[place + 1], kept.hidden[place]
+            signals[0] = signals[1]
+        x, y, hidden = signals[place], signals[place + 1], hiddens[place]
         multiplier, at = _multiplier_of(scheme, theta, block * size)
         gain, shift, at = _norm_of(scheme, theta, at)
         # where the scheme has no such array, another stands in for it, which is not touched as such
@@ -111,12 +115,15 @@ def forward(scheme, theta, kept, blocks):
 
 
 @entry
-def backward(scheme, theta, grads, kept, dy, dx, flow):
+def backward(record, theta, grads, signals, hiddens, storage, dy, dx, flow):
     """From dL/dx_k in ``dy`` to dL/dx_0 in ``dx``, both (N, D); fills ``grads``.
 
-    ``flow`` takes every dL/dx_l and its parts, unless it is empty.
+    ``flow`` (3, k+1, N, D) takes every dL/dx_l, its branch part, and its skip part where that is
+    not dL/dx_{l+1} itself, when there is a third place; (0, 0, 0, 0) takes nothing.
     """
-    blocks, rows = kept.hidden.shape[:2]
+    scheme = record[0]
+    blocks, rows = hiddens.shape[:2]
+    kept = kept_of(scheme, storage, blocks, rows)
     size = theta.size // blocks
     real = theta.dtype.type
     zero, one, skip = real(0), real(1), real(scheme.skip)
@@ -130,8 +137,8 @@ def backward(scheme, theta, grads, kept, dy, dx, flow):
         multiplier, at = _multiplier_of(scheme, theta, block * size)
         dgain, dshift, _ = _norm_of(scheme, grads, at)
         gain, _, at = _norm_of(scheme, theta, at)
-        hidden = kept.hidden[block]
-        inner, slope, value, dz = kept.signals[block], hidden, hidden, above
+        hidden = hiddens[block]
+        inner, slope, value, dz = signals[block], hidden, hidden, above
         if scheme.placement == PRE:
             inner = kept.inner[block]
         if scheme.keeps_slope:
@@ -161,11 +168,11 @@ def backward(scheme, theta, grads, kept, dy, dx, flow):
             norm_backward(dinner, gain, scheme.centred, normed, inverse, dgain, dshift, dx_branch)
         below = odd if block % 2 else even
         _sum(dx_branch, one, skip, dz, below)
-        if flow.dx.size:
-            flow.dx[block] = below
-            flow.branch[block] = dx_branch
-        if flow.skip.size:
-            _sum(dz, skip, zero, dz, flow.skip[block])  # s dz
+        if len(flow) > 0:
+            flow[0, block] = below
+            flow[1, block] = dx_branch
+        if len(flow) > 2:
+            _sum(dz, skip, zero, dz, flow[2, block])  # s dz
         above = below
     dx[:] = above
 

@@ -35,9 +35,14 @@ def _norm(vector):
 
 
 @entry
-def _norms(rows, out):
-    for k in range(rows.shape[0]):
-        out[k] = _norm(rows[k])
+def _vector_norm(vector):
+    return _norm(vector)
+
+
+@entry
+def _norms(arrays, out):
+    for k in range(arrays.shape[0]):
+        out[k] = _norm(arrays[k].reshape(-1))
 
 
 @entry
@@ -47,39 +52,55 @@ def _tensor_norms(vector, starts, out):
         out[t] = _norm(vector[starts[t] : end])
 
 
-@entry
-def _change(after, before):
-    for i in range(before.size):
+@summing
+def _change_norm(after, before):
+    """|after - before|; where squares are lost, the difference takes the place of ``before``."""
+    total = 0.0
+    for i in range(after.size):
+        entry = np.float64(after[i] - before[i])
+        total += entry * entry
+    if _SMALLEST < total < _LARGEST or total != total:
+        return sqrt(total)
+    for i in range(after.size):
         before[i] = after[i] - before[i]
+    return _norm(before)
 
 
 @entry
-def _largest(hidden, out):
+def _change_norms(after, before, starts, out):
+    for t in range(starts.size):
+        end = starts[t + 1] if t + 1 < starts.size else after.size
+        out[t] = _change_norm(after[starts[t] : end], before[starts[t] : end])
+
+
+@entry
+def _activity(hidden, out):
     for block in range(hidden.shape[0]):
         out[block] = hidden[block, 0]
         for n in range(1, hidden.shape[1]):
             for j in range(hidden.shape[2]):
-                new, old = hidden[block, n, j], out[block, j]
-                out[block, j] = new if new > old or new != new else old
+                out[block, j] += hidden[block, n, j]
 
 
 @entry
-def _dead_share(largest, out):
-    for block in range(largest.shape[0]):
+def _dead_share(activity, out):
+    for block in range(activity.shape[0]):
         dead, nan = 0, False
-        for j in range(largest.shape[1]):
-            dead += not largest[block, j] > 0
-            nan |= largest[block, j] != largest[block, j]
-        out[block] = np.nan if nan else dead / largest.shape[1]
+        for j in range(activity.shape[1]):
+            dead += activity[block, j] == 0
+            nan |= activity[block, j] != activity[block, j]
+        out[block] = np.nan if nan else dead / activity.shape[1]
 
 
 class CompiledReductions(Reductions):
     """``Reductions``, compiled."""
 
-    def norms(self, arrays: Array) -> Floats:
-        found = np.empty(len(arrays))
-        _norms(arrays.reshape(len(arrays), -1), found)
+    def norm(self, vector: Array) -> float:
+        found: float = _vector_norm(vector)
         return found
+
+    def norms(self, arrays: Array, out: Floats) -> None:
+        _norms(arrays, out)
 
     def tensor_norms(self, layout: Layout, vector: Array) -> Floats:
         found = np.empty(len(layout.tensors))
@@ -87,13 +108,14 @@ class CompiledReductions(Reductions):
         return found
 
     def change_norms(self, layout: Layout, after: Array, before: Array) -> Floats:
-        _change(after, before)
-        return self.tensor_norms(layout, before)
+        found = np.empty(len(layout.tensors))
+        _change_norms(after, before, layout.starts, found)
+        return found
 
-    def largest(self, hidden: Array, out: Array) -> None:
-        _largest(hidden, out)
+    def activity(self, hidden: Array, out: Array) -> None:
+        _activity(hidden, out)
 
-    def dead_share(self, largest: Array) -> Floats:
-        found = np.empty(len(largest))
-        _dead_share(largest, found)
+    def dead_share(self, activity: Array) -> Floats:
+        found = np.empty(len(activity))
+        _dead_share(activity, found)
         return found

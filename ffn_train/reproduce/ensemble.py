@@ -110,6 +110,7 @@ def ensemble(config: Mapping[str, Any], seeds: Sequence[int]) -> Ensemble:
         tensors = tuple(tensor.name for tensor in model.layout.tensors)
         signal.append([rms(x) for x in one.signals])
         signal_gradient.append([rms(dx) for dx in one.signal_gradients])
-        norms = model.engine.reductions.tensor_norms(model.layout, one.gradient.vector)
+        with np.errstate(over="ignore", invalid="ignore"):
+            norms = model.engine.reductions.tensor_norms(model.layout, one.gradient.vector)
         gradient_norm.append(norms)
     return Ensemble(tensors, np.array(signal), np.array(signal_gradient), np.array(gradient_norm))
