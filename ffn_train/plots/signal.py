@@ -53,7 +53,7 @@ def draw(run: Run) -> Figure:
         theory.strip(figure, axes[0], measures.signal_rms[0], log, sd, colours[0])
         for panel in axes[1:]:
             theory.lift(figure, panel)
-    theory.say_why_none(figure, run)
+    theory.caption(figure, run)
     steps = [
         sample(str(measures.step[row]), color=colour)
         for row, colour in zip(chosen, colours, strict=True)

@@ -34,15 +34,19 @@ def prediction(run: Run) -> Prediction | None:
     return None if theory is None or theory.chosen is None else theory.chosen[1]
 
 
-def say_why_none(figure: Figure, run: Run) -> None:
-    """A line in the header, where a run has no prediction for a reason."""
+def caption(figure: Figure, run: Run) -> None:
+    """A line in the header, where there is no prediction or only one of a part of the batch."""
     theory = run.shown_theory
-    if theory is not None and theory.chosen is None:
-        for panel in figure.axes:  # which make room for it
-            place = panel.get_position()
-            less = _NOTE / figure.get_size_inches()[1]
-            panel.set_position((place.x0, place.y0, place.width, place.height - less))
+    if theory is None or (theory.chosen is not None and not theory.rows):
+        return
+    for panel in figure.axes:  # which make room for it
+        place = panel.get_position()
+        less = _NOTE / figure.get_size_inches()[1]
+        panel.set_position((place.x0, place.y0, place.width, place.height - less))
+    if theory.chosen is None:
         note(figure, f"no prediction: {theory.reason}")
+    else:
+        note(figure, f"theory from {theory.rows} of the batch")
 
 
 def legend(run: Run) -> tuple[str, list[Artist]]:
@@ -54,17 +58,25 @@ def legend(run: Run) -> tuple[str, list[Artist]]:
     return "theory", [line, Patch(label="±1 sd", **_BAND)]
 
 
-def of_blocks(run: Run, found: Prediction) -> tuple[Floats, Floats]:
-    """The log gradient norm of each block as a whole, and its sd, each (L,)."""
-    logs, deviations = [], []
+def of_blocks(run: Run, found: Prediction) -> tuple[Floats, Floats, Floats]:
+    """The log gradient norm of each block, its sd and the norm measured at step 0, each (L,).
+
+    A tensor without a prediction is left out of all three.
+    """
+    rows = []
+    known = ~np.isnan(found.log_gradient_norm)
     for block in range(run.measures.depth):
-        own = [n.startswith(f"blocks.{block}.") for n in run.measures.tensors]
+        own = known & [name.startswith(f"blocks.{block}.") for name in run.measures.tensors]
         log, sd = found.log_gradient_norm[own], found.gradient_sd[own]
-        top = np.max(log)
+        measured = np.sqrt(np.sum(run.measures.gradient_norm[0, own] ** 2))
+        top = np.max(log, initial=-np.inf)
         share = np.exp(2 * (log - top)) if np.isfinite(top) else np.ones_like(log)
-        logs.append(top + np.log(share.sum()) / 2 if np.isfinite(top) else top)
-        deviations.append(float(share @ sd / share.sum()))
-    return np.array(logs), np.array(deviations)
+        whole = top + np.log(share.sum()) / 2 if np.isfinite(top) else top
+        if not own.any():
+            whole = np.nan
+        rows.append((whole, share @ sd / share.sum(), measured))
+    logs, deviations, norms = np.array(rows, dtype=np.float64).T
+    return logs, deviations, norms
 
 
 def expect(axes: Axes, log: Floats, sd: Floats) -> None:
