@@ -60,7 +60,7 @@ def draw(run: Run) -> Figure:
         ]
     if found is not None:
         _predicted(figure, axes, run, found, colours)
-    theory.caption(figure, run)
+    theory.caption(figure, run, *_left_out(measures, found))
     _headline(figure, measures)
     steps = [sample(str(measures.step[row]), color=colour) for row, colour in colours.items()]
     right_legends(
@@ -85,6 +85,17 @@ def _predicted(
         theory.strip(figure, panel, norms, log, sd, colours[0])
     for panel in axes[2:]:
         theory.lift(figure, panel)
+
+
+def _left_out(measures: Measures, found: Prediction | None) -> list[str]:
+    """Words on the tensors that have no prediction, where some have one."""
+    if found is None:
+        return []
+    own = [name.startswith("blocks.") for name in measures.tensors]
+    count = int(np.isnan(found.log_gradient_norm[own]).sum())
+    return [f"none for {count} of {sum(own)} tensors, whose sums over the rows cancel"] * bool(
+        count
+    )
 
 
 def _parameters(axes: Axes, measures: Measures, colours: Colours) -> None:

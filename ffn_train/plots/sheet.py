@@ -19,6 +19,7 @@ from ffn_train.runs import Run
 LEFT, RIGHT, TOP, BOTTOM = 0.66, 0.82, 0.46, 0.40
 TITLE = 0.24  # inches that panel titles take
 _EDGE = 0.08
+_NOTE = 0.12  # inches that a third line of the header takes
 _ROW = 8 * 1.36 / 72  # inches of one legend row
 
 
@@ -79,8 +80,13 @@ def headed(title: str, note: str, *, width: float, height: float) -> Figure:
 
 
 def note(figure: Figure, text: str) -> None:
-    """A third line in the header."""
+    """A third line in the header, for which the upper panels make room."""
     width, height = figure.get_size_inches()
+    top = max(panel.get_position().y1 for panel in figure.axes)
+    for panel in figure.axes:
+        place = panel.get_position()
+        less = _NOTE / height * (place.y1 > top - 1e-9)
+        panel.set_position((place.x0, place.y0, place.width, place.height - less))
     figure.text(
         _EDGE / width, 1 - 0.41 / height, text, va="top", size=7.5, color=MUTED, parse_math=False
     )

@@ -12,7 +12,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 from matplotlib.typing import ColorType
 
-from ffn_train.plots.curves import curve, mark
+from ffn_train.plots.curves import curve, mark, tell, values_of, zero
+from ffn_train.plots.scales import log_axis, tick_label
 from ffn_train.plots.sheet import note, sample
 from ffn_train.plots.style import INK, MUTED
 from ffn_train.runs import Run
@@ -22,7 +23,6 @@ from ffn_train.theory import Prediction
 
 STRIP = 0.62  # inches that a strip adds to a figure's height
 _GAP = 0.12
-_NOTE = 0.12
 _BAND: Any = {"color": "#9a9a9a", "alpha": 0.28, "linewidth": 0}
 _LINE: Any = {"color": INK, "linewidth": 0.9, "dashes": (4, 2)}
 _LIMITS = (1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100, 1e3, 1e4, 1e6, 1e9, 1e12)
@@ -34,19 +34,15 @@ def prediction(run: Run) -> Prediction | None:
     return None if theory is None or theory.chosen is None else theory.chosen[1]
 
 
-def caption(figure: Figure, run: Run) -> None:
-    """A line in the header, where there is no prediction or only one of a part of the batch."""
-    theory = run.shown_theory
-    if theory is None or (theory.chosen is not None and not theory.rows):
-        return
-    for panel in figure.axes:  # which make room for it
-        place = panel.get_position()
-        less = _NOTE / figure.get_size_inches()[1]
-        panel.set_position((place.x0, place.y0, place.width, place.height - less))
-    if theory.chosen is None:
-        note(figure, f"no prediction: {theory.reason}")
-    else:
-        note(figure, f"theory from {theory.rows} of the batch")
+def caption(figure: Figure, run: Run, *more: str) -> None:
+    """A line in the header: no prediction, or only from a part of the batch; and ``more``."""
+    theory, words = run.shown_theory, list(more)
+    if theory is not None and theory.chosen is None:
+        words.insert(0, f"no prediction: {theory.reason}")
+    elif theory is not None and theory.rows:
+        words.insert(0, f"theory from {theory.rows}")
+    if words:
+        note(figure, "; ".join(words))
 
 
 def legend(run: Run) -> tuple[str, list[Artist]]:
@@ -80,17 +76,23 @@ def of_blocks(run: Run, found: Prediction) -> tuple[Floats, Floats, Floats]:
 
 
 def expect(axes: Axes, log: Floats, sd: Floats) -> None:
-    """The predicted norms over places 0, 1, ..., with the band of one seed."""
+    """The predicted norms over places 0, 1, ..., with the band of one seed.
+
+    Where nothing that was measured can be shown they set the scale.
+    """
     places = np.arange(len(log))
     low, high = band(log, sd)
+    measured = values_of(axes)
+    if not (np.isfinite(measured) & (measured > 0)).any():
+        log_axis(axes, np.exp(log))
+        words = (
+            "nothing measured is finite" if not np.isfinite(measured).any() else "measured: zero"
+        )
+        tell(axes, words)
+    zero(axes, places, log == -np.inf)
     axes.fill_between(places, low, high, zorder=1, **_BAND)
     alone: Any = {"marker": "_", "markersize": 9} if len(log) == 1 else {}
     axes.plot(places, np.exp(log), zorder=4, **_LINE, **alone)
-
-
-def shown_with(measured: Floats, log: Floats) -> Floats:
-    """The predicted norms that an axis makes room for: none where the measured ones are lost."""
-    return np.exp(log) if np.isfinite(measured).all() else measured
 
 
 def strip(
@@ -107,9 +109,10 @@ def strip(
     low, high = band(np.zeros_like(sd), sd)
     below.axhline(1, **{**_LINE, "zorder": 2})
     below.fill_between(places, low, high, zorder=1, **_BAND)
-    curve(below, places, ratio, color=colour)
-    mark(below, places[~np.isnan(ratio)], ratio[~np.isnan(ratio)])
     ratio_axis(below, ratio, low, high)
+    curve(below, places, ratio, color=colour)
+    # no mark where none is predicted or where zero was measured as predicted
+    mark(below, places, np.where(np.isnan(log) | ((measured == 0) & np.isnan(ratio)), 1, ratio))
     below.set_xlim(panel.get_xlim())
     below.xaxis.set_major_locator(panel.xaxis.get_major_locator())
     below.xaxis.set_major_formatter(panel.xaxis.get_major_formatter())
@@ -139,6 +142,8 @@ def ratio_axis(axes: Axes, *values: Floats) -> None:
     axes.set_ylim(limit**-1.25, limit**1.25)
     axes.yaxis.set_major_locator(FixedLocator([1 / limit, 1, limit]))
     labels = [f"{1 / limit:.2g}", "1", f"{limit:.4g}"]
+    if limit >= 1e3:
+        labels = [tick_label(1 / limit), "1", tick_label(limit)]
     axes.yaxis.set_major_formatter(FixedFormatter(labels))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_formatter(NullFormatter())

@@ -92,12 +92,18 @@ def _sampled(value: Any, mode: str) -> tuple[int, int] | None:
 
 
 def band(log: Floats, sd: Floats) -> tuple[Floats, Floats]:
-    """One standard deviation of a single seed, as norms.
+    """One standard deviation of a single seed, as norms."""
+    low, high = log_band(log, sd)
+    with np.errstate(all="ignore"):
+        return np.exp(low), np.exp(high)
+
+
+def log_band(log: Floats, sd: Floats) -> tuple[Floats, Floats]:
+    """One standard deviation of a single seed, as logarithms.
 
     A log-normal norm whose root mean square is exp(log) has its median at exp(log - sd²).
     """
-    with np.errstate(all="ignore"):
-        return np.exp(log - sd**2 - sd), np.exp(log - sd**2 + sd)
+    return log - sd**2 - sd, log - sd**2 + sd
 
 
 def relative_gradient(theory: Theory | None) -> tuple[Floats, Floats] | None:
