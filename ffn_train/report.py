@@ -87,9 +87,9 @@ def _verdict(summary: dict[str, Any]) -> str:
 
 
 def factor(value: float | None) -> str:
-    """A factor in three digits, or in as many as tell it from 1: 1.0005, and 1 only for itself."""
+    """A factor in three digits, or in as many as tell it from 1, up to rounding: 1.0005."""
     short = _short(value)
-    if value is None or short != "1" or abs(value - 1) < 1e-9:
+    if value is None or short != "1" or abs(value - 1) < 1e-6:
         return short
     return f"{value:.{-math.floor(math.log10(abs(value - 1)))}f}"
 

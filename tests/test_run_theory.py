@@ -71,7 +71,14 @@ def test_the_worst_ratio_is_the_one_furthest_from_1(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(1.0, "1"), (1.0004, "1.0004"), (0.99962, "0.9996"), (1.034, "1.03"), (2.5, "2.5")],
+    [
+        (1.0, "1"),
+        (1.0004, "1.0004"),
+        (1 + 4e-9, "1"),
+        (0.99962, "0.9996"),
+        (1.034, "1.03"),
+        (2.5, "2.5"),
+    ],
 )
 def test_a_factor_is_told_from_1(value: float, text: str) -> None:
     assert report.factor(value) == text
