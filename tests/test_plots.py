@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
@@ -517,16 +518,15 @@ def test_a_measured_zero_is_marked_in_the_strip_too(tmp_path: Path) -> None:
     assert zeros_of(axes[1]) == zeros_of(axes[4]) == [0, 1]
 
 
-def test_words_say_that_no_unit_is_dead(tmp_path: Path) -> None:
+def test_the_legend_says_that_no_unit_is_dead(tmp_path: Path) -> None:
     def spoil(row: Any, step: int) -> None:
         row["dead_share"] = 0
 
     drawn = figure(make_run(tmp_path / "a", spoil=spoil), "signal")
     assert len(drawn.axes) == 1
-    words = [text.get_text() for text in drawn.texts]
-    assert "no hidden unit is dead on the batch" in words
-    other = figure(make_run(tmp_path / "b"), "signal")
-    assert "no hidden unit is dead on the batch" not in [text.get_text() for text in other.texts]
+    titles = [legend.get_title().get_text() for legend in drawn.legends]
+    assert "none" in [t.get_text() for t in drawn.legends[titles.index("dead units")].get_texts()]
+    assert "none" not in labels(figure(make_run(tmp_path / "b"), "signal"))
 
 
 def prediction(depth: int, growth: float) -> Prediction:
@@ -583,3 +583,47 @@ def test_looks_of_many_settings_stay_apart() -> None:
     assert len(groups[0][1]) <= 8
     assert points.looks([{"seed": "0"}]) == ([{"color": INK}], [])
     assert points.looks([{}, {}])[1] == []
+
+
+def test_a_long_reason_is_wrapped_and_stays_within_the_sheet(tmp_path: Path) -> None:
+    reason = "none is verified for square orthogonal matrices without a skip path"
+    run = replace(make_run(tmp_path, rectifies=False), theory=Theory({}, {"anchored": reason}))
+    drawn = figure(run, "signal")
+    lines = [text.get_text() for text in drawn.texts[2:]]
+    assert " ".join(lines) == f"no prediction: {reason}"
+    assert len(lines) == 2
+    with look():
+        canvas = FigureCanvasAgg(drawn)
+        canvas.draw()
+        boxes = [text.get_window_extent() for text in drawn.texts]
+        panel = drawn.axes[0].get_window_extent()
+    assert max(box.x1 for box in boxes) <= drawn.bbox.width
+    assert min(box.y0 for box in boxes) >= panel.y1
+
+
+def test_where_no_step_was_taken_and_nothing_is_finite_no_scale_is_invented(tmp_path: Path) -> None:
+    run = make_run(tmp_path, steps=1, spoil=lost)
+    (updates,) = figure(run, "updates").axes
+    assert [text.get_text() for text in updates.texts] == ["no step was taken"]
+    assert len(figure(run, "heatmap").axes) == 1  # no colour bar
+    assert len(figure(make_run(tmp_path / "whole"), "heatmap").axes) == 2
+
+
+def test_a_single_block_has_its_band(tmp_path: Path) -> None:
+    run = make_run(tmp_path, depth=1)
+    count = len(run.measures.tensors)
+    found = Prediction(*[np.zeros(2)] * 2, np.zeros(count), *[np.full(2, 0.1)] * 2, np.ones(count))
+    run = replace(run, theory=Theory({"anchored": found}, {}))
+    panel, _, _, strip, _ = figure(run, "gradient_flow").axes
+    for axes in (panel, strip):
+        (band,) = [part for part in axes.collections if isinstance(part, PolyCollection)]
+        box = band.get_datalim(axes.transData)
+        assert box.width > 0
+        assert box.height > 0
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1.0, "1.000"), (1.0004, "1.0004"), (0.99962, "0.9996"), (1.25, "1.250")]
+)
+def test_a_number_is_told_from_1(value: float, text: str) -> None:
+    assert scales.number(value, 4) == text

@@ -121,10 +121,10 @@ def tell_if_empty(axes: Axes) -> None:
 
 
 def tell(axes: Axes, words: str) -> None:
-    """Words in the middle of a panel, legible above a curve."""
+    """Words above the middle of a panel, legible on a curve."""
     axes.text(
         0.5,
-        0.5,
+        0.62,
         words,
         ha="center",
         transform=axes.transAxes,

@@ -71,11 +71,13 @@ def tick_label(value: float) -> str:
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number in so many digits for a line of text; powers of ten as such, in two."""
+    """A number in so many digits, or in as many as tell it from 1; powers of ten in two."""
     if not np.isfinite(value):
         return "not finite"
     if value == 0:
         return "0"
+    if 1e-6 < abs(value - 1) < 0.5 * 10 ** (1 - digits):
+        return f"{value:.{-int(np.floor(np.log10(abs(value - 1))))}f}"
     if 1e-3 <= abs(value) < 999.5:
         return f"{value:#.{digits}g}".rstrip(".")
     lead, _, exponent = f"{value:.1e}".partition("e")

@@ -19,7 +19,7 @@ NAME = "signal"
 def draw(run: Run) -> Figure:
     """The root mean square of x_l; where the activation rectifies, the dead units beside it.
 
-    Where none is dead at any step shown, words say so in place of a panel.
+    Where none is dead at any step shown, the legend says so in place of a panel.
     """
     measures = run.measures
     chosen = rows(measures)
@@ -56,11 +56,13 @@ def draw(run: Run) -> Figure:
         log, sd = found.log_signal_rms, found.signal_sd
         theory.expect(axes[0], log, sd)
         theory.strip(figure, axes[0], measures.signal_rms[0], log, sd, colours[0])
-    theory.caption(figure, run, *["no hidden unit is dead on the batch"] * none_dead)
+    theory.caption(figure, run)
     steps = [
         sample(str(measures.step[row]), color=colour)
         for row, colour in zip(chosen, colours, strict=True)
     ]
-    groups = ("step", steps), theory.legend(run), ("", marks(*figure.axes))
-    right_legends(figure, axes[-1], *groups)
+    dead = ("dead units", [sample("none", linestyle="none")] * none_dead)
+    right_legends(
+        figure, axes[-1], ("step", steps), theory.legend(run), dead, ("", marks(*figure.axes))
+    )
     return figure

@@ -23,6 +23,7 @@ from ffn_train.theory import Prediction
 
 STRIP = 0.62  # inches that a strip adds to a figure's height
 _GAP = 0.12
+_ASIDE = 0.08  # how far the band of a single block reaches to its sides, in blocks
 _BAND: Any = {"color": "#9a9a9a", "alpha": 0.28, "linewidth": 0}
 _LINE: Any = {"color": INK, "linewidth": 0.9, "dashes": (4, 2)}
 _LIMITS = (1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100, 1e3, 1e4, 1e6, 1e9, 1e12)
@@ -90,9 +91,17 @@ def expect(axes: Axes, log: Floats, sd: Floats) -> None:
         )
         tell(axes, words)
     zero(axes, places, log == -np.inf)
-    axes.fill_between(places, low, high, zorder=1, **_BAND)
+    _fill(axes, low, high)
     alone: Any = {"marker": "_", "markersize": 9} if len(log) == 1 else {}
     axes.plot(places, np.exp(log), zorder=4, **_LINE, **alone)
+
+
+def _fill(axes: Axes, low: Floats, high: Floats) -> None:
+    """The band over places 0, 1, ...; a single one gets some width."""
+    places = np.arange(len(low), dtype=np.float64)
+    if len(low) == 1:
+        places, low, high = np.array([-_ASIDE, _ASIDE]), np.repeat(low, 2), np.repeat(high, 2)
+    axes.fill_between(places, low, high, zorder=1, **_BAND)
 
 
 def strip(
@@ -108,7 +117,7 @@ def strip(
     places = np.arange(len(log))
     low, high = band(np.zeros_like(sd), sd)
     below.axhline(1, **{**_LINE, "zorder": 2})
-    below.fill_between(places, low, high, zorder=1, **_BAND)
+    _fill(below, low, high)
     ratio_axis(below, ratio, low, high)
     curve(below, places, ratio, color=colour)
     # no mark where none is predicted or where zero was measured as predicted
