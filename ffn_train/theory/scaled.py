@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
 
-_LEFT = 0.02  # of the summands' sizes: what a sum over a part of the pairs must leave to be trusted
+_LEFT = 0.01  # of the summands' sizes: what a sum over a part of the pairs must leave to be trusted
 
 
 @dataclass(frozen=True)
