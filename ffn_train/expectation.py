@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -82,8 +81,8 @@ def _mode(prediction: Callable[[], Prediction | Unpredicted]) -> dict[str, Any]:
     if isinstance(found, Unpredicted):
         return {"reason": found.reason}
     return {
-        field.name: [_value(value) for value in getattr(found, field.name).tolist()]
-        for field in dataclasses.fields(found)
+        name: list(map(_value, value.tolist())) if isinstance(value, np.ndarray) else value
+        for name, value in vars(found).items()
     }
 
 

@@ -31,8 +31,8 @@ def report(run: Run) -> str:
         ),
         (
             "growth per block",
-            f"{_short(summary['growth_per_block_start'])} at step 0   "
-            f"{_short(summary['growth_per_block_end'])} at step {steps}",
+            f"{factor(summary['growth_per_block_start'])} at step 0   "
+            f"{factor(summary['growth_per_block_end'])} at step {steps}",
         ),
         ("theory", _theory(run)),
         (
@@ -63,9 +63,10 @@ def _theory(run: Run) -> str:
     """The worst ratio at step 0, or why theory gives no prediction."""
     ratio = run.worst_ratio
     if ratio is not None:
+        rows = f" from {run.theory.rows}" if run.theory is not None and run.theory.rows else ""
         return (
-            f"worst measured/predicted {_short(ratio.ratio)} ({ratio.where}, {ratio.mode}; "
-            f"1 sd of a seed: x/÷ {math.exp(ratio.sd):.2g})"
+            f"worst measured/predicted {factor(ratio.ratio)} ({ratio.where}, {ratio.mode}{rows}; "
+            f"1 sd of a seed: x/÷ {factor(math.exp(ratio.sd))})"
         )
     if run.theory is not None and run.theory.chosen is None:
         return f"no prediction: {run.theory.reason}"
@@ -83,6 +84,14 @@ def _verdict(summary: dict[str, Any]) -> str:
     if ours is None or theirs is None or ours > theirs:
         return ""
     return "   (not better than the straight line)"
+
+
+def factor(value: float | None) -> str:
+    """A factor in three digits, or in as many as tell it from 1, up to rounding: 1.0005."""
+    short = _short(value)
+    if value is None or short != "1" or abs(value - 1) < 1e-6:
+        return short
+    return f"{value:.{-math.floor(math.log10(abs(value - 1)))}f}"
 
 
 def _short(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
@@ -11,14 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 from choices import settings
+from matplotlib.figure import Figure
 from runs_for_tests import config, run_in
 
 from ffn_train import expectation, report
-from ffn_train.commands.theory import main, norm, one_seed, predictions, sheet
+from ffn_train.commands.predicted import norm, one_seed, sheet
+from ffn_train.commands.theory import main, predictions
 from ffn_train.plots import figure
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.theory import band, relative_gradient
-from ffn_train.theory import Prediction
+from ffn_train.theory import Prediction, batch
 
 WIDE = {"width": 32, "expansion": 4}
 
@@ -62,9 +65,79 @@ def test_the_worst_ratio_is_the_one_furthest_from_1(run: Run) -> None:
     assert ratio.where == worst
     assert ratio.ratio == pytest.approx(ratios[worst])
     assert run.summary["theory"]["where"] == worst
-    assert f"({worst}, anchored; 1 sd of a seed: x/÷ {math.exp(ratio.sd):.2g})" in report.report(
-        run
+    words = f"({worst}, anchored; 1 sd of a seed: x/÷ {math.exp(ratio.sd):.3g})"
+    assert words in report.report(run)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.0, "1"),
+        (1.0004, "1.0004"),
+        (1 + 4e-9, "1"),
+        (0.99962, "0.9996"),
+        (1.034, "1.03"),
+        (2.5, "2.5"),
+    ],
+)
+def test_a_factor_is_told_from_1(value: float, text: str) -> None:
+    assert report.factor(value) == text
+
+
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run with 16 of the 32 rows of its first batch taken for the prediction."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "ROWS", 16)
+        large = config(model=WIDE, trainer={"batch_size": 32})
+        return run_in(tmp_path_factory.mktemp("theory") / "sampled", large)
+
+
+def texts(drawn: Figure) -> list[str]:
+    return [text.get_text() for text in drawn.texts]
+
+
+def test_a_prediction_from_a_part_of_the_batch_says_so(sampled: Run, run: Run) -> None:
+    content = json.loads((sampled.path / files.THEORY).read_text())
+    assert content["anchored"]["sampled"] == content["a priori"]["sampled"] == [16, 32]
+    assert "anchored from 16 of 32 rows;" in report.report(sampled)
+    assert " rows" not in report.report(run)
+    for name in ("gradient_flow", "signal"):
+        said = [text for text in texts(figure(sampled, name)) if "theory from 16 of 32" in text]
+        assert len(said) == 1, name
+        assert not any("rows" in text for text in texts(figure(run, name)))
+
+
+def test_a_tensor_without_a_prediction_is_left_out_and_told(sampled: Run) -> None:
+    from ffn_train.plots.theory import of_blocks
+
+    assert sampled.theory is not None
+    found = sampled.theory.predictions["anchored"]
+    logs = found.log_gradient_norm.copy()
+    lost = sampled.measures.tensors.index("blocks.1.up.weight")
+    logs[lost] = np.nan
+    less = dataclasses.replace(found, log_gradient_norm=logs)
+    whole, _, measured = of_blocks(sampled, found)
+    part, _, rest = of_blocks(sampled, less)
+    assert part[1] < whole[1]
+    assert rest[1] ** 2 == pytest.approx(
+        measured[1] ** 2 - sampled.measures.gradient_norm[0, lost] ** 2
     )
+    theory = dataclasses.replace(sampled.theory, predictions={"anchored": less})
+    drawn = figure(dataclasses.replace(sampled, theory=theory), "gradient_flow")
+    missing = int(np.isnan(logs[[n.startswith("blocks.") for n in sampled.measures.tensors]]).sum())
+    assert any(f"none for {missing} of 12 tensors" in text for text in texts(drawn))
+
+
+def test_a_run_that_does_not_tell_its_rows_is_read(run: Run, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(run.path, tmp_path / "older"))
+    content = json.loads((path / files.THEORY).read_text())
+    for mode in ("anchored", "a priori"):
+        del content[mode]["sampled"]
+    (path / files.THEORY).write_text(json.dumps(content))
+    older = load_run(path)
+    assert older.theory is not None
+    assert older.theory.rows == ""
 
 
 def test_the_gradient_relative_to_its_end(run: Run) -> None:
@@ -132,6 +205,7 @@ def test_an_older_run_has_no_theory(run: Run, tmp_path: Path) -> None:
         ({"anchored": None}, "anchored"),
         ({"anchored": {}}, "log_signal_rms"),
         ({"a priori": {"log_signal_rms": [0.0]}}, "log_signal_rms"),
+        ({"sampled": [3]}, "sampled"),
     ],
 )
 def test_a_damaged_theory_is_named(
@@ -139,6 +213,8 @@ def test_a_damaged_theory_is_named(
 ) -> None:
     path = Path(shutil.copytree(run.path, tmp_path / "damaged"))
     content = json.loads((path / files.THEORY).read_text())
+    if "sampled" in change:
+        change = {"anchored": {**content["anchored"], **change}}
     (path / files.THEORY).write_text(json.dumps({**content, **change}))
     with pytest.raises(RunError, match=message) as caught:
         load_run(path)
@@ -159,7 +235,7 @@ def test_figures_show_the_prediction_and_the_ratio(run: Run) -> None:
     assert any(len(y) == len(ratio) and np.allclose(y, ratio) for y in strip)
     texts = {text.get_text() for legend in drawn.legends for text in legend.get_texts()}
     assert "anchored" in texts
-    assert len(figure(run, "signal").axes) == 3
+    assert len(figure(run, "signal").axes) == 2  # no unit is dead, so there is no panel of them
 
 
 def test_the_prediction_can_be_hidden(run: Run, tmp_path: Path) -> None:
@@ -169,7 +245,7 @@ def test_the_prediction_can_be_hidden(run: Run, tmp_path: Path) -> None:
     (path / files.CONFIG).write_text(json.dumps(content))
     hidden = load_run(path)
     assert len(figure(hidden, "gradient_flow").axes) == 3
-    assert len(figure(hidden, "signal").axes) == 2
+    assert len(figure(hidden, "signal").axes) == 1
 
 
 def test_the_block_as_a_whole(run: Run) -> None:
@@ -177,10 +253,11 @@ def test_the_block_as_a_whole(run: Run) -> None:
 
     assert run.theory is not None
     found = run.theory.predictions["anchored"]
-    log, sd = of_blocks(run, found)
+    log, sd, measured = of_blocks(run, found)
     own = [name.startswith("blocks.1.") for name in run.measures.tensors]
     whole = np.sqrt(np.sum(np.exp(2 * found.log_gradient_norm[own])))
     assert log[1] == pytest.approx(np.log(whole))
+    assert measured[1] == pytest.approx(np.linalg.norm(run.measures.gradient_norm[0, own]))
     assert 0 < sd[1] < 1
 
 
@@ -197,8 +274,14 @@ def test_the_command_for_many_points(tmp_path: Path, capsys: pytest.CaptureFixtu
     swept = ["-m", "model.depth=4,600", "block=feedforward,swiglu", "init=he", "residual=identity"]
     main([*swept, "activation=relu", "--out", str(tmp_path / "many.svg")])
     lines = capsys.readouterr().out.splitlines()
-    (deep,) = [line for line in lines if line.startswith("depth=600,block=feedforward")]
+    deep, *remarks = [line for line in lines if line.startswith("depth=600,block=feedforward")]
     assert "e+14" in deep  # 3^(600/2) = 1e143
+    assert remarks[0].endswith(": from 83 of 128 rows")
+    assert "beyond float32: RMS x_l too large at l = " in remarks[1]
+    assert len(remarks) == 2
+    assert not any(
+        line.startswith("depth=4,block=feedforward") and "rows" in line for line in lines
+    )
     assert sum("no prediction: none is derived for gated" in line for line in lines) == 2
     assert (tmp_path / "many.svg").is_file()
 

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from choices import combinations, files, settings, tiny
 from predictions import a_priori, stack
+from predictions import measured as passes
 
 from ffn_train.activations import SiLU
 from ffn_train.blocks.branch import Branch
 from ffn_train.losses import MSE, Huber
 from ffn_train.registry import build
-from ffn_train.theory import Anchor, Unpredicted, predict, predict_anchored
+from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
+from ffn_train.theory.scaled import Scaled, Sums
 
 DEPTH = 12
 
@@ -141,6 +143,56 @@ def test_some_rows_stand_for_a_large_batch() -> None:
     assert np.allclose(some.log_signal_gradient_rms, whole.log_signal_gradient_rms, atol=0.02)
     assert np.allclose(some.log_gradient_norm, whole.log_gradient_norm, atol=0.15)
     assert not np.array_equal(some.log_gradient_norm, whole.log_gradient_norm)
+    assert some.sampled == (128, 512)
+    assert whole.sampled is None
+
+
+def test_a_part_of_the_rows_has_the_pairs_of_the_whole() -> None:
+    """Σ_ab x_a · x_b = |Σ_a x_a|² of all 40 samples, whichever 11 stand for them."""
+    from ffn_train.theory.batch import measured, measured_sum
+
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(40, 1))
+    x -= 0.8 * x.mean()  # most of the sum cancels
+    rows = np.arange(3, 36, 3)
+
+    def total(kernel: Scaled) -> float:
+        values = kernel.values * np.exp(kernel.log)
+        own = np.trace(values)
+        return 40 / 11 * own + 40 * 39 / (11 * 10) * (values.sum() - own)
+
+    assert total(measured_sum(x, 1.0, rows)) == pytest.approx(x.sum() ** 2)
+    assert total(measured(x, 1.0, rows)) != pytest.approx(x.sum() ** 2, rel=0.5)
+    assert np.array_equal(measured_sum(x, 1.0, np.arange(40)).values, x @ x.T / (x * x).max())
+
+
+def test_a_part_of_the_rows_predicts_what_the_whole_batch_does() -> None:
+    """With one output the biases' gradients nearly cancel: off by 1.5 if a part's pairs decided."""
+    from ffn_train.theory import batch
+
+    overrides = ("model.depth=6", "model.width=32", "residual=scaled")
+    init = build("init", settings("init", "lecun"))
+    for model, inputs, _, anchor, _ in passes(overrides, 6):
+        whole = predict_anchored(model, init, inputs, anchor)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(batch, "ROWS", 64)
+            some = predict_anchored(model, init, inputs, anchor)
+        assert isinstance(whole, Prediction)
+        assert isinstance(some, Prediction)
+        given = ~np.isnan(some.log_gradient_norm)
+        difference = (some.log_gradient_norm - whole.log_gradient_norm)[given]
+        assert np.abs(difference).max() < np.log(1.12)
+        biases = [t.name.endswith("bias") for t in model.layout.tensors]
+        missing = np.isnan(some.log_gradient_norm) & ~np.isnan(whole.log_gradient_norm)
+        assert not missing[~np.array(biases)].any()
+
+
+def test_a_part_of_the_rows_gives_no_sum_of_which_little_is_left() -> None:
+    kernel = np.array([[1.0, -0.99], [-0.99, 1.0]])
+    assert Sums(2, 2).log_total(Scaled(kernel)) == pytest.approx(np.log(0.02))
+    assert np.isnan(Sums(2, 3).log_total(Scaled(kernel)))
+    assert Sums(2, 3).log_total(Scaled(np.zeros((2, 2)))) == -np.inf
+    assert Sums(2, 3).log_total(Scaled(np.ones((2, 2)))) == pytest.approx(np.log(9))
 
 
 def test_where_nothing_is_derived_there_is_a_reason() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from ffn_train.plots.curves import tell_if_empty
 from ffn_train.plots.style import look
 from ffn_train.runs import Run, RunError, files
 from ffn_train.settings import SettingError, one_of
@@ -57,7 +58,10 @@ def figure(run: Run, name: str) -> Figure:
     if not len(run.measures.step):
         raise RunError(f"{run.path}: no step has been measured yet, so there is nothing to draw")
     with look(), np.errstate(all="ignore"):  # a run that diverged is drawn like any other
-        return draw_figure(run)
+        drawn = draw_figure(run)
+        for panel in drawn.axes:
+            tell_if_empty(panel)
+        return drawn
 
 
 def draw(

@@ -6,15 +6,18 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
+from ffn_train.plots.scales import set_ticks
 from ffn_train.plots.style import MUTED, RED
 
 NOT_FINITE = "not finite"
 ZERO = "zero"
 _FEW = 20  # points: up to here each is marked
 _MANY = 250  # points: from here the line is thin
+_MARKS = 20  # marks that have room side by side along an edge
 
 
 def curve(axes: Axes, x: ArrayLike, y: ArrayLike, **look: Any) -> Line2D:
@@ -37,25 +40,97 @@ def mark(axes: Axes, x: ArrayLike, *values: ArrayLike) -> None:
     """Mark where any of the values is not finite (top), or is zero on a log axis (bottom)."""
     places = np.asarray(x)
     table = np.array([np.asarray(value, dtype=np.float64) for value in values])
-    _edge(axes, places[~np.isfinite(table).all(axis=0)], 1.02, NOT_FINITE, marker="x", color=RED)
+    lost = ~np.isfinite(table).all(axis=0)
+    _edge(axes, places, lost, 1.02, NOT_FINITE, marker="x", color=RED)
     if axes.get_yscale() == "log":
-        zero = (table == 0).any(axis=0)
-        _edge(axes, places[zero], 0.0, ZERO, marker="v", color=MUTED)
+        zero(axes, places, (table == 0).any(axis=0))
 
 
-def _edge(axes: Axes, places: NDArray[Any], height: float, label: str, **look: Any) -> None:
-    if not len(places):
+def zero(axes: Axes, places: NDArray[Any], here: NDArray[np.bool_]) -> None:
+    """Mark the places at which a value is zero, which no axis of logarithms can show."""
+    _edge(axes, places, here, 0.0, ZERO, marker="v", color=MUTED)
+
+
+def _edge(
+    axes: Axes,
+    places: NDArray[Any],
+    here: NDArray[np.bool_],
+    height: float,
+    label: str,
+    **look: Any,
+) -> None:
+    """Marks along an edge; where they would touch, some and a thin line through the others."""
+    if not here.any():
         return
+    shown, stretches = _thinned(places, here)
+    look.update(transform=axes.get_xaxis_transform(), clip_on=False, zorder=5)
     axes.plot(
-        places,
-        np.full(len(places), height),
+        places[shown],
+        np.full(len(shown), height),
         linestyle="none",
         markersize=3.5,
         label=label,
-        transform=axes.get_xaxis_transform(),
-        clip_on=False,
-        zorder=5,
         **look,
+    )
+    look.pop("marker")
+    for first, last in stretches:
+        axes.plot(places[[first, last]], [height, height], linewidth=0.8, **look)
+
+
+def _thinned(
+    places: NDArray[Any], here: NDArray[np.bool_]
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Which of the marked places bear a mark, and the ends of stretches where some do not.
+
+    A stretch's ends always do, so that it is seen where it begins and where it ends.
+    """
+    apart = abs(float(places[-1]) - float(places[0])) / _MARKS
+    edges = np.flatnonzero(np.diff(np.pad(here.astype(np.int8), 1)))
+    shown: list[int] = []
+    stretches = []
+    for first, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        kept = [first]
+        for place in range(first + 1, stop):
+            enough = float(places[place] - places[kept[-1]]) >= apart
+            if enough and float(places[stop - 1] - places[place]) >= apart:
+                kept.append(place)
+        kept += [stop - 1] * (stop - 1 > first)
+        if len(kept) < stop - first:
+            stretches.append((first, stop - 1))
+        shown += kept
+    return shown, stretches
+
+
+def values_of(axes: Axes) -> NDArray[np.float64]:
+    """What all curves of a panel hold, marks and guides left out."""
+    lines = [line for line in axes.get_lines() if line.get_transform() == axes.transData]
+    values = [np.asarray(line.get_ydata(), dtype=np.float64) for line in lines]
+    return np.concatenate([np.zeros(0), *values])
+
+
+def tell_if_empty(axes: Axes) -> None:
+    """Words in place of an invented scale, where a panel of curves on a log axis shows none."""
+    values = values_of(axes)
+    shown = (np.isfinite(values) & (values > 0)).any()
+    shown |= any(isinstance(part, PolyCollection) for part in axes.collections)  # a band
+    if axes.get_yscale() != "log" or not len(values) or shown:
+        return
+    words = "all zero" if (values == 0).all() else "nothing finite to show"
+    tell(axes, words)
+    set_ticks(axes.yaxis, [], [])
+
+
+def tell(axes: Axes, words: str) -> None:
+    """Words above the middle of a panel, legible on a curve."""
+    axes.text(
+        0.5,
+        0.62,
+        words,
+        ha="center",
+        transform=axes.transAxes,
+        color=MUTED,
+        zorder=6,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
     )
 
 

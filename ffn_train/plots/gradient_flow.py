@@ -60,7 +60,7 @@ def draw(run: Run) -> Figure:
         ]
     if found is not None:
         _predicted(figure, axes, run, found, colours)
-    theory.say_why_none(figure, run)
+    theory.caption(figure, run, *_left_out(measures, found))
     _headline(figure, measures)
     steps = [sample(str(measures.step[row]), color=colour) for row, colour in colours.items()]
     right_legends(
@@ -79,16 +79,23 @@ def _predicted(
 ) -> None:
     """Line, band and strip for the first two panels."""
     measures = run.measures
-    columns = block_columns(measures)
-    panels = [
-        (measures.layer_gradient_norm[:, columns], *theory.of_blocks(run, found)),
-        (measures.signal_gradient_rms, found.log_signal_gradient_rms, found.signal_gradient_sd),
-    ]
-    for panel, (norms, log, sd) in zip(axes, panels, strict=False):
+    flow = found.log_signal_gradient_rms, found.signal_gradient_sd, measures.signal_gradient_rms[0]
+    for panel, (log, sd, norms) in zip(axes, (theory.of_blocks(run, found), flow), strict=False):
         theory.expect(panel, log, sd)
-        theory.strip(figure, panel, norms[0], log, sd, colours[0])
+        theory.strip(figure, panel, norms, log, sd, colours[0])
     for panel in axes[2:]:
         theory.lift(figure, panel)
+
+
+def _left_out(measures: Measures, found: Prediction | None) -> list[str]:
+    """Words on the tensors that have no prediction, where some have one."""
+    if found is None:
+        return []
+    own = [name.startswith("blocks.") for name in measures.tensors]
+    count = int(np.isnan(found.log_gradient_norm[own]).sum())
+    return [f"none for {count} of {sum(own)} tensors, whose sums over the rows cancel"] * bool(
+        count
+    )
 
 
 def _parameters(axes: Axes, measures: Measures, colours: Colours) -> None:

@@ -46,7 +46,8 @@ def draw(run: Run) -> Figure:
     patches = [(~finite, RED, NOT_FINITE), (zero, "black", ZERO)]
     notes = [Patch(color=colour, label=label) for here, colour, label in patches if here.any()]
     below = 0.17 * len(notes) + 0.12 * bool(notes)
-    _colour_bar(figure, axes, image, (low, high), below)
+    if (finite & ~zero).any():
+        _colour_bar(figure, axes, image, (low, high), below)
     right_legends(figure, axes, ("", notes), rows=len(notes))
     return figure
 

@@ -3,63 +3,77 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
-from ffn_train.plots.curves import curve, mark, marks
-from ffn_train.plots.scales import depth_axis, log_axis
+from ffn_train.plots.curves import curve, marks, zero
+from ffn_train.plots.points import Point, looks
+from ffn_train.plots.scales import depth_axis, exponent_axis
+from ffn_train.plots.sheet import note as third_line
 from ffn_train.plots.sheet import page, right_legends, sample
-from ffn_train.plots.style import DOUBLE, layer_colour, look
+from ffn_train.plots.style import DOUBLE, INK, look
 from ffn_train.runs.measures import Floats
-from ffn_train.runs.theory import band
+from ffn_train.runs.theory import log_band
 from ffn_train.theory import Prediction
 
-_LABEL = 0.068  # inches that a letter of a legend takes
+_LETTER = 0.068  # inches that a letter of a legend takes
+_ROW = 0.152  # inches of one of its rows
 
 
-def figure(title: str, note: str, found: Sequence[tuple[str, Prediction]]) -> Figure:
-    """(a) the RMS of x_l and (b) of dLoss/dx_l, each with the band of one seed."""
-    longest = max(len(label) for label, _ in found)
-    with look(), np.errstate(all="ignore"):
-        right = max(0.3, 0.5 + _LABEL * longest) if len(found) > 1 else 0.3
-        height = max(2.55, 0.95 + 0.152 * len(found))  # for the legend's rows
+def figure(title: str, note: str, more: str, found: Sequence[tuple[Point, Prediction]]) -> Figure:
+    """(a) the RMS of x_l and (b) of dLoss/dx_l, each with the band of one seed.
+
+    ``found``: the settings that vary, and the prediction. y counts in powers of ten, so that a
+    stack beyond the range of float64 is drawn like any other. ``more``: a third line of the header.
+    """
+    with look():
+        drawn, groups = looks([point for point, _ in found])
+        band = Patch(label="one seed, ±1 sd", color="#d9d9d9")
+        alone = [sample("all seeds (RMS)", color=INK)] * (len(found) == 1)
+        groups.append(("", [*alone, band]))
+        words = [name for name, _ in groups]
+        words += [str(one.get_label()) for _, handles in groups for one in handles]
+        rows = sum(len(handles) + bool(name) + 0.6 for name, handles in groups)
         sheet, axes = page(
-            title, note, width=DOUBLE, height=height, panels=2, gaps=(0.66,), right=right
+            title,
+            note,
+            width=DOUBLE,
+            height=max(2.55, 0.95 + _ROW * rows),
+            panels=2,
+            gaps=(0.66,),
+            right=0.45 + _LETTER * max(map(len, words)),
         )
-        colours = [layer_colour(place, len(found)) for place in range(len(found))]
         signals = [(one.log_signal_rms, one.signal_sd) for _, one in found]
         gradients = [(one.log_signal_gradient_rms, one.signal_gradient_sd) for _, one in found]
-        _panel(axes[0], signals, colours, "(a)  signal", "RMS $x_l$")
-        _panel(
-            axes[1], gradients, colours, "(b)  signal gradients", r"RMS $\partial L/\partial x_l$"
-        )
-        handles = [
-            sample(label, color=colour)
-            for (label, _), colour in zip(found, colours, strict=True)
-            if len(found) > 1
-        ]
-        right_legends(sheet, axes[1], ("", handles), ("", marks(*axes)))
+        _panel(axes[0], signals, drawn, "(a)  signal", "RMS $x_l$")
+        _panel(axes[1], gradients, drawn, "(b)  signal gradients", r"RMS $\partial L/\partial x_l$")
+        if more:
+            third_line(sheet, more)
+        right_legends(sheet, axes[1], *groups, ("", marks(*axes)))
     return sheet
 
 
 def _panel(
     axes: Axes,
     curves: Sequence[tuple[Floats, Floats]],
-    colours: Sequence[object],
+    drawn: Sequence[dict[str, Any]],
     title: str,
     label: str,
 ) -> None:
-    log_axis(axes, *(np.exp(log) for log, _ in curves))
+    exponent_axis(axes, *(_power(log) for log, _ in curves))
     deepest = max(len(log) for log, _ in curves) - 1
+    shade = min(0.15, 1.6 / len(curves))  # many bands one above the other stay transparent
     several = any(len(log) - 1 != deepest for log, _ in curves)
-    for (log, sd), colour in zip(curves, colours, strict=True):
+    for (log, sd), style in zip(curves, drawn, strict=True):
         places = np.linspace(0, 1 if several else deepest, len(log))
-        low, high = band(log, sd)
-        axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
-        curve(axes, places, np.exp(log), color=colour)
-        mark(axes, places, np.exp(log))
+        low, high = map(_power, log_band(log, sd))
+        axes.fill_between(places, low, high, color=style["color"], alpha=shade, linewidth=0)
+        curve(axes, places, _power(log), **style)
+        zero(axes, places, log == -np.inf)
     if several:
         axes.set_xlim(-0.03, 1.03)
         axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
@@ -68,3 +82,8 @@ def _panel(
         depth_axis(axes, deepest, deepest, "block boundary $l$")
     axes.set_title(title)
     axes.set_ylabel(label)
+
+
+def _power(log: Floats) -> Floats:
+    """log10 of what is given by its natural logarithm; NaN, which is not drawn, for zero."""
+    return np.where(np.isfinite(log), log / np.log(10), np.nan)

@@ -25,10 +25,15 @@ def log_limits(*values: ArrayLike) -> tuple[float, float]:
     flat = flat[np.isfinite(flat) & (flat > 0)]
     if not len(flat):
         return 0.1, 10.0
-    low, high = np.log10(flat.min()), np.log10(flat.max())
-    pad = max(0.05 * (high - low), (1 - (high - low)) / 2, 0.04)
-    lowest, highest = np.clip([low - pad, high + pad], np.log10(_LEAST), np.log10(_MOST))
+    low, high = _padded(np.log10(flat.min()), np.log10(flat.max()))
+    lowest, highest = np.clip([low, high], np.log10(_LEAST), np.log10(_MOST))
     return float(10**lowest), float(10**highest)
+
+
+def _padded(low: float, high: float) -> tuple[float, float]:
+    """Limits around two powers of ten, at least one apart."""
+    pad = max(0.05 * (high - low), (1 - (high - low)) / 2, 0.04)
+    return float(low - pad), float(high + pad)
 
 
 def log_ticks(low: float, high: float, most: int = 6) -> tuple[list[float], list[float]]:
@@ -40,12 +45,19 @@ def log_ticks(low: float, high: float, most: int = 6) -> tuple[list[float], list
     if len(powers) < 2:
         major = [tick for tick in within if f"{tick:e}"[0] in "125"]
         return major, [tick for tick in within if tick not in major]
-    stride = -(-len(powers) // most)
+    stride = _stride(len(powers), most)
     major = [float(f"1e{power}") for power in powers if power % stride == 0]
     if stride == 1:
         return major, [tick for tick in within if tick not in major]
     minor = [float(f"1e{power}") for power in powers if power % stride]
     return major, minor if len(powers) <= 60 else []
+
+
+def _stride(powers: int, most: int) -> int:
+    """The powers of ten between two labelled ones; a round number from ten on."""
+    least = -(-powers // most)
+    rounds = (digit * 10**power for power in range(1, 18) for digit in (1, 2, 5))
+    return least if least < 10 else next(stride for stride in rounds if stride >= least)
 
 
 def tick_label(value: float) -> str:
@@ -59,11 +71,13 @@ def tick_label(value: float) -> str:
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number in so many digits for a line of text; powers of ten as such, in two."""
+    """A number in so many digits, or in as many as tell it from 1; powers of ten in two."""
     if not np.isfinite(value):
         return "not finite"
     if value == 0:
         return "0"
+    if 1e-6 < abs(value - 1) < 0.5 * 10 ** (1 - digits):
+        return f"{value:.{-int(np.floor(np.log10(abs(value - 1))))}f}"
     if 1e-3 <= abs(value) < 999.5:
         return f"{value:#.{digits}g}".rstrip(".")
     lead, _, exponent = f"{value:.1e}".partition("e")
@@ -76,6 +90,22 @@ def log_axis(axes: Axes, *values: ArrayLike) -> None:
     axes.set_yscale("log", nonpositive="mask")
     axes.set_ylim(low, high)
     set_ticks(axes.yaxis, *log_ticks(low, high))
+
+
+def exponent_axis(axes: Axes, *exponents: ArrayLike) -> None:
+    """A log axis for values given by their log10, beyond what float64 holds: y counts in log10."""
+    flat = np.concatenate([np.ravel(np.asarray(one, dtype=np.float64)) for one in exponents])
+    flat = flat[np.isfinite(flat)]
+    low, high = _padded(float(flat.min()), float(flat.max())) if len(flat) else (-1.0, 1.0)
+    axes.set_ylim(low, high)
+    if np.log10(_LEAST) < low and high < np.log10(_MOST):
+        set_ticks(axes.yaxis, *log_ticks(10**low, 10**high), logs=True)
+        return
+    stride = _stride(int(high) - int(low), 6)
+    major = range(int(-(-low // stride)) * stride, int(high) + 1, stride)
+    axes.yaxis.set_major_locator(FixedLocator(list(major)))
+    labels = [rf"$10^{{{power}}}$" if power else "1" for power in major]
+    axes.yaxis.set_major_formatter(FixedFormatter(labels))
 
 
 def set_ticks(

@@ -6,6 +6,7 @@ different runs line up.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from matplotlib.artist import Artist
@@ -19,6 +20,8 @@ from ffn_train.runs import Run
 LEFT, RIGHT, TOP, BOTTOM = 0.66, 0.82, 0.46, 0.40
 TITLE = 0.24  # inches that panel titles take
 _EDGE = 0.08
+_NOTE, _LINE = 0.12, 0.14  # inches that a third line of the header takes, and each further one
+_LETTER = 0.051  # inches of one of its letters
 _ROW = 8 * 1.36 / 72  # inches of one legend row
 
 
@@ -79,11 +82,17 @@ def headed(title: str, note: str, *, width: float, height: float) -> Figure:
 
 
 def note(figure: Figure, text: str) -> None:
-    """A third line in the header."""
+    """A third line in the header, or more, for which the upper panels make room."""
     width, height = figure.get_size_inches()
-    figure.text(
-        _EDGE / width, 1 - 0.41 / height, text, va="top", size=7.5, color=MUTED, parse_math=False
-    )
+    lines = textwrap.wrap(text, int((width - 2 * _EDGE) / _LETTER))
+    top = max(panel.get_position().y1 for panel in figure.axes)
+    for panel in figure.axes:
+        place = panel.get_position()
+        less = (_NOTE + _LINE * (len(lines) - 1)) / height * (place.y1 > top - 1e-9)
+        panel.set_position((place.x0, place.y0, place.width, place.height - less))
+    for row, line in enumerate(lines):
+        y = 1 - (0.41 + _LINE * row) / height
+        figure.text(_EDGE / width, y, line, va="top", size=7.5, color=MUTED, parse_math=False)
 
 
 def describe(run: Run) -> str:

@@ -17,19 +17,24 @@ NAME = "signal"
 
 
 def draw(run: Run) -> Figure:
-    """The root mean square of x_l; where the activation rectifies, the dead units beside it."""
+    """The root mean square of x_l; where the activation rectifies, the dead units beside it.
+
+    Where none is dead at any step shown, the legend says so in place of a panel.
+    """
     measures = run.measures
     chosen = rows(measures)
     colours = [step_colour(order, len(chosen)) for order in range(len(chosen))]
     rectifies = not np.isnan(measures.dead_share).all()
+    none_dead = not measures.dead_share[chosen].any()  # what is not finite counts as some
+    beside = rectifies and not none_dead
     found = theory.prediction(run)
     figure, axes = sheet(
         run,
         "Signal",
-        width=DOUBLE if rectifies else SINGLE,
-        height=(2.55 if rectifies else 2.3) + (theory.STRIP if found else 0),
-        panels=2 if rectifies else 1,
-        gaps=(0.66,) if rectifies else (),
+        width=DOUBLE if beside else SINGLE,
+        height=(2.55 if beside else 2.3) + (theory.STRIP if found else 0),
+        panels=2 if beside else 1,
+        gaps=(0.66,) if beside else (),
     )
     boundaries = np.arange(measures.depth + 1)
     log_axis(axes[0], measures.signal_rms[chosen])
@@ -38,7 +43,7 @@ def draw(run: Run) -> Figure:
     mark(axes[0], boundaries, *measures.signal_rms[chosen])
     depth_axis(axes[0], measures.depth, measures.depth, "block boundary $l$")
     axes[0].set_ylabel("RMS $x_l$")
-    if rectifies:
+    if beside:
         axes[0].set_title("(a)  signal")
         axes[1].set_title("(b)  hidden units dead on the whole batch")
         for row, colour in zip(chosen, colours, strict=True):
@@ -51,13 +56,13 @@ def draw(run: Run) -> Figure:
         log, sd = found.log_signal_rms, found.signal_sd
         theory.expect(axes[0], log, sd)
         theory.strip(figure, axes[0], measures.signal_rms[0], log, sd, colours[0])
-        for panel in axes[1:]:
-            theory.lift(figure, panel)
-    theory.say_why_none(figure, run)
+    theory.caption(figure, run)
     steps = [
         sample(str(measures.step[row]), color=colour)
         for row, colour in zip(chosen, colours, strict=True)
     ]
-    groups = ("step", steps), theory.legend(run), ("", marks(*figure.axes))
-    right_legends(figure, axes[-1], *groups)
+    dead = ("dead units", [sample("none", linestyle="none")] * none_dead)
+    right_legends(
+        figure, axes[-1], ("step", steps), theory.legend(run), dead, ("", marks(*figure.axes))
+    )
     return figure

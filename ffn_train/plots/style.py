@@ -22,6 +22,8 @@ DOUBLE = 7.0  # inches: the whole width
 INK = "#222222"
 MUTED = "#6b6b6b"
 RED = "#d81b1b"
+# for words, which have no order; apart under colour blindness too
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b4a9c", "#7a5230")
 
 _RC: Any = {
     "figure.dpi": 200,

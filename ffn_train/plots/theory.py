@@ -12,7 +12,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 from matplotlib.typing import ColorType
 
-from ffn_train.plots.curves import curve, mark
+from ffn_train.plots.curves import curve, mark, tell, values_of, zero
+from ffn_train.plots.scales import log_axis, tick_label
 from ffn_train.plots.sheet import note, sample
 from ffn_train.plots.style import INK, MUTED
 from ffn_train.runs import Run
@@ -22,7 +23,7 @@ from ffn_train.theory import Prediction
 
 STRIP = 0.62  # inches that a strip adds to a figure's height
 _GAP = 0.12
-_NOTE = 0.12
+_ASIDE = 0.08  # how far the band of a single block reaches to its sides, in blocks
 _BAND: Any = {"color": "#9a9a9a", "alpha": 0.28, "linewidth": 0}
 _LINE: Any = {"color": INK, "linewidth": 0.9, "dashes": (4, 2)}
 _LIMITS = (1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100, 1e3, 1e4, 1e6, 1e9, 1e12)
@@ -34,15 +35,15 @@ def prediction(run: Run) -> Prediction | None:
     return None if theory is None or theory.chosen is None else theory.chosen[1]
 
 
-def say_why_none(figure: Figure, run: Run) -> None:
-    """A line in the header, where a run has no prediction for a reason."""
-    theory = run.shown_theory
+def caption(figure: Figure, run: Run, *more: str) -> None:
+    """A line in the header: no prediction, or only from a part of the batch; and ``more``."""
+    theory, words = run.shown_theory, list(more)
     if theory is not None and theory.chosen is None:
-        for panel in figure.axes:  # which make room for it
-            place = panel.get_position()
-            less = _NOTE / figure.get_size_inches()[1]
-            panel.set_position((place.x0, place.y0, place.width, place.height - less))
-        note(figure, f"no prediction: {theory.reason}")
+        words.insert(0, f"no prediction: {theory.reason}")
+    elif theory is not None and theory.rows:
+        words.insert(0, f"theory from {theory.rows}")
+    if words:
+        note(figure, "; ".join(words))
 
 
 def legend(run: Run) -> tuple[str, list[Artist]]:
@@ -54,31 +55,53 @@ def legend(run: Run) -> tuple[str, list[Artist]]:
     return "theory", [line, Patch(label="±1 sd", **_BAND)]
 
 
-def of_blocks(run: Run, found: Prediction) -> tuple[Floats, Floats]:
-    """The log gradient norm of each block as a whole, and its sd, each (L,)."""
-    logs, deviations = [], []
+def of_blocks(run: Run, found: Prediction) -> tuple[Floats, Floats, Floats]:
+    """The log gradient norm of each block, its sd and the norm measured at step 0, each (L,).
+
+    A tensor without a prediction is left out of all three.
+    """
+    rows = []
+    known = ~np.isnan(found.log_gradient_norm)
     for block in range(run.measures.depth):
-        own = [n.startswith(f"blocks.{block}.") for n in run.measures.tensors]
+        own = known & [name.startswith(f"blocks.{block}.") for name in run.measures.tensors]
         log, sd = found.log_gradient_norm[own], found.gradient_sd[own]
-        top = np.max(log)
+        measured = np.sqrt(np.sum(run.measures.gradient_norm[0, own] ** 2))
+        top = np.max(log, initial=-np.inf)
         share = np.exp(2 * (log - top)) if np.isfinite(top) else np.ones_like(log)
-        logs.append(top + np.log(share.sum()) / 2 if np.isfinite(top) else top)
-        deviations.append(float(share @ sd / share.sum()))
-    return np.array(logs), np.array(deviations)
+        whole = top + np.log(share.sum()) / 2 if np.isfinite(top) else top
+        if not own.any():
+            whole = np.nan
+        rows.append((whole, share @ sd / share.sum(), measured))
+    logs, deviations, norms = np.array(rows, dtype=np.float64).T
+    return logs, deviations, norms
 
 
 def expect(axes: Axes, log: Floats, sd: Floats) -> None:
-    """The predicted norms over places 0, 1, ..., with the band of one seed."""
+    """The predicted norms over places 0, 1, ..., with the band of one seed.
+
+    Where nothing that was measured can be shown they set the scale.
+    """
     places = np.arange(len(log))
     low, high = band(log, sd)
-    axes.fill_between(places, low, high, zorder=1, **_BAND)
+    measured = values_of(axes)
+    if not (np.isfinite(measured) & (measured > 0)).any():
+        log_axis(axes, np.exp(log))
+        words = (
+            "nothing measured is finite" if not np.isfinite(measured).any() else "measured: zero"
+        )
+        tell(axes, words)
+    zero(axes, places, log == -np.inf)
+    _fill(axes, low, high)
     alone: Any = {"marker": "_", "markersize": 9} if len(log) == 1 else {}
     axes.plot(places, np.exp(log), zorder=4, **_LINE, **alone)
 
 
-def shown_with(measured: Floats, log: Floats) -> Floats:
-    """The predicted norms that an axis makes room for: none where the measured ones are lost."""
-    return np.exp(log) if np.isfinite(measured).all() else measured
+def _fill(axes: Axes, low: Floats, high: Floats) -> None:
+    """The band over places 0, 1, ...; a single one gets some width."""
+    places = np.arange(len(low), dtype=np.float64)
+    if len(low) == 1:
+        places, low, high = np.array([-_ASIDE, _ASIDE]), np.repeat(low, 2), np.repeat(high, 2)
+    axes.fill_between(places, low, high, zorder=1, **_BAND)
 
 
 def strip(
@@ -94,10 +117,11 @@ def strip(
     places = np.arange(len(log))
     low, high = band(np.zeros_like(sd), sd)
     below.axhline(1, **{**_LINE, "zorder": 2})
-    below.fill_between(places, low, high, zorder=1, **_BAND)
-    curve(below, places, ratio, color=colour)
-    mark(below, places[~np.isnan(ratio)], ratio[~np.isnan(ratio)])
+    _fill(below, low, high)
     ratio_axis(below, ratio, low, high)
+    curve(below, places, ratio, color=colour)
+    # no mark where none is predicted or where zero was measured as predicted
+    mark(below, places, np.where(np.isnan(log) | ((measured == 0) & np.isnan(ratio)), 1, ratio))
     below.set_xlim(panel.get_xlim())
     below.xaxis.set_major_locator(panel.xaxis.get_major_locator())
     below.xaxis.set_major_formatter(panel.xaxis.get_major_formatter())
@@ -127,6 +151,8 @@ def ratio_axis(axes: Axes, *values: Floats) -> None:
     axes.set_ylim(limit**-1.25, limit**1.25)
     axes.yaxis.set_major_locator(FixedLocator([1 / limit, 1, limit]))
     labels = [f"{1 / limit:.2g}", "1", f"{limit:.4g}"]
+    if limit >= 1e3:
+        labels = [tick_label(1 / limit), "1", tick_label(limit)]
     axes.yaxis.set_major_formatter(FixedFormatter(labels))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_formatter(NullFormatter())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from ffn_train.plots.curves import curve, mark, marks
+from ffn_train.plots.curves import curve, mark, marks, tell
 from ffn_train.plots.scales import log_axis, step_axis
 from ffn_train.plots.selection import block_columns, blocks
 from ffn_train.plots.sheet import right_legends, sheet
@@ -40,6 +40,8 @@ def draw(run: Run) -> Figure:
         for block in chosen
     ]
     mark(axes, steps, *(ratio[:, columns[block]] for block in chosen))
+    if not rows:
+        tell(axes, "no step was taken")
     step_axis(axes, measures.step)
     axes.set_ylabel(r"$\|\Delta\theta_l\|/\|\theta_l\|$")
     right_legends(figure, axes, ("block $l$", lines), ("", [guide, *marks(axes)]))

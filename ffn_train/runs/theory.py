@@ -1,7 +1,8 @@
 """theory.json: what theory predicted for the first batch, and how the measured norms compare.
 
 Under ``anchored`` and ``a priori`` each the arrays of ``Prediction``, natural logarithms with null
-where nothing is derived and "-inf" for zero, or a ``reason`` why there is no prediction.
+where nothing is derived and "-inf" for zero, and ``sampled``, [n, N] where n rows of the batch's N
+stand for it; or a ``reason`` why there is no prediction.
 """
 
 from __future__ import annotations
@@ -34,6 +35,12 @@ class Theory:
         )
 
     @property
+    def rows(self) -> str:
+        """Of which part of the batch the shown prediction is: "90 of 128 rows"; "" for all."""
+        sampled = self.chosen[1].sampled if self.chosen is not None else None
+        return "" if sampled is None else f"{sampled[0]} of {sampled[1]} rows"
+
+    @property
     def reason(self) -> str:
         """Why there is no prediction at all."""
         return self.reasons.get(MODES[0], "")
@@ -61,6 +68,8 @@ def parse(content: Mapping[str, Any], tensors: int, depth: int) -> Theory:
             continue
         arrays = {}
         for field in fields(Prediction):
+            if field.name == "sampled":
+                continue
             try:
                 values = [np.nan if v is None else float(v) for v in entry[field.name]]
             except (KeyError, TypeError):
@@ -69,17 +78,32 @@ def parse(content: Mapping[str, Any], tensors: int, depth: int) -> Theory:
             if len(values) != (wanted or depth + 1):
                 raise ValueError(f"{mode}.{field.name} has the wrong length")
             arrays[field.name] = np.array(values)
-        predictions[mode] = Prediction(**arrays)
+        predictions[mode] = Prediction(**arrays, sampled=_sampled(entry.get("sampled"), mode))
     return Theory(predictions, reasons)
 
 
+def _sampled(value: Any, mode: str) -> tuple[int, int] | None:
+    """Runs of a time before it was written down have none."""
+    if value is None:
+        return None
+    if not (isinstance(value, list) and len(value) == 2 and all(type(n) is int for n in value)):
+        raise ValueError(f"{mode}.sampled is not two numbers of rows")
+    return value[0], value[1]
+
+
 def band(log: Floats, sd: Floats) -> tuple[Floats, Floats]:
-    """One standard deviation of a single seed, as norms.
+    """One standard deviation of a single seed, as norms."""
+    low, high = log_band(log, sd)
+    with np.errstate(all="ignore"):
+        return np.exp(low), np.exp(high)
+
+
+def log_band(log: Floats, sd: Floats) -> tuple[Floats, Floats]:
+    """One standard deviation of a single seed, as logarithms.
 
     A log-normal norm whose root mean square is exp(log) has its median at exp(log - sd²).
     """
-    with np.errstate(all="ignore"):
-        return np.exp(log - sd**2 - sd), np.exp(log - sd**2 + sd)
+    return log - sd**2 - sd, log - sd**2 + sd
 
 
 def relative_gradient(theory: Theory | None) -> tuple[Floats, Floats] | None:

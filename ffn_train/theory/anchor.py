@@ -11,7 +11,7 @@ from ffn_train.core import Array
 from ffn_train.initialisers import Initialiser
 from ffn_train.layers.norms import LayerNorm
 from ffn_train.model import Stack
-from ffn_train.theory.batch import largest, measured
+from ffn_train.theory.batch import largest, measured_sum
 from ffn_train.theory.recursion import Top
 from ffn_train.theory.scaled import Numbers, Scaled
 
@@ -40,7 +40,7 @@ def measured_top(
     """
     unit, size = largest(gradient), largest(last)
     gradient, last = gradient / unit, last / size
-    whole = measured(gradient, unit, rows)
+    whole = measured_sum(gradient, unit, rows)
     if model.final_norm is not None:
         return Top(whole, whole, None)
     square = (last * last).sum(axis=1, keepdims=True)
@@ -48,7 +48,7 @@ def measured_top(
     along = np.divide(along, square, out=np.zeros_like(along), where=square > 0)
     if isinstance(model.block.post, LayerNorm):  # x_L is orthogonal to the ones
         gradient = gradient - gradient.mean(axis=1, keepdims=True)
-    projected = measured(gradient - along * last, unit, rows)
+    projected = measured_sum(gradient - along * last, unit, rows)
     if model.block.post is not None:
         return Top(whole, projected, None)
     kept = (gradient * last).mean(axis=1)[rows]

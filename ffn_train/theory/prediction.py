@@ -13,7 +13,7 @@ from ffn_train.losses import MSE, Loss
 from ffn_train.model import Stack
 from ffn_train.theory import gradients
 from ffn_train.theory.anchor import Anchor, kept_coherence, measured_top
-from ffn_train.theory.batch import measured, sample, with_mean
+from ffn_train.theory.batch import measured, measured_sum, sample, with_mean
 from ffn_train.theory.branch import Variances
 from ffn_train.theory.fluctuation import climb, of_gradient, of_signal
 from ffn_train.theory.readout import ReadOut, mse_read_out, normalised_square
@@ -27,9 +27,12 @@ class Prediction:
 
     log_signal_rms, log_signal_gradient_rms   (L+1,)  RMS of x_l and of dLoss/dx_l, l = 0 ... L
     log_gradient_norm                         (T,)    |dLoss/dθ| of each tensor in the layout's
-                                                      order; NaN where none is derived, -inf for 0
+                                                      order; NaN where none is derived or the
+                                                      rows taken say too little, -inf for 0
     signal_sd, signal_gradient_sd             (L+1,)  standard deviation of the log over seeds
     gradient_sd                               (T,)    of sums that cancel between samples too low
+    sampled                                           (n, N) where n rows of the batch's N stand
+                                                      for it; None where it is taken whole
     """
 
     log_signal_rms: Numbers
@@ -38,6 +41,7 @@ class Prediction:
     signal_sd: Numbers
     signal_gradient_sd: Numbers
     gradient_sd: Numbers
+    sampled: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def predict(
     blocks = _blocks(model, init, first)
     if isinstance(blocks, Unpredicted):
         return blocks
-    wanted = np.asarray(targets, np.float64)[rows]
+    wanted = measured_sum(np.asarray(targets, np.float64), 1.0, rows) * float(targets.shape[1])
     out = mse_read_out(model, blocks[-1].output, wanted, len(inputs))
     top = out.top
     if top.coherence is not None:
@@ -161,4 +165,5 @@ def _prediction(
         np.sqrt(signal_spread) / 2,
         np.sqrt(gradient_spread) / 2,
         np.sqrt(np.array([variances.get(name, np.nan) for name in names])) / 2,
+        (sums.rows, sums.batch) if sums.rows < sums.batch else None,
     )

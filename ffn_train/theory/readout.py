@@ -39,11 +39,10 @@ class ReadOut:
     power: float
 
 
-def mse_read_out(model: Stack, signal: Scaled, targets: Numbers, batch: int) -> ReadOut:
-    """The read-out of the kernel ``signal`` of x_L, for the rows' targets (n, M)."""
-    width, outputs = model.width, targets.shape[1]
+def mse_read_out(model: Stack, signal: Scaled, wanted: Scaled, batch: int) -> ReadOut:
+    """The read-out of the kernel ``signal`` of x_L, for t_a · t_b of the same rows (n, n)."""
+    width, outputs = model.width, model.output.fan_out
     kappa = 2 / (batch * outputs)
-    wanted = Scaled(targets @ targets.T)
     scales = norm_scales(model, signal)
     y = signal if model.final_norm is None else signal.over(scales)
     whole = (y * (outputs * (width + outputs + 1) / width) + wanted) * (kappa**2 / width)
@@ -52,7 +51,7 @@ def mse_read_out(model: Stack, signal: Scaled, targets: Numbers, batch: int) -> 
         gradient = beside.over(scales)
         top = Top(gradient, gradient, None)
     else:
-        coherence = Scaled(np.full(len(targets), kappa * outputs / width))
+        coherence = Scaled(np.full(len(wanted.values), kappa * outputs / width))
         top = Top(whole, beside, None if model.block.post is not None else coherence)
     error = (y * outputs + wanted) * kappa**2
     chance = _chance(y, wanted, outputs)

@@ -1,0 +1,96 @@
+"""The looks of many points' curves: one setting gives the colour, the others that vary the dash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.typing import ColorType
+
+from ffn_train.plots.sheet import sample
+from ffn_train.plots.style import INK, PALETTE
+
+_DASHES: Sequence[Any] = ("-", (0, (4, 1.6)), (0, (1.2, 1.4)), (0, (7, 1.6, 1.2, 1.6)))
+_MARKERS = (
+    "s",
+    "^",
+    "D",
+    "v",
+    "P",
+    "X",
+    "<",
+)  # once the dashes are used up; prime to them in number
+_NAMED = 8  # numbers that the legend names one by one
+
+Point = Mapping[str, str]  # a setting's short name -> its value as it was written
+Group = tuple[str, list[Artist]]
+
+
+def looks(points: Sequence[Point]) -> tuple[list[dict[str, Any]], list[Group]]:
+    """The look of each point's curve, and the legends that explain them.
+
+    Colour goes to the numbers of most values, evenly along viridis from the least on, or where only
+    words vary to the setting of most; the dash to all others that vary, taken together.
+    """
+    varying = [key for key in points[0] if len({point[key] for point in points}) > 1]
+    if not varying:
+        return [{"color": INK} for _ in points], []
+    lead = max(varying, key=lambda key: (_numbers(points, key), len(_levels(points, key))))
+    others = [key for key in varying if key != lead]
+    levels = _levels(points, lead)
+    colours = {level: _colour(points, lead, place) for place, level in enumerate(levels)}
+    kinds = list(dict.fromkeys(_kind(point, others) for point in points))
+    dashes = {kind: _dash(place) for place, kind in enumerate(kinds)}
+    named = levels if len(levels) <= _NAMED else _some(levels)
+    groups: list[Group] = [(lead, [sample(level, color=colours[level]) for level in named])]
+    if others:
+        handles: list[Artist] = [
+            sample(kind, color=INK, **_unspaced(dashes[kind])) for kind in kinds
+        ]
+        groups.append((", ".join(others), handles))
+    found = [{"color": colours[p[lead]], **dashes[_kind(p, others)]} for p in points]
+    return found, groups
+
+
+def _levels(points: Sequence[Point], key: str) -> list[str]:
+    """A setting's values: numbers from the least on, words as they come."""
+    found = list(dict.fromkeys(point[key] for point in points))
+    return sorted(found, key=float) if _numbers(points, key) else found
+
+
+def _numbers(points: Sequence[Point], key: str) -> bool:
+    try:
+        return all(float(point[key]) == float(point[key]) for point in points)
+    except ValueError:
+        return False
+
+
+def _colour(points: Sequence[Point], key: str, place: int) -> ColorType:
+    count = len(_levels(points, key))
+    if not _numbers(points, key) and count <= len(PALETTE):
+        return PALETTE[place]
+    return matplotlib.colormaps["viridis"](0.88 * place / max(count - 1, 1))
+
+
+def _kind(point: Point, keys: Sequence[str]) -> str:
+    return ", ".join(point[key] for key in keys)
+
+
+def _dash(place: int) -> dict[str, Any]:
+    look: dict[str, Any] = {"linestyle": _DASHES[place % len(_DASHES)]}
+    beyond = place - len(_DASHES)
+    marker = _MARKERS[beyond % len(_MARKERS)]
+    return look if beyond < 0 else {**look, "marker": marker, "markevery": 0.12, "markersize": 4}
+
+
+def _unspaced(look: dict[str, Any]) -> dict[str, Any]:
+    """A legend's sample has no place for spaced marks."""
+    return {key: value for key, value in look.items() if key != "markevery"}
+
+
+def _some(levels: Sequence[str]) -> list[str]:
+    """Some of many values, evenly spaced, with the first and the last."""
+    places = {round(part * (len(levels) - 1) / (_NAMED - 2)) for part in range(_NAMED - 1)}
+    return [levels[place] for place in sorted(places)]
