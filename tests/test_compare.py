@@ -6,10 +6,12 @@ import csv
 import io
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,60 @@ def test_one_value_has_no_spread_and_none_no_mean() -> None:
 def test_the_spread_of_extreme_values(scale: float) -> None:
     assert statistics([1 * scale, 3 * scale]).std == pytest.approx(math.sqrt(2) * scale, rel=1e-12)
     assert statistics([0.1] * 3).mean == 0.1  # rounding must not leave the range
+
+
+def test_geometric_statistics_by_hand() -> None:
+    found = statistics([1.0, 10.0, 1000.0], geometric=True)
+    assert found.mean == pytest.approx(10 ** (4 / 3), rel=1e-14)
+    std = 10 ** np.std([0, 1, 3], ddof=1)
+    assert found.std == pytest.approx(std, rel=1e-13)
+    assert found.stderr == pytest.approx(std ** (1 / math.sqrt(3)), rel=1e-13)
+    assert (found.low, found.high) == (found.mean / found.std, found.mean * found.std)
+    assert (found.n, found.min, found.max) == (3, 1.0, 1000.0)
+    assert statistics([0.1] * 3, geometric=True).mean == 0.1
+    extreme = statistics([1e-300, 1e300], geometric=True)
+    assert extreme.mean == pytest.approx(1.0)
+    assert extreme.std == math.inf
+
+
+def test_a_geometric_mean_over_a_zero_is_zero_and_what_is_not_finite_is_left_out() -> None:
+    found = statistics([0.0, 4.0, math.inf, math.nan], geometric=True)
+    assert (found.n, found.mean, found.min, found.max) == (2, 0.0, 0.0, 4.0)
+    assert math.isnan(found.std)
+    assert math.isnan(found.stderr)
+
+
+def test_ratios_over_seeds_are_geometric_in_table_and_figure() -> None:
+    cases = [
+        case(ratio=r, depth=d, seed=s) for d in (4, 8) for s, r in enumerate((1e-6, 1e-2, 1e-1))
+    ]
+    found = compared(*cases, metric="gradient_ratio_end")
+    # the arithmetic one would be 0.037 ± 0.055: below zero within a deviation
+    assert f"0.001 ×/÷ {10 ** np.std([-6, -2, -1], ddof=1):.3g}" in table(found)
+    assert "geometric mean ×/÷ standard deviation" in table(found)
+    sheet = drawn(found, "final")
+    (line,) = lines_of(sheet, 2)
+    np.testing.assert_allclose(line.get_ydata(), 1e-3)
+    assert "geometric mean ×/÷ its standard deviation over seeds" in words_of(sheet)
+    (bar, *_) = [c for c in sheet.axes[0].collections if not c.get_label().startswith("_minor")]
+    ends = bar.get_segments()[0][:, 1]
+    assert ends[1] / 1e-3 == pytest.approx(1e-3 / ends[0])
+    ratios, losses = (
+        next(row for row in rows(tables(found)["groups.csv"]) if row["metric"] == metric)
+        for metric in ("gradient_ratio_end", "train_loss")
+    )
+    assert (ratios["average"], losses["average"]) == ("geometric", "arithmetic")
+    assert float(ratios["mean"]) == pytest.approx(1e-3)
+    assert float(ratios["std"]) == pytest.approx(10 ** np.std([-6, -2, -1], ddof=1))
+
+
+def test_ratios_that_are_not_finite_are_told_of() -> None:
+    cases = [case(ratio=r, seed=s) for s, r in enumerate((2.0, 8.0, 1.0))]
+    lost = {**cases[2].metrics, "gradient_ratio_end": math.inf}
+    cases[2] = replace(cases[2], metrics=lost)
+    text = table(compared(*cases, metric="gradient_ratio_end"))
+    assert "4 ×/÷ " in text
+    assert "ratio end: 1 not finite and in no mean" in text
 
 
 def test_diverged_runs_are_counted_and_not_averaged_in() -> None:
@@ -329,6 +385,53 @@ def test_the_printed_table_shows_what_differs_and_fits() -> None:
     ]
     assert all(len(line) <= WIDTH for line in lines)
     assert lines[-1] == "13 runs: 1 failed, 12 finished; 1 without results"
+
+
+def headings(text: str) -> list[str]:
+    """Of the columns of numbers, both lines of each in one."""
+    upper, lower = text.splitlines()[:2]
+    ends = {match.end(): match.group() for match in re.finditer(r"\S+( \S+)*", upper)}
+    lows = {match.end(): match.group() for match in re.finditer(r"\S+( \S+)*", lower)}
+    # a column with a spread has its heading on the right of all of it, as any other
+    return [f"{ends.get(end, '')} {word}".strip() for end, word in lows.items()]
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 100, 130, 250])
+def test_each_heading_is_true_alone_and_no_column_goes_in_silence(width: int) -> None:
+    comparison = compared(*small_sweep())
+    text = table(comparison, width)
+    words = " ".join(text.splitlines())
+    shown = headings(text)
+    assert "validation loss" in shown  # the metric that is asked for, however narrow
+    left = re.findall(r"no room for (.*): groups.csv has all", words)
+    named = [*shown[4:], *(left[0].split(", ") if left else [])]
+    assert sorted(named) == sorted(" ".join(m.heading).strip() for m in METRICS.values())
+    assert bool(left) == (width < 130)
+    explained = "ratio |dL/dx_0| / |dL/dx_L|" in words
+    assert explained == any(name.startswith("ratio ") for name in shown)
+    assert ("growth per block" in words) == any(name.startswith("growth ") for name in shown)
+    if width >= 60:
+        assert all(len(line) <= width for line in text.splitlines())
+
+
+def test_a_wide_terminal_shows_every_spread() -> None:
+    text = table(compared(*small_sweep()), 250)
+    assert text.splitlines()[2].count("±") == 6
+    assert text.splitlines()[2].count("×/÷") == 4
+
+
+def test_settings_that_change_with_another_give_way_to_numbers() -> None:
+    more = [f"task.setting_with_a_long_name_{i}" for i in range(4)]
+    cases = [
+        case(residual=r, depth=d, **dict.fromkeys(more, f"that of {r}"))
+        for r in ("none", "scaled")
+        for d in (4, 8)
+    ]
+    text = table(compared(*cases))
+    assert headings(text)[:4] == ["residual", "depth", "n", "diverged"]
+    assert "validation loss" in headings(text)
+    names = ", ".join(more)
+    assert f"{names} change together with residual" in " ".join(text.splitlines())
 
 
 # directories

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -97,8 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def present(comparison: Comparison, out: Path, formats: Sequence[str]) -> None:
     """Print the table, write everything, and say where."""
     from ffn_train.compare import table, write
+    from ffn_train.compare.terminal import WIDTH
 
-    _say(table(comparison))
+    _say(table(comparison, shutil.get_terminal_size((WIDTH, 0)).columns))
     figures = write(comparison, out, formats)
     names = ", ".join(dict.fromkeys(path.stem for path in figures))
     _say(f"tables{f' and figures ({names})' if names else ''} in {out}")

@@ -45,8 +45,9 @@ class Group:
         return self.measured if METRICS[metric].at_start else self.sound
 
     def statistics(self, metric: str) -> Statistics:
-        """Of the runs that count."""
-        return statistics([case.metrics[metric] for case in self.counted(metric)])
+        """Of the runs that count; geometric for a factor."""
+        values = [case.metrics[metric] for case in self.counted(metric)]
+        return statistics(values, geometric=METRICS[metric].factor)
 
     @property
     def label(self) -> str:

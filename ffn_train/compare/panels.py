@@ -37,12 +37,13 @@ def together(comparison: Comparison, keys: Sequence[str]) -> int:
     return len(comparison.layout.levels[keys[-1]]) if keys else 0
 
 
-def spread(comparison: Comparison, each: str = "") -> str:
+def spread(comparison: Comparison, each: str = "", *, geometric: bool = False) -> str:
     """What points and bands are, and what stands for each run beside them."""
     if not any(len(group.measured) > 1 for group in comparison.groups):
         return "one run each"
     runs = f"; {each}: each run" if each else ""
-    return f"mean ± standard deviation over {comparison.over}{runs}"
+    mean = "geometric mean ×/÷ its" if geometric else "mean ±"
+    return f"{mean} standard deviation over {comparison.over}{runs}"
 
 
 def partners(comparison: Comparison) -> list[str]:

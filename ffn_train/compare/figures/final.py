@@ -38,7 +38,7 @@ def draw(comparison: Comparison) -> Figure | None:
     axis = ValueAxis(layout, layout.x)
     sheet = grid(
         f"{metric.symbol[0].upper()}{metric.symbol[1:]} against {short(layout.x)}",
-        notes(comparison, spread(comparison, "dots"), roles),
+        notes(comparison, spread(comparison, "dots", geometric=metric.factor), roles),
         [cell.title for cell in cells],
         heights=(1.6 if len(cells) > 1 else 2.0,),
         together=together(comparison, roles.panels),
@@ -63,14 +63,14 @@ def draw(comparison: Comparison) -> Figure | None:
 
 
 def _shown(groups: Sequence[Group], metric: Metric) -> tuple[Callable[..., None], Floats]:
-    """The scale, logarithmic for more than a decade, and what it must hold: runs and error bars."""
+    """The scale, logarithmic for factors and for more than a decade, and what it must hold."""
     runs = np.array([c.metrics[metric.name] for g in groups for c in g.counted(metric.name)])
     runs = runs[np.isfinite(runs)]
     found = [group.statistics(metric.name) for group in groups]
-    high = [one.mean + one.std for one in found]
-    if metric.log and len(runs) and runs.max() > 10 * runs.min() > 0:
-        return log_axis, np.array([*runs, *high])  # what bars reach to below has no place there
-    return linear_axis, np.array([*runs, *high, *(one.mean - one.std for one in found)])
+    known = np.array([*runs, *(one.high for one in found)])
+    if metric.log and len(runs) and (metric.factor or runs.max() > 10 * runs.min() > 0):
+        return log_axis, known  # what bars reach to below may have no place there
+    return linear_axis, np.array([*known, *(one.low for one in found)])
 
 
 def _lines(groups: Sequence[Group], roles: Roles) -> list[list[Group]]:
@@ -108,7 +108,7 @@ def _line(
         axes.errorbar(
             [place],
             [one.mean],
-            [0.0 if np.isnan(one.std) else one.std],
+            [[0.0 if np.isnan(end) else abs(end - one.mean)] for end in (one.low, one.high)],
             fmt="o",
             color=shade,
             elinewidth=0.8,

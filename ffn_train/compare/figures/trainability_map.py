@@ -58,14 +58,17 @@ def draw(comparison: Comparison) -> Figure | None:
     rest = [k for k in (roles.color, *roles.panels, *roles.pooled) if k not in (None, x, y)]
     others = [key for key in rest if key is not None]
     rows = panels(comparison.measured, others)
-    note = f"mean over {comparison.over}"
+    over = [comparison.over]
     if len(rows) > _MOST_ROWS:
         rows = [Panel("", comparison.measured)]
-        note = f"mean over {' and '.join([comparison.over, *map(short, others)])}"
+        over += map(short, others)
     tables = [_merged(row.groups, x, y) for row in rows]
     maps = _maps(comparison, [group for table in tables for group in table.values()])
     if not maps:
         return None
+    note = f"mean over {', '.join(over)}; of the gradient's ratio the geometric mean"
+    if not any(len(group.measured) > 1 for table in tables for group in table.values()):
+        note = "one run each"
     if any(group.n_diverged for group in comparison.measured):
         note += "; ×: all diverged"
     return _sheet(rows, tables, maps, (x, y), levels, notes(comparison, note))
