@@ -635,6 +635,45 @@ def test_a_diverged_run_is_marked_and_leaves_the_mean_alone() -> None:
         assert any(word.startswith("1 of ") and word.endswith(" diverged") for word in words)
 
 
+def lost(losses: list[float], evaluated: int, **settings: Any) -> Case:
+    """A run that diverged at its last loss, of which the validation has the first few alone."""
+    one = case(state="diverged", **settings)
+    assert one.traces is not None
+    steps, values = np.arange(len(losses), dtype=float), np.array(losses)
+    curves = {
+        "train_loss": (steps, values),
+        "validation_loss": (steps[:evaluated], values[:evaluated]),
+    }
+    return replace(one, traces=replace(one.traces, curves=curves))
+
+
+@pytest.mark.parametrize("metric", ["validation_loss", "train_loss"])
+@pytest.mark.parametrize("evaluated", [0, 1, 3])
+@pytest.mark.parametrize("end", [math.inf, math.nan, 1e30])
+def test_the_trace_of_a_run_that_diverged_goes_to_its_last_step(
+    metric: str, evaluated: int, end: float
+) -> None:
+    cases = [case(depth=4, seed=s) for s in (0, 1)]
+    cases.append(lost([50.0, 90.0, 1e5, 1e9, end], evaluated, depth=4, seed=2))
+    (axes,) = drawn(compared(*cases, metric=metric), "loss_curves").axes
+    top = axes.get_ylim()[1]
+    (cross,) = (line for line in axes.lines if line.get_marker() == "x")
+    assert cross.get_xdata().tolist() == [4.0]
+    assert cross.get_ydata().tolist() == [top]
+    paths = [path.vertices for c in axes.collections for path in c.get_paths()]
+    (trace,) = (path for path in paths if path[-1].tolist() == [4.0, top] and len(path) <= 5)
+    if metric == "train_loss" or evaluated:
+        assert trace[0].tolist() == [0.0, 50.0]
+        assert top > 50
+        assert len(trace) == (5 if metric == "train_loss" else evaluated + 1)
+
+
+def test_one_huge_first_loss_does_not_flatten_the_others() -> None:
+    cases = [case(depth=4), lost([1e30, math.inf], 1, depth=8)]
+    (axes,) = drawn(compared(*cases), "loss_curves").axes
+    assert axes.get_ylim()[1] < 100
+
+
 def test_a_value_has_one_colour_in_all_figures() -> None:
     comparison = compared(*small_sweep())
     depth = colours(comparison.layout, "model.depth")
