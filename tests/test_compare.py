@@ -707,7 +707,7 @@ def test_the_flow_is_relative_to_its_end() -> None:
     sheet = drawn(compared(*cases), "gradient_flow")
     found = lines_of(sheet, 5)
     assert len(found) == 4  # two groups at the start and at the end
-    for line, ratio in zip(found, (1e6, 1e-6, 1e6, 1e-6), strict=True):
+    for line, ratio in zip(found, (1e-6, 1e6, 1e-6, 1e6), strict=True):
         assert line.get_ydata()[0] == pytest.approx(ratio)
         assert line.get_ydata()[-1] == pytest.approx(1)
         assert line.get_xdata()[[0, -1]].tolist() == [0, 1]
@@ -797,6 +797,60 @@ def test_layers_are_small_multiples_on_one_scale(sweep: Path) -> None:
     np.testing.assert_array_equal(panels[0].collections[0].get_array(), first)
 
 
+def titles(sheet: Figure) -> list[str]:
+    return [axes.get_title("left") for axes in sheet.axes if axes.get_title("left")]
+
+
+def test_numbers_ascend_and_words_stand_as_their_sweep_has_them(tmp_path: Path) -> None:
+    sweep_of(tmp_path / "sweep", "residual=scaled,none,identity", "model.depth=2,10,1")
+    found, _ = told(tmp_path / "sweep")
+    assert titles(drawn(found, "layers")) == [
+        f"residual {r}, depth {d}" for r in ("scaled", "none", "identity") for d in (1, 2, 10)
+    ]
+    assert titles(drawn(found, "loss_curves")) == [
+        f"residual {r}" for r in ("scaled", "none", "identity")
+    ]
+    assert [row["residual"] for row in rows(tables(found)["runs.csv"])][::3] == [
+        *("scaled", "none", "identity")
+    ]
+
+
+def test_words_of_lone_runs_stand_in_alphabetical_order_after_none() -> None:
+    found = compared(*(case(norm=word) for word in ("pre_rms", "a_norm", "none")))
+    assert list(found.layout.levels["norm"]) == ["none", "a_norm", "pre_rms"]
+
+
+def test_each_layer_map_is_filled_whatever_the_other_runs_lengths(tmp_path: Path) -> None:
+    for depth, steps in ((1, 1), (2, 8), (3, 40)):
+        changes = {"model": {"depth": depth}, "trainer": {"steps": steps}}
+        run_in(tmp_path / f"{depth}", config(**changes))
+    sheet = drawn(told(tmp_path)[0], "layers")
+    assert titles(sheet) == ["depth 1", "depth 2", "depth 3"]
+    assert "each over its own steps" in words_of(sheet)
+    panels = [axes for axes in sheet.axes if axes.get_title("left")]
+    for axes, last in zip(panels, (1, 8, 40), strict=True):
+        mesh = axes.collections[0].get_coordinates()[..., 0]
+        assert axes.get_xlim() == (mesh.min(), mesh.max())
+        assert axes.get_xlim()[1] < 1.6 * last
+    assert panels[0].get_xticks().tolist() == [0, 1]  # two measurements, and both have their step
+
+
+def test_titles_of_many_settings_fit_beside_each_other(tmp_path: Path) -> None:
+    for index in range(6):
+        other = {"lr": 0.0123 * (index + 1), "weight_decay": 0.00123 * (index % 2)}
+        more = {"trainer": {"steps": 8 + index % 3, "batch_size": 16 + index}}
+        run_in(
+            tmp_path / f"{index}", config(model={"depth": 1 + index % 4}, optimizer=other, **more)
+        )
+    found, _ = told(tmp_path)
+    sheet = drawn(found, "layers")
+    FigureCanvasAgg(sheet).draw()
+    boxes = [axes._left_title.get_window_extent() for axes in sheet.axes if axes.get_title("left")]
+    notes = max(sheet.texts, key=lambda text: len(text.get_text())).get_window_extent()
+    for index, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in (notes, *boxes[index + 1 :]))
+
+
 CROWDS: Mapping[str, list[Case]] = {
     "sixty": [
         case(d * lr, depth=d, lr=lr / 100, residual=r)
@@ -807,6 +861,11 @@ CROWDS: Mapping[str, list[Case]] = {
     "words": [case(i, init=f"an_initialiser_{i}") for i in range(1, 31)],
     "ladder": [case(i, lr=0.001 * 1.3**i, seed=s) for i in range(1, 41) for s in (0, 1)],
     "one": [case()],
+    "together": [
+        case(depth=d, residual=r, **{f"task.some_setting_{i}": d + i for i in range(8)})
+        for d in (4, 8)
+        for r in ("none", "scaled")
+    ],
     "seeds": [case(seed + 1, seed=seed) for seed in range(4)],
     "lost": [case(depth=d, seed=s, state="diverged") for d in (4, 8) for s in (0, 1)],
     "running": [case(depth=4, state="running"), case(depth=8, state="pending")],

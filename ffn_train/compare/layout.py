@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ffn_train.compare.values import UNSET, Value, brief, is_number, order, resolve, short
+from ffn_train.compare.values import UNSET, Value, brief, is_number, resolve, short
 from ffn_train.settings import SettingError
 
 # what readers look for first: on the axis, and in the colour
@@ -50,12 +50,15 @@ class Layout:
 
 
 def lay_out(
-    points: Sequence[Point], *, x: str | None, color: str | None, panel: str | None
+    points: Sequence[Point],
+    levels: Mapping[str, Sequence[Value]],
+    *,
+    x: str | None,
+    color: str | None,
+    panel: str | None,
 ) -> Layout:
     """Choose the roles that are not given. Raises SettingError for a key that cannot have one."""
-    keys = list(points[0]) if points else []
-    levels = {key: sorted({p[key] for p in points}, key=order) for key in keys}
-    varied = [key for key in keys if len(levels[key]) > 1]
+    varied = [key for key in levels if len(levels[key]) > 1]
     given: dict[str, str] = {}
     for role, word in (("x", x), ("color", color), ("panel", panel)):
         if word is not None:

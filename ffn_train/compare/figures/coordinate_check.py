@@ -42,7 +42,7 @@ def draw(comparison: Comparison) -> Figure | None:
     if WIDTH not in layout.levels or len(layout.levels[WIDTH]) < 2:
         return None
     others = [key for key in comparison.keys if key != WIDTH and len(layout.levels[key]) > 1]
-    rows = [row for row in panels(comparison.measured, others) if len(row.groups) > 1]
+    rows = [row for row in panels(comparison, others) if len(row.groups) > 1]
     steps = _common_steps(comparison.measured)
     if not rows or not len(steps):
         return None

@@ -30,7 +30,7 @@ def draw(comparison: Comparison) -> Figure | None:
     if layout.x is None:
         return None
     roles = layout.over_x
-    cells = panels(comparison.measured, roles.panels)
+    cells = panels(comparison, roles.panels)
     colour = colours(layout, roles.color)
     words = None if layout.is_ordered(layout.x) else layout.x
     point = colours(layout, roles.color or words)  # words alone have their colour on the axis
@@ -55,7 +55,7 @@ def draw(comparison: Comparison) -> Figure | None:
         if lost:
             headroom(axes)
             tell_diverged(axes, cell.groups)
-        for order, line in enumerate(lines := _lines(cell.groups, roles)):
+        for order, line in enumerate(lines := _lines(comparison, cell.groups, roles)):
             _line(axes, axis, line, (order, len(lines)), point, metric)
     sheet.share(ylabels=[metric.symbol], xlabel=short(layout.x))
     colour.explain(sheet.figure, sheet.upper_right, ("", [cross()] if lost else []))
@@ -73,10 +73,10 @@ def _shown(groups: Sequence[Group], metric: Metric) -> tuple[Callable[..., None]
     return linear_axis, np.array([*known, *(one.low for one in found)])
 
 
-def _lines(groups: Sequence[Group], roles: Roles) -> list[list[Group]]:
+def _lines(comparison: Comparison, groups: Sequence[Group], roles: Roles) -> list[list[Group]]:
     """The groups that share all settings but that of the axis."""
     keys = [key for key in (roles.color, *roles.panels, *roles.pooled) if key is not None]
-    return [list(line.groups) for line in panels(groups, keys)]
+    return [list(line.groups) for line in panels(comparison, keys, groups)]
 
 
 def _line(

@@ -39,7 +39,7 @@ def draw(comparison: Comparison) -> Figure | None:
     start it is drawn with it, and between the two stands a strip of measured/predicted.
     """
     roles = comparison.layout.curves
-    cells = panels(comparison.measured, roles.panels)
+    cells = panels(comparison, roles.panels)
     colour = colours(comparison.layout, roles.color)
     theory = any(expected(group.measured) for group in comparison.measured)
     shown = spread(comparison, geometric=True)

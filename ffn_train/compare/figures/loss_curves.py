@@ -36,7 +36,7 @@ def draw(comparison: Comparison) -> Figure | None:
     """
     name = "train_loss" if "train" in comparison.metric else "validation_loss"
     roles = comparison.layout.curves
-    cells = panels(comparison.measured, roles.panels)
+    cells = panels(comparison, roles.panels)
     colour = colours(comparison.layout, roles.color)
     diverged = any(case.diverged for case in comparison.cases)
     shown = spread(comparison, "thin")
@@ -51,12 +51,10 @@ def draw(comparison: Comparison) -> Figure | None:
         together=together(comparison, roles.panels),
         right=colour.margin(diverged),
     )
-    curves = [_curve(case, name) for case in comparison.cases if case.traces]
     limits = _limits(comparison, name)
-    steps = np.unique(np.concatenate([steps for steps, _ in curves]))
     for cell, (axes,) in zip(cells, sheet.panels, strict=True):
         log_axis(axes, limits)
-        step_axis(axes, steps)
+        step_axis(axes, _steps(cell.groups))
         strength = min(1.0, 12 / len(cell.groups))
         for group in cell.groups:
             shade = colour(group.point[roles.color]) if roles.color else colour(None)
@@ -65,6 +63,14 @@ def draw(comparison: Comparison) -> Figure | None:
     sheet.share(ylabels=["loss $L$"], xlabel="step")
     colour.explain(sheet.figure, sheet.upper_right, ("", [cross()] if diverged else []))
     return sheet.figure
+
+
+def _steps(groups: Sequence[Group]) -> Floats:
+    """Zero and the last step of each run; of one that diverged the last of those it was to make."""
+    cases = [case for group in groups for case in group.measured]
+    lasts = [case.traces.curves["train_loss"][0][-1] for case in cases if case.traces]
+    planned = [case.settings.get("trainer.steps") for case in cases if case.diverged]
+    return np.array([0.0, *sorted([*lasts, *(float(n) for n in planned if isinstance(n, int))])])
 
 
 def _limits(comparison: Comparison, name: str) -> Floats:

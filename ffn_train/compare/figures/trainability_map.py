@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
 from ffn_train.compare.comparison import Comparison
-from ffn_train.compare.grid import wrapped
+from ffn_train.compare.grid import LINE, wrapped
 from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import Layout
 from ffn_train.compare.metrics import METRICS
@@ -57,7 +57,7 @@ def draw(comparison: Comparison) -> Figure | None:
     roles = comparison.layout.over_x
     rest = [k for k in (roles.color, *roles.panels, *roles.pooled) if k not in (None, x, y)]
     others = [key for key in rest if key is not None]
-    rows = panels(comparison.measured, others)
+    rows = panels(comparison, others)
     over = [comparison.over]
     if len(rows) > _MOST_ROWS:
         rows = [Panel("", comparison.measured)]
@@ -131,7 +131,7 @@ def _sheet(
     top, between = TOP + TITLE, 0.62 if len(rows) > 1 else 0.0
     width = max(4.2, left + columns * each + (columns - 1) * _GAP + _RIGHT)
     lines = wrapped(said, width)
-    top += 0.13 * (len(lines) - 1)
+    top += LINE * (len(lines) - 1)
     height = top + len(rows) * tall + (len(rows) - 1) * between + BOTTOM
     figure = headed("Trainability map", "\n".join(lines), width=width, height=height)
     for index, (row, table) in enumerate(zip(rows, tables, strict=True)):
