@@ -702,6 +702,30 @@ def test_numbers_have_an_ordered_colour_scale() -> None:
     assert min(np.diff(light)) > 0.02
 
 
+def test_a_few_near_numbers_have_colours_that_are_told_apart() -> None:
+    rates = (0.001, 1.0, 1.01, 1.02)
+    shade = colours(compared(*(case(lr=lr) for lr in rates)).layout, "optimizer.lr")
+    shades = np.array([to_rgba(shade(lr)) for lr in rates])
+    assert np.linalg.norm(np.diff(shades, axis=0), axis=1).min() > 0.2
+
+
+def test_rates_over_decades_and_ratios_have_logarithmic_axes() -> None:
+    cases = [case(lr=lr, depth=d, ratio=1 + lr) for lr in (0.01, 0.02, 0.3) for d in (4, 8)]
+    sheet = drawn(compared(*cases, x="lr", metric="gradient_ratio_end"), "final")
+    (axes,) = sheet.axes
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    losses = drawn(compared(*cases, x="lr", metric="train_loss"), "final").axes[0]
+    assert losses.get_yscale() == "linear"
+
+
+def test_every_near_value_has_its_tick_and_no_label_stands_on_another() -> None:
+    cases = [case(lr=lr) for lr in (0.001, 0.01, 1.0, 1.01)]
+    (axes,) = drawn(compared(*cases), "final").axes
+    assert axes.get_xticks().tolist() == [0.001, 0.01, 1.0, 1.01]
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == ["0.001", "0.01", "1", ""]
+
+
 def test_the_flow_is_relative_to_its_end() -> None:
     cases = [case(ratio=r, residual=name) for name, r in (("none", 1e-6), ("identity", 1e6))]
     sheet = drawn(compared(*cases), "gradient_flow")
@@ -859,6 +883,8 @@ CROWDS: Mapping[str, list[Case]] = {
         for r in ("identity", "scaled")
     ],
     "words": [case(i, init=f"an_initialiser_{i}") for i in range(1, 31)],
+    "near": [case(lr, lr=lr, ratio=lr) for lr in (0.001, 0.00101, 0.01, 0.011, 1, 1.01, 1.02)],
+    "near in one decade": [case(1.0, lr=lr) for lr in (0.1, 0.101, 0.1234, 0.13, 0.2, 0.3)],
     "ladder": [case(i, lr=0.001 * 1.3**i, seed=s) for i in range(1, 41) for s in (0, 1)],
     "one": [case()],
     "together": [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator
@@ -12,6 +14,7 @@ from ffn_train.plots.scales import log_ticks, set_ticks
 
 _NAMED = 8  # values: up to here each has its tick
 _CROWDED = 12  # words
+_LETTER = 0.062  # inches of a label
 _DODGE, _ASIDE = 0.014, 0.1  # of the axis's length: between two, and between all that share it
 
 
@@ -51,7 +54,7 @@ class ValueAxis:
     def foot(self) -> float:
         """The inches that words written upright need below the axis; 0 for those that lie."""
         words = [] if self.numeric else [brief(value) for value in self._levels]
-        return 0.062 * max(map(len, words)) if sum(map(len, words)) > 30 else 0.0
+        return _LETTER * max(map(len, words)) if sum(map(len, words)) > 30 else 0.0
 
     @property
     def crowded(self) -> bool:
@@ -71,6 +74,8 @@ class ValueAxis:
     def _ticks(self, axes: Axes, low: float, high: float) -> None:
         if not self.numeric or len(self._levels) <= _NAMED:
             labels = [brief(v) for v in self._levels]
+            if self.numeric:
+                labels = self._apart(axes, labels, low, high)
             axes.xaxis.set_major_locator(FixedLocator([self.place(v) for v in self._levels]))
             axes.xaxis.set_minor_locator(FixedLocator([]))
             axes.xaxis.set_major_formatter(FixedFormatter(labels))
@@ -80,3 +85,17 @@ class ValueAxis:
             set_ticks(axes.xaxis, *log_ticks(low, high))
         else:
             axes.xaxis.set_major_locator(MaxNLocator(5))
+
+    def _apart(self, axes: Axes, labels: Sequence[str], low: float, high: float) -> list[str]:
+        """The labels, empty where one would stand on that of a smaller value; ticks stay."""
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        width = figure.get_size_inches()[0] * axes.get_position().width
+        first, last = np.log10([low, high]) if self._log else (low, high)
+        inches = width / (last - first)
+        end, kept = -np.inf, []
+        for value, label in zip(self._levels, labels, strict=True):
+            middle, half = inches * (self._at(value) - first), _LETTER * (len(label) + 1) / 2
+            kept.append(label if middle - half >= end else "")
+            end = middle + half if kept[-1] else end
+        return kept

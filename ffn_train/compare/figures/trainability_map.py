@@ -28,6 +28,7 @@ NAME = "trainability_map"
 
 _MOST_ROWS = 6  # rows of maps
 _WRITTEN = 6  # values on an axis: up to here each cell bears its number
+_ROOMY = 4  # values on the axis: up to here a cell has room for a power of ten
 _TICKS = 10
 _DECADES = 6.0  # of the gradient ratio, either way: what is beyond has the last colour
 _BAR, _GAP, _LEFT, _RIGHT = 0.09, 0.62, 0.72, 0.5  # inches
@@ -205,14 +206,17 @@ def _draw_map(
             axes.plot([j], [i], marker="x", color=MUTED, markersize=4.5, markeredgewidth=1.0)
         elif written and np.isfinite(values[i, j]):
             shade = one.colours(one.scale(shown[i, j]))
-            _write(axes, j, i, _number(float(values[i, j])), shade)
+            word = _number(float(values[i, j]), compact=len(columns) > _ROOMY)
+            _write(axes, j, i, word, shade)
 
 
-def _number(value: float) -> str:
+def _number(value: float, *, compact: bool) -> str:
+    """A number in two digits; far from 1 as a power of ten, or as 3e-5 where cells are narrow."""
     if value in (0, 1):
         return f"{value:g}"
     if not 1e-2 <= abs(value) < 1e3:
-        return tick_label(float(f"{value:.0e}"))
+        digit, _, power = f"{value:.0e}".partition("e")
+        return f"{digit}e{int(power)}" if compact else tick_label(float(f"{value:.0e}"))
     return f"{value:#.2g}".rstrip(".") if abs(value) < 100 else f"{value:.0f}"
 
 
