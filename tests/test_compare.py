@@ -264,6 +264,14 @@ def test_where(words: list[str], depths: list[int]) -> None:
         ({"where": ["depth~16"]}, "--where must be KEY SIGN VALUE with a sign of"),
         ({"where": ["dpeth>16"]}, "did you mean depth?"),
         ({"where": ["residual>none"]}, "words go with = and !="),
+        ({"where": ["depth>>4"]}, "--where must be KEY SIGN VALUE with a sign of"),
+        ({"where": ["depth=>4"]}, "= > <, got 'depth=>4'"),
+        ({"where": ["depth>="]}, "= > <, got 'depth>='"),
+        ({"where": ["depth>=four"]}, "--where depth>=four: >= needs a number, got 'four'"),
+        ({"where": ["depth>=nan"]}, ">= needs a number, got 'nan'"),
+        ({"where": ["depth>=4 lr<1"]}, "got '4 lr<1'; each condition has a --where of its own"),
+        ({"where": ["depth=5"]}, "--where depth=5: no run has it; depth is 4, 8"),
+        ({"where": ["residual=bb"]}, "no run has it; residual is a, b; did you mean b?"),
         ({"x": "width"}, "--x must name one of model.depth, residual, got 'width'"),
         ({"color": "seed"}, "--color must name one of model.depth, residual, got 'seed'"),
         ({"x": "depth", "color": "depth"}, "--color depth is what --x shows already"),
@@ -773,6 +781,12 @@ def test_the_map_shows_losses_ratios_and_what_diverged() -> None:
     assert lost.tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 1]]
 
 
+def test_cells_of_the_map_without_a_run_are_told_of() -> None:
+    cases = [case(depth=d, lr=lr) for d in (4, 8) for lr in (1, 2, 3)]
+    assert "grey" not in words_of(drawn(compared(*cases), "trainability_map"))
+    assert "grey: no run" in words_of(drawn(compared(*cases[1:]), "trainability_map"))
+
+
 def test_no_map_of_mostly_nothing() -> None:
     cases = [case(depth=d, lr=lr * d) for d in (1, 2, 3, 4) for lr in (0.1, 0.31, 0.53)]
     assert figure(compared(*cases), "trainability_map") is None
@@ -963,6 +977,7 @@ def test_the_command(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     [
         (["nowhere"], "nowhere is not a directory"),
         (["."], "no run to compare in ."),
+        (["SWEEP", "--formats", "png,bmp"], "--formats must be one of png, svg, pdf, got 'bmp'"),
         (["SWEEP", "--formats", "gif"], "--formats must be one of png, svg, pdf, got 'gif'"),
         (["SWEEP", "--formats", ","], "--formats must name some of png, svg, pdf, got none"),
         (["SWEEP", "--x", "dept"], "--x must name one of model.depth, got 'dept'"),
@@ -987,7 +1002,8 @@ def test_mistakes_cost_a_line(
     with pytest.raises(SystemExit) as left:
         main([names.get(word, word) for word in arguments])
     assert left.value.code == 2
-    err = capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert out == ""  # all is checked before the table is printed
     assert err.startswith("ffn_train.compare: ")
     assert message in err
     assert err.count("\n") == 1

@@ -72,6 +72,8 @@ def draw(comparison: Comparison) -> Figure | None:
         note = "one run each"
     if any(group.n_diverged for group in comparison.measured):
         note += "; ×: all diverged"
+    if any(len(table) < len(levels[x]) * len(levels[y]) for table in tables):
+        note += "; grey: no run"
     return _sheet(rows, tables, maps, (x, y), levels, notes(comparison, note))
 
 
