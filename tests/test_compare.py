@@ -874,15 +874,19 @@ def test_each_layer_map_is_filled_whatever_the_other_runs_lengths(tmp_path: Path
 
 
 def test_titles_of_many_settings_fit_beside_each_other(tmp_path: Path) -> None:
-    for index in range(6):
-        other = {"lr": 0.0123 * (index + 1), "weight_decay": 0.00123 * (index % 2)}
-        more = {"trainer": {"steps": 8 + index % 3, "batch_size": 16 + index}}
-        run_in(
-            tmp_path / f"{index}", config(model={"depth": 1 + index % 4}, optimizer=other, **more)
-        )
-    found, _ = told(tmp_path)
-    sheet = drawn(found, "layers")
+    norms = [{"name": name, "eps": 1e-5} for name in ("pre_layer", "post_layer")]
+    for index in range(8):
+        bits = [index >> bit & 1 for bit in range(3)]
+        changes = {
+            "optimizer": {"lr": 0.01234 + 0.1 * bits[0], "weight_decay": 0.001234 * bits[1]},
+            "trainer": {"steps": 8 + (index in (0, 3, 5)), "batch_size": 16 + 9 * (index % 3)},
+            "model": {"depth": 1 + index % 4},
+            "norm": norms[index in (1, 2, 5, 6)],
+        }
+        run_in(tmp_path / f"{index}", config(**changes))
+    sheet = drawn(told(tmp_path)[0], "layers")
     FigureCanvasAgg(sheet).draw()
+    assert min(map(len, titles(sheet))) > 24
     boxes = [axes._left_title.get_window_extent() for axes in sheet.axes if axes.get_title("left")]
     notes = max(sheet.texts, key=lambda text: len(text.get_text())).get_window_extent()
     for index, box in enumerate(boxes):
