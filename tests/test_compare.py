@@ -171,6 +171,11 @@ def test_ratios_that_are_not_finite_are_told_of() -> None:
     text = table(compared(*cases, metric="gradient_ratio_end"))
     assert "4 ×/÷ " in text
     assert "ratio end: 1 not finite and in no mean" in text
+    assert "mean is 0" not in text
+    cases[2] = replace(cases[2], metrics={**lost, "gradient_ratio_end": 0.0})
+    text = table(compared(*cases, metric="gradient_ratio_end"))
+    assert "ratio end: the mean is 0 where that of a run is" in text
+    assert text.split("\n")[2].split()[2:4] == ["0", "1"]  # no spread beside it
 
 
 def test_diverged_runs_are_counted_and_not_averaged_in() -> None:
@@ -322,6 +327,16 @@ def test_a_search_over_the_rate_at_each_depth() -> None:
     assert (layout.x, layout.over_x.color) == ("optimizer.lr", "model.depth")
     sheet = drawn(compared(*cases, x="lr"), "final")
     assert len(lines_of(sheet, 3)) >= 2  # a line a depth
+
+
+def test_what_gives_few_panels_goes_to_the_colour() -> None:
+    cases = [case(depth=d, lr=lr * (1 + d / 100)) for d in (4, 8) for lr in range(1, 7)]
+    roles = compared(*cases).layout.curves
+    assert (roles.color, roles.panels) == ("optimizer.lr", ("model.depth",))
+    few = [case(depth=d, lr=lr) for d in (4, 8) for lr in range(1, 7)]
+    assert compared(*few).layout.curves.color == "model.depth"
+    asked = compared(*cases, color="depth").layout.curves
+    assert (asked.color, asked.panels) == ("model.depth", ("optimizer.lr",))
 
 
 def test_many_values_go_to_the_colour_and_few_to_the_panels() -> None:

@@ -12,6 +12,7 @@ from ffn_train.settings import SettingError
 _AXES = ("model.depth", "model.width", "optimizer.lr")
 _CHOICES = ("residual", "norm", "init", "activation", "block", "optimizer", "schedule", "task")
 MOST_PANELS = 16
+_MANY_PANELS = 8  # from here on another colour may leave fewer
 
 Point = Mapping[str, Value]
 
@@ -82,7 +83,12 @@ def lay_out(
     else:
         firsts = [k for k in numbers if k != given.get("panel")] or [chosen or x or ""]
     ways = [_curves(first, order_of_panels, levels) for first in firsts]
-    return Layout(levels, x, over_x, min(ways, key=lambda way: len(way.pooled)), partners)
+
+    def crowded(way: Roles) -> tuple[int, bool]:
+        places = {tuple(point[key] for key in way.panels) for point in points}
+        return len(way.pooled), len(places) > _MANY_PANELS
+
+    return Layout(levels, x, over_x, min(ways, key=crowded), partners)
 
 
 def _curves(color: str, keys: Sequence[str], levels: Mapping[str, Sequence[Value]]) -> Roles:

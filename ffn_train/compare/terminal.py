@@ -107,6 +107,8 @@ def _legend(
         missing = sum(_not_finite(group, name) for group in groups)
         if missing:
             lines.append(f"{column.name}: {missing} not finite and in no mean")
+        if METRICS[name].factor and any(group.statistics(name).mean == 0 for group in groups):
+            lines.append(f"{column.name}: the mean is 0 where that of a run is")
     return lines
 
 

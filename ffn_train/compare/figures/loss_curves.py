@@ -39,7 +39,7 @@ def draw(comparison: Comparison) -> Figure | None:
     cells = panels(comparison, roles.panels)
     colour = colours(comparison.layout, roles.color)
     diverged = any(case.diverged for case in comparison.cases)
-    shown = spread(comparison, "thin")
+    shown = spread(comparison, "thin") + "; along the top edge: beyond the axis" * diverged
     measured = [case.traces.curves[name] for case in comparison.cases if case.traces]
     if name == "train_loss" and any(smoothed(*one)[1] is not one[1] for one in measured):
         shown += "; points: means over a fiftieth of the steps"
