@@ -796,6 +796,13 @@ def test_the_map_shows_losses_ratios_and_what_diverged() -> None:
     assert lost.tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 1]]
 
 
+def test_cells_of_the_map_are_seen_where_every_ratio_is_one() -> None:
+    cases = [case(depth=d, lr=lr) for d in (4, 8) for lr in (0.1, 0.11, 0.12)]
+    for axes in drawn(compared(*cases), "trainability_map").axes[:3:2]:
+        assert all(side.get_visible() for side in axes.spines.values())
+        assert sorted(len(c.get_segments()) for c in axes.collections) == [1, 2]
+
+
 def test_cells_of_the_map_without_a_run_are_told_of() -> None:
     cases = [case(depth=d, lr=lr) for d in (4, 8) for lr in (1, 2, 3)]
     assert "grey" not in words_of(drawn(compared(*cases), "trainability_map"))
@@ -918,6 +925,18 @@ CROWDS: Mapping[str, list[Case]] = {
     "words": [case(i, init=f"an_initialiser_{i}") for i in range(1, 31)],
     "near": [case(lr, lr=lr, ratio=lr) for lr in (0.001, 0.00101, 0.01, 0.011, 1, 1.01, 1.02)],
     "near in one decade": [case(1.0, lr=lr) for lr in (0.1, 0.101, 0.1234, 0.13, 0.2, 0.3)],
+    "narrow": [
+        case(1.0, lr=0.02 * 1.4**i, init=init, norm=norm)
+        for i in range(10)
+        for init in "abcd"
+        for norm in "xy"
+    ],
+    "narrow and linear": [
+        case(1.0, lr=0.02 + i / 1000, init=init, norm=norm)
+        for i in range(10)
+        for init in "abcd"
+        for norm in "xy"
+    ],
     "ladder": [case(i, lr=0.001 * 1.3**i, seed=s) for i in range(1, 41) for s in (0, 1)],
     "one": [case()],
     "together": [
@@ -980,10 +999,17 @@ def test_figures_that_no_longer_apply_are_removed(tmp_path: Path) -> None:
 # the command
 
 
-def test_the_command(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(
+    sweep: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")  # of the terminal
     main([str(sweep), "--out", str(tmp_path / "out"), "--formats", "svg"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[:2] == ["depth", "n"]
+    assert any(line.startswith("no room for ") for line in lines)
     assert lines[-1].startswith("tables and figures (")
     assert lines[-1].endswith(f") in {tmp_path / 'out'}")
     assert {"groups.csv", "runs.csv", "times.csv", "final.svg"} <= {

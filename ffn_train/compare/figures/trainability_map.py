@@ -13,6 +13,7 @@ from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
+from ffn_train.compare.axis import side_by_side
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import LINE, wrapped
 from ffn_train.compare.groups import Group
@@ -29,7 +30,7 @@ NAME = "trainability_map"
 _MOST_ROWS = 6  # rows of maps
 _WRITTEN = 6  # values on an axis: up to here each cell bears its number
 _ROOMY = 4  # values on the axis: up to here a cell has room for a power of ten
-_TICKS = 10
+_TICKS, _LETTERS = 10, 14  # of an axis, and of a word on it
 _DECADES = 6.0  # of the gradient ratio, either way: what is beyond has the last colour
 _BAR, _GAP, _LEFT, _RIGHT = 0.09, 0.62, 0.72, 0.5  # inches
 
@@ -127,7 +128,7 @@ def _sheet(
     said: Sequence[str],
 ) -> Figure:
     columns, (x, y) = len(maps), keys
-    named = max(len(_word(value)) for value in levels[y])
+    named = max(len(brief(value, _LETTERS)) for value in levels[y])
     left = max(_LEFT, 0.34 + 0.065 * named)
     each = (DOUBLE - left - _RIGHT - 2 * _GAP) / 3  # of three maps or fewer, as wide
     tall = float(np.clip(0.24 * len(levels[y]), 0.9, 1.9))
@@ -199,7 +200,10 @@ def _draw_map(
     )
     axes.grid(False)
     for side in axes.spines.values():
-        side.set_visible(False)
+        side.set_visible(True)
+    if max(values.shape) <= _TICKS:  # a cell whose ratio is 1 is as white as the page
+        axes.vlines(np.arange(1, len(columns)) - 0.5, -0.5, len(rows) - 0.5, MUTED, linewidth=0.3)
+        axes.hlines(np.arange(1, len(rows)) - 0.5, -0.5, len(columns) - 0.5, MUTED, linewidth=0.3)
     written = max(values.shape) <= _WRITTEN
     for (x, y), group in table.items():
         i, j = list(rows).index(y), list(columns).index(x)
@@ -231,10 +235,11 @@ def _labels(
     axes: Axes, keys: tuple[str, str], levels: Mapping[str, Sequence[Value]], *, first: bool
 ) -> None:
     for axis, key in zip((axes.xaxis, axes.yaxis), keys, strict=True):
-        values = levels[key]
-        places = list(range(0, len(values), -(-len(values) // _TICKS)))
+        words = [brief(value, _LETTERS) for value in levels[key]]
+        apart = side_by_side(axes, words) if axis is axes.xaxis else 1
+        places = list(range(0, len(words), max(apart, -(-len(words) // _TICKS))))
         axis.set_major_locator(FixedLocator(places))
-        axis.set_major_formatter(FixedFormatter([_word(values[place]) for place in places]))
+        axis.set_major_formatter(FixedFormatter([words[place] for place in places]))
     if not all(is_number(value) for value in levels[keys[1]]):
         axes.invert_yaxis()  # words are read from above
     axes.tick_params(length=0)
@@ -243,7 +248,3 @@ def _labels(
         axes.set_ylabel(short(keys[1]))
     else:
         axes.tick_params(axis="y", labelleft=False)
-
-
-def _word(value: Value) -> str:
-    return brief(value, 14)
