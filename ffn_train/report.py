@@ -37,8 +37,7 @@ def report(run: Run) -> str:
         ("theory", _theory(run)),
         (
             "time",
-            f"{run.provenance['training_seconds']:.1f} s, "
-            f"{run.provenance['steps_per_second']:.0f} steps/s, {_measuring(run)}"
+            f"{run.provenance['training_seconds']:.1f} s, {_rate(run)}{_measuring(run)}"
             f"{run.provenance['parameters']:,} parameters",
         ),
         ("files", str(run.path)),
@@ -71,6 +70,12 @@ def _theory(run: Run) -> str:
     if run.theory is not None and run.theory.chosen is None:
         return f"no prediction: {run.theory.reason}"
     return "nothing finite to compare with at step 0"
+
+
+def _rate(run: Run) -> str:
+    """The steps per second; of a run that ended before its first step nothing."""
+    rate = run.provenance["steps_per_second"]
+    return f"{rate:.0f} steps/s, " if rate >= 9.5 else f"{rate:.2g} steps/s, " if rate else ""
 
 
 def _measuring(run: Run) -> str:

@@ -6,10 +6,12 @@ import csv
 import io
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +119,65 @@ def test_the_spread_of_extreme_values(scale: float) -> None:
     assert statistics([0.1] * 3).mean == 0.1  # rounding must not leave the range
 
 
+def test_geometric_statistics_by_hand() -> None:
+    found = statistics([1.0, 10.0, 1000.0], geometric=True)
+    assert found.mean == pytest.approx(10 ** (4 / 3), rel=1e-14)
+    std = 10 ** np.std([0, 1, 3], ddof=1)
+    assert found.std == pytest.approx(std, rel=1e-13)
+    assert found.stderr == pytest.approx(std ** (1 / math.sqrt(3)), rel=1e-13)
+    assert (found.low, found.high) == (found.mean / found.std, found.mean * found.std)
+    assert (found.n, found.min, found.max) == (3, 1.0, 1000.0)
+    assert statistics([0.1] * 3, geometric=True).mean == 0.1
+    extreme = statistics([1e-300, 1e300], geometric=True)
+    assert extreme.mean == pytest.approx(1.0)
+    assert extreme.std == math.inf
+
+
+def test_a_geometric_mean_over_a_zero_is_zero_and_what_is_not_finite_is_left_out() -> None:
+    found = statistics([0.0, 4.0, math.inf, math.nan], geometric=True)
+    assert (found.n, found.mean, found.min, found.max) == (2, 0.0, 0.0, 4.0)
+    assert math.isnan(found.std)
+    assert math.isnan(found.stderr)
+
+
+def test_ratios_over_seeds_are_geometric_in_table_and_figure() -> None:
+    cases = [
+        case(ratio=r, depth=d, seed=s) for d in (4, 8) for s, r in enumerate((1e-6, 1e-2, 1e-1))
+    ]
+    found = compared(*cases, metric="gradient_ratio_end")
+    # the arithmetic one would be 0.037 ± 0.055: below zero within a deviation
+    assert f"0.001 ×/÷ {10 ** np.std([-6, -2, -1], ddof=1):.3g}" in table(found)
+    assert "geometric mean ×/÷ standard deviation" in table(found)
+    sheet = drawn(found, "final")
+    (line,) = lines_of(sheet, 2)
+    np.testing.assert_allclose(line.get_ydata(), 1e-3)
+    assert "geometric mean ×/÷ its standard deviation over seeds" in words_of(sheet)
+    (bar, *_) = [c for c in sheet.axes[0].collections if not c.get_label().startswith("_minor")]
+    ends = bar.get_segments()[0][:, 1]
+    assert ends[1] / 1e-3 == pytest.approx(1e-3 / ends[0])
+    ratios, losses = (
+        next(row for row in rows(tables(found)["groups.csv"]) if row["metric"] == metric)
+        for metric in ("gradient_ratio_end", "train_loss")
+    )
+    assert (ratios["average"], losses["average"]) == ("geometric", "arithmetic")
+    assert float(ratios["mean"]) == pytest.approx(1e-3)
+    assert float(ratios["std"]) == pytest.approx(10 ** np.std([-6, -2, -1], ddof=1))
+
+
+def test_ratios_that_are_not_finite_are_told_of() -> None:
+    cases = [case(ratio=r, seed=s) for s, r in enumerate((2.0, 8.0, 1.0))]
+    lost = {**cases[2].metrics, "gradient_ratio_end": math.inf}
+    cases[2] = replace(cases[2], metrics=lost)
+    text = table(compared(*cases, metric="gradient_ratio_end"))
+    assert "4 ×/÷ " in text
+    assert "ratio end: 1 not finite and in no mean" in text
+    assert "mean is 0" not in text
+    cases[2] = replace(cases[2], metrics={**lost, "gradient_ratio_end": 0.0})
+    text = table(compared(*cases, metric="gradient_ratio_end"))
+    assert "ratio end: the mean is 0 where that of a run is" in text
+    assert text.split("\n")[2].split()[2:4] == ["0", "1"]  # no spread beside it
+
+
 def test_diverged_runs_are_counted_and_not_averaged_in() -> None:
     group = compared(case(1, seed=0), case(3, seed=1), case(1e9, seed=2, state="diverged")).groups[
         0
@@ -208,6 +269,14 @@ def test_where(words: list[str], depths: list[int]) -> None:
         ({"where": ["depth~16"]}, "--where must be KEY SIGN VALUE with a sign of"),
         ({"where": ["dpeth>16"]}, "did you mean depth?"),
         ({"where": ["residual>none"]}, "words go with = and !="),
+        ({"where": ["depth>>4"]}, "--where must be KEY SIGN VALUE with a sign of"),
+        ({"where": ["depth=>4"]}, "= > <, got 'depth=>4'"),
+        ({"where": ["depth>="]}, "= > <, got 'depth>='"),
+        ({"where": ["depth>=four"]}, "--where depth>=four: >= needs a number, got 'four'"),
+        ({"where": ["depth>=nan"]}, ">= needs a number, got 'nan'"),
+        ({"where": ["depth>=4 lr<1"]}, "got '4 lr<1'; each condition has a --where of its own"),
+        ({"where": ["depth=5"]}, "--where depth=5: no run has it; depth is 4, 8"),
+        ({"where": ["residual=bb"]}, "no run has it; residual is a, b; did you mean b?"),
         ({"x": "width"}, "--x must name one of model.depth, residual, got 'width'"),
         ({"color": "seed"}, "--color must name one of model.depth, residual, got 'seed'"),
         ({"x": "depth", "color": "depth"}, "--color depth is what --x shows already"),
@@ -258,6 +327,16 @@ def test_a_search_over_the_rate_at_each_depth() -> None:
     assert (layout.x, layout.over_x.color) == ("optimizer.lr", "model.depth")
     sheet = drawn(compared(*cases, x="lr"), "final")
     assert len(lines_of(sheet, 3)) >= 2  # a line a depth
+
+
+def test_what_gives_few_panels_goes_to_the_colour() -> None:
+    cases = [case(depth=d, lr=lr * (1 + d / 100)) for d in (4, 8) for lr in range(1, 7)]
+    roles = compared(*cases).layout.curves
+    assert (roles.color, roles.panels) == ("optimizer.lr", ("model.depth",))
+    few = [case(depth=d, lr=lr) for d in (4, 8) for lr in range(1, 7)]
+    assert compared(*few).layout.curves.color == "model.depth"
+    asked = compared(*cases, color="depth").layout.curves
+    assert (asked.color, asked.panels) == ("model.depth", ("optimizer.lr",))
 
 
 def test_many_values_go_to_the_colour_and_few_to_the_panels() -> None:
@@ -329,6 +408,53 @@ def test_the_printed_table_shows_what_differs_and_fits() -> None:
     ]
     assert all(len(line) <= WIDTH for line in lines)
     assert lines[-1] == "13 runs: 1 failed, 12 finished; 1 without results"
+
+
+def headings(text: str) -> list[str]:
+    """Of the columns of numbers, both lines of each in one."""
+    upper, lower = text.splitlines()[:2]
+    ends = {match.end(): match.group() for match in re.finditer(r"\S+( \S+)*", upper)}
+    lows = {match.end(): match.group() for match in re.finditer(r"\S+( \S+)*", lower)}
+    # a column with a spread has its heading on the right of all of it, as any other
+    return [f"{ends.get(end, '')} {word}".strip() for end, word in lows.items()]
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 100, 130, 250])
+def test_each_heading_is_true_alone_and_no_column_goes_in_silence(width: int) -> None:
+    comparison = compared(*small_sweep())
+    text = table(comparison, width)
+    words = " ".join(text.splitlines())
+    shown = headings(text)
+    assert "validation loss" in shown  # the metric that is asked for, however narrow
+    left = re.findall(r"no room for (.*): groups.csv has all", words)
+    named = [*shown[4:], *(left[0].split(", ") if left else [])]
+    assert sorted(named) == sorted(" ".join(m.heading).strip() for m in METRICS.values())
+    assert bool(left) == (width < 130)
+    explained = "ratio |dL/dx_0| / |dL/dx_L|" in words
+    assert explained == any(name.startswith("ratio ") for name in shown)
+    assert ("growth per block" in words) == any(name.startswith("growth ") for name in shown)
+    if width >= 60:
+        assert all(len(line) <= width for line in text.splitlines())
+
+
+def test_a_wide_terminal_shows_every_spread() -> None:
+    text = table(compared(*small_sweep()), 250)
+    assert text.splitlines()[2].count("±") == 6
+    assert text.splitlines()[2].count("×/÷") == 4
+
+
+def test_settings_that_change_with_another_give_way_to_numbers() -> None:
+    more = [f"task.setting_with_a_long_name_{i}" for i in range(4)]
+    cases = [
+        case(residual=r, depth=d, **dict.fromkeys(more, f"that of {r}"))
+        for r in ("none", "scaled")
+        for d in (4, 8)
+    ]
+    text = table(compared(*cases))
+    assert headings(text)[:4] == ["residual", "depth", "n", "diverged"]
+    assert "validation loss" in headings(text)
+    names = ", ".join(more)
+    assert f"{names} change together with residual" in " ".join(text.splitlines())
 
 
 # directories
@@ -532,6 +658,45 @@ def test_a_diverged_run_is_marked_and_leaves_the_mean_alone() -> None:
         assert any(word.startswith("1 of ") and word.endswith(" diverged") for word in words)
 
 
+def lost(losses: list[float], evaluated: int, **settings: Any) -> Case:
+    """A run that diverged at its last loss, of which the validation has the first few alone."""
+    one = case(state="diverged", **settings)
+    assert one.traces is not None
+    steps, values = np.arange(len(losses), dtype=float), np.array(losses)
+    curves = {
+        "train_loss": (steps, values),
+        "validation_loss": (steps[:evaluated], values[:evaluated]),
+    }
+    return replace(one, traces=replace(one.traces, curves=curves))
+
+
+@pytest.mark.parametrize("metric", ["validation_loss", "train_loss"])
+@pytest.mark.parametrize("evaluated", [0, 1, 3])
+@pytest.mark.parametrize("end", [math.inf, math.nan, 1e30])
+def test_the_trace_of_a_run_that_diverged_goes_to_its_last_step(
+    metric: str, evaluated: int, end: float
+) -> None:
+    cases = [case(depth=4, seed=s) for s in (0, 1)]
+    cases.append(lost([50.0, 90.0, 1e5, 1e9, end], evaluated, depth=4, seed=2))
+    (axes,) = drawn(compared(*cases, metric=metric), "loss_curves").axes
+    top = axes.get_ylim()[1]
+    (cross,) = (line for line in axes.lines if line.get_marker() == "x")
+    assert cross.get_xdata().tolist() == [4.0]
+    assert cross.get_ydata().tolist() == [top]
+    paths = [path.vertices for c in axes.collections for path in c.get_paths()]
+    (trace,) = (path for path in paths if path[-1].tolist() == [4.0, top] and len(path) <= 5)
+    if metric == "train_loss" or evaluated:
+        assert trace[0].tolist() == [0.0, 50.0]
+        assert top > 50
+        assert len(trace) == (5 if metric == "train_loss" else evaluated + 1)
+
+
+def test_one_huge_first_loss_does_not_flatten_the_others() -> None:
+    cases = [case(depth=4), lost([1e30, math.inf], 1, depth=8)]
+    (axes,) = drawn(compared(*cases), "loss_curves").axes
+    assert axes.get_ylim()[1] < 100
+
+
 def test_a_value_has_one_colour_in_all_figures() -> None:
     comparison = compared(*small_sweep())
     depth = colours(comparison.layout, "model.depth")
@@ -560,12 +725,36 @@ def test_numbers_have_an_ordered_colour_scale() -> None:
     assert min(np.diff(light)) > 0.02
 
 
+def test_a_few_near_numbers_have_colours_that_are_told_apart() -> None:
+    rates = (0.001, 1.0, 1.01, 1.02)
+    shade = colours(compared(*(case(lr=lr) for lr in rates)).layout, "optimizer.lr")
+    shades = np.array([to_rgba(shade(lr)) for lr in rates])
+    assert np.linalg.norm(np.diff(shades, axis=0), axis=1).min() > 0.2
+
+
+def test_rates_over_decades_and_ratios_have_logarithmic_axes() -> None:
+    cases = [case(lr=lr, depth=d, ratio=1 + lr) for lr in (0.01, 0.02, 0.3) for d in (4, 8)]
+    sheet = drawn(compared(*cases, x="lr", metric="gradient_ratio_end"), "final")
+    (axes,) = sheet.axes
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    losses = drawn(compared(*cases, x="lr", metric="train_loss"), "final").axes[0]
+    assert losses.get_yscale() == "linear"
+
+
+def test_every_near_value_has_its_tick_and_no_label_stands_on_another() -> None:
+    cases = [case(lr=lr) for lr in (0.001, 0.01, 1.0, 1.01)]
+    (axes,) = drawn(compared(*cases), "final").axes
+    assert axes.get_xticks().tolist() == [0.001, 0.01, 1.0, 1.01]
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == ["0.001", "0.01", "1", ""]
+
+
 def test_the_flow_is_relative_to_its_end() -> None:
     cases = [case(ratio=r, residual=name) for name, r in (("none", 1e-6), ("identity", 1e6))]
     sheet = drawn(compared(*cases), "gradient_flow")
     found = lines_of(sheet, 5)
     assert len(found) == 4  # two groups at the start and at the end
-    for line, ratio in zip(found, (1e6, 1e-6, 1e6, 1e-6), strict=True):
+    for line, ratio in zip(found, (1e-6, 1e6, 1e-6, 1e6), strict=True):
         assert line.get_ydata()[0] == pytest.approx(ratio)
         assert line.get_ydata()[-1] == pytest.approx(1)
         assert line.get_xdata()[[0, -1]].tolist() == [0, 1]
@@ -605,6 +794,19 @@ def test_the_map_shows_losses_ratios_and_what_diverged() -> None:
     assert loss[0].tolist() == [4, 8, 16]
     assert ratio[2].tolist() == [4, 8, 16]
     assert lost.tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 1]]
+
+
+def test_cells_of_the_map_are_seen_where_every_ratio_is_one() -> None:
+    cases = [case(depth=d, lr=lr) for d in (4, 8) for lr in (0.1, 0.11, 0.12)]
+    for axes in drawn(compared(*cases), "trainability_map").axes[:3:2]:
+        assert all(side.get_visible() for side in axes.spines.values())
+        assert sorted(len(c.get_segments()) for c in axes.collections) == [1, 2]
+
+
+def test_cells_of_the_map_without_a_run_are_told_of() -> None:
+    cases = [case(depth=d, lr=lr) for d in (4, 8) for lr in (1, 2, 3)]
+    assert "grey" not in words_of(drawn(compared(*cases), "trainability_map"))
+    assert "grey: no run" in words_of(drawn(compared(*cases[1:]), "trainability_map"))
 
 
 def test_no_map_of_mostly_nothing() -> None:
@@ -655,6 +857,64 @@ def test_layers_are_small_multiples_on_one_scale(sweep: Path) -> None:
     np.testing.assert_array_equal(panels[0].collections[0].get_array(), first)
 
 
+def titles(sheet: Figure) -> list[str]:
+    return [axes.get_title("left") for axes in sheet.axes if axes.get_title("left")]
+
+
+def test_numbers_ascend_and_words_stand_as_their_sweep_has_them(tmp_path: Path) -> None:
+    sweep_of(tmp_path / "sweep", "residual=scaled,none,identity", "model.depth=2,10,1")
+    found, _ = told(tmp_path / "sweep")
+    assert titles(drawn(found, "layers")) == [
+        f"residual {r}, depth {d}" for r in ("scaled", "none", "identity") for d in (1, 2, 10)
+    ]
+    assert titles(drawn(found, "loss_curves")) == [
+        f"residual {r}" for r in ("scaled", "none", "identity")
+    ]
+    assert [row["residual"] for row in rows(tables(found)["runs.csv"])][::3] == [
+        *("scaled", "none", "identity")
+    ]
+
+
+def test_words_of_lone_runs_stand_in_alphabetical_order_after_none() -> None:
+    found = compared(*(case(norm=word) for word in ("pre_rms", "a_norm", "none")))
+    assert list(found.layout.levels["norm"]) == ["none", "a_norm", "pre_rms"]
+
+
+def test_each_layer_map_is_filled_whatever_the_other_runs_lengths(tmp_path: Path) -> None:
+    for depth, steps in ((1, 1), (2, 8), (3, 40)):
+        changes = {"model": {"depth": depth}, "trainer": {"steps": steps}}
+        run_in(tmp_path / f"{depth}", config(**changes))
+    sheet = drawn(told(tmp_path)[0], "layers")
+    assert titles(sheet) == ["depth 1", "depth 2", "depth 3"]
+    assert "each over its own steps" in words_of(sheet)
+    panels = [axes for axes in sheet.axes if axes.get_title("left")]
+    for axes, last in zip(panels, (1, 8, 40), strict=True):
+        mesh = axes.collections[0].get_coordinates()[..., 0]
+        assert axes.get_xlim() == (mesh.min(), mesh.max())
+        assert axes.get_xlim()[1] < 1.6 * last
+    assert panels[0].get_xticks().tolist() == [0, 1]  # two measurements, and both have their step
+
+
+def test_titles_of_many_settings_fit_beside_each_other(tmp_path: Path) -> None:
+    norms = [{"name": name, "eps": 1e-5} for name in ("pre_layer", "post_layer")]
+    for index in range(8):
+        bits = [index >> bit & 1 for bit in range(3)]
+        changes = {
+            "optimizer": {"lr": 0.01234 + 0.1 * bits[0], "weight_decay": 0.001234 * bits[1]},
+            "trainer": {"steps": 8 + (index in (0, 3, 5)), "batch_size": 16 + 9 * (index % 3)},
+            "model": {"depth": 1 + index % 4},
+            "norm": norms[index in (1, 2, 5, 6)],
+        }
+        run_in(tmp_path / f"{index}", config(**changes))
+    sheet = drawn(told(tmp_path)[0], "layers")
+    FigureCanvasAgg(sheet).draw()
+    assert min(map(len, titles(sheet))) > 24
+    boxes = [axes._left_title.get_window_extent() for axes in sheet.axes if axes.get_title("left")]
+    notes = max(sheet.texts, key=lambda text: len(text.get_text())).get_window_extent()
+    for index, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in (notes, *boxes[index + 1 :]))
+
+
 CROWDS: Mapping[str, list[Case]] = {
     "sixty": [
         case(d * lr, depth=d, lr=lr / 100, residual=r)
@@ -663,8 +923,27 @@ CROWDS: Mapping[str, list[Case]] = {
         for r in ("identity", "scaled")
     ],
     "words": [case(i, init=f"an_initialiser_{i}") for i in range(1, 31)],
+    "near": [case(lr, lr=lr, ratio=lr) for lr in (0.001, 0.00101, 0.01, 0.011, 1, 1.01, 1.02)],
+    "near in one decade": [case(1.0, lr=lr) for lr in (0.1, 0.101, 0.1234, 0.13, 0.2, 0.3)],
+    "narrow": [
+        case(1.0, lr=0.02 * 1.4**i, init=init, norm=norm)
+        for i in range(10)
+        for init in "abcd"
+        for norm in "xy"
+    ],
+    "narrow and linear": [
+        case(1.0, lr=0.02 + i / 1000, init=init, norm=norm)
+        for i in range(10)
+        for init in "abcd"
+        for norm in "xy"
+    ],
     "ladder": [case(i, lr=0.001 * 1.3**i, seed=s) for i in range(1, 41) for s in (0, 1)],
     "one": [case()],
+    "together": [
+        case(depth=d, residual=r, **{f"task.some_setting_{i}": d + i for i in range(8)})
+        for d in (4, 8)
+        for r in ("none", "scaled")
+    ],
     "seeds": [case(seed + 1, seed=seed) for seed in range(4)],
     "lost": [case(depth=d, seed=s, state="diverged") for d in (4, 8) for s in (0, 1)],
     "running": [case(depth=4, state="running"), case(depth=8, state="pending")],
@@ -720,10 +999,17 @@ def test_figures_that_no_longer_apply_are_removed(tmp_path: Path) -> None:
 # the command
 
 
-def test_the_command(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(
+    sweep: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")  # of the terminal
     main([str(sweep), "--out", str(tmp_path / "out"), "--formats", "svg"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[:2] == ["depth", "n"]
+    assert any(line.startswith("no room for ") for line in lines)
     assert lines[-1].startswith("tables and figures (")
     assert lines[-1].endswith(f") in {tmp_path / 'out'}")
     assert {"groups.csv", "runs.csv", "times.csv", "final.svg"} <= {
@@ -736,6 +1022,7 @@ def test_the_command(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     [
         (["nowhere"], "nowhere is not a directory"),
         (["."], "no run to compare in ."),
+        (["SWEEP", "--formats", "png,bmp"], "--formats must be one of png, svg, pdf, got 'bmp'"),
         (["SWEEP", "--formats", "gif"], "--formats must be one of png, svg, pdf, got 'gif'"),
         (["SWEEP", "--formats", ","], "--formats must name some of png, svg, pdf, got none"),
         (["SWEEP", "--x", "dept"], "--x must name one of model.depth, got 'dept'"),
@@ -760,7 +1047,8 @@ def test_mistakes_cost_a_line(
     with pytest.raises(SystemExit) as left:
         main([names.get(word, word) for word in arguments])
     assert left.value.code == 2
-    err = capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert out == ""  # all is checked before the table is printed
     assert err.startswith("ffn_train.compare: ")
     assert message in err
     assert err.count("\n") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from pathlib import Path
 
@@ -57,6 +58,16 @@ def test_the_report_says_what_measuring_cost(finished: Path) -> None:
     measuring, training = (run.provenance[f"{what}_seconds"] for what in ("measuring", "training"))
     assert 0 < measuring < training
     assert f"of it measuring {measuring / training:.0%}" in report(run)
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"), [(0.28, "s, 0.28 steps/s, of"), (95.4, "s, 95 steps/s, of"), (0, "s, of")]
+)
+def test_the_report_never_says_no_steps_a_second(finished: Path, rate: float, words: str) -> None:
+    run = load_run(finished)
+    slow = replace(run, provenance={**run.provenance, "steps_per_second": rate})
+    (line,) = (line for line in report(slow).splitlines() if line.startswith("time"))
+    assert words in line
 
 
 def test_measures_are_one_public_call(finished: Path) -> None:

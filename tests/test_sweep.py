@@ -272,6 +272,14 @@ def test_a_dry_run_of_a_search_counts_its_trials() -> None:
     assert text.splitlines()[-1].startswith("10 jobs: about")
 
 
+@pytest.mark.parametrize(("cores", "words"), [(1, "on the one core"), (2, "on the 2 cores")])
+def test_a_dry_run_counts_the_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, words: str
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)))
+    assert f" {words} of this machine" in estimate(check([*TINY, "seed=0,1"]).entries)
+
+
 def test_a_job_draws_no_bar_over_the_sweeps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from ffn_train.settings import SettingError
+from ffn_train.settings import SettingError, one_of
 
 if TYPE_CHECKING:
     from ffn_train.compare import Comparison
@@ -81,8 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         where=options.where,
     )
     try:
-        if not options.formats:
-            raise SettingError("--formats must name some of png, svg, pdf, got none")
+        _check(options.formats)
         comparison = collect(options.directories, chosen, _notify)
         present(comparison, options.out or _out(options.directories), options.formats)
     except SettingError as error:
@@ -94,12 +94,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"{where}{error.strerror or error}; --out DIR writes elsewhere")
 
 
-def present(comparison: Comparison, out: Path, formats: Sequence[str]) -> None:
-    """Print the table, write everything, and say where."""
-    from ffn_train.compare import table, write
+def _check(formats: Sequence[str]) -> None:
+    from ffn_train.plots import FORMATS
 
-    _say(table(comparison))
-    figures = write(comparison, out, formats)
+    if not formats:
+        raise SettingError(f"--formats must name some of {', '.join(FORMATS)}, got none")
+    for kind in formats:
+        one_of("--formats", kind, FORMATS)
+
+
+def present(comparison: Comparison, out: Path, formats: Sequence[str]) -> None:
+    """Write the tables, print the one of the groups, draw the figures, and say where.
+
+    Nothing is printed where nothing can be written.
+    """
+    from ffn_train.compare import table, write_figures, write_tables
+    from ffn_train.compare.terminal import WIDTH
+
+    write_tables(comparison, out)
+    _say(table(comparison, shutil.get_terminal_size((WIDTH, 0)).columns))
+    figures = write_figures(comparison, out, formats)
     names = ", ".join(dict.fromkeys(path.stem for path in figures))
     _say(f"tables{f' and figures ({names})' if names else ''} in {out}")
 

@@ -17,7 +17,7 @@ from ffn_train.compare.tables import tables
 from ffn_train.compare.terminal import table
 from ffn_train.runs import files
 
-__all__ = ["Comparison", "Options", "collect", "table", "write"]
+__all__ = ["Comparison", "Options", "collect", "table", "write", "write_figures", "write_tables"]
 
 
 def write(comparison: Comparison, out: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
@@ -26,11 +26,21 @@ def write(comparison: Comparison, out: Path, formats: Sequence[str] = ("png",)) 
     Each file appears whole. A figure of before that the runs no longer give is removed.
     Raises SettingError for an unknown format, OSError that names the file.
     """
+    write_tables(comparison, out)
+    return write_figures(comparison, out, formats)
+
+
+def write_tables(comparison: Comparison, out: Path) -> None:
+    """Write the tables alone. Raises OSError that names the file."""
     out.mkdir(parents=True, exist_ok=True)
     for name, content in tables(comparison).items():
         files.write_whole(out / name, content.encode())
+
+
+def write_figures(comparison: Comparison, out: Path, formats: Sequence[str]) -> list[Path]:
+    """Write the figures alone, in each format; without one none is drawn."""
     if not formats:
         return []
-    from ffn_train.compare.figures import write_figures  # late: it imports matplotlib
+    from ffn_train.compare import figures  # late: it imports matplotlib
 
-    return write_figures(comparison, out, formats)
+    return figures.write_figures(comparison, out, formats)

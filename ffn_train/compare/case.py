@@ -44,7 +44,10 @@ class Traces:
 
 @dataclass(frozen=True)
 class Case:
-    """A run; ``traces`` is None where it has no results: pending, failed, or just begun."""
+    """A run; ``traces`` is None where it has no results: pending, failed, or just begun.
+
+    ``rank``: its place in its sweep, by which words are put in the order that the sweep gives them.
+    """
 
     path: Path
     label: str
@@ -53,6 +56,7 @@ class Case:
     metrics: Mapping[str, float]
     times: Mapping[str, object]
     traces: Traces | None
+    rank: int = 0
 
     @property
     def seed(self) -> Value:
@@ -96,12 +100,12 @@ def read_case(place: Place) -> Case:
     except KeyError as error:
         raise RunError(f"{place.path / files.SCALARS}: it has no column {error}") from None
     times = {name: run.provenance.get(name) for name in TIMES}
-    return Case(place.path, place.label, now, settings, numbers, times, traces)
+    return Case(place.path, place.label, now, settings, numbers, times, traces, place.rank)
 
 
 def _without_results(place: Place, now: str, settings: Flat) -> Case:
     nothing = dict.fromkeys(METRICS, float("nan"))
-    return Case(place.path, place.label, now, settings, nothing, {}, None)
+    return Case(place.path, place.label, now, settings, nothing, {}, None, place.rank)
 
 
 def _traces(run: Run) -> Traces:

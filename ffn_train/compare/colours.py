@@ -1,7 +1,8 @@
 """The colour of a setting's value, the same in every figure, and the key that explains it.
 
-Numbers are coloured on an ordered scale (viridis, which grows evenly lighter), by their logarithm
-where they span more than a factor of four; words get colours of a palette that stays apart under
+Numbers are coloured on an ordered scale (viridis, which grows evenly lighter): a few by their rank,
+so that near ones are told apart; many by their size, or its logarithm where they span more than a
+factor of four. Words get colours of a palette that stays apart under
 colour blindness.
 """
 
@@ -42,9 +43,11 @@ class Colours:
     def __call__(self, value: Value) -> ColorType:
         if self.key is None or value not in self.levels:
             return INK if self.key is None else "#9a9a9a"
+        place = list(self.levels).index(value)
+        if self._ordered and len(self.levels) <= _FEW:
+            return _map()(place / (len(self.levels) - 1))
         if self._ordered:
             return _map()(self._scale(float(value)))  # type: ignore[arg-type]
-        place = list(self.levels).index(value)
         if len(self.levels) <= len(_PALETTE):
             return _PALETTE[place]
         return matplotlib.colormaps["turbo"](0.04 + 0.92 * place / (len(self.levels) - 1))

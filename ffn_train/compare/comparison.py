@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ffn_train.compare.case import Case, read_case
 from ffn_train.compare.discovery import Notify, find
-from ffn_train.compare.groups import Group, group
+from ffn_train.compare.groups import Group, group, levels
 from ffn_train.compare.layout import Layout, lay_out
 from ffn_train.compare.metrics import METRICS
 from ffn_train.compare.values import SEED, UNSET, differing, resolve, short
@@ -114,9 +114,10 @@ def compare(cases: Sequence[Case], options: Options, where: str, skipped: int = 
     varied = [key for key in differing(settings) if key != SEED]
     keys = varied if options.by is None else _by(options.by, cases)
     metric = one_of("--metric", options.metric or _metric(cases), METRICS)
-    groups = group(cases, keys)
+    values = levels(cases, keys)
+    groups = group(cases, keys, values)
     points = [one.point for one in groups]
-    layout = lay_out(points, x=options.x, color=options.color, panel=options.panel)
+    layout = lay_out(points, values, x=options.x, color=options.color, panel=options.panel)
     return Comparison(groups, keys, varied, layout, metric, skipped)
 
 

@@ -22,12 +22,14 @@ _NO_RUNS = (files.CHECKPOINTS, files.PLOTS, OUT)  # directories in which none is
 class Place:
     """A run's directory; ``label`` is its path below what was asked for.
 
-    ``config`` is what a sweep's manifest says of a job, which may not have begun.
+    ``config`` is what a sweep's manifest says of a job, which may not have begun, and ``rank`` the
+    job's place there.
     """
 
     path: Path
     label: str
     config: Mapping[str, Any] | None = None
+    rank: int = 0
 
 
 def find(roots: Sequence[Path], notify: Notify) -> list[Place]:
@@ -42,9 +44,10 @@ def find(roots: Sequence[Path], notify: Notify) -> list[Place]:
     base = os.path.commonpath([root.parent if is_run(root) else root for root in resolved])
     found: dict[Path, Place] = {}
     for root in resolved:
-        for path, config in _below(root, notify):
+        for path, config, rank in _below(root, notify):
             if path not in found or found[path].config is None:
-                found[path] = Place(path, Path(os.path.relpath(path, base)).as_posix(), config)
+                label = Path(os.path.relpath(path, base)).as_posix()
+                found[path] = Place(path, label, config, rank)
     return sorted(found.values(), key=lambda place: place.label)
 
 
@@ -53,9 +56,9 @@ def is_run(path: Path) -> bool:
     return (path / files.CONFIG).is_file() or (path / files.STATUS).is_file()
 
 
-def _below(path: Path, notify: Notify) -> Iterator[tuple[Path, Mapping[str, Any] | None]]:
+def _below(path: Path, notify: Notify) -> Iterator[tuple[Path, Mapping[str, Any] | None, int]]:
     if is_run(path):
-        yield path, None
+        yield path, None, 0
         return
     if (path / MANIFEST).is_file():
         try:
@@ -63,7 +66,8 @@ def _below(path: Path, notify: Notify) -> Iterator[tuple[Path, Mapping[str, Any]
         except RunError as error:
             notify(f"{error}; its jobs are looked for")
         else:
-            yield from ((path / one.directory, one.config) for one in entries)
+            for rank, one in enumerate(entries):
+                yield path / one.directory, one.config, rank
             return
     try:
         inside = sorted(entry.name for entry in os.scandir(path) if entry.is_dir())

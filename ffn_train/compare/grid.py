@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from ffn_train.plots.sheet import BOTTOM, LEFT, TITLE, TOP, headed
 from ffn_train.plots.style import DOUBLE, SINGLE
 
+LINE = 0.16  # inches of a line of notes
 _MOST_COLUMNS = 4
 _GAP = 0.2  # inches between panels that share an axis
 _LETTER = 0.055  # inches
@@ -80,7 +81,7 @@ def grid(
         width = DOUBLE + max(0.0, right - 1.5)
     named = any(titles)
     notes = wrapped(notes, width)
-    top = TOP + 0.13 * (len(notes) - 1) + (TITLE if named else 0.06)
+    top = TOP + LINE * (len(notes) - 1) + (TITLE if named else 0.06)
     cell = sum(heights) + (len(heights) - 1) * _GAP
     between = 0.2 + (TITLE if named else 0) + _FOOT + foot
     total = top + rows * cell + (rows - 1) * between + foot + BOTTOM

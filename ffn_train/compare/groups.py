@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ffn_train.compare.case import Case
 from ffn_train.compare.metrics import METRICS, Statistics, statistics
-from ffn_train.compare.values import UNSET, Value, order, short, text
+from ffn_train.compare.values import UNSET, WORD, Value, order, short, text
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,9 @@ class Group:
         return self.measured if METRICS[metric].at_start else self.sound
 
     def statistics(self, metric: str) -> Statistics:
-        """Of the runs that count."""
-        return statistics([case.metrics[metric] for case in self.counted(metric)])
+        """Of the runs that count; geometric for a factor."""
+        values = [case.metrics[metric] for case in self.counted(metric)]
+        return statistics(values, geometric=METRICS[metric].factor)
 
     @property
     def label(self) -> str:
@@ -60,15 +61,43 @@ def label(point: Mapping[str, Value]) -> str:
     return " ".join(words)
 
 
-def group(cases: Sequence[Case], keys: Sequence[str]) -> list[Group]:
+def levels(cases: Sequence[Case], keys: Sequence[str]) -> dict[str, list[Value]]:
+    """The values of each key: numbers by size, words in the order in which their sweep has them."""
+    return {key: _in_order(cases, key) for key in keys}
+
+
+def _in_order(cases: Sequence[Case], key: str) -> list[Value]:
+    first: dict[Value, int] = {}
+    for case in cases:
+        value = case.settings.get(key, UNSET)
+        first[value] = min(first.get(value, case.rank), case.rank)
+
+    def place(value: Value) -> tuple[int, int, float, str]:
+        kind, size, word = order(value)
+        return (kind, first[value] if kind == WORD else 0, size, word)
+
+    return sorted(first, key=place)
+
+
+def group(
+    cases: Sequence[Case], keys: Sequence[str], levels: Mapping[str, Sequence[Value]]
+) -> list[Group]:
     """The groups in the order of their values, the runs of each in the order of their seeds."""
     found: dict[tuple[Value, ...], list[Case]] = {}
     for case in cases:
         found.setdefault(tuple(case.settings.get(key, UNSET) for key in keys), []).append(case)
-    return [
-        Group(dict(zip(keys, values, strict=True)), _by_seed(found[values]))
-        for values in sorted(found, key=lambda values: [order(value) for value in values])
+    groups = [
+        Group(dict(zip(keys, values, strict=True)), _by_seed(found[values])) for values in found
     ]
+    return in_order(groups, keys, levels)
+
+
+def in_order(
+    groups: Iterable[Group], keys: Sequence[str], levels: Mapping[str, Sequence[Value]]
+) -> list[Group]:
+    """The groups sorted by these keys, the last going fastest."""
+    places = {key: {value: at for at, value in enumerate(levels[key])} for key in keys}
+    return sorted(groups, key=lambda one: [places[key][one.point[key]] for key in keys])
 
 
 def _by_seed(cases: Sequence[Case]) -> list[Case]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ffn_train.compare.values import UNSET, Value, brief, is_number, order, resolve, short
+from ffn_train.compare.values import UNSET, Value, brief, is_number, resolve, short
 from ffn_train.settings import SettingError
 
 # what readers look for first: on the axis, and in the colour
 _AXES = ("model.depth", "model.width", "optimizer.lr")
 _CHOICES = ("residual", "norm", "init", "activation", "block", "optimizer", "schedule", "task")
 MOST_PANELS = 16
+_MANY_PANELS = 8  # from here on another colour may leave fewer
 
 Point = Mapping[str, Value]
 
@@ -50,12 +51,15 @@ class Layout:
 
 
 def lay_out(
-    points: Sequence[Point], *, x: str | None, color: str | None, panel: str | None
+    points: Sequence[Point],
+    levels: Mapping[str, Sequence[Value]],
+    *,
+    x: str | None,
+    color: str | None,
+    panel: str | None,
 ) -> Layout:
     """Choose the roles that are not given. Raises SettingError for a key that cannot have one."""
-    keys = list(points[0]) if points else []
-    levels = {key: sorted({p[key] for p in points}, key=order) for key in keys}
-    varied = [key for key in keys if len(levels[key]) > 1]
+    varied = [key for key in levels if len(levels[key]) > 1]
     given: dict[str, str] = {}
     for role, word in (("x", x), ("color", color), ("panel", panel)):
         if word is not None:
@@ -79,7 +83,12 @@ def lay_out(
     else:
         firsts = [k for k in numbers if k != given.get("panel")] or [chosen or x or ""]
     ways = [_curves(first, order_of_panels, levels) for first in firsts]
-    return Layout(levels, x, over_x, min(ways, key=lambda way: len(way.pooled)), partners)
+
+    def crowded(way: Roles) -> tuple[int, bool]:
+        places = {tuple(point[key] for key in way.panels) for point in points}
+        return len(way.pooled), len(places) > _MANY_PANELS
+
+    return Layout(levels, x, over_x, min(ways, key=crowded), partners)
 
 
 def _curves(color: str, keys: Sequence[str], levels: Mapping[str, Sequence[Value]]) -> Roles:

@@ -15,13 +15,15 @@ from ffn_train.plots.style import MUTED, RED
 _LOOK = {"marker": "x", "linestyle": "none", "markersize": 4.0, "markeredgewidth": 1.1}
 
 
-def mark_diverged(axes: Axes, x: Sequence[float], colour: ColorType) -> None:
-    """A cross at the top edge for each run, in the colour of its group."""
+def mark_diverged(
+    axes: Axes, x: Sequence[float], colour: ColorType, y: Sequence[float] | None = None
+) -> None:
+    """A cross for each run, in the colour of its group; without y at the top edge."""
     axes.plot(
         x,
-        [1.0] * len(x),
+        [1.0] * len(x) if y is None else y,
         color=colour,
-        transform=axes.get_xaxis_transform(),
+        transform=axes.get_xaxis_transform() if y is None else axes.transData,
         clip_on=False,
         zorder=5,
         **_LOOK,  # type: ignore[arg-type]

@@ -16,14 +16,16 @@ from ffn_train.runs.measures import Floats
 class Metric:
     """``symbol``: as a figure's axis names it; ``heading``: as a table's column does, in two lines.
 
-    ``log``: a positive quantity that is read by its order of magnitude; ``at_start``: measured
-    before the first update.
+    ``log``: a positive quantity that is read by its order of magnitude; ``factor``: one that is a
+    product over the blocks, log-normal over seeds, so that its averages are geometric;
+    ``at_start``: measured before the first update.
     """
 
     name: str
     symbol: str
     heading: tuple[str, str]
     log: bool = True
+    factor: bool = False
     at_start: bool = False
 
 
@@ -43,15 +45,22 @@ METRICS = {
             log=False,
             at_start=True,
         ),
-        Metric("gradient_ratio_start", f"{_RATIO} at start", ("|dL/dx_0|", "start"), at_start=True),
-        Metric("gradient_ratio_end", f"{_RATIO} at end", ("/|dL/dx_L|", "end")),
+        Metric(
+            "gradient_ratio_start",
+            f"{_RATIO} at start",
+            ("ratio", "start"),
+            factor=True,
+            at_start=True,
+        ),
+        Metric("gradient_ratio_end", f"{_RATIO} at end", ("ratio", "end"), factor=True),
         Metric(
             "growth_per_block_start",
             "growth per block at start",
             ("growth", "start"),
+            factor=True,
             at_start=True,
         ),
-        Metric("growth_per_block_end", "growth per block at end", ("/block", "end")),
+        Metric("growth_per_block_end", "growth per block at end", ("growth", "end"), factor=True),
     )
 }
 
@@ -94,7 +103,8 @@ def _number(value: object) -> float:
 class Statistics:
     """n values, their mean, standard deviation (n - 1), standard error, smallest and largest.
 
-    NaN where n is too small for it.
+    ``geometric``: the mean is the geometric one, and deviation and error are factors, the
+    exponentials of those of the logarithms. NaN where n is too small for it.
     """
 
     n: int
@@ -103,17 +113,45 @@ class Statistics:
     stderr: float
     min: float
     max: float
+    geometric: bool = False
+
+    @property
+    def low(self) -> float:
+        """A standard deviation below the mean; NaN for one value."""
+        return self.mean / self.std if self.geometric else self.mean - self.std
+
+    @property
+    def high(self) -> float:
+        """A standard deviation above the mean; NaN for one value."""
+        return self.mean * self.std if self.geometric else self.mean + self.std
 
 
-def statistics(values: list[float]) -> Statistics:
-    """Of the values that are finite."""
+def statistics(values: list[float], *, geometric: bool = False) -> Statistics:
+    """Of the values that are finite.
+
+    A geometric mean over a value of 0 is 0, as the product is, and has no deviation.
+    """
     known = np.array([value for value in values if math.isfinite(value)])
-    n = len(known)
+    n, nothing = len(known), math.nan
     if not n:
-        return Statistics(0, *[math.nan] * 5)
+        return Statistics(0, nothing, nothing, nothing, nothing, nothing, geometric)
     low, high = float(known.min()), float(known.max())
+    if geometric:
+        return Statistics(n, *_geometric(known, low, high), low, high, geometric)
     scale = max(abs(low), abs(high)) or 1.0  # so that no square over- or underflows
     scaled = known / scale
     mean = scale * (math.fsum(scaled) / n)
     std = scale * float(np.std(scaled, ddof=1)) if n > 1 else math.nan
     return Statistics(n, min(max(mean, low), high), std, std / math.sqrt(n), low, high)
+
+
+def _geometric(known: Floats, low: float, high: float) -> tuple[float, float, float]:
+    """Geometric mean, and standard deviation and error as factors, of values of at least 0."""
+    if low <= 0:
+        return 0.0, math.nan, math.nan
+    logs = np.log(known)
+    mean = math.exp(math.fsum(logs) / len(logs))
+    deviation = float(np.std(logs, ddof=1)) if len(logs) > 1 else math.nan
+    with np.errstate(over="ignore"):
+        std, error = np.exp([deviation, deviation / math.sqrt(len(logs))])
+    return min(max(mean, low), high), float(std), float(error)

@@ -1,7 +1,8 @@
 """The tables as CSV. Numbers are written in full, and nothing but them decides a byte:
 
 groups.csv  a row per group and metric: the group's settings, how many runs it has, and the
-            statistics of the metric
+            statistics of the metric; where the average is geometric, as that of a ratio is, std
+            and stderr are factors
 runs.csv    a row per run: state, the settings that differ, every metric, its directory
 times.csv   a row per run: what the machine and the day decide
 """
@@ -35,11 +36,12 @@ def tables(comparison: Comparison) -> dict[str, str]:
 
 def _groups(comparison: Comparison) -> Iterable[Sequence[object]]:
     statistics = [field.name for field in fields(Statistics)]
-    yield (*comparison.keys, *COUNTS, "metric", "n_values", *statistics[1:])
+    yield (*comparison.keys, *COUNTS, "metric", "average", "n_values", *statistics[1:-1])
     for group in comparison.groups:
         for metric in METRICS:
-            values = astuple(group.statistics(metric))
-            yield (*_cells(group.point, comparison.keys), *counts(group), metric, *values)
+            *values, geometric = astuple(group.statistics(metric))
+            average = "geometric" if geometric else "arithmetic"
+            yield (*_cells(group.point, comparison.keys), *counts(group), metric, average, *values)
 
 
 def counts(group: Group) -> tuple[object, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ffn_train.compare.comparison import Comparison
@@ -11,7 +12,7 @@ from ffn_train.compare.groups import Group
 from ffn_train.compare.metrics import METRICS
 from ffn_train.compare.values import Value, brief, is_number, short
 
-WIDTH = 100
+WIDTH = 100  # characters, where there is no terminal to ask
 _LONGEST = 24  # characters of a setting's value
 _GAP = "  "
 _FIRST = (  # of the metrics, where there is no room for all
@@ -25,6 +26,10 @@ _FIRST = (  # of the metrics, where there is no room for all
     "train_loss",
 )
 _ROWS = 200  # from here on the file serves better
+_FACTORS = {  # what the headings of factors mean
+    "ratio": "ratio |dL/dx_0| / |dL/dx_L|",
+    "growth": "growth per block",
+}
 
 
 @dataclass(frozen=True)
@@ -39,26 +44,78 @@ class Column:
     def width(self) -> int:
         return max(map(len, (*self.heading, *self.cells)))
 
+    @property
+    def name(self) -> str:
+        return " ".join(word for word in self.heading if word)
 
-def table(comparison: Comparison) -> str:
-    """A line per group; what does not fit beside the first columns is left to groups.csv."""
+
+def table(comparison: Comparison, width: int = WIDTH) -> str:
+    """A line per group in so many characters, and what is to be known of the columns.
+
+    What does not fit beside the first columns is named and left to groups.csv. The metric asked for
+    always has its column.
+    """
     groups = comparison.groups[:_ROWS]
-    settings = [_setting(key, groups) for key in comparison.keys]
-    settings = [column for column in settings if len(set(column.cells)) > 1 or len(groups) == 1]
-    shown = [*settings, *_counts(groups)]
-    notes = []
-    for column in _numbers(comparison, groups):
-        if sum(c.width + len(_GAP) for c in (*shown, column)) - len(_GAP) <= WIDTH:
-            shown.append(column)
-    common = _least_squares(groups)
-    if common:
-        notes.append(common)
-    left = len(comparison.groups) - len(groups)
-    if left:
-        notes.append(f"and {left} more groups in groups.csv")
+    names = _metrics(comparison, groups)
+    plain = {name: _number_column(name, groups) for name in names}
+    asked = _number_column(comparison.metric, groups, spread=True)
+    settings, told = _settings(comparison, groups, width - asked.width - len(_GAP))
+    beside = [*settings, *_counts(groups)]
+    numbers, left = {comparison.metric: asked}, []
+    for name in names[1:]:
+        if _across([*beside, *numbers.values(), plain[name]]) <= width:
+            numbers[name] = plain[name]
+        else:
+            left.append(plain[name].name)
+    for name in numbers:  # spreads are for the room that is left
+        wider = {**numbers, name: _number_column(name, groups, spread=True)}
+        if _across([*beside, *wider.values()]) <= width:
+            numbers = wider
+    rows = zip(*(_aligned(column) for column in (*beside, *numbers.values())), strict=True)
+    notes = [told, *_legend(comparison, numbers, groups), _least_squares(groups)]
+    notes.append(f"no room for {', '.join(left)}: groups.csv has all" if left else "")
+    hidden = len(comparison.groups) - len(groups)
+    notes.append(f"and {hidden} more groups in groups.csv" if hidden else "")
     notes.append("; ".join([comparison.counts, *comparison.reservations]))
-    rows = zip(*(_aligned(column) for column in shown), strict=True)
-    return "\n".join([*(_GAP.join(row).rstrip() for row in rows), *notes])
+    lines = [line for note in notes for line in textwrap.wrap(note, max(width, 40))]
+    return "\n".join([*(_GAP.join(row).rstrip() for row in rows), *lines])
+
+
+def _across(columns: Sequence[Column]) -> int:
+    """The characters that columns take side by side."""
+    return sum(column.width + len(_GAP) for column in columns) - len(_GAP)
+
+
+def _legend(
+    comparison: Comparison, shown: Mapping[str, Column], groups: Sequence[Group]
+) -> list[str]:
+    """What the headings mean, what stands beside the means, and which values are in none."""
+    heads = {METRICS[name].heading[0] for name in shown}
+    factors = ", ".join(meaning for head, meaning in _FACTORS.items() if head in heads)
+    signs = {
+        sign for sign in ("±", "×/÷") for c in shown.values() if any(sign in x for x in c.cells)
+    }
+    said = []
+    if factors:
+        several = any(group.statistics(name).n > 1 for group in groups for name in shown)
+        spread = " ×/÷ standard deviation" if "×/÷" in signs else ""
+        said.append(f"{factors}{': geometric mean' if several else ''}{spread}")
+    if "±" in signs:
+        said.append("± standard deviation")
+    lines = ["; ".join(said) + f" over {comparison.over}" * bool(signs)]
+    for name, column in shown.items():
+        missing = sum(_not_finite(group, name) for group in groups)
+        if missing:
+            lines.append(f"{column.name}: {missing} not finite and in no mean")
+        if METRICS[name].factor and any(group.statistics(name).mean == 0 for group in groups):
+            lines.append(f"{column.name}: the mean is 0 where that of a run is")
+    return lines
+
+
+def _not_finite(group: Group, metric: str) -> int:
+    """How many of a group's runs that count have no finite value, where others have one."""
+    known = group.statistics(metric).n
+    return len(group.counted(metric)) - known if known else 0
 
 
 def _aligned(column: Column) -> list[str]:
@@ -66,6 +123,25 @@ def _aligned(column: Column) -> list[str]:
     if column.left:
         return [cell.ljust(column.width) for cell in cells]
     return [cell.rjust(column.width) for cell in cells]
+
+
+def _settings(
+    comparison: Comparison, groups: Sequence[Group], width: int
+) -> tuple[list[Column], str]:
+    """The settings that differ; those that only change together with another give way first."""
+    columns = {key: _setting(key, groups) for key in comparison.keys}
+    if len(groups) > 1:
+        columns = {key: one for key, one in columns.items() if len(set(one.cells)) > 1}
+    partners = comparison.layout.partners
+    given = [key for key in columns if key in partners and partners[key] in columns]
+    if _across([*columns.values(), *_counts(groups)]) <= width or not given:
+        return list(columns.values()), ""
+    said = "; ".join(
+        f"{', '.join(map(short, keys))} change{'s' * (len(keys) == 1)} together with {short(other)}"
+        for other in dict.fromkeys(partners[key] for key in given)
+        if (keys := [key for key in given if partners[key] == other])
+    )
+    return [one for key, one in columns.items() if key not in given], said
 
 
 def _setting(key: str, groups: Sequence[Group]) -> Column:
@@ -87,23 +163,25 @@ def _counts(groups: Sequence[Group]) -> list[Column]:
     return columns[:2] + [c for c in columns[2:] if set(c.cells) != {"0"}]
 
 
-def _numbers(comparison: Comparison, groups: Sequence[Group]) -> list[Column]:
-    """The columns of numbers, those that are asked for first in front."""
+def _metrics(comparison: Comparison, groups: Sequence[Group]) -> list[str]:
+    """The metrics, the one that is asked for and those that are read first in front."""
+    names = dict.fromkeys([comparison.metric, *_FIRST, *METRICS])
+    shared = bool(_least_squares(groups)) and comparison.metric != "least_squares_r2"
+    return [name for name in names if not (shared and name == "least_squares_r2")]
 
-    def column(metric: str) -> Column:
-        found = [group.statistics(metric) for group in groups]
-        plain = METRICS[metric].log
-        cells = [_number(one.mean) if plain else _share(one.mean) for one in found]
-        if metric == comparison.metric:
-            errors = ["" if math.isnan(one.std) else f" ± {_number(one.std, 2)}" for one in found]
-            width = max(map(len, errors))
-            cells = [cell + error.ljust(width) for cell, error in zip(cells, errors, strict=True)]
-        return Column(METRICS[metric].heading, cells)
 
-    names = [comparison.metric, *_FIRST, *METRICS]
-    if _least_squares(groups):
-        names = [name for name in names if name != "least_squares_r2"]
-    return [column(name) for name in dict.fromkeys(names)]
+def _number_column(metric: str, groups: Sequence[Group], *, spread: bool = False) -> Column:
+    """A metric's means, with their spread if that is asked for and known."""
+    found = [group.statistics(metric) for group in groups]
+    cells = [_number(one.mean) if METRICS[metric].log else _share(one.mean) for one in found]
+    if spread:
+        sign, digits = ("×/÷", 3) if METRICS[metric].factor else ("±", 2)
+        errors = [
+            "" if math.isnan(one.std) else f" {sign} {_number(one.std, digits)}" for one in found
+        ]
+        longest = max(map(len, errors))
+        cells = [cell + error.ljust(longest) for cell, error in zip(cells, errors, strict=True)]
+    return Column(METRICS[metric].heading, cells)
 
 
 def _least_squares(groups: Sequence[Group]) -> str:
@@ -115,7 +193,7 @@ def _least_squares(groups: Sequence[Group]) -> str:
 
 def _share(value: float) -> str:
     """An R², of which a thousandth is enough."""
-    return f"{value:.3f}" if abs(value) < 100 else _number(value)
+    return f"{value:z.3f}" if abs(value) < 100 else _number(value)
 
 
 def _number(value: float, digits: int = 3) -> str:

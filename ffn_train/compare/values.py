@@ -13,6 +13,7 @@ Value = str | int | float | bool | None
 Flat = Mapping[str, Value]
 
 UNSET = "(unset)"
+WORD = 2  # what the order of a word begins with
 SEED = "seed"
 _PLAIN_SECTIONS = ("model", "trainer", "optimizer")  # whose keys are known without them
 
@@ -91,11 +92,14 @@ def brief(value: Value, most: int = 16) -> str:
 
 
 def order(value: Value) -> tuple[int, float, str]:
-    """What values are sorted by: what is unset or null, then numbers by size, then words."""
+    """What values are sorted by: what is unset or null, then numbers by size, then words.
+
+    Of the words ``none`` is the first.
+    """
     if value is None or value == UNSET:
         return (0, 0.0, text(value))
     if isinstance(value, str):
-        return (2, 0.0, value)
+        return (WORD, float(value != "none"), value)
     return (1, float(value), "")
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ffn_train.compare.values import UNSET, Flat, Value, is_number, resolve, text
-from ffn_train.settings import SettingError
+from ffn_train.compare.values import UNSET, Flat, Value, is_number, order, resolve, short, text
+from ffn_train.settings import SettingError, nearest
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "!=": operator.ne,
@@ -20,6 +21,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
 }
 _OPTION = "--where"
+_LISTED = 8  # values that a message names
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def conditions(words: Sequence[str], runs: Sequence[Flat]) -> list[Condition]:
 
 
 def _condition(word: str, keys: set[str], runs: Sequence[Flat]) -> Condition:
-    match = re.fullmatch(r"\s*([^=!<>\s]+)\s*(!=|>=|<=|==|=|>|<)\s*(.*?)\s*", word)
+    match = re.fullmatch(r"\s*([^=!<>\s]+)\s*(!=|>=|<=|==|=|>|<)\s*([^=!<>\s].*?)\s*", word)
     if match is None:
         signs = " ".join(_OPERATORS)
         raise SettingError(f"{_OPTION} must be KEY SIGN VALUE with a sign of {signs}, got {word!r}")
@@ -54,9 +56,27 @@ def _condition(word: str, keys: set[str], runs: Sequence[Flat]) -> Condition:
     found = Condition(_known(key, keys, runs), "=" if sign == "==" else sign, wanted)
     if found.sign not in ("=", "!="):
         values: set[Value] = {run[found.key] for run in runs if found.key in run}
-        if _number(wanted) is None or not any(is_number(value) for value in values):
+        if not any(is_number(value) for value in values):
             raise SettingError(f"{_OPTION} {word}: {sign} compares numbers; words go with = and !=")
+        if _number(wanted) is None:
+            one = (
+                f"; each condition has a {_OPTION} of its own"
+                if re.search(r"\d.*\D", wanted)
+                else ""
+            )
+            raise SettingError(f"{_OPTION} {word}: {sign} needs a number, got {wanted!r}{one}")
+    elif found.sign == "=" and not any(found.holds(run) for run in runs):
+        raise SettingError(
+            f"{_OPTION} {word}: no run has it; {_known_values(found.key, wanted, runs)}"
+        )
     return found
+
+
+def _known_values(key: str, wanted: str, runs: Sequence[Flat]) -> str:
+    values = sorted({run[key] for run in runs if key in run}, key=order)
+    words = [text(value) for value in values]
+    listed = ", ".join([*words[:_LISTED], *(["..."] if len(words) > _LISTED else [])])
+    return f"{short(key)} is {listed}{nearest(wanted, words)}"
 
 
 def _known(key: str, keys: set[str], runs: Sequence[Flat]) -> str:
@@ -70,6 +90,7 @@ def _known(key: str, keys: set[str], runs: Sequence[Flat]) -> str:
 
 def _number(word: str) -> float | None:
     try:
-        return float(word)
+        number = float(word)
     except ValueError:
         return None
+    return None if math.isnan(number) else number

@@ -40,9 +40,10 @@ def estimate(entries: Sequence[Entry], trials: int | None = None) -> str:
         lines.append(f"a search: these are the ends of what each of {trials} trials is drawn from")
         total, count = total / 2 * trials, len(rows) // 2 * trials
     ideal = max(total / cores, max(row[2] for row in rows))
+    on = f"{cores} cores" if cores > 1 else "one core"
     lines.append(
         f"{count} job{'s' * (count != 1)}: about {_clock(total)} one after the other, "
-        f"{_clock(ideal)} on the {cores} cores of this machine"
+        f"{_clock(ideal)} on the {on} of this machine"
     )
     return "\n".join(lines)
 

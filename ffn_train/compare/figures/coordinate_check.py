@@ -19,6 +19,7 @@ from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import grid
 from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import panel_title
+from ffn_train.compare.metrics import statistics
 from ffn_train.compare.panels import Panel, notes, panels, spread
 from ffn_train.compare.values import brief, short
 from ffn_train.plots.scales import log_axis
@@ -41,11 +42,11 @@ def draw(comparison: Comparison) -> Figure | None:
     if WIDTH not in layout.levels or len(layout.levels[WIDTH]) < 2:
         return None
     others = [key for key in comparison.keys if key != WIDTH and len(layout.levels[key]) > 1]
-    rows = [row for row in panels(comparison.measured, others) if len(row.groups) > 1]
+    rows = [row for row in panels(comparison, others) if len(row.groups) > 1]
     steps = _common_steps(comparison.measured)
     if not rows or not len(steps):
         return None
-    shown = f"{spread(comparison)}; flat is right"
+    shown = f"{spread(comparison, geometric=True)}; flat is right"
     if len(rows) > _MOST_ROWS:
         shown += f"; {_MOST_ROWS} of {len(rows)} settings"
         picked = np.linspace(0, len(rows) - 1, _MOST_ROWS).round().astype(int)
@@ -118,10 +119,14 @@ def _panel(axes: Axes, axis: ValueAxis, groups: Sequence[Group], sizes: Sequence
     known = [(g, size) for g, size in zip(groups, sizes, strict=True) if len(size)]
     places = [axis.place(group.point[axis.key]) for group, _ in known]
     for share in range(len(_SHARES)):
-        mean = [size[:, share].mean() for _, size in known]
-        std = [size[:, share].std(ddof=1) if len(size) > 1 else 0.0 for _, size in known]
+        found = [statistics(list(size[:, share]), geometric=True) for _, size in known]
+        mean = [one.mean for one in found]
+        bars = [
+            [0.0 if np.isnan(one.std) else one.mean - one.low for one in found],
+            [0.0 if np.isnan(one.std) else one.high - one.mean for one in found],
+        ]
         axes.errorbar(
-            places, mean, std, color=_colour(share), marker="o", elinewidth=0.7, capsize=1.2
+            places, mean, bars, color=_colour(share), marker="o", elinewidth=0.7, capsize=1.2
         )
 
 

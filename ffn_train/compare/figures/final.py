@@ -30,7 +30,7 @@ def draw(comparison: Comparison) -> Figure | None:
     if layout.x is None:
         return None
     roles = layout.over_x
-    cells = panels(comparison.measured, roles.panels)
+    cells = panels(comparison, roles.panels)
     colour = colours(layout, roles.color)
     words = None if layout.is_ordered(layout.x) else layout.x
     point = colours(layout, roles.color or words)  # words alone have their colour on the axis
@@ -38,7 +38,7 @@ def draw(comparison: Comparison) -> Figure | None:
     axis = ValueAxis(layout, layout.x)
     sheet = grid(
         f"{metric.symbol[0].upper()}{metric.symbol[1:]} against {short(layout.x)}",
-        notes(comparison, spread(comparison, "dots"), roles),
+        notes(comparison, spread(comparison, "dots", geometric=metric.factor), roles),
         [cell.title for cell in cells],
         heights=(1.6 if len(cells) > 1 else 2.0,),
         together=together(comparison, roles.panels),
@@ -55,7 +55,7 @@ def draw(comparison: Comparison) -> Figure | None:
         if lost:
             headroom(axes)
             tell_diverged(axes, cell.groups)
-        for order, line in enumerate(lines := _lines(cell.groups, roles)):
+        for order, line in enumerate(lines := _lines(comparison, cell.groups, roles)):
             _line(axes, axis, line, (order, len(lines)), point, metric)
     sheet.share(ylabels=[metric.symbol], xlabel=short(layout.x))
     colour.explain(sheet.figure, sheet.upper_right, ("", [cross()] if lost else []))
@@ -63,20 +63,20 @@ def draw(comparison: Comparison) -> Figure | None:
 
 
 def _shown(groups: Sequence[Group], metric: Metric) -> tuple[Callable[..., None], Floats]:
-    """The scale, logarithmic for more than a decade, and what it must hold: runs and error bars."""
+    """The scale, logarithmic for factors and for more than a decade, and what it must hold."""
     runs = np.array([c.metrics[metric.name] for g in groups for c in g.counted(metric.name)])
     runs = runs[np.isfinite(runs)]
     found = [group.statistics(metric.name) for group in groups]
-    high = [one.mean + one.std for one in found]
-    if metric.log and len(runs) and runs.max() > 10 * runs.min() > 0:
-        return log_axis, np.array([*runs, *high])  # what bars reach to below has no place there
-    return linear_axis, np.array([*runs, *high, *(one.mean - one.std for one in found)])
+    known = np.array([*runs, *(one.high for one in found)])
+    if metric.log and len(runs) and (metric.factor or runs.max() > 10 * runs.min() > 0):
+        return log_axis, known  # what bars reach to below may have no place there
+    return linear_axis, np.array([*known, *(one.low for one in found)])
 
 
-def _lines(groups: Sequence[Group], roles: Roles) -> list[list[Group]]:
+def _lines(comparison: Comparison, groups: Sequence[Group], roles: Roles) -> list[list[Group]]:
     """The groups that share all settings but that of the axis."""
     keys = [key for key in (roles.color, *roles.panels, *roles.pooled) if key is not None]
-    return [list(line.groups) for line in panels(groups, keys)]
+    return [list(line.groups) for line in panels(comparison, keys, groups)]
 
 
 def _line(
@@ -108,7 +108,7 @@ def _line(
         axes.errorbar(
             [place],
             [one.mean],
-            [0.0 if np.isnan(one.std) else one.std],
+            [[0.0 if np.isnan(end) else abs(end - one.mean)] for end in (one.low, one.high)],
             fmt="o",
             color=shade,
             elinewidth=0.8,

@@ -16,7 +16,7 @@ from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import grid
 from ffn_train.compare.groups import Group
 from ffn_train.compare.lost import tell_diverged
-from ffn_train.compare.panels import notes, panels, together
+from ffn_train.compare.panels import notes, panels, spread, together
 from ffn_train.plots.curves import curve
 from ffn_train.plots.scales import log_axis
 from ffn_train.plots.style import INK, MUTED
@@ -30,7 +30,6 @@ START, END = "start", "end"
 _HEIGHT, _STRIP = 1.4, 0.5  # inches
 _DASHED: Any = {"color": INK, "linewidth": 0.8, "dashes": (4, 2), "zorder": 4}
 _ONE_SEED: Any = {"color": "#9a9a9a", "alpha": 0.28, "linewidth": 0, "zorder": 1}
-_SPREAD = "geometric mean ×/÷ its standard deviation over"
 
 
 def draw(comparison: Comparison) -> Figure | None:
@@ -40,11 +39,10 @@ def draw(comparison: Comparison) -> Figure | None:
     start it is drawn with it, and between the two stands a strip of measured/predicted.
     """
     roles = comparison.layout.curves
-    cells = panels(comparison.measured, roles.panels)
+    cells = panels(comparison, roles.panels)
     colour = colours(comparison.layout, roles.color)
-    several = any(len(group.measured) > 1 for group in comparison.measured)
     theory = any(expected(group.measured) for group in comparison.measured)
-    shown = f"{_SPREAD} {comparison.over}" if several else "one run each"
+    shown = spread(comparison, geometric=True)
     sheet = grid(
         r"Gradient flow: $|\partial L/\partial x_l|$ relative to that at $l=L$",
         notes(

@@ -14,10 +14,10 @@ from matplotlib.patches import Patch
 
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import Grid, grid
-from ffn_train.compare.groups import Group
+from ffn_train.compare.groups import Group, in_order
 from ffn_train.compare.layout import panel_title
 from ffn_train.compare.panels import notes
-from ffn_train.compare.values import brief, order, short
+from ffn_train.compare.values import brief, short
 from ffn_train.plots.curves import NOT_FINITE, ZERO
 from ffn_train.plots.heatmap import edges
 from ffn_train.plots.scales import log_limits, log_ticks, set_ticks, step_axis
@@ -38,7 +38,8 @@ def draw(comparison: Comparison) -> Figure | None:
 
     None where no run has two measured steps, or where there is but one group.
     """
-    groups = _in_order(comparison)
+    keys = _keys(comparison)
+    groups = in_order(comparison.measured, keys, comparison.layout.levels)
     if len(groups) < 2:
         return None
     several = any(len(group.measured) > 1 for group in groups)
@@ -46,25 +47,21 @@ def draw(comparison: Comparison) -> Figure | None:
     if len(groups) > MOST:
         count, groups = len(groups), _thinned(groups, comparison)
         shown += f"; {len(groups)} of {count} groups"
-    columns = _columns(comparison, groups)
-    keys = _title_keys(comparison)
-    titles = [panel_title({key: group.point[key] for key in keys}) for group in groups]
-    if max(map(len, titles)) > _TITLES // columns:
-        shown += f"; above each: {', '.join(map(short, keys))}"
-        titles = [", ".join(brief(group.point[key]) for key in keys) for group in groups]
+    titles, columns, told = _titles(groups, keys, _columns(comparison, groups))
     found = [(title, *_measures(group)) for title, group in zip(titles, groups, strict=True)]
     maps = [(title, one, diverged) for title, one, diverged in found if one is not None]
     if len(maps) < 2:
         return None
     norms = [one.layer_gradient_norm for _, one, _ in maps]
-    steps = np.unique(np.concatenate([one.step for _, one, _ in maps]))
+    if len({int(one.step[-1]) for _, one, _ in maps}) > 1:
+        shown += "; each over its own steps"
     # where a run ends as diverged its norms may have any size, and would be all that is seen
     usual = [norm[:-1] if gone else norm for norm, (_, _, gone) in zip(norms, maps, strict=True)]
     low, high = log_limits(*usual)
     palette = matplotlib.colormaps["cividis"].with_extremes(under="black", bad=RED)
     sheet = grid(
         "Parameter gradient of each layer",
-        notes(comparison, shown),
+        notes(comparison, shown + told),
         [title for title, _, _ in maps],
         heights=(0.85,),
         right=0.95,
@@ -72,25 +69,18 @@ def draw(comparison: Comparison) -> Figure | None:
     )
     for (axes,), (_, one, _), norm in zip(sheet.panels, maps, norms, strict=True):
         _heat_map(axes, one, norm, palette, LogNorm(low, high))
-        step_axis(axes, steps)
-        ticks = axes.get_xticks()[::2]
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        _step_axis(axes, one)
         axes.set_yticks([0, 1], ["input", "output"])
     sheet.share(ylabels=[""], xlabel="step")
     _explain(sheet, palette, (low, high), norms)
     return sheet.figure
 
 
-def _in_order(comparison: Comparison) -> list[Group]:
-    """The groups with the axis' setting going fastest, so that a row reads along it."""
-    x = comparison.layout.x
-    first = [key for key in comparison.keys if key != x]
-    keys = [*first, *(key for key in comparison.keys if key == x)]
-
-    def place(group: Group) -> list[tuple[int, float, str]]:
-        return [order(group.point[key]) for key in keys]
-
-    return sorted(comparison.measured, key=place)
+def _keys(comparison: Comparison) -> list[str]:
+    """The settings as titles name them; the axis' goes fastest, so that a row reads along it."""
+    layout, roles = comparison.layout, comparison.layout.over_x
+    named = [roles.color, *roles.panels, *roles.pooled, layout.x]
+    return [key for key in named if key is not None]
 
 
 def _columns(comparison: Comparison, groups: Sequence[Group]) -> int:
@@ -102,11 +92,23 @@ def _columns(comparison: Comparison, groups: Sequence[Group]) -> int:
     return 2 * levels if 2 * levels <= _COLUMNS and len(groups) > 4 * levels else levels
 
 
-def _title_keys(comparison: Comparison) -> list[str]:
-    layout = comparison.layout
-    roles = layout.over_x
-    keys = (roles.color, *roles.panels, *roles.pooled, layout.x)
-    return [key for key in keys if key is not None]
+def _titles(
+    groups: Sequence[Group], keys: Sequence[str], columns: int
+) -> tuple[list[str], int, str]:
+    """Titles of what differs between these groups, the columns they leave room for, and a key.
+
+    The settings' names are in them where there is room; the values may need fewer columns.
+    """
+    keys = [key for key in keys if len({group.point[key] for group in groups}) > 1]
+    titles = [panel_title({key: group.point[key] for key in keys}) for group in groups]
+    if max(map(len, titles)) <= _TITLES // columns:
+        return titles, columns, ""
+    titles = [", ".join(brief(group.point[key]) for key in keys) for group in groups]
+    longest = max(map(len, titles))
+    fitting = [n for n in (columns, 4, 3) if n <= columns and longest <= _TITLES // n]
+    room = _TITLES // 2
+    titles = [title if len(title) <= room else f"{title[: room - 1]}…" for title in titles]
+    return titles, (fitting or [2])[0], f"; above each: {', '.join(map(short, keys))}"
 
 
 def _thinned(groups: list[Group], comparison: Comparison) -> list[Group]:
@@ -146,6 +148,16 @@ def _heat_map(
     axes.pcolormesh(x, y, np.ma.masked_invalid(shown), cmap=palette, norm=scale, rasterized=True)
     axes.set_ylim(0, 1)
     axes.grid(False)
+
+
+def _step_axis(axes: Axes, measures: Measures) -> None:
+    """The run's own steps, to the borders of its first and last cell."""
+    steps = measures.step
+    step_axis(axes, steps)
+    axes.set_xlim(*edges(steps)[[0, -1]])
+    ticks = axes.get_xticks()[:: 1 if len(axes.get_xticks()) < 4 else 2]
+    ticks = steps if len(steps) == _LEAST_STEPS else ticks
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
 
 
 def _explain(

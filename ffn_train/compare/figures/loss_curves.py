@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -22,19 +25,23 @@ from ffn_train.runs.measures import Floats
 
 NAME = "loss_curves"
 
+_BEYOND = 1e3  # times the losses of the other runs
+
 
 def draw(comparison: Comparison) -> Figure | None:
     """The validation loss (for ``--metric train_loss`` the training loss), y logarithmic.
 
-    A run that diverges is drawn, leaves the mean of its group alone, and ends in a cross.
+    A run that diverges leaves the mean of its group alone and is drawn to a cross at its last step,
+    along the top edge where its loss is beyond it.
     """
     name = "train_loss" if "train" in comparison.metric else "validation_loss"
     roles = comparison.layout.curves
-    cells = panels(comparison.measured, roles.panels)
+    cells = panels(comparison, roles.panels)
     colour = colours(comparison.layout, roles.color)
     diverged = any(case.diverged for case in comparison.cases)
-    shown = spread(comparison, "thin")
-    if name == "train_loss":
+    shown = spread(comparison, "thin") + "; along the top edge: beyond the axis" * diverged
+    measured = [case.traces.curves[name] for case in comparison.cases if case.traces]
+    if name == "train_loss" and any(smoothed(*one)[1] is not one[1] for one in measured):
         shown += "; points: means over a fiftieth of the steps"
     sheet = grid(
         "Validation loss" if name == "validation_loss" else "Training loss",
@@ -44,12 +51,10 @@ def draw(comparison: Comparison) -> Figure | None:
         together=together(comparison, roles.panels),
         right=colour.margin(diverged),
     )
-    curves = [_curve(case, name) for case in comparison.cases if case.traces]
     limits = _limits(comparison, name)
-    steps = np.unique(np.concatenate([steps for steps, _ in curves]))
     for cell, (axes,) in zip(cells, sheet.panels, strict=True):
         log_axis(axes, limits)
-        step_axis(axes, steps)
+        step_axis(axes, _steps(cell.groups))
         strength = min(1.0, 12 / len(cell.groups))
         for group in cell.groups:
             shade = colour(group.point[roles.color]) if roles.color else colour(None)
@@ -60,24 +65,37 @@ def draw(comparison: Comparison) -> Figure | None:
     return sheet.figure
 
 
+def _steps(groups: Sequence[Group]) -> Floats:
+    """Zero and the last step of each run; of one that diverged the last of those it was to make."""
+    cases = [case for group in groups for case in group.measured]
+    lasts = [case.traces.curves["train_loss"][0][-1] for case in cases if case.traces]
+    planned = [case.settings.get("trainer.steps") for case in cases if case.diverged]
+    return np.array([0.0, *sorted([*lasts, *(float(n) for n in planned if isinstance(n, int))])])
+
+
 def _limits(comparison: Comparison, name: str) -> Floats:
-    """The losses that the axis must hold: of the runs that did not diverge, if there are any."""
+    """The losses that the axis must hold: of the runs that did not diverge, if there are any.
+
+    Of the others the first loss, unless it is so large that the rest would be flat beside it.
+    """
     cases = [case for case in comparison.cases if case.traces]
-    cases = [case for case in cases if not case.diverged] or cases
-    return np.concatenate([_curve(case, name)[1] for case in cases])
+    sound = [case for case in cases if not case.diverged] or cases
+    losses = np.concatenate([_curve(case, name)[1] for case in sound])
+    first = np.array([v for case in cases if case.diverged for v in _curve(case, name)[1][:1]])
+    most = _BEYOND * np.max(losses, where=np.isfinite(losses), initial=0)
+    return np.concatenate([losses, first[first <= most]])
 
 
 def _group(axes: Axes, group: Group, name: str, colour: ColorType, strength: float) -> None:
     """``strength``: of what stands beside the mean; many groups would hide each other."""
     sound = [_curve(case, name) for case in group.sound]
-    lost = [_curve(case, name) for case in group.measured if case.diverged]
-    ends = [_until_lost(axes, one) for one in lost]
-    thin = [np.column_stack(one) for one in (*(sound if len(sound) > 1 else []), *ends)]
-    axes.add_collection(
-        LineCollection(thin, colors=[colour], linewidths=0.5, alpha=0.45 * strength), autolim=False
-    )
-    crosses = [float(steps[-1]) for steps, _ in ends if len(steps)]
-    mark_diverged(axes, crosses, colour)
+    lost = [_until_lost(axes, case, name) for case in group.measured if case.diverged]
+    _traces(axes, sound if len(sound) > 1 else [], colour, 0.45 * strength, linewidths=0.5)
+    _traces(axes, lost, colour, max(0.8 * strength, 0.4), linewidths=0.8, clip_on=False)
+    crosses = [(float(steps[-1]), float(losses[-1])) for steps, losses in lost]
+    if crosses:
+        x, y = zip(*crosses, strict=True)
+        mark_diverged(axes, x, colour, y)
     if sound:
         steps, mean, std = mean_curve(sound)
         width = 0.6 + 0.6 * strength
@@ -85,6 +103,13 @@ def _group(axes: Axes, group: Group, name: str, colour: ColorType, strength: flo
         if len(sound) > 1:
             band = (mean - std, mean + std)  # what lies below zero is beyond a log axis
             axes.fill_between(steps, *band, color=colour, alpha=0.18 * strength, linewidth=0)
+
+
+def _traces(
+    axes: Axes, curves: Sequence[Curve], colour: ColorType, alpha: float, **look: Any
+) -> None:
+    lines = [np.column_stack(one) for one in curves]
+    axes.add_collection(LineCollection(lines, colors=[colour], alpha=alpha, **look), autolim=False)
 
 
 def _curve(case: Case, name: str) -> Curve:
@@ -103,10 +128,15 @@ def mean_curve(curves: list[Curve]) -> tuple[Floats, Floats, Floats]:
     return common, table.mean(axis=0), std
 
 
-def _until_lost(axes: Axes, one: Curve) -> Curve:
-    """The curve of a run that diverged, up to where it leaves the axis, at its top edge."""
-    steps, values = one
-    top = axes.get_ylim()[1]
-    outside = ~(values <= top)
-    last = int(outside.argmax()) if outside.any() else len(values) - 1
-    return steps[: last + 1], np.where(outside, top, values)[: last + 1]
+def _until_lost(axes: Axes, case: Case, name: str) -> Curve:
+    """The curve of a run that diverged, to its last step, within the axis.
+
+    At that step the loss may not be known, or not be a number: it is beyond every other.
+    """
+    assert case.traces is not None
+    steps, losses = _curve(case, name)
+    last = case.traces.curves["train_loss"][0][-1]
+    if not len(steps) or steps[-1] < last:
+        steps, losses = np.append(steps, last), np.append(losses, np.inf)
+    low, top = axes.get_ylim()
+    return steps, np.where(losses <= top, np.maximum(losses, low), top)

@@ -13,8 +13,9 @@ from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
+from ffn_train.compare.axis import side_by_side
 from ffn_train.compare.comparison import Comparison
-from ffn_train.compare.grid import wrapped
+from ffn_train.compare.grid import LINE, wrapped
 from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import Layout
 from ffn_train.compare.metrics import METRICS
@@ -28,7 +29,8 @@ NAME = "trainability_map"
 
 _MOST_ROWS = 6  # rows of maps
 _WRITTEN = 6  # values on an axis: up to here each cell bears its number
-_TICKS = 10
+_ROOMY = 4  # values on the axis: up to here a cell has room for a power of ten
+_TICKS, _LETTERS = 10, 14  # of an axis, and of a word on it
 _DECADES = 6.0  # of the gradient ratio, either way: what is beyond has the last colour
 _BAR, _GAP, _LEFT, _RIGHT = 0.09, 0.62, 0.72, 0.5  # inches
 
@@ -57,17 +59,22 @@ def draw(comparison: Comparison) -> Figure | None:
     roles = comparison.layout.over_x
     rest = [k for k in (roles.color, *roles.panels, *roles.pooled) if k not in (None, x, y)]
     others = [key for key in rest if key is not None]
-    rows = panels(comparison.measured, others)
-    note = f"mean over {comparison.over}"
+    rows = panels(comparison, others)
+    over = [comparison.over]
     if len(rows) > _MOST_ROWS:
         rows = [Panel("", comparison.measured)]
-        note = f"mean over {' and '.join([comparison.over, *map(short, others)])}"
+        over += map(short, others)
     tables = [_merged(row.groups, x, y) for row in rows]
     maps = _maps(comparison, [group for table in tables for group in table.values()])
     if not maps:
         return None
+    note = f"mean over {', '.join(over)}; of the gradient's ratio the geometric mean"
+    if not any(len(group.measured) > 1 for table in tables for group in table.values()):
+        note = "one run each"
     if any(group.n_diverged for group in comparison.measured):
         note += "; ×: all diverged"
+    if any(len(table) < len(levels[x]) * len(levels[y]) for table in tables):
+        note += "; grey: no run"
     return _sheet(rows, tables, maps, (x, y), levels, notes(comparison, note))
 
 
@@ -121,14 +128,14 @@ def _sheet(
     said: Sequence[str],
 ) -> Figure:
     columns, (x, y) = len(maps), keys
-    named = max(len(_word(value)) for value in levels[y])
+    named = max(len(brief(value, _LETTERS)) for value in levels[y])
     left = max(_LEFT, 0.34 + 0.065 * named)
     each = (DOUBLE - left - _RIGHT - 2 * _GAP) / 3  # of three maps or fewer, as wide
     tall = float(np.clip(0.24 * len(levels[y]), 0.9, 1.9))
     top, between = TOP + TITLE, 0.62 if len(rows) > 1 else 0.0
     width = max(4.2, left + columns * each + (columns - 1) * _GAP + _RIGHT)
     lines = wrapped(said, width)
-    top += 0.13 * (len(lines) - 1)
+    top += LINE * (len(lines) - 1)
     height = top + len(rows) * tall + (len(rows) - 1) * between + BOTTOM
     figure = headed("Trainability map", "\n".join(lines), width=width, height=height)
     for index, (row, table) in enumerate(zip(rows, tables, strict=True)):
@@ -193,7 +200,10 @@ def _draw_map(
     )
     axes.grid(False)
     for side in axes.spines.values():
-        side.set_visible(False)
+        side.set_visible(True)
+    if max(values.shape) <= _TICKS:  # a cell whose ratio is 1 is as white as the page
+        axes.vlines(np.arange(1, len(columns)) - 0.5, -0.5, len(rows) - 0.5, MUTED, linewidth=0.3)
+        axes.hlines(np.arange(1, len(rows)) - 0.5, -0.5, len(columns) - 0.5, MUTED, linewidth=0.3)
     written = max(values.shape) <= _WRITTEN
     for (x, y), group in table.items():
         i, j = list(rows).index(y), list(columns).index(x)
@@ -202,14 +212,17 @@ def _draw_map(
             axes.plot([j], [i], marker="x", color=MUTED, markersize=4.5, markeredgewidth=1.0)
         elif written and np.isfinite(values[i, j]):
             shade = one.colours(one.scale(shown[i, j]))
-            _write(axes, j, i, _number(float(values[i, j])), shade)
+            word = _number(float(values[i, j]), compact=len(columns) > _ROOMY)
+            _write(axes, j, i, word, shade)
 
 
-def _number(value: float) -> str:
+def _number(value: float, *, compact: bool) -> str:
+    """A number in two digits; far from 1 as a power of ten, or as 3e-5 where cells are narrow."""
     if value in (0, 1):
         return f"{value:g}"
     if not 1e-2 <= abs(value) < 1e3:
-        return tick_label(float(f"{value:.0e}"))
+        digit, _, power = f"{value:.0e}".partition("e")
+        return f"{digit}e{int(power)}" if compact else tick_label(float(f"{value:.0e}"))
     return f"{value:#.2g}".rstrip(".") if abs(value) < 100 else f"{value:.0f}"
 
 
@@ -222,10 +235,11 @@ def _labels(
     axes: Axes, keys: tuple[str, str], levels: Mapping[str, Sequence[Value]], *, first: bool
 ) -> None:
     for axis, key in zip((axes.xaxis, axes.yaxis), keys, strict=True):
-        values = levels[key]
-        places = list(range(0, len(values), -(-len(values) // _TICKS)))
+        words = [brief(value, _LETTERS) for value in levels[key]]
+        apart = side_by_side(axes, words) if axis is axes.xaxis else 1
+        places = list(range(0, len(words), max(apart, -(-len(words) // _TICKS))))
         axis.set_major_locator(FixedLocator(places))
-        axis.set_major_formatter(FixedFormatter([_word(values[place]) for place in places]))
+        axis.set_major_formatter(FixedFormatter([words[place] for place in places]))
     if not all(is_number(value) for value in levels[keys[1]]):
         axes.invert_yaxis()  # words are read from above
     axes.tick_params(length=0)
@@ -234,7 +248,3 @@ def _labels(
         axes.set_ylabel(short(keys[1]))
     else:
         axes.tick_params(axis="y", labelleft=False)
-
-
-def _word(value: Value) -> str:
-    return brief(value, 14)
