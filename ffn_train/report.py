@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ffn_train.divergence import Divergence
 from ffn_train.runs import Run
 
 
@@ -48,15 +49,8 @@ def report(run: Run) -> str:
     for index, line in enumerate(summary["verdict"]):
         lines.append(f"{('' if index else 'verdict').ljust(width)}  {line}")
     if summary["state"] == "diverged":
-        lines.insert(0, _diverged(summary["divergence"]))
+        lines.insert(0, f"warning: {Divergence(**summary['divergence']).line}")
     return "\n".join(lines)
-
-
-def _diverged(divergence: dict[str, Any]) -> str:
-    return (
-        f"warning: diverged at step {divergence['step']}, {divergence['phase']} pass, "
-        f"{divergence['site']}: {divergence['reason']}"
-    )
 
 
 def _theory(run: Run) -> str:

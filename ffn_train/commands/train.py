@@ -78,8 +78,11 @@ def sweep(overrides: list[str]) -> int:
     told = [one for one in entries if states[one.directory] != "finished"]
     told.sort(key=lambda one: states[one.directory] in ENDED)  # the diverged ones last
     for one in told[:SHOWN]:
-        reason = one.reason(path).removeprefix("diverged ")
-        _notify(f"{states[one.directory]}: {path / one.directory}: {reason}")
+        what, reason = states[one.directory], one.reason(path)
+        for ending in ("diverged ", "stopped as hopeless "):
+            if reason.startswith(ending):
+                what, reason = ending.strip(), reason.removeprefix(ending)
+        _notify(f"{what}: {path / one.directory}: {reason}")
     if len(told) > SHOWN:
         _notify(f"and {len(told) - SHOWN} more")
     for line in swept.best:
