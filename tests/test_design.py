@@ -76,7 +76,8 @@ LAW = {
         *("core", "experiment", "places", "plots", "reductions", "runs", "settings", "sweep"),
         *("threads",),
     },
-    "verdict": {"blocks", "registry", "runs"},
+    "learning": {"runs"},
+    "verdict": {"blocks", "diagnosis", "learning", "registry", "runs"},
     "execution": {
         *("expectation", "experiment", "interruption", "plots", "recording", "resumption"),
         *("runs", "settings", "tasks", "threads", "trainer", "verdict"),
