@@ -43,8 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(written)
     except (RunError, SettingError) as error:
         parser.error(str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
     except OSError as error:
         parser.error(f"{error.filename or 'cannot write'}: {error.strerror or error}")
 

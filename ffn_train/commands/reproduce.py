@@ -48,8 +48,6 @@ def main(arguments: Sequence[str] | None = None, folder: Path = EXPERIMENTS) -> 
     except SettingError as error:
         _notify(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _notify(f"{where}{error.strerror or error}; --out DIR writes elsewhere")

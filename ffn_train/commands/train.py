@@ -62,6 +62,7 @@ def run(config: dict[str, Any]) -> None:
 
 def sweep(overrides: list[str]) -> int:
     """Run a sweep and say what became of it; the exit status is 1 if a job is left or failed."""
+    from ffn_train import threads
     from ffn_train.sweep.manifest import ENDED
     from ffn_train.sweep.run import check, counts, numbered
     from ffn_train.sweep.run import run as run_sweep
@@ -72,6 +73,8 @@ def sweep(overrides: list[str]) -> int:
 
         print(estimate(plan.entries, plan.trials))
         return 0
+    for warning in threads.warnings(plan.config["threads"]):
+        _notify(f"warning: {warning}")
     swept = run_sweep(plan, _notify)
     path, entries = swept.path, swept.entries
     states = {one.directory: one.state(path) for one in entries}
