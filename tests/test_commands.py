@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import pytest
 from runs_for_tests import SMALL, config
 
-from ffn_train import threads
+from ffn_train import configuration, threads
 from ffn_train.commands import running
 from ffn_train.experiment import build_experiment
+from ffn_train.runs import files
+from ffn_train.runs.directory import claim
+from ffn_train.settings import SettingError
 
 
 def interrupt(*_: Any, **__: Any) -> None:
@@ -62,3 +66,80 @@ def test_a_sweep_warns_of_threads_once(
         running.run("train")
     assert ended.value.code == 0
     assert capsys.readouterr().err.count("warning: threads=2 with 1 core allowed") == 1
+
+
+@pytest.mark.parametrize("name", ["gradcheck", "reproduce", "plots"])
+@pytest.mark.parametrize("given", [("--hlep",), ("model.depth=2", "--hlep")])
+def test_an_unknown_option_is_answered_in_one_line(
+    name: str,
+    given: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", [name, *given])
+    with pytest.raises(SystemExit) as ended:
+        running.run(name)
+    assert ended.value.code == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == f"ffn_train.{name}: --hlep is not an option; did you mean --help?\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("--hlep", "unrecognized arguments: --hlep; did you mean --help?"),
+        ("--multirnu", "unrecognized arguments: --multirnu; did you mean --multirun?"),
+        ("--cfg=jbo", "argument --cfg/-c: invalid choice: 'jbo' (choose from 'job', 'hydra'"),
+    ],
+)
+def test_an_unknown_flag_of_the_main_command_too(
+    given: str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ffn_train", "model.depth=2", given])
+    with pytest.raises(SystemExit) as ended:
+        running.run("train")
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"ffn_train: {message}")
+
+
+def test_the_version_is_that_of_this_package(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(configuration, "version", lambda name: f"of {name}")
+    monkeypatch.setattr(sys, "argv", ["ffn_train", "--version"])
+    running.run("train")
+    assert capsys.readouterr().out == "ffn_train of ffn_train\n"
+
+
+def test_a_place_that_cannot_be_used_is_named_by_its_setting(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for path, parent, message in (
+        (file, tmp_path, f"run.dir={file} cannot be made: {file} is a file"),
+        (
+            file / "a" / "b",
+            tmp_path,
+            f"run.dir={file / 'a' / 'b'} cannot be made: {file} is a file",
+        ),
+        (None, file, f"{file} cannot be made: {file} is a file; run.dir=PATH names another place"),
+    ):
+        with (
+            pytest.raises(SettingError, match=f"^{re.escape(message)}$"),
+            claim("run.dir", path, parent),
+        ):
+            pass
+    (tmp_path / "full" / files.LOCK).mkdir(parents=True)
+    wanted = f"^run.dir={tmp_path / 'full'} cannot be written to: "
+    with pytest.raises(SettingError, match=wanted), claim("run.dir", tmp_path / "full", tmp_path):
+        pass
+
+
+def test_a_file_that_cannot_be_written_is_named_and_not_its_stand_in(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        files.write_whole(tmp_path / "nowhere" / "loss.png", b"")
+    assert caught.value.filename == str(tmp_path / "nowhere" / "loss.png")

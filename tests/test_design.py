@@ -57,7 +57,8 @@ LAW = {
     "runs": {"core", "measures", "settings", "theory"},
     "plots": {"runs", "settings", "theory", "commands"},
     "report": {"divergence", "runs"},
-    "configuration": {"places", "settings"},
+    "mistakes": {"places", "settings"},
+    "configuration": {"mistakes", "places", "settings"},
     "experiment": {*MODEL, "combinations", "losses", "optim", "tasks", "batches", "threads"}
     | {"cadence", "engine", "keys", "segments", "trainer", "plots"},
     # the description of a stack and its batch, no simulation
@@ -67,8 +68,8 @@ LAW = {
     | {"registry", "runs", "theory"},
     "resumption": {"runs", "settings"},
     "sweep": {
-        *("configuration", "execution", "experiment", "interruption", "places", "resumption"),
-        *("runs", "settings", "threads"),
+        *("configuration", "execution", "experiment", "interruption", "mistakes", "places"),
+        *("resumption", "runs", "settings", "threads"),
     },
     "compare": {"plots", "resumption", "runs", "settings", "sweep"},
     "recording": {"experiment", "interruption", "runs", "trainer"},
@@ -149,7 +150,7 @@ def test_modules_stay_short(path: Path) -> None:
 def test_only_configuration_knows_hydra() -> None:
     for path in MODULES:
         text = path.read_text(encoding="utf-8")
-        knows = path.name in ("configuration.py", "launcher.py")
+        knows = path.name in ("configuration.py", "mistakes.py", "launcher.py")
         assert knows or ("import hydra" not in text and "from hydra" not in text)
         assert knows or "omegaconf import" not in text
 
