@@ -1,6 +1,6 @@
 """python -m ffn_train"""
 
-from ffn_train.commands.train import main
+from ffn_train.commands.running import run
 
 if __name__ == "__main__":
-    main()
+    run("train")

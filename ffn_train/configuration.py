@@ -1,4 +1,4 @@
-"""From the command line to a plain dictionary: the one module that knows Hydra."""
+"""From the command line to a plain dictionary, by Hydra."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import os
 import re
 import sys
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from ffn_train.mistakes import one_line, one_line_errors, plain, refuse_options
 from ffn_train.places import CONF
-from ffn_train.settings import SettingError, nearest
+from ffn_train.settings import SettingError
 
 Config = dict[str, Any]
 
@@ -26,12 +27,12 @@ def compose(overrides: Sequence[str]) -> Config:
     _refuse_directories(overrides)
     try:
         with one_line_errors(), initialize_config_dir(str(CONF), version_base="1.3"):
-            return _plain(hydra_compose("config", overrides=list(overrides)))
+            return plain(hydra_compose("config", overrides=list(overrides)))
     except SettingError as error:
         raise _unreadable(overrides) or _a_sweep(overrides) or error from None
     except (KeyError, TypeError, ValueError) as error:  # what Hydra lets through unwrapped
         wrong = _unreadable(overrides)
-        raise wrong or SettingError(f"{' '.join(overrides)}: {_one_line(error)}") from None
+        raise wrong or SettingError(f"{' '.join(overrides)}: {one_line(error)}") from None
 
 
 def _unreadable(overrides: Sequence[str]) -> SettingError | None:
@@ -48,6 +49,10 @@ def _grammar(override: str) -> Any:
     """One override as Hydra's own object. Raises SettingError."""
     from hydra.errors import HydraException
 
+    if not override.strip():
+        raise SettingError(f"cannot read {override!r}: an override is KEY=VALUE")
+    if "=" not in override and not override.startswith("~"):
+        raise SettingError(f"{override}: =VALUE is missing, as in {override}=VALUE")
     try:
         return _parser().parse_override(override)
     except HydraException as error:
@@ -148,13 +153,17 @@ def launch(run: Callable[[Config], None]) -> None:
     if not any(argument.startswith("-") for argument in arguments):
         run(compose(arguments))
         return
+    if "--version" in arguments:
+        print(f"ffn_train {_version()}")
+        return
     import hydra
 
+    refuse_options(arguments)
     _refuse_directories(arguments)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions come here instead of being printed
 
     def task(config: Any) -> None:
-        run(_plain(config))
+        run(plain(config))
 
     with one_line_errors(), tempfile.TemporaryDirectory() as aside:
         # for what Hydra's sweeper insists on writing; argparse wants all overrides side by side
@@ -163,12 +172,11 @@ def launch(run: Callable[[Config], None]) -> None:
         hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(task)()
 
 
-def _plain(config: Any) -> Config:
-    from omegaconf import OmegaConf
-
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items() if key != "hydra"}
+def _version() -> str:
+    try:
+        return version("ffn_train")
+    except PackageNotFoundError:
+        return "(not installed)"
 
 
 def _refuse_directories(overrides: Sequence[str]) -> None:
@@ -176,58 +184,3 @@ def _refuse_directories(overrides: Sequence[str]) -> None:
         if re.match(r"\+*(hydra\.run\.dir|hydra\.sweep\.dir|hydra\.output_subdir)=", override):
             key = override.split("=")[0]
             raise SettingError(f"{key} is not used here; run.dir=PATH names a run's directory")
-
-
-class one_line_errors:
-    """A context that turns Hydra's and OmegaConf's errors into a SettingError of one line."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        from hydra.errors import HydraException
-        from omegaconf.errors import OmegaConfBaseException
-
-        if isinstance(error, (HydraException, OmegaConfBaseException)):
-            raise SettingError(_one_line(error)) from None
-
-
-def _one_line(error: BaseException) -> str:
-    from hydra.errors import MissingConfigException
-
-    text = str(error)
-    options = getattr(error, "options", None)
-    missing = getattr(error, "missing_cfg_file", None)
-    if isinstance(error, MissingConfigException) and options and missing:
-        group, _, name = missing.rpartition("/")
-        words = sorted(options)
-        return f"{group} must be one of {', '.join(words)}, got {name!r}{nearest(name, words)}"
-    unknown = re.search(r"Could not override '([^']+)'\.\s*To append", text)
-    if unknown:
-        name, known = unknown.group(1), _known_keys()
-        if name in known:  # of the default choice, but not of the one made
-            return f"{name} is not a setting of the {name.partition('.')[0]} that is chosen"
-        return f"{name} is not a setting{nearest(name, known)}"
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith("See https")]
-    return " ".join(lines[:2]) if lines else type(error).__name__
-
-
-def _known_keys() -> list[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from hydra import compose as hydra_compose
-        from hydra import initialize_config_dir
-        from hydra.core.global_hydra import GlobalHydra
-
-        GlobalHydra.instance().clear()
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = _plain(hydra_compose("config"))
-    return list(_dotted(config))
-
-
-def _dotted(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in config.items():
-        yield prefix + key
-        if isinstance(value, Mapping):
-            yield from _dotted(value, f"{prefix}{key}.")

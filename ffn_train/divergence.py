@@ -5,17 +5,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from ffn_train.activations import Activation, Slope
 from ffn_train.core import Array, FlatVector, Layer, Pullback, Shape, Views
+from ffn_train.diagnosis import Phase, Updates, likely_cause
 from ffn_train.engine import NUMPY
 from ffn_train.losses import Loss
 from ffn_train.model import Stack
 
-Phase = Literal["forward", "backward", "update", "training"]
 REMEMBERED = 3  # finite tensors just before the first one that is not
 
 
@@ -32,8 +32,15 @@ class Divergence:
     reason: str
     before: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def line(self) -> str:
+        """What ended the run, when and where."""
+        if self.phase == "training":
+            return f"stopped as hopeless at step {self.step}: {self.reason}"
+        return f"diverged at step {self.step}, {self.phase} pass, {self.site}: {self.reason}"
+
     def __str__(self) -> str:
-        text = f"diverged at step {self.step}, {self.phase} pass, {self.site}: {self.reason}"
+        text = self.line
         if not self.before:
             return text
         sizes = ", ".join(f"{site} {size:.2g}" for site, size in self.before.items())
@@ -41,21 +48,23 @@ class Divergence:
 
 
 def locate(
-    model: Stack, params: FlatVector, x: Array, targets: Array, loss: Loss, step: int
+    model: Stack, params: FlatVector, x: Array, targets: Array, loss: Loss, updates: Updates
 ) -> Divergence:
-    """Repeat a step with every tensor watched, and name the first that is not finite."""
+    """Repeat a step with every tensor watched, and name the first that is not finite.
+
+    ``updates`` are those that led to this step.
+    """
     watch = _Watch()
     with np.errstate(all="ignore"):
         try:
             _repeat(watch, model, params, x, targets, loss)
         except _Found as found:
-            kind = "NaN" if np.isnan(found.array).any() else "infinite values"
-            count = np.count_nonzero(~np.isfinite(found.array))
-            reason = f"{kind} in {count} of {found.array.size} entries"
-            reason += _explain(found, watch, model, params.vector.dtype)
             before = dict(list(watch.sizes.items())[-REMEMBERED:])
-            return Divergence(step, found.phase, found.site, reason, before)
-    return Divergence(step, "backward", "gradient", "finite when the step was repeated")
+            what, growth = _entries(found.array), _growth(found, watch)
+            reason = f"{what}; {likely_cause(model, found.phase, growth, updates)}"
+            return Divergence(updates.made, found.phase, found.site, reason, before)
+    reason = f"finite when the step was repeated; {likely_cause(model, 'backward', 1.0, updates)}"
+    return Divergence(updates.made, "backward", "gradient", reason)
 
 
 def _repeat(
@@ -86,10 +95,14 @@ class _Watch:
     def __call__(self, phase: Phase, site: str, array: Slope) -> float:
         if not np.isfinite(array).all():
             raise _Found(phase, site, array)
-        size = float(np.max(np.abs(array), initial=0))
+        size = _largest(array)
         if phase != "update":
             self.sizes[site] = size
         return size
+
+
+def _largest(array: Slope) -> float:
+    return float(np.max(np.abs(array), initial=0))
 
 
 class _Watched(Layer):
@@ -146,12 +159,16 @@ class _WatchedBlocks(Layer):
     def forward(self, params: Views, x: Array) -> tuple[Array, Any]:
         index = self.count
         self.count += 1
+        if index == 0:
+            self.watch.signals.append(_largest(x))
         name = f"blocks.{index}"
         y, pullback = _watch_parts(self.block, name, self.watch).forward(params, x)
         size = self.watch("forward", f"x_{index + 1} (output of block {index})", y)
         self.watch.signals.append(size)
 
         def watched(dy: Array, grads: Views) -> Array:
+            if not self.watch.gradients:
+                self.watch.gradients.append(_largest(dy))
             dx: Array = pullback(dy, grads)
             for parameter, gradient in grads.arrays.items():
                 self.watch("backward", f"gradient of {name}.{parameter}", gradient)
@@ -187,23 +204,18 @@ def _watched_stack(model: Stack, watch: _Watch) -> Stack:
     return twin
 
 
-def _explain(found: _Found, watch: _Watch, model: Stack, dtype: np.dtype[Any]) -> str:
-    """The plain reason, where one is evident."""
-    if found.phase == "update":
-        return "; the update before made it so: try a smaller optimizer.lr or trainer.clip"
-    what, sizes = ("signal", watch.signals)
-    if found.phase == "backward":
-        what, sizes = "gradient", watch.gradients
+def _entries(array: Slope) -> str:
+    """What is not finite in an array, and how much of it."""
+    kind = "NaN" if np.isnan(array).any() else "infinite"
+    if array.size == 1:
+        return kind
+    return f"{kind} in {np.count_nonzero(~np.isfinite(array))} of {array.size} entries"
+
+
+def _growth(found: _Found, watch: _Watch) -> float:
+    """The factor per block by which signal or gradient grew on its way to what was found."""
+    sizes = watch.gradients if found.phase == "backward" else watch.signals
     positive = [size for size in sizes if size > 0]
-    if len(positive) < 3:
-        return ""
-    growth = (positive[-1] / positive[0]) ** (1 / (len(positive) - 1))
-    if growth < 1.2:
-        return ""
-    limit = np.log(float(np.finfo(dtype).max) / positive[0]) / np.log(growth)
-    blocks = f"block {limit:.0f}" if what == "signal" else f"{limit:.0f} blocks down"
-    advice = "try residual=scaled, norm=pre_layer or init=gpt2"
-    return (
-        f"; the {what} grows x{growth:.2g} per block: overflow in {dtype.name} "
-        f"is expected near {blocks}; {advice}"
-    )
+    if found.phase == "update" or len(positive) < 2:
+        return 1.0
+    return float((positive[-1] / positive[0]) ** (1 / (len(positive) - 1)))

@@ -119,7 +119,10 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
         checkpoint_every=checkpoint_every,
         plot=plot,
         directory=directory,
-        warnings=combinations.warnings(_names(parts), model.depth),
+        warnings=[
+            *combinations.warnings(_names(parts), model.depth),
+            *threads.warnings(config["threads"]),
+        ],
     )
 
 

@@ -1,7 +1,8 @@
 """The textbook functions: a layer, a two-layer block, a residual sum, and their gradients by hand.
 
 A vector x is (D,), and y = W x + b reads as written; a batch x is (N, D) with a sample in each row,
-and y = x Wᵀ + b. Weights are (fan_out, fan_in). A gradient ``dx`` is dLoss/dx and has the shape of
+and y = x Wᵀ + b. Weights are (fan_out, fan_in). Lists of numbers serve as well as arrays, and whole
+numbers are taken as float64. A gradient ``dx`` is dLoss/dx and has the shape of
 x. Over a batch the gradients of W and b are sums over its samples. Training steps along the
 negative of a gradient; what is said below of what a gradient does is said of that step.
 
@@ -17,13 +18,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.floating[Any]]
 Elementwise = Callable[[Array], Array]
 
 
-def forward_pass(x: Array, W: Array, b: Array, activation_fn: Elementwise) -> Array:
+def forward_pass(x: ArrayLike, W: ArrayLike, b: ArrayLike, activation_fn: Elementwise) -> Array:
     """One layer: y = act(z), z = W x + b.
 
     Shapes: x (D,) or (N, D); W (H, D); b (H,); y (H,) or (N, H).
@@ -32,16 +33,17 @@ def forward_pass(x: Array, W: Array, b: Array, activation_fn: Elementwise) -> Ar
     of the residual stream that hidden unit i listens to, -b its threshold, and y_i how strongly it
     fires at each position.
 
-    Raises ValueError if a shape does not fit.
+    Raises ValueError if a shape does not fit or an argument holds no real numbers.
     """
+    x, W, b = _arrays(x=x, W=W, b=b)
     return _apply(activation_fn, _affine(x, W, b), "activation_fn")
 
 
 def backward_pass(
-    dy: Array,
-    x: Array,
-    W: Array,
-    b: Array,
+    dy: ArrayLike,
+    x: ArrayLike,
+    W: ArrayLike,
+    b: ArrayLike,
     activation_fn: Elementwise,
     activation_grad_fn: Elementwise,
 ) -> tuple[Array, Array, Array]:
@@ -66,8 +68,9 @@ def backward_pass(
     * dx is what the layer asks of the layer below. It is not applied to any weight here but handed
       on; the chain of these products through the depth is where gradients vanish or explode.
 
-    Raises ValueError if a shape does not fit.
+    Raises ValueError if a shape does not fit or an argument holds no real numbers.
     """
+    dy, x, W, b = _arrays(dy=dy, x=x, W=W, b=b)
     z = _affine(x, W, b)
     y = _apply(activation_fn, z, "activation_fn")
     _need("dy", dy, "y", y.shape)
@@ -76,14 +79,14 @@ def backward_pass(
 
 
 def backprop_two_layer(
-    x: Array,
-    W1: Array,
-    b1: Array,
-    W2: Array,
-    b2: Array,
+    x: ArrayLike,
+    W1: ArrayLike,
+    b1: ArrayLike,
+    W2: ArrayLike,
+    b2: ArrayLike,
     activation_fn: Elementwise,
     activation_grad_fn: Elementwise,
-    dy: Array,
+    dy: ArrayLike,
 ) -> tuple[Array, Array, Array, Array, Array]:
     """The gradients dW1, db1, dW2, db2, dx of the feed-forward block y = W2 act(W1 x + b1) + b2.
 
@@ -108,8 +111,9 @@ def backprop_two_layer(
       came past the block (``residual_backward``). Two matrices and one act' multiply it, so
       without the skip path a hundred such blocks multiply two hundred matrices.
 
-    Raises ValueError if a shape does not fit.
+    Raises ValueError if a shape does not fit or an argument holds no real numbers.
     """
+    x, W1, b1, W2, b2, dy = _arrays(x=x, W1=W1, b1=b1, W2=W2, b2=b2, dy=dy)
     z = _affine(x, W1, b1, names=("W1", "b1"))
     h = _apply(activation_fn, z, "activation_fn")
     _need("W2", W2, f"W1 of shape {W1.shape}", (*np.shape(W2)[:1], len(W1)))
@@ -121,7 +125,7 @@ def backprop_two_layer(
     return dW1, db1, dW2, db2, dx
 
 
-def residual_backward(dout: Array) -> tuple[Array, Array]:
+def residual_backward(dout: ArrayLike) -> tuple[Array, Array]:
     """The gradients dx_input, dx_ffn of a residual sum out = x + ffn(x), given dout = dLoss/dout.
 
         dx_input = dout      along the skip path, unchanged
@@ -135,8 +139,27 @@ def residual_backward(dout: Array) -> tuple[Array, Array]:
     correction to a gradient that is already there, instead of being the only way through.
 
     Any shape; the two arrays returned share no memory with each other or with ``dout``.
+
+    Raises ValueError if ``dout`` holds no real numbers.
     """
-    return np.array(dout), np.array(dout)
+    (dout,) = _arrays(dout=dout)
+    return dout.copy(), dout.copy()
+
+
+def _arrays(**given: ArrayLike) -> list[Array]:
+    """The arguments as arrays of floating-point numbers. Raises ValueError that names one."""
+    arrays = []
+    for name, value in given.items():
+        try:
+            array = np.asarray(value)
+        except ValueError:
+            raise ValueError(
+                f"{name} must be an array of numbers, got rows of unequal lengths"
+            ) from None
+        if array.dtype.kind not in "fiu":
+            raise ValueError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
+        arrays.append(array if array.dtype.kind == "f" else array.astype(np.float64))
+    return arrays
 
 
 def _affine(x: Array, W: Array, b: Array, names: tuple[str, str] = ("W", "b")) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ffn_train.divergence import Divergence
 from ffn_train.runs import Run
 
 
@@ -26,13 +27,13 @@ def report(run: Run) -> str:
         ),
         (
             "|dL/dx_0| / |dL/dx_L|",
-            f"{_short(summary['gradient_ratio_start'])} at step 0   "
-            f"{_short(summary['gradient_ratio_end'])} at step {steps}",
+            f"{_quotient(run, 0, summary['gradient_ratio_start'])} at step 0   "
+            f"{_quotient(run, -1, summary['gradient_ratio_end'])} at step {steps}{_vanished(run)}",
         ),
         (
             "growth per block",
-            f"{factor(summary['growth_per_block_start'])} at step 0   "
-            f"{factor(summary['growth_per_block_end'])} at step {steps}",
+            f"{_quotient(run, 0, summary['growth_per_block_start'])} at step 0   "
+            f"{_quotient(run, -1, summary['growth_per_block_end'])} at step {steps}",
         ),
         ("theory", _theory(run)),
         (
@@ -47,15 +48,26 @@ def report(run: Run) -> str:
     for index, line in enumerate(summary["verdict"]):
         lines.append(f"{('' if index else 'verdict').ljust(width)}  {line}")
     if summary["state"] == "diverged":
-        lines.insert(0, _diverged(summary["divergence"]))
+        lines.insert(0, f"warning: {Divergence(**summary['divergence']).line}")
     return "\n".join(lines)
 
 
-def _diverged(divergence: dict[str, Any]) -> str:
-    return (
-        f"warning: diverged at step {divergence['step']}, {divergence['phase']} pass, "
-        f"{divergence['site']}: {divergence['reason']}"
-    )
+def _quotient(run: Run, row: int, value: float | None) -> str:
+    """Of two signal gradients, both of which may be 0."""
+    flow = run.measures.signal_gradient_rms
+    nothing = value is None and len(flow) and flow[row, -1] == 0
+    return "0/0" if nothing else factor(value)
+
+
+def _vanished(run: Run) -> str:
+    """From which block down the gradient is below the range of the numbers, where it is."""
+    found = [run.vanished(row) for row in (0, -1)] if len(run.measures.step) else []
+    blocks = [block for block in found if block is not None]
+    if not blocks:
+        return ""
+    lost = max(blocks)
+    where = "everywhere" if lost == run.measures.depth else f"from block {lost} down"
+    return f"   (below {run.dtype.name}'s range {where})"
 
 
 def _theory(run: Run) -> str:

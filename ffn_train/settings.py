@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import operator
 from collections.abc import Iterable
 from typing import Any
@@ -36,7 +37,8 @@ def number(
     fits = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= 1e300
     if not fits or not all(_COMPARE[sign](value, bound) for sign, bound in given):
         wanted = " and ".join(f"{sign} {bound:g}" for sign, bound in given)
-        raise SettingError(f"{key} must be a number {wanted}".rstrip() + f", got {value!r}")
+        kind = "finite number" if value in (math.inf, -math.inf) or value != value else "number"
+        raise SettingError(f"{key} must be a {kind} {wanted}".rstrip() + f", got {value!r}")
     return float(value)
 
 
@@ -54,6 +56,17 @@ def one_of(key: str, value: Any, allowed: Iterable[str]) -> str:
         hint = nearest(value, words)
         raise SettingError(f"{key} must be one of {', '.join(words)}, got {value!r}{hint}")
     return value
+
+
+def nearest_key(name: str, keys: Iterable[str]) -> str:
+    """``nearest`` among dotted keys, of which the last part alone may have been written."""
+    known = list(keys)
+    last = {key: key.rpartition(".")[2] for key in known}
+    meant = difflib.get_close_matches(name, last.values(), n=1, cutoff=0.75)
+    same = [key for key in known if last[key] in meant]
+    if len(same) > 1:
+        return f"; did you mean {', '.join(same[:-1])} or {same[-1]}?"
+    return f"; did you mean {same[0]}?" if same else nearest(name, known)
 
 
 def nearest(word: Any, words: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from ffn_train.batches import Batches
 from ffn_train.cadence import Cadence
 from ffn_train.core import Array, FlatVector
+from ffn_train.diagnosis import Updates
 from ffn_train.divergence import Divergence, locate
 from ffn_train.gradient import BatchGradient
 from ffn_train.losses import Loss
@@ -149,9 +150,10 @@ class Trainer:
         state.hopeless_for = state.hopeless_for + 1 if loss > tools.hopeless else 0
         divergence = None
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
-            divergence = locate(self.model, state.params, x, targets, self.loss, step)
+            updates = Updates(step, self.optimizer.lr, self.clip)
+            divergence = locate(self.model, state.params, x, targets, self.loss, updates)
         elif state.hopeless_for >= min(self.patience, self.steps):
-            divergence = self._hopeless(step, loss, state.hopeless_for)
+            divergence = self._hopeless(step, loss, tools.hopeless)
         if divergence is not None and measurement is None:  # show what it looked like
             measurement = Measurement(self.model, step, self.shards)
             gradient.take(state.params, x, targets, measurement)
@@ -217,6 +219,12 @@ class Trainer:
         targets = self.data.y_train
         return self.loss.value(np.broadcast_to(targets.mean(axis=0), targets.shape), targets)
 
-    def _hopeless(self, step: int, loss: float, steps: int) -> Divergence:
-        reason = f"{loss:.3g}, for {steps} steps above {HOPELESS} times that of predicting the mean"
+    def _hopeless(self, step: int, loss: float, limit: float) -> Divergence:
+        reason = (
+            f"the loss, now {loss:.3g}, was above {limit:.3g}, {HOPELESS} times that of predicting "
+            f"the mean, for {min(self.patience, self.steps)} steps"
+        )
+        if self.patience <= self.steps:
+            patience = f"trainer.patience={self.patience}"
+            reason += f"; {patience} ends such a run, a larger one lets it go on"
         return Divergence(step, "training", "loss", reason)

@@ -6,15 +6,20 @@ dominated by the skip  the branches' part of the gradient is a twentieth of the 
 healthy                none of these, and the gradient stays within a factor of ten, at step 0
                        and at the last
 uneven                 none of these
+
+and whether the run learned, where none of the first three says why not (see ffn_train.learning).
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from ffn_train.blocks.residual import ResidualChoice
+from ffn_train.diagnosis import either, settings
+from ffn_train.learning import learning
 from ffn_train.registry import build
 from ffn_train.runs import Run
 
@@ -25,56 +30,85 @@ SKIP = 0.05
 
 def verdict(run: Run, *, diverged: bool) -> list[str]:
     """The lines; none where nothing was measured, or where a run that diverged shows no cause."""
-    measures = run.measures
-    if not len(measures.step):
+    if not len(run.measures.step):
         return []
-    lines = _flow(run) or _dead(run) or _skip(run)
-    if lines:
+    lines = _changing(run)
+    if lines or diverged:  # what else its last row shows is what it diverged to
         return lines
-    ratios = [_change(run, 0), _change(run, -1)]
-    if diverged or not all(map(math.isfinite, ratios)):
-        return []
-    flow = f"|dL/dx_0| / |dL/dx_L| is {ratios[0]:.3g} and then {ratios[1]:.3g}"
-    if all(1 / MILD <= ratio <= MILD for ratio in ratios):
-        return [f"healthy: {flow}, and branches and hidden units take part"]
-    return [
-        f"uneven: {flow}, more than {MILD:g}-fold from output to input, short of the "
-        f"{STRONG:g}-fold at step 0 that is called exploding or vanishing"
-    ]
+    lines = _dead(run) or _skip(run)
+    if not lines and (lines := _steady(run)):
+        lines[0] = learning(run, lines[0])
+    return lines
 
 
-def _change(run: Run, row: int) -> float:
-    """|dL/dx_0| / |dL/dx_L| of a row."""
-    log = _log_change(run, row)
-    return math.nan if log is None else math.exp(min(log, 700.0))
+@dataclass(frozen=True)
+class _Flow:
+    """The change of the signal gradient from output to input in a row, as far as it was in range.
+
+    ``log`` is that of |dL/dx_0| / |dL/dx_L|, extrapolated from where it was; ``lost`` the largest l
+    at which it was not, or None.
+    """
+
+    log: float
+    lost: int | None
 
 
-def _log_change(run: Run, row: int) -> float | None:
-    """The log of |dL/dx_0| / |dL/dx_L|, extrapolated from the boundaries that are finite."""
+def _measured(run: Run, row: int) -> _Flow | None:
     flow = run.measures.signal_gradient_rms[row]
-    known = np.flatnonzero(np.isfinite(flow) & (flow > 0))
+    known = np.flatnonzero(np.isfinite(flow) & (flow >= np.finfo(run.dtype).tiny))
     if len(known) < 2:
         return None
-    first, last = known[0], known[-1]
-    slope = (math.log(flow[first]) - math.log(flow[last])) / float(last - first)
-    return slope * run.measures.depth
+    first, last = int(known[0]), int(known[-1])
+    slope = (math.log(flow[first]) - math.log(flow[last])) / (last - first)
+    return _Flow(slope * run.measures.depth, first - 1 if first else None)
 
 
-def _flow(run: Run) -> list[str]:
-    measured, predicted, depth = _log_change(run, 0), _predicted(run), run.measures.depth
-    change = predicted if measured is None else measured
+def _changing(run: Run) -> list[str]:
+    """Exploding or vanishing at step 0, as measured, else as predicted."""
+    flow, predicted, depth = _measured(run, 0), _predicted(run), run.measures.depth
+    change = predicted if flow is None else flow.log
     if change is None or abs(change) < math.log(STRONG):
         return []
     line = (
         f"{'exploding' if change > 0 else 'vanishing'}: dL/dx_l changes "
         f"x{math.exp(change / depth):.3g} per block from output to input, "
-        f"x10^{change / math.log(10):.1f} in all"
     )
+    total = f"x10^{change / math.log(10):.1f} in all"
+    if flow is None or flow.lost is None:
+        line += total
+    else:
+        range_ = f"out of {run.dtype.name}'s range from block {flow.lost} down"
+        line += f"{range_} ({total}, if it went on so)"
     if predicted is None:
-        return [line, _advice(run)]
+        return [line, advice(run)]
     per_block = f"theory says x{math.exp(predicted / depth):.3g}"
-    line += f"; {per_block}" if measured is not None else ", in theory: nothing finite was measured"
-    return [line, f"{_cause(run, _per_block(run, predicted))}; {_advice(run)}"]
+    line += f"; {per_block}" if flow is not None else ", in theory: nothing finite was measured"
+    return [line, f"{_cause(run, _per_block(run, predicted))}; {advice(run)}"]
+
+
+def _steady(run: Run) -> list[str]:
+    """Healthy or uneven: no strong change at step 0."""
+    first, last = _measured(run, 0), _measured(run, -1)
+    if first is None or last is None:
+        where = "step 0" if first is None else "the last step"
+        return [f"no gradient: less than {run.dtype.name} can hold reaches the blocks at {where}"]
+    ratios = [math.exp(min(flow.log, 700.0)) for flow in (first, last)]
+    text = f"|dL/dx_0| / |dL/dx_L| is {ratios[0]:.3g} and then {ratios[1]:.3g}"
+    first_mild, last_mild = (1 / MILD <= ratio <= MILD for ratio in ratios)
+    if first_mild and last_mild:
+        return [f"healthy: {text}, and branches and hidden units take part"]
+    if first_mild:
+        return [
+            f"uneven: {text}, within {MILD:g}-fold at step 0 and not at the last",
+            f"the updates made it so, not the initialisation; {advice(run, trained=True)}",
+        ]
+    line = (
+        f"uneven: {text}, more than {MILD:g}-fold from output to input, short of the "
+        f"{STRONG:g}-fold at step 0 that is called exploding or vanishing"
+    )
+    predicted = _predicted(run)
+    cause = "" if predicted is None else f"{_cause(run, _per_block(run, predicted))}; "
+    return [line, f"{cause}{advice(run)}"]
 
 
 def _predicted(run: Run) -> float | None:
@@ -121,17 +155,17 @@ def _cause(run: Run, variance: float) -> str:
     )
 
 
-def _advice(run: Run) -> str:
-    residual, norm = run.config["residual"]["name"], run.config["norm"]["name"]
-    if residual == "none":
-        return "residual=scaled keeps it near 1"
-    if residual == "scaled" and norm == "none" and run.config["block"]["name"] == "feedforward":
-        return "a smaller residual.scale or residual.power=0.5 tames it"
-    if residual == "rezero":
-        return "a smaller residual.start tames it"
-    if norm == "none":
-        return "residual=scaled, norm=pre_layer or init=gpt2 tames it"
-    return "residual=scaled or init=gpt2 tames it"
+def advice(run: Run, *, trained: bool = False) -> str:
+    """What would change the flow: as initialised, or as the updates have made it."""
+    residual: ResidualChoice = build("residual", run.config["residual"])
+    names = {group: run.config[group]["name"] for group in ("norm", "init")}
+    keeps = "residual=scaled keeps it near 1"
+    if trained:
+        smaller = "a smaller optimizer.lr changes the weights less"
+        return f"{smaller}, {keeps}" if residual.name == "none" else smaller
+    if residual.name == "none":
+        return keeps
+    return f"{either(settings(residual, run.measures.depth, **names))} tames it"
 
 
 def _dead(run: Run) -> list[str]:

@@ -65,16 +65,18 @@ MISTAKES = {
     "residual.scael=2": "residual.scael is not a setting; did you mean residual.scale?",
     "+model.dpeth=3": "model.dpeth is not a setting; did you mean model.depth?",
     "+foo=1": "foo is not a setting",
-    "residual.start=1": "residual.start is not a setting; did you mean residual.s",
+    "residual.start=1": "residual.start is a setting of residual=rezero, not of the residual that",
+    "lr=0.1": "lr is not a setting; did you mean optimizer.lr?",
+    "every=3": "did you mean evaluate.every, measure.every, log.every or checkpoint.every?",
     "residual=scald": "got 'scald'; did you mean scaled?",
     "experiment=plain46": "did you mean plain64?",
     "model.depth=abc": "model.depth must be an integer >= 1, got 'abc'",
     "model.depth=-3": "model.depth must be an integer >= 1, got -3",
     "model.depth=1000000000": "more than this machine's",
     "optimizer.lr=fast": "optimizer.lr must be a number >= 0, got 'fast'",
-    "optimizer.lr=nan": "optimizer.lr must be a number >= 0, got nan",
+    "optimizer.lr=nan": "optimizer.lr must be a finite number >= 0, got nan",
     "model.depth=[1": "cannot read 'model.depth=[1'",
-    "model.depth": "cannot read 'model.depth'",
+    "model.depth": "model.depth: =VALUE is missing, as in model.depth=VALUE",
     "~seed": "seed is missing",
     "task=3": "task=3",
     "residual=deepnorm": "residual=deepnorm needs norm=post_layer",
@@ -147,7 +149,7 @@ def test_a_diverged_run_is_no_crash(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("warning: residual=identity and norm=none at depth 20")
-    assert done.stdout.startswith("warning: diverged at step")
+    assert done.stdout.startswith("warning: stopped as hopeless at step 7: the loss, now ")
     run = load_run(tmp_path / "mine")
     assert run.summary is not None
     assert run.summary["state"] == "diverged"

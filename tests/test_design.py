@@ -44,19 +44,21 @@ LAW = {
     "tasks": {*MODEL, "places"},
     "batches": {"core", "settings"},
     "measures": {"core", "model", "segments", "shards"},
-    "divergence": {"core", "losses", "model", "activations", "engine"},
+    "diagnosis": {"blocks", "model"},
+    "divergence": {"core", "losses", "model", "activations", "diagnosis", "engine"},
     "gradcheck": {"core", "model", "commands"},
     "threads": {"settings"},
     "shards": set(),
     "gradient": {"core", "losses", "measures", "model", "shards"},
     "trainer": {
         *("core", "settings", "model", "losses", "optim", "tasks", "measures"),
-        *("batches", "cadence", "divergence", "gradient", "memory", "shards"),
+        *("batches", "cadence", "diagnosis", "divergence", "gradient", "memory", "shards"),
     },
     "runs": {"core", "measures", "settings", "theory"},
     "plots": {"runs", "settings", "theory", "commands"},
-    "report": {"runs"},
-    "configuration": {"places", "settings"},
+    "report": {"divergence", "runs"},
+    "mistakes": {"places", "settings"},
+    "configuration": {"mistakes", "places", "settings"},
     "experiment": {*MODEL, "combinations", "losses", "optim", "tasks", "batches", "threads"}
     | {"cadence", "engine", "keys", "segments", "trainer", "plots"},
     # the description of a stack and its batch, no simulation
@@ -66,8 +68,8 @@ LAW = {
     | {"registry", "runs", "theory"},
     "resumption": {"runs", "settings"},
     "sweep": {
-        *("configuration", "execution", "experiment", "interruption", "places", "resumption"),
-        *("runs", "settings", "threads"),
+        *("configuration", "execution", "experiment", "interruption", "mistakes", "places"),
+        *("resumption", "runs", "settings", "threads"),
     },
     "compare": {"plots", "resumption", "runs", "settings", "sweep"},
     "recording": {"experiment", "interruption", "runs", "trainer"},
@@ -75,7 +77,8 @@ LAW = {
         *("core", "experiment", "places", "plots", "reductions", "runs", "settings", "sweep"),
         *("threads",),
     },
-    "verdict": {"blocks", "registry", "runs"},
+    "learning": {"runs"},
+    "verdict": {"blocks", "diagnosis", "learning", "registry", "runs"},
     "execution": {
         *("expectation", "experiment", "interruption", "plots", "recording", "resumption"),
         *("runs", "settings", "tasks", "threads", "trainer", "verdict"),
@@ -147,7 +150,7 @@ def test_modules_stay_short(path: Path) -> None:
 def test_only_configuration_knows_hydra() -> None:
     for path in MODULES:
         text = path.read_text(encoding="utf-8")
-        knows = path.name in ("configuration.py", "launcher.py")
+        knows = path.name in ("configuration.py", "mistakes.py", "launcher.py")
         assert knows or ("import hydra" not in text and "from hydra" not in text)
         assert knows or "omegaconf import" not in text
 

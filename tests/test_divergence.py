@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from choices import tiny
 
-from ffn_train.core import Array, Views
+from ffn_train.blocks import residual as choices
+from ffn_train.core import Array, FlatVector, Views
+from ffn_train.diagnosis import Updates, settings
 from ffn_train.divergence import locate
 from ffn_train.losses import MSE
 from ffn_train.model import Stack
@@ -24,7 +26,7 @@ def found(model: Stack, loss: Any = None) -> tuple[str, str]:
     params = model.layout.zeros("float64")
     params.vector[...] = rng.standard_normal(params.vector.size) / 3
     x, targets = rng.standard_normal((4, 3)), rng.standard_normal((4, 2))
-    result = locate(model, params, x, targets, loss or MSE(), step=5)
+    result = locate(model, params, x, targets, loss or MSE(), Updates(5, 0.1, None))
     assert result.step == 5
     assert "\n" not in str(result)
     return result.phase, result.site
@@ -144,33 +146,76 @@ def test_a_parameter_is_named_as_the_update_that_spoiled_it(value: float) -> Non
         params.vector[...] = rng.standard_normal(params.vector.size)
         params.vector[tensor.start] = value
         x, targets = rng.standard_normal((4, 3)), rng.standard_normal((4, 2))
-        result = locate(model, params, x, targets, MSE(), step=1)
+        result = locate(model, params, x, targets, MSE(), Updates(1, 0.1, None))
         assert (result.phase, result.site) == ("update", tensor.name)
-        assert "smaller optimizer.lr" in result.reason
+        assert "optimizer.lr=0.1 is probably too large" in result.reason
 
 
-def test_growth_is_given_as_the_reason_with_what_to_change() -> None:
-    names = {"activation": "relu", "block": "feedforward", "residual": "identity", "norm": "none"}
-    model = tiny(names, depth=120)
+Doubling = tuple[Stack, FlatVector, Array, Array]
+
+
+def doubling(depth: int = 120, **names: str) -> Doubling:
+    """A ReLU stack whose signal grows in every block, with a batch for it."""
+    chosen = {"activation": "relu", "block": "feedforward", "residual": "identity", "norm": "none"}
+    model = tiny({**chosen, **names}, depth=depth)
     params = model.layout.zeros("float32")
     for name, array in model.layout.named(params.vector).items():
         if array.ndim == 2:
             scale = np.sqrt(2 / array.shape[1]) * (1 if "blocks" in name else 0.1)
             array[...] = np.random.default_rng(0).standard_normal(array.shape) * scale
-    x = np.ones((4, 3), dtype="float32")
-    result = locate(model, params, x, np.ones((4, 2), dtype="float32"), MSE(), step=0)
+    return model, params, np.ones((4, 3), dtype="float32"), np.ones((4, 2), dtype="float32")
+
+
+def test_what_grows_from_the_start_is_laid_to_the_initialisation_with_what_to_change() -> None:
+    result = locate(*doubling(), MSE(), Updates(0, 50.0, None))
     assert result.phase == "forward"
-    assert "the signal grows x" in result.reason
-    assert "try residual=scaled, norm=pre_layer or init=gpt2" in result.reason
+    assert "as initialised the signal grows x" in result.reason
+    assert result.reason.endswith("try residual=scaled, norm=pre_layer or init=gpt2")
+    assert "optimizer.lr" not in result.reason
     assert len(result.before) == 3
     assert all(np.isfinite(size) for size in result.before.values())
-    near = int(result.reason.split("expected near block ")[1].split(";")[0])
-    block = int(
-        result.site.split("blocks.")[1].split(".")[0]
-        if "blocks." in result.site
-        else result.site.split("block ")[1].rstrip(")")
+
+
+@pytest.mark.parametrize(("clip", "advice"), [(None, ", or trainer.clip=1"), (1.0, "")])
+def test_what_was_finite_before_the_updates_is_laid_to_the_learning_rate(
+    clip: float | None, advice: str
+) -> None:
+    result = locate(*doubling(), MSE(), Updates(3, 50.0, clip))
+    assert "step 0 was finite" in result.reason
+    assert result.reason.endswith(
+        f"optimizer.lr=50 is probably too large; try a smaller one{advice}"
     )
-    assert abs(near - block) <= 12
+
+
+def test_a_rate_of_zero_is_not_to_blame() -> None:
+    assert "optimizer.lr" not in locate(*doubling(), MSE(), Updates(3, 0.0, None)).reason
+
+
+@pytest.mark.parametrize(
+    ("residual", "norm", "wanted"),
+    [
+        (choices.IdentityResidual(), "none", "residual=scaled norm=pre_layer init=gpt2"),
+        (choices.IdentityResidual(), "post_rms", "residual=scaled init=gpt2"),
+        (choices.NoResidual(), "none", "residual=scaled"),
+        (choices.ScaledResidual(scale=9, power=0.5), "none", "a smaller residual.scale norm=pre"),
+        (choices.ScaledResidual(scale=9, power=0.5), "pre_rms", "a smaller residual.scale"),
+        (choices.ScaledResidual(scale=9, power=0.2), "pre_rms", "residual.power=0.5"),
+        (choices.ReZero(start=9), "none", "a smaller residual.start"),
+    ],
+)
+def test_no_remedy_is_in_force_already(
+    residual: choices.ResidualChoice, norm: str, wanted: str
+) -> None:
+    found = settings(residual, 8, norm=norm)
+    assert " ".join(found).startswith(wanted)
+    assert f"residual={residual.name}" not in found
+    assert norm == "none" or "norm=pre_layer" not in found
+
+
+def test_a_loss_that_is_one_number_is_not_counted() -> None:
+    model, params, x, targets = doubling(depth=1)
+    result = locate(model, params, x * 0, targets * 1e30, MSE(), Updates(0, 0.1, None))
+    assert str(result).startswith("diverged at step 0, forward pass, loss: infinite; no update")
 
 
 def test_watching_leaves_the_model_as_it_was() -> None:

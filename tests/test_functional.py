@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
@@ -473,3 +474,36 @@ def test_the_module_needs_only_numpy() -> None:
         elif isinstance(node, ast.ImportFrom):
             modules.add(str(node.module).split(".")[0])
     assert modules <= {"__future__", "collections", "typing", "numpy"}
+
+
+def test_lists_serve_as_well_as_arrays() -> None:
+    rng = np.random.default_rng(3)
+    x, dy, b1, b2 = (rng.standard_normal(size) for size in ((4, 3), (4, 3), 5, 3))
+    W1, W2 = rng.standard_normal((5, 3)), rng.standard_normal((3, 5))
+    act = (np.tanh, lambda z: 1 - np.tanh(z) ** 2)
+    calls: list[tuple[Callable[..., Any], tuple[Array, ...]]] = [
+        (lambda *given: [forward_pass(*given, np.tanh)], (x, W1, b1)),
+        (lambda dy, *given: backward_pass(dy, *given, *act), (x @ W1.T, x, W1, b1)),
+        (lambda dy, *given: backprop_two_layer(*given, *act, dy), (dy, x, W1, b1, W2, b2)),
+        (residual_backward, (dy,)),
+    ]
+    for function, arrays in calls:
+        lists = [array.tolist() for array in arrays]
+        for one, other in zip(function(*arrays), function(*lists), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["a", "b", "c"], "x must be an array of real numbers, got dtype <U1"),
+        ([1j, 2, 3], "x must be an array of real numbers, got dtype complex128"),
+        (None, "x must be an array of real numbers, got dtype object"),
+        ([[1, 2, 3], [1, 2]], "x must be an array of numbers, got rows of unequal lengths"),
+        ([1, 2], r"x has shape (2,), W of shape (2, 3) needs (3,) or (N, 3)"),
+        (3, r"x has shape (), W of shape (2, 3) needs (3,) or (N, 3)"),
+    ],
+)
+def test_what_is_no_array_of_numbers_is_named(wrong: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        forward_pass(wrong, [[1, 2, 3], [4, 5, 6]], [0, 0], np.tanh)

@@ -145,6 +145,11 @@ def test_gradient_ratio_and_growth_of_a_geometric_series(tmp_path: Path) -> None
     measures = replace(run.measures, signal_gradient_rms=geometric)
     assert measures.gradient_ratio == pytest.approx([2.0**depth])
     assert measures.growth_per_block == pytest.approx([2.0])
+    lost = geometric[:, ::-1].copy()
+    lost[0, 0] = 0  # below the range of the numbers
+    measures = replace(run.measures, signal_gradient_rms=np.vstack([lost, lost * 0, lost + np.inf]))
+    np.testing.assert_array_equal(measures.gradient_ratio, [0, np.nan, np.nan])
+    np.testing.assert_allclose(measures.growth_per_block, [0.5, np.nan, np.nan])
 
 
 @pytest.mark.parametrize("residual", ["identity", "rezero"])

@@ -282,7 +282,7 @@ def test_least_squares_fits_the_linear_map() -> None:
         (Sinusoid, {"frequency": 0}, "task.frequency must be a number > 0"),
         (Sinusoid, {"spread": -1}, "task.spread must be a number > 0"),
         (Sinusoid, {"noise": -0.1}, "task.noise must be a number >= 0"),
-        (Sinusoid, {"noise": math.nan}, "task.noise must be a number >= 0"),
+        (Sinusoid, {"noise": math.nan}, "task.noise must be a finite number >= 0"),
         (Sinusoid, {"validation": 1.0}, "task.validation must be a number > 0 and < 1"),
         (Sinusoid, {"waves": 10**6}, "task.rows times task.waves must be at most"),
         (Friedman, {"inputs": 4}, "task.inputs must be an integer >= 5, got 4"),

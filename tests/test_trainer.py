@@ -146,7 +146,17 @@ def test_overflow_in_the_backward_pass_is_located() -> None:
     assert row.divergence.phase == "backward"
 
 
-def test_a_hopeless_loss_counts_as_diverged_after_patience() -> None:
+def test_a_run_that_its_rate_drives_apart_is_told_so() -> None:
+    settings = config(trainer={"clip": None}, optimizer={"lr": 1e9})
+    experiment = build_experiment(settings)
+    *_, row = experiment.trainer.fit(experiment.trainer.start(experiment.params))
+    assert row.divergence is not None
+    assert "optimizer.lr=1e+09 is probably too large" in str(row.divergence)
+    assert "trainer.clip=1" in str(row.divergence)
+    assert "residual" not in str(row.divergence)
+
+
+def test_a_hopeless_loss_ends_the_run_after_patience() -> None:
     settings = config(trainer={"patience": 3, "clip": 1e-9})
     experiment = build_experiment(settings)
     experiment.model.layout.named(experiment.params.vector)["output.bias"][...] = 1e4
@@ -154,6 +164,9 @@ def test_a_hopeless_loss_counts_as_diverged_after_patience() -> None:
     assert [row.step for row in rows] == [0, 1, 2]
     assert rows[-1].divergence is not None
     assert rows[-1].divergence.phase == "training"
+    told = str(rows[-1].divergence)
+    assert told.startswith("stopped as hopeless at step 2: the loss, now ")
+    assert "for 3 steps; trainer.patience=3 ends such a run" in told
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         present(comparison, options.out or _out(options.directories), options.formats)
     except SettingError as error:
         parser.error(str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         parser.error(f"{where}{error.strerror or error}; --out DIR writes elsewhere")

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
+from ffn_train.commands.options import Parser
 from ffn_train.gradcheck import Check
 from ffn_train.settings import SettingError
 
 
 def main() -> None:
     """Print a table of analytic and numeric derivatives; exits 1 if one of them disagrees."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ffn_train.gradcheck",
-        description="Check the configured model's backward pass in float64, with random cotangents "
+    parser = Parser(
+        "gradcheck",
+        "Check the configured model's backward pass in float64, with random cotangents "
         "and random parameters, against centred differences: every layer and block alone, then the "
         "whole stack.",
     )
     parser.add_argument(
         "overrides", nargs="*", help="as for ffn_train: model.depth=4 block=swiglu norm=pre_rms"
     )
+    options = parser.parse_args()
     try:
-        checks = check(parser.parse_args().overrides)
+        checks = check(options.overrides)
     except SettingError as error:
-        print(f"ffn_train.gradcheck: {error}", file=sys.stderr)
-        sys.exit(2)
+        parser.error(str(error))
     print(table(checks))
     rows = [check for part in checks.values() for check in part]
     failed = [check.tensor for check in rows if check.failed]

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
+from ffn_train.commands.options import Parser
 from ffn_train.runs import RunError, load_run
 from ffn_train.settings import SettingError
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        print(f"ffn_train.plots: {message}", file=sys.stderr)  # one line, without the usage
-        sys.exit(2)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Draw what the command line asks for; exits 2, with one line, for a mistake in it."""
     from ffn_train.plots import FIGURES, FORMATS, draw
 
-    parser = _Parser(
-        prog="python -m ffn_train.plots",
-        description="Draw the figures of finished or unfinished runs again, into RUN_DIR/plots.",
+    parser = Parser(
+        "plots",
+        "Draw the figures of finished or unfinished runs again, into RUN_DIR/plots.",
     )
     parser.add_argument("runs", nargs="+", metavar="RUN_DIR", help="a run's directory")
     parser.add_argument(
@@ -43,8 +35,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(written)
     except (RunError, SettingError) as error:
         parser.error(str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
     except OSError as error:
         parser.error(f"{error.filename or 'cannot write'}: {error.strerror or error}")
 

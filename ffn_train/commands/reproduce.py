@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from ffn_train.commands.options import Parser
 from ffn_train.places import EXPERIMENTS
 from ffn_train.settings import SettingError
 
@@ -20,9 +20,9 @@ def main(arguments: Sequence[str] | None = None, folder: Path = EXPERIMENTS) -> 
     from ffn_train.reproduce import Claim, table
     from ffn_train.reproduce.study import discover, load, run
 
-    parser = argparse.ArgumentParser(
-        prog="python -m ffn_train.reproduce",
-        description="Run studies of experiments/, check each published claim and print measured "
+    parser = Parser(
+        "reproduce",
+        "Run studies of experiments/, check each published claim and print measured "
         "beside expected. The table and the figure of a study are written beside it.",
     )
     parser.add_argument(
@@ -46,14 +46,10 @@ def main(arguments: Sequence[str] | None = None, folder: Path = EXPERIMENTS) -> 
             print(f"{study.name}: {study.question}\n{table.text(found)}\n", flush=True)
             claims += found
     except SettingError as error:
-        _notify(str(error))
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        parser.error(str(error))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _notify(f"{where}{error.strerror or error}; --out DIR writes elsewhere")
-        sys.exit(2)
+        parser.error(f"{where}{error.strerror or error}; --out DIR writes elsewhere")
     print(table.summary(claims))
     sys.exit(0 if all(claim.as_recorded for claim in claims) else 1)
 

@@ -50,8 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"\nfigure  {path}")
     except SettingError as error:
         parser.error(str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
     except OSError as error:
         parser.error(f"{error.filename or 'cannot write'}: {error.strerror or error}")
 

@@ -62,6 +62,7 @@ def run(config: dict[str, Any]) -> None:
 
 def sweep(overrides: list[str]) -> int:
     """Run a sweep and say what became of it; the exit status is 1 if a job is left or failed."""
+    from ffn_train import threads
     from ffn_train.sweep.manifest import ENDED
     from ffn_train.sweep.run import check, counts, numbered
     from ffn_train.sweep.run import run as run_sweep
@@ -72,14 +73,19 @@ def sweep(overrides: list[str]) -> int:
 
         print(estimate(plan.entries, plan.trials))
         return 0
+    for warning in threads.warnings(plan.config["threads"]):
+        _notify(f"warning: {warning}")
     swept = run_sweep(plan, _notify)
     path, entries = swept.path, swept.entries
     states = {one.directory: one.state(path) for one in entries}
     told = [one for one in entries if states[one.directory] != "finished"]
     told.sort(key=lambda one: states[one.directory] in ENDED)  # the diverged ones last
     for one in told[:SHOWN]:
-        reason = one.reason(path).removeprefix("diverged ")
-        _notify(f"{states[one.directory]}: {path / one.directory}: {reason}")
+        what, reason = states[one.directory], one.reason(path)
+        for ending in ("diverged ", "stopped as hopeless "):
+            if reason.startswith(ending):
+                what, reason = ending.strip(), reason.removeprefix(ending)
+        _notify(f"{what}: {path / one.directory}: {reason}")
     if len(told) > SHOWN:
         _notify(f"and {len(told) - SHOWN} more")
     for line in swept.best:

@@ -1,6 +1,6 @@
 """python -m ffn_train.compare"""
 
-from ffn_train.commands.compare import main
+from ffn_train.commands.running import run
 
 if __name__ == "__main__":
-    main()
+    run("compare")

@@ -1,6 +1,6 @@
 """python -m ffn_train.gradcheck"""
 
-from ffn_train.commands.gradcheck import main
+from ffn_train.commands.running import run
 
 if __name__ == "__main__":
-    main()
+    run("gradcheck")

@@ -1,6 +1,6 @@
 """python -m ffn_train.plots"""
 
-from ffn_train.commands.plots import main
+from ffn_train.commands.running import run
 
 if __name__ == "__main__":
-    main()
+    run("plots")

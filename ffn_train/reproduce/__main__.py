@@ -1,6 +1,6 @@
 """python -m ffn_train.reproduce"""
 
-from ffn_train.commands.reproduce import main
+from ffn_train.commands.running import run
 
 if __name__ == "__main__":
-    main()
+    run("reproduce")

@@ -22,21 +22,33 @@ def claim(key: str, path: Path | None, parent: Path) -> Iterator[Path]:
 
     A new one lies under ``parent`` and is named by the time. The lock is the operating system's
     and ends with the process, however that ends.
-    Raises SettingError if another process holds it or the directory cannot be made.
+    Raises SettingError if another process holds it, or the directory cannot be made or written to.
     """
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     with ExitStack() as stack:
+        what = "made"
         try:
             if path is None:
                 path = _new(parent, stamp)
             path.mkdir(parents=True, exist_ok=True)
+            what = "written to"
             lock = stack.enter_context((path / files.LOCK).open("w"))
         except OSError as error:
-            where = path or error.filename
-            raise SettingError(f"{key}={where} cannot be made: {error.strerror}") from None
+            reason = f"cannot be {what}: {_reason(error, path or parent)}"
+            if path is None:
+                raise SettingError(f"{parent} {reason}; {key}=PATH names another place") from None
+            raise SettingError(f"{key}={path} {reason}") from None
         if not _acquired(lock):
             raise SettingError(f"{key}={path} is in use by another process")
         yield path
+
+
+def _reason(error: OSError, path: Path) -> str:
+    """What the operating system says, and of which of the directories above it says so."""
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        file = next((p for p in (path, *path.parents) if p.exists() and not p.is_dir()), path)
+        return f"{file} is a file"
+    return str(error.strerror)
 
 
 def _acquired(lock: IO[str]) -> bool:

@@ -55,7 +55,10 @@ class Measures:
 
     @property
     def gradient_ratio(self) -> Floats:
-        """|dLoss/dx_0| / |dLoss/dx_L| (K,): below 1 gradients vanish on the way back."""
+        """|dLoss/dx_0| / |dLoss/dx_L| (K,): below 1 gradients vanish on the way back.
+
+        0 where dLoss/dx_0 is below the range of the numbers; NaN where dLoss/dx_L already is.
+        """
         last = self.signal_gradient_rms[:, -1]
         with np.errstate(invalid="ignore"):
             ratio: Floats = self.signal_gradient_rms[:, 0] / np.where(last > 0, last, np.nan)
@@ -65,13 +68,16 @@ class Measures:
     def growth_per_block(self) -> Floats:
         """The factor by which |dLoss/dx_l| grows for each block on the way back (K,).
 
-        exp(-slope) of the least-squares line through log |dLoss/dx_l| over l = 0 ... L.
+        exp(-slope) of the least-squares line through log |dLoss/dx_l| over l = 0 ... L, or over the
+        l where it is not 0, below the range of the numbers.
         """
+        flow, index = self.signal_gradient_rms, np.arange(self.depth + 1)
+        kept = flow != 0
         with np.errstate(divide="ignore", invalid="ignore"):
-            log = np.log(self.signal_gradient_rms)
-        index = np.arange(self.depth + 1) - self.depth / 2
-        with np.errstate(invalid="ignore"):
-            slope = log @ index / (index @ index)
+            middle = (kept @ index) / kept.sum(axis=1)
+            aside = np.where(kept, index - middle[:, None], 0)
+            log = np.where(kept, np.log(flow), 0)
+            slope = (log * aside).sum(axis=1) / (aside**2).sum(axis=1)
         growth: Floats = np.exp(-slope)
         return growth
 

@@ -46,13 +46,39 @@ class Run:
         return self.theory if first.size and first[0] == 0 and not hidden else None
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """What the run computed in."""
+        return np.dtype("float32" if self.provenance.get("dtype") == "float32" else "float64")
+
+    def vanished(self, row: int) -> int | None:
+        """The largest l at which |dLoss/dx_l| of a row is below the dtype's range; None if none is.
+
+        Below it is less than the smallest number of full precision: a subnormal number or 0.
+        """
+        flow = self.measures.signal_gradient_rms[row]
+        below = np.flatnonzero(flow < np.finfo(self.dtype).tiny)
+        return int(below[-1]) if below.size else None
+
+    @property
     def worst_ratio(self) -> Ratio | None:
-        """measured/predicted at step 0 where it is furthest from 1; None without a prediction."""
+        """measured/predicted at step 0 where it is furthest from 1; None without a prediction.
+
+        What is predicted and measured below the range of the dtype is not compared.
+        """
         measures = self.measures
         if not len(measures.step) or measures.step[0] != 0:
             return None
         signal, gradient = measures.signal_gradient_rms[0], measures.gradient_norm[0]
+        if self.theory is not None and self.theory.chosen is not None:
+            predicted = self.theory.chosen[1]
+            signal = self._in_range(signal, predicted.log_signal_gradient_rms)
+            gradient = self._in_range(gradient, predicted.log_gradient_norm)
         return worst(self.theory, measures.tensors, signal, gradient)
+
+    def _in_range(self, measured: Floats, log_predicted: Floats) -> Floats:
+        """NaN for what is, and is predicted to be, below the range of the dtype."""
+        tiny = np.finfo(self.dtype).tiny
+        return np.where((measured < tiny) & (log_predicted < np.log(tiny)), np.nan, measured)
 
     def weights(self) -> dict[str, Array]:
         """The final weights by name, in the model's order.

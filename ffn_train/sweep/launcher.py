@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ffn_train.configuration import one_line_errors
+from ffn_train.mistakes import one_line_errors
 from ffn_train.places import CONF
 
 DEFAULT = "local"

@@ -1,0 +1,18 @@
+"""How every command starts: interrupted at any moment, also while it imports, it says so."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+INTERRUPTED = 130  # the shell's exit status for Ctrl-C: 128 + SIGINT
+
+
+def run(name: str) -> None:
+    """Import a command of this folder and call its ``main``."""
+    try:
+        importlib.import_module(f"ffn_train.commands.{name}").main()
+    except KeyboardInterrupt:
+        program = "ffn_train" if name == "train" else f"ffn_train.{name}"
+        print(f"{program}: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
