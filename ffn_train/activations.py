@@ -19,6 +19,7 @@ from ffn_train.settings import number
 from ffn_train.special import erf, normal_density, normal_distribution
 
 Slope = Array | NDArray[np.bool]  # what dz = dh ∘ act' multiplies with: numbers, or a mask
+SATURATED = 1e4  # z², from which on tanh u is 1 or -1 in gelu_tanh
 CHUNK = 65_536  # elements; a float32 piece and its scratch fit the second-level cache
 
 
@@ -166,18 +167,21 @@ class GELUTanh(Activation):
     def pair(self, z: Array) -> tuple[Array, Array]:
         scale, cubic = z.dtype.type(np.sqrt(2 / np.pi)), z.dtype.type(0.044715)
         slope = z * z
+        if np.max(slope, initial=0) > SATURATED:  # rare: to look costs less than to cut always
+            np.minimum(slope, z.dtype.type(SATURATED), out=slope)
         u = slope * (scale * cubic)
         u += scale
         u *= z
         gate = np.tanh(u, out=u)
         gate *= 0.5
-        gate += 0.5  # g = (1 + tanh u)/2, so act' = g (1 + 2 (1 - g) z u')
-        slope *= 6 * scale * cubic  # 2 z u' = z (2 scale + 6 scale cubic z²)
+        gate += 0.5  # g = (1 + tanh u)/2, so act' = g + g (1 - g) 2 z u'
+        slope *= 6 * scale * cubic  # 2 u' = 2 scale + 6 scale cubic z²
         slope += 2 * scale
+        both = 1 - gate
+        both *= gate
+        slope *= both  # before z: where z is large, this is 0 and not infinity times 0
         slope *= z
-        slope *= 1 - gate
-        slope += 1
-        slope *= gate
+        slope += gate
         gate *= z
         return gate, slope
 

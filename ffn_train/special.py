@@ -77,6 +77,8 @@ ERF_NEAR_ZERO = (
     -4.2320376764874594e-12,
 )
 
+FAR = 100.0  # erf is 1 from there on, and its square and what follows stay in range
+
 
 def _polynomial(x: Array, coefficients: Sequence[float]) -> Array:
     *others, highest = coefficients
@@ -109,8 +111,8 @@ def _mills_fraction(z: Array) -> Array:
     quadratic *= z
     quadratic += h
     ratio = z + f
+    ratio /= quadratic  # before e, with which z + f could leave the range
     ratio *= e
-    ratio /= quadratic
     ratio += z
     ratio += d
     np.divide(c, ratio, out=ratio)
@@ -141,6 +143,7 @@ def normal_distribution(z: Array, density: Array) -> Array:
 def erf(x: Array) -> Array:
     """erf(x) = 2/sqrt(π) ∫₀ˣ exp(-t²) dt, in full relative precision near zero too."""
     size = np.abs(x)
+    np.minimum(size, x.dtype.type(FAR), out=size)
     far = np.exp(-(size * size))
     far *= _mills_ratio(size * x.dtype.type(np.sqrt(2)))
     far *= x.dtype.type(np.sqrt(2 / np.pi))

@@ -54,6 +54,23 @@ def test_rectifying_activations_are_positive_exactly_where_z_is(name: str) -> No
         np.testing.assert_array_equal(act.value(z) > 0, z > 0)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", files("activation"))
+def test_the_limits_are_reached_whatever_the_size(name: str, dtype: str) -> None:
+    """Up to the largest number the value tends to z, a constant or 0, and the derivative too."""
+    act = activation(name)
+    powers = np.arange(3, 38.5, 0.5) if dtype == "float32" else np.arange(3, 308.1, 2)
+    z = np.concatenate([10.0**powers, [float(np.finfo(dtype).max)]]).astype(dtype)
+    slope = {"identity": 1.0, "leaky_relu": getattr(act, "slope", 0)}.get(name, 0.0)
+    above, one = (1, 0) if name in ("tanh", "erf") else (z, 1)
+    below = -1 if name in ("tanh", "erf") else -z * slope
+    with np.errstate(over="ignore", under="ignore", invalid="raise"):
+        for point, value, derivative in ((z, above, one), (-z, below, slope)):
+            found, its_slope = act.pair(point)
+            np.testing.assert_allclose(found, np.broadcast_to(value, z.shape), rtol=1e-6)
+            np.testing.assert_allclose(its_slope, np.full(z.shape, derivative), rtol=1e-6)
+
+
 GRID = np.concatenate(
     [np.linspace(-37, 37, 20001), np.logspace(-300, 0, 400), -np.logspace(-300, 0, 400)]
 )
