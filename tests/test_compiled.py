@@ -17,6 +17,7 @@ from test_cli import command
 
 from ffn_train import engine as engines
 from ffn_train import threads
+from ffn_train.activations import LeakyReLU
 from ffn_train.core import Array
 from ffn_train.experiment import build_experiment
 from ffn_train.gradcheck import check_layer, failures, random_parameters
@@ -156,6 +157,29 @@ def test_elementary_functions_in_float32(name: str) -> None:
     assert (error[~normal_range] < 1.2e-38).all()
     assert np.isnan(of(np.array([np.nan], np.float32))[0])
     assert np.allclose(of(x), exact(x), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_activations_reach_their_limits_as_the_plain_ones_do(dtype: str) -> None:
+    from numba import njit
+
+    from ffn_train.compiled.activations import CODES, TOLD_BY_VALUE, activate
+
+    @njit(error_model="numpy")
+    def run(code, z, slope):  # type: ignore[no-untyped-def]
+        activate(code, z.dtype.type(0), z, np.zeros(z.shape[1], z.dtype), slope)
+
+    powers = np.arange(3, 38.5) if dtype == "float32" else np.arange(3, 308.0, 5)
+    size = np.concatenate([10.0**powers, [float(np.finfo(dtype).max)]]).astype(dtype)
+    z = np.stack([-size, size])
+    for kind, code in CODES.items():
+        value, slope = z.copy(), np.full_like(z, np.nan)
+        run(code, value, slope)
+        with np.errstate(over="ignore", under="ignore"):
+            right, its_slope = (LeakyReLU(slope=0) if kind is LeakyReLU else kind()).pair(z)
+        np.testing.assert_allclose(value, right, rtol=1e-6, err_msg=kind.__name__)
+        if code not in TOLD_BY_VALUE:
+            np.testing.assert_allclose(slope, its_slope, rtol=1e-6, err_msg=kind.__name__)
 
 
 def test_products_with_every_transpose() -> None:

@@ -27,6 +27,7 @@ CODES: dict[type[plain.Activation], int] = {
 TOLD_BY_VALUE = (IDENTITY, RELU, LEAKY_RELU, TANH)
 
 _SCALE, _CUBIC = math.sqrt(2 / math.pi), 0.044715
+_SATURATED = 1e4  # z², from which on gelu_tanh is a rectifier
 _ERF_AT_0 = 2 / math.sqrt(math.pi)
 
 
@@ -39,10 +40,11 @@ def _gelu(z):
 @inlined
 def _gelu_tanh(z):
     real = type(z)
-    square = z * z
+    square = min(z * z, real(_SATURATED))
     gate = sigmoid(z * (real(2 * _SCALE) + real(2 * _SCALE * _CUBIC) * square))
-    inner = z * (real(2 * _SCALE) + real(6 * _SCALE * _CUBIC) * square)
-    return z * gate, gate * (real(1) + (real(1) - gate) * inner)
+    steep = real(2 * _SCALE) + real(6 * _SCALE * _CUBIC) * square
+    # z last: where it is large, the rest is 0
+    return z * gate, gate + gate * (real(1) - gate) * steep * z
 
 
 @inlined

@@ -18,7 +18,7 @@ from ffn_train.compiled.jit import inlined
 from ffn_train.special import ERF_NEAR_ZERO, MILLS_FRACTION
 
 _f = np.float32
-_ZERO, _HALF, _ONE, _TWO, _SQRT_TWO = map(_f, (0, 0.5, 1, 2, math.sqrt(2)))
+_ZERO, _HALF, _ONE, _TWO, _SQRT_TWO, _HUNDRED = map(_f, (0, 0.5, 1, 2, math.sqrt(2), 100))
 _LOG2E = _f(1 / math.log(2))
 _LN2_HIGH, _LN2_LOW = _f(0.693359375), _f(-2.12194440e-4)  # n times the first is exact
 _SMALLEST = _f(-126 * math.log(2))
@@ -62,7 +62,8 @@ def _sigmoid32(x):
 
 @inlined
 def _mills32(z):
-    """(1 - Φ(z))/φ(z) for z >= 0, as in ``special``."""
+    """(1 - Φ(z))/φ(z) for z >= 0, as in ``special``; beyond 100, where φ is 0, that of 100."""
+    z = min(z, _HUNDRED)
     inner = _ME * (z + _MF) / (z * (z + _MG) + _MH)
     return _MA / (z + _MB + _MC / (z + _MD + inner))
 
