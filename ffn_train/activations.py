@@ -19,7 +19,6 @@ from ffn_train.settings import number
 from ffn_train.special import erf, normal_density, normal_distribution
 
 Slope = Array | NDArray[np.bool]  # what dz = dh ∘ act' multiplies with: numbers, or a mask
-SATURATED = 1e4  # z², from which on tanh u is 1 or -1 in gelu_tanh
 CHUNK = 65_536  # elements; a float32 piece and its scratch fit the second-level cache
 
 
@@ -119,8 +118,7 @@ class LeakyReLU(Activation):
         return np.maximum(z, z * z.dtype.type(self.slope))
 
     def derivative(self, z: Array) -> Array:
-        slope = (z > 0).astype(z.dtype)
-        slope *= z.dtype.type(1 - self.slope)
+        slope = (z > 0) * z.dtype.type(1 - self.slope)
         slope += z.dtype.type(self.slope)
         return slope
 
@@ -167,8 +165,8 @@ class GELUTanh(Activation):
     def pair(self, z: Array) -> tuple[Array, Array]:
         scale, cubic = z.dtype.type(np.sqrt(2 / np.pi)), z.dtype.type(0.044715)
         slope = z * z
-        if np.max(slope, initial=0) > SATURATED:  # rare: to look costs less than to cut always
-            np.minimum(slope, z.dtype.type(SATURATED), out=slope)
+        if np.max(slope, initial=0) > 1e4:  # tanh u is 1 or -1; to look costs less than to cut
+            np.minimum(slope, z.dtype.type(1e4), out=slope)
         u = slope * (scale * cubic)
         u += scale
         u *= z
@@ -178,8 +176,7 @@ class GELUTanh(Activation):
         slope *= 6 * scale * cubic  # 2 u' = 2 scale + 6 scale cubic z²
         slope += 2 * scale
         both = 1 - gate
-        both *= gate
-        slope *= both  # before z: where z is large, this is 0 and not infinity times 0
+        slope *= np.multiply(both, gate, out=both)  # 0 where z is large, so before z
         slope *= z
         slope += gate
         gate *= z
@@ -248,7 +245,6 @@ class Erf(Activation):
         return erf(z)
 
     def derivative(self, z: Array) -> Array:
-        slope = z * -z
-        np.exp(slope, out=slope)
+        slope = np.exp(z * -z)
         slope *= z.dtype.type(2 / np.sqrt(np.pi))
         return slope
