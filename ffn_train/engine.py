@@ -5,44 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from ffn_train.core import Layer
 from ffn_train.optim.optimizer import Optimizer
 from ffn_train.reductions import Reductions
 from ffn_train.segments import PlainSegment, Segment
 from ffn_train.settings import SettingError, one_of
 
-Kind = TypeVar("Kind", bound=Layer)
-
 ENGINES = ("numpy", "compiled")
-
-
-class LayerTwin(Protocol):
-    """Makes the same layer, computed in another way."""
-
-    def __call__(self, layer: Kind) -> Kind: ...
 
 
 @dataclass(frozen=True)
 class Engine:
-    """How a segment of blocks is computed, a layer outside the blocks, an update, and norms.
+    """How a segment of a stack is computed, an update, and norms.
 
     ``delay``: what a first use on this machine waits for, if it does.
     """
 
     segment: type[Segment]
-    layer: LayerTwin
     update: Callable[[Optimizer], Optimizer]
     reductions: Reductions
     delay: Callable[[], str | None]
 
 
-def _as_it_is(layer: Kind) -> Kind:
-    return layer
-
-
-NUMPY = Engine(PlainSegment, _as_it_is, lambda optimizer: optimizer, Reductions(), lambda: None)
+NUMPY = Engine(PlainSegment, lambda optimizer: optimizer, Reductions(), lambda: None)
 
 
 def check_engine(name: Any) -> str:
@@ -65,7 +51,6 @@ def engine(name: str) -> Engine:
         return NUMPY
     try:
         from ffn_train.compiled.blocks import delay  # late: Numba takes a moment to import
-        from ffn_train.compiled.layers import compiled_layer
         from ffn_train.compiled.reductions import CompiledReductions
         from ffn_train.compiled.segment import CompiledSegment
         from ffn_train.compiled.updates import compiled_update
@@ -75,4 +60,4 @@ def engine(name: str) -> Engine:
             f"engine=compiled cannot be used here: {reason[0]}; engine=numpy can"
         ) from error
 
-    return Engine(CompiledSegment, compiled_layer, compiled_update, CompiledReductions(), delay)
+    return Engine(CompiledSegment, compiled_update, CompiledReductions(), delay)

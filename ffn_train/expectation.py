@@ -68,8 +68,8 @@ def anchor(experiment: Experiment) -> Anchor:
     )
     _, gradient = experiment.trainer.loss.value_and_gradient(outputs, targets)
     scratch = model.layout.zeros(params.vector.dtype)
-    top = next(pullback.flow(gradient, scratch.views))  # no block's backward pass is run
-    return Anchor(signals[0], signals[-1], top.dx[0])
+    top = next(pullback.flow(gradient, scratch.views))  # the last blocks come first
+    return Anchor(signals[0], signals[-1], top.dx[-1])
 
 
 def _mode(prediction: Callable[[], Prediction | Unpredicted]) -> dict[str, Any]:

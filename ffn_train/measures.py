@@ -65,7 +65,7 @@ class SignalNorms:
         self.activity: Array | None = None  # (L, H): the sum of each hidden unit over the samples
         self.entries = 0  # of each signal
         self.seconds = 0.0
-        self._seen = 0  # signals
+        self._seen = self._blocks = 0  # signals and blocks
 
     def forward(self, signals: Array, hidden: Array | None) -> None:
         """Take signals, and the hidden units of the blocks that they come from."""
@@ -76,7 +76,8 @@ class SignalNorms:
         if hidden is not None and self._model.branch.activation.rectifies:
             if self.activity is None:
                 self.activity = np.empty((self._model.depth, hidden.shape[2]), hidden.dtype)
-            self._reductions.activity(hidden, self.activity[seen - 1 : self._seen - 1])
+            blocks, self._blocks = self._blocks, self._blocks + len(hidden)
+            self._reductions.activity(hidden, self.activity[blocks : self._blocks])
         self.seconds += time.perf_counter() - before
 
     def backward(self, flow: Iterable[SignalGradients]) -> None:
@@ -85,14 +86,14 @@ class SignalNorms:
         same = self._model.block.passes_gradient_on
         for first, dx, skip, branch in flow:
             before = time.perf_counter()
-            here = slice(first, first + len(dx))
-            norms(dx, self.gradient[here])
+            norms(dx, self.gradient[first : first + len(dx)])
             if skip is not None and branch is not None:
-                norms(branch, self.branch[here])
+                parts = slice(first, first + len(branch))
+                norms(branch, self.branch[parts])
                 if same:
-                    self.skip[here] = self.gradient[first + 1 : first + 1 + len(dx)]
+                    self.skip[parts] = self.gradient[first + 1 : first + 1 + len(branch)]
                 else:
-                    norms(skip, self.skip[here])
+                    norms(skip, self.skip[parts])
             self.seconds += time.perf_counter() - before
 
 

@@ -22,38 +22,28 @@ from ffn_train.settings import integer
 
 @dataclass(slots=True)
 class StackPullback:
-    """The backward pass of one forward pass through the stack."""
+    """The backward pass of one forward pass through the stack, from its last segment to its first.
 
-    input: Pullback
+    What the forward pass kept is let go segment by segment, so a pullback serves one backward pass.
+    """
+
     segments: list[Segment]
-    final_norm: Pullback | None
-    output: Pullback
 
     def flow(self, dy: Array, grads: Views) -> Iterator[SignalGradients]:
         """Run the backward pass, yielding dLoss/dx_l for l = L ... 0 as they pass by.
 
-        Gradients are complete when the iterator is exhausted. What the forward pass kept is let go
-        segment by segment, so a pullback serves one backward pass.
+        Gradients are complete when the iterator is exhausted.
         """
-        dx = self._into_blocks(dy, grads)
-        blocks = grads.part("blocks")
-        yield SignalGradients(len(blocks.parts), dx[None], None, None)
         while self.segments:
-            for signals in self.segments.pop().flow(dx, blocks):
-                dx = signals.dx[0]
+            for signals in self.segments.pop().flow(dy, grads):
                 yield signals
-        self.input(dx, grads.part("input"))
+            dy = signals.dx[0]
 
     def __call__(self, dy: Array, grads: Views) -> Array:
         """Run the backward pass; returns dLoss/dx of the stack's input."""
-        dx = self._into_blocks(dy, grads)
         while self.segments:
-            dx = self.segments.pop().backward(dx, grads.part("blocks"))
-        return self.input(dx, grads.part("input"))
-
-    def _into_blocks(self, dy: Array, grads: Views) -> Array:
-        dx = self.output(dy, grads.part("output"))
-        return dx if self.final_norm is None else self.final_norm(dx, grads.part("final_norm"))
+            dy = self.segments.pop().backward(dy, grads)
+        return dy
 
 
 class Blocks(Layer):
@@ -103,13 +93,13 @@ class Stack(Layer):
         self.engine = engine
         self.activation, self.residual, self.norm = activation, residual, norm
         self.branch = block.branch(width=width, hidden=self.hidden, activation=activation)
-        self.input = engine.layer(Linear(inputs, width))
+        self.input = Linear(inputs, width)
         self.block = ResidualBlock(
             branch=self.branch, residual=residual, norm=norm, width=width, depth=depth
         )
-        engine.segment.check(self.block)
-        self.final_norm = engine.layer(norm.layer(width)) if norm.placement == "pre" else None
-        self.output = engine.layer(Linear(width, outputs))
+        self.final_norm = norm.layer(width) if norm.placement == "pre" else None
+        self.output = Linear(width, outputs)
+        engine.segment.check(self)
         self._blocks = Blocks(self.block, depth)
         self.layout = Layout(self)
 
@@ -151,26 +141,14 @@ class Stack(Layer):
 
         ``observe`` is shown x_0 ... x_L and the hidden units of each block as they pass by.
         """
-        x, into = self.input.forward(params.part("input"), x)
-        if observe is not None:
-            observe(x[None], None)
         segments = []
         for start in range(0, self.depth, self.segment):
             span = range(start, min(start + self.segment, self.depth))
-            segments.append(self.engine.segment(self.block, params.part("blocks"), span, x))
+            segments.append(self.engine.segment(self, params, span, x))
             last = span.stop == self.depth  # the first to be needed again
             x = segments[-1].forward(keep=last, observe=observe)
-        final = None
-        if self.final_norm is not None:
-            x, final = self.final_norm.forward(params.part("final_norm"), x)
-        y, out = self.output.forward(params.part("output"), x)
-        return y, StackPullback(into, segments, final, out)
+        return x, StackPullback(segments)
 
     def predict(self, params: Views, x: Array) -> Array:
         """The output alone (N, outputs); nothing is kept for a backward pass."""
-        x = self.input.predict(params.part("input"), x)
-        blocks = params.part("blocks")
-        x = self.engine.segment(self.block, blocks, range(self.depth), x).predict()
-        if self.final_norm is not None:
-            x = self.final_norm.predict(params.part("final_norm"), x)
-        return self.output.predict(params.part("output"), x)
+        return self.engine.segment(self, params, range(self.depth), x).predict()

@@ -1,7 +1,9 @@
-"""The stack's forward pass in segments of blocks, which the backward pass can repeat.
+"""A stack's forward pass in segments, runs of its layers, which the backward pass can repeat.
 
-A segment whose pullbacks are not kept holds its input alone, and the backward pass runs it once
-more. Of L blocks in segments of k that is L/k inputs and the activations of k blocks at a time.
+A segment is some consecutive blocks; the first also has the input projection, the last the final
+norm and the read-out. One whose pullbacks are not kept holds its input alone, and the backward pass
+runs it once more. Of L blocks in segments of k that is L/k inputs and the activations of k blocks
+at a time.
 Source: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
 """
 
@@ -10,21 +12,35 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from ffn_train.blocks.residual import ResidualBlock, ResidualPullback
-from ffn_train.core import Array, Views
+from ffn_train.core import Array, Layer, Pullback, Views
+from ffn_train.layers.linear import Linear
 from ffn_train.settings import SettingError
 
-# called with k consecutive signals x_l (k, N, D), and from l = 1 on with the hidden units (k, N, H)
-# of the blocks that made them
+# called with consecutive signals x_l (k, N, D), and with the hidden units (k, N, H) of the blocks
+# that made them, one less where x_0 is among them, which none made
 Observe = Callable[[Array, Array | None], None]
 
 
-class SignalGradients(NamedTuple):
-    """dLoss/dx_l, l = ``first`` ... ``first`` + k-1, and each one's skip and branch part (k, N, D).
+class StackLayers(Protocol):
+    """What a stack consists of; the blocks differ in their parameters alone."""
 
-    At l = L there are no parts: x_L feeds the read-out only. A plain block has no skip part.
+    input: Linear
+    block: ResidualBlock
+    depth: int
+    final_norm: Layer | None
+    output: Linear
+
+    def __hash__(self) -> int: ...
+
+
+class SignalGradients(NamedTuple):
+    """dLoss/dx_l from l = ``first`` on, and each one's skip and branch part, all (k, N, D).
+
+    At l = L there are no parts, so one less of them: x_L feeds the read-out only. A plain block has
+    no skip part.
     """
 
     first: int
@@ -51,18 +67,20 @@ def segment_length(recompute: Any, depth: int) -> int:
 
 
 class Segment(ABC):
-    """The blocks ``span`` of one forward pass, from their input ``x`` on; serves one backward pass.
+    """The blocks ``span`` of one forward pass of a stack, with the ends that are next to them.
 
-    ``params``, and ``grads`` in the backward pass, are the views of all blocks of the stack.
+    ``x`` is what they read: the stack's input or the signal in front of the span. Serves one
+    backward pass. ``params``, and ``grads`` in the backward pass, are the views of the whole stack.
     """
 
-    def __init__(self, block: ResidualBlock, params: Views, span: range, x: Array) -> None:
-        self.block, self.params, self.span, self.x = block, params, span, x
+    def __init__(self, layers: StackLayers, params: Views, span: range, x: Array) -> None:
+        self.layers, self.params, self.span, self.x = layers, params, span, x
+        self.is_first, self.is_last = span.start == 0, span.stop == layers.depth
 
     @classmethod
     @abstractmethod
-    def check(cls, block: ResidualBlock) -> None:
-        """Raises SettingError for a block that cannot be computed in this way."""
+    def check(cls, layers: StackLayers) -> None:
+        """Raises SettingError for a stack that cannot be computed in this way."""
 
     @abstractmethod
     def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
@@ -73,65 +91,94 @@ class Segment(ABC):
         """The output of ``forward``, to the byte, where no backward pass follows."""
 
     @abstractmethod
-    def backward(self, dx: Array, grads: Views) -> Array:
-        """From dL/dx behind the segment to that in front of it; fills ``grads``."""
+    def backward(self, dy: Array, grads: Views) -> Array:
+        """From dL/dy of the segment's output to dL/dx of what it reads; fills ``grads``."""
 
     @abstractmethod
-    def flow(self, dx: Array, grads: Views) -> Iterator[SignalGradients]:
-        """``backward``, showing all dL/dx_l as they pass by, from the last blocks to the first."""
+    def flow(self, dy: Array, grads: Views) -> Iterator[SignalGradients]:
+        """``backward``, showing all dL/dx_l as they pass by, from the last to the first."""
 
 
 class PlainSegment(Segment):
-    """Layer by layer in NumPy. What is kept is each block's pullback.
+    """Layer by layer in NumPy. What is kept is each layer's pullback.
 
     Repeated, the operations and their operands are the same, so the gradients are to the byte.
     """
 
-    def __init__(self, block: ResidualBlock, params: Views, span: range, x: Array) -> None:
-        super().__init__(block, params, span, x)
-        self._pullbacks: list[ResidualPullback] = []
+    def __init__(self, layers: StackLayers, params: Views, span: range, x: Array) -> None:
+        super().__init__(layers, params, span, x)
+        self._before: dict[str, Layer] = {"input": layers.input} if self.is_first else {}
+        norm = {} if layers.final_norm is None else {"final_norm": layers.final_norm}
+        self._after: dict[str, Layer] = {**norm, "output": layers.output} if self.is_last else {}
+        self.ends: dict[str, Pullback] = {}
+        self._blocks: list[ResidualPullback] = []
 
     @classmethod
-    def check(cls, block: ResidualBlock) -> None:
-        """Any block will do."""
+    def check(cls, layers: StackLayers) -> None:
+        """Any will do."""
 
     def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
-        x = self.x
+        x, block, ends = self.x, self.layers.block, {}
+        for name, layer in self._before.items():
+            x, ends[name] = layer.forward(self.params.part(name), x)
+            if observe is not None:
+                observe(x[None], None)
         for views in self._views(self.params):
-            x, pullback = self.block.forward(views, x)
+            x, pullback = block.forward(views, x)
             if keep:
-                self._pullbacks.append(pullback)
+                self._blocks.append(pullback)
             if observe is not None:
                 observe(x[None], pullback.branch.hidden[None])
+        for name, layer in self._after.items():
+            x, ends[name] = layer.forward(self.params.part(name), x)
+        if keep:
+            self.ends = ends
         return x
 
     def predict(self) -> Array:
-        x = self.x
+        x, block = self.x, self.layers.block
+        for name, layer in self._before.items():
+            x = layer.predict(self.params.part(name), x)
         for views in self._views(self.params):
-            x = self.block.predict(views, x)
+            x = block.predict(views, x)
+        for name, layer in self._after.items():
+            x = layer.predict(self.params.part(name), x)
         return x
 
-    def backward(self, dx: Array, grads: Views) -> Array:
+    def backward(self, dy: Array, grads: Views) -> Array:
+        if not self._blocks:
+            self.forward(keep=True)
+        dx = self._through(self._after, dy, grads)
         for pullback, views in self._reversed(grads):
             dx = pullback(dx, views)
-        return dx
+        return self._through(self._before, dx, grads)
 
-    def flow(self, dx: Array, grads: Views) -> Iterator[SignalGradients]:
+    def flow(self, dy: Array, grads: Views) -> Iterator[SignalGradients]:
+        if not self._blocks:
+            self.forward(keep=True)
+        dx = self._through(self._after, dy, grads)
         block, above = self.span.stop, dx[None]
+        if self.is_last:
+            yield SignalGradients(block, above, None, None)
         for pullback, views in self._reversed(grads):
             skip, branch = pullback.split(dx, views)
             parts = None if skip is None else above if skip is dx else skip[None]
             dx = branch if skip is None else branch + skip
             block, above = block - 1, dx[None]
             yield SignalGradients(block, above, parts, branch[None])
+        self._through(self._before, dx, grads)
+
+    def _through(self, ends: dict[str, Layer], dy: Array, grads: Views) -> Array:
+        """The backward pass of the layers on one side of the blocks."""
+        for name in reversed(ends):
+            dy = self.ends[name](dy, grads.part(name))
+        return dy
 
     def _reversed(self, grads: Views) -> Iterator[tuple[ResidualPullback, Views]]:
         """From the last block to the first, each pullback let go with the next."""
-        if not self._pullbacks:
-            self.forward(keep=True)
         views = self._views(grads)
-        while self._pullbacks:
-            yield self._pullbacks.pop(), views.pop()
+        while self._blocks:
+            yield self._blocks.pop(), views.pop()
 
     def _views(self, views: Views) -> list[Views]:
-        return list(views.parts.values())[self.span.start : self.span.stop]
+        return list(views.part("blocks").parts.values())[self.span.start : self.span.stop]

@@ -30,7 +30,7 @@ LAW = {
     "activations": {*BASE, "special"},
     "layers": {*BASE},
     "blocks": {*BASE, "layers", "activations"},
-    "segments": {"core", "settings", "blocks"},
+    "segments": {"core", "settings", "blocks", "layers"},
     "compiled": {"core", "settings", "special", "activations", "layers", "blocks", "segments"}
     | {"optim", "reductions"},
     "reductions": {"core", "layers"},

@@ -1,4 +1,4 @@
-"""Forward and backward pass of consecutive residual blocks, between two returns to Python.
+"""Forward and backward pass of a segment of a stack, between two returns to Python.
 
 The equations are those of ``ffn_train.blocks`` and ``ffn_train.layers``, the test of these.
 """
@@ -10,20 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ffn_train.compiled.branch import branch, branch_backward
+from ffn_train.compiled.ends import projection, projection_backward, read_out, read_out_backward
 from ffn_train.compiled.jit import entry, inlined, summing
 from ffn_train.compiled.norms import norm, norm_backward
-from ffn_train.compiled.scheme import NO_NORM, POST, PRE, kept_of
-
-
-@inlined
-def _norm_of(scheme, theta, at):
-    """The norm's gain and shift, and where the next tensor starts."""
-    middle = at
-    end = at
-    if scheme.placement != NO_NORM:
-        middle = at + scheme.width
-        end = middle + scheme.width if scheme.centred else middle
-    return theta[at:middle], theta[middle:end], end
+from ffn_train.compiled.scheme import POST, PRE, kept_of, norm_of
 
 
 @inlined
@@ -65,34 +55,37 @@ def _add_to(y, bias, multiplier, skip, x):
 
 
 @entry
-def forward(record, theta, x, signals, hiddens, storage, blocks):
-    """The blocks with parameters ``theta`` from ``x`` (N, D) on.
+def forward(record, theta, x, signals, hiddens, storage, y, blocks):
+    """The segment with parameters ``theta`` from ``x``, (N, inputs) or (N, D), on.
 
     Fills ``signals`` (k+1, N, D) with x_l, ``hiddens`` (k, N, H) with act(z) and ``storage`` with
-    what else is kept, for k = ``blocks``, or for k = 1 with each in the place of the one before.
+    what else is kept, for k = ``blocks``, or for k = 1 with each in the place of the one before;
+    and ``y`` (N, outputs), if it ends in a read-out.
     """
     scheme = record[0]
     places, rows = hiddens.shape[:2]
     kept = kept_of(scheme, storage, places, rows)
-    size = theta.size // blocks
     real = theta.dtype.type
     skip, eps = real(scheme.skip), real(scheme.eps)
     gate = np.empty((rows, scheme.hidden if scheme.gated else 0), theta.dtype)
     total = np.empty((rows, scheme.width if scheme.placement == POST else 0), theta.dtype)
-    signals[0] = x
+    if scheme.inputs > 0:
+        projection(scheme, theta, x, signals[0])
+    else:
+        signals[0] = x
     for block in range(blocks):
         place = block if places == blocks else 0
         if place < block:
             signals[0] = signals[1]
-        x, y, hidden = signals[place], signals[place + 1], hiddens[place]
-        multiplier, at = _multiplier_of(scheme, theta, block * size)
-        gain, shift, at = _norm_of(scheme, theta, at)
+        below, above, hidden = signals[place], signals[place + 1], hiddens[place]
+        multiplier, at = _multiplier_of(scheme, theta, scheme.before + block * scheme.block)
+        gain, shift, at = norm_of(scheme, theta, at)
         # where the scheme has no such array, another stands in for it, which is not touched as such
-        inner, slope, value, output, joined = x, hidden, hidden, y, y
+        inner, slope, value, output, joined = below, hidden, hidden, above, above
         if scheme.placement == PRE:
             inner = kept.inner[place]
             normed, inverse = kept.normed[place], kept.inverse[place]
-            norm(x, gain, shift, scheme.centred, eps, normed, inverse, inner)
+            norm(below, gain, shift, scheme.centred, eps, normed, inverse, inner)
         if scheme.keeps_slope:
             slope = kept.slope[place]
         if scheme.gated:
@@ -106,17 +99,20 @@ def forward(record, theta, x, signals, hiddens, storage, blocks):
             for n in range(rows):
                 for j in range(scheme.width):
                     output[n, j] += bias[j]
-            _sum(output, multiplier, skip, x, joined)
+            _sum(output, multiplier, skip, below, joined)
         else:
-            _add_to(joined, bias, multiplier, skip, x)
+            _add_to(joined, bias, multiplier, skip, below)
         if scheme.placement == POST:
             normed, inverse = kept.normed[place], kept.inverse[place]
-            norm(joined, gain, shift, scheme.centred, eps, normed, inverse, y)
+            norm(joined, gain, shift, scheme.centred, eps, normed, inverse, above)
+    if scheme.outputs > 0:
+        end = scheme.before + blocks * scheme.block
+        read_out(scheme, theta, end, signals[places], kept, places, y)
 
 
 @entry
-def backward(record, theta, grads, signals, hiddens, storage, dy, dx, flow):
-    """From dL/dx_k in ``dy`` to dL/dx_0 in ``dx``, both (N, D); fills ``grads``.
+def backward(record, theta, grads, x, signals, hiddens, storage, dy, dx, flow):
+    """From dL/dy of what the forward pass of ``x`` returned to dL/dx; fills ``grads``.
 
     ``flow`` (3, k+1, N, D) takes every dL/dx_l, its branch part, and its skip part where that is
     not dL/dx_{l+1} itself, when there is a third place; (0, 0, 0, 0) takes nothing.
@@ -124,7 +120,6 @@ def backward(record, theta, grads, signals, hiddens, storage, dy, dx, flow):
     scheme = record[0]
     blocks, rows = hiddens.shape[:2]
     kept = kept_of(scheme, storage, blocks, rows)
-    size = theta.size // blocks
     real = theta.dtype.type
     zero, one, skip = real(0), real(1), real(scheme.skip)
     dhidden = np.empty((rows, scheme.hidden), theta.dtype)
@@ -132,11 +127,19 @@ def backward(record, theta, grads, signals, hiddens, storage, dy, dx, flow):
     scratch = np.empty((5, rows, scheme.width), theta.dtype)
     dsum, dbranch, dinner = scratch[0], scratch[1], scratch[2]  # unpacked, they would be strided
     even, odd = scratch[3], scratch[4]
-    above = dy
+    above = odd if blocks % 2 else even  # as of each l
+    if scheme.outputs > 0:
+        end, last = scheme.before + blocks * scheme.block, signals[blocks]
+        read_out_backward(scheme, theta, grads, end, dy, last, kept, blocks, dinner, above)
+    else:
+        above[:] = dy
+    if len(flow) > 0:
+        flow[0, blocks] = above
     for block in range(blocks - 1, -1, -1):
-        multiplier, at = _multiplier_of(scheme, theta, block * size)
-        dgain, dshift, _ = _norm_of(scheme, grads, at)
-        gain, _, at = _norm_of(scheme, theta, at)
+        first = scheme.before + block * scheme.block
+        multiplier, at = _multiplier_of(scheme, theta, first)
+        dgain, dshift, _ = norm_of(scheme, grads, at)
+        gain, _, at = norm_of(scheme, theta, at)
         hidden = hiddens[block]
         inner, slope, value, dz = signals[block], hidden, hidden, above
         if scheme.placement == PRE:
@@ -150,8 +153,8 @@ def backward(record, theta, grads, signals, hiddens, storage, dy, dx, flow):
             normed, inverse = kept.normed[block], kept.inverse[block]
             norm_backward(above, gain, scheme.centred, normed, inverse, dgain, dshift, dz)
         if scheme.learnable:
-            grads[block * size] = _dot(dz, kept.branch[block])
-        dbias = grads[(block + 1) * size - scheme.width : (block + 1) * size]
+            grads[first] = _dot(dz, kept.branch[block])
+        dbias = grads[first + scheme.block - scheme.width : first + scheme.block]
         dbias[:] = 0
         for n in range(rows):
             for j in range(scheme.width):
@@ -174,7 +177,10 @@ def backward(record, theta, grads, signals, hiddens, storage, dy, dx, flow):
         if len(flow) > 2:
             _sum(dz, skip, zero, dz, flow[2, block])  # s dz
         above = below
-    dx[:] = above
+    if scheme.inputs > 0:
+        projection_backward(scheme, theta, grads, above, x, dx)
+    else:
+        dx[:] = above
 
 
 def delay() -> str | None:

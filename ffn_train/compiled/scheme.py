@@ -1,4 +1,4 @@
-"""What compiled code is told of a stack's blocks, and what their forward pass keeps."""
+"""What compiled code is told of a segment of a stack, and what its forward pass keeps."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ NO_NORM, PRE, POST = range(3)
 
 
 class Scheme(NamedTuple):
-    """A block's sizes, activation, norm and residual sum.
+    """A segment's sizes, activation, norm and residual sum.
 
-    Its parameters follow each other in this order: the multiplier if that is learnable; the norm's
-    gain and, if it is ``centred``, shift; [gate,] up and down, each a weight and a bias.
+    Its parameters follow each other in this order: ``before`` of the input projection, if it has
+    ``inputs``; ``block`` of each block; those of a final norm and the read-out, if it has
+    ``outputs``. A block's are the multiplier if that is learnable; the norm's gain and, if it is
+    ``centred``, shift; [gate,] up and down, each a weight and a bias.
     """
 
+    inputs: int
+    outputs: int
+    before: int
+    block: int
     width: int
     hidden: int
     gated: bool
@@ -38,27 +44,42 @@ class Scheme(NamedTuple):
         kinds = [(name, type(value)) for name, value in self._asdict().items()]
         return np.array([tuple(self)], np.dtype(kinds, align=True))
 
-    def kept(self) -> int:
-        """The numbers that ``kept_of`` shares out, of each block and sample."""
+    def kept(self, blocks: int) -> int:
+        """The numbers that ``kept_of`` shares out, of each sample."""
+        hidden = self.hidden * (self.keeps_slope + self.gated) + self.width * self.learnable
         pre, norm = self.placement == PRE, self.placement != NO_NORM
-        hidden = self.hidden * (self.keeps_slope + self.gated)
-        return hidden + self.width * (pre + self.learnable + norm) + norm
+        norms = blocks + (pre and self.outputs > 0)
+        return blocks * hidden + norms * (self.width * (pre + norm) + norm)
 
 
 class Kept(NamedTuple):
-    """Of k blocks and N rows; what the scheme does not need has no blocks."""
+    """Of k blocks and N rows; what the scheme does not need has no blocks.
+
+    Of the norms' numbers there are m = k, and one more, the last, where one is before a read-out.
+    """
 
     slope: Array  # (k, N, H): act'(z), where the value does not tell it
     value: Array  # (k, N, H): what the gate multiplies
-    inner: Array  # (k, N, D): what the branch reads, where a norm stands before it
     branch: Array  # (k, N, D): the branch's output, where its multiplier is learnable
-    normed: Array  # (k, N, D): x̂ of the norm
-    inverse: Array  # (k, N): 1/scale of the norm
+    inner: Array  # (m, N, D): the norm's output, where a branch reads it
+    normed: Array  # (m, N, D): x̂ of the norm
+    inverse: Array  # (m, N): 1/scale of the norm
 
 
 @inlined
-def _share(storage, at, needed, blocks, rows, size):
-    count = blocks if needed else 0
+def norm_of(scheme, theta, at):
+    """A norm's gain and shift, and where the next tensor starts."""
+    middle = at
+    end = at
+    if scheme.placement != NO_NORM:
+        middle = at + scheme.width
+        end = middle + scheme.width if scheme.centred else middle
+    return theta[at:middle], theta[middle:end], end
+
+
+@inlined
+def _share(storage, at, needed, count, rows, size):
+    count = count if needed else 0
     end = at + count * rows * size
     return storage[at:end].reshape(count, rows, size), end
 
@@ -66,11 +87,13 @@ def _share(storage, at, needed, blocks, rows, size):
 @inlined
 def kept_of(scheme, storage, blocks, rows):
     """The arrays that lie one behind the other in ``storage``."""
-    width, hidden, normed = scheme.width, scheme.hidden, scheme.placement != NO_NORM
+    width, hidden, has_norm = scheme.width, scheme.hidden, scheme.placement != NO_NORM
+    pre = scheme.placement == PRE
+    norms = blocks + 1 if pre and scheme.outputs > 0 else blocks
     slope, at = _share(storage, 0, scheme.keeps_slope, blocks, rows, hidden)
     value, at = _share(storage, at, scheme.gated, blocks, rows, hidden)
-    inner, at = _share(storage, at, scheme.placement == PRE, blocks, rows, width)
     branch, at = _share(storage, at, scheme.learnable, blocks, rows, width)
-    standard, at = _share(storage, at, normed, blocks, rows, width)
-    inverse = storage[at:].reshape(blocks if normed else 0, rows)
-    return Kept(slope, value, inner, branch, standard, inverse)
+    inner, at = _share(storage, at, pre, norms, rows, width)
+    normed, at = _share(storage, at, has_norm, norms, rows, width)
+    inverse = storage[at:].reshape(norms if has_norm else 0, rows)
+    return Kept(slope, value, branch, inner, normed, inverse)

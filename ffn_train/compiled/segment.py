@@ -1,4 +1,4 @@
-"""A segment whose blocks are computed by compiled code, its numbers kept in a few large arrays."""
+"""A segment that is computed by compiled code, its numbers kept in a few large arrays."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from ffn_train.activations import LeakyReLU
 from ffn_train.blocks.feedforward import FeedForward
 from ffn_train.blocks.gated import Gated
-from ffn_train.blocks.residual import ResidualBlock
 from ffn_train.compiled.activations import CODES, TOLD_BY_VALUE
 from ffn_train.compiled.blocks import backward, forward
 from ffn_train.compiled.scheme import NO_NORM, POST, PRE, Scheme
-from ffn_train.core import Array, Views
+from ffn_train.core import Array, Layout, Views
 from ffn_train.layers.norms import LayerNorm, RMSNorm
-from ffn_train.segments import Observe, Segment, SignalGradients
+from ffn_train.segments import Observe, Segment, SignalGradients, StackLayers
 from ffn_train.settings import SettingError
 
 
@@ -31,11 +30,12 @@ class _Passed(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def scheme_of(block: ResidualBlock) -> tuple[Scheme, NDArray[Any]]:
-    """What the compiled code needs to know of a block, also as it takes it.
+def scheme_of(layers: StackLayers, is_first: bool, is_last: bool) -> tuple[Scheme, NDArray[Any]]:
+    """What the compiled code needs to know of a segment, also as it takes it.
 
     Raises SettingError for a block that it does not know.
     """
+    block = layers.block
     branch, norm = block.branch, block.pre or block.post
     activation = branch.activation
     if type(branch) not in (FeedForward, Gated):
@@ -49,6 +49,10 @@ def scheme_of(block: ResidualBlock) -> tuple[Scheme, NDArray[Any]]:
     hidden, width = branch.parts[branch.inner[0]].shapes["weight"]
     code = CODES[type(activation)]
     scheme = Scheme(
+        inputs=layers.input.fan_in if is_first else 0,
+        outputs=layers.output.fan_out if is_last else 0,
+        before=Layout(layers.input).size if is_first else 0,
+        block=Layout(block).size,
         width=width,
         hidden=hidden,
         gated=isinstance(branch, Gated),
@@ -66,75 +70,85 @@ def scheme_of(block: ResidualBlock) -> tuple[Scheme, NDArray[Any]]:
 
 
 class CompiledSegment(Segment):
-    """The blocks' passes as two calls of compiled code."""
+    """A segment's passes as two calls of compiled code, which takes any order and precision."""
 
-    def __init__(self, block: ResidualBlock, params: Views, span: range, x: Array) -> None:
-        super().__init__(block, params, span, x)
-        self._scheme, self._record = scheme_of(block)
-        self._theta = _part(params, span)
+    def __init__(self, layers: StackLayers, params: Views, span: range, x: Array) -> None:
+        super().__init__(layers, params, span, x)
+        self._scheme, self._record = scheme_of(layers, self.is_first, self.is_last)
+        self._theta = self._part(params)
+        self.x = self._matrix(x, len(x), self._scheme.inputs or self._scheme.width)
         self._kept: _Passed | None = None
 
     @classmethod
-    def check(cls, block: ResidualBlock) -> None:
-        scheme_of(block)
+    def check(cls, layers: StackLayers) -> None:
+        scheme_of(layers, True, True)
 
     def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
         blocks, seen = len(self.span), keep or observe is not None
         passed = self._storage(blocks if seen else 1)
-        forward(self._record, self._theta, self.x, *passed, blocks)
+        y = np.empty((len(self.x), self._scheme.outputs), self._theta.dtype)
+        forward(self._record, self._theta, self.x, *passed, y, blocks)
         if observe is not None:
-            observe(passed.signals[1:], passed.hidden)
+            observe(passed.signals if self.is_first else passed.signals[1:], passed.hidden)
         if keep:
             self._kept = passed
+        if self.is_last:
+            return y
         x: Array = passed.signals[-1]
         return x if keep else x.copy()  # a view would hold all signals
 
     def predict(self) -> Array:
         return self.forward(keep=False)
 
-    def backward(self, dx: Array, grads: Views) -> Array:
-        return self._backward(dx, grads, _nowhere(dx.dtype))
+    def backward(self, dy: Array, grads: Views) -> Array:
+        return self._backward(dy, grads, _nowhere(self._theta.dtype))
 
-    def flow(self, dx: Array, grads: Views) -> Iterator[SignalGradients]:
-        blocks, block = len(self.span), self.block
+    def flow(self, dy: Array, grads: Views) -> Iterator[SignalGradients]:
+        blocks, block, dtype = len(self.span), self.layers.block, self._theta.dtype
         own_skip = block.skip != 0 and not block.passes_gradient_on
-        flow = np.empty((3 if own_skip else 2, blocks + 1, *dx.shape), dx.dtype)
-        flow[0, -1] = dx
-        self._backward(dx, grads, flow)
-        skip = flow[2, :-1] if own_skip else flow[0, 1:]
-        yield SignalGradients(
-            self.span.start, flow[0, :-1], None if block.skip == 0 else skip, flow[1, :-1]
-        )
+        shape = (3 if own_skip else 2, blocks + 1, len(self.x), self._scheme.width)
+        flow = np.empty(shape, dtype)
+        self._backward(dy, grads, flow)
+        dx = flow[0] if self.is_last else flow[0, :-1]
+        skip = None if block.skip == 0 else flow[2, :-1] if own_skip else flow[0, 1:]
+        yield SignalGradients(self.span.start, dx, skip, flow[1, :-1])
 
-    def _backward(self, dx: Array, grads: Views, flow: Array) -> Array:
-        first = np.empty_like(dx)
-        gradient = _part(grads, self.span)
-        backward(self._record, self._theta, gradient, *self._needed(), dx, first, flow)
-        return first
-
-    def _needed(self) -> _Passed:
+    def _backward(self, dy: Array, grads: Views, flow: Array) -> Array:
         if self._kept is None:
             self.forward(keep=True)
         kept, self._kept = self._kept, None
         assert kept is not None
-        return kept
+        gradient, dx = self._part(grads), np.empty_like(self.x)
+        dy = self._matrix(dy, len(self.x), self._scheme.outputs or self._scheme.width)
+        backward(self._record, self._theta, gradient, self.x, *kept, dy, dx, flow)
+        return dx
 
     def _storage(self, blocks: int) -> _Passed:
         scheme, rows, dtype = self._scheme, len(self.x), self._theta.dtype
         return _Passed(
             np.empty((blocks + 1, rows, scheme.width), dtype),
             np.empty((blocks, rows, scheme.hidden), dtype),
-            np.empty(blocks * rows * scheme.kept(), dtype),
+            np.empty(rows * scheme.kept(blocks), dtype),
         )
+
+    def _part(self, views: Views) -> Array:
+        """The segment's part of the flat vector."""
+        if self.is_first and self.is_last:
+            return views.vector
+        first, size = views.part("input").vector.size, self._scheme.block
+        start = 0 if self.is_first else first + self.span.start * size
+        return views.vector[start : None if self.is_last else first + self.span.stop * size]
+
+    def _matrix(self, array: Array, rows: int, columns: int) -> Array:
+        """The array as the BLAS, which looks at neither strides nor bounds, takes it to be.
+
+        Raises ValueError for another shape.
+        """
+        if array.shape != (rows, columns):
+            raise ValueError(f"array has shape {array.shape}, the stack needs ({rows}, {columns})")
+        return np.ascontiguousarray(array, self._theta.dtype)
 
 
 @cache
 def _nowhere(dtype: np.dtype[Any]) -> Array:
     return np.empty((0, 0, 0, 0), dtype)
-
-
-def _part(views: Views, span: range) -> Array:
-    """The blocks' part of the flat vector."""
-    vector = views.vector
-    size = len(vector) // len(views.parts)
-    return vector[span.start * size : span.stop * size]
