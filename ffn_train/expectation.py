@@ -17,6 +17,7 @@ from ffn_train.losses import Loss
 from ffn_train.model import Stack
 from ffn_train.registry import build
 from ffn_train.runs import files
+from ffn_train.segments import SignalGradients
 from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
 
 DECIMALS = 9  # of the logarithms; the rest is rounding that differs between machines
@@ -67,9 +68,14 @@ def anchor(experiment: Experiment) -> Anchor:
         params.views, inputs, observe=lambda x, hidden: signals.extend(x)
     )
     _, gradient = experiment.trainer.loss.value_and_gradient(outputs, targets)
-    scratch = model.layout.zeros(params.vector.dtype)
-    top = next(pullback.flow(gradient, scratch.views))  # the last blocks come first
-    return Anchor(signals[0], signals[-1], top.dx[-1])
+    top: list[Array] = []
+
+    def take_first(at: SignalGradients) -> None:
+        if not top:
+            top.append(at.dx[-1].copy())
+
+    pullback(gradient, model.layout.zeros(params.vector.dtype).views, observe=take_first)
+    return Anchor(signals[0], signals[-1], top[0])
 
 
 def _mode(prediction: Callable[[], Prediction | Unpredicted]) -> dict[str, Any]:

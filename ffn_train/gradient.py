@@ -53,17 +53,13 @@ class BatchGradient:
         rows = self._shards.span(shard, len(x))
         grads = self._gradients[shard].views
         signals = None if measured is None else measured.shards[shard]
-        y, pullback = self._model.forward(
-            params.views, x[rows], observe=None if signals is None else signals.forward
-        )
+        forward, backward = (signals.forward, signals.backward) if signals else (None, None)
+        y, pullback = self._model.forward(params.views, x[rows], observe=forward)
         loss, dy = self._loss.value_and_gradient(y, targets[rows])
         if len(y) < len(x):
             loss *= len(y) / len(x)
             dy *= len(y) / len(x)
-        if signals is None:
-            pullback(dy, grads)
-        else:
-            signals.backward(pullback.flow(dy, grads))
+        pullback(dy, grads, observe=backward)
         return loss
 
     def _add(self, shard: int) -> float:

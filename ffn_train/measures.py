@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -54,47 +53,53 @@ def row_dtype(tensors: int, depth: int) -> np.dtype[np.void]:
 class SignalNorms:
     """The norms of one shard's signals and their gradients, taken while its two passes go by.
 
-    ``signal`` and ``gradient`` (L+1,) are |x_l| and |dLoss/dx_l|, ``skip`` and ``branch`` the norms
-    of the latter's two parts; all four are the rows of ``norms``.
+    ``signal`` and ``gradient`` (L+1,) are |x_l| and |dLoss/dx_l|, ``skip`` and ``branch`` (L,) the
+    norms of the latter's two parts; ``norms`` is all four in a row.
     """
 
     def __init__(self, model: Stack) -> None:
-        self._model, self._reductions = model, model.engine.reductions
-        self.norms = np.full((4, model.depth + 1), np.nan)
-        self.signal, self.gradient, self.skip, self.branch = self.norms
+        self._reductions, depth = model.engine.reductions, model.depth
+        self._rectifies = model.branch.activation.rectifies
+        self._passes_on = model.block.passes_gradient_on
+        self._shape = depth, model.hidden
+        self.norms = np.full(4 * depth + 2, np.nan)
+        ends = np.cumsum([depth + 1, depth + 1, depth])
+        self.signal, self.gradient, self.skip, self.branch = np.split(self.norms, ends)
         self.activity: Array | None = None  # (L, H): the sum of each hidden unit over the samples
-        self.entries = 0  # of each signal
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget how far the last two passes came."""
         self.seconds = 0.0
-        self._seen = self._blocks = 0  # signals and blocks
+        self.entries = 0  # of each signal
+        self._signals = self._blocks = 0
 
     def forward(self, signals: Array, hidden: Array | None) -> None:
         """Take signals, and the hidden units of the blocks that they come from."""
         before = time.perf_counter()
-        seen, self._seen = self._seen, self._seen + len(signals)
+        seen, self._signals = self._signals, self._signals + len(signals)
         self.entries = signals[0].size
-        self._reductions.norms(signals, self.signal[seen : self._seen])
-        if hidden is not None and self._model.branch.activation.rectifies:
+        self._reductions.norms(signals, self.signal[seen : self._signals])
+        if hidden is not None and self._rectifies:
             if self.activity is None:
-                self.activity = np.empty((self._model.depth, hidden.shape[2]), hidden.dtype)
+                self.activity = np.empty(self._shape, hidden.dtype)
             blocks, self._blocks = self._blocks, self._blocks + len(hidden)
             self._reductions.activity(hidden, self.activity[blocks : self._blocks])
         self.seconds += time.perf_counter() - before
 
-    def backward(self, flow: Iterable[SignalGradients]) -> None:
-        """Run the backward pass, taking the signal gradients as they go by."""
-        norms = self._reductions.norms
-        same = self._model.block.passes_gradient_on
-        for first, dx, skip, branch in flow:
-            before = time.perf_counter()
-            norms(dx, self.gradient[first : first + len(dx)])
-            if skip is not None and branch is not None:
-                parts = slice(first, first + len(branch))
-                norms(branch, self.branch[parts])
-                if same:
-                    self.skip[parts] = self.gradient[first + 1 : first + 1 + len(branch)]
-                else:
-                    norms(skip, self.skip[parts])
-            self.seconds += time.perf_counter() - before
+    def backward(self, at: SignalGradients) -> None:
+        """Take the signals' gradients."""
+        before = time.perf_counter()
+        norms, (first, dx, skip, branch) = self._reductions.norms, at
+        norms(dx, self.gradient[first : first + len(dx)])
+        if skip is not None and branch is not None:
+            end = first + len(branch)
+            norms(branch, self.branch[first:end])
+            if self._passes_on:
+                self.skip[first:end] = self.gradient[first + 1 : end + 1]
+            else:
+                norms(skip, self.skip[first:end])
+        self.seconds += time.perf_counter() - before
 
 
 def _merged(ufunc: np.ufunc, shards: list[Array]) -> Array:
@@ -104,19 +109,38 @@ def _merged(ufunc: np.ufunc, shards: list[Array]) -> Array:
 
 
 class Measurement:
-    """One row, filled while a step goes by: the shards' signals, the parameters, the update.
+    """Rows, one at a time, each filled while a step goes by: signals, parameters, the update.
 
-    ``seconds`` is what it adds to the time of the step, as near as clocks between its operations
-    and the step's own tell.
+    ``seconds`` is what the row adds to the time of its step, as near as clocks between its
+    operations and the step's own tell.
     """
 
-    def __init__(self, model: Stack, step: int, shards: int = 1) -> None:
+    def __init__(self, model: Stack, shards: int = 1) -> None:
         self._layout, self._reductions = model.layout, model.engine.reductions
         self.shards = [SignalNorms(model) for _ in range(shards)]
-        self.row = np.zeros((), row_dtype(len(model.layout.tensors), model.depth))
-        self.row["step"] = step
-        self.row["update_norm"] = self.row["dead_share"] = np.nan
+        self._rows = np.zeros(1, row_dtype(len(model.layout.tensors), model.depth))
+        self._rows.view(np.float64)[:] = np.nan
+        row = {name: self._rows[name][0] for name in self._rows.dtype.names or ()}
+        self._weight, self._gradient = row["weight_norm"], row["gradient_norm"]
+        self._update, self._dead = row["update_norm"], row["dead_share"]
+        start = 1 + 3 * len(model.layout.tensors)
+        self._signals = self._rows.view(np.float64)[start : start + self.shards[0].norms.size]
+        self._before: Array | None = None
         self._seconds = 0.0
+
+    def begin(self, step: int) -> Measurement:
+        """The same, for the row of this step."""
+        self._rows["step"] = step
+        self._update.fill(np.nan)
+        self._seconds = 0.0
+        for shard in self.shards:
+            shard.begin()
+        return self
+
+    @property
+    def row(self) -> Rows:
+        """The row as it is now."""
+        return self._rows.reshape(()).copy()
 
     @property
     def seconds(self) -> float:
@@ -125,19 +149,18 @@ class Measurement:
     def gradients(self, params: Array, grads: Array, threads: Shards) -> None:
         """Take what is known after the backward pass: signals, parameters and their gradients."""
         before = time.perf_counter()
-        row, reductions = self.row, self._reductions
+        reductions = self._reductions
         entries = sum(shard.entries for shard in self.shards)
-        norms = _merged(np.hypot, [shard.norms for shard in self.shards]) / math.sqrt(entries)
-        row["signal_rms"], row["signal_gradient_rms"] = norms[0], norms[1]
-        row["skip_gradient_rms"], row["branch_gradient_rms"] = norms[2, :-1], norms[3, :-1]
+        norms = _merged(np.hypot, [shard.norms for shard in self.shards])
+        np.divide(norms, math.sqrt(entries), out=self._signals)
         activity = [shard.activity for shard in self.shards if shard.activity is not None]
         if activity:
-            row["dead_share"] = reductions.dead_share(_merged(np.add, activity))
-        vectors = (("weight_norm", params), ("gradient_norm", grads))
+            reductions.dead_share(_merged(np.add, activity), self._dead)
+        vectors = ((params, self._weight), (grads, self._gradient))
 
         def norms_of(shard: int) -> None:
-            for name, vector in vectors[shard :: threads.count]:
-                row[name] = reductions.tensor_norms(self._layout, vector)
+            for vector, out in vectors[shard :: threads.count]:
+                reductions.tensor_norms(self._layout, vector, out)
 
         threads.each(norms_of, side_by_side=worth_threads(params))
         self._seconds += time.perf_counter() - before
@@ -145,12 +168,14 @@ class Measurement:
     def before_update(self, params: Array) -> None:
         """Remember the parameters that the update starts from."""
         before = time.perf_counter()
-        self._before = params.copy()
+        if self._before is None:
+            self._before = np.empty_like(params)
+        np.copyto(self._before, params)
         self._seconds += time.perf_counter() - before
 
     def after_update(self, params: Array) -> None:
         """Take the norms of the update."""
         before = time.perf_counter()
-        change_norms = self._reductions.change_norms
-        self.row["update_norm"] = change_norms(self._layout, params, self._before)
+        assert self._before is not None
+        self._reductions.change_norms(self._layout, params, self._before, self._update)
         self._seconds += time.perf_counter() - before

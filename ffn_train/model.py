@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +16,7 @@ from ffn_train.core import Array, FlatVector, Layer, Layout, Pullback, Views
 from ffn_train.engine import NUMPY, Engine
 from ffn_train.initialisers import Initialiser
 from ffn_train.layers.linear import Linear
-from ffn_train.segments import Observe, Segment, SignalGradients, segment_length
+from ffn_train.segments import Observe, ObserveGradients, Segment, segment_length
 from ffn_train.settings import integer
 
 
@@ -29,20 +29,15 @@ class StackPullback:
 
     segments: list[Segment]
 
-    def flow(self, dy: Array, grads: Views) -> Iterator[SignalGradients]:
-        """Run the backward pass, yielding dLoss/dx_l for l = L ... 0 as they pass by.
+    def __call__(
+        self, dy: Array, grads: Views, *, observe: ObserveGradients | None = None
+    ) -> Array:
+        """Run the backward pass; returns dLoss/dx of the stack's input.
 
-        Gradients are complete when the iterator is exhausted.
+        ``observe`` is shown dLoss/dx_l for l = L ... 0 and their parts as they pass by.
         """
         while self.segments:
-            for signals in self.segments.pop().flow(dy, grads):
-                yield signals
-            dy = signals.dx[0]
-
-    def __call__(self, dy: Array, grads: Views) -> Array:
-        """Run the backward pass; returns dLoss/dx of the stack's input."""
-        while self.segments:
-            dy = self.segments.pop().backward(dy, grads)
+            dy = self.segments.pop().backward(dy, grads, observe=observe)
         return dy
 
 

@@ -65,36 +65,33 @@ class Reductions:
         else:
             out[...] = [_norm(row) for row in rows]
 
-    def tensor_norms(self, layout: Layout, vector: Array) -> Floats:
+    def tensor_norms(self, layout: Layout, vector: Array, out: Floats) -> None:
         """The norm of each tensor (T,) of a flat vector."""
-        found = np.empty(len(layout.tensors))
         if layout.size <= SMALL:
-            found[...] = np.add.reduceat(vector * vector, layout.starts)
+            out[...] = np.add.reduceat(vector * vector, layout.starts)
         else:
             for alike in layout.alike:
                 rows = alike.rows(vector)
-                found[alike.places] = np.vecdot(rows, rows)
-        squares = found.tolist()
-        np.sqrt(found, out=found)
+                out[alike.places] = np.vecdot(rows, rows)
+        squares = out.tolist()
+        np.sqrt(out, out=out)
         if not (min(squares) > SMALLEST and max(squares) < LARGEST):
             for place, square in enumerate(squares):
                 if not SMALLEST < square < LARGEST:
-                    found[place] = _norm(vector[layout.tensors[place].span])
-        return found
+                    out[place] = _norm(vector[layout.tensors[place].span])
 
-    def change_norms(self, layout: Layout, after: Array, before: Array) -> Floats:
+    def change_norms(self, layout: Layout, after: Array, before: Array, out: Floats) -> None:
         """The norm of each tensor of ``after - before``; ``before`` is not of use any more."""
         np.subtract(after, before, out=before)
-        return self.tensor_norms(layout, before)
+        self.tensor_norms(layout, before, out)
 
     def activity(self, hidden: Array, out: Array) -> None:
         """The sum (k, H) of each unit of k blocks (k, N, H), none negative, over the samples."""
         for block, its_units in zip(hidden, out, strict=True):
             sample_sum(block, its_units)
 
-    def dead_share(self, activity: Array) -> Floats:
+    def dead_share(self, activity: Array, out: Floats) -> None:
         """Of units (L, H): each block's share without activity; NaN where one is NaN."""
-        share: Floats = np.add.reduce(activity == 0, axis=1) / activity.shape[1]
+        np.divide(np.add.reduce(activity == 0, axis=1), activity.shape[1], out=out)
         if math.isnan(np.vdot(activity, activity)):
-            share[np.isnan(activity).any(axis=1)] = np.nan
-        return share
+            out[np.isnan(activity).any(axis=1)] = np.nan

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from ffn_train.blocks.residual import ResidualBlock, ResidualPullback
@@ -22,6 +22,8 @@ from ffn_train.settings import SettingError
 # called with consecutive signals x_l (k, N, D), and with the hidden units (k, N, H) of the blocks
 # that made them, one less where x_0 is among them, which none made
 Observe = Callable[[Array, Array | None], None]
+# called with the signals' gradients as the backward pass goes by them, from the last to the first
+ObserveGradients = Callable[["SignalGradients"], None]
 
 
 class StackLayers(Protocol):
@@ -91,12 +93,13 @@ class Segment(ABC):
         """The output of ``forward``, to the byte, where no backward pass follows."""
 
     @abstractmethod
-    def backward(self, dy: Array, grads: Views) -> Array:
-        """From dL/dy of the segment's output to dL/dx of what it reads; fills ``grads``."""
+    def backward(
+        self, dy: Array, grads: Views, *, observe: ObserveGradients | None = None
+    ) -> Array:
+        """From dL/dy of the segment's output to dL/dx of what it reads; fills ``grads``.
 
-    @abstractmethod
-    def flow(self, dy: Array, grads: Views) -> Iterator[SignalGradients]:
-        """``backward``, showing all dL/dx_l as they pass by, from the last to the first."""
+        ``observe`` is shown all dL/dx_l: those of the blocks' inputs, and of x_L.
+        """
 
 
 class PlainSegment(Segment):
@@ -145,40 +148,30 @@ class PlainSegment(Segment):
             x = layer.predict(self.params.part(name), x)
         return x
 
-    def backward(self, dy: Array, grads: Views) -> Array:
+    def backward(
+        self, dy: Array, grads: Views, *, observe: ObserveGradients | None = None
+    ) -> Array:
         if not self._blocks:
             self.forward(keep=True)
         dx = self._through(self._after, dy, grads)
-        for pullback, views in self._reversed(grads):
-            dx = pullback(dx, views)
-        return self._through(self._before, dx, grads)
-
-    def flow(self, dy: Array, grads: Views) -> Iterator[SignalGradients]:
-        if not self._blocks:
-            self.forward(keep=True)
-        dx = self._through(self._after, dy, grads)
-        block, above = self.span.stop, dx[None]
-        if self.is_last:
-            yield SignalGradients(block, above, None, None)
-        for pullback, views in self._reversed(grads):
+        if observe is not None and self.is_last:
+            observe(SignalGradients(self.span.stop, dx[None], None, None))
+        for block, views in zip(reversed(self.span), reversed(self._views(grads)), strict=True):
+            pullback = self._blocks.pop()
+            if observe is None:
+                dx = pullback(dx, views)
+                continue
             skip, branch = pullback.split(dx, views)
-            parts = None if skip is None else above if skip is dx else skip[None]
             dx = branch if skip is None else branch + skip
-            block, above = block - 1, dx[None]
-            yield SignalGradients(block, above, parts, branch[None])
-        self._through(self._before, dx, grads)
+            part = None if skip is None else skip[None]
+            observe(SignalGradients(block, dx[None], part, branch[None]))
+        return self._through(self._before, dx, grads)
 
     def _through(self, ends: dict[str, Layer], dy: Array, grads: Views) -> Array:
         """The backward pass of the layers on one side of the blocks."""
         for name in reversed(ends):
             dy = self.ends[name](dy, grads.part(name))
         return dy
-
-    def _reversed(self, grads: Views) -> Iterator[tuple[ResidualPullback, Views]]:
-        """From the last block to the first, each pullback let go with the next."""
-        views = self._views(grads)
-        while self._blocks:
-            yield self._blocks.pop(), views.pop()
 
     def _views(self, views: Views) -> list[Views]:
         return list(views.part("blocks").parts.values())[self.span.start : self.span.stop]

@@ -70,6 +70,7 @@ class _Tools:
 
     shards: Shards
     gradient: BatchGradient
+    measurement: Measurement
     decay: Array | None
     hopeless: float
 
@@ -122,7 +123,8 @@ class Trainer:
         with Shards(self.shards) as shards:
             gradient = BatchGradient(self.model, self.loss, shards, params.dtype)
             hopeless = HOPELESS * self._loss_of_mean()
-            tools = _Tools(shards, gradient, self._decay(params), hopeless)
+            measurement = Measurement(self.model, self.shards)
+            tools = _Tools(shards, gradient, measurement, self._decay(params), hopeless)
             while state.step <= self.steps:
                 record = quiet.run(self._row, state, tools)
                 state.step += 1
@@ -144,7 +146,7 @@ class Trainer:
         step, gradient = state.step, tools.gradient
         x, targets = self.batches.at(step)
         due = self._due(step, self.measure)
-        measurement = Measurement(self.model, step, self.shards) if due else None
+        measurement = tools.measurement.begin(step) if due else None
         loss = gradient.take(state.params, x, targets, measurement)
         gradient_norm = gradient.norm
         state.hopeless_for = state.hopeless_for + 1 if loss > tools.hopeless else 0
@@ -155,7 +157,7 @@ class Trainer:
         elif state.hopeless_for >= min(self.patience, self.steps):
             divergence = self._hopeless(step, loss, tools.hopeless)
         if divergence is not None and measurement is None:  # show what it looked like
-            measurement = Measurement(self.model, step, self.shards)
+            measurement = tools.measurement.begin(step)
             gradient.take(state.params, x, targets, measurement)
         evaluated = self._due(step, self.evaluate) or divergence is not None
         validation = self.validate(state.params, tools.shards) if evaluated else (np.nan, np.nan)

@@ -87,10 +87,12 @@ def measured(overrides: tuple[str, ...], seeds: int) -> list[tuple[Any, ...]]:
     for one in passes(_config(overrides), range(seeds)):
         model = one.experiment.model
         anchor = Anchor(one.signals[0], one.signals[-1], one.signal_gradients[-1])
+        norms = np.empty(len(model.layout.tensors))
+        Reductions().tensor_norms(model.layout, one.gradient.vector, norms)
         sizes = (
             np.array([rms(x) for x in one.signals]),
             np.array([rms(dx) for dx in one.signal_gradients]),
-            Reductions().tensor_norms(model.layout, one.gradient.vector),
+            norms,
         )
         found.append((model, one.inputs, one.targets, anchor, sizes))
     return found

@@ -25,6 +25,7 @@ from ffn_train.model import Stack
 from ffn_train.optim.sgd import SGD
 from ffn_train.registry import build
 from ffn_train.runs.files import WEIGHTS
+from ffn_train.segments import SignalGradients
 from ffn_train.settings import SettingError
 from ffn_train.shards import Shards
 
@@ -43,12 +44,14 @@ def passes(model: Stack, dtype: str) -> list[Array]:
     x, dy = (rng.standard_normal((7, k)).astype(dtype) for k in (3, 2))
     grads, again = model.layout.zeros(dtype), model.layout.zeros(dtype)
     grads.vector[...] = again.vector[...] = np.nan
+    flow: list[SignalGradients] = []
     parts = []
     # OpenBLAS also computes with what lies beside an array, which may be a NaN from before
     with np.errstate(invalid="ignore"):
         y, pullback = model.forward(params.views, x)
         dx = pullback(dy, grads.views)
-        for at in model.forward(params.views, x)[1].flow(dy, again.views):
+        model.forward(params.views, x)[1](dy, again.views, observe=flow.append)
+        for at in flow:
             for block in reversed(range(len(at.dx))):  # from the last to the first, as one by one
                 here = [array[block : block + 1] for array in at[1:] if array is not None]
                 parts += [array for array in here if len(array)]

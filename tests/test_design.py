@@ -65,7 +65,7 @@ LAW = {
     "theory": {"core", "settings", "registry", "activations", "layers", "blocks", "initialisers"}
     | {"losses", "model", "commands"},
     "expectation": {"batches", "core", "experiment", "initialisers", "losses", "model"}
-    | {"registry", "runs", "theory"},
+    | {"registry", "runs", "segments", "theory"},
     "resumption": {"runs", "settings"},
     "sweep": {
         *("configuration", "execution", "experiment", "interruption", "mistakes", "places"),

@@ -41,11 +41,9 @@ def passes(model: Stack, flow: bool) -> tuple[Array, Array, list[bytes]]:
     y, pullback = model.forward(params.views, x)
     if not flow:
         return y, grads.vector, [pullback(dy, grads.views).tobytes()]
-    return (
-        y,
-        grads.vector,
-        [dx.tobytes() for at in pullback.flow(dy, grads.views) for dx in at.dx[::-1]],
-    )
+    signals: list[bytes] = []
+    pullback(dy, grads.views, observe=lambda at: signals.extend(dx.tobytes() for dx in at.dx[::-1]))
+    return y, grads.vector, signals
 
 
 @pytest.mark.parametrize("residual", files("residual"))
@@ -80,11 +78,9 @@ def peak(depth: int, recompute: Any, *, engine: str = "numpy", measured: bool = 
 
     def once() -> None:
         norms = SignalNorms(model)
-        y, pullback = model.forward(params.views, x, observe=norms.forward if measured else None)
-        if measured:
-            norms.backward(pullback.flow(y, grads.views))
-        else:
-            pullback(y, grads.views)
+        forward, backward = (norms.forward, norms.backward) if measured else (None, None)
+        y, pullback = model.forward(params.views, x, observe=forward)
+        pullback(y, grads.views, observe=backward)
 
     once()  # what compiling takes is not meant
     tracemalloc.start()

@@ -43,9 +43,10 @@ def test_norms_of_tensors_are_those_of_each(
     for name in ("blocks.0.down.bias", "output.bias"):  # out of range or zero, unlike the others
         layout.named(vector)[name][...] *= scale
     expected = [np.linalg.norm(x.astype("f8")) for x in layout.named(vector).values()]
+    found, twice = np.empty((2, len(expected)))
     with np.errstate(over="ignore"):
-        found = reductions.tensor_norms(layout, vector)
-        twice = reductions.change_norms(layout, 3 * vector, vector.copy())
+        reductions.tensor_norms(layout, vector, found)
+        reductions.change_norms(layout, 3 * vector, vector.copy(), twice)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     np.testing.assert_allclose(twice, np.multiply(2, expected), rtol=1e-5)
 
@@ -84,4 +85,6 @@ def test_units_that_are_never_positive_are_dead(reductions: Reductions, dtype: s
     np.testing.assert_allclose(activity, hidden.sum(axis=1), rtol=1e-6)
     dead = np.mean(~(hidden > 0).any(axis=1), axis=1)
     assert dead[0] >= 3 / 16
-    np.testing.assert_array_equal(reductions.dead_share(activity), [dead[0], dead[1], np.nan])
+    share = np.empty(3)
+    reductions.dead_share(activity, share)
+    np.testing.assert_array_equal(share, [dead[0], dead[1], np.nan])

@@ -26,7 +26,7 @@ def gradients(
     experiment = build_experiment(config(**changes))
     trainer, params = experiment.trainer, experiment.params
     x, targets = trainer.batches.at(0)
-    row = Measurement(trainer.model, 0, count) if measured else None
+    row = Measurement(trainer.model, count).begin(0) if measured else None
     with Shards(count) as shards:
         gradient = BatchGradient(trainer.model, trainer.loss, shards, params.vector.dtype)
         gradient.vector[...] = np.nan

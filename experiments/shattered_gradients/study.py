@@ -23,6 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ffn_train.configuration import compose
+from ffn_train.core import Array
 from ffn_train.experiment import build_experiment
 from ffn_train.plots.scales import log_axis, set_ticks
 from ffn_train.plots.sheet import page, right_legends, sample
@@ -127,7 +128,9 @@ def pair_correlation(config: dict[str, Any], seed: int) -> float:
     inputs = np.linalg.inv(triangle).T[:8] * np.sqrt(model.width)
     outputs, pullback = model.forward(params.views, inputs)
     grads = model.layout.zeros(params.vector.dtype)
-    gradient = [at.dx for at in pullback.flow(np.ones_like(outputs), grads.views)][-1]
+    flow: list[Array] = []
+    pullback(np.ones_like(outputs), grads.views, observe=lambda at: flow.append(at.dx[0]))
+    gradient = flow[-1]
     unit = gradient / np.linalg.norm(gradient, axis=1, keepdims=True)
     count = len(unit)
     return float((np.sum(unit @ unit.T) - count) / (count * (count - 1)))

@@ -102,20 +102,14 @@ class CompiledReductions(Reductions):
     def norms(self, arrays: Array, out: Floats) -> None:
         _norms(arrays, out)
 
-    def tensor_norms(self, layout: Layout, vector: Array) -> Floats:
-        found = np.empty(len(layout.tensors))
-        _tensor_norms(vector, layout.starts, found)
-        return found
+    def tensor_norms(self, layout: Layout, vector: Array, out: Floats) -> None:
+        _tensor_norms(vector, layout.starts, out)
 
-    def change_norms(self, layout: Layout, after: Array, before: Array) -> Floats:
-        found = np.empty(len(layout.tensors))
-        _change_norms(after, before, layout.starts, found)
-        return found
+    def change_norms(self, layout: Layout, after: Array, before: Array, out: Floats) -> None:
+        _change_norms(after, before, layout.starts, out)
 
     def activity(self, hidden: Array, out: Array) -> None:
         _activity(hidden, out)
 
-    def dead_share(self, activity: Array) -> Floats:
-        found = np.empty(len(activity))
-        _dead_share(activity, found)
-        return found
+    def dead_share(self, activity: Array, out: Floats) -> None:
+        _dead_share(activity, out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from ffn_train.compiled.blocks import backward, forward
 from ffn_train.compiled.scheme import NO_NORM, POST, PRE, Scheme
 from ffn_train.core import Array, Layout, Views
 from ffn_train.layers.norms import LayerNorm, RMSNorm
-from ffn_train.segments import Observe, Segment, SignalGradients, StackLayers
+from ffn_train.segments import Observe, ObserveGradients, Segment, SignalGradients, StackLayers
 from ffn_train.settings import SettingError
 
 
@@ -100,28 +99,33 @@ class CompiledSegment(Segment):
     def predict(self) -> Array:
         return self.forward(keep=False)
 
-    def backward(self, dy: Array, grads: Views) -> Array:
-        return self._backward(dy, grads, _nowhere(self._theta.dtype))
-
-    def flow(self, dy: Array, grads: Views) -> Iterator[SignalGradients]:
-        blocks, block, dtype = len(self.span), self.layers.block, self._theta.dtype
-        own_skip = block.skip != 0 and not block.passes_gradient_on
-        shape = (3 if own_skip else 2, blocks + 1, len(self.x), self._scheme.width)
-        flow = np.empty(shape, dtype)
-        self._backward(dy, grads, flow)
-        dx = flow[0] if self.is_last else flow[0, :-1]
-        skip = None if block.skip == 0 else flow[2, :-1] if own_skip else flow[0, 1:]
-        yield SignalGradients(self.span.start, dx, skip, flow[1, :-1])
-
-    def _backward(self, dy: Array, grads: Views, flow: Array) -> Array:
+    def backward(
+        self, dy: Array, grads: Views, *, observe: ObserveGradients | None = None
+    ) -> Array:
         if self._kept is None:
             self.forward(keep=True)
         kept, self._kept = self._kept, None
         assert kept is not None
+        flow = _nowhere(self._theta.dtype) if observe is None else self._flow()
         gradient, dx = self._part(grads), np.empty_like(self.x)
         dy = self._matrix(dy, len(self.x), self._scheme.outputs or self._scheme.width)
         backward(self._record, self._theta, gradient, self.x, *kept, dy, dx, flow)
+        if observe is not None:
+            observe(self._seen(flow))
         return dx
+
+    def _flow(self) -> Array:
+        """Room for the signals' gradients and their parts."""
+        block, rows, width = self.layers.block, len(self.x), self._scheme.width
+        own_skip = block.skip != 0 and not block.passes_gradient_on
+        return np.empty((3 if own_skip else 2, len(self.span) + 1, rows, width), self._theta.dtype)
+
+    def _seen(self, flow: Array) -> SignalGradients:
+        dx = flow[0] if self.is_last else flow[0, :-1]
+        skip = (
+            None if self.layers.block.skip == 0 else flow[2, :-1] if len(flow) > 2 else flow[0, 1:]
+        )
+        return SignalGradients(self.span.start, dx, skip, flow[1, :-1])
 
     def _storage(self, blocks: int) -> _Passed:
         scheme, rows, dtype = self._scheme, len(self.x), self._theta.dtype

@@ -88,7 +88,12 @@ def _pass(experiment: Experiment) -> Pass:
         params.views, inputs, observe=lambda x, hidden: signals.extend(x)
     )
     _, output_gradient = trainer.loss.value_and_gradient(outputs, targets)
-    flow = [dx for at in pullback.flow(output_gradient, gradient.views) for dx in at.dx[::-1]]
+    signal_gradients: list[Array] = []
+    pullback(
+        output_gradient,
+        gradient.views,
+        observe=lambda at: signal_gradients.extend(at.dx[::-1]),
+    )
     return Pass(
         experiment,
         inputs,
@@ -96,7 +101,7 @@ def _pass(experiment: Experiment) -> Pass:
         outputs,
         output_gradient,
         signals,
-        flow[::-1],
+        signal_gradients[::-1],
         gradient,
     )
 
@@ -110,7 +115,8 @@ def ensemble(config: Mapping[str, Any], seeds: Sequence[int]) -> Ensemble:
         tensors = tuple(tensor.name for tensor in model.layout.tensors)
         signal.append([rms(x) for x in one.signals])
         signal_gradient.append([rms(dx) for dx in one.signal_gradients])
+        norms = np.empty(len(tensors))
         with np.errstate(over="ignore", invalid="ignore"):
-            norms = model.engine.reductions.tensor_norms(model.layout, one.gradient.vector)
+            model.engine.reductions.tensor_norms(model.layout, one.gradient.vector, norms)
         gradient_norm.append(norms)
     return Ensemble(tensors, np.array(signal), np.array(signal_gradient), np.array(gradient_norm))
