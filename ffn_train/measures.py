@@ -78,7 +78,7 @@ class SignalNorms:
         """Take signals, and the hidden units of the blocks that they come from."""
         before = time.perf_counter()
         seen, self._signals = self._signals, self._signals + len(signals)
-        self.entries = signals[0].size
+        self.entries = signals.size // len(signals)
         self._reductions.norms(signals, self.signal[seen : self._signals])
         if hidden is not None and self._rectifies:
             if self.activity is None:
@@ -101,11 +101,13 @@ class SignalNorms:
                 norms(skip, self.skip[first:end])
         self.seconds += time.perf_counter() - before
 
-
-def _merged(ufunc: np.ufunc, shards: list[Array]) -> Array:
-    """What each shard found, as one; a single shard's stays as it is."""
-    merged: Array = shards[0] if len(shards) == 1 else ufunc.reduce(shards)
-    return merged
+    def add(self, other: SignalNorms) -> None:
+        """Take what another shard of the same batch found."""
+        np.hypot(self.norms, other.norms, out=self.norms)
+        self.entries += other.entries
+        self.seconds = max(self.seconds, other.seconds)
+        if self.activity is not None and other.activity is not None:
+            self.activity += other.activity
 
 
 class Measurement:
@@ -118,19 +120,19 @@ class Measurement:
     def __init__(self, model: Stack, shards: int = 1) -> None:
         self._layout, self._reductions = model.layout, model.engine.reductions
         self.shards = [SignalNorms(model) for _ in range(shards)]
-        self._rows = np.zeros(1, row_dtype(len(model.layout.tensors), model.depth))
-        self._rows.view(np.float64)[:] = np.nan
-        row = {name: self._rows[name][0] for name in self._rows.dtype.names or ()}
-        self._weight, self._gradient = row["weight_norm"], row["gradient_norm"]
-        self._update, self._dead = row["update_norm"], row["dead_share"]
-        start = 1 + 3 * len(model.layout.tensors)
-        self._signals = self._rows.view(np.float64)[start : start + self.shards[0].norms.size]
+        tensors, depth = len(model.layout.tensors), model.depth
+        self._row = np.full(1 + 3 * tensors + 5 * depth + 2, np.nan)
+        self._step = self._row[:1].view(np.int64)
+        lengths = (1, tensors, tensors, tensors, self.shards[0].norms.size)
+        parts = np.split(self._row, np.cumsum(lengths))
+        _, self._gradient, self._weight, self._update, self._signals, self._dead = parts
+        self._dtype = row_dtype(tensors, depth)
         self._before: Array | None = None
         self._seconds = 0.0
 
     def begin(self, step: int) -> Measurement:
         """The same, for the row of this step."""
-        self._rows["step"] = step
+        self._step[0] = step
         self._update.fill(np.nan)
         self._seconds = 0.0
         for shard in self.shards:
@@ -139,30 +141,31 @@ class Measurement:
 
     @property
     def row(self) -> Rows:
-        """The row as it is now."""
-        return self._rows.reshape(()).copy()
+        """The row as it is now; NumPy takes ten times as long to copy a record."""
+        return np.ndarray((), self._dtype, self._row.copy())
 
     @property
     def seconds(self) -> float:
-        return self._seconds + max(shard.seconds for shard in self.shards)
+        return self._seconds + self.shards[0].seconds
 
     def gradients(self, params: Array, grads: Array, threads: Shards) -> None:
         """Take what is known after the backward pass: signals, parameters and their gradients."""
         before = time.perf_counter()
-        reductions = self._reductions
-        entries = sum(shard.entries for shard in self.shards)
-        norms = _merged(np.hypot, [shard.norms for shard in self.shards])
-        np.divide(norms, math.sqrt(entries), out=self._signals)
-        activity = [shard.activity for shard in self.shards if shard.activity is not None]
-        if activity:
-            reductions.dead_share(_merged(np.add, activity), self._dead)
-        vectors = ((params, self._weight), (grads, self._gradient))
-
-        def norms_of(shard: int) -> None:
-            for vector, out in vectors[shard :: threads.count]:
-                reductions.tensor_norms(self._layout, vector, out)
-
-        threads.each(norms_of, side_by_side=worth_threads(params))
+        norms_of, layout = self._reductions.tensor_norms, self._layout
+        whole = self.shards[0]
+        for shard in self.shards[1:]:
+            whole.add(shard)
+        np.divide(whole.norms, math.sqrt(whole.entries), out=self._signals)
+        if whole.activity is not None:
+            self._reductions.dead_share(whole.activity, self._dead)
+        if threads.count > 1 and worth_threads(params):
+            vectors = (params, self._weight), (grads, self._gradient)
+            threads.each(
+                lambda shard: [norms_of(layout, *v) for v in vectors[shard :: threads.count]]
+            )
+        else:
+            norms_of(layout, params, self._weight)
+            norms_of(layout, grads, self._gradient)
         self._seconds += time.perf_counter() - before
 
     def before_update(self, params: Array) -> None:

@@ -114,8 +114,8 @@ def forward(record, theta, x, signals, hiddens, storage, y, blocks):
 def backward(record, theta, grads, x, signals, hiddens, storage, dy, dx, flow):
     """From dL/dy of what the forward pass of ``x`` returned to dL/dx; fills ``grads``.
 
-    ``flow`` (3, k+1, N, D) takes every dL/dx_l, its branch part, and its skip part where that is
-    not dL/dx_{l+1} itself, when there is a third place; (0, 0, 0, 0) takes nothing.
+    ``flow`` (3, k+1, N, D) is where every dL/dx_l is computed, its branch part, and its skip part
+    where that is not dL/dx_{l+1} itself, when there is a third place; or, of no size, nowhere.
     """
     scheme = record[0]
     blocks, rows = hiddens.shape[:2]
@@ -124,17 +124,17 @@ def backward(record, theta, grads, x, signals, hiddens, storage, dy, dx, flow):
     zero, one, skip = real(0), real(1), real(scheme.skip)
     dhidden = np.empty((rows, scheme.hidden), theta.dtype)
     dvalue = np.empty((rows, scheme.hidden if scheme.gated else 0), theta.dtype)
-    scratch = np.empty((5, rows, scheme.width), theta.dtype)
-    dsum, dbranch, dinner = scratch[0], scratch[1], scratch[2]  # unpacked, they would be strided
-    even, odd = scratch[3], scratch[4]
-    above = odd if blocks % 2 else even  # as of each l
+    shown = len(flow) > 0
+    scratch = np.empty((6, rows, scheme.width), theta.dtype)
+    dsum, dbranch, dnormed = scratch[0], scratch[1], scratch[2]  # unpacked, they would be strided
+    dsignals = flow[0] if shown else scratch[4:]
+    places = len(dsignals)  # of all x_l, or of the last two
+    above = dsignals[blocks % places]
     if scheme.outputs > 0:
         end, last = scheme.before + blocks * scheme.block, signals[blocks]
-        read_out_backward(scheme, theta, grads, end, dy, last, kept, blocks, dinner, above)
+        read_out_backward(scheme, theta, grads, end, dy, last, kept, blocks, dnormed, above)
     else:
         above[:] = dy
-    if len(flow) > 0:
-        flow[0, blocks] = above
     for block in range(blocks - 1, -1, -1):
         first = scheme.before + block * scheme.block
         multiplier, at = _multiplier_of(scheme, theta, first)
@@ -142,8 +142,10 @@ def backward(record, theta, grads, x, signals, hiddens, storage, dy, dx, flow):
         gain, _, at = norm_of(scheme, theta, at)
         hidden = hiddens[block]
         inner, slope, value, dz = signals[block], hidden, hidden, above
+        dx_branch = flow[1, block] if shown else scratch[3]
+        dinner = dx_branch
         if scheme.placement == PRE:
-            inner = kept.inner[block]
+            inner, dinner = kept.inner[block], dnormed
         if scheme.keeps_slope:
             slope = kept.slope[block]
         if scheme.gated:
@@ -164,16 +166,11 @@ def backward(record, theta, grads, x, signals, hiddens, storage, dy, dx, flow):
         branch_backward(
             scheme, theta, grads, at, dbranch, inner, hidden, slope, value, dhidden, dvalue, dinner
         )
-        dx_branch = dinner
         if scheme.placement == PRE:
-            dx_branch = dsum
             normed, inverse = kept.normed[block], kept.inverse[block]
             norm_backward(dinner, gain, scheme.centred, normed, inverse, dgain, dshift, dx_branch)
-        below = odd if block % 2 else even
+        below = dsignals[block % places]
         _sum(dx_branch, one, skip, dz, below)
-        if len(flow) > 0:
-            flow[0, block] = below
-            flow[1, block] = dx_branch
         if len(flow) > 2:
             _sum(dz, skip, zero, dz, flow[2, block])  # s dz
         above = below
