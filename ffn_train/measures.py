@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ffn_train.core import Array
+from ffn_train.core import Array, Arrays
 from ffn_train.model import Stack
 from ffn_train.segments import SignalGradients
 from ffn_train.shards import Shards, worth_threads
@@ -74,25 +74,25 @@ class SignalNorms:
         self.entries = 0  # of each signal
         self._signals = self._blocks = 0
 
-    def forward(self, signals: Array, hidden: Array | None) -> None:
-        """Take signals, and the hidden units of the blocks that they come from."""
+    def forward(self, signals: Arrays, hidden: Arrays) -> None:
+        """Take a segment's signals and the hidden units of its blocks."""
         before = time.perf_counter()
         seen, self._signals = self._signals, self._signals + len(signals)
-        self.entries = signals.size // len(signals)
+        self.entries = signals[0].size
         self._reductions.norms(signals, self.signal[seen : self._signals])
-        if hidden is not None and self._rectifies:
+        if self._rectifies:
             if self.activity is None:
-                self.activity = np.empty(self._shape, hidden.dtype)
+                self.activity = np.empty(self._shape, hidden[0].dtype)
             blocks, self._blocks = self._blocks, self._blocks + len(hidden)
             self._reductions.activity(hidden, self.activity[blocks : self._blocks])
         self.seconds += time.perf_counter() - before
 
     def backward(self, at: SignalGradients) -> None:
-        """Take the signals' gradients."""
+        """Take the gradients of a segment's signals."""
         before = time.perf_counter()
         norms, (first, dx, skip, branch) = self._reductions.norms, at
         norms(dx, self.gradient[first : first + len(dx)])
-        if skip is not None and branch is not None:
+        if skip is not None:
             end = first + len(branch)
             norms(branch, self.branch[first:end])
             if self._passes_on:

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ffn_train.core import Array, Layout
+from ffn_train.core import Array, Arrays, Layout
 from ffn_train.layers.sums import sample_sum
 
 SMALL = 2**15  # entries of a vector whose squares are quicker added up in one go
@@ -53,17 +53,13 @@ class Reductions:
         """The norm of a vector."""
         return _norm(vector)
 
-    def norms(self, arrays: Array, out: Floats) -> None:
-        """The norm of each of k arrays, along the first axis."""
-        if len(arrays) == 1:
-            out[0] = _norm(arrays[0])
-            return
-        rows = arrays.reshape(len(arrays), -1)
-        squares = np.vecdot(rows, rows).tolist()
+    def norms(self, arrays: Arrays, out: Floats) -> None:
+        """The norm of each array."""
+        squares = [float(np.vdot(array, array)) for array in arrays]
         if min(squares) > SMALLEST and max(squares) < LARGEST:
-            out[...] = [math.sqrt(square) for square in squares]
+            out[:] = [math.sqrt(square) for square in squares]
         else:
-            out[...] = [_norm(row) for row in rows]
+            out[:] = [_norm(array) for array in arrays]
 
     def tensor_norms(self, layout: Layout, vector: Array, out: Floats) -> None:
         """The norm of each tensor (T,) of a flat vector."""
@@ -85,8 +81,8 @@ class Reductions:
         np.subtract(after, before, out=before)
         self.tensor_norms(layout, before, out)
 
-    def activity(self, hidden: Array, out: Array) -> None:
-        """The sum (k, H) of each unit of k blocks (k, N, H), none negative, over the samples."""
+    def activity(self, hidden: Arrays, out: Array) -> None:
+        """The sum (k, H) of each unit of k blocks (N, H), none negative, over the samples."""
         for block, its_units in zip(hidden, out, strict=True):
             sample_sum(block, its_units)
 

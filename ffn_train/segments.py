@@ -15,14 +15,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from ffn_train.blocks.residual import ResidualBlock, ResidualPullback
-from ffn_train.core import Array, Layer, Pullback, Views
+from ffn_train.core import Array, Arrays, Layer, Pullback, Views
 from ffn_train.layers.linear import Linear
 from ffn_train.settings import SettingError
 
-# called with consecutive signals x_l (k, N, D), and with the hidden units (k, N, H) of the blocks
-# that made them, one less where x_0 is among them, which none made
-Observe = Callable[[Array, Array | None], None]
-# called with the signals' gradients as the backward pass goes by them, from the last to the first
+# called once a segment with the signals x_l (N, D) that it makes, in their order, and the hidden
+# units (N, H) of its blocks; x_0, which the first makes too, has none
+Observe = Callable[[Arrays, Arrays], None]
+# called once a segment, from the last to the first, with the gradients of the signals it reads
 ObserveGradients = Callable[["SignalGradients"], None]
 
 
@@ -39,16 +39,16 @@ class StackLayers(Protocol):
 
 
 class SignalGradients(NamedTuple):
-    """dLoss/dx_l from l = ``first`` on, and each one's skip and branch part, all (k, N, D).
+    """dLoss/dx_l from l = ``first`` on, and each one's skip and branch part, all (N, D).
 
-    At l = L there are no parts, so one less of them: x_L feeds the read-out only. A plain block has
-    no skip part.
+    Of the last segment dLoss/dx_L is one more, without parts: x_L feeds the read-out only. A plain
+    block has no skip part.
     """
 
     first: int
-    dx: Array
-    skip: Array | None
-    branch: Array | None
+    dx: Arrays
+    skip: Arrays | None
+    branch: Arrays
 
 
 def segment_length(recompute: Any, depth: int) -> int:
@@ -98,7 +98,7 @@ class Segment(ABC):
     ) -> Array:
         """From dL/dy of the segment's output to dL/dx of what it reads; fills ``grads``.
 
-        ``observe`` is shown all dL/dx_l: those of the blocks' inputs, and of x_L.
+        ``observe`` is shown the dL/dx_l of the blocks' inputs, and that of x_L.
         """
 
 
@@ -122,16 +122,20 @@ class PlainSegment(Segment):
 
     def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
         x, block, ends = self.x, self.layers.block, {}
+        signals: list[Array] = []
+        hidden: list[Array] = []
         for name, layer in self._before.items():
             x, ends[name] = layer.forward(self.params.part(name), x)
-            if observe is not None:
-                observe(x[None], None)
+            signals.append(x)
         for views in self._views(self.params):
             x, pullback = block.forward(views, x)
             if keep:
                 self._blocks.append(pullback)
             if observe is not None:
-                observe(x[None], pullback.branch.hidden[None])
+                signals.append(x)
+                hidden.append(pullback.branch.hidden)
+        if observe is not None:
+            observe(signals, hidden)
         for name, layer in self._after.items():
             x, ends[name] = layer.forward(self.params.part(name), x)
         if keep:
@@ -154,17 +158,23 @@ class PlainSegment(Segment):
         if not self._blocks:
             self.forward(keep=True)
         dx = self._through(self._after, dy, grads)
-        if observe is not None and self.is_last:
-            observe(SignalGradients(self.span.stop, dx[None], None, None))
-        for block, views in zip(reversed(self.span), reversed(self._views(grads)), strict=True):
+        flow = [dx] if self.is_last else []
+        skips: list[Array] = []
+        branches: list[Array] = []
+        for views in reversed(self._views(grads)):
             pullback = self._blocks.pop()
             if observe is None:
                 dx = pullback(dx, views)
                 continue
-            skip, branch = pullback.split(dx, views)
-            dx = branch if skip is None else branch + skip
-            part = None if skip is None else skip[None]
-            observe(SignalGradients(block, dx[None], part, branch[None]))
+            skip, dx = pullback.split(dx, views)
+            branches.append(dx)
+            if skip is not None:
+                skips.append(skip)
+                dx = dx + skip
+            flow.append(dx)
+        if observe is not None:
+            parts = skips[::-1] or None, branches[::-1]
+            observe(SignalGradients(self.span.start, flow[::-1], *parts))
         return self._through(self._before, dx, grads)
 
     def _through(self, ends: dict[str, Layer], dy: Array, grads: Views) -> Array:

@@ -45,16 +45,13 @@ def passes(model: Stack, dtype: str) -> list[Array]:
     grads, again = model.layout.zeros(dtype), model.layout.zeros(dtype)
     grads.vector[...] = again.vector[...] = np.nan
     flow: list[SignalGradients] = []
-    parts = []
     # OpenBLAS also computes with what lies beside an array, which may be a NaN from before
     with np.errstate(invalid="ignore"):
         y, pullback = model.forward(params.views, x)
         dx = pullback(dy, grads.views)
         model.forward(params.views, x)[1](dy, again.views, observe=flow.append)
-        for at in flow:
-            for block in reversed(range(len(at.dx))):  # from the last to the first, as one by one
-                here = [array[block : block + 1] for array in at[1:] if array is not None]
-                parts += [array for array in here if len(array)]
+    (at,) = flow
+    parts = [array for arrays in at[1:] if arrays is not None for array in arrays]
     assert again.vector.tobytes() == grads.vector.tobytes()
     assert model.predict(params.views, x).tobytes() == y.tobytes()
     return [y, grads.vector, dx, *parts]

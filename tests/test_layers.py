@@ -11,7 +11,7 @@ from choices import combinations, files, tiny
 from ffn_train import backprop_two_layer, backward_pass, forward_pass, residual_backward
 from ffn_train.activations import GELU, Tanh
 from ffn_train.blocks.feedforward import FeedForward
-from ffn_train.core import Array, Layer, Layout
+from ffn_train.core import Array, Arrays, Layer, Layout
 from ffn_train.gradcheck import random_parameters
 from ffn_train.layers.linear import Linear
 from ffn_train.layers.norms import LayerNorm
@@ -73,8 +73,8 @@ def test_residual_block_is_the_residual_sum() -> None:
     np.testing.assert_allclose(grads.views.part("up")["weight"], expected[0], **CLOSE)
 
 
-def keep(signals: list[Array], x: Array, hidden: Array | None) -> None:
-    signals.append(x)
+def keep(signals: list[Array], made: Arrays, _: Arrays) -> None:
+    signals.extend(made)
 
 
 @pytest.mark.parametrize("residual", files("residual"))
@@ -102,11 +102,12 @@ def test_pullbacks_keep_their_promises(block: str, residual: str) -> None:
         flow: list[SignalGradients] = []
         second(dy, flow_grads.views, observe=flow.append)
         np.testing.assert_array_equal(grads.vector, flow_grads.vector)
-        assert [step.first for step in flow] == [3, 2, 1, 0]
-        for step in flow[1:]:
-            assert (step.skip is None) == (residual == "none")
-            if step.skip is not None:
-                np.testing.assert_array_equal(step.skip + step.branch, step.dx)
+        (at,) = flow
+        assert (at.first, len(at.dx), len(at.branch)) == (0, 4, 3)
+        assert (at.skip is None) == (residual == "none")
+        if at.skip is not None:
+            for parts in zip(at.skip, at.branch, at.dx[:-1], strict=True):
+                np.testing.assert_array_equal(parts[0] + parts[1], parts[2])
         assert dx.shape == x.shape
         assert len(signals) == 4
 

@@ -23,12 +23,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ffn_train.configuration import compose
-from ffn_train.core import Array
 from ffn_train.experiment import build_experiment
 from ffn_train.plots.scales import log_axis, set_ticks
 from ffn_train.plots.sheet import page, right_legends, sample
 from ffn_train.plots.style import DOUBLE, INK, MUTED, layer_colour, step_colour
 from ffn_train.reproduce import Claim, at_least, at_most, near, points, within
+from ffn_train.segments import SignalGradients
 
 SOURCE = "Balduzzi et al. 2017, The Shattered Gradients Problem"
 SEEDS = range(1000, 1060)
@@ -128,9 +128,9 @@ def pair_correlation(config: dict[str, Any], seed: int) -> float:
     inputs = np.linalg.inv(triangle).T[:8] * np.sqrt(model.width)
     outputs, pullback = model.forward(params.views, inputs)
     grads = model.layout.zeros(params.vector.dtype)
-    flow: list[Array] = []
-    pullback(np.ones_like(outputs), grads.views, observe=lambda at: flow.append(at.dx[0]))
-    gradient = flow[-1]
+    flow: list[SignalGradients] = []
+    pullback(np.ones_like(outputs), grads.views, observe=flow.append)
+    gradient = flow[-1].dx[0]
     unit = gradient / np.linalg.norm(gradient, axis=1, keepdims=True)
     count = len(unit)
     return float((np.sum(unit @ unit.T) - count) / (count * (count - 1)))

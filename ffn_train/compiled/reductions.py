@@ -7,7 +7,7 @@ from math import isinf, sqrt
 import numpy as np
 
 from ffn_train.compiled.jit import entry, summing
-from ffn_train.core import Array, Layout
+from ffn_train.core import Array, Arrays, Layout
 from ffn_train.reductions import Floats, Reductions
 
 _SMALLEST, _LARGEST = 1e-280, 1e280  # sums of squares that lost nothing to under- or overflow
@@ -93,13 +93,13 @@ def _dead_share(activity, out):
 
 
 class CompiledReductions(Reductions):
-    """``Reductions``, compiled."""
+    """``Reductions``, compiled. It takes many arrays as one."""
 
     def norm(self, vector: Array) -> float:
         found: float = _vector_norm(vector)
         return found
 
-    def norms(self, arrays: Array, out: Floats) -> None:
+    def norms(self, arrays: Arrays, out: Floats) -> None:
         _norms(arrays, out)
 
     def tensor_norms(self, layout: Layout, vector: Array, out: Floats) -> None:
@@ -108,7 +108,7 @@ class CompiledReductions(Reductions):
     def change_norms(self, layout: Layout, after: Array, before: Array, out: Floats) -> None:
         _change_norms(after, before, layout.starts, out)
 
-    def activity(self, hidden: Array, out: Array) -> None:
+    def activity(self, hidden: Arrays, out: Array) -> None:
         _activity(hidden, out)
 
     def dead_share(self, activity: Array, out: Floats) -> None:

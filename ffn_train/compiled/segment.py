@@ -88,7 +88,7 @@ class CompiledSegment(Segment):
         y = np.empty((len(self.x), self._scheme.outputs), self._theta.dtype)
         forward(self._record, self._theta, self.x, *passed, y, blocks)
         if observe is not None:
-            observe(passed.signals if self.is_first else passed.signals[1:], passed.hidden)
+            observe(passed.signals[0 if self.is_first else 1 :], passed.hidden)
         if keep:
             self._kept = passed
         if self.is_last:
