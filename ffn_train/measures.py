@@ -151,21 +151,19 @@ class Measurement:
     def gradients(self, params: Array, grads: Array, threads: Shards) -> None:
         """Take what is known after the backward pass: signals, parameters and their gradients."""
         before = time.perf_counter()
-        norms_of, layout = self._reductions.tensor_norms, self._layout
         whole = self.shards[0]
         for shard in self.shards[1:]:
             whole.add(shard)
         np.divide(whole.norms, math.sqrt(whole.entries), out=self._signals)
         if whole.activity is not None:
             self._reductions.dead_share(whole.activity, self._dead)
-        if threads.count > 1 and worth_threads(params):
-            vectors = (params, self._weight), (grads, self._gradient)
-            threads.each(
-                lambda shard: [norms_of(layout, *v) for v in vectors[shard :: threads.count]]
-            )
-        else:
-            norms_of(layout, params, self._weight)
-            norms_of(layout, grads, self._gradient)
+        vectors = ((params, self._weight), (grads, self._gradient))
+
+        def norms_of(shard: int) -> None:
+            for vector, out in vectors[shard :: threads.count]:
+                self._reductions.tensor_norms(self._layout, vector, out)
+
+        threads.each(norms_of, side_by_side=worth_threads(params))
         self._seconds += time.perf_counter() - before
 
     def before_update(self, params: Array) -> None:

@@ -191,4 +191,5 @@ def test_every_kind_of_operation_is_profiled(engine: str) -> None:
     found = json.loads(done.stdout)
     assert list(found) == [*step_profile.KINDS, step_profile.REST]
     for kind, ms in found.items():
-        assert (ms > 0) == (engine == "numpy" or kind != "activations"), kind
+        inside = kind in ("linear maps", "activations", "norms")  # of one operation, if compiled
+        assert (ms > 0) == (engine == "numpy" or not inside), kind

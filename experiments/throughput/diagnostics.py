@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from statistics import median, quantiles
 from typing import Any
 
-from cells import ENDLESS, SHAPES, Cell
+from cells import SHAPES, Cell
 from contestants import COMPILED, CONTESTANTS, NUMPY
 from crew import Seat, Worker
-from measure import take_turns
 
 DEFAULT_EVERY = 50  # conf/config.yaml's measure.every
 LEAST = 5  # intervals between two measured steps
@@ -37,31 +35,23 @@ def diagnostics(
 def _of_engine(
     engine: str, shapes: Sequence[tuple[int, int, int, int]], *, rounds: int, turn: float
 ) -> Iterator[dict[str, Any]]:
-    with ExitStack() as stack:
-        none, default, always = (
-            stack.enter_context(Worker(Seat(engine, 0, name))) for name in ("0", "default", "1")
-        )
-        for shape in shapes:
-            cell = Cell(*shape)
-            for worker, every in ((none, ENDLESS), (default, DEFAULT_EVERY), (always, 1)):
-                worker.load(cell, None, measure_every=every)
-                worker.ask("steps", count=1)
-            times = take_turns((none, always), rounds=rounds, turn=turn)
-            without, measured = times[none.seat], times[always.seat]
-            every_step = [one / other - 1 for one, other in zip(measured, without, strict=True)]
-            intervals = _intervals(default, rounds * turn)
-            yield _row(cell, engine, "none", without, [0.0, 0.0])
-            yield _row(
-                cell, engine, "default", [ms for ms, _ in intervals], [c for _, c in intervals]
-            )
-            yield _row(cell, engine, "every step", measured, every_step)
+    for shape in shapes:
+        cell = Cell(*shape)
+        with Worker(Seat(engine, 0)) as worker:  # a new one: no arrays of another shape lie about
+            both = worker.ask("with and without", cell=vars(cell), rounds=rounds, turn=turn)["ms"]
+            worker.load(cell, None, measure_every=DEFAULT_EVERY)
+            intervals = _intervals(worker, rounds * turn)
+        without, always = zip(*both, strict=True)
+        yield _row(cell, engine, "none", without, [0.0, 0.0])
+        yield _row(cell, engine, "default", [ms for ms, _ in intervals], [c for _, c in intervals])
+        yield _row(cell, engine, "every step", always, [b / a - 1 for a, b in both])
 
 
 def _intervals(worker: Worker, seconds: float) -> list[tuple[float, float]]:
     """Of each interval at the default cadence: ms a step, and what its measured step cost.
 
-    Two processes differ by more than a fiftieth of a measurement, by where their arrays lie. So
-    the measured step and the one behind it, which finds the caches changed, are compared with the
+    In the longer turns of ``with_and_without`` a fiftieth of a measurement would be lost. So the
+    measured step and the one behind it, which finds the caches changed, are compared with the
     median of the others between them and the next: the cost is what they take longer, over that of
     the whole interval.
     """

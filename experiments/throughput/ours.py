@@ -7,13 +7,14 @@ the check that both are finite.
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import time
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
 import numpy as np
-from cells import Cell, build
+from cells import ENDLESS, Cell, build
 
 from ffn_train.threads import BlasThreads
 
@@ -62,6 +63,30 @@ class NumPy:
             measured.append(record.measures is not None)
             before = time.perf_counter()
         return seconds, measured
+
+    def with_and_without(self, cell: Cell, rounds: int, turn: float) -> list[tuple[float, float]]:
+        """Milliseconds a step without measures and with them at every step, turn by turn.
+
+        Both in this process: two differ by more, by where their arrays lie.
+        """
+        trainings = [build(cell, engine=self.engine, measure_every=n) for n in (ENDLESS, 1)]
+        BlasThreads(trainings[0].threads).__enter__()
+        records = [one.trainer.fit(one.trainer.start(one.params)) for one in trainings]
+
+        def clock(which: int, count: int) -> float:
+            started = time.perf_counter()
+            for _ in islice(records[which], count):
+                pass
+            return 1e3 * (time.perf_counter() - started) / count
+
+        clock(1, 10)
+        counts = [max(1, math.ceil(1e3 * turn / clock(which, 10))) for which in (0, 1)]
+        found = []
+        for round_ in range(rounds):
+            order = (0, 1) if round_ % 2 else (1, 0)
+            times = {which: clock(which, counts[which]) for which in order}
+            found.append((times[0], times[1]))
+        return found
 
 
 class Compiled(NumPy):

@@ -22,7 +22,7 @@ KINDS = (
     "linear maps",
     "activations",
     "norms",
-    "rest of the blocks",
+    "rest of the passes",
     "gradient's sum and norm",
     "update",
 )
@@ -35,8 +35,8 @@ ROUNDS = 5
 def profiles(shapes: Sequence[tuple[int, int, int, int]] = SHAPES) -> Iterator[dict[str, Any]]:
     """Milliseconds a step of each kind, medians over rounds, on one thread.
 
-    A kind's time is its own: what it calls is the other kind's. To the compiled engine all of the
-    blocks is one operation. The clocks themselves take about 0.2 µs a call, all else has them.
+    A kind's time is its own: what it calls is the other kind's. To the compiled engine each pass is
+    one operation. The clocks themselves take about 0.2 µs a call, all else has them.
     """
     for shape in shapes:
         for engine in (NUMPY, COMPILED):
@@ -100,7 +100,7 @@ def clocked(clock: Clock, experiment: Any) -> None:
         put(layer, "forward", "norms", clock.both_passes)
     put(branch.activation, "both", "activations")
     for name in ("forward", "backward"):
-        put(model.engine.segment, name, "rest of the blocks")
+        put(model.engine.segment, name, "rest of the passes")
     put(trainer.optimizer, "step", "update")
     put(gradient.BatchGradient, "_add", "gradient's sum and norm")
 

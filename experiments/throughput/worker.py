@@ -58,6 +58,9 @@ def respond(contestant: Any, request: dict[str, Any]) -> dict[str, Any]:
         case "clock":
             seconds, measured = contestant.clock(request["count"])
             return {"seconds": seconds, "measured": measured}
+        case "with and without":
+            cell = Cell(**request["cell"])
+            return {"ms": contestant.with_and_without(cell, request["rounds"], request["turn"])}
         case "memory":
             return resident()
     raise ValueError(request["do"])
