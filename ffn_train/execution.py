@@ -144,6 +144,7 @@ def _provenance(experiment: Experiment, baseline: Baseline, threads: BlasThreads
         "blas": threads.library,
         "blas_threads": threads.threads,
         "shards": experiment.trainer.shards,
+        "validation_shards": experiment.trainer.validation_shards,
         "engine": experiment.config["engine"],
         "seed": experiment.seed,
         "dtype": experiment.params.vector.dtype.name,

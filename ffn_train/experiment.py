@@ -80,15 +80,9 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
         integer("checkpoint.every", checkpoint_every, at_least=1)
     trainer = config["trainer"]
     integer("trainer.batch_size", trainer["batch_size"], at_least=1)
-    plan = threads.choose(
-        config["threads"],
-        batch=trainer["batch_size"],
-        width=sizes["width"],
-        hidden=sizes["width"] * sizes["expansion"],
-        depth=sizes["depth"],
-        engine=config["engine"],
-    )
+    plan = _threads(config, trainer["batch_size"])
     data = load_data(parts["task"], data_seed).astype(dtype)
+    validation = _threads(config, len(data.x_validation))
     model = build_model(config, data)
     return Experiment(
         config=config,
@@ -113,6 +107,8 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
             measure=_cadence("measure", config),
             evaluate=_cadence("evaluate", config),
             shards=plan.shards,
+            # the BLAS's own threads would come on top of them
+            validation_shards=validation.shards if plan.blas == 1 else plan.shards,
         ),
         threads=plan.blas,
         log=_cadence("log", config),
@@ -123,6 +119,19 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
             *combinations.warnings(_names(parts), model.depth),
             *threads.warnings(config["threads"]),
         ],
+    )
+
+
+def _threads(config: Mapping[str, Any], rows: int) -> threads.Threads:
+    """What a pass of so many rows uses threads for."""
+    sizes = config["model"]
+    return threads.choose(
+        config["threads"],
+        batch=rows,
+        width=sizes["width"],
+        hidden=sizes["width"] * sizes["expansion"],
+        depth=sizes["depth"],
+        engine=config["engine"],
     )
 
 

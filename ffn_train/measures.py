@@ -120,13 +120,13 @@ class Measurement:
     def __init__(self, model: Stack, shards: int = 1) -> None:
         self._layout, self._reductions = model.layout, model.engine.reductions
         self.shards = [SignalNorms(model) for _ in range(shards)]
-        tensors, depth = len(model.layout.tensors), model.depth
-        self._row = np.full(1 + 3 * tensors + 5 * depth + 2, np.nan)
+        tensors = len(model.layout.tensors)
+        self._dtype = row_dtype(tensors, model.depth)
+        self._row = np.full(self._dtype.itemsize // 8, np.nan)
         self._step = self._row[:1].view(np.int64)
         lengths = (1, tensors, tensors, tensors, self.shards[0].norms.size)
         parts = np.split(self._row, np.cumsum(lengths))
         _, self._gradient, self._weight, self._update, self._signals, self._dead = parts
-        self._dtype = row_dtype(tensors, depth)
         self._before: Array | None = None
         self._seconds = 0.0
 

@@ -34,8 +34,11 @@ class StackPullback:
     ) -> Array:
         """Run the backward pass; returns dLoss/dx of the stack's input.
 
-        ``observe`` is shown dLoss/dx_l for l = L ... 0 and their parts as they pass by.
+        ``observe`` is shown dLoss/dx_l for l = L ... 0 and their parts as they pass by. Raises
+        RuntimeError at a second backward pass.
         """
+        if not self.segments:
+            raise RuntimeError("a forward pass serves one backward pass")
         while self.segments:
             dy = self.segments.pop().backward(dy, grads, observe=observe)
         return dy

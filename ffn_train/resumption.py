@@ -96,6 +96,7 @@ def _other_bits(path: Path, now: Mapping[str, Any]) -> Iterator[str]:
         ("blas_threads", "BLAS threads", None),
         ("blas", "the BLAS library", None),
         ("shards", "shards of a batch", 1),
+        ("validation_shards", "shards of the validation part", 1),
         ("engine", "the engine", "numpy"),
     ):
         then = before.get(key, default)

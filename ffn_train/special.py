@@ -135,7 +135,8 @@ def normal_distribution(z: Array, density: Array) -> Array:
     """Φ(z), given φ(z), in full relative precision in the lower tail too."""
     tail = _mills_ratio(np.abs(z))
     tail *= density
-    np.subtract(z > 0, tail, out=tail)  # 1 - tail = Φ above zero, -tail = -Φ below
+    above = (z > 0).astype(z.dtype)  # NumPy subtracts from a bool at half the speed
+    np.subtract(above, tail, out=tail)  # 1 - tail = Φ above zero, -tail = -Φ below
     np.abs(tail, out=tail)
     return tail
 

@@ -69,6 +69,7 @@ class _Tools:
     """What a fit works with, beside the state."""
 
     shards: Shards
+    validation_shards: Shards
     gradient: BatchGradient
     measurement: Measurement
     decay: Array | None
@@ -82,7 +83,7 @@ class Trainer:
     ``clip`` bounds the global gradient norm (None: no clipping). A row is measured and validated
     where ``measure`` and ``evaluate`` say so, and both at the first and the last row. A run whose
     loss stays hopeless for ``patience`` steps ends as diverged. Each batch is worked on in so many
-    ``shards``, on as many threads.
+    ``shards``, on as many threads, and the validation part in ``validation_shards``.
     Raises SettingError for a setting out of range.
     """
 
@@ -98,6 +99,7 @@ class Trainer:
     evaluate: Cadence
     patience: int
     shards: int = 1
+    validation_shards: int = 1
 
     def __post_init__(self) -> None:
         integer("trainer.steps", self.steps, at_least=1)
@@ -120,11 +122,12 @@ class Trainer:
         quiet = copy_context()
         quiet.run(np.seterr, over="ignore", under="ignore", invalid="ignore")
         params = state.params.vector
-        with Shards(self.shards) as shards:
+        with Shards(self.shards) as shards, Shards(self.validation_shards) as validation_shards:
             gradient = BatchGradient(self.model, self.loss, shards, params.dtype)
             hopeless = HOPELESS * self._loss_of_mean()
             measurement = Measurement(self.model, self.shards)
-            tools = _Tools(shards, gradient, measurement, self._decay(params), hopeless)
+            decay = self._decay(params)
+            tools = _Tools(shards, validation_shards, gradient, measurement, decay, hopeless)
             while state.step <= self.steps:
                 record = quiet.run(self._row, state, tools)
                 state.step += 1
@@ -160,7 +163,9 @@ class Trainer:
             measurement = tools.measurement.begin(step)
             gradient.take(state.params, x, targets, measurement)
         evaluated = self._due(step, self.evaluate) or divergence is not None
-        validation = self.validate(state.params, tools.shards) if evaluated else (np.nan, np.nan)
+        validation = (
+            self.validate(state.params, tools.validation_shards) if evaluated else (np.nan, np.nan)
+        )
         lr = clipped_norm = np.nan
         if divergence is None and step < self.steps:
             lr = self.optimizer.lr * self.schedule.rate(step, self.steps)

@@ -523,7 +523,7 @@ def test_the_wait_for_the_compiler_is_told(monkeypatch: pytest.MonkeyPatch, tmp_
 
     build_experiment(config(engine="compiled"))
     monkeypatch.setattr(blocks.backward._cache, "_cache_path", str(tmp_path))
-    assert str(blocks.delay()).endswith("which takes about 15 seconds once")
+    assert str(blocks.delay()).endswith("which takes about 20 seconds once")
     (tmp_path / f"blocks.{blocks.backward.__qualname__}-1.py.nbi").touch()
     assert blocks.delay() is None
     monkeypatch.setattr(blocks.backward, "_cache", NullCache())

@@ -110,6 +110,8 @@ def test_pullbacks_keep_their_promises(block: str, residual: str) -> None:
                 np.testing.assert_array_equal(parts[0] + parts[1], parts[2])
         assert dx.shape == x.shape
         assert len(signals) == 4
+        with pytest.raises(RuntimeError, match="one backward pass"):
+            pullback(dy, grads.views)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

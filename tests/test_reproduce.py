@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +231,18 @@ def test_a_directory_that_cannot_be_written_costs_one_line(
     (tmp_path / "file").write_text("")
     assert status(["--out", str(tmp_path / "file")], folder) == 2
     assert "--out DIR writes elsewhere" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("residual", ["none", "identity"])
+def test_gradients_at_two_inputs_lose_their_resemblance_as_the_recursion_says(
+    residual: str,
+) -> None:
+    study = sys.modules[load("shattered_gradients").measure.__module__]
+    overrides = ["experiment=shattered_gradients", f"residual={residual}", "norm=none"]
+    settings = compose([*overrides, "model.depth=4", "threads=1"])
+    found = np.mean([study.pair_correlation(settings, seed) for seed in range(8)])
+    expected = study.recursion(study.KINDS[residual, "none"], 4)
+    assert found == pytest.approx(expected, rel=0.15)
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -153,6 +153,29 @@ def test_threads_are_shards_where_these_are_large_enough(
     assert chosen == threads.Threads(blas=blas, shards=shards)
 
 
+@pytest.mark.parametrize(
+    ("setting", "width", "shards", "validation_shards"),
+    [("auto", 16, 1, 1), ("auto", 64, 1, 2), (1, 64, 1, 1), (2, 16, 1, 1)],
+)
+def test_the_validation_part_has_shards_of_its_own(
+    setting: Any,
+    width: int,
+    shards: int,
+    validation_shards: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    model = {"width": width, "expansion": 4}
+    experiment = build_experiment(config(task={"rows": 4096}, model=model, threads=setting))
+    trainer = experiment.trainer
+    assert (trainer.shards, trainer.validation_shards) == (shards, validation_shards)
+    found = []
+    for count in (1, validation_shards):
+        with Shards(count) as parts:
+            found.append(trainer.validate(experiment.params, parts))
+    assert found[1] == pytest.approx(found[0], rel=1e-5)
+
+
 def test_the_blas_libraries_are_named_in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
     libraries = [
         {"internal_api": "openblas", "version": "0.3", "architecture": "Zen"},

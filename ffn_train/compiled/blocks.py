@@ -185,9 +185,9 @@ def delay() -> str | None:
     folder, compiling = backward.stats.cache_path, "compiling for this machine, which takes about"
     if folder is None:
         return (
-            f"engine=compiled: {compiling} 15 seconds in every process: the result cannot be kept "
+            f"engine=compiled: {compiling} 20 seconds in every process: the result cannot be kept "
             "(NUMBA_CACHE_DIR names a directory for it)"
         )
     if any(Path(folder).glob(f"blocks.{backward.__qualname__}-*.nbi")):
         return None
-    return f"engine=compiled: {compiling} 15 seconds once"
+    return f"engine=compiled: {compiling} 20 seconds once"

@@ -122,10 +122,9 @@ class CompiledSegment(Segment):
 
     def _seen(self, flow: Array) -> SignalGradients:
         dx = flow[0] if self.is_last else flow[0, :-1]
-        skip = (
-            None if self.layers.block.skip == 0 else flow[2, :-1] if len(flow) > 2 else flow[0, 1:]
-        )
-        return SignalGradients(self.span.start, dx, skip, flow[1, :-1])
+        skip = flow[2, :-1] if len(flow) > 2 else flow[0, 1:]
+        part = None if self.layers.block.skip == 0 else skip
+        return SignalGradients(self.span.start, dx, part, flow[1, :-1])
 
     def _storage(self, blocks: int) -> _Passed:
         scheme, rows, dtype = self._scheme, len(self.x), self._theta.dtype
