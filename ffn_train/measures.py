@@ -179,4 +179,6 @@ class Measurement:
         before = time.perf_counter()
         assert self._before is not None
         self._reductions.change_norms(self._layout, params, self._before, self._update)
+        if worth_threads(params):  # large: until the next row it would lie beside the activations
+            self._before = None
         self._seconds += time.perf_counter() - before
