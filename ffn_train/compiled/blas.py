@@ -1,7 +1,7 @@
 """Matrix products for compiled code: the BLAS's ``gemm``, MKL's if it is installed, else SciPy's.
 
 Where both are there, SciPy's OpenBLAS has the small products: for these it has kernels without the
-packing of large ones, and is up to twice as fast as MKL, unless its first factor is transposed.
+packing of large ones, and is up to twice as fast as MKL, though not at x Wᵀ.
 
 Compiled code calls ``ffn_sgemm`` and ``ffn_small_sgemm`` (``dgemm``), names that the linker is told
 here, so what Numba keeps on disk does not depend on which library answers.
