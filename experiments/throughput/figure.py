@@ -44,7 +44,13 @@ def draw(results: Mapping[str, Rows]) -> Figure:
         floor = state_kib(depth[0])
         axes[3].axhline(floor, color=MUTED, linewidth=0.9, dashes=(4, 2))
         axes[3].text(
-            8, 0.95 * floor, "weights, gradients, momentum", va="top", fontsize=6.5, color=MUTED
+            max(row["depth"] for row in depth),
+            0.95 * floor,
+            "weights, gradients, momentum",
+            ha="right",
+            va="top",
+            fontsize=6.5,
+            color=MUTED,
         )
     _memory(axes[4], results.get("memory", ()))
     shared = next((panel for panel in axes[2:] if panel.get_legend_handles_labels()[1]), None)
