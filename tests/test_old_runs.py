@@ -1,0 +1,144 @@
+"""What version 0.1.0 wrote is read: its runs, sweeps and comparison, interrupted ones included."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs_for_tests import NOTES
+from test_cli import command
+
+from ffn_train.compare import Options, collect, write_tables
+from ffn_train.configuration import compose
+from ffn_train.execution import execute
+from ffn_train.experiment import build_experiment
+from ffn_train.plots import draw
+from ffn_train.runs import load_run
+from ffn_train.settings import SettingError
+
+OLD = Path(__file__).parent / "old_runs"
+RUNS = sorted(path.name for path in (OLD / "runs").iterdir())
+ENDED = sorted({*RUNS} - {"interrupted", "killed"})
+
+
+@pytest.fixture
+def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of all of it, as the working directory: its paths are relative to that."""
+    shutil.copytree(OLD, tmp_path / "old")
+    monkeypatch.chdir(tmp_path / "old")
+    return tmp_path / "old"
+
+
+def overrides_of(run: Path) -> list[str]:
+    """The overrides that the run was made by."""
+    command = json.loads((run / "provenance.json").read_text())["command"]
+    assert isinstance(command, list)
+    return command[1:]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_is_read(name: str) -> None:
+    run = load_run(OLD / "runs" / name)
+    assert run.config["model"]["width"] == 8
+    assert run.measures.step[0] == 0
+    assert run.scalars["step"].tolist() == list(range(len(run.scalars["step"])))
+    assert np.isfinite(run.measures.gradient_ratio[0])
+    if name in ENDED:
+        assert run.summary is not None
+        state = "diverged" if name in ("diverged", "stopped") else "finished"
+        assert run.summary["state"] == state
+        weights = run.weights()
+        assert sum(array.size for array in weights.values()) == run.provenance["parameters"]
+        if state == "finished":
+            assert run.scalars["step"][-1] == 40
+            assert run.scalars["validation_loss"][-1] == run.summary["validation_loss"]
+            assert run.theory is not None
+    else:
+        assert run.summary is None
+
+
+@pytest.mark.parametrize("name", ["default", "stopped", "diverged", "killed", "several_targets"])
+def test_its_figures_are_drawn(old: Path, name: str) -> None:
+    run = load_run(old / "runs" / name)
+    figures = draw(run, formats=["svg"])
+    assert {path.name for path in figures} == {
+        *("gradient_flow.svg", "heatmap.svg", "layers.svg", "loss.svg", "signal.svg", "updates.svg")
+    }
+
+
+def test_all_are_compared_to_the_same_tables(old: Path) -> None:
+    shutil.move("comparison", "before")
+    comparison = collect([Path("runs"), Path("sweeps")], Options(), NOTES.append)
+    write_tables(comparison, Path("comparison"))
+    for name in ("groups.csv", "runs.csv"):
+        now = (old / "comparison" / name).read_text(encoding="utf-8")
+        before = (old / "before" / name).read_text(encoding="utf-8")
+        assert list(csv.reader(now.splitlines())) == list(csv.reader(before.splitlines()))
+
+
+@pytest.mark.parametrize("name", ["interrupted", "killed"])
+def test_one_that_was_cut_short_goes_on_to_where_an_undisturbed_one_came(
+    old: Path, name: str
+) -> None:
+    run = execute(build_experiment(compose(overrides_of(old / "runs" / name))), NOTES.append)
+    assert NOTES[-1].startswith(f"runs/{name} continues at step ")
+    undisturbed = load_run(old / "runs" / "default")
+    assert run.summary is not None
+    assert run.summary["steps"] == 40
+    for tensor, weight in undisturbed.weights().items():  # made on another machine, perhaps
+        np.testing.assert_allclose(run.weights()[tensor], weight, rtol=1e-3, atol=1e-5)
+    for column in ("loss", "validation_loss"):
+        np.testing.assert_allclose(run.scalars[column], undisturbed.scalars[column], rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ENDED)
+def test_one_that_has_ended_is_left_as_it_is(old: Path, name: str) -> None:
+    before = {p: p.read_bytes() for p in (old / "runs" / name).rglob("*") if p.is_file()}
+    execute(build_experiment(compose(overrides_of(old / "runs" / name))), NOTES.append)
+    assert NOTES[-1] == f"runs/{name} has ended already; a larger trainer.steps extends it"
+    after = {p: p.read_bytes() for p in (old / "runs" / name).rglob("*") if p.is_file()}
+    assert {p: b for p, b in after.items() if p.name != ".lock"} == before
+
+
+@pytest.mark.parametrize("name", ["default", "extended", "csv", "swiglu"])
+def test_one_that_has_ended_is_extended(old: Path, name: str) -> None:
+    overrides = [*overrides_of(old / "runs" / name), "trainer.steps=50"]
+    run = execute(build_experiment(compose(overrides)), NOTES.append)
+    assert NOTES[-1] == f"runs/{name} ended at step 40: extended to 50"
+    assert run.scalars["step"].tolist() == list(range(51))
+
+
+def test_another_run_is_refused_in_its_directory(old: Path) -> None:
+    with pytest.raises(SettingError, match=r"holds another run: seed=0 there, 7 here"):
+        execute(
+            build_experiment(compose([*overrides_of(old / "runs" / "default"), "seed=7"])),
+            NOTES.append,
+        )
+
+
+def sweep_command(sweep: str) -> list[str]:
+    command = json.loads((OLD / "sweeps" / sweep / "manifest.json").read_text())["command"]
+    assert isinstance(command, list)
+    return command[1:]
+
+
+@pytest.mark.parametrize("sweep", ["finished", "interrupted", "search"])
+def test_a_sweep_of_other_code_goes_on_where_that_is_forced(old: Path, sweep: str) -> None:
+    if sweep == "search":
+        pytest.importorskip("optuna", reason="a search needs Optuna")
+    manifest = old / "sweeps" / sweep / "manifest.json"
+    content = json.loads(manifest.read_text(encoding="utf-8"))
+    manifest.write_text(json.dumps({**content, "code": "0" * 64}), encoding="utf-8")
+    again = command(*sweep_command(sweep), cwd=old)
+    assert again.returncode == 2
+    assert "made with something else: the package's code (" in again.stderr
+    assert again.stderr.count("\n") == 1
+    forced = command(*sweep_command(sweep), "resume=force", cwd=old)
+    assert forced.returncode == 0, forced.stderr
+    jobs = sorted((old / "sweeps" / sweep / "jobs").iterdir())
+    assert len(jobs) == {"finished": 4, "interrupted": 3, "search": 3}[sweep]
+    assert all(load_run(job).summary for job in jobs)
