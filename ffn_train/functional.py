@@ -9,7 +9,7 @@ negative of a gradient; what is said below of what a gradient does is said of th
 These are the equations that a transformer's feed-forward block y = W₂ act(W₁ x + b₁) + b₂ runs
 backward, at every position of every sequence, in each step of training a language model. ``act``
 and ``act'`` come as a pair of functions of the pre-activation z, such as ``np.tanh`` and
-``lambda z: 1 - np.tanh(z) ** 2``, or the ``value`` and ``derivative`` of ffn_train.activations.
+``lambda z: 1 - np.tanh(z) ** 2``, or the ``value`` and ``derivative`` of ffn_train.nn.activations.
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ import numpy as np
 from ffn_train.compare import Options, collect
 from ffn_train.compare.figures import FIGURES, figure
 from ffn_train.compare.tables import tables
-from ffn_train.configuration import compose
-from ffn_train.execution import execute
-from ffn_train.experiment import build_experiment
+from ffn_train.config.composition import compose
 from ffn_train.plots import encoded
+from ffn_train.running.execution import execute
+from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import Run, files
 
 DEPTHS = (4, 8, 16, 32)

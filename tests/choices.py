@@ -8,12 +8,12 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from ffn_train.combinations import REFUSED
-from ffn_train.engine import engine as get_engine
-from ffn_train.keys import MODEL_GROUPS
-from ffn_train.model import Stack
-from ffn_train.places import CONF
-from ffn_train.registry import build
+from ffn_train.config.combinations import REFUSED
+from ffn_train.config.keys import MODEL_GROUPS
+from ffn_train.config.places import CONF
+from ffn_train.config.registry import build
+from ffn_train.nn.engine import engine as get_engine
+from ffn_train.nn.stack import Stack
 
 INITS = ("lecun", "deepnorm")  # of every combination below, the first that is allowed
 

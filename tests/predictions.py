@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from choices import settings
 
-from ffn_train.configuration import compose
-from ffn_train.initialisers import Initialiser
-from ffn_train.keys import MODEL_GROUPS
-from ffn_train.losses import MSE
-from ffn_train.model import Stack
-from ffn_train.reductions import Reductions, rms
-from ffn_train.registry import build
+from ffn_train.config.composition import compose
+from ffn_train.config.keys import MODEL_GROUPS
+from ffn_train.config.registry import build
+from ffn_train.nn.initialisers import Initialiser
+from ffn_train.nn.losses import MSE
+from ffn_train.nn.reductions import Reductions, rms
+from ffn_train.nn.stack import Stack
 from ffn_train.reproduce.ensemble import passes
 from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
 

@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ffn_train.configuration import compose
-from ffn_train.execution import execute
-from ffn_train.experiment import build_experiment
+from ffn_train.config.composition import compose
+from ffn_train.running.execution import execute
+from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import Run
 
 SMALL = (

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from choices import files, settings
 
-from ffn_train.activations import CHUNK, GELU, Activation
-from ffn_train.registry import build
-from ffn_train.special import erf, normal_density, normal_distribution
+from ffn_train.config.registry import build
+from ffn_train.nn.activations import CHUNK, GELU, Activation
+from ffn_train.nn.special import erf, normal_density, normal_distribution
 
 
 def activation(name: str) -> Activation:

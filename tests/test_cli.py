@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from runs_for_tests import SMALL
 
-from ffn_train.places import CONF, EXPERIMENTS
+from ffn_train.config.places import CONF, EXPERIMENTS
 from ffn_train.runs import load_run
 
 PATIENT = EXPERIMENTS / "diabetes" / "diabetes.csv"

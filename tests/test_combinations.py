@@ -9,13 +9,13 @@ import pytest
 from choices import combinations, files, refusal, settings, tiny
 from runs_for_tests import config
 
-from ffn_train import combinations as rules
-from ffn_train import registry
-from ffn_train.experiment import build_experiment
+from ffn_train.config import combinations as rules
+from ffn_train.config import registry
+from ffn_train.config.keys import GROUPS, MODEL_GROUPS
+from ffn_train.config.places import CONF
+from ffn_train.config.settings import SettingError
 from ffn_train.gradcheck import check_layer, failures
-from ffn_train.keys import GROUPS, MODEL_GROUPS
-from ffn_train.places import CONF
-from ffn_train.settings import SettingError
+from ffn_train.running.experiment import build_experiment
 
 
 @pytest.mark.parametrize("group", GROUPS)

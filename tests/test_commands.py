@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from runs_for_tests import SMALL, config
 
-from ffn_train import configuration, threads
-from ffn_train.commands import running
-from ffn_train.experiment import build_experiment
+from ffn_train.commands import launch as running
+from ffn_train.config import composition as configuration
+from ffn_train.config.settings import SettingError
+from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import files
 from ffn_train.runs.directory import claim
-from ffn_train.settings import SettingError
+from ffn_train.train import threads
 
 
 def interrupt(*_: Any, **__: Any) -> None:

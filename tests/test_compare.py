@@ -33,8 +33,8 @@ from ffn_train.compare.tables import tables
 from ffn_train.compare.terminal import WIDTH
 from ffn_train.compare.values import differing, flatten
 from ffn_train.compare.where import conditions
+from ffn_train.config.settings import SettingError
 from ffn_train.runs import files, load_run
-from ffn_train.settings import SettingError
 
 SETTINGS = {
     "seed": 0,

@@ -15,19 +15,19 @@ from choices import combinations, files, settings, tiny
 from runs_for_tests import NOTES, config, run_in
 from test_cli import command
 
-from ffn_train import engine as engines
-from ffn_train import threads
-from ffn_train.activations import LeakyReLU
-from ffn_train.core import Array
-from ffn_train.experiment import build_experiment
+from ffn_train.config.registry import build
+from ffn_train.config.settings import SettingError
 from ffn_train.gradcheck import check_layer, failures, random_parameters
-from ffn_train.model import Stack
-from ffn_train.optim.sgd import SGD
-from ffn_train.registry import build
+from ffn_train.nn import engine as engines
+from ffn_train.nn.activations import LeakyReLU
+from ffn_train.nn.core import Array
+from ffn_train.nn.optim.sgd import SGD
+from ffn_train.nn.segments import SignalGradients
+from ffn_train.nn.stack import Stack
+from ffn_train.running.experiment import build_experiment
 from ffn_train.runs.files import WEIGHTS
-from ffn_train.segments import SignalGradients
-from ffn_train.settings import SettingError
-from ffn_train.shards import Shards
+from ffn_train.train import threads
+from ffn_train.train.shards import Shards
 
 pytest.importorskip("numba", reason="engine=compiled needs the extra `compiled`")
 pytest.importorskip("scipy", reason="engine=compiled needs the extra `compiled`")
@@ -99,7 +99,7 @@ def test_the_gradient_is_the_derivative(block: str, norm: str) -> None:
 def test_every_part_of_the_scheme_counts(
     field: str, names: dict[str, str], change: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ffn_train.compiled import segment
+    from ffn_train.nn.compiled import segment
 
     names = {**PLAIN, **names, "init": "lecun"}
     plain, model = passes(tiny(names), "float64"), tiny(names, engine="compiled")
@@ -118,8 +118,8 @@ def test_every_part_of_the_scheme_counts(
 def test_elementary_functions_in_float32(name: str) -> None:
     from numba import njit
 
-    from ffn_train.compiled import scalars
-    from ffn_train.special import erf
+    from ffn_train.nn.compiled import scalars
+    from ffn_train.nn.special import erf
 
     part = {"density": 0, "distribution": 1}.get(name)
     function = getattr(scalars, "normal" if part is not None else name)
@@ -165,7 +165,7 @@ def test_elementary_functions_in_float32(name: str) -> None:
 def test_activations_reach_their_limits_as_the_plain_ones_do(dtype: str) -> None:
     from numba import njit
 
-    from ffn_train.compiled.activations import CODES, TOLD_BY_VALUE, activate
+    from ffn_train.nn.compiled.activations import CODES, TOLD_BY_VALUE, activate
 
     @njit(error_model="numpy")
     def run(code, z, slope):  # type: ignore[no-untyped-def]
@@ -185,7 +185,7 @@ def test_activations_reach_their_limits_as_the_plain_ones_do(dtype: str) -> None
 
 
 def test_products_with_every_transpose() -> None:
-    from ffn_train.compiled import blas
+    from ffn_train.nn.compiled import blas
 
     products = {
         "product": ((5, 3), (3, 4), lambda a, b: a @ b),
@@ -205,7 +205,7 @@ def test_products_with_every_transpose() -> None:
 def test_products_of_what_the_blas_would_read_wrongly_are_refused() -> None:
     from numba.core.errors import TypingError
 
-    from ffn_train.compiled import blas
+    from ffn_train.nn.compiled import blas
 
     a, b, out = np.ones((4, 3)), np.ones((3, 3)), np.ones((4, 3))
     for left, right, into in (
@@ -292,7 +292,7 @@ def test_updates_agree_with_the_plain_ones(optimizer: dict[str, Any]) -> None:
 
 
 def test_an_update_in_parts_is_the_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ffn_train.shards.LARGE", 1)
+    monkeypatch.setattr("ffn_train.train.shards.LARGE", 1)
     vectors = []
     for count in (1, 3):
         experiment = build_experiment(config(engine="compiled", threads=1))
@@ -412,7 +412,7 @@ def test_threads_by_the_whole_pass(
 
 
 def test_numba_that_cannot_be_imported_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ffn_train.compiled.blocks", None)
+    monkeypatch.setitem(sys.modules, "ffn_train.nn.compiled.blocks", None)
     with pytest.raises(SettingError, match=r"^engine=compiled cannot be used here: .*; engine="):
         build_experiment(config(engine="compiled"))
 
@@ -429,8 +429,8 @@ def test_numba_that_compiles_nothing_is_told_in_one_line(
 
 
 def test_any_other_source_is_another_machine_code(tmp_path: Path) -> None:
-    from ffn_train.compiled import jit
-    from ffn_train.compiled.blocks import forward
+    from ffn_train.nn.compiled import jit
+    from ffn_train.nn.compiled.blocks import forward
 
     assert jit.digest() == jit.SOURCES
     assert jit.SOURCES in forward.__qualname__  # part of the name of what Numba keeps
@@ -445,7 +445,7 @@ def test_any_other_source_is_another_machine_code(tmp_path: Path) -> None:
 
 
 def test_machine_code_of_other_sources_is_removed(tmp_path: Path) -> None:
-    from ffn_train.compiled import jit
+    from ffn_train.nn.compiled import jit
 
     kept = tmp_path / "__pycache__"
     kept.mkdir()
@@ -460,7 +460,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
     """An entry as a new process finds it, its machine code kept in a folder of the test."""
     from numba.core import config as numba_config
 
-    from ffn_train.compiled import jit
+    from ffn_train.nn.compiled import jit
 
     monkeypatch.setattr(numba_config, "CACHE_DIR", "")
 
@@ -519,7 +519,7 @@ def test_a_full_disk_does_not_stop_it(
 def test_the_wait_for_the_compiler_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from numba.core.caching import NullCache
 
-    from ffn_train.compiled import blocks
+    from ffn_train.nn.compiled import blocks
 
     build_experiment(config(engine="compiled"))
     monkeypatch.setattr(blocks.backward._cache, "_cache_path", str(tmp_path))

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ffn_train.settings import SettingError
+from ffn_train.config.settings import SettingError
 from ffn_train.tasks import Table
 from ffn_train.tasks.csv import CSV
 

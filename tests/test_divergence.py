@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from choices import tiny
 
-from ffn_train.blocks import residual as choices
-from ffn_train.core import Array, FlatVector, Views
-from ffn_train.diagnosis import Updates, settings
-from ffn_train.divergence import locate
-from ffn_train.losses import MSE
-from ffn_train.model import Stack
+from ffn_train.nn.blocks import residual as choices
+from ffn_train.nn.core import Array, FlatVector, Views
+from ffn_train.nn.losses import MSE
+from ffn_train.nn.stack import Stack
+from ffn_train.train.diagnosis import Updates, settings
+from ffn_train.train.divergence import locate
 
 BAD = [np.nan, np.inf, -np.inf]
 NAMES = {"activation": "gelu", "block": "swiglu", "residual": "rezero", "norm": "pre_layer"}

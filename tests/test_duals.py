@@ -8,7 +8,7 @@ from math import erf, erfc, sqrt
 import numpy as np
 import pytest
 
-from ffn_train.activations import (
+from ffn_train.nn.activations import (
     GELU,
     Activation,
     Erf,

@@ -14,16 +14,16 @@ import pytest
 from numpy.typing import NDArray
 
 from ffn_train import functional
-from ffn_train.activations import Tanh
-from ffn_train.blocks.feedforward import FeedForward
-from ffn_train.core import Layout
 from ffn_train.functional import (
     backprop_two_layer,
     backward_pass,
     forward_pass,
     residual_backward,
 )
-from ffn_train.layers.linear import Linear
+from ffn_train.nn.activations import Tanh
+from ffn_train.nn.blocks.feedforward import FeedForward
+from ffn_train.nn.core import Layout
+from ffn_train.nn.layers.linear import Linear
 
 Array = NDArray[Any]
 Pair = tuple[Callable[[Array], Array], Callable[[Array], Array]]

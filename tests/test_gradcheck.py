@@ -9,8 +9,8 @@ from choices import tiny
 from test_cli import command
 
 from ffn_train.commands.gradcheck import check, table
-from ffn_train.core import Array, Layer, Pullback, Views
 from ffn_train.gradcheck import check_layer, failures
+from ffn_train.nn.core import Array, Layer, Pullback, Views
 
 NAMES = {"block": "feedforward", "residual": "none", "norm": "none", "init": "lecun"}
 
@@ -36,7 +36,7 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
 
 def test_the_command_fails_on_a_wrong_backward(tmp_path: Path) -> None:
     code = (
-        "import sys, ffn_train.activations as a; from ffn_train.commands.gradcheck import main;"
+        "import sys, ffn_train.nn.activations as a; from ffn_train.commands.gradcheck import main;"
         "a.GELU.pair = lambda self, z: (self.value(z), 1.01 * self.derivative(z));"
         "sys.argv = ['gradcheck', 'model.depth=2']; main()"
     )

@@ -16,10 +16,10 @@ from runs_for_tests import config, run_in
 from safetensors.numpy import save
 
 from ffn_train.commands import train
-from ffn_train.configuration import compose
-from ffn_train.experiment import build_experiment
+from ffn_train.config.composition import compose
+from ffn_train.config.settings import SettingError
+from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import Run, RunError, load_run
-from ffn_train.settings import SettingError
 
 KEYS = [
     *("seed", "dtype", "threads", "model", "model.depth", "model.width", "model.expansion"),

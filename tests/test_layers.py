@@ -9,13 +9,13 @@ import pytest
 from choices import combinations, files, tiny
 
 from ffn_train import backprop_two_layer, backward_pass, forward_pass, residual_backward
-from ffn_train.activations import GELU, Tanh
-from ffn_train.blocks.feedforward import FeedForward
-from ffn_train.core import Array, Arrays, Layer, Layout
 from ffn_train.gradcheck import random_parameters
-from ffn_train.layers.linear import Linear
-from ffn_train.layers.norms import LayerNorm
-from ffn_train.segments import SignalGradients
+from ffn_train.nn.activations import GELU, Tanh
+from ffn_train.nn.blocks.feedforward import FeedForward
+from ffn_train.nn.core import Array, Arrays, Layer, Layout
+from ffn_train.nn.layers.linear import Linear
+from ffn_train.nn.layers.norms import LayerNorm
+from ffn_train.nn.segments import SignalGradients
 
 N, D, H = 6, 5, 9
 CLOSE = {"rtol": 1e-13, "atol": 1e-14}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import nbformat
 from nbclient import NotebookClient
 
-from ffn_train import places
+from ffn_train.config import places
 
 LESSON = places.EXPERIMENTS / "manual_backprop" / "manual_backprop.ipynb"
 

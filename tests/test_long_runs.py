@@ -8,13 +8,13 @@ from itertools import pairwise
 
 import pytest
 
-from ffn_train.cadence import Cadence
+from ffn_train.train.cadence import Cadence
 
 DEEP = """
 import resource
-from ffn_train.configuration import compose
-from ffn_train.experiment import build_experiment
-from ffn_train.threads import BlasThreads
+from ffn_train.config.composition import compose
+from ffn_train.running.experiment import build_experiment
+from ffn_train.train.threads import BlasThreads
 
 experiment = build_experiment(compose([
     "model.depth=10000", "model.width=16", "trainer.steps=3", "trainer.batch_size=16",

@@ -9,10 +9,10 @@ import pytest
 from choices import tiny
 from runs_for_tests import config, run_in
 
-from ffn_train.core import Array
-from ffn_train.experiment import build_experiment
+from ffn_train.nn.core import Array
+from ffn_train.nn.segments import SignalGradients
+from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import load_run
-from ffn_train.segments import SignalGradients
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from choices import tiny
 
-from ffn_train.activations import GELU
-from ffn_train.blocks.feedforward import FeedForward
-from ffn_train.blocks.gated import Gated
-from ffn_train.core import Array, Layer, Shape, Views
 from ffn_train.gradcheck import check_layer, failures
-from ffn_train.layers.linear import Linear
-from ffn_train.layers.norms import LayerNorm, RMSNorm
-from ffn_train.segments import PlainSegment
+from ffn_train.nn.activations import GELU
+from ffn_train.nn.blocks.feedforward import FeedForward
+from ffn_train.nn.blocks.gated import Gated
+from ffn_train.nn.core import Array, Layer, Shape, Views
+from ffn_train.nn.layers.linear import Linear
+from ffn_train.nn.layers.norms import LayerNorm, RMSNorm
+from ffn_train.nn.segments import PlainSegment
 
 D, H = 5, 7
 Wrong = Callable[[Array, Array, Views, Views], Array]

@@ -13,12 +13,12 @@ from runs_for_tests import NOTES
 from test_cli import command
 
 from ffn_train.compare import Options, collect, write_tables
-from ffn_train.configuration import compose
-from ffn_train.execution import execute
-from ffn_train.experiment import build_experiment
+from ffn_train.config.composition import compose
+from ffn_train.config.settings import SettingError
 from ffn_train.plots import draw
+from ffn_train.running.execution import execute
+from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import load_run
-from ffn_train.settings import SettingError
 
 OLD = Path(__file__).parent / "old_runs"
 RUNS = sorted(path.name for path in (OLD / "runs").iterdir())

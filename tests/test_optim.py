@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from choices import settings
 
-from ffn_train.optim.optimizer import CHUNK
-from ffn_train.registry import build
+from ffn_train.config.registry import build
+from ffn_train.nn.optim.optimizer import CHUNK
 
 
 def schedule(name: str, **changes: float):  # type: ignore[no-untyped-def]

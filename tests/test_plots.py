@@ -18,19 +18,19 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from ffn_train.commands.plots import main
-from ffn_train.core import Layer, Layout
-from ffn_train.layers.linear import Linear
-from ffn_train.measures import row_dtype
+from ffn_train.config.settings import SettingError
+from ffn_train.nn.core import Layer, Layout
+from ffn_train.nn.layers.linear import Linear
 from ffn_train.plots import FIGURES, draw, figure, points, predicted, scales, selection, sheet
 from ffn_train.plots.curves import mark
 from ffn_train.plots.heatmap import edges
 from ffn_train.plots.loss import binned
 from ffn_train.plots.style import INK, look
 from ffn_train.runs import Run, RunError, files, load_run
-from ffn_train.runs.theory import Theory
+from ffn_train.runs.predictions import Theory
 from ffn_train.runs.writer import RunWriter
-from ffn_train.settings import SettingError
 from ffn_train.theory import Prediction
+from ffn_train.train.measures import row_dtype
 
 ALL = ("gradient_flow", "heatmap", "layers", "loss", "signal", "updates")
 

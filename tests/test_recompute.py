@@ -12,15 +12,15 @@ from choices import combinations, files
 from choices import settings as choice_settings
 from runs_for_tests import config, run_in
 
-from ffn_train import engine as engines
-from ffn_train.core import Array
-from ffn_train.experiment import build_experiment
+from ffn_train.config.keys import MODEL_GROUPS
+from ffn_train.config.registry import build
+from ffn_train.config.settings import SettingError
 from ffn_train.gradcheck import random_parameters
-from ffn_train.keys import MODEL_GROUPS
-from ffn_train.measures import SignalNorms
-from ffn_train.model import Stack
-from ffn_train.registry import build
-from ffn_train.settings import SettingError
+from ffn_train.nn import engine as engines
+from ffn_train.nn.core import Array
+from ffn_train.nn.stack import Stack
+from ffn_train.running.experiment import build_experiment
+from ffn_train.train.measures import SignalNorms
 
 
 def stack(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from runs_for_tests import config
 
-from ffn_train.engine import ENGINES, engine
-from ffn_train.experiment import build_experiment
-from ffn_train.reductions import SMALL, Reductions, norm, rms
+from ffn_train.nn.engine import ENGINES, engine
+from ffn_train.nn.reductions import SMALL, Reductions, norm, rms
+from ffn_train.running.experiment import build_experiment
 
 
 @pytest.fixture(params=ENGINES)

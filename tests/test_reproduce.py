@@ -11,8 +11,9 @@ import pytest
 from runs_for_tests import config, run_in
 
 from ffn_train.commands.reproduce import main
-from ffn_train.configuration import compose
-from ffn_train.places import CONF, EXPERIMENTS
+from ffn_train.config.composition import compose
+from ffn_train.config.places import CONF, EXPERIMENTS
+from ffn_train.config.settings import SettingError
 from ffn_train.reproduce import (
     Check,
     Claim,
@@ -25,7 +26,6 @@ from ffn_train.reproduce import (
     within,
 )
 from ffn_train.reproduce.study import discover, load
-from ffn_train.settings import SettingError
 from ffn_train.sweep.space import jobs
 
 STUDIES = discover()
@@ -137,7 +137,7 @@ TINY = '''"""Is the mean of the seeds their mean?"""
 import numpy as np
 from matplotlib.figure import Figure
 
-from ffn_train.configuration import compose
+from ffn_train.config.composition import compose
 from ffn_train.reproduce import Claim, at_most, ensemble, near
 
 def measure():

@@ -19,11 +19,11 @@ from choices import settings
 from runs_for_tests import NOTES, config, run_in
 from test_cli import command
 
-from ffn_train import recording
-from ffn_train.interruption import Interrupted
+from ffn_train.running import recording
+from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import files, load_run
 from ffn_train.runs.checkpoint import Damaged, checkpoints, read_checkpoint
-from ffn_train.trainer import Trainer
+from ffn_train.train.trainer import Trainer
 
 RESULTS = (files.SCALARS, files.MEASURES, files.WEIGHTS, files.SUMMARY, files.THEORY)
 OFTEN = {"checkpoint": {"every": 2}, "measure": {"every": 3}}

@@ -15,12 +15,13 @@ from choices import settings
 from matplotlib.figure import Figure
 from runs_for_tests import config, run_in
 
-from ffn_train import expectation, report
 from ffn_train.commands.predicted import norm, one_seed, sheet
 from ffn_train.commands.theory import main, predictions
 from ffn_train.plots import figure
+from ffn_train.report import text as report
+from ffn_train.running import expectation
 from ffn_train.runs import Run, RunError, files, load_run
-from ffn_train.runs.theory import band, relative_gradient
+from ffn_train.runs.predictions import band, relative_gradient
 from ffn_train.theory import Prediction, batch
 
 WIDE = {"width": 32, "expansion": 4}
@@ -109,7 +110,7 @@ def test_a_prediction_from_a_part_of_the_batch_says_so(sampled: Run, run: Run) -
 
 
 def test_a_tensor_without_a_prediction_is_left_out_and_told(sampled: Run) -> None:
-    from ffn_train.plots.theory import of_blocks
+    from ffn_train.plots.expected import of_blocks
 
     assert sampled.theory is not None
     found = sampled.theory.predictions["anchored"]
@@ -249,7 +250,7 @@ def test_the_prediction_can_be_hidden(run: Run, tmp_path: Path) -> None:
 
 
 def test_the_block_as_a_whole(run: Run) -> None:
-    from ffn_train.plots.theory import of_blocks
+    from ffn_train.plots.expected import of_blocks
 
     assert run.theory is not None
     found = run.theory.predictions["anchored"]

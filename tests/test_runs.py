@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from runs_for_tests import NOTES, config, run_in
 
-from ffn_train.measures import row_dtype
-from ffn_train.report import report
+from ffn_train.config.settings import SettingError
+from ffn_train.report.text import report
 from ffn_train.runs import RunError, directory, load_run
 from ffn_train.runs.directory import claim
 from ffn_train.runs.files import write_whole
 from ffn_train.runs.writer import MeasureFile
-from ffn_train.settings import SettingError
+from ffn_train.train.measures import row_dtype
 
 
 @pytest.fixture(scope="module")

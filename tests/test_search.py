@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from runs_for_tests import SMALL
 
+from ffn_train.config.settings import SettingError
 from ffn_train.runs import load_run
-from ffn_train.settings import SettingError
 from ffn_train.sweep.manifest import read
 from ffn_train.sweep.run import Sweep, check, run_sweep
 from ffn_train.sweep.space import Space

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from runs_for_tests import config
 
-from ffn_train import threads
-from ffn_train.experiment import build_experiment
-from ffn_train.gradient import BatchGradient
-from ffn_train.measures import Measurement
-from ffn_train.shards import Shards
+from ffn_train.running.experiment import build_experiment
+from ffn_train.train import threads
+from ffn_train.train.gradient import BatchGradient
+from ffn_train.train.measures import Measurement
+from ffn_train.train.shards import Shards
 
 
 def gradients(

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ffn_train.configuration import compose
-from ffn_train.execution import least_squares
-from ffn_train.experiment import build_experiment
-from ffn_train.threads import BlasThreads
-from ffn_train.trainer import Record
+from ffn_train.config.composition import compose
+from ffn_train.running.execution import least_squares
+from ffn_train.running.experiment import build_experiment
+from ffn_train.train.threads import BlasThreads
+from ffn_train.train.trainer import Record
 
 
 def rows(*overrides: str) -> tuple[list[Record], Any]:

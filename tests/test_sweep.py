@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from runs_for_tests import SMALL
 
-from ffn_train.model import Stack
+from ffn_train.config.settings import SettingError
+from ffn_train.nn.stack import Stack
 from ffn_train.runs import files, load_run
 from ffn_train.runs.directory import in_use
-from ffn_train.settings import SettingError
 from ffn_train.sweep.estimate import estimate
 from ffn_train.sweep.manifest import read
 from ffn_train.sweep.run import check, run_sweep
@@ -206,7 +206,7 @@ def test_changed_data_are_refused(tmp_path: Path) -> None:
 def test_one_failure_does_not_spoil_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ffn_train.trainer import Trainer
+    from ffn_train.train.trainer import Trainer
 
     fit = Trainer.fit
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from ffn_train import places, registry
-from ffn_train.core import Array
-from ffn_train.settings import SettingError
+from ffn_train.config import places, registry
+from ffn_train.config.settings import SettingError
+from ffn_train.nn.core import Array
 from ffn_train.tasks import Data, Table, Task, fit_least_squares, r2, split
 from ffn_train.tasks.synthetic import Friedman, LinearMap, Sinusoid
 

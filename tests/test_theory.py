@@ -8,10 +8,10 @@ from choices import combinations, files, settings, tiny
 from predictions import a_priori, stack
 from predictions import measured as passes
 
-from ffn_train.activations import SiLU
-from ffn_train.blocks.branch import Branch
-from ffn_train.losses import MSE, Huber
-from ffn_train.registry import build
+from ffn_train.config.registry import build
+from ffn_train.nn.activations import SiLU
+from ffn_train.nn.blocks.branch import Branch
+from ffn_train.nn.losses import MSE, Huber
 from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
 from ffn_train.theory.scaled import Scaled, Sums
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from ffn_train.places import EXPERIMENTS
+from ffn_train.config.places import EXPERIMENTS
 
 FOLDER = EXPERIMENTS / "throughput"
 
@@ -133,7 +133,7 @@ def test_the_figure_needs_neither_every_part_nor_every_contestant() -> None:
 
 def test_without_mkl_the_compiled_engine_has_another_blas() -> None:
     asked = (
-        "import ours, sys; ours.CompiledWithoutMKL(0); from ffn_train.compiled import blas; "
+        "import ours, sys; ours.CompiledWithoutMKL(0); from ffn_train.nn.compiled import blas; "
         "sys.exit(blas._mkl() is not None)"
     )
     contestant("compiled")

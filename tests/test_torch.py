@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from choices import combinations, files, settings, tiny
 
+from ffn_train.config.registry import build
 from ffn_train.gradcheck import random_parameters
-from ffn_train.model import Stack
-from ffn_train.registry import build
+from ffn_train.nn.stack import Stack
 
 try:
     import torch
@@ -158,7 +158,7 @@ def test_optimizers(name: str) -> None:
 def test_clipping() -> None:
     from runs_for_tests import config
 
-    from ffn_train.experiment import build_experiment
+    from ffn_train.running.experiment import build_experiment
 
     experiment = build_experiment(config(dtype="float64", trainer={"clip": 0.1, "steps": 1}))
     start = experiment.params.vector.copy()

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from runs_for_tests import config
 
-from ffn_train.experiment import build_experiment
-from ffn_train.settings import SettingError
-from ffn_train.trainer import Record, Trainer
+from ffn_train.config.settings import SettingError
+from ffn_train.running.experiment import build_experiment
+from ffn_train.train.trainer import Record, Trainer
 
 
 def records(settings: dict[str, Any]) -> tuple[list[Record], Any]:

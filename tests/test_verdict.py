@@ -11,9 +11,10 @@ import pytest
 from choices import settings
 from runs_for_tests import config, run_in
 
-from ffn_train import expectation, report
+from ffn_train.report import text as report
+from ffn_train.report.verdict import verdict as words
+from ffn_train.running import expectation
 from ffn_train.runs import Run
-from ffn_train.verdict import verdict as words
 
 
 def verdict(

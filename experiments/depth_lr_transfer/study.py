@@ -20,11 +20,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ffn_train.experiment import build_experiment
 from ffn_train.plots.scales import log_axis, log_limits, log_ticks, set_ticks
 from ffn_train.plots.sheet import page, right_legends, sample
 from ffn_train.plots.style import DOUBLE, INK, step_colour
 from ffn_train.reproduce import Claim, at_most, near, points
+from ffn_train.running.experiment import build_experiment
 
 SEEDS = (0, 1)
 LAST = 50  # steps at the end of a run that its loss is averaged over

@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ffn_train.configuration import compose
-from ffn_train.core import FlatVector
-from ffn_train.experiment import Experiment, build_experiment
+from ffn_train.config.composition import compose
+from ffn_train.nn.core import FlatVector
+from ffn_train.nn.reductions import norm, rms
 from ffn_train.plots.scales import log_axis, set_ticks
 from ffn_train.plots.sheet import page, right_legends, sample
 from ffn_train.plots.style import DOUBLE, INK, layer_colour, step_colour
-from ffn_train.reductions import norm, rms
 from ffn_train.reproduce import Claim, at_least, near
+from ffn_train.running.experiment import Experiment, build_experiment
 
 SEEDS = range(8)
 DEPTHS = (8, 32, 128, 512)

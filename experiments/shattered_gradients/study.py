@@ -22,13 +22,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ffn_train.configuration import compose
-from ffn_train.experiment import build_experiment
+from ffn_train.config.composition import compose
+from ffn_train.nn.segments import SignalGradients
 from ffn_train.plots.scales import log_axis, set_ticks
 from ffn_train.plots.sheet import page, right_legends, sample
 from ffn_train.plots.style import DOUBLE, INK, MUTED, layer_colour, step_colour
 from ffn_train.reproduce import Claim, at_least, at_most, near, points, within
-from ffn_train.segments import SignalGradients
+from ffn_train.running.experiment import build_experiment
 
 SOURCE = "Balduzzi et al. 2017, The Shattered Gradients Problem"
 SEEDS = range(1000, 1060)

@@ -93,8 +93,8 @@ def overrides(
 
 def build(cell: Cell, **options: Any) -> Any:
     """This project's experiment of a cell."""
-    from ffn_train.configuration import compose
-    from ffn_train.experiment import build_experiment
+    from ffn_train.config.composition import compose
+    from ffn_train.running.experiment import build_experiment
 
     return build_experiment(compose(overrides(cell, **options)))
 

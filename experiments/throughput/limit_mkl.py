@@ -8,8 +8,8 @@ import numpy as np
 from cells import Cell
 from numba import njit
 
-from ffn_train.compiled import blas
-from ffn_train.shards import Shards
+from ffn_train.nn.compiled import blas
+from ffn_train.train.shards import Shards
 
 
 @njit(nogil=True)

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ffn_train.threads import BlasThreads
+from ffn_train.train.threads import BlasThreads
 
 PACKAGES = ("numpy", "numba", "scipy", "mkl", "torch", "jax", "jaxlib", "matplotlib", "hydra-core")
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from cells import ENDLESS, Cell, build
 
-from ffn_train.threads import BlasThreads
+from ffn_train.train.threads import BlasThreads
 
 
 class NumPy:
@@ -96,7 +96,7 @@ class Compiled(NumPy):
 
     def __init__(self, threads: int) -> None:
         super().__init__(threads)
-        importlib.import_module("ffn_train.compiled.segment")  # libraries, before memory is read
+        importlib.import_module("ffn_train.nn.compiled.segment")  # libraries, before memory is read
 
 
 class CompiledWithoutMKL(Compiled):

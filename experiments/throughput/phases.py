@@ -30,15 +30,15 @@ def main(directory: str, *overrides: str) -> None:
         seconds[name] = now - last
         last = now
 
-    from ffn_train.configuration import compose
+    from ffn_train.config.composition import compose
 
     config = compose([f"run.dir={directory}", *overrides])
     lap(PHASES[0])
-    from ffn_train.experiment import build_experiment
+    from ffn_train.running.experiment import build_experiment
 
     experiment = build_experiment(config)
     lap(PHASES[1])
-    from ffn_train import execution
+    from ffn_train.running import execution
 
     record_training = execution.record_training
 

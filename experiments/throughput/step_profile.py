@@ -82,7 +82,7 @@ class Clock:
 
 def clocked(clock: Clock, experiment: Any) -> None:
     """Put the clock around what a step of this experiment calls."""
-    from ffn_train import gradient
+    from ffn_train.train import gradient
 
     model, trainer = experiment.model, experiment.trainer
 
@@ -106,9 +106,9 @@ def clocked(clock: Clock, experiment: Any) -> None:
 
 
 def profile(engine: str, shape: Sequence[int]) -> dict[str, float]:
-    from ffn_train.configuration import compose
-    from ffn_train.experiment import build_experiment
-    from ffn_train.threads import BlasThreads
+    from ffn_train.config.composition import compose
+    from ffn_train.running.experiment import build_experiment
+    from ffn_train.train.threads import BlasThreads
 
     cell = Cell(*shape, "gelu_tanh", "pre_layer")
     experiment = build_experiment(compose([*overrides(cell, engine=engine), "threads=1"]))

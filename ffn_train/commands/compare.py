@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from ffn_train.settings import SettingError, one_of
+from ffn_train.config.settings import SettingError, one_of
 
 if TYPE_CHECKING:
     from ffn_train.compare import Comparison

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from ffn_train.commands.options import Parser
+from ffn_train.config.settings import SettingError
 from ffn_train.gradcheck import Check
-from ffn_train.settings import SettingError
 
 
 def main() -> None:
@@ -46,9 +46,9 @@ def check(overrides: Sequence[str]) -> dict[str, list[Check]]:
     """Compose the configuration and check the model that it describes."""
     import numpy as np
 
-    from ffn_train.configuration import compose
-    from ffn_train.experiment import build_experiment
+    from ffn_train.config.composition import compose
     from ffn_train.gradcheck import check_stack
+    from ffn_train.running.experiment import build_experiment
 
     experiment = build_experiment(compose(overrides))
     return check_stack(experiment.model, np.random.default_rng(experiment.seed))

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from ffn_train.settings import nearest
+from ffn_train.config.settings import nearest
 
 
 class Parser(argparse.ArgumentParser):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ffn_train.commands.options import Parser
+from ffn_train.config.settings import SettingError
 from ffn_train.runs import RunError, load_run
-from ffn_train.settings import SettingError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

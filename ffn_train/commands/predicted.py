@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ffn_train.core import Layout
-from ffn_train.report import factor
-from ffn_train.runs.theory import log_band
+from ffn_train.nn.core import Layout
+from ffn_train.report.text import factor
+from ffn_train.runs.predictions import log_band
 from ffn_train.theory import Prediction, Unpredicted
 
 ONE_SEED = "one seed"

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ffn_train.commands.options import Parser
-from ffn_train.places import EXPERIMENTS
-from ffn_train.settings import SettingError
+from ffn_train.config.places import EXPERIMENTS
+from ffn_train.config.settings import SettingError
 
 
 def main(arguments: Sequence[str] | None = None, folder: Path = EXPERIMENTS) -> None:

@@ -13,10 +13,10 @@ from typing import NoReturn
 import numpy as np
 
 from ffn_train.commands.predicted import Point, beyond, from_rows, sheet, table
-from ffn_train.settings import SettingError, one_of
+from ffn_train.config.settings import SettingError, one_of
 from ffn_train.sweep.space import Job, jobs
 from ffn_train.theory import Prediction
-from ffn_train.threads import BlasThreads
+from ffn_train.train.threads import BlasThreads
 
 FOLDER = Path("outputs") / "theory"
 
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def predictions(overrides: Sequence[str], *, swept: bool) -> list[Point]:
     """The prediction at each point. Raises SettingError, also where there is none."""
-    from ffn_train.configuration import compose
+    from ffn_train.config.composition import compose
 
     points = jobs(overrides) if swept else [Job({}, compose(overrides))]
     return [_predict(job) for job in points]
@@ -64,9 +64,9 @@ def predictions(overrides: Sequence[str], *, swept: bool) -> list[Point]:
 
 def _predict(job: Job) -> Point:
     """A priori; anchored by one forward pass for a loss whose gradient is not predicted."""
-    from ffn_train.expectation import anchor, describe
-    from ffn_train.experiment import build_experiment
-    from ffn_train.losses import MSE
+    from ffn_train.nn.losses import MSE
+    from ffn_train.running.expectation import anchor, describe
+    from ffn_train.running.experiment import build_experiment
     from ffn_train.theory import predict, predict_anchored
 
     config = job.config

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ffn_train.interruption import Interrupted
-from ffn_train.settings import SettingError, boolean
+from ffn_train.config.settings import SettingError, boolean
+from ffn_train.running.interruption import Interrupted
 
 CONTINUES = "the same command with the same run.dir goes on from the last checkpoint"
 COMPARES = "python -m ffn_train.compare"
@@ -18,7 +18,7 @@ SHOWN = 10  # jobs that did not finish, by name
 
 def main() -> None:
     """Run what the command line describes; exits 2, with one line, for a mistake in it."""
-    from ffn_train.configuration import launch
+    from ffn_train.config.composition import launch
     from ffn_train.runs.reader import RunError
 
     flags = [argument for argument in sys.argv[1:] if argument.startswith("-")]
@@ -43,9 +43,9 @@ def main() -> None:
 
 def run(config: dict[str, Any]) -> None:
     """Build, execute and summarise one run."""
-    from ffn_train.execution import execute
-    from ffn_train.experiment import build_experiment
-    from ffn_train.report import report
+    from ffn_train.report.text import report
+    from ffn_train.running.execution import execute
+    from ffn_train.running.experiment import build_experiment
 
     experiment = build_experiment(config)
     if boolean("dry_run", config["dry_run"]):
@@ -62,10 +62,10 @@ def run(config: dict[str, Any]) -> None:
 
 def sweep(overrides: list[str]) -> int:
     """Run a sweep and say what became of it; the exit status is 1 if a job is left or failed."""
-    from ffn_train import threads
     from ffn_train.sweep.manifest import ENDED
     from ffn_train.sweep.run import check, counts, numbered
     from ffn_train.sweep.run import run as run_sweep
+    from ffn_train.train import threads
 
     plan = check(overrides)
     if plan.config["dry_run"]:

@@ -14,8 +14,8 @@ from ffn_train.compare.values import SEED, Flat, Value, flatten
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.directory import state
 from ffn_train.runs.measures import Floats
+from ffn_train.runs.predictions import relative_gradient
 from ffn_train.runs.reader import read_json
-from ffn_train.runs.theory import relative_gradient
 
 EARLY = 4  # measured steps of which the signal is kept
 WITHOUT_RESULTS = ("pending", "failed")

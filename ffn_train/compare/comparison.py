@@ -14,8 +14,8 @@ from ffn_train.compare.layout import Layout, lay_out
 from ffn_train.compare.metrics import METRICS
 from ffn_train.compare.values import SEED, UNSET, differing, resolve, short
 from ffn_train.compare.where import conditions
+from ffn_train.config.settings import SettingError, one_of
 from ffn_train.runs import RunError
-from ffn_train.settings import SettingError, one_of
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ffn_train.config.settings import SettingError
 from ffn_train.runs import RunError, files
-from ffn_train.settings import SettingError
 from ffn_train.sweep.manifest import MANIFEST, read
 
 Notify = Callable[[str], None]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ffn_train.compare.values import UNSET, Value, brief, is_number, resolve, short
-from ffn_train.settings import SettingError
+from ffn_train.config.settings import SettingError
 
 # what readers look for first: on the axis, and in the colour
 _AXES = ("model.depth", "model.width", "optimizer.lr")

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ffn_train.resumption import OPERATIONAL
-from ffn_train.settings import SettingError, nearest
+from ffn_train.config.settings import SettingError, nearest
+from ffn_train.running.resumption import OPERATIONAL
 
 Value = str | int | float | bool | None
 Flat = Mapping[str, Value]
@@ -21,7 +21,7 @@ _PLAIN_SECTIONS = ("model", "trainer", "optimizer")  # whose keys are known with
 def flatten(config: Mapping[str, Any]) -> dict[str, Value]:
     """Dotted keys; a choice is ``residual`` = its name, its settings are ``residual.scale`` ...
 
-    What changes no number is left out (ffn_train.resumption.OPERATIONAL).
+    What changes no number is left out (ffn_train.running.resumption.OPERATIONAL).
     """
     known = {"engine": "numpy", **config}  # runs older than the choice of an engine have that one
     return _flat({k: v for k, v in known.items() if k not in (*OPERATIONAL, "experiment")}, "")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ffn_train.compare.values import UNSET, Flat, Value, is_number, order, resolve, short, text
-from ffn_train.settings import SettingError, nearest
+from ffn_train.config.settings import SettingError, nearest
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "!=": operator.ne,

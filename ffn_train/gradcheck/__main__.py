@@ -1,6 +1,6 @@
 """python -m ffn_train.gradcheck"""
 
-from ffn_train.commands.running import run
+from ffn_train.commands.launch import run
 
 if __name__ == "__main__":
     run("gradcheck")

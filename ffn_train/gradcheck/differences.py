@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ffn_train.core import Array, FlatVector, Layer, Layout, Views
+from ffn_train.nn.core import Array, FlatVector, Layer, Layout, Views
 
 STEP = 1e-4
 TOLERANCE = 1e-7

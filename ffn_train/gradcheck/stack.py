@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ffn_train.core import Layer
 from ffn_train.gradcheck.differences import Check, check_layer
-from ffn_train.model import Stack
+from ffn_train.nn.core import Layer
+from ffn_train.nn.stack import Stack
 
 WHOLE = 1e-5  # of the whole stack: rounding grows with the depth
 

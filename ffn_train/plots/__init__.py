@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from ffn_train.config.settings import SettingError, one_of
 from ffn_train.plots.curves import tell_if_empty
 from ffn_train.plots.style import look
 from ffn_train.runs import Run, RunError, files
-from ffn_train.settings import SettingError, one_of
 
 # how a file is written: without dates, so that a run gives the same bytes again; a PNG packed in
 # half the time of the usual level, for four hundredths more bytes

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 
-from ffn_train.plots import theory
+from ffn_train.plots import expected as theory
 from ffn_train.plots.curves import curve, mark, marks
 from ffn_train.plots.scales import depth_axis, log_axis, number
 from ffn_train.plots.selection import block_columns, rows

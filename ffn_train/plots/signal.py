@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from ffn_train.plots import theory
+from ffn_train.plots import expected as theory
 from ffn_train.plots.curves import curve, mark, marks
 from ffn_train.plots.scales import depth_axis, log_axis
 from ffn_train.plots.selection import rows

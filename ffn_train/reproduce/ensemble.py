@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ffn_train.core import Array, FlatVector
-from ffn_train.experiment import Experiment, build_experiment
-from ffn_train.reductions import rms
+from ffn_train.nn.core import Array, FlatVector
+from ffn_train.nn.reductions import rms
+from ffn_train.running.experiment import Experiment, build_experiment
 from ffn_train.sweep.space import Job, jobs
 
 Numbers = NDArray[np.float64]

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffn_train.places import EXPERIMENTS
+from ffn_train.config.places import EXPERIMENTS
+from ffn_train.config.settings import one_of
 from ffn_train.reproduce import table
 from ffn_train.reproduce.claim import Claim
 from ffn_train.runs import files
-from ffn_train.settings import one_of
-from ffn_train.threads import BlasThreads
+from ffn_train.train.threads import BlasThreads
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tempfile
 
+from ffn_train.config.settings import SettingError
 from ffn_train.runs import Run, load_run
-from ffn_train.settings import SettingError
 from ffn_train.sweep.run import run_sweep
 
 ENDED = ("finished", "diverged")

@@ -19,7 +19,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from ffn_train.core import Array
+from ffn_train.nn.core import Array
 from ffn_train.runs.files import CHECKPOINTS, write_whole
 
 KEPT = 2

@@ -11,9 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
+from ffn_train.config.settings import SettingError
 from ffn_train.runs import files
 from ffn_train.runs.reader import RunError, read_json
-from ffn_train.settings import SettingError
 
 
 @contextmanager

@@ -3,9 +3,9 @@
 config.json         every setting, resolved
 provenance.json     command, commit, versions, BLAS and threads, seed, parameters, times
 layout.json         the parameter tensors in order: name and shape
-theory.json         what theory predicts for the first batch (see ffn_train.runs.theory)
+theory.json         what theory predicts for the first batch (see ffn_train.runs.predictions)
 scalars.csv         one row a step
-measures.npy        one record a measured step (see ffn_train.measures)
+measures.npy        one record a measured step (see ffn_train.train.measures)
 weights.safetensors the final weights by name
 summary.json        written last: the outcome in figures; present only when the run has ended
 checkpoints/        the last two states that the run can go on from

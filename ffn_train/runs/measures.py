@@ -14,8 +14,8 @@ Floats = NDArray[np.float64]
 class Measures:
     """The per-layer measures of a run: K measured steps, T tensors, L blocks.
 
-    The arrays are those of ffn_train.measures, stacked over steps; ``tensors`` names the columns of
-    the first three.
+    The arrays are those of ffn_train.train.measures, stacked over steps; ``tensors`` names the
+    columns of the first three.
     """
 
     tensors: tuple[str, ...]

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ffn_train.core import Array
-from ffn_train.measures import row_dtype
+from ffn_train.nn.core import Array
 from ffn_train.runs import files
 from ffn_train.runs.measures import Floats, Measures
-from ffn_train.runs.theory import Ratio, Theory, parse, worst
+from ffn_train.runs.predictions import Ratio, Theory, parse, worst
+from ffn_train.train.measures import row_dtype
 
 
 class RunError(ValueError):

@@ -13,10 +13,10 @@ from types import TracebackType
 import numpy as np
 from safetensors.numpy import save
 
-from ffn_train.core import Array, Layout
-from ffn_train.measures import Rows, row_dtype
+from ffn_train.nn.core import Array, Layout
 from ffn_train.runs import files
 from ffn_train.runs.checkpoint import Checkpoint
+from ffn_train.train.measures import Rows, row_dtype
 
 _HEADER = 128  # bytes kept for the .npy header, enough for any number of rows
 

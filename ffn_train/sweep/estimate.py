@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ffn_train.experiment import build_experiment
+from ffn_train.running.experiment import build_experiment
 from ffn_train.sweep.manifest import Entry
-from ffn_train.threads import BlasThreads
+from ffn_train.train.threads import BlasThreads
 
 STEPS = 4  # timed for each shape of model
 START = 0.1  # seconds, roughly, that a job costs beside its steps

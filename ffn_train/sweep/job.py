@@ -7,13 +7,13 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from ffn_train.execution import Notify, execute
-from ffn_train.experiment import build_experiment
-from ffn_train.interruption import Interrupted
+from ffn_train.config.settings import SettingError
+from ffn_train.running.execution import Notify, execute
+from ffn_train.running.experiment import build_experiment
+from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import RunError, files
 from ffn_train.runs.directory import in_use
 from ffn_train.runs.reader import read_json
-from ffn_train.settings import SettingError
 from ffn_train.sweep.manifest import ENDED, read
 
 LOGS = "logs"

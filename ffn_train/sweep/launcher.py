@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ffn_train.mistakes import one_line_errors
-from ffn_train.places import CONF
+from ffn_train.config.mistakes import one_line_errors
+from ffn_train.config.places import CONF
 
 DEFAULT = "local"
 NEEDS = {

@@ -20,12 +20,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ffn_train.places import find
-from ffn_train.resumption import OPERATIONAL
+from ffn_train.config.places import find
+from ffn_train.config.settings import SettingError
+from ffn_train.running.resumption import OPERATIONAL
 from ffn_train.runs import RunError, files
 from ffn_train.runs import directory as run_directory
 from ffn_train.runs.reader import read_json
-from ffn_train.settings import SettingError
 from ffn_train.sweep.space import Job
 
 MANIFEST = "manifest.json"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffn_train.experiment import build_experiment
+from ffn_train.config.settings import SettingError, boolean, integer, one_of
+from ffn_train.running.experiment import build_experiment
 from ffn_train.runs.directory import claim, is_empty
-from ffn_train.settings import SettingError, boolean, integer, one_of
 from ffn_train.sweep import launcher
 from ffn_train.sweep.job import FAILED, STOP
 from ffn_train.sweep.manifest import MANIFEST, Entry, entry, merge, write

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ffn_train.configuration import Interval
+from ffn_train.config.composition import Interval
+from ffn_train.config.settings import SettingError
 from ffn_train.runs import files
 from ffn_train.runs.reader import read_json
-from ffn_train.settings import SettingError
 from ffn_train.sweep.manifest import Entry, entry
 from ffn_train.sweep.space import Space
 

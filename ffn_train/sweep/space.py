@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ffn_train.configuration import Config, Swept, compose, parse
-from ffn_train.settings import SettingError, nearest
+from ffn_train.config.composition import Config, Swept, compose, parse
+from ffn_train.config.settings import SettingError, nearest
 
 LONGEST_NAME = 80
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ffn_train.interruption import Interruption
-from ffn_train.settings import SettingError
+from ffn_train.config.settings import SettingError
+from ffn_train.running.interruption import Interruption
 from ffn_train.sweep import launcher
 from ffn_train.sweep.job import FAILED, STOP
 from ffn_train.sweep.manifest import ENDED, Entry

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ffn_train import places
-from ffn_train.registry import choice
-from ffn_train.settings import SettingError, nearest
+from ffn_train.config import places
+from ffn_train.config.registry import choice
+from ffn_train.config.settings import SettingError, nearest
 from ffn_train.tasks.table import Table, Task
 
 FEWEST_ROWS = 4

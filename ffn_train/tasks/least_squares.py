@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ffn_train.core import Array
+from ffn_train.nn.core import Array
 from ffn_train.tasks.table import Data, is_constant
 
 

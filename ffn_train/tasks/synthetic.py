@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ffn_train.core import Array
-from ffn_train.registry import choice
-from ffn_train.settings import SettingError, integer, number
+from ffn_train.config.registry import choice
+from ffn_train.config.settings import SettingError, integer, number
+from ffn_train.nn.core import Array
 from ffn_train.tasks.table import Table, Task, moments
 
 LARGEST = 10**8  # entries of one array: 0.8 GB in float64

@@ -10,8 +10,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ffn_train.core import Array
-from ffn_train.settings import SettingError, number
+from ffn_train.config.settings import SettingError, number
+from ffn_train.nn.core import Array
 
 
 @dataclass(frozen=True)

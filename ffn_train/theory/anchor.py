@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ffn_train.core import Array
-from ffn_train.initialisers import Initialiser
-from ffn_train.layers.norms import LayerNorm
-from ffn_train.model import Stack
+from ffn_train.nn.core import Array
+from ffn_train.nn.initialisers import Initialiser
+from ffn_train.nn.layers.norms import LayerNorm
+from ffn_train.nn.stack import Stack
 from ffn_train.theory.batch import largest, measured_sum
 from ffn_train.theory.recursion import Top
 from ffn_train.theory.scaled import Numbers, Scaled

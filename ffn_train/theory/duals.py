@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ffn_train.activations import GELU, Activation, Erf, Identity, LeakyReLU, ReLU
+from ffn_train.nn.activations import GELU, Activation, Erf, Identity, LeakyReLU, ReLU
 from ffn_train.theory import hermite
 from ffn_train.theory.scaled import Numbers
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ffn_train.model import Stack
+from ffn_train.nn.stack import Stack
 from ffn_train.theory.recursion import Down, Up
 from ffn_train.theory.scaled import Scaled, Sums
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ffn_train.core import Array
-from ffn_train.initialisers import Initialiser
-from ffn_train.losses import MSE, Loss
-from ffn_train.model import Stack
+from ffn_train.nn.core import Array
+from ffn_train.nn.initialisers import Initialiser
+from ffn_train.nn.losses import MSE, Loss
+from ffn_train.nn.stack import Stack
 from ffn_train.theory import gradients
 from ffn_train.theory.anchor import Anchor, kept_coherence, measured_top
 from ffn_train.theory.batch import measured, measured_sum, sample, with_mean

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ffn_train.model import Stack
+from ffn_train.nn.stack import Stack
 from ffn_train.theory.recursion import Top, norm_scales, passed
 from ffn_train.theory.scaled import Numbers, Scaled
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ffn_train.model import Stack
+from ffn_train.nn.stack import Stack
 from ffn_train.theory.branch import BranchKernels, Coherent, Variances, kernels
 from ffn_train.theory.scaled import Numbers, Scaled
 

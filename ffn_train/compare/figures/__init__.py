@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ffn_train.compare.comparison import Comparison
+from ffn_train.config.settings import one_of
 from ffn_train.plots import FORMATS, encoded
 from ffn_train.plots.style import look
 from ffn_train.runs import files
-from ffn_train.settings import one_of
 
 Draw = Callable[[Comparison], Figure | None]
 

@@ -18,11 +18,11 @@ from ffn_train.compare.groups import Group
 from ffn_train.compare.lost import tell_diverged
 from ffn_train.compare.panels import notes, panels, spread, together
 from ffn_train.plots.curves import curve
+from ffn_train.plots.expected import ratio_axis
 from ffn_train.plots.scales import log_axis
 from ffn_train.plots.style import INK, MUTED
-from ffn_train.plots.theory import ratio_axis
 from ffn_train.runs.measures import Floats
-from ffn_train.runs.theory import band
+from ffn_train.runs.predictions import band
 
 NAME = "gradient_flow"
 

@@ -1,0 +1,109 @@
+"""Which choices go together: one table, with the reason for every refusal and every warning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ffn_train.config.settings import SettingError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Where every choice of ``when`` is made, each group of ``needs`` must have an allowed name."""
+
+    when: Mapping[str, tuple[str, ...]]
+    needs: Mapping[str, tuple[str, ...]]
+    reason: str
+
+    def broken_by(self, names: Mapping[str, str]) -> str | None:
+        """The group whose choice the rule does not allow, or None."""
+        if any(names[group] not in chosen for group, chosen in self.when.items()):
+            return None
+        return next((g for g, allowed in self.needs.items() if names[g] not in allowed), None)
+
+
+NO_POST = ("none", "pre_layer", "pre_rms")
+SKIPS = ("identity", "scaled", "rezero", "deepnorm")
+
+REFUSED = (
+    Rule(
+        {"residual": ("deepnorm",)},
+        {"norm": ("post_layer",), "init": ("deepnorm",)},
+        "DeepNorm is one scheme: its skip factor, its LayerNorm after the sum and its "
+        "initialisation are derived together",
+    ),
+    Rule(
+        {"init": ("deepnorm",)},
+        {"residual": ("deepnorm",), "norm": ("post_layer",)},
+        "the DeepNorm initialisation is derived for DeepNorm's residual sum and LayerNorm",
+    ),
+    Rule(
+        {"init": ("fixup",)},
+        {"residual": ("identity",), "norm": ("none",), "block": ("feedforward",)},
+        "Fixup starts each branch at zero and derives its exponents for x + f(x) with two plain "
+        "layers and no norm (with rezero both factors of the branch are zero and nothing would "
+        "ever train; without a residual the output is zero)",
+    ),
+    Rule(
+        {"residual": ("rezero",)},
+        {"norm": NO_POST},
+        "ReZero replaces the norm of the residual sum: a norm after the sum would undo the "
+        "identity that it starts from",
+    ),
+    Rule(
+        {"init": ("gpt2",)},
+        {"residual": SKIPS},
+        "GPT-2's factor 1/sqrt(number of residual additions) has nothing to count without a "
+        "residual",
+    ),
+)
+
+WARNED = (
+    Rule(
+        {"residual": ("identity",), "norm": ("none",)},
+        {"init": ("gpt2", "fixup")},
+        "without a norm or a scaled branch the signal's variance multiplies in every block; deep "
+        "stacks overflow (residual=scaled, norm=pre_layer or init=gpt2 tames it)",
+    ),
+    Rule(
+        {"residual": ("none",)},
+        {"norm": ("pre_layer", "pre_rms", "post_layer", "post_rms")},
+        "without a residual or a norm the gradient shrinks or grows in every block; stacks deeper "
+        "than about 16 hardly train",
+    ),
+)
+DEEP = 16  # the warnings concern stacks of at least this depth
+
+
+def check(names: Mapping[str, str]) -> None:
+    """Refuse choices (group -> name) that do not go together; SettingError gives the reason."""
+    for rule in REFUSED:
+        group = rule.broken_by(names)
+        if group is not None:
+            when = " and ".join(f"{g}={names[g]}" for g in rule.when)
+            allowed = " or ".join(f"{group}={name}" for name in rule.needs[group])
+            raise SettingError(f"{when} needs {allowed}, got {group}={names[group]}: {rule.reason}")
+
+
+def warnings(names: Mapping[str, str], depth: int) -> list[str]:
+    """What theory says against training choices that are allowed."""
+    if depth < DEEP:
+        return []
+    return [
+        f"{' and '.join(f'{g}={names[g]}' for g in rule.when)} at depth {depth}: {rule.reason}"
+        for rule in WARNED
+        if rule.broken_by(names) is not None
+    ]
+
+
+def table() -> str:
+    """The refusals as a Markdown table."""
+    lines = ["| choice | goes only with | because |", "|---|---|---|"]
+    for rule in REFUSED:
+        when = " and ".join(f"`{g}={n}`" for g, names in rule.when.items() for n in names)
+        needs = "; ".join(
+            f"`{g}` " + " or ".join(f"`{n}`" for n in names) for g, names in rule.needs.items()
+        )
+        lines.append(f"| {when} | {needs} | {rule.reason} |")
+    return "\n".join(lines)

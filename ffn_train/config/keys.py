@@ -1,0 +1,46 @@
+"""The keys of a configuration: choices, sections of settings, and settings of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ffn_train.config.settings import SettingError, nearest
+
+MODEL_GROUPS = ("activation", "block", "residual", "norm", "init")
+GROUPS = (*MODEL_GROUPS, "task", "loss", "optimizer", "schedule")
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "model": ("depth", "width", "expansion", "recompute"),
+    "trainer": ("steps", "batch_size", "clip", "patience"),
+    "evaluate": ("every", "limit"),
+    "measure": ("every", "limit"),
+    "log": ("every", "limit"),
+    "checkpoint": ("every",),
+    "plot": ("when", "figures", "formats", "theory"),
+    "run": ("dir",),
+    "sweep": ("dir", "grid", "zip", "search"),
+}
+SCALARS = ("seed", "dtype", "threads", "engine", "dry_run", "resume", "fail_fast", "experiment")
+
+
+def check_keys(config: Mapping[str, Any]) -> None:
+    """Raises SettingError for a key that is unknown or missing."""
+    known = (*SCALARS, *SECTIONS, *GROUPS)
+    for key in config:
+        if key not in known:
+            raise SettingError(f"{key} is not a setting{nearest(key, known)}")
+    for key in known:
+        if key not in config and key != "experiment":
+            raise SettingError(f"{key} is missing")
+    for section, keys in SECTIONS.items():
+        if not isinstance(config[section], Mapping):
+            allowed = ", ".join(f"{section}.{key}" for key in keys)
+            raise SettingError(f"{section} holds {allowed}, got {config[section]!r}")
+        full = [f"{section}.{key}" for key in keys]
+        for key in config[section]:
+            if key not in keys:
+                hint = nearest(f"{section}.{key}", full)
+                raise SettingError(f"{section}.{key} is not a setting{hint}")
+        for key in keys:
+            if key not in config[section]:
+                raise SettingError(f"{section}.{key} is missing")

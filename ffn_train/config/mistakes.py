@@ -1,0 +1,106 @@
+"""Hydra's ways of saying what is wrong, in one line; and what may have been meant."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NoReturn
+
+from ffn_train.config.places import CONF
+from ffn_train.config.settings import SettingError, nearest, nearest_key
+
+
+class one_line_errors:
+    """A context that turns Hydra's and OmegaConf's errors into a SettingError of one line."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        from hydra.errors import HydraException
+        from omegaconf.errors import OmegaConfBaseException
+
+        if isinstance(error, (HydraException, OmegaConfBaseException)):
+            raise SettingError(one_line(error)) from None
+
+
+def one_line(error: BaseException) -> str:
+    """What an error of Hydra's says, in our words where it is a common one."""
+    from hydra.errors import MissingConfigException
+
+    text = str(error)
+    options = getattr(error, "options", None)
+    missing = getattr(error, "missing_cfg_file", None)
+    if isinstance(error, MissingConfigException) and options and missing:
+        group, _, name = missing.rpartition("/")
+        words = sorted(options)
+        return f"{group} must be one of {', '.join(words)}, got {name!r}{nearest(name, words)}"
+    unknown = re.search(r"Could not override '([^']+)'\.\s*To append", text)
+    if unknown:
+        name = unknown.group(1)
+        group, _, key = name.partition(".")
+        others = [choice for choice, keys in _choices(group).items() if key in keys]
+        if others:
+            has = " or ".join(f"{group}={choice}" for choice in others)
+            return f"{name} is a setting of {has}, not of the {group} that is chosen"
+        return f"{name} is not a setting{nearest_key(name, _known_keys())}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("See https")]
+    return " ".join(lines[:2]) if lines else type(error).__name__
+
+
+def _choices(group: str) -> dict[str, list[str]]:
+    """The settings of each choice of a group; nothing for what is no group."""
+    from omegaconf import OmegaConf
+
+    if not group.isidentifier():
+        return {}
+    files = sorted((CONF / group).glob("*.yaml"))
+    return {file.stem: [str(key) for key in OmegaConf.load(file)] for file in files}
+
+
+def _known_keys() -> list[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from hydra import compose as hydra_compose
+        from hydra import initialize_config_dir
+        from hydra.core.global_hydra import GlobalHydra
+
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = plain(hydra_compose("config"))
+    return list(_dotted(config))
+
+
+def _dotted(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in config.items():
+        yield prefix + key
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{key}.")
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """The resolved configuration as a plain dictionary, without Hydra's own part."""
+    from omegaconf import OmegaConf
+
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items() if key != "hydra"}
+
+
+def refuse_options(arguments: Sequence[str]) -> None:
+    """Raises SettingError for what Hydra's own parser would answer with its usage."""
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+    options = [text for action in parser._actions for text in action.option_strings]
+
+    def error(message: str) -> NoReturn:
+        unknown = [text for text in arguments if text.startswith("-") and text in message]
+        unknown = [text for text in unknown if text not in options]
+        hint = nearest(unknown[0].partition("=")[0], options) if unknown else ""
+        raise SettingError(f"{message}{hint}")
+
+    parser.error = error  # type: ignore[method-assign]
+    parser.parse_args(list(arguments))

@@ -1,0 +1,23 @@
+"""Where the configuration tree and the studies lie: beside the package, or inside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def _shipped(folder: str) -> Path:
+    inside = _PACKAGE / folder
+    return inside if inside.is_dir() else _PACKAGE.parent / folder
+
+
+CONF = _shipped("conf")
+EXPERIMENTS = _shipped("experiments")
+
+
+def find(path: str) -> Path:
+    """The file meant by a path: from the working directory, else among the shipped studies."""
+    here = Path(path).expanduser()
+    shipped = EXPERIMENTS.parent / path
+    return shipped if not here.exists() and shipped.exists() else here

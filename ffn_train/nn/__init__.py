@@ -1,0 +1,1 @@
+"""The numerical core: layers and their pullbacks, the stack, losses, update rules, engines."""

@@ -1,0 +1,46 @@
+"""What a residual branch is to the rest: a layer from width to width with hidden units."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, Protocol
+
+from ffn_train.nn.activations import Activation
+from ffn_train.nn.core import Array, Layer, Views
+
+
+class BranchPullback(Protocol):
+    """A pullback that also shows the activation's output, for the measures of hidden units."""
+
+    hidden: Array
+
+    def __call__(self, dy: Array, grads: Views) -> Array: ...
+
+
+class Branch(Layer):
+    """Maps (N, D) to (N, D) through H hidden units.
+
+    ``inner`` and ``outer`` name the parts that read from the residual stream and the one that
+    writes back to it; initialisers treat the two differently.
+    """
+
+    name: ClassVar[str]
+    activation: Activation
+    inner: ClassVar[tuple[str, ...]]
+    outer: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def parts(self) -> Mapping[str, Layer]: ...
+
+    @abstractmethod
+    def forward(self, params: Views, x: Array) -> tuple[Array, BranchPullback]: ...
+
+
+class BlockChoice(Protocol):
+    """``block=...``: makes the branch for a width, a hidden width and an activation."""
+
+    name: ClassVar[str]
+
+    def branch(self, *, width: int, hidden: int, activation: Activation) -> Branch: ...

@@ -1,0 +1,123 @@
+"""Matrix products for compiled code: the BLAS's ``gemm``, MKL's if it is installed, else SciPy's.
+
+Where both are there, SciPy's OpenBLAS has the small products: for these it has kernels without the
+packing of large ones, and is up to twice as fast as MKL, though not at x Wᵀ.
+
+Compiled code calls ``ffn_sgemm`` and ``ffn_small_sgemm`` (``dgemm``), names that the linker is told
+here, so what Numba keeps on disk does not depend on which library answers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from importlib.metadata import PackageNotFoundError, distribution
+from typing import Any
+
+import llvmlite.binding
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.errors import TypingError
+from numba.extending import get_cython_function_address, intrinsic
+
+from ffn_train.nn.compiled.jit import inlined
+
+_SMALL = 10**6  # multiplications
+_SEQUENTIAL = 1  # MKL_THREADING_SEQUENTIAL: the threads are the shards
+_REPRODUCIBLE = 2 | 0x10000  # MKL_CBWR_AUTO | MKL_CBWR_STRICT: alignment does not change the bytes
+
+
+def _mkl() -> ctypes.CDLL | None:
+    """MKL, where the package ``mkl`` is installed."""
+    try:
+        files = distribution("mkl").files or []
+    except PackageNotFoundError:
+        return None
+    for file in files:
+        if file.name.startswith(("libmkl_rt.so", "mkl_rt.")) and file.suffix != ".lib":
+            library = ctypes.CDLL(str(file.locate()))
+            library.MKL_Set_Threading_Layer(_SEQUENTIAL)
+            library.MKL_CBWR_Set(_REPRODUCIBLE)
+            return library
+    return None
+
+
+def _link() -> None:
+    mkl = _mkl()
+    for name in ("sgemm", "dgemm"):
+        small = large = get_cython_function_address("scipy.linalg.cython_blas", name)
+        if mkl is not None:
+            large = ctypes.cast(getattr(mkl, f"{name}_"), ctypes.c_void_p).value or 0
+        llvmlite.binding.add_symbol(f"ffn_small_{name}", small)
+        llvmlite.binding.add_symbol(f"ffn_{name}", large)
+
+
+_link()
+
+
+def _gemm(context, ta, tb, m, n, k, a, lda, b, ldb, c):
+    """C (m, n) = A B in the BLAS's column order; ``ta``, ``tb``: with A, B transposed.
+
+    The BLAS is Fortran's: it takes the address of every argument, and looks at none.
+    """
+    name = {types.float32: "sgemm", types.float64: "dgemm"}.get(c.dtype)
+    if name is None or any(one.dtype != c.dtype or one.layout != "C" for one in (a, b, c)):
+        raise TypingError("matrix products need C-ordered arrays, all float32 or all float64")
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        byte = ir.IntType(8)
+        real = context.get_value_type(signature.args[9].dtype)
+        pointer = byte.as_pointer()
+
+        def address(value: Any) -> Any:
+            slot = cgutils.alloca_once(builder, value.type)
+            builder.store(value, slot)
+            return builder.bitcast(slot, pointer)
+
+        def letter(transposed: Any) -> Any:
+            return address(builder.select(transposed, byte(ord("T")), byte(ord("N"))))
+
+        def size(index: int) -> Any:
+            return address(values[index])  # 64 bits, whose lower half is read as 32 bits too
+
+        def data(index: int) -> Any:
+            array = context.make_array(signature.args[index])(context, builder, values[index])
+            return builder.bitcast(array.data, pointer)
+
+        kind = ir.FunctionType(ir.VoidType(), [pointer] * 13)
+        small, large = (
+            cgutils.get_or_insert_function(builder.module, kind, f"ffn_{size}{name}")
+            for size in ("small_", "")
+        )
+        count = builder.mul(builder.mul(values[2], values[3]), values[4])
+        few = builder.icmp_signed("<=", count, count.type(_SMALL))
+        function = builder.select(builder.and_(few, builder.not_(values[0])), small, large)
+        shape = [letter(values[0]), letter(values[1]), size(2), size(3), size(4)]
+        factors = [address(real(1.0)), data(5), size(6), data(7), size(8)]
+        builder.call(function, [*shape, *factors, address(real(0.0)), data(9), size(2)])
+        return context.get_dummy_value()
+
+    return types.void(ta, tb, m, n, k, a, lda, b, ldb, c), generate
+
+
+_product: Any = intrinsic(_gemm)
+
+# A C-ordered matrix is its transpose in the BLAS's order, so the factors change places.
+
+
+@inlined
+def product(a, b, out):
+    """out (N, K) = a (N, M) b (M, K)."""
+    _product(False, False, b.shape[1], a.shape[0], a.shape[1], b, b.shape[1], a, a.shape[1], out)
+
+
+@inlined
+def product_with_transpose(a, b, out):
+    """out (N, K) = a (N, M) bᵀ, with b (K, M)."""
+    _product(True, False, b.shape[0], a.shape[0], a.shape[1], b, b.shape[1], a, a.shape[1], out)
+
+
+@inlined
+def product_of_transpose(a, b, out):
+    """out (M, K) = aᵀ b, with a (N, M) and b (N, K)."""
+    _product(False, True, b.shape[1], a.shape[1], a.shape[0], b, b.shape[1], a, a.shape[1], out)

@@ -1,0 +1,193 @@
+"""Forward and backward pass of a segment of a stack, between two returns to Python.
+
+The equations are those of ``ffn_train.nn.blocks`` and ``ffn_train.nn.layers``, the test of these.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ffn_train.nn.compiled.branch import branch, branch_backward
+from ffn_train.nn.compiled.ends import projection, projection_backward, read_out, read_out_backward
+from ffn_train.nn.compiled.jit import entry, inlined, summing
+from ffn_train.nn.compiled.norms import norm, norm_backward
+from ffn_train.nn.compiled.scheme import POST, PRE, kept_of, norm_of
+
+
+@inlined
+def _multiplier_of(scheme, theta, at):
+    if scheme.learnable:
+        return theta[at], at + 1
+    return theta.dtype.type(scheme.multiplier), at
+
+
+@summing
+def _dot(a, b):
+    total = a.dtype.type(0)
+    for n in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            total += a[n, j] * b[n, j]
+    return total
+
+
+# No array is read under one name and written under another: the compiler could not tell that the
+# entries are independent of each other, and would take them one by one.
+
+
+@inlined
+def _sum(branch, multiplier, skip, x, y):
+    """y = a f + s x."""
+    for n in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            out = multiplier * branch[n, j]
+            y[n, j] = out + skip * x[n, j] if skip != 0 else out
+
+
+@inlined
+def _add_to(y, bias, multiplier, skip, x):
+    """y <- a (y + b) + s x."""
+    for n in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            out = multiplier * (y[n, j] + bias[j])
+            y[n, j] = out + skip * x[n, j] if skip != 0 else out
+
+
+@entry
+def forward(record, theta, x, signals, hiddens, storage, y, blocks):
+    """The segment with parameters ``theta`` from ``x``, (N, inputs) or (N, D), on.
+
+    Fills ``signals`` (k+1, N, D) with x_l, ``hiddens`` (k, N, H) with act(z) and ``storage`` with
+    what else is kept, for k = ``blocks``, or for k = 1 with each in the place of the one before;
+    and ``y`` (N, outputs), if it ends in a read-out.
+    """
+    scheme = record[0]
+    places, rows = hiddens.shape[:2]
+    kept = kept_of(scheme, storage, places, rows)
+    real = theta.dtype.type
+    skip, eps = real(scheme.skip), real(scheme.eps)
+    gate = np.empty((rows, scheme.hidden if scheme.gated else 0), theta.dtype)
+    total = np.empty((rows, scheme.width if scheme.placement == POST else 0), theta.dtype)
+    if scheme.inputs > 0:
+        projection(scheme, theta, x, signals[0])
+    else:
+        signals[0] = x
+    for block in range(blocks):
+        place = block if places == blocks else 0
+        if place < block:
+            signals[0] = signals[1]
+        below, above, hidden = signals[place], signals[place + 1], hiddens[place]
+        multiplier, at = _multiplier_of(scheme, theta, scheme.before + block * scheme.block)
+        gain, shift, at = norm_of(scheme, theta, at)
+        # where the scheme has no such array, another stands in for it, which is not touched as such
+        inner, slope, value, output, joined = below, hidden, hidden, above, above
+        if scheme.placement == PRE:
+            inner = kept.inner[place]
+            normed, inverse = kept.normed[place], kept.inverse[place]
+            norm(below, gain, shift, scheme.centred, eps, normed, inverse, inner)
+        if scheme.keeps_slope:
+            slope = kept.slope[place]
+        if scheme.gated:
+            value = kept.value[place]
+        if scheme.placement == POST:
+            output = joined = total
+        if scheme.learnable:
+            output = kept.branch[place]
+        bias = branch(scheme, theta, at, inner, hidden, slope, value, gate, output)
+        if scheme.learnable:
+            for n in range(rows):
+                for j in range(scheme.width):
+                    output[n, j] += bias[j]
+            _sum(output, multiplier, skip, below, joined)
+        else:
+            _add_to(joined, bias, multiplier, skip, below)
+        if scheme.placement == POST:
+            normed, inverse = kept.normed[place], kept.inverse[place]
+            norm(joined, gain, shift, scheme.centred, eps, normed, inverse, above)
+    if scheme.outputs > 0:
+        end = scheme.before + blocks * scheme.block
+        read_out(scheme, theta, end, signals[places], kept, places, y)
+
+
+@entry
+def backward(record, theta, grads, x, signals, hiddens, storage, dy, dx, flow):
+    """From dL/dy of what the forward pass of ``x`` returned to dL/dx; fills ``grads``.
+
+    ``flow`` (3, k+1, N, D) is where every dL/dx_l is computed, its branch part, and its skip part
+    where that is not dL/dx_{l+1} itself, when there is a third place; or, of no size, nowhere.
+    """
+    scheme = record[0]
+    blocks, rows = hiddens.shape[:2]
+    kept = kept_of(scheme, storage, blocks, rows)
+    real = theta.dtype.type
+    zero, one, skip = real(0), real(1), real(scheme.skip)
+    dhidden = np.empty((rows, scheme.hidden), theta.dtype)
+    dvalue = np.empty((rows, scheme.hidden if scheme.gated else 0), theta.dtype)
+    shown = len(flow) > 0
+    scratch = np.empty((6, rows, scheme.width), theta.dtype)
+    dsum, dbranch, dnormed = scratch[0], scratch[1], scratch[2]  # unpacked, they would be strided
+    dsignals = flow[0] if shown else scratch[4:]
+    places = len(dsignals)  # of all x_l, or of the last two
+    above = dsignals[blocks % places]
+    if scheme.outputs > 0:
+        end, last = scheme.before + blocks * scheme.block, signals[blocks]
+        read_out_backward(scheme, theta, grads, end, dy, last, kept, blocks, dnormed, above)
+    else:
+        above[:] = dy
+    for block in range(blocks - 1, -1, -1):
+        first = scheme.before + block * scheme.block
+        multiplier, at = _multiplier_of(scheme, theta, first)
+        dgain, dshift, _ = norm_of(scheme, grads, at)
+        gain, _, at = norm_of(scheme, theta, at)
+        hidden = hiddens[block]
+        inner, slope, value, dz = signals[block], hidden, hidden, above
+        dx_branch = flow[1, block] if shown else scratch[3]
+        dinner = dx_branch
+        if scheme.placement == PRE:
+            inner, dinner = kept.inner[block], dnormed
+        if scheme.keeps_slope:
+            slope = kept.slope[block]
+        if scheme.gated:
+            value = kept.value[block]
+        if scheme.placement == POST:
+            dz = dsum
+            normed, inverse = kept.normed[block], kept.inverse[block]
+            norm_backward(above, gain, scheme.centred, normed, inverse, dgain, dshift, dz)
+        if scheme.learnable:
+            grads[first] = _dot(dz, kept.branch[block])
+        dbias = grads[first + scheme.block - scheme.width : first + scheme.block]
+        dbias[:] = 0
+        for n in range(rows):
+            for j in range(scheme.width):
+                d = multiplier * dz[n, j]
+                dbranch[n, j] = d
+                dbias[j] += d
+        branch_backward(
+            scheme, theta, grads, at, dbranch, inner, hidden, slope, value, dhidden, dvalue, dinner
+        )
+        if scheme.placement == PRE:
+            normed, inverse = kept.normed[block], kept.inverse[block]
+            norm_backward(dinner, gain, scheme.centred, normed, inverse, dgain, dshift, dx_branch)
+        below = dsignals[block % places]
+        _sum(dx_branch, one, skip, dz, below)
+        if len(flow) > 2:
+            _sum(dz, skip, zero, dz, flow[2, block])  # s dz
+        above = below
+    if scheme.inputs > 0:
+        projection_backward(scheme, theta, grads, above, x, dx)
+    else:
+        dx[:] = above
+
+
+def delay() -> str | None:
+    """What to say before the first use on this machine, when nothing is kept on disk yet."""
+    folder, compiling = backward.stats.cache_path, "compiling for this machine, which takes about"
+    if folder is None:
+        return (
+            f"engine=compiled: {compiling} 20 seconds in every process: the result cannot be kept "
+            "(NUMBA_CACHE_DIR names a directory for it)"
+        )
+    if any(Path(folder).glob(f"blocks.{backward.__qualname__}-*.nbi")):
+        return None
+    return f"engine=compiled: {compiling} 20 seconds once"

@@ -1,0 +1,80 @@
+"""The residual branch: y = W₂ act(W₁ x + b₁) + b₂, or gated y = W₂ (act(W_g x + b_g) ∘ u) + b₂."""
+
+from __future__ import annotations
+
+from ffn_train.nn.compiled.activations import activate, activate_backward
+from ffn_train.nn.compiled.blas import product, product_of_transpose, product_with_transpose
+from ffn_train.nn.compiled.jit import inlined
+
+
+@inlined
+def linear_of(theta, start, fan_out, fan_in):
+    """The weight and the bias that start there, and where the next tensor does."""
+    middle = start + fan_out * fan_in
+    weight = theta[start:middle].reshape(fan_out, fan_in)
+    return weight, theta[middle : middle + fan_out], middle + fan_out
+
+
+@inlined
+def branch(scheme, theta, at, inner, hidden, slope, value, gate, y):
+    """W₂ h into ``y``, without b₂, which is returned; ``gate`` is scratch for h ∘ u."""
+    parameter = theta.dtype.type(scheme.parameter)
+    weight, bias, at = linear_of(theta, at, scheme.hidden, scheme.width)
+    product_with_transpose(inner, weight, hidden)
+    activate(scheme.activation, parameter, hidden, bias, slope)
+    through = hidden
+    if scheme.gated:
+        weight, bias, at = linear_of(theta, at, scheme.hidden, scheme.width)
+        product_with_transpose(inner, weight, value)
+        for n in range(value.shape[0]):
+            for j in range(value.shape[1]):
+                value[n, j] += bias[j]
+                gate[n, j] = hidden[n, j] * value[n, j]
+        through = gate
+    weight, bias, at = linear_of(theta, at, scheme.width, scheme.hidden)
+    product_with_transpose(through, weight, y)
+    return bias
+
+
+@inlined
+def branch_backward(
+    scheme, theta, grads, at, dy, inner, hidden, slope, value, dhidden, dvalue, dinner
+):
+    """Everything but db₂ from dL/dy, which becomes scratch, down to dL/dinner.
+
+    ``dhidden`` and ``dvalue`` (N, H) are scratch; the second has no rows without a gate.
+    """
+    parameter = theta.dtype.type(scheme.parameter)
+    layer = scheme.hidden * (scheme.width + 1)
+    up_at = at + layer if scheme.gated else at
+    down, _, _ = linear_of(theta, up_at + layer, scheme.width, scheme.hidden)
+    ddown, _, _ = linear_of(grads, up_at + layer, scheme.width, scheme.hidden)
+    if scheme.gated:
+        for n in range(value.shape[0]):
+            for j in range(value.shape[1]):
+                dvalue[n, j] = hidden[n, j] * value[n, j]
+        product_of_transpose(dy, dvalue, ddown)
+    else:
+        product_of_transpose(dy, hidden, ddown)
+    product(dy, down, dhidden)
+    if scheme.gated:
+        up, _, _ = linear_of(theta, up_at, scheme.hidden, scheme.width)
+        dup, dbias, _ = linear_of(grads, up_at, scheme.hidden, scheme.width)
+        dbias[:] = 0
+        for n in range(value.shape[0]):
+            for j in range(value.shape[1]):
+                du = dhidden[n, j] * hidden[n, j]
+                dvalue[n, j] = du
+                dbias[j] += du
+                dhidden[n, j] *= value[n, j]
+        product_of_transpose(dvalue, inner, dup)
+        product(dvalue, up, dy)
+    weight, _, _ = linear_of(theta, at, scheme.hidden, scheme.width)
+    dweight, dbias, _ = linear_of(grads, at, scheme.hidden, scheme.width)
+    activate_backward(scheme.activation, parameter, dhidden, hidden, slope, dbias)
+    product_of_transpose(dhidden, inner, dweight)
+    product(dhidden, weight, dinner)
+    if scheme.gated:
+        for n in range(dy.shape[0]):
+            for j in range(dy.shape[1]):
+                dinner[n, j] += dy[n, j]

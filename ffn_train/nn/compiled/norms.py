@@ -1,0 +1,50 @@
+"""LayerNorm and RMSNorm, each sample in one visit."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+from ffn_train.nn.compiled.jit import summing
+
+
+@summing
+def norm(x, gain, shift, centred, eps, normed, inverse, y):
+    """y = g ∘ x̂ + s of x (N, D), keeping x̂ and 1/scale; RMSNorm is not ``centred``, without s."""
+    real, width = x.dtype.type, x.shape[1]
+    for n in range(x.shape[0]):
+        mean, square = real(0), real(0)
+        if centred:
+            for j in range(width):
+                mean += x[n, j]
+            mean /= real(width)
+        for j in range(width):
+            deviation = x[n, j] - mean
+            square += deviation * deviation
+        factor = real(1) / real(sqrt(square / real(width) + eps))
+        inverse[n] = factor
+        for j in range(width):
+            at = (x[n, j] - mean) * factor
+            normed[n, j] = at
+            y[n, j] = at * gain[j] + (shift[j] if centred else real(0))
+
+
+@summing
+def norm_backward(dy, gain, centred, normed, inverse, dgain, dshift, dx):
+    """dx (which may be dy), dg = Σ_n dy ∘ x̂ and ds = Σ_n dy."""
+    real, width = dy.dtype.type, dy.shape[1]
+    dgain[:] = 0
+    dshift[:] = 0
+    for n in range(dy.shape[0]):
+        mean, through = real(0), real(0)
+        for j in range(width):
+            scaled = dy[n, j] * gain[j]
+            mean += scaled
+            through += scaled * normed[n, j]
+        mean = mean / real(width) if centred else real(0)
+        through /= real(width)
+        for j in range(width):
+            d, at = dy[n, j], normed[n, j]
+            dgain[j] += d * at
+            if centred:
+                dshift[j] += d
+            dx[n, j] = (d * gain[j] - mean - at * through) * inverse[n]

@@ -1,0 +1,115 @@
+"""Norms of many arrays and what a batch says of hidden units, each in one call of compiled code."""
+
+from __future__ import annotations
+
+from math import isinf, sqrt
+
+import numpy as np
+
+from ffn_train.nn.compiled.jit import entry, summing
+from ffn_train.nn.core import Array, Arrays, Layout
+from ffn_train.nn.reductions import Floats, Reductions
+
+_SMALLEST, _LARGEST = 1e-280, 1e280  # sums of squares that lost nothing to under- or overflow
+
+
+@summing
+def _norm(vector):
+    """Added up in float64, which no square of a float32 leaves."""
+    total = 0.0
+    for i in range(vector.size):
+        entry = np.float64(vector[i])
+        total += entry * entry
+    if _SMALLEST < total < _LARGEST or total != total:
+        return sqrt(total)
+    largest = 0.0
+    for i in range(vector.size):
+        largest = max(largest, abs(np.float64(vector[i])))
+    if largest == 0 or isinf(largest):
+        return largest
+    total = 0.0
+    for i in range(vector.size):
+        entry = np.float64(vector[i]) / largest
+        total += entry * entry
+    return largest * sqrt(total)
+
+
+@entry
+def _vector_norm(vector):
+    return _norm(vector)
+
+
+@entry
+def _norms(arrays, out):
+    for k in range(arrays.shape[0]):
+        out[k] = _norm(arrays[k].reshape(-1))
+
+
+@entry
+def _tensor_norms(vector, starts, out):
+    for t in range(starts.size):
+        end = starts[t + 1] if t + 1 < starts.size else vector.size
+        out[t] = _norm(vector[starts[t] : end])
+
+
+@summing
+def _change_norm(after, before):
+    """|after - before|; where squares are lost, the difference takes the place of ``before``."""
+    total = 0.0
+    for i in range(after.size):
+        entry = np.float64(after[i] - before[i])
+        total += entry * entry
+    if _SMALLEST < total < _LARGEST or total != total:
+        return sqrt(total)
+    for i in range(after.size):
+        before[i] = after[i] - before[i]
+    return _norm(before)
+
+
+@entry
+def _change_norms(after, before, starts, out):
+    for t in range(starts.size):
+        end = starts[t + 1] if t + 1 < starts.size else after.size
+        out[t] = _change_norm(after[starts[t] : end], before[starts[t] : end])
+
+
+@entry
+def _activity(hidden, out):
+    for block in range(hidden.shape[0]):
+        out[block] = hidden[block, 0]
+        for n in range(1, hidden.shape[1]):
+            for j in range(hidden.shape[2]):
+                out[block, j] += hidden[block, n, j]
+
+
+@entry
+def _dead_share(activity, out):
+    for block in range(activity.shape[0]):
+        dead, nan = 0, False
+        for j in range(activity.shape[1]):
+            dead += activity[block, j] == 0
+            nan |= activity[block, j] != activity[block, j]
+        out[block] = np.nan if nan else dead / activity.shape[1]
+
+
+class CompiledReductions(Reductions):
+    """``Reductions``, compiled. It takes many arrays as one."""
+
+    def norm(self, vector: Array) -> float:
+        found: float = _vector_norm(vector)
+        return found
+
+    def norms(self, arrays: Arrays, out: Floats) -> None:
+        _norms(arrays, out)
+
+    def tensor_norms(self, layout: Layout, vector: Array, out: Floats) -> None:
+        _tensor_norms(vector, layout.starts, out)
+
+    def change_norms(self, layout: Layout, after: Array, before: Array, out: Floats) -> None:
+        _change_norms(after, before, layout.starts, out)
+
+    def activity(self, hidden: Arrays, out: Array) -> None:
+        _activity(hidden, out)
+
+    def dead_share(self, activity: Array, out: Floats) -> None:
+        _dead_share(activity, out)

@@ -1,0 +1,157 @@
+"""A segment that is computed by compiled code, its numbers kept in a few large arrays."""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffn_train.config.settings import SettingError
+from ffn_train.nn.activations import LeakyReLU
+from ffn_train.nn.blocks.feedforward import FeedForward
+from ffn_train.nn.blocks.gated import Gated
+from ffn_train.nn.compiled.activations import CODES, TOLD_BY_VALUE
+from ffn_train.nn.compiled.blocks import backward, forward
+from ffn_train.nn.compiled.scheme import NO_NORM, POST, PRE, Scheme
+from ffn_train.nn.core import Array, Layout, Views
+from ffn_train.nn.layers.norms import LayerNorm, RMSNorm
+from ffn_train.nn.segments import Observe, ObserveGradients, Segment, SignalGradients, StackLayers
+
+
+class _Passed(NamedTuple):
+    """What a forward pass of k blocks leaves behind."""
+
+    signals: Array  # (k+1, N, D): x_l
+    hidden: Array  # (k, N, H): act(z)
+    rest: Array  # what else the backward pass needs
+
+
+@lru_cache(maxsize=16)
+def scheme_of(layers: StackLayers, is_first: bool, is_last: bool) -> tuple[Scheme, NDArray[Any]]:
+    """What the compiled code needs to know of a segment, also as it takes it.
+
+    Raises SettingError for a block that it does not know.
+    """
+    block = layers.block
+    branch, norm = block.branch, block.pre or block.post
+    activation = branch.activation
+    if type(branch) not in (FeedForward, Gated):
+        raise SettingError(
+            f"engine=compiled has no {type(branch).__name__} block; engine=numpy has"
+        )
+    if type(activation) not in CODES:
+        raise SettingError(f"engine=compiled has no {type(activation).__name__}; engine=numpy has")
+    if type(norm) not in (type(None), LayerNorm, RMSNorm):
+        raise SettingError(f"engine=compiled has no {type(norm).__name__}; engine=numpy has")
+    hidden, width = branch.parts[branch.inner[0]].shapes["weight"]
+    code = CODES[type(activation)]
+    scheme = Scheme(
+        inputs=layers.input.fan_in if is_first else 0,
+        outputs=layers.output.fan_out if is_last else 0,
+        before=Layout(layers.input).size if is_first else 0,
+        block=Layout(block).size,
+        width=width,
+        hidden=hidden,
+        gated=isinstance(branch, Gated),
+        activation=code,
+        parameter=activation.slope if isinstance(activation, LeakyReLU) else 0.0,
+        keeps_slope=code not in TOLD_BY_VALUE,
+        placement=NO_NORM if norm is None else PRE if block.pre is norm else POST,
+        centred=isinstance(norm, LayerNorm),
+        eps=float(getattr(norm, "eps", 0)),
+        skip=float(block.skip),
+        multiplier=float(block.multiplier),
+        learnable=block.learnable,
+    )
+    return scheme, scheme.record()
+
+
+class CompiledSegment(Segment):
+    """A segment's passes as two calls of compiled code, which takes any order and precision."""
+
+    def __init__(self, layers: StackLayers, params: Views, span: range, x: Array) -> None:
+        super().__init__(layers, params, span, x)
+        self._scheme, self._record = scheme_of(layers, self.is_first, self.is_last)
+        self._theta = self._part(params)
+        self.x = self._matrix(x, len(x), self._scheme.inputs or self._scheme.width)
+        self._kept: _Passed | None = None
+
+    @classmethod
+    def check(cls, layers: StackLayers) -> None:
+        scheme_of(layers, True, True)
+
+    def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
+        blocks, seen = len(self.span), keep or observe is not None
+        passed = self._storage(blocks if seen else 1)
+        y = np.empty((len(self.x), self._scheme.outputs), self._theta.dtype)
+        forward(self._record, self._theta, self.x, *passed, y, blocks)
+        if observe is not None:
+            observe(passed.signals[0 if self.is_first else 1 :], passed.hidden)
+        if keep:
+            self._kept = passed
+        if self.is_last:
+            return y
+        x: Array = passed.signals[-1]
+        return x if keep else x.copy()  # a view would hold all signals
+
+    def predict(self) -> Array:
+        return self.forward(keep=False)
+
+    def backward(
+        self, dy: Array, grads: Views, *, observe: ObserveGradients | None = None
+    ) -> Array:
+        if self._kept is None:
+            self.forward(keep=True)
+        kept, self._kept = self._kept, None
+        assert kept is not None
+        flow = _nowhere(self._theta.dtype) if observe is None else self._flow()
+        gradient, dx = self._part(grads), np.empty_like(self.x)
+        dy = self._matrix(dy, len(self.x), self._scheme.outputs or self._scheme.width)
+        backward(self._record, self._theta, gradient, self.x, *kept, dy, dx, flow)
+        if observe is not None:
+            observe(self._seen(flow))
+        return dx
+
+    def _flow(self) -> Array:
+        """Room for the signals' gradients and their parts."""
+        block, rows, width = self.layers.block, len(self.x), self._scheme.width
+        own_skip = block.skip != 0 and not block.passes_gradient_on
+        return np.empty((3 if own_skip else 2, len(self.span) + 1, rows, width), self._theta.dtype)
+
+    def _seen(self, flow: Array) -> SignalGradients:
+        dx = flow[0] if self.is_last else flow[0, :-1]
+        skip = flow[2, :-1] if len(flow) > 2 else flow[0, 1:]
+        part = None if self.layers.block.skip == 0 else skip
+        return SignalGradients(self.span.start, dx, part, flow[1, :-1])
+
+    def _storage(self, blocks: int) -> _Passed:
+        scheme, rows, dtype = self._scheme, len(self.x), self._theta.dtype
+        return _Passed(
+            np.empty((blocks + 1, rows, scheme.width), dtype),
+            np.empty((blocks, rows, scheme.hidden), dtype),
+            np.empty(rows * scheme.kept(blocks), dtype),
+        )
+
+    def _part(self, views: Views) -> Array:
+        """The segment's part of the flat vector."""
+        if self.is_first and self.is_last:
+            return views.vector
+        first, size = views.part("input").vector.size, self._scheme.block
+        start = 0 if self.is_first else first + self.span.start * size
+        return views.vector[start : None if self.is_last else first + self.span.stop * size]
+
+    def _matrix(self, array: Array, rows: int, columns: int) -> Array:
+        """The array as the BLAS, which looks at neither strides nor bounds, takes it to be.
+
+        Raises ValueError for another shape.
+        """
+        if array.shape != (rows, columns):
+            raise ValueError(f"array has shape {array.shape}, the stack needs ({rows}, {columns})")
+        return np.ascontiguousarray(array, self._theta.dtype)
+
+
+@cache
+def _nowhere(dtype: np.dtype[Any]) -> Array:
+    return np.empty((0, 0, 0, 0), dtype)

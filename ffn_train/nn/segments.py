@@ -1,0 +1,187 @@
+"""A stack's forward pass in segments, runs of its layers, which the backward pass can repeat.
+
+A segment is some consecutive blocks; the first also has the input projection, the last the final
+norm and the read-out. One whose pullbacks are not kept holds its input alone, and the backward pass
+runs it once more. Of L blocks in segments of k that is L/k inputs and the activations of k blocks
+at a time.
+Source: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from ffn_train.config.settings import SettingError
+from ffn_train.nn.blocks.residual import ResidualBlock, ResidualPullback
+from ffn_train.nn.core import Array, Arrays, Layer, Pullback, Views
+from ffn_train.nn.layers.linear import Linear
+
+# called once a segment with the signals x_l (N, D) that it makes, in their order, and the hidden
+# units (N, H) of its blocks; x_0, which the first makes too, has none
+Observe = Callable[[Arrays, Arrays], None]
+# called once a segment, from the last to the first, with the gradients of the signals it reads
+ObserveGradients = Callable[["SignalGradients"], None]
+
+
+class StackLayers(Protocol):
+    """What a stack consists of; the blocks differ in their parameters alone."""
+
+    input: Linear
+    block: ResidualBlock
+    depth: int
+    final_norm: Layer | None
+    output: Linear
+
+    def __hash__(self) -> int: ...
+
+
+class SignalGradients(NamedTuple):
+    """dLoss/dx_l from l = ``first`` on, and each one's skip and branch part, all (N, D).
+
+    Of the last segment dLoss/dx_L is one more, without parts: x_L feeds the read-out only. A plain
+    block has no skip part.
+    """
+
+    first: int
+    dx: Arrays
+    skip: Arrays | None
+    branch: Arrays
+
+
+def segment_length(recompute: Any, depth: int) -> int:
+    """The number of blocks of a segment, for ``model.recompute``.
+
+    null: one segment of all blocks; auto: sqrt(L), rounded. Raises SettingError for anything else
+    than these or an integer of at least 1.
+    """
+    if recompute is None:
+        return depth
+    if recompute == "auto":
+        return round(math.sqrt(depth))
+    if isinstance(recompute, bool) or not isinstance(recompute, int) or recompute < 1:
+        raise SettingError(
+            f"model.recompute must be null, auto or an integer >= 1, got {recompute!r}"
+        )
+    return recompute
+
+
+class Segment(ABC):
+    """The blocks ``span`` of one forward pass of a stack, with the ends that are next to them.
+
+    ``x`` is what they read: the stack's input or the signal in front of the span. Serves one
+    backward pass. ``params``, and ``grads`` in the backward pass, are the views of the whole stack.
+    """
+
+    def __init__(self, layers: StackLayers, params: Views, span: range, x: Array) -> None:
+        self.layers, self.params, self.span, self.x = layers, params, span, x
+        self.is_first, self.is_last = span.start == 0, span.stop == layers.depth
+
+    @classmethod
+    @abstractmethod
+    def check(cls, layers: StackLayers) -> None:
+        """Raises SettingError for a stack that cannot be computed in this way."""
+
+    @abstractmethod
+    def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
+        """The segment's output; what its backward pass needs is kept if asked for."""
+
+    @abstractmethod
+    def predict(self) -> Array:
+        """The output of ``forward``, to the byte, where no backward pass follows."""
+
+    @abstractmethod
+    def backward(
+        self, dy: Array, grads: Views, *, observe: ObserveGradients | None = None
+    ) -> Array:
+        """From dL/dy of the segment's output to dL/dx of what it reads; fills ``grads``.
+
+        ``observe`` is shown the dL/dx_l of the blocks' inputs, and that of x_L.
+        """
+
+
+class PlainSegment(Segment):
+    """Layer by layer in NumPy. What is kept is each layer's pullback.
+
+    Repeated, the operations and their operands are the same, so the gradients are to the byte.
+    """
+
+    def __init__(self, layers: StackLayers, params: Views, span: range, x: Array) -> None:
+        super().__init__(layers, params, span, x)
+        self._before: dict[str, Layer] = {"input": layers.input} if self.is_first else {}
+        norm = {} if layers.final_norm is None else {"final_norm": layers.final_norm}
+        self._after: dict[str, Layer] = {**norm, "output": layers.output} if self.is_last else {}
+        self.ends: dict[str, Pullback] = {}
+        self._blocks: list[ResidualPullback] = []
+
+    @classmethod
+    def check(cls, layers: StackLayers) -> None:
+        """Any will do."""
+
+    def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
+        x, block, ends = self.x, self.layers.block, {}
+        signals: list[Array] = []
+        hidden: list[Array] = []
+        for name, layer in self._before.items():
+            x, ends[name] = layer.forward(self.params.part(name), x)
+            signals.append(x)
+        for views in self._views(self.params):
+            x, pullback = block.forward(views, x)
+            if keep:
+                self._blocks.append(pullback)
+            if observe is not None:
+                signals.append(x)
+                hidden.append(pullback.branch.hidden)
+        if observe is not None:
+            observe(signals, hidden)
+        for name, layer in self._after.items():
+            x, ends[name] = layer.forward(self.params.part(name), x)
+        if keep:
+            self.ends = ends
+        return x
+
+    def predict(self) -> Array:
+        x, block = self.x, self.layers.block
+        for name, layer in self._before.items():
+            x = layer.predict(self.params.part(name), x)
+        for views in self._views(self.params):
+            x = block.predict(views, x)
+        for name, layer in self._after.items():
+            x = layer.predict(self.params.part(name), x)
+        return x
+
+    def backward(
+        self, dy: Array, grads: Views, *, observe: ObserveGradients | None = None
+    ) -> Array:
+        if not self._blocks:
+            self.forward(keep=True)
+        dx = self._through(self._after, dy, grads)
+        flow = [dx] if self.is_last else []
+        skips: list[Array] = []
+        branches: list[Array] = []
+        for views in reversed(self._views(grads)):
+            pullback = self._blocks.pop()
+            if observe is None:
+                dx = pullback(dx, views)
+                continue
+            skip, dx = pullback.split(dx, views)
+            branches.append(dx)
+            if skip is not None:
+                skips.append(skip)
+                dx = dx + skip
+            flow.append(dx)
+        if observe is not None:
+            parts = skips[::-1] or None, branches[::-1]
+            observe(SignalGradients(self.span.start, flow[::-1], *parts))
+        return self._through(self._before, dx, grads)
+
+    def _through(self, ends: dict[str, Layer], dy: Array, grads: Views) -> Array:
+        """The backward pass of the layers on one side of the blocks."""
+        for name in reversed(ends):
+            dy = self.ends[name](dy, grads.part(name))
+        return dy
+
+    def _views(self, views: Views) -> list[Views]:
+        return list(views.part("blocks").parts.values())[self.span.start : self.span.stop]

@@ -1,0 +1,152 @@
+"""The stack: input projection, L residual blocks, final norm (for pre-norm), linear read-out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ffn_train.config.settings import integer
+from ffn_train.nn.activations import Activation
+from ffn_train.nn.blocks.branch import BlockChoice
+from ffn_train.nn.blocks.norm import NormChoice
+from ffn_train.nn.blocks.residual import ResidualBlock, ResidualChoice
+from ffn_train.nn.core import Array, FlatVector, Layer, Layout, Pullback, Views
+from ffn_train.nn.engine import NUMPY, Engine
+from ffn_train.nn.initialisers import Initialiser
+from ffn_train.nn.layers.linear import Linear
+from ffn_train.nn.segments import Observe, ObserveGradients, Segment, segment_length
+
+
+@dataclass(slots=True)
+class StackPullback:
+    """The backward pass of one forward pass through the stack, from its last segment to its first.
+
+    What the forward pass kept is let go segment by segment, so a pullback serves one backward pass.
+    """
+
+    segments: list[Segment]
+
+    def __call__(
+        self, dy: Array, grads: Views, *, observe: ObserveGradients | None = None
+    ) -> Array:
+        """Run the backward pass; returns dLoss/dx of the stack's input.
+
+        ``observe`` is shown dLoss/dx_l for l = L ... 0 and their parts as they pass by. Raises
+        RuntimeError at a second backward pass.
+        """
+        if not self.segments:
+            raise RuntimeError("a forward pass serves one backward pass")
+        while self.segments:
+            dy = self.segments.pop().backward(dy, grads, observe=observe)
+        return dy
+
+
+class Blocks(Layer):
+    """L blocks of one kind, named ``0`` ... ``L-1``; only their parameters differ."""
+
+    def __init__(self, block: ResidualBlock, depth: int) -> None:
+        self._parts = {str(index): block for index in range(depth)}
+
+    @property
+    def parts(self) -> Mapping[str, Layer]:
+        return self._parts
+
+    def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
+        raise TypeError("the stack runs its blocks one by one")
+
+
+class Stack(Layer):
+    """y = readout(norm(x_L)), x_{l+1} = block_l(x_l), x_0 = W_in x + b_in.
+
+    ``inputs`` and ``outputs`` are the data's; ``hidden`` = ``expansion`` x ``width``. Parameter
+    names: ``input.*``, ``blocks.0.*`` ..., ``final_norm.*`` (pre-norm only), ``output.*``.
+    With ``recompute`` = k the forward pass keeps x_l at every k-th block only and the backward pass
+    repeats the k blocks between two of them; ``auto`` is k = sqrt(L), where L/k inputs and the
+    activations of k blocks together are the fewest. ``engine`` computes it.
+    Raises SettingError for a size below 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        inputs: int,
+        outputs: int,
+        depth: int,
+        width: int,
+        expansion: int,
+        activation: Activation,
+        block: BlockChoice,
+        residual: ResidualChoice,
+        norm: NormChoice,
+        recompute: int | Literal["auto"] | None = None,
+        engine: Engine = NUMPY,
+    ) -> None:
+        self.depth = integer("model.depth", depth, at_least=1)
+        self.width = integer("model.width", width, at_least=1)
+        self.hidden = integer("model.expansion", expansion, at_least=1) * width
+        self.segment = segment_length(recompute, self.depth)
+        self.engine = engine
+        self.activation, self.residual, self.norm = activation, residual, norm
+        self.branch = block.branch(width=width, hidden=self.hidden, activation=activation)
+        self.input = Linear(inputs, width)
+        self.block = ResidualBlock(
+            branch=self.branch, residual=residual, norm=norm, width=width, depth=depth
+        )
+        self.final_norm = norm.layer(width) if norm.placement == "pre" else None
+        self.output = Linear(width, outputs)
+        engine.segment.check(self)
+        self._blocks = Blocks(self.block, depth)
+        self.layout = Layout(self)
+
+    @property
+    def parts(self) -> Mapping[str, Layer]:
+        final_norm = {"final_norm": self.final_norm} if self.final_norm else {}
+        return {"input": self.input, "blocks": self._blocks, **final_norm, "output": self.output}
+
+    def initial(self, init: Initialiser, rng: np.random.Generator, dtype: str) -> FlatVector:
+        """A flat parameter vector drawn by the initialiser, the same draws for every dtype."""
+        flat = self.layout.zeros(dtype)
+        params = flat.views
+        branch, layers = self.branch, self.branch.parts
+        for end, linear in (("input", self.input), ("output", self.output)):
+            draw = rng.standard_normal((linear.fan_out, linear.fan_in))
+            params.part(end)["weight"][...] = draw / np.sqrt(linear.fan_in)
+        for views in params.part("blocks").parts.values():
+            for name in (*branch.inner, branch.outer):
+                fan_out, fan_in = layers[name].shapes["weight"]
+                views.part(name)["weight"][...] = init.weight(
+                    rng,
+                    fan_in=fan_in,
+                    fan_out=fan_out,
+                    role="outer" if name == branch.outer else "inner",
+                    depth=self.depth,
+                )
+                views.part(name)["bias"][...] = init.bias(rng, fan_out)
+            if self.block.learnable:
+                views["multiplier"][...] = self.block.multiplier
+        for name, array in self.layout.named(flat.vector).items():
+            if name.endswith(".gain"):
+                array[...] = 1
+        return flat
+
+    def forward(
+        self, params: Views, x: Array, *, observe: Observe | None = None
+    ) -> tuple[Array, StackPullback]:
+        """Map x (N, inputs) to y (N, outputs) and the pullback of this pass.
+
+        ``observe`` is shown x_0 ... x_L and the hidden units of each block as they pass by.
+        """
+        segments = []
+        for start in range(0, self.depth, self.segment):
+            span = range(start, min(start + self.segment, self.depth))
+            segments.append(self.engine.segment(self, params, span, x))
+            last = span.stop == self.depth  # the first to be needed again
+            x = segments[-1].forward(keep=last, observe=observe)
+        return x, StackPullback(segments)
+
+    def predict(self, params: Views, x: Array) -> Array:
+        """The output alone (N, outputs); nothing is kept for a backward pass."""
+        return self.engine.segment(self, params, range(self.depth), x).predict()

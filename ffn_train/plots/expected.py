@@ -1,0 +1,158 @@
+"""What theory predicts for step 0: a dashed line, its band, and a strip of measured/predicted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
+from matplotlib.typing import ColorType
+
+from ffn_train.plots.curves import curve, mark, tell, values_of, zero
+from ffn_train.plots.scales import log_axis, tick_label
+from ffn_train.plots.sheet import note, sample
+from ffn_train.plots.style import INK, MUTED
+from ffn_train.runs import Run
+from ffn_train.runs.measures import Floats
+from ffn_train.runs.predictions import band
+from ffn_train.theory import Prediction
+
+STRIP = 0.62  # inches that a strip adds to a figure's height
+_GAP = 0.12
+_ASIDE = 0.08  # how far the band of a single block reaches to its sides, in blocks
+_BAND: Any = {"color": "#9a9a9a", "alpha": 0.28, "linewidth": 0}
+_LINE: Any = {"color": INK, "linewidth": 0.9, "dashes": (4, 2)}
+_LIMITS = (1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100, 1e3, 1e4, 1e6, 1e9, 1e12)
+
+
+def prediction(run: Run) -> Prediction | None:
+    """The prediction to draw, if there is one and it is to be shown."""
+    theory = run.shown_theory
+    return None if theory is None or theory.chosen is None else theory.chosen[1]
+
+
+def caption(figure: Figure, run: Run, *more: str) -> None:
+    """A line in the header: no prediction, or only from a part of the batch; and ``more``."""
+    theory, words = run.shown_theory, list(more)
+    if theory is not None and theory.chosen is None:
+        words.insert(0, f"no prediction: {theory.reason}")
+    elif theory is not None and theory.rows:
+        words.insert(0, f"theory from {theory.rows}")
+    if words:
+        note(figure, "; ".join(words))
+
+
+def legend(run: Run) -> tuple[str, list[Artist]]:
+    """The legend of line and band; the line bears the mode's name."""
+    theory = run.shown_theory
+    if theory is None or theory.chosen is None:
+        return "", []
+    line = sample(theory.chosen[0], **_LINE)
+    return "theory", [line, Patch(label="±1 sd", **_BAND)]
+
+
+def of_blocks(run: Run, found: Prediction) -> tuple[Floats, Floats, Floats]:
+    """The log gradient norm of each block, its sd and the norm measured at step 0, each (L,).
+
+    A tensor without a prediction is left out of all three.
+    """
+    rows = []
+    known = ~np.isnan(found.log_gradient_norm)
+    for block in range(run.measures.depth):
+        own = known & [name.startswith(f"blocks.{block}.") for name in run.measures.tensors]
+        log, sd = found.log_gradient_norm[own], found.gradient_sd[own]
+        measured = np.sqrt(np.sum(run.measures.gradient_norm[0, own] ** 2))
+        top = np.max(log, initial=-np.inf)
+        share = np.exp(2 * (log - top)) if np.isfinite(top) else np.ones_like(log)
+        whole = top + np.log(share.sum()) / 2 if np.isfinite(top) else top
+        if not own.any():
+            whole = np.nan
+        rows.append((whole, share @ sd / share.sum(), measured))
+    logs, deviations, norms = np.array(rows, dtype=np.float64).T
+    return logs, deviations, norms
+
+
+def expect(axes: Axes, log: Floats, sd: Floats) -> None:
+    """The predicted norms over places 0, 1, ..., with the band of one seed.
+
+    Where nothing that was measured can be shown they set the scale.
+    """
+    places = np.arange(len(log))
+    low, high = band(log, sd)
+    measured = values_of(axes)
+    if not (np.isfinite(measured) & (measured > 0)).any():
+        log_axis(axes, np.exp(log))
+        words = (
+            "nothing measured is finite" if not np.isfinite(measured).any() else "measured: zero"
+        )
+        tell(axes, words)
+    zero(axes, places, log == -np.inf)
+    _fill(axes, low, high)
+    alone: Any = {"marker": "_", "markersize": 9} if len(log) == 1 else {}
+    axes.plot(places, np.exp(log), zorder=4, **_LINE, **alone)
+
+
+def _fill(axes: Axes, low: Floats, high: Floats) -> None:
+    """The band over places 0, 1, ...; a single one gets some width."""
+    places = np.arange(len(low), dtype=np.float64)
+    if len(low) == 1:
+        places, low, high = np.array([-_ASIDE, _ASIDE]), np.repeat(low, 2), np.repeat(high, 2)
+    axes.fill_between(places, low, high, zorder=1, **_BAND)
+
+
+def strip(
+    figure: Figure, panel: Axes, measured: Floats, log: Floats, sd: Floats, colour: ColorType
+) -> Axes:
+    """A narrow panel below another one, which gives way to it: measured/predicted at step 0."""
+    height = figure.get_size_inches()[1]
+    place = panel.get_position()
+    bottom = place.y0
+    lift(figure, panel)
+    below = figure.add_axes((place.x0, bottom, place.width, (STRIP - _GAP) / height))
+    ratio = measured / np.exp(log)
+    places = np.arange(len(log))
+    low, high = band(np.zeros_like(sd), sd)
+    below.axhline(1, **{**_LINE, "zorder": 2})
+    _fill(below, low, high)
+    ratio_axis(below, ratio, low, high)
+    curve(below, places, ratio, color=colour)
+    # no mark where none is predicted or where zero was measured as predicted
+    mark(below, places, np.where(np.isnan(log) | ((measured == 0) & np.isnan(ratio)), 1, ratio))
+    below.set_xlim(panel.get_xlim())
+    below.xaxis.set_major_locator(panel.xaxis.get_major_locator())
+    below.xaxis.set_major_formatter(panel.xaxis.get_major_formatter())
+    below.set_xlabel(panel.get_xlabel())
+    panel.set_xlabel("")
+    panel.tick_params(axis="x", labelbottom=False)
+    below.set_ylabel("meas./pred.", size=7, color=MUTED)
+    figure.align_ylabels([panel, below])
+    return below
+
+
+def lift(figure: Figure, panel: Axes) -> None:
+    """Lift a panel's foot to where a strip ends, or would."""
+    height = figure.get_size_inches()[1]
+    place = panel.get_position()
+    foot = STRIP / height
+    panel.set_position((place.x0, place.y0 + foot, place.width, place.height - foot))
+
+
+def ratio_axis(axes: Axes, *values: Floats) -> None:
+    """A log axis symmetric about 1, with a round number at both ends."""
+    flat = np.concatenate(values)
+    flat = flat[np.isfinite(flat) & (flat > 0)]
+    axes.set_yscale("log", nonpositive="mask")
+    furthest = float(np.exp(np.max(np.abs(np.log(flat)), initial=0)))
+    limit = next((limit for limit in _LIMITS if furthest <= 1.02 * limit), furthest)
+    axes.set_ylim(limit**-1.25, limit**1.25)
+    axes.yaxis.set_major_locator(FixedLocator([1 / limit, 1, limit]))
+    labels = [f"{1 / limit:.2g}", "1", f"{limit:.4g}"]
+    if limit >= 1e3:
+        labels = [tick_label(1 / limit), "1", tick_label(limit)]
+    axes.yaxis.set_major_formatter(FixedFormatter(labels))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,115 @@
+"""The short summary of a run that its command prints at the end."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ffn_train.runs import Run
+from ffn_train.train.divergence import Divergence
+
+
+def report(run: Run) -> str:
+    """The run's losses, R² against least squares, |dL/dx_0|/|dL/dx_L| and directory, aligned."""
+    summary = run.summary or {}
+    steps = summary["steps"]
+    rows = [
+        (
+            "loss",
+            f"training {_short(summary['train_loss'])}   "
+            f"validation {_short(summary['validation_loss'])}   "
+            f"best {_short(summary['best_validation_loss'])}",
+        ),
+        (
+            "R²",
+            f"{_short(summary['validation_r2'])}   "
+            f"least squares {_short(summary['least_squares_r2'])}{_verdict(summary)}",
+        ),
+        (
+            "|dL/dx_0| / |dL/dx_L|",
+            f"{_quotient(run, 0, summary['gradient_ratio_start'])} at step 0   "
+            f"{_quotient(run, -1, summary['gradient_ratio_end'])} at step {steps}{_vanished(run)}",
+        ),
+        (
+            "growth per block",
+            f"{_quotient(run, 0, summary['growth_per_block_start'])} at step 0   "
+            f"{_quotient(run, -1, summary['growth_per_block_end'])} at step {steps}",
+        ),
+        ("theory", _theory(run)),
+        (
+            "time",
+            f"{run.provenance['training_seconds']:.1f} s, {_rate(run)}{_measuring(run)}"
+            f"{run.provenance['parameters']:,} parameters",
+        ),
+        ("files", str(run.path)),
+    ]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{name.ljust(width)}  {text}" for name, text in rows]
+    for index, line in enumerate(summary["verdict"]):
+        lines.append(f"{('' if index else 'verdict').ljust(width)}  {line}")
+    if summary["state"] == "diverged":
+        lines.insert(0, f"warning: {Divergence(**summary['divergence']).line}")
+    return "\n".join(lines)
+
+
+def _quotient(run: Run, row: int, value: float | None) -> str:
+    """Of two signal gradients, both of which may be 0."""
+    flow = run.measures.signal_gradient_rms
+    nothing = value is None and len(flow) and flow[row, -1] == 0
+    return "0/0" if nothing else factor(value)
+
+
+def _vanished(run: Run) -> str:
+    """From which block down the gradient is below the range of the numbers, where it is."""
+    found = [run.vanished(row) for row in (0, -1)] if len(run.measures.step) else []
+    blocks = [block for block in found if block is not None]
+    if not blocks:
+        return ""
+    lost = max(blocks)
+    where = "everywhere" if lost == run.measures.depth else f"from block {lost} down"
+    return f"   (below {run.dtype.name}'s range {where})"
+
+
+def _theory(run: Run) -> str:
+    """The worst ratio at step 0, or why theory gives no prediction."""
+    ratio = run.worst_ratio
+    if ratio is not None:
+        rows = f" from {run.theory.rows}" if run.theory is not None and run.theory.rows else ""
+        return (
+            f"worst measured/predicted {factor(ratio.ratio)} ({ratio.where}, {ratio.mode}{rows}; "
+            f"1 sd of a seed: x/÷ {factor(math.exp(ratio.sd))})"
+        )
+    if run.theory is not None and run.theory.chosen is None:
+        return f"no prediction: {run.theory.reason}"
+    return "nothing finite to compare with at step 0"
+
+
+def _rate(run: Run) -> str:
+    """The steps per second; of a run that ended before its first step nothing."""
+    rate = run.provenance["steps_per_second"]
+    return f"{rate:.0f} steps/s, " if rate >= 9.5 else f"{rate:.2g} steps/s, " if rate else ""
+
+
+def _measuring(run: Run) -> str:
+    """The share of the time that went into the per-layer measures."""
+    share = run.provenance.get("measuring_seconds", 0) / run.provenance["training_seconds"]
+    return f"of it measuring {share:.0%}, "
+
+
+def _verdict(summary: dict[str, Any]) -> str:
+    ours, theirs = summary["validation_r2"], summary["least_squares_r2"]
+    if ours is None or theirs is None or ours > theirs:
+        return ""
+    return "   (not better than the straight line)"
+
+
+def factor(value: float | None) -> str:
+    """A factor in three digits, or in as many as tell it from 1, up to rounding: 1.0005."""
+    short = _short(value)
+    if value is None or short != "1" or abs(value - 1) < 1e-6:
+        return short
+    return f"{value:.{-math.floor(math.log10(abs(value - 1)))}f}"
+
+
+def _short(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.3g}"

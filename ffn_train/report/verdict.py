@@ -1,0 +1,198 @@
+"""The verdict on a run in a line or two, from its measures and from theory, where one is due.
+
+exploding, vanishing   the signal gradient changes more than a hundredfold from output to input
+dead units             most of a block's hidden units are dead on the whole last batch
+dominated by the skip  the branches' part of the gradient is a twentieth of the skip path's at most
+healthy                none of these, and the gradient stays within a factor of ten, at step 0
+                       and at the last
+uneven                 none of these
+
+and whether the run learned, where none of the first three says why not (see learning).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ffn_train.config.registry import build
+from ffn_train.nn.blocks.residual import ResidualChoice
+from ffn_train.report.learning import learning
+from ffn_train.runs import Run
+from ffn_train.train.diagnosis import either, settings
+
+STRONG, MILD = 100.0, 10.0  # changes of the signal gradient over the whole stack
+DEAD = 0.6  # up to half of the units are off only because all samples have come to look alike
+SKIP = 0.05
+
+
+def verdict(run: Run, *, diverged: bool) -> list[str]:
+    """The lines; none where nothing was measured, or where a run that diverged shows no cause."""
+    if not len(run.measures.step):
+        return []
+    lines = _changing(run)
+    if lines or diverged:  # what else its last row shows is what it diverged to
+        return lines
+    lines = _dead(run) or _skip(run)
+    if not lines and (lines := _steady(run)):
+        lines[0] = learning(run, lines[0])
+    return lines
+
+
+@dataclass(frozen=True)
+class _Flow:
+    """The change of the signal gradient from output to input in a row, as far as it was in range.
+
+    ``log`` is that of |dL/dx_0| / |dL/dx_L|, extrapolated from where it was; ``lost`` the largest l
+    at which it was not, or None.
+    """
+
+    log: float
+    lost: int | None
+
+
+def _measured(run: Run, row: int) -> _Flow | None:
+    flow = run.measures.signal_gradient_rms[row]
+    known = np.flatnonzero(np.isfinite(flow) & (flow >= np.finfo(run.dtype).tiny))
+    if len(known) < 2:
+        return None
+    first, last = int(known[0]), int(known[-1])
+    slope = (math.log(flow[first]) - math.log(flow[last])) / (last - first)
+    return _Flow(slope * run.measures.depth, first - 1 if first else None)
+
+
+def _changing(run: Run) -> list[str]:
+    """Exploding or vanishing at step 0, as measured, else as predicted."""
+    flow, predicted, depth = _measured(run, 0), _predicted(run), run.measures.depth
+    change = predicted if flow is None else flow.log
+    if change is None or abs(change) < math.log(STRONG):
+        return []
+    line = (
+        f"{'exploding' if change > 0 else 'vanishing'}: dL/dx_l changes "
+        f"x{math.exp(change / depth):.3g} per block from output to input, "
+    )
+    total = f"x10^{change / math.log(10):.1f} in all"
+    if flow is None or flow.lost is None:
+        line += total
+    else:
+        range_ = f"out of {run.dtype.name}'s range from block {flow.lost} down"
+        line += f"{range_} ({total}, if it went on so)"
+    if predicted is None:
+        return [line, advice(run)]
+    per_block = f"theory says x{math.exp(predicted / depth):.3g}"
+    line += f"; {per_block}" if flow is not None else ", in theory: nothing finite was measured"
+    return [line, f"{_cause(run, _per_block(run, predicted))}; {advice(run)}"]
+
+
+def _steady(run: Run) -> list[str]:
+    """Healthy or uneven: no strong change at step 0."""
+    first, last = _measured(run, 0), _measured(run, -1)
+    if first is None or last is None:
+        where = "step 0" if first is None else "the last step"
+        return [f"no gradient: less than {run.dtype.name} can hold reaches the blocks at {where}"]
+    ratios = [math.exp(min(flow.log, 700.0)) for flow in (first, last)]
+    text = f"|dL/dx_0| / |dL/dx_L| is {ratios[0]:.3g} and then {ratios[1]:.3g}"
+    first_mild, last_mild = (1 / MILD <= ratio <= MILD for ratio in ratios)
+    if first_mild and last_mild:
+        return [f"healthy: {text}, and branches and hidden units take part"]
+    if first_mild:
+        return [
+            f"uneven: {text}, within {MILD:g}-fold at step 0 and not at the last",
+            f"the updates made it so, not the initialisation; {advice(run, trained=True)}",
+        ]
+    line = (
+        f"uneven: {text}, more than {MILD:g}-fold from output to input, short of the "
+        f"{STRONG:g}-fold at step 0 that is called exploding or vanishing"
+    )
+    predicted = _predicted(run)
+    cause = "" if predicted is None else f"{_cause(run, _per_block(run, predicted))}; "
+    return [line, f"{cause}{advice(run)}"]
+
+
+def _predicted(run: Run) -> float | None:
+    """log |dL/dx_0| / |dL/dx_L| as predicted."""
+    if run.theory is None or run.theory.chosen is None:
+        return None
+    flow = run.theory.chosen[1].log_signal_gradient_rms
+    change = float(flow[0] - flow[-1])
+    return change if math.isfinite(change) else None
+
+
+def _per_block(run: Run, change: float) -> float:
+    """The variance's predicted factor per block, of the signal where the gradient's agrees.
+
+    A unit that is homogeneous treats both alike, but the gradient's part along the signal, of order
+    1/D, would make 3.1 of the 3 that the weights' variances explain.
+    """
+    assert run.theory is not None
+    assert run.theory.chosen is not None
+    signal = run.theory.chosen[1].log_signal_rms
+    up, down = 2 * float(signal[-1] - signal[0]), 2 * change
+    return math.exp((up if abs(up - down) < 0.1 * abs(down) else down) / run.measures.depth)
+
+
+def _cause(run: Run, variance: float) -> str:
+    """Where the change comes from, given the variance's predicted factor per block."""
+    residual: ResidualChoice = build("residual", run.config["residual"])
+    depth, init = run.measures.depth, run.config["init"]["name"]
+    skip, multiplier = residual.skip(depth) ** 2, residual.multiplier(depth) ** 2
+    unit = run.config["activation"]["name"]
+    if run.config["block"]["name"] != "feedforward":
+        unit = run.config["block"]["name"]
+    weights = f"init={init} with {unit}"
+    norm = run.config["norm"]["name"]
+    if norm != "none":
+        return f"{weights} and norm={norm} multiplies the variance by {variance:.2g} in each block"
+    if skip == 0:
+        return f"{weights} multiplies the variance by {variance:.2g} in each block"
+    branch = (variance - skip) / multiplier if multiplier else math.nan
+    scaled = f" (then {multiplier:.2g}x by the multiplier)" if multiplier != 1 else ""
+    return (
+        f"{weights} multiplies the variance by {branch:.2g} in each branch{scaled}, and "
+        f"residual={run.config['residual']['name']} adds the skip path's: {variance:.2g}x per block"
+    )
+
+
+def advice(run: Run, *, trained: bool = False) -> str:
+    """What would change the flow: as initialised, or as the updates have made it."""
+    residual: ResidualChoice = build("residual", run.config["residual"])
+    names = {group: run.config[group]["name"] for group in ("norm", "init")}
+    keeps = "residual=scaled keeps it near 1"
+    if trained:
+        smaller = "a smaller optimizer.lr changes the weights less"
+        return f"{smaller}, {keeps}" if residual.name == "none" else smaller
+    if residual.name == "none":
+        return keeps
+    return f"{either(settings(residual, run.measures.depth, **names))} tames it"
+
+
+def _dead(run: Run) -> list[str]:
+    share = run.measures.dead_share[-1]
+    if np.isnan(share).any() or float(share.max()) < DEAD:
+        return []
+    blocks = np.flatnonzero(share >= DEAD)
+    which = f"block {blocks[0]}" if len(blocks) == 1 else f"{len(blocks)} of {len(share)} blocks"
+    return [
+        f"dead units: up to {share.max():.0%} of the hidden units of {which} are positive for no "
+        "sample of the last batch; activation=leaky_relu or a smaller optimizer.lr keeps them alive"
+    ]
+
+
+def _skip(run: Run) -> list[str]:
+    skip, branch = run.measures.skip_gradient_rms[-1], run.measures.branch_gradient_rms[-1]
+    with np.errstate(all="ignore"):
+        share = float(np.median(branch / skip))
+    if math.isnan(share) or share > SKIP:
+        return []
+    residual = run.config["residual"]["name"]
+    advice = {
+        "scaled": "a larger residual.scale gives the branches more weight",
+        "rezero": "more steps, a larger optimizer.lr or residual.start gives them more weight",
+        "deepnorm": "this is what DeepNorm's large skip factor is for",
+    }.get(residual, "larger weights (init=he) give the branches more weight")
+    return [
+        f"dominated by the skip path: the branches carry {share:.1%} of its gradient in the median "
+        f"block, so the stack is nearly linear; {advice}"
+    ]

@@ -1,0 +1,182 @@
+"""One run from start to end: make its directory, log the records, write the outcome."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ffn_train.report.verdict import verdict
+from ffn_train.running.expectation import expectation
+from ffn_train.running.experiment import Experiment
+from ffn_train.running.interruption import Interrupted, Interruption
+from ffn_train.running.recording import record_training, restore
+from ffn_train.running.resumption import plan
+from ffn_train.runs import Run, files, load_run
+from ffn_train.runs.checkpoint import Checkpoint
+from ffn_train.runs.directory import claim
+from ffn_train.runs.provenance import provenance
+from ffn_train.runs.writer import write_weights
+from ffn_train.tasks.least_squares import fit_least_squares, r2
+from ffn_train.train.threads import BlasThreads
+from ffn_train.train.trainer import Record
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """How well ordinary least squares does on the same validation rows."""
+
+    loss: float
+    r2: float
+
+
+Notify = Callable[[str], None]
+
+RUNS = Path("outputs") / "runs"  # where a run without a run.dir gets a new directory
+
+
+def execute(
+    experiment: Experiment, notify: Notify, *, stop: Path | None = None, progress: bool = True
+) -> Run:
+    """Train, log, write the weights, draw, and write the summary last; returns the run.
+
+    In a directory that holds this very run it goes on from the last checkpoint, or does nothing if
+    the run has ended. ``notify`` is told, in a line each, what a person should know. The file
+    ``stop`` interrupts the run once it exists; ``progress`` shows a bar where a person looks on.
+    Raises SettingError if the directory cannot be made, is in use or holds something else;
+    Interrupted after a signal; OSError, which names the file, if the disk fails.
+    """
+    with BlasThreads(experiment.threads) as threads:
+        baseline = least_squares(experiment)
+        origin = _provenance(experiment, baseline, threads)
+        if experiment.directory is not None and experiment.directory.is_dir():
+            plan(experiment.directory, experiment.config, origin)  # refuse before the lock is made
+        with claim("run.dir", experiment.directory, RUNS) as path:
+            what = plan(path, experiment.config, origin)
+            delay = experiment.model.engine.delay()
+            for note in (*what.notes, *([delay] if delay else [])):
+                notify(note)
+            if what.done:
+                notify(f"{path} has ended already; a larger trainer.steps extends it")
+                return load_run(path)
+            with _ending(path), Interruption(stop=stop) as interruption:
+                return _carry_out(
+                    experiment, path, what.checkpoint, origin, baseline, interruption, progress
+                )
+
+
+@contextmanager
+def _ending(path: Path) -> Iterator[None]:
+    """Write down why a run ended before its time."""
+    try:
+        yield
+    except Interrupted as error:
+        error.path = path
+        with suppress(OSError):
+            _state(path, "interrupted", str(error))
+        raise
+    except Exception as error:
+        with suppress(OSError):
+            _state(path, "failed", f"{type(error).__name__}: {error}")
+        raise
+
+
+def _carry_out(
+    experiment: Experiment,
+    path: Path,
+    checkpoint: Checkpoint | None,
+    origin: dict[str, Any],
+    baseline: Baseline,
+    interruption: Interruption,
+    progress: bool,
+) -> Run:
+    (path / files.SUMMARY).unlink(missing_ok=True)
+    _state(path, "running", None)
+    files.write_json(path / files.CONFIG, experiment.config)
+    files.write_json(path / files.PROVENANCE, origin)
+    files.write_json(path / files.THEORY, expectation(experiment))
+    state = experiment.trainer.start(experiment.params)
+    if checkpoint is not None:
+        restore(state, checkpoint)
+    first = state.step
+    started = time.perf_counter()
+    last = record_training(experiment, state, path, checkpoint, interruption, progress)
+    seconds = time.perf_counter() - started
+    origin["training_seconds"] = seconds
+    origin["measuring_seconds"] = state.measuring
+    origin["steps_per_second"] = (state.step - first) / seconds
+    files.write_json(path / files.PROVENANCE, origin)
+    write_weights(path, experiment.model.layout, state.params.vector)
+    if experiment.plot.when != "never":
+        from ffn_train.plots import draw  # late: matplotlib is the slowest import of a run
+
+        draw(load_run(path), figures=experiment.plot.figures, formats=experiment.plot.formats)
+    summary = _summary(load_run(path), last, baseline)
+    _state(path, summary["state"], None if last.divergence is None else str(last.divergence))
+    files.write_json(path / files.SUMMARY, summary)
+    return load_run(path)
+
+
+def _state(path: Path, state: str, reason: str | None) -> None:
+    files.write_json(path / files.STATUS, {"state": state, "reason": reason})
+
+
+def least_squares(experiment: Experiment) -> Baseline:
+    """The loss and R² of ordinary least squares on the validation part."""
+    data = experiment.data
+    predictions = fit_least_squares(data)
+    loss = experiment.trainer.loss.value(
+        predictions.astype(data.y_validation.dtype), data.y_validation
+    )
+    return Baseline(loss, r2(data.y_validation, predictions))
+
+
+def _provenance(experiment: Experiment, baseline: Baseline, threads: BlasThreads) -> dict[str, Any]:
+    return {
+        "schema": files.SCHEMA,
+        **provenance(),
+        "blas": threads.library,
+        "blas_threads": threads.threads,
+        "shards": experiment.trainer.shards,
+        "validation_shards": experiment.trainer.validation_shards,
+        "engine": experiment.config["engine"],
+        "seed": experiment.seed,
+        "dtype": experiment.params.vector.dtype.name,
+        "parameters": experiment.model.layout.size,
+        "training_rows": len(experiment.data.x_train),
+        "validation_rows": len(experiment.data.x_validation),
+        "inputs": list(experiment.data.input_names),
+        "targets": list(experiment.data.target_names),
+        "least_squares_loss": baseline.loss,
+        "least_squares_r2": baseline.r2,
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def _summary(run: Run, last: Record, baseline: Baseline) -> dict[str, Any]:
+    validation = run.scalars["validation_loss"]
+    measures, divergence, ratio = run.measures, last.divergence, run.worst_ratio
+    return {
+        "schema": files.SCHEMA,
+        "state": "finished" if divergence is None else "diverged",
+        "divergence": None if divergence is None else dataclasses.asdict(divergence),
+        "steps": last.step,
+        "train_loss": last.loss,
+        "validation_loss": last.validation_loss,
+        "best_validation_loss": float(min((v for v in validation if v == v), default=math.nan)),
+        "validation_r2": last.validation_r2,
+        "least_squares_loss": baseline.loss,
+        "least_squares_r2": baseline.r2,
+        "gradient_ratio_start": float(measures.gradient_ratio[0]),
+        "gradient_ratio_end": float(measures.gradient_ratio[-1]),
+        "growth_per_block_start": float(measures.growth_per_block[0]),
+        "growth_per_block_end": float(measures.growth_per_block[-1]),
+        "verdict": verdict(run, diverged=divergence is not None),
+        "theory": None if ratio is None else dataclasses.asdict(ratio),
+    }

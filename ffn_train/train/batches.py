@@ -1,0 +1,40 @@
+"""The order of the mini-batches: a function of the seed and the step, with no state to save."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffn_train.config.settings import SettingError, integer
+from ffn_train.nn.core import Array
+
+
+class Batches:
+    """Batches of ``size`` rows; each epoch a new permutation, a rest that fills none left out.
+
+    Raises SettingError if the size is below 1 or above the number of rows.
+    """
+
+    def __init__(self, x: Array, y: Array, *, size: int, seed: np.random.SeedSequence) -> None:
+        integer("trainer.batch_size", size, at_least=1)
+        if size > len(x):
+            raise SettingError(
+                f"trainer.batch_size must be at most the {len(x)} training rows, got {size}"
+            )
+        self.size = size
+        self.per_epoch = len(x) // size
+        self._x, self._y, self._seed = x, y, seed
+        self._epoch, self._order = -1, np.arange(0)
+
+    def at(self, step: int) -> tuple[Array, Array]:
+        """The inputs and targets of the batch that ``step`` sees."""
+        epoch, index = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, self._permutation(epoch)
+        rows = self._order[index * self.size : (index + 1) * self.size]
+        return self._x.take(rows, axis=0), self._y.take(rows, axis=0)
+
+    def _permutation(self, epoch: int) -> NDArray[np.int64]:
+        key = (*self._seed.spawn_key, epoch)
+        seed = np.random.SeedSequence(self._seed.entropy, spawn_key=key)
+        return np.random.default_rng(seed).permutation(len(self._x))

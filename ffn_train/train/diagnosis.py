@@ -1,0 +1,64 @@
+"""Why a run's numbers left the useful range, as far as can be told, and which settings help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ffn_train.nn.blocks.residual import DeepNormResidual, ResidualChoice, ScaledResidual
+from ffn_train.nn.stack import Stack
+
+Phase = Literal["forward", "backward", "update", "training"]
+GROWS = 1.2  # per block: less is not what takes a signal out of range
+
+
+@dataclass(frozen=True)
+class Updates:
+    """The updates behind a step: how many, their optimizer.lr and trainer.clip."""
+
+    made: int
+    lr: float
+    clip: float | None
+
+
+def likely_cause(model: Stack, phase: Phase, growth: float, updates: Updates) -> str:
+    """The likely cause and its remedies, of which none is in force already.
+
+    Step 0 comes before all updates: what overflows there was initialised so. What was finite there
+    and overflows later was driven apart by the updates. ``growth`` is the factor per block by which
+    the signal (forward pass) or its gradient (backward pass) grew in the failing step.
+    """
+    if updates.made > 0 and updates.lr > 0:
+        clip = ", or trainer.clip=1" if updates.clip is None else ""
+        return (
+            f"step 0 was finite, so it came with the updates: optimizer.lr={updates.lr:g} is "
+            f"probably too large; try a smaller one{clip}"
+        )
+    if growth >= GROWS:
+        helps = either(settings(model.residual, model.depth, norm=model.norm.name))
+        what = "gradient" if phase == "backward" else "signal"
+        return f"as initialised the {what} grows x{growth:.2g} per block; try {helps}"
+    return "no update came before it: the data or the initial weights are out of range themselves"
+
+
+def settings(
+    residual: ResidualChoice, depth: int, *, norm: str, init: str | None = None
+) -> list[str]:
+    """The settings that tame a stack's growth or decay with depth, and are not in force already."""
+    normed = ["norm=pre_layer"] if norm == "none" else []
+    if isinstance(residual, DeepNormResidual):
+        return ["residual=scaled with init=lecun"]
+    if isinstance(residual, ScaledResidual):
+        power = ["residual.power=0.5"] if residual.power < 0.5 and depth > 1 else []
+        return [*power, "a smaller residual.scale", *normed]
+    if residual.learnable:
+        return ["a smaller residual.start", *normed]
+    if residual.skip(depth) == 0:
+        return ["residual=scaled"]
+    return ["residual=scaled", *normed, *([] if init == "gpt2" else ["init=gpt2"])]
+
+
+def either(words: list[str]) -> str:
+    """``a``, ``a or b``, ``a, b or c``."""
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last

@@ -1,0 +1,71 @@
+"""The loss of a batch and its gradient: forward and backward pass, in shards of its rows."""
+
+from __future__ import annotations
+
+import math
+
+from numpy.typing import DTypeLike
+
+from ffn_train.nn.core import Array, FlatVector
+from ffn_train.nn.losses import Loss
+from ffn_train.nn.stack import Stack
+from ffn_train.train.measures import Measurement
+from ffn_train.train.shards import Shards, worth_threads
+
+
+class BatchGradient:
+    """Storage for dL/dθ, filled batch by batch.
+
+    L is a mean over the N rows of a batch, so over shards of n_s rows, Σ n_s = N,
+
+        L = Σ_s n_s/N L_s,    dL/dθ = Σ_s n_s/N dL_s/dθ.
+
+    Each shard has a gradient of its own, and they are added in their order: the bytes depend on the
+    number of shards, never on which of them ends first.
+    """
+
+    def __init__(self, model: Stack, loss: Loss, shards: Shards, dtype: DTypeLike) -> None:
+        self._model, self._loss, self._shards = model, loss, shards
+        self._norm = model.engine.reductions.norm
+        self._gradients = [model.layout.zeros(dtype) for _ in range(shards.count)]
+        self.vector = self._gradients[0].vector
+        self.norm = 0.0
+
+    def take(
+        self, params: FlatVector, x: Array, targets: Array, measured: Measurement | None = None
+    ) -> float:
+        """The batch's loss; afterwards ``vector`` is its gradient and ``norm`` the norm of that."""
+        losses = self._shards.each(lambda shard: self._pass(shard, params, x, targets, measured))
+        large = worth_threads(self.vector)
+        self.norm = math.hypot(*self._shards.each(self._add, side_by_side=large))
+        if measured is not None:
+            measured.gradients(params.vector, self.vector, self._shards)
+        return sum(losses)
+
+    def _pass(
+        self,
+        shard: int,
+        params: FlatVector,
+        x: Array,
+        targets: Array,
+        measured: Measurement | None,
+    ) -> float:
+        rows = self._shards.span(shard, len(x))
+        grads = self._gradients[shard].views
+        signals = None if measured is None else measured.shards[shard]
+        forward, backward = (signals.forward, signals.backward) if signals else (None, None)
+        y, pullback = self._model.forward(params.views, x[rows], observe=forward)
+        loss, dy = self._loss.value_and_gradient(y, targets[rows])
+        if len(y) < len(x):
+            loss *= len(y) / len(x)
+            dy *= len(y) / len(x)
+        pullback(dy, grads, observe=backward)
+        return loss
+
+    def _add(self, shard: int) -> float:
+        """Add the gradients of all shards in this one's part of the entries; the part's norm."""
+        entries = self._shards.span(shard, self.vector.size)
+        total = self.vector[entries]
+        for other in self._gradients[1:]:
+            total += other.vector[entries]
+        return self._norm(total)

@@ -1,0 +1,119 @@
+"""What a run uses threads for: chosen from the shape, pinned for the run, written down with it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+from ffn_train.config.settings import SettingError
+
+WORTH_A_THREAD = 2**22  # multiply-adds of a matrix product, where each is shared out
+WORTH_A_SHARD = 2**24  # the same of one product of every block, where a whole pass is
+ROWS = 64  # of a shard: with fewer the BLAS does not reach its speed
+
+
+@dataclass(frozen=True)
+class Threads:
+    """``shards`` of each batch on as many threads, in each of which the BLAS uses ``blas``."""
+
+    blas: int
+    shards: int
+
+
+def allowed_cores() -> int:
+    """The cores that this process may run on, which its affinity can make fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def warnings(setting: Any) -> list[str]:
+    """That more threads are asked for than can run: those that wait keep the others from working.
+
+    Measured on one core of a Xeon, the default run: 2 steps/s with threads=2, 207 with threads=1.
+    """
+    cores = allowed_cores()
+    if setting == "auto" or setting <= cores:
+        return []
+    allowed = "1 core" if cores == 1 else f"{cores} cores"
+    return [
+        f"threads={setting} with {allowed} allowed to this process: threads that wait for one "
+        f"another can make it many times slower; threads={cores} or auto fits"
+    ]
+
+
+def choose(
+    setting: Any, *, batch: int, width: int, hidden: int, depth: int = 1, engine: str = "numpy"
+) -> Threads:
+    """What ``threads`` stands for.
+
+    How many: as many as the setting says; ``auto`` is one where waking a second thread costs more
+    than it brings, and every core that this process has above. Raises SettingError.
+    """
+    if setting == "auto":
+        count = allowed_cores()
+    elif isinstance(setting, bool) or not isinstance(setting, int) or setting < 1:
+        raise SettingError(f"threads must be auto or an integer >= 1, got {setting!r}")
+    else:
+        count = setting
+    product = batch * width * hidden
+    choose = _of_passes if engine == "compiled" else _of_products
+    return choose(count, batch, product, depth, forced=setting != "auto")
+
+
+def _of_products(count: int, batch: int, product: int, depth: int, *, forced: bool) -> Threads:
+    """Decided by the multiply-adds N·D·H of a product: each operation waits for the interpreter.
+
+    One thread below 2²². Above, the batch is cut into shards, one thread and one BLAS thread each,
+    so that all of the step runs side by side, if a shard has 64 rows and 2²² multiply-adds a
+    product; otherwise the threads are the BLAS's, for its products.
+    Measured on two cores of a Xeon, ms a pass on one thread / two BLAS threads / two shards:
+    N=128 D=64 H=256 4.8/4.8/5.8; N=128 D=128 H=512 7.9/6.5/5.2; N=256 D=256 H=1024 56/41/35; but
+    N=64 D=256 H=1024 18/13/13.
+    """
+    if product < WORTH_A_THREAD and not forced:
+        count = 1
+    if batch // count >= ROWS and product // count >= WORTH_A_THREAD:
+        return Threads(blas=1, shards=count)
+    return Threads(blas=count, shards=1)
+
+
+def _of_passes(count: int, batch: int, product: int, depth: int, *, forced: bool) -> Threads:
+    """Decided by L·N·D·H: the compiled passes need the interpreter twice, however deep the stack.
+
+    Shards from 2²⁴ on. Measured on two cores of a Xeon, time of a step on two shards over that on
+    one, N=64 D=32 H=128: 1.51 at 2²¹, 1.37, 1.10 and .91 at 2²⁴; N=128 D=64 H=256: 1.24 at 2²²,
+    1.07 and .93 at 2²⁴; N=1024 D=64 H=256: .56 at 2²⁷.
+    """
+    if depth * product < WORTH_A_SHARD and not forced:
+        count = 1
+    return Threads(blas=1, shards=min(count, batch))
+
+
+class BlasThreads:
+    """A context in which the BLAS runs on a fixed number of threads; ``library`` describes it."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._controller = ThreadpoolController().select(user_api="blas")
+        self._limits: Any = None
+
+    @property
+    def library(self) -> str:
+        """The BLAS libraries in use, by name, version and instruction set."""
+        return "; ".join(
+            sorted(  # threadpoolctl finds them in the order of a set
+                f"{info['internal_api']} {info['version']} {info.get('architecture', '')}".strip()
+                for info in self._controller.info()
+            )
+        )
+
+    def __enter__(self) -> BlasThreads:
+        self._limits = self._controller.limit(limits=self.threads)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._limits.restore_original_limits()

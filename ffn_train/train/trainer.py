@@ -1,0 +1,237 @@
+"""The training loop: a generator of records that reads no file and writes none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ffn_train.config.settings import integer, number
+from ffn_train.nn.core import Array, FlatVector
+from ffn_train.nn.losses import Loss
+from ffn_train.nn.optim.optimizer import Memory, Optimizer
+from ffn_train.nn.optim.schedules import Schedule
+from ffn_train.nn.stack import Stack
+from ffn_train.tasks.least_squares import r2
+from ffn_train.tasks.table import Data
+from ffn_train.train.batches import Batches
+from ffn_train.train.cadence import Cadence
+from ffn_train.train.diagnosis import Updates
+from ffn_train.train.divergence import Divergence, locate
+from ffn_train.train.gradient import BatchGradient
+from ffn_train.train.measures import Measurement, Rows
+from ffn_train.train.memory import keep_freed_memory
+from ffn_train.train.shards import Shards, worth_threads
+
+HOPELESS = 1000  # times the loss of predicting the mean: finite, but past use
+
+
+class Record(NamedTuple):
+    """What is known after ``step`` updates; unknown numbers are NaN.
+
+    loss: of the batch that step ``step`` sees. lr: the rate of the update taken from here.
+    gradient_norm, clipped_norm: the global gradient norm before and after clipping.
+    validation_loss, validation_r2: on the whole validation part.
+    measures: the per-layer row, where one was due. divergence: why the run ends here, if so.
+    """
+
+    step: int
+    loss: float
+    lr: float
+    gradient_norm: float
+    clipped_norm: float
+    validation_loss: float
+    validation_r2: float
+    measures: Rows | None = None
+    divergence: Divergence | None = None
+
+
+@dataclass
+class State:
+    """All that training changes; with the seed it determines everything that follows.
+
+    ``measuring`` alone does not: it is the time in seconds that measurements took in this process.
+    """
+
+    params: FlatVector
+    memory: Memory
+    step: int = 0
+    hopeless_for: int = 0
+    measuring: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Tools:
+    """What a fit works with, beside the state."""
+
+    shards: Shards
+    validation_shards: Shards
+    gradient: BatchGradient
+    measurement: Measurement
+    decay: Array | None
+    hopeless: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer:
+    """Fits a stack to data by mini-batch gradient descent.
+
+    ``clip`` bounds the global gradient norm (None: no clipping). A row is measured and validated
+    where ``measure`` and ``evaluate`` say so, and both at the first and the last row. A run whose
+    loss stays hopeless for ``patience`` steps ends as diverged. Each batch is worked on in so many
+    ``shards``, on as many threads, and the validation part in ``validation_shards``.
+    Raises SettingError for a setting out of range.
+    """
+
+    model: Stack
+    data: Data
+    batches: Batches
+    loss: Loss
+    optimizer: Optimizer
+    schedule: Schedule
+    steps: int
+    clip: float | None
+    measure: Cadence
+    evaluate: Cadence
+    patience: int
+    shards: int = 1
+    validation_shards: int = 1
+
+    def __post_init__(self) -> None:
+        integer("trainer.steps", self.steps, at_least=1)
+        integer("trainer.patience", self.patience, at_least=1)
+        if self.clip is not None:
+            number("trainer.clip", self.clip, above=0)
+
+    def start(self, params: FlatVector) -> State:
+        """The state before the first step, from initial parameters."""
+        return State(params, {name: np.zeros_like(params.vector) for name in self.optimizer.slots})
+
+    def fit(self, state: State) -> Iterator[Record]:
+        """Train from ``state``, changing it in place, and yield a record for each row.
+
+        When record k is yielded the state has k + 1 updates behind it, so a copy taken between
+        two records continues exactly. The last record has step = ``steps`` and no update.
+        """
+        keep_freed_memory()
+        # overflow is looked for, not warned of; a context costs less than np.errstate at every row
+        quiet = copy_context()
+        quiet.run(np.seterr, over="ignore", under="ignore", invalid="ignore")
+        params = state.params.vector
+        with Shards(self.shards) as shards, Shards(self.validation_shards) as validation_shards:
+            gradient = BatchGradient(self.model, self.loss, shards, params.dtype)
+            hopeless = HOPELESS * self._loss_of_mean()
+            measurement = Measurement(self.model, self.shards)
+            decay = self._decay(params)
+            tools = _Tools(shards, validation_shards, gradient, measurement, decay, hopeless)
+            while state.step <= self.steps:
+                record = quiet.run(self._row, state, tools)
+                state.step += 1
+                yield record
+                if record.divergence is not None:
+                    return
+
+    def validate(self, params: FlatVector, shards: Shards) -> tuple[float, float]:
+        """Loss and R² on the validation part."""
+        x, targets = self.data.x_validation, self.data.y_validation
+
+        def predict(shard: int) -> Array:
+            return self.model.predict(params.views, x[shards.span(shard, len(x))])
+
+        y = np.concatenate(shards.each(predict))
+        return self.loss.value(y, targets), r2(targets, y)
+
+    def _row(self, state: State, tools: _Tools) -> Record:
+        step, gradient = state.step, tools.gradient
+        x, targets = self.batches.at(step)
+        due = self._due(step, self.measure)
+        measurement = tools.measurement.begin(step) if due else None
+        loss = gradient.take(state.params, x, targets, measurement)
+        gradient_norm = gradient.norm
+        state.hopeless_for = state.hopeless_for + 1 if loss > tools.hopeless else 0
+        divergence = None
+        if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
+            updates = Updates(step, self.optimizer.lr, self.clip)
+            divergence = locate(self.model, state.params, x, targets, self.loss, updates)
+        elif state.hopeless_for >= min(self.patience, self.steps):
+            divergence = self._hopeless(step, loss, tools.hopeless)
+        if divergence is not None and measurement is None:  # show what it looked like
+            measurement = tools.measurement.begin(step)
+            gradient.take(state.params, x, targets, measurement)
+        evaluated = self._due(step, self.evaluate) or divergence is not None
+        validation = (
+            self.validate(state.params, tools.validation_shards) if evaluated else (np.nan, np.nan)
+        )
+        lr = clipped_norm = np.nan
+        if divergence is None and step < self.steps:
+            lr = self.optimizer.lr * self.schedule.rate(step, self.steps)
+            clipped_norm = self._clip(gradient.vector, gradient_norm)
+            self._update(state, tools, lr, measurement)
+        row = None
+        if measurement is not None:
+            row = measurement.row
+            state.measuring += measurement.seconds
+        return Record(step, loss, lr, gradient_norm, clipped_norm, *validation, row, divergence)
+
+    def _update(
+        self, state: State, tools: _Tools, lr: float, measurement: Measurement | None
+    ) -> None:
+        params = state.params.vector
+        if measurement is not None:
+            measurement.before_update(params)
+        if tools.decay is not None:
+            params *= 1 - params.dtype.type(lr) * tools.decay
+        self._step(tools.shards, params, tools.gradient.vector, state.memory, lr, state.step + 1)
+        if measurement is not None:
+            measurement.after_update(params)
+
+    def _step(
+        self, shards: Shards, params: Array, grads: Array, memory: Memory, lr: float, count: int
+    ) -> None:
+        if not (self.optimizer.side_by_side and worth_threads(params)):
+            self.optimizer.step(params, grads, memory, lr=lr, count=count)
+            return
+
+        def part(shard: int) -> None:
+            span = shards.span(shard, params.size)
+            its_memory = {name: vector[span] for name, vector in memory.items()}
+            self.optimizer.step(params[span], grads[span], its_memory, lr=lr, count=count)
+
+        shards.each(part)
+
+    def _due(self, step: int, cadence: Cadence) -> bool:
+        return cadence.due(step) or step == self.steps
+
+    def _decay(self, params: Array) -> Array | None:
+        """The weight decay of each entry, or None: matrices decay, everything else does not."""
+        if self.optimizer.weight_decay == 0:
+            return None
+        decay = np.zeros_like(params)
+        for tensor in self.model.layout.tensors:
+            if len(tensor.shape) > 1:
+                decay[tensor.span] = self.optimizer.weight_decay
+        return decay
+
+    def _clip(self, gradient: Array, gradient_norm: float) -> float:
+        if self.clip is None or gradient_norm <= self.clip:
+            return gradient_norm
+        gradient *= gradient.dtype.type(self.clip / gradient_norm)
+        return self.clip
+
+    def _loss_of_mean(self) -> float:
+        targets = self.data.y_train
+        return self.loss.value(np.broadcast_to(targets.mean(axis=0), targets.shape), targets)
+
+    def _hopeless(self, step: int, loss: float, limit: float) -> Divergence:
+        reason = (
+            f"the loss, now {loss:.3g}, was above {limit:.3g}, {HOPELESS} times that of predicting "
+            f"the mean, for {min(self.patience, self.steps)} steps"
+        )
+        if self.patience <= self.steps:
+            patience = f"trainer.patience={self.patience}"
+            reason += f"; {patience} ends such a run, a larger one lets it go on"
+        return Divergence(step, "training", "loss", reason)
