@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs_for_tests import NOTES
-from test_cli import command
 
 from ffn_train.compare import Options, collect, write_tables
 from ffn_train.config.composition import compose
@@ -19,6 +17,8 @@ from ffn_train.plots import draw
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import load_run
+from tests.support.command import command
+from tests.support.small_runs import NOTES
 
 OLD = Path(__file__).parent / "old_runs"
 RUNS = sorted(path.name for path in (OLD / "runs").iterdir())

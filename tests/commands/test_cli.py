@@ -1,0 +1,178 @@
+"""The command line as a newcomer uses it, rightly and wrongly."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ffn_train.config.places import CONF, EXPERIMENTS
+from ffn_train.runs import load_run
+from tests.support.command import command
+from tests.support.small_runs import SMALL
+
+PATIENT = EXPERIMENTS / "diabetes" / "diabetes.csv"
+
+
+def test_a_run_from_another_directory(tmp_path: Path) -> None:
+    done = command(*SMALL, "plot.when=always", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    (path,) = (tmp_path / "outputs" / "runs").iterdir()
+    assert str(path.relative_to(tmp_path)) in done.stdout
+    assert "least squares" in done.stdout
+    assert "|dL/dx_0| / |dL/dx_L|" in done.stdout
+    assert (path / "plots" / "gradient_flow.png").stat().st_size > 10_000
+    assert {p.name for p in tmp_path.iterdir()} == {"outputs"}  # nothing of Hydra's
+
+
+def test_run_dir_names_the_directory_of_one_run(tmp_path: Path) -> None:
+    assert command(*SMALL, "run.dir=mine", cwd=tmp_path).returncode == 0
+    assert load_run(tmp_path / "mine").summary is not None
+    again = command(*SMALL, "run.dir=mine", cwd=tmp_path)
+    assert again.returncode == 0
+    assert again.stderr == "mine has ended already; a larger trainer.steps extends it\n"
+    other = command(*SMALL, "run.dir=mine", "seed=7", cwd=tmp_path)
+    assert other.returncode == 2
+    assert other.stderr == "ffn_train: run.dir=mine holds another run: seed=0 there, 7 here\n"
+
+
+def test_launches_of_the_same_second_get_directories_of_their_own(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(command, *SMALL, cwd=tmp_path) for _ in range(4)]
+    assert [run.result().returncode for run in runs] == [0] * 4
+    assert len(list((tmp_path / "outputs" / "runs").iterdir())) == 4
+
+
+MISTAKES = {
+    "model.dpeth=3": "model.dpeth is not a setting; did you mean model.depth?",
+    "residaul=none": "residaul is not a setting; did you mean residual?",
+    "residual.scael=2": "residual.scael is not a setting; did you mean residual.scale?",
+    "+model.dpeth=3": "model.dpeth is not a setting; did you mean model.depth?",
+    "+foo=1": "foo is not a setting",
+    "residual.start=1": "residual.start is a setting of residual=rezero, not of the residual that",
+    "lr=0.1": "lr is not a setting; did you mean optimizer.lr?",
+    "every=3": "did you mean evaluate.every, measure.every, log.every or checkpoint.every?",
+    "residual=scald": "got 'scald'; did you mean scaled?",
+    "experiment=plain46": "did you mean plain64?",
+    "model.depth=abc": "model.depth must be an integer >= 1, got 'abc'",
+    "model.depth=-3": "model.depth must be an integer >= 1, got -3",
+    "model.depth=1000000000": "more than this machine's",
+    "optimizer.lr=fast": "optimizer.lr must be a number >= 0, got 'fast'",
+    "optimizer.lr=nan": "optimizer.lr must be a finite number >= 0, got nan",
+    "model.depth=[1": "cannot read 'model.depth=[1'",
+    "model.depth": "model.depth: =VALUE is missing, as in model.depth=VALUE",
+    "~seed": "seed is missing",
+    "task=3": "task=3",
+    "residual=deepnorm": "residual=deepnorm needs norm=post_layer",
+    "init=fixup": "init=fixup needs residual=identity",
+    "dtype=float16": "dtype must be one of float32, float64",
+    "threads=0": "threads must be auto or an integer >= 1, got 0",
+    "plot.figures=[loss,gradient_flwo]": "did you mean gradient_flow?",
+    "plot.formats=[bmp]": "plot.formats must be one of png, svg, pdf",
+    "model.depth=4,8": "model.depth=4,8 gives several values: a sweep, with -m",
+    "residual=none,scaled": "residual=none,scaled gives several values: a sweep, with -m",
+    "hydra.run.dir=x": "run.dir=PATH names a run's directory",
+    "run.dir=/proc/nowhere": "run.dir=/proc/nowhere cannot be made",
+    "trainer.batch_size=5000": "trainer.batch_size must be at most the 3277 training rows",
+    "task=csv": "task.path is missing",
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_gives_one_clear_line(mistake: str, tmp_path: Path) -> None:
+    done = command(mistake, cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("ffn_train: ")
+    assert MISTAKES[mistake] in line
+    assert done.stdout == ""
+    assert not list(tmp_path.iterdir()), "a refused run leaves nothing behind"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("task.path=no.csv",), "no.csv"),
+        (("task.target=progresion",), "did you mean 'progression'|progression"),
+        (("task.target=[progression,progression]",), "twice"),
+    ],
+)
+def test_a_mistaken_table_gives_one_clear_line(
+    change: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    base = ("task=csv", f"task.path={PATIENT}", "task.target=progression")
+    done = command(*base, *change, cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert any(word in line for word in message.split("|"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_value_that_is_no_number_is_named_with_line_and_column(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("a,y\n1,2\n3,nan\n4,5\n6,7\n8,9\n")
+    done = command("task=csv", "task.path=data.csv", "task.target=y", cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "line 3" in line
+    assert "'y'" in line
+    assert "nan" in line
+
+
+def test_a_diverged_run_is_no_crash(tmp_path: Path) -> None:
+    done = command(
+        *SMALL,
+        "model.depth=20",
+        "residual=identity",
+        "init=he",
+        "init.bias_std=1e3",
+        "plot.when=always",
+        "plot.figures=[gradient_flow,loss]",
+        "run.dir=mine",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("warning: residual=identity and norm=none at depth 20")
+    assert done.stdout.startswith("warning: stopped as hopeless at step 7: the loss, now ")
+    run = load_run(tmp_path / "mine")
+    assert run.summary is not None
+    assert run.summary["state"] == "diverged"
+    assert (tmp_path / "mine" / "plots" / "gradient_flow.png").exists()
+
+
+def test_help_names_groups_settings_and_examples(tmp_path: Path) -> None:
+    done = command("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    for group in CONF.iterdir():
+        if group.is_dir() and group.name != "hydra":
+            assert f"{group.name}: " in done.stdout
+    assert "model.depth=64 residual=none" in done.stdout
+    assert "width: 64" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "order", [("--cfg", "job", "model.depth=3"), ("model.depth=3", "--cfg", "job")]
+)
+def test_show_configuration_runs_nothing(order: tuple[str, ...], tmp_path: Path) -> None:
+    done = command(*order, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "depth: 3" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_mistakes_beside_a_flag_are_one_line_too(tmp_path: Path) -> None:
+    done = command("--multirun", "model.dpeth=3,4", cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line == "ffn_train: model.dpeth is not a setting; did you mean model.depth?"
+
+
+def test_the_diabetes_preset_runs_anywhere(tmp_path: Path) -> None:
+    done = command("experiment=diabetes", "plot.when=never", "run.dir=mine", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    summary = load_run(tmp_path / "mine").summary
+    assert summary is not None
+    assert summary["validation_r2"] > 0.2

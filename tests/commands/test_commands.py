@@ -1,0 +1,146 @@
+"""What all commands have in common: one line when interrupted, one line for a mistaken option."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ffn_train.commands import launch as running
+from ffn_train.config import composition as configuration
+from ffn_train.config.settings import SettingError
+from ffn_train.running.experiment import build_experiment
+from ffn_train.runs import files
+from ffn_train.runs.directory import claim
+from ffn_train.train import threads
+from tests.support.small_runs import SMALL, config
+
+
+def interrupt(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+WORK = {  # command -> its arguments and what it does, where Ctrl-C finds it
+    "gradcheck": ((), "ffn_train.gradcheck.check_stack"),
+    "theory": ((), "ffn_train.commands.theory.predictions"),
+    "reproduce": (("order_to_chaos",), "ffn_train.reproduce.study.run"),
+    "compare": (("somewhere",), "ffn_train.compare.collect"),
+    "plots": (("somewhere",), "ffn_train.commands.plots.load_run"),
+}
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_an_interrupted_command_says_so_in_one_line(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, work = WORK[name]
+    monkeypatch.setattr(work, interrupt)
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    with pytest.raises(SystemExit) as ended:
+        running.run(name)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.splitlines()[-1] == f"ffn_train.{name}: interrupted"
+
+
+def test_more_threads_than_allowed_cores_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3})
+    (warning,) = build_experiment(config(threads=2)).warnings
+    assert warning.startswith("threads=2 with 1 core allowed to this process: ")
+    assert warning.endswith("threads=1 or auto fits")
+    for fits in (1, "auto"):
+        assert build_experiment(config(threads=fits)).warnings == []
+    large = {"batch": 512, "width": 512, "hidden": 2048}
+    assert threads.choose("auto", **large) == threads.Threads(blas=1, shards=1)
+
+
+def test_a_sweep_warns_of_threads_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3})
+    jobs = [text for text in SMALL if not text.startswith("threads")]
+    jobs += ["threads=2", "seed=0,1", f"sweep.dir={tmp_path / 's'}", "hydra/launcher=serial"]
+    monkeypatch.setattr(sys, "argv", ["ffn_train", "-m", *jobs])
+    with pytest.raises(SystemExit) as ended:
+        running.run("train")
+    assert ended.value.code == 0
+    assert capsys.readouterr().err.count("warning: threads=2 with 1 core allowed") == 1
+
+
+@pytest.mark.parametrize("name", ["gradcheck", "reproduce", "plots"])
+@pytest.mark.parametrize("given", [("--hlep",), ("model.depth=2", "--hlep")])
+def test_an_unknown_option_is_answered_in_one_line(
+    name: str,
+    given: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", [name, *given])
+    with pytest.raises(SystemExit) as ended:
+        running.run(name)
+    assert ended.value.code == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == f"ffn_train.{name}: --hlep is not an option; did you mean --help?\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("--hlep", "unrecognized arguments: --hlep; did you mean --help?"),
+        ("--multirnu", "unrecognized arguments: --multirnu; did you mean --multirun?"),
+        ("--cfg=jbo", "argument --cfg/-c: invalid choice: 'jbo' (choose from 'job', 'hydra'"),
+    ],
+)
+def test_an_unknown_flag_of_the_main_command_too(
+    given: str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ffn_train", "model.depth=2", given])
+    with pytest.raises(SystemExit) as ended:
+        running.run("train")
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"ffn_train: {message}")
+
+
+def test_the_version_is_that_of_this_package(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(configuration, "version", lambda name: f"of {name}")
+    monkeypatch.setattr(sys, "argv", ["ffn_train", "--version"])
+    running.run("train")
+    assert capsys.readouterr().out == "ffn_train of ffn_train\n"
+
+
+def test_a_place_that_cannot_be_used_is_named_by_its_setting(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for path, parent, message in (
+        (file, tmp_path, f"run.dir={file} cannot be made: {file} is a file"),
+        (
+            file / "a" / "b",
+            tmp_path,
+            f"run.dir={file / 'a' / 'b'} cannot be made: {file} is a file",
+        ),
+        (None, file, f"{file} cannot be made: {file} is a file; run.dir=PATH names another place"),
+    ):
+        with (
+            pytest.raises(SettingError, match=f"^{re.escape(message)}$"),
+            claim("run.dir", path, parent),
+        ):
+            pass
+    (tmp_path / "full" / files.LOCK).mkdir(parents=True)
+    wanted = f"^run.dir={tmp_path / 'full'} cannot be written to: "
+    with pytest.raises(SettingError, match=wanted), claim("run.dir", tmp_path / "full", tmp_path):
+        pass
+
+
+def test_a_file_that_cannot_be_written_is_named_and_not_its_stand_in(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        files.write_whole(tmp_path / "nowhere" / "loss.png", b"")
+    assert caught.value.filename == str(tmp_path / "nowhere" / "loss.png")

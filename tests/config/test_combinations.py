@@ -1,0 +1,163 @@
+"""Every choice and every combination: it builds, gradchecks and trains, or says why not."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from ffn_train.config import combinations as rules
+from ffn_train.config import registry
+from ffn_train.config.keys import GROUPS, MODEL_GROUPS
+from ffn_train.config.places import CONF
+from ffn_train.config.settings import SettingError
+from ffn_train.gradcheck import check_layer, failures
+from ffn_train.running.experiment import build_experiment
+from tests.support.choices import combinations, files, refusal, settings, tiny
+from tests.support.small_runs import config
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_each_choice_has_one_file_of_its_name(group: str) -> None:
+    assert set(files(group)) == set(registry.names(group))
+    for name in files(group):
+        assert settings(group, name)["name"] == name
+
+
+def test_every_folder_of_the_tree_is_a_group() -> None:
+    assert {path.name for path in CONF.iterdir() if path.is_dir()} == {
+        *GROUPS,
+        "experiment",
+        "hydra",
+    }
+
+
+@pytest.mark.parametrize("residual", files("residual"))
+@pytest.mark.parametrize("block", files("block"))
+def test_allowed_combinations_pass_gradcheck(block: str, residual: str) -> None:
+    rng = np.random.default_rng(0)
+    for names in combinations(block, residual):
+        checks = check_layer(tiny(names, depth=2), inputs=3, rng=rng, samples=3)
+        assert not list(failures(checks)), names
+        assert all(check.resolved for check in checks), names
+
+
+@pytest.mark.parametrize("residual", files("residual"))
+@pytest.mark.parametrize("block", files("block"))
+def test_allowed_combinations_train_two_steps(block: str, residual: str) -> None:
+    for names in combinations(block, residual):
+        chosen = {group: settings(group, names[group]) for group in MODEL_GROUPS}
+        experiment = build_experiment(config(trainer={"steps": 2}, **chosen))
+        before = experiment.params.vector.copy()
+        rows = list(experiment.trainer.fit(experiment.trainer.start(experiment.params)))
+        assert [row.step for row in rows] == [0, 1, 2], names
+        assert all(np.isfinite(row.loss) for row in rows), names
+        assert not np.array_equal(before, experiment.params.vector), names
+
+
+REFUSED = [
+    dict(zip(("block", "residual", "norm", "init"), values, strict=True))
+    for values in product(files("block"), files("residual"), files("norm"), files("init"))
+    if refusal(dict(zip(("block", "residual", "norm", "init"), values, strict=True)))
+]
+
+
+def test_refused_combinations_give_their_reason() -> None:
+    seen = set()
+    for names in REFUSED:
+        chosen = {group: settings(group, name) for group, name in names.items()}
+        with pytest.raises(SettingError) as caught:
+            build_experiment(config(**chosen))
+        reason = refusal({"activation": "gelu", **names})
+        assert reason is not None
+        assert reason in str(caught.value)
+        assert "\n" not in str(caught.value)
+        seen.add(reason)
+    assert seen == {rule.reason for rule in rules.REFUSED}
+
+
+@pytest.mark.parametrize(
+    ("changes", "allowed"),
+    [
+        ({"residual": "deepnorm", "norm": "post_layer", "init": "deepnorm"}, True),
+        ({"residual": "deepnorm", "norm": "post_rms", "init": "deepnorm"}, False),
+        ({"residual": "deepnorm", "norm": "post_layer", "init": "he"}, False),
+        ({"init": "deepnorm"}, False),
+        ({"residual": "identity", "init": "fixup"}, True),
+        ({"residual": "identity", "init": "fixup", "block": "swiglu"}, False),
+        ({"residual": "identity", "init": "fixup", "norm": "pre_rms"}, False),
+        ({"residual": "rezero", "init": "fixup"}, False),
+        ({"residual": "none", "init": "fixup"}, False),
+        ({"residual": "rezero", "norm": "pre_layer"}, True),
+        ({"residual": "rezero", "norm": "post_rms"}, False),
+        ({"residual": "none", "init": "gpt2"}, False),
+        ({"residual": "rezero", "init": "gpt2"}, True),
+    ],
+)
+def test_the_table_says_what_the_papers_need(changes: dict[str, str], allowed: bool) -> None:
+    names = {"activation": "gelu", "block": "feedforward", "residual": "scaled", "norm": "none"}
+    assert (refusal({**names, "init": "lecun", **changes}) is None) is allowed
+
+
+def test_the_readme_shows_the_table() -> None:
+    assert rules.table() in (CONF.parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_deep_stacks_that_cannot_train_are_warned_about() -> None:
+    names = {"activation": "gelu", "block": "feedforward", "norm": "none", "init": "lecun"}
+    assert rules.warnings({**names, "residual": "identity"}, 64)
+    assert rules.warnings({**names, "residual": "none"}, 64)
+    assert not rules.warnings({**names, "residual": "scaled"}, 64)
+    assert not rules.warnings({**names, "residual": "none"}, 4)
+    assert not rules.warnings({**names, "residual": "identity", "norm": "pre_rms"}, 64)
+
+
+@pytest.mark.parametrize("name", files("init"))
+def test_initialisers_set_the_variances_that_they_state(name: str) -> None:
+    own = {"inner": 0.4, "outer": 1.6} if name == "normal" else {}
+    init = registry.build("init", {**settings("init", name), **own, "bias_std": 0.3})
+    rng = np.random.default_rng(0)
+    for role, (fan_in, fan_out) in {"inner": (300, 1200), "outer": (1200, 300)}.items():
+        sizes = {"fan_in": fan_in, "fan_out": fan_out, "role": role, "depth": 7}
+        weight = init.weight(rng, **sizes)
+        variance = init.variance(**sizes)
+        assert weight.shape == (fan_out, fan_in)
+        # the relative standard error of a variance of n normal entries is sqrt(2/n) = 0.24 %
+        assert np.mean(weight**2) == pytest.approx(variance, rel=0.012)
+        expected = {
+            "he": 2 / fan_in,
+            "lecun": 1 / fan_in,
+            "normal": (0.4 if role == "inner" else 1.6) / fan_in,
+            "xavier": 2 / 1500,
+            "orthogonal": 1 / 1200,
+            "gpt2": 1 / fan_in / (7 if role == "outer" else 1),
+            "fixup": 2 / (fan_in * 7) if role == "inner" else 0,
+            "deepnorm": 2 / 1500 / np.sqrt(4 * 7),
+        }[name]
+        assert variance == pytest.approx(expected)
+    assert np.std(init.bias(rng, 40_000)) == pytest.approx(0.3, rel=0.02)
+
+
+def test_orthogonal_matrices_are_semi_orthogonal() -> None:
+    init = registry.build("init", {**settings("init", "orthogonal"), "gain": 1.5})
+    rng = np.random.default_rng(0)
+    up = init.weight(rng, fan_in=6, fan_out=24, role="inner", depth=3)
+    down = init.weight(rng, fan_in=24, fan_out=6, role="outer", depth=3)
+    np.testing.assert_allclose(up.T @ up, 2.25 * np.eye(6), atol=1e-12)
+    np.testing.assert_allclose(down @ down.T, 2.25 * np.eye(6), atol=1e-12)
+
+
+def test_ends_are_lecun_normal_with_zero_bias_whatever_init_says() -> None:
+    for name in ("he", "fixup"):
+        chosen = {
+            "init": {**settings("init", name), "bias_std": 1.0},
+            "residual": {"name": "identity"},
+        }
+        model = {"model": {"width": 400, "depth": 1}}
+        experiment = build_experiment(config(**chosen, **model))
+        weights = experiment.model.layout.named(experiment.params.vector)
+        assert not weights["input.bias"].any()
+        assert not weights["output.bias"].any()
+        assert np.var(weights["input.weight"]) == pytest.approx(1 / 8, rel=0.1)
+        assert np.var(weights["output.weight"]) == pytest.approx(1 / 400, rel=0.3)

@@ -1,0 +1,90 @@
+"""The gradient check itself: its command, its kinks, and what float64 cannot see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ffn_train.commands.gradcheck import check, table
+from ffn_train.gradcheck import check_layer, failures
+from ffn_train.nn.core import Array, Layer, Pullback, Views
+from tests.support.choices import tiny
+from tests.support.command import command
+
+NAMES = {"block": "feedforward", "residual": "none", "norm": "none", "init": "lecun"}
+
+
+def test_the_command_checks_every_part_and_says_so(tmp_path: Path) -> None:
+    done = command("model.depth=3", "norm=pre_rms", cwd=tmp_path, module="ffn_train.gradcheck")
+    assert done.returncode == 0, done.stderr
+    for part in ("input projection", "branch", "block", "norm", "read-out", "stack of depth 3"):
+        assert f"{part}\n" in done.stdout
+    for tensor in ("x ", "blocks.0.up.weight", "blocks.2.norm.gain", "final_norm.gain"):
+        assert tensor in done.stdout
+    assert "derivatives agree" in done.stdout.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
+    done = command("model.depht=3", cwd=tmp_path, module="ffn_train.gradcheck")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "ffn_train.gradcheck: model.depht is not a setting; did you mean model.depth?"
+    ]
+
+
+def test_the_command_fails_on_a_wrong_backward(tmp_path: Path) -> None:
+    code = (
+        "import sys, ffn_train.nn.activations as a; from ffn_train.commands.gradcheck import main;"
+        "a.GELU.pair = lambda self, z: (self.value(z), 1.01 * self.derivative(z));"
+        "sys.argv = ['gradcheck', 'model.depth=2']; main()"
+    )
+    import subprocess
+    import sys
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "FAILED" in done.stdout
+    assert "disagree" in done.stdout.splitlines()[-1]
+    assert "up.weight" in done.stdout.splitlines()[-1]
+    assert "down.weight" not in done.stdout.splitlines()[-1].replace("blocks.0.down.weight", "")
+
+
+class Kinked(Layer):
+    """|x|, exactly on its kink at the first draw."""
+
+    def __init__(self) -> None:
+        self.draws = 0
+
+    def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
+        if self.draws == 0:
+            self.kink = x.copy()
+        self.draws += 1
+        on_kink = np.array_equal(np.round(x, 2), np.round(self.kink, 2))
+        centre = self.kink if on_kink else np.zeros_like(x)
+        sign = np.sign(x - centre)
+        return np.abs(x - centre), lambda dy, grads: dy * sign
+
+
+def test_a_point_on_a_kink_is_drawn_anew_and_counted() -> None:
+    (result,) = check_layer(Kinked(), inputs=3, rng=np.random.default_rng(0))
+    assert result.kinks >= 1
+    assert not result.failed
+    assert "avoided" in table({"kinked": [result]})
+
+
+def test_relu_passes_whatever_its_kinks() -> None:
+    model = tiny({**NAMES, "activation": "relu"}, depth=2)
+    for seed in range(20):
+        assert not list(failures(check_layer(model, inputs=3, rng=np.random.default_rng(seed))))
+
+
+def test_what_rounding_hides_is_neither_passed_nor_failed() -> None:
+    checks = check(["model.depth=80", "model.width=8", "residual=none", "activation=tanh"])
+    whole = {c.tensor: c for c in checks["stack of depth 80"]}
+    assert not whole["blocks.0.up.weight"].resolved
+    assert not whole["blocks.0.up.weight"].failed
+    assert whole["output.weight"].resolved
+    assert "lost in rounding" in table(checks)
+    assert not [c for part in checks.values() for c in part if c.failed]

@@ -1,0 +1,530 @@
+"""The compiled engine computes what the plain one does, to rounding, wherever that is allowed."""
+
+from __future__ import annotations
+
+import errno
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ffn_train.config.registry import build
+from ffn_train.config.settings import SettingError
+from ffn_train.gradcheck import check_layer, failures, random_parameters
+from ffn_train.nn import engine as engines
+from ffn_train.nn.activations import LeakyReLU
+from ffn_train.nn.core import Array
+from ffn_train.nn.optim.sgd import SGD
+from ffn_train.nn.segments import SignalGradients
+from ffn_train.nn.stack import Stack
+from ffn_train.running.experiment import build_experiment
+from ffn_train.runs.files import WEIGHTS
+from ffn_train.train import threads
+from ffn_train.train.shards import Shards
+from tests.support.choices import combinations, files, settings, tiny
+from tests.support.command import command
+from tests.support.small_runs import NOTES, config, run_in
+
+pytest.importorskip("numba", reason="engine=compiled needs the extra `compiled`")
+pytest.importorskip("scipy", reason="engine=compiled needs the extra `compiled`")
+
+PLAIN = {"block": "feedforward", "residual": "none", "norm": "none", "activation": "relu"}
+TOLERANCE = {"float64": 1e-12, "float32": 3e-5}  # of an array's largest entry
+
+
+def passes(model: Stack, dtype: str) -> list[Array]:
+    """Output, gradient, dL/dx and the flow's arrays of one random pass."""
+    rng = np.random.default_rng(3)
+    params = model.layout.zeros(dtype)
+    params.vector[...] = random_parameters(model, rng).vector
+    x, dy = (rng.standard_normal((7, k)).astype(dtype) for k in (3, 2))
+    grads, again = model.layout.zeros(dtype), model.layout.zeros(dtype)
+    grads.vector[...] = again.vector[...] = np.nan
+    flow: list[SignalGradients] = []
+    # OpenBLAS also computes with what lies beside an array, which may be a NaN from before
+    with np.errstate(invalid="ignore"):
+        y, pullback = model.forward(params.views, x)
+        dx = pullback(dy, grads.views)
+        model.forward(params.views, x)[1](dy, again.views, observe=flow.append)
+    (at,) = flow
+    parts = [array for arrays in at[1:] if arrays is not None for array in arrays]
+    assert again.vector.tobytes() == grads.vector.tobytes()
+    assert model.predict(params.views, x).tobytes() == y.tobytes()
+    return [y, grads.vector, dx, *parts]
+
+
+def apart(one: list[Array], other: list[Array]) -> float:
+    """The largest difference, relative to each array's largest entry; NaN if there is one."""
+    pairs = zip(one, other, strict=True)
+    return float(np.max([np.abs(a - b).max() / max(np.abs(b).max(), 1e-30) for a, b in pairs]))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("residual", files("residual"))
+@pytest.mark.parametrize("block", files("block"))
+def test_every_combination_agrees_with_the_plain_engine(
+    block: str, residual: str, dtype: str
+) -> None:
+    for names in combinations(block, residual):
+        plain, compiled = (passes(tiny(names, engine=name), dtype) for name in engines.ENGINES)
+        assert apart(compiled, plain) < TOLERANCE[dtype], names
+
+
+@pytest.mark.parametrize("norm", ["none", "pre_layer", "post_rms"])
+@pytest.mark.parametrize("block", files("block"))
+def test_the_gradient_is_the_derivative(block: str, norm: str) -> None:
+    names = {"block": block, "residual": "scaled", "norm": norm, "init": "lecun"}
+    model = tiny({**names, "activation": "gelu_tanh"}, engine="compiled")
+    checks = check_layer(model, inputs=3, rng=np.random.default_rng(0), tolerance=1e-5)
+    assert not list(failures(checks))
+
+
+@pytest.mark.parametrize(
+    ("field", "names", "change"),
+    [
+        ("multiplier", {"residual": "scaled"}, lambda a: 1.01 * a),
+        ("skip", {"residual": "scaled"}, lambda s: 0.99 * s),
+        ("eps", {"norm": "pre_layer"}, lambda eps: 100 * eps),
+        ("centred", {"norm": "pre_layer"}, lambda _: False),
+        ("placement", {"norm": "post_rms"}, lambda _: 1),
+        ("parameter", {"activation": "leaky_relu"}, lambda slope: 1.1 * slope),
+        ("activation", {"activation": "gelu"}, lambda code: code + 1),
+        ("learnable", {"residual": "rezero"}, lambda _: False),
+    ],
+)
+def test_every_part_of_the_scheme_counts(
+    field: str, names: dict[str, str], change: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ffn_train.nn.compiled import segment
+
+    names = {**PLAIN, **names, "init": "lecun"}
+    plain, model = passes(tiny(names), "float64"), tiny(names, engine="compiled")
+    right, _ = segment.scheme_of(model, True, True)
+    wrong = right._replace(**{field: change(getattr(right, field))})
+    monkeypatch.setattr(segment, "scheme_of", lambda *_: (wrong, wrong.record()))
+    with np.errstate(all="ignore"):
+        try:
+            found = passes(model, "float64")
+        except (AssertionError, ValueError):  # not even its two passes agree, nor its arrays fit
+            return
+        assert not apart(found, plain) < 1e-6
+
+
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "erf", "gauss", "density", "distribution"])
+def test_elementary_functions_in_float32(name: str) -> None:
+    from numba import njit
+
+    from ffn_train.nn.compiled import scalars
+    from ffn_train.nn.special import erf
+
+    part = {"density": 0, "distribution": 1}.get(name)
+    function = getattr(scalars, "normal" if part is not None else name)
+
+    @njit
+    def run(x, y):  # type: ignore[no-untyped-def]
+        for i in range(x.size):
+            y[i] = function(x[i])
+
+    @njit
+    def run_part(x, y):  # type: ignore[no-untyped-def]
+        for i in range(x.size):
+            y[i] = function(x[i])[part]
+
+    def of(x: Array) -> Array:
+        y = np.empty_like(x)
+        (run if part is None else run_part)(x, y)
+        return y
+
+    x = np.concatenate([np.linspace(-12, 12, 4001), np.geomspace(1e-6, 1, 200)])
+    exact = {
+        "tanh": np.tanh,
+        "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+        "erf": erf,
+        "gauss": lambda z: np.exp(-z * z),
+        "density": lambda z: np.exp(-z * z / 2) / math.sqrt(2 * math.pi),
+        "distribution": np.vectorize(lambda z: math.erfc(-z / math.sqrt(2)) / 2),
+    }[name]
+    single = x.astype(np.float32)
+    expected = exact(single.astype(np.float64))
+    found = of(single)
+    normal_range = np.abs(expected) > 1.2e-38
+    # the rounding of z² in exp(-z²) alone is z² units in the last place
+    allowed = 1.2e-7 * (6 + (single**2 if name not in ("tanh", "sigmoid") else 0)) + 4e-6
+    error = np.abs(found - expected)
+    assert (error[normal_range] <= (allowed * np.abs(expected))[normal_range]).all()
+    assert (error[~normal_range] < 1.2e-38).all()
+    assert np.isnan(of(np.array([np.nan], np.float32))[0])
+    assert np.allclose(of(x), exact(x), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_activations_reach_their_limits_as_the_plain_ones_do(dtype: str) -> None:
+    from numba import njit
+
+    from ffn_train.nn.compiled.activations import CODES, TOLD_BY_VALUE, activate
+
+    @njit(error_model="numpy")
+    def run(code, z, slope):  # type: ignore[no-untyped-def]
+        activate(code, z.dtype.type(0), z, np.zeros(z.shape[1], z.dtype), slope)
+
+    powers = np.arange(3, 38.5) if dtype == "float32" else np.arange(3, 308.0, 5)
+    size = np.concatenate([10.0**powers, [float(np.finfo(dtype).max)]]).astype(dtype)
+    z = np.stack([-size, size])
+    for kind, code in CODES.items():
+        value, slope = z.copy(), np.full_like(z, np.nan)
+        run(code, value, slope)
+        with np.errstate(over="ignore", under="ignore"):
+            right, its_slope = (LeakyReLU(slope=0) if kind is LeakyReLU else kind()).pair(z)
+        np.testing.assert_allclose(value, right, rtol=1e-6, err_msg=kind.__name__)
+        if code not in TOLD_BY_VALUE:
+            np.testing.assert_allclose(slope, its_slope, rtol=1e-6, err_msg=kind.__name__)
+
+
+def test_products_with_every_transpose() -> None:
+    from ffn_train.nn.compiled import blas
+
+    products = {
+        "product": ((5, 3), (3, 4), lambda a, b: a @ b),
+        "product_with_transpose": ((5, 3), (4, 3), lambda a, b: a @ b.T),
+        "product_of_transpose": ((3, 5), (3, 4), lambda a, b: a.T @ b),
+    }
+    rng = np.random.default_rng(0)
+    for name, (left, right, expected) in products.items():
+        function = getattr(blas, name)
+        for dtype in ("float32", "float64"):
+            a, b = (rng.standard_normal(shape).astype(dtype) for shape in (left, right))
+            out = np.full((5, 4), np.nan, dtype)
+            _call(function)(a, b, out)
+            assert np.allclose(out, expected(a, b), rtol=1e-5)
+
+
+def test_products_of_what_the_blas_would_read_wrongly_are_refused() -> None:
+    from numba.core.errors import TypingError
+
+    from ffn_train.nn.compiled import blas
+
+    a, b, out = np.ones((4, 3)), np.ones((3, 3)), np.ones((4, 3))
+    for left, right, into in (
+        (np.asfortranarray(a), b, out),
+        (np.ones((8, 3))[::2], b, out),
+        (a, b.astype(np.float32), out),
+        (a, b, out.astype(np.float32)),
+        (a.astype(int), b.astype(int), out.astype(int)),
+    ):
+        with pytest.raises(TypingError, match="need C-ordered arrays, all float32 or all float64"):
+            _call(blas.product)(left, right, into)
+
+
+def test_inputs_of_any_order_and_precision() -> None:
+    model = tiny({**PLAIN, "init": "lecun"}, engine="compiled")
+    rng = np.random.default_rng(3)
+    params = model.layout.zeros("float32")
+    params.vector[...] = random_parameters(model, rng).vector
+
+    def run(x: Array, dy: Array) -> list[bytes]:
+        grads = model.layout.zeros("float32")
+        y, pullback = model.forward(params.views, x)
+        dx = pullback(dy, grads.views)
+        assert model.predict(params.views, x).tobytes() == y.tobytes()
+        return [array.tobytes() for array in (y, dx, grads.vector)]
+
+    x, dy = (rng.integers(-9, 9, (8, k)).astype(np.float32) for k in (3, 2))
+    expected = run(x, dy)
+    for change in (
+        np.asfortranarray,
+        lambda array: np.repeat(array, 2, axis=0)[::2],
+        lambda array: array[::-1].copy()[::-1],
+        lambda array: array.astype(np.float64),
+        lambda array: array.astype(int),
+    ):
+        assert run(change(x), change(dy)) == expected
+    x.flags.writeable = dy.flags.writeable = False
+    assert run(x, dy) == expected
+
+
+def test_inputs_of_another_shape_are_refused() -> None:
+    model = tiny({**PLAIN, "init": "lecun"}, engine="compiled")
+    params, grads = model.layout.zeros("float32"), model.layout.zeros("float32")
+    x = np.ones((4, 3), np.float32)
+    for wrong in (x[:, :2], np.ones((4, 4)), x[0]):
+        with pytest.raises(ValueError, match=r"array has shape .*, the stack needs"):
+            model.forward(params.views, wrong)
+    for wrong in (np.ones((3, 2)), np.ones((4, 1))):
+        _, pullback = model.forward(params.views, x)
+        with pytest.raises(ValueError, match=r"array has shape .*, the stack needs \(4, 2\)"):
+            pullback(wrong, grads.views)
+
+
+def _call(function: Any) -> Any:
+    from numba import njit
+
+    return njit(lambda a, b, out: function(a, b, out))
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"name": "sgd", "momentum": 0.0, "nesterov": False},
+        {"name": "sgd", "momentum": 0.9, "nesterov": False},
+        {"name": "sgd", "momentum": 0.9, "nesterov": True},
+        {"name": "adam", "beta1": 0.9, "beta2": 0.99, "eps": 1e-8},
+    ],
+)
+def test_updates_agree_with_the_plain_ones(optimizer: dict[str, Any]) -> None:
+    plain = build("optimizer", {"lr": 0.1, "weight_decay": 0.0, **optimizer})
+    compiled = engines.engine("compiled").update(plain)
+    assert compiled.slots == plain.slots
+    rng = np.random.default_rng(0)
+    start, grads = rng.standard_normal(1001), rng.standard_normal((3, 1001))
+    ends = []
+    for rule in (plain, compiled):
+        params = start.copy()
+        memory = {name: np.zeros_like(params) for name in rule.slots}
+        for count, gradient in enumerate(grads, start=1):
+            rule.step(params, gradient, memory, lr=0.1, count=count)
+        ends.append([params, *memory.values()])
+    assert apart(ends[1], ends[0]) < 1e-14
+    assert not np.array_equal(ends[0][0], start)
+
+
+def test_an_update_in_parts_is_the_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ffn_train.train.shards.LARGE", 1)
+    vectors = []
+    for count in (1, 3):
+        experiment = build_experiment(config(engine="compiled", threads=1))
+        trainer = experiment.trainer
+        state = trainer.start(experiment.params)
+        grads = np.linspace(-1, 1, state.params.vector.size, dtype=np.float32)
+        with Shards(count) as shards:
+            trainer._step(shards, state.params.vector, grads, state.memory, 0.1, 1)
+        vectors.append(state.params.vector.tobytes())
+    assert vectors[0] == vectors[1]
+
+
+def test_a_run_learns_the_same(tmp_path: Path) -> None:
+    plain = run_in(tmp_path / "plain", config())
+    compiled = run_in(tmp_path / "compiled", config(engine="compiled"))
+    for column in ("loss", "gradient_norm", "validation_loss"):
+        one, other = (np.array(run.scalars[column]) for run in (plain, compiled))
+        assert np.allclose(one, other, rtol=1e-4, equal_nan=True), column
+    weights = [(run.path / WEIGHTS).read_bytes() for run in (plain, compiled)]
+    assert weights[0] != weights[1]  # another rounding: it was used
+
+
+def test_neither_measures_nor_recompute_change_the_weights(tmp_path: Path) -> None:
+    base = config(engine="compiled", norm=settings("norm", "pre_layer"))
+    changes: list[dict[str, Any]] = [
+        {},
+        {"measure": {"every": 1}},
+        {"model": {**base["model"], "recompute": "auto"}},
+    ]
+    weights = []
+    for number, change in enumerate(changes):
+        merged = {**base, **{key: {**base[key], **value} for key, value in change.items()}}
+        run = run_in(tmp_path / str(number), merged)
+        weights.append((run.path / "weights.safetensors").read_bytes())
+    assert weights[0] == weights[1] == weights[2]
+
+
+def test_a_resumed_run_equals_a_straight_one(tmp_path: Path) -> None:
+    def settled(steps: int) -> dict[str, Any]:
+        return config(
+            engine="compiled", trainer={"steps": steps}, schedule=settings("schedule", "constant")
+        )
+
+    straight = run_in(tmp_path / "straight", settled(8))
+    run_in(tmp_path / "resumed", settled(5))
+    resumed = run_in(tmp_path / "resumed", settled(8))
+    for name in ("weights.safetensors", "scalars.csv"):
+        assert (resumed.path / name).read_bytes() == (straight.path / name).read_bytes()
+
+
+def test_going_on_with_the_other_engine_is_told(tmp_path: Path) -> None:
+    run_in(tmp_path / "run", config(trainer={"steps": 5}))
+    NOTES.clear()
+    run = run_in(tmp_path / "run", config(engine="compiled"))
+    assert any("the engine was numpy, is compiled" in note for note in NOTES)
+    assert run.provenance["engine"] == "compiled"
+
+
+def test_a_run_that_diverges_is_explained_alike() -> None:
+    explained = []
+    for engine in engines.ENGINES:
+        experiment = build_experiment(
+            config(engine=engine, residual=settings("residual", "identity"), trainer={"clip": None},
+                   optimizer={**settings("optimizer", "sgd"), "lr": 1e6})
+        )  # fmt: skip
+        *_, last = experiment.trainer.fit(experiment.trainer.start(experiment.params))
+        assert last.divergence is not None
+        explained.append((last.step, last.divergence.phase, last.divergence.site))
+    assert explained[0] == explained[1]
+
+
+def test_what_it_does_not_know_is_refused_in_one_line() -> None:
+    model, compiled = tiny({**PLAIN, "init": "lecun"}), engines.engine("compiled")
+
+    class Softplus(type(model.activation)):  # type: ignore[misc]
+        """Has even the name of the activation that it is made from."""
+
+    class Lion(SGD):
+        pass
+
+    model.branch.activation = Softplus()
+    with pytest.raises(SettingError, match=r"^engine=compiled has no Softplus; engine=numpy has$"):
+        compiled.segment.check(model)
+    with pytest.raises(SettingError, match=r"^engine=compiled has no Lion; engine=numpy has$"):
+        compiled.update(Lion(lr=0.1, weight_decay=0.0, momentum=0.0, nesterov=False))
+
+
+def test_without_numba_it_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "_installed", lambda: False)
+    with pytest.raises(SettingError, match=r"engine=compiled needs Numba and SciPy: pip install"):
+        build_experiment(config(engine="compiled"))
+    build_experiment(config())
+
+
+def test_the_command_line_knows_the_engines(tmp_path: Path) -> None:
+    done = command("engine=fast", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "ffn_train: engine must be one of numpy, compiled, got 'fast'"
+    ]
+    done = command("engine=compiled", "block=geglu", cwd=tmp_path, module="ffn_train.gradcheck")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("setting", "depth", "batch", "shards"),
+    [("auto", 8, 64, 1), ("auto", 128, 64, 2), (2, 1, 64, 2), (1, 128, 64, 1), (4, 1, 2, 2)],
+)
+def test_threads_by_the_whole_pass(
+    setting: Any, depth: int, batch: int, shards: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    sizes = {"batch": batch, "width": 32, "hidden": 128, "depth": depth}
+    chosen = threads.choose(setting, **sizes, engine="compiled")
+    assert chosen == threads.Threads(blas=1, shards=shards)
+
+
+def test_numba_that_cannot_be_imported_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ffn_train.nn.compiled.blocks", None)
+    with pytest.raises(SettingError, match=r"^engine=compiled cannot be used here: .*; engine="):
+        build_experiment(config(engine="compiled"))
+
+
+def test_numba_that_compiles_nothing_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    done = command("engine=compiled", cwd=tmp_path)
+    assert done.returncode == 2
+    reason = "NUMBA_DISABLE_JIT is set; engine=numpy can"
+    assert done.stderr == f"ffn_train: engine=compiled cannot be used here: {reason}\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_any_other_source_is_another_machine_code(tmp_path: Path) -> None:
+    from ffn_train.nn.compiled import jit
+    from ffn_train.nn.compiled.blocks import forward
+
+    assert jit.digest() == jit.SOURCES
+    assert jit.SOURCES in forward.__qualname__  # part of the name of what Numba keeps
+    folder = tmp_path / "compiled"
+    folder.mkdir()
+    digests = set()
+    (tmp_path / "special.py").touch()
+    for name in ("special.py", "compiled/blocks.py", "compiled/branch.py"):
+        (tmp_path / name).write_text(f"# {name}", encoding="utf-8")
+        digests.add(jit.digest(folder))
+    assert len(digests) == 3
+
+
+def test_machine_code_of_other_sources_is_removed(tmp_path: Path) -> None:
+    from ffn_train.nn.compiled import jit
+
+    kept = tmp_path / "__pycache__"
+    kept.mkdir()
+    for name in ("a_0123.nbi", "a_0123.1.nbc", f"a_{jit.SOURCES}.nbi", "a.pyc"):
+        (kept / name).touch()
+    jit.forget_outdated(tmp_path)
+    assert {path.name for path in kept.iterdir()} == {f"a_{jit.SOURCES}.nbi", "a.pyc"}
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
+    """An entry as a new process finds it, its machine code kept in a folder of the test."""
+    from numba.core import config as numba_config
+
+    from ffn_train.nn.compiled import jit
+
+    monkeypatch.setattr(numba_config, "CACHE_DIR", "")
+
+    path = tmp_path / "twice.py"
+    path.write_text("def twice(x):\n    return x + x\n", encoding="utf-8")
+
+    def load() -> Any:
+        space: dict[str, Any] = {"__name__": "twice"}
+        exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), space)
+        return jit.entry(space["twice"])
+
+    return load
+
+
+def _results(entry: Any) -> tuple[list[Any], int]:
+    """What it returns for each dtype, and how many of these were kept from before."""
+    found = [entry(np.ones(2, dtype)).tolist() for dtype in ("float32", "float64")]
+    return found, sum(entry.stats.cache_hits.values())
+
+
+def test_machine_code_is_kept(fresh: Callable[[], Any]) -> None:
+    assert [_results(fresh()) for _ in range(2)] == [([[2, 2]] * 2, 0), ([[2, 2]] * 2, 2)]
+
+
+@pytest.mark.parametrize("damage", ["an empty index", "cut data", "another's data"])
+def test_damaged_machine_code_is_made_again(
+    damage: str, fresh: Callable[[], Any], tmp_path: Path
+) -> None:
+    _results(fresh())
+    (index,) = tmp_path.glob("__pycache__/*.nbi")
+    one, other = sorted(tmp_path.glob("__pycache__/*.nbc"))
+    if damage == "an empty index":
+        index.write_bytes(b"")
+    elif damage == "cut data":
+        one.write_bytes(one.read_bytes()[:100])
+    else:  # as when two processes write their first at the same moment
+        one.write_bytes(other.read_bytes())
+    found, kept = _results(fresh())
+    assert found == [[2, 2]] * 2
+    assert kept < 2
+    assert _results(fresh()) == ([[2, 2]] * 2, 2)
+
+
+def test_a_full_disk_does_not_stop_it(
+    fresh: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from numba.core.caching import IndexDataCacheFile
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(IndexDataCacheFile, "_save_data", full)
+    assert _results(fresh()) == ([[2, 2]] * 2, 0)
+
+
+def test_the_wait_for_the_compiler_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from numba.core.caching import NullCache
+
+    from ffn_train.nn.compiled import blocks
+
+    build_experiment(config(engine="compiled"))
+    monkeypatch.setattr(blocks.backward._cache, "_cache_path", str(tmp_path))
+    assert str(blocks.delay()).endswith("which takes about 20 seconds once")
+    (tmp_path / f"blocks.{blocks.backward.__qualname__}-1.py.nbi").touch()
+    assert blocks.delay() is None
+    monkeypatch.setattr(blocks.backward, "_cache", NullCache())
+    assert "in every process: the result cannot be kept" in str(blocks.delay())

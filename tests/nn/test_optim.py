@@ -1,0 +1,61 @@
+"""Schedules and update rules against their formulas by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from ffn_train.config.registry import build
+from ffn_train.nn.optim.optimizer import CHUNK
+from tests.support.choices import settings
+
+
+def schedule(name: str, **changes: float):  # type: ignore[no-untyped-def]
+    return build("schedule", {**settings("schedule", name), **changes})
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        ("constant", {}, {0: 1, 50: 1, 99: 1}),
+        ("constant", {"warmup": 4}, {0: 0.25, 1: 0.5, 3: 1, 4: 1}),
+        ("cosine", {}, {0: 1, 50: 0.5, 100: 0, 25: (1 + math.cos(math.pi / 4)) / 2}),
+        ("cosine", {"final": 0.2}, {0: 1, 50: 0.6, 100: 0.2}),
+        ("cosine", {"warmup": 20}, {9: 0.5, 19: 1, 20: 1, 60: 0.5, 100: 0}),
+        ("linear", {}, {0: 1, 25: 0.75, 100: 0}),
+        ("linear", {"final": 0.5, "warmup": 50}, {24: 0.5, 50: 1, 75: 0.75, 100: 0.5}),
+        ("step", {"every": 30, "decay": 0.1}, {0: 1, 29: 1, 30: 0.1, 60: 0.01}),
+        ("step", {"every": 30, "decay": 0.1, "warmup": 10}, {9: 1, 39: 1, 40: 0.1}),
+    ],
+)
+def test_schedules(name: str, changes: dict[str, float], expected: dict[int, float]) -> None:
+    rate = schedule(name, **changes).rate
+    for step, factor in expected.items():
+        assert rate(step, 100) == pytest.approx(factor, abs=1e-12)
+
+
+def test_warm_up_longer_than_the_run() -> None:
+    rate = schedule("cosine", warmup=200).rate
+    assert rate(99, 100) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_updates_do_not_depend_on_the_chunks(name: str) -> None:
+    optimizer = build("optimizer", settings("optimizer", name))
+    rng = np.random.default_rng(0)
+    size = 2 * CHUNK + 5
+    params = rng.standard_normal(size).astype("float32")
+    parts = [params[:100].copy(), params[100:].copy()]
+    whole_memory = {slot: np.zeros_like(params) for slot in optimizer.slots}
+    memories = [{slot: np.zeros_like(part) for slot in optimizer.slots} for part in parts]
+    for count in range(1, 4):
+        gradient = rng.standard_normal(size).astype("float32")
+        optimizer.step(params, gradient, whole_memory, lr=0.1, count=count)
+        for part, memory, grad in zip(
+            parts, memories, (gradient[:100], gradient[100:]), strict=True
+        ):
+            optimizer.step(part, grad, memory, lr=0.1, count=count)
+    np.testing.assert_array_equal(params, np.concatenate(parts))
+    assert params.dtype == np.float32

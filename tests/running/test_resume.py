@@ -1,0 +1,338 @@
+"""Exact resume: a run that was cut anywhere ends with the bytes of one that was not."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ffn_train.running import recording
+from ffn_train.running.interruption import Interrupted
+from ffn_train.runs import files, load_run
+from ffn_train.runs.checkpoint import Damaged, checkpoints, read_checkpoint
+from ffn_train.train.trainer import Trainer
+from tests.support.choices import files as choices_of
+from tests.support.choices import settings
+from tests.support.command import command
+from tests.support.small_runs import NOTES, config, run_in
+
+RESULTS = (files.SCALARS, files.MEASURES, files.WEIGHTS, files.SUMMARY, files.THEORY)
+OFTEN = {"checkpoint": {"every": 2}, "measure": {"every": 3}}
+
+
+def results(path: Path) -> dict[str, bytes]:
+    return {name: (path / name).read_bytes() for name in RESULTS}
+
+
+class Cut(Exception):
+    """Stands for the end of the process."""
+
+
+def cut_run(path: Path, rows: int, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+    """Let a run write so many rows and then break off between two of them."""
+    fit = Trainer.fit
+
+    def broken(self: Trainer, state: Any) -> Any:
+        for count, record in enumerate(fit(self, state)):
+            if count == rows:
+                raise Cut
+            yield record
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "fit", broken)
+        with pytest.raises(Cut):
+            run_in(path, config(**changes))
+
+
+VARIANTS = {
+    **{f"optimizer={n}": {"optimizer": settings("optimizer", n)} for n in choices_of("optimizer")},
+    "nesterov": {"optimizer": {**settings("optimizer", "sgd"), "nesterov": True}},
+    "no momentum": {"optimizer": {**settings("optimizer", "sgd"), "momentum": 0.0}},
+    **{f"schedule={n}": {"schedule": settings("schedule", n)} for n in choices_of("schedule")},
+    **{
+        f"task={n}": {"task": {**settings("task", n), "rows": 80}}
+        for n in choices_of("task")
+        if n != "csv"
+    },
+    "rezero": {"residual": settings("residual", "rezero")},
+    "float64": {"dtype": "float64"},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_resumed_is_straight(variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = {**OFTEN, **VARIANTS[variant]}
+    run_in(tmp_path / "straight", config(**changes))
+    # cut at, just after, and between checkpoints; before the first; and more than once
+    for rows in ((1,), (2,), (3,), (7,), (2, 1, 3)):
+        path = tmp_path / "-".join(map(str, rows))
+        for count in rows:
+            cut_run(path, count, monkeypatch, **changes)
+        run = run_in(path, config(**changes))
+        assert run.summary is not None
+        assert results(path) == results(tmp_path / "straight"), rows
+
+
+def test_the_log_is_cut_back_to_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_run(tmp_path / "run", 6, monkeypatch, checkpoint={"every": 4}, measure={"every": 1})
+    assert read_checkpoint(checkpoints(tmp_path / "run")[-1]).step == 4
+    assert len(load_run(tmp_path / "run").measures.step) == 6
+    run = run_in(tmp_path / "run", config(checkpoint={"every": 4}, measure={"every": 1}))
+    assert run.scalars["step"].tolist() == list(range(9))
+    assert run.measures.step.tolist() == list(range(9))
+    assert any("continues at step 4" in note for note in NOTES)
+
+
+def test_a_longer_run_extends_a_finished_one(tmp_path: Path) -> None:
+    constant = {"schedule": settings("schedule", "constant"), **OFTEN}
+    run_in(tmp_path / "straight", config(trainer={"steps": 12}, measure={"every": 1}))
+    changes = {**constant, "measure": {"every": 1}}
+    run_in(tmp_path / "run", config(**changes))
+    run = run_in(tmp_path / "run", config(**changes, trainer={"steps": 12}))
+    assert "extended to 12" in NOTES[-1]
+    run_in(tmp_path / "whole", config(**changes, trainer={"steps": 12}))
+    assert results(tmp_path / "run") == results(tmp_path / "whole")
+    assert run.config["trainer"]["steps"] == 12
+
+
+def test_the_last_two_checkpoints_are_kept(tmp_path: Path) -> None:
+    run_in(tmp_path / "run", config(**OFTEN))
+    steps = [read_checkpoint(path).step for path in checkpoints(tmp_path / "run")]
+    assert steps == [6, 8]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "foreign"])
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_in(tmp_path / "straight", config(**OFTEN))
+    path = tmp_path / "run"
+    cut_run(path, 7, monkeypatch, **OFTEN)
+    newest = checkpoints(path)[-1]
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(
+        {"cut": content[:-9], "flipped": content, "empty": b"", "foreign": b"\x80\x04K\x01."}[
+            damage
+        ]
+    )
+    with pytest.raises(Damaged, match="step-"):
+        read_checkpoint(newest)
+    NOTES.clear()
+    run_in(path, config(**OFTEN))
+    assert any("damaged checkpoint, using the one before" in note for note in NOTES)
+    assert any("continues at step 4" in note for note in NOTES)
+    assert results(path) == results(tmp_path / "straight")
+
+
+def test_without_a_usable_checkpoint_a_run_starts_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_in(tmp_path / "straight", config(**OFTEN))
+    path = tmp_path / "run"
+    cut_run(path, 7, monkeypatch, **OFTEN)
+    for checkpoint in checkpoints(path):
+        checkpoint.write_bytes(b"")
+    run_in(path, config(**OFTEN))
+    assert "starting again from step 0" in NOTES[-1]
+    assert results(path) == results(tmp_path / "straight")
+
+
+def test_damaged_settings_are_told_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    run_in(path, config())
+    (path / files.CONFIG).write_text("{", encoding="utf-8")
+    done = command("trainer.steps=9", f"run.dir={path}", cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"ffn_train: {path / files.CONFIG}: ")
+
+
+def test_other_threads_or_numpy_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run"
+    cut_run(path, 5, monkeypatch, **OFTEN)
+    provenance = load_run(path).provenance
+    provenance["packages"]["numpy"] = "1.0"
+    files.write_json(path / files.PROVENANCE, {**provenance, "blas_threads": 7})
+    NOTES.clear()
+    run_in(path, config(**OFTEN))
+    assert any("BLAS threads was 7, is 1" in note and "last bits" in note for note in NOTES)
+    assert any("numpy was 1.0" in note for note in NOTES)
+
+
+def states(path: Path) -> str:
+    state = load_run(path).state
+    assert state is not None
+    return state
+
+
+def test_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run"
+    cut_run(path, 5, monkeypatch, **OFTEN)
+    assert states(path) == "failed"
+    run_in(path, config(**OFTEN))
+    assert states(path) == "finished"
+
+
+def test_an_interrupted_run_writes_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_in(tmp_path / "straight", config())
+    path = tmp_path / "run"
+    fit = Trainer.fit
+
+    def interrupted(self: Trainer, state: Any) -> Any:
+        for record in fit(self, state):
+            if record.step == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield record
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "fit", interrupted)
+        with pytest.raises(Interrupted) as caught:
+            run_in(path, config())
+    assert caught.value.signal == signal.SIGTERM
+    assert caught.value.path == path
+    assert read_checkpoint(checkpoints(path)[-1]).step == 4
+    assert states(path) == "interrupted"
+    run_in(path, config())
+    assert results(path) == results(tmp_path / "straight")
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_full_disk_is_one_clear_error_and_spares_the_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_in(tmp_path / "straight", config(**OFTEN))
+    path = tmp_path / "run"
+    written = recording.write_checkpoint
+    count = 0
+
+    def full(*arguments: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        written(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recording, "write_checkpoint", full)
+        with pytest.raises(OSError, match="No space left"):
+            run_in(path, config(**OFTEN))
+    assert [read_checkpoint(p).step for p in checkpoints(path)] == [2, 4]
+    assert states(path) == "failed"
+    run_in(path, config(**OFTEN))
+    assert results(path) == results(tmp_path / "straight")
+
+
+def test_a_directory_removed_under_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run"
+    fit = Trainer.fit
+
+    def removing(self: Trainer, state: Any) -> Any:
+        for record in fit(self, state):
+            if record.step == 3:
+                shutil.rmtree(path)
+            yield record
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "fit", removing)
+        with pytest.raises(FileNotFoundError) as caught:
+            run_in(path, config(**OFTEN))
+    assert str(path) in str(caught.value)
+
+
+def launch(path: Path, *overrides: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "ffn_train", f"run.dir={path}", *overrides]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+LONG = ("model.depth=3", "model.width=8", "task.rows=200", "plot.when=never", "threads=1")
+
+
+def wait_for_steps(path: Path, process: subprocess.Popen[str]) -> None:
+    """Until the run has logged some rows."""
+    while process.poll() is None:
+        log = path / files.SCALARS
+        if log.exists() and log.stat().st_size > 2000:
+            return
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_with_one_line(number: int, status: int, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    process = launch(path, *LONG, "trainer.steps=1000000")
+    wait_for_steps(path, process)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == status
+    (line,) = errors.splitlines()
+    assert line.startswith(f"ffn_train: {signal.Signals(number).name}; python -m ffn_train")
+    assert f"run.dir={path}" in line
+    assert read_checkpoint(checkpoints(path)[-1]).step > 0
+    assert states(path) == "interrupted"
+
+
+def test_a_second_signal_leaves_at_once_and_loses_nothing(tmp_path: Path) -> None:
+    straight = tmp_path / "straight"
+    often = ("checkpoint.every=7", "trainer.steps=2000")
+    process = launch(straight, *LONG, *often)
+    assert process.communicate(timeout=120)
+    assert process.returncode == 0
+    path = tmp_path / "run"
+    process = launch(path, *LONG, *often)
+    wait_for_steps(path, process)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+    process = launch(path, *LONG, *often)
+    process.communicate(timeout=120)
+    assert results(path) == results(straight)
+
+
+@pytest.mark.slow
+def test_kill_at_random_moments(tmp_path: Path) -> None:
+    """SIGKILL fifty times at full logging and checkpoint cadence, each time resumed."""
+    often = ("checkpoint.every=7", "measure.every=3", "evaluate.every=11", "trainer.steps=10000")
+    straight = launch(tmp_path / "straight", *LONG, *often)
+    _, errors = straight.communicate(timeout=300)
+    assert straight.returncode == 0, errors
+    expected = results(tmp_path / "straight")
+    moment = random.Random(0)
+    kills = runs = 0
+    while kills < 50:  # a fast machine ends a run before that and begins another one
+        path = tmp_path / f"run{runs}"
+        process = launch(path, *LONG, *often)
+        try:
+            _, errors = process.communicate(timeout=moment.uniform(0.2, 0.7))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            kills += 1
+        else:
+            assert process.returncode == 0, errors
+            assert results(path) == expected
+            runs += 1
+        if (path / files.MEASURES).exists():
+            load_run(path)  # never trips over what the kill left
+    path = tmp_path / f"run{runs}"
+    last = launch(path, *LONG, *often)
+    _, errors = last.communicate(timeout=300)
+    assert last.returncode == 0, errors
+    assert results(path) == expected

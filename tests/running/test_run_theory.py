@@ -1,0 +1,325 @@
+"""What a run says of theory: its file, its worst ratio, its figures; and the command."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from ffn_train.commands.predicted import norm, one_seed, sheet
+from ffn_train.commands.theory import main, predictions
+from ffn_train.plots import figure
+from ffn_train.report import text as report
+from ffn_train.running import expectation
+from ffn_train.runs import Run, RunError, files, load_run
+from ffn_train.runs.predictions import band, relative_gradient
+from ffn_train.theory import Prediction, batch
+from tests.support.choices import settings
+from tests.support.small_runs import config, run_in
+
+WIDE = {"width": 32, "expansion": 4}
+
+
+def chosen(**names: str) -> dict[str, Any]:
+    return {group: settings(group, name) for group, name in names.items()}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run_in(tmp_path_factory.mktemp("theory") / "run", config(model=WIDE))
+
+
+def test_a_run_holds_both_modes(run: Run) -> None:
+    theory = run.theory
+    assert theory is not None
+    assert set(theory.predictions) == {"anchored", "a priori"}
+    assert theory.chosen is not None
+    assert theory.chosen[0] == "anchored"
+    found = theory.predictions["anchored"]
+    assert found.log_signal_rms[0] == pytest.approx(np.log(run.measures.signal_rms[0, 0]), abs=1e-5)
+    last = np.log(run.measures.signal_gradient_rms[0, -1])
+    assert found.log_signal_gradient_rms[-1] == pytest.approx(last, abs=1e-5)
+    assert theory.predictions["a priori"].log_signal_gradient_rms[-1] != pytest.approx(last)
+
+
+def test_the_worst_ratio_is_the_one_furthest_from_1(run: Run) -> None:
+    ratio = run.worst_ratio
+    assert ratio is not None
+    assert run.summary is not None
+    assert run.theory is not None
+    found = run.theory.predictions["anchored"]
+    ratios = {}
+    for place, size in enumerate(run.measures.signal_gradient_rms[0]):
+        ratios[f"dL/dx_{place}"] = size / np.exp(found.log_signal_gradient_rms[place])
+    for column, name in enumerate(run.measures.tensors):
+        if name.startswith("blocks."):
+            size = run.measures.gradient_norm[0, column]
+            ratios[name] = size / np.exp(found.log_gradient_norm[column])
+    worst = max(ratios, key=lambda name: abs(math.log(ratios[name])))
+    assert ratio.where == worst
+    assert ratio.ratio == pytest.approx(ratios[worst])
+    assert run.summary["theory"]["where"] == worst
+    words = f"({worst}, anchored; 1 sd of a seed: x/÷ {math.exp(ratio.sd):.3g})"
+    assert words in report.report(run)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.0, "1"),
+        (1.0004, "1.0004"),
+        (1 + 4e-9, "1"),
+        (0.99962, "0.9996"),
+        (1.034, "1.03"),
+        (2.5, "2.5"),
+    ],
+)
+def test_a_factor_is_told_from_1(value: float, text: str) -> None:
+    assert report.factor(value) == text
+
+
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run with 16 of the 32 rows of its first batch taken for the prediction."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "ROWS", 16)
+        large = config(model=WIDE, trainer={"batch_size": 32})
+        return run_in(tmp_path_factory.mktemp("theory") / "sampled", large)
+
+
+def texts(drawn: Figure) -> list[str]:
+    return [text.get_text() for text in drawn.texts]
+
+
+def test_a_prediction_from_a_part_of_the_batch_says_so(sampled: Run, run: Run) -> None:
+    content = json.loads((sampled.path / files.THEORY).read_text())
+    assert content["anchored"]["sampled"] == content["a priori"]["sampled"] == [16, 32]
+    assert "anchored from 16 of 32 rows;" in report.report(sampled)
+    assert "32 rows" not in report.report(run)
+    for name in ("gradient_flow", "signal"):
+        said = [text for text in texts(figure(sampled, name)) if "theory from 16 of 32" in text]
+        assert len(said) == 1, name
+        assert not any("rows" in text for text in texts(figure(run, name)))
+
+
+def test_a_tensor_without_a_prediction_is_left_out_and_told(sampled: Run) -> None:
+    from ffn_train.plots.expected import of_blocks
+
+    assert sampled.theory is not None
+    found = sampled.theory.predictions["anchored"]
+    logs = found.log_gradient_norm.copy()
+    lost = sampled.measures.tensors.index("blocks.1.up.weight")
+    logs[lost] = np.nan
+    less = dataclasses.replace(found, log_gradient_norm=logs)
+    whole, _, measured = of_blocks(sampled, found)
+    part, _, rest = of_blocks(sampled, less)
+    assert part[1] < whole[1]
+    assert rest[1] ** 2 == pytest.approx(
+        measured[1] ** 2 - sampled.measures.gradient_norm[0, lost] ** 2
+    )
+    theory = dataclasses.replace(sampled.theory, predictions={"anchored": less})
+    drawn = figure(dataclasses.replace(sampled, theory=theory), "gradient_flow")
+    missing = int(np.isnan(logs[[n.startswith("blocks.") for n in sampled.measures.tensors]]).sum())
+    assert any(f"none for {missing} of 12 tensors" in text for text in texts(drawn))
+
+
+def test_a_run_that_does_not_tell_its_rows_is_read(run: Run, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(run.path, tmp_path / "older"))
+    content = json.loads((path / files.THEORY).read_text())
+    for mode in ("anchored", "a priori"):
+        del content[mode]["sampled"]
+    (path / files.THEORY).write_text(json.dumps(content))
+    older = load_run(path)
+    assert older.theory is not None
+    assert older.theory.rows == ""
+
+
+def test_the_gradient_relative_to_its_end(run: Run) -> None:
+    relative = relative_gradient(run.theory)
+    assert relative is not None
+    log, sd = relative
+    assert log[-1] == 0
+    assert sd[-1] == 0
+    assert (np.diff(sd) <= 1e-12).all()  # it grows on the way back
+    low, high = band(log, sd)
+    assert (low <= np.exp(log) * 1.0001).all()
+    assert (high >= low).all()
+    assert relative_gradient(None) is None
+
+
+def test_a_failing_prediction_does_not_end_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise ArithmeticError("no such number\nat all")
+
+    monkeypatch.setattr(expectation, "predict_anchored", fail)
+    monkeypatch.setattr(expectation, "predict", fail)
+    run = run_in(tmp_path / "run", config())
+    assert run.state == "finished"
+    assert run.theory is not None
+    assert run.theory.chosen is None
+    assert run.theory.reason == "ArithmeticError: no such number"
+    assert run.worst_ratio is None
+    assert "no prediction: ArithmeticError: no such number" in report.report(run)
+
+
+def test_a_run_without_a_prediction_says_why(tmp_path: Path) -> None:
+    run = run_in(tmp_path / "run", config(**chosen(block="swiglu")))
+    assert run.theory is not None
+    assert "gated" in run.theory.reason
+    assert "no prediction: none is derived for gated blocks" in report.report(run)
+    texts = [text.get_text() for text in figure(run, "gradient_flow").texts]
+    assert any(text.startswith("no prediction:") for text in texts)
+    assert len(figure(run, "gradient_flow").axes) == 3
+
+
+def test_zero_is_predicted_as_zero(tmp_path: Path) -> None:
+    run = run_in(tmp_path / "run", config(**chosen(residual="identity", init="fixup")))
+    assert run.theory is not None
+    text = (run.path / files.THEORY).read_text()
+    assert '"-inf"' in text
+    column = run.measures.tensors.index("blocks.0.up.weight")
+    assert run.theory.predictions["anchored"].log_gradient_norm[column] == -np.inf
+    assert run.worst_ratio is not None
+    assert "down" in run.worst_ratio.where
+
+
+def test_an_older_run_has_no_theory(run: Run, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(run.path, tmp_path / "old"))
+    (path / files.THEORY).unlink()
+    old = load_run(path)
+    assert old.theory is None
+    assert len(figure(old, "gradient_flow").axes) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"anchored": None}, "anchored"),
+        ({"anchored": {}}, "log_signal_rms"),
+        ({"a priori": {"log_signal_rms": [0.0]}}, "log_signal_rms"),
+        ({"sampled": [3]}, "sampled"),
+    ],
+)
+def test_a_damaged_theory_is_named(
+    change: dict[str, Any], message: str, run: Run, tmp_path: Path
+) -> None:
+    path = Path(shutil.copytree(run.path, tmp_path / "damaged"))
+    content = json.loads((path / files.THEORY).read_text())
+    if "sampled" in change:
+        change = {"anchored": {**content["anchored"], **change}}
+    (path / files.THEORY).write_text(json.dumps({**content, **change}))
+    with pytest.raises(RunError, match=message) as caught:
+        load_run(path)
+    assert "theory.json" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_figures_show_the_prediction_and_the_ratio(run: Run) -> None:
+    drawn = figure(run, "gradient_flow")
+    assert run.theory is not None
+    found = run.theory.predictions["anchored"]
+    assert len(drawn.axes) == 5  # two strips below the three panels
+    curves = [np.asarray(line.get_ydata()) for line in drawn.axes[1].get_lines()]
+    predicted = np.exp(found.log_signal_gradient_rms)
+    assert any(len(y) == len(predicted) and np.allclose(y, predicted) for y in curves)
+    strip = [np.asarray(line.get_ydata()) for line in drawn.axes[4].get_lines()]
+    ratio = run.measures.signal_gradient_rms[0] / predicted
+    assert any(len(y) == len(ratio) and np.allclose(y, ratio) for y in strip)
+    texts = {text.get_text() for legend in drawn.legends for text in legend.get_texts()}
+    assert "anchored" in texts
+    assert len(figure(run, "signal").axes) == 2  # no unit is dead, so there is no panel of them
+
+
+def test_the_prediction_can_be_hidden(run: Run, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(run.path, tmp_path / "hidden"))
+    content = json.loads((path / files.CONFIG).read_text())
+    content["plot"]["theory"] = False
+    (path / files.CONFIG).write_text(json.dumps(content))
+    hidden = load_run(path)
+    assert len(figure(hidden, "gradient_flow").axes) == 3
+    assert len(figure(hidden, "signal").axes) == 1
+
+
+def test_the_block_as_a_whole(run: Run) -> None:
+    from ffn_train.plots.expected import of_blocks
+
+    assert run.theory is not None
+    found = run.theory.predictions["anchored"]
+    log, sd, measured = of_blocks(run, found)
+    own = [name.startswith("blocks.1.") for name in run.measures.tensors]
+    whole = np.sqrt(np.sum(np.exp(2 * found.log_gradient_norm[own])))
+    assert log[1] == pytest.approx(np.log(whole))
+    assert measured[1] == pytest.approx(np.linalg.norm(run.measures.gradient_norm[0, own]))
+    assert 0 < sd[1] < 1
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["model.depth=64", "residual=none", "--out", str(tmp_path / "a" / "one.png")])
+    out = capsys.readouterr().out
+    assert "(a priori)" in out
+    assert "growth per block        0.505" in out
+    assert "down.weight" in out
+    assert (tmp_path / "a" / "one.png").stat().st_size > 10_000
+
+
+def test_the_command_for_many_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    swept = ["-m", "model.depth=4,600", "block=feedforward,swiglu", "init=he", "residual=identity"]
+    main([*swept, "activation=relu", "--out", str(tmp_path / "many.svg")])
+    lines = capsys.readouterr().out.splitlines()
+    deep, *remarks = [line for line in lines if line.startswith("depth=600,block=feedforward")]
+    assert "e+14" in deep  # 3^(600/2) = 1e143
+    assert remarks[0].endswith(": from 83 of 128 rows")
+    assert "beyond float32: RMS x_l too large at l = " in remarks[1]
+    assert len(remarks) == 2
+    assert not any(
+        line.startswith("depth=4,block=feedforward") and "rows" in line for line in lines
+    )
+    assert sum("no prediction: none is derived for gated" in line for line in lines) == 2
+    assert (tmp_path / "many.svg").is_file()
+
+
+def test_the_command_prints_the_band_that_the_figures_draw() -> None:
+    (point,) = predictions(["model.depth=16", "residual=none"], swept=False)
+    assert isinstance(point.found, Prediction)
+    log, sd = point.found.log_signal_gradient_rms[0], point.found.signal_gradient_sd[0]
+    low, high = (float(word) for word in one_seed(log, sd).split(" ... "))
+    np.testing.assert_allclose([low, high], band(log, sd), rtol=0.01)
+    assert f"{norm(log)}   {one_seed(log, sd)}" in sheet(point)
+    assert high / low == pytest.approx(np.exp(2 * sd), rel=0.02)
+    assert low * high < np.exp(2 * log)  # the median lies below the mean
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model.dept=3"], "model.dept is not a setting; did you mean model.depth?"),
+        (["--out", "figure.gif"], "--out must be one of png, svg, pdf, got 'gif'"),
+        (["--frobnicate"], "unrecognized arguments: --frobnicate"),
+        (["residual=rezero", "norm=post_layer"], "residual=rezero needs"),
+    ],
+)
+def test_the_command_refuses_in_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_the_command_anchors_other_losses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["loss=huber", "model.depth=2", "--out", str(tmp_path / "huber.png")])
+    assert "(anchored)" in capsys.readouterr().out

@@ -1,0 +1,236 @@
+"""A run's directory: what is in it, how it survives a kill, and how damage is reported."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from datetime import datetime, tzinfo
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ffn_train.config.settings import SettingError
+from ffn_train.report.text import report
+from ffn_train.runs import RunError, directory, load_run
+from ffn_train.runs.directory import claim
+from ffn_train.runs.files import write_whole
+from ffn_train.runs.writer import MeasureFile
+from ffn_train.train.measures import row_dtype
+from tests.support.small_runs import NOTES, config, run_in
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "finished"
+    run_in(path, config())
+    return path
+
+
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+def test_a_finished_run_has_every_file(finished: Path) -> None:
+    assert {path.name for path in finished.iterdir()} == {
+        *("config.json", "layout.json", "measures.npy", "provenance.json"),
+        *("scalars.csv", "summary.json", "weights.safetensors", "status.json", "checkpoints"),
+        "theory.json",
+        ".lock",
+    }
+    run = load_run(finished)
+    assert run.config["model"] == {"depth": 3, "width": 6, "expansion": 2, "recompute": None}
+    assert run.summary is not None
+    assert run.summary["state"] == "finished"
+    assert run.summary["steps"] == 8
+    assert run.scalars["step"].tolist() == list(range(9))
+    assert run.provenance["blas_threads"] == run.provenance["shards"] == 1
+    assert run.provenance["parameters"] == sum(w.size for w in run.weights().values())
+    assert {"command", "code", "packages", "blas", "seed", "dtype"} <= run.provenance.keys()
+    assert run.summary["validation_loss"] == run.scalars["validation_loss"][-1]
+
+
+def test_the_report_says_what_measuring_cost(finished: Path) -> None:
+    run = load_run(finished)
+    measuring, training = (run.provenance[f"{what}_seconds"] for what in ("measuring", "training"))
+    assert 0 < measuring < training
+    assert f"of it measuring {measuring / training:.0%}" in report(run)
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"), [(0.28, "s, 0.28 steps/s, of"), (95.4, "s, 95 steps/s, of"), (0, "s, of")]
+)
+def test_the_report_never_says_no_steps_a_second(finished: Path, rate: float, words: str) -> None:
+    run = load_run(finished)
+    slow = replace(run, provenance={**run.provenance, "steps_per_second": rate})
+    (line,) = (line for line in report(slow).splitlines() if line.startswith("time"))
+    assert words in line
+
+
+def test_measures_are_one_public_call(finished: Path) -> None:
+    rows = np.load(finished / "measures.npy", allow_pickle=False)
+    assert rows["step"].tolist() == [0, 5, 8]
+    assert rows["signal_rms"].shape == (3, 4)
+
+
+def test_two_runs_of_a_seed_are_byte_identical(finished: Path, tmp_path: Path) -> None:
+    run_in(tmp_path / "again", config())
+    for name in (
+        "scalars.csv",
+        "measures.npy",
+        "weights.safetensors",
+        "summary.json",
+        "theory.json",
+    ):
+        assert (tmp_path / "again" / name).read_bytes() == (finished / name).read_bytes(), name
+
+
+def test_measures_can_be_read_while_they_are_written(tmp_path: Path) -> None:
+    dtype = row_dtype(3, 2)
+    file = MeasureFile(tmp_path / "measures.npy", dtype)
+    for count in range(12):
+        assert len(np.load(tmp_path / "measures.npy")) == count
+        row = np.zeros((), dtype)
+        row["step"] = count
+        file.append(row)
+        rows = np.load(tmp_path / "measures.npy")
+        assert rows["step"].tolist() == list(range(count + 1))
+    file.close()
+    with (tmp_path / "measures.npy").open("ab") as half:  # a kill between record and header
+        half.write(b"half a record")
+    assert len(np.load(tmp_path / "measures.npy")) == 12
+
+
+def test_a_killed_run_is_readable(copy: Path) -> None:
+    (copy / "summary.json").unlink()
+    (copy / "weights.safetensors").unlink()
+    text = (copy / "scalars.csv").read_text()
+    (copy / "scalars.csv").write_text(text[: len(text) - 15])
+    run = load_run(copy)
+    assert run.summary is None
+    assert run.scalars["step"].tolist() == list(range(8))
+    with pytest.raises(RunError, match=r"weights\.safetensors"):
+        run.weights()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config.json", "provenance.json", "layout.json", "scalars.csv", "measures.npy", "theory.json"],
+)
+@pytest.mark.parametrize("content", [b"", b"\x80\x04]", b"{", b'{"a": [', b"a,b\nx,y\n"])
+def test_a_damaged_file_is_named_in_one_line(copy: Path, name: str, content: bytes) -> None:
+    (copy / name).write_bytes(content)
+    if name == "scalars.csv" and content.isascii() and b"\n" not in content:  # no whole row yet
+        assert load_run(copy).scalars["step"].size == 0
+        return
+    with pytest.raises(RunError) as caught:
+        load_run(copy)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pickle_in_place_of_an_array_is_not_loaded(copy: Path) -> None:
+    np.save(copy / "measures.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(RunError, match=r"measures\.npy"):
+        load_run(copy)
+
+
+def test_a_directory_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not a run directory"):
+        load_run(tmp_path)
+
+
+class Stopped(datetime):
+    """A clock that stands still."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Stopped:
+        return cls(2026, 1, 1, tzinfo=tz)
+
+
+def test_new_directories_never_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory, "datetime", Stopped)
+    paths = set()
+    for _ in range(5):
+        with claim("run.dir", None, tmp_path) as path:
+            paths.add(path)
+    assert [path.name[:19] for path in paths] == ["2026-01-01_00-00-00"] * 5
+    assert len(paths) == 5
+
+
+def content(path: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+def test_a_directory_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(SettingError, match=r"run\.dir=.* is not empty and holds no run"):
+        run_in(tmp_path, config())
+    assert content(tmp_path) == {"thesis.tex": b"mine"}
+
+
+def test_a_directory_of_another_configuration_is_refused_with_the_difference(
+    finished: Path,
+) -> None:
+    before = content(finished)
+    with pytest.raises(SettingError) as caught:
+        run_in(finished, config(seed=1, model={"depth": 4}))
+    assert "seed=0 there, 1 here" in str(caught.value)
+    assert "model.depth=3 there, 4 here" in str(caught.value)
+    assert "width" not in str(caught.value)
+    with pytest.raises(SettingError, match="it can only grow"):
+        run_in(finished, config(trainer={"steps": 7}))
+    assert content(finished) == before
+
+
+def test_a_finished_run_says_so_and_does_nothing(finished: Path) -> None:
+    before = content(finished)
+    run = run_in(finished, config())
+    assert run.summary is not None
+    assert "has ended already" in NOTES[-1]
+    assert content(finished) == before
+
+
+def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:
+    with (
+        claim("run.dir", tmp_path / "run", tmp_path) as path,
+        pytest.raises(SettingError, match="in use by another process"),
+    ):
+        run_in(path, config())
+
+
+def test_a_file_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "file"
+    write_whole(target, b"old")
+    with monkeypatch.context() as patch:
+
+        def full(descriptor: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            write_whole(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_files_respect_the_umask(tmp_path: Path) -> None:
+    mask = os.umask(0o027)
+    try:
+        write_whole(tmp_path / "file", b"")
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_diverged_run_is_recorded_with_what_was_measured(tmp_path: Path) -> None:
+    settings = config(trainer={"patience": 2, "clip": None}, residual={"name": "identity"})
+    settings["init"] = {"name": "he", "bias_std": 1e4}
+    run = run_in(tmp_path / "run", settings)
+    assert run.summary is not None
+    assert run.summary["state"] == "diverged"
+    assert run.summary["divergence"]["step"] == run.scalars["step"][-1] == run.measures.step[-1]
+    json.loads((tmp_path / "run" / "summary.json").read_text())

@@ -1,0 +1,89 @@
+"""Searches: an interval's best value at each point of a sweep, by Optuna."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ffn_train.config.settings import SettingError
+from ffn_train.runs import load_run
+from ffn_train.sweep.manifest import read
+from ffn_train.sweep.run import Sweep, check, run_sweep
+from ffn_train.sweep.space import Space
+from tests.support.small_runs import SMALL
+
+TINY = (*SMALL[:3], "trainer.steps=30", *SMALL[4:], "hydra/launcher=serial")
+INTERVAL = "optimizer.lr=tag(log,interval(0.0001,1))"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimizer.lr=interval(1,0.1)", "low end must be below its high end"),
+        ("optimizer.lr=tag(log,interval(0,1))", "must be above 0"),
+        ("optimizer.lr=interval(1)", "; write interval(LOW,HIGH), of two numbers"),
+        ("model.depth=int(interval(-3,4))", "model.depth must be an integer >= 1, got -3"),
+        ("model.depth=interval(1,4)", "model.depth must be an integer >= 1, got 1.0"),
+        ("model.dpeth=interval(1,4)", "did you mean model.depth?"),
+    ],
+)
+def test_both_ends_are_checked_before_any_trial(override: str, message: str) -> None:
+    with pytest.raises(SettingError, match=r"^[^\n]*$") as caught:
+        check([*TINY, override])
+    assert message in str(caught.value)
+
+
+def search(sweep: Path, *overrides: str) -> Sweep:
+    pytest.importorskip("optuna", reason="Optuna is not installed (extra 'search')")
+    return run_sweep([*TINY, *overrides, f"sweep.dir={sweep}"], lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("values", "crowded"),
+    [
+        ("interval(0.001,1)", True),
+        ("interval(0.1,1)", False),
+        ("interval(-1,1)", False),
+        ("tag(log,interval(0.001,1))", False),
+    ],
+)
+def test_decades_drawn_evenly_are_pointed_out(values: str, crowded: bool) -> None:
+    (interval,) = Space([*TINY[:-1], f"optimizer.lr={values}"]).intervals.values()
+    assert interval.crowded == crowded
+
+
+def times(sweep: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in sweep.glob("jobs/*/*")}
+
+
+def test_each_point_has_its_search_and_its_best(tmp_path: Path) -> None:
+    found = search(tmp_path / "s", INTERVAL, "model.depth=1,3", "sweep.search.trials=6")
+    assert len(found.entries) == 12
+    assert {one.state(found.path) for one in found.entries} == {"finished"}
+    assert len(found.best) == 2
+    for depth, line in zip(("1", "3"), found.best, strict=True):
+        of = [one for one in read(found.path) if one.settings["model.depth"] == depth]
+        runs = {one.settings["optimizer.lr"]: load_run(found.path / one.directory) for one in of}
+        best = min(runs, key=lambda lr: runs[lr].summary["validation_loss"])
+        assert line.startswith(f"model.depth={depth}: best optimizer.lr={best}, validation loss ")
+        assert line.endswith("(6 finished, 0 diverged of 6 trials)")
+    # the same command asks for the same trials and finds them ended; more trials continue
+    before = times(found.path)
+    assert search(tmp_path / "s", INTERVAL, "model.depth=1,3", "sweep.search.trials=6").best
+    after = times(found.path)
+    assert after == before
+
+
+def test_a_diverged_trial_is_pruned(tmp_path: Path) -> None:
+    found = search(
+        tmp_path / "s",
+        *("optimizer.lr=interval(1000,2000)", "trainer.clip=null", "residual=identity"),
+        *("activation=relu", "sweep.search.trials=2", "sweep.search.at_once=2"),
+    )
+    assert found.best == ["no trial finished (0 finished, 2 diverged of 2 trials)"]
+
+
+def test_whole_numbers_stay_whole(tmp_path: Path) -> None:
+    found = search(tmp_path / "s", "model.depth=int(interval(1,4))", "sweep.search.trials=3")
+    assert all(isinstance(one.config["model"]["depth"], int) for one in found.entries)

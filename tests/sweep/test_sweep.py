@@ -1,0 +1,412 @@
+"""Sweeps: their space, their identity, their resuming, and one failure that does not spoil them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from ffn_train.config.settings import SettingError
+from ffn_train.nn.stack import Stack
+from ffn_train.runs import files, load_run
+from ffn_train.runs.directory import in_use
+from ffn_train.sweep.estimate import estimate
+from ffn_train.sweep.manifest import read
+from ffn_train.sweep.run import check, run_sweep
+from ffn_train.sweep.space import jobs
+from tests.support.small_runs import SMALL
+
+TINY = (*SMALL[:3], "trainer.steps=3", *SMALL[4:])
+RESULTS = (files.SCALARS, files.MEASURES, files.WEIGHTS, files.SUMMARY, files.THEORY)
+
+
+def points(*overrides: str) -> list[tuple[str, ...]]:
+    return [tuple(job.settings.values()) for job in jobs([*TINY, *overrides])]
+
+
+def test_every_combination_in_reading_order() -> None:
+    assert points("model.depth=1,2", "residual=none,scaled", "seed=range(0,2)") == [
+        (depth, residual, seed)
+        for depth in ("1", "2")
+        for residual in ("none", "scaled")
+        for seed in ("0", "1")
+    ]
+
+
+def test_values_reach_the_configuration() -> None:
+    found = jobs([*TINY, "residual=none,scaled", "optimizer.lr=0.1,0.2", "activation=relu"])
+    assert [job.config["residual"]["name"] for job in found] == ["none"] * 2 + ["scaled"] * 2
+    assert [job.config["optimizer"]["lr"] for job in found] == [0.1, 0.2, 0.1, 0.2]
+    assert found[2].config["residual"] == {"name": "scaled", "scale": 1.0, "power": 0.5}
+    assert {job.config["activation"]["name"] for job in found} == {"relu"}
+
+
+def test_keys_that_vary_together() -> None:
+    zipped = "sweep.zip=[model.depth,optimizer.lr]"
+    assert points("model.depth=1,2", "optimizer.lr=0.1,0.2", "seed=0,1", zipped) == [
+        ("1", "0.1", "0"),
+        ("1", "0.1", "1"),
+        ("2", "0.2", "0"),
+        ("2", "0.2", "1"),
+    ]
+
+
+def test_a_preset_may_hold_the_space() -> None:
+    assert points("+sweep.grid={seed: [3, 4]}".replace(" ", "")) == [("3",), ("4",)]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("model.depth=1,abc",), "model.depth must be an integer >= 1, got 'abc'"),
+        (("model.dpeth=1,2",), "model.dpeth is not a setting; did you mean model.depth?"),
+        (("residual=none,scald",), "did you mean scaled?"),
+        (("seed=0,1", "experiment=plain64,scaled64"), "cannot be swept"),
+        (("seed=0,1", "run.dir=x"), "a sweep's is sweep.dir"),
+        (("seed=0,1", "sweep.zip=[seed,model.depth]"), "model.depth, which does not vary"),
+        (("seed=0,1", "model.depth=1,2,3", "sweep.zip=[seed,model.depth]"), "as many values"),
+        (("seed=0,1", "resume=yes"), "resume must be one of check, force"),
+        (("residual=deepnorm,none",), "residual=deepnorm needs norm=post_layer"),
+        (("task.rows=40,9", "seed=0"), "trainer.batch_size must be at most"),
+    ],
+)
+def test_a_mistake_is_found_before_any_job_starts(overrides: tuple[str, ...], message: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        check([*TINY, *overrides])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_weights_are_drawn_to_check_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def drawn(*_: object) -> None:
+        raise AssertionError("the weights of every job in turn: minutes for deep stacks")
+
+    monkeypatch.setattr(Stack, "initial", drawn)
+    assert len(check([*TINY, "seed=0,1"]).entries) == 2
+
+
+def test_names_are_safe_and_stay_inside() -> None:
+    names = [one.directory for one in check([*TINY, "seed=0", "optimizer.lr=0.1,0.2"]).entries]
+    assert len(set(names)) == 2
+    paths = "task.path='../../../x',/etc/passwd,'a b','.'"
+    hostile = jobs(["task=csv", "task.target=y", paths])
+    for job in hostile:
+        assert "/" not in job.name
+        assert not job.name.startswith(".")
+        assert len(job.name) <= 80
+
+
+def results(sweep: Path) -> dict[str, bytes]:
+    return {
+        f"{path.parent.name}/{path.name}": path.read_bytes()
+        for path in sorted(sweep.glob("jobs/*/*"))
+        if path.name in RESULTS
+    }
+
+
+def tables(sweep: Path) -> dict[str, bytes]:
+    """The comparison's tables, less the wall times."""
+    folder = sweep / "comparison"
+    return {name: (folder / name).read_bytes() for name in ("groups.csv", "runs.csv")}
+
+
+def run(sweep: Path, *overrides: str, launcher: str = "serial") -> list[str]:
+    notes: list[str] = []
+    arguments = [*TINY, *overrides, f"sweep.dir={sweep}", f"hydra/launcher={launcher}"]
+    swept = run_sweep(arguments, notes.append)
+    assert swept.path == sweep
+    return [entry.state(sweep) for entry in swept.entries]
+
+
+def test_only_what_is_missing_is_run(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    assert run(sweep, "seed=0,1") == ["finished"] * 2
+    before = {path: path.stat().st_mtime_ns for path in sweep.glob("jobs/*/*")}
+    assert run(sweep, "seed=0,1,2") == ["finished"] * 3
+    assert all(path.stat().st_mtime_ns == then for path, then in before.items())
+    # a further axis takes over what is there already
+    assert run(sweep, "seed=0,1", "model.depth=3,4") == ["finished"] * 4
+    assert all(path.stat().st_mtime_ns == then for path, then in before.items())
+    assert len(read(sweep)) == len(list((sweep / "jobs").iterdir())) == 5
+
+
+def test_the_manifest_tells_a_reader_the_states_and_times(tmp_path: Path) -> None:
+    run(tmp_path / "s", "seed=0,1")
+    manifest = json.loads((tmp_path / "s" / "manifest.json").read_text())
+    assert manifest["space"] == {"seed": ["0", "1"]}
+    assert [job["settings"] for job in manifest["jobs"]] == [{"seed": "0"}, {"seed": "1"}]
+    assert {job["state"] for job in manifest["jobs"]} == {"finished"}
+    for job in manifest["jobs"]:
+        assert job["started"].startswith("20")
+        assert job["training_seconds"] > 0
+
+
+def test_jobs_draw_nothing_unless_asked(tmp_path: Path) -> None:
+    run(tmp_path / "plain", "seed=0,1")
+    assert not list(tmp_path.glob("plain/jobs/*/plots"))
+
+
+def test_another_configuration_is_refused_with_the_difference(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    run(sweep, "seed=0,1")
+    with pytest.raises(SettingError, match=r"optimizer\.lr=0\.15 there, 0\.1 here"):
+        run(sweep, "seed=0,1", "optimizer.lr=0.1")
+    manifest = json.loads((sweep / "manifest.json").read_text())
+    (sweep / "manifest.json").write_text(json.dumps({**manifest, "code": "older"}))
+    with pytest.raises(SettingError, match="the package's code"):
+        run(sweep, "seed=0,1")
+    assert run(sweep, "seed=0,1", "resume=force") == ["finished"] * 2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("hydra/launcher=slrum", "did you mean slurm?"),
+        ("hydra.launcher.n_job=2", "n_job"),
+        ("sweep.dir=/proc/sweep", "sweep.dir=/proc/sweep cannot be made"),
+        ("sweep.dir=.", "is not empty and holds no sweep"),
+    ],
+)
+def test_a_mistake_in_how_to_launch_writes_nothing(
+    tmp_path: Path, override: str, message: str
+) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    command = [sys.executable, "-m", "ffn_train", "-m", *TINY, "seed=0,1", override]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_changed_data_are_refused(tmp_path: Path) -> None:
+    data = tmp_path / "data.csv"
+    rows = [f"{i % 7},{i % 5},{(i * i) % 11}" for i in range(80)]
+    data.write_text("\n".join(["a,b,y", *rows]))
+    task = ("task=csv", f"task.path={data}", "task.target=y", "seed=0,1")
+    overrides = [o for o in TINY if not o.startswith("task.")]
+    arguments = [*overrides, *task, f"sweep.dir={tmp_path / 's'}", "hydra/launcher=serial"]
+    run_sweep(arguments, print)
+    data.write_text("\n".join(["a,b,y", *rows, "1,2,3"]))
+    with pytest.raises(SettingError, match="the data of jobs/"):
+        run_sweep(arguments, print)
+    notes: list[str] = []
+    swept = run_sweep([*arguments, "resume=force"], notes.append)
+    assert {one.state(swept.path) for one in swept.entries} == {"finished"}
+    assert sum("stay as they are, made with the data of jobs/" in note for note in notes) == 2
+
+
+def test_one_failure_does_not_spoil_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ffn_train.train.trainer import Trainer
+
+    fit = Trainer.fit
+
+    def failing(self: Trainer, state: object) -> object:
+        if self.model.depth == 2:
+            raise ZeroDivisionError("on purpose")
+        return fit(self, state)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "fit", failing)
+        states = run(tmp_path / "sweep", "model.depth=1,2,3")
+        assert states == ["finished", "failed", "finished"]
+        (failed,) = [one for one in read(tmp_path / "sweep") if "depth=2" in one.directory]
+        assert failed.reason(tmp_path / "sweep") == "ZeroDivisionError: on purpose"
+        (log,) = (tmp_path / "sweep" / "logs").glob("depth=2*")
+        assert "Traceback" in log.read_text()
+        states = run(tmp_path / "fast", "model.depth=1,2,3", "fail_fast=true")
+        assert states == ["finished", "failed", "pending"]
+    assert run(tmp_path / "sweep", "model.depth=1,2,3") == ["finished"] * 3
+
+
+def sweep_command(sweep: Path, *overrides: str) -> list[str]:
+    start = [sys.executable, "-m", "ffn_train", "-m", f"sweep.dir={sweep}"]
+    return [*start, *TINY, *overrides]
+
+
+def test_the_command_ends_with_counts_and_its_status(tmp_path: Path) -> None:
+    command = sweep_command(tmp_path / "sweep", "seed=0,1", "hydra/launcher=serial")
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"2 finished of 2 jobs in {tmp_path / 'sweep'}"
+    assert {p.name for p in tmp_path.iterdir()} == {"sweep"}
+
+
+def test_a_dry_run_lists_the_jobs_and_writes_nothing(tmp_path: Path) -> None:
+    command = sweep_command(tmp_path / "sweep", "seed=0,1", "model.depth=1,2", "dry_run=true")
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 6
+    assert "parameters" in lines[0]
+    assert lines[-1].startswith("4 jobs: about")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("written", ["dry_run=True", "++dry_run=true"])
+def test_a_dry_run_may_be_written_in_any_way(tmp_path: Path, written: str) -> None:
+    command = sweep_command(tmp_path / "sweep", "seed=0,1", written)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1].startswith("2 jobs: about"), done.stderr
+    single = [sys.executable, "-m", "ffn_train", *TINY, written, f"run.dir={tmp_path / 'run'}"]
+    done = subprocess.run(single, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1].startswith("1 job: about"), done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_of_a_search_counts_its_trials() -> None:
+    plan = check(
+        [*TINY, "optimizer.lr=interval(0.001,1)", "model.depth=1,2", "sweep.search.trials=5"]
+    )
+    text = estimate(plan.entries, plan.trials)
+    assert "these are the ends of what each of 5 trials is drawn from" in text
+    assert text.splitlines()[-1].startswith("10 jobs: about")
+
+
+@pytest.mark.parametrize(("cores", "words"), [(1, "on the one core"), (2, "on the 2 cores")])
+def test_a_dry_run_counts_the_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, words: str
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)))
+    assert f" {words} of this machine" in estimate(check([*TINY, "seed=0,1"]).entries)
+
+
+def test_a_job_draws_no_bar_over_the_sweeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    run(tmp_path / "sweep", "seed=0")
+    assert "job" in (shown := capsys.readouterr().err)
+    assert "step/s" not in shown
+
+
+def test_what_diverged_is_told_with_its_reason(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    overrides = ("optimizer.lr=0.1,1e30", "trainer.clip=null", "hydra/launcher=serial")
+    done = subprocess.run(sweep_command(sweep, *overrides), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (lost,) = [one for one in read(sweep) if one.state(sweep) == "diverged"]
+    assert f"diverged: {sweep / lost.directory}: at step " in done.stderr
+    (log,) = (sweep / "logs").glob("lr=1e*")
+    assert log.read_text().startswith("diverged at step ")
+    manifest = json.loads((sweep / "manifest.json").read_text())
+    reasons = {job["state"]: job["reason"] for job in manifest["jobs"]}
+    assert reasons["finished"] is None
+    assert reasons["diverged"].startswith("diverged at step ")
+
+
+def test_a_damaged_job_is_set_aside_and_run_again(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    assert run(sweep, "seed=0,1") == ["finished"] * 2
+    whole = results(sweep)
+    damaged = next(sweep.glob("jobs/seed=1*")) / files.SUMMARY
+    damaged.write_text("{")
+    assert run(sweep, "seed=0,1") == ["finished"] * 2
+    assert results(sweep) == whole
+    (aside,) = (sweep / "damaged").iterdir()
+    assert (aside / files.SUMMARY).read_text() == "{"
+    assert "summary.json" in next((sweep / "logs").glob("seed=1*")).read_text()
+
+
+def test_in_parallel_as_in_series(tmp_path: Path) -> None:
+    pytest.importorskip("joblib", reason="joblib is not installed (extra 'parallel')")
+    overrides = ("seed=0,1", "model.depth=1,3", "residual=none,scaled")
+    for launcher in ("serial", "local"):
+        command = sweep_command(tmp_path / launcher, *overrides, f"hydra/launcher={launcher}")
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert results(tmp_path / "local") == results(tmp_path / "serial")
+    assert tables(tmp_path / "local") == tables(tmp_path / "serial")
+
+
+def test_a_killed_worker_costs_no_job(tmp_path: Path) -> None:
+    pytest.importorskip("joblib", reason="joblib is not installed (extra 'parallel')")
+    sweep = tmp_path / "sweep"
+    command = sweep_command(sweep, "seed=range(0,4)", "trainer.steps=3000")
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    victim = None
+    while victim is None:  # a worker's lock on its job tells that it is at work
+        time.sleep(0.05)
+        assert process.poll() is None
+        victim = next((p for p in sweep.glob("jobs/*") if in_use(p)), None)
+    (worker,) = holders(victim)
+    os.kill(worker, signal.SIGKILL)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert "the workers were lost" in err
+    assert out.splitlines()[-1] == f"4 finished of 4 jobs in {sweep}"
+
+
+@pytest.mark.parametrize("launcher", ["serial", "local"])
+@pytest.mark.parametrize("to_all", [True, False])
+def test_a_sweep_asked_to_stop_goes_on_later(tmp_path: Path, launcher: str, to_all: bool) -> None:
+    """A signal to the whole process group is what Ctrl-C in a terminal does."""
+    if launcher == "local":
+        pytest.importorskip("joblib", reason="joblib is not installed (extra 'parallel')")
+    sweep = tmp_path / "sweep"
+    overrides = ["seed=range(0,3)", "trainer.steps=4000", f"hydra/launcher={launcher}"]
+    command = sweep_command(sweep, *overrides)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not any(sweep.glob(f"jobs/*/{files.SCALARS}")):
+        time.sleep(0.05)
+    (os.killpg if to_all else os.kill)(process.pid, signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "stopping: the jobs under way write a checkpoint" in err
+    assert f"sweep.dir={sweep} goes on\n" in err, err
+    assert "interrupted" in out
+    assert any(sweep.glob(f"jobs/*/{files.CHECKPOINTS}/*"))
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == f"3 finished of 3 jobs in {sweep}", done.stderr
+
+
+def holders(directory: Path) -> list[int]:
+    """The processes that have a directory's lock file open."""
+    lock = str((directory / files.LOCK).resolve())
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and process.name != str(os.getpid()):
+            with suppress(OSError):
+                if lock in {os.readlink(fd) for fd in (process / "fd").iterdir()}:
+                    found.append(int(process.name))
+    return found
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_is_finished_by_the_same_command(tmp_path: Path) -> None:
+    pytest.importorskip("joblib", reason="joblib is not installed (extra 'parallel')")
+    overrides = ("seed=range(0,6)", "model.depth=1,3", "trainer.steps=400", "checkpoint.every=50")
+    calm = sweep_command(tmp_path / "calm", *overrides)
+    assert subprocess.run(calm, capture_output=True).returncode == 0
+    sweep = tmp_path / "sweep"
+    command = sweep_command(sweep, *overrides)
+    for wait in (2.0, 2.6, 2.3):
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        time.sleep(wait)
+        process.send_signal(signal.SIGKILL)  # the parent alone: its workers are orphans now
+        process.wait()
+    ended = {p: p.stat().st_mtime_ns for p in sweep.glob("jobs/*/summary.json")}
+    # workers of the killed ones may still hold a job: it is waited for
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert results(sweep) == results(tmp_path / "calm")
+    assert tables(sweep) == tables(tmp_path / "calm")
+    assert all(p.stat().st_mtime_ns == then for p, then in ended.items())
+    assert all(load_run(p).state == "finished" for p in sweep.glob("jobs/*"))
+    assert os.path.exists(sweep / "manifest.json")

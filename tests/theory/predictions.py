@@ -1,0 +1,117 @@
+"""Stacks and batches to predict for, and what seeds of the project's own stack measure there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ffn_train.config.composition import compose
+from ffn_train.config.keys import MODEL_GROUPS
+from ffn_train.config.registry import build
+from ffn_train.nn.initialisers import Initialiser
+from ffn_train.nn.losses import MSE
+from ffn_train.nn.reductions import Reductions, rms
+from ffn_train.nn.stack import Stack
+from ffn_train.reproduce.ensemble import passes
+from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
+from tests.support.choices import settings
+
+DEFAULTS = {
+    "activation": "relu",
+    "block": "feedforward",
+    "residual": "none",
+    "norm": "none",
+    "init": "he",
+}
+
+
+def stack(
+    *, depth: int, width: int = 32, expansion: int = 4, outputs: int = 3, **choices: Any
+) -> tuple[Stack, Initialiser]:
+    """A stack of 5 inputs; a choice is a name or a dict of a name and settings."""
+    parts = {}
+    for group in MODEL_GROUPS:
+        given = choices.pop(group, DEFAULTS[group])
+        given = given if isinstance(given, dict) else {"name": given}
+        parts[group] = build(group, {**settings(group, given["name"]), **given})
+    assert not choices
+    init = parts.pop("init")
+    sizes = {"inputs": 5, "outputs": outputs, "depth": depth, "width": width}
+    model = Stack(**sizes, expansion=expansion, **parts)
+    return model, init
+
+
+def a_priori(model: Stack, init: Initialiser, batch: int = 4) -> Prediction:
+    """The a-priori prediction for a random batch."""
+    rng = np.random.default_rng(1)
+    x, targets = rng.normal(size=(batch, 5)), rng.normal(size=(batch, model.output.fan_out))
+    found = predict(model, init, MSE(), x, targets)
+    assert isinstance(found, Prediction)
+    return found
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Logs of measured/predicted over seeds: x_l and dLoss/dx_l (S, L+1), tensors (S, T)."""
+
+    signal: np.ndarray
+    signal_gradient: np.ndarray
+    gradient: np.ndarray
+    tensors: tuple[str, ...]
+    prediction: Prediction  # of the last seed, for its standard deviations
+
+    def blocks(self, kind: str) -> np.ndarray:
+        """The ratios' root mean square over seeds for one tensor of every block (L,)."""
+        own = [name.startswith("blocks.") and name.endswith(f".{kind}") for name in self.tensors]
+        return root_mean_square(self.gradient[:, own])
+
+
+def root_mean_square(logs: np.ndarray) -> np.ndarray:
+    """Over seeds, of ratios given by their logs."""
+    return np.asarray(np.sqrt(np.mean(np.exp(2 * logs), axis=0)))
+
+
+@cache
+def _config(overrides: tuple[str, ...]) -> dict[str, Any]:
+    return compose([*overrides, "threads=1"])
+
+
+@cache
+def measured(overrides: tuple[str, ...], seeds: int) -> list[tuple[Any, ...]]:
+    """Passes at initialisation, each with its norms; shared by the tests of one variant."""
+    found = []
+    for one in passes(_config(overrides), range(seeds)):
+        model = one.experiment.model
+        anchor = Anchor(one.signals[0], one.signals[-1], one.signal_gradients[-1])
+        norms = np.empty(len(model.layout.tensors))
+        Reductions().tensor_norms(model.layout, one.gradient.vector, norms)
+        sizes = (
+            np.array([rms(x) for x in one.signals]),
+            np.array([rms(dx) for dx in one.signal_gradients]),
+            norms,
+        )
+        found.append((model, one.inputs, one.targets, anchor, sizes))
+    return found
+
+
+def compare(overrides: Sequence[str], *, seeds: int, anchored: bool) -> Compared:
+    """The project's own stack against its prediction, seed by seed."""
+    config = _config(tuple(overrides))
+    init, loss = build("init", config["init"]), build("loss", config["loss"])
+    ratios = []
+    for model, inputs, targets, anchor, sizes in measured(tuple(overrides), seeds):
+        if anchored:
+            found = predict_anchored(model, init, inputs, anchor)
+        else:
+            found = predict(model, init, loss, inputs, targets)
+        assert not isinstance(found, Unpredicted), found
+        logs = found.log_signal_rms, found.log_signal_gradient_rms, found.log_gradient_norm
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios.append([np.log(size) - log for size, log in zip(sizes, logs, strict=True)])
+    tensors = tuple(tensor.name for tensor in model.layout.tensors)
+    signal, signal_gradient, gradient = (np.array(part) for part in zip(*ratios, strict=True))
+    return Compared(signal, signal_gradient, gradient, tensors, found)

@@ -1,0 +1,225 @@
+"""The first tensor that is not finite is named, wherever it is injected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ffn_train.nn.blocks import residual as choices
+from ffn_train.nn.core import Array, FlatVector, Views
+from ffn_train.nn.losses import MSE
+from ffn_train.nn.stack import Stack
+from ffn_train.train.diagnosis import Updates, settings
+from ffn_train.train.divergence import locate
+from tests.support.choices import tiny
+
+BAD = [np.nan, np.inf, -np.inf]
+NAMES = {"activation": "gelu", "block": "swiglu", "residual": "rezero", "norm": "pre_layer"}
+POST = {"activation": "tanh", "block": "feedforward", "residual": "identity", "norm": "post_rms"}
+
+
+def found(model: Stack, loss: Any = None) -> tuple[str, str]:
+    rng = np.random.default_rng(0)
+    params = model.layout.zeros("float64")
+    params.vector[...] = rng.standard_normal(params.vector.size) / 3
+    x, targets = rng.standard_normal((4, 3)), rng.standard_normal((4, 2))
+    result = locate(model, params, x, targets, loss or MSE(), Updates(5, 0.1, None))
+    assert result.step == 5
+    assert "\n" not in str(result)
+    return result.phase, result.site
+
+
+def spoiled(layer: Any, value: float, where: str, call: int = 0) -> Any:
+    """The layer with one entry of its output, of a gradient or of its dx replaced, at one call."""
+    original = layer.forward
+    calls = -1
+
+    def forward(params: Views, x: Array, **options: Any) -> tuple[Array, Any]:
+        nonlocal calls
+        calls += 1
+        now = calls == call
+        y, pullback = original(params, x, **options)
+        if now and where == "output":
+            y.flat[1] = value
+
+        def broken(dy: Array, grads: Views) -> Array:
+            dx: Array = pullback(dy, grads)
+            if now and where == "dx":
+                dx.flat[1] = value
+            elif now and where != "output":
+                grads[where].flat[1 % grads[where].size] = value
+            return dx
+
+        return y, broken
+
+    layer.forward = forward
+    return layer
+
+
+Case = tuple[dict[str, str], Callable[[Stack], Any], int, str, tuple[str, str]]
+CASES: list[Case] = []
+for index in range(3):
+    # the blocks share their layers: the call tells the block
+    for part in ("gate", "up", "down"):
+        get = lambda m, part=part: getattr(m.branch, part)  # noqa: E731
+        name = f"blocks.{index}.{part}"
+        CASES += [
+            (NAMES, get, index, "output", ("forward", f"output of {name}")),
+            (NAMES, get, index, "weight", ("backward", f"gradient of {name}.weight")),
+            (NAMES, get, index, "bias", ("backward", f"gradient of {name}.bias")),
+            (NAMES, get, index, "dx", ("backward", f"dL/d(input of {name})")),
+        ]
+    for names, side in ((NAMES, "pre"), (POST, "post")):
+        get = lambda m, side=side: getattr(m.block, side)  # noqa: E731
+        name = f"blocks.{index}.norm"
+        CASES += [
+            (names, get, index, "output", ("forward", f"output of {name}")),
+            (names, get, index, "gain", ("backward", f"gradient of {name}.gain")),
+            (names, get, index, "dx", ("backward", f"dL/d(input of {name})")),
+        ]
+    block = lambda m: m.block  # noqa: E731
+    CASES += [
+        (NAMES, block, index, "output", ("forward", f"x_{index + 1} (output of block {index})")),
+        (NAMES, block, index, "multiplier", ("backward", f"gradient of blocks.{index}.multiplier")),
+        (NAMES, block, index, "dx", ("backward", f"dL/dx_{index}")),
+    ]
+for end in ("input", "final_norm", "output"):
+    get = lambda m, end=end: getattr(m, end)  # noqa: E731
+    tensor = "gain" if end == "final_norm" else "weight"
+    CASES += [
+        (NAMES, get, 0, "output", ("forward", f"output of {end}")),
+        (NAMES, get, 0, tensor, ("backward", f"gradient of {end}.{tensor}")),
+        (NAMES, get, 0, "dx", ("backward", f"dL/d(input of {end})")),
+    ]
+
+
+@pytest.mark.parametrize("value", BAD)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[2]}-{case[3]}-{case[4][1]}")
+def test_the_site_of_the_injection_is_named(case: Case, value: float) -> None:
+    names, get, call, where, expected = case
+    model = tiny(names)
+    spoiled(get(model), value, where, call)
+    assert found(model) == expected
+
+
+@pytest.mark.parametrize("value", BAD)
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_activation_is_named(value: float, which: int) -> None:
+    model = tiny(POST)
+
+    class Spoiled(type(model.activation)):  # type: ignore[misc]
+        calls = 0
+
+        def both(self, z: Array) -> tuple[Array, Array]:
+            pair = super().both(z)
+            Spoiled.calls += 1
+            if Spoiled.calls == 2:
+                pair[which].flat[3] = value
+            return pair
+
+    model.branch.activation = Spoiled()
+    site = ("hidden units", "act'")[which]
+    assert found(model) == ("forward", f"{site} of blocks.1")
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_the_loss_and_its_gradient_are_named(value: float) -> None:
+    class Loss(MSE):
+        def value_and_gradient(self, y: Array, targets: Array) -> tuple[float, Array]:
+            loss, dy = super().value_and_gradient(y, targets)
+            return (value, dy) if self.spoil_value else (loss, dy * value)
+
+    for spoil_value, expected in ((True, ("forward", "loss")), (False, ("backward", "dL/dy"))):
+        Loss.spoil_value = spoil_value  # type: ignore[attr-defined]
+        assert found(tiny(POST), Loss()) == expected
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_a_parameter_is_named_as_the_update_that_spoiled_it(value: float) -> None:
+    model = tiny(NAMES)
+    rng = np.random.default_rng(0)
+    for tensor in model.layout.tensors:
+        params = model.layout.zeros("float64")
+        params.vector[...] = rng.standard_normal(params.vector.size)
+        params.vector[tensor.start] = value
+        x, targets = rng.standard_normal((4, 3)), rng.standard_normal((4, 2))
+        result = locate(model, params, x, targets, MSE(), Updates(1, 0.1, None))
+        assert (result.phase, result.site) == ("update", tensor.name)
+        assert "optimizer.lr=0.1 is probably too large" in result.reason
+
+
+Doubling = tuple[Stack, FlatVector, Array, Array]
+
+
+def doubling(depth: int = 120, **names: str) -> Doubling:
+    """A ReLU stack whose signal grows in every block, with a batch for it."""
+    chosen = {"activation": "relu", "block": "feedforward", "residual": "identity", "norm": "none"}
+    model = tiny({**chosen, **names}, depth=depth)
+    params = model.layout.zeros("float32")
+    for name, array in model.layout.named(params.vector).items():
+        if array.ndim == 2:
+            scale = np.sqrt(2 / array.shape[1]) * (1 if "blocks" in name else 0.1)
+            array[...] = np.random.default_rng(0).standard_normal(array.shape) * scale
+    return model, params, np.ones((4, 3), dtype="float32"), np.ones((4, 2), dtype="float32")
+
+
+def test_what_grows_from_the_start_is_laid_to_the_initialisation_with_what_to_change() -> None:
+    result = locate(*doubling(), MSE(), Updates(0, 50.0, None))
+    assert result.phase == "forward"
+    assert "as initialised the signal grows x" in result.reason
+    assert result.reason.endswith("try residual=scaled, norm=pre_layer or init=gpt2")
+    assert "optimizer.lr" not in result.reason
+    assert len(result.before) == 3
+    assert all(np.isfinite(size) for size in result.before.values())
+
+
+@pytest.mark.parametrize(("clip", "advice"), [(None, ", or trainer.clip=1"), (1.0, "")])
+def test_what_was_finite_before_the_updates_is_laid_to_the_learning_rate(
+    clip: float | None, advice: str
+) -> None:
+    result = locate(*doubling(), MSE(), Updates(3, 50.0, clip))
+    assert "step 0 was finite" in result.reason
+    assert result.reason.endswith(
+        f"optimizer.lr=50 is probably too large; try a smaller one{advice}"
+    )
+
+
+def test_a_rate_of_zero_is_not_to_blame() -> None:
+    assert "optimizer.lr" not in locate(*doubling(), MSE(), Updates(3, 0.0, None)).reason
+
+
+@pytest.mark.parametrize(
+    ("residual", "norm", "wanted"),
+    [
+        (choices.IdentityResidual(), "none", "residual=scaled norm=pre_layer init=gpt2"),
+        (choices.IdentityResidual(), "post_rms", "residual=scaled init=gpt2"),
+        (choices.NoResidual(), "none", "residual=scaled"),
+        (choices.ScaledResidual(scale=9, power=0.5), "none", "a smaller residual.scale norm=pre"),
+        (choices.ScaledResidual(scale=9, power=0.5), "pre_rms", "a smaller residual.scale"),
+        (choices.ScaledResidual(scale=9, power=0.2), "pre_rms", "residual.power=0.5"),
+        (choices.ReZero(start=9), "none", "a smaller residual.start"),
+    ],
+)
+def test_no_remedy_is_in_force_already(
+    residual: choices.ResidualChoice, norm: str, wanted: str
+) -> None:
+    found = settings(residual, 8, norm=norm)
+    assert " ".join(found).startswith(wanted)
+    assert f"residual={residual.name}" not in found
+    assert norm == "none" or "norm=pre_layer" not in found
+
+
+def test_a_loss_that_is_one_number_is_not_counted() -> None:
+    model, params, x, targets = doubling(depth=1)
+    result = locate(model, params, x * 0, targets * 1e30, MSE(), Updates(0, 0.1, None))
+    assert str(result).startswith("diverged at step 0, forward pass, loss: infinite; no update")
+
+
+def test_watching_leaves_the_model_as_it_was() -> None:
+    model = tiny(NAMES)
+    before = (model.input, model.block, model.block.branch, model.branch.activation)
+    assert found(model) == ("backward", "gradient")  # nothing is wrong here
+    assert (model.input, model.block, model.block.branch, model.branch.activation) == before
