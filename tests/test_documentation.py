@@ -132,17 +132,17 @@ def test_the_part_of_the_example_works(tmp_path: Path) -> None:
     ignore = shutil.ignore_patterns("__pycache__")
     for folder in ("ffn_train", "conf"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignore)
-    contents = [content for _, content in blocks(DOCUMENTS["ffn_train/README.md"])]
-    for content in contents:
+    written, tried = set(), []
+    for language, content in blocks(DOCUMENTS["ffn_train/README.md"]):
         if named := A_FILE.match(content):
-            path = tmp_path / named[1]
-            assert not path.exists()
-            path.write_text(content)
-    run_there = [
-        command for content in contents for command in commands(content) if "softplus" in command
-    ]
-    assert len(run_there) == 3
-    for command in run_there:
+            assert not (tmp_path / named[1]).exists()
+            (tmp_path / named[1]).write_text(content, encoding="utf-8")
+            written.add(Path(named[1]).name)
+        elif language == "sh":
+            tried += [command for command in commands(content) if "softplus" in command]
+    assert written == {"softplus.py", "softplus.yaml"}
+    assert len(tried) == 3
+    for command in tried:
         module, *arguments = shlex.split(command)[2:]
         tiny = ONE_RUN.split() if module == "ffn_train" else ["model.depth=2", "model.width=8"]
         done = in_a_process(*arguments, *tiny, cwd=tmp_path, module=module)
