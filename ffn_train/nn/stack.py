@@ -9,13 +9,13 @@ from typing import Literal
 import numpy as np
 
 from ffn_train.config.settings import integer
-from ffn_train.nn.activations import Activation
+from ffn_train.nn.activations.activation import Activation
 from ffn_train.nn.blocks.branch import BlockChoice
 from ffn_train.nn.blocks.norm import NormChoice
 from ffn_train.nn.blocks.residual import ResidualBlock, ResidualChoice
 from ffn_train.nn.core import Array, FlatVector, Layer, Layout, Pullback, Views
 from ffn_train.nn.engine import NUMPY, Engine
-from ffn_train.nn.initialisers import Initialiser
+from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.layers.linear import Linear
 from ffn_train.nn.segments import Observe, ObserveGradients, Segment, segment_length
 

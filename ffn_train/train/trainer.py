@@ -12,7 +12,7 @@ import numpy as np
 
 from ffn_train.config.settings import integer, number
 from ffn_train.nn.core import Array, FlatVector
-from ffn_train.nn.losses import Loss
+from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.optim.optimizer import Memory, Optimizer
 from ffn_train.nn.optim.schedules import Schedule
 from ffn_train.nn.stack import Stack

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ffn_train.gradcheck import check_layer, failures
-from ffn_train.nn.activations import GELU
+from ffn_train.nn.activations.gelu import GELU
 from ffn_train.nn.blocks.feedforward import FeedForward
 from ffn_train.nn.blocks.gated import Gated
 from ffn_train.nn.core import Array, Layer, Shape, Views

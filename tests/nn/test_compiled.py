@@ -16,7 +16,7 @@ from ffn_train.config.registry import build
 from ffn_train.config.settings import SettingError
 from ffn_train.gradcheck import check_layer, failures, random_parameters
 from ffn_train.nn import engine as engines
-from ffn_train.nn.activations import LeakyReLU
+from ffn_train.nn.activations.relu import LeakyReLU
 from ffn_train.nn.core import Array
 from ffn_train.nn.optim.sgd import SGD
 from ffn_train.nn.segments import SignalGradients

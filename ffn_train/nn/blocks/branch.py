@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
-from ffn_train.nn.activations import Activation
+from ffn_train.nn.activations.activation import Activation
 from ffn_train.nn.core import Array, Layer, Views
 
 
