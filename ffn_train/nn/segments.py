@@ -184,4 +184,4 @@ class PlainSegment(Segment):
         return dy
 
     def _views(self, views: Views) -> list[Views]:
-        return list(views.part("blocks").parts.values())[self.span.start : self.span.stop]
+        return [views.part(f"blocks.{index}") for index in self.span]

@@ -145,6 +145,9 @@ class ResidualBlock(Layer):
     def shapes(self) -> Mapping[str, Shape]:
         return {"multiplier": (1,)} if self.learnable else {}
 
+    def initial_value(self, name: str) -> float:
+        return self.multiplier
+
     @property
     def parts(self) -> Mapping[str, Layer]:
         norm = self.pre or self.post

@@ -3,7 +3,8 @@
 An initialiser sets the matrices and biases of every block. A block's *inner* matrices read the
 residual stream (fan_in = D, fan_out = H); its *outer* matrix writes back to it (fan_in = H,
 fan_out = D). Input projection and read-out are LeCun normal with zero bias under every choice: a
-zero read-out would erase each block's gradient at step 0. Norm gains start at 1, shifts at 0.
+zero read-out would erase each block's gradient at step 0. What all other parameters start
+at, their layers say: ``Layer.initial_value``.
 """
 
 from __future__ import annotations
