@@ -50,10 +50,9 @@ class Stack(Layer):
     ``inputs`` and ``outputs`` are the data's; ``hidden`` = ``expansion`` x ``width``. Parameter
     names: ``input.*``, ``blocks.0.*`` ..., ``final_norm.*`` (pre-norm only), ``output.*``.
     With ``recompute`` = k (activation checkpointing) the forward pass keeps x_l at every k-th block
-    only and the backward pass
-    repeats the k blocks between two of them; ``auto`` is k = sqrt(L), where L/k inputs and the
-    activations of k blocks together are the fewest. ``engine`` computes it.
-    Raises SettingError for a size below 1.
+    only and the backward pass repeats the k blocks between two of them; ``auto`` is k = sqrt(L),
+    where L/k inputs and the activations of k blocks together are the fewest. ``engine`` computes
+    it. Raises SettingError for a size below 1.
     """
 
     def __init__(
