@@ -20,7 +20,7 @@ from ffn_train.functional import (
     forward_pass,
     residual_backward,
 )
-from ffn_train.nn.activations import Tanh
+from ffn_train.nn.activations.tanh import Tanh
 from ffn_train.nn.blocks.feedforward import FeedForward
 from ffn_train.nn.core import Layout
 from ffn_train.nn.layers.linear import Linear

@@ -109,7 +109,7 @@ def at_start(config: Mapping[str, Any]) -> Point:
     norm, depth = config["norm"]["name"], config["model"]["depth"]
     measured, theory, signal = [], [], []
     for one in passes(config, SEEDS):
-        views = one.gradient.views.part("blocks").parts.values()
+        views = [one.gradient.views.part(f"blocks.{index}") for index in range(depth)]
         of_loss = np.sum(one.output_gradient**2)
         measured.append([np.sum(block.part("down")["weight"] ** 2) / of_loss for block in views])
         theory.append(recursion(norm, depth, one.signals[0], one.output_gradient) / of_loss)

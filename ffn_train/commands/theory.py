@@ -64,7 +64,7 @@ def predictions(overrides: Sequence[str], *, swept: bool) -> list[Point]:
 
 def _predict(job: Job) -> Point:
     """A priori; anchored by one forward pass for a loss whose gradient is not predicted."""
-    from ffn_train.nn.losses import MSE
+    from ffn_train.nn.losses.mse import MSE
     from ffn_train.running.expectation import anchor, describe
     from ffn_train.running.experiment import build_experiment
     from ffn_train.theory import predict, predict_anchored

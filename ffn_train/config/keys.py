@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ffn_train.config.registry import FOLDERS
 from ffn_train.config.settings import SettingError, nearest
 
 MODEL_GROUPS = ("activation", "block", "residual", "norm", "init")
-GROUPS = (*MODEL_GROUPS, "task", "loss", "optimizer", "schedule")
+GROUPS = tuple(FOLDERS)
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "model": ("depth", "width", "expansion", "recompute"),
     "trainer": ("steps", "batch_size", "clip", "patience"),

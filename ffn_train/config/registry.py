@@ -1,18 +1,36 @@
 """Choices by group and name: what ``residual=scaled`` on the command line stands for.
 
 A choice is a class whose keyword-only constructor takes its settings. It is declared with
-``@choice("residual", "scaled")`` and its defaults live in ``conf/residual/scaled.yaml``.
+``@choice("residual", "scaled")`` in a module of its group's folder, which is imported when the
+group is first asked for; its defaults live in ``conf/residual/scaled.yaml``.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from types import ModuleType
 from typing import Any, TypeVar
 
 from ffn_train.config.settings import SettingError, nearest, one_of
 
 T = TypeVar("T")
+
+# group -> the package whose modules declare its choices
+FOLDERS = {
+    "activation": "ffn_train.nn.activations",
+    "block": "ffn_train.nn.blocks",
+    "residual": "ffn_train.nn.blocks",
+    "norm": "ffn_train.nn.blocks",
+    "init": "ffn_train.nn.initialisers",
+    "task": "ffn_train.tasks",
+    "loss": "ffn_train.nn.losses",
+    "optimizer": "ffn_train.nn.optim",
+    "schedule": "ffn_train.nn.optim",
+}
 
 _choices: dict[str, dict[str, type[Any]]] = {}
 
@@ -30,9 +48,18 @@ def choice(group: str, name: str) -> Callable[[type[T]], type[T]]:
     return declare
 
 
+@cache
+def modules(package: str) -> tuple[ModuleType, ...]:
+    """All modules of a package, imported, in the order of their names."""
+    path = import_module(package).__path__
+    found = [info.name for info in iter_modules(path) if info.name != "__main__"]
+    return tuple(import_module(f"{package}.{name}") for name in found)
+
+
 def names(group: str) -> tuple[str, ...]:
-    """The names declared in a group, in the order of their declaration."""
-    return tuple(_choices.get(group, {}))
+    """The names of a group's choices, sorted."""
+    modules(FOLDERS[group])
+    return tuple(sorted(_choices[group]))
 
 
 def build(group: str, settings: Mapping[str, Any]) -> Any:

@@ -6,6 +6,9 @@ compared with the five-point difference
 
     (8 (F(h) - F(-h)) - (F(2h) - F(-2h))) / (12 h),    F(t) = <c, f(θ + t v, x)>.
 
+The gradient's storage, which a pullback has to overwrite, and the output of a block's branch, which
+its pullback must not read, are filled with NaN before the backward pass.
+
 A random dense direction sees an error in any entry. Where two step sizes disagree with each other
 the function has a kink between its points (a ReLU changes sign), which says nothing about the
 backward pass: the point is drawn anew and the kink is counted. Where the derivative is so small
@@ -20,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ffn_train.nn.blocks.branch import Branch
 from ffn_train.nn.core import Array, FlatVector, Layer, Layout, Views
 
 STEP = 1e-4
@@ -107,6 +111,9 @@ def _check(
         x = rng.standard_normal((samples, inputs))
         y, pullback = layer.forward(params.views, x)
         cotangent = rng.standard_normal(y.shape)
+        rounding = 10 * np.finfo(np.float64).eps * float(np.abs(cotangent * y).sum()) / STEP
+        if isinstance(layer, Branch):
+            y[...] = np.nan  # in a block it is overwritten
         grads = layout.zeros("float64")
         grads.vector[...] = np.nan  # a gradient that is never written must not pass as zero
         dx = pullback(cotangent, grads.views)
@@ -124,7 +131,6 @@ def _check(
         scale = max(
             abs(analytic), abs(coarse), float(np.linalg.norm(gradient)) / np.sqrt(gradient.size)
         )
-        rounding = 10 * np.finfo(np.float64).eps * float(np.abs(cotangent * y).sum()) / STEP
         error, resolution = _relative(abs(analytic - fine), scale), _relative(rounding, scale)
         check = Check(name, analytic, fine, error, resolution, kinks, tolerance)
         if abs(coarse - fine) <= tolerance * scale or not check.resolved:

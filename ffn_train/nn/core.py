@@ -3,9 +3,12 @@
     y, pullback = layer.forward(params, x)    # params: the layer's named views of the flat vector
     dx = pullback(dy, grads)                  # grads: the same names over the gradient vector
 
-Nothing is remembered between calls: everything that the backward pass needs lives in the pullback
-that its own forward pass returned. A pullback overwrites the gradients of its layer, so there is
-nothing to set to zero first, and never changes the ``dy`` that it is given.
+A layer remembers nothing between calls: everything that the backward pass needs lives in the
+pullback that its own forward pass returned. A pullback overwrites the gradients of its layer, so
+there is nothing to set to zero first, and never changes the ``dy`` that it is given. It reads the
+parameters of its forward pass where they lie, and an update changes them in place: so a pullback
+must be called before the next update. Called later it mixes old activations with new weights, and
+nothing notices.
 
 Shapes, here and in every docstring of the package: N samples, D width, H hidden width, L depth
 (number of blocks), M outputs. Rows are samples: x is (N, D); weights are (fan_out, fan_in); so
@@ -49,7 +52,10 @@ class Views:
 
 
 class Pullback(Protocol):
-    """The backward pass of one forward pass: takes dLoss/dy, writes ``grads``, returns dLoss/dx."""
+    """The backward pass of one forward pass: takes dLoss/dy, writes ``grads``, returns dLoss/dx.
+
+    To be called before the parameters change: it reads them.
+    """
 
     def __call__(self, dy: Array, grads: Views) -> Array: ...
 
@@ -61,6 +67,13 @@ class Layer(ABC):
     def shapes(self) -> Mapping[str, Shape]:
         """The shapes of the layer's own parameters."""
         return {}
+
+    def initial_value(self, name: str) -> float:
+        """The value at which every entry of one of the layer's own parameters starts.
+
+        The stack's ends and the matrices and biases of blocks start at random instead.
+        """
+        return 0.0
 
     @property
     def parts(self) -> Mapping[str, Layer]:
@@ -86,11 +99,15 @@ class FlatVector:
 
 @dataclass(frozen=True)
 class Tensor:
-    """Where one parameter lies in the flat vector, under its full name (``blocks.3.up.weight``)."""
+    """Where one parameter lies in the flat vector, under its full name (``blocks.3.up.weight``).
+
+    ``initial``: the layer's initial value of its entries.
+    """
 
     name: str
     shape: Shape
     start: int
+    initial: float
 
     @property
     def size(self) -> int:
@@ -192,7 +209,7 @@ def _tensors(layer: Layer) -> Iterator[tuple[Owner, Tensor]]:
     def walk(layer: Layer, prefix: str) -> Iterator[tuple[Owner, Tensor]]:
         nonlocal start
         for name, shape in layer.shapes.items():
-            tensor = Tensor(prefix + name, shape, start)
+            tensor = Tensor(prefix + name, shape, start, layer.initial_value(name))
             start += tensor.size
             yield (id(layer), name), tensor
         for name, part in layer.parts.items():

@@ -1,9 +1,9 @@
-"""A stack's forward pass in segments, runs of its layers, which the backward pass can repeat.
+"""Activation checkpointing: a stack's passes in segments, which the backward pass can repeat.
 
 A segment is some consecutive blocks; the first also has the input projection, the last the final
-norm and the read-out. One whose pullbacks are not kept holds its input alone, and the backward pass
-runs it once more. Of L blocks in segments of k that is L/k inputs and the activations of k blocks
-at a time.
+norm and the read-out. A segment whose pullbacks are not kept is a checkpoint: it holds its input
+alone, and the backward pass runs it once more. L blocks in segments of k take the memory of L/k
+inputs and of the activations of k blocks at a time.
 Source: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
 """
 
@@ -98,6 +98,7 @@ class Segment(ABC):
     ) -> Array:
         """From dL/dy of the segment's output to dL/dx of what it reads; fills ``grads``.
 
+        Runs ``forward`` first, with the parameters as they are then, where that kept nothing.
         ``observe`` is shown the dL/dx_l of the blocks' inputs, and that of x_L.
         """
 
@@ -184,4 +185,4 @@ class PlainSegment(Segment):
         return dy
 
     def _views(self, views: Views) -> list[Views]:
-        return list(views.part("blocks").parts.values())[self.span.start : self.span.stop]
+        return [views.part(f"blocks.{index}") for index in self.span]

@@ -9,13 +9,13 @@ from typing import Literal
 import numpy as np
 
 from ffn_train.config.settings import integer
-from ffn_train.nn.activations import Activation
+from ffn_train.nn.activations.activation import Activation
 from ffn_train.nn.blocks.branch import BlockChoice
 from ffn_train.nn.blocks.norm import NormChoice
 from ffn_train.nn.blocks.residual import ResidualBlock, ResidualChoice
-from ffn_train.nn.core import Array, FlatVector, Layer, Layout, Pullback, Views
+from ffn_train.nn.core import Array, FlatVector, Layer, Layout, Views
 from ffn_train.nn.engine import NUMPY, Engine
-from ffn_train.nn.initialisers import Initialiser
+from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.layers.linear import Linear
 from ffn_train.nn.segments import Observe, ObserveGradients, Segment, segment_length
 
@@ -44,29 +44,15 @@ class StackPullback:
         return dy
 
 
-class Blocks(Layer):
-    """L blocks of one kind, named ``0`` ... ``L-1``; only their parameters differ."""
-
-    def __init__(self, block: ResidualBlock, depth: int) -> None:
-        self._parts = {str(index): block for index in range(depth)}
-
-    @property
-    def parts(self) -> Mapping[str, Layer]:
-        return self._parts
-
-    def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
-        raise TypeError("the stack runs its blocks one by one")
-
-
 class Stack(Layer):
     """y = readout(norm(x_L)), x_{l+1} = block_l(x_l), x_0 = W_in x + b_in.
 
     ``inputs`` and ``outputs`` are the data's; ``hidden`` = ``expansion`` x ``width``. Parameter
     names: ``input.*``, ``blocks.0.*`` ..., ``final_norm.*`` (pre-norm only), ``output.*``.
-    With ``recompute`` = k the forward pass keeps x_l at every k-th block only and the backward pass
-    repeats the k blocks between two of them; ``auto`` is k = sqrt(L), where L/k inputs and the
-    activations of k blocks together are the fewest. ``engine`` computes it.
-    Raises SettingError for a size below 1.
+    With ``recompute`` = k (activation checkpointing) the forward pass keeps x_l at every k-th block
+    only and the backward pass repeats the k blocks between two of them; ``auto`` is k = sqrt(L),
+    where L/k inputs and the activations of k blocks together are the fewest. ``engine`` computes
+    it. Raises SettingError for a size below 1.
     """
 
     def __init__(
@@ -98,23 +84,30 @@ class Stack(Layer):
         self.final_norm = norm.layer(width) if norm.placement == "pre" else None
         self.output = Linear(width, outputs)
         engine.segment.check(self)
-        self._blocks = Blocks(self.block, depth)
         self.layout = Layout(self)
 
     @property
     def parts(self) -> Mapping[str, Layer]:
+        blocks = {f"blocks.{index}": self.block for index in range(self.depth)}
         final_norm = {"final_norm": self.final_norm} if self.final_norm else {}
-        return {"input": self.input, "blocks": self._blocks, **final_norm, "output": self.output}
+        return {"input": self.input, **blocks, **final_norm, "output": self.output}
 
     def initial(self, init: Initialiser, rng: np.random.Generator, dtype: str) -> FlatVector:
-        """A flat parameter vector drawn by the initialiser, the same draws for every dtype."""
+        """A flat parameter vector: each layer's own initial values, and over them what is drawn.
+
+        The ends' weights are LeCun normal, the blocks' weights and biases the initialiser's; the
+        draws are the same for every dtype.
+        """
         flat = self.layout.zeros(dtype)
+        for tensor in self.layout.tensors:
+            flat.vector[tensor.span] = tensor.initial
         params = flat.views
         branch, layers = self.branch, self.branch.parts
         for end, linear in (("input", self.input), ("output", self.output)):
             draw = rng.standard_normal((linear.fan_out, linear.fan_in))
             params.part(end)["weight"][...] = draw / np.sqrt(linear.fan_in)
-        for views in params.part("blocks").parts.values():
+        for index in range(self.depth):
+            views = params.part(f"blocks.{index}")
             for name in (*branch.inner, branch.outer):
                 fan_out, fan_in = layers[name].shapes["weight"]
                 views.part(name)["weight"][...] = init.weight(
@@ -125,11 +118,6 @@ class Stack(Layer):
                     depth=self.depth,
                 )
                 views.part(name)["bias"][...] = init.bias(rng, fan_out)
-            if self.block.learnable:
-                views["multiplier"][...] = self.block.multiplier
-        for name, array in self.layout.named(flat.vector).items():
-            if name.endswith(".gain"):
-                array[...] = 1
         return flat
 
     def forward(

@@ -7,9 +7,7 @@ Figure; a new figure is a new module and nothing else. pyplot, with its global s
 from __future__ import annotations
 
 import gc
-import importlib
 import io
-import pkgutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from ffn_train.config.registry import modules
 from ffn_train.config.settings import SettingError, one_of
 from ffn_train.plots.curves import tell_if_empty
 from ffn_train.plots.style import look
@@ -34,10 +33,7 @@ FORMATS: dict[str, dict[str, Any]] = {
 
 def _discover() -> dict[str, Callable[[Run], Figure]]:
     found: dict[str, Callable[[Run], Figure]] = {}
-    for info in pkgutil.iter_modules(__path__):
-        if info.name == "__main__":
-            continue
-        module = importlib.import_module(f"{__name__}.{info.name}")
+    for module in modules(__name__):
         if hasattr(module, "NAME"):
             if module.NAME in found:
                 raise ValueError(f"figure {module.NAME} is declared twice")

@@ -11,8 +11,8 @@ import numpy as np
 
 from ffn_train.config.registry import build
 from ffn_train.nn.core import Array
-from ffn_train.nn.initialisers import Initialiser
-from ffn_train.nn.losses import Loss
+from ffn_train.nn.initialisers.initialiser import Initialiser
+from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.segments import SignalGradients
 from ffn_train.nn.stack import Stack
 from ffn_train.running.experiment import Experiment, build_model, checked, load_data

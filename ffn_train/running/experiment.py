@@ -11,15 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ffn_train import tasks
 from ffn_train.config import combinations
 from ffn_train.config.keys import GROUPS, MODEL_GROUPS, check_keys
 from ffn_train.config.registry import build
 from ffn_train.config.settings import SettingError, boolean, integer, one_of
-from ffn_train.nn import activations, blocks, initialisers, losses, optim
 from ffn_train.nn.core import FlatVector
 from ffn_train.nn.engine import check_engine, engine
-from ffn_train.nn.initialisers import Initialiser
+from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.segments import segment_length
 from ffn_train.nn.stack import Stack
 from ffn_train.tasks.table import Data, Task, split
@@ -27,9 +25,6 @@ from ffn_train.train import threads
 from ffn_train.train.batches import Batches
 from ffn_train.train.cadence import Cadence
 from ffn_train.train.trainer import Trainer
-
-# importing these declares their choices
-CHOICES = (activations, blocks, initialisers, losses, optim, tasks)
 
 
 @dataclass(frozen=True)

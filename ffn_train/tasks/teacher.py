@@ -8,11 +8,11 @@ import numpy as np
 
 from ffn_train.config.registry import choice
 from ffn_train.config.settings import integer, number
-from ffn_train.nn.activations import GELU
+from ffn_train.nn.activations.gelu import GELU
 from ffn_train.nn.blocks.feedforward import FeedForwardChoice
 from ffn_train.nn.blocks.norm import NoNorm
 from ffn_train.nn.blocks.residual import IdentityResidual
-from ffn_train.nn.initialisers import He
+from ffn_train.nn.initialisers.width import He
 from ffn_train.nn.stack import Stack
 from ffn_train.tasks.table import Table, Task
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffn_train.nn.core import Array
-from ffn_train.nn.initialisers import Initialiser
+from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.layers.norms import LayerNorm
 from ffn_train.nn.stack import Stack
 from ffn_train.theory.batch import largest, measured_sum

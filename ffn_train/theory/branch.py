@@ -17,7 +17,7 @@ import numpy as np
 from ffn_train.nn.blocks.branch import Branch
 from ffn_train.nn.blocks.feedforward import FeedForward
 from ffn_train.nn.blocks.gated import Gated
-from ffn_train.nn.initialisers import Initialiser
+from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.theory.duals import Response, coherence, dual, response
 from ffn_train.theory.scaled import Scaled
 

@@ -16,7 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ffn_train.nn.activations import GELU, Activation, Erf, Identity, LeakyReLU, ReLU
+from ffn_train.nn.activations.activation import Activation
+from ffn_train.nn.activations.erf import Erf
+from ffn_train.nn.activations.gelu import GELU
+from ffn_train.nn.activations.identity import Identity
+from ffn_train.nn.activations.relu import LeakyReLU, ReLU
 from ffn_train.theory import hermite
 from ffn_train.theory.scaled import Numbers
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ffn_train.nn.core import Array
-from ffn_train.nn.initialisers import Initialiser
-from ffn_train.nn.losses import MSE, Loss
+from ffn_train.nn.initialisers.initialiser import Initialiser
+from ffn_train.nn.losses.loss import Loss
+from ffn_train.nn.losses.mse import MSE
 from ffn_train.nn.stack import Stack
 from ffn_train.theory import gradients
 from ffn_train.theory.anchor import Anchor, kept_coherence, measured_top

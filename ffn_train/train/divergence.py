@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ffn_train.nn.activations import Activation, Slope
+from ffn_train.nn.activations.activation import Activation, Slope
 from ffn_train.nn.core import Array, FlatVector, Layer, Pullback, Shape, Views
 from ffn_train.nn.engine import NUMPY
-from ffn_train.nn.losses import Loss
+from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.stack import Stack
 from ffn_train.train.diagnosis import Phase, Updates, likely_cause
 
@@ -143,8 +143,8 @@ class _WatchedActivation(Activation):
     def derivative(self, z: Array) -> Array:
         return self.activation.derivative(z)
 
-    def both(self, z: Array) -> tuple[Array, Slope]:
-        value, slope = self.activation.both(z)
+    def pair_in_place(self, z: Array) -> tuple[Array, Slope]:
+        value, slope = self.activation.pair_in_place(z)
         self.watch("forward", f"hidden units of {self.site}", value)
         self.watch("forward", f"act' of {self.site}", slope)
         return value, slope

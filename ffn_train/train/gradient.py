@@ -7,7 +7,7 @@ import math
 from numpy.typing import DTypeLike
 
 from ffn_train.nn.core import Array, FlatVector
-from ffn_train.nn.losses import Loss
+from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.stack import Stack
 from ffn_train.train.measures import Measurement
 from ffn_train.train.shards import Shards, worth_threads

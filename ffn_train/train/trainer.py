@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ffn_train.config.settings import integer, number
 from ffn_train.nn.core import Array, FlatVector
-from ffn_train.nn.losses import Loss
+from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.optim.optimizer import Memory, Optimizer
 from ffn_train.nn.optim.schedules import Schedule
 from ffn_train.nn.stack import Stack
@@ -72,7 +73,7 @@ class _Tools:
     validation_shards: Shards
     gradient: BatchGradient
     measurement: Measurement
-    decay: Array | None
+    decays: NDArray[np.bool]
     hopeless: float
 
 
@@ -126,8 +127,8 @@ class Trainer:
             gradient = BatchGradient(self.model, self.loss, shards, params.dtype)
             hopeless = HOPELESS * self._loss_of_mean()
             measurement = Measurement(self.model, self.shards)
-            decay = self._decay(params)
-            tools = _Tools(shards, validation_shards, gradient, measurement, decay, hopeless)
+            decays = self._decays()
+            tools = _Tools(shards, validation_shards, gradient, measurement, decays, hopeless)
             while state.step <= self.steps:
                 record = quiet.run(self._row, state, tools)
                 state.step += 1
@@ -183,38 +184,36 @@ class Trainer:
         params = state.params.vector
         if measurement is not None:
             measurement.before_update(params)
-        if tools.decay is not None:
-            params *= 1 - params.dtype.type(lr) * tools.decay
-        self._step(tools.shards, params, tools.gradient.vector, state.memory, lr, state.step + 1)
+        self._step(state, tools, lr)
         if measurement is not None:
             measurement.after_update(params)
 
-    def _step(
-        self, shards: Shards, params: Array, grads: Array, memory: Memory, lr: float, count: int
-    ) -> None:
-        if not (self.optimizer.side_by_side and worth_threads(params)):
-            self.optimizer.step(params, grads, memory, lr=lr, count=count)
-            return
+    def _step(self, state: State, tools: _Tools, lr: float) -> None:
+        params, grads = state.params.vector, tools.gradient.vector
 
-        def part(shard: int) -> None:
-            span = shards.span(shard, params.size)
-            its_memory = {name: vector[span] for name, vector in memory.items()}
-            self.optimizer.step(params[span], grads[span], its_memory, lr=lr, count=count)
+        def part(span: slice) -> None:
+            memory = {name: vector[span] for name, vector in state.memory.items()}
+            self.optimizer.step(
+                params[span],
+                grads[span],
+                memory,
+                lr=lr,
+                count=state.step + 1,
+                decays=tools.decays[span],
+            )
 
-        shards.each(part)
+        if self.optimizer.side_by_side and worth_threads(params):
+            tools.shards.each(lambda shard: part(tools.shards.span(shard, params.size)))
+        else:
+            part(slice(None))
 
     def _due(self, step: int, cadence: Cadence) -> bool:
         return cadence.due(step) or step == self.steps
 
-    def _decay(self, params: Array) -> Array | None:
-        """The weight decay of each entry, or None: matrices decay, everything else does not."""
-        if self.optimizer.weight_decay == 0:
-            return None
-        decay = np.zeros_like(params)
-        for tensor in self.model.layout.tensors:
-            if len(tensor.shape) > 1:
-                decay[tensor.span] = self.optimizer.weight_decay
-        return decay
+    def _decays(self) -> NDArray[np.bool]:
+        """Which entries decay: weight matrices do; biases, gains, shifts and multipliers do not."""
+        tensors = self.model.layout.tensors
+        return np.repeat([len(t.shape) > 1 for t in tensors], [t.size for t in tensors])
 
     def _clip(self, gradient: Array, gradient_norm: float) -> float:
         if self.clip is None or gradient_norm <= self.clip:

@@ -36,8 +36,9 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
 
 def test_the_command_fails_on_a_wrong_backward(tmp_path: Path) -> None:
     code = (
-        "import sys, ffn_train.nn.activations as a; from ffn_train.commands.gradcheck import main;"
-        "a.GELU.pair = lambda self, z: (self.value(z), 1.01 * self.derivative(z));"
+        "import sys; from ffn_train.commands.gradcheck import main;"
+        "from ffn_train.nn.activations.gelu import GELU;"
+        "GELU.pair = lambda self, z: (self.value(z), 1.01 * self.derivative(z));"
         "sys.argv = ['gradcheck', 'model.depth=2']; main()"
     )
     import subprocess

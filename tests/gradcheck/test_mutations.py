@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 from ffn_train.gradcheck import check_layer, failures
-from ffn_train.nn.activations import GELU
+from ffn_train.nn.activations.gelu import GELU
+from ffn_train.nn.blocks.branch import Branch
 from ffn_train.nn.blocks.feedforward import FeedForward
 from ffn_train.nn.blocks.gated import Gated
+from ffn_train.nn.blocks.norm import NoNorm
+from ffn_train.nn.blocks.residual import ResidualBlock, ScaledResidual
 from ffn_train.nn.core import Array, Layer, Shape, Views
 from ffn_train.nn.layers.linear import Linear
 from ffn_train.nn.layers.norms import LayerNorm, RMSNorm
@@ -362,3 +366,44 @@ def test_ones_as_cotangent_would_miss_a_broken_layer_norm() -> None:
     np.testing.assert_allclose(
         without_variance(x=x, dy=ones, params=views, dx=right), right, atol=1e-12
     )
+
+
+class TanhOut(Branch):
+    """y = tanh(W x + b), whose backward pass reads y: right alone, wrong in a block."""
+
+    inner = ("up",)
+    outer = "up"
+
+    def __init__(self, width: int, kept: Callable[[Array], Array]) -> None:
+        self.up, self.kept = Linear(width, width), kept
+
+    @property
+    def parts(self) -> Mapping[str, Layer]:
+        return {"up": self.up}
+
+    def forward(self, params: Views, x: Array) -> tuple[Array, Any]:
+        z, up = self.up.forward(params.part("up"), x)
+        y = np.tanh(z)
+        kept = self.kept(y)
+
+        def pullback(dy: Array, grads: Views) -> Array:
+            return up(dy * (1 - kept * kept), grads.part("up"))
+
+        return y, pullback
+
+
+def test_a_branch_that_reads_its_output_again_fails_alone_and_in_the_block() -> None:
+    rng = np.random.default_rng(0)
+    block = partial(
+        ResidualBlock,
+        residual=ScaledResidual(scale=1.0, power=0.5),
+        norm=NoNorm(),
+        width=D,
+        depth=4,
+    )
+    right, wrong = TanhOut(D, np.copy), TanhOut(D, np.asarray)
+    for layer in (right, block(branch=right)):
+        assert not list(failures(check_layer(layer, inputs=D, rng=rng)))
+    for layer in (wrong, block(branch=wrong)):
+        failed = {check.tensor for check in failures(check_layer(layer, inputs=D, rng=rng))}
+        assert failed == {"x", "up.weight", "up.bias"}

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ffn_train.config.registry import build
-from ffn_train.nn.activations import CHUNK, GELU, Activation
+from ffn_train.nn.activations.activation import CHUNK, Activation
+from ffn_train.nn.activations.gelu import GELU
 from ffn_train.nn.special import erf, normal_density, normal_distribution
 from tests.support.choices import files, settings
 
@@ -30,19 +31,19 @@ def test_derivative_is_that_of_the_value(name: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", files("activation"))
-def test_both_is_value_and_derivative_for_any_size(name: str, dtype: str) -> None:
+def test_in_place_is_value_and_derivative_for_any_size(name: str, dtype: str) -> None:
     act = activation(name)
     for shape in ((3,), (7, 5), (3, CHUNK - 1)):
         z = np.random.default_rng(0).standard_normal(shape).astype(dtype)
         before = z.copy()
-        value, derivative = act.both(z)  # z is given up: its storage may hold the value
+        value, derivative = act.pair_in_place(z)  # overwrites z: its storage may hold the value
         assert value.dtype == (value * derivative).dtype == dtype  # act' may be a mask
         assert value.shape == derivative.shape == shape
         np.testing.assert_array_equal(value, act.value(before))
         np.testing.assert_array_equal(derivative, act.derivative(before))
         assert not np.shares_memory(value, derivative)
-        given_up = before.copy()
-        np.testing.assert_array_equal(act.apply(given_up), value)
+        overwritten = before.copy()
+        np.testing.assert_array_equal(act.value_in_place(overwritten), value)
 
 
 @pytest.mark.parametrize("name", files("activation"))
@@ -105,6 +106,6 @@ def test_gelu_in_float32() -> None:
 def test_large_inputs_neither_overflow_nor_warn(name: str) -> None:
     act = activation(name)
     z = np.array([-200.0, 200.0])
-    value, derivative = act.both(z)
+    value, derivative = act.pair_in_place(z)
     assert np.isfinite(value).all()
     assert np.isfinite(derivative).all()

@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ffn_train.config.registry import build
 from ffn_train.config.settings import SettingError
 from ffn_train.gradcheck import check_layer, failures, random_parameters
 from ffn_train.nn import engine as engines
-from ffn_train.nn.activations import LeakyReLU
+from ffn_train.nn.activations.relu import LeakyReLU
 from ffn_train.nn.core import Array
 from ffn_train.nn.optim.sgd import SGD
 from ffn_train.nn.segments import SignalGradients
@@ -275,17 +276,18 @@ def _call(function: Any) -> Any:
     ],
 )
 def test_updates_agree_with_the_plain_ones(optimizer: dict[str, Any]) -> None:
-    plain = build("optimizer", {"lr": 0.1, "weight_decay": 0.0, **optimizer})
+    plain = build("optimizer", {"lr": 0.1, "weight_decay": 0.3, **optimizer})
     compiled = engines.engine("compiled").update(plain)
     assert compiled.slots == plain.slots
     rng = np.random.default_rng(0)
     start, grads = rng.standard_normal(1001), rng.standard_normal((3, 1001))
+    decays = rng.random(1001) < 0.5
     ends = []
     for rule in (plain, compiled):
         params = start.copy()
         memory = {name: np.zeros_like(params) for name in rule.slots}
         for count, gradient in enumerate(grads, start=1):
-            rule.step(params, gradient, memory, lr=0.1, count=count)
+            rule.step(params, gradient, memory, lr=0.1, count=count, decays=decays)
         ends.append([params, *memory.values()])
     assert apart(ends[1], ends[0]) < 1e-14
     assert not np.array_equal(ends[0][0], start)
@@ -295,12 +297,15 @@ def test_an_update_in_parts_is_the_whole_one(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("ffn_train.train.shards.LARGE", 1)
     vectors = []
     for count in (1, 3):
-        experiment = build_experiment(config(engine="compiled", threads=1))
+        optimizer = {**settings("optimizer", "sgd"), "weight_decay": 0.1}
+        experiment = build_experiment(config(engine="compiled", threads=1, optimizer=optimizer))
         trainer = experiment.trainer
         state = trainer.start(experiment.params)
         grads = np.linspace(-1, 1, state.params.vector.size, dtype=np.float32)
         with Shards(count) as shards:
-            trainer._step(shards, state.params.vector, grads, state.memory, 0.1, 1)
+            tools = SimpleNamespace(shards=shards, gradient=SimpleNamespace(vector=grads))
+            tools.decays = trainer._decays()
+            trainer._step(state, tools, 0.1)
         vectors.append(state.params.vector.tobytes())
     assert vectors[0] == vectors[1]
 

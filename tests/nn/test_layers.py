@@ -9,7 +9,8 @@ import pytest
 
 from ffn_train import backprop_two_layer, backward_pass, forward_pass, residual_backward
 from ffn_train.gradcheck import random_parameters
-from ffn_train.nn.activations import GELU, Tanh
+from ffn_train.nn.activations.gelu import GELU
+from ffn_train.nn.activations.tanh import Tanh
 from ffn_train.nn.blocks.feedforward import FeedForward
 from ffn_train.nn.core import Array, Arrays, Layer, Layout
 from ffn_train.nn.layers.linear import Linear

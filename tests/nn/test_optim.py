@@ -6,8 +6,11 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ffn_train.config.registry import build
+from ffn_train.nn.engine import ENGINES
+from ffn_train.nn.engine import engine as get_engine
 from ffn_train.nn.optim.optimizer import CHUNK
 from tests.support.choices import settings
 
@@ -59,3 +62,25 @@ def test_updates_do_not_depend_on_the_chunks(name: str) -> None:
             optimizer.step(part, grad, memory, lr=0.1, count=count)
     np.testing.assert_array_equal(params, np.concatenate(parts))
     assert params.dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_optimizer_applies_the_weight_decay_that_it_holds(
+    name: str, engine: str, dtype: str
+) -> None:
+    if engine == "compiled":
+        pytest.importorskip("numba", reason="engine=compiled needs the extra `compiled`")
+    chosen = {**settings("optimizer", name), "weight_decay": 0.5}
+    optimizer = get_engine(engine).update(build("optimizer", chosen))
+
+    def after(**decays: NDArray[np.bool]) -> list[float]:
+        params = np.ones(4, dtype)
+        memory = {slot: np.zeros_like(params) for slot in optimizer.slots}
+        optimizer.step(params, np.zeros_like(params), memory, lr=0.1, count=1, **decays)
+        return params.tolist()
+
+    decayed = float(1 - np.dtype(dtype).type(0.1) * np.dtype(dtype).type(0.5))
+    assert after() == [decayed] * 4
+    assert after(decays=np.array([True, False, True, False])) == [decayed, 1, decayed, 1]

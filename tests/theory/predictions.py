@@ -12,8 +12,8 @@ import numpy as np
 from ffn_train.config.composition import compose
 from ffn_train.config.keys import MODEL_GROUPS
 from ffn_train.config.registry import build
-from ffn_train.nn.initialisers import Initialiser
-from ffn_train.nn.losses import MSE
+from ffn_train.nn.initialisers.initialiser import Initialiser
+from ffn_train.nn.losses.mse import MSE
 from ffn_train.nn.reductions import Reductions, rms
 from ffn_train.nn.stack import Stack
 from ffn_train.reproduce.ensemble import passes

@@ -8,17 +8,13 @@ from math import erf, erfc, sqrt
 import numpy as np
 import pytest
 
-from ffn_train.nn.activations import (
-    GELU,
-    Activation,
-    Erf,
-    GELUTanh,
-    Identity,
-    LeakyReLU,
-    ReLU,
-    SiLU,
-    Tanh,
-)
+from ffn_train.nn.activations.activation import Activation
+from ffn_train.nn.activations.erf import Erf
+from ffn_train.nn.activations.gelu import GELU, GELUTanh
+from ffn_train.nn.activations.identity import Identity
+from ffn_train.nn.activations.relu import LeakyReLU, ReLU
+from ffn_train.nn.activations.silu import SiLU
+from ffn_train.nn.activations.tanh import Tanh
 from ffn_train.theory import hermite
 from ffn_train.theory.duals import coherence, dual, response
 

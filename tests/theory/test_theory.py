@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from ffn_train.config.registry import build
-from ffn_train.nn.activations import SiLU
+from ffn_train.nn.activations.silu import SiLU
 from ffn_train.nn.blocks.branch import Branch
-from ffn_train.nn.losses import MSE, Huber
+from ffn_train.nn.losses.huber import Huber
+from ffn_train.nn.losses.mse import MSE
 from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
 from ffn_train.theory.scaled import Scaled, Sums
 from tests.support.choices import combinations, files, settings, tiny

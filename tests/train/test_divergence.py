@@ -10,7 +10,7 @@ import pytest
 
 from ffn_train.nn.blocks import residual as choices
 from ffn_train.nn.core import Array, FlatVector, Views
-from ffn_train.nn.losses import MSE
+from ffn_train.nn.losses.mse import MSE
 from ffn_train.nn.stack import Stack
 from ffn_train.train.diagnosis import Updates, settings
 from ffn_train.train.divergence import locate
@@ -113,8 +113,8 @@ def test_the_activation_is_named(value: float, which: int) -> None:
     class Spoiled(type(model.activation)):  # type: ignore[misc]
         calls = 0
 
-        def both(self, z: Array) -> tuple[Array, Array]:
-            pair = super().both(z)
+        def pair_in_place(self, z: Array) -> tuple[Array, Array]:
+            pair = super().pair_in_place(z)
             Spoiled.calls += 1
             if Spoiled.calls == 2:
                 pair[which].flat[3] = value

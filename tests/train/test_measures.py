@@ -40,7 +40,8 @@ def test_last_row_follows_from_the_saved_weights(tmp_path: Path, choices: dict) 
     # forward, block by block, by the layers' own forward passes
     signals = [model.input.forward(params.views.part("input"), x)[0]]
     hidden, pullbacks = [], []
-    for views in params.views.part("blocks").parts.values():
+    blocks = [params.views.part(f"blocks.{index}") for index in range(model.depth)]
+    for views in blocks:
         y, pullback = model.block.forward(views, signals[-1])
         pullbacks.append(pullback)
         hidden.append(pullback.branch.hidden)
@@ -74,7 +75,7 @@ def test_last_row_follows_from_the_saved_weights(tmp_path: Path, choices: dict) 
 
         def value(t: float, index: int = index, direction: np.ndarray = direction) -> float:
             z = signals[index] + t * direction
-            for views in list(params.views.part("blocks").parts.values())[index:]:
+            for views in blocks[index:]:
                 z = model.block.forward(views, z)[0]
             if model.final_norm is not None:
                 z = model.final_norm.forward(params.views.part("final_norm"), z)[0]

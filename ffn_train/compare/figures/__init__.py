@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ffn_train.compare.comparison import Comparison
+from ffn_train.config.registry import modules
 from ffn_train.config.settings import one_of
 from ffn_train.plots import FORMATS, encoded
 from ffn_train.plots.style import look
@@ -19,15 +18,9 @@ from ffn_train.runs import files
 Draw = Callable[[Comparison], Figure | None]
 
 
-def _discover() -> dict[str, Draw]:
-    modules = (
-        importlib.import_module(f"{__name__}.{info.name}")
-        for info in pkgutil.iter_modules(__path__)
-    )
-    return {module.NAME: module.draw for module in modules if hasattr(module, "NAME")}
-
-
-FIGURES = _discover()
+FIGURES: dict[str, Draw] = {
+    module.NAME: module.draw for module in modules(__name__) if hasattr(module, "NAME")
+}
 
 
 def figure(comparison: Comparison, name: str) -> Figure | None:

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
-from ffn_train.nn.activations import Activation
+from ffn_train.nn.activations.activation import Activation
 from ffn_train.nn.core import Array, Layer, Views
 
 
@@ -35,7 +35,13 @@ class Branch(Layer):
     def parts(self) -> Mapping[str, Layer]: ...
 
     @abstractmethod
-    def forward(self, params: Views, x: Array) -> tuple[Array, BranchPullback]: ...
+    def forward(self, params: Views, x: Array) -> tuple[Array, BranchPullback]:
+        """Map x (N, D) to y (N, D) and the pullback, which must not read y.
+
+        y is given up: the block computes its residual sum in y's storage. So y is a new array, and
+        a backward pass that needs its numbers, such as that of y = tanh(Wx + b), needs a copy.
+        ``predict`` gives up its y too.
+        """
 
 
 class BlockChoice(Protocol):

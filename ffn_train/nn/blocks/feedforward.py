@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ffn_train.config.registry import choice
-from ffn_train.nn.activations import Activation, Slope
+from ffn_train.nn.activations.activation import Activation, Slope
 from ffn_train.nn.blocks.branch import Branch, BranchPullback
 from ffn_train.nn.core import Array, Layer, Pullback, Views
 from ffn_train.nn.layers.linear import Linear
@@ -51,12 +51,12 @@ class FeedForward(Branch):
 
     def forward(self, params: Views, x: Array) -> tuple[Array, BranchPullback]:
         z, up = self.up.forward(params.part("up"), x)
-        hidden, slope = self.activation.both(z)
+        hidden, slope = self.activation.pair_in_place(z)
         y, down = self.down.forward(params.part("down"), hidden)
         return y, FeedForwardPullback(hidden, slope, up, down)
 
     def predict(self, params: Views, x: Array) -> Array:
-        hidden = self.activation.apply(self.up.predict(params.part("up"), x))
+        hidden = self.activation.value_in_place(self.up.predict(params.part("up"), x))
         return self.down.predict(params.part("down"), hidden)
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ffn_train.config.registry import choice
-from ffn_train.nn.activations import GELU, Activation, SiLU, Slope
+from ffn_train.nn.activations.activation import Activation, Slope
+from ffn_train.nn.activations.gelu import GELU
+from ffn_train.nn.activations.silu import SiLU
 from ffn_train.nn.blocks.branch import Branch, BranchPullback
 from ffn_train.nn.core import Array, Layer, Pullback, Views
 from ffn_train.nn.layers.linear import Linear
@@ -59,12 +61,12 @@ class Gated(Branch):
     def forward(self, params: Views, x: Array) -> tuple[Array, BranchPullback]:
         g, gate = self.gate.forward(params.part("gate"), x)
         value, up = self.up.forward(params.part("up"), x)
-        hidden, slope = self.activation.both(g)
+        hidden, slope = self.activation.pair_in_place(g)
         y, down = self.down.forward(params.part("down"), hidden * value)
         return y, GatedPullback(hidden, slope, value, gate, up, down)
 
     def predict(self, params: Views, x: Array) -> Array:
-        hidden = self.activation.apply(self.gate.predict(params.part("gate"), x))
+        hidden = self.activation.value_in_place(self.gate.predict(params.part("gate"), x))
         hidden *= self.up.predict(params.part("up"), x)
         return self.down.predict(params.part("down"), hidden)
 

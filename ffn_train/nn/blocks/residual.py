@@ -145,6 +145,9 @@ class ResidualBlock(Layer):
     def shapes(self) -> Mapping[str, Shape]:
         return {"multiplier": (1,)} if self.learnable else {}
 
+    def initial_value(self, name: str) -> float:
+        return self.multiplier
+
     @property
     def parts(self) -> Mapping[str, Layer]:
         norm = self.pre or self.post
@@ -174,7 +177,7 @@ class ResidualBlock(Layer):
         return y if self.post is None else self.post.predict(params.part("norm"), y)
 
     def _join(self, params: Views, x: Array, y: Array) -> Array:
-        """s x + a y, in y's storage where its backward pass has no need of y."""
+        """s x + a y, in the storage of y, which its branch gave up; a learnable a still needs y."""
         if self.learnable:
             y = y * params["multiplier"]
         elif self.multiplier != 1:

@@ -9,20 +9,27 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ffn_train.nn import activations as plain
+from ffn_train.nn.activations.activation import Activation
+from ffn_train.nn.activations.erf import Erf
+from ffn_train.nn.activations.gelu import GELU as ExactGELU
+from ffn_train.nn.activations.gelu import GELUTanh
+from ffn_train.nn.activations.identity import Identity
+from ffn_train.nn.activations.relu import LeakyReLU, ReLU
+from ffn_train.nn.activations.silu import SiLU
+from ffn_train.nn.activations.tanh import Tanh
 from ffn_train.nn.compiled.jit import inlined
 from ffn_train.nn.compiled.scalars import erf, gauss, normal, sigmoid, tanh
 
 IDENTITY, RELU, LEAKY_RELU, TANH, GELU, GELU_TANH, SILU, ERF = range(8)
-CODES: dict[type[plain.Activation], int] = {
-    plain.Identity: IDENTITY,
-    plain.ReLU: RELU,
-    plain.LeakyReLU: LEAKY_RELU,
-    plain.Tanh: TANH,
-    plain.GELU: GELU,
-    plain.GELUTanh: GELU_TANH,
-    plain.SiLU: SILU,
-    plain.Erf: ERF,
+CODES: dict[type[Activation], int] = {
+    Identity: IDENTITY,
+    ReLU: RELU,
+    LeakyReLU: LEAKY_RELU,
+    Tanh: TANH,
+    ExactGELU: GELU,
+    GELUTanh: GELU_TANH,
+    SiLU: SILU,
+    Erf: ERF,
 }
 TOLD_BY_VALUE = (IDENTITY, RELU, LEAKY_RELU, TANH)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffn_train.config.settings import SettingError
-from ffn_train.nn.activations import LeakyReLU
+from ffn_train.nn.activations.relu import LeakyReLU
 from ffn_train.nn.blocks.feedforward import FeedForward
 from ffn_train.nn.blocks.gated import Gated
 from ffn_train.nn.compiled.activations import CODES, TOLD_BY_VALUE

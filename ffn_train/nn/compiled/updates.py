@@ -48,7 +48,9 @@ class CompiledSGD(SGD):
 
     side_by_side = True
 
-    def step(self, params: Array, grads: Array, memory: Memory, *, lr: float, count: int) -> None:
+    def descend(
+        self, params: Array, grads: Array, memory: Memory, *, lr: float, count: int
+    ) -> None:
         if self.momentum:
             velocity = memory["velocity"]
             _descend_with_momentum(params, grads, velocity, lr, self.momentum, self.nesterov)
@@ -61,7 +63,9 @@ class CompiledAdam(Adam):
 
     side_by_side = True
 
-    def step(self, params: Array, grads: Array, memory: Memory, *, lr: float, count: int) -> None:
+    def descend(
+        self, params: Array, grads: Array, memory: Memory, *, lr: float, count: int
+    ) -> None:
         rate, correction = lr / (1 - self.beta1**count), 1 / (1 - self.beta2**count)
         mean, square = memory["mean"], memory["square"]
         _adam(params, grads, mean, square, rate, correction, self.beta1, self.beta2, self.eps)

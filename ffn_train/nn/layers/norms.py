@@ -36,6 +36,9 @@ class LayerNorm(Layer):
     def shapes(self) -> Mapping[str, Shape]:
         return {"gain": (self.width,), "shift": (self.width,)}
 
+    def initial_value(self, name: str) -> float:
+        return 1.0 if name == "gain" else 0.0
+
     def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
         gain = params["gain"]
         normed = x - feature_mean(x)
@@ -73,6 +76,9 @@ class RMSNorm(Layer):
     @property
     def shapes(self) -> Mapping[str, Shape]:
         return {"gain": (self.width,)}
+
+    def initial_value(self, name: str) -> float:
+        return 1.0 if name == "gain" else 0.0
 
     def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
         gain = params["gain"]

@@ -35,7 +35,9 @@ class Adam(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return ("mean", "square")
 
-    def step(self, params: Array, grads: Array, memory: Memory, *, lr: float, count: int) -> None:
+    def descend(
+        self, params: Array, grads: Array, memory: Memory, *, lr: float, count: int
+    ) -> None:
         scalar = params.dtype.type
         rate = scalar(lr / (1 - self.beta1**count))
         correction = scalar(1 / (1 - self.beta2**count))

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ffn_train.config.settings import number
 from ffn_train.nn.core import Array
 
@@ -17,11 +20,12 @@ Memory = dict[str, Array]
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer(ABC):
-    """Settings of an update rule; its memory (flat vectors by name) is the caller's.
+    """An update of parameters θ: decoupled weight decay, then the rule's own descent.
 
-    ``weight_decay`` λ is decoupled (Loshchilov and Hutter 2019): θ <- θ - lr λ θ beside the
-    gradient's step, on weight matrices only; biases, gains, shifts and multipliers do not decay.
-    ``side_by_side``: parts of the vectors are worth a thread of their own.
+    θ <- θ - lr λ θ with λ = ``weight_decay`` (Loshchilov and Hutter 2019), then ``descend``. An
+    optimizer holds settings only; its memory (flat vectors by name) is the caller's. ``lr`` is the
+    highest learning rate, which a schedule scales. ``side_by_side``: parts of the vectors are worth
+    a thread of their own.
     """
 
     lr: float
@@ -39,9 +43,31 @@ class Optimizer(ABC):
     def slots(self) -> tuple[str, ...]:
         """The names of the flat vectors that the rule remembers, which start at zero."""
 
+    def step(
+        self,
+        params: Array,
+        grads: Array,
+        memory: Memory,
+        *,
+        lr: float,
+        count: int,
+        decays: NDArray[np.bool] | bool = True,
+    ) -> None:
+        """Update ``params`` and ``memory``, flat vectors (P,), in place.
+
+        ``count`` is 1 at the first update. ``decays`` (P,): which entries the weight decay is for.
+        The pullbacks of passes with ``params`` are of no use afterwards.
+        """
+        if self.weight_decay:
+            scalar = params.dtype.type
+            params *= 1 - scalar(lr) * scalar(self.weight_decay) * decays
+        self.descend(params, grads, memory, lr=lr, count=count)
+
     @abstractmethod
-    def step(self, params: Array, grads: Array, memory: Memory, *, lr: float, count: int) -> None:
-        """Update ``params`` and ``memory`` in place; ``count`` is 1 at the first update."""
+    def descend(
+        self, params: Array, grads: Array, memory: Memory, *, lr: float, count: int
+    ) -> None:
+        """The rule's step along the gradient, without decay, in place; every entry by itself."""
 
 
 def chunks(size: int) -> Iterator[slice]:

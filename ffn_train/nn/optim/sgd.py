@@ -31,7 +31,9 @@ class SGD(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return ("velocity",) if self.momentum else ()
 
-    def step(self, params: Array, grads: Array, memory: Memory, *, lr: float, count: int) -> None:
+    def descend(
+        self, params: Array, grads: Array, memory: Memory, *, lr: float, count: int
+    ) -> None:
         rate, momentum = params.dtype.type(lr), params.dtype.type(self.momentum)
         for chunk in chunks(params.size):
             part, grad = params[chunk], grads[chunk]

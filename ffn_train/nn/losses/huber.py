@@ -1,42 +1,15 @@
-"""Losses: the value, a mean over samples and outputs, and its gradient dLoss/dy."""
+"""Huber's loss: quadratic near zero, linear beyond."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from ffn_train.config.registry import choice
 from ffn_train.config.settings import number
 from ffn_train.nn.core import Array
-
-
-class Loss(ABC):
-    """A mean over the N x M entries of y - t."""
-
-    name: ClassVar[str]
-
-    @abstractmethod
-    def value_and_gradient(self, y: Array, targets: Array) -> tuple[float, Array]:
-        """The loss and dLoss/dy (N, M), for outputs y and targets, both (N, M)."""
-
-    def value(self, y: Array, targets: Array) -> float:
-        """The loss alone."""
-        return self.value_and_gradient(y, targets)[0]
-
-
-@choice("loss", "mse")
-@dataclass(frozen=True, kw_only=True)
-class MSE(Loss):
-    """mean (y - t)²; its gradient is 2 (y - t)/(N M)."""
-
-    def value_and_gradient(self, y: Array, targets: Array) -> tuple[float, Array]:
-        error = y - targets
-        value = float(np.vdot(error, error)) / error.size
-        error *= 2 / error.size
-        return value, error
+from ffn_train.nn.losses.loss import Loss
 
 
 @choice("loss", "huber")

@@ -1,0 +1,75 @@
+"""GELU, exact and in the form with tanh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ffn_train.config.registry import choice
+from ffn_train.nn.activations.activation import Activation
+from ffn_train.nn.core import Array
+from ffn_train.nn.special import normal_density, normal_distribution
+
+SATURATED = 1e4  # z², from which on tanh u is 1 or -1 in gelu_tanh
+
+
+@choice("activation", "gelu")
+@dataclass(frozen=True, kw_only=True)
+class GELU(Activation):
+    """act(z) = z Φ(z), act'(z) = Φ(z) + z φ(z), exact. Hendrycks and Gimpel 2016."""
+
+    rectifies = True
+
+    def value(self, z: Array) -> Array:
+        return z * normal_distribution(z, normal_density(z))
+
+    def derivative(self, z: Array) -> Array:
+        density = normal_density(z)
+        return normal_distribution(z, density) + z * density
+
+    def pair(self, z: Array) -> tuple[Array, Array]:
+        density = normal_density(z)
+        distribution = normal_distribution(z, density)
+        value = z * distribution
+        density *= z
+        density += distribution
+        return value, density
+
+
+@choice("activation", "gelu_tanh")
+@dataclass(frozen=True, kw_only=True)
+class GELUTanh(Activation):
+    """act(z) = z (1 + tanh u)/2 with u = sqrt(2/π) (z + 0.044715 z³): GPT-2's form of GELU.
+
+    act'(z) = (1 + tanh u)/2 + z (1 - tanh² u) u'/2. Hendrycks and Gimpel 2016.
+    """
+
+    rectifies = True
+
+    def value(self, z: Array) -> Array:
+        return self.pair(z)[0]
+
+    def derivative(self, z: Array) -> Array:
+        return self.pair(z)[1]
+
+    def pair(self, z: Array) -> tuple[Array, Array]:
+        scale, cubic = z.dtype.type(np.sqrt(2 / np.pi)), z.dtype.type(0.044715)
+        slope = z * z
+        if np.max(slope, initial=0) > SATURATED:  # rare: to look costs less than to cut always
+            np.minimum(slope, z.dtype.type(SATURATED), out=slope)
+        u = slope * (scale * cubic)
+        u += scale
+        u *= z
+        gate = np.tanh(u, out=u)
+        gate *= 0.5
+        gate += 0.5  # g = (1 + tanh u)/2, so act' = g + g (1 - g) 2 z u'
+        slope *= 6 * scale * cubic  # 2 u' = 2 scale + 6 scale cubic z²
+        slope += 2 * scale
+        gate_slope = 1 - gate
+        gate_slope *= gate
+        slope *= gate_slope  # before z: where z is large, this is 0 and not infinity times 0
+        slope *= z
+        slope += gate
+        gate *= z
+        return gate, slope

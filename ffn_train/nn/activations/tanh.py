@@ -1,0 +1,29 @@
+"""The hyperbolic tangent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ffn_train.config.registry import choice
+from ffn_train.nn.activations.activation import Activation
+from ffn_train.nn.core import Array
+
+
+@choice("activation", "tanh")
+@dataclass(frozen=True, kw_only=True)
+class Tanh(Activation):
+    """act(z) = tanh z, act'(z) = 1 - tanh² z."""
+
+    def value(self, z: Array) -> Array:
+        return np.tanh(z)
+
+    def derivative(self, z: Array) -> Array:
+        return self.pair(z)[1]
+
+    def pair(self, z: Array) -> tuple[Array, Array]:
+        value = np.tanh(z)
+        slope = value * value
+        np.subtract(1, slope, out=slope)
+        return value, slope

@@ -1,0 +1,53 @@
+"""Who sets which weight's variance, with the paper that says so.
+
+An initialiser sets the matrices and biases of every block. A block's *inner* matrices read the
+residual stream (fan_in = D, fan_out = H); its *outer* matrix writes back to it (fan_in = H,
+fan_out = D). Input projection and read-out are LeCun normal with zero bias under every choice: a
+zero read-out would erase each block's gradient at step 0. What all other parameters start
+at, their layers say: ``Layer.initial_value``.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from ffn_train.config.settings import number
+from ffn_train.nn.core import Array
+
+Role = Literal["inner", "outer"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Initialiser(ABC):
+    """Draws the weights and biases of the blocks; ``bias_std`` is the biases' standard deviation.
+
+    ``independent``: whether the entries of a matrix are drawn independently.
+    """
+
+    bias_std: float = 0.0
+
+    name: ClassVar[str]
+    independent: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        number("init.bias_std", self.bias_std, at_least=0)
+
+    @abstractmethod
+    def variance(self, *, fan_in: int, fan_out: int, role: Role, depth: int) -> float:
+        """The variance of each entry of a matrix (fan_out, fan_in) in a stack of L = depth."""
+
+    def weight(
+        self, rng: np.random.Generator, *, fan_in: int, fan_out: int, role: Role, depth: int
+    ) -> Array:
+        """A matrix (fan_out, fan_in) in float64."""
+        variance = self.variance(fan_in=fan_in, fan_out=fan_out, role=role, depth=depth)
+        return rng.standard_normal((fan_out, fan_in)) * math.sqrt(variance)
+
+    def bias(self, rng: np.random.Generator, size: int) -> Array:
+        """A bias vector (size,) in float64."""
+        return rng.standard_normal(size) * self.bias_std

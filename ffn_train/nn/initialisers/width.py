@@ -1,0 +1,57 @@
+"""Variances that follow from a matrix's own sizes: He, LeCun, Xavier, and any factor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ffn_train.config.registry import choice
+from ffn_train.config.settings import number
+from ffn_train.nn.initialisers.initialiser import Initialiser, Role
+
+
+@choice("init", "he")
+@dataclass(frozen=True, kw_only=True)
+class He(Initialiser):
+    """Var W = 2/fan_in: keeps E[z²] through a ReLU layer. He et al. 2015."""
+
+    def variance(self, *, fan_in: int, fan_out: int, role: Role, depth: int) -> float:
+        return 2 / fan_in
+
+
+@choice("init", "lecun")
+@dataclass(frozen=True, kw_only=True)
+class LeCun(Initialiser):
+    """Var W = 1/fan_in: keeps the variance through a linear layer. LeCun et al. 1998."""
+
+    def variance(self, *, fan_in: int, fan_out: int, role: Role, depth: int) -> float:
+        return 1 / fan_in
+
+
+@choice("init", "normal")
+@dataclass(frozen=True, kw_only=True)
+class Normal(Initialiser):
+    """Var W_inner = inner/fan_in, Var W_outer = outer/fan_in: the σ_w² of mean-field theory.
+
+    Poole et al. 2016. He's rule is 2 and 2, LeCun's 1 and 1; 1 and 2 keep E[x²] through a ReLU
+    branch.
+    """
+
+    inner: float = 1.0
+    outer: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        number("init.inner", self.inner, at_least=0)
+        number("init.outer", self.outer, at_least=0)
+
+    def variance(self, *, fan_in: int, fan_out: int, role: Role, depth: int) -> float:
+        return (self.inner if role == "inner" else self.outer) / fan_in
+
+
+@choice("init", "xavier")
+@dataclass(frozen=True, kw_only=True)
+class Xavier(Initialiser):
+    """Var W = 2/(fan_in + fan_out): between forward and backward. Glorot and Bengio 2010."""
+
+    def variance(self, *, fan_in: int, fan_out: int, role: Role, depth: int) -> float:
+        return 2 / (fan_in + fan_out)
