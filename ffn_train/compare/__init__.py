@@ -1,7 +1,8 @@
 """Many runs compared: their groups, tables and figures, from their directories alone.
 
-    comparison = collect([Path("outputs/sweeps/depths")], Options())
-    write(comparison, Path("comparison"))
+    comparison = collect([Path("outputs/sweeps/depths")], Options(), notify=print)
+    write_tables(comparison, Path("comparison"))
+    write_figures(comparison, Path("comparison"), ["png"])
 
 A figure is a module of ``figures/`` with a ``NAME`` and a ``draw(comparison)``, which returns None
 where the runs have nothing to show in it.
@@ -17,28 +18,22 @@ from ffn_train.compare.tables import tables
 from ffn_train.compare.terminal import table
 from ffn_train.runs import files
 
-__all__ = ["Comparison", "Options", "collect", "table", "write", "write_figures", "write_tables"]
-
-
-def write(comparison: Comparison, out: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
-    """Write the tables and, in each format, the figures; returns the figures' paths.
-
-    Each file appears whole. A figure of before that the runs no longer give is removed.
-    Raises SettingError for an unknown format, OSError that names the file.
-    """
-    write_tables(comparison, out)
-    return write_figures(comparison, out, formats)
+__all__ = ["Comparison", "Options", "collect", "table", "write_figures", "write_tables"]
 
 
 def write_tables(comparison: Comparison, out: Path) -> None:
-    """Write the tables alone. Raises OSError that names the file."""
+    """Write the tables, each file whole. Raises OSError that names the file."""
     out.mkdir(parents=True, exist_ok=True)
     for name, content in tables(comparison).items():
         files.write_whole(out / name, content.encode())
 
 
 def write_figures(comparison: Comparison, out: Path, formats: Sequence[str]) -> list[Path]:
-    """Write the figures alone, in each format; without one none is drawn."""
+    """Write the figures in each format, none without one, and return their paths.
+
+    Each file appears whole. A figure of before that the runs no longer give is removed.
+    Raises SettingError for an unknown format, OSError that names the file.
+    """
     if not formats:
         return []
     from ffn_train.compare import figures  # late: it imports matplotlib

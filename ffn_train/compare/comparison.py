@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from ffn_train.compare.discovery import Notify, find
 from ffn_train.compare.groups import Group, group, levels
 from ffn_train.compare.layout import Layout, lay_out
 from ffn_train.compare.metrics import METRICS
-from ffn_train.compare.values import SEED, UNSET, differing, resolve, short
+from ffn_train.compare.values import SEED, differing, resolve_among, short
 from ffn_train.compare.where import conditions
 from ffn_train.config.settings import SettingError, one_of
 from ffn_train.runs import RunError
@@ -72,14 +73,11 @@ class Comparison:
     @property
     def reservations(self) -> list[str]:
         """What a reader of the numbers must know, in a line each."""
-        lines = []
-        unfinished = sum(case.unfinished for case in self.cases)
-        if unfinished:
-            lines.append(f"{unfinished} unfinished, taken as they stand")
-        missing = sum(case.traces is None for case in self.cases)
-        if missing:
-            lines.append(f"{missing} without results")
-        return lines
+        counts = {
+            "unfinished, taken as they stand": sum(case.unfinished for case in self.cases),
+            "without results": sum(case.traces is None for case in self.cases),
+        }
+        return [f"{count} {words}" for words, count in counts.items() if count]
 
 
 def collect(roots: Sequence[Path], options: Options, notify: Notify) -> Comparison:
@@ -103,8 +101,8 @@ def collect(roots: Sequence[Path], options: Options, notify: Notify) -> Comparis
 def compare(cases: Sequence[Case], options: Options, where: str, skipped: int = 0) -> Comparison:
     """Group runs that are read already. Raises SettingError."""
     settings = [case.settings for case in cases]
-    asked = conditions(options.where, settings)
-    cases = [case for case in cases if all(one.holds(case.settings) for one in asked)]
+    wanted = conditions(options.where, settings)
+    cases = [case for case in cases if all(each.holds(case.settings) for each in wanted)]
     if not cases:
         raise SettingError(f"no run in {where} meets --where {' '.join(options.where)}")
     if not any(case.traces for case in cases):
@@ -112,32 +110,15 @@ def compare(cases: Sequence[Case], options: Options, where: str, skipped: int = 
         raise SettingError(f"no run in {where} has results yet ({len(cases)} {states})")
     settings = [case.settings for case in cases]
     varied = [key for key in differing(settings) if key != SEED]
-    keys = varied if options.by is None else _by(options.by, cases)
-    metric = one_of("--metric", options.metric or _metric(cases), METRICS)
+    keys = varied
+    if options.by is not None:
+        keys = list(dict.fromkeys(resolve_among("--by", word, settings) for word in options.by))
+    validated = any(not math.isnan(case.metrics["validation_loss"]) for case in cases)
+    usual = "validation_loss" if validated else "train_loss"
+    metric = one_of("--metric", options.metric or usual, METRICS)
     values = levels(cases, keys)
     groups = group(cases, keys, values)
     points = [one.point for one in groups]
-    layout = lay_out(points, values, x=options.x, color=options.color, panel=options.panel)
+    asked = {"x": options.x, "color": options.color, "panel": options.panel}
+    layout = lay_out(points, values, asked)
     return Comparison(groups, keys, varied, layout, metric, skipped)
-
-
-def _by(words: Sequence[str], cases: Sequence[Case]) -> list[str]:
-    known = {key for case in cases for key in case.settings}
-    differ = {key for key in known if len({case.settings.get(key, UNSET) for case in cases}) > 1}
-    found = []
-    for word in words:
-        try:
-            found.append(resolve("--by", word, known))
-        except SettingError as error:
-            if "may be any of" in str(error):
-                raise
-            found.append(resolve("--by", word, differ))  # names those that differ
-    return list(dict.fromkeys(found))
-
-
-def _metric(cases: Sequence[Case]) -> str:
-    """The final validation loss, unless no run has one."""
-    known = any(
-        case.metrics["validation_loss"] == case.metrics["validation_loss"] for case in cases
-    )
-    return "validation_loss" if known else "train_loss"

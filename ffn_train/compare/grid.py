@@ -1,4 +1,8 @@
-"""A page of panels: a cell for each place among the settings, with one panel or more in it."""
+"""A page of panels: a cell for each place among the settings, with one panel or more in it.
+
+The page gives panels their places in inches. What stands beside them, as legends and labels do, may
+reach beyond it: a figure is saved with all that it shows.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,16 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ffn_train.plots.sheet import BOTTOM, LEFT, TITLE, TOP, headed
-from ffn_train.plots.style import DOUBLE, SINGLE
+from ffn_train.compare.comparison import Comparison
+from ffn_train.compare.layout import Roles
+from ffn_train.compare.panels import Panel, notes, panels
+from ffn_train.plots.sheet import LEFT, TITLE, TOP, headed, wrapped
 
-LINE = 0.16  # inches of a line of notes
-_MOST_COLUMNS = 4
+_ONE, _ALL = 2.6, 5.6  # inches across a single panel, and across all panels of a row
+_LINE = 0.15  # inches of a line of words above the panels
+_LETTER = 0.055  # inches of a letter of a panel's title
 _GAP = 0.2  # inches between panels that share an axis
-_LETTER = 0.055  # inches
-_FOOT = 0.08  # inches between a cell's x axis and the title of the cell below it, beside labels
+_TICKS = 0.3  # inches that labels below a cell take
 
 
 @dataclass(frozen=True)
@@ -24,35 +30,25 @@ class Grid:
     """``panels[i][j]``: the j-th panel, from above, of cell i; x and y are shared by all."""
 
     figure: Figure
-    panels: list[list[Axes]]
+    panels: Sequence[Sequence[Axes]]
     columns: int
-
-    @property
-    def flat(self) -> list[Axes]:
-        return [axes for cell in self.panels for axes in cell]
 
     @property
     def upper_right(self) -> Axes:
         """The panel that the legends stand beside."""
         return self.panels[min(self.columns, len(self.panels)) - 1][0]
 
-    def share(self, *, ylabels: Sequence[str], xlabel: str) -> None:
+    def share(self, *ylabels: str, xlabel: str) -> None:
         """Label the outer axes only; ``ylabels``: of the panels of a cell, from above."""
         for index, cell in enumerate(self.panels):
-            lowest = index + self.columns >= len(self.panels)
-            for place, axes in enumerate(cell):
-                first = index % self.columns == 0
-                axes.set_ylabel(ylabels[place] if first else "")
+            first = index % self.columns == 0
+            for axes, ylabel in zip(cell, ylabels, strict=True):
+                axes.set_xlabel("")
+                axes.set_ylabel(ylabel if first else "")
+                axes.tick_params(axis="x", which="both", labelbottom=axes is cell[-1])
                 axes.tick_params(axis="y", which="both", labelleft=first)
-                foot = place == len(cell) - 1
-                axes.set_xlabel(xlabel if foot and lowest else "")
-                axes.tick_params(axis="x", which="both", labelbottom=foot)
-
-
-def wrapped(notes: Sequence[str], width: float) -> list[str]:
-    """The notes in lines that a page of so many inches has room for."""
-    room = int((width - 0.16) / _LETTER)
-    return [line for note in notes for line in textwrap.wrap(note, room)]
+            if index + self.columns >= len(self.panels):
+                cell[-1].set_xlabel(xlabel)
 
 
 def grid(
@@ -61,51 +57,61 @@ def grid(
     titles: Sequence[str],
     *,
     heights: Sequence[float],
-    right: float = 0.3,
-    columns: int | None = None,
-    together: int = 0,
-    foot: float = 0.0,
+    columns: int,
+    gap: float = _GAP,
+    foot: float = _TICKS,
     wide: bool = False,
 ) -> Grid:
     """A page with a cell for each of the titles, and in every cell panels of these ``heights``.
 
-    ``together``: so many cells in turn differ in one setting alone, and begin a row if they can.
-    ``right``: inches for the legends; ``foot``: inches below each cell beyond the usual; ``wide``:
-    the width of a page, however few the panels.
+    ``gap``: inches between columns; ``foot``: inches below each cell; ``wide``: a single panel has
+    the width of several.
     """
-    count = len(titles)
-    columns = min(count, columns or _columns(count, together))
-    rows = -(-count // columns)
-    width = SINGLE + max(0.0, right - 0.4)
-    if wide or columns > 1:
-        width = DOUBLE + max(0.0, right - 1.5)
-    named = any(titles)
-    notes = wrapped(notes, width)
-    top = TOP + LINE * (len(notes) - 1) + (TITLE if named else 0.06)
-    cell = sum(heights) + (len(heights) - 1) * _GAP
-    between = 0.2 + (TITLE if named else 0) + _FOOT + foot
-    total = top + rows * cell + (rows - 1) * between + foot + BOTTOM
-    figure = headed(title, "\n".join(notes), width=width, height=total)
-    across = (width - LEFT - right - (columns - 1) * _GAP) / columns
+    columns = min(columns, len(titles))
+    across = _ONE if columns == 1 and not wide else (_ALL - (columns - 1) * gap) / columns
+    room = int(across / _LETTER)
+    titles = [name if "$" in name else _folded(name, room) for name in titles]
+    above = max(TITLE * bool(name) + _LINE * name.count("\n") for name in titles)
+    width = LEFT + columns * (across + gap) + 0.6
+    lines = [line for note in notes for line in wrapped(note, width)]
+    top = TOP + _LINE * len(lines) - 0.12
+    cell = above + sum(heights) + (len(heights) - 1) * _GAP + foot
+    height = top + cell * -(-len(titles) // columns) + 0.2
+    figure = headed(title, "\n".join(lines), width=width, height=height)
     panels = []
     for index, name in enumerate(titles):
-        x = LEFT + (index % columns) * (across + _GAP)
-        y = top + (index // columns) * (cell + between)
+        left = LEFT + index % columns * (across + gap)
+        bottom = height - top - index // columns * cell - above + _GAP
         stack = []
-        below = total - y + _GAP
-        for height in heights:
-            below -= height + _GAP
-            box = (x / width, below / total, across / width, height / total)
+        for inches in heights:
+            bottom -= inches + _GAP
+            box = left / width, bottom / height, across / width, inches / height
             stack.append(figure.add_axes(box))
         stack[0].set_title(name)
         panels.append(stack)
     return Grid(figure, panels, columns)
 
 
-def _columns(count: int, together: int) -> int:
-    """As many as go together, or a part of them; else those that leave the fewest places empty."""
-    if 1 < together <= _MOST_COLUMNS:
-        return together
-    choices = [_MOST_COLUMNS, _MOST_COLUMNS - 1]
-    parts = [columns for columns in choices if together and together % columns == 0]
-    return parts[0] if parts else min(choices, key=lambda columns: -count % columns)
+def _folded(title: str, room: int) -> str:
+    """A title in lines of at most so many letters, broken after commas where that is enough."""
+    unbroken = title.replace(" ", "\xa0").replace(",\xa0", ", ")
+    return textwrap.fill(unbroken, room).replace("\xa0", " ")
+
+
+def sheet(
+    comparison: Comparison,
+    roles: Roles,
+    title: str,
+    shown: str,
+    *,
+    heights: Sequence[float],
+    foot: float = _TICKS,
+    wide: bool = False,
+) -> tuple[Grid, Sequence[Panel]]:
+    """A page with a cell for each place among the keys in panels, and the groups of each cell."""
+    cells = panels(comparison, roles.panels)
+    values = len(comparison.layout.levels[roles.panels[-1]]) if roles.panels else 1
+    columns = values if values <= 4 else min((4, 3), key=lambda columns: -len(cells) % columns)
+    titles, lines = [cell.title for cell in cells], notes(comparison, shown, roles)
+    page = grid(title, lines, titles, heights=heights, columns=columns, foot=foot, wide=wide)
+    return page, cells

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ffn_train.compare.case import Case
 from ffn_train.compare.metrics import METRICS, Statistics, statistics
-from ffn_train.compare.values import UNSET, WORD, Value, order, short, text
+from ffn_train.compare.values import UNSET, WORD, Value, order
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,6 @@ class Group:
         """Of the runs that count; geometric for a factor."""
         values = [case.metrics[metric] for case in self.counted(metric)]
         return statistics(values, geometric=METRICS[metric].factor)
-
-    @property
-    def label(self) -> str:
-        """The point in words, without what does not exist there."""
-        return label(self.point)
-
-
-def label(point: Mapping[str, Value]) -> str:
-    """``depth=4 residual=none``."""
-    words = [f"{short(k)}={text(v)}" for k, v in point.items() if v != UNSET]
-    return " ".join(words)
 
 
 def levels(cases: Sequence[Case], keys: Sequence[str]) -> dict[str, list[Value]]:

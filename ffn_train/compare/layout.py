@@ -1,18 +1,27 @@
-"""Which settings stand on the axis, in the colour and in the panels of the figures."""
+"""Which settings stand on the axis, in the colour and in the panels of the figures.
+
+The settings that differ are ranked: depth, width, learning rate; then the choices (residual, norm,
+...); then all others, numbers and those of most values first. The axis shows the first number, the
+colour the first choice that is left, or else the first setting, and the panels all others, as far
+as a page has room. In the figures over steps, or over the place in the stack, the colour shows the
+number of most values, so that there are few panels. ``--x``, ``--color`` and ``--panel`` come
+before all that. A setting that only ever changes together with one ranked before it, as zipped ones
+do, is not shown.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
-from ffn_train.compare.values import UNSET, Value, brief, is_number, resolve, short
+from ffn_train.compare.values import UNSET, Value, are_numbers, brief, resolve, short
 from ffn_train.config.settings import SettingError
 
-# what readers look for first: on the axis, and in the colour
 _AXES = ("model.depth", "model.width", "optimizer.lr")
 _CHOICES = ("residual", "norm", "init", "activation", "block", "optimizer", "schedule", "task")
 MOST_PANELS = 16
-_MANY_PANELS = 8  # from here on another colour may leave fewer
 
 Point = Mapping[str, Value]
 
@@ -28,15 +37,19 @@ class Roles:
     panels: tuple[str, ...]
     pooled: tuple[str, ...] = ()
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All of them, the colour first."""
+        return (*([] if self.color is None else [self.color]), *self.panels, *self.pooled)
+
 
 @dataclass(frozen=True)
 class Layout:
     """``levels``: the values of each key, in order; ``x``: the axis of the figures over a setting.
 
     ``over_x`` are the other roles of those figures; ``curves`` the roles of the figures whose axis
-    is the step or the place in the stack, where ``x`` is the colour unless another was asked for or
-    leaves more room. ``partners``: of keys that only ever change together, as zipped ones do, those
-    that have no role of their own, with the one that stands for them.
+    is the step or the place in the stack. ``partners``: the keys that change together with another
+    one, which stands for them.
     """
 
     levels: Mapping[str, Sequence[Value]]
@@ -45,123 +58,80 @@ class Layout:
     curves: Roles
     partners: Mapping[str, str]
 
-    def is_ordered(self, key: str) -> bool:
-        """Whether a key's values are all numbers, which have an order and distances."""
-        return all(is_number(value) for value in self.levels[key])
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All keys that have a role, the axis last."""
+        return (*self.over_x.keys, *([] if self.x is None else [self.x]))
 
 
 def lay_out(
-    points: Sequence[Point],
-    levels: Mapping[str, Sequence[Value]],
-    *,
-    x: str | None,
-    color: str | None,
-    panel: str | None,
+    points: Sequence[Point], levels: Mapping[str, Sequence[Value]], asked: Mapping[str, str | None]
 ) -> Layout:
-    """Choose the roles that are not given. Raises SettingError for a key that cannot have one."""
-    varied = [key for key in levels if len(levels[key]) > 1]
-    given: dict[str, str] = {}
-    for role, word in (("x", x), ("color", color), ("panel", panel)):
-        if word is not None:
-            key = resolve(f"--{role}", word, varied)
-            if key in given.values():
-                other = next(name for name, value in given.items() if value == key)
-                raise SettingError(f"--{role} {word} is what --{other} shows already")
-            given[role] = key
-    kept, partners = _independent(points, varied, list(given.values()), levels)
-    free = [key for key in kept if key not in given.values()]
-    x = given.get("x") or _first(free, levels)
-    rest = [key for key in free if key != x]
-    chosen = given.get("color") or min(rest, key=lambda k: _rank(k, levels), default=None)
-    rest = [key for key in rest if key != chosen]
-    panels = [key for key in (given.get("panel"), *rest) if key is not None]
-    over_x = _fitting(chosen, panels, levels)
-    order_of_panels = [k for k in (given.get("panel"), chosen, x, *rest) if k is not None]
-    numbers = [k for k in (x, *rest, chosen) if k is not None and _numeric(levels[k])]
-    if "color" in given:
-        firsts = [given["color"]]
-    else:
-        firsts = [k for k in numbers if k != given.get("panel")] or [chosen or x or ""]
-    ways = [_curves(first, order_of_panels, levels) for first in firsts]
+    """The roles by the rule above; ``x``, ``color`` and ``panel`` may be asked for.
 
-    def crowded(way: Roles) -> tuple[int, bool]:
-        places = {tuple(point[key] for key in way.panels) for point in points}
-        return len(way.pooled), len(places) > _MANY_PANELS
-
-    return Layout(levels, x, over_x, min(ways, key=crowded), partners)
+    Raises SettingError for a key that does not differ, or that is asked for twice.
+    """
+    varied = sorted((key for key in levels if len(levels[key]) > 1), key=lambda k: _rank(k, levels))
+    given = {r: resolve(f"--{r}", word, varied) for r, word in asked.items() if word is not None}
+    for (role, key), (second, same) in combinations(given.items(), 2):
+        if key == same:
+            raise SettingError(f"--{second} {asked[second]} is what --{role} shows already")
+    partners: dict[str, str] = {}
+    for other, key in combinations(dict.fromkeys([*given.values(), *varied]), 2):
+        if _together(points, key, other):
+            partners.setdefault(key, other)
+    free = [key for key in varied if key not in partners and key not in given.values()]
+    numbers = [key for key in varied if are_numbers(levels[key])]
+    x = given.get("x") or _first(free, numbers)
+    free = [key for key in free if key != x]
+    color = given.get("color") or _first(free, _CHOICES)
+    over_x = _roles(color, [given.get("panel"), *free], levels)
+    scales = [key for key in numbers if key in (x, *free)]
+    most = max(scales, key=lambda key: (len(levels[key]), key == x), default=color or x)
+    lead = given.get("color") or most
+    curves = _roles(lead, [given.get("panel"), color, x, *free], levels)
+    return Layout(levels, x, over_x, curves, partners)
 
 
-def _curves(color: str, keys: Sequence[str], levels: Mapping[str, Sequence[Value]]) -> Roles:
-    others = [key for key in dict.fromkeys(keys) if key != color]
-    return _fitting(color or None, others, levels)
+def _rank(key: str, levels: Mapping[str, Sequence[Value]]) -> tuple[int, bool, int, str]:
+    first = (*_AXES, *_CHOICES)
+    place = first.index(key) if key in first else len(first)
+    return place, not are_numbers(levels[key]), -len(levels[key]), key
 
 
-def _independent(
-    points: Sequence[Point],
-    varied: Sequence[str],
-    given: Sequence[str],
-    levels: Mapping[str, Sequence[Value]],
-) -> tuple[list[str], dict[str, str]]:
-    """The keys less those that only ever change together with one before them, and that one.
+def _together(points: Sequence[Point], *keys: str) -> bool:
+    """Whether each value of one key has one value of the other, and that no other.
 
     That one determines the other is not enough: each rate of a search over the learning rate
     belongs to one depth.
     """
-    ordered = sorted(varied, key=lambda key: (_axis_rank(key, levels), _rank(key, levels)))
-    kept, partners = list(given), {}
-    for key in ordered:
-        if key in given:
-            continue
-        other = next((other for other in kept if _together(points, key, other, levels)), None)
-        if other is None:
-            kept.append(key)
-        else:
-            partners[key] = other
-    return kept, partners
+    pairs = {tuple(point[key] for key in keys) for point in points}
+    return all(len(pairs) == len(set(values)) for values in zip(*pairs, strict=True))
 
 
-def _together(
-    points: Sequence[Point], one: str, other: str, levels: Mapping[str, Sequence[Value]]
-) -> bool:
-    pairs = {(point[one], point[other]) for point in points}
-    return len(pairs) == len(levels[one]) == len(levels[other])
+def _first(keys: Sequence[str], preferred: Sequence[str]) -> str | None:
+    return next(iter([*(key for key in keys if key in preferred), *keys]), None)
 
 
-def _axis_rank(key: str, levels: Mapping[str, Sequence[Value]]) -> int:
-    if not _numeric(levels[key]):
-        return len(_AXES) + 1
-    return _AXES.index(key) if key in _AXES else len(_AXES)
-
-
-def _first(keys: Sequence[str], levels: Mapping[str, Sequence[Value]]) -> str | None:
-    """The axis: depth, width, learning rate, another number, or the only thing that differs."""
-    numbers = [key for key in keys if _numeric(levels[key])]
-    if numbers:
-        return min(numbers, key=lambda key: (_axis_rank(key, levels), -len(levels[key]), key))
-    return max(keys, key=lambda key: len(levels[key])) if keys else None
-
-
-def _rank(key: str, levels: Mapping[str, Sequence[Value]]) -> tuple[int, int, str]:
-    choice = _CHOICES.index(key) if key in _CHOICES else len(_CHOICES)
-    return (choice, len(levels[key]), key)
-
-
-def _fitting(
-    color: str | None, panels: Sequence[str], levels: Mapping[str, Sequence[Value]]
+def _roles(
+    color: str | None, keys: Iterable[str | None], levels: Mapping[str, Sequence[Value]]
 ) -> Roles:
     """As many keys in panels as a page has room for."""
-    kept: list[str] = []
-    count = 1
-    for key in panels:
-        if count * len(levels[key]) > MOST_PANELS:
-            continue
-        kept.append(key)
-        count *= len(levels[key])
-    return Roles(color, tuple(kept), tuple(key for key in panels if key not in kept))
+    panels: list[str] = []
+    others = [key for key in dict.fromkeys(keys) if key is not None and key != color]
+    for key in others:
+        if math.prod(len(levels[k]) for k in (*panels, key)) <= MOST_PANELS:
+            panels.append(key)
+    return Roles(color, tuple(panels), tuple(key for key in others if key not in panels))
 
 
-def _numeric(values: Sequence[Value]) -> bool:
-    return all(is_number(value) for value in values)
+def together(partners: Mapping[str, str]) -> str:
+    """``lr, width change together with depth``: keys, and the one that stands for them."""
+    return "; ".join(
+        f"{', '.join(map(short, keys))} change{'s' * (len(keys) == 1)} together with {short(other)}"
+        for other in dict.fromkeys(partners.values())
+        if (keys := [key for key in partners if partners[key] == other])
+    )
 
 
 def panel_title(point: Point) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -12,7 +13,7 @@ from ffn_train.compare.groups import Group
 from ffn_train.plots.sheet import sample
 from ffn_train.plots.style import MUTED, RED
 
-_LOOK = {"marker": "x", "linestyle": "none", "markersize": 4.0, "markeredgewidth": 1.1}
+_LOOK: Any = {"marker": "x", "linestyle": "none", "markersize": 4.0, "markeredgewidth": 1.1}
 
 
 def mark_diverged(
@@ -26,7 +27,7 @@ def mark_diverged(
         transform=axes.get_xaxis_transform() if y is None else axes.transData,
         clip_on=False,
         zorder=5,
-        **_LOOK,  # type: ignore[arg-type]
+        **_LOOK,
     )
 
 
@@ -45,19 +46,9 @@ def cross() -> Line2D:
 
 
 def tell_diverged(axes: Axes, groups: Sequence[Group]) -> None:
-    """How many of a panel's runs diverged, in its upper right corner."""
+    """How many of a panel's runs diverged, in its upper right corner below the crosses."""
     diverged = sum(group.n_diverged for group in groups)
     if diverged:
-        of = sum(len(group.measured) for group in groups)
-        words = f"{diverged} of {of} diverged"
-        axes.annotate(
-            words,
-            (1, 1),
-            (-2, -6),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            size=7,
-            color=RED,
-        )
+        words = f"{diverged} of {sum(len(group.measured) for group in groups)} diverged"
+        look: Any = {"ha": "right", "va": "top", "size": 7, "color": RED}
+        axes.text(0.99, 0.95, words, transform=axes.transAxes, **look)

@@ -125,6 +125,12 @@ class Statistics:
         """A standard deviation above the mean; NaN for one value."""
         return self.mean * self.std if self.geometric else self.mean + self.std
 
+    @property
+    def bars(self) -> tuple[float, float]:
+        """How far a standard deviation reaches below and above the mean; 0 for one value."""
+        ends = self.mean - self.low, self.high - self.mean
+        return (0.0, 0.0) if math.isnan(self.std) else ends
+
 
 def statistics(values: list[float], *, geometric: bool = False) -> Statistics:
     """Of the values that are finite.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.groups import Group
+from ffn_train.compare.layout import together
 from ffn_train.compare.metrics import METRICS
+from ffn_train.compare.tables import counts
 from ffn_train.compare.values import Value, brief, is_number, short
 
 WIDTH = 100  # characters, where there is no terminal to ask
@@ -136,12 +138,8 @@ def _settings(
     given = [key for key in columns if key in partners and partners[key] in columns]
     if _across([*columns.values(), *_counts(groups)]) <= width or not given:
         return list(columns.values()), ""
-    said = "; ".join(
-        f"{', '.join(map(short, keys))} change{'s' * (len(keys) == 1)} together with {short(other)}"
-        for other in dict.fromkeys(partners[key] for key in given)
-        if (keys := [key for key in given if partners[key] == other])
-    )
-    return [one for key, one in columns.items() if key not in given], said
+    kept = [column for key, column in columns.items() if key not in given]
+    return kept, together({key: partners[key] for key in given})
 
 
 def _setting(key: str, groups: Sequence[Group]) -> Column:
@@ -151,16 +149,13 @@ def _setting(key: str, groups: Sequence[Group]) -> Column:
 
 
 def _counts(groups: Sequence[Group]) -> list[Column]:
-    def column(heading: tuple[str, str], count: Callable[[Group], int]) -> Column:
-        return Column(heading, [str(count(group)) for group in groups])
-
+    rows = [counts(group) for group in groups]
+    headings = {"n": 0, "diverged": 1, "unfinished": 3, "results": 4}  # places among the counts
     columns = [
-        column(("", "n"), lambda group: len(group.measured)),
-        column(("", "diverged"), lambda group: group.n_diverged),
-        column(("", "unfinished"), lambda group: sum(c.unfinished for c in group.cases)),
-        column(("no", "results"), lambda group: sum(c.traces is None for c in group.cases)),
+        Column(("no" * (name == "results"), name), [str(row[place]) for row in rows])
+        for name, place in headings.items()
     ]
-    return columns[:2] + [c for c in columns[2:] if set(c.cells) != {"0"}]
+    return columns[:2] + [column for column in columns[2:] if set(column.cells) != {"0"}]
 
 
 def _metrics(comparison: Comparison, groups: Sequence[Group]) -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeGuard
 
 from ffn_train.config.settings import SettingError, nearest
 from ffn_train.running.resumption import OPERATIONAL
@@ -63,9 +63,20 @@ def differing(runs: Iterable[Flat]) -> list[str]:
     return sorted(found, key=lambda key: (key not in choices, key))
 
 
-def is_number(value: Value) -> bool:
+def is_number(value: Value) -> TypeGuard[float]:
     """Whether a value can stand on an axis."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def are_numbers(values: Iterable[Value]) -> bool:
+    """Whether values have an order and distances."""
+    return all(is_number(value) for value in values)
+
+
+def is_wide(values: Sequence[Value]) -> bool:
+    """Whether ascending numbers span a factor of four, for which a scale is logarithmic."""
+    low, high = values[0], values[-1]
+    return is_number(low) and is_number(high) and 0 < 4 * low <= high
 
 
 def text(value: Value) -> str:
@@ -109,19 +120,25 @@ def short(key: str) -> str:
     return name if section in _PLAIN_SECTIONS and "." not in name else key
 
 
-def resolve(option: str, word: str, keys: Iterable[str]) -> str:
-    """The key that a word names: itself, or the only one that ends in it. Raises SettingError."""
+def resolve(option: str, word: str, keys: Iterable[str], listed: Iterable[str] = ()) -> str:
+    """The key that a word names: itself, or the only one that ends in it.
+
+    Raises SettingError; where no key is named, with those ``listed``, or else all keys.
+    """
     keys = sorted(keys)
-    if word in keys:
-        return word
-    ending = [key for key in keys if key.endswith(f".{word}")]
-    if len(ending) == 1:
-        return ending[0]
-    if ending:
-        raise SettingError(f"{option} {word} may be any of {', '.join(ending)}; write it in full")
+    named = [key for key in keys if key == word] or [k for k in keys if k.endswith(f".{word}")]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        raise SettingError(f"{option} {word} may be any of {', '.join(named)}; write it in full")
+    keys = sorted(listed) or keys
     allowed = ", ".join(keys) or "nothing: no setting differs"
-    raise SettingError(f"{option} must name one of {allowed}, got {word!r}{_hint(word, keys)}")
+    hint = nearest(word, [*keys, *(key.rpartition(".")[2] for key in keys)])
+    raise SettingError(f"{option} must name one of {allowed}, got {word!r}{hint}")
 
 
-def _hint(word: str, keys: list[str]) -> str:
-    return nearest(word, [*keys, *(key.rpartition(".")[2] for key in keys)])
+def resolve_among(option: str, word: str, runs: Sequence[Flat]) -> str:
+    """The key of some run that a word names. Raises SettingError, which lists those that differ."""
+    keys = {key for run in runs for key in run}
+    differ = (key for key in keys if len({run.get(key, UNSET) for run in runs}) > 1)
+    return resolve(option, word, keys, differ)

@@ -106,9 +106,12 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def encoded(sheet: Figure, kind: str) -> bytes:
-    """A figure as the bytes of a file of this format; the same figure gives the same bytes."""
+def encoded(sheet: Figure, kind: str, **options: Any) -> bytes:
+    """A figure as the bytes of a file of this format; the same figure gives the same bytes.
+
+    ``options``: of ``Figure.savefig``.
+    """
     buffer = io.BytesIO()
     with look(), np.errstate(all="ignore"):
-        sheet.savefig(buffer, format=kind, **FORMATS[kind])
+        sheet.savefig(buffer, format=kind, **FORMATS[kind], **options)
     return buffer.getvalue()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -25,20 +26,9 @@ _LETTER = 0.051  # inches of one of its letters
 _ROW = 8 * 1.36 / 72  # inches of one legend row
 
 
-def sheet(
-    run: Run,
-    title: str,
-    *,
-    width: float,
-    height: float,
-    panels: int = 1,
-    gaps: Sequence[float] = (),
-    right: float = RIGHT,
-) -> tuple[Figure, list[Axes]]:
-    """A run's figure: a header with its settings, and its panels."""
-    return page(
-        title, describe(run), width=width, height=height, panels=panels, gaps=gaps, right=right
-    )
+def sheet(run: Run, title: str, **places: Any) -> tuple[Figure, list[Axes]]:
+    """A run's figure: a header with its settings, and its panels; ``places`` as for ``page``."""
+    return page(title, describe(run), **places)
 
 
 def page(
@@ -84,7 +74,7 @@ def headed(title: str, note: str, *, width: float, height: float) -> Figure:
 def note(figure: Figure, text: str) -> None:
     """A third line in the header, or more, for which the upper panels make room."""
     width, height = figure.get_size_inches()
-    lines = textwrap.wrap(text, int((width - 2 * _EDGE) / _LETTER))
+    lines = wrapped(text, width)
     top = max(panel.get_position().y1 for panel in figure.axes)
     for panel in figure.axes:
         place = panel.get_position()
@@ -93,6 +83,11 @@ def note(figure: Figure, text: str) -> None:
     for row, line in enumerate(lines):
         y = 1 - (0.41 + _LINE * row) / height
         figure.text(_EDGE / width, y, line, va="top", size=7.5, color=MUTED, parse_math=False)
+
+
+def wrapped(text: str, width: float) -> list[str]:
+    """The lines in which a header of so many inches has room for a text."""
+    return textwrap.wrap(text, int((width - 2 * _EDGE) / _LETTER))
 
 
 def describe(run: Run) -> str:
@@ -118,6 +113,7 @@ def right_legends(
     panel: Axes,
     *groups: tuple[str, Sequence[Artist]],
     rows: int | None = None,
+    columns: int = 1,
 ) -> None:
     """Legends one above the other to the right of a panel, each with its title.
 
@@ -134,8 +130,10 @@ def right_legends(
                 loc="upper left",
                 alignment="left",
                 bbox_to_anchor=(place.x1 + 0.1 / width, y),
+                ncols=columns,
+                columnspacing=1.0,
             )
-            y -= (len(handles) + bool(title) + 0.6) * _ROW / height
+            y -= (len(handles) / columns + bool(title) + 0.6) * _ROW / height
 
 
 def sample(label: str, **look: object) -> Line2D:

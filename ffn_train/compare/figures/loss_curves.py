@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 
 from ffn_train.compare.case import Case, Curve
-from ffn_train.compare.colours import colours
+from ffn_train.compare.colours import Colours
 from ffn_train.compare.comparison import Comparison
-from ffn_train.compare.grid import grid
+from ffn_train.compare.grid import sheet
 from ffn_train.compare.groups import Group
 from ffn_train.compare.lost import cross, mark_diverged, tell_diverged
-from ffn_train.compare.panels import notes, panels, spread, together
+from ffn_train.compare.panels import spread
 from ffn_train.plots.curves import curve
 from ffn_train.plots.loss import smoothed
 from ffn_train.plots.scales import log_axis, step_axis
@@ -36,33 +36,25 @@ def draw(comparison: Comparison) -> Figure | None:
     """
     name = "train_loss" if "train" in comparison.metric else "validation_loss"
     roles = comparison.layout.curves
-    cells = panels(comparison, roles.panels)
-    colour = colours(comparison.layout, roles.color)
+    colour = Colours(comparison.layout, roles.color)
     diverged = any(case.diverged for case in comparison.cases)
     shown = spread(comparison, "thin") + "; along the top edge: beyond the axis" * diverged
     measured = [case.traces.curves[name] for case in comparison.cases if case.traces]
     if name == "train_loss" and any(smoothed(*one)[1] is not one[1] for one in measured):
         shown += "; points: means over a fiftieth of the steps"
-    sheet = grid(
-        "Validation loss" if name == "validation_loss" else "Training loss",
-        notes(comparison, shown, roles),
-        [cell.title for cell in cells],
-        heights=(1.5 if len(cells) > 1 else 2.0,),
-        together=together(comparison, roles.panels),
-        right=colour.margin(diverged),
-    )
+    title = "Validation loss" if name == "validation_loss" else "Training loss"
+    page, cells = sheet(comparison, roles, title, shown, heights=[1.6])
     limits = _limits(comparison, name)
-    for cell, (axes,) in zip(cells, sheet.panels, strict=True):
+    for cell, (axes,) in zip(cells, page.panels, strict=True):
         log_axis(axes, limits)
         step_axis(axes, _steps(cell.groups))
         strength = min(1.0, 12 / len(cell.groups))
         for group in cell.groups:
-            shade = colour(group.point[roles.color]) if roles.color else colour(None)
-            _group(axes, group, name, shade, strength)
+            _group(axes, group, name, colour.of(group), strength)
         tell_diverged(axes, cell.groups)
-    sheet.share(ylabels=["loss $L$"], xlabel="step")
-    colour.explain(sheet.figure, sheet.upper_right, ("", [cross()] if diverged else []))
-    return sheet.figure
+    page.share("loss $L$", xlabel="step")
+    colour.explain(page.upper_right, ("", [cross()] if diverged else []))
+    return page.figure
 
 
 def _steps(groups: Sequence[Group]) -> Floats:

@@ -1,0 +1,126 @@
+"""Made-up runs and what is asked of their comparisons, for the tests of this folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ffn_train.compare import Comparison, Options, collect
+from ffn_train.compare.case import Case, Traces
+from ffn_train.compare.comparison import compare
+from ffn_train.compare.figures import FIGURES, figure
+from ffn_train.compare.metrics import METRICS
+
+SETTINGS = {
+    "seed": 0,
+    "model.depth": 4,
+    "model.width": 8,
+    "residual": "scaled",
+    "optimizer.lr": 0.1,
+}
+
+
+def case(
+    loss: float = 1.0,
+    *,
+    state: str = "finished",
+    ratio: float = 1.0,
+    theory: bool = False,
+    **changes: Any,
+) -> Case:
+    """A run that is made up; settings may be given by the end of their names.
+
+    With ``theory`` its gradient is predicted 10 % too large in the logarithm at every place.
+    """
+    settings: dict[str, Any] = dict(SETTINGS)
+    for name, value in changes.items():
+        key = next((key for key in SETTINGS if key.rpartition(".")[2] == name), name)
+        settings[key] = value
+    label = ",".join(map(str, settings.values()))
+    numbers = dict.fromkeys(METRICS, loss)
+    numbers |= {"gradient_ratio_start": ratio, "gradient_ratio_end": ratio}
+    if state in ("pending", "failed"):
+        return Case(Path(label), label, state, settings, dict.fromkeys(METRICS, math.nan), {}, None)
+    steps = np.array([0.0, 5.0, 10.0])
+    depth = settings["model.depth"]
+    losses = loss * np.array([4.0, 2.0, 1.0])
+    if state == "diverged":
+        losses[-1] = np.inf
+        numbers |= {"validation_loss": math.nan, "validation_r2": math.nan}
+    flow = 3 * np.geomspace(ratio, 1, depth + 1)
+    expected = (np.log(flow / flow[-1]) + 0.1, np.linspace(0.2, 0, depth + 1))
+    traces = Traces(
+        {"validation_loss": (steps, losses), "train_loss": (steps, losses)},
+        flow,
+        flow,
+        expected if theory else None,
+        np.array([0.0, 5.0]),
+        np.ones((2, depth + 1)),
+    )
+    return Case(Path(label), label, state, settings, numbers, {"training_seconds": 1.0}, traces)
+
+
+def compared(*cases: Case, **options: Any) -> Comparison:
+    return compare(cases, Options(**options), "here")
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def small_sweep(*, skip: tuple[int, ...] = ()) -> list[Case]:
+    return [
+        case(0.1 * (depth + seed), depth=depth, residual=residual, seed=seed)
+        for residual in ("scaled", "none")
+        for depth in (16, 4)
+        for seed in (0, 1, 2)
+        if seed not in skip
+    ]
+
+
+def told(*roots: Path, **options: Any) -> tuple[Comparison, list[str]]:
+    notes: list[str] = []
+    return collect(roots, Options(**options), notes.append), notes
+
+
+def copied(sweep: Path, to: Path) -> Path:
+    shutil.copytree(sweep, to)
+    return to
+
+
+def sweep_of(root: Path, *overrides: str) -> None:
+    from ffn_train.sweep.run import run_sweep
+    from tests.support.small_runs import SMALL
+
+    run_sweep([*SMALL, *overrides, f"sweep.dir={root}", "hydra/launcher=serial"], lambda line: None)
+
+
+def drawn(comparison: Comparison, name: str) -> Figure:
+    found = figure(comparison, name)
+    assert found is not None
+    return found
+
+
+def figures(comparison: Comparison) -> dict[str, Figure]:
+    found = {name: figure(comparison, name) for name in FIGURES}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def words_of(sheet: Figure) -> str:
+    """What stands above its panels."""
+    return " ".join(text.get_text() for text in sheet.texts).replace("\n", " ")
+
+
+def lines_of(sheet: Figure, points: int) -> list[Any]:
+    return [line for axes in sheet.axes for line in axes.lines if len(line.get_xdata()) == points]
+
+
+def titles(sheet: Figure) -> list[str]:
+    return [axes.get_title("left") for axes in sheet.axes if axes.get_title("left")]

@@ -1,0 +1,96 @@
+"""The command, and the comparison at the end of a sweep."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ffn_train.commands.compare import main
+
+
+def test_the_command(
+    sweep: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")  # of the terminal
+    main([str(sweep), "--out", str(tmp_path / "out"), "--formats", "svg"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[:2] == ["depth", "n"]
+    assert any(line.startswith("no room for ") for line in lines)
+    assert lines[-1].startswith("tables and figures (")
+    assert lines[-1].endswith(f") in {tmp_path / 'out'}")
+    assert {"groups.csv", "runs.csv", "times.csv", "final.svg"} <= {
+        path.name for path in (tmp_path / "out").iterdir()
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "nowhere is not a directory"),
+        (["."], "no run to compare in ."),
+        (["SWEEP", "--formats", "png,bmp"], "--formats must be one of png, svg, pdf, got 'bmp'"),
+        (["SWEEP", "--formats", "gif"], "--formats must be one of png, svg, pdf, got 'gif'"),
+        (["SWEEP", "--formats", ","], "--formats must name some of png, svg, pdf, got none"),
+        (["SWEEP", "--x", "dept"], "--x must name one of model.depth, got 'dept'"),
+        (["SWEEP", "--where", "depth"], "--where must be KEY SIGN VALUE"),
+        (["SWEEP", "--out", "FILE/x"], "--out DIR writes elsewhere"),
+        (["SWEEP", "--colour", "depth"], "unrecognized arguments: --colour depth"),
+        ([], "the following arguments are required: DIR"),
+    ],
+)
+def test_mistakes_cost_a_line(
+    sweep: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    (tmp_path / "file").touch()
+    names = {"SWEEP": str(sweep), "FILE/x": str(tmp_path / "file" / "x")}
+    with pytest.raises(SystemExit) as left:
+        main([names.get(word, word) for word in arguments])
+    assert left.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""  # all is checked before the table is printed
+    assert err.startswith("ffn_train.compare: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not list((tmp_path / "empty").iterdir())
+
+
+def test_a_sweep_ends_with_its_comparison(tmp_path: Path) -> None:
+    from tests.support.small_runs import SMALL
+
+    settings = [word for word in SMALL if not word.startswith("plot.")]
+    root = tmp_path / "sweep"
+    command = [sys.executable, "-m", "ffn_train", "-m", *settings, "model.depth=1,2", "seed=0,1"]
+    command += [f"sweep.dir={root}", "hydra/launcher=serial"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    *lines, figures, last = done.stdout.splitlines()
+    assert lines[1].split()[:2] == ["depth", "n"]
+    assert figures.endswith(f"in {root / 'comparison'}")
+    assert last == f"4 finished of 4 jobs in {root}"
+    names = {path.name for path in (root / "comparison").iterdir()}
+    assert {"groups.csv", "runs.csv", "times.csv", "loss_curves.png", "final.png"} <= names
+    tables_before = (root / "comparison" / "groups.csv").read_bytes()
+    # a comparison that cannot be written leaves the sweep what it is
+    shutil.rmtree(root / "comparison")
+    (root / "comparison").touch()
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "no comparison: " in again.stderr
+    assert "Traceback" not in again.stderr
+    (root / "comparison").unlink()
+    main([str(root)])
+    assert (root / "comparison" / "groups.csv").read_bytes() == tables_before

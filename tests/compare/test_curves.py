@@ -1,0 +1,116 @@
+"""Figures of curves: losses over steps and the gradient flow over depth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ffn_train.compare.case import Case
+from tests.compare.cases import (
+    case,
+    compared,
+    drawn,
+    lines_of,
+    small_sweep,
+)
+
+
+def test_a_mean_for_each_group_and_a_trace_for_each_run() -> None:
+    sheet = drawn(compared(*small_sweep()), "loss_curves")
+    assert [axes.get_title("left") for axes in sheet.axes] == ["residual none", "residual scaled"]
+    for axes in sheet.axes:
+        means = [line for line in axes.lines if len(line.get_xdata()) == 3]
+        assert len(means) == 2
+        np.testing.assert_allclose(means[0].get_ydata(), np.array([4, 2, 1]) * 0.1 * 5)
+        shown = [c for c in axes.collections if not c.get_label().startswith("_minor")]
+        assert sum(len(c.get_paths()) for c in shown) == 6 + 2  # traces and bands
+
+
+def test_a_diverged_run_is_marked_and_leaves_the_mean_alone() -> None:
+    cases = [*small_sweep(), case(7, depth=4, residual="none", seed=3, state="diverged")]
+    comparison = compared(*cases)
+    curves, final = drawn(comparison, "loss_curves"), drawn(comparison, "final")
+    plain = lines_of(drawn(compared(*small_sweep()), "loss_curves"), 3)
+    for line, before in zip(lines_of(curves, 3), plain, strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), before.get_ydata())
+    for sheet in (curves, final):
+        crosses = [line for axes in sheet.axes for line in axes.lines if line.get_marker() == "x"]
+        assert sum(len(line.get_xdata()) for line in crosses) == 1
+        words = [text.get_text() for axes in sheet.axes for text in axes.texts]
+        assert any(word.startswith("1 of ") and word.endswith(" diverged") for word in words)
+
+
+def lost(losses: list[float], evaluated: int, **settings: Any) -> Case:
+    """A run that diverged at its last loss, of which the validation has the first few alone."""
+    one = case(state="diverged", **settings)
+    assert one.traces is not None
+    steps, values = np.arange(len(losses), dtype=float), np.array(losses)
+    curves = {
+        "train_loss": (steps, values),
+        "validation_loss": (steps[:evaluated], values[:evaluated]),
+    }
+    return replace(one, traces=replace(one.traces, curves=curves))
+
+
+@pytest.mark.parametrize("metric", ["validation_loss", "train_loss"])
+@pytest.mark.parametrize("evaluated", [0, 1, 3])
+@pytest.mark.parametrize("end", [math.inf, math.nan, 1e30])
+def test_the_trace_of_a_run_that_diverged_goes_to_its_last_step(
+    metric: str, evaluated: int, end: float
+) -> None:
+    cases = [case(depth=4, seed=s) for s in (0, 1)]
+    cases.append(lost([50.0, 90.0, 1e5, 1e9, end], evaluated, depth=4, seed=2))
+    (axes,) = drawn(compared(*cases, metric=metric), "loss_curves").axes
+    top = axes.get_ylim()[1]
+    (cross,) = (line for line in axes.lines if line.get_marker() == "x")
+    assert cross.get_xdata().tolist() == [4.0]
+    assert cross.get_ydata().tolist() == [top]
+    paths = [path.vertices for c in axes.collections for path in c.get_paths()]
+    (trace,) = (path for path in paths if path[-1].tolist() == [4.0, top] and len(path) <= 5)
+    if metric == "train_loss" or evaluated:
+        assert trace[0].tolist() == [0.0, 50.0]
+        assert top > 50
+        assert len(trace) == (5 if metric == "train_loss" else evaluated + 1)
+
+
+def test_one_huge_first_loss_does_not_flatten_the_others() -> None:
+    cases = [case(depth=4), lost([1e30, math.inf], 1, depth=8)]
+    (axes,) = drawn(compared(*cases), "loss_curves").axes
+    assert axes.get_ylim()[1] < 100
+
+
+def test_the_flow_is_relative_to_its_end() -> None:
+    cases = [case(ratio=r, residual=name) for name, r in (("none", 1e-6), ("identity", 1e6))]
+    sheet = drawn(compared(*cases), "gradient_flow")
+    found = lines_of(sheet, 5)
+    assert len(found) == 4  # two groups at the start and at the end
+    for line, ratio in zip(found, (1e-6, 1e6, 1e-6, 1e6), strict=True):
+        assert line.get_ydata()[0] == pytest.approx(ratio)
+        assert line.get_ydata()[-1] == pytest.approx(1)
+        assert line.get_xdata()[[0, -1]].tolist() == [0, 1]
+
+
+def test_theory_stands_beside_the_flow_with_the_ratio_below() -> None:
+    seeds = [case(ratio=1e3, seed=seed, theory=True) for seed in (0, 1)]
+    start, strip, end = drawn(compared(*seeds), "gradient_flow").axes
+    measured, predicted = (line.get_ydata() for line in start.lines if len(line.get_xdata()) == 5)
+    np.testing.assert_allclose(predicted / measured, np.exp(0.1))
+    (ratio,) = (line.get_ydata() for line in strip.lines if len(line.get_xdata()) == 5)
+    np.testing.assert_allclose(ratio, np.exp(-0.1))
+    assert start.get_ylabel() == "at the start"
+    assert strip.get_ylabel() == "meas./pred."
+    assert len(lines_of(end.figure, 5)) == 4  # theory is of the start alone
+    # a group in which one run has none is drawn without
+    mixed = [*seeds, case(ratio=1e3, seed=2)]
+    assert len(drawn(compared(*mixed), "gradient_flow").axes) == 2
+
+
+def test_runs_of_several_depths_may_share_a_group() -> None:
+    cases = [case(ratio=r, depth=d) for d, r in ((2, 1e4), (8, 1e-2))]
+    sheet = drawn(compared(*cases, by=["lr"]), "gradient_flow")
+    (line, _) = lines_of(sheet, 9)
+    assert line.get_ydata()[0] == pytest.approx(1e1)  # the geometric mean

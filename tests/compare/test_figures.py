@@ -1,0 +1,99 @@
+"""All figures of many comparisons: nothing empty, and no words on others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from ffn_train.compare import write_figures
+from ffn_train.compare.case import Case
+from tests.compare.cases import (
+    case,
+    compared,
+    figures,
+    small_sweep,
+)
+
+CROWDS: Mapping[str, list[Case]] = {
+    "sixty": [
+        case(d * lr, depth=d, lr=lr / 100, residual=r)
+        for d in (2, 4, 8, 16, 32)
+        for lr in (1, 2, 3, 5, 8, 13)
+        for r in ("identity", "scaled")
+    ],
+    "words": [case(i, init=f"an_initialiser_{i}") for i in range(1, 31)],
+    "near": [case(lr, lr=lr, ratio=lr) for lr in (0.001, 0.00101, 0.01, 0.011, 1, 1.01, 1.02)],
+    "near in one decade": [case(1.0, lr=lr) for lr in (0.1, 0.101, 0.1234, 0.13, 0.2, 0.3)],
+    "narrow": [
+        case(1.0, lr=0.02 * 1.4**i, init=init, norm=norm)
+        for i in range(10)
+        for init in "abcd"
+        for norm in "xy"
+    ],
+    "narrow and linear": [
+        case(1.0, lr=0.02 + i / 1000, init=init, norm=norm)
+        for i in range(10)
+        for init in "abcd"
+        for norm in "xy"
+    ],
+    "ladder": [case(i, lr=0.001 * 1.3**i, seed=s) for i in range(1, 41) for s in (0, 1)],
+    "one": [case()],
+    "together": [
+        case(depth=d, residual=r, **{f"task.some_setting_{i}": d + i for i in range(8)})
+        for d in (4, 8)
+        for r in ("none", "scaled")
+    ],
+    "seeds": [case(seed + 1, seed=seed) for seed in range(4)],
+    "lost": [case(depth=d, seed=s, state="diverged") for d in (4, 8) for s in (0, 1)],
+    "running": [case(depth=4, state="running"), case(depth=8, state="pending")],
+    "widths": [case(width=w, init=i, lr=lr) for w in (8, 16) for i in "abc" for lr in (1, 2, 3)],
+}
+
+
+@pytest.mark.parametrize("crowd", CROWDS)
+def test_nothing_is_empty_and_no_words_overlap(crowd: str) -> None:
+    found = figures(compared(*CROWDS[crowd]))
+    assert {"loss_curves", "gradient_flow"} <= set(found)
+    for name, sheet in found.items():
+        FigureCanvasAgg(sheet).draw()
+        page = sheet.get_tightbbox().transformed(sheet.dpi_scale_trans)  # what is saved
+        words = []
+        for axes in sheet.axes:
+            assert axes.lines or axes.collections or axes.images or axes.patches, name
+            words += [axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
+            for axis in (axes.xaxis, axes.yaxis):
+                low, high = sorted(axis.get_view_interval())
+                ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+                labels = [label for tick in ticks for label in (tick.label1, tick.label2)]
+                words += [label for label in labels if label.get_visible()]
+        for legend in sheet.legends:
+            words += [*legend.get_texts(), legend.get_title()]
+        words += sheet.texts
+        boxes = [(w.get_text(), w.get_window_extent()) for w in words if w.get_text().strip()]
+        for index, (word, box) in enumerate(boxes):
+            inside = page.x0 <= box.x0 + 1 and page.y0 <= box.y0 + 1
+            inside &= box.x1 <= page.x1 + 1 and box.y1 <= page.y1 + 1
+            assert inside, f"{name}: {word!r} leaves the page"
+            for other, there in boxes[index + 1 :]:
+                apart = (
+                    box.x1 <= there.x0 + 1
+                    or there.x1 <= box.x0 + 1
+                    or box.y1 <= there.y0 + 1
+                    or there.y1 <= box.y0 + 1
+                )
+                assert apart, f"{name}: {word!r} on {other!r}"
+
+
+def test_figures_that_no_longer_apply_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "coordinate_check.png").touch()
+    written = write_figures(compared(*small_sweep()), tmp_path, ["png", "pdf"])
+    assert {path.name for path in written} == {
+        f"{name}.{kind}"
+        for name in ("final", "gradient_flow", "loss_curves", "trainability_map")
+        for kind in ("png", "pdf")
+    }
+    assert all(path.stat().st_size > 1000 for path in written)
+    assert not (tmp_path / "coordinate_check.png").exists()

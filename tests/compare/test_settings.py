@@ -1,0 +1,115 @@
+"""Settings of runs: which differ, how runs are grouped and chosen by them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ffn_train.compare.values import differing, flatten
+from ffn_train.compare.where import conditions
+from ffn_train.config.settings import SettingError
+from tests.compare.cases import (
+    case,
+    compared,
+)
+from tests.support.small_runs import config
+
+
+def test_choices_are_named_and_what_changes_no_number_is_left_out() -> None:
+    flat = flatten(config())
+    assert flat["residual"] == "scaled"
+    assert flat["residual.power"] == 0.5
+    assert flat["model.depth"] == 3
+    assert not {key.partition(".")[0] for key in flat} & {"run", "plot", "checkpoint", "threads"}
+
+
+def test_engines_can_be_compared_also_with_runs_older_than_the_choice() -> None:
+    older = {key: value for key, value in config().items() if key != "engine"}
+    assert differing([flatten(older), flatten(config())]) == []
+    assert differing([flatten(older), flatten(config(engine="compiled"))]) == ["engine"]
+
+
+def test_settings_that_a_choice_implies_do_not_differ() -> None:
+    none, scaled = {"residual": "none"}, {"residual": "scaled", "residual.scale": 1.0}
+    assert differing([none, scaled]) == ["residual"]
+    assert differing([none, scaled, {**scaled, "residual.scale": 2.0}]) == [
+        "residual",
+        "residual.scale",
+    ]
+
+
+def test_groups_over_seeds_sorted_by_number() -> None:
+    cases = [case(depth=depth, seed=seed) for seed in (1, 0) for depth in (64, 4, 16)]
+    found = compared(*cases)
+    assert found.keys == ["model.depth"]
+    assert [group.point["model.depth"] for group in found.groups] == [4, 16, 64]
+    assert [[c.seed for c in group.cases] for group in found.groups] == [[0, 1]] * 3
+
+
+def test_grouping_by_what_is_asked_for() -> None:
+    cases = [case(d, depth=d, residual=r) for d in (4, 8) for r in ("none", "scaled")]
+    none, _ = compared(*cases, by=["residual"]).groups
+    assert none.point == {"residual": "none"}
+    assert none.statistics("validation_loss").mean == 6.0
+    assert len(compared(*cases, by=["lr"]).groups) == 1
+    with pytest.raises(SettingError, match=r"--by must name one of model.depth, residual, got"):
+        compared(*cases, by=["dept"])
+
+
+@pytest.mark.parametrize(
+    ("words", "depths"),
+    [
+        (["depth>=16"], [16, 64]),
+        (["depth > 4", "depth<64"], [16]),
+        (["model.depth=4"], [4]),
+        (["depth==4.0"], [4]),
+        (["residual!=none"], [4, 64]),
+        (["residual=none"], [16]),
+    ],
+)
+def test_where(words: list[str], depths: list[int]) -> None:
+    cases = [case(depth=4), case(depth=16, residual="none"), case(depth=64)]
+    asked = conditions(words, [one.settings for one in cases])
+    left = [one for one in cases if all(condition.holds(one.settings) for condition in asked)]
+    assert [one.settings["model.depth"] for one in left] == depths
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"where": ["depth>16"]}, "no run in here meets --where depth>16"),
+        ({"where": ["depth~16"]}, "--where must be KEY SIGN VALUE with a sign of"),
+        ({"where": ["dpeth>16"]}, "did you mean depth?"),
+        ({"where": ["residual>none"]}, "words go with = and !="),
+        ({"where": ["depth>>4"]}, "--where must be KEY SIGN VALUE with a sign of"),
+        ({"where": ["depth=>4"]}, "= > <, got 'depth=>4'"),
+        ({"where": ["depth>="]}, "= > <, got 'depth>='"),
+        ({"where": ["depth>=four"]}, "--where depth>=four: >= needs a number, got 'four'"),
+        ({"where": ["depth>=nan"]}, ">= needs a number, got 'nan'"),
+        ({"where": ["depth>=4 lr<1"]}, "got '4 lr<1'; each condition has a --where of its own"),
+        ({"where": ["depth=5"]}, "--where depth=5: no run has it; depth is 4, 8"),
+        ({"where": ["residual=bb"]}, "no run has it; residual is a, b; did you mean b?"),
+        ({"x": "width"}, "--x must name one of model.depth, residual, got 'width'"),
+        ({"color": "seed"}, "--color must name one of model.depth, residual, got 'seed'"),
+        ({"x": "depth", "color": "depth"}, "--color depth is what --x shows already"),
+        ({"metric": "loss"}, "--metric must be one of validation_loss, best_validation_loss,"),
+    ],
+)
+def test_a_mistake_is_told_in_a_line(options: dict[str, Any], message: str) -> None:
+    cases = [case(depth=d, residual=r, seed=s) for d in (4, 8) for r in "ab" for s in (0, 1)]
+    with pytest.raises(SettingError) as caught:
+        compared(*cases, **options)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_ambiguous_short_name_is_refused() -> None:
+    cases = [case(**{"measure.every": n, "evaluate.every": n}) for n in (1, 2)]
+    with pytest.raises(SettingError, match=r"may be any of evaluate\.every, measure\.every"):
+        compared(*cases, x="every")
+
+
+def test_words_of_lone_runs_stand_in_alphabetical_order_after_none() -> None:
+    found = compared(*(case(norm=word) for word in ("pre_rms", "a_norm", "none")))
+    assert list(found.layout.levels["norm"]) == ["none", "a_norm", "pre_rms"]

@@ -1,0 +1,118 @@
+"""The tables, as CSV and in the terminal."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from ffn_train.compare import table
+from ffn_train.compare.metrics import METRICS
+from ffn_train.compare.tables import tables
+from ffn_train.compare.terminal import WIDTH
+from tests.compare.cases import (
+    case,
+    compared,
+    rows,
+    small_sweep,
+)
+
+
+def test_the_tables_do_not_depend_on_the_order_of_the_runs() -> None:
+    cases = small_sweep()
+    assert tables(compared(*cases)) == tables(compared(*reversed(cases)))
+
+
+def test_a_row_for_each_group_and_metric() -> None:
+    found = rows(tables(compared(*small_sweep()))["groups.csv"])
+    assert len(found) == 4 * len(METRICS)
+    (row,) = [
+        row
+        for row in found
+        if (row["residual"], row["model.depth"], row["metric"]) == ("none", "16", "train_loss")
+    ]
+    losses = [0.1 * 16, 0.1 * 17, 0.1 * 18]
+    assert (row["n"], row["n_values"]) == ("3", "3")
+    assert float(row["mean"]) == pytest.approx(np.mean(losses), rel=1e-15)
+    assert float(row["std"]) == pytest.approx(np.std(losses, ddof=1), rel=1e-12)
+    assert float(row["stderr"]) == pytest.approx(np.std(losses, ddof=1) / 3**0.5, rel=1e-12)
+    assert (float(row["min"]), float(row["max"])) == (losses[0], losses[2])
+
+
+def test_a_row_for_each_run() -> None:
+    lost = case(7, depth=4, residual="none", seed=3, state="diverged")
+    found = rows(tables(compared(*small_sweep(), lost))["runs.csv"])
+    assert list(found[0]) == ["residual", "model.depth", "seed", "state", *METRICS, "directory"]
+    assert [row["seed"] for row in found][:5] == ["0", "1", "2", "3", "0"]
+    assert found[3]["state"] == "diverged"
+    assert found[3]["validation_loss"] == ""
+    assert found[3]["best_validation_loss"] == "7"
+    assert found[0]["directory"] == small_sweep()[9].label
+
+
+def test_one_seed_leaves_the_spread_empty() -> None:
+    found = rows(tables(compared(*small_sweep(skip=(1, 2))))["groups.csv"])
+    assert {(row["n_values"], row["std"], row["stderr"]) for row in found} == {("1", "", "")}
+
+
+def test_the_printed_table_shows_what_differs_and_fits() -> None:
+    text = table(compared(*small_sweep(), case(state="failed", depth=4, seed=9, residual="none")))
+    lines = text.splitlines()
+    assert lines[1].split()[:3] == ["residual", "depth", "n"]
+    assert "lr" not in lines[1]
+    assert [line.split()[:2] for line in lines[2:6]] == [
+        ["none", "4"],
+        ["none", "16"],
+        ["scaled", "4"],
+        ["scaled", "16"],
+    ]
+    assert all(len(line) <= WIDTH for line in lines)
+    assert lines[-1] == "13 runs: 1 failed, 12 finished; 1 without results"
+
+
+def headings(text: str) -> list[str]:
+    """Of the columns of numbers, both lines of each in one."""
+    upper, lower = text.splitlines()[:2]
+    ends = {match.end(): match.group() for match in re.finditer(r"\S+( \S+)*", upper)}
+    lows = {match.end(): match.group() for match in re.finditer(r"\S+( \S+)*", lower)}
+    # a column with a spread has its heading on the right of all of it, as any other
+    return [f"{ends.get(end, '')} {word}".strip() for end, word in lows.items()]
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 100, 130, 250])
+def test_each_heading_is_true_alone_and_no_column_goes_in_silence(width: int) -> None:
+    comparison = compared(*small_sweep())
+    text = table(comparison, width)
+    words = " ".join(text.splitlines())
+    shown = headings(text)
+    assert "validation loss" in shown  # the metric that is asked for, however narrow
+    left = re.findall(r"no room for (.*): groups.csv has all", words)
+    named = [*shown[4:], *(left[0].split(", ") if left else [])]
+    assert sorted(named) == sorted(" ".join(m.heading).strip() for m in METRICS.values())
+    assert bool(left) == (width < 130)
+    explained = "ratio |dL/dx_0| / |dL/dx_L|" in words
+    assert explained == any(name.startswith("ratio ") for name in shown)
+    assert ("growth per block" in words) == any(name.startswith("growth ") for name in shown)
+    if width >= 60:
+        assert all(len(line) <= width for line in text.splitlines())
+
+
+def test_a_wide_terminal_shows_every_spread() -> None:
+    text = table(compared(*small_sweep()), 250)
+    assert text.splitlines()[2].count("±") == 6
+    assert text.splitlines()[2].count("×/÷") == 4
+
+
+def test_settings_that_change_with_another_give_way_to_numbers() -> None:
+    more = [f"task.setting_with_a_long_name_{i}" for i in range(4)]
+    cases = [
+        case(residual=r, depth=d, **dict.fromkeys(more, f"that of {r}"))
+        for r in ("none", "scaled")
+        for d in (4, 8)
+    ]
+    text = table(compared(*cases))
+    assert headings(text)[:4] == ["residual", "depth", "n", "diverged"]
+    assert "validation loss" in headings(text)
+    names = ", ".join(more)
+    assert f"{names} change together with residual" in " ".join(text.splitlines())
