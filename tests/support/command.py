@@ -27,7 +27,7 @@ class Forked:
     """
 
     def __init__(self, task: Callable[[], object], *, cwd: Path, session: bool = False) -> None:
-        self._files = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        self._files = [tempfile.TemporaryFile() for _ in ("out", "err")]  # noqa: SIM115 closed by _end
         self._ended: subprocess.CompletedProcess[str] | None = None
         sys.stdout.flush()
         sys.stderr.flush()
@@ -75,9 +75,9 @@ def _become(task: Callable[[], object], cwd: Path, out: IO[bytes], err: IO[bytes
     """Do the task and end the process, whatever happens."""
     status = 1
     try:
-        for number, file in enumerate((open(os.devnull, "rb"), out, err)):
-            os.dup2(file.fileno(), number)
-        sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8") for number in (1, 2))
+        for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), out, err)):
+            os.dup2(file if isinstance(file, int) else file.fileno(), number)
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8") for number in (1, 2))
         signal.signal(signal.SIGINT, signal.default_int_handler)
         warnings.simplefilter("error")
         os.chdir(cwd)

@@ -372,11 +372,11 @@ def holders(directory: Path) -> list[int]:
     """The processes that have a directory's lock file open."""
     lock = str((directory / files.LOCK).resolve())
     found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit() and process.name != str(os.getpid()):
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and entry.name != str(os.getpid()):
             with suppress(OSError):
-                if lock in {os.readlink(fd) for fd in (process / "fd").iterdir()}:
-                    found.append(int(process.name))
+                if lock in {os.readlink(fd) for fd in (entry / "fd").iterdir()}:
+                    found.append(int(entry.name))
     return found
 
 
