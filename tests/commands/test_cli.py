@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from ffn_train.config.places import CONF, EXPERIMENTS
 from ffn_train.runs import load_run
-from tests.support.command import command
+from tests.support.command import command, process, start
 from tests.support.small_runs import SMALL
 
 PATIENT = EXPERIMENTS / "diabetes" / "diabetes.csv"
 
 
 def test_a_run_from_another_directory(tmp_path: Path) -> None:
-    done = command(*SMALL, "plot.when=always", cwd=tmp_path)
+    done = process(*SMALL, "plot.when=always", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     (path,) = (tmp_path / "outputs" / "runs").iterdir()
@@ -39,9 +38,8 @@ def test_run_dir_names_the_directory_of_one_run(tmp_path: Path) -> None:
 
 
 def test_launches_of_the_same_second_get_directories_of_their_own(tmp_path: Path) -> None:
-    with ThreadPoolExecutor(4) as pool:
-        runs = [pool.submit(command, *SMALL, cwd=tmp_path) for _ in range(4)]
-    assert [run.result().returncode for run in runs] == [0] * 4
+    runs = [start(*SMALL, cwd=tmp_path) for _ in range(4)]
+    assert [run.wait().returncode for run in runs] == [0] * 4
     assert len(list((tmp_path / "outputs" / "runs").iterdir())) == 4
 
 
@@ -164,7 +162,7 @@ def test_show_configuration_runs_nothing(order: tuple[str, ...], tmp_path: Path)
 
 
 def test_mistakes_beside_a_flag_are_one_line_too(tmp_path: Path) -> None:
-    done = command("--multirun", "model.dpeth=3,4", cwd=tmp_path)
+    done = process("--multirun", "model.dpeth=3,4", cwd=tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line == "ffn_train: model.dpeth is not a setting; did you mean model.depth?"

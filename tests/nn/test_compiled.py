@@ -27,7 +27,7 @@ from ffn_train.runs.files import WEIGHTS
 from ffn_train.train import threads
 from ffn_train.train.shards import Shards
 from tests.support.choices import combinations, files, settings, tiny
-from tests.support.command import command
+from tests.support.command import command, process
 from tests.support.small_runs import NOTES, config, run_in
 
 pytest.importorskip("numba", reason="engine=compiled needs the extra `compiled`")
@@ -426,7 +426,7 @@ def test_numba_that_compiles_nothing_is_told_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
-    done = command("engine=compiled", cwd=tmp_path)
+    done = process("engine=compiled", cwd=tmp_path)
     assert done.returncode == 2
     reason = "NUMBA_DISABLE_JIT is set; engine=numpy can"
     assert done.stderr == f"ffn_train: engine=compiled cannot be used here: {reason}\n"

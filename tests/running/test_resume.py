@@ -8,21 +8,23 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ffn_train.config.composition import compose
 from ffn_train.running import recording
+from ffn_train.running.execution import execute
+from ffn_train.running.experiment import build_experiment
 from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import files, load_run
 from ffn_train.runs.checkpoint import Damaged, checkpoints, read_checkpoint
 from ffn_train.train.trainer import Trainer
 from tests.support.choices import files as choices_of
 from tests.support.choices import settings
-from tests.support.command import command
+from tests.support.command import Forked, command, start
 from tests.support.small_runs import NOTES, config, run_in
 
 RESULTS = (files.SCALARS, files.MEASURES, files.WEIGHTS, files.SUMMARY, files.THEORY)
@@ -253,20 +255,12 @@ def test_a_directory_removed_under_the_run(tmp_path: Path, monkeypatch: pytest.M
     assert str(path) in str(caught.value)
 
 
-def launch(path: Path, *overrides: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "ffn_train", f"run.dir={path}", *overrides]
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
 LONG = ("model.depth=3", "model.width=8", "task.rows=200", "plot.when=never", "threads=1")
 
 
-def wait_for_steps(path: Path, process: subprocess.Popen[str]) -> None:
+def wait_for_steps(path: Path, process: Forked) -> None:
     """Until the run has logged some rows."""
-    while process.poll() is None:
+    while process.running():
         log = path / files.SCALARS
         if log.exists() and log.stat().st_size > 2000:
             return
@@ -276,12 +270,12 @@ def wait_for_steps(path: Path, process: subprocess.Popen[str]) -> None:
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_run_with_one_line(number: int, status: int, tmp_path: Path) -> None:
     path = tmp_path / "run"
-    process = launch(path, *LONG, "trainer.steps=1000000")
-    wait_for_steps(path, process)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=20)
-    assert process.returncode == status
-    (line,) = errors.splitlines()
+    run = start(f"run.dir={path}", *LONG, "trainer.steps=1000000", cwd=tmp_path)
+    wait_for_steps(path, run)
+    run.send_signal(number)
+    done = run.wait(timeout=20)
+    assert done.returncode == status
+    (line,) = done.stderr.splitlines()
     assert line.startswith(f"ffn_train: {signal.Signals(number).name}; python -m ffn_train")
     assert f"run.dir={path}" in line
     assert read_checkpoint(checkpoints(path)[-1]).step > 0
@@ -290,49 +284,53 @@ def test_a_signal_ends_the_run_with_one_line(number: int, status: int, tmp_path:
 
 def test_a_second_signal_leaves_at_once_and_loses_nothing(tmp_path: Path) -> None:
     straight = tmp_path / "straight"
-    often = ("checkpoint.every=7", "trainer.steps=2000")
-    process = launch(straight, *LONG, *often)
-    assert process.communicate(timeout=120)
-    assert process.returncode == 0
+    often = (*LONG, "checkpoint.every=7", "trainer.steps=1000")
+    assert command(f"run.dir={straight}", *often, cwd=tmp_path).returncode == 0
     path = tmp_path / "run"
-    process = launch(path, *LONG, *often)
-    wait_for_steps(path, process)
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
-    assert process.returncode == 130
-    process = launch(path, *LONG, *often)
-    process.communicate(timeout=120)
+    run = start(f"run.dir={path}", *often, cwd=tmp_path)
+    wait_for_steps(path, run)
+    run.send_signal(signal.SIGINT)
+    run.send_signal(signal.SIGINT)
+    assert run.wait(timeout=20).returncode == 130
+    assert command(f"run.dir={path}", *often, cwd=tmp_path).returncode == 0
     assert results(path) == results(straight)
 
 
 @pytest.mark.slow
 def test_kill_at_random_moments(tmp_path: Path) -> None:
-    """SIGKILL fifty times at full logging and checkpoint cadence, each time resumed."""
-    often = ("checkpoint.every=7", "measure.every=3", "evaluate.every=11", "trainer.steps=10000")
-    straight = launch(tmp_path / "straight", *LONG, *often)
-    _, errors = straight.communicate(timeout=300)
-    assert straight.returncode == 0, errors
+    """SIGKILL fifty times at full logging and checkpoint cadence, each time resumed.
+
+    The children are forked with the settings composed, so that all of the time in which they are
+    killed is the run's own. Moments are drawn from the first quarter of what an undisturbed run
+    takes on this machine: before there is a directory, at the first files, and between checkpoints.
+    """
+    often = ("checkpoint.every=7", "measure.every=3", "evaluate.every=11", "trainer.steps=1000")
+    settings = compose([*LONG, *often])
+
+    def run(name: str) -> Forked:
+        experiment = {**settings, "run": {"dir": str(tmp_path / name)}}
+        return Forked(lambda: execute(build_experiment(experiment), print), cwd=tmp_path)
+
+    began = time.monotonic()
+    straight = run("straight").wait()
+    quarter = (time.monotonic() - began) / 4
+    assert straight.returncode == 0, straight.stderr
     expected = results(tmp_path / "straight")
     moment = random.Random(0)
     kills = runs = 0
     while kills < 50:  # a fast machine ends a run before that and begins another one
         path = tmp_path / f"run{runs}"
-        process = launch(path, *LONG, *often)
         try:
-            _, errors = process.communicate(timeout=moment.uniform(0.2, 0.7))
+            done = run(path.name).wait(timeout=moment.uniform(0.0, quarter))
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
             kills += 1
         else:
-            assert process.returncode == 0, errors
+            assert done.returncode == 0, done.stderr
             assert results(path) == expected
             runs += 1
         if (path / files.MEASURES).exists():
             load_run(path)  # never trips over what the kill left
     path = tmp_path / f"run{runs}"
-    last = launch(path, *LONG, *often)
-    _, errors = last.communicate(timeout=300)
-    assert last.returncode == 0, errors
+    last = run(path.name).wait()
+    assert last.returncode == 0, last.stderr
     assert results(path) == expected

@@ -1,20 +1,131 @@
-"""The command line in a process of its own."""
+"""The command line: in a child forked from the tests' process, or in an interpreter of its own."""
 
 from __future__ import annotations
 
 import os
+import runpy
+import signal
 import subprocess
 import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO, NoReturn
+
+PATIENCE = 120.0  # seconds
 
 
-def command(*arguments: str, cwd: Path, module: str = "ffn_train") -> subprocess.CompletedProcess:
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
+class Forked:
+    """A child forked from this process: a command that need not import anything first.
+
+    It calls ``task`` in the directory ``cwd`` and ends as an interpreter would, with the status and
+    the output that an exception gives it. ``session``: in a process group of its own, as a
+    terminal's commands are.
+    """
+
+    def __init__(self, task: Callable[[], object], *, cwd: Path, session: bool = False) -> None:
+        self._files = [tempfile.TemporaryFile() for _ in ("out", "err")]  # noqa: SIM115 closed by _end
+        self._ended: subprocess.CompletedProcess[str] | None = None
+        sys.stdout.flush()
+        sys.stderr.flush()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # xdist has a thread beside this
+            self.pid = os.fork()
+        if self.pid == 0:
+            if session:
+                os.setsid()
+            _become(task, cwd, *self._files)
+
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        if self._ended is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._end(status)
+        return self._ended is None
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal if it has not ended yet."""
+        if self.running():
+            os.kill(self.pid, number)
+
+    def wait(self, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
+        """Its status and output. Raises TimeoutExpired, with the child killed."""
+        end, pause = time.monotonic() + timeout, 0.001
+        while self.running():
+            if time.monotonic() > end:
+                os.kill(self.pid, signal.SIGKILL)
+                self._end(os.waitpid(self.pid, 0)[1])
+                raise subprocess.TimeoutExpired([], timeout)
+            time.sleep(min(pause, max(0.0, end - time.monotonic())))
+            pause = min(1.5 * pause, 0.02)
+        assert self._ended is not None
+        return self._ended
+
+    def _end(self, status: int) -> None:
+        out, err = map(_content, self._files)
+        code = os.waitstatus_to_exitcode(status)
+        self._ended = subprocess.CompletedProcess([], code, out, err)
+
+
+def _become(task: Callable[[], object], cwd: Path, out: IO[bytes], err: IO[bytes]) -> NoReturn:
+    """Do the task and end the process, whatever happens."""
+    status = 1
+    try:
+        for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), out, err)):
+            os.dup2(file if isinstance(file, int) else file.fileno(), number)
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8") for number in (1, 2))
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        warnings.simplefilter("error")
+        os.chdir(cwd)
+        try:
+            task()
+            status = 0
+        except SystemExit as ended:
+            status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def _content(file: IO[bytes]) -> str:
+    with file:
+        file.seek(0)
+        return file.read().decode()
+
+
+def start(*arguments: str, cwd: Path, module: str = "ffn_train", session: bool = False) -> Forked:
+    """``python -m MODULE ARGUMENTS`` in a forked child."""
+
+    def run() -> None:
+        sys.argv = [module, *arguments]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+    return Forked(run, cwd=cwd, session=session)
+
+
+def command(
+    *arguments: str, cwd: Path, module: str = "ffn_train"
+) -> subprocess.CompletedProcess[str]:
+    """What ``python -m MODULE ARGUMENTS`` answers, in a forked child."""
+    return start(*arguments, cwd=cwd, module=module).wait()
+
+
+def process(
+    *arguments: str, cwd: Path, module: str = "ffn_train"
+) -> subprocess.CompletedProcess[str]:
+    """The same in an interpreter of its own, with its imports and its exit."""
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
         cwd=cwd,
-        env=environment,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -21,6 +20,7 @@ from ffn_train.sweep.estimate import estimate
 from ffn_train.sweep.manifest import read
 from ffn_train.sweep.run import check, run_sweep
 from ffn_train.sweep.space import jobs
+from tests.support.command import command, process, start
 from tests.support.small_runs import SMALL
 
 TINY = (*SMALL[:3], "trainer.steps=3", *SMALL[4:])
@@ -178,8 +178,7 @@ def test_a_mistake_in_how_to_launch_writes_nothing(
     tmp_path: Path, override: str, message: str
 ) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
-    command = [sys.executable, "-m", "ffn_train", "-m", *TINY, "seed=0,1", override]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    done = command("-m", *TINY, "seed=0,1", override, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
@@ -229,21 +228,20 @@ def test_one_failure_does_not_spoil_the_others(
 
 
 def sweep_command(sweep: Path, *overrides: str) -> list[str]:
-    start = [sys.executable, "-m", "ffn_train", "-m", f"sweep.dir={sweep}"]
-    return [*start, *TINY, *overrides]
+    return ["-m", f"sweep.dir={sweep}", *TINY, *overrides]
 
 
 def test_the_command_ends_with_counts_and_its_status(tmp_path: Path) -> None:
-    command = sweep_command(tmp_path / "sweep", "seed=0,1", "hydra/launcher=serial")
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    overrides = sweep_command(tmp_path / "sweep", "seed=0,1", "hydra/launcher=serial")
+    done = process(*overrides, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"2 finished of 2 jobs in {tmp_path / 'sweep'}"
     assert {p.name for p in tmp_path.iterdir()} == {"sweep"}
 
 
 def test_a_dry_run_lists_the_jobs_and_writes_nothing(tmp_path: Path) -> None:
-    command = sweep_command(tmp_path / "sweep", "seed=0,1", "model.depth=1,2", "dry_run=true")
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    overrides = sweep_command(tmp_path / "sweep", "seed=0,1", "model.depth=1,2", "dry_run=true")
+    done = command(*overrides, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 6
@@ -254,11 +252,9 @@ def test_a_dry_run_lists_the_jobs_and_writes_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("written", ["dry_run=True", "++dry_run=true"])
 def test_a_dry_run_may_be_written_in_any_way(tmp_path: Path, written: str) -> None:
-    command = sweep_command(tmp_path / "sweep", "seed=0,1", written)
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    done = command(*sweep_command(tmp_path / "sweep", "seed=0,1", written), cwd=tmp_path)
     assert done.stdout.splitlines()[-1].startswith("2 jobs: about"), done.stderr
-    single = [sys.executable, "-m", "ffn_train", *TINY, written, f"run.dir={tmp_path / 'run'}"]
-    done = subprocess.run(single, capture_output=True, text=True, cwd=tmp_path)
+    done = command(*TINY, written, f"run.dir={tmp_path / 'run'}", cwd=tmp_path)
     assert done.stdout.splitlines()[-1].startswith("1 job: about"), done.stderr
     assert not list(tmp_path.iterdir())
 
@@ -292,7 +288,7 @@ def test_a_job_draws_no_bar_over_the_sweeps(
 def test_what_diverged_is_told_with_its_reason(tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     overrides = ("optimizer.lr=0.1,1e30", "trainer.clip=null", "hydra/launcher=serial")
-    done = subprocess.run(sweep_command(sweep, *overrides), capture_output=True, text=True)
+    done = command(*sweep_command(sweep, *overrides), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (lost,) = [one for one in read(sweep) if one.state(sweep) == "diverged"]
     assert f"diverged: {sweep / lost.directory}: at step " in done.stderr
@@ -321,8 +317,8 @@ def test_in_parallel_as_in_series(tmp_path: Path) -> None:
     pytest.importorskip("joblib", reason="joblib is not installed (extra 'parallel')")
     overrides = ("seed=0,1", "model.depth=1,3", "residual=none,scaled")
     for launcher in ("serial", "local"):
-        command = sweep_command(tmp_path / launcher, *overrides, f"hydra/launcher={launcher}")
-        done = subprocess.run(command, capture_output=True, text=True)
+        swept = sweep_command(tmp_path / launcher, *overrides, f"hydra/launcher={launcher}")
+        done = process(*swept, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     assert results(tmp_path / "local") == results(tmp_path / "serial")
     assert tables(tmp_path / "local") == tables(tmp_path / "serial")
@@ -331,21 +327,19 @@ def test_in_parallel_as_in_series(tmp_path: Path) -> None:
 def test_a_killed_worker_costs_no_job(tmp_path: Path) -> None:
     pytest.importorskip("joblib", reason="joblib is not installed (extra 'parallel')")
     sweep = tmp_path / "sweep"
-    command = sweep_command(sweep, "seed=range(0,4)", "trainer.steps=3000")
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    overrides = sweep_command(sweep, "seed=range(0,4)", "trainer.steps=3000")
+    started = start(*overrides, cwd=tmp_path, session=True)
     victim = None
     while victim is None:  # a worker's lock on its job tells that it is at work
         time.sleep(0.05)
-        assert process.poll() is None
+        assert started.running()
         victim = next((p for p in sweep.glob("jobs/*") if in_use(p)), None)
     (worker,) = holders(victim)
     os.kill(worker, signal.SIGKILL)
-    out, err = process.communicate()
-    assert process.returncode == 0, err
-    assert "the workers were lost" in err
-    assert out.splitlines()[-1] == f"4 finished of 4 jobs in {sweep}"
+    done = started.wait()
+    assert done.returncode == 0, done.stderr
+    assert "the workers were lost" in done.stderr
+    assert done.stdout.splitlines()[-1] == f"4 finished of 4 jobs in {sweep}"
 
 
 @pytest.mark.parametrize("launcher", ["serial", "local"])
@@ -355,22 +349,22 @@ def test_a_sweep_asked_to_stop_goes_on_later(tmp_path: Path, launcher: str, to_a
     if launcher == "local":
         pytest.importorskip("joblib", reason="joblib is not installed (extra 'parallel')")
     sweep = tmp_path / "sweep"
-    overrides = ["seed=range(0,3)", "trainer.steps=4000", f"hydra/launcher={launcher}"]
-    command = sweep_command(sweep, *overrides)
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    steps = 4000 if launcher == "local" else 1000  # workers of their own take a while to notice
+    overrides = sweep_command(
+        sweep, "seed=range(0,3)", f"trainer.steps={steps}", f"hydra/launcher={launcher}"
     )
+    started = start(*overrides, cwd=tmp_path, session=True)
     while not any(sweep.glob(f"jobs/*/{files.SCALARS}")):
-        time.sleep(0.05)
-    (os.killpg if to_all else os.kill)(process.pid, signal.SIGINT)
-    out, err = process.communicate()
-    assert process.returncode == 130, err
-    assert "Traceback" not in err
-    assert "stopping: the jobs under way write a checkpoint" in err
-    assert f"sweep.dir={sweep} goes on\n" in err, err
-    assert "interrupted" in out
+        time.sleep(0.02)
+    (os.killpg if to_all else os.kill)(started.pid, signal.SIGINT)
+    done = started.wait()
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "stopping: the jobs under way write a checkpoint" in done.stderr
+    assert f"sweep.dir={sweep} goes on\n" in done.stderr
+    assert "interrupted" in done.stdout
     assert any(sweep.glob(f"jobs/*/{files.CHECKPOINTS}/*"))
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = command(*overrides, cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == f"3 finished of 3 jobs in {sweep}", done.stderr
 
 
@@ -378,11 +372,11 @@ def holders(directory: Path) -> list[int]:
     """The processes that have a directory's lock file open."""
     lock = str((directory / files.LOCK).resolve())
     found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit() and process.name != str(os.getpid()):
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and entry.name != str(os.getpid()):
             with suppress(OSError):
-                if lock in {os.readlink(fd) for fd in (process / "fd").iterdir()}:
-                    found.append(int(process.name))
+                if lock in {os.readlink(fd) for fd in (entry / "fd").iterdir()}:
+                    found.append(int(entry.name))
     return found
 
 
@@ -391,19 +385,16 @@ def test_a_killed_sweep_is_finished_by_the_same_command(tmp_path: Path) -> None:
     pytest.importorskip("joblib", reason="joblib is not installed (extra 'parallel')")
     overrides = ("seed=range(0,6)", "model.depth=1,3", "trainer.steps=400", "checkpoint.every=50")
     calm = sweep_command(tmp_path / "calm", *overrides)
-    assert subprocess.run(calm, capture_output=True).returncode == 0
+    assert command(*calm, cwd=tmp_path).returncode == 0
     sweep = tmp_path / "sweep"
-    command = sweep_command(sweep, *overrides)
-    for wait in (2.0, 2.6, 2.3):
-        process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
+    for wait in (1.5, 2.1, 1.8):
+        started = start(*sweep_command(sweep, *overrides), cwd=tmp_path, session=True)
         time.sleep(wait)
-        process.send_signal(signal.SIGKILL)  # the parent alone: its workers are orphans now
-        process.wait()
+        started.send_signal(signal.SIGKILL)  # the parent alone: its workers are orphans now
+        started.wait()
     ended = {p: p.stat().st_mtime_ns for p in sweep.glob("jobs/*/summary.json")}
     # workers of the killed ones may still hold a job: it is waited for
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = command(*sweep_command(sweep, *overrides), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert results(sweep) == results(tmp_path / "calm")
     assert tables(sweep) == tables(tmp_path / "calm")
