@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ffn_train.commands.options import Parser
 from ffn_train.config.settings import SettingError
 from ffn_train.gradcheck import Check
+from ffn_train.report.table import aligned
 
 
 def main() -> None:
@@ -56,18 +57,15 @@ def check(overrides: Sequence[str]) -> dict[str, list[Check]]:
 
 def table(checks: dict[str, list[Check]]) -> str:
     """The checks, aligned; kinks are the points that were drawn anew because a kink lay there."""
-    width = max(len(check.tensor) for part in checks.values() for check in part)
-    header = f"  {'tensor':<{width}}  {'analytic':>14}  {'numeric':>14}  {'rel. error':>10}"
-    lines = []
-    for part, rows in checks.items():
-        lines += [part, header]
-        for row in rows:
-            note = f"  FAILED (above {row.tolerance:g})" if row.failed else ""
-            note = note if row.resolved else "  lost in rounding"
-            if row.kinks:
-                note += f"  {row.kinks} kink{'s' if row.kinks > 1 else ''} avoided"
-            lines.append(
-                f"  {row.tensor:<{width}}  {row.analytic:>14.7e}  {row.numeric:>14.7e}  "
-                f"{row.error:>10.1e}{note}"
-            )
-    return "\n".join(lines)
+    rows: list[Sequence[str] | str] = []
+    for part, its in checks.items():
+        rows += [part, ("  tensor", "analytic", "numeric", "rel. error", ""), *map(_row, its)]
+    return "\n".join(aligned(rows, left=(0, 4)))
+
+
+def _row(check: Check) -> Sequence[str]:
+    note = f"FAILED (above {check.tolerance:g})" if check.failed else ""
+    note = note if check.resolved else "lost in rounding"
+    kinks = f"{check.kinks} kink{'s' if check.kinks > 1 else ''} avoided" if check.kinks else ""
+    numbers = f"{check.analytic:.7e}", f"{check.numeric:.7e}", f"{check.error:.1e}"
+    return f"  {check.tensor}", *numbers, "  ".join(filter(None, (note, kinks)))

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ffn_train.nn.core import Layout
+from ffn_train.report.table import aligned
 from ffn_train.report.text import factor
 from ffn_train.runs.predictions import log_band
 from ffn_train.theory import Prediction, Unpredicted
 
+GAP = "   "
 ONE_SEED = "one seed"
 EXPLAINED = (
     "predicted: the root mean square over seeds; one seed: its median x/÷ 1 sd, which lies lower,\n"
@@ -41,39 +43,30 @@ def sheet(point: Point) -> str:
     found, depth, about = point.found, point.depth, " · ".join(point.about)
     if isinstance(found, Unpredicted):
         return f"{about}\n\nno prediction: {found.reason}"
-    boundaries = sorted({round(depth * part / 4) for part in range(5)})
-    signal = [
-        [
-            str(place),
-            norm(found.log_signal_rms[place]),
-            one_seed(found.log_signal_rms[place], found.signal_sd[place]),
-            norm(found.log_signal_gradient_rms[place]),
-            one_seed(found.log_signal_gradient_rms[place], found.signal_gradient_sd[place]),
-        ]
-        for place in boundaries
-    ]
+    signal = [("l", "RMS x_l", ONE_SEED, "RMS dL/dx_l", ONE_SEED)]
+    for place in sorted({round(depth * part / 4) for part in range(5)}):
+        log, back = found.log_signal_rms[place], found.log_signal_gradient_rms[place]
+        seed = one_seed(log, found.signal_sd[place])
+        seed_back = one_seed(back, found.signal_gradient_sd[place])
+        signal.append((str(place), norm(log), seed, norm(back), seed_back))
     names = [tensor.name for tensor in point.layout.tensors]
     blocks = sorted({0, depth // 2, depth - 1})
-    own = [name.removeprefix("blocks.0.") for name in names if name.startswith("blocks.0.")]
-    gradients = []
-    for kind in own:
+    gradients = [["|dL/dθ|", *(f"block {block}" for block in blocks), f"block 0, {ONE_SEED}"]]
+    for kind in [name.removeprefix("blocks.0.") for name in names if name.startswith("blocks.0.")]:
         places = [names.index(f"blocks.{block}.{kind}") for block in blocks]
         cells = [norm(found.log_gradient_norm[place]) for place in places]
-        first = found.log_gradient_norm[places[0]], found.gradient_sd[places[0]]
-        gradients.append([kind, *cells, one_seed(*first)])
+        seed = one_seed(found.log_gradient_norm[places[0]], found.gradient_sd[places[0]])
+        gradients.append([kind, *cells, seed])
     return "\n".join(
         [
             f"{about}   ({_mode(point)})",
             "",
-            _aligned(["l", "RMS x_l", ONE_SEED, "RMS dL/dx_l", ONE_SEED], signal),
+            *aligned(signal, gap=GAP),
             "",
             f"|dL/dx_0| / |dL/dx_L|   {norm(change(found))}",
             f"growth per block        {_growth(change(found) / depth)}, from output to input",
             "",
-            _aligned(
-                ["|dL/dθ|", *(f"block {block}" for block in blocks), f"block 0, {ONE_SEED}"],
-                gradients,
-            ),
+            *aligned(gradients, gap=GAP),
             "",
             *([beyond(point), ""] if beyond(point) else []),
             EXPLAINED,
@@ -83,32 +76,22 @@ def sheet(point: Point) -> str:
 
 def table(points: Sequence[Point]) -> str:
     """One row a point; the block's gradient is that of all its parameters together."""
-    header = [
-        "point",
-        "growth per block",
-        "|dL/dx_0|/|dL/dx_L|",
-        "RMS x_L",
-        "RMS dL/dx_0",
-        ONE_SEED,
-    ]
-    lines, remarks = [], []
+    columns = ("growth per block", "|dL/dx_0|/|dL/dx_L|", "RMS x_L", "RMS dL/dx_0", ONE_SEED)
+    rows, remarks = [("point", *columns)], []
     for point in points:
         found = point.found
         if isinstance(found, Unpredicted):
             remarks.append(f"{point.name}: no prediction: {found.reason}")
             continue
-        cells = _growth(change(found) / point.depth), norm(change(found))
-        last, (first, sd) = (
-            norm(found.log_signal_rms[-1]),
-            (found.log_signal_gradient_rms[0], found.signal_gradient_sd[0]),
-        )
-        remarks += [
-            f"{point.name}: {words}" for words in (from_rows(found), beyond(point)) if words
-        ]
-        lines.append([point.name, *cells, last, norm(first), one_seed(first, sd)])
+        first, sd = found.log_signal_gradient_rms[0], found.signal_gradient_sd[0]
+        growth = _growth(change(found) / point.depth), norm(change(found))
+        norms = norm(found.log_signal_rms[-1]), norm(first), one_seed(first, sd)
+        rows.append((point.name, *growth, *norms))
+        words = filter(None, (from_rows(found), beyond(point)))
+        remarks += [f"{point.name}: {text}" for text in words]
     modes = dict.fromkeys(point.mode for point in points)
-    text = [f"predicted {' and '.join(modes)}", "", _aligned(header, lines), *remarks]
-    return "\n".join([*text, "", EXPLAINED] if lines else text)
+    text = [f"predicted {' and '.join(modes)}", "", *aligned(rows, gap=GAP), *remarks]
+    return "\n".join([*text, "", EXPLAINED] if len(rows) > 1 else text)
 
 
 def _mode(point: Point) -> str:
@@ -170,12 +153,3 @@ def one_seed(log: float, sd: float) -> str:
         return ""
     low, high = log_band(np.array(log), np.array(sd))
     return f"{norm(float(low))} ... {norm(float(high))}"
-
-
-def _aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    lines = []
-    for row in [header, *rows]:
-        first, *rest = zip(row, widths, strict=True)
-        lines.append("   ".join([first[0].ljust(first[1]), *(c.rjust(w) for c, w in rest)]))
-    return "\n".join(lines)

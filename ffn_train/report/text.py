@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ffn_train.report.table import aligned
 from ffn_train.runs import Run
 from ffn_train.train.divergence import Divergence
 
@@ -43,10 +44,8 @@ def report(run: Run) -> str:
         ),
         ("files", str(run.path)),
     ]
-    width = max(len(name) for name, _ in rows)
-    lines = [f"{name.ljust(width)}  {text}" for name, text in rows]
-    for index, line in enumerate(summary["verdict"]):
-        lines.append(f"{('' if index else 'verdict').ljust(width)}  {line}")
+    rows += [("" if index else "verdict", line) for index, line in enumerate(summary["verdict"])]
+    lines = aligned(rows, left=(0, 1))
     if summary["state"] == "diverged":
         lines.insert(0, f"warning: {Divergence(**summary['divergence']).line}")
     return "\n".join(lines)

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
+from ffn_train.report.table import aligned
 from ffn_train.reproduce.claim import Check, Claim
 
 COLUMNS = (
@@ -16,19 +17,15 @@ COLUMNS = (
 
 def text(claims: Sequence[Claim]) -> str:
     """Each claim with its verdict and source, and below it measured beside expected."""
-    width = max(len(check.label) for claim in claims for check in claim.checks)
-    lines = []
+    rows: list[Sequence[str] | str] = []
     for claim in claims:
         news = "" if claim.as_recorded else f"   NOT AS RECORDED: {claim.recorded}"
-        lines.append(f"  {claim.verdict:<10}  {claim.statement}{news}")
-        lines.append(f"  {'':<10}  {claim.source}")
+        rows.append(f"  {claim.verdict:<10}  {claim.statement}{news}")
+        rows.append(f"  {'':<10}  {claim.source}")
         for check in claim.checks:
-            mark = "" if check.holds else "   no"
-            lines.append(
-                f"  {'':<10}    {check.label:<{width}}  {_number(check.measured):>9}   "
-                f"expected {_expected(check)}{mark}"
-            )
-    return "\n".join(lines)
+            expected = f" expected {_expected(check)}{'' if check.holds else '   no'}"
+            rows.append((f"{'':<16}{check.label}", f"{_number(check.measured):>9}", expected))
+    return "\n".join(aligned(rows, left=(0, 2)))
 
 
 def _expected(check: Check) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Sequence
 from typing import Any
 
+from ffn_train.report.table import aligned
 from ffn_train.running.experiment import build_experiment
 from ffn_train.sweep.manifest import Entry
-from ffn_train.train.threads import BlasThreads
+from ffn_train.train.threads import BlasThreads, allowed_cores
 
 STEPS = 4  # timed for each shape of model
 START = 0.1  # seconds, roughly, that a job costs beside its steps
@@ -23,23 +23,21 @@ def estimate(entries: Sequence[Entry], trials: int | None = None) -> str:
     costs what they do in the mean.
     """
     seconds: dict[str, tuple[int, float]] = {}
-    rows = []
+    rows, durations = [("job", "parameters", "time")], []
     for one in entries:
         shape = _shape(one.config)
         if shape not in seconds:
             seconds[shape] = _time(one.config)
         parameters, per_step = seconds[shape]
         duration = START + per_step * int(one.config["trainer"]["steps"])
-        rows.append((one.directory.partition("/")[2], f"{parameters:,}", duration))
-    name = max(len(job) for job, _, _ in rows)
-    size = max(len("parameters"), *(len(count) for _, count, _ in rows))
-    lines = [f"{'job':<{name}}  {'parameters':>{size}}  {'time':>9}"]
-    lines += [f"{job:<{name}}  {count:>{size}}  {_clock(t):>9}" for job, count, t in rows]
-    total, cores, count = sum(row[2] for row in rows), len(os.sched_getaffinity(0)), len(rows)
+        durations.append(duration)
+        rows.append((one.directory.partition("/")[2], f"{parameters:,}", _clock(duration)))
+    lines = aligned(rows)
+    total, cores, count = sum(durations), allowed_cores(), len(durations)
     if trials is not None:
         lines.append(f"a search: these are the ends of what each of {trials} trials is drawn from")
-        total, count = total / 2 * trials, len(rows) // 2 * trials
-    ideal = max(total / cores, max(row[2] for row in rows))
+        total, count = total / 2 * trials, count // 2 * trials
+    ideal = max(total / cores, max(durations))
     on = f"{cores} cores" if cores > 1 else "one core"
     lines.append(
         f"{count} job{'s' * (count != 1)}: about {_clock(total)} one after the other, "
