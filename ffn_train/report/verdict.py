@@ -7,7 +7,7 @@ healthy                none of these, and the gradient stays within a factor of 
                        and at the last
 uneven                 none of these
 
-and whether the run learned, where none of the first three says why not (see learning).
+and whether the run learned, where none of the first three says why not.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ import numpy as np
 
 from ffn_train.config.registry import build
 from ffn_train.nn.blocks.residual import ResidualChoice
-from ffn_train.report.learning import learning
 from ffn_train.runs import Run
 from ffn_train.train.diagnosis import either, settings
 
 STRONG, MILD = 100.0, 10.0  # changes of the signal gradient over the whole stack
 DEAD = 0.6  # up to half of the units are off only because all samples have come to look alike
 SKIP = 0.05
+ROWS = 20  # of the training loss, which is that of a batch, to average over at the end
+WORSE, GAP = 2.0, 0.2  # validation loss over training loss, and between the two's R²
 
 
 def verdict(run: Run, *, diverged: bool) -> list[str]:
@@ -37,8 +38,26 @@ def verdict(run: Run, *, diverged: bool) -> list[str]:
         return lines
     lines = _dead(run) or _skip(run)
     if not lines and (lines := _steady(run)):
-        lines[0] = learning(run, lines[0])
+        against = _against(run)
+        lines[0] = f"{against}; the flow is {lines[0]}" if against else lines[0]
     return lines
+
+
+def _against(run: Run) -> str:
+    """What the losses say against the run: whether it learned, and more than its training rows."""
+    if run.config["optimizer"]["lr"] == 0:
+        return "nothing was learned: optimizer.lr=0 changes no weight"
+    r2, loss = (run.scalars[name][-1] for name in ("validation_r2", "validation_loss"))
+    training = run.scalars["loss"][-ROWS:].mean()
+    if loss > WORSE * training and (1 - r2) * (1 - training / loss) > GAP:
+        best = np.nanmin(run.scalars["validation_loss"])
+        return (
+            f"overfitting: the loss is {training:.3g} in training and {loss:.3g} on the validation "
+            f"rows (at best {best:.3g})"
+        )
+    if r2 <= 0:
+        return f"no better than predicting the mean: R² is {r2:.2g} on the validation rows"
+    return ""
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,7 @@ def test_what_stays_in_range_is_not_called_lost(tmp_path: Path) -> None:
 
 def test_without_theory_the_measures_speak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     none = {"reason": "not today"}
-    monkeypatch.setattr(expectation, "_mode", lambda prediction: none)
+    monkeypatch.setattr(expectation, "_mode", lambda *_: none)
     names = {"residual": "identity", "init": "he", "activation": "relu"}
     first, second = lines(verdict(tmp_path, depth=24, **names))
     assert first.startswith("exploding")
