@@ -1,6 +1,6 @@
 """python -m ffn_train"""
 
-from ffn_train.commands.launch import run
+from ffn_train.commands.launch import main
 
 if __name__ == "__main__":
-    run("train")
+    main()

@@ -7,7 +7,13 @@ import gc
 import importlib
 import sys
 
+COMMANDS = ("compare", "plots", "theory", "gradcheck", "reproduce")
 INTERRUPTED = 130  # the shell's exit status for Ctrl-C: 128 + SIGINT
+
+
+def main() -> None:
+    """``ffn-train [COMMAND] ...``, as ``python -m ffn_train`` too; without a command it trains."""
+    run(sys.argv.pop(1) if sys.argv[1:2] and sys.argv[1] in COMMANDS else "train")
 
 
 def run(name: str) -> None:
