@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from ffn_train.commands.options import Parser, words
 from ffn_train.config.settings import SettingError, one_of
 
 if TYPE_CHECKING:
@@ -18,20 +19,14 @@ if TYPE_CHECKING:
 ELSEWHERE = Path("outputs") / "comparison"  # of runs that are not in one directory
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        _notify(message)  # one line, without the usage
-        sys.exit(2)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table and write tables and figures; exits 2, with one line, for a mistake."""
     from ffn_train.compare import Options, collect
     from ffn_train.compare.metrics import METRICS
 
-    parser = _Parser(
-        prog="python -m ffn_train.compare",
-        description="Compare runs, finished or not: which settings differ, mean and spread over "
+    parser = Parser(
+        "compare",
+        "Compare runs, finished or not: which settings differ, mean and spread over "
         "seeds, tables and figures.",
     )
     parser.add_argument(
@@ -43,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument(
         "--by",
-        type=_words,
+        type=words,
         metavar="KEY,...",
         help="settings to group by; default: all that differ but the seed. A key may be shortened "
         "(depth) where that is not ambiguous",
@@ -59,37 +54,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="CONDITION",
         help="only runs that meet it: 'depth>=16', 'residual!=none'; = != >= <= > <; repeatable",
     )
-    parser.add_argument(
-        "--formats",
-        type=_words,
-        default=["png"],
-        metavar="NAME,...",
-        help="of png, svg, pdf; default: png",
-    )
+    parser.add_formats()
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
         help=f"where to write; default: comparison/ in the directory, {ELSEWHERE} for several",
     )
-    options = parser.parse_args(arguments)
-    chosen = Options(
-        by=options.by,
-        x=options.x,
-        color=options.color,
-        panel=options.panel,
-        metric=options.metric,
-        where=options.where,
-    )
-    try:
+    options = parser.parse(arguments)
+    chosen = Options(**{field.name: getattr(options, field.name) for field in fields(Options)})
+    with parser.mistakes("; --out DIR writes elsewhere"):
         _check(options.formats)
-        comparison = collect(options.directories, chosen, _notify)
+        comparison = collect(options.directories, chosen, parser.notify)
         present(comparison, options.out or _out(options.directories), options.formats)
-    except SettingError as error:
-        parser.error(str(error))
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        parser.error(f"{where}{error.strerror or error}; --out DIR writes elsewhere")
 
 
 def _check(formats: Sequence[str]) -> None:
@@ -129,11 +106,3 @@ def _out(directories: Sequence[Path]) -> Path:
     if len(directories) == 1 and not is_run(directories[0]):
         return directories[0] / OUT
     return ELSEWHERE
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _notify(line: str) -> None:
-    print(f"ffn_train.compare: {line}", file=sys.stderr)

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 
 from ffn_train.commands.options import Parser
-from ffn_train.config.settings import SettingError
 from ffn_train.gradcheck import Check
 from ffn_train.report.table import aligned
 
@@ -22,11 +21,9 @@ def main() -> None:
     parser.add_argument(
         "overrides", nargs="*", help="as for ffn_train: model.depth=4 block=swiglu norm=pre_rms"
     )
-    options = parser.parse_args()
-    try:
+    options = parser.parse(None)
+    with parser.mistakes():
         checks = check(options.overrides)
-    except SettingError as error:
-        parser.error(str(error))
     print(table(checks))
     rows = [check for part in checks.values() for check in part]
     failed = [check.tensor for check in rows if check.failed]

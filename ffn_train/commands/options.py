@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
 
-from ffn_train.config.settings import nearest
+from ffn_train.config.settings import SettingError, nearest
+from ffn_train.runs.files import RunError
 
 
 class Parser(argparse.ArgumentParser):
@@ -17,11 +19,12 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog=f"python -m ffn_train.{name}", description=description)
         self.name = name
 
-    def parse_known_args(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, namespace: Any = None
-    ) -> tuple[argparse.Namespace, list[str]]:
-        """Unknown options are told first: without them the rest may seem to be missing."""
-        given = list(sys.argv[1:] if args is None else args)
+    def parse(self, arguments: Sequence[str] | None) -> argparse.Namespace:
+        """The options among the arguments (None: the command line's), in any order with the rest.
+
+        Unknown options come first: without them the rest may seem to be missing.
+        """
+        given = list(sys.argv[1:] if arguments is None else arguments)
         options = [text for action in self._actions for text in action.option_strings]
         for text in given[: given.index("--")] if "--" in given else given:
             word = text.partition("=")[0]
@@ -29,9 +32,44 @@ class Parser(argparse.ArgumentParser):
             known = short or any(option.startswith(word) for option in options)
             if word.startswith("-") and word != "-" and not known:
                 self.error(f"{word} is not an option{nearest(word, options)}")
-        return super().parse_known_args(given, namespace)
+        return self.parse_intermixed_args(given)
+
+    def add_formats(self) -> None:
+        """Add ``--formats``, of the figures that the command writes."""
+        self.add_argument(
+            "--formats",
+            type=words,
+            default=["png"],
+            metavar="NAME,...",
+            help="of png, svg, pdf; default: png",
+        )
+
+    @contextmanager
+    def mistakes(self, elsewhere: str = "") -> Iterator[None]:
+        """A context whose mistakes end the command; ``elsewhere`` is said where a file fails it."""
+        try:
+            yield
+        except (SettingError, RunError) as error:
+            self.error(str(error))
+        except OSError as error:
+            self.error(f"{os_error(error)}{elsewhere}")
+
+    def notify(self, line: str) -> None:
+        """Tell a person something, on stderr."""
+        print(f"ffn_train.{self.name}: {line}", file=sys.stderr, flush=True)
 
     def error(self, message: str) -> NoReturn:
         """Exits 2."""
-        print(f"ffn_train.{self.name}: {message}", file=sys.stderr)
+        self.notify(message)
         sys.exit(2)
+
+
+def words(text: str) -> list[str]:
+    """``a,b`` as a list."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def os_error(error: OSError) -> str:
+    """What the operating system refused, with the file's name if it gives one."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"

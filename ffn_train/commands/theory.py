@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import re
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
+from ffn_train.commands.options import Parser
 from ffn_train.commands.predicted import Point, beyond, from_rows, sheet, table
-from ffn_train.config.settings import SettingError, one_of
+from ffn_train.config.settings import one_of
 from ffn_train.sweep.space import Job, jobs
 from ffn_train.theory import Prediction
 from ffn_train.train.threads import BlasThreads
@@ -21,17 +19,11 @@ from ffn_train.train.threads import BlasThreads
 FOLDER = Path("outputs") / "theory"
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        print(f"ffn_train.theory: {message}", file=sys.stderr)  # one line, without the usage
-        sys.exit(2)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the prediction and draw it; exits 2, with one line, for a mistake."""
-    parser = _Parser(
-        prog="python -m ffn_train.theory",
-        description="Predict the norms of signals and gradients at initialisation, for the first "
+    parser = Parser(
+        "theory",
+        "Predict the norms of signals and gradients at initialisation, for the first "
         "batch of the configured task. Nothing is trained or simulated.",
     )
     parser.add_argument("overrides", nargs="*", help="as for ffn_train: model.depth=512")
@@ -39,8 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "-m", "--multirun", action="store_true", help="a row for each point: model.depth=8,64,512"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="the figure: .png, .svg or .pdf")
-    options = parser.parse_intermixed_args(arguments)
-    try:
+    options = parser.parse(arguments)
+    with parser.mistakes():
         path = options.out or FOLDER / f"{_slug(options.overrides)}.png"
         one_of("--out", path.suffix.removeprefix("."), ("png", "svg", "pdf"))
         with BlasThreads(1):  # the products are small: a second thread is in the way
@@ -48,10 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(table(points) if options.multirun else sheet(points[0]))
         if _draw(points, path):
             print(f"\nfigure  {path}")
-    except SettingError as error:
-        parser.error(str(error))
-    except OSError as error:
-        parser.error(f"{error.filename or 'cannot write'}: {error.strerror or error}")
 
 
 def predictions(overrides: Sequence[str], *, swept: bool) -> list[Point]:
@@ -65,19 +53,17 @@ def predictions(overrides: Sequence[str], *, swept: bool) -> list[Point]:
 def _predict(job: Job) -> Point:
     """A priori; anchored by one forward pass for a loss whose gradient is not predicted."""
     from ffn_train.nn.losses.mse import MSE
-    from ffn_train.running.expectation import anchor, describe
+    from ffn_train.running.expectation import a_priori, anchored
     from ffn_train.running.experiment import build_experiment
-    from ffn_train.theory import predict, predict_anchored
 
     config = job.config
-    what = describe(config)
-    model, mode = what.model, "a priori" if isinstance(what.loss, MSE) else "anchored"
+    experiment = build_experiment(config, to_train=False)
+    model, mode, predicted = experiment.model, "a priori", a_priori
+    if not isinstance(experiment.trainer.loss, MSE):
+        experiment = build_experiment(config)  # its parameters are drawn: they must fit in memory
+        mode, predicted = "anchored", anchored
     with np.errstate(all="ignore"):
-        if mode == "a priori":
-            found = predict(model, what.init, what.loss, what.inputs, what.targets)
-        else:
-            measured = anchor(build_experiment(config))
-            found = predict_anchored(model, what.init, what.inputs, measured)
+        found = predicted(experiment)
     words = [f"depth {model.depth}", f"width {model.width}"]
     for group in ("residual", "block", "activation", "norm", "init", "loss"):
         words.append(f"{group} {config[group]['name']}")

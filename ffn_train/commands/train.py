@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ffn_train.config.settings import SettingError, boolean
+from ffn_train.commands.options import os_error
+from ffn_train.config.settings import SettingError, boolean, first_line
 from ffn_train.running.interruption import Interrupted
 
 CONTINUES = "the same command with the same run.dir goes on from the last checkpoint"
@@ -19,7 +20,7 @@ SHOWN = 10  # jobs that did not finish, by name
 def main() -> None:
     """Run what the command line describes; exits 2, with one line, for a mistake in it."""
     from ffn_train.config.composition import launch
-    from ffn_train.runs.reader import RunError
+    from ffn_train.runs import RunError
 
     flags = [argument for argument in sys.argv[1:] if argument.startswith("-")]
     try:
@@ -36,8 +37,7 @@ def main() -> None:
         print("ffn_train: interrupted before the training began", file=sys.stderr)
         sys.exit(130)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"ffn_train: {where}{error.strerror or error}; {CONTINUES}", file=sys.stderr)
+        print(f"ffn_train: {os_error(error)}; {CONTINUES}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -62,7 +62,7 @@ def run(config: dict[str, Any]) -> None:
 
 def sweep(overrides: list[str]) -> int:
     """Run a sweep and say what became of it; the exit status is 1 if a job is left or failed."""
-    from ffn_train.sweep.manifest import ENDED
+    from ffn_train.runs.status import ENDED
     from ffn_train.sweep.run import check, counts, numbered
     from ffn_train.sweep.run import run as run_sweep
     from ffn_train.train import threads
@@ -77,17 +77,17 @@ def sweep(overrides: list[str]) -> int:
         _notify(f"warning: {warning}")
     swept = run_sweep(plan, _notify)
     path, entries = swept.path, swept.entries
-    states = {one.directory: one.state(path) for one in entries}
-    told = [one for one in entries if states[one.directory] != "finished"]
-    told.sort(key=lambda one: states[one.directory] in ENDED)  # the diverged ones last
-    for one in told[:SHOWN]:
-        what, reason = states[one.directory], one.reason(path)
+    states = [(entry.directory, entry.status(path)) for entry in entries]
+    unfinished = [(job, status) for job, status in states if status.state != "finished"]
+    unfinished.sort(key=lambda job: job[1].state in ENDED)  # the diverged ones last
+    for job, status in unfinished[:SHOWN]:
+        what, reason = status.state, status.reason
         for ending in ("diverged ", "stopped as hopeless "):
             if reason.startswith(ending):
                 what, reason = ending.strip(), reason.removeprefix(ending)
-        _notify(f"{what}: {path / one.directory}: {reason}")
-    if len(told) > SHOWN:
-        _notify(f"and {len(told) - SHOWN} more")
+        _notify(f"{what}: {path / job}: {reason}")
+    if len(unfinished) > SHOWN:
+        _notify(f"and {len(unfinished) - SHOWN} more")
     for line in swept.best:
         print(line)
     _compare(path, entries[0].config["plot"])
@@ -97,7 +97,7 @@ def sweep(overrides: list[str]) -> int:
         command = shlex.join(["python", "-m", "ffn_train", "-m", *again, f"sweep.dir={path}"])
         _notify(f"{command} goes on")
         return 128 + swept.interrupted
-    return 0 if set(states.values()) <= set(ENDED) else 1
+    return 0 if all(status.state in ENDED for _, status in states) else 1
 
 
 def _compare(sweep: Path, plot: Mapping[str, Any]) -> None:
@@ -113,8 +113,7 @@ def _compare(sweep: Path, plot: Mapping[str, Any]) -> None:
     except KeyboardInterrupt:
         _notify(f"comparison interrupted; {COMPARES} {sweep} draws it")
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        _notify(f"no comparison: {lines[0]}; {COMPARES} {sweep} tries again")
+        _notify(f"no comparison: {first_line(error)}; {COMPARES} {sweep} tries again")
 
 
 def _continue(path: Path | None) -> str:

@@ -12,14 +12,13 @@ from ffn_train.compare.discovery import Place
 from ffn_train.compare.metrics import METRICS, metrics
 from ffn_train.compare.values import SEED, Flat, Value, flatten
 from ffn_train.runs import Run, RunError, files, load_run
-from ffn_train.runs.directory import state
+from ffn_train.runs.files import read_json
 from ffn_train.runs.measures import Floats
 from ffn_train.runs.predictions import relative_gradient
-from ffn_train.runs.reader import read_json
+from ffn_train.runs.status import ENDED, status
 
 EARLY = 4  # measured steps of which the signal is kept
 WITHOUT_RESULTS = ("pending", "failed")
-ENDED = ("finished", "diverged")
 TIMES = ("training_seconds", "steps_per_second", "started")
 Curve = tuple[Floats, Floats]  # steps, values
 
@@ -74,7 +73,7 @@ class Case:
 
 def read_case(place: Place) -> Case:
     """Read what is needed of a run. Raises RunError, in a line that names it, if it is damaged."""
-    now = state(place.path)
+    now = status(place.path).state
     if now == "failed":
         for name in (files.SUMMARY, files.STATUS):
             if (place.path / name).is_file():

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ffn_train.compare.case import Case, read_case
-from ffn_train.compare.discovery import Notify, find
+from ffn_train.compare.discovery import find
 from ffn_train.compare.groups import Group, group, levels
 from ffn_train.compare.layout import Layout, lay_out
 from ffn_train.compare.metrics import METRICS
 from ffn_train.compare.values import SEED, differing, resolve_among, short
 from ffn_train.compare.where import conditions
 from ffn_train.config.settings import SettingError, one_of
+from ffn_train.running import Notify
 from ffn_train.runs import RunError
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ffn_train.config.settings import SettingError
+from ffn_train.running import Notify
 from ffn_train.runs import RunError, files
 from ffn_train.sweep.manifest import MANIFEST, read
-
-Notify = Callable[[str], None]
 
 OUT = "comparison"
 _NO_RUNS = (files.CHECKPOINTS, files.PLOTS, OUT)  # directories in which none is looked for

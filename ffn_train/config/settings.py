@@ -15,6 +15,12 @@ class SettingError(ValueError):
     """A setting that cannot be used: one line for the person who wrote it."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its kind if it says nothing."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0]
+
+
 def integer(key: str, value: Any, *, at_least: int) -> int:
     """The value as an int of at least ``at_least``; 3.0 and True are not integers."""
     if isinstance(value, bool) or not isinstance(value, int) or value < at_least:

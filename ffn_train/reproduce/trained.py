@@ -6,9 +6,8 @@ import tempfile
 
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import Run, load_run
+from ffn_train.runs.status import ENDED
 from ffn_train.sweep.run import run_sweep
-
-ENDED = ("finished", "diverged")
 
 
 def trained(name: str, *overrides: str) -> list[Run]:
@@ -24,6 +23,7 @@ def trained(name: str, *overrides: str) -> list[Run]:
         if swept.interrupted is not None:
             raise KeyboardInterrupt
         for one in swept.entries:
-            if one.state(swept.path) not in ENDED:
-                raise SettingError(f"{name}, {one.directory}: {one.reason(swept.path)}")
+            now = one.status(swept.path)
+            if now.state not in ENDED:
+                raise SettingError(f"{name}, {one.directory}: {now.reason}")
         return [load_run(swept.path / one.directory) for one in swept.entries]

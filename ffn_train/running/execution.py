@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ffn_train.report.verdict import verdict
+from ffn_train.running import Notify
 from ffn_train.running.expectation import expectation
 from ffn_train.running.experiment import Experiment
 from ffn_train.running.interruption import Interrupted, Interruption
@@ -22,6 +23,7 @@ from ffn_train.runs import Run, files, load_run
 from ffn_train.runs.checkpoint import Checkpoint
 from ffn_train.runs.directory import claim
 from ffn_train.runs.provenance import provenance
+from ffn_train.runs.status import Status
 from ffn_train.runs.writer import write_weights
 from ffn_train.tasks.least_squares import fit_least_squares, r2
 from ffn_train.train.threads import BlasThreads
@@ -35,8 +37,6 @@ class Baseline:
     loss: float
     r2: float
 
-
-Notify = Callable[[str], None]
 
 RUNS = Path("outputs") / "runs"  # where a run without a run.dir gets a new directory
 
@@ -79,11 +79,11 @@ def _ending(path: Path) -> Iterator[None]:
     except Interrupted as error:
         error.path = path
         with suppress(OSError):
-            _state(path, "interrupted", str(error))
+            Status("interrupted", str(error)).write(path)
         raise
     except Exception as error:
         with suppress(OSError):
-            _state(path, "failed", f"{type(error).__name__}: {error}")
+            Status("failed", f"{type(error).__name__}: {error}").write(path)
         raise
 
 
@@ -97,7 +97,7 @@ def _carry_out(
     progress: bool,
 ) -> Run:
     (path / files.SUMMARY).unlink(missing_ok=True)
-    _state(path, "running", None)
+    Status("running").write(path)
     files.write_json(path / files.CONFIG, experiment.config)
     files.write_json(path / files.PROVENANCE, origin)
     files.write_json(path / files.THEORY, expectation(experiment))
@@ -113,18 +113,15 @@ def _carry_out(
     origin["steps_per_second"] = (state.step - first) / seconds
     files.write_json(path / files.PROVENANCE, origin)
     write_weights(path, experiment.model.layout, state.params.vector)
+    run = load_run(path)
     if experiment.plot.when != "never":
         from ffn_train.plots import draw  # late: matplotlib is the slowest import of a run
 
-        draw(load_run(path), figures=experiment.plot.figures, formats=experiment.plot.formats)
-    summary = _summary(load_run(path), last, baseline)
-    _state(path, summary["state"], None if last.divergence is None else str(last.divergence))
+        draw(run, figures=experiment.plot.figures, formats=experiment.plot.formats)
+    summary = files.finite(_summary(run, last, baseline))
+    Status(summary["state"], str(last.divergence or "")).write(path)
     files.write_json(path / files.SUMMARY, summary)
-    return load_run(path)
-
-
-def _state(path: Path, state: str, reason: str | None) -> None:
-    files.write_json(path / files.STATUS, {"state": state, "reason": reason})
+    return dataclasses.replace(run, summary=summary, state=summary["state"])
 
 
 def least_squares(experiment: Experiment) -> Baseline:

@@ -3,60 +3,42 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ffn_train.config.registry import build
 from ffn_train.nn.core import Array
-from ffn_train.nn.initialisers.initialiser import Initialiser
-from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.segments import SignalGradients
-from ffn_train.nn.stack import Stack
-from ffn_train.running.experiment import Experiment, build_model, checked, load_data
+from ffn_train.running.experiment import Experiment
 from ffn_train.runs import files
 from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
-from ffn_train.train.batches import Batches
 
 DECIMALS = 9  # of the logarithms; the rest is rounding that differs between machines
 
 
-@dataclass(frozen=True)
-class Description:
-    """What a run's first step is made of, before any parameter is drawn."""
-
-    model: Stack
-    init: Initialiser
-    loss: Loss
-    inputs: Array
-    targets: Array
-
-
-def describe(config: Mapping[str, Any]) -> Description:
-    """The stack and the first batch that a configuration describes. Raises SettingError."""
-    seed, dtype, parts = checked(config)
-    data_seed, _, batch_seed = np.random.SeedSequence(seed).spawn(3)
-    data = load_data(parts["task"], data_seed).astype(dtype)
-    size = config["trainer"]["batch_size"]
-    batches = Batches(data.x_train, data.y_train, size=size, seed=batch_seed)
-    return Description(build_model(config, data), parts["init"], parts["loss"], *batches.at(0))
-
-
 def expectation(experiment: Experiment) -> dict[str, Any]:
-    """Both modes' predictions for the initial parameters and the first batch; see runs.theory.
+    """Both modes' predictions for the initial parameters and the first batch; see runs.predictions.
 
     Where a mode gives none it says why; no failure leaves this function.
     """
-    init = build("init", experiment.config["init"])
-    model, loss = experiment.model, experiment.trainer.loss
-    inputs, targets = experiment.trainer.batches.at(0)
+    modes = {"anchored": anchored, "a priori": a_priori}
     return {
         "schema": files.SCHEMA,
-        "anchored": _mode(lambda: predict_anchored(model, init, inputs, anchor(experiment))),
-        "a priori": _mode(lambda: predict(model, init, loss, inputs, targets)),
+        **{mode: _mode(predicted, experiment) for mode, predicted in modes.items()},
     }
+
+
+def a_priori(experiment: Experiment) -> Prediction | Unpredicted:
+    """The prediction from the first batch alone; no parameters are drawn."""
+    model, init = experiment.model, experiment.initialiser
+    return predict(model, init, experiment.trainer.loss, *experiment.trainer.batches.at(0))
+
+
+def anchored(experiment: Experiment) -> Prediction | Unpredicted:
+    """The prediction anchored at what the first batch and the initial parameters give."""
+    inputs, _ = experiment.trainer.batches.at(0)
+    return predict_anchored(experiment.model, experiment.initialiser, inputs, anchor(experiment))
 
 
 def anchor(experiment: Experiment) -> Anchor:
@@ -78,10 +60,12 @@ def anchor(experiment: Experiment) -> Anchor:
     return Anchor(signals[0], signals[-1], top[0])
 
 
-def _mode(prediction: Callable[[], Prediction | Unpredicted]) -> dict[str, Any]:
+def _mode(
+    predicted: Callable[[Experiment], Prediction | Unpredicted], experiment: Experiment
+) -> dict[str, Any]:
     try:
         with np.errstate(all="ignore"):
-            found = prediction()
+            found = predicted(experiment)
     except Exception as error:  # a prediction is never worth a run
         found = Unpredicted(f"{type(error).__name__}: {error}".splitlines()[0])
     if isinstance(found, Unpredicted):

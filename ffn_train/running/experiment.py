@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,9 +16,8 @@ from ffn_train.config.keys import GROUPS, MODEL_GROUPS, check_keys
 from ffn_train.config.registry import build
 from ffn_train.config.settings import SettingError, boolean, integer, one_of
 from ffn_train.nn.core import FlatVector
-from ffn_train.nn.engine import check_engine, engine
+from ffn_train.nn.engine import engine
 from ffn_train.nn.initialisers.initialiser import Initialiser
-from ffn_train.nn.segments import segment_length
 from ffn_train.nn.stack import Stack
 from ffn_train.tasks.table import Data, Task, split
 from ffn_train.train import threads
@@ -58,46 +57,68 @@ class Experiment:
     @cached_property
     def params(self) -> FlatVector:
         """The parameters, drawn when first asked for: to check a run none are needed."""
-        return initial_parameters(self.model, self.initialiser, self.initial_seed, self.dtype)
+        rng = np.random.default_rng(self.initial_seed)
+        return self.model.initial(self.initialiser, rng, self.dtype)
 
 
-def build_experiment(config: Mapping[str, Any]) -> Experiment:
-    """Build the run that a resolved configuration describes.
+class Streams(NamedTuple):
+    """A run's independent random streams; a new one goes last."""
+
+    data: np.random.SeedSequence
+    initialisation: np.random.SeedSequence
+    batches: np.random.SeedSequence
+
+
+def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Experiment:
+    """Build the run that a resolved configuration describes; nothing is drawn but its data.
 
     Raises SettingError, in one line, for an unknown key, a value out of range, choices that do not
-    go together or data that cannot be used.
+    go together, data that cannot be used, or a model ``to_train`` that this machine cannot hold.
     """
-    seed, dtype, parts = checked(config)
-    data_seed, init_seed, batch_seed = np.random.SeedSequence(seed).spawn(3)
+    check_keys(config)
+    seed = integer("seed", config["seed"], at_least=0)
+    streams = Streams(*np.random.SeedSequence(seed).spawn(len(Streams._fields)))
+    dtype = one_of("dtype", config["dtype"], ("float32", "float64"))
+    parts = {group: build(group, config[group]) for group in GROUPS}
+    names = {group: parts[group].name for group in MODEL_GROUPS}
+    combinations.check(names)
     sizes = config["model"]
-    _check_size(sizes, dtype)
+    for key in ("depth", "width", "expansion"):
+        integer(f"model.{key}", sizes[key], at_least=1)
+    if to_train:
+        _check_size(sizes, dtype)
+    computed_by = engine(config["engine"])
     plot = _plot_settings(config["plot"])
     directory = _directory(config["run"]["dir"])
     checkpoint_every = config["checkpoint"]["every"]
     if checkpoint_every is not None:
         integer("checkpoint.every", checkpoint_every, at_least=1)
     trainer = config["trainer"]
-    integer("trainer.batch_size", trainer["batch_size"], at_least=1)
-    plan = _threads(config, trainer["batch_size"])
-    data = load_data(parts["task"], data_seed).astype(dtype)
-    validation = _threads(config, len(data.x_validation))
-    model = build_model(config, data)
+    data = _load_data(parts["task"], streams.data).astype(dtype)
+    x, y = data.x_train, data.y_train
+    batches = Batches(x, y, size=trainer["batch_size"], seed=streams.batches)
+    plan, validation = (_threads(config, rows) for rows in (batches.size, len(data.x_validation)))
+    model = Stack(
+        inputs=x.shape[1],
+        outputs=y.shape[1],
+        **sizes,
+        engine=computed_by,
+        **{group: parts[group] for group in MODEL_GROUPS if group != "init"},
+    )
     return Experiment(
         config=config,
         seed=seed,
         model=model,
         initialiser=parts["init"],
-        initial_seed=init_seed,
+        initial_seed=streams.initialisation,
         dtype=dtype,
         data=data,
         trainer=Trainer(
             model=model,
             data=data,
-            batches=Batches(
-                data.x_train, data.y_train, size=trainer["batch_size"], seed=batch_seed
-            ),
+            batches=batches,
             loss=parts["loss"],
-            optimizer=engine(config["engine"]).update(parts["optimizer"]),
+            optimizer=computed_by.update(parts["optimizer"]),
             schedule=parts["schedule"],
             steps=trainer["steps"],
             clip=trainer["clip"],
@@ -114,7 +135,7 @@ def build_experiment(config: Mapping[str, Any]) -> Experiment:
         plot=plot,
         directory=directory,
         warnings=[
-            *combinations.warnings(_names(parts), model.depth),
+            *combinations.warnings(names, model.depth),
             *threads.warnings(config["threads"]),
         ],
     )
@@ -133,48 +154,11 @@ def _threads(config: Mapping[str, Any], rows: int) -> threads.Threads:
     )
 
 
-def checked(config: Mapping[str, Any]) -> tuple[int, str, dict[str, Any]]:
-    """The seed, the dtype and the object of each group, which go together. Raises SettingError."""
-    check_keys(config)
-    seed = integer("seed", config["seed"], at_least=0)
-    dtype = one_of("dtype", config["dtype"], ("float32", "float64"))
-    check_engine(config["engine"])
-    parts = {group: build(group, config[group]) for group in GROUPS}
-    combinations.check(_names(parts))
-    sizes = config["model"]
-    for key in ("depth", "width", "expansion"):
-        integer(f"model.{key}", sizes[key], at_least=1)
-    segment_length(sizes["recompute"], sizes["depth"])
-    return seed, dtype, parts
-
-
-def _names(parts: Mapping[str, Any]) -> dict[str, str]:
-    return {group: parts[group].name for group in MODEL_GROUPS}
-
-
-def load_data(task: Task, seed: np.random.SeedSequence) -> Data:
+def _load_data(task: Task, seed: np.random.SeedSequence) -> Data:
     """The task's rows, drawn and split by two streams of the data seed."""
     rows_seed, split_seed = seed.spawn(2)
     table = task.table(np.random.default_rng(rows_seed))
     return split(table, validation=task.validation, rng=np.random.default_rng(split_seed))
-
-
-def build_model(config: Mapping[str, Any], data: Data) -> Stack:
-    """The stack that a configuration describes, with the data's numbers of inputs and outputs."""
-    return Stack(
-        inputs=data.x_train.shape[1],
-        outputs=data.y_train.shape[1],
-        **config["model"],
-        engine=engine(config["engine"]),
-        **{group: build(group, config[group]) for group in MODEL_GROUPS if group != "init"},
-    )
-
-
-def initial_parameters(
-    model: Stack, init: Initialiser, seed: np.random.SeedSequence, dtype: str
-) -> FlatVector:
-    """The stack's parameters before the first step."""
-    return model.initial(init, np.random.default_rng(seed), dtype)
 
 
 def _check_size(sizes: Mapping[str, int], dtype: str) -> None:

@@ -11,7 +11,7 @@ from ffn_train.config.settings import SettingError
 from ffn_train.runs import files
 from ffn_train.runs.checkpoint import Checkpoint, Damaged, checkpoints, read_checkpoint
 from ffn_train.runs.directory import is_empty
-from ffn_train.runs.reader import read_json
+from ffn_train.runs.files import read_json
 
 # settings that change neither the numbers nor which of them are written
 OPERATIONAL = ("run", "plot", "checkpoint", "threads", "sweep", "dry_run", "resume", "fail_fast")

@@ -13,7 +13,6 @@ from typing import IO
 
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import files
-from ffn_train.runs.reader import RunError, read_json
 
 
 @contextmanager
@@ -89,29 +88,3 @@ def in_use(path: Path) -> bool:
     except OSError:
         return False
     return False
-
-
-def state(path: Path) -> str:
-    """pending, running, finished, diverged, interrupted or failed, as a run's directory tells."""
-    try:
-        if (path / files.SUMMARY).is_file():
-            return str(read_json(path / files.SUMMARY).get("state", "finished"))
-        if not (path / files.STATUS).is_file():
-            return "running" if in_use(path) else "pending"
-        told = str(read_json(path / files.STATUS).get("state"))
-    except RunError:
-        return "failed"
-    if told == "running" and not in_use(path):
-        return "interrupted"  # it was killed
-    return told
-
-
-def reason(path: Path) -> str:
-    """Why a run is failed, diverged or interrupted, in a line."""
-    if not (path / files.STATUS).is_file():
-        return "not started"
-    try:
-        told = read_json(path / files.STATUS)
-    except RunError as error:
-        return str(error)
-    return "killed" if told.get("state") == "running" else str(told.get("reason"))

@@ -1,4 +1,4 @@
-"""The files of a run's directory, and writing one so that it appears whole or not at all.
+"""The files of a run's directory, each written whole or not at all.
 
 config.json         every setting, resolved
 provenance.json     command, commit, versions, BLAS and threads, seed, parameters, times
@@ -23,6 +23,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ffn_train.config.settings import first_line
+
 CONFIG = "config.json"
 PROVENANCE = "provenance.json"
 LAYOUT = "layout.json"
@@ -37,6 +39,10 @@ STATUS = "status.json"
 LOCK = ".lock"
 
 SCHEMA = 1
+
+
+class RunError(ValueError):
+    """A run directory that cannot be read: one line that names the file."""
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -67,15 +73,27 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """A JSON file, whole; NaN and infinities are written as null, which every reader takes."""
-    text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(path, (text + "\n").encode())
 
 
-def _finite(value: Any) -> Any:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises RunError, in one line that names the file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path}: {first_line(error)}") from None
+    if not isinstance(content, dict):
+        raise RunError(f"{path}: expected a JSON object")
+    return content
+
+
+def finite(value: Any) -> Any:
+    """What JSON holds of a value: null for NaN and infinities, lists for tuples."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     return value

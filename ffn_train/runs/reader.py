@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ffn_train.config.settings import first_line
 from ffn_train.nn.core import Array
 from ffn_train.runs import files
+from ffn_train.runs.files import RunError, read_json
 from ffn_train.runs.measures import Floats, Measures
 from ffn_train.runs.predictions import Ratio, Theory, parse, worst
+from ffn_train.runs.status import written_status
 from ffn_train.train.measures import row_dtype
-
-
-class RunError(ValueError):
-    """A run directory that cannot be read: one line that names the file."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ class Run:
             weights = load(path.read_bytes())
             return {name: weights[name] for name in self.measures.tensors}
         except (OSError, SafetensorError) as error:
-            raise RunError(f"{path}: {_first_line(error)}") from None
+            raise RunError(f"{path}: {first_line(error)}") from None
         except KeyError as error:
             raise RunError(f"{path}: it has no tensor {error}") from None
 
@@ -106,7 +104,7 @@ def load_run(path: str | Path) -> Run:
     path = Path(path)
     if not (path / files.CONFIG).is_file():
         raise RunError(f"{path} is not a run directory: it has no {files.CONFIG}")
-    summary, status = path / files.SUMMARY, path / files.STATUS
+    summary, status = path / files.SUMMARY, written_status(path)
     measures = _measures(path)
     return Run(
         path=path,
@@ -115,20 +113,9 @@ def load_run(path: str | Path) -> Run:
         scalars=_scalars(path / files.SCALARS),
         measures=measures,
         summary=read_json(summary) if summary.is_file() else None,
-        state=read_json(status).get("state") if status.is_file() else None,
+        state=None if status is None else status.state,
         theory=_theory(path / files.THEORY, measures),
     )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. Raises RunError, in one line that names the file."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path}: {_first_line(error)}") from None
-    if not isinstance(content, dict):
-        raise RunError(f"{path}: expected a JSON object")
-    return content
 
 
 def _scalars(path: Path) -> dict[str, Floats]:
@@ -146,7 +133,7 @@ def _scalars(path: Path) -> dict[str, Floats]:
         table = np.array([float(cell or "nan") for cell in cells], dtype=np.float64)
         table = table.reshape(len(body), len(names))
     except (OSError, ValueError) as error:
-        raise RunError(f"{path}: {_first_line(error)}") from None
+        raise RunError(f"{path}: {first_line(error)}") from None
     return {name: table[:, index] for index, name in enumerate(names)}
 
 
@@ -158,7 +145,7 @@ def _measures(path: Path) -> Measures:
         if rows.dtype != row_dtype(len(names), depth) or rows.ndim != 1:
             raise ValueError(f"its records are not those of {files.LAYOUT}")
     except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise RunError(f"{file}: {_first_line(error)}") from None
+        raise RunError(f"{file}: {first_line(error)}") from None
     return Measures(tensors=names, **{field: rows[field] for field in rows.dtype.names})
 
 
@@ -170,7 +157,7 @@ def _theory(path: Path, measures: Measures) -> Theory | None:
     try:
         return parse(content, len(measures.tensors), measures.depth)
     except ValueError as error:
-        raise RunError(f"{path}: {_first_line(error)}") from None
+        raise RunError(f"{path}: {first_line(error)}") from None
 
 
 def _layout(path: Path) -> tuple[tuple[str, ...], int]:
@@ -184,7 +171,3 @@ def _layout(path: Path) -> tuple[tuple[str, ...], int]:
     if not all(isinstance(name, str) for name in names) or not isinstance(depth, int):
         raise RunError(f"{path}: a tensor's name or the depth is of the wrong type")
     return names, depth
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from ffn_train.config.settings import SettingError
-from ffn_train.running.execution import Notify, execute
+from ffn_train.running import Notify
+from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import RunError, files
 from ffn_train.runs.directory import in_use
-from ffn_train.runs.reader import read_json
-from ffn_train.sweep.manifest import ENDED, read
+from ffn_train.runs.files import read_json
+from ffn_train.runs.status import ENDED, Status
+from ffn_train.sweep.manifest import read
 
 LOGS = "logs"
 STOP = ".stop"
@@ -34,8 +36,8 @@ def run_job(sweep: str, digest: str) -> str:
     stop = Path(sweep) / STOP
     while in_use(path) and not stop.exists():  # by a worker that outlived a killed sweep
         time.sleep(0.2)
-    if entry.state(Path(sweep)) in ENDED:
-        return entry.state(Path(sweep))
+    if (state := entry.status(Path(sweep)).state) in ENDED:
+        return state
     if stop.exists() or (entry.config["fail_fast"] and (Path(sweep) / FAILED).exists()):
         return "pending"
     logs = Path(sweep) / LOGS
@@ -52,7 +54,7 @@ def run_job(sweep: str, digest: str) -> str:
                 notify(f"warning: {warning}")
             run = execute(experiment, notify, stop=stop, progress=False)
             if run.state == "diverged":
-                notify(entry.reason(Path(sweep)))
+                notify(entry.status(Path(sweep)).reason)
         except Interrupted as error:
             notify(f"interrupted by {error}")
         except KeyboardInterrupt:
@@ -63,7 +65,7 @@ def run_job(sweep: str, digest: str) -> str:
         except Exception as error:
             notify(traceback.format_exc())
             _failed(Path(sweep), path, f"{type(error).__name__}: {error}")
-    return entry.state(Path(sweep))
+    return entry.status(Path(sweep)).state
 
 
 def _set_aside_if_damaged(sweep: Path, path: Path, notify: Notify) -> None:
@@ -82,7 +84,7 @@ def _set_aside_if_damaged(sweep: Path, path: Path, notify: Notify) -> None:
 def _failed(sweep: Path, path: Path, reason: str) -> None:
     path.mkdir(parents=True, exist_ok=True)
     (sweep / FAILED).touch()
-    files.write_json(path / files.STATUS, {"state": "failed", "reason": reason})
+    Status("failed", reason).write(path)
 
 
 def _config(config: Any, path: Path) -> dict[str, Any]:

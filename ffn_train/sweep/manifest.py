@@ -24,13 +24,12 @@ from ffn_train.config.places import find
 from ffn_train.config.settings import SettingError
 from ffn_train.running.resumption import OPERATIONAL
 from ffn_train.runs import RunError, files
-from ffn_train.runs import directory as run_directory
-from ffn_train.runs.reader import read_json
+from ffn_train.runs.files import read_json
+from ffn_train.runs.status import Status, status
 from ffn_train.sweep.space import Job
 
 MANIFEST = "manifest.json"
 JOBS = "jobs"
-ENDED = ("finished", "diverged")
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,9 @@ class Entry:
     digest: str
     data: str | None
 
-    def state(self, sweep: Path) -> str:
-        """pending, running, finished, diverged, interrupted or failed, as its directory tells."""
-        return run_directory.state(sweep / self.directory)
-
-    def reason(self, sweep: Path) -> str:
-        """Why it is failed, diverged or interrupted, in a line."""
-        return run_directory.reason(sweep / self.directory)
+    def status(self, sweep: Path) -> Status:
+        """What has become of it, as its directory tells."""
+        return status(sweep / self.directory)
 
 
 def entry(job: Job) -> Entry:
@@ -110,9 +105,9 @@ def _seen(sweep: Path, one: Entry) -> dict[str, Any]:
     except RunError:
         origin = {}
     times = {key: origin.get(key) for key in ("started", "training_seconds")}
-    state = one.state(sweep)
-    told = state not in ("pending", "running", "finished")
-    return {"state": state, "reason": one.reason(sweep) if told else None, **times}
+    now = one.status(sweep)
+    told = now.state not in ("pending", "running", "finished")
+    return {"state": now.state, "reason": now.reason if told else None, **times}
 
 
 def read(sweep: Path) -> list[Entry]:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ffn_train.config.settings import SettingError, boolean, integer, one_of
+from ffn_train.running import Notify
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs.directory import claim, is_empty
 from ffn_train.sweep import launcher
 from ffn_train.sweep.job import FAILED, STOP
 from ffn_train.sweep.manifest import MANIFEST, Entry, entry, merge, write
 from ffn_train.sweep.space import Space
-from ffn_train.sweep.workers import Notify, carry_out
+from ffn_train.sweep.workers import carry_out
 
 SWEEPS = Path("outputs") / "sweeps"  # where a sweep without a sweep.dir gets a new directory
 
@@ -129,7 +130,7 @@ def numbered(jobs: int) -> str:
 
 def counts(sweep: Path, entries: Sequence[Entry]) -> str:
     """How many jobs are in which state, in words."""
-    states = Counter(one.state(sweep) for one in entries)
+    states = Counter(one.status(sweep).state for one in entries)
     return ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from ffn_train.config.composition import Interval
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import files
-from ffn_train.runs.reader import read_json
+from ffn_train.runs.files import read_json
 from ffn_train.sweep.manifest import Entry, entry
 from ffn_train.sweep.space import Space
 
@@ -78,7 +78,7 @@ class Search:
 
     def _tell(self, study: Any, trial: Any, sweep: Path, one: Entry) -> None:
         states = self._optuna.trial.TrialState
-        state = one.state(sweep)
+        state = one.status(sweep).state
         if state == "finished":
             loss = read_json(sweep / one.directory / files.SUMMARY)["validation_loss"]
             study.tell(trial, loss)

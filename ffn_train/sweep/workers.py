@@ -5,21 +5,21 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
 
-from ffn_train.config.settings import SettingError
+from ffn_train.config.settings import SettingError, first_line
+from ffn_train.running import Notify
 from ffn_train.running.interruption import Interruption
+from ffn_train.runs.status import ENDED
 from ffn_train.sweep import launcher
 from ffn_train.sweep.job import FAILED, STOP
-from ffn_train.sweep.manifest import ENDED, Entry
+from ffn_train.sweep.manifest import Entry
 
 ROUNDS = 3  # pools of workers that may be lost before the sweep gives up
-
-Notify = Callable[[str], None]
 
 
 def carry_out(
@@ -40,15 +40,15 @@ def carry_out(
             left = [
                 one
                 for one in entries
-                if one.state(sweep) not in ENDED
-                and not (one.digest in tried and one.state(sweep) == "failed")
+                if (state := one.status(sweep).state) not in ENDED
+                and not (one.digest in tried and state == "failed")
             ]
             if not left or (entries[0].config["fail_fast"] and (sweep / FAILED).exists()):
                 break
             # those that workers of a killed sweep still hold come last
-            left.sort(key=lambda one: one.state(sweep) == "running")
+            left.sort(key=lambda one: one.status(sweep).state == "running")
             tried |= {one.digest for one in left}
-            before = [one.state(sweep) for one in left]
+            before = [one.status(sweep) for one in left]
             try:
                 launcher.launch(sweep, [one.digest for one in left], chosen)
             except SettingError:
@@ -56,10 +56,9 @@ def carry_out(
             except (Exception, KeyboardInterrupt) as error:  # the latter from a worker
                 if interruption.requested is not None:
                     break
-                first = str(error).strip().splitlines() or [type(error).__name__]
-                if [one.state(sweep) for one in left] == before:
-                    raise SettingError(f"no job could be launched: {first[0]}") from None
-                notify(f"the workers were lost ({first[0]}); going on with new ones")
+                if [one.status(sweep) for one in left] == before:
+                    raise SettingError(f"no job could be launched: {first_line(error)}") from None
+                notify(f"the workers were lost ({first_line(error)}); going on with new ones")
             if interruption.requested is not None:
                 break
     return interruption.requested
@@ -75,7 +74,7 @@ def _progress(sweep: Path, entries: Sequence[Entry]) -> Iterator[None]:
 
     def watch(bar: tqdm[None]) -> None:
         while not over.wait(0.5):
-            states = Counter(one.state(sweep) for one in entries)
+            states = Counter(one.status(sweep).state for one in entries)
             bar.set_postfix({s: n for s, n in states.items() if s != "pending"}, refresh=False)
             bar.n = sum(states[state] for state in (*ENDED, "failed"))
             bar.refresh()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import runpy
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ffn_train.commands import launch as running
+from ffn_train.commands import launch
 from ffn_train.config import composition as configuration
+from ffn_train.config.places import CONF
 from ffn_train.config.settings import SettingError
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import files
@@ -21,6 +25,48 @@ from tests.support.small_runs import SMALL, config
 
 def interrupt(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
+    """The commands that are started from here on, each with its arguments, instead of run."""
+    calls: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(launch, "run", lambda name: calls.append((name, sys.argv[1:])))
+    return calls
+
+
+@pytest.mark.parametrize("name", launch.COMMANDS)
+def test_every_command_has_a_module_of_its_own(
+    name: str, started: list[tuple[str, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    runpy.run_module(f"ffn_train.{name}", run_name="__main__")
+    assert started == [(name, ["--help"])]
+
+
+@pytest.mark.parametrize(
+    ("given", "start"),
+    [
+        *((["ffn-train", name, "a", "b"], (name, ["a", "b"])) for name in launch.COMMANDS),
+        (["ffn-train", "model.depth=2", "compare"], ("train", ["model.depth=2", "compare"])),
+        (["ffn-train"], ("train", [])),
+    ],
+)
+def test_the_script_and_the_package_start_the_command_that_is_named_first(
+    given: list[str],
+    start: tuple[str, list[str]],
+    started: list[tuple[str, list[str]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    project = tomllib.loads((CONF.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    module, _, name = project["project"]["scripts"]["ffn-train"].partition(":")
+    for entrance in (
+        getattr(importlib.import_module(module), name),
+        lambda: runpy.run_module("ffn_train", run_name="__main__"),
+    ):
+        monkeypatch.setattr(sys, "argv", [*given])
+        entrance()
+    assert started == [start, start]
 
 
 WORK = {  # command -> its arguments and what it does, where Ctrl-C finds it
@@ -40,7 +86,7 @@ def test_an_interrupted_command_says_so_in_one_line(
     monkeypatch.setattr(work, interrupt)
     monkeypatch.setattr(sys, "argv", [name, *arguments])
     with pytest.raises(SystemExit) as ended:
-        running.run(name)
+        launch.run(name)
     assert ended.value.code == 130
     assert capsys.readouterr().err.splitlines()[-1] == f"ffn_train.{name}: interrupted"
 
@@ -64,12 +110,12 @@ def test_a_sweep_warns_of_threads_once(
     jobs += ["threads=2", "seed=0,1", f"sweep.dir={tmp_path / 's'}", "hydra/launcher=serial"]
     monkeypatch.setattr(sys, "argv", ["ffn_train", "-m", *jobs])
     with pytest.raises(SystemExit) as ended:
-        running.run("train")
+        launch.run("train")
     assert ended.value.code == 0
     assert capsys.readouterr().err.count("warning: threads=2 with 1 core allowed") == 1
 
 
-@pytest.mark.parametrize("name", ["gradcheck", "reproduce", "plots"])
+@pytest.mark.parametrize("name", launch.COMMANDS)
 @pytest.mark.parametrize("given", [("--hlep",), ("model.depth=2", "--hlep")])
 def test_an_unknown_option_is_answered_in_one_line(
     name: str,
@@ -79,7 +125,7 @@ def test_an_unknown_option_is_answered_in_one_line(
 ) -> None:
     monkeypatch.setattr(sys, "argv", [name, *given])
     with pytest.raises(SystemExit) as ended:
-        running.run(name)
+        launch.run(name)
     assert ended.value.code == 2
     told = capsys.readouterr()
     assert told.out == ""
@@ -102,7 +148,7 @@ def test_an_unknown_flag_of_the_main_command_too(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["ffn_train", "model.depth=2", given])
     with pytest.raises(SystemExit) as ended:
-        running.run("train")
+        launch.run("train")
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"ffn_train: {message}")
@@ -113,7 +159,7 @@ def test_the_version_is_that_of_this_package(
 ) -> None:
     monkeypatch.setattr(configuration, "version", lambda name: f"of {name}")
     monkeypatch.setattr(sys, "argv", ["ffn_train", "--version"])
-    running.run("train")
+    launch.run("train")
     assert capsys.readouterr().out == "ffn_train of ffn_train\n"
 
 

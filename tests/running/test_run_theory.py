@@ -303,7 +303,7 @@ def test_the_command_prints_the_band_that_the_figures_draw() -> None:
     [
         (["model.dept=3"], "model.dept is not a setting; did you mean model.depth?"),
         (["--out", "figure.gif"], "--out must be one of png, svg, pdf, got 'gif'"),
-        (["--frobnicate"], "unrecognized arguments: --frobnicate"),
+        (["--frobnicate"], "--frobnicate is not an option"),
         (["residual=rezero", "norm=post_layer"], "residual=rezero needs"),
     ],
 )

@@ -60,7 +60,7 @@ def times(sweep: Path) -> dict[Path, int]:
 def test_each_point_has_its_search_and_its_best(tmp_path: Path) -> None:
     found = search(tmp_path / "s", INTERVAL, "model.depth=1,3", "sweep.search.trials=6")
     assert len(found.entries) == 12
-    assert {one.state(found.path) for one in found.entries} == {"finished"}
+    assert {one.status(found.path).state for one in found.entries} == {"finished"}
     assert len(found.best) == 2
     for depth, line in zip(("1", "3"), found.best, strict=True):
         of = [one for one in read(found.path) if one.settings["model.depth"] == depth]

@@ -122,7 +122,7 @@ def run(sweep: Path, *overrides: str, launcher: str = "serial") -> list[str]:
     arguments = [*TINY, *overrides, f"sweep.dir={sweep}", f"hydra/launcher={launcher}"]
     swept = run_sweep(arguments, notes.append)
     assert swept.path == sweep
-    return [entry.state(sweep) for entry in swept.entries]
+    return [entry.status(sweep).state for entry in swept.entries]
 
 
 def test_only_what_is_missing_is_run(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_changed_data_are_refused(tmp_path: Path) -> None:
         run_sweep(arguments, print)
     notes: list[str] = []
     swept = run_sweep([*arguments, "resume=force"], notes.append)
-    assert {one.state(swept.path) for one in swept.entries} == {"finished"}
+    assert {one.status(swept.path).state for one in swept.entries} == {"finished"}
     assert sum("stay as they are, made with the data of jobs/" in note for note in notes) == 2
 
 
@@ -219,7 +219,7 @@ def test_one_failure_does_not_spoil_the_others(
         states = run(tmp_path / "sweep", "model.depth=1,2,3")
         assert states == ["finished", "failed", "finished"]
         (failed,) = [one for one in read(tmp_path / "sweep") if "depth=2" in one.directory]
-        assert failed.reason(tmp_path / "sweep") == "ZeroDivisionError: on purpose"
+        assert failed.status(tmp_path / "sweep").reason == "ZeroDivisionError: on purpose"
         (log,) = (tmp_path / "sweep" / "logs").glob("depth=2*")
         assert "Traceback" in log.read_text()
         states = run(tmp_path / "fast", "model.depth=1,2,3", "fail_fast=true")
@@ -290,7 +290,7 @@ def test_what_diverged_is_told_with_its_reason(tmp_path: Path) -> None:
     overrides = ("optimizer.lr=0.1,1e30", "trainer.clip=null", "hydra/launcher=serial")
     done = command(*sweep_command(sweep, *overrides), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    (lost,) = [one for one in read(sweep) if one.state(sweep) == "diverged"]
+    (lost,) = [one for one in read(sweep) if one.status(sweep).state == "diverged"]
     assert f"diverged: {sweep / lost.directory}: at step " in done.stderr
     (log,) = (sweep / "logs").glob("lr=1e*")
     assert log.read_text().startswith("diverged at step ")

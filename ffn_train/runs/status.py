@@ -1,0 +1,48 @@
+"""What has become of a run: status.json, and what the rest of its directory says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ffn_train.runs import files
+from ffn_train.runs.directory import in_use
+from ffn_train.runs.files import RunError, read_json
+
+ENDED = ("finished", "diverged")
+
+
+@dataclass(frozen=True)
+class Status:
+    """``state``: pending, running, finished, diverged, interrupted or failed; ``reason``: why."""
+
+    state: str
+    reason: str = ""
+
+    def write(self, run: Path) -> None:
+        """Write it into a run's directory."""
+        files.write_json(run / files.STATUS, {"state": self.state, "reason": self.reason or None})
+
+
+def written_status(run: Path) -> Status | None:
+    """The status that a run wrote last, if it wrote any. Raises RunError."""
+    if not (run / files.STATUS).is_file():
+        return None
+    content = read_json(run / files.STATUS)
+    return Status(str(content.get("state")), str(content.get("reason") or ""))
+
+
+def status(run: Path) -> Status:
+    """A run's status now: one that was killed still has ``running`` in its file."""
+    try:
+        written = written_status(run)
+        if (run / files.SUMMARY).is_file():
+            state = read_json(run / files.SUMMARY).get("state", "finished")
+            return Status(str(state), written.reason if written else "")
+    except RunError as error:
+        return Status("failed", str(error))
+    if written is None:
+        return Status("running" if in_use(run) else "pending", "not started")
+    if written.state == "running":
+        return Status("running", "under way") if in_use(run) else Status("interrupted", "killed")
+    return written
