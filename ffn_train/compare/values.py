@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
+from ffn_train.config.keys import dotted
 from ffn_train.config.settings import SettingError, nearest
 from ffn_train.running.resumption import OPERATIONAL
 
@@ -24,21 +25,13 @@ def flatten(config: Mapping[str, Any]) -> dict[str, Value]:
     What changes no number is left out (ffn_train.running.resumption.OPERATIONAL).
     """
     known = {"engine": "numpy", **config}  # runs older than the choice of an engine have that one
-    return _flat({k: v for k, v in known.items() if k not in (*OPERATIONAL, "experiment")}, "")
-
-
-def _flat(config: Mapping[str, Any], prefix: str) -> dict[str, Value]:
-    flat: dict[str, Value] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        elif key == "name" and prefix:
-            flat[prefix[:-1]] = str(value)
-        elif value is None or isinstance(value, (str, int, float)):
-            flat[prefix + key] = value
-        else:
-            flat[prefix + key] = json.dumps(value)
-    return flat
+    shown = {k: v for k, v in known.items() if k not in (*OPERATIONAL, "experiment")}
+    return {
+        key.removesuffix(".name"): value
+        if value is None or isinstance(value, (str, int, float))
+        else json.dumps(value)
+        for key, value in dotted(shown).items()
+    }
 
 
 def differing(runs: Iterable[Flat]) -> list[str]:

@@ -45,3 +45,23 @@ def check_keys(config: Mapping[str, Any]) -> None:
         for key in keys:
             if key not in config[section]:
                 raise SettingError(f"{section}.{key} is missing")
+
+
+def dotted(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The settings by their dotted keys: ``{"model": {"depth": 3}}`` is ``{"model.depth": 3}``."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= dotted(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """The settings that two flat configurations do not share, in words."""
+    return [
+        f"{key}={there.get(key, '(unset)')!r} there, {here.get(key, '(unset)')!r} here"
+        for key in {**there, **here}
+        if there.get(key) != here.get(key)
+    ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ffn_train.config.keys import differences, dotted
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import files
 from ffn_train.runs.checkpoint import Checkpoint, Damaged, checkpoints, read_checkpoint
@@ -56,27 +57,16 @@ def plan(path: Path, config: Mapping[str, Any], provenance: Mapping[str, Any]) -
 
 
 def _refuse_other(path: Path, before: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    old, new = dict(_flat(before)), dict(_flat(config))
-    differing = [
-        f"{key}={old.get(key, '(unset)')!r} there, {new.get(key, '(unset)')!r} here"
-        for key in {**old, **new}
-        if old.get(key) != new.get(key) and key != "trainer.steps"
-    ]
-    steps, wanted = old.get("trainer.steps"), new["trainer.steps"]
+    old, new = (
+        dotted({key: value for key, value in one.items() if key not in (*OPERATIONAL, *ROUNDING)})
+        for one in (before, config)
+    )
+    steps, wanted = old.pop("trainer.steps", None), new.pop("trainer.steps")
+    differing = differences(old, new)
     if not isinstance(steps, int) or wanted < steps:
         differing.append(f"trainer.steps={steps!r} there, {wanted!r} here (it can only grow)")
     if differing:
         raise SettingError(f"run.dir={path} holds another run: {'; '.join(differing)}")
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if not prefix and key in (*OPERATIONAL, *ROUNDING):
-            continue
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _newest(path: Path) -> tuple[Checkpoint | None, list[str]]:

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ffn_train.config.keys import differences, dotted
 from ffn_train.config.places import find
 from ffn_train.config.settings import SettingError
 from ffn_train.running.resumption import OPERATIONAL
@@ -163,23 +164,10 @@ def _differences(old: Sequence[Entry], new: Sequence[Entry]) -> list[str]:
     def fixed(one: Entry) -> dict[str, Any]:
         return {
             key: value
-            for key, value in _flat(_lasting(one.config))
+            for key, value in dotted(_lasting(one.config)).items()
             if not any(key == v or key.startswith(f"{v}.") for v in varied)
         }
 
     if not old or not new:
         return []
-    there, here = fixed(old[0]), fixed(new[0])
-    return [
-        f"{key}={there.get(key, '(unset)')!r} there, {here.get(key, '(unset)')!r} here"
-        for key in {**there, **here}
-        if there.get(key) != here.get(key)
-    ]
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
+    return differences(fixed(old[0]), fixed(new[0]))
