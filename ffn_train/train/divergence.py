@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from ffn_train.nn.activations.activation import Activation, Slope
-from ffn_train.nn.core import Array, FlatVector, Layer, Pullback, Shape, Views
+from ffn_train.nn.core import Array, FlatVector, Layer, Pullback, Views
 from ffn_train.nn.engine import NUMPY
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.stack import Stack
@@ -60,7 +62,7 @@ def locate(
             _repeat(watch, model, params, x, targets, loss)
         except _Found as found:
             before = dict(list(watch.sizes.items())[-REMEMBERED:])
-            what, growth = _entries(found.array), _growth(found, watch)
+            what, growth = _entries(found.array), _growth(found, watch, model)
             reason = f"{what}; {likely_cause(model, found.phase, growth, updates)}"
             return Divergence(updates.made, found.phase, found.site, reason, before)
     reason = f"finite when the step was repeated; {likely_cause(model, 'backward', 1.0, updates)}"
@@ -85,123 +87,90 @@ class _Found(Exception):
 
 
 class _Watch:
-    """Takes each tensor as it is computed and raises at the first that is not finite."""
+    """Takes each tensor as it is computed and raises at the first that is not finite.
+
+    ``sizes``: the largest magnitude of each finite signal and gradient, in order.
+    """
 
     def __init__(self) -> None:
-        self.sizes: dict[str, float] = {}  # the largest magnitude of each finite tensor, in order
-        self.signals: list[float] = []  # the same of x_0, x_1, ...
-        self.gradients: list[float] = []  # the same of dL/dx_L, dL/dx_{L-1}, ...
+        self.sizes: dict[str, float] = {}
 
-    def __call__(self, phase: Phase, site: str, array: Slope) -> float:
+    def __call__(self, phase: Phase, site: str, array: Slope) -> None:
         if not np.isfinite(array).all():
             raise _Found(phase, site, array)
-        size = _largest(array)
         if phase != "update":
-            self.sizes[site] = size
-        return size
+            self.sizes[site] = float(np.max(np.abs(array), initial=0))
 
 
-def _largest(array: Slope) -> float:
-    return float(np.max(np.abs(array), initial=0))
+def _watched_stack(model: Stack, watch: _Watch) -> Stack:
+    """A copy of the stack whose layers show the watch what they compute, each under its name."""
+    twin: Any = copy.copy(model)
+    for name in ("input", "final_norm", "output"):
+        layer = getattr(model, name)
+        if layer is not None:
+            setattr(twin, name, _watched(layer, name, watch))
+    twin.block = copy.copy(model.block)
+    calls = itertools.count()  # each call is the next block, so that each has its own name
+
+    def forward(params: Views, x: Array) -> tuple[Array, Pullback]:
+        index = next(calls)
+        name, output = f"blocks.{index}", f"x_{index + 1} (output of block {index})"
+        block = _with_watched_parts(model.block, name, watch)
+        watched: Layer = _watched(block, name, watch, output=output, dx=f"dL/dx_{index}")
+        return watched.forward(params, x)
+
+    twin.block.forward = forward
+    twin.engine = NUMPY
+    twin.segment = model.depth  # each block runs once, so that the calls count them
+    stack: Stack = twin
+    return stack
 
 
-class _Watched(Layer):
-    """A layer whose output, gradients and dx are shown to the watch under its name."""
-
-    def __init__(self, layer: Layer, name: str, watch: _Watch) -> None:
-        self.layer, self.name, self.watch = layer, name, watch
-
-    @property
-    def shapes(self) -> Mapping[str, Shape]:
-        return self.layer.shapes
-
-    @property
-    def parts(self) -> Mapping[str, Layer]:
-        return self.layer.parts
-
-    def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
-        y, inner = self.layer.forward(params, x)
-        self.watch("forward", f"output of {self.name}", y)
-
-        def pullback(dy: Array, grads: Views) -> Array:
-            dx = inner(dy, grads)
-            for name, gradient in grads.arrays.items():
-                self.watch("backward", f"gradient of {self.name}.{name}", gradient)
-            self.watch("backward", f"dL/d(input of {self.name})", dx)
-            return dx
-
-        return y, pullback
-
-
-class _WatchedActivation(Activation):
-    def __init__(self, activation: Activation, name: str, watch: _Watch) -> None:
-        self.activation, self.site, self.watch = activation, name, watch
-
-    def value(self, z: Array) -> Array:
-        return self.activation.value(z)
-
-    def derivative(self, z: Array) -> Array:
-        return self.activation.derivative(z)
-
-    def pair_in_place(self, z: Array) -> tuple[Array, Slope]:
-        value, slope = self.activation.pair_in_place(z)
-        self.watch("forward", f"hidden units of {self.site}", value)
-        self.watch("forward", f"act' of {self.site}", slope)
-        return value, slope
-
-
-class _WatchedBlocks(Layer):
-    """The stack's block; each call is the next block, so that each has its own name."""
-
-    def __init__(self, block: Any, watch: _Watch) -> None:
-        self.block, self.watch, self.count = block, watch, 0
-
-    def forward(self, params: Views, x: Array) -> tuple[Array, Any]:
-        index = self.count
-        self.count += 1
-        if index == 0:
-            self.watch.signals.append(_largest(x))
-        name = f"blocks.{index}"
-        y, pullback = _watch_parts(self.block, name, self.watch).forward(params, x)
-        size = self.watch("forward", f"x_{index + 1} (output of block {index})", y)
-        self.watch.signals.append(size)
-
-        def watched(dy: Array, grads: Views) -> Array:
-            if not self.watch.gradients:
-                self.watch.gradients.append(_largest(dy))
-            dx: Array = pullback(dy, grads)
-            for parameter, gradient in grads.arrays.items():
-                self.watch("backward", f"gradient of {name}.{parameter}", gradient)
-            self.watch.gradients.append(self.watch("backward", f"dL/dx_{index}", dx))
-            return dx
-
-        return y, watched
-
-
-def _watch_parts(layer: Any, name: str, watch: _Watch) -> Any:
+def _with_watched_parts(layer: Any, name: str, watch: _Watch) -> Any:
     """A copy of a block or branch whose layers and activation are watched."""
     twin = copy.copy(layer)
     for attribute, value in vars(layer).items():
         if attribute == "branch":
-            setattr(twin, attribute, _watch_parts(value, name, watch))
+            setattr(twin, attribute, _with_watched_parts(value, name, watch))
         elif isinstance(value, Layer):
             part = "norm" if attribute in ("pre", "post") else attribute
-            setattr(twin, attribute, _Watched(value, f"{name}.{part}", watch))
+            setattr(twin, attribute, _watched(value, f"{name}.{part}", watch))
         elif isinstance(value, Activation):
-            setattr(twin, attribute, _WatchedActivation(value, name, watch))
+            setattr(twin, attribute, _watched_activation(value, name, watch))
     return twin
 
 
-def _watched_stack(model: Stack, watch: _Watch) -> Stack:
-    twin = copy.copy(model)
-    for name in ("input", "final_norm", "output"):
-        layer = getattr(model, name)
-        if layer is not None:
-            setattr(twin, name, _Watched(layer, name, watch))
-    twin.block = _WatchedBlocks(model.block, watch)  # type: ignore[assignment]
-    twin.engine = NUMPY
-    twin.segment = model.depth  # each block runs once, so that their count names them
+def _watched(layer: Any, name: str, watch: _Watch, *, output: str = "", dx: str = "") -> Any:
+    """A copy of a layer that shows the watch its output, its gradients and its dL/dx."""
+    twin = copy.copy(layer)
+
+    def forward(params: Views, x: Array) -> tuple[Array, Pullback]:
+        y, inner = layer.forward(params, x)
+        watch("forward", output or f"output of {name}", y)
+
+        def pullback(dy: Array, grads: Views) -> Array:
+            gradient: Array = inner(dy, grads)
+            for parameter, array in grads.arrays.items():
+                watch("backward", f"gradient of {name}.{parameter}", array)
+            watch("backward", dx or f"dL/d(input of {name})", gradient)
+            return gradient
+
+        return y, pullback
+
+    twin.forward = forward
     return twin
+
+
+def _watched_activation(activation: Activation, name: str, watch: _Watch) -> SimpleNamespace:
+    """What a branch's forward pass calls of its activation."""
+
+    def both(z: Array) -> tuple[Array, Slope]:
+        value, slope = activation.both(z)
+        watch("forward", f"hidden units of {name}", value)
+        watch("forward", f"act' of {name}", slope)
+        return value, slope
+
+    return SimpleNamespace(both=both)
 
 
 def _entries(array: Slope) -> str:
@@ -212,9 +181,13 @@ def _entries(array: Slope) -> str:
     return f"{kind} in {np.count_nonzero(~np.isfinite(array))} of {array.size} entries"
 
 
-def _growth(found: _Found, watch: _Watch) -> float:
+def _growth(found: _Found, watch: _Watch, model: Stack) -> float:
     """The factor per block by which signal or gradient grew on its way to what was found."""
-    sizes = watch.gradients if found.phase == "backward" else watch.signals
+    start, blocks = "output of input", "x_"
+    if found.phase == "backward":
+        start = f"dL/d(input of {'final_norm' if model.final_norm else 'output'})"
+        blocks = "dL/dx_"
+    sizes = [size for at, size in watch.sizes.items() if at == start or at.startswith(blocks)]
     positive = [size for size in sizes if size > 0]
     if found.phase == "update" or len(positive) < 2:
         return 1.0
