@@ -70,9 +70,7 @@ def _parser() -> Any:
 
 def _a_sweep(overrides: Sequence[str]) -> SettingError | None:
     """That several values of a setting were given where one is meant, if so."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
+    for override in map(_grammar, overrides):
         if override.is_sweep_override():
             return SettingError(f"{override.input_line} gives several values: a sweep, with -m")
     return None

@@ -5,24 +5,23 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from ffn_train.config.places import CONF
 from ffn_train.config.settings import SettingError, nearest, nearest_key
 
 
-class one_line_errors:
+@contextmanager
+def one_line_errors() -> Iterator[None]:
     """A context that turns Hydra's and OmegaConf's errors into a SettingError of one line."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        from hydra.errors import HydraException
-        from omegaconf.errors import OmegaConfBaseException
-
-        if isinstance(error, (HydraException, OmegaConfBaseException)):
-            raise SettingError(one_line(error)) from None
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise SettingError(one_line(error)) from None
 
 
 def one_line(error: BaseException) -> str:

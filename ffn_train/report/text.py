@@ -13,7 +13,6 @@ from ffn_train.train.divergence import Divergence
 def report(run: Run) -> str:
     """The run's losses, R² against least squares, |dL/dx_0|/|dL/dx_L| and directory, aligned."""
     summary = run.summary or {}
-    steps = summary["steps"]
     rows = [
         (
             "loss",
@@ -26,16 +25,8 @@ def report(run: Run) -> str:
             f"{_short(summary['validation_r2'])}   "
             f"least squares {_short(summary['least_squares_r2'])}{_verdict(summary)}",
         ),
-        (
-            "|dL/dx_0| / |dL/dx_L|",
-            f"{_quotient(run, 0, summary['gradient_ratio_start'])} at step 0   "
-            f"{_quotient(run, -1, summary['gradient_ratio_end'])} at step {steps}{_vanished(run)}",
-        ),
-        (
-            "growth per block",
-            f"{_quotient(run, 0, summary['growth_per_block_start'])} at step 0   "
-            f"{_quotient(run, -1, summary['growth_per_block_end'])} at step {steps}",
-        ),
+        ("|dL/dx_0| / |dL/dx_L|", f"{_change(run, 'gradient_ratio')}{_vanished(run)}"),
+        ("growth per block", _change(run, "growth_per_block")),
         ("theory", _theory(run)),
         (
             "time",
@@ -51,11 +42,16 @@ def report(run: Run) -> str:
     return "\n".join(lines)
 
 
-def _quotient(run: Run, row: int, value: float | None) -> str:
-    """Of two signal gradients, both of which may be 0."""
-    flow = run.measures.signal_gradient_rms
-    nothing = value is None and len(flow) and flow[row, -1] == 0
-    return "0/0" if nothing else factor(value)
+def _change(run: Run, name: str) -> str:
+    """A quotient of signal gradients, which may both be 0, at the first and at the last step."""
+    summary, flow = run.summary or {}, run.measures.signal_gradient_rms
+
+    def quotient(end: str, row: int) -> str:
+        value = summary[f"{name}_{end}"]
+        nothing = value is None and len(flow) and flow[row, -1] == 0
+        return "0/0" if nothing else factor(value)
+
+    return f"{quotient('start', 0)} at step 0   {quotient('end', -1)} at step {summary['steps']}"
 
 
 def _vanished(run: Run) -> str:

@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,15 +28,6 @@ from ffn_train.tasks.least_squares import fit_least_squares, r2
 from ffn_train.train.threads import BlasThreads
 from ffn_train.train.trainer import Record
 
-
-@dataclass(frozen=True)
-class Baseline:
-    """How well ordinary least squares does on the same validation rows."""
-
-    loss: float
-    r2: float
-
-
 RUNS = Path("outputs") / "runs"  # where a run without a run.dir gets a new directory
 
 
@@ -53,8 +43,7 @@ def execute(
     Interrupted after a signal; OSError, which names the file, if the disk fails.
     """
     with BlasThreads(experiment.threads) as threads:
-        baseline = least_squares(experiment)
-        origin = _provenance(experiment, baseline, threads)
+        origin = _provenance(experiment, threads)
         if experiment.directory is not None and experiment.directory.is_dir():
             plan(experiment.directory, experiment.config, origin)  # refuse before the lock is made
         with claim("run.dir", experiment.directory, RUNS) as path:
@@ -66,9 +55,7 @@ def execute(
                 notify(f"{path} has ended already; a larger trainer.steps extends it")
                 return load_run(path)
             with _ending(path), Interruption(stop=stop) as interruption:
-                return _carry_out(
-                    experiment, path, what.checkpoint, origin, baseline, interruption, progress
-                )
+                return _carry_out(experiment, path, what.checkpoint, origin, interruption, progress)
 
 
 @contextmanager
@@ -92,7 +79,6 @@ def _carry_out(
     path: Path,
     checkpoint: Checkpoint | None,
     origin: dict[str, Any],
-    baseline: Baseline,
     interruption: Interruption,
     progress: bool,
 ) -> Run:
@@ -118,23 +104,15 @@ def _carry_out(
         from ffn_train.plots import draw  # late: matplotlib is the slowest import of a run
 
         draw(run, figures=experiment.plot.figures, formats=experiment.plot.formats)
-    summary = files.finite(_summary(run, last, baseline))
+    summary = files.finite(_summary(run, last))
     Status(summary["state"], str(last.divergence or "")).write(path)
     files.write_json(path / files.SUMMARY, summary)
     return dataclasses.replace(run, summary=summary, state=summary["state"])
 
 
-def least_squares(experiment: Experiment) -> Baseline:
-    """The loss and R² of ordinary least squares on the validation part."""
-    data = experiment.data
-    predictions = fit_least_squares(data)
-    loss = experiment.trainer.loss.value(
-        predictions.astype(data.y_validation.dtype), data.y_validation
-    )
-    return Baseline(loss, r2(data.y_validation, predictions))
-
-
-def _provenance(experiment: Experiment, baseline: Baseline, threads: BlasThreads) -> dict[str, Any]:
+def _provenance(experiment: Experiment, threads: BlasThreads) -> dict[str, Any]:
+    targets = experiment.data.y_validation
+    predictions = fit_least_squares(experiment.data)
     return {
         "schema": files.SCHEMA,
         **provenance(),
@@ -150,13 +128,15 @@ def _provenance(experiment: Experiment, baseline: Baseline, threads: BlasThreads
         "validation_rows": len(experiment.data.x_validation),
         "inputs": list(experiment.data.input_names),
         "targets": list(experiment.data.target_names),
-        "least_squares_loss": baseline.loss,
-        "least_squares_r2": baseline.r2,
+        "least_squares_loss": experiment.trainer.loss.value(
+            predictions.astype(targets.dtype), targets
+        ),
+        "least_squares_r2": r2(targets, predictions),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
 
 
-def _summary(run: Run, last: Record, baseline: Baseline) -> dict[str, Any]:
+def _summary(run: Run, last: Record) -> dict[str, Any]:
     validation = run.scalars["validation_loss"]
     measures, divergence, ratio = run.measures, last.divergence, run.worst_ratio
     return {
@@ -168,8 +148,7 @@ def _summary(run: Run, last: Record, baseline: Baseline) -> dict[str, Any]:
         "validation_loss": last.validation_loss,
         "best_validation_loss": float(min((v for v in validation if v == v), default=math.nan)),
         "validation_r2": last.validation_r2,
-        "least_squares_loss": baseline.loss,
-        "least_squares_r2": baseline.r2,
+        **{key: run.provenance[key] for key in ("least_squares_loss", "least_squares_r2")},
         "gradient_ratio_start": float(measures.gradient_ratio[0]),
         "gradient_ratio_end": float(measures.gradient_ratio[-1]),
         "growth_per_block_start": float(measures.growth_per_block[0]),

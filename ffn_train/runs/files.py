@@ -19,7 +19,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +80,20 @@ def write_json(path: Path, content: Any) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises RunError, in one line that names the file."""
-    try:
+    with damaged(path, OSError, ValueError, RecursionError):
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        if not isinstance(content, dict):
+            raise ValueError("expected a JSON object")
+        return content
+
+
+@contextmanager
+def damaged(path: Path, *errors: type[Exception]) -> Iterator[None]:
+    """A context in which these errors mean that a file is damaged: RunError, which names it."""
+    try:
+        yield
+    except errors as error:
         raise RunError(f"{path}: {first_line(error)}") from None
-    if not isinstance(content, dict):
-        raise RunError(f"{path}: expected a JSON object")
-    return content
 
 
 def finite(value: Any) -> Any:

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ffn_train.config.settings import first_line
 from ffn_train.nn.core import Array
 from ffn_train.runs import files
-from ffn_train.runs.files import RunError, read_json
+from ffn_train.runs.files import RunError, damaged, read_json
 from ffn_train.runs.measures import Floats, Measures
 from ffn_train.runs.predictions import Ratio, Theory, parse, worst
 from ffn_train.runs.status import written_status
@@ -87,13 +86,12 @@ class Run:
         from safetensors.numpy import load
 
         path = self.path / files.WEIGHTS
-        try:
+        with damaged(path, OSError, SafetensorError, ValueError):
             weights = load(path.read_bytes())
+            lost = [name for name in self.measures.tensors if name not in weights]
+            if lost:
+                raise ValueError(f"it has no tensor {lost[0]!r}")
             return {name: weights[name] for name in self.measures.tensors}
-        except (OSError, SafetensorError) as error:
-            raise RunError(f"{path}: {first_line(error)}") from None
-        except KeyError as error:
-            raise RunError(f"{path}: it has no tensor {error}") from None
 
 
 def load_run(path: str | Path) -> Run:
@@ -119,7 +117,7 @@ def load_run(path: str | Path) -> Run:
 
 
 def _scalars(path: Path) -> dict[str, Floats]:
-    try:
+    with damaged(path, OSError, ValueError):
         whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")  # less a killed half row
         if not whole:
             return {"step": np.zeros(0)}
@@ -132,20 +130,16 @@ def _scalars(path: Path) -> dict[str, Floats]:
         cells = ",".join(body).split(",") if body else []
         table = np.array([float(cell or "nan") for cell in cells], dtype=np.float64)
         table = table.reshape(len(body), len(names))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: {first_line(error)}") from None
     return {name: table[:, index] for index, name in enumerate(names)}
 
 
 def _measures(path: Path) -> Measures:
     names, depth = _layout(path / files.LAYOUT)
     file = path / files.MEASURES
-    try:
+    with damaged(file, OSError, ValueError, EOFError, MemoryError):
         rows = np.load(file, allow_pickle=False)
         if rows.dtype != row_dtype(len(names), depth) or rows.ndim != 1:
             raise ValueError(f"its records are not those of {files.LAYOUT}")
-    except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise RunError(f"{file}: {first_line(error)}") from None
     return Measures(tensors=names, **{field: rows[field] for field in rows.dtype.names})
 
 
@@ -154,10 +148,8 @@ def _theory(path: Path, measures: Measures) -> Theory | None:
     if not path.is_file():
         return None
     content = read_json(path)
-    try:
+    with damaged(path, ValueError):
         return parse(content, len(measures.tensors), measures.depth)
-    except ValueError as error:
-        raise RunError(f"{path}: {first_line(error)}") from None
 
 
 def _layout(path: Path) -> tuple[tuple[str, ...], int]:

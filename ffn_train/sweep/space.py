@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import re
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -57,7 +59,7 @@ class Space:
         swept = {p.key: p.values for p in parsed if p.swept}
         self.intervals = {p.key: p.interval for p in parsed if p.interval is not None}
         together = _zipped(base["sweep"]["zip"], swept)
-        self.points = [dict(_in_order(p, swept)) for p in _points(swept, together)]
+        self.points = _points(swept, together)
         self._composer = _Composer(fixed, parsed)
 
     def job(self, point: Mapping[str, str]) -> Job:
@@ -110,21 +112,13 @@ def _points(
     swept: Mapping[str, list[str]], together: Sequence[Sequence[str]]
 ) -> list[dict[str, str]]:
     axes: list[list[dict[str, str]]] = []
-    for key, values in swept.items():
-        group = next((g for g in together if key in g), None)
-        if group is None:
-            axes.append([{key: value} for value in values])
-        elif key == group[0]:
+    for key in swept:
+        group = next((g for g in together if key in g), [key])
+        if key == group[0]:
             rows = zip(*(swept[k] for k in group), strict=True)
             axes.append([dict(zip(group, row, strict=True)) for row in rows])
-    return [
-        {key: value for part in combination for key, value in part.items()}
-        for combination in itertools.product(*axes)
-    ]
-
-
-def _in_order(point: Mapping[str, str], swept: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(key, point[key]) for key in swept]
+    points = (ChainMap(*combination) for combination in itertools.product(*axes))
+    return [{key: point[key] for key in swept} for point in points]
 
 
 class _Composer:
@@ -143,7 +137,7 @@ class _Composer:
         values = {key: value for key, value in point.items() if key in self._plain}
         if whole not in self._composed:
             self._composed[whole] = compose([*self._fixed, *whole, *self._texts(values)])
-        config: Config = _copy(self._composed[whole])
+        config = copy.deepcopy(self._composed[whole])
         for parsed in parse(self._texts(values)):
             _set(config, parsed.key, parsed.value)
         return config
@@ -151,12 +145,6 @@ class _Composer:
     @staticmethod
     def _texts(values: Mapping[str, str]) -> list[str]:
         return [f"{key}={value}" for key, value in values.items()]
-
-
-def _copy(config: Any) -> Any:
-    if isinstance(config, dict):
-        return {key: _copy(value) for key, value in config.items()}
-    return list(config) if isinstance(config, list) else config
 
 
 def _set(config: Config, key: str, value: Any) -> None:
