@@ -13,7 +13,7 @@ from ffn_train.nn.layers.norms import LayerNorm
 from ffn_train.nn.stack import Stack
 from ffn_train.theory.batch import largest, measured_sum
 from ffn_train.theory.recursion import Top
-from ffn_train.theory.scaled import Numbers, Scaled
+from ffn_train.theory.scaled import Numbers, Scaled, ratio
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,7 @@ def measured_top(
     if model.final_norm is not None:
         return Top(whole, whole, None)
     square = (last * last).sum(axis=1, keepdims=True)
-    along = (gradient * last).sum(axis=1, keepdims=True)
-    along = np.divide(along, square, out=np.zeros_like(along), where=square > 0)
+    along = ratio((gradient * last).sum(axis=1, keepdims=True), square)
     if isinstance(model.block.post, LayerNorm):  # x_L is orthogonal to the ones
         gradient = gradient - gradient.mean(axis=1, keepdims=True)
     projected = measured_sum(gradient - along * last, unit, rows)
@@ -53,9 +52,8 @@ def measured_top(
         return Top(whole, projected, None)
     kept = (gradient * last).mean(axis=1)[rows]
     own = predicted.diagonal
-    per_square = np.divide(kept, own.values, out=np.zeros_like(kept), where=own.values > 0)
     log = float(np.log(unit) + np.log(size)) - own.log
-    coherence = Scaled(per_square, log) * kept_coherence(model, init)
+    coherence = Scaled(ratio(kept, own.values), log) * kept_coherence(model, init)
     return Top(whole, projected, coherence.normalised())
 
 

@@ -21,11 +21,7 @@ def sample(x: Numbers, depth: int) -> NDArray[np.intp]:
     return np.sort(order[np.linspace(0, len(x) - 1, most).round().astype(np.intp)])
 
 
-def _kernel(x: Numbers) -> Scaled:
-    return Scaled(x @ x.T / x.shape[1]).normalised()
-
-
-def with_mean(kernel: Scaled, mean: float) -> Scaled:
+def _with_mean(kernel: Scaled, mean: float) -> Scaled:
     """The kernel of the rows, scaled to the mean diagonal of the whole batch."""
     if mean == 0 or not kernel.values.any():
         return kernel
@@ -34,7 +30,8 @@ def with_mean(kernel: Scaled, mean: float) -> Scaled:
 
 def measured(x: Numbers, unit: float, rows: NDArray[np.intp]) -> Scaled:
     """The kernel of the rows of unit · x, scaled to the whole batch."""
-    kernel = with_mean(_kernel(x[rows]), float(np.mean(x * x)))
+    kernel = Scaled(x[rows] @ x[rows].T / x.shape[1]).normalised()
+    kernel = _with_mean(kernel, float(np.mean(x * x)))
     return Scaled(kernel.values, kernel.log + 2 * float(np.log(unit)))
 
 

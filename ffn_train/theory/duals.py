@@ -22,7 +22,7 @@ from ffn_train.nn.activations.gelu import GELU
 from ffn_train.nn.activations.identity import Identity
 from ffn_train.nn.activations.relu import LeakyReLU, ReLU
 from ffn_train.theory import hermite
-from ffn_train.theory.scaled import Numbers
+from ffn_train.theory.scaled import Numbers, ratio
 
 # beyond exp(±50) in σ an activation is its own asymptote to all digits, linear near zero or
 # homogeneous far out, and the scale drops out of every ratio
@@ -47,7 +47,7 @@ def correlation(kernel: Numbers) -> tuple[Numbers, Numbers]:
     """sqrt(K_aa K_bb) and ρ_ab = K_ab over it, in [-1, 1] and 1 on the diagonal."""
     deviations = np.sqrt(np.diagonal(kernel))
     size = np.multiply.outer(deviations, deviations)
-    rho = np.divide(kernel, size, out=np.zeros_like(kernel), where=size > 0)
+    rho = ratio(kernel, size)
     np.clip(rho, -1, 1, out=rho)
     np.fill_diagonal(rho, 1)
     return size, rho
@@ -67,8 +67,7 @@ def coherence(activation: Activation, kernel: Numbers, log: float) -> Coherence:
     values, slopes, unit = _at_nodes(activation, kernel, log)
     product = values * slopes / unit
     deviations = np.sqrt(np.diagonal(kernel))
-    mean = hermite.mean(product * hermite.grid()[0])
-    slope = np.divide(mean, deviations, out=np.zeros_like(mean), where=deviations > 0)
+    slope = ratio(hermite.mean(product * hermite.grid()[0]), deviations)
     # M enters a correction of order L/D only
     return Coherence(slope, hermite.pairs(product, correlation(kernel)[1], negligible=1e-4))
 
@@ -106,35 +105,21 @@ def _leaky(kernel: Numbers, slope: float) -> Dual:
     return Dual(slope * kernel + rest * value, slope + rest * step)
 
 
-@dual.register
-def _(activation: ReLU, kernel: Numbers, log: float) -> Dual:
-    return _rectified(kernel)
-
-
-@coherence.register
-def _(activation: ReLU, kernel: Numbers, log: float) -> Coherence:
-    return Coherence(np.full(len(kernel), 0.5), _rectified(kernel).value)
+def _slope_below_zero(activation: ReLU | LeakyReLU | Identity) -> float:
+    if isinstance(activation, LeakyReLU):
+        return activation.slope
+    return 1.0 if isinstance(activation, Identity) else 0.0
 
 
 @dual.register
-def _(activation: LeakyReLU, kernel: Numbers, log: float) -> Dual:
-    return _leaky(kernel, activation.slope)
+def _(activation: ReLU | LeakyReLU | Identity, kernel: Numbers, log: float) -> Dual:
+    return _leaky(kernel, _slope_below_zero(activation))
 
 
 @coherence.register
-def _(activation: LeakyReLU, kernel: Numbers, log: float) -> Coherence:
-    square = activation.slope**2  # act act' is the leaky unit of the squared slope
+def _(activation: ReLU | LeakyReLU | Identity, kernel: Numbers, log: float) -> Coherence:
+    square = _slope_below_zero(activation) ** 2  # act act' is the leaky unit of the squared slope
     return Coherence(np.full(len(kernel), (1 + square) / 2), _leaky(kernel, square).value)
-
-
-@dual.register
-def _(activation: Identity, kernel: Numbers, log: float) -> Dual:
-    return Dual(kernel, np.ones_like(kernel))
-
-
-@coherence.register
-def _(activation: Identity, kernel: Numbers, log: float) -> Coherence:
-    return Coherence(np.ones(len(kernel)), kernel)
 
 
 @dual.register

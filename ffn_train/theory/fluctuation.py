@@ -98,10 +98,10 @@ def _upwards(model: Stack, here: Up) -> tuple[Numbers, float]:
     sizes = here.total.diagonal.outer()
     kept = (here.signal * skip).share_of(here.total)
     added = (here.branch.output * multiplier).share_of(here.total)
-    cross = _ratio(here.signal * here.branch.output * (4 / width * skip * multiplier), sizes)
+    cross = here.signal * here.branch.output * (4 / width * skip * multiplier)
     own = (here.branch.output * here.branch.output) * (here.branch.spread * multiplier**2)
     power = 0.0 if model.block.pre is not None else here.branch.power
-    return cross + _ratio(own, sizes), kept + power * added
+    return cross.relative_to(sizes) + own.relative_to(sizes), kept + power * added
 
 
 def _downwards(model: Stack, here: Up, down: Down) -> tuple[Numbers, float]:
@@ -111,16 +111,9 @@ def _downwards(model: Stack, here: Up, down: Down) -> tuple[Numbers, float]:
     if model.block.pre is not None and here.scales is not None:
         branch = branch.over(here.scales)
     sizes = down.signal.diagonal.outer()
-    cross = _ratio(down.output * branch * (4 / width * skip), sizes)
+    cross = down.output * branch * (4 / width * skip)
     own = branch * branch * here.branch.slope_spread
-    return cross + _ratio(own, sizes), (branch).share_of(down.signal)
-
-
-def _ratio(kernel: Scaled, sizes: Scaled) -> Numbers:
-    scale = np.exp(min(kernel.log - sizes.log, 700.0))
-    found = np.zeros_like(kernel.values)
-    np.divide(kernel.values * scale, sizes.values, out=found, where=sizes.values > 0)
-    return found
+    return cross.relative_to(sizes) + own.relative_to(sizes), branch.share_of(down.signal)
 
 
 def _of_batch(spread: Numbers, kernel: Scaled) -> float:

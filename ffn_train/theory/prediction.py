@@ -14,7 +14,7 @@ from ffn_train.nn.losses.mse import MSE
 from ffn_train.nn.stack import Stack
 from ffn_train.theory import gradients
 from ffn_train.theory.anchor import Anchor, kept_coherence, measured_top
-from ffn_train.theory.batch import measured, measured_sum, sample, with_mean
+from ffn_train.theory.batch import measured, measured_sum, sample
 from ffn_train.theory.branch import Variances
 from ffn_train.theory.fluctuation import climb, of_gradient, of_signal
 from ffn_train.theory.readout import ReadOut, mse_read_out, normalised_square
@@ -65,9 +65,7 @@ def predict(
         )
     inputs = np.asarray(x, np.float64)
     rows = sample(inputs, model.depth)
-    chosen = inputs[rows]
-    first = Scaled(chosen @ chosen.T / inputs.shape[1]).normalised()
-    first = with_mean(first, float(np.mean(inputs**2)))
+    first = measured(inputs, 1.0, rows)
     blocks = _blocks(model, init, first)
     if isinstance(blocks, Unpredicted):
         return blocks
@@ -78,7 +76,7 @@ def predict(
         top = replace(top, coherence=top.coherence * kept_coherence(model, init))
     chance = 2 / model.width * normalised_square(first)
     return _prediction(
-        model, blocks, top, Sums(len(rows), len(inputs)), chosen, chance, out.spread, out
+        model, blocks, top, Sums(len(rows), len(inputs)), inputs[rows], chance, out.spread, out
     )
 
 
@@ -135,36 +133,30 @@ def _prediction(
     signal_spread = of_signal(blocks, found)
     power = out.power if out else 0.0
     gradient_spread = of_gradient(model, blocks, downs, found, last, power)
-    squares: dict[str, float] = {}
-    variances: dict[str, float] = {}
+    norms: dict[str, tuple[float, float]] = {}  # the logs of the squares and their variances
     for place, (here, back) in enumerate(zip(blocks, reversed(downs), strict=True)):
-        for name, log in gradients.of_block(model, here, back, sums):
-            squares[f"blocks.{place}.{name}"] = log
-            variance = gradient_spread[place + 1] + gradients.own_spread(model, here, name)
+        for name, log, own in gradients.of_block(model, here, back, sums):
+            variance = gradient_spread[place + 1] + own
             if name.endswith(".weight") and model.norm.placement == "none":
                 variance += signal_spread[place]
-            variances[f"blocks.{place}.{name}"] = float(variance)
-    squares["input.weight"] = sums.log_total(gradient[-1] * (inputs @ inputs.T) * model.width)
-    squares["input.bias"] = sums.log_total(gradient[-1] * float(model.width))
-    variances["input.weight"] = variances["input.bias"] = float(gradient_spread[0])
+            norms[f"blocks.{place}.{name}"] = log, variance
+    weighted, variance = gradient[-1] * (inputs @ inputs.T), gradient_spread[0]
+    norms["input.weight"] = sums.log_total(weighted * model.width), variance
+    norms["input.bias"] = sums.log_total(gradient[-1] * float(model.width)), variance
     if out is not None:
-        error = float(out.error_spread.mean())
-        squares["output.weight"] = sums.log_total(out.error * out.final_signal * model.width)
-        squares["output.bias"] = sums.log_total(out.error)
-        variances["output.weight"] = error + float(signal_spread[-1])
-        variances["output.bias"] = error
-        if model.final_norm is not None:
-            squares["final_norm.gain"] = sums.log_total(out.gain)
-            squares["final_norm.shift"] = sums.log_total(out.shift)
-            for name in ("final_norm.gain", "final_norm.shift"):
-                variances[name] = error + 2 / model.width
-    names = [tensor.name for tensor in model.layout.tensors]
+        error, weighted = float(out.error_spread.mean()), out.error * out.final_signal
+        norms["output.weight"] = sums.log_total(weighted * model.width), error + signal_spread[-1]
+        norms["output.bias"] = sums.log_total(out.error), error
+        norms["final_norm.gain"] = sums.log_total(out.gain), error + 2 / model.width
+        norms["final_norm.shift"] = sums.log_total(out.shift), error + 2 / model.width
+    unknown = (np.nan, np.nan)
+    squares, variances = np.array([norms.get(t.name, unknown) for t in model.layout.tensors]).T
     return Prediction(
         np.array([kernel.diagonal.log_mean() for kernel in signal]) / 2,
         np.array([kernel.diagonal.log_mean() for kernel in reversed(gradient)]) / 2,
-        np.array([squares.get(name, np.nan) for name in names]) / 2,
+        squares / 2,
         np.sqrt(signal_spread) / 2,
         np.sqrt(gradient_spread) / 2,
-        np.sqrt(np.array([variances.get(name, np.nan) for name in names])) / 2,
+        np.sqrt(variances) / 2,
         (sums.rows, sums.batch) if sums.rows < sums.batch else None,
     )

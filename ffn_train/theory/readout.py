@@ -86,6 +86,4 @@ def _chance(y: Scaled, wanted: Scaled, outputs: int) -> Numbers:
 
 def normalised_square(kernel: Scaled) -> Numbers:
     """K_ab²/(K_aa K_bb); 0 where a sample has none."""
-    own = np.diagonal(kernel.values)
-    size = np.multiply.outer(own, own)
-    return np.divide(kernel.values**2, size, out=np.zeros_like(size), where=size > 0)
+    return (kernel * kernel).relative_to(kernel.diagonal.outer())

@@ -56,6 +56,11 @@ class Scaled:
         """v_a v_b of a vector (N,)."""
         return Scaled(self.values[:, None] * self.values, 2 * self.log)
 
+    def relative_to(self, sizes: Scaled) -> Numbers:
+        """Each entry over that of ``sizes``; 0 where that is none."""
+        scale = np.exp(min(self.log - sizes.log, 700.0))
+        return ratio(self.values * scale, sizes.values)
+
     def log_mean(self) -> float:
         """The logarithm of the mean entry; -inf for zero."""
         return self._log(float(np.mean(self.values)))
@@ -67,6 +72,11 @@ class Scaled:
 
     def _log(self, value: float) -> float:
         return float(np.log(value)) + self.log if value > 0 else -np.inf
+
+
+def ratio(values: Numbers, sizes: Numbers) -> Numbers:
+    """values / sizes, 0 where a size is not above 0."""
+    return np.divide(values, sizes, out=np.zeros_like(values), where=sizes > 0)
 
 
 @dataclass(frozen=True)
