@@ -31,13 +31,8 @@ def main() -> None:
         print(f"{len(failed)} of {len(rows)} derivatives disagree: {', '.join(failed)}")
         sys.exit(1)
     hidden = sum(not check.resolved for check in rows)
-    print(f"all {len(rows) - hidden} derivatives agree" + _hidden(hidden))
-
-
-def _hidden(count: int) -> str:
-    if not count:
-        return ""
-    return f"; {count} more are too small beside the output to be seen in float64"
+    more = f"; {hidden} more are too small beside the output to be seen in float64"
+    print(f"all {len(rows) - hidden} derivatives agree{more if hidden else ''}")
 
 
 def check(overrides: Sequence[str]) -> dict[str, list[Check]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ def main() -> None:
         print(f"ffn_train: {error}", file=sys.stderr)
         sys.exit(2)
     except Interrupted as error:
-        print(f"ffn_train: {error}; {_continue(error.path)} continues the run", file=sys.stderr)
+        command = _again(sys.argv[1:], "run.dir", error.path)
+        print(f"ffn_train: {error}; {command} continues the run", file=sys.stderr)
         sys.exit(128 + error.signal)
     except KeyboardInterrupt:
         print("ffn_train: interrupted before the training began", file=sys.stderr)
@@ -93,9 +94,7 @@ def sweep(overrides: list[str]) -> int:
     _compare(path, entries[0].config["plot"])
     print(f"{counts(path, entries)} of {numbered(len(entries))} in {path}")
     if swept.interrupted is not None:
-        again = [text for text in overrides if not text.startswith("sweep.dir=")]
-        command = shlex.join(["python", "-m", "ffn_train", "-m", *again, f"sweep.dir={path}"])
-        _notify(f"{command} goes on")
+        _notify(f"{_again(['-m', *overrides], 'sweep.dir', path)} goes on")
         return 128 + swept.interrupted
     return 0 if all(status.state in ENDED for _, status in states) else 1
 
@@ -116,10 +115,10 @@ def _compare(sweep: Path, plot: Mapping[str, Any]) -> None:
         _notify(f"no comparison: {first_line(error)}; {COMPARES} {sweep} tries again")
 
 
-def _continue(path: Path | None) -> str:
-    """The command that goes on in a run's directory."""
-    overrides = [argument for argument in sys.argv[1:] if not argument.startswith("run.dir=")]
-    return shlex.join(["python", "-m", "ffn_train", *overrides, f"run.dir={path}"])
+def _again(arguments: Sequence[str], key: str, path: Path | None) -> str:
+    """The command that goes on in a directory, which the setting ``key`` names."""
+    others = [text for text in arguments if not text.startswith(f"{key}=")]
+    return shlex.join(["python", "-m", "ffn_train", *others, f"{key}={path}"])
 
 
 def _notify(line: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ffn_train.config.registry import FOLDERS
@@ -26,25 +26,21 @@ SCALARS = ("seed", "dtype", "threads", "engine", "dry_run", "resume", "fail_fast
 
 def check_keys(config: Mapping[str, Any]) -> None:
     """Raises SettingError for a key that is unknown or missing."""
-    known = (*SCALARS, *SECTIONS, *GROUPS)
-    for key in config:
+    _check(config, (*SCALARS, *SECTIONS, *GROUPS), optional="experiment")
+    for section, keys in SECTIONS.items():
+        allowed = [f"{section}.{key}" for key in keys]
+        if not isinstance(config[section], Mapping):
+            raise SettingError(f"{section} holds {', '.join(allowed)}, got {config[section]!r}")
+        _check([f"{section}.{key}" for key in config[section]], allowed)
+
+
+def _check(given: Collection[str], known: Collection[str], optional: str = "") -> None:
+    for key in given:
         if key not in known:
             raise SettingError(f"{key} is not a setting{nearest(key, known)}")
     for key in known:
-        if key not in config and key != "experiment":
+        if key not in given and key != optional:
             raise SettingError(f"{key} is missing")
-    for section, keys in SECTIONS.items():
-        if not isinstance(config[section], Mapping):
-            allowed = ", ".join(f"{section}.{key}" for key in keys)
-            raise SettingError(f"{section} holds {allowed}, got {config[section]!r}")
-        full = [f"{section}.{key}" for key in keys]
-        for key in config[section]:
-            if key not in keys:
-                hint = nearest(f"{section}.{key}", full)
-                raise SettingError(f"{section}.{key} is not a setting{hint}")
-        for key in keys:
-            if key not in config[section]:
-                raise SettingError(f"{section}.{key} is missing")
 
 
 def dotted(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -184,24 +184,21 @@ def _cadence(section: str, config: Mapping[str, Any]) -> Cadence:
 
 def _plot_settings(section: Mapping[str, Any]) -> PlotSettings:
     when = one_of("plot.when", section["when"], ("auto", "always", "never"))
-    figures = None if section["figures"] == "all" else _words("plot.figures", section["figures"])
-    if figures is not None:
+    figures = None
+    if section["figures"] != "all":
         from ffn_train.plots import FIGURES  # late: it imports matplotlib
 
-        for name in figures:
-            one_of("plot.figures", name, FIGURES)
-    formats = _words("plot.formats", section["formats"])
-    for name in formats:
-        one_of("plot.formats", name, ("png", "svg", "pdf"))
+        figures = _words("plot.figures", section["figures"], FIGURES)
+    formats = _words("plot.formats", section["formats"], ("png", "svg", "pdf"))
     boolean("plot.theory", section["theory"])  # read by the figures from the run's configuration
     return PlotSettings(when, figures, formats)
 
 
-def _words(key: str, value: Any) -> list[str]:
+def _words(key: str, value: Any, allowed: Sequence[str]) -> list[str]:
     words = [value] if isinstance(value, str) else value
     if not isinstance(words, list) or not words or not all(isinstance(w, str) for w in words):
         raise SettingError(f"{key} must be a list of words, got {value!r}")
-    return words
+    return [one_of(key, word, allowed) for word in words]
 
 
 def _directory(value: Any) -> Path | None:

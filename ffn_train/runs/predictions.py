@@ -119,12 +119,17 @@ def relative_gradient(theory: Theory | None) -> tuple[Floats, Floats] | None:
 
 
 def worst(
-    theory: Theory | None, tensors: tuple[str, ...], signal_gradient: Floats, gradient: Floats
+    theory: Theory | None,
+    tensors: tuple[str, ...],
+    signal_gradient: Floats,
+    gradient: Floats,
+    smallest: float,
 ) -> Ratio | None:
     """The measured/predicted furthest from 1 among dLoss/dx_l and the blocks' parameter gradients.
 
     ``signal_gradient`` (L+1,) and ``gradient`` (T,) are measured at step 0. A learnable multiplier
-    is left out: its gradient is one number, not the norm of many.
+    is left out: its gradient is one number, not the norm of many; so is what is predicted and
+    measured below the ``smallest`` number of full precision.
     """
     chosen = theory.chosen if theory is not None else None
     if chosen is None:
@@ -138,8 +143,9 @@ def worst(
     sd = np.concatenate([prediction.signal_gradient_sd, prediction.gradient_sd[ours]])
     with np.errstate(all="ignore"):
         distance = np.log(measured) - log
+        lost = (measured < smallest) & (log < np.log(smallest))
     # not comparable: zero as predicted, none derived, or lost to the range of the numbers
-    known = np.isfinite(measured) & ~np.isnan(distance)
+    known = np.isfinite(measured) & ~np.isnan(distance) & ~lost
     if not known.any():
         return None
     place = int(np.argmax(np.where(known, np.abs(distance), -1)))

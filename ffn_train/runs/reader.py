@@ -58,24 +58,12 @@ class Run:
 
     @property
     def worst_ratio(self) -> Ratio | None:
-        """measured/predicted at step 0 where it is furthest from 1; None without a prediction.
-
-        What is predicted and measured below the range of the dtype is not compared.
-        """
-        measures = self.measures
+        """measured/predicted at step 0 where it is furthest from 1; None without a prediction."""
+        measures, tiny = self.measures, float(np.finfo(self.dtype).tiny)
         if not len(measures.step) or measures.step[0] != 0:
             return None
         signal, gradient = measures.signal_gradient_rms[0], measures.gradient_norm[0]
-        if self.theory is not None and self.theory.chosen is not None:
-            predicted = self.theory.chosen[1]
-            signal = self._in_range(signal, predicted.log_signal_gradient_rms)
-            gradient = self._in_range(gradient, predicted.log_gradient_norm)
-        return worst(self.theory, measures.tensors, signal, gradient)
-
-    def _in_range(self, measured: Floats, log_predicted: Floats) -> Floats:
-        """NaN for what is, and is predicted to be, below the range of the dtype."""
-        tiny = np.finfo(self.dtype).tiny
-        return np.where((measured < tiny) & (log_predicted < np.log(tiny)), np.nan, measured)
+        return worst(self.theory, measures.tensors, signal, gradient, tiny)
 
     def weights(self) -> dict[str, Array]:
         """The final weights by name, in the model's order.

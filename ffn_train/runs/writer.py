@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from safetensors.numpy import save
@@ -92,21 +91,11 @@ class RunWriter:
     def __enter__(self) -> RunWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is not None:
-            with suppress(OSError):  # a full disk must not hide what went wrong first
-                self._scalars.close()
-            with suppress(OSError):
-                self._measures.close()
-            return
-        with self._naming(files.SCALARS):
-            self._scalars.close()
-        self._measures.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for name, file in ((files.SCALARS, self._scalars), (files.MEASURES, self._measures)):
+            # a full disk must not hide what went wrong first
+            with self._naming(name) if kind is None else suppress(OSError):
+                file.close()
 
     def record(self, scalars: Mapping[str, float], measures: Rows | None) -> None:
         """Append a row; an unknown (NaN) scalar is an empty field."""

@@ -53,15 +53,12 @@ def choose(
     How many: as many as the setting says; ``auto`` is one where waking a second thread costs more
     than it brings, and every core that this process has above. Raises SettingError.
     """
-    if setting == "auto":
-        count = allowed_cores()
-    elif isinstance(setting, bool) or not isinstance(setting, int) or setting < 1:
+    forced = setting != "auto"
+    if forced and (isinstance(setting, bool) or not isinstance(setting, int) or setting < 1):
         raise SettingError(f"threads must be auto or an integer >= 1, got {setting!r}")
-    else:
-        count = setting
-    product = batch * width * hidden
-    choose = _of_passes if engine == "compiled" else _of_products
-    return choose(count, batch, product, depth, forced=setting != "auto")
+    decide = _of_passes if engine == "compiled" else _of_products
+    count = setting if forced else allowed_cores()
+    return decide(count, batch, batch * width * hidden, depth, forced=forced)
 
 
 def _of_products(count: int, batch: int, product: int, depth: int, *, forced: bool) -> Threads:
