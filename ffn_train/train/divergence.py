@@ -164,13 +164,13 @@ def _watched(layer: Any, name: str, watch: _Watch, *, output: str = "", dx: str 
 def _watched_activation(activation: Activation, name: str, watch: _Watch) -> SimpleNamespace:
     """What a branch's forward pass calls of its activation."""
 
-    def both(z: Array) -> tuple[Array, Slope]:
-        value, slope = activation.both(z)
+    def pair_in_place(z: Array) -> tuple[Array, Slope]:
+        value, slope = activation.pair_in_place(z)
         watch("forward", f"hidden units of {name}", value)
         watch("forward", f"act' of {name}", slope)
         return value, slope
 
-    return SimpleNamespace(both=both)
+    return SimpleNamespace(pair_in_place=pair_in_place)
 
 
 def _entries(array: Slope) -> str:
