@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[np.floating[Any]]
+Floats = NDArray[np.float64]
 Arrays = Array | list[Array]  # of one shape, along the first axis of an array or in a list
 Shape = tuple[int, ...]
 

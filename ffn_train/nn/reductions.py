@@ -9,15 +9,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ffn_train.nn.core import Array, Arrays, Layout
+from ffn_train.nn.core import Array, Arrays, Floats, Layout
 from ffn_train.nn.layers.sums import sample_sum
 
 SMALL = 2**15  # entries of a vector whose squares are quicker added up in one go
 SMALLEST, LARGEST = 1e-30, 1e30  # sums of squares that lost nothing to under- or overflow
-
-Floats = NDArray[np.float64]
 
 
 def norm(array: Array) -> float:

@@ -7,8 +7,8 @@ from math import isinf, sqrt
 import numpy as np
 
 from ffn_train.nn.compiled.jit import entry, summing
-from ffn_train.nn.core import Array, Arrays, Layout
-from ffn_train.nn.reductions import Floats, Reductions
+from ffn_train.nn.core import Array, Arrays, Floats, Layout
+from ffn_train.nn.reductions import Reductions
 
 _SMALLEST, _LARGEST = 1e-280, 1e280  # sums of squares that lost nothing to under- or overflow
 
