@@ -19,7 +19,7 @@ from ffn_train.reproduce import Claim, near
 from ffn_train.reproduce.study import discover
 from ffn_train.runs import files
 from tests.support.choices import files as choices
-from tests.support.command import command as in_a_process
+from tests.support.command import process
 from tests.test_design import LAW
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -145,7 +145,7 @@ def test_the_part_of_the_example_works(tmp_path: Path) -> None:
     for command in tried:
         module, *arguments = shlex.split(command)[2:]
         tiny = ONE_RUN.split() if module == "ffn_train" else ["model.depth=2", "model.width=8"]
-        done = in_a_process(*arguments, *tiny, cwd=tmp_path, module=module)
+        done = process(*arguments, *tiny, cwd=tmp_path, module=module)
         assert done.returncode == 0, done.stderr
 
 
