@@ -59,9 +59,8 @@ def _predict(job: Job) -> Point:
     experiment = build_experiment(job.config, to_train=False)
     mode, predicted = "a priori", a_priori
     if not isinstance(experiment.trainer.loss, MSE):
-        experiment = build_experiment(
-            job.config
-        )  # its parameters are drawn: they must fit in memory
+        # its parameters are drawn, so they must fit into memory
+        experiment = build_experiment(job.config)
         mode, predicted = "anchored", anchored
     with np.errstate(all="ignore"):
         found = predicted(experiment)
