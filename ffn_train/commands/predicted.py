@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ffn_train.nn.core import Layout
+from ffn_train.nn.stack import Stack
 from ffn_train.report.table import aligned
 from ffn_train.report.text import factor
 from ffn_train.runs.predictions import log_band
+from ffn_train.sweep.space import Job
 from ffn_train.theory import Prediction, Unpredicted
 
 GAP = "   "
@@ -23,24 +24,30 @@ EXPLAINED = (
 
 @dataclass(frozen=True)
 class Point:
-    """One configuration: its name among the others, its prediction and in which mode.
+    """A configuration, one of several perhaps, and the prediction for it in one of its modes."""
 
-    ``settings``: what tells it from the others, short name -> value; ``dtype``: a run's numbers.
-    """
-
-    name: str
-    settings: Mapping[str, str]
-    about: Sequence[str]
-    layout: Layout
-    depth: int
-    dtype: str
+    job: Job
+    model: Stack
     mode: str
     found: Prediction | Unpredicted
+
+    @property
+    def about(self) -> list[str]:
+        """The sizes and the choices, in words."""
+        groups = ("residual", "block", "activation", "norm", "init", "loss")
+        sizes = [f"depth {self.model.depth}", f"width {self.model.width}"]
+        return [*sizes, *(f"{group} {self.job.config[group]['name']}" for group in groups)]
+
+    @property
+    def rows(self) -> str:
+        """From which part of the batch the prediction is; nothing where it is taken whole."""
+        rows = self.found.rows if isinstance(self.found, Prediction) else ""
+        return f"from {rows}" if rows else ""
 
 
 def sheet(point: Point) -> str:
     """One prediction: a few block boundaries, the growth, the gradients of three blocks."""
-    found, depth, about = point.found, point.depth, " · ".join(point.about)
+    found, depth, about = point.found, point.model.depth, " · ".join(point.about)
     if isinstance(found, Unpredicted):
         return f"{about}\n\nno prediction: {found.reason}"
     signal = [("l", "RMS x_l", ONE_SEED, "RMS dL/dx_l", ONE_SEED)]
@@ -49,7 +56,7 @@ def sheet(point: Point) -> str:
         seed = one_seed(log, found.signal_sd[place])
         seed_back = one_seed(back, found.signal_gradient_sd[place])
         signal.append((str(place), norm(log), seed, norm(back), seed_back))
-    names = [tensor.name for tensor in point.layout.tensors]
+    names = [tensor.name for tensor in point.model.layout.tensors]
     blocks = sorted({0, depth // 2, depth - 1})
     gradients = [["|dL/dθ|", *(f"block {block}" for block in blocks), f"block 0, {ONE_SEED}"]]
     for kind in [name.removeprefix("blocks.0.") for name in names if name.startswith("blocks.0.")]:
@@ -59,7 +66,7 @@ def sheet(point: Point) -> str:
         gradients.append([kind, *cells, seed])
     return "\n".join(
         [
-            f"{about}   ({_mode(point)})",
+            f"{about}   ({', '.join(filter(None, [point.mode, point.rows]))})",
             "",
             *aligned(signal, gap=GAP),
             "",
@@ -81,34 +88,25 @@ def table(points: Sequence[Point]) -> str:
     for point in points:
         found = point.found
         if isinstance(found, Unpredicted):
-            remarks.append(f"{point.name}: no prediction: {found.reason}")
+            remarks.append(f"{point.job.name}: no prediction: {found.reason}")
             continue
         first, sd = found.log_signal_gradient_rms[0], found.signal_gradient_sd[0]
-        growth = _growth(change(found) / point.depth), norm(change(found))
+        growth = _growth(change(found) / point.model.depth), norm(change(found))
         norms = norm(found.log_signal_rms[-1]), norm(first), one_seed(first, sd)
-        rows.append((point.name, *growth, *norms))
-        words = filter(None, (from_rows(found), beyond(point)))
-        remarks += [f"{point.name}: {text}" for text in words]
+        rows.append((point.job.name, *growth, *norms))
+        words = filter(None, (point.rows, beyond(point)))
+        remarks += [f"{point.job.name}: {text}" for text in words]
     modes = dict.fromkeys(point.mode for point in points)
     text = [f"predicted {' and '.join(modes)}", "", *aligned(rows, gap=GAP), *remarks]
     return "\n".join([*text, "", EXPLAINED] if len(rows) > 1 else text)
-
-
-def _mode(point: Point) -> str:
-    return ", ".join(filter(None, [point.mode, from_rows(point.found)]))
-
-
-def from_rows(found: Prediction | Unpredicted) -> str:
-    """Of which part of the batch a prediction is; nothing where it is taken whole."""
-    sampled = found.sampled if isinstance(found, Prediction) else None
-    return "" if sampled is None else f"from {sampled[0]} of {sampled[1]} rows"
 
 
 def beyond(point: Point) -> str:
     """Where what is predicted leaves the range of a run's numbers; nothing if it does not."""
     if isinstance(point.found, Unpredicted):
         return ""
-    limits = np.finfo(point.dtype)
+    dtype = point.job.config["dtype"]
+    limits = np.finfo(dtype)
     places = []
     for name, log in (
         ("RMS x_l", point.found.log_signal_rms),
@@ -121,7 +119,7 @@ def beyond(point: Point) -> str:
             if here.any():
                 first, last = np.flatnonzero(here)[[0, -1]]
                 places.append(f"{name} {kind} at l = {first} ... {last}")
-    return f"beyond {point.dtype}: {', '.join(places)}" if places else ""
+    return f"beyond {dtype}: {', '.join(places)}" if places else ""
 
 
 def change(found: Prediction) -> float:

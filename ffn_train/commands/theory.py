@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ffn_train.commands.options import Parser
-from ffn_train.commands.predicted import Point, beyond, from_rows, sheet, table
+from ffn_train.commands.predicted import Point, beyond, sheet, table
 from ffn_train.config.settings import one_of
 from ffn_train.sweep.space import Job, jobs
 from ffn_train.theory import Prediction
@@ -56,27 +56,15 @@ def _predict(job: Job) -> Point:
     from ffn_train.running.expectation import a_priori, anchored
     from ffn_train.running.experiment import build_experiment
 
-    config = job.config
-    experiment = build_experiment(config, to_train=False)
-    model, mode, predicted = experiment.model, "a priori", a_priori
+    experiment = build_experiment(job.config, to_train=False)
+    mode, predicted = "a priori", a_priori
     if not isinstance(experiment.trainer.loss, MSE):
-        experiment = build_experiment(config)  # its parameters are drawn: they must fit in memory
+        # its parameters are drawn, so they must fit into memory
+        experiment = build_experiment(job.config)
         mode, predicted = "anchored", anchored
     with np.errstate(all="ignore"):
         found = predicted(experiment)
-    words = [f"depth {model.depth}", f"width {model.width}"]
-    for group in ("residual", "block", "activation", "norm", "init", "loss"):
-        words.append(f"{group} {config[group]['name']}")
-    return Point(
-        name=job.name,
-        settings={key.rpartition(".")[2]: value for key, value in job.settings.items()},
-        about=words,
-        layout=model.layout,
-        depth=model.depth,
-        dtype=config["dtype"],
-        mode=mode,
-        found=found,
-    )
+    return Point(job, experiment.model, mode, found)
 
 
 def _draw(points: Sequence[Point], path: Path) -> bool:
@@ -85,19 +73,23 @@ def _draw(points: Sequence[Point], path: Path) -> bool:
     from ffn_train.plots.predicted import figure
     from ffn_train.runs.files import write_whole
 
-    shown = [point for point in points if isinstance(point.found, Prediction)]
-    found = [(p.settings, p.found) for p in shown if isinstance(p.found, Prediction)]
-    if not found:
+    shown, curves = [], []
+    for point in points:
+        if isinstance(point.found, Prediction):
+            shown.append(point)
+            short = {key.rpartition(".")[2]: value for key, value in point.job.settings.items()}
+            curves.append((short, point.found))
+    if not shown:
         return False
     note = [word for word in shown[0].about if all(word in point.about for point in shown)]
-    parts = Counter(filter(None, (from_rows(point.found) for point in shown)))
+    parts = Counter(filter(None, (point.rows for point in shown)))
     if len(shown) == 1:
         more = [*parts, beyond(shown[0])]
     else:
         note.insert(0, f"{len(shown)} points")
         more = [f"{count} of them {words}" for words, count in parts.items()]
     title = f"Predicted at initialisation, {points[0].mode}"
-    drawn = figure(title, " · ".join(note), "; ".join(filter(None, more)), found)
+    drawn = figure(title, " · ".join(note), "; ".join(filter(None, more)), curves)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, encoded(drawn, path.suffix.removeprefix(".")))
     return True

@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 
 from ffn_train.config.keys import dotted
 from ffn_train.config.settings import SettingError, nearest
-from ffn_train.running.resumption import OPERATIONAL
+from ffn_train.running.resumption import lasting
 
 Value = str | int | float | bool | None
 Flat = Mapping[str, Value]
@@ -22,15 +22,14 @@ _PLAIN_SECTIONS = ("model", "trainer", "optimizer")  # whose keys are known with
 def flatten(config: Mapping[str, Any]) -> dict[str, Value]:
     """Dotted keys; a choice is ``residual`` = its name, its settings are ``residual.scale`` ...
 
-    What changes no number is left out (ffn_train.running.resumption.OPERATIONAL).
+    What changes no number is left out (ffn_train.running.resumption.lasting).
     """
     known = {"engine": "numpy", **config}  # runs older than the choice of an engine have that one
-    shown = {k: v for k, v in known.items() if k not in (*OPERATIONAL, "experiment")}
     return {
         key.removesuffix(".name"): value
         if value is None or isinstance(value, (str, int, float))
         else json.dumps(value)
-        for key, value in dotted(shown).items()
+        for key, value in dotted(lasting(known, "experiment")).items()
     }
 
 

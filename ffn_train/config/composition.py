@@ -29,17 +29,19 @@ def compose(overrides: Sequence[str]) -> Config:
         with one_line_errors(), initialize_config_dir(str(CONF), version_base="1.3"):
             return plain(hydra_compose("config", overrides=list(overrides)))
     except SettingError as error:
-        raise _unreadable(overrides) or _a_sweep(overrides) or error from None
+        raise _mistake(overrides) or error from None
     except (KeyError, TypeError, ValueError) as error:  # what Hydra lets through unwrapped
-        wrong = _unreadable(overrides)
-        raise wrong or SettingError(f"{' '.join(overrides)}: {one_line(error)}") from None
+        wrong = SettingError(f"{' '.join(overrides)}: {one_line(error)}")
+        raise _mistake(overrides) or wrong from None
 
 
-def _unreadable(overrides: Sequence[str]) -> SettingError | None:
-    """Which override Hydra's grammar cannot read, if one is to blame."""
+def _mistake(overrides: Sequence[str]) -> SettingError | None:
+    """What is wrong with one of them by itself: it is unreadable, or gives several values."""
     try:
-        for override in overrides:
-            _grammar(override)
+        for override in map(_grammar, overrides):
+            if override.is_sweep_override():
+                text = override.input_line
+                return SettingError(f"{text} gives several values: a sweep, with -m")
     except SettingError as error:
         return error
     return None
@@ -66,14 +68,6 @@ def _parser() -> Any:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     return OverridesParser.create()
-
-
-def _a_sweep(overrides: Sequence[str]) -> SettingError | None:
-    """That several values of a setting were given where one is meant, if so."""
-    for override in map(_grammar, overrides):
-        if override.is_sweep_override():
-            return SettingError(f"{override.input_line} gives several values: a sweep, with -m")
-    return None
 
 
 @dataclass(frozen=True)

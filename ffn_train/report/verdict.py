@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ffn_train.config.keys import MODEL_GROUPS
 from ffn_train.config.registry import build
 from ffn_train.nn.blocks.residual import ResidualChoice
 from ffn_train.runs import Run
@@ -98,11 +99,11 @@ def _changing(run: Run) -> list[str]:
     else:
         range_ = f"out of {run.dtype.name}'s range from block {flow.lost} down"
         line += f"{range_} ({total}, if it went on so)"
-    if predicted is None:
-        return [line, advice(run)]
-    per_block = f"theory says x{math.exp(predicted / depth):.3g}"
-    line += f"; {per_block}" if flow is not None else ", in theory: nothing finite was measured"
-    return [line, f"{_cause(run, _per_block(run, predicted))}; {advice(run)}"]
+    if flow is None:
+        line += ", in theory: nothing finite was measured"
+    elif predicted is not None:
+        line += f"; theory says x{math.exp(predicted / depth):.3g}"
+    return [line, f"{_cause(run, predicted)}{advice(run)}"]
 
 
 def _steady(run: Run) -> list[str]:
@@ -125,9 +126,7 @@ def _steady(run: Run) -> list[str]:
         f"uneven: {text}, more than {MILD:g}-fold from output to input, short of the "
         f"{STRONG:g}-fold at step 0 that is called exploding or vanishing"
     )
-    predicted = _predicted(run)
-    cause = "" if predicted is None else f"{_cause(run, _per_block(run, predicted))}; "
-    return [line, f"{cause}{advice(run)}"]
+    return [line, f"{_cause(run, _predicted(run))}{advice(run)}"]
 
 
 def _predicted(run: Run) -> float | None:
@@ -152,25 +151,24 @@ def _per_block(run: Run, change: float) -> float:
     return math.exp((up if abs(up - down) < 0.1 * abs(down) else down) / run.measures.depth)
 
 
-def _cause(run: Run, variance: float) -> str:
-    """Where the change comes from, given the variance's predicted factor per block."""
+def _cause(run: Run, change: float | None) -> str:
+    """Where the predicted change comes from, and a semicolon; nothing if none is predicted."""
+    if change is None:
+        return ""
     residual: ResidualChoice = build("residual", run.config["residual"])
-    depth, init = run.measures.depth, run.config["init"]["name"]
+    names = {group: run.config[group]["name"] for group in MODEL_GROUPS}
+    depth = run.measures.depth
     skip, multiplier = residual.skip(depth) ** 2, residual.multiplier(depth) ** 2
-    unit = run.config["activation"]["name"]
-    if run.config["block"]["name"] != "feedforward":
-        unit = run.config["block"]["name"]
-    weights = f"init={init} with {unit}"
-    norm = run.config["norm"]["name"]
-    if norm != "none":
-        return f"{weights} and norm={norm} multiplies the variance by {variance:.2g} in each block"
-    if skip == 0:
-        return f"{weights} multiplies the variance by {variance:.2g} in each block"
+    unit = names["activation"] if names["block"] == "feedforward" else names["block"]
+    weights, variance = f"init={names['init']} with {unit}", _per_block(run, change)
+    norm = "" if names["norm"] == "none" else f" and norm={names['norm']}"
+    if norm or skip == 0:
+        return f"{weights}{norm} multiplies the variance by {variance:.2g} in each block; "
     branch = (variance - skip) / multiplier if multiplier else math.nan
     scaled = f" (then {multiplier:.2g}x by the multiplier)" if multiplier != 1 else ""
     return (
         f"{weights} multiplies the variance by {branch:.2g} in each branch{scaled}, and "
-        f"residual={run.config['residual']['name']} adds the skip path's: {variance:.2g}x per block"
+        f"residual={residual.name} adds the skip path's: {variance:.2g}x per block; "
     )
 
 

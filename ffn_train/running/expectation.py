@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ffn_train.nn.core import Array
-from ffn_train.nn.segments import SignalGradients
 from ffn_train.running.experiment import Experiment
 from ffn_train.runs import files
 from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
@@ -50,14 +49,13 @@ def anchor(experiment: Experiment) -> Anchor:
         params.views, inputs, observe=lambda x, hidden: signals.extend(x)
     )
     _, gradient = experiment.trainer.loss.value_and_gradient(outputs, targets)
-    top: list[Array] = []
-
-    def take_first(at: SignalGradients) -> None:
-        if not top:
-            top.append(at.dx[-1].copy())
-
-    pullback(gradient, model.layout.zeros(params.vector.dtype).views, observe=take_first)
-    return Anchor(signals[0], signals[-1], top[0])
+    flow: list[Array] = []  # of each segment, the last one's first, the gradient at its end
+    pullback(
+        gradient,
+        model.layout.zeros(params.vector.dtype).views,
+        observe=lambda at: flow.append(at.dx[-1].copy()),
+    )
+    return Anchor(signals[0], signals[-1], flow[0])
 
 
 def _mode(

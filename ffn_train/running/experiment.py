@@ -97,13 +97,23 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
     data = _load_data(parts["task"], streams.data).astype(dtype)
     x, y = data.x_train, data.y_train
     batches = Batches(x, y, size=trainer["batch_size"], seed=streams.batches)
-    plan, validation = (_threads(config, rows) for rows in (batches.size, len(data.x_validation)))
     model = Stack(
         inputs=x.shape[1],
         outputs=y.shape[1],
         **sizes,
         engine=computed_by,
         **{group: parts[group] for group in MODEL_GROUPS if group != "init"},
+    )
+    plan, validation = (
+        threads.choose(
+            config["threads"],
+            batch=rows,
+            width=model.width,
+            hidden=model.hidden,
+            depth=model.depth,
+            engine=config["engine"],
+        )
+        for rows in (batches.size, len(data.x_validation))
     )
     return Experiment(
         config=config,
@@ -138,19 +148,6 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
             *combinations.warnings(names, model.depth),
             *threads.warnings(config["threads"]),
         ],
-    )
-
-
-def _threads(config: Mapping[str, Any], rows: int) -> threads.Threads:
-    """What a pass of so many rows uses threads for."""
-    sizes = config["model"]
-    return threads.choose(
-        config["threads"],
-        batch=rows,
-        width=sizes["width"],
-        hidden=sizes["width"] * sizes["expansion"],
-        depth=sizes["depth"],
-        engine=config["engine"],
     )
 
 

@@ -21,6 +21,11 @@ ROUNDING = (
 )  # changes the numbers' last digits: a run may go on with another, and says so
 
 
+def lasting(config: Mapping[str, Any], *others: str) -> dict[str, Any]:
+    """What makes a run another one: all but what changes no number, and but the ``others``."""
+    return {key: value for key, value in config.items() if key not in (*OPERATIONAL, *others)}
+
+
 @dataclass(frozen=True)
 class Plan:
     """``done``: the directory holds this very run, ended. ``checkpoint``: where to go on from."""
@@ -57,10 +62,7 @@ def plan(path: Path, config: Mapping[str, Any], provenance: Mapping[str, Any]) -
 
 
 def _refuse_other(path: Path, before: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    old, new = (
-        dotted({key: value for key, value in one.items() if key not in (*OPERATIONAL, *ROUNDING)})
-        for one in (before, config)
-    )
+    old, new = (dotted(lasting(settings, *ROUNDING)) for settings in (before, config))
     steps, wanted = old.pop("trainer.steps", None), new.pop("trainer.steps")
     differing = differences(old, new)
     if not isinstance(steps, int) or wanted < steps:

@@ -36,9 +36,8 @@ class Theory:
 
     @property
     def rows(self) -> str:
-        """Of which part of the batch the shown prediction is: "90 of 128 rows"; "" for all."""
-        sampled = self.chosen[1].sampled if self.chosen is not None else None
-        return "" if sampled is None else f"{sampled[0]} of {sampled[1]} rows"
+        """Of which part of the batch the shown prediction is; "" for all."""
+        return self.chosen[1].rows if self.chosen is not None else ""
 
     @property
     def reason(self) -> str:

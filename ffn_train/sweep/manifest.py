@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from typing import Any
 from ffn_train.config.keys import differences, dotted
 from ffn_train.config.places import find
 from ffn_train.config.settings import SettingError
-from ffn_train.running.resumption import OPERATIONAL
+from ffn_train.running.resumption import lasting
 from ffn_train.runs import RunError, files
 from ffn_train.runs.files import read_json
 from ffn_train.runs.status import Status, status
@@ -50,17 +51,10 @@ class Entry:
 
 def entry(job: Job) -> Entry:
     """The manifest's entry of a job; its directory's name ends in the configuration's digest."""
-    digest = _digest(_lasting(job.config))
+    content = json.dumps(lasting(job.config), sort_keys=True)
+    digest = hashlib.sha256(content.encode()).hexdigest()
     path = f"{JOBS}/{job.name}-{digest[:8]}"
     return Entry(path, dict(job.settings), job.config, digest, _data(job.config))
-
-
-def _lasting(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in OPERATIONAL}
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _data(config: Mapping[str, Any]) -> str | None:
@@ -100,11 +94,9 @@ def write(sweep: Path, command: Sequence[str], entries: Sequence[Entry]) -> None
 
 def _seen(sweep: Path, one: Entry) -> dict[str, Any]:
     """What a job's directory tells now."""
-    path = sweep / one.directory / files.PROVENANCE
-    try:
-        origin = read_json(path) if path.is_file() else {}
-    except RunError:
-        origin = {}
+    origin: dict[str, Any] = {}
+    with suppress(RunError):  # it has not begun, or is damaged
+        origin = read_json(sweep / one.directory / files.PROVENANCE)
     times = {key: origin.get(key) for key in ("started", "training_seconds")}
     now = one.status(sweep)
     told = now.state not in ("pending", "running", "finished")
@@ -164,7 +156,7 @@ def _differences(old: Sequence[Entry], new: Sequence[Entry]) -> list[str]:
     def fixed(one: Entry) -> dict[str, Any]:
         return {
             key: value
-            for key, value in dotted(_lasting(one.config)).items()
+            for key, value in dotted(lasting(one.config)).items()
             if not any(key == v or key.startswith(f"{v}.") for v in varied)
         }
 

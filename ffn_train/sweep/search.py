@@ -103,10 +103,8 @@ class Search:
 
 
 def _distribution(optuna: Any, interval: Interval) -> Any:
-    if interval.whole:
-        kind = optuna.distributions.IntDistribution
-    else:
-        kind = optuna.distributions.FloatDistribution
+    of = optuna.distributions
+    kind = of.IntDistribution if interval.whole else of.FloatDistribution
     return kind(interval.low, interval.high, log=interval.log)
 
 

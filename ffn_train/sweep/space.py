@@ -133,18 +133,14 @@ class _Composer:
         self._composed: dict[tuple[str, ...], Config] = {}
 
     def config(self, point: Mapping[str, str]) -> Config:
+        plain = [f"{key}={value}" for key, value in point.items() if key in self._plain]
         whole = tuple(f"{key}={value}" for key, value in point.items() if key not in self._plain)
-        values = {key: value for key, value in point.items() if key in self._plain}
         if whole not in self._composed:
-            self._composed[whole] = compose([*self._fixed, *whole, *self._texts(values)])
+            self._composed[whole] = compose([*self._fixed, *whole, *plain])
         config = copy.deepcopy(self._composed[whole])
-        for parsed in parse(self._texts(values)):
+        for parsed in parse(plain):
             _set(config, parsed.key, parsed.value)
         return config
-
-    @staticmethod
-    def _texts(values: Mapping[str, str]) -> list[str]:
-        return [f"{key}={value}" for key, value in values.items()]
 
 
 def _set(config: Config, key: str, value: Any) -> None:

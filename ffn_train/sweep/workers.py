@@ -43,7 +43,8 @@ def carry_out(
                 if (state := one.status(sweep).state) not in ENDED
                 and not (one.digest in tried and state == "failed")
             ]
-            if not left or (entries[0].config["fail_fast"] and (sweep / FAILED).exists()):
+            failed_fast = entries[0].config["fail_fast"] and (sweep / FAILED).exists()
+            if interruption.requested is not None or not left or failed_fast:
                 break
             # those that workers of a killed sweep still hold come last
             left.sort(key=lambda one: one.status(sweep).state == "running")
@@ -55,12 +56,10 @@ def carry_out(
                 raise
             except (Exception, KeyboardInterrupt) as error:  # the latter from a worker
                 if interruption.requested is not None:
-                    break
+                    continue
                 if [one.status(sweep) for one in left] == before:
                     raise SettingError(f"no job could be launched: {first_line(error)}") from None
                 notify(f"the workers were lost ({first_line(error)}); going on with new ones")
-            if interruption.requested is not None:
-                break
     return interruption.requested
 
 

@@ -44,6 +44,11 @@ class Prediction:
     gradient_sd: Numbers
     sampled: tuple[int, int] | None = None
 
+    @property
+    def rows(self) -> str:
+        """The part of the batch that it is from, "90 of 128 rows"; "" for the whole."""
+        return "" if self.sampled is None else "{} of {} rows".format(*self.sampled)
+
 
 @dataclass(frozen=True)
 class Unpredicted:

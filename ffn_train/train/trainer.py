@@ -181,14 +181,6 @@ class Trainer:
     def _update(
         self, state: State, tools: _Tools, lr: float, measurement: Measurement | None
     ) -> None:
-        params = state.params.vector
-        if measurement is not None:
-            measurement.before_update(params)
-        self._step(state, tools, lr)
-        if measurement is not None:
-            measurement.after_update(params)
-
-    def _step(self, state: State, tools: _Tools, lr: float) -> None:
         params, grads = state.params.vector, tools.gradient.vector
 
         def part(span: slice) -> None:
@@ -202,10 +194,14 @@ class Trainer:
                 decays=tools.decays[span],
             )
 
+        if measurement is not None:
+            measurement.before_update(params)
         if self.optimizer.side_by_side and worth_threads(params):
             tools.shards.each(lambda shard: part(tools.shards.span(shard, params.size)))
         else:
             part(slice(None))
+        if measurement is not None:
+            measurement.after_update(params)
 
     def _due(self, step: int, cadence: Cadence) -> bool:
         return cadence.due(step) or step == self.steps
