@@ -21,7 +21,7 @@ from ffn_train.nn.losses.mse import MSE
 from ffn_train.nn.reductions import Reductions, rms
 from ffn_train.nn.stack import Stack
 from ffn_train.reproduce.ensemble import passes
-from ffn_train.running import experiment
+from ffn_train.running.experiment import Experiment
 from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
 from tests.support.choices import settings
 
@@ -102,14 +102,13 @@ class Replayed:
 DRAWN: dict[tuple[Any, ...], tuple[np.random.Generator, NDArray[np.float32]]] = {}
 
 
-def initial_parameters(
-    model: Stack, init: Initialiser, seed: np.random.SeedSequence, dtype: str
-) -> FlatVector:
-    """The stack's parameters, to float32's rounding, from numbers that a seed's stacks share.
+def shared_parameters(experiment: Experiment) -> FlatVector:
+    """Its initial parameters, to float32's rounding, from numbers that a seed's stacks share.
 
     All weights are a seed's normal numbers times standard deviations; to draw eight million of them
     for each variant takes longer than its passes do.
     """
+    model, seed = experiment.model, experiment.initial_seed
     key = (seed.entropy, *seed.spawn_key)
     generator, numbers = DRAWN.get(key, (np.random.default_rng(seed), np.empty(0, np.float32)))
     missing = model.layout.size - len(numbers)
@@ -117,14 +116,15 @@ def initial_parameters(
         more = generator.standard_normal(missing).astype(np.float32)
         numbers = np.concatenate([numbers, more])
         DRAWN[key] = generator, numbers
-    return model.initial(init, cast(np.random.Generator, Replayed(numbers)), dtype)
+    replayed = cast(np.random.Generator, Replayed(numbers))
+    return model.initial(experiment.initialiser, replayed, experiment.dtype)
 
 
 @cache
 def measured(overrides: tuple[str, ...], seeds: int) -> list[tuple[Any, ...]]:
     """Passes at initialisation, each with its norms; shared by the tests of one variant."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "initial_parameters", initial_parameters)
+        patch.setattr(Experiment, "params", property(shared_parameters))
         return _measured(overrides, seeds)
 
 

@@ -17,7 +17,7 @@ from ffn_train.config.composition import compose
 from ffn_train.running.experiment import build_experiment
 from ffn_train.theory import branch, recursion
 from ffn_train.theory.scaled import Scaled
-from tests.theory.predictions import Compared, compare, initial_parameters, root_mean_square
+from tests.theory.predictions import Compared, compare, root_mean_square, shared_parameters
 
 SIZES = ("model.width=256", "model.depth=16", "trainer.batch_size=8")
 TASK = ("task=linear", "task.outputs=10", "task.rows=40")
@@ -83,7 +83,7 @@ def deviations(found: Compared) -> dict[str, tuple[float, float]]:
 def test_stacks_that_share_numbers_are_those_of_their_seeds() -> None:
     settings = compose([*SMALL, "residual=rezero", "init=lecun", "init.bias_std=0.3", "seed=5"])
     alone = build_experiment(settings)
-    shared = initial_parameters(alone.model, alone.initialiser, alone.initial_seed, alone.dtype)
+    shared = shared_parameters(alone)
     np.testing.assert_allclose(shared.vector, alone.params.vector, rtol=3e-7)
 
 
