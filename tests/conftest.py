@@ -4,6 +4,27 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 # The tests' matrices are small, and two BLAS threads that wait for each other take several times
 # the processor time of one. It is read when NumPy is imported, by the tests' children too.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all-combinations",
+        action="store_true",
+        help="what holds for every combination of choices is tested for all of them, "
+        "not for a few that hold every pair of choices",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """``combination``: the names of activation, block, residual, norm and init."""
+    if "combination" in metafunc.fixturenames:
+        from tests.support import choices
+
+        everything = metafunc.config.getoption("all_combinations")
+        chosen = choices.allowed() if everything else choices.covering()
+        metafunc.parametrize("combination", chosen, ids=["-".join(c.values()) for c in chosen])

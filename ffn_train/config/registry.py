@@ -72,7 +72,8 @@ def build(group: str, settings: Mapping[str, Any]) -> Any:
     values = dict(settings)
     name = one_of(f"{group}.name", values.pop("name", None), names(group))
     cls = _choices[group][name]
-    known = list(inspect.signature(cls).parameters)
+    parameters = _parameters(cls)
+    known = list(parameters)
     for key in values:
         if key not in known:
             raise SettingError(
@@ -80,6 +81,11 @@ def build(group: str, settings: Mapping[str, Any]) -> Any:
                 f"which takes {', '.join(known) or 'none'}{nearest(key, known)}"
             )
     missing = [key for key in known if key not in values]
-    if missing and inspect.signature(cls).parameters[missing[0]].default is inspect.Parameter.empty:
+    if missing and parameters[missing[0]].default is inspect.Parameter.empty:
         raise SettingError(f"{group}.{missing[0]} is missing")
     return cls(**values)
+
+
+@cache
+def _parameters(cls: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(cls).parameters

@@ -45,11 +45,11 @@ class Coherence(NamedTuple):
 
 def correlation(kernel: Numbers) -> tuple[Numbers, Numbers]:
     """sqrt(K_aa K_bb) and ρ_ab = K_ab over it, in [-1, 1] and 1 on the diagonal."""
-    deviations = np.sqrt(np.diagonal(kernel))
-    size = np.multiply.outer(deviations, deviations)
+    deviations = np.sqrt(kernel.diagonal())
+    size = deviations[:, None] * deviations
     rho = ratio(kernel, size)
-    np.clip(rho, -1, 1, out=rho)
-    np.fill_diagonal(rho, 1)
+    np.minimum(np.maximum(rho, -1, out=rho), 1, out=rho)
+    rho.flat[:: len(rho) + 1] = 1
     return size, rho
 
 

@@ -56,9 +56,9 @@ def pairs(values: Numbers, correlation: Numbers, *, negligible: float = 1e-10) -
     kept = int(np.flatnonzero(shares.max(axis=0) > negligible)[-1]) + 1 if shares.any() else 1
     columns = np.ascontiguousarray(coefficients[:, :kept].T)
     rest = np.sqrt(np.maximum(squares - (columns * columns).sum(axis=0), 0))
-    total = np.multiply.outer(rest, rest)
+    total = rest[:, None] * rest
     term = np.empty_like(total)
-    for column in columns[::-1]:
+    for left, right in zip(columns[::-1, :, None], columns[::-1, None, :], strict=True):
         total *= correlation
-        total += np.multiply.outer(column, column, out=term)
+        total += np.multiply(left, right, out=term)
     return np.asarray(total)

@@ -27,14 +27,12 @@ class Scaled:
         return Scaled(self.values / largest, self.log + float(np.log(largest)))
 
     def __add__(self, other: Scaled) -> Scaled:
-        if not self.values.any():
+        if not np.count_nonzero(self.values):
             return other
-        if not other.values.any():
+        if not np.count_nonzero(other.values):
             return self
-        log = max(self.log, other.log)
-        return Scaled(
-            self.values * np.exp(self.log - log) + other.values * np.exp(other.log - log), log
-        )
+        large, small = (self, other) if self.log >= other.log else (other, self)
+        return Scaled(large.values + small.values * np.exp(small.log - large.log), large.log)
 
     def __mul__(self, other: Scaled | Numbers | float) -> Scaled:
         if isinstance(other, Scaled):
@@ -50,7 +48,7 @@ class Scaled:
     @property
     def diagonal(self) -> Scaled:
         """The diagonal (N,) of a kernel."""
-        return Scaled(np.diagonal(self.values), self.log)
+        return Scaled(self.values.diagonal(), self.log)
 
     def outer(self) -> Scaled:
         """v_a v_b of a vector (N,)."""
@@ -63,7 +61,7 @@ class Scaled:
 
     def log_mean(self) -> float:
         """The logarithm of the mean entry; -inf for zero."""
-        return self._log(float(np.mean(self.values)))
+        return self._log(float(np.add.reduce(self.values, axis=None)) / self.values.size)
 
     def share_of(self, whole: Scaled) -> float:
         """The mean diagonal of a kernel over that of another; 0 if there is none."""
@@ -76,7 +74,7 @@ class Scaled:
 
 def ratio(values: Numbers, sizes: Numbers) -> Numbers:
     """values / sizes, 0 where a size is not above 0."""
-    return np.divide(values, sizes, out=np.zeros_like(values), where=sizes > 0)
+    return np.divide(values, sizes, out=np.zeros(values.shape), where=sizes > 0)
 
 
 @dataclass(frozen=True)

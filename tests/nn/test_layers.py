@@ -16,7 +16,7 @@ from ffn_train.nn.core import Array, Arrays, Layer, Layout
 from ffn_train.nn.layers.linear import Linear
 from ffn_train.nn.layers.norms import LayerNorm
 from ffn_train.nn.segments import SignalGradients
-from tests.support.choices import combinations, files, tiny
+from tests.support.choices import tiny
 
 N, D, H = 6, 5, 9
 CLOSE = {"rtol": 1e-13, "atol": 1e-14}
@@ -78,61 +78,55 @@ def keep(signals: list[Array], made: Arrays, _: Arrays) -> None:
     signals.extend(made)
 
 
-@pytest.mark.parametrize("residual", files("residual"))
-@pytest.mark.parametrize("block", files("block"))
-def test_pullbacks_keep_their_promises(block: str, residual: str) -> None:
-    for names in combinations(block, residual)[::5]:
-        model = tiny(names)
-        rng = np.random.default_rng(0)
-        params = random_parameters(model, rng)
-        x, other = rng.standard_normal((2, N, 3))
-        kept = x.copy()
-        y, pullback = model.forward(params.views, x)
-        signals: list[Array] = []
-        again, second = model.forward(params.views, x, observe=partial(keep, signals))
-        model.forward(params.views, other)  # leaves no trace
-        dy = rng.standard_normal(y.shape)
-        cotangent = dy.copy()
-        grads, flow_grads = (model.layout.zeros("float64") for _ in range(2))
-        grads.vector[...] = np.nan  # overwritten, every one of them
-        dx = pullback(dy, grads.views)
-        assert np.isfinite(grads.vector).all()
-        np.testing.assert_array_equal(dy, cotangent)
-        np.testing.assert_array_equal(x, kept)
-        np.testing.assert_array_equal(y, again)
-        flow: list[SignalGradients] = []
-        second(dy, flow_grads.views, observe=flow.append)
-        np.testing.assert_array_equal(grads.vector, flow_grads.vector)
-        (at,) = flow
-        assert (at.first, len(at.dx), len(at.branch)) == (0, 4, 3)
-        assert (at.skip is None) == (residual == "none")
-        if at.skip is not None:
-            for parts in zip(at.skip, at.branch, at.dx[:-1], strict=True):
-                np.testing.assert_array_equal(parts[0] + parts[1], parts[2])
-        assert dx.shape == x.shape
-        assert len(signals) == 4
-        with pytest.raises(RuntimeError, match="one backward pass"):
-            pullback(dy, grads.views)
+def test_pullbacks_keep_their_promises(combination: dict[str, str]) -> None:
+    model = tiny(combination)
+    rng = np.random.default_rng(0)
+    params = random_parameters(model, rng)
+    x, other = rng.standard_normal((2, N, 3))
+    kept = x.copy()
+    y, pullback = model.forward(params.views, x)
+    signals: list[Array] = []
+    again, second = model.forward(params.views, x, observe=partial(keep, signals))
+    model.forward(params.views, other)  # leaves no trace
+    dy = rng.standard_normal(y.shape)
+    cotangent = dy.copy()
+    grads, flow_grads = (model.layout.zeros("float64") for _ in range(2))
+    grads.vector[...] = np.nan  # overwritten, every one of them
+    dx = pullback(dy, grads.views)
+    assert np.isfinite(grads.vector).all()
+    np.testing.assert_array_equal(dy, cotangent)
+    np.testing.assert_array_equal(x, kept)
+    np.testing.assert_array_equal(y, again)
+    flow: list[SignalGradients] = []
+    second(dy, flow_grads.views, observe=flow.append)
+    np.testing.assert_array_equal(grads.vector, flow_grads.vector)
+    (at,) = flow
+    assert (at.first, len(at.dx), len(at.branch)) == (0, 4, 3)
+    assert (at.skip is None) == (combination["residual"] == "none")
+    if at.skip is not None:
+        for parts in zip(at.skip, at.branch, at.dx[:-1], strict=True):
+            np.testing.assert_array_equal(parts[0] + parts[1], parts[2])
+    assert dx.shape == x.shape
+    assert len(signals) == 4
+    with pytest.raises(RuntimeError, match="one backward pass"):
+        pullback(dy, grads.views)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("residual", files("residual"))
-@pytest.mark.parametrize("block", files("block"))
 def test_predictions_are_the_forward_pass_to_the_byte(
-    block: str, residual: str, dtype: str
+    combination: dict[str, str], dtype: str
 ) -> None:
-    for names in combinations(block, residual):
-        model = tiny(names)
-        rng = np.random.default_rng(0)
-        params = model.layout.zeros(dtype)
-        params.vector[...] = random_parameters(model, rng).vector
-        x = rng.standard_normal((N, 3)).astype(dtype)
-        kept = x.copy()
-        y = model.forward(params.views, x)[0]
-        predicted = model.predict(params.views, x)
-        assert predicted.dtype == dtype
-        np.testing.assert_array_equal(predicted, y)
-        np.testing.assert_array_equal(x, kept)
+    model = tiny(combination)
+    rng = np.random.default_rng(0)
+    params = model.layout.zeros(dtype)
+    params.vector[...] = random_parameters(model, rng).vector
+    x = rng.standard_normal((N, 3)).astype(dtype)
+    kept = x.copy()
+    y = model.forward(params.views, x)[0]
+    predicted = model.predict(params.views, x)
+    assert predicted.dtype == dtype
+    np.testing.assert_array_equal(predicted, y)
+    np.testing.assert_array_equal(x, kept)
 
 
 def test_names_of_the_parameters() -> None:

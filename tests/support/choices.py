@@ -1,9 +1,9 @@
-"""Every choice as ``conf/`` lists it, and tiny stacks made of them."""
+"""Every choice as ``conf/`` lists it, how they combine, and tiny stacks made of them."""
 
 from __future__ import annotations
 
 from functools import cache
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -14,8 +14,6 @@ from ffn_train.config.places import CONF
 from ffn_train.config.registry import build
 from ffn_train.nn.engine import engine as get_engine
 from ffn_train.nn.stack import Stack
-
-INITS = ("lecun", "deepnorm")  # of every combination below, the first that is allowed
 
 
 @cache
@@ -36,15 +34,36 @@ def refusal(names: dict[str, str]) -> str | None:
     return next((rule.reason for rule in REFUSED if rule.broken_by(names)), None)
 
 
-def combinations(block: str, residual: str) -> list[dict[str, str]]:
-    """All norms and activations with a block and a residual, each with an init that it allows."""
-    found = []
-    for norm, activation in product(files("norm"), files("activation")):
-        for init in INITS:
-            names = dict(zip(MODEL_GROUPS, (activation, block, residual, norm, init), strict=True))
-            if refusal(names) is None:
-                found.append(names)
-                break
+@cache
+def allowed() -> list[dict[str, str]]:
+    """Every combination of activation, block, residual, norm and init that goes together."""
+    products = product(*map(files, MODEL_GROUPS))
+    found = (dict(zip(MODEL_GROUPS, names, strict=True)) for names in products)
+    return [names for names in found if refusal(names) is None]
+
+
+def covered(names: dict[str, str]) -> list[Any]:
+    """What a combination is one case of: its pairs of choices, and its block, residual and norm."""
+    pairs = combinations(names.items(), 2)
+    return [*pairs, tuple(names[group] for group in ("block", "residual", "norm"))]
+
+
+@cache
+def covering() -> list[dict[str, str]]:
+    """Of the allowed combinations a few that cover all that any of them covers.
+
+    Greedy: the combination that covers most that is new, again and again.
+    """
+    numbers: dict[Any, int] = {}
+    masks = [
+        sum(1 << numbers.setdefault(case, len(numbers)) for case in covered(names))
+        for names in allowed()
+    ]
+    missing, found = (1 << len(numbers)) - 1, []
+    while missing:
+        best = max(range(len(masks)), key=lambda at: (masks[at] & missing).bit_count())
+        missing &= ~masks[best]
+        found.append(allowed()[best])
     return found
 
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import pytest
+from numpy.typing import NDArray
 
 from ffn_train.config.composition import compose
 from ffn_train.config.keys import MODEL_GROUPS
 from ffn_train.config.registry import build
+from ffn_train.nn.core import FlatVector
 from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.losses.mse import MSE
 from ffn_train.nn.reductions import Reductions, rms
 from ffn_train.nn.stack import Stack
 from ffn_train.reproduce.ensemble import passes
+from ffn_train.running.experiment import Experiment
 from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
 from tests.support.choices import settings
 
@@ -80,9 +85,50 @@ def _config(overrides: tuple[str, ...]) -> dict[str, Any]:
     return compose([*overrides, "threads=1"])
 
 
+class Replayed:
+    """Stands in for a Generator that gives normal numbers alone: those of an array, in turn."""
+
+    def __init__(self, numbers: NDArray[np.float32]) -> None:
+        self._left = numbers
+
+    def standard_normal(self, shape: int | tuple[int, ...]) -> NDArray[np.float32]:
+        size = math.prod(shape) if isinstance(shape, tuple) else shape
+        assert size <= len(self._left)
+        taken, self._left = self._left[:size], self._left[size:]
+        return taken.reshape(shape)
+
+
+# by seed: the numbers that it begins with, and where to get more of them
+DRAWN: dict[tuple[Any, ...], tuple[np.random.Generator, NDArray[np.float32]]] = {}
+
+
+def shared_parameters(experiment: Experiment) -> FlatVector:
+    """Its initial parameters, to float32's rounding, from numbers that a seed's stacks share.
+
+    All weights are a seed's normal numbers times standard deviations; to draw eight million of them
+    for each variant takes longer than its passes do.
+    """
+    model, seed = experiment.model, experiment.initial_seed
+    key = (seed.entropy, *seed.spawn_key)
+    generator, numbers = DRAWN.get(key, (np.random.default_rng(seed), np.empty(0, np.float32)))
+    missing = model.layout.size - len(numbers)
+    if missing > 0:
+        more = generator.standard_normal(missing).astype(np.float32)
+        numbers = np.concatenate([numbers, more])
+        DRAWN[key] = generator, numbers
+    replayed = cast(np.random.Generator, Replayed(numbers))
+    return model.initial(experiment.initialiser, replayed, experiment.dtype)
+
+
 @cache
 def measured(overrides: tuple[str, ...], seeds: int) -> list[tuple[Any, ...]]:
     """Passes at initialisation, each with its norms; shared by the tests of one variant."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Experiment, "params", property(shared_parameters))
+        return _measured(overrides, seeds)
+
+
+def _measured(overrides: tuple[str, ...], seeds: int) -> list[tuple[Any, ...]]:
     found = []
     for one in passes(_config(overrides), range(seeds)):
         model = one.experiment.model
