@@ -72,7 +72,7 @@ def build(group: str, settings: Mapping[str, Any]) -> Any:
     values = dict(settings)
     name = one_of(f"{group}.name", values.pop("name", None), names(group))
     cls = _choices[group][name]
-    parameters = _parameters(cls)
+    parameters = _parameters(cls)  # type: ignore[arg-type]
     known = list(parameters)
     for key in values:
         if key not in known:
@@ -87,5 +87,5 @@ def build(group: str, settings: Mapping[str, Any]) -> Any:
 
 
 @cache
-def _parameters(cls: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+def _parameters(cls: type[Any]) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(cls).parameters

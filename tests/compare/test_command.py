@@ -41,7 +41,7 @@ def test_the_command(
         (["SWEEP", "--x", "dept"], "--x must name one of model.depth, got 'dept'"),
         (["SWEEP", "--where", "depth"], "--where must be KEY SIGN VALUE"),
         (["SWEEP", "--out", "FILE/x"], "--out DIR writes elsewhere"),
-        (["SWEEP", "--colour", "depth"], "unrecognized arguments: --colour depth"),
+        (["SWEEP", "--colour", "depth"], "--colour is not an option; did you mean --color?"),
         ([], "the following arguments are required: DIR"),
     ],
 )
