@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ffn_train.commands.options import Parser, words
-from ffn_train.config.settings import SettingError, one_of
+from ffn_train.config.keys import FORMATS
+from ffn_train.config.settings import some_of
 
 if TYPE_CHECKING:
     from ffn_train.compare import Comparison
@@ -64,18 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse(arguments)
     chosen = Options(**{field.name: getattr(options, field.name) for field in fields(Options)})
     with parser.mistakes("; --out DIR writes elsewhere"):
-        _check(options.formats)
+        formats = some_of("--formats", options.formats, FORMATS)
         comparison = collect(options.directories, chosen, parser.notify)
-        present(comparison, options.out or _out(options.directories), options.formats)
-
-
-def _check(formats: Sequence[str]) -> None:
-    from ffn_train.plots import FORMATS
-
-    if not formats:
-        raise SettingError(f"--formats must name some of {', '.join(FORMATS)}, got none")
-    for kind in formats:
-        one_of("--formats", kind, FORMATS)
+        present(comparison, options.out or _out(options.directories), formats)
 
 
 def present(comparison: Comparison, out: Path, formats: Sequence[str]) -> None:

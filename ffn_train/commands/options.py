@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
+from ffn_train.config.keys import FORMATS
 from ffn_train.config.settings import SettingError, nearest
 from ffn_train.runs.files import RunError
 
@@ -41,7 +42,7 @@ class Parser(argparse.ArgumentParser):
             type=words,
             default=["png"],
             metavar="NAME,...",
-            help="of png, svg, pdf; default: png",
+            help=f"of {', '.join(FORMATS)}; default: png",
         )
 
     @contextmanager

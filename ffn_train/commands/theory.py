@@ -11,6 +11,7 @@ import numpy as np
 
 from ffn_train.commands.options import Parser
 from ffn_train.commands.predicted import Point, beyond, sheet, table
+from ffn_train.config.keys import FORMATS
 from ffn_train.config.settings import one_of
 from ffn_train.sweep.space import Job, jobs
 from ffn_train.theory import Prediction
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse(arguments)
     with parser.mistakes():
         path = options.out or FOLDER / f"{_slug(options.overrides)}.png"
-        one_of("--out", path.suffix.removeprefix("."), ("png", "svg", "pdf"))
+        one_of("--out", path.suffix.removeprefix("."), FORMATS)
         with BlasThreads(1):  # the products are small: a second thread is in the way
             points = predictions(options.overrides, swept=options.multirun)
         print(table(points) if options.multirun else sheet(points[0]))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -52,9 +53,9 @@ class Case:
     label: str
     state: str
     settings: Flat
-    metrics: Mapping[str, float]
-    times: Mapping[str, object]
-    traces: Traces | None
+    metrics: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(METRICS, math.nan))
+    times: Mapping[str, object] = field(default_factory=dict)
+    traces: Traces | None = None
     rank: int = 0
 
     @property
@@ -86,13 +87,13 @@ def read_case(place: Place) -> Case:
         if not begun and place.config is None:
             raise RunError(f"{place.path}: it has no {files.CONFIG}")
         config = place.config if not begun else read_json(place.path / files.CONFIG)
-        return _without_results(place, now, flatten(config or {}))
+        return Case(place.path, place.label, now, flatten(config or {}), rank=place.rank)
     run = load_run(place.path)
     settings = flatten(run.config)
     if not len(run.measures.step) or not len(run.scalars["step"]):
         if now in ENDED:
             raise RunError(f"{place.path}: it has {now}, and yet no row of {files.SCALARS}")
-        return _without_results(place, now, settings)
+        return Case(place.path, place.label, now, settings, rank=place.rank)
     try:
         with np.errstate(all="ignore"):  # a run that diverged is read like any other
             numbers, traces = metrics(run), _traces(run)
@@ -100,11 +101,6 @@ def read_case(place: Place) -> Case:
         raise RunError(f"{place.path / files.SCALARS}: it has no column {error}") from None
     times = {name: run.provenance.get(name) for name in TIMES}
     return Case(place.path, place.label, now, settings, numbers, times, traces, place.rank)
-
-
-def _without_results(place: Place, now: str, settings: Flat) -> Case:
-    nothing = dict.fromkeys(METRICS, float("nan"))
-    return Case(place.path, place.label, now, settings, nothing, {}, None, place.rank)
 
 
 def _traces(run: Run) -> Traces:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -99,19 +100,14 @@ def _folded(title: str, room: int) -> str:
 
 
 def sheet(
-    comparison: Comparison,
-    roles: Roles,
-    title: str,
-    shown: str,
-    *,
-    heights: Sequence[float],
-    foot: float = _TICKS,
-    wide: bool = False,
+    comparison: Comparison, roles: Roles, title: str, shown: str, **places: Any
 ) -> tuple[Grid, Sequence[Panel]]:
-    """A page with a cell for each place among the keys in panels, and the groups of each cell."""
+    """A page with a cell for each place among the keys in panels, and the groups of each cell.
+
+    ``places``: as for ``grid``.
+    """
     cells = panels(comparison, roles.panels)
     values = len(comparison.layout.levels[roles.panels[-1]]) if roles.panels else 1
     columns = values if values <= 4 else min((4, 3), key=lambda columns: -len(cells) % columns)
-    titles, lines = [cell.title for cell in cells], notes(comparison, shown, roles)
-    page = grid(title, lines, titles, heights=heights, columns=columns, foot=foot, wide=wide)
-    return page, cells
+    titles = [cell.title for cell in cells]
+    return grid(title, notes(comparison, shown, roles), titles, columns=columns, **places), cells

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.typing import ColorType
+from numpy.typing import ArrayLike
 
 from ffn_train.compare.groups import Group
 from ffn_train.plots.sheet import sample
@@ -16,28 +17,15 @@ from ffn_train.plots.style import MUTED, RED
 _LOOK: Any = {"marker": "x", "linestyle": "none", "markersize": 4.0, "markeredgewidth": 1.1}
 
 
-def mark_diverged(
-    axes: Axes, x: Sequence[float], colour: ColorType, y: Sequence[float] | None = None
-) -> None:
-    """A cross for each run, in the colour of its group; without y at the top edge."""
-    axes.plot(
-        x,
-        [1.0] * len(x) if y is None else y,
-        color=colour,
-        transform=axes.get_xaxis_transform() if y is None else axes.transData,
-        clip_on=False,
-        zorder=5,
-        **_LOOK,
-    )
+def mark_diverged(axes: Axes, x: ArrayLike, y: ArrayLike, colour: ColorType) -> None:
+    """A cross for each run, in the colour of its group."""
+    axes.plot(x, y, color=colour, clip_on=False, zorder=5, **_LOOK)
 
 
 def headroom(axes: Axes) -> None:
     """Make room at the top for what is written there."""
-    low, high = axes.get_ylim()
-    if axes.get_yscale() == "log":
-        axes.set_ylim(low, high * (high / low) ** 0.14)
-    else:
-        axes.set_ylim(low, high + 0.14 * (high - low))
+    above = axes.transAxes.transform((0, 1.14))
+    axes.set_ylim(top=axes.transData.inverted().transform(above)[1])
 
 
 def cross() -> Line2D:

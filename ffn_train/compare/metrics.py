@@ -29,40 +29,26 @@ class Metric:
     at_start: bool = False
 
 
+def _factors(name: str, symbol: str, heading: str) -> list[Metric]:
+    """A product over the blocks, at the start and at the end."""
+    return [
+        Metric(f"{name}_{end}", f"{symbol} at {end}", (heading, end), True, True, end == "start")
+        for end in ("start", "end")
+    ]
+
+
 _RATIO = r"$|\partial L/\partial x_0|\,/\,|\partial L/\partial x_L|$"
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("validation_loss", "final validation loss", ("validation", "loss")),
-        Metric("best_validation_loss", "best validation loss", ("best val.", "loss")),
-        Metric("train_loss", "final training loss", ("training", "loss")),
-        Metric("best_train_loss", "best training loss", ("best train.", "loss")),
-        Metric("validation_r2", "final validation $R^2$", ("", "R²"), log=False),
-        Metric(
-            "least_squares_r2",
-            "least squares $R^2$",
-            ("least sq.", "R²"),
-            log=False,
-            at_start=True,
-        ),
-        Metric(
-            "gradient_ratio_start",
-            f"{_RATIO} at start",
-            ("ratio", "start"),
-            factor=True,
-            at_start=True,
-        ),
-        Metric("gradient_ratio_end", f"{_RATIO} at end", ("ratio", "end"), factor=True),
-        Metric(
-            "growth_per_block_start",
-            "growth per block at start",
-            ("growth", "start"),
-            factor=True,
-            at_start=True,
-        ),
-        Metric("growth_per_block_end", "growth per block at end", ("growth", "end"), factor=True),
-    )
-}
+_ALL = (
+    Metric("validation_loss", "final validation loss", ("validation", "loss")),
+    Metric("best_validation_loss", "best validation loss", ("best val.", "loss")),
+    Metric("train_loss", "final training loss", ("training", "loss")),
+    Metric("best_train_loss", "best training loss", ("best train.", "loss")),
+    Metric("validation_r2", "final validation $R^2$", ("", "R²"), log=False),
+    Metric("least_squares_r2", "least squares $R^2$", ("least sq.", "R²"), False, at_start=True),
+    *_factors("gradient_ratio", _RATIO, "ratio"),
+    *_factors("growth_per_block", "growth per block", "growth"),
+)
+METRICS = {metric.name: metric for metric in _ALL}
 
 
 def metrics(run: Run) -> dict[str, float]:

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
-
-import numpy as np
 
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.groups import Group, in_order
 from ffn_train.compare.layout import Roles, panel_title, together
 from ffn_train.compare.values import Value, short
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -39,12 +34,6 @@ def panels(
         Panel(panel_title(dict(zip(keys, place, strict=True))), members)
         for place, members in places.items()
     ]
-
-
-def evenly(items: Sequence[T], most: int) -> list[T]:
-    """All of them, or as many as there is room for, evenly chosen with the first and the last."""
-    chosen = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
-    return [items[index] for index in chosen]
 
 
 def spread(comparison: Comparison, each: str = "", *, geometric: bool = False) -> str:

@@ -12,11 +12,11 @@ from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import together
 from ffn_train.compare.metrics import METRICS
 from ffn_train.compare.tables import counts
-from ffn_train.compare.values import Value, brief, is_number, short
+from ffn_train.compare.values import Value, are_numbers, brief, short
+from ffn_train.report.table import aligned
 
 WIDTH = 100  # characters, where there is no terminal to ask
 _LONGEST = 24  # characters of a setting's value
-_GAP = "  "
 _FIRST = (  # of the metrics, where there is no room for all
     "best_validation_loss",
     "validation_r2",
@@ -61,7 +61,7 @@ def table(comparison: Comparison, width: int = WIDTH) -> str:
     names = _metrics(comparison, groups)
     plain = {name: _number_column(name, groups) for name in names}
     asked = _number_column(comparison.metric, groups, spread=True)
-    settings, told = _settings(comparison, groups, width - asked.width - len(_GAP))
+    settings, partners = _settings(comparison, groups, width - asked.width - 2)
     beside = [*settings, *_counts(groups)]
     numbers, left = {comparison.metric: asked}, []
     for name in names[1:]:
@@ -73,19 +73,21 @@ def table(comparison: Comparison, width: int = WIDTH) -> str:
         wider = {**numbers, name: _number_column(name, groups, spread=True)}
         if _across([*beside, *wider.values()]) <= width:
             numbers = wider
-    rows = zip(*(_aligned(column) for column in (*beside, *numbers.values())), strict=True)
-    notes = [told, *_legend(comparison, numbers, groups), _least_squares(groups)]
+    columns = [*beside, *numbers.values()]
+    rows = zip(*([*column.heading, *column.cells] for column in columns), strict=True)
+    words = [index for index, column in enumerate(columns) if column.left]
+    notes = [partners, *_legend(comparison, numbers, groups), _least_squares(groups)]
     notes.append(f"no room for {', '.join(left)}: groups.csv has all" if left else "")
     hidden = len(comparison.groups) - len(groups)
     notes.append(f"and {hidden} more groups in groups.csv" if hidden else "")
     notes.append("; ".join([comparison.counts, *comparison.reservations]))
     lines = [line for note in notes for line in textwrap.wrap(note, max(width, 40))]
-    return "\n".join([*(_GAP.join(row).rstrip() for row in rows), *lines])
+    return "\n".join([*aligned(rows, left=words), *lines])
 
 
 def _across(columns: Sequence[Column]) -> int:
     """The characters that columns take side by side."""
-    return sum(column.width + len(_GAP) for column in columns) - len(_GAP)
+    return sum(column.width + 2 for column in columns) - 2
 
 
 def _legend(
@@ -94,17 +96,16 @@ def _legend(
     """What the headings mean, what stands beside the means, and which values are in none."""
     heads = {METRICS[name].heading[0] for name in shown}
     factors = ", ".join(meaning for head, meaning in _FACTORS.items() if head in heads)
-    signs = {
-        sign for sign in ("±", "×/÷") for c in shown.values() if any(sign in x for x in c.cells)
-    }
-    said = []
+    cells = " ".join(cell for column in shown.values() for cell in column.cells)
+    several = any(group.statistics(name).n > 1 for group in groups for name in shown)
+    meanings = []
     if factors:
-        several = any(group.statistics(name).n > 1 for group in groups for name in shown)
-        spread = " ×/÷ standard deviation" if "×/÷" in signs else ""
-        said.append(f"{factors}{': geometric mean' if several else ''}{spread}")
-    if "±" in signs:
-        said.append("± standard deviation")
-    lines = ["; ".join(said) + f" over {comparison.over}" * bool(signs)]
+        factors += ": geometric mean" * several + " ×/÷ standard deviation" * ("×/÷" in cells)
+        meanings.append(factors)
+    if "±" in cells:
+        meanings.append("± standard deviation")
+    over = f" over {comparison.over}" * ("±" in cells or "×/÷" in cells)
+    lines = ["; ".join(meanings) + over]
     for name, column in shown.items():
         missing = sum(_not_finite(group, name) for group in groups)
         if missing:
@@ -120,20 +121,13 @@ def _not_finite(group: Group, metric: str) -> int:
     return len(group.counted(metric)) - known if known else 0
 
 
-def _aligned(column: Column) -> list[str]:
-    cells = [*column.heading, *column.cells]
-    if column.left:
-        return [cell.ljust(column.width) for cell in cells]
-    return [cell.rjust(column.width) for cell in cells]
-
-
 def _settings(
     comparison: Comparison, groups: Sequence[Group], width: int
 ) -> tuple[list[Column], str]:
     """The settings that differ; those that only change together with another give way first."""
     columns = {key: _setting(key, groups) for key in comparison.keys}
     if len(groups) > 1:
-        columns = {key: one for key, one in columns.items() if len(set(one.cells)) > 1}
+        columns = {key: column for key, column in columns.items() if len(set(column.cells)) > 1}
     partners = comparison.layout.partners
     given = [key for key in columns if key in partners and partners[key] in columns]
     if _across([*columns.values(), *_counts(groups)]) <= width or not given:
@@ -144,8 +138,8 @@ def _settings(
 
 def _setting(key: str, groups: Sequence[Group]) -> Column:
     values: list[Value] = [group.point[key] for group in groups]
-    left = not all(is_number(value) for value in values)
-    return Column(("", short(key)), [brief(value, _LONGEST) for value in values], left)
+    cells = [brief(value, _LONGEST) for value in values]
+    return Column(("", short(key)), cells, left=not are_numbers(values))
 
 
 def _counts(groups: Sequence[Group]) -> list[Column]:
@@ -167,13 +161,12 @@ def _metrics(comparison: Comparison, groups: Sequence[Group]) -> list[str]:
 
 def _number_column(metric: str, groups: Sequence[Group], *, spread: bool = False) -> Column:
     """A metric's means, with their spread if that is asked for and known."""
-    found = [group.statistics(metric) for group in groups]
-    cells = [_number(one.mean) if METRICS[metric].log else _share(one.mean) for one in found]
+    means = [group.statistics(metric) for group in groups]
+    cells = [_number(m.mean) if METRICS[metric].log else _share(m.mean) for m in means]
     if spread:
         sign, digits = ("×/÷", 3) if METRICS[metric].factor else ("±", 2)
-        errors = [
-            "" if math.isnan(one.std) else f" {sign} {_number(one.std, digits)}" for one in found
-        ]
+        stds = [m.std for m in means]
+        errors = ["" if math.isnan(std) else f" {sign} {_number(std, digits)}" for std in stds]
         longest = max(map(len, errors))
         cells = [cell + error.ljust(longest) for cell, error in zip(cells, errors, strict=True)]
     return Column(METRICS[metric].heading, cells)
@@ -181,8 +174,8 @@ def _number_column(metric: str, groups: Sequence[Group], *, spread: bool = False
 
 def _least_squares(groups: Sequence[Group]) -> str:
     """The one R² of least squares, in words, where all groups share it."""
-    found = [group.statistics("least_squares_r2").mean for group in groups if group.measured]
-    means = {_number(mean) for mean in found}
+    measured = [group for group in groups if group.measured]
+    means = {_number(group.statistics("least_squares_r2").mean) for group in measured}
     return f"R² of least squares: {means.pop()} in every group" if len(means) == 1 else ""
 
 

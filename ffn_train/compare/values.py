@@ -43,16 +43,16 @@ def differing(runs: Iterable[Flat]) -> list[str]:
     keys = sorted({key for run in runs for key in run})
     choices = {key for key in keys if any(other.startswith(f"{key}.") for other in keys)}
     choices |= {key for key in keys if "." not in key and key not in (SEED, "dtype")}
-    found = []
+    differ = []
     for key in keys:
         choice = key.rpartition(".")[0]
-        values: dict[Value, set[Value]] = {}
-        for run in runs:
-            same = run.get(choice, UNSET) if choice in choices else None
-            values.setdefault(same, set()).add(run.get(key, UNSET))
-        if any(len(each) > 1 for each in values.values()):
-            found.append(key)
-    return sorted(found, key=lambda key: (key not in choices, key))
+        pairs = {
+            (run.get(choice, UNSET) if choice in choices else None, run.get(key, UNSET))
+            for run in runs
+        }
+        if len(pairs) > len({same for same, _ in pairs}):
+            differ.append(key)
+    return sorted(differ, key=lambda key: (key not in choices, key))
 
 
 def is_number(value: Value) -> TypeGuard[float]:

@@ -21,6 +21,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "run": ("dir",),
     "sweep": ("dir", "grid", "zip", "search"),
 }
+FORMATS = ("png", "svg", "pdf")  # of figures
 SCALARS = ("seed", "dtype", "threads", "engine", "dry_run", "resume", "fail_fast", "experiment")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 _COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
@@ -62,6 +62,14 @@ def one_of(key: str, value: Any, allowed: Iterable[str]) -> str:
         hint = nearest(value, words)
         raise SettingError(f"{key} must be one of {', '.join(words)}, got {value!r}{hint}")
     return value
+
+
+def some_of(key: str, words: Sequence[str], allowed: Iterable[str]) -> tuple[str, ...]:
+    """The words, each once: at least one, and only words allowed."""
+    allowed = tuple(allowed)
+    if not words:
+        raise SettingError(f"{key} must name some of {', '.join(allowed)}, got none")
+    return tuple(dict.fromkeys(one_of(key, word, allowed) for word in words))
 
 
 def nearest_key(name: str, keys: Iterable[str]) -> str:

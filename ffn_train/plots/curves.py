@@ -11,7 +11,9 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from ffn_train.plots.scales import set_ticks
-from ffn_train.plots.style import MUTED, RED
+from ffn_train.plots.selection import blocks
+from ffn_train.plots.style import MUTED, RED, block_look
+from ffn_train.runs.measures import Floats
 
 NOT_FINITE = "not finite"
 ZERO = "zero"
@@ -34,6 +36,14 @@ def curve(axes: Axes, x: ArrayLike, y: ArrayLike, **look: Any) -> Line2D:
         look = {"marker": "o", "markevery": dots.tolist(), **look}
     (line,) = axes.plot(np.asarray(x), values, **look)
     return line
+
+
+def block_curves(axes: Axes, steps: ArrayLike, values: Floats, depth: int) -> list[Line2D]:
+    """A line over the steps for each block that is drawn, of its row of values (blocks, K)."""
+    return [
+        curve(axes, steps, row, label=str(block), **block_look(block, depth))
+        for block, row in zip(blocks(depth), values, strict=True)
+    ]
 
 
 def mark(axes: Axes, x: ArrayLike, *values: ArrayLike) -> None:

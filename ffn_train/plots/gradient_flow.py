@@ -47,17 +47,29 @@ def draw(run: Run) -> Figure:
         panels=3 if parted else 2,
         gaps=(0.66, 0.12) if parted else (0.66,),
     )
-    _parameters(axes[0], measures, colours)
-    _signals(axes[1], measures, colours)
+    depth, signal = measures.depth, measures.signal_gradient_rms
+    _over_depth(axes[0], measures.layer_gradient_norm[:, block_columns(measures)], colours)
+    _over_depth(axes[1], signal, colours)
     kinds = []
     if parted:
-        ends = rows(measures, count=2)
-        _parts(axes[2], measures, {row: colours[row] for row in ends})
-        _share_limits(axes[1], axes[2], measures, chosen, ends)
+        ends = {row: colours[row] for row in rows(measures, count=2)}
+        parts = measures.skip_gradient_rms, measures.branch_gradient_rms
+        for part, style in zip(parts, ({}, _BRANCH), strict=True):
+            _over_depth(axes[2], part, ends, **style)
+        for panel in axes[1:]:  # one scale for the whole and its parts, labelled once
+            log_axis(panel, signal[chosen], *(part[list(ends)] for part in parts))
+        axes[2].tick_params(axis="y", which="both", labelleft=False)
         kinds = [
             sample("skip", color=INK, marker="o"),
             sample("branch", color=INK, marker="o", **_BRANCH),
         ]
+    titles = "(a)  parameter gradients", "(b)  signal gradients", "(c)  skip and branch part"
+    labels = r"$\|\partial L/\partial\theta_l\|$", r"RMS $\partial L/\partial x_l$", ""
+    for panel, title, label in zip(axes, titles, labels, strict=False):
+        panel.set_title(title)
+        panel.set_ylabel(label)
+        depth_axis(panel, depth, depth, "block boundary $l$")
+    depth_axis(axes[0], depth - 1, depth, "block $l$")
     if found is not None:
         _predicted(figure, axes, run, found, colours)
     theory.caption(figure, run, *_left_out(measures, found))
@@ -98,50 +110,12 @@ def _left_out(measures: Measures, found: Prediction | None) -> list[str]:
     )
 
 
-def _parameters(axes: Axes, measures: Measures, colours: Colours) -> None:
-    norms = measures.layer_gradient_norm[:, block_columns(measures)]
-    log_axis(axes, norms[list(colours)])
-    _over_depth(axes, norms, colours)
-    depth_axis(axes, measures.depth - 1, measures.depth, "block $l$")
-    axes.set_ylabel(r"$\|\partial L/\partial\theta_l\|$")
-    axes.set_title("(a)  parameter gradients")
-
-
-def _signals(axes: Axes, measures: Measures, colours: Colours) -> None:
-    log_axis(axes, measures.signal_gradient_rms[list(colours)])
-    _over_depth(axes, measures.signal_gradient_rms, colours)
-    depth_axis(axes, measures.depth, measures.depth, "block boundary $l$")
-    axes.set_ylabel(r"RMS $\partial L/\partial x_l$")
-    axes.set_title("(b)  signal gradients")
-
-
-def _parts(axes: Axes, measures: Measures, colours: Colours) -> None:
-    log_axis(axes, measures.skip_gradient_rms[list(colours)])
-    _over_depth(axes, measures.skip_gradient_rms, colours)
-    _over_depth(axes, measures.branch_gradient_rms, colours, **_BRANCH)
-    depth_axis(axes, measures.depth, measures.depth, "block boundary $l$")
-    axes.set_title("(c)  skip and branch part")
-
-
 def _over_depth(axes: Axes, table: Floats, colours: Colours, **look: object) -> None:
+    log_axis(axes, table[list(colours)])
     places = np.arange(table.shape[1])
     for row, colour in colours.items():
         curve(axes, places, table[row], color=colour, **look)
     mark(axes, places, *(table[row] for row in colours))
-
-
-def _share_limits(
-    whole: Axes, parts: Axes, measures: Measures, chosen: list[int], ends: list[int]
-) -> None:
-    """One scale for the whole and its parts, labelled once."""
-    shown = (
-        measures.signal_gradient_rms[chosen],
-        measures.skip_gradient_rms[ends],
-        measures.branch_gradient_rms[ends],
-    )
-    for axes in (whole, parts):
-        log_axis(axes, *shown)
-    parts.tick_params(axis="y", which="both", labelleft=False)
 
 
 def _headline(figure: Figure, measures: Measures) -> None:

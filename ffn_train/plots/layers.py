@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from ffn_train.plots.curves import curve, mark, marks
+from ffn_train.plots.curves import block_curves, curve, mark, marks
 from ffn_train.plots.scales import log_axis, step_axis
-from ffn_train.plots.selection import block_columns, blocks, scalar
+from ffn_train.plots.selection import scalar, shown_blocks
 from ffn_train.plots.sheet import right_legends, sheet
-from ffn_train.plots.style import SINGLE, block_look
+from ffn_train.plots.style import SINGLE
 from ffn_train.runs import Run
 
 NAME = "layers"
@@ -18,28 +18,17 @@ NAME = "layers"
 def draw(run: Run) -> Figure:
     """|dLoss/dθ| over the measured steps: a shallow stack's blocks, or five of a deep stack's."""
     measures = run.measures
-    columns = block_columns(measures)
-    norms = measures.layer_gradient_norm
-    chosen = blocks(measures.depth)
+    norms = shown_blocks(measures, measures.layer_gradient_norm)
     steps, total = scalar(run, "gradient_norm")
     measured = np.isin(steps, measures.step)  # the same batches as the blocks' norms
     steps, total = steps[measured], total[measured]
 
     figure, (axes,) = sheet(run, "Parameter gradient of each block", width=SINGLE, height=2.3)
-    log_axis(axes, total, *(norms[:, columns[block]] for block in chosen))
+    log_axis(axes, total, norms)
     whole = curve(axes, steps, total, color="black", linewidth=1.0, label="total")
-    lines = [
-        curve(
-            axes,
-            measures.step,
-            norms[:, columns[block]],
-            label=str(block),
-            **block_look(block, measures.depth),
-        )
-        for block in chosen
-    ]
+    lines = block_curves(axes, measures.step, norms, measures.depth)
     mark(axes, steps, total)
-    mark(axes, measures.step, *(norms[:, columns[block]] for block in chosen))
+    mark(axes, measures.step, *norms)
     step_axis(axes, measures.step)
     axes.set_ylabel(r"$\|\partial L/\partial\theta_l\|$")
     right_legends(figure, axes, ("block $l$", lines), ("", [whole, *marks(axes)]))

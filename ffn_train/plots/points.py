@@ -9,6 +9,7 @@ import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.typing import ColorType
 
+from ffn_train.plots.selection import evenly
 from ffn_train.plots.sheet import sample
 from ffn_train.plots.style import INK, PALETTE
 
@@ -43,12 +44,11 @@ def looks(points: Sequence[Point]) -> tuple[list[dict[str, Any]], list[Group]]:
     colours = {level: _colour(points, lead, place) for place, level in enumerate(levels)}
     kinds = list(dict.fromkeys(_kind(point, others) for point in points))
     dashes = {kind: _dash(place) for place, kind in enumerate(kinds)}
-    named = levels if len(levels) <= _NAMED else _some(levels)
+    named = levels if len(levels) <= _NAMED else evenly(levels, _NAMED - 1)
     groups: list[Group] = [(lead, [sample(level, color=colours[level]) for level in named])]
     if others:
-        handles: list[Artist] = [
-            sample(kind, color=INK, **_unspaced(dashes[kind])) for kind in kinds
-        ]
+        unspaced = {"color": INK, "markevery": None}  # a sample has no place for spaced marks
+        handles: list[Artist] = [sample(kind, **{**dashes[kind], **unspaced}) for kind in kinds]
         groups.append((", ".join(others), handles))
     found = [{"color": colours[p[lead]], **dashes[_kind(p, others)]} for p in points]
     return found, groups
@@ -83,14 +83,3 @@ def _dash(place: int) -> dict[str, Any]:
     beyond = place - len(_DASHES)
     marker = _MARKERS[beyond % len(_MARKERS)]
     return look if beyond < 0 else {**look, "marker": marker, "markevery": 0.12, "markersize": 4}
-
-
-def _unspaced(look: dict[str, Any]) -> dict[str, Any]:
-    """A legend's sample has no place for spaced marks."""
-    return {key: value for key, value in look.items() if key != "markevery"}
-
-
-def _some(levels: Sequence[str]) -> list[str]:
-    """Some of many values, evenly spaced, with the first and the last."""
-    places = {round(part * (len(levels) - 1) / (_NAMED - 2)) for part in range(_NAMED - 1)}
-    return [levels[place] for place in sorted(places)]

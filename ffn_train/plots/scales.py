@@ -14,6 +14,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullFor
 from numpy.typing import ArrayLike, NDArray
 
 _LEAST, _MOST = 1e-307, 1e307
+_ROUND = [digit * 10**power for power in range(18) for digit in (1, 2, 5)]
 
 
 def log_limits(*values: ArrayLike) -> tuple[float, float]:
@@ -21,13 +22,19 @@ def log_limits(*values: ArrayLike) -> tuple[float, float]:
 
     The decade keeps a flat curve flat: without it a change of a percent would fill the axis.
     """
-    flat = np.concatenate([np.ravel(np.asarray(value, dtype=np.float64)) for value in values])
-    flat = flat[np.isfinite(flat) & (flat > 0)]
+    flat = _finite(values)
+    flat = flat[flat > 0]
     if not len(flat):
         return 0.1, 10.0
     low, high = _padded(np.log10(flat.min()), np.log10(flat.max()))
     lowest, highest = np.clip([low, high], np.log10(_LEAST), np.log10(_MOST))
     return float(10**lowest), float(10**highest)
+
+
+def _finite(values: Sequence[ArrayLike]) -> NDArray[np.float64]:
+    flat = np.concatenate([np.ravel(np.asarray(value, dtype=np.float64)) for value in values])
+    finite: NDArray[np.float64] = flat[np.isfinite(flat)]
+    return finite
 
 
 def _padded(low: float, high: float) -> tuple[float, float]:
@@ -56,8 +63,7 @@ def log_ticks(low: float, high: float, most: int = 6) -> tuple[list[float], list
 def _stride(powers: int, most: int) -> int:
     """The powers of ten between two labelled ones; a round number from ten on."""
     least = -(-powers // most)
-    rounds = (digit * 10**power for power in range(1, 18) for digit in (1, 2, 5))
-    return least if least < 10 else next(stride for stride in rounds if stride >= least)
+    return least if least < 10 else next(stride for stride in _ROUND if stride >= least)
 
 
 def tick_label(value: float) -> str:
@@ -94,8 +100,7 @@ def log_axis(axes: Axes, *values: ArrayLike) -> None:
 
 def exponent_axis(axes: Axes, *exponents: ArrayLike) -> None:
     """A log axis for values given by their log10, beyond what float64 holds: y counts in log10."""
-    flat = np.concatenate([np.ravel(np.asarray(one, dtype=np.float64)) for one in exponents])
-    flat = flat[np.isfinite(flat)]
+    flat = _finite(exponents)
     low, high = _padded(float(flat.min()), float(flat.max())) if len(flat) else (-1.0, 1.0)
     axes.set_ylim(low, high)
     if np.log10(_LEAST) < low and high < np.log10(_MOST):
@@ -152,8 +157,7 @@ def _minor_ticks(axis: XAxis | YAxis, places: Sequence[float]) -> None:
 
 def linear_axis(axes: Axes, *values: ArrayLike) -> None:
     """Limits of a linear y around all finite values."""
-    flat = np.concatenate([np.ravel(np.asarray(value, dtype=np.float64)) for value in values])
-    flat = flat[np.isfinite(flat)]
+    flat = _finite(values)
     low, high = (float(flat.min()), float(flat.max())) if len(flat) else (0.0, 1.0)
     pad = 0.06 * (high - low) or 0.1 * abs(high) or 0.5
     axes.set_ylim(low - pad, high + pad)
@@ -165,8 +169,7 @@ def step_axis(axes: Axes, steps: NDArray[Any]) -> None:
     first, last = int(steps[0]), int(steps[-1])
     pad = 0.02 * (last - first) or 0.5
     axes.set_xlim(first - pad, last + pad)
-    strides = [digit * 10**power for power in range(18) for digit in (1, 2, 5)]
-    stride = next(s for s in strides if last - first <= 5 * s)
+    stride = next(stride for stride in _ROUND if last - first <= 5 * stride)
     _ticks(axes.xaxis, range(-(-first // stride) * stride, last + 1, stride))
     axes.set_xlabel("step")
 
@@ -184,8 +187,7 @@ def depth_stride(depth: int) -> int:
     if depth <= 6:
         return 1
     parts = [depth // count for count in (4, 5, 3) if depth % count == 0]
-    rounds = [digit * 10**power for power in range(18) for digit in (1, 2, 5)]
-    return (parts or [stride for stride in rounds if depth <= 5 * stride])[0]
+    return (parts or [stride for stride in _ROUND if depth <= 5 * stride])[0]
 
 
 def _ticks(axis: Axis, places: range) -> None:

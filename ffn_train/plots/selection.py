@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import numpy as np
 
 from ffn_train.runs import Measures, Run, RunError
 from ffn_train.runs.measures import Floats
+
+T = TypeVar("T")
 
 SHALLOW = 8  # blocks: up to here every one is drawn
 
@@ -17,17 +22,27 @@ def blocks(depth: int) -> list[int]:
     return [0, 1, depth // 2, depth - 2, depth - 1]
 
 
+def evenly(items: Sequence[T], most: int) -> list[T]:
+    """All of them, or as many as there is room for, evenly chosen with the first and the last."""
+    places = np.linspace(0, len(items) - 1, min(most, len(items)))
+    return [items[round(place)] for place in places]
+
+
 def rows(measures: Measures, count: int = 5) -> list[int]:
     """About ``count`` measured rows, evenly spaced, with the first and the last.
 
     Where the last row is not finite, the last row that is finite joins them.
     """
-    total = len(measures.step)
-    chosen = {round(place) for place in np.linspace(0, total - 1, count)}
+    chosen = set(evenly(range(len(measures.step)), count))
     finite = np.flatnonzero(np.isfinite(measures.signal_gradient_rms).all(axis=1))
     if len(finite):
         chosen.add(int(finite[-1]))
     return sorted(chosen)
+
+
+def shown_blocks(measures: Measures, table: Floats) -> Floats:
+    """The rows of a table (K, layers) for the blocks that are drawn: (blocks, K)."""
+    return table[:, block_columns(measures)].T[blocks(measures.depth)]
 
 
 def block_columns(measures: Measures) -> list[int]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from ffn_train.plots.curves import curve, mark, marks, tell
+from ffn_train.plots.curves import block_curves, mark, marks, tell
 from ffn_train.plots.scales import log_axis, step_axis
-from ffn_train.plots.selection import block_columns, blocks
+from ffn_train.plots.selection import shown_blocks
 from ffn_train.plots.sheet import right_legends, sheet
-from ffn_train.plots.style import MUTED, SINGLE, block_look
+from ffn_train.plots.style import MUTED, SINGLE
 from ffn_train.runs import Run
 
 NAME = "updates"
@@ -20,26 +20,15 @@ GUIDE = 1e-3  # a step of a thousandth of the weights: the usual rule of thumb
 def draw(run: Run) -> Figure:
     """|Δθ|/|θ| over the measured steps, for the same blocks as in ``layers``."""
     measures = run.measures
-    columns = block_columns(measures)
-    chosen = blocks(measures.depth)
     # no step is taken from the last row of a run that has ended
     rows = len(measures.step) - bool(np.isnan(measures.update_norm[-1]).all())
-    steps, ratio = measures.step[:rows], measures.update_ratio[:rows]
+    steps, ratio = measures.step[:rows], shown_blocks(measures, measures.update_ratio[:rows])
 
     figure, (axes,) = sheet(run, "Update against weight of each block", width=SINGLE, height=2.3)
-    log_axis(axes, [GUIDE], *(ratio[:, columns[block]] for block in chosen))
+    log_axis(axes, [GUIDE], ratio)
     guide = axes.axhline(GUIDE, color=MUTED, linewidth=0.9, dashes=(4, 2), label="$10^{-3}$")
-    lines = [
-        curve(
-            axes,
-            steps,
-            ratio[:, columns[block]],
-            label=str(block),
-            **block_look(block, measures.depth),
-        )
-        for block in chosen
-    ]
-    mark(axes, steps, *(ratio[:, columns[block]] for block in chosen))
+    lines = block_curves(axes, steps, ratio, measures.depth)
+    mark(axes, steps, *ratio)
     if not rows:
         tell(axes, "no step was taken")
     step_axis(axes, measures.step)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ffn_train.config import combinations
-from ffn_train.config.keys import GROUPS, MODEL_GROUPS, check_keys
+from ffn_train.config.keys import FORMATS, GROUPS, MODEL_GROUPS, check_keys
 from ffn_train.config.registry import build
 from ffn_train.config.settings import SettingError, boolean, integer, one_of
 from ffn_train.nn.core import FlatVector
@@ -186,7 +186,7 @@ def _plot_settings(section: Mapping[str, Any]) -> PlotSettings:
         from ffn_train.plots import FIGURES  # late: it imports matplotlib
 
         figures = _words("plot.figures", section["figures"], FIGURES)
-    formats = _words("plot.formats", section["formats"], ("png", "svg", "pdf"))
+    formats = _words("plot.formats", section["formats"], FORMATS)
     boolean("plot.theory", section["theory"])  # read by the figures from the run's configuration
     return PlotSettings(when, figures, formats)
 

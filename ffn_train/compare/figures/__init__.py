@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ffn_train.compare.comparison import Comparison
+from ffn_train.config.keys import FORMATS
 from ffn_train.config.registry import modules
-from ffn_train.config.settings import one_of
-from ffn_train.plots import FORMATS, encoded
+from ffn_train.config.settings import some_of
+from ffn_train.plots import encoded
 from ffn_train.plots.style import look
 from ffn_train.runs import files
 
@@ -31,12 +32,11 @@ def figure(comparison: Comparison, name: str) -> Figure | None:
 
 def write_figures(comparison: Comparison, out: Path, formats: Sequence[str]) -> list[Path]:
     """Draw each figure once and write it in each format."""
-    for kind in formats:
-        one_of("--formats", kind, FORMATS)
+    formats = some_of("--formats", formats, FORMATS)
     written = []
     for name in FIGURES:
         drawn = figure(comparison, name)
-        for kind in dict.fromkeys(formats):
+        for kind in formats:
             path = out / f"{name}.{kind}"
             if drawn is None:
                 path.unlink(missing_ok=True)

@@ -93,6 +93,7 @@ def _line(
             aside = [axis.place(group.point[axis.key], order + 0.4, of)] * len(runs)
             axes.plot(aside, runs, "o", alpha=0.6, markeredgewidth=0, **look)
         if group.n_diverged and not metric.at_start:
-            mark_diverged(axes, [place] * group.n_diverged, look["color"])
+            top = axes.get_ylim()[1]
+            mark_diverged(axes, [place] * group.n_diverged, [top] * group.n_diverged, look["color"])
         look |= {"fmt": "o", "elinewidth": 0.8, "capsize": 1.8, "markersize": 3.2}
         axes.errorbar([place], [mean.mean], np.reshape(mean.bars, (2, 1)), **look)

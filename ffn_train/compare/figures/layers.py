@@ -14,10 +14,11 @@ from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import grid
 from ffn_train.compare.groups import Group, in_order
 from ffn_train.compare.layout import panel_title
-from ffn_train.compare.panels import evenly, notes
+from ffn_train.compare.panels import notes
 from ffn_train.plots.curves import NOT_FINITE, ZERO
 from ffn_train.plots.heatmap import edges
 from ffn_train.plots.scales import log_limits, step_axis
+from ffn_train.plots.selection import evenly
 from ffn_train.plots.style import RED
 from ffn_train.runs import Measures, RunError, load_run
 

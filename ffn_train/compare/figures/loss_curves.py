@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -82,12 +81,14 @@ def _group(axes: Axes, group: Group, name: str, colour: ColorType, strength: flo
     """``strength``: of what stands beside the mean; many groups would hide each other."""
     sound = [_curve(case, name) for case in group.sound]
     lost = [_until_lost(axes, case, name) for case in group.measured if case.diverged]
-    _traces(axes, sound if len(sound) > 1 else [], colour, 0.45 * strength, linewidths=0.5)
-    _traces(axes, lost, colour, max(0.8 * strength, 0.4), linewidths=0.8, clip_on=False)
-    crosses = [(float(steps[-1]), float(losses[-1])) for steps, losses in lost]
-    if crosses:
-        x, y = zip(*crosses, strict=True)
-        mark_diverged(axes, x, colour, y)
+    beside = [(sound if len(sound) > 1 else [], {"alpha": 0.45 * strength, "linewidths": 0.5})]
+    beside += [(lost, {"alpha": max(0.8 * strength, 0.4), "linewidths": 0.8, "clip_on": False})]
+    for curves, look in beside:
+        lines = LineCollection([np.column_stack(c) for c in curves], colors=[colour], **look)
+        axes.add_collection(lines, autolim=False)
+    if lost:
+        ends = np.array([(steps[-1], losses[-1]) for steps, losses in lost])
+        mark_diverged(axes, ends[:, 0], ends[:, 1], colour)
     if sound:
         steps, mean, std = mean_curve(sound)
         width = 0.6 + 0.6 * strength
@@ -95,13 +96,6 @@ def _group(axes: Axes, group: Group, name: str, colour: ColorType, strength: flo
         if len(sound) > 1:
             band = (mean - std, mean + std)  # what lies below zero is beyond a log axis
             axes.fill_between(steps, *band, color=colour, alpha=0.18 * strength, linewidth=0)
-
-
-def _traces(
-    axes: Axes, curves: Sequence[Curve], colour: ColorType, alpha: float, **look: Any
-) -> None:
-    lines = [np.column_stack(one) for one in curves]
-    axes.add_collection(LineCollection(lines, colors=[colour], alpha=alpha, **look), autolim=False)
 
 
 def _curve(case: Case, name: str) -> Curve:

@@ -78,6 +78,8 @@ def draw(comparison: Comparison) -> Figure | None:
     tables = [_table(row.groups, x, y) for row in rows]
     groups = [group for table in tables for group in table.values()]
     maps = _maps(comparison.metric, groups)
+    if not maps:
+        return None
     note = f"mean over {', '.join(over)}; of the gradient's ratio the geometric mean"
     if all(len(group.cases) == 1 for group in groups):
         note = "one run each"
