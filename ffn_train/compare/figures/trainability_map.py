@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -23,6 +22,7 @@ from ffn_train.compare.metrics import METRICS
 from ffn_train.compare.panels import Panel, notes, panels
 from ffn_train.compare.values import Value, are_numbers, brief, short
 from ffn_train.plots.style import INK, MUTED
+from ffn_train.runs.measures import Floats
 
 NAME = "trainability_map"
 
@@ -51,10 +51,10 @@ class _Map:
     def scale(self) -> Normalize:
         return (LogNorm if self.log else Normalize)(self.low, self.high)
 
-    def value(self, group: Group) -> float:
-        if self.metric is None:
-            return group.share_diverged
-        return group.statistics(self.metric).mean
+    def value(self, group: Group | None) -> float:
+        if group is None:
+            return float("nan")
+        return group.statistics(self.metric).mean if self.metric else group.share_diverged
 
 
 def draw(comparison: Comparison) -> Figure | None:
@@ -109,29 +109,29 @@ def _table(groups: Sequence[Group], x: str, y: str) -> Table:
     cases: dict[tuple[Value, Value], list[Case]] = {}
     for group in groups:
         cases.setdefault((group.point[x], group.point[y]), []).extend(group.measured)
-    return {
-        place: Group(dict(zip((x, y), place, strict=True)), runs) for place, runs in cases.items()
-    }
+    return {place: Group({}, runs) for place, runs in cases.items()}
 
 
 def _maps(metric: str, groups: Sequence[Group]) -> list[_Map]:
+    def means(name: str) -> Floats:
+        values = np.array([group.statistics(name).mean for group in groups])
+        finite: Floats = values[np.isfinite(values)]
+        return finite
+
     maps = []
-    values = np.array([group.statistics(metric).mean for group in groups])
-    values = values[np.isfinite(values)]
     ratio = metric if metric.startswith("gradient_ratio") else "gradient_ratio_start"
-    if len(values) and metric != ratio:
+    values, ratios = means(metric), means(ratio)
+    if metric != ratio and len(values):
         low, high = float(values.min()), float(values.max())
         log = METRICS[metric].log and high > 10 * low > 0
         high = high if high > low else low + 1
         maps.append(_Map(METRICS[metric].symbol, metric, "viridis", low, high, log))
-    values = np.array([group.statistics(ratio).mean for group in groups])
-    logs = np.log10(values[np.isfinite(values) & (values > 0)])
+    logs = np.log10(ratios[ratios > 0])
     if len(logs):
         most = float(np.clip(np.abs(logs).max(), 1, _DECADES))
-        beyond = (logs.min() < -most, logs.max() > most)
-        extend = {(True, False): "min", (False, True): "max", (True, True): "both"}
-        ends = 10**-most, 10**most, True, extend.get(beyond, "neither")
-        maps.append(_Map(METRICS[ratio].symbol, ratio, "RdBu_r", *ends))
+        beyond = {(True, False): "min", (False, True): "max", (True, True): "both"}
+        extend = beyond.get((logs.min() < -most, logs.max() > most), "neither")
+        maps.append(_Map(METRICS[ratio].symbol, ratio, "RdBu_r", 10**-most, 10**most, True, extend))
     if any(group.n_diverged for group in groups):
         maps.append(_Map("share diverged", None, "Reds", 0, 1))
     return maps
@@ -141,39 +141,32 @@ def _draw(
     axes: Axes, shown: _Map, table: Table, columns: Sequence[Value], rows: Sequence[Value]
 ) -> None:
     """One map with its colour bar; up to a few values, each cell bears its number."""
+    groups = [[table.get((x, y)) for x in columns] for y in rows]
+    values = np.array([[shown.value(group) for group in row] for row in groups])
     colours = matplotlib.colormaps[shown.colours].with_extremes(bad="#ececec")
-    values = np.full((len(rows), len(columns)), np.nan)
-    for (row, y), (column, x) in product(enumerate(rows), enumerate(columns)):
-        if (x, y) in table:
-            value = values[row, column] = shown.value(table[x, y])
-            if not np.isfinite(value) and table[x, y].n_diverged:
-                look: Any = {"marker": "x", "markersize": 4.5, "markeredgewidth": 1.0}
-                axes.plot([column], [row], color=MUTED, **look)
-            elif np.isfinite(value) and max(values.shape) <= _WRITTEN:
-                red, green, blue, _ = colours(shown.scale(max(value, shown.low)))
-                light = 0.299 * red + 0.587 * green + 0.114 * blue > 0.55
-                word = f"{value:.0f}" if 99.5 <= abs(value) < 999.5 else f"{value:#.2g}".rstrip(".")
-                look = {"ha": "center", "va": "center", "size": 7}
-                axes.text(column, row, word, color=INK if light else "white", **look)
-    axes.imshow(
+    lines = max(values.shape) <= _TICKS  # a cell whose ratio is 1 is as white as the page
+    axes.pcolormesh(
         np.ma.masked_invalid(np.maximum(values, shown.low)),  # zero has no place on a log scale
         cmap=colours,
         norm=shown.scale,
-        origin="lower",
-        aspect="auto",
-        interpolation="nearest",
+        edgecolors=MUTED if lines else "none",
+        linewidth=0.3,
     )
     axes.grid(False)
-    for side in axes.spines.values():
-        side.set_visible(True)
-    if max(values.shape) <= _TICKS:  # a cell whose ratio is 1 is as white as the page
-        axes.vlines(np.arange(1, len(columns)) - 0.5, -0.5, len(rows) - 0.5, MUTED, linewidth=0.3)
-        axes.hlines(np.arange(1, len(rows)) - 0.5, -0.5, len(columns) - 0.5, MUTED, linewidth=0.3)
+    for (row, column), value in np.ndenumerate(values):
+        group, place = groups[row][column], (column + 0.5, row + 0.5)
+        if np.isfinite(value) and max(values.shape) <= _WRITTEN:
+            red, green, blue, _ = colours(shown.scale(max(value, shown.low)))
+            shade = INK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.55 else "white"
+            word = f"{value:.0f}" if 99.5 <= abs(value) < 999.5 else f"{value:#.2g}".rstrip(".")
+            axes.text(*place, word, color=shade, ha="center", va="center", size=7)
+        elif group is not None and group.n_diverged and not np.isfinite(value):
+            axes.plot(*place, "x", color=MUTED, markersize=4.5, markeredgewidth=1.0)
     for axis, names in ((axes.xaxis, columns), (axes.yaxis, rows)):
         words = [brief(name, _LETTERS) for name in names]
         apart = side_by_side(axes, words) if axis is axes.xaxis else 1
-        places = range(0, len(words), max(apart, -(-len(words) // _TICKS)))
-        axis.set_ticks(places, [words[place] for place in places])
+        places = np.arange(0, len(words), max(apart, -(-len(words) // _TICKS)))
+        axis.set_ticks(places + 0.5, [words[index] for index in places])
     if not are_numbers(rows):
         axes.invert_yaxis()  # words are read from above
     axes.tick_params(length=0)
