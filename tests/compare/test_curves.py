@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ffn_train.compare.case import Case
-from tests.compare.cases import (
+from tests.compare.made_up import (
     case,
     compared,
     drawn,

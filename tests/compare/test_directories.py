@@ -12,7 +12,7 @@ from ffn_train.compare import table
 from ffn_train.compare.metrics import METRICS
 from ffn_train.compare.tables import tables
 from ffn_train.runs import files, load_run
-from tests.compare.cases import (
+from tests.compare.made_up import (
     copied,
     drawn,
     rows,

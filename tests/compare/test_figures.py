@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from ffn_train.compare import write_figures
 from ffn_train.compare.case import Case
-from tests.compare.cases import (
+from tests.compare.made_up import (
     case,
     compared,
     figures,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.compare.cases import (
+from tests.compare.made_up import (
     case,
     compared,
     drawn,

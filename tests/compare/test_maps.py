@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgba
 from ffn_train.compare.figures import figure
 from ffn_train.plots.style import MUTED
 from ffn_train.runs import load_run
-from tests.compare.cases import (
+from tests.compare.made_up import (
     case,
     compared,
     drawn,

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.colors import to_rgba
 
 from ffn_train.compare.colours import Colours
-from tests.compare.cases import (
+from tests.compare.made_up import (
     case,
     compared,
     drawn,

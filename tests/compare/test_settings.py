@@ -9,7 +9,7 @@ import pytest
 from ffn_train.compare.values import differing, flatten
 from ffn_train.compare.where import conditions
 from ffn_train.config.settings import SettingError
-from tests.compare.cases import (
+from tests.compare.made_up import (
     case,
     compared,
 )

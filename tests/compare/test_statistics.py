@@ -11,7 +11,7 @@ import pytest
 from ffn_train.compare import table
 from ffn_train.compare.metrics import statistics
 from ffn_train.compare.tables import tables
-from tests.compare.cases import (
+from tests.compare.made_up import (
     case,
     compared,
     drawn,

@@ -11,7 +11,7 @@ from ffn_train.compare import table
 from ffn_train.compare.metrics import METRICS
 from ffn_train.compare.tables import tables
 from ffn_train.compare.terminal import WIDTH
-from tests.compare.cases import (
+from tests.compare.made_up import (
     case,
     compared,
     rows,

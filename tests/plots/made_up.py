@@ -1,0 +1,119 @@
+"""Made-up runs and what their figures are asked, for the tests of this folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+
+from ffn_train.nn.core import Layer, Layout
+from ffn_train.nn.layers.linear import Linear
+from ffn_train.runs import Run, files, load_run
+from ffn_train.runs.writer import RunWriter
+from ffn_train.theory import Prediction
+from ffn_train.train.measures import row_dtype
+
+ALL = ("gradient_flow", "heatmap", "layers", "loss", "signal", "updates")
+
+
+class Parts(Layer):
+    """A layer of named parts, as a layout needs it."""
+
+    def __init__(self, **parts: Layer) -> None:
+        self._parts = parts
+
+    @property
+    def parts(self) -> dict[str, Layer]:
+        return self._parts
+
+    def forward(self, params: Any, x: Any) -> Any:
+        raise AssertionError("only its shapes are of use here")
+
+
+def layout(depth: int) -> Layout:
+    block = Parts(up=Linear(2, 3), down=Linear(3, 2))
+    blocks = Parts(**{str(index): block for index in range(depth)})
+    return Layout(Parts(input=Linear(2, 2), blocks=blocks, output=Linear(2, 1)))
+
+
+def make_run(
+    path: Path,
+    *,
+    depth: int = 4,
+    steps: int = 6,
+    residual: bool = True,
+    rectifies: bool = True,
+    spoil: Any = None,
+    ended: bool = True,
+) -> Run:
+    """A run directory of made-up numbers; ``spoil(row, step)`` changes a row as it is written."""
+    rng = np.random.default_rng(depth)
+    path.mkdir(parents=True, exist_ok=True)
+    kind = "scaled" if residual else "none"
+    config = {"residual": {"name": kind}, "activation": {"name": "gelu"}}
+    files.write_json(path / files.CONFIG, config)
+    files.write_json(path / files.PROVENANCE, {"least_squares_loss": 0.5})
+    table = layout(depth)
+    with RunWriter(path, table, depth) as writer:
+        for step in range(steps):
+            row = np.zeros((), row_dtype(len(table.tensors), depth))
+            for name in row.dtype.names or ():
+                row[name] = np.exp(rng.normal(size=row[name].shape))
+            row["step"] = 10 * step
+            row["dead_share"] = 0.25 if rectifies else np.nan
+            if not residual:
+                row["skip_gradient_rms"] = row["branch_gradient_rms"] = np.nan
+            if step == steps - 1 and ended:
+                row["update_norm"] = np.nan
+            scalars = {"step": 10 * step, "loss": 1 / (step + 1), "gradient_norm": 3.0}
+            scalars["lr"] = np.nan if step == steps - 1 and ended else 0.1
+            scalars["validation_loss"] = np.nan if step % 2 and step < steps - 1 else 1 / (step + 2)
+            if spoil is not None:
+                spoil(row, step)
+            writer.record(scalars, row)
+    return load_run(path)
+
+
+def spoilt_row(row: Any, step: int) -> None:
+    """The third measured step is NaN from the read-out to the input, with an infinity."""
+    if step == 2:
+        for name in row.dtype.names:
+            if name != "step":
+                row[name] = np.nan
+        row["gradient_norm"][0] = np.inf
+
+
+def lost(row: Any, step: int) -> None:
+    row["gradient_norm"] = np.inf
+
+
+def labels(drawn: Figure) -> set[str]:
+    found = {line.get_label() for axes in drawn.axes for line in axes.get_lines()}
+    return found | {text.get_text() for legend in drawn.legends for text in legend.get_texts()}
+
+
+def curves(axes: Axes) -> list[tuple[np.ndarray, np.ndarray]]:
+    lines = axes.get_lines()
+    return [(np.asarray(line.get_xdata()), np.asarray(line.get_ydata())) for line in lines]
+
+
+def legend_colours(drawn: Figure, blocks: list[str]) -> dict[str, Any]:
+    return {
+        line.get_label(): to_rgba(line.get_color())
+        for line in drawn.axes[0].get_lines()
+        if line.get_label() in blocks
+    }
+
+
+def zeros_of(axes: Axes) -> list[float]:
+    (line,) = [line for line in axes.get_lines() if line.get_label() == "zero"]
+    return [float(x) for x in np.asarray(line.get_xdata())]
+
+
+def prediction(depth: int, growth: float) -> Prediction:
+    log, sd = growth * np.arange(depth + 1.0), np.full(depth + 1, 0.2)
+    return Prediction(log, log[::-1], np.zeros(1), sd, sd, np.ones(1))

@@ -1,0 +1,116 @@
+"""What has no place on an axis is marked: rows that are not finite, zeros, empty panels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from ffn_train.plots import draw, figure
+from ffn_train.plots.curves import mark
+from tests.plots.made_up import (
+    ALL,
+    labels,
+    lost,
+    make_run,
+    spoilt_row,
+    zeros_of,
+)
+
+
+@pytest.mark.parametrize("name", ["gradient_flow", "heatmap", "layers", "signal", "updates"])
+def test_a_row_that_is_not_finite_is_marked(tmp_path: Path, name: str) -> None:
+    whole, spoilt = make_run(tmp_path / "whole"), make_run(tmp_path / "spoilt", spoil=spoilt_row)
+    assert "not finite" not in labels(figure(whole, name))
+    assert "not finite" in labels(figure(spoilt, name))
+
+
+def test_a_loss_that_is_not_finite_is_marked_where_it_occurs(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    run.scalars["loss"][3] = np.inf
+    (axes,) = figure(run, "loss").axes
+    (marked,) = [line for line in axes.get_lines() if line.get_label() == "not finite"]
+    np.testing.assert_array_equal(marked.get_xdata(), [30])
+
+
+def test_a_step_without_validation_is_not_marked_but_a_lost_last_one_is(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    assert np.isnan(run.scalars["validation_loss"]).any()
+    assert "not finite" not in labels(figure(run, "loss"))
+    run.scalars["validation_loss"][-1] = np.nan
+    assert "not finite" in labels(figure(run, "loss"))
+
+
+def test_a_run_under_way_need_not_have_been_validated_last(tmp_path: Path) -> None:
+    run = make_run(tmp_path, ended=False)
+    run.scalars["validation_loss"][-1] = np.nan
+    assert "not finite" not in labels(figure(run, "loss"))
+
+
+def test_zeros_are_marked(tmp_path: Path) -> None:
+    def spoil(row: Any, step: int) -> None:
+        row["branch_gradient_rms"] = 0
+        row["gradient_norm"][:6] = 0
+
+    run = make_run(tmp_path, spoil=spoil)
+    for name in ("gradient_flow", "heatmap", "layers"):
+        assert "zero" in labels(figure(run, name)), name
+
+
+def test_all_rows_lost(tmp_path: Path) -> None:
+    def spoil(row: Any, step: int) -> None:
+        for name in row.dtype.names:
+            if name != "step":
+                row[name] = np.nan
+
+    run = make_run(tmp_path, spoil=spoil)
+    assert len(draw(run)) == len(ALL)
+
+
+def test_a_panel_with_nothing_to_show_has_no_scale_but_says_why(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "lost", spoil=lost)
+    parameters, signal, _ = figure(run, "gradient_flow").axes
+    assert [text.get_text() for text in parameters.texts] == ["nothing finite to show"]
+    assert not parameters.yaxis.get_majorticklocs().size
+    assert not signal.texts
+
+    def spoil(row: Any, step: int) -> None:
+        row["gradient_norm"] = 0
+
+    parameters, *_ = figure(make_run(tmp_path / "zero", spoil=spoil), "gradient_flow").axes
+    assert [text.get_text() for text in parameters.texts] == ["all zero"]
+
+
+def test_crowded_marks_are_thinned_but_not_their_ends() -> None:
+    axes = Figure().add_axes((0, 0, 1, 1))
+    axes.set_yscale("log")
+    values = np.ones(401)
+    values[100:301] = 0
+    values[350] = 0
+    mark(axes, np.arange(401), values)
+    places = zeros_of(axes)
+    assert places[0] == 100
+    assert places[-2:] == [300, 350]
+    assert 8 <= len(places) <= 12
+    assert min(np.diff(places)) >= 20
+    (through,) = [line for line in axes.get_lines() if line.get_label() != "zero"]
+    np.testing.assert_array_equal(through.get_xdata(), [100, 300])
+
+
+def test_few_marks_stand_at_every_place() -> None:
+    axes = Figure().add_axes((0, 0, 1, 1))
+    axes.set_yscale("log")
+    mark(axes, np.arange(9), np.array([0, 0, 1, 1, 0, 1, 0, 0, 0]))
+    assert zeros_of(axes) == [0, 1, 4, 6, 7, 8]
+    assert len(axes.get_lines()) == 1
+
+
+def test_where_no_step_was_taken_and_nothing_is_finite_no_scale_is_invented(tmp_path: Path) -> None:
+    run = make_run(tmp_path, steps=1, spoil=lost)
+    (updates,) = figure(run, "updates").axes
+    assert [text.get_text() for text in updates.texts] == ["no step was taken"]
+    assert len(figure(run, "heatmap").axes) == 1  # no colour bar
+    assert len(figure(make_run(tmp_path / "whole"), "heatmap").axes) == 2

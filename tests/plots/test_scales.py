@@ -1,0 +1,64 @@
+"""Limits, ticks and labels of axes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from ffn_train.plots import scales
+from ffn_train.plots.heatmap import edges
+from ffn_train.plots.loss import binned
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[3.0, 3.0], [0.9, 1.1], [1e-20, 1.0], [0, np.nan, np.inf], [1e-300, 1e300], [5e-324, 2.0], []],
+)
+def test_log_limits_hold_the_values_and_a_decade_and_a_tick(values: list[float]) -> None:
+    low, high = scales.log_limits(values)
+    assert 0 < low < high < np.inf
+    assert high / low > 9.999
+    shown = [value for value in values if 1e-300 <= value < np.inf]
+    assert all(low < value < high for value in shown)
+    major, minor = scales.log_ticks(low, high)
+    assert 2 <= len(major) <= 7
+    assert all(low <= tick <= high for tick in (*major, *minor))
+
+
+def test_minor_ticks_are_drawn_once_where_the_last_limits_put_them() -> None:
+    axes = Figure().add_axes((0, 0, 1, 1))
+    scales.log_axis(axes, [1, 10])
+    scales.log_axis(axes, [0.2, 30])
+    (ticks,) = axes.collections
+    _, minor = scales.log_ticks(*scales.log_limits([0.2, 30]))
+    np.testing.assert_allclose(ticks.get_offsets(), [(0, tick) for tick in minor])
+    assert not axes.get_legend_handles_labels()[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1, "1"), (0.05, "0.05"), (200, "200"), (1e-4, "$10^{-4}$"), (2e5, r"$2{\times}10^{5}$")],
+)
+def test_tick_labels(value: float, text: str) -> None:
+    assert scales.tick_label(value) == text
+
+
+def test_cells_of_the_heat_map_lie_around_their_steps() -> None:
+    np.testing.assert_array_equal(edges(np.array([0, 10, 14])), [-5, 5, 12, 16])
+    np.testing.assert_array_equal(edges(np.array([7])), [6.5, 7.5])
+
+
+def test_a_long_loss_is_averaged_over_bins() -> None:
+    steps = np.arange(103.0)
+    size, centres, means = binned(steps, 2 * steps)
+    assert size == 2
+    np.testing.assert_allclose(means, 2 * centres)
+    assert centres[-1] == 102
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1.0, "1.000"), (1.0004, "1.0004"), (0.99962, "0.9996"), (1.25, "1.250")]
+)
+def test_a_number_is_told_from_1(value: float, text: str) -> None:
+    assert scales.number(value, 4) == text
