@@ -56,8 +56,6 @@ def run(config: dict[str, Any]) -> None:
 
         print(estimate([entry(Job({}, config))]))
         return
-    for warning in experiment.warnings:
-        _notify(f"warning: {warning}")
     print(report(execute(experiment, _notify)))
 
 

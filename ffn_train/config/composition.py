@@ -19,7 +19,7 @@ from ffn_train.config.settings import SettingError
 Config = dict[str, Any]
 
 
-def compose(overrides: Sequence[str]) -> Config:
+def compose(overrides: Sequence[str] = ()) -> Config:
     """The resolved configuration that the overrides describe. Raises SettingError."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir

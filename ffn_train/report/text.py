@@ -28,11 +28,7 @@ def report(run: Run) -> str:
         ("|dL/dx_0| / |dL/dx_L|", f"{_change(run, 'gradient_ratio')}{_vanished(run)}"),
         ("growth per block", _change(run, "growth_per_block")),
         ("theory", _theory(run)),
-        (
-            "time",
-            f"{run.provenance['training_seconds']:.1f} s, {_rate(run)}{_measuring(run)}"
-            f"{run.provenance['parameters']:,} parameters",
-        ),
+        ("time", _time(run.provenance)),
         ("files", str(run.path)),
     ]
     rows += [("" if index else "verdict", line) for index, line in enumerate(summary["verdict"])]
@@ -79,16 +75,12 @@ def _theory(run: Run) -> str:
     return "nothing finite to compare with at step 0"
 
 
-def _rate(run: Run) -> str:
-    """The steps per second; of a run that ended before its first step nothing."""
-    rate = run.provenance["steps_per_second"]
-    return f"{rate:.0f} steps/s, " if rate >= 9.5 else f"{rate:.2g} steps/s, " if rate else ""
-
-
-def _measuring(run: Run) -> str:
-    """The share of the time that went into the per-layer measures."""
-    share = run.provenance.get("measuring_seconds", 0) / run.provenance["training_seconds"]
-    return f"of it measuring {share:.0%}, "
+def _time(provenance: dict[str, Any]) -> str:
+    """The seconds, how many steps in one, and the share that went into the per-layer measures."""
+    seconds, rate = provenance["training_seconds"], provenance["steps_per_second"]
+    steps = f"{rate:.0f} steps/s, " if rate >= 9.5 else f"{rate:.2g} steps/s, " if rate else ""
+    measuring = f"of it measuring {provenance.get('measuring_seconds', 0) / seconds:.0%}"
+    return f"{seconds:.1f} s, {steps}{measuring}, {provenance['parameters']:,} parameters"
 
 
 def _verdict(summary: dict[str, Any]) -> str:

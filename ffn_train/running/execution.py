@@ -42,6 +42,8 @@ def execute(
     Raises SettingError if the directory cannot be made, is in use or holds something else;
     Interrupted after a signal; OSError, which names the file, if the disk fails.
     """
+    for warning in experiment.warnings:
+        notify(f"warning: {warning}")
     with BlasThreads(experiment.threads) as threads:
         origin = _provenance(experiment, threads)
         if experiment.directory is not None and experiment.directory.is_dir():

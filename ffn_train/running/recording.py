@@ -58,9 +58,12 @@ def _logged(record: Record, experiment: Experiment) -> bool:
 
 
 def _checkpoint_due(step: int, experiment: Experiment) -> bool:
-    """``step`` is that of the row to come; the last row can be taken again to extend a run."""
-    every = experiment.checkpoint_every
-    return step == experiment.trainer.steps or (every is not None and step % every == 0)
+    """``step`` is that of the row to come; the last row can be taken again to extend a run.
+
+    Behind the last row, which takes no update, there is nothing to go on from.
+    """
+    every, last = experiment.checkpoint_every, experiment.trainer.steps
+    return step == last or (every is not None and step % every == 0 and step < last)
 
 
 def scalars(record: Record) -> dict[str, float]:

@@ -50,7 +50,7 @@ def plan(path: Path, config: Mapping[str, Any], provenance: Mapping[str, Any]) -
     ended = (path / files.SUMMARY).is_file()
     if ended and steps == wanted:
         return Plan(done=True, checkpoint=None)
-    checkpoint, damaged = _newest(path)
+    checkpoint, damaged = _newest(path, steps)
     notes = [*damaged, *_other_bits(path, provenance)]
     if checkpoint is None:
         notes.append(f"{path} has no usable checkpoint: starting again from step 0")
@@ -71,11 +71,14 @@ def _refuse_other(path: Path, before: Mapping[str, Any], config: Mapping[str, An
         raise SettingError(f"run.dir={path} holds another run: {'; '.join(differing)}")
 
 
-def _newest(path: Path) -> tuple[Checkpoint | None, list[str]]:
+def _newest(path: Path, steps: int) -> tuple[Checkpoint | None, list[str]]:
+    """The last checkpoint that is whole; one behind the last row, as there once were, lacks it."""
     damaged: list[str] = []
     for candidate in reversed(checkpoints(path)):
         try:
-            return read_checkpoint(candidate), damaged
+            checkpoint = read_checkpoint(candidate)
+            if checkpoint.step <= steps:
+                return checkpoint, damaged
         except Damaged as error:
             damaged.append(f"damaged checkpoint, using the one before: {error}")
     return None, damaged

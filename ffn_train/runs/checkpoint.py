@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from ffn_train.nn.core import Array
 from ffn_train.runs.files import CHECKPOINTS, write_whole
@@ -66,9 +66,9 @@ def checkpoints(run: Path) -> list[Path]:
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read one checkpoint. Raises Damaged if it is cut short, altered or something else."""
     try:
-        content = path.read_bytes()
-        tensors = load(content)
-        metadata = _metadata(content)
+        with safe_open(path, framework="np") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata()
         counters = json.loads(metadata["counters"])
         if metadata["sha256"] != _digest(tensors, counters):
             raise ValueError("its checksum does not match")
@@ -77,13 +77,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path}: {str(error).splitlines()[0]}") from None
     return Checkpoint(parameters=parameters, memory=tensors, **values)
-
-
-def _metadata(content: bytes) -> dict[str, str]:
-    # the header is a length of eight bytes and a JSON object (the format's own description)
-    length = int.from_bytes(content[:8], "little")
-    metadata: dict[str, str] = json.loads(content[8 : 8 + length])["__metadata__"]
-    return metadata
 
 
 def _digest(tensors: Mapping[str, Array], counters: Mapping[str, Any]) -> str:

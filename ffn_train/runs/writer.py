@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from safetensors.numpy import save
 from ffn_train.nn.core import Array, Layout
 from ffn_train.runs import files
 from ffn_train.runs.checkpoint import Checkpoint
+from ffn_train.runs.files import naming
 from ffn_train.train.measures import Rows, row_dtype
 
 _HEADER = 128  # bytes kept for the .npy header, enough for any number of rows
@@ -94,12 +95,12 @@ class RunWriter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for name, file in ((files.SCALARS, self._scalars), (files.MEASURES, self._measures)):
             # a full disk must not hide what went wrong first
-            with self._naming(name) if kind is None else suppress(OSError):
+            with naming(self.path / name) if kind is None else suppress(OSError):
                 file.close()
 
     def record(self, scalars: Mapping[str, float], measures: Rows | None) -> None:
         """Append a row; an unknown (NaN) scalar is an empty field."""
-        with self._naming(files.SCALARS):
+        with naming(self.path / files.SCALARS):
             if self._table is None:
                 self._table = csv.DictWriter(self._scalars, list(scalars), lineterminator="\n")
                 if self._header_due:
@@ -108,24 +109,17 @@ class RunWriter:
             if measures is not None:
                 self._scalars.flush()  # first, so that a measured step has its row of scalars
         if measures is not None:
-            with self._naming(files.MEASURES):
+            with naming(self.path / files.MEASURES):
                 self._measures.append(measures)
 
     def to_disk(self) -> tuple[int, int]:
         """Push all rows to the disk; returns the lengths that a checkpoint writes down."""
-        with self._naming(files.SCALARS):
+        with naming(self.path / files.SCALARS):
             self._scalars.flush()
             os.fsync(self._scalars.fileno())
-        with self._naming(files.MEASURES):
+        with naming(self.path / files.MEASURES):
             self._measures.to_disk()
         return self._scalars.tell(), self._measures.rows
-
-    @contextmanager
-    def _naming(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self.path / name)) from None
 
 
 def _cell(value: float) -> str:

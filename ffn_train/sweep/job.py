@@ -50,8 +50,6 @@ def run_job(sweep: str, digest: str) -> str:
         try:
             _set_aside_if_damaged(Path(sweep), path, notify)
             experiment = build_experiment(_config(entry.config, path))
-            for warning in experiment.warnings:
-                notify(f"warning: {warning}")
             run = execute(experiment, notify, stop=stop, progress=False)
             if run.state == "diverged":
                 notify(entry.status(Path(sweep)).reason)

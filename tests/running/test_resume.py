@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ffn_train.config.composition import compose
-from ffn_train.running import recording
+from ffn_train.running import execution, recording
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.running.interruption import Interrupted
@@ -106,6 +106,27 @@ def test_a_longer_run_extends_a_finished_one(tmp_path: Path) -> None:
     run_in(tmp_path / "whole", config(**changes, trainer={"steps": 12}))
     assert results(tmp_path / "run") == results(tmp_path / "whole")
     assert run.config["trainer"]["steps"] == 12
+
+
+@pytest.mark.parametrize("every", [2, 3])
+def test_no_checkpoint_lies_behind_the_last_row(
+    every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last row takes no update, so a run that goes on from behind it would lack one."""
+    changes = {"schedule": settings("schedule", "constant"), "checkpoint": {"every": every}}
+    run_in(tmp_path / "whole", config(**changes, trainer={"steps": 12}))
+
+    def cut(*_: object) -> None:
+        raise Cut
+
+    with monkeypatch.context() as patch:  # between the last row and the summary
+        patch.setattr(execution, "write_weights", cut)
+        with pytest.raises(Cut):
+            run_in(tmp_path / "run", config(**changes))
+    assert read_checkpoint(checkpoints(tmp_path / "run")[-1]).step == 8
+    run_in(tmp_path / "run", config(**changes))
+    run_in(tmp_path / "run", config(**changes, trainer={"steps": 12}))
+    assert results(tmp_path / "run") == results(tmp_path / "whole")
 
 
 def test_the_last_two_checkpoints_are_kept(tmp_path: Path) -> None:

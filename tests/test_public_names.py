@@ -1,0 +1,54 @@
+"""What ``import ffn_train`` offers is there and works, whatever else has been imported."""
+
+from __future__ import annotations
+
+import importlib.util
+import pkgutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import ffn_train
+
+OPTIONAL = {"ffn_train.nn.compiled": ("numba", "scipy")}  # what needs an extra, and which
+OLD_RUN = Path(__file__).parent / "old_runs" / "runs" / "default"
+
+
+def submodules() -> list[str]:
+    """All modules of the package but the entrances, and those whose extra is missing."""
+    missing = tuple(
+        name
+        for name, needed in OPTIONAL.items()
+        if any(importlib.util.find_spec(library) is None for library in needed)
+    )
+    found = pkgutil.walk_packages(ffn_train.__path__, "ffn_train.")
+    names = [module.name for module in found if not module.name.endswith("__main__")]
+    return [name for name in names if not missing or not name.startswith(missing)]
+
+
+def test_no_export_shares_its_name_with_a_submodule() -> None:
+    beside = {module.name for module in pkgutil.iter_modules(ffn_train.__path__)}
+    assert not beside & {*ffn_train.__all__}
+
+
+def test_every_export_works_after_every_submodule_is_imported() -> None:
+    for name in submodules():
+        importlib.import_module(name)
+    x, W1, b1, W2, b2 = np.ones(3), np.eye(4, 3), np.zeros(4), np.eye(2, 4), np.zeros(2)
+    one = np.ones_like
+    calls: dict[str, Callable[[], Any]] = {
+        "Run": lambda: ffn_train.Run(**vars(ffn_train.load_run(OLD_RUN))),
+        "backprop_two_layer": lambda: ffn_train.backprop_two_layer(
+            x, W1, b1, W2, b2, abs, one, np.ones(2)
+        ),
+        "backward_pass": lambda: ffn_train.backward_pass(np.ones(4), x, W1, b1, abs, one),
+        "build_experiment": lambda: ffn_train.build_experiment(ffn_train.compose()),
+        "compose": lambda: ffn_train.compose(),
+        "forward_pass": lambda: ffn_train.forward_pass(x, W1, b1, abs),
+        "load_run": lambda: ffn_train.load_run(OLD_RUN),
+        "residual_backward": lambda: ffn_train.residual_backward(x),
+    }
+    assert sorted(calls) == sorted(ffn_train.__all__)
+    assert all(call() is not None for call in calls.values())
