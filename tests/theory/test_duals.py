@@ -33,6 +33,8 @@ def expectation(f: Function, g: Function, pair: tuple[float, float, float]) -> f
     """E f(u_a) g(u_b) on a uniform grid over two independent normals, exact for smooth f and g."""
     a, b, rho = pair
     u = sqrt(a) * NODES
+    if rho == 1:  # the second one has no part in it
+        return float(WEIGHTS @ (f(u) * g(sqrt(b) * NODES)))
     v = sqrt(b) * (rho * NODES[:, None] + sqrt(1 - rho * rho) * NODES)
     return float(WEIGHTS @ (f(u)[:, None] * g(v)) @ WEIGHTS)
 
