@@ -92,7 +92,7 @@ def _draw(points: Sequence[Point], path: Path) -> bool:
     title = f"Predicted at initialisation, {points[0].mode}"
     drawn = figure(title, " · ".join(note), "; ".join(filter(None, more)), curves)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, encoded(drawn, path.suffix.removeprefix(".")))
+    write_whole(path, encoded(drawn, path.suffix.removeprefix("."), whole=True))
     return True
 
 

@@ -13,9 +13,10 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from ffn_train.compare.layout import Layout
 from ffn_train.compare.values import Value, are_numbers, brief, is_wide
 from ffn_train.plots.scales import log_ticks
+from ffn_train.plots.sheet import LETTER
 
 _NAMED = 8  # values: up to here each has its tick
-_LETTER = 0.062  # inches of a label
+_LETTER = 8 * LETTER  # inches of a letter of a label
 _DODGE, _ASIDE = 0.014, 0.1  # of the axis's length: between two, and between all that share it
 
 

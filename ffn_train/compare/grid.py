@@ -17,11 +17,10 @@ from matplotlib.figure import Figure
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.layout import Roles
 from ffn_train.compare.panels import Panel, notes, panels
-from ffn_train.plots.sheet import LEFT, TITLE, TOP, headed, wrapped
+from ffn_train.plots.sheet import LEFT, LETTER, TITLE, TOP, headed, wrapped
 
 _ONE, _ALL = 2.6, 5.6  # inches across a single panel, and across all panels of a row
 _LINE = 0.15  # inches of a line of words above the panels
-_LETTER = 0.055  # inches of a letter of a panel's title
 _GAP = 0.2  # inches between panels that share an axis
 _TICKS = 0.3  # inches that labels below a cell take
 
@@ -70,7 +69,7 @@ def grid(
     """
     columns = min(columns, len(titles))
     across = _ONE if columns == 1 and not wide else (_ALL - (columns - 1) * gap) / columns
-    room = int(across / _LETTER)
+    room = int(across / (LETTER * 8.5))
     titles = [name if "$" in name else _folded(name, room) for name in titles]
     above = max(TITLE * bool(name) + _LINE * name.count("\n") for name in titles)
     width = LEFT + columns * (across + gap) + 0.6

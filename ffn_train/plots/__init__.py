@@ -89,11 +89,12 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def encoded(sheet: Figure, kind: str, **options: Any) -> bytes:
+def encoded(sheet: Figure, kind: str, *, whole: bool = False) -> bytes:
     """A figure as the bytes of a file of this format; the same figure gives the same bytes.
 
-    ``options``: of ``Figure.savefig``.
+    ``whole``: with all that stands beside its panels, and no more, whatever the figure's size.
     """
+    options: Any = {"bbox_inches": "tight", "pad_inches": 0.08} if whole else {}
     buffer = io.BytesIO()
     with look(), np.errstate(all="ignore"):
         sheet.savefig(buffer, format=kind, **_OPTIONS[kind], **options)

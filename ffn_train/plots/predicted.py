@@ -13,15 +13,12 @@ from matplotlib.patches import Patch
 from ffn_train.plots.curves import curve, marks, zero
 from ffn_train.plots.points import Point, looks
 from ffn_train.plots.scales import depth_axis, exponent_axis
+from ffn_train.plots.sheet import ROW, page, right_legends, sample
 from ffn_train.plots.sheet import note as third_line
-from ffn_train.plots.sheet import page, right_legends, sample
 from ffn_train.plots.style import DOUBLE, INK, look
 from ffn_train.runs.measures import Floats
 from ffn_train.runs.predictions import log_band
 from ffn_train.theory import Prediction
-
-_LETTER = 0.068  # inches that a letter of a legend takes
-_ROW = 0.152  # inches of one of its rows
 
 
 def figure(title: str, note: str, more: str, found: Sequence[tuple[Point, Prediction]]) -> Figure:
@@ -35,17 +32,14 @@ def figure(title: str, note: str, more: str, found: Sequence[tuple[Point, Predic
         band = Patch(label="one seed, ±1 sd", color="#d9d9d9")
         alone = [sample("all seeds (RMS)", color=INK)] * (len(found) == 1)
         groups.append(("", [*alone, band]))
-        words = [name for name, _ in groups]
-        words += [str(one.get_label()) for _, handles in groups for one in handles]
         rows = sum(len(handles) + bool(name) + 0.6 for name, handles in groups)
         sheet, axes = page(
             title,
             note,
             width=DOUBLE,
-            height=max(2.55, 0.95 + _ROW * rows),
+            height=max(2.55, 0.95 + ROW * rows),
             panels=2,
             gaps=(0.66,),
-            right=0.45 + _LETTER * max(map(len, words)),
         )
         signals = [(one.log_signal_rms, one.signal_sd) for _, one in found]
         gradients = [(one.log_signal_gradient_rms, one.signal_gradient_sd) for _, one in found]

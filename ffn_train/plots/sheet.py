@@ -22,8 +22,8 @@ LEFT, RIGHT, TOP, BOTTOM = 0.66, 0.82, 0.46, 0.40
 TITLE = 0.24  # inches that panel titles take
 _EDGE = 0.08
 _NOTE, _LINE = 0.12, 0.14  # inches that a third line of the header takes, and each further one
-_LETTER = 0.051  # inches of one of its letters
-_ROW = 8 * 1.36 / 72  # inches of one legend row
+LETTER = 0.0068  # inches of a letter, for each point of its size
+ROW = 8 * 1.36 / 72  # inches of one legend row
 
 
 def sheet(run: Run, title: str, **places: Any) -> tuple[Figure, list[Axes]]:
@@ -87,7 +87,7 @@ def note(figure: Figure, text: str) -> None:
 
 def wrapped(text: str, width: float) -> list[str]:
     """The lines in which a header of so many inches has room for a text."""
-    return textwrap.wrap(text, int((width - 2 * _EDGE) / _LETTER))
+    return textwrap.wrap(text, int((width - 2 * _EDGE) / (LETTER * 7.5)))
 
 
 def describe(run: Run) -> str:
@@ -121,7 +121,7 @@ def right_legends(
     """
     width, height = figure.get_size_inches()
     place = panel.get_position()
-    y = place.y1 if rows is None else place.y0 + rows * _ROW / height
+    y = place.y1 if rows is None else place.y0 + rows * ROW / height
     for title, handles in groups:
         if handles:
             figure.legend(
@@ -133,7 +133,7 @@ def right_legends(
                 ncols=columns,
                 columnspacing=1.0,
             )
-            y -= (len(handles) / columns + bool(title) + 0.6) * _ROW / height
+            y -= (len(handles) / columns + bool(title) + 0.6) * ROW / height
 
 
 def sample(label: str, **look: object) -> Line2D:

@@ -41,6 +41,6 @@ def write_figures(comparison: Comparison, out: Path, formats: Sequence[str]) -> 
             if drawn is None:
                 path.unlink(missing_ok=True)
                 continue
-            files.write_whole(path, encoded(drawn, kind, bbox_inches="tight", pad_inches=0.08))
+            files.write_whole(path, encoded(drawn, kind, whole=True))
             written.append(path)
     return written

@@ -47,7 +47,7 @@ def draw(comparison: Comparison) -> Figure | None:
         shown + "; dashed and grey: theory, ± 1 sd of one seed" * theory,
         heights=[_HEIGHT, *[_STRIP] * theory, _HEIGHT],
     )
-    flows: list[Floats] = [np.ones(1)]
+    flows: list[Floats] = [np.zeros(1)]
     ratios: list[Floats] = []
     for cell, (start, *strips, end) in zip(cells, page.panels, strict=True):
         for axes in (start, *strips, end):
@@ -56,17 +56,19 @@ def draw(comparison: Comparison) -> Figure | None:
             axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
             axes.set_yscale("log")
         for group in cell.groups:
-            for axes, cases, moment in (
-                (start, group.measured, "start"),
-                (end, group.sound, "end"),
-            ):
-                flows.append(_draw_flow(axes, relative_flow(cases, moment), colour.of(group)))
-            for strip in strips:
-                ratios += _draw_theory(start, strip, group.measured, colour.of(group))
+            shade, prediction = colour.of(group), expected(group.measured)
+            first = relative_flow(group.measured, "flow_start")
+            last = relative_flow(group.sound, "flow_end")
+            flows += [first, last]
+            _draw_flow(start, first, shade)
+            _draw_flow(end, last, shade)
+            if prediction is not None and len(first):
+                ratios += _draw_theory(start, strips[0], first, prediction, shade)
         tell_diverged(end, cell.groups)
+    norms = [np.exp(logs) for logs in flows]
     for start, *strips, end in page.panels:
-        log_axis(start, *flows)
-        log_axis(end, *flows)
+        log_axis(start, *norms)
+        log_axis(end, *norms)
         for strip in strips:
             ratio_axis(strip, *ratios)
     page.share(
@@ -76,9 +78,9 @@ def draw(comparison: Comparison) -> Figure | None:
     return page.figure
 
 
-def relative_flow(cases: Sequence[Case], moment: str) -> Floats:
-    """log RMS dL/dx_l relative to l = L at the start or the end: (runs, places)."""
-    rows = [getattr(case.traces, f"flow_{moment}") for case in cases]
+def relative_flow(cases: Sequence[Case], name: str) -> Floats:
+    """log RMS dL/dx_l relative to l = L: (runs, places); ``name``: of the flow among the traces."""
+    rows = [getattr(case.traces, name) for case in cases]
     return _stacked(
         [np.log(np.where(row > 0, row, np.nan) / row[-1]) for row in rows if row[-1] > 0]
     )
@@ -106,8 +108,8 @@ def _stacked(rows: Sequence[Floats]) -> Floats:
     return np.array(table).reshape(len(rows), len(places))
 
 
-def _draw_flow(axes: Axes, logs: Floats, colour: ColorType) -> Floats:
-    """The curve of one group's runs and the band around it; returns the norms."""
+def _draw_flow(axes: Axes, logs: Floats, colour: ColorType) -> None:
+    """The curve of one group's runs and the band around it."""
     if len(logs):
         places, mean = np.linspace(0, 1, logs.shape[1]), logs.mean(axis=0)
         curve(axes, places, np.exp(mean), color=colour, markersize=1.8)
@@ -115,16 +117,12 @@ def _draw_flow(axes: Axes, logs: Floats, colour: ColorType) -> Floats:
         std = logs.std(axis=0, ddof=1)
         edges = np.exp(mean - std), np.exp(mean + std)
         axes.fill_between(places, *edges, color=colour, alpha=0.2, linewidth=0)
-    return np.exp(logs)
 
 
 def _draw_theory(
-    panel: Axes, strip: Axes, cases: Sequence[Case], colour: ColorType
+    panel: Axes, strip: Axes, logs: Floats, prediction: tuple[Floats, Floats], colour: ColorType
 ) -> Sequence[Floats]:
     """Theory's curve and band of one group, and measured over predicted, which is returned."""
-    prediction, logs = expected(cases), relative_flow(cases, "start")
-    if prediction is None or not len(logs):
-        return []
     log, sd = prediction
     places = np.linspace(0, 1, len(log))
     panel.fill_between(places, *band(log, sd), **_ONE_SEED)
