@@ -49,12 +49,12 @@ class Comparison:
     @property
     def cases(self) -> list[Case]:
         """All runs, in the order of the groups and, within one, of their seeds."""
-        return [case for one in self.groups for case in one.cases]
+        return [case for group in self.groups for case in group.cases]
 
     @property
     def measured(self) -> list[Group]:
         """The groups that have results, which alone are drawn."""
-        return [one for one in self.groups if one.measured]
+        return [group for group in self.groups if group.measured]
 
     @property
     def over(self) -> str:
@@ -119,7 +119,7 @@ def compare(cases: Sequence[Case], options: Options, where: str, skipped: int = 
     metric = one_of("--metric", options.metric or usual, METRICS)
     values = levels(cases, keys)
     groups = group(cases, keys, values)
-    points = [one.point for one in groups]
+    points = [each.point for each in groups]
     asked = {"x": options.x, "color": options.color, "panel": options.panel}
     layout = lay_out(points, values, asked)
     return Comparison(groups, keys, varied, layout, metric, skipped)

@@ -41,13 +41,13 @@ def find(roots: Sequence[Path], notify: Notify) -> list[Place]:
             raise SettingError(f"{root} is not a directory")
     resolved = [root.resolve() for root in roots]
     base = os.path.commonpath([root.parent if is_run(root) else root for root in resolved])
-    found: dict[Path, Place] = {}
+    places: dict[Path, Place] = {}
     for root in resolved:
         for path, config, rank in _below(root, notify):
-            if path not in found or found[path].config is None:
+            if path not in places or places[path].config is None:
                 label = Path(os.path.relpath(path, base)).as_posix()
-                found[path] = Place(path, label, config, rank)
-    return sorted(found.values(), key=lambda place: place.label)
+                places[path] = Place(path, label, config, rank)
+    return sorted(places.values(), key=lambda place: place.label)
 
 
 def is_run(path: Path) -> bool:
@@ -65,8 +65,8 @@ def _below(path: Path, notify: Notify) -> Iterator[tuple[Path, Mapping[str, Any]
         except RunError as error:
             notify(f"{error}; its jobs are looked for")
         else:
-            for rank, one in enumerate(entries):
-                yield path / one.directory, one.config, rank
+            for rank, job in enumerate(entries):
+                yield path / job.directory, job.config, rank
             return
     try:
         inside = sorted(entry.name for entry in os.scandir(path) if entry.is_dir())

@@ -72,11 +72,11 @@ def group(
     cases: Sequence[Case], keys: Sequence[str], levels: Mapping[str, Sequence[Value]]
 ) -> list[Group]:
     """The groups in the order of their values, the runs of each in the order of their seeds."""
-    found: dict[tuple[Value, ...], list[Case]] = {}
+    members: dict[tuple[Value, ...], list[Case]] = {}
     for case in cases:
-        found.setdefault(tuple(case.settings.get(key, UNSET) for key in keys), []).append(case)
+        members.setdefault(tuple(case.settings.get(key, UNSET) for key in keys), []).append(case)
     groups = [
-        Group(dict(zip(keys, values, strict=True)), _by_seed(found[values])) for values in found
+        Group(dict(zip(keys, values, strict=True)), _by_seed(members[values])) for values in members
     ]
     return in_order(groups, keys, levels)
 
@@ -86,7 +86,7 @@ def in_order(
 ) -> list[Group]:
     """The groups sorted by these keys, the last going fastest."""
     places = {key: {value: at for at, value in enumerate(levels[key])} for key in keys}
-    return sorted(groups, key=lambda one: [places[key][one.point[key]] for key in keys])
+    return sorted(groups, key=lambda group: [places[key][group.point[key]] for key in keys])
 
 
 def _by_seed(cases: Sequence[Case]) -> list[Case]:

@@ -54,10 +54,10 @@ METRICS = {metric.name: metric for metric in _ALL}
 def metrics(run: Run) -> dict[str, float]:
     """Every metric of a run that has at least one row; NaN for what it does not tell."""
     if run.summary is None:
-        told: Mapping[str, object] = dict(_as_it_stands(run))
+        summary: Mapping[str, object] = dict(_as_it_stands(run))
     else:
-        told = run.summary
-    values = {name: _number(told.get(name)) for name in METRICS}
+        summary = run.summary
+    values = {name: _number(summary.get(name)) for name in METRICS}
     return {**values, "best_train_loss": least(run.scalars["loss"])}
 
 

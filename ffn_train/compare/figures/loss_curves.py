@@ -39,7 +39,7 @@ def draw(comparison: Comparison) -> Figure | None:
     diverged = any(case.diverged for case in comparison.cases)
     shown = spread(comparison, "thin") + "; along the top edge: beyond the axis" * diverged
     measured = [case.traces.curves[name] for case in comparison.cases if case.traces]
-    if name == "train_loss" and any(smoothed(*one)[1] is not one[1] for one in measured):
+    if name == "train_loss" and any(smoothed(*points)[1] is not points[1] for points in measured):
         shown += "; points: means over a fiftieth of the steps"
     title = "Validation loss" if name == "validation_loss" else "Training loss"
     page, cells = sheet(comparison, roles, title, shown, heights=[1.6])
