@@ -17,22 +17,18 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ffn_train.plots.scales import log_axis, log_limits, log_ticks, set_ticks
-from ffn_train.plots.sheet import page, right_legends, sample
-from ffn_train.plots.style import DOUBLE, INK, step_colour
+from ffn_train.plots.scales import log_axis
+from ffn_train.plots.style import INK
 from ffn_train.reproduce import Claim, at_most, near, points
+from ffn_train.reproduce.panels import DEPTH, THEORY, finished, marks, panels
 from ffn_train.running.experiment import build_experiment
 
 SEEDS = (0, 1)
 LAST = 50  # steps at the end of a run that its loss is averaged over
 TUNED = 100  # the factor below the best learning rate over which curves are compared
 STEP = 2.0  # the factor between two neighbours of the grid of learning rates
-
-MARKERS = ("s", "o", "^", "D")
-DOTTED = {"color": INK, "linewidth": 0.8, "linestyle": (0, (1, 2)), "zorder": 3}
 
 
 @dataclass(frozen=True)
@@ -162,70 +158,32 @@ def claims(results: list[Curve]) -> list[Claim]:
 
 def figure(results: list[Curve]) -> Figure:
     """Loss over learning rate for the two branches, and the best rate over depth."""
-    sheet, (left, middle, right) = page(
+    rate, depths = "learning rate", [c.depth for c in of(results, 0.5)]
+    sheet, (left, middle, right) = panels(
         "Learning-rate transfer across depth",
         "relu · no norm · width 32, hidden 64 · SGD, 400 steps · final training loss, two seeds",
-        width=DOUBLE,
-        height=2.7,
-        panels=3,
-        gaps=(0.5, 0.68),
+        {r"loss, $x+f(x)/\sqrt{L}$": rate, "loss, $x+f(x)$": rate, "best learning rate": DEPTH},
+        {DEPTH: depths, rate: [1e-6, 1e-4, 1e-2]},
         right=0.98,
     )
-    drawn = [c.losses[c.trains] for c in results]
-    lines = []
     for axes, power in ((left, 0.5), (middle, 0)):
-        log_axis(axes, *drawn)
-        rate_axis(axes, results)
+        log_axis(axes, *(c.losses[c.trains] for c in results))
+        axes.set_xlim(7e-7, 0.05)
         for order, curve in enumerate(of(results, power)):
-            look = depth_look(order)
+            look = {**marks(order, len(depths)), "linestyle": "-", "linewidth": 1}
             good = curve.trains
-            axes.plot(curve.rates[good], curve.losses[good], markersize=2.2, **look)
+            axes.plot(curve.rates[good], curve.losses[good], **{**look, "markersize": 2.2})
             if good.any():
-                axes.plot(curve.best, curve.losses.min(), markersize=5, **look)
+                name = {"label": f"{curve.depth}", "gid": DEPTH}
+                axes.plot(curve.best, curve.losses.min(), **name, **look)
             else:
-                axes.annotate(
-                    f"$L={curve.depth}$: none trains",
-                    (0.32, 0.88),
-                    xycoords="axes fraction",
-                    size=8,
-                    color=INK,
-                )
-            if power:
-                lines.append(sample(f"{curve.depth}", markersize=4, **look))
-    depths = sorted({c.depth for c in results})
-    bests = [c.best for c in results if c.trains.any()]
-    log_axis(right, bests)
-    for power, marker in ((0.5, "o"), (0, "s")):
+                none = f"$L={curve.depth}$: none trains"
+                axes.annotate(none, (0.32, 0.88), xycoords="axes fraction", size=8)
+    for power, name, marker in ((0.5, r"$1/\sqrt{L}$", "o"), (0, "1", "s")):
         mine = [c for c in of(results, power) if c.trains.any()]
-        places = [c.depth for c in mine]
-        right.plot(places, [c.best for c in mine], marker, color=INK, markersize=4)
-        theory = [mine[0].best * (1 if power else law(places[0]) / law(d)) for d in places]
-        right.plot(places, theory, **DOTTED)
-    right.set_xscale("log")
+        trained, bests = [c.depth for c in mine], [c.best for c in mine]
+        right.plot(trained, bests, marker, color=INK, ms=4, label=name, gid="branch times")
+        theory = [bests[0] * (1 if power else law(trained[0]) / law(d)) for d in trained]
+        right.plot(trained, theory, **THEORY)
     right.set_xlim(depths[0] / 1.2, depths[-1] * 1.2)
-    set_ticks(right.xaxis, depths, [])
-    right.set_xlabel("depth $L$")
-    left.set_title(r"(a) loss, $x+f(x)/\sqrt{L}$")
-    middle.set_title("(b) loss, $x+f(x)$")
-    right.set_title("(c) best learning rate")
-    branches = [
-        sample(r"$1/\sqrt{L}$", linestyle="none", marker="o", color=INK, markersize=4),
-        sample("1", linestyle="none", marker="s", color=INK, markersize=4),
-        sample("theory", **DOTTED),
-    ]
-    right_legends(sheet, right, ("depth $L$", lines), ("branch times", branches))
-    return sheet
-
-
-def depth_look(order: int) -> dict[str, Any]:
-    """The look of the ``order``-th depth."""
-    return {"color": step_colour(order, len(MARKERS)), "marker": MARKERS[order], "linewidth": 1}
-
-
-def rate_axis(axes: Axes, results: list[Curve]) -> None:
-    """The logarithmic x axis of learning rates."""
-    low, high = log_limits(results[0].rates)
-    axes.set_xscale("log")
-    axes.set_xlim(low, high)
-    set_ticks(axes.xaxis, *log_ticks(low, high, most=3))
-    axes.set_xlabel("learning rate")
+    return finished(sheet)

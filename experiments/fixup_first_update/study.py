@@ -24,10 +24,10 @@ from matplotlib.figure import Figure
 from ffn_train.config.composition import compose
 from ffn_train.nn.core import FlatVector
 from ffn_train.nn.reductions import norm, rms
-from ffn_train.plots.scales import log_axis, set_ticks
-from ffn_train.plots.sheet import page, right_legends, sample
-from ffn_train.plots.style import DOUBLE, INK, layer_colour, step_colour
-from ffn_train.reproduce import Claim, at_least, near
+from ffn_train.plots.scales import log_axis
+from ffn_train.plots.style import layer_colour
+from ffn_train.reproduce import Claim, at_least, exponent, near
+from ffn_train.reproduce.panels import DEPTH, THEORY, finished, marks, panels
 from ffn_train.running.experiment import Experiment, build_experiment
 
 SEEDS = range(8)
@@ -56,13 +56,8 @@ class Variant:
 
 
 FIXUP = Variant("Fixup", (), lambda depth: 1.0, "o")
-ZERO = Variant(
-    "$W_2=0$ only",
-    ("init=normal", "init.inner=2", "init.outer=0"),
-    lambda depth: float(depth),
-    "s",
-)
-REZERO = Variant("ReZero", ("residual=rezero", "init=he"), lambda depth: float(depth), "^")
+ZERO = Variant("$W_2=0$ only", ("init=normal", "init.inner=2", "init.outer=0"), float, "s")
+REZERO = Variant("ReZero", ("residual=rezero", "init=he"), float, "^")
 ROOT = Variant(r"$1/\sqrt{L}$", ("residual=scaled", "init=he"), scaled(0.5), "D")
 INVERSE = Variant("$1/L$", ("residual=scaled", "residual.power=1", "init=he"), scaled(1.0), "v")
 PRE = Variant(
@@ -92,23 +87,11 @@ def everything(tensor: str) -> bool:
     return True
 
 
-UPDATES: tuple[Moves, ...] = (branches, weights, everything)
-PARTS = ("branches", "all matrices", "all and biases")
-DOTTED = {"color": INK, "linewidth": 0.8, "linestyle": (0, (1, 2)), "zorder": 1}
+ONE = "one sample, branches"
+UPDATES = {"branches": branches, "all matrices": weights, "all and biases": everything}
 
-
-@dataclass(frozen=True)
-class Point:
-    """The change of the function at one depth, the geometric mean over seeds.
-
-    ``one_sample``: by the matrices of the branches; ``batch``: by each of ``UPDATES``.
-    """
-
-    one_sample: float
-    batch: dict[Moves, float]
-
-
-Results = dict[str, list[Point]]  # by variant, a point for each depth
+Results = dict[str, dict[str, np.ndarray]]
+"""By variant, for ``ONE`` and each of ``UPDATES``: the change of the function at each depth."""
 
 
 def measure() -> Results:
@@ -116,21 +99,21 @@ def measure() -> Results:
     results = {}
     for variant in VARIANTS:
         config = compose(["experiment=fixup_first_update", *variant.overrides])
-        results[variant.name] = [
-            point({**config, "model": {**config["model"], "depth": depth}}) for depth in DEPTHS
+        changes = [
+            change({**config, "model": {**config["model"], "depth": depth}}) for depth in DEPTHS
         ]
+        results[variant.name] = dict(zip((ONE, *UPDATES), np.transpose(changes), strict=True))
     return results
 
 
-def point(config: dict[str, Any]) -> Point:
-    """One variant and depth over all seeds."""
+def change(config: dict[str, Any]) -> np.ndarray:
+    """One variant and depth: the geometric means over all seeds, for ``ONE`` and ``UPDATES``."""
     logs = []
     for seed in SEEDS:
         experiment = build_experiment({**config, "seed": seed})
         one, batch = First(experiment, samples=1), First(experiment)
-        logs.append([one.change(branches), *(batch.change(moves) for moves in UPDATES)])
-    means = np.exp(np.mean(np.log(logs), axis=0))
-    return Point(float(means[0]), dict(zip(UPDATES, means[1:].tolist(), strict=True)))
+        logs.append([one.change(branches), *(batch.change(moves) for moves in UPDATES.values())])
+    return np.exp(np.mean(np.log(logs), axis=0))
 
 
 class First:
@@ -162,47 +145,42 @@ class First:
         return rms(moved) / rms(self.outputs - self.targets) / lr
 
 
-def one_sample(results: Results, variant: Variant) -> list[float]:
-    """The change at each depth, for one sample."""
-    return [found.one_sample for found in results[variant.name]]
-
-
-def of_batch(results: Results, variant: Variant, moves: Moves = branches) -> list[float]:
-    """The change at each depth, for the batch."""
-    return [found.batch[moves] for found in results[variant.name]]
-
-
-def exponent(values: Sequence[float]) -> float:
-    """The slope of log values over log L."""
-    return float(np.polyfit(np.log(DEPTHS), np.log(values), 1)[0])
+def slope(values: Sequence[float] | np.ndarray) -> float:
+    """The exponent of L in values at ``DEPTHS``."""
+    return exponent(DEPTHS, values)
 
 
 def claims(results: Results) -> list[Claim]:
     """Fixup's independence of depth, what it takes, and where it ends; the others' laws."""
     source = "Zhang, Dauphin and Ma 2019, Fixup (from memory of the paper)"
-    fixup = {moves: exponent(of_batch(results, FIXUP, moves)) for moves in UPDATES}
-    unscaled = np.log10(of_batch(results, UNSCALED))
+    fixup = {moved: slope(changes) for moved, changes in results[FIXUP.name].items()}
+    unscaled = np.log10(results[UNSCALED.name]["branches"])
     return [
         Claim(
             "Under Fixup the first step changes the function by an amount independent of depth",
             source,
             [
-                near("exponent of L, matrices of the branches", fixup[branches], 0, 0.05),
-                near("exponent of L, all matrices", fixup[weights], 0, 0.05),
-                near("exponent of L, one sample", exponent(one_sample(results, FIXUP)), 0, 0.05),
+                near("exponent of L, matrices of the branches", fixup["branches"], 0, 0.05),
+                near("exponent of L, all matrices", fixup["all matrices"], 0, 0.05),
+                near(
+                    "exponent of L, one sample",
+                    fixup[ONE],
+                    0,
+                    0.05,
+                ),
             ],
             recorded="reproduced",
         ),
         Claim(
             "It takes the factor L^(-1/2) on W1: with W2 = 0 alone the change grows as L",
             source,
-            [near("exponent of L, W2 = 0 only", exponent(of_batch(results, ZERO)), 1, 0.05)],
+            [near("exponent of L, W2 = 0 only", slope(results[ZERO.name]["branches"]), 1, 0.05)],
             recorded="reproduced",
         ),
         Claim(
             "It is independent of depth for the whole step of SGD, biases included",
             "the claim carried over to this model, which has a bias vector in every layer",
-            [near("exponent of L, all parameters", fixup[everything], 0, 0.05)],
+            [near("exponent of L, all parameters", fixup["all and biases"], 0, 0.05)],
             recorded="refuted",
         ),
         Claim(
@@ -220,8 +198,8 @@ def claims(results: Results) -> list[Claim]:
             [
                 near(
                     f"exponent of L, {plain}",
-                    exponent(one_sample(results, variant)),
-                    exponent([variant.law(depth) for depth in DEPTHS]),
+                    slope(results[variant.name][ONE]),
+                    slope([variant.law(depth) for depth in DEPTHS]),
                     0.1,
                 )
                 for plain, variant in (
@@ -239,38 +217,24 @@ def claims(results: Results) -> list[Claim]:
 
 def figure(results: Results) -> Figure:
     """The change over depth by the branches' matrices, and by more of the parameters for Fixup."""
-    sheet, (left, right) = page(
+    sheet, (left, right) = panels(
         "The first step of SGD",
         "relu · width 32 · change of the function for each unit of learning rate and of error",
-        width=DOUBLE,
+        {"one sample, matrices of the branches": DEPTH, "Fixup, a batch, more parameters": DEPTH},
+        {DEPTH: DEPTHS},
         height=2.9,
-        panels=2,
-        gaps=(0.75,),
         right=1.15,
     )
     grid = np.geomspace(DEPTHS[0], DEPTHS[-1], 40).astype(int)
-    handles = []
     for order, variant in enumerate(VARIANTS):
-        look = {
-            "color": layer_colour(order, len(VARIANTS) - 1),
-            "marker": variant.marker,
-            "markersize": 4.5,
-            "linestyle": "none",
-        }
-        values = one_sample(results, variant)
+        values = results[variant.name][ONE]
         law = np.array([variant.law(int(depth)) for depth in grid])
-        left.plot(grid, law * (values[0] / law[0]), **DOTTED)
-        left.plot(DEPTHS, values, **look)
-        handles.append(sample(variant.name, **look))
-    updates = []
-    for order, (text, moves) in enumerate(zip(PARTS, UPDATES, strict=True)):
-        look = {"color": step_colour(order, 3), "marker": "osD"[order], "markersize": 4}
-        values = of_batch(results, FIXUP, moves)
-        right.plot(DEPTHS, values, **look)
-        updates.append(sample(text, **look))
-    tamed = [one_sample(results, variant) for variant in VARIANTS if variant is not UNSCALED]
-    start, then = one_sample(results, UNSCALED)[:2]
-    log_axis(left, *tamed, [100 * start])
+        left.plot(grid, law * (values[0] / law[0]), **{**THEORY, "label": "law", "zorder": 1})
+        look = {"color": layer_colour(order, len(VARIANTS) - 1), "marker": variant.marker}
+        name = {"label": variant.name, "gid": "(a) start"}
+        left.plot(DEPTHS, values, markersize=4.5, linestyle="none", **look, **name)
+    start, then = results[UNSCALED.name][ONE][:2]
+    log_axis(left, [100 * start], *(results[variant.name][ONE] for variant in VARIANTS[1:]))
     left.annotate(
         f"unscaled: $10^{{{np.log10(then):.0f}}}$ at {DEPTHS[1]}",
         (DEPTHS[0], start),
@@ -278,13 +242,7 @@ def figure(results: Results) -> Figure:
         textcoords="offset points",
         size=7.5,
     )
-    log_axis(right, *(of_batch(results, FIXUP, moves) for moves in UPDATES), [5])
-    for axes in (left, right):
-        axes.set_xscale("log", base=2)
-        axes.set_xlabel("depth $L$")
-        set_ticks(axes.xaxis, DEPTHS, [])
-    left.set_title("(a) one sample, matrices of the branches")
-    right.set_title("(b) Fixup, a batch, more parameters")
-    law_line = sample("law", **DOTTED)
-    right_legends(sheet, right, ("(a) start", handles), ("", [law_line]), ("(b) moved", updates))
-    return sheet
+    for order, moved in enumerate(UPDATES):
+        look = {**marks(order, 3), "linestyle": "-", "label": moved, "gid": "(b) moved"}
+        right.plot(DEPTHS, results[FIXUP.name][moved], **look)
+    return finished(sheet)

@@ -21,24 +21,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.typing import ColorType
 
-from ffn_train.plots.scales import depth_axis, log_axis, set_ticks
-from ffn_train.plots.sheet import page, right_legends, sample
-from ffn_train.plots.style import DOUBLE, INK, MUTED, step_colour
-from ffn_train.reproduce import Claim, at_most, ensemble, near, points
+from ffn_train.plots.scales import depth_axis, log_axis
+from ffn_train.plots.style import INK, MUTED, step_colour
+from ffn_train.reproduce import Claim, at_most, ensemble, exponent, near, points
+from ffn_train.reproduce.panels import BLOCK, THEORY, finished, panels
 
 SEEDS = range(1000, 1600)
 NAMES = {"none": "plain", "identity": "$x+f(x)$", "scaled": r"$x+f(x)/\sqrt{L}$"}
 WORDS = {"none": "f(x)", "identity": "x + f(x)", "scaled": "x + f(x)/sqrt(L)"}
 SHOWN = (16, 64)  # the shape that the first two panels show
 KS_1_PERCENT = 1.63  # sqrt(S) times the Kolmogorov-Smirnov distance that 1 % of samples exceed
-
-DOTTED = {"color": INK, "linewidth": 0.8, "linestyle": (0, (1, 2)), "zorder": 3}
+DASHES = ("-", (0, (4, 1.5)), (0, (1.5, 1)))  # of the shapes of a block
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,11 @@ class Point:
     def variance(self) -> float:
         """V, predicted."""
         return self.depth * self.block_variance
+
+    @property
+    def variances(self) -> np.ndarray:
+        """Var z (L,) once the gradient has passed 1 ... L blocks."""
+        return self.z[:, -2::-1].var(axis=0)
 
     @property
     def distance(self) -> float:
@@ -139,7 +143,12 @@ def claims(results: list[Point]) -> list[Claim]:
             "The fluctuations are set by the ratio of depth to width: V grows in proportion to L",
             "Hanin 2018, Which Neural Net Architectures ..., abstract: sum of reciprocal widths",
             [
-                near(f"exponent of the blocks in Var z, {p.name}", exponent(p), 1.0, 0.1)
+                near(
+                    f"exponent of the blocks in Var z, {p.name}",
+                    exponent(np.arange(1, p.depth + 1), p.variances),
+                    1.0,
+                    0.1,
+                )
                 for p in plain
             ],
             recorded="reproduced",
@@ -182,86 +191,58 @@ def variances(statement: str, source: str, chosen: list[Point]) -> Claim:
     return Claim(statement, source, checks, recorded="reproduced")
 
 
-def exponent(p: Point) -> float:
-    """The slope of log Var z over the log of the number of blocks that the gradient has passed."""
-    blocks = np.arange(1, p.depth + 1)
-    return float(np.polyfit(np.log(blocks), np.log(p.z[:, -2::-1].var(axis=0)), 1)[0])
-
-
 def figure(results: list[Point]) -> Figure:
     """Plain networks over the depth, the quantiles of z, and its variance over the blocks."""
-    sheet, (left, middle, right) = page(
+    depth, seeds, passed = results[0].depth, len(results[0].z), "blocks passed"
+    sheet, (left, middle, right) = panels(
         "Log-normal gradients",
-        f"relu · no norm · {results[0].depth} blocks · one input · at initialisation · "
-        f"{len(results[0].z)} seeds · (a), (b): width {SHOWN[0]}, hidden {SHOWN[1]}",
-        width=DOUBLE,
-        height=2.7,
-        panels=3,
-        gaps=(0.62, 0.68),
+        f"relu · no norm · {depth} blocks · one input · at initialisation · "
+        f"{seeds} seeds · (a), (b): width {SHOWN[0]}, hidden {SHOWN[1]}",
+        {
+            r"$|\partial L/\partial x_l|^2$, plain": BLOCK,
+            r"quantiles of $(z+V/2)/\sqrt{V}$": "quantile of Normal(0, 1)",
+            "Var $z$": passed,
+        },
+        {passed: [2**power for power in range(depth.bit_length())]},
         right=1.12,
     )
-    fan(left, next(p for p in results if p.residual == "none" and (p.width, p.hidden) == SHOWN))
+    levels = [NormalDist().inv_cdf((i + 0.5) / seeds) for i in range(seeds)]
+    blocks = np.arange(1, depth + 1)
     shapes = list(dict.fromkeys((p.width, p.hidden) for p in results))
-    log_axis(right, *(p.z[:, :-1].var(axis=0) for p in results))
-    for order, residual in enumerate(NAMES):
-        colour = step_colour(order, 4)
-        for p in (p for p in results if p.residual == residual):
-            shape = (p.width, p.hidden)
-            if shape == SHOWN:
-                z = np.sort(p.z[:, 0])
-                levels = [NormalDist().inv_cdf((i + 0.5) / len(z)) for i in range(len(z))]
-                middle.plot(
-                    levels, (z + p.variance / 2) / p.variance**0.5, ".", color=colour, markersize=2
-                )
-            blocks = np.arange(1, p.depth + 1)
-            right.plot(
-                blocks, p.z[:, -2::-1].var(axis=0), color=colour, **shape_look(shapes.index(shape))
-            )
-            right.plot(blocks, blocks * p.block_variance, **DOTTED)
-    middle.plot([-3.4, 3.4], [-3.4, 3.4], **DOTTED)
-    middle.set_xlim(-3.6, 3.6)
+    colours = {residual: step_colour(order, 4) for order, residual in enumerate(NAMES)}
+    for p in results:
+        colour, shape = colours[p.residual], (p.width, p.hidden)
+        if shape == SHOWN:
+            quantiles = (np.sort(p.z[:, 0]) + p.variance / 2) / p.variance**0.5
+            middle.plot(levels, quantiles, ".", color=colour, markersize=2)
+            if p.residual == "none":
+                fan(left, p, colour)
+        dashes = {"linestyle": DASHES[shapes.index(shape)], "linewidth": 1.1}
+        right.plot(blocks, p.variances, color=colour, **dashes)
+        right.plot(blocks, blocks * p.block_variance, **THEORY)
+        sizes = {"label": f"{p.width}, {p.hidden}", "gid": "$D$, $H$ in (c)"}
+        right.plot([], [], color=INK, **sizes, **dashes)
+    for residual, name in NAMES.items():
+        left.plot([], [], color=colours[residual], linewidth=2, label=name, gid="stack")
+    middle.plot([-3.4, 3.4], [-3.4, 3.4], **THEORY)
     middle.set_ylim(-3.6, 3.6)
     middle.set_xticks([-2, 0, 2])
-    middle.set_xlabel("quantile of Normal(0, 1)")
-    right.set_xscale("log")
-    set_ticks(right.xaxis, [2**power for power in range(results[0].depth.bit_length())], [])
-    left.set_title(r"(a) $|\partial L/\partial x_l|^2$, plain")
-    middle.set_title(r"(b) quantiles of $(z+V/2)/\sqrt{V}$")
-    right.set_title(r"(c) Var $z$")
-    right.set_xlabel("blocks passed")
-    stacks = [
-        sample(NAMES[name], color=step_colour(order, 4), linewidth=2)
-        for order, name in enumerate(NAMES)
-    ]
-    forms = [
-        sample(f"{width}, {hidden}", color=INK, **shape_look(order))
-        for order, (width, hidden) in enumerate(shapes)
-    ]
-    right_legends(
-        sheet,
-        right,
-        ("", stacks),
-        ("$D$, $H$ in (c)", forms),
-        ("", [sample("theory", **DOTTED)]),
-    )
-    return sheet
+    return finished(sheet)
 
 
-def fan(axes: Axes, point: Point) -> None:
+def fan(axes: Axes, point: Point, colour: ColorType) -> None:
     """Mean, median and the band of eight tenths of all seeds over the blocks, and theory."""
-    depth = point.depth
-    places = np.arange(depth + 1)
-    squares = np.exp(point.z)
+    depth, squares = point.depth, np.exp(point.z)
+    blocks = np.arange(depth + 1)
     low, median, high = np.quantile(squares, (0.1, 0.5, 0.9), axis=0)
-    colour = step_colour(0, 4)
     log_axis(axes, low, high)
-    axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
-    axes.plot(places, median, color=colour)
-    axes.plot(places, squares.mean(axis=0), color=colour, linewidth=0.9, linestyle=(0, (4, 1.5)))
-    variance = (depth - places) * point.block_variance
+    axes.fill_between(blocks, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.plot(blocks, median, color=colour)
+    axes.plot(blocks, squares.mean(axis=0), color=colour, linewidth=0.9, linestyle=DASHES[1])
+    variance = (depth - blocks) * point.block_variance
     for level in (0.1, 0.5, 0.9):
         spread = NormalDist().inv_cdf(level) * np.sqrt(variance)
-        axes.plot(places, np.exp(-variance / 2 + spread), **DOTTED)
+        axes.plot(blocks, np.exp(-variance / 2 + spread), **THEORY)
     axes.axhline(1, color=MUTED, linewidth=0.6)
     notes = (
         ("mean", (depth * 5 // 8, 1), (0, 4)),
@@ -270,9 +251,4 @@ def fan(axes: Axes, point: Point) -> None:
     )
     for text, place, offset in notes:
         axes.annotate(text, place, offset, textcoords="offset points", size=8)
-    depth_axis(axes, depth, depth, "block $l$")
-
-
-def shape_look(order: int) -> dict[str, Any]:
-    """The look of the ``order``-th shape of a block."""
-    return {"linestyle": ("-", (0, (4, 1.5)), (0, (1.5, 1)))[order], "linewidth": 1.1}
+    depth_axis(axes, depth, depth, BLOCK)

@@ -16,15 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from ffn_train.plots.scales import depth_axis, log_axis
-from ffn_train.plots.sheet import page, right_legends
-from ffn_train.plots.style import DOUBLE, INK, MUTED, step_colour
-from ffn_train.reproduce import Claim, at_least, at_most, near, passes, points
+from ffn_train.plots.scales import depth_axis
+from ffn_train.plots.style import MUTED, step_colour
+from ffn_train.reproduce import Claim, at_least, at_most, mean_cosine, near, passes, points
+from ffn_train.reproduce.panels import BLOCK, THEORY, finished, panels
 
 SEEDS = range(16)
 FIT = slice(8, 41)  # blocks that the rate is fitted over: clear of the input's and read-out's ends
 
-DOTTED = {"color": INK, "linewidth": 0.8, "linestyle": (0, (1, 2)), "zorder": 3}
 Z = np.linspace(-9, 9, 2001)
 WEIGHT = np.exp(-(Z**2) / 2) / np.exp(-(Z**2) / 2).sum()
 
@@ -99,7 +98,7 @@ def measure() -> Results:
         squares, correlations = [], []
         for one in passes(job.config, SEEDS):
             squares.append([np.mean(dx**2) for dx in one.signal_gradients])
-            correlations.append([mean_correlation(x) for x in one.signals])
+            correlations.append([mean_cosine(x) for x in one.signals])
         found.append(
             Point(
                 variance,
@@ -110,13 +109,6 @@ def measure() -> Results:
             )
         )
     return Results(found, bias, critical(bias))
-
-
-def mean_correlation(x: np.ndarray) -> float:
-    """The mean cosine of two different rows."""
-    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
-    count = len(x)
-    return float((unit @ unit.T).sum() - count) / (count * (count - 1))
 
 
 def crossing(found: list[Point]) -> float:
@@ -174,41 +166,36 @@ def claims(results: Results) -> list[Claim]:
 def figure(results: Results) -> Figure:
     """Mean squares over depth, the rate over σ_w², correlations over depth."""
     found, edge = results.points, results.edge
-    sheet, (left, middle, right) = page(
+    sheet, (left, middle, right) = panels(
         "From order to chaos",
         "plain tanh stack · depth 48 · width 256 · at initialisation",
-        width=DOUBLE,
-        height=2.7,
-        panels=3,
-        gaps=(0.62, 0.62),
+        {
+            r"$\mathrm{E}|\partial L/\partial x_l|^2$ relative to $l=L$": BLOCK,
+            "its log factor per block": r"$\sigma_w^2$",
+            "correlation of two inputs": BLOCK,
+        },
+        {},
         right=0.72,
     )
     depth = len(found[0].square) - 1
-    places = np.arange(depth + 1)
-    lines = []
-    scaled = [p.square / p.square[-1] for p in found]
-    log_axis(left, *scaled)
-    for order, (p, values) in enumerate(zip(found, scaled, strict=True)):
+    blocks = np.arange(depth + 1)
+    for order, p in enumerate(found):
         colour = step_colour(order, len(found))
-        lines += left.plot(places, values, color=colour, label=f"{p.variance:g}")
-        left.plot(places, p.chi ** (depth - places.astype(float)), **DOTTED)
-        right.plot(places, p.correlation, color=colour)
-        right.axhline(p.fixed_correlation, **DOTTED)
+        name = {"label": f"{p.variance:g}", "gid": r"$\sigma_w^2$"}
+        left.plot(blocks, p.square / p.square[-1], color=colour, **name)
+        left.plot(blocks, p.chi ** (depth - blocks.astype(float)), **THEORY)
         middle.plot(p.variance, p.rate, "o", color=colour, ms=4, zorder=3)
+        right.plot(blocks, p.correlation, color=colour)
+        right.axhline(p.fixed_correlation, **THEORY)
     grid = np.linspace(0.6, 5.2, 60)
-    rates = [np.log(chi(variance, results.bias)) for variance in grid]
-    (theory,) = middle.plot(grid, rates, label="theory", **DOTTED)
+    middle.plot(grid, [np.log(chi(variance, results.bias)) for variance in grid], **THEORY)
     middle.axhline(0, color=MUTED, lw=0.6)
     middle.axvline(edge, color=MUTED, lw=0.6)
     middle.annotate(
         f"$\\chi=1$ at {edge:.2f}", (edge, 0), (6, -12), textcoords="offset points", size=8
     )
-    left.set_title(r"(a) $\mathrm{E}|\partial L/\partial x_l|^2$ relative to $l=L$")
-    middle.set_title("(b) its log factor per block")
-    right.set_title("(c) correlation of two inputs")
+    middle.set_ylim(-0.85, 0.45)
     right.set_ylim(-0.02, 1.05)
-    middle.set_xlabel(r"$\sigma_w^2$")
     for axes in (left, right):
-        depth_axis(axes, depth, depth, "block $l$")
-    right_legends(sheet, right, (r"$\sigma_w^2$", lines), ("", [theory]))
-    return sheet
+        depth_axis(axes, depth, depth, BLOCK)
+    return finished(sheet)

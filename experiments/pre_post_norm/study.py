@@ -22,24 +22,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ffn_train.plots.scales import log_axis, set_ticks
-from ffn_train.plots.sheet import page, right_legends, sample
-from ffn_train.plots.style import DOUBLE, INK, MUTED, step_colour
-from ffn_train.reproduce import Claim, at_most, near, passes, points, within
+from ffn_train.plots.scales import set_ticks
+from ffn_train.plots.style import INK
+from ffn_train.reproduce import Check, Claim, at_most, exponent, near, passes, points, within
+from ffn_train.reproduce.panels import BLOCK, DEPTH, GUIDE, THEORY, finished, marks, panels
 
 SEEDS = range(32)
 DEEP = 16  # exponents are fitted from this depth on
 PROFILE = 32  # the depth whose blocks are shown one by one
 BATCHES = (1, 16)
 NORMS = {"pre_layer": "pre-LN", "post_layer": "post-LN"}
-COLOURS = {norm: step_colour(order, 3) for order, norm in enumerate(NORMS)}
-MARKERS = {"pre_layer": "o", "post_layer": "s"}
-DOTTED = {"color": INK, "linewidth": 0.8, "linestyle": (0, (1, 2)), "zorder": 3}
-GUIDE: dict[str, Any] = {"color": MUTED, "linewidth": 0.9, "linestyle": (0, (5, 2)), "zorder": 1}
 THEOREM = "Xiong et al. 2020, theorem 1"
 LAYERS = "Xiong et al. 2020, section 3.3, extended theory"
 
@@ -71,13 +66,18 @@ def relu_kernels(k: Numbers) -> tuple[Numbers, Numbers]:
     return size * (np.sin(angle) / (2 * np.pi) + share * cosine), share
 
 
+def sizes(q: Numbers) -> Numbers:
+    """s_a s_b of each pair of samples, from the kernel's diagonal s²."""
+    return np.outer(np.sqrt(np.diag(q)), np.sqrt(np.diag(q)))
+
+
 def recursion(norm: str, depth: int, x: Numbers, dy: Numbers) -> Numbers:
     """E|dL/dW2|² of each block (L,), from the batch's x_0 (N, D) and dL/dy (N, M)."""
     width = x.shape[1]
     q = x @ x.T / width
     seen, sums, factors = [], [], []  # A of each block's input; scale of its sum; 1 + its chi
     for _ in range(depth):
-        scale = np.outer(np.sqrt(np.diag(q)), np.sqrt(np.diag(q)))
+        scale = sizes(q)
         value, slope = relu_kernels(q / scale if norm == "pre_layer" else q)
         q = q + value
         seen.append(value)
@@ -86,11 +86,11 @@ def recursion(norm: str, depth: int, x: Numbers, dy: Numbers) -> Numbers:
             sums.append(np.ones_like(q))
         else:
             factors.append(1 + slope)
-            sums.append(np.outer(np.sqrt(np.diag(q)), np.sqrt(np.diag(q))))
+            sums.append(sizes(q))
             q = q / sums[-1]
     gradient = dy @ dy.T * (1 - 2 / width)  # the last norm takes out two directions of D
     if norm == "pre_layer":
-        gradient = gradient / np.outer(np.sqrt(np.diag(q)), np.sqrt(np.diag(q)))
+        gradient = gradient / sizes(q)
     squares = []
     for value, total, factor in zip(seen[::-1], sums[::-1], factors[::-1], strict=True):
         gradient = gradient / total
@@ -124,11 +124,14 @@ def of(results: list[Point], norm: str, batch: int) -> list[Point]:
     return [p for p in results if (p.norm, p.batch) == (norm, batch)]
 
 
-def exponent(found: list[Point]) -> float:
-    """The slope of log |dL/dW2_L| over log L, from ``DEEP`` on."""
-    deep = [p for p in found if p.depth >= DEEP]
-    last = [p.measured[-1] for p in deep]
-    return float(np.polyfit(np.log([p.depth for p in deep]), np.log(last), 1)[0])
+def exponents(points: dict[str, list[Point]]) -> list[Check]:
+    """The exponent of L in |dL/dW2_L| for each norm, from ``DEEP`` on."""
+    checks = []
+    for norm, expected in (("post_layer", 0), ("pre_layer", -0.5)):
+        deep = [p for p in points[norm] if p.depth >= DEEP]
+        found = exponent([p.depth for p in deep], [p.measured[-1] for p in deep])
+        checks.append(near(f"exponent of L, {NORMS[norm]}", found, expected, 0.06))
+    return checks
 
 
 def profile(found: list[Point]) -> Point:
@@ -161,19 +164,13 @@ def claims(results: list[Point]) -> list[Claim]:
             "|dL/dW2| of the last block does not depend on L in post-LN, and falls as L^(-1/2) in "
             "pre-LN: for one sample",
             THEOREM,
-            [
-                near("exponent of L, post-LN", exponent(one["post_layer"]), 0, 0.06),
-                near("exponent of L, pre-LN", exponent(one["pre_layer"]), -0.5, 0.06),
-            ],
+            exponents(one),
             recorded="reproduced",
         ),
         Claim(
             f"The same for the mean over a batch of {BATCHES[-1]} samples",
             THEOREM + ", whose loss is a mean over positions",
-            [
-                near("exponent of L, post-LN", exponent(many["post_layer"]), 0, 0.06),
-                near("exponent of L, pre-LN", exponent(many["pre_layer"]), -0.5, 0.06),
-            ],
+            exponents(many),
             recorded="partly",
         ),
         Claim(
@@ -239,80 +236,34 @@ def claims(results: list[Point]) -> list[Claim]:
 
 def figure(results: list[Point]) -> Figure:
     """The last block's gradient over depth, and that of all blocks of one depth."""
-    sheet, (left, right) = page(
+    sheet, (left, right) = panels(
         "Pre- and post-LN at initialisation",
         "x + f(LN(x)) and LN(x + f(x)) · relu · width 64 · gradients relative to dL/dy",
-        width=DOUBLE,
-        height=2.8,
-        panels=2,
-        gaps=(0.7,),
+        {
+            r"$|\partial L/\partial W_2|$, last block": DEPTH,
+            rf"$|\partial L/\partial W_2|$ by block, $L={PROFILE}$": BLOCK,
+        },
+        {DEPTH: sorted({p.depth for p in results})},
         right=1.1,
     )
-    over_depth(left, results)
-    over_blocks(right, results)
-    norms = [
-        sample(text, color=COLOURS[norm], marker=MARKERS[norm], markersize=4, linestyle="none")
-        for norm, text in NORMS.items()
-    ]
-    batches = [
-        sample("one sample", marker="o", markersize=4, color=INK, linestyle="none"),
-        sample(f"{BATCHES[-1]} samples", **hollow("o", INK)),
-    ]
-    lines = [sample("recursion", **DOTTED), sample(r"$(2/3)^{(L-l)/2}$", **GUIDE)]
-    right_legends(sheet, right, ("norm", norms), ("mean over", batches), ("theory", lines))
-    return sheet
-
-
-def hollow(marker: str, colour: Any) -> dict[str, Any]:
-    """The look of a batch's marks."""
-    return {
-        "marker": marker,
-        "markersize": 4,
-        "color": colour,
-        "markerfacecolor": "white",
-        "linestyle": "none",
-    }
-
-
-def look(point: Point) -> dict[str, Any]:
-    """The look of a point's marks: filled for one sample."""
-    colour, marker = COLOURS[point.norm], MARKERS[point.norm]
-    if point.batch > 1:
-        return hollow(marker, colour)
-    return {"marker": marker, "markersize": 4, "color": colour, "linestyle": "none"}
-
-
-def over_depth(axes: Axes, results: list[Point]) -> None:
-    """|dL/dW2| of the last block over L, relative to the shallowest."""
-    for norm in NORMS:
-        for batch in BATCHES:
-            found = of(results, norm, batch)
-            depths = [p.depth for p in found]
-            first = found[0].theory[-1]
-            axes.plot(depths, [p.theory[-1] / first for p in found], **DOTTED)
-            axes.plot(depths, [p.measured[-1] / first for p in found], **look(found[0]))
-    log_axis(axes, [p.measured[-1] / of(results, p.norm, p.batch)[0].theory[-1] for p in results])
-    axes.set_title(r"(a) $|\partial L/\partial W_2|$, last block")
-    axes.set_xlabel("depth $L$")
-    axes.set_xscale("log", base=2)
-    set_ticks(axes.xaxis, sorted({p.depth for p in results}), [])
-
-
-def over_blocks(axes: Axes, results: list[Point]) -> None:
-    """|dL/dW2_l| over l, relative to the last block."""
-    places = np.arange(1, PROFILE + 1)
-    shown = places[:: PROFILE // 8]
-    values = []
-    for norm in NORMS:
-        for batch in BATCHES:
-            point = profile(of(results, norm, batch))
-            measured, theory = (v / v[-1] for v in (point.measured, point.theory))
-            axes.plot(places, theory, **DOTTED)
-            axes.plot(shown, measured[shown - 1], **look(point))
-            values += [measured, theory]
-    axes.plot(places, claimed_term(PROFILE), **GUIDE)
-    log_axis(axes, *values, [1e-3])
-    axes.set_title(rf"(b) $|\partial L/\partial W_2|$ by block, $L={PROFILE}$")
-    axes.set_xlabel("block $l$")
-    axes.set_xlim(0, PROFILE + 1)
-    set_ticks(axes.xaxis, [1, *range(8, PROFILE + 1, 8)], [])
+    theory = {**THEORY, "label": "recursion"}
+    blocks = np.arange(1, PROFILE + 1)
+    shown = blocks[:: PROFILE // 8]
+    batches = {1: {}, BATCHES[-1]: {"markerfacecolor": "white"}}
+    for order, (norm, name) in enumerate(NORMS.items()):
+        left.plot([], [], label=name, gid="norm", **marks(order, 3))
+        for batch, fill in batches.items():
+            found, look = of(results, norm, batch), {**marks(order, 3), **fill}
+            depths, first = [p.depth for p in found], found[0].theory[-1]
+            left.plot(depths, [p.theory[-1] / first for p in found], **theory)
+            left.plot(depths, [p.measured[-1] / first for p in found], **look)
+            point = profile(found)
+            right.plot(blocks, point.theory / point.theory[-1], **theory)
+            right.plot(shown, relative(point)[shown - 1], **look)
+    for batch, fill in batches.items():
+        name = "one sample" if batch == 1 else f"{batch} samples"
+        look = {**marks(0, 3), "color": INK, **fill}
+        left.plot([], [], label=name, gid="mean over", **look)
+    right.plot(blocks, claimed_term(PROFILE), label=r"$(2/3)^{(L-l)/2}$", **GUIDE)
+    set_ticks(right.xaxis, [1, *range(8, PROFILE + 1, 8)], [])
+    return finished(sheet)

@@ -14,51 +14,32 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
-from matplotlib.typing import ColorType
 
-from ffn_train.plots.scales import log_axis
-from ffn_train.plots.sheet import page, right_legends, sample
-from ffn_train.plots.style import DOUBLE, INK, layer_colour, step_colour
+from ffn_train.plots.style import INK, layer_colour
 from ffn_train.reproduce import Claim, at_least, at_most, ensemble, points, within
+from ffn_train.reproduce.panels import DEPTH, THEORY, finished, marks, panels
 
 SEEDS = range(32)
 NAMES = {0.32: "Xavier", 1.0: "LeCun, He", 2.0: "He"}
 POWERS = (0, 0.5, 1)
 TITLES = {0: "1", 0.5: r"$1/\sqrt{L}$", 1: "$1/L$"}
-MARKERS = ("s", "o", "D")
-DOTTED = {"color": INK, "linewidth": 0.8, "linestyle": (0, (1, 2)), "zorder": 3}
 
 
 @dataclass(frozen=True)
 class Point:
-    """One setting: squares (S, L+1) of the RMS of x_l and of dL/dx_l."""
+    """One setting, in the mean over seeds.
+
+    ``forward``, ``backward``: the factor of |x|² and of |dL/dx|² in a block, also over blocks;
+    ``total``: |x_L|²/|x_0|²; ``total_back``: |dL/dx_0|²/|dL/dx_L|².
+    """
 
     r: float
     power: float
     depth: int
-    signal: np.ndarray
-    gradient: np.ndarray
-
-    @property
-    def forward(self) -> float:
-        """The mean factor of |x|² in a block, over blocks and seeds."""
-        return float(np.mean(self.signal[:, 1:] / self.signal[:, :-1]))
-
-    @property
-    def backward(self) -> float:
-        """The mean factor of |dL/dx|² in a block, over blocks and seeds."""
-        return float(np.mean(self.gradient[:, :-1] / self.gradient[:, 1:]))
-
-    @property
-    def total(self) -> float:
-        """E|x_L|²/|x_0|²."""
-        return float(np.mean(self.signal[:, -1] / self.signal[:, 0]))
-
-    @property
-    def total_back(self) -> float:
-        """E|dL/dx_0|²/|dL/dx_L|²."""
-        return float(np.mean(self.gradient[:, 0] / self.gradient[:, -1]))
+    forward: float
+    backward: float
+    total: float
+    total_back: float
 
     @property
     def law(self) -> float:
@@ -72,15 +53,11 @@ def measure() -> list[Point]:
     for job in points("residual_growth"):
         init, power = job.config["init"], float(job.config["residual"]["power"])
         members = ensemble(job.config, SEEDS)
-        found.append(
-            Point(
-                init["inner"] * init["outer"] / 2,
-                power,
-                job.config["model"]["depth"],
-                members.signal**2,
-                members.signal_gradient**2,
-            )
-        )
+        signal, gradient = members.signal**2, members.signal_gradient[:, ::-1] ** 2
+        factors = [np.mean(v[:, 1:] / v[:, :-1]) for v in (signal, gradient)]
+        totals = [np.mean(v[:, -1] / v[:, 0]) for v in (signal, gradient)]
+        r, depth = init["inner"] * init["outer"] / 2, job.config["model"]["depth"]
+        found.append(Point(r, power, depth, *factors, *totals))
     return found
 
 
@@ -139,60 +116,41 @@ def claims(results: list[Point]) -> list[Claim]:
 
 
 def figure(results: list[Point]) -> Figure:
-    """Growth over depth for the three powers, the tamed ones enlarged, and the factor by r."""
-    sheet, (left, middle, right) = page(
+    """Growth over depth for the three powers, the bounded ones enlarged, and the factor by r."""
+    depths = sorted({p.depth for p in results})
+    sheet, (left, middle, right) = panels(
         "A residual branch scaled by a power of the depth",
         "x + L^(-p) f(x) · relu · no norm · width 64 · at initialisation",
-        width=DOUBLE,
-        height=2.7,
-        panels=3,
-        gaps=(0.55, 0.6),
+        {
+            "$|x_L|^2/|x_0|^2$, He": DEPTH,
+            "$|x_L|^2/|x_0|^2$, bounded": DEPTH,
+            "factor per block, $p=0$": "$r=s_1s_2/2$",
+        },
+        {DEPTH: depths},
         right=0.92,
     )
-    depths = sorted({point.depth for point in results})
     grid = np.geomspace(depths[0], depths[-1], 50)
-    widest = max(point.r for point in results)
-    log_axis(left, [1], *([p.total, p.law] for p in results if p.r == widest))
-    powers, inits = [], []
+    colours = {r: layer_colour(order, 2) for order, r in enumerate(sorted({p.r for p in results}))}
     for order, power in enumerate(POWERS):
-        look = {"color": step_colour(order, len(POWERS)), "marker": MARKERS[order], "markersize": 4}
-        chosen = [p for p in results if p.power == power]
-        mine = [p for p in chosen if p.r == widest]
-        left.plot([p.depth for p in mine], [p.total for p in mine], linestyle="none", **look)
-        left.plot(grid, (1 + grid ** (-2 * power) * widest) ** grid, **DOTTED)
-        powers.append(sample(TITLES[power], linestyle="none", **look))
-        if power:
-            for p in chosen:
-                middle.plot(p.depth, p.total, **{**look, "color": init_colour(p)})
-            for r in sorted({p.r for p in chosen}):
-                middle.plot(grid, (1 + grid ** (-2 * power) * r) ** grid, **DOTTED)
+        look = marks(order, len(POWERS))
+        for r, colour in colours.items():
+            growth = [p.total for p in results if (p.r, p.power) == (r, power)]
+            law = (1 + grid ** (-2 * power) * r) ** grid
+            if power:
+                middle.plot(depths, growth, **{**look, "color": colour})
+                middle.plot(grid, law, **THEORY)
+        left.plot(depths, growth, label=TITLES[power], gid="branch times", **look)
+        left.plot(grid, law, **THEORY)  # of the last r, He's
+    middle.set_ylim(0, None)
+    form = {"linestyle": "none", "markersize": 4}
     for p in results:
         if p.power == 0 and p.depth == depths[-1]:
-            colour = init_colour(p)
+            colour = colours[p.r]
+            right.plot([], [], label=name(p), gid="init", marker="s", color=colour, **form)
             right.plot(p.r, p.forward, "^", color=colour, markersize=5)
             right.plot(p.r, p.backward, "v", color=colour, markersize=5)
-            inits.append(sample(name(p), linestyle="none", marker="s", color=colour, markersize=4))
-    right.plot([0, 2.3], [1, 3.3], **DOTTED)
-    left.set_title(r"(a) $|x_L|^2/|x_0|^2$, He")
-    middle.set_title(r"(b) $|x_L|^2/|x_0|^2$, tamed")
-    right.set_title("(c) factor per block, $p=0$")
-    right.set_xlabel("$r=s_1s_2/2$")
-    middle.set_ylim(0, None)
-    for axes in (left, middle):
-        axes.set_xscale("log")
-        axes.set_xlabel("depth $L$")
-        axes.xaxis.set_major_locator(FixedLocator(depths))
-        axes.xaxis.set_major_formatter(FixedFormatter([str(depth) for depth in depths]))
-        axes.xaxis.set_minor_locator(NullLocator())
-    ways = [
-        sample("forward", linestyle="none", marker="^", color=INK, markersize=4),
-        sample("backward", linestyle="none", marker="v", color=INK, markersize=4),
-        sample("theory", **DOTTED),
-    ]
-    right_legends(sheet, right, ("branch times", powers), ("init", inits), ("", ways))
-    return sheet
-
-
-def init_colour(point: Point) -> ColorType:
-    """The colour of an initialisation."""
-    return layer_colour(list(NAMES).index(next(r for r in NAMES if np.isclose(r, point.r))), 2)
+    for label, marker in (("forward", "^"), ("backward", "v")):
+        right.plot([], [], label=label, marker=marker, color=INK, **form)
+    right.plot([0, 2.3], [1, 3.3], **THEORY)
+    right.set_ylim(0.9, 3.4)
+    return finished(sheet)

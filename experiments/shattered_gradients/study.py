@@ -19,16 +19,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ffn_train.config.composition import compose
 from ffn_train.nn.segments import SignalGradients
-from ffn_train.plots.scales import log_axis, set_ticks
-from ffn_train.plots.sheet import page, right_legends, sample
-from ffn_train.plots.style import DOUBLE, INK, MUTED, layer_colour, step_colour
-from ffn_train.reproduce import Claim, at_least, at_most, near, points, within
-from ffn_train.running.experiment import build_experiment
+from ffn_train.plots.scales import log_axis
+from ffn_train.plots.style import MUTED, layer_colour
+from ffn_train.reproduce import Claim, at_least, at_most, mean_cosine, near, points, within
+from ffn_train.reproduce.panels import DEPTH, GUIDE, THEORY, finished, marks, panels
+from ffn_train.running.experiment import Experiment, build_experiment
 
 SOURCE = "Balduzzi et al. 2017, The Shattered Gradients Problem"
 SEEDS = range(1000, 1060)
@@ -39,7 +38,6 @@ KINDS = {
     ("scaled", "none"): SCALED,
     ("identity", "pre_layer"): PRENORM,
 }
-MARKERS = ("s", "o", "D", "^")
 
 GRID = np.linspace(-2, 2, 256)  # the inputs of a network from one number to one number
 GRID_SEEDS = range(1000, 1020)
@@ -55,9 +53,6 @@ STACKS = {  # name: overrides of the preset
     "tanh, x + f(x)": (*CHAOS, "residual=identity", f"model.depth={DEEP}"),
     "tanh, x + f(x)/sqrt(L)": (*CHAOS, "residual=scaled", f"model.depth={DEEP}"),
 }
-
-DOTTED = {"color": INK, "linewidth": 0.8, "linestyle": (0, (1, 2)), "zorder": 3}
-DASHED = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (5, 3)), "zorder": 1}
 
 
 @dataclass(frozen=True)
@@ -122,27 +117,25 @@ def measure() -> Results:
 def pair_correlation(config: dict[str, Any], seed: int) -> float:
     """The mean cosine of dy/dx_0 at eight inputs whose x_0 are orthogonal to one another."""
     experiment = build_experiment({**config, "seed": seed})
-    model, params = experiment.model, experiment.params
-    weight = params.views.part("input")["weight"]
+    weight = experiment.params.views.part("input")["weight"]
     triangle = np.linalg.qr(weight, mode="r")  # weight = q triangle: x_0 are columns of q
-    inputs = np.linalg.inv(triangle).T[:8] * np.sqrt(model.width)
-    outputs, pullback = model.forward(params.views, inputs)
-    grads = model.layout.zeros(params.vector.dtype)
-    flow: list[SignalGradients] = []
-    pullback(np.ones_like(outputs), grads.views, observe=flow.append)
-    gradient = flow[-1].dx[0]
-    unit = gradient / np.linalg.norm(gradient, axis=1, keepdims=True)
-    count = len(unit)
-    return float((np.sum(unit @ unit.T) - count) / (count * (count - 1)))
+    inputs = np.linalg.inv(triangle).T[:8] * np.sqrt(experiment.model.width)
+    return mean_cosine(gradients(experiment, inputs)[0])
 
 
 def slope(config: dict[str, Any], seed: int) -> np.ndarray:
     """dy/dx of a network from one number to one number, over ``GRID``."""
-    experiment = build_experiment({**config, "seed": seed})
+    return gradients(build_experiment({**config, "seed": seed}), GRID[:, None])[1][:, 0]
+
+
+def gradients(experiment: Experiment, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """dy/dx_0 and dy/dx at each of the inputs x."""
     model, params = experiment.model, experiment.params
-    outputs, pullback = model.forward(params.views, GRID[:, None])
+    outputs, pullback = model.forward(params.views, inputs)
     grads = model.layout.zeros(params.vector.dtype)
-    return pullback(np.ones_like(outputs), grads.views)[:, 0]
+    flow: list[SignalGradients] = []
+    dx = pullback(np.ones_like(outputs), grads.views, observe=flow.append)
+    return flow[-1].dx[0], dx
 
 
 def autocorrelation(values: np.ndarray) -> np.ndarray:
@@ -246,57 +239,46 @@ def claims(results: Results) -> list[Claim]:
 
 def figure(results: Results) -> Figure:
     """Correlation over depth, slopes along a line, their autocorrelation."""
-    sheet, (left, middle, right) = page(
+    depths = [p.depth for p in of(results, PLAIN)]
+    sheet, (left, middle, right) = panels(
         "Shattered gradients",
         "no batch norm · width 128, hidden 128 · at initialisation",
-        width=DOUBLE,
+        {
+            "correlation of two gradients": DEPTH,
+            "slope $dy/dx$": "input $x$",
+            "its autocorrelation": "lag, of 256 points",
+        },
+        {DEPTH: depths},
         height=3.0,
-        panels=3,
         gaps=(0.35, 0.55),
         right=1.3,
     )
-    kinds = []
-    log_axis(left, [p.correlation for p in results.points], [1])
+    theory = {**THEORY, "label": "recursion"}
+    law = {**GUIDE, "label": "$2^{-L}$, $(3/4)^L$"}
     for order, kind in enumerate(KINDS.values()):
         mine = of(results, kind)
-        look = {"color": step_colour(order, 5), "marker": MARKERS[order], "markersize": 4}
-        places = [p.depth for p in mine]
-        left.plot(places, [p.correlation for p in mine], linestyle="none", **look)
-        left.plot(places, [p.theory for p in mine], **DOTTED)
-        kinds.append(sample(written(kind), linestyle="none", **look))
-    depths = [p.depth for p in of(results, PLAIN)]
+        look = {**marks(order, 5), "label": written(kind), "gid": "(a) ReLU"}
+        left.plot(depths, [p.correlation for p in mine], **look)
+        left.plot(depths, [p.theory for p in mine], **theory)
+    log_axis(left, [p.correlation for p in results.points], [1])
     grid = np.geomspace(1, depths[-1], 60)
     for base in (0.5, 0.75):
-        left.plot(grid, base**grid, **DASHED)
-    left.set_xscale("log")
-    set_ticks(left.xaxis, depths, [])
-    left.set_xlabel("depth $L$")
-    left.set_title("(a) correlation of two gradients")
-    stacks = []
+        left.plot(grid, base**grid, **law)
     for order, (name, one) in enumerate(results.slopes.items()):
         look = {"color": layer_colour(order, len(results.slopes))}
-        trace(middle, one.example, -order, **look)
-        dashes = {"linestyle": (0, (3, 1.2)) if name.endswith(SKIP) else "-"}
-        right.plot(range(LAGS + 1), one.autocorrelation, linewidth=1.1, **look, **dashes)
-        stacks.append(sample(written(name), linewidth=1.6, **look, **dashes))
+        low, high = one.example.min(), one.example.max()
+        row = 0.4 * (2 * one.example - high - low) / (high - low) - order
+        middle.plot(GRID, row, linewidth=0.7, **look)
+        look |= {"label": written(name), "gid": f"(b), (c) $L={DEEP}$"}
+        dashes = (0, (3, 1.2)) if name.endswith(SKIP) else "-"
+        right.plot(one.autocorrelation, linestyle=dashes, **look)
+    middle.set_ylim(0.5 - len(results.slopes), 0.5)
     middle.set_yticks([])
     middle.spines["left"].set_visible(False)
     middle.grid(visible=False)
-    middle.set_xlabel("input $x$")
-    middle.set_title("(b) slope $dy/dx$")
     right.axhline(0, color=MUTED, lw=0.6)
     right.set_ylim(-0.25, 1.05)
-    right.set_xlabel("lag, of 256 points")
-    right.set_title("(c) its autocorrelation")
-    laws = [sample("recursion", **DOTTED), sample(r"$2^{-L}$, $(3/4)^L$", **DASHED)]
-    right_legends(sheet, right, ("(a) ReLU", kinds), ("", laws), (f"(b), (c) $L={DEEP}$", stacks))
-    return sheet
-
-
-def trace(axes: Axes, values: np.ndarray, place: float, **look: Any) -> None:
-    """A series scaled to a row of its own."""
-    middle, half = (values.max() + values.min()) / 2, np.ptp(values) / 2
-    axes.plot(GRID, place + 0.4 * (values - middle) / half, linewidth=0.7, **look)
+    return finished(sheet)
 
 
 def written(name: str) -> str:

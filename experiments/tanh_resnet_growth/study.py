@@ -15,19 +15,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from ffn_train.plots.scales import log_axis
-from ffn_train.plots.sheet import page, right_legends, sample
-from ffn_train.plots.style import DOUBLE, INK, MUTED, step_colour
-from ffn_train.reproduce import Claim, ensemble, near, points, within
+from ffn_train.reproduce import Claim, ensemble, exponent, near, points, within
+from ffn_train.reproduce.panels import DEPTH, GUIDE, THEORY, finished, marks, panels
 
 SEEDS = range(16)
 DEEP = 64  # exponents are fitted from this depth on
 
 Z = np.linspace(-9, 9, 4001)
 WEIGHT = np.exp(-(Z**2) / 2) / np.exp(-(Z**2) / 2).sum()
-DOTTED = {"color": INK, "linewidth": 0.8, "linestyle": (0, (1, 2)), "zorder": 3}
+RECURSION = {**THEORY, "label": "recursion", "gid": "theory"}
 
 
 @dataclass(frozen=True)
@@ -79,10 +77,10 @@ def of(results: list[Point], activation: str) -> list[Point]:
     return [point for point in results if point.activation == activation]
 
 
-def exponent(depths: list[int], values: list[float]) -> float:
-    """The slope of log values over log depth, from ``DEEP`` on."""
-    deep = [(np.log(d), np.log(v)) for d, v in zip(depths, values, strict=True) if d >= DEEP]
-    return float(np.polyfit(*zip(*deep, strict=True), 1)[0])
+def exponent_of(value: str, chosen: list[Point]) -> float:
+    """The exponent of L in a value of the points, from ``DEEP`` on."""
+    deep = [p for p in chosen if p.depth >= DEEP]
+    return exponent([p.depth for p in deep], [getattr(p, value) for p in deep])
 
 
 def claims(results: list[Point]) -> list[Claim]:
@@ -104,13 +102,13 @@ def claims(results: list[Point]) -> list[Claim]:
         Claim(
             "Without a norm the gradient of a tanh ResNet explodes like exp(Θ(sqrt L))",
             source,
-            [near("exponent of L in log(p_0/p_L)", growth_exponent(tanh), 0.5, 0.06)],
+            [near("exponent of L in log(p_0/p_L)", exponent_of("growth", tanh), 0.5, 0.06)],
             recorded="reproduced",
         ),
         Claim(
             "Without a norm the gradient of a ReLU ResNet explodes like exp(Θ(L))",
             source,
-            [near("exponent of L in log(p_0/p_L)", growth_exponent(relu), 1.0, 0.06)],
+            [near("exponent of L in log(p_0/p_L)", exponent_of("growth", relu), 1.0, 0.06)],
             recorded="reproduced",
         ),
         Claim(
@@ -119,8 +117,8 @@ def claims(results: list[Point]) -> list[Claim]:
             [
                 near(
                     "exponent of L in q_L/q_0",
-                    exponent([p.depth for p in tanh], [p.signal for p in tanh]),
-                    exponent([p.depth for p in tanh], [p.signal_theory for p in tanh]),
+                    exponent_of("signal", tanh),
+                    exponent_of("signal_theory", tanh),
                     0.05,
                 )
             ],
@@ -129,49 +127,26 @@ def claims(results: list[Point]) -> list[Claim]:
     ]
 
 
-def growth_exponent(chosen: list[Point]) -> float:
-    """The exponent of L in log(p_0/p_L)."""
-    return exponent([p.depth for p in chosen], [p.growth for p in chosen])
-
-
 def figure(results: list[Point]) -> Figure:
     """log(p_0/p_L) and q_L/q_0 over depth."""
-    sheet, (left, right) = page(
+    depths = [p.depth for p in of(results, "tanh")]
+    sheet, (left, right) = panels(
         "Gradient growth of residual stacks without a norm",
         "x + f(x) · LeCun init · width 128 · at initialisation",
-        width=DOUBLE,
-        height=2.7,
-        panels=2,
-        gaps=(0.75,),
+        {
+            r"$\log(p_0/p_L)$, $p_l=\mathrm{E}|\partial L/\partial x_l|^2/D$": DEPTH,
+            r"$q_L/q_0$, $q_l=\mathrm{E}|x_l|^2/D$": DEPTH,
+        },
+        {DEPTH: depths},
         right=1.15,
     )
-    depths = sorted({p.depth for p in results})
-    grid = np.array([depths[0], depths[-1]], float)
-    log_axis(left, [p.growth for p in results])
-    log_axis(right, [p.signal for p in of(results, "tanh")], [1, 1e3])
-    handles = []
-    for order, (activation, marker) in enumerate((("tanh", "o"), ("relu", "s"))):
-        look = {"color": step_colour(order, 3), "marker": marker, "markersize": 4}
-        mine = of(results, activation)
-        places = [p.depth for p in mine]
-        left.plot(places, [p.growth for p in mine], linestyle="none", **look)
-        left.plot(places, [p.growth_theory for p in mine], **DOTTED)
-        right.plot(places, [p.signal for p in mine], linestyle="none", **look)
-        right.plot(places, [p.signal_theory for p in mine], **DOTTED)
-        handles.append(sample(activation, linestyle="none", **look))
-    guide = {"color": MUTED, "linewidth": 0.7, "linestyle": (0, (5, 3)), "zorder": 1}
-    left.plot(grid, 8 / 3 * np.sqrt(grid / (2 * np.pi)), **guide)
-    left.set_title(r"(a) $\log(p_0/p_L)$, $p_l=\mathrm{E}|\partial L/\partial x_l|^2/D$")
-    right.set_title(r"(b) $q_L/q_0$, $q_l=\mathrm{E}|x_l|^2/D$")
-    for axes in (left, right):
-        axes.set_xscale("log")
-        axes.set_xlabel("depth $L$")
-        axes.xaxis.set_major_locator(FixedLocator(depths))
-        axes.xaxis.set_major_formatter(FixedFormatter([str(depth) for depth in depths]))
-        axes.xaxis.set_minor_locator(NullLocator())
-    theory = [
-        sample("recursion", **DOTTED),
-        sample(r"$\frac{8}{3}\sqrt{L/2\pi}$", **guide),
-    ]
-    right_legends(sheet, right, ("activation", handles), ("theory", theory))
-    return sheet
+    for order, activation in enumerate(("tanh", "relu")):
+        mine, look = of(results, activation), marks(order, 3)
+        left.plot(depths, [p.growth for p in mine], label=activation, gid="activation", **look)
+        right.plot(depths, [p.signal for p in mine], **look)
+        left.plot(depths, [p.growth_theory for p in mine], **RECURSION)
+        right.plot(depths, [p.signal_theory for p in mine], **RECURSION)
+    law = 8 / 3 * np.sqrt(np.array(depths) / (2 * np.pi))
+    left.plot(depths, law, label=r"$\frac{8}{3}\sqrt{L/2\pi}$", gid="theory", **GUIDE)
+    log_axis(right, [1, 1e3])
+    return finished(sheet)

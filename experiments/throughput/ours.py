@@ -1,41 +1,37 @@
-"""This project's trainer itself, with either engine: ``Trainer.fit``, a record a step.
+"""This project's trainer itself, with either engine, and the matrix products of a step alone.
 
-What a record costs is in the time: the batch gathered, the loss fetched, the gradient's norm and
-the check that both are finite.
+A step is one of ``Trainer.fit``. What its record costs is in the time: the batch gathered, the loss
+fetched, the gradient's norm and the check that both are finite.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-import math
-import time
-from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
 import numpy as np
-from cells import ENDLESS, Cell, build
+from cells import Cell, build
+from threadpoolctl import threadpool_limits
 
+from ffn_train.train.shards import Shards
 from ffn_train.train.threads import BlasThreads
 
 
 class NumPy:
-    """The default is ``threads=auto``; options are those of ``cells.overrides``."""
+    """Its threads are chosen by the program's own rule, cell by cell; options are settings."""
 
     engine = "numpy"
 
     def __init__(self, threads: int) -> None:
-        del threads  # chosen by the program's own rule, cell by cell
+        del threads
 
-    def load(self, cell: Cell, data: Mapping[str, np.ndarray] | None, **options: Any) -> None:
+    def load(self, cell: Cell, data: Any = None, **options: Any) -> dict[str, Any]:
         self.experiment = build(cell, engine=self.engine, **options)
         trainer = self.experiment.trainer
-        self.threads = max(self.experiment.threads, trainer.shards)
         BlasThreads(self.experiment.threads).__enter__()
         self._records = trainer.fit(trainer.start(self.experiment.params))
-
-    def compile(self) -> None:
-        """There is nothing to compile for a cell: the engine's code is the same for all."""
+        return {"threads": max(self.experiment.threads, trainer.shards)}
 
     def gradients(self, batch: int) -> dict[str, np.ndarray]:
         """The velocity after one step on a copy of the weights: before it, the velocity is zero."""
@@ -53,41 +49,6 @@ class NumPy:
             raise RuntimeError("the training diverged")
         return losses
 
-    def clock(self, count: int) -> tuple[list[float], list[bool]]:
-        """The seconds of each of ``count`` steps, and whether it was measured."""
-        seconds, measured = [], []
-        before = time.perf_counter()
-        for record in islice(self._records, count):
-            now = time.perf_counter()
-            seconds.append(now - before)
-            measured.append(record.measures is not None)
-            before = time.perf_counter()
-        return seconds, measured
-
-    def with_and_without(self, cell: Cell, rounds: int, turn: float) -> list[tuple[float, float]]:
-        """Milliseconds a step without measures and with them at every step, turn by turn.
-
-        Both in this process: two differ by more, by where their arrays lie.
-        """
-        trainings = [build(cell, engine=self.engine, measure_every=n) for n in (ENDLESS, 1)]
-        BlasThreads(trainings[0].threads).__enter__()
-        records = [one.trainer.fit(one.trainer.start(one.params)) for one in trainings]
-
-        def clock(which: int, count: int) -> float:
-            started = time.perf_counter()
-            for _ in islice(records[which], count):
-                pass
-            return 1e3 * (time.perf_counter() - started) / count
-
-        clock(1, 10)
-        counts = [max(1, math.ceil(1e3 * turn / clock(which, 10))) for which in (0, 1)]
-        found = []
-        for round_ in range(rounds):
-            order = (0, 1) if round_ % 2 else (1, 0)
-            times = {which: clock(which, counts[which]) for which in order}
-            found.append((times[0], times[1]))
-        return found
-
 
 class Compiled(NumPy):
     """With MKL's products where the package ``mkl`` is installed, else with SciPy's OpenBLAS."""
@@ -100,15 +61,80 @@ class Compiled(NumPy):
 
 
 class CompiledWithoutMKL(Compiled):
-    """As where the package ``mkl`` is not installed: its place is hidden before it is looked up."""
+    """As where the package ``mkl`` is not installed, the one whose place the engine looks up."""
 
     def __init__(self, threads: int) -> None:
-        found = importlib.metadata.distribution
 
-        def distribution(name: str) -> importlib.metadata.Distribution:
-            if name == "mkl":
-                raise importlib.metadata.PackageNotFoundError(name)
-            return found(name)
+        def absent(name: str) -> None:
+            raise importlib.metadata.PackageNotFoundError(name)
 
-        importlib.metadata.distribution = distribution
+        importlib.metadata.distribution = absent
         super().__init__(threads)
+
+
+class Products:
+    """The six products of each block by ``np.matmul``, whose BLAS has the threads.
+
+    Forward z = x Wᵤᵀ and y = h W_dᵀ; backward dW_d = dyᵀ h, dh = dy W_d, dWᵤ = dzᵀ x, dx = dz Wᵤ:
+    into existing arrays of random numbers; each block has weights, gradients and inputs of its own.
+    """
+
+    shards = 1
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        threadpool_limits(threads, user_api="blas")
+
+    def load(self, cell: Cell, data: Any = None) -> dict[str, Any]:
+        depth, n, d, h = cell.depth, cell.batch // self.shards, cell.width, cell.hidden
+        shapes = [(depth, h, d), (depth, d, h), (depth, h, d), (depth, d, h)]
+        shapes += [(depth, n, d), (depth, n, h), (n, h), (n, d), (n, d)]
+        fresh, float32 = np.random.default_rng(0).standard_normal, np.float32
+        self.arrays = [[fresh(s, dtype=float32) for s in shapes] for _ in range(self.shards)]
+        for arrays in self.arrays:
+            arrays[:2] = self.arrays[0][:2]  # all shards have the same weights
+        *stacked, wide, narrow, dy = self.arrays[0]
+        forward, backward = [], []
+        for up, down, d_up, d_down, x, hidden in zip(*stacked, strict=True):
+            forward += [(x, up.T, wide), (hidden, down.T, narrow)]
+            backward += [
+                (wide, up, narrow),
+                (wide.T, x, d_up),
+                (dy, down, wide),
+                (dy.T, hidden, d_down),
+            ]
+        self.products = forward + backward[::-1]
+        return {"threads": self.threads}
+
+    def steps(self, count: int) -> None:
+        for _ in range(count):
+            for left, right, out in self.products:
+                np.matmul(left, right, out=out)
+
+
+class MKLProducts(Products):
+    """The same by MKL from compiled code; each of two threads has half the rows."""
+
+    def __init__(self, threads: int) -> None:
+        from numba import njit
+
+        from ffn_train.nn.compiled import blas
+
+        @njit(nogil=True)
+        def products(up, down, d_up, d_down, x, hidden, wide, narrow, dy):
+            for i in range(len(up)):
+                blas.product_with_transpose(x[i], up[i], wide)
+                blas.product_with_transpose(hidden[i], down[i], narrow)
+            for i in range(len(up) - 1, -1, -1):
+                blas.product_of_transpose(dy, hidden[i], d_down[i])
+                blas.product(dy, down[i], wide)
+                blas.product_of_transpose(wide, x[i], d_up[i])
+                blas.product(wide, up[i], narrow)
+
+        self.threads = self.shards = threads
+        each = Shards(threads).each
+        self._step = lambda: each(lambda shard: products(*self.arrays[shard]))
+
+    def steps(self, count: int) -> None:
+        for _ in range(count):
+            self._step()

@@ -3,96 +3,80 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
+from timeit import timeit
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from cells import EPS, MOMENTUM, Cell
+from cells import EPS, MOMENTUM, Cell, layers
 
 ACTIVATIONS = {"relu": F.relu, "gelu_tanh": lambda z: F.gelu(z, approximate="tanh")}
+DEEPEST = 64  # blocks of a graph: torch.compile takes minutes beyond
 
 
 class Eager:
     """Functional calls on a list of leaf tensors: the least that PyTorch can be asked to do."""
 
+    graph = False
+
     def __init__(self, threads: int) -> None:
         torch.set_num_threads(threads)
         self.threads = threads
 
-    def load(self, cell: Cell, data: Mapping[str, np.ndarray]) -> None:
-        self._rate = cell.rate
-        names = [name for name in data if name not in ("x", "y")]
-        tensors = [torch.tensor(data[name]).requires_grad_() for name in names]
-        self.weights = dict(zip(names, tensors, strict=True))
-        batches = list(zip(torch.tensor(data["x"]), torch.tensor(data["y"]), strict=True))
-        self._epoch, self._batches = batches, cycle(batches)
-        self._loss = self._prepare(loss_of(cell, self.weights))
-        self._update: Callable[[], None] | None = None
-
-    def _prepare(self, loss: Callable[..., Any]) -> Callable[..., Any]:
-        return loss
-
-    def compile(self) -> float | None:
-        return None
+    def load(self, cell: Cell, data: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        self.names = [name for name in data if name not in ("x", "y")]
+        self.weights = [torch.tensor(data[name]).requires_grad_() for name in self.names]
+        self.epoch = list(zip(torch.tensor(data["x"]), torch.tensor(data["y"]), strict=True))
+        self.batches = cycle(self.epoch)
+        self.loss, self.update = loss_of(cell, self.weights), fastest(self.weights, cell.rate)
+        if not self.graph:
+            return {"threads": self.threads}
+        if cell.depth > DEEPEST:
+            return {"note": f"not beyond depth {DEEPEST}"}
+        torch._dynamo.reset()
+        self.loss = torch.compile(self.loss, fullgraph=True, dynamic=False)
+        started = time.perf_counter()
+        self.backward(*self.epoch[0])
+        return {"threads": self.threads, "compile_seconds": time.perf_counter() - started}
 
     def gradients(self, batch: int) -> dict[str, np.ndarray]:
-        self._backward(*self._epoch[batch])
-        return {name: weight.grad.numpy().copy() for name, weight in self.weights.items()}
+        self.backward(*self.epoch[batch])
+        grads = [weight.grad.numpy().copy() for weight in self.weights]
+        return dict(zip(self.names, grads, strict=True))
 
     def steps(self, count: int) -> list[float]:
-        if self._update is None:
-            self._update = fastest_update(list(self.weights.values()), self._rate)
         losses = []
         for _ in range(count):
-            losses.append(self._backward(*next(self._batches)))
-            self._update()
+            losses.append(self.backward(*next(self.batches)))
+            self.update()
         return losses
 
-    def _backward(self, x: torch.Tensor, y: torch.Tensor) -> float:
-        for weight in self.weights.values():
+    def backward(self, x: torch.Tensor, y: torch.Tensor) -> float:
+        for weight in self.weights:
             weight.grad = None
-        loss = self._loss(x, y)
+        loss = self.loss(x, y)
         loss.backward()
         return float(loss.item())
 
 
 class Compiled(Eager):
-    """The same loss through ``torch.compile``; the update stays PyTorch's own fused kernel."""
+    """The same loss through ``torch.compile``; the update stays PyTorch's own kernel."""
 
-    def _prepare(self, loss: Callable[..., Any]) -> Callable[..., Any]:
-        torch._dynamo.reset()
-        return torch.compile(loss, fullgraph=True, dynamic=False)
-
-    def compile(self) -> float:
-        started = time.perf_counter()
-        self._backward(*self._epoch[0])
-        return time.perf_counter() - started
+    graph = True
 
 
-def loss_of(cell: Cell, weights: Mapping[str, torch.Tensor]) -> Callable[..., torch.Tensor]:
+def loss_of(cell: Cell, weights: Sequence[torch.Tensor]) -> Callable[..., torch.Tensor]:
     """The mean squared error of the stack as a function of a batch."""
-    activation, scale = ACTIVATIONS[cell.activation], cell.depth**-0.5
-    normed = cell.norm == "pre_layer"
-
-    def linear(name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        return weights[f"{name}.weight"], weights[f"{name}.bias"]
-
-    def norm(name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        return weights[f"{name}.gain"], weights[f"{name}.shift"]
-
-    into, out = linear("input"), linear("output")
-    blocks = [(linear(f"blocks.{i}.up"), linear(f"blocks.{i}.down")) for i in range(cell.depth)]
-    norms = [norm(f"blocks.{i}.norm") for i in range(cell.depth)] if normed else []
-    final = norm("final_norm") if normed else None
-    features = (cell.width,)
+    into, blocks, final, out = layers(cell, weights)
+    activation, scale, features = ACTIVATIONS[cell.activation], cell.depth**-0.5, (cell.width,)
 
     def loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         x = F.linear(x, *into)
-        for index, (up, down) in enumerate(blocks):
-            z = F.layer_norm(x, features, *norms[index], EPS) if normed else x
+        for *norm, up, down in blocks:
+            z = F.layer_norm(x, features, *norm[0], EPS) if norm else x
             z = F.linear(activation(F.linear(z, *up)), *down)
             x = torch.add(x, z, alpha=scale)
         if final is not None:
@@ -102,7 +86,7 @@ def loss_of(cell: Cell, weights: Mapping[str, torch.Tensor]) -> Callable[..., to
     return loss
 
 
-def fastest_update(weights: list[torch.Tensor], rate: float) -> Callable[[], None]:
+def fastest(weights: Sequence[torch.Tensor], rate: float) -> Callable[[], None]:
     """SGD with momentum by the fused kernel, the foreach one, or foreach calls by hand.
 
     Tried on copies with as many gradients; which is fastest depends on the number of tensors.
@@ -110,32 +94,22 @@ def fastest_update(weights: list[torch.Tensor], rate: float) -> Callable[[], Non
     copies = [weight.detach().clone().requires_grad_() for weight in weights]
     for weight in copies:
         weight.grad = torch.zeros_like(weight)
-    timed = []
-    for make in (_fused, _foreach, _by_hand):
-        update = make(copies, rate)
+    seconds = []
+    for update in updates(copies, rate):
         update()
-        started = time.perf_counter()
-        for _ in range(5):
-            update()
-        timed.append((time.perf_counter() - started, make))
-    return min(timed, key=lambda pair: pair[0])[1](weights, rate)
+        seconds.append(timeit(update, number=5))
+    return updates(weights, rate)[seconds.index(min(seconds))]
 
 
-def _fused(weights: list[torch.Tensor], rate: float) -> Callable[[], None]:
-    return torch.optim.SGD(weights, rate, momentum=MOMENTUM, fused=True).step
-
-
-def _foreach(weights: list[torch.Tensor], rate: float) -> Callable[[], None]:
-    return torch.optim.SGD(weights, rate, momentum=MOMENTUM, foreach=True).step
-
-
-def _by_hand(weights: list[torch.Tensor], rate: float) -> Callable[[], None]:
+def updates(weights: Sequence[torch.Tensor], rate: float) -> list[Callable[[], None]]:
     velocity = [torch.zeros_like(weight) for weight in weights]
 
     @torch.no_grad()
-    def update() -> None:
+    def by_hand() -> None:
         torch._foreach_mul_(velocity, MOMENTUM)
         torch._foreach_add_(velocity, [weight.grad for weight in weights])
         torch._foreach_add_(weights, velocity, alpha=-rate)
 
-    return update
+    fused = torch.optim.SGD(weights, rate, momentum=MOMENTUM, fused=True)
+    foreach = torch.optim.SGD(weights, rate, momentum=MOMENTUM, foreach=True)
+    return [fused.step, foreach.step, by_hand]

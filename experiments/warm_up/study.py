@@ -8,20 +8,19 @@ task; norm x learning rate x warm-up x seed, trained. A validation loss of 1 is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ffn_train.plots.scales import set_ticks, step_axis
-from ffn_train.plots.sheet import page, right_legends, sample
-from ffn_train.plots.style import DOUBLE, INK, MUTED, step_colour
+from ffn_train.plots.scales import step_axis
+from ffn_train.plots.style import INK, MUTED
 from ffn_train.reproduce import Claim, at_least, at_most, trained
+from ffn_train.reproduce.panels import THEORY, finished, marks, panels
 
 NORMS = {"pre_layer": "pre-LN", "post_layer": "post-LN"}
-COLOURS = {norm: step_colour(order, 3) for order, norm in enumerate(NORMS)}
-MARKERS = {"pre_layer": "o", "post_layer": "s"}
+LOOKS = {norm: {**marks(order, 3), "linestyle": "-"} for order, norm in enumerate(NORMS)}
+WARM = {"linestyle": (0, (2.5, 1.2)), "markerfacecolor": "white"}  # the look with a warm-up
 LARGE = 0.003  # the rate whose curves are shown: the largest but one
 SMOOTH = 10  # steps that the curves are means over
 LEARNT = 0.95  # a loss below it has learnt something
@@ -140,66 +139,41 @@ def claims(results: Results) -> list[Claim]:
     ]
 
 
-def look(norm: str, warm: bool) -> dict[str, Any]:
-    """The look of a setting: dashed and hollow with a warm-up."""
-    colour = COLOURS[norm]
-    return {
-        "color": colour,
-        "linestyle": (0, (2.5, 1.2)) if warm else "-",
-        "marker": MARKERS[norm],
-        "markersize": 4,
-        "markerfacecolor": "white" if warm else colour,
-    }
-
-
 def figure(results: Results) -> Figure:
     """The final loss over the rate for each norm, and the curves at one large rate."""
-    sheet, (left, middle, right) = page(
+    rate_label, rates = "learning rate", results.rates
+    sheet, axes = panels(
         "Warm-up, pre- and post-LN",
         "24 blocks · relu · width 64 · Adam, 150 steps, warm-up over half of them · 3 seeds: mean "
         "and each",
-        width=DOUBLE,
-        height=2.7,
-        panels=3,
-        gaps=(0.5, 0.55),
+        {
+            "validation loss, pre-LN": rate_label,
+            "the same, post-LN": rate_label,
+            f"training loss, rate {LARGE:g}": "step",
+        },
+        {rate_label: rates},
         right=1.0,
     )
-    rates, top = results.rates, 1.25
-    for axes, norm in ((left, "pre_layer"), (middle, "post_layer")):
-        for warm in (False, True):
-            means = [results.final[norm, rate, warm].mean() for rate in rates]
-            axes.plot(rates, means, **look(norm, warm))
-            for rate in rates:
-                values = results.final[norm, rate, warm]
-                axes.plot([rate] * len(values), values, ".", color=COLOURS[norm], ms=2.5, alpha=0.6)
-        axes.set_xscale("log")
-        set_ticks(axes.xaxis, rates, [])
-        axes.set_xlabel("learning rate")
-    for (norm, rate, warm), losses in results.curves.items():
-        if rate == LARGE:
-            mean = losses.mean(axis=0)
+    for panel, (norm, name) in zip(axes, NORMS.items(), strict=False):
+        axes[0].plot([], [], label=name, gid="norm", **LOOKS[norm])
+        for warm, style in ((False, {}), (True, WARM)):
+            look = {**LOOKS[norm], **style}
+            final = np.array([results.final[norm, rate, warm] for rate in rates])  # (rates, seeds)
+            panel.plot(rates, final.mean(axis=1), **look)
+            panel.plot(rates, final, ".", color=look["color"], ms=2.5, alpha=0.6)
+            mean = results.curves[norm, LARGE, warm].mean(axis=0)
             count = len(mean) // SMOOTH
             smooth = mean[: count * SMOOTH].reshape(count, SMOOTH).mean(axis=1)
             steps = (np.arange(count) + 0.5) * SMOOTH
-            right.plot(steps, smooth, **{**look(norm, warm), "marker": ""})
-    step_axis(right, np.arange(next(iter(results.curves.values())).shape[1]))
-    for axes in (left, middle, right):
-        axes.set_ylim(0, top)
-        axes.axhline(1, color=MUTED, lw=0.6)
-    for axes in (left, middle):
-        axes.axhline(results.least_squares, color=MUTED, lw=0.8, ls=(0, (1, 2)))
-    left.set_title("(a) validation loss, pre-LN")
-    middle.set_title("(b) the same, post-LN")
-    right.set_title(f"(c) training loss, rate {LARGE:g}")
-    norms = [sample(text, **look(norm, False)) for norm, text in NORMS.items()]
-    dot = {"marker": "o", "markersize": 4, "color": INK}
-    warmups = [
-        sample("without", **dot),
-        sample("with", linestyle=(0, (2.5, 1.2)), markerfacecolor="white", **dot),
-    ]
-    floors = [
-        sample("mean", color=MUTED, lw=0.6),
-        sample("least squares", color=MUTED, lw=0.8, ls=(0, (1, 2))),
-    ]
-    right_legends(sheet, right, ("norm", norms), ("warm-up", warmups), ("predicting", floors))
-    return sheet
+            axes[2].plot(steps, smooth, **{**look, "marker": ""})
+    step_axis(axes[2], np.arange(len(mean)))
+    for name, style in (("without", {}), ("with", WARM)):
+        look = {**LOOKS["pre_layer"], "color": INK, **style}
+        axes[0].plot([], [], label=name, gid="warm-up", **look)
+    least_squares = {**THEORY, "color": MUTED, "label": "least squares", "gid": "predicting"}
+    for panel in axes:
+        panel.set_ylim(0, 1.25)
+        panel.axhline(1, color=MUTED, lw=0.6, label="mean", gid="predicting")
+    for panel in axes[:2]:
+        panel.axhline(results.least_squares, **least_squares)
+    return finished(sheet)

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ffn_train.commands.options import Parser
-from ffn_train.config.places import EXPERIMENTS
+from ffn_train.config.places import EXPERIMENTS, INSTALLED
+
+OUT = Path("outputs") / "reproduce"  # where an installed package writes
 
 
 def main(arguments: Sequence[str] | None = None, folder: Path = EXPERIMENTS) -> None:
@@ -22,7 +24,7 @@ def main(arguments: Sequence[str] | None = None, folder: Path = EXPERIMENTS) -> 
     parser = Parser(
         "reproduce",
         "Run studies of experiments/, check each published claim and print measured "
-        "beside expected. The table and the figure of a study are written beside it.",
+        "beside expected, and write a table and a figure of each study.",
     )
     parser.add_argument(
         "studies",
@@ -30,7 +32,13 @@ def main(arguments: Sequence[str] | None = None, folder: Path = EXPERIMENTS) -> 
         metavar="NAME",
         help=f"of {', '.join(discover(folder))}; default: all",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write to DIR/NAME instead")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        default=OUT if INSTALLED else None,
+        help=f"write to DIR/NAME; default: {OUT if INSTALLED else 'beside the study'}",
+    )
     options = parser.parse(arguments)
     with parser.mistakes("; --out DIR writes elsewhere"):
         studies = [load(name, folder) for name in options.studies or discover(folder)]

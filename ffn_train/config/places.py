@@ -14,6 +14,7 @@ def _shipped(folder: str) -> Path:
 
 CONF = _shipped("conf")
 EXPERIMENTS = _shipped("experiments")
+INSTALLED = EXPERIMENTS.parent == _PACKAGE  # from a wheel, not from a checkout
 
 
 def find(path: str) -> Path:

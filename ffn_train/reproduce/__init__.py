@@ -5,7 +5,15 @@ settings are the preset of its name in ``conf/experiment/``.
 """
 
 from ffn_train.reproduce.claim import Check, Claim, at_least, at_most, near, within
-from ffn_train.reproduce.ensemble import Ensemble, Pass, ensemble, passes, points
+from ffn_train.reproduce.ensemble import (
+    Ensemble,
+    Pass,
+    ensemble,
+    exponent,
+    mean_cosine,
+    passes,
+    points,
+)
 from ffn_train.reproduce.trained import trained
 
 __all__ = [
@@ -16,6 +24,8 @@ __all__ = [
     "at_least",
     "at_most",
     "ensemble",
+    "exponent",
+    "mean_cosine",
     "near",
     "passes",
     "points",

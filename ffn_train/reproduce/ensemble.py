@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ffn_train.nn.core import Array, FlatVector
 from ffn_train.nn.reductions import rms
@@ -120,3 +120,15 @@ def ensemble(config: Mapping[str, Any], seeds: Sequence[int]) -> Ensemble:
             model.engine.reductions.tensor_norms(model.layout, one.gradient.vector, norms)
         gradient_norm.append(norms)
     return Ensemble(tensors, np.array(signal), np.array(signal_gradient), np.array(gradient_norm))
+
+
+def exponent(x: ArrayLike, y: ArrayLike) -> float:
+    """The power p of y ~ x^p: the slope of log y over log x, by least squares."""
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
+def mean_cosine(rows: Array) -> float:
+    """The mean cosine of the angle between two different rows."""
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    count = len(unit)
+    return float((unit @ unit.T).sum() - count) / (count * (count - 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import pkgutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,10 +34,10 @@ def study() -> Iterator[None]:
 
 
 def contestant(name: str) -> Any:
-    known = importlib.import_module("contestants").CONTESTANTS[name]
-    if known.missing:
-        pytest.skip(f"{known.missing} not installed (extra {known.extra!r})")
-    return getattr(importlib.import_module(known.module), known.kind)(1)
+    grid = importlib.import_module("grid")
+    if absent := grid.missing(name):
+        pytest.skip(f"{', '.join(absent)} not installed")
+    return pkgutil.resolve_name(grid.CONTESTANTS[name][0])(1)
 
 
 @pytest.mark.parametrize("norm", ["none", "pre_layer"])
@@ -44,57 +45,94 @@ def contestant(name: str) -> Any:
 @pytest.mark.parametrize("name", ["compiled", "torch eager", "jax"])
 def test_contestants_agree(name: str, activation: str, norm: str) -> None:
     peer = contestant(name)
-    cells, measure = importlib.import_module("cells"), importlib.import_module("measure")
+    cells, grid = importlib.import_module("cells"), importlib.import_module("grid")
     ours = contestant("numpy")
     cell = cells.Cell(3, 4, 8, 16, activation, norm)
-    ours.load(cell, None)
+    ours.load(cell)
     peer.load(cell, cells.arrays(cell))
     for batch in (0, 3):
-        error = measure.largest_error(peer.gradients(batch), ours.gradients(batch))
-        assert error < measure.TOLERANCE
-    np.testing.assert_allclose(peer.steps(8), ours.steps(8), rtol=measure.TOLERANCE)
+        error = grid.largest_error(peer.gradients(batch), ours.gradients(batch))
+        assert error < grid.TOLERANCE
+    np.testing.assert_allclose(peer.steps(8), ours.steps(8), rtol=grid.TOLERANCE)
 
 
 def test_another_gradient_is_told() -> None:
-    measure = importlib.import_module("measure")
+    grid = importlib.import_module("grid")
     right = {"a": np.array([1.0, -2.0]), "b": np.array([1e-9])}
-    assert measure.largest_error(right, right) == 0
-    assert measure.largest_error({**right, "b": np.array([2e-9])}, right) == pytest.approx(1)
-    with pytest.raises(measure.Disagreement, match="'b'"):
-        measure.largest_error({"a": right["a"]}, right)
+    assert grid.largest_error(right, right) == 0
+    assert grid.largest_error({**right, "b": np.array([2e-9])}, right) == pytest.approx(1)
+    with pytest.raises(grid.Disagreement, match="'b'"):
+        grid.largest_error({"a": right["a"]}, right)
 
 
-def test_each_contestant_counts_at_its_better_number_of_threads() -> None:
-    results, measure = importlib.import_module("results"), importlib.import_module("measure")
-    cells, crew = importlib.import_module("cells"), importlib.import_module("crew")
+def test_a_contestant_is_asked_in_a_process_of_its_own() -> None:
+    cells, grid = importlib.import_module("cells"), importlib.import_module("grid")
+    cell = cells.Cell(2, 4, 8, 8)
+    with grid.Worker("numpy", 0) as worker:
+        (row,) = grid.measure([worker], cell, rounds=3, turn=0.001)
+    assert (row["depth"], row["contestant"], row["threads"]) == (2, "numpy", 1)
+    assert 0 < row["ms_q1"] <= row["ms"] <= row["ms_q3"]
+    assert (row["numpy_over"], row["gradient_error"]) == (1, 0)
 
-    def timed(name: str, threads: int, *ms: float) -> Any:
-        return measure.Timed(crew.Seat(name, threads), threads, ms, None, 1e-7)
 
-    table = results.rows(
+def test_each_contestant_counts_at_its_better_number_of_threads(tmp_path: Path) -> None:
+    grid, parts = importlib.import_module("grid"), importlib.import_module("parts")
+    cells = importlib.import_module("cells")
+
+    def timed(name: str, threads: int, *ms: float) -> dict[str, Any]:
+        facts = {"contestant": name, "threads": threads, "gradient_error": 1e-7}
+        return {**facts, "ms": ms, "compile_seconds": 2.0}
+
+    table = grid.rows(
         cells.Cell(4, 16, 64, 32),
         [
             timed("numpy", 1, 1, 2, 3),
             timed("compiled", 1, 1, 1, 1),
             timed("jax", 1, 9, 9, 9),
             timed("jax", 2, 2, 8, 3),
+            {"contestant": "torch.compile", "note": "not beyond depth 64"},
         ],
-        {"torch.compile": "not beyond depth 64"},
     )
     rows = {row["contestant"]: row for row in table}
     assert (rows["jax"]["threads"], rows["jax"]["ms"]) == (2, 3)
     assert rows["jax"]["numpy_over"] == 0.5  # the median of 1/2, 2/8, 3/3
     assert rows["compiled"]["numpy_over"] == 2
     assert rows["jax"]["compiled_over"] == pytest.approx(1 / 3)
-    assert "openblas_over" not in rows["jax"]  # it did not take part
-    lines = results.csv_text(table).splitlines()
-    assert lines[0].split(",") == list(results.COLUMNS)
-    assert lines[1].startswith("4,16,64,32,relu,none,numpy,1,2,")
-    assert lines[-1].endswith("torch.compile,,,,,,,,,,,,,,,,not beyond depth 64")
+    assert "openblas_over" not in rows["jax"]  # it was not measured
+    parts.write(tmp_path / "results.csv", table)
+    lines = (tmp_path / "results.csv").read_text(encoding="utf-8").splitlines()
+    recorded = (FOLDER / "results.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
+    absent = {name for name in recorded if name.startswith("openblas")}
+    assert set(lines[0].split(",")) == set(recorded) - absent
+    assert lines[1].startswith("4,16,64,32,relu,none,numpy,1,1e-07,2,")
+    assert lines[-1] == "4,16,64,32,relu,none,torch.compile" + "," * 13 + "not beyond depth 64"
+    read = {row["contestant"]: row for row in parts.read(tmp_path / "results.csv")}
+    assert read["jax"]["compiled_over"] == 0.3333
+    assert read["torch.compile"].keys() == {*vars(cells.PLAIN[0]), "contestant", "note"}
+
+
+def test_a_run_taken_up_again_measures_what_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells, parts = importlib.import_module("cells"), importlib.import_module("parts")
+    monkeypatch.setattr(parts, "CONTESTANTS", {})
+    measured = []
+
+    def measure(workers: list[Any], cell: Any, **pace: Any) -> list[dict[str, Any]]:
+        measured.append(cell)
+        return [{**vars(cell), "contestant": "numpy", "ms": 1.5}]
+
+    monkeypatch.setattr(parts, "measure", measure)
+    first, second = cells.GRID[:2]
+    parts.over_the_grid(tmp_path / "results.csv", [first], {})
+    rows = parts.over_the_grid(tmp_path / "results.csv", [first, second], {})
+    assert measured == [first, second]
+    assert parts.read(tmp_path / "results.csv") == rows
+    assert len(rows) == 2
 
 
 def test_the_findings_tell_both_engines_against_the_fastest_peer() -> None:
-    findings = importlib.import_module("grid_findings")
+    findings = importlib.import_module("findings")
     size = {"depth": 4, "width": 16, "hidden": 64, "batch": 32, "norm": "none", "threads": 1}
 
     def row(name: str, activation: str, ms: float, numpy: float, compiled: float) -> Any:
@@ -106,28 +144,39 @@ def test_the_findings_tell_both_engines_against_the_fastest_peer() -> None:
         times = {"numpy": numpy, "compiled": compiled, **others}
         return [row(name, activation, ms, numpy, compiled) for name, ms in times.items()]
 
-    text = "\n".join(
-        findings.grid_findings(
-            [
-                *cell("relu", 4.0, 1.0, products=1.5, jax=2.0, **{"torch eager": 8.0}),
-                *cell("gelu_tanh", 4.0, 4.0, products=1.0, jax=8.0, **{"torch eager": 4.0}),
-            ]
-        )
+    relu = cell("relu", 4.0, 1.0, products=1.5, jax=2.0, **{"torch eager": 8.0})
+    gelu = cell("gelu_tanh", 4.0, 4.0, products=1.0, jax=8.0, **{"torch eager": 4.0})
+    text = findings.text({"results": [*relu, *gelu]}, "a machine")
+    one = "1.00 (1.00 to 1.00)"
+    numpy = f"| numpy | 1.41 (1.00 to 2.00) | 0.71 (0.50 to 1.00) | {one} | in 1 of 2 cells |"
+    half = "0.71 (0.50 to 1.00)"
+    compiled = (
+        f"| compiled | {half} | 0.35 (0.12 to 1.00) | 0.50 (0.25 to 1.00) | in 0 of 2 cells |"
     )
-    assert "| numpy | 0.71 | 1.41 | in 1 of 2 cells | 2.00 |" in text
-    assert "| compiled | 1.41 | 2.83 | in 0 of 2 cells | 1.00 |" in text
-    assert "numpy's time over that of compiled: geometric mean 2.00, from 1.00 to 4.00" in text
+    assert numpy in text
+    assert compiled in text
+    assert "| 4 (1) | 1 (1) | 8 (1) | 2 (1) | 2.00 (2.00 to 2.00) | 0.50 (0.50 to 0.50) |" in text
     assert "| 1.5 (1) | 38 % | 150 % |" in text
 
 
+def test_the_recorded_tables_are_those_that_the_findings_are_made_of() -> None:
+    findings, parts = importlib.import_module("findings"), importlib.import_module("parts")
+    tables = {name: parts.read(FOLDER / f"{name}.csv") for name in ("results", *findings.TITLES)}
+    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    written = readme.partition(findings.BEGIN)[2].partition(findings.END)[0].strip()
+    assert written == findings.text(tables, written.splitlines()[0])
+    assert len(findings.by_cell(tables["results"])) == 28
+
+
 def test_the_figure_needs_neither_every_part_nor_every_contestant() -> None:
-    figure = importlib.import_module("figure")
-    figure.draw({})
+    findings = importlib.import_module("findings")
+    findings.draw({})
     cell = {"depth": 4, "width": 16, "hidden": 64, "batch": 32, "activation": "relu"}
     row = {**cell, "norm": "none", "ms": 2.0, "numpy_over": 0.5}
     alone = [{**row, "contestant": "numpy"}, {**row, "contestant": "products"}]
-    panel = figure.draw({"results": alone}).axes[1]
-    assert [bar.get_height() for bar in panel.patches] == [200]
+    panel = findings.draw({"results": alone}).axes[1]
+    heights = [bar.get_height() for bar in panel.patches if np.isfinite(bar.get_height())]
+    assert heights == [200]
     assert panel.get_ylim()[1] > 200
 
 
@@ -140,27 +189,30 @@ def test_without_mkl_the_compiled_engine_has_another_blas() -> None:
     subprocess.run([sys.executable, "-c", asked], cwd=FOLDER, check=True)
 
 
-def test_a_contestant_that_is_not_installed_says_what_it_needs() -> None:
-    contestants = importlib.import_module("contestants")
-    known = contestants.Contestant("ours", "Compiled", needs=("numpy", "no-such-package"))
-    assert known.missing == ["no-such-package"]
+def test_a_contestant_that_is_not_installed_says_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    grid = importlib.import_module("grid")
+    needs = ("numpy", "no-such-package")
+    monkeypatch.setitem(grid.CONTESTANTS, "other", ("ours:Compiled", needs, (0,)))
+    assert grid.missing("other") == ["no-such-package"]
 
 
 def test_the_findings_replace_those_before(tmp_path: Path) -> None:
-    summary = importlib.import_module("summary")
+    findings = importlib.import_module("findings")
     readme = tmp_path / "README.md"
-    readme.write_text(f"before {summary.BEGIN} old {summary.END} after", encoding="utf-8")
+    readme.write_text(f"before {findings.BEGIN} old {findings.END} after", encoding="utf-8")
     for words in ("new", "newer"):
-        summary.put_into(readme, words)
+        findings.put_into(readme, words)
     text = readme.read_text(encoding="utf-8")
-    assert text == f"before {summary.BEGIN}\nnewer\n{summary.END} after"
+    assert text == f"before {findings.BEGIN}\nnewer\n{findings.END} after"
 
 
 def test_a_profile_gives_each_kind_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    step_profile = importlib.import_module("step_profile")
+    costs = importlib.import_module("costs")
     now = 0.0
-    monkeypatch.setattr(step_profile.time, "perf_counter", lambda: now)
-    clock = step_profile.Clock()
+    monkeypatch.setattr(costs.time, "perf_counter", lambda: now)
+    clock = costs.Clock()
 
     def wait(seconds: float) -> None:
         nonlocal now
@@ -182,14 +234,15 @@ def test_a_profile_gives_each_kind_its_own_time(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("engine", ["numpy", "compiled"])
 def test_every_kind_of_operation_is_profiled(engine: str) -> None:
     contestant(engine)
-    step_profile = importlib.import_module("step_profile")
+    costs = importlib.import_module("costs")
     done = subprocess.run(
-        [sys.executable, "-c", "import step_profile as p, json; p.SECONDS = 0.01; "
-         f"print(json.dumps(p.profile({engine!r}, (2, 4, 8, 8))))"],
+        [sys.executable, "-c", "import costs, cells, json; costs.SECONDS = 0.01; "
+         "cell = cells.Cell(2, 4, 8, 8, 'gelu_tanh', 'pre_layer'); "
+         f"print(json.dumps(costs.profile({engine!r}, cell)))"],
         cwd=FOLDER, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    found = json.loads(done.stdout)
-    assert list(found) == [*step_profile.KINDS, step_profile.REST]
+    (found,) = json.loads(done.stdout)
+    assert list(found) == list(costs.KINDS)
     for kind, ms in found.items():
-        inside = kind in ("linear maps", "activations", "norms")  # of one operation, if compiled
+        inside = kind in costs.INSIDE  # of one operation, if compiled
         assert (ms > 0) == (engine == "numpy" or not inside), kind

@@ -202,6 +202,18 @@ def test_the_same_study_gives_the_same_bytes_elsewhere(tmp_path: Path) -> None:
     assert not (folder / "tiny" / "claims.csv").exists()
 
 
+def test_an_installed_study_writes_under_outputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny(tmp_path / "studies", "refuted")
+    monkeypatch.setattr("ffn_train.commands.reproduce.INSTALLED", True)
+    monkeypatch.chdir(tmp_path)
+    assert status(["tiny"], folder) == 0
+    written = sorted(path.name for path in (tmp_path / "outputs" / "reproduce" / "tiny").iterdir())
+    assert written == ["claims.csv", "figure.png"]
+    assert [path.name for path in (folder / "tiny").iterdir()] == ["study.py"]
+
+
 def test_an_outcome_that_differs_from_the_record_exits_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

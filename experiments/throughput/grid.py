@@ -1,0 +1,177 @@
+"""A cell of the grid: each contestant in a process, gradients compared, and turns at the clock.
+
+A process gives each its own threads, libraries and peak memory, and stays alive so that all can
+take turns.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import pkgutil
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import distributions
+from statistics import median, quantiles
+from typing import Any
+
+import numpy as np
+from cells import Cell, arrays
+
+NUMPY, COMPILED, OPENBLAS = "numpy", "compiled", "compiled, OpenBLAS"
+ENGINES = (NUMPY, COMPILED, OPENBLAS)  # this project's; the last, where the second has MKL
+LIMIT, MKL_LIMIT = "products", "products, MKL"
+EAGER, GRAPH, JAX = "torch eager", "torch.compile", "jax"
+PEERS = (EAGER, GRAPH, JAX)
+CONTESTANTS = {  # where each is defined, the packages it needs, its numbers of threads (0: auto)
+    NUMPY: ("ours:NumPy", (), (0,)),
+    COMPILED: ("ours:Compiled", ("numba", "scipy"), (0,)),
+    OPENBLAS: ("ours:CompiledWithoutMKL", ("numba", "scipy", "mkl"), (0,)),
+    LIMIT: ("ours:Products", (), (1, 2)),
+    MKL_LIMIT: ("ours:MKLProducts", ("numba", "scipy", "mkl"), (1, 2)),
+    EAGER: ("torch_peer:Eager", ("torch",), (1, 2)),
+    GRAPH: ("torch_peer:Compiled", ("torch",), (1, 2)),
+    JAX: ("jax_peer:Jit", ("jax",), (1, 2)),
+}
+VERSIONS = {distribution.name: distribution.version for distribution in distributions()}
+OVER = {NUMPY: "numpy_over", COMPILED: "compiled_over", OPENBLAS: "openblas_over"}
+
+TOLERANCE = 1e-4  # of a tensor's largest gradient; relative, of the first losses
+TRIED = 4  # batches, of which one has to agree
+STEPS = 4  # at least, of a turn: the first finds the caches as the others left them
+PAUSE = 0.05  # seconds between turns: the last one's threads stop waiting for work
+
+Row = dict[str, Any]
+Arrays = Mapping[str, np.ndarray]
+
+
+class Disagreement(Exception):
+    """A contestant computes something else, so its time would say nothing."""
+
+
+class Worker(ProcessPoolExecutor):
+    """A new process that holds a contestant with so many threads."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        self.name = name
+        super().__init__(1, multiprocessing.get_context("spawn"), hold, (name, threads))
+
+    def ask(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """The value of the contestant's method; ``seconds`` is then how long it took."""
+        value, self.seconds = self.submit(asked, method, arguments, options).result()
+        return value
+
+
+def hold(name: str, threads: int) -> None:
+    global contestant
+    if name == JAX:  # which takes a thread for each processor that it may use
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+    contestant = pkgutil.resolve_name(CONTESTANTS[name][0])(threads)
+
+
+def asked(method: str, arguments: Sequence[Any], options: Mapping[str, Any]) -> tuple[Any, float]:
+    started = time.perf_counter()
+    value = getattr(contestant, method)(*arguments, **options)
+    return value, time.perf_counter() - started
+
+
+def missing(name: str) -> list[str]:
+    """The packages that a contestant needs and that are not installed."""
+    return [package for package in CONTESTANTS[name][1] if package not in VERSIONS]
+
+
+def measure(workers: Sequence[Worker], cell: Cell, *, rounds: int, turn: float) -> list[Row]:
+    """The rows of a cell; ``turn``: about how many seconds each works before the next one's turn.
+
+    Raises Disagreement if gradients or first losses differ by more than ``TOLERANCE``.
+    """
+    data, reference = arrays(cell), {}
+    found: dict[Worker, Row] = {}
+    for worker in workers:
+        try:
+            facts = worker.ask("load", cell, data if worker.name in PEERS else None)
+        except Exception as error:  # torch.compile finds no C++ compiler, say
+            facts = {"note": f"{type(error).__name__}: {error}".splitlines()[0]}
+        if worker.name not in (LIMIT, MKL_LIMIT) and "note" not in facts:
+            facts["gradient_error"] = agreement(worker, cell, reference)
+        found[worker] = {"contestant": worker.name, **facts}
+    ready = [worker for worker, facts in found.items() if "note" not in facts]
+    for worker, ms in zip(ready, take_turns(ready, rounds=rounds, turn=turn), strict=True):
+        found[worker]["ms"] = ms
+    return rows(cell, list(found.values()))
+
+
+def agreement(worker: Worker, cell: Cell, reference: dict[Any, Any]) -> float:
+    """The largest error of the gradients against ``reference``, which the first worker fills.
+
+    A ReLU unit within rounding of zero for a sample is open here and shut there, and the gradient
+    differs by that sample's share; so batches are tried until one agrees.
+    """
+    errors = []
+    for batch in range(TRIED):
+        gradients = worker.ask("gradients", batch)
+        errors.append(largest_error(gradients, reference.setdefault(batch, gradients)))
+        if worker.name != NUMPY and errors[-1] <= TOLERANCE:
+            break
+    losses = np.array(worker.ask("steps", STEPS))
+    apart = np.abs(losses / reference.setdefault("losses", losses) - 1).max()
+    if not (min(errors) <= TOLERANCE and apart <= TOLERANCE):
+        apart = f"gradients differ by {min(errors):.2g}, first losses by {apart:.2g}"
+        raise Disagreement(f"{cell}: {worker.name}: {apart}")
+    return min(errors)
+
+
+def largest_error(gradients: Arrays, reference: Arrays) -> float:
+    """The largest difference in any tensor, relative to that tensor's largest entry."""
+    if unlike := gradients.keys() ^ reference.keys():
+        raise Disagreement(f"tensors {sorted(unlike)} on one side only")
+    return max(
+        float(np.abs(gradients[name] - right).max() / max(np.abs(right).max(), 1e-30))
+        for name, right in reference.items()
+    )
+
+
+def take_turns(workers: Sequence[Worker], *, rounds: int, turn: float) -> list[list[float]]:
+    """Of each worker, the milliseconds a step in each round; each round begins with another one."""
+    counts = []
+    for worker in workers:
+        worker.ask("steps", STEPS)  # warm
+        worker.ask("steps", STEPS)
+        counts.append(max(STEPS, math.ceil(STEPS * turn / worker.seconds)))
+    times: list[list[float]] = [[] for _ in workers]
+    for round_ in range(rounds):
+        for place in range(round_, round_ + len(workers)):
+            at = place % len(workers)
+            time.sleep(PAUSE)
+            workers[at].ask("steps", counts[at])
+            times[at].append(1e3 * workers[at].seconds / counts[at])
+    return times
+
+
+def rows(cell: Cell, measured: Sequence[Row]) -> list[Row]:
+    """Each contestant at its better number of threads; one without ``ms`` has a note that says why.
+
+    ``numpy_over`` and so on are that engine's time over the contestant's in the same round: below
+    1 the engine is faster. Of them and of the milliseconds a step: the median over rounds and the
+    quartiles.
+    """
+    best: dict[str, Row] = {}
+    for facts in measured:
+        other = best.setdefault(facts["contestant"], facts)
+        if "ms" in facts and median(facts["ms"]) < median(other["ms"]):
+            best[facts["contestant"]] = facts
+    table = [{**vars(cell), **facts} for facts in best.values()]
+    for row, ms in [(row, row["ms"]) for row in table if "ms" in row]:
+        row |= spread("ms", ms)
+        for engine in filter(best.__contains__, OVER):
+            pairs = zip(best[engine]["ms"], ms, strict=True)
+            row |= spread(OVER[engine], [mine / theirs for mine, theirs in pairs])
+    return table
+
+
+def spread(name: str, values: Sequence[float]) -> dict[str, float]:
+    """The median and the quartiles."""
+    low, _, high = quantiles(values, n=4, method="inclusive")
+    return {name: median(values), f"{name}_q1": low, f"{name}_q3": high}
