@@ -19,6 +19,7 @@ def test_a_wheel_holds_the_studies_and_the_data_of_presets_and_no_more_of_experi
     presets = [OmegaConf.load(path) for path in (CONF / "experiment").glob("*.yaml")]
     data = {ROOT / path for preset in presets if (path := OmegaConf.select(preset, "task.path"))}
     assert data
+    sources = {path.with_name("README.md") for path in data}
     studies = {EXPERIMENTS / name / SCRIPT for name in discover()}
-    assert {path for path in shipped if EXPERIMENTS in path.parents} == studies | data
+    assert {path for path in shipped if EXPERIMENTS in path.parents} == studies | data | sources
     assert {ROOT / "ffn_train", CONF} <= shipped
