@@ -50,6 +50,7 @@ def sheet(point: Point) -> str:
     found, depth, about = point.found, point.model.depth, " · ".join(point.about)
     if isinstance(found, Unpredicted):
         return f"{about}\n\nno prediction: {found.reason}"
+    ratio = found.log_gradient_ratio
     signal = [("l", "RMS x_l", ONE_SEED, "RMS dL/dx_l", ONE_SEED)]
     for place in sorted({round(depth * part / 4) for part in range(5)}):
         log, back = found.log_signal_rms[place], found.log_signal_gradient_rms[place]
@@ -70,8 +71,8 @@ def sheet(point: Point) -> str:
             "",
             *aligned(signal, gap=GAP),
             "",
-            f"|dL/dx_0| / |dL/dx_L|   {norm(change(found))}",
-            f"growth per block        {_growth(change(found) / depth)}, from output to input",
+            f"|dL/dx_0| / |dL/dx_L|   {norm(ratio)}",
+            f"growth per block        {_growth(ratio / depth)}, from output to input",
             "",
             *aligned(gradients, gap=GAP),
             "",
@@ -91,7 +92,8 @@ def table(points: Sequence[Point]) -> str:
             remarks.append(f"{point.job.name}: no prediction: {found.reason}")
             continue
         first, sd = found.log_signal_gradient_rms[0], found.signal_gradient_sd[0]
-        growth = _growth(change(found) / point.model.depth), norm(change(found))
+        ratio = found.log_gradient_ratio
+        growth = _growth(ratio / point.model.depth), norm(ratio)
         norms = norm(found.log_signal_rms[-1]), norm(first), one_seed(first, sd)
         rows.append((point.job.name, *growth, *norms))
         words = filter(None, (point.rows, beyond(point)))
@@ -120,12 +122,6 @@ def beyond(point: Point) -> str:
                 first, last = np.flatnonzero(here)[[0, -1]]
                 places.append(f"{name} {kind} at l = {first} ... {last}")
     return f"beyond {dtype}: {', '.join(places)}" if places else ""
-
-
-def change(found: Prediction) -> float:
-    """log |dL/dx_0| / |dL/dx_L|."""
-    flow = found.log_signal_gradient_rms
-    return float(flow[0] - flow[-1])
 
 
 def _growth(log: float) -> str:

@@ -133,8 +133,7 @@ def _predicted(run: Run) -> float | None:
     """log |dL/dx_0| / |dL/dx_L| as predicted."""
     if run.theory is None or run.theory.chosen is None:
         return None
-    flow = run.theory.chosen[1].log_signal_gradient_rms
-    change = float(flow[0] - flow[-1])
+    change = run.theory.chosen[1].log_gradient_ratio
     return change if math.isfinite(change) else None
 
 

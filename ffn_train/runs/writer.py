@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from collections.abc import Mapping
@@ -86,7 +85,6 @@ class RunWriter:
         self._scalars = scalars.open("r+" if scalars_bytes else "w", newline="", encoding="utf-8")
         self._scalars.truncate(scalars_bytes)
         self._scalars.seek(scalars_bytes)
-        self._table: csv.DictWriter[str] | None = None
         self._header_due = not scalars_bytes
 
     def __enter__(self) -> RunWriter:
@@ -101,11 +99,10 @@ class RunWriter:
     def record(self, scalars: Mapping[str, float], measures: Rows | None) -> None:
         """Append a row; an unknown (NaN) scalar is an empty field."""
         with naming(self.path / files.SCALARS):
-            if self._table is None:
-                self._table = csv.DictWriter(self._scalars, list(scalars), lineterminator="\n")
-                if self._header_due:
-                    self._table.writeheader()
-            self._table.writerow({key: _cell(value) for key, value in scalars.items()})
+            if self._header_due:
+                self._scalars.write(",".join(scalars) + "\n")
+                self._header_due = False
+            self._scalars.write(",".join(map(_cell, scalars.values())) + "\n")
             if measures is not None:
                 self._scalars.flush()  # first, so that a measured step has its row of scalars
         if measures is not None:

@@ -56,10 +56,9 @@ def climb(model: Stack, blocks: Sequence[Up], first: Numbers) -> Climb:
     return found
 
 
-def of_signal(blocks: Sequence[Up], found: Climb) -> Numbers:
-    """V of the batch's mean square of x_l (L+1,)."""
-    kernels = [here.signal for here in blocks] + [blocks[-1].output]
-    return np.array([_of_batch(v, k) for v, k in zip(found.spreads, kernels, strict=True)])
+def of_signal(signal: Sequence[Scaled], found: Climb) -> Numbers:
+    """V of the batch's mean square of x_l (L+1,), from the kernels of x_l."""
+    return np.array([_of_batch(v, k) for v, k in zip(found.spreads, signal, strict=True)])
 
 
 def of_gradient(

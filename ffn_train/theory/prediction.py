@@ -49,6 +49,11 @@ class Prediction:
         """The part of the batch that it is from, "90 of 128 rows"; "" for the whole."""
         return "" if self.sampled is None else "{} of {} rows".format(*self.sampled)
 
+    @property
+    def log_gradient_ratio(self) -> float:
+        """The log of |dLoss/dx_0| / |dLoss/dx_L|."""
+        return float(self.log_signal_gradient_rms[0] - self.log_signal_gradient_rms[-1])
+
 
 @dataclass(frozen=True)
 class Unpredicted:
@@ -135,7 +140,7 @@ def _prediction(
     downs = list(down(model, blocks, top, found.norm_spreads(model)))
     signal = [here.signal for here in blocks] + [blocks[-1].output]
     gradient = [downs[0].above] + [here.signal for here in downs]
-    signal_spread = of_signal(blocks, found)
+    signal_spread = of_signal(signal, found)
     power = out.power if out else 0.0
     gradient_spread = of_gradient(model, blocks, downs, found, last, power)
     norms: dict[str, tuple[float, float]] = {}  # the logs of the squares and their variances

@@ -35,32 +35,25 @@ class BatchGradient:
         self, params: FlatVector, x: Array, targets: Array, measured: Measurement | None = None
     ) -> float:
         """The batch's loss; afterwards ``vector`` is its gradient and ``norm`` the norm of that."""
-        losses = self._shards.each(lambda shard: self._pass(shard, params, x, targets, measured))
+
+        def forward_and_backward(shard: int) -> float:
+            rows, grads = self._shards.span(shard, len(x)), self._gradients[shard].views
+            signals = None if measured is None else measured.shards[shard]
+            forward, backward = (signals.forward, signals.backward) if signals else (None, None)
+            y, pullback = self._model.forward(params.views, x[rows], observe=forward)
+            loss, dy = self._loss.value_and_gradient(y, targets[rows])
+            if len(y) < len(x):
+                loss *= len(y) / len(x)
+                dy *= len(y) / len(x)
+            pullback(dy, grads, observe=backward)
+            return loss
+
+        losses = self._shards.each(forward_and_backward)
         large = worth_threads(self.vector)
         self.norm = math.hypot(*self._shards.each(self._add, side_by_side=large))
         if measured is not None:
             measured.gradients(params.vector, self.vector, self._shards)
         return sum(losses)
-
-    def _pass(
-        self,
-        shard: int,
-        params: FlatVector,
-        x: Array,
-        targets: Array,
-        measured: Measurement | None,
-    ) -> float:
-        rows = self._shards.span(shard, len(x))
-        grads = self._gradients[shard].views
-        signals = None if measured is None else measured.shards[shard]
-        forward, backward = (signals.forward, signals.backward) if signals else (None, None)
-        y, pullback = self._model.forward(params.views, x[rows], observe=forward)
-        loss, dy = self._loss.value_and_gradient(y, targets[rows])
-        if len(y) < len(x):
-            loss *= len(y) / len(x)
-            dy *= len(y) / len(x)
-        pullback(dy, grads, observe=backward)
-        return loss
 
     def _add(self, shard: int) -> float:
         """Add the gradients of all shards in this one's part of the entries; the part's norm."""
