@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from ffn_train.commands.compare import main
+from tests.support.command import command
+from tests.support.small_runs import SMALL
 
 
 def test_the_command(
@@ -69,13 +69,11 @@ def test_mistakes_cost_a_line(
 
 
 def test_a_sweep_ends_with_its_comparison(tmp_path: Path) -> None:
-    from tests.support.small_runs import SMALL
-
     settings = [word for word in SMALL if not word.startswith("plot.")]
     root = tmp_path / "sweep"
-    command = [sys.executable, "-m", "ffn_train", "-m", *settings, "model.depth=1,2", "seed=0,1"]
-    command += [f"sweep.dir={root}", "hydra/launcher=serial"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    swept = ["-m", *settings, "model.depth=1,2", "seed=0,1"]
+    swept += [f"sweep.dir={root}", "hydra/launcher=serial"]
+    done = command(*swept, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     *lines, figures, last = done.stdout.splitlines()
     assert lines[1].split()[:2] == ["depth", "n"]
@@ -87,7 +85,7 @@ def test_a_sweep_ends_with_its_comparison(tmp_path: Path) -> None:
     # a comparison that cannot be written leaves the sweep what it is
     shutil.rmtree(root / "comparison")
     (root / "comparison").touch()
-    again = subprocess.run(command, capture_output=True, text=True)
+    again = command(*swept, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "no comparison: " in again.stderr
     assert "Traceback" not in again.stderr

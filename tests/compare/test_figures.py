@@ -58,7 +58,8 @@ def test_nothing_is_empty_and_no_words_overlap(crowd: str) -> None:
     found = figures(compared(*CROWDS[crowd]))
     assert {"loss_curves", "gradient_flow"} <= set(found)
     for name, sheet in found.items():
-        FigureCanvasAgg(sheet).draw()
+        FigureCanvasAgg(sheet)
+        sheet.draw_without_rendering()
         page = sheet.get_tightbbox().transformed(sheet.dpi_scale_trans)  # what is saved
         words = []
         for axes in sheet.axes:

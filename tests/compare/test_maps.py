@@ -125,7 +125,8 @@ def test_titles_of_many_settings_fit_beside_each_other(tmp_path: Path) -> None:
         }
         run_in(tmp_path / f"{index}", config(**changes))
     sheet = drawn(told(tmp_path)[0], "layers")
-    FigureCanvasAgg(sheet).draw()
+    FigureCanvasAgg(sheet)
+    sheet.draw_without_rendering()
     assert min(map(len, titles(sheet))) > 24
     boxes = [axes._left_title.get_window_extent() for axes in sheet.axes if axes.get_title("left")]
     notes = max(sheet.texts, key=lambda text: len(text.get_text())).get_window_extent()

@@ -14,9 +14,8 @@ from ffn_train.commands.plots import main
 from ffn_train.config.settings import SettingError
 from ffn_train.plots import draw
 from ffn_train.runs import RunError
-from tests.plots.made_up import (
-    make_run,
-)
+from tests.plots.made_up import make_run
+from tests.support.command import command
 
 
 def test_formats_and_the_same_bytes_again(tmp_path: Path) -> None:
@@ -108,8 +107,7 @@ def test_pyplot_is_never_imported(tmp_path: Path) -> None:
 
 
 def test_the_module_runs(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "ffn_train.plots", str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    result = command(str(tmp_path), cwd=tmp_path, module="ffn_train.plots")
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     assert "is not a run directory" in result.stderr
