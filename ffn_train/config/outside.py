@@ -10,8 +10,9 @@ import hashlib
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 from ffn_train.config.places import find
 from ffn_train.config.registry import FOLDERS, choices, forget
@@ -30,25 +31,22 @@ def load(parts: Sequence[str]) -> dict[str, str]:
     for name in parts:
         path = _source(name)
         sources = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-        content = b"".join(source.read_bytes() for source in sources)
-        digests[name] = hashlib.sha256(content).hexdigest()
-        if _loaded.get(name) == digests[name]:
-            continue
-        module = _module(name, digests[name])
-        for group in FOLDERS:
-            choices(group)  # the package's own first: no other may take their names
-        forget(_module(name, _loaded.get(name)))
-        try:
-            if name.endswith(".py"):
-                _run(module, path)
-            else:
-                importlib.import_module(module)
-        except Exception as error:
-            forget(module)
-            raise SettingError(
-                f"parts={name}: {type(error).__name__}: {first_line(error)}"
-            ) from None
-        _loaded[name] = digests[name]
+        content = [source.read_bytes() for source in sources]
+        digests[name] = digest = hashlib.sha256(b"".join(content)).hexdigest()
+        if digest not in _loaded.values():
+            for group in FOLDERS:
+                choices(group)  # the package's own first: no other may take their names
+            forget(_module(name, _loaded.get(name)))
+            try:
+                if name.endswith(".py"):
+                    _run(_module(name, digest), path, content[0])
+                else:
+                    importlib.import_module(name)
+            except Exception as error:
+                forget(_module(name, digest))
+                reason = f"{type(error).__name__}: {first_line(error)}"
+                raise SettingError(f"parts={name}: {reason}") from None
+        _loaded[name] = digest
     return digests
 
 
@@ -78,9 +76,9 @@ def _source(name: str) -> Path:
     return Path(spec.origin)
 
 
-def _run(module: str, path: Path) -> None:
-    spec = spec_from_file_location(module, path)
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[module] = module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[module])
+def _run(module: str, path: Path, content: bytes) -> None:
+    """Run a file's content as a module; no bytecode of an older content stands in for it."""
+    code = compile(content, str(path), "exec")
+    sys.modules[module] = ModuleType(module)
+    sys.modules[module].__file__ = str(path)
+    exec(code, vars(sys.modules[module]))

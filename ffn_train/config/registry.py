@@ -57,7 +57,8 @@ def choice(group: str, name: str) -> Callable[[type[T]], type[T]]:
             raise ValueError(
                 f"{group}={name} is declared twice, in {taken.__module__} and in {cls.__module__}"
             )
-        cls = dataclass(frozen=True, kw_only=True)(cls)
+        if "__dataclass_fields__" not in vars(cls):
+            cls = dataclass(frozen=True, kw_only=True)(cls)
         _choices[group][name] = cls
         cls.group, cls.name = group, name  # type: ignore[attr-defined]
         return cls
