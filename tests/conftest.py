@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from copy import deepcopy
-from typing import Any
 
 import pytest
 
@@ -31,22 +28,3 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         everything = metafunc.config.getoption("all_combinations")
         chosen = choices.allowed() if everything else choices.covering()
         metafunc.parametrize("combination", chosen, ids=["-".join(c.values()) for c in chosen])
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _each_file_of_the_configuration_is_read_once() -> Iterator[None]:
-    """Hydra parses the twenty files of a composition anew each time, which is a third of it."""
-    from hydra._internal.config_repository import ConfigRepository
-
-    load = ConfigRepository.load_config
-    read: dict[tuple[str, ...], Any] = {}
-
-    def remembered(self: ConfigRepository, config_path: str) -> Any:
-        key = config_path, *(source.path for source in self.sources)
-        if key not in read:
-            read[key] = load(self, config_path)
-        return deepcopy(read[key])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ConfigRepository, "load_config", remembered)
-        yield

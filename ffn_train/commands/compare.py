@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ffn_train.commands.options import Parser, words
-from ffn_train.config.keys import FORMATS
+from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import some_of
 
 if TYPE_CHECKING:

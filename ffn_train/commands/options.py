@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
-from ffn_train.config.keys import FORMATS
+from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import SettingError, nearest
 from ffn_train.runs.files import RunError
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ffn_train.commands.options import Parser
 from ffn_train.commands.predicted import Point, beyond, sheet, table
-from ffn_train.config.keys import FORMATS
+from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import one_of
 from ffn_train.sweep.space import Job, jobs
 from ffn_train.theory import Prediction

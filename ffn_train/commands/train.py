@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ffn_train.commands.options import os_error
-from ffn_train.config.settings import SettingError, boolean, first_line
+from ffn_train.config.settings import SettingError, first_line
 from ffn_train.running.interruption import Interrupted
 
 CONTINUES = "the same command with the same run.dir goes on from the last checkpoint"
@@ -49,7 +49,7 @@ def run(config: dict[str, Any]) -> None:
     from ffn_train.running.experiment import build_experiment
 
     experiment = build_experiment(config)
-    if boolean("dry_run", config["dry_run"]):
+    if config["dry_run"]:
         from ffn_train.sweep.estimate import estimate
         from ffn_train.sweep.manifest import entry
         from ffn_train.sweep.space import Job

@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from ffn_train.config.keys import dotted
+from ffn_train.config.keys import lasting
 from ffn_train.config.settings import SettingError, nearest
-from ffn_train.running.resumption import lasting
 
 Value = str | int | float | bool | None
 Flat = Mapping[str, Value]
@@ -22,14 +21,13 @@ _PLAIN_SECTIONS = ("model", "trainer", "optimizer")  # whose keys are known with
 def flatten(config: Mapping[str, Any]) -> dict[str, Value]:
     """Dotted keys; a choice is ``residual`` = its name, its settings are ``residual.scale`` ...
 
-    What changes no number is left out (ffn_train.running.resumption.lasting).
+    What changes no number is left out.
     """
-    known = {"engine": "numpy", **config}  # runs older than the choice of an engine have that one
     return {
         key.removesuffix(".name"): value
         if value is None or isinstance(value, (str, int, float))
         else json.dumps(value)
-        for key, value in dotted(lasting(known, "experiment")).items()
+        for key, value in lasting(config, rounding=True).items()
     }
 
 

@@ -12,9 +12,13 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from ffn_train.config.keys import default_settings
 from ffn_train.config.mistakes import one_line, one_line_errors, plain, refuse_options
+from ffn_train.config.outside import load, loaded
 from ffn_train.config.places import CONF
-from ffn_train.config.settings import SettingError
+from ffn_train.config.registry import FOLDERS, choices
+from ffn_train.config.sections import listed
+from ffn_train.config.settings import SettingError, defaults
 
 Config = dict[str, Any]
 
@@ -25,6 +29,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     from hydra import initialize_config_dir
 
     _refuse_directories(overrides)
+    _declare(_load(overrides))
     try:
         with one_line_errors(), initialize_config_dir(str(CONF), version_base="1.3"):
             return plain(hydra_compose("config", overrides=list(overrides)))
@@ -33,6 +38,26 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     except (KeyError, TypeError, ValueError) as error:  # what Hydra lets through unwrapped
         wrong = SettingError(f"{' '.join(overrides)}: {one_line(error)}")
         raise _mistake(overrides) or wrong from None
+
+
+def _load(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Load the parts that the overrides name; what tells all that are loaded from any others."""
+    for text in overrides:
+        if text.lstrip("+").startswith("parts="):
+            load(listed(_grammar(text).value()))
+    return loaded()
+
+
+@cache
+def _declare(parts: tuple[str, ...]) -> None:
+    """Tell Hydra the choices and the settings that are declared in Python, with their defaults."""
+    from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance()
+    store.store("settings", default_settings())
+    for group in FOLDERS:
+        for name, cls in choices(group).items():
+            store.store(name, {"name": name, **defaults(cls)}, group=group)
 
 
 def _mistake(overrides: Sequence[str]) -> SettingError | None:
@@ -119,7 +144,7 @@ def parse(overrides: Sequence[str]) -> list[Swept]:
         values = [str(value) for value in override.sweep_string_iterator()] if swept else []
         value = None if swept else override.value()
         key = override.get_key_element()
-        group = "/" in key or (CONF / key).is_dir() or not key[:1].isalpha()
+        group = "/" in key or key in (*FOLDERS, "experiment") or not key[:1].isalpha()
         plain = not group and not any("$" in value for value in values)
         parsed.append(Swept(key, text, swept, values, value, plain))
     return parsed
@@ -145,6 +170,13 @@ def launch(run: Callable[[Config], None]) -> None:
     if not any(argument.startswith("-") for argument in arguments):
         run(compose(arguments))
         return
+    if "--help" in arguments or "-h" in arguments:
+        from ffn_train.config.reference import help_text
+
+        overrides = [text for text in arguments if not text.startswith("-")]
+        _load(overrides)
+        print(help_text(overrides))
+        return
     if "--version" in arguments:
         print(f"ffn_train {_version()}")
         return
@@ -152,6 +184,7 @@ def launch(run: Callable[[Config], None]) -> None:
 
     refuse_options(arguments)
     _refuse_directories(arguments)
+    _declare(_load([text for text in arguments if not text.startswith("-")]))
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions come here instead of being printed
 
     def task(config: Any) -> None:

@@ -2,46 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ffn_train.config.registry import FOLDERS
-from ffn_train.config.settings import SettingError, nearest
+from ffn_train.config.sections import SECTIONS, Settings
+from ffn_train.config.settings import ALWAYS_THERE, SettingError, declared, defaults, nearest, read
 
 MODEL_GROUPS = ("activation", "block", "residual", "norm", "init")
 GROUPS = tuple(FOLDERS)
-SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "model": ("depth", "width", "expansion", "recompute"),
-    "trainer": ("steps", "batch_size", "clip", "patience"),
-    "evaluate": ("every", "limit"),
-    "measure": ("every", "limit"),
-    "log": ("every", "limit"),
-    "checkpoint": ("every",),
-    "plot": ("when", "figures", "formats", "theory"),
-    "run": ("dir",),
-    "sweep": ("dir", "grid", "zip", "search"),
+PRESET = "experiment"  # where a configuration came from; what it says stands in the settings
+
+# every setting that belongs to no choice, by its dotted key
+DECLARED = {
+    f"{section}.{name}".lstrip("."): setting
+    for section, cls in SECTIONS.items()
+    for name, setting in declared(cls).items()
 }
-FORMATS = ("png", "svg", "pdf")  # of figures
-SCALARS = ("seed", "dtype", "threads", "engine", "dry_run", "resume", "fail_fast", "experiment")
 
 
-def check_keys(config: Mapping[str, Any]) -> None:
-    """Raises SettingError for a key that is unknown or missing."""
-    _check(config, (*SCALARS, *SECTIONS, *GROUPS), optional="experiment")
-    for section, keys in SECTIONS.items():
-        allowed = [f"{section}.{key}" for key in keys]
-        if not isinstance(config[section], Mapping):
-            raise SettingError(f"{section} holds {', '.join(allowed)}, got {config[section]!r}")
-        _check([f"{section}.{key}" for key in config[section]], allowed)
+def default_settings() -> dict[str, Any]:
+    """A configuration of every section's defaults, without the choices."""
+    whole: dict[str, Any] = {}
+    for section, cls in SECTIONS.items():
+        *outer, name = section.split(".")
+        place = whole[outer[0]] if outer else whole
+        place.update(defaults(cls) if not name else {name: defaults(cls)})
+    return whole
 
 
-def _check(given: Collection[str], known: Collection[str], optional: str = "") -> None:
-    for key in given:
+def read_settings(config: Mapping[str, Any]) -> Settings:
+    """A resolved configuration's settings, checked. Raises SettingError, in one line."""
+    nested = {section for section in SECTIONS if section and "." not in section}
+    own = {key: value for key, value in config.items() if key not in (*nested, *GROUPS, PRESET)}
+    known = [*declared(SECTIONS[""]), *nested, *GROUPS]
+    for key in own:
         if key not in known:
             raise SettingError(f"{key} is not a setting{nearest(key, known)}")
-    for key in known:
-        if key not in given and key != optional:
+    for key in (*nested, *GROUPS):
+        if key not in config:
             raise SettingError(f"{key} is missing")
+    sweep = config["sweep"]
+    search = sweep.get("search") if isinstance(sweep, Mapping) else None
+    if isinstance(sweep, Mapping):
+        sweep = {key: value for key, value in sweep.items() if key != "search"}
+    given = {"": own, **{s: config[s] for s in nested}, "sweep": sweep, "sweep.search": search}
+    return Settings(*(read(cls, given[section], section) for section, cls in SECTIONS.items()))
 
 
 def dotted(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -53,6 +59,26 @@ def dotted(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = value
     return flat
+
+
+def lasting(config: Mapping[str, Any], *, rounding: bool = False) -> dict[str, Any]:
+    """The settings that change a run's numbers, by their dotted keys; of two runs with the same
+    ones the numbers are the same. With ``rounding`` also those that change their last digits.
+
+    One that a configuration of an older version lacks has the value from before it existed.
+    """
+    kept = {"numbers", "rounding"} if rounding else {"numbers"}
+    before = {
+        key: setting.before
+        for key, setting in DECLARED.items()
+        if setting.before is not ALWAYS_THERE
+    }
+    flat = {**before, **dotted(config)}
+    return {
+        key: value
+        for key, value in flat.items()
+        if key != PRESET and (key not in DECLARED or DECLARED[key].changes in kept)
+    }
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

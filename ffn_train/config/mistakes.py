@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from ffn_train.config.places import CONF
-from ffn_train.config.settings import SettingError, nearest, nearest_key
+from ffn_train.config.keys import DECLARED
+from ffn_train.config.registry import FOLDERS, choices
+from ffn_train.config.sections import SECTIONS
+from ffn_train.config.settings import SettingError, declared, nearest, nearest_key
 
 
 @contextmanager
@@ -43,7 +44,7 @@ def one_line(error: BaseException) -> str:
         if others:
             has = " or ".join(f"{group}={choice}" for choice in others)
             return f"{name} is a setting of {has}, not of the {group} that is chosen"
-        return f"{name} is not a setting{nearest_key(name, _known_keys())}"
+        return f"{name} is not a setting{nearest_key(name, _keys_like(name))}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("See https")]
     return " ".join(lines[:2]) if lines else type(error).__name__
@@ -51,32 +52,20 @@ def one_line(error: BaseException) -> str:
 
 def _choices(group: str) -> dict[str, list[str]]:
     """The settings of each choice of a group; nothing for what is no group."""
-    from omegaconf import OmegaConf
-
-    if not group.isidentifier():
-        return {}
-    files = sorted((CONF / group).glob("*.yaml"))
-    return {file.stem: [str(key) for key in OmegaConf.load(file)] for file in files}
+    known = choices(group) if group in FOLDERS else {}
+    return {name: list(declared(cls)) for name, cls in known.items()}
 
 
-def _known_keys() -> list[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from hydra import compose as hydra_compose
-        from hydra import initialize_config_dir
-        from hydra.core.global_hydra import GlobalHydra
-
-        GlobalHydra.instance().clear()
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = plain(hydra_compose("config"))
-    return list(_dotted(config))
-
-
-def _dotted(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in config.items():
-        yield prefix + key
-        if isinstance(value, Mapping):
-            yield from _dotted(value, f"{prefix}{key}.")
+def _keys_like(name: str) -> list[str]:
+    """The settings that may have been meant: of a group's choices, or else of no choice first."""
+    group = name.partition(".")[0]
+    groups = [group] if group in FOLDERS and "." in name else list(FOLDERS)
+    chosen = [f"{of}.{key}" for of in groups for keys in _choices(of).values() for key in keys]
+    if groups == [group]:
+        return list(dict.fromkeys(chosen))
+    own = [*DECLARED, *FOLDERS, *SECTIONS]
+    known = any(key.endswith(f".{name}") for key in own)
+    return own if known else list(dict.fromkeys([*own, *chosen]))
 
 
 def plain(config: Any) -> dict[str, Any]:

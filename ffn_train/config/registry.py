@@ -1,21 +1,21 @@
 """Choices by group and name: what ``residual=scaled`` on the command line stands for.
 
-A choice is a class whose keyword-only constructor takes its settings. It is declared with
+A choice is a dataclass whose fields are its settings, with their defaults. It is declared with
 ``@choice("residual", "scaled")`` in a module of its group's folder, which is imported when the
-group is first asked for; its defaults live in ``conf/residual/scaled.yaml``.
+group is first asked for.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
-from ffn_train.config.settings import SettingError, nearest, one_of
+from ffn_train.config.settings import SettingError, check_all, declared, nearest, one_of, setting
 
 T = TypeVar("T")
 
@@ -32,17 +32,35 @@ FOLDERS = {
     "schedule": "ffn_train.nn.optim",
 }
 
-_choices: dict[str, dict[str, type[Any]]] = {}
+_choices: dict[str, dict[str, type[Any]]] = {group: {} for group in FOLDERS}
 
 
+class Choice:
+    """A class whose instances are choices: its fields are settings, checked when it is made."""
+
+    group: ClassVar[str] = ""
+    name: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        check_all(self, self.group)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(setting,))
 def choice(group: str, name: str) -> Callable[[type[T]], type[T]]:
-    """Declare a class as the choice ``group=name``."""
+    """Declare a class as the choice ``group=name``; it becomes a frozen dataclass."""
 
     def declare(cls: type[T]) -> type[T]:
-        if name in _choices.setdefault(group, {}):
-            raise ValueError(f"{group}={name} is declared twice")
+        if group not in FOLDERS:
+            raise ValueError(f"there is no group {group!r} of choices{nearest(group, FOLDERS)}")
+        taken = _choices[group].get(name)
+        if taken is not None:
+            raise ValueError(
+                f"{group}={name} is declared twice, in {taken.__module__} and in {cls.__module__}"
+            )
+        if "__dataclass_fields__" not in vars(cls):
+            cls = dataclass(frozen=True, kw_only=True)(cls)
         _choices[group][name] = cls
-        cls.name = name  # type: ignore[attr-defined]
+        cls.group, cls.name = group, name  # type: ignore[attr-defined]
         return cls
 
     return declare
@@ -56,10 +74,23 @@ def modules(package: str) -> tuple[ModuleType, ...]:
     return tuple(import_module(f"{package}.{name}") for name in found)
 
 
+def forget(module: str) -> None:
+    """Take back what a module, or the modules of a package, declared."""
+    for group, known in _choices.items():
+        _choices[group] = {
+            name: cls for name, cls in known.items() if f"{cls.__module__}.".find(f"{module}.") != 0
+        }
+
+
+def choices(group: str) -> Mapping[str, type[Any]]:
+    """The choices of a group by name, sorted."""
+    modules(FOLDERS[group])
+    return dict(sorted(_choices[group].items()))
+
+
 def names(group: str) -> tuple[str, ...]:
     """The names of a group's choices, sorted."""
-    modules(FOLDERS[group])
-    return tuple(sorted(_choices[group]))
+    return tuple(choices(group))
 
 
 def build(group: str, settings: Mapping[str, Any]) -> Any:
@@ -71,21 +102,12 @@ def build(group: str, settings: Mapping[str, Any]) -> Any:
         raise SettingError(f"{group} must be one of {', '.join(names(group))}, got {settings!r}")
     values = dict(settings)
     name = one_of(f"{group}.name", values.pop("name", None), names(group))
-    cls = _choices[group][name]
-    parameters = _parameters(cls)  # type: ignore[arg-type]
-    known = list(parameters)
+    cls = choices(group)[name]
+    known = list(declared(cls))
     for key in values:
         if key not in known:
             raise SettingError(
                 f"{group}.{key} is not a setting of {group}={name}, "
                 f"which takes {', '.join(known) or 'none'}{nearest(key, known)}"
             )
-    missing = [key for key in known if key not in values]
-    if missing and parameters[missing[0]].default is inspect.Parameter.empty:
-        raise SettingError(f"{group}.{missing[0]} is missing")
     return cls(**values)
-
-
-@cache
-def _parameters(cls: type[Any]) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(cls).parameters

@@ -1,12 +1,27 @@
-"""Checks of a setting's value; the error is one line naming the key, the value and what fits."""
+"""Settings: declared once, as dataclass fields, and checked from that declaration.
+
+    @dataclass(frozen=True, kw_only=True)
+    class Model:
+        depth: int = setting("L, the number of blocks", 8, at_least=1)
+
+A field carries its meaning in a sentence, its default and bounds, what it changes, and the value
+that it had before it existed. An error is one line that names the key, the value and what fits.
+"""
 
 from __future__ import annotations
 
 import difflib
 import math
 import operator
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
+
+T = TypeVar("T")
+Changes = Literal["numbers", "rounding", "nothing"]
+Check = Callable[[str, Any], object]
+ALWAYS_THERE = object()  # instead of a value before a setting existed
 
 _COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
@@ -21,10 +36,117 @@ def first_line(error: BaseException) -> str:
     return lines[0]
 
 
-def integer(key: str, value: Any, *, at_least: int) -> int:
+@dataclass(frozen=True)
+class Setting:
+    """What is declared of a setting beside its name, type and default.
+
+    ``says``: what it is, in a sentence. ``unit``: of its value. ``changes``: the numbers of a run,
+    their rounding (last digits) or nothing; two runs are the same if all that changes numbers is.
+    ``before``: the value of a configuration from before the setting existed. ``check`` replaces the
+    check of type and bounds.
+    """
+
+    says: str
+    unit: str = ""
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    among: tuple[str, ...] = ()
+    changes: Changes = "numbers"
+    before: Any = ALWAYS_THERE
+    check: Check | None = None
+
+
+def unchecked(key: str, value: Any) -> None:
+    """The check of a setting that its class checks together with others."""
+
+
+def setting(says: str, default: Any = MISSING, **declared: Any) -> Any:
+    """A dataclass field that is a setting; the keywords are those of ``Setting``."""
+    metadata = {"setting": Setting(says, **declared)}
+    if isinstance(default, (list, dict)):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def declared(cls: type[Any]) -> dict[str, Setting]:
+    """The settings of a dataclass by name, in their order."""
+    return {f.name: f.metadata["setting"] for f in fields(cls) if "setting" in f.metadata}
+
+
+def defaults(cls: type[Any]) -> dict[str, Any]:
+    """The default of each setting; "???", Hydra's mark, for one that has to be given."""
+    values = {}
+    for f in fields(cls):
+        if "setting" in f.metadata:
+            value = f.default if f.default_factory is MISSING else f.default_factory()
+            values[f.name] = "???" if value is MISSING else value
+    return values
+
+
+def check_all(section: Any, key: str) -> None:
+    """Check every setting of a dataclass's instance; ``key`` is the dotted name of the section."""
+    hints = get_type_hints(type(section))
+    for name, setting in declared(type(section)).items():
+        check(f"{key}.{name}" if key else name, getattr(section, name), setting, hints[name])
+
+
+def check(key: str, value: Any, setting: Setting, kind: Any) -> None:
+    """Check a value against its declaration and its annotated type. Raises SettingError."""
+    if setting.check is not None:
+        setting.check(key, value)
+        return
+    if isinstance(kind, UnionType) and NoneType in get_args(kind):
+        if value is None:
+            return
+        (kind,) = (part for part in get_args(kind) if part is not NoneType)
+    if kind is bool:
+        boolean(key, value)
+    elif kind is int:
+        integer(key, value, at_least=setting.at_least)
+    elif kind is float:
+        bounds = {
+            name: getattr(setting, name) for name in ("above", "at_least", "below", "at_most")
+        }
+        number(key, value, **bounds)
+    elif kind is str and setting.among:
+        one_of(key, value, setting.among)
+    else:
+        raise TypeError(f"{key}: a setting of type {kind} needs a check of its own")
+
+
+def read(cls: type[T], values: Any, key: str) -> T:
+    """The section ``key`` of a configuration as a checked dataclass.
+
+    A key that is absent has the value that it had before it existed. Raises SettingError for a key
+    that is unknown or missing, and for a value that does not fit.
+    """
+    known = declared(cls)
+    dotted = {name: f"{key}.{name}" if key else name for name in known}
+    if not isinstance(values, Mapping):
+        raise SettingError(f"{key} holds {', '.join(dotted.values())}, got {values!r}")
+    for name in values:
+        if name not in known:
+            full = f"{key}.{name}" if key else str(name)
+            raise SettingError(f"{full} is not a setting{nearest(full, dotted.values())}")
+    given = dict(values)
+    for name, setting in known.items():
+        if name not in given:
+            if setting.before is ALWAYS_THERE:
+                raise SettingError(f"{dotted[name]} is missing")
+            given[name] = setting.before
+    section = cls(**given)
+    check_all(section, key)
+    return section
+
+
+def integer(key: str, value: Any, *, at_least: float | None = None) -> int:
     """The value as an int of at least ``at_least``; 3.0 and True are not integers."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise SettingError(f"{key} must be an integer >= {at_least}, got {value!r}")
+    low = -math.inf if at_least is None else at_least
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        bound = "" if at_least is None else f" >= {at_least:g}"
+        raise SettingError(f"{key} must be an integer{bound}, got {value!r}")
     return value
 
 

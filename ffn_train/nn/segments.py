@@ -12,9 +12,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from ffn_train.config.settings import SettingError
 from ffn_train.nn.blocks.residual import ResidualBlock, ResidualPullback
 from ffn_train.nn.core import Array, Arrays, Layer, Pullback, Views
 from ffn_train.nn.layers.linear import Linear
@@ -51,21 +50,13 @@ class SignalGradients(NamedTuple):
     branch: Arrays
 
 
-def segment_length(recompute: Any, depth: int) -> int:
-    """The number of blocks of a segment, for ``model.recompute``.
-
-    null: one segment of all blocks; auto: sqrt(L), rounded. Raises SettingError for anything else
-    than these or an integer of at least 1.
-    """
+def segment_length(recompute: int | str | None, depth: int) -> int:
+    """The number of blocks of a segment: None is all blocks in one, "auto" is sqrt(L), rounded."""
     if recompute is None:
         return depth
     if recompute == "auto":
         return round(math.sqrt(depth))
-    if isinstance(recompute, bool) or not isinstance(recompute, int) or recompute < 1:
-        raise SettingError(
-            f"model.recompute must be null, auto or an integer >= 1, got {recompute!r}"
-        )
-    return recompute
+    return int(recompute)
 
 
 class Segment(ABC):

@@ -8,11 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from ffn_train.config.settings import integer
 from ffn_train.nn.activations.activation import Activation
-from ffn_train.nn.blocks.branch import BlockChoice
-from ffn_train.nn.blocks.norm import NormChoice
-from ffn_train.nn.blocks.residual import ResidualBlock, ResidualChoice
+from ffn_train.nn.blocks.branch import Block
+from ffn_train.nn.blocks.norm import Norm
+from ffn_train.nn.blocks.residual import Residual, ResidualBlock
 from ffn_train.nn.core import Array, FlatVector, Layer, Layout, Views
 from ffn_train.nn.engine import NUMPY, Engine
 from ffn_train.nn.initialisers.initialiser import Initialiser
@@ -52,7 +51,7 @@ class Stack(Layer):
     With ``recompute`` = k (activation checkpointing) the forward pass keeps x_l at every k-th block
     only and the backward pass repeats the k blocks between two of them; ``auto`` is k = sqrt(L),
     where L/k inputs and the activations of k blocks together are the fewest. ``engine`` computes
-    it. Raises SettingError for a size below 1.
+    it. Raises ValueError for a size below 1.
     """
 
     def __init__(
@@ -64,15 +63,17 @@ class Stack(Layer):
         width: int,
         expansion: int,
         activation: Activation,
-        block: BlockChoice,
-        residual: ResidualChoice,
-        norm: NormChoice,
+        block: Block,
+        residual: Residual,
+        norm: Norm,
         recompute: int | Literal["auto"] | None = None,
         engine: Engine = NUMPY,
     ) -> None:
-        self.depth = integer("model.depth", depth, at_least=1)
-        self.width = integer("model.width", width, at_least=1)
-        self.hidden = integer("model.expansion", expansion, at_least=1) * width
+        if min(depth, width, expansion) < 1:
+            raise ValueError(
+                f"{depth} blocks of width {width} and {expansion} times as wide inside"
+            )
+        self.depth, self.width, self.hidden = depth, width, expansion * width
         self.segment = segment_length(recompute, self.depth)
         self.engine = engine
         self.activation, self.residual, self.norm = activation, residual, norm

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ffn_train.config.keys import FORMATS
 from ffn_train.config.registry import modules
+from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import one_of, some_of
 from ffn_train.plots.curves import tell_if_empty
 from ffn_train.plots.style import look

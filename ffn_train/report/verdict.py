@@ -19,7 +19,7 @@ import numpy as np
 
 from ffn_train.config.keys import MODEL_GROUPS
 from ffn_train.config.registry import build
-from ffn_train.nn.blocks.residual import ResidualChoice
+from ffn_train.nn.blocks.residual import Residual
 from ffn_train.runs import Run
 from ffn_train.train.diagnosis import either, settings
 
@@ -154,7 +154,7 @@ def _cause(run: Run, change: float | None) -> str:
     """Where the predicted change comes from, and a semicolon; nothing if none is predicted."""
     if change is None:
         return ""
-    residual: ResidualChoice = build("residual", run.config["residual"])
+    residual: Residual = build("residual", run.config["residual"])
     names = {group: run.config[group]["name"] for group in MODEL_GROUPS}
     depth = run.measures.depth
     skip, multiplier = residual.skip(depth) ** 2, residual.multiplier(depth) ** 2
@@ -173,7 +173,7 @@ def _cause(run: Run, change: float | None) -> str:
 
 def advice(run: Run, *, trained: bool = False) -> str:
     """What would change the flow: as initialised, or as the updates have made it."""
-    residual: ResidualChoice = build("residual", run.config["residual"])
+    residual: Residual = build("residual", run.config["residual"])
     names = {group: run.config[group]["name"] for group in ("norm", "init")}
     keeps = "residual=scaled keeps it near 1"
     if trained:

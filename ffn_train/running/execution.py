@@ -123,6 +123,7 @@ def _provenance(experiment: Experiment, threads: BlasThreads) -> dict[str, Any]:
         "shards": experiment.trainer.shards,
         "validation_shards": experiment.trainer.validation_shards,
         "engine": experiment.config["engine"],
+        "parts": dict(experiment.parts),
         "seed": experiment.seed,
         "dtype": experiment.params.vector.dtype.name,
         "parameters": experiment.model.layout.size,

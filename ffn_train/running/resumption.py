@@ -7,23 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffn_train.config.keys import differences, dotted
+from ffn_train.config.keys import differences, lasting
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import files
 from ffn_train.runs.checkpoint import Checkpoint, Damaged, checkpoints, read_checkpoint
 from ffn_train.runs.directory import is_empty
 from ffn_train.runs.files import read_json
-
-# settings that change neither the numbers nor which of them are written
-OPERATIONAL = ("run", "plot", "checkpoint", "threads", "sweep", "dry_run", "resume", "fail_fast")
-ROUNDING = (
-    "engine",
-)  # changes the numbers' last digits: a run may go on with another, and says so
-
-
-def lasting(config: Mapping[str, Any], *others: str) -> dict[str, Any]:
-    """What makes a run another one: all but what changes no number, and but the ``others``."""
-    return {key: value for key, value in config.items() if key not in (*OPERATIONAL, *others)}
 
 
 @dataclass(frozen=True)
@@ -45,7 +34,7 @@ def plan(path: Path, config: Mapping[str, Any], provenance: Mapping[str, Any]) -
     if not (path / files.CONFIG).is_file():
         raise SettingError(f"run.dir={path} is not empty and holds no run; name another directory")
     before = read_json(path / files.CONFIG)
-    _refuse_other(path, before, config)
+    _refuse_other(path, before, config, provenance)
     steps, wanted = before["trainer"]["steps"], config["trainer"]["steps"]
     ended = (path / files.SUMMARY).is_file()
     if ended and steps == wanted:
@@ -61,14 +50,24 @@ def plan(path: Path, config: Mapping[str, Any], provenance: Mapping[str, Any]) -
     return Plan(done=False, checkpoint=checkpoint, notes=tuple(notes))
 
 
-def _refuse_other(path: Path, before: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    old, new = (dotted(lasting(settings, *ROUNDING)) for settings in (before, config))
+def _refuse_other(
+    path: Path, before: Mapping[str, Any], config: Mapping[str, Any], now: Mapping[str, Any]
+) -> None:
+    old, new = lasting(before), lasting(config)
     steps, wanted = old.pop("trainer.steps", None), new.pop("trainer.steps")
     differing = differences(old, new)
     if not isinstance(steps, int) or wanted < steps:
         differing.append(f"trainer.steps={steps!r} there, {wanted!r} here (it can only grow)")
+    origin = read_json(path / files.PROVENANCE) if (path / files.PROVENANCE).is_file() else {}
+    there, here = (sorted(record.get("parts", {}).items()) for record in (origin, now))
+    if [digest for _, digest in there] != [digest for _, digest in here]:
+        differing.append(f"parts with the content {_short(there)} there, {_short(here)} here")
     if differing:
         raise SettingError(f"run.dir={path} holds another run: {'; '.join(differing)}")
+
+
+def _short(parts: list[tuple[str, str]]) -> str:
+    return ", ".join(f"{name} {digest[:8]}" for name, digest in parts) or "(none)"
 
 
 def _newest(path: Path, steps: int) -> tuple[Checkpoint | None, list[str]]:

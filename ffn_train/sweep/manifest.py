@@ -17,14 +17,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffn_train.config.keys import differences, dotted
+from ffn_train.config.keys import differences, lasting
 from ffn_train.config.places import find
 from ffn_train.config.settings import SettingError
-from ffn_train.running.resumption import lasting
 from ffn_train.runs import RunError, files
 from ffn_train.runs.files import read_json
 from ffn_train.runs.status import Status, status
@@ -51,10 +50,14 @@ class Entry:
 
 def entry(job: Job) -> Entry:
     """The manifest's entry of a job; its directory's name ends in the configuration's digest."""
-    content = json.dumps(lasting(job.config), sort_keys=True)
-    digest = hashlib.sha256(content.encode()).hexdigest()
+    digest = _digest(job.config)
     path = f"{JOBS}/{job.name}-{digest[:8]}"
     return Entry(path, dict(job.settings), job.config, digest, _data(job.config))
+
+
+def _digest(config: Mapping[str, Any]) -> str:
+    content = lasting(config, rounding=True)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _data(config: Mapping[str, Any]) -> str | None:
@@ -107,7 +110,16 @@ def read(sweep: Path) -> list[Entry]:
     """The jobs of a sweep's directory. Raises RunError, in one line that names the file."""
     content = read_json(sweep / MANIFEST)
     try:
-        return [Entry(*(one[field.name] for field in fields(Entry))) for one in content["jobs"]]
+        return [
+            Entry(
+                directory=job["directory"],
+                settings=job["settings"],
+                config=job["config"],
+                digest=_digest(job["config"]),  # the stored one may be an older version's
+                data=job["data"],
+            )
+            for job in content["jobs"]
+        ]
     except (KeyError, TypeError):
         raise RunError(f"{sweep / MANIFEST}: it does not list the jobs") from None
 
@@ -156,7 +168,7 @@ def _differences(old: Sequence[Entry], new: Sequence[Entry]) -> list[str]:
     def fixed(one: Entry) -> dict[str, Any]:
         return {
             key: value
-            for key, value in dotted(lasting(one.config)).items()
+            for key, value in lasting(one.config, rounding=True).items()
             if not any(key == v or key.startswith(f"{v}.") for v in varied)
         }
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffn_train.config.settings import SettingError, boolean, integer, one_of
+from ffn_train.config.keys import read_settings
+from ffn_train.config.settings import SettingError
 from ffn_train.running import Notify
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs.directory import claim, is_empty
@@ -62,11 +63,7 @@ def check(overrides: Sequence[str]) -> Plan:
     space = Space([text for text in overrides if not _for_hydra(text)])
     entries = list({one.digest: one for one in map(entry, space.jobs())}.values())
     config = entries[0].config
-    one_of("resume", config["resume"], ("check", "force"))
-    boolean("dry_run", config["dry_run"])
-    boolean("fail_fast", config["fail_fast"])
-    for key, value in config["sweep"]["search"].items():
-        integer(f"sweep.search.{key}", value, at_least=1)
+    read_settings(config)
     if config["run"]["dir"] is not None:
         raise SettingError("run.dir names one run's directory; a sweep's is sweep.dir")
     for one in entries:

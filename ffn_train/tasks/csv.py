@@ -6,7 +6,6 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from ffn_train.config import places
 from ffn_train.config.registry import choice
-from ffn_train.config.settings import SettingError, nearest
+from ffn_train.config.settings import SettingError, nearest, setting, unchecked
 from ffn_train.tasks.table import Table, Task
 
 FEWEST_ROWS = 4
@@ -22,7 +21,6 @@ LISTED = 20  # columns shown in an error before the rest is only counted
 
 
 @choice("task", "csv")
-@dataclass(frozen=True, kw_only=True)
 class CSV(Task):
     """The rows of a UTF-8 file with a header line; all columns but targets and dropped are inputs.
 
@@ -33,9 +31,13 @@ class CSV(Task):
     is not so, with the line and the column.
     """
 
-    path: str | None = None
-    target: str | Sequence[str] | None = None
-    drop: str | Sequence[str] = ()
+    path: str | None = setting(
+        "the file, from the working directory or among the shipped studies", None, check=unchecked
+    )
+    target: str | Sequence[str] | None = setting(
+        "the column to predict, or a list of columns", None, check=unchecked
+    )
+    drop: str | Sequence[str] = setting("columns to leave out", [], check=unchecked)
 
     def __post_init__(self) -> None:
         super().__post_init__()

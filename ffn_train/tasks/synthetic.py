@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import ClassVar
 
 import numpy as np
 
 from ffn_train.config.registry import choice
-from ffn_train.config.settings import SettingError, integer, number
+from ffn_train.config.settings import SettingError, setting
 from ffn_train.nn.core import Array
 from ffn_train.tasks.table import Table, Task, moments
 
@@ -20,17 +19,11 @@ LARGEST = 10**8  # entries of one array: 0.8 GB in float64
 class _Synthetic(Task):
     """``rows`` samples, training and validation together, of ``inputs`` inputs, with noise."""
 
-    rows: int = 4096
-    inputs: int = 8
-    noise: float = 0.05
-
-    fewest_inputs: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        integer("task.rows", self.rows, at_least=2)
-        integer("task.inputs", self.inputs, at_least=self.fewest_inputs)
-        number("task.noise", self.noise, at_least=0)
+    rows: int = setting("training and validation rows together", 4096, at_least=2)
+    inputs: int = setting("D, of x ~ N(0, I)", 8, at_least=1)
+    noise: float = setting(
+        "standard deviation of the noise, in units of the clean target's", 0.05, at_least=0
+    )
 
     def _check_sizes(self, *keys: str) -> None:
         """Refuse arrays past the memory of a usual machine before one is drawn."""
@@ -52,7 +45,6 @@ def _numbered(letter: str, columns: Array) -> tuple[str, ...]:
 
 
 @choice("task", "sinusoid")
-@dataclass(frozen=True, kw_only=True)
 class Sinusoid(_Synthetic):
     """y = Σ_k sin(ω a_k·x), standardised, plus noise: a smooth function that no linear model fits.
 
@@ -61,15 +53,16 @@ class Sinusoid(_Synthetic):
     units of the clean target's.
     """
 
-    waves: int = 6
-    frequency: float = 1.4
-    spread: float = 1.5
+    waves: int = setting("number of sines in the sum", 6, at_least=1)
+    frequency: float = setting(
+        "ω, for each unit of a_k·x", 1.4, unit="radians", above=0, at_most=1e6
+    )
+    spread: float = setting(
+        "standard deviation of a_k·x, over the draw of a_k", 1.5, above=0, at_most=1e6
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        integer("task.waves", self.waves, at_least=1)
-        number("task.frequency", self.frequency, above=0, at_most=1e6)
-        number("task.spread", self.spread, above=0, at_most=1e6)
         self._check_sizes("rows", "inputs", "waves")
 
     def table(self, rng: np.random.Generator) -> Table:
@@ -84,7 +77,6 @@ class Sinusoid(_Synthetic):
 
 
 @choice("task", "friedman")
-@dataclass(frozen=True, kw_only=True)
 class Friedman(_Synthetic):
     """y = 10 sin(π x₁ x₂) + 20 (x₃ - ½)² + 10 x₄ + 5 x₅, plus noise: "Friedman #1".
 
@@ -93,10 +85,12 @@ class Friedman(_Synthetic):
     Friedman 1991, "Multivariate Adaptive Regression Splines".
     """
 
-    inputs: int = 10
-    noise: float = 1.0
-
-    fewest_inputs = 5
+    inputs: int = setting("D, uniform on [0, 1]^D; the first 5 matter", 10, at_least=5)
+    noise: float = setting(
+        "standard deviation of the noise, in the target's units (the clean target's is 4.9)",
+        1.0,
+        at_least=0,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -110,7 +104,6 @@ class Friedman(_Synthetic):
 
 
 @choice("task", "linear")
-@dataclass(frozen=True, kw_only=True)
 class LinearMap(_Synthetic):
     """y = A x plus noise, with x ~ N(0, I): what least squares fits as well as anything can.
 
@@ -119,11 +112,10 @@ class LinearMap(_Synthetic):
     clean target's. The best R² is 1/(1 + noise²).
     """
 
-    outputs: int = 1
+    outputs: int = setting("M, the number of targets", 1, at_least=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        integer("task.outputs", self.outputs, at_least=1)
         self._check_sizes("rows", "inputs", "outputs")
 
     def table(self, rng: np.random.Generator) -> Table:

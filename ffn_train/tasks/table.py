@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ffn_train.config.settings import SettingError, number
+from ffn_train.config.registry import Choice
+from ffn_train.config.settings import SettingError, setting
 from ffn_train.nn.core import Array
 
 
@@ -25,15 +25,10 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task(ABC):
+class Task(Choice, ABC):
     """Makes a table; ``validation`` is the share of its rows that is kept for validation."""
 
-    validation: float = 0.2
-
-    name: ClassVar[str]
-
-    def __post_init__(self) -> None:
-        number("task.validation", self.validation, above=0, below=1)
+    validation: float = setting("share of the rows kept for validation", 0.2, above=0, below=1)
 
     @abstractmethod
     def table(self, rng: np.random.Generator) -> Table:

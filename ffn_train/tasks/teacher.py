@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ffn_train.config.registry import choice
-from ffn_train.config.settings import integer, number
+from ffn_train.config.settings import setting
 from ffn_train.nn.activations.gelu import GELU
 from ffn_train.nn.blocks.feedforward import FeedForwardChoice
 from ffn_train.nn.blocks.norm import NoNorm
@@ -18,28 +16,21 @@ from ffn_train.tasks.table import Table, Task
 
 
 @choice("task", "teacher")
-@dataclass(frozen=True, kw_only=True)
 class Teacher(Task):
     """y = teacher(gain · x) standardised, + noise; x ~ N(0, I).
 
     The teacher is a residual GELU stack with He weights, drawn with the data.
     """
 
-    rows: int
-    inputs: int
-    outputs: int
-    depth: int
-    width: int
-    gain: float
-    noise: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for key in ("inputs", "outputs", "depth", "width"):
-            integer(f"task.{key}", getattr(self, key), at_least=1)
-        integer("task.rows", self.rows, at_least=4)
-        number("task.gain", self.gain, above=0)
-        number("task.noise", self.noise, at_least=0)
+    rows: int = setting("training and validation rows together", 4096, at_least=4)
+    inputs: int = setting("D, of x ~ N(0, I)", 8, at_least=1)
+    outputs: int = setting("M, the number of targets", 1, at_least=1)
+    depth: int = setting("of the teacher", 2, at_least=1)
+    width: int = setting("of the teacher", 32, at_least=1)
+    gain: float = setting("factor of the teacher's inputs: larger is less linear", 2.0, above=0)
+    noise: float = setting(
+        "standard deviation of the noise, in units of the clean target's", 0.05, at_least=0
+    )
 
     def table(self, rng: np.random.Generator) -> Table:
         teacher = Stack(

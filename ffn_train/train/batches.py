@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ffn_train.config.settings import SettingError, integer
+from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Array
 
 
@@ -16,7 +16,6 @@ class Batches:
     """
 
     def __init__(self, x: Array, y: Array, *, size: int, seed: np.random.SeedSequence) -> None:
-        integer("trainer.batch_size", size, at_least=1)
         if size > len(x):
             raise SettingError(
                 f"trainer.batch_size must be at most the {len(x)} training rows, got {size}"

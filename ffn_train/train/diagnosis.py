@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ffn_train.nn.blocks.residual import DeepNormResidual, ResidualChoice, ScaledResidual
+from ffn_train.nn.blocks.residual import DeepNormResidual, Residual, ScaledResidual
 from ffn_train.nn.stack import Stack
 
 Phase = Literal["forward", "backward", "update", "training"]
@@ -41,9 +41,7 @@ def likely_cause(model: Stack, phase: Phase, growth: float, updates: Updates) ->
     return "no update came before it: the data or the initial weights are out of range themselves"
 
 
-def settings(
-    residual: ResidualChoice, depth: int, *, norm: str, init: str | None = None
-) -> list[str]:
+def settings(residual: Residual, depth: int, *, norm: str, init: str | None = None) -> list[str]:
     """The settings that tame a stack's growth or decay with depth, and are not in force already."""
     normed = ["norm=pre_layer"] if norm == "none" else []
     if isinstance(residual, DeepNormResidual):

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ffn_train.config.settings import integer, number
 from ffn_train.nn.core import Array, FlatVector
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.optim.optimizer import Memory, Optimizer
@@ -101,12 +100,6 @@ class Trainer:
     patience: int
     shards: int = 1
     validation_shards: int = 1
-
-    def __post_init__(self) -> None:
-        integer("trainer.steps", self.steps, at_least=1)
-        integer("trainer.patience", self.patience, at_least=1)
-        if self.clip is not None:
-            number("trainer.clip", self.clip, above=0)
 
     def start(self, params: FlatVector) -> State:
         """The state before the first step, from initial parameters."""

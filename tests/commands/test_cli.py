@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ffn_train.config.keys import DECLARED, GROUPS
 from ffn_train.config.places import CONF, EXPERIMENTS
+from ffn_train.config.registry import names
 from ffn_train.runs import load_run
 from tests.support.command import command, process, start
 from tests.support.small_runs import SMALL
@@ -143,12 +145,29 @@ def test_a_diverged_run_is_no_crash(tmp_path: Path) -> None:
 def test_help_names_groups_settings_and_examples(tmp_path: Path) -> None:
     done = command("--help", cwd=tmp_path)
     assert done.returncode == 0
-    for group in CONF.iterdir():
-        if group.is_dir() and group.name != "hydra":
-            assert f"{group.name}: " in done.stdout
+    for group in GROUPS:
+        for name in names(group):
+            assert f"\n  {group}={name} " in done.stdout
+    for key in DECLARED:
+        assert f"\n  {key}=" in done.stdout
+    for preset in (CONF / "experiment").glob("*.yaml"):
+        assert f"\n  {preset.stem} " in done.stdout
     assert "model.depth=64 residual=none" in done.stdout
-    assert "width: 64" in done.stdout
+    assert "model.width=64 " in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_help_on_one_choice_has_its_settings_alone(tmp_path: Path) -> None:
+    done = command("--help", "optimizer=adam", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith("optimizer=adam: m <- β₁ m")
+    assert "optimizer.beta1=0.9 " in done.stdout
+    assert "model.width" not in done.stdout
+    wrong = command("--help", "optimizer=adm", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert wrong.stderr == (
+        "ffn_train: optimizer must be one of adam, sgd, got 'adm'; did you mean adam?\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,29 +8,28 @@ import numpy as np
 import pytest
 
 from ffn_train.config import combinations as rules
-from ffn_train.config import registry
+from ffn_train.config import reference, registry
 from ffn_train.config.keys import GROUPS, MODEL_GROUPS
 from ffn_train.config.places import CONF
 from ffn_train.config.settings import SettingError
 from ffn_train.gradcheck import check_layer, failures
 from ffn_train.running.experiment import build_experiment
 from tests.support.choices import allowed, covered, covering, files, refusal, settings, tiny
+from tests.support.generated import README, generated
 from tests.support.small_runs import config
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_each_choice_has_one_file_of_its_name(group: str) -> None:
-    assert set(files(group)) == set(registry.names(group))
+def test_each_choice_is_built_from_its_declared_defaults(group: str) -> None:
     for name in files(group):
-        assert settings(group, name)["name"] == name
+        given = {"path": "data.csv", "target": "y"} if name == "csv" else {}
+        part = registry.build(group, {**settings(group, name), **given})
+        assert (part.group, part.name) == (group, name)
+        assert reference.summary(type(part))
 
 
-def test_every_folder_of_the_tree_is_a_group() -> None:
-    assert {path.name for path in CONF.iterdir() if path.is_dir()} == {
-        *GROUPS,
-        "experiment",
-        "hydra",
-    }
+def test_the_tree_of_files_has_no_choices() -> None:
+    assert {path.name for path in CONF.iterdir() if path.is_dir()} == {"experiment", "hydra"}
 
 
 def test_a_few_combinations_cover_what_all_do() -> None:
@@ -103,7 +102,8 @@ def test_the_table_says_what_the_papers_need(changes: dict[str, str], allowed: b
 
 
 def test_the_readme_shows_the_table() -> None:
-    assert rules.table() in (CONF / "README.md").read_text(encoding="utf-8")
+    text = README.read_text(encoding="utf-8")
+    assert generated(text) == text  # python -m tests.support.generated makes it anew
 
 
 def test_deep_stacks_that_cannot_train_are_warned_about() -> None:

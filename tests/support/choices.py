@@ -1,4 +1,4 @@
-"""Every choice as ``conf/`` lists it, how they combine, and tiny stacks made of them."""
+"""Every choice with its defaults, how they combine, and tiny stacks made of them."""
 
 from __future__ import annotations
 
@@ -6,27 +6,22 @@ from functools import cache
 from itertools import combinations, product
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from ffn_train.config.combinations import REFUSED
 from ffn_train.config.keys import MODEL_GROUPS
-from ffn_train.config.places import CONF
-from ffn_train.config.registry import build
+from ffn_train.config.registry import build, choices
+from ffn_train.config.settings import defaults
 from ffn_train.nn.engine import engine as get_engine
 from ffn_train.nn.stack import Stack
 
 
-@cache
 def settings(group: str, name: str) -> dict[str, Any]:
-    """The settings of a choice as its YAML file gives them."""
-    loaded = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{name}.yaml"))
-    assert isinstance(loaded, dict)
-    return {str(key): value for key, value in loaded.items()}
+    """A choice with its defaults, as a configuration has it."""
+    return {"name": name, **defaults(choices(group)[name])}
 
 
 def files(group: str) -> list[str]:
-    """The names of a group's YAML files."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    """The names of a group's choices."""
+    return list(choices(group))
 
 
 def refusal(names: dict[str, str]) -> str | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import MISSING, fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
 from ffn_train.config import places, registry
 from ffn_train.config.settings import SettingError
@@ -303,23 +302,6 @@ def test_a_sinusoid_too_flat_to_standardise_is_refused() -> None:
 
 
 # Configuration
-
-
-@pytest.mark.parametrize("name", ["sinusoid", "friedman", "linear", "csv"])
-def test_the_configuration_file_gives_every_setting_its_default(name: str) -> None:
-    config = OmegaConf.load(places.CONF / "task" / f"{name}.yaml")
-    settings = OmegaConf.to_container(config)
-    assert isinstance(settings, dict)
-    missing = {key for key, value in settings.items() if value == "???"}
-    chosen = {str(key): "a" if key in missing else value for key, value in settings.items()}
-    if missing:
-        chosen["target"] = "b"
-    task = registry.build("task", chosen)
-    assert {field.name for field in fields(task)} == {*settings} - {"name"}
-    for field in fields(task):
-        default = () if settings[field.name] == [] else settings[field.name]
-        assert field.default is not MISSING
-        assert (None if default == "???" else default) == field.default
 
 
 def test_least_squares_on_the_diabetes_study() -> None:

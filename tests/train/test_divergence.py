@@ -203,9 +203,7 @@ def test_a_rate_of_zero_is_not_to_blame() -> None:
         (choices.ReZero(start=9), "none", "a smaller residual.start"),
     ],
 )
-def test_no_remedy_is_in_force_already(
-    residual: choices.ResidualChoice, norm: str, wanted: str
-) -> None:
+def test_no_remedy_is_in_force_already(residual: choices.Residual, norm: str, wanted: str) -> None:
     found = settings(residual, 8, norm=norm)
     assert " ".join(found).startswith(wanted)
     assert f"residual={residual.name}" not in found

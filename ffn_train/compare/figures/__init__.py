@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ffn_train.compare.comparison import Comparison
-from ffn_train.config.keys import FORMATS
 from ffn_train.config.registry import modules
+from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import some_of
 from ffn_train.plots import encoded
 from ffn_train.plots.style import look

@@ -8,13 +8,14 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ffn_train.config.registry import Choice
 from ffn_train.nn.core import Array
 
 Slope = Array | NDArray[np.bool]  # what dz = dh ∘ act' multiplies with: numbers, or a mask
 CHUNK = 65_536  # elements; a float32 piece and its scratch fit the second-level cache
 
 
-class Activation(ABC):
+class Activation(Choice, ABC):
     """act(z), elementwise, of an array of any shape.
 
     ``value`` and ``derivative`` are the pair that the textbook functions take. Blocks call
@@ -23,7 +24,6 @@ class Activation(ABC):
     batch passes nothing on and is called dead. ``kinks``: where act' jumps.
     """
 
-    name: ClassVar[str]
     rectifies: ClassVar[bool] = False
     kinks: ClassVar[tuple[float, ...]] = ()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ffn_train.config.registry import choice
@@ -13,7 +11,6 @@ from ffn_train.nn.special import erf
 
 
 @choice("activation", "erf")
-@dataclass(frozen=True, kw_only=True)
 class Erf(Activation):
     """act(z) = erf z, act'(z) = 2/sqrt(π) exp(-z²): a sigmoid with a closed-form kernel.
 

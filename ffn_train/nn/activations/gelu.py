@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ffn_train.config.registry import choice
@@ -15,7 +13,6 @@ SATURATED = 1e4  # z², from which on tanh u is 1 or -1 in gelu_tanh
 
 
 @choice("activation", "gelu")
-@dataclass(frozen=True, kw_only=True)
 class GELU(Activation):
     """act(z) = z Φ(z), act'(z) = Φ(z) + z φ(z), exact. Hendrycks and Gimpel 2016."""
 
@@ -38,7 +35,6 @@ class GELU(Activation):
 
 
 @choice("activation", "gelu_tanh")
-@dataclass(frozen=True, kw_only=True)
 class GELUTanh(Activation):
     """act(z) = z (1 + tanh u)/2 with u = sqrt(2/π) (z + 0.044715 z³): GPT-2's form of GELU.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ffn_train.config.registry import choice
@@ -12,7 +10,6 @@ from ffn_train.nn.core import Array
 
 
 @choice("activation", "identity")
-@dataclass(frozen=True, kw_only=True)
 class Identity(Activation):
     """act(z) = z: the deep linear network of Saxe et al. 2014."""
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ffn_train.config.registry import choice
-from ffn_train.config.settings import number
+from ffn_train.config.settings import setting
 from ffn_train.nn.activations.activation import Activation, Slope
 from ffn_train.nn.core import Array
 
 
 @choice("activation", "relu")
-@dataclass(frozen=True, kw_only=True)
 class ReLU(Activation):
     """act(z) = max(z, 0); act'(0) = 0. Nair and Hinton 2010; Glorot et al. 2011."""
 
@@ -32,17 +29,13 @@ class ReLU(Activation):
 
 
 @choice("activation", "leaky_relu")
-@dataclass(frozen=True, kw_only=True)
 class LeakyReLU(Activation):
     """act(z) = z for z > 0 and slope·z below; act'(0) = slope. Maas et al. 2013."""
 
-    slope: float
+    slope: float = setting("slope below 0", 0.01, at_least=0, below=1)
 
     rectifies = True
     kinks = (0.0,)
-
-    def __post_init__(self) -> None:
-        number("activation.slope", self.slope, at_least=0, below=1)
 
     def value(self, z: Array) -> Array:
         return np.maximum(z, z * z.dtype.type(self.slope))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ffn_train.config.registry import choice
@@ -12,7 +10,6 @@ from ffn_train.nn.core import Array
 
 
 @choice("activation", "silu")
-@dataclass(frozen=True, kw_only=True)
 class SiLU(Activation):
     """act(z) = z σ(z), act'(z) = σ(z) (1 + z (1 - σ(z))), σ the logistic sigmoid.
 

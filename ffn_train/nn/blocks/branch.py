@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
+from ffn_train.config.registry import Choice
 from ffn_train.nn.activations.activation import Activation
 from ffn_train.nn.core import Array, Layer, Views
 
@@ -44,9 +45,9 @@ class Branch(Layer):
         """
 
 
-class BlockChoice(Protocol):
+class Block(Choice, ABC):
     """``block=...``: makes the branch for a width, a hidden width and an activation."""
 
-    name: ClassVar[str]
-
-    def branch(self, *, width: int, hidden: int, activation: Activation) -> Branch: ...
+    @abstractmethod
+    def branch(self, *, width: int, hidden: int, activation: Activation) -> Branch:
+        """The branch of each block: (N, ``width``) to (N, ``width``) through ``hidden`` units."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 from ffn_train.config.registry import choice
 from ffn_train.nn.activations.activation import Activation, Slope
-from ffn_train.nn.blocks.branch import Branch, BranchPullback
+from ffn_train.nn.blocks.branch import Block, Branch, BranchPullback
 from ffn_train.nn.core import Array, Layer, Pullback, Views
 from ffn_train.nn.layers.linear import Linear
 
@@ -61,11 +60,8 @@ class FeedForward(Branch):
 
 
 @choice("block", "feedforward")
-@dataclass(frozen=True, kw_only=True)
-class FeedForwardChoice:
-    """``block=feedforward``: the plain two-layer branch with the chosen activation."""
-
-    name: ClassVar[str]
+class FeedForwardChoice(Block):
+    """W₂ act(W₁ x + b₁) + b₂: the plain two-layer branch with the chosen activation."""
 
     def branch(self, *, width: int, hidden: int, activation: Activation) -> Branch:
         return FeedForward(width, hidden, activation)

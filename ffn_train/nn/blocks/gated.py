@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 from ffn_train.config.registry import choice
 from ffn_train.nn.activations.activation import Activation, Slope
 from ffn_train.nn.activations.gelu import GELU
 from ffn_train.nn.activations.silu import SiLU
-from ffn_train.nn.blocks.branch import Branch, BranchPullback
+from ffn_train.nn.blocks.branch import Block, Branch, BranchPullback
 from ffn_train.nn.core import Array, Layer, Pullback, Views
 from ffn_train.nn.layers.linear import Linear
 
@@ -72,22 +71,16 @@ class Gated(Branch):
 
 
 @choice("block", "swiglu")
-@dataclass(frozen=True, kw_only=True)
-class SwiGLU:
-    """``block=swiglu``: gated by SiLU, as in Llama; the choice of ``activation`` plays no part."""
-
-    name: ClassVar[str]
+class SwiGLU(Block):
+    """W₂ (silu(W_g x) ∘ W_u x), as in Llama; the choice of `activation` has no effect."""
 
     def branch(self, *, width: int, hidden: int, activation: Activation) -> Branch:
         return Gated(width, hidden, SiLU())
 
 
 @choice("block", "geglu")
-@dataclass(frozen=True, kw_only=True)
-class GEGLU:
-    """``block=geglu``: gated by exact GELU; the choice of ``activation`` plays no part."""
-
-    name: ClassVar[str]
+class GEGLU(Block):
+    """W₂ (gelu(W_g x) ∘ W_u x); the choice of `activation` has no effect."""
 
     def branch(self, *, width: int, hidden: int, activation: Activation) -> Branch:
         return Gated(width, hidden, GELU())

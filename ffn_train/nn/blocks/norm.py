@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from ffn_train.config.registry import choice
-from ffn_train.config.settings import number
+from ffn_train.config.registry import Choice, choice
+from ffn_train.config.settings import setting
 from ffn_train.nn.core import Layer
 from ffn_train.nn.layers.norms import LayerNorm, RMSNorm
 
 
-class NormChoice:
+class Norm(Choice):
     """Where the norm stands: nowhere, before the branch, or after the residual sum."""
 
-    name: ClassVar[str]
     placement: ClassVar[Literal["none", "pre", "post"]]
 
     def layer(self, width: int) -> Layer | None:
@@ -23,28 +22,23 @@ class NormChoice:
 
 
 @choice("norm", "none")
-@dataclass(frozen=True, kw_only=True)
-class NoNorm(NormChoice):
+class NoNorm(Norm):
     """x + f(x)."""
 
     placement = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Norm(NormChoice):
-    eps: float
+class _Norm(Norm):
+    eps: float = setting("added to the variance", 1.0e-5, above=0, below=1)
 
     kind: ClassVar[type[LayerNorm] | type[RMSNorm]]
-
-    def __post_init__(self) -> None:
-        number("norm.eps", self.eps, above=0, below=1)
 
     def layer(self, width: int) -> Layer:
         return self.kind(width, self.eps)
 
 
 @choice("norm", "pre_layer")
-@dataclass(frozen=True, kw_only=True)
 class PreLayerNorm(_Norm):
     """x + f(LayerNorm(x)), and a final LayerNorm before the read-out. Xiong et al. 2020."""
 
@@ -53,7 +47,6 @@ class PreLayerNorm(_Norm):
 
 
 @choice("norm", "pre_rms")
-@dataclass(frozen=True, kw_only=True)
 class PreRMSNorm(_Norm):
     """x + f(RMSNorm(x)), and a final RMSNorm before the read-out, as in Llama."""
 
@@ -62,7 +55,6 @@ class PreRMSNorm(_Norm):
 
 
 @choice("norm", "post_layer")
-@dataclass(frozen=True, kw_only=True)
 class PostLayerNorm(_Norm):
     """LayerNorm(x + f(x)): the first transformer's order. Vaswani et al. 2017."""
 
@@ -71,7 +63,6 @@ class PostLayerNorm(_Norm):
 
 
 @choice("norm", "post_rms")
-@dataclass(frozen=True, kw_only=True)
 class PostRMSNorm(_Norm):
     """RMSNorm(x + f(x))."""
 

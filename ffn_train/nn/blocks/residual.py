@@ -8,17 +8,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from ffn_train.config.registry import choice
-from ffn_train.config.settings import number
+from ffn_train.config.registry import Choice, choice
+from ffn_train.config.settings import setting
 from ffn_train.nn.blocks.branch import Branch, BranchPullback
-from ffn_train.nn.blocks.norm import NormChoice
+from ffn_train.nn.blocks.norm import Norm
 from ffn_train.nn.core import Array, Layer, Pullback, Shape, Views
 
 
-class ResidualChoice:
+class Residual(Choice):
     """How a block joins its skip path and its branch, given the depth L of the stack."""
 
-    name: ClassVar[str]
     learnable: ClassVar[bool] = False
 
     def skip(self, depth: int) -> float:
@@ -31,8 +30,7 @@ class ResidualChoice:
 
 
 @choice("residual", "none")
-@dataclass(frozen=True, kw_only=True)
-class NoResidual(ResidualChoice):
+class NoResidual(Residual):
     """y = f(x): the plain stack."""
 
     def skip(self, depth: int) -> float:
@@ -40,46 +38,35 @@ class NoResidual(ResidualChoice):
 
 
 @choice("residual", "identity")
-@dataclass(frozen=True, kw_only=True)
-class IdentityResidual(ResidualChoice):
+class IdentityResidual(Residual):
     """y = x + f(x). He et al. 2016."""
 
 
 @choice("residual", "scaled")
-@dataclass(frozen=True, kw_only=True)
-class ScaledResidual(ResidualChoice):
+class ScaledResidual(Residual):
     """y = x + c L^(-p) f(x), by default x + f(x)/sqrt(L). Hayou et al. 2021, "Stable ResNet"."""
 
-    scale: float
-    power: float
-
-    def __post_init__(self) -> None:
-        number("residual.scale", self.scale, above=0)
-        number("residual.power", self.power, at_least=0)
+    scale: float = setting("c, a factor of every branch", 1.0, above=0)
+    power: float = setting("p, of the depth: 0.5 is 1/sqrt(L)", 0.5, at_least=0)
 
     def multiplier(self, depth: int) -> float:
         return float(self.scale * depth**-self.power)
 
 
 @choice("residual", "rezero")
-@dataclass(frozen=True, kw_only=True)
-class ReZero(ResidualChoice):
+class ReZero(Residual):
     """y = x + α_l f(x) with a learnable α_l for each block. Bachlechner et al. 2021."""
 
-    start: float
+    start: float = setting("α before the first step", 0.0)
 
     learnable = True
-
-    def __post_init__(self) -> None:
-        number("residual.start", self.start)
 
     def multiplier(self, depth: int) -> float:
         return self.start
 
 
 @choice("residual", "deepnorm")
-@dataclass(frozen=True, kw_only=True)
-class DeepNormResidual(ResidualChoice):
+class DeepNormResidual(Residual):
     """y = LayerNorm(α x + f(x)) with α = L^(1/4). Wang et al. 2022, "DeepNet".
 
     The paper's (2N)^(1/4) counts N layers of two residual sums each; here each block is one sum.
@@ -132,7 +119,7 @@ class ResidualBlock(Layer):
     """
 
     def __init__(
-        self, *, branch: Branch, residual: ResidualChoice, norm: NormChoice, width: int, depth: int
+        self, *, branch: Branch, residual: Residual, norm: Norm, width: int, depth: int
     ) -> None:
         self.branch = branch
         self.skip = residual.skip(depth)

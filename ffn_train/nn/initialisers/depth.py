@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from ffn_train.config.registry import choice
 from ffn_train.nn.initialisers.initialiser import Initialiser, Role
 
 
 @choice("init", "gpt2")
-@dataclass(frozen=True, kw_only=True)
 class GPT2(Initialiser):
     """Var W = 1/fan_in, and the outer matrix's divided by L, the number of residual additions.
 
@@ -23,7 +21,6 @@ class GPT2(Initialiser):
 
 
 @choice("init", "fixup")
-@dataclass(frozen=True, kw_only=True)
 class Fixup(Initialiser):
     """Var W_inner = 2/(fan_in L), W_outer = 0: each block starts as the identity.
 
@@ -36,7 +33,6 @@ class Fixup(Initialiser):
 
 
 @choice("init", "deepnorm")
-@dataclass(frozen=True, kw_only=True)
 class DeepNorm(Initialiser):
     """Var W = β² 2/(fan_in + fan_out) with β = (4 L)^(-1/4). Wang et al. 2022, "DeepNet".
 

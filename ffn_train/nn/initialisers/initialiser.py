@@ -16,26 +16,23 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from ffn_train.config.settings import number
+from ffn_train.config.registry import Choice
+from ffn_train.config.settings import setting
 from ffn_train.nn.core import Array
 
 Role = Literal["inner", "outer"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Initialiser(ABC):
+class Initialiser(Choice, ABC):
     """Draws the weights and biases of the blocks; ``bias_std`` is the biases' standard deviation.
 
     ``independent``: whether the entries of a matrix are drawn independently.
     """
 
-    bias_std: float = 0.0
+    bias_std: float = setting("standard deviation of the blocks' biases", 0.0, at_least=0)
 
-    name: ClassVar[str]
     independent: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        number("init.bias_std", self.bias_std, at_least=0)
 
     @abstractmethod
     def variance(self, *, fan_in: int, fan_out: int, role: Role, depth: int) -> float:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ffn_train.config.registry import choice
-from ffn_train.config.settings import number
+from ffn_train.config.settings import setting
 from ffn_train.nn.initialisers.initialiser import Initialiser, Role
 
 
 @choice("init", "he")
-@dataclass(frozen=True, kw_only=True)
 class He(Initialiser):
     """Var W = 2/fan_in: keeps E[z²] through a ReLU layer. He et al. 2015."""
 
@@ -19,7 +16,6 @@ class He(Initialiser):
 
 
 @choice("init", "lecun")
-@dataclass(frozen=True, kw_only=True)
 class LeCun(Initialiser):
     """Var W = 1/fan_in: keeps the variance through a linear layer. LeCun et al. 1998."""
 
@@ -28,7 +24,6 @@ class LeCun(Initialiser):
 
 
 @choice("init", "normal")
-@dataclass(frozen=True, kw_only=True)
 class Normal(Initialiser):
     """Var W_inner = inner/fan_in, Var W_outer = outer/fan_in: the σ_w² of mean-field theory.
 
@@ -36,20 +31,14 @@ class Normal(Initialiser):
     branch.
     """
 
-    inner: float = 1.0
-    outer: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number("init.inner", self.inner, at_least=0)
-        number("init.outer", self.outer, at_least=0)
+    inner: float = setting("fan_in x variance of inner matrices", 1.0, at_least=0)
+    outer: float = setting("fan_in x variance of outer matrices", 1.0, at_least=0)
 
     def variance(self, *, fan_in: int, fan_out: int, role: Role, depth: int) -> float:
         return (self.inner if role == "inner" else self.outer) / fan_in
 
 
 @choice("init", "xavier")
-@dataclass(frozen=True, kw_only=True)
 class Xavier(Initialiser):
     """Var W = 2/(fan_in + fan_out): between forward and backward. Glorot and Bengio 2010."""
 

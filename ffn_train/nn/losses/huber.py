@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ffn_train.config.registry import choice
-from ffn_train.config.settings import number
+from ffn_train.config.settings import setting
 from ffn_train.nn.core import Array
 from ffn_train.nn.losses.loss import Loss
 
 
 @choice("loss", "huber")
-@dataclass(frozen=True, kw_only=True)
 class Huber(Loss):
     """mean h(y - t), h(e) = e²/2 for |e| <= δ, δ (|e| - δ/2) beyond. Huber 1964.
 
     The gradient is clip(e, -δ, δ)/(N M): no sample pulls harder than δ.
     """
 
-    delta: float
-
-    def __post_init__(self) -> None:
-        number("loss.delta", self.delta, above=0)
+    delta: float = setting("δ, where it becomes linear", 1.0, above=0)
 
     def value_and_gradient(self, y: Array, targets: Array) -> tuple[float, Array]:
         error = y - targets

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
+from ffn_train.config.registry import Choice
 from ffn_train.nn.core import Array
 
 
-class Loss(ABC):
+class Loss(Choice, ABC):
     """A mean over the N x M entries of y - t."""
-
-    name: ClassVar[str]
 
     @abstractmethod
     def value_and_gradient(self, y: Array, targets: Array) -> tuple[float, Array]:

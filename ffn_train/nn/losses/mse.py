@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ffn_train.config.registry import choice
@@ -12,7 +10,6 @@ from ffn_train.nn.losses.loss import Loss
 
 
 @choice("loss", "mse")
-@dataclass(frozen=True, kw_only=True)
 class MSE(Loss):
     """mean (y - t)²; its gradient is 2 (y - t)/(N M)."""
 

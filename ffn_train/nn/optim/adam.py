@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ffn_train.config.registry import choice
-from ffn_train.config.settings import number
+from ffn_train.config.settings import setting
 from ffn_train.nn.core import Array
 from ffn_train.nn.optim.optimizer import Memory, Optimizer, chunks
 
 
 @choice("optimizer", "adam")
-@dataclass(frozen=True, kw_only=True)
 class Adam(Optimizer):
     """m <- β₁ m + (1-β₁) g; s <- β₂ s + (1-β₂) g²; θ <- θ - lr m̂/(sqrt(ŝ) + eps).
 
@@ -21,15 +18,10 @@ class Adam(Optimizer):
     Kingma and Ba 2015; Loshchilov and Hutter 2019.
     """
 
-    beta1: float
-    beta2: float
-    eps: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number("optimizer.beta1", self.beta1, at_least=0, below=1)
-        number("optimizer.beta2", self.beta2, at_least=0, below=1)
-        number("optimizer.eps", self.eps, above=0)
+    lr: float = setting("the highest learning rate, which the schedule scales", 0.001, at_least=0)
+    beta1: float = setting("share of m that a step keeps", 0.9, at_least=0, below=1)
+    beta2: float = setting("share of s that a step keeps", 0.999, at_least=0, below=1)
+    eps: float = setting("added to sqrt(ŝ)", 1.0e-8, above=0)
 
     @property
     def slots(self) -> tuple[str, ...]:

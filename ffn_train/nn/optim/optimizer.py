@@ -10,7 +10,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ffn_train.config.settings import number
+from ffn_train.config.registry import Choice
+from ffn_train.config.settings import setting
 from ffn_train.nn.core import Array
 
 CHUNK = 32_768  # elements; parameters, gradient and memory of a chunk stay in the cache
@@ -19,7 +20,7 @@ Memory = dict[str, Array]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimizer(ABC):
+class Optimizer(Choice, ABC):
     """An update of parameters θ: decoupled weight decay, then the rule's own descent.
 
     θ <- θ - lr λ θ with λ = ``weight_decay`` (Loshchilov and Hutter 2019), then ``descend``. An
@@ -28,15 +29,12 @@ class Optimizer(ABC):
     a thread of their own.
     """
 
-    lr: float
-    weight_decay: float
+    lr: float = setting("the highest learning rate, which the schedule scales", at_least=0)
+    weight_decay: float = setting(
+        "decoupled: weight matrices shrink by lr x weight_decay a step", 0.0, at_least=0
+    )
 
-    name: ClassVar[str]
     side_by_side: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        number("optimizer.lr", self.lr, at_least=0)
-        number("optimizer.weight_decay", self.weight_decay, at_least=0)
 
     @property
     @abstractmethod

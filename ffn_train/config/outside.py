@@ -1,0 +1,84 @@
+"""``parts=[my_parts.py]``: choices declared outside the package, in a Python file or a package.
+
+Importing the file runs it, with the rights of whoever named it; what it declares with ``@choice``
+is then a choice like any other. Nothing is loaded unasked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+from ffn_train.config.places import find
+from ffn_train.config.registry import FOLDERS, choices, forget
+from ffn_train.config.settings import SettingError, first_line, nearest
+
+_loaded: dict[str, str] = {}  # name, as it was given -> digest of its content
+
+
+def load(parts: Sequence[str]) -> dict[str, str]:
+    """Import the parts, each content once in a process; their SHA-256 digests by name.
+
+    A file that has changed replaces what it declared before. Raises SettingError, in one line, for
+    a part that does not exist or cannot be imported.
+    """
+    digests = {}
+    for name in parts:
+        path = _source(name)
+        sources = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+        content = [source.read_bytes() for source in sources]
+        digests[name] = digest = hashlib.sha256(b"".join(content)).hexdigest()
+        if digest not in _loaded.values():
+            for group in FOLDERS:
+                choices(group)  # the package's own first: no other may take their names
+            forget(_module(name, _loaded.get(name)))
+            try:
+                if name.endswith(".py"):
+                    _run(_module(name, digest), path, content[0])
+                else:
+                    importlib.import_module(name)
+            except Exception as error:
+                forget(_module(name, digest))
+                reason = f"{type(error).__name__}: {first_line(error)}"
+                raise SettingError(f"parts={name}: {reason}") from None
+        _loaded[name] = digest
+    return digests
+
+
+def loaded() -> tuple[str, ...]:
+    """What tells the parts that are loaded from any others."""
+    return tuple(sorted(_loaded.values()))
+
+
+def _module(name: str, digest: str | None) -> str:
+    return f"ffn_train_parts_{(digest or '')[:12]}" if name.endswith(".py") else name
+
+
+def _source(name: str) -> Path:
+    """The file that a part's code is in."""
+    if name.endswith(".py"):
+        path = find(name)
+        if not path.is_file():
+            near = nearest(path.name, [p.name for p in path.parent.glob("*.py")])
+            raise SettingError(f"parts={name}: there is no such file{near}")
+        return path
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError) as error:
+        raise SettingError(f"parts={name}: {first_line(error)}") from None
+    if spec is None or spec.origin is None:
+        raise SettingError(f"parts={name}: there is no such package; a file's name ends in .py")
+    return Path(spec.origin)
+
+
+def _run(module: str, path: Path, content: bytes) -> None:
+    """Run a file's content as a module; no bytecode of an older content stands in for it."""
+    code = compile(content, str(path), "exec")
+    sys.modules[module] = ModuleType(module)
+    sys.modules[module].__file__ = str(path)
+    exec(code, vars(sys.modules[module]))

@@ -1,0 +1,146 @@
+"""What there is to choose and to set, from its declarations: for --help and conf/README.md."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from ffn_train.config.keys import DECLARED, GROUPS, default_settings, dotted
+from ffn_train.config.places import CONF
+from ffn_train.config.registry import choices
+from ffn_train.config.settings import Setting, declared, defaults, one_of
+
+USAGE = """\
+ffn_train: gradient flow in residual feed-forward stacks.
+
+  python -m ffn_train                                     the default run
+  python -m ffn_train model.depth=64 residual=none        change settings and choices
+  python -m ffn_train experiment=diabetes seed=3          start from a preset
+  python -m ffn_train task=csv task.path=data.csv task.target=price
+  python -m ffn_train residual=rezero residual.start=0.1 run.dir=outputs/mine
+  python -m ffn_train -m seed=0,1,2                       a sweep
+  python -m ffn_train --cfg job                           print the configuration, run nothing
+  python -m ffn_train --help optimizer=adam               one choice and its settings
+  python -m ffn_train.gradcheck block=swiglu              check the backward pass
+  python -m ffn_train.theory model.depth=512              predict, without training
+  python -m ffn_train.plots outputs/mine --formats pdf    draw a run's figures again
+"""
+COMPLETION = 'Tab completion: eval "$(ffn-train --shell-completion install=bash)"'
+WIDTH = 100
+
+
+def help_text(overrides: Sequence[str]) -> str:
+    """Everything in a sentence each; of overrides such as ``optimizer=adam``, these choices alone.
+
+    Raises SettingError for a choice that does not exist.
+    """
+    subjects = [text.split("=", 1) for text in overrides if text.split("=")[0] in GROUPS]
+    if subjects:
+        return "\n\n".join(_choice(group, name) for group, name in subjects)
+    groups = [(group, name, summary(cls)) for group in GROUPS for name, cls in _members(group)]
+    width = max(len(f"{group}={name}") for group, name, _ in groups)
+    lines = [USAGE, "Choices (GROUP=NAME; --help GROUP=NAME has the settings of each):", ""]
+    lines += (_entry(f"{group}={name}", says, width) for group, name, says in groups)
+    lines += ["", "Settings and their defaults (KEY=VALUE):", ""]
+    lines += _settings((key, default, DECLARED[key]) for key, default in _defaults().items())
+    lines += ["", "Presets (experiment=NAME), those with sweep: for -m:", ""]
+    lines += (_entry(name, says, width) for name, says in presets())
+    return "\n".join([*lines, "", COMPLETION])
+
+
+def _choice(group: str, name: str) -> str:
+    cls = choices(group)[one_of(group, name, choices(group))]
+    values, known = defaults(cls), declared(cls)
+    lines = _settings((f"{group}.{key}", values[key], known[key]) for key in known)
+    return "\n".join([f"{group}={name}: {textwrap.dedent(cls.__doc__ or '').strip()}", "", *lines])
+
+
+def _settings(known: Iterable[tuple[str, Any, Setting]]) -> Iterator[str]:
+    rows = [(f"{key}={value(default)}", sentence(setting)) for key, default, setting in known]
+    width = max((len(name) for name, _ in rows), default=0)
+    return (_entry(name, says, width) for name, says in rows)
+
+
+def _entry(name: str, says: str, width: int) -> str:
+    indent = " " * (width + 4)
+    return textwrap.fill(f"  {name:{width}}  {says}", WIDTH, subsequent_indent=indent)
+
+
+def sentence(setting: Setting) -> str:
+    """What a setting is, with its unit and bounds."""
+    bounds = [
+        f"{sign} {bound:g}"
+        for sign, bound in (
+            (">=", setting.at_least),
+            (">", setting.above),
+            ("<=", setting.at_most),
+            ("<", setting.below),
+        )
+        if bound is not None
+    ]
+    notes = [", ".join(setting.among), setting.unit, " and ".join(bounds)]
+    told = "; ".join(note for note in notes if note)
+    return f"{setting.says} ({told})" if told else setting.says
+
+
+def value(default: Any) -> str:
+    """A default as it is written on the command line."""
+    if default is None or isinstance(default, bool):
+        return {None: "null", True: "true", False: "false"}[default]
+    return f"[{','.join(map(str, default))}]" if isinstance(default, list) else str(default)
+
+
+def summary(cls: type[Any]) -> str:
+    """A choice in a line: the first of its docstring."""
+    return (cls.__doc__ or "").strip().partition("\n")[0]
+
+
+def presets() -> list[tuple[str, str]]:
+    """Name and purpose of every preset, those of one run first and those that are sweeps last."""
+    found = []
+    for path in sorted((CONF / "experiment").glob("*.yaml")):
+        text = path.read_text(encoding="utf-8")
+        comments = [line[2:] for line in text.splitlines() if line.startswith("# ")]
+        sweeps = "\nsweep:" in text
+        found.append((sweeps, path.stem, f"{'sweep: ' if sweeps else ''}{comments[1]}"))
+    return [(name, says) for _, name, says in sorted(found)]
+
+
+def _members(group: str) -> Iterable[tuple[str, type[Any]]]:
+    return choices(group).items()
+
+
+def _defaults() -> dict[str, Any]:
+    """Every setting that belongs to no choice, by its key, with its default."""
+    whole = default_settings()
+    grid = whole["sweep"].pop("grid")
+    return {**dotted(whole), "sweep.grid": grid}
+
+
+def choices_table() -> str:
+    """All choices with their settings, as a Markdown table."""
+    lines = ["| choice | what it is | settings and defaults |", "|---|---|---|"]
+    for group in GROUPS:
+        for name, cls in _members(group):
+            values = defaults(cls)
+            keys = "; ".join(
+                f"`{key}={value(values[key])}` {sentence(setting)}"
+                for key, setting in declared(cls).items()
+            )
+            lines.append(f"| `{group}={name}` | {_cell(summary(cls))} | {_cell(keys)} |")
+    return "\n".join(lines)
+
+
+def settings_table() -> str:
+    """All settings that belong to no choice, as a Markdown table."""
+    lines = ["| setting | default | meaning |", "|---|---|---|"]
+    lines += (
+        f"| `{key}` | `{value(default)}` | {_cell(sentence(DECLARED[key]))} |"
+        for key, default in _defaults().items()
+    )
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")

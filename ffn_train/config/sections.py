@@ -1,0 +1,274 @@
+"""Every setting of a run that belongs to no choice, section by section, with its default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ffn_train.config.settings import SettingError, integer, one_of, setting, unchecked
+
+FORMATS = ("png", "svg", "pdf")
+
+
+def _integer_or(words: str, *special: object) -> Callable[[str, Any], None]:
+    """A check of a setting that is one of the special values or an integer of at least 1."""
+
+    def check(key: str, value: Any) -> None:
+        if not any(value is word or value == word for word in special):
+            try:
+                integer(key, value, at_least=1)
+            except SettingError:
+                raise SettingError(f"{key} must be {words}, got {value!r}") from None
+
+    return check
+
+
+def listed(words: str | list[str]) -> list[str]:
+    """A word or a list of words, as a list."""
+    return [words] if isinstance(words, str) else words
+
+
+def _words(key: str, value: Any) -> None:
+    words = listed(value)
+    if not isinstance(words, list) or not words or not all(isinstance(w, str) for w in words):
+        raise SettingError(f"{key} must be a list of words, got {value!r}")
+
+
+def _names(key: str, value: Any) -> None:
+    if value:
+        _words(key, value)
+    elif value != []:
+        raise SettingError(f"{key} must be a list of words, got {value!r}")
+
+
+def _formats(key: str, value: Any) -> None:
+    _words(key, value)
+    for name in listed(value):
+        one_of(key, name, FORMATS)
+
+
+def _path(key: str, value: Any) -> None:
+    """A path, or null. Raises SettingError."""
+    if value is not None and (not isinstance(value, (str, int, float)) or not str(value).strip()):
+        raise SettingError(f"{key} must be a path, got {value!r}")
+
+
+def _mapping(key: str, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise SettingError(f"{key} must map settings to lists of values, got {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Settings that stand on their own."""
+
+    seed: int = setting(
+        "data, initialisation and batch order each get a stream of their own from it", 0, at_least=0
+    )
+    parts: Any = setting(
+        "Python files or packages with parts of your own, such as [my_parts.py]; they are run",
+        [],
+        changes="nothing",
+        before=[],
+        check=_names,
+    )
+    dtype: str = setting(
+        "precision of parameters and passes", "float32", among=("float32", "float64")
+    )
+    threads: int | str = setting(
+        "auto, or the number of threads",
+        "auto",
+        changes="nothing",
+        check=_integer_or("auto or an integer >= 1", "auto"),
+    )
+    engine: str = setting(
+        "what computes the passes; compiled needs the extra `compiled`",
+        "numpy",
+        among=("numpy", "compiled"),
+        changes="rounding",
+        before="numpy",
+    )
+    dry_run: bool = setting(
+        "list the jobs and estimate the time, run nothing", False, changes="nothing"
+    )
+    resume: str = setting(
+        "of a sweep whose code, data or settings have changed: check refuses, force goes on",
+        "check",
+        among=("check", "force"),
+        changes="nothing",
+    )
+    fail_fast: bool = setting(
+        "of a sweep: stop at the first job that fails", False, changes="nothing"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """The stack's size."""
+
+    depth: int = setting("L, the number of blocks", 8, at_least=1)
+    width: int = setting("D, the number of features between blocks", 64, at_least=1)
+    expansion: int = setting("hidden width H = expansion x width", 4, at_least=1)
+    recompute: int | str | None = setting(
+        "activation checkpointing: blocks between two kept activations (auto: sqrt(depth)), for "
+        "less memory and more time; null keeps all",
+        None,
+        check=_integer_or("null, auto or an integer >= 1", None, "auto"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer:
+    """The training loop."""
+
+    steps: int = setting("updates; a larger number extends a run that has ended", 500, at_least=1)
+    batch_size: int = setting("rows of a mini-batch", 128, at_least=1)
+    clip: float | None = setting(
+        "largest global gradient norm (gradient clipping); null for none", 1.0, above=0
+    )
+    patience: int = setting(
+        "steps with a loss above 1000 times that of predicting the mean that end a run",
+        100,
+        at_least=1,
+    )
+
+
+def _every(what: str, default: int) -> Any:
+    return setting(f"steps between {what}", default, at_least=1)
+
+
+def _limit(default: int) -> Any:
+    return setting("rows after which the interval starts to double", default, at_least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Evaluations on the validation part."""
+
+    every: int = _every("evaluations", 20)
+    limit: int = _limit(1000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """Per-layer measurements."""
+
+    every: int = _every("measurements", 50)
+    limit: int = _limit(1000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """Rows of scalars.csv."""
+
+    every: int = _every("rows of scalars.csv", 1)
+    limit: int = _limit(10_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """States to go on from."""
+
+    every: int | None = setting(
+        "steps between checkpoints; null for one at the end only",
+        200,
+        at_least=1,
+        changes="nothing",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """The figures of a run."""
+
+    when: str = setting(
+        "auto: for single runs and not for the jobs of a sweep, which are drawn together",
+        "auto",
+        among=("auto", "always", "never"),
+        changes="nothing",
+    )
+    figures: Any = setting(
+        "all, or a list: [loss, gradient_flow]", "all", changes="nothing", check=_words
+    )
+    formats: Any = setting("a list of png, svg, pdf", ["png"], changes="nothing", check=_formats)
+    theory: bool = setting(
+        "draw what theory predicts beside what was measured at step 0", True, changes="nothing"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Directory:
+    """Where a run goes."""
+
+    dir: Any = setting(
+        "the run's directory; null makes a new one under outputs/runs",
+        None,
+        changes="nothing",
+        check=_path,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """Of key=interval(low,high), at each point of the rest."""
+
+    trials: int = setting("values tried at each point", 16, at_least=1, changes="nothing")
+    at_once: int = setting("of these, asked for at a time", 4, at_least=1, changes="nothing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """What --multirun runs."""
+
+    dir: Any = setting(
+        "the sweep's directory; null makes a new one under outputs/sweeps",
+        None,
+        changes="nothing",
+        check=_path,
+    )
+    grid: Any = setting(
+        "values to vary, for presets: {model.depth: [4, 16], residual: [none, scaled]}",
+        {},
+        changes="nothing",
+        check=_mapping,
+    )
+    zip: Any = setting(
+        "settings that vary together, side by side: [model.depth,optimizer.lr]",
+        [],
+        changes="nothing",
+        check=unchecked,
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of a run but those of its choices, checked."""
+
+    run: Run
+    model: Model
+    trainer: Trainer
+    evaluate: Evaluate
+    measure: Measure
+    log: Log
+    checkpoint: Checkpoint
+    plot: Plot
+    directory: Directory
+    sweep: Sweep
+    search: Search
+
+
+# the section of a configuration -> its declaration; "" holds those that stand on their own
+SECTIONS: Mapping[str, type[Any]] = {
+    "": Run,
+    "model": Model,
+    "trainer": Trainer,
+    "evaluate": Evaluate,
+    "measure": Measure,
+    "log": Log,
+    "checkpoint": Checkpoint,
+    "plot": Plot,
+    "run": Directory,
+    "sweep": Sweep,
+    "sweep.search": Search,
+}

@@ -1,0 +1,39 @@
+"""What a part of your own imports: ``choice``, ``setting`` and the base class of each kind.
+
+    from ffn_train.parts import Activation, choice
+
+    @choice("activation", "softplus")
+    class Softplus(Activation): ...
+
+In a file of its own, named on the command line: ``parts=[my_parts.py] activation=softplus``.
+"""
+
+from ffn_train.config.registry import choice
+from ffn_train.config.settings import setting
+from ffn_train.nn.activations.activation import Activation
+from ffn_train.nn.blocks.branch import Block, Branch
+from ffn_train.nn.blocks.norm import Norm
+from ffn_train.nn.blocks.residual import Residual
+from ffn_train.nn.core import Layer
+from ffn_train.nn.initialisers.initialiser import Initialiser
+from ffn_train.nn.losses.loss import Loss
+from ffn_train.nn.optim.optimizer import Optimizer
+from ffn_train.nn.optim.schedules import Schedule
+from ffn_train.tasks.table import Table, Task
+
+__all__ = [
+    "Activation",
+    "Block",
+    "Branch",
+    "Initialiser",
+    "Layer",
+    "Loss",
+    "Norm",
+    "Optimizer",
+    "Residual",
+    "Schedule",
+    "Table",
+    "Task",
+    "choice",
+    "setting",
+]

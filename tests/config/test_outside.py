@@ -1,0 +1,149 @@
+"""Parts of one's own: choices from a file or a package outside, known to all commands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ffn_train.config import outside, registry
+from ffn_train.config.composition import compose
+from ffn_train.config.settings import SettingError
+from ffn_train.running.execution import execute
+from ffn_train.running.experiment import build_experiment
+from tests.support.command import command
+from tests.support.small_runs import NOTES, SMALL
+
+SOFTPLUS = '''
+import numpy as np
+from ffn_train.parts import Activation, choice, setting
+
+
+@choice("activation", "softplus")
+class Softplus(Activation):
+    """act(z) = log(1 + exp βz)/β."""
+
+    beta: float = setting("β", 1.0, above=0)
+
+    def value(self, z):
+        return np.logaddexp(self.beta * z, 0) / self.beta
+
+    def derivative(self, z):
+        return 1 / (1 + np.exp(-self.beta * z))
+'''
+
+
+@pytest.fixture
+def part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A file with an activation, in the working directory; forgotten at the end."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(outside, "_loaded", {})
+    path = tmp_path / "my_parts.py"
+    path.write_text(SOFTPLUS, encoding="utf-8")
+    yield path
+    for name, digest in outside._loaded.items():
+        registry.forget(outside._module(name, digest))
+
+
+def test_a_part_of_ones_own_is_a_choice_with_checked_settings(part: Path) -> None:
+    config = compose([*SMALL, "parts=[my_parts.py]", "activation=softplus"])
+    assert config["activation"] == {"name": "softplus", "beta": 1.0}
+    activation = build_experiment(config).model.activation
+    z = np.linspace(-3, 3, 7)
+    np.testing.assert_allclose(activation.value(z), np.log1p(np.exp(z)))
+    with pytest.raises(SettingError, match=r"activation\.beta must be a number > 0, got -1"):
+        build_experiment({**config, "activation": {"name": "softplus", "beta": -1}})
+    with pytest.raises(SettingError, match=r"got 'softpls'; did you mean softplus\?"):
+        compose([*SMALL, "parts=[my_parts.py]", "activation=softpls"])
+
+
+def test_its_content_is_part_of_what_a_run_is(part: Path) -> None:
+    overrides = [*SMALL, "parts=[my_parts.py]", "activation=softplus", "run.dir=run"]
+    run = execute(build_experiment(compose(overrides)), NOTES.append)
+    (digest,) = run.provenance["parts"].values()
+    part.rename(part.with_name("moved.py"))  # the content counts, not the path
+    moved = ["parts=[moved.py]" if text.startswith("parts") else text for text in overrides]
+    execute(build_experiment(compose(moved)), NOTES.append)
+    assert NOTES[-1].startswith("run has ended already")
+    part.with_name("moved.py").write_text(f"{SOFTPLUS}\n# changed", encoding="utf-8")
+    with pytest.raises(SettingError, match=f"my_parts.py {digest[:8]} there, moved.py .* here"):
+        execute(build_experiment(compose(moved)), NOTES.append)
+
+
+def test_a_changed_file_replaces_what_it_declared(part: Path) -> None:
+    overrides = [*SMALL, "parts=my_parts.py", "activation=softplus"]
+    assert compose(overrides)["activation"]["beta"] == 1.0
+    part.write_text(SOFTPLUS.replace('"β", 1.0', '"β", 3.0'), encoding="utf-8")
+    assert compose(overrides)["activation"]["beta"] == 3.0
+
+
+def test_a_package_is_named_in_the_same_way(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = part.parent / "activations_of_mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("from activations_of_mine import soft", encoding="utf-8")
+    (package / "soft.py").write_text(SOFTPLUS, encoding="utf-8")
+    monkeypatch.syspath_prepend(part.parent)
+    config = compose([*SMALL, "parts=[activations_of_mine]", "activation=softplus"])
+    assert config["activation"]["name"] == "softplus"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("1/0", "parts=my_parts.py: ZeroDivisionError: division by zero"),
+        ("def (", "parts=my_parts.py: SyntaxError: invalid syntax"),
+        (
+            SOFTPLUS.replace('"softplus"', '"relu"'),
+            "activation=relu is declared twice, in ffn_train.nn.activations.relu and in",
+        ),
+        (
+            SOFTPLUS.replace('"activation"', '"activations"'),
+            "there is no group 'activations' of choices; did you mean activation?",
+        ),
+    ],
+)
+def test_what_cannot_be_loaded_is_told_in_a_line(part: Path, content: str, message: str) -> None:
+    part.write_text(content, encoding="utf-8")
+    with pytest.raises(SettingError) as caught:
+        compose([*SMALL, "parts=[my_parts.py]"])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert registry.names("activation") == tuple(sorted(registry.names("activation")))
+    compose([*SMALL, "activation=relu"])  # nothing of the package is lost by it
+
+
+def test_what_does_not_exist_is_told_in_a_line(part: Path) -> None:
+    for name, message in (
+        ("my_prts.py", "parts=my_prts.py: there is no such file; did you mean my_parts.py?"),
+        ("no_package", "parts=no_package: there is no such package"),
+    ):
+        with pytest.raises(SettingError, match=message.replace("?", r"\?")):
+            compose([*SMALL, f"parts=[{name}]"])
+
+
+def test_all_commands_know_it(part: Path) -> None:
+    chosen = ("parts=[my_parts.py]", "activation=softplus")
+    tiny = ("model.depth=2", "model.width=6", "task.rows=80", "trainer.batch_size=16")
+    for module in ("ffn_train.gradcheck", "ffn_train.theory"):
+        done = command(*chosen, *tiny, cwd=part.parent, module=module)
+        assert done.returncode == 0, done.stderr
+    done = command("--help", *chosen, cwd=part.parent)
+    assert "activation.beta=1.0  β (> 0)" in done.stdout
+    refused = command(*chosen, *SMALL, "engine=compiled", cwd=part.parent)
+    assert refused.returncode == 2
+    assert "Softplus" in refused.stderr or "needs Numba" in refused.stderr
+
+
+def test_the_jobs_of_a_sweep_know_it_and_readers_do_not_run_it(part: Path) -> None:
+    chosen = ("parts=[my_parts.py]", "activation=softplus,gelu")
+    done = command("-m", *SMALL, *chosen, "sweep.dir=sweep", cwd=part.parent)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((part.parent / "sweep" / "manifest.json").read_text(encoding="utf-8"))
+    assert [job["state"] for job in manifest["jobs"]] == ["finished", "finished"]
+    part.write_text("raise SystemExit('run')", encoding="utf-8")
+    read = command("sweep", "--formats", "svg", cwd=part.parent, module="ffn_train.compare")
+    assert read.returncode == 0, read.stderr
+    assert "softplus" in read.stdout
