@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from ffn_train.nn.core import Floats
 from ffn_train.plots.scales import set_ticks
 from ffn_train.plots.style import INK
 from ffn_train.reproduce import Check, Claim, at_most, exponent, near, passes, points, within
@@ -38,8 +38,6 @@ NORMS = {"pre_layer": "pre-LN", "post_layer": "post-LN"}
 THEOREM = "Xiong et al. 2020, theorem 1"
 LAYERS = "Xiong et al. 2020, section 3.3, extended theory"
 
-Numbers = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Point:
@@ -51,12 +49,12 @@ class Point:
     norm: str
     depth: int
     batch: int
-    measured: Numbers
-    theory: Numbers
-    signal: Numbers
+    measured: Floats
+    theory: Floats
+    signal: Floats
 
 
-def relu_kernels(k: Numbers) -> tuple[Numbers, Numbers]:
+def relu_kernels(k: Floats) -> tuple[Floats, Floats]:
     """A and A' of a kernel: E[relu(u_a) relu(u_b)] and E[relu'(u_a) relu'(u_b)], (u_a, u_b) ~ N."""
     size = np.sqrt(np.outer(np.diag(k), np.diag(k)))
     cosine = np.clip(k / size, -1, 1)
@@ -66,12 +64,12 @@ def relu_kernels(k: Numbers) -> tuple[Numbers, Numbers]:
     return size * (np.sin(angle) / (2 * np.pi) + share * cosine), share
 
 
-def sizes(q: Numbers) -> Numbers:
+def sizes(q: Floats) -> Floats:
     """s_a s_b of each pair of samples, from the kernel's diagonal s²."""
     return np.outer(np.sqrt(np.diag(q)), np.sqrt(np.diag(q)))
 
 
-def recursion(norm: str, depth: int, x: Numbers, dy: Numbers) -> Numbers:
+def recursion(norm: str, depth: int, x: Floats, dy: Floats) -> Floats:
     """E|dL/dW2|² of each block (L,), from the batch's x_0 (N, D) and dL/dy (N, M)."""
     width = x.shape[1]
     q = x @ x.T / width
@@ -139,12 +137,12 @@ def profile(found: list[Point]) -> Point:
     return next(p for p in found if p.depth == PROFILE)
 
 
-def relative(point: Point) -> Numbers:
+def relative(point: Point) -> Floats:
     """|dL/dW2| of each block over that of the last."""
     return np.asarray(point.measured / point.measured[-1])
 
 
-def claimed_term(depth: int) -> Numbers:
+def claimed_term(depth: int) -> Floats:
     """(2/3)^((L-l)/2) for l = 1 ... L."""
     return np.asarray((2 / 3) ** ((depth - np.arange(1.0, depth + 1)) / 2))
 

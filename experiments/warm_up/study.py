@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from ffn_train.nn.core import Floats
 from ffn_train.plots.scales import step_axis
 from ffn_train.plots.style import INK, MUTED
 from ffn_train.reproduce import Claim, at_least, at_most, trained
@@ -26,7 +26,6 @@ SMOOTH = 10  # steps that the curves are means over
 LEARNT = 0.95  # a loss below it has learnt something
 SLOWER = 0.05  # a difference of losses that counts
 
-Numbers = NDArray[np.float64]
 Key = tuple[str, float, bool]  # norm, learning rate, with a warm-up
 
 
@@ -34,8 +33,8 @@ Key = tuple[str, float, bool]  # norm, learning rate, with a warm-up
 class Results:
     """Of each setting all seeds' final validation losses (S,) and training losses (S, steps)."""
 
-    final: dict[Key, Numbers]
-    curves: dict[Key, Numbers]
+    final: dict[Key, Floats]
+    curves: dict[Key, Floats]
     least_squares: float
 
     @property
@@ -51,7 +50,7 @@ class Results:
 def measure() -> Results:
     """The preset's sweep, trained."""
     final: dict[Key, list[float]] = {}
-    curves: dict[Key, list[Numbers]] = {}
+    curves: dict[Key, list[Floats]] = {}
     least_squares = []
     for run in trained("warm_up"):
         config = run.config

@@ -12,9 +12,9 @@ import numpy as np
 from ffn_train.compare.discovery import Place
 from ffn_train.compare.metrics import METRICS, metrics
 from ffn_train.compare.values import SEED, Flat, Value, flatten
+from ffn_train.nn.core import Floats
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.files import read_json
-from ffn_train.runs.measures import Floats
 from ffn_train.runs.predictions import relative_gradient
 from ffn_train.runs.status import ENDED, status
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ffn_train.nn.core import Floats
 from ffn_train.runs import Run
-from ffn_train.runs.measures import Floats
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from matplotlib.collections import PolyCollection
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
+from ffn_train.nn.core import Floats
 from ffn_train.plots.scales import set_ticks
 from ffn_train.plots.selection import blocks
 from ffn_train.plots.style import MUTED, RED, block_look
-from ffn_train.runs.measures import Floats
 
 NOT_FINITE = "not finite"
 ZERO = "zero"

@@ -12,12 +12,12 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 from matplotlib.typing import ColorType
 
+from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve, mark, tell, values_of, zero
 from ffn_train.plots.scales import log_axis, tick_label
 from ffn_train.plots.sheet import note, sample
 from ffn_train.plots.style import INK, MUTED
 from ffn_train.runs import Run
-from ffn_train.runs.measures import Floats
 from ffn_train.runs.predictions import band
 from ffn_train.theory import Prediction
 

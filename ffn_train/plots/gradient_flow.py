@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 
+from ffn_train.nn.core import Floats
 from ffn_train.plots import expected as theory
 from ffn_train.plots.curves import curve, mark, marks
 from ffn_train.plots.scales import depth_axis, log_axis, number
@@ -17,7 +18,6 @@ from ffn_train.plots.selection import block_columns, rows
 from ffn_train.plots.sheet import right_legends, sample, sheet
 from ffn_train.plots.style import DOUBLE, INK, step_colour
 from ffn_train.runs import Measures, Run
-from ffn_train.runs.measures import Floats
 from ffn_train.theory import Prediction
 
 NAME = "gradient_flow"

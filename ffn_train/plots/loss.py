@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
+from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve, mark, marks
 from ffn_train.plots.scales import linear_axis, log_axis, step_axis
 from ffn_train.plots.selection import scalar
 from ffn_train.plots.sheet import right_legends, sheet
 from ffn_train.plots.style import INK, SINGLE
 from ffn_train.runs import Run
-from ffn_train.runs.measures import Floats
 
 NAME = "loss"
 

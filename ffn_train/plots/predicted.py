@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve, marks, zero
 from ffn_train.plots.points import Point, looks
 from ffn_train.plots.scales import depth_axis, exponent_axis
 from ffn_train.plots.sheet import ROW, page, right_legends, sample
 from ffn_train.plots.sheet import note as third_line
 from ffn_train.plots.style import DOUBLE, INK, look
-from ffn_train.runs.measures import Floats
 from ffn_train.runs.predictions import log_band
 from ffn_train.theory import Prediction
 

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from ffn_train.nn.core import Floats
 from ffn_train.runs import Measures, Run, RunError
-from ffn_train.runs.measures import Floats
 
 T = TypeVar("T")
 

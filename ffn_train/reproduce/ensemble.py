@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ffn_train.nn.core import Array, FlatVector
+from ffn_train.nn.core import Array, FlatVector, Floats
 from ffn_train.nn.reductions import rms
 from ffn_train.running.experiment import Experiment, build_experiment
 from ffn_train.sweep.space import Job, jobs
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -49,11 +47,11 @@ class Ensemble:
     """
 
     tensors: tuple[str, ...]
-    signal: Numbers
-    signal_gradient: Numbers
-    gradient_norm: Numbers
+    signal: Floats
+    signal_gradient: Floats
+    gradient_norm: Floats
 
-    def of_blocks(self, tensor: str) -> Numbers:
+    def of_blocks(self, tensor: str) -> Floats:
         """The gradient norms (S, L) of one tensor of every block, say ``down.weight``."""
         names = [f"blocks.{block}.{tensor}" for block in range(self.signal.shape[1] - 1)]
         return self.gradient_norm[:, [self.tensors.index(name) for name in names]]

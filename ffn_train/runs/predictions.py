@@ -12,11 +12,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ffn_train.nn.core import Floats
 from ffn_train.theory import Prediction
 
-Floats = NDArray[np.float64]
 MODES = ("anchored", "a priori")  # the first that there is, is shown
 
 

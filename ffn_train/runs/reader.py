@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ffn_train.nn.core import Array
+from ffn_train.nn.core import Array, Floats
 from ffn_train.runs import files
 from ffn_train.runs.files import RunError, damaged, read_json
-from ffn_train.runs.measures import Floats, Measures
+from ffn_train.runs.measures import Measures
 from ffn_train.runs.predictions import Ratio, Theory, parse, worst
 from ffn_train.runs.status import written_status
 from ffn_train.train.measures import row_dtype

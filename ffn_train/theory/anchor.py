@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ffn_train.nn.core import Array
+from ffn_train.nn.core import Array, Floats
 from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.layers.norms import LayerNorm
 from ffn_train.nn.stack import Stack
 from ffn_train.theory.batch import largest, measured_sum
 from ffn_train.theory.recursion import Top
-from ffn_train.theory.scaled import Numbers, Scaled, ratio
+from ffn_train.theory.scaled import Scaled, ratio
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Anchor:
 def measured_top(
     model: Stack,
     init: Initialiser,
-    gradient: Numbers,
-    last: Numbers,
+    gradient: Floats,
+    last: Floats,
     rows: NDArray[np.intp],
     predicted: Scaled,
 ) -> Top:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ffn_train.theory.scaled import Numbers, Scaled
+from ffn_train.nn.core import Floats
+from ffn_train.theory.scaled import Scaled
 
 ROWS = 128  # the largest batch that is taken whole
 FEWEST_ROWS = 16
 _ENTRIES = 256 * ROWS**2  # kernel entries over all blocks; a deeper stack takes fewer rows
 
 
-def sample(x: Numbers, depth: int) -> NDArray[np.intp]:
+def sample(x: Floats, depth: int) -> NDArray[np.intp]:
     """The rows whose kernel stands for the batch: all, or some of every size of |x|."""
     most = max(FEWEST_ROWS, min(ROWS, int(np.sqrt(_ENTRIES / depth))))
     if len(x) <= most:
@@ -28,14 +29,14 @@ def _with_mean(kernel: Scaled, mean: float) -> Scaled:
     return Scaled(kernel.values, kernel.log + float(np.log(mean)) - kernel.diagonal.log_mean())
 
 
-def measured(x: Numbers, unit: float, rows: NDArray[np.intp]) -> Scaled:
+def measured(x: Floats, unit: float, rows: NDArray[np.intp]) -> Scaled:
     """The kernel of the rows of unit · x, scaled to the whole batch."""
     kernel = Scaled(x[rows] @ x[rows].T / x.shape[1]).normalised()
     kernel = _with_mean(kernel, float(np.mean(x * x)))
     return Scaled(kernel.values, kernel.log + 2 * float(np.log(unit)))
 
 
-def measured_sum(x: Numbers, unit: float, rows: NDArray[np.intp]) -> Scaled:
+def measured_sum(x: Floats, unit: float, rows: NDArray[np.intp]) -> Scaled:
     """As ``measured``, with the mean over pairs too that of the whole batch.
 
     |Σ_a x_a|² is a sum over pairs that can cancel, most of all with one output; a part of the pairs
@@ -54,5 +55,5 @@ def measured_sum(x: Numbers, unit: float, rows: NDArray[np.intp]) -> Scaled:
     return Scaled(kernel.values + np.where(apart, shift * sizes, 0), kernel.log)
 
 
-def largest(x: Numbers) -> float:
+def largest(x: Floats) -> float:
     return float(np.max(np.abs(x), initial=0)) or 1.0

@@ -21,8 +21,9 @@ from ffn_train.nn.activations.erf import Erf
 from ffn_train.nn.activations.gelu import GELU
 from ffn_train.nn.activations.identity import Identity
 from ffn_train.nn.activations.relu import LeakyReLU, ReLU
+from ffn_train.nn.core import Floats
 from ffn_train.theory import hermite
-from ffn_train.theory.scaled import Numbers, ratio
+from ffn_train.theory.scaled import ratio
 
 # beyond exp(±50) in σ an activation is its own asymptote to all digits, linear near zero or
 # homogeneous far out, and the scale drops out of every ratio
@@ -32,18 +33,18 @@ _FURTHEST = 100.0
 class Dual(NamedTuple):
     """A (units of exp(log)) and D."""
 
-    value: Numbers
-    slope: Numbers
+    value: Floats
+    slope: Floats
 
 
 class Coherence(NamedTuple):
     """s (N,) and M (units of exp(log))."""
 
-    slope: Numbers
-    pairs: Numbers
+    slope: Floats
+    pairs: Floats
 
 
-def correlation(kernel: Numbers) -> tuple[Numbers, Numbers]:
+def correlation(kernel: Floats) -> tuple[Floats, Floats]:
     """sqrt(K_aa K_bb) and ρ_ab = K_ab over it, in [-1, 1] and 1 on the diagonal."""
     deviations = np.sqrt(kernel.diagonal())
     size = deviations[:, None] * deviations
@@ -54,7 +55,7 @@ def correlation(kernel: Numbers) -> tuple[Numbers, Numbers]:
 
 
 @singledispatch
-def dual(activation: Activation, kernel: Numbers, log: float) -> Dual:
+def dual(activation: Activation, kernel: Floats, log: float) -> Dual:
     """A and D for the kernel exp(log) K (N, N)."""
     values, slopes, unit = _at_nodes(activation, kernel, log)
     rho = correlation(kernel)[1]
@@ -62,7 +63,7 @@ def dual(activation: Activation, kernel: Numbers, log: float) -> Dual:
 
 
 @singledispatch
-def coherence(activation: Activation, kernel: Numbers, log: float) -> Coherence:
+def coherence(activation: Activation, kernel: Floats, log: float) -> Coherence:
     """s and M for the kernel exp(log) K (N, N); s by Stein's lemma, E[u act act']/K_aa."""
     values, slopes, unit = _at_nodes(activation, kernel, log)
     product = values * slopes / unit
@@ -72,16 +73,14 @@ def coherence(activation: Activation, kernel: Numbers, log: float) -> Coherence:
     return Coherence(slope, hermite.pairs(product, correlation(kernel)[1], negligible=1e-4))
 
 
-def _at_nodes(
-    activation: Activation, kernel: Numbers, log: float
-) -> tuple[Numbers, Numbers, float]:
+def _at_nodes(activation: Activation, kernel: Floats, log: float) -> tuple[Floats, Floats, float]:
     """act and act' at the nodes, and the unit exp(log/2)."""
     unit = float(np.exp(_within(log) / 2))
     deviations = np.sqrt(np.diagonal(kernel)) * unit
     return *_pair(activation, deviations), unit
 
 
-def _pair(activation: Activation, deviations: Numbers) -> tuple[Numbers, Numbers]:
+def _pair(activation: Activation, deviations: Floats) -> tuple[Floats, Floats]:
     values, slopes = activation.pair(deviations[:, None] * hermite.grid()[0])
     return np.asarray(values, np.float64), np.asarray(slopes, np.float64)
 
@@ -90,7 +89,7 @@ def _within(log: float) -> float:
     return float(np.clip(log, -_FURTHEST, _FURTHEST))
 
 
-def _rectified(kernel: Numbers) -> Dual:
+def _rectified(kernel: Floats) -> Dual:
     """ReLU's, the arc-cosine kernels of degree 1 and 0. Cho and Saul 2009."""
     size, rho = correlation(kernel)
     angle = np.arccos(rho)
@@ -98,7 +97,7 @@ def _rectified(kernel: Numbers) -> Dual:
     return Dual(value, (np.pi - angle) / (2 * np.pi))
 
 
-def _leaky(kernel: Numbers, slope: float) -> Dual:
+def _leaky(kernel: Floats, slope: float) -> Dual:
     # max(z, s z) = s z + (1 - s) relu(z), and E[z_a relu(z_b)] = K_ab/2
     value, step = _rectified(kernel)
     rest = (1 - slope) ** 2
@@ -112,18 +111,18 @@ def _slope_below_zero(activation: ReLU | LeakyReLU | Identity) -> float:
 
 
 @dual.register
-def _(activation: ReLU | LeakyReLU | Identity, kernel: Numbers, log: float) -> Dual:
+def _(activation: ReLU | LeakyReLU | Identity, kernel: Floats, log: float) -> Dual:
     return _leaky(kernel, _slope_below_zero(activation))
 
 
 @coherence.register
-def _(activation: ReLU | LeakyReLU | Identity, kernel: Numbers, log: float) -> Coherence:
+def _(activation: ReLU | LeakyReLU | Identity, kernel: Floats, log: float) -> Coherence:
     square = _slope_below_zero(activation) ** 2  # act act' is the leaky unit of the squared slope
     return Coherence(np.full(len(kernel), (1 + square) / 2), _leaky(kernel, square).value)
 
 
 @dual.register
-def _(activation: Erf, kernel: Numbers, log: float) -> Dual:
+def _(activation: Erf, kernel: Floats, log: float) -> Dual:
     """Williams 1997: A = 2/π arcsin(2 K_ab/sqrt((1 + 2 K_aa)(1 + 2 K_bb))).
 
     D = 4/π / sqrt((1 + 2 K_aa)(1 + 2 K_bb) - 4 K_ab²).
@@ -138,7 +137,7 @@ def _(activation: Erf, kernel: Numbers, log: float) -> Dual:
 
 
 @dual.register
-def _(activation: GELU, kernel: Numbers, log: float) -> Dual:
+def _(activation: GELU, kernel: Floats, log: float) -> Dual:
     """With p = (1 + K_aa)(1 + K_bb), δ² = p - K_ab² and ω = arctan(K_ab/δ):
 
     A = K_ab/4 + (K_ab² + K_aa K_bb δ²)/(2π p δ) + K_ab ω/(2π),
@@ -184,7 +183,7 @@ def response(activation: Activation, log_variance: float) -> Response:
     values /= np.exp(centre / 2)
     squares = [hermite.mean(array * array) for array in (values, slopes)]
 
-    def power(square: Numbers) -> float:
+    def power(square: Floats) -> float:
         return float(np.log(square[2] / square[0]) / (2 * step)) if square.all() else 0.0
 
     value, slope = (

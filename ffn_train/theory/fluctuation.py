@@ -18,9 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ffn_train.nn.core import Floats
 from ffn_train.nn.stack import Stack
 from ffn_train.theory.recursion import Down, Up
-from ffn_train.theory.scaled import Numbers, Scaled
+from ffn_train.theory.scaled import Scaled
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,11 @@ class Climb:
     ``passing``: d log Z/d log Q.
     """
 
-    spreads: list[Numbers]
-    fresh: list[Numbers]
+    spreads: list[Floats]
+    fresh: list[Floats]
     passing: list[float]
 
-    def norm_spreads(self, model: Stack) -> list[Numbers]:
+    def norm_spreads(self, model: Stack) -> list[Floats]:
         """Of what each block's norm divides by, |x_l|² (pre-norm) or |z_l|² (post-norm)."""
         if model.block.pre is not None:
             return self.spreads[:-1]
@@ -43,7 +44,7 @@ class Climb:
         return [rate**2 * v + new for (rate, v), new in zip(below, self.fresh, strict=True)]
 
 
-def climb(model: Stack, blocks: Sequence[Up], first: Numbers) -> Climb:
+def climb(model: Stack, blocks: Sequence[Up], first: Floats) -> Climb:
     """From the covariance at x_0 on."""
     found = Climb([first], [], [])
     for here in blocks:
@@ -56,7 +57,7 @@ def climb(model: Stack, blocks: Sequence[Up], first: Numbers) -> Climb:
     return found
 
 
-def of_signal(signal: Sequence[Scaled], found: Climb) -> Numbers:
+def of_signal(signal: Sequence[Scaled], found: Climb) -> Floats:
     """V of the batch's mean square of x_l (L+1,), from the kernels of x_l."""
     return np.array([_of_batch(v, k) for v, k in zip(found.spreads, signal, strict=True)])
 
@@ -66,9 +67,9 @@ def of_gradient(
     blocks: Sequence[Up],
     downs: Sequence[Down],
     found: Climb,
-    last: Numbers,
+    last: Floats,
     power: float,
-) -> Numbers:
+) -> Floats:
     """V of the batch's mean square of dLoss/dx_l (L+1,).
 
     ``downs`` come as the backward pass yields them, the last block's first; ``last``: the
@@ -91,7 +92,7 @@ def of_gradient(
     return np.array(gradient[::-1])
 
 
-def _upwards(model: Stack, here: Up) -> tuple[Numbers, float]:
+def _upwards(model: Stack, here: Up) -> tuple[Floats, float]:
     """v of one block and d log Z/d log Q."""
     skip, multiplier, width = model.block.skip**2, model.block.multiplier**2, model.width
     sizes = here.total.diagonal.outer()
@@ -103,7 +104,7 @@ def _upwards(model: Stack, here: Up) -> tuple[Numbers, float]:
     return cross.relative_to(sizes) + own.relative_to(sizes), kept + power * added
 
 
-def _downwards(model: Stack, here: Up, down: Down) -> tuple[Numbers, float]:
+def _downwards(model: Stack, here: Up, down: Down) -> tuple[Floats, float]:
     """v of one block's backward pass and the branch's share of P."""
     skip, width = model.block.skip**2, model.width
     branch = down.branch
@@ -115,7 +116,7 @@ def _downwards(model: Stack, here: Up, down: Down) -> tuple[Numbers, float]:
     return cross.relative_to(sizes) + own.relative_to(sizes), branch.share_of(down.signal)
 
 
-def _of_batch(spread: Numbers, kernel: Scaled) -> float:
+def _of_batch(spread: Floats, kernel: Scaled) -> float:
     """V of the mean of squares whose logs have this covariance, weighted by their sizes."""
     own = np.diagonal(kernel.values)
     total = own.sum()

@@ -15,13 +15,13 @@ from functools import cache
 
 import numpy as np
 
-from ffn_train.theory.scaled import Numbers
+from ffn_train.nn.core import Floats
 
 TERMS = 96
 
 
 @cache
-def grid() -> tuple[Numbers, Numbers]:
+def grid() -> tuple[Floats, Floats]:
     """The nodes z and the normal weights, which sum to 1."""
     nodes = np.linspace(-9, 9, 401)
     weights = np.exp(-nodes * nodes / 2)
@@ -29,7 +29,7 @@ def grid() -> tuple[Numbers, Numbers]:
 
 
 @cache
-def _weighted_polynomials() -> Numbers:
+def _weighted_polynomials() -> Floats:
     """w(z) h_k(z), (nodes, TERMS)."""
     nodes, weights = grid()
     polynomials = [np.ones_like(nodes), nodes]
@@ -40,12 +40,12 @@ def _weighted_polynomials() -> Numbers:
     return np.ascontiguousarray((np.array(polynomials) * weights).T)
 
 
-def mean(values: Numbers) -> Numbers:
+def mean(values: Floats) -> Floats:
     """E f(u_a) (N,) of values at the nodes."""
     return np.asarray(values @ grid()[1])
 
 
-def pairs(values: Numbers, correlation: Numbers, *, negligible: float = 1e-10) -> Numbers:
+def pairs(values: Floats, correlation: Floats, *, negligible: float = 1e-10) -> Floats:
     """E f(u_a) f(u_b) (N, N), for values of f at the nodes (N, nodes) and ρ (N, N).
 
     The series ends where no further term's share of E f² exceeds ``negligible``.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ffn_train.nn.core import Array
+from ffn_train.nn.core import Array, Floats
 from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.losses.mse import MSE
@@ -19,7 +19,7 @@ from ffn_train.theory.branch import Variances
 from ffn_train.theory.fluctuation import climb, of_gradient, of_signal
 from ffn_train.theory.readout import ReadOut, mse_read_out, normalised_square
 from ffn_train.theory.recursion import Top, Up, down, up
-from ffn_train.theory.scaled import Numbers, Scaled, Sums
+from ffn_train.theory.scaled import Scaled, Sums
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Prediction:
                                                       for it; None where it is taken whole
     """
 
-    log_signal_rms: Numbers
-    log_signal_gradient_rms: Numbers
-    log_gradient_norm: Numbers
-    signal_sd: Numbers
-    signal_gradient_sd: Numbers
-    gradient_sd: Numbers
+    log_signal_rms: Floats
+    log_signal_gradient_rms: Floats
+    log_gradient_norm: Floats
+    signal_sd: Floats
+    signal_gradient_sd: Floats
+    gradient_sd: Floats
     sampled: tuple[int, int] | None = None
 
     @property
@@ -130,9 +130,9 @@ def _prediction(
     blocks: Sequence[Up],
     top: Top,
     sums: Sums,
-    inputs: Numbers,
-    first: Numbers,
-    last: Numbers,
+    inputs: Floats,
+    first: Floats,
+    last: Floats,
     out: ReadOut | None,
 ) -> Prediction:
     """Collect everything; ``first`` and ``last``: the covariances that the ends start with."""

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ffn_train.nn.core import Floats
 from ffn_train.nn.stack import Stack
 from ffn_train.theory.recursion import Top, norm_scales, passed
-from ffn_train.theory.scaled import Numbers, Scaled
+from ffn_train.theory.scaled import Scaled
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class ReadOut:
     error: Scaled
     gain: Scaled
     shift: Scaled
-    spread: Numbers
-    error_spread: Numbers
+    spread: Floats
+    error_spread: Floats
     power: float
 
 
@@ -70,7 +71,7 @@ def mse_read_out(model: Stack, signal: Scaled, wanted: Scaled, batch: int) -> Re
     )
 
 
-def _chance(y: Scaled, wanted: Scaled, outputs: int) -> Numbers:
+def _chance(y: Scaled, wanted: Scaled, outputs: int) -> Floats:
     """The covariance of log |y_a - t_a|² with y ~ N(0, Y).
 
     Of the square it is v = (2 M Y² + 4 Y t·t) over the means, as for a chi-square of 2/v degrees of
@@ -84,6 +85,6 @@ def _chance(y: Scaled, wanted: Scaled, outputs: int) -> Numbers:
     return np.asarray(v + v**2 / 2 + v**3 / 6)
 
 
-def normalised_square(kernel: Scaled) -> Numbers:
+def normalised_square(kernel: Scaled) -> Floats:
     """K_ab²/(K_aa K_bb); 0 where a sample has none."""
     return (kernel * kernel).relative_to(kernel.diagonal.outer())

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ffn_train.nn.core import Floats
 from ffn_train.nn.stack import Stack
 from ffn_train.theory.branch import BranchKernels, Coherent, Variances, kernels
-from ffn_train.theory.scaled import Numbers, Scaled
+from ffn_train.theory.scaled import Scaled
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _passed_between(model: Stack, here: Up) -> float:
     return 1 - share * (2 - share) / model.width
 
 
-def _mean_inverse(spread: Numbers) -> Numbers:
+def _mean_inverse(spread: Floats) -> Floats:
     """E[1/(σ_a σ_b)] sqrt(E[σ_a²] E[σ_b²]) for log-normal σ² whose logs have this covariance."""
     own = np.diagonal(spread)
     return np.asarray(np.exp(3 / 8 * (own[:, None] + own) + spread / 4))
@@ -127,7 +128,7 @@ def up(model: Stack, variances: Variances, first: Scaled) -> list[Up] | None:
 
 
 def down(
-    model: Stack, blocks: Sequence[Up], last: Top, norm_spreads: Sequence[Numbers]
+    model: Stack, blocks: Sequence[Up], last: Top, norm_spreads: Sequence[Floats]
 ) -> Iterator[Down]:
     """All blocks from Pᴸ on, the last one first.
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Numbers = NDArray[np.float64]
+from ffn_train.nn.core import Floats
 
 _LEFT = 0.01  # of the summands' sizes: what a sum over a part of the pairs must leave to be trusted
 
@@ -16,7 +15,7 @@ _LEFT = 0.01  # of the summands' sizes: what a sum over a part of the pairs must
 class Scaled:
     """The array ``values`` · exp(``log``)."""
 
-    values: Numbers
+    values: Floats
     log: float = 0.0
 
     def normalised(self) -> Scaled:
@@ -34,7 +33,7 @@ class Scaled:
         large, small = (self, other) if self.log >= other.log else (other, self)
         return Scaled(large.values + small.values * np.exp(small.log - large.log), large.log)
 
-    def __mul__(self, other: Scaled | Numbers | float) -> Scaled:
+    def __mul__(self, other: Scaled | Floats | float) -> Scaled:
         if isinstance(other, Scaled):
             return Scaled(self.values * other.values, self.log + other.log)
         return Scaled(self.values * other, self.log)
@@ -54,7 +53,7 @@ class Scaled:
         """v_a v_b of a vector (N,)."""
         return Scaled(self.values[:, None] * self.values, 2 * self.log)
 
-    def relative_to(self, sizes: Scaled) -> Numbers:
+    def relative_to(self, sizes: Scaled) -> Floats:
         """Each entry over that of ``sizes``; 0 where that is none."""
         scale = np.exp(min(self.log - sizes.log, 700.0))
         return ratio(self.values * scale, sizes.values)
@@ -72,7 +71,7 @@ class Scaled:
         return float(np.log(value)) + self.log if value > 0 else -np.inf
 
 
-def ratio(values: Numbers, sizes: Numbers) -> Numbers:
+def ratio(values: Floats, sizes: Floats) -> Floats:
     """values / sizes, 0 where a size is not above 0."""
     return np.divide(values, sizes, out=np.zeros(values.shape), where=sizes > 0)
 

@@ -23,11 +23,11 @@ from ffn_train.compare.groups import Group
 from ffn_train.compare.metrics import statistics
 from ffn_train.compare.panels import notes, panels, spread
 from ffn_train.compare.values import short
+from ffn_train.nn.core import Floats
 from ffn_train.plots.scales import log_axis
 from ffn_train.plots.selection import evenly
 from ffn_train.plots.sheet import right_legends, sample
 from ffn_train.plots.style import layer_colour
-from ffn_train.runs.measures import Floats
 
 NAME = "coordinate_check"
 WIDTH = "model.width"

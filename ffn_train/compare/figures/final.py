@@ -18,8 +18,8 @@ from ffn_train.compare.lost import cross, headroom, mark_diverged, tell_diverged
 from ffn_train.compare.metrics import METRICS, Metric
 from ffn_train.compare.panels import panels, spread
 from ffn_train.compare.values import short
+from ffn_train.nn.core import Floats
 from ffn_train.plots.scales import linear_axis, log_axis
-from ffn_train.runs.measures import Floats
 
 NAME = "final"
 

@@ -16,11 +16,11 @@ from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import sheet
 from ffn_train.compare.lost import tell_diverged
 from ffn_train.compare.panels import spread
+from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve
 from ffn_train.plots.expected import ratio_axis
 from ffn_train.plots.scales import log_axis
 from ffn_train.plots.style import INK, MUTED
-from ffn_train.runs.measures import Floats
 from ffn_train.runs.predictions import band
 
 NAME = "gradient_flow"

@@ -17,10 +17,10 @@ from ffn_train.compare.grid import sheet
 from ffn_train.compare.groups import Group
 from ffn_train.compare.lost import cross, mark_diverged, tell_diverged
 from ffn_train.compare.panels import spread
+from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve
 from ffn_train.plots.loss import smoothed
 from ffn_train.plots.scales import log_axis, step_axis
-from ffn_train.runs.measures import Floats
 
 NAME = "loss_curves"
 

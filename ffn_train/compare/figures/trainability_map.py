@@ -21,8 +21,8 @@ from ffn_train.compare.groups import Group
 from ffn_train.compare.metrics import METRICS
 from ffn_train.compare.panels import Panel, notes, panels
 from ffn_train.compare.values import Value, are_numbers, brief, short
+from ffn_train.nn.core import Floats
 from ffn_train.plots.style import INK, MUTED
-from ffn_train.runs.measures import Floats
 
 NAME = "trainability_map"
 
