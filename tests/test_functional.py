@@ -480,11 +480,14 @@ def test_lists_serve_as_well_as_arrays() -> None:
     rng = np.random.default_rng(3)
     x, dy, b1, b2 = (rng.standard_normal(size) for size in ((4, 3), (4, 3), 5, 3))
     W1, W2 = rng.standard_normal((5, 3)), rng.standard_normal((3, 5))
-    act = (np.tanh, lambda z: 1 - np.tanh(z) ** 2)
+    act: tuple[Any, Any] = (np.tanh, lambda z: 1 - np.tanh(z) ** 2)
     calls: list[tuple[Callable[..., Any], tuple[Array, ...]]] = [
-        (lambda *given: [forward_pass(*given, np.tanh)], (x, W1, b1)),
-        (lambda dy, *given: backward_pass(dy, *given, *act), (x @ W1.T, x, W1, b1)),
-        (lambda dy, *given: backprop_two_layer(*given, *act, dy), (dy, x, W1, b1, W2, b2)),
+        (lambda x, W, b: [forward_pass(x, W, b, np.tanh)], (x, W1, b1)),
+        (lambda dy, x, W, b: backward_pass(dy, x, W, b, *act), (x @ W1.T, x, W1, b1)),
+        (
+            lambda dy, x, W1, b1, W2, b2: backprop_two_layer(x, W1, b1, W2, b2, *act, dy),
+            (dy, x, W1, b1, W2, b2),
+        ),
         (residual_backward, (dy,)),
     ]
     for function, arrays in calls:

@@ -98,7 +98,7 @@ def test_more_threads_than_allowed_cores_are_warned_of(monkeypatch: pytest.Monke
     assert warning.endswith("threads=1 or auto fits")
     for fits in (1, "auto"):
         assert build_experiment(config(threads=fits)).warnings == []
-    large = {"batch": 512, "width": 512, "hidden": 2048}
+    large: dict[str, Any] = {"batch": 512, "width": 512, "hidden": 2048}
     assert threads.choose("auto", **large) == threads.Threads(blas=1, shards=1)
 
 

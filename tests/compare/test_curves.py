@@ -97,7 +97,9 @@ def test_the_flow_is_relative_to_its_end() -> None:
 def test_theory_stands_beside_the_flow_with_the_ratio_below() -> None:
     seeds = [case(ratio=1e3, seed=seed, theory=True) for seed in (0, 1)]
     start, strip, end = drawn(compared(*seeds), "gradient_flow").axes
-    measured, predicted = (line.get_ydata() for line in start.lines if len(line.get_xdata()) == 5)
+    measured, predicted = (
+        np.asarray(line.get_ydata()) for line in start.lines if len(line.get_xdata()) == 5
+    )
     np.testing.assert_allclose(predicted / measured, np.exp(0.1))
     (ratio,) = (line.get_ydata() for line in strip.lines if len(line.get_xdata()) == 5)
     np.testing.assert_allclose(ratio, np.exp(-0.1))

@@ -31,7 +31,8 @@ def test_engines_can_be_compared_also_with_runs_older_than_the_choice() -> None:
 
 
 def test_settings_that_a_choice_implies_do_not_differ() -> None:
-    none, scaled = {"residual": "none"}, {"residual": "scaled", "residual.scale": 1.0}
+    none: dict[str, Any] = {"residual": "none"}
+    scaled: dict[str, Any] = {"residual": "scaled", "residual.scale": 1.0}
     assert differing([none, scaled]) == ["residual"]
     assert differing([none, scaled, {**scaled, "residual.scale": 2.0}]) == [
         "residual",
@@ -105,7 +106,7 @@ def test_a_mistake_is_told_in_a_line(options: dict[str, Any], message: str) -> N
 
 
 def test_an_ambiguous_short_name_is_refused() -> None:
-    cases = [case(**{"measure.every": n, "evaluate.every": n}) for n in (1, 2)]
+    cases = [case(**dict[str, Any]({"measure.every": n, "evaluate.every": n})) for n in (1, 2)]
     with pytest.raises(SettingError, match=r"may be any of evaluate\.every, measure\.every"):
         compared(*cases, x="every")
 

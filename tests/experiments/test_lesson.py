@@ -16,7 +16,7 @@ SHORTER = {  # what takes most of its time, and asks nothing of the numbers that
 
 
 def test_the_lesson_runs() -> None:
-    notebook = nbformat.read(LESSON, as_version=4)  # type: ignore[no-untyped-call]
+    notebook = nbformat.read(LESSON, as_version=4)
     counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
     assert counts == list(range(1, len(counts) + 1)), "a cell is committed without its output"
     for cell in notebook.cells:

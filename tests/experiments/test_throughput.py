@@ -223,7 +223,11 @@ def test_a_profile_gives_each_kind_its_own_time(monkeypatch: pytest.MonkeyPatch)
     def forward() -> tuple[None, Any]:
         wait(1)
         product(20)
-        return None, lambda: (wait(300), product(4000))
+        return None, backward
+
+    def backward() -> None:
+        wait(300)
+        product(4000)
 
     _, pullback = clock.both_passes("norms", forward)()
     pullback()

@@ -81,10 +81,9 @@ def chebyshev_series(f: Callable[[Decimal], Decimal], count: int) -> Series:
     nodes = chebyshev(cosine, 2 * NODES)[1::2]
     polynomials = [chebyshev(u, count) for u in nodes]
     values = [f(u) for u in nodes]
-    series = [
-        2 * sum(f_u * t[j] for f_u, t in zip(values, polynomials, strict=True)) / NODES
-        for j in range(count)
-    ]
+    pairs = list(zip(values, polynomials, strict=True))
+    sums = [sum((f_u * t[j] for f_u, t in pairs), Decimal(0)) for j in range(count)]
+    series = [2 * total / NODES for total in sums]
     return [series[0] / 2, *series[1:]]
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def passes(model: Stack, dtype: str) -> list[Array]:
     return [y, grads.vector, dx, *parts]
 
 
-def apart(one: list[Array], other: list[Array]) -> float:
+def apart(one: Sequence[Array], other: Sequence[Array]) -> float:
     """The largest difference, relative to each array's largest entry; NaN if there is one."""
     pairs = zip(one, other, strict=True)
     return float(np.max([np.abs(a - b).max() / max(np.abs(b).max(), 1e-30) for a, b in pairs]))
@@ -138,7 +138,7 @@ def test_elementary_functions_in_float32(name: str) -> None:
         return y
 
     x = np.concatenate([np.linspace(-12, 12, 4001), np.geomspace(1e-6, 1, 200)])
-    exact = {
+    exact: Any = {
         "tanh": np.tanh,
         "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
         "erf": erf,
@@ -282,7 +282,7 @@ def test_updates_agree_with_the_plain_ones(optimizer: dict[str, Any]) -> None:
     ends = []
     for rule in (plain, compiled):
         params = start.copy()
-        memory = {name: np.zeros_like(params) for name in rule.slots}
+        memory: dict[str, Array] = {name: np.zeros_like(params) for name in rule.slots}
         for count, gradient in enumerate(grads, start=1):
             rule.step(params, gradient, memory, lr=0.1, count=count, decays=decays)
         ends.append([params, *memory.values()])
@@ -302,7 +302,7 @@ def test_an_update_in_parts_is_the_whole_one(monkeypatch: pytest.MonkeyPatch) ->
         with Shards(count) as shards:
             tools = SimpleNamespace(shards=shards, gradient=SimpleNamespace(vector=grads))
             tools.decays = trainer._decays()
-            trainer._step(state, tools, 0.1)
+            trainer._update(state, cast(Any, tools), 0.1, None)
         vectors.append(state.params.vector.tobytes())
     assert vectors[0] == vectors[1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from ffn_train.nn.segments import SignalGradients
 from tests.support.choices import tiny
 
 N, D, H = 6, 5, 9
-CLOSE = {"rtol": 1e-13, "atol": 1e-14}
+CLOSE: dict[str, Any] = {"rtol": 1e-13, "atol": 1e-14}
 
 
 def passed(layer: Layer, width: int, seed: int = 0):  # type: ignore[no-untyped-def]
@@ -132,8 +133,8 @@ def test_predictions_are_the_forward_pass_to_the_byte(
 def test_names_of_the_parameters() -> None:
     names = {"activation": "relu", "block": "swiglu", "residual": "rezero", "norm": "pre_layer"}
     model = tiny(names, depth=2)
-    block = ("multiplier", "norm.gain", "norm.shift", "gate.weight", "gate.bias")
-    block += ("up.weight", "up.bias", "down.weight", "down.bias")
+    block = ["multiplier", "norm.gain", "norm.shift", "gate.weight", "gate.bias"]
+    block += ["up.weight", "up.bias", "down.weight", "down.bias"]
     assert [tensor.name for tensor in model.layout.tensors] == [
         *("input.weight", "input.bias"),
         *(f"blocks.{index}.{name}" for index in range(2) for name in block),

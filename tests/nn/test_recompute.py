@@ -26,8 +26,9 @@ def stack(
     names: dict[str, str], recompute: Any, *, depth: int = 7, width: int = 5, engine: str = "numpy"
 ) -> Stack:
     parts = {g: build(g, choice_settings(g, names[g])) for g in MODEL_GROUPS if g != "init"}
-    sizes = {"inputs": 3, "outputs": 2, "depth": depth, "width": width, "expansion": 2}
-    return Stack(**sizes, recompute=recompute, engine=engines.engine(engine), **parts)
+    sizes: dict[str, Any] = {"depth": depth, "width": width, "recompute": recompute}
+    ends: dict[str, Any] = {"inputs": 3, "outputs": 2, "expansion": 2}
+    return Stack(**sizes, **ends, engine=engines.engine(engine), **parts)
 
 
 def passes(model: Stack, flow: bool) -> tuple[Array, Array, list[bytes]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ffn_train.nn.engine import ENGINES, engine
 from ffn_train.nn.reductions import SMALL, Reductions, norm, rms
@@ -61,7 +64,7 @@ def test_norms_of_many_arrays(
 ) -> None:
     wide = np.random.default_rng(0).standard_normal((arrays, 5, 7)).astype(np.longdouble)
     wide[-1] *= scale
-    many = wide.astype(dtype)
+    many: NDArray[Any] = wide.astype(dtype)
     expected = np.sqrt(np.sum(many.astype(np.longdouble) ** 2, axis=(1, 2)))
     found = np.empty(arrays)
     with np.errstate(all="ignore"):

@@ -42,9 +42,9 @@ def test_the_scripts_erfcx_is_right() -> None:
     with localcontext(prec=fit.DIGITS):
         for x in (Decimal(k) / 4 for k in range(8, 20)):  # fraction and series: two ways to it
             assert abs(((x * x).exp() - fit.erf_by_series(x)) / fit.erfcx(x) - 1) < Decimal("1e-40")
-        for x in (0.01, 0.5, 1.99, 2.0, 7.25, 20.0):
-            exact = math.exp(x * x) * math.erfc(x)
-            assert float(fit.erfcx(Decimal(x))) == pytest.approx(exact, rel=1e-12)
+        for v in (0.01, 0.5, 1.99, 2.0, 7.25, 20.0):
+            exact = math.exp(v * v) * math.erfc(v)
+            assert float(fit.erfcx(Decimal(v))) == pytest.approx(exact, rel=1e-12)
 
 
 def test_the_fraction_is_nearly_the_best_of_its_shape() -> None:

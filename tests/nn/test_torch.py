@@ -55,8 +55,8 @@ def stack(names: dict[str, str], depth: int, weights: dict[str, Any], x: Any) ->
         if names["block"] == "feedforward":
             y = linear(weights, f"{block}.down", act(linear(weights, f"{block}.up", y)))
         else:
-            gate = {"swiglu": F.silu, "geglu": F.gelu}[names["block"]]
-            gate = gate(linear(weights, f"{block}.gate", y))
+            gated: Any = {"swiglu": F.silu, "geglu": F.gelu}[names["block"]]
+            gate = gated(linear(weights, f"{block}.gate", y))
             y = linear(weights, f"{block}.down", gate * linear(weights, f"{block}.up", y))
         x = {
             "none": lambda x, y, w: y,
@@ -115,7 +115,7 @@ def test_losses(name: str) -> None:
     assert_equal(gradient, y_torch.grad, name)
 
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, tuple[dict[str, Any], Any, dict[str, Any]]] = {
     "sgd": ({"momentum": 0.0, "nesterov": False}, torch.optim.SGD, {}),
     "momentum": ({"momentum": 0.9, "nesterov": False}, torch.optim.SGD, {"momentum": 0.9}),
     "nesterov": (

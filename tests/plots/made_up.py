@@ -92,7 +92,7 @@ def lost(row: Any, step: int) -> None:
 
 
 def labels(drawn: Figure) -> set[str]:
-    found = {line.get_label() for axes in drawn.axes for line in axes.get_lines()}
+    found = {str(line.get_label()) for axes in drawn.axes for line in axes.get_lines()}
     return found | {text.get_text() for legend in drawn.legends for text in legend.get_texts()}
 
 
@@ -112,6 +112,12 @@ def legend_colours(drawn: Figure, blocks: list[str]) -> dict[str, Any]:
 def zeros_of(axes: Axes) -> list[float]:
     (line,) = [line for line in axes.get_lines() if line.get_label() == "zero"]
     return [float(x) for x in np.asarray(line.get_xdata())]
+
+
+def constant(blocks: int, tensors: int, *, signal: float = 0, gradient: float = 0) -> Prediction:
+    """A prediction of one value everywhere, given by its logarithm."""
+    logs, sds = np.full(blocks + 1, float(signal)), np.full(blocks + 1, 0.1)
+    return Prediction(logs, logs, np.full(tensors, float(gradient)), sds, sds, np.ones(tensors))
 
 
 def prediction(depth: int, growth: float) -> Prediction:

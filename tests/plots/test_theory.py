@@ -14,8 +14,8 @@ from matplotlib.colors import to_rgba
 from ffn_train.plots import figure, points, predicted
 from ffn_train.plots.style import INK, look
 from ffn_train.runs.predictions import Theory
-from ffn_train.theory import Prediction
 from tests.plots.made_up import (
+    constant,
     curves,
     labels,
     lost,
@@ -27,10 +27,7 @@ from tests.plots.made_up import (
 
 def test_the_prediction_sets_the_scale_where_nothing_measured_is_finite(tmp_path: Path) -> None:
     run = make_run(tmp_path, spoil=lost)
-    count = len(run.measures.tensors)
-    found = Prediction(
-        *[np.full(5, 2.0)] * 2, np.full(count, 200.0), *[np.full(5, 0.1)] * 2, np.ones(count)
-    )
+    found = constant(4, len(run.measures.tensors), signal=2, gradient=200)
     run = replace(run, theory=Theory({"anchored": found}, {}))
     parameters, signal, *_ = figure(run, "gradient_flow").axes
     low, high = parameters.get_ylim()
@@ -44,8 +41,7 @@ def test_a_measured_zero_is_marked_in_the_strip_too(tmp_path: Path) -> None:
         row["signal_gradient_rms"][:2] = 0
 
     run = make_run(tmp_path, spoil=spoil)
-    count = len(run.measures.tensors)
-    found = Prediction(*[np.zeros(5)] * 2, np.zeros(count), *[np.full(5, 0.1)] * 2, np.ones(count))
+    found = constant(4, len(run.measures.tensors))
     run = replace(run, theory=Theory({"anchored": found}, {}))
     axes = figure(run, "gradient_flow").axes
     assert zeros_of(axes[1]) == zeros_of(axes[4]) == [0, 1]
@@ -120,8 +116,7 @@ def test_a_long_reason_is_wrapped_and_stays_within_the_sheet(tmp_path: Path) -> 
 
 def test_a_single_block_has_its_band(tmp_path: Path) -> None:
     run = make_run(tmp_path, depth=1)
-    count = len(run.measures.tensors)
-    found = Prediction(*[np.zeros(2)] * 2, np.zeros(count), *[np.full(2, 0.1)] * 2, np.ones(count))
+    found = constant(1, len(run.measures.tensors))
     run = replace(run, theory=Theory({"anchored": found}, {}))
     panel, _, _, strip, _ = figure(run, "gradient_flow").axes
     for axes in (panel, strip):

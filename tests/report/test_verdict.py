@@ -33,7 +33,7 @@ def lines(run: Run) -> list[str]:
 
 
 def test_exploding_with_its_cause(tmp_path: Path) -> None:
-    names = {"residual": "identity", "init": "he", "activation": "relu"}
+    names: dict[str, Any] = {"residual": "identity", "init": "he", "activation": "relu"}
     first, second = lines(verdict(tmp_path, depth=24, width=96, **names))
     assert first.startswith("exploding: dL/dx_l changes x1.")
     assert "theory says x1.7" in first  # the root of 3
@@ -65,7 +65,7 @@ def test_lost_in_the_range_of_the_numbers(tmp_path: Path) -> None:
 
 def test_dead_units(tmp_path: Path) -> None:
     steep = {"optimizer": {"lr": 3.0}, "trainer": {"steps": 30, "clip": 1.0}}
-    names = {"activation": "relu", "residual": "none", "schedule": "constant"}
+    names: dict[str, Any] = {"activation": "relu", "residual": "none", "schedule": "constant"}
     (line,) = lines(verdict(tmp_path, depth=4, section=steep, **names))
     assert line.startswith("dead units")
     assert "activation=leaky_relu" in line
@@ -78,7 +78,7 @@ def test_dead_units(tmp_path: Path) -> None:
         ({"residual": "identity", "init": "fixup"}, "init=he"),
     ],
 )
-def test_dominated_by_the_skip_path(names: dict[str, str], advice: str, tmp_path: Path) -> None:
+def test_dominated_by_the_skip_path(names: dict[str, Any], advice: str, tmp_path: Path) -> None:
     slow = {"optimizer": {"lr": 0.05}}  # few updates of this size leave the branches where they are
     (line,) = lines(verdict(tmp_path, depth=8, section=slow, **names))
     assert line.startswith("dominated by the skip path")
@@ -129,7 +129,7 @@ def test_of_a_run_that_its_rate_drove_apart_nothing_is_said(tmp_path: Path) -> N
 
 def test_uneven(tmp_path: Path) -> None:
     """A growth between tenfold and a hundredfold is neither healthy nor exploding."""
-    names = {"residual": "identity", "init": "he", "activation": "relu"}
+    names: dict[str, Any] = {"residual": "identity", "init": "he", "activation": "relu"}
     line, second = lines(verdict(tmp_path, depth=6, section=TRAINED, **names))
     told = line[line.index("uneven: |dL/dx_0| / |dL/dx_L| is ") :]
     assert 10 < float(told.split(" is ")[1].split(" and ")[0]) < 100
@@ -139,7 +139,7 @@ def test_uneven(tmp_path: Path) -> None:
 
 def test_a_flow_that_the_updates_spoil_is_uneven(tmp_path: Path) -> None:
     steep = {**TRAINED, "optimizer": {"lr": 0.1}}
-    names = {"residual": "none", "init": "lecun", "activation": "tanh"}
+    names: dict[str, Any] = {"residual": "none", "init": "lecun", "activation": "tanh"}
     line, second = lines(verdict(tmp_path, depth=16, section=steep, **names))
     assert line.startswith("uneven")
     assert line.endswith("within 10-fold at step 0 and not at the last")
@@ -179,7 +179,7 @@ def test_what_stays_in_range_is_not_called_lost(tmp_path: Path) -> None:
 def test_without_theory_the_measures_speak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     none = {"reason": "not today"}
     monkeypatch.setattr(expectation, "_mode", lambda *_: none)
-    names = {"residual": "identity", "init": "he", "activation": "relu"}
+    names: dict[str, Any] = {"residual": "identity", "init": "he", "activation": "relu"}
     first, second = lines(verdict(tmp_path, depth=24, **names))
     assert first.startswith("exploding")
     assert "theory" not in first

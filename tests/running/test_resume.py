@@ -20,7 +20,7 @@ from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import files, load_run
-from ffn_train.runs.checkpoint import Damaged, checkpoints, read_checkpoint
+from ffn_train.runs.checkpoint import Damaged, checkpoints, read_checkpoint, write_checkpoint
 from ffn_train.train.trainer import Trainer
 from tests.support.choices import files as choices_of
 from tests.support.choices import settings
@@ -55,7 +55,7 @@ def cut_run(path: Path, rows: int, monkeypatch: pytest.MonkeyPatch, **changes: A
             run_in(path, config(**changes))
 
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     **{f"optimizer={n}": {"optimizer": settings("optimizer", n)} for n in choices_of("optimizer")},
     "nesterov": {"optimizer": {**settings("optimizer", "sgd"), "nesterov": True}},
     "no momentum": {"optimizer": {**settings("optimizer", "sgd"), "momentum": 0.0}},
@@ -145,11 +145,13 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(
     newest = checkpoints(path)[-1]
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
-    newest.write_bytes(
-        {"cut": content[:-9], "flipped": content, "empty": b"", "foreign": b"\x80\x04K\x01."}[
-            damage
-        ]
-    )
+    damages: dict[str, bytes | bytearray] = {
+        "cut": content[:-9],
+        "flipped": content,
+        "empty": b"",
+        "foreign": b"\x80\x04K\x01.",
+    }
+    newest.write_bytes(damages[damage])
     with pytest.raises(Damaged, match="step-"):
         read_checkpoint(newest)
     NOTES.clear()
@@ -239,7 +241,6 @@ def test_a_full_disk_is_one_clear_error_and_spares_the_checkpoints(
 ) -> None:
     run_in(tmp_path / "straight", config(**OFTEN))
     path = tmp_path / "run"
-    written = recording.write_checkpoint
     count = 0
 
     def full(*arguments: Any) -> None:
@@ -247,7 +248,7 @@ def test_a_full_disk_is_one_clear_error_and_spares_the_checkpoints(
         count += 1
         if count == 3:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        written(*arguments)
+        write_checkpoint(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(recording, "write_checkpoint", full)

@@ -65,5 +65,5 @@ def covering() -> list[dict[str, str]]:
 def tiny(names: dict[str, str], depth: int = 3, engine: str = "numpy") -> Stack:
     """A stack of width 5, hidden 10, 3 inputs and 2 outputs."""
     parts = {g: build(g, settings(g, names[g])) for g in MODEL_GROUPS if g != "init"}
-    sizes = {"inputs": 3, "outputs": 2, "depth": depth, "width": 5, "expansion": 2}
+    sizes: dict[str, Any] = {"inputs": 3, "outputs": 2, "depth": depth, "width": 5, "expansion": 2}
     return Stack(**sizes, **parts, engine=get_engine(engine))

@@ -75,8 +75,9 @@ def _become(task: Callable[[], object], cwd: Path, out: IO[bytes], err: IO[bytes
     """Do the task and end the process, whatever happens."""
     status = 1
     try:
-        for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), out, err)):
-            os.dup2(file if isinstance(file, int) else file.fileno(), number)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(out.fileno(), 1)
+        os.dup2(err.fileno(), 2)
         sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8") for number in (1, 2))
         signal.signal(signal.SIGINT, signal.default_int_handler)
         warnings.simplefilter("error")

@@ -65,7 +65,7 @@ def test_each_point_has_its_search_and_its_best(tmp_path: Path) -> None:
     for depth, line in zip(("1", "3"), found.best, strict=True):
         of = [one for one in read(found.path) if one.settings["model.depth"] == depth]
         runs = {one.settings["optimizer.lr"]: load_run(found.path / one.directory) for one in of}
-        best = min(runs, key=lambda lr: runs[lr].summary["validation_loss"])
+        best = min(runs, key=lambda lr: (runs[lr].summary or {})["validation_loss"])
         assert line.startswith(f"model.depth={depth}: best optimizer.lr={best}, validation loss ")
         assert line.endswith("(6 finished, 0 diverged of 6 trials)")
     # the same command asks for the same trials and finds them ended; more trials continue

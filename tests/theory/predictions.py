@@ -22,7 +22,7 @@ from ffn_train.nn.reductions import Reductions, rms
 from ffn_train.nn.stack import Stack
 from ffn_train.reproduce.ensemble import passes
 from ffn_train.running.experiment import Experiment
-from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
+from ffn_train.theory import Anchor, Prediction, predict, predict_anchored
 from tests.support.choices import settings
 
 DEFAULTS = {
@@ -45,7 +45,7 @@ def stack(
         parts[group] = build(group, {**settings(group, given["name"]), **given})
     assert not choices
     init = parts.pop("init")
-    sizes = {"inputs": 5, "outputs": outputs, "depth": depth, "width": width}
+    sizes: dict[str, Any] = {"inputs": 5, "outputs": outputs, "depth": depth, "width": width}
     model = Stack(**sizes, expansion=expansion, **parts)
     return model, init
 
@@ -154,10 +154,11 @@ def compare(overrides: Sequence[str], *, seeds: int, anchored: bool) -> Compared
             found = predict_anchored(model, init, inputs, anchor)
         else:
             found = predict(model, init, loss, inputs, targets)
-        assert not isinstance(found, Unpredicted), found
+        assert isinstance(found, Prediction), found
         logs = found.log_signal_rms, found.log_signal_gradient_rms, found.log_gradient_norm
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios.append([np.log(size) - log for size, log in zip(sizes, logs, strict=True)])
+    assert isinstance(found, Prediction)
     tensors = tuple(tensor.name for tensor in model.layout.tensors)
     signal, signal_gradient, gradient = (np.array(part) for part in zip(*ratios, strict=True))
     return Compared(signal, signal_gradient, gradient, tensors, found)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ffn_train.config.registry import build
 from ffn_train.nn.activations.silu import SiLU
 from ffn_train.nn.blocks.branch import Branch
+from ffn_train.nn.core import Layer
 from ffn_train.nn.losses.huber import Huber
 from ffn_train.nn.losses.mse import MSE
 from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
@@ -19,7 +23,7 @@ from tests.theory.predictions import measured as passes
 DEPTH = 12
 
 
-def growth(**choices: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def growth(**choices: Any) -> tuple[NDArray[Any], NDArray[Any], Prediction]:
     """Mean squares of x_l and of dLoss/dx_l, and the whole prediction."""
     found = a_priori(*stack(depth=DEPTH, **choices))
     return np.exp(2 * found.log_signal_rms), np.exp(2 * found.log_signal_gradient_rms), found
@@ -239,10 +243,10 @@ def test_a_branch_of_another_kind_is_not_predicted() -> None:
         inner, outer = ("up",), "down"
 
         @property
-        def parts(self) -> dict[str, object]:
+        def parts(self) -> dict[str, Layer]:
             return {}
 
-        def forward(self, params: object, x: object) -> object:
+        def forward(self, params: Any, x: Any) -> Any:
             raise AssertionError
 
     model, init = stack(depth=2)

@@ -185,17 +185,17 @@ def test_a_plain_relu_stack_has_hanin_and_nicas_variance() -> None:
 
 MIXED = ("model.width=64", "model.depth=16", "trainer.batch_size=8", "task=linear")
 WIDE = (*MIXED, "task.outputs=64", "task.rows=40", "residual=scaled", "activation=identity")
-DEEPNORM = (*MIXED, "task.outputs=10", "task.rows=40", "residual=deepnorm", "norm=post_layer")
-DEEPNORM = (*DEEPNORM, "init=deepnorm", "activation=relu")
+DEEP = ("residual=deepnorm", "norm=post_layer", "init=deepnorm", "activation=relu")
+DEEPNORM = (*MIXED, "task.outputs=10", "task.rows=40", *DEEP)
 PRE_NORM = (*MIXED, "task.outputs=10", "task.rows=40", "residual=identity", "norm=pre_rms")
 
 
 def double_the_branch(patch: pytest.MonkeyPatch) -> None:
     """F twice as large as it is."""
-    right = recursion.kernels
 
     def wrong(*arguments: Any) -> Any:
-        found = right(*arguments)
+        found = branch.kernels(*arguments)
+        assert found is not None
         return branch.BranchKernels(**{**vars(found), "output": found.output * 2.0})
 
     patch.setattr(recursion, "kernels", wrong)
@@ -203,10 +203,10 @@ def double_the_branch(patch: pytest.MonkeyPatch) -> None:
 
 def double_the_slope(patch: pytest.MonkeyPatch) -> None:
     """χ twice as large as it is."""
-    right = recursion.kernels
 
     def wrong(*arguments: Any) -> Any:
-        found = right(*arguments)
+        found = branch.kernels(*arguments)
+        assert found is not None
         return branch.BranchKernels(**{**vars(found), "slope": found.slope * 2.0})
 
     patch.setattr(recursion, "kernels", wrong)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -128,12 +128,14 @@ def test_the_activation_is_named(value: float, which: int) -> None:
 @pytest.mark.parametrize("value", BAD)
 def test_the_loss_and_its_gradient_are_named(value: float) -> None:
     class Loss(MSE):
+        spoil_value: ClassVar[bool]
+
         def value_and_gradient(self, y: Array, targets: Array) -> tuple[float, Array]:
             loss, dy = super().value_and_gradient(y, targets)
             return (value, dy) if self.spoil_value else (loss, dy * value)
 
     for spoil_value, expected in ((True, ("forward", "loss")), (False, ("backward", "dL/dy"))):
-        Loss.spoil_value = spoil_value  # type: ignore[attr-defined]
+        Loss.spoil_value = spoil_value
         assert found(tiny(POST), Loss()) == expected
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from ffn_train.nn.core import Array
+from ffn_train.nn.core import Array, FlatVector
 from ffn_train.nn.segments import SignalGradients
+from ffn_train.nn.stack import Stack
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import load_run
 from tests.support.choices import tiny
@@ -27,7 +29,7 @@ from tests.support.small_runs import config, run_in
     ],
     ids=["scaled", "none", "pre_rms", "rezero", "post_layer", "swiglu"],
 )
-def test_last_row_follows_from_the_saved_weights(tmp_path: Path, choices: dict) -> None:
+def test_last_row_follows_from_the_saved_weights(tmp_path: Path, choices: dict[str, Any]) -> None:
     settings = config(dtype="float64", **choices)
     run = run_in(tmp_path / "run", settings)
     experiment = build_experiment(settings)
@@ -58,9 +60,9 @@ def test_last_row_follows_from_the_saved_weights(tmp_path: Path, choices: dict) 
 
     # gradients by one whole backward pass, signal gradients by centred differences
     grads = model.layout.zeros("float64")
-    y, pullback = model.forward(params.views, x)
+    y, whole = model.forward(params.views, x)
     loss, dy = trainer.loss.value_and_gradient(y, targets)
-    pullback(dy, grads.views)
+    whole(dy, grads.views)
     expected = [np.linalg.norm(g) for g in model.layout.named(grads.vector).values()]
     np.testing.assert_allclose(measures.gradient_norm[-1], expected, rtol=1e-10)
     expected = [np.linalg.norm(w) for w in model.layout.named(params.vector).values()]
@@ -73,8 +75,8 @@ def test_last_row_follows_from_the_saved_weights(tmp_path: Path, choices: dict) 
     for index in range(model.depth + 1):
         direction = rng.standard_normal(signals[index].shape)
 
-        def value(t: float, index: int = index, direction: np.ndarray = direction) -> float:
-            z = signals[index] + t * direction
+        def value(t: float, index: int = index, direction: Array = direction) -> float:
+            z: Array = signals[index] + t * direction
             for views in blocks[index:]:
                 z = model.block.forward(views, z)[0]
             if model.final_norm is not None:
@@ -89,6 +91,7 @@ def test_last_row_follows_from_the_saved_weights(tmp_path: Path, choices: dict) 
             np.sqrt(np.mean(flow.dx[index] ** 2))
         )
         if index < model.depth and model.block.skip:
+            assert flow.skip is not None
             skip, branch = flow.skip[index], flow.branch[index]
             np.testing.assert_allclose(skip + branch, flow.dx[index], rtol=1e-12)
             assert measures.skip_gradient_rms[-1, index] == pytest.approx(np.sqrt(np.mean(skip**2)))
@@ -99,7 +102,7 @@ def test_last_row_follows_from_the_saved_weights(tmp_path: Path, choices: dict) 
         assert np.isnan(measures.skip_gradient_rms).all()
 
 
-def _flow(model, params, x, dy):  # type: ignore[no-untyped-def]
+def _flow(model: Stack, params: FlatVector, x: Array, dy: Array) -> SignalGradients:
     grads = model.layout.zeros("float64")
     flow: list[SignalGradients] = []
     model.forward(params.views, x)[1](dy, grads.views, observe=flow.append)
