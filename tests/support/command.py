@@ -32,7 +32,9 @@ class Forked:
         sys.stdout.flush()
         sys.stderr.flush()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # xdist has a thread beside this
+            # xdist has a thread beside this one, and JAX has some where a test has imported it
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
             self.pid = os.fork()
         if self.pid == 0:
             if session:
