@@ -46,7 +46,7 @@ def measure() -> Results:
         return {key: np.array([value(run) for run in found]) for key, found in runs.items()}
 
     least_squares = each(lambda run: run.summary["least_squares_r2"])
-    start = each(lambda run: run.measures.signal_gradient_rms[0])
+    start = each(lambda run: run.measures["signal_gradient_rms"].values[0])
     return Results(
         sorted({depth for depth, _ in runs}),
         each(lambda r: r.summary["validation_r2"] if r.state == "finished" else float("nan")),

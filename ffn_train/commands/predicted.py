@@ -57,11 +57,11 @@ def sheet(point: Point) -> str:
         seed = one_seed(log, found.signal_sd[place])
         seed_back = one_seed(back, found.signal_gradient_sd[place])
         signal.append((str(place), norm(log), seed, norm(back), seed_back))
-    names = [tensor.name for tensor in point.model.layout.tensors]
+    tensors = [(point.model.block_of.get(t.part), t.role) for t in point.model.layout.tensors]
     blocks = sorted({0, depth // 2, depth - 1})
     gradients = [["|dL/dθ|", *(f"block {block}" for block in blocks), f"block 0, {ONE_SEED}"]]
-    for kind in [name.removeprefix("blocks.0.") for name in names if name.startswith("blocks.0.")]:
-        places = [names.index(f"blocks.{block}.{kind}") for block in blocks]
+    for kind in [role for block, role in tensors if block == 0]:
+        places = [tensors.index((block, kind)) for block in blocks]
         cells = [norm(found.log_gradient_norm[place]) for place in places]
         seed = one_seed(found.log_gradient_norm[places[0]], found.gradient_sd[places[0]])
         gradients.append([kind, *cells, seed])

@@ -107,7 +107,7 @@ def _traces(run: Run) -> Traces:
     steps, training = run.scalars["step"], run.scalars["loss"]
     validation = run.scalars["validation_loss"]
     taken = ~np.isnan(validation)
-    flow, signal = run.measures.signal_gradient_rms, run.measures.signal_rms
+    flow, signal = run.measures["signal_gradient_rms"].values, run.measures["signal_rms"].values
     return Traces(
         curves={
             "train_loss": (steps, training),

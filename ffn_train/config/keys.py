@@ -10,7 +10,7 @@ from ffn_train.config.sections import SECTIONS, Settings
 from ffn_train.config.settings import ALWAYS_THERE, SettingError, declared, defaults, nearest, read
 
 MODEL_GROUPS = ("activation", "block", "residual", "norm", "init")
-GROUPS = tuple(FOLDERS)
+GROUPS = tuple(group for group in FOLDERS if group != "quantity")
 PRESET = "experiment"  # where a configuration came from; what it says stands in the settings
 
 # every setting that belongs to no choice, by its dotted key

@@ -30,6 +30,7 @@ FOLDERS = {
     "loss": "ffn_train.nn.losses",
     "optimizer": "ffn_train.nn.optim",
     "schedule": "ffn_train.nn.optim",
+    "quantity": "ffn_train.train.quantities",
 }
 
 _choices: dict[str, dict[str, type[Any]]] = {group: {} for group in FOLDERS}

@@ -42,6 +42,11 @@ def _names(key: str, value: Any) -> None:
         raise SettingError(f"{key} must be a list of words, got {value!r}")
 
 
+def _quantities(key: str, value: Any) -> None:
+    if not isinstance(value, Mapping) or not all(isinstance(word, str) for word in value):
+        _words(key, list(value) if isinstance(value, Mapping) else value)
+
+
 def _formats(key: str, value: Any) -> None:
     _words(key, value)
     for name in listed(value):
@@ -154,6 +159,13 @@ class Evaluate:
 class Measure:
     """Per-layer measurements."""
 
+    quantities: Any = setting(
+        "what is measured: default, a list such as [default,mine], or a mapping to the steps "
+        "between two measurements, such as {default: 50, mine: 1}",
+        "default",
+        before="default",
+        check=_quantities,
+    )
     every: int = _every("measurements", 50)
     limit: int = _limit(1000)
 

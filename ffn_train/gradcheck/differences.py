@@ -18,7 +18,7 @@ as not resolved: neither passed nor failed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,13 +84,15 @@ def check_layer(
     inputs: int,
     rng: np.random.Generator,
     samples: int = 5,
-    tensors: Callable[[str], bool] = lambda name: True,
+    tensors: Container[str] | None = None,
     tolerance: float = TOLERANCE,
 ) -> list[Check]:
-    """Check the input's gradient (``x``) and that of every parameter tensor of a layer."""
+    """Check the input's gradient (``x``) and that of every parameter tensor of a layer, or of those
+    that are named in ``tensors``.
+    """
     layout = Layout(layer)
     spans: list[tuple[str, slice | None]] = [("x", None)]
-    spans += [(t.name, t.span) for t in layout.tensors if tensors(t.name)]
+    spans += [(t.name, t.span) for t in layout.tensors if tensors is None or t.name in tensors]
     return [
         _check(layer, layout, name, span, inputs, samples, rng, tolerance) for name, span in spans
     ]

@@ -102,13 +102,17 @@ class FlatVector:
 class Tensor:
     """Where one parameter lies in the flat vector, under its full name (``blocks.3.up.weight``).
 
-    ``initial``: the layer's initial value of its entries.
+    ``part``: the part of the layout's layer that it belongs to (``blocks.3``; "" for the layer's
+    own parameters); ``role``: its name there (``up.weight``). ``initial``: the layer's initial
+    value of its entries.
     """
 
     name: str
     shape: Shape
     start: int
     initial: float
+    part: str
+    role: str
 
     @property
     def size(self) -> int:
@@ -207,13 +211,15 @@ def _alike(owned: Sequence[tuple[Owner, Tensor]]) -> Iterator[Alike]:
 def _tensors(layer: Layer) -> Iterator[tuple[Owner, Tensor]]:
     start = 0
 
-    def walk(layer: Layer, prefix: str) -> Iterator[tuple[Owner, Tensor]]:
+    def walk(layer: Layer, path: tuple[str, ...]) -> Iterator[tuple[Owner, Tensor]]:
         nonlocal start
         for name, shape in layer.shapes.items():
-            tensor = Tensor(prefix + name, shape, start, layer.initial_value(name))
+            part, role = ".".join(path[:1]), ".".join((*path[1:], name))
+            full = ".".join((*path, name))
+            tensor = Tensor(full, shape, start, layer.initial_value(name), part, role)
             start += tensor.size
             yield (id(layer), name), tensor
-        for name, part in layer.parts.items():
-            yield from walk(part, f"{prefix}{name}.")
+        for name, inner in layer.parts.items():
+            yield from walk(inner, (*path, name))
 
-    return walk(layer, "")
+    return walk(layer, ())

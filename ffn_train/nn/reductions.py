@@ -50,7 +50,7 @@ class Reductions:
         """The norm of a vector."""
         return _norm(vector)
 
-    def norms(self, arrays: Arrays, out: Floats) -> None:
+    def norms(self, arrays: Arrays, out: Array) -> None:
         """The norm of each array."""
         squares = [float(np.vdot(array, array)) for array in arrays]
         if min(squares) > SMALLEST and max(squares) < LARGEST:
@@ -72,11 +72,6 @@ class Reductions:
             for place, square in enumerate(squares):
                 if not SMALLEST < square < LARGEST:
                     out[place] = _norm(vector[layout.tensors[place].span])
-
-    def change_norms(self, layout: Layout, after: Array, before: Array, out: Floats) -> None:
-        """The norm of each tensor of ``after - before``; ``before`` is not of use any more."""
-        np.subtract(after, before, out=before)
-        self.tensor_norms(layout, before, out)
 
     def activity(self, hidden: Arrays, out: Array) -> None:
         """The sum (k, H) of each unit of k blocks (N, H), none negative, over the samples."""

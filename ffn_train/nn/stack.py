@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -89,9 +90,19 @@ class Stack(Layer):
 
     @property
     def parts(self) -> Mapping[str, Layer]:
-        blocks = {f"blocks.{index}": self.block for index in range(self.depth)}
+        blocks = dict.fromkeys(self.block_of, self.block)
         final_norm = {"final_norm": self.final_norm} if self.final_norm else {}
         return {"input": self.input, **blocks, **final_norm, "output": self.output}
+
+    @cached_property
+    def block_of(self) -> Mapping[str, int]:
+        """The index of each block by the part of the stack that it is (``Tensor.part``)."""
+        return {f"blocks.{index}": index for index in range(self.depth)}
+
+    def block_vectors(self, vector: Array) -> list[Array]:
+        """The views of a flat vector in which each block's parameters lie."""
+        views = self.layout.views(vector)
+        return [views.part(name).vector for name in self.block_of]
 
     def initial(self, init: Initialiser, rng: np.random.Generator, dtype: str) -> FlatVector:
         """A flat parameter vector: each layer's own initial values, and over them what is drawn.

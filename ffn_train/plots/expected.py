@@ -63,9 +63,9 @@ def of_blocks(run: Run, found: Prediction) -> tuple[Floats, Floats, Floats]:
     rows = []
     known = ~np.isnan(found.log_gradient_norm)
     for block in range(run.measures.depth):
-        own = known & [name.startswith(f"blocks.{block}.") for name in run.measures.tensors]
+        own = known & [tensor.block == block for tensor in run.measures.tensors]
         log, sd = found.log_gradient_norm[own], found.gradient_sd[own]
-        measured = np.sqrt(np.sum(run.measures.gradient_norm[0, own] ** 2))
+        measured = np.sqrt(np.sum(run.measures["gradient_norm"].values[0, own] ** 2))
         top = np.max(log, initial=-np.inf)
         share = np.exp(2 * (log - top)) if np.isfinite(top) else np.ones_like(log)
         whole = top + np.log(share.sum()) / 2 if np.isfinite(top) else top

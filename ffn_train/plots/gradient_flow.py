@@ -14,7 +14,7 @@ from ffn_train.nn.core import Floats
 from ffn_train.plots import expected as theory
 from ffn_train.plots.curves import curve, mark, marks
 from ffn_train.plots.scales import depth_axis, log_axis, number
-from ffn_train.plots.selection import block_columns, rows
+from ffn_train.plots.selection import rows
 from ffn_train.plots.sheet import right_legends, sample, sheet
 from ffn_train.plots.style import DOUBLE, INK, step_colour
 from ffn_train.runs import Measures, Run
@@ -22,6 +22,7 @@ from ffn_train.theory import Prediction
 
 NAME = "gradient_flow"
 
+_PARTS = ("skip_gradient_rms", "branch_gradient_rms")
 _BRANCH: Mapping[str, Any] = {"dashes": (2.5, 1.2), "markerfacecolor": "white"}
 
 Colours = Mapping[int, ColorType]  # of the rows drawn
@@ -35,9 +36,12 @@ def draw(run: Run) -> Figure:
     was measured at step 0 over what theory predicts.
     """
     measures = run.measures
-    chosen = rows(measures)
+    parted = measures.has(*_PARTS)
+    measured, (norms, signal, *parts) = measures.common(
+        "gradient_norm", "signal_gradient_rms", *(_PARTS if parted else ())
+    )
+    chosen = rows(signal)
     colours = {row: step_colour(order, len(chosen)) for order, row in enumerate(chosen)}
-    parted = not np.isnan(measures.skip_gradient_rms).all()
     found = theory.prediction(run)
     figure, axes = sheet(
         run,
@@ -47,13 +51,12 @@ def draw(run: Run) -> Figure:
         panels=3 if parted else 2,
         gaps=(0.66, 0.12) if parted else (0.66,),
     )
-    depth, signal = measures.depth, measures.signal_gradient_rms
-    _over_depth(axes[0], measures.layer_gradient_norm[:, block_columns(measures)], colours)
+    depth = measures.depth
+    _over_depth(axes[0], measures.by_layer(norms)[:, measures.block_columns], colours)
     _over_depth(axes[1], signal, colours)
     kinds = []
     if parted:
-        ends = {row: colours[row] for row in rows(measures, count=2)}
-        parts = measures.skip_gradient_rms, measures.branch_gradient_rms
+        ends = {row: colours[row] for row in rows(signal, count=2)}
         for part, style in zip(parts, ({}, _BRANCH), strict=True):
             _over_depth(axes[2], part, ends, **style)
         for panel in axes[1:]:  # one scale for the whole and its parts, labelled once
@@ -74,7 +77,7 @@ def draw(run: Run) -> Figure:
         _predicted(figure, axes, run, found, colours)
     theory.caption(figure, run, *_left_out(measures, found))
     _headline(figure, measures)
-    steps = [sample(str(measures.step[row]), color=colour) for row, colour in colours.items()]
+    steps = [sample(str(measured[row]), color=colour) for row, colour in colours.items()]
     right_legends(
         figure,
         axes[-1],
@@ -91,7 +94,8 @@ def _predicted(
 ) -> None:
     """Line, band and strip for the first two panels."""
     measures = run.measures
-    flow = found.log_signal_gradient_rms, found.signal_gradient_sd, measures.signal_gradient_rms[0]
+    signal = measures["signal_gradient_rms"].values[0]
+    flow = found.log_signal_gradient_rms, found.signal_gradient_sd, signal
     for panel, (log, sd, norms) in zip(axes, (theory.of_blocks(run, found), flow), strict=False):
         theory.expect(panel, log, sd)
         theory.strip(figure, panel, norms, log, sd, colours[0])
@@ -103,7 +107,7 @@ def _left_out(measures: Measures, found: Prediction | None) -> list[str]:
     """Words on the tensors that have no prediction, where some have one."""
     if found is None:
         return []
-    own = [name.startswith("blocks.") for name in measures.tensors]
+    own = [tensor.block is not None for tensor in measures.tensors]
     count = int(np.isnan(found.log_gradient_norm[own]).sum())
     return [f"none for {count} of {sum(own)} tensors, whose sums over the rows cancel"] * bool(
         count
@@ -120,7 +124,7 @@ def _over_depth(axes: Axes, table: Floats, colours: Colours, **look: object) -> 
 
 def _headline(figure: Figure, measures: Measures) -> None:
     """The two figures that sum up the flow, at the first and the last measured step."""
-    first, last = measures.step[[0, -1]]
+    first, last = measures["signal_gradient_rms"].step[[0, -1]]
     width, height = figure.get_size_inches()
     ratio = r"$\|\partial L/\partial x_0\|\,/\,\|\partial L/\partial x_L\|$"
     lines = [

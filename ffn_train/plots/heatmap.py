@@ -17,17 +17,18 @@ from ffn_train.plots.curves import NOT_FINITE, ZERO, mark
 from ffn_train.plots.scales import depth_stride, log_limits, log_ticks, set_ticks, step_axis
 from ffn_train.plots.sheet import right_legends, sheet
 from ffn_train.plots.style import RED, SINGLE
-from ffn_train.runs import Run
+from ffn_train.runs import Measures, Run
 
 NAME = "heatmap"
 
 _FEW = 12  # layers: up to here each has its name on the axis
+_SHORT = {"final_norm": "norm"}
 
 
 def draw(run: Run) -> Figure:
     """log10 |dLoss/dθ|, input at the bottom; red where it is not finite, black where it is zero."""
     norms = run.measures.layer_gradient_norm.T
-    steps = run.measures.step
+    steps = run.measures["gradient_norm"].step
     figure, (axes,) = sheet(run, "Parameter gradient of each layer", width=SINGLE, height=2.3)
     finite, zero = np.isfinite(norms), norms == 0
     low, high = log_limits(norms)
@@ -42,7 +43,7 @@ def draw(run: Run) -> Figure:
 
     step_axis(axes, steps)
     axes.set_xlim(x[0], x[-1])
-    _layer_ticks(axes, run.measures.layers, run.measures.depth)
+    _layer_ticks(axes, run.measures)
     patches = [(~finite, RED, NOT_FINITE), (zero, "black", ZERO)]
     notes = [Patch(color=colour, label=label) for here, colour, label in patches if here.any()]
     below = 0.17 * len(notes) + 0.12 * bool(notes)
@@ -62,14 +63,16 @@ def edges(centres: NDArray[Any]) -> NDArray[np.float64]:
     return np.concatenate([[first], middles, [last]])
 
 
-def _layer_ticks(axes: Axes, layers: tuple[str, ...], depth: int) -> None:
+def _layer_ticks(axes: Axes, measures: Measures) -> None:
     """Names for a few layers; for many, input and output and blocks at round numbers."""
-    names = [name.removeprefix("blocks.").replace("final_norm", "norm") for name in layers]
+    names = [_SHORT.get(layer, layer) for layer in measures.layers]
+    for block, place in enumerate(measures.block_columns):
+        names[place] = str(block)
     last = len(names) - 1
     if len(names) <= _FEW:
         places = list(range(len(names)))
     else:
-        stride = depth_stride(depth)
+        stride = depth_stride(measures.depth)
         places = [0, *range(1 + stride, last - stride // 2, stride), last]
     axes.yaxis.set_major_locator(FixedLocator(places))
     axes.yaxis.set_major_formatter(FixedFormatter([names[place] for place in places]))

@@ -20,16 +20,17 @@ def draw(run: Run) -> Figure:
     measures = run.measures
     norms = shown_blocks(measures, measures.layer_gradient_norm)
     steps, total = scalar(run, "gradient_norm")
-    measured = np.isin(steps, measures.step)  # the same batches as the blocks' norms
+    rows = measures["gradient_norm"].step
+    measured = np.isin(steps, rows)  # the same batches as the blocks' norms
     steps, total = steps[measured], total[measured]
 
     figure, (axes,) = sheet(run, "Parameter gradient of each block", width=SINGLE, height=2.3)
     log_axis(axes, total, norms)
     whole = curve(axes, steps, total, color="black", linewidth=1.0, label="total")
-    lines = block_curves(axes, measures.step, norms, measures.depth)
+    lines = block_curves(axes, rows, norms, measures.depth)
     mark(axes, steps, total)
-    mark(axes, measures.step, *norms)
-    step_axis(axes, measures.step)
+    mark(axes, rows, *norms)
+    step_axis(axes, rows)
     axes.set_ylabel(r"$\|\partial L/\partial\theta_l\|$")
     right_legends(figure, axes, ("block $l$", lines), ("", [whole, *marks(axes)]))
     return figure

@@ -28,13 +28,13 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
     return [items[round(place)] for place in places]
 
 
-def rows(measures: Measures, count: int = 5) -> list[int]:
+def rows(values: Floats, count: int = 5) -> list[int]:
     """About ``count`` measured rows, evenly spaced, with the first and the last.
 
     Where the last row is not finite, the last row that is finite joins them.
     """
-    chosen = set(evenly(range(len(measures.step)), count))
-    finite = np.flatnonzero(np.isfinite(measures.signal_gradient_rms).all(axis=1))
+    chosen = set(evenly(range(len(values)), count))
+    finite = np.flatnonzero(np.isfinite(values).all(axis=1))
     if len(finite):
         chosen.add(int(finite[-1]))
     return sorted(chosen)
@@ -42,13 +42,7 @@ def rows(measures: Measures, count: int = 5) -> list[int]:
 
 def shown_blocks(measures: Measures, table: Floats) -> Floats:
     """The rows of a table (K, layers) for the blocks that are drawn: (blocks, K)."""
-    return table[:, block_columns(measures)].T[blocks(measures.depth)]
-
-
-def block_columns(measures: Measures) -> list[int]:
-    """The column of each block among the layers."""
-    place = {name: column for column, name in enumerate(measures.layers)}
-    return [place[f"blocks.{block}"] for block in range(measures.depth)]
+    return table[:, measures.block_columns].T[blocks(measures.depth)]
 
 
 def scalar(run: Run, name: str) -> tuple[Floats, Floats]:

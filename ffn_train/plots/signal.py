@@ -22,10 +22,13 @@ def draw(run: Run) -> Figure:
     Where none is dead at any step shown, the legend says so in place of a panel.
     """
     measures = run.measures
-    chosen = rows(measures)
+    rectifies = measures.has("dead_share")
+    measured, (signal, *dead) = measures.common(
+        "signal_rms", *(["dead_share"] if rectifies else [])
+    )
+    chosen = rows(signal)
     colours = [step_colour(order, len(chosen)) for order in range(len(chosen))]
-    rectifies = not np.isnan(measures.dead_share).all()
-    none_dead = not measures.dead_share[chosen].any()  # what is not finite counts as some
+    none_dead = rectifies and not dead[0][chosen].any()  # what is not finite counts as some
     beside = rectifies and not none_dead
     found = theory.prediction(run)
     figure, axes = sheet(
@@ -37,32 +40,32 @@ def draw(run: Run) -> Figure:
         gaps=(0.66,) if beside else (),
     )
     boundaries = np.arange(measures.depth + 1)
-    log_axis(axes[0], measures.signal_rms[chosen])
+    log_axis(axes[0], signal[chosen])
     for row, colour in zip(chosen, colours, strict=True):
-        curve(axes[0], boundaries, measures.signal_rms[row], color=colour)
-    mark(axes[0], boundaries, *measures.signal_rms[chosen])
+        curve(axes[0], boundaries, signal[row], color=colour)
+    mark(axes[0], boundaries, *signal[chosen])
     depth_axis(axes[0], measures.depth, measures.depth, "block boundary $l$")
     axes[0].set_ylabel("RMS $x_l$")
     if beside:
         axes[0].set_title("(a)  signal")
         axes[1].set_title("(b)  hidden units dead on the whole batch")
         for row, colour in zip(chosen, colours, strict=True):
-            curve(axes[1], boundaries[:-1], 100 * measures.dead_share[row], color=colour)
-        mark(axes[1], boundaries[:-1], *measures.dead_share[chosen])
+            curve(axes[1], boundaries[:-1], 100 * dead[0][row], color=colour)
+        mark(axes[1], boundaries[:-1], *dead[0][chosen])
         axes[1].set_ylim(-4, 104)
         depth_axis(axes[1], measures.depth - 1, measures.depth, "block $l$")
         axes[1].set_ylabel("dead units (%)")
     if found is not None:
         log, sd = found.log_signal_rms, found.signal_sd
         theory.expect(axes[0], log, sd)
-        theory.strip(figure, axes[0], measures.signal_rms[0], log, sd, colours[0])
+        theory.strip(figure, axes[0], signal[0], log, sd, colours[0])
     theory.caption(figure, run)
     steps = [
-        sample(str(measures.step[row]), color=colour)
+        sample(str(measured[row]), color=colour)
         for row, colour in zip(chosen, colours, strict=True)
     ]
-    dead = ("dead units", [sample("none", linestyle="none")] * none_dead)
+    alive = ("dead units", [sample("none", linestyle="none")] * none_dead)
     right_legends(
-        figure, axes[-1], ("step", steps), theory.legend(run), dead, ("", marks(*figure.axes))
+        figure, axes[-1], ("step", steps), theory.legend(run), alive, ("", marks(*figure.axes))
     )
     return figure

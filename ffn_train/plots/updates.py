@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from ffn_train.plots.curves import block_curves, mark, marks, tell
@@ -20,18 +19,16 @@ GUIDE = 1e-3  # a step of a thousandth of the weights: the usual rule of thumb
 def draw(run: Run) -> Figure:
     """|Δθ|/|θ| over the measured steps, for the same blocks as in ``layers``."""
     measures = run.measures
-    # no step is taken from the last row of a run that has ended
-    rows = len(measures.step) - bool(np.isnan(measures.update_norm[-1]).all())
-    steps, ratio = measures.step[:rows], shown_blocks(measures, measures.update_ratio[:rows])
-
+    steps, _ = measures.common("update_norm", "weight_norm")
+    ratio = shown_blocks(measures, measures.update_ratio)
     figure, (axes,) = sheet(run, "Update against weight of each block", width=SINGLE, height=2.3)
     log_axis(axes, [GUIDE], ratio)
     guide = axes.axhline(GUIDE, color=MUTED, linewidth=0.9, dashes=(4, 2), label="$10^{-3}$")
     lines = block_curves(axes, steps, ratio, measures.depth)
     mark(axes, steps, *ratio)
-    if not rows:
+    if not len(steps):
         tell(axes, "no step was taken")
-    step_axis(axes, measures.step)
+    step_axis(axes, measures["weight_norm"].step)
     axes.set_ylabel(r"$\|\Delta\theta_l\|/\|\theta_l\|$")
     right_legends(figure, axes, ("block $l$", lines), ("", [guide, *marks(axes)]))
     return figure

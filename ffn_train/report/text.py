@@ -40,7 +40,7 @@ def report(run: Run) -> str:
 
 def _change(run: Run, name: str) -> str:
     """A quotient of signal gradients, which may both be 0, at the first and at the last step."""
-    summary, flow = run.summary or {}, run.measures.signal_gradient_rms
+    summary, flow = run.summary or {}, run.measures["signal_gradient_rms"].values
 
     def quotient(end: str, row: int) -> str:
         value = summary[f"{name}_{end}"]

@@ -32,7 +32,7 @@ WORSE, GAP = 2.0, 0.2  # validation loss over training loss, and between the two
 
 def verdict(run: Run, *, diverged: bool) -> list[str]:
     """The lines; none where nothing was measured, or where a run that diverged shows no cause."""
-    if not len(run.measures.step):
+    if not run.measures.has("signal_gradient_rms") or not len(run.measures.step):
         return []
     lines = _changing(run)
     if lines or diverged:  # what else its last row shows is what it diverged to
@@ -74,7 +74,7 @@ class _Flow:
 
 
 def _measured(run: Run, row: int) -> _Flow | None:
-    flow = run.measures.signal_gradient_rms[row]
+    flow = run.measures["signal_gradient_rms"].values[row]
     known = np.flatnonzero(np.isfinite(flow) & (flow >= np.finfo(run.dtype).tiny))
     if len(known) < 2:
         return None
@@ -185,7 +185,9 @@ def advice(run: Run, *, trained: bool = False) -> str:
 
 
 def _dead(run: Run) -> list[str]:
-    share = run.measures.dead_share[-1]
+    if not run.measures.has("dead_share"):
+        return []
+    share = run.measures["dead_share"].values[-1]
     if np.isnan(share).any() or float(share.max()) < DEAD:
         return []
     blocks = np.flatnonzero(share >= DEAD)
@@ -197,7 +199,10 @@ def _dead(run: Run) -> list[str]:
 
 
 def _skip(run: Run) -> list[str]:
-    skip, branch = run.measures.skip_gradient_rms[-1], run.measures.branch_gradient_rms[-1]
+    if not run.measures.has("skip_gradient_rms", "branch_gradient_rms"):
+        return []
+    _, (skips, branches) = run.measures.common("skip_gradient_rms", "branch_gradient_rms")
+    skip, branch = skips[-1], branches[-1]
     with np.errstate(all="ignore"):
         share = float(np.median(branch / skip))
     if math.isnan(share) or share > SKIP:

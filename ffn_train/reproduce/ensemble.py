@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from ffn_train.nn.core import Array, FlatVector, Floats
 from ffn_train.nn.reductions import rms
 from ffn_train.running.experiment import Experiment, build_experiment
+from ffn_train.runs.layout import TensorColumn, layout_of
 from ffn_train.sweep.space import Job, jobs
 
 
@@ -43,18 +44,18 @@ class Ensemble:
     """The norms of many passes; S seeds, L blocks, T tensors.
 
     signal, signal_gradient   (S, L+1)   RMS over the batch and features of x_l and dLoss/dx_l
-    gradient_norm             (S, T)     |dLoss/dθ| of each tensor, named by ``tensors``
+    gradient_norm             (S, T)     |dLoss/dθ| of each tensor
     """
 
-    tensors: tuple[str, ...]
+    tensors: tuple[TensorColumn, ...]
     signal: Floats
     signal_gradient: Floats
     gradient_norm: Floats
 
     def of_blocks(self, tensor: str) -> Floats:
         """The gradient norms (S, L) of one tensor of every block, say ``down.weight``."""
-        names = [f"blocks.{block}.{tensor}" for block in range(self.signal.shape[1] - 1)]
-        return self.gradient_norm[:, [self.tensors.index(name) for name in names]]
+        own = [t.block is not None and t.role == tensor for t in self.tensors]
+        return self.gradient_norm[:, own]
 
 
 def points(name: str) -> list[Job]:
@@ -107,10 +108,10 @@ def _pass(experiment: Experiment) -> Pass:
 def ensemble(config: Mapping[str, Any], seeds: Sequence[int]) -> Ensemble:
     """The norms of one pass for each seed. Raises SettingError for a wrong setting."""
     signal, signal_gradient, gradient_norm = [], [], []
-    tensors: tuple[str, ...] = ()
+    tensors: tuple[TensorColumn, ...] = ()
     for one in passes(config, seeds):
         model = one.experiment.model
-        tensors = tuple(tensor.name for tensor in model.layout.tensors)
+        tensors = layout_of(model).tensors
         signal.append([rms(x) for x in one.signals])
         signal_gradient.append([rms(dx) for dx in one.signal_gradients])
         norms = np.empty(len(tensors))

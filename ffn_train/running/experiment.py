@@ -25,6 +25,7 @@ from ffn_train.tasks.table import Data, Task, split
 from ffn_train.train import threads
 from ffn_train.train.batches import Batches
 from ffn_train.train.cadence import Cadence
+from ffn_train.train.instruments import instruments
 from ffn_train.train.trainer import Trainer
 
 
@@ -80,7 +81,7 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
     """
     settings = read_settings(config)
     parts_digests = load(listed(settings.run.parts))
-    own, sizes, trainer = settings.run, settings.model, settings.trainer
+    own, sizes, trainer, measure = settings.run, settings.model, settings.trainer, settings.measure
     streams = Streams(*np.random.SeedSequence(own.seed).spawn(len(Streams._fields)))
     parts = {group: build(group, config[group]) for group in GROUPS}
     names = {group: parts[group].name for group in MODEL_GROUPS}
@@ -129,7 +130,7 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
             steps=trainer.steps,
             clip=trainer.clip,
             patience=trainer.patience,
-            measure=Cadence(**vars(settings.measure)),
+            instruments=instruments(measure.quantities, Cadence(measure.every, measure.limit)),
             evaluate=Cadence(**vars(settings.evaluate)),
             shards=plan.shards,
             # the BLAS's own threads would come on top of them

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from ffn_train.running.experiment import Experiment
 from ffn_train.running.interruption import Interrupted, Interruption
 from ffn_train.runs.checkpoint import Checkpoint, write_checkpoint
+from ffn_train.runs.layout import layout_of
 from ffn_train.runs.writer import RunWriter
 from ffn_train.train.trainer import Record, State
 
@@ -27,7 +28,7 @@ def record_training(
 
     Raises Interrupted after a signal, with a checkpoint written if the step ended in time.
     """
-    trainer, model = experiment.trainer, experiment.model
+    trainer = experiment.trainer
     bar = tqdm(
         total=trainer.steps,
         initial=state.step,
@@ -36,7 +37,8 @@ def record_training(
         leave=False,
         mininterval=0.2,
     )
-    with RunWriter(path, model.layout, model.depth, checkpoint) as writer, bar:
+    layout = layout_of(experiment.model, trainer.instruments)
+    with RunWriter(path, layout, checkpoint) as writer, bar:
         for record in trainer.fit(state):
             if _logged(record, experiment):
                 writer.record(scalars(record), record.measures)
@@ -53,8 +55,8 @@ def record_training(
 
 
 def _logged(record: Record, experiment: Experiment) -> bool:
-    extraordinary = record.measures is not None or not math.isnan(record.validation_loss)
-    return extraordinary or experiment.log.due(record.step)
+    extraordinary = record.measures or not math.isnan(record.validation_loss)
+    return bool(extraordinary) or experiment.log.due(record.step)
 
 
 def _checkpoint_due(step: int, experiment: Experiment) -> bool:

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ffn_train.nn.core import Array
-from ffn_train.runs.files import CHECKPOINTS, write_whole
+from ffn_train.runs.files import CHECKPOINTS, MEASURES, write_whole
 
 KEPT = 2
 _PARAMETERS = "parameters"
@@ -35,7 +35,7 @@ class Checkpoint:
     memory: Mapping[str, Array]
     hopeless_for: int
     scalars_bytes: int
-    measures_rows: int
+    measures_rows: Mapping[str, int]  # of each file of measures
 
 
 class Damaged(ValueError):
@@ -47,7 +47,7 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
     folder = run / CHECKPOINTS
     folder.mkdir(exist_ok=True)
     tensors = {_PARAMETERS: checkpoint.parameters, **checkpoint.memory}
-    counters = {name: getattr(checkpoint, name) for name in _COUNTERS}
+    counters = {name: getattr(checkpoint, name) for name in (*_COUNTERS, _ROWS)}
     metadata = {"counters": json.dumps(counters), "sha256": _digest(tensors, counters)}
     path = folder / f"step-{checkpoint.step:09d}.safetensors"
     write_whole(path, save(tensors, metadata))
@@ -55,7 +55,8 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
         old.unlink(missing_ok=True)
 
 
-_COUNTERS = ("step", "hopeless_for", "scalars_bytes", "measures_rows")
+_COUNTERS = ("step", "hopeless_for", "scalars_bytes")
+_ROWS = "measures_rows"
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -74,9 +75,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
             raise ValueError("its checksum does not match")
         parameters = tensors.pop(_PARAMETERS)
         values = {name: int(counters[name]) for name in _COUNTERS}
+        rows = counters[_ROWS] if isinstance(counters[_ROWS], dict) else {MEASURES: counters[_ROWS]}
+        rows = {name: int(count) for name, count in rows.items()}
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path}: {str(error).splitlines()[0]}") from None
-    return Checkpoint(parameters=parameters, memory=tensors, **values)
+    return Checkpoint(parameters=parameters, memory=tensors, measures_rows=rows, **values)
 
 
 def _digest(tensors: Mapping[str, Array], counters: Mapping[str, Any]) -> str:

@@ -2,10 +2,10 @@
 
 config.json         every setting, resolved
 provenance.json     command, commit, versions, BLAS and threads, seed, parameters, times
-layout.json         the parameter tensors in order: name and shape
+layout.json         the columns of the measures: parameter tensors and quantities
 theory.json         what theory predicts for the first batch (see ffn_train.runs.predictions)
 scalars.csv         one row a step
-measures.npy        one record a measured step (see ffn_train.train.measures)
+measures.npy        one record a measured step; measures-N.npy of what is measured every N steps
 weights.safetensors the final weights by name
 summary.json        written last: the outcome in figures; present only when the run has ended
 checkpoints/        the last two states that the run can go on from
@@ -39,7 +39,7 @@ CHECKPOINTS = "checkpoints"
 STATUS = "status.json"
 LOCK = ".lock"
 
-SCHEMA = 1
+SCHEMA = 2  # of the files that are written; those of this and of older ones are read
 
 
 class RunError(ValueError):
@@ -89,6 +89,10 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError("expected a JSON object")
+        schema = content.get("schema", 1)
+        if not isinstance(schema, int) or schema > SCHEMA:
+            newer = f"schema {schema!r}; this one reads up to {SCHEMA}"
+            raise ValueError(f"made by a newer version ({newer})")
         return content
 
 

@@ -1,56 +1,105 @@
-"""A run's per-layer measures as arrays over the measured steps, and what follows from them."""
+"""A run's measures as arrays over the measured steps, and what follows from them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ffn_train.nn.core import Floats
+from ffn_train.runs.files import RunError, damaged
+from ffn_train.runs.layout import QuantityColumn, RunLayout, TensorColumn
+from ffn_train.train.quantities.quantity import shape_of
+
+Steps = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Series:
+    """A quantity at K steps: ``values`` (K, ...), NaN and infinities where it was not finite.
+
+    There is no row for a step at which it was not measured. All are NaN where it does not apply to
+    the model, for the reason ``column.absent``.
+    """
+
+    column: QuantityColumn
+    step: Steps
+    values: Floats
 
 
 @dataclass(frozen=True)
 class Measures:
-    """The per-layer measures of a run: K measured steps, T tensors, L blocks.
+    """The quantities that a run measured, by name; T tensors, L blocks."""
 
-    The arrays are those of ffn_train.train.measures, stacked over steps; ``tensors`` names the
-    columns of the first three.
-    """
+    layout: RunLayout
+    series: Mapping[str, Series]
 
-    tensors: tuple[str, ...]
-    step: NDArray[np.int64]  # (K,)
-    gradient_norm: Floats  # (K, T)
-    weight_norm: Floats  # (K, T)
-    update_norm: Floats  # (K, T)
-    signal_rms: Floats  # (K, L+1)
-    signal_gradient_rms: Floats  # (K, L+1)
-    skip_gradient_rms: Floats  # (K, L)
-    branch_gradient_rms: Floats  # (K, L)
-    dead_share: Floats  # (K, L)
+    def __getitem__(self, name: str) -> Series:
+        """A quantity's series. Raises RunError if there is none."""
+        if name not in self.series:
+            raise RunError(f"{name} was not measured (measure.quantities)")
+        return self.series[name]
+
+    def lacks(self, name: str) -> str:
+        """In a word why there is nothing of a quantity; "" if there is."""
+        if name not in self.series:
+            return "not measured"
+        absent = self.series[name].column.absent
+        return f"does not apply: {absent}" if absent else ""
+
+    def has(self, *names: str) -> bool:
+        """Whether all of these were measured and apply."""
+        return not any(map(self.lacks, names))
+
+    @property
+    def step(self) -> Steps:
+        """Every step at which something was measured."""
+        steps: Steps = reduce(np.union1d, (s.step for s in self.series.values()), np.zeros(0, int))
+        return steps
 
     @property
     def depth(self) -> int:
         """L, the number of blocks."""
-        return int(self.signal_rms.shape[1]) - 1
+        return self.layout.depth
+
+    @property
+    def tensors(self) -> tuple[TensorColumn, ...]:
+        """The columns of what is measured of each tensor."""
+        return self.layout.tensors
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers in order: ``input``, ``blocks.0`` ..., (``final_norm``,) ``output``."""
-        return tuple(dict.fromkeys(_layer(name) for name in self.tensors))
+        """The layers, such as ``input``, ``blocks.0``, ..., ``output``, from input to output."""
+        return tuple(dict.fromkeys(t.layer for t in sorted(self.tensors, key=lambda t: t.order)))
+
+    @property
+    def block_columns(self) -> list[int]:
+        """The place of each block among the layers."""
+        layers = {tensor.block: self.layers.index(tensor.layer) for tensor in self.tensors}
+        return [layers[block] for block in range(self.depth)]
+
+    def common(self, *names: str) -> tuple[Steps, list[Floats]]:
+        """The steps at which all of these were measured, and the values of each there."""
+        series = [self[name] for name in names]
+        steps: Steps = reduce(np.intersect1d, (each.step for each in series))
+        return steps, [each.values[np.isin(each.step, steps)] for each in series]
 
     @property
     def layer_gradient_norm(self) -> Floats:
-        """|dLoss/dθ| of each layer as a whole (K, layers)."""
-        return self._by_layer(self.gradient_norm)
+        """|dLoss/dθ| of each layer as a whole (K, layers), at the steps of ``gradient_norm``."""
+        return self.by_layer(self["gradient_norm"].values)
 
     @property
     def update_ratio(self) -> Floats:
-        """|Δθ|/|θ| of each layer as a whole (K, layers), in the step taken; NaN at the last row."""
-        weight = self._by_layer(self.weight_norm)
-        known = np.where(weight > 0, weight, np.nan)
+        """|Δθ|/|θ| of each layer as a whole (K, layers), at the steps common to both."""
+        _, (update, weight) = self.common("update_norm", "weight_norm")
+        weight = self.by_layer(weight)
         with np.errstate(invalid="ignore"):
-            ratio: Floats = self._by_layer(self.update_norm) / known
+            ratio: Floats = self.by_layer(update) / np.where(weight > 0, weight, np.nan)
         return ratio
 
     @property
@@ -59,9 +108,10 @@ class Measures:
 
         0 where dLoss/dx_0 is below the range of the numbers; NaN where dLoss/dx_L already is.
         """
-        last = self.signal_gradient_rms[:, -1]
+        flow = self["signal_gradient_rms"].values
+        last = flow[:, -1]
         with np.errstate(invalid="ignore"):
-            ratio: Floats = self.signal_gradient_rms[:, 0] / np.where(last > 0, last, np.nan)
+            ratio: Floats = flow[:, 0] / np.where(last > 0, last, np.nan)
         return ratio
 
     @property
@@ -71,7 +121,7 @@ class Measures:
         exp(-slope) of the least-squares line through log |dLoss/dx_l| over l = 0 ... L, or over the
         l where it is not 0, below the range of the numbers.
         """
-        flow, index = self.signal_gradient_rms, np.arange(self.depth + 1)
+        flow, index = self["signal_gradient_rms"].values, np.arange(self.depth + 1)
         kept = flow != 0
         with np.errstate(divide="ignore", invalid="ignore"):
             middle = (kept @ index) / kept.sum(axis=1)
@@ -81,7 +131,8 @@ class Measures:
         growth: Floats = np.exp(-slope)
         return growth
 
-    def _by_layer(self, norms: Floats) -> Floats:
+    def by_layer(self, norms: Floats) -> Floats:
+        """The norms (K, layers) of whole layers, from those of tensors (K, T)."""
         layers = self.layers
         column = {name: index for index, name in enumerate(layers)}
         # scaled, so that the squares of the smallest and largest norms stay in range
@@ -90,12 +141,35 @@ class Measures:
         scale = np.where(scale > 0, scale, 1)
         squares = np.zeros((len(norms), len(layers)))
         with np.errstate(under="ignore", over="ignore", invalid="ignore"):
-            for index, name in enumerate(self.tensors):
-                squares[:, column[_layer(name)]] += (norms[:, index] / scale[:, 0]) ** 2
+            for index, tensor in enumerate(self.tensors):
+                squares[:, column[tensor.layer]] += (norms[:, index] / scale[:, 0]) ** 2
         result: Floats = np.sqrt(squares) * scale
         return result
 
 
-def _layer(tensor: str) -> str:
-    parts = tensor.split(".")
-    return ".".join(parts[:2]) if parts[0] == "blocks" else parts[0]
+def read_measures(run: Path, layout: RunLayout) -> Measures:
+    """The quantities that the files of a run hold; columns that are not in its layout are left out.
+
+    Raises RunError for a damaged file.
+    """
+    series: dict[str, Series] = {}
+    for name in dict.fromkeys(column.file for column in layout.quantities):
+        path = run / name
+        with damaged(path, OSError, ValueError, EOFError, MemoryError):
+            rows = np.load(path, allow_pickle=False)
+            fields = rows.dtype.names or ()
+            if rows.ndim != 1 or "step" not in fields:
+                raise ValueError("it holds no records with a step")
+            for column in layout.quantities:
+                if column.file == name and column.name in fields:
+                    series[column.name] = _series(column, rows, layout)
+    return Measures(layout, series)
+
+
+def _series(column: QuantityColumn, rows: NDArray[np.void], layout: RunLayout) -> Series:
+    values, steps = rows[column.name], rows["step"]
+    if values.shape[1:] != shape_of(column.per, len(layout.tensors), layout.depth):  # type: ignore[arg-type]
+        raise ValueError("its records are not those of layout.json")
+    if column.of_update and len(values) and np.isnan(values[-1]).all():
+        values, steps = values[:-1], steps[:-1]  # no update was made from the last row
+    return Series(column, steps, values)

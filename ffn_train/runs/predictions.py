@@ -7,13 +7,15 @@ stand for it; or a ``reason`` why there is no prediction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from ffn_train.nn.core import Floats
+from ffn_train.runs.layout import TensorColumn
 from ffn_train.theory import Prediction
 
 MODES = ("anchored", "a priori")  # the first that there is, is shown
@@ -118,7 +120,7 @@ def relative_gradient(theory: Theory | None) -> tuple[Floats, Floats] | None:
 
 def worst(
     theory: Theory | None,
-    tensors: tuple[str, ...],
+    tensors: Sequence[TensorColumn],
     signal_gradient: Floats,
     gradient: Floats,
     smallest: float,
@@ -134,8 +136,8 @@ def worst(
         return None
     mode, prediction = chosen
     places = [f"dL/dx_{index}" for index in range(len(signal_gradient))]
-    ours = [n.startswith("blocks.") and not n.endswith(".multiplier") for n in tensors]
-    names = [*places, *(name for name, own in zip(tensors, ours, strict=True) if own)]
+    ours = [t.block is not None and math.prod(t.shape) > 1 for t in tensors]
+    names = [*places, *(t.name for t, own in zip(tensors, ours, strict=True) if own)]
     measured = np.concatenate([signal_gradient, gradient[ours]])
     log = np.concatenate([prediction.log_signal_gradient_rms, prediction.log_gradient_norm[ours]])
     sd = np.concatenate([prediction.signal_gradient_sd, prediction.gradient_sd[ours]])

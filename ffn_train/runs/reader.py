@@ -11,10 +11,10 @@ import numpy as np
 from ffn_train.nn.core import Array, Floats
 from ffn_train.runs import files
 from ffn_train.runs.files import RunError, damaged, read_json
-from ffn_train.runs.measures import Measures
+from ffn_train.runs.layout import read_layout
+from ffn_train.runs.measures import Measures, read_measures
 from ffn_train.runs.predictions import Ratio, Theory, parse, worst
 from ffn_train.runs.status import written_status
-from ffn_train.train.measures import row_dtype
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Run:
     """One run as its directory tells it; ``summary`` is None while it has not ended.
 
     ``state`` is running, finished, diverged, interrupted or failed, as the run last wrote it down:
-    one that was killed still says running. ``theory`` is None for a run older than its predictions.
+    one that was killed still says running. A run that another program recorded may lack all but
+    its measures and scalars: ``config`` and ``provenance`` are empty and ``theory`` is None then.
     """
 
     path: Path
@@ -52,7 +53,7 @@ class Run:
 
         Below it is less than the smallest number of full precision: a subnormal number or 0.
         """
-        flow = self.measures.signal_gradient_rms[row]
+        flow = self.measures["signal_gradient_rms"].values[row]
         below = np.flatnonzero(flow < np.finfo(self.dtype).tiny)
         return int(below[-1]) if below.size else None
 
@@ -60,10 +61,12 @@ class Run:
     def worst_ratio(self) -> Ratio | None:
         """measured/predicted at step 0 where it is furthest from 1; None without a prediction."""
         measures, tiny = self.measures, float(np.finfo(self.dtype).tiny)
-        if not len(measures.step) or measures.step[0] != 0:
+        if not measures.has("signal_gradient_rms", "gradient_norm"):
             return None
-        signal, gradient = measures.signal_gradient_rms[0], measures.gradient_norm[0]
-        return worst(self.theory, measures.tensors, signal, gradient, tiny)
+        steps, (signal, gradient) = measures.common("signal_gradient_rms", "gradient_norm")
+        if not len(steps) or steps[0] != 0:
+            return None
+        return worst(self.theory, measures.tensors, signal[0], gradient[0], tiny)
 
     def weights(self) -> dict[str, Array]:
         """The final weights by name, in the model's order.
@@ -76,10 +79,11 @@ class Run:
         path = self.path / files.WEIGHTS
         with damaged(path, OSError, SafetensorError, ValueError):
             weights = load(path.read_bytes())
-            lost = [name for name in self.measures.tensors if name not in weights]
+            names = [tensor.name for tensor in self.measures.tensors]
+            lost = [name for name in names if name not in weights]
             if lost:
                 raise ValueError(f"it has no tensor {lost[0]!r}")
-            return {name: weights[name] for name in self.measures.tensors}
+            return {name: weights[name] for name in names}
 
 
 def load_run(path: str | Path) -> Run:
@@ -88,14 +92,14 @@ def load_run(path: str | Path) -> Run:
     Raises RunError, in one line that names the file, for a directory that is no run or is damaged.
     """
     path = Path(path)
-    if not (path / files.CONFIG).is_file():
+    if not any((path / name).is_file() for name in (files.CONFIG, files.LAYOUT)):
         raise RunError(f"{path} is not a run directory: it has no {files.CONFIG}")
     summary, status = path / files.SUMMARY, written_status(path)
-    measures = _measures(path)
+    measures = read_measures(path, read_layout(path))
     return Run(
         path=path,
-        config=read_json(path / files.CONFIG),
-        provenance=read_json(path / files.PROVENANCE),
+        config=_optional(path / files.CONFIG),
+        provenance=_optional(path / files.PROVENANCE),
         scalars=_scalars(path / files.SCALARS),
         measures=measures,
         summary=read_json(summary) if summary.is_file() else None,
@@ -121,14 +125,9 @@ def _scalars(path: Path) -> dict[str, Floats]:
     return {name: table[:, index] for index, name in enumerate(names)}
 
 
-def _measures(path: Path) -> Measures:
-    names, depth = _layout(path / files.LAYOUT)
-    file = path / files.MEASURES
-    with damaged(file, OSError, ValueError, EOFError, MemoryError):
-        rows = np.load(file, allow_pickle=False)
-        if rows.dtype != row_dtype(len(names), depth) or rows.ndim != 1:
-            raise ValueError(f"its records are not those of {files.LAYOUT}")
-    return Measures(tensors=names, **{field: rows[field] for field in rows.dtype.names})
+def _optional(path: Path) -> dict[str, Any]:
+    """A JSON object, empty where there is no such file."""
+    return read_json(path) if path.is_file() else {}
 
 
 def _theory(path: Path, measures: Measures) -> Theory | None:
@@ -138,16 +137,3 @@ def _theory(path: Path, measures: Measures) -> Theory | None:
     content = read_json(path)
     with damaged(path, ValueError):
         return parse(content, len(measures.tensors), measures.depth)
-
-
-def _layout(path: Path) -> tuple[tuple[str, ...], int]:
-    """The tensors' names and the depth."""
-    content = read_json(path)
-    try:
-        names = tuple(tensor["name"] for tensor in content["tensors"])
-        depth = content["depth"]
-    except (KeyError, TypeError):
-        raise RunError(f"{path}: it does not list the tensors and the depth") from None
-    if not all(isinstance(name, str) for name in names) or not isinstance(depth, int):
-        raise RunError(f"{path}: a tensor's name or the depth is of the wrong type")
-    return names, depth

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -15,7 +16,9 @@ from ffn_train.nn.core import Array, Layout
 from ffn_train.runs import files
 from ffn_train.runs.checkpoint import Checkpoint
 from ffn_train.runs.files import naming
-from ffn_train.train.measures import Rows, row_dtype
+from ffn_train.runs.layout import RunLayout
+from ffn_train.train.measures import Values
+from ffn_train.train.quantities.quantity import shape_of
 
 _HEADER = 128  # bytes kept for the .npy header, enough for any number of rows
 
@@ -28,7 +31,7 @@ class MeasureFile:
     """
 
     def __init__(self, path: Path, dtype: np.dtype[np.void], rows: int = 0) -> None:
-        self._dtype = dtype
+        self.dtype = dtype
         self.rows = rows
         self._file = path.open("r+b" if rows else "w+b")
         self._head = len(self._header(0))
@@ -38,13 +41,16 @@ class MeasureFile:
 
     def _header(self, rows: int) -> bytes:
         # version 1.0 of the format: magic, header length, the header padded with spaces
-        text = f"{{'descr': {self._dtype.descr!r}, 'fortran_order': False, 'shape': ({rows},), }}"
+        text = f"{{'descr': {self.dtype.descr!r}, 'fortran_order': False, 'shape': ({rows},), }}"
         length = -(-(len(text) - len(str(rows)) + _HEADER) // 64) * 64
         body = text.ljust(length - 11) + "\n"
         return b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body.encode()
 
-    def append(self, row: Rows) -> None:
-        self._file.seek(self._head + self.rows * self._dtype.itemsize)
+    def append(self, step: float, values: Values) -> None:
+        row = np.zeros((), self.dtype)
+        for name in self.dtype.names or ():
+            row[name] = step if name == "step" else values.get(name, np.nan)
+        self._file.seek(self._head + self.rows * self.dtype.itemsize)
         self._file.write(row.tobytes())
         self._file.flush()
         self.rows += 1
@@ -59,6 +65,16 @@ class MeasureFile:
         self._file.close()
 
 
+def row_dtypes(layout: RunLayout) -> dict[str, np.dtype[np.void]]:
+    """The record of each file of measures: the step, and what is measured at the same steps."""
+    fields: dict[str, list[tuple[str, Any, tuple[int, ...]]]] = {}
+    for column in layout.quantities:
+        shape = shape_of(column.per, len(layout.tensors), layout.depth)  # type: ignore[arg-type]
+        first = ("step", np.int64, ())
+        fields.setdefault(column.file, [first]).append((column.name, np.float64, shape))
+    return {name: np.dtype(own) for name, own in fields.items()}
+
+
 class RunWriter:
     """The growing files of a run that is under way; a context manager.
 
@@ -70,17 +86,17 @@ class RunWriter:
     def __init__(
         self,
         path: Path,
-        layout: Layout,
-        depth: int,
+        layout: RunLayout,
         checkpoint: Checkpoint | None = None,
     ) -> None:
         scalars_bytes = checkpoint.scalars_bytes if checkpoint else 0
-        measures_rows = checkpoint.measures_rows if checkpoint else 0
+        rows = checkpoint.measures_rows if checkpoint else {}
         self.path = path
-        tensors = [{"name": t.name, "shape": list(t.shape)} for t in layout.tensors]
-        files.write_json(path / files.LAYOUT, {"depth": depth, "tensors": tensors})
-        dtype = row_dtype(len(layout.tensors), depth)
-        self._measures = MeasureFile(path / files.MEASURES, dtype, measures_rows)
+        layout.write(path)
+        self._measures = {
+            name: MeasureFile(path / name, dtype, rows.get(name, 0))
+            for name, dtype in row_dtypes(layout).items()
+        }
         scalars = path / files.SCALARS
         self._scalars = scalars.open("r+" if scalars_bytes else "w", newline="", encoding="utf-8")
         self._scalars.truncate(scalars_bytes)
@@ -91,32 +107,39 @@ class RunWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        for name, file in ((files.SCALARS, self._scalars), (files.MEASURES, self._measures)):
+        closing = {files.SCALARS: self._scalars.close}
+        closing |= {name: file.close for name, file in self._measures.items()}
+        for name, close in closing.items():
             # a full disk must not hide what went wrong first
             with naming(self.path / name) if kind is None else suppress(OSError):
-                file.close()
+                close()
 
-    def record(self, scalars: Mapping[str, float], measures: Rows | None) -> None:
-        """Append a row; an unknown (NaN) scalar is an empty field."""
+    def record(self, scalars: Mapping[str, float], measures: Values) -> None:
+        """Append a row; an unknown (NaN) scalar is an empty field.
+
+        A file of measures gets a record if any of its quantities was measured.
+        """
         with naming(self.path / files.SCALARS):
             if self._header_due:
                 self._scalars.write(",".join(scalars) + "\n")
                 self._header_due = False
             self._scalars.write(",".join(map(_cell, scalars.values())) + "\n")
-            if measures is not None:
+            if measures:
                 self._scalars.flush()  # first, so that a measured step has its row of scalars
-        if measures is not None:
-            with naming(self.path / files.MEASURES):
-                self._measures.append(measures)
+        for name, file in self._measures.items() if measures else ():
+            if any(quantity in measures for quantity in file.dtype.names or ()):
+                with naming(self.path / name):
+                    file.append(scalars["step"], measures)
 
-    def to_disk(self) -> tuple[int, int]:
+    def to_disk(self) -> tuple[int, dict[str, int]]:
         """Push all rows to the disk; returns the lengths that a checkpoint writes down."""
         with naming(self.path / files.SCALARS):
             self._scalars.flush()
             os.fsync(self._scalars.fileno())
-        with naming(self.path / files.MEASURES):
-            self._measures.to_disk()
-        return self._scalars.tell(), self._measures.rows
+        for name, file in self._measures.items():
+            with naming(self.path / name):
+                file.to_disk()
+        return self._scalars.tell(), {name: file.rows for name, file in self._measures.items()}
 
 
 def _cell(value: float) -> str:

@@ -60,7 +60,7 @@ def _time(config: Any) -> tuple[int, float]:
         times, before = [], time.perf_counter()
         for record in experiment.trainer.fit(experiment.trainer.start(experiment.params)):
             now = time.perf_counter()
-            if record.measures is None:
+            if not record.measures:
                 times.append(now - before)
             if record.step == STEPS:
                 break

@@ -143,24 +143,32 @@ def _prediction(
     signal_spread = of_signal(signal, found)
     power = out.power if out else 0.0
     gradient_spread = of_gradient(model, blocks, downs, found, last, power)
-    norms: dict[str, tuple[float, float]] = {}  # the logs of the squares and their variances
-    for place, (here, back) in enumerate(zip(blocks, reversed(downs), strict=True)):
+    # of each tensor of a part of the stack: the log of its square, and that log's variance
+    norms: dict[tuple[str, str], tuple[float, float]] = {}
+    matrices = {tensor.role for tensor in model.layout.tensors if len(tensor.shape) > 1}
+    of_blocks = zip(model.block_of.items(), blocks, reversed(downs), strict=True)
+    for (part, place), here, back in of_blocks:
         for name, log, own in gradients.of_block(model, here, back, sums):
             variance = gradient_spread[place + 1] + own
-            if name.endswith(".weight") and model.norm.placement == "none":
+            if name in matrices and model.norm.placement == "none":
                 variance += signal_spread[place]
-            norms[f"blocks.{place}.{name}"] = log, variance
+            norms[part, name] = log, variance
     weighted, variance = gradient[-1] * (inputs @ inputs.T), gradient_spread[0]
-    norms["input.weight"] = sums.log_total(weighted * model.width), variance
-    norms["input.bias"] = sums.log_total(gradient[-1] * float(model.width)), variance
+    norms["input", "weight"] = sums.log_total(weighted * model.width), variance
+    norms["input", "bias"] = sums.log_total(gradient[-1] * float(model.width)), variance
     if out is not None:
         error, weighted = float(out.error_spread.mean()), out.error * out.final_signal
-        norms["output.weight"] = sums.log_total(weighted * model.width), error + signal_spread[-1]
-        norms["output.bias"] = sums.log_total(out.error), error
-        norms["final_norm.gain"] = sums.log_total(out.gain), error + 2 / model.width
-        norms["final_norm.shift"] = sums.log_total(out.shift), error + 2 / model.width
+        norms["output", "weight"] = (
+            sums.log_total(weighted * model.width),
+            error + signal_spread[-1],
+        )
+        norms["output", "bias"] = sums.log_total(out.error), error
+        norms["final_norm", "gain"] = sums.log_total(out.gain), error + 2 / model.width
+        norms["final_norm", "shift"] = sums.log_total(out.shift), error + 2 / model.width
     unknown = (np.nan, np.nan)
-    squares, variances = np.array([norms.get(t.name, unknown) for t in model.layout.tensors]).T
+    squares, variances = np.array(
+        [norms.get((t.part, t.role), unknown) for t in model.layout.tensors]
+    ).T
     return Prediction(
         np.array([kernel.diagonal.log_mean() for kernel in signal]) / 2,
         np.array([kernel.diagonal.log_mean() for kernel in reversed(gradient)]) / 2,

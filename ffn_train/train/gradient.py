@@ -10,6 +10,7 @@ from ffn_train.nn.core import Array, FlatVector
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.stack import Stack
 from ffn_train.train.measures import Measurement
+from ffn_train.train.quantities.quantity import Step
 from ffn_train.train.shards import Shards, worth_threads
 
 
@@ -51,9 +52,18 @@ class BatchGradient:
         losses = self._shards.each(forward_and_backward)
         large = worth_threads(self.vector)
         self.norm = math.hypot(*self._shards.each(self._add, side_by_side=large))
+        total = sum(losses)
         if measured is not None:
-            measured.gradients(params.vector, self.vector, self._shards)
-        return sum(losses)
+
+            def loss_at(vector: Array) -> float:
+                y = self._model.predict(self._model.layout.views(vector), x)
+                return self._loss.value(y, targets)
+
+            step = Step(
+                measured.step, total, self._model, params.vector, self.vector, loss_at=loss_at
+            )
+            measured.after_backward(step, self._shards)
+        return total
 
     def _add(self, shard: int) -> float:
         """Add the gradients of all shards in this one's part of the entries; the part's norm."""

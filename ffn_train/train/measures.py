@@ -1,184 +1,199 @@
-"""Per-layer measures of one training step: what gradient flow is made of.
-
-A measurement is one row of a NumPy record of fixed size, so a run's measurements are one array.
-With T parameter tensors, L blocks, and every norm the Euclidean (Frobenius) norm:
-
-    step                        updates made before this row
-    gradient_norm   (T,)        |dLoss/dθ| of each parameter tensor, before clipping
-    weight_norm     (T,)        |θ|
-    update_norm     (T,)        |Δθ| of the step actually taken from here; NaN at the last row
-    signal_rms      (L+1,)      root mean square over the batch and features of x_l, l = 0 ... L
-    signal_gradient_rms (L+1,)  the same of dLoss/dx_l
-    skip_gradient_rms   (L,)    the same of the skip part of dLoss/dx_l, l = 0 ... L-1; NaN without
-    branch_gradient_rms (L,)    the same of the branch part
-    dead_share      (L,)        share of hidden units that are positive for no sample of the batch;
-                                NaN where the activation does not rectify
-"""
+"""The measurements of one training step, each taken as soon as what it needs is there."""
 
 from __future__ import annotations
 
-import math
 import time
-from functools import cache
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ffn_train.nn.core import Array, Arrays
+from ffn_train.nn.core import Array, Arrays, Floats
 from ffn_train.nn.segments import SignalGradients
 from ffn_train.nn.stack import Stack
+from ffn_train.train.quantities.quantity import (
+    Backward,
+    Batch,
+    Forward,
+    PassQuantity,
+    Quantity,
+    Step,
+    StepQuantity,
+    shape_of,
+)
 from ffn_train.train.shards import Shards, worth_threads
 
-Rows = NDArray[np.void]
+Values = Mapping[str, Floats]  # of what was measured at a step, by the quantity's name
 
 
-@cache
-def row_dtype(tensors: int, depth: int) -> np.dtype[np.void]:
-    """The record of one measurement, for a stack of ``depth`` blocks and so many tensors."""
-    fields: list[tuple[str, Any, tuple[int, ...]]] = [
-        ("step", np.int64, ()),
-        ("gradient_norm", np.float64, (tensors,)),
-        ("weight_norm", np.float64, (tensors,)),
-        ("update_norm", np.float64, (tensors,)),
-        ("signal_rms", np.float64, (depth + 1,)),
-        ("signal_gradient_rms", np.float64, (depth + 1,)),
-        ("skip_gradient_rms", np.float64, (depth,)),
-        ("branch_gradient_rms", np.float64, (depth,)),
-        ("dead_share", np.float64, (depth,)),
-    ]
-    return np.dtype(fields)
+def memory_of(
+    quantities: Sequence[Quantity], model: Stack, dtype: np.dtype[Any]
+) -> dict[str, Array]:
+    """The quantities' memory before the first step, as a state holds it and checkpoints keep it."""
+    return {
+        f"{quantity.name}/{slot}": array
+        for quantity in quantities
+        if isinstance(quantity, StepQuantity)
+        for slot, array in quantity.memory(model, dtype).items()
+    }
 
 
-class SignalNorms:
-    """The norms of one shard's signals and their gradients, taken while its two passes go by.
+class ShardMeasurement:
+    """The partial results of one shard of a batch, taken while its two passes go by."""
 
-    ``signal`` and ``gradient`` (L+1,) are |x_l| and |dLoss/dx_l|, ``skip`` and ``branch`` (L,) the
-    norms of the latter's two parts; ``norms`` is all four in a row.
-    """
+    def __init__(
+        self, quantities: Sequence[PassQuantity], model: Stack, dtype: np.dtype[Any]
+    ) -> None:
+        self._model, self._reductions = model, model.engine.reductions
+        self.partial = {q.name: q.start(model, dtype) for q in quantities}
+        self._norms = np.full(model.depth + 1, np.nan)
+        self.begin(quantities)
 
-    def __init__(self, model: Stack) -> None:
-        self._reductions, depth = model.engine.reductions, model.depth
-        self._rectifies = model.branch.activation.rectifies
-        self._passes_on = model.block.passes_gradient_on
-        self._shape = depth, model.hidden
-        self.norms = np.full(4 * depth + 2, np.nan)
-        ends = np.cumsum([depth + 1, depth + 1, depth])
-        self.signal, self.gradient, self.skip, self.branch = np.split(self.norms, ends)
-        self.activity: Array | None = None  # (L, H): the sum of each hidden unit over the samples
-        self.begin()
-
-    def begin(self) -> None:
-        """Forget how far the last two passes came."""
+    def begin(self, due: Sequence[PassQuantity]) -> None:
+        """Start anew, for these quantities."""
+        self._in_forward = [q for q in due if "signals" in q.needs]
+        self._in_backward = [q for q in due if "signal gradients" in q.needs]
+        for quantity in due:
+            self.partial[quantity.name].fill(0)
         self.seconds = 0.0
-        self.entries = 0  # of each signal
-        self._signals = self._blocks = 0
+        self.samples = self._signals = self._blocks = 0
 
     def forward(self, signals: Arrays, hidden: Arrays) -> None:
         """Take a segment's signals and the hidden units of its blocks."""
         before = time.perf_counter()
-        seen, self._signals = self._signals, self._signals + len(signals)
-        self.entries = signals[0].size
-        self._reductions.norms(signals, self.signal[seen : self._signals])
-        if self._rectifies:
-            if self.activity is None:
-                self.activity = np.empty(self._shape, hidden[0].dtype)
-            blocks, self._blocks = self._blocks, self._blocks + len(hidden)
-            self._reductions.activity(hidden, self.activity[blocks : self._blocks])
+        boundaries = slice(self._signals, self._signals + len(signals))
+        blocks = slice(self._blocks, self._blocks + len(hidden))
+        self._signals, self._blocks = boundaries.stop, blocks.stop
+        self.samples = len(signals[0])
+        at = Forward(signals, boundaries, hidden, blocks, self._reductions)
+        for quantity in self._in_forward:
+            quantity.forward(at, self.partial[quantity.name])
         self.seconds += time.perf_counter() - before
 
-    def backward(self, at: SignalGradients) -> None:
+    def backward(self, flow: SignalGradients) -> None:
         """Take the gradients of a segment's signals."""
         before = time.perf_counter()
-        norms, (first, dx, skip, branch) = self._reductions.norms, at
-        norms(dx, self.gradient[first : first + len(dx)])
-        if skip is not None:
-            end = first + len(branch)
-            norms(branch, self.branch[first:end])
-            if self._passes_on:
-                self.skip[first:end] = self.gradient[first + 1 : end + 1]
-            else:
-                norms(skip, self.skip[first:end])
+        first, dx, skip, branch = flow
+        boundaries, blocks = slice(first, first + len(dx)), slice(first, first + len(branch))
+        if self._in_backward:
+            self._reductions.norms(dx, self._norms[boundaries])
+            passes_on = self._model.block.passes_gradient_on
+            at = Backward(
+                *(dx, boundaries, skip, branch, blocks),
+                *(self._norms, passes_on, self._reductions),
+            )
+            for quantity in self._in_backward:
+                quantity.backward(at, self.partial[quantity.name])
         self.seconds += time.perf_counter() - before
-
-    def add(self, other: SignalNorms) -> None:
-        """Take what another shard of the same batch found."""
-        np.hypot(self.norms, other.norms, out=self.norms)
-        self.entries += other.entries
-        self.seconds = max(self.seconds, other.seconds)
-        if self.activity is not None and other.activity is not None:
-            self.activity += other.activity
 
 
 class Measurement:
-    """Rows, one at a time, each filled while a step goes by: signals, parameters, the update.
+    """Values of the quantities, a step at a time, each filled while the step goes by.
 
-    ``seconds`` is what the row adds to the time of its step, as near as clocks between its
+    ``seconds`` is what measuring adds to the time of a step, as near as clocks between its
     operations and the step's own tell.
     """
 
-    def __init__(self, model: Stack, shards: int = 1) -> None:
-        self._layout, self._reductions = model.layout, model.engine.reductions
-        self.shards = [SignalNorms(model) for _ in range(shards)]
-        tensors = len(model.layout.tensors)
-        self._dtype = row_dtype(tensors, model.depth)
-        self._row = np.full(self._dtype.itemsize // 8, np.nan)
-        self._step = self._row[:1].view(np.int64)
-        lengths = (1, tensors, tensors, tensors, self.shards[0].norms.size)
-        parts = np.split(self._row, np.cumsum(lengths))
-        _, self._gradient, self._weight, self._update, self._signals, self._dead = parts
+    def __init__(
+        self,
+        model: Stack,
+        quantities: Sequence[Quantity],
+        memory: Mapping[str, Array],
+        dtype: np.dtype[Any],
+        shards: int = 1,
+    ) -> None:
+        tensors, depth = len(model.layout.tensors), model.depth
+        self._model = model
+        self._values = {
+            q.name: np.full(shape_of(q.per, tensors, depth), np.nan) for q in quantities
+        }
+        self._absent = {q.name for q in quantities if q.absent(model)}
+        self._memory = {
+            q.name: {
+                key.removeprefix(f"{q.name}/"): array
+                for key, array in memory.items()
+                if key.startswith(f"{q.name}/")
+            }
+            for q in quantities
+        }
+        of_passes = [q for q in quantities if isinstance(q, PassQuantity)]
+        self.shards = [ShardMeasurement(of_passes, model, dtype) for _ in range(shards)]
         self._before: Array | None = None
-        self._seconds = 0.0
+        self.step, self._seconds = 0, 0.0
+        self._due: Collection[Quantity] = quantities
+        self._of_passes: Sequence[PassQuantity] = of_passes
+        self._whole: Step | None = None
 
-    def begin(self, step: int) -> Measurement:
-        """The same, for the row of this step."""
-        self._step[0] = step
-        self._update.fill(np.nan)
-        self._seconds = 0.0
+    def begin(self, step: int, due: Collection[Quantity]) -> Measurement:
+        """The same, for these quantities of this step."""
+        self.step, self._seconds, self._due = step, 0.0, due
+        applying = [quantity for quantity in due if quantity.name not in self._absent]
+        self._of_passes = [q for q in applying if isinstance(q, PassQuantity)]
+        of_step = [q for q in applying if isinstance(q, StepQuantity)]
+        self._of_gradient = [q for q in of_step if "update" not in q.needs]
+        self._of_update = [q for q in of_step if "update" in q.needs]
+        for quantity in self._of_update:
+            self._values[quantity.name].fill(np.nan)
         for shard in self.shards:
-            shard.begin()
+            shard.begin(self._of_passes)
         return self
 
     @property
-    def row(self) -> Rows:
-        """The row as it is now; NumPy takes ten times as long to copy a record."""
-        return np.ndarray((), self._dtype, self._row.copy())
+    def values(self) -> Values:
+        """What was measured, by name; NaN for what needs an update where none was made."""
+        return {quantity.name: self._values[quantity.name].copy() for quantity in self._due}
 
     @property
     def seconds(self) -> float:
-        return self._seconds + self.shards[0].seconds
+        return self._seconds + max(shard.seconds for shard in self.shards)
 
-    def gradients(self, params: Array, grads: Array, threads: Shards) -> None:
+    def after_backward(self, step: Step, threads: Shards) -> None:
         """Take what is known after the backward pass: signals, parameters and their gradients."""
         before = time.perf_counter()
-        whole = self.shards[0]
-        for shard in self.shards[1:]:
-            whole.add(shard)
-        np.divide(whole.norms, math.sqrt(whole.entries), out=self._signals)
-        if whole.activity is not None:
-            self._reductions.dead_share(whole.activity, self._dead)
-        vectors = ((params, self._weight), (grads, self._gradient))
+        batch = Batch(
+            sum(shard.samples for shard in self.shards),
+            self._model.width,
+            step.model.engine.reductions,
+        )
+        whole = self.shards[0].partial
+        for quantity in self._of_passes:
+            for shard in self.shards[1:]:
+                quantity.combine(whole[quantity.name], shard.partial[quantity.name])
+            quantity.value(whole[quantity.name], batch, self._values[quantity.name])
+        self._whole = step
 
-        def norms_of(shard: int) -> None:
-            for vector, out in vectors[shard :: threads.count]:
-                self._reductions.tensor_norms(self._layout, vector, out)
+        def take(shard: int) -> None:
+            self._take(self._of_gradient[shard :: threads.count], step)
 
-        threads.each(norms_of, side_by_side=worth_threads(params))
+        threads.each(take, side_by_side=worth_threads(step.params))
         self._seconds += time.perf_counter() - before
 
     def before_update(self, params: Array) -> None:
-        """Remember the parameters that the update starts from."""
-        before = time.perf_counter()
-        if self._before is None:
-            self._before = np.empty_like(params)
-        np.copyto(self._before, params)
-        self._seconds += time.perf_counter() - before
+        """Remember the parameters that the update starts from, if a quantity needs it."""
+        if self._of_update:
+            before = time.perf_counter()
+            if self._before is None:
+                self._before = np.empty_like(params)
+            np.copyto(self._before, params)
+            self._seconds += time.perf_counter() - before
 
-    def after_update(self, params: Array) -> None:
-        """Take the norms of the update."""
-        before = time.perf_counter()
-        assert self._before is not None
-        self._reductions.change_norms(self._layout, params, self._before, self._update)
-        if worth_threads(params):  # large: until the next row it would lie beside the activations
-            self._before = None
-        self._seconds += time.perf_counter() - before
+    def after_update(self, params: Array, lr: float) -> None:
+        """Take what needs the update."""
+        if self._of_update:
+            before = time.perf_counter()
+            assert self._before is not None
+            assert self._whole is not None
+            self._whole.lr = lr
+            self._whole.update = np.subtract(params, self._before, out=self._before)
+            self._take(self._of_update, self._whole)
+            if worth_threads(
+                params
+            ):  # large: until the next row it would lie beside the activations
+                self._before = None
+            self._seconds += time.perf_counter() - before
+        self._whole = None
+
+    def _take(self, quantities: Sequence[StepQuantity], step: Step) -> None:
+        for quantity in quantities:
+            name = quantity.name
+            quantity.value(step, self._memory[name], self._values[name])

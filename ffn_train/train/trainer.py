@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextvars import copy_context
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -23,8 +24,10 @@ from ffn_train.train.cadence import Cadence
 from ffn_train.train.diagnosis import Updates
 from ffn_train.train.divergence import Divergence, locate
 from ffn_train.train.gradient import BatchGradient
-from ffn_train.train.measures import Measurement, Rows
+from ffn_train.train.instruments import Instrument
+from ffn_train.train.measures import Measurement, Values, memory_of
 from ffn_train.train.memory import keep_freed_memory
+from ffn_train.train.quantities.quantity import Quantity
 from ffn_train.train.shards import Shards, worth_threads
 
 HOPELESS = 1000  # times the loss of predicting the mean: finite, but past use
@@ -36,7 +39,7 @@ class Record(NamedTuple):
     loss: of the batch that step ``step`` sees. lr: the rate of the update taken from here.
     gradient_norm, clipped_norm: the global gradient norm before and after clipping.
     validation_loss, validation_r2: on the whole validation part.
-    measures: the per-layer row, where one was due. divergence: why the run ends here, if so.
+    measures: what was measured, by the quantity's name. divergence: why the run ends here, if so.
     """
 
     step: int
@@ -46,7 +49,7 @@ class Record(NamedTuple):
     clipped_norm: float
     validation_loss: float
     validation_r2: float
-    measures: Rows | None = None
+    measures: Values = MappingProxyType({})
     divergence: Divergence | None = None
 
 
@@ -54,7 +57,8 @@ class Record(NamedTuple):
 class State:
     """All that training changes; with the seed it determines everything that follows.
 
-    ``measuring`` alone does not: it is the time in seconds that measurements took in this process.
+    ``memory`` is the optimizer's, and that of quantities that have one. ``measuring`` alone does
+    not: it is the time in seconds that measurements took in this process.
     """
 
     params: FlatVector
@@ -81,9 +85,9 @@ class Trainer:
     """Fits a stack to data by mini-batch gradient descent.
 
     ``clip`` bounds the global gradient norm (None: no clipping). A row is measured and validated
-    where ``measure`` and ``evaluate`` say so, and both at the first and the last row. A run whose
-    loss stays hopeless for ``patience`` steps ends as diverged. Each batch is worked on in so many
-    ``shards``, on as many threads, and the validation part in ``validation_shards``.
+    where its ``instruments`` and ``evaluate`` say so, and both at the first and the last row. A run
+    whose loss stays hopeless for ``patience`` steps ends as diverged. Each batch is worked on in so
+    many ``shards``, on as many threads, and the validation part in ``validation_shards``.
     Raises SettingError for a setting out of range.
     """
 
@@ -95,7 +99,7 @@ class Trainer:
     schedule: Schedule
     steps: int
     clip: float | None
-    measure: Cadence
+    instruments: tuple[Instrument, ...]
     evaluate: Cadence
     patience: int
     shards: int = 1
@@ -103,7 +107,13 @@ class Trainer:
 
     def start(self, params: FlatVector) -> State:
         """The state before the first step, from initial parameters."""
-        return State(params, {name: np.zeros_like(params.vector) for name in self.optimizer.slots})
+        slots = {name: np.zeros_like(params.vector) for name in self.optimizer.slots}
+        return State(params, slots | memory_of(self.quantities, self.model, params.vector.dtype))
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """All that is measured."""
+        return tuple(q for instrument in self.instruments for q in instrument.quantities)
 
     def fit(self, state: State) -> Iterator[Record]:
         """Train from ``state``, changing it in place, and yield a record for each row.
@@ -119,7 +129,9 @@ class Trainer:
         with Shards(self.shards) as shards, Shards(self.validation_shards) as validation_shards:
             gradient = BatchGradient(self.model, self.loss, shards, params.dtype)
             hopeless = HOPELESS * self._loss_of_mean()
-            measurement = Measurement(self.model, self.shards)
+            measurement = Measurement(
+                self.model, self.quantities, state.memory, params.dtype, self.shards
+            )
             decays = self._decays()
             tools = _Tools(shards, validation_shards, gradient, measurement, decays, hopeless)
             while state.step <= self.steps:
@@ -142,8 +154,13 @@ class Trainer:
     def _row(self, state: State, tools: _Tools) -> Record:
         step, gradient = state.step, tools.gradient
         x, targets = self.batches.at(step)
-        due = self._due(step, self.measure)
-        measurement = tools.measurement.begin(step) if due else None
+        due = [
+            quantity
+            for instrument in self.instruments
+            if self._due(step, instrument.cadence)
+            for quantity in instrument.quantities
+        ]
+        measurement = tools.measurement.begin(step, due) if due else None
         loss = gradient.take(state.params, x, targets, measurement)
         gradient_norm = gradient.norm
         state.hopeless_for = state.hopeless_for + 1 if loss > tools.hopeless else 0
@@ -153,9 +170,13 @@ class Trainer:
             divergence = locate(self.model, state.params, x, targets, self.loss, updates)
         elif state.hopeless_for >= min(self.patience, self.steps):
             divergence = self._hopeless(step, loss, tools.hopeless)
-        if divergence is not None and measurement is None:  # show what it looked like
-            measurement = tools.measurement.begin(step)
-            gradient.take(state.params, x, targets, measurement)
+        values: Values = {}
+        if divergence is not None:  # show what it looked like
+            values = {} if measurement is None else measurement.values
+            rest = [quantity for quantity in self.quantities if quantity not in due]
+            if rest:
+                measurement = tools.measurement.begin(step, rest)
+                gradient.take(state.params, x, targets, measurement)
         evaluated = self._due(step, self.evaluate) or divergence is not None
         validation = (
             self.validate(state.params, tools.validation_shards) if evaluated else (np.nan, np.nan)
@@ -165,11 +186,10 @@ class Trainer:
             lr = self.optimizer.lr * self.schedule.rate(step, self.steps)
             clipped_norm = self._clip(gradient.vector, gradient_norm)
             self._update(state, tools, lr, measurement)
-        row = None
         if measurement is not None:
-            row = measurement.row
+            values = {**values, **measurement.values}
             state.measuring += measurement.seconds
-        return Record(step, loss, lr, gradient_norm, clipped_norm, *validation, row, divergence)
+        return Record(step, loss, lr, gradient_norm, clipped_norm, *validation, values, divergence)
 
     def _update(
         self, state: State, tools: _Tools, lr: float, measurement: Measurement | None
@@ -177,7 +197,7 @@ class Trainer:
         params, grads = state.params.vector, tools.gradient.vector
 
         def part(span: slice) -> None:
-            memory = {name: vector[span] for name, vector in state.memory.items()}
+            memory = {name: state.memory[name][span] for name in self.optimizer.slots}
             self.optimizer.step(
                 params[span],
                 grads[span],
@@ -194,7 +214,7 @@ class Trainer:
         else:
             part(slice(None))
         if measurement is not None:
-            measurement.after_update(params)
+            measurement.after_update(params, lr)
 
     def _due(self, step: int, cadence: Cadence) -> bool:
         return cadence.due(step) or step == self.steps

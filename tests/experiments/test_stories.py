@@ -27,7 +27,6 @@ def least_squares(experiment: Experiment) -> float:
 
 
 def ratio(row: Record) -> float:
-    assert row.measures is not None
     rms = row.measures["signal_gradient_rms"]
     return float(rms[0] / rms[-1])
 

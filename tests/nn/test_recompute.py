@@ -17,7 +17,9 @@ from ffn_train.nn import engine as engines
 from ffn_train.nn.core import Array
 from ffn_train.nn.stack import Stack
 from ffn_train.running.experiment import build_experiment
-from ffn_train.train.measures import SignalNorms
+from ffn_train.train.cadence import Cadence
+from ffn_train.train.instruments import instruments
+from ffn_train.train.measures import Measurement
 from tests.support.choices import settings as choice_settings
 from tests.support.small_runs import config, run_in
 
@@ -74,8 +76,12 @@ def peak(depth: int, recompute: Any, *, engine: str = "numpy", measured: bool = 
     x = np.ones((256, 3))
 
     def once() -> None:
-        norms = SignalNorms(model)
-        forward, backward = (norms.forward, norms.backward) if measured else (None, None)
+        (instrument,) = instruments("default", Cadence(1, 1))
+        everything = instrument.quantities
+        shard = (
+            Measurement(model, everything, {}, np.dtype("float64")).begin(0, everything).shards[0]
+        )
+        forward, backward = (shard.forward, shard.backward) if measured else (None, None)
         y, pullback = model.forward(params.views, x, observe=forward)
         pullback(y, grads.views, observe=backward)
 

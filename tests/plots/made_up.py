@@ -10,34 +10,21 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from ffn_train.nn.core import Layer, Layout
-from ffn_train.nn.layers.linear import Linear
 from ffn_train.runs import Run, files, load_run
-from ffn_train.runs.writer import RunWriter
+from ffn_train.runs.layout import RunLayout, layout_of
+from ffn_train.runs.writer import RunWriter, row_dtypes
 from ffn_train.theory import Prediction
-from ffn_train.train.measures import row_dtype
+from ffn_train.train.cadence import Cadence
+from ffn_train.train.instruments import instruments
+from tests.support.choices import tiny
 
 ALL = ("gradient_flow", "heatmap", "layers", "loss", "signal", "updates")
 
 
-class Parts(Layer):
-    """A layer of named parts, as a layout needs it."""
-
-    def __init__(self, **parts: Layer) -> None:
-        self._parts = parts
-
-    @property
-    def parts(self) -> dict[str, Layer]:
-        return self._parts
-
-    def forward(self, params: Any, x: Any) -> Any:
-        raise AssertionError("only its shapes are of use here")
-
-
-def layout(depth: int) -> Layout:
-    block = Parts(up=Linear(2, 3), down=Linear(3, 2))
-    blocks = Parts(**{str(index): block for index in range(depth)})
-    return Layout(Parts(input=Linear(2, 2), blocks=blocks, output=Linear(2, 1)))
+def layout(depth: int, *, residual: bool = True, rectifies: bool = True) -> RunLayout:
+    names = {"residual": "scaled" if residual else "none", "norm": "none", "block": "feedforward"}
+    names["activation"] = "relu" if rectifies else "gelu"
+    return layout_of(tiny(names, depth=depth), instruments("default", Cadence(1, 1000)))
 
 
 def make_run(
@@ -57,10 +44,10 @@ def make_run(
     config = {"residual": {"name": kind}, "activation": {"name": "gelu"}}
     files.write_json(path / files.CONFIG, config)
     files.write_json(path / files.PROVENANCE, {"least_squares_loss": 0.5})
-    table = layout(depth)
-    with RunWriter(path, table, depth) as writer:
+    columns = layout(depth, residual=residual, rectifies=rectifies)
+    with RunWriter(path, columns) as writer:
         for step in range(steps):
-            row = np.zeros((), row_dtype(len(table.tensors), depth))
+            row = np.zeros((), row_dtypes(columns)["measures.npy"])
             for name in row.dtype.names or ():
                 row[name] = np.exp(rng.normal(size=row[name].shape))
             row["step"] = 10 * step
@@ -74,7 +61,7 @@ def make_run(
             scalars["validation_loss"] = np.nan if step % 2 and step < steps - 1 else 1 / (step + 2)
             if spoil is not None:
                 spoil(row, step)
-            writer.record(scalars, row)
+            writer.record(scalars, {name: row[name] for name in row.dtype.names or ()})
     return load_run(path)
 
 

@@ -60,16 +60,16 @@ def test_gradient_flow_shows_the_runs_numbers(tmp_path: Path) -> None:
     measures = run.measures
     x, y = curves(signal)[0]
     np.testing.assert_array_equal(x, np.arange(5))
-    np.testing.assert_array_equal(y, measures.signal_gradient_rms[0])
+    np.testing.assert_array_equal(y, measures["signal_gradient_rms"].values[0])
     np.testing.assert_array_equal(
         curves(parameters)[0][1],
         measures.layer_gradient_norm[0, 1:-1],  # without input and output
     )
     expected = [
-        measures.skip_gradient_rms[0],
-        measures.skip_gradient_rms[-1],
-        measures.branch_gradient_rms[0],
-        measures.branch_gradient_rms[-1],
+        measures["skip_gradient_rms"].values[0],
+        measures["skip_gradient_rms"].values[-1],
+        measures["branch_gradient_rms"].values[0],
+        measures["branch_gradient_rms"].values[-1],
     ]
     for (_, y), row in zip(curves(parts), expected, strict=True):
         np.testing.assert_array_equal(y, row)

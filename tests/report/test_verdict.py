@@ -14,6 +14,7 @@ from ffn_train.report.verdict import verdict as words
 from ffn_train.running import expectation
 from ffn_train.runs import Run
 from tests.support.choices import settings
+from tests.support.made_measures import with_values
 from tests.support.small_runs import config, run_in
 
 
@@ -154,7 +155,7 @@ def test_underflow_is_told_apart_and_not_carried_on_in_silence(tmp_path: Path) -
     assert run.state == "finished"
     assert run.summary is not None
     lost = run.vanished(0)
-    flow = run.measures.signal_gradient_rms[0]
+    flow = run.measures["signal_gradient_rms"].values[0]
     assert lost is not None
     assert flow[lost] < np.finfo("float32").tiny <= flow[lost + 1]
     assert run.summary["gradient_ratio_start"] == 0
@@ -188,9 +189,8 @@ def test_without_theory_the_measures_speak(tmp_path: Path, monkeypatch: pytest.M
 
 def test_nothing_divided_by_nothing_is_written_so(tmp_path: Path) -> None:
     run = verdict(tmp_path, depth=4, section=TRAINED)
-    nothing = replace(
-        run.measures, signal_gradient_rms=np.zeros_like(run.measures.signal_gradient_rms)
-    )
+    flow = np.zeros_like(run.measures["signal_gradient_rms"].values)
+    nothing = with_values(run.measures, signal_gradient_rms=flow)
     assert run.summary is not None
     unknown = {key: None for key in run.summary if key.startswith(("gradient_ratio", "growth"))}
     run = replace(run, measures=nothing, summary={**run.summary, **unknown})
@@ -206,5 +206,5 @@ def test_what_a_diverged_run_came_to_is_no_verdict(tmp_path: Path) -> None:
     steep = {"optimizer": {"lr": 50.0}, "trainer": {"steps": 100, "clip": 1.0}}
     run = verdict(tmp_path, depth=4, section=steep, activation="relu")
     assert run.state == "diverged"
-    assert run.measures.dead_share[-1].max() > 0.6
+    assert run.measures["dead_share"].values[-1].max() > 0.6
     assert lines(run) == []

@@ -82,12 +82,13 @@ def test_a_member_of_an_ensemble_is_step_0_of_the_run_with_its_seed(tmp_path: Pa
     members = ensemble(settings, (3, 4))
     run = run_in(tmp_path / "run", {**settings, "seed": 4})
     row = run.measures
-    np.testing.assert_array_equal(members.signal[1], row.signal_rms[0])
-    np.testing.assert_array_equal(members.signal_gradient[1], row.signal_gradient_rms[0])
-    np.testing.assert_array_equal(members.gradient_norm[1], row.gradient_norm[0])
+    np.testing.assert_array_equal(members.signal[1], row["signal_rms"].values[0])
+    np.testing.assert_array_equal(members.signal_gradient[1], row["signal_gradient_rms"].values[0])
+    np.testing.assert_array_equal(members.gradient_norm[1], row["gradient_norm"].values[0])
+    names = [tensor.name for tensor in members.tensors]
     down = members.of_blocks("down.weight")
     assert down.shape == (2, 3)
-    assert down[0, 2] == members.gradient_norm[0, members.tensors.index("blocks.2.down.weight")]
+    assert down[0, 2] == members.gradient_norm[0, names.index("blocks.2.down.weight")]
     assert not np.array_equal(members.signal[0], members.signal[1])
 
 

@@ -43,8 +43,10 @@ def test_a_run_holds_both_modes(run: Run) -> None:
     assert theory.chosen is not None
     assert theory.chosen[0] == "anchored"
     found = theory.predictions["anchored"]
-    assert found.log_signal_rms[0] == pytest.approx(np.log(run.measures.signal_rms[0, 0]), abs=1e-5)
-    last = np.log(run.measures.signal_gradient_rms[0, -1])
+    assert found.log_signal_rms[0] == pytest.approx(
+        np.log(run.measures["signal_rms"].values[0, 0]), abs=1e-5
+    )
+    last = np.log(run.measures["signal_gradient_rms"].values[0, -1])
     assert found.log_signal_gradient_rms[-1] == pytest.approx(last, abs=1e-5)
     assert theory.predictions["a priori"].log_signal_gradient_rms[-1] != pytest.approx(last)
 
@@ -56,12 +58,12 @@ def test_the_worst_ratio_is_the_one_furthest_from_1(run: Run) -> None:
     assert run.theory is not None
     found = run.theory.predictions["anchored"]
     ratios = {}
-    for place, size in enumerate(run.measures.signal_gradient_rms[0]):
+    for place, size in enumerate(run.measures["signal_gradient_rms"].values[0]):
         ratios[f"dL/dx_{place}"] = size / np.exp(found.log_signal_gradient_rms[place])
-    for column, name in enumerate(run.measures.tensors):
-        if name.startswith("blocks."):
-            size = run.measures.gradient_norm[0, column]
-            ratios[name] = size / np.exp(found.log_gradient_norm[column])
+    for column, tensor in enumerate(run.measures.tensors):
+        if tensor.block is not None:
+            size = run.measures["gradient_norm"].values[0, column]
+            ratios[tensor.name] = size / np.exp(found.log_gradient_norm[column])
     worst = max(ratios, key=lambda name: abs(math.log(ratios[name])))
     assert ratio.where == worst
     assert ratio.ratio == pytest.approx(ratios[worst])
@@ -115,18 +117,19 @@ def test_a_tensor_without_a_prediction_is_left_out_and_told(sampled: Run) -> Non
     assert sampled.theory is not None
     found = sampled.theory.predictions["anchored"]
     logs = found.log_gradient_norm.copy()
-    lost = sampled.measures.tensors.index("blocks.1.up.weight")
+    lost = [tensor.name for tensor in sampled.measures.tensors].index("blocks.1.up.weight")
     logs[lost] = np.nan
     less = dataclasses.replace(found, log_gradient_norm=logs)
     whole, _, measured = of_blocks(sampled, found)
     part, _, rest = of_blocks(sampled, less)
     assert part[1] < whole[1]
     assert rest[1] ** 2 == pytest.approx(
-        measured[1] ** 2 - sampled.measures.gradient_norm[0, lost] ** 2
+        measured[1] ** 2 - sampled.measures["gradient_norm"].values[0, lost] ** 2
     )
     theory = dataclasses.replace(sampled.theory, predictions={"anchored": less})
     drawn = figure(dataclasses.replace(sampled, theory=theory), "gradient_flow")
-    missing = int(np.isnan(logs[[n.startswith("blocks.") for n in sampled.measures.tensors]]).sum())
+    own = [tensor.block is not None for tensor in sampled.measures.tensors]
+    missing = int(np.isnan(logs[own]).sum())
     assert any(f"none for {missing} of 12 tensors" in text for text in texts(drawn))
 
 
@@ -232,7 +235,7 @@ def test_figures_show_the_prediction_and_the_ratio(run: Run) -> None:
     predicted = np.exp(found.log_signal_gradient_rms)
     assert any(len(y) == len(predicted) and np.allclose(y, predicted) for y in curves)
     strip = [np.asarray(line.get_ydata()) for line in drawn.axes[4].get_lines()]
-    ratio = run.measures.signal_gradient_rms[0] / predicted
+    ratio = run.measures["signal_gradient_rms"].values[0] / predicted
     assert any(len(y) == len(ratio) and np.allclose(y, ratio) for y in strip)
     texts = {text.get_text() for legend in drawn.legends for text in legend.get_texts()}
     assert "anchored" in texts
@@ -255,10 +258,12 @@ def test_the_block_as_a_whole(run: Run) -> None:
     assert run.theory is not None
     found = run.theory.predictions["anchored"]
     log, sd, measured = of_blocks(run, found)
-    own = [name.startswith("blocks.1.") for name in run.measures.tensors]
+    own = [tensor.block == 1 for tensor in run.measures.tensors]
     whole = np.sqrt(np.sum(np.exp(2 * found.log_gradient_norm[own])))
     assert log[1] == pytest.approx(np.log(whole))
-    assert measured[1] == pytest.approx(np.linalg.norm(run.measures.gradient_norm[0, own]))
+    assert measured[1] == pytest.approx(
+        np.linalg.norm(run.measures["gradient_norm"].values[0, own])
+    )
     assert 0 < sd[1] < 1
 
 

@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,6 @@ from ffn_train.runs import RunError, directory, load_run
 from ffn_train.runs.directory import claim
 from ffn_train.runs.files import write_whole
 from ffn_train.runs.writer import MeasureFile
-from ffn_train.train.measures import row_dtype
 from tests.support.small_runs import NOTES, config, run_in
 
 
@@ -89,13 +89,11 @@ def test_two_runs_of_a_seed_are_byte_identical(finished: Path, tmp_path: Path) -
 
 
 def test_measures_can_be_read_while_they_are_written(tmp_path: Path) -> None:
-    dtype = row_dtype(3, 2)
+    dtype: np.dtype[Any] = np.dtype([("step", np.int64), ("signal_rms", np.float64, (3,))])
     file = MeasureFile(tmp_path / "measures.npy", dtype)
     for count in range(12):
         assert len(np.load(tmp_path / "measures.npy")) == count
-        row = np.zeros((), dtype)
-        row["step"] = count
-        file.append(row)
+        file.append(count, {"signal_rms": np.full(3, float(count))})
         rows = np.load(tmp_path / "measures.npy")
         assert rows["step"].tolist() == list(range(count + 1))
     file.close()

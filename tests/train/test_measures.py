@@ -14,6 +14,7 @@ from ffn_train.nn.stack import Stack
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import load_run
 from tests.support.choices import tiny
+from tests.support.made_measures import with_values
 from tests.support.small_runs import config, run_in
 
 
@@ -50,13 +51,14 @@ def test_last_row_follows_from_the_saved_weights(tmp_path: Path, choices: dict[s
         signals.append(y)
     measures = run.measures
     np.testing.assert_allclose(
-        measures.signal_rms[-1], [np.sqrt(np.mean(s**2)) for s in signals], rtol=1e-12
+        measures["signal_rms"].values[-1], [np.sqrt(np.mean(s**2)) for s in signals], rtol=1e-12
     )
     if model.branch.activation.rectifies:
         dead = [np.mean(~(h > 0).any(axis=0)) for h in hidden]
-        np.testing.assert_allclose(measures.dead_share[-1], dead, atol=1e-12)
+        np.testing.assert_allclose(measures["dead_share"].values[-1], dead, atol=1e-12)
     else:
-        assert np.isnan(measures.dead_share).all()
+        name = model.branch.activation.name
+        assert measures.lacks("dead_share") == f"does not apply: {name} does not rectify"
 
     # gradients by one whole backward pass, signal gradients by centred differences
     grads = model.layout.zeros("float64")
@@ -64,12 +66,12 @@ def test_last_row_follows_from_the_saved_weights(tmp_path: Path, choices: dict[s
     loss, dy = trainer.loss.value_and_gradient(y, targets)
     whole(dy, grads.views)
     expected = [np.linalg.norm(g) for g in model.layout.named(grads.vector).values()]
-    np.testing.assert_allclose(measures.gradient_norm[-1], expected, rtol=1e-10)
+    np.testing.assert_allclose(measures["gradient_norm"].values[-1], expected, rtol=1e-10)
     expected = [np.linalg.norm(w) for w in model.layout.named(params.vector).values()]
-    np.testing.assert_allclose(measures.weight_norm[-1], expected, rtol=1e-12)
+    np.testing.assert_allclose(measures["weight_norm"].values[-1], expected, rtol=1e-12)
     assert run.scalars["gradient_norm"][-1] == pytest.approx(np.linalg.norm(grads.vector))
     assert run.scalars["loss"][-1] == pytest.approx(loss)
-    assert np.isnan(measures.update_norm[-1]).all()
+    assert measures["update_norm"].step.tolist() == measures["weight_norm"].step.tolist()[:-1]
 
     rng = np.random.default_rng(1)
     for index in range(model.depth + 1):
@@ -87,19 +89,21 @@ def test_last_row_follows_from_the_saved_weights(tmp_path: Path, choices: dict[s
         flow = _flow(model, params, x, dy)
         numeric = (value(1e-5) - value(-1e-5)) / 2e-5
         assert np.vdot(flow.dx[index], direction) == pytest.approx(numeric, rel=1e-5, abs=1e-9)
-        assert measures.signal_gradient_rms[-1, index] == pytest.approx(
+        assert measures["signal_gradient_rms"].values[-1, index] == pytest.approx(
             np.sqrt(np.mean(flow.dx[index] ** 2))
         )
         if index < model.depth and model.block.skip:
             assert flow.skip is not None
             skip, branch = flow.skip[index], flow.branch[index]
             np.testing.assert_allclose(skip + branch, flow.dx[index], rtol=1e-12)
-            assert measures.skip_gradient_rms[-1, index] == pytest.approx(np.sqrt(np.mean(skip**2)))
-            assert measures.branch_gradient_rms[-1, index] == pytest.approx(
+            assert measures["skip_gradient_rms"].values[-1, index] == pytest.approx(
+                np.sqrt(np.mean(skip**2))
+            )
+            assert measures["branch_gradient_rms"].values[-1, index] == pytest.approx(
                 np.sqrt(np.mean(branch**2))
             )
     if not model.block.skip:
-        assert np.isnan(measures.skip_gradient_rms).all()
+        assert measures.lacks("skip_gradient_rms") == "does not apply: the blocks have no skip path"
 
 
 def _flow(model: Stack, params: FlatVector, x: Array, dy: Array) -> SignalGradients:
@@ -115,7 +119,7 @@ def test_update_norm_is_that_of_the_step_taken(tmp_path: Path) -> None:
     before = build_experiment(settings)
     start = before.model.layout.named(before.params.vector)
     steps = [np.linalg.norm(w - start[name]) for name, w in run.weights().items()]
-    np.testing.assert_allclose(run.measures.update_norm[0], steps, rtol=1e-12)
+    np.testing.assert_allclose(run.measures["update_norm"].values[0], steps, rtol=1e-12)
     layer = run.measures.layers.index("blocks.1")
     change = np.sqrt(
         sum(
@@ -138,16 +142,15 @@ def test_weights_do_not_depend_on_what_is_measured(tmp_path: Path) -> None:
 
 def test_gradient_ratio_and_growth_of_a_geometric_series(tmp_path: Path) -> None:
     run = run_in(tmp_path / "run", config())
-    from dataclasses import replace
-
     depth = run.measures.depth
     geometric = np.array([2.0 ** (depth - np.arange(depth + 1))])
-    measures = replace(run.measures, signal_gradient_rms=geometric)
+    measures = with_values(run.measures, signal_gradient_rms=geometric)
     assert measures.gradient_ratio == pytest.approx([2.0**depth])
     assert measures.growth_per_block == pytest.approx([2.0])
     lost = geometric[:, ::-1].copy()
     lost[0, 0] = 0  # below the range of the numbers
-    measures = replace(run.measures, signal_gradient_rms=np.vstack([lost, lost * 0, lost + np.inf]))
+    flow = np.vstack([lost, lost * 0, lost + np.inf])
+    measures = with_values(run.measures, signal_gradient_rms=flow)
     np.testing.assert_array_equal(measures.gradient_ratio, [0, np.nan, np.nan])
     np.testing.assert_allclose(measures.growth_per_block, [0.5, np.nan, np.nan])
 

@@ -26,7 +26,11 @@ def gradients(
     experiment = build_experiment(config(**changes))
     trainer, params = experiment.trainer, experiment.params
     x, targets = trainer.batches.at(0)
-    row = Measurement(trainer.model, count).begin(0) if measured else None
+    everything = trainer.quantities
+    row = None
+    if measured:
+        row = Measurement(trainer.model, everything, {}, params.vector.dtype, count)
+        row.begin(0, everything)
     with Shards(count) as shards:
         gradient = BatchGradient(trainer.model, trainer.loss, shards, params.vector.dtype)
         gradient.vector[...] = np.nan
@@ -57,8 +61,8 @@ def test_the_row_is_that_of_the_whole_batch(choices: dict[str, Any]) -> None:
     _, _, parts = gradients(3, measured=True, dtype="float64", **choices)
     assert whole is not None
     assert parts is not None
-    for name in whole.row.dtype.names or ():
-        np.testing.assert_allclose(parts.row[name], whole.row[name], rtol=1e-10, atol=1e-14)
+    for name, values in whole.values.items():
+        np.testing.assert_allclose(parts.values[name], values, rtol=1e-10, atol=1e-14)
 
 
 @pytest.mark.parametrize("choices", CHOICES)

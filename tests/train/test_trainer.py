@@ -22,8 +22,8 @@ def records(settings: dict[str, Any]) -> tuple[list[Record], Any]:
 
 def as_bytes(rows: list[Record]) -> list[bytes]:
     return [
-        repr(row._replace(measures=None)).encode()
-        + (b"" if row.measures is None else row.measures.tobytes())
+        repr(row._replace(measures={})).encode()
+        + b"".join(values.tobytes() for values in row.measures.values())
         for row in rows
     ]
 
@@ -63,7 +63,7 @@ def test_a_copy_of_the_state_continues_exactly(optimizer: str) -> None:
 def test_rows_are_measured_and_evaluated_when_due_and_at_both_ends() -> None:
     rows, _ = records(config(measure={"every": 3}, evaluate={"every": 5}))
     assert [row.step for row in rows] == list(range(9))
-    assert [row.step for row in rows if row.measures is not None] == [0, 3, 6, 8]
+    assert [row.step for row in rows if row.measures] == [0, 3, 6, 8]
     assert [row.step for row in rows if not np.isnan(row.validation_loss)] == [0, 5, 8]
     assert np.isnan(rows[-1].lr)  # no update is taken from the last row
 
@@ -115,7 +115,7 @@ def test_a_nonfinite_step_ends_the_run_and_names_where_it_began() -> None:
     divergence = rows[0].divergence
     assert divergence is not None
     assert (divergence.phase, divergence.site) == ("update", "blocks.1.down.weight")
-    assert rows[0].measures is not None
+    assert rows[0].measures
 
 
 def test_overflow_in_the_forward_pass_is_located() -> None:

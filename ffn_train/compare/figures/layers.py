@@ -44,7 +44,7 @@ def draw(comparison: Comparison) -> Figure | None:
     maps = [(group, measures) for group, measures in runs if measures is not None]
     if len(maps) < 2:
         return None
-    if len({int(measures.step[-1]) for _, measures in maps}) > 1:
+    if len({int(measures["gradient_norm"].step[-1]) for _, measures in maps}) > 1:
         shown += "; each over its own steps"
     norms = np.concatenate([measures.layer_gradient_norm.ravel() for _, measures in maps])
     words = {f"red: {NOT_FINITE}": ~np.isfinite(norms), f"black: {ZERO}": norms == 0}
@@ -89,19 +89,20 @@ def _measures(case: Case) -> Measures | None:
         measures = load_run(case.path).measures
     except RunError:
         return None
-    return measures if len(measures.step) > 1 else None
+    several = measures.has("gradient_norm") and len(measures["gradient_norm"].step) > 1
+    return measures if several else None
 
 
 def _heat_map(
     axes: Axes, measures: Measures, colours: Colormap, limits: tuple[float, float]
 ) -> None:
-    norms = measures.layer_gradient_norm.T
+    norms, steps = measures.layer_gradient_norm.T, measures["gradient_norm"].step
     shown = np.where(norms == 0, limits[0] / 10, np.clip(norms, *limits))
     shown = np.ma.masked_where(~np.isfinite(norms), shown)
-    x, y = edges(measures.step), np.linspace(0, 1, len(norms) + 1)
+    x, y = edges(steps), np.linspace(0, 1, len(norms) + 1)
     axes.pcolormesh(x, y, shown, cmap=colours, norm=LogNorm(*limits), rasterized=True)
     axes.grid(False)
-    step_axis(axes, measures.step)
+    step_axis(axes, steps)
     ticks = axes.get_xticks()[:: 1 if len(axes.get_xticks()) < 4 else 2]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_xlim(x[0], x[-1])

@@ -52,27 +52,6 @@ def _tensor_norms(vector, starts, out):
         out[t] = _norm(vector[starts[t] : end])
 
 
-@summing
-def _change_norm(after, before):
-    """|after - before|; where squares are lost, the difference takes the place of ``before``."""
-    total = 0.0
-    for i in range(after.size):
-        entry = np.float64(after[i] - before[i])
-        total += entry * entry
-    if _SMALLEST < total < _LARGEST or total != total:
-        return sqrt(total)
-    for i in range(after.size):
-        before[i] = after[i] - before[i]
-    return _norm(before)
-
-
-@entry
-def _change_norms(after, before, starts, out):
-    for t in range(starts.size):
-        end = starts[t + 1] if t + 1 < starts.size else after.size
-        out[t] = _change_norm(after[starts[t] : end], before[starts[t] : end])
-
-
 @entry
 def _activity(hidden, out):
     for block in range(hidden.shape[0]):
@@ -99,14 +78,11 @@ class CompiledReductions(Reductions):
         found: float = _vector_norm(vector)
         return found
 
-    def norms(self, arrays: Arrays, out: Floats) -> None:
+    def norms(self, arrays: Arrays, out: Array) -> None:
         _norms(arrays, out)
 
     def tensor_norms(self, layout: Layout, vector: Array, out: Floats) -> None:
         _tensor_norms(vector, layout.starts, out)
-
-    def change_norms(self, layout: Layout, after: Array, before: Array, out: Floats) -> None:
-        _change_norms(after, before, layout.starts, out)
 
     def activity(self, hidden: Arrays, out: Array) -> None:
         _activity(hidden, out)

@@ -1,0 +1,1 @@
+"""What is measured of a training step, one quantity a file; a new one is a new file."""

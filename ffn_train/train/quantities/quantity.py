@@ -1,0 +1,191 @@
+"""What a quantity declares, and its two kinds: taken while the passes go by, or from a whole step.
+
+Everything about a quantity follows from its declaration: the columns of the run's files, how they
+are read back, the figure drawn of it, the comparison's metric, the documentation.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from ffn_train.config.registry import Choice
+from ffn_train.nn.core import Array, Arrays, Floats, Shape
+from ffn_train.nn.reductions import Reductions
+from ffn_train.nn.stack import Stack
+
+Per = Literal["tensor", "boundary", "block", "run"]
+Need = Literal[
+    "signals",
+    "hidden units",
+    "signal gradients",
+    "parameters",
+    "gradient",
+    "update",
+    "memory",
+    "extra passes",
+]
+
+
+def shape_of(per: Per, tensors: int, depth: int) -> Shape:
+    """The shape of a value: (T,) per tensor, (L+1,) per boundary, (L,) per block, () per run."""
+    return {"tensor": (tensors,), "boundary": (depth + 1,), "block": (depth,), "run": ()}[per]
+
+
+class Quantity(Choice, ABC):
+    """A number that is measured of a step, for each of what it is declared ``per``.
+
+    per       ``tensor``: each parameter tensor (T,); ``boundary``: between two blocks, x_0 ... x_L
+              (L+1,); ``block`` (L,); ``run``: one number
+    symbol    as a figure's axis names it, with matplotlib's mathematics
+    equation  what is computed
+    unit      of the value; "" for none
+    needs     what it is computed from; no other than these is offered to it
+    log       whether it is positive and read by its order of magnitude
+    """
+
+    per: ClassVar[Per]
+    symbol: ClassVar[str]
+    equation: ClassVar[str]
+    unit: ClassVar[str] = ""
+    needs: ClassVar[tuple[Need, ...]]
+    log: ClassVar[bool] = True
+
+    def absent(self, model: Stack) -> str:
+        """Why it does not apply to a model; "" where it does. Its values are NaN then."""
+        return ""
+
+    @property
+    def cost(self) -> str:
+        """What a measured step costs more than another."""
+        if "extra passes" in self.needs:
+            return "passes of its own"
+        if {"update", "memory"} & {*self.needs}:
+            return "a copy of the parameters and passes over it"
+        if {"parameters", "gradient"} & {*self.needs}:
+            return "a pass over the parameters"
+        return "norms of what the passes compute anyway"
+
+
+@dataclass(frozen=True)
+class Forward:
+    """What a segment's forward pass has made: its signals x_l (N, D), and its blocks' hidden units
+    (N, H); ``boundaries`` and ``blocks`` are their places among all.
+    """
+
+    signals: Arrays
+    boundaries: slice
+    hidden: Arrays
+    blocks: slice
+    reductions: Reductions
+
+
+@dataclass(frozen=True)
+class Backward:
+    """What a segment's backward pass has made: dLoss/dx_l (N, D) at ``boundaries``, its skip part
+    (None without a skip path) and its branch part at the inputs of ``blocks``.
+
+    ``norms`` (L+1,) holds the norm of each dLoss/dx_l that there is so far; the segments come from
+    the last to the first. ``passes_on``: the skip part of dLoss/dx_l is dLoss/dx_{l+1} itself.
+    """
+
+    gradients: Arrays
+    boundaries: slice
+    skip: Arrays | None
+    branch: Arrays
+    blocks: slice
+    norms: Floats
+    passes_on: bool
+    reductions: Reductions
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The batch that has gone by: N ``samples`` of D features at each boundary."""
+
+    samples: int
+    width: int
+    reductions: Reductions
+
+
+class PassQuantity(Quantity):
+    """A quantity taken while the passes go by, of shards of the batch's rows side by side.
+
+    ``forward`` and ``backward`` fill a shard's ``partial`` result, each block and each boundary
+    once; ``combine`` puts two shards' together, and ``value`` makes the batch's value of the whole.
+    """
+
+    def start(self, model: Stack, dtype: np.dtype[Any]) -> Array:
+        """Room for a partial result, set to 0 before each pass: by default of the value's shape."""
+        tensors = len(model.layout.tensors)
+        return np.zeros(shape_of(self.per, tensors, model.depth))
+
+    def forward(self, at: Forward, partial: Array) -> None:
+        """Take what a segment's forward pass has made; called with ``signals`` among the needs."""
+
+    def backward(self, at: Backward, partial: Array) -> None:
+        """The same of its backward pass; called with ``signal gradients`` among the needs."""
+
+    def combine(self, partial: Array, other: Array) -> None:
+        """Put another shard's partial result into the first: by default their sum."""
+        partial += other
+
+    @abstractmethod
+    def value(self, partial: Array, batch: Batch, out: Floats) -> None:
+        """Write the value into ``out``."""
+
+
+class RootMeanSquare(PassQuantity):
+    """A root mean square over the batch and the features; the partial results are norms."""
+
+    def combine(self, partial: Array, other: Array) -> None:
+        np.hypot(partial, other, out=partial)
+
+    def value(self, partial: Array, batch: Batch, out: Floats) -> None:
+        np.divide(partial, math.sqrt(batch.samples * batch.width), out=out)
+
+
+@dataclass
+class Step:
+    """A training step as its quantities see it; vectors are flat, in the model's layout.
+
+    ``number``: the updates made before it. ``loss``: of its batch. ``params``: θ; ``gradient``:
+    dLoss/dθ. Before the update, θ is what the update starts from and the gradient is not clipped;
+    for a quantity that needs the ``update``, Δθ, it has been made: θ is where it led, the gradient
+    is clipped, and ``lr`` is its rate. ``memory``: the quantity's own arrays, kept from one
+    measured step to the next. ``loss_at(vector)``: the loss of this batch at other parameters.
+    """
+
+    number: int
+    loss: float
+    model: Stack
+    params: Array
+    gradient: Array
+    loss_at: Callable[[Array], float]
+    lr: float = math.nan
+    update: Array | None = None
+
+    def tensors(self, vector: Array) -> dict[str, Array]:
+        """A flat vector's tensors by name, in their order."""
+        return self.model.layout.named(vector)
+
+    def blocks(self, vector: Array) -> list[Array]:
+        """A flat vector's part of each block (L of them), flat."""
+        return self.model.block_vectors(vector)
+
+
+class StepQuantity(Quantity):
+    """A quantity computed from a step's vectors, before its update or, if it needs it, after."""
+
+    def memory(self, model: Stack, dtype: np.dtype[Any]) -> Mapping[str, Array]:
+        """Its memory's arrays by name, as they are before the first step; checkpoints keep them."""
+        return {}
+
+    @abstractmethod
+    def value(self, step: Step, memory: Mapping[str, Array], out: Floats) -> None:
+        """Write the value into ``out``; ``memory`` is the quantity's own to change."""
