@@ -20,6 +20,7 @@ from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.optim.optimizer import Optimizer
 from ffn_train.nn.optim.schedules import Schedule
 from ffn_train.tasks.table import Table, Task
+from ffn_train.train.quantities.quantity import PassQuantity, RootMeanSquare, StepQuantity
 
 __all__ = [
     "Activation",
@@ -30,8 +31,11 @@ __all__ = [
     "Loss",
     "Norm",
     "Optimizer",
+    "PassQuantity",
     "Residual",
+    "RootMeanSquare",
     "Schedule",
+    "StepQuantity",
     "Table",
     "Task",
     "choice",

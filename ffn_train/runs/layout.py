@@ -15,7 +15,7 @@ from typing import Any
 from ffn_train.config.reference import summary
 from ffn_train.config.registry import choices
 from ffn_train.nn.stack import Stack
-from ffn_train.runs.files import LAYOUT, SCHEMA, RunError, read_json, write_json
+from ffn_train.runs.files import LAYOUT, MEASURES, SCHEMA, RunError, read_json, write_json
 from ffn_train.train.instruments import USUAL, Instrument
 from ffn_train.train.quantities.quantity import Quantity
 
@@ -39,8 +39,8 @@ class TensorColumn:
 class QuantityColumn:
     """What is known of a quantity: the declaration of ``train.quantities.quantity.Quantity``.
 
-    ``file``: where it lies. ``absent``: why it does not apply to this model, "" where it does.
-    ``of_update``: whether it needs an update, so that there is none where a run ended.
+    ``file``: where it lies. ``absent``: why it does not apply to this model, "" where it does; None
+    in a run of schema 1, which did not say.
     """
 
     name: str
@@ -50,9 +50,9 @@ class QuantityColumn:
     equation: str = ""
     unit: str = ""
     log: bool = True
-    file: str = "measures.npy"
-    absent: str = ""
-    of_update: bool = False
+    file: str = MEASURES
+    absent: str | None = ""
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def layout_of(model: Stack, instruments: Iterable[Instrument] = ()) -> RunLayout
     return RunLayout(model.depth, tensors, quantities)
 
 
-def _column(quantity: Quantity, file: str, absent: str = "") -> QuantityColumn:
+def _column(quantity: Quantity, file: str, absent: str | None) -> QuantityColumn:
     return QuantityColumn(
         name=quantity.name,
         per=quantity.per,
@@ -96,7 +96,7 @@ def _column(quantity: Quantity, file: str, absent: str = "") -> QuantityColumn:
         log=quantity.log,
         file=file,
         absent=absent,
-        of_update="update" in quantity.needs,
+        needs=quantity.needs,
     )
 
 
@@ -109,11 +109,10 @@ def read_layout(run: Path) -> RunLayout:
         read = _tensor if "schema" in content else _tensor_by_name
         tensors = tuple(read(tensor, depth) for tensor in named)
         if "quantities" in content:
-            quantities = tuple(_known(QuantityColumn, each) for each in content["quantities"])
+            quantities = tuple(_quantity(each) for each in content["quantities"])
         else:
-            quantities = tuple(
-                _column(choices("quantity")[name](), "measures.npy") for name in USUAL
-            )
+            known = choices("quantity")
+            quantities = tuple(_column(known[name](), MEASURES, None) for name in USUAL)
     except (KeyError, TypeError, AttributeError):
         raise RunError(f"{path}: it does not list the tensors and the depth") from None
     if not isinstance(depth, int) or not all(isinstance(t.name, str) for t in tensors):
@@ -124,6 +123,12 @@ def read_layout(run: Path) -> RunLayout:
 def _tensor(entry: Mapping[str, Any], depth: int) -> TensorColumn:
     tensor: TensorColumn = _known(TensorColumn, {**entry, "shape": tuple(entry["shape"])})
     return tensor
+
+
+def _quantity(entry: Mapping[str, Any]) -> QuantityColumn:
+    needs = tuple(entry.get("needs", ()))
+    quantity: QuantityColumn = _known(QuantityColumn, {**entry, "needs": needs})
+    return quantity
 
 
 def _known(cls: Any, entry: Mapping[str, Any]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 
@@ -170,6 +170,15 @@ def _series(column: QuantityColumn, rows: NDArray[np.void], layout: RunLayout) -
     values, steps = rows[column.name], rows["step"]
     if values.shape[1:] != shape_of(column.per, len(layout.tensors), layout.depth):  # type: ignore[arg-type]
         raise ValueError("its records are not those of layout.json")
-    if column.of_update and len(values) and np.isnan(values[-1]).all():
-        values, steps = values[:-1], steps[:-1]  # no update was made from the last row
-    return Series(column, steps, values)
+    if column.absent is None:
+        absent = "it was not taken of this model" if np.isnan(values).all() else ""
+        column = replace(column, absent=absent)
+    kept = slice(
+        _unknown(values[:1]) and "memory" in column.needs,  # there was no step before the first
+        len(values) - (_unknown(values[-1:]) and "update" in column.needs),  # none was made after
+    )
+    return Series(column, steps[kept], values[kept])
+
+
+def _unknown(row: Floats) -> bool:
+    return len(row) > 0 and bool(np.isnan(row).all())

@@ -23,7 +23,7 @@ ALL = ("gradient_flow", "heatmap", "layers", "loss", "signal", "updates")
 
 def layout(depth: int, *, residual: bool = True, rectifies: bool = True) -> RunLayout:
     names = {"residual": "scaled" if residual else "none", "norm": "none", "block": "feedforward"}
-    names["activation"] = "relu" if rectifies else "gelu"
+    names["activation"] = "relu" if rectifies else "tanh"
     return layout_of(tiny(names, depth=depth), instruments("default", Cadence(1, 1000)))
 
 

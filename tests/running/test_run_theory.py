@@ -189,7 +189,8 @@ def test_zero_is_predicted_as_zero(tmp_path: Path) -> None:
     assert run.theory is not None
     text = (run.path / files.THEORY).read_text()
     assert '"-inf"' in text
-    column = run.measures.tensors.index("blocks.0.up.weight")
+    names = [tensor.name for tensor in run.measures.tensors]
+    column = names.index("blocks.0.up.weight")
     assert run.theory.predictions["anchored"].log_gradient_norm[column] == -np.inf
     assert run.worst_ratio is not None
     assert "down" in run.worst_ratio.where

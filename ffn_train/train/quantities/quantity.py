@@ -47,6 +47,9 @@ class Quantity(Choice, ABC):
     unit      of the value; "" for none
     needs     what it is computed from; no other than these is offered to it
     log       whether it is positive and read by its order of magnitude
+
+    A value that is NaN throughout counts as not measured where it cannot be: at the first measured
+    step for one with ``memory``, at the last for one that needs the ``update``.
     """
 
     per: ClassVar[Per]

@@ -1,0 +1,116 @@
+"""The figure of any quantity, drawn from its declaration alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ffn_train.nn.core import Floats
+from ffn_train.plots.curves import curve, mark, marks, tell
+from ffn_train.plots.scales import depth_axis, linear_axis, log_axis, step_axis
+from ffn_train.plots.selection import rows
+from ffn_train.plots.sheet import BOTTOM, ROW, TITLE, TOP, note, right_legends, sample, sheet
+from ffn_train.plots.style import DOUBLE, INK, PALETTE, SINGLE, step_colour
+from ffn_train.runs import Measures, Run
+from ffn_train.runs.layout import TensorColumn
+from ffn_train.runs.measures import Series
+
+_DASHES = ("-", (0, (4, 1.6)), (0, (1.2, 1.4)))  # once the colours are used up
+
+
+def draw_quantity(run: Run, name: str) -> Figure:
+    """A number per run over the steps; per block or boundary, over depth at several steps; per
+    tensor, over the blocks at the first and the last step. Raises RunError if it was not measured.
+    """
+    series, measures = run.measures[name], run.measures
+    per_tensor = series.column.per == "tensor" and len(series.step) > 1
+    figure, axes = sheet(
+        run,
+        name.replace("_", " ").capitalize(),
+        width=DOUBLE if per_tensor else SINGLE,
+        height=max(2.3, TOP + TITLE + BOTTOM + ROW * (_rows(series, measures) + 2)),
+        panels=2 if per_tensor else 1,
+        gaps=(0.66,) if per_tensor else (),
+        right=1.3 if series.column.per == "tensor" else 0.82,
+    )
+    if series.column.absent or not len(series.step):
+        tell(axes[0], series.column.absent or "no step was measured")
+        return figure
+    legends = _panels(axes, series, measures)
+    unit = f" ({series.column.unit})" if series.column.unit else ""
+    axes[0].set_ylabel((series.column.symbol or name) + unit)
+    if series.column.says:
+        note(figure, series.column.says)
+    right_legends(figure, axes[-1], *legends, ("", marks(*axes)))
+    return figure
+
+
+def _panels(axes: list[Axes], series: Series, measures: Measures) -> list[tuple[str, list[Artist]]]:
+    """Draw the panels; their legends."""
+    scale = log_axis if series.column.log else linear_axis
+    if series.column.per == "run":
+        scale(axes[0], series.values)
+        curve(axes[0], series.step, series.values, color=INK)
+        mark(axes[0], series.step, series.values)
+        step_axis(axes[0], series.step)
+        return []
+    if series.column.per == "tensor":
+        shown = series.values[[0, -1] if len(axes) > 1 else [0]]
+        for panel, values, step in zip(axes, shown, series.step[[0, -1]], strict=False):
+            scale(panel, shown)
+            handles = _of_tensors(panel, values, measures)
+            panel.set_title(f"step {step}")
+        return [("tensor", handles)]
+    chosen = rows(series.values)
+    colours = [step_colour(order, len(chosen)) for order in range(len(chosen))]
+    places = np.arange(series.values.shape[1])
+    scale(axes[0], series.values[chosen])
+    for row, colour in zip(chosen, colours, strict=True):
+        curve(axes[0], places, series.values[row], color=colour)
+    mark(axes[0], places, *series.values[chosen])
+    what = "block boundary $l$" if series.column.per == "boundary" else "block $l$"
+    depth_axis(axes[0], len(places) - 1, measures.depth, what)
+    steps = [
+        sample(str(series.step[row]), color=colour)
+        for row, colour in zip(chosen, colours, strict=True)
+    ]
+    return [("step", [*steps])]
+
+
+def _rows(series: Series, measures: Measures) -> int:
+    """How many rows the legend of tensors has."""
+    labels = {_label(tensor) for tensor in measures.tensors}
+    return len(labels) + 1 if series.column.per == "tensor" else 0
+
+
+def _label(tensor: TensorColumn) -> str:
+    return tensor.role if tensor.block is not None else f"{tensor.layer} {tensor.role}"
+
+
+def _of_tensors(panel: Axes, values: Floats, measures: Measures) -> list[Artist]:
+    """A line over the blocks for each role of a tensor, and a mark for each outside the blocks, at
+    the side of the stack where it lies; their legend.
+    """
+    places: dict[str, list[tuple[int, float]]] = {}
+    first = min((t.order for t in measures.tensors if t.block is not None), default=0)
+    for tensor, value in zip(measures.tensors, values.tolist(), strict=True):
+        place = (
+            (-1 if tensor.order < first else measures.depth)
+            if tensor.block is None
+            else tensor.block
+        )
+        places.setdefault(_label(tensor), []).append((place, value))
+    handles: list[Artist] = []
+    for index, (label, points) in enumerate(places.items()):
+        look = {
+            "color": PALETTE[index % len(PALETTE)],
+            "linestyle": _DASHES[index // len(PALETTE) % len(_DASHES)],
+        }
+        x, y = map(np.array, zip(*sorted(points), strict=True))
+        handles.append(curve(panel, x, y, label=label, **look))
+        mark(panel, x, y)
+    depth_axis(panel, measures.depth - 1, measures.depth, "block $l$")
+    panel.set_xlim(-1.5, measures.depth + 0.5)
+    return handles
