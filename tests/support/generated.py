@@ -9,12 +9,14 @@ import re
 
 from ffn_train.config import combinations, reference
 from ffn_train.config.places import CONF
+from ffn_train.train import instruments
 
 README = CONF / "README.md"
 PARTS = {
     "choices": reference.choices_table,
     "combinations": combinations.table,
     "settings": reference.settings_table,
+    "quantities": instruments.table,
 }
 
 
