@@ -63,18 +63,17 @@ class Check:
 def random_parameters(layer: Layer, rng: np.random.Generator) -> FlatVector:
     """Every parameter drawn at random, so that no branch hides behind a zero.
 
-    Matrices are N(0, 1/fan_in), vectors N(0, 1/4), gains and multipliers 1 + N(0, 1/16).
+    Matrices are N(0, 1/fan_in); others N(0, 1/4) around their initial value, N(0, 1/16) where that
+    is not 0.
     """
     layout = Layout(layer)
     flat = layout.zeros("float64")
-    for name, array in layout.named(flat.vector).items():
+    for tensor, array in zip(layout.tensors, layout.named(flat.vector).values(), strict=True):
         draw = rng.standard_normal(array.shape)
         if array.ndim > 1:
             array[...] = draw / np.sqrt(array.shape[1])
-        elif name.endswith(("gain", "multiplier")):
-            array[...] = 1 + draw / 4
         else:
-            array[...] = draw / 2
+            array[...] = tensor.initial + draw / (4 if tensor.initial else 2)
     return flat
 
 
