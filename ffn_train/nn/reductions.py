@@ -11,7 +11,6 @@ import math
 import numpy as np
 
 from ffn_train.nn.core import Array, Arrays, Floats, Layout
-from ffn_train.nn.layers.sums import sample_sum
 
 SMALL = 2**15  # entries of a vector whose squares are quicker added up in one go
 SMALLEST, LARGEST = 1e-30, 1e30  # sums of squares that lost nothing to under- or overflow
@@ -73,13 +72,12 @@ class Reductions:
                 if not SMALLEST < square < LARGEST:
                     out[place] = _norm(vector[layout.tensors[place].span])
 
-    def activity(self, hidden: Arrays, out: Array) -> None:
-        """The sum (k, H) of each unit of k blocks (N, H), none negative, over the samples."""
+    def maxima(self, hidden: Arrays, out: Array) -> None:
+        """The largest value (k, H) of each unit of k blocks (N, H) over the samples; NaN stays."""
         for block, its_units in zip(hidden, out, strict=True):
-            sample_sum(block, its_units)
+            np.maximum.reduce(block, axis=0, out=its_units)
 
-    def dead_share(self, activity: Array, out: Floats) -> None:
-        """Of units (L, H): each block's share without activity; NaN where one is NaN."""
-        np.divide(np.add.reduce(activity == 0, axis=1), activity.shape[1], out=out)
-        if math.isnan(np.vdot(activity, activity)):
-            out[np.isnan(activity).any(axis=1)] = np.nan
+    def dead_share(self, maxima: Array, out: Floats) -> None:
+        """Of units (L, H): each block's share that are never positive; NaN where one is NaN."""
+        np.divide(np.add.reduce(maxima <= 0, axis=1), maxima.shape[1], out=out)
+        out[np.isnan(maxima).any(axis=1)] = np.nan

@@ -15,6 +15,7 @@ from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Array, Floats
 from ffn_train.nn.stack import Stack
 from ffn_train.parts import PassQuantity, StepQuantity
+from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import load_run
 from ffn_train.train.cadence import Cadence
 from ffn_train.train.instruments import USUAL, instruments
@@ -222,3 +223,17 @@ def test_the_declarations_reach_the_run(tmp_path: Path, name: str) -> None:
     assert column.says
     assert column.needs == cls.needs != ()
     assert column.says.count(".") == 1
+
+
+@pytest.mark.parametrize("engine", ["numpy", "compiled"])
+@pytest.mark.parametrize("name", [n for n, cls in choices("activation").items() if cls.rectifies])
+def test_dead_units_are_those_that_are_never_positive(
+    tmp_path: Path, name: str, engine: str
+) -> None:
+    if engine == "compiled":
+        pytest.importorskip("numba")
+    experiment = build_experiment(config(activation={"name": name}, engine=engine))
+    trainer, params = experiment.trainer, experiment.params
+    params.views.part("blocks.1").part("up")["bias"][:5] = -50  # so that five units are dead
+    (record, *_) = trainer.fit(trainer.start(params))
+    np.testing.assert_allclose(record.measures["dead_share"], [0, 5 / 12, 0])

@@ -20,8 +20,8 @@ class Activation(Choice, ABC):
 
     ``value`` and ``derivative`` are the pair that the textbook functions take. Blocks call
     ``pair_in_place``, or ``value_in_place`` where no backward pass follows; both overwrite z.
-    ``rectifies``: act(z) > 0 where z > 0 and 0 elsewhere, so a unit that is never positive on a
-    batch passes nothing on and is called dead. ``kinks``: where act' jumps.
+    ``rectifies``: act(z) > 0 where z > 0 and nowhere else, so a unit that is positive for no sample
+    of a batch hardly passes anything on and is called dead. ``kinks``: where act' jumps.
     """
 
     rectifies: ClassVar[bool] = False

@@ -53,22 +53,23 @@ def _tensor_norms(vector, starts, out):
 
 
 @entry
-def _activity(hidden, out):
+def _maxima(hidden, out):
     for block in range(hidden.shape[0]):
         out[block] = hidden[block, 0]
         for n in range(1, hidden.shape[1]):
             for j in range(hidden.shape[2]):
-                out[block, j] += hidden[block, n, j]
+                value, largest = hidden[block, n, j], out[block, j]
+                out[block, j] = value if value > largest or value != value else largest
 
 
 @entry
-def _dead_share(activity, out):
-    for block in range(activity.shape[0]):
+def _dead_share(maxima, out):
+    for block in range(maxima.shape[0]):
         dead, nan = 0, False
-        for j in range(activity.shape[1]):
-            dead += activity[block, j] == 0
-            nan |= activity[block, j] != activity[block, j]
-        out[block] = np.nan if nan else dead / activity.shape[1]
+        for j in range(maxima.shape[1]):
+            dead += maxima[block, j] <= 0
+            nan |= maxima[block, j] != maxima[block, j]
+        out[block] = np.nan if nan else dead / maxima.shape[1]
 
 
 class CompiledReductions(Reductions):
@@ -84,8 +85,8 @@ class CompiledReductions(Reductions):
     def tensor_norms(self, layout: Layout, vector: Array, out: Floats) -> None:
         _tensor_norms(vector, layout.starts, out)
 
-    def activity(self, hidden: Arrays, out: Array) -> None:
-        _activity(hidden, out)
+    def maxima(self, hidden: Arrays, out: Array) -> None:
+        _maxima(hidden, out)
 
-    def dead_share(self, activity: Array, out: Floats) -> None:
-        _dead_share(activity, out)
+    def dead_share(self, maxima: Array, out: Floats) -> None:
+        _dead_share(maxima, out)

@@ -25,11 +25,14 @@ class DeadShare(PassQuantity):
         return "" if activation.rectifies else f"{activation.name} does not rectify"
 
     def start(self, model: Stack, dtype: np.dtype[Any]) -> Array:
-        """The sum of each hidden unit over the samples (L, H)."""
+        """The largest value of each hidden unit over the samples (L, H)."""
         return np.zeros((model.depth, model.hidden), dtype)
 
     def forward(self, at: Forward, partial: Array) -> None:
-        at.reductions.activity(at.hidden, partial[at.blocks])
+        at.reductions.maxima(at.hidden, partial[at.blocks])
+
+    def combine(self, partial: Array, other: Array) -> None:
+        np.maximum(partial, other, out=partial)
 
     def value(self, partial: Array, batch: Batch, out: Floats) -> None:
         batch.reductions.dead_share(partial, out)
