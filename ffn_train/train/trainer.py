@@ -106,9 +106,11 @@ class Trainer:
     validation_shards: int = 1
 
     def start(self, params: FlatVector) -> State:
-        """The state before the first step, from initial parameters."""
+        """The state before the first step, from initial parameters, which stay as they are."""
+        own = self.model.layout.zeros(params.vector.dtype)
+        own.vector[...] = params.vector
         slots = {name: np.zeros_like(params.vector) for name in self.optimizer.slots}
-        return State(params, slots | memory_of(self.quantities, self.model, params.vector.dtype))
+        return State(own, slots | memory_of(self.quantities, self.model, own.vector.dtype))
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:

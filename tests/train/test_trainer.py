@@ -191,3 +191,13 @@ def test_the_trainer_reads_and_writes_no_file(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("pathlib.Path.open", lambda *a, **k: pytest.fail("a file was opened"))
     trainer: Trainer = experiment.trainer
     assert len(list(trainer.fit(trainer.start(experiment.params)))) == 9
+
+
+def test_a_second_fit_starts_where_the_first_did() -> None:
+    experiment = build_experiment(config())
+    trainer, before = experiment.trainer, experiment.params.vector.copy()
+    first, second = (
+        as_bytes(list(trainer.fit(trainer.start(experiment.params)))) for _ in range(2)
+    )
+    assert first == second
+    np.testing.assert_array_equal(experiment.params.vector, before)
