@@ -27,7 +27,7 @@ def flatten(config: Mapping[str, Any]) -> dict[str, Value]:
         key.removesuffix(".name"): value
         if value is None or isinstance(value, (str, int, float))
         else json.dumps(value)
-        for key, value in lasting(config, rounding=True).items()
+        for key, value in lasting(config, "rounding", "source").items()
     }
 
 

@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ffn_train.config.registry import FOLDERS
+from ffn_train.config.registry import FOLDERS, choices
 from ffn_train.config.sections import SECTIONS, Settings
-from ffn_train.config.settings import ALWAYS_THERE, SettingError, declared, defaults, nearest, read
+from ffn_train.config.settings import (
+    ALWAYS_THERE,
+    Changes,
+    Setting,
+    SettingError,
+    declared,
+    defaults,
+    nearest,
+    read,
+)
 
 MODEL_GROUPS = ("activation", "block", "residual", "norm", "init")
 GROUPS = tuple(group for group in FOLDERS if group != "quantity")
@@ -61,13 +70,14 @@ def dotted(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def lasting(config: Mapping[str, Any], *, rounding: bool = False) -> dict[str, Any]:
+def lasting(config: Mapping[str, Any], *also: Changes) -> dict[str, Any]:
     """The settings that change a run's numbers, by their dotted keys; of two runs with the same
-    ones the numbers are the same. With ``rounding`` also those that change their last digits.
+    ones and the same rows the numbers are the same. With ``also`` those that change these too.
 
     One that a configuration of an older version lacks has the value from before it existed.
     """
-    kept = {"numbers", "rounding"} if rounding else {"numbers"}
+    kept = {"numbers", *also}
+    declarations = {**DECLARED, **_of_choices(config)}
     before = {
         key: setting.before
         for key, setting in DECLARED.items()
@@ -77,8 +87,19 @@ def lasting(config: Mapping[str, Any], *, rounding: bool = False) -> dict[str, A
     return {
         key: value
         for key, value in flat.items()
-        if key != PRESET and (key not in DECLARED or DECLARED[key].changes in kept)
+        if key != PRESET and (key not in declarations or declarations[key].changes in kept)
     }
+
+
+def _of_choices(config: Mapping[str, Any]) -> dict[str, Setting]:
+    """The declared settings of a configuration's choices, of those that are known here."""
+    found: dict[str, Setting] = {}
+    for group in GROUPS:
+        value = config.get(group)
+        cls = choices(group).get(str(value.get("name"))) if isinstance(value, Mapping) else None
+        if cls is not None:
+            found |= {f"{group}.{name}": setting for name, setting in declared(cls).items()}
+    return found
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

@@ -19,7 +19,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 T = TypeVar("T")
-Changes = Literal["numbers", "rounding", "nothing"]
+Changes = Literal["numbers", "rounding", "source", "nothing"]
 Check = Callable[[str, Any], object]
 ALWAYS_THERE = object()  # instead of a value before a setting existed
 
@@ -41,7 +41,8 @@ class Setting:
     """What is declared of a setting beside its name, type and default.
 
     ``says``: what it is, in a sentence. ``unit``: of its value. ``changes``: the numbers of a run,
-    their rounding (last digits) or nothing; two runs are the same if all that changes numbers is.
+    their rounding (last digits), the source of its rows (which are compared themselves) or nothing;
+    two runs are the same if all that changes numbers is.
     ``before``: the value of a configuration from before the setting existed. ``check`` replaces the
     check of type and bounds.
     """

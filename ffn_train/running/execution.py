@@ -47,9 +47,9 @@ def execute(
     with BlasThreads(experiment.threads) as threads:
         origin = _provenance(experiment, threads)
         if experiment.directory is not None and experiment.directory.is_dir():
-            plan(experiment.directory, experiment.config, origin)  # refuse before the lock is made
+            plan(experiment.directory, experiment, origin)  # refuse before the lock is made
         with claim("run.dir", experiment.directory, RUNS) as path:
-            what = plan(path, experiment.config, origin)
+            what = plan(path, experiment, origin)
             delay = experiment.model.engine.delay()
             for note in (*what.notes, *([delay] if delay else [])):
                 notify(note)
@@ -124,6 +124,7 @@ def _provenance(experiment: Experiment, threads: BlasThreads) -> dict[str, Any]:
         "validation_shards": experiment.trainer.validation_shards,
         "engine": experiment.config["engine"],
         "parts": dict(experiment.parts),
+        "data": experiment.data.digest,
         "seed": experiment.seed,
         "dtype": experiment.params.vector.dtype.name,
         "parameters": experiment.model.layout.size,

@@ -21,6 +21,7 @@ from ffn_train.nn.core import FlatVector
 from ffn_train.nn.engine import engine
 from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.stack import Stack
+from ffn_train.runs.identity import Identity
 from ffn_train.tasks.table import Data, Task, split
 from ffn_train.train import threads
 from ffn_train.train.batches import Batches
@@ -57,6 +58,11 @@ class Experiment:
     plot: PlotSettings
     directory: Path | None
     warnings: list[str]
+
+    @property
+    def identity(self) -> Identity:
+        """What makes it this very run."""
+        return Identity.of(self.config, self.parts, self.data.digest)
 
     @cached_property
     def params(self) -> FlatVector:
@@ -152,7 +158,8 @@ def _load_data(task: Task, seed: np.random.SeedSequence) -> Data:
     """The task's rows, drawn and split by two streams of the data seed."""
     rows_seed, split_seed = seed.spawn(2)
     table = task.table(np.random.default_rng(rows_seed))
-    return split(table, validation=task.validation, rng=np.random.default_rng(split_seed))
+    rng = np.random.default_rng(split_seed)
+    return split(table, validation=task.validation, rng=rng, identify=not task.drawn)
 
 
 def _check_size(sizes: Model, dtype: str) -> None:

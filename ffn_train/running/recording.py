@@ -28,7 +28,7 @@ def record_training(
 
     Raises Interrupted after a signal, with a checkpoint written if the step ended in time.
     """
-    trainer = experiment.trainer
+    trainer, identity = experiment.trainer, experiment.identity.digest
     bar = tqdm(
         total=trainer.steps,
         initial=state.step,
@@ -47,10 +47,10 @@ def record_training(
             bar.update(record.step - bar.n)
             if interruption.requested is not None and record.step < trainer.steps:
                 interruption.settle()
-                _save(state, writer)
+                _save(state, writer, identity)
                 raise Interrupted(interruption.requested)
             if _checkpoint_due(state.step, experiment):
-                _save(state, writer)
+                _save(state, writer, identity)
     return record
 
 
@@ -82,8 +82,7 @@ def restore(state: State, checkpoint: Checkpoint) -> None:
     state.step, state.hopeless_for = checkpoint.step, checkpoint.hopeless_for
 
 
-def _save(state: State, writer: RunWriter) -> None:
-    scalars_bytes, measures_rows = writer.to_disk()
+def _save(state: State, writer: RunWriter, identity: str) -> None:
     write_checkpoint(
         writer.path,
         Checkpoint(
@@ -91,7 +90,7 @@ def _save(state: State, writer: RunWriter) -> None:
             parameters=state.params.vector,
             memory=state.memory,
             hopeless_for=state.hopeless_for,
-            scalars_bytes=scalars_bytes,
-            measures_rows=measures_rows,
+            logs=writer.to_disk(),
+            identity=identity,
         ),
     )

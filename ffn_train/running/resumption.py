@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffn_train.config.keys import differences, lasting
 from ffn_train.config.settings import SettingError
+from ffn_train.running.experiment import Experiment
 from ffn_train.runs import files
 from ffn_train.runs.checkpoint import Checkpoint, Damaged, checkpoints, read_checkpoint
 from ffn_train.runs.directory import is_empty
 from ffn_train.runs.files import read_json
+from ffn_train.runs.identity import STEPS, Identity
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def plan(path: Path, config: Mapping[str, Any], provenance: Mapping[str, Any]) -> Plan:
+def plan(path: Path, experiment: Experiment, provenance: Mapping[str, Any]) -> Plan:
     """Compare the run that is asked for with what a directory holds; nothing is written.
 
     Raises SettingError if the directory holds something else.
@@ -34,13 +35,20 @@ def plan(path: Path, config: Mapping[str, Any], provenance: Mapping[str, Any]) -
     if not (path / files.CONFIG).is_file():
         raise SettingError(f"run.dir={path} is not empty and holds no run; name another directory")
     before = read_json(path / files.CONFIG)
-    _refuse_other(path, before, config, provenance)
-    steps, wanted = before["trainer"]["steps"], config["trainer"]["steps"]
+    origin = read_json(path / files.PROVENANCE) if (path / files.PROVENANCE).is_file() else {}
+    there = Identity.of(before, origin.get("parts", {}), origin.get("data"))
+    here = experiment.identity
+    steps, wanted = before.get("trainer", {}).get("steps"), experiment.trainer.steps
+    _refuse_other(path, there, here, steps, wanted)
     ended = (path / files.SUMMARY).is_file()
     if ended and steps == wanted:
         return Plan(done=True, checkpoint=None)
-    checkpoint, damaged = _newest(path, steps)
-    notes = [*damaged, *_other_bits(path, provenance)]
+    checkpoint, notes = _newest(path, steps, here.digest)
+    notes += _other_bits(path, provenance)
+    if there.data is None and here.data:
+        notes.append(
+            f"{path} is of a version that kept no digest of its rows: they are not compared"
+        )
     if checkpoint is None:
         notes.append(f"{path} has no usable checkpoint: starting again from step 0")
     elif ended:
@@ -50,33 +58,25 @@ def plan(path: Path, config: Mapping[str, Any], provenance: Mapping[str, Any]) -
     return Plan(done=False, checkpoint=checkpoint, notes=tuple(notes))
 
 
-def _refuse_other(
-    path: Path, before: Mapping[str, Any], config: Mapping[str, Any], now: Mapping[str, Any]
-) -> None:
-    old, new = lasting(before), lasting(config)
-    steps, wanted = old.pop("trainer.steps", None), new.pop("trainer.steps")
-    differing = differences(old, new)
+def _refuse_other(path: Path, there: Identity, here: Identity, steps: Any, wanted: int) -> None:
+    differing = there.differences(here)
     if not isinstance(steps, int) or wanted < steps:
-        differing.append(f"trainer.steps={steps!r} there, {wanted!r} here (it can only grow)")
-    origin = read_json(path / files.PROVENANCE) if (path / files.PROVENANCE).is_file() else {}
-    there, here = (sorted(record.get("parts", {}).items()) for record in (origin, now))
-    if [digest for _, digest in there] != [digest for _, digest in here]:
-        differing.append(f"parts with the content {_short(there)} there, {_short(here)} here")
+        differing.append(f"{STEPS}={steps!r} there, {wanted!r} here (it can only grow)")
     if differing:
         raise SettingError(f"run.dir={path} holds another run: {'; '.join(differing)}")
 
 
-def _short(parts: list[tuple[str, str]]) -> str:
-    return ", ".join(f"{name} {digest[:8]}" for name, digest in parts) or "(none)"
+def _newest(path: Path, steps: int, identity: str) -> tuple[Checkpoint | None, list[str]]:
+    """The last checkpoint that is whole and belongs to the run and its logs, and notes on others.
 
-
-def _newest(path: Path, steps: int) -> tuple[Checkpoint | None, list[str]]:
-    """The last checkpoint that is whole; one behind the last row, as there once were, lacks it."""
+    One behind the last row, as there once were, lacks that row's update.
+    """
     damaged: list[str] = []
     for candidate in reversed(checkpoints(path)):
         try:
             checkpoint = read_checkpoint(candidate)
             if checkpoint.step <= steps:
+                checkpoint.check(path, identity)
                 return checkpoint, damaged
         except Damaged as error:
             damaged.append(f"damaged checkpoint, using the one before: {error}")

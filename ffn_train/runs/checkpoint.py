@@ -3,7 +3,8 @@
 ``checkpoints/step-000000120.safetensors`` holds the flat parameter vector and the optimizer's
 memory; its metadata hold the step, counters, how long the log was, and a checksum of it all. The
 batch order and the schedule are functions of the seed and the step, so there is nothing of them to
-save. The last two checkpoints are kept: a damaged newest one leaves the one before.
+save. The last two checkpoints are kept: a damaged newest one leaves the one before. A checkpoint
+names the run that it belongs to, and the logs as they were, so that it is used with no others.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +20,69 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from ffn_train.config.settings import first_line
 from ffn_train.nn.core import Array
-from ffn_train.runs.files import CHECKPOINTS, MEASURES, write_whole
+from ffn_train.runs.files import CHECKPOINTS, MEASURES, SCALARS, write_whole
 
 KEPT = 2
 _PARAMETERS = "parameters"
 
 
 @dataclass(frozen=True)
+class Logs:
+    """How long a run's logs are, in bytes and in rows of each file of measures, and the SHA-256 of
+    that much of each; no digests in a checkpoint of a version that wrote none.
+    """
+
+    scalars_bytes: int
+    measures_rows: Mapping[str, int]
+    digests: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Checkpoint:
-    """The state before row ``step``: parameters, optimizer memory, counters, log lengths."""
+    """The state before row ``step``: parameters, optimizer memory, counters, and the logs.
+
+    ``identity``: the digest of the run's ``Identity``; "" in one of a version that wrote none.
+    """
 
     step: int
     parameters: Array
     memory: Mapping[str, Array]
     hopeless_for: int
-    scalars_bytes: int
-    measures_rows: Mapping[str, int]  # of each file of measures
+    logs: Logs
+    identity: str = ""
+
+    def check(self, run: Path, identity: str) -> None:
+        """Raises Damaged if it does not belong to this run, or to its logs as they are now."""
+        name = checkpoint_path(run, self.step)
+        if self.identity not in ("", identity):
+            raise Damaged(f"{name}: it is that of another run")
+        now = digests(run, self.logs)
+        for log, digest in self.logs.digests.items():
+            if now[log] != digest:
+                raise Damaged(f"{name}: {log} is not what it was then")
+
+
+def digests(run: Path, logs: Logs) -> dict[str, str]:
+    """The SHA-256 of so much of a run's logs. Raises Damaged if one is shorter."""
+    found = {}
+    try:
+        if logs.scalars_bytes:
+            content = (run / SCALARS).read_bytes()[: logs.scalars_bytes]
+            if len(content) < logs.scalars_bytes:
+                raise Damaged(f"{run / SCALARS}: it has lost rows")
+            found[SCALARS] = hashlib.sha256(content).hexdigest()
+        for name, count in logs.measures_rows.items():
+            rows = np.load(run / name, allow_pickle=False)
+            if len(rows) < count:
+                raise Damaged(f"{run / name}: it has lost rows")
+            found[name] = hashlib.sha256(rows[:count].tobytes()).hexdigest()
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        if isinstance(error, Damaged):
+            raise
+        raise Damaged(f"{run}: {first_line(error)}") from None
+    return found
 
 
 class Damaged(ValueError):
@@ -47,16 +94,21 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
     folder = run / CHECKPOINTS
     folder.mkdir(exist_ok=True)
     tensors = {_PARAMETERS: checkpoint.parameters, **checkpoint.memory}
-    counters = {name: getattr(checkpoint, name) for name in (*_COUNTERS, _ROWS)}
+    counters = {
+        "step": checkpoint.step,
+        "hopeless_for": checkpoint.hopeless_for,
+        "identity": checkpoint.identity,
+        **asdict(checkpoint.logs),
+    }
     metadata = {"counters": json.dumps(counters), "sha256": _digest(tensors, counters)}
-    path = folder / f"step-{checkpoint.step:09d}.safetensors"
-    write_whole(path, save(tensors, metadata))
+    write_whole(checkpoint_path(run, checkpoint.step), save(tensors, metadata))
     for old in checkpoints(run)[:-KEPT]:
         old.unlink(missing_ok=True)
 
 
-_COUNTERS = ("step", "hopeless_for", "scalars_bytes")
-_ROWS = "measures_rows"
+def checkpoint_path(run: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return run / CHECKPOINTS / f"step-{step:09d}.safetensors"
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -74,12 +126,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if metadata["sha256"] != _digest(tensors, counters):
             raise ValueError("its checksum does not match")
         parameters = tensors.pop(_PARAMETERS)
-        values = {name: int(counters[name]) for name in _COUNTERS}
-        rows = counters[_ROWS] if isinstance(counters[_ROWS], dict) else {MEASURES: counters[_ROWS]}
-        rows = {name: int(count) for name, count in rows.items()}
+        rows = counters["measures_rows"]
+        rows = {MEASURES: rows} if isinstance(rows, int) else dict(rows)
+        logs = Logs(int(counters["scalars_bytes"]), rows, counters.get("digests", {}))
+        step, hopeless_for = int(counters["step"]), int(counters["hopeless_for"])
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path}: {str(error).splitlines()[0]}") from None
-    return Checkpoint(parameters=parameters, memory=tensors, measures_rows=rows, **values)
+    identity = str(counters.get("identity", ""))
+    return Checkpoint(step, parameters, tensors, hopeless_for, logs, identity)
 
 
 def _digest(tensors: Mapping[str, Array], counters: Mapping[str, Any]) -> str:

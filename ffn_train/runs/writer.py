@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from safetensors.numpy import save
 
 from ffn_train.nn.core import Array, Layout
 from ffn_train.runs import files
-from ffn_train.runs.checkpoint import Checkpoint
+from ffn_train.runs.checkpoint import Checkpoint, Logs
 from ffn_train.runs.files import naming
 from ffn_train.runs.layout import RunLayout
 from ffn_train.train.measures import Values
@@ -33,6 +34,8 @@ class MeasureFile:
     def __init__(self, path: Path, dtype: np.dtype[np.void], rows: int = 0) -> None:
         self.dtype = dtype
         self.rows = rows
+        before = np.load(path, allow_pickle=False)[:rows].tobytes() if rows else b""
+        self.digest = hashlib.sha256(before)  # of the records
         self._file = path.open("r+b" if rows else "w+b")
         self._head = len(self._header(0))
         self._file.write(self._header(rows))
@@ -51,7 +54,9 @@ class MeasureFile:
         for name in self.dtype.names or ():
             row[name] = step if name == "step" else values.get(name, np.nan)
         self._file.seek(self._head + self.rows * self.dtype.itemsize)
-        self._file.write(row.tobytes())
+        content = row.tobytes()
+        self._file.write(content)
+        self.digest.update(content)
         self._file.flush()
         self.rows += 1
         self._file.seek(0)
@@ -89,8 +94,8 @@ class RunWriter:
         layout: RunLayout,
         checkpoint: Checkpoint | None = None,
     ) -> None:
-        scalars_bytes = checkpoint.scalars_bytes if checkpoint else 0
-        rows = checkpoint.measures_rows if checkpoint else {}
+        scalars_bytes = checkpoint.logs.scalars_bytes if checkpoint else 0
+        rows = checkpoint.logs.measures_rows if checkpoint else {}
         self.path = path
         layout.write(path)
         self._measures = {
@@ -102,6 +107,8 @@ class RunWriter:
         self._scalars.truncate(scalars_bytes)
         self._scalars.seek(scalars_bytes)
         self._header_due = not scalars_bytes
+        before = scalars.read_bytes() if scalars_bytes else b""
+        self._digest = hashlib.sha256(before)  # of the scalars
 
     def __enter__(self) -> RunWriter:
         return self
@@ -120,10 +127,11 @@ class RunWriter:
         A file of measures gets a record if any of its quantities was measured.
         """
         with naming(self.path / files.SCALARS):
-            if self._header_due:
-                self._scalars.write(",".join(scalars) + "\n")
-                self._header_due = False
-            self._scalars.write(",".join(map(_cell, scalars.values())) + "\n")
+            lines = ",".join(scalars) + "\n" if self._header_due else ""
+            lines += ",".join(map(_cell, scalars.values())) + "\n"
+            self._header_due = False
+            self._scalars.write(lines)
+            self._digest.update(lines.encode())
             if measures:
                 self._scalars.flush()  # first, so that a measured step has its row of scalars
         for name, file in self._measures.items() if measures else ():
@@ -131,15 +139,19 @@ class RunWriter:
                 with naming(self.path / name):
                     file.append(scalars["step"], measures)
 
-    def to_disk(self) -> tuple[int, dict[str, int]]:
-        """Push all rows to the disk; returns the lengths that a checkpoint writes down."""
+    def to_disk(self) -> Logs:
+        """Push all rows to the disk; returns what a checkpoint writes down of them."""
         with naming(self.path / files.SCALARS):
             self._scalars.flush()
             os.fsync(self._scalars.fileno())
         for name, file in self._measures.items():
             with naming(self.path / name):
                 file.to_disk()
-        return self._scalars.tell(), {name: file.rows for name, file in self._measures.items()}
+        rows = {name: file.rows for name, file in self._measures.items()}
+        digests = {name: file.digest.hexdigest() for name, file in self._measures.items()}
+        if length := self._scalars.tell():
+            digests[files.SCALARS] = self._digest.hexdigest()
+        return Logs(length, rows, digests)
 
 
 def _cell(value: float) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,13 +50,15 @@ class Entry:
 
 def entry(job: Job) -> Entry:
     """The manifest's entry of a job; its directory's name ends in the configuration's digest."""
-    digest = _digest(job.config)
+    digest = _digest(job.config, job.settings)
     path = f"{JOBS}/{job.name}-{digest[:8]}"
     return Entry(path, dict(job.settings), job.config, digest, _data(job.config))
 
 
-def _digest(config: Mapping[str, Any]) -> str:
-    content = lasting(config, rounding=True)
+def _digest(config: Mapping[str, Any], varied: Iterable[str]) -> str:
+    """Of the settings that change numbers, and of where the rows come from, if that varies."""
+    content = lasting(config, "rounding")
+    content |= {k: v for k, v in lasting(config, "rounding", "source").items() if k in {*varied}}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -115,7 +117,9 @@ def read(sweep: Path) -> list[Entry]:
                 directory=job["directory"],
                 settings=job["settings"],
                 config=job["config"],
-                digest=_digest(job["config"]),  # the stored one may be an older version's
+                digest=_digest(
+                    job["config"], job["settings"]
+                ),  # the stored one may be an older version's
                 data=job["data"],
             )
             for job in content["jobs"]
@@ -168,7 +172,7 @@ def _differences(old: Sequence[Entry], new: Sequence[Entry]) -> list[str]:
     def fixed(one: Entry) -> dict[str, Any]:
         return {
             key: value
-            for key, value in lasting(one.config, rounding=True).items()
+            for key, value in lasting(one.config, "rounding").items()
             if not any(key == v or key.startswith(f"{v}.") for v in varied)
         }
 

@@ -32,7 +32,10 @@ class CSV(Task):
     """
 
     path: str | None = setting(
-        "the file, from the working directory or among the shipped studies", None, check=unchecked
+        "the file, from the working directory or among the shipped studies",
+        None,
+        changes="source",
+        check=unchecked,
     )
     target: str | Sequence[str] | None = setting(
         "the column to predict, or a list of columns", None, check=unchecked

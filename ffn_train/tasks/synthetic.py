@@ -19,6 +19,8 @@ LARGEST = 10**8  # entries of one array: 0.8 GB in float64
 class _Synthetic(Task):
     """``rows`` samples, training and validation together, of ``inputs`` inputs, with noise."""
 
+    drawn = True
+
     rows: int = setting("training and validation rows together", 4096, at_least=2)
     inputs: int = setting("D, of x ~ N(0, I)", 8, at_least=1)
     noise: float = setting(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -26,7 +28,13 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Task(Choice, ABC):
-    """Makes a table; ``validation`` is the share of its rows that is kept for validation."""
+    """Makes a table; ``validation`` is the share of its rows that is kept for validation.
+
+    ``drawn``: whether its settings and the seed alone decide the rows; of another task's rows a
+    digest belongs to what a run is.
+    """
+
+    drawn: ClassVar[bool] = False
 
     validation: float = setting("share of the rows kept for validation", 0.2, above=0, below=1)
 
@@ -40,7 +48,8 @@ class Data:
     """Training and validation rows in units of the training part's standard deviations.
 
     x is (N, D) and y is (N, M); the means and standard deviations, (D,) and (M,), are those of the
-    training rows in the table's own units: targets = y · target_std + target_mean.
+    training rows in the table's own units: targets = y · target_std + target_mean. ``digest`` is
+    that of the table's rows in their order, the columns' names and which rows are for validation.
     """
 
     x_train: Array
@@ -53,6 +62,7 @@ class Data:
     input_std: Array
     target_mean: Array
     target_std: Array
+    digest: str = ""
 
     def astype(self, dtype: DTypeLike) -> Data:
         """The same rows in another precision; the means and standard deviations stay float64.
@@ -75,7 +85,9 @@ class Data:
         )
 
 
-def split(table: Table, *, validation: float, rng: np.random.Generator) -> Data:
+def split(
+    table: Table, *, validation: float, rng: np.random.Generator, identify: bool = True
+) -> Data:
     """Draw the validation rows, and standardise all rows by the training part's mean and sd.
 
     z = (x - mean) / sd for every column, where mean and sd know nothing of the validation rows. An
@@ -121,7 +133,15 @@ def split(table: Table, *, validation: float, rng: np.random.Generator) -> Data:
         input_std=input_std,
         target_mean=target_mean,
         target_std=target_std,
+        digest=_digest(table, order, held) if identify else "",
     )
+
+
+def _digest(table: Table, order: NDArray[np.int64], held: int) -> str:
+    content = hashlib.sha256(repr((table.input_names, table.target_names, held)).encode())
+    for array in (table.inputs, table.targets, order):
+        content.update(np.ascontiguousarray(array).data)
+    return content.hexdigest()
 
 
 def is_constant(columns: Array) -> NDArray[np.bool_]:

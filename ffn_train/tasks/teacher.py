@@ -22,6 +22,8 @@ class Teacher(Task):
     The teacher is a residual GELU stack with He weights, drawn with the data.
     """
 
+    drawn = True
+
     rows: int = setting("training and validation rows together", 4096, at_least=4)
     inputs: int = setting("D, of x ~ N(0, I)", 8, at_least=1)
     outputs: int = setting("M, the number of targets", 1, at_least=1)

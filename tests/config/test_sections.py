@@ -38,7 +38,7 @@ def test_every_setting_is_a_sentence() -> None:
 def test_a_configuration_from_before_a_setting_is_read(key: str) -> None:
     whole = config()
     old = without(whole, key)
-    assert lasting(old, rounding=True) == lasting(whole, rounding=True)
+    assert lasting(old, "rounding") == lasting(whole, "rounding")
     assert read_settings(old) == read_settings(whole)
 
 
@@ -61,4 +61,4 @@ def test_what_changes_no_number_does_not_tell_runs_apart() -> None:
     whole = config()
     assert lasting(config(plot={"when": "always"}, threads=2, engine="compiled")) == lasting(whole)
     assert lasting(config(seed=7)) != lasting(whole)
-    assert lasting(config(engine="compiled"), rounding=True) != lasting(whole, rounding=True)
+    assert lasting(config(engine="compiled"), "rounding") != lasting(whole, "rounding")

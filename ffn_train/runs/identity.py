@@ -1,0 +1,60 @@
+"""What makes a run this very run: its settings, its parts and its rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ffn_train.config.keys import DECLARED, differences, lasting
+
+STEPS = "trainer.steps"  # may grow
+
+
+@dataclass(frozen=True)
+class Identity:
+    """``settings``: those that change numbers, less ``STEPS``, by their dotted keys. ``parts``: the
+    digests of the parts of one's own, by name. ``data``: the digest of the rows, "" where settings
+    and seed decide them; None in a run of a version that did not write it down.
+    """
+
+    settings: Mapping[str, Any]
+    parts: Mapping[str, str]
+    data: str | None
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], parts: Mapping[str, str], data: str | None) -> Identity:
+        """The identity of a resolved configuration with these parts and rows."""
+        settings = {
+            key: value for key, value in lasting(config).items() if key not in (STEPS, "parts")
+        }
+        return cls(settings, parts, data)
+
+    @property
+    def digest(self) -> str:
+        """Its SHA-256; a setting with the value from before it existed does not count."""
+        settings = {
+            key: value
+            for key, value in self.settings.items()
+            if key not in DECLARED or value != DECLARED[key].before
+        }
+        content = [settings, sorted(self.parts.values()), self.data or ""]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def differences(self, other: Identity) -> list[str]:
+        """In words what another identity does not share; unknown rows are not compared."""
+        found = differences(self.settings, other.settings)
+        if sorted(self.parts.values()) != sorted(other.parts.values()):
+            there, here = (_short(identity.parts) for identity in (self, other))
+            found.append(f"parts with the content {there} there, {here} here")
+        if None not in (self.data, other.data) and self.data != other.data:
+            found.append(
+                f"rows with the digest {str(self.data)[:8]} there, {str(other.data)[:8]} here"
+            )
+        return found
+
+
+def _short(parts: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {digest[:8]}" for name, digest in sorted(parts.items())) or "(none)"
