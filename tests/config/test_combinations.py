@@ -50,11 +50,11 @@ def test_allowed_combinations_pass_gradcheck(combination: dict[str, str]) -> Non
 def test_allowed_combinations_train_two_steps(combination: dict[str, str]) -> None:
     chosen = {group: settings(group, combination[group]) for group in MODEL_GROUPS}
     experiment = build_experiment(config(trainer={"steps": 2}, **chosen))
-    before = experiment.params.vector.copy()
-    rows = list(experiment.trainer.fit(experiment.trainer.start(experiment.params)))
+    state = experiment.trainer.start(experiment.params)
+    rows = list(experiment.trainer.fit(state))
     assert [row.step for row in rows] == [0, 1, 2]
     assert all(np.isfinite(row.loss) for row in rows)
-    assert not np.array_equal(before, experiment.params.vector)
+    assert not np.array_equal(state.params.vector, experiment.params.vector)
 
 
 REFUSED = [
