@@ -19,12 +19,15 @@ from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.optim.optimizer import Optimizer
 from ffn_train.nn.optim.schedules import Schedule
-from ffn_train.tasks.table import Table, Task
+from ffn_train.tasks.scores import Score
+from ffn_train.tasks.table import Data, Table
+from ffn_train.tasks.task import Task
 
 __all__ = [
     "Activation",
     "Block",
     "Branch",
+    "Data",
     "Initialiser",
     "Layer",
     "Loss",
@@ -32,6 +35,7 @@ __all__ = [
     "Optimizer",
     "Residual",
     "Schedule",
+    "Score",
     "Table",
     "Task",
     "choice",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ffn_train.compare.discovery import Place
-from ffn_train.compare.metrics import METRICS, metrics
-from ffn_train.compare.values import SEED, Flat, Value, flatten
+from ffn_train.compare.metrics import Metric, declared_metrics, metrics
+from ffn_train.compare.values import RUN, SEED, Flat, Value, flatten
 from ffn_train.nn.core import Floats
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.files import read_json
@@ -46,6 +46,7 @@ class Traces:
 class Case:
     """A run; ``traces`` is None where it has no results: pending, failed, or just begun.
 
+    ``metrics``: the values of those that it has; ``declared``: what they are.
     ``rank``: its place in its sweep, by which words are put in the order that the sweep gives them.
     """
 
@@ -53,7 +54,8 @@ class Case:
     label: str
     state: str
     settings: Flat
-    metrics: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(METRICS, math.nan))
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    declared: Sequence[Metric] = ()
     times: Mapping[str, object] = field(default_factory=dict)
     traces: Traces | None = None
     rank: int = 0
@@ -87,25 +89,36 @@ def read_case(place: Place) -> Case:
         if not begun and place.config is None:
             raise RunError(f"{place.path}: it has no {files.CONFIG}")
         config = place.config if not begun else read_json(place.path / files.CONFIG)
-        return Case(place.path, place.label, now, flatten(config or {}), rank=place.rank)
+        return Case(place.path, place.label, now, _settings(place, config), rank=place.rank)
     run = load_run(place.path)
-    settings = flatten(run.config)
+    settings = _settings(place, run.config)
     if not len(run.measures.step) or not len(run.scalars["step"]):
         if now in ENDED:
             raise RunError(f"{place.path}: it has {now}, and yet no row of {files.SCALARS}")
         return Case(place.path, place.label, now, settings, rank=place.rank)
-    try:
-        with np.errstate(all="ignore"):  # a run that diverged is read like any other
-            numbers, traces = metrics(run), _traces(run)
-    except KeyError as error:
-        raise RunError(f"{place.path / files.SCALARS}: it has no column {error}") from None
-    times = {name: run.provenance.get(name) for name in TIMES}
-    return Case(place.path, place.label, now, settings, numbers, times, traces, place.rank)
+    with np.errstate(all="ignore"):  # a run that diverged is read like any other
+        numbers, traces = metrics(run), _traces(run)
+    return Case(
+        place.path,
+        place.label,
+        now,
+        settings,
+        numbers,
+        [metric for metric in declared_metrics(run) if metric.name in numbers],
+        {name: getattr(run.provenance, name) for name in TIMES},
+        traces,
+        place.rank,
+    )
+
+
+def _settings(place: Place, config: Mapping[str, Any] | None) -> Flat:
+    return flatten(config) if config else {RUN: place.label}
 
 
 def _traces(run: Run) -> Traces:
-    steps, training = run.scalars["step"], run.scalars["loss"]
-    validation = run.scalars["validation_loss"]
+    steps = run.scalars["step"]
+    unknown = np.full(len(steps), np.nan)
+    training, validation = (run.scalars.get(n, unknown) for n in ("loss", "validation_loss"))
     taken = ~np.isnan(validation)
     flow, signal = run.measures.signal_gradient_rms, run.measures.signal_rms
     return Traces(

@@ -13,6 +13,7 @@ from ffn_train.runs import files
 from ffn_train.runs.checkpoint import Checkpoint, Damaged, checkpoints, read_checkpoint
 from ffn_train.runs.directory import is_empty
 from ffn_train.runs.files import read_json
+from ffn_train.runs.provenance import Provenance, read_provenance
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def plan(path: Path, config: Mapping[str, Any], provenance: Mapping[str, Any]) -> Plan:
+def plan(path: Path, config: Mapping[str, Any], provenance: Provenance) -> Plan:
     """Compare the run that is asked for with what a directory holds; nothing is written.
 
     Raises SettingError if the directory holds something else.
@@ -51,15 +52,14 @@ def plan(path: Path, config: Mapping[str, Any], provenance: Mapping[str, Any]) -
 
 
 def _refuse_other(
-    path: Path, before: Mapping[str, Any], config: Mapping[str, Any], now: Mapping[str, Any]
+    path: Path, before: Mapping[str, Any], config: Mapping[str, Any], now: Provenance
 ) -> None:
     old, new = lasting(before), lasting(config)
     steps, wanted = old.pop("trainer.steps", None), new.pop("trainer.steps")
     differing = differences(old, new)
     if not isinstance(steps, int) or wanted < steps:
         differing.append(f"trainer.steps={steps!r} there, {wanted!r} here (it can only grow)")
-    origin = read_json(path / files.PROVENANCE) if (path / files.PROVENANCE).is_file() else {}
-    there, here = (sorted(record.get("parts", {}).items()) for record in (origin, now))
+    there, here = (sorted((origin.parts or {}).items()) for origin in (read_provenance(path), now))
     if [digest for _, digest in there] != [digest for _, digest in here]:
         differing.append(f"parts with the content {_short(there)} there, {_short(here)} here")
     if differing:
@@ -83,9 +83,9 @@ def _newest(path: Path, steps: int) -> tuple[Checkpoint | None, list[str]]:
     return None, damaged
 
 
-def _other_bits(path: Path, now: Mapping[str, Any]) -> Iterator[str]:
+def _other_bits(path: Path, now: Provenance) -> Iterator[str]:
     """Notes on what may make the rest differ in its last bits from an undisturbed run."""
-    before = read_json(path / files.PROVENANCE) if (path / files.PROVENANCE).is_file() else now
+    before = read_provenance(path) if (path / files.PROVENANCE).is_file() else now
     for key, what, default in (
         ("blas_threads", "BLAS threads", None),
         ("blas", "the BLAS library", None),
@@ -93,14 +93,15 @@ def _other_bits(path: Path, now: Mapping[str, Any]) -> Iterator[str]:
         ("validation_shards", "shards of the validation part", 1),
         ("engine", "the engine", "numpy"),
     ):
-        then = before.get(key, default)
-        if then != now[key]:
+        then, here = getattr(before, key), getattr(now, key)
+        then = default if then is None else then
+        if then != here:
             yield (
-                f"{what} was {then}, is {now[key]}: products are summed in another "
+                f"{what} was {then}, is {here}: products are summed in another "
                 "order, so the last bits may differ from an undisturbed run"
             )
-    for package in ("numpy", "numba") if now["engine"] == "compiled" else ("numpy",):
-        then, here = (before.get("packages") or {}).get(package), now["packages"][package]
+    for package in ("numpy", "numba") if now.engine == "compiled" else ("numpy",):
+        then, here = ((origin.packages or {}).get(package) for origin in (before, now))
         if then not in (here, None):
             yield (
                 f"{package} was {then}, is {here}: its functions may round otherwise, "
