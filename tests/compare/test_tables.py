@@ -100,7 +100,7 @@ def test_each_heading_is_true_alone_and_no_column_goes_in_silence(width: int) ->
 
 def test_a_wide_terminal_shows_every_spread() -> None:
     text = table(compared(*small_sweep()), 250)
-    assert text.splitlines()[2].count("±") == 6
+    assert text.splitlines()[2].count("±") == 7
     assert text.splitlines()[2].count("×/÷") == 4
 
 
