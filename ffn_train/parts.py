@@ -19,13 +19,16 @@ from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.optim.optimizer import Optimizer
 from ffn_train.nn.optim.schedules import Schedule
-from ffn_train.tasks.table import Table, Task
+from ffn_train.tasks.scores import Score
+from ffn_train.tasks.table import Data, Table
+from ffn_train.tasks.task import Task
 from ffn_train.train.quantities.quantity import PassQuantity, RootMeanSquare, StepQuantity
 
 __all__ = [
     "Activation",
     "Block",
     "Branch",
+    "Data",
     "Initialiser",
     "Layer",
     "Loss",
@@ -35,6 +38,7 @@ __all__ = [
     "Residual",
     "RootMeanSquare",
     "Schedule",
+    "Score",
     "StepQuantity",
     "Table",
     "Task",

@@ -17,6 +17,7 @@ from ffn_train.plots import draw
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import load_run
+from ffn_train.runs.old_names import NAMES
 from tests.support.command import command
 from tests.support.small_runs import NOTES
 
@@ -50,12 +51,12 @@ def test_a_run_is_read(name: str) -> None:
     if name in ENDED:
         assert run.summary is not None
         state = "diverged" if name in ("diverged", "stopped") else "finished"
-        assert run.summary["state"] == state
+        assert run.summary.state == state
         weights = run.weights()
-        assert sum(array.size for array in weights.values()) == run.provenance["parameters"]
+        assert sum(array.size for array in weights.values()) == run.provenance.parameters
         if state == "finished":
             assert run.scalars["step"][-1] == 40
-            assert run.scalars["validation_loss"][-1] == run.summary["validation_loss"]
+            assert run.scalars["validation_loss"][-1] == run.summary.validation_loss
             assert run.theory is not None
     else:
         assert run.summary is None
@@ -77,7 +78,47 @@ def test_all_are_compared_to_the_same_tables(old: Path) -> None:
     for name in ("groups.csv", "runs.csv"):
         now = (old / "comparison" / name).read_text(encoding="utf-8")
         before = (old / "before" / name).read_text(encoding="utf-8")
-        assert list(csv.reader(now.splitlines())) == list(csv.reader(before.splitlines()))
+        assert as_it_was(now) == list(csv.DictReader(before.splitlines()))
+
+
+def as_it_was(text: str) -> list[dict[str, str]]:
+    """A table's rows with the names of before; then there was no best score, and "" for NaN."""
+    before = {new: name for name, new in NAMES.items()}
+    return [
+        {
+            before.get(key, key): "" if cell == "nan" else before.get(cell, cell)
+            for key, cell in row.items()
+            if key != "best_score"
+        }
+        for row in csv.DictReader(text.splitlines())
+        if row.get("metric") != "best_score"
+    ]
+
+
+def test_a_run_that_goes_on_keeps_the_header_of_its_scalars(old: Path) -> None:
+    path = old / "runs" / "default"
+    run = execute(build_experiment(compose([*overrides_of(path), "trainer.steps=50"])), print)
+    assert (path / "scalars.csv").read_text().startswith("step,loss,lr,gradient_norm,")
+    assert "validation_r2\n" in (path / "scalars.csv").read_text()
+    assert np.isfinite(run.scalars["validation_score"][-1])
+    assert "validation_r2" not in run.scalars
+
+
+def test_what_it_called_by_another_name_is_read() -> None:
+    run = load_run(OLD / "runs" / "default")
+    assert run.summary is not None
+    score = run.summary.score
+    assert score is not None
+    assert (score.symbol, score.better, score.baseline_name) == ("R²", "higher", "least squares")
+    assert score.value == run.scalars["validation_score"][-1]
+    assert run.provenance.score is not None
+    assert run.provenance.score.baseline == score.baseline
+    assert run.provenance.baseline_loss == run.summary.baseline_loss
+    diverged = load_run(OLD / "runs" / "diverged").summary
+    assert diverged is not None
+    assert diverged.train_loss is not None
+    assert np.isnan(diverged.train_loss)  # null in the file: not finite
+    assert score.best is None  # absent: not known
 
 
 @pytest.mark.parametrize("name", ["interrupted", "killed"])
@@ -88,7 +129,7 @@ def test_one_that_was_cut_short_goes_on_to_where_an_undisturbed_one_came(
     assert NOTES[-1].startswith(f"runs/{name} continues at step ")
     undisturbed = load_run(old / "runs" / "default")
     assert run.summary is not None
-    assert run.summary["steps"] == 40
+    assert run.summary.steps == 40
     for tensor, weight in undisturbed.weights().items():  # made on another machine, perhaps
         np.testing.assert_allclose(run.weights()[tensor], weight, rtol=1e-3, atol=1e-5)
     for column in ("loss", "validation_loss"):

@@ -45,12 +45,12 @@ def measure() -> Results:
     def each(value: Callable[[Run], ArrayLike]) -> BySetting:
         return {key: np.array([value(run) for run in found]) for key, found in runs.items()}
 
-    least_squares = each(lambda run: run.summary["least_squares_r2"])
+    least_squares = each(lambda run: run.summary.score.baseline)
     start = each(lambda run: run.measures["signal_gradient_rms"].values[0])
     return Results(
         sorted({depth for depth, _ in runs}),
-        each(lambda r: r.summary["validation_r2"] if r.state == "finished" else float("nan")),
-        each(lambda run: run.summary["gradient_ratio_start"]),
+        each(lambda r: r.summary.score.value if r.state == "finished" else float("nan")),
+        each(lambda run: run.summary.gradient_ratio_start),
         {key: rms / rms[:, -1:] for key, rms in start.items()},
         next(iter(least_squares.values())),
     )

@@ -20,7 +20,7 @@ from grid import CONTESTANTS, VERSIONS, Row, Worker, measure, missing
 
 from ffn_train.plots import encoded
 from ffn_train.plots.style import look
-from ffn_train.runs.provenance import provenance
+from ffn_train.runs.provenance import surroundings
 from ffn_train.train.threads import BlasThreads, allowed_cores
 
 HERE, SCRATCH = Path(__file__).parent, Path("outputs") / "throughput"
@@ -116,7 +116,7 @@ def publish(measured: Path, folder: Path) -> None:
     for kind in ("png", "pdf"):
         (folder / f"figure.{kind}").write_bytes(encoded(page, kind))
     versions = ", ".join(f"{name} {VERSIONS[name]}" for name in PACKAGES if name in VERSIONS)
-    here = f"{provenance()['processor']}, {allowed_cores()} cores, {BlasThreads(1).library}"
+    here = f"{surroundings()['processor']}, {allowed_cores()} cores, {BlasThreads(1).library}"
     text = findings.text(tables, f"{here}; {versions}.")
     print(text)
     if (folder / "README.md").is_file():

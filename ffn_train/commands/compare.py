@@ -23,7 +23,7 @@ ELSEWHERE = Path("outputs") / "comparison"  # of runs that are not in one direct
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table and write tables and figures; exits 2, with one line, for a mistake."""
     from ffn_train.compare import Options, collect
-    from ffn_train.compare.metrics import METRICS
+    from ffn_train.compare.metrics import STANDARD
 
     parser = Parser(
         "compare",
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--x", metavar="KEY", help="the setting on the axis; default: the depth")
     parser.add_argument("--color", metavar="KEY", help="the setting that the colour shows")
     parser.add_argument("--panel", metavar="KEY", help="the setting that has a panel a value")
-    parser.add_argument("--metric", metavar="NAME", help=f"of {', '.join(METRICS)}")
+    parser.add_argument("--metric", metavar="NAME", help=f"of {', '.join(STANDARD)}")
     parser.add_argument(
         "--where",
         action="append",

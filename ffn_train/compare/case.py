@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ffn_train.compare.discovery import Place
-from ffn_train.compare.metrics import METRICS, metrics
-from ffn_train.compare.values import SEED, Flat, Value, flatten
+from ffn_train.compare.metrics import Metric, declared_metrics, metrics
+from ffn_train.compare.values import RUN, SEED, Flat, Value, flatten
 from ffn_train.nn.core import Floats
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.files import read_json
@@ -29,7 +29,8 @@ class Traces:
     """What is drawn of a run with L blocks.
 
     curves          the training and the validation loss over steps
-    flow_start, flow_end   RMS of dLoss/dx_l, l = 0 ... L, at the first and the last measured step
+    flow_start, flow_end   RMS of dLoss/dx_l, l = 0 ... L, at the first and the last measured step;
+                    empty where it was not measured
     expected        theory's log RMS of dLoss/dx_l relative to l = L at step 0, and one seed's sd
     early_steps     the first measured steps; early_signal: RMS of x_l at them
     """
@@ -46,6 +47,7 @@ class Traces:
 class Case:
     """A run; ``traces`` is None where it has no results: pending, failed, or just begun.
 
+    ``metrics``: the values of those that it has; ``declared``: what they are.
     ``rank``: its place in its sweep, by which words are put in the order that the sweep gives them.
     """
 
@@ -53,7 +55,8 @@ class Case:
     label: str
     state: str
     settings: Flat
-    metrics: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(METRICS, math.nan))
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    declared: Sequence[Metric] = ()
     times: Mapping[str, object] = field(default_factory=dict)
     traces: Traces | None = None
     rank: int = 0
@@ -87,35 +90,55 @@ def read_case(place: Place) -> Case:
         if not begun and place.config is None:
             raise RunError(f"{place.path}: it has no {files.CONFIG}")
         config = place.config if not begun else read_json(place.path / files.CONFIG)
-        return Case(place.path, place.label, now, flatten(config or {}), rank=place.rank)
+        return Case(place.path, place.label, now, _settings(place, config), rank=place.rank)
     run = load_run(place.path)
-    settings = flatten(run.config)
-    if not len(run.measures.step) or not len(run.scalars["step"]):
+    settings = _settings(place, run.config)
+    if not len(run.scalars["step"]):
         if now in ENDED:
             raise RunError(f"{place.path}: it has {now}, and yet no row of {files.SCALARS}")
         return Case(place.path, place.label, now, settings, rank=place.rank)
-    try:
-        with np.errstate(all="ignore"):  # a run that diverged is read like any other
-            numbers, traces = metrics(run), _traces(run)
-    except KeyError as error:
-        raise RunError(f"{place.path / files.SCALARS}: it has no column {error}") from None
-    times = {name: run.provenance.get(name) for name in TIMES}
-    return Case(place.path, place.label, now, settings, numbers, times, traces, place.rank)
+    with np.errstate(all="ignore"):  # a run that diverged is read like any other
+        numbers, traces = metrics(run), _traces(run)
+    return Case(
+        place.path,
+        place.label,
+        now,
+        settings,
+        numbers,
+        [metric for metric in declared_metrics(run) if metric.name in numbers],
+        {name: getattr(run.provenance, name) for name in TIMES},
+        traces,
+        place.rank,
+    )
+
+
+def _settings(place: Place, config: Mapping[str, Any] | None) -> Flat:
+    return flatten(config) if config else {RUN: place.label}
 
 
 def _traces(run: Run) -> Traces:
-    steps, training = run.scalars["step"], run.scalars["loss"]
-    validation = run.scalars["validation_loss"]
+    steps = run.scalars["step"]
+    unknown = np.full(len(steps), np.nan)
+    training, validation = (run.scalars.get(n, unknown) for n in ("loss", "validation_loss"))
     taken = ~np.isnan(validation)
-    flow, signal = run.measures["signal_gradient_rms"].values, run.measures["signal_rms"].values
+    flow, _ = _series(run, "signal_gradient_rms")
+    signal, early = _series(run, "signal_rms")
     return Traces(
         curves={
             "train_loss": (steps, training),
             "validation_loss": (steps[taken], validation[taken]),
         },
-        flow_start=np.array(flow[0]),
-        flow_end=np.array(flow[-1]),
+        flow_start=np.array(flow[0] if len(flow) else []),
+        flow_end=np.array(flow[-1] if len(flow) else []),
         expected=relative_gradient(run.shown_theory),
-        early_steps=np.array(run.measures.step[:EARLY], dtype=np.float64),
-        early_signal=np.array(signal[:EARLY]),
+        early_steps=early[:EARLY].copy(),
+        early_signal=signal[:EARLY].copy(),
     )
+
+
+def _series(run: Run, name: str) -> tuple[Floats, Floats]:
+    """A quantity's values and steps; none of a run that did not measure it."""
+    if not run.measures.has(name):
+        return np.zeros((0, 0)), np.zeros(0)
+    series = run.measures[name]
+    return series.values, series.step.astype(np.float64)

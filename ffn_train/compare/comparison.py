@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from ffn_train.compare.case import Case, read_case
 from ffn_train.compare.discovery import find
 from ffn_train.compare.groups import Group, group, levels
 from ffn_train.compare.layout import Layout, lay_out
-from ffn_train.compare.metrics import METRICS
+from ffn_train.compare.metrics import Metric, together
 from ffn_train.compare.values import SEED, differing, resolve_among, short
 from ffn_train.compare.where import conditions
 from ffn_train.config.settings import SettingError, one_of
 from ffn_train.running import Notify
-from ffn_train.runs import RunError
+from ffn_train.runs import RunError, old_names
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,16 @@ class Options:
 class Comparison:
     """``keys``: the settings grouped by; ``varied``: all that differ, but for the seed.
 
-    ``skipped`` counts the damaged runs.
+    ``metrics``: those of the runs, by name; ``metric``: the one that is compared. ``skipped``
+    counts the damaged runs.
     """
 
     groups: Sequence[Group]
     keys: Sequence[str]
     varied: Sequence[str]
     layout: Layout
-    metric: str
+    metrics: Mapping[str, Metric]
+    metric: Metric
     skipped: int = 0
 
     @property
@@ -114,12 +116,20 @@ def compare(cases: Sequence[Case], options: Options, where: str, skipped: int = 
     keys = varied
     if options.by is not None:
         keys = list(dict.fromkeys(resolve_among("--by", word, settings) for word in options.by))
-    validated = any(not math.isnan(case.metrics["validation_loss"]) for case in cases)
-    usual = "validation_loss" if validated else "train_loss"
-    metric = one_of("--metric", options.metric or usual, METRICS)
+    metrics = together(metric for case in cases for metric in case.declared)
+    metric = metrics[_metric(options.metric, cases, metrics)]
     values = levels(cases, keys)
     groups = group(cases, keys, values)
     points = [each.point for each in groups]
     asked = {"x": options.x, "color": options.color, "panel": options.panel}
     layout = lay_out(points, values, asked)
-    return Comparison(groups, keys, varied, layout, metric, skipped)
+    return Comparison(groups, keys, varied, layout, metrics, metric, skipped)
+
+
+def _metric(asked: str | None, cases: Sequence[Case], metrics: Mapping[str, Metric]) -> str:
+    """The one asked for, by today's name or that of before, or else the usual one."""
+    if asked is not None:
+        return one_of("--metric", old_names.NAMES.get(asked, asked), metrics)
+    validated = any(math.isfinite(case.metrics.get("validation_loss", math.nan)) for case in cases)
+    usual = ("validation_loss", "train_loss") if validated else ("train_loss", "validation_loss")
+    return next(name for name in (*usual, *metrics) if name in metrics)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ffn_train.compare.case import Case
-from ffn_train.compare.metrics import METRICS, Statistics, statistics
+from ffn_train.compare.metrics import Metric, Statistics, statistics
 from ffn_train.compare.values import UNSET, WORD, Value, order
 
 
@@ -36,18 +36,19 @@ class Group:
         """Of the runs that have results; NaN where none has."""
         return self.n_diverged / len(self.measured) if self.measured else float("nan")
 
-    def counted(self, metric: str) -> list[Case]:
-        """The runs whose metric counts: those that did not diverge.
+    def counted(self, metric: Metric) -> list[Case]:
+        """The runs whose metric counts: those that have it and did not diverge.
 
         What is measured before the first update precedes all divergence and counts of all runs: to
         leave some out for what became of them later would be to select.
         """
-        return self.measured if METRICS[metric].at_start else self.sound
+        cases = self.measured if metric.at_start else self.sound
+        return [case for case in cases if metric.name in case.metrics]
 
-    def statistics(self, metric: str) -> Statistics:
+    def statistics(self, metric: Metric) -> Statistics:
         """Of the runs that count; geometric for a factor."""
-        values = [case.metrics[metric] for case in self.counted(metric)]
-        return statistics(values, geometric=METRICS[metric].factor)
+        values = [case.metrics[metric.name] for case in self.counted(metric)]
+        return statistics(values, geometric=metric.factor)
 
 
 def levels(cases: Sequence[Case], keys: Sequence[str]) -> dict[str, list[Value]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from ffn_train.nn.core import Floats
 from ffn_train.runs import Run
+from ffn_train.runs.outcome import outcome, scored
 
 
 @dataclass(frozen=True)
@@ -38,51 +39,93 @@ def _factors(name: str, symbol: str, heading: str) -> list[Metric]:
 
 
 _RATIO = r"$|\partial L/\partial x_0|\,/\,|\partial L/\partial x_L|$"
-_ALL = (
+_LOSSES = (
     Metric("validation_loss", "final validation loss", ("validation", "loss")),
     Metric("best_validation_loss", "best validation loss", ("best val.", "loss")),
     Metric("train_loss", "final training loss", ("training", "loss")),
     Metric("best_train_loss", "best training loss", ("best train.", "loss")),
-    Metric("validation_r2", "final validation $R^2$", ("", "R²"), log=False),
-    Metric("least_squares_r2", "least squares $R^2$", ("least sq.", "R²"), False, at_start=True),
+)
+_FLOW = (
     *_factors("gradient_ratio", _RATIO, "ratio"),
     *_factors("growth_per_block", "growth per block", "growth"),
 )
-METRICS = {metric.name: metric for metric in _ALL}
+
+
+def _scores(symbol: str, baseline: str) -> tuple[Metric, ...]:
+    """A score at the end, at its best, and that of the baseline."""
+    return (
+        Metric("validation_score", f"final validation {symbol}", ("", symbol), log=False),
+        Metric("best_score", f"best validation {symbol}", ("best", symbol), log=False),
+        Metric("baseline_score", f"{baseline} {symbol}", (baseline, symbol), False, at_start=True),
+    )
+
+
+# by name, as they are called where runs differ in their declaration; the order of the tables
+STANDARD = {m.name: m for m in (*_LOSSES, *_scores("score", "baseline"), *_FLOW)}
+
+
+def declared_metrics(run: Run) -> tuple[Metric, ...]:
+    """What a run may be compared by."""
+    score = run.score
+    own = _scores(score.symbol, score.baseline_name or "baseline") if score else ()
+    return (*_LOSSES, *own, *_FLOW, *_quantities(run))
+
+
+def _quantities(run: Run) -> Iterator[Metric]:
+    """What was measured of each run as a whole, at the start and at the end."""
+    for name, series in run.measures.series.items():
+        column = series.column
+        if column.per == "run" and not column.absent:
+            symbol = column.symbol or name
+            yield Metric(
+                f"{name}_start", f"{symbol} at start", (name, "start"), column.log, at_start=True
+            )
+            yield Metric(f"{name}_end", f"{symbol} at end", (name, "end"), column.log)
+
+
+def together(declared: Iterable[Metric]) -> dict[str, Metric]:
+    """The metrics of several runs by name: the standard ones in their order, then all others.
+
+    One that not all of them declare alike is called by its general name.
+    """
+    alike: dict[str, set[Metric]] = {}
+    for metric in declared:
+        alike.setdefault(metric.name, set()).add(metric)
+    names = [*(name for name in STANDARD if name in alike), *sorted(alike.keys() - STANDARD.keys())]
+    return {name: alike[name].pop() if len(alike[name]) == 1 else _general(name) for name in names}
+
+
+def _general(name: str) -> Metric:
+    return STANDARD.get(name) or Metric(name, name, ("", name))
 
 
 def metrics(run: Run) -> dict[str, float]:
-    """Every metric of a run that has at least one row; NaN for what it does not tell."""
-    if run.summary is None:
-        summary: Mapping[str, object] = dict(_as_it_stands(run))
-    else:
-        summary = run.summary
-    values = {name: _number(summary.get(name)) for name in METRICS}
-    return {**values, "best_train_loss": least(run.scalars["loss"])}
+    """The values of a run's metrics, of those that it has; NaN for what is not finite.
 
-
-def _as_it_stands(run: Run) -> Iterator[tuple[str, float]]:
-    """What the summary would hold, had the run ended with its last row."""
-    yield "train_loss", float(run.scalars["loss"][-1])
-    for name in ("validation_loss", "validation_r2"):
-        taken = run.scalars[name][~np.isnan(run.scalars[name])]
-        yield name, float(taken[-1]) if len(taken) else math.nan
-    yield "best_validation_loss", least(run.scalars["validation_loss"])
-    yield "least_squares_r2", _number(run.provenance.get("least_squares_r2"))
-    for name in ("gradient_ratio", "growth_per_block"):
-        values: Floats = getattr(run.measures, name)[[0, -1]]
-        yield f"{name}_start", float(values[0])
-        yield f"{name}_end", float(values[1])
+    Of the summary, or of a run that has at least one row as it stands.
+    """
+    summary = run.summary or outcome(run)
+    values: dict[str, float | None] = {name: getattr(summary, name, None) for name in STANDARD}
+    if "loss" in run.scalars:
+        values["best_train_loss"] = least(run.scalars["loss"])
+    if run.score is not None:
+        values["baseline_score"] = run.score.baseline
+    if summary.score is not None:
+        values["validation_score"] = summary.score.value
+    if (of_rows := scored(run)) is not None:
+        values["best_score"] = of_rows.best
+    for metric in _quantities(run):
+        name, _, end = metric.name.rpartition("_")
+        taken = run.measures[name].values
+        if len(taken):
+            values[metric.name] = float(taken[0 if end == "start" else -1])
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def least(values: Floats) -> float:
     """The smallest value that is a number, NaN without one."""
     known = values[~np.isnan(values)]
     return float(known.min()) if len(known) else math.nan
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) else math.nan
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 groups.csv  a row per group and metric: the group's settings, how many runs it has, and the
             statistics of the metric; where the average is geometric, as that of a ratio is, std
             and stderr are factors
-runs.csv    a row per run: state, the settings that differ, every metric, its directory
+runs.csv    a row per run: state, the settings that differ, every metric, its directory; ``nan``
+            for a number that is not finite, nothing for a metric that the run does not have
 times.csv   a row per run: what the machine and the day decide
 """
 
@@ -18,7 +19,7 @@ from dataclasses import astuple, fields
 from ffn_train.compare.case import TIMES
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.groups import Group
-from ffn_train.compare.metrics import METRICS, Statistics
+from ffn_train.compare.metrics import Statistics
 from ffn_train.compare.values import SEED, UNSET, Value, text
 
 GROUPS, RUNS, TIMES_FILE = "groups.csv", "runs.csv", "times.csv"
@@ -38,10 +39,10 @@ def _groups(comparison: Comparison) -> Iterable[Sequence[object]]:
     statistics = [field.name for field in fields(Statistics)]
     yield (*comparison.keys, *COUNTS, "metric", "average", "n_values", *statistics[1:-1])
     for group in comparison.groups:
-        for metric in METRICS:
+        for name, metric in comparison.metrics.items():
             *values, geometric = astuple(group.statistics(metric))
             average = "geometric" if geometric else "arithmetic"
-            yield (*_cells(group.point, comparison.keys), *counts(group), metric, average, *values)
+            yield (*_cells(group.point, comparison.keys), *counts(group), name, average, *values)
 
 
 def counts(group: Group) -> tuple[object, ...]:
@@ -58,9 +59,10 @@ def counts(group: Group) -> tuple[object, ...]:
 
 def _runs(comparison: Comparison) -> Iterable[Sequence[object]]:
     keys = list(dict.fromkeys([*comparison.keys, *comparison.varied, SEED]))
-    yield (*keys, "state", *METRICS, "directory")
+    yield (*keys, "state", *comparison.metrics, "directory")
     for case in comparison.cases:
-        numbers = [case.metrics[name] for name in METRICS]
+        known = {name: repr(value) for name, value in case.metrics.items()}
+        numbers = [known.get(name) for name in comparison.metrics]
         yield (*_cells(case.settings, keys), case.state, *numbers, case.label)
 
 

@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import together
-from ffn_train.compare.metrics import METRICS
+from ffn_train.compare.metrics import Metric
 from ffn_train.compare.tables import counts
 from ffn_train.compare.values import Value, are_numbers, brief, short
 from ffn_train.report.table import aligned
 
 WIDTH = 100  # characters, where there is no terminal to ask
 _LONGEST = 24  # characters of a setting's value
+BASELINE = "baseline_score"
 _FIRST = (  # of the metrics, where there is no room for all
     "best_validation_loss",
-    "validation_r2",
-    "least_squares_r2",
+    "validation_score",
+    BASELINE,
     "gradient_ratio_start",
     "gradient_ratio_end",
     "growth_per_block_start",
@@ -59,24 +60,25 @@ def table(comparison: Comparison, width: int = WIDTH) -> str:
     """
     groups = comparison.groups[:_ROWS]
     names = _metrics(comparison, groups)
-    plain = {name: _number_column(name, groups) for name in names}
+    metrics = comparison.metrics
+    plain = {name: _number_column(metrics[name], groups) for name in names}
     asked = _number_column(comparison.metric, groups, spread=True)
     settings, partners = _settings(comparison, groups, width - asked.width - 2)
     beside = [*settings, *_counts(groups)]
-    numbers, left = {comparison.metric: asked}, []
+    numbers, left = {comparison.metric.name: asked}, []
     for name in names[1:]:
         if _across([*beside, *numbers.values(), plain[name]]) <= width:
             numbers[name] = plain[name]
         else:
             left.append(plain[name].name)
     for name in numbers:  # spreads are for the room that is left
-        wider = {**numbers, name: _number_column(name, groups, spread=True)}
+        wider = {**numbers, name: _number_column(metrics[name], groups, spread=True)}
         if _across([*beside, *wider.values()]) <= width:
             numbers = wider
     columns = [*beside, *numbers.values()]
     rows = zip(*([*column.heading, *column.cells] for column in columns), strict=True)
     words = [index for index, column in enumerate(columns) if column.left]
-    notes = [partners, *_legend(comparison, numbers, groups), _least_squares(groups)]
+    notes = [partners, *_legend(comparison, numbers, groups), _baseline(comparison, groups)]
     notes.append(f"no room for {', '.join(left)}: groups.csv has all" if left else "")
     hidden = len(comparison.groups) - len(groups)
     notes.append(f"and {hidden} more groups in groups.csv" if hidden else "")
@@ -94,10 +96,11 @@ def _legend(
     comparison: Comparison, shown: Mapping[str, Column], groups: Sequence[Group]
 ) -> list[str]:
     """What the headings mean, what stands beside the means, and which values are in none."""
-    heads = {METRICS[name].heading[0] for name in shown}
+    metrics = {name: comparison.metrics[name] for name in shown}
+    heads = {metric.heading[0] for metric in metrics.values()}
     factors = ", ".join(meaning for head, meaning in _FACTORS.items() if head in heads)
     cells = " ".join(cell for column in shown.values() for cell in column.cells)
-    several = any(group.statistics(name).n > 1 for group in groups for name in shown)
+    several = any(group.statistics(m).n > 1 for group in groups for m in metrics.values())
     meanings = []
     if factors:
         factors += ": geometric mean" * several + " ×/÷ standard deviation" * ("×/÷" in cells)
@@ -107,15 +110,16 @@ def _legend(
     over = f" over {comparison.over}" * ("±" in cells or "×/÷" in cells)
     lines = ["; ".join(meanings) + over]
     for name, column in shown.items():
-        missing = sum(_not_finite(group, name) for group in groups)
+        metric = metrics[name]
+        missing = sum(_not_finite(group, metric) for group in groups)
         if missing:
             lines.append(f"{column.name}: {missing} not finite and in no mean")
-        if METRICS[name].factor and any(group.statistics(name).mean == 0 for group in groups):
+        if metric.factor and any(group.statistics(metric).mean == 0 for group in groups):
             lines.append(f"{column.name}: the mean is 0 where that of a run is")
     return lines
 
 
-def _not_finite(group: Group, metric: str) -> int:
+def _not_finite(group: Group, metric: Metric) -> int:
     """How many of a group's runs that count have no finite value, where others have one."""
     known = group.statistics(metric).n
     return len(group.counted(metric)) - known if known else 0
@@ -154,33 +158,37 @@ def _counts(groups: Sequence[Group]) -> list[Column]:
 
 def _metrics(comparison: Comparison, groups: Sequence[Group]) -> list[str]:
     """The metrics, the one that is asked for and those that are read first in front."""
-    names = dict.fromkeys([comparison.metric, *_FIRST, *METRICS])
-    shared = bool(_least_squares(groups)) and comparison.metric != "least_squares_r2"
-    return [name for name in names if not (shared and name == "least_squares_r2")]
+    asked = comparison.metric.name
+    shared = asked != BASELINE and bool(_baseline(comparison, groups))
+    names = dict.fromkeys([asked, *_FIRST, *comparison.metrics])
+    return [n for n in names if n in comparison.metrics and not (shared and n == BASELINE)]
 
 
-def _number_column(metric: str, groups: Sequence[Group], *, spread: bool = False) -> Column:
+def _number_column(metric: Metric, groups: Sequence[Group], *, spread: bool = False) -> Column:
     """A metric's means, with their spread if that is asked for and known."""
     means = [group.statistics(metric) for group in groups]
-    cells = [_number(m.mean) if METRICS[metric].log else _share(m.mean) for m in means]
+    cells = [_number(m.mean) if metric.log else _share(m.mean) for m in means]
     if spread:
-        sign, digits = ("×/÷", 3) if METRICS[metric].factor else ("±", 2)
+        sign, digits = ("×/÷", 3) if metric.factor else ("±", 2)
         stds = [m.std for m in means]
         errors = ["" if math.isnan(std) else f" {sign} {_number(std, digits)}" for std in stds]
         longest = max(map(len, errors))
         cells = [cell + error.ljust(longest) for cell, error in zip(cells, errors, strict=True)]
-    return Column(METRICS[metric].heading, cells)
+    return Column(metric.heading, cells)
 
 
-def _least_squares(groups: Sequence[Group]) -> str:
-    """The one R² of least squares, in words, where all groups share it."""
-    measured = [group for group in groups if group.measured]
-    means = {_number(group.statistics("least_squares_r2").mean) for group in measured}
-    return f"R² of least squares: {means.pop()} in every group" if len(means) == 1 else ""
+def _baseline(comparison: Comparison, groups: Sequence[Group]) -> str:
+    """The score of the baseline, in words, where all groups share it."""
+    metric = comparison.metrics.get(BASELINE)
+    if metric is None:
+        return ""
+    means = {_number(group.statistics(metric).mean) for group in groups if group.measured}
+    name, symbol = metric.heading
+    return f"{symbol} of {name}: {means.pop()} in every group" if len(means) == 1 else ""
 
 
 def _share(value: float) -> str:
-    """An R², of which a thousandth is enough."""
+    """A score, of which a thousandth is enough."""
     return f"{value:z.3f}" if abs(value) < 100 else _number(value)
 
 

@@ -13,6 +13,7 @@ Value = str | int | float | bool | None
 Flat = Mapping[str, Value]
 
 UNSET = "(unset)"
+RUN = "run"  # what stands for all settings of a run that does not tell them
 WORD = 2  # what the order of a word begins with
 SEED = "seed"
 _PLAIN_SECTIONS = ("model", "trainer", "optimizer")  # whose keys are known without them
@@ -39,6 +40,7 @@ def differing(runs: Iterable[Flat]) -> list[str]:
     """
     runs = list(runs)
     keys = sorted({key for run in runs for key in run})
+    told = [run for run in runs if RUN not in run]  # of the others nothing but the name is known
     choices = {key for key in keys if any(other.startswith(f"{key}.") for other in keys)}
     choices |= {key for key in keys if "." not in key and key not in (SEED, "dtype")}
     differ = []
@@ -46,7 +48,7 @@ def differing(runs: Iterable[Flat]) -> list[str]:
         choice = key.rpartition(".")[0]
         pairs = {
             (run.get(choice, UNSET) if choice in choices else None, run.get(key, UNSET))
-            for run in runs
+            for run in (runs if key == RUN else told)
         }
         if len(pairs) > len({same for same, _ in pairs}):
             differ.append(key)

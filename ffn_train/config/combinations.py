@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ffn_train.config.settings import SettingError
 
@@ -22,6 +23,32 @@ class Rule:
             return None
         return next((g for g, allowed in self.needs.items() if names[g] not in allowed), None)
 
+
+@dataclass(frozen=True)
+class Kinds:
+    """A choice of ``group`` names in its attribute ``accepts`` the kinds of ``of`` that it is for.
+
+    The kind of a choice of ``of`` is its attribute ``kind``.
+    """
+
+    group: str
+    accepts: str
+    of: str
+    kind: str
+
+    def refusal(self, parts: Mapping[str, Any]) -> str | None:
+        """Why the choices do not go together, or None."""
+        chosen, other = parts[self.group], parts[self.of]
+        accepted, kind = getattr(chosen, self.accepts), getattr(other, self.kind)
+        if kind in accepted:
+            return None
+        return (
+            f"{self.group}={chosen.name} needs a {self.of} of the kind {' or '.join(accepted)}, "
+            f"got {self.of}={other.name}, of the kind {kind}"
+        )
+
+
+KINDS = (Kinds("loss", "kinds", of="task", kind="kind"),)
 
 NO_POST = ("none", "pre_layer", "pre_rms")
 SKIPS = ("identity", "scaled", "rezero", "deepnorm")
@@ -76,8 +103,15 @@ WARNED = (
 DEEP = 16  # the warnings concern stacks of at least this depth
 
 
-def check(names: Mapping[str, str]) -> None:
-    """Refuse choices (group -> name) that do not go together; SettingError gives the reason."""
+def check(parts: Mapping[str, Any]) -> None:
+    """Refuse choices (group -> what was built) that do not go together.
+
+    Raises SettingError, which gives the reason.
+    """
+    names = {group: part.name for group, part in parts.items()}
+    for refusal in (kinds.refusal(parts) for kinds in KINDS):
+        if refusal is not None:
+            raise SettingError(refusal)
     for rule in REFUSED:
         group = rule.broken_by(names)
         if group is not None:

@@ -1,4 +1,4 @@
-"""Training and validation loss over steps, with the least-squares floor."""
+"""Training and validation loss over steps, with that of the baseline."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def draw(run: Run) -> Figure:
     evaluated = ~np.isnan(validation)
     # the row that ends a run (no step is taken from it) always is, so a gap there is a lost loss
     evaluated[-1] |= np.isnan(scalar(run, "lr")[1][-1])
-    floor = least_squares_loss(run)
+    floor = run.baseline_loss
 
     figure, (axes,) = sheet(run, "Loss", width=SINGLE, height=2.3, right=0.95)
     shown = np.concatenate([training, validation[evaluated], [] if floor is None else [floor]])
@@ -47,22 +47,14 @@ def draw(run: Run) -> Figure:
         curve(axes, steps[evaluated], validation[evaluated], color=_VALIDATION, label="validation")
     )
     if floor is not None:
-        entries.append(axes.axhline(floor, color=INK, linewidth=0.9, label="least squares"))
+        label = (run.score and run.score.baseline_name) or "baseline"
+        entries.append(axes.axhline(floor, color=INK, linewidth=0.9, label=label))
         entries[-1].set_dashes((4, 2))
     mark(axes, steps, training, np.where(evaluated, validation, 1))
     step_axis(axes, steps)
     axes.set_ylabel("loss $L$")
     right_legends(figure, axes, ("", [*entries, *marks(axes)]))
     return figure
-
-
-def least_squares_loss(run: Run) -> float | None:
-    """The validation loss of ordinary least squares, if the run tells it."""
-    for source in (run.summary or {}, run.provenance):
-        value = source.get("least_squares_loss")
-        if isinstance(value, (int, float)):
-            return float(value)
-    return None
 
 
 def binned(steps: Floats, values: Floats) -> tuple[int, Floats, Floats]:

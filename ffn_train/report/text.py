@@ -3,51 +3,68 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ffn_train.report.table import aligned
 from ffn_train.runs import Run
-from ffn_train.train.divergence import Divergence
+from ffn_train.runs.provenance import Provenance
+from ffn_train.runs.summary import Summary
 
 
 def report(run: Run) -> str:
-    """The run's losses, R² against least squares, |dL/dx_0|/|dL/dx_L| and directory, aligned."""
-    summary = run.summary or {}
+    """The run's losses, score and baseline, |dL/dx_0|/|dL/dx_L| and directory, aligned.
+
+    What the run does not tell has no line.
+    """
+    summary = run.summary or Summary(state=run.state or "running")
+    losses = {
+        "training": summary.train_loss,
+        "validation": summary.validation_loss,
+        "best": summary.best_validation_loss,
+    }
+    known = (f"{name} {_short(value)}" for name, value in losses.items() if value is not None)
+    flow = _change(run, summary, "gradient_ratio")
     rows = [
-        (
-            "loss",
-            f"training {_short(summary['train_loss'])}   "
-            f"validation {_short(summary['validation_loss'])}   "
-            f"best {_short(summary['best_validation_loss'])}",
-        ),
-        (
-            "R²",
-            f"{_short(summary['validation_r2'])}   "
-            f"least squares {_short(summary['least_squares_r2'])}{_verdict(summary)}",
-        ),
-        ("|dL/dx_0| / |dL/dx_L|", f"{_change(run, 'gradient_ratio')}{_vanished(run)}"),
-        ("growth per block", _change(run, "growth_per_block")),
+        ("loss", "   ".join(known)),
+        (summary.score.symbol if summary.score else "score", _score(summary)),
+        ("|dL/dx_0| / |dL/dx_L|", f"{flow}{_vanished(run)}" if flow else ""),
+        ("growth per block", _change(run, summary, "growth_per_block")),
         ("theory", _theory(run)),
         ("time", _time(run.provenance)),
         ("files", str(run.path)),
     ]
-    rows += [("" if index else "verdict", line) for index, line in enumerate(summary["verdict"])]
+    rows = [row for row in rows if row[1]]
+    rows += [("" if index else "verdict", line) for index, line in enumerate(summary.verdict)]
     lines = aligned(rows, left=(0, 1))
-    if summary["state"] == "diverged":
-        lines.insert(0, f"warning: {Divergence(**summary['divergence']).line}")
+    if summary.divergence is not None:
+        lines.insert(0, f"warning: {summary.divergence.line}")
     return "\n".join(lines)
 
 
-def _change(run: Run, name: str) -> str:
-    """A quotient of signal gradients, which may both be 0, at the first and at the last step."""
-    summary, flow = run.summary or {}, run.measures["signal_gradient_rms"].values
+def _score(summary: Summary) -> str:
+    """The score beside that of the baseline, and in words where it is not better."""
+    score = summary.score
+    if score is None or score.value is None:
+        return ""
+    if score.baseline is None:
+        return _short(score.value)
+    name = score.baseline_name or "baseline"
+    told = f"   (not better than {name})" if score.no_better(score.value, score.baseline) else ""
+    return f"{_short(score.value)}   {name} {_short(score.baseline)}{told}"
 
-    def quotient(end: str, row: int) -> str:
-        value = summary[f"{name}_{end}"]
-        nothing = value is None and len(flow) and flow[row, -1] == 0
+
+def _change(run: Run, summary: Summary, name: str) -> str:
+    """A quotient of signal gradients, which may both be 0, at the first and at the last step."""
+    start, end = (getattr(summary, f"{name}_{when}") for when in ("start", "end"))
+    if start is None or end is None:
+        return ""
+    flow = run.measures["signal_gradient_rms"].values
+
+    def quotient(value: float, row: int) -> str:
+        nothing = math.isnan(value) and len(flow) and flow[row, -1] == 0
         return "0/0" if nothing else factor(value)
 
-    return f"{quotient('start', 0)} at step 0   {quotient('end', -1)} at step {summary['steps']}"
+    last = "the last step" if summary.steps is None else f"step {summary.steps}"
+    return f"{quotient(start, 0)} at step 0   {quotient(end, -1)} at {last}"
 
 
 def _vanished(run: Run) -> str:
@@ -62,41 +79,42 @@ def _vanished(run: Run) -> str:
 
 
 def _theory(run: Run) -> str:
-    """The worst ratio at step 0, or why theory gives no prediction."""
+    """The worst ratio at step 0, or why theory gives no prediction; "" for a run without theory."""
+    if run.theory is None:
+        return ""
     ratio = run.worst_ratio
     if ratio is not None:
-        rows = f" from {run.theory.rows}" if run.theory is not None and run.theory.rows else ""
+        rows = f" from {run.theory.rows}" if run.theory.rows else ""
         return (
             f"worst measured/predicted {factor(ratio.ratio)} ({ratio.where}, {ratio.mode}{rows}; "
             f"1 sd of a seed: x/÷ {factor(math.exp(ratio.sd))})"
         )
-    if run.theory is not None and run.theory.chosen is None:
+    if run.theory.chosen is None:
         return f"no prediction: {run.theory.reason}"
     return "nothing finite to compare with at step 0"
 
 
-def _time(provenance: dict[str, Any]) -> str:
+def _time(provenance: Provenance) -> str:
     """The seconds, how many steps in one, and the share that went into the per-layer measures."""
-    seconds, rate = provenance["training_seconds"], provenance["steps_per_second"]
-    steps = f"{rate:.0f} steps/s, " if rate >= 9.5 else f"{rate:.2g} steps/s, " if rate else ""
-    measuring = f"of it measuring {provenance.get('measuring_seconds', 0) / seconds:.0%}"
-    return f"{seconds:.1f} s, {steps}{measuring}, {provenance['parameters']:,} parameters"
+    seconds, rate = provenance.training_seconds, provenance.steps_per_second or 0
+    told = []
+    if seconds is not None:
+        told.append(f"{seconds:.1f} s")
+        if rate:
+            told.append(f"{rate:.0f} steps/s" if rate >= 9.5 else f"{rate:.2g} steps/s")
+        told.append(f"of it measuring {(provenance.measuring_seconds or 0) / seconds:.0%}")
+    if provenance.parameters is not None:
+        told.append(f"{provenance.parameters:,} parameters")
+    return ", ".join(told)
 
 
-def _verdict(summary: dict[str, Any]) -> str:
-    ours, theirs = summary["validation_r2"], summary["least_squares_r2"]
-    if ours is None or theirs is None or ours > theirs:
-        return ""
-    return "   (not better than the straight line)"
-
-
-def factor(value: float | None) -> str:
+def factor(value: float) -> str:
     """A factor in three digits, or in as many as tell it from 1, up to rounding: 1.0005."""
     short = _short(value)
-    if value is None or short != "1" or abs(value - 1) < 1e-6:
+    if short != "1" or abs(value - 1) < 1e-6:
         return short
     return f"{value:.{-math.floor(math.log10(abs(value - 1)))}f}"
 
 
-def _short(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.3g}"
+def _short(value: float) -> str:
+    return f"{value:.3g}" if math.isfinite(value) else "not finite"

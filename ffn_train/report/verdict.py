@@ -13,12 +13,15 @@ and whether the run learned, where none of the first three says why not.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ffn_train.config.keys import MODEL_GROUPS
 from ffn_train.config.registry import build
+from ffn_train.config.settings import SettingError
 from ffn_train.nn.blocks.residual import Residual
 from ffn_train.runs import Run
 from ffn_train.train.diagnosis import either, settings
@@ -27,7 +30,7 @@ STRONG, MILD = 100.0, 10.0  # changes of the signal gradient over the whole stac
 DEAD = 0.6  # up to half of the units are off only because all samples have come to look alike
 SKIP = 0.05
 ROWS = 20  # of the training loss, which is that of a batch, to average over at the end
-WORSE, GAP = 2.0, 0.2  # validation loss over training loss, and between the two's R²
+WORSE, GAP = 2.0, 0.2  # validation loss over training loss, and what is lost between the two
 
 
 def verdict(run: Run, *, diverged: bool) -> list[str]:
@@ -46,19 +49,39 @@ def verdict(run: Run, *, diverged: bool) -> list[str]:
 
 def _against(run: Run) -> str:
     """What the losses say against the run: whether it learned, and more than its training rows."""
-    if run.config["optimizer"]["lr"] == 0:
+    if _chosen(run, "optimizer").get("lr") == 0:
         return "nothing was learned: optimizer.lr=0 changes no weight"
-    r2, loss = (run.scalars[name][-1] for name in ("validation_r2", "validation_loss"))
+    score, columns = run.score, ("loss", "validation_loss", "validation_score")
+    if score is None or not run.scalars.keys() >= {*columns}:
+        return ""
     training = run.scalars["loss"][-ROWS:].mean()
-    if loss > WORSE * training and (1 - r2) * (1 - training / loss) > GAP:
+    loss, value = (run.scalars[name][-1] for name in columns[1:])
+    unlearned = score.unlearned(value)
+    if loss > WORSE * training and (unlearned or 0) * (1 - training / loss) > GAP:
         best = np.nanmin(run.scalars["validation_loss"])
         return (
             f"overfitting: the loss is {training:.3g} in training and {loss:.3g} on the validation "
             f"rows (at best {best:.3g})"
         )
-    if r2 <= 0:
-        return f"no better than predicting the mean: R² is {r2:.2g} on the validation rows"
+    if score.no_better(value, score.no_skill):
+        trivial = score.trivial or "knowing nothing of the inputs"
+        return f"no better than {trivial}: {score.symbol} is {value:.2g} on the validation rows"
     return ""
+
+
+def _chosen(run: Run, group: str) -> Mapping[str, Any]:
+    """A choice of the run's configuration; nothing where it has none."""
+    choice = run.config.get(group)
+    return choice if isinstance(choice, Mapping) else {}
+
+
+def _residual(run: Run) -> Residual | None:
+    """The residual connection; None where the run does not tell, or has one that is not known."""
+    try:
+        residual: Residual = build("residual", _chosen(run, "residual"))
+    except SettingError:
+        return None
+    return residual
 
 
 @dataclass(frozen=True)
@@ -103,7 +126,7 @@ def _changing(run: Run) -> list[str]:
         line += ", in theory: nothing finite was measured"
     elif predicted is not None:
         line += f"; theory says x{math.exp(predicted / depth):.3g}"
-    return [line, f"{_cause(run, predicted)}{advice(run)}"]
+    return _with(line, f"{_cause(run, predicted)}{advice(run)}")
 
 
 def _steady(run: Run) -> list[str]:
@@ -118,15 +141,19 @@ def _steady(run: Run) -> list[str]:
     if first_mild and last_mild:
         return [f"healthy: {text}, and branches and hidden units take part"]
     if first_mild:
-        return [
-            f"uneven: {text}, within {MILD:g}-fold at step 0 and not at the last",
-            f"the updates made it so, not the initialisation; {advice(run, trained=True)}",
-        ]
+        line = f"uneven: {text}, within {MILD:g}-fold at step 0 and not at the last"
+        help_ = advice(run, trained=True)
+        return [line, f"the updates made it so, not the initialisation; {help_}"]
     line = (
         f"uneven: {text}, more than {MILD:g}-fold from output to input, short of the "
         f"{STRONG:g}-fold at step 0 that is called exploding or vanishing"
     )
-    return [line, f"{_cause(run, _predicted(run))}{advice(run)}"]
+    return _with(line, f"{_cause(run, _predicted(run))}{advice(run)}")
+
+
+def _with(line: str, more: str) -> list[str]:
+    """A line, and what a run that tells its settings has to say more."""
+    return [line, more] if more else [line]
 
 
 def _predicted(run: Run) -> float | None:
@@ -152,10 +179,9 @@ def _per_block(run: Run, change: float) -> float:
 
 def _cause(run: Run, change: float | None) -> str:
     """Where the predicted change comes from, and a semicolon; nothing if none is predicted."""
-    if change is None:
+    residual, names = _residual(run), {g: _chosen(run, g).get("name") for g in MODEL_GROUPS}
+    if change is None or residual is None or None in names.values():
         return ""
-    residual: Residual = build("residual", run.config["residual"])
-    names = {group: run.config[group]["name"] for group in MODEL_GROUPS}
     depth = run.measures.depth
     skip, multiplier = residual.skip(depth) ** 2, residual.multiplier(depth) ** 2
     unit = names["activation"] if names["block"] == "feedforward" else names["block"]
@@ -172,16 +198,19 @@ def _cause(run: Run, change: float | None) -> str:
 
 
 def advice(run: Run, *, trained: bool = False) -> str:
-    """What would change the flow: as initialised, or as the updates have made it."""
-    residual: Residual = build("residual", run.config["residual"])
-    names = {group: run.config[group]["name"] for group in ("norm", "init")}
-    keeps = "residual=scaled keeps it near 1"
+    """What would change the flow: as initialised, or as the updates have made it.
+
+    Of a run that does not tell its choices little can be said, and nothing of the initialisation.
+    """
+    residual, keeps = _residual(run), "residual=scaled keeps it near 1"
+    without = residual is not None and residual.name == "none"
     if trained:
         smaller = "a smaller optimizer.lr changes the weights less"
-        return f"{smaller}, {keeps}" if residual.name == "none" else smaller
-    if residual.name == "none":
-        return keeps
-    return f"{either(settings(residual, run.measures.depth, **names))} tames it"
+        return f"{smaller}, {keeps}" if without else smaller
+    if residual is None or without:
+        return keeps if without else ""
+    norm, init = (_chosen(run, group).get("name", "none") for group in ("norm", "init"))
+    return f"{either(settings(residual, run.measures.depth, norm=norm, init=init))} tames it"
 
 
 def _dead(run: Run) -> list[str]:
@@ -207,7 +236,7 @@ def _skip(run: Run) -> list[str]:
         share = float(np.median(branch / skip))
     if math.isnan(share) or share > SKIP:
         return []
-    residual = run.config["residual"]["name"]
+    residual = _chosen(run, "residual").get("name", "")
     advice = {
         "scaled": "a larger residual.scale gives the branches more weight",
         "rezero": "more steps, a larger optimizer.lr or residual.start gives them more weight",

@@ -122,7 +122,7 @@ def ensemble(config: Mapping[str, Any], seeds: Sequence[int]) -> Ensemble:
 
 
 def exponent(x: ArrayLike, y: ArrayLike) -> float:
-    """The power p of y ~ x^p: the slope of log y over log x, by least squares."""
+    """The power p of y ~ x^p: the slope of the least-squares line through log y over log x."""
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 

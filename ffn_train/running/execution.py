@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from ffn_train.report.verdict import verdict
 from ffn_train.running import Notify
@@ -21,12 +19,12 @@ from ffn_train.running.resumption import plan
 from ffn_train.runs import Run, files, load_run
 from ffn_train.runs.checkpoint import Checkpoint
 from ffn_train.runs.directory import claim
-from ffn_train.runs.provenance import provenance
+from ffn_train.runs.outcome import outcome
+from ffn_train.runs.provenance import Provenance, surroundings
+from ffn_train.runs.score import ScoreDeclared
 from ffn_train.runs.status import Status
 from ffn_train.runs.writer import write_weights
-from ffn_train.tasks.least_squares import fit_least_squares, r2
 from ffn_train.train.threads import BlasThreads
-from ffn_train.train.trainer import Record
 
 RUNS = Path("outputs") / "runs"  # where a run without a run.dir gets a new directory
 
@@ -80,14 +78,14 @@ def _carry_out(
     experiment: Experiment,
     path: Path,
     checkpoint: Checkpoint | None,
-    origin: dict[str, Any],
+    origin: Provenance,
     interruption: Interruption,
     progress: bool,
 ) -> Run:
     (path / files.SUMMARY).unlink(missing_ok=True)
     Status("running").write(path)
     files.write_json(path / files.CONFIG, experiment.config)
-    files.write_json(path / files.PROVENANCE, origin)
+    files.write_json(path / files.PROVENANCE, origin.to_json())
     files.write_json(path / files.THEORY, expectation(experiment))
     state = experiment.trainer.start(experiment.params)
     if checkpoint is not None:
@@ -96,67 +94,63 @@ def _carry_out(
     started = time.perf_counter()
     last = record_training(experiment, state, path, checkpoint, interruption, progress)
     seconds = time.perf_counter() - started
-    origin["training_seconds"] = seconds
-    origin["measuring_seconds"] = state.measuring
-    origin["steps_per_second"] = (state.step - first) / seconds
-    files.write_json(path / files.PROVENANCE, origin)
+    origin = replace(
+        origin,
+        training_seconds=seconds,
+        measuring_seconds=state.measuring,
+        steps_per_second=(state.step - first) / seconds,
+    )
+    files.write_json(path / files.PROVENANCE, origin.to_json())
     write_weights(path, experiment.model.layout, state.params.vector)
     run = load_run(path)
     if experiment.plot.when != "never":
         from ffn_train.plots import draw  # late: matplotlib is the slowest import of a run
 
         draw(run, figures=experiment.plot.figures, formats=experiment.plot.formats)
-    summary = files.finite(_summary(run, last))
-    Status(summary["state"], str(last.divergence or "")).write(path)
-    files.write_json(path / files.SUMMARY, summary)
-    return dataclasses.replace(run, summary=summary, state=summary["state"])
+    summary = replace(
+        outcome(run),
+        state="finished" if last.divergence is None else "diverged",
+        divergence=last.divergence,
+        verdict=tuple(verdict(run, diverged=last.divergence is not None)),
+    )
+    Status(summary.state, str(last.divergence or "")).write(path)
+    files.write_json(path / files.SUMMARY, summary.to_json())
+    return replace(run, summary=summary, state=summary.state)
 
 
-def _provenance(experiment: Experiment, threads: BlasThreads) -> dict[str, Any]:
-    targets = experiment.data.y_validation
-    predictions = fit_least_squares(experiment.data)
-    return {
-        "schema": files.SCHEMA,
-        **provenance(),
-        "blas": threads.library,
-        "blas_threads": threads.threads,
-        "shards": experiment.trainer.shards,
-        "validation_shards": experiment.trainer.validation_shards,
-        "engine": experiment.config["engine"],
-        "parts": dict(experiment.parts),
-        "data": experiment.data.digest,
-        "seed": experiment.seed,
-        "dtype": experiment.params.vector.dtype.name,
-        "parameters": experiment.model.layout.size,
-        "training_rows": len(experiment.data.x_train),
-        "validation_rows": len(experiment.data.x_validation),
-        "inputs": list(experiment.data.input_names),
-        "targets": list(experiment.data.target_names),
-        "least_squares_loss": experiment.trainer.loss.value(
-            predictions.astype(targets.dtype), targets
+def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
+    trainer, data = experiment.trainer, experiment.data
+    score, targets = trainer.score, data.y_validation
+    outputs = score.baseline(data)
+    return Provenance(
+        **surroundings(),
+        blas=threads.library,
+        blas_threads=threads.threads,
+        shards=trainer.shards,
+        validation_shards=trainer.validation_shards,
+        engine=experiment.config["engine"],
+        parts=dict(experiment.parts),
+        data=experiment.data.digest,
+        seed=experiment.seed,
+        dtype=experiment.params.vector.dtype.name,
+        parameters=experiment.model.layout.size,
+        training_rows=len(data.x_train),
+        validation_rows=len(data.x_validation),
+        inputs=data.input_names,
+        targets=data.target_names,
+        score=ScoreDeclared(
+            name=score.name,
+            symbol=score.symbol,
+            better=score.better,
+            says=score.says,
+            perfect=score.perfect,
+            trivial=score.trivial,
+            no_skill=score.no_skill(data),
+            baseline_name=None if outputs is None else score.baseline_name,
+            baseline=None if outputs is None else score.value(targets, outputs),
         ),
-        "least_squares_r2": r2(targets, predictions),
-        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-    }
-
-
-def _summary(run: Run, last: Record) -> dict[str, Any]:
-    validation = run.scalars["validation_loss"]
-    measures, divergence, ratio = run.measures, last.divergence, run.worst_ratio
-    return {
-        "schema": files.SCHEMA,
-        "state": "finished" if divergence is None else "diverged",
-        "divergence": None if divergence is None else dataclasses.asdict(divergence),
-        "steps": last.step,
-        "train_loss": last.loss,
-        "validation_loss": last.validation_loss,
-        "best_validation_loss": float(min((v for v in validation if v == v), default=math.nan)),
-        "validation_r2": last.validation_r2,
-        **{key: run.provenance[key] for key in ("least_squares_loss", "least_squares_r2")},
-        "gradient_ratio_start": float(measures.gradient_ratio[0]),
-        "gradient_ratio_end": float(measures.gradient_ratio[-1]),
-        "growth_per_block_start": float(measures.growth_per_block[0]),
-        "growth_per_block_end": float(measures.growth_per_block[-1]),
-        "verdict": verdict(run, diverged=divergence is not None),
-        "theory": None if ratio is None else dataclasses.asdict(ratio),
-    }
+        baseline_loss=(
+            None if outputs is None else trainer.loss.value(outputs.astype(targets.dtype), targets)
+        ),
+        started=datetime.now().astimezone().isoformat(timespec="seconds"),
+    )

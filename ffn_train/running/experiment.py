@@ -22,7 +22,8 @@ from ffn_train.nn.engine import engine
 from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.stack import Stack
 from ffn_train.runs.identity import Identity
-from ffn_train.tasks.table import Data, Task, split
+from ffn_train.tasks.table import Data, split
+from ffn_train.tasks.task import Task
 from ffn_train.train import threads
 from ffn_train.train.batches import Batches
 from ffn_train.train.cadence import Cadence
@@ -91,7 +92,7 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
     streams = Streams(*np.random.SeedSequence(own.seed).spawn(len(Streams._fields)))
     parts = {group: build(group, config[group]) for group in GROUPS}
     names = {group: parts[group].name for group in MODEL_GROUPS}
-    combinations.check(names)
+    combinations.check(parts)
     if to_train:
         _check_size(sizes, own.dtype)
     computed_by = engine(own.engine)
@@ -131,6 +132,7 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
             data=data,
             batches=batches,
             loss=parts["loss"],
+            score=parts["task"].score,
             optimizer=computed_by.update(parts["optimizer"]),
             schedule=parts["schedule"],
             steps=trainer.steps,
@@ -157,9 +159,13 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
 def _load_data(task: Task, seed: np.random.SeedSequence) -> Data:
     """The task's rows, drawn and split by two streams of the data seed."""
     rows_seed, split_seed = seed.spawn(2)
-    table = task.table(np.random.default_rng(rows_seed))
-    rng = np.random.default_rng(split_seed)
-    return split(table, validation=task.validation, rng=rng, identify=not task.drawn)
+    return split(
+        task.table(np.random.default_rng(rows_seed)),
+        validation=task.validation,
+        rng=np.random.default_rng(split_seed),
+        standardise_targets=task.standardise_targets,
+        identify=not task.drawn,
+    )
 
 
 def _check_size(sizes: Model, dtype: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from ffn_train.runs.checkpoint import Checkpoint, Damaged, checkpoints, read_che
 from ffn_train.runs.directory import is_empty
 from ffn_train.runs.files import read_json
 from ffn_train.runs.identity import STEPS, Identity
+from ffn_train.runs.provenance import Provenance, read_provenance
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def plan(path: Path, experiment: Experiment, provenance: Mapping[str, Any]) -> Plan:
+def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
     """Compare the run that is asked for with what a directory holds; nothing is written.
 
     Raises SettingError if the directory holds something else.
@@ -35,8 +36,8 @@ def plan(path: Path, experiment: Experiment, provenance: Mapping[str, Any]) -> P
     if not (path / files.CONFIG).is_file():
         raise SettingError(f"run.dir={path} is not empty and holds no run; name another directory")
     before = read_json(path / files.CONFIG)
-    origin = read_json(path / files.PROVENANCE) if (path / files.PROVENANCE).is_file() else {}
-    there = Identity.of(before, origin.get("parts", {}), origin.get("data"))
+    origin = read_provenance(path)
+    there = Identity.of(before, origin.parts or {}, origin.data)
     here = experiment.identity
     steps, wanted = before.get("trainer", {}).get("steps"), experiment.trainer.steps
     _refuse_other(path, there, here, steps, wanted)
@@ -83,9 +84,9 @@ def _newest(path: Path, steps: int, identity: str) -> tuple[Checkpoint | None, l
     return None, damaged
 
 
-def _other_bits(path: Path, now: Mapping[str, Any]) -> Iterator[str]:
+def _other_bits(path: Path, now: Provenance) -> Iterator[str]:
     """Notes on what may make the rest differ in its last bits from an undisturbed run."""
-    before = read_json(path / files.PROVENANCE) if (path / files.PROVENANCE).is_file() else now
+    before = read_provenance(path) if (path / files.PROVENANCE).is_file() else now
     for key, what, default in (
         ("blas_threads", "BLAS threads", None),
         ("blas", "the BLAS library", None),
@@ -93,14 +94,15 @@ def _other_bits(path: Path, now: Mapping[str, Any]) -> Iterator[str]:
         ("validation_shards", "shards of the validation part", 1),
         ("engine", "the engine", "numpy"),
     ):
-        then = before.get(key, default)
-        if then != now[key]:
+        then, here = getattr(before, key), getattr(now, key)
+        then = default if then is None else then
+        if then != here:
             yield (
-                f"{what} was {then}, is {now[key]}: products are summed in another "
+                f"{what} was {then}, is {here}: products are summed in another "
                 "order, so the last bits may differ from an undisturbed run"
             )
-    for package in ("numpy", "numba") if now["engine"] == "compiled" else ("numpy",):
-        then, here = (before.get("packages") or {}).get(package), now["packages"][package]
+    for package in ("numpy", "numba") if now.engine == "compiled" else ("numpy",):
+        then, here = ((origin.packages or {}).get(package) for origin in (before, now))
         if then not in (here, None):
             yield (
                 f"{package} was {then}, is {here}: its functions may round otherwise, "

@@ -1,15 +1,22 @@
-"""Where a run's numbers come from: the command, the code, the libraries and the machine."""
+"""provenance.json: the command, code, libraries and machine that a run's numbers come from."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from ffn_train.runs import files, records
+from ffn_train.runs.files import damaged, read_json
+from ffn_train.runs.old_names import renamed
+from ffn_train.runs.score import ScoreDeclared
 
 PACKAGES = (
     *("numpy", "hydra-core", "omegaconf", "matplotlib", "safetensors", "threadpoolctl"),
@@ -17,13 +24,70 @@ PACKAGES = (
 )
 
 
-def provenance() -> dict[str, Any]:
+@dataclass(frozen=True)
+class Provenance:
+    """Where a run comes from; None for what its file does not tell.
+
+    ``code``: the commit and whether the tree was dirty. ``parts``: the digests of parts from
+    outside; ``data``: that of the rows, "" where settings and seed decide them. ``score``: as the
+    task declares it; ``baseline_loss``: of the score's baseline. The last three are times and
+    rates, known at the end of the run.
+    """
+
+    command: tuple[str, ...] | None = None
+    code: Mapping[str, Any] | None = None
+    python: str | None = None
+    packages: Mapping[str, Any] | None = None
+    platform: str | None = None
+    processor: str | None = None
+    blas: str | None = None
+    blas_threads: int | None = None
+    shards: int | None = None
+    validation_shards: int | None = None
+    engine: str | None = None
+    parts: Mapping[str, str] | None = None
+    data: str | None = None
+    seed: int | None = None
+    dtype: str | None = None
+    parameters: int | None = None
+    training_rows: int | None = None
+    validation_rows: int | None = None
+    inputs: tuple[str, ...] | None = None
+    targets: tuple[str, ...] | None = None
+    score: ScoreDeclared | None = None
+    baseline_loss: float | None = None
+    started: str | None = None
+    training_seconds: float | None = None
+    measuring_seconds: float | None = None
+    steps_per_second: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of provenance.json."""
+        return {"schema": files.SCHEMA, **records.to_json(self)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Provenance:
+        """That of a file's content. Raises ValueError for a value of the wrong type."""
+        return records.from_json(cls, renamed(content))
+
+
+def read_provenance(run: Path) -> Provenance:
+    """The provenance in a run's directory, all unknown without the file. Raises RunError."""
+    path = run / files.PROVENANCE
+    if not path.is_file():
+        return Provenance()
+    content = read_json(path)
+    with damaged(path, ValueError):
+        return Provenance.from_json(content)
+
+
+def surroundings() -> dict[str, Any]:
     """The command, the commit and whether the tree was dirty, versions, and the processor.
 
     All but the command are looked up once: a process's later runs use the code that it has loaded.
     """
     return {
-        "command": sys.argv,
+        "command": tuple(sys.argv),
         "code": dict(_code()),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in ("ffn_train", *PACKAGES)},

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from ffn_train.nn.core import Array, Floats
-from ffn_train.runs import files
+from ffn_train.runs import files, old_names
 from ffn_train.runs.files import RunError, damaged, read_json
 from ffn_train.runs.layout import read_layout
 from ffn_train.runs.measures import Measures, read_measures
 from ffn_train.runs.predictions import Ratio, Theory, parse, worst
+from ffn_train.runs.provenance import Provenance, read_provenance
+from ffn_train.runs.score import ScoreDeclared
 from ffn_train.runs.status import written_status
+from ffn_train.runs.summary import Summary, read_summary
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,23 @@ class Run:
 
     path: Path
     config: dict[str, Any]
-    provenance: dict[str, Any]
+    provenance: Provenance
     scalars: dict[str, Floats]
     measures: Measures
-    summary: dict[str, Any] | None
+    summary: Summary | None
     state: str | None
     theory: Theory | None
+
+    @property
+    def score(self) -> ScoreDeclared | None:
+        """How the run's score is named and read; None for a run that does not tell."""
+        return (self.summary and self.summary.score) or self.provenance.score
+
+    @property
+    def baseline_loss(self) -> float | None:
+        """The validation loss of the score's baseline, if the run tells it."""
+        told = self.summary.baseline_loss if self.summary else None
+        return self.provenance.baseline_loss if told is None else told
 
     @property
     def shown_theory(self) -> Theory | None:
@@ -46,7 +60,7 @@ class Run:
     @property
     def dtype(self) -> np.dtype[Any]:
         """What the run computed in."""
-        return np.dtype("float32" if self.provenance.get("dtype") == "float32" else "float64")
+        return np.dtype("float32" if self.provenance.dtype == "float32" else "float64")
 
     def vanished(self, row: int) -> int | None:
         """The largest l at which |dLoss/dx_l| of a row is below the dtype's range; None if none is.
@@ -94,15 +108,16 @@ def load_run(path: str | Path) -> Run:
     path = Path(path)
     if not any((path / name).is_file() for name in (files.CONFIG, files.LAYOUT)):
         raise RunError(f"{path} is not a run directory: it has no {files.CONFIG}")
-    summary, status = path / files.SUMMARY, written_status(path)
+    status = written_status(path)
     measures = read_measures(path, read_layout(path))
+    config = path / files.CONFIG
     return Run(
         path=path,
-        config=_optional(path / files.CONFIG),
-        provenance=_optional(path / files.PROVENANCE),
+        config=read_json(config) if config.is_file() else {},
+        provenance=read_provenance(path),
         scalars=_scalars(path / files.SCALARS),
         measures=measures,
-        summary=read_json(summary) if summary.is_file() else None,
+        summary=read_summary(path),
         state=None if status is None else status.state,
         theory=_theory(path / files.THEORY, measures),
     )
@@ -114,7 +129,7 @@ def _scalars(path: Path) -> dict[str, Floats]:
         if not whole:
             return {"step": np.zeros(0)}
         header, *body = whole.splitlines()
-        names = header.split(",")
+        names = [old_names.NAMES.get(name, name) for name in header.split(",")]
         if names[0] != "step":
             raise ValueError("expected a table whose first column is step")
         if any(line.count(",") != len(names) - 1 for line in body):

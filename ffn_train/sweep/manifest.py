@@ -26,6 +26,7 @@ from ffn_train.config.places import find
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import RunError, files
 from ffn_train.runs.files import read_json
+from ffn_train.runs.provenance import Provenance, read_provenance
 from ffn_train.runs.status import Status, status
 from ffn_train.sweep.space import Job
 
@@ -99,10 +100,10 @@ def write(sweep: Path, command: Sequence[str], entries: Sequence[Entry]) -> None
 
 def _seen(sweep: Path, one: Entry) -> dict[str, Any]:
     """What a job's directory tells now."""
-    origin: dict[str, Any] = {}
-    with suppress(RunError):  # it has not begun, or is damaged
-        origin = read_json(sweep / one.directory / files.PROVENANCE)
-    times = {key: origin.get(key) for key in ("started", "training_seconds")}
+    origin = Provenance()
+    with suppress(RunError):  # it is damaged
+        origin = read_provenance(sweep / one.directory)
+    times = {"started": origin.started, "training_seconds": origin.training_seconds}
     now = one.status(sweep)
     told = now.state not in ("pending", "running", "finished")
     return {"state": now.state, "reason": now.reason if told else None, **times}

@@ -14,8 +14,7 @@ from typing import Any
 
 from ffn_train.config.composition import Interval
 from ffn_train.config.settings import SettingError
-from ffn_train.runs import files
-from ffn_train.runs.files import read_json
+from ffn_train.runs.summary import read_summary
 from ffn_train.sweep.manifest import Entry, entry
 from ffn_train.sweep.space import Space
 
@@ -80,8 +79,8 @@ class Search:
         states = self._optuna.trial.TrialState
         state = one.status(sweep).state
         if state == "finished":
-            loss = read_json(sweep / one.directory / files.SUMMARY)["validation_loss"]
-            study.tell(trial, loss)
+            summary = read_summary(sweep / one.directory)
+            study.tell(trial, summary and summary.validation_loss)
         else:
             study.tell(trial, state=states.PRUNED if state == "diverged" else states.FAIL)
 

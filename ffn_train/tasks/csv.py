@@ -14,7 +14,8 @@ import numpy as np
 from ffn_train.config import places
 from ffn_train.config.registry import choice
 from ffn_train.config.settings import SettingError, nearest, setting, unchecked
-from ffn_train.tasks.table import Table, Task
+from ffn_train.tasks.table import Table
+from ffn_train.tasks.task import Task
 
 FEWEST_ROWS = 4
 LISTED = 20  # columns shown in an error before the rest is only counted

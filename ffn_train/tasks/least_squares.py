@@ -1,13 +1,11 @@
-"""Ordinary least squares, the baseline that a trained model has to beat, and R²."""
+"""Ordinary least squares, the baseline that a trained model has to beat."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
 from ffn_train.nn.core import Array
-from ffn_train.tasks.table import Data, is_constant
+from ffn_train.tasks.table import Data
 
 
 def fit_least_squares(data: Data) -> Array:
@@ -23,21 +21,3 @@ def fit_least_squares(data: Data) -> Array:
 
 def _with_ones(x: Array) -> Array:
     return np.column_stack((np.ones(len(x)), x))
-
-
-def r2(targets: Array, predictions: Array) -> float:
-    """The coefficient of determination, 1 - SS_res/SS_tot, averaged over the M targets.
-
-    SS_res = Σ_n (y_n - ŷ_n)² and SS_tot = Σ_n (y_n - mean(y))² over the given rows, both (N, M).
-    Not a number when a target is constant or there are fewer than two rows.
-    """
-    if targets.shape != predictions.shape:
-        raise ValueError(f"targets are {targets.shape}, predictions are {predictions.shape}")
-    if len(targets) < 2 or is_constant(targets).any():
-        return math.nan
-    targets, predictions = targets.astype(np.float64), predictions.astype(np.float64)
-    # A diverged model's predictions may be past float64's range: its R² is -inf or nan.
-    with np.errstate(all="ignore"):
-        residual = ((targets - predictions) ** 2).sum(axis=0)
-        total = ((targets - targets.mean(axis=0)) ** 2).sum(axis=0)
-        return float((1 - residual / total).mean())

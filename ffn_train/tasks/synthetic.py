@@ -10,7 +10,8 @@ import numpy as np
 from ffn_train.config.registry import choice
 from ffn_train.config.settings import SettingError, setting
 from ffn_train.nn.core import Array
-from ffn_train.tasks.table import Table, Task, moments
+from ffn_train.tasks.table import Table, moments
+from ffn_train.tasks.task import Task
 
 LARGEST = 10**8  # entries of one array: 0.8 GB in float64
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ffn_train.config.registry import Choice
-from ffn_train.config.settings import SettingError, setting
+from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Array
 
 
@@ -26,30 +23,14 @@ class Table:
     target_names: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Task(Choice, ABC):
-    """Makes a table; ``validation`` is the share of its rows that is kept for validation.
-
-    ``drawn``: whether its settings and the seed alone decide the rows; of another task's rows a
-    digest belongs to what a run is.
-    """
-
-    drawn: ClassVar[bool] = False
-
-    validation: float = setting("share of the rows kept for validation", 0.2, above=0, below=1)
-
-    @abstractmethod
-    def table(self, rng: np.random.Generator) -> Table:
-        """The table; generators of the same state give the same bytes."""
-
-
 @dataclass(frozen=True)
 class Data:
     """Training and validation rows in units of the training part's standard deviations.
 
     x is (N, D) and y is (N, M); the means and standard deviations, (D,) and (M,), are those of the
-    training rows in the table's own units: targets = y · target_std + target_mean. ``digest`` is
-    that of the table's rows in their order, the columns' names and which rows are for validation.
+    training rows in the table's own units: targets = y · target_std + target_mean. Targets that are
+    not standardised have mean 0 and standard deviation 1 here. ``digest`` is that of the table's
+    rows in their order, the columns' names and which rows are for validation.
     """
 
     x_train: Array
@@ -86,14 +67,20 @@ class Data:
 
 
 def split(
-    table: Table, *, validation: float, rng: np.random.Generator, identify: bool = True
+    table: Table,
+    *,
+    validation: float,
+    rng: np.random.Generator,
+    standardise_targets: bool = True,
+    identify: bool = True,
 ) -> Data:
     """Draw the validation rows, and standardise all rows by the training part's mean and sd.
 
     z = (x - mean) / sd for every column, where mean and sd know nothing of the validation rows. An
     input that is constant in the training rows has sd 1, so that it becomes 0 there. Raises
-    SettingError if a side has no row, if a target is constant in the training rows, or if a
-    column's values are too large or too close together for float64.
+    SettingError if a side has no row, if a target is constant in the training rows (of those that
+    are not standardised, if all are), or if a column's values are too large or too close together
+    for float64.
     """
     rows = len(table.inputs)
     held = round(validation * rows)
@@ -105,14 +92,17 @@ def split(
     order = rng.permutation(rows)
     train, held_out = order[held:], order[:held]
     targets = table.targets[train]
-    for name, constant in zip(table.target_names, is_constant(targets), strict=True):
-        if constant:
-            raise SettingError(
-                f"task target {name!r} is constant in the {len(train)} training rows: "
-                "there is nothing to learn"
-            )
+    constant = is_constant(targets)
+    if constant.any() if standardise_targets else constant.all():
+        raise SettingError(
+            f"task target {table.target_names[constant.argmax()]!r} is constant in the "
+            f"{len(train)} training rows: there is nothing to learn"
+        )
     input_mean, input_std = moments(table.inputs[train], table.input_names)
-    target_mean, target_std = moments(targets, table.target_names)
+    as_they_are = np.zeros(targets.shape[1]), np.ones(targets.shape[1])
+    target_mean, target_std = (
+        moments(targets, table.target_names) if standardise_targets else as_they_are
+    )
 
     def standardise(columns: Array, mean: Array, std: Array, names: tuple[str, ...]) -> Array:
         with np.errstate(over="ignore"):

@@ -12,7 +12,8 @@ from ffn_train.nn.blocks.norm import NoNorm
 from ffn_train.nn.blocks.residual import IdentityResidual
 from ffn_train.nn.initialisers.width import He
 from ffn_train.nn.stack import Stack
-from ffn_train.tasks.table import Table, Task
+from ffn_train.tasks.table import Table
+from ffn_train.tasks.task import Task
 
 
 @choice("task", "teacher")

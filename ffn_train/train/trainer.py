@@ -17,7 +17,7 @@ from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.optim.optimizer import Memory, Optimizer
 from ffn_train.nn.optim.schedules import Schedule
 from ffn_train.nn.stack import Stack
-from ffn_train.tasks.least_squares import r2
+from ffn_train.tasks.scores import Score
 from ffn_train.tasks.table import Data
 from ffn_train.train.batches import Batches
 from ffn_train.train.cadence import Cadence
@@ -30,7 +30,7 @@ from ffn_train.train.memory import keep_freed_memory
 from ffn_train.train.quantities.quantity import Quantity
 from ffn_train.train.shards import Shards, worth_threads
 
-HOPELESS = 1000  # times the loss of predicting the mean: finite, but past use
+HOPELESS = 1000  # times the loss of outputs that know nothing of the inputs
 
 
 class Record(NamedTuple):
@@ -38,7 +38,7 @@ class Record(NamedTuple):
 
     loss: of the batch that step ``step`` sees. lr: the rate of the update taken from here.
     gradient_norm, clipped_norm: the global gradient norm before and after clipping.
-    validation_loss, validation_r2: on the whole validation part.
+    validation_loss, validation_score: on the whole validation part.
     measures: what was measured, by the quantity's name. divergence: why the run ends here, if so.
     """
 
@@ -48,7 +48,7 @@ class Record(NamedTuple):
     gradient_norm: float
     clipped_norm: float
     validation_loss: float
-    validation_r2: float
+    validation_score: float
     measures: Values = MappingProxyType({})
     divergence: Divergence | None = None
 
@@ -95,6 +95,7 @@ class Trainer:
     data: Data
     batches: Batches
     loss: Loss
+    score: Score
     optimizer: Optimizer
     schedule: Schedule
     steps: int
@@ -130,7 +131,7 @@ class Trainer:
         params = state.params.vector
         with Shards(self.shards) as shards, Shards(self.validation_shards) as validation_shards:
             gradient = BatchGradient(self.model, self.loss, shards, params.dtype)
-            hopeless = HOPELESS * self._loss_of_mean()
+            hopeless = self._hopeless_above()
             measurement = Measurement(
                 self.model, self.quantities, state.memory, params.dtype, self.shards
             )
@@ -144,14 +145,14 @@ class Trainer:
                     return
 
     def validate(self, params: FlatVector, shards: Shards) -> tuple[float, float]:
-        """Loss and R² on the validation part."""
+        """Loss and score on the validation part."""
         x, targets = self.data.x_validation, self.data.y_validation
 
         def predict(shard: int) -> Array:
             return self.model.predict(params.views, x[shards.span(shard, len(x))])
 
         y = np.concatenate(shards.each(predict))
-        return self.loss.value(y, targets), r2(targets, y)
+        return self.loss.value(y, targets), self.score.value(targets, y)
 
     def _row(self, state: State, tools: _Tools) -> Record:
         step, gradient = state.step, tools.gradient
@@ -232,14 +233,16 @@ class Trainer:
         gradient *= gradient.dtype.type(self.clip / gradient_norm)
         return self.clip
 
-    def _loss_of_mean(self) -> float:
+    def _hopeless_above(self) -> float:
+        """The loss above which a run is hopeless; infinite for a loss that is not positive."""
         targets = self.data.y_train
-        return self.loss.value(np.broadcast_to(targets.mean(axis=0), targets.shape), targets)
+        trivial = self.loss.value(self.loss.trivial_outputs(targets), targets)
+        return HOPELESS * trivial if trivial > 0 else math.inf
 
     def _hopeless(self, step: int, loss: float, limit: float) -> Divergence:
         reason = (
-            f"the loss, now {loss:.3g}, was above {limit:.3g}, {HOPELESS} times that of predicting "
-            f"the mean, for {min(self.patience, self.steps)} steps"
+            f"the loss, now {loss:.3g}, was above {limit:.3g}, {HOPELESS} times that of "
+            f"{self.loss.trivial}, for {min(self.patience, self.steps)} steps"
         )
         if self.patience <= self.steps:
             patience = f"trainer.patience={self.patience}"

@@ -138,7 +138,7 @@ def test_a_diverged_run_is_no_crash(tmp_path: Path) -> None:
     assert done.stdout.startswith("warning: stopped as hopeless at step 7: the loss, now ")
     run = load_run(tmp_path / "mine")
     assert run.summary is not None
-    assert run.summary["state"] == "diverged"
+    assert run.summary.state == "diverged"
     assert (tmp_path / "mine" / "plots" / "gradient_flow.png").exists()
 
 
@@ -192,4 +192,5 @@ def test_the_diabetes_preset_runs_anywhere(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     summary = load_run(tmp_path / "mine").summary
     assert summary is not None
-    assert summary["validation_r2"] > 0.2
+    assert summary.score is not None
+    assert (summary.score.value or 0) > 0.2

@@ -16,7 +16,7 @@ from ffn_train.compare import Comparison, Options, collect
 from ffn_train.compare.case import Case, Traces
 from ffn_train.compare.comparison import compare
 from ffn_train.compare.figures import FIGURES, figure
-from ffn_train.compare.metrics import METRICS
+from ffn_train.compare.metrics import STANDARD
 
 SETTINGS = {
     "seed": 0,
@@ -44,16 +44,16 @@ def case(
         key = next((key for key in SETTINGS if key.rpartition(".")[2] == name), name)
         settings[key] = value
     label = ",".join(map(str, settings.values()))
-    numbers = dict.fromkeys(METRICS, loss)
+    numbers = dict.fromkeys(STANDARD, loss)
     numbers |= {"gradient_ratio_start": ratio, "gradient_ratio_end": ratio}
     if state in ("pending", "failed"):
-        return Case(Path(label), label, state, settings, dict.fromkeys(METRICS, math.nan), {}, None)
+        return Case(Path(label), label, state, settings)
     steps = np.array([0.0, 5.0, 10.0])
     depth = settings["model.depth"]
     losses = loss * np.array([4.0, 2.0, 1.0])
     if state == "diverged":
         losses[-1] = np.inf
-        numbers |= {"validation_loss": math.nan, "validation_r2": math.nan}
+        numbers |= {"validation_loss": math.nan, "validation_score": math.nan}
     flow = 3 * np.geomspace(ratio, 1, depth + 1)
     expected = (np.log(flow / flow[-1]) + 0.1, np.linspace(0.2, 0, depth + 1))
     traces = Traces(
@@ -64,7 +64,8 @@ def case(
         np.array([0.0, 5.0]),
         np.ones((2, depth + 1)),
     )
-    return Case(Path(label), label, state, settings, numbers, {"training_seconds": 1.0}, traces)
+    declared, times = list(STANDARD.values()), {"training_seconds": 1.0}
+    return Case(Path(label), label, state, settings, numbers, declared, times, traces)
 
 
 def compared(*cases: Case, **options: Any) -> Comparison:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ffn_train.compare.metrics import STANDARD
 from ffn_train.compare.values import differing, flatten
 from ffn_train.compare.where import conditions
 from ffn_train.config.settings import SettingError
@@ -52,7 +53,7 @@ def test_grouping_by_what_is_asked_for() -> None:
     cases = [case(d, depth=d, residual=r) for d in (4, 8) for r in ("none", "scaled")]
     none, _ = compared(*cases, by=["residual"]).groups
     assert none.point == {"residual": "none"}
-    assert none.statistics("validation_loss").mean == 6.0
+    assert none.statistics(STANDARD["validation_loss"]).mean == 6.0
     assert len(compared(*cases, by=["lr"]).groups) == 1
     with pytest.raises(SettingError, match=r"--by must name one of model.depth, residual, got"):
         compared(*cases, by=["dept"])

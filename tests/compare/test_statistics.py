@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ffn_train.compare import table
-from ffn_train.compare.metrics import statistics
+from ffn_train.compare.metrics import STANDARD, statistics
 from ffn_train.compare.tables import tables
 from tests.compare.made_up import (
     case,
@@ -108,13 +108,13 @@ def test_diverged_runs_are_counted_and_not_averaged_in() -> None:
     group = compared(case(1, seed=0), case(3, seed=1), case(1e9, seed=2, state="diverged")).groups[
         0
     ]
-    found = group.statistics("best_validation_loss")
+    found = group.statistics(STANDARD["best_validation_loss"])
     assert (found.n, found.mean, found.max) == (2, 2.0, 3.0)
     assert group.n_diverged == 1
     assert group.share_diverged == pytest.approx(1 / 3)
     # what is measured before the first update is that of all
-    assert group.statistics("gradient_ratio_start").n == 3
-    assert group.statistics("gradient_ratio_end").n == 2
+    assert group.statistics(STANDARD["gradient_ratio_start"]).n == 3
+    assert group.statistics(STANDARD["gradient_ratio_end"]).n == 2
 
 
 def test_all_diverged() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ffn_train.compare import table
-from ffn_train.compare.metrics import METRICS
+from ffn_train.compare.metrics import STANDARD
 from ffn_train.compare.tables import tables
 from ffn_train.compare.terminal import WIDTH
 from tests.compare.made_up import (
@@ -26,7 +26,7 @@ def test_the_tables_do_not_depend_on_the_order_of_the_runs() -> None:
 
 def test_a_row_for_each_group_and_metric() -> None:
     found = rows(tables(compared(*small_sweep()))["groups.csv"])
-    assert len(found) == 4 * len(METRICS)
+    assert len(found) == 4 * len(STANDARD)
     (row,) = [
         row
         for row in found
@@ -43,10 +43,10 @@ def test_a_row_for_each_group_and_metric() -> None:
 def test_a_row_for_each_run() -> None:
     lost = case(7, depth=4, residual="none", seed=3, state="diverged")
     found = rows(tables(compared(*small_sweep(), lost))["runs.csv"])
-    assert list(found[0]) == ["residual", "model.depth", "seed", "state", *METRICS, "directory"]
+    assert list(found[0]) == ["residual", "model.depth", "seed", "state", *STANDARD, "directory"]
     assert [row["seed"] for row in found][:5] == ["0", "1", "2", "3", "0"]
     assert found[3]["state"] == "diverged"
-    assert found[3]["validation_loss"] == ""
+    assert found[3]["validation_loss"] == "nan"
     assert found[3]["best_validation_loss"] == "7"
     assert found[0]["directory"] == small_sweep()[9].label
 
@@ -89,7 +89,7 @@ def test_each_heading_is_true_alone_and_no_column_goes_in_silence(width: int) ->
     assert "validation loss" in shown  # the metric that is asked for, however narrow
     left = re.findall(r"no room for (.*): groups.csv has all", words)
     named = [*shown[4:], *(left[0].split(", ") if left else [])]
-    assert sorted(named) == sorted(" ".join(m.heading).strip() for m in METRICS.values())
+    assert sorted(named) == sorted(" ".join(m.heading).strip() for m in STANDARD.values())
     assert bool(left) == (width < 130)
     explained = "ratio |dL/dx_0| / |dL/dx_L|" in words
     assert explained == any(name.startswith("ratio ") for name in shown)
@@ -100,7 +100,7 @@ def test_each_heading_is_true_alone_and_no_column_goes_in_silence(width: int) ->
 
 def test_a_wide_terminal_shows_every_spread() -> None:
     text = table(compared(*small_sweep()), 250)
-    assert text.splitlines()[2].count("±") == 6
+    assert text.splitlines()[2].count("±") == 7
     assert text.splitlines()[2].count("×/÷") == 4
 
 

@@ -63,7 +63,8 @@ def test_a_part_of_ones_own_is_a_choice_with_checked_settings(part: Path) -> Non
 def test_its_content_is_part_of_what_a_run_is(part: Path) -> None:
     overrides = [*SMALL, "parts=[my_parts.py]", "activation=softplus", "run.dir=run"]
     run = execute(build_experiment(compose(overrides)), NOTES.append)
-    (digest,) = run.provenance["parts"].values()
+    assert run.provenance.parts is not None
+    (digest,) = run.provenance.parts.values()
     part.rename(part.with_name("moved.py"))  # the content counts, not the path
     moved = ["parts=[moved.py]" if text.startswith("parts") else text for text in overrides]
     execute(build_experiment(compose(moved)), NOTES.append)

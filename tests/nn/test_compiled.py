@@ -350,7 +350,7 @@ def test_going_on_with_the_other_engine_is_told(tmp_path: Path) -> None:
     NOTES.clear()
     run = run_in(tmp_path / "run", config(engine="compiled"))
     assert any("the engine was numpy, is compiled" in note for note in NOTES)
-    assert run.provenance["engine"] == "compiled"
+    assert run.provenance.engine == "compiled"
 
 
 def test_a_run_that_diverges_is_explained_alike() -> None:

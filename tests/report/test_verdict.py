@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def verdict(
 
 def lines(run: Run) -> list[str]:
     assert run.summary is not None
-    found: list[str] = run.summary["verdict"]
+    found = list(run.summary.verdict)
     assert all(line in report.report(run) for line in found)
     return found
 
@@ -104,7 +105,9 @@ def test_too_few_steps_are_no_better_than_the_mean(tmp_path: Path) -> None:
     run = verdict(tmp_path, depth=4, section={"trainer": {"steps": 1}})
     (line,) = lines(run)
     assert run.summary is not None
-    assert run.summary["validation_r2"] < 0
+    assert run.summary.score is not None
+    assert run.summary.score.value is not None
+    assert run.summary.score.value < 0
     assert line.startswith(f"no better than predicting the mean: R² is -{line.split(' is -')[1]}")
     assert "; the flow is healthy: " in line
 
@@ -115,8 +118,8 @@ def test_overfitting_is_told_with_its_losses(tmp_path: Path) -> None:
     assert run.summary is not None
     (line,) = lines(run)
     assert line.startswith("overfitting: the loss is ")
-    assert f"{run.summary['validation_loss']:.3g} on the validation rows" in line
-    assert f"at best {run.summary['best_validation_loss']:.3g}" in line
+    assert f"{run.summary.validation_loss:.3g} on the validation rows" in line
+    assert f"at best {run.summary.best_validation_loss:.3g}" in line
     assert "; the flow is healthy: " in line
 
 
@@ -158,8 +161,9 @@ def test_underflow_is_told_apart_and_not_carried_on_in_silence(tmp_path: Path) -
     flow = run.measures["signal_gradient_rms"].values[0]
     assert lost is not None
     assert flow[lost] < np.finfo("float32").tiny <= flow[lost + 1]
-    assert run.summary["gradient_ratio_start"] == 0
-    assert 0.3 < run.summary["growth_per_block_start"] < 0.7
+    assert run.summary.gradient_ratio_start == 0
+    assert run.summary.growth_per_block_start is not None
+    assert 0.3 < run.summary.growth_per_block_start < 0.7
     first, _ = lines(run)
     assert first.startswith("vanishing: dL/dx_l changes x0.")
     assert f"out of float32's range from block {lost} down (x10^-" in first
@@ -187,13 +191,17 @@ def test_without_theory_the_measures_speak(tmp_path: Path, monkeypatch: pytest.M
     assert second == "residual=scaled, norm=pre_layer or init=gpt2 tames it"
 
 
+FLOW = ("gradient_ratio", "growth_per_block")
+
+
 def test_nothing_divided_by_nothing_is_written_so(tmp_path: Path) -> None:
     run = verdict(tmp_path, depth=4, section=TRAINED)
     flow = np.zeros_like(run.measures["signal_gradient_rms"].values)
     nothing = with_values(run.measures, signal_gradient_rms=flow)
     assert run.summary is not None
-    unknown = {key: None for key in run.summary if key.startswith(("gradient_ratio", "growth"))}
-    run = replace(run, measures=nothing, summary={**run.summary, **unknown})
+    numbers = [f"{name}_{end}" for name in FLOW for end in ("start", "end")]
+    not_finite: dict[str, Any] = dict.fromkeys(numbers, math.nan)
+    run = replace(run, measures=nothing, summary=replace(run.summary, **not_finite))
     shown = report.report(run)
     assert "0/0 at step 0   0/0 at step 150   (below float32's range everywhere)" in shown
     assert "not finite" not in shown

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -188,8 +189,9 @@ def test_other_threads_or_numpy_are_noted(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "run"
     cut_run(path, 5, monkeypatch, **OFTEN)
     provenance = load_run(path).provenance
-    provenance["packages"]["numpy"] = "1.0"
-    files.write_json(path / files.PROVENANCE, {**provenance, "blas_threads": 7})
+    packages = {**(provenance.packages or {}), "numpy": "1.0"}
+    other = replace(provenance, packages=packages, blas_threads=7)
+    files.write_json(path / files.PROVENANCE, other.to_json())
     NOTES.clear()
     run_in(path, config(**OFTEN))
     assert any("BLAS threads was 7, is 1" in note and "last bits" in note for note in NOTES)

@@ -67,7 +67,8 @@ def test_the_worst_ratio_is_the_one_furthest_from_1(run: Run) -> None:
     worst = max(ratios, key=lambda name: abs(math.log(ratios[name])))
     assert ratio.where == worst
     assert ratio.ratio == pytest.approx(ratios[worst])
-    assert run.summary["theory"]["where"] == worst
+    assert run.summary.theory is not None
+    assert run.summary.theory.where == worst
     words = f"({worst}, anchored; 1 sd of a seed: x/÷ {math.exp(ratio.sd):.3g})"
     assert words in report.report(run)
 

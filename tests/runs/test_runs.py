@@ -44,18 +44,21 @@ def test_a_finished_run_has_every_file(finished: Path) -> None:
     run = load_run(finished)
     assert run.config["model"] == {"depth": 3, "width": 6, "expansion": 2, "recompute": None}
     assert run.summary is not None
-    assert run.summary["state"] == "finished"
-    assert run.summary["steps"] == 8
+    assert run.summary.state == "finished"
+    assert run.summary.steps == 8
     assert run.scalars["step"].tolist() == list(range(9))
-    assert run.provenance["blas_threads"] == run.provenance["shards"] == 1
-    assert run.provenance["parameters"] == sum(w.size for w in run.weights().values())
-    assert {"command", "code", "packages", "blas", "seed", "dtype"} <= run.provenance.keys()
-    assert run.summary["validation_loss"] == run.scalars["validation_loss"][-1]
+    assert run.provenance.blas_threads == run.provenance.shards == 1
+    assert run.provenance.parameters == sum(w.size for w in run.weights().values())
+    known = run.provenance.to_json().keys()
+    assert {"command", "code", "packages", "blas", "seed", "dtype"} <= known
+    assert run.summary.validation_loss == run.scalars["validation_loss"][-1]
 
 
 def test_the_report_says_what_measuring_cost(finished: Path) -> None:
     run = load_run(finished)
-    measuring, training = (run.provenance[f"{what}_seconds"] for what in ("measuring", "training"))
+    measuring, training = run.provenance.measuring_seconds, run.provenance.training_seconds
+    assert measuring is not None
+    assert training is not None
     assert 0 < measuring < training
     assert f"of it measuring {measuring / training:.0%}" in report(run)
 
@@ -65,7 +68,7 @@ def test_the_report_says_what_measuring_cost(finished: Path) -> None:
 )
 def test_the_report_never_says_no_steps_a_second(finished: Path, rate: float, words: str) -> None:
     run = load_run(finished)
-    slow = replace(run, provenance={**run.provenance, "steps_per_second": rate})
+    slow = replace(run, provenance=replace(run.provenance, steps_per_second=rate))
     (line,) = (line for line in report(slow).splitlines() if line.startswith("time"))
     assert words in line
 
@@ -229,6 +232,7 @@ def test_a_diverged_run_is_recorded_with_what_was_measured(tmp_path: Path) -> No
     settings["init"] = {"name": "he", "bias_std": 1e4}
     run = run_in(tmp_path / "run", settings)
     assert run.summary is not None
-    assert run.summary["state"] == "diverged"
-    assert run.summary["divergence"]["step"] == run.scalars["step"][-1] == run.measures.step[-1]
+    assert run.summary.state == "diverged"
+    assert run.summary.divergence is not None
+    assert run.summary.divergence.step == run.scalars["step"][-1] == run.measures.step[-1]
     json.loads((tmp_path / "run" / "summary.json").read_text())

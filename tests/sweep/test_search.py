@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import load_run
+from ffn_train.runs.summary import Summary
 from ffn_train.sweep.manifest import read
 from ffn_train.sweep.run import Sweep, check, run_sweep
 from ffn_train.sweep.space import Space
@@ -65,7 +67,7 @@ def test_each_point_has_its_search_and_its_best(tmp_path: Path) -> None:
     for depth, line in zip(("1", "3"), found.best, strict=True):
         of = [one for one in read(found.path) if one.settings["model.depth"] == depth]
         runs = {one.settings["optimizer.lr"]: load_run(found.path / one.directory) for one in of}
-        best = min(runs, key=lambda lr: (runs[lr].summary or {})["validation_loss"])
+        best = min(runs, key=lambda lr: (runs[lr].summary or Summary()).validation_loss or math.inf)
         assert line.startswith(f"model.depth={depth}: best optimizer.lr={best}, validation loss ")
         assert line.endswith("(6 finished, 0 diverged of 6 trials)")
     # the same command asks for the same trials and finds them ended; more trials continue

@@ -12,9 +12,10 @@ import pytest
 from ffn_train.config import places, registry
 from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Array
-from ffn_train.tasks import Data, Table, Task, fit_least_squares, r2, split
+from ffn_train.tasks import R2, Data, Table, Task, fit_least_squares, split
 from ffn_train.tasks.synthetic import Friedman, LinearMap, Sinusoid
 
+r2 = R2().value
 SYNTHETIC = (Sinusoid, Friedman, LinearMap)
 
 
@@ -28,6 +29,13 @@ def random_table(rows: int = 50, inputs: int = 3, targets: int = 2) -> Table:
     rng = np.random.default_rng(7)
     x = 5 + 3 * rng.standard_normal((rows, inputs))
     return table_of(x, x @ rng.standard_normal((inputs, targets)) - 2)
+
+
+def classes(rows: int, missing: int) -> Table:
+    """Two inputs and one-hot targets of three classes, of which one may be in no row."""
+    present = [index for index in range(3) if index != missing]
+    drawn = np.random.default_rng(0).choice(present, rows)
+    return table_of(np.random.default_rng(1).standard_normal((rows, 2)), np.eye(3)[drawn])
 
 
 def halves(table: Table, validation: float = 0.2, seed: int = 0) -> Data:
@@ -143,6 +151,22 @@ def test_astype_refuses_a_value_that_does_not_fit() -> None:
     data.x_validation[0, 1] = 1e39
     with pytest.raises(SettingError, match="'a1' has a value that does not fit float32"):
         data.astype(np.float32)
+
+
+def test_targets_of_another_kind_stay_as_they_are() -> None:
+    table = classes(30, missing=-1)
+    drawn: dict[str, Any] = {"validation": 0.2, "rng": np.random.default_rng(0)}
+    data = split(table, **drawn, standardise_targets=False)
+    assert set(data.y_train.ravel()) == set(data.y_validation.ravel()) == {0.0, 1.0}
+    assert data.target_mean.tolist() == [0, 0, 0]
+    assert data.target_std.tolist() == [1, 1, 1]
+    assert data.x_train.mean() == pytest.approx(0, abs=1e-12)
+    split(classes(30, missing=1), **drawn, standardise_targets=False)  # two classes to tell apart
+    with pytest.raises(SettingError, match="'b1' is constant"):
+        split(classes(30, missing=1), **drawn)
+    alone = replace(table, targets=np.tile([0.0, 1, 0], (30, 1)))
+    with pytest.raises(SettingError, match="'b0' is constant in the 24 training rows"):
+        split(alone, **drawn, standardise_targets=False)
 
 
 # Least squares and R²

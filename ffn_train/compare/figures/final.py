@@ -15,7 +15,7 @@ from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import sheet
 from ffn_train.compare.groups import Group
 from ffn_train.compare.lost import cross, headroom, mark_diverged, tell_diverged
-from ffn_train.compare.metrics import METRICS, Metric
+from ffn_train.compare.metrics import Metric
 from ffn_train.compare.panels import panels, spread
 from ffn_train.compare.values import short
 from ffn_train.nn.core import Floats
@@ -27,7 +27,7 @@ NAME = "final"
 def draw(comparison: Comparison) -> Figure | None:
     """Runs that diverged are crosses at the top edge and no part of mean and spread."""
     layout, roles = comparison.layout, comparison.layout.over_x
-    metric = METRICS[comparison.metric]
+    metric = comparison.metric
     if layout.x is None:
         return None
     axis = ValueAxis(layout, layout.x)
@@ -63,9 +63,9 @@ def draw(comparison: Comparison) -> Figure | None:
 
 def _shown(groups: Sequence[Group], metric: Metric) -> tuple[Callable[..., None], Floats]:
     """The scale, logarithmic for factors and for more than a decade, and what it must hold."""
-    runs = np.array([c.metrics[metric.name] for g in groups for c in g.counted(metric.name)])
+    runs = np.array([c.metrics[metric.name] for g in groups for c in g.counted(metric)])
     runs = runs[np.isfinite(runs)]
-    means = [group.statistics(metric.name) for group in groups]
+    means = [group.statistics(metric) for group in groups]
     highest = np.array([*runs, *(mean.high for mean in means)])
     if metric.log and len(runs) and (metric.factor or runs.max() > 10 * runs.min() > 0):
         return log_axis, highest  # what bars reach to below may have no place there
@@ -83,12 +83,12 @@ def _line(
     """Means, error bars and runs; ``beside``: which of how many lines, so that they stand apart."""
     order, of = beside
     places = [axis.place(group.point[axis.key], order, of) for group in line]
-    means = [group.statistics(metric.name) for group in line]
+    means = [group.statistics(metric) for group in line]
     if axis.numeric:
         axes.plot(places, [m.mean for m in means], color=colour.of(line[0]), linewidth=1.0)
     for group, place, mean in zip(line, places, means, strict=True):
         look: Any = {"color": colour.of(group)}
-        runs = [case.metrics[metric.name] for case in group.counted(metric.name)]
+        runs = [case.metrics[metric.name] for case in group.counted(metric)]
         if len(runs) > 1:
             aside = [axis.place(group.point[axis.key], order + 0.4, of)] * len(runs)
             axes.plot(aside, runs, "o", alpha=0.6, markeredgewidth=0, **look)

@@ -31,11 +31,14 @@ _ONE_SEED: Any = {"color": "#9a9a9a", "alpha": 0.28, "linewidth": 0, "zorder": 1
 
 
 def draw(comparison: Comparison) -> Figure | None:
-    """RMS dL/dx_l relative to l = L against l/L, above at the start and below at the end.
+    """RMS dL/dx_l relative to l = L against l/L, above at the start and below at the end; None where
+    no run has measured it.
 
     At the start all runs count; at the end those that did not diverge. Where theory predicts the
     start it is drawn with it, and between the two stands a strip of measured/predicted.
     """
+    if not any(case.traces and case.traces.flow_start.size for case in comparison.cases):
+        return None
     roles = comparison.layout.curves
     colour = Colours(comparison.layout, roles.color)
     theory = any(expected(group.measured) for group in comparison.measured)
@@ -82,7 +85,7 @@ def relative_flow(cases: Sequence[Case], name: str) -> Floats:
     """log RMS dL/dx_l relative to l = L: (runs, places); ``name``: of the flow among the traces."""
     rows = [getattr(case.traces, name) for case in cases]
     return _stacked(
-        [np.log(np.where(row > 0, row, np.nan) / row[-1]) for row in rows if row[-1] > 0]
+        [np.log(np.where(row > 0, row, np.nan) / row[-1]) for row in rows if row[-1:] > 0]
     )
 
 

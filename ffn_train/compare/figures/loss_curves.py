@@ -33,7 +33,7 @@ def draw(comparison: Comparison) -> Figure | None:
     A run that diverges leaves the mean of its group alone and is drawn to a cross at its last step,
     along the top edge where its loss is beyond it.
     """
-    name = "train_loss" if "train" in comparison.metric else "validation_loss"
+    name = "train_loss" if "train" in comparison.metric.name else "validation_loss"
     roles = comparison.layout.curves
     colour = Colours(comparison.layout, roles.color)
     diverged = any(case.diverged for case in comparison.cases)

@@ -18,7 +18,7 @@ from ffn_train.compare.colours import colour_bar
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import grid
 from ffn_train.compare.groups import Group
-from ffn_train.compare.metrics import METRICS
+from ffn_train.compare.metrics import Metric
 from ffn_train.compare.panels import Panel, notes, panels
 from ffn_train.compare.values import Value, are_numbers, brief, short
 from ffn_train.nn.core import Floats
@@ -40,7 +40,7 @@ class _Map:
     """What one column of maps shows; ``extend``: at which ends values are beyond the colours."""
 
     title: str
-    metric: str | None  # None: the share diverged
+    metric: Metric | None  # None: the share diverged
     colours: str
     low: float
     high: float
@@ -77,7 +77,7 @@ def draw(comparison: Comparison) -> Figure | None:
         rows, over = [Panel("", comparison.measured)], [*over, *map(short, others)]
     tables = [_table(row.groups, x, y) for row in rows]
     groups = [group for table in tables for group in table.values()]
-    maps = _maps(comparison.metric, groups)
+    maps = _maps(comparison, groups)
     if not maps:
         return None
     note = f"mean over {', '.join(over)}; of the gradient's ratio the geometric mean"
@@ -112,26 +112,28 @@ def _table(groups: Sequence[Group], x: str, y: str) -> Table:
     return {place: Group({}, runs) for place, runs in cases.items()}
 
 
-def _maps(metric: str, groups: Sequence[Group]) -> list[_Map]:
-    def means(name: str) -> Floats:
-        values = np.array([group.statistics(name).mean for group in groups])
+def _maps(comparison: Comparison, groups: Sequence[Group]) -> list[_Map]:
+    def means(metric: Metric | None) -> Floats:
+        values = np.array([g.statistics(metric).mean if metric else np.nan for g in groups])
         finite: Floats = values[np.isfinite(values)]
         return finite
 
-    maps = []
-    ratio = metric if metric.startswith("gradient_ratio") else "gradient_ratio_start"
+    maps, metric = [], comparison.metric
+    ratio: Metric | None = metric
+    if not metric.name.startswith("gradient_ratio"):
+        ratio = comparison.metrics.get("gradient_ratio_start")
     values, ratios = means(metric), means(ratio)
     if metric != ratio and len(values):
         low, high = float(values.min()), float(values.max())
-        log = METRICS[metric].log and high > 10 * low > 0
+        log = metric.log and high > 10 * low > 0
         high = high if high > low else low + 1
-        maps.append(_Map(METRICS[metric].symbol, metric, "viridis", low, high, log))
+        maps.append(_Map(metric.symbol, metric, "viridis", low, high, log))
     logs = np.log10(ratios[ratios > 0])
-    if len(logs):
+    if ratio is not None and len(logs):
         most = float(np.clip(np.abs(logs).max(), 1, _DECADES))
         beyond = {(True, False): "min", (False, True): "max", (True, True): "both"}
         extend = beyond.get((logs.min() < -most, logs.max() > most), "neither")
-        maps.append(_Map(METRICS[ratio].symbol, ratio, "RdBu_r", 10**-most, 10**most, True, extend))
+        maps.append(_Map(ratio.symbol, ratio, "RdBu_r", 10**-most, 10**most, True, extend))
     if any(group.n_diverged for group in groups):
         maps.append(_Map("share diverged", None, "Reds", 0, 1))
     return maps

@@ -1,1 +1,1 @@
-"""Losses; a new one is a new module of this folder and a file in ``conf/loss/``."""
+"""Losses; a new one is a new module of this folder."""

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
 
 from ffn_train.config.registry import Choice
 from ffn_train.nn.core import Array
 
 
 class Loss(Choice, ABC):
-    """A mean over the N x M entries of y - t."""
+    """A mean over the N samples, or over the N x M entries of y - t.
+
+    ``kinds``: of the tasks that it is made for, see ``Task.kind``. ``trivial``: in words, what a
+    model does that has learned nothing of the inputs.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ("regression",)
+    trivial: ClassVar[str] = "predicting the mean"
 
     @abstractmethod
     def value_and_gradient(self, y: Array, targets: Array) -> tuple[float, Array]:
@@ -18,3 +28,10 @@ class Loss(Choice, ABC):
     def value(self, y: Array, targets: Array) -> float:
         """The loss alone."""
         return self.value_and_gradient(y, targets)[0]
+
+    def trivial_outputs(self, targets: Array) -> Array:
+        """The best outputs (N, M) that are the same for all samples: for the usual losses the mean.
+
+        For a loss of logits they would be the logarithms of the classes' frequencies.
+        """
+        return np.broadcast_to(targets.mean(axis=0), targets.shape)

@@ -1,0 +1,35 @@
+"""What version 0.1.0 called by other names: the one table by which its files are read.
+
+The score of all its runs was the coefficient of determination, and the baseline a linear model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# columns of scalars.csv, keys of summary.json and provenance.json, metrics of a comparison
+NAMES = {
+    "validation_r2": "validation_score",
+    "least_squares_r2": "baseline_score",
+    "least_squares_loss": "baseline_loss",
+}
+SCORE = {
+    "name": "r2",
+    "symbol": "R²",
+    "better": "higher",
+    "perfect": 1.0,
+    "trivial": "predicting the mean",
+    "no_skill": 0.0,
+    "baseline_name": "least squares",
+}
+_IN_SCORE = {"validation_score": "value", "baseline_score": "baseline"}
+
+
+def renamed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A summary or a provenance with today's keys, whichever it had."""
+    old = {new: content[name] for name, new in NAMES.items() if name in content}
+    if not old:
+        return dict(content)
+    score = {key: old.pop(name) for name, key in _IN_SCORE.items() if name in old}
+    return {"score": {**SCORE, **score}, **old, **content}

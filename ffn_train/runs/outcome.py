@@ -1,0 +1,58 @@
+"""What a run's rows come to: its outcome at the end, or as they stand."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+
+from ffn_train.runs.reader import Run
+from ffn_train.runs.score import ScoreDeclared, ScoreResult
+from ffn_train.runs.summary import Summary
+
+
+def outcome(run: Run) -> Summary:
+    """The summary of a run with at least one row, but for its verdict.
+
+    Validation loss and score of a run that has not come to its last row are those known last.
+    """
+    losses, measures = run.scalars.get("validation_loss", np.zeros(0)), run.measures
+    flow: dict[str, float] = {}
+    if measures.has("signal_gradient_rms") and len(measures["signal_gradient_rms"].step):
+        for name in ("gradient_ratio", "growth_per_block"):
+            values = getattr(measures, name)
+            flow |= {f"{name}_start": float(values[0]), f"{name}_end": float(values[-1])}
+    return Summary(
+        state=run.state or "running",
+        steps=int(run.scalars["step"][-1]),
+        train_loss=float(run.scalars["loss"][-1]) if "loss" in run.scalars else None,
+        validation_loss=_last(run, "validation_loss"),
+        best_validation_loss=float(np.fmin.reduce(losses)) if losses.size else None,
+        score=scored(run),
+        baseline_loss=run.baseline_loss,
+        theory=run.worst_ratio,
+        **flow,
+    )
+
+
+def scored(run: Run) -> ScoreResult | None:
+    """A run's score as its rows tell it; None for a run that has none."""
+    if run.score is None:
+        return None
+    values = run.scalars.get("validation_score", np.zeros(0))
+    declared = {f.name: getattr(run.score, f.name) for f in fields(ScoreDeclared)}
+    result = ScoreResult(**declared, value=_last(run, "validation_score"))
+    place = run.score.place_of_best(values)
+    if place is None:
+        return result
+    step = int(run.scalars["step"][place])
+    return replace(result, best=float(values[place]), best_step=step)
+
+
+def _last(run: Run, column: str) -> float | None:
+    """The last that is known; of a run whose last row ends it (no update from there) that row's."""
+    values, rates = (run.scalars.get(name, np.zeros(0)) for name in (column, "lr"))
+    known = values[~np.isnan(values)]
+    if rates.size and values.size and np.isnan(rates[-1]):
+        return float(values[-1])
+    return float(known[-1]) if known.size else None

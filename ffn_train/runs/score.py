@@ -1,0 +1,57 @@
+"""What a run's files tell of its score: how it is named and read, and how it came out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ffn_train.nn.core import Floats
+
+
+@dataclass(frozen=True)
+class ScoreDeclared:
+    """A score as its task declares it (see tasks/scores.py), with that of the baseline."""
+
+    name: str
+    symbol: str
+    better: Literal["higher", "lower"]
+    says: str | None = None
+    perfect: float | None = None
+    trivial: str | None = None
+    no_skill: float | None = None
+    baseline_name: str | None = None
+    baseline: float | None = None
+
+    def no_better(self, value: float, than: float | None) -> bool:
+        """Whether a value is at most as good as another; of what is not known nothing is said."""
+        if than is None:
+            return False
+        return value <= than if self.better == "higher" else value >= than
+
+    def place_of_best(self, values: Floats) -> int | None:
+        """The place of the best of the values that are known, the first of several."""
+        known = np.flatnonzero(~np.isnan(values))
+        if not known.size:
+            return None
+        pick = np.argmax if self.better == "higher" else np.argmin
+        return int(known[pick(values[known])])
+
+    def unlearned(self, value: float) -> float | None:
+        """The share that is not learned: 0 for perfect outputs, 1 for those of the trivial model.
+
+        None where the score has no perfect value, or where that of the trivial model is not known.
+        """
+        if self.perfect is None or self.no_skill in (None, self.perfect):
+            return None
+        return (self.perfect - value) / (self.perfect - self.no_skill)
+
+
+@dataclass(frozen=True)
+class ScoreResult(ScoreDeclared):
+    """A run's score at its end, and the best of all with its step."""
+
+    value: float | None = None
+    best: float | None = None
+    best_step: int | None = None

@@ -1,0 +1,58 @@
+"""summary.json: what a run came to, in numbers and in the words of its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ffn_train.runs import files, records
+from ffn_train.runs.files import damaged, read_json
+from ffn_train.runs.old_names import renamed
+from ffn_train.runs.predictions import Ratio
+from ffn_train.runs.score import ScoreResult
+from ffn_train.train.divergence import Divergence
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run's outcome. NaN: not finite; None: not known, or it does not apply to the run.
+
+    ``gradient_ratio``, ``growth_per_block``: see ``Measures``, at the first and last measured step.
+    ``theory``: the worst measured/predicted at step 0.
+    """
+
+    state: str = "finished"
+    divergence: Divergence | None = None
+    steps: int | None = None
+    train_loss: float | None = None
+    validation_loss: float | None = None
+    best_validation_loss: float | None = None
+    score: ScoreResult | None = None
+    baseline_loss: float | None = None
+    gradient_ratio_start: float | None = None
+    gradient_ratio_end: float | None = None
+    growth_per_block_start: float | None = None
+    growth_per_block_end: float | None = None
+    verdict: tuple[str, ...] = ()
+    theory: Ratio | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of summary.json; a number that is not finite is written as null there."""
+        return {"schema": files.SCHEMA, **records.to_json(self)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Summary:
+        """The summary of a file's content. Raises ValueError for a value of the wrong type."""
+        return records.from_json(cls, renamed(content))
+
+
+def read_summary(run: Path) -> Summary | None:
+    """The summary of a run's directory, None of a run that has not ended. Raises RunError."""
+    path = run / files.SUMMARY
+    if not path.is_file():
+        return None
+    content = read_json(path)
+    with damaged(path, ValueError):
+        return Summary.from_json(content)

@@ -1,0 +1,75 @@
+"""Scores: how good a model's outputs are, in a number that people know."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from ffn_train.nn.core import Array
+from ffn_train.tasks.least_squares import fit_least_squares
+from ffn_train.tasks.table import Data, is_constant
+
+
+class Score(ABC):
+    """What a task judges a model by on the validation rows, beside the loss.
+
+    ``name`` and ``symbol``: in files and in print. ``better``: which way it improves. ``says``:
+    what it is, in a sentence. ``perfect``: its value for outputs without error, None if it has
+    none. ``trivial``: in words, what a model does that has learned nothing of the inputs.
+    ``baseline_name``: in words, the simple model whose outputs ``baseline`` gives.
+    """
+
+    name: ClassVar[str] = "score"
+    symbol: ClassVar[str] = "score"
+    better: ClassVar[Literal["higher", "lower"]] = "higher"
+    says: ClassVar[str] = ""
+    perfect: ClassVar[float | None] = None
+    trivial: ClassVar[str] = "predicting the mean"
+    baseline_name: ClassVar[str] = "baseline"
+
+    @abstractmethod
+    def value(self, targets: Array, outputs: Array) -> float:
+        """The score of outputs (N, M) for targets (N, M); NaN where it has no meaning."""
+
+    def no_skill(self, data: Data) -> float | None:
+        """The score of the trivial model on the validation rows; None if that is not known."""
+        return None
+
+    def baseline(self, data: Data) -> Array | None:
+        """The baseline's outputs (N, M) for the validation rows; None without a baseline."""
+        return None
+
+
+class R2(Score):
+    """The coefficient of determination, 1 - SS_res/SS_tot, averaged over the M targets.
+
+    SS_res = Σ_n (y_n - ŷ_n)² and SS_tot = Σ_n (y_n - mean(y))² over the given rows, both (N, M).
+    Not a number when a target is constant or there are fewer than two rows.
+    """
+
+    name = "r2"
+    symbol = "R²"
+    says = "share of the targets' variance that the outputs explain"
+    perfect = 1.0
+    baseline_name = "least squares"
+
+    def value(self, targets: Array, outputs: Array) -> float:
+        if targets.shape != outputs.shape:
+            raise ValueError(f"targets are {targets.shape}, predictions are {outputs.shape}")
+        if len(targets) < 2 or is_constant(targets).any():
+            return math.nan
+        targets, outputs = targets.astype(np.float64), outputs.astype(np.float64)
+        # A diverged model's outputs may be past float64's range: its R² is -inf or nan.
+        with np.errstate(all="ignore"):
+            residual = ((targets - outputs) ** 2).sum(axis=0)
+            total = ((targets - targets.mean(axis=0)) ** 2).sum(axis=0)
+            return float((1 - residual / total).mean())
+
+    def no_skill(self, data: Data) -> float:
+        return 0.0
+
+    def baseline(self, data: Data) -> Array:
+        return fit_least_squares(data)

@@ -1,0 +1,36 @@
+"""What a task is: a table of inputs and targets, and the score that a model is judged by."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ffn_train.config.registry import Choice
+from ffn_train.config.settings import setting
+from ffn_train.tasks.scores import R2, Score
+from ffn_train.tasks.table import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(Choice, ABC):
+    """Makes a table; ``validation`` is the share of its rows that is kept for validation.
+
+    ``kind``: of the targets; a loss says in ``Loss.kinds`` which it is made for. ``score``: what a
+    model is judged by. ``standardise_targets``: whether targets are put in units of their standard
+    deviation, as numbers are and one-hot classes are not. ``drawn``: whether its settings and the
+    seed alone decide the rows; of another task's rows a digest belongs to what a run is.
+    """
+
+    kind: ClassVar[str] = "regression"
+    score: ClassVar[Score] = R2()
+    standardise_targets: ClassVar[bool] = True
+    drawn: ClassVar[bool] = False
+
+    validation: float = setting("share of the rows kept for validation", 0.2, above=0, below=1)
+
+    @abstractmethod
+    def table(self, rng: np.random.Generator) -> Table:
+        """The table; generators of the same state give the same bytes."""
