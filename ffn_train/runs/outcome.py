@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ def outcome(run: Run) -> Summary:
     Validation loss and score of a run that has not come to its last row are those known last.
     """
     losses, measures = run.scalars.get("validation_loss", np.zeros(0)), run.measures
-    flow: dict[str, float] = {}
+    flow: dict[str, Any] = {}
     if measures.has("signal_gradient_rms") and len(measures["signal_gradient_rms"].step):
         for name in ("gradient_ratio", "growth_per_block"):
             values = getattr(measures, name)

@@ -191,13 +191,14 @@ def test_a_memory_of_its_own_is_kept_by_checkpoints(tmp_path: Path) -> None:
             memory["count"] += 1
 
     chosen = {"rows_so_far": 1, "signal_rms": None}
-    short = config(measure={"quantities": chosen}, trainer={"steps": 4})
+    settings = config(measure={"quantities": chosen}, schedule={"name": "constant", "warmup": 0})
+    short = {**settings, "trainer": {**settings["trainer"], "steps": 4}}
     run_in(tmp_path / "run", short)
-    run = run_in(tmp_path / "run", config(measure={"quantities": chosen}))
+    run = run_in(tmp_path / "run", settings)
     found = run.measures["rows_so_far"]
     assert found.step.tolist() == list(range(1, 9))  # at step 0 there was none before
     assert found.values.tolist() == list(range(1, 9))
-    whole = run_in(tmp_path / "whole", config(measure={"quantities": chosen}))
+    whole = run_in(tmp_path / "whole", settings)
     for name in ("measures-1.npy", "measures.npy", "scalars.csv", "weights.safetensors"):
         assert (run.path / name).read_bytes() == (whole.path / name).read_bytes(), name
 

@@ -31,8 +31,8 @@ _ONE_SEED: Any = {"color": "#9a9a9a", "alpha": 0.28, "linewidth": 0, "zorder": 1
 
 
 def draw(comparison: Comparison) -> Figure | None:
-    """RMS dL/dx_l relative to l = L against l/L, above at the start and below at the end; None where
-    no run has measured it.
+    """RMS dL/dx_l relative to l = L against l/L, above at the start and below at the end;
+    None where no run has measured it.
 
     At the start all runs count; at the end those that did not diverge. Where theory predicts the
     start it is drawn with it, and between the two stands a strip of measured/predicted.
