@@ -138,14 +138,14 @@ class Trainer:
             return self.model.predict(params.views, x[shards.span(shard, len(x))])
 
         y = np.concatenate(shards.each(predict))
-        return self.loss.value(y, targets), self.score.value(targets, y)
+        return float(self.loss.value(y, targets)), float(self.score.value(targets, y))
 
     def _row(self, state: State, tools: _Tools) -> Record:
         step, gradient = state.step, tools.gradient
         x, targets = self.batches.at(step)
         due = self._due(step, self.measure)
         measurement = tools.measurement.begin(step) if due else None
-        loss = gradient.take(state.params, x, targets, measurement)
+        loss = float(gradient.take(state.params, x, targets, measurement))
         gradient_norm = gradient.norm
         state.hopeless_for = state.hopeless_for + 1 if loss > tools.hopeless else 0
         divergence = None
