@@ -121,7 +121,11 @@ def _carry_out(
 def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
     trainer, data = experiment.trainer, experiment.data
     score, targets = trainer.score, data.y_validation
-    outputs = score.baseline(data)
+    outputs, baseline, baseline_loss = score.baseline(data), None, None
+    if outputs is not None:
+        baseline = float(score.value(targets, outputs))
+        baseline_loss = float(trainer.loss.value(outputs.astype(targets.dtype), targets))
+    no_skill = score.no_skill(data)
     return Provenance(
         **surroundings(),
         blas=threads.library,
@@ -145,12 +149,10 @@ def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
             says=score.says,
             perfect=score.perfect,
             trivial=score.trivial,
-            no_skill=score.no_skill(data),
+            no_skill=None if no_skill is None else float(no_skill),
             baseline_name=None if outputs is None else score.baseline_name,
-            baseline=None if outputs is None else score.value(targets, outputs),
+            baseline=baseline,
         ),
-        baseline_loss=(
-            None if outputs is None else trainer.loss.value(outputs.astype(targets.dtype), targets)
-        ),
+        baseline_loss=baseline_loss,
         started=datetime.now().astimezone().isoformat(timespec="seconds"),
     )

@@ -152,7 +152,7 @@ class Trainer:
             return self.model.predict(params.views, x[shards.span(shard, len(x))])
 
         y = np.concatenate(shards.each(predict))
-        return self.loss.value(y, targets), self.score.value(targets, y)
+        return float(self.loss.value(y, targets)), float(self.score.value(targets, y))
 
     def _row(self, state: State, tools: _Tools) -> Record:
         step, gradient = state.step, tools.gradient
@@ -164,7 +164,7 @@ class Trainer:
             for quantity in instrument.quantities
         ]
         measurement = tools.measurement.begin(step, due) if due else None
-        loss = gradient.take(state.params, x, targets, measurement)
+        loss = float(gradient.take(state.params, x, targets, measurement))
         gradient_norm = gradient.norm
         state.hopeless_for = state.hopeless_for + 1 if loss > tools.hopeless else 0
         divergence = None
