@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ffn_train.config.places import find
-from ffn_train.config.registry import FOLDERS, choices, forget
+from ffn_train.config.registry import forget
 from ffn_train.config.settings import SettingError, first_line, nearest
 
 _loaded: dict[str, str] = {}  # name, as it was given -> digest of its content
@@ -34,8 +34,6 @@ def load(parts: Sequence[str]) -> dict[str, str]:
         content = [source.read_bytes() for source in sources]
         digests[name] = digest = hashlib.sha256(b"".join(content)).hexdigest()
         if digest not in _loaded.values():
-            for group in FOLDERS:
-                choices(group)  # the package's own first: no other may take their names
             forget(_module(name, _loaded.get(name)))
             try:
                 if name.endswith(".py"):

@@ -30,7 +30,13 @@ FOLDERS = {
     "loss": "ffn_train.nn.losses",
     "optimizer": "ffn_train.nn.optim",
     "schedule": "ffn_train.nn.optim",
+    "logger": "ffn_train.runs.loggers",
+    "figure": "ffn_train.plots",
 }
+# group -> the setting that lists its choices by name; every other group is a key of its own
+LISTED = {"figure": "plot.figures"}
+# groups that change nothing of a run -> the choice of a configuration from before the group existed
+OBSERVING = {"logger": "none"}
 
 _choices: dict[str, dict[str, type[Any]]] = {group: {} for group in FOLDERS}
 
@@ -52,6 +58,8 @@ def choice(group: str, name: str) -> Callable[[type[T]], type[T]]:
     def declare(cls: type[T]) -> type[T]:
         if group not in FOLDERS:
             raise ValueError(f"there is no group {group!r} of choices{nearest(group, FOLDERS)}")
+        if not cls.__module__.startswith("ffn_train."):
+            modules(FOLDERS[group])  # the package's own first: no other may take their names
         taken = _choices[group].get(name)
         if taken is not None:
             raise ValueError(

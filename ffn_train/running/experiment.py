@@ -14,7 +14,7 @@ import numpy as np
 from ffn_train.config import combinations
 from ffn_train.config.keys import GROUPS, MODEL_GROUPS, read_settings
 from ffn_train.config.outside import load
-from ffn_train.config.registry import build
+from ffn_train.config.registry import OBSERVING, build
 from ffn_train.config.sections import Model, Plot, listed
 from ffn_train.config.settings import SettingError, one_of
 from ffn_train.nn.core import FlatVector
@@ -82,7 +82,9 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
     parts_digests = load(listed(settings.run.parts))
     own, sizes, trainer = settings.run, settings.model, settings.trainer
     streams = Streams(*np.random.SeedSequence(own.seed).spawn(len(Streams._fields)))
-    parts = {group: build(group, config[group]) for group in GROUPS}
+    before = {group: {"name": name} for group, name in OBSERVING.items()}
+    chosen = {**before, **config}
+    parts = {group: build(group, chosen[group]) for group in GROUPS}
     names = {group: parts[group].name for group in MODEL_GROUPS}
     combinations.check(names)
     if to_train:
