@@ -19,6 +19,8 @@ from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.optim.optimizer import Optimizer
 from ffn_train.nn.optim.schedules import Schedule
+from ffn_train.plots.run_figure import RunFigure
+from ffn_train.runs.loggers.logger import Logger
 from ffn_train.tasks.table import Table, Task
 
 __all__ = [
@@ -27,10 +29,12 @@ __all__ = [
     "Branch",
     "Initialiser",
     "Layer",
+    "Logger",
     "Loss",
     "Norm",
     "Optimizer",
     "Residual",
+    "RunFigure",
     "Schedule",
     "Table",
     "Task",

@@ -14,13 +14,14 @@ import numpy as np
 from ffn_train.config import combinations
 from ffn_train.config.keys import GROUPS, MODEL_GROUPS, read_settings
 from ffn_train.config.outside import load
-from ffn_train.config.registry import OBSERVING, build
+from ffn_train.config.registry import OBSERVING, build, names
 from ffn_train.config.sections import Model, Plot, listed
-from ffn_train.config.settings import SettingError, one_of
+from ffn_train.config.settings import SettingError, some_of
 from ffn_train.nn.core import FlatVector
 from ffn_train.nn.engine import engine
 from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.stack import Stack
+from ffn_train.runs.loggers.logger import Logger
 from ffn_train.tasks.table import Data, Task, split
 from ffn_train.train import threads
 from ffn_train.train.batches import Batches
@@ -52,6 +53,7 @@ class Experiment:
     trainer: Trainer
     threads: int
     log: Cadence
+    logger: Logger
     checkpoint_every: int | None
     plot: PlotSettings
     directory: Path | None
@@ -139,6 +141,7 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
         ),
         threads=plan.blas,
         log=Cadence(**vars(settings.log)),
+        logger=parts["logger"],
         checkpoint_every=settings.checkpoint.every,
         plot=plot,
         directory=_directory(settings.directory.dir),
@@ -172,9 +175,7 @@ def _check_size(sizes: Model, dtype: str) -> None:
 def _plot_settings(plot: Plot) -> PlotSettings:
     figures = None
     if plot.figures != "all":
-        from ffn_train.plots import FIGURES  # late: it imports matplotlib
-
-        figures = [one_of("plot.figures", word, FIGURES) for word in listed(plot.figures)]
+        figures = some_of("plot.figures", listed(plot.figures), names("figure"))
     return PlotSettings(plot.when, figures, listed(plot.formats))
 
 

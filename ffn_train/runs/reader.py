@@ -65,6 +65,11 @@ class Run:
         signal, gradient = measures.signal_gradient_rms[0], measures.gradient_norm[0]
         return worst(self.theory, measures.tensors, signal, gradient, tiny)
 
+    def lacks(self, name: str) -> str | None:
+        """In a word why there is nothing of a quantity or a column of scalars; None if there is."""
+        known = name in self.scalars or hasattr(self.measures, name)
+        return None if known else "not measured"
+
     def weights(self) -> dict[str, Array]:
         """The final weights by name, in the model's order.
 

@@ -37,13 +37,11 @@ class Logger(Choice, ABC):
         """
 
     @abstractmethod
-    def log(
-        self, step: int, scalars: Mapping[str, float], measures: Mapping[str, Floats] | None
-    ) -> None:
+    def log(self, step: int, scalars: Mapping[str, float], measures: Mapping[str, Floats]) -> None:
         """Take a record, which is in the run's files already.
 
         ``scalars`` is a row of scalars.csv without its step: what has no value is left out.
-        ``measures`` is the row of measures.npy, an array a quantity; None where none was measured.
+        ``measures`` holds what was measured at this step, by the quantity's name, if anything was.
         """
 
     def close(self, state: str) -> None:
@@ -58,7 +56,5 @@ class Logger(Choice, ABC):
 class NoLogger(Logger):
     """No logger: the run's records are in its directory alone."""
 
-    def log(
-        self, step: int, scalars: Mapping[str, float], measures: Mapping[str, Floats] | None
-    ) -> None:
+    def log(self, step: int, scalars: Mapping[str, float], measures: Mapping[str, Floats]) -> None:
         """Nothing."""
