@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ffn_train.config.registry import FOLDERS, LISTED, OBSERVING
+from ffn_train.config.registry import BEFORE, FOLDERS, LISTED, OBSERVING
 from ffn_train.config.sections import SECTIONS, Settings
 from ffn_train.config.settings import ALWAYS_THERE, SettingError, declared, defaults, nearest, read
 
@@ -40,7 +40,7 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
         if key not in known:
             raise SettingError(f"{key} is not a setting{nearest(key, known)}")
     for key in (*nested, *GROUPS):
-        if key not in config and key not in OBSERVING:
+        if key not in config and key not in BEFORE:
             raise SettingError(f"{key} is missing")
     sweep = config["sweep"]
     search = sweep.get("search") if isinstance(sweep, Mapping) else None

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ffn_train.config.places import find
-from ffn_train.config.registry import forget
+from ffn_train.config.registry import OBSERVING, forget, groups_of
 from ffn_train.config.settings import SettingError, first_line, nearest
 
 _loaded: dict[str, str] = {}  # name, as it was given -> digest of its content
@@ -46,6 +46,12 @@ def load(parts: Sequence[str]) -> dict[str, str]:
                 raise SettingError(f"parts={name}: {reason}") from None
         _loaded[name] = digest
     return digests
+
+
+def observes(name: str) -> bool:
+    """Whether all that a loaded part declares changes nothing of a run."""
+    groups = groups_of(_module(name, _loaded[name]))
+    return bool(groups) and groups <= {*OBSERVING}
 
 
 def loaded() -> tuple[str, ...]:

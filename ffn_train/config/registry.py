@@ -35,8 +35,10 @@ FOLDERS = {
 }
 # group -> the setting that lists its choices by name; every other group is a key of its own
 LISTED = {"figure": "plot.figures"}
-# groups that change nothing of a run -> the choice of a configuration from before the group existed
-OBSERVING = {"logger": "none"}
+# groups that change nothing of a run: no part of what a run is
+OBSERVING = ("figure", "logger")
+# group -> the choice of a configuration from before the group existed
+BEFORE = {"logger": "none"}
 
 _choices: dict[str, dict[str, type[Any]]] = {group: {} for group in FOLDERS}
 
@@ -88,6 +90,15 @@ def forget(module: str) -> None:
         _choices[group] = {
             name: cls for name, cls in known.items() if f"{cls.__module__}.".find(f"{module}.") != 0
         }
+
+
+def groups_of(module: str) -> set[str]:
+    """The groups in which a module, or the modules of a package, declared something."""
+    return {
+        group
+        for group, known in _choices.items()
+        if any(f"{cls.__module__}.".startswith(f"{module}.") for cls in known.values())
+    }
 
 
 def choices(group: str) -> Mapping[str, type[Any]]:

@@ -141,6 +141,7 @@ def _provenance(experiment: Experiment, threads: BlasThreads) -> dict[str, Any]:
         "validation_shards": experiment.trainer.validation_shards,
         "engine": experiment.config["engine"],
         "parts": dict(experiment.parts),
+        "observers": dict(experiment.observers),
         "seed": experiment.seed,
         "dtype": experiment.params.vector.dtype.name,
         "parameters": experiment.model.layout.size,

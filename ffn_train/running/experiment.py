@@ -13,8 +13,8 @@ import numpy as np
 
 from ffn_train.config import combinations
 from ffn_train.config.keys import GROUPS, MODEL_GROUPS, read_settings
-from ffn_train.config.outside import load
-from ffn_train.config.registry import OBSERVING, build, names
+from ffn_train.config.outside import load, observes
+from ffn_train.config.registry import BEFORE, build, names
 from ffn_train.config.sections import Model, Plot, listed
 from ffn_train.config.settings import SettingError, some_of
 from ffn_train.nn.core import FlatVector
@@ -40,10 +40,15 @@ class PlotSettings:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One run, ready to start: every value checked, the data read, nothing written yet."""
+    """One run, ready to start: every value checked, the data read, nothing written yet.
+
+    ``parts`` are the digests of the parts of one's own that make the run what it is, by name, and
+    ``observers`` those of parts with figures and loggers alone.
+    """
 
     config: Mapping[str, Any]
     parts: Mapping[str, str]
+    observers: Mapping[str, str]
     seed: int
     model: Stack
     initialiser: Initialiser
@@ -81,10 +86,10 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
     go together, data that cannot be used, or a model ``to_train`` that this machine cannot hold.
     """
     settings = read_settings(config)
-    parts_digests = load(listed(settings.run.parts))
+    digests = load(listed(settings.run.parts))
     own, sizes, trainer = settings.run, settings.model, settings.trainer
     streams = Streams(*np.random.SeedSequence(own.seed).spawn(len(Streams._fields)))
-    before = {group: {"name": name} for group, name in OBSERVING.items()}
+    before = {group: {"name": name} for group, name in BEFORE.items()}
     chosen = {**before, **config}
     parts = {group: build(group, chosen[group]) for group in GROUPS}
     names = {group: parts[group].name for group in MODEL_GROUPS}
@@ -116,7 +121,8 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
     )
     return Experiment(
         config=config,
-        parts=parts_digests,
+        parts={name: digest for name, digest in digests.items() if not observes(name)},
+        observers={name: digest for name, digest in digests.items() if observes(name)},
         seed=own.seed,
         model=model,
         initialiser=parts["init"],
