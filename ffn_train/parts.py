@@ -19,6 +19,8 @@ from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.optim.optimizer import Optimizer
 from ffn_train.nn.optim.schedules import Schedule
+from ffn_train.plots.run_figure import RunFigure
+from ffn_train.runs.loggers.logger import Logger
 from ffn_train.tasks.scores import Score
 from ffn_train.tasks.table import Data, Table
 from ffn_train.tasks.task import Task
@@ -31,12 +33,14 @@ __all__ = [
     "Data",
     "Initialiser",
     "Layer",
+    "Logger",
     "Loss",
     "Norm",
     "Optimizer",
     "PassQuantity",
     "Residual",
     "RootMeanSquare",
+    "RunFigure",
     "Schedule",
     "Score",
     "StepQuantity",

@@ -29,7 +29,7 @@ LAW: dict[str, set[str]] = {
     "sweep": {"running"},
     "compare": {"sweep"},
     "reproduce": {"sweep"},
-    "parts": {"tasks"},  # what a part of one's own imports
+    "parts": {"plots"},  # what a part of one's own imports
     "__init__": {"functional", "running"},
     "__main__": {"commands"},
     "commands": {"compare", "reproduce", "gradcheck"},

@@ -5,24 +5,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ffn_train.commands.options import Parser, words
+from ffn_train.config.outside import listed_parts, load
+from ffn_train.config.registry import names
+from ffn_train.plots import draw
 from ffn_train.runs import load_run
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Draw what the command line asks for; exits 2, with one line, for a mistake in it."""
-    from ffn_train.plots import FIGURES, draw
-
     parser = Parser(
         "plots",
         "Draw the figures of finished or unfinished runs again, into RUN_DIR/plots.",
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN_DIR", help="a run's directory")
     parser.add_argument(
-        "--figures", type=words, metavar="NAME,...", help=f"of {', '.join(FIGURES)}; default: all"
+        "runs", nargs="+", metavar="RUN_DIR", help="a run's directory; parts=[FILE] is --parts FILE"
+    )
+    parser.add_argument(
+        "--figures",
+        type=words,
+        metavar="NAME,...",
+        help=f"of {', '.join(names('figure'))}; default: all",
+    )
+    parser.add_argument(
+        "--parts",
+        type=words,
+        default=[],
+        metavar="FILE,...",
+        help="Python files or packages with figures of your own; they are run",
     )
     parser.add_formats()
     options = parser.parse(arguments)
     with parser.mistakes():
-        for path in options.runs:
-            for written in draw(load_run(path), figures=options.figures, formats=options.formats):
+        given = [text for text in options.runs if text.startswith("parts=")]
+        load([*options.parts, *(name for text in given for name in listed_parts(text))])
+        chosen = {"figures": options.figures, "formats": options.formats}
+        for path in (text for text in options.runs if text not in given):
+            for written in draw(load_run(path), **chosen, notify=parser.notify):
                 print(written)

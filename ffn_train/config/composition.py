@@ -12,11 +12,11 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ffn_train.config.keys import default_settings
+from ffn_train.config.keys import GROUPS, default_settings
 from ffn_train.config.mistakes import one_line, one_line_errors, plain, refuse_options
 from ffn_train.config.outside import load, loaded
 from ffn_train.config.places import CONF
-from ffn_train.config.registry import FOLDERS, choices
+from ffn_train.config.registry import choices
 from ffn_train.config.sections import listed
 from ffn_train.config.settings import SettingError, defaults
 
@@ -55,7 +55,7 @@ def _declare(parts: tuple[str, ...]) -> None:
 
     store = ConfigStore.instance()
     store.store("settings", default_settings())
-    for group in FOLDERS:
+    for group in GROUPS:
         for name, cls in choices(group).items():
             store.store(name, {"name": name, **defaults(cls)}, group=group)
 
@@ -144,7 +144,7 @@ def parse(overrides: Sequence[str]) -> list[Swept]:
         values = [str(value) for value in override.sweep_string_iterator()] if swept else []
         value = None if swept else override.value()
         key = override.get_key_element()
-        group = "/" in key or key in (*FOLDERS, "experiment") or not key[:1].isalpha()
+        group = "/" in key or key in (*GROUPS, "experiment") or not key[:1].isalpha()
         plain = not group and not any("$" in value for value in values)
         parsed.append(Swept(key, text, swept, values, value, plain))
     return parsed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ffn_train.config.registry import FOLDERS, choices
+from ffn_train.config.registry import BEFORE, FOLDERS, LISTED, OBSERVING, choices
 from ffn_train.config.sections import SECTIONS, Settings
 from ffn_train.config.settings import (
     ALWAYS_THERE,
@@ -19,7 +19,7 @@ from ffn_train.config.settings import (
 )
 
 MODEL_GROUPS = ("activation", "block", "residual", "norm", "init")
-GROUPS = tuple(group for group in FOLDERS if group != "quantity")
+GROUPS = tuple(group for group in FOLDERS if group not in LISTED)
 PRESET = "experiment"  # where a configuration came from; what it says stands in the settings
 
 # every setting that belongs to no choice, by its dotted key
@@ -49,7 +49,7 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
         if key not in known:
             raise SettingError(f"{key} is not a setting{nearest(key, known)}")
     for key in (*nested, *GROUPS):
-        if key not in config:
+        if key not in config and key not in BEFORE:
             raise SettingError(f"{key} is missing")
     sweep = config["sweep"]
     search = sweep.get("search") if isinstance(sweep, Mapping) else None
@@ -87,7 +87,8 @@ def lasting(config: Mapping[str, Any], *also: Changes) -> dict[str, Any]:
     return {
         key: value
         for key, value in flat.items()
-        if key != PRESET and (key not in declarations or declarations[key].changes in kept)
+        if key.partition(".")[0] not in (PRESET, *OBSERVING)
+        and (key not in declarations or declarations[key].changes in kept)
     }
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from ffn_train.config.keys import DECLARED
-from ffn_train.config.registry import FOLDERS, choices
+from ffn_train.config.keys import DECLARED, GROUPS
+from ffn_train.config.registry import choices
 from ffn_train.config.sections import SECTIONS
 from ffn_train.config.settings import SettingError, declared, nearest, nearest_key
 
@@ -52,18 +52,18 @@ def one_line(error: BaseException) -> str:
 
 def _choices(group: str) -> dict[str, list[str]]:
     """The settings of each choice of a group; nothing for what is no group."""
-    known = choices(group) if group in FOLDERS else {}
+    known = choices(group) if group in GROUPS else {}
     return {name: list(declared(cls)) for name, cls in known.items()}
 
 
 def _keys_like(name: str) -> list[str]:
     """The settings that may have been meant: of a group's choices, or else of no choice first."""
     group = name.partition(".")[0]
-    groups = [group] if group in FOLDERS and "." in name else list(FOLDERS)
+    groups = [group] if group in GROUPS and "." in name else list(GROUPS)
     chosen = [f"{of}.{key}" for of in groups for keys in _choices(of).values() for key in keys]
     if groups == [group]:
         return list(dict.fromkeys(chosen))
-    own = [*DECLARED, *FOLDERS, *SECTIONS]
+    own = [*DECLARED, *GROUPS, *SECTIONS]
     known = any(key.endswith(f".{name}") for key in own)
     return own if known else list(dict.fromkeys([*own, *chosen]))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ffn_train.config.places import find
-from ffn_train.config.registry import FOLDERS, choices, forget
+from ffn_train.config.registry import OBSERVING, forget, groups_of
 from ffn_train.config.settings import SettingError, first_line, nearest
 
 _loaded: dict[str, str] = {}  # name, as it was given -> digest of its content
@@ -34,8 +34,6 @@ def load(parts: Sequence[str]) -> dict[str, str]:
         content = [source.read_bytes() for source in sources]
         digests[name] = digest = hashlib.sha256(b"".join(content)).hexdigest()
         if digest not in _loaded.values():
-            for group in FOLDERS:
-                choices(group)  # the package's own first: no other may take their names
             forget(_module(name, _loaded.get(name)))
             try:
                 if name.endswith(".py"):
@@ -48,6 +46,18 @@ def load(parts: Sequence[str]) -> dict[str, str]:
                 raise SettingError(f"parts={name}: {reason}") from None
         _loaded[name] = digest
     return digests
+
+
+def listed_parts(override: str) -> list[str]:
+    """The parts of ``parts=[a.py,b.py]`` or ``parts=a.py``."""
+    names = override.partition("=")[2].strip("[]").split(",")
+    return [name.strip() for name in names if name.strip()]
+
+
+def observes(name: str) -> bool:
+    """Whether all that a loaded part declares changes nothing of a run."""
+    groups = groups_of(_module(name, _loaded[name]))
+    return bool(groups) and groups <= {*OBSERVING}
 
 
 def loaded() -> tuple[str, ...]:

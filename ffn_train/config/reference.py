@@ -8,7 +8,7 @@ from typing import Any
 
 from ffn_train.config.keys import DECLARED, GROUPS, default_settings, dotted
 from ffn_train.config.places import CONF
-from ffn_train.config.registry import choices
+from ffn_train.config.registry import FOLDERS, LISTED, choices
 from ffn_train.config.settings import Setting, declared, defaults, one_of
 
 USAGE = """\
@@ -35,7 +35,7 @@ def help_text(overrides: Sequence[str]) -> str:
 
     Raises SettingError for a choice that does not exist.
     """
-    subjects = [text.split("=", 1) for text in overrides if text.split("=")[0] in GROUPS]
+    subjects = [text.split("=", 1) for text in overrides if text.split("=")[0] in FOLDERS]
     if subjects:
         return "\n\n".join(_choice(group, name) for group, name in subjects)
     groups = [(group, name, summary(cls)) for group in GROUPS for name, cls in _members(group)]
@@ -53,7 +53,8 @@ def _choice(group: str, name: str) -> str:
     cls = choices(group)[one_of(group, name, choices(group))]
     values, known = defaults(cls), declared(cls)
     lines = _settings((f"{group}.{key}", values[key], known[key]) for key in known)
-    return "\n".join([f"{group}={name}: {textwrap.dedent(cls.__doc__ or '').strip()}", "", *lines])
+    written = f"{LISTED[group]}=[{name}]" if group in LISTED else f"{group}={name}"
+    return "\n".join([f"{written}: {textwrap.dedent(cls.__doc__ or '').strip()}", "", *lines])
 
 
 def _settings(known: Iterable[tuple[str, Any, Setting]]) -> Iterator[str]:

@@ -31,7 +31,15 @@ FOLDERS = {
     "optimizer": "ffn_train.nn.optim",
     "schedule": "ffn_train.nn.optim",
     "quantity": "ffn_train.train.quantities",
+    "logger": "ffn_train.runs.loggers",
+    "figure": "ffn_train.plots",
 }
+# group -> the setting that lists its choices by name; every other group is a key of its own
+LISTED = {"figure": "plot.figures", "quantity": "measure.quantities"}
+# groups that change nothing of a run: no part of what a run is
+OBSERVING = ("figure", "logger")
+# group -> the choice of a configuration from before the group existed
+BEFORE = {"logger": "none"}
 
 _choices: dict[str, dict[str, type[Any]]] = {group: {} for group in FOLDERS}
 
@@ -53,6 +61,8 @@ def choice(group: str, name: str) -> Callable[[type[T]], type[T]]:
     def declare(cls: type[T]) -> type[T]:
         if group not in FOLDERS:
             raise ValueError(f"there is no group {group!r} of choices{nearest(group, FOLDERS)}")
+        if not cls.__module__.startswith("ffn_train."):
+            modules(FOLDERS[group])  # the package's own first: no other may take their names
         taken = _choices[group].get(name)
         if taken is not None:
             raise ValueError(
@@ -81,6 +91,15 @@ def forget(module: str) -> None:
         _choices[group] = {
             name: cls for name, cls in known.items() if f"{cls.__module__}.".find(f"{module}.") != 0
         }
+
+
+def groups_of(module: str) -> set[str]:
+    """The groups in which a module, or the modules of a package, declared something."""
+    return {
+        group
+        for group, known in _choices.items()
+        if any(f"{cls.__module__}.".startswith(f"{module}.") for cls in known.values())
+    }
 
 
 def choices(group: str) -> Mapping[str, type[Any]]:

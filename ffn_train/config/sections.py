@@ -201,7 +201,10 @@ class Plot:
         changes="nothing",
     )
     figures: Any = setting(
-        "all, or a list: [loss, gradient_flow]", "all", changes="nothing", check=_words
+        "all, or a list: [loss, gradient_flow]; --help figure=loss says what it shows",
+        "all",
+        changes="nothing",
+        check=_words,
     )
     formats: Any = setting("a list of png, svg, pdf", ["png"], changes="nothing", check=_formats)
     theory: bool = setting(

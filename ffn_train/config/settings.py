@@ -113,6 +113,8 @@ def check(key: str, value: Any, setting: Setting, kind: Any) -> None:
         number(key, value, **bounds)
     elif kind is str and setting.among:
         one_of(key, value, setting.among)
+    elif kind is str:
+        text(key, value)
     else:
         raise TypeError(f"{key}: a setting of type {kind} needs a check of its own")
 
@@ -169,6 +171,13 @@ def number(
         kind = "finite number" if value in (math.inf, -math.inf) or value != value else "number"
         raise SettingError(f"{key} must be a {kind} {wanted}".rstrip() + f", got {value!r}")
     return float(value)
+
+
+def text(key: str, value: Any) -> str:
+    """The value, which must be a string."""
+    if not isinstance(value, str):
+        raise SettingError(f"{key} must be text, got {value!r}")
+    return value
 
 
 def boolean(key: str, value: Any) -> bool:

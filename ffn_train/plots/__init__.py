@@ -1,7 +1,7 @@
 """A run's figures, drawn from its directory alone.
 
-Each figure is a module of this folder with a ``NAME`` and a ``draw(run)`` that returns a matplotlib
-Figure; a new figure is a new module and nothing else. pyplot, with its global state, is not used.
+Each figure is a module of this folder with a ``RunFigure``; a new figure is a new module and no
+more. A quantity has a figure of its name that follows from its declaration. matplotlib is imported when the first figure is asked for: nothing is slower to import.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from ffn_train.config.registry import modules
-from ffn_train.config.sections import FORMATS
-from ffn_train.config.settings import one_of, some_of
-from ffn_train.plots.curves import tell_if_empty
-from ffn_train.plots.style import look
+from ffn_train.config.outside import loaded
+from ffn_train.config.registry import choices, names
+from ffn_train.config.sections import FORMATS, listed
+from ffn_train.config.settings import SettingError, some_of
 from ffn_train.runs import Run, RunError, files
+from ffn_train.train.instruments import USUAL
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # how a file of each of FORMATS is written: without dates, so that a run gives the same bytes again;
 # a PNG packed in half the time of the usual level, for four hundredths more bytes
@@ -30,39 +32,78 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
     "svg": {"metadata": {"Date": None}},
     "pdf": {"metadata": {"CreationDate": None}},
 }
-_figures: dict[str, Callable[[Run], Figure]] = {
-    module.NAME: module.draw for module in modules(__name__) if hasattr(module, "NAME")
-}
-FIGURES = tuple(_figures)
 
 
 def figure(run: Run, name: str) -> Figure:
     """One figure of a run, not yet written.
 
-    Raises SettingError for an unknown name, RunError where no step has been measured yet.
+    Raises SettingError for an unknown name, RunError where no step has been measured yet or the run
+    lacks what the figure needs.
     """
-    draw_figure = _figures[one_of("plot.figures", name, FIGURES)]
+    from ffn_train.plots.curves import tell_if_empty
+    from ffn_train.plots.quantity import draw_quantity
+    from ffn_train.plots.style import look
+
+    _known(run, [name])
     if not len(run.measures.step):
         raise RunError(f"{run.path}: no step has been measured yet, so there is nothing to draw")
+    if lack := _lack(run, name):
+        raise RunError(lack)
     with look(), np.errstate(all="ignore"):  # a run that diverged is drawn like any other
-        drawn = draw_figure(run)
+        if name in names("figure"):
+            drawn: Figure = choices("figure")[name]().draw(run)
+        else:
+            drawn = draw_quantity(run, name)
         for panel in drawn.axes:
             tell_if_empty(panel)
         return drawn
 
 
+def _known(run: Run, figures: Sequence[str]) -> tuple[str, ...]:
+    """The figures, each once. Raises SettingError for one that is not declared."""
+    try:
+        return some_of("plot.figures", figures, (*names("figure"), *run.measures.series))
+    except SettingError as error:
+        raise SettingError(f"{error}{_elsewhere(run)}") from None
+
+
+def _elsewhere(run: Run) -> str:
+    """Where a figure may be declared that is not known: in the run's parts, unless some are loaded.
+
+    They are never loaded unasked.
+    """
+    parts = ",".join(listed(run.config.get("parts") or []))
+    return f"; {run.path} was made with parts: --parts {parts}" if parts and not loaded() else ""
+
+
+def _lack(run: Run, name: str) -> str:
+    """In a line what a figure needs that the run lacks; "" if it lacks nothing."""
+    if name not in names("figure"):
+        return ""
+    for need in choices("figure")[name].needs:
+        if reason := run.lacks(need):
+            return f"{name} needs {need}, which {run.path} lacks: {reason}"
+    return ""
+
+
 def draw(
-    run: Run, *, figures: Sequence[str] | None = None, formats: Sequence[str] = ("png",)
+    run: Run,
+    *,
+    figures: Sequence[str] | None = None,
+    formats: Sequence[str] = ("png",),
+    notify: Callable[[str], object] = lambda line: None,
 ) -> list[Path]:
     """Write the run's figures (None: all) to RUN_DIR/plots/NAME.FORMAT and return their paths.
 
-    Each file appears whole or not at all, and replaces one of the same name. Raises SettingError
-    for an unknown figure or format, RunError where no step has been measured yet.
+    Each file appears whole or not at all, and replaces one of the same name. Of all figures, those
+    that need what the run lacks are left out; ``notify`` is told which. Raises SettingError for an
+    unknown figure or format, RunError where no step has been measured yet or a figure that is named
+    cannot be drawn.
     """
-    names = FIGURES if figures is None else some_of("plot.figures", figures, FIGURES)
     formats = some_of("plot.formats", formats, FORMATS)
+    chosen = _drawable(run, notify) if figures is None else _known(run, figures)
     with _uncollected():
-        drawn = {name: figure(run, name) for name in names}
+        drawn = {name: figure(run, name) for name in chosen}
         folder = run.path / files.PLOTS
         folder.mkdir(exist_ok=True)
         paths = []
@@ -72,6 +113,26 @@ def draw(
                 files.write_whole(path, encoded(sheet, kind))
                 paths.append(path)
     return paths
+
+
+def _drawable(run: Run, notify: Callable[[str], object]) -> list[str]:
+    """All figures but those that need what the run lacks; ``notify`` is told of these, and of those
+    that were once drawn of the run and are not declared now.
+    """
+    lacks = {name: _lack(run, name) for name in (*names("figure"), *_of_their_own(run))}
+    for name in listed(run.config.get("plot", {}).get("figures", "all")):
+        if name != "all":
+            lacks.setdefault(name, f"{name} is not declared{_elsewhere(run)}")
+    for lack in filter(None, lacks.values()):
+        notify(f"left out: {lack}")
+    return [name for name, lack in lacks.items() if not lack]
+
+
+def _of_their_own(run: Run) -> list[str]:
+    """The quantities that no figure is there for: each has one that its declaration gives."""
+    shown = {*USUAL, *names("figure")}
+    shown.update(*(cls.needs for cls in choices("figure").values()))
+    return [name for name in run.measures.series if name not in shown]
 
 
 @contextmanager
@@ -94,6 +155,8 @@ def encoded(sheet: Figure, kind: str, *, whole: bool = False) -> bytes:
 
     ``whole``: with all that stands beside its panels, and no more, whatever the figure's size.
     """
+    from ffn_train.plots.style import look
+
     options: Any = {"bbox_inches": "tight", "pad_inches": 0.08} if whole else {}
     buffer = io.BytesIO()
     with look(), np.errstate(all="ignore"):

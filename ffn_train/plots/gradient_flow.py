@@ -10,9 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 
+from ffn_train.config.registry import choice
 from ffn_train.nn.core import Floats
 from ffn_train.plots import expected as theory
 from ffn_train.plots.curves import curve, mark, marks
+from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import depth_axis, log_axis, number
 from ffn_train.plots.selection import rows
 from ffn_train.plots.sheet import right_legends, sample, sheet
@@ -20,73 +22,77 @@ from ffn_train.plots.style import DOUBLE, INK, step_colour
 from ffn_train.runs import Measures, Run
 from ffn_train.theory import Prediction
 
-NAME = "gradient_flow"
-
 _PARTS = ("skip_gradient_rms", "branch_gradient_rms")
 _BRANCH: Mapping[str, Any] = {"dashes": (2.5, 1.2), "markerfacecolor": "white"}
 
 Colours = Mapping[int, ColorType]  # of the rows drawn
 
 
-def draw(run: Run) -> Figure:
-    """Three panels over depth; a plain stack has no skip part and so no third panel.
+@choice("figure", "gradient_flow")
+class GradientFlow(RunFigure):
+    """Gradients over depth at several steps.
 
+    In three panels; a plain stack has no skip part and so no third panel:
     (a) |dLoss/dθ| of each block, (b) the root mean square of dLoss/dx_l for l = 0 ... L, (c) its
     skip and its branch part at the first and the last measured step. Below (a) and (b) stands what
     was measured at step 0 over what theory predicts.
     """
-    measures = run.measures
-    parted = measures.has(*_PARTS)
-    measured, (norms, signal, *parts) = measures.common(
-        "gradient_norm", "signal_gradient_rms", *(_PARTS if parted else ())
-    )
-    chosen = rows(signal)
-    colours = {row: step_colour(order, len(chosen)) for order, row in enumerate(chosen)}
-    found = theory.prediction(run)
-    figure, axes = sheet(
-        run,
-        "Gradient flow",
-        width=DOUBLE,
-        height=2.55 + (theory.STRIP if found else 0),
-        panels=3 if parted else 2,
-        gaps=(0.66, 0.12) if parted else (0.66,),
-    )
-    depth = measures.depth
-    _over_depth(axes[0], measures.by_layer(norms)[:, measures.block_columns], colours)
-    _over_depth(axes[1], signal, colours)
-    kinds = []
-    if parted:
-        ends = {row: colours[row] for row in rows(signal, count=2)}
-        for part, style in zip(parts, ({}, _BRANCH), strict=True):
-            _over_depth(axes[2], part, ends, **style)
-        for panel in axes[1:]:  # one scale for the whole and its parts, labelled once
-            log_axis(panel, signal[chosen], *(part[list(ends)] for part in parts))
-        axes[2].tick_params(axis="y", which="both", labelleft=False)
-        kinds = [
-            sample("skip", color=INK, marker="o"),
-            sample("branch", color=INK, marker="o", **_BRANCH),
-        ]
-    titles = "(a)  parameter gradients", "(b)  signal gradients", "(c)  skip and branch part"
-    labels = r"$\|\partial L/\partial\theta_l\|$", r"RMS $\partial L/\partial x_l$", ""
-    for panel, title, label in zip(axes, titles, labels, strict=False):
-        panel.set_title(title)
-        panel.set_ylabel(label)
-        depth_axis(panel, depth, depth, "block boundary $l$")
-    depth_axis(axes[0], depth - 1, depth, "block $l$")
-    if found is not None:
-        _predicted(figure, axes, run, found, colours)
-    theory.caption(figure, run, *_left_out(measures, found))
-    _headline(figure, measures)
-    steps = [sample(str(measured[row]), color=colour) for row, colour in colours.items()]
-    right_legends(
-        figure,
-        axes[-1],
-        ("step", steps),
-        ("part", kinds),
-        theory.legend(run),
-        ("", marks(*figure.axes)),
-    )
-    return figure
+
+    needs = ("gradient_norm", "signal_gradient_rms")
+
+    def draw(self, run: Run) -> Figure:
+        measures = run.measures
+        parted = measures.has(*_PARTS)
+        measured, (norms, signal, *parts) = measures.common(
+            "gradient_norm", "signal_gradient_rms", *(_PARTS if parted else ())
+        )
+        chosen = rows(signal)
+        colours = {row: step_colour(order, len(chosen)) for order, row in enumerate(chosen)}
+        found = theory.prediction(run)
+        figure, axes = sheet(
+            run,
+            "Gradient flow",
+            width=DOUBLE,
+            height=2.55 + (theory.STRIP if found else 0),
+            panels=3 if parted else 2,
+            gaps=(0.66, 0.12) if parted else (0.66,),
+        )
+        depth = measures.depth
+        _over_depth(axes[0], measures.by_layer(norms)[:, measures.block_columns], colours)
+        _over_depth(axes[1], signal, colours)
+        kinds = []
+        if parted:
+            ends = {row: colours[row] for row in rows(signal, count=2)}
+            for part, style in zip(parts, ({}, _BRANCH), strict=True):
+                _over_depth(axes[2], part, ends, **style)
+            for panel in axes[1:]:  # one scale for the whole and its parts, labelled once
+                log_axis(panel, signal[chosen], *(part[list(ends)] for part in parts))
+            axes[2].tick_params(axis="y", which="both", labelleft=False)
+            kinds = [
+                sample("skip", color=INK, marker="o"),
+                sample("branch", color=INK, marker="o", **_BRANCH),
+            ]
+        titles = "(a)  parameter gradients", "(b)  signal gradients", "(c)  skip and branch part"
+        labels = r"$\|\partial L/\partial\theta_l\|$", r"RMS $\partial L/\partial x_l$", ""
+        for panel, title, label in zip(axes, titles, labels, strict=False):
+            panel.set_title(title)
+            panel.set_ylabel(label)
+            depth_axis(panel, depth, depth, "block boundary $l$")
+        depth_axis(axes[0], depth - 1, depth, "block $l$")
+        if found is not None:
+            _predicted(figure, axes, run, found, colours)
+        theory.caption(figure, run, *_left_out(measures, found))
+        _headline(figure, measures)
+        steps = [sample(str(measured[row]), color=colour) for row, colour in colours.items()]
+        right_legends(
+            figure,
+            axes[-1],
+            ("step", steps),
+            ("part", kinds),
+            theory.legend(run),
+            ("", marks(*figure.axes)),
+        )
+        return figure
 
 
 def _predicted(

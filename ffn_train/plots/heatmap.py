@@ -13,44 +13,49 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator
 from numpy.typing import NDArray
 
+from ffn_train.config.registry import choice
 from ffn_train.plots.curves import NOT_FINITE, ZERO, mark
+from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import depth_stride, log_limits, log_ticks, set_ticks, step_axis
 from ffn_train.plots.sheet import right_legends, sheet
 from ffn_train.plots.style import RED, SINGLE
 from ffn_train.runs import Measures, Run
 
-NAME = "heatmap"
-
 _FEW = 12  # layers: up to here each has its name on the axis
 _SHORT = {"final_norm": "norm"}
 
 
-def draw(run: Run) -> Figure:
+@choice("figure", "heatmap")
+class Heatmap(RunFigure):
     """log10 |dLoss/dθ|, input at the bottom; red where it is not finite, black where it is zero."""
-    norms = run.measures.layer_gradient_norm.T
-    steps = run.measures["gradient_norm"].step
-    figure, (axes,) = sheet(run, "Parameter gradient of each layer", width=SINGLE, height=2.3)
-    finite, zero = np.isfinite(norms), norms == 0
-    low, high = log_limits(norms)
-    bottom, top = np.log10([low, high])
-    logs = np.log10(norms, out=np.full(norms.shape, bottom - 1), where=finite & ~zero)
-    colours = matplotlib.colormaps["cividis"].with_extremes(under="black", bad=RED)
-    shown = np.ma.masked_array(logs, mask=~finite)
-    x, y = edges(steps), edges(np.arange(len(norms)))
-    image = axes.pcolorfast(x, y, shown, cmap=colours, vmin=bottom, vmax=top)
-    axes.grid(False)
-    mark(axes, steps, *np.where(finite, 1, norms))  # a lone cell can be too thin to see
 
-    step_axis(axes, steps)
-    axes.set_xlim(x[0], x[-1])
-    _layer_ticks(axes, run.measures)
-    patches = [(~finite, RED, NOT_FINITE), (zero, "black", ZERO)]
-    notes = [Patch(color=colour, label=label) for here, colour, label in patches if here.any()]
-    below = 0.17 * len(notes) + 0.12 * bool(notes)
-    if (finite & ~zero).any():
-        _colour_bar(figure, axes, image, (low, high), below)
-    right_legends(figure, axes, ("", notes), rows=len(notes))
-    return figure
+    needs = ("gradient_norm",)
+
+    def draw(self, run: Run) -> Figure:
+        norms = run.measures.layer_gradient_norm.T
+        steps = run.measures["gradient_norm"].step
+        figure, (axes,) = sheet(run, "Parameter gradient of each layer", width=SINGLE, height=2.3)
+        finite, zero = np.isfinite(norms), norms == 0
+        low, high = log_limits(norms)
+        bottom, top = np.log10([low, high])
+        logs = np.log10(norms, out=np.full(norms.shape, bottom - 1), where=finite & ~zero)
+        colours = matplotlib.colormaps["cividis"].with_extremes(under="black", bad=RED)
+        shown = np.ma.masked_array(logs, mask=~finite)
+        x, y = edges(steps), edges(np.arange(len(norms)))
+        image = axes.pcolorfast(x, y, shown, cmap=colours, vmin=bottom, vmax=top)
+        axes.grid(False)
+        mark(axes, steps, *np.where(finite, 1, norms))  # a lone cell can be too thin to see
+
+        step_axis(axes, steps)
+        axes.set_xlim(x[0], x[-1])
+        _layer_ticks(axes, run.measures)
+        patches = [(~finite, RED, NOT_FINITE), (zero, "black", ZERO)]
+        notes = [Patch(color=colour, label=label) for here, colour, label in patches if here.any()]
+        below = 0.17 * len(notes) + 0.12 * bool(notes)
+        if (finite & ~zero).any():
+            _colour_bar(figure, axes, image, (low, high), below)
+        right_legends(figure, axes, ("", notes), rows=len(notes))
+        return figure
 
 
 def edges(centres: NDArray[Any]) -> NDArray[np.float64]:

@@ -5,32 +5,40 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
+from ffn_train.config.registry import choice
 from ffn_train.plots.curves import block_curves, curve, mark, marks
+from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import log_axis, step_axis
-from ffn_train.plots.selection import scalar, shown_blocks
+from ffn_train.plots.selection import shown_blocks
 from ffn_train.plots.sheet import right_legends, sheet
 from ffn_train.plots.style import SINGLE
 from ffn_train.runs import Run
 
-NAME = "layers"
 
-
-def draw(run: Run) -> Figure:
+@choice("figure", "layers")
+class Layers(RunFigure):
     """|dLoss/dθ| over the measured steps: a shallow stack's blocks, or five of a deep stack's."""
-    measures = run.measures
-    norms = shown_blocks(measures, measures.layer_gradient_norm)
-    steps, total = scalar(run, "gradient_norm")
-    rows = measures["gradient_norm"].step
-    measured = np.isin(steps, rows)  # the same batches as the blocks' norms
-    steps, total = steps[measured], total[measured]
 
-    figure, (axes,) = sheet(run, "Parameter gradient of each block", width=SINGLE, height=2.3)
-    log_axis(axes, total, norms)
-    whole = curve(axes, steps, total, color="black", linewidth=1.0, label="total")
-    lines = block_curves(axes, rows, norms, measures.depth)
-    mark(axes, steps, total)
-    mark(axes, rows, *norms)
-    step_axis(axes, rows)
-    axes.set_ylabel(r"$\|\partial L/\partial\theta_l\|$")
-    right_legends(figure, axes, ("block $l$", lines), ("", [whole, *marks(axes)]))
-    return figure
+    needs = ("gradient_norm",)
+
+    def draw(self, run: Run) -> Figure:
+        measures = run.measures
+        norms = shown_blocks(measures, measures.layer_gradient_norm)
+        rows = measures["gradient_norm"].step
+        steps = run.scalars["step"]
+        total = run.scalars.get("gradient_norm", np.full(len(steps), np.nan))
+        measured = np.isin(steps, rows) & ("gradient_norm" in run.scalars)  # of the same batches
+        steps, total = steps[measured], total[measured]
+
+        figure, (axes,) = sheet(run, "Parameter gradient of each block", width=SINGLE, height=2.3)
+        log_axis(axes, total, norms)
+        whole = []
+        if len(total):
+            whole = [curve(axes, steps, total, color="black", linewidth=1.0, label="total")]
+        lines = block_curves(axes, rows, norms, measures.depth)
+        mark(axes, steps, total)
+        mark(axes, rows, *norms)
+        step_axis(axes, rows)
+        axes.set_ylabel(r"$\|\partial L/\partial\theta_l\|$")
+        right_legends(figure, axes, ("block $l$", lines), ("", [*whole, *marks(axes)]))
+        return figure

@@ -5,67 +5,72 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
+from ffn_train.config.registry import choice
 from ffn_train.plots import expected as theory
 from ffn_train.plots.curves import curve, mark, marks
+from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import depth_axis, log_axis
 from ffn_train.plots.selection import rows
 from ffn_train.plots.sheet import right_legends, sample, sheet
 from ffn_train.plots.style import DOUBLE, SINGLE, step_colour
 from ffn_train.runs import Run
 
-NAME = "signal"
 
-
-def draw(run: Run) -> Figure:
+@choice("figure", "signal")
+class Signal(RunFigure):
     """The root mean square of x_l; where the activation rectifies, the dead units beside it.
 
     Where none is dead at any step shown, the legend says so in place of a panel.
     """
-    measures = run.measures
-    rectifies = measures.has("dead_share")
-    measured, (signal, *dead) = measures.common(
-        "signal_rms", *(["dead_share"] if rectifies else [])
-    )
-    chosen = rows(signal)
-    colours = [step_colour(order, len(chosen)) for order in range(len(chosen))]
-    none_dead = rectifies and not dead[0][chosen].any()  # what is not finite counts as some
-    beside = rectifies and not none_dead
-    found = theory.prediction(run)
-    figure, axes = sheet(
-        run,
-        "Signal",
-        width=DOUBLE if beside else SINGLE,
-        height=(2.55 if beside else 2.3) + (theory.STRIP if found else 0),
-        panels=2 if beside else 1,
-        gaps=(0.66,) if beside else (),
-    )
-    boundaries = np.arange(measures.depth + 1)
-    log_axis(axes[0], signal[chosen])
-    for row, colour in zip(chosen, colours, strict=True):
-        curve(axes[0], boundaries, signal[row], color=colour)
-    mark(axes[0], boundaries, *signal[chosen])
-    depth_axis(axes[0], measures.depth, measures.depth, "block boundary $l$")
-    axes[0].set_ylabel("RMS $x_l$")
-    if beside:
-        axes[0].set_title("(a)  signal")
-        axes[1].set_title("(b)  hidden units dead on the whole batch")
+
+    needs = ("signal_rms",)
+
+    def draw(self, run: Run) -> Figure:
+        measures = run.measures
+        rectifies = measures.has("dead_share")
+        measured, (signal, *dead) = measures.common(
+            "signal_rms", *(["dead_share"] if rectifies else [])
+        )
+        chosen = rows(signal)
+        colours = [step_colour(order, len(chosen)) for order in range(len(chosen))]
+        none_dead = rectifies and not dead[0][chosen].any()  # what is not finite counts as some
+        beside = rectifies and not none_dead
+        found = theory.prediction(run)
+        figure, axes = sheet(
+            run,
+            "Signal",
+            width=DOUBLE if beside else SINGLE,
+            height=(2.55 if beside else 2.3) + (theory.STRIP if found else 0),
+            panels=2 if beside else 1,
+            gaps=(0.66,) if beside else (),
+        )
+        boundaries = np.arange(measures.depth + 1)
+        log_axis(axes[0], signal[chosen])
         for row, colour in zip(chosen, colours, strict=True):
-            curve(axes[1], boundaries[:-1], 100 * dead[0][row], color=colour)
-        mark(axes[1], boundaries[:-1], *dead[0][chosen])
-        axes[1].set_ylim(-4, 104)
-        depth_axis(axes[1], measures.depth - 1, measures.depth, "block $l$")
-        axes[1].set_ylabel("dead units (%)")
-    if found is not None:
-        log, sd = found.log_signal_rms, found.signal_sd
-        theory.expect(axes[0], log, sd)
-        theory.strip(figure, axes[0], signal[0], log, sd, colours[0])
-    theory.caption(figure, run)
-    steps = [
-        sample(str(measured[row]), color=colour)
-        for row, colour in zip(chosen, colours, strict=True)
-    ]
-    alive = ("dead units", [sample("none", linestyle="none")] * none_dead)
-    right_legends(
-        figure, axes[-1], ("step", steps), theory.legend(run), alive, ("", marks(*figure.axes))
-    )
-    return figure
+            curve(axes[0], boundaries, signal[row], color=colour)
+        mark(axes[0], boundaries, *signal[chosen])
+        depth_axis(axes[0], measures.depth, measures.depth, "block boundary $l$")
+        axes[0].set_ylabel("RMS $x_l$")
+        if beside:
+            axes[0].set_title("(a)  signal")
+            axes[1].set_title("(b)  hidden units dead on the whole batch")
+            for row, colour in zip(chosen, colours, strict=True):
+                curve(axes[1], boundaries[:-1], 100 * dead[0][row], color=colour)
+            mark(axes[1], boundaries[:-1], *dead[0][chosen])
+            axes[1].set_ylim(-4, 104)
+            depth_axis(axes[1], measures.depth - 1, measures.depth, "block $l$")
+            axes[1].set_ylabel("dead units (%)")
+        if found is not None:
+            log, sd = found.log_signal_rms, found.signal_sd
+            theory.expect(axes[0], log, sd)
+            theory.strip(figure, axes[0], signal[0], log, sd, colours[0])
+        theory.caption(figure, run)
+        steps = [
+            sample(str(measured[row]), color=colour)
+            for row, colour in zip(chosen, colours, strict=True)
+        ]
+        alive = ("dead units", [sample("none", linestyle="none")] * none_dead)
+        right_legends(
+            figure, axes[-1], ("step", steps), theory.legend(run), alive, ("", marks(*figure.axes))
+        )
+        return figure

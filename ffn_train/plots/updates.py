@@ -4,31 +4,38 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from ffn_train.config.registry import choice
 from ffn_train.plots.curves import block_curves, mark, marks, tell
+from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import log_axis, step_axis
 from ffn_train.plots.selection import shown_blocks
 from ffn_train.plots.sheet import right_legends, sheet
 from ffn_train.plots.style import MUTED, SINGLE
 from ffn_train.runs import Run
 
-NAME = "updates"
-
 GUIDE = 1e-3  # a step of a thousandth of the weights: the usual rule of thumb
 
 
-def draw(run: Run) -> Figure:
+@choice("figure", "updates")
+class Updates(RunFigure):
     """|Δθ|/|θ| over the measured steps, for the same blocks as in ``layers``."""
-    measures = run.measures
-    steps, _ = measures.common("update_norm", "weight_norm")
-    ratio = shown_blocks(measures, measures.update_ratio)
-    figure, (axes,) = sheet(run, "Update against weight of each block", width=SINGLE, height=2.3)
-    log_axis(axes, [GUIDE], ratio)
-    guide = axes.axhline(GUIDE, color=MUTED, linewidth=0.9, dashes=(4, 2), label="$10^{-3}$")
-    lines = block_curves(axes, steps, ratio, measures.depth)
-    mark(axes, steps, *ratio)
-    if not len(steps):
-        tell(axes, "no step was taken")
-    step_axis(axes, measures["weight_norm"].step)
-    axes.set_ylabel(r"$\|\Delta\theta_l\|/\|\theta_l\|$")
-    right_legends(figure, axes, ("block $l$", lines), ("", [guide, *marks(axes)]))
-    return figure
+
+    needs = ("weight_norm", "update_norm")
+
+    def draw(self, run: Run) -> Figure:
+        measures = run.measures
+        steps, _ = measures.common("update_norm", "weight_norm")
+        ratio = shown_blocks(measures, measures.update_ratio)
+        figure, (axes,) = sheet(
+            run, "Update against weight of each block", width=SINGLE, height=2.3
+        )
+        log_axis(axes, [GUIDE], ratio)
+        guide = axes.axhline(GUIDE, color=MUTED, linewidth=0.9, dashes=(4, 2), label="$10^{-3}$")
+        lines = block_curves(axes, steps, ratio, measures.depth)
+        mark(axes, steps, *ratio)
+        if not len(steps):
+            tell(axes, "no step was taken")
+        step_axis(axes, measures["weight_norm"].step)
+        axes.set_ylabel(r"$\|\Delta\theta_l\|/\|\theta_l\|$")
+        right_legends(figure, axes, ("block $l$", lines), ("", [guide, *marks(axes)]))
+        return figure

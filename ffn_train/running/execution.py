@@ -9,10 +9,12 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from ffn_train.plots import draw
 from ffn_train.report.verdict import verdict
 from ffn_train.running import Notify
 from ffn_train.running.expectation import expectation
 from ffn_train.running.experiment import Experiment
+from ffn_train.running.guard import GuardedLogger
 from ffn_train.running.interruption import Interrupted, Interruption
 from ffn_train.running.recording import record_training, restore
 from ffn_train.running.resumption import plan
@@ -54,8 +56,21 @@ def execute(
             if what.done:
                 notify(f"{path} has ended already; a larger trainer.steps extends it")
                 return load_run(path)
-            with _ending(path), Interruption(stop=stop) as interruption:
-                return _carry_out(experiment, path, what.checkpoint, origin, interruption, progress)
+            with (
+                _ending(path),
+                Interruption(stop=stop) as interruption,
+                GuardedLogger(experiment.logger, notify) as logger,
+            ):
+                return _carry_out(
+                    experiment,
+                    path,
+                    what.checkpoint,
+                    origin,
+                    logger,
+                    interruption,
+                    notify,
+                    progress,
+                )
 
 
 @contextmanager
@@ -79,7 +94,9 @@ def _carry_out(
     path: Path,
     checkpoint: Checkpoint | None,
     origin: Provenance,
+    logger: GuardedLogger,
     interruption: Interruption,
+    notify: Notify,
     progress: bool,
 ) -> Run:
     (path / files.SUMMARY).unlink(missing_ok=True)
@@ -92,7 +109,7 @@ def _carry_out(
         restore(state, checkpoint)
     first = state.step
     started = time.perf_counter()
-    last = record_training(experiment, state, path, checkpoint, interruption, progress)
+    last = record_training(experiment, state, path, checkpoint, logger, interruption, progress)
     seconds = time.perf_counter() - started
     origin = replace(
         origin,
@@ -104,9 +121,8 @@ def _carry_out(
     write_weights(path, experiment.model.layout, state.params.vector)
     run = load_run(path)
     if experiment.plot.when != "never":
-        from ffn_train.plots import draw  # late: matplotlib is the slowest import of a run
-
-        draw(run, figures=experiment.plot.figures, formats=experiment.plot.formats)
+        plot = experiment.plot
+        draw(run, figures=plot.figures, formats=plot.formats, notify=notify)
     summary = replace(
         outcome(run),
         state="finished" if last.divergence is None else "diverged",
@@ -115,6 +131,7 @@ def _carry_out(
     )
     Status(summary.state, str(last.divergence or "")).write(path)
     files.write_json(path / files.SUMMARY, summary.to_json())
+    logger.close(summary.state)
     return replace(run, summary=summary, state=summary.state)
 
 
@@ -134,6 +151,7 @@ def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
         validation_shards=trainer.validation_shards,
         engine=experiment.config["engine"],
         parts=dict(experiment.parts),
+        observers=dict(experiment.observers),
         data=experiment.data.digest,
         seed=experiment.seed,
         dtype=experiment.params.vector.dtype.name,

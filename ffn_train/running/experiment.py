@@ -13,15 +13,16 @@ import numpy as np
 
 from ffn_train.config import combinations
 from ffn_train.config.keys import GROUPS, MODEL_GROUPS, read_settings
-from ffn_train.config.outside import load
-from ffn_train.config.registry import build
+from ffn_train.config.outside import load, observes
+from ffn_train.config.registry import BEFORE, build, names
 from ffn_train.config.sections import Model, Plot, listed
-from ffn_train.config.settings import SettingError, one_of
+from ffn_train.config.settings import SettingError, some_of
 from ffn_train.nn.core import FlatVector
 from ffn_train.nn.engine import engine
 from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.stack import Stack
 from ffn_train.runs.identity import Identity
+from ffn_train.runs.loggers.logger import Logger
 from ffn_train.tasks.table import Data, split
 from ffn_train.tasks.task import Task
 from ffn_train.train import threads
@@ -42,10 +43,15 @@ class PlotSettings:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One run, ready to start: every value checked, the data read, nothing written yet."""
+    """One run, ready to start: every value checked, the data read, nothing written yet.
+
+    ``parts`` are the digests of the parts of one's own that make the run what it is, by name, and
+    ``observers`` those of parts with figures and loggers alone.
+    """
 
     config: Mapping[str, Any]
     parts: Mapping[str, str]
+    observers: Mapping[str, str]
     seed: int
     model: Stack
     initialiser: Initialiser
@@ -55,6 +61,7 @@ class Experiment:
     trainer: Trainer
     threads: int
     log: Cadence
+    logger: Logger
     checkpoint_every: int | None
     plot: PlotSettings
     directory: Path | None
@@ -87,16 +94,20 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
     go together, data that cannot be used, or a model ``to_train`` that this machine cannot hold.
     """
     settings = read_settings(config)
-    parts_digests = load(listed(settings.run.parts))
+    digests = load(listed(settings.run.parts))
     own, sizes, trainer, measure = settings.run, settings.model, settings.trainer, settings.measure
     streams = Streams(*np.random.SeedSequence(own.seed).spawn(len(Streams._fields)))
-    parts = {group: build(group, config[group]) for group in GROUPS}
+    before = {group: {"name": name} for group, name in BEFORE.items()}
+    chosen = {**before, **config}
+    parts = {group: build(group, chosen[group]) for group in GROUPS}
     names = {group: parts[group].name for group in MODEL_GROUPS}
     combinations.check(parts)
     if to_train:
         _check_size(sizes, own.dtype)
     computed_by = engine(own.engine)
-    plot = _plot_settings(settings.plot)
+    measured = instruments(measure.quantities, Cadence(measure.every, measure.limit))
+    quantities = [quantity.name for instrument in measured for quantity in instrument.quantities]
+    plot = _plot_settings(settings.plot, quantities)
     data = _load_data(parts["task"], streams.data).astype(own.dtype)
     x, y = data.x_train, data.y_train
     batches = Batches(x, y, size=trainer.batch_size, seed=streams.batches)
@@ -120,7 +131,8 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
     )
     return Experiment(
         config=config,
-        parts=parts_digests,
+        parts={name: digest for name, digest in digests.items() if not observes(name)},
+        observers={name: digest for name, digest in digests.items() if observes(name)},
         seed=own.seed,
         model=model,
         initialiser=parts["init"],
@@ -138,7 +150,7 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
             steps=trainer.steps,
             clip=trainer.clip,
             patience=trainer.patience,
-            instruments=instruments(measure.quantities, Cadence(measure.every, measure.limit)),
+            instruments=measured,
             evaluate=Cadence(**vars(settings.evaluate)),
             shards=plan.shards,
             # the BLAS's own threads would come on top of them
@@ -146,6 +158,7 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
         ),
         threads=plan.blas,
         log=Cadence(**vars(settings.log)),
+        logger=parts["logger"],
         checkpoint_every=settings.checkpoint.every,
         plot=plot,
         directory=_directory(settings.directory.dir),
@@ -181,12 +194,10 @@ def _check_size(sizes: Model, dtype: str) -> None:
         )
 
 
-def _plot_settings(plot: Plot) -> PlotSettings:
+def _plot_settings(plot: Plot, quantities: Sequence[str]) -> PlotSettings:
     figures = None
     if plot.figures != "all":
-        from ffn_train.plots import FIGURES  # late: it imports matplotlib
-
-        figures = [one_of("plot.figures", word, FIGURES) for word in listed(plot.figures)]
+        figures = some_of("plot.figures", listed(plot.figures), (*names("figure"), *quantities))
     return PlotSettings(plot.when, figures, listed(plot.formats))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ffn_train.running.experiment import Experiment
+from ffn_train.running.guard import GuardedLogger
 from ffn_train.running.interruption import Interrupted, Interruption
 from ffn_train.runs.checkpoint import Checkpoint, write_checkpoint
 from ffn_train.runs.layout import layout_of
@@ -21,6 +22,7 @@ def record_training(
     state: State,
     path: Path,
     checkpoint: Checkpoint | None,
+    logger: GuardedLogger,
     interruption: Interruption,
     progress: bool,
 ) -> Record:
@@ -39,9 +41,12 @@ def record_training(
     )
     layout = layout_of(experiment.model, trainer.instruments)
     with RunWriter(path, layout, checkpoint) as writer, bar:
+        logger.open(path, experiment.config, state.step)
         for record in trainer.fit(state):
             if _logged(record, experiment):
-                writer.record(scalars(record), record.measures)
+                row = scalars(record)
+                writer.record(row, record.measures)
+                logger.log(row, record.measures)
             if not math.isnan(record.validation_loss):
                 bar.set_postfix(loss=f"{record.validation_loss:.3g}", refresh=False)
             bar.update(record.step - bar.n)

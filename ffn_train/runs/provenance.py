@@ -29,7 +29,7 @@ class Provenance:
     """Where a run comes from; None for what its file does not tell.
 
     ``code``: the commit and whether the tree was dirty. ``parts``: the digests of parts from
-    outside; ``data``: that of the rows, "" where settings and seed decide them. ``score``: as the
+    outside, ``observers`` of those with figures and loggers alone; ``data``: that of the rows, "" where settings and seed decide them. ``score``: as the
     task declares it; ``baseline_loss``: of the score's baseline. The last three are times and
     rates, known at the end of the run.
     """
@@ -46,6 +46,7 @@ class Provenance:
     validation_shards: int | None = None
     engine: str | None = None
     parts: Mapping[str, str] | None = None
+    observers: Mapping[str, str] | None = None
     data: str | None = None
     seed: int | None = None
     dtype: str | None = None

@@ -18,6 +18,7 @@ from ffn_train.runs.provenance import Provenance, read_provenance
 from ffn_train.runs.score import ScoreDeclared
 from ffn_train.runs.status import written_status
 from ffn_train.runs.summary import Summary, read_summary
+from ffn_train.train.instruments import USUAL
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,12 @@ class Run:
         if not len(steps) or steps[0] != 0:
             return None
         return worst(self.theory, measures.tensors, signal[0], gradient[0], tiny)
+
+    def lacks(self, name: str) -> str | None:
+        """In a word why there is nothing of a quantity or a column of scalars; None if there is."""
+        if name in self.scalars and name not in USUAL:
+            return None
+        return self.measures.lacks(name) or None
 
     def weights(self) -> dict[str, Array]:
         """The final weights by name, in the model's order.

@@ -1,0 +1,26 @@
+"""What every figure of a run is; importing it does not import matplotlib."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from ffn_train.config.registry import Choice
+from ffn_train.runs import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class RunFigure(Choice, ABC):
+    """A figure of one run, drawn from what its directory holds; chosen by ``plot.figures``.
+
+    ``needs`` names the quantities and the columns of scalars without which there is nothing to
+    draw; a run that lacks one has no such figure.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def draw(self, run: Run) -> Figure:
+        """The figure as a matplotlib Figure; without pyplot, whose state is global."""

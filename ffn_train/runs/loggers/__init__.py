@@ -1,0 +1,1 @@
+"""Loggers, which take a run's records elsewhere: a module each."""
