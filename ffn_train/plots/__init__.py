@@ -1,7 +1,8 @@
 """A run's figures, drawn from its directory alone.
 
 Each figure is a module of this folder with a ``RunFigure``; a new figure is a new module and no
-more. A quantity has a figure of its name that follows from its declaration. matplotlib is imported when the first figure is asked for: nothing is slower to import.
+more. A quantity has a figure of its name that follows from its declaration. matplotlib is imported
+when the first figure is asked for: nothing is slower to import.
 """
 
 from __future__ import annotations

@@ -29,9 +29,10 @@ class Provenance:
     """Where a run comes from; None for what its file does not tell.
 
     ``code``: the commit and whether the tree was dirty. ``parts``: the digests of parts from
-    outside, ``observers`` of those with figures and loggers alone; ``data``: that of the rows, "" where settings and seed decide them. ``score``: as the
-    task declares it; ``baseline_loss``: of the score's baseline. The last three are times and
-    rates, known at the end of the run.
+    outside, ``observers`` those of parts with figures and loggers alone; ``data``: the digest of
+    the rows, "" where settings and seed decide them. ``score``: as the task declares it;
+    ``baseline_loss``: of the score's baseline. The last three are times and rates, known at the end
+    of the run.
     """
 
     command: tuple[str, ...] | None = None
