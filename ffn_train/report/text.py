@@ -98,9 +98,9 @@ def _time(provenance: Provenance) -> str:
     """The seconds, how many steps in one, and the share that went into the per-layer measures."""
     seconds, rate = provenance.training_seconds, provenance.steps_per_second or 0
     told = []
-    if seconds is not None:
+    if seconds is not None and seconds > 0:
         told.append(f"{seconds:.1f} s")
-        if rate:
+        if rate > 0:
             told.append(f"{rate:.0f} steps/s" if rate >= 9.5 else f"{rate:.2g} steps/s")
         told.append(f"of it measuring {(provenance.measuring_seconds or 0) / seconds:.0%}")
     if provenance.parameters is not None:

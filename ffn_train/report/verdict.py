@@ -142,8 +142,8 @@ def _steady(run: Run) -> list[str]:
         return [f"healthy: {text}, and branches and hidden units take part"]
     if first_mild:
         line = f"uneven: {text}, within {MILD:g}-fold at step 0 and not at the last"
-        help_ = advice(run, trained=True)
-        return [line, f"the updates made it so, not the initialisation; {help_}"]
+        remedy = advice(run, trained=True)
+        return [line, f"the updates made it so, not the initialisation; {remedy}"]
     line = (
         f"uneven: {text}, more than {MILD:g}-fold from output to input, short of the "
         f"{STRONG:g}-fold at step 0 that is called exploding or vanishing"
