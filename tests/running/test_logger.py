@@ -49,8 +49,8 @@ class Lines(Logger):
         config.clear()
         assert json.loads((run / "layout.json").read_text())["depth"] == 3
         self.path = run / self.file
-        lines = self.path.read_text().splitlines(keepends=True) if first else []
-        self.path.write_text("".join(x for x in lines if json.loads(x)["step"] < first))
+        text = self.path.read_text() if self.path.exists() else ""
+        self.path.write_text("".join(x for x in text.splitlines(True) if json.loads(x)["step"] < first))
 
     def log(self, step, scalars, measures):
         self.happens("log")
