@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="what holds for every combination of choices is tested for all of them, "
         "not for a few that hold every pair of choices",
     )
+
+
+@pytest.fixture
+def parts_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The working directory, for files with parts; what they declare is forgotten at the end."""
+    from ffn_train.config import outside, registry
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(outside, "_loaded", {})
+    yield tmp_path
+    for name, digest in outside._loaded.items():
+        registry.forget(outside._module(name, digest))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

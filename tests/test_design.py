@@ -135,6 +135,20 @@ def test_importing_the_package_imports_no_heavy_library() -> None:
     assert not heavy & modules_after(code)
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import ffn_train.parts, ffn_train.plots",
+        "from ffn_train.config.composition import compose; compose([])",
+        "from ffn_train.config.reference import help_text; help_text([])",
+        "from ffn_train.running.experiment import build_experiment;"
+        "from ffn_train.config.composition import compose; build_experiment(compose([]))",
+    ],
+)
+def test_matplotlib_is_imported_for_figures_alone(code: str) -> None:
+    assert "matplotlib" not in modules_after(code)
+
+
 def test_no_deep_learning_framework_is_imported() -> None:
     for path in MODULES:
         text = path.read_text(encoding="utf-8")

@@ -18,7 +18,7 @@ import numpy as np
 
 from ffn_train.config.outside import loaded
 from ffn_train.config.registry import choices, names
-from ffn_train.config.sections import FORMATS, listed
+from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import SettingError, some_of
 from ffn_train.runs import Run, RunError, files
 from ffn_train.train.instruments import USUAL
@@ -73,8 +73,14 @@ def _elsewhere(run: Run) -> str:
 
     They are never loaded unasked.
     """
-    parts = ",".join(listed(run.config.get("parts") or []))
+    parts = ",".join(_words(run.config.get("parts")))
     return f"; {run.path} was made with parts: --parts {parts}" if parts and not loaded() else ""
+
+
+def _words(value: Any) -> list[str]:
+    """A setting's word or words; none in whatever else a configuration may hold."""
+    words = [value] if isinstance(value, str) else value
+    return [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
 
 
 def _lack(run: Run, name: str) -> str:
@@ -121,7 +127,8 @@ def _drawable(run: Run, notify: Callable[[str], object]) -> list[str]:
     that were once drawn of the run and are not declared now.
     """
     lacks = {name: _lack(run, name) for name in (*names("figure"), *_of_their_own(run))}
-    for name in listed(run.config.get("plot", {}).get("figures", "all")):
+    section = run.config.get("plot")
+    for name in _words(section.get("figures")) if isinstance(section, dict) else ():
         if name != "all":
             lacks.setdefault(name, f"{name} is not declared{_elsewhere(run)}")
     for lack in filter(None, lacks.values()):

@@ -16,10 +16,10 @@ from ffn_train.train.measures import Values
 
 
 class GuardedLogger:
-    """Calls a logger with copies; one that raises is warned of and not called again.
+    """Calls a logger, with copies; after an exception there is a warning and no more calls.
 
-    A context manager that closes the logger when an exception ends the run; ``close`` does when the
-    run has ended by itself.
+    A context manager that closes the logger when an exception ends the run; otherwise ``close``
+    has to be called. Interrupted passes through while the run is under way.
     """
 
     def __init__(self, logger: Logger, notify: Notify) -> None:
@@ -27,22 +27,23 @@ class GuardedLogger:
         self._open = False
 
     def open(self, run: Path, config: Mapping[str, Any], first: int) -> None:
-        self._open = True
-        self._call(self._logger.open, run, copy.deepcopy(dict(config)), first)
+        self._open = self._call(self._logger.open, run, copy.deepcopy(dict(config)), first)
 
     def log(self, scalars: Mapping[str, float], measures: Values) -> None:
-        """Take a row of scalars, with its step, and what was measured then."""
-        known = {name: float(value) for name, value in scalars.items() if not math.isnan(value)}
-        step = int(known.pop("step"))
-        measured = {name: values.copy() for name, values in measures.items()}
-        self._call(self._logger.log, step, known, measured)
+        """Take a row of scalars, step included, and what was measured then."""
+        if self._open:
+            known = {name: float(value) for name, value in scalars.items() if not math.isnan(value)}
+            step = int(known.pop("step"))
+            measured = {name: values.copy() for name, values in measures.items()}
+            self._open = self._call(self._logger.log, step, known, measured)
 
     def close(self, state: str) -> None:
-        try:
-            self._call(self._logger.close, state)
-        except Interrupted as error:  # the run has ended already
-            self._drop(self._logger.close, error)
-        self._open = False
+        if self._open:
+            self._open = False
+            try:
+                self._call(self._logger.close, state)
+            except Interrupted as error:  # the run has ended and stays as it is
+                self._warn("close", error)
 
     def __enter__(self) -> GuardedLogger:
         return self
@@ -51,21 +52,26 @@ class GuardedLogger:
         if kind is not None:
             self.close("interrupted" if issubclass(kind, Interrupted) else "failed")
 
-    def _call(self, method: Callable[..., None], *arguments: Any) -> None:
-        """Raises Interrupted, which the logger has no part in."""
-        if not self._open:
-            return
+    def _call(self, method: Callable[..., None], *arguments: Any) -> bool:
+        """Whether it raised nothing."""
         try:
             method(*arguments)
         except Interrupted:
             raise
         except Exception as error:
-            self._drop(method, error)
+            self._warn(method.__name__, error)
+            return False
+        return True
 
-    def _drop(self, method: Callable[..., None], error: Exception) -> None:
-        self._open = False
+    def _warn(self, method: str, error: Exception) -> None:
         reason = f"{type(error).__name__}: {first_line(error)}"
         self._notify(
-            f"warning: logger={self._logger.name} failed in {method.__name__} and is not called "
-            f"again: {reason}"
+            f"warning: logger={self._logger.name} failed in {method} and is not called again: "
+            f"{reason}"
         )
+
+
+def _arrays(row: Rows | None) -> dict[str, Any]:
+    """What a row holds, by name."""
+    names = () if row is None else row.dtype.names or ()
+    return {name: np.array(row[name]) for name in names if row is not None and name != "step"}

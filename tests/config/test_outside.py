@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ffn_train.config import outside, registry
+from ffn_train.config import registry
 from ffn_train.config.composition import compose
 from ffn_train.config.settings import SettingError
 from ffn_train.running.execution import execute
@@ -37,15 +36,11 @@ class Softplus(Activation):
 
 
 @pytest.fixture
-def part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A file with an activation, in the working directory; forgotten at the end."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(outside, "_loaded", {})
-    path = tmp_path / "my_parts.py"
+def part(parts_folder: Path) -> Path:
+    """A file with an activation, in the working directory."""
+    path = parts_folder / "my_parts.py"
     path.write_text(SOFTPLUS, encoding="utf-8")
-    yield path
-    for name, digest in outside._loaded.items():
-        registry.forget(outside._module(name, digest))
+    return path
 
 
 def test_a_part_of_ones_own_is_a_choice_with_checked_settings(part: Path) -> None:
