@@ -52,7 +52,8 @@ def passes(model: Stack, dtype: str) -> list[Array]:
     rng = np.random.default_rng(3)
     params = model.layout.zeros(dtype)
     params.vector[...] = random_parameters(model, rng).vector
-    x, dy = (rng.standard_normal((7, k)).astype(dtype) for k in (3, 2))
+    sizes = model.input.fan_in, model.output.fan_out
+    x, dy = (rng.standard_normal((7, k)).astype(dtype) for k in sizes)
     grads, again = model.layout.zeros(dtype), model.layout.zeros(dtype)
     grads.vector[...] = again.vector[...] = np.nan
     flow: list[SignalGradients] = []
@@ -399,6 +400,7 @@ import math
 import numpy as np
 from ffn_train.nn.blocks.feedforward import FeedForward
 from ffn_train.nn.layers.norms import LayerNorm
+from ffn_train.nn.optim.sgd import SGD
 from ffn_train.parts import Activation, Block, Norm, Residual, choice, setting
 
 class Mine(FeedForward):
@@ -452,13 +454,19 @@ TWIN = """
 def test_an_activation_of_ones_own_brings_its_twin(
     dtype: str, declared: Callable[..., list[str]]
 ) -> None:
-    overrides = [*declared(TWIN), "activation=softplus", "activation.beta=1.7", "residual=mine"]
-    models = [
-        build_experiment(compose([*overrides, f"engine={name}"])).model for name in engines.ENGINES
-    ]
-    assert apart(passes(models[1], dtype), passes(models[0], dtype)) < TOLERANCE[dtype]
-    other = build_experiment(compose([*overrides, "engine=compiled", "activation.beta=1.8"])).model
-    assert apart(passes(other, dtype), passes(models[0], dtype)) > 1e-3
+    overrides = [*declared(TWIN), "activation=softplus", "residual=mine", f"dtype={dtype}"]
+    for beta in ("activation.beta=1.7", "activation.beta=0.6"):
+        plain, compiled = (
+            build_experiment(compose([*overrides, beta, f"engine={name}"]))
+            for name in engines.ENGINES
+        )
+        found, expected = passes(compiled.model, dtype), passes(plain.model, dtype)
+        assert apart(found, expected) < TOLERANCE[dtype]
+        losses = [
+            [record.loss for record in one.trainer.fit(one.trainer.start(one.params))]
+            for one in (compiled, plain)
+        ]
+        assert np.allclose(losses[0], losses[1], rtol=100 * TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize(
@@ -501,9 +509,13 @@ def test_a_part_without_a_twin_is_refused_by_its_name(
 @pytest.mark.parametrize(
     ("twin", "reason"),
     [
-        (TWIN.replace("z, beta", "z, alpha"), "'alpha', which is not a setting of"),
-        (TWIN.replace("math.exp(", "np.fft.fft("), "cannot compile its compiled_pair: "),
-        (TWIN.replace("return value, ", "return "), "cannot compile its compiled_pair: "),
+        (TWIN.replace("z, beta", "z, alpha"), "'alpha', which is not a setting with a number"),
+        (TWIN.replace("math.exp(", "np.fft.fft("), "its compiled_pair: Unknown attribute 'fft'"),
+        (TWIN.replace("return value, ", "return "), "its compiled_pair: failed to unpack float32"),
+        (
+            TWIN.replace("real = type(z)", "with open('x') as f:\n            return z, z"),
+            "its compiled_pair: The 'with .*' construct is not supported",
+        ),
     ],
 )
 def test_a_twin_that_cannot_be_compiled_is_refused_in_one_line(
@@ -511,7 +523,6 @@ def test_a_twin_that_cannot_be_compiled_is_refused_in_one_line(
 ) -> None:
     with pytest.raises(SettingError, match=f"^activation=softplus: .*{reason}") as caught:
         build_experiment(compose([*declared(twin), "activation=softplus", "engine=compiled"]))
-    print(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -629,6 +640,16 @@ def _results(entry: Any) -> tuple[list[Any], int]:
 
 def test_machine_code_is_kept(fresh: Callable[[], Any]) -> None:
     assert [_results(fresh()) for _ in range(2)] == [([[2, 2]] * 2, 0), ([[2, 2]] * 2, 2)]
+
+
+def test_an_activations_loops_are_kept() -> None:
+    from ffn_train.nn.compiled import activations
+
+    for kind in (ReLU, Erf):
+        for hits in (0, 1):  # at the first it is compiled, or was by another test
+            activations._compiled.__wrapped__(kind, activations.TWINS[kind], np.dtype("float32"))
+            for loop in activations._used[-2:]:
+                assert sum(loop.stats.cache_hits.values()) >= hits
 
 
 @pytest.mark.parametrize("damage", ["an empty index", "cut data", "another's data"])

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core.errors import NumbaError, TypingError
+from numba.core.errors import NumbaError, TypingError, UnsupportedBytecodeError
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray, from_dtype
 from numba.np.unsafe import ndarray
@@ -153,18 +153,22 @@ def loops_of(activation: Activation, dtype: np.dtype[Any]) -> Loops:
     """
     twin, its = twin_of(activation), asdict(activation)  # type: ignore[call-overload]
     for name in twin.settings:
-        if name not in its:
-            where = f"activation={activation.name}: its compiled_pair"
-            raise SettingError(f"{where} takes {name!r}, which is not a setting of it")
+        if not isinstance(its.get(name), int | float):
+            raise SettingError(
+                f"activation={activation.name}: its compiled_pair takes {name!r}, "
+                "which is not a setting with a number"
+            )
     settings = np.array([its[name] for name in twin.settings], dtype)
     _used.append(settings)
     try:
         forward, backward = _compiled(type(activation), twin, dtype)
-    except NumbaError as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        reason = lines[1 if len(lines) > 1 and "pipeline" in lines[0] else 0]
-        where = f"activation={activation.name}: Numba cannot compile its compiled_pair"
-        raise SettingError(f"{where}: {reason.strip()}; engine=numpy can do without") from error
+    except (NumbaError, UnsupportedBytecodeError) as error:
+        lines = str(error).splitlines()
+        reason = next(line for line in lines if not line.startswith("Failed in"))
+        raise SettingError(
+            f"activation={activation.name}: Numba cannot compile its compiled_pair: "
+            f"{reason.strip()}; engine=numpy needs none"
+        ) from error
     return Loops(forward, backward, settings.ctypes.data, twin.slope is None)
 
 

@@ -67,10 +67,9 @@ class CompiledSegment(Segment):
 
     def __init__(self, layers: StackLayers, params: Views, span: range, x: Array) -> None:
         super().__init__(layers, params, span, x)
+        dtype = params.vector.dtype
+        self._scheme, self._record = scheme_of(layers, dtype, self.is_first, self.is_last)
         self._theta = self._part(params)
-        self._scheme, self._record = scheme_of(
-            layers, self._theta.dtype, self.is_first, self.is_last
-        )
         self.x = self._matrix(x, len(x), self._scheme.inputs or self._scheme.width)
         self._kept: _Passed | None = None
 
