@@ -22,8 +22,8 @@ class Activation(Choice, ABC):
     ``pair_in_place``, or ``value_in_place`` where no backward pass follows; both overwrite z.
     ``rectifies``: act(z) > 0 where z > 0 and 0 elsewhere, so a unit that is never positive on a
     batch passes nothing on and is called dead. ``kinks``: where act' jumps. For ``engine=compiled``
-    a class from outside may have a static method ``compiled_pair(z, ...)``, which Numba compiles: of
-    one number z and the settings that it names, all in one dtype, to act(z) and act'(z).
+    a class from outside may have a static method ``compiled_pair(z, ...)``, which Numba compiles:
+    from one number z and the settings that it names, all of one dtype, to act(z) and act'(z).
     """
 
     rectifies: ClassVar[bool] = False
