@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ffn_train.gradcheck.differences import Check, check_layer
+from ffn_train.gradcheck.differences import Check, check_layer, random_parameters
 from ffn_train.nn.core import Layer
+from ffn_train.nn.engine import NUMPY
+from ffn_train.nn.segments import PlainSegment
 from ffn_train.nn.stack import Stack
 
 WHOLE = 1e-5  # of the whole stack: rounding grows with the depth
@@ -16,7 +18,8 @@ def check_stack(model: Stack, rng: np.random.Generator) -> dict[str, list[Check]
 
     The parts are the branch, the block around it, each distinct norm, input projection and
     read-out. In the whole stack the tensors of the first and last block, of the ends and the
-    input are checked, in a model of the configured depth.
+    input are checked, in a model of the configured depth. Of another engine than NumPy's the
+    output is checked as well.
     """
     parts: dict[str, tuple[Layer, int]] = {
         "input projection": (model.input, model.input.fan_in),
@@ -35,4 +38,17 @@ def check_stack(model: Stack, rng: np.random.Generator) -> dict[str, list[Check]
     checks[f"stack of depth {model.depth}"] = check_layer(
         model, inputs=model.input.fan_in, rng=rng, samples=3, tensors=tensors, tolerance=WHOLE
     )
+    if model.engine is not NUMPY:
+        checks["output, numeric by engine=numpy"] = [_beside_numpy(model, rng)]
     return checks
+
+
+def _beside_numpy(model: Stack, rng: np.random.Generator) -> Check:
+    """The model's output, along a random direction, by its engine and by the plain one."""
+    params, x = random_parameters(model, rng).views, rng.standard_normal((3, model.input.fan_in))
+    y = model.predict(params, x)
+    plain = PlainSegment(model, params, range(model.depth), x).predict()
+    cotangent = rng.standard_normal(y.shape)
+    its, right = float(np.vdot(cotangent, y)), float(np.vdot(cotangent, plain))
+    error = float(np.linalg.norm(y - plain) / np.linalg.norm(plain))
+    return Check("y", its, right, error, 0.0, 0, WHOLE)

@@ -14,6 +14,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from ffn_train.nn.blocks.branch import Block
+from ffn_train.nn.blocks.norm import Norm
 from ffn_train.nn.blocks.residual import ResidualBlock, ResidualPullback
 from ffn_train.nn.core import Array, Arrays, Layer, Pullback, Views
 from ffn_train.nn.layers.linear import Linear
@@ -30,6 +32,8 @@ class StackLayers(Protocol):
 
     input: Linear
     block: ResidualBlock
+    block_choice: Block
+    norm: Norm
     depth: int
     final_norm: Layer | None
     output: Linear

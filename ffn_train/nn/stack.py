@@ -78,6 +78,7 @@ class Stack(Layer):
         self.segment = segment_length(recompute, self.depth)
         self.engine = engine
         self.activation, self.residual, self.norm = activation, residual, norm
+        self.block_choice = block
         self.branch = block.branch(width=width, hidden=self.hidden, activation=activation)
         self.input = Linear(inputs, width)
         self.block = ResidualBlock(

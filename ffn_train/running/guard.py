@@ -69,9 +69,3 @@ class GuardedLogger:
             f"warning: logger={self._logger.name} failed in {method} and is not called again: "
             f"{reason}"
         )
-
-
-def _arrays(row: Rows | None) -> dict[str, Any]:
-    """What a row holds, by name."""
-    names = () if row is None else row.dtype.names or ()
-    return {name: np.array(row[name]) for name in names if row is not None and name != "step"}

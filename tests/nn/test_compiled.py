@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,13 +13,16 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from ffn_train.config import outside, registry
+from ffn_train.config.composition import compose
 from ffn_train.config.registry import build
 from ffn_train.config.settings import SettingError
-from ffn_train.gradcheck import check_layer, failures, random_parameters
+from ffn_train.gradcheck import check_layer, check_stack, failures, random_parameters
 from ffn_train.nn import engine as engines
-from ffn_train.nn.activations.relu import LeakyReLU
+from ffn_train.nn.activations.activation import Activation
+from ffn_train.nn.activations.erf import Erf
+from ffn_train.nn.activations.relu import LeakyReLU, ReLU
 from ffn_train.nn.core import Array
-from ffn_train.nn.optim.sgd import SGD
 from ffn_train.nn.segments import SignalGradients
 from ffn_train.nn.stack import Stack
 from ffn_train.running.experiment import build_experiment
@@ -28,13 +31,20 @@ from ffn_train.train import threads
 from ffn_train.train.shards import Shards
 from tests.support.choices import files, settings, tiny
 from tests.support.command import command, process
-from tests.support.small_runs import NOTES, config, run_in
+from tests.support.small_runs import NOTES, SMALL, config, run_in
 
 pytest.importorskip("numba", reason="engine=compiled needs the extra `compiled`")
 pytest.importorskip("scipy", reason="engine=compiled needs the extra `compiled`")
 
 PLAIN = {"block": "feedforward", "residual": "none", "norm": "none", "activation": "relu"}
+OTHER_SLOPE = np.array([0.011])
 TOLERANCE = {"float64": 1e-12, "float32": 3e-5}  # of an array's largest entry
+
+
+def loops(activation: Activation) -> Any:
+    from ffn_train.nn.compiled.activations import loops_of
+
+    return loops_of(activation, np.dtype(np.float64))
 
 
 def passes(model: Stack, dtype: str) -> list[Array]:
@@ -42,7 +52,8 @@ def passes(model: Stack, dtype: str) -> list[Array]:
     rng = np.random.default_rng(3)
     params = model.layout.zeros(dtype)
     params.vector[...] = random_parameters(model, rng).vector
-    x, dy = (rng.standard_normal((7, k)).astype(dtype) for k in (3, 2))
+    sizes = model.input.fan_in, model.output.fan_out
+    x, dy = (rng.standard_normal((7, k)).astype(dtype) for k in sizes)
     grads, again = model.layout.zeros(dtype), model.layout.zeros(dtype)
     grads.vector[...] = again.vector[...] = np.nan
     flow: list[SignalGradients] = []
@@ -89,8 +100,9 @@ def test_the_gradient_is_the_derivative(block: str, norm: str) -> None:
         ("eps", {"norm": "pre_layer"}, lambda eps: 100 * eps),
         ("centred", {"norm": "pre_layer"}, lambda _: False),
         ("placement", {"norm": "post_rms"}, lambda _: 1),
-        ("parameter", {"activation": "leaky_relu"}, lambda slope: 1.1 * slope),
-        ("activation", {"activation": "gelu"}, lambda code: code + 1),
+        ("settings", {"activation": "leaky_relu"}, lambda _: OTHER_SLOPE.ctypes.data),
+        ("activate", {"activation": "gelu"}, lambda _: loops(Erf()).activate),
+        ("activate_backward", {"activation": "tanh"}, lambda _: loops(ReLU()).activate_backward),
         ("learnable", {"residual": "rezero"}, lambda _: False),
     ],
 )
@@ -101,7 +113,7 @@ def test_every_part_of_the_scheme_counts(
 
     names = {**PLAIN, **names, "init": "lecun"}
     plain, model = passes(tiny(names), "float64"), tiny(names, engine="compiled")
-    right, _ = segment.scheme_of(model, True, True)
+    right, _ = segment.scheme_of(model, np.dtype(np.float64), True, True)
     wrong = right._replace(**{field: change(getattr(right, field))})
     monkeypatch.setattr(segment, "scheme_of", lambda *_: (wrong, wrong.record()))
     with np.errstate(all="ignore"):
@@ -163,22 +175,24 @@ def test_elementary_functions_in_float32(name: str) -> None:
 def test_activations_reach_their_limits_as_the_plain_ones_do(dtype: str) -> None:
     from numba import njit
 
-    from ffn_train.nn.compiled.activations import CODES, TOLD_BY_VALUE, activate
+    from ffn_train.nn.compiled.activations import TWINS, activate, loops_of
 
     @njit(error_model="numpy")
-    def run(code, z, slope):  # type: ignore[no-untyped-def]
-        activate(code, z.dtype.type(0), z, np.zeros(z.shape[1], z.dtype), slope)
+    def run(loops, z, slope):  # type: ignore[no-untyped-def]
+        activate(loops, z, np.zeros(z.shape[1], z.dtype), slope)
 
     powers = np.arange(3, 38.5) if dtype == "float32" else np.arange(3, 308.0, 5)
     size = np.concatenate([10.0**powers, [float(np.finfo(dtype).max)]]).astype(dtype)
     z = np.stack([-size, size])
-    for kind, code in CODES.items():
+    for kind in TWINS:
+        activation = LeakyReLU(slope=0) if kind is LeakyReLU else kind()
         value, slope = z.copy(), np.full_like(z, np.nan)
-        run(code, value, slope)
+        loops = loops_of(activation, np.dtype(dtype))
+        run(loops, value, slope)
         with np.errstate(over="ignore", under="ignore"):
-            right, its_slope = (LeakyReLU(slope=0) if kind is LeakyReLU else kind()).pair(z)
+            right, its_slope = activation.pair(z)
         np.testing.assert_allclose(value, right, rtol=1e-6, err_msg=kind.__name__)
-        if code not in TOLD_BY_VALUE:
+        if loops.keeps_slope:
             np.testing.assert_allclose(slope, its_slope, rtol=1e-6, err_msg=kind.__name__)
 
 
@@ -366,20 +380,161 @@ def test_a_run_that_diverges_is_explained_alike() -> None:
     assert explained[0] == explained[1]
 
 
-def test_what_it_does_not_know_is_refused_in_one_line() -> None:
+@pytest.fixture
+def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[str]]]:
+    """Writes a file of parts; returns the overrides that name it. Forgotten at the end."""
+    monkeypatch.setattr(outside, "_loaded", {})
+
+    def write(*parts: str) -> list[str]:
+        path = tmp_path / "my_parts.py"
+        path.write_text("\n".join([PARTS, *parts]), encoding="utf-8")
+        return [*SMALL, f"parts=[{path}]"]
+
+    yield write
+    for name, digest in outside._loaded.items():
+        registry.forget(outside._module(name, digest))
+
+
+PARTS = """
+import math
+import numpy as np
+from ffn_train.nn.blocks.feedforward import FeedForward
+from ffn_train.nn.layers.norms import LayerNorm
+from ffn_train.nn.optim.sgd import SGD
+from ffn_train.parts import Activation, Block, Norm, Residual, choice, setting
+
+class Mine(FeedForward):
+    pass
+
+@choice("block", "mine")
+class MyBlock(Block):
+    def branch(self, *, width, hidden, activation):
+        return Mine(width, hidden, activation)
+
+class Centred(LayerNorm):
+    pass
+
+@choice("norm", "mine")
+class MyNorm(Norm):
+    placement = "pre"
+
+    def layer(self, width):
+        return Centred(width, 1e-5)
+
+@choice("residual", "mine")
+class MyResidual(Residual):
+    def multiplier(self, depth):
+        return 1 / depth
+
+@choice("optimizer", "mine")
+class Lion(SGD):
+    pass
+
+@choice("activation", "softplus")
+class Softplus(Activation):
+    beta: float = setting("β", 1.0, above=0)
+
+    def value(self, z):
+        return np.logaddexp(self.beta * z, 0) / self.beta
+
+    def derivative(self, z):
+        return 1 / (1 + np.exp(-self.beta * z))
+"""
+TWIN = """
+    @staticmethod
+    def compiled_pair(z, beta):
+        real = type(z)
+        decay = math.exp(-abs(beta * z))
+        value = max(z, real(0)) + math.log1p(decay) / beta
+        return value, (real(1) if z > 0 else decay) / (real(1) + decay)
+"""
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_an_activation_of_ones_own_brings_its_twin(
+    dtype: str, declared: Callable[..., list[str]]
+) -> None:
+    overrides = [*declared(TWIN), "activation=softplus", "residual=mine", f"dtype={dtype}"]
+    for beta in ("activation.beta=1.7", "activation.beta=0.6"):
+        plain, compiled = (
+            build_experiment(compose([*overrides, beta, f"engine={name}"]))
+            for name in engines.ENGINES
+        )
+        found, expected = passes(compiled.model, dtype), passes(plain.model, dtype)
+        assert apart(found, expected) < TOLERANCE[dtype]
+        losses = [
+            [record.loss for record in one.trainer.fit(one.trainer.start(one.params))]
+            for one in (compiled, plain)
+        ]
+        assert np.allclose(losses[0], losses[1], rtol=100 * TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "failing"),
+    [
+        ("return value, (real(1) if", "return value, real(1.01) * (real(1) if", "x"),
+        ("math.exp(-abs(beta * z))", "math.exp(-abs(z))", "y"),
+    ],
+)
+def test_a_wrong_twin_fails_the_gradient_check(
+    right: str, wrong: str, failing: str, declared: Callable[..., list[str]]
+) -> None:
+    beta = "activation.beta=1.7"
+    for twin, fails in ((TWIN, False), (TWIN.replace(right, wrong), True)):
+        overrides = [*declared(twin), "activation=softplus", beta, "engine=compiled"]
+        model = build_experiment(compose(overrides)).model
+        checks = check_stack(model, np.random.default_rng(0))
+        failed = [check.tensor for part in checks.values() for check in part if check.failed]
+        assert (failing in failed) is fails
+        assert bool(failed) is fails
+
+
+@pytest.mark.parametrize(
+    ("choice", "named"),
+    [
+        ("activation=softplus", "activation=softplus (Softplus): engine=numpy, or give it one"),
+        ("block=mine", "block=mine (MyBlock): engine=numpy"),
+        ("norm=mine", "norm=mine (MyNorm): engine=numpy"),
+        ("optimizer=mine", "optimizer=mine (Lion): engine=numpy"),
+    ],
+)
+def test_a_part_without_a_twin_is_refused_by_its_name(
+    choice: str, named: str, declared: Callable[..., list[str]]
+) -> None:
+    with pytest.raises(SettingError) as caught:
+        build_experiment(compose([*declared(), choice, "engine=compiled"]))
+    assert str(caught.value) == f"engine=compiled has no compiled twin of {named}"
+
+
+@pytest.mark.parametrize(
+    ("twin", "reason"),
+    [
+        (TWIN.replace("z, beta", "z, alpha"), "'alpha', which is not a setting with a number"),
+        (TWIN.replace("math.exp(", "np.fft.fft("), "its compiled_pair: Unknown attribute 'fft'"),
+        (TWIN.replace("return value, ", "return "), "its compiled_pair: failed to unpack float32"),
+        (
+            TWIN.replace("real = type(z)", "with open('x') as f:\n            return z, z"),
+            "its compiled_pair: The 'with .*' construct is not supported",
+        ),
+    ],
+)
+def test_a_twin_that_cannot_be_compiled_is_refused_in_one_line(
+    twin: str, reason: str, declared: Callable[..., list[str]]
+) -> None:
+    with pytest.raises(SettingError, match=f"^activation=softplus: .*{reason}") as caught:
+        build_experiment(compose([*declared(twin), "activation=softplus", "engine=compiled"]))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_twin_is_not_inherited() -> None:
     model, compiled = tiny({**PLAIN, "init": "lecun"}), engines.engine("compiled")
 
     class Softplus(type(model.activation)):  # type: ignore[misc]
         """Has even the name of the activation that it is made from."""
 
-    class Lion(SGD):
-        pass
-
     model.branch.activation = Softplus()
-    with pytest.raises(SettingError, match=r"^engine=compiled has no Softplus; engine=numpy has$"):
+    with pytest.raises(SettingError, match=r"no compiled twin of activation=relu \(Softplus\): "):
         compiled.segment.check(model)
-    with pytest.raises(SettingError, match=r"^engine=compiled has no Lion; engine=numpy has$"):
-        compiled.update(Lion(lr=0.1, weight_decay=0.0, momentum=0.0, nesterov=False))
 
 
 def test_without_numba_it_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -485,6 +640,16 @@ def _results(entry: Any) -> tuple[list[Any], int]:
 
 def test_machine_code_is_kept(fresh: Callable[[], Any]) -> None:
     assert [_results(fresh()) for _ in range(2)] == [([[2, 2]] * 2, 0), ([[2, 2]] * 2, 2)]
+
+
+def test_an_activations_loops_are_kept() -> None:
+    from ffn_train.nn.compiled import activations
+
+    for kind in (ReLU, Erf):
+        for hits in (0, 1):  # at the first it is compiled, or was by another test
+            activations._compiled.__wrapped__(kind, activations.TWINS[kind], np.dtype("float32"))
+            for loop in activations._used[-2:]:
+                assert sum(loop.stats.cache_hits.values()) >= hits
 
 
 @pytest.mark.parametrize("damage", ["an empty index", "cut data", "another's data"])

@@ -21,7 +21,10 @@ class Activation(Choice, ABC):
     ``value`` and ``derivative`` are the pair that the textbook functions take. Blocks call
     ``pair_in_place``, or ``value_in_place`` where no backward pass follows; both overwrite z.
     ``rectifies``: act(z) > 0 where z > 0 and nowhere else, so a unit that is positive for no sample
-    of a batch hardly passes anything on and is called dead. ``kinks``: where act' jumps.
+    of a batch hardly passes anything on and is called dead. ``kinks``: where act' jumps. For
+    ``engine=compiled`` a class from outside may have a static method ``compiled_pair(z, ...)``,
+    which Numba compiles: from one number z and the settings that it names, all of one dtype, to
+    act(z) and act'(z).
     """
 
     rectifies: ClassVar[bool] = False

@@ -1,50 +1,104 @@
-"""Each activation's value and derivative, with the bias added before, in one pass over memory.
+"""The compiled twins of the activations, each one function of one number z.
 
-The derivative of a rectifier is told by its value's sign and that of tanh by its value; for the
-others the forward pass keeps it. ``real`` is the dtype: a bare 0.5 would make a float64 of it all.
+A twin returns act(z) and act'(z) in z's dtype: a bare 0.5 would make a float64 of it all. From it
+come two loops, which the passes call by their addresses: so another activation compiles these
+loops alone. Where the value tells the derivative, the forward pass does not keep that.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cache
+from inspect import signature
+from typing import Any, NamedTuple
 
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core.errors import NumbaError, TypingError, UnsupportedBytecodeError
+from numba.extending import intrinsic
+from numba.np.numpy_support import carray, from_dtype
+from numba.np.unsafe import ndarray
+
+from ffn_train.config.settings import SettingError
 from ffn_train.nn.activations.activation import Activation
 from ffn_train.nn.activations.erf import Erf
-from ffn_train.nn.activations.gelu import GELU as ExactGELU
-from ffn_train.nn.activations.gelu import GELUTanh
+from ffn_train.nn.activations.gelu import GELU, GELUTanh
 from ffn_train.nn.activations.identity import Identity
 from ffn_train.nn.activations.relu import LeakyReLU, ReLU
 from ffn_train.nn.activations.silu import SiLU
 from ffn_train.nn.activations.tanh import Tanh
-from ffn_train.nn.compiled.jit import inlined
+from ffn_train.nn.compiled.jit import entry, inlined
+from ffn_train.nn.compiled.refusal import no_twin
 from ffn_train.nn.compiled.scalars import erf, gauss, normal, sigmoid, tanh
 
-IDENTITY, RELU, LEAKY_RELU, TANH, GELU, GELU_TANH, SILU, ERF = range(8)
-CODES: dict[type[Activation], int] = {
-    Identity: IDENTITY,
-    ReLU: RELU,
-    LeakyReLU: LEAKY_RELU,
-    Tanh: TANH,
-    ExactGELU: GELU,
-    GELUTanh: GELU_TANH,
-    SiLU: SILU,
-    Erf: ERF,
-}
-TOLD_BY_VALUE = (IDENTITY, RELU, LEAKY_RELU, TANH)
-
+_as_tuple: Any = ndarray.to_fixed_tuple
 _SCALE, _CUBIC = math.sqrt(2 / math.pi), 0.044715
 _SATURATED = 1e4  # z², from which on gelu_tanh is a rectifier
 _ERF_AT_0 = 2 / math.sqrt(math.pi)
 
+Function = Callable[..., Any]
 
-@inlined
+
+class Twin(NamedTuple):
+    """``pair`` is act(z) and act'(z) of z and settings; ``slope`` is act'(z) of act(z) and them."""
+
+    pair: Function
+    slope: Function | None
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The activation's settings that the functions take, by name."""
+        return tuple(signature(self.pair).parameters)[1:]
+
+
+TWINS: dict[type[Activation], Twin] = {}
+
+
+def compiled(
+    kind: type[Activation], slope: Function | None = None
+) -> Callable[[Function], Function]:
+    """Declare the twin of an activation: ``pair``, and ``slope`` where the value tells it."""
+
+    def declare(pair: Function) -> Function:
+        TWINS[kind] = Twin(pair, slope)
+        return pair
+
+    return declare
+
+
+@compiled(Identity, slope=lambda value: type(value)(1))
+def _identity(z):
+    return z, type(z)(1)
+
+
+@compiled(ReLU, slope=lambda value: type(value)(value > 0))
+def _relu(z):
+    zero = type(z)(0)
+    return zero if z < zero else z, type(z)(z > zero)  # NaN stays NaN
+
+
+@compiled(LeakyReLU, slope=lambda value, slope: type(value)(1) if value > 0 else slope)
+def _leaky_relu(z, slope):
+    real = type(z)
+    return slope * z if z < real(0) else z, real(1) if z > real(0) else slope
+
+
+@compiled(Tanh, slope=lambda value: type(value)(1) - value * value)
+def _tanh(z):
+    value = tanh(z)
+    return value, type(z)(1) - value * value
+
+
+@compiled(GELU)
 def _gelu(z):
     density, distribution = normal(z)
     return z * distribution, distribution + z * density
 
 
-@inlined
+@compiled(GELUTanh)
 def _gelu_tanh(z):
     real = type(z)
     square = min(z * z, real(_SATURATED))
@@ -54,138 +108,142 @@ def _gelu_tanh(z):
     return z * gate, gate + gate * (real(1) - gate) * steep * z
 
 
-@inlined
+@compiled(SiLU)
 def _silu(z):
     real = type(z)
     gate = sigmoid(z)
     return z * gate, gate * (real(1) + z * (real(1) - gate))
 
 
-@inlined
+@compiled(Erf)
 def _erf(z):
     return erf(z), type(z)(_ERF_AT_0) * gauss(z)
 
 
-@inlined
-def _identity(z, _):
-    return z
+def twin_of(activation: Activation) -> Twin:
+    """The twin declared here, or the activation's own ``compiled_pair``, which is not inherited.
+
+    Raises SettingError where there is none.
+    """
+    kind = type(activation)
+    if kind in TWINS:
+        return TWINS[kind]
+    if "compiled_pair" not in vars(kind):
+        raise no_twin(activation, "engine=numpy, or give it one")
+    return Twin(kind.compiled_pair, None)  # type: ignore[attr-defined]
 
 
-@inlined
-def _relu(z, _):
-    zero = type(z)(0)
-    return zero if z < zero else z  # NaN stays NaN
+class Loops(NamedTuple):
+    """What the passes call: the fields of that name of a ``Scheme``."""
+
+    activate: int
+    activate_backward: int
+    settings: int
+    keeps_slope: bool
 
 
-@inlined
-def _leaky_relu(z, slope):
-    return slope * z if z < type(z)(0) else z
+_used: list[Any] = []  # what lies at the addresses, and must not go
 
 
-@inlined
-def _tanh(z, _):
-    return tanh(z)
+@cache
+def loops_of(activation: Activation, dtype: np.dtype[Any]) -> Loops:
+    """The loops of an activation for arrays of a dtype.
+
+    Raises SettingError for one without a twin, and for a twin that Numba cannot compile.
+    """
+    twin, its = twin_of(activation), asdict(activation)  # type: ignore[call-overload]
+    for name in twin.settings:
+        if not isinstance(its.get(name), int | float):
+            raise SettingError(
+                f"activation={activation.name}: its compiled_pair takes {name!r}, "
+                "which is not a setting with a number"
+            )
+    settings = np.array([its[name] for name in twin.settings], dtype)
+    _used.append(settings)
+    try:
+        forward, backward = _compiled(type(activation), twin, dtype)
+    except (NumbaError, UnsupportedBytecodeError) as error:
+        lines = str(error).splitlines()
+        reason = next(line for line in lines if not line.startswith("Failed in"))
+        raise SettingError(
+            f"activation={activation.name}: Numba cannot compile its compiled_pair: "
+            f"{reason.strip()}; engine=numpy needs none"
+        ) from error
+    return Loops(forward, backward, settings.ctypes.data, twin.slope is None)
 
 
-def _keeping(pair: Any) -> Any:
-    """act(z + b) in the place of z, and act'(z + b)."""
+@cache
+def _compiled(kind: type[Activation], twin: Twin, dtype: np.dtype[Any]) -> list[int]:
+    real = from_dtype(dtype)
+    matrix, vector = types.Array(real, 2, "C"), types.Array(real, 1, "C")
+    arguments = matrix, matrix, vector, types.CPointer(real)
+    addresses = []
+    for loop in (_loop(twin), _backward_loop(twin)):
+        loop.__qualname__ = f"{kind.name}_{loop.__name__}"
+        function = entry(loop) if kind in TWINS else inlined(loop)
+        function.compile(arguments)
+        _used.append(function)
+        found = function.overloads[arguments]
+        name = found.fndesc.llvm_cfunc_wrapper_name
+        addresses.append(found.library.get_pointer_to_function(name))
+    return addresses
 
-    @inlined
-    def rows(z, bias, slope):
+
+def _loop(twin: Twin) -> Function:
+    pair, count, keeps_slope = inlined(twin.pair), len(twin.settings), twin.slope is None
+
+    def activate(z, slope, bias, settings):
+        given = _as_tuple(carray(settings, count), count)
         for n in range(z.shape[0]):
             for j in range(z.shape[1]):
-                value, derivative = pair(z[n, j] + bias[j])
+                value, derivative = pair(z[n, j] + bias[j], *given)
                 z[n, j] = value
-                slope[n, j] = derivative
+                if keeps_slope:
+                    slope[n, j] = derivative
 
-    return rows
-
-
-def _alone(act: Any) -> Any:
-    """act(z + b) in the place of z."""
-
-    @inlined
-    def rows(z, bias, parameter):
-        for n in range(z.shape[0]):
-            for j in range(z.shape[1]):
-                z[n, j] = act(z[n, j] + bias[j], parameter)
-
-    return rows
+    return activate
 
 
-_gelu_rows, _gelu_tanh_rows, _silu_rows, _erf_rows = map(_keeping, (_gelu, _gelu_tanh, _silu, _erf))
-_identity_rows, _relu_rows, _leaky_relu_rows, _tanh_rows = map(
-    _alone, (_identity, _relu, _leaky_relu, _tanh)
-)
+def _backward_loop(twin: Twin) -> Function:
+    count, slope_of = len(twin.settings), inlined(twin.slope or (lambda slope, *settings: slope))
 
-
-@inlined
-def activate(code, parameter, z, bias, slope):
-    """act(z + b) in the place of z (N, H); act' into ``slope``, unless the value tells it."""
-    if code == IDENTITY:
-        _identity_rows(z, bias, parameter)
-    elif code == RELU:
-        _relu_rows(z, bias, parameter)
-    elif code == LEAKY_RELU:
-        _leaky_relu_rows(z, bias, parameter)
-    elif code == TANH:
-        _tanh_rows(z, bias, parameter)
-    elif code == GELU:
-        _gelu_rows(z, bias, slope)
-    elif code == GELU_TANH:
-        _gelu_tanh_rows(z, bias, slope)
-    elif code == SILU:
-        _silu_rows(z, bias, slope)
-    else:
-        _erf_rows(z, bias, slope)
-
-
-@inlined
-def _through_identity(dh, value, parameter):
-    return dh
-
-
-@inlined
-def _through_rectifier(dh, value, parameter):
-    return dh if value > type(dh)(0) else parameter * dh
-
-
-@inlined
-def _through_tanh(dh, value, parameter):
-    return dh * (type(dh)(1) - value * value)
-
-
-@inlined
-def _through_kept(dh, slope, parameter):
-    return dh * slope
-
-
-def _backward(through: Any) -> Any:
-    @inlined
-    def rows(dh, told, parameter, dbias):
+    def activate_backward(dh, kept, dbias, settings):
+        given = _as_tuple(carray(settings, count), count)
+        dbias[:] = 0
         for n in range(dh.shape[0]):
             for j in range(dh.shape[1]):
-                dz = through(dh[n, j], told[n, j], parameter)
+                dz = dh[n, j] * slope_of(kept[n, j], *given)
                 dh[n, j] = dz
                 dbias[j] += dz
 
-    return rows
+    return activate_backward
 
 
-_identity_back, _rectifier_back, _tanh_back, _kept_back = map(
-    _backward, (_through_identity, _through_rectifier, _through_tanh, _through_kept)
-)
+def _call(context, loop, settings, one, other, bias):
+    arrays = one, other, bias
+    if any(array.layout != "C" or array.dtype != one.dtype for array in arrays):
+        raise TypingError("activations need C-ordered arrays of one dtype")
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        address, numbers, *its = values
+        its.append(builder.inttoptr(numbers, context.get_value_type(types.CPointer(one.dtype))))
+        kind = ir.FunctionType(context.get_value_type(types.none), [value.type for value in its])
+        builder.call(builder.inttoptr(address, kind.as_pointer()), its)
+        return context.get_dummy_value()
+
+    return types.void(loop, settings, *arrays), generate
+
+
+_call_at: Any = intrinsic(_call)
 
 
 @inlined
-def activate_backward(code, parameter, dh, hidden, slope, dbias):
-    """dz = dh ∘ act' in the place of dh (N, H), and db = Σ_n dz_n."""
-    dbias[:] = 0
-    if code == IDENTITY:
-        _identity_back(dh, hidden, parameter, dbias)
-    elif code in (RELU, LEAKY_RELU):
-        _rectifier_back(dh, hidden, parameter, dbias)
-    elif code == TANH:
-        _tanh_back(dh, hidden, parameter, dbias)
-    else:
-        _kept_back(dh, slope, parameter, dbias)
+def activate(scheme, z, bias, slope):
+    """act(z + b) in the place of z (N, H); act' into ``slope``, unless the value tells it."""
+    _call_at(scheme.activate, scheme.settings, z, slope, bias)
+
+
+@inlined
+def activate_backward(scheme, dh, kept, dbias):
+    """dz = dh ∘ act' in the place of dh (N, H), and db = Σ_n dz_n; ``kept`` has act' or act."""
+    _call_at(scheme.activate_backward, scheme.settings, dh, kept, dbias)

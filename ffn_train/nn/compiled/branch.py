@@ -18,10 +18,9 @@ def linear_of(theta, start, fan_out, fan_in):
 @inlined
 def branch(scheme, theta, at, inner, hidden, slope, value, gate, y):
     """W₂ h into ``y``, without b₂, which is returned; ``gate`` is scratch for h ∘ u."""
-    parameter = theta.dtype.type(scheme.parameter)
     weight, bias, at = linear_of(theta, at, scheme.hidden, scheme.width)
     product_with_transpose(inner, weight, hidden)
-    activate(scheme.activation, parameter, hidden, bias, slope)
+    activate(scheme, hidden, bias, slope)
     through = hidden
     if scheme.gated:
         weight, bias, at = linear_of(theta, at, scheme.hidden, scheme.width)
@@ -44,7 +43,6 @@ def branch_backward(
 
     ``dhidden`` and ``dvalue`` (N, H) are scratch; the second has no rows without a gate.
     """
-    parameter = theta.dtype.type(scheme.parameter)
     layer = scheme.hidden * (scheme.width + 1)
     up_at = at + layer if scheme.gated else at
     down, _, _ = linear_of(theta, up_at + layer, scheme.width, scheme.hidden)
@@ -71,7 +69,7 @@ def branch_backward(
         product(dvalue, up, dy)
     weight, _, _ = linear_of(theta, at, scheme.hidden, scheme.width)
     dweight, dbias, _ = linear_of(grads, at, scheme.hidden, scheme.width)
-    activate_backward(scheme.activation, parameter, dhidden, hidden, slope, dbias)
+    activate_backward(scheme, dhidden, slope, dbias)
     product_of_transpose(dhidden, inner, dweight)
     product(dhidden, weight, dinner)
     if scheme.gated:

@@ -47,6 +47,10 @@ def entry(function: Callable[..., Any]) -> Any:
 class _Kept(FunctionCache):
     """Numba's files, without which a run goes on where they are damaged or the disk is full."""
 
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        """The file's name tells the rest; what a closure holds is pickled anew in each process."""
+        return sig, codegen.magic_tuple()
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             found = super().load_overload(sig, target_context)

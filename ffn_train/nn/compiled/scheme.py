@@ -29,8 +29,9 @@ class Scheme(NamedTuple):
     width: int
     hidden: int
     gated: bool
-    activation: int
-    parameter: float  # a rectifier's slope below zero
+    activate: int  # addresses: of the activation's loop, of its backward loop and
+    activate_backward: int
+    settings: int  # of the numbers that both take
     keeps_slope: bool
     placement: int
     centred: bool

@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ffn_train.config.settings import SettingError
-from ffn_train.nn.activations.relu import LeakyReLU
 from ffn_train.nn.blocks.feedforward import FeedForward
 from ffn_train.nn.blocks.gated import Gated
-from ffn_train.nn.compiled.activations import CODES, TOLD_BY_VALUE
+from ffn_train.nn.compiled.activations import loops_of
 from ffn_train.nn.compiled.blocks import backward, forward
+from ffn_train.nn.compiled.refusal import no_twin
 from ffn_train.nn.compiled.scheme import NO_NORM, POST, PRE, Scheme
 from ffn_train.nn.core import Array, Layout, Views
 from ffn_train.nn.layers.norms import LayerNorm, RMSNorm
@@ -29,24 +28,21 @@ class _Passed(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def scheme_of(layers: StackLayers, is_first: bool, is_last: bool) -> tuple[Scheme, NDArray[Any]]:
+def scheme_of(
+    layers: StackLayers, dtype: np.dtype[Any], is_first: bool, is_last: bool
+) -> tuple[Scheme, NDArray[Any]]:
     """What the compiled code needs to know of a segment, also as it takes it.
 
-    Raises SettingError for a block that it does not know.
+    Raises SettingError for a part that has no compiled twin.
     """
     block = layers.block
     branch, norm = block.branch, block.pre or block.post
-    activation = branch.activation
     if type(branch) not in (FeedForward, Gated):
-        raise SettingError(
-            f"engine=compiled has no {type(branch).__name__} block; engine=numpy has"
-        )
-    if type(activation) not in CODES:
-        raise SettingError(f"engine=compiled has no {type(activation).__name__}; engine=numpy has")
+        raise no_twin(layers.block_choice)
     if type(norm) not in (type(None), LayerNorm, RMSNorm):
-        raise SettingError(f"engine=compiled has no {type(norm).__name__}; engine=numpy has")
+        raise no_twin(layers.norm)
+    loops = loops_of(branch.activation, dtype)
     hidden, width = branch.parts[branch.inner[0]].shapes["weight"]
-    code = CODES[type(activation)]
     scheme = Scheme(
         inputs=layers.input.fan_in if is_first else 0,
         outputs=layers.output.fan_out if is_last else 0,
@@ -55,9 +51,7 @@ def scheme_of(layers: StackLayers, is_first: bool, is_last: bool) -> tuple[Schem
         width=width,
         hidden=hidden,
         gated=isinstance(branch, Gated),
-        activation=code,
-        parameter=activation.slope if isinstance(activation, LeakyReLU) else 0.0,
-        keeps_slope=code not in TOLD_BY_VALUE,
+        **loops._asdict(),
         placement=NO_NORM if norm is None else PRE if block.pre is norm else POST,
         centred=isinstance(norm, LayerNorm),
         eps=float(getattr(norm, "eps", 0)),
@@ -73,14 +67,15 @@ class CompiledSegment(Segment):
 
     def __init__(self, layers: StackLayers, params: Views, span: range, x: Array) -> None:
         super().__init__(layers, params, span, x)
-        self._scheme, self._record = scheme_of(layers, self.is_first, self.is_last)
+        dtype = params.vector.dtype
+        self._scheme, self._record = scheme_of(layers, dtype, self.is_first, self.is_last)
         self._theta = self._part(params)
         self.x = self._matrix(x, len(x), self._scheme.inputs or self._scheme.width)
         self._kept: _Passed | None = None
 
     @classmethod
     def check(cls, layers: StackLayers) -> None:
-        scheme_of(layers, True, True)
+        scheme_of(layers, np.dtype(np.float32), True, True)
 
     def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
         blocks, seen = len(self.span), keep or observe is not None

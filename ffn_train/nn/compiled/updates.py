@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from math import sqrt
 
-from ffn_train.config.settings import SettingError
 from ffn_train.nn.compiled.jit import entry
+from ffn_train.nn.compiled.refusal import no_twin
 from ffn_train.nn.core import Array
 from ffn_train.nn.optim.adam import Adam
 from ffn_train.nn.optim.optimizer import Memory, Optimizer
@@ -76,5 +76,5 @@ def compiled_update(optimizer: Optimizer) -> Optimizer:
     twins: dict[type[Optimizer], type[Optimizer]] = {SGD: CompiledSGD, Adam: CompiledAdam}
     kind = type(optimizer)
     if kind not in twins:
-        raise SettingError(f"engine=compiled has no {kind.__name__}; engine=numpy has")
+        raise no_twin(optimizer)
     return twins[kind](**asdict(optimizer))
