@@ -50,7 +50,8 @@ class Lines(Logger):
         assert json.loads((run / "layout.json").read_text())["depth"] == 3
         self.path = run / self.file
         text = self.path.read_text() if self.path.exists() else ""
-        self.path.write_text("".join(x for x in text.splitlines(True) if json.loads(x)["step"] < first))
+        lines = [x for x in text.splitlines(True) if json.loads(x)["step"] < first]
+        self.path.write_text("".join(lines))
 
     def log(self, step, scalars, measures):
         self.happens("log")
