@@ -63,9 +63,12 @@ def figure(run: Run, name: str) -> Figure:
 def _known(run: Run, figures: Sequence[str]) -> tuple[str, ...]:
     """The figures, each once. Raises SettingError for one that is not declared."""
     try:
-        return some_of("plot.figures", figures, (*names("figure"), *run.measures.series))
+        own = [name for name in figures if name not in run.measures.series]
+        if own or not figures:
+            some_of("plot.figures", own, names("figure"))
     except SettingError as error:
         raise SettingError(f"{error}{_elsewhere(run)}") from None
+    return tuple(dict.fromkeys(figures))
 
 
 def _elsewhere(run: Run) -> str:

@@ -50,7 +50,7 @@ def test_a_run_draws_it_by_name_and_among_all(part: Path) -> None:
         chosen = [PARTS, f"plot.figures={figures}", "plot.when=always", f"run.dir={figures}"]
         run = execute(build_experiment(compose([*SMALL, *chosen])), NOTES.append)
         assert {path.stem for path in (run.path / "plots").iterdir()} == drawn
-        assert run.provenance["observers"].keys() == {"my_figures.py"}
+        assert run.provenance.observers.keys() == {"my_figures.py"}
     (axes,) = figure(load_run("all"), "phase").axes
     assert list(axes.get_lines()[0].get_ydata()) == list(run.scalars["loss"])
 
