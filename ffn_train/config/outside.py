@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,7 @@ from ffn_train.config.registry import OBSERVING, forget, groups_of
 from ffn_train.config.settings import SettingError, first_line, nearest
 
 _loaded: dict[str, str] = {}  # name, as it was given -> digest of its content
+_roots: dict[str, Path] = {}  # name -> the file, or the package's folder
 
 
 def load(parts: Sequence[str]) -> dict[str, str]:
@@ -45,6 +47,7 @@ def load(parts: Sequence[str]) -> dict[str, str]:
                 reason = f"{type(error).__name__}: {first_line(error)}"
                 raise SettingError(f"parts={name}: {reason}") from None
         _loaded[name] = digest
+        _roots[name] = path.parent if path.name == "__init__.py" else path
     return digests
 
 
@@ -52,6 +55,17 @@ def listed_parts(override: str) -> list[str]:
     """The parts of ``parts=[a.py,b.py]`` or ``parts=a.py``."""
     names = override.partition("=")[2].strip("[]").split(",")
     return [name.strip() for name in names if name.strip()]
+
+
+def origin(error: BaseException) -> str:
+    """Where in a loaded part an exception comes from, with what it says; "" if from none."""
+    frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    for code, line in reversed(frames):
+        for name, root in _roots.items():
+            if Path(code.co_filename) == root or root in Path(code.co_filename).parents:
+                reason = f"{type(error).__name__}: {first_line(error)}"
+                return f"parts={name}, line {line}, in {code.co_name}: {reason}"
+    return ""
 
 
 def observes(name: str) -> bool:

@@ -53,6 +53,10 @@ class Choice:
     def __post_init__(self) -> None:
         check_all(self, self.group)
 
+    @classmethod
+    def check_class(cls) -> None:
+        """Raises ValueError for a class that is not declared as its group needs it."""
+
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(setting,))
 def choice(group: str, name: str) -> Callable[[type[T]], type[T]]:
@@ -70,11 +74,28 @@ def choice(group: str, name: str) -> Callable[[type[T]], type[T]]:
             )
         if "__dataclass_fields__" not in vars(cls):
             cls = dataclass(frozen=True, kw_only=True)(cls)
+        if not cls.__module__.startswith("ffn_train."):
+            _check_outside(group, name, cls)
         _choices[group][name] = cls
         cls.group, cls.name = group, name  # type: ignore[attr-defined]
         return cls
 
     return declare
+
+
+def _check_outside(group: str, name: str, cls: type[Any]) -> None:
+    """Raises ValueError for a class that cannot be what it is declared as."""
+    ours: tuple[type[Any], ...] = next(iter(_choices[group].values())).__mro__
+    base = ours[ours.index(Choice) - 1]
+    where = f"{group}={name}, the class {cls.__name__}"
+    if not issubclass(cls, base):
+        raise ValueError(f"{where}, is no {base.__name__}, the base class in ffn_train.parts")
+    if missing := sorted(getattr(cls, "__abstractmethods__", ())):
+        raise ValueError(f"{where}, has no {', '.join(missing)}")
+    try:
+        cls.check_class()
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
 @cache

@@ -19,6 +19,7 @@ from ffn_train.train.quantities.quantity import (
     Quantity,
     Step,
     StepQuantity,
+    Value,
     shape_of,
 )
 from ffn_train.train.shards import Shards, worth_threads
@@ -132,7 +133,7 @@ class Measurement:
         of_step = [q for q in applying if isinstance(q, StepQuantity)]
         self._of_gradient = [q for q in of_step if "update" not in q.needs]
         self._of_update = [q for q in of_step if "update" in q.needs]
-        for quantity in self._of_update:
+        for quantity in applying:
             self._values[quantity.name].fill(np.nan)
         for shard in self.shards:
             shard.begin(self._of_passes)
@@ -159,7 +160,9 @@ class Measurement:
         for quantity in self._of_passes:
             for shard in self.shards[1:]:
                 quantity.combine(whole[quantity.name], shard.partial[quantity.name])
-            quantity.value(whole[quantity.name], batch, self._values[quantity.name])
+            self._set(
+                quantity, quantity.value(whole[quantity.name], batch, self._values[quantity.name])
+            )
         self._whole = step
 
         def take(shard: int) -> None:
@@ -196,4 +199,9 @@ class Measurement:
     def _take(self, quantities: Sequence[StepQuantity], step: Step) -> None:
         for quantity in quantities:
             name = quantity.name
-            quantity.value(step, self._memory[name], self._values[name])
+            self._set(quantity, quantity.value(step, self._memory[name], self._values[name]))
+
+    def _set(self, quantity: Quantity, value: Value) -> None:
+        """Take a value that was returned instead of written."""
+        if value is not None:
+            self._values[quantity.name][...] = value

@@ -10,15 +10,18 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ffn_train.config.registry import Choice
+from ffn_train.config.settings import one_of
 from ffn_train.nn.core import Array, Arrays, Floats, Shape
 from ffn_train.nn.reductions import Reductions
 from ffn_train.nn.stack import Stack
 
+Value = ArrayLike | None
 Per = Literal["tensor", "boundary", "block", "run"]
 Need = Literal[
     "signals",
@@ -58,6 +61,18 @@ class Quantity(Choice, ABC):
     unit: ClassVar[str] = ""
     needs: ClassVar[tuple[Need, ...]]
     log: ClassVar[bool] = True
+
+    @classmethod
+    def check_class(cls) -> None:
+        """Raises ValueError for a declaration that lacks something or is misspelt."""
+        for name in ("per", "symbol", "equation", "needs"):
+            if not hasattr(cls, name):
+                raise ValueError(f"{name} is not declared")
+        one_of("per", cls.per, get_args(Per))
+        if not isinstance(cls.needs, tuple):
+            raise ValueError(f"needs must be a tuple such as ('gradient',), got {cls.needs!r}")
+        for need in cls.needs:
+            one_of("needs", need, get_args(Need))
 
     def absent(self, model: Stack) -> str:
         """Why it does not apply to a model; "" where it does. Its values are NaN then."""
@@ -139,8 +154,8 @@ class PassQuantity(Quantity):
         partial += other
 
     @abstractmethod
-    def value(self, partial: Array, batch: Batch, out: Floats) -> None:
-        """Write the value into ``out``."""
+    def value(self, partial: Array, batch: Batch, out: Floats) -> Value:
+        """Write the value into ``out``, or return it."""
 
 
 class RootMeanSquare(PassQuantity):
@@ -190,5 +205,5 @@ class StepQuantity(Quantity):
         return {}
 
     @abstractmethod
-    def value(self, step: Step, memory: Mapping[str, Array], out: Floats) -> None:
-        """Write the value into ``out``; ``memory`` is the quantity's own to change."""
+    def value(self, step: Step, memory: Mapping[str, Array], out: Floats) -> Value:
+        """Write the value into ``out``, or return it; ``memory`` is its own to change."""
