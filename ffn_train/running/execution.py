@@ -24,6 +24,7 @@ from ffn_train.runs.directory import claim
 from ffn_train.runs.outcome import outcome
 from ffn_train.runs.provenance import Provenance, surroundings
 from ffn_train.runs.score import ScoreDeclared
+from ffn_train.runs.seal import sealed
 from ffn_train.runs.status import Status
 from ffn_train.runs.writer import write_weights
 from ffn_train.train.threads import BlasThreads
@@ -130,7 +131,7 @@ def _carry_out(
         verdict=tuple(verdict(run, diverged=last.divergence is not None)),
     )
     Status(summary.state, str(last.divergence or "")).write(path)
-    files.write_json(path / files.SUMMARY, summary.to_json())
+    files.write_json(path / files.SUMMARY, sealed(path, summary.to_json()))
     logger.close(summary.state)
     return replace(run, summary=summary, state=summary.state)
 

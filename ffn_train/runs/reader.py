@@ -16,6 +16,7 @@ from ffn_train.runs.measures import Measures, read_measures
 from ffn_train.runs.predictions import Ratio, Theory, parse, worst
 from ffn_train.runs.provenance import Provenance, read_provenance
 from ffn_train.runs.score import ScoreDeclared
+from ffn_train.runs.seal import check_files
 from ffn_train.runs.status import written_status
 from ffn_train.runs.summary import Summary, read_summary
 from ffn_train.train.instruments import USUAL
@@ -98,6 +99,8 @@ class Run:
         from safetensors.numpy import load
 
         path = self.path / files.WEIGHTS
+        digests = (self.summary.files if self.summary is not None else None) or {}
+        check_files(self.path, digests, [files.WEIGHTS])
         with damaged(path, OSError, SafetensorError, ValueError):
             weights = load(path.read_bytes())
             names = [tensor.name for tensor in self.measures.tensors]
@@ -115,7 +118,9 @@ def load_run(path: str | Path) -> Run:
     path = Path(path)
     if not any((path / name).is_file() for name in (files.CONFIG, files.LAYOUT)):
         raise RunError(f"{path} is not a run directory: it has no {files.CONFIG}")
-    status = written_status(path)
+    summary, status = read_summary(path), written_status(path)
+    digests = (summary.files if summary is not None else None) or {}
+    check_files(path, digests, [name for name in digests if name != files.WEIGHTS])
     measures = read_measures(path, read_layout(path))
     config = path / files.CONFIG
     return Run(
@@ -124,7 +129,7 @@ def load_run(path: str | Path) -> Run:
         provenance=read_provenance(path),
         scalars=_scalars(path / files.SCALARS),
         measures=measures,
-        summary=read_summary(path),
+        summary=summary,
         state=None if status is None else status.state,
         theory=_theory(path / files.THEORY, measures),
     )

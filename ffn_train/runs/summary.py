@@ -12,6 +12,7 @@ from ffn_train.runs.files import damaged, read_json
 from ffn_train.runs.old_names import renamed
 from ffn_train.runs.predictions import Ratio
 from ffn_train.runs.score import ScoreResult
+from ffn_train.runs.seal import check_summary
 from ffn_train.train.divergence import Divergence
 
 
@@ -20,7 +21,7 @@ class Summary:
     """A run's outcome. NaN: not finite; None: not known, or it does not apply to the run.
 
     ``gradient_ratio``, ``growth_per_block``: see ``Measures``, at the first and last measured step.
-    ``theory``: the worst measured/predicted at step 0.
+    ``theory``: the worst measured/predicted at step 0. ``files``: their digests (see ``seal``).
     """
 
     state: str = "finished"
@@ -37,6 +38,7 @@ class Summary:
     growth_per_block_end: float | None = None
     verdict: tuple[str, ...] = ()
     theory: Ratio | None = None
+    files: Mapping[str, str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of summary.json; a number that is not finite is written as null there."""
@@ -54,5 +56,6 @@ def read_summary(run: Path) -> Summary | None:
     if not path.is_file():
         return None
     content = read_json(path)
+    check_summary(path, content)
     with damaged(path, ValueError):
         return Summary.from_json(content)

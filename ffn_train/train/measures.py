@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Array, Arrays, Floats
 from ffn_train.nn.segments import SignalGradients
 from ffn_train.nn.stack import Stack
@@ -202,6 +203,13 @@ class Measurement:
             self._set(quantity, quantity.value(step, self._memory[name], self._values[name]))
 
     def _set(self, quantity: Quantity, value: Value) -> None:
-        """Take a value that was returned instead of written."""
-        if value is not None:
-            self._values[quantity.name][...] = value
+        """Take a value that was returned instead of written. Raises SettingError for no such."""
+        if value is None:
+            return
+        out = self._values[quantity.name]
+        if np.shape(value) != out.shape:
+            raise SettingError(
+                f"quantity={quantity.name}: a value per {quantity.per} has the shape {out.shape}, "
+                f"got {np.shape(value)}"
+            )
+        out[...] = value

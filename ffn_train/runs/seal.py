@@ -1,0 +1,59 @@
+"""A finished run is sealed: its summary holds the digests of its files, and one of its own content.
+
+What was altered since, by a failing disk or by hand, is noticed by whoever reads it. Of config.json
+all counts but where the run lies, which may be moved. Provenance, figures and checkpoints are not
+part of it: the first tells no result, the others are drawn again or have checksums of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ffn_train.runs import files
+from ffn_train.runs.files import RunError, damaged
+
+SEALED = "sha256"  # the key of the summary
+_PLACES = ("run", "sweep")  # the sections of a configuration that say where a run lies
+
+
+def sealed(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a run's summary with the digests of its files, and that of all this."""
+    names = (files.CONFIG, files.LAYOUT, files.THEORY, files.SCALARS, files.WEIGHTS)
+    paths = [run / name for name in names]
+    paths += sorted(run.glob("measures*.npy"))
+    digests = {path.name: _digest(path) for path in paths if path.is_file()}
+    whole = {**content, "files": digests}
+    return {**whole, SEALED: _of_content(whole)}
+
+
+def check_summary(path: Path, content: Mapping[str, Any]) -> None:
+    """Raises RunError for a summary that is not what was written; one without a seal passes."""
+    rest = {key: value for key, value in content.items() if key != SEALED}
+    if SEALED in content and content[SEALED] != _of_content(rest):
+        raise RunError(f"{path}: it is not what the run wrote (its digest differs)")
+
+
+def check_files(run: Path, digests: Mapping[str, str], names: Iterable[str]) -> None:
+    """Raises RunError for the first of the files that is not what was sealed, or is gone."""
+    for name in names:
+        if name in digests:
+            with damaged(run / name, OSError):
+                now = _digest(run / name)
+            if now != digests[name]:
+                raise RunError(f"{run / name}: it is not what the run wrote (its digest differs)")
+
+
+def _digest(path: Path) -> str:
+    if path.name == files.CONFIG:
+        content = files.read_json(path)
+        return _of_content({key: value for key, value in content.items() if key not in _PLACES})
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _of_content(content: Mapping[str, Any]) -> str:
+    text = json.dumps(files.finite(content), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
