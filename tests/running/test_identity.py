@@ -1,0 +1,114 @@
+"""What a run is: this run alone goes on in its directory, on the rows that it was trained on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ffn_train.config.settings import SettingError
+from ffn_train.runs import files, load_run
+from ffn_train.runs.checkpoint import checkpoints
+from tests.running.test_resume import OFTEN, cut_run, results
+from tests.support.small_runs import NOTES, config, run_in
+
+
+def write_table(path: Path, change: Callable[[np.ndarray], np.ndarray] = lambda rows: rows) -> None:
+    rows = np.random.default_rng(3).standard_normal((60, 4)).round(3)
+    np.savetxt(path, change(rows), "%g", ",", header="a,b,c,y", comments="")
+
+
+def on(path: Path, **more: Any) -> dict[str, Any]:
+    """Settings of a run on a table; column c is dropped."""
+    task = {"name": "csv", "path": str(path), "target": "y", "drop": ["c"], "validation": 0.2}
+    return {**OFTEN, "task": task, **more}
+
+
+def cell(rows: np.ndarray) -> np.ndarray:
+    rows[5, 0] += 1
+    return rows
+
+
+CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "cell": cell,
+    "fewer rows": lambda rows: rows[:-1],
+    "order of rows": lambda rows: rows[::-1],
+    "swapped columns": lambda rows: rows[:, [1, 0, 2, 3]],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("ended", [True, False])
+def test_other_rows_are_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, ended: bool
+) -> None:
+    table, run = tmp_path / "table.csv", tmp_path / "run"
+    write_table(table)
+    if ended:
+        run_in(run, config(**on(table)))
+    else:
+        cut_run(run, 5, monkeypatch, **on(table))
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    write_table(table, CHANGES[change])
+    with pytest.raises(SettingError, match=r"holds another run: rows with the digest \w{8} there"):
+        run_in(run, config(**on(table)))
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_moved_file_and_a_cell_that_is_not_used_are_the_same_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, run = tmp_path / "table.csv", tmp_path / "run"
+    write_table(table)
+    run_in(tmp_path / "straight", config(**on(table)))
+    cut_run(run, 5, monkeypatch, **on(table))
+    table.unlink()
+
+    def of_dropped(rows: np.ndarray) -> np.ndarray:
+        rows[:, 2] = 0
+        return rows
+
+    write_table(tmp_path / "moved.csv", of_dropped)
+    run_in(run, config(**on(tmp_path / "moved.csv")))
+    assert NOTES[-1].startswith(f"{run} continues at step")
+    assert results(run)[files.WEIGHTS] == results(tmp_path / "straight")[files.WEIGHTS]
+
+
+def test_the_checkpoints_of_another_seed_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_in(tmp_path / "straight", config(**OFTEN))
+    cut_run(tmp_path / "run", 5, monkeypatch, **OFTEN)
+    cut_run(tmp_path / "other", 7, monkeypatch, **OFTEN, seed=5)
+    for path in checkpoints(tmp_path / "other"):
+        shutil.copy(path, tmp_path / "run" / files.CHECKPOINTS)
+    run_in(tmp_path / "run", config(**OFTEN))
+    assert sum("it is that of another run" in note for note in NOTES[-6:]) == 2
+    assert results(tmp_path / "run") == results(tmp_path / "straight")
+
+
+@pytest.mark.parametrize("name", [files.MEASURES, files.SCALARS])
+@pytest.mark.parametrize("loss", ["cut", "altered"])
+def test_logs_that_are_not_those_of_the_checkpoint_are_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, loss: str
+) -> None:
+    run_in(tmp_path / "straight", config(**OFTEN))
+    run = tmp_path / "run"
+    cut_run(run, 8, monkeypatch, **OFTEN)
+    content = (run / name).read_bytes()
+    if loss == "altered":
+        middle = content.rindex(b"\n") - 9 if name == files.SCALARS else -8
+        altered = bytearray(content)
+        altered[middle] ^= 1
+        (run / name).write_bytes(altered)
+    elif name == files.SCALARS:
+        (run / name).write_bytes(content[: len(content) // 3])
+    else:
+        np.save(run / name, np.load(run / name)[:1])
+    run_in(run, config(**OFTEN))
+    assert results(run) == results(tmp_path / "straight")
+    load_run(run)
