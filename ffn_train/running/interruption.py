@@ -12,6 +12,7 @@ from typing import Any
 
 PATIENCE = 0.7  # seconds for the step under way to end
 GLANCE = 0.25  # seconds between looks at the file that asks to stop
+_ALARM = hasattr(signal, "SIGALRM")  # without it a step is always waited for
 
 
 class Interrupted(Exception):
@@ -60,27 +61,28 @@ class Interruption:
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._note)
-            self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._give_up)
+            if _ALARM:
+                self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._give_up)
         except ValueError:  # not the main thread
             self._before.clear()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._before:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            _alarm_in(0)
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def settle(self) -> None:
         """The step has ended in time: take as long as writing its state needs."""
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _alarm_in(0)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._requested is not None:
             os._exit(128 + number)
         self._requested = number
         if self._patience is not None:
-            signal.setitimer(signal.ITIMER_REAL, self._patience)
+            _alarm_in(self._patience)
         if self._told is not None:
             self._told()
         outer = self._before.get(number)
@@ -90,3 +92,9 @@ class Interruption:
     def _give_up(self, number: int, frame: FrameType | None) -> None:
         assert self._requested is not None
         raise Interrupted(self._requested)
+
+
+def _alarm_in(seconds: float) -> None:
+    """Let SIGALRM come in so many seconds; 0: not at all."""
+    if _ALARM:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
