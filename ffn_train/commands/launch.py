@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import io
+import os
 import sys
 
 COMMANDS = ("compare", "plots", "theory", "gradcheck", "reproduce")
@@ -18,6 +20,8 @@ def main() -> None:
 
 def run(name: str) -> None:
     """Import a command of this folder and call its ``main``."""
+    _streams()
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's need not be installed here; it is not used
     atexit.register(gc.freeze)  # all goes at once; to look for garbage in it first takes 0.15 s
     try:
         importlib.import_module(f"ffn_train.commands.{name}").main()
@@ -25,3 +29,16 @@ def run(name: str) -> None:
         program = "ffn_train" if name == "train" else f"ffn_train.{name}"
         print(f"{program}: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def _streams() -> None:
+    """Standard streams that can always be written to, whatever the shell has made of them.
+
+    One that is closed leads nowhere; otherwise the next file to be opened would get its number.
+    What stdout's encoding lacks is written as an escape.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 for good
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

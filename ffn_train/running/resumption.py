@@ -39,7 +39,7 @@ def plan(path: Path, config: Mapping[str, Any], provenance: Mapping[str, Any]) -
     ended = (path / files.SUMMARY).is_file()
     if ended and steps == wanted:
         return Plan(done=True, checkpoint=None)
-    checkpoint, damaged = _newest(path, steps)
+    checkpoint, damaged = _newest(path, _last_usable(path, steps) if ended else steps)
     notes = [*damaged, *_other_bits(path, provenance)]
     if checkpoint is None:
         notes.append(f"{path} has no usable checkpoint: starting again from step 0")
@@ -68,6 +68,13 @@ def _refuse_other(
 
 def _short(parts: list[tuple[str, str]]) -> str:
     return ", ".join(f"{name} {digest[:8]}" for name, digest in parts) or "(none)"
+
+
+def _last_usable(path: Path, steps: int) -> int:
+    """The last step whose state was good: a run that diverged once left a checkpoint behind it."""
+    divergence = read_json(path / files.SUMMARY).get("divergence")
+    step = divergence.get("step") if isinstance(divergence, dict) else None
+    return step if isinstance(step, int) else steps
 
 
 def _newest(path: Path, steps: int) -> tuple[Checkpoint | None, list[str]]:

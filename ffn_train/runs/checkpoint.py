@@ -1,7 +1,8 @@
 """Checkpoints: all that a run needs to go on exactly, in one file that is whole or absent.
 
 ``checkpoints/step-000000120.safetensors`` holds the flat parameter vector and the optimizer's
-memory; its metadata hold the step, counters, how long the log was, and a checksum of it all. The
+memory; its metadata hold, in one entry ``checkpoint`` of JSON, the step, counters, how long the log
+was, and a checksum of it all: of several entries safetensors writes the order at random. The
 batch order and the schedule are functions of the seed and the step, so there is nothing of them to
 save. The last two checkpoints are kept: a damaged newest one leaves the one before.
 """
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +23,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ffn_train.nn.core import Array
-from ffn_train.runs.files import CHECKPOINTS, write_whole
+from ffn_train.runs.files import CHECKPOINTS, make_folder, regular, write_whole
 
 KEPT = 2
 _PARAMETERS = "parameters"
+_ENTRY = "checkpoint"
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,12 @@ class Damaged(ValueError):
 
 def write_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, and then delete all but the last two."""
-    folder = run / CHECKPOINTS
-    folder.mkdir(exist_ok=True)
+    folder = make_folder(run / CHECKPOINTS)
     tensors = {_PARAMETERS: checkpoint.parameters, **checkpoint.memory}
     counters = {name: getattr(checkpoint, name) for name in _COUNTERS}
-    metadata = {"counters": json.dumps(counters), "sha256": _digest(tensors, counters)}
+    entry = {"counters": counters, "sha256": _digest(tensors, counters)}
     path = folder / f"step-{checkpoint.step:09d}.safetensors"
-    write_whole(path, save(tensors, metadata))
+    write_whole(path, save(tensors, {_ENTRY: json.dumps(entry)}))
     for old in checkpoints(run)[:-KEPT]:
         old.unlink(missing_ok=True)
 
@@ -60,16 +63,34 @@ _COUNTERS = ("step", "hopeless_for", "scalars_bytes", "measures_rows")
 
 def checkpoints(run: Path) -> list[Path]:
     """The checkpoint files of a run, oldest first."""
-    return sorted((run / CHECKPOINTS).glob("step-*.safetensors"))
+    return [path for _, path in sorted(_by_step(run).items())]
+
+
+def newest_step(run: Path) -> int | None:
+    """The step of the newest checkpoint, by its name; None without one."""
+    return max(_by_step(run), default=None)
+
+
+def _by_step(run: Path) -> dict[int, Path]:
+    found = {}
+    for path in (run / CHECKPOINTS).glob("step-*"):
+        if name := re.fullmatch(r"step-(\d{9,})\.safetensors", path.name):
+            found[int(name[1])] = path
+    return found
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read one checkpoint. Raises Damaged if it is cut short, altered or something else."""
     try:
+        os.close(regular(path))  # a FIFO would be waited for
         with safe_open(path, framework="np") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata()
-        counters = json.loads(metadata["counters"])
+        if _ENTRY in metadata:
+            metadata = json.loads(metadata[_ENTRY])
+            counters = metadata["counters"]
+        else:  # of version 0.1.0
+            counters = json.loads(metadata["counters"])
         if metadata["sha256"] != _digest(tensors, counters):
             raise ValueError("its checksum does not match")
         parameters = tensors.pop(_PARAMETERS)

@@ -90,16 +90,17 @@ def load_run(path: str | Path) -> Run:
     path = Path(path)
     if not (path / files.CONFIG).is_file():
         raise RunError(f"{path} is not a run directory: it has no {files.CONFIG}")
-    summary, status = path / files.SUMMARY, written_status(path)
-    measures = _measures(path)
+    summary = read_json(path / files.SUMMARY) if (path / files.SUMMARY).is_file() else None
+    status, measures = written_status(path), _measures(path)
+    state = None if status is None else status.state
     return Run(
         path=path,
         config=read_json(path / files.CONFIG),
         provenance=read_json(path / files.PROVENANCE),
         scalars=_scalars(path / files.SCALARS),
         measures=measures,
-        summary=read_json(summary) if summary.is_file() else None,
-        state=None if status is None else status.state,
+        summary=summary,
+        state=state if summary is None else summary.get("state", state),
         theory=_theory(path / files.THEORY, measures),
     )
 

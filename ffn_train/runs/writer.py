@@ -30,7 +30,7 @@ class MeasureFile:
     def __init__(self, path: Path, dtype: np.dtype[np.void], rows: int = 0) -> None:
         self._dtype = dtype
         self.rows = rows
-        self._file = path.open("r+b" if rows else "w+b")
+        self._file = open(path, "r+b" if rows else "w+b", opener=files.regular)  # noqa: SIM115
         self._head = len(self._header(0))
         self._file.write(self._header(rows))
         self._file.flush()
@@ -78,11 +78,14 @@ class RunWriter:
         measures_rows = checkpoint.measures_rows if checkpoint else 0
         self.path = path
         tensors = [{"name": t.name, "shape": list(t.shape)} for t in layout.tensors]
-        files.write_json(path / files.LAYOUT, {"depth": depth, "tensors": tensors})
+        files.write_json(path / files.LAYOUT, {"depth": depth, "tensors": tensors}, durable=False)
         dtype = row_dtype(len(layout.tensors), depth)
         self._measures = MeasureFile(path / files.MEASURES, dtype, measures_rows)
         scalars = path / files.SCALARS
-        self._scalars = scalars.open("r+" if scalars_bytes else "w", newline="", encoding="utf-8")
+        mode = "r+" if scalars_bytes else "w"
+        self._scalars = open(  # noqa: SIM115
+            scalars, mode, newline="", encoding="utf-8", opener=files.regular
+        )
         self._scalars.truncate(scalars_bytes)
         self._scalars.seek(scalars_bytes)
         self._header_due = not scalars_bytes
@@ -126,4 +129,4 @@ def _cell(value: float) -> str:
 def write_weights(path: Path, layout: Layout, params: Array) -> None:
     """The final weights by their readable names, as safetensors."""
     named = {name: np.ascontiguousarray(array) for name, array in layout.named(params).items()}
-    files.write_whole(path / files.WEIGHTS, save(named))
+    files.write_whole(path / files.WEIGHTS, save(named), durable=False)

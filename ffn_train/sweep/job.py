@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ def run_job(sweep: str, digest: str) -> str:
     with (logs / f"{path.name}.log").open("a", encoding="utf-8") as log:
 
         def notify(line: str) -> None:
-            print(line, file=log, flush=True)
+            with suppress(OSError):  # a full disk stops the run itself soon enough
+                print(line, file=log, flush=True)
 
         try:
             _set_aside_if_damaged(Path(sweep), path, notify)
