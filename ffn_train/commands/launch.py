@@ -9,13 +9,23 @@ import io
 import os
 import sys
 
-COMMANDS = ("compare", "plots", "theory", "gradcheck", "reproduce")
+COMMANDS = ("compare", "plots", "theory", "gradcheck", "reproduce", "clean")
 INTERRUPTED = 130  # the shell's exit status for Ctrl-C: 128 + SIGINT
 
 
 def main() -> None:
     """``ffn-train [COMMAND] ...``, as ``python -m ffn_train`` too; without a command it trains."""
-    run(sys.argv.pop(1) if sys.argv[1:2] and sys.argv[1] in COMMANDS else "train")
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    if word in COMMANDS:
+        run(sys.argv.pop(1))
+        return
+    if word.isalpha():
+        from ffn_train.config.settings import nearest
+
+        if hint := nearest(word, COMMANDS):
+            print(f"ffn_train: {word} is not a command{hint}", file=sys.stderr)
+            sys.exit(2)
+    run("train")
 
 
 def run(name: str) -> None:

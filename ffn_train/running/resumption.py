@@ -12,7 +12,7 @@ from ffn_train.config.settings import SettingError
 from ffn_train.runs import files
 from ffn_train.runs.checkpoint import Checkpoint, Damaged, checkpoints, read_checkpoint
 from ffn_train.runs.directory import is_empty
-from ffn_train.runs.files import read_json
+from ffn_train.runs.files import RunError, read_json
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def plan(path: Path, config: Mapping[str, Any], provenance: Mapping[str, Any]) -
     ended = (path / files.SUMMARY).is_file()
     if ended and steps == wanted:
         return Plan(done=True, checkpoint=None)
-    checkpoint, damaged = _newest(path, _last_usable(path, steps) if ended else steps)
+    checkpoint, damaged = _newest(path, last_usable(path))
     notes = [*damaged, *_other_bits(path, provenance)]
     if checkpoint is None:
         notes.append(f"{path} has no usable checkpoint: starting again from step 0")
@@ -70,15 +70,22 @@ def _short(parts: list[tuple[str, str]]) -> str:
     return ", ".join(f"{name} {digest[:8]}" for name, digest in parts) or "(none)"
 
 
-def _last_usable(path: Path, steps: int) -> int:
-    """The last step whose state was good: a run that diverged once left a checkpoint behind it."""
-    divergence = read_json(path / files.SUMMARY).get("divergence")
-    step = divergence.get("step") if isinstance(divergence, dict) else None
-    return step if isinstance(step, int) else steps
+def last_usable(path: Path) -> int:
+    """The last step that a run can go on from; older versions left checkpoints behind it.
+
+    They lie behind the last row, which takes no update, or behind the step at which it diverged.
+    Raises RunError.
+    """
+    summary = read_json(path / files.SUMMARY) if (path / files.SUMMARY).is_file() else {}
+    trainer = read_json(path / files.CONFIG).get("trainer")
+    for section, key in ((summary.get("divergence"), "step"), (trainer, "steps")):
+        if isinstance(section, dict) and isinstance(section.get(key), int):
+            return int(section[key])
+    raise RunError(f"{path / files.CONFIG}: it has no trainer.steps")
 
 
 def _newest(path: Path, steps: int) -> tuple[Checkpoint | None, list[str]]:
-    """The last checkpoint that is whole; one behind the last row, as there once were, lacks it."""
+    """The last checkpoint that is whole and not behind the last step to go on from."""
     damaged: list[str] = []
     for candidate in reversed(checkpoints(path)):
         try:
