@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Container
@@ -147,6 +148,14 @@ def test_importing_the_package_imports_no_heavy_library() -> None:
 )
 def test_matplotlib_is_imported_for_figures_alone(code: str) -> None:
     assert "matplotlib" not in modules_after(code)
+
+
+def test_no_module_needs_a_system_of_unix_alone() -> None:
+    for path in MODULES:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"^ *(import|from) (fcntl|pwd|grp|resource|termios)\b", text, re.M), (
+            path
+        )
 
 
 def test_no_deep_learning_framework_is_imported() -> None:

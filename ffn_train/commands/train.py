@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from ffn_train.commands.options import os_error
 from ffn_train.config.settings import SettingError, first_line
 from ffn_train.running.interruption import Interrupted
 
-CONTINUES = "the same command with the same run.dir goes on from the last checkpoint"
 COMPARES = "python -m ffn_train.compare"
 SHOWN = 10  # jobs that did not finish, by name
 
@@ -32,13 +32,16 @@ def main() -> None:
         sys.exit(2)
     except Interrupted as error:
         command = _again(sys.argv[1:], "run.dir", error.path)
-        print(f"ffn_train: {error}; {command} continues the run", file=sys.stderr)
+        then = "starts the run again: it has no checkpoint yet"
+        if error.checkpoint is not None:
+            then = f"continues the run at step {error.checkpoint}"
+        _notify(f"ffn_train: {error}; {command} {then}")
         sys.exit(128 + error.signal)
     except KeyboardInterrupt:
         print("ffn_train: interrupted before the training began", file=sys.stderr)
         sys.exit(130)
     except OSError as error:
-        print(f"ffn_train: {os_error(error)}; {CONTINUES}", file=sys.stderr)
+        _notify("; ".join([f"ffn_train: {os_error(error)}", *getattr(error, "__notes__", [])]))
         sys.exit(1)
 
 
@@ -120,4 +123,5 @@ def _again(arguments: Sequence[str], key: str, path: Path | None) -> str:
 
 
 def _notify(line: str) -> None:
-    print(line, file=sys.stderr)
+    with suppress(OSError):  # that nobody reads it any more stops nothing
+        print(line, file=sys.stderr, flush=True)

@@ -25,7 +25,7 @@ def write_tables(comparison: Comparison, out: Path) -> None:
     """Write the tables, each file whole. Raises OSError that names the file."""
     out.mkdir(parents=True, exist_ok=True)
     for name, content in tables(comparison).items():
-        files.write_whole(out / name, content.encode())
+        files.write_whole(out / name, content.encode(), durable=False)
 
 
 def write_figures(comparison: Comparison, out: Path, formats: Sequence[str]) -> list[Path]:

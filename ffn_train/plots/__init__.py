@@ -114,13 +114,12 @@ def draw(
     chosen = _drawable(run, notify) if figures is None else _known(run, figures)
     with _uncollected():
         drawn = {name: figure(run, name) for name in chosen}
-        folder = run.path / files.PLOTS
-        folder.mkdir(exist_ok=True)
+        folder = files.make_folder(run.path / files.PLOTS)
         paths = []
         for name, sheet in drawn.items():
             for kind in formats:
                 path = folder / f"{name}.{kind}"
-                files.write_whole(path, encoded(sheet, kind))
+                files.write_whole(path, encoded(sheet, kind), durable=False)
                 paths.append(path)
     return paths
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from ffn_train.config.settings import first_line
 from ffn_train.plots import draw
 from ffn_train.report.verdict import verdict
 from ffn_train.running import Notify
@@ -19,7 +21,7 @@ from ffn_train.running.interruption import Interrupted, Interruption
 from ffn_train.running.recording import record_training, restore
 from ffn_train.running.resumption import plan
 from ffn_train.runs import Run, files, load_run
-from ffn_train.runs.checkpoint import Checkpoint
+from ffn_train.runs.checkpoint import Checkpoint, newest_step
 from ffn_train.runs.directory import claim
 from ffn_train.runs.outcome import outcome
 from ffn_train.runs.provenance import Provenance, surroundings
@@ -35,13 +37,15 @@ RUNS = Path("outputs") / "runs"  # where a run without a run.dir gets a new dire
 def execute(
     experiment: Experiment, notify: Notify, *, stop: Path | None = None, progress: bool = True
 ) -> Run:
-    """Train, log, write the weights, draw, and write the summary last; returns the run.
+    """Train, log, write the weights and the summary, and then draw; returns the run.
 
     In a directory that holds this very run it goes on from the last checkpoint, or does nothing if
     the run has ended. ``notify`` is told, in a line each, what a person should know. The file
     ``stop`` interrupts the run once it exists; ``progress`` shows a bar where a person looks on.
+    Figures that cannot be drawn are warned of: the run is what it is without them.
     Raises SettingError if the directory cannot be made, is in use or holds something else;
-    Interrupted after a signal; OSError, which names the file, if the disk fails.
+    Interrupted after a signal; OSError if the disk fails, which names the file and has a note that
+    says from where the run goes on.
     """
     for warning in experiment.warnings:
         notify(f"warning: {warning}")
@@ -62,16 +66,11 @@ def execute(
                 Interruption(stop=stop) as interruption,
                 GuardedLogger(experiment.logger, notify) as logger,
             ):
-                return _carry_out(
-                    experiment,
-                    path,
-                    what.checkpoint,
-                    origin,
-                    logger,
-                    interruption,
-                    notify,
-                    progress,
+                run = _carry_out(
+                    experiment, path, what.checkpoint, origin, logger, interruption, progress
                 )
+            _draw(experiment, run, notify)
+            return run
 
 
 @contextmanager
@@ -80,13 +79,19 @@ def _ending(path: Path) -> Iterator[None]:
     try:
         yield
     except Interrupted as error:
-        error.path = path
+        error.path, error.checkpoint = path, newest_step(path)
         with suppress(OSError):
             Status("interrupted", str(error)).write(path)
         raise
     except Exception as error:
         with suppress(OSError):
             Status("failed", f"{type(error).__name__}: {error}").write(path)
+        if isinstance(error, OSError):
+            step = newest_step(path)
+            then = (
+                "starts again: it has no checkpoint" if step is None else f"goes on at step {step}"
+            )
+            error.add_note(f"the same command with run.dir={shlex.quote(str(path))} {then}")
         raise
 
 
@@ -102,9 +107,10 @@ def _carry_out(
 ) -> Run:
     (path / files.SUMMARY).unlink(missing_ok=True)
     Status("running").write(path)
-    files.write_json(path / files.CONFIG, experiment.config)
-    files.write_json(path / files.PROVENANCE, origin.to_json())
-    files.write_json(path / files.THEORY, expectation(experiment))
+    # until the first checkpoint there is nothing to keep; it makes these durable, too
+    files.write_json(path / files.CONFIG, experiment.config, durable=False)
+    files.write_json(path / files.PROVENANCE, origin.to_json(), durable=False)
+    files.write_json(path / files.THEORY, expectation(experiment), durable=False)
     state = experiment.trainer.start(experiment.params)
     if checkpoint is not None:
         restore(state, checkpoint)
@@ -118,22 +124,35 @@ def _carry_out(
         measuring_seconds=state.measuring,
         steps_per_second=(state.step - first) / seconds,
     )
-    files.write_json(path / files.PROVENANCE, origin.to_json())
+    files.write_json(path / files.PROVENANCE, origin.to_json(), durable=False)
     write_weights(path, experiment.model.layout, state.params.vector)
     run = load_run(path)
-    if experiment.plot.when != "never":
-        plot = experiment.plot
-        draw(run, figures=plot.figures, formats=plot.formats, notify=notify)
     summary = replace(
         outcome(run),
         state="finished" if last.divergence is None else "diverged",
         divergence=last.divergence,
         verdict=tuple(verdict(run, diverged=last.divergence is not None)),
     )
-    Status(summary.state, str(last.divergence or "")).write(path)
+    # with its name, those of all before it last
     files.write_json(path / files.SUMMARY, sealed(path, summary.to_json()))
+    with suppress(OSError):  # the summary is what counts
+        Status(summary.state, str(last.divergence or "")).write(path)
     logger.close(summary.state)
     return replace(run, summary=summary, state=summary.state)
+
+
+def _draw(experiment: Experiment, run: Run, notify: Notify) -> None:
+    """Draw what is asked for; that it cannot be drawn is said, and is no failure of the run."""
+    plot = experiment.plot
+    if plot.when == "never":
+        return
+    command = f"python -m ffn_train.plots {shlex.quote(str(run.path))}"
+    try:
+        draw(run, figures=plot.figures, formats=plot.formats, notify=notify)
+    except KeyboardInterrupt:
+        notify(f"figures interrupted; {command} draws them")
+    except Exception as error:
+        notify(f"warning: figures left out: {first_line(error)}; {command} draws them")
 
 
 def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:

@@ -28,34 +28,44 @@ def record_training(
 ) -> Record:
     """Train from ``state`` and write what comes, on top of what a checkpoint had; the last record.
 
-    Raises Interrupted after a signal, with a checkpoint written if the step ended in time.
+    Raises Interrupted after a signal, with a checkpoint written: of the state after the step under
+    way or, where that takes too long, of the state before it.
     """
     trainer, identity = experiment.trainer, experiment.identity.digest
+    first, layout = state.step, layout_of(experiment.model, trainer.instruments)
     bar = tqdm(
         total=trainer.steps,
         initial=state.step,
         unit="step",
-        disable=not (progress and sys.stderr.isatty()),
+        disable=not (progress and sys.stderr is not None and sys.stderr.isatty()),
         leave=False,
         mininterval=0.2,
     )
-    layout = layout_of(experiment.model, trainer.instruments)
+    interruption.may_break = lambda: state.between_updates
     with RunWriter(path, layout, checkpoint) as writer, bar:
         logger.open(path, experiment.config, state.step)
-        for record in trainer.fit(state):
-            if _logged(record, experiment):
-                row = scalars(record)
-                writer.record(row, record.measures)
-                logger.log(row, record.measures)
-            if not math.isnan(record.validation_loss):
-                bar.set_postfix(loss=f"{record.validation_loss:.3g}", refresh=False)
-            bar.update(record.step - bar.n)
-            if interruption.requested is not None and record.step < trainer.steps:
-                interruption.settle()
+        try:
+            for record in trainer.fit(state):
+                if _logged(record, experiment):
+                    row = scalars(record)
+                    writer.record(row, record.measures)
+                    logger.log(row, record.measures)
+                if not math.isnan(record.validation_loss):
+                    bar.set_postfix(loss=f"{record.validation_loss:.3g}", refresh=False)
+                bar.update(record.step - bar.n)
+                if record.step == trainer.steps or record.divergence is not None:
+                    break  # there is nothing to go on to
+                if interruption.requested is not None:
+                    interruption.settle()
+                    _save(state, writer, identity)
+                    raise Interrupted(interruption.requested)
+                if _checkpoint_due(state.step, experiment):
+                    _save(state, writer, identity)
+        except Interrupted:
+            if state.between_updates and state.step > first:  # in the middle of a step
                 _save(state, writer, identity)
-                raise Interrupted(interruption.requested)
-            if _checkpoint_due(state.step, experiment):
-                _save(state, writer, identity)
+            raise
+        writer.to_disk()
     return record
 
 
@@ -65,12 +75,9 @@ def _logged(record: Record, experiment: Experiment) -> bool:
 
 
 def _checkpoint_due(step: int, experiment: Experiment) -> bool:
-    """``step`` is that of the row to come; the last row can be taken again to extend a run.
-
-    Behind the last row, which takes no update, there is nothing to go on from.
-    """
+    """``step`` is that of the row to come; the last row can be taken again to extend a run."""
     every, last = experiment.checkpoint_every, experiment.trainer.steps
-    return step == last or (every is not None and step % every == 0 and step < last)
+    return step == last or (every is not None and step % every == 0)
 
 
 def scalars(record: Record) -> dict[str, float]:

@@ -12,9 +12,10 @@ from ffn_train.running.experiment import Experiment
 from ffn_train.runs import files
 from ffn_train.runs.checkpoint import Checkpoint, Damaged, checkpoints, read_checkpoint
 from ffn_train.runs.directory import is_empty
-from ffn_train.runs.files import read_json
+from ffn_train.runs.files import RunError, read_json
 from ffn_train.runs.identity import STEPS, Identity
 from ffn_train.runs.provenance import Provenance, read_provenance
+from ffn_train.runs.summary import read_summary
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
     ended = (path / files.SUMMARY).is_file()
     if ended and steps == wanted:
         return Plan(done=True, checkpoint=None)
-    checkpoint, notes = _newest(path, steps, here.digest)
+    checkpoint, notes = _newest(path, last_usable(path), here.digest)
     notes += _other_bits(path, provenance)
     if there.data is None and here.data:
         notes.append(
@@ -67,10 +68,24 @@ def _refuse_other(path: Path, there: Identity, here: Identity, steps: Any, wante
         raise SettingError(f"run.dir={path} holds another run: {'; '.join(differing)}")
 
 
-def _newest(path: Path, steps: int, identity: str) -> tuple[Checkpoint | None, list[str]]:
-    """The last checkpoint that is whole and belongs to the run and its logs, and notes on others.
+def last_usable(path: Path) -> int:
+    """The last step that a run can go on from; older versions left checkpoints behind it.
 
-    One behind the last row, as there once were, lacks that row's update.
+    They lie behind the last row, which takes no update, or behind the step at which it diverged.
+    Raises RunError.
+    """
+    summary = read_summary(path)
+    if summary is not None and summary.divergence is not None:
+        return summary.divergence.step
+    trainer = read_json(path / files.CONFIG).get("trainer")
+    if isinstance(trainer, dict) and isinstance(trainer.get("steps"), int):
+        return int(trainer["steps"])
+    raise RunError(f"{path / files.CONFIG}: it has no trainer.steps")
+
+
+def _newest(path: Path, steps: int, identity: str) -> tuple[Checkpoint | None, list[str]]:
+    """The last checkpoint that is whole, belongs to the run and its logs and is not behind the last
+    step to go on from; and notes on others.
     """
     damaged: list[str] = []
     for candidate in reversed(checkpoints(path)):

@@ -1,7 +1,8 @@
 """Checkpoints: all that a run needs to go on exactly, in one file that is whole or absent.
 
 ``checkpoints/step-000000120.safetensors`` holds the flat parameter vector and the optimizer's
-memory; its metadata hold the step, counters, how long the log was, and a checksum of it all. The
+memory; its metadata hold, in one entry ``checkpoint`` of JSON, the step, counters, how long the log
+was, and a checksum of it all: of several entries safetensors writes the order at random. The
 batch order and the schedule are functions of the seed and the step, so there is nothing of them to
 save. The last two checkpoints are kept: a damaged newest one leaves the one before. A checkpoint
 names the run that it belongs to, and the logs as they were, so that it is used with no others.
@@ -10,7 +11,10 @@ names the run that it belongs to, and the logs as they were, so that it is used 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,10 +26,19 @@ from safetensors.numpy import save
 
 from ffn_train.config.settings import first_line
 from ffn_train.nn.core import Array
-from ffn_train.runs.files import CHECKPOINTS, MEASURES, SCALARS, write_whole
+from ffn_train.runs.files import (
+    CHECKPOINTS,
+    MEASURES,
+    SCALARS,
+    make_folder,
+    read_bytes,
+    regular,
+    write_whole,
+)
 
 KEPT = 2
 _PARAMETERS = "parameters"
+_ENTRY = "checkpoint"
 
 
 @dataclass(frozen=True)
@@ -69,12 +82,12 @@ def digests(run: Path, logs: Logs) -> dict[str, str]:
     found = {}
     try:
         if logs.scalars_bytes:
-            content = (run / SCALARS).read_bytes()[: logs.scalars_bytes]
+            content = read_bytes(run / SCALARS)[: logs.scalars_bytes]
             if len(content) < logs.scalars_bytes:
                 raise Damaged(f"{run / SCALARS}: it has lost rows")
             found[SCALARS] = hashlib.sha256(content).hexdigest()
         for name, count in logs.measures_rows.items():
-            rows = np.load(run / name, allow_pickle=False)
+            rows = np.load(io.BytesIO(read_bytes(run / name)), allow_pickle=False)
             if len(rows) < count:
                 raise Damaged(f"{run / name}: it has lost rows")
             found[name] = hashlib.sha256(rows[:count].tobytes()).hexdigest()
@@ -91,8 +104,7 @@ class Damaged(ValueError):
 
 def write_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, and then delete all but the last two."""
-    folder = run / CHECKPOINTS
-    folder.mkdir(exist_ok=True)
+    make_folder(run / CHECKPOINTS)
     tensors = {_PARAMETERS: checkpoint.parameters, **checkpoint.memory}
     counters = {
         "step": checkpoint.step,
@@ -100,8 +112,8 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
         "identity": checkpoint.identity,
         **asdict(checkpoint.logs),
     }
-    metadata = {"counters": json.dumps(counters), "sha256": _digest(tensors, counters)}
-    write_whole(checkpoint_path(run, checkpoint.step), save(tensors, metadata))
+    entry = {"counters": counters, "sha256": _digest(tensors, counters)}
+    write_whole(checkpoint_path(run, checkpoint.step), save(tensors, {_ENTRY: json.dumps(entry)}))
     for old in checkpoints(run)[:-KEPT]:
         old.unlink(missing_ok=True)
 
@@ -113,16 +125,34 @@ def checkpoint_path(run: Path, step: int) -> Path:
 
 def checkpoints(run: Path) -> list[Path]:
     """The checkpoint files of a run, oldest first."""
-    return sorted((run / CHECKPOINTS).glob("step-*.safetensors"))
+    return [path for _, path in sorted(_by_step(run).items())]
+
+
+def newest_step(run: Path) -> int | None:
+    """The step of the newest checkpoint, by its name; None without one."""
+    return max(_by_step(run), default=None)
+
+
+def _by_step(run: Path) -> dict[int, Path]:
+    found = {}
+    for path in (run / CHECKPOINTS).glob("step-*"):
+        if name := re.fullmatch(r"step-(\d{9,})\.safetensors", path.name):
+            found[int(name[1])] = path
+    return found
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read one checkpoint. Raises Damaged if it is cut short, altered or something else."""
     try:
+        os.close(regular(path))  # a FIFO would be waited for
         with safe_open(path, framework="np") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata()
-        counters = json.loads(metadata["counters"])
+        if _ENTRY in metadata:
+            metadata = json.loads(metadata[_ENTRY])
+            counters = metadata["counters"]
+        else:  # of version 0.1.0
+            counters = json.loads(metadata["counters"])
         if metadata["sha256"] != _digest(tensors, counters):
             raise ValueError("its checksum does not match")
         parameters = tensors.pop(_PARAMETERS)

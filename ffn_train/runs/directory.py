@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import IO
 
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import files
@@ -20,8 +19,10 @@ def claim(key: str, path: Path | None, parent: Path) -> Iterator[Path]:
     """A directory, made and locked: the one that the setting ``key`` names, or a new one.
 
     A new one lies under ``parent`` and is named by the time. The lock is the operating system's
-    and ends with the process, however that ends.
-    Raises SettingError if another process holds it, or the directory cannot be made or written to.
+    and ends with the process, however that ends. What killed processes left half-written there is
+    removed.
+    Raises SettingError if another process holds it, or the directory cannot be made, written to or
+    locked.
     """
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     with ExitStack() as stack:
@@ -29,16 +30,23 @@ def claim(key: str, path: Path | None, parent: Path) -> Iterator[Path]:
         try:
             if path is None:
                 path = _new(parent, stamp)
-            path.mkdir(parents=True, exist_ok=True)
+            else:
+                _make(path)
             what = "written to"
-            lock = stack.enter_context((path / files.LOCK).open("w"))
+            lock = files.regular(path / files.LOCK, os.O_RDWR | os.O_CREAT)
+            stack.callback(os.close, lock)
+            what = "locked"
+            acquired = _acquired(lock)
         except OSError as error:
             reason = f"cannot be {what}: {_reason(error, path or parent)}"
-            if path is None:
-                raise SettingError(f"{parent} {reason}; {key}=PATH names another place") from None
-            raise SettingError(f"{key}={path} {reason}") from None
-        if not _acquired(lock):
+            if path is None or what == "locked":
+                reason += f"; {key}=PATH names another place"
+            raise SettingError(f"{parent if path is None else f'{key}={path}'} {reason}") from None
+        if not acquired:
             raise SettingError(f"{key}={path} is in use by another process")
+        for left in (*files.temporary(path), *files.temporary(path / files.CHECKPOINTS)):
+            with suppress(OSError):
+                left.unlink()
         yield path
 
 
@@ -50,27 +58,38 @@ def _reason(error: OSError, path: Path) -> str:
     return str(error.strerror)
 
 
-def _acquired(lock: IO[str]) -> bool:
+def _acquired(lock: int) -> bool:
     """Whether the lock was had; a moment's wait gives way to a process that only looks."""
+    from filelock import lock_descriptor  # late: readers of runs that have ended need no lock
+
     for _ in range(10):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if lock_descriptor(lock, blocking=False):
             return True
-        except BlockingIOError:
-            time.sleep(0.02)
+        time.sleep(0.02)
     return False
 
 
+def _make(path: Path) -> None:
+    """Make a directory and those above it, each with its name on the disk."""
+    if path.is_dir():
+        return
+    _make(path.parent)
+    path.mkdir(exist_ok=True)
+    files.flush_directory(path.parent)
+
+
 def _new(parent: Path, stamp: str) -> Path:
-    parent.mkdir(parents=True, exist_ok=True)
+    _make(parent)
     attempt = 1
     while True:
         candidate = parent / (stamp if attempt == 1 else f"{stamp}-{attempt}")
         try:
             os.mkdir(candidate)  # atomic: of two launches in one second, one gets the name
-            return candidate
         except FileExistsError:
             attempt += 1
+        else:
+            files.flush_directory(parent)
+            return candidate
 
 
 def is_empty(path: Path) -> bool:
@@ -79,12 +98,20 @@ def is_empty(path: Path) -> bool:
 
 
 def in_use(path: Path) -> bool:
-    """Whether a process holds the lock of a run's directory."""
-    try:
-        with (path / files.LOCK).open("r") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
+    """Whether a process holds the lock of a run's directory; nothing is made or written there."""
+    from filelock import lock_descriptor
+
+    for access in (os.O_RDWR, os.O_RDONLY):  # some network file systems lock only what is writable
+        try:
+            lock = files.regular(path / files.LOCK, access)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+                continue  # somebody else's run
+            return False
+        try:
+            return not lock_descriptor(lock, blocking=False)
+        except OSError:
+            return False
+        finally:
+            os.close(lock)
     return False

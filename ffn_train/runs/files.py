@@ -1,4 +1,4 @@
-"""The files of a run's directory, each written whole or not at all.
+"""The files of a run's directory: each written whole or not at all, and read only as a plain file.
 
 config.json         every setting, resolved
 provenance.json     command, commit, versions, BLAS and threads, seed, parameters, times
@@ -7,7 +7,7 @@ theory.json         what theory predicts for the first batch (see ffn_train.runs
 scalars.csv         one row a step
 measures.npy        one record a measured step; measures-N.npy of what is measured every N steps
 weights.safetensors the final weights by name
-summary.json        written last: the outcome in figures; present only when the run has ended
+summary.json        the outcome in numbers; present once the run has ended, and before it is drawn
 checkpoints/        the last two states that the run can go on from
 plots/              the figures
 status.json         running, finished, diverged, interrupted or failed, and why
@@ -16,8 +16,12 @@ status.json         running, finished, diverged, interrupted or failed, and why
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
+import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -41,14 +45,26 @@ LOCK = ".lock"
 
 SCHEMA = 2  # of the files that are written; those of this and of older ones are read
 
+LARGEST = 2**32  # bytes of a file that is read: more than a run writes and than memory takes
+LARGEST_JSON = 2**28
+_DIGITS = 300  # of a whole number: with more it is outside of float64
+_NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")  # as mkstemp names the file of this name
+LOCKED = re.compile(  # files that only the holder of the lock writes whole
+    r"(config|provenance|layout|theory|summary|status|manifest)\.json"
+    r"|(weights|step-\d{9,})\.safetensors"
+)
+
 
 class RunError(ValueError):
     """A run directory that cannot be read: one line that names the file."""
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write aside, flush to disk, rename: readers see the old file or the new one, whole.
 
+    ``durable``: the new name has reached the disk, too; otherwise a power loss may bring the old
+    file back until something durable is written to the same directory.
     Raises OSError that names the file.
     """
     with naming(path):
@@ -66,6 +82,79 @@ def write_whole(path: Path, content: bytes) -> None:
             with suppress(OSError):
                 os.unlink(aside)
             raise
+        if durable:
+            flush_directory(path.parent)
+
+
+def flush_directory(path: Path) -> None:
+    """Flush the names in a directory to disk, where the system can do that."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:  # Windows opens no directory
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF):  # not on this file system
+            raise
+    finally:
+        os.close(handle)
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder inside a directory of ours, durably, unless it is there.
+
+    Raises OSError that names it; a link in its place is not followed, since it may lead anywhere.
+    """
+    with naming(path):
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, "it is a link, which is not written through")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            if not path.is_dir():
+                raise
+        else:
+            flush_directory(path.parent)
+    return path
+
+
+def temporary(folder: Path, names: re.Pattern[str] = LOCKED) -> list[Path]:
+    """What killed processes left of writing files of these names; empty without the folder."""
+    found = []
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            name = _TEMPORARY.fullmatch(entry.name)
+            if name and names.fullmatch(name[1]) and entry.is_file(follow_symlinks=False):
+                found.append(Path(entry.path))
+    return sorted(found)
+
+
+def regular(path: str | Path, flags: int = os.O_RDONLY) -> int:
+    """Open a regular file, as an ``opener`` of ``open``; a link is refused and nothing waited for.
+
+    Raises OSError that names the file.
+    """
+    with naming(Path(path)):
+        try:
+            handle = os.open(path, flags | _NO_LINKS, 0o666)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EMLINK):
+                raise OSError(error.errno, "it is a link, which is not followed") from None
+            raise
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise OSError(errno.EINVAL, "it is not a regular file")
+    return handle
+
+
+def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
+    """A regular file's content. Raises OSError that names it, also if it is larger than that."""
+    with open(path, "rb", opener=regular) as file, naming(path):
+        size = os.fstat(file.fileno()).st_size
+        if size > largest:
+            raise OSError(errno.EFBIG, f"{size} bytes are too many to read")
+        return file.read()
 
 
 @contextmanager
@@ -77,16 +166,21 @@ def naming(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Any, *, durable: bool = True) -> None:
     """A JSON file, whole; NaN and infinities are written as null, which every reader takes."""
     text = json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False)
-    write_whole(path, (text + "\n").encode())
+    write_whole(path, (text + "\n").encode(), durable=durable)
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises RunError, in one line that names the file."""
     with damaged(path, OSError, ValueError, RecursionError):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(
+            read_bytes(path, LARGEST_JSON).decode(),
+            parse_int=_whole,
+            parse_float=_number,
+            parse_constant=_number,
+        )
         if not isinstance(content, dict):
             raise ValueError("expected a JSON object")
         schema = content.get("schema", 1)
@@ -101,8 +195,25 @@ def damaged(path: Path, *errors: type[Exception]) -> Iterator[None]:
     """A context in which these errors mean that a file is damaged: RunError, which names it."""
     try:
         yield
+    except OSError as error:
+        if not isinstance(error, errors):
+            raise
+        raise RunError(f"{path}: {error.strerror or error}") from None
     except errors as error:
         raise RunError(f"{path}: {first_line(error)}") from None
+
+
+def _whole(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is not a finite number")
+    return value
 
 
 def finite(value: Any) -> Any:

@@ -65,7 +65,7 @@ class RunLayout:
 
     def write(self, run: Path) -> None:
         """Write it into a run's directory."""
-        write_json(run / LAYOUT, {"schema": SCHEMA, **asdict(self)})
+        write_json(run / LAYOUT, {"schema": SCHEMA, **asdict(self)}, durable=False)
 
 
 def layout_of(model: Stack, instruments: Iterable[Instrument] = ()) -> RunLayout:

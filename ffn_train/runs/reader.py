@@ -10,7 +10,7 @@ import numpy as np
 
 from ffn_train.nn.core import Array, Floats
 from ffn_train.runs import files, old_names
-from ffn_train.runs.files import RunError, damaged, read_json
+from ffn_train.runs.files import RunError, damaged, read_bytes, read_json
 from ffn_train.runs.layout import read_layout
 from ffn_train.runs.measures import Measures, read_measures
 from ffn_train.runs.predictions import Ratio, Theory, parse, worst
@@ -119,6 +119,7 @@ def load_run(path: str | Path) -> Run:
     if not any((path / name).is_file() for name in (files.CONFIG, files.LAYOUT)):
         raise RunError(f"{path} is not a run directory: it has no {files.CONFIG}")
     summary, status = read_summary(path), written_status(path)
+    state = None if status is None else status.state
     digests = (summary.files if summary is not None else None) or {}
     check_files(path, digests, [name for name in digests if name != files.WEIGHTS])
     measures = read_measures(path, read_layout(path))
@@ -130,14 +131,14 @@ def load_run(path: str | Path) -> Run:
         scalars=_scalars(path / files.SCALARS),
         measures=measures,
         summary=summary,
-        state=None if status is None else status.state,
+        state=state if summary is None else summary.state,
         theory=_theory(path / files.THEORY, measures),
     )
 
 
 def _scalars(path: Path) -> dict[str, Floats]:
     with damaged(path, OSError, ValueError):
-        whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")  # less a killed half row
+        whole, _, _ = read_bytes(path).decode().rpartition("\n")  # less a killed half row
         if not whole:
             return {"step": np.zeros(0)}
         header, *body = whole.splitlines()
@@ -150,11 +151,6 @@ def _scalars(path: Path) -> dict[str, Floats]:
         table = np.array([float(cell or "nan") for cell in cells], dtype=np.float64)
         table = table.reshape(len(body), len(names))
     return {name: table[:, index] for index, name in enumerate(names)}
-
-
-def _optional(path: Path) -> dict[str, Any]:
-    """A JSON object, empty where there is no such file."""
-    return read_json(path) if path.is_file() else {}
 
 
 def _theory(path: Path, measures: Measures) -> Theory | None:

@@ -51,7 +51,7 @@ def _digest(path: Path) -> str:
     if path.name == files.CONFIG:
         content = files.read_json(path)
         return _of_content({key: value for key, value in content.items() if key not in _PLACES})
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(files.read_bytes(path)).hexdigest()
 
 
 def _of_content(content: Mapping[str, Any]) -> str:

@@ -21,7 +21,8 @@ class Status:
 
     def write(self, run: Path) -> None:
         """Write it into a run's directory."""
-        files.write_json(run / files.STATUS, {"state": self.state, "reason": self.reason or None})
+        content = {"state": self.state, "reason": self.reason or None}
+        files.write_json(run / files.STATUS, content, durable=False)
 
 
 def written_status(run: Path) -> Status | None:

@@ -36,7 +36,7 @@ class MeasureFile:
         self.rows = rows
         before = np.load(path, allow_pickle=False)[:rows].tobytes() if rows else b""
         self.digest = hashlib.sha256(before)  # of the records
-        self._file = path.open("r+b" if rows else "w+b")
+        self._file = open(path, "r+b" if rows else "w+b", opener=files.regular)  # noqa: SIM115
         self._head = len(self._header(0))
         self._file.write(self._header(rows))
         self._file.flush()
@@ -103,7 +103,10 @@ class RunWriter:
             for name, dtype in row_dtypes(layout).items()
         }
         scalars = path / files.SCALARS
-        self._scalars = scalars.open("r+" if scalars_bytes else "w", newline="", encoding="utf-8")
+        mode = "r+" if scalars_bytes else "w"
+        self._scalars = open(  # noqa: SIM115
+            scalars, mode, newline="", encoding="utf-8", opener=files.regular
+        )
         self._scalars.truncate(scalars_bytes)
         self._scalars.seek(scalars_bytes)
         self._header_due = not scalars_bytes
@@ -161,4 +164,4 @@ def _cell(value: float) -> str:
 def write_weights(path: Path, layout: Layout, params: Array) -> None:
     """The final weights by their readable names, as safetensors."""
     named = {name: np.ascontiguousarray(array) for name, array in layout.named(params).items()}
-    files.write_whole(path / files.WEIGHTS, save(named))
+    files.write_whole(path / files.WEIGHTS, save(named), durable=False)

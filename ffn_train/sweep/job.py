@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +42,12 @@ def run_job(sweep: str, digest: str) -> str:
         return state
     if stop.exists() or (entry.config["fail_fast"] and (Path(sweep) / FAILED).exists()):
         return "pending"
-    logs = Path(sweep) / LOGS
-    logs.mkdir(parents=True, exist_ok=True)
-    with (logs / f"{path.name}.log").open("a", encoding="utf-8") as log:
+    logs = files.make_folder(Path(sweep) / LOGS)
+    with open(logs / f"{path.name}.log", "a", encoding="utf-8", opener=files.regular) as log:
 
         def notify(line: str) -> None:
-            print(line, file=log, flush=True)
+            with suppress(OSError):  # a full disk stops the run itself soon enough
+                print(line, file=log, flush=True)
 
         try:
             _set_aside_if_damaged(Path(sweep), path, notify)
@@ -67,22 +69,33 @@ def run_job(sweep: str, digest: str) -> str:
 
 
 def _set_aside_if_damaged(sweep: Path, path: Path, notify: Notify) -> None:
-    """Move a directory whose files cannot be read out of the way of a new beginning."""
+    """Move a directory whose files cannot be read out of the way of a new beginning.
+
+    Raises SettingError for one that no run was made in: whoever made it may want it there.
+    """
     try:
         for name in (files.CONFIG, files.PROVENANCE, files.SUMMARY, files.STATUS):
             if (path / name).is_file():
                 read_json(path / name)
     except RunError as error:
-        aside = sweep / DAMAGED / f"{path.name}-{time.time_ns()}"
-        aside.parent.mkdir(exist_ok=True)
+        if not any((path / name).is_file() for name in (files.LOCK, files.STATUS)):
+            raise SettingError(
+                f"{error}; no run has been here, so it is left where it is"
+            ) from None
+        aside = files.make_folder(sweep / DAMAGED) / f"{path.name}-{time.time_ns()}"
         path.rename(aside)
         notify(f"{error}; what was there is in {aside}")
 
 
 def _failed(sweep: Path, path: Path, reason: str) -> None:
     path.mkdir(parents=True, exist_ok=True)
-    (sweep / FAILED).touch()
+    mark(sweep / FAILED)
     Status("failed", reason).write(path)
+
+
+def mark(path: Path) -> None:
+    """Make an empty file that tells the other processes something."""
+    os.close(files.regular(path, os.O_CREAT | os.O_WRONLY))
 
 
 def _config(config: Any, path: Path) -> dict[str, Any]:

@@ -112,10 +112,12 @@ def _seen(sweep: Path, one: Entry) -> dict[str, Any]:
 def read(sweep: Path) -> list[Entry]:
     """The jobs of a sweep's directory. Raises RunError, in one line that names the file."""
     content = read_json(sweep / MANIFEST)
+    if (sweep / JOBS).is_symlink():
+        raise RunError(f"{sweep / JOBS}: it is a link, which is not followed")
     try:
         return [
             Entry(
-                directory=job["directory"],
+                directory=_inside(sweep, job["directory"]),
                 settings=job["settings"],
                 config=job["config"],
                 digest=_digest(
@@ -125,8 +127,18 @@ def read(sweep: Path) -> list[Entry]:
             )
             for job in content["jobs"]
         ]
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):
         raise RunError(f"{sweep / MANIFEST}: it does not list the jobs") from None
+
+
+def _inside(sweep: Path, directory: str) -> str:
+    """A job's directory, which must be one of the sweep's own. Raises RunError."""
+    folder, _, name = directory.partition("/")
+    if folder != JOBS or name in ("", ".", "..") or set(name) & set("/\\\0"):
+        raise RunError(f"{sweep / MANIFEST}: the directory {directory!r} is not in {JOBS}/")
+    if (sweep / directory).is_symlink():
+        raise RunError(f"{sweep / directory}: it is a link, which is not followed")
+    return directory
 
 
 def merge(

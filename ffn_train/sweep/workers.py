@@ -6,6 +6,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from ffn_train.running import Notify
 from ffn_train.running.interruption import Interruption
 from ffn_train.runs.status import ENDED
 from ffn_train.sweep import launcher
-from ffn_train.sweep.job import FAILED, STOP
+from ffn_train.sweep.job import FAILED, STOP, mark
 from ffn_train.sweep.manifest import Entry
 
 ROUNDS = 3  # pools of workers that may be lost before the sweep gives up
@@ -27,12 +28,13 @@ def carry_out(
 ) -> int | None:
     """Launch what is left until nothing is; the signal that ended it before, if one did.
 
-    Raises SettingError if the launcher fails before any job has begun.
+    Raises SettingError if the launcher fails before any job has begun; workers that were lost are
+    replaced, so many times.
     """
     tried: set[str] = set()
 
     def stop() -> None:
-        (sweep / STOP).touch()
+        mark(sweep / STOP)
         notify("stopping: the jobs under way write a checkpoint (again: at once)")
 
     with _progress(sweep, entries), Interruption(patience=None, told=stop) as interruption:
@@ -57,7 +59,8 @@ def carry_out(
             except (Exception, KeyboardInterrupt) as error:  # the latter from a worker
                 if interruption.requested is not None:
                     continue
-                if [one.status(sweep) for one in left] == before:
+                lost = isinstance(error, BrokenProcessPool)  # perhaps before its first job
+                if not lost and [one.status(sweep) for one in left] == before:
                     raise SettingError(f"no job could be launched: {first_line(error)}") from None
                 notify(f"the workers were lost ({first_line(error)}); going on with new ones")
     return interruption.requested

@@ -57,14 +57,16 @@ class Record(NamedTuple):
 class State:
     """All that training changes; with the seed it determines everything that follows.
 
-    ``memory`` is the optimizer's, and that of quantities that have one. ``measuring`` alone does
-    not: it is the time in seconds that measurements took in this process.
+    ``memory`` is the optimizer's, and that of quantities that have one. ``between_updates``:
+    nothing of row ``step`` has come into it yet, however far the passes have come. ``measuring``
+    determines nothing: it is the time in seconds that measurements took in this process.
     """
 
     params: FlatVector
     memory: Memory
     step: int = 0
     hopeless_for: int = 0
+    between_updates: bool = True
     measuring: float = 0.0
 
 
@@ -138,6 +140,7 @@ class Trainer:
             decays = self._decays()
             tools = _Tools(shards, validation_shards, gradient, measurement, decays, hopeless)
             while state.step <= self.steps:
+                state.between_updates = True
                 record = quiet.run(self._row, state, tools)
                 state.step += 1
                 yield record
@@ -164,14 +167,15 @@ class Trainer:
             for quantity in instrument.quantities
         ]
         measurement = tools.measurement.begin(step, due) if due else None
+        state.between_updates = not any("memory" in quantity.needs for quantity in due)
         loss = float(gradient.take(state.params, x, targets, measurement))
         gradient_norm = gradient.norm
-        state.hopeless_for = state.hopeless_for + 1 if loss > tools.hopeless else 0
+        hopeless_for = state.hopeless_for + 1 if loss > tools.hopeless else 0
         divergence = None
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             updates = Updates(step, self.optimizer.lr, self.clip)
             divergence = locate(self.model, state.params, x, targets, self.loss, updates)
-        elif state.hopeless_for >= min(self.patience, self.steps):
+        elif hopeless_for >= min(self.patience, self.steps):
             divergence = self._hopeless(step, loss, tools.hopeless)
         values: Values = {}
         if divergence is not None:  # show what it looked like
@@ -184,6 +188,8 @@ class Trainer:
         validation = (
             self.validate(state.params, tools.validation_shards) if evaluated else (np.nan, np.nan)
         )
+        state.between_updates = False
+        state.hopeless_for = hopeless_for
         lr = clipped_norm = np.nan
         if divergence is None and step < self.steps:
             lr = self.optimizer.lr * self.schedule.rate(step, self.steps)

@@ -1,0 +1,104 @@
+"""ffn-train clean: it lists and removes what this program made and no run needs any more."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ffn_train.commands.clean import main
+from ffn_train.runs import files
+from ffn_train.runs.checkpoint import checkpoints, read_checkpoint, write_checkpoint
+from ffn_train.runs.directory import claim
+from tests.support.choices import settings
+from tests.support.small_runs import NOTES, config, run_in
+
+OFTEN = config(checkpoint={"every": 2}, schedule=settings("schedule", "constant"))
+
+
+def listing(path: Path) -> dict[str, bytes]:
+    found = {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+    return {name: content for name, content in found.items() if name != files.LOCK}
+
+
+def test_what_is_listed_is_removed_when_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "runs" / "run"
+    run_in(run, OFTEN)
+    older, newest = checkpoints(run)
+    foreign = {
+        "notes.md": b"mine",
+        ".notes.md.ab12_xyz": b"mine",
+        "checkpoints/step-000000001.safetensors": b"no checkpoint",
+        "checkpoints/step-best.safetensors": b"mine",
+    }
+    for name, content in foreign.items():
+        (run / name).write_bytes(content)
+    (run / files.PLOTS).mkdir()
+    ours = [run / ".summary.json.ab12_xyz", run / files.PLOTS / ".loss.png.ab12_xyz", older]
+    for path in ours[:2]:
+        path.write_bytes(b"half")
+        os.utime(path, (0, 0))
+    young = run / files.PLOTS / ".loss.svg.ab12_xyz"  # somebody may be drawing it
+    young.write_bytes(b"half")
+    elsewhere = tmp_path / "elsewhere"
+    run_in(elsewhere, OFTEN)
+    (tmp_path / "runs" / "link").symlink_to(elsewhere)
+    before, untouched = listing(run), listing(elsewhere)
+
+    main([str(tmp_path / "runs")])
+    *rows, last = capsys.readouterr().out.splitlines()
+    assert sorted(row.split()[0] for row in rows) == sorted(map(str, ours))
+    total = sum(path.stat().st_size for path in ours)
+    assert last == f"3 files, {total:,} bytes; --yes removes them"
+    assert listing(run) == before
+
+    main([str(tmp_path / "runs"), "--yes"])
+    assert capsys.readouterr().out.endswith("; removed\n")
+    gone = {str(path.relative_to(run)) for path in ours}
+    assert listing(run) == {name: c for name, c in before.items() if name not in gone}
+    assert listing(elsewhere) == untouched
+    main([str(tmp_path / "runs"), "--yes"])
+    assert capsys.readouterr().out == "0 files, 0 bytes\n"
+
+    assert newest in checkpoints(run)
+    run_in(run, {**OFTEN, "trainer": {**OFTEN["trainer"], "steps": 12}})
+    assert f"{run} ended at step 8: extended to 12" in NOTES
+
+
+def test_the_newest_checkpoint_is_one_that_can_be_gone_on_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    run_in(run, OFTEN)
+    good = read_checkpoint(checkpoints(run)[-1])
+    write_checkpoint(run, good.__class__(**{**vars(good), "step": 9}))  # behind the last row
+    main([str(run), "--yes"])
+    assert [int(path.stem[5:]) for path in checkpoints(run)] == [8, 9]
+    checkpoints(run)[-1].write_bytes(b"damaged")
+    main([str(run), "--yes"])
+    assert [int(path.stem[5:]) for path in checkpoints(run)] == [8, 9]
+    capsys.readouterr()
+
+
+def test_what_is_in_use_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    run_in(run, OFTEN)
+    before = listing(run)
+    with claim("run.dir", run, tmp_path):
+        main([str(run), "--yes"])
+    said = capsys.readouterr()
+    assert said.err == f"ffn_train.clean: left alone, since it is in use: {run}\n"
+    assert said.out == "0 files, 0 bytes\n"
+    assert listing(run) == before
+
+
+def test_a_directory_that_does_not_exist_is_a_mistake(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([str(tmp_path / "nowhere")])
+    assert ended.value.code == 2
+    assert "nowhere is not a directory" in capsys.readouterr().err

@@ -1,0 +1,290 @@
+"""A run is what its files say: kept when it is interrupted, and whatever becomes of its figures."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ffn_train.plots
+from ffn_train.nn.optim.sgd import SGD
+from ffn_train.running import recording
+from ffn_train.running.interruption import Interrupted
+from ffn_train.runs import files, load_run
+from ffn_train.runs.checkpoint import (
+    Checkpoint,
+    checkpoints,
+    newest_step,
+    read_checkpoint,
+    write_checkpoint,
+)
+from ffn_train.runs.writer import RunWriter
+from ffn_train.train.gradient import BatchGradient
+from ffn_train.train.trainer import Trainer
+from tests.support.choices import settings
+from tests.support.command import command, process
+from tests.support.small_runs import NOTES, SMALL, config, run_in
+
+RESULTS = (files.SCALARS, files.MEASURES, files.WEIGHTS, files.SUMMARY)
+
+
+def results(path: Path) -> dict[str, bytes]:
+    return {name: (path / name).read_bytes() for name in RESULTS}
+
+
+def slow(
+    patch: pytest.MonkeyPatch, owner: type, method: str, count: int, number: int = signal.SIGTERM
+) -> None:
+    """Let the call of this count bring a signal and take longer than a step is waited for."""
+    original: Callable[..., Any] = getattr(owner, method)
+    calls = 0
+
+    def slowly(*arguments: Any, **keywords: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        result = original(*arguments, **keywords)
+        if calls == count:
+            os.kill(os.getpid(), number)
+            for _ in range(120):
+                time.sleep(0.01)
+        return result
+
+    patch.setattr(owner, method, slowly)
+
+
+@pytest.mark.parametrize(
+    ("owner", "method", "count", "step"),
+    [
+        (BatchGradient, "take", 4, 3),  # in the passes of step 3: nothing has come of it yet
+        (Trainer, "validate", 2, 4),  # at step 4, before its update
+        (SGD, "step", 4, 4),  # in the update of step 3, which is brought to its end
+        (RunWriter, "record", 4, 4),  # between that update and the row's place in the file
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_long_step_is_left_where_nothing_is_torn(
+    owner: type,
+    method: str,
+    count: int,
+    step: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_in(tmp_path / "straight", config())
+    path = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        slow(patch, owner, method, count)
+        with pytest.raises(Interrupted) as caught:
+            run_in(path, config())
+    assert caught.value.checkpoint == newest_step(path) == step
+    assert load_run(path).state == "interrupted"
+    assert load_run(path).scalars["step"].tolist() == list(range(step))
+    run_in(path, config())
+    assert results(path) == results(tmp_path / "straight")
+
+
+def test_a_step_that_is_taken_again_counts_once_as_hopeless(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wild = config(trainer={"patience": 6, "clip": None}, residual={"name": "identity"})
+    wild["init"] = {"name": "he", "bias_std": 1e4}
+    run_in(tmp_path / "straight", wild)
+    path = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        slow(patch, Trainer, "validate", 2)
+        with pytest.raises(Interrupted):
+            run_in(path, wild)
+    assert run_in(path, wild).state == "diverged"
+    assert results(path) == results(tmp_path / "straight")
+
+
+def test_what_is_said_of_a_checkpoint_is_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        slow(patch, BatchGradient, "take", 1, signal.SIGINT)
+        done = command(*SMALL, "run.dir=run", cwd=tmp_path)
+    assert done.returncode == 130
+    assert done.stderr.endswith("run.dir=run starts the run again: it has no checkpoint yet\n")
+    assert newest_step(tmp_path / "run") is None
+    with monkeypatch.context() as patch:
+        slow(patch, BatchGradient, "take", 3, signal.SIGINT)
+        done = command(*SMALL, "run.dir=run", cwd=tmp_path)
+    assert done.stderr.splitlines()[-1].endswith("run.dir=run continues the run at step 2")
+    assert newest_step(tmp_path / "run") == 2
+
+
+@pytest.mark.parametrize(
+    ("writes", "words"), [(1, "starts again: it has no checkpoint"), (2, "goes on at step 2")]
+)
+def test_a_full_disk_promises_no_checkpoint_that_is_not_there(
+    writes: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 0
+
+    def full(path: Path, checkpoint: Checkpoint) -> None:
+        nonlocal count
+        count += 1
+        if count == writes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write_checkpoint(path, checkpoint)
+
+    monkeypatch.setattr(recording, "write_checkpoint", full)
+    done = command(*SMALL, "checkpoint.every=2", "run.dir=run", cwd=tmp_path)
+    assert done.returncode == 1
+    again = f"the same command with run.dir=run {words}"
+    assert done.stderr == f"ffn_train: run: No space left on device; {again}\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "No space left on device"), ValueError("no such font"), MemoryError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_figures_that_fail_are_warned_of(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a run"
+
+    def draw(*_: object, **__: object) -> None:
+        assert (path / files.SUMMARY).is_file()
+        raise error
+
+    monkeypatch.setattr(ffn_train.plots, "draw", draw)
+    run = run_in(path, config(plot={"when": "always"}))
+    assert run.state == load_run(path).state == "finished"
+    assert NOTES[-1].startswith("warning: figures left out: ")
+    assert NOTES[-1].endswith(f"; python -m ffn_train.plots '{path}' draws them")
+
+
+def test_ctrl_c_while_drawing_leaves_a_finished_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+
+    monkeypatch.setattr(ffn_train.plots, "draw", draw)
+    run = run_in(tmp_path / "run", config(plot={"when": "always"}))
+    assert run.state == load_run(tmp_path / "run").state == "finished"
+    assert NOTES[-1].startswith("figures interrupted; ")
+
+
+def test_a_notebooks_backend_is_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "module://nowhere.backend_inline")
+    done = process(*SMALL, "plot.when=always", "plot.figures=[loss]", "run.dir=run", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "run" / files.PLOTS / "loss.png").is_file()
+
+
+def test_neither_a_closed_stderr_nor_an_ascii_stdout_fails_a_run(tmp_path: Path) -> None:
+    arguments = [*SMALL, "run.dir=run", "model.depth=20", "residual=identity"]  # which is warned of
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-m", "ffn_train", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert done.returncode == 0
+    assert "\nR\\xb2 " in done.stdout
+    assert load_run(tmp_path / "run").state == "finished"
+    assert (tmp_path / "run" / files.LOCK).read_bytes() == b""  # it has not become stderr
+
+
+def test_a_full_stderr_fails_no_run(tmp_path: Path) -> None:
+    arguments = [*SMALL, "run.dir=run", "model.depth=20", "residual=identity"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "ffn_train", *arguments], cwd=tmp_path, stderr=full
+        )
+    assert load_run(tmp_path / "run").state == "finished"
+    assert done.returncode == 0
+
+
+DIVERGING = {
+    "residual": {"name": "identity"},
+    "optimizer": {**settings("optimizer", "sgd"), "lr": 1e6},
+    "schedule": settings("schedule", "constant"),
+    "checkpoint": {"every": 1},
+    "trainer": {"clip": None},
+}
+
+
+def test_a_diverged_state_is_not_gone_on_from(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    run = run_in(path, config(**DIVERGING))
+    assert run.summary is not None
+    assert run.state == "diverged"
+    step = run.summary["divergence"]["step"]
+    assert 0 < step < 8
+    assert newest_step(path) == step
+    before = results(path)
+    longer = config(**{**DIVERGING, "trainer": {"clip": None, "steps": 12}})
+
+    # as a version did that saved the state after the last row, too
+    newest = read_checkpoint(checkpoints(path)[-1])
+    rows = len(run.measures.step)
+    scalars = (path / files.SCALARS).stat().st_size
+    late = Checkpoint(step + 1, newest.parameters, newest.memory, 0, scalars, rows)
+    write_checkpoint(path, late)
+
+    run = run_in(path, longer)
+    assert run.summary is not None
+    assert run.summary["divergence"]["step"] == step
+    assert results(path)[files.SCALARS] == before[files.SCALARS]
+    assert results(path)[files.WEIGHTS] == before[files.WEIGHTS]
+
+
+def test_checkpoints_of_the_same_state_have_the_same_bytes(tmp_path: Path) -> None:
+    run_in(tmp_path / "run", config())
+    file = checkpoints(tmp_path / "run")[-1]
+    checkpoint, content = read_checkpoint(file), file.read_bytes()
+    for _ in range(20):
+        write_checkpoint(tmp_path / "run", checkpoint)
+        assert file.read_bytes() == content
+
+
+def test_all_is_on_the_disk_before_the_summary_says_that_the_run_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a power loss leaves: the names since a directory's last fsync may be gone, too."""
+    path = tmp_path / "new" / "run"
+    flushed: dict[str, int] = {}  # the size that a file had when it was last flushed
+    renamed: list[str] = []  # names that are not on the disk yet
+    fsync, replace, mkdir = os.fsync, os.replace, os.mkdir
+
+    def flush(number: int) -> None:
+        where = os.readlink(f"/proc/self/fd/{number}")
+        flushed[where] = os.fstat(number).st_size
+        renamed[:] = [name for name in renamed if os.path.dirname(name) != where]
+        fsync(number)
+
+    def rename(source: str, target: Path) -> None:
+        if target.name == files.SUMMARY:
+            for name in (files.SCALARS, files.MEASURES):
+                assert flushed[str(path / name)] == (path / name).stat().st_size
+        if target.parent.name == files.CHECKPOINTS:
+            assert not any(Path(name).parent == path.parent for name in renamed)
+        assert flushed[source] == Path(source).stat().st_size
+        renamed.append(str(target))
+        replace(source, target)
+
+    def make(target: Any, *arguments: Any, **keywords: Any) -> None:
+        mkdir(target, *arguments, **keywords)
+        renamed.append(str(target))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", flush)
+        patch.setattr(os, "replace", rename)
+        patch.setattr(os, "mkdir", make)
+        run_in(path, config(checkpoint={"every": 2}))
+    assert renamed == [str(path / files.STATUS)]  # which the summary makes superfluous

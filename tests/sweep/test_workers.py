@@ -1,0 +1,163 @@
+"""A sweep's processes and directories: workers that are lost, and paths that lead elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from ffn_train.config.settings import SettingError
+from ffn_train.runs import RunError, files
+from ffn_train.runs.checkpoint import newest_step
+from ffn_train.runs.directory import in_use
+from ffn_train.sweep import launcher
+from ffn_train.sweep.job import run_job
+from ffn_train.sweep.manifest import read
+from ffn_train.sweep.run import run_sweep
+from tests.support.command import start
+from tests.support.small_runs import NOTES, SMALL
+
+TINY = (*SMALL, "hydra/launcher=serial")
+
+
+def swept(sweep: Path, *overrides: str) -> list[str]:
+    entries = run_sweep([*TINY, f"sweep.dir={sweep}", *overrides], NOTES.append).entries
+    return [entry.status(sweep).state for entry in entries]
+
+
+@pytest.mark.parametrize(("losses", "state"), [(2, "finished"), (9, "pending")])
+def test_workers_that_are_lost_before_their_first_job_are_replaced(
+    losses: int, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch, count = launcher.launch, 0
+
+    def losing(sweep: Path, digests: Sequence[str], overrides: Sequence[str]) -> None:
+        nonlocal count
+        count += 1
+        if count <= losses:
+            raise BrokenProcessPool("a worker was killed")
+        launch(sweep, digests, overrides)
+
+    monkeypatch.setattr(launcher, "launch", losing)
+    NOTES.clear()
+    assert swept(tmp_path / "sweep", "seed=0,1") == [state] * 2
+    assert sum("the workers were lost" in note for note in NOTES) == min(losses, 3)
+
+
+def test_a_launcher_that_cannot_launch_is_a_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("sbatch: not found")
+
+    monkeypatch.setattr(launcher, "launch", broken)
+    with pytest.raises(SettingError, match="no job could be launched: sbatch: not found"):
+        swept(tmp_path / "sweep", "seed=0,1")
+
+
+def children(parent: int) -> list[int]:
+    """The processes that one has started and that have not ended."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[1]) == parent and fields[0] != "Z":
+                    found.append(int(entry.name))
+    return found
+
+
+def alive(process: int) -> bool:
+    with suppress(OSError):
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        return fields[0] != "Z"
+    return False
+
+
+def test_workers_of_a_killed_parent_end_with_a_checkpoint(tmp_path: Path) -> None:
+    pytest.importorskip("joblib", reason="joblib is not installed (extra 'parallel')")
+    sweep = tmp_path / "sweep"
+    long = ("trainer.steps=1000000", "checkpoint.every=900000", f"sweep.dir={sweep}")
+    started = start("-m", *SMALL, *long, "seed=0,1", cwd=tmp_path, session=True)
+    while not any(file.stat().st_size > 2000 for file in sweep.glob(f"jobs/*/{files.SCALARS}")):
+        assert started.running()
+        time.sleep(0.02)
+    orphans = children(started.pid)
+    assert orphans
+    started.send_signal(signal.SIGKILL)
+    started.wait()
+    end = time.monotonic() + 5
+    while any(map(alive, orphans)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(map(alive, orphans))
+    jobs = list(sweep.glob(f"jobs/*/{files.SCALARS}"))
+    assert not any(in_use(job.parent) for job in jobs)
+    assert any(newest_step(job.parent) for job in jobs)
+
+
+def forge(sweep: Path, directory: str) -> str:
+    """Let the manifest name another directory for its only job; the job's digest."""
+    manifest = sweep / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["jobs"][0]["directory"] = directory
+    manifest.write_text(json.dumps(content))
+    return str(content["jobs"][0]["digest"])
+
+
+@pytest.mark.parametrize(
+    "directory", ["../escape", "/tmp/escape", "jobs/..", "jobs/a/../../../escape", "", "jobs/", 7]
+)
+def test_a_manifest_names_no_directory_outside(directory: str, tmp_path: Path) -> None:
+    sweep, escape = tmp_path / "sweep", tmp_path / "escape"
+    swept(sweep, "seed=0")
+    escape.mkdir()
+    (escape / files.CONFIG).write_text("{ not ours")
+    digest = forge(sweep, directory)
+    with pytest.raises(RunError, match=r"manifest\.json: "):
+        read(sweep)
+    with pytest.raises(RunError):
+        run_job(str(sweep), digest)
+    with pytest.raises(SettingError):
+        swept(sweep, "seed=0")
+    assert [(p.name, p.read_text()) for p in escape.iterdir()] == [(files.CONFIG, "{ not ours")]
+
+
+@pytest.mark.parametrize("link", ["jobs", "job", "logs", "log", "damaged"])
+def test_a_sweep_follows_no_link(link: str, tmp_path: Path) -> None:
+    sweep, elsewhere = tmp_path / "sweep", tmp_path / "elsewhere"
+    swept(sweep, "seed=0")
+    (job,) = (sweep / "jobs").iterdir()
+    (log,) = (sweep / "logs").iterdir()
+    (job / files.SUMMARY).write_text("{")  # it is to be set aside and run again
+    damaged = sweep / "damaged"
+    path = {"jobs": job.parent, "job": job, "logs": log.parent, "log": log, "damaged": damaged}[
+        link
+    ]
+    if path == damaged:
+        elsewhere.mkdir()
+    else:
+        path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    before = {p: p.stat().st_mtime_ns for p in (elsewhere, *elsewhere.rglob("*"))}
+    with suppress(SettingError, OSError):
+        assert swept(sweep, "seed=0") == ["failed"]
+    assert {p: p.stat().st_mtime_ns for p in (elsewhere, *elsewhere.rglob("*"))} == before
+
+
+def test_a_directory_that_no_run_was_made_in_is_not_moved(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    swept(sweep, "seed=0")
+    (job,) = (sweep / "jobs").iterdir()
+    for file in (files.LOCK, files.STATUS, files.SUMMARY):
+        os.unlink(job / file)
+    (job / files.CONFIG).write_text("{ not ours")
+    assert swept(sweep, "seed=0") == ["failed"]
+    assert (job / files.CONFIG).read_text() == "{ not ours"
+    assert not (sweep / "damaged").exists()
