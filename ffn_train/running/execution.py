@@ -102,7 +102,6 @@ def _carry_out(
     origin: Provenance,
     logger: GuardedLogger,
     interruption: Interruption,
-    notify: Notify,
     progress: bool,
 ) -> Run:
     (path / files.SUMMARY).unlink(missing_ok=True)

@@ -25,6 +25,7 @@ class GuardedLogger:
     def __init__(self, logger: Logger, notify: Notify) -> None:
         self._logger, self._notify = logger, notify
         self._open = False
+        self.busy = False  # whether the logger's own code runs
 
     def open(self, run: Path, config: Mapping[str, Any], first: int) -> None:
         self._open = self._call(self._logger.open, run, copy.deepcopy(dict(config)), first)
@@ -54,6 +55,7 @@ class GuardedLogger:
 
     def _call(self, method: Callable[..., None], *arguments: Any) -> bool:
         """Whether it raised nothing."""
+        self.busy = True
         try:
             method(*arguments)
         except Interrupted:
@@ -61,6 +63,8 @@ class GuardedLogger:
         except Exception as error:
             self._warn(method.__name__, error)
             return False
+        finally:
+            self.busy = False
         return True
 
     def _warn(self, method: str, error: Exception) -> None:

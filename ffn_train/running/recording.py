@@ -41,7 +41,7 @@ def record_training(
         leave=False,
         mininterval=0.2,
     )
-    interruption.may_break = lambda: state.between_updates
+    interruption.may_break = lambda: state.between_updates or logger.busy
     with RunWriter(path, layout, checkpoint) as writer, bar:
         logger.open(path, experiment.config, state.step)
         try:

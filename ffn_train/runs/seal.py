@@ -1,7 +1,7 @@
 """A finished run is sealed: its summary holds the digests of its files, and one of its own content.
 
 What was altered since, by a failing disk or by hand, is noticed by whoever reads it. Of config.json
-all counts but where the run lies, which may be moved. Provenance, figures and checkpoints are not
+all counts that changes a number; a run may be moved. Provenance, figures and checkpoints are not
 part of it: the first tells no result, the others are drawn again or have checksums of their own.
 """
 
@@ -13,11 +13,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ffn_train.config.keys import DECLARED, dotted
+from ffn_train.config.registry import OBSERVING
 from ffn_train.runs import files
 from ffn_train.runs.files import RunError, damaged
 
 SEALED = "sha256"  # the key of the summary
-_PLACES = ("run", "sweep")  # the sections of a configuration that say where a run lies
 
 
 def sealed(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,9 +50,18 @@ def check_files(run: Path, digests: Mapping[str, str], names: Iterable[str]) -> 
 
 def _digest(path: Path) -> str:
     if path.name == files.CONFIG:
-        content = files.read_json(path)
-        return _of_content({key: value for key, value in content.items() if key not in _PLACES})
+        return _of_content(_telling(files.read_json(path)))
     return hashlib.sha256(files.read_bytes(path)).hexdigest()
+
+
+def _telling(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that tell something of a run's numbers, by their dotted keys."""
+    silent = {key for key, setting in DECLARED.items() if setting.changes == "nothing"}
+    return {
+        key: value
+        for key, value in dotted(config).items()
+        if key not in silent and key.partition(".")[0] not in OBSERVING
+    }
 
 
 def _of_content(content: Mapping[str, Any]) -> str:

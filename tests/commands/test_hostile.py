@@ -20,6 +20,7 @@ from ffn_train.config.settings import SettingError
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import Run, RunError, load_run
 from tests.support.small_runs import config, run_in
+from tests.support.unsealed import unseal
 
 KEYS = [
     *("seed", "dtype", "threads", "model", "model.depth", "model.width", "model.expansion"),
@@ -151,7 +152,7 @@ HOSTILE: dict[str, bytes] = {
 def test_a_hostile_file_is_named_or_harmless(
     name: str, content: str, finished: Path, tmp_path: Path
 ) -> None:
-    path = Path(shutil.copytree(finished, tmp_path / "copy"))
+    path = unseal(Path(shutil.copytree(finished, tmp_path / "copy")))
     (path / name).write_bytes(HOSTILE[content])
     try:
         read_all(path)
@@ -163,7 +164,7 @@ def test_a_hostile_file_is_named_or_harmless(
 
 @pytest.mark.parametrize("name", ["measures.npy", "weights.safetensors", "scalars.csv"])
 def test_every_truncation_is_named_or_read(name: str, finished: Path, tmp_path: Path) -> None:
-    path = Path(shutil.copytree(finished, tmp_path / "copy"))
+    path = unseal(Path(shutil.copytree(finished, tmp_path / "copy")))
     content = (path / name).read_bytes()
     for length in range(0, len(content), max(1, len(content) // 40)):
         (path / name).write_bytes(content[:length])
@@ -174,7 +175,7 @@ def test_every_truncation_is_named_or_read(name: str, finished: Path, tmp_path: 
 
 
 def test_what_a_directory_names_is_never_imported(finished: Path, tmp_path: Path) -> None:
-    path = Path(shutil.copytree(finished, tmp_path / "copy"))
+    path = unseal(Path(shutil.copytree(finished, tmp_path / "copy")))
     (tmp_path / "evil.py").write_text("raise SystemExit('imported')")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(tmp_path))

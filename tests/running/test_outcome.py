@@ -9,14 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-import ffn_train.plots
 from ffn_train.nn.optim.sgd import SGD
-from ffn_train.running import recording
+from ffn_train.running import execution, recording
 from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import files, load_run
 from ffn_train.runs.checkpoint import (
@@ -158,7 +159,7 @@ def test_figures_that_fail_are_warned_of(
         assert (path / files.SUMMARY).is_file()
         raise error
 
-    monkeypatch.setattr(ffn_train.plots, "draw", draw)
+    monkeypatch.setattr(execution, "draw", draw)
     run = run_in(path, config(plot={"when": "always"}))
     assert run.state == load_run(path).state == "finished"
     assert NOTES[-1].startswith("warning: figures left out: ")
@@ -172,7 +173,7 @@ def test_ctrl_c_while_drawing_leaves_a_finished_run(
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(5)
 
-    monkeypatch.setattr(ffn_train.plots, "draw", draw)
+    monkeypatch.setattr(execution, "draw", draw)
     run = run_in(tmp_path / "run", config(plot={"when": "always"}))
     assert run.state == load_run(tmp_path / "run").state == "finished"
     assert NOTES[-1].startswith("figures interrupted; ")
@@ -223,8 +224,9 @@ def test_a_diverged_state_is_not_gone_on_from(tmp_path: Path) -> None:
     path = tmp_path / "run"
     run = run_in(path, config(**DIVERGING))
     assert run.summary is not None
+    assert run.summary.divergence is not None
     assert run.state == "diverged"
-    step = run.summary["divergence"]["step"]
+    step = run.summary.divergence.step
     assert 0 < step < 8
     assert newest_step(path) == step
     before = results(path)
@@ -232,14 +234,19 @@ def test_a_diverged_state_is_not_gone_on_from(tmp_path: Path) -> None:
 
     # as a version did that saved the state after the last row, too
     newest = read_checkpoint(checkpoints(path)[-1])
-    rows = len(run.measures.step)
-    scalars = (path / files.SCALARS).stat().st_size
-    late = Checkpoint(step + 1, newest.parameters, newest.memory, 0, scalars, rows)
+    logs = replace(
+        newest.logs,
+        scalars_bytes=(path / files.SCALARS).stat().st_size,
+        measures_rows={files.MEASURES: len(np.load(path / files.MEASURES))},
+        digests={},
+    )
+    late = Checkpoint(step + 1, newest.parameters, newest.memory, 0, logs)
     write_checkpoint(path, late)
 
     run = run_in(path, longer)
     assert run.summary is not None
-    assert run.summary["divergence"]["step"] == step
+    assert run.summary.divergence is not None
+    assert run.summary.divergence.step == step
     assert results(path)[files.SCALARS] == before[files.SCALARS]
     assert results(path)[files.WEIGHTS] == before[files.WEIGHTS]
 

@@ -23,6 +23,7 @@ from ffn_train.runs.predictions import band, relative_gradient
 from ffn_train.theory import Prediction, batch
 from tests.support.choices import settings
 from tests.support.small_runs import config, run_in
+from tests.support.unsealed import unseal
 
 WIDE = {"width": 32, "expansion": 4}
 
@@ -135,7 +136,7 @@ def test_a_tensor_without_a_prediction_is_left_out_and_told(sampled: Run) -> Non
 
 
 def test_a_run_that_does_not_tell_its_rows_is_read(run: Run, tmp_path: Path) -> None:
-    path = Path(shutil.copytree(run.path, tmp_path / "older"))
+    path = unseal(Path(shutil.copytree(run.path, tmp_path / "older")))
     content = json.loads((path / files.THEORY).read_text())
     for mode in ("anchored", "a priori"):
         del content[mode]["sampled"]
@@ -198,7 +199,7 @@ def test_zero_is_predicted_as_zero(tmp_path: Path) -> None:
 
 
 def test_an_older_run_has_no_theory(run: Run, tmp_path: Path) -> None:
-    path = Path(shutil.copytree(run.path, tmp_path / "old"))
+    path = unseal(Path(shutil.copytree(run.path, tmp_path / "old")))
     (path / files.THEORY).unlink()
     old = load_run(path)
     assert old.theory is None
@@ -217,7 +218,7 @@ def test_an_older_run_has_no_theory(run: Run, tmp_path: Path) -> None:
 def test_a_damaged_theory_is_named(
     change: dict[str, Any], message: str, run: Run, tmp_path: Path
 ) -> None:
-    path = Path(shutil.copytree(run.path, tmp_path / "damaged"))
+    path = unseal(Path(shutil.copytree(run.path, tmp_path / "damaged")))
     content = json.loads((path / files.THEORY).read_text())
     if "sampled" in change:
         change = {"anchored": {**content["anchored"], **change}}
@@ -245,7 +246,7 @@ def test_figures_show_the_prediction_and_the_ratio(run: Run) -> None:
 
 
 def test_the_prediction_can_be_hidden(run: Run, tmp_path: Path) -> None:
-    path = Path(shutil.copytree(run.path, tmp_path / "hidden"))
+    path = unseal(Path(shutil.copytree(run.path, tmp_path / "hidden")))
     content = json.loads((path / files.CONFIG).read_text())
     content["plot"]["theory"] = False
     (path / files.CONFIG).write_text(json.dumps(content))

@@ -12,6 +12,7 @@ import pytest
 
 from ffn_train.runs import RunError, files, load_run
 from tests.support.small_runs import config, run_in
+from tests.support.unsealed import unseal
 
 FOREIGN = Path(__file__).parent.parent / "old_runs" / "foreign"
 
@@ -23,8 +24,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(finished: Path, tmp_path: Path) -> Path:
-    shutil.copytree(finished, tmp_path / "copy")
-    return tmp_path / "copy"
+    return unseal(Path(shutil.copytree(finished, tmp_path / "copy")))
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from ffn_train.runs.directory import claim
 from ffn_train.runs.files import write_whole
 from ffn_train.runs.writer import MeasureFile
 from tests.support.small_runs import NOTES, config, run_in
+from tests.support.unsealed import unseal
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(finished: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(finished, tmp_path / "copy"))
+    return unseal(Path(shutil.copytree(finished, tmp_path / "copy")))
 
 
 def test_a_finished_run_has_every_file(finished: Path) -> None:
