@@ -9,6 +9,8 @@ import io
 import os
 import sys
 
+from ffn_train.config.outside import origin
+
 COMMANDS = ("compare", "plots", "theory", "gradcheck", "reproduce", "clean")
 INTERRUPTED = 130  # the shell's exit status for Ctrl-C: 128 + SIGINT
 
@@ -29,14 +31,22 @@ def main() -> None:
 
 
 def run(name: str) -> None:
-    """Import a command of this folder and call its ``main``."""
+    """Import a command of this folder and call its ``main``.
+
+    An exception in a part of one's own is a line that says where; the traceback is nobody's need.
+    """
+    program = "ffn_train" if name == "train" else f"ffn_train.{name}"
     _streams()
     os.environ["MPLBACKEND"] = "agg"  # a notebook's need not be installed here; it is not used
     atexit.register(gc.freeze)  # all goes at once; to look for garbage in it first takes 0.15 s
     try:
         importlib.import_module(f"ffn_train.commands.{name}").main()
+    except Exception as error:
+        if not (where := origin(error)):
+            raise
+        print(f"{program}: {where}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
-        program = "ffn_train" if name == "train" else f"ffn_train.{name}"
         print(f"{program}: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -143,3 +144,47 @@ def test_the_jobs_of_a_sweep_know_it_and_readers_do_not_run_it(part: Path) -> No
     read = command("sweep", "--formats", "svg", cwd=part.parent, module="ffn_train.compare")
     assert read.returncode == 0, read.stderr
     assert "softplus" in read.stdout
+
+
+QUANTITY = """
+import numpy as np
+from ffn_train.parts import StepQuantity, choice
+
+
+@choice("quantity", "mine")
+class Mine(StepQuantity):
+    \"\"\"Mine.\"\"\"
+
+    per = "block"
+    symbol = equation = "m"
+    needs = ("gradient",)
+
+    def value(self, step, memory, out):
+        return [float(np.abs(part).max()) for part in step.blocks(step.gradient)]
+"""
+MISTAKES = {
+    'per = "block"': ('per = "blocks"', "per must be one of .*; did you mean block"),
+    'needs = ("gradient",)': ('needs = ("gradients",)', r"needs must be one of .* mean gradient\?"),
+    'symbol = equation = "m"': ('equation = "m"', "symbol is not declared"),
+    "def value": ("def velue", "quantity=mine, the class Mine, has no value"),
+    "(StepQuantity)": ("", "quantity=mine, the class Mine, is no Quantity"),
+    "step.blocks(step.gradient)": ("range(7)", r"line 15, in .*: AttributeError|value per block"),
+    "max()": ("lost()", r"parts=mine\.py, line 15, in .*: AttributeError: "),
+    "float(np.abs(part).max())": (
+        "[0, 1]",
+        r"a value per block has the shape \(3,\), got \(3, 2\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("right", MISTAKES)
+def test_a_mistake_in_a_part_is_one_line(part: Path, right: str) -> None:
+    wrong, message = MISTAKES[right]
+    assert right in QUANTITY
+    part.with_name("mine.py").write_text(QUANTITY.replace(right, wrong), encoding="utf-8")
+    chosen = ("parts=[mine.py]", "measure.quantities=[default,mine]")
+    done = command(*SMALL, *chosen, "run.dir=run", cwd=part.parent)
+    assert done.returncode == 2
+    assert re.search(message, done.stderr), done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
