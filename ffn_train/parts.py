@@ -24,7 +24,12 @@ from ffn_train.runs.loggers.logger import Logger
 from ffn_train.tasks.scores import Score
 from ffn_train.tasks.table import Data, Table
 from ffn_train.tasks.task import Task
-from ffn_train.train.quantities.quantity import PassQuantity, RootMeanSquare, StepQuantity
+from ffn_train.train.quantities.quantity import (
+    PassQuantity,
+    Quantity,
+    RootMeanSquare,
+    StepQuantity,
+)
 
 __all__ = [
     "Activation",
@@ -38,6 +43,7 @@ __all__ = [
     "Norm",
     "Optimizer",
     "PassQuantity",
+    "Quantity",
     "Residual",
     "RootMeanSquare",
     "RunFigure",

@@ -135,7 +135,7 @@ def test_the_parts_of_the_examples_work(tmp_path: Path) -> None:
             tried += [
                 command for command in commands(content) if re.search(r"\bmy_\w+\.py", command)
             ]
-    assert len(tried) == 6
+    assert len(tried) == 7
     for command in tried:
         module, *arguments = shlex.split(command)[2:]
         composed = "--help" not in arguments and module != "ffn_train.plots"

@@ -36,15 +36,18 @@ def main() -> None:
 
 
 def check(overrides: Sequence[str]) -> dict[str, list[Check]]:
-    """Compose the configuration and check the model that it describes."""
+    """Compose the configuration and check the model and the loss that it describes."""
     import numpy as np
 
     from ffn_train.config.composition import compose
-    from ffn_train.gradcheck import check_stack
+    from ffn_train.gradcheck import check_loss, check_stack
     from ffn_train.running.experiment import build_experiment
 
     experiment = build_experiment(compose(overrides))
-    return check_stack(experiment.model, np.random.default_rng(experiment.seed))
+    rng = np.random.default_rng(experiment.seed)
+    checks = check_stack(experiment.model, rng)
+    targets = experiment.data.y_train[:5].astype(np.float64)
+    return {**checks, "loss": [check_loss(experiment.trainer.loss, targets, rng)]}
 
 
 def table(checks: dict[str, list[Check]]) -> str:

@@ -9,7 +9,7 @@ import io
 import os
 import sys
 
-from ffn_train.config.outside import origin
+from ffn_train.config.outside import loaded, origin
 
 COMMANDS = ("compare", "plots", "theory", "gradcheck", "reproduce", "clean")
 INTERRUPTED = 130  # the shell's exit status for Ctrl-C: 128 + SIGINT
@@ -33,7 +33,7 @@ def main() -> None:
 def run(name: str) -> None:
     """Import a command of this folder and call its ``main``.
 
-    An exception in a part of one's own is a line that says where; the traceback is nobody's need.
+    An exception where parts of one's own are in use is a line that says where it comes from.
     """
     program = "ffn_train" if name == "train" else f"ffn_train.{name}"
     _streams()
@@ -42,9 +42,9 @@ def run(name: str) -> None:
     try:
         importlib.import_module(f"ffn_train.commands.{name}").main()
     except Exception as error:
-        if not (where := origin(error)):
+        if not loaded():
             raise
-        print(f"{program}: {where}", file=sys.stderr)
+        print(f"{program}: {origin(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)

@@ -58,14 +58,21 @@ def listed_parts(override: str) -> list[str]:
 
 
 def origin(error: BaseException) -> str:
-    """Where in a loaded part an exception comes from, with what it says; "" if from none."""
+    """Where an exception comes from, with what it says: of a loaded part's lines the innermost or,
+    if none has to do with it, of all.
+    """
+    reason = f"{type(error).__name__}: {first_line(error)}"
     frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     for code, line in reversed(frames):
         for name, root in _roots.items():
             if Path(code.co_filename) == root or root in Path(code.co_filename).parents:
-                reason = f"{type(error).__name__}: {first_line(error)}"
                 return f"parts={name}, line {line}, in {code.co_name}: {reason}"
-    return ""
+    code, line = frames[-1]
+    parts = ", ".join(_roots)
+    return (
+        f"{reason} ({Path(code.co_filename).name}, line {line}); a part of {parts} may not do what "
+        "its base class in ffn_train.parts asks for"
+    )
 
 
 def observes(name: str) -> bool:

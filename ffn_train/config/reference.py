@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -28,6 +29,7 @@ ffn_train: gradient flow in residual feed-forward stacks.
 """
 COMPLETION = 'Tab completion: eval "$(ffn-train --shell-completion install=bash)"'
 WIDTH = 100
+_TOLD = ("per", "equation", "unit", "needs", "kind", "kinds")  # of what a class declares
 
 
 def help_text(overrides: Sequence[str]) -> str:
@@ -35,6 +37,8 @@ def help_text(overrides: Sequence[str]) -> str:
 
     Raises SettingError for a choice that does not exist.
     """
+    for group in (text for text in overrides if text in FOLDERS):
+        return "\n".join(_group(group))
     subjects = [text.split("=", 1) for text in overrides if text.split("=")[0] in FOLDERS]
     if subjects:
         return "\n\n".join(_choice(group, name) for group, name in subjects)
@@ -42,6 +46,9 @@ def help_text(overrides: Sequence[str]) -> str:
     width = max(len(f"{group}={name}") for group, name, _ in groups)
     lines = [USAGE, "Choices (GROUP=NAME; --help GROUP=NAME has the settings of each):", ""]
     lines += (_entry(f"{group}={name}", says, width) for group, name, says in groups)
+    measured = [(name, summary(cls)) for name, cls in _members("quantity")]
+    lines += ["", "Quantities (measure.quantities=[default,NAME]; default is all of these):", ""]
+    lines += (_entry(name, says, width) for name, says in measured)
     lines += ["", "Settings and their defaults (KEY=VALUE):", ""]
     lines += _settings((key, default, DECLARED[key]) for key, default in _defaults().items())
     lines += ["", "Presets (experiment=NAME), those with sweep: for -m:", ""]
@@ -49,12 +56,21 @@ def help_text(overrides: Sequence[str]) -> str:
     return "\n".join([*lines, "", COMPLETION])
 
 
+def _group(group: str) -> Iterator[str]:
+    """A group's choices, a line each."""
+    width = max(map(len, choices(group)))
+    return (_entry(name, summary(cls), width) for name, cls in _members(group))
+
+
 def _choice(group: str, name: str) -> str:
     cls = choices(group)[one_of(group, name, choices(group))]
     values, known = defaults(cls), declared(cls)
     lines = _settings((f"{group}.{key}", values[key], known[key]) for key in known)
     written = f"{LISTED[group]}=[{name}]" if group in LISTED else f"{group}={name}"
-    return "\n".join([f"{written}: {textwrap.dedent(cls.__doc__ or '').strip()}", "", *lines])
+    says = inspect.cleandoc(cls.__doc__ or "")
+    told = {word: getattr(cls, word) for word in _TOLD if getattr(cls, word, "")}
+    declares = [f"  {word}: {value}" for word, value in told.items()]
+    return "\n".join([f"{written}: {says}", "", *declares, *lines])
 
 
 def _settings(known: Iterable[tuple[str, Any, Setting]]) -> Iterator[str]:

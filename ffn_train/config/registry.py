@@ -7,10 +7,13 @@ group is first asked for.
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar, dataclass_transform
@@ -57,6 +60,11 @@ class Choice:
     def check_class(cls) -> None:
         """Raises ValueError for a class that is not declared as its group needs it."""
 
+    @property
+    def ours(self) -> bool:
+        """Whether it is declared in this package."""
+        return is_ours(type(self))
+
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(setting,))
 def choice(group: str, name: str) -> Callable[[type[T]], type[T]]:
@@ -65,22 +73,34 @@ def choice(group: str, name: str) -> Callable[[type[T]], type[T]]:
     def declare(cls: type[T]) -> type[T]:
         if group not in FOLDERS:
             raise ValueError(f"there is no group {group!r} of choices{nearest(group, FOLDERS)}")
-        if not cls.__module__.startswith("ffn_train."):
+        if not is_ours(cls):
             modules(FOLDERS[group])  # the package's own first: no other may take their names
         taken = _choices[group].get(name)
         if taken is not None:
             raise ValueError(
-                f"{group}={name} is declared twice, in {taken.__module__} and in {cls.__module__}"
+                f"{group}={name} is declared twice, in {_place(taken)} and in {_place(cls)}"
             )
         if "__dataclass_fields__" not in vars(cls):
             cls = dataclass(frozen=True, kw_only=True)(cls)
-        if not cls.__module__.startswith("ffn_train."):
+        cls.group, cls.name = group, name  # type: ignore[attr-defined]
+        if not is_ours(cls):
             _check_outside(group, name, cls)
         _choices[group][name] = cls
-        cls.group, cls.name = group, name  # type: ignore[attr-defined]
         return cls
 
     return declare
+
+
+def is_ours(cls: type[Any]) -> bool:
+    """Whether a class is declared in this package."""
+    return cls.__module__.startswith("ffn_train.")
+
+
+def _place(cls: type[Any]) -> str:
+    """Where a class is declared: the module or, of a part from a file, the file."""
+    module = cls.__module__
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return module if is_ours(cls) or file is None else Path(file).name
 
 
 def _check_outside(group: str, name: str, cls: type[Any]) -> None:
@@ -88,6 +108,8 @@ def _check_outside(group: str, name: str, cls: type[Any]) -> None:
     ours: tuple[type[Any], ...] = next(iter(_choices[group].values())).__mro__
     base = ours[ours.index(Choice) - 1]
     where = f"{group}={name}, the class {cls.__name__}"
+    if not re.fullmatch(r"[A-Za-z]\w*", name):
+        raise ValueError(f"{where}: a name has letters, digits and underscores")
     if not issubclass(cls, base):
         raise ValueError(f"{where}, is no {base.__name__}, the base class in ffn_train.parts")
     if missing := sorted(getattr(cls, "__abstractmethods__", ())):

@@ -64,7 +64,15 @@ def unchecked(key: str, value: Any) -> None:
 
 
 def setting(says: str, default: Any = MISSING, **declared: Any) -> Any:
-    """A dataclass field that is a setting; the keywords are those of ``Setting``."""
+    """A dataclass field that is a setting: what it is in a sentence, and its default, if any.
+
+    The keywords are those of ``Setting``: ``at_least``, ``above``, ``at_most``, ``below`` for
+    numbers, ``among`` for words, ``unit``, ``changes``, ``before``, ``check``.
+    """
+    known = [f.name for f in fields(Setting)]
+    for keyword in declared:
+        if keyword not in known:
+            raise ValueError(f"setting({says!r}): {keyword} is no keyword{nearest(keyword, known)}")
     metadata = {"setting": Setting(says, **declared)}
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)

@@ -25,6 +25,7 @@ import numpy as np
 
 from ffn_train.nn.blocks.branch import Branch
 from ffn_train.nn.core import Array, FlatVector, Layer, Layout, Views
+from ffn_train.nn.losses.loss import Loss
 
 STEP = 1e-4
 TOLERANCE = 1e-7
@@ -95,6 +96,29 @@ def check_layer(
     return [
         _check(layer, layout, name, span, inputs, samples, rng, tolerance) for name, span in spans
     ]
+
+
+def check_loss(loss: Loss, targets: Array, rng: np.random.Generator) -> Check:
+    """Check dLoss/dy at random outputs y for some targets, both (N, M)."""
+    for kinks in range(DRAWS):
+        y = rng.standard_normal(targets.shape)
+        value, gradient = loss.value_and_gradient(y.copy(), targets)
+        direction = rng.standard_normal(y.shape)
+        direction /= np.linalg.norm(direction)
+        analytic = float(np.vdot(gradient, direction))
+        values = _losses(loss, y, direction, targets)
+        coarse, fine = _difference(values, STEP), _difference(values, STEP / 4)
+        scale = max(abs(analytic), abs(coarse), float(np.linalg.norm(gradient)) / np.sqrt(y.size))
+        error = _relative(abs(analytic - fine), scale)
+        resolution = _relative(10 * np.finfo(np.float64).eps * abs(value) / STEP, scale)
+        check = Check("y", analytic, fine, error, resolution, kinks, TOLERANCE)
+        if _relative(abs(coarse - fine), scale) <= TOLERANCE:
+            break
+    return check
+
+
+def _losses(loss: Loss, y: Array, direction: Array, targets: Array) -> Callable[[float], float]:
+    return lambda t: loss.value(y + t * direction, targets)
 
 
 def _check(

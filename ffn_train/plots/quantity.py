@@ -49,7 +49,8 @@ def draw_quantity(run: Run, name: str) -> Figure:
 
 def _panels(axes: list[Axes], series: Series, measures: Measures) -> list[tuple[str, list[Artist]]]:
     """Draw the panels; their legends."""
-    scale = log_axis if series.column.log else linear_axis
+    below = (series.values[np.isfinite(series.values)] < 0).any()  # no axis of logarithms has that
+    scale = log_axis if series.column.log and not below else linear_axis
     if series.column.per == "run":
         scale(axes[0], series.values)
         curve(axes[0], series.step, series.values, color=INK)

@@ -23,7 +23,7 @@ from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.stack import Stack
 from ffn_train.runs.identity import Identity
 from ffn_train.runs.loggers.logger import Logger
-from ffn_train.tasks.table import Data, split
+from ffn_train.tasks.table import Data, Table, split
 from ffn_train.tasks.task import Task
 from ffn_train.train import threads
 from ffn_train.train.batches import Batches
@@ -172,8 +172,11 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
 def _load_data(task: Task, seed: np.random.SeedSequence) -> Data:
     """The task's rows, drawn and split by two streams of the data seed."""
     rows_seed, split_seed = seed.spawn(2)
+    table = task.table(np.random.default_rng(rows_seed))
+    if not isinstance(table, Table):
+        raise SettingError(f"task={task.name}: its table is {table!r}, which is no Table")
     return split(
-        task.table(np.random.default_rng(rows_seed)),
+        table,
         validation=task.validation,
         rng=np.random.default_rng(split_seed),
         standardise_targets=task.standardise_targets,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ffn_train.runs.directory import is_empty
 from ffn_train.runs.files import RunError, read_json
 from ffn_train.runs.identity import STEPS, Identity
 from ffn_train.runs.provenance import Provenance, read_provenance
+from ffn_train.runs.status import written_status
 from ffn_train.runs.summary import read_summary
 
 
@@ -40,6 +41,8 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
     origin = read_provenance(path)
     there = Identity.of(before, origin.parts or {}, origin.data)
     here = experiment.identity
+    if _failed_at_once(path):
+        there = replace(there, parts=here.parts)  # the part may be why, and is mended
     steps, wanted = before.get("trainer", {}).get("steps"), experiment.trainer.steps
     _refuse_other(path, there, here, steps, wanted)
     ended = (path / files.SUMMARY).is_file()
@@ -58,6 +61,12 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
     else:
         notes.append(f"{path} continues at step {checkpoint.step}")
     return Plan(done=False, checkpoint=checkpoint, notes=tuple(notes))
+
+
+def _failed_at_once(path: Path) -> bool:
+    """Whether a run failed before it had a checkpoint, so that nothing of it is gone on with."""
+    written = written_status(path)
+    return written is not None and written.state == "failed" and not checkpoints(path)
 
 
 def _refuse_other(path: Path, there: Identity, here: Identity, steps: Any, wanted: int) -> None:

@@ -22,6 +22,17 @@ class Table:
     input_names: tuple[str, ...]
     target_names: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        inputs, targets = np.shape(self.inputs), np.shape(self.targets)
+        named = (len(self.input_names), len(self.target_names))
+        if len(inputs) != 2 or len(targets) != 2 or inputs[0] != targets[0]:
+            raise ValueError(f"inputs are {inputs} and targets {targets}, not (R, D) and (R, M)")
+        if (inputs[1], targets[1]) != named:
+            raise ValueError(
+                f"{inputs[1]} columns of inputs and {targets[1]} of targets have "
+                f"{named[0]} and {named[1]} names"
+            )
+
 
 @dataclass(frozen=True)
 class Data:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from ffn_train.config.registry import Choice
-from ffn_train.config.settings import setting
+from ffn_train.config.settings import one_of, setting
 from ffn_train.tasks.scores import R2, Score
 from ffn_train.tasks.table import Table
 
@@ -30,6 +30,12 @@ class Task(Choice, ABC):
     drawn: ClassVar[bool] = False
 
     validation: float = setting("share of the rows kept for validation", 0.2, above=0, below=1)
+
+    @classmethod
+    def check_class(cls) -> None:
+        if not isinstance(cls.score, Score):
+            raise ValueError(f"score must be an instance of a Score, got {cls.score!r}")
+        one_of("score.better", cls.score.better, ("higher", "lower"))
 
     @abstractmethod
     def table(self, rng: np.random.Generator) -> Table:

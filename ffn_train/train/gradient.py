@@ -56,7 +56,7 @@ class BatchGradient:
         if measured is not None:
 
             def loss_at(vector: Array) -> float:
-                y = self._model.predict(self._model.layout.views(vector), x)
+                y = self._model.predict(self._model.layout.views(vector.copy()), x)
                 return self._loss.value(y, targets)
 
             step = Step(

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from dataclasses import fields, replace
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Array, Arrays, Floats
+from ffn_train.nn.reductions import Reductions
 from ffn_train.nn.segments import SignalGradients
 from ffn_train.nn.stack import Stack
 from ffn_train.train.quantities.quantity import (
+    BACKWARD,
+    FORWARD,
     Backward,
     Batch,
     Forward,
@@ -40,6 +45,29 @@ def memory_of(
     }
 
 
+Seen = TypeVar("Seen", Forward, Backward, Step)
+
+
+def _to_read(seen: Seen) -> Seen:
+    """What a quantity from outside is shown: the same arrays, not to be written to."""
+    changed: dict[str, Any] = {}
+    for field in fields(seen):
+        value = getattr(seen, field.name)
+        if isinstance(value, np.ndarray):
+            changed[field.name] = _read_only(value)
+        elif isinstance(value, list):
+            changed[field.name] = [_read_only(array) for array in value]
+    if not isinstance(seen, Step):
+        changed["reductions"] = Reductions()  # compiled code takes arrays that it may write to
+    return replace(seen, **changed)
+
+
+def _read_only(array: Array) -> Array:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 class ShardMeasurement:
     """The partial results of one shard of a batch, taken while its two passes go by."""
 
@@ -53,8 +81,8 @@ class ShardMeasurement:
 
     def begin(self, due: Sequence[PassQuantity]) -> None:
         """Start anew, for these quantities."""
-        self._in_forward = [q for q in due if "signals" in q.needs]
-        self._in_backward = [q for q in due if "signal gradients" in q.needs]
+        self._in_forward = [q for q in due if {*FORWARD} & {*q.needs}]
+        self._in_backward = [q for q in due if {*BACKWARD} & {*q.needs}]
         for quantity in due:
             self.partial[quantity.name].fill(0)
         self.seconds = 0.0
@@ -69,7 +97,8 @@ class ShardMeasurement:
         self.samples = len(signals[0])
         at = Forward(signals, boundaries, hidden, blocks, self._reductions)
         for quantity in self._in_forward:
-            quantity.forward(at, self.partial[quantity.name])
+            shown = at if quantity.ours else _to_read(at)
+            quantity.forward(shown, self.partial[quantity.name])
         self.seconds += time.perf_counter() - before
 
     def backward(self, flow: SignalGradients) -> None:
@@ -85,7 +114,8 @@ class ShardMeasurement:
                 *(self._norms, passes_on, self._reductions),
             )
             for quantity in self._in_backward:
-                quantity.backward(at, self.partial[quantity.name])
+                shown = at if quantity.ours else _to_read(at)
+                quantity.backward(shown, self.partial[quantity.name])
         self.seconds += time.perf_counter() - before
 
 
@@ -111,11 +141,13 @@ class Measurement:
         }
         self._absent = {q.name for q in quantities if q.absent(model)}
         self._memory = {
-            q.name: {
-                key.removeprefix(f"{q.name}/"): array
-                for key, array in memory.items()
-                if key.startswith(f"{q.name}/")
-            }
+            q.name: MappingProxyType(
+                {
+                    key.removeprefix(f"{q.name}/"): array
+                    for key, array in memory.items()
+                    if key.startswith(f"{q.name}/")
+                }
+            )
             for q in quantities
         }
         of_passes = [q for q in quantities if isinstance(q, PassQuantity)]
@@ -200,7 +232,8 @@ class Measurement:
     def _take(self, quantities: Sequence[StepQuantity], step: Step) -> None:
         for quantity in quantities:
             name = quantity.name
-            self._set(quantity, quantity.value(step, self._memory[name], self._values[name]))
+            shown = step if quantity.ours else _to_read(step)
+            self._set(quantity, quantity.value(shown, self._memory[name], self._values[name]))
 
     def _set(self, quantity: Quantity, value: Value) -> None:
         """Take a value that was returned instead of written. Raises SettingError for no such."""

@@ -162,29 +162,88 @@ class Mine(StepQuantity):
     def value(self, step, memory, out):
         return [float(np.abs(part).max()) for part in step.blocks(step.gradient)]
 """
-MISTAKES = {
-    'per = "block"': ('per = "blocks"', "per must be one of .*; did you mean block"),
-    'needs = ("gradient",)': ('needs = ("gradients",)', r"needs must be one of .* mean gradient\?"),
+DECLARED_WRONG = {
+    'per = "block"': ('per = "blocks"', r"per must be one of .*; did you mean block\?"),
+    'needs = ("gradient",)': (
+        'needs = ("gradients",)',
+        r"needs must be .* did you mean gradient\?",
+    ),
     'symbol = equation = "m"': ('equation = "m"', "symbol is not declared"),
     "def value": ("def velue", "quantity=mine, the class Mine, has no value"),
     "(StepQuantity)": ("", "quantity=mine, the class Mine, is no Quantity"),
-    "step.blocks(step.gradient)": ("range(7)", r"line 15, in .*: AttributeError|value per block"),
+    '"mine"': ('"step"', "the name stands for something else: step, "),
+    ', "mine"': (', "my own"', "a name has letters, digits and underscores"),
+}
+
+
+@pytest.mark.parametrize("right", DECLARED_WRONG)
+def test_a_wrong_declaration_is_refused_when_it_is_loaded(part: Path, right: str) -> None:
+    wrong, message = DECLARED_WRONG[right]
+    assert right in QUANTITY
+    part.write_text(QUANTITY.replace(right, wrong, 1), encoding="utf-8")
+    with pytest.raises(SettingError, match=message):
+        compose([*SMALL, "parts=[my_parts.py]"])
+
+
+OTHERS_WRONG = {
+    """@choice("quantity", "mine")
+class Mine(PassQuantity):
+    per, symbol, equation, needs = "run", "m", "m", ("signal gradients",)
+    def forward(self, at, partial): partial += 1
+    def value(self, partial, batch, out): return partial
+""": "the method forward goes with 'signals' or 'hidden units' among the needs",
+    """@choice("norm", "mine")
+class Mine(Norm):
+    placement = "before"
+""": "placement must be one of none, pre, post, got 'before'",
+    """@choice("norm", "mine")
+class Mine(Norm):
+    placement = "pre"
+""": "placement is 'pre', and there is no method layer",
+    """@choice("loss", "mine")
+class Mine(Loss):
+    kinds = "regression"
+    def value_and_gradient(self, y, targets): return 0.0, y
+""": "kinds must be a tuple such as",
+    """@choice("task", "mine")
+class Mine(Task):
+    score = Score
+    def table(self, rng): return None
+""": "score must be an instance of a Score",
+    """@choice("activation", "mine")
+class Mine(Activation):
+    beta: float = setting("β", 1.0, least=0)
+""": r"least is no keyword; did you mean at_least\?",
+}
+
+
+@pytest.mark.parametrize("content", OTHERS_WRONG)
+def test_so_are_those_of_other_kinds(part: Path, content: str) -> None:
+    part.write_text(f"from ffn_train.parts import *\n\n\n{content}", encoding="utf-8")
+    with pytest.raises(SettingError, match=OTHERS_WRONG[content]):
+        compose([*SMALL, "parts=[my_parts.py]"])
+
+
+VALUES_WRONG = {
     "max()": ("lost()", r"parts=mine\.py, line 15, in .*: AttributeError: "),
     "float(np.abs(part).max())": (
         "[0, 1]",
         r"a value per block has the shape \(3,\), got \(3, 2\)",
     ),
+    "np.abs(part).max()": ("part.fill(0)", r"line 15, in .*: ValueError: .* read-only"),
 }
 
 
-@pytest.mark.parametrize("right", MISTAKES)
-def test_a_mistake_in_a_part_is_one_line(part: Path, right: str) -> None:
-    wrong, message = MISTAKES[right]
-    assert right in QUANTITY
+@pytest.mark.parametrize("right", VALUES_WRONG)
+def test_a_mistake_while_it_trains_is_a_line_and_mended_goes_on(part: Path, right: str) -> None:
+    wrong, message = VALUES_WRONG[right]
+    chosen = ("parts=[mine.py]", "measure.quantities=[default,mine]", "run.dir=run")
     part.with_name("mine.py").write_text(QUANTITY.replace(right, wrong), encoding="utf-8")
-    chosen = ("parts=[mine.py]", "measure.quantities=[default,mine]")
-    done = command(*SMALL, *chosen, "run.dir=run", cwd=part.parent)
+    done = command(*SMALL, *chosen, cwd=part.parent)
     assert done.returncode == 2
     assert re.search(message, done.stderr), done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.count("\n") == 1
+    part.with_name("mine.py").write_text(QUANTITY, encoding="utf-8")
+    execute(build_experiment(compose([*SMALL, *chosen])), NOTES.append)
+    assert NOTES[-1] == "run has no usable checkpoint: starting again from step 0"

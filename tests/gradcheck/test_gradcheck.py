@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ffn_train.commands.gradcheck import check, table
-from ffn_train.gradcheck import check_layer, failures
+from ffn_train.config.registry import build, names
+from ffn_train.gradcheck import check_layer, check_loss, failures
 from ffn_train.nn.activations.gelu import GELU
 from ffn_train.nn.core import Array, Layer, Pullback, Views
 from tests.support.choices import tiny
@@ -85,3 +86,17 @@ def test_what_rounding_hides_is_neither_passed_nor_failed() -> None:
     assert whole["output.weight"].resolved
     assert "lost in rounding" in table(checks)
     assert not [c for part in checks.values() for c in part if c.failed]
+
+
+@pytest.mark.parametrize("name", names("loss"))
+def test_a_losss_gradient_is_checked_and_a_wrong_one_fails(name: str) -> None:
+    loss, rng = build("loss", {"name": name}), np.random.default_rng(0)
+    targets = rng.standard_normal((5, 2))
+    assert not check_loss(loss, targets, rng).failed
+
+    class Doubled(type(loss)):  # type: ignore[misc]
+        def value_and_gradient(self, y: Array, targets: Array) -> tuple[float, Array]:
+            value, gradient = super().value_and_gradient(y, targets)
+            return value, 2 * gradient
+
+    assert check_loss(Doubled(), targets, rng).failed

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ffn_train.config.registry import Choice, choice
-from ffn_train.config.settings import setting
+from ffn_train.config.settings import one_of, setting
 from ffn_train.nn.core import Layer
 from ffn_train.nn.layers.norms import LayerNorm, RMSNorm
 
@@ -15,6 +15,12 @@ class Norm(Choice):
     """Where the norm stands: nowhere, before the branch, or after the residual sum."""
 
     placement: ClassVar[Literal["none", "pre", "post"]]
+
+    @classmethod
+    def check_class(cls) -> None:
+        one_of("placement", getattr(cls, "placement", None), ("none", "pre", "post"))
+        if cls.placement != "none" and cls.layer is Norm.layer:
+            raise ValueError(f"placement is {cls.placement!r}, and there is no method layer")
 
     def layer(self, width: int) -> Layer | None:
         """A norm over ``width`` features, if there is one."""

@@ -21,9 +21,17 @@ class Loss(Choice, ABC):
     kinds: ClassVar[tuple[str, ...]] = ("regression",)
     trivial: ClassVar[str] = "predicting the mean"
 
+    @classmethod
+    def check_class(cls) -> None:
+        if not isinstance(cls.kinds, tuple):
+            raise ValueError(f"kinds must be a tuple such as ('regression',), got {cls.kinds!r}")
+
     @abstractmethod
     def value_and_gradient(self, y: Array, targets: Array) -> tuple[float, Array]:
-        """The loss and dLoss/dy (N, M), for outputs y and targets, both (N, M)."""
+        """The loss and dLoss/dy (N, M), for outputs y and targets, both (N, M) and to be read only.
+
+        The gradient is an array of its own, of y's dtype.
+        """
 
     def value(self, y: Array, targets: Array) -> float:
         """The loss alone."""

@@ -22,6 +22,8 @@ from ffn_train.nn.reductions import Reductions
 from ffn_train.nn.stack import Stack
 
 Value = ArrayLike | None
+# names that a quantity cannot have: words of settings, columns and metrics
+RESERVED = ("step", "default", "loss", "lr", "gradient_ratio", "growth_per_block")
 Per = Literal["tensor", "boundary", "block", "run"]
 Need = Literal[
     "signals",
@@ -73,6 +75,8 @@ class Quantity(Choice, ABC):
             raise ValueError(f"needs must be a tuple such as ('gradient',), got {cls.needs!r}")
         for need in cls.needs:
             one_of("needs", need, get_args(Need))
+        if cls.name in RESERVED:
+            raise ValueError(f"the name stands for something else: {', '.join(RESERVED)}")
 
     def absent(self, model: Stack) -> str:
         """Why it does not apply to a model; "" where it does. Its values are NaN then."""
@@ -93,7 +97,8 @@ class Quantity(Choice, ABC):
 @dataclass(frozen=True)
 class Forward:
     """What a segment's forward pass has made: its signals x_l (N, D), and its blocks' hidden units
-    (N, H); ``boundaries`` and ``blocks`` are their places among all.
+    (N, H) after the activation; ``boundaries`` and ``blocks`` are their places among all. They are
+    to be read only.
     """
 
     signals: Arrays
@@ -131,12 +136,27 @@ class Batch:
     reductions: Reductions
 
 
+FORWARD: tuple[Need, ...] = ("signals", "hidden units")  # for which each method is called
+BACKWARD: tuple[Need, ...] = ("signal gradients",)
+
+
 class PassQuantity(Quantity):
     """A quantity taken while the passes go by, of shards of the batch's rows side by side.
 
     ``forward`` and ``backward`` fill a shard's ``partial`` result, each block and each boundary
     once; ``combine`` puts two shards' together, and ``value`` makes the batch's value of the whole.
+    With several threads a batch is worked on in shards: without the right ``combine``, by default a
+    sum, the value depends on their number.
     """
+
+    @classmethod
+    def check_class(cls) -> None:
+        super().check_class()
+        for method, needs in (("forward", FORWARD), ("backward", BACKWARD)):
+            defined = getattr(cls, method) is not getattr(PassQuantity, method)
+            if defined != bool({*needs} & {*cls.needs}):
+                words = " or ".join(repr(need) for need in needs)
+                raise ValueError(f"the method {method} goes with {words} among the needs")
 
     def start(self, model: Stack, dtype: np.dtype[Any]) -> Array:
         """Room for a partial result, set to 0 before each pass: by default of the value's shape."""
@@ -144,10 +164,12 @@ class PassQuantity(Quantity):
         return np.zeros(shape_of(self.per, tensors, model.depth))
 
     def forward(self, at: Forward, partial: Array) -> None:
-        """Take what a segment's forward pass has made; called with ``signals`` among the needs."""
+        """Take what a segment's forward pass has made; called if ``signals`` or ``hidden units``
+        are among the needs.
+        """
 
     def backward(self, at: Backward, partial: Array) -> None:
-        """The same of its backward pass; called with ``signal gradients`` among the needs."""
+        """The same of its backward pass; called if ``signal gradients`` are among the needs."""
 
     def combine(self, partial: Array, other: Array) -> None:
         """Put another shard's partial result into the first: by default their sum."""
@@ -173,10 +195,10 @@ class Step:
     """A training step as its quantities see it; vectors are flat, in the model's layout.
 
     ``number``: the updates made before it. ``loss``: of its batch. ``params``: θ; ``gradient``:
-    dLoss/dθ. Before the update, θ is what the update starts from and the gradient is not clipped;
-    for a quantity that needs the ``update``, Δθ, it has been made: θ is where it led, the gradient
-    is clipped, and ``lr`` is its rate. ``memory``: the quantity's own arrays, kept from one
-    measured step to the next. ``loss_at(vector)``: the loss of this batch at other parameters.
+    dLoss/dθ; both are to be read only. Before the update, θ is what the update starts from and the
+    gradient is not clipped; for a quantity that needs the ``update``, Δθ, it has been made: θ is
+    where it led, the gradient is clipped, and ``lr`` is its rate. ``loss_at(vector)``: the loss of
+    this batch at other parameters.
     """
 
     number: int
@@ -206,4 +228,8 @@ class StepQuantity(Quantity):
 
     @abstractmethod
     def value(self, step: Step, memory: Mapping[str, Array], out: Floats) -> Value:
-        """Write the value into ``out``, or return it; ``memory`` is its own to change."""
+        """Write the value into ``out``, or return it.
+
+        ``memory`` holds the quantity's own arrays, kept from one measured step to the next; it
+        writes into them, as in ``memory["before"][...] = now``.
+        """
