@@ -188,7 +188,7 @@ def test_a_memory_of_its_own_is_kept_by_checkpoints(tmp_path: Path) -> None:
 
         def value(self, step: Step, memory: Mapping[str, Array], out: Floats) -> None:
             out[...] = memory["count"] or np.nan
-            memory["count"] += 1
+            memory["count"][...] += 1
 
     chosen = {"rows_so_far": 1, "signal_rms": None}
     settings = config(measure={"quantities": chosen}, schedule={"name": "constant", "warmup": 0})
