@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from importlib import metadata
 from typing import Any
 
 from ffn_train.config.keys import DECLARED, GROUPS, default_settings, dotted
@@ -47,6 +48,14 @@ def help_text(overrides: Sequence[str]) -> str:
     lines += ["", "Presets (experiment=NAME), those with sweep: for -m:", ""]
     lines += (_entry(name, says, width) for name, says in presets())
     return "\n".join([*lines, "", COMPLETION])
+
+
+def version() -> str:
+    """The installed package's."""
+    try:
+        return metadata.version("ffn_train")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
 
 
 def _choice(group: str, name: str) -> str:
