@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+
+if "-m" in sys.argv[:1] and any(f"{word}.".startswith("ffn_train.") for word in sys.orig_argv):
+    # a command that is being found: until it can answer Ctrl-C, that ends it without a word
+    import _signal  # type: ignore[import-not-found]
+
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ffn_train.functional import backprop_two_layer, backward_pass, forward_pass, residual_backward
-
 if TYPE_CHECKING:
     from ffn_train.config.composition import compose
+    from ffn_train.functional import (
+        backprop_two_layer,
+        backward_pass,
+        forward_pass,
+        residual_backward,
+    )
     from ffn_train.running.experiment import build_experiment
     from ffn_train.runs import Run, load_run
 
@@ -24,12 +37,17 @@ __all__ = [
 ]
 
 
-# imported when first asked for: the textbook functions need none of it
+# imported when first asked for: the textbook functions need none of the rest, and a command's first
+# import is not all of NumPy
 _MODULES = {
     "Run": "ffn_train.runs",
+    "backprop_two_layer": "ffn_train.functional",
+    "backward_pass": "ffn_train.functional",
     "build_experiment": "ffn_train.running.experiment",
     "compose": "ffn_train.config.composition",
+    "forward_pass": "ffn_train.functional",
     "load_run": "ffn_train.runs",
+    "residual_backward": "ffn_train.functional",
 }
 
 

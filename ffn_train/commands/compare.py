@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ffn_train.commands.options import Parser, words
+from ffn_train.commands.options import Parser, say, words
 from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import some_of
 
@@ -86,10 +85,8 @@ def present(comparison: Comparison, out: Path, formats: Sequence[str]) -> None:
 
 
 def _say(text: str) -> None:
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # whoever read it has seen enough; the files are wanted all the same
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(BrokenPipeError):  # whoever read it has seen enough; the files are still wanted
+        say(text)
 
 
 def _out(directories: Sequence[Path]) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from ffn_train.commands.options import Parser
+from ffn_train.commands.options import Parser, say
 from ffn_train.gradcheck import Check
 from ffn_train.report.table import aligned
 
@@ -24,15 +24,15 @@ def main() -> None:
     options = parser.parse(None)
     with parser.mistakes():
         checks = check(options.overrides)
-    print(table(checks))
+    say(table(checks))
     rows = [check for part in checks.values() for check in part]
     failed = [check.tensor for check in rows if check.failed]
     if failed:
-        print(f"{len(failed)} of {len(rows)} derivatives disagree: {', '.join(failed)}")
+        say(f"{len(failed)} of {len(rows)} derivatives disagree: {', '.join(failed)}")
         sys.exit(1)
     hidden = sum(not check.resolved for check in rows)
     more = f"; {hidden} more are too small beside the output to be seen in float64"
-    print(f"all {len(rows) - hidden} derivatives agree{more if hidden else ''}")
+    say(f"all {len(rows) - hidden} derivatives agree{more if hidden else ''}")
 
 
 def check(overrides: Sequence[str]) -> dict[str, list[Check]]:

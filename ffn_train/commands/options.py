@@ -5,20 +5,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import NoReturn
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 from ffn_train.config.sections import FORMATS
-from ffn_train.config.settings import SettingError, nearest
+from ffn_train.config.settings import SettingError, nearest, printable
 from ffn_train.runs.files import RunError
 
 
 class Parser(argparse.ArgumentParser):
     """``python -m ffn_train.NAME``; an unknown option is answered with the nearest one."""
 
-    def __init__(self, name: str, description: str) -> None:
-        super().__init__(prog=f"python -m ffn_train.{name}", description=description)
-        self.name = name
+    def __init__(self, name: str, description: str, **options: Any) -> None:
+        self.program = f"ffn_train.{name}" if name else "ffn_train"
+        super().__init__(prog=f"python -m {self.program}", description=description, **options)
 
     def parse(self, arguments: Sequence[str] | None) -> argparse.Namespace:
         """The options among the arguments (None: the command line's), in any order with the rest.
@@ -52,17 +52,30 @@ class Parser(argparse.ArgumentParser):
             yield
         except (SettingError, RunError) as error:
             self.error(str(error))
+        except BrokenPipeError:
+            raise
         except OSError as error:
             self.error(f"{os_error(error)}{elsewhere}")
 
     def notify(self, line: str) -> None:
         """Tell a person something, on stderr."""
-        print(f"ffn_train.{self.name}: {line}", file=sys.stderr, flush=True)
+        tell(f"{self.program}: {line}")
 
     def error(self, message: str) -> NoReturn:
         """Exits 2."""
         self.notify(message)
         sys.exit(2)
+
+
+def say(text: str) -> None:
+    """Print what was asked for; nothing in it is acted on by the terminal."""
+    print(printable(text), flush=True)
+
+
+def tell(line: str) -> None:
+    """Tell a person something, in a line on stderr, if there is anybody to be told."""
+    with suppress(OSError, ValueError):  # stderr is closed
+        print(printable(line.replace("\n", "\\n")), file=sys.stderr, flush=True)
 
 
 def words(text: str) -> list[str]:

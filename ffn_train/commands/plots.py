@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ffn_train.commands.options import Parser, words
+from ffn_train.commands.options import Parser, say, words
 from ffn_train.config.outside import listed_parts, load
 from ffn_train.config.registry import names
 from ffn_train.plots import draw
@@ -41,4 +41,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         chosen = {"figures": options.figures, "formats": options.formats}
         for path in (text for text in options.runs if text not in given):
             for written in draw(load_run(path), **chosen, notify=parser.notify):
-                print(written)
+                say(str(written))

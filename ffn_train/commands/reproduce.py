@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ffn_train.commands.options import Parser
+from ffn_train.commands.options import Parser, say
 from ffn_train.config.places import EXPERIMENTS, INSTALLED
 
 OUT = Path("outputs") / "reproduce"  # where an installed package writes
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None, folder: Path = EXPERIMENTS) -> 
             started = time.perf_counter()
             found = run(study, options.out)
             parser.notify(f"{progress}, {time.perf_counter() - started:.0f} s")
-            print(f"{study.name}: {study.question}\n{table.text(found)}\n", flush=True)
+            say(f"{study.name}: {study.question}\n{table.text(found)}\n")
             claims += found
-    print(table.summary(claims))
+    say(table.summary(claims))
     sys.exit(0 if all(claim.as_recorded for claim in claims) else 1)

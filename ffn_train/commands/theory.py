@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ffn_train.commands.options import Parser
+from ffn_train.commands.options import Parser, say
 from ffn_train.commands.predicted import Point, beyond, sheet, table
 from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import one_of
@@ -38,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         one_of("--out", path.suffix.removeprefix("."), FORMATS)
         with BlasThreads(1):  # the products are small: a second thread is in the way
             points = predictions(options.overrides, swept=options.multirun)
-        print(table(points) if options.multirun else sheet(points[0]))
+        say(table(points) if options.multirun else sheet(points[0]))
         if _draw(points, path):
-            print(f"\nfigure  {path}")
+            say(f"\nfigure  {path}")
 
 
 def predictions(overrides: Sequence[str], *, swept: bool) -> list[Point]:

@@ -4,45 +4,75 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ffn_train.commands.options import os_error
+from ffn_train.commands.options import Parser, os_error, say, tell
+from ffn_train.config.composition import as_yaml, complete, compose, declare
+from ffn_train.config.overrides import CONFIG_DIR, written
+from ffn_train.config.reference import help_text, version
 from ffn_train.config.settings import SettingError, first_line
 from ffn_train.running.interruption import Interrupted
 
-COMPARES = "python -m ffn_train.compare"
+COMPARES = ("python", "-m", "ffn_train.compare")
 SHOWN = 10  # jobs that did not finish, by name
 
 
 def main() -> None:
     """Run what the command line describes; exits 2, with one line, for a mistake in it."""
-    from ffn_train.config.composition import launch
     from ffn_train.runs import RunError
 
-    flags = [argument for argument in sys.argv[1:] if argument.startswith("-")]
+    parser = _parser()
+    given = parser.parse(None)
+    overrides = [*(f"{CONFIG_DIR}{path}" for path in given.config_dir), *given.overrides]
     try:
-        if flags in (["-m"], ["--multirun"]):
-            sys.exit(sweep([argument for argument in sys.argv[1:] if argument not in flags]))
-        launch(run)
+        if given.help:
+            declare(given.overrides)
+            say(help_text(given.overrides))
+        elif given.version:
+            say(f"ffn_train {version()}")
+        elif given.shell_completion:
+            complete(given.overrides)
+        elif given.cfg:
+            if given.multirun:
+                raise SettingError("--cfg prints one configuration: not with -m")
+            say(as_yaml(overrides, given.cfg, resolve=given.resolve).rstrip("\n"))
+        elif given.resolve:
+            raise SettingError("--resolve goes with --cfg")
+        elif given.multirun:
+            sys.exit(sweep(overrides))
+        else:
+            run(compose(overrides))
     except (SettingError, RunError) as error:
-        print(f"ffn_train: {error}", file=sys.stderr)
-        sys.exit(2)
+        parser.error(str(error))
     except Interrupted as error:
-        command = _again(sys.argv[1:], "run.dir", error.path)
         then = "starts the run again: it has no checkpoint yet"
         if error.checkpoint is not None:
             then = f"continues the run at step {error.checkpoint}"
-        _notify(f"ffn_train: {error}; {command} {then}")
+        parser.notify(f"{error}; {_again('run.dir', error.path)} {then}")
         sys.exit(128 + error.signal)
     except KeyboardInterrupt:
-        print("ffn_train: interrupted before the training began", file=sys.stderr)
+        parser.notify("interrupted before the training began")
         sys.exit(130)
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        _notify("; ".join([f"ffn_train: {os_error(error)}", *getattr(error, "__notes__", [])]))
+        parser.notify("; ".join([os_error(error), *getattr(error, "__notes__", [])]))
         sys.exit(1)
+
+
+def _parser() -> Parser:
+    parser = Parser("", "Train.", add_help=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    parser.add_argument("-m", "--multirun", action="store_true")
+    parser.add_argument("-cd", "--config-dir", action="append", default=[])
+    parser.add_argument("-c", "--cfg", choices=("job", "hydra", "all"))
+    parser.add_argument("--resolve", action="store_true")
+    parser.add_argument("-sc", "--shell-completion", action="store_true")
+    return parser
 
 
 def run(config: dict[str, Any]) -> None:
@@ -57,9 +87,9 @@ def run(config: dict[str, Any]) -> None:
         from ffn_train.sweep.manifest import entry
         from ffn_train.sweep.space import Job
 
-        print(estimate([entry(Job({}, config))]))
+        say(estimate([entry(Job({}, config))]))
         return
-    print(report(execute(experiment, _notify)))
+    say(report(execute(experiment, tell)))
 
 
 def sweep(overrides: list[str]) -> int:
@@ -73,11 +103,11 @@ def sweep(overrides: list[str]) -> int:
     if plan.config["dry_run"]:
         from ffn_train.sweep.estimate import estimate
 
-        print(estimate(plan.entries, plan.trials))
+        say(estimate(plan.entries, plan.trials))
         return 0
     for warning in threads.warnings(plan.config["threads"]):
-        _notify(f"warning: {warning}")
-    swept = run_sweep(plan, _notify)
+        tell(f"warning: {warning}")
+    swept = run_sweep(plan, tell)
     path, entries = swept.path, swept.entries
     states = [(entry.directory, entry.status(path)) for entry in entries]
     unfinished = [(job, status) for job, status in states if status.state != "finished"]
@@ -87,15 +117,15 @@ def sweep(overrides: list[str]) -> int:
         for ending in ("diverged ", "stopped as hopeless "):
             if reason.startswith(ending):
                 what, reason = ending.strip(), reason.removeprefix(ending)
-        _notify(f"{what}: {path / job}: {reason}")
+        tell(f"{what}: {path / job}: {reason}")
     if len(unfinished) > SHOWN:
-        _notify(f"and {len(unfinished) - SHOWN} more")
+        tell(f"and {len(unfinished) - SHOWN} more")
     for line in swept.best:
-        print(line)
+        say(line)
     _compare(path, entries[0].config["plot"])
-    print(f"{counts(path, entries)} of {numbered(len(entries))} in {path}")
+    say(f"{counts(path, entries)} of {numbered(len(entries))} in {path}")
     if swept.interrupted is not None:
-        _notify(f"{_again(['-m', *overrides], 'sweep.dir', path)} goes on")
+        tell(f"{_again('sweep.dir', path)} goes on")
         return 128 + swept.interrupted
     return 0 if all(status.state in ENDED for _, status in states) else 1
 
@@ -106,22 +136,18 @@ def _compare(sweep: Path, plot: Mapping[str, Any]) -> None:
     from ffn_train.compare import Options, collect
     from ffn_train.compare.discovery import OUT
 
+    compares = shlex.join([*COMPARES, str(sweep)])
     formats = plot["formats"] if isinstance(plot["formats"], list) else [plot["formats"]]
     formats = [] if plot["when"] == "never" else formats
     try:
-        present(collect([sweep], Options(), _notify), sweep / OUT, formats)
+        present(collect([sweep], Options(), tell), sweep / OUT, formats)
     except KeyboardInterrupt:
-        _notify(f"comparison interrupted; {COMPARES} {sweep} draws it")
+        tell(f"comparison interrupted; {compares} draws it")
     except Exception as error:
-        _notify(f"no comparison: {first_line(error)}; {COMPARES} {sweep} tries again")
+        tell(f"no comparison: {first_line(error)}; {compares} tries again")
 
 
-def _again(arguments: Sequence[str], key: str, path: Path | None) -> str:
+def _again(key: str, path: Path | None) -> str:
     """The command that goes on in a directory, which the setting ``key`` names."""
-    others = [text for text in arguments if not text.startswith(f"{key}=")]
-    return shlex.join(["python", "-m", "ffn_train", *others, f"{key}={path}"])
-
-
-def _notify(line: str) -> None:
-    with suppress(OSError):  # that nobody reads it any more stops nothing
-        print(line, file=sys.stderr, flush=True)
+    others = [text for text in sys.argv[1:] if not text.lstrip("+").startswith(f"{key}=")]
+    return shlex.join(["python", "-m", "ffn_train", *others, written(key, str(path))])

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 from ffn_train.config.keys import DECLARED, GROUPS
+from ffn_train.config.places import CONF
 from ffn_train.config.registry import choices
 from ffn_train.config.sections import SECTIONS
-from ffn_train.config.settings import SettingError, declared, nearest, nearest_key
+from ffn_train.config.settings import (
+    SettingError,
+    declared,
+    nearest,
+    nearest_key,
+    one_of,
+    shortened,
+)
+
+# Hydra's name of a launcher -> ours, and the extra that brings it
+EXTRAS = {
+    "joblib": ("local", "parallel"),
+    "submitit_slurm": ("slurm", "slurm"),
+    "ray": ("ray_cluster", "ray"),
+}
 
 
 @contextmanager
@@ -36,6 +51,10 @@ def one_line(error: BaseException) -> str:
         group, _, name = missing.rpartition("/")
         words = sorted(options)
         return f"{group} must be one of {', '.join(words)}, got {name!r}{nearest(name, words)}"
+    plugin = re.search(r"Could not load 'hydra/launcher/(joblib|submitit_slurm|ray)'", text)
+    if plugin:
+        name, extra = EXTRAS[plugin.group(1)]
+        return f"hydra/launcher={name} needs pip install 'ffn_train[{extra}]'"
     unknown = re.search(r"Could not override '([^']+)'\.\s*To append", text)
     if unknown:
         name = unknown.group(1)
@@ -72,23 +91,37 @@ def plain(config: Any) -> dict[str, Any]:
     """The resolved configuration as a plain dictionary, without Hydra's own part."""
     from omegaconf import OmegaConf
 
-    plain = OmegaConf.to_container(config, resolve=True)
+    keys = [key for key in config if key != "hydra"]
+    plain = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
     assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items() if key != "hydra"}
+    return {str(key): value for key, value in plain.items()}
 
 
-def refuse_options(arguments: Sequence[str]) -> None:
-    """Raises SettingError for what Hydra's own parser would answer with its usage."""
-    from hydra._internal.utils import get_args_parser
+def refuse_hydra(override: Any) -> None:
+    """Raises SettingError for what is Hydra's own, but for a launcher that is shipped.
 
-    parser = get_args_parser()
-    options = [text for action in parser._actions for text in action.option_strings]
+    The parts of Hydra that a configuration can name are classes, which would be called.
+    """
+    key, text = override.key_or_group, override.input_line
+    if re.split(r"[./@]", key)[0] != "hydra":
+        return
+    if re.fullmatch(r"hydra\.(run\.dir|sweep\.dir|output_subdir)", key):
+        raise SettingError(
+            f"{key} is not used here; run.dir=PATH names a run's directory, "
+            "sweep.dir=PATH a sweep's"
+        )
+    if override.is_sweep_override():
+        raise SettingError(f"{text} gives several values: a sweep has one launcher")
+    plain = not (override.is_delete() or override.package)
+    if key == "hydra/launcher" and plain:
+        one_of(key, override.value(), launchers())
+    elif not (plain and re.fullmatch(r"hydra\.launcher(\.[A-Za-z]\w*)+", key)):
+        raise SettingError(
+            f"{shortened(text)}: of Hydra's own settings only hydra/launcher=NAME and "
+            "hydra.launcher.KEY=VALUE are used"
+        )
 
-    def error(message: str) -> NoReturn:
-        unknown = [text for text in arguments if text.startswith("-") and text in message]
-        unknown = [text for text in unknown if text not in options]
-        hint = nearest(unknown[0].partition("=")[0], options) if unknown else ""
-        raise SettingError(f"{message}{hint}")
 
-    parser.error = error  # type: ignore[method-assign]
-    parser.parse_args(list(arguments))
+def launchers() -> list[str]:
+    """The launchers that are shipped."""
+    return sorted(path.stem for path in (CONF / "hydra" / "launcher").glob("*.yaml"))

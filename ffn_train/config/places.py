@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -19,6 +20,8 @@ INSTALLED = EXPERIMENTS.parent == _PACKAGE  # from a wheel, not from a checkout
 
 def find(path: str) -> Path:
     """The file meant by a path: from the working directory, else among the shipped studies."""
-    here = Path(path).expanduser()
+    here = Path(path)
+    with suppress(RuntimeError):  # of a user that there is not
+        here = here.expanduser()
     shipped = EXPERIMENTS.parent / path
     return shipped if not here.exists() and shipped.exists() else here

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ffn_train.config.settings import SettingError, integer, one_of, setting, unchecked
@@ -53,9 +54,16 @@ def _formats(key: str, value: Any) -> None:
         one_of(key, name, FORMATS)
 
 
-def _path(key: str, value: Any) -> None:
-    """A path, or null. Raises SettingError."""
-    if value is not None and (not isinstance(value, (str, int, float)) or not str(value).strip()):
+def path(key: str, value: Any) -> None:
+    """The check of a path, or null: a name that YAML reads as another number is refused."""
+    if value is not None and (type(value) not in (str, int) or not str(value).strip()):
+        quotes = ", in quotes" if isinstance(value, (bool, float)) else ""
+        raise SettingError(f"{key} must be a path{quotes}, got {value!r}")
+    try:
+        Path(str(value)).expanduser()
+    except RuntimeError:
+        raise SettingError(f"{key}={value}: there is no such user") from None
+    if "\0" in str(value):
         raise SettingError(f"{key} must be a path, got {value!r}")
 
 
@@ -220,7 +228,7 @@ class Directory:
         "the run's directory; null makes a new one under outputs/runs",
         None,
         changes="nothing",
-        check=_path,
+        check=path,
     )
 
 
@@ -240,7 +248,7 @@ class Sweep:
         "the sweep's directory; null makes a new one under outputs/sweeps",
         None,
         changes="nothing",
-        check=_path,
+        check=path,
     )
     grid: Any = setting(
         "values to vary, for presets: {model.depth: [4, 16], residual: [none, scaled]}",

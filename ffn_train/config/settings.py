@@ -23,6 +23,7 @@ Changes = Literal["numbers", "rounding", "source", "nothing"]
 Check = Callable[[str, Any], object]
 ALWAYS_THERE = object()  # instead of a value before a setting existed
 
+LARGEST_INTEGER = 10**50  # products of several of them are still in the range of a float
 _COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
 
@@ -34,6 +35,18 @@ def first_line(error: BaseException) -> str:
     """The first line of what an error says, or its kind if it says nothing."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0]
+
+
+def shortened(text: str, length: int = 100) -> str:
+    """A text of so many characters at most: its beginning, and how long it is."""
+    return text if len(text) <= length else f"{text[:length]}... ({len(text):,} characters)"
+
+
+def printable(text: str) -> str:
+    """The text with the characters that a terminal would act on escaped, but for line ends."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 @dataclass(frozen=True)
@@ -155,6 +168,8 @@ def read(cls: type[T], values: Any, key: str) -> T:
 def integer(key: str, value: Any, *, at_least: float | None = None) -> int:
     """The value as an int of at least ``at_least``; 3.0 and True are not integers."""
     low = -math.inf if at_least is None else at_least
+    if isinstance(value, int) and abs(value) >= LARGEST_INTEGER:
+        raise SettingError(f"{key} must be an integer of at most 50 digits, got a longer one")
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
         bound = "" if at_least is None else f" >= {at_least:g}"
         raise SettingError(f"{key} must be an integer{bound}, got {value!r}")

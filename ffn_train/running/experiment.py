@@ -14,9 +14,11 @@ import numpy as np
 from ffn_train.config import combinations
 from ffn_train.config.keys import GROUPS, MODEL_GROUPS, read_settings
 from ffn_train.config.outside import load, observes
+from ffn_train.config.precision import check_precision, misread
 from ffn_train.config.registry import BEFORE, build, names
 from ffn_train.config.sections import Model, Plot, listed
 from ffn_train.config.settings import SettingError, some_of
+from ffn_train.nn.blocks.residual import Residual
 from ffn_train.nn.core import FlatVector
 from ffn_train.nn.engine import engine
 from ffn_train.nn.initialisers.initialiser import Initialiser
@@ -30,6 +32,8 @@ from ffn_train.train.batches import Batches
 from ffn_train.train.cadence import Cadence
 from ffn_train.train.instruments import instruments
 from ffn_train.train.trainer import Trainer
+
+BLOCK = 3500  # bytes of a block beside its numbers, measured
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,11 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
     parts = {group: build(group, chosen[group]) for group in GROUPS}
     names = {group: parts[group].name for group in MODEL_GROUPS}
     combinations.check(parts)
+    for group in GROUPS:
+        if group != "task":  # its rows are made in float64
+            check_precision(parts[group], group, own.dtype)
+    check_precision(trainer, "trainer", own.dtype)
+    _check_branch(parts["residual"], sizes.depth, own.dtype)
     if to_train:
         _check_size(sizes, own.dtype)
     computed_by = engine(own.engine)
@@ -164,9 +173,20 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
         directory=_directory(settings.directory.dir),
         warnings=[
             *combinations.warnings(names, model.depth),
+            *parts["norm"].warnings(model.width),
+            *parts["schedule"].warnings(trainer.steps),
             *threads.warnings(own.threads),
         ],
     )
+
+
+def _check_branch(residual: Residual, depth: int, dtype: str) -> None:
+    """Refuse a factor of the branch that is not a number in the run's dtype."""
+    factor = residual.multiplier(depth)
+    lost = misread(factor, dtype)
+    if lost is not None:
+        given = ", ".join(f"residual.{key}={value}" for key, value in vars(residual).items())
+        raise SettingError(f"{given} and model.depth={depth}: the factor {factor:.3g} {lost}")
 
 
 def _load_data(task: Task, seed: np.random.SeedSequence) -> Data:
@@ -185,9 +205,9 @@ def _load_data(task: Task, seed: np.random.SeedSequence) -> Data:
 
 
 def _check_size(sizes: Model, dtype: str) -> None:
-    """Refuse a model whose weights, gradients and momentum exceed this machine's memory."""
+    """Refuse a model that with its gradients and momentum exceeds this machine's memory."""
     matrices = 2 * sizes.depth * sizes.expansion * sizes.width**2
-    needed = 3 * matrices * np.dtype(dtype).itemsize
+    needed = 3 * matrices * np.dtype(dtype).itemsize + sizes.depth * BLOCK
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > memory:
         raise SettingError(

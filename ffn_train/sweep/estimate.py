@@ -5,10 +5,9 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from ffn_train.report.table import aligned
-from ffn_train.running.experiment import build_experiment
+from ffn_train.running.experiment import Experiment, build_experiment
 from ffn_train.sweep.manifest import Entry
 from ffn_train.train.threads import BlasThreads, allowed_cores
 
@@ -22,15 +21,16 @@ def estimate(entries: Sequence[Entry], trials: int | None = None) -> str:
     ``trials``: of a search, whose entries are the two ends of its interval at each point; a trial
     costs what they do in the mean.
     """
-    seconds: dict[str, tuple[int, float]] = {}
+    seconds: dict[str, float] = {}
     rows, durations = [("job", "parameters", "time")], []
     for one in entries:
-        shape = _shape(one.config)
+        experiment = build_experiment(one.config)
+        shape = _shape(experiment)
         if shape not in seconds:
-            seconds[shape] = _time(one.config)
-        parameters, per_step = seconds[shape]
-        duration = START + per_step * int(one.config["trainer"]["steps"])
+            seconds[shape] = _time(experiment)
+        duration = START + seconds[shape] * int(one.config["trainer"]["steps"])
         durations.append(duration)
+        parameters = experiment.model.layout.size
         rows.append((one.directory.partition("/")[2], f"{parameters:,}", _clock(duration)))
     lines = aligned(rows)
     total, cores, count = sum(durations), allowed_cores(), len(durations)
@@ -46,16 +46,18 @@ def estimate(entries: Sequence[Entry], trials: int | None = None) -> str:
     return "\n".join(lines)
 
 
-def _shape(config: Any) -> str:
+def _shape(experiment: Experiment) -> str:
     """What the time of a step depends on."""
+    config, data = experiment.config, experiment.data
     groups = ("model", "block", "activation", "norm", "residual", "optimizer")
     batch = config["trainer"]["batch_size"]
     names = [config[group] if group == "model" else config[group]["name"] for group in groups]
-    return repr((names, batch, config["dtype"], config["engine"], config["task"]["name"]))
+    sizes = (batch, data.x_train.shape[1], data.y_train.shape[1], len(data.x_validation))
+    return repr((names, sizes, config["dtype"], config["engine"], config["loss"]["name"]))
 
 
-def _time(config: Any) -> tuple[int, float]:
-    experiment = build_experiment(config)
+def _time(experiment: Experiment) -> float:
+    """The median seconds of a step."""
     with BlasThreads(1):
         times, before = [], time.perf_counter()
         for record in experiment.trainer.fit(experiment.trainer.start(experiment.params)):
@@ -65,7 +67,7 @@ def _time(config: Any) -> tuple[int, float]:
             if record.step == STEPS:
                 break
             before = now
-    return experiment.model.layout.size, statistics.median(times or [0.0])
+    return statistics.median(times or [0.0])
 
 
 def _clock(seconds: float) -> str:

@@ -11,13 +11,16 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ffn_train.config.mistakes import one_line_errors
 from ffn_train.config.places import CONF
+from ffn_train.config.settings import SettingError
+
+Launcher = tuple[str, Mapping[str, Any]]  # its name, and its settings where they are not its own
 
 DEFAULT = "local"
 NEEDS = {
@@ -39,16 +42,38 @@ def available(name: str) -> bool:
         return False
 
 
-def check(overrides: Sequence[str]) -> None:
-    """Raises SettingError for ``hydra...`` overrides that a launcher cannot be composed from."""
+def check(name: str, settings: Mapping[str, Any]) -> None:
+    """Raises SettingError for a launcher's settings that are not its own or name a class."""
     from omegaconf import OmegaConf
 
-    with _composed("sweep=none", overrides) as (_, config), one_line_errors():
+    with _composed("sweep=none", name, {}) as (_, shipped):
+        classes = _classes(OmegaConf.to_container(shipped.hydra.launcher, resolve=False))
+    if settings and _classes(settings) != classes:
+        raise SettingError(
+            f"hydra/launcher={name}: its settings are plain values, without _target_"
+        )
+    with _composed("sweep=none", name, settings) as (_, config), one_line_errors():
         OmegaConf.to_container(config.hydra.launcher, resolve=True)
 
 
-def launch(sweep: Path, digests: Sequence[str], overrides: Sequence[str]) -> None:
-    """Run the jobs with these digests under the launcher that the ``hydra...`` overrides name.
+def _classes(settings: Any, key: str = "") -> dict[str, Any]:
+    """What Hydra would read as instructions: the keys that begin with an underscore."""
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(settings, Mapping):
+        items = settings.items()
+    elif isinstance(settings, list):
+        items = enumerate(settings)
+    classes = {}
+    for name, value in items:
+        if str(name).startswith("_"):
+            classes[f"{key}.{name}"] = value
+        else:
+            classes |= _classes(value, f"{key}.{name}")
+    return classes
+
+
+def launch(sweep: Path, digests: Sequence[str], name: str, settings: Mapping[str, Any]) -> None:
+    """Run the jobs with these digests under a launcher, with its own settings where none are given.
 
     Returns when all have ended one way or another. Raises what the launcher raises when the
     processes themselves are lost.
@@ -58,7 +83,7 @@ def launch(sweep: Path, digests: Sequence[str], overrides: Sequence[str]) -> Non
     from hydra.types import HydraContext
 
     where = f"sweep='{_quoted(str(sweep.resolve()))}'"
-    with _composed(where, overrides) as (hydra, config):
+    with _composed(where, name, settings) as (hydra, config):
         context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=context, task_function=_task, config=config
@@ -101,11 +126,12 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _composed(where: str, overrides: Sequence[str]) -> Iterator[tuple[Any, Any]]:
-    """Hydra, initialised, and the launch configuration that the overrides describe."""
+def _composed(where: str, name: str, settings: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """Hydra, initialised, and the launch configuration with a launcher and its settings."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
+    from omegaconf import open_dict
 
     with initialize_config_dir(str(CONF), version_base="1.3", job_name="sweep"):
         hydra = GlobalHydra.instance().hydra
@@ -113,9 +139,12 @@ def _composed(where: str, overrides: Sequence[str]) -> Iterator[tuple[Any, Any]]
         with one_line_errors():
             config = hydra.compose_config(
                 config_name="launch",
-                overrides=[where, "job=none", *overrides],
+                overrides=[where, "job=none", f"hydra/launcher={name}"],
                 run_mode=RunMode.MULTIRUN,
             )
+            if settings:
+                with open_dict(config):
+                    config.hydra.launcher = dict(settings)
         yield hydra, config
 
 

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffn_train.config.keys import read_settings
+from ffn_train.config.composition import composed
+from ffn_train.config.overrides import grammar
 from ffn_train.config.settings import SettingError
 from ffn_train.running import Notify
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs.directory import claim, is_empty
 from ffn_train.sweep import launcher
 from ffn_train.sweep.job import FAILED, STOP
+from ffn_train.sweep.launcher import Launcher
 from ffn_train.sweep.manifest import MANIFEST, Entry, entry, merge, write
 from ffn_train.sweep.space import Space
 from ffn_train.sweep.workers import carry_out
@@ -40,13 +42,14 @@ class Sweep:
 class Plan:
     """What the overrides describe: the jobs, each one composed and checked; nothing is written.
 
-    ``launching``: the overrides that are the launcher's. Of a search ``entries`` are those at the
+    ``hint``: why the launcher is not the default one. Of a search ``entries`` are those at the
     ends of its intervals, and ``trials`` says how many each point will have.
     """
 
     space: Space
     entries: list[Entry]
-    launching: list[str]
+    launcher: Launcher
+    hint: str | None
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -60,15 +63,16 @@ class Plan:
 
 def check(overrides: Sequence[str]) -> Plan:
     """The sweep that the overrides describe. Raises SettingError for a mistake in any job."""
-    space = Space([text for text in overrides if not _for_hydra(text)])
+    launching = [text for text in overrides if text.lstrip("+").startswith("hydra.")]
+    for text in launching:
+        grammar(text)
+    space = Space([text for text in overrides if text not in launching])
+    chosen, hint = _launcher(space, launching)
     entries = list({one.digest: one for one in map(entry, space.jobs())}.values())
-    config = entries[0].config
-    read_settings(config)
-    if config["run"]["dir"] is not None:
-        raise SettingError("run.dir names one run's directory; a sweep's is sweep.dir")
     for one in entries:
-        build_experiment(one.config)
-    return Plan(space, entries, [text for text in overrides if _for_hydra(text)])
+        if build_experiment(one.config).directory is not None:
+            raise SettingError("run.dir names one run's directory; a sweep's is sweep.dir")
+    return Plan(space, entries, chosen, hint)
 
 
 def run_sweep(arguments: Sequence[str], notify: Notify) -> Sweep:
@@ -80,7 +84,6 @@ def run(plan: Plan, notify: Notify) -> Sweep:
     """Run a sweep, or what is missing of it. Raises SettingError."""
     config = plan.config
     directory, force = config["sweep"]["dir"], config["resume"] == "force"
-    chosen, hint = _launcher(plan.launching)
     search = None
     if plan.space.intervals:
         from ffn_train.sweep.search import Search  # late: it needs an extra
@@ -94,8 +97,8 @@ def run(plan: Plan, notify: Notify) -> Sweep:
     if path is not None and path.is_dir() and not (path / MANIFEST).is_file() | is_empty(path):
         raise SettingError(f"sweep.dir={path} is not empty and holds no sweep")
     with claim("sweep.dir", path, SWEEPS) as sweep:
-        if hint is not None:
-            notify(hint)
+        if plan.hint is not None:
+            notify(plan.hint)
         for mark in (STOP, FAILED):
             (sweep / mark).unlink(missing_ok=True)
 
@@ -107,17 +110,13 @@ def run(plan: Plan, notify: Notify) -> Sweep:
             known = {one.digest: one for one in everything}
             asked = [known[one.digest] for one in entries]
             notify(f"{numbered(len(asked))} in {sweep}: {counts(sweep, asked)}")
-            interrupted = carry_out(sweep, asked, chosen, notify)
+            interrupted = carry_out(sweep, asked, plan.launcher, notify)
             write(sweep, sys.argv, everything)
             return asked, interrupted
 
         if search is None:
             return Sweep(sweep, *work(plan.entries))
         return Sweep(sweep, *search.run(sweep, work), search.best())
-
-
-def _for_hydra(override: str) -> bool:
-    return override.lstrip("+~").startswith("hydra")
 
 
 def numbered(jobs: int) -> str:
@@ -131,18 +130,23 @@ def counts(sweep: Path, entries: Sequence[Entry]) -> str:
     return ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
 
 
-def _launcher(overrides: Sequence[str]) -> tuple[list[str], str | None]:
-    """The launcher's overrides, with the default one or what stands in for it, and then a hint."""
-    named = [text.partition("=")[2] for text in overrides if text.startswith("hydra/launcher=")]
-    if named and not launcher.available(named[-1]):
-        extra = launcher.EXTRA[named[-1]]
-        raise SettingError(f"hydra/launcher={named[-1]} needs pip install 'ffn_train[{extra}]'")
+def _launcher(space: Space, overrides: Sequence[str]) -> tuple[Launcher, str | None]:
+    """The launcher that is named, the default one or what stands in for it, and then a hint.
+
+    ``overrides``: those of the launcher's own settings.
+    """
+    name, settings, hint = space.base.launcher, space.base.launching, None
+    if name is None:
+        name = launcher.DEFAULT
+        if not launcher.available(name):
+            extra = launcher.EXTRA[name]
+            hint = f"one job at a time: pip install 'ffn_train[{extra}]' runs them on all cores"
+            name = "serial"
+    elif not launcher.available(name):
+        extra = launcher.EXTRA[name]
+        raise SettingError(f"hydra/launcher={name} needs pip install 'ffn_train[{extra}]'")
     if overrides:
-        launcher.check(overrides)
-    if named:
-        return list(overrides), None
-    if launcher.available(launcher.DEFAULT):
-        return [f"hydra/launcher={launcher.DEFAULT}", *overrides], None
-    extra = launcher.EXTRA[launcher.DEFAULT]
-    hint = f"one job at a time: pip install 'ffn_train[{extra}]' runs them on all cores"
-    return ["hydra/launcher=serial", *overrides], hint
+        settings = composed([*space.fixed, f"hydra/launcher={name}", *overrides]).launching
+    if settings:
+        launcher.check(name, settings)
+    return (name, settings), hint

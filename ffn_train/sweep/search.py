@@ -1,18 +1,21 @@
 """Searching over intervals at each point of a sweep, by Optuna's tree-structured Parzen estimator.
 
-The objective is the final validation loss. A run that diverges is a pruned trial, one that fails a
-failed one; neither has a value. Trials are jobs of the sweep like any other: the same command asks
-for the same ones again, in the same order, and finds those that have ended.
+The objective is the final validation loss. A run that diverges is a pruned trial, one that fails or
+ends with a loss that is not finite a failed one; neither has a value.
+Trials are jobs of the sweep like any other: the same command asks for the same ones again, in the
+same order, and finds those that have ended.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ffn_train.config.composition import Interval
+from ffn_train.config.overrides import Interval
 from ffn_train.config.settings import SettingError
 from ffn_train.runs.summary import read_summary
 from ffn_train.sweep.manifest import Entry, entry
@@ -45,9 +48,10 @@ class Search:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.TPESampler
             startup = max(1, min(10, settings["trials"] // 2))
+            self._not_finite: Counter[Any] = Counter()  # finished trials without a loss, by study
             self._studies = [
                 optuna.create_study(
-                    sampler=sampler(seed=seed, n_startup_trials=startup, constant_liar=True)
+                    sampler=sampler(seed=seed % 2**32, n_startup_trials=startup, constant_liar=True)
                 )
                 for _ in space.points
             ]
@@ -80,7 +84,12 @@ class Search:
         state = one.status(sweep).state
         if state == "finished":
             summary = read_summary(sweep / one.directory)
-            study.tell(trial, summary and summary.validation_loss)
+            loss = math.nan if summary is None else summary.validation_loss
+            if loss is not None and math.isfinite(loss):
+                study.tell(trial, loss)
+            else:
+                self._not_finite[study] += 1
+                study.tell(trial, state=states.FAIL)
         else:
             study.tell(trial, state=states.PRUNED if state == "diverged" else states.FAIL)
 
@@ -91,12 +100,14 @@ class Search:
             where = " ".join(f"{key}={value}" for key, value in point.items())
             ended = [t for t in study.trials if t.state.name == "COMPLETE"]
             pruned = sum(t.state.name == "PRUNED" for t in study.trials)
-            of = f"{len(ended)} finished, {pruned} diverged of {len(study.trials)} trials"
+            finished = len(ended) + self._not_finite[study]
+            of = f"{finished} finished, {pruned} diverged of {len(study.trials)} trials"
             if ended:
                 values = " ".join(f"{k}={_text(v)}" for k, v in study.best_params.items())
                 found = f"best {values}, validation loss {study.best_value:.4g}"
             else:
-                found = "no trial finished"
+                found = f"{finished} finished, none with a finite loss"
+                found = found if finished else "no trial finished"
             lines.append(f"{where}: {found} ({of})" if where else f"{found} ({of})")
         return lines
 

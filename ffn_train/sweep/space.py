@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import re
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ffn_train.config.composition import Config, Swept, compose, parse
+from ffn_train.config.composition import Config, composed
+from ffn_train.config.keys import DECLARED, PRESET, read_settings
+from ffn_train.config.overrides import CONFIG_DIR, Swept, parse, quoted, refuse_many
 from ffn_train.config.settings import SettingError, nearest
 
 LONGEST_NAME = 80
@@ -46,21 +49,28 @@ class Space:
     """
 
     def __init__(self, overrides: Sequence[str]) -> None:
-        parsed = parse(overrides)
-        if any(p.key == "experiment" for p in parsed if p.swept):
+        own = [text for text in overrides if not text.startswith(CONFIG_DIR)]
+        parsed = parse(own)
+        if any(p.key == PRESET for p in parsed if p.swept):
             raise SettingError(
                 "experiment=a,b cannot be swept: presets may hold sweeps of their own"
             )
-        fixed = [p.text for p in parsed if not p.swept and p.interval is None]
-        base = compose(fixed)
+        self.fixed = [text for text in overrides if text not in own]
+        self.fixed += [p.text for p in parsed if not p.swept and p.interval is None]
+        self.base = composed(self.fixed)
+        sweep = read_settings(self.base.config).sweep
         given = {p.key for p in parsed}
-        preset = [_axis(key, values) for key, values in base["sweep"]["grid"].items()]
+        preset = [_axis(key, values) for key, values in sweep.grid.items()]
         parsed += [p for p in preset if p.key not in given]  # the command line outranks the preset
         swept = {p.key: p.values for p in parsed if p.swept}
+        for p in parsed:
+            setting = DECLARED.get(p.key.lstrip("+"))
+            if (p.swept or p.interval) and setting and setting.changes == "nothing":
+                raise SettingError(f"{p.text}: {p.key} changes no result, so it cannot be varied")
         self.intervals = {p.key: p.interval for p in parsed if p.interval is not None}
-        together = _zipped(base["sweep"]["zip"], swept)
-        self.points = _points(swept, together)
-        self._composer = _Composer(fixed, parsed)
+        trials = self.base.config["sweep"]["search"]["trials"] if self.intervals else 1
+        self.points = _points(swept, _zipped(sweep.zip, swept), trials)
+        self._composer = _Composer(self.fixed, parsed)
 
     def job(self, point: Mapping[str, str]) -> Job:
         """The job at a point, with a value for each interval if there are any."""
@@ -82,21 +92,32 @@ def jobs(overrides: Sequence[str]) -> list[Job]:
 def _axis(key: str, values: Any) -> Swept:
     """An entry of ``sweep.grid``, a list or what would stand on the command line, as an axis."""
     if isinstance(values, list) and values:
-        values = ",".join("null" if value is None else str(value) for value in values)
+        values = ",".join("null" if value is None else _item(value) for value in values)
     if isinstance(values, (list, dict)) or values is None or not str(values).strip():
         raise SettingError(f"sweep.grid.{key} must be a list of values, got {values!r}")
     axis = parse([f"{key}={values}"])[0]
     return axis if axis.swept or axis.interval else replace(axis, swept=True, values=[str(values)])
 
 
+def _item(value: Any) -> str:
+    """One of a list's values as it is written on the command line: a comma needs quotes there."""
+    if isinstance(value, str) and ("," in value or not value.strip()):
+        return quoted(value)
+    return str(value)
+
+
 def _zipped(groups: Any, swept: Mapping[str, list[str]]) -> list[list[str]]:
     if not groups:
         return []
-    if not isinstance(groups, list):
+    lists = isinstance(groups, list)
+    groups = groups if lists and all(isinstance(group, list) for group in groups) else [groups]
+    if not lists or not all(isinstance(key, str) for group in groups for key in group):
         raise SettingError(f"sweep.zip must be a list of keys, got {groups!r}")
-    groups = groups if isinstance(groups[0], list) else [groups]
+    once = Counter(key for group in groups for key in group)
     for group in groups:
         for key in group:
+            if once[key] > 1:
+                raise SettingError(f"sweep.zip names {key} twice")
             if key not in swept:
                 raise SettingError(
                     f"sweep.zip names {key}, which does not vary{nearest(key, swept)}"
@@ -109,14 +130,21 @@ def _zipped(groups: Any, swept: Mapping[str, list[str]]) -> list[list[str]]:
 
 
 def _points(
-    swept: Mapping[str, list[str]], together: Sequence[Sequence[str]]
+    swept: Mapping[str, list[str]], together: Sequence[Sequence[str]], trials: int
 ) -> list[dict[str, str]]:
+    """Every combination, counted before it is made; each takes so many ``trials``."""
     axes: list[list[dict[str, str]]] = []
     for key in swept:
         group = next((g for g in together if key in g), [key])
         if key == group[0]:
             rows = zip(*(swept[k] for k in group), strict=True)
             axes.append([dict(zip(group, row, strict=True)) for row in rows])
+    varied = [*swept, *(["sweep.search.trials"] if trials > 1 else [])]
+    refuse_many(
+        f"{', '.join(varied)}{' together' if len(varied) > 1 else ''}",
+        math.prod(map(len, axes)) * trials,
+        "jobs",
+    )
     points = (ChainMap(*combination) for combination in itertools.product(*axes))
     return [{key: point[key] for key in swept} for point in points]
 
@@ -136,7 +164,7 @@ class _Composer:
         plain = [f"{key}={value}" for key, value in point.items() if key in self._plain]
         whole = tuple(f"{key}={value}" for key, value in point.items() if key not in self._plain)
         if whole not in self._composed:
-            self._composed[whole] = compose([*self._fixed, *whole, *plain])
+            self._composed[whole] = composed([*self._fixed, *whole, *plain]).config
         config = copy.deepcopy(self._composed[whole])
         for parsed in parse(plain):
             _set(config, parsed.key, parsed.value)

@@ -18,13 +18,14 @@ from ffn_train.running.interruption import Interruption
 from ffn_train.runs.status import ENDED
 from ffn_train.sweep import launcher
 from ffn_train.sweep.job import FAILED, STOP, mark
+from ffn_train.sweep.launcher import Launcher
 from ffn_train.sweep.manifest import Entry
 
 ROUNDS = 3  # pools of workers that may be lost before the sweep gives up
 
 
 def carry_out(
-    sweep: Path, entries: Sequence[Entry], chosen: list[str], notify: Notify
+    sweep: Path, entries: Sequence[Entry], chosen: Launcher, notify: Notify
 ) -> int | None:
     """Launch what is left until nothing is; the signal that ended it before, if one did.
 
@@ -53,7 +54,7 @@ def carry_out(
             tried |= {one.digest for one in left}
             before = [one.status(sweep) for one in left]
             try:
-                launcher.launch(sweep, [one.digest for one in left], chosen)
+                launcher.launch(sweep, [one.digest for one in left], *chosen)
             except SettingError:
                 raise
             except (Exception, KeyboardInterrupt) as error:  # the latter from a worker

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from ffn_train.config.composition import compose
 from ffn_train.config.keys import DECLARED, GROUPS
+from ffn_train.config.overrides import written
 from ffn_train.config.places import CONF, EXPERIMENTS
 from ffn_train.config.registry import names
 from ffn_train.runs import load_run
@@ -59,6 +62,7 @@ MISTAKES = {
     "model.depth=abc": "model.depth must be an integer >= 1, got 'abc'",
     "model.depth=-3": "model.depth must be an integer >= 1, got -3",
     "model.depth=1000000000": "more than this machine's",
+    "model.depth=10000000000000000": "more than this machine's",
     "optimizer.lr=fast": "optimizer.lr must be a number >= 0, got 'fast'",
     "optimizer.lr=nan": "optimizer.lr must be a finite number >= 0, got nan",
     "model.depth=[1": "cannot read 'model.depth=[1'",
@@ -73,6 +77,29 @@ MISTAKES = {
     "plot.formats=[bmp]": "plot.formats must be one of png, svg, pdf",
     "model.depth=4,8": "model.depth=4,8 gives several values: a sweep, with -m",
     "residual=none,scaled": "residual=none,scaled gives several values: a sweep, with -m",
+    "residual=[none,scaled]": "is a list where one choice is meant; residual=none,scaled with -m",
+    "residual=null": "residual=null: a choice is a word",
+    "run=1": "run holds run.dir, got 1",
+    "~run": "run is missing",
+    "sweep.grid=1": "sweep.grid must map settings to lists of values, got 1",
+    "sweep.search=true": "sweep.search holds sweep.search.trials",
+    "parts=1e5": "parts must be a list of words, got 100000.0",
+    "hydra=1": "of Hydra's own settings only hydra/launcher=NAME and hydra.launcher.KEY=VALUE",
+    "hydra.launcher=null": "of Hydra's own settings only",
+    "hydra.launcher._target_=os.system": "of Hydra's own settings only",
+    "+hydra.callbacks={x:{_target_:numpy.load}}": "of Hydra's own settings only",
+    "hydra.searchpath=[pkg://os]": "of Hydra's own settings only",
+    "hydra/job_logging=default": "of Hydra's own settings only",
+    "hydra/launcher=serial": "hydra/launcher=serial starts a sweep's jobs, with -m",
+    "--experimental-rerun=x.pickle": "--experimental-rerun is not an option",
+    "--config-dir=nowhere": "--config-dir nowhere: there is no such directory",
+    "--resolve": "--resolve goes with --cfg",
+    "run.dir='~nobodyx/zz'": "run.dir=~nobodyx/zz: there is no such user",
+    f"seed={'9' * 5000}": "9999... (5,005 characters)': Exceeds the limit",
+    f"seed={'[' * 900}1{']' * 900}": "it is nested too deeply",
+    f"seed={'9' * 60}": "seed must be an integer of at most 50 digits",
+    "seed='\x1b[31mred'": r"\x1b[31mred",
+    "optimizer.lr=1e-46": "optimizer.lr=1e-46 is 0 in float32: at least 1.18e-38, or dtype=float64",
     "hydra.run.dir=x": "run.dir=PATH names a run's directory",
     "run.dir=/proc/nowhere": "run.dir=/proc/nowhere cannot be made",
     "trainer.batch_size=5000": "trainer.batch_size must be at most the 3277 training rows",
@@ -194,3 +221,75 @@ def test_the_diabetes_preset_runs_anywhere(tmp_path: Path) -> None:
     assert summary is not None
     assert summary.score is not None
     assert (summary.score.value or 0) > 0.2
+
+
+PRESETS = {
+    "swept": "model: {depth: 1}\nsweep: {grid: {seed: [0, 1]}}",
+    "launched": "defaults: [override /hydra/launcher: serial]\nsweep: {grid: {seed: [0, 1]}}",
+    "listed": "defaults: [override /residual: [none, scaled]]",
+    "broken": "model: [1,\nseed: {",
+    "bomb": "a: &a [1,1,1,1,1,1,1,1,1,1]\n"
+    + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]\n" for a, b in pairwise("abcdefghij")),
+    "endless": "a: &a [*a]",
+    "caller": "hydra: {callbacks: {x: {_target_: numpy.load, file: evil.npy}}}",
+    "target": "defaults: [override /hydra/launcher: serial]\n"
+    "hydra: {launcher: {_target_: os.system}}",
+}
+
+
+@pytest.fixture
+def presets(tmp_path: Path) -> Path:
+    """A directory that has presets of one's own in ``mine``, for ``--config-dir``."""
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    for name, text in PRESETS.items():
+        (folder / f"{name}.yaml").write_text(f"# @package _global_\n{text}\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("flags", [(), ("-m",)])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("listed", "residual is a list in a preset, where one choice is meant"),
+        ("broken", "broken.yaml, line 4: expected the node content"),
+        ("bomb", "bomb.yaml: with its anchors it has 1.23e+10 values, at most 100,000"),
+        ("endless", "endless.yaml: with its anchors it has inf values"),
+        ("caller", "hydra.callbacks in a preset: of Hydra's own settings only the launcher's"),
+        ("target", "plain values, without _target_|starts a sweep's jobs, with -m"),
+        ("nowhere", "experiment must be one of"),
+    ],
+)
+def test_a_preset_that_cannot_be_used_costs_one_line(
+    name: str, message: str, flags: tuple[str, ...], presets: Path
+) -> None:
+    done = command(*flags, "--config-dir", "mine", f"experiment={name}", cwd=presets)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert any(words in line for words in message.split("|"))
+    assert [path.name for path in presets.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("name", ["swept", "launched"])
+def test_a_sweep_is_one_also_with_presets_of_ones_own(name: str, presets: Path) -> None:
+    chosen = () if name == "launched" else ("hydra/launcher=serial",)
+    own = ("--config-dir", "mine", f"experiment={name}")
+    done = command("-m", *own, "sweep.dir=1e5", *SMALL, *chosen, cwd=presets)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "2 finished of 2 jobs in 1e5"
+    assert (presets / "1e5" / "comparison" / "groups.csv").exists()
+    if name == "launched":
+        single = command(*own, *SMALL, cwd=presets)
+        assert single.returncode == 2
+        assert "hydra/launcher=serial starts a sweep's jobs, with -m" in single.stderr
+
+
+@pytest.mark.parametrize("name", ["ü (1)/r=1", "1e5", "a'b\\", "null", "plain/name"])
+def test_a_directory_is_written_as_it_is_read(name: str) -> None:
+    assert compose([written("run.dir", name)])["run"]["dir"] == name
+    assert written("run.dir", "plain/name") == "run.dir=plain/name"
+
+
+@pytest.mark.parametrize("name", ["1e5", "12.50", "1_0", "true", "2024"])
+def test_a_directory_is_named_as_it_was_typed(name: str) -> None:
+    assert compose([f"run.dir={name}"])["run"]["dir"] == name

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import re
 import runpy
+import signal
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -12,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from ffn_train.commands import launch
-from ffn_train.config import composition as configuration
+from ffn_train.commands import launch, options
 from ffn_train.config.places import CONF
 from ffn_train.config.settings import SettingError
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import files
 from ffn_train.runs.directory import claim
 from ffn_train.train import threads
+from tests.support.command import Forked
 from tests.support.small_runs import SMALL, config
 
 
@@ -136,9 +140,9 @@ def test_an_unknown_option_is_answered_in_one_line(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("--hlep", "unrecognized arguments: --hlep; did you mean --help?"),
-        ("--multirnu", "unrecognized arguments: --multirnu; did you mean --multirun?"),
-        ("--cfg=jbo", "argument --cfg/-c: invalid choice: 'jbo' (choose from 'job', 'hydra'"),
+        ("--hlep", "--hlep is not an option; did you mean --help?"),
+        ("--multirnu", "--multirnu is not an option; did you mean --multirun?"),
+        ("--cfg=jbo", "argument -c/--cfg: invalid choice: 'jbo' (choose from 'job', 'hydra'"),
     ],
 )
 def test_an_unknown_flag_of_the_main_command_too(
@@ -158,7 +162,7 @@ def test_an_unknown_flag_of_the_main_command_too(
 def test_the_version_is_that_of_this_package(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(configuration, "version", lambda name: f"of {name}")
+    monkeypatch.setattr("importlib.metadata.version", lambda name: f"of {name}")
     monkeypatch.setattr(sys, "argv", ["ffn_train", "--version"])
     launch.run("train")
     assert capsys.readouterr().out == "ffn_train of ffn_train\n"
@@ -210,3 +214,66 @@ def test_a_mistyped_command_is_answered_with_the_nearest(
     said = capsys.readouterr().err
     assert said == f"ffn_train: {word} is not a command; did you mean {meant}?\n"
     assert not started
+
+
+@pytest.mark.parametrize("module", ["ffn_train", "ffn_train.gradcheck", "ffn_train.theory"])
+def test_a_pipe_that_nobody_reads_is_no_failure(module: str, tmp_path: Path) -> None:
+    def run() -> None:
+        read, write = os.pipe()
+        os.dup2(write, 1)
+        os.close(write)
+        os.close(read)
+        sys.argv = [module, *SMALL]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+    done = Forked(run, cwd=tmp_path).wait()
+    assert done.returncode == launch.UNREAD
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("module", ["ffn_train", "ffn_train.gradcheck"])
+def test_ctrl_c_while_a_command_is_imported_ends_it_without_a_word(
+    module: str, tmp_path: Path
+) -> None:
+    # the import of a standard module kills its own process, as Ctrl-C at that moment would
+    (tmp_path / "dataclasses.py").write_text("import os; os.kill(os.getpid(), 2)")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{CONF.parent}"}
+    done = subprocess.run(
+        [sys.executable, "-m", module], capture_output=True, cwd=tmp_path, env=environment
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
+
+
+def test_a_program_that_imports_the_package_keeps_its_ctrl_c() -> None:
+    code = "import ffn_train, signal; print(signal.getsignal(2) is signal.default_int_handler)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "True\n"
+
+
+def test_too_little_memory_costs_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def exhausted(config: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("ffn_train.commands.train.run", exhausted)
+    monkeypatch.setattr(sys, "argv", ["ffn_train"])
+    with pytest.raises(SystemExit) as ended:
+        launch.run("train")
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "ffn_train: not enough memory: none is left\n"
+
+
+def test_nothing_that_a_terminal_acts_on_is_printed_raw(capsys: pytest.CaptureFixture[str]) -> None:
+    options.say("a\x1b[31m\u202eb\nü")
+    options.tell("a\x1b]0;t\x07\nb")
+    told = capsys.readouterr()
+    assert told.out == "a\\x1b[31m\\u202eb\nü\n"
+    assert told.err == "a\\x1b]0;t\\x07\\nb\n"
+
+
+def test_a_closed_stderr_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    options.tell("nobody hears this")

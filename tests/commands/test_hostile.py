@@ -19,6 +19,7 @@ from ffn_train.config.composition import compose
 from ffn_train.config.settings import SettingError
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import Run, RunError, load_run
+from ffn_train.sweep.run import check
 from tests.support.small_runs import config, run_in
 from tests.support.unsealed import unseal
 
@@ -31,7 +32,11 @@ KEYS = [
     *("loss", "optimizer", "optimizer.lr", "optimizer.momentum", "optimizer.nesterov"),
     *("schedule", "schedule.final", "schedule.warmup", "plot.when", "plot.figures"),
     *("plot.formats", "run.dir", "experiment", "nothing", "model.dpeth", "optimizer.beta1"),
+    *("run", "sweep", "sweep.dir", "sweep.grid", "sweep.search", "sweep.zip", "parts", "resume"),
+    *("hydra", "hydra.launcher", "hydra.launcher.n_jobs", "hydra/launcher", "hydra.searchpath"),
 ]
+SWEPT = ["glob(*)", "range(0,inf)", "range(3,1)", "range(0,9,0)", "shuffle(range(0,3))"]
+SWEPT += ["interval(1,0)", "interval(0,1)", "tag(log,interval(0,1))", "choice(1,2)", "none,scaled"]
 VALUES = st.one_of(
     st.integers(-10, 40).map(str),
     st.sampled_from(
@@ -53,6 +58,9 @@ VALUES = st.one_of(
             *("${oc.env:HOME}", "${seed}", "${nothing}", "$(touch x)", "__import__('os')", "???"),
             *("he", "lecun", "fixup", "deepnorm", "gelu", "relu", "none", "identity", "scaled"),
             *("rezero", "pre_layer", "post_layer", "csv", "teacher", "adam", "huber", "swiglu"),
+            *("1e-50", "1e39", "'~nobodyx/zz'", "9" * 60, "9" * 5000, "[" * 900, "\x1b[31m"),
+            *("{seed:[1,2]}", "{_target_:os.system}", "[[seed,3]]", "[seed,seed]", "serial"),
+            *SWEPT,
             *("'" * 3, '"', "\\", "=", "é", "\u202e", "x" * 300, "1_0", "0x10", ".5", "1.", "+3"),
         ]
     ),
@@ -107,6 +115,17 @@ def test_the_command_exits_with_2_or_trains(
         except SystemExit as ended:
             assert ended.code == 2, wild
             assert not (path / "outputs").exists(), wild
+
+
+@pytest.mark.slow
+@given(overrides=OVERRIDES)
+@examples(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_sweep_is_checked_or_refused_in_one_line(overrides: list[str]) -> None:
+    small = ["model.depth=1", "model.width=2", "task.rows=40", "trainer.batch_size=4"]
+    try:
+        assert check([*small, *overrides]).entries
+    except SettingError as error:
+        assert "\n" not in str(error), overrides
 
 
 @pytest.fixture(scope="module")

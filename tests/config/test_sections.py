@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from ffn_train.config.composition import compose
 from ffn_train.config.keys import DECLARED, lasting, read_settings
 from ffn_train.config.registry import FOLDERS, choices
 from ffn_train.config.settings import ALWAYS_THERE, SettingError, declared
-from tests.support.small_runs import config, run_in
+from ffn_train.running.experiment import build_experiment
+from tests.support.small_runs import SMALL, config, run_in
 
 NEWER = [key for key, setting in DECLARED.items() if setting.before is not ALWAYS_THERE]
 
@@ -62,3 +64,55 @@ def test_what_changes_no_number_does_not_tell_runs_apart() -> None:
     assert lasting(config(plot={"when": "always"}, threads=2, engine="compiled")) == lasting(whole)
     assert lasting(config(seed=7)) != lasting(whole)
     assert lasting(config(engine="compiled"), "rounding") != lasting(whole, "rounding")
+
+
+@pytest.mark.parametrize(
+    ("group", "changes", "message"),
+    [
+        (
+            "optimizer",
+            {"name": "adam", "eps": 1e-50},
+            "optimizer.eps=1e-50 is 0 in float32",
+        ),
+        (
+            "optimizer",
+            {"lr": 1e-40},
+            "optimizer.lr=1e-40 loses digits in float32: at least",
+        ),
+        ("optimizer", {"lr": 1e39}, "optimizer.lr=1e+39 is infinite in float32: at most 3.4e+38"),
+        ("optimizer", {"momentum": 1 - 1e-9}, "is 1 in float32: optimizer.momentum must be"),
+        ("optimizer", {"name": "adam", "beta2": 1 - 1e-9}, "is 1 in float32"),
+        ("norm", {"name": "pre_rms", "eps": 1e-46}, "norm.eps=1e-46 is 0 in float32"),
+        ("loss", {"name": "huber", "delta": 1e-46}, "loss.delta=1e-46 is 0"),
+        ("residual", {"scale": 10**39}, "is infinite in float32"),
+        ("residual", {"power": 400}, "residual.power=400 and model.depth=3: the factor"),
+        ("init", {"name": "lecun", "bias_std": 1e-46}, "init.bias_std=1e-46 is 0"),
+        ("trainer", {"clip": 1e-50}, "trainer.clip=1e-50 is 0 in float32"),
+    ],
+)
+def test_bounds_hold_in_the_dtype_that_computes(
+    group: str, changes: dict[str, Any], message: str
+) -> None:
+    overrides = [f"{group}={changes['name']}"] if "name" in changes else []
+    overrides += [f"{group}.{key}={value!r}" for key, value in changes.items() if key != "name"]
+    whole = compose([*SMALL, *overrides])
+    with pytest.raises(SettingError) as caught:
+        build_experiment(whole)
+    assert message in str(caught.value)
+    if "power" not in changes:
+        assert str(caught.value).endswith(", or dtype=float64")
+        build_experiment({**whole, "dtype": "float64"})
+
+
+@pytest.mark.parametrize(
+    ("norm", "width", "warned"),
+    [
+        ("pre_layer", 1, True),
+        ("post_layer", 1, True),
+        ("pre_rms", 1, False),
+        ("pre_layer", 2, False),
+    ],
+)
+def test_a_layer_norm_over_one_feature_is_warned_of(norm: str, width: int, warned: bool) -> None:
+    whole = compose([*SMALL, f"norm={norm}", f"model.width={width}"])
+    assert any("model.width=1" in line for line in build_experiment(whole).warnings) == warned

@@ -695,3 +695,16 @@ def test_the_wait_for_the_compiler_is_told(monkeypatch: pytest.MonkeyPatch, tmp_
     assert blocks.delay() is None
     monkeypatch.setattr(blocks.backward, "_cache", NullCache())
     assert "in every process: the result cannot be kept" in str(blocks.delay())
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_a_norm_of_entries_whose_squares_overflow(centred: bool) -> None:
+    from ffn_train.nn.compiled.norms import norm
+
+    row = np.array([1.0, 2.0, 3.0, -4.0], np.float32)
+    x = np.array([row, 1e20 * row, [np.inf, 1, 1, 1]], np.float32)
+    y, normed, inverse = np.empty_like(x), np.empty_like(x), np.empty(3, np.float32)
+    ones, zeros = np.ones(4, np.float32), np.zeros(4, np.float32)
+    norm(x, ones, zeros, centred, np.float32(1e-5), normed, inverse, y)
+    np.testing.assert_allclose(y[1], y[0], rtol=1e-5)
+    assert np.isnan(y[2]).any()

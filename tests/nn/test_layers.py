@@ -15,7 +15,7 @@ from ffn_train.nn.activations.tanh import Tanh
 from ffn_train.nn.blocks.feedforward import FeedForward
 from ffn_train.nn.core import Array, Arrays, Layer, Layout
 from ffn_train.nn.layers.linear import Linear
-from ffn_train.nn.layers.norms import LayerNorm
+from ffn_train.nn.layers.norms import LayerNorm, RMSNorm
 from ffn_train.nn.segments import SignalGradients
 from tests.support.choices import tiny
 
@@ -154,3 +154,20 @@ def test_views_write_to_the_vector() -> None:
 def test_layer_norm_gradient_has_no_constant_part() -> None:
     _, _, _, _, _, dx = passed(LayerNorm(D, 1e-5), D)
     np.testing.assert_allclose(dx.sum(axis=1), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [LayerNorm, RMSNorm])
+def test_a_norm_of_entries_whose_squares_overflow(kind: type[LayerNorm] | type[RMSNorm]) -> None:
+    norm = kind(4, 1e-5)
+    params, grads = Layout(norm).zeros("float32"), Layout(norm).zeros("float32")
+    params.views["gain"][...] = 1
+    row = np.array([1.0, 2.0, 3.0, -4.0], np.float32)
+    large = np.array([row, 1e20 * row, [np.inf, 1, 1, 1], [np.nan, 1, 1, 1]], np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        y, pullback = norm.forward(params.views, large)
+    np.testing.assert_allclose(y[1], y[0], rtol=1e-5)
+    assert np.isnan(y[2]).any()
+    assert np.isnan(y[3]).all()
+    with np.errstate(invalid="ignore"):
+        dx = pullback(np.ones_like(large), grads.views)
+    assert np.isfinite(dx[:2]).all()

@@ -84,3 +84,16 @@ def test_an_optimizer_applies_the_weight_decay_that_it_holds(
     decayed = float(1 - np.dtype(dtype).type(0.1) * np.dtype(dtype).type(0.5))
     assert after() == [decayed] * 4
     assert after(decays=np.array([True, False, True, False])) == [decayed, 1, decayed, 1]
+
+
+@pytest.mark.parametrize(("warmup", "share"), [(0, None), (5, None), (6, "0.83"), (1000, "0.005")])
+def test_a_run_that_ends_within_the_warm_up_is_warned_of(warmup: int, share: str | None) -> None:
+    warnings = schedule("cosine", warmup=warmup).warnings(steps=5)
+    if share is None:
+        assert warnings == []
+    else:
+        (line,) = warnings
+        assert line == (
+            f"schedule.warmup={warmup} with trainer.steps=5: the run ends within the warm-up, "
+            f"at {share} of optimizer.lr"
+        )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import load_run
-from ffn_train.runs.summary import Summary
+from ffn_train.runs.summary import Summary, read_summary
 from ffn_train.sweep.manifest import read
 from ffn_train.sweep.run import Sweep, check, run_sweep
 from ffn_train.sweep.space import Space
@@ -89,3 +90,16 @@ def test_a_diverged_trial_is_pruned(tmp_path: Path) -> None:
 def test_whole_numbers_stay_whole(tmp_path: Path) -> None:
     found = search(tmp_path / "s", "model.depth=int(interval(1,4))", "sweep.search.trials=3")
     assert all(isinstance(one.config["model"]["depth"], int) for one in found.entries)
+
+
+def test_losses_that_are_not_finite_are_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_loss(path: Path) -> Summary | None:
+        summary = read_summary(path)
+        return summary and replace(summary, validation_loss=math.nan)
+
+    monkeypatch.setattr("ffn_train.sweep.search.read_summary", without_loss)
+    found = search(tmp_path / "s", INTERVAL, "sweep.search.trials=2", f"seed={2**32 + 1}")
+    (line,) = found.best
+    assert line == ("2 finished, none with a finite loss (2 finished, 0 diverged of 2 trials)")

@@ -75,6 +75,34 @@ def test_a_preset_may_hold_the_space() -> None:
         (("seed=0,1", "resume=yes"), "resume must be one of check, force"),
         (("residual=deepnorm,none",), "residual=deepnorm needs norm=post_layer"),
         (("task.rows=40,9", "seed=0"), "trainer.batch_size must be at most"),
+        (("seed=range(0,inf)",), "seed=range(0,inf): endlessly many values"),
+        (("seed=range(0,9,0)",), "endlessly many values"),
+        (("seed=range(0,1000000000)",), "1,000,000,000 values; a sweep has at most 10,000 jobs"),
+        (
+            ("seed=range(0,3000)", "model.depth=range(1,3001)", "task.rows=range(200,3200)"),
+            "seed, model.depth, task.rows together: 27,000,000,000 jobs",
+        ),
+        (("optimizer.lr=interval(0.1,1)", "sweep.search.trials=100000"), "100,000 jobs"),
+        (("seed=range(3,1)",), "seed=range(3,1) has no values"),
+        (("seed=glob(*)",), "seed=glob(*): glob(...) is for choices"),
+        (("residual=glob(x*)",), "residual=glob(x*) has no values"),
+        (("residual=[none,scaled]",), "is a list where one choice is meant"),
+        (("optimizer.lr=interval(0.1,inf)",), "both finite"),
+        (("threads=1,2",), "threads changes no result, so it cannot be varied"),
+        (("sweep.dir=a,b",), "sweep.dir changes no result"),
+        (("seed=0,1", "sweep.zip=[[seed,3]]"), "sweep.zip must be a list of keys"),
+        (("seed=0,1", "sweep.zip=[seed,seed]"), "sweep.zip names seed twice"),
+        (("run=1",), "run holds run.dir, got 1"),
+        (("run=1,2",), "run holds run.dir, got 1"),
+        (("sweep.search=true",), "sweep.search holds sweep.search.trials"),
+        (("seed=0,1", "hydra.sweep.dir=x"), "sweep.dir=PATH a sweep's"),
+        (("seed=0,1", "hydra/launcher=nope"), "hydra/launcher must be one of"),
+        (("seed=0,1", "hydra/launcher=serial,local"), "a sweep has one launcher"),
+        (("seed=0,1", "hydra.launcher._target_=os.system"), "of Hydra's own settings only"),
+        (
+            ("seed=0,1", "hydra/launcher=serial", "+hydra.launcher.x={_target_:os.system}"),
+            "its settings are plain values, without _target_",
+        ),
     ],
 )
 def test_a_mistake_is_found_before_any_job_starts(overrides: tuple[str, ...], message: str) -> None:
@@ -82,6 +110,23 @@ def test_a_mistake_is_found_before_any_job_starts(overrides: tuple[str, ...], me
         check([*TINY, *overrides])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_glob_varies_a_choice() -> None:
+    assert points("residual=glob(*,exclude=deep*)") == [
+        (name,) for name in ("identity", "none", "rezero", "scaled")
+    ]
+
+
+def test_a_value_of_a_grid_may_hold_a_comma() -> None:
+    (job,) = jobs(["task=csv", "task.target=y", "sweep.grid={task.path:['a,b.csv']}"])
+    assert job.config["task"]["path"] == "a,b.csv"
+
+
+def test_a_dry_run_tells_the_size_of_every_model() -> None:
+    text = estimate(check([*TINY, "task.inputs=3,20", "model.depth=1,2"]).entries)
+    sizes = [line.split()[1] for line in text.splitlines()[1:-1]]
+    assert len(set(sizes)) == 4
 
 
 def test_no_weights_are_drawn_to_check_jobs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,10 @@ class Norm(Choice):
         """A norm over ``width`` features, if there is one."""
         return None
 
+    def warnings(self, width: int) -> list[str]:
+        """What is wrong with it over ``width`` features."""
+        return []
+
 
 @choice("norm", "none")
 class NoNorm(Norm):
@@ -42,6 +46,15 @@ class _Norm(Norm):
 
     def layer(self, width: int) -> Layer:
         return self.kind(width, self.eps)
+
+    def warnings(self, width: int) -> list[str]:
+        if width > 1 or self.kind is not LayerNorm:
+            return []
+        return [
+            f"norm={self.name} with model.width=1: a LayerNorm over one feature gives its shift, "
+            "whatever it is given, so nothing of the inputs reaches the output; model.width >= 2 "
+            "or an RMSNorm does not"
+        ]
 
 
 @choice("norm", "pre_layer")

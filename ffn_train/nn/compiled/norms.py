@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import inf, sqrt
 
 from ffn_train.nn.compiled.jit import summing
 
@@ -20,7 +20,16 @@ def norm(x, gain, shift, centred, eps, normed, inverse, y):
         for j in range(width):
             deviation = x[n, j] - mean
             square += deviation * deviation
-        factor = real(1) / real(sqrt(square / real(width) + eps))
+        scale = real(sqrt(square / real(width) + eps))
+        if scale == real(inf):  # the squares overflow: without the largest, beside which eps is 0
+            largest, square = real(0), real(0)
+            for j in range(width):
+                largest = max(largest, abs(x[n, j] - mean))
+            for j in range(width):
+                part = (x[n, j] - mean) / largest
+                square += part * part
+            scale = largest * real(sqrt(square / real(width)))
+        factor = real(1) / scale
         inverse[n] = factor
         for j in range(width):
             at = (x[n, j] - mean) * factor

@@ -11,10 +11,20 @@ from ffn_train.nn.layers.sums import feature_mean, sample_sum
 
 
 def _inverse_scale(x: Array, eps: float) -> Array:
-    """1 / sqrt(mean(x²) + eps) of each sample, as a column (N, 1)."""
+    """1 / sqrt(mean(x²) + eps) of each sample, as a column (N, 1).
+
+    Where the squares overflow (above 1e19 in float32) the largest |x| is taken out of them, and eps
+    is nothing beside it; 1/inf would turn the sample into zeros.
+    """
     scale = feature_mean(x * x)
     scale += eps
     np.sqrt(scale, out=scale)
+    if not np.isfinite(scale).all():
+        rows = ~np.isfinite(scale[:, 0])
+        largest = np.abs(x[rows]).max(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):
+            part = x[rows] / largest
+        scale[rows] = largest * np.sqrt(feature_mean(part * part))
     return np.reciprocal(scale, out=scale)
 
 

@@ -27,6 +27,15 @@ class Schedule(Choice, ABC):
         after = step - self.warmup
         return self.factor(after, after / max(1, steps - self.warmup))
 
+    def warnings(self, steps: int) -> list[str]:
+        """What is wrong with it in a run of ``steps``."""
+        if self.warmup <= steps:
+            return []
+        return [
+            f"schedule.warmup={self.warmup} with trainer.steps={steps}: the run ends within the "
+            f"warm-up, at {self.rate(steps - 1, steps):.2g} of optimizer.lr"
+        ]
+
     @abstractmethod
     def factor(self, step: int, progress: float) -> float:
         """The factor at ``step`` steps after the warm-up, which is ``progress`` of the rest."""

@@ -1,0 +1,82 @@
+"""``--config-dir DIR``: presets of one's own, read as data and never larger than what they say."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+from ffn_train.config.overrides import quoted
+from ffn_train.config.sections import path as check_path
+from ffn_train.config.settings import SettingError
+
+LARGEST = 2**20  # bytes of a file
+MOST = 100_000  # values in a file, with those that its anchors repeat
+
+
+def search_path(directory: str) -> str:
+    """The override that makes Hydra look there too, after the shipped presets.
+
+    Raises SettingError if there is no such directory.
+    """
+    check_path("--config-dir", directory)
+    path = Path(directory).expanduser().absolute()
+    if not path.is_dir():
+        raise SettingError(f"--config-dir {directory}: there is no such directory")
+    _register()
+    return f"hydra.searchpath=[{quoted(f'checked://{path}')}]"
+
+
+@cache
+def _register() -> None:
+    """Tell Hydra the scheme ``checked://``: files that are looked at before they are loaded."""
+    from hydra._internal.core_plugins.file_config_source import FileConfigSource
+    from hydra._internal.sources_registry import SourcesRegistry
+    from hydra.core.plugins import Plugins
+    from hydra.plugins.config_source import ConfigResult
+
+    class CheckedConfigSource(FileConfigSource):
+        @staticmethod
+        def scheme() -> str:
+            return "checked"
+
+        def load_config(self, config_path: str) -> ConfigResult:
+            name = self._normalize_file_name(config_path)
+            _check(Path(os.path.realpath(os.path.join(self.path, name))))
+            return super().load_config(config_path)
+
+    Plugins.instance()  # registers Hydra's own sources
+    SourcesRegistry.instance().register(CheckedConfigSource)
+
+
+def _check(path: Path) -> None:
+    """Raises SettingError for a file that is no YAML, or a small one of very many values."""
+    import yaml
+
+    try:
+        if path.stat().st_size > LARGEST:
+            raise SettingError(f"{path} has more than {LARGEST:,} bytes")
+        tree = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        size = _size(tree, {}) if tree is not None else 0
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "it is no YAML"
+        raise SettingError(f"{path}{line}: {problem}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    except RecursionError:
+        raise SettingError(f"{path}: it is nested too deeply") from None
+    if size > MOST:
+        raise SettingError(f"{path}: with its anchors it has {size:.3g} values, at most {MOST:,}")
+
+
+def _size(node: object, known: dict[int, float]) -> float:
+    """How many values a YAML node stands for, each of those that it repeats counted again."""
+    if id(node) not in known:
+        known[id(node)] = float("inf")  # an anchor inside itself never ends
+        parts = getattr(node, "value", ())
+        inner = [] if isinstance(parts, str) else parts
+        flat = [part for item in inner for part in (item if isinstance(item, tuple) else (item,))]
+        known[id(node)] = 1.0 + sum(_size(part, known) for part in flat)
+    return known[id(node)]

@@ -1,0 +1,192 @@
+"""One override of the command line, read by Hydra's grammar and checked before it is composed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from ffn_train.config.keys import DECLARED, GROUPS, PRESET
+from ffn_train.config.mistakes import refuse_hydra
+from ffn_train.config.registry import names
+from ffn_train.config.sections import path
+from ffn_train.config.settings import SettingError, first_line, shortened
+
+MOST = 10_000  # jobs of one sweep, or values of one key: what a comparison reads in seconds
+CONFIG_DIR = "--config-dir="  # stands among the overrides, in front of a directory of presets
+PATHS = {key for key, setting in DECLARED.items() if setting.check is path} | {"task.path"}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """``interval(low,high)``, ``int(interval(low,high))`` or ``tag(log,interval(low,high))``."""
+
+    low: float
+    high: float
+    log: bool
+
+    @property
+    def whole(self) -> bool:
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether nearly all of what is drawn evenly lies in the uppermost of several decades."""
+        return not self.log and 0 < self.low < self.high / 30
+
+
+@dataclass(frozen=True)
+class Swept:
+    """One override as Hydra's grammar reads it.
+
+    ``values`` are those of ``key=a,b``, as written; ``value`` that of ``key=a``. ``plain``: a
+    number, word or truth value for a key that is no group, which needs no composition of its own.
+    ``interval`` is that of a key to search over.
+    """
+
+    key: str
+    text: str
+    swept: bool
+    values: list[str]
+    value: Any
+    plain: bool
+    interval: Interval | None = None
+
+
+def parse(overrides: Sequence[str]) -> list[Swept]:
+    """Read overrides that may vary a key (``model.depth=4,16``). Raises SettingError."""
+    parsed = []
+    for text in overrides:
+        override = grammar(text)
+        key, swept = override.get_key_element(), override.is_sweep_override()
+        if swept and not override.is_discrete_sweep():
+            interval = _interval(text, override.value())
+            parsed.append(Swept(key, text, False, [], None, True, interval))
+            continue
+        values = _values(text, override) if swept else []
+        value = None if swept else override.value()
+        group = "/" in key or key in (*GROUPS, PRESET) or not key[:1].isalpha()
+        plain = not group and not any("$" in value for value in values)
+        parsed.append(Swept(key, text, swept, values, value, plain))
+    return parsed
+
+
+def grammar(text: str) -> Any:
+    """One override as Hydra's own object. Raises SettingError."""
+    from hydra.errors import HydraException
+
+    if not text.strip():
+        raise SettingError(f"cannot read {text!r}: an override is KEY=VALUE")
+    if "=" not in text and not text.startswith("~"):
+        raise SettingError(f"{shortened(text)}: =VALUE is missing, as in {shortened(text)}=VALUE")
+    try:
+        override = _parser().parse_override(text)
+    except (HydraException, ValueError, RecursionError) as error:
+        form = "" if "interval(" not in text else "; write interval(LOW,HIGH), of two numbers"
+        deep = isinstance(error, RecursionError)
+        reason = "it is nested too deeply" if deep else shortened(first_line(error), 200)
+        raise SettingError(f"cannot read {shortened(text)!r}: {reason}{form}") from None
+    if not override.key_or_group:
+        raise SettingError(f"cannot read {shortened(text)!r}: an override is KEY=VALUE")
+    refuse_hydra(override)
+    if override.key_or_group in (*GROUPS, PRESET) and not override.is_sweep_override():
+        _refuse_no_choice(text, override)
+    return override
+
+
+def _refuse_no_choice(text: str, override: Any) -> None:
+    """Raises SettingError for a list or a number where one choice is to be named."""
+    value, key = override.value(), override.get_key_element()
+    if isinstance(value, list):
+        several = ",".join(map(str, value))
+        raise SettingError(
+            f"{text} is a list where one choice is meant; {key}={several} with -m sweeps over them"
+        )
+    none = value is None and (override.key_or_group == PRESET or override.is_delete())
+    if not (none or isinstance(value, str)):
+        raise SettingError(f"{text}: a choice is a word; --help lists those of {key}")
+
+
+@cache
+def _parser() -> Any:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create()
+
+
+def as_written(text: str) -> str:
+    """The override as Hydra has to be given it: ``run.dir=1e5`` names 1e5, and not 100000.0."""
+    override = grammar(text)
+    key = override.get_key_element()
+    if key == "sweep.grid":  # its keys are what is to be varied, which Hydra cannot know
+        return f"++{text}"
+    if key.lstrip("+") not in PATHS or not isinstance(override.value(), (bool, int, float)):
+        return text
+    return f"{key}='{text.partition('=')[2].strip()}'"
+
+
+def written(key: str, value: str) -> str:
+    """The override that gives a key this very text, in quotes where Hydra needs them."""
+    plain = f"{key}={value}"
+    try:
+        if grammar(plain).value() == value:
+            return plain
+    except SettingError:
+        pass
+    return f"{key}={quoted(value)}"
+
+
+def quoted(text: str) -> str:
+    """A text in quotes, as Hydra reads it."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    return QuotedString(text, Quote.single).with_quotes()
+
+
+def _interval(text: str, value: Any) -> Interval:
+    """Raises SettingError for an interval without an inside."""
+    interval = Interval(value.start, value.end, "log" in value.tags)
+    if not (interval.low < interval.high and math.isfinite(interval.high - interval.low)):
+        raise SettingError(f"{text}: an interval's low end must be below its high end, both finite")
+    if interval.log and interval.low <= 0:
+        raise SettingError(f"{text}: an interval on a log scale must be above 0")
+    return interval
+
+
+def _values(text: str, override: Any) -> list[str]:
+    """The values of a key that varies, as they would be written; counted before they are made."""
+    from hydra.core.override_parser.types import Glob, RangeSweep
+
+    value, key = override.value(), override.key_or_group
+    if isinstance(value, Glob):
+        if key not in GROUPS:
+            raise SettingError(f"{text}: glob(...) is for choices: of {', '.join(GROUPS)}")
+        values = value.filter(list(names(key)))
+    else:
+        count = _length(value) if isinstance(value, RangeSweep) else len(value.list)
+        refuse_many(text, count, "values")
+        values = [str(item) for item in override.sweep_string_iterator()] if count else []
+    if not values:
+        raise SettingError(f"{text} has no values")
+    return values
+
+
+def _length(values: Any) -> float:
+    """How many numbers ``range(start,stop,step)`` has: inf where it never ends."""
+    try:
+        start, stop, step = map(float, (values.start, values.stop, values.step))
+    except OverflowError:  # an integer of hundreds of digits
+        return math.inf
+    if step == 0 or not math.isfinite((stop - start) / step):
+        return math.inf
+    return max(0, math.ceil((stop - start) / step))
+
+
+def refuse_many(text: str, count: float, what: str) -> None:
+    """Raises SettingError for more than a sweep can have."""
+    if count > MOST:
+        number = f"{count:,}" if count < 1e15 else f"{float(min(count, 10**300)):.3g}"
+        number = "endlessly many" if count == math.inf else number
+        raise SettingError(f"{text}: {number} {what}; a sweep has at most {MOST:,} jobs")

@@ -1,0 +1,50 @@
+"""Bounds of settings in the precision that computes: 1e-50 is above 0, and 0 in float32."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from ffn_train.config.settings import SettingError, check, declared
+
+
+def check_precision(section: Any, key: str, dtype: str) -> None:
+    """Check the numbers of a dataclass of settings as they are in ``dtype``.
+
+    Raises SettingError for one that is there no number of the same kind: 0, infinite, without all
+    of its digits, or out of the bounds that it is declared with.
+    """
+    known = declared(type(section))
+    for name in (f.name for f in fields(section) if f.name in known and "float" in str(f.type)):
+        value = getattr(section, name)
+        if value is None:
+            continue
+        lost = misread(value, dtype)
+        if lost is None:
+            number = float(_rounded(value, dtype))
+            try:
+                check(f"{key}.{name}", number, known[name], float)
+            except SettingError as error:
+                lost = f"is {number:g} in {dtype}: {error}"
+        if lost is not None:
+            wider = "" if dtype == "float64" else ", or dtype=float64"
+            raise SettingError(f"{key}.{name}={value!r} {lost}{wider}")
+
+
+def misread(value: float, dtype: str) -> str | None:
+    """What becomes of a finite number in ``dtype`` that it cannot hold, in words."""
+    limits, there = np.finfo(dtype), _rounded(value, dtype)
+    if np.isinf(there):
+        return f"is infinite in {dtype}: at most {limits.max:.3g}"
+    if value != 0 and abs(there) < limits.tiny:
+        what = "is 0" if there == 0 else "loses digits"
+        return f"{what} in {dtype}: at least {limits.tiny:.3g}"
+    return None
+
+
+def _rounded(value: float, dtype: str) -> np.floating[Any]:
+    with np.errstate(over="ignore", under="ignore"):
+        rounded: np.floating[Any] = np.dtype(dtype).type(value)
+    return rounded
