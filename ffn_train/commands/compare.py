@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ffn_train.commands.options import Parser, say, words
 from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import some_of
+from ffn_train.runs.files import make_folder
 
 if TYPE_CHECKING:
     from ffn_train.compare import Comparison
@@ -93,5 +94,5 @@ def _out(directories: Sequence[Path]) -> Path:
     from ffn_train.compare.discovery import OUT, is_run
 
     if len(directories) == 1 and not is_run(directories[0]):
-        return directories[0] / OUT
+        return make_folder(directories[0] / OUT)
     return ELSEWHERE

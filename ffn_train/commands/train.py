@@ -135,12 +135,13 @@ def _compare(sweep: Path, plot: Mapping[str, Any]) -> None:
     from ffn_train.commands.compare import present
     from ffn_train.compare import Options, collect
     from ffn_train.compare.discovery import OUT
+    from ffn_train.runs.files import make_folder
 
     compares = shlex.join([*COMPARES, str(sweep)])
     formats = plot["formats"] if isinstance(plot["formats"], list) else [plot["formats"]]
     formats = [] if plot["when"] == "never" else formats
     try:
-        present(collect([sweep], Options(), tell), sweep / OUT, formats)
+        present(collect([sweep], Options(), tell), make_folder(sweep / OUT), formats)
     except KeyboardInterrupt:
         tell(f"comparison interrupted; {compares} draws it")
     except Exception as error:

@@ -18,6 +18,7 @@ from ffn_train.runs.files import read_json
 from ffn_train.runs.predictions import relative_gradient
 from ffn_train.runs.status import ENDED, status
 
+BEYOND = 1e150  # of a setting's absolute value
 EARLY = 4  # measured steps of which the signal is kept
 WITHOUT_RESULTS = ("pending", "failed")
 TIMES = ("training_seconds", "steps_per_second", "started")
@@ -113,7 +114,14 @@ def read_case(place: Place) -> Case:
 
 
 def _settings(place: Place, config: Mapping[str, Any] | None) -> Flat:
-    return flatten(config) if config else {RUN: place.label}
+    """What a run is told apart by. Raises RunError for a number that no axis takes."""
+    settings: Flat = flatten(config) if config else {RUN: place.label}
+    for key, value in settings.items():
+        if key == SEED or not isinstance(value, (int, float)):
+            continue
+        if abs(value) > (BEYOND if isinstance(value, float) else np.iinfo(np.int64).max):
+            raise RunError(f"{place.path}: {key}={value:.3g} is out of all proportion")
+    return settings
 
 
 def _traces(run: Run) -> Traces:

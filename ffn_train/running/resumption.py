@@ -35,7 +35,7 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
     """
     if is_empty(path):
         return Plan(done=False, checkpoint=None)
-    if not (path / files.CONFIG).is_file():
+    if not files.there(path / files.CONFIG):
         raise SettingError(f"run.dir={path} is not empty and holds no run; name another directory")
     before = read_json(path / files.CONFIG)
     origin = read_provenance(path)
@@ -45,7 +45,7 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
         there = replace(there, parts=here.parts)  # the part may be why, and is mended
     steps, wanted = before.get("trainer", {}).get("steps"), experiment.trainer.steps
     _refuse_other(path, there, here, steps, wanted)
-    ended = (path / files.SUMMARY).is_file()
+    ended = files.there(path / files.SUMMARY)
     if ended and steps == wanted:
         return Plan(done=True, checkpoint=None)
     checkpoint, notes = _newest(path, last_usable(path), here.digest)
@@ -110,7 +110,7 @@ def _newest(path: Path, steps: int, identity: str) -> tuple[Checkpoint | None, l
 
 def _other_bits(path: Path, now: Provenance) -> Iterator[str]:
     """Notes on what may make the rest differ in its last bits from an undisturbed run."""
-    before = read_provenance(path) if (path / files.PROVENANCE).is_file() else now
+    before = read_provenance(path) if files.there(path / files.PROVENANCE) else now
     for key, what, default in (
         ("blas_threads", "BLAS threads", None),
         ("blas", "the BLAS library", None),

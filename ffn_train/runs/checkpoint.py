@@ -11,7 +11,6 @@ names the run that it belongs to, and the logs as they were, so that it is used 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import re
@@ -24,14 +23,16 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ffn_train.config.settings import first_line
 from ffn_train.nn.core import Array
 from ffn_train.runs.files import (
     CHECKPOINTS,
     MEASURES,
     SCALARS,
+    RunError,
+    damaged,
     make_folder,
     read_bytes,
+    read_records,
     regular,
     write_whole,
 )
@@ -82,19 +83,18 @@ def digests(run: Path, logs: Logs) -> dict[str, str]:
     found = {}
     try:
         if logs.scalars_bytes:
-            content = read_bytes(run / SCALARS)[: logs.scalars_bytes]
+            with damaged(run / SCALARS, OSError):
+                content = read_bytes(run / SCALARS)[: logs.scalars_bytes]
             if len(content) < logs.scalars_bytes:
                 raise Damaged(f"{run / SCALARS}: it has lost rows")
             found[SCALARS] = hashlib.sha256(content).hexdigest()
         for name, count in logs.measures_rows.items():
-            rows = np.load(io.BytesIO(read_bytes(run / name)), allow_pickle=False)
+            rows = read_records(run / name)
             if len(rows) < count:
                 raise Damaged(f"{run / name}: it has lost rows")
             found[name] = hashlib.sha256(rows[:count].tobytes()).hexdigest()
-    except (OSError, ValueError, EOFError, MemoryError) as error:
-        if isinstance(error, Damaged):
-            raise
-        raise Damaged(f"{run}: {first_line(error)}") from None
+    except RunError as error:
+        raise Damaged(str(error)) from None
     return found
 
 
@@ -144,7 +144,8 @@ def _by_step(run: Path) -> dict[int, Path]:
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read one checkpoint. Raises Damaged if it is cut short, altered or something else."""
     try:
-        os.close(regular(path))  # a FIFO would be waited for
+        with damaged(path, OSError):
+            os.close(regular(path))  # a FIFO would be waited for
         with safe_open(path, framework="np") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata()
@@ -160,6 +161,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         rows = {MEASURES: rows} if isinstance(rows, int) else dict(rows)
         logs = Logs(int(counters["scalars_bytes"]), rows, counters.get("digests", {}))
         step, hopeless_for = int(counters["step"]), int(counters["hopeless_for"])
+    except RunError as error:
+        raise Damaged(str(error)) from None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path}: {str(error).splitlines()[0]}") from None
     identity = str(counters.get("identity", ""))

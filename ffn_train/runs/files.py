@@ -28,6 +28,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ffn_train.config.settings import first_line
 
 CONFIG = "config.json"
@@ -46,6 +49,7 @@ LOCK = ".lock"
 SCHEMA = 2  # of the files that are written; those of this and of older ones are read
 
 LARGEST = 2**32  # bytes of a file that is read: more than a run writes and than memory takes
+LATEST = 2**53  # steps; float64 counts no further
 LARGEST_JSON = 2**28
 _DIGITS = 300  # of a whole number: with more it is outside of float64
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -148,6 +152,11 @@ def regular(path: str | Path, flags: int = os.O_RDONLY) -> int:
     return handle
 
 
+def there(path: Path) -> bool:
+    """Whether a name is taken; by what is not a regular file, is said when it is read."""
+    return os.path.lexists(path)
+
+
 def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
     """A regular file's content. Raises OSError that names it, also if it is larger than that."""
     with open(path, "rb", opener=regular) as file, naming(path):
@@ -164,6 +173,34 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def read_records(path: Path) -> NDArray[np.void]:
+    """The records of a .npy file, of which there are as many as its header says.
+
+    Memory is taken once the file is known to be that long. Raises RunError.
+    """
+    # a header may be any Python literal: what reading that raises is of no fixed kind
+    with damaged(path, Exception), open(path, "rb", opener=regular) as file:
+        major, _ = np.lib.format.read_magic(file)
+        header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+        shape, _, dtype = header[major](file)
+        if dtype.names is None or dtype.hasobject or len(shape) != 1:
+            raise ValueError("it holds no records")
+        size = os.fstat(file.fileno()).st_size
+        if not 0 <= shape[0] * dtype.itemsize <= min(size - file.tell(), LARGEST):
+            raise ValueError(f"it says that it has {shape[0]:.3g} records, and has not")
+        records: NDArray[np.void] = np.fromfile(file, dtype, shape[0])
+        if "step" in dtype.names:
+            check_steps(records["step"])
+        return records
+
+
+def check_steps(steps: NDArray[Any]) -> None:
+    """Raises ValueError unless they are whole numbers that rise, and none is absurdly large."""
+    whole = np.all((steps >= 0) & (steps < LATEST) & (steps == np.floor(steps)))
+    if not whole or np.any(np.diff(steps) <= 0):
+        raise ValueError("its steps are not whole numbers that rise")
 
 
 def write_json(path: Path, content: Any, *, durable: bool = True) -> None:

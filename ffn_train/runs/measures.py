@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffn_train.nn.core import Floats
-from ffn_train.runs.files import RunError, damaged, read_bytes
+from ffn_train.runs.files import RunError, damaged, read_records
 from ffn_train.runs.layout import QuantityColumn, RunLayout, TensorColumn
 from ffn_train.train.quantities.quantity import shape_of
 
@@ -156,8 +155,8 @@ def read_measures(run: Path, layout: RunLayout) -> Measures:
     series: dict[str, Series] = {}
     for name in dict.fromkeys(column.file for column in layout.quantities):
         path = run / name
-        with damaged(path, OSError, ValueError, EOFError, MemoryError):
-            rows = np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
+        rows = read_records(path)
+        with damaged(path, ValueError):
             fields = rows.dtype.names or ()
             if rows.ndim != 1 or "step" not in fields:
                 raise ValueError("it holds no records with a step")

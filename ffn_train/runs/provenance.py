@@ -76,7 +76,7 @@ class Provenance:
 def read_provenance(run: Path) -> Provenance:
     """The provenance in a run's directory, all unknown without the file. Raises RunError."""
     path = run / files.PROVENANCE
-    if not path.is_file():
+    if not files.there(path):
         return Provenance()
     content = read_json(path)
     with damaged(path, ValueError):

@@ -10,7 +10,7 @@ import numpy as np
 
 from ffn_train.nn.core import Array, Floats
 from ffn_train.runs import files, old_names
-from ffn_train.runs.files import RunError, damaged, read_bytes, read_json
+from ffn_train.runs.files import RunError, check_steps, damaged, read_json
 from ffn_train.runs.layout import read_layout
 from ffn_train.runs.measures import Measures, read_measures
 from ffn_train.runs.predictions import Ratio, Theory, parse, worst
@@ -102,7 +102,7 @@ class Run:
         digests = (self.summary.files if self.summary is not None else None) or {}
         check_files(self.path, digests, [files.WEIGHTS])
         with damaged(path, OSError, SafetensorError, ValueError):
-            weights = load(path.read_bytes())
+            weights = load(files.read_bytes(path))
             names = [tensor.name for tensor in self.measures.tensors]
             lost = [name for name in names if name not in weights]
             if lost:
@@ -116,7 +116,7 @@ def load_run(path: str | Path) -> Run:
     Raises RunError, in one line that names the file, for a directory that is no run or is damaged.
     """
     path = Path(path)
-    if not any((path / name).is_file() for name in (files.CONFIG, files.LAYOUT)):
+    if not any(files.there(path / name) for name in (files.CONFIG, files.LAYOUT)):
         raise RunError(f"{path} is not a run directory: it has no {files.CONFIG}")
     summary, status = read_summary(path), written_status(path)
     state = None if status is None else status.state
@@ -126,7 +126,7 @@ def load_run(path: str | Path) -> Run:
     config = path / files.CONFIG
     return Run(
         path=path,
-        config=read_json(config) if config.is_file() else {},
+        config=read_json(config) if files.there(config) else {},
         provenance=read_provenance(path),
         scalars=_scalars(path / files.SCALARS),
         measures=measures,
@@ -138,7 +138,8 @@ def load_run(path: str | Path) -> Run:
 
 def _scalars(path: Path) -> dict[str, Floats]:
     with damaged(path, OSError, ValueError):
-        whole, _, _ = read_bytes(path).decode().rpartition("\n")  # less a killed half row
+        text = files.read_bytes(path).decode()
+        whole, _, _ = text.rpartition("\n")  # less a killed half row
         if not whole:
             return {"step": np.zeros(0)}
         header, *body = whole.splitlines()
@@ -150,12 +151,13 @@ def _scalars(path: Path) -> dict[str, Floats]:
         cells = ",".join(body).split(",") if body else []
         table = np.array([float(cell or "nan") for cell in cells], dtype=np.float64)
         table = table.reshape(len(body), len(names))
+        check_steps(table[:, 0])
     return {name: table[:, index] for index, name in enumerate(names)}
 
 
 def _theory(path: Path, measures: Measures) -> Theory | None:
     """None for a run of a time before there were predictions."""
-    if not path.is_file():
+    if not files.there(path):
         return None
     content = read_json(path)
     with damaged(path, ValueError):

@@ -27,7 +27,7 @@ class Status:
 
 def written_status(run: Path) -> Status | None:
     """The status that a run wrote last, if it wrote any. Raises RunError."""
-    if not (run / files.STATUS).is_file():
+    if not files.there(run / files.STATUS):
         return None
     content = read_json(run / files.STATUS)
     return Status(str(content.get("state")), str(content.get("reason") or ""))
@@ -37,7 +37,7 @@ def status(run: Path) -> Status:
     """A run's status now: one that was killed still has ``running`` in its file."""
     try:
         written = written_status(run)
-        if (run / files.SUMMARY).is_file():
+        if files.there(run / files.SUMMARY):
             state = read_json(run / files.SUMMARY).get("state", "finished")
             return Status(str(state), written.reason if written else "")
     except RunError as error:

@@ -53,7 +53,7 @@ class Summary:
 def read_summary(run: Path) -> Summary | None:
     """The summary of a run's directory, None of a run that has not ended. Raises RunError."""
     path = run / files.SUMMARY
-    if not path.is_file():
+    if not files.there(path):
         return None
     content = read_json(path)
     check_summary(path, content)

@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class MeasureFile:
     def __init__(self, path: Path, dtype: np.dtype[np.void], rows: int = 0) -> None:
         self.dtype = dtype
         self.rows = rows
-        before = np.load(path, allow_pickle=False)[:rows].tobytes() if rows else b""
+        before = files.read_records(path)[:rows].tobytes() if rows else b""
         self.digest = hashlib.sha256(before)  # of the records
         self._file = open(path, "r+b" if rows else "w+b", opener=files.regular)  # noqa: SIM115
         self._head = len(self._header(0))
@@ -98,20 +98,22 @@ class RunWriter:
         rows = checkpoint.logs.measures_rows if checkpoint else {}
         self.path = path
         layout.write(path)
-        self._measures = {
-            name: MeasureFile(path / name, dtype, rows.get(name, 0))
-            for name, dtype in row_dtypes(layout).items()
-        }
         scalars = path / files.SCALARS
-        mode = "r+" if scalars_bytes else "w"
-        self._scalars = open(  # noqa: SIM115
-            scalars, mode, newline="", encoding="utf-8", opener=files.regular
-        )
-        self._scalars.truncate(scalars_bytes)
-        self._scalars.seek(scalars_bytes)
-        self._header_due = not scalars_bytes
-        before = scalars.read_bytes() if scalars_bytes else b""
+        before = files.read_bytes(scalars) if scalars_bytes else b""
         self._digest = hashlib.sha256(before)  # of the scalars
+        self._header_due = not scalars_bytes
+        self._measures: dict[str, MeasureFile] = {}
+        with ExitStack() as opened:  # closes them if one cannot be opened
+            mode = "r+" if scalars_bytes else "w"
+            self._scalars = opened.enter_context(
+                open(scalars, mode, newline="", encoding="utf-8", opener=files.regular)
+            )
+            self._scalars.truncate(scalars_bytes)
+            self._scalars.seek(scalars_bytes)
+            for name, dtype in row_dtypes(layout).items():
+                self._measures[name] = MeasureFile(path / name, dtype, rows.get(name, 0))
+                opened.callback(self._measures[name].close)
+            opened.pop_all()
 
     def __enter__(self) -> RunWriter:
         return self
