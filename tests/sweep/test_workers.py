@@ -6,10 +6,10 @@ import json
 import os
 import signal
 import time
-from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,12 +38,12 @@ def test_workers_that_are_lost_before_their_first_job_are_replaced(
 ) -> None:
     launch, count = launcher.launch, 0
 
-    def losing(sweep: Path, digests: Sequence[str], overrides: Sequence[str]) -> None:
+    def losing(*arguments: Any) -> None:
         nonlocal count
         count += 1
         if count <= losses:
             raise BrokenProcessPool("a worker was killed")
-        launch(sweep, digests, overrides)
+        launch(*arguments)
 
     monkeypatch.setattr(launcher, "launch", losing)
     NOTES.clear()
