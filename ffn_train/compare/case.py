@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ffn_train.runs.status import ENDED, status
 BEYOND = 1e150  # of a setting's absolute value
 EARLY = 4  # measured steps of which the signal is kept
 WITHOUT_RESULTS = ("pending", "failed")
+STRETCHED = "trainer.stretched_from"  # a setting that nobody sets
 TIMES = ("training_seconds", "steps_per_second", "started")
 Curve = tuple[Floats, Floats]  # steps, values
 
@@ -93,7 +95,7 @@ def read_case(place: Place) -> Case:
         config = place.config if not begun else read_json(place.path / files.CONFIG)
         return Case(place.path, place.label, now, _settings(place, config), rank=place.rank)
     run = load_run(place.path)
-    settings = _settings(place, run.config)
+    settings = {**_settings(place, run.config), **_stretched(run)}
     if not len(run.scalars["step"]):
         if now in ENDED:
             raise RunError(f"{place.path}: it has {now}, and yet no row of {files.SCALARS}")
@@ -111,6 +113,17 @@ def read_case(place: Place) -> Case:
         traces,
         place.rank,
     )
+
+
+def _stretched(run: Run) -> Flat:
+    """What tells a run apart whose schedule was stretched: the length that it had before."""
+    legs = run.provenance.legs
+    lengths = [
+        before.steps
+        for before, leg in pairwise(legs)
+        if leg.lr_before is not None and leg.lr != leg.lr_before
+    ]
+    return {STRETCHED: ", ".join(map(str, lengths))} if lengths else {}
 
 
 def _settings(place: Place, config: Mapping[str, Any] | None) -> Flat:

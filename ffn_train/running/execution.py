@@ -19,7 +19,7 @@ from ffn_train.running.experiment import Experiment
 from ffn_train.running.guard import GuardedLogger
 from ffn_train.running.interruption import Interrupted, Interruption
 from ffn_train.running.recording import record_training, restore
-from ffn_train.running.resumption import plan
+from ffn_train.running.resumption import legs, plan
 from ffn_train.runs import Run, files, load_run
 from ffn_train.runs.checkpoint import Checkpoint, newest_step
 from ffn_train.runs.directory import claim
@@ -104,6 +104,7 @@ def _carry_out(
     interruption: Interruption,
     progress: bool,
 ) -> Run:
+    origin = replace(origin, legs=legs(path, origin, experiment.trainer, checkpoint))
     (path / files.SUMMARY).unlink(missing_ok=True)
     Status("running").write(path)
     # until the first checkpoint there is nothing to keep; it makes these durable, too
@@ -156,12 +157,12 @@ def _draw(experiment: Experiment, run: Run, notify: Notify) -> None:
 
 def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
     trainer, data = experiment.trainer, experiment.data
-    score, targets = trainer.score, data.y_validation
-    outputs, baseline, baseline_loss = score.baseline(data), None, None
+    score, targets, exact = trainer.score, data.y_validation, experiment.exact
+    outputs, baseline, baseline_loss = score.baseline(exact), None, None
     if outputs is not None:
-        baseline = float(score.value(targets, outputs))
+        baseline = float(score.value(exact.y_validation, outputs))
         baseline_loss = float(trainer.loss.value(outputs.astype(targets.dtype), targets))
-    no_skill = score.no_skill(data)
+    no_skill = score.no_skill(exact)
     return Provenance(
         **surroundings(),
         blas=threads.library,

@@ -50,7 +50,8 @@ class Experiment:
     """One run, ready to start: every value checked, the data read, nothing written yet.
 
     ``parts`` are the digests of the parts of one's own that make the run what it is, by name, and
-    ``observers`` those of parts with figures and loggers alone.
+    ``observers`` those of parts with figures and loggers alone. ``data`` is in the run's dtype,
+    ``exact`` the same in float64, as it was read or drawn.
     """
 
     config: Mapping[str, Any]
@@ -62,6 +63,7 @@ class Experiment:
     initial_seed: np.random.SeedSequence
     dtype: str
     data: Data
+    exact: Data
     trainer: Trainer
     threads: int
     log: Cadence
@@ -117,7 +119,8 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
     measured = instruments(measure.quantities, Cadence(measure.every, measure.limit))
     quantities = [quantity.name for instrument in measured for quantity in instrument.quantities]
     plot = _plot_settings(settings.plot, quantities)
-    data = _load_data(parts["task"], streams.data).astype(own.dtype)
+    exact = _load_data(parts["task"], streams.data)
+    data = exact.astype(own.dtype)
     x, y = data.x_train, data.y_train
     batches = Batches(x, y, size=trainer.batch_size, seed=streams.batches)
     model = Stack(
@@ -148,6 +151,7 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
         initial_seed=streams.initialisation,
         dtype=own.dtype,
         data=data,
+        exact=exact,
         trainer=Trainer(
             model=model,
             data=data,

@@ -14,9 +14,10 @@ from ffn_train.runs.checkpoint import Checkpoint, Damaged, checkpoints, read_che
 from ffn_train.runs.directory import is_empty
 from ffn_train.runs.files import RunError, read_json
 from ffn_train.runs.identity import STEPS, Identity
-from ffn_train.runs.provenance import Provenance, read_provenance
+from ffn_train.runs.provenance import Leg, Provenance, read_provenance
 from ffn_train.runs.status import written_status
 from ffn_train.runs.summary import read_summary
+from ffn_train.train.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,48 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
         notes.append(f"{path} has no usable checkpoint: starting again from step 0")
     elif ended:
         notes.append(f"{path} ended at step {steps}: extended to {wanted}")
+        rates = [_rate(experiment.trainer, checkpoint.step, length) for length in (steps, wanted)]
+        if rates[0] != rates[1]:
+            notes.append(
+                f"the schedule is stretched to {wanted} steps: at step {checkpoint.step} the rate "
+                f"goes from {rates[0]:.3g} to {rates[1]:.3g}, so that the run is not one of "
+                f"{wanted} steps without a break"
+            )
     else:
         notes.append(f"{path} continues at step {checkpoint.step}")
     return Plan(done=False, checkpoint=checkpoint, notes=tuple(notes))
+
+
+def _rate(trainer: Trainer, step: int, steps: int) -> float:
+    return trainer.optimizer.lr * trainer.schedule.rate(step, steps)
+
+
+def legs(
+    path: Path, now: Provenance, trainer: Trainer, checkpoint: Checkpoint | None
+) -> tuple[Leg, ...]:
+    """The legs of a run that goes on from a checkpoint, or starts, with the one to come."""
+    before = read_provenance(path) if checkpoint is not None else Provenance()
+    first = checkpoint.step if checkpoint is not None else 0
+    earlier = before.legs
+    if checkpoint is not None and not earlier:  # of a version that wrote none
+        length = read_json(path / files.CONFIG).get("trainer", {}).get("steps")
+        earlier = (_leg(before, 0, length),)
+    lr = _rate(trainer, first, trainer.steps)
+    coming = replace(_leg(now, first, trainer.steps), lr=lr)
+    if earlier and earlier[-1].steps is not None:
+        coming = replace(coming, lr_before=_rate(trainer, first, earlier[-1].steps))
+    return (*earlier, coming)
+
+
+def _leg(origin: Provenance, first: int, steps: int | None) -> Leg:
+    told = {
+        name: getattr(origin, name)
+        for name in (
+            *("started", "command", "code", "packages"),
+            *("engine", "blas_threads", "shards"),
+        )
+    }
+    return Leg(first=first, steps=steps, **told)
 
 
 def _failed_at_once(path: Path) -> bool:

@@ -25,14 +25,36 @@ PACKAGES = (
 
 
 @dataclass(frozen=True)
+class Leg:
+    """One of the stretches in which a run was trained, each by a process of its own.
+
+    ``first``: its first row. ``steps``: the length that the run was asked to have. ``lr``: the
+    learning rate of the first row's update, and ``lr_before`` that which the leg before would have
+    taken; they differ where a schedule was stretched. None for what is not known.
+    """
+
+    first: int
+    steps: int | None = None
+    lr: float | None = None
+    lr_before: float | None = None
+    started: str | None = None
+    command: tuple[str, ...] | None = None
+    code: Mapping[str, Any] | None = None
+    packages: Mapping[str, Any] | None = None
+    engine: str | None = None
+    blas_threads: int | None = None
+    shards: int | None = None
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where a run comes from; None for what its file does not tell.
 
     ``code``: the commit and whether the tree was dirty. ``parts``: the digests of parts from
     outside, ``observers`` those of parts with figures and loggers alone; ``data``: the digest of
     the rows, "" where settings and seed decide them. ``score``: as the task declares it;
-    ``baseline_loss``: of the score's baseline. The last three are times and rates, known at the end
-    of the run.
+    ``baseline_loss``: of the score's baseline. ``legs``: all that the run had; the last one is what
+    the rest tells of. The last three are times and rates, known at the end of the run.
     """
 
     command: tuple[str, ...] | None = None
@@ -59,6 +81,7 @@ class Provenance:
     score: ScoreDeclared | None = None
     baseline_loss: float | None = None
     started: str | None = None
+    legs: tuple[Leg, ...] = ()
     training_seconds: float | None = None
     measuring_seconds: float | None = None
     steps_per_second: float | None = None

@@ -20,11 +20,13 @@ T = TypeVar("T")
 def to_json(record: Any) -> dict[str, Any]:
     """The fields of a dataclass that are not None, those of dataclasses inside it likewise."""
     values = {f.name: getattr(record, f.name) for f in fields(record)}
-    return {
-        name: to_json(value) if is_dataclass(value) else value
-        for name, value in values.items()
-        if value is not None
-    }
+    return {name: _plain(value) for name, value in values.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return to_json(value) if is_dataclass(value) else value
 
 
 def from_json(cls: Callable[..., T], content: Any, name: str = "") -> T:

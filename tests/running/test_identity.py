@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ffn_train.compare import Options, collect
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import files, load_run
 from ffn_train.runs.checkpoint import checkpoints
@@ -112,3 +113,50 @@ def test_logs_that_are_not_those_of_the_checkpoint_are_written_anew(
     run_in(run, config(**OFTEN))
     assert results(run) == results(tmp_path / "straight")
     load_run(run)
+
+
+COSINE = {"optimizer": {**config()["optimizer"], "lr": 0.1}}
+
+
+def test_a_stretched_schedule_is_said_and_told_apart(tmp_path: Path) -> None:
+    cosine = {"schedule": {"name": "cosine", "warmup": 0, "final": 0.0}, **COSINE}
+    run_in(tmp_path / "runs" / "straight", config(**cosine, trainer={"steps": 12}))
+    path = tmp_path / "runs" / "stretched"
+    run_in(path, config(**cosine, trainer={"steps": 8}))
+    run = run_in(path, config(**cosine, trainer={"steps": 12}))
+    said = "the schedule is stretched to 12 steps: at step 8 the rate goes from 0 to 0.025"
+    assert any(note.startswith(said) for note in NOTES[-3:])
+    first, second = run.provenance.legs
+    assert (first.first, first.steps, second.first, second.steps) == (0, 8, 8, 12)
+    assert (second.lr_before, second.lr) == pytest.approx((0, 0.025))
+    comparison = collect([tmp_path / "runs"], Options(), NOTES.append)
+    assert len(comparison.groups) == 2
+    assert comparison.varied == ["trainer.stretched_from"]
+
+
+def test_a_constant_rate_is_extended_without_a_word(tmp_path: Path) -> None:
+    constant = {"schedule": {"name": "constant", "warmup": 0}, **COSINE}
+    run_in(tmp_path / "straight", config(**constant, trainer={"steps": 12}))
+    run_in(tmp_path / "run", config(**constant, trainer={"steps": 8}))
+    NOTES.clear()
+    run = run_in(tmp_path / "run", config(**constant, trainer={"steps": 12}))
+    assert not any("stretched" in note for note in NOTES)
+    assert [leg.first for leg in run.provenance.legs] == [0, 8]
+    assert results(tmp_path / "run") == results(tmp_path / "straight")
+
+
+def test_the_baseline_is_that_of_the_rows_and_not_of_their_rounding(tmp_path: Path) -> None:
+    """With a total beside its parts, float32 leaves a direction of rounding to fit."""
+    rng = np.random.default_rng(0)
+    parts = rng.uniform(1, 9, (60, 3)).round(2)
+    total, y = parts.sum(axis=1), parts @ [1, -2, 3] + rng.standard_normal(60)
+    table = tmp_path / "table.csv"
+    rows = np.column_stack([parts, total, y])
+    np.savetxt(table, rows, "%.8g", ",", header="a,b,c,total,y", comments="")
+    task = {"name": "csv", "path": str(table), "target": "y", "drop": [], "validation": 0.3}
+    scores = []
+    for dtype in ("float32", "float64"):
+        run = run_in(tmp_path / dtype, config(task=task, dtype=dtype))
+        assert run.score is not None
+        scores.append(run.score.baseline)
+    assert scores[0] == scores[1]
