@@ -152,7 +152,8 @@ def _draw(experiment: Experiment, run: Run, notify: Notify) -> None:
     except KeyboardInterrupt:
         notify(f"figures interrupted; {command} draws them")
     except Exception as error:
-        notify(f"warning: figures left out: {first_line(error)}; {command} draws them")
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        notify(f"warning: figures left out: {reason}; {command} draws them")
 
 
 def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
