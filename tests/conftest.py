@@ -22,6 +22,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forgotten_parts() -> Iterator[None]:
+    """What a file's tests loaded of parts is unknown to the next one's."""
+    from ffn_train.config import outside, registry
+
+    before = dict(outside._loaded)
+    yield
+    for name, digest in outside._loaded.items() - before.items():
+        registry.forget(outside._module(name, digest))
+        outside._roots.pop(name, None)
+    outside._loaded.clear()
+    outside._loaded.update(before)
+
+
 @pytest.fixture
 def parts_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The working directory, for files with parts; what they declare is forgotten at the end."""

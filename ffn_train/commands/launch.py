@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 COMMANDS = ("compare", "plots", "theory", "gradcheck", "reproduce", "clean")
 INTERRUPTED = 130  # the shell's exit status for Ctrl-C: 128 + SIGINT
@@ -41,10 +41,10 @@ def run(name: str) -> None:
     says where it comes from.
     """
     program = "ffn_train" if name == "train" else f"ffn_train.{name}"
-    _streams()
     os.environ["MPLBACKEND"] = "agg"  # a notebook's need not be installed here; it is not used
     atexit.register(gc.freeze)  # all goes at once; to look for garbage in it first takes 0.15 s
     try:
+        _streams()
         command = _imported(name, program)
         command()
         sys.stdout.flush()
@@ -77,7 +77,8 @@ def _streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 for good
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+        with suppress(OSError):  # nobody reads it any more, which is found out by writing
+            sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _imported(name: str, program: str) -> Callable[[], None]:

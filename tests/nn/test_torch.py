@@ -154,9 +154,10 @@ def test_clipping() -> None:
     from tests.support.small_runs import config
 
     experiment = build_experiment(config(dtype="float64", trainer={"clip": 0.1, "steps": 1}))
-    start = experiment.params.vector.copy()
-    row = next(experiment.trainer.fit(experiment.trainer.start(experiment.params)))
-    gradient = (start - experiment.params.vector) / row.lr  # the first step's velocity
+    state = experiment.trainer.start(experiment.params)
+    row = next(experiment.trainer.fit(state))
+    # the first step's velocity
+    gradient = (experiment.params.vector - state.params.vector) / row.lr
     tensor = torch.tensor(gradient, requires_grad=True)
     tensor.grad = torch.tensor(gradient * row.gradient_norm / row.clipped_norm)
     before = torch.nn.utils.clip_grad_norm_([tensor], 0.1)

@@ -209,7 +209,7 @@ def test_a_signal_while_it_closes_leaves_the_run_finished(part: Path) -> None:
 
 
 def test_the_jobs_of_a_sweep_have_it_and_survive_it(part: Path) -> None:
-    sweep = ("-m", "seed=0,1", "sweep.dir=sweep", "hydra/launcher=joblib", "logger.fails=close")
+    sweep = ("-m", "seed=0,1", "sweep.dir=sweep", "hydra/launcher=local", "logger.fails=close")
     done = command(*SMALL, *LINES_CHOSEN, *sweep, cwd=part.parent)
     assert done.returncode == 0, done.stderr
     jobs = sorted((part.parent / "sweep" / "jobs").iterdir())

@@ -198,7 +198,7 @@ def test_no_input_left(tmp_path: Path) -> None:
         ("a\0b", "task.path='a\\x00b': there is no such file"),
         ("a\nb", "task.path='a\\nb': there is no such file"),
         (".", "task.path='.' is a directory; a CSV file is needed"),
-        ("~no-such-user/a.csv", "task.path='~no-such-user/a.csv' cannot be read: "),
+        ("~no-such-user/a.csv", "task.path='~no-such-user/a.csv': there is no such file"),
         ("x" * 5000, f"task.path='{'x' * 5000}' cannot be read: File name too long"),
     ],
 )
