@@ -58,7 +58,6 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
     if checkpoint is None:
         notes.append(f"{path} has no usable checkpoint: starting again from step 0")
     elif ended:
-        notes.append(f"{path} ended at step {steps}: extended to {wanted}")
         rates = [_rate(experiment.trainer, checkpoint.step, length) for length in (steps, wanted)]
         if rates[0] != rates[1]:
             notes.append(
@@ -66,6 +65,7 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
                 f"goes from {rates[0]:.3g} to {rates[1]:.3g}, so that the run is not one of "
                 f"{wanted} steps without a break"
             )
+        notes.append(f"{path} ended at step {steps}: extended to {wanted}")
     else:
         notes.append(f"{path} continues at step {checkpoint.step}")
     return Plan(done=False, checkpoint=checkpoint, notes=tuple(notes))
