@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ffn_train.compare.discovery import Place
+from ffn_train.compare.discovery import Place, recorded_elsewhere
 from ffn_train.compare.metrics import Metric, declared_metrics, metrics
 from ffn_train.compare.values import RUN, SEED, Flat, Value, flatten
 from ffn_train.nn.core import Floats
@@ -85,7 +85,7 @@ def read_case(place: Place) -> Case:
         for name in (files.SUMMARY, files.STATUS):
             if (place.path / name).is_file():
                 read_json(place.path / name)  # failed, or damaged
-    begun = (place.path / files.CONFIG).is_file()
+    begun = (place.path / files.CONFIG).is_file() or recorded_elsewhere(place.path)
     if not begun and now in ENDED:
         raise RunError(f"{place.path}: it has {now}, and yet no {files.CONFIG}")
     rows = all((place.path / name).is_file() for name in (files.SCALARS, files.MEASURES))

@@ -52,7 +52,15 @@ def find(roots: Sequence[Path], notify: Notify) -> list[Place]:
 
 def is_run(path: Path) -> bool:
     """Whether a directory is that of a run, begun or failed before it began."""
-    return (path / files.CONFIG).is_file() or (path / files.STATUS).is_file()
+    return any((path / name).is_file() for name in (files.CONFIG, files.STATUS))
+
+
+def recorded_elsewhere(path: Path) -> bool:
+    """Whether a run's directory is that of another program, which has neither settings nor
+    provenance; one of this program that lacks its settings has lost them.
+    """
+    told = any((path / name).is_file() for name in (files.CONFIG, files.PROVENANCE))
+    return not told and (path / files.LAYOUT).is_file()
 
 
 def _below(path: Path, notify: Notify) -> Iterator[tuple[Path, Mapping[str, Any] | None, int]]:

@@ -168,6 +168,9 @@ def _number_column(metric: Metric, groups: Sequence[Group], *, spread: bool = Fa
     """A metric's means, with their spread if that is asked for and known."""
     means = [group.statistics(metric) for group in groups]
     cells = [_number(m.mean) if metric.log else _share(m.mean) for m in means]
+    for place, group in enumerate(groups):
+        if not means[place].n and group.counted(metric):  # it has the metric, and no number
+            cells[place] = "not finite"
     if spread:
         sign, digits = ("×/÷", 3) if metric.factor else ("±", 2)
         stds = [m.std for m in means]

@@ -10,6 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ffn_train.compare import Options, collect, table
+from ffn_train.compare.tables import tables
+from ffn_train.plots import draw
+from ffn_train.report.verdict import verdict
 from ffn_train.runs import RunError, files, load_run
 from tests.support.small_runs import config, run_in
 from tests.support.unsealed import unseal
@@ -97,6 +101,26 @@ def test_three_things_that_are_not_a_number(foreign: Path) -> None:
     # not finite: it is there, and infinite
     assert np.isinf(measures["signal_gradient_rms"].values[-1, 1])
     assert measures.lacks("never_written") == "not measured"
+
+
+def test_a_foreign_run_is_drawn_compared_and_judged(foreign: Path, finished: Path) -> None:
+    run, notes = load_run(foreign), list[str]()
+    drawn = {path.stem for path in draw(run, formats=["svg"], notify=notes.append)}
+    assert {"gradient_flow", "loss", "attention_entropy", "temperature"} <= drawn
+    assert notes == []
+    (line,) = verdict(run, diverged=False)
+    assert line.startswith("healthy: |dL/dx_0| / |dL/dx_L| is 2.44 and then 0.618")
+    comparison = collect([foreign, finished], Options(), notes.append)
+    assert notes == []
+    other, ours = sorted(comparison.cases, key=lambda case: "foreign" not in case.label)
+    assert {other.state, ours.state} == {"finished"}
+    assert other.metrics["temperature_start"] == run.measures["temperature"].values[0]
+    assert "validation_loss" not in other.metrics
+    assert "validation_loss" in ours.metrics
+    told = table(comparison, width=400)
+    assert "not finite" in told  # growth at the end; what it does not have is "-"
+    assert " - " in told
+    assert set(tables(comparison)) == {"groups.csv", "runs.csv", "times.csv"}
 
 
 def test_a_foreign_runs_tensors_are_found_without_their_names(foreign: Path) -> None:
