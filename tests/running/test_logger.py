@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +210,14 @@ def test_a_signal_while_it_closes_leaves_the_run_finished(part: Path) -> None:
 
 
 def test_the_jobs_of_a_sweep_have_it_and_survive_it(part: Path) -> None:
-    sweep = ("-m", "seed=0,1", "sweep.dir=sweep", "hydra/launcher=local", "logger.fails=close")
+    launcher = "local" if find_spec("joblib") else "serial"
+    sweep = (
+        "-m",
+        "seed=0,1",
+        "sweep.dir=sweep",
+        f"hydra/launcher={launcher}",
+        "logger.fails=close",
+    )
     done = command(*SMALL, *LINES_CHOSEN, *sweep, cwd=part.parent)
     assert done.returncode == 0, done.stderr
     jobs = sorted((part.parent / "sweep" / "jobs").iterdir())
