@@ -42,7 +42,7 @@ def load(parts: Sequence[str]) -> dict[str, str]:
                     _run(_module(name, digest), path, content[0])
                 else:
                     importlib.import_module(name)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # nor does a part end the program
                 forget(_module(name, digest))
                 reason = f"{type(error).__name__}: {first_line(error)}"
                 raise SettingError(f"parts={name}: {reason}") from None

@@ -99,7 +99,7 @@ class RunWriter:
         self.path = path
         layout.write(path)
         scalars = path / files.SCALARS
-        before = files.read_bytes(scalars) if scalars_bytes else b""
+        before = files.read_bytes(scalars)[:scalars_bytes] if scalars_bytes else b""
         self._digest = hashlib.sha256(before)  # of the scalars
         self._header_due = not scalars_bytes
         self._measures: dict[str, MeasureFile] = {}

@@ -92,6 +92,7 @@ def test_a_package_is_named_in_the_same_way(part: Path, monkeypatch: pytest.Monk
     [
         ("1/0", "parts=my_parts.py: ZeroDivisionError: division by zero"),
         ("def (", "parts=my_parts.py: SyntaxError: invalid syntax"),
+        ("raise SystemExit(0)", "parts=my_parts.py: SystemExit: 0"),
         (
             SOFTPLUS.replace('"softplus"', '"relu"'),
             "activation=relu is declared twice, in ffn_train.nn.activations.relu and in",

@@ -160,3 +160,19 @@ def test_the_baseline_is_that_of_the_rows_and_not_of_their_rounding(tmp_path: Pa
         assert run.score is not None
         scores.append(run.score.baseline)
     assert scores[0] == scores[1]
+
+
+def test_every_resumption_goes_on_from_the_newest_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is cut with rows behind its checkpoint, which the next one takes back."""
+    often = {"checkpoint": {"every": 2}, "measure": {"every": 1}}
+    run_in(tmp_path / "straight", config(**often))
+    run = tmp_path / "run"
+    for rows, step in ((3, None), (3, 2), (1, 4), (3, 4)):
+        NOTES.clear()
+        cut_run(run, rows, monkeypatch, **often)
+        said = [] if step is None else [f"{run} continues at step {step}"]
+        assert said == NOTES
+    run_in(run, config(**often))
+    assert results(run) == results(tmp_path / "straight")
