@@ -177,8 +177,15 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
         directory=_directory(settings.directory.dir),
         warnings=[
             *combinations.warnings(names, model.depth),
-            *parts["norm"].warnings(model.width),
-            *parts["schedule"].warnings(trainer.steps),
+            *(
+                f"norm={names['norm']} with model.width={model.width}: {warning}"
+                for warning in parts["norm"].warnings(model.width)
+            ),
+            *(
+                f"schedule.warmup={parts['schedule'].warmup} with trainer.steps={trainer.steps}: "
+                f"{warning}"
+                for warning in parts["schedule"].warnings(trainer.steps)
+            ),
             *threads.warnings(own.threads),
         ],
     )

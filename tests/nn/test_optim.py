@@ -12,7 +12,9 @@ from ffn_train.config.registry import build
 from ffn_train.nn.engine import ENGINES
 from ffn_train.nn.engine import engine as get_engine
 from ffn_train.nn.optim.optimizer import CHUNK
+from ffn_train.running.experiment import build_experiment
 from tests.support.choices import settings
+from tests.support.small_runs import config
 
 
 def schedule(name: str, **changes: float):  # type: ignore[no-untyped-def]
@@ -88,12 +90,13 @@ def test_an_optimizer_applies_the_weight_decay_that_it_holds(
 
 @pytest.mark.parametrize(("warmup", "share"), [(0, None), (5, None), (6, "0.83"), (1000, "0.005")])
 def test_a_run_that_ends_within_the_warm_up_is_warned_of(warmup: int, share: str | None) -> None:
-    warnings = schedule("cosine", warmup=warmup).warnings(steps=5)
+    chosen = {"name": "cosine", "warmup": warmup, "final": 0.0}
+    warnings = build_experiment(config(schedule=chosen, trainer={"steps": 5})).warnings
     if share is None:
         assert warnings == []
     else:
         (line,) = warnings
         assert line == (
             f"schedule.warmup={warmup} with trainer.steps=5: the run ends within the warm-up, "
-            f"at {share} of optimizer.lr"
+            f"at {share} of the highest learning rate"
         )

@@ -51,9 +51,8 @@ class _Norm(Norm):
         if width > 1 or self.kind is not LayerNorm:
             return []
         return [
-            f"norm={self.name} with model.width=1: a LayerNorm over one feature gives its shift, "
-            "whatever it is given, so nothing of the inputs reaches the output; model.width >= 2 "
-            "or an RMSNorm does not"
+            "a LayerNorm over one feature gives its shift, whatever it is given, so nothing of the "
+            "inputs reaches the output; a larger width or an RMSNorm does not"
         ]
 
 

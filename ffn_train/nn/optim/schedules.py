@@ -32,8 +32,8 @@ class Schedule(Choice, ABC):
         if self.warmup <= steps:
             return []
         return [
-            f"schedule.warmup={self.warmup} with trainer.steps={steps}: the run ends within the "
-            f"warm-up, at {self.rate(steps - 1, steps):.2g} of optimizer.lr"
+            f"the run ends within the warm-up, at {self.rate(steps - 1, steps):.2g} of the highest "
+            "learning rate"
         ]
 
     @abstractmethod

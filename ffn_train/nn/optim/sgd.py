@@ -22,7 +22,9 @@ class SGD(Optimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.nesterov and self.momentum == 0:
-            raise SettingError("optimizer.nesterov=true needs optimizer.momentum > 0, got 0")
+            raise SettingError(
+                f"{self.group}.nesterov=true needs {self.group}.momentum > 0, got {self.momentum:g}"
+            )
 
     @property
     def slots(self) -> tuple[str, ...]:
