@@ -69,8 +69,9 @@ class Case:
         return self.settings.get(SEED)
 
     @property
-    def diverged(self) -> bool:
-        return self.state == "diverged"
+    def lost(self) -> bool:
+        """Whether it diverged, or a rule stopped it: its last loss is no result to average."""
+        return self.state in ("diverged", "stopped")
 
     @property
     def unfinished(self) -> bool:

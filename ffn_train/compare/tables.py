@@ -23,7 +23,7 @@ from ffn_train.compare.metrics import Statistics
 from ffn_train.compare.values import SEED, UNSET, Value, text
 
 GROUPS, RUNS, TIMES_FILE = "groups.csv", "runs.csv", "times.csv"
-COUNTS = ("n", "n_diverged", "share_diverged", "n_unfinished", "n_without_results")
+COUNTS = ("n", "n_diverged", "n_stopped", "share_lost", "n_unfinished", "n_without_results")
 
 
 def tables(comparison: Comparison) -> dict[str, str]:
@@ -46,12 +46,13 @@ def _groups(comparison: Comparison) -> Iterable[Sequence[object]]:
 
 
 def counts(group: Group) -> tuple[object, ...]:
-    """How many runs of a group have results, diverged, are unfinished, have none."""
+    """How many runs of a group have results, diverged, were stopped, are unfinished, have none."""
     measured = group.measured
     return (
         len(measured),
-        group.n_diverged,
-        group.share_diverged,
+        group.count("diverged"),
+        group.count("stopped"),
+        group.share_lost,
         sum(case.unfinished for case in measured),
         len(group.cases) - len(measured),
     )

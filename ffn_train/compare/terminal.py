@@ -148,7 +148,13 @@ def _setting(key: str, groups: Sequence[Group]) -> Column:
 
 def _counts(groups: Sequence[Group]) -> list[Column]:
     rows = [counts(group) for group in groups]
-    headings = {"n": 0, "diverged": 1, "unfinished": 3, "results": 4}  # places among the counts
+    headings = {
+        "n": 0,
+        "diverged": 1,
+        "stopped": 2,
+        "unfinished": 4,
+        "results": 5,
+    }  # places among the counts
     columns = [
         Column(("no" * (name == "results"), name), [str(row[place]) for row in rows])
         for name, place in headings.items()

@@ -32,6 +32,7 @@ def outcome(run: Run) -> Summary:
         score=scored(run),
         baseline_loss=run.baseline_loss,
         theory=run.worst_ratio,
+        clipped_share=clipped_share(run),
         **flow,
     )
 
@@ -48,6 +49,15 @@ def scored(run: Run) -> ScoreResult | None:
         return result
     step = int(run.scalars["step"][place])
     return replace(result, best=float(values[place]), best_step=step)
+
+
+def clipped_share(run: Run) -> float | None:
+    """The share of the updates, of those in the log, whose gradient was clipped."""
+    if not run.scalars.keys() >= {"gradient_norm", "clipped_norm"}:
+        return None
+    before, after = run.scalars["gradient_norm"], run.scalars["clipped_norm"]
+    updates = ~np.isnan(after)
+    return float((after < before)[updates].mean()) if updates.any() else None
 
 
 def _last(run: Run, column: str) -> float | None:
