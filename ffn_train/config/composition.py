@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from ffn_train.config.directory import search_path
 from ffn_train.config.keys import DECLARED, GROUPS, default_settings
 from ffn_train.config.mistakes import launchers, one_line, one_line_errors, plain
 from ffn_train.config.outside import load, loaded
-from ffn_train.config.overrides import CONFIG_DIR, as_written, grammar
+from ffn_train.config.overrides import CONFIG_DIR, as_written, grammar, is_text
 from ffn_train.config.places import CONF
 from ffn_train.config.registry import choices
 from ffn_train.config.sections import listed
@@ -83,10 +84,14 @@ def _compose(overrides: Sequence[str]) -> Any:
     from hydra import initialize_config_dir
 
     directories = [text for text in overrides if text.startswith(CONFIG_DIR)]
-    given = [as_written(text) for text in overrides if text not in directories]
-    for text in given:
+    typed = [text for text in overrides if text not in directories]
+    for text in typed:
         if grammar(text).is_sweep_override():
-            raise SettingError(f"{text} gives several values: a sweep, with -m")
+            key, _, value = text.partition("=")
+            one = shlex.quote(f'{key}="{value}"')
+            as_one = f"; as one text: {one}" if is_text(key) else ""
+            raise SettingError(f"{text} gives several values: a sweep, with -m{as_one}")
+    given = [as_written(text) for text in typed]
     declare(given)
     elsewhere = [search_path(text.removeprefix(CONFIG_DIR)) for text in directories[-1:]]
     try:

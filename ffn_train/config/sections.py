@@ -63,7 +63,7 @@ def path(key: str, value: Any) -> None:
         Path(str(value)).expanduser()
     except RuntimeError:
         raise SettingError(f"{key}={value}: there is no such user") from None
-    if "\0" in str(value):
+    if {"\0", "\n"} & {*str(value)}:
         raise SettingError(f"{key} must be a path, got {value!r}")
 
 

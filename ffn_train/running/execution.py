@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from ffn_train.config.overrides import command, written
 from ffn_train.config.settings import first_line
 from ffn_train.plots import draw
 from ffn_train.report.verdict import verdict
@@ -91,7 +92,8 @@ def _ending(path: Path) -> Iterator[None]:
             then = (
                 "starts again: it has no checkpoint" if step is None else f"goes on at step {step}"
             )
-            error.add_note(f"the same command with run.dir={shlex.quote(str(path))} {then}")
+            again = shlex.quote(written("run.dir", str(path)))
+            error.add_note(f"the same command with {again} {then}")
         raise
 
 
@@ -147,14 +149,14 @@ def _draw(experiment: Experiment, run: Run, notify: Notify) -> None:
     plot = experiment.plot
     if plot.when == "never":
         return
-    command = f"python -m ffn_train.plots {shlex.quote(str(run.path))}"
+    to_draw = f"to draw them: {command(module='ffn_train.plots', path=run.path)}"
     try:
         draw(run, figures=plot.figures, formats=plot.formats, notify=notify)
     except KeyboardInterrupt:
-        notify(f"figures interrupted; {command} draws them")
+        notify(f"figures interrupted; {to_draw}")
     except Exception as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
-        notify(f"warning: figures left out: {reason}; {command} draws them")
+        notify(f"warning: figures left out: {reason}; {to_draw}")
 
 
 def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:

@@ -9,7 +9,6 @@ import pytest
 
 from ffn_train.config.composition import compose
 from ffn_train.config.keys import DECLARED, GROUPS
-from ffn_train.config.overrides import written
 from ffn_train.config.places import CONF, EXPERIMENTS
 from ffn_train.config.registry import names
 from ffn_train.runs import load_run
@@ -283,12 +282,6 @@ def test_a_sweep_is_one_also_with_presets_of_ones_own(name: str, presets: Path) 
         single = command(*own, *SMALL, cwd=presets)
         assert single.returncode == 2
         assert "hydra/launcher=serial starts a sweep's jobs, with -m" in single.stderr
-
-
-@pytest.mark.parametrize("name", ["ü (1)/r=1", "1e5", "a'b\\", "null", "plain/name"])
-def test_a_directory_is_written_as_it_is_read(name: str) -> None:
-    assert compose([written("run.dir", name)])["run"]["dir"] == name
-    assert written("run.dir", "plain/name") == "run.dir=plain/name"
 
 
 @pytest.mark.parametrize("name", ["1e5", "12.50", "1_0", "true", "2024"])

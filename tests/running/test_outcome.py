@@ -115,12 +115,15 @@ def test_what_is_said_of_a_checkpoint_is_so(
         slow(patch, BatchGradient, "take", 1, signal.SIGINT)
         done = command(*SMALL, "run.dir=run", cwd=tmp_path)
     assert done.returncode == 130
-    assert done.stderr.endswith("run.dir=run starts the run again: it has no checkpoint yet\n")
+    again = "interrupted before the first checkpoint; to start again: python -m ffn_train "
+    assert again in done.stderr
+    assert done.stderr.endswith(" run.dir=run\n")
     assert newest_step(tmp_path / "run") is None
     with monkeypatch.context() as patch:
         slow(patch, BatchGradient, "take", 3, signal.SIGINT)
         done = command(*SMALL, "run.dir=run", cwd=tmp_path)
-    assert done.stderr.splitlines()[-1].endswith("run.dir=run continues the run at step 2")
+    assert "ffn_train: interrupted at step 2; to go on: python -m ffn_train " in done.stderr
+    assert done.stderr.endswith(" run.dir=run\n")
     assert newest_step(tmp_path / "run") == 2
 
 
@@ -164,7 +167,7 @@ def test_figures_that_fail_are_warned_of(
     run = run_in(path, config(plot={"when": "always"}))
     assert run.state == load_run(path).state == "finished"
     assert NOTES[-1].startswith("warning: figures left out: ")
-    assert NOTES[-1].endswith(f"; python -m ffn_train.plots '{path}' draws them")
+    assert NOTES[-1].endswith(f"; to draw them: python -m ffn_train.plots '{path}'")
 
 
 def test_ctrl_c_while_drawing_leaves_a_finished_run(
