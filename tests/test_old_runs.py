@@ -95,7 +95,8 @@ def as_it_was(text: str) -> list[dict[str, str]]:
         if row.get("metric") == "best_score":
             continue
         cells = {key: "" if cell == "nan" else cell for key, cell in row.items()}
-        cells.pop("best_score", None)
+        for new in ("best_score", "learned", "held_back", "gradient_flow"):
+            cells.pop(new, None)
         rows.append({before.get(key, key): before.get(c, c) for key, c in cells.items()})
     return rows
 
