@@ -21,6 +21,7 @@ from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.groups import Group
 from ffn_train.compare.metrics import Statistics
 from ffn_train.compare.values import SEED, UNSET, Value, text
+from ffn_train.runs.finding import QUESTIONS
 
 GROUPS, RUNS, TIMES_FILE = "groups.csv", "runs.csv", "times.csv"
 COUNTS = ("n", "n_diverged", "n_stopped", "share_lost", "n_unfinished", "n_without_results")
@@ -60,11 +61,13 @@ def counts(group: Group) -> tuple[object, ...]:
 
 def _runs(comparison: Comparison) -> Iterable[Sequence[object]]:
     keys = list(dict.fromkeys([*comparison.keys, *comparison.varied, SEED]))
-    yield (*keys, "state", *comparison.metrics, "directory")
+    asked = [question.replace(" ", "_") for question in QUESTIONS]
+    yield (*keys, "state", *asked, *comparison.metrics, "directory")
     for case in comparison.cases:
         known = {name: repr(value) for name, value in case.metrics.items()}
         numbers = [known.get(name) for name in comparison.metrics]
-        yield (*_cells(case.settings, keys), case.state, *numbers, case.label)
+        answers = [case.verdict.get(question, "") for question in QUESTIONS]
+        yield (*_cells(case.settings, keys), case.state, *answers, *numbers, case.label)
 
 
 def _times(comparison: Comparison) -> Iterable[Sequence[object]]:

@@ -60,7 +60,6 @@ def execute(
             for note in (*what.notes, *([delay] if delay else [])):
                 notify(note)
             if what.done:
-                notify(f"{path} has ended already; a larger trainer.steps extends it")
                 return load_run(path)
             with (
                 _ending(path),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LEARNED, HELD_BACK, FLOW = "learned", "held back", "gradient flow"  # the questions, in their order
+QUESTIONS = LEARNED, HELD_BACK, FLOW = "learned", "held back", "gradient flow"  # in their order
 NOTHING = "nothing"  # the kind of a run that nothing holds back
 
 
