@@ -94,6 +94,11 @@ def brief(value: Value, most: int = 16) -> str:
     return word if len(word) <= most else f"{word[:half]}…{word[-half:]}"
 
 
+def label(value: Value, most: int = 16) -> str:
+    """A value as matplotlib has to be given it: a ``$`` begins no formula."""
+    return brief(value, most).replace("$", r"\$")
+
+
 def order(value: Value) -> tuple[int, float, str]:
     """What values are sorted by: what is unset or null, then numbers by size, then words.
 
