@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ffn_train.commands.options import Parser, columns, say, words
+from ffn_train.commands.options import Parser, columns, mention, words
 from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import some_of
 from ffn_train.runs.files import make_folder
@@ -78,15 +77,10 @@ def present(comparison: Comparison, out: Path, formats: Sequence[str]) -> None:
     from ffn_train.compare import table, write_figures, write_tables
 
     write_tables(comparison, out)
-    _say(table(comparison, columns(sys.stdout) or sys.maxsize))
+    mention(table(comparison, columns(sys.stdout) or sys.maxsize))
     figures = write_figures(comparison, out, formats)
     names = ", ".join(dict.fromkeys(path.stem for path in figures))
-    _say(f"tables{f' and figures ({names})' if names else ''} in {out}")
-
-
-def _say(text: str) -> None:
-    with suppress(BrokenPipeError):  # whoever read it has seen enough; the files are still wanted
-        say(text)
+    mention(f"tables{f' and figures ({names})' if names else ''} in {out}")
 
 
 def _out(directories: Sequence[Path]) -> Path:

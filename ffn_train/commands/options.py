@@ -75,6 +75,12 @@ def say(text: str) -> None:
     print(_fitted(text, sys.stdout), flush=True)
 
 
+def mention(text: str) -> None:
+    """Print what may not be read to its end, where the files are wanted all the same."""
+    with suppress(BrokenPipeError):
+        say(text)
+
+
 def tell(line: str) -> None:
     """Tell a person something, in a line on stderr, if there is anybody to be told."""
     with suppress(OSError, ValueError):  # stderr is closed

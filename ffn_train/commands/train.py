@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ffn_train.commands.options import Parser, os_error, say, tell
+from ffn_train.commands.options import Parser, mention, os_error, say, tell
 from ffn_train.config.composition import as_yaml, complete, compose, declare
 from ffn_train.config.overrides import CONFIG_DIR, command, written
 from ffn_train.config.reference import help_text, version
@@ -80,6 +80,9 @@ def run(config: dict[str, Any]) -> None:
     from ffn_train.running.experiment import build_experiment
 
     experiment = build_experiment(config)
+    if config["sweep"]["grid"]:
+        varied = ", ".join(config["sweep"]["grid"])
+        tell(f"without -m this is one run of the base settings, not the sweep over {varied}")
     if config["dry_run"]:
         from ffn_train.sweep.estimate import estimate
         from ffn_train.sweep.manifest import entry
@@ -87,7 +90,7 @@ def run(config: dict[str, Any]) -> None:
 
         say(estimate([entry(Job({}, config))]))
         return
-    say(report(execute(experiment, tell)))
+    say(report(execute(experiment, tell, announce=mention)))
 
 
 def sweep(overrides: list[str]) -> int:

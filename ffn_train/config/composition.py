@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from ffn_train.config.combinations import unused
 from ffn_train.config.directory import search_path
 from ffn_train.config.keys import DECLARED, GROUPS, default_settings
 from ffn_train.config.mistakes import launchers, one_line, one_line_errors, plain
@@ -103,6 +104,11 @@ def _compose(overrides: Sequence[str]) -> Any:
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         # what Hydra lets through unwrapped
         raise SettingError(f"{' '.join(given)}: {one_line(error)}") from None
+    for group in unused(config):
+        for text in typed:
+            if text.lstrip("+").startswith((f"{group}=", f"{group}.")):
+                own = f"block={config.block.name} has an {group} of its own"
+                raise SettingError(f"{own}: {text} would have no effect")
     for group in GROUPS:
         if group in config and group not in config.hydra.runtime.choices:  # Hydra notes no list
             raise SettingError(f"{group} is a list in a preset, where one choice is meant")

@@ -36,12 +36,18 @@ RUNS = Path("outputs") / "runs"  # where a run without a run.dir gets a new dire
 
 
 def execute(
-    experiment: Experiment, notify: Notify, *, stop: Path | None = None, progress: bool = True
+    experiment: Experiment,
+    notify: Notify,
+    *,
+    announce: Notify | None = None,
+    stop: Path | None = None,
+    progress: bool = True,
 ) -> Run:
     """Train, log, write the weights and the summary, and then draw; returns the run.
 
     In a directory that holds this very run it goes on from the last checkpoint, or does nothing if
-    the run has ended. ``notify`` is told, in a line each, what a person should know. The file
+    the run has ended. ``notify`` is told, in a line each, what a person should know, and
+    ``announce``, as soon as training begins, what is trained, on what and where to. The file
     ``stop`` interrupts the run once it exists; ``progress`` shows a bar where a person looks on.
     Figures that cannot be drawn are warned of: the run is what it is without them.
     Raises SettingError if the directory cannot be made, is in use or holds something else;
@@ -61,6 +67,8 @@ def execute(
                 notify(note)
             if what.done:
                 return load_run(path)
+            if announce is not None:
+                announce(f"{_about(experiment)}; files in {path}")
             with (
                 _ending(path),
                 Interruption(stop=stop) as interruption,
@@ -71,6 +79,19 @@ def execute(
                 )
             _draw(experiment, run, notify)
             return run
+
+
+def _about(experiment: Experiment) -> str:
+    """What is trained, on what data and for how long."""
+    model, data, task = experiment.model, experiment.data, experiment.config["task"]
+    names = data.target_names
+    targets = names[0] if len(names) == 1 else f"{len(names)} targets"
+    source = f" {task['path']}" if task.get("path") else ""
+    return (
+        f"training {model.depth} blocks of width {model.width} ({model.layout.size:,} parameters) "
+        f"for {experiment.trainer.steps:,} steps on {task['name']}{source}: {targets} from "
+        f"{len(data.input_names)} inputs, {len(data.x_train):,} rows"
+    )
 
 
 @contextmanager
