@@ -15,6 +15,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
@@ -92,7 +93,8 @@ def setting(says: str, default: Any = MISSING, **declared: Any) -> Any:
     return field(default=default, metadata=metadata)
 
 
-def declared(cls: type[Any]) -> dict[str, Setting]:
+@cache
+def declared(cls: type[Any]) -> Mapping[str, Setting]:
     """The settings of a dataclass by name, in their order."""
     return {f.name: f.metadata["setting"] for f in fields(cls) if "setting" in f.metadata}
 
@@ -109,9 +111,14 @@ def defaults(cls: type[Any]) -> dict[str, Any]:
 
 def check_all(section: Any, key: str) -> None:
     """Check every setting of a dataclass's instance; ``key`` is the dotted name of the section."""
-    hints = get_type_hints(type(section))
+    hints = _hints(type(section))
     for name, setting in declared(type(section)).items():
         check(f"{key}.{name}" if key else name, getattr(section, name), setting, hints[name])
+
+
+@cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    return get_type_hints(cls)
 
 
 def check(key: str, value: Any, setting: Setting, kind: Any) -> None:
