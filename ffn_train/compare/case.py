@@ -83,7 +83,7 @@ def read_case(place: Place) -> Case:
     """Read what is needed of a run. Raises RunError, in a line that names it, if it is damaged."""
     begun = (place.path / files.CONFIG).is_file() or recorded_elsewhere(place.path)
     ended = load_run(place.path) if begun and files.there(place.path / files.SUMMARY) else None
-    now = status(place.path).state if ended is None else ended.state
+    now = (ended and ended.state) or status(place.path).state
     if now == "failed":
         for name in (files.SUMMARY, files.STATUS):
             if (place.path / name).is_file():

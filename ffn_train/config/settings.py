@@ -94,7 +94,7 @@ def setting(says: str, default: Any = MISSING, **declared: Any) -> Any:
 
 
 @cache
-def declared(cls: type[Any]) -> Mapping[str, Setting]:
+def declared(cls: Any) -> Mapping[str, Setting]:
     """The settings of a dataclass by name, in their order."""
     return {f.name: f.metadata["setting"] for f in fields(cls) if "setting" in f.metadata}
 
@@ -117,7 +117,7 @@ def check_all(section: Any, key: str) -> None:
 
 
 @cache
-def _hints(cls: type[Any]) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     return get_type_hints(cls)
 
 
