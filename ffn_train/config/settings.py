@@ -93,8 +93,7 @@ def setting(says: str, default: Any = MISSING, **declared: Any) -> Any:
     return field(default=default, metadata=metadata)
 
 
-@cache
-def declared(cls: Any) -> Mapping[str, Setting]:
+def declared(cls: type[Any]) -> dict[str, Setting]:
     """The settings of a dataclass by name, in their order."""
     return {f.name: f.metadata["setting"] for f in fields(cls) if "setting" in f.metadata}
 
@@ -111,8 +110,9 @@ def defaults(cls: type[Any]) -> dict[str, Any]:
 
 def check_all(section: Any, key: str) -> None:
     """Check every setting of a dataclass's instance; ``key`` is the dotted name of the section."""
-    hints = _hints(type(section))
-    for name, setting in declared(type(section)).items():
+    cls: Any = type(section)
+    hints = _hints(cls)
+    for name, setting in declared(cls).items():
         check(f"{key}.{name}" if key else name, getattr(section, name), setting, hints[name])
 
 
