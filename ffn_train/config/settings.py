@@ -20,6 +20,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 T = TypeVar("T")
+_hints = cache(get_type_hints)
 Changes = Literal["numbers", "rounding", "source", "nothing"]
 Check = Callable[[str, Any], object]
 ALWAYS_THERE = object()  # instead of a value before a setting existed
@@ -114,11 +115,6 @@ def check_all(section: Any, key: str) -> None:
     hints = _hints(cls)
     for name, setting in declared(cls).items():
         check(f"{key}.{name}" if key else name, getattr(section, name), setting, hints[name])
-
-
-@cache
-def _hints(cls: Any) -> dict[str, Any]:
-    return get_type_hints(cls)
 
 
 def check(key: str, value: Any, setting: Setting, kind: Any) -> None:
