@@ -15,10 +15,12 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 T = TypeVar("T")
+_hints = cache(get_type_hints)
 Changes = Literal["numbers", "rounding", "source", "nothing"]
 Check = Callable[[str, Any], object]
 ALWAYS_THERE = object()  # instead of a value before a setting existed
@@ -109,8 +111,9 @@ def defaults(cls: type[Any]) -> dict[str, Any]:
 
 def check_all(section: Any, key: str) -> None:
     """Check every setting of a dataclass's instance; ``key`` is the dotted name of the section."""
-    hints = get_type_hints(type(section))
-    for name, setting in declared(type(section)).items():
+    cls: Any = type(section)
+    hints = _hints(cls)
+    for name, setting in declared(cls).items():
         check(f"{key}.{name}" if key else name, getattr(section, name), setting, hints[name])
 
 

@@ -19,6 +19,7 @@ from ffn_train.runs import files
 from ffn_train.runs.files import RunError, damaged
 
 SEALED = "sha256"  # the key of the summary
+_SILENT = {key for key, setting in DECLARED.items() if setting.changes == "nothing"}
 
 
 def sealed(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def sealed(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     paths = [run / name for name in names]
     paths += sorted(run.glob("measures*.npy"))
     digests = {path.name: _digest(path) for path in paths if path.is_file()}
-    whole = {**content, "files": digests}
+    whole = files.finite({**content, "files": digests})
     return {**whole, SEALED: _of_content(whole)}
 
 
@@ -56,14 +57,13 @@ def _digest(path: Path) -> str:
 
 def _telling(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that tell something of a run's numbers, by their dotted keys."""
-    silent = {key for key, setting in DECLARED.items() if setting.changes == "nothing"}
     return {
         key: value
         for key, value in dotted(config).items()
-        if key not in silent and key.partition(".")[0] not in OBSERVING
+        if key not in _SILENT and key.partition(".")[0] not in OBSERVING
     }
 
 
 def _of_content(content: Mapping[str, Any]) -> str:
-    text = json.dumps(files.finite(content), sort_keys=True, ensure_ascii=False)
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()

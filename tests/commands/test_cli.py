@@ -13,6 +13,7 @@ from ffn_train.config.overrides import written
 from ffn_train.config.places import CONF, EXPERIMENTS
 from ffn_train.config.registry import names
 from ffn_train.runs import load_run
+from ffn_train.sweep import launcher
 from tests.support.command import command, process, start
 from tests.support.small_runs import SMALL
 
@@ -224,6 +225,7 @@ def test_the_diabetes_preset_runs_anywhere(tmp_path: Path) -> None:
     assert (summary.score.value or 0) > 0.2
 
 
+CLUSTERS = {"slurm": "slurm", "submitit_slurm": "slurm", "ray_cluster": "ray_cluster"}  # -> ours
 PRESETS = {
     "swept": "model: {depth: 1}\nsweep: {grid: {seed: [0, 1]}}",
     "launched": "defaults: [override /hydra/launcher: serial]\nsweep: {grid: {seed: [0, 1]}}",
@@ -235,6 +237,7 @@ PRESETS = {
     "caller": "hydra: {callbacks: {x: {_target_: numpy.load, file: evil.npy}}}",
     "target": "defaults: [override /hydra/launcher: serial]\n"
     "hydra: {launcher: {_target_: os.system}}",
+    **{name: f"defaults: [override /hydra/launcher: {name}]" for name in ("typo", *CLUSTERS)},
 }
 
 
@@ -259,6 +262,7 @@ def presets(tmp_path: Path) -> Path:
         ("caller", "hydra.callbacks in a preset: of Hydra's own settings only the launcher's"),
         ("target", "plain values, without _target_|starts a sweep's jobs, with -m"),
         ("nowhere", "experiment must be one of"),
+        ("typo", "hydra/launcher must be one of local, ray_cluster, serial, slurm, got 'typo'"),
     ],
 )
 def test_a_preset_that_cannot_be_used_costs_one_line(
@@ -268,6 +272,19 @@ def test_a_preset_that_cannot_be_used_costs_one_line(
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert any(words in line for words in message.split("|"))
+    assert [path.name for path in presets.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_a_presets_launcher_that_is_not_installed_is_refused(name: str, presets: Path) -> None:
+    """Nothing is run on this machine instead."""
+    ours = CLUSTERS[name]
+    if launcher.available(ours):
+        pytest.skip(f"the extra {launcher.EXTRA[ours]} is installed")
+    done = command("-m", "--config-dir", "mine", f"experiment={name}", "seed=0", cwd=presets)
+    assert done.returncode == 2
+    needs = f"needs pip install 'ffn_train[{launcher.EXTRA[ours]}]'"
+    assert done.stderr == f"ffn_train: hydra/launcher={ours} {needs}\n"
     assert [path.name for path in presets.iterdir()] == ["mine"]
 
 

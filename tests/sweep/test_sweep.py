@@ -321,6 +321,14 @@ def test_a_dry_run_counts_the_cores(
     assert f" {words} of this machine" in estimate(check([*TINY, "seed=0,1"]).entries)
 
 
+def test_a_dry_run_counts_the_cores_of_a_system_without_affinity(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr("os.sched_getaffinity")
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    assert " on the 3 cores of this machine" in estimate(check([*TINY, "seed=0,1"]).entries)
+
+
 def test_a_job_draws_no_bar_over_the_sweeps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
