@@ -166,17 +166,33 @@ def test_figures_that_fail_are_warned_of(
     assert NOTES[-1].endswith(f"; python -m ffn_train.plots '{path}' draws them")
 
 
-def test_ctrl_c_while_drawing_leaves_a_finished_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_drawing_leaves_a_finished_run(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def draw(*_: object, **__: object) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         time.sleep(5)
 
     monkeypatch.setattr(execution, "draw", draw)
     run = run_in(tmp_path / "run", config(plot={"when": "always"}))
     assert run.state == load_run(tmp_path / "run").state == "finished"
-    assert NOTES[-1].startswith("figures interrupted; ")
+    assert NOTES[-1].startswith(f"figures interrupted by {number.name}; ")
+
+
+def test_the_same_command_draws_the_figures_that_are_missing(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    figures = {"when": "always", "figures": ["loss", "signal"], "formats": ["svg"]}
+    run_in(path, config(plot=figures))
+    loss, signals = (path / files.PLOTS / f"{name}.svg" for name in figures["figures"])
+    before = loss.read_bytes()
+    loss.unlink()
+    signals.write_bytes(b"")
+    run_in(path, config(plot={**figures, "when": "never"}))
+    assert not loss.exists()
+    run_in(path, config(plot=figures))
+    assert loss.read_bytes() == before
+    assert signals.read_bytes() == b""  # it is there
 
 
 def test_a_notebooks_backend_is_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
