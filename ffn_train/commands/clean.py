@@ -83,8 +83,6 @@ def _temporary(folder: Path, names: re.Pattern[str]) -> list[Path]:
 
 def _older(run: Path) -> list[Path]:
     """The checkpoints before the newest one that the run can be resumed from."""
-    if (run / files.CHECKPOINTS).is_symlink():
-        return []
     readable = []
     for path in checkpoints(run):
         with suppress(Damaged):  # or somebody else's

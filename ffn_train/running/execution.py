@@ -40,9 +40,10 @@ def execute(
     """Train, log, write the weights and the summary, and then draw; returns the run.
 
     In a directory that holds this very run it goes on from the last checkpoint or, if the run has
-    ended, draws the figures that are missing. ``notify`` is told, in a line each, what a person should know. The file
-    ``stop`` interrupts the run once it exists; ``progress`` shows a bar where a person looks on.
-    Figures that cannot be drawn are warned of: the run is what it is without them.
+    ended, draws the figures that are missing. ``notify`` is told, in a line each, what a person
+    should know. The file ``stop`` interrupts the run once it exists; ``progress`` shows a bar where
+    a person looks on. Figures that cannot be drawn are warned of: the run is what it is without
+    them.
     Raises SettingError if the directory cannot be made, is in use or holds something else;
     Interrupted after a signal; OSError if the disk fails, which names the file and has a note that
     says from where the run goes on.
@@ -93,7 +94,8 @@ def _ending(path: Path) -> Iterator[None]:
             then = (
                 "starts again: it has no checkpoint" if step is None else f"goes on at step {step}"
             )
-            error.add_note(f"the same command with run.dir={shlex.quote(str(path))} {then}")
+            again = f"the same command with run.dir={shlex.quote(str(path))}"
+            error.add_note(f"once that is put right, {again} {then}")
         raise
 
 
@@ -160,7 +162,7 @@ def _draw(experiment: Experiment, run: Run, notify: Notify, *, again: bool = Tru
         notify(f"figures interrupted by {error}; {command} draws them")
     except Exception as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
-        notify(f"warning: figures left out: {reason}; {command} draws them")
+        notify(f"warning: figures left out: {reason}; once that is put right, {command} draws them")
 
 
 def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:

@@ -49,6 +49,10 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
     ended = files.there(path / files.SUMMARY)
     if ended and steps == wanted:
         return Plan(done=True, checkpoint=None)
+    folder = path / files.CHECKPOINTS
+    if files.there(folder) and (folder.is_symlink() or not folder.is_dir()):
+        what = "a link" if folder.is_symlink() else "no directory"
+        raise SettingError(f"run.dir={path}: {folder} is {what}, so no checkpoint can be written")
     checkpoint, notes = _newest(path, last_usable(path), here.digest)
     notes += _other_bits(path, provenance)
     if there.data is None and here.data:

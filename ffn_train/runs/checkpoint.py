@@ -134,8 +134,10 @@ def newest_step(run: Path) -> int | None:
 
 
 def _by_step(run: Path) -> dict[int, Path]:
+    """The checkpoint files by step; none behind a link, which is not written through either."""
     found = {}
-    for path in (run / CHECKPOINTS).glob("step-*"):
+    folder = run / CHECKPOINTS
+    for path in () if folder.is_symlink() else folder.glob("step-*"):
         if name := re.fullmatch(r"step-(\d{9,})\.safetensors", path.name):
             found[int(name[1])] = path
     return found

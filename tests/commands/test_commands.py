@@ -294,7 +294,5 @@ def test_a_signal_while_a_sweep_is_compared_names_the_command(
     monkeypatch.setattr("ffn_train.compare.collect", lambda *_: None)
     monkeypatch.setattr("ffn_train.commands.compare.present", present)
     train._compare(tmp_path, {"when": "auto", "formats": ["png"]})
-    told = (
-        f"comparison interrupted by {number.name}; python -m ffn_train.compare {tmp_path} draws it"
-    )
-    assert capsys.readouterr().err == f"{told}\n"
+    draws = f"python -m ffn_train.compare {tmp_path} draws it"
+    assert capsys.readouterr().err == f"comparison interrupted by {number.name}; {draws}\n"

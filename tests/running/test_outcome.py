@@ -141,7 +141,7 @@ def test_a_full_disk_promises_no_checkpoint_that_is_not_there(
     monkeypatch.setattr(recording, "write_checkpoint", full)
     done = command(*SMALL, "checkpoint.every=2", "run.dir=run", cwd=tmp_path)
     assert done.returncode == 1
-    again = f"the same command with run.dir=run {words}"
+    again = f"once that is put right, the same command with run.dir=run {words}"
     assert done.stderr == f"ffn_train: run: No space left on device; {again}\n"
 
 
@@ -163,7 +163,8 @@ def test_figures_that_fail_are_warned_of(
     run = run_in(path, config(plot={"when": "always"}))
     assert run.state == load_run(path).state == "finished"
     assert NOTES[-1].startswith("warning: figures left out: ")
-    assert NOTES[-1].endswith(f"; python -m ffn_train.plots '{path}' draws them")
+    draws = f"python -m ffn_train.plots '{path}' draws them"
+    assert NOTES[-1].endswith(f"; once that is put right, {draws}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
