@@ -44,7 +44,7 @@ def one_line(error: BaseException) -> str:
     """What an error of Hydra's says, in our words where it is a common one."""
     from hydra.errors import MissingConfigException
 
-    text = str(error)
+    text = str(error) or str(error.__cause__ or "")  # where Hydra only passes it on
     options = getattr(error, "options", None)
     missing = getattr(error, "missing_cfg_file", None)
     if isinstance(error, MissingConfigException) and options and missing:
