@@ -17,6 +17,7 @@ from types import ModuleType
 
 from ffn_train.config.places import find
 from ffn_train.config.registry import OBSERVING, forget, groups_of
+from ffn_train.config.sections import path as check_path
 from ffn_train.config.settings import SettingError, first_line, nearest
 
 _loaded: dict[str, str] = {}  # name, as it was given -> digest of its content
@@ -33,7 +34,10 @@ def load(parts: Sequence[str]) -> dict[str, str]:
     for name in parts:
         path = _source(name)
         sources = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-        content = [source.read_bytes() for source in sources]
+        try:
+            content = [source.read_bytes() for source in sources if source.is_file()]
+        except OSError as error:
+            raise SettingError(f"parts={name}: {error.strerror}") from None
         digests[name] = digest = hashlib.sha256(b"".join(content)).hexdigest()
         if digest not in _loaded.values():
             forget(_module(name, _loaded.get(name)))
@@ -93,8 +97,12 @@ def _module(name: str, digest: str | None) -> str:
 def _source(name: str) -> Path:
     """The file that a part's code is in."""
     if name.endswith(".py"):
+        check_path("parts", name)
         path = find(name)
-        if not path.is_file():
+        if path.exists() and not path.is_file():
+            what = "a directory" if path.is_dir() else "not a regular file"
+            raise SettingError(f"parts={name}: it is {what}")
+        if not path.exists():
             near = nearest(path.name, [p.name for p in path.parent.glob("*.py")])
             raise SettingError(f"parts={name}: there is no such file{near}")
         return path

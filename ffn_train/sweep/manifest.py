@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ def _digest(config: Mapping[str, Any], varied: Iterable[str]) -> str:
 def _data(config: Mapping[str, Any]) -> str | None:
     """The digest of the file that the task reads, if it reads one."""
     path = config["task"].get("path")
-    if not isinstance(path, str) or not find(path).is_file():
+    if not isinstance(path, str) or not os.path.isfile(find(path)):
         return None
     return hashlib.sha256(find(path).read_bytes()).hexdigest()
 

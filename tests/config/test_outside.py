@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -113,10 +114,15 @@ def test_what_cannot_be_loaded_is_told_in_a_line(part: Path, content: str, messa
     compose([*SMALL, "activation=relu"])  # nothing of the package is lost by it
 
 
-def test_what_does_not_exist_is_told_in_a_line(part: Path) -> None:
+def test_what_is_no_such_file_is_told_in_a_line(part: Path) -> None:
+    os.mkfifo(part.with_name("fifo.py"))
+    part.with_name("folder.py").mkdir()
     for name, message in (
         ("my_prts.py", "parts=my_prts.py: there is no such file; did you mean my_parts.py?"),
         ("no_package", "parts=no_package: there is no such package"),
+        ("fifo.py", "parts=fifo.py: it is not a regular file"),
+        ("folder.py", "parts=folder.py: it is a directory"),
+        (f"{'a' * 300}.py", "File name too long"),
     ):
         with pytest.raises(SettingError, match=message.replace("?", r"\?")):
             compose([*SMALL, f"parts=[{name}]"])
