@@ -18,7 +18,7 @@ from types import ModuleType
 from ffn_train.config.places import find
 from ffn_train.config.registry import OBSERVING, forget, groups_of
 from ffn_train.config.sections import path as check_path
-from ffn_train.config.settings import SettingError, first_line, nearest
+from ffn_train.config.settings import SettingError, described, first_line, nearest
 
 _loaded: dict[str, str] = {}  # name, as it was given -> digest of its content
 _roots: dict[str, Path] = {}  # name -> the file, or the package's folder
@@ -46,10 +46,11 @@ def load(parts: Sequence[str]) -> dict[str, str]:
                     _run(_module(name, digest), path, content[0])
                 else:
                     importlib.import_module(name)
-            except (Exception, SystemExit) as error:  # nor does a part end the program
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # nor does a part end the program
                 forget(_module(name, digest))
-                reason = f"{type(error).__name__}: {first_line(error)}"
-                raise SettingError(f"parts={name}: {reason}") from None
+                raise SettingError(f"parts={name}: {described(error)}") from None
         _loaded[name] = digest
         _roots[name] = path.parent if path.name == "__init__.py" else path
     return digests
@@ -65,7 +66,7 @@ def origin(error: BaseException) -> str:
     """Where an exception comes from, with what it says: of a loaded part's lines the innermost or,
     if none has to do with it, of all.
     """
-    reason = f"{type(error).__name__}: {first_line(error)}"
+    reason = described(error)
     frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     for code, line in reversed(frames):
         for name, root in _roots.items():

@@ -14,6 +14,7 @@ import difflib
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
@@ -32,9 +33,16 @@ class SettingError(ValueError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its kind if it says nothing."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0]
+    """The first line of what an error says, or its kind if it says nothing or fails to."""
+    lines = []
+    with suppress(BaseException):  # a part's error is code of its own
+        lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def described(error: BaseException) -> str:
+    """An error's kind and the first line of what it says."""
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def shortened(text: str, length: int = 100) -> str:

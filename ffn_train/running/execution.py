@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from ffn_train.config.settings import first_line
+from ffn_train.config.settings import described
 from ffn_train.plots import draw, undrawn
 from ffn_train.report.verdict import verdict
 from ffn_train.running import Notify
@@ -86,9 +86,11 @@ def _ending(path: Path) -> Iterator[None]:
         with suppress(OSError):
             Status("interrupted", str(error)).write(path)
         raise
-    except Exception as error:
+    except BaseException as error:
         with suppress(OSError):
-            Status("failed", f"{type(error).__name__}: {error}").write(path)
+            Status("failed", described(error)).write(path)
+        if isinstance(error, SystemExit):  # of a part, which does not end the program
+            raise RuntimeError(described(error)).with_traceback(error.__traceback__) from None
         if isinstance(error, OSError):
             step = newest_step(path)
             then = (
@@ -160,9 +162,9 @@ def _draw(experiment: Experiment, run: Run, notify: Notify, *, again: bool = Tru
                 draw(run, figures=figures, formats=plot.formats, notify=notify)
     except Interrupted as error:
         notify(f"figures interrupted by {error}; {command} draws them")
-    except Exception as error:
-        reason = f"{type(error).__name__}: {first_line(error)}"
-        notify(f"warning: figures left out: {reason}; once that is put right, {command} draws them")
+    except BaseException as error:  # a part's, too
+        then = f"once that is put right, {command} draws them"
+        notify(f"warning: figures left out: {described(error)}; {then}")
 
 
 def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:

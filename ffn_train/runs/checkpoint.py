@@ -23,6 +23,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from ffn_train.config.settings import first_line
 from ffn_train.nn.core import Array
 from ffn_train.runs.files import (
     CHECKPOINTS,
@@ -166,7 +167,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except RunError as error:
         raise Damaged(str(error)) from None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise Damaged(f"{path}: {str(error).splitlines()[0]}") from None
+        raise Damaged(f"{path}: {first_line(error)}") from None
     identity = str(counters.get("identity", ""))
     return Checkpoint(step, parameters, tensors, hopeless_for, logs, identity)
 

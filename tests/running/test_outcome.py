@@ -147,11 +147,16 @@ def test_a_full_disk_promises_no_checkpoint_that_is_not_there(
 
 @pytest.mark.parametrize(
     "error",
-    [OSError(errno.ENOSPC, "No space left on device"), ValueError("no such font"), MemoryError()],
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        ValueError("no such font"),
+        MemoryError(),
+        SystemExit(0),
+    ],
     ids=lambda error: type(error).__name__,
 )
 def test_figures_that_fail_are_warned_of(
-    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a run"
 
