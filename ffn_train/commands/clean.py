@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ffn_train.commands.options import Parser
+from ffn_train.commands.options import Parser, say
 from ffn_train.compare.discovery import OUT, is_run
 from ffn_train.config.settings import SettingError
 from ffn_train.report.table import aligned
@@ -51,9 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if options.yes:
                 _remove(place)
     for line in aligned(rows, left=(0, 2)) if rows else []:
-        print(line)
+        say(line)
     then = "removed" if options.yes else "--yes removes them"
-    print(f"{len(rows)} files, {total:,} bytes{f'; {then}' if rows else ''}")
+    say(f"{len(rows)} files, {total:,} bytes{f'; {then}' if rows else ''}")
 
 
 def superfluous(place: Path) -> list[tuple[Path, str]]:

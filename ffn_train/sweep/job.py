@@ -33,7 +33,7 @@ def run_job(sweep: str, digest: str) -> str:
     ``fail_fast`` a job does not begin once another has failed; a file in the sweep's directory
     tells all of them, wherever they run, to end with a checkpoint.
     """
-    entry = next(one for one in read(Path(sweep)) if one.digest == digest)
+    (entry,) = read(Path(sweep), only=digest)
     path = Path(sweep) / entry.directory
     stop = Path(sweep) / STOP
     while in_use(path) and not stop.exists():  # by a worker that outlived a killed sweep
