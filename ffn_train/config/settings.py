@@ -61,7 +61,8 @@ def printable(text: str) -> str:
 class Setting:
     """What is declared of a setting beside its name, type and default.
 
-    ``says``: what it is, in a sentence. ``unit``: of its value. ``changes``: the numbers of a run,
+    ``says``: what it is, in a sentence. ``unit``: of its value. ``squared``: its square root is
+    what is computed with, as of a variance. ``changes``: the numbers of a run,
     their rounding (last digits), the source of its rows (which are compared themselves) or nothing;
     two runs are the same if all that changes numbers is.
     ``before``: the value of a configuration from before the setting existed. ``check`` replaces the
@@ -75,6 +76,7 @@ class Setting:
     at_most: float | None = None
     below: float | None = None
     among: tuple[str, ...] = ()
+    squared: bool = False
     changes: Changes = "numbers"
     before: Any = ALWAYS_THERE
     check: Check | None = None
@@ -88,7 +90,7 @@ def setting(says: str, default: Any = MISSING, **declared: Any) -> Any:
     """A dataclass field that is a setting: what it is in a sentence, and its default, if any.
 
     The keywords are those of ``Setting``: ``at_least``, ``above``, ``at_most``, ``below`` for
-    numbers, ``among`` for words, ``unit``, ``changes``, ``before``, ``check``.
+    numbers, ``among`` for words, ``squared``, ``unit``, ``changes``, ``before``, ``check``.
     """
     known = [f.name for f in fields(Setting)]
     for keyword in declared:
