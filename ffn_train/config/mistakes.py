@@ -42,7 +42,7 @@ def one_line_errors() -> Iterator[None]:
 
 def one_line(error: BaseException) -> str:
     """What an error of Hydra's says, in our words where it is a common one."""
-    text = str(error)
+    text = str(error) or str(error.__cause__ or "")  # where Hydra only passes it on
     options = getattr(error, "options", None)
     group, _, missing = (getattr(error, "missing_cfg_file", None) or "").rpartition("/")
     if group == "hydra/launcher" and missing in EXTRAS:
