@@ -10,13 +10,14 @@ import runpy
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ffn_train.commands import launch, options
+from ffn_train.commands import launch, options, train
 from ffn_train.config.places import CONF
 from ffn_train.config.settings import SettingError
 from ffn_train.running.experiment import build_experiment
@@ -306,3 +307,21 @@ def test_only_a_terminal_has_lines_wrapped(
     options.say("word " * 7)
     options.tell("word " * 7)
     assert capsys.readouterr() == ("word word word word\nword word word\n",) * 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_sweep_is_compared_names_the_command(
+    number: signal.Signals,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def present(*_: object) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+
+    monkeypatch.setattr("ffn_train.compare.collect", lambda *_: None)
+    monkeypatch.setattr("ffn_train.commands.compare.present", present)
+    train._compare(tmp_path, {"when": "auto", "formats": ["png"]})
+    draws = f"to compare: python -m ffn_train.compare {tmp_path}"
+    assert capsys.readouterr().err == f"comparison interrupted by {number.name}; {draws}\n"
