@@ -112,6 +112,7 @@ def _legend(
         meanings.append("± standard deviation")
     over = f" over {comparison.over}" * ("±" in cells or "×/÷" in cells)
     lines = ["; ".join(meanings) + over]
+    lines += [f"losses {unit}" for unit in sorted({m.unit for m in metrics.values() if m.unit})]
     for name, column in shown.items():
         metric = metrics[name]
         missing = sum(_not_finite(group, metric) for group in groups)

@@ -226,6 +226,7 @@ def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
         ),
         baseline_loss=baseline_loss,
         trivial_loss=trainer.trivial_loss,
+        loss_unit=experiment.loss_unit,
         outliers=experiment.data.outliers,
         started=datetime.now().astimezone().isoformat(timespec="seconds"),
     )

@@ -23,6 +23,7 @@ def test_the_command(
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[:2] == ["depth", "n"]
     assert any(line.startswith("left out to fit the terminal: ") for line in lines)
+    assert "losses in squared standard deviations of the target" in lines
     assert lines[-1].startswith("tables and figures (")
     assert lines[-1].endswith(f") in {tmp_path / 'out'}")
     assert {"groups.csv", "runs.csv", "times.csv", "final.svg"} <= {

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from ffn_train.nn.optim.sgd import SGD
+from ffn_train.report.text import report
 from ffn_train.running import execution, recording
 from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import files, load_run
@@ -321,3 +322,16 @@ def test_all_is_on_the_disk_before_the_summary_says_that_the_run_has_ended(
         patch.setattr(os, "mkdir", make)
         run_in(path, config(checkpoint={"every": 2}))
     assert renamed == [str(path / files.STATUS)]  # which the summary makes superfluous
+
+
+def test_the_training_loss_is_the_mean_over_the_last_rows(tmp_path: Path) -> None:
+    run = run_in(tmp_path / "run", config(trainer={"steps": 30}))
+    assert run.summary is not None
+    losses, validation = run.scalars["loss"], run.scalars["validation_loss"]
+    assert run.summary.train_loss == pytest.approx(losses[-20:].mean(), rel=1e-12)
+    assert run.summary.best_validation_step == run.scalars["step"][np.nanargmin(validation)]
+    printed = report(run).splitlines()[0]
+    assert f"training {losses[-20:].mean():.3g}   validation {validation[-1]:.3g}   " in printed
+    best = f"best validation loss {np.nanmin(validation):.3g}, at step "
+    assert f"{best}{run.summary.best_validation_step}   " in printed
+    assert printed.endswith("(in squared standard deviations of the target)")
