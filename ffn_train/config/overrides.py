@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,13 +11,13 @@ from typing import Any
 
 from ffn_train.config.keys import DECLARED, GROUPS, PRESET
 from ffn_train.config.mistakes import refuse_hydra
-from ffn_train.config.registry import names
+from ffn_train.config.registry import choices, names
 from ffn_train.config.sections import path
-from ffn_train.config.settings import SettingError, first_line, shortened
+from ffn_train.config.settings import SettingError, declared, first_line, shortened
 
 MOST = 10_000  # jobs of one sweep, or values of one key: what a comparison reads in seconds
 CONFIG_DIR = "--config-dir="  # stands among the overrides, in front of a directory of presets
-PATHS = {key for key, setting in DECLARED.items() if setting.check is path} | {"task.path"}
+PATHS = {key for key, setting in DECLARED.items() if setting.check is path}
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Swept:
 def parse(overrides: Sequence[str]) -> list[Swept]:
     """Read overrides that may vary a key (``model.depth=4,16``). Raises SettingError."""
     parsed = []
-    for text in overrides:
+    for text in map(as_axis, overrides):
         override = grammar(text)
         key, swept = override.get_key_element(), override.is_sweep_override()
         if swept and not override.is_discrete_sweep():
@@ -117,14 +118,73 @@ def _parser() -> Any:
 
 
 def as_written(text: str) -> str:
-    """The override as Hydra has to be given it: ``run.dir=1e5`` names 1e5, and not 100000.0."""
+    """The override as Hydra has to be given it: names and paths of data stand as they are.
+
+    ``task.target=C6H6(GT)`` is no call, and ``run.dir=1e5`` names 1e5, not 100000.0. Raises
+    SettingError.
+    """
+    key, equals, value = text.partition("=")
+    bare, value = key.lstrip("+"), value.strip()
+    if equals and value and is_literal(bare):
+        return f"{key}={_literal(value)}"
+    if bare in PATHS and not _readable(text):
+        return f"{key}={quoted(value)}"
     override = grammar(text)
-    key = override.get_key_element()
-    if key == "sweep.grid":  # its keys are what is to be varied, which Hydra cannot know
+    if bare == "sweep.grid":  # its keys are what is to be varied, which Hydra cannot know
         return f"++{text}"
-    if key.lstrip("+") not in PATHS or not isinstance(override.value(), (bool, int, float)):
+    if bare not in PATHS or not isinstance(override.value(), (bool, int, float)):
         return text
-    return f"{key}='{text.partition('=')[2].strip()}'"
+    return f"{key}={quoted(value)}"
+
+
+def is_literal(key: str) -> bool:
+    """Whether a setting of a choice is a path or names columns."""
+    group, _, name = key.partition(".")
+    known = choices(group).values() if group in GROUPS else ()
+    return any(
+        setting.literal for cls in known for n, setting in declared(cls).items() if n == name
+    )
+
+
+def _literal(text: str) -> str:
+    """The text in quotes; a list's items each, where it is in brackets."""
+    if text in ("null", "???") or (text[0] in "'\"" and _readable(f"x={text}")):
+        return text
+    if "${" in text and _readable(f"x={text}"):
+        return text
+    if text.startswith("[") and text.endswith("]"):
+        return f"[{','.join(map(_literal, _items(text[1:-1])))}]"
+    return quoted(text)
+
+
+def _items(text: str) -> list[str]:
+    """What stands between commas, of which some may be in quotes."""
+    items = re.findall(r"""\s*("[^"]*"|'[^']*'|[^,]*?)\s*(?:,|$)""", text)
+    return [item for item in items if item]
+
+
+def _readable(text: str) -> bool:
+    from hydra.errors import HydraException
+
+    try:
+        return not _parser().parse_override(text).is_sweep_override()
+    except (HydraException, ValueError, RecursionError):
+        return False
+
+
+def as_axis(text: str) -> str:
+    """``as_written`` for an override that may vary a key: values between commas stay several."""
+    key, _, value = text.partition("=")
+    if not is_literal(key.lstrip("+")):
+        return text
+    try:
+        if grammar(text).is_sweep_override():
+            return text
+    except SettingError:
+        items = [] if value.strip().startswith("[") else _items(value)
+        if len(items) > 1:
+            return f"{key}={','.join(map(_literal, items))}"
+    return as_written(text)
 
 
 def written(key: str, value: str) -> str:

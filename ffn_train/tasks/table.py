@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Array
+
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,9 @@ class Data:
     x is (N, D) and y is (N, M); the means and standard deviations, (D,) and (M,), are those of the
     training rows in the table's own units: targets = y · target_std + target_mean. Targets that are
     not standardised have mean 0 and standard deviation 1 here. ``digest`` is that of the table's
-    rows in their order, the columns' names and which rows are for validation.
+    rows in their order, the columns' names and which rows are for validation. ``origin``: of a
+    table from a file, how it was read and what its columns are, as JSON; ``notes`` tell that to a
+    person.
     """
 
     x_train: Array
@@ -55,6 +60,21 @@ class Data:
     target_mean: Array
     target_std: Array
     digest: str = ""
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """What a model needs to be used on other rows; of the rows themselves nothing."""
+        return {
+            "digest": self.digest,
+            "inputs": list(self.input_names),
+            "input_mean": self.input_mean.tolist(),
+            "input_std": self.input_std.tolist(),
+            "targets": list(self.target_names),
+            "target_mean": self.target_mean.tolist(),
+            "target_std": self.target_std.tolist(),
+            **self.origin,
+        }
 
     def astype(self, dtype: DTypeLike) -> Data:
         """The same rows in another precision; the means and standard deviations stay float64.
@@ -77,6 +97,32 @@ class Data:
         )
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The rows of a table that train and those for validation, by their places in it."""
+
+    train: Rows
+    validation: Rows
+
+
+def drawn_parts(rows: int, validation: float, rng: np.random.Generator) -> Parts:
+    """A share ``validation`` of so many rows, drawn at random. Raises SettingError as ``held``."""
+    number = held(rows, validation)
+    order = rng.permutation(rows)
+    return Parts(train=order[number:], validation=order[:number])
+
+
+def held(rows: int, validation: float) -> int:
+    """How many of so many rows are for validation. Raises SettingError if a side has no row."""
+    number = round(validation * rows)
+    if not 0 < number < rows:
+        raise SettingError(
+            f"task.validation={validation:g} of {rows} rows leaves {rows - number} for training "
+            f"and {number} for validation; both need at least 1"
+        )
+    return number
+
+
 def split(
     table: Table,
     *,
@@ -85,23 +131,22 @@ def split(
     standardise_targets: bool = True,
     identify: bool = True,
 ) -> Data:
-    """Draw the validation rows, and standardise all rows by the training part's mean and sd.
+    """Draw the validation rows, and standardise all rows; raises SettingError as these do."""
+    parts = drawn_parts(len(table.inputs), validation, rng)
+    return standardised(table, parts, standardise_targets=standardise_targets, identify=identify)
+
+
+def standardised(
+    table: Table, parts: Parts, *, standardise_targets: bool = True, identify: bool = True
+) -> Data:
+    """The two parts, standardised by the training part's mean and sd.
 
     z = (x - mean) / sd for every column, where mean and sd know nothing of the validation rows. An
     input that is constant in the training rows has sd 1, so that it becomes 0 there. Raises
-    SettingError if a side has no row, if a target is constant in the training rows (of those that
-    are not standardised, if all are), or if a column's values are too large or too close together
-    for float64.
+    SettingError if a target is constant in the training rows (of those that are not standardised,
+    if all are), or if a column's values are too large or too close together for float64.
     """
-    rows = len(table.inputs)
-    held = round(validation * rows)
-    if not 0 < held < rows:
-        raise SettingError(
-            f"task.validation={validation:g} of {rows} rows leaves {rows - held} for training "
-            f"and {held} for validation; both need at least 1"
-        )
-    order = rng.permutation(rows)
-    train, held_out = order[held:], order[:held]
+    train, held_out = parts.train, parts.validation
     targets = table.targets[train]
     constant = is_constant(targets)
     if constant.any() if standardise_targets else constant.all():
@@ -134,13 +179,14 @@ def split(
         input_std=input_std,
         target_mean=target_mean,
         target_std=target_std,
-        digest=_digest(table, order, held) if identify else "",
+        digest=_digest(table, parts) if identify else "",
     )
 
 
-def _digest(table: Table, order: NDArray[np.int64], held: int) -> str:
-    content = hashlib.sha256(repr((table.input_names, table.target_names, held)).encode())
-    for array in (table.inputs, table.targets, order):
+def _digest(table: Table, parts: Parts) -> str:
+    named = (table.input_names, table.target_names, len(parts.validation))
+    content = hashlib.sha256(repr(named).encode())
+    for array in (table.inputs, table.targets, parts.validation, parts.train):
         content.update(np.ascontiguousarray(array).data)
     return content.hexdigest()
 
