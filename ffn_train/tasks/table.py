@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Array
+from ffn_train.tasks.outliers import Outliers, outliers
 
 Rows = NDArray[np.int64]
 
@@ -60,6 +61,7 @@ class Data:
     target_mean: Array
     target_std: Array
     digest: str = ""
+    outliers: Outliers | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -180,6 +182,7 @@ def standardised(
         target_mean=target_mean,
         target_std=target_std,
         digest=_digest(table, parts) if identify else "",
+        outliers=outliers(table.targets, table.target_names) if standardise_targets else None,
     )
 
 
