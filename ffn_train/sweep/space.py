@@ -8,12 +8,21 @@ import math
 import re
 from collections import ChainMap, Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ffn_train.config.composition import Config, composed
 from ffn_train.config.keys import DECLARED, PRESET, read_settings
-from ffn_train.config.overrides import CONFIG_DIR, Swept, parse, quoted, refuse_many
+from ffn_train.config.overrides import (
+    CONFIG_DIR,
+    Swept,
+    is_literal,
+    parse,
+    quoted,
+    refuse_many,
+)
+from ffn_train.config.registry import build
 from ffn_train.config.settings import SettingError, nearest
 
 LONGEST_NAME = 80
@@ -50,7 +59,8 @@ class Space:
 
     def __init__(self, overrides: Sequence[str]) -> None:
         own = [text for text in overrides if not text.startswith(CONFIG_DIR)]
-        parsed = parse(own)
+        self.notes: list[str] = []
+        parsed = parse(self._columns_whole(own))
         if any(p.key == PRESET for p in parsed if p.swept):
             raise SettingError(
                 "experiment=a,b cannot be swept: presets may hold sweeps of their own"
@@ -71,6 +81,26 @@ class Space:
         trials = self.base.config["sweep"]["search"]["trials"] if self.intervals else 1
         self.points = _points(swept, _zipped(sweep.zip, swept), trials)
         self._composer = _Composer(self.fixed, parsed)
+
+    def _columns_whole(self, overrides: Sequence[str]) -> list[str]:
+        """The overrides, quoted where the text with its comma is one column of the task's table."""
+        result = list(overrides)
+        for place, text in enumerate(overrides):
+            key, _, value = text.partition("=")
+            if "," not in value or not is_literal(key) or not parse([text])[0].swept:
+                continue
+            others = [p.text for p in parse([*overrides[:place], *overrides[place + 1 :]])]
+            with suppress(SettingError, AttributeError):  # its own message comes later
+                fixed = [t for t in others if not parse([t])[0].swept]
+                task = {"target": value, **composed(fixed).config["task"]}
+                task["target"] = task["target"] or value
+                if value in build("task", task).names():
+                    result[place] = f"{key}={quoted(value)}"
+                    path = task["path"]
+                    self.notes.append(
+                        f"{text} is the column {value!r} of {path}, and not two values"
+                    )
+        return result
 
     def job(self, point: Mapping[str, str]) -> Job:
         """The job at a point, with a value for each interval if there are any."""

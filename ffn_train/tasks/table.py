@@ -148,33 +148,34 @@ def standardised(
     SettingError if a target is constant in the training rows (of those that are not standardised,
     if all are), or if a column's values are too large or too close together for float64.
     """
-    train, held_out = parts.train, parts.validation
-    targets = table.targets[train]
-    constant = is_constant(targets)
+    x_train, x_validation = (table.inputs[rows] for rows in vars(parts).values())
+    y_train, y_validation = (table.targets[rows] for rows in vars(parts).values())
+    constant = is_constant(y_train)
     if constant.any() if standardise_targets else constant.all():
         raise SettingError(
             f"task target {table.target_names[constant.argmax()]!r} is constant in the "
-            f"{len(train)} training rows: there is nothing to learn"
+            f"{len(y_train)} training rows: there is nothing to learn"
         )
-    input_mean, input_std = moments(table.inputs[train], table.input_names)
-    as_they_are = np.zeros(targets.shape[1]), np.ones(targets.shape[1])
+    input_mean, input_std = moments(x_train, table.input_names)
+    as_they_are = np.zeros(y_train.shape[1]), np.ones(y_train.shape[1])
     target_mean, target_std = (
-        moments(targets, table.target_names) if standardise_targets else as_they_are
+        moments(y_train, table.target_names) if standardise_targets else as_they_are
     )
-
-    def standardise(columns: Array, mean: Array, std: Array, names: tuple[str, ...]) -> Array:
+    for columns, mean, std, names in (
+        (x_train, input_mean, input_std, table.input_names),
+        (x_validation, input_mean, input_std, table.input_names),
+        (y_train, target_mean, target_std, table.target_names),
+        (y_validation, target_mean, target_std, table.target_names),
+    ):
         with np.errstate(over="ignore"):
-            values = np.ascontiguousarray((columns - mean) / std)
-        _check_finite(values, names, "is too far from the training rows to be standardised")
-        return values
-
-    x = standardise(table.inputs, input_mean, input_std, table.input_names)
-    y = standardise(table.targets, target_mean, target_std, table.target_names)
+            columns -= mean
+            columns /= std
+        _check_finite(columns, names, "is too far from the training rows to be standardised")
     return Data(
-        x_train=x[train],
-        y_train=y[train],
-        x_validation=x[held_out],
-        y_validation=y[held_out],
+        x_train=x_train,
+        y_train=y_train,
+        x_validation=x_validation,
+        y_validation=y_validation,
         input_names=table.input_names,
         target_names=table.target_names,
         input_mean=input_mean,
@@ -224,6 +225,8 @@ def moments(columns: Array, names: Sequence[str]) -> tuple[Array, Array]:
 
 
 def _check_finite(columns: Array, names: Sequence[str], trouble: str) -> None:
+    if np.isfinite(columns).all():
+        return
     for name, column in zip(names, columns.T, strict=True):
         if not np.isfinite(column).all():
             raise SettingError(f"task column {name!r} has a value that {trouble}")

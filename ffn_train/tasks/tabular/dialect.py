@@ -117,7 +117,7 @@ def find(text: str, given: Given, *, whole: bool) -> Dialect:
     names = [cell.strip() for cell in records(head, separator)[0]]
     if separator == " ":
         names = [name.strip('"') for name in names]
-    if comments and head[0].lstrip().startswith(("# ", "% ")):
+    if head[0].lstrip().startswith(("# ", "% ")):
         names = [cell.strip() for cell in records([head[0].lstrip()[2:], *head[1:]], separator)[0]]
     rows = [[cell.strip() for cell in row] for row in records(rest[:LINES], separator)]
     numerals = _numerals([cell for row in rows for cell in row], given)
@@ -183,6 +183,8 @@ def _separator(lines: Sequence[str]) -> str:
         try:
             rows = records(lines, separator)
         except SettingError:
+            continue
+        if not rows:
             continue
         width, count = Counter(map(len, rows)).most_common(1)[0]
         others = {*SEPARATORS.values()} - {separator, " "}

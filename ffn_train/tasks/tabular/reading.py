@@ -10,7 +10,6 @@ import lzma
 import os
 import re
 import stat
-import sys
 import warnings
 import zipfile
 import zlib
@@ -178,8 +177,8 @@ _NOT_WAITING = getattr(os, "O_NONBLOCK", 0)
 @cache
 def _content(number: int, largest: int) -> bytes:
     """All that an open file has, read once: standard input does not give it twice."""
-    file = sys.stdin.buffer if number == 0 else os.fdopen(os.dup(number), "rb")
-    content = file.read(largest + 1)
+    with os.fdopen(os.dup(number), "rb") as file:
+        content = file.read(largest + 1)
     if len(content) > largest:
         raise _too_large(largest)
     return content
@@ -356,6 +355,13 @@ class _Text:
     def __init__(self, head: str, stream: IO[str]) -> None:
         self._head, self._stream = head, stream
 
+    def spaced(self, separator: str) -> bool:
+        """Whether blanks follow separators, as far as that is seen; to look for them takes time."""
+        return (
+            separator != " "
+            and re.search(rf"(^|{re.escape(separator)}) ", self._head, re.M) is not None
+        )
+
     def read(self, size: int = -1) -> str:
         text, self._head = self._head or self._stream.read(size), ""
         return text
@@ -376,7 +382,7 @@ def _parsed(text: _Text, dialect: Dialect) -> Any:
             # else a first row that is too long would be cut
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(
-                text,  # type: ignore[call-overload]
+                text,
                 sep=r"\s+" if blanks else dialect.separator,
                 header=None,
                 names=range(len(dialect.names)),
@@ -384,7 +390,7 @@ def _parsed(text: _Text, dialect: Dialect) -> Any:
                 decimal=dialect.numerals.decimal,
                 keep_default_na=False,
                 na_values=sorted(MISSING),
-                skipinitialspace=not blanks,
+                skipinitialspace=text.spaced(dialect.separator),
                 low_memory=False,
                 **exact,
             )

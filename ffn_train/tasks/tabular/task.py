@@ -177,7 +177,10 @@ class TableTask(Task):
         data = standardised(_table(columns, frame), chosen)
         rows_of = {part: places[own].tolist() for part, own in vars(chosen).items()}
         origin = {"reading": reading.to_json(), "columns": columns.to_json(), "rows": rows_of}
-        return replace(data, origin=origin, notes=tuple(notes))
+        outliers = data.outliers
+        if outliers is not None:  # by their rows in the file
+            outliers = replace(outliers, rows=tuple(int(places[r - 1]) + 1 for r in outliers.rows))
+        return replace(data, origin=origin, notes=tuple(notes), outliers=outliers)
 
     def names(self) -> list[str]:
         """The names of the file's columns."""
@@ -218,14 +221,16 @@ class TableTask(Task):
         whole = frame[frame.notna().any(axis=1)]
         for name in whole.columns if wanted.missing else ():
             whole = whole.assign(**{name: blanked(whole[name], wanted.missing)})
+        _check_rows(whole, source)
         selection = select(whole, reading, wanted, source)
         used, left_out = self._used(whole, selection.columns)
+        _check_rows(used, source)
         left_out = {"without any cell": len(frame) - len(whole), **left_out}
-        if len(used) < FEWEST_ROWS:
-            raise SettingError(
-                f"{source} has {len(used)} rows that can be used; at least {FEWEST_ROWS} are needed"
-            )
-        told = [f"{count:,} rows {why} left out" for why, count in left_out.items() if count]
+        told = [
+            f"{count:,} row{'s' * (count > 1)} {why} left out"
+            for why, count in left_out.items()
+            if count
+        ]
         notes = ["; ".join([f"{source}: {reading.says()}", *told]), described(selection)]
         return used, reading, selection, notes
 
@@ -268,6 +273,13 @@ class TableTask(Task):
         columns.check(second, source)
         both = pd.concat([frame[names], second[second.notna().any(axis=1)][names]])
         return self._used(both, columns)[0], reading
+
+
+def _check_rows(frame: Any, source: str) -> None:
+    if len(frame) < FEWEST_ROWS:
+        raise SettingError(
+            f"{source} has {len(frame)} rows that can be used; at least {FEWEST_ROWS} are needed"
+        )
 
 
 def _table(columns: Columns, frame: Any) -> Table:
