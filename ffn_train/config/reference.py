@@ -19,7 +19,7 @@ ffn_train: gradient flow in residual feed-forward stacks.
   python -m ffn_train                                     the default run
   python -m ffn_train model.depth=64 residual=none        change settings and choices
   python -m ffn_train experiment=diabetes seed=3          start from a preset
-  python -m ffn_train task=csv task.path=data.csv task.target=price
+  python -m ffn_train task=table task.path=data.csv task.target=price
   python -m ffn_train residual=rezero residual.start=0.1 run.dir=outputs/mine
   python -m ffn_train -m seed=0,1,2                       a sweep
   python -m ffn_train --cfg job                           print the configuration, run nothing
