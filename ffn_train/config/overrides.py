@@ -125,7 +125,7 @@ def as_written(text: str) -> str:
     """
     key, equals, value = text.partition("=")
     bare, value = key.lstrip("+"), value.strip()
-    if equals and value and is_literal(bare):
+    if equals and value and is_literal(text):
         return f"{key}={_literal(value)}"
     if bare in PATHS and not _readable(text):
         return f"{key}={quoted(value)}"
@@ -137,13 +137,15 @@ def as_written(text: str) -> str:
     return f"{key}={quoted(value)}"
 
 
-def is_literal(key: str) -> bool:
-    """Whether a setting of a choice is a path or names columns."""
-    group, _, name = key.partition(".")
-    known = choices(group).values() if group in GROUPS else ()
-    return any(
-        setting.literal for cls in known for n, setting in declared(cls).items() if n == name
-    )
+def is_literal(text: str) -> bool:
+    """Whether an override gives a path or names of columns, which some choice of a group takes.
+
+    Where another choice has a setting of that name, what Hydra can read is left to it.
+    """
+    group, _, name = text.partition("=")[0].lstrip("+").partition(".")
+    known = [declared(cls) for cls in choices(group).values()] if group in GROUPS else []
+    own = [settings[name].literal for settings in known if name in settings]
+    return any(own) and (all(own) or not _readable(text, swept=True))
 
 
 def _literal(text: str) -> str:
@@ -163,11 +165,13 @@ def _items(text: str) -> list[str]:
     return [item for item in items if item]
 
 
-def _readable(text: str) -> bool:
+def _readable(text: str, *, swept: bool = False) -> bool:
+    """Whether Hydra's grammar has it, and is it one value unless it may be ``swept``."""
     from hydra.errors import HydraException
 
     try:
-        return not _parser().parse_override(text).is_sweep_override()
+        override = _parser().parse_override(text)
+        return swept or not override.is_sweep_override()
     except (HydraException, ValueError, RecursionError):
         return False
 
@@ -175,7 +179,7 @@ def _readable(text: str) -> bool:
 def as_axis(text: str) -> str:
     """``as_written`` for an override that may vary a key: values between commas stay several."""
     key, _, value = text.partition("=")
-    if not is_literal(key.lstrip("+")):
+    if not is_literal(text):
         return text
     try:
         if grammar(text).is_sweep_override():

@@ -87,7 +87,7 @@ class Space:
         result = list(overrides)
         for place, text in enumerate(overrides):
             key, _, value = text.partition("=")
-            if "," not in value or not is_literal(key) or not parse([text])[0].swept:
+            if "," not in value or not is_literal(text) or not parse([text])[0].swept:
                 continue
             others = [p.text for p in parse([*overrides[:place], *overrides[place + 1 :]])]
             with suppress(SettingError, AttributeError):  # its own message comes later
