@@ -84,22 +84,19 @@ class Space:
 
     def _columns_whole(self, overrides: Sequence[str]) -> list[str]:
         """The overrides, quoted where the text with its comma is one column of the task's table."""
-        result = list(overrides)
-        for place, text in enumerate(overrides):
+        axes = {text: "," in text and parse([text])[0].swept for text in overrides}
+        fixed = [text for text in overrides if not axes[text]]
+        result = []
+        for text in overrides:
             key, _, value = text.partition("=")
-            if "," not in value or not is_literal(text) or not parse([text])[0].swept:
-                continue
-            others = [p.text for p in parse([*overrides[:place], *overrides[place + 1 :]])]
-            with suppress(SettingError, AttributeError):  # its own message comes later
-                fixed = [t for t in others if not parse([t])[0].swept]
-                task = {"target": value, **composed(fixed).config["task"]}
-                task["target"] = task["target"] or value
-                if value in build("task", task).names():
-                    result[place] = f"{key}={quoted(value)}"
-                    path = task["path"]
-                    self.notes.append(
-                        f"{text} is the column {value!r} of {path}, and not two values"
-                    )
+            if axes[text] and is_literal(text):
+                with suppress(SettingError, AttributeError):  # its own message comes later
+                    task = composed(fixed).config["task"]
+                    if value in build("task", {**task, "target": task["target"] or value}).names():
+                        text = f"{key}={quoted(value)}"
+                        said = f"{key}={value} is the column {value!r} of {task['path']}"
+                        self.notes.append(f"{said}, and not two values")
+            result.append(text)
         return result
 
     def job(self, point: Mapping[str, str]) -> Job:

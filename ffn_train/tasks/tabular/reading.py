@@ -59,7 +59,7 @@ _KINDS = (
     (rb"\s*[\[{]\s*[\[{\"]", "JSON: save the table as CSV"),
     (rb"(?is)(\s*%[^\n]*\n|\s*\n)*\s*@relation\b", "ARFF, Weka's format: save the table as CSV"),
 )
-_UNPACKING = (EOFError, lzma.LZMAError, zipfile.BadZipFile, zlib.error, RuntimeError)
+_UNPACKING = (csv.Error, EOFError, lzma.LZMAError, zipfile.BadZipFile, zlib.error, RuntimeError)
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
     (b"\xff\xfe\0\0", "utf-32"),
@@ -438,7 +438,7 @@ def _arrays(files: Mapping[str, Any], kind: str) -> tuple[Any, Reading]:
             raise SettingError(
                 f"holds an array {name!r} of NumPy's that is no use: {reason}"
             ) from error
-        if array.dtype.names:
+        if array.dtype.names and array.ndim == 1:
             columns |= {field: array[field] for field in array.dtype.names}
         elif array.ndim == 2 and array.shape[1] > 1:
             columns |= {f"{name or 'column'}{i}": array[:, i] for i in range(array.shape[1])}
@@ -447,7 +447,7 @@ def _arrays(files: Mapping[str, Any], kind: str) -> tuple[Any, Reading]:
         else:
             raise SettingError(f"has an array {name!r} of shape {array.shape}: rows are needed")
     lengths = {name: column.shape for name, column in columns.items()}
-    if len({*lengths.values()}) > 1:
+    if len({*lengths.values()}) > 1 or any(len(shape) > 1 for shape in lengths.values()):
         told = ", ".join(f"{name} has {shape[0]}" for name, shape in lengths.items())
         raise SettingError(f"has arrays of different lengths: {told}")
     return _framed(columns, kind)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ffn_train.config.settings import SettingError, nearest
+from ffn_train.config.settings import SettingError, nearest, printable
 from ffn_train.tasks.tabular.columns import (
     LEVELS,
     TEXT,
@@ -53,7 +53,7 @@ class Selection:
 def paste(key: str, names: Iterable[str]) -> str:
     """The setting that lists these names, as a shell takes it."""
     quoted = [f'"{name}"' if re.search(r"[,\[\]'\"]|^\s*$", name) else name for name in names]
-    return shlex.quote(f"{key}=[{','.join(quoted)}]")
+    return printable(shlex.quote(f"{key}=[{','.join(quoted)}]")).replace("\n", "\\n")
 
 
 class _Names:
@@ -136,7 +136,7 @@ def select(frame: Any, reading: Reading, wanted: Wanted, source: str) -> Selecti
             left_out.append((name, kind))
     problems.refuse(source)
     if not inputs:
-        why = "".join(f"; {name}: {reason}" for name, reason in left_out[:LISTED])
+        why = "".join(f"; {shown(name)}: {reason}" for name, reason in left_out[:LISTED])
         raise SettingError(
             f"{source} has no input left: every column is in task.target or task.drop, or left "
             f"out{why}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ffn_train.config.registry import choice
-from ffn_train.config.settings import SettingError, one_of, setting, unchecked
+from ffn_train.config.settings import SettingError, setting, unchecked
 from ffn_train.tasks.table import Data, Parts, Table, drawn_parts, held, standardised
 from ffn_train.tasks.tabular.columns import Columns, as_words, blanked, shown
 from ffn_train.tasks.tabular.dialect import MARKS, SEPARATORS, Given
@@ -21,16 +21,6 @@ FEWEST_ROWS = 4
 Setting = str | Sequence[str]
 
 
-def _mark(known: dict[str, str]) -> Callable[[str, Any], None]:
-    """A check of a separator or mark: a word that stands for it, or the character itself."""
-
-    def check(key: str, value: Any) -> None:
-        if not (value is None or (isinstance(value, str) and len(value) == 1)):
-            one_of(key, value, known)
-
-    return check
-
-
 def _encoding(key: str, value: Any) -> None:
     try:
         if value is not None:
@@ -39,19 +29,9 @@ def _encoding(key: str, value: Any) -> None:
         raise SettingError(f"{key} must be an encoding such as cp1252, got {value!r}") from None
 
 
-def _either(key: str, value: Any) -> None:
-    if value not in (None, True, False) or isinstance(value, float):
-        raise SettingError(f"{key} must be true, false or null, got {value!r}")
-
-
-def _dates(key: str, value: Any) -> None:
-    if value is not None:
-        one_of(key, value, ("day_first", "month_first"))
-
-
-def _how(says: str, check: Any = None, default: Any = None, **bounds: Any) -> Any:
-    """A setting of how a file is read, which its rows tell of."""
-    return setting(says, default, changes="source", before=default, check=check, **bounds)
+def _how(says: str, default: Any = None, **declared: Any) -> Any:
+    """A setting of how a file is read, of which its rows tell."""
+    return setting(says, default, changes="source", before=default, **declared)
 
 
 def _columns(says: str) -> Any:
@@ -114,21 +94,19 @@ class TableTask(Task):
         check=unchecked,
         literal=True,
     )
-    separator: str | None = _how(
-        f"{', '.join(SEPARATORS)} or the character; null finds it", _mark(SEPARATORS)
-    )
-    decimal: str | None = _how("decimal mark: point or comma; null finds it", _mark(MARKS))
-    thousands: str | None = _how(
-        f"mark between thousands: {', '.join(MARKS)}; null finds it", _mark(MARKS)
-    )
+    separator: str | None = _how("between cells; null finds it", among=tuple(SEPARATORS))
+    decimal: str | None = _how("the decimal mark; null finds it", among=("point", "comma"))
+    thousands: str | None = _how("mark between thousands; null finds it", among=tuple(MARKS))
     encoding: str | None = _how(
-        "such as cp1252; null is UTF-8, or UTF-16 where it is marked", _encoding
+        "such as cp1252; null is UTF-8, or UTF-16 where it is marked", check=_encoding
     )
-    header: bool | None = _how("whether the first line has the names; null finds out", _either)
-    units: bool | None = _how("whether a row of units follows; null finds out", _either)
-    skip: int = _how("lines before the table", default=0, at_least=0)
-    dates: str | None = _how("day_first or month_first, where dates leave that open", _dates)
-    largest: float = _how("size of a file, uncompressed", default=4.0, above=0, unit="GiB")
+    header: bool | None = _how("whether the first line has the names; null finds out")
+    units: bool | None = _how("whether a row of units follows; null finds out")
+    skip: int = _how("lines before the table", 0, at_least=0)
+    dates: str | None = _how(
+        "what comes first in dates that leave it open", among=("day_first", "month_first")
+    )
+    largest: float = _how("size of a file, uncompressed", 4.0, above=0, unit="GiB")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -202,9 +180,9 @@ class TableTask(Task):
         """The file that a setting names, with the cells blank that ``missing`` names."""
         path = getattr(self, key)
         given = Given(
-            separator=SEPARATORS.get(self.separator or "", self.separator),
-            decimal=MARKS.get(self.decimal or "", self.decimal),
-            thousands=MARKS.get(self.thousands or "", self.thousands),
+            separator=SEPARATORS.get(str(self.separator)),
+            decimal=MARKS.get(str(self.decimal)),
+            thousands=MARKS.get(str(self.thousands)),
             header=self.header,
             units=self.units,
             skip=self.skip,
@@ -289,6 +267,6 @@ def _table(columns: Columns, frame: Any) -> Table:
 def _names(key: str, value: Any) -> tuple[str, ...]:
     """The texts of a setting that takes one or a list of them; a number stands for its digits."""
     names = value if isinstance(value, (list, tuple)) else [value]
-    if not all(isinstance(name, (str, int, float)) and name not in (True, False) for name in names):
+    if not all(isinstance(name, (str, int, float)) and type(name) is not bool for name in names):
         raise SettingError(f"{key} must be a column's name or a list of names, got {value!r}")
     return tuple(str(name).strip() for name in names)
