@@ -83,7 +83,15 @@ def test_all_are_compared_to_the_same_tables(old: Path) -> None:
 
 
 def in_order(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    return sorted(rows, key=lambda row: sorted(row.items()))
+    """Without the training loss, which was that of one batch, and the activation of a gated block,
+    which is none of its settings any more.
+    """
+    kept = [row for row in rows if row.get("metric") != "train_loss"]
+    for row in kept:
+        row.pop("train_loss", None)
+        if row["block"] == "swiglu":
+            row["activation"] = ""
+    return sorted(kept, key=lambda row: sorted(row.items()))
 
 
 def as_it_was(text: str) -> list[dict[str, str]]:
