@@ -694,7 +694,7 @@ def test_the_wait_for_the_compiler_is_told(monkeypatch: pytest.MonkeyPatch, tmp_
     (tmp_path / f"blocks.{blocks.backward.__qualname__}-1.py.nbi").touch()
     assert blocks.delay() is None
     monkeypatch.setattr(blocks.backward, "_cache", NullCache())
-    assert "in every process: the result cannot be kept" in str(blocks.delay())
+    assert "in every process: the result cannot be cached" in str(blocks.delay())
 
 
 @pytest.mark.parametrize("centred", [True, False])
