@@ -171,7 +171,7 @@ def doubling(depth: int = 120, **names: str) -> Doubling:
 def test_what_grows_from_the_start_is_laid_to_the_initialisation_with_what_to_change() -> None:
     result = locate(*doubling(), MSE(), Updates(0, 50.0, None))
     assert result.phase == "forward"
-    assert "as initialised the signal grows x" in result.reason
+    assert "at initialisation the signal grows " in result.reason
     assert result.reason.endswith("try residual=scaled, norm=pre_layer or init=gpt2")
     assert "optimizer.lr" not in result.reason
     assert len(result.before) == 3
