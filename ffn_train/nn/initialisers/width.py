@@ -40,10 +40,7 @@ class Normal(Initialiser):
 
 @choice("init", "xavier")
 class Xavier(Initialiser):
-    """Var W = 2/(fan_in + fan_out): a compromise between forward and backward pass.
-
-    Glorot and Bengio 2010.
-    """
+    """Var W = 2/(fan_in + fan_out): a compromise between both passes. Glorot and Bengio 2010."""
 
     def variance(self, *, fan_in: int, fan_out: int, role: Role, depth: int) -> float:
         return 2 / (fan_in + fan_out)
