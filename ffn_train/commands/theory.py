@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from ffn_train.commands.options import Parser, say
 from ffn_train.commands.predicted import Point, beyond, sheet, table
@@ -48,7 +49,7 @@ def predictions(overrides: Sequence[str], *, swept: bool) -> list[Point]:
     from ffn_train.config.composition import compose
 
     points = jobs(overrides) if swept else [Job({}, compose(overrides))]
-    return [_predict(job) for job in points]
+    return [_predict(job) for job in tqdm(points, unit="point", leave=False, disable=None)]
 
 
 def _predict(job: Job) -> Point:

@@ -70,8 +70,9 @@ def test_the_worst_ratio_is_the_one_furthest_from_1(run: Run) -> None:
     assert ratio.ratio == pytest.approx(ratios[worst])
     assert run.summary.theory is not None
     assert run.summary.theory.where == worst
-    words = f"({worst}, anchored; 1 sd of a seed: x/÷ {math.exp(ratio.sd):.3g})"
-    assert words in report.report(run)
+    off = abs(math.log(ratio.ratio))
+    words = f"(worst: {worst}, {off / ratio.sd:.2g} sd of the scatter between seeds)"
+    assert f"agrees within {math.exp(off) - 1:.0%} {words}" in report.report(run)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def texts(drawn: Figure) -> list[str]:
 def test_a_prediction_from_a_part_of_the_batch_says_so(sampled: Run, run: Run) -> None:
     content = json.loads((sampled.path / files.THEORY).read_text())
     assert content["anchored"]["sampled"] == content["a priori"]["sampled"] == [16, 32]
-    assert "anchored from 16 of 32 rows;" in report.report(sampled)
+    assert "; predicted from 16 of 32 rows)" in report.report(sampled)
     assert "32 rows" not in report.report(run)
     for name in ("gradient_flow", "signal"):
         said = [text for text in texts(figure(sampled, name)) if "theory from 16 of 32" in text]
@@ -281,7 +282,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_the_command_for_many_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     swept = ["-m", "model.depth=4,600", "block=feedforward,swiglu", "init=he", "residual=identity"]
-    main([*swept, "activation=relu", "--out", str(tmp_path / "many.svg")])
+    main([*swept, "--out", str(tmp_path / "many.svg")])
     lines = capsys.readouterr().out.splitlines()
     deep, *remarks = [line for line in lines if line.startswith("depth=600,block=feedforward")]
     assert "e+14" in deep  # 3^(600/2) = 1e143

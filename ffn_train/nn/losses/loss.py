@@ -15,11 +15,13 @@ class Loss(Choice, ABC):
     """A mean over the N samples, or over the N x M entries of y - t.
 
     ``kinds``: the kinds of task that it is for (``Task.kind``). ``trivial``: in words, what a model
-    does that has learned nothing from the inputs.
+    does that has learned nothing from the inputs. ``unit``: of the loss, for targets in units of
+    their standard deviation, in words that "of the target" follows; "" for none.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("regression",)
     trivial: ClassVar[str] = "predicting the mean"
+    unit: ClassVar[str] = ""
 
     @classmethod
     def check_class(cls) -> None:
