@@ -153,7 +153,7 @@ def figure(results: Results) -> Figure:
             f"training loss, rate {LARGE:g}": "step",
         },
         {rate_label: rates},
-        right=1.0,
+        right=1.25,
     )
     for panel, (norm, name) in zip(axes, NORMS.items(), strict=False):
         axes[0].plot([], [], label=name, gid="norm", **LOOKS[norm])
