@@ -40,7 +40,7 @@ def warnings(setting: Any) -> list[str]:
         return []
     allowed = "1 core" if cores == 1 else f"{cores} cores"
     return [
-        f"threads={setting}, but this process may use {allowed} only: threads that wait for one "
+        f"threads={setting} with {allowed} allowed to this process: threads that wait for one "
         f"another can make it many times slower; use threads={cores} or auto"
     ]
 
