@@ -20,10 +20,10 @@ from ffn_train.reproduce.panels import THEORY, finished, marks, panels
 
 NORMS = {"pre_layer": "pre-LN", "post_layer": "post-LN"}
 LOOKS = {norm: {**marks(order, 3), "linestyle": "-"} for order, norm in enumerate(NORMS)}
-WARM = {"linestyle": (0, (2.5, 1.2)), "markerfacecolor": "white"}  # the look with a warm-up
-LARGE = 0.003  # the rate whose curves are shown: the largest but one
-SMOOTH = 10  # steps that the curves are means over
-LEARNT = 0.95  # a loss below it has learnt something
+WARM = {"linestyle": (0, (2.5, 1.2)), "markerfacecolor": "white"}  # lines with a warm-up
+LARGE = 0.003  # the rate whose curves are shown: the second largest
+SMOOTH = 10  # steps that the curves are averaged over
+LEARNT = 0.95  # a run with a lower loss has learnt something
 SLOWER = 0.05  # a difference of losses that counts
 
 Key = tuple[str, float, bool]  # norm, learning rate, with a warm-up
@@ -31,11 +31,13 @@ Key = tuple[str, float, bool]  # norm, learning rate, with a warm-up
 
 @dataclass(frozen=True)
 class Results:
-    """Of each setting all seeds' final validation losses (S,) and training losses (S, steps)."""
+    """By setting, all seeds' final validation losses (S,) and training losses (S, steps);
+    ``baseline``: the validation loss of linear regression, mean over all runs.
+    """
 
     final: dict[Key, Floats]
     curves: dict[Key, Floats]
-    least_squares: float
+    baseline: float
 
     @property
     def rates(self) -> list[float]:
@@ -43,7 +45,7 @@ class Results:
         return sorted({rate for _, rate, _ in self.final})
 
     def best(self, norm: str, warm: bool) -> float:
-        """The mean loss over seeds at the rate where that is least."""
+        """The mean loss over seeds, at the rate where it is lowest."""
         return min(float(self.final[norm, rate, warm].mean()) for rate in self.rates)
 
 
@@ -51,30 +53,30 @@ def measure() -> Results:
     """The preset's sweep, trained."""
     final: dict[Key, list[float]] = {}
     curves: dict[Key, list[Floats]] = {}
-    least_squares = []
+    baselines = []
     for run in trained("warm_up"):
         config = run.config
         warm = config["schedule"]["warmup"] > 0
         key = config["norm"]["name"], config["optimizer"]["lr"], warm
         final.setdefault(key, []).append(1 - run.summary.score.value)
         curves.setdefault(key, []).append(run.scalars["loss"])
-        least_squares.append(1 - run.summary.score.baseline)
+        baselines.append(1 - run.summary.score.baseline)
     return Results(
         {key: np.array(values) for key, values in final.items()},
         {key: np.array(values) for key, values in curves.items()},
-        float(np.mean(least_squares)),
+        float(np.mean(baselines)),
     )
 
 
 def claims(results: Results) -> list[Claim]:
-    """What post-LN needs, what pre-LN does not, and whether it is as good."""
+    """Post-LN with and without a warm-up, pre-LN without, and the two compared."""
     final, small = results.final, results.rates[0]
     return [
         Claim(
             f"Post-LN needs the warm-up at a large rate: at {LARGE:g} it learns only with it",
             "Xiong et al. 2020, section 3.2",
             [
-                # the mean: at the edge of stability a single seed's end hangs on the last bits
+                # the mean: at the edge of stability a single seed's result depends on rounding
                 at_least("mean loss without", final["post_layer", LARGE, False].mean(), LEARNT),
                 at_most("mean loss with", final["post_layer", LARGE, True].mean(), LEARNT),
             ],
@@ -151,7 +153,7 @@ def figure(results: Results) -> Figure:
             f"training loss, rate {LARGE:g}": "step",
         },
         {rate_label: rates},
-        right=1.0,
+        right=1.25,
     )
     for panel, (norm, name) in zip(axes, NORMS.items(), strict=False):
         axes[0].plot([], [], label=name, gid="norm", **LOOKS[norm])
@@ -169,10 +171,10 @@ def figure(results: Results) -> Figure:
     for name, style in (("without", {}), ("with", WARM)):
         look = {**LOOKS["pre_layer"], "color": INK, **style}
         axes[0].plot([], [], label=name, gid="warm-up", **look)
-    least_squares = {**THEORY, "color": MUTED, "label": "least squares", "gid": "predicting"}
+    linear = {**THEORY, "color": MUTED, "label": "linear regression", "gid": "predicting"}
     for panel in axes:
         panel.set_ylim(0, 1.25)
         panel.axhline(1, color=MUTED, lw=0.6, label="mean", gid="predicting")
     for panel in axes[:2]:
-        panel.axhline(results.least_squares, **least_squares)
+        panel.axhline(results.baseline, **linear)
     return finished(sheet)

@@ -17,9 +17,9 @@ ENGINES = ("numpy", "compiled")
 
 @dataclass(frozen=True)
 class Engine:
-    """How a segment of a stack is computed, an update, and norms.
+    """What computes a segment of a stack, an update, and norms.
 
-    ``delay``: what a first use on this machine waits for, if it does.
+    ``delay``: gives the line that announces the compilation before a first use, or None.
     """
 
     segment: type[Segment]
@@ -32,7 +32,7 @@ NUMPY = Engine(PlainSegment, lambda optimizer: optimizer, Reductions(), lambda: 
 
 
 def check_engine(name: Any) -> str:
-    """The engine's name, if it can be had here. Raises SettingError."""
+    """The engine's name. Raises SettingError if it is unknown or not installed."""
     if one_of("engine", name, ENGINES) == "compiled" and not _installed():
         raise SettingError(
             "engine=compiled needs Numba and SciPy: pip install 'ffn_train[compiled]', "
@@ -50,7 +50,7 @@ def engine(name: str) -> Engine:
     if check_engine(name) == "numpy":
         return NUMPY
     try:
-        from ffn_train.nn.compiled.blocks import delay  # late: Numba takes a moment to import
+        from ffn_train.nn.compiled.blocks import delay  # late: Numba is slow to import
         from ffn_train.nn.compiled.reductions import CompiledReductions
         from ffn_train.nn.compiled.segment import CompiledSegment
         from ffn_train.nn.compiled.updates import compiled_update

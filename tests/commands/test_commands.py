@@ -101,7 +101,7 @@ def test_more_threads_than_allowed_cores_are_warned_of(monkeypatch: pytest.Monke
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {3})
     (warning,) = build_experiment(config(threads=2)).warnings
     assert warning.startswith("threads=2 with 1 core allowed to this process: ")
-    assert warning.endswith("threads=1 or auto fits")
+    assert warning.endswith("use threads=1 or auto")
     for fits in (1, "auto"):
         assert build_experiment(config(threads=fits)).warnings == []
     large: dict[str, Any] = {"batch": 512, "width": 512, "hidden": 2048}

@@ -1,4 +1,4 @@
-"""Variances that follow from a matrix's own sizes: He, LeCun, Xavier, and any factor."""
+"""Variances that depend on a matrix's shape only: He, LeCun, Xavier, and any factor."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Normal(Initialiser):
 
 @choice("init", "xavier")
 class Xavier(Initialiser):
-    """Var W = 2/(fan_in + fan_out): between forward and backward. Glorot and Bengio 2010."""
+    """Var W = 2/(fan_in + fan_out): a compromise between both passes. Glorot and Bengio 2010."""
 
     def variance(self, *, fan_in: int, fan_out: int, role: Role, depth: int) -> float:
         return 2 / (fan_in + fan_out)
