@@ -88,6 +88,28 @@ class Sums:
     rows: int
     batch: int
 
+    def spread(self, kernel: Scaled, sizes: Floats, correlations: float) -> float:
+        """The variance of log Σ_ab K_ab for chance in its entries.
+
+        ``sizes``: the covariance (n, n) of the logs η_a of K_aa, K_ab going with (η_a + η_b)/2, so
+        that the sum changes by Σ_a η_a Σ_b K_ab: little is left of a sum that nearly cancels.
+        ``correlations``: the variance of a correlation ρ of independent features, of others
+        (1 - ρ²)² times that (Fisher 1915); those of different pairs count as independent.
+        """
+        log = self.log_total(kernel)
+        if not np.isfinite(log):
+            return float(sizes.mean())
+        values = kernel.values * float(np.exp(min(kernel.log - log, 300.0)))
+        own, n, batch = np.diagonal(values), self.rows, self.batch
+        many = batch * (batch - 1) / (n * (n - 1)) if n > 1 else 1.0
+        rows = many * values.sum(axis=1) + (batch / n - many) * own
+        products = own[:, None] * own
+        rho = np.minimum(ratio(values**2, products), 1)
+        pairs = 2 * many * correlations * float((products * (1 - rho) ** 2).sum())
+        share = own / own.sum()
+        whole, common = float(rows @ sizes @ rows), float(share @ sizes @ share)
+        return min(whole, common) + float(np.log1p(max(whole - common, 0.0) + pairs))
+
     def log_total(self, kernel: Scaled) -> float:
         """log Σ_ab K_ab; -inf for zero, NaN where the rows of a part say too little of it."""
         own = float(np.trace(kernel.values))
