@@ -50,7 +50,7 @@ def test_a_run_is_read(name: str) -> None:
     assert np.isfinite(run.measures.gradient_ratio[0])
     if name in ENDED:
         assert run.summary is not None
-        state = "diverged" if name in ("diverged", "stopped") else "finished"
+        state = name if name in ("diverged", "stopped") else "finished"
         assert run.summary.state == state
         weights = run.weights()
         assert sum(array.size for array in weights.values()) == run.provenance.parameters
@@ -82,17 +82,23 @@ def test_all_are_compared_to_the_same_tables(old: Path) -> None:
 
 
 def as_it_was(text: str) -> list[dict[str, str]]:
-    """A table's rows with the names of before; then there was no best score, and "" for NaN."""
+    """A table's rows with the names of before; then there was no best score, and "" for NaN.
+
+    Runs that a rule had stopped were called diverged.
+    """
     before = {new: name for name, new in NAMES.items()}
-    return [
-        {
-            before.get(key, key): "" if cell == "nan" else before.get(cell, cell)
-            for key, cell in row.items()
-            if key != "best_score"
-        }
-        for row in csv.DictReader(text.splitlines())
-        if row.get("metric") != "best_score"
-    ]
+    before |= {"share_lost": "share_diverged", "stopped": "diverged"}
+    rows = []
+    for row in csv.DictReader(text.splitlines()):
+        if "n_stopped" in row:
+            row["n_diverged"] = str(int(row["n_diverged"]) + int(row.pop("n_stopped")))
+        if row.get("metric") == "best_score":
+            continue
+        cells = {key: "" if cell == "nan" else cell for key, cell in row.items()}
+        for new in ("best_score", "learned", "held_back", "gradient_flow"):
+            cells.pop(new, None)
+        rows.append({before.get(key, key): before.get(c, c) for key, c in cells.items()})
+    return rows
 
 
 def test_a_run_that_goes_on_keeps_the_header_of_its_scalars(old: Path) -> None:
@@ -109,7 +115,11 @@ def test_what_it_called_by_another_name_is_read() -> None:
     assert run.summary is not None
     score = run.summary.score
     assert score is not None
-    assert (score.symbol, score.better, score.baseline_name) == ("R²", "higher", "least squares")
+    assert (score.symbol, score.better, score.baseline_name) == (
+        "R²",
+        "higher",
+        "linear regression",
+    )
     assert score.value == run.scalars["validation_score"][-1]
     assert run.provenance.score is not None
     assert run.provenance.score.baseline == score.baseline
@@ -140,7 +150,10 @@ def test_one_that_was_cut_short_goes_on_to_where_an_undisturbed_one_came(
 def test_one_that_has_ended_is_left_as_it_is(old: Path, name: str) -> None:
     before = {p: p.read_bytes() for p in (old / "runs" / name).rglob("*") if p.is_file()}
     execute(build_experiment(compose(overrides_of(old / "runs" / name))), NOTES.append)
-    assert NOTES[-1] == f"runs/{name} has ended already; a larger trainer.steps extends it"
+    state = "ended already; a larger trainer.steps extends it"
+    if name == "diverged":
+        state = "diverged: nothing is left to go on from"
+    assert NOTES[-1] == f"runs/{name} has {state}"
     after = {p: p.read_bytes() for p in (old / "runs" / name).rglob("*") if p.is_file()}
     assert {p: b for p, b in after.items() if p.name != ".lock"} == before
 

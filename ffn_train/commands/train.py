@@ -111,13 +111,10 @@ def sweep(overrides: list[str]) -> int:
     path, entries = swept.path, swept.entries
     states = [(entry.directory, entry.status(path)) for entry in entries]
     unfinished = [(job, status) for job, status in states if status.state != "finished"]
-    unfinished.sort(key=lambda job: job[1].state in ENDED)  # the diverged ones last
+    unfinished.sort(key=lambda job: job[1].state in ENDED)  # those that ended last
     for job, status in unfinished[:SHOWN]:
-        what, reason = status.state, status.reason
-        for ending in ("diverged ", "stopped as hopeless "):
-            if reason.startswith(ending):
-                what, reason = ending.strip(), reason.removeprefix(ending)
-        tell(f"{what}: {path / job}: {reason}")
+        reason = status.reason.removeprefix(f"{status.state} ")
+        tell(f"{status.state}: {path / job}: {reason}")
     if len(unfinished) > SHOWN:
         tell(f"and {len(unfinished) - SHOWN} more")
     for line in swept.best:

@@ -52,6 +52,7 @@ class Case:
 
     ``metrics``: the values of those that it has; ``declared``: what they are.
     ``rank``: its place in its sweep, by which words are put in the order that the sweep gives them.
+    ``verdict``: the kind of the answer to each question (see ``runs.finding``).
     """
 
     path: Path
@@ -63,14 +64,16 @@ class Case:
     times: Mapping[str, object] = field(default_factory=dict)
     traces: Traces | None = None
     rank: int = 0
+    verdict: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def seed(self) -> Value:
         return self.settings.get(SEED)
 
     @property
-    def diverged(self) -> bool:
-        return self.state == "diverged"
+    def lost(self) -> bool:
+        """Whether it diverged, or a rule stopped it: its last loss is no result to average."""
+        return self.state in ("diverged", "stopped")
 
     @property
     def unfinished(self) -> bool:
@@ -112,6 +115,9 @@ def read_case(place: Place) -> Case:
         {name: getattr(run.provenance, name) for name in TIMES},
         traces,
         place.rank,
+        {finding.question: finding.kind for finding in run.summary.verdict if finding.question}
+        if run.summary
+        else {},
     )
 
 

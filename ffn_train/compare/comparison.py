@@ -18,6 +18,7 @@ from ffn_train.compare.where import conditions
 from ffn_train.config.settings import SettingError, one_of
 from ffn_train.running import Notify
 from ffn_train.runs import RunError, old_names
+from ffn_train.runs.finding import FLOW, HELD_BACK
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,16 @@ class Comparison:
         """What a group's runs differ in, in words."""
         pooled = [short(key) for key in self.varied if key not in self.keys]
         return " and ".join([*([] if SEED in self.keys else ["seeds"]), *pooled]) or "runs"
+
+    @property
+    def verdicts(self) -> str:
+        """``held back: depth in 6 runs; gradient flow: vanishing in 6 runs, healthy in 3``."""
+        said = []
+        for question in (HELD_BACK, FLOW):
+            kinds = Counter(c.verdict[question] for c in self.cases if question in c.verdict)
+            words = (f"{kind} in {count}" for kind, count in kinds.most_common())
+            said.append(f"{question}: {', '.join(words)}" if kinds else "")
+        return "; ".join(filter(None, said))
 
     @property
     def counts(self) -> str:

@@ -24,20 +24,24 @@ class Group:
 
     @property
     def sound(self) -> list[Case]:
-        """The runs that have results and did not diverge."""
-        return [case for case in self.measured if not case.diverged]
+        """The runs that have results and are not lost."""
+        return [case for case in self.measured if not case.lost]
 
     @property
-    def n_diverged(self) -> int:
-        return sum(case.diverged for case in self.cases)
+    def n_lost(self) -> int:
+        return sum(case.lost for case in self.cases)
 
     @property
-    def share_diverged(self) -> float:
+    def share_lost(self) -> float:
         """Of the runs that have results; NaN where none has."""
-        return self.n_diverged / len(self.measured) if self.measured else float("nan")
+        return self.n_lost / len(self.measured) if self.measured else float("nan")
+
+    def count(self, state: str) -> int:
+        """How many of the runs are in a state."""
+        return sum(case.state == state for case in self.cases)
 
     def counted(self, metric: Metric) -> list[Case]:
-        """The runs whose metric counts: those that have it and did not diverge.
+        """The runs whose metric counts: those that have it and are not lost.
 
         What is measured before the first update precedes all divergence and counts of all runs: to
         leave some out for what became of them later would be to select.

@@ -1,4 +1,4 @@
-"""How a figure shows the runs that diverged: crosses at the top edge, and their number in words."""
+"""How a figure shows the runs that diverged or were stopped: crosses, and their number in words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ffn_train.plots.style import MUTED, RED
 _LOOK: Any = {"marker": "x", "linestyle": "none", "markersize": 4.0, "markeredgewidth": 1.1}
 
 
-def mark_diverged(axes: Axes, x: ArrayLike, y: ArrayLike, colour: ColorType) -> None:
+def mark_lost(axes: Axes, x: ArrayLike, y: ArrayLike, colour: ColorType) -> None:
     """A cross for each run, in the colour of its group."""
     axes.plot(x, y, color=colour, clip_on=False, zorder=5, **_LOOK)
 
@@ -30,13 +30,14 @@ def headroom(axes: Axes) -> None:
 
 def cross() -> Line2D:
     """The legend's entry for the crosses."""
-    return sample("diverged", color=MUTED, **_LOOK)
+    return sample("diverged or stopped", color=MUTED, **_LOOK)
 
 
-def tell_diverged(axes: Axes, groups: Sequence[Group]) -> None:
-    """How many of a panel's runs diverged, in its upper right corner below the crosses."""
-    diverged = sum(group.n_diverged for group in groups)
-    if diverged:
-        words = f"{diverged} of {sum(len(group.measured) for group in groups)} diverged"
+def note_lost(axes: Axes, groups: Sequence[Group]) -> None:
+    """How many of a panel's runs are lost, in its upper right corner below the crosses."""
+    counts = {s: sum(group.count(s) for group in groups) for s in ("diverged", "stopped")}
+    if any(counts.values()):
+        states = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+        words = f"{states} of {sum(len(group.measured) for group in groups)}"
         look: Any = {"ha": "right", "va": "top", "size": 7, "color": RED}
         axes.text(0.99, 0.95, words, transform=axes.transAxes, **look)

@@ -21,9 +21,10 @@ from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.groups import Group
 from ffn_train.compare.metrics import Statistics
 from ffn_train.compare.values import SEED, UNSET, Value, text
+from ffn_train.runs.finding import QUESTIONS
 
 GROUPS, RUNS, TIMES_FILE = "groups.csv", "runs.csv", "times.csv"
-COUNTS = ("n", "n_diverged", "share_diverged", "n_unfinished", "n_without_results")
+COUNTS = ("n", "n_diverged", "n_stopped", "share_lost", "n_unfinished", "n_without_results")
 
 
 def tables(comparison: Comparison) -> dict[str, str]:
@@ -46,12 +47,13 @@ def _groups(comparison: Comparison) -> Iterable[Sequence[object]]:
 
 
 def counts(group: Group) -> tuple[object, ...]:
-    """How many runs of a group have results, diverged, are unfinished, have none."""
+    """How many runs of a group have results, diverged, were stopped, are unfinished, have none."""
     measured = group.measured
     return (
         len(measured),
-        group.n_diverged,
-        group.share_diverged,
+        group.count("diverged"),
+        group.count("stopped"),
+        group.share_lost,
         sum(case.unfinished for case in measured),
         len(group.cases) - len(measured),
     )
@@ -59,11 +61,13 @@ def counts(group: Group) -> tuple[object, ...]:
 
 def _runs(comparison: Comparison) -> Iterable[Sequence[object]]:
     keys = list(dict.fromkeys([*comparison.keys, *comparison.varied, SEED]))
-    yield (*keys, "state", *comparison.metrics, "directory")
+    asked = [question.replace(" ", "_") for question in QUESTIONS]
+    yield (*keys, "state", *asked, *comparison.metrics, "directory")
     for case in comparison.cases:
         known = {name: repr(value) for name, value in case.metrics.items()}
         numbers = [known.get(name) for name in comparison.metrics]
-        yield (*_cells(case.settings, keys), case.state, *numbers, case.label)
+        answers = [case.verdict.get(question, "") for question in QUESTIONS]
+        yield (*_cells(case.settings, keys), case.state, *answers, *numbers, case.label)
 
 
 def _times(comparison: Comparison) -> Iterable[Sequence[object]]:

@@ -83,6 +83,7 @@ def table(comparison: Comparison, width: int = WIDTH) -> str:
     hidden = len(comparison.groups) - len(groups)
     notes.append(f"and {hidden} more groups in groups.csv" if hidden else "")
     notes.append("; ".join([comparison.counts, *comparison.reservations]))
+    notes.append(comparison.verdicts)
     lines = [line for note in notes for line in textwrap.wrap(note, max(width, 40))]
     return "\n".join([*aligned(rows, left=words), *lines])
 
@@ -148,7 +149,13 @@ def _setting(key: str, groups: Sequence[Group]) -> Column:
 
 def _counts(groups: Sequence[Group]) -> list[Column]:
     rows = [counts(group) for group in groups]
-    headings = {"n": 0, "diverged": 1, "unfinished": 3, "results": 4}  # places among the counts
+    headings = {
+        "n": 0,
+        "diverged": 1,
+        "stopped": 2,
+        "unfinished": 4,
+        "results": 5,
+    }  # places among the counts
     columns = [
         Column(("no" * (name == "results"), name), [str(row[place]) for row in rows])
         for name, place in headings.items()

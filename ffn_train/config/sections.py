@@ -141,7 +141,8 @@ class Trainer:
         "largest global gradient norm (gradient clipping); null for none", 1.0, above=0
     )
     patience: int = setting(
-        "steps with a loss above 1000 times that of predicting the mean that end a run",
+        "steps with a loss above 1000 times that of predicting the mean that stop a run, unless "
+        "the loss is falling",
         100,
         at_least=1,
     )

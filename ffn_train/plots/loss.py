@@ -53,7 +53,7 @@ class Loss(RunFigure):
             taken = steps[evaluated], validation[evaluated]
             entries.append(curve(axes, *taken, color=_VALIDATION, label="validation"))
         if floor is not None:
-            label = (run.score and run.score.baseline_name) or "baseline"
+            label = ((run.score and run.score.baseline_name) or "baseline").replace(" ", "\n")
             entries.append(axes.axhline(floor, color=INK, linewidth=0.9, label=label))
             entries[-1].set_dashes((4, 2))
         mark(axes, steps, training, np.where(evaluated, validation, 1))

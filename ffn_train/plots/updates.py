@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ffn_train.config.registry import choice
@@ -10,15 +13,16 @@ from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import log_axis, step_axis
 from ffn_train.plots.selection import shown_blocks
 from ffn_train.plots.sheet import right_legends, sheet
-from ffn_train.plots.style import MUTED, SINGLE
+from ffn_train.plots.style import MUTED, RED, SINGLE
 from ffn_train.runs import Run
+from ffn_train.runs.outcome import clipped
 
 GUIDE = 1e-3  # a step of a thousandth of the weights: the usual rule of thumb
 
 
 @choice("figure", "updates")
 class Updates(RunFigure):
-    """|Δθ|/|θ| over the measured steps, for the same blocks as in ``layers``."""
+    """|Δθ|/|θ| over the measured steps, for the same blocks as in ``layers``; what was clipped."""
 
     needs = ("weight_norm", "update_norm")
 
@@ -30,12 +34,25 @@ class Updates(RunFigure):
             run, "Update against weight of each block", width=SINGLE, height=2.3
         )
         log_axis(axes, [GUIDE], ratio)
-        guide = axes.axhline(GUIDE, color=MUTED, linewidth=0.9, dashes=(4, 2), label="$10^{-3}$")
+        guide = axes.axhline(GUIDE, color=MUTED, linewidth=0.9, dashes=(4, 2))
+        guide.set_label("$10^{-3}$, usual")
         lines = block_curves(axes, steps, ratio, measures.depth)
         mark(axes, steps, *ratio)
         if not len(steps):
             tell(axes, "no step was taken")
         step_axis(axes, measures["weight_norm"].step)
         axes.set_ylabel(r"$\|\Delta\theta_l\|/\|\theta_l\|$")
+        _mark_clipped(axes, run)
         right_legends(figure, axes, ("block $l$", lines), ("", [guide, *marks(axes)]))
         return figure
+
+
+def _mark_clipped(axes: Axes, run: Run) -> None:
+    """A stroke along the lower edge for each step whose gradient was clipped, and their number."""
+    cut = clipped(run)
+    if cut is None or not cut.any():
+        return
+    steps = run.scalars["step"][: len(cut)][cut]
+    look: Any = {"marker": "|", "linestyle": "none", "markersize": 4.0, "color": RED}
+    axes.plot(steps, [0.02] * len(steps), transform=axes.get_xaxis_transform(), **look)
+    axes.set_xlabel(f"step (strokes: clipped, {len(steps)} of {len(cut)})")

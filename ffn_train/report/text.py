@@ -33,7 +33,7 @@ def report(run: Run) -> str:
         ("files", str(run.path)),
     ]
     rows = [row for row in rows if row[1]]
-    rows += [("" if index else "verdict", line) for index, line in enumerate(summary.verdict)]
+    rows += [(finding.question or "verdict", finding.text) for finding in summary.verdict]
     lines = aligned(rows, left=(0, 1))
     if summary.divergence is not None:
         lines.insert(0, f"warning: {summary.divergence.line}")
@@ -41,15 +41,14 @@ def report(run: Run) -> str:
 
 
 def _score(summary: Summary) -> str:
-    """The score beside that of the baseline, and in words where it is not better."""
+    """The score beside that of the baseline."""
     score = summary.score
     if score is None or score.value is None:
         return ""
     if score.baseline is None:
         return _short(score.value)
     name = score.baseline_name or "baseline"
-    told = f"   (not better than {name})" if score.no_better(score.value, score.baseline) else ""
-    return f"{_short(score.value)}   {name} {_short(score.baseline)}{told}"
+    return f"{_short(score.value)}   {name} {_short(score.baseline)}"
 
 
 def _change(run: Run, summary: Summary, name: str) -> str:

@@ -59,7 +59,6 @@ def execute(
             for note in (*what.notes, *([delay] if delay else [])):
                 notify(note)
             if what.done:
-                notify(f"{path} has ended already; a larger trainer.steps extends it")
                 return load_run(path)
             with (
                 _ending(path),
@@ -129,16 +128,17 @@ def _carry_out(
     run = load_run(path)
     summary = replace(
         outcome(run),
-        state="finished" if last.divergence is None else "diverged",
+        state=last.divergence.state if last.divergence else "finished",
         divergence=last.divergence,
-        verdict=tuple(verdict(run, diverged=last.divergence is not None)),
     )
+    run = replace(run, summary=summary, state=summary.state)
+    summary = replace(summary, verdict=verdict(run))
     # with its name, those of all before it last
     files.write_json(path / files.SUMMARY, sealed(path, summary.to_json()))
     with suppress(OSError):  # the summary is what counts
         Status(summary.state, str(last.divergence or "")).write(path)
     logger.close(summary.state)
-    return replace(run, summary=summary, state=summary.state)
+    return replace(run, summary=summary)
 
 
 def _draw(experiment: Experiment, run: Run, notify: Notify) -> None:
@@ -193,5 +193,7 @@ def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
             baseline=baseline,
         ),
         baseline_loss=baseline_loss,
+        trivial_loss=trainer.trivial_loss,
+        outliers=experiment.data.outliers,
         started=datetime.now().astimezone().isoformat(timespec="seconds"),
     )

@@ -91,7 +91,9 @@ def restore(state: State, checkpoint: Checkpoint) -> None:
     state.params.vector[...] = checkpoint.parameters
     for name, vector in state.memory.items():
         vector[...] = checkpoint.memory[name]
-    state.step, state.hopeless_for = checkpoint.step, checkpoint.hopeless_for
+    state.step = checkpoint.step
+    state.hopeless_for = checkpoint.hopeless_for
+    state.lowest_hopeless = checkpoint.lowest_hopeless
 
 
 def _save(state: State, writer: RunWriter, identity: str) -> None:
@@ -102,6 +104,7 @@ def _save(state: State, writer: RunWriter, identity: str) -> None:
             parameters=state.params.vector,
             memory=state.memory,
             hopeless_for=state.hopeless_for,
+            lowest_hopeless=state.lowest_hopeless,
             logs=writer.to_disk(),
             identity=identity,
         ),

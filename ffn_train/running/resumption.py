@@ -46,9 +46,13 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
         there = replace(there, parts=here.parts)  # the part may be why, and is mended
     steps, wanted = before.get("trainer", {}).get("steps"), experiment.trainer.steps
     _refuse_other(path, there, here, steps, wanted)
-    ended = files.there(path / files.SUMMARY)
-    if ended and steps == wanted:
-        return Plan(done=True, checkpoint=None)
+    summary = read_summary(path)
+    ended = summary is not None
+    if summary is not None and (steps == wanted or summary.state == "diverged"):
+        note = "ended already; a larger trainer.steps extends it"
+        if summary.state == "diverged":
+            note = "diverged: nothing is left to go on from"
+        return Plan(done=True, checkpoint=None, notes=(f"{path} has {note}",))
     checkpoint, notes = _newest(path, last_usable(path), here.digest)
     notes += _other_bits(path, provenance)
     if there.data is None and here.data:

@@ -66,6 +66,7 @@ class Checkpoint:
     hopeless_for: int
     logs: Logs
     identity: str = ""
+    lowest_hopeless: float | None = None
 
     def check(self, run: Path, identity: str) -> None:
         """Raises Damaged if it does not belong to this run, or to its logs as they are now."""
@@ -109,6 +110,7 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
     counters = {
         "step": checkpoint.step,
         "hopeless_for": checkpoint.hopeless_for,
+        "lowest_hopeless": checkpoint.lowest_hopeless,
         "identity": checkpoint.identity,
         **asdict(checkpoint.logs),
     }
@@ -166,7 +168,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path}: {str(error).splitlines()[0]}") from None
     identity = str(counters.get("identity", ""))
-    return Checkpoint(step, parameters, tensors, hopeless_for, logs, identity)
+    lowest = counters.get("lowest_hopeless")
+    return Checkpoint(step, parameters, tensors, hopeless_for, logs, identity, lowest)
 
 
 def _digest(tensors: Mapping[str, Array], counters: Mapping[str, Any]) -> str:

@@ -21,15 +21,25 @@ SCORE = {
     "perfect": 1.0,
     "trivial": "predicting the mean",
     "no_skill": 0.0,
-    "baseline_name": "least squares",
+    "baseline_name": "linear regression",
 }
 _IN_SCORE = {"validation_score": "value", "baseline_score": "baseline"}
 
 
 def renamed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A summary or a provenance with today's keys, whichever it had."""
+    """A summary or a provenance with today's keys, whichever it had.
+
+    A run that a rule had stopped was called diverged, and a verdict was lines of text.
+    """
+    content = dict(content)
+    divergence = content.get("divergence")
+    if isinstance(divergence, Mapping) and divergence.get("phase") == "training":
+        content["state"] = "stopped"
+    if isinstance(lines := content.get("verdict"), list):
+        text = "; ".join(line for line in lines if isinstance(line, str))
+        content["verdict"] = [{"question": "", "kind": "", "text": text}] if text else lines
     old = {new: content[name] for name, new in NAMES.items() if name in content}
     if not old:
-        return dict(content)
+        return content
     score = {key: old.pop(name) for name, key in _IN_SCORE.items() if name in old}
     return {"score": {**SCORE, **score}, **old, **content}

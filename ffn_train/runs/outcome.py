@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ffn_train.runs.reader import Run
 from ffn_train.runs.score import ScoreDeclared, ScoreResult
@@ -32,6 +33,7 @@ def outcome(run: Run) -> Summary:
         score=scored(run),
         baseline_loss=run.baseline_loss,
         theory=run.worst_ratio,
+        clipped_share=clipped_share(run),
         **flow,
     )
 
@@ -48,6 +50,21 @@ def scored(run: Run) -> ScoreResult | None:
         return result
     step = int(run.scalars["step"][place])
     return replace(result, best=float(values[place]), best_step=step)
+
+
+def clipped(run: Run) -> NDArray[np.bool_] | None:
+    """Whether the gradient was clipped, for each row of the log with an update."""
+    if not run.scalars.keys() >= {"gradient_norm", "clipped_norm"}:
+        return None
+    before, after = run.scalars["gradient_norm"], run.scalars["clipped_norm"]
+    flags: NDArray[np.bool_] = (after < before)[~np.isnan(after)]
+    return flags
+
+
+def clipped_share(run: Run) -> float | None:
+    """The share of the updates in the log whose gradient was clipped; None without one."""
+    flags = clipped(run)
+    return None if flags is None or not flags.size else float(flags.mean())
 
 
 def _last(run: Run, column: str) -> float | None:

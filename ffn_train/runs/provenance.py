@@ -17,6 +17,7 @@ from ffn_train.runs import files, records
 from ffn_train.runs.files import damaged, read_json
 from ffn_train.runs.old_names import renamed
 from ffn_train.runs.score import ScoreDeclared
+from ffn_train.tasks.outliers import Outliers
 
 PACKAGES = (
     *("numpy", "hydra-core", "omegaconf", "matplotlib", "safetensors", "threadpoolctl"),
@@ -53,8 +54,9 @@ class Provenance:
     ``code``: the commit and whether the tree was dirty. ``parts``: the digests of parts from
     outside, ``observers`` those of parts with figures and loggers alone; ``data``: the digest of
     the rows, "" where settings and seed decide them. ``score``: as the task declares it;
-    ``baseline_loss``: of the score's baseline. ``legs``: all that the run had; the last one is what
-    the rest tells of. The last three are times and rates, known at the end of the run.
+    ``baseline_loss``: of the score's baseline; ``trivial_loss``: of the trivial model on the
+    training rows. ``legs``: all that the run had; the last one is what the rest tells of. The last
+    three are times and rates, known at the end of the run.
     """
 
     command: tuple[str, ...] | None = None
@@ -80,6 +82,8 @@ class Provenance:
     targets: tuple[str, ...] | None = None
     score: ScoreDeclared | None = None
     baseline_loss: float | None = None
+    trivial_loss: float | None = None
+    outliers: Outliers | None = None
     started: str | None = None
     legs: tuple[Leg, ...] = ()
     training_seconds: float | None = None

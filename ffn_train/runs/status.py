@@ -8,13 +8,15 @@ from pathlib import Path
 from ffn_train.runs import files
 from ffn_train.runs.directory import in_use
 from ffn_train.runs.files import RunError, read_json
+from ffn_train.runs.old_names import renamed
 
-ENDED = ("finished", "diverged")
+ENDED = ("finished", "stopped", "diverged")
 
 
 @dataclass(frozen=True)
 class Status:
-    """``state``: pending, running, finished, diverged, interrupted or failed; ``reason``: why."""
+    """``state``: pending, running, finished, stopped (by a rule), diverged, interrupted or failed;
+    ``reason``: why."""
 
     state: str
     reason: str = ""
@@ -38,7 +40,7 @@ def status(run: Path) -> Status:
     try:
         written = written_status(run)
         if files.there(run / files.SUMMARY):
-            state = read_json(run / files.SUMMARY).get("state", "finished")
+            state = renamed(read_json(run / files.SUMMARY)).get("state", "finished")
             return Status(str(state), written.reason if written else "")
     except RunError as error:
         return Status("failed", str(error))

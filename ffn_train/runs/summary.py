@@ -9,6 +9,7 @@ from typing import Any
 
 from ffn_train.runs import files, records
 from ffn_train.runs.files import damaged, read_json
+from ffn_train.runs.finding import Finding
 from ffn_train.runs.old_names import renamed
 from ffn_train.runs.predictions import Ratio
 from ffn_train.runs.score import ScoreResult
@@ -21,7 +22,8 @@ class Summary:
     """A run's outcome. NaN: not finite; None: not known, or it does not apply to the run.
 
     ``gradient_ratio``, ``growth_per_block``: see ``Measures``, at the first and last measured step.
-    ``theory``: the worst measured/predicted at step 0. ``files``: their digests (see ``seal``).
+    ``theory``: the worst measured/predicted at step 0. ``clipped_share``: of the updates that were
+    logged, how many were clipped. ``files``: their digests (see ``seal``).
     """
 
     state: str = "finished"
@@ -36,7 +38,8 @@ class Summary:
     gradient_ratio_end: float | None = None
     growth_per_block_start: float | None = None
     growth_per_block_end: float | None = None
-    verdict: tuple[str, ...] = ()
+    clipped_share: float | None = None
+    verdict: tuple[Finding, ...] = ()
     theory: Ratio | None = None
     files: Mapping[str, str] | None = None
 

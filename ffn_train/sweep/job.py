@@ -53,7 +53,7 @@ def run_job(sweep: str, digest: str) -> str:
             _set_aside_if_damaged(Path(sweep), path, notify)
             experiment = build_experiment(_config(entry.config, path))
             run = execute(experiment, notify, stop=stop, progress=False)
-            if run.state == "diverged":
+            if run.state != "finished":
                 notify(entry.status(Path(sweep)).reason)
         except Interrupted as error:
             notify(f"interrupted by {error}")

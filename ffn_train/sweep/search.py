@@ -17,6 +17,7 @@ from typing import Any
 
 from ffn_train.config.overrides import Interval
 from ffn_train.config.settings import SettingError
+from ffn_train.runs.status import ENDED
 from ffn_train.runs.summary import read_summary
 from ffn_train.sweep.manifest import Entry, entry
 from ffn_train.sweep.space import Space
@@ -91,7 +92,7 @@ class Search:
                 self._not_finite[study] += 1
                 study.tell(trial, state=states.FAIL)
         else:
-            study.tell(trial, state=states.PRUNED if state == "diverged" else states.FAIL)
+            study.tell(trial, state=states.PRUNED if state in ENDED else states.FAIL)
 
     def best(self) -> list[str]:
         """A line for each point: what was found there, and of how many trials."""
@@ -101,7 +102,7 @@ class Search:
             ended = [t for t in study.trials if t.state.name == "COMPLETE"]
             pruned = sum(t.state.name == "PRUNED" for t in study.trials)
             finished = len(ended) + self._not_finite[study]
-            of = f"{finished} finished, {pruned} diverged of {len(study.trials)} trials"
+            of = f"{finished} finished, {pruned} diverged or stopped of {len(study.trials)} trials"
             if ended:
                 values = " ".join(f"{k}={_text(v)}" for k, v in study.best_params.items())
                 found = f"best {values}, validation loss {study.best_value:.4g}"

@@ -54,7 +54,7 @@ class R2(Score):
     symbol = "R²"
     says = "share of the targets' variance that the outputs explain"
     perfect = 1.0
-    baseline_name = "least squares"
+    baseline_name = "linear regression"
 
     def value(self, targets: Array, outputs: Array) -> float:
         if targets.shape != outputs.shape:

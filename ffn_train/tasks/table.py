@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Array
+from ffn_train.tasks.outliers import Outliers, outliers
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Data:
     target_mean: Array
     target_std: Array
     digest: str = ""
+    outliers: Outliers | None = None
 
     def astype(self, dtype: DTypeLike) -> Data:
         """The same rows in another precision; the means and standard deviations stay float64.
@@ -135,6 +137,7 @@ def split(
         target_mean=target_mean,
         target_std=target_std,
         digest=_digest(table, order, held) if identify else "",
+        outliers=outliers(table.targets, table.target_names) if standardise_targets else None,
     )
 
 

@@ -35,10 +35,15 @@ class Divergence:
     before: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def state(self) -> str:
+        """What the run is because of it: diverged, or stopped by a rule."""
+        return "stopped" if self.phase == "training" else "diverged"
+
+    @property
     def line(self) -> str:
         """What ended the run, when and where."""
-        if self.phase == "training":
-            return f"stopped as hopeless at step {self.step}: {self.reason}"
+        if self.state == "stopped":
+            return f"stopped at step {self.step}: {self.reason}"
         return f"diverged at step {self.step}, {self.phase} pass, {self.site}: {self.reason}"
 
     def __str__(self) -> str:

@@ -31,6 +31,7 @@ from ffn_train.train.quantities.quantity import Quantity
 from ffn_train.train.shards import Shards, worth_threads
 
 HOPELESS = 1000  # times the loss of outputs that know nothing of the inputs
+FALLS = 0.9  # of the lowest loss so far: less than noise on a plateau makes
 
 
 class Record(NamedTuple):
@@ -60,12 +61,15 @@ class State:
     ``memory`` is the optimizer's, and that of quantities that have one. ``between_updates``:
     nothing of row ``step`` has come into it yet, however far the passes have come. ``measuring``
     determines nothing: it is the time in seconds that measurements took in this process.
+    ``hopeless_for``: steps since the loss came above the limit, or last fell by a tenth there, to
+    ``lowest_hopeless``.
     """
 
     params: FlatVector
     memory: Memory
     step: int = 0
     hopeless_for: int = 0
+    lowest_hopeless: float | None = None
     between_updates: bool = True
     measuring: float = 0.0
 
@@ -88,8 +92,8 @@ class Trainer:
 
     ``clip`` bounds the global gradient norm (None: no clipping). A row is measured and validated
     where its ``instruments`` and ``evaluate`` say so, and both at the first and the last row. A run
-    whose loss stays hopeless for ``patience`` steps ends as diverged. Each batch is worked on in so
-    many ``shards``, on as many threads, and the validation part in ``validation_shards``.
+    is stopped whose loss is hopeless and does not fall for ``patience`` steps. Each batch is worked
+    on in so many ``shards``, on as many threads, the validation part in ``validation_shards``.
     Raises SettingError for a setting out of range.
     """
 
@@ -133,7 +137,8 @@ class Trainer:
         params = state.params.vector
         with Shards(self.shards) as shards, Shards(self.validation_shards) as validation_shards:
             gradient = BatchGradient(self.model, self.loss, shards, params.dtype)
-            hopeless = self._hopeless_above()
+            trivial = self.trivial_loss  # of a loss that is not positive no multiple is hopeless
+            hopeless = HOPELESS * trivial if trivial > 0 else math.inf
             measurement = Measurement(
                 self.model, self.quantities, state.memory, params.dtype, self.shards
             )
@@ -170,7 +175,7 @@ class Trainer:
         state.between_updates = not any("memory" in quantity.needs for quantity in due)
         loss = float(gradient.take(state.params, x, targets, measurement))
         gradient_norm = gradient.norm
-        hopeless_for = state.hopeless_for + 1 if loss > tools.hopeless else 0
+        hopeless_for, lowest = self._hopeless_for(state, loss, tools.hopeless)
         divergence = None
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             updates = Updates(step, self.optimizer.lr, self.clip)
@@ -189,7 +194,7 @@ class Trainer:
             self.validate(state.params, tools.validation_shards) if evaluated else (np.nan, np.nan)
         )
         state.between_updates = False
-        state.hopeless_for = hopeless_for
+        state.hopeless_for, state.lowest_hopeless = hopeless_for, lowest
         lr = clipped_norm = np.nan
         if divergence is None and step < self.steps:
             lr = self.optimizer.lr * self.schedule.rate(step, self.steps)
@@ -239,18 +244,23 @@ class Trainer:
         gradient *= gradient.dtype.type(self.clip / gradient_norm)
         return self.clip
 
-    def _hopeless_above(self) -> float:
-        """The loss above which a run is hopeless; infinite for a loss that is not positive."""
+    @property
+    def trivial_loss(self) -> float:
+        """The loss on the training rows of the trivial model, which knows nothing of the inputs."""
         targets = self.data.y_train
-        trivial = self.loss.value(self.loss.trivial_outputs(targets), targets)
-        return HOPELESS * trivial if trivial > 0 else math.inf
+        return float(self.loss.value(self.loss.trivial_outputs(targets), targets))
+
+    def _hopeless_for(self, state: State, loss: float, limit: float) -> tuple[int, float | None]:
+        """The state's two numbers on a hopeless loss after one more step."""
+        if not loss > limit:
+            return 0, None
+        if state.lowest_hopeless is None or loss < FALLS * state.lowest_hopeless:
+            return 1, loss
+        return state.hopeless_for + 1, state.lowest_hopeless
 
     def _hopeless(self, step: int, loss: float, limit: float) -> Divergence:
         reason = (
             f"the loss, now {loss:.3g}, was above {limit:.3g}, {HOPELESS} times that of "
-            f"{self.loss.trivial}, for {min(self.patience, self.steps)} steps"
+            f"{self.loss.trivial}, for {min(self.patience, self.steps)} steps and did not fall"
         )
-        if self.patience <= self.steps:
-            patience = f"trainer.patience={self.patience}"
-            reason += f"; {patience} ends such a run, a larger one lets it go on"
         return Divergence(step, "training", "loss", reason)

@@ -110,8 +110,8 @@ def test_diverged_runs_are_counted_and_not_averaged_in() -> None:
     ]
     found = group.statistics(STANDARD["best_validation_loss"])
     assert (found.n, found.mean, found.max) == (2, 2.0, 3.0)
-    assert group.n_diverged == 1
-    assert group.share_diverged == pytest.approx(1 / 3)
+    assert group.n_lost == 1
+    assert group.share_lost == pytest.approx(1 / 3)
     # what is measured before the first update is that of all
     assert group.statistics(STANDARD["gradient_ratio_start"]).n == 3
     assert group.statistics(STANDARD["gradient_ratio_end"]).n == 2
@@ -120,7 +120,7 @@ def test_diverged_runs_are_counted_and_not_averaged_in() -> None:
 def test_all_diverged() -> None:
     found = compared(*(case(seed=seed, state="diverged") for seed in range(2)))
     row = next(r for r in rows(tables(found)["groups.csv"]) if r["metric"] == "validation_loss")
-    assert (row["n"], row["n_diverged"], row["share_diverged"]) == ("2", "2", "1.0")
+    assert (row["n"], row["n_diverged"], row["share_lost"]) == ("2", "2", "1.0")
     assert (row["n_values"], row["mean"], row["std"]) == ("0", "", "")
     assert "2 diverged" in table(found)
     assert {"loss_curves", "gradient_flow"} <= set(figures(found))

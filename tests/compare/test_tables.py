@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,10 +41,22 @@ def test_a_row_for_each_group_and_metric() -> None:
     assert (float(row["min"]), float(row["max"])) == (losses[0], losses[2])
 
 
+def test_what_held_the_runs_back_is_counted() -> None:
+    kinds = ["depth", "nothing", "depth"]
+    cases = [
+        replace(case(seed=seed), verdict={"held back": kind, "gradient flow": "healthy"})
+        for seed, kind in enumerate(kinds)
+    ]
+    found = compared(*cases, case(seed=3))
+    assert "held back: depth in 2, nothing in 1; gradient flow: healthy in 3" in table(found)
+    assert [row["held_back"] for row in rows(tables(found)["runs.csv"])] == [*kinds, ""]
+
+
 def test_a_row_for_each_run() -> None:
     lost = case(7, depth=4, residual="none", seed=3, state="diverged")
     found = rows(tables(compared(*small_sweep(), lost))["runs.csv"])
-    assert list(found[0]) == ["residual", "model.depth", "seed", "state", *STANDARD, "directory"]
+    before = ["residual", "model.depth", "seed", "state", "learned", "held_back", "gradient_flow"]
+    assert list(found[0]) == [*before, *STANDARD, "directory"]
     assert [row["seed"] for row in found][:5] == ["0", "1", "2", "3", "0"]
     assert found[3]["state"] == "diverged"
     assert found[3]["validation_loss"] == "nan"

@@ -22,7 +22,7 @@ def rows(*overrides: str) -> tuple[list[Record], Any]:
 
 
 def least_squares(experiment: Experiment) -> float:
-    """The straight line's R² on the validation rows."""
+    """Linear regression's R² on the validation rows."""
     return R2().value(experiment.data.y_validation, fit_least_squares(experiment.data))
 
 
@@ -43,10 +43,10 @@ def test_depth_64_without_a_skip_path_gets_no_gradient() -> None:
     assert records[-1].validation_score < 0.05
 
 
-def test_depth_64_with_the_identity_diverges() -> None:
-    records, _ = rows("experiment=identity64", "trainer.patience=20")
+def test_depth_64_with_the_identity_starts_from_a_loss_out_of_all_proportion() -> None:
+    records, _ = rows("experiment=identity64", "trainer.steps=40")
     assert records[0].loss > 1e6
-    assert records[-1].divergence is not None
+    assert records[-1].loss > 1e3
     assert ratio(records[0]) > 1e4
 
 

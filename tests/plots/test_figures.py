@@ -125,9 +125,9 @@ def test_updates_end_where_no_step_is_taken(tmp_path: Path, ended: bool) -> None
 
 def test_the_least_squares_line(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    assert "least squares" in labels(figure(run, "loss"))
+    assert "linear\nregression" in labels(figure(run, "loss"))
     run = replace(run, provenance=Provenance())
-    assert "least squares" not in labels(figure(run, "loss"))
+    assert "linear\nregression" not in labels(figure(run, "loss"))
 
 
 def test_nothing_lies_outside_the_sheet(tmp_path: Path) -> None:

@@ -108,8 +108,9 @@ def test_a_foreign_run_is_drawn_compared_and_judged(foreign: Path, finished: Pat
     drawn = {path.stem for path in draw(run, formats=["svg"], notify=notes.append)}
     assert {"gradient_flow", "loss", "attention_entropy", "temperature"} <= drawn
     assert notes == []
-    (line,) = verdict(run, diverged=False)
-    assert line.startswith("healthy: |dL/dx_0| / |dL/dx_L| is 2.44 and then 0.618")
+    (finding,) = verdict(run)
+    assert finding.text.startswith("healthy: the first block gets 2.44 times")
+    assert "0.618 times at step 8" in finding.text
     comparison = collect([foreign, finished], Options(), notes.append)
     assert notes == []
     other, ours = sorted(comparison.cases, key=lambda case: "foreign" not in case.label)

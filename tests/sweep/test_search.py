@@ -70,7 +70,7 @@ def test_each_point_has_its_search_and_its_best(tmp_path: Path) -> None:
         runs = {one.settings["optimizer.lr"]: load_run(found.path / one.directory) for one in of}
         best = min(runs, key=lambda lr: (runs[lr].summary or Summary()).validation_loss or math.inf)
         assert line.startswith(f"model.depth={depth}: best optimizer.lr={best}, validation loss ")
-        assert line.endswith("(6 finished, 0 diverged of 6 trials)")
+        assert line.endswith("(6 finished, 0 diverged or stopped of 6 trials)")
     # the same command asks for the same trials and finds them ended; more trials continue
     before = times(found.path)
     assert search(tmp_path / "s", INTERVAL, "model.depth=1,3", "sweep.search.trials=6").best
@@ -84,7 +84,7 @@ def test_a_diverged_trial_is_pruned(tmp_path: Path) -> None:
         *("optimizer.lr=interval(1000,2000)", "trainer.clip=null", "residual=identity"),
         *("activation=relu", "sweep.search.trials=2", "sweep.search.at_once=2"),
     )
-    assert found.best == ["no trial finished (0 finished, 2 diverged of 2 trials)"]
+    assert found.best == ["no trial finished (0 finished, 2 diverged or stopped of 2 trials)"]
 
 
 def test_whole_numbers_stay_whole(tmp_path: Path) -> None:
@@ -102,4 +102,6 @@ def test_losses_that_are_not_finite_are_said_to_be(
     monkeypatch.setattr("ffn_train.sweep.search.read_summary", without_loss)
     found = search(tmp_path / "s", INTERVAL, "sweep.search.trials=2", f"seed={2**32 + 1}")
     (line,) = found.best
-    assert line == ("2 finished, none with a finite loss (2 finished, 0 diverged of 2 trials)")
+    assert line == (
+        "2 finished, none with a finite loss (2 finished, 0 diverged or stopped of 2 trials)"
+    )

@@ -165,8 +165,31 @@ def test_a_hopeless_loss_ends_the_run_after_patience() -> None:
     assert rows[-1].divergence is not None
     assert rows[-1].divergence.phase == "training"
     told = str(rows[-1].divergence)
-    assert told.startswith("stopped as hopeless at step 2: the loss, now ")
-    assert "for 3 steps; trainer.patience=3 ends such a run" in told
+    assert told.startswith("stopped at step 2: the loss, now ")
+    assert told.endswith("that of predicting the mean, for 3 steps and did not fall")
+    assert rows[-1].divergence.state == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("losses", "longest"),
+    [
+        ([1e6 * 0.95**step for step in range(40)], 3),  # a tenth less after every third step
+        ([1e6] * 7, 7),
+        ([1e6, 1e5, 1e6, 2e6], 3),
+        ([1e6, 1e6, 5.0, 1e6], 2),
+    ],
+)
+def test_a_loss_is_hopeless_for_as_long_as_it_does_not_fall(
+    losses: list[float], longest: int
+) -> None:
+    experiment = build_experiment(config())
+    state, counts = experiment.trainer.start(experiment.params), []
+    for loss in losses:
+        state.hopeless_for, state.lowest_hopeless = experiment.trainer._hopeless_for(
+            state, loss, 1000.0
+        )
+        counts.append(state.hopeless_for)
+    assert max(counts) == longest
 
 
 @pytest.mark.parametrize(

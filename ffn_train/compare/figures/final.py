@@ -14,7 +14,7 @@ from ffn_train.compare.colours import Colours
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import sheet
 from ffn_train.compare.groups import Group
-from ffn_train.compare.lost import cross, headroom, mark_diverged, tell_diverged
+from ffn_train.compare.lost import cross, headroom, mark_lost, note_lost
 from ffn_train.compare.metrics import Metric
 from ffn_train.compare.panels import panels, spread
 from ffn_train.compare.values import short
@@ -43,7 +43,7 @@ def draw(comparison: Comparison) -> Figure | None:
         foot=axis.foot,
         wide=axis.crowded,
     )
-    lost = not metric.at_start and any(group.n_diverged for group in comparison.measured)
+    lost = not metric.at_start and any(group.n_lost for group in comparison.measured)
     scale, values = _shown(comparison.measured, metric)
     for cell, (axes,) in zip(cells, page.panels, strict=True):
         scale(axes, values)
@@ -52,7 +52,7 @@ def draw(comparison: Comparison) -> Figure | None:
         axis.apply(axes)
         if lost:
             headroom(axes)
-            tell_diverged(axes, cell.groups)
+            note_lost(axes, cell.groups)
         lines = panels(comparison, roles.keys, cell.groups)  # that share all but the axis's setting
         for order, line in enumerate(lines):
             _line(axes, axis, line.groups, (order, len(lines)), shade, metric)
@@ -92,8 +92,8 @@ def _line(
         if len(runs) > 1:
             aside = [axis.place(group.point[axis.key], order + 0.4, of)] * len(runs)
             axes.plot(aside, runs, "o", alpha=0.6, markeredgewidth=0, **look)
-        if group.n_diverged and not metric.at_start:
+        if group.n_lost and not metric.at_start:
             top = axes.get_ylim()[1]
-            mark_diverged(axes, [place] * group.n_diverged, [top] * group.n_diverged, look["color"])
+            mark_lost(axes, [place] * group.n_lost, [top] * group.n_lost, look["color"])
         look |= {"fmt": "o", "elinewidth": 0.8, "capsize": 1.8, "markersize": 3.2}
         axes.errorbar([place], [mean.mean], np.reshape(mean.bars, (2, 1)), **look)

@@ -14,7 +14,7 @@ from ffn_train.compare.case import Case
 from ffn_train.compare.colours import Colours
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import sheet
-from ffn_train.compare.lost import tell_diverged
+from ffn_train.compare.lost import note_lost
 from ffn_train.compare.panels import spread
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve
@@ -67,7 +67,7 @@ def draw(comparison: Comparison) -> Figure | None:
             _draw_flow(end, last, shade)
             if prediction is not None and len(first):
                 ratios += _draw_theory(start, strips[0], first, prediction, shade)
-        tell_diverged(end, cell.groups)
+        note_lost(end, cell.groups)
     norms = [np.exp(logs) for logs in flows]
     for start, *strips, end in page.panels:
         log_axis(start, *norms)

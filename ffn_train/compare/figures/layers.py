@@ -50,7 +50,7 @@ def draw(comparison: Comparison) -> Figure | None:
     words = {f"red: {NOT_FINITE}": ~np.isfinite(norms), f"black: {ZERO}": norms == 0}
     shown += "".join(f"; {word}" for word, where in words.items() if where.any())
     usual = [  # where a run ends as diverged its norms may have any size, and would be all one sees
-        measures.layer_gradient_norm[: -1 if group.measured[0].diverged else None]
+        measures.layer_gradient_norm[: -1 if group.measured[0].lost else None]
         for group, measures in maps
     ]
     low, high = log_limits(*usual)

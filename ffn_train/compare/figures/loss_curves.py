@@ -15,7 +15,7 @@ from ffn_train.compare.colours import Colours
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import sheet
 from ffn_train.compare.groups import Group
-from ffn_train.compare.lost import cross, mark_diverged, tell_diverged
+from ffn_train.compare.lost import cross, mark_lost, note_lost
 from ffn_train.compare.panels import spread
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve
@@ -36,7 +36,7 @@ def draw(comparison: Comparison) -> Figure | None:
     name = "train_loss" if "train" in comparison.metric.name else "validation_loss"
     roles = comparison.layout.curves
     colour = Colours(comparison.layout, roles.color)
-    diverged = any(case.diverged for case in comparison.cases)
+    diverged = any(case.lost for case in comparison.cases)
     shown = spread(comparison, "thin") + "; along the top edge: beyond the axis" * diverged
     measured = [case.traces.curves[name] for case in comparison.cases if case.traces]
     if name == "train_loss" and any(smoothed(*points)[1] is not points[1] for points in measured):
@@ -50,7 +50,7 @@ def draw(comparison: Comparison) -> Figure | None:
         strength = min(1.0, 12 / len(cell.groups))
         for group in cell.groups:
             _group(axes, group, name, colour.of(group), strength)
-        tell_diverged(axes, cell.groups)
+        note_lost(axes, cell.groups)
     page.share("loss $L$", xlabel="step")
     colour.explain(page.upper_right, ("", [cross()] if diverged else []))
     return page.figure
@@ -60,7 +60,7 @@ def _steps(groups: Sequence[Group]) -> Floats:
     """Zero and the last step of each run; of one that diverged the last of those it was to make."""
     cases = [case for group in groups for case in group.measured]
     lasts = [case.traces.curves["train_loss"][0][-1] for case in cases if case.traces]
-    planned = [case.settings.get("trainer.steps") for case in cases if case.diverged]
+    planned = [case.settings.get("trainer.steps") for case in cases if case.lost]
     return np.array([0.0, *sorted([*lasts, *(float(n) for n in planned if isinstance(n, int))])])
 
 
@@ -70,9 +70,9 @@ def _limits(comparison: Comparison, name: str) -> Floats:
     Of the others the first loss, unless it is so large that the rest would be flat beside it.
     """
     cases = [case for case in comparison.cases if case.traces]
-    sound = [case for case in cases if not case.diverged] or cases
+    sound = [case for case in cases if not case.lost] or cases
     losses = np.concatenate([_curve(case, name)[1] for case in sound])
-    first = np.array([v for case in cases if case.diverged for v in _curve(case, name)[1][:1]])
+    first = np.array([v for case in cases if case.lost for v in _curve(case, name)[1][:1]])
     most = _BEYOND * np.max(losses, where=np.isfinite(losses), initial=0)
     return np.concatenate([losses, first[first <= most]])
 
@@ -80,7 +80,7 @@ def _limits(comparison: Comparison, name: str) -> Floats:
 def _group(axes: Axes, group: Group, name: str, colour: ColorType, strength: float) -> None:
     """``strength``: of what stands beside the mean; many groups would hide each other."""
     sound = [_curve(case, name) for case in group.sound]
-    lost = [_until_lost(axes, case, name) for case in group.measured if case.diverged]
+    lost = [_until_lost(axes, case, name) for case in group.measured if case.lost]
     beside = [(sound if len(sound) > 1 else [], {"alpha": 0.45 * strength, "linewidths": 0.5})]
     beside += [(lost, {"alpha": max(0.8 * strength, 0.4), "linewidths": 0.8, "clip_on": False})]
     for curves, look in beside:
@@ -88,7 +88,7 @@ def _group(axes: Axes, group: Group, name: str, colour: ColorType, strength: flo
         axes.add_collection(lines, autolim=False)
     if lost:
         ends = np.array([(steps[-1], losses[-1]) for steps, losses in lost])
-        mark_diverged(axes, ends[:, 0], ends[:, 1], colour)
+        mark_lost(axes, ends[:, 0], ends[:, 1], colour)
     if sound:
         steps, mean, std = mean_curve(sound)
         width = 0.6 + 0.6 * strength

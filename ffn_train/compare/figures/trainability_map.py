@@ -54,7 +54,7 @@ class _Map:
     def value(self, group: Group | None) -> float:
         if group is None:
             return float("nan")
-        return group.statistics(self.metric).mean if self.metric else group.share_diverged
+        return group.statistics(self.metric).mean if self.metric else group.share_lost
 
 
 def draw(comparison: Comparison) -> Figure | None:
@@ -83,8 +83,8 @@ def draw(comparison: Comparison) -> Figure | None:
     note = f"mean over {', '.join(over)}; of the gradient's ratio the geometric mean"
     if all(len(group.cases) == 1 for group in groups):
         note = "one run each"
-    if any(group.n_diverged for group in groups):
-        note += "; ×: all diverged"
+    if any(group.n_lost for group in groups):
+        note += "; ×: all diverged or stopped"
     if any(len(table) < cells for table in tables):
         note += "; grey: no run"
     page = grid(
@@ -134,8 +134,8 @@ def _maps(comparison: Comparison, groups: Sequence[Group]) -> list[_Map]:
         beyond = {(True, False): "min", (False, True): "max", (True, True): "both"}
         extend = beyond.get((logs.min() < -most, logs.max() > most), "neither")
         maps.append(_Map(ratio.symbol, ratio, "RdBu_r", 10**-most, 10**most, True, extend))
-    if any(group.n_diverged for group in groups):
-        maps.append(_Map("share diverged", None, "Reds", 0, 1))
+    if any(group.n_lost for group in groups):
+        maps.append(_Map("share diverged or stopped", None, "Reds", 0, 1))
     return maps
 
 
@@ -162,7 +162,7 @@ def _draw(
             shade = INK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.55 else "white"
             word = f"{value:.0f}" if 99.5 <= abs(value) < 999.5 else f"{value:#.2g}".rstrip(".")
             axes.text(*place, word, color=shade, ha="center", va="center", size=7)
-        elif group is not None and group.n_diverged and not np.isfinite(value):
+        elif group is not None and group.n_lost and not np.isfinite(value):
             axes.plot(*place, "x", color=MUTED, markersize=4.5, markeredgewidth=1.0)
     for axis, names in ((axes.xaxis, columns), (axes.yaxis, rows)):
         words = [brief(name, _LETTERS) for name in names]

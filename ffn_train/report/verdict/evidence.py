@@ -1,0 +1,227 @@
+"""The numbers of a run that its verdict rests on; NaN for what the run does not tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ffn_train.config.registry import build
+from ffn_train.config.settings import SettingError
+from ffn_train.nn.blocks.residual import Residual
+from ffn_train.nn.core import Floats
+from ffn_train.runs import Run
+from ffn_train.runs.outcome import clipped_share
+
+LAST = 20  # rows of the training loss, which is that of a batch, to average over
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The change of the signal gradient from output to input in a row, as far as it was in range.
+
+    ``log`` is that of |dL/dx_0| / |dL/dx_L|, extrapolated from where it was; ``lost`` the largest l
+    at which it was not, or None.
+    """
+
+    log: float
+    lost: int | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A run, and what is worked out from its files."""
+
+    run: Run
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether the run diverged or a rule stopped it."""
+        return self.run.summary is not None and self.run.summary.divergence is not None
+
+    def chosen(self, group: str) -> Mapping[str, Any]:
+        """A choice of the run's configuration; nothing where it has none."""
+        choice = self.run.config.get(group)
+        return choice if isinstance(choice, Mapping) else {}
+
+    def setting(self, section: str, name: str) -> float:
+        """A number of the configuration."""
+        value = self.chosen(section).get(name)
+        return float(value) if isinstance(value, (int, float)) else math.nan
+
+    @cached_property
+    def residual(self) -> Residual | None:
+        """The residual connection; None where the run does not tell, or it is not known."""
+        try:
+            residual: Residual = build("residual", self.chosen("residual"))
+        except SettingError:
+            return None
+        return residual
+
+    # what was learned
+
+    @cached_property
+    def skills(self) -> Floats:
+        """The share of the trivial model's error that is removed, at each evaluation."""
+        score, values = self.run.score, self.run.scalars.get("validation_score", np.zeros(0))
+        shares = [score.unlearned(value) if score else None for value in values]
+        return np.array([math.nan if share is None else 1 - share for share in shares])
+
+    @property
+    def skill(self) -> float:
+        """At the last evaluation."""
+        known = self.skills[~np.isnan(self.skills)]
+        return float(known[-1]) if len(known) else math.nan
+
+    @property
+    def best_skill(self) -> float:
+        return float(np.fmax.reduce(self.skills, initial=-np.inf))
+
+    @property
+    def baseline_skill(self) -> float:
+        score = self.run.score
+        share = None if score is None or score.baseline is None else score.unlearned(score.baseline)
+        return math.nan if share is None else 1 - share
+
+    @property
+    def best_step(self) -> int:
+        """Of the lowest validation loss."""
+        losses = self.run.scalars["validation_loss"]
+        return int(self.run.scalars["step"][np.nanargmin(losses)])
+
+    # the losses, as shares of what the trivial model's are
+
+    @cached_property
+    def losses(self) -> Floats:
+        """The loss of each row's batch, over that of the trivial model on the training rows."""
+        trivial = self.run.provenance.trivial_loss or math.nan
+        losses: Floats = self.run.scalars.get("loss", np.zeros(0)) / trivial
+        return losses
+
+    @cached_property
+    def validation_losses(self) -> Floats:
+        """Of the evaluations."""
+        trivial = self.run.provenance.trivial_loss or math.nan
+        losses = self.run.scalars.get("validation_loss", np.zeros(0))
+        known: Floats = losses[~np.isnan(losses)] / trivial
+        return known
+
+    def mean_loss(self, start: float, end: float) -> float:
+        """The mean over a stretch of the run, of which 0 is the start and 1 the end."""
+        rows = len(self.losses)
+        first = min(int(start * rows), max(rows - 1, 0))
+        part = self.losses[first : max(int(end * rows), first + 1)]
+        return float(part.mean()) if len(part) else math.nan
+
+    @property
+    def last_loss(self) -> float:
+        """The mean over the last rows."""
+        return float(self.losses[-LAST:].mean()) if len(self.losses) else math.nan
+
+    # the updates
+
+    @property
+    def updates(self) -> int:
+        return int(self.run.scalars["step"][-1])
+
+    @property
+    def passes(self) -> float:
+        """How often the training rows were gone through."""
+        rows = self.run.provenance.training_rows
+        return self.updates * self.setting("trainer", "batch_size") / rows if rows else math.nan
+
+    @cached_property
+    def cuts(self) -> Floats:
+        """What clipping left of the gradient norm, for each row with an update."""
+        scalars = self.run.scalars
+        if not scalars.keys() >= {"lr", "gradient_norm", "clipped_norm"}:
+            return np.zeros(0)
+        updated = ~np.isnan(scalars["lr"])
+        before, after = scalars["gradient_norm"][updated], scalars["clipped_norm"][updated]
+        return after / np.where(before > 0, before, 1)
+
+    @property
+    def clipped_share(self) -> float:
+        share = clipped_share(self.run)
+        return math.nan if share is None else share
+
+    @cached_property
+    def update_size(self) -> float:
+        """|Δθ|/|θ| of a step, the median over layers and measured steps."""
+        if not self.run.measures.has("update_norm", "weight_norm"):
+            return math.nan
+        ratios = self.run.measures.update_ratio
+        return float(np.nanmedian(ratios)) if np.isfinite(ratios).any() else math.nan
+
+    @property
+    def moved(self) -> float:
+        """The length of the weights' way in units of their size, if all steps were like those
+        measured.
+        """
+        return self.update_size * self.updates
+
+    # the gradient flow
+
+    def slope(self, row: int) -> Slope | None:
+        """Of the signal gradient at a measured step, None where nothing finite was measured."""
+        measures = self.run.measures
+        if not measures.has("signal_gradient_rms") or not len(measures["signal_gradient_rms"].step):
+            return None
+        flow = measures["signal_gradient_rms"].values[row]
+        known = np.flatnonzero(np.isfinite(flow) & (flow >= np.finfo(self.run.dtype).tiny))
+        if len(known) < 2:
+            return None
+        first, last = int(known[0]), int(known[-1])
+        slope = (math.log(flow[first]) - math.log(flow[last])) / (last - first)
+        return Slope(slope * measures.depth, first - 1 if first else None)
+
+    @cached_property
+    def predicted(self) -> float | None:
+        """log |dL/dx_0| / |dL/dx_L| as predicted; None without a prediction."""
+        theory = self.run.theory
+        if theory is None or theory.chosen is None:
+            return None
+        change = theory.chosen[1].log_gradient_ratio
+        return change if math.isfinite(change) else None
+
+    def dead(self, row: int) -> Floats:
+        """The share of dead units of each block at a measured step; empty where it is not known."""
+        measures = self.run.measures
+        if not measures.has("dead_share") or not len(measures["dead_share"].step):
+            return np.zeros(0)
+        share: Floats = measures["dead_share"].values[row]
+        return np.zeros(0) if np.isnan(share).any() else share
+
+    def branch_shares(self, row: int) -> Floats:
+        """The branch's part of dL/dx over the skip path's for each block, at a measured step."""
+        if not self.run.measures.has("skip_gradient_rms", "branch_gradient_rms"):
+            return np.zeros(0)
+        _, (skips, branches) = self.run.measures.common("skip_gradient_rms", "branch_gradient_rms")
+        if not len(skips):
+            return np.zeros(0)
+        with np.errstate(all="ignore"):
+            shares: Floats = branches[row] / skips[row]
+        return shares
+
+    @cached_property
+    def branch_variance(self) -> float:
+        """By how much a branch multiplies the gradient's variance at step 0, as measured.
+
+        The largest over the blocks. A norm makes it smaller from block to block.
+        """
+        residual, depth = self.residual, self.run.measures.depth
+        if residual is None:
+            return math.nan
+        skip, multiplier = residual.skip(depth), residual.multiplier(depth)
+        if skip == 0:
+            flow = self.slope(0)
+            log = math.nan if flow is None else 2 * flow.log / depth
+            return math.exp(log) if log < 700 else math.inf
+        shares = self.branch_shares(0)
+        if not len(shares) or not np.isfinite(shares).any() or multiplier == 0:
+            return math.nan
+        return float((np.nanmax(shares) * skip / multiplier) ** 2)

@@ -1,0 +1,181 @@
+"""Is the gradient flow healthy: exploding, vanishing, dead units, or all carried by the skip path?
+
+exploding, vanishing   the signal gradient changes more than a hundredfold from output to input
+dead units             most of a block's hidden units are dead on the whole last batch
+skip path              the branches carry next to nothing of the gradient, all blocks together
+healthy                none of these, and the gradient stays within a factor of ten, at step 0
+                       and at the last
+uneven                 none of these
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ffn_train.config.keys import MODEL_GROUPS
+from ffn_train.report.verdict.evidence import Evidence
+from ffn_train.runs.finding import FLOW, Finding
+from ffn_train.train.diagnosis import either, settings
+
+STRONG, MILD = 100.0, 10.0  # changes of the signal gradient over the whole stack
+DEAD = 0.6  # up to half of the units are off only because all samples have come to look alike
+SKIP = 0.05  # of the variance that the stack adds, or takes away, over that of the skip paths
+
+
+def gradient_flow(evidence: Evidence) -> Finding | None:
+    """The answer; None where the gradient was not measured, or only what a run diverged to."""
+    measures = evidence.run.measures
+    if not measures.has("signal_gradient_rms") or not len(measures["signal_gradient_rms"].step):
+        return None
+    answer = changing(evidence)
+    if answer is None and not evidence.ended_early:
+        answer = _dead(evidence) or _skip(evidence) or _steady(evidence)
+    return answer
+
+
+def changing(evidence: Evidence) -> Finding | None:
+    """Exploding or vanishing at step 0, as measured, else as predicted."""
+    run, flow, predicted = evidence.run, evidence.slope(0), evidence.predicted
+    depth = run.measures.depth
+    change = predicted if flow is None else flow.log
+    if change is None or abs(change) < math.log(STRONG):
+        return None
+    kind = "exploding" if change > 0 else "vanishing"
+    text = f"{kind}: dL/dx_l changes by {math.exp(change / depth):.3g}x per block from output to "
+    total = f"10^{change / math.log(10):.1f} in all"
+    if flow is None or flow.lost is None:
+        text += f"input, {total}"
+    else:
+        range_ = f"out of {run.dtype.name}'s range from block {flow.lost} down"
+        text += f"input, {range_} ({total}, if it went on so)"
+    if flow is None:
+        text += ", in theory: nothing finite was measured"
+    elif predicted is not None:
+        text += f"; theory says {math.exp(predicted / depth):.3g}x"
+    return Finding(FLOW, kind, text + cause(evidence), remedy(evidence))
+
+
+def _steady(evidence: Evidence) -> Finding:
+    """Healthy or uneven: no strong change at step 0."""
+    flows = first, last = evidence.slope(0), evidence.slope(-1)
+    if first is None or last is None:
+        when = "step 0" if first is None else "the last step"
+        text = f"less than {evidence.run.dtype.name} can hold reaches the blocks at {when}"
+        return Finding(FLOW, "vanishing", f"no gradient: {text}")
+    start, end = (math.exp(min(flow.log, 700.0)) for flow in flows if flow is not None)
+    step = evidence.run.measures["signal_gradient_rms"].step[-1]
+    text = f"the first block gets {start:.3g} times the last block's gradient at step 0"
+    text += f", {end:.3g} times at step {step}"
+    even_first, even_last = (1 / MILD <= ratio <= MILD for ratio in (start, end))
+    if even_first and even_last:
+        dead = evidence.dead(-1)
+        no_dead = "; no dead units" if len(dead) and dead.max() == 0 else ""
+        return Finding(FLOW, "healthy", f"healthy: {text}{no_dead}")
+    if even_first:
+        text = f"uneven: {text}; this came with training, not with the initialisation"
+        return Finding(FLOW, "uneven", text, slower(evidence, 3))
+    word = "exploding" if start > 1 else "vanishing"
+    text = f"somewhat {word}: {text} (from {STRONG:g}x on we call it {word}){cause(evidence)}"
+    return Finding(FLOW, "uneven", text, remedy(evidence))
+
+
+def _dead(evidence: Evidence) -> Finding | None:
+    share = evidence.dead(-1)
+    if not len(share) or share.max() < DEAD:
+        return None
+    blocks = np.flatnonzero(share >= DEAD)
+    which = f"block {blocks[0]}" if len(blocks) == 1 else f"{len(blocks)} of {len(share)} blocks"
+    text = (
+        f"dead units: up to {share.max():.0%} of the hidden units of {which} are positive for no "
+        "sample of the last batch; try activation=leaky_relu"
+    )
+    return Finding(FLOW, "dead units", text, ("activation=leaky_relu",))
+
+
+def _skip(evidence: Evidence) -> Finding | None:
+    """Whether all branches together carry next to nothing; each one's share falls with depth."""
+    shares = evidence.branch_shares(-1)
+    together = float(np.sqrt(np.sum(shares**2))) if len(shares) else math.nan
+    if not together <= SKIP:
+        return None
+    text = (
+        f"skip path: the branches of all {len(shares)} blocks together carry {together:.1%} of the "
+        "gradient, so the stack is nearly linear"
+    )
+    name = evidence.chosen("residual").get("name", "")
+    change: tuple[str, ...] = ()
+    if name == "scaled":
+        change = (f"residual.scale={3 * evidence.setting('residual', 'scale'):g}",)
+    elif name == "rezero":
+        text += "; more steps or a larger optimizer.lr let the learnable multipliers grow"
+    elif evidence.chosen("init").get("name") == "normal":
+        change = ("init=he",)
+    return Finding(FLOW, "skip path", f"{text}{tried(change)}", change)
+
+
+def tried(change: tuple[str, ...]) -> str:
+    """The advice to try these overrides."""
+    return f"; try {' '.join(change)}" if change else ""
+
+
+def slower(evidence: Evidence, factor: float) -> tuple[str, ...]:
+    """A smaller learning rate."""
+    lr = evidence.setting("optimizer", "lr")
+    return () if math.isnan(lr) else (f"optimizer.lr={lr / factor:.2g}",)
+
+
+def remedy(evidence: Evidence) -> tuple[str, ...]:
+    """What would tame the stack's growth or decay with depth, as overrides."""
+    residual = evidence.residual
+    if residual is None:
+        return ()
+    norm, init = (evidence.chosen(group).get("name", "none") for group in ("norm", "init"))
+    found = settings(residual, evidence.run.measures.depth, norm=norm, init=init)
+    first = found[0]
+    if first == "a smaller residual.scale":
+        first = f"residual.scale={evidence.setting('residual', 'scale') / 10:g}"
+    elif first == "a smaller residual.start":
+        first = "residual.start=0"
+    return tuple(first.split(" with "))
+
+
+def cause(evidence: Evidence) -> str:
+    """Where the predicted change comes from, and which settings change it."""
+    residual, depth = evidence.residual, evidence.run.measures.depth
+    names = {group: evidence.chosen(group).get("name") for group in MODEL_GROUPS}
+    if residual is None or None in names.values():
+        return ""
+    found = settings(residual, depth, norm=names["norm"] or "none", init=names["init"])
+    advice = f"; try {either(found)}"
+    change = evidence.predicted
+    if change is None:
+        return advice
+    skip, multiplier = residual.skip(depth) ** 2, residual.multiplier(depth) ** 2
+    unit = names["activation"] if names["block"] == "feedforward" else names["block"]
+    weights, variance = f"; init={names['init']} with {unit}", _per_block(evidence, change)
+    norm = "" if names["norm"] == "none" else f" and norm={names['norm']}"
+    if norm or skip == 0:
+        return f"{weights}{norm} multiplies the variance by {variance:.2g} in each block{advice}"
+    branch = (variance - skip) / multiplier if multiplier else math.nan
+    scaled = f" (then by {multiplier:.2g}, the multiplier's square)" if multiplier != 1 else ""
+    return (
+        f"{weights} multiplies the variance by {branch:.2g} in each branch{scaled}, and "
+        f"residual={residual.name} adds the skip path's: {variance:.2g}x per block{advice}"
+    )
+
+
+def _per_block(evidence: Evidence, change: float) -> float:
+    """The variance's predicted factor per block, of the signal where the gradient's agrees.
+
+    A unit that is homogeneous treats both alike, but the gradient's part along the signal, of order
+    1/D, would make 3.1 of the 3 that the weights' variances explain.
+    """
+    theory = evidence.run.theory
+    assert theory is not None
+    assert theory.chosen is not None
+    signal = theory.chosen[1].log_signal_rms
+    up, down = 2 * float(signal[-1] - signal[0]), 2 * change
+    factor = up if abs(up - down) < 0.1 * abs(down) else down
+    return math.exp(factor / evidence.run.measures.depth)

@@ -1,0 +1,40 @@
+"""Did it learn: the score beside predicting the mean and beside linear regression."""
+
+from __future__ import annotations
+
+import math
+
+from ffn_train.report.verdict.evidence import Evidence
+from ffn_train.runs.finding import LEARNED, Finding
+
+AS_GOOD = 0.02  # of the trivial model's error: a difference that another split would make
+
+
+def learned(evidence: Evidence) -> Finding | None:
+    """The answer; None for a run without a score."""
+    run, skill = evidence.run, evidence.skill
+    score = run.score
+    if score is None or "validation_score" not in run.scalars:
+        return None
+    trivial = score.trivial or "knowing nothing of the inputs"
+    if evidence.ended_early:
+        return Finding(LEARNED, "no", f"no: the run {run.state}")
+    value = run.summary.score.value if run.summary and run.summary.score else None
+    if value is None or math.isnan(value):
+        return None
+    here = f"{score.symbol} {value:.3g} on the validation rows"
+    if score.no_better(value, score.no_skill):
+        return Finding(LEARNED, "no", f"no: {here}, no better than {trivial}")
+    beside = [] if score.no_skill is None else [f"{trivial} has {score.no_skill:.3g}"]
+    name, baseline = score.baseline_name, evidence.baseline_skill
+    if score.baseline is not None and not math.isnan(baseline):
+        if abs(skill - baseline) <= AS_GOOD and baseline > 0:
+            text = f"as much as {name}: {here}, {name} has {score.baseline:.3g}"
+            return Finding(LEARNED, "as linear regression", text)
+        beside.append(f"{name} {score.baseline:.3g}")
+        if skill < baseline:
+            text = f"partly: {here}, better than {trivial} and worse than {name}"
+            return Finding(LEARNED, "partly", f"{text} ({score.baseline:.3g})")
+    if skill < 0.1:
+        return Finding(LEARNED, "no", f"hardly: {here}; {', '.join(beside)}")
+    return Finding(LEARNED, "yes", f"yes: {here}; {', '.join(beside)}")

@@ -1,0 +1,251 @@
+"""What held a run back: the first of these rules that holds, in the order of the list.
+
+Each looks at the whole run and not at its last row. The thresholds were set on the situations of
+``experiments/verdicts`` and tried on others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from ffn_train.report.verdict.evidence import Evidence
+from ffn_train.report.verdict.gradient_flow import DEAD, MILD, STRONG, remedy, slower, tried
+from ffn_train.runs.finding import HELD_BACK, NOTHING, Finding
+
+GOOD = 0.9  # of the trivial model's error removed: little is left to be held back from
+OUTLIER = 0.5  # share of a target's variance that a few rows have
+LARGE, SMALL = 8.0, 0.01  # factors of a branch on the variance: usual initial weights are within
+SPIKE = 3.0  # times the trivial model's loss: far more than a batch's chance makes
+SPIKES = 0.005  # share of the rows
+CLIPPED = 0.9  # share of the updates
+FAST = 1e-3  # |Δθ|/|θ| of a step: less does not throw the loss about
+SLOW = 1e-4  # |Δθ|/|θ| of a step, from which on nothing moves in a few hundred
+USUAL = 1e-3  # |Δθ|/|θ| of a step that trains well
+BEGUN = 20  # updates
+FAR = 3.0  # times the weights' size that they have moved: they had the steps that they need
+FALLING = 0.85  # of the loss before: it is still falling
+WORSE, GAP = 2.0, 0.2  # validation loss over training loss, and what is lost between the two
+FEW = 3  # parameters for each training row and less
+
+
+def held_back(evidence: Evidence) -> Finding | None:
+    """The answer; None for a run without a score, or of another program."""
+    if evidence.run.score is None or evidence.run.provenance.trivial_loss is None:
+        return None
+    for rule in RULES:
+        finding = rule(evidence)
+        if finding is not None:
+            return finding
+    return Finding(HELD_BACK, NOTHING, "nothing that the run shows")
+
+
+def _finding(kind: str, text: str, change: tuple[str, ...] = ()) -> Finding:
+    return Finding(HELD_BACK, kind, f"{kind}: {text}{tried(change)}", change)
+
+
+def _no_rate(evidence: Evidence) -> Finding | None:
+    if evidence.setting("optimizer", "lr") != 0:
+        return None
+    return _finding("rate too small", "optimizer.lr=0 changes no weight", ("optimizer.lr=0.05",))
+
+
+def _outlier(evidence: Evidence) -> Finding | None:
+    outliers = evidence.run.provenance.outliers
+    if outliers is None or outliers.share < OUTLIER:
+        return None
+    rows, more = outliers.rows[:3], ", ..." * (len(outliers.rows) > 3)
+    which = (
+        f"row {rows[0]}" if len(outliers.rows) == 1 else f"rows {', '.join(map(str, rows))}{more}"
+    )
+    has = "has" if len(outliers.rows) == 1 else "have"
+    return _finding(
+        "outlier",
+        f"{which} of {outliers.of} {has} {outliers.share:.0%} of the variance of "
+        f"{outliers.target}; is that value right?",
+    )
+
+
+def _initialisation(evidence: Evidence) -> Finding | None:
+    """The branches' weights are far larger or smaller than the depth would ask for."""
+    variance, init = evidence.branch_variance, evidence.chosen("init").get("name", "")
+    small_by_design = init in ("gpt2", "fixup", "deepnorm")
+    if evidence.skill >= GOOD or not (
+        variance > LARGE or (variance < SMALL and not small_by_design)
+    ):
+        return None
+    size = "large" if variance > 1 else "small"
+    text = (
+        f"the initial weights are too {size}: a branch multiplies the gradient's variance by "
+        f"{variance:.2g}"
+    )
+    return _finding("initialisation", text, ("init=lecun",))
+
+
+def _dead_from_the_start(evidence: Evidence) -> Finding | None:
+    share = evidence.dead(0)
+    if evidence.skill >= GOOD or not len(share) or share.max() < DEAD:
+        return None
+    text = (
+        f"up to {share.max():.0%} of a block's hidden units are dead at step 0, before any update: "
+        "the initial biases and weights are why"
+    )
+    return _finding("dead units at initialisation", text, ("init=lecun", "init.bias_std=0"))
+
+
+def _depth(evidence: Evidence) -> Finding | None:
+    """The gradient changes so much over the depth that no rate suits all blocks."""
+    flow = evidence.slope(0)
+    change = evidence.predicted if flow is None else flow.log
+    if evidence.skill >= GOOD or change is None:
+        return None
+    if abs(change) < math.log(STRONG) and not (
+        abs(change) > math.log(MILD) and (evidence.skill < 0.5 or evidence.ended_early)
+    ):
+        return None
+    kind = "explodes" if change > 0 else "vanishes"
+    text = f"the gradient {kind} over the {evidence.run.measures.depth} blocks, "
+    return _finding("depth", f"{text}by 10^{change / math.log(10):.1f}", remedy(evidence))
+
+
+def _rate_too_large(evidence: Evidence) -> Finding | None:
+    lr, rows = f"optimizer.lr={evidence.setting('optimizer', 'lr'):g}", len(evidence.losses)
+    change = slower(evidence, 10)
+    if evidence.ended_early and evidence.updates > 0:
+        return _finding("rate too large", f"step 0 was in range, {lr} drove it out", change)
+    before, after = evidence.mean_loss(0.1, 0.5), evidence.mean_loss(0.5, 1)
+    if after > max(1, FALLING * before) and evidence.update_size > FAST:
+        text = f"with {lr} the loss stays at {after:.3g} times {_trivial(evidence)}"
+        if evidence.clipped_share > 0.5:
+            text += f"; clipping in {evidence.clipped_share:.0%} of the steps holds it up"
+        return _finding("rate too large", text, change)
+    above = SPIKE * max(1, evidence.losses[0])
+    spikes = int((evidence.losses > above).sum())
+    if evidence.skill < GOOD and spikes >= max(2, SPIKES * rows):
+        text = (
+            f"with {lr} the loss jumped above {above:.3g} times {_trivial(evidence)} in {spikes} "
+            f"of {rows} steps, up to {np.nanmax(evidence.losses):.3g} times"
+        )
+        return _finding("rate too large", text, change)
+    return None
+
+
+def _trivial(evidence: Evidence) -> str:
+    score = evidence.run.score
+    return f"that of {(score and score.trivial) or 'knowing nothing of the inputs'}"
+
+
+def _hardly_begun(evidence: Evidence) -> Finding | None:
+    if evidence.skill >= GOOD or not (evidence.updates < BEGUN or evidence.passes < 1):
+        return None
+    steps = "1 step" if evidence.updates == 1 else f"{evidence.updates} steps"
+    text = f"{steps}, {evidence.passes:.2g} passes over the training rows"
+    return _finding("too few steps", text, (f"trainer.steps={max(10 * evidence.updates, 200)}",))
+
+
+def _rate_too_small(evidence: Evidence) -> Finding | None:
+    """Updates are tiny, and would be without clipping."""
+    cut = float(np.median(evidence.cuts)) if len(evidence.cuts) else 1.0
+    if evidence.skill >= GOOD or not evidence.update_size < SLOW * cut:
+        return None
+    text = (
+        f"an update changes the weights by {evidence.update_size:.1g} of their size, all "
+        f"{evidence.updates} together by {evidence.moved:.1g} at most"
+    )
+    lr = evidence.setting("optimizer", "lr")
+    factor = np.clip(USUAL / evidence.update_size, 10, 1e6) if evidence.update_size else 100
+    return _finding("rate too small", text, (f"optimizer.lr={lr * factor:.2g}",))
+
+
+def _clipping(evidence: Evidence) -> Finding | None:
+    if evidence.skill >= GOOD or not evidence.clipped_share >= CLIPPED:
+        return None
+    if not evidence.update_size < FAST:
+        return None
+    left, clip = float(np.median(evidence.cuts)), evidence.setting("trainer", "clip")
+    text = (
+        f"trainer.clip={clip:g} cut {evidence.clipped_share:.0%} of the updates, to {left:.2g} of "
+        "their size in the median: the learning rate is as much smaller"
+    )
+    return _finding("clipping", text, (f"trainer.clip={clip / left:.2g}",))
+
+
+def _noise(evidence: Evidence) -> Finding | None:
+    """The training loss falls, the validation loss never did."""
+    if evidence.best_skill >= 0.1 or not evidence.last_loss < FALLING:
+        return None
+    text = (
+        f"the loss fell to {evidence.last_loss:.2g} times {_trivial(evidence)} on the training "
+        "rows and never below it on the validation rows: the stack learns the noise; more rows, or "
+        "inputs that say more, would help"
+    )
+    return _finding("noise", text)
+
+
+def _overfitting(evidence: Evidence) -> Finding | None:
+    losses = evidence.validation_losses
+    if not len(losses) or not losses[-1] > WORSE * evidence.last_loss:
+        return None
+    if not (1 - evidence.skill) * (1 - evidence.last_loss / losses[-1]) > GAP:
+        return None
+    text = (
+        f"the loss is {evidence.last_loss:.2g} times {_trivial(evidence)} on the training rows and "
+        f"{losses[-1]:.2g} times on the validation rows, at best {losses.min():.2g} at step "
+        f"{evidence.best_step}"
+    )
+    return _finding("overfitting", text, (f"trainer.steps={max(evidence.best_step, 1)}",))
+
+
+def _dead(evidence: Evidence) -> Finding | None:
+    share = evidence.dead(-1)
+    if evidence.skill >= GOOD or not len(share) or share.max() < DEAD:
+        return None
+    text = (
+        f"{share.max():.0%} of a block's hidden units died in training: the updates were too large"
+    )
+    return _finding("dead units", text, slower(evidence, 10))
+
+
+def _still_falling(evidence: Evidence) -> Finding | None:
+    before, after = evidence.mean_loss(0.25, 0.5), evidence.mean_loss(0.5, 0.75)
+    if evidence.skill >= GOOD or not after < FALLING * before or evidence.moved > FAR:
+        return None
+    text = (
+        f"after {evidence.updates} steps, {evidence.passes:.2g} passes over the training rows, the "
+        "loss is still falling"
+    )
+    return _finding("too few steps", text, (f"trainer.steps={4 * evidence.updates}",))
+
+
+def _too_small(evidence: Evidence) -> Finding | None:
+    """Training and validation loss are alike and high, and there are few parameters."""
+    parameters, rows = evidence.run.provenance.parameters, evidence.run.provenance.training_rows
+    if evidence.skill >= GOOD or parameters is None or not rows or parameters > FEW * rows:
+        return None
+    width = evidence.setting("model", "width")
+    text = (
+        f"the loss is {evidence.last_loss:.2g} times {_trivial(evidence)} on the training "
+        f"rows, too: {parameters:,} parameters are too few"
+    )
+    change = () if math.isnan(width) else (f"model.width={max(32, 4 * int(width))}",)
+    return _finding("model too small", text, change)
+
+
+RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
+    _no_rate,
+    _outlier,
+    _initialisation,
+    _dead_from_the_start,
+    _depth,
+    _rate_too_large,
+    _hardly_begun,
+    _rate_too_small,
+    _clipping,
+    _noise,
+    _overfitting,
+    _dead,
+    _still_falling,
+    _too_small,
+)

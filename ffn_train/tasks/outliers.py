@@ -1,0 +1,44 @@
+"""The few rows that have most of a target's variance, if there are such."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ffn_train.nn.core import Array
+
+MOST = 0.01  # share of the rows that may count as few
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """Rows that together have ``share`` of the variance of ``target``, the largest first.
+
+    ``rows``: counted from 1, without the header; ``of``: how many rows there are.
+    """
+
+    rows: tuple[int, ...]
+    of: int
+    target: str
+    share: float
+
+
+def outliers(targets: Array, names: tuple[str, ...], share: float = 0.5) -> Outliers | None:
+    """As few rows of targets (R, M) as have ``share`` of the Σ (y - mean)² of one of them.
+
+    None where more than a hundredth of the rows is needed, and more than one.
+    """
+    for name, column in zip(names, targets.T, strict=True):
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = ((column - column.mean()) / (np.abs(column).max() or 1)) ** 2
+        total = squares.sum()
+        if not (np.isfinite(total) and total > 0):
+            continue
+        most = np.argsort(squares)[::-1][: max(1, int(MOST * len(column)))]
+        sums = np.cumsum(squares[most]) / total
+        if sums[-1] >= share:
+            few = int(np.argmax(sums >= share)) + 1
+            rows = tuple(int(row) + 1 for row in most[:few])
+            return Outliers(rows, len(column), name, float(sums[few - 1]))
+    return None
