@@ -28,14 +28,14 @@ from ffn_train.config.registry import build, choices
 from ffn_train.nn.reductions import rms
 from ffn_train.reproduce.ensemble import passes
 from ffn_train.runs.layout import layout_of
-from ffn_train.runs.predictions import LIMIT_ERROR, LIMIT_Z, Theory, score, worst
+from ffn_train.runs.predictions import LIMIT_ERROR, LIMIT_Z, Theory, worst
 from ffn_train.theory import Anchor, Prediction, predict, predict_anchored
 
 FOLDER = Path("outputs") / "theory_limits"
 SEEDS = 8
 LARGEST = 6_000_000  # parameters of a configuration; a larger one is drawn again
 COLUMNS = ("configuration", "sound", "answer", "flagged", "worst_z", "where", "ratio", "error")
-COLUMNS += ("error_sd", "error_where", "silent", "a_priori", "reason")
+COLUMNS += ("error_sd", "error_where", "scatter", "silent", "a_priori", "reason")
 
 
 def draw(seed: int, count: int, largest: int) -> Iterator[list[str]]:
@@ -116,13 +116,14 @@ def simulate(overrides: list[str], seeds: int) -> dict[str, Any]:
     if reasons or not found:
         return {**row, "answer": "no prediction", "reason": "; ".join(sorted(reasons))}
     ratio = max(found, key=lambda ratio: (not ratio.holds, abs(ratio.z or 0)))
-    error, error_sd, where = _error(np.array(logs), np.array(deviations), names)
+    error, error_sd, where, scatter = _error(np.array(logs), np.array(deviations), names)
     answer = "does not hold" if 2 * flagged > len(found) else "holds"
     off = abs(np.expm1(error)) > LIMIT_ERROR and abs(error_sd) > LIMIT_Z
     numbers = {"worst_z": ratio.z, "ratio": ratio.ratio, "error": np.exp(error)}
+    numbers |= {"error_sd": error_sd, "scatter": scatter}
     return {
         **row,
-        **{name: f"{value:.3g}" for name, value in (numbers | {"error_sd": error_sd}).items()},
+        **{name: f"{value:.3g}" for name, value in numbers.items()},
         "answer": answer,
         "flagged": f"{flagged}/{len(found)}",
         "where": ratio.where,
@@ -132,18 +133,21 @@ def simulate(overrides: list[str], seeds: int) -> dict[str, Any]:
     }
 
 
-def _error(logs: Any, deviations: Any, names: list[str]) -> tuple[float, float, str]:
-    """Where the median over seeds is furthest off: its log, in sd of the seeds, and where that is.
+def _error(logs: Any, deviations: Any, names: list[str]) -> tuple[float, float, str, float]:
+    """Where the median over seeds is furthest off: its log, in sd of one seed, and where that is.
 
-    The sd is that of the simulation, which a prediction of its own could not make too large.
+    The sd is the larger of the predicted one and the simulation's, which is of few seeds; and, of
+    all tensors, the median of the simulation's over the predicted one.
     """
     with np.errstate(all="ignore"):
         off = np.median(logs + deviations**2, axis=0)
-        spread = np.maximum(np.std(logs, axis=0, ddof=1), 0.01)
+        measured, predicted = np.std(logs, axis=0, ddof=1), deviations.mean(axis=0)
+        spread = np.maximum(np.maximum(measured, predicted), 0.01)
+        scatter = float(np.nanmedian(np.where(predicted > 0.01, measured / predicted, np.nan)))
         size = np.where(np.isfinite(off), abs(off / spread), -1)
         size += (abs(np.expm1(off)) > LIMIT_ERROR) * 1e6 * (size >= 0)
     place = int(np.argmax(size))
-    return float(off[place]), float(off[place] / spread[place]), names[place]
+    return float(off[place]), float(off[place] / spread[place]), names[place], scatter
 
 
 def _row(case: tuple[list[str], int]) -> dict[str, Any]:

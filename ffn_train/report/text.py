@@ -83,11 +83,8 @@ def _theory(run: Run) -> str:
         return ""
     ratio = run.worst_ratio
     if ratio is not None:
-        rows = f" from {run.theory.rows}" if run.theory.rows else ""
-        return (
-            f"worst measured/predicted {factor(ratio.ratio)} ({ratio.where}, {ratio.mode}{rows}; "
-            f"1 sd of a seed: x/÷ {factor(math.exp(ratio.sd))})"
-        )
+        rows = f"; from {run.theory.rows}" if run.theory.rows else ""
+        return f"{ratio.sentence}{rows}"
     if run.theory.chosen is None:
         return f"no prediction: {run.theory.reason}"
     return "nothing finite to compare with at step 0"

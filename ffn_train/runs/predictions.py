@@ -55,7 +55,8 @@ class Ratio:
     """measured/predicted at one place: ``dL/dx_3`` or a tensor's name; ``sd`` of the log.
 
     ``z``: (log ratio + sd²)/sd, how many standard deviations the log of the measured norm lies from
-    its median over seeds, log(predicted) - sd²; None where the summary is of a time before it.
+    its median over seeds, log(predicted) - sd². ``within``: the factor between measured and
+    predicted where they are furthest apart. None where the summary is of a time before them.
     """
 
     ratio: float
@@ -63,6 +64,21 @@ class Ratio:
     mode: str
     sd: float
     z: float | None = None
+    within: float | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What follows the word "theory"."""
+        scatter = f"{abs(self.z or 0):.1f} sd of the scatter between seeds"
+        if self.holds:
+            factor = self.within or max(self.ratio, 1 / self.ratio)
+            size = (
+                f"{max(100 * (factor - 1), 1):.0f} %" if factor < 2 else f"a factor of {factor:.2g}"
+            )
+            return f"agrees within {size} (worst: {self.where}, {scatter})"
+        return (
+            f"does not hold here: {self.where} is {self.ratio:.2g} times the prediction, {scatter}"
+        )
 
     @property
     def holds(self) -> bool:
@@ -175,5 +191,7 @@ def worst(
             return None
         z, ratios = score(distance, sd), np.exp(distance)
         size = np.where(known, abs(z) + beyond(z, ratios) * np.finfo(np.float64).max / 2, -1)
+        within = float(np.exp(np.max(np.abs(distance[known]))))
     place = int(np.argmax(size))
-    return Ratio(float(ratios[place]), names[place], mode, float(sd[place]), float(z[place]))
+    numbers = float(ratios[place]), names[place], mode, float(sd[place])
+    return Ratio(*numbers, float(z[place]), within)

@@ -60,8 +60,8 @@ def measured_top(
 def excess(model: Stack, init: Initialiser) -> float:
     """``Top.excess``: 1 for independent entries, 1 - D/H for orthonormal rows and columns.
 
-    Those of W_out keep the mean of W_outᵀ W_out, and a square one has no more than it. With P = D/H,
-    W_out W_in of two such matrices has E tr (W Wᵀ)² of 2 - P instead of 2 times (E tr W Wᵀ)², by
-    the moments of free projections.
+    Those of W_out keep the mean of W_outᵀ W_out, and a square one has no more than it. With
+    P = D/H, W_out W_in of two such matrices has E tr (W Wᵀ)² of 2 - P instead of 2 times
+    (E tr W Wᵀ)², by the moments of free projections.
     """
     return 1.0 if init.independent else max(1 - model.width / model.hidden, 0.0)

@@ -41,9 +41,7 @@ class Variances:
         """Those that an initialiser gives the matrices of a stack."""
         inner = init.variance(fan_in=width, fan_out=hidden, role="inner", depth=depth)
         outer = init.variance(fan_in=hidden, fan_out=width, role="outer", depth=depth)
-        return cls(
-            width, hidden, width * inner, hidden * outer, init.bias_std**2, init.independent
-        )
+        return cls(width, hidden, width * inner, hidden * outer, init.bias_std**2, init.independent)
 
     def spread(self, tail: float, *powers: float) -> float:
         """The relative variance of a squared norm past both matrices, for E s⁴/(E s²)² of a unit.
@@ -93,7 +91,7 @@ class BranchKernels:
 
     ``power``: d log F/d log Y and ``slope_power``: d log χ/d log Y of a sample; ``spread`` and
     ``slope_spread``: the variance of a squared norm through the branch, over its squared mean, for
-    one sample, forward and backward; ``joint``: the covariance of the two. ``reflected``: by how much
+    one sample, forward and backward; ``joint``: of the two together. ``reflected``: by how much
     more than any other gradient's square that of one along the branch's output is passed back.
     """
 
@@ -193,6 +191,7 @@ def _gated(branch: Gated, variances: Variances, y: Scaled) -> BranchKernels:
                 "gate.bias": gates * h,
             },
         )
+
     power = share * (one.value_power + 1) * (product * v.outer).share_of(output)
     back = (gate + value) * (v.inner * v.outer)
     return BranchKernels(

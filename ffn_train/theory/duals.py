@@ -6,8 +6,9 @@ For (u_a, u_b) ~ N(0, K), with all pairs of a batch at once:
     s_a  = E[(act act')'(u_a)]          M_ab = E[(act act')(u_a) (act act')(u_b)]
 
 K comes as ``kernel`` · exp(``log``), and A and M go back in units of exp(log) too; D and s have no
-unit. The closed forms are exact; every other activation goes through its Hermite series, which needs
-the more terms the wider the field. So tanh and SiLU of a wide one are sums of what has closed forms.
+unit. The closed forms are exact; every other activation goes through its Hermite series, which
+needs the more terms the wider the field. So tanh and SiLU of a wide one are sums of what has closed
+forms.
 """
 
 from __future__ import annotations

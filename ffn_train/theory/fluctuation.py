@@ -7,7 +7,7 @@ A block adds to the covariance over samples of log |x_a|², elementwise in (a, b
 and passes on what came from below by its factor d log Z/d log Q; backward alike, with χ for F and
 act' for act. What the signal's size does to χ or to a norm's 1/σ² is carried along to first order.
 The log of a squared norm is then near normal with variance V and mean log E - V/2. For a ReLU chain
-v = 5/H + 2/D: Hanin and Nica 2018, "Products of many large random matrices". Norms are roots, so
+v = 5/H + 2/D: Hanin and Nica 2020, "Products of many large random matrices". Norms are roots, so
 the standard deviation of a log norm is sqrt(V)/2.
 """
 
@@ -43,10 +43,11 @@ class Climb:
         below = zip(self.passing, self.spreads, strict=False)
         return [rate**2 * v + new for (rate, v), new in zip(below, self.fresh, strict=True)]
 
-    def correlations(self, blocks: Sequence[Up]) -> Floats:
-        """Twice the variance over seeds of a correlation of x_l between samples, at each input.
+    def chance(self, blocks: Sequence[Up]) -> Floats:
+        """The variance over seeds that has come together at each block's input.
 
-        A norm takes out the chance in the sizes, |x_l|², alone.
+        A norm takes out the chance in the sizes, |x_l|², alone; the correlations between samples
+        keep theirs, of half that variance.
         """
         new = [of_batch(v, here.total) for v, here in zip(self.fresh, blocks, strict=True)]
         first = of_batch(self.spreads[0], blocks[0].signal)

@@ -63,7 +63,7 @@ def mean(values: Floats) -> Floats:
 
 def _on_wide(values: Floats) -> bool:
     """Which of the two grids the values lie on, by their number."""
-    return values.shape[-1] != len(grid()[0])
+    return bool(values.shape[-1] != len(grid()[0]))
 
 
 def pairs(values: Floats, correlation: Floats, *, negligible: float = 1e-10) -> Floats:

@@ -17,6 +17,7 @@ from ffn_train.theory.anchor import Anchor, excess, measured_top
 from ffn_train.theory.batch import measured, measured_sum, sample
 from ffn_train.theory.branch import Variances
 from ffn_train.theory.fluctuation import climb, of_gradient, of_signal
+from ffn_train.theory.limits import Case, refusal, undecided
 from ffn_train.theory.readout import ReadOut, mse_read_out, normalised_square
 from ffn_train.theory.recursion import Top, Up, down, up
 from ffn_train.theory.scaled import Scaled, Sums
@@ -76,7 +77,7 @@ def predict(
     inputs = np.asarray(x, np.float64)
     rows = sample(inputs, model.depth)
     first = measured(inputs, 1.0, rows)
-    blocks = _blocks(model, init, first)
+    blocks = _blocks(model, init, first, anchored=False)
     if isinstance(blocks, Unpredicted):
         return blocks
     wanted = measured_sum(np.asarray(targets, np.float64), 1.0, rows) * float(targets.shape[1])
@@ -98,7 +99,7 @@ def predict_anchored(
     )
     rows = sample(signal, model.depth)
     first = measured(signal, 1.0, rows)
-    blocks = _blocks(model, init, first)
+    blocks = _blocks(model, init, first, anchored=True)
     if isinstance(blocks, Unpredicted):
         return blocks
     if not np.isfinite(gradient).all() or not np.isfinite(last).all():
@@ -110,14 +111,18 @@ def predict_anchored(
     )
 
 
-def _blocks(model: Stack, init: Initialiser, first: Scaled) -> list[Up] | Unpredicted:
+def _blocks(
+    model: Stack, init: Initialiser, first: Scaled, *, anchored: bool
+) -> list[Up] | Unpredicted:
     variances = Variances.of(init, width=model.width, hidden=model.hidden, depth=model.depth)
-    if not init.independent and model.hidden <= model.width and model.block.skip == 0:
-        return Unpredicted("none is verified for square orthogonal matrices without a skip path")
     blocks = up(model, variances, first)
     if blocks is None:
         return Unpredicted(f"none is derived for {type(model.branch).__name__} blocks")
-    return blocks
+    scatter = climb(model, blocks, np.zeros_like(first.values))
+    norms = sum(float(np.diagonal(fresh).mean()) for fresh in scatter.fresh)
+    variance = float(scatter.spreads[-1].max())
+    why = refusal(Case(model, not init.independent, anchored, norms, variance))
+    return Unpredicted(why) if why else blocks
 
 
 def _prediction(
@@ -136,7 +141,7 @@ def _prediction(
     signal = [here.signal for here in blocks] + [blocks[-1].output]
     gradient = [downs[0].above] + [here.signal for here in downs]
     signal_spread = of_signal(signal, found)
-    correlations = found.correlations(blocks)
+    correlations = found.chance(blocks)
     power = out.power if out else 0.0
     back_spreads, gradient_spread = of_gradient(model, blocks, downs, found, last, power)
     # of each tensor of a part of the stack: the log of its square, and that log's variance
@@ -147,12 +152,18 @@ def _prediction(
         above = back_spreads[place + 1]
         if model.block.post is not None:  # 1/ζ² is not in it yet
             above = above + found.fresh[place]
+        fresh = float(np.diagonal(found.fresh[place]).mean())
+        shared = (
+            here.branch_input.apart() * back.output.apart() * ((correlations[place] + fresh) / 2)
+        )
         for name, kernel, log, own in gradients.of_block(model, here, back, sums):
             sizes, chance = above + own, gradient_spread[place + 1] + own
             if name in matrices or name == "norm.gain":
                 chance += correlations[place]
             if name in matrices and model.norm.placement == "none":
                 sizes = sizes + found.spreads[place]
+            if undecided(sums.chance_of_pairs(kernel, shared)):
+                continue
             norms[part, name] = log, sums.spread(kernel, sizes, chance / 2)
     weighted, variance = gradient[-1] * (inputs @ inputs.T), gradient_spread[0]
     norms["input", "weight"] = sums.log_total(weighted * model.width), variance

@@ -67,8 +67,9 @@ class Top:
     ``coherence``: c_a (N,) with E[dLoss/dx_a | x_a] = c_a x_a, None where the gradient has no part
     along the signal that is followed. Every norm on the way takes that part out; without one it is
     passed on, because W_outᵀ W_out turns part of a gradient into the forward signal again.
-    ``along``: c_a where the norm of the last sum takes it out, before it does. ``excess``: how much of the square of what is so turned lies beyond the square of its mean, 1
-    for independent entries.
+    ``along``: c_a where the norm of the last sum takes it out, before it does. ``excess``: how much
+    of the square of what is so turned lies beyond the square of its mean, 1 for independent
+    entries.
     """
 
     gradient: Scaled
