@@ -13,7 +13,7 @@ from ffn_train.config.composition import as_yaml, complete, compose, declare
 from ffn_train.config.overrides import CONFIG_DIR, written
 from ffn_train.config.reference import help_text, version
 from ffn_train.config.settings import SettingError, first_line
-from ffn_train.running.interruption import Interrupted
+from ffn_train.running.interruption import SOON, Interrupted, Interruption
 
 COMPARES = ("python", "-m", "ffn_train.compare")
 SHOWN = 10  # jobs that did not finish, by name
@@ -138,9 +138,10 @@ def _compare(sweep: Path, plot: Mapping[str, Any]) -> None:
     formats = plot["formats"] if isinstance(plot["formats"], list) else [plot["formats"]]
     formats = [] if plot["when"] == "never" else formats
     try:
-        present(collect([sweep], Options(), tell), make_folder(sweep / OUT), formats)
-    except KeyboardInterrupt:
-        tell(f"comparison interrupted; {compares} draws it")
+        with Interruption(patience=SOON):
+            present(collect([sweep], Options(), tell), make_folder(sweep / OUT), formats)
+    except Interrupted as error:
+        tell(f"comparison interrupted by {error}; {compares} draws it")
     except Exception as error:
         tell(f"no comparison: {first_line(error)}; {compares} tries again")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffn_train.config.settings import SettingError, integer, one_of, setting, unchecked
+from ffn_train.config.settings import SettingError, integer, one_of, setting, shortened, unchecked
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -59,12 +60,16 @@ def path(key: str, value: Any) -> None:
     if value is not None and (type(value) not in (str, int) or not str(value).strip()):
         quotes = ", in quotes" if isinstance(value, (bool, float)) else ""
         raise SettingError(f"{key} must be a path{quotes}, got {value!r}")
-    try:
-        Path(str(value)).expanduser()
-    except RuntimeError:
-        raise SettingError(f"{key}={value}: there is no such user") from None
     if "\0" in str(value):
         raise SettingError(f"{key} must be a path, got {value!r}")
+    try:
+        os.lstat(Path(str(value)).expanduser())
+    except RuntimeError:
+        raise SettingError(f"{key}={value}: there is no such user") from None
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:  # such as a name that is too long
+        raise SettingError(f"{key}={shortened(str(value))}: {error.strerror}") from None
 
 
 def _mapping(key: str, value: Any) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from ffn_train.config.settings import SettingError, one_of
+from ffn_train.config.settings import SettingError, first_line, one_of
 from ffn_train.nn.optim.optimizer import Optimizer
 from ffn_train.nn.reductions import Reductions
 from ffn_train.nn.segments import PlainSegment, Segment
@@ -55,9 +55,8 @@ def engine(name: str) -> Engine:
         from ffn_train.nn.compiled.segment import CompiledSegment
         from ffn_train.nn.compiled.updates import compiled_update
     except (ImportError, OSError) as error:  # Numba refuses a NumPy that it does not know
-        reason = str(error).strip().splitlines() or [type(error).__name__]
         raise SettingError(
-            f"engine=compiled cannot be used here: {reason[0]}; engine=numpy can"
+            f"engine=compiled cannot be used here: {first_line(error)}; engine=numpy can"
         ) from error
 
     return Engine(CompiledSegment, compiled_update, CompiledReductions(), delay)

@@ -10,14 +10,14 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from ffn_train.config.settings import first_line
-from ffn_train.plots import draw
+from ffn_train.config.settings import described
+from ffn_train.plots import draw, undrawn
 from ffn_train.report.verdict import verdict
 from ffn_train.running import Notify
 from ffn_train.running.expectation import expectation
 from ffn_train.running.experiment import Experiment
 from ffn_train.running.guard import GuardedLogger
-from ffn_train.running.interruption import Interrupted, Interruption
+from ffn_train.running.interruption import SOON, Interrupted, Interruption
 from ffn_train.running.recording import record_training, restore
 from ffn_train.running.resumption import legs, plan
 from ffn_train.runs import Run, files, load_run
@@ -39,10 +39,11 @@ def execute(
 ) -> Run:
     """Train, log, write the weights and the summary, and then draw; returns the run.
 
-    In a directory that holds this very run it goes on from the last checkpoint, or does nothing if
-    the run has ended. ``notify`` is told, in a line each, what a person should know. The file
-    ``stop`` interrupts the run once it exists; ``progress`` shows a bar where a person looks on.
-    Figures that cannot be drawn are warned of: the run is what it is without them.
+    In a directory that holds this very run it goes on from the last checkpoint or, if the run has
+    ended, draws the figures that are missing. ``notify`` is told, in a line each, what a person
+    should know. The file ``stop`` interrupts the run once it exists; ``progress`` shows a bar where
+    a person looks on. Figures that cannot be drawn are warned of: the run is what it is without
+    them.
     Raises SettingError if the directory cannot be made, is in use or holds something else;
     Interrupted after a signal; OSError if the disk fails, which names the file and has a note that
     says from where the run goes on.
@@ -59,7 +60,9 @@ def execute(
             for note in (*what.notes, *([delay] if delay else [])):
                 notify(note)
             if what.done:
-                return load_run(path)
+                run = load_run(path)
+                _draw(experiment, run, notify, again=False)
+                return run
             with (
                 _ending(path),
                 Interruption(stop=stop) as interruption,
@@ -82,15 +85,18 @@ def _ending(path: Path) -> Iterator[None]:
         with suppress(OSError):
             Status("interrupted", str(error)).write(path)
         raise
-    except Exception as error:
+    except BaseException as error:
         with suppress(OSError):
-            Status("failed", f"{type(error).__name__}: {error}").write(path)
+            Status("failed", described(error)).write(path)
+        if isinstance(error, SystemExit):  # of a part, which does not end the program
+            raise RuntimeError(described(error)).with_traceback(error.__traceback__) from None
         if isinstance(error, OSError):
             step = newest_step(path)
             then = (
                 "starts again: it has no checkpoint" if step is None else f"goes on at step {step}"
             )
-            error.add_note(f"the same command with run.dir={shlex.quote(str(path))} {then}")
+            again = f"the same command with run.dir={shlex.quote(str(path))}"
+            error.add_note(f"once that is put right, {again} {then}")
         raise
 
 
@@ -141,19 +147,24 @@ def _carry_out(
     return replace(run, summary=summary)
 
 
-def _draw(experiment: Experiment, run: Run, notify: Notify) -> None:
-    """Draw what is asked for; that it cannot be drawn is said, and is no failure of the run."""
+def _draw(experiment: Experiment, run: Run, notify: Notify, *, again: bool = True) -> None:
+    """Draw what is asked for, unless ``again`` only what is missing of it; that it cannot be drawn
+    is said, and is no failure of the run.
+    """
     plot = experiment.plot
     if plot.when == "never":
         return
     command = f"python -m ffn_train.plots {shlex.quote(str(run.path))}"
     try:
-        draw(run, figures=plot.figures, formats=plot.formats, notify=notify)
-    except KeyboardInterrupt:
-        notify(f"figures interrupted; {command} draws them")
-    except Exception as error:
-        reason = f"{type(error).__name__}: {first_line(error)}"
-        notify(f"warning: figures left out: {reason}; {command} draws them")
+        with Interruption(patience=SOON):
+            figures = plot.figures if again else undrawn(run, plot.figures, plot.formats)
+            if figures != []:
+                draw(run, figures=figures, formats=plot.formats, notify=notify)
+    except Interrupted as error:
+        notify(f"figures interrupted by {error}; {command} draws them")
+    except BaseException as error:  # a part's, too
+        then = f"once that is put right, {command} draws them"
+        notify(f"warning: figures left out: {described(error)}; {then}")
 
 
 def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:

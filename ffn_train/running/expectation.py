@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ffn_train.config.settings import described
 from ffn_train.nn.core import Array
 from ffn_train.running.experiment import Experiment
+from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import files
 from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
 
@@ -64,8 +66,10 @@ def _mode(
     try:
         with np.errstate(all="ignore"):
             found = predicted(experiment)
-    except Exception as error:  # a prediction is never worth a run
-        found = Unpredicted(f"{type(error).__name__}: {error}".splitlines()[0])
+    except (Interrupted, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a prediction is never worth a run
+        found = Unpredicted(described(error))
     if isinstance(found, Unpredicted):
         return {"reason": found.reason}
     return {

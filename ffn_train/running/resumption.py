@@ -53,6 +53,10 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
         if summary.state == "diverged":
             note = "diverged: nothing is left to go on from"
         return Plan(done=True, checkpoint=None, notes=(f"{path} has {note}",))
+    folder = path / files.CHECKPOINTS
+    if files.there(folder) and (folder.is_symlink() or not folder.is_dir()):
+        what = "a link" if folder.is_symlink() else "no directory"
+        raise SettingError(f"run.dir={path}: {folder} is {what}, so no checkpoint can be written")
     checkpoint, notes = _newest(path, last_usable(path), here.digest)
     notes += _other_bits(path, provenance)
     if there.data is None and here.data:

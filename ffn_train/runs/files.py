@@ -139,7 +139,7 @@ def regular(path: str | Path, flags: int = os.O_RDONLY) -> int:
 
     Raises OSError that names the file.
     """
-    with naming(Path(path)):
+    with naming(path):
         try:
             handle = os.open(path, flags | _NO_LINKS, 0o666)
         except OSError as error:
@@ -167,7 +167,7 @@ def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def naming(path: str | Path) -> Iterator[None]:
     """A context whose OSError names this file, whatever it was raised for."""
     try:
         yield
@@ -212,19 +212,21 @@ def write_json(path: Path, content: Any, *, durable: bool = True) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises RunError, in one line that names the file."""
     with damaged(path, OSError, ValueError, RecursionError):
-        content = json.loads(
-            read_bytes(path, LARGEST_JSON).decode(),
-            parse_int=_whole,
-            parse_float=_number,
-            parse_constant=_number,
-        )
-        if not isinstance(content, dict):
-            raise ValueError("expected a JSON object")
-        schema = content.get("schema", 1)
-        if not isinstance(schema, int) or schema > SCHEMA:
-            newer = f"schema {schema!r}; this one reads up to {SCHEMA}"
-            raise ValueError(f"made by a newer version ({newer})")
-        return content
+        return json_object(read_bytes(path, LARGEST_JSON))
+
+
+def json_object(text: bytes) -> dict[str, Any]:
+    """A file's JSON object. Raises ValueError, or RecursionError where it is nested too deep."""
+    content = json.loads(
+        text.decode(), parse_int=_whole, parse_float=_number, parse_constant=_number
+    )
+    if not isinstance(content, dict):
+        raise ValueError("expected a JSON object")
+    schema = content.get("schema", 1)
+    if not isinstance(schema, int) or schema > SCHEMA:
+        newer = f"schema {schema!r}; this one reads up to {SCHEMA}"
+        raise ValueError(f"made by a newer version ({newer})")
+    return content
 
 
 @contextmanager

@@ -56,8 +56,8 @@ class Run:
         """What figures show of theory; None without a row of step 0 or with plot.theory=false."""
         section = self.config.get("plot")
         hidden = isinstance(section, dict) and section.get("theory") is False
-        first = self.measures.step[:1]
-        return self.theory if first.size and first[0] == 0 and not hidden else None
+        started = any(0 in series.step[:1] for series in self.measures.series.values())
+        return self.theory if started and not hidden else None
 
     @property
     def dtype(self) -> np.dtype[Any]:

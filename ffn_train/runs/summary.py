@@ -13,7 +13,7 @@ from ffn_train.runs.finding import Finding
 from ffn_train.runs.old_names import renamed
 from ffn_train.runs.predictions import Ratio
 from ffn_train.runs.score import ScoreResult
-from ffn_train.runs.seal import check_summary
+from ffn_train.runs.seal import check_digest
 from ffn_train.train.divergence import Divergence
 
 
@@ -59,6 +59,6 @@ def read_summary(run: Path) -> Summary | None:
     if not files.there(path):
         return None
     content = read_json(path)
-    check_summary(path, content)
+    check_digest(path, content)
     with damaged(path, ValueError):
         return Summary.from_json(content)

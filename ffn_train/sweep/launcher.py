@@ -28,7 +28,6 @@ NEEDS = {
     "slurm": "hydra_plugins.hydra_submitit_launcher",
     "ray_cluster": "hydra_plugins.hydra_ray_launcher",
 }
-PARENT = "FFN_TRAIN_SWEEP"  # environment variable: the process whose child a local worker is
 GRACE = 3  # seconds for the job of a worker that has lost its parent to write a checkpoint
 EXTRA = {"local": "parallel", "slurm": "slurm", "ray_cluster": "ray"}
 
@@ -88,35 +87,20 @@ def launch(sweep: Path, digests: Sequence[str], name: str, settings: Mapping[str
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=context, task_function=_task, config=config
         )
+        if hasattr(launcher, "joblib"):  # what it calls joblib.Parallel with
+            launcher.joblib |= {"initializer": _end_with_parent, "initargs": (os.getpid(),)}
         jobs = [[where, f"job=job_{digest}"] for digest in digests]
-        with _family("n_jobs" in config.hydra.launcher):
-            launcher.launch(jobs, initial_job_idx=0)
+        launcher.launch(jobs, initial_job_idx=0)
 
 
-@contextmanager
-def _family(local: bool) -> Iterator[None]:
-    """Let the workers that are started know this process, if they are its children."""
-    if local:
-        os.environ[PARENT] = str(os.getpid())
-    try:
-        yield
-    finally:
-        os.environ.pop(PARENT, None)
-
-
-def _end_with_parent() -> None:
-    """In a worker, once: end soon after the process that started it, however that ended.
+def _end_with_parent(parent: int) -> None:
+    """In a worker, at its start: end soon after the process that started it, however that ended.
 
     A job under way is interrupted, and writes a checkpoint if it can within ``GRACE``.
     """
-    parent = os.environ.pop(PARENT, None)
-    if parent is None or int(parent) == os.getpid():
-        return
-    if os.getppid() != int(parent):
-        os._exit(128 + signal.SIGTERM)
 
     def watch() -> None:
-        while os.getppid() == int(parent):
+        while os.getppid() == parent:
             time.sleep(1)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(GRACE)
@@ -155,5 +139,4 @@ def _quoted(text: str) -> str:
 def _task(config: Any) -> str:
     from ffn_train.sweep.job import run_job
 
-    _end_with_parent()
     return run_job(str(config.sweep), str(config.job).removeprefix("job_"))

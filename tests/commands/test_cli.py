@@ -12,7 +12,9 @@ from ffn_train.config.keys import DECLARED, GROUPS
 from ffn_train.config.overrides import written
 from ffn_train.config.places import CONF, EXPERIMENTS
 from ffn_train.config.registry import names
+from ffn_train.config.settings import SettingError
 from ffn_train.runs import load_run
+from ffn_train.sweep import launcher
 from tests.support.command import command, process, start
 from tests.support.small_runs import SMALL
 
@@ -95,6 +97,7 @@ MISTAKES = {
     "--config-dir=nowhere": "--config-dir nowhere: there is no such directory",
     "--resolve": "--resolve goes with --cfg",
     "run.dir='~nobodyx/zz'": "run.dir=~nobodyx/zz: there is no such user",
+    f"run.dir={'a' * 300}": "aaaa... (300 characters): File name too long",
     f"seed={'9' * 5000}": "9999... (5,005 characters)': Exceeds the limit",
     f"seed={'[' * 900}1{']' * 900}": "it is nested too deeply",
     f"seed={'9' * 60}": "seed must be an integer of at most 50 digits",
@@ -224,6 +227,7 @@ def test_the_diabetes_preset_runs_anywhere(tmp_path: Path) -> None:
     assert (summary.score.value or 0) > 0.2
 
 
+CLUSTERS = {"slurm": "slurm", "submitit_slurm": "slurm", "ray_cluster": "ray_cluster"}  # -> ours
 PRESETS = {
     "swept": "model: {depth: 1}\nsweep: {grid: {seed: [0, 1]}}",
     "launched": "defaults: [override /hydra/launcher: serial]\nsweep: {grid: {seed: [0, 1]}}",
@@ -235,6 +239,7 @@ PRESETS = {
     "caller": "hydra: {callbacks: {x: {_target_: numpy.load, file: evil.npy}}}",
     "target": "defaults: [override /hydra/launcher: serial]\n"
     "hydra: {launcher: {_target_: os.system}}",
+    **{name: f"defaults: [override /hydra/launcher: {name}]" for name in ("typo", *CLUSTERS)},
 }
 
 
@@ -259,6 +264,7 @@ def presets(tmp_path: Path) -> Path:
         ("caller", "hydra.callbacks in a preset: of Hydra's own settings only the launcher's"),
         ("target", "plain values, without _target_|starts a sweep's jobs, with -m"),
         ("nowhere", "experiment must be one of"),
+        ("typo", "hydra/launcher must be one of local, ray_cluster, serial, slurm, got 'typo'"),
     ],
 )
 def test_a_preset_that_cannot_be_used_costs_one_line(
@@ -269,6 +275,43 @@ def test_a_preset_that_cannot_be_used_costs_one_line(
     (line,) = done.stderr.splitlines()
     assert any(words in line for words in message.split("|"))
     assert [path.name for path in presets.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_a_presets_launcher_that_is_not_installed_is_refused(name: str, presets: Path) -> None:
+    """Nothing is run on this machine instead."""
+    ours = CLUSTERS[name]
+    if launcher.available(ours):
+        pytest.skip(f"the extra {launcher.EXTRA[ours]} is installed")
+    done = command("-m", "--config-dir", "mine", f"experiment={name}", "seed=0", cwd=presets)
+    assert done.returncode == 2
+    needs = f"needs pip install 'ffn_train[{launcher.EXTRA[ours]}]'"
+    assert done.stderr == f"ffn_train: hydra/launcher={ours} {needs}\n"
+    assert [path.name for path in presets.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model: {depth: 1}\nmodel: {width: 8}", "mine.yaml, line 3: found duplicate key model"),
+        ("? [a, b]\n: 1", "mine.yaml, line 2: found unhashable key"),
+        ("seed: !!python/object/apply:os.system [ls]", "mine.yaml, line 2: could not determine"),
+        ("seed: 1\ntask: {rows: !!binary aGk=}", "mine.yaml, line 3: could not determine"),
+        ("seed: !!int one", "mine.yaml: invalid literal for int"),
+        ("[seed, 1]", "mine.yaml: KEY: VALUE is expected"),
+        ("null: 1", "Incompatible key type 'NoneType'"),
+        ("seed: ${", "no viable alternative at input '${'"),
+    ],
+)
+def test_what_is_no_plain_value_is_named_with_its_line(
+    text: str, message: str, presets: Path
+) -> None:
+    mine = presets / "mine" / "experiment" / "mine.yaml"
+    mine.write_text(f"# @package _global_\n{text}\n")
+    with pytest.raises(SettingError) as caught:
+        compose([f"--config-dir={presets / 'mine'}", "experiment=mine"])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["swept", "launched"])

@@ -10,13 +10,14 @@ import runpy
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ffn_train.commands import launch, options
+from ffn_train.commands import launch, options, train
 from ffn_train.config.places import CONF
 from ffn_train.config.settings import SettingError
 from ffn_train.running.experiment import build_experiment
@@ -277,3 +278,21 @@ def test_a_closed_stderr_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     closed.close()
     monkeypatch.setattr(sys, "stderr", closed)
     options.tell("nobody hears this")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_sweep_is_compared_names_the_command(
+    number: signal.Signals,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def present(*_: object) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+
+    monkeypatch.setattr("ffn_train.compare.collect", lambda *_: None)
+    monkeypatch.setattr("ffn_train.commands.compare.present", present)
+    train._compare(tmp_path, {"when": "auto", "formats": ["png"]})
+    draws = f"python -m ffn_train.compare {tmp_path} draws it"
+    assert capsys.readouterr().err == f"comparison interrupted by {number.name}; {draws}\n"

@@ -142,17 +142,22 @@ def test_a_full_disk_promises_no_checkpoint_that_is_not_there(
     monkeypatch.setattr(recording, "write_checkpoint", full)
     done = command(*SMALL, "checkpoint.every=2", "run.dir=run", cwd=tmp_path)
     assert done.returncode == 1
-    again = f"the same command with run.dir=run {words}"
+    again = f"once that is put right, the same command with run.dir=run {words}"
     assert done.stderr == f"ffn_train: run: No space left on device; {again}\n"
 
 
 @pytest.mark.parametrize(
     "error",
-    [OSError(errno.ENOSPC, "No space left on device"), ValueError("no such font"), MemoryError()],
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        ValueError("no such font"),
+        MemoryError(),
+        SystemExit(0),
+    ],
     ids=lambda error: type(error).__name__,
 )
 def test_figures_that_fail_are_warned_of(
-    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a run"
 
@@ -164,20 +169,37 @@ def test_figures_that_fail_are_warned_of(
     run = run_in(path, config(plot={"when": "always"}))
     assert run.state == load_run(path).state == "finished"
     assert NOTES[-1].startswith("warning: figures left out: ")
-    assert NOTES[-1].endswith(f"; python -m ffn_train.plots '{path}' draws them")
+    draws = f"python -m ffn_train.plots '{path}' draws them"
+    assert NOTES[-1].endswith(f"; once that is put right, {draws}")
 
 
-def test_ctrl_c_while_drawing_leaves_a_finished_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_drawing_leaves_a_finished_run(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def draw(*_: object, **__: object) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         time.sleep(5)
 
     monkeypatch.setattr(execution, "draw", draw)
     run = run_in(tmp_path / "run", config(plot={"when": "always"}))
     assert run.state == load_run(tmp_path / "run").state == "finished"
-    assert NOTES[-1].startswith("figures interrupted; ")
+    assert NOTES[-1].startswith(f"figures interrupted by {number.name}; ")
+
+
+def test_the_same_command_draws_the_figures_that_are_missing(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    figures = {"when": "always", "figures": ["loss", "signal"], "formats": ["svg"]}
+    run_in(path, config(plot=figures))
+    loss, signals = (path / files.PLOTS / f"{name}.svg" for name in figures["figures"])
+    before = loss.read_bytes()
+    loss.unlink()
+    signals.write_bytes(b"")
+    run_in(path, config(plot={**figures, "when": "never"}))
+    assert not loss.exists()
+    run_in(path, config(plot=figures))
+    assert loss.read_bytes() == before
+    assert signals.read_bytes() == b""  # it is there
 
 
 def test_a_notebooks_backend_is_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

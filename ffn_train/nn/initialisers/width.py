@@ -31,8 +31,8 @@ class Normal(Initialiser):
     branch.
     """
 
-    inner: float = setting("fan_in x variance of inner matrices", 1.0, at_least=0)
-    outer: float = setting("fan_in x variance of outer matrices", 1.0, at_least=0)
+    inner: float = setting("fan_in x variance of inner matrices", 1.0, at_least=0, squared=True)
+    outer: float = setting("fan_in x variance of outer matrices", 1.0, at_least=0, squared=True)
 
     def variance(self, *, fan_in: int, fan_out: int, role: Role, depth: int) -> float:
         return (self.inner if role == "inner" else self.outer) / fan_in
