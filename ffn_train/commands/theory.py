@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from ffn_train.commands.options import Parser, say
 from ffn_train.commands.predicted import Point, beyond, sheet, table
 from ffn_train.config.sections import FORMATS
@@ -63,9 +61,7 @@ def _predict(job: Job) -> Point:
         # its parameters are drawn, so they must fit into memory
         experiment = build_experiment(job.config)
         mode, predicted = "anchored", anchored
-    with np.errstate(all="ignore"):
-        found = predicted(experiment)
-    return Point(job, experiment.model, mode, found)
+    return Point(job, experiment.model, mode, predicted(experiment))
 
 
 def _draw(points: Sequence[Point], path: Path) -> bool:

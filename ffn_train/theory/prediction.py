@@ -63,6 +63,7 @@ class Unpredicted:
     reason: str
 
 
+@np.errstate(all="ignore")  # what overflows is not finite, and the prediction says so
 def predict(
     model: Stack, init: Initialiser, loss: Loss, x: Array, targets: Array
 ) -> Prediction | Unpredicted:
@@ -89,6 +90,7 @@ def predict(
     )
 
 
+@np.errstate(all="ignore")
 def predict_anchored(
     model: Stack, init: Initialiser, x: Array, anchor: Anchor
 ) -> Prediction | Unpredicted:
@@ -157,7 +159,7 @@ def _prediction(
             here.branch_input.apart() * back.output.apart() * ((correlations[place] + fresh) / 2)
         )
         for name, kernel, log, own in gradients.of_block(model, here, back, sums):
-            sizes, chance = above + own, gradient_spread[place + 1] + own
+            sizes, chance = above + own, float(np.diagonal(above).mean()) + own
             if name in matrices or name == "norm.gain":
                 chance += correlations[place]
             if name in matrices and model.norm.placement == "none":
