@@ -26,7 +26,7 @@ from ffn_train.nn.core import FlatVector
 from ffn_train.nn.reductions import norm, rms
 from ffn_train.plots.scales import log_axis
 from ffn_train.plots.style import layer_colour
-from ffn_train.reproduce import Claim, at_least, exponent, near
+from ffn_train.reproduce import Claim, at_least, exponent, near, progress
 from ffn_train.reproduce.panels import DEPTH, THEORY, finished, marks, panels
 from ffn_train.running.experiment import Experiment, build_experiment
 
@@ -97,7 +97,7 @@ Results = dict[str, dict[str, np.ndarray]]
 def measure() -> Results:
     """Every variant and depth, for one sample and for the preset's batch."""
     results = {}
-    for variant in VARIANTS:
+    for variant in progress(VARIANTS):
         config = compose(["experiment=fixup_first_update", *variant.overrides])
         changes = [
             change({**config, "model": {**config["model"], "depth": depth}}) for depth in DEPTHS

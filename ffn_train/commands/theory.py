@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from tqdm import tqdm
+
 from ffn_train.commands.options import Parser, say
 from ffn_train.commands.predicted import Point, beyond, sheet, table
 from ffn_train.config.sections import FORMATS
@@ -46,7 +48,7 @@ def predictions(overrides: Sequence[str], *, swept: bool) -> list[Point]:
     from ffn_train.config.composition import compose
 
     points = jobs(overrides) if swept else [Job({}, compose(overrides))]
-    return [_predict(job) for job in points]
+    return [_predict(job) for job in tqdm(points, unit="point", leave=False, disable=None)]
 
 
 def _predict(job: Job) -> Point:

@@ -60,7 +60,7 @@ def path(key: str, value: Any) -> None:
     if value is not None and (type(value) not in (str, int) or not str(value).strip()):
         quotes = ", in quotes" if isinstance(value, (bool, float)) else ""
         raise SettingError(f"{key} must be a path{quotes}, got {value!r}")
-    if "\0" in str(value):
+    if {"\0", "\n"} & {*str(value)}:
         raise SettingError(f"{key} must be a path, got {value!r}")
     try:
         os.lstat(Path(str(value)).expanduser())

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from ffn_train.config.overrides import command, written
 from ffn_train.config.settings import described
 from ffn_train.plots import draw, undrawn
 from ffn_train.report.verdict import verdict
@@ -35,15 +36,20 @@ RUNS = Path("outputs") / "runs"  # where a run without a run.dir gets a new dire
 
 
 def execute(
-    experiment: Experiment, notify: Notify, *, stop: Path | None = None, progress: bool = True
+    experiment: Experiment,
+    notify: Notify,
+    *,
+    announce: Notify | None = None,
+    stop: Path | None = None,
+    progress: bool = True,
 ) -> Run:
     """Train, log, write the weights and the summary, and then draw; returns the run.
 
     In a directory that holds this very run it goes on from the last checkpoint or, if the run has
     ended, draws the figures that are missing. ``notify`` is told, in a line each, what a person
-    should know. The file ``stop`` interrupts the run once it exists; ``progress`` shows a bar where
-    a person looks on. Figures that cannot be drawn are warned of: the run is what it is without
-    them.
+    should know, and ``announce``, as soon as training begins, what is trained, on what and where
+    to. The file ``stop`` interrupts the run once it exists; ``progress`` shows a bar where a person
+    looks on. Figures that cannot be drawn are warned of: the run is what it is without them.
     Raises SettingError if the directory cannot be made, is in use or holds something else;
     Interrupted after a signal; OSError if the disk fails, which names the file and has a note that
     says from where the run goes on.
@@ -63,6 +69,8 @@ def execute(
                 run = load_run(path)
                 _draw(experiment, run, notify, again=False)
                 return run
+            if announce is not None:
+                announce(f"{_about(experiment)}; files in {path}")
             with (
                 _ending(path),
                 Interruption(stop=stop) as interruption,
@@ -73,6 +81,19 @@ def execute(
                 )
             _draw(experiment, run, notify)
             return run
+
+
+def _about(experiment: Experiment) -> str:
+    """What is trained, on what data and for how long."""
+    model, data, task = experiment.model, experiment.data, experiment.config["task"]
+    names = data.target_names
+    targets = names[0] if len(names) == 1 else f"{len(names)} targets"
+    source = f" {task['path']}" if task.get("path") else ""
+    return (
+        f"training {model.depth} blocks of width {model.width} ({model.layout.size:,} parameters) "
+        f"for {experiment.trainer.steps:,} steps on {task['name']}{source}: {targets} from "
+        f"{len(data.input_names)} inputs, {len(data.x_train):,} rows"
+    )
 
 
 @contextmanager
@@ -95,7 +116,7 @@ def _ending(path: Path) -> Iterator[None]:
             then = (
                 "starts again: it has no checkpoint" if step is None else f"goes on at step {step}"
             )
-            again = f"the same command with run.dir={shlex.quote(str(path))}"
+            again = f"the same command with {shlex.quote(written('run.dir', str(path)))}"
             error.add_note(f"once that is put right, {again} {then}")
         raise
 
@@ -154,16 +175,16 @@ def _draw(experiment: Experiment, run: Run, notify: Notify, *, again: bool = Tru
     plot = experiment.plot
     if plot.when == "never":
         return
-    command = f"python -m ffn_train.plots {shlex.quote(str(run.path))}"
+    to_draw = f"to draw them: {command(module='ffn_train.plots', path=run.path)}"
     try:
         with Interruption(patience=SOON):
             figures = plot.figures if again else undrawn(run, plot.figures, plot.formats)
             if figures != []:
                 draw(run, figures=figures, formats=plot.formats, notify=notify)
     except Interrupted as error:
-        notify(f"figures interrupted by {error}; {command} draws them")
+        notify(f"figures interrupted by {error}; {to_draw}")
     except BaseException as error:  # a part's, too
-        then = f"once that is put right, {command} draws them"
+        then = f"once that is put right, {to_draw}"
         notify(f"warning: figures left out: {described(error)}; {then}")
 
 
@@ -205,6 +226,7 @@ def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
         ),
         baseline_loss=baseline_loss,
         trivial_loss=trainer.trivial_loss,
+        loss_unit=experiment.loss_unit,
         outliers=experiment.data.outliers,
         started=datetime.now().astimezone().isoformat(timespec="seconds"),
     )

@@ -65,6 +65,7 @@ class Experiment:
     data: Data
     exact: Data
     trainer: Trainer
+    loss_unit: str | None
     threads: int
     log: Cadence
     logger: Logger
@@ -130,6 +131,7 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
         engine=computed_by,
         **{group: parts[group] for group in MODEL_GROUPS if group != "init"},
     )
+    unit = parts["loss"].unit if parts["task"].standardise_targets else ""
     plan, validation = (
         threads.choose(
             own.threads,
@@ -169,6 +171,7 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
             # the BLAS's own threads would come on top of them
             validation_shards=validation.shards if plan.blas == 1 else plan.shards,
         ),
+        loss_unit=f"{unit} of the target{'s' * (y.shape[1] > 1)}" if unit else None,
         threads=plan.blas,
         log=Cadence(**vars(settings.log)),
         logger=parts["logger"],

@@ -69,7 +69,9 @@ class Ratio:
     @property
     def sentence(self) -> str:
         """What follows the word "theory"."""
-        scatter = f"{abs(self.z or 0):.1f} sd of the scatter between seeds"
+        far = abs(self.z or 0.0)
+        size = f"{far:.1f}" if far < 1e3 else "more than 1000"
+        scatter = f"{size} sd of the scatter between seeds"
         if self.holds:
             factor = self.within or max(self.ratio, 1 / self.ratio)
             size = (

@@ -21,9 +21,10 @@ from ffn_train.train.divergence import Divergence
 class Summary:
     """A run's outcome. NaN: not finite; None: not known, or it does not apply to the run.
 
-    ``gradient_ratio``, ``growth_per_block``: see ``Measures``, at the first and last measured step.
-    ``theory``: the worst measured/predicted at step 0. ``clipped_share``: of the updates that were
-    logged, how many were clipped. ``files``: their digests (see ``seal``).
+    ``train_loss``: see ``outcome.training_loss``. ``gradient_ratio``, ``growth_per_block``: see
+    ``Measures``, at the first and last measured step. ``theory``: the worst measured/predicted at
+    step 0. ``clipped_share``: of the updates that were logged, how many were clipped. ``files``:
+    their digests (see ``seal``).
     """
 
     state: str = "finished"
@@ -32,6 +33,7 @@ class Summary:
     train_loss: float | None = None
     validation_loss: float | None = None
     best_validation_loss: float | None = None
+    best_validation_step: int | None = None
     score: ScoreResult | None = None
     baseline_loss: float | None = None
     gradient_ratio_start: float | None = None

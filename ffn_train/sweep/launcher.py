@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ffn_train.config.mistakes import one_line_errors
+from ffn_train.config.overrides import written
 from ffn_train.config.places import CONF
 from ffn_train.config.settings import SettingError
 
@@ -81,7 +82,7 @@ def launch(sweep: Path, digests: Sequence[str], name: str, settings: Mapping[str
     from hydra.core.plugins import Plugins
     from hydra.types import HydraContext
 
-    where = f"sweep='{_quoted(str(sweep.resolve()))}'"
+    where = written("sweep", str(sweep.resolve()))
     with _composed(where, name, settings) as (hydra, config):
         context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
         launcher = Plugins.instance().instantiate_launcher(
@@ -130,10 +131,6 @@ def _composed(where: str, name: str, settings: Mapping[str, Any]) -> Iterator[tu
                 with open_dict(config):
                     config.hydra.launcher = dict(settings)
         yield hydra, config
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def _task(config: Any) -> str:

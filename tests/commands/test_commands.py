@@ -280,6 +280,35 @@ def test_a_closed_stderr_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     options.tell("nobody hears this")
 
 
+def test_lines_end_between_words_and_commands_stay_whole() -> None:
+    assert options.wrapped("short", 20) == ["short"]
+    assert options.wrapped("verdict  it has learned as well as it can", 24) == [
+        "verdict  it has learned",
+        "         as well as it",
+        "         can",
+    ]
+    path = "outputs/runs/a-long-name-of-a-run"
+    assert options.wrapped(f"interrupted; to go on: python -m ffn_train run.dir={path}", 30) == [
+        "interrupted; to go on:",
+        f"python -m ffn_train run.dir={path}",
+    ]
+    assert options.wrapped(f"saved in {path}", 20) == ["saved in", path]
+
+
+def test_only_a_terminal_has_lines_wrapped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options.say("word " * 50)
+    options.tell("word " * 50)
+    assert capsys.readouterr() == ("word " * 50 + "\n",) * 2
+    monkeypatch.setenv("COLUMNS", "20")
+    for stream in (sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    options.say("word " * 7)
+    options.tell("word " * 7)
+    assert capsys.readouterr() == ("word word word word\nword word word\n",) * 2
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_a_sweep_is_compared_names_the_command(
     number: signal.Signals,
@@ -294,5 +323,5 @@ def test_a_signal_while_a_sweep_is_compared_names_the_command(
     monkeypatch.setattr("ffn_train.compare.collect", lambda *_: None)
     monkeypatch.setattr("ffn_train.commands.compare.present", present)
     train._compare(tmp_path, {"when": "auto", "formats": ["png"]})
-    draws = f"python -m ffn_train.compare {tmp_path} draws it"
+    draws = f"to compare: python -m ffn_train.compare {tmp_path}"
     assert capsys.readouterr().err == f"comparison interrupted by {number.name}; {draws}\n"

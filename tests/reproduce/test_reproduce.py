@@ -99,7 +99,7 @@ def test_a_member_of_an_ensemble_is_step_0_of_the_run_with_its_seed(tmp_path: Pa
 
 
 def test_a_presets_points_leave_out_its_seeds_and_the_command_line_outranks_it() -> None:
-    found = points("residual_growth")
+    found = list(points("residual_growth"))
     assert all("seed" not in point.settings for point in found)
     assert len(found) == 27
     of_sweep = jobs(["experiment=residual_growth"])

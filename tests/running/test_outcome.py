@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from ffn_train.nn.optim.sgd import SGD
+from ffn_train.report.text import report
 from ffn_train.running import execution, recording
 from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import files, load_run
@@ -115,12 +116,15 @@ def test_what_is_said_of_a_checkpoint_is_so(
         slow(patch, BatchGradient, "take", 1, signal.SIGINT)
         done = command(*SMALL, "run.dir=run", cwd=tmp_path)
     assert done.returncode == 130
-    assert done.stderr.endswith("run.dir=run starts the run again: it has no checkpoint yet\n")
+    again = "interrupted before the first checkpoint; to start again: python -m ffn_train "
+    assert again in done.stderr
+    assert done.stderr.endswith(" run.dir=run\n")
     assert newest_step(tmp_path / "run") is None
     with monkeypatch.context() as patch:
         slow(patch, BatchGradient, "take", 3, signal.SIGINT)
         done = command(*SMALL, "run.dir=run", cwd=tmp_path)
-    assert done.stderr.splitlines()[-1].endswith("run.dir=run continues the run at step 2")
+    assert "ffn_train: interrupted at step 2; to go on: python -m ffn_train " in done.stderr
+    assert done.stderr.endswith(" run.dir=run\n")
     assert newest_step(tmp_path / "run") == 2
 
 
@@ -169,7 +173,7 @@ def test_figures_that_fail_are_warned_of(
     run = run_in(path, config(plot={"when": "always"}))
     assert run.state == load_run(path).state == "finished"
     assert NOTES[-1].startswith("warning: figures left out: ")
-    draws = f"python -m ffn_train.plots '{path}' draws them"
+    draws = f"to draw them: python -m ffn_train.plots '{path}'"
     assert NOTES[-1].endswith(f"; once that is put right, {draws}")
 
 
@@ -318,3 +322,16 @@ def test_all_is_on_the_disk_before_the_summary_says_that_the_run_has_ended(
         patch.setattr(os, "mkdir", make)
         run_in(path, config(checkpoint={"every": 2}))
     assert renamed == [str(path / files.STATUS)]  # which the summary makes superfluous
+
+
+def test_the_training_loss_is_the_mean_over_the_last_rows(tmp_path: Path) -> None:
+    run = run_in(tmp_path / "run", config(trainer={"steps": 30}))
+    assert run.summary is not None
+    losses, validation = run.scalars["loss"], run.scalars["validation_loss"]
+    assert run.summary.train_loss == pytest.approx(losses[-20:].mean(), rel=1e-12)
+    assert run.summary.best_validation_step == run.scalars["step"][np.nanargmin(validation)]
+    printed = report(run).splitlines()[0]
+    assert f"training {losses[-20:].mean():.3g}   validation {validation[-1]:.3g}   " in printed
+    best = f"best validation loss {np.nanmin(validation):.3g}, at step "
+    assert f"{best}{run.summary.best_validation_step}   " in printed
+    assert printed.endswith("(in squared standard deviations of the target)")

@@ -327,7 +327,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_the_command_for_many_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     swept = ["-m", "model.depth=4,600", "block=feedforward,swiglu", "init=he", "residual=identity"]
-    main([*swept, "activation=relu", "--out", str(tmp_path / "many.svg")])
+    main([*swept, "--out", str(tmp_path / "many.svg")])
     lines = capsys.readouterr().out.splitlines()
     deep, *remarks = [line for line in lines if line.startswith("depth=600,block=feedforward")]
     assert "e+14" in deep  # 3^(600/2) = 1e143

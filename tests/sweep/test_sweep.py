@@ -416,7 +416,8 @@ def test_a_sweep_asked_to_stop_goes_on_later(tmp_path: Path, launcher: str, to_a
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr
     assert "stopping: the jobs under way write a checkpoint" in done.stderr
-    assert f"sweep.dir={sweep} goes on\n" in done.stderr
+    assert "to go on: python -m ffn_train " in done.stderr
+    assert f" sweep.dir={sweep}\n" in done.stderr
     assert "interrupted" in done.stdout
     assert any(sweep.glob(f"jobs/*/{files.CHECKPOINTS}/*"))
     done = command(*overrides, cwd=tmp_path)

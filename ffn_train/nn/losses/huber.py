@@ -17,6 +17,8 @@ class Huber(Loss):
     The gradient is clip(e, -δ, δ)/(N M): no sample pulls harder than δ.
     """
 
+    unit = "of errors in standard deviations"
+
     delta: float = setting("δ, where it becomes linear", 1.0, above=0)
 
     def value_and_gradient(self, y: Array, targets: Array) -> tuple[float, Array]:

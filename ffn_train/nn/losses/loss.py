@@ -15,11 +15,13 @@ class Loss(Choice, ABC):
     """A mean over the N samples, or over the N x M entries of y - t.
 
     ``kinds``: of the tasks that it is made for, see ``Task.kind``. ``trivial``: in words, what a
-    model does that has learned nothing of the inputs.
+    model does that has learned nothing of the inputs. ``unit``: of the loss, in words that go on
+    with "of the target", for targets in units of their standard deviation; "" for none.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("regression",)
     trivial: ClassVar[str] = "predicting the mean"
+    unit: ClassVar[str] = ""
 
     @classmethod
     def check_class(cls) -> None:
