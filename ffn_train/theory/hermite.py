@@ -74,7 +74,8 @@ def pairs(values: Floats, correlation: Floats, *, negligible: float = 1e-10) -> 
     coefficients = values @ _weighted_polynomials(_on_wide(values))
     squares = mean(values * values)
     shares = coefficients * coefficients / np.where(squares > 0, squares, 1)[:, None]
-    kept = int(np.flatnonzero(shares.max(axis=0) > negligible)[-1]) + 1 if shares.any() else 1
+    counting = np.flatnonzero(shares.max(axis=0) > negligible)
+    kept = int(counting[-1]) + 1 if counting.size else TERMS  # each is small in a wide field
     columns = np.ascontiguousarray(coefficients[:, :kept].T)
     rest = np.sqrt(np.maximum(squares - (columns * columns).sum(axis=0), 0))
     total = rest[:, None] * rest

@@ -102,7 +102,7 @@ def _passed_between(model: Stack, here: Up) -> float:
     excess = share * passed_back * branch.reflected
     if skip:
         excess += 2 * branch.power * share * (1 - passed_back)
-    return max(1 - excess / model.width, 0.0)
+    return 1 / (1 + excess / model.width)  # of first order in 1/D, and above 0
 
 
 def _mean_inverse(spread: Floats, joint: float) -> Floats:
