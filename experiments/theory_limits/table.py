@@ -59,7 +59,11 @@ def draw(seed: int, count: int, largest: int) -> Iterator[list[str]]:
         more += [f"init.inner={sigma}", f"init.outer={sigma}"] * (names["init"] == "normal")
         more += [f"init.bias_std={bias}"] * (bias != "0")
         yield [
-            *(f"{group}={name}" for group, name in names.items()),
+            *(
+                f"{group}={name}"
+                for group, name in names.items()
+                if group != "activation" or names["block"] == "feedforward"
+            ),
             *more,
             *sizes.split(),
             f"trainer.batch_size={batch}",

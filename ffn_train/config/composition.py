@@ -17,7 +17,7 @@ from ffn_train.config.mistakes import launchers, one_line, one_line_errors, plai
 from ffn_train.config.outside import load, loaded
 from ffn_train.config.overrides import CONFIG_DIR, as_written, grammar, is_text
 from ffn_train.config.places import CONF
-from ffn_train.config.registry import choices
+from ffn_train.config.registry import ALIASES, choices
 from ffn_train.config.sections import listed
 from ffn_train.config.settings import SettingError, check, defaults, one_of
 
@@ -176,4 +176,8 @@ def _declare(parts: tuple[str, ...]) -> None:
     store.store("settings", default_settings())
     for group in GROUPS:
         for name, cls in choices(group).items():
-            store.store(name, {"name": name, **defaults(cls)}, group=group)
+            for known in (
+                name,
+                *(alias for (of, alias), own in ALIASES.items() if (of, own) == (group, name)),
+            ):
+                store.store(known, {"name": name, **defaults(cls)}, group=group)

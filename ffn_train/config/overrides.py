@@ -63,7 +63,7 @@ class Swept:
 def parse(overrides: Sequence[str]) -> list[Swept]:
     """Read overrides that may vary a key (``model.depth=4,16``). Raises SettingError."""
     parsed = []
-    for text in overrides:
+    for text in map(as_axis, overrides):
         override = grammar(text)
         key, swept = override.get_key_element(), override.is_sweep_override()
         if swept and not override.is_discrete_sweep():
@@ -146,7 +146,14 @@ def _literal(text: str) -> str:
 
 
 def as_written(text: str) -> str:
-    """The override as Hydra has to be given it: ``run.dir=1e5`` names 1e5, and not 100000.0."""
+    """The override as Hydra has to be given it: names and paths of data stand as they are.
+
+    ``task.target=w,z`` is one name, and ``run.dir=1e5`` names 1e5, not 100000.0. Raises
+    SettingError.
+    """
+    key, equals, value = text.partition("=")
+    if equals and value.strip() and is_literal(text):
+        return f"{key}={_verbatim(value.strip())}"
     override = grammar(text)
     key = override.get_key_element()
     if key == "sweep.grid":  # its keys are what is to be varied, which Hydra cannot know
@@ -155,6 +162,47 @@ def as_written(text: str) -> str:
     if path and not isinstance(override.value(), (str, type(None))):
         return f"{key}={quoted(text.partition('=')[2].strip())}"
     return str(override.input_line)
+
+
+def as_axis(text: str) -> str:
+    """``as_written`` for an override that may vary a key: values between commas stay several."""
+    if not is_literal(text):
+        return text
+    override = grammar(text)
+    return str(override.input_line) if override.is_sweep_override() else as_written(text)
+
+
+def is_literal(text: str) -> bool:
+    """Whether an override gives a path or names of columns, which some choice of a group takes.
+
+    Where another choice has a setting of that name, what Hydra can read is left to it.
+    """
+    group, _, name = text.partition("=")[0].lstrip("+").partition(".")
+    known = [declared(cls) for cls in choices(group).values()] if group in GROUPS else []
+    own = [settings[name].literal for settings in known if name in settings]
+    return any(own) and (all(own) or not _readable(text))
+
+
+def _verbatim(value: str) -> str:
+    """The text in quotes, of a list in brackets each item; what has quotes or references stays."""
+    if value in ("null", "???") or (
+        (value[0] in "'\"" or "${" in value) and _readable(f"x={value}")
+    ):
+        return value
+    if value[0] == "[" and value[-1] == "]":
+        items = filter(None, map(str.strip, _ITEM.findall(value[1:-1])))
+        return f"[{','.join(map(_verbatim, items))}]"
+    return quoted(value)
+
+
+def _readable(text: str) -> bool:
+    from hydra.errors import HydraException
+
+    try:
+        _parser().parse_override(text)
+    except (HydraException, ValueError, RecursionError):
+        return False
+    return True
 
 
 def written(key: str, value: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from ffn_train.config.settings import SettingError, integer, one_of, setting, shortened, unchecked
 
 FORMATS = ("png", "svg", "pdf")
+STEPS = 500  # of a run that says neither steps nor epochs
 
 
 def _integer_or(words: str, *special: object) -> Callable[[str, Any], None]:
@@ -140,8 +141,17 @@ class Model:
 class Trainer:
     """The training loop."""
 
-    steps: int = setting("updates; a larger number extends a run that has ended", 500, at_least=1)
-    batch_size: int = setting("rows of a mini-batch", 128, at_least=1)
+    steps: int | None = setting(
+        f"updates; a larger number extends a run that has ended; null is {STEPS}, or the epochs",
+        None,
+        at_least=1,
+    )
+    epochs: int | None = setting(
+        "passes over the training rows, instead of steps", None, at_least=1, before=None
+    )
+    batch_size: int = setting(
+        "rows of a mini-batch; the default is no more than there are", 128, at_least=1
+    )
     clip: float | None = setting(
         "largest global gradient norm (gradient clipping); null for none", 1.0, above=0
     )

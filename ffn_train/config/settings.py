@@ -68,7 +68,8 @@ class Setting:
     their rounding (last digits), the source of its rows (which are compared themselves) or nothing;
     two runs are the same if all that changes numbers is.
     ``before``: the value of a configuration from before the setting existed. ``check`` replaces the
-    check of type and bounds.
+    check of type and bounds. ``literal``: a path, or names of columns, taken from a command line as
+    they stand there.
     """
 
     says: str
@@ -82,6 +83,7 @@ class Setting:
     changes: Changes = "numbers"
     before: Any = ALWAYS_THERE
     check: Check | None = None
+    literal: bool = False
 
 
 def unchecked(key: str, value: Any) -> None:
@@ -92,7 +94,8 @@ def setting(says: str, default: Any = MISSING, **declared: Any) -> Any:
     """A dataclass field that is a setting: what it is in a sentence, and its default, if any.
 
     The keywords are those of ``Setting``: ``at_least``, ``above``, ``at_most``, ``below`` for
-    numbers, ``among`` for words, ``squared``, ``unit``, ``changes``, ``before``, ``check``.
+    numbers, ``among`` for words, ``squared``, ``unit``, ``changes``, ``before``, ``check``,
+    ``literal``.
     """
     known = [f.name for f in fields(Setting)]
     for keyword in declared:

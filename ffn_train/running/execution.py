@@ -54,8 +54,8 @@ def execute(
     Interrupted after a signal; OSError if the disk fails, which names the file and has a note that
     says from where the run goes on.
     """
-    for warning in experiment.warnings:
-        notify(f"warning: {warning}")
+    for note in (*experiment.notes, *(f"warning: {text}" for text in experiment.warnings)):
+        notify(note)
     with BlasThreads(experiment.threads) as threads:
         origin = _provenance(experiment, threads)
         if experiment.directory is not None and experiment.directory.is_dir():
@@ -136,6 +136,7 @@ def _carry_out(
     # until the first checkpoint there is nothing to keep; it makes these durable, too
     files.write_json(path / files.CONFIG, experiment.config, durable=False)
     files.write_json(path / files.PROVENANCE, origin.to_json(), durable=False)
+    files.write_json(path / files.DATA, experiment.exact.to_json(), durable=False)
     files.write_json(path / files.THEORY, expectation(experiment), durable=False)
     state = experiment.trainer.start(experiment.params)
     if checkpoint is not None:

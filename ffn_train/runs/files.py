@@ -3,6 +3,7 @@
 config.json         every setting, resolved
 provenance.json     command, commit, versions, BLAS and threads, seed, parameters, times
 layout.json         the columns of the measures: parameter tensors and quantities
+data.json           columns, how they are coded and standardised, the rows of each part
 theory.json         what theory predicts for the first batch (see ffn_train.runs.predictions)
 scalars.csv         one row a step
 measures.npy        one record a measured step; measures-N.npy of what is measured every N steps
@@ -36,6 +37,7 @@ from ffn_train.config.settings import first_line
 CONFIG = "config.json"
 PROVENANCE = "provenance.json"
 LAYOUT = "layout.json"
+DATA = "data.json"
 THEORY = "theory.json"
 SCALARS = "scalars.csv"
 MEASURES = "measures.npy"
@@ -55,7 +57,7 @@ _DIGITS = 300  # of a whole number: with more it is outside of float64
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")  # as mkstemp names the file of this name
 LOCKED = re.compile(  # files that only the holder of the lock writes whole
-    r"(config|provenance|layout|theory|summary|status|manifest)\.json"
+    r"(config|provenance|layout|data|theory|summary|status|manifest)\.json"
     r"|(weights|step-\d{9,})\.safetensors"
 )
 

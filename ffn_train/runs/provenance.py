@@ -21,7 +21,7 @@ from ffn_train.tasks.outliers import Outliers
 
 PACKAGES = (
     *("numpy", "hydra-core", "omegaconf", "matplotlib", "safetensors", "threadpoolctl"),
-    *("numba", "scipy", "mkl"),
+    *("pandas", "numba", "scipy", "mkl"),
 )
 
 

@@ -24,7 +24,7 @@ _SILENT = {key for key, setting in DECLARED.items() if setting.changes == "nothi
 
 def sealed(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     """The content of a run's summary with the digests of its files, and that of all this."""
-    names = (files.CONFIG, files.LAYOUT, files.THEORY, files.SCALARS, files.WEIGHTS)
+    names = (files.CONFIG, files.DATA, files.LAYOUT, files.THEORY, files.SCALARS, files.WEIGHTS)
     paths = [run / name for name in names]
     paths += sorted(run.glob("measures*.npy"))
     digests = {path.name: _digest(path) for path in paths if path.is_file()}

@@ -152,14 +152,14 @@ def test_a_mistaken_table_gives_one_clear_line(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_value_that_is_no_number_is_named_with_line_and_column(tmp_path: Path) -> None:
-    (tmp_path / "data.csv").write_text("a,y\n1,2\n3,nan\n4,5\n6,7\n8,9\n")
+def test_a_value_that_is_no_number_is_named_with_row_and_column(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("a,y\n1,2\n3,four\n4,5\n6,7\n8,9\n")
     done = command("task=csv", "task.path=data.csv", "task.target=y", cwd=tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert "line 3" in line
+    assert "row 2" in line
     assert "'y'" in line
-    assert "nan" in line
+    assert "four" in line
 
 
 def test_a_diverged_run_is_no_crash(tmp_path: Path) -> None:

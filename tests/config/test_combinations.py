@@ -30,7 +30,7 @@ from tests.support.small_runs import config
 @pytest.mark.parametrize("group", GROUPS)
 def test_each_choice_is_built_from_its_declared_defaults(group: str) -> None:
     for name in files(group):
-        given = {"path": "data.csv", "target": "y"} if name == "csv" else {}
+        given = {"path": "data.csv", "target": "y"} if name == "table" else {}
         part = registry.build(group, {**settings(group, name), **given})
         assert (part.group, part.name) == (group, name)
         assert reference.summary(type(part))

@@ -185,7 +185,7 @@ def test_a_study_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert status(["tiny"], folder) == 0
     out, err = capsys.readouterr()
     assert "tiny: Is the mean of the seeds their mean?" in out
-    assert "refuted     The signal is zero" in out
+    assert "refuted         The signal is zero" in out
     assert "expected at most 0   no" in out
     assert out.rstrip().endswith("2 claims: 1 reproduced, 1 refuted; all as recorded")
     assert "1 of 1: tiny, " in err

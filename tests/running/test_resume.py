@@ -67,7 +67,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     **{
         f"task={n}": {"task": {**settings("task", n), "rows": 80}}
         for n in choices_of("task")
-        if n != "csv"
+        if n != "table"
     },
     "rezero": {"residual": settings("residual", "rezero")},
     "float64": {"dtype": "float64"},

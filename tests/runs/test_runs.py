@@ -39,6 +39,7 @@ def test_a_finished_run_has_every_file(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == {
         *("config.json", "layout.json", "measures.npy", "provenance.json"),
         *("scalars.csv", "summary.json", "weights.safetensors", "status.json", "checkpoints"),
+        "data.json",
         "theory.json",
         ".lock",
     }

@@ -15,9 +15,7 @@ from ffn_train.config.settings import SettingError
 from ffn_train.nn.blocks.residual import Residual
 from ffn_train.nn.core import Floats
 from ffn_train.runs import Run
-from ffn_train.runs.outcome import clipped_share
-
-LAST = 20  # rows of the training loss, which is that of a batch, to average over
+from ffn_train.runs.outcome import LAST, clipped_share
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,14 @@ from collections.abc import Callable
 import numpy as np
 
 from ffn_train.report.verdict.evidence import Evidence
-from ffn_train.report.verdict.gradient_flow import DEAD, MILD, STRONG, remedy, slower, tried
+from ffn_train.report.verdict.gradient_flow import (
+    MILD,
+    STRONG,
+    many_dead,
+    remedy,
+    slower,
+    tried,
+)
 from ffn_train.runs.finding import HELD_BACK, NOTHING, Finding
 
 GOOD = 0.9  # of the trivial model's error removed: little is left to be held back from
@@ -22,13 +29,15 @@ SPIKE = 3.0  # times the trivial model's loss: far more than a batch's chance ma
 SPIKES = 0.005  # share of the rows
 CLIPPED = 0.9  # share of the updates
 FAST = 1e-3  # |Δθ|/|θ| of a step: less does not throw the loss about
-SLOW = 1e-4  # |Δθ|/|θ| of a step, from which on nothing moves in a few hundred
+SLOW = 5e-4  # |Δθ|/|θ| of a step, before clipping, from which on little moves in a few hundred
 USUAL = 1e-3  # |Δθ|/|θ| of a step that trains well
 BEGUN = 20  # updates
 FAR = 3.0  # times the weights' size that they have moved: they had the steps that they need
-FALLING = 0.85  # of the loss before: it is still falling
+FALLING = 0.8  # of the loss before: it is still falling
+BELOW = 0.9  # of the validation loss, and of the trivial model's: learned by heart
+LITTLE = 0.2  # of the trivial model's error removed
 WORSE, GAP = 2.0, 0.2  # validation loss over training loss, and what is lost between the two
-FEW = 3  # parameters for each training row and less
+FEW = 0.5  # parameters for each training row, and less
 
 
 def held_back(evidence: Evidence) -> Finding | None:
@@ -86,7 +95,7 @@ def _initialisation(evidence: Evidence) -> Finding | None:
 
 def _dead_from_the_start(evidence: Evidence) -> Finding | None:
     share = evidence.dead(0)
-    if evidence.skill >= GOOD or not len(share) or share.max() < DEAD:
+    if evidence.skill >= GOOD or not many_dead(evidence, share):
         return None
     text = (
         f"up to {share.max():.0%} of a block's hidden units are dead at step 0, before any update: "
@@ -99,7 +108,7 @@ def _depth(evidence: Evidence) -> Finding | None:
     """The gradient changes so much over the depth that no rate suits all blocks."""
     flow = evidence.slope(0)
     change = evidence.predicted if flow is None else flow.log
-    if evidence.skill >= GOOD or change is None:
+    if change is None:
         return None
     if abs(change) < math.log(STRONG) and not (
         abs(change) > math.log(MILD) and (evidence.skill < 0.5 or evidence.ended_early)
@@ -174,7 +183,10 @@ def _clipping(evidence: Evidence) -> Finding | None:
 
 def _noise(evidence: Evidence) -> Finding | None:
     """The training loss falls, the validation loss never did."""
-    if evidence.best_skill >= 0.1 or not evidence.last_loss < FALLING:
+    losses = evidence.validation_losses
+    if not (evidence.best_skill < LITTLE and len(losses)):
+        return None
+    if not evidence.last_loss < BELOW * min(1, losses[-1]) or evidence.baseline_skill > LITTLE:
         return None
     text = (
         f"the loss fell to {evidence.last_loss:.2g} times {_trivial(evidence)} on the training "
@@ -200,7 +212,7 @@ def _overfitting(evidence: Evidence) -> Finding | None:
 
 def _dead(evidence: Evidence) -> Finding | None:
     share = evidence.dead(-1)
-    if evidence.skill >= GOOD or not len(share) or share.max() < DEAD:
+    if evidence.skill >= GOOD or not many_dead(evidence, share):
         return None
     text = (
         f"{share.max():.0%} of a block's hidden units died in training: the updates were too large"
@@ -220,9 +232,9 @@ def _still_falling(evidence: Evidence) -> Finding | None:
 
 
 def _too_small(evidence: Evidence) -> Finding | None:
-    """Training and validation loss are alike and high, and there are few parameters."""
+    """Training and validation loss are high, and there are few parameters."""
     parameters, rows = evidence.run.provenance.parameters, evidence.run.provenance.training_rows
-    if evidence.skill >= GOOD or parameters is None or not rows or parameters > FEW * rows:
+    if evidence.skill >= GOOD or parameters is None or not rows or parameters >= FEW * rows:
         return None
     width = evidence.setting("model", "width")
     text = (
@@ -237,15 +249,15 @@ RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
     _no_rate,
     _outlier,
     _initialisation,
-    _dead_from_the_start,
     _depth,
+    _dead_from_the_start,
     _rate_too_large,
     _hardly_begun,
-    _rate_too_small,
-    _clipping,
     _noise,
     _overfitting,
+    _rate_too_small,
+    _clipping,
     _dead,
-    _still_falling,
     _too_small,
+    _still_falling,
 )
