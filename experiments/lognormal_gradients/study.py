@@ -137,7 +137,7 @@ def claims(results: list[Point]) -> list[Claim]:
                 )
                 for p in results
             ],
-            recorded="partly",
+            recorded="8 of 9 checks",
         ),
         Claim(
             "The fluctuations are set by the ratio of depth to width: V grows in proportion to L",

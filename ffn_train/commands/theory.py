@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from ffn_train.commands.options import Parser, say
@@ -64,9 +63,7 @@ def _predict(job: Job) -> Point:
         # its parameters are drawn, so they must fit into memory
         experiment = build_experiment(job.config)
         mode, predicted = "anchored", anchored
-    with np.errstate(all="ignore"):
-        found = predicted(experiment)
-    return Point(job, experiment.model, mode, found)
+    return Point(job, experiment.model, mode, predicted(experiment))
 
 
 def _draw(points: Sequence[Point], path: Path) -> bool:

@@ -35,7 +35,8 @@ class Traces:
     curves          the training and the validation loss over steps
     flow_start, flow_end   RMS of dLoss/dx_l, l = 0 ... L, at the first and the last measured step;
                     empty where it was not measured
-    expected        theory's log RMS of dLoss/dx_l relative to l = L at step 0, and one seed's sd
+    expected        theory's log RMS of dLoss/dx_l relative to l = L at step 0, and one seed's sd;
+                    None where there is none or theory does not hold (``theory_holds``)
     early_steps     the first measured steps; early_signal: RMS of x_l at them
     """
 
@@ -45,6 +46,7 @@ class Traces:
     expected: tuple[Floats, Floats] | None
     early_steps: Floats
     early_signal: Floats
+    theory_holds: bool = True
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,8 @@ def _traces(run: Run) -> Traces:
         },
         flow_start=np.array(flow[0] if len(flow) else []),
         flow_end=np.array(flow[-1] if len(flow) else []),
-        expected=relative_gradient(run.shown_theory),
+        expected=relative_gradient(run.shown_theory) if run.theory_holds else None,
+        theory_holds=run.shown_theory is None or run.theory_holds,
         early_steps=early[:EARLY].copy(),
         early_signal=signal[:EARLY].copy(),
     )

@@ -76,6 +76,13 @@ class Comparison:
         return "; ".join(filter(None, said))
 
     @property
+    def theory(self) -> str:
+        """``theory does not hold in 2 of 6 runs``; nothing where it does in all."""
+        compared = [case.traces for case in self.cases if case.traces]
+        count = sum(not traces.theory_holds for traces in compared)
+        return f"theory does not hold in {count} of {len(compared)} runs" if count else ""
+
+    @property
     def counts(self) -> str:
         """``27 runs: 3 diverged, 24 finished``."""
         states = Counter(case.state for case in self.cases)

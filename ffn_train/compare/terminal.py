@@ -85,7 +85,7 @@ def table(comparison: Comparison, width: int = sys.maxsize) -> str:
     hidden = len(comparison.groups) - len(groups)
     notes.append(f"and {hidden} more groups in groups.csv" if hidden else "")
     notes.append("; ".join([comparison.counts, *comparison.reservations]))
-    notes.append(comparison.verdicts)
+    notes.append("; ".join(filter(None, [comparison.verdicts, comparison.theory])))
     lines = [line for note in notes for line in textwrap.wrap(note, max(width, 40))]
     return "\n".join([*aligned(rows, left=words), *lines])
 

@@ -9,8 +9,6 @@ from ffn_train.runs import Run
 from ffn_train.runs.provenance import Provenance
 from ffn_train.runs.summary import Summary
 
-NEAR = 0.4  # of the log of measured/predicted: from here on it is called a factor
-
 
 def report(run: Run) -> str:
     """The run's losses, score and baseline, |dL/dx_0|/|dL/dx_L| and directory, aligned.
@@ -96,15 +94,8 @@ def _theory(run: Run) -> str:
         return ""
     ratio = run.worst_ratio
     if ratio is not None:
-        if not 0 < ratio.ratio < math.inf:
-            return f"differs: {ratio.where} is {_short(ratio.ratio)} times what is predicted"
-        off = abs(math.log(ratio.ratio))
-        agrees = f"agrees within {math.expm1(off):.0%}"
-        if off > NEAR:
-            agrees = f"differs by a factor of {_short(math.exp(off))}"
-        scatter = f", {off / ratio.sd:.2g} sd of the scatter between seeds" if ratio.sd > 0 else ""
-        rows = f"; predicted from {run.theory.rows}" if run.theory.rows else ""
-        return f"{agrees} (worst: {ratio.where}{scatter}{rows})"
+        rows = f"; from {run.theory.rows}" if run.theory.rows else ""
+        return f"{ratio.sentence}{rows}"
     if run.theory.chosen is None:
         return f"no prediction: {run.theory.reason}"
     return "nothing finite to compare with at step 0"

@@ -42,6 +42,7 @@ def anchored(experiment: Experiment) -> Prediction | Unpredicted:
     return predict_anchored(experiment.model, experiment.initialiser, inputs, anchor(experiment))
 
 
+@np.errstate(all="ignore")  # a stack may explode
 def anchor(experiment: Experiment) -> Anchor:
     """x_0, x_L and dLoss/dx_L of the first batch, from the initial parameters."""
     model, params = experiment.model, experiment.params
@@ -64,8 +65,7 @@ def _mode(
     predicted: Callable[[Experiment], Prediction | Unpredicted], experiment: Experiment
 ) -> dict[str, Any]:
     try:
-        with np.errstate(all="ignore"):
-            found = predicted(experiment)
+        found = predicted(experiment)
     except (Interrupted, KeyboardInterrupt):
         raise
     except BaseException as error:  # a prediction is never worth a run

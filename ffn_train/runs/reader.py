@@ -84,6 +84,11 @@ class Run:
             return None
         return worst(self.theory, measures.tensors, signal[0], gradient[0], tiny)
 
+    @property
+    def theory_holds(self) -> bool:
+        """Whether nothing that was measured at step 0 speaks against what theory predicts."""
+        return self.worst_ratio is None or self.worst_ratio.holds
+
     def lacks(self, name: str) -> str | None:
         """In a word why there is nothing of a quantity or a column of scalars; None if there is."""
         if name in self.scalars and name not in USUAL:
