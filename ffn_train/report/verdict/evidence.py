@@ -179,9 +179,9 @@ class Evidence:
 
     @cached_property
     def predicted(self) -> float | None:
-        """log |dL/dx_0| / |dL/dx_L| as predicted; None without a prediction."""
+        """log |dL/dx_0| / |dL/dx_L| as predicted; None without, or where it fails."""
         theory = self.run.theory
-        if theory is None or theory.chosen is None:
+        if theory is None or theory.chosen is None or not self.run.theory_holds:
             return None
         change = theory.chosen[1].log_gradient_ratio
         return change if math.isfinite(change) else None
