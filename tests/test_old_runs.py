@@ -176,7 +176,7 @@ def test_one_that_has_ended_is_left_as_it_is(old: Path, name: str) -> None:
 def test_one_that_has_ended_is_extended(old: Path, name: str) -> None:
     overrides = [*overrides_of(old / "runs" / name), "trainer.steps=50"]
     run = execute(build_experiment(compose(overrides)), NOTES.append)
-    assert NOTES[-1] == f"runs/{name} ended at step 40: extended to 50"
+    assert NOTES[-1] == f"runs/{name} was finished at step 40, now goes on to 50"
     assert run.scalars["step"].tolist() == list(range(51))
 
 

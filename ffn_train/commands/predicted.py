@@ -18,8 +18,8 @@ from ffn_train.theory import Prediction, Unpredicted
 GAP = "   "
 ONE_SEED = "one seed"
 EXPLAINED = (
-    "predicted: the root mean square over seeds; one seed: its median x/÷ 1 sd, which lies lower,\n"
-    "because few seeds with large norms carry the mean"
+    "predicted: RMS over seeds. One seed: typical range, its median times or over 1 sd; it lies\n"
+    "lower because a few seeds with large norms dominate the mean"
 )
 
 

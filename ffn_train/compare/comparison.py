@@ -95,7 +95,7 @@ class Comparison:
     def reservations(self) -> list[str]:
         """What a reader of the numbers must know, in a line each."""
         counts = {
-            "unfinished, taken as they stand": sum(case.unfinished for case in self.cases),
+            "unfinished, shown as they are now": sum(case.unfinished for case in self.cases),
             "without results": sum(case.traces is None for case in self.cases),
         }
         return [f"{count} {words}" for words, count in counts.items() if count]

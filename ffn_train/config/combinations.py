@@ -91,7 +91,7 @@ WARNED = (
         {"residual": ("identity",), "norm": ("none",)},
         {"init": ("gpt2", "fixup")},
         "without a norm or a scaled branch the signal's variance multiplies in every block; deep "
-        "stacks overflow (residual=scaled, norm=pre_layer or init=gpt2 tames it)",
+        "stacks overflow (residual=scaled, norm=pre_layer or init=gpt2 keep it in bounds)",
     ),
     Rule(
         {"residual": ("none",)},

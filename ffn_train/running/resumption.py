@@ -73,7 +73,7 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
                 f"goes from {rates[0]:.3g} to {rates[1]:.3g}, so that the run is not one of "
                 f"{wanted} steps without a break"
             )
-        notes.append(f"{path} ended at step {steps}: extended to {wanted}")
+        notes.append(f"{path} was finished at step {steps}, now goes on to {wanted}")
     else:
         notes.append(f"{path} continues at step {checkpoint.step}")
     return Plan(done=False, checkpoint=checkpoint, notes=tuple(notes))

@@ -68,7 +68,7 @@ def test_what_is_listed_is_removed_when_asked(
 
     assert checkpoints(run) == [newest.with_name("step-000000001.safetensors"), newest]
     run_in(run, {**OFTEN, "trainer": {**OFTEN["trainer"], "steps": 12}})
-    assert f"{run} ended at step 8: extended to 12" in NOTES
+    assert f"{run} was finished at step 8, now goes on to 12" in NOTES
 
 
 def test_the_newest_checkpoint_is_one_that_can_be_gone_on_from(

@@ -179,7 +179,7 @@ def test_whatever_a_kill_leaves_ends_as_a_straight_run(
             assert results(copy) == straight(to), copy
         left, run = killed(path, steps + MORE, every, monkeypatch)
         assert len(left) == MORE + 3
-        assert f"ended at step {steps}: extended to {steps + MORE}" in NOTES[-1]
+        assert f"was finished at step {steps}, now goes on to {steps + MORE}" in NOTES[-1]
         assert run.config["trainer"]["steps"] == steps + MORE
         assert results(path) == straight(steps + MORE)
         copy = lot.choice(left)
