@@ -1,4 +1,4 @@
-"""The study of verdicts: its ranges share no value, its situations can be run, its sums are right."""
+"""The study of verdicts: ranges that share no value, situations that run, sums that are right."""
 
 from __future__ import annotations
 
