@@ -18,7 +18,7 @@ from ffn_train.compare.where import conditions
 from ffn_train.config.settings import SettingError, one_of
 from ffn_train.running import Notify
 from ffn_train.runs import RunError, old_names
-from ffn_train.runs.finding import FLOW, HELD_BACK
+from ffn_train.runs.finding import QUESTIONS
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Comparison:
     def verdicts(self) -> str:
         """``held back: depth in 6 runs; gradient flow: vanishing in 6 runs, healthy in 3``."""
         said = []
-        for question in (HELD_BACK, FLOW):
+        for question in QUESTIONS:
             kinds = Counter(c.verdict[question] for c in self.cases if question in c.verdict)
             words = (f"{kind} in {count}" for kind, count in kinds.most_common())
             said.append(f"{question}: {', '.join(words)}" if kinds else "")
