@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 
 from ffn_train.config.keys import lasting
 from ffn_train.config.settings import SettingError, nearest
+from ffn_train.plots.literal import literal
 
 Value = str | int | float | bool | None
 Flat = Mapping[str, Value]
@@ -92,6 +93,16 @@ def brief(value: Value, most: int = 16) -> str:
     word = "-" if value == UNSET else text(value)
     half = (most - 1) // 2
     return word if len(word) <= most else f"{word[:half]}…{word[-half:]}"
+
+
+def shown(value: Value, most: int = 16) -> str:
+    """A value in a figure, whatever letters it has."""
+    return literal(brief(value, most))
+
+
+def named(key: str) -> str:
+    """A key in a figure."""
+    return literal(short(key))
 
 
 def order(value: Value) -> tuple[int, float, str]:
