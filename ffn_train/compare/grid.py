@@ -106,9 +106,10 @@ _MATHEMATICS = re.compile(r"(?<!\\)\$")
 
 
 def _folded(title: str, room: int) -> str:
-    """A title in lines of at most so many letters, broken after commas where that is enough."""
+    """A title in lines of so many letters at most, broken after commas, or else between words."""
     unbroken = title.replace(" ", "\xa0").replace(",\xa0", ", ")
-    return textwrap.fill(unbroken, room).replace("\xa0", " ")
+    lines = textwrap.wrap(unbroken, room, break_long_words=False)
+    return "\n".join(textwrap.fill(line.replace("\xa0", " "), room) for line in lines)
 
 
 def room(

@@ -69,7 +69,8 @@ def shared(comparison: Comparison) -> str:
         if not values and value not in (None, UNSET, _USUAL.get(key)):
             said.append(f"{before}{brief(_name(key, value), _LONGEST)}")
     seeds = sorted({case.seed for case in comparison.cases if case.seed is not None}, key=order)
-    return " · ".join([*said, _seeds(seeds)] if seeds else said)
+    words = [*said, _seeds(seeds)] if seeds else said
+    return "\xa0· ".join(word.replace(" ", "\xa0") for word in words)  # a line breaks after a dot
 
 
 def overrides(comparison: Comparison) -> str:

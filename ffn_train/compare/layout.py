@@ -25,6 +25,7 @@ RATE = "optimizer.lr"
 _AXES = ("model.depth", "model.width", RATE)
 _CHOICES = ("residual", "norm", "init", "activation", "block", "optimizer", "schedule", "task")
 MOST_PANELS = 16
+_TRIALS = 5  # of a search at each place, at least
 
 Point = Mapping[str, Value]
 
@@ -123,13 +124,13 @@ def _together(points: Sequence[Point], *keys: str) -> bool:
 
 
 def _searched(points: Sequence[Point], key: str, keys: Sequence[str]) -> bool:
-    """Whether the places among the other keys have several of its values, and share few."""
+    """Whether each place among the other keys has many of its values, and none has all."""
     values: dict[tuple[Value, ...], set[Value]] = {}
     for point in points:
         place = tuple(point[other] for other in keys if other != key)
         values.setdefault(place, set()).add(point[key])
     most = max(map(len, values.values()))
-    return most > 2 and len(set.union(*values.values())) > 2 * most
+    return most >= _TRIALS and len(set.union(*values.values())) > most
 
 
 def _first(keys: Sequence[str], preferred: Sequence[str]) -> str | None:

@@ -64,7 +64,7 @@ def draw(comparison: Comparison) -> Figure | None:
         comparison,
         roles,
         f"{metric.symbol[0].upper()}{metric.symbol[1:]} against {named(layout.x)}",
-        [spread(comparison, "small dots", geometric=log)],
+        [spread(comparison, "small dots", geometric=log)] if len(values) else [],
         heights=[1.8],
         foot=axis.foot,
         wide=axis.crowded,

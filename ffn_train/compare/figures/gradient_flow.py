@@ -22,7 +22,7 @@ from ffn_train.plots.expected import ratio_axis
 from ffn_train.plots.scales import log_axis
 from ffn_train.plots.selection import evenly
 from ffn_train.plots.style import INK, MUTED
-from ffn_train.runs.predictions import band
+from ffn_train.runs.predictions import band, log_band
 
 NAME = "gradient_flow"
 
@@ -71,6 +71,7 @@ def draw(comparison: Comparison) -> Figure | None:
             last = relative_flow(group.sound, "flow_end")
             flows += [*_draw_flow(start, first, look), *_draw_flow(end, last, look)]
             if prediction is not None and len(first):
+                flows += log_band(*prediction)
                 ratios += _draw_theory(start, strips[0], first, prediction, look)
         note_lost(end, cell.groups)
     norms = [np.exp(logs) for logs in flows]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +18,7 @@ from ffn_train.compare.grid import chosen, grid
 from ffn_train.compare.groups import Group
 from ffn_train.compare.header import notes
 from ffn_train.compare.panels import folded, panels
+from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import NOT_FINITE, ZERO
 from ffn_train.plots.heatmap import edges
 from ffn_train.plots.scales import log_limits
@@ -58,13 +61,10 @@ def draw(comparison: Comparison) -> Figure | None:
     norms = np.concatenate([measures.layer_gradient_norm.ravel() for _, measures in maps])
     words = {f"crossed: {NOT_FINITE}": ~np.isfinite(norms), f"hatched: {ZERO}": norms == 0}
     shown += [word for word, where in words.items() if where.any()]
-    middle = np.median(norms[np.isfinite(norms) & (norms > 0)])
-    ends = middle * 10.0**-_DECADES, middle * 10.0**_DECADES
-    usual = [  # where a run ends as diverged its norms may have any size, and would be all one sees
-        measures.layer_gradient_norm[: -1 if cell.groups[0].measured[0].lost else None].ravel()
-        for cell, measures in maps
-    ]
-    low, high = np.clip(log_limits(np.concatenate(usual)), *ends)
+    # a run that explodes, or the last norms of one that was lost, would be all that one sees
+    usual = [(cell.groups[0].measured[0], measures.layer_gradient_norm) for cell, measures in maps]
+    calm = [norms for case, norms in usual if case.metrics["train_loss"] <= comparison.ceiling]
+    low, high = _limits([norms[: -1 if case.lost else None] for case, norms in usual], calm)
     columns = 1 if layout.x is None else len(layout.levels[layout.x])
     maps = list(chosen(comparison, maps))
     page = grid(
@@ -85,6 +85,15 @@ def draw(comparison: Comparison) -> Figure | None:
     label = r"$\|\partial L/\partial\theta\|$"
     colour_bar(page.upper_right, LogNorm(low, high), colours, label, extend)
     return page.figure
+
+
+def _limits(usual: Sequence[Floats], calm: Sequence[Floats]) -> tuple[float, float]:
+    """The norms at the ends of the colours, at most ``_DECADES`` from the median of the calm."""
+    known = np.concatenate([norms.ravel() for norms in calm or usual])
+    middle = np.median(known[np.isfinite(known) & (known > 0)])
+    ends = middle * 10.0**-_DECADES, middle * 10.0**_DECADES
+    low, high = np.clip(log_limits(*usual), *ends)
+    return float(low), float(high)
 
 
 def _best(comparison: Comparison) -> list[Group]:

@@ -53,7 +53,7 @@ def draw(comparison: Comparison) -> Figure | None:
         if group.sound
     }
     long = any(summary.long for summary in summaries.values())
-    shown = [spread(comparison, "thin", geometric=True)]
+    shown = [spread(comparison, "thin", geometric=True)] if summaries else []
     if long:
         shown = [
             "geometric means over a fiftieth of the steps; bands: 10 to 90 % of the losses there",
