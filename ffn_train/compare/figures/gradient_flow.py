@@ -54,6 +54,7 @@ def draw(comparison: Comparison) -> Figure | None:
         [
             spread(comparison, geometric=True),
             "dashed and grey: theory, ± 1 sd of one seed" * theory,
+            comparison.theory,
         ],
         heights=[_HEIGHT, *[_STRIP] * theory, _HEIGHT],
     )
