@@ -30,6 +30,7 @@ _SAID = {
     "task.path": "",
     "task.target": "target ",
     "trainer.steps": "steps ",
+    "trainer.epochs": "epochs ",
 }
 _USUAL = {"block": "feedforward", "norm": "none", "loss": "mse", "task": "csv"}  # not said
 _PATHS = ("task.path", "parts")

@@ -19,7 +19,16 @@ from ffn_train.compare.terminal import table
 from ffn_train.config.settings import SettingError
 from ffn_train.plots import encoded
 from ffn_train.plots.literal import legible, literal
-from tests.compare.made_up import case, compared, drawn, figures, small_sweep, titles, words_of
+from tests.compare.made_up import (
+    case,
+    compared,
+    drawn,
+    figures,
+    small_sweep,
+    titles,
+    told,
+    words_of,
+)
 
 
 def with_curve(one: Case, losses: list[float]) -> Case:
@@ -174,6 +183,22 @@ def test_a_stretched_schedule_is_marked_where_it_was() -> None:
     marked = [x for line in sheet.axes[0].lines if len(x := set(line.get_xdata())) == 1]
     assert marked == [{5.0}, {8.0}]
     assert "schedule stretched" not in legend_of(drawn(compared(case()), "loss_curves"))
+
+
+def test_a_stretched_schedule_is_marked_on_the_maps_of_layers(sweep: Path) -> None:
+    comparison, _ = told(sweep)
+    assert "stretched" not in words_of(drawn(comparison, "layers"))
+    groups = [
+        replace(
+            group,
+            cases=[replace(c, settings={**c.settings, STRETCHED: "4"}) for c in group.cases],
+        )
+        for group in comparison.groups
+    ]
+    sheet = drawn(replace(comparison, groups=groups), "layers")
+    assert "dotted: schedule stretched" in words_of(sheet)
+    panels = [axes for axes in sheet.axes if axes.get_title("left")]
+    assert [line.get_xdata() for axes in panels for line in axes.lines] == [[4.0, 4.0]] * 2
 
 
 def test_header_and_metadata_say_what_tells_a_figure_apart(tmp_path: Path) -> None:

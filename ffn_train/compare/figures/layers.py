@@ -18,6 +18,7 @@ from ffn_train.compare.grid import chosen, grid
 from ffn_train.compare.groups import Group
 from ffn_train.compare.header import notes
 from ffn_train.compare.panels import folded, panels
+from ffn_train.compare.stretched import WORDS, mark_stretched, stretched
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import NOT_FINITE, ZERO
 from ffn_train.plots.heatmap import edges
@@ -65,6 +66,7 @@ def draw(comparison: Comparison) -> Figure | None:
     usual = [(cell.groups[0].measured[0], measures.layer_gradient_norm) for cell, measures in maps]
     calm = [norms for case, norms in usual if case.metrics["train_loss"] <= comparison.ceiling]
     low, high = _limits([norms[: -1 if case.lost else None] for case, norms in usual], calm)
+    shown += [f"dotted: {WORDS}"] * bool(stretched(groups))
     columns = 1 if layout.x is None else len(layout.levels[layout.x])
     maps = list(chosen(comparison, maps))
     page = grid(
@@ -76,8 +78,9 @@ def draw(comparison: Comparison) -> Figure | None:
         columns=columns if 1 < columns <= 6 else 4,
     )
     colours = matplotlib.colormaps["cividis"]
-    for (axes,), (_, measures) in zip(page.panels, maps, strict=True):
+    for (axes,), (cell, measures) in zip(page.panels, maps, strict=True):
         _heat_map(axes, measures, colours, (low, high))
+        mark_stretched(axes, cell.groups)
     page.share("", xlabel="step")
     finite = norms[np.isfinite(norms) & (norms > 0)]
     beyond = {(True, False): "min", (False, True): "max", (True, True): "both"}

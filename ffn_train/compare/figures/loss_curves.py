@@ -14,19 +14,18 @@ from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 
 from ffn_train.compare.axis import limit, step_ticks
-from ffn_train.compare.case import STRETCHED, Case, Curve
+from ffn_train.compare.case import Case, Curve
 from ffn_train.compare.colours import Colours
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import sheet
 from ffn_train.compare.groups import Group
 from ffn_train.compare.header import spread
 from ffn_train.compare.lost import bounded, cross, mark_beyond, mark_lost, note_lost, triangle
+from ffn_train.compare.stretched import dotted, mark_stretched, stretched
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve
 from ffn_train.plots.scales import log_axis
 from ffn_train.plots.selection import evenly
-from ffn_train.plots.sheet import sample
-from ffn_train.plots.style import MUTED
 
 NAME = "loss_curves"
 
@@ -35,7 +34,6 @@ _MANY = 4 * _BINS  # points: from here a curve is long
 _QUANTILES = (0.1, 0.9)
 _MARKERS = 8  # of a curve
 _FIRST = 1e3  # times the losses of the other runs: the most that the first of a lost run may be
-_STRETCHED: Any = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (1, 1.5))}
 
 
 def draw(comparison: Comparison) -> Figure | None:
@@ -73,13 +71,11 @@ def draw(comparison: Comparison) -> Figure | None:
                 beyond |= _draw(axes, summary, colours.look(group), strength)
             _draw_lost(axes, group, name, colours.of(group), strength)
         note_lost(axes, cell.groups)
-        for step in _stretched(cell.groups):
-            axes.axvline(step, **_STRETCHED)
+        mark_stretched(axes, cell.groups)
     page.share("loss $L$", xlabel="step")
     entries: list[Artist] = [cross()] if any(case.lost for case in comparison.cases) else []
     entries += [triangle()] * beyond
-    if _stretched(comparison.groups):
-        entries.append(sample("schedule stretched", **_STRETCHED))
+    entries += [dotted()] * bool(stretched(comparison.groups))
     colours.explain(page.upper_right, ("", entries))
     return page.figure
 
@@ -126,12 +122,6 @@ def _steps(groups: Sequence[Group]) -> Floats:
     lasts = [case.traces.curves["train_loss"][0][-1] for case in cases if case.traces]
     planned = [case.settings.get("trainer.steps") for case in cases if case.lost]
     return np.array([0.0, *sorted([*lasts, *(float(n) for n in planned if isinstance(n, int))])])
-
-
-def _stretched(groups: Sequence[Group]) -> list[float]:
-    """The steps at which a run was extended whose schedule depends on its length."""
-    told = {case.settings.get(STRETCHED) for group in groups for case in group.measured}
-    return sorted({float(step) for steps in told if steps for step in str(steps).split(", ")})
 
 
 def _limits(comparison: Comparison, name: str, summaries: Sequence[Summary]) -> Floats:
