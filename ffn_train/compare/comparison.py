@@ -20,10 +20,18 @@ from ffn_train.running import Notify
 from ffn_train.runs import RunError, old_names
 from ffn_train.runs.finding import QUESTIONS
 
+_HOPELESS = 10  # times the loss of predicting the mean: where the axes of losses end
+
 
 @dataclass(frozen=True)
 class Options:
-    """What a comparison is asked for; None leaves the choice to the runs."""
+    """What a comparison is asked for; None leaves the choice to the runs.
+
+    ``figures``: the ones to draw; ``only_panel``: the number of the only panel, from 1;
+    ``inches``: the width of a figure with all that stands beside its panels; ``xlim``, ``ylim``:
+    the ends of the axes of curves; ``title``: whether there is a header; ``markers``: whether
+    curves bear markers.
+    """
 
     by: Sequence[str] | None = None
     x: str | None = None
@@ -31,6 +39,13 @@ class Options:
     panel: str | None = None
     metric: str | None = None
     where: Sequence[str] = ()
+    figures: Sequence[str] | None = None
+    only_panel: int | None = None
+    inches: float | None = None
+    xlim: tuple[float, float] | None = None
+    ylim: tuple[float, float] | None = None
+    title: bool = True
+    markers: bool = True
 
 
 @dataclass(frozen=True)
@@ -38,7 +53,8 @@ class Comparison:
     """``keys``: the settings grouped by; ``varied``: all that differ, but for the seed.
 
     ``metrics``: those of the runs, by name; ``metric``: the one that is compared. ``skipped``
-    counts the damaged runs.
+    counts the damaged runs. ``beside``: the inches right of the panels, of a figure whose width is
+    given.
     """
 
     groups: Sequence[Group]
@@ -48,6 +64,8 @@ class Comparison:
     metrics: Mapping[str, Metric]
     metric: Metric
     skipped: int = 0
+    options: Options = Options()
+    beside: float = 0.9
 
     @property
     def cases(self) -> list[Case]:
@@ -58,6 +76,15 @@ class Comparison:
     def measured(self) -> list[Group]:
         """The groups that have results, which alone are drawn."""
         return [group for group in self.groups if group.measured]
+
+    @property
+    def ceiling(self) -> float:
+        """Where axes and colours of losses end, so that what explodes does not flatten the rest.
+
+        Infinite where the loss of predicting the mean is not known.
+        """
+        known = [case.trivial for case in self.cases if case.trivial > 0]
+        return _HOPELESS * max(known, default=math.inf)
 
     @property
     def over(self) -> str:
@@ -141,7 +168,7 @@ def compare(cases: Sequence[Case], options: Options, where: str, skipped: int = 
     points = [each.point for each in groups]
     asked = {"x": options.x, "color": options.color, "panel": options.panel}
     layout = lay_out(points, values, asked)
-    return Comparison(groups, keys, varied, layout, metrics, metric, skipped)
+    return Comparison(groups, keys, varied, layout, metrics, metric, skipped, options)
 
 
 def _metric(asked: str | None, cases: Sequence[Case], metrics: Mapping[str, Metric]) -> str:
