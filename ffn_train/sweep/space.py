@@ -70,9 +70,9 @@ class Space:
         self.base = composed(self.fixed)
         sweep = read_settings(self.base.config).sweep
         given = [p.key for p in parsed]
-        for p in parsed:
-            if (p.swept or p.interval) and given.count(p.key) > 1:
-                raise SettingError(f"{p.key} is given {given.count(p.key)} times, once as {p.text}")
+        for place, p in enumerate(parsed):
+            if (p.swept or p.interval) and p.key in given[place + 1 :]:
+                raise SettingError(f"{p.text}: {p.key} is given once more after it")
         preset = [_axis(key, values) for key, values in sweep.grid.items()]
         parsed += [p for p in preset if p.key not in given]  # the command line outranks the preset
         swept = {p.key: p.values for p in parsed if p.swept}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import random
-import shutil
 import re
+import shutil
 import signal
 import subprocess
 import time
