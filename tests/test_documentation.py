@@ -47,6 +47,7 @@ EXCEPTIONS: dict[str, tuple[str | None, str]] = {
     r"python -m ffn_train.theory": ("trainer.batch_size=8", "5 s"),
     r"python -m ffn_train.gradcheck": ("model.depth=2 model.width=8", "2 s"),
     rf"{TRAIN} .*engine=compiled": ("--cfg job", "compiling takes 20 s"),
+    rf"{TRAIN} -m experiment=.* model.depth=": ("dry_run=true", "minutes"),
     rf"{TRAIN} -m experiment=": ("dry_run=true model.depth=2 seed=0", "minutes"),
     rf"{TRAIN} -m .*interval": (f"{SWEEP} sweep.search.trials=1", "a minute"),
     rf"{TRAIN} -m .*dry_run=true": ("", "writes nothing"),
