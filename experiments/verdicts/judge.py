@@ -29,7 +29,8 @@ from ffn_train.runs.finding import FLOW, HELD_BACK, LEARNED, NOTHING
 @dataclass(frozen=True)
 class Judged:
     """One run: its cause and what the verdict said of it. ``skill``: the share of the error of
-    predicting the mean that it removes; ``remedied``: with the remedy applied.
+    predicting the mean that it removes; ``remedied``: with the remedy applied. ``flow_right``: None
+    where the cause implies no answer.
     """
 
     situation: str
@@ -39,7 +40,7 @@ class Judged:
     right: bool
     learned: str
     flow: str
-    flow_right: bool
+    flow_right: bool | None
     skill: float
     remedy: str = ""
     remedied: float | None = None
@@ -64,7 +65,7 @@ def judge(job: tuple[int, str, int, Path]) -> Judged:
         right=said in situation.right,
         learned=kinds.get(LEARNED, ""),
         flow=kinds.get(FLOW, ""),
-        flow_right=not situation.flow or kinds.get(FLOW, "") in situation.flow,
+        flow_right=kinds.get(FLOW, "") in situation.flow if situation.flow else None,
         skill=skill(run),
     )
     change = findings[HELD_BACK].change if said else ()
@@ -129,7 +130,7 @@ def table(judged: Sequence[Judged]) -> str:
         "",
         f"named right: {share(run.right for run in judged)}",
         f"gradient flow right, where the cause implies an answer: "
-        f"{share(run.flow_right for run in judged)}",
+        f"{share(run.flow_right for run in judged if run.flow_right is not None)}",
         f"false alarms: {alarms} of {good} good runs",
         f"remedies that helped: {share(helped)}",
     ]
