@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ffn_train.compare.case import Case, read_case
+from ffn_train.compare.case import Case
 from ffn_train.compare.discovery import find
 from ffn_train.compare.groups import Group, group, levels
 from ffn_train.compare.layout import Layout, lay_out
 from ffn_train.compare.metrics import Metric, together
+from ffn_train.compare.reading import read_cases
 from ffn_train.compare.values import SEED, differing, resolve_among, short
 from ffn_train.compare.where import conditions
 from ffn_train.config.settings import SettingError, one_of
@@ -134,12 +135,12 @@ def collect(roots: Sequence[Path], options: Options, notify: Notify) -> Comparis
     Raises SettingError if an option does not fit the runs, or if there is none.
     """
     cases, skipped = [], 0
-    for place in find(roots, notify):
-        try:
-            cases.append(read_case(place))
-        except RunError as error:
-            notify(f"damaged run left out: {error}")
+    for case in read_cases(find(roots, notify)):
+        if isinstance(case, RunError):
+            notify(f"damaged run left out: {case}")
             skipped += 1
+        else:
+            cases.append(case)
     where = ", ".join(map(str, roots))
     if not cases:
         raise SettingError(f"no run to compare in {where}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.groups import Group, in_order
-from ffn_train.compare.layout import panel_title
+from ffn_train.compare.layout import Layout, panel_title
 from ffn_train.compare.values import Value
+from ffn_train.plots.selection import evenly
+
+MOST = 120  # groups of a figure of curves: more hide each other, and take long to draw
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,27 @@ def folded(
     if len(keys) > 1 and len({count for count, _ in found}) > 1:
         return panels(comparison, keys, groups)
     return [panel for _, panel in found]
+
+
+def thinned(groups: Sequence[Group], layout: Layout, most: int) -> tuple[list[Group], str]:
+    """At most so many groups, of the settings that have most values only some, evenly chosen; and
+    in words how many of them these are, unless they are all.
+    """
+    some = list(groups)
+    for values in range(max(map(len, layout.levels.values()), default=0), 1, -1):
+        if len(some) <= most:
+            break
+        kept = {key: set(evenly(layout.levels[key], values)) for key in layout.keys}
+        some = [group for group in groups if all(group.point[key] in kept[key] for key in kept)]
+    some = evenly(some, most)
+    return some, f"{len(some)} of {len(groups)} groups" if len(some) < len(groups) else ""
+
+
+def uncrowded(comparison: Comparison) -> tuple[Comparison, str]:
+    """The comparison with as many groups as a figure of curves has room for, and it in words."""
+    some, words = thinned(comparison.measured, comparison.layout, MOST)
+    empty = [group for group in comparison.groups if not group.measured]
+    return replace(comparison, groups=[*some, *empty]) if words else comparison, words
 
 
 def _places(

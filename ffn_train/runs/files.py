@@ -18,6 +18,7 @@ status.json         running, finished, diverged, interrupted or failed, and why
 from __future__ import annotations
 
 import errno
+import io
 import json
 import math
 import os
@@ -26,6 +27,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,7 @@ SCHEMA = 2  # of the files that are written; those of this and of older ones are
 LARGEST = 2**32  # bytes of a file that is read: more than a run writes and than memory takes
 LATEST = 2**53  # steps; float64 counts no further
 LARGEST_JSON = 2**28
+_LARGEST_HEADER = 2**16
 _DIGITS = 300  # of a whole number: with more it is outside of float64
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")  # as mkstemp names the file of this name
@@ -161,11 +164,11 @@ def there(path: Path) -> bool:
 
 def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
     """A regular file's content. Raises OSError that names it, also if it is larger than that."""
-    with open(path, "rb", opener=regular) as file, naming(path):
+    with naming(path), open(path, "rb", buffering=0, opener=regular) as file:
         size = os.fstat(file.fileno()).st_size
         if size > largest:
             raise OSError(errno.EFBIG, f"{size} bytes are too many to read")
-        return file.read()
+        return file.readall()
 
 
 @contextmanager
@@ -184,9 +187,11 @@ def read_records(path: Path) -> NDArray[np.void]:
     """
     # a header may be any Python literal: what reading that raises is of no fixed kind
     with damaged(path, Exception), open(path, "rb", opener=regular) as file:
-        major, _ = np.lib.format.read_magic(file)
-        header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
-        shape, _, dtype = header[major](file)
+        first = file.read(12)
+        size = 2 if first[6:7] == b"\1" else 4  # of the number that says how long the header is
+        start = 8 + size + int.from_bytes(first[8 : 8 + size], "little")
+        file.seek(0)
+        shape, dtype = _header(file.read(min(start, _LARGEST_HEADER)))
         if dtype.names is None or dtype.hasobject or len(shape) != 1:
             raise ValueError("it holds no records")
         size = os.fstat(file.fileno()).st_size
@@ -196,6 +201,15 @@ def read_records(path: Path) -> NDArray[np.void]:
         if "step" in dtype.names:
             check_steps(records["step"])
         return records
+
+
+@lru_cache(64)  # the runs of a sweep have few different ones, and each is read as Python's literal
+def _header(text: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    file = io.BytesIO(text)
+    major, _ = np.lib.format.read_magic(file)
+    read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+    shape, _, dtype = read[major](file)
+    return shape, dtype
 
 
 def check_steps(steps: NDArray[Any]) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ffn_train.nn.core import Array, Floats
-from ffn_train.runs import files, old_names
-from ffn_train.runs.files import RunError, check_steps, damaged, read_json
+from ffn_train.runs import files
+from ffn_train.runs.files import RunError, damaged, read_json
 from ffn_train.runs.layout import read_layout
 from ffn_train.runs.measures import Measures, read_measures
 from ffn_train.runs.predictions import Ratio, Theory, parse, worst
 from ffn_train.runs.provenance import Provenance, read_provenance
+from ffn_train.runs.scalars import read_scalars
 from ffn_train.runs.score import ScoreDeclared
 from ffn_train.runs.seal import check_files
 from ffn_train.runs.status import written_status
@@ -34,7 +37,7 @@ class Run:
     path: Path
     config: dict[str, Any]
     provenance: Provenance
-    scalars: dict[str, Floats]
+    scalars: Mapping[str, Floats]
     measures: Measures
     summary: Summary | None
     state: str | None
@@ -73,7 +76,7 @@ class Run:
         below = np.flatnonzero(flow < np.finfo(self.dtype).tiny)
         return int(below[-1]) if below.size else None
 
-    @property
+    @cached_property
     def worst_ratio(self) -> Ratio | None:
         """measured/predicted at step 0 where it is furthest from 1; None without a prediction."""
         measures, tiny = self.measures, float(np.finfo(self.dtype).tiny)
@@ -127,37 +130,21 @@ def load_run(path: str | Path) -> Run:
     state = None if status is None else status.state
     digests = (summary.files if summary is not None else None) or {}
     check_files(path, digests, [name for name in digests if name != files.WEIGHTS])
+    scalars = read_scalars(path / files.SCALARS)
+    if files.SCALARS not in digests:
+        dict(scalars)  # no digest vouches for its numbers: each is read now, or the run is damaged
     measures = read_measures(path, read_layout(path))
     config = path / files.CONFIG
     return Run(
         path=path,
         config=read_json(config) if files.there(config) else {},
         provenance=read_provenance(path),
-        scalars=_scalars(path / files.SCALARS),
+        scalars=scalars,
         measures=measures,
         summary=summary,
         state=state if summary is None else summary.state,
         theory=_theory(path / files.THEORY, measures),
     )
-
-
-def _scalars(path: Path) -> dict[str, Floats]:
-    with damaged(path, OSError, ValueError):
-        text = files.read_bytes(path).decode()
-        whole, _, _ = text.rpartition("\n")  # less a killed half row
-        if not whole:
-            return {"step": np.zeros(0)}
-        header, *body = whole.splitlines()
-        names = [old_names.NAMES.get(name, name) for name in header.split(",")]
-        if names[0] != "step":
-            raise ValueError("expected a table whose first column is step")
-        if any(line.count(",") != len(names) - 1 for line in body):
-            raise ValueError(f"a row has not {len(names)} fields")
-        cells = ",".join(body).split(",") if body else []
-        table = np.array([float(cell or "nan") for cell in cells], dtype=np.float64)
-        table = table.reshape(len(body), len(names))
-        check_steps(table[:, 0])
-    return {name: table[:, index] for index, name in enumerate(names)}
 
 
 def _theory(path: Path, measures: Measures) -> Theory | None:

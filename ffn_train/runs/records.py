@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -38,37 +38,59 @@ def from_json(cls: Callable[..., T], content: Any, name: str = "") -> T:
     if not isinstance(content, Mapping):
         raise ValueError(f"{name} is not an object")
     values = {}
+    prefix = f"{name}." if name else ""
     for key, kind, needed in _fields(cls):
-        full = f"{name}.{key}".lstrip(".")
         if key in content:
-            values[key] = _value(full, content[key], kind)
+            values[key] = _value(prefix + key, content[key], kind)
         elif needed:
-            raise ValueError(f"{full} is missing")
+            raise ValueError(f"{prefix}{key} is missing")
     return cls(**values)
 
 
+class _Kind(NamedTuple):
+    """A type without its None, and what ``typing`` takes long to answer about it."""
+
+    kind: Any
+    optional: bool
+    origin: Any
+    arguments: tuple[Any, ...]
+    items: _Kind | None  # of a tuple's items and a mapping's values
+    record: bool
+
+
 @cache
-def _fields(cls: Any) -> list[tuple[str, Any, bool]]:
+def _fields(cls: Any) -> list[tuple[str, _Kind, bool]]:
     """Name, type and whether a key must be there."""
     hints = get_type_hints(cls)
     return [
-        (f.name, hints[f.name], f.default is MISSING and f.default_factory is MISSING)
+        (f.name, _kind(hints[f.name]), f.default is MISSING and f.default_factory is MISSING)
         for f in fields(cls)
     ]
 
 
-def _value(name: str, value: Any, kind: Any) -> Any:
-    if kind is Any:
+def _kind(kind: Any) -> _Kind:
+    optional = isinstance(kind, UnionType)
+    if optional:
+        (kind,) = (part for part in get_args(kind) if part is not NoneType)
+    origin, arguments = get_origin(kind), get_args(kind)
+    place = {tuple: 0, Mapping: 1}.get(origin)
+    items = None if place is None else _kind(arguments[place])
+    record = is_dataclass(kind) and isinstance(kind, type)
+    return _Kind(kind, optional, origin, arguments, items, record)
+
+
+def _value(name: str, value: Any, declared: _Kind) -> Any:
+    kind, optional, origin, arguments, items, record = declared
+    if kind is Any or type(value) is kind:
         return value
-    kind, optional, origin, arguments, record = _taken_apart(kind)
     if value is None and (optional or kind is float):
         return math.nan if kind is float else None
     if record:
         return from_json(kind, value, name)
-    if origin is tuple and isinstance(value, list):
-        return tuple(_value(name, item, arguments[0]) for item in value)
-    if origin is Mapping and isinstance(value, dict):
-        return {key: _value(f"{name}.{key}", item, arguments[1]) for key, item in value.items()}
+    if items and origin is tuple and isinstance(value, list):
+        return tuple(_value(name, item, items) for item in value)
+    if items and origin is Mapping and isinstance(value, dict):
+        return {key: _value(f"{name}.{key}", item, items) for key, item in value.items()}
     if origin is Literal and value in arguments:
         return value
     if kind in (int, float, str) and not isinstance(value, bool):
@@ -76,15 +98,3 @@ def _value(name: str, value: Any, kind: Any) -> Any:
             if isinstance(value, (int, float) if kind is float else kind):
                 return kind(value)
     raise ValueError(f"{name} is of the wrong type")
-
-
-@cache
-def _taken_apart(kind: Any) -> tuple[Any, bool, Any, tuple[Any, ...], bool]:
-    """A type without its None, whether it had one, its origin and arguments, and whether it is a
-    dataclass: what ``typing`` takes long to answer.
-    """
-    optional = isinstance(kind, UnionType)
-    if optional:
-        (kind,) = (part for part in get_args(kind) if part is not NoneType)
-    record = is_dataclass(kind) and isinstance(kind, type)
-    return kind, optional, get_origin(kind), get_args(kind), record

@@ -126,7 +126,9 @@ def words_of(sheet: Figure) -> str:
 
 
 def lines_of(sheet: Figure, points: int) -> list[Any]:
-    return [line for axes in sheet.axes for line in axes.lines if len(line.get_xdata()) == points]
+    """The curves of so many points; points that no line joins are none."""
+    lines = [line for axes in sheet.axes for line in axes.lines if line.get_linestyle() != "None"]
+    return [line for line in lines if len(line.get_xdata()) == points]
 
 
 def titles(sheet: Figure) -> list[str]:

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from ffn_train.compare.case import Case
+from ffn_train.compare.panels import MOST
 from tests.compare.made_up import (
     case,
     compared,
     drawn,
     lines_of,
     small_sweep,
+    words_of,
 )
 
 
@@ -118,3 +120,12 @@ def test_runs_of_several_depths_may_share_a_group() -> None:
     sheet = drawn(compared(*cases, by=["lr"]), "gradient_flow")
     (line, _) = lines_of(sheet, 9)
     assert line.get_ydata()[0] == pytest.approx(1e1)  # the geometric mean
+
+
+def test_figures_of_curves_say_how_many_of_very_many_groups_they_show() -> None:
+    comparison = compared(*(case(d, depth=d, lr=float(lr)) for d in (4, 8) for lr in range(1, 101)))
+    losses, flow = drawn(comparison, "loss_curves"), drawn(comparison, "gradient_flow")
+    assert len(lines_of(losses, 3)) == MOST
+    assert len(lines_of(flow, 5)) + len(lines_of(flow, 9)) == 2 * MOST  # at the start and the end
+    for sheet in (losses, flow):
+        assert f"{MOST} of 200 groups" in words_of(sheet)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ffn_train.compare import table
+from ffn_train.compare import reading, table
 from ffn_train.compare.metrics import STANDARD
 from ffn_train.compare.tables import tables
 from ffn_train.runs import files, load_run
@@ -57,6 +57,20 @@ def test_a_damaged_run_is_named_and_left_out(sweep: Path, tmp_path: Path) -> Non
         assert name in note
         assert "\n" not in note
     assert "1 finished, 3 damaged and left out" in table(found)
+
+
+def test_many_runs_are_read_by_several_processes_with_the_same_result(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = copied(sweep, tmp_path / "runs")
+    (root / "d1s1" / files.CONFIG).write_bytes(b"{")
+    alone = told(root)
+    monkeypatch.setattr(reading, "MANY", 4)
+    monkeypatch.setattr(reading, "allowed_cores", lambda: 2)
+    monkeypatch.setattr(reading, "_AT_A_TIME", 1)
+    together = told(root)
+    assert together[1] == alone[1]  # what is damaged
+    assert tables(together[0]) == tables(alone[0])
 
 
 def unfinished(path: Path) -> None:

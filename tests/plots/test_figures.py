@@ -107,7 +107,7 @@ def test_a_block_has_one_colour(tmp_path: Path, depth: int, blocks: str) -> None
 def test_layers_show_the_total_of_the_measured_steps(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     steps = np.arange(51.0)
-    run.scalars.update(step=steps, gradient_norm=steps + 1)
+    run = replace(run, scalars={**run.scalars, "step": steps, "gradient_norm": steps + 1})
     (axes,) = figure(run, "layers").axes
     (total,) = [line for line in axes.get_lines() if line.get_label() == "total"]
     np.testing.assert_array_equal(total.get_xdata(), run.measures.step)

@@ -5,7 +5,8 @@ Over a learning rate, or another number that was searched, the best of each curv
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -88,13 +89,14 @@ def draw(comparison: Comparison) -> Figure | None:
             if axis.numeric:
                 trend = {**shades.look(line.groups[0]), "marker": ""}
                 axes.plot(places, [mean.mean for mean in means], linewidth=1.0, **trend)
-            for group, place, mean in zip(line.groups, places, means, strict=True):
-                aside = axis.place(group.point[layout.x], order + 0.4, len(lines))
-                beyond |= _group(axes, group, (place, aside), mean, metric, shades.look(group))
-            found = [
+            asides = [axis.place(g.point[layout.x], order + 0.4, len(lines)) for g in line.groups]
+            points = map(_Point, line.groups, places, asides, means)
+            for look, alike in _by_look(points, shades):
+                beyond |= _draw(axes, alike, metric, look)
+            known = [
                 (mean.mean, place) for mean, place in zip(means, places, strict=True) if mean.n
             ]
-            if best and len(found) > 1 and (least := min(found))[0] <= axes.get_ylim()[1]:
+            if best and len(known) > 1 and (least := min(known))[0] <= axes.get_ylim()[1]:
                 axes.plot([least[1]], [least[0]], zorder=4, **_RING)
     page.share(metric.symbol, xlabel=named(layout.x))
     entries = [(best, sample("best of a curve", **_RING)), (lost, cross()), (beyond, triangle())]
@@ -116,37 +118,52 @@ def _scale(comparison: Comparison, metric: Metric) -> tuple[bool, Floats]:
     return log, np.concatenate([runs, bounded(ends[np.isfinite(ends)], ceiling)])
 
 
-def _group(
-    axes: Axes,
-    group: Group,
-    places: tuple[float, float],
-    mean: Statistics,
-    metric: Metric,
-    look: dict[str, Any],
-) -> bool:
-    """The group's mean and error bar, and its runs aside; whether one is beyond the axis."""
-    (place, aside), colour, top = places, look["color"], axes.get_ylim()[1]
-    runs = [case.metrics[metric.name] for case in group.counted(metric)]
-    beyond = mark_beyond(axes, [place] * len(runs), runs, colour)
-    if len(runs) > 1:
+class _Point(NamedTuple):
+    """A group, its place on the axis, that of its runs aside, and what is drawn at the first."""
+
+    group: Group
+    place: float
+    aside: float
+    mean: Statistics
+
+
+def _by_look(
+    points: Iterable[_Point], colours: Colours
+) -> Iterable[tuple[dict[str, Any], list[_Point]]]:
+    """The points of each look: drawn together, a thousand take no longer than ten."""
+    looks: dict[str, tuple[dict[str, Any], list[_Point]]] = {}
+    for point in points:
+        look = colours.look(point.group)
+        looks.setdefault(str(look), (look, []))[1].append(point)
+    return looks.values()
+
+
+def _draw(axes: Axes, points: list[_Point], metric: Metric, look: dict[str, Any]) -> bool:
+    """The groups' means and error bars, and their runs aside; whether one is beyond the axis."""
+    colour, top = look["color"], axes.get_ylim()[1]
+    runs = [[case.metrics[metric.name] for case in p.group.counted(metric)] for p in points]
+    x = [p.place for p, values in zip(points, runs, strict=True) for _ in values]
+    beyond = mark_beyond(axes, x, [value for values in runs for value in values], colour)
+    several = [(p, values) for p, values in zip(points, runs, strict=True) if len(values) > 1]
+    if several:
         axes.plot(
-            [aside] * len(runs),
-            runs,
+            [p.aside for p, values in several for _ in values],
+            [value for _, values in several for value in values],
             "o",
             color=colour,
             alpha=0.6,
             markersize=2.2,
             markeredgewidth=0,
         )
-    if group.n_lost and not metric.at_start:
-        mark_lost(axes, [place] * group.n_lost, [top] * group.n_lost, colour)
-    bars = None if mean.bars is None else np.reshape(mean.bars, (2, 1))
-    marker = look["marker"] or "o"  # without it one run would not be seen
+    lost = [] if metric.at_start else [p.place for p in points for _ in range(p.group.n_lost)]
+    if lost:
+        mark_lost(axes, lost, [top] * len(lost), colour)
+    bars = np.array([p.mean.bars or (np.nan, np.nan) for p in points]).T
     axes.errorbar(
-        [place],
-        [mean.mean],
-        bars,
-        fmt=marker,
+        [p.place for p in points],
+        [p.mean.mean for p in points],
+        bars if np.isfinite(bars).any() else None,
+        fmt=look["marker"] or "o",  # without a marker one run would not be seen
         color=colour,
         elinewidth=0.8,
         capsize=1.8,

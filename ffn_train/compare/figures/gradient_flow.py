@@ -16,6 +16,7 @@ from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import sheet
 from ffn_train.compare.header import spread
 from ffn_train.compare.lost import note_lost
+from ffn_train.compare.panels import uncrowded
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve
 from ffn_train.plots.expected import ratio_axis
@@ -41,6 +42,7 @@ def draw(comparison: Comparison) -> Figure | None:
     """
     if not any(case.traces and case.traces.flow_start.size for case in comparison.cases):
         return None
+    comparison, words = uncrowded(comparison)
     roles = comparison.layout.curves
     # theory alone is dashed
     colours = Colours(
@@ -55,6 +57,7 @@ def draw(comparison: Comparison) -> Figure | None:
             spread(comparison, geometric=True),
             "dashed and grey: theory, ± 1 sd of one seed" * theory,
             comparison.theory,
+            words,
         ],
         heights=[_HEIGHT, *[_STRIP] * theory, _HEIGHT],
     )

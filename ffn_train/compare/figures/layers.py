@@ -17,13 +17,12 @@ from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import chosen, grid
 from ffn_train.compare.groups import Group
 from ffn_train.compare.header import notes
-from ffn_train.compare.panels import folded, panels
+from ffn_train.compare.panels import folded, panels, thinned
 from ffn_train.compare.stretched import WORDS, mark_stretched, stretched
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import NOT_FINITE, ZERO
 from ffn_train.plots.heatmap import edges
 from ffn_train.plots.scales import log_limits
-from ffn_train.plots.selection import evenly
 from ffn_train.plots.style import INK, RED
 from ffn_train.runs import Measures, RunError, load_run
 
@@ -48,10 +47,8 @@ def draw(comparison: Comparison) -> Figure | None:
     if layout.searched:
         shown.append(f"of each search the trial of the best {comparison.metric.name}")
         groups = _best(comparison)
-    if len(groups) > MOST:
-        some = _thinned(groups, comparison)
-        shown.append(f"{len(some)} of {len(groups)} groups")
-        groups = some
+    groups, words = thinned(groups, layout, MOST)
+    shown.append(words)
     cells = folded(comparison, layout.keys, groups)
     runs = [(cell, _measures(cell.groups[0].measured[0])) for cell in cells]
     maps = [(cell, measures) for cell, measures in runs if measures is not None]
@@ -60,8 +57,8 @@ def draw(comparison: Comparison) -> Figure | None:
     if len({int(measures["gradient_norm"].step[-1]) for _, measures in maps}) > 1:
         shown.append("each over its own steps")
     norms = np.concatenate([measures.layer_gradient_norm.ravel() for _, measures in maps])
-    words = {f"crossed: {NOT_FINITE}": ~np.isfinite(norms), f"hatched: {ZERO}": norms == 0}
-    shown += [word for word, where in words.items() if where.any()]
+    signs = {f"crossed: {NOT_FINITE}": ~np.isfinite(norms), f"hatched: {ZERO}": norms == 0}
+    shown += [sign for sign, where in signs.items() if where.any()]
     # a run that explodes, or the last norms of one that was lost, would be all that one sees
     usual = [(cell.groups[0].measured[0], measures.layer_gradient_norm) for cell, measures in maps]
     calm = [norms for case, norms in usual if case.metrics["train_loss"] <= comparison.ceiling]
@@ -110,17 +107,6 @@ def _best(comparison: Comparison) -> list[Group]:
         return mean if np.isfinite(mean) else np.inf
 
     return [min(place.groups, key=badness) for place in places]
-
-
-def _thinned(groups: list[Group], comparison: Comparison) -> list[Group]:
-    """At most so many groups: of the settings that have most values only some, evenly chosen."""
-    layout, some = comparison.layout, groups
-    for most in range(max(len(layout.levels[key]) for key in layout.keys), 1, -1):
-        kept = {key: evenly(layout.levels[key], most) for key in layout.keys}
-        some = [group for group in groups if all(group.point[key] in kept[key] for key in kept)]
-        if len(some) <= MOST:
-            break
-    return evenly(some, MOST)
 
 
 def _measures(case: Case) -> Measures | None:

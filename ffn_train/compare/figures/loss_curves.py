@@ -21,6 +21,7 @@ from ffn_train.compare.grid import sheet
 from ffn_train.compare.groups import Group
 from ffn_train.compare.header import spread
 from ffn_train.compare.lost import bounded, cross, mark_beyond, mark_lost, note_lost, triangle
+from ffn_train.compare.panels import uncrowded
 from ffn_train.compare.stretched import dotted, mark_stretched, stretched
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve
@@ -43,6 +44,7 @@ def draw(comparison: Comparison) -> Figure | None:
     What is beyond 10 times the loss of predicting the mean is marked along the top edge.
     """
     name = "train_loss" if "train" in comparison.metric.name else "validation_loss"
+    comparison, words = uncrowded(comparison)
     roles, options = comparison.layout.curves, comparison.options
     colours = Colours(comparison.layout, roles.color, markers=options.markers)
     summaries = {
@@ -58,7 +60,7 @@ def draw(comparison: Comparison) -> Figure | None:
             "thin: each run" if any(len(group.sound) > 1 for group in comparison.measured) else "",
         ]
     title = "Validation loss" if name == "validation_loss" else "Training loss"
-    page, cells = sheet(comparison, roles, title, shown, heights=[1.6])
+    page, cells = sheet(comparison, roles, title, [*shown, words], heights=[1.6])
     limits, beyond = _limits(comparison, name, list(summaries.values())), False
     for cell, (axes,) in zip(cells, page.panels, strict=True):
         log_axis(axes, limits)

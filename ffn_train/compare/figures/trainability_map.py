@@ -187,8 +187,8 @@ def _draw(
         elif group is not None and group.n_lost and not np.isfinite(value):
             axes.plot(*place, "x", color=MUTED, markersize=4.5, markeredgewidth=1.0)
     for axis, names in ((axes.xaxis, columns), (axes.yaxis, rows)):
-        words = _words(names)
-        axis.set_ticks(np.arange(len(words)) + 0.5, words)
+        words = {place + 0.5: word for place, word in enumerate(_words(names)) if word}
+        axis.set_ticks(list(words), list(words.values()))
     if not are_numbers(rows):
         axes.invert_yaxis()  # words are read from above
     axes.tick_params(length=0)
