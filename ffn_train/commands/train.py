@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ffn_train import __version__
 from ffn_train.commands.options import Parser, mention, os_error, say, tell
 from ffn_train.config.composition import as_yaml, complete, compose, declare
 from ffn_train.config.overrides import CONFIG_DIR, command, written
-from ffn_train.config.reference import help_text, version
+from ffn_train.config.reference import help_text
 from ffn_train.config.settings import SettingError, first_line
 from ffn_train.running.interruption import SOON, Interrupted, Interruption
 
@@ -29,7 +30,7 @@ def main() -> None:
             declare(given.overrides)
             say(help_text(given.overrides))
         elif given.version:
-            say(f"ffn_train {version()}")
+            say(f"ffn_train {__version__}")
         elif given.shell_completion:
             complete(given.overrides)
         elif given.cfg:

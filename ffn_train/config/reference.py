@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from importlib import metadata
 from typing import Any
 
 from ffn_train.config.keys import DECLARED, GROUPS, default_settings, dotted
@@ -61,14 +60,6 @@ def _group(group: str) -> Iterator[str]:
     """A group's choices, a line each."""
     width = max(map(len, choices(group)))
     return (_entry(name, summary(cls), width) for name, cls in _members(group))
-
-
-def version() -> str:
-    """The installed package's."""
-    try:
-        return metadata.version("ffn_train")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
 
 
 def _choice(group: str, name: str) -> str:

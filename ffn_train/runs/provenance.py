@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ffn_train import __version__
 from ffn_train.runs import files, records
 from ffn_train.runs.files import damaged, read_json
 from ffn_train.runs.old_names import renamed
@@ -120,7 +121,7 @@ def surroundings() -> dict[str, Any]:
         "command": tuple(sys.argv),
         "code": dict(_code()),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in ("ffn_train", *PACKAGES)},
+        "packages": {"ffn_train": __version__, **{name: _version(name) for name in PACKAGES}},
         "platform": platform.platform(),
         "processor": _processor(),
     }

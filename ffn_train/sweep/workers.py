@@ -59,7 +59,7 @@ def carry_out(
                 raise
             except (Exception, KeyboardInterrupt) as error:  # the latter from a worker
                 if interruption.requested is not None:
-                    continue
+                    continue  # type: ignore[unreachable]  # the signal came since
                 lost = isinstance(error, BrokenProcessPool)  # perhaps before its first job
                 if not lost and [one.status(sweep) for one in left] == before:
                     raise SettingError(f"no job could be launched: {first_line(error)}") from None
