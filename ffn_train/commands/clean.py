@@ -17,7 +17,8 @@ from ffn_train.report.table import aligned
 from ffn_train.running.resumption import last_usable
 from ffn_train.runs import RunError, files
 from ffn_train.runs.checkpoint import Damaged, checkpoints, read_checkpoint
-from ffn_train.runs.directory import claim, in_use
+from ffn_train.runs.directory import claim
+from ffn_train.runs.lock import in_use
 from ffn_train.sweep.manifest import MANIFEST
 
 MINUTE = 60  # seconds; no figure or table takes longer to be written, and nobody locks those

@@ -242,6 +242,8 @@ def _check_size(sizes: Model, dtype: str) -> None:
     """Refuse a model that with its gradients and momentum exceeds this machine's memory."""
     matrices = 2 * sizes.depth * sizes.expansion * sizes.width**2
     needed = 3 * matrices * np.dtype(dtype).itemsize + sizes.depth * BLOCK
+    if not hasattr(os, "sysconf"):
+        return
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > memory:
         raise SettingError(

@@ -15,8 +15,8 @@ from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import RunError, files
-from ffn_train.runs.directory import in_use
 from ffn_train.runs.files import read_json
+from ffn_train.runs.lock import in_use
 from ffn_train.runs.status import ENDED, Status
 from ffn_train.sweep.manifest import read
 

@@ -15,7 +15,7 @@ import pytest
 from ffn_train.config.settings import SettingError
 from ffn_train.nn.stack import Stack
 from ffn_train.runs import files, load_run
-from ffn_train.runs.directory import in_use
+from ffn_train.runs.lock import in_use
 from ffn_train.sweep.estimate import estimate
 from ffn_train.sweep.manifest import read
 from ffn_train.sweep.run import check, run_sweep
