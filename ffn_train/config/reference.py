@@ -69,7 +69,9 @@ def _choice(group: str, name: str) -> str:
     written = f"{LISTED[group]}=[{name}]" if group in LISTED else f"{group}={name}"
     says = inspect.cleandoc(cls.__doc__ or "")
     told = {word: getattr(cls, word) for word in _TOLD if getattr(cls, word, "")}
-    declares = [f"  {word}: {value}" for word, value in told.items()]
+    declares = [
+        f"  {word}: {value}" for word, value in told.items() if not isinstance(value, property)
+    ]
     return "\n".join([f"{written}: {says}", "", *declares, *lines])
 
 

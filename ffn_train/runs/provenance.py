@@ -54,7 +54,8 @@ class Provenance:
 
     ``code``: the commit and whether the tree was dirty. ``parts``: the digests of parts from
     outside, ``observers`` those of parts with figures and loggers alone; ``data``: the digest of
-    the rows, "" where settings and seed decide them. ``score``: as the task declares it;
+    the rows, "" where settings and seed decide them. ``kind``: of the targets, regression,
+    classes or a part's own. ``score``: as the task declares it;
     ``baseline_loss``: of the score's baseline; ``trivial_loss``: of the trivial model on the
     training rows; ``loss_unit``: of all losses, in words. ``legs``: all that the run had; the last
     one is what the rest tells of. The last three are times and rates, known at the end of the run.
@@ -79,6 +80,7 @@ class Provenance:
     parameters: int | None = None
     training_rows: int | None = None
     validation_rows: int | None = None
+    kind: str | None = None
     inputs: tuple[str, ...] | None = None
     targets: tuple[str, ...] | None = None
     score: ScoreDeclared | None = None
