@@ -24,7 +24,7 @@ from ffn_train.running.guard import GuardedLogger
 from ffn_train.running.interruption import SOON, Interrupted, Interruption
 from ffn_train.running.recording import record_training, restore
 from ffn_train.running.resumption import legs, plan
-from ffn_train.runs import Run, files, load_run
+from ffn_train.runs import Run, files, load_run, records
 from ffn_train.runs.checkpoint import Checkpoint, newest_step
 from ffn_train.runs.directory import claim
 from ffn_train.runs.outcome import outcome
@@ -144,7 +144,7 @@ def _carry_out(
     Status("running").write(path)
     # until the first checkpoint there is nothing to keep; it makes these durable, too
     files.write_json(path / files.CONFIG, experiment.config, durable=False)
-    files.write_json(path / files.PROVENANCE, origin.to_json(), durable=False)
+    records.write(path / files.PROVENANCE, origin)
     files.write_json(path / files.DATA, experiment.exact.to_json(), durable=False)
     files.write_json(path / files.THEORY, expectation(experiment), durable=False)
     state = experiment.trainer.start(experiment.params)
@@ -160,7 +160,7 @@ def _carry_out(
         measuring_seconds=state.measuring,
         steps_per_second=(state.step - first) / seconds,
     )
-    files.write_json(path / files.PROVENANCE, origin.to_json(), durable=False)
+    records.write(path / files.PROVENANCE, origin)
     write_weights(path, experiment.model.layout, state.params.vector)
     run = load_run(path)
     summary = replace(
@@ -172,7 +172,7 @@ def _carry_out(
     run = replace(run, summary=summary, state=summary.state)
     summary = replace(summary, verdict=verdict(run))
     # with its name, those of all before it last
-    files.write_json(path / files.SUMMARY, sealed(path, summary.to_json()))
+    files.write_json(path / files.SUMMARY, sealed(path, records.to_json(summary)))
     with suppress(OSError):  # the summary is what counts
         Status(summary.state, str(last.divergence or "")).write(path)
     return replace(run, summary=summary)

@@ -15,8 +15,6 @@ from typing import Any
 
 from ffn_train import __version__
 from ffn_train.runs import files, records
-from ffn_train.runs.files import damaged, read_json
-from ffn_train.runs.old_names import renamed
 from ffn_train.runs.score import ScoreDeclared
 from ffn_train.tasks.outliers import Outliers
 
@@ -94,24 +92,10 @@ class Provenance:
     measuring_seconds: float | None = None
     steps_per_second: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """The content of provenance.json."""
-        return {"schema": files.SCHEMA, **records.to_json(self)}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Provenance:
-        """That of a file's content. Raises ValueError for a value of the wrong type."""
-        return records.from_json(cls, renamed(content))
-
 
 def read_provenance(run: Path) -> Provenance:
     """The provenance in a run's directory, all unknown without the file. Raises RunError."""
-    path = run / files.PROVENANCE
-    if not files.there(path):
-        return Provenance()
-    content = read_json(path)
-    with damaged(path, ValueError):
-        return Provenance.from_json(content)
+    return records.read(Provenance, run / files.PROVENANCE) or Provenance()
 
 
 def surroundings() -> dict[str, Any]:
