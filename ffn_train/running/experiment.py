@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,15 +39,6 @@ LOSSES = {"classes": "cross_entropy"}  # of kinds of tasks that the default loss
 
 
 @dataclass(frozen=True)
-class PlotSettings:
-    """Which figures are drawn at the end of a run, and in which formats."""
-
-    when: str
-    figures: Sequence[str] | None
-    formats: Sequence[str]
-
-
-@dataclass(frozen=True)
 class Experiment:
     """One run, ready to start: every value checked, the data read, nothing written yet.
 
@@ -74,7 +65,7 @@ class Experiment:
     log: Cadence
     logger: Logger
     checkpoint_every: int | None
-    plot: PlotSettings
+    plot: Plot
     directory: Path | None
     notes: list[str]
     warnings: list[str]
@@ -128,7 +119,7 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
     computed_by = engine(own.engine)
     measured = instruments(measure.quantities, Cadence(measure.every, measure.limit))
     quantities = [quantity.name for instrument in measured for quantity in instrument.quantities]
-    plot = _plot_settings(settings.plot, quantities)
+    plot, directory = _plot_settings(settings.plot, quantities), settings.directory.dir
     exact = _load_data(parts["task"], streams.data)
     data = exact.astype(own.dtype)
     x, y = data.x_train, data.y_train
@@ -191,7 +182,7 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
         logger=parts["logger"],
         checkpoint_every=settings.checkpoint.every,
         plot=plot,
-        directory=_directory(settings.directory.dir),
+        directory=None if directory is None else Path(str(directory)).expanduser(),
         notes=[
             *exact.notes,
             *notes,
@@ -253,12 +244,9 @@ def _check_size(sizes: Model, dtype: str) -> None:
         )
 
 
-def _plot_settings(plot: Plot, quantities: Sequence[str]) -> PlotSettings:
+def _plot_settings(plot: Plot, quantities: Sequence[str]) -> Plot:
+    """The settings with lists of formats and of figures that exist; None: all figures."""
     figures = None
     if plot.figures != "all":
         figures = some_of("plot.figures", listed(plot.figures), (*names("figure"), *quantities))
-    return PlotSettings(plot.when, figures, listed(plot.formats))
-
-
-def _directory(value: Any) -> Path | None:
-    return None if value is None else Path(str(value)).expanduser()
+    return replace(plot, figures=figures, formats=listed(plot.formats))
