@@ -70,9 +70,9 @@ def _choice(group: str, name: str) -> str:
     lines = _settings((f"{group}.{key}", values[key], known[key]) for key in known)
     written = f"{LISTED[group]}=[{name}]" if group in LISTED else f"{group}={name}"
     says = inspect.cleandoc(cls.__doc__ or "")
-    told = {word: getattr(cls, word) for word in _TOLD if getattr(cls, word, "")}
+    facts = {word: getattr(cls, word) for word in _TOLD if getattr(cls, word, "")}
     declares = [
-        f"  {word}: {value}" for word, value in told.items() if not isinstance(value, property)
+        f"  {word}: {value}" for word, value in facts.items() if not isinstance(value, property)
     ]
     return "\n".join([f"{written}: {says}", "", *declares, *lines])
 
@@ -91,8 +91,8 @@ def _entry(name: str, says: str, width: int) -> str:
 def sentence(setting: Setting) -> str:
     """What a setting is, with its unit and bounds."""
     notes = [", ".join(setting.among), setting.unit, setting.range]
-    told = "; ".join(note for note in notes if note)
-    return f"{setting.says} ({told})" if told else setting.says
+    details = "; ".join(note for note in notes if note)
+    return f"{setting.says} ({details})" if details else setting.says
 
 
 def value(default: Any) -> str:
@@ -109,13 +109,13 @@ def summary(cls: type[Any]) -> str:
 
 def presets() -> list[tuple[str, str]]:
     """Name and purpose of every preset, those of one run first and those that are sweeps last."""
-    found = []
+    rows = []
     for path in sorted((CONF / "experiment").glob("*.yaml")):
         text = path.read_text(encoding="utf-8")
         comments = [line[2:] for line in text.splitlines() if line.startswith("# ")]
         sweeps = "\nsweep:" in text
-        found.append((sweeps, path.stem, f"{'sweep: ' if sweeps else ''}{comments[1]}"))
-    return [(name, says) for _, name, says in sorted(found)]
+        rows.append((sweeps, path.stem, f"{'sweep: ' if sweeps else ''}{comments[1]}"))
+    return [(name, says) for _, name, says in sorted(rows)]
 
 
 def _defaults() -> dict[str, Any]:

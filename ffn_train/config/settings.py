@@ -178,13 +178,13 @@ def read(cls: type[T], values: Any, key: str) -> T:
         if name not in known:
             full = f"{key}.{name}" if key else str(name)
             raise SettingError(f"{full} is not a setting{nearest(full, dotted.values())}")
-    given = dict(values)
+    complete = dict(values)
     for name, setting in known.items():
-        if name not in given:
+        if name not in complete:
             if setting.before is ALWAYS_THERE:
                 raise SettingError(f"{dotted[name]} is missing")
-            given[name] = setting.before
-    section = cls(**given)
+            complete[name] = setting.before
+    section = cls(**complete)
     check_all(section, key)
     return section
 

@@ -99,8 +99,8 @@ def _change(run: Run, summary: Summary, name: str) -> str:
 
 def _vanished(run: Run) -> str:
     """From which block down the gradient is below the range of the numbers, where it is."""
-    found = [run.vanished(row) for row in (0, -1)] if len(run.measures.step) else []
-    blocks = [block for block in found if block is not None]
+    lowest = [run.vanished(row) for row in (0, -1)] if len(run.measures.step) else []
+    blocks = [block for block in lowest if block is not None]
     if not blocks:
         return ""
     lost = max(blocks)

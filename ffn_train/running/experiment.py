@@ -98,8 +98,13 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
     """
     settings = read_settings(config)
     digests = load(listed(settings.run.parts))
-    own, sizes, trainer, measure = settings.run, settings.model, settings.trainer, settings.measure
-    streams = Streams(*np.random.SeedSequence(own.seed).spawn(len(Streams._fields)))
+    general, sizes, trainer, measure = (
+        settings.run,
+        settings.model,
+        settings.trainer,
+        settings.measure,
+    )
+    streams = Streams(*np.random.SeedSequence(general.seed).spawn(len(Streams._fields)))
     before = {group: {"name": name} for group, name in BEFORE.items()}
     parts = {group: build(group, {**before, **config}[group]) for group in GROUPS}
     notes = []
@@ -111,20 +116,20 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
     combinations.check(parts)
     for group in GROUPS:
         if group != "task":  # its rows are made in float64
-            check_precision(parts[group], group, own.dtype)
-    check_precision(trainer, "trainer", own.dtype)
-    _check_branch(parts["residual"], sizes.depth, own.dtype)
+            check_precision(parts[group], group, general.dtype)
+    check_precision(trainer, "trainer", general.dtype)
+    _check_branch(parts["residual"], sizes.depth, general.dtype)
     if to_train:
-        _check_size(sizes, own.dtype)
-    computed_by = engine(own.engine)
+        _check_size(sizes, general.dtype)
+    computed_by = engine(general.engine)
     measured = instruments(measure.quantities, Cadence(measure.every, measure.limit))
     quantities = [quantity.name for instrument in measured for quantity in instrument.quantities]
     plot, directory = _plot_settings(settings.plot, quantities), settings.directory.dir
     exact = _load_data(parts["task"], streams.data)
-    data = exact.astype(own.dtype)
+    data = exact.astype(general.dtype)
     x, y = data.x_train, data.y_train
-    usual = trainer.batch_size == defaults(type(trainer))["batch_size"]
-    size = min(trainer.batch_size, len(x)) if usual else trainer.batch_size
+    default_size = trainer.batch_size == defaults(type(trainer))["batch_size"]
+    size = min(trainer.batch_size, len(x)) if default_size else trainer.batch_size
     batches = Batches(x, y, size=size, seed=streams.batches)
     steps = _steps(trainer, batches.per_epoch)
     config = {**config, "trainer": {**config["trainer"], "steps": steps, "epochs": None}}
@@ -138,12 +143,12 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
     unit = parts["loss"].unit if parts["task"].standardise_targets else ""
     plan, validation = (
         threads.choose(
-            own.threads,
+            general.threads,
             batch=rows,
             width=model.width,
             hidden=model.hidden,
             depth=model.depth,
-            engine=own.engine,
+            engine=general.engine,
         )
         for rows in (batches.size, len(data.x_validation))
     )
@@ -151,11 +156,11 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
         config=config,
         parts={name: digest for name, digest in digests.items() if not observes(name)},
         observers={name: digest for name, digest in digests.items() if observes(name)},
-        seed=own.seed,
+        seed=general.seed,
         model=model,
         initialiser=parts["init"],
         initial_seed=streams.initialisation,
-        dtype=own.dtype,
+        dtype=general.dtype,
         kind=parts["task"].kind,
         data=data,
         exact=exact,
@@ -198,7 +203,7 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
                 f"schedule.warmup={parts['schedule'].warmup} with trainer.steps={steps}: {warning}"
                 for warning in parts["schedule"].warnings(steps)
             ),
-            *threads.warnings(own.threads),
+            *threads.warnings(general.threads),
         ],
     )
 
@@ -219,8 +224,8 @@ def _check_branch(residual: Residual, depth: int, dtype: str) -> None:
     factor = residual.multiplier(depth)
     lost = misread(factor, dtype)
     if lost is not None:
-        given = ", ".join(f"residual.{key}={value}" for key, value in vars(residual).items())
-        raise SettingError(f"{given} and model.depth={depth}: the factor {factor:.3g} {lost}")
+        values = ", ".join(f"residual.{key}={value}" for key, value in vars(residual).items())
+        raise SettingError(f"{values} and model.depth={depth}: the factor {factor:.3g} {lost}")
 
 
 def _load_data(task: Task, seed: np.random.SeedSequence) -> Data:

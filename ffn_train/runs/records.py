@@ -97,8 +97,8 @@ def _kind(kind: Any) -> _Kind:
     if optional:
         (kind,) = (part for part in get_args(kind) if part is not NoneType)
     origin, arguments = get_origin(kind), get_args(kind)
-    place = {tuple: 0, Mapping: 1}.get(origin)
-    items = None if place is None else _kind(arguments[place])
+    index = {tuple: 0, Mapping: 1}.get(origin)
+    items = None if index is None else _kind(arguments[index])
     record = is_dataclass(kind) and isinstance(kind, type)
     return _Kind(kind, optional, origin, arguments, items, record)
 
