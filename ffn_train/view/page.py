@@ -21,8 +21,6 @@ _COMMON = ("data", "dom", "chart", "step")
 # the scripts of each kind of page, in the order of their use
 SCRIPTS: Mapping[Kind, tuple[str, ...]] = {
     "run": (*_COMMON, "heatmap", "quantities", "run_charts", "run", "live"),
-    "comparison": (*_COMMON, "groups", "table", "map", "pair", "comparison", "live"),
-    "list": ("dom", "list"),
 }
 
 

@@ -121,7 +121,7 @@ class Chart extends Frame {
     const data = this.aligned();
     if (this.drawn && key === this.key) {
       const [zoomed, x] = [this.zoomed, this.span];
-      this.drawn.batch((u) => {
+      this.drawn.batch((/** @type {uPlot} */ u) => {
         u.setData(data, false);
         if (!zoomed) u.setScale("x", { min: x[0], max: x[1] });
         u.setScale("y", this.limits());
@@ -186,6 +186,8 @@ class Chart extends Frame {
         {
           ...axis, label: this.about.y, labelSize: 18, size: 52, space: 26,
           values: (/** @type {any} */ _, /** @type {number[]} */ splits) => splits.map(short),
+          incrs: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ low, /** @type {number} */ high) =>
+            (log ? [high - low] : increments(high - low)),
           ...(log ? {
             splits: (/** @type {any} */ u) => decades(u.scales.y.min, u.scales.y.max),
             filter: (/** @type {any} */ _, /** @type {number[]} */ splits) => splits,
@@ -423,6 +425,7 @@ function edgeMarks(u, line, log, index) {
     if (kind === null || x - before[kind] < 2 * size || x < u.bbox.left || x > u.bbox.left + u.bbox.width) continue;
     before[kind] = x;
     const y = kind === "lost" ? u.bbox.top + size + Math.min(index, 3) * size : u.bbox.top + u.bbox.height - size;
+    to.setLineDash([]);
     to.strokeStyle = to.fillStyle = colour(kind === "lost" ? "--bad" : line.colour);
     to.lineWidth = 1.6 * ratio;
     to.beginPath();
@@ -491,6 +494,12 @@ function extent(lists, log) {
   }
   const room = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
   return [low - room, high + room];
+}
+
+/** Distances that ticks of a linear axis may have: uPlot's own end at 1e16. @param {number} span */
+function increments(span) {
+  const power = 10 ** Math.floor(Math.log10(span) - 2);
+  return [1, 2, 5, 10, 20, 50, 100, 200, 500].map((each) => each * power);
 }
 
 /** Ticks of a logarithmic axis. @param {number} low @param {number} high */

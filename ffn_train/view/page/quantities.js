@@ -69,10 +69,11 @@ class Quantity {
     return Math.max(named, 0) || Math.max(same, 0);
   }
 
-  /** Further rows, of a run that goes on. @param {number[]} steps @param {ArrayLike<number>} values */
+  /** Further rows, of a run that goes on; those that are there already are passed over. @param {number[]} steps @param {ArrayLike<number>} values */
   extend(steps, values) {
-    this.steps.push(...steps);
-    this.values = Float64Array.from([...Array.from(this.values), ...Array.from(values)]);
+    const known = lastUpTo(steps, this.steps[this.steps.length - 1] ?? -1) + 1;
+    this.steps.push(...steps.slice(known));
+    this.values = Float64Array.from([...Array.from(this.values), ...Array.from(values).slice(known * this.columns)]);
   }
 }
 
@@ -150,6 +151,7 @@ function byLayer(norms, layerOf, layers) {
 /** @param {Quantity} update @param {Quantity} weight @param {Place[]} layers @param {number[]} layerOf */
 function ratioQuantity(update, weight, layers, layerOf) {
   const common = () => update.steps.filter((step) => weight.steps[lastUpTo(weight.steps, step)] === step);
+  /** @type {Quantity} */
   const ratio = new Quantity(
     { name: "update_ratio", says: "Size of a step's update relative to the weights; about 1e-3 is usual.",
       equation: "|Δθ|/|θ|", unit: "", log: true, absent: "" },

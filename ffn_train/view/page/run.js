@@ -26,6 +26,7 @@ class RunPage {
     this.title(header);
   }
 
+  /** The steps at which anything was measured. */
   measured() {
     return union(this.data.header.quantities.map((/** @type {any} */ each) => each.steps));
   }
@@ -209,12 +210,18 @@ class RunPage {
     return [element("details", {}, element("summary", {}, `Settings (${settings.length})`), table)];
   }
 
+  /** From where rows are to be asked for: with the last one again, whose further measures may have come since. */
+  since() {
+    return `&after=${(this.steps.steps[this.steps.steps.length - 1] ?? 0) - 1}`;
+  }
+
   /** Rows that came since. @param {Data} more */
   async extend(more) {
     for (const column of more.header.scalars) {
       const before = this.scalars.get(column.name) ?? { x: [], y: [] };
       const [x, y] = await Promise.all([more.values(column.x), more.values(column.y)]);
-      this.scalars.set(column.name, { x: [...Array.from(before.x), ...x], y: [...Array.from(before.y), ...y] });
+      const known = lastUpTo(x, before.x.length ? before.x[before.x.length - 1] : -1) + 1;
+      this.scalars.set(column.name, { x: [...Array.from(before.x), ...x.slice(known)], y: [...Array.from(before.y), ...y.slice(known)] });
     }
     for (const each of more.header.quantities) {
       const quantity = this.quantities.get(each.name);
@@ -248,7 +255,5 @@ const EXPLAINED = {
   "gradient flow": "Whether the gradient reaches the first blocks in the size in which it left the last.",
 };
 
-if (document.getElementById("header")) {
-  const made = new RunPage(Data.ofPage());
-  made.start().then(() => live(made.data.header.live, made));
-}
+const runPage = new RunPage(Data.ofPage());
+runPage.start().then(() => live(runPage.data.header.live, runPage));
