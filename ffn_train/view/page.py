@@ -20,6 +20,7 @@ _HERE = Path(__file__).parent
 _COMMON = ("data", "dom", "chart", "step")
 # the scripts of each kind of page, in the order of their use
 SCRIPTS: Mapping[Kind, tuple[str, ...]] = {
+    "comparison": (*_COMMON, "groups", "table", "map", "pair", "comparison", "live"),
     "run": (*_COMMON, "heatmap", "quantities", "run_charts", "run", "live"),
 }
 

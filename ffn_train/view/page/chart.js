@@ -5,12 +5,12 @@
  * `colour` and `dash` tell lines apart, and so does `marker` where there is no colour. A value that
  * is not finite is marked at the upper edge, zero on a logarithmic axis at the lower one.
  * @typedef {{label: string, x: ArrayLike<number>, y: ArrayLike<number>, colour: string, dash?: number[],
- *   width?: number, marker?: "circle" | "square" | "diamond", thin?: boolean}} Line
+ *   width?: number, marker?: "circle" | "square" | "diamond", thin?: boolean, says?: string}} Line
  * @typedef {{x: ArrayLike<number>, low: ArrayLike<number>, high: ArrayLike<number>, colour: string,
  *   hatched?: boolean}} Band
  * @typedef {{lines: Line[], bands?: Band[], guides?: {y: number, label: string}[], log: boolean,
  *   at?: number | null, x?: [number, number], y?: [number, number] | null, note?: string,
- *   empty?: string, axis?: string, names?: string[]}} Content
+ *   empty?: string, axis?: string, names?: string[], nearest?: boolean}} Content
  * @typedef {{title: string, explanation?: string, x: string, y: string, name?: string,
  *   place?: (x: number) => string, pick?: (x: number) => void}} About
  */
@@ -29,11 +29,12 @@ class Frame {
     this.readout = element("p", { class: "readout", "aria-live": "polite" });
     this.note = element("p", { class: "note" });
     this.legend = element("ul", { class: "legend" });
+    this.heading = element("h3", {}, term(about.title, about.explanation ?? ""));
     this.root = element(
       "figure", { "data-chart": about.name ?? about.title },
       element(
         "figcaption", {},
-        element("h3", {}, term(about.title, about.explanation ?? "")),
+        this.heading,
         button("PNG", () => this.savePicture(), `save “${about.title}” as PNG`),
         button("CSV", () => this.saveTable(), `save “${about.title}” as CSV`),
       ),
@@ -51,6 +52,12 @@ class Frame {
 
   get height() {
     return HEIGHT;
+  }
+
+  /** Another title. @param {string} title */
+  title(title) {
+    this.about.title = title;
+    this.heading.textContent = title;
   }
 
   /** @returns {string[][]} */
@@ -186,12 +193,10 @@ class Chart extends Frame {
         {
           ...axis, label: this.about.y, labelSize: 18, size: 52, space: 26,
           values: (/** @type {any} */ _, /** @type {number[]} */ splits) => splits.map(short),
-          incrs: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ low, /** @type {number} */ high) =>
-            (log ? [high - low] : increments(high - low)),
-          ...(log ? {
-            splits: (/** @type {any} */ u) => decades(u.scales.y.min, u.scales.y.max),
-            filter: (/** @type {any} */ _, /** @type {number[]} */ splits) => splits,
-          } : {}),
+          // uPlot asks for a distance that it knows; the ticks are ours
+          incrs: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ low, /** @type {number} */ high) => [Math.max(5, high - low)],
+          splits: (/** @type {any} */ u) => (log ? decades : evenTicks)(u.scales.y.min, u.scales.y.max),
+          filter: (/** @type {any} */ _, /** @type {number[]} */ splits) => splits,
         },
       ],
       series: [
@@ -234,12 +239,29 @@ class Chart extends Frame {
       return;
     }
     const x = u.data[0][index];
+    if (this.content.nearest) {
+      this.readout.textContent = this.nearest(u, x);
+      return;
+    }
     const said = this.content.lines.filter((line) => !line.thin && !this.hidden.has(line.label)).map((line) => {
       const at = lastUpTo(line.x, x);
       return line.x[at] === x ? `${line.label} ${short(line.y[at])}` : "";
     });
     const place = this.about.place?.(x) ?? `${this.about.x} ${x}`;
     this.readout.textContent = [place, ...said.filter(Boolean).slice(0, 8)].join(" · ");
+  }
+
+  /** Which of many lines is nearest to the cursor, and its value. @param {uPlot} u @param {number} x */
+  nearest(u, x) {
+    const top = u.cursor.top ?? 0;
+    let best = "", least = Infinity;
+    for (const line of this.content.lines) {
+      const at = lastUpTo(line.x, x), y = line.y[at];
+      if (at < 0 || !placed(y, this.content.log) || this.hidden.has(line.label)) continue;
+      const away = Math.abs(u.valToPos(y, "y") - top);
+      if (away < least) [best, least] = [`${line.says ?? line.label} · ${short(y)}`, away];
+    }
+    return best && `${this.about.x} ${short(x)} · ${best}`;
   }
 
   /** The arrow keys move the cursor, enter picks its place. @param {KeyboardEvent} event */
@@ -496,10 +518,13 @@ function extent(lists, log) {
   return [low - room, high + room];
 }
 
-/** Distances that ticks of a linear axis may have: uPlot's own end at 1e16. @param {number} span */
-function increments(span) {
-  const power = 10 ** Math.floor(Math.log10(span) - 2);
-  return [1, 2, 5, 10, 20, 50, 100, 200, 500].map((each) => each * power);
+/** Ticks of a linear axis: round numbers at even distances. @param {number} low @param {number} high */
+function evenTicks(low, high) {
+  const power = Math.floor(Math.log10(high - low));
+  const apart = [`0.2e${power}`, `0.5e${power}`, `1e${power}`, `2e${power}`, `5e${power}`].map(Number).find((each) => (high - low) / each <= 6);
+  const ticks = [];
+  for (let at = Math.ceil(low / Number(apart)); at * Number(apart) <= high; at++) ticks.push(at * Number(apart));
+  return ticks;
 }
 
 /** Ticks of a logarithmic axis. @param {number} low @param {number} high */
@@ -514,9 +539,5 @@ function decades(low, high) {
       if (tick >= low && tick <= high) ticks.push(tick);
     }
   }
-  if (ticks.length > 2) return ticks;
-  const apart10 = 10 ** Math.floor(Math.log10((high - low) / 3)), round = [1, 2, 5, 10].find((each) => (high - low) / (each * apart10) <= 6) ?? 10;
-  const even = [];
-  for (let at = Math.ceil(low / (round * apart10)); at * round * apart10 <= high; at++) even.push(at * round * apart10);
-  return even.length ? even : [low];
+  return ticks.length > 2 ? ticks : evenTicks(low, high);
 }
