@@ -21,7 +21,15 @@ from ffn_train.compare.tables import tables
 from ffn_train.compare.terminal import table
 from ffn_train.runs import files
 
-__all__ = ["Comparison", "Options", "collect", "table", "write_figures", "write_page", "write_tables"]
+__all__ = [
+    "Comparison",
+    "Options",
+    "collect",
+    "table",
+    "write_figures",
+    "write_page",
+    "write_tables",
+]
 
 PAGE = "index.html"
 

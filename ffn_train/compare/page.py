@@ -23,10 +23,10 @@ _BINS = 50  # of a curve that has twice as many points
 _MOST_FLOW = 1_500_000  # values of dLoss/dx_l, of all runs together: 6 MB of a page
 
 
-def html(comparison: Comparison, name: str = "comparison", **live: Any) -> str:
-    """The page; ``live``: where it asks for what has come since, of a page that is served."""
+def html(comparison: Comparison, name: str = "comparison", **more: Any) -> str:
+    """The page; ``more``: further entries of its header, of a page that is served."""
     header, blocks = content(comparison)
-    return page("comparison", name, {"name": name, **header, "live": live or None}, blocks)
+    return page("comparison", name, {"name": name, **header, **more}, blocks)
 
 
 def content(comparison: Comparison) -> tuple[dict[str, Any], list[str]]:
@@ -129,7 +129,8 @@ def _curves(curves: Sequence[Curve], blocks: Blocks) -> dict[str, Any]:
 
 def _flow(cases: Sequence[Case], blocks: Blocks) -> dict[str, Any]:
     """RMS of dLoss/dx_l at some steps of each run: rows of all runs one after the other."""
-    flows = [(c.traces.flow_steps, c.traces.flow) if c.traces else ([], []) for c in cases]
+    nothing: Curve = np.zeros(0), np.zeros((0, 0))
+    flows = [(c.traces.flow_steps, c.traces.flow) if c.traces else nothing for c in cases]
     widths = [len(flow[0]) if len(flow) else 0 for _, flow in flows]
     most = max(2, _MOST_FLOW // max(sum(widths), 1))
     rows = [
@@ -137,8 +138,8 @@ def _flow(cases: Sequence[Case], blocks: Blocks) -> dict[str, Any]:
         for _, flow in flows
     ]
     empty: list[Floats] = [np.zeros(0)]
-    steps = [np.asarray(s)[r] for (s, _), r in zip(flows, rows, strict=True) if r]
-    values = [np.asarray(f)[r].ravel() for (_, f), r in zip(flows, rows, strict=True) if r]
+    steps = [s[r] for (s, _), r in zip(flows, rows, strict=True) if r]
+    values = [f[r].ravel() for (_, f), r in zip(flows, rows, strict=True) if r]
     return {
         "rows": [len(chosen) for chosen in rows],
         "widths": widths,

@@ -1,4 +1,4 @@
-"""One self-contained HTML file: style, scripts and packed data, and a policy that admits no more."""
+"""One self-contained HTML file: style, scripts, packed data, and a policy that admits no more."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ _COMMON = ("data", "dom", "chart", "step")
 # the scripts of each kind of page, in the order of their use
 SCRIPTS: Mapping[Kind, tuple[str, ...]] = {
     "comparison": (*_COMMON, "groups", "table", "map", "pair", "comparison", "live"),
+    "list": ("dom", "list"),
     "run": (*_COMMON, "heatmap", "quantities", "run_charts", "run", "live"),
 }
 

@@ -42,9 +42,7 @@ def run_content(run: Run, *, after: int = -1) -> tuple[dict[str, Any], list[str]
     """
     blocks, measures, now = Blocks(), run.measures, status(run.path)
     kept = _thinned(measures.step, _width(measures)) if after < 0 else measures.step
-    quantities = [
-        _quantity(series, blocks, after, kept) for series in measures.series.values()
-    ]
+    quantities = [_quantity(series, blocks, after, kept) for series in measures.series.values()]
     layers = measures.layers
     header = {
         "name": run.path.resolve().name,
@@ -63,8 +61,12 @@ def run_content(run: Run, *, after: int = -1) -> tuple[dict[str, Any], list[str]
         tensors = measures.tensors
         header |= {
             "settings": _settings(run.config),
-            "score": run.score and {"symbol": run.score.symbol, "value": run.score.baseline,
-                                    "name": run.score.baseline_name},
+            "score": run.score
+            and {
+                "symbol": run.score.symbol,
+                "value": run.score.baseline,
+                "name": run.score.baseline_name,
+            },
             "baseline_loss": run.baseline_loss,
             "loss_unit": run.provenance.loss_unit,
             "layers": {"names": layers, "blocks": _blocks_of(layers, tensors)},
@@ -95,9 +97,17 @@ def _quantity(
     series: Series, blocks: Blocks, after: int, kept: NDArray[np.int64]
 ) -> dict[str, Any]:
     column = series.column
-    described = {name: getattr(column, name) for name in ("name", "per", "says", "equation", "unit")}
+    described = {
+        name: getattr(column, name) for name in ("name", "per", "says", "equation", "unit")
+    }
     if column.absent:
-        return {**described, "log": column.log, "absent": column.absent, "steps": [], "values": None}
+        return {
+            **described,
+            "log": column.log,
+            "absent": column.absent,
+            "steps": [],
+            "values": None,
+        }
     shown = (series.step > after) & np.isin(series.step, kept)
     return {
         **described,

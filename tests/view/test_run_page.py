@@ -33,6 +33,13 @@ def step(page: Any) -> int:
     return int(page.evaluate("runPage.state.step"))
 
 
+def choose(page: Any, quantity: str) -> None:
+    """A quantity's values are unpacked when it is chosen for the first time."""
+    page.select_option("#quantity", quantity)
+    while page.evaluate("runPage.state.quantity.name") != quantity:
+        page.wait_for_timeout(20)
+
+
 def go(page: Any, index: int) -> None:
     page.locator("#step").fill(str(index))
 
@@ -73,8 +80,9 @@ def test_a_line_is_where_its_numbers_are(small_page: Any, small_run: Run) -> Non
     """The pixel at each point of the current line is drawn in its colour."""
     found = small_page.evaluate("""() => {
       const chart = runPage.drawn[0][0], u = chart.drawn, line = chart.content.lines[1];
-      return Array.from(line.x, (x, at) => [...u.ctx.getImageData(
-        Math.round(u.valToPos(x, "x", true)), Math.round(u.valToPos(line.y[at], "y", true)), 1, 1).data]);
+      const at = (value, scale) => Math.round(u.valToPos(value, scale, true));
+      const pixel = (x, y) => [...u.ctx.getImageData(at(x, "x"), at(y, "y"), 1, 1).data];
+      return Array.from(line.x, (x, index) => pixel(x, line.y[index]));
     }""")
     assert len(found) == small_run.measures.depth
     assert all(red < 60 and alpha > 200 for red, _, _, alpha in found)
@@ -126,7 +134,7 @@ def test_a_chart_is_read_by_keyboard(small_page: Any) -> None:
 
 
 def test_a_layer_is_found_by_name(small_page: Any) -> None:
-    small_page.select_option("#quantity", "weight_norm")
+    choose(small_page, "weight_norm")
     small_page.locator("#place").fill("blocks.2.down")
     small_page.keyboard.press("Enter")
     assert small_page.input_value("#place") == "blocks.2.down.weight"
@@ -137,7 +145,7 @@ def test_a_layer_is_found_by_name(small_page: Any) -> None:
 
 def test_quantities_scales_and_legends_change_the_picture(small_page: Any) -> None:
     before = pixels(small_page, "quantity_depth")
-    small_page.select_option("#quantity", "signal_rms")
+    choose(small_page, "signal_rms")
     other = pixels(small_page, "quantity_depth")
     assert other != before
     small_page.locator("#log").uncheck()
@@ -171,9 +179,7 @@ def test_a_chart_is_saved_as_picture_and_table(
 
 def test_terms_are_explained(small_page: Any) -> None:
     small_page.locator("dt .term", has_text="growth").focus()
-    shown = small_page.evaluate(
-        "getComputedStyle(document.activeElement, '::after').content"
-    )
+    shown = small_page.evaluate("getComputedStyle(document.activeElement, '::after').content")
     assert "factor" in shown
 
 
@@ -265,8 +271,8 @@ def test_a_quantity_without_values_says_why(small_run: Run, opened: Opened) -> N
     late = series["signal_rms"]
     series["signal_rms"] = replace(late, step=late.step[:2], values=late.values[:2])
     page = opened(run_page(replace(small_run, measures=replace(small_run.measures, series=series))))
-    page.select_option("#quantity", "dead_share")
+    choose(page, "dead_share")
     assert "does not apply: no unit rectifies" in text(page, '[data-chart="quantity_depth"]')
     assert "not measured" in text(page, '[data-chart="updates"]')
-    page.select_option("#quantity", "signal_rms")
+    choose(page, "signal_rms")
     assert "not measured at step 8: as at step 3" in text(page, '[data-chart="quantity_depth"]')

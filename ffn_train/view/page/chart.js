@@ -12,10 +12,10 @@
  *   at?: number | null, x?: [number, number], y?: [number, number] | null, note?: string,
  *   empty?: string, axis?: string, names?: string[], nearest?: boolean}} Content
  * @typedef {{title: string, explanation?: string, x: string, y: string, name?: string,
- *   place?: (x: number) => string, pick?: (x: number) => void}} About
+ *   place?: (x: number) => string, fractions?: boolean, pick?: (x: number) => void}} About
  */
 
-const HEIGHT = 230, FEW = 20;
+const HEIGHT = 230, FEW = 20, MOST_ENTRIES = 16;
 const SHAPES = /** @type {const} */ (["circle", "square", "diamond"]);
 
 /** A figure's frame: caption, buttons, a place to draw, a line of text that is read out. */
@@ -187,7 +187,8 @@ class Chart extends Frame {
       },
       axes: [
         {
-          ...axis, label: this.content.axis ?? this.about.x, labelSize: 16, size: 26, incrs: INTEGERS, space: 50,
+          ...axis, label: this.content.axis ?? this.about.x, labelSize: 16, size: 26, space: 50,
+          incrs: this.about.fractions ? [0.1, 0.2, 0.5] : INTEGERS,
           values: (/** @type {any} */ _, /** @type {number[]} */ splits) => splits.map((at) => this.content.names?.[at] ?? String(at)),
         },
         {
@@ -293,8 +294,8 @@ class Chart extends Frame {
   }
 
   entries() {
-    const named = this.content.lines.filter((line, at, all) =>
-      !line.thin && all.findIndex((other) => other.label === line.label) === at);
+    const named = this.content.lines.filter((line) => !line.thin);
+    const left = named.splice(MOST_ENTRIES).length;
     const guides = (this.content.guides ?? []).map((guide) => element("li", { class: "guide" }, guide.label));
     this.legend.replaceChildren(...named.map((line) => {
       const entry = element("button", { type: "button", "aria-pressed": !this.hidden.has(line.label) || "false" },
@@ -305,7 +306,7 @@ class Chart extends Frame {
         this.show(this.content);
       });
       return element("li", {}, entry);
-    }), ...guides);
+    }), ...guides, ...(left ? [element("li", {}, `and ${left} more, which hovering names`)] : []));
   }
 
   table() {

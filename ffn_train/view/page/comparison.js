@@ -35,7 +35,7 @@ class ComparisonPage {
     this.charts = [];
     this.curves = new Chart({ name: "curves", title: "Loss over steps", x: "step", y: "loss",
       explanation: "Thin lines: runs; thick lines: means of groups, with a band of a standard deviation. Lines are means over bins where a run has many rows." });
-    this.flow = new Chart({ name: "flow", title: "Gradient flow", x: "relative depth l/L", y: "|∂L/∂x_l| / |∂L/∂x_L|",
+    this.flow = new Chart({ name: "flow", fractions: true, title: "Gradient flow", x: "relative depth l/L", y: "|∂L/∂x_l| / |∂L/∂x_L|",
       explanation: "Size of the signal gradient relative to the one at the output of the last block, at the slider's step." });
     this.pair = new Pair(() => this.drawFlow());
     this.top = element("header", {});

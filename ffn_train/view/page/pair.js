@@ -17,7 +17,7 @@ class Pair {
     this.table = element("div", {});
     this.loss = new Chart({ name: "pair_loss", title: "Loss of A and B", x: "step", y: "loss" });
     this.difference = new Chart({ name: "pair_difference", title: "Loss: B − A", x: "step", y: "difference" });
-    this.flow = new Chart({ name: "pair_flow", title: "Gradient flow of A and B", x: "relative depth l/L", y: "|∂L/∂x_l| / |∂L/∂x_L|" });
+    this.flow = new Chart({ name: "pair_flow", fractions: true, title: "Gradient flow of A and B", x: "relative depth l/L", y: "|∂L/∂x_l| / |∂L/∂x_L|" });
     this.root = element("details", { id: "pair" }, element("summary", {}, "Two runs side by side"),
       element("p", {}, ...this.inputs.map((input, at) => element("label", { class: "choice" }, `run ${"AB"[at]} `, input)), this.names),
       this.table, element("div", { class: "charts" }, this.loss.root, this.difference.root, this.flow.root));
