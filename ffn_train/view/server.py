@@ -89,11 +89,11 @@ class _Handler(BaseHTTPRequestHandler):
             if answer is None:
                 raise KeyError(address.path)
             content = answer(self.server.shelf, query.get("name", ""), query.get("after", ""))
-        except (KeyError, ValueError):
-            self._send(HTTPStatus.NOT_FOUND, b"there is no such page", "text/plain")
         except (RunError, SettingError, OSError) as error:  # as of a run that has just begun
             status = HTTPStatus.SERVICE_UNAVAILABLE
             self._send(status, str(error).encode(errors="replace"), "text/plain")
+        except (KeyError, ValueError):
+            self._send(HTTPStatus.NOT_FOUND, b"there is no such page", "text/plain")
         else:
             if content is None:
                 self._send(HTTPStatus.NO_CONTENT, b"", "text/plain")
