@@ -26,9 +26,10 @@ LAW: dict[str, set[str]] = {
     "runs": {"train", "theory"},
     "report": {"runs"},
     "plots": {"report"},
+    "view": {"report"},
     "running": {"plots"},
     "sweep": {"running"},
-    "compare": {"sweep"},
+    "compare": {"sweep", "view"},
     "reproduce": {"sweep"},
     "parts": {"plots"},  # what a part of one's own imports
     "__init__": {"functional", "running"},

@@ -14,13 +14,18 @@ LISTED = 4  # targets
 
 
 def report(run: Run) -> str:
-    """The run's losses, score and baseline, |dL/dx_0|/|dL/dx_L| and directory, aligned.
+    """The run's losses, score and baseline, |dL/dx_0|/|dL/dx_L| and directory, aligned."""
+    lines = aligned(rows(run), left=(0, 1))
+    if run.summary is not None and run.summary.divergence is not None:
+        lines.insert(0, f"warning: {run.summary.divergence.line}")
+    return "\n".join(lines)
 
-    What the run does not tell has no line.
-    """
+
+def rows(run: Run) -> list[tuple[str, str]]:
+    """What each line is about, and what it says; what the run does not tell has none."""
     summary = run.summary or Summary(state=run.state or "running")
     flow = _change(run, summary, "gradient_ratio")
-    rows = [
+    said = [
         ("loss", _losses(summary, run.provenance.loss_unit)),
         (summary.score.symbol if summary.score else "score", _score(summary)),
         ("other scores", _scores(summary)),
@@ -30,12 +35,8 @@ def report(run: Run) -> str:
         ("time", _time(run.provenance)),
         ("saved in", str(run.path)),
     ]
-    rows = [row for row in rows if row[1]]
-    rows += [(finding.question or "verdict", finding.text) for finding in summary.verdict]
-    lines = aligned(rows, left=(0, 1))
-    if summary.divergence is not None:
-        lines.insert(0, f"warning: {summary.divergence.line}")
-    return "\n".join(lines)
+    verdict = [(finding.question or "verdict", finding.text) for finding in summary.verdict]
+    return [*(row for row in said if row[1]), *verdict]
 
 
 def _losses(summary: Summary, unit: str | None) -> str:
