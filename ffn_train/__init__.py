@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         forward_pass,
         residual_backward,
     )
+    from ffn_train.interop.recorder import record
     from ffn_train.running.experiment import build_experiment
     from ffn_train.runs import Run, load_run
 
@@ -35,6 +36,7 @@ __all__ = [
     "compose",
     "forward_pass",
     "load_run",
+    "record",
     "residual_backward",
 ]
 
@@ -49,6 +51,7 @@ _MODULES = {
     "compose": "ffn_train.config.composition",
     "forward_pass": "ffn_train.functional",
     "load_run": "ffn_train.runs",
+    "record": "ffn_train.interop.recorder",
     "residual_backward": "ffn_train.functional",
 }
 

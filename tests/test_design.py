@@ -30,8 +30,9 @@ LAW: dict[str, set[str]] = {
     "sweep": {"running"},
     "compare": {"sweep"},
     "reproduce": {"sweep"},
+    "interop": {"running"},
     "parts": {"plots"},  # what a part of one's own imports
-    "__init__": {"functional", "running"},
+    "__init__": {"functional", "interop"},
     "__main__": {"commands"},
     "commands": {"compare", "reproduce", "gradcheck"},
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 from ffn_train.config.overrides import command, written
 from ffn_train.config.settings import described
 from ffn_train.plots import draw, undrawn
-from ffn_train.report.verdict import verdict
+from ffn_train.report.conclusion import conclude
 from ffn_train.running import Notify
 from ffn_train.running.expectation import expectation
 from ffn_train.running.experiment import Experiment
@@ -22,12 +22,10 @@ from ffn_train.running.interruption import SOON, Interrupted, Interruption
 from ffn_train.running.recording import record_training, restore
 from ffn_train.running.resumption import legs, plan
 from ffn_train.runs import Run, files, load_run
-from ffn_train.runs.checkpoint import Checkpoint, newest_step
+from ffn_train.runs.checkpoint import NO_LOGS, Checkpoint, newest_step
 from ffn_train.runs.directory import claim
-from ffn_train.runs.outcome import outcome
 from ffn_train.runs.provenance import Provenance, surroundings
 from ffn_train.runs.score import ScoreDeclared
-from ffn_train.runs.seal import sealed
 from ffn_train.runs.status import Status
 from ffn_train.runs.writer import write_weights
 from ffn_train.train.threads import BlasThreads
@@ -144,7 +142,8 @@ def _carry_out(
         restore(state, checkpoint)
     first = state.step
     started = time.perf_counter()
-    last = record_training(experiment, state, path, checkpoint, logger, interruption, progress)
+    logs = NO_LOGS if checkpoint is None else checkpoint.logs
+    last = record_training(experiment, state, path, logs, logger, interruption, progress)
     seconds = time.perf_counter() - started
     origin = replace(
         origin,
@@ -153,21 +152,10 @@ def _carry_out(
         steps_per_second=(state.step - first) / seconds,
     )
     files.write_json(path / files.PROVENANCE, origin.to_json(), durable=False)
-    write_weights(path, experiment.model.layout, state.params.vector)
-    run = load_run(path)
-    summary = replace(
-        outcome(run),
-        state=last.divergence.state if last.divergence else "finished",
-        divergence=last.divergence,
-    )
-    run = replace(run, summary=summary, state=summary.state)
-    summary = replace(summary, verdict=verdict(run))
-    # with its name, those of all before it last
-    files.write_json(path / files.SUMMARY, sealed(path, summary.to_json()))
-    with suppress(OSError):  # the summary is what counts
-        Status(summary.state, str(last.divergence or "")).write(path)
-    logger.close(summary.state)
-    return replace(run, summary=summary)
+    write_weights(path, experiment.model.layout.named(state.params.vector))
+    run = conclude(path, last.divergence)
+    logger.close(str(run.state))
+    return run
 
 
 def _draw(experiment: Experiment, run: Run, notify: Notify, *, again: bool = True) -> None:

@@ -88,14 +88,14 @@ def layout_of(model: Stack, instruments: Iterable[Instrument] = ()) -> RunLayout
         for t in model.layout.tensors
     )
     quantities = tuple(
-        _column(quantity, f"{instrument.name}.npy", quantity.absent(model))
+        column_of(quantity, f"{instrument.name}.npy", quantity.absent(model))
         for instrument in instruments
         for quantity in instrument.quantities
     )
     return RunLayout(model.depth, tensors, quantities)
 
 
-def _column(quantity: Quantity, file: str, absent: str | None) -> QuantityColumn:
+def column_of(quantity: Quantity, file: str, absent: str | None) -> QuantityColumn:
     return QuantityColumn(
         name=quantity.name,
         per=quantity.per,
@@ -128,7 +128,7 @@ def _parsed(text: bytes) -> RunLayout:
             quantities = tuple(_quantity(each) for each in content["quantities"])
         else:
             known = choices("quantity")
-            quantities = tuple(_column(known[name](), MEASURES, None) for name in USUAL)
+            quantities = tuple(column_of(known[name](), MEASURES, None) for name in USUAL)
     except (KeyError, TypeError, AttributeError):
         raise ValueError("it does not list the tensors and the depth") from None
     if not isinstance(depth, int) or not all(isinstance(t.name, str) for t in tensors):
