@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         residual_backward,
     )
     from ffn_train.interop.recorder import record
+    from ffn_train.interop.watching import watch
     from ffn_train.running.experiment import build_experiment
     from ffn_train.runs import Run, load_run
 
@@ -38,6 +39,7 @@ __all__ = [
     "load_run",
     "record",
     "residual_backward",
+    "watch",
 ]
 
 
@@ -53,6 +55,7 @@ _MODULES = {
     "load_run": "ffn_train.runs",
     "record": "ffn_train.interop.recorder",
     "residual_backward": "ffn_train.functional",
+    "watch": "ffn_train.interop.watching",
 }
 
 

@@ -23,24 +23,31 @@ def layout(
     tensors: Mapping[str, Sequence[int]],
     blocks: Sequence[str],
     quantities: Iterable[str | Mapping[str, Any]],
+    block_of: Mapping[str, int | None] | None = None,
 ) -> RunLayout:
-    """The columns of a run's measures. Raises SettingError."""
+    """The columns of a run's measures; ``block_of`` each tensor, where its name does not tell.
+
+    Raises SettingError.
+    """
     depth = len(listed("blocks", blocks))
     if not depth or len({*blocks}) < depth:
         raise SettingError(f"blocks must name at least one block, each once, got {list(blocks)}")
     columns = tuple(_column(quantity) for quantity in listed("quantities", quantities))
     unique("quantities", [column.name for column in columns])
-    return RunLayout(depth, _tensors(tensors, list(blocks)), columns)
+    if block_of is None:
+        block_of = {name: _block(name, blocks) for name in tensors}
+    return RunLayout(depth, _tensors(tensors, blocks, block_of), columns)
 
 
-def _tensors(shapes: Mapping[str, Sequence[int]], blocks: list[str]) -> tuple[TensorColumn, ...]:
-    block_of = {name: _block(name, blocks) for name in shapes}
+def _tensors(
+    shapes: Mapping[str, Sequence[int]], blocks: Sequence[str], block_of: Mapping[str, int | None]
+) -> tuple[TensorColumn, ...]:
     layer_of = {
         name: _parent(name) if block is None else blocks[block] for name, block in block_of.items()
     }
     empty = {*range(len(blocks))} - {*block_of.values()}
     if empty:
-        raise SettingError(f"blocks: no name of a tensor begins with {blocks[min(empty)]!r}")
+        raise SettingError(f"blocks: no tensor belongs to {blocks[min(empty)]}")
     names = list(shapes)
     start = next(place for place, name in enumerate(names) if block_of[name] is not None)
     around = [[n for n in part if block_of[n] is None] for part in (names[:start], names[start:])]

@@ -73,7 +73,34 @@ def record(
     Raises SettingError for what does not fit, and if the directory holds something else or is in
     use; OSError if the disk fails.
     """
-    layout = declaring.layout(tensors, blocks, quantities)
+    return open_run(
+        path,
+        declaring.layout(tensors, blocks, quantities),
+        scalars=scalars,
+        config=config,
+        dtype=dtype,
+        loss_unit=loss_unit,
+        baseline_loss=baseline_loss,
+        score=score,
+        first=first,
+        logger=logger,
+    )
+
+
+def open_run(
+    path: str | Path,
+    layout: RunLayout,
+    *,
+    scalars: Sequence[str],
+    config: Mapping[str, Any] | None,
+    dtype: str,
+    loss_unit: str | None,
+    baseline_loss: float | None,
+    score: Mapping[str, Any] | None,
+    first: int,
+    logger: Logger | None,
+) -> Recorder:
+    """The same of a layout that is known; raises as ``record`` does."""
     columns = declaring.listed("scalars", scalars)
     declaring.unique("scalars", ["step", *columns])
     for name in columns:
