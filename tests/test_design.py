@@ -31,8 +31,9 @@ LAW: dict[str, set[str]] = {
     "sweep": {"running"},
     "compare": {"sweep", "view"},
     "reproduce": {"sweep"},
+    "interop": {"running"},
     "parts": {"plots"},  # what a part of one's own imports
-    "__init__": {"functional", "running"},
+    "__init__": {"functional", "interop"},
     "__main__": {"commands"},
     "commands": {"compare", "reproduce", "gradcheck"},
 }

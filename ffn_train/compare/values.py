@@ -122,7 +122,7 @@ def order(value: Value) -> tuple[int, float, str]:
 def short(key: str) -> str:
     """A key as a table or a legend names it."""
     section, _, name = key.partition(".")
-    return name if section in _PLAIN_SECTIONS and "." not in name else key
+    return name if name and section in _PLAIN_SECTIONS and "." not in name else key
 
 
 def resolve(option: str, word: str, keys: Iterable[str], listed: Iterable[str] = ()) -> str:
