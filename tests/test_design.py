@@ -166,6 +166,8 @@ def test_no_module_needs_a_system_of_unix_alone() -> None:
 def test_no_deep_learning_framework_is_imported() -> None:
     for path in MODULES:
         text = path.read_text(encoding="utf-8")
+        if unit(path) == "interop":  # the doors, behind extras
+            continue
         for name in ("torch", "jax", "tensorflow", "scipy"):
             assert f"import {name}" not in text, f"{path} imports {name}"
             assert f"from {name}" not in text, f"{path} imports {name}"

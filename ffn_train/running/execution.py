@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -14,7 +14,6 @@ import numpy as np
 
 from ffn_train.config.overrides import command, written
 from ffn_train.config.settings import described
-from ffn_train.nn.core import FlatVector
 from ffn_train.plots import draw, undrawn
 from ffn_train.report.conclusion import conclude
 from ffn_train.running import Notify
@@ -27,13 +26,13 @@ from ffn_train.running.resumption import legs, plan
 from ffn_train.runs import Run, files, load_run, records
 from ffn_train.runs.checkpoint import NO_LOGS, Checkpoint, newest_step
 from ffn_train.runs.directory import claim
+from ffn_train.runs.outputs import Outputs
 from ffn_train.runs.provenance import Provenance, surroundings
 from ffn_train.runs.score import ScoreDeclared
 from ffn_train.runs.status import Status
 from ffn_train.runs.writer import write_weights
 from ffn_train.train.shards import Shards
 from ffn_train.train.threads import BlasThreads
-from ffn_train.train.trainer import Trainer
 
 RUNS = Path("outputs") / "runs"  # where a run without a run.dir gets a new directory
 
@@ -161,13 +160,11 @@ def _carry_out(
     )
     records.write(path / files.PROVENANCE, origin)
     write_weights(path, experiment.model.layout.named(state.params.vector))
-    return conclude(path, last.divergence, _scores(experiment.trainer, state.params))
-
-
-def _scores(trainer: Trainer, params: FlatVector) -> Mapping[str, Mapping[str, float]]:
-    """The scores of the validation rows beside that which training goes by."""
-    with Shards(trainer.validation_shards) as shards, np.errstate(all="ignore"):
-        return trainer.score.details(trainer.data, trainer.predict(params, shards))
+    with Shards(experiment.trainer.validation_shards) as shards, np.errstate(all="ignore"):
+        outputs = experiment.trainer.predict(state.params, shards)
+        scores = experiment.trainer.score.details(experiment.trainer.data, outputs)
+    Outputs.of(experiment.exact, experiment.kind, outputs).write(path)
+    return conclude(path, last.divergence, scores)
 
 
 def _draw(experiment: Experiment, run: Run, notify: Notify, *, again: bool = True) -> None:
