@@ -85,6 +85,8 @@ def execute(
                     experiment, path, what.checkpoint, origin, logger, interruption, progress
                 )
             _draw(experiment, run, notify)
+            with Interruption(patience=SOON):
+                logger.close(run.state or "")
             return run
 
 
@@ -173,7 +175,6 @@ def _carry_out(
     files.write_json(path / files.SUMMARY, sealed(path, summary.to_json()))
     with suppress(OSError):  # the summary is what counts
         Status(summary.state, str(last.divergence or "")).write(path)
-    logger.close(summary.state)
     return replace(run, summary=summary)
 
 
