@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -14,7 +14,6 @@ import numpy as np
 
 from ffn_train.config.overrides import command, written
 from ffn_train.config.settings import described
-from ffn_train.nn.core import FlatVector
 from ffn_train.plots import draw, undrawn
 from ffn_train.report.verdict import verdict
 from ffn_train.running import Notify
@@ -28,6 +27,7 @@ from ffn_train.runs import Run, files, load_run
 from ffn_train.runs.checkpoint import Checkpoint, newest_step
 from ffn_train.runs.directory import claim
 from ffn_train.runs.outcome import outcome
+from ffn_train.runs.outputs import Outputs
 from ffn_train.runs.provenance import Provenance, surroundings
 from ffn_train.runs.score import ScoreDeclared
 from ffn_train.runs.seal import sealed
@@ -35,7 +35,6 @@ from ffn_train.runs.status import Status
 from ffn_train.runs.writer import write_weights
 from ffn_train.train.shards import Shards
 from ffn_train.train.threads import BlasThreads
-from ffn_train.train.trainer import Trainer
 
 RUNS = Path("outputs") / "runs"  # where a run without a run.dir gets a new directory
 
@@ -162,12 +161,16 @@ def _carry_out(
     )
     files.write_json(path / files.PROVENANCE, origin.to_json(), durable=False)
     write_weights(path, experiment.model.layout, state.params.vector)
+    with Shards(experiment.trainer.validation_shards) as shards, np.errstate(all="ignore"):
+        outputs = experiment.trainer.predict(state.params, shards)
+        scores = experiment.trainer.score.details(experiment.trainer.data, outputs)
+    Outputs.of(experiment.exact, experiment.kind, outputs).write(path)
     run = load_run(path)
     summary = replace(
         outcome(run),
         state=last.divergence.state if last.divergence else "finished",
         divergence=last.divergence,
-        scores=_scores(experiment.trainer, state.params),
+        scores=scores,
     )
     run = replace(run, summary=summary, state=summary.state)
     summary = replace(summary, verdict=verdict(run))
@@ -176,12 +179,6 @@ def _carry_out(
     with suppress(OSError):  # the summary is what counts
         Status(summary.state, str(last.divergence or "")).write(path)
     return replace(run, summary=summary)
-
-
-def _scores(trainer: Trainer, params: FlatVector) -> Mapping[str, Mapping[str, float]]:
-    """The scores of the validation rows beside that which training goes by."""
-    with Shards(trainer.validation_shards) as shards, np.errstate(all="ignore"):
-        return trainer.score.details(trainer.data, trainer.predict(params, shards))
 
 
 def _draw(experiment: Experiment, run: Run, notify: Notify, *, again: bool = True) -> None:
