@@ -1,0 +1,6 @@
+"""Checks of a user's own functions: is this backward pass right, and if not, what is the mistake?"""
+
+from ffn_train.teach.check import check_bench, check_functions, check_gradients
+from ffn_train.teach.report import Finding, Report
+
+__all__ = ["Finding", "Report", "check_bench", "check_functions", "check_gradients"]
