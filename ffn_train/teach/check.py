@@ -10,7 +10,7 @@ import numpy as np
 
 from ffn_train.teach.activations import ACTIVATIONS, PASSED
 from ffn_train.teach.calls import Bench, Local
-from ffn_train.teach.judge import Judgement, Trial, ask, judge, refused
+from ffn_train.teach.judge import Judgement, ask, judge, refused
 from ffn_train.teach.mistakes import IN_PLACE
 from ffn_train.teach.networks import (
     BLOCK,
@@ -233,31 +233,34 @@ def _best(
     if not roles:
         wanted = ", ".join(("dy", "x", *tensors))
         return Finding(shown or name, "unchecked", (), f"takes {', '.join(takes)}, not {wanted}")
-    judgements: list[Judgement] = []
     orders = [(*tensors, "x"), ("x", *tensors)] if tensors else [("x",)]
-    least = len(inputs)
-    for words, convention in product(roles, conventions):
+    subjects = []
+    for words, convention in product(dict.fromkeys(roles), conventions):
         subject = Subject(bench, name, words, orders[0], convention)
         if cached:
             subject = Subject(bench, name, (), orders[0], convention, (cached, words))
-        trials = ask(subject, inputs)
-        if refused(trials) > least:
-            continue
-        if refused(trials) < least:
-            least, judgements = refused(trials), []
-        for order in orders:
-            ordered = subject.with_results(order)
-            judgement = judge(
-                ordered, network, trials if order is orders[0] else ask(ordered, inputs)
-            )
-            judgements.append(judgement)
-            if judgement.right:
-                return explained(judgement, inputs, names or {}, shown)
-        if not least and any(judgement.mistakes for judgement in judgements):
+        subjects.append(subject)
+    judgements: list[Judgement] = []
+    for subject, order in product(_most_taking(subjects, inputs), orders):
+        ordered = subject.with_results(order)
+        judgements.append(judge(ordered, network, ask(ordered, inputs)))
+        if judgements[-1].right or (
+            order is orders[-1] and any(judgement.mistakes for judgement in judgements)
+        ):
             break
-    if not judgements:
-        judgements = [judge(subject, network, trials)]
     return explained(min(judgements, key=_rank), inputs, names or {}, shown)
+
+
+def _most_taking(subjects: Sequence[Subject], inputs: Sequence[Case]) -> list[Subject]:
+    """The ways to call a function by which it refuses the fewest inputs."""
+    if len(subjects) == 1:
+        return [*subjects]
+    for vector in (False, True):
+        some = [case for case in inputs if case.vector is vector][::3]
+        counts = [refused(ask(subject, some)) for subject in subjects]
+        if min(counts) < len(some):
+            break
+    return [each for each, count in zip(subjects, counts, strict=True) if count == min(counts)]
 
 
 def _rank(judgement: Judgement) -> tuple[int, int]:

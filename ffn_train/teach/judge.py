@@ -19,12 +19,12 @@ from ffn_train.teach.mistakes import (
     predictions,
     totals,
 )
-from ffn_train.teach.networks import Case, Network, Values
+from ffn_train.teach.networks import Case, Network, Values, backward
 from ffn_train.teach.subject import Outcome, Subject
 
 TOLERANCE = 1e-8  # of a tensor's largest entry
 ROUNDED = 1e-2  # the largest such error that half precision can be the cause of
-NUDGE = 1e-11  # relative; float64 has room for it, float32 has none
+NEAR, FAR = 1e-9, 1e-3  # relative steps: float64 resolves both, float32 the second alone
 Gradients = Mapping[str, Floats | None]
 Trial = tuple[Case, Outcome]
 
@@ -223,9 +223,9 @@ def _telling(trial: Trial) -> int:
 def unsummed(user: Floats | None, case: Case, name: str) -> bool:
     """Whether these are the samples' shares in any order, or np.outer of all samples with all."""
     share = case.shares[name]
-    if user is None or case.vector or name == "x" or user.shape == case.right[name].shape:
-        return False
     expected, samples = np.sort(share, axis=None), len(share)
+    if user is None or case.vector or name == "x" or user.shape == case.right[name].shape:
+        return samples == 1 and same(user, case.right[name])
     if user.size == share.size:
         return same(np.sort(user, axis=None), expected)
     if user.ndim == 2 and user.size == samples * share.size and share.ndim == 3:
@@ -258,7 +258,7 @@ def _explained_by_changes(
     """Whether the gradients are right for arguments as the function has left them, all or one."""
     if network is None:
         return False
-    choices = [None, *judgement.changed]
+    choices = [None, *judgement.changed, *(f"{n} on the way back" for n in judgement.changed)]
     return all(
         any(
             all(same(o.gradients[n], _changed(network, c, o.after, pick)[n]) for c, o in answered)
@@ -269,9 +269,16 @@ def _explained_by_changes(
 
 
 def _changed(network: Network, case: Case, after: Values, pick: str | None) -> Values:
-    replaced = {n: a for n, a in after.items() if pick is None or n == pick}
+    """The gradients with arguments as they were left: in the whole pass, or on the way back."""
+    replaced = {n: a for n, a in after.items() if pick in (None, n, f"{n} on the way back")}
     usable = {n: a for n, a in replaced.items() if a.shape == case.values[n].shape}
-    return totals(case, network.shares({**case.values, **usable}, case.act))
+    values = {**case.values, **usable}
+    if pick is None or pick in after:
+        return totals(case, network.shares(values, case.act))
+    passed = network.forward(case.values, case.act)
+    passed.values = values
+    passed.steps[0].into = np.atleast_2d(values["x"])
+    return totals(case, backward(passed))
 
 
 def _rounds(subject: Subject, wrong: Sequence[str], answered: Sequence[Trial]) -> bool:
@@ -284,21 +291,34 @@ def _rounds(subject: Subject, wrong: Sequence[str], answered: Sequence[Trial]) -
             if error(user, case.right[name]) > ROUNDED:
                 return False
     case, _ = max(answered, key=lambda trial: trial[0].size)
-    return all(any(_deaf(subject, case, tensor, name) for tensor in case.values) for name in wrong)
 
-
-def _deaf(subject: Subject, case: Case, moved: str, name: str) -> bool:
-    """Whether a gradient depends on an argument, but not on its last digits."""
-
-    def gradient(factor: float) -> Floats | None:
-        values = {**case.values, moved: case.values[moved] * (1 + factor)}
+    def gradient(values: Values, name: str) -> Floats | None:
         return subject.ask(values, case.act).gradients.get(name)
 
-    start, near, far = gradient(0), gradient(NUDGE), gradient(NUDGE * 1e9)
-    if start is None or near is None or far is None:
-        return False
-    depends = not same(far, np.asarray(start, np.float64))
-    return depends and np.array_equal(start, near)
+    for name in wrong:
+        start = gradient(case.values, name)
+        more = gradient({**case.values, "dy": 4 * case.values["dy"]}, name)
+        if start is None or more is None or not np.array_equal(4 * start, more):
+            return False  # it is rounded to decimals, say
+    return all(rounding(lambda values, n=name: gradient(values, n), case.values) for name in wrong)
+
+
+def rounding(function: Callable[[Values], Floats | None], values: Values) -> bool:
+    """Whether a function follows the last digits of some argument otherwise than the first ones."""
+
+    def slope(name: str, step: float) -> Floats | None:
+        start, moved = (function({**values, name: values[name] * (1 + h)}) for h in (0, step))
+        if start is None or moved is None:
+            return None
+        return (np.asarray(moved, np.float64) - np.asarray(start, np.float64)) / step
+
+    for name in values:
+        near, far = slope(name, NEAR), slope(name, FAR)
+        if near is None or far is None or near.shape != far.shape:
+            continue
+        if np.abs(near - far).max(initial=0) > 0.1 * max(np.abs(far).max(initial=0), 0.01):
+            return True
+    return False
 
 
 def _locate(judgement: Judgement, network: Network | None, answered: Sequence[Trial]) -> None:
@@ -330,18 +350,3 @@ def _locate(judgement: Judgement, network: Network | None, answered: Sequence[Tr
 
 def _gap(user: Floats | None, right: Floats) -> float:
     return np.inf if user is None or user.shape != right.shape else error(user, right)
-
-
-def rounding_forward(ask: Callable[[Values], Floats | None], values: Values) -> bool:
-    """Whether a forward pass gives the same bits for arguments that differ in their last digits."""
-
-    def moved(name: str, factor: float) -> Floats | None:
-        return ask({**values, name: values[name] * (1 + factor)})
-
-    def deaf(name: str) -> bool:
-        start, near, far = moved(name, 0), moved(name, NUDGE), moved(name, NUDGE * 1e9)
-        if start is None or near is None or far is None:
-            return False
-        return np.array_equal(start, near) and not same(far, np.asarray(start, np.float64))
-
-    return any(deaf(name) for name in values if name != "dy")

@@ -210,7 +210,7 @@ def _bias_of(k: int) -> Slip:
         after = steps.index(step) + 1
         others = [s for s in steps if s is not step and isinstance(s.stage, Affine)]
         others += [s for n, s in enumerate(steps) if isinstance(s.stage, Act) and n != after]
-        return {"bias": others[k].d}
+        return {"bias": others[k].right}
 
     return slip
 
@@ -268,7 +268,7 @@ def _over_samples(wrong: Miscount) -> Miscount:
 
 
 def _mean(case: Case, name: str) -> Floats:
-    return case.right[name] / (1 if case.vector else len(case.values["x"]))
+    return case.right[name] / (1 if case.vector else len(case.values["dy"]))
 
 
 def _by_length(of: str) -> Miscount:
@@ -355,7 +355,7 @@ def predictions(
                     if not place or (keys is not None and (k, place) not in keys):
                         continue
                     try:
-                        shares = backward(network.forward(case.values, case.act), slip, place)
+                        shares = backward(passed, slip, place)
                     except (ValueError, IndexError, AssertionError):
                         continue
                     yield mistake, (k, place), totals(case, shares)
@@ -377,6 +377,6 @@ def _counted(case: Case, wrong: Miscount) -> dict[str, Floats]:
     for name in case.right:
         try:
             gradients[name] = wrong(case, name)
-        except (ValueError, IndexError):  # it has no such axis
+        except (ValueError, IndexError, KeyError):  # no such axis, no x
             continue
     return gradients

@@ -11,7 +11,7 @@ import numpy as np
 from ffn_train.nn.core import Floats
 from ffn_train.teach.activations import ACTIVATIONS, Activation
 from ffn_train.teach.calls import Answer, Bench
-from ffn_train.teach.judge import error, rounding_forward, same
+from ffn_train.teach.judge import error, rounding, same
 from ffn_train.teach.networks import (
     STEP,
     Act,
@@ -92,7 +92,7 @@ def recognise(
             if y.shape == expected.shape and error(y, expected) < NEARLY:
                 near.append(replace(forward, act=act))
     for forward in near:
-        if rounding_forward(forward.output, forward.values()):
+        if rounding(forward.output, forward.values()):
             return replace(_with_cache(forward), rounds=True)
     return _unknown(bench, name, shapes)
 
@@ -233,7 +233,7 @@ def _letters(word: str) -> tuple[str, ...]:
 
 
 def _checked(forward: Forward) -> Forward:
-    return replace(forward, rounds=rounding_forward(forward.output, forward.values()))
+    return replace(forward, rounds=rounding(forward.output, forward.values()))
 
 
 def unknown_cases(forward: Forward) -> list[Case]:
