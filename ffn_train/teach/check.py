@@ -24,6 +24,16 @@ from ffn_train.teach.report import Finding, Report, explained
 from ffn_train.teach.subject import ACT, CONVENTIONS, SLOPE, Convention, Subject
 
 ACTS = tuple(ACTIVATIONS[name] for name in PASSED)
+# what arguments may be whose names are not those of the forward function's
+REST = (
+    (),
+    ("dy",),
+    ("dy", SLOPE),
+    (SLOPE, "dy"),
+    (ACT, SLOPE),
+    ("dy", ACT, SLOPE),
+    (ACT, SLOPE, "dy"),
+)
 TEXTBOOK = ("forward_pass", "backward_pass", "backprop_two_layer", "residual_backward")
 
 
@@ -137,9 +147,18 @@ def _pair(bench: Bench, forward: str, backward: str, shown: str) -> Finding:
     for name in (forward, backward):
         if name not in bench.signatures:
             return Finding(shown, "unchecked", (), f"{name} has arguments that cannot be told")
-    found = recognise(bench, forward, bench.shapes.get(forward))
-    if found is None:
+    findings = []
+    for found in recognise(bench, forward, bench.shapes.get(forward)):
+        findings.append(_pair_as(found, backward, shown))
+        if findings[-1].right:
+            return findings[-1]
+    if not findings:
         return _not_understood(bench, forward, shown)
+    return next((finding for finding in findings if finding.mistakes), findings[0])
+
+
+def _pair_as(found: Forward, backward: str, shown: str) -> Finding:
+    bench, forward = found.bench, found.name
     if found.rounds:
         return Finding.of_rounding(shown, forward)
     if _changes(found):
@@ -153,12 +172,8 @@ def _pair(bench: Bench, forward: str, backward: str, shown: str) -> Finding:
         inputs = unknown_cases(found)
     if not inputs:
         return _not_understood(bench, forward, shown)
-    if found.cached and len(takes) == 2:
-        roles: list[tuple[str, ...]] = [found.arguments]
-    else:
-        roles = _arguments(takes, found.arguments, given, [])
-    cached = forward if found.cached and len(takes) == 2 else ""
-    names = {role: name for name, role in given.items()}
+    cached = found.cached and len(takes) == 2
+    roles = [found.arguments] if cached else _arguments(takes, found.arguments, given, [])
     return _best(
         bench,
         backward,
@@ -167,8 +182,8 @@ def _pair(bench: Bench, forward: str, backward: str, shown: str) -> Finding:
         found.network,
         inputs,
         (found.convention,),
-        cached=cached,
-        names=names,
+        cached=forward if cached else "",
+        names={role: name for name, role in given.items()},
         shown=shown,
     )
 
@@ -200,19 +215,23 @@ def _arguments(
     usual: list[tuple[str, ...]],
 ) -> list[tuple[str, ...]]:
     """What the arguments of a backward function may be: by their names, then by their places."""
-    found: list[tuple[str, ...]] = []
+    by_name: list[tuple[str, ...]] = []
     rest = [name for name in takes if name not in names]
-    if len(takes) - len(rest) > 1 or not rest:
-        for words in (("dy",), ("dy", SLOPE), (SLOPE, "dy")):
-            if len(words) == len(rest):
-                others = dict(zip(rest, words, strict=True))
-                found.append(tuple(names.get(name) or others[name] for name in takes))
+    known = {names[name] for name in takes if name in names}
+    for words in REST:
+        if len(known) > 1 and len(words) == len(rest) and not known & {*words}:
+            others = dict(zip(rest, words, strict=True))
+            by_name.append(tuple(names.get(name) or others[name] for name in takes))
     bare = tuple(word for word in forward if word != ACT)
     biased = tuple(word for word in bare if not word.startswith("b"))
     for words in (forward, bare, biased):
         usual = [*usual, ("dy", *words), (*words, "dy")]
         usual += [("dy", *words, SLOPE), (*words, SLOPE, "dy")]
-    return [*found, *(words for words in usual if len(words) == len(takes))]
+    return [
+        words
+        for words in [*by_name, *usual]
+        if len(words) == len(takes) and (SLOPE not in words or ACT in forward)
+    ]
 
 
 def _best(
@@ -248,6 +267,8 @@ def _best(
             order is orders[-1] and any(judgement.mistakes for judgement in judgements)
         ):
             break
+    if not any(judgement.right for judgement in judgements):
+        judgements.append(judge(subjects[0], network, ask(subjects[0], inputs)))
     return explained(min(judgements, key=_rank), inputs, names or {}, shown)
 
 

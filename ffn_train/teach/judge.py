@@ -154,9 +154,16 @@ def _answered(trials: Sequence[Trial]) -> tuple[list[Trial], list[str]]:
     ):
         notes = ["it takes batches; a single vector (D,) it does not take"] if vectors else []
         return batches, notes
-    if not batches and len(vectors) < len(trials):
-        return answered, ["it takes one vector (D,); a batch (N, D) it does not take"]
+    telling = [t for t in batches if len(t[0].values["dy"]) not in _widths(t[0])]
+    if not telling and len(vectors) < len(trials) and len(answered) > len(batches):
+        only = [trial for trial in answered if trial[0].vector]
+        return only, ["it takes one vector (D,); a batch (N, D) it does not take"]
     return answered, []
+
+
+def _widths(case: Case) -> set[int]:
+    """The widths of a batch: where one is the number of samples, W x may be computed as x Wᵀ."""
+    return {array.shape[-1] for array in case.values.values()}
 
 
 def _fits(trial: Trial, name: str) -> bool:
@@ -222,10 +229,14 @@ def _telling(trial: Trial) -> int:
 
 def unsummed(user: Floats | None, case: Case, name: str) -> bool:
     """Whether these are the samples' shares in any order, or np.outer of all samples with all."""
-    share = case.shares[name]
+    share, right = case.shares[name], case.right[name]
     expected, samples = np.sort(share, axis=None), len(share)
-    if user is None or case.vector or name == "x" or user.shape == case.right[name].shape:
-        return samples == 1 and same(user, case.right[name])
+    if user is None or name == "x":
+        return False
+    if samples == 1:  # it has nothing to sum, though perhaps an axis too many
+        return user.size == right.size and same(user.reshape(right.shape), right)
+    if user.shape == right.shape:
+        return False
     if user.size == share.size:
         return same(np.sort(user, axis=None), expected)
     if user.ndim == 2 and user.size == samples * share.size and share.ndim == 3:

@@ -231,7 +231,13 @@ def _skip(factor: float, branch: float = 1.0) -> Slip:
 
 
 def _norm(**terms: bool) -> Slip:
-    return lambda passed, step: {"in": norm_step(passed, step, **terms)["in"]}
+    """A norm's step without a term, which the norm has to have."""
+
+    def slip(passed: Pass, step: Step) -> dict[str, Floats]:
+        assert step.stage.centred or "mean" not in terms
+        return {"in": norm_step(passed, step, **terms)["in"]}
+
+    return slip
 
 
 # mistake -> the kind of step that it is made at, and what that hands back
@@ -308,6 +314,7 @@ MISCOUNTS: tuple[tuple[Mistake, Miscount], ...] = (
         for alone in (False, True)
     ),
     (AXIS, _over_samples(_parameters(lambda case, name: case.shares[name].sum(axis=1)))),
+    (AXIS, _parameters(lambda case, name: case.shares[name].sum(axis=1))),
     (AXIS, _parameters(lambda case, name: np.asarray(case.right[name].sum()))),
     (OUTER, _transposed),
     (SIGN, lambda case, name: -case.right[name]),

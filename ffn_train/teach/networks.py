@@ -257,6 +257,7 @@ def differences(
     """
     gradients, shares = {}, {}
     dy = np.atleast_2d(values["dy"])
+    rest = tuple(range(1, dy.ndim))
     for name, array in values.items():
         if name == "dy":
             continue
@@ -267,7 +268,7 @@ def differences(
                 moved = array.copy()
                 moved[index] += factor * h
                 total += weight * np.atleast_2d(output({**values, name: moved}))
-            share[(slice(None), *index)] = np.sum(dy * total, axis=1) / (12 * h)
+            share[(slice(None), *index)] = np.sum(dy * total, axis=rest) / (12 * h)
         gradients[name] = share.sum(axis=0)
         shares[name] = share if name != "x" else np.atleast_2d(gradients[name])
     return gradients, shares
@@ -277,7 +278,7 @@ def differences(
 SHAPES: tuple[tuple[int | None, int, int, int], ...] = (
     (None, 1, 1, 1),
     (None, 2, 2, 2),
-    (None, 2, 3, 4),
+    (None, 3, 4, 2),
     (1, 2, 3, 4),
     (2, 1, 1, 1),
     (2, 2, 2, 2),

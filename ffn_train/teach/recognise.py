@@ -30,6 +30,7 @@ from ffn_train.teach.subject import ACT, CONVENTIONS, Convention, arguments
 SIZES = (5, 3, 4, 2)  # all different, so that no array fits in the place of another
 IDENTITY = ACTIVATIONS["identity"]
 GIVEN = ACTIVATIONS["GELU"]  # to a forward function that takes an activation
+OWN = "its own"  # an activation that is none of the known
 NEARLY = 1e-4  # a forward pass that agrees so far may compute in float32
 SEARCHED = 3000  # calls, for the shapes that an unknown function takes
 VECTORS, MATRICES = ("H", "D", "M", ""), ("HD", "DH", "MH", "HM", "MD", "DM", "DD")
@@ -78,23 +79,43 @@ class Forward:
 
 def recognise(
     bench: Bench, name: str, shapes: Mapping[str, tuple[int, ...]] | None = None
-) -> Forward | None:
-    """The network that a forward function is, or else arguments that it takes."""
+) -> Iterator[Forward]:
+    """The networks that a forward function may be, in all conventions that fit; or else arguments
+    that it takes.
+    """
+    first: Forward | None = None
     near: list[Forward] = []
     for forward in [] if shapes else _candidates(bench, name):
         y, values = forward.output(forward.values()), forward.values()
-        if y is None:
+        if y is None or (first is not None and not _alike(first, forward)):
             continue
-        for act in _activations(forward):
+        for act in _activations(forward) if first is None else [first.act]:
             expected = _expected(forward, values, act)
             if same(y, expected):
-                return _with_cache(replace(forward, act=act))
+                found = _with_cache(replace(forward, act=act))
+                first = first or found
+                yield found if act.name != OWN else _checked(found)
+                break
             if y.shape == expected.shape and error(y, expected) < NEARLY:
                 near.append(replace(forward, act=act))
+    if first is not None:
+        return
     for forward in near:
         if rounding(forward.output, forward.values()):
-            return replace(_with_cache(forward), rounds=True)
-    return _unknown(bench, name, shapes)
+            yield replace(_with_cache(forward), rounds=True)
+            return
+    unknown = _unknown(bench, name, shapes)
+    if unknown is not None:
+        yield unknown
+
+
+def _alike(first: Forward, other: Forward) -> bool:
+    """Whether a function may be both: a norm of samples in rows is one of features in columns."""
+    assert first.network is not None
+    assert other.network is not None
+    return first.network == other.network or all(
+        isinstance(stage, Norm) for stage in (*first.network.stages, *other.network.stages)
+    )
 
 
 def _expected(forward: Forward, values: Values, act: Activation) -> Floats:
@@ -111,13 +132,17 @@ def _with_cache(forward: Forward) -> Forward:
 def _candidates(bench: Bench, name: str) -> Iterator[Forward]:
     """The known networks with as many arguments, in all conventions, the usual ones first."""
     signature, refused = bench.signatures[name], set[object]()
-    for usual, network, extra in product((True, False), known(), ((), (ACT,))):
+    for usual, convention, network, extra in product(
+        (True, False), CONVENTIONS, known(), ((), (ACT,))
+    ):
         tensors = tuple(network.shapes)
         count = 1 + len(tensors) + len(extra)
         if count != len(signature.names) and not (signature.more and count > len(signature.names)):
             continue
+        if convention.transposed and all(len(word) < 2 for word in network.shapes.values()):
+            continue
         letters = (("x", "D"), *network.shapes.items(), ("dy", network.outputs))
-        for order, convention in product(_orders(tensors, usual), CONVENTIONS):
+        for order in _orders(tensors, usual):
             words = ("x", *order, *extra)
             act = GIVEN if extra else IDENTITY
             forward = Forward(bench, name, words, letters, network, act, convention)
@@ -148,7 +173,7 @@ def _activations(forward: Forward) -> Iterator[Activation]:
     else:
         yield from ACTIVATIONS.values()
         if (probe := _probe(forward)) is not None:
-            yield Activation("its own", probe, lambda z: slope(probe, z))
+            yield Activation(OWN, probe, lambda z: slope(probe, z))
 
 
 def slope(function: Callable[[Floats], Floats], z: Floats) -> Floats:

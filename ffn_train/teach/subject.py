@@ -45,7 +45,7 @@ class Convention:
 
     def taken(self, name: str, array: Floats, like: Floats) -> Floats:
         """A returned array with samples in rows and weights (fan_out, fan_in)."""
-        if name in ("x", "dy"):
+        if name in ("x", "y", "dy"):
             rows = array.T if self.columns else array
             return rows[0] if like.ndim == 1 and rows.ndim == 2 and len(rows) == 1 else rows
         if like.ndim == 2:

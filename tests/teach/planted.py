@@ -190,7 +190,9 @@ def backward(dy, cache):
     dx = inverse * (dhat - dmu - hat * dvar)
     return {"dx": dx, "dg": np.einsum("nd,nd->d", dy, hat), "db": np.einsum("nd->d", dy)}
 """
-LOOPS_PRENORM = LOOPS_NORM.replace("forward(", "norm_(").replace("backward(", "norm_back(") + """
+LOOPS_PRENORM = (
+    LOOPS_NORM.replace("forward(", "norm_(").replace("backward(", "norm_back(")
+    + """
 def forward(x, gain, shift, W1, b1, W2, b2):
     y = np.zeros(np.atleast_2d(x).shape)
     for n, row in enumerate(np.atleast_2d(norm_(x, gain, shift))):
@@ -219,7 +221,10 @@ def backward(dout, x, gain, shift, W1, b1, W2, b2):
     dx = dout + dbranch
     return dgain, dshift, dW1, db1, dW2, db2, dx
 """
-MATMUL_PRENORM = MATMUL_NORM + """
+)
+MATMUL_PRENORM = (
+    MATMUL_NORM
+    + """
 def act(z):
     return np.maximum(z, 0)
 
@@ -240,6 +245,7 @@ def block_backward(dout, x, g, s, W1, b1, W2, b2):
     dx = dout + dbranch
     return dg, ds, dZ.T @ A, dZ.sum(0), D.T @ H, D.sum(0), dx
 """
+)
 EINSUM_PRENORM = """
 import numpy as np
 
@@ -372,7 +378,10 @@ PLANTED = (
         "act' taken at the wrong place",
         "block",
         change("slope_fn(np.array(z))", "slope_fn(h)").__add__(
-            change("h, slope = fn(np.array(z)), slope_fn(h)", "h = fn(np.array(z)); slope = slope_fn(h)")
+            change(
+                "h, slope = fn(np.array(z)), slope_fn(h)",
+                "h = fn(np.array(z)); slope = slope_fn(h)",
+            )
         ),
         change("df(Z)", "df(H)"),
         change("dphi(pre)", "dphi(hidden)"),
@@ -394,11 +403,18 @@ PLANTED = (
     Planted(
         "the sum over the batch forgotten",
         "layer",
-        change("return dweight, dbias", "return dweight, deltas * slope_fn(many @ weight.T + bias)").__add__(
-            change("ddata = ddata.reshape(data.shape)\n", "ddata = ddata.reshape(data.shape)\n    if data.ndim == 1:\n        return dweight, dbias, ddata\n")
+        change(
+            "return dweight, dbias", "return dweight, deltas * slope_fn(many @ weight.T + bias)"
+        ).__add__(
+            change(
+                "ddata = ddata.reshape(data.shape)\n",
+                "ddata = ddata.reshape(data.shape)\n    if data.ndim == 1:\n        return dweight, dbias, ddata\n",
+            )
         ),
         change("dZ.T @ X", "np.outer(dZ, X)"),
-        change('"nh,nd->hd"', '"nh,nd->nhd"').__add__(change("return dkernel", "return dkernel[0] if one else dkernel")),
+        change('"nh,nd->hd"', '"nh,nd->nhd"').__add__(
+            change("return dkernel", "return dkernel[0] if one else dkernel")
+        ),
     ),
     Planted(
         "a mean over the batch",
