@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from importlib import metadata
 from typing import Any
 
 from ffn_train.config.keys import DECLARED, GROUPS, default_settings, dotted
@@ -63,14 +62,6 @@ def _group(group: str) -> Iterator[str]:
     return (_entry(name, summary(cls), width) for name, cls in _members(group))
 
 
-def version() -> str:
-    """The installed package's."""
-    try:
-        return metadata.version("ffn_train")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
-
-
 def _choice(group: str, name: str) -> str:
     cls = choices(group)[one_of(group, canonical(group, name), choices(group))]
     values, known = defaults(cls), declared(cls)
@@ -78,7 +69,9 @@ def _choice(group: str, name: str) -> str:
     written = f"{LISTED[group]}=[{name}]" if group in LISTED else f"{group}={name}"
     says = inspect.cleandoc(cls.__doc__ or "")
     told = {word: getattr(cls, word) for word in _TOLD if getattr(cls, word, "")}
-    declares = [f"  {word}: {value}" for word, value in told.items()]
+    declares = [
+        f"  {word}: {value}" for word, value in told.items() if not isinstance(value, property)
+    ]
     return "\n".join([f"{written}: {says}", "", *declares, *lines])
 
 

@@ -33,7 +33,7 @@ def listed(words: str | list[str]) -> list[str]:
 
 
 def _words(key: str, value: Any) -> None:
-    words = listed(value)
+    words: object = listed(value)
     if not isinstance(words, list) or not words or not all(isinstance(w, str) for w in words):
         raise SettingError(f"{key} must be a list of words, got {value!r}")
 

@@ -35,6 +35,7 @@ from ffn_train.train.instruments import instruments
 from ffn_train.train.trainer import Trainer
 
 BLOCK = 3500  # bytes of a block beside its numbers, measured
+LOSSES = {"classes": "cross_entropy"}  # of kinds of tasks that the default loss does not fit
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Experiment:
     ``parts`` are the digests of the parts of one's own that make the run what it is, by name, and
     ``observers`` those of parts with figures and loggers alone. ``data`` is in the run's dtype,
     ``exact`` the same in float64, as it was read or drawn; ``notes`` say how, and ``warnings`` what
-    may go wrong.
+    may go wrong. ``kind``: of the task's targets.
     """
 
     config: Mapping[str, Any]
@@ -64,6 +65,7 @@ class Experiment:
     initialiser: Initialiser
     initial_seed: np.random.SeedSequence
     dtype: str
+    kind: str
     data: Data
     exact: Data
     trainer: Trainer
@@ -108,8 +110,12 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
     own, sizes, trainer, measure = settings.run, settings.model, settings.trainer, settings.measure
     streams = Streams(*np.random.SeedSequence(own.seed).spawn(len(Streams._fields)))
     before = {group: {"name": name} for group, name in BEFORE.items()}
-    chosen = {**before, **config}
-    parts = {group: build(group, chosen[group]) for group in GROUPS}
+    parts = {group: build(group, {**before, **config}[group]) for group in GROUPS}
+    notes = []
+    if config["loss"] == {"name": "mse"} and (loss := LOSSES.get(parts["task"].kind)):
+        parts["loss"] = build("loss", {"name": loss})
+        config = {**config, "loss": {"name": loss, **vars(parts["loss"])}}
+        notes.append(f"loss={loss}: the target is {parts['task'].kind}")
     names = {group: parts[group].name for group in MODEL_GROUPS}
     combinations.check(parts)
     for group in GROUPS:
@@ -159,6 +165,7 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
         initialiser=parts["init"],
         initial_seed=streams.initialisation,
         dtype=own.dtype,
+        kind=parts["task"].kind,
         data=data,
         exact=exact,
         trainer=Trainer(
@@ -187,6 +194,7 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
         directory=_directory(settings.directory.dir),
         notes=[
             *exact.notes,
+            *notes,
             *([] if size == trainer.batch_size else [f"a batch is all {size} training rows"]),
         ],
         warnings=[
@@ -234,6 +242,8 @@ def _check_size(sizes: Model, dtype: str) -> None:
     """Refuse a model that with its gradients and momentum exceeds this machine's memory."""
     matrices = 2 * sizes.depth * sizes.expansion * sizes.width**2
     needed = 3 * matrices * np.dtype(dtype).itemsize + sizes.depth * BLOCK
+    if not hasattr(os, "sysconf"):
+        return
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > memory:
         raise SettingError(

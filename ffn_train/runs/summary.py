@@ -23,7 +23,8 @@ class Summary:
 
     ``train_loss``: see ``outcome.training_loss``. ``gradient_ratio``, ``growth_per_block``: see
     ``Measures``, at the first and last measured step. ``theory``: the worst measured/predicted at
-    step 0. ``clipped_share``: of the updates that were logged, how many were clipped. ``files``:
+    step 0. ``clipped_share``: of the updates that were logged, how many were clipped. ``scores``:
+    others than ``score``, at the end, by symbol and target (see ``Score.details``). ``files``:
     their digests (see ``seal``).
     """
 
@@ -35,6 +36,7 @@ class Summary:
     best_validation_loss: float | None = None
     best_validation_step: int | None = None
     score: ScoreResult | None = None
+    scores: Mapping[str, Mapping[str, float]] | None = None
     baseline_loss: float | None = None
     gradient_ratio_start: float | None = None
     gradient_ratio_end: float | None = None

@@ -30,9 +30,9 @@ def learned(evidence: Evidence) -> Finding | None:
     beside = [] if score.no_skill is None else [f"{trivial} has {score.no_skill:.3g}"]
     name, baseline = score.baseline_name, evidence.baseline_skill
     if score.baseline is not None and not math.isnan(baseline):
-        if abs(skill - baseline) <= AS_GOOD and baseline > 0:
+        if abs(skill - baseline) <= _as_good(evidence) and baseline > 0:
             text = f"as much as {name}: {here}, {name} has {score.baseline:.3g}"
-            return Finding(LEARNED, "as linear regression", text)
+            return Finding(LEARNED, f"as {name}", text)
         beside.append(f"{name} {score.baseline:.3g}")
         if skill < baseline:
             text = f"partly: {here}, better than {trivial} and worse than {name}"
@@ -40,3 +40,12 @@ def learned(evidence: Evidence) -> Finding | None:
     if skill < 0.1:
         return Finding(LEARNED, "no", f"hardly: {here}; {', '.join(beside)}")
     return Finding(LEARNED, "yes", f"yes: {here}; {', '.join(beside)}")
+
+
+def _as_good(evidence: Evidence) -> float:
+    """The difference in skill that says nothing: of classes that of two rows at least."""
+    origin, score = evidence.run.provenance, evidence.run.score
+    if score is None or origin.kind != "classes" or not origin.validation_rows:
+        return AS_GOOD
+    share = score.unlearned(1 - 2 / origin.validation_rows)
+    return AS_GOOD if share is None else max(AS_GOOD, share)
