@@ -21,6 +21,7 @@ LAW: dict[str, set[str]] = {
     "nn": {"config"},
     "tasks": {"nn"},
     "gradcheck": {"nn"},
+    "teach": {"nn"},  # checks of a user's own functions
     "theory": {"nn"},
     "train": {"tasks"},
     "runs": {"train", "theory"},
@@ -31,9 +32,9 @@ LAW: dict[str, set[str]] = {
     "compare": {"sweep"},
     "reproduce": {"sweep"},
     "parts": {"plots"},  # what a part of one's own imports
-    "__init__": {"functional", "running"},
+    "__init__": {"functional", "running", "teach"},
     "__main__": {"commands"},
-    "commands": {"compare", "reproduce", "gradcheck"},
+    "commands": {"compare", "reproduce", "gradcheck", "teach"},
 }
 # modules that may import Hydra
 HYDRA = ("composition.py", "overrides.py", "directory.py", "mistakes.py", "launcher.py")

@@ -10,7 +10,7 @@ from pathlib import Path
 from ffn_train.commands.options import Parser, say
 from ffn_train.config.settings import SettingError
 from ffn_train.teach import check_bench
-from ffn_train.teach.check import TEXTBOOK, pairs
+from ffn_train.teach.check import TEXTBOOK
 from ffn_train.teach.child import Child, Unanswered
 
 
@@ -35,11 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise SettingError(f"{path} is not a file")
     try:
         with Child(path.resolve(), options.seconds) as child:
-            if not {*TEXTBOOK} & {*child.signatures} and not any(pairs(child.signatures)):
+            report = check_bench(child)
+            if not report.findings:
                 raise Unanswered(
                     f"it defines none of {', '.join(TEXTBOOK)}, and no pair forward, backward"
                 )
-            report = check_bench(child)
     except Unanswered as error:
         parser.error(f"{path} cannot be checked: {error}")
     say(str(report))

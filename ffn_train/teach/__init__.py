@@ -1,4 +1,4 @@
-"""Checks of a user's own functions: is this backward pass right, and if not, what is the mistake?"""
+"""Checks of a user's own backward passes, which say what is wrong with them."""
 
 from ffn_train.teach.check import check_bench, check_functions, check_gradients
 from ffn_train.teach.report import Finding, Report

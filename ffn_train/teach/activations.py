@@ -12,9 +12,9 @@ from ffn_train.nn.activations.identity import Identity
 from ffn_train.nn.activations.relu import ReLU
 from ffn_train.nn.activations.silu import SiLU
 from ffn_train.nn.activations.tanh import Tanh
-from ffn_train.nn.core import Floats
+from ffn_train.nn.core import Array, Floats
 
-Function = Callable[[Floats], Floats]
+Function = Callable[[Floats], Array]
 
 
 @dataclass(frozen=True, eq=False)

@@ -107,11 +107,9 @@ def signature_of(function: Callable[..., Any]) -> Signature | None:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return None
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    if any(p.kind == p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
-        return None
+    single = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     return Signature(
-        tuple(p.name for p in parameters if p.kind in positional and p.default is p.empty),
+        tuple(p.name for p in single if p.default is p.empty),
         any(p.kind == p.VAR_POSITIONAL for p in parameters),
     )
 

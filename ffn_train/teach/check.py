@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ffn_train.nn.core import Floats
 from ffn_train.teach.activations import ACTIVATIONS, PASSED
 from ffn_train.teach.calls import Bench, Local
 from ffn_train.teach.judge import Judgement, ask, judge, refused
@@ -25,7 +26,7 @@ from ffn_train.teach.subject import ACT, CONVENTIONS, SLOPE, Convention, Subject
 
 ACTS = tuple(ACTIVATIONS[name] for name in PASSED)
 # what arguments may be whose names are not those of the forward function's
-REST = (
+REST: tuple[tuple[str, ...], ...] = (
     (),
     ("dy",),
     ("dy", SLOPE),
@@ -88,6 +89,8 @@ def check_bench(bench: Bench) -> Report:
         findings.append(_textbook_backward(bench, "backprop_two_layer", BLOCK, conventions))
     if "residual_backward" in names and "residual_backward" not in paired.values():
         findings.append(_residual_backward(bench))
+    if "backward" in names and "backward" not in paired.values():
+        findings.append(Finding("backward", "unchecked", (), "there is no function forward"))
     findings += [_pair(bench, forward, backward, backward) for forward, backward in paired.items()]
     return Report(tuple(findings))
 
@@ -109,7 +112,7 @@ def _textbook(bench: Bench, forward: str) -> bool:
 def _textbook_backward(
     bench: Bench, name: str, network: Network, conventions: Sequence[Convention]
 ) -> Finding:
-    usual = ("dy", "x", "W", "b", ACT, SLOPE)
+    usual: tuple[str, ...] = ("dy", "x", "W", "b", ACT, SLOPE)
     if network is BLOCK:
         usual = ("x", "W1", "b1", "W2", "b2", ACT, SLOPE, "dy")
     forward = tuple(word for word in usual if word not in ("dy", SLOPE))
@@ -133,9 +136,10 @@ def _textbook_backward(
 
 
 def _residual_backward(bench: Bench) -> Finding:
-    inputs = []
-    for shape in ((1,), (3,), (1, 2), (2, 3), (4, 2), (3, 3)):
-        dy = np.round(np.random.default_rng(len(inputs)).normal(size=shape), 2)
+    inputs: list[Case] = []
+    shapes: list[tuple[int, ...]] = [(1,), (3,), (1, 2), (2, 3), (4, 2), (3, 3)]
+    for shape in shapes:
+        dy: Floats = np.round(np.random.default_rng(len(inputs)).normal(size=shape), 2)
         right = {"dx_input": dy, "dx_ffn": dy}
         shares = {name: np.atleast_2d(dy) for name in right}
         inputs.append(Case({"dy": dy}, ACTS[0], dy.ndim == 1, right, shares))
@@ -224,7 +228,7 @@ def _arguments(
             by_name.append(tuple(names.get(name) or others[name] for name in takes))
     bare = tuple(word for word in forward if word != ACT)
     biased = tuple(word for word in bare if not word.startswith("b"))
-    for words in (forward, bare, biased):
+    for words in (tuple(forward), bare, biased):
         usual = [*usual, ("dy", *words), (*words, "dy")]
         usual += [("dy", *words, SLOPE), (*words, SLOPE, "dy")]
     return [

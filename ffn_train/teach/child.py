@@ -8,29 +8,32 @@ pass by what it prints, by its exit status, or by changing NumPy under the check
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import os
-import runpy
 import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, BinaryIO
+from types import ModuleType
+from typing import IO, Any
 
 import numpy as np
 
 from ffn_train.config.settings import described, printable
 from ffn_train.nn.core import Floats
 from ffn_train.teach.calls import Answer, Argument, Local, Passed, Signature
+from ffn_train.teach.parts import Functions, Shapes, functions_of_parts
 
 MEMORY = 2 << 30  # bytes of address space
 PRINTED = 1 << 20  # bytes that the file may print
 MESSAGE = 64 << 20  # the largest answer
+CHECKED = "ffn_train_checked"  # the name of the file's module
 LENGTH = struct.Struct("<Q")
 
 
@@ -173,7 +176,7 @@ def _line(text: Any) -> str:
     return printable(" ".join(str(text).split()))[:300]
 
 
-def _write(stream: BinaryIO, head: Mapping[str, Any], arrays: Sequence[Floats | None]) -> None:
+def _write(stream: IO[bytes], head: Mapping[str, Any], arrays: Sequence[Floats | None]) -> None:
     """A length, then a line of JSON and the arrays' bytes."""
     kinds = [None if a is None else [a.dtype.str, list(a.shape)] for a in arrays]
     body = [json.dumps({**head, "arrays": kinds}).encode(), b"\n"]
@@ -183,7 +186,7 @@ def _write(stream: BinaryIO, head: Mapping[str, Any], arrays: Sequence[Floats | 
     stream.flush()
 
 
-def _message(stream: BinaryIO) -> bytes | None:
+def _message(stream: IO[bytes]) -> bytes | None:
     length = stream.read(LENGTH.size)
     if len(length) < LENGTH.size or LENGTH.unpack(length)[0] > MESSAGE:
         return None
@@ -257,23 +260,25 @@ def _limit() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def load(
-    path: Path,
-) -> tuple[dict[str, Callable[..., Any]], dict[str, dict[str, tuple[int, ...]]]]:
-    """The functions that a file defines, and what its ``shapes`` says of their arguments."""
-    module = "ffn_train_checked"
+def load(path: Path) -> tuple[Functions, Shapes]:
+    """The functions that a file defines, those of the parts that it declares, and the shapes of
+    their arguments: what its variable ``shapes`` says.
+    """
     sys.path.insert(0, str(path.parent))
-    namespace = runpy.run_path(str(path), run_name=module)
-    functions = {
+    module = sys.modules[CHECKED] = ModuleType(CHECKED)
+    module.__file__ = str(path)
+    exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
+    functions: Functions = {
         name: value
-        for name, value in namespace.items()
-        if callable(value) and getattr(value, "__module__", None) == module
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == CHECKED
     }
-    shapes = namespace.get("shapes")
-    if not isinstance(shapes, Mapping):
-        return functions, {}
-    declared = {str(name): tuple(map(int, shape)) for name, shape in shapes.items()}
-    return functions, dict.fromkeys(functions, declared)
+    shapes: Shapes = {}
+    if isinstance(declared := vars(module).get("shapes"), Mapping):
+        given = {str(name): tuple(map(int, shape)) for name, shape in declared.items()}
+        shapes = dict.fromkeys(functions, given)
+    more, theirs = functions_of_parts(CHECKED)
+    return functions | more, shapes | theirs
 
 
 if __name__ == "__main__":

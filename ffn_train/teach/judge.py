@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import permutations
 
 import numpy as np
@@ -35,8 +36,9 @@ class Judgement:
 
     ``wrong`` are the tensors whose gradients disagree somewhere; ``mistakes`` those that explain
     all of it, none if no single one does; ``trial`` is the smallest input that fails, ``tensor``
-    and ``entry`` what differs most there, and ``predicted`` what a mistake has there. ``notes``: what
-    a function that is right does not take. ``problem``: why it cannot be judged, or not further.
+    and ``entry`` what differs most there, and ``predicted`` what a mistake has there.
+    ``notes``: what a function that is right does not take. ``problem``: why it cannot be judged, or
+    not further.
     """
 
     subject: Subject
@@ -303,15 +305,15 @@ def _rounds(subject: Subject, wrong: Sequence[str], answered: Sequence[Trial]) -
                 return False
     case, _ = max(answered, key=lambda trial: trial[0].size)
 
-    def gradient(values: Values, name: str) -> Floats | None:
+    def gradient(name: str, values: Values) -> Floats | None:
         return subject.ask(values, case.act).gradients.get(name)
 
     for name in wrong:
-        start = gradient(case.values, name)
-        more = gradient({**case.values, "dy": 4 * case.values["dy"]}, name)
+        start = gradient(name, case.values)
+        more = gradient(name, {**case.values, "dy": 4 * case.values["dy"]})
         if start is None or more is None or not np.array_equal(4 * start, more):
             return False  # it is rounded to decimals, say
-    return all(rounding(lambda values, n=name: gradient(values, n), case.values) for name in wrong)
+    return all(rounding(partial(gradient, name), case.values) for name in wrong)
 
 
 def rounding(function: Callable[[Values], Floats | None], values: Values) -> bool:

@@ -234,6 +234,7 @@ def _norm(**terms: bool) -> Slip:
     """A norm's step without a term, which the norm has to have."""
 
     def slip(passed: Pass, step: Step) -> dict[str, Floats]:
+        assert isinstance(step.stage, Norm)
         assert step.stage.centred or "mean" not in terms
         return {"in": norm_step(passed, step, **terms)["in"]}
 
@@ -286,7 +287,7 @@ def _one_sample(n: int, *, alone: bool) -> Miscount:
     def wrong(case: Case, name: str) -> Floats:
         share = case.shares[name]
         if name not in SIGNALS or alone:
-            return share[n]
+            return np.asarray(share[n])
         rows = np.zeros_like(share)
         rows[n] = share[n]
         return rows

@@ -164,7 +164,7 @@ def _forward(stages: Sequence[Stage], x: Floats, values: Values, act: Activation
         if isinstance(stage, Affine):
             out = x @ values[stage.weight].T + (values[stage.bias] if stage.bias else 0)
         elif isinstance(stage, Act):
-            out = act.value(x)
+            out = np.asarray(act.value(x), np.float64)
         elif isinstance(stage, Norm):
             normed, _ = normalised(stage, x)
             out = normed * values[stage.gain] if stage.gain else normed

@@ -195,7 +195,8 @@ def _probe(forward: Forward) -> Callable[[Floats], Floats] | None:
 
     def value(z: Floats) -> Floats:
         flat = z.ravel()
-        n, values = flat.size, {"x": np.zeros((1, flat.size)), "dy": np.zeros((1, flat.size))}
+        n = flat.size
+        values: dict[str, Floats] = {"x": np.zeros((1, n)), "dy": np.zeros((1, n))}
         first = True
         for stage in stages:
             if isinstance(stage, Affine):

@@ -82,8 +82,11 @@ def explained(
         )
         return Finding(function, "right", (), text, convention)
     if not judgement.wrong and not words:
-        verdict: Literal["wrong", "unchecked"] = "unchecked"
-        return Finding(function, verdict, (), judgement.problem or "", convention)
+        text = judgement.problem or ""
+        if judgement.missing:
+            tensors = _listed([_gradient(name, names) for name in judgement.subject.results])
+            text += f"; it has to return {tensors}"
+        return Finding(function, "unchecked", (), text, convention)
     shows = _evidence(judgement, names)
     if words and judgement.problem is None:
         text = _named(judgement.mistakes, *shows, _tensors(judgement, names))

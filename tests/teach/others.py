@@ -1,4 +1,4 @@
-"""Right implementations in other conventions, and wrong ones that no single known mistake explains."""
+"""Right gradients in other conventions, and wrong ones that no single known mistake explains."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.teach.planted import (
     MATMUL_NORM,
     MATMUL_PRENORM,
     RESIDUAL,
-    Change,
+    changed,
 )
 
 START = "import numpy as np\n"
@@ -116,13 +116,6 @@ def backward(dy, x, scale):
     return np.einsum("abc,abd->cd", x, d), np.einsum("abd,cd->abc", d, scale)
 """,
 }
-
-
-def changed(source: str, *changes: Change) -> str:
-    for right, wrong in changes:
-        assert right in source, right
-        source = source.replace(right, wrong)
-    return source
 
 
 UNNAMED = {

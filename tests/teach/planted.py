@@ -1,4 +1,4 @@
-"""Backward passes in three styles, and mistakes planted in each: the sources that checks are tried on."""
+"""Backward passes in three styles, and mistakes that are planted in each."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ LOOPS_PRENORM = (
 def forward(x, gain, shift, W1, b1, W2, b2):
     y = np.zeros(np.atleast_2d(x).shape)
     for n, row in enumerate(np.atleast_2d(norm_(x, gain, shift))):
-        h = [math.tanh(b1[i] + sum(W1[i, j] * v for j, v in enumerate(row))) for i in range(len(b1))]
+        h = [math.tanh(c + sum(w * v for w, v in zip(ws, row))) for c, ws in zip(b1, W1)]
         for k in range(len(b2)):
             y[n, k] = b2[k] + sum(W2[k, i] * h[i] for i in range(len(h)))
     return x + y.reshape(x.shape)
@@ -315,217 +315,210 @@ SOURCES = {
 Change = tuple[str, str]
 
 
+def changed(source: str, *changes: Change) -> str:
+    """A source with something else in place of what is right, wherever that stands."""
+    for right, wrong in changes:
+        assert right in source, right
+        source = source.replace(right, wrong)
+    return source
+
+
 @dataclass(frozen=True)
 class Planted:
-    """A mistake: what the checker has to call it, where it is, and what it changes in each style."""
+    """A mistake: what it is to be called, where it is, and what it changes in each style."""
 
     name: str
     source: str
-    loops: tuple[Change, ...]
-    matmul: tuple[Change, ...]
-    einsum: tuple[Change, ...]
+    loops: Change
+    matmul: Change
+    einsum: Change
 
     def written(self, style: str) -> str:
         """The source with the mistake in it."""
-        text: str = SOURCES[self.source][style]
-        for right, wrong in getattr(self, style):
-            assert right in text, right
-            text = text.replace(right, wrong)
-        return text
-
-
-def change(right: str, wrong: str) -> tuple[Change, ...]:
-    return ((right, wrong),)
+        return changed(SOURCES[self.source][style], getattr(self, style))
 
 
 PLANTED = (
     Planted(
         "W for Wᵀ",
         "layer",
-        change("weight[i, j] * delta", "weight[j, i] * delta"),
-        change("dZ @ W\n", "dZ @ W.T\n"),
-        change('"nh,hd->nd", delta', '"nh,dh->nd", delta'),
+        ("weight[i, j] * delta", "weight[j, i] * delta"),
+        ("dZ @ W\n", "dZ @ W.T\n"),
+        ('"nh,hd->nd", delta', '"nh,dh->nd", delta'),
     ),
     Planted(
         "W for Wᵀ",
         "block",
-        change("W2[k, i] * dys", "W2[i, k] * dys"),
-        change("dY @ W2", "dY @ W2.T"),
-        change("back(g, down)", "back(g, down.T)"),
+        ("W2[k, i] * dys", "W2[i, k] * dys"),
+        ("dY @ W2", "dY @ W2.T"),
+        ("back(g, down)", "back(g, down.T)"),
     ),
     Planted(
         "act' forgotten",
         "layer",
-        change("deltas[s, i] * slope[i]", "deltas[s, i]"),
-        change("dY * dact(Z)", "dY"),
-        change('np.einsum("nh,nh->nh", g, dphi(pre))', "g"),
+        ("deltas[s, i] * slope[i]", "deltas[s, i]"),
+        ("dY * dact(Z)", "dY"),
+        ('np.einsum("nh,nh->nh", g, dphi(pre))', "g"),
     ),
     Planted(
         "act' forgotten",
         "block",
-        change("dW1[i, j] += dz", "dW1[i, j] += dh[i]"),
-        change("dZ.T @ X", "dH.T @ X"),
-        change("outer(gpre, inp)", "outer(ghidden, inp)"),
+        ("dW1[i, j] += dz", "dW1[i, j] += dh[i]"),
+        ("dZ.T @ X", "dH.T @ X"),
+        ("outer(gpre, inp)", "outer(ghidden, inp)"),
     ),
     Planted(
         "act' taken at the wrong place",
         "layer",
-        change("slope_fn(z)", "slope_fn(fn(z))"),
-        change("dact(Z)", "dact(act(Z))"),
-        change("dphi(pre)", "dphi(phi(pre))"),
+        ("slope_fn(z)", "slope_fn(fn(z))"),
+        ("dact(Z)", "dact(act(Z))"),
+        ("dphi(pre)", "dphi(phi(pre))"),
     ),
     Planted(
         "act' taken at the wrong place",
         "block",
-        change("slope_fn(np.array(z))", "slope_fn(h)").__add__(
-            change(
-                "h, slope = fn(np.array(z)), slope_fn(h)",
-                "h = fn(np.array(z)); slope = slope_fn(h)",
-            )
+        (
+            "h, slope = fn(np.array(z)), slope_fn(np.array(z))",
+            "h = fn(np.array(z)); slope = slope_fn(h)",
         ),
-        change("df(Z)", "df(H)"),
-        change("dphi(pre)", "dphi(hidden)"),
+        ("df(Z)", "df(H)"),
+        ("dphi(pre)", "dphi(hidden)"),
     ),
     Planted(
         "act' of another activation",
         "layer",
-        change("slope_fn(z)", "1 - np.tanh(z) ** 2"),
-        change("dact(Z)", "np.where(Z > 0, 1.0, 0.0)"),
-        change("dphi(pre)", "1 / (1 + np.exp(-pre)) / (1 + np.exp(pre))"),
+        ("slope_fn(z)", "1 - np.tanh(z) ** 2"),
+        ("dact(Z)", "np.where(Z > 0, 1.0, 0.0)"),
+        ("dphi(pre)", "1 / (1 + np.exp(-pre)) / (1 + np.exp(pre))"),
     ),
     Planted(
         "act in place of act'",
         "block",
-        change("fn(np.array(z)), slope_fn(np.array(z))", "fn(np.array(z)), fn(np.array(z))"),
-        change("df(Z)", "H"),
-        change("dphi(pre)", "phi(pre)"),
+        ("fn(np.array(z)), slope_fn(np.array(z))", "fn(np.array(z)), fn(np.array(z))"),
+        ("df(Z)", "H"),
+        ("dphi(pre)", "phi(pre)"),
     ),
     Planted(
         "the sum over the batch forgotten",
         "layer",
-        change(
-            "return dweight, dbias", "return dweight, deltas * slope_fn(many @ weight.T + bias)"
-        ).__add__(
-            change(
-                "ddata = ddata.reshape(data.shape)\n",
-                "ddata = ddata.reshape(data.shape)\n    if data.ndim == 1:\n        return dweight, dbias, ddata\n",
-            )
+        (
+            "    return dweight",
+            "    if data.ndim == 2:\n        dbias = deltas * slope_fn(many @ weight.T + bias)\n"
+            "    return dweight",
         ),
-        change("dZ.T @ X", "np.outer(dZ, X)"),
-        change('"nh,nd->hd"', '"nh,nd->nhd"').__add__(
-            change("return dkernel", "return dkernel[0] if one else dkernel")
-        ),
+        ("dZ.T @ X", "np.outer(dZ, X)"),
+        ('"nh,nd->hd"', '"nh,nd->nhd"'),
     ),
     Planted(
         "a mean over the batch",
         "layer",
-        change("return dweight, dbias", "return dweight / n, dbias / n"),
-        change("dZ.sum(axis=0)", "dZ.mean(axis=0)"),
-        change("delta = np", "delta = 1 / len(a) * np"),
+        ("return dweight, dbias", "return dweight / n, dbias / n"),
+        ("dZ.sum(axis=0)", "dZ.mean(axis=0)"),
+        ("delta = np", "delta = 1 / len(a) * np"),
     ),
     Planted(
         "a mean over the batch",
         "block",
-        change("return dW1, db1, dW2, db2", "return dW1, db1, dW2 / len(xs), db2 / len(xs)"),
-        change("dY.T @ H", "dY.T @ H / len(x)"),
-        change('np.einsum("ni->i", delta)', "delta.mean(0)"),
+        ("return dW1, db1, dW2, db2", "return dW1, db1, dW2 / len(xs), db2 / len(xs)"),
+        ("dY.T @ H", "dY.T @ H / len(x)"),
+        ('np.einsum("ni->i", delta)', "delta.mean(0)"),
     ),
     Planted(
         "one sample only",
         "layer",
-        change("dweight[i, j] +=", "dweight[i, j] ="),
-        change("dZ.T @ X", "np.outer(dZ[0], X[0])"),
-        change('np.einsum("nh->h", delta)', "delta[-1]"),
+        ("dweight[i, j] +=", "dweight[i, j] ="),
+        ("dZ.T @ X", "np.outer(dZ[0], X[0])"),
+        ('np.einsum("nh->h", delta)', "delta[-1]"),
     ),
     Planted(
         "one sample only",
         "block",
-        change("db1[i] += dz", "db1[i] = dz"),
-        change("np.sum(dZ, axis=0)", "dZ[0]"),
-        change('"ni,nj->ij", delta, a', '"ni,nj->ij", delta[:1], a[:1]'),
+        ("db1[i] += dz", "db1[i] = dz"),
+        ("np.sum(dZ, axis=0)", "dZ[0]"),
+        ('"ni,nj->ij", delta, a', '"ni,nj->ij", delta[:1], a[:1]'),
     ),
     Planted(
         "the outer product the wrong way round",
         "layer",
-        change("return dweight,", "return dweight.T,"),
-        change("dZ.T @ X", "X.T @ dZ"),
-        change('"nh,nd->hd"', '"nh,nd->dh"'),
+        ("return dweight,", "return dweight.T,"),
+        ("dZ.T @ X", "X.T @ dZ"),
+        ('"nh,nd->hd"', '"nh,nd->dh"'),
     ),
     Planted(
         "the outer product the wrong way round",
         "block",
-        change("dW2, db2, dx.", "dW2.T, db2, dx."),
-        change("dY.T @ H", "H.T @ dY"),
-        change("outer(g, hidden)", "outer(hidden, g)"),
+        ("dW2, db2, dx.", "dW2.T, db2, dx."),
+        ("dY.T @ H", "H.T @ dY"),
+        ("outer(g, hidden)", "outer(hidden, g)"),
     ),
     Planted(
         "db of another layer",
         "block",
-        change("return dW1, db1,", "return dW1, db2,"),
-        change("np.sum(dY, axis=0)", "np.sum(dZ, axis=0)"),
-        change("total(gpre)", "total(g)"),
+        ("return dW1, db1,", "return dW1, db2,"),
+        ("np.sum(dY, axis=0)", "np.sum(dZ, axis=0)"),
+        ("total(gpre)", "total(g)"),
     ),
     Planted(
         "the skip part forgotten",
         "residual",
-        change("skip[k] = d", "skip[k] = 0"),
-        change("return dout @ one", "return 0 * dout"),
-        change('"dx_input": copy(g)', '"dx_input": np.zeros(g.shape)'),
+        ("skip[k] = d", "skip[k] = 0"),
+        ("return dout @ one", "return 0 * dout"),
+        ('"dx_input": copy(g)', '"dx_input": np.zeros(g.shape)'),
     ),
     Planted(
         "the skip part doubled",
         "residual",
-        change("skip[k] = d", "skip[k] = d + d"),
-        change("return dout @ one", "return 2 * dout"),
-        change('"dx_input": copy(g)', '"dx_input": copy(g) + g'),
+        ("skip[k] = d", "skip[k] = d + d"),
+        ("return dout @ one", "return 2 * dout"),
+        ('"dx_input": copy(g)', '"dx_input": copy(g) + g'),
     ),
     Planted(
         "the skip part halved",
         "prenorm",
-        change("dx = dout +", "dx = 0.5 * dout +"),
-        change("dx = dout +", "dx = dout / 2 +"),
-        change("dx = dy +", "dx = dy * 0.5 +"),
+        ("dx = dout +", "dx = 0.5 * dout +"),
+        ("dx = dout +", "dx = dout / 2 +"),
+        ("dx = dy +", "dx = dy * 0.5 +"),
     ),
     Planted(
         "dL/dx of the branch input for that of the block",
         "prenorm",
-        change("dx = dout + dbranch", "dx = da.reshape(x.shape)"),
-        change("dx = dout + dbranch", "dx = dout + da"),
-        change("dx = dy + dbranch", "dx = da"),
+        ("dx = dout + dbranch", "dx = da.reshape(x.shape)"),
+        ("dx = dout + dbranch", "dx = dout + da"),
+        ("dx = dy + dbranch", "dx = da"),
     ),
     Planted(
         "a norm without its mean term",
         "norm",
-        change("dhat[k] - first", "dhat[k]"),
-        change("dxhat - middle", "dxhat"),
-        change("dhat - dmu", "dhat"),
+        ("dhat[k] - first", "dhat[k]"),
+        ("dxhat - middle", "dxhat"),
+        ("dhat - dmu", "dhat"),
     ),
     Planted(
         "a norm without its variance term",
         "norm",
-        change(" - hat[k] * second", ""),
-        change(" - along", ""),
-        change(" - hat * dvar", ""),
+        (" - hat[k] * second", ""),
+        (" - along", ""),
+        (" - hat * dvar", ""),
     ),
     Planted(
         "an argument changed in place",
         "layer",
-        change("delta = deltas[s, i] * slope[i]", "deltas[s, i] *= slope[i]; delta = deltas[s, i]"),
-        change("dZ = dY * dact(Z)\n    dW", "dZ = dY * dact(Z)\n    W -= 0.1 * dZ.T @ X\n    dW"),
-        change('np.einsum("nh,nh->nh", g, dphi(pre))', "np.multiply(g, dphi(pre), out=g)"),
+        ("delta = deltas[s, i] * slope[i]", "deltas[s, i] *= slope[i]; delta = deltas[s, i]"),
+        ("dZ = dY * dact(Z)\n    dW", "dZ = dY * dact(Z)\n    W -= 0.1 * dZ.T @ X\n    dW"),
+        ('np.einsum("nh,nh->nh", g, dphi(pre))', "np.multiply(g, dphi(pre), out=g)"),
     ),
     Planted(
         "float32 inside",
         "layer",
-        change("np.zeros((h, d)), np.zeros(h)", "np.zeros((h, d)), np.zeros(h, np.float32)"),
-        change("dY * dact(Z)", "(dY * dact(Z)).astype(np.float32)"),
-        change("delta = np", "kernel = kernel.astype('f4')\n    delta = np"),
+        ("np.zeros((h, d)), np.zeros(h)", "np.zeros((h, d)), np.zeros(h, np.float32)"),
+        ("dY * dact(Z)", "(dY * dact(Z)).astype(np.float32)"),
+        ("delta = np", "kernel = kernel.astype('f4')\n    delta = np"),
     ),
     Planted(
         "the return order exchanged",
         "block",
-        change("return dW1, db1, dW2, db2", "return dW2, db2, dW1, db1"),
-        change("return dW1, db1, dW2, db2", "return dW2, db1, dW1, db2"),
-        change("gdown, gc2, back(gpre, up)", "gc2, gdown, back(gpre, up)"),
+        ("return dW1, db1, dW2, db2", "return dW2, db2, dW1, db1"),
+        ("return dW1, db1, dW2, db2", "return dW2, db1, dW1, db2"),
+        ("gdown, gc2, back(gpre, up)", "gc2, gdown, back(gpre, up)"),
     ),
 )
