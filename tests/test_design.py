@@ -21,6 +21,7 @@ LAW: dict[str, set[str]] = {
     "nn": {"config"},
     "tasks": {"nn"},
     "gradcheck": {"nn"},
+    "teach": {"nn"},  # checks of a user's own functions
     "theory": {"nn"},
     "train": {"tasks"},
     "runs": {"train", "theory"},
@@ -33,9 +34,9 @@ LAW: dict[str, set[str]] = {
     "reproduce": {"sweep"},
     "interop": {"running"},
     "parts": {"plots"},  # what a part of one's own imports
-    "__init__": {"functional", "interop"},
+    "__init__": {"functional", "interop", "teach"},
     "__main__": {"commands"},
-    "commands": {"compare", "reproduce", "gradcheck"},
+    "commands": {"compare", "reproduce", "gradcheck", "teach"},
 }
 # modules that may import Hydra
 HYDRA = ("composition.py", "overrides.py", "directory.py", "mistakes.py", "launcher.py")
