@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ffn_train.running.experiment import build_experiment
     from ffn_train.runs import Run, load_run
 
+__version__ = "0.2.0.dev0"
+
 __all__ = [
     "Run",
     "backprop_two_layer",

@@ -59,7 +59,7 @@ def imports(path: Path) -> set[str]:
             continue
         for name in names:
             words = name.split(".")
-            if words[0] == "ffn_train" and len(words) > 1:
+            if words[0] == "ffn_train" and words[1:] not in ([], ["__version__"]):
                 found.add(words[1])
     return found
 

@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from ffn_train.compare import Comparison
 
 _WIDTHS = {"single": 3.5, "double": 7.0}  # inches: a column of a two-column page, and both
-ELSEWHERE = Path("outputs") / "comparison"  # of runs that are not in one directory
+ELSEWHERE = Path("outputs") / "comparison"  # for several directories
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table and write tables and figures; exits 2, with one line, for a mistake."""
+    """Print the table and write tables and figures; exits 2 with one line on errors."""
     from ffn_train.compare import Options, collect
     from ffn_train.compare.metrics import STANDARD
 
     parser = Parser(
         "compare",
-        "Compare runs, finished or not: which settings differ, mean and spread over "
+        "Compare runs, finished or not: the settings that differ, mean and spread over "
         "seeds, tables and figures.",
     )
     parser.add_argument(
@@ -36,41 +36,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
         nargs="+",
         type=Path,
         metavar="DIR",
-        help="a run, a sweep, or a directory that holds some",
+        help="a run, a sweep, or a directory that contains some",
     )
     parser.add_argument(
         "--by",
         type=words,
         metavar="KEY,...",
-        help="settings to group by; default: all that differ but the seed. A key may be shortened "
-        "(depth) where that is not ambiguous",
+        help="settings to group by; default: all that differ except the seed. A key may be "
+        "shortened (depth) if that is not ambiguous",
     )
     parser.add_argument("--x", metavar="KEY", help="the setting on the axis; default: the depth")
     parser.add_argument("--color", metavar="KEY", help="the setting that the colour shows")
-    parser.add_argument("--panel", metavar="KEY", help="the setting that has a panel a value")
+    parser.add_argument("--panel", metavar="KEY", help="the setting with a panel per value")
     parser.add_argument("--metric", metavar="NAME", help=f"of {', '.join(STANDARD)}")
     parser.add_argument(
         "--where",
         action="append",
         default=[],
         metavar="CONDITION",
-        help="only runs that meet it: 'depth>=16', 'residual!=none'; = != >= <= > <; repeatable",
+        help="only matching runs: 'depth>=16', 'residual!=none'; = != >= <= > <; repeatable",
     )
     parser.add_argument("--figures", type=words, metavar="NAME,...", help="only these")
     parser.add_argument(
-        "--only-panel", type=int, metavar="N", help="of each figure the N-th panel alone, from 1"
+        "--only-panel", type=int, metavar="N", help="only the N-th panel of each figure, from 1"
     )
     parser.add_argument(
         "--width",
         metavar="NAME",
-        help="of a figure with its legends: single (3.5 in) or double (7 in), a page's columns",
+        help="of a figure with its legends: single (3.5 in) or double (7 in) column of a page",
     )
     for name in ("--xlim", "--ylim"):
         parser.add_argument(
-            name, metavar="LOW,HIGH", help=f"the ends of the {name[2]} axis of curves"
+            name, metavar="LOW,HIGH", help=f"the limits of the {name[2]} axis of curves"
         )
     parser.add_argument(
-        "--no-title", dest="title", action="store_false", help="no header, for a caption's sake"
+        "--no-title", dest="title", action="store_false", help="no header, for use with a caption"
     )
     parser.add_argument(
         "--no-markers", dest="markers", action="store_false", help="curves without markers"
@@ -117,7 +117,7 @@ def _ends(name: str, text: str | None) -> tuple[float, float] | None:
 def present(comparison: Comparison, out: Path, formats: Sequence[str]) -> Path:
     """Write tables, figures and the page, whose file is returned; print the table of the groups.
 
-    Nothing is printed where nothing can be written.
+    Nothing is printed if writing fails.
     """
     from ffn_train.compare import table, write_figures, write_page, write_tables
 

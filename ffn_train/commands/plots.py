@@ -1,4 +1,4 @@
-"""python -m ffn_train.plots: a run's figures drawn again from its directory."""
+"""python -m ffn_train.plots: redraws a run's figures from its directory."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ffn_train.runs import load_run
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Draw what the command line asks for; exits 2, with one line, for a mistake in it."""
+    """Draw the requested figures; exits 2 with one line on errors."""
     parser = Parser(
         "plots",
-        "Draw the figures of finished or unfinished runs again, into RUN_DIR/plots.",
+        "Redraw the figures of finished or unfinished runs into RUN_DIR/plots.",
     )
     parser.add_argument(
         "runs", nargs="+", metavar="RUN_DIR", help="a run's directory; parts=[FILE] is --parts FILE"
@@ -36,9 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_formats()
     options = parser.parse(arguments)
     with parser.mistakes():
-        given = [text for text in options.runs if text.startswith("parts=")]
-        load([*options.parts, *(name for text in given for name in listed_parts(text))])
+        part_words = [text for text in options.runs if text.startswith("parts=")]
+        load([*options.parts, *(name for text in part_words for name in listed_parts(text))])
         chosen = {"figures": options.figures, "formats": options.formats}
-        for path in (text for text in options.runs if text not in given):
+        for path in (text for text in options.runs if text not in part_words):
             for written in draw(load_run(path), **chosen, notify=parser.notify):
                 say(str(written))

@@ -7,38 +7,39 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ffn_train import __version__
 from ffn_train.commands.options import Parser, mention, os_error, say, tell
 from ffn_train.config.composition import as_yaml, complete, compose, declare
 from ffn_train.config.overrides import CONFIG_DIR, command, written
-from ffn_train.config.reference import help_text, version
+from ffn_train.config.reference import help_text
 from ffn_train.config.settings import SettingError, first_line
 from ffn_train.running.interruption import SOON, Interrupted, Interruption
 
-SHOWN = 10  # jobs that did not finish, by name
+SHOWN = 10  # unfinished jobs that are named
 
 
 def main() -> None:
-    """Run what the command line describes; exits 2, with one line, for a mistake in it."""
+    """Run what the command line describes; exits 2 with one line on errors."""
     from ffn_train.runs import RunError
 
     parser = _parser()
-    given = parser.parse(None)
-    overrides = [*(f"{CONFIG_DIR}{path}" for path in given.config_dir), *given.overrides]
+    options = parser.parse(None)
+    overrides = [*(f"{CONFIG_DIR}{path}" for path in options.config_dir), *options.overrides]
     try:
-        if given.help:
-            declare(given.overrides)
-            say(help_text(given.overrides))
-        elif given.version:
-            say(f"ffn_train {version()}")
-        elif given.shell_completion:
-            complete(given.overrides)
-        elif given.cfg:
-            if given.multirun:
+        if options.help:
+            declare(options.overrides)
+            say(help_text(options.overrides))
+        elif options.version:
+            say(f"ffn_train {__version__}")
+        elif options.shell_completion:
+            complete(options.overrides)
+        elif options.cfg:
+            if options.multirun:
                 raise SettingError("--cfg prints one configuration: not with -m")
-            say(as_yaml(overrides, given.cfg, resolve=given.resolve).rstrip("\n"))
-        elif given.resolve:
+            say(as_yaml(overrides, options.cfg, resolve=options.resolve).rstrip("\n"))
+        elif options.resolve:
             raise SettingError("--resolve goes with --cfg")
-        elif given.multirun:
+        elif options.multirun:
             sys.exit(sweep(overrides))
         else:
             run(compose(overrides))
@@ -51,7 +52,7 @@ def main() -> None:
         parser.notify(f"interrupted {when}; {then}: {_again('run.dir', error.path)}")
         sys.exit(128 + error.signal)
     except KeyboardInterrupt:
-        parser.notify("interrupted before the training began")
+        parser.notify("interrupted before the training started")
         sys.exit(130)
     except BrokenPipeError:
         raise
@@ -94,7 +95,7 @@ def run(config: dict[str, Any]) -> None:
 
 
 def sweep(overrides: list[str]) -> int:
-    """Run a sweep and say what became of it; the exit status is 1 if a job is left or failed."""
+    """Run a sweep and report its results; returns the exit status, 1 if a job failed or is left."""
     from ffn_train.runs.status import ENDED
     from ffn_train.sweep.run import check, counts, numbered
     from ffn_train.sweep.run import run as run_sweep
@@ -130,8 +131,8 @@ def sweep(overrides: list[str]) -> int:
 
 
 def _compare(sweep: Path, plot: Mapping[str, Any]) -> Path | None:
-    """The sweep's table, figures and page, whose file is returned; whatever goes wrong with them,
-    the sweep is what it was.
+    """The sweep's table, figures and page, whose file is returned; a failure is only reported,
+    since the sweep is done.
     """
     from ffn_train.commands.compare import present
     from ffn_train.compare import Options, collect
@@ -152,6 +153,6 @@ def _compare(sweep: Path, plot: Mapping[str, Any]) -> Path | None:
 
 
 def _again(key: str, path: Path | None) -> str:
-    """The command that goes on in a directory, which the setting ``key`` names."""
-    others = [text for text in sys.argv[1:] if not text.lstrip("+").startswith(f"{key}=")]
-    return command(*others, written(key, str(path)))
+    """The command that continues in the directory of the setting ``key``."""
+    overrides = [text for text in sys.argv[1:] if not text.lstrip("+").startswith(f"{key}=")]
+    return command(*overrides, written(key, str(path)))

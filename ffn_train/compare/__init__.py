@@ -1,4 +1,4 @@
-"""Many runs compared: their groups, tables and figures, from their directories alone.
+"""Comparison of many runs: their groups, tables and figures, from their directories alone.
 
     comparison = collect([Path("outputs/sweeps/depths")], Options(), notify=print)
     write_tables(comparison, Path("comparison"))
@@ -35,16 +35,16 @@ PAGE = "index.html"
 
 
 def write_tables(comparison: Comparison, out: Path) -> None:
-    """Write the tables, each file whole. Raises OSError that names the file."""
+    """Write the tables, each file atomically. Raises OSError that names the file."""
     out.mkdir(parents=True, exist_ok=True)
     for name, content in tables(comparison).items():
         files.write_whole(out / name, content.encode(), durable=False)
 
 
 def write_figures(comparison: Comparison, out: Path, formats: Sequence[str]) -> list[Path]:
-    """Write the figures in each format, none without one, and return their paths.
+    """Write the figures in each format and return their paths; without a format, write nothing.
 
-    Each file appears whole. A figure of before that the runs no longer give is removed.
+    Each file is replaced atomically. An older figure that the runs no longer support is removed.
     Raises SettingError for an unknown format, OSError that names the file.
     """
     if not formats:

@@ -1,9 +1,9 @@
-"""The colour and the marker of a setting's value, the same in every figure, and their key.
+"""The colour and the marker of a setting's value, the same in every figure, and their legend.
 
-Numbers are coloured on an ordered scale (viridis, which grows evenly lighter): a few by their rank,
-so that near ones are told apart; many by their size, or its logarithm where they span more than a
-factor of four. Words get colours of a palette that stays apart under colour blindness. Since paper
-may be grey, all but the many numbers of a colour bar have a marker of their own, and words a dash.
+Numbers are coloured on an ordered scale (viridis, of evenly growing lightness): a few by rank, so
+that close values can be distinguished; many by size, or its logarithm where they span more than a
+factor of four. Words get a palette that is safe under colour blindness. For printing in grey, all
+but the many numbers of a colour bar also have their own marker, and words their own dash.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from ffn_train.plots.scales import log_ticks, set_ticks
 from ffn_train.plots.sheet import right_legends, sample
 from ffn_train.plots.style import INK, PALETTE
 
-_FEW = 8  # numbers: up to here each has its entry in the legend, from here there is a colour bar
+_FEW = 8  # up to this many numbers there is a legend, for more a colour bar
 _ROWS = 14  # entries in one column of a legend
-_MARKERS = ("o", "s", "D", "v", "P", "X", "<", ">", "p", "h", "d")  # "^" is a value beyond the axis
+_MARKERS = ("o", "s", "D", "v", "P", "X", "<", ">", "p", "h", "d")  # "^": a value beyond the axis
 _DASHES: Sequence[Any] = ("-", (0, (4, 1.6)), (0, (1.2, 1.4)), (0, (7, 1.6, 1.2, 1.6)))
 
 
 class Colours:
-    """The colours of one key's values, and their markers, if there are to be any, and dashes.
+    """The colours of one key's values, and optionally their ``markers`` and, for words, dashes.
 
-    Without a key, all is of one colour. ``dashed``: whether words have dashes.
+    Without a key, everything has the same colour.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Colours:
             self._shades = list(matplotlib.colormaps["turbo"](0.04 + 0.92 * ranks))
 
     def __call__(self, value: Value) -> ColorType:
-        """The colour of a value, whatever it is drawn beside."""
+        """The colour of a value."""
         shade: ColorType = self._shades[self.levels.index(value)]
         return shade
 
@@ -104,13 +104,14 @@ class Colours:
 def colour_bar(
     panel: Axes, scale: Normalize, colours: Colormap, label: str = "", extend: str = "neither"
 ) -> None:
-    """A colour bar to the right of a panel, with its label above, where it is read upright; ticked
-    in powers of ten if its scale is logarithmic.
+    """A colour bar to the right of a panel, with its label above it.
+
+    A logarithmic scale has ticks at powers of ten.
     """
     figure = panel.get_figure(root=True)
     assert figure is not None
-    place, width = panel.get_position(), figure.get_size_inches()[0]
-    bar = figure.add_axes((place.x1 + 0.1 / width, place.y0, 0.09 / width, place.height))
+    box, width = panel.get_position(), figure.get_size_inches()[0]
+    bar = figure.add_axes((box.x1 + 0.1 / width, box.y0, 0.09 / width, box.height))
     figure.colorbar(ScalarMappable(scale, colours), cax=bar, extend=extend)
     if isinstance(scale, LogNorm):
         assert scale.vmin is not None
@@ -123,7 +124,7 @@ def colour_bar(
 def hatched(
     axes: Axes, x: Floats, y: Floats, where: NDArray[np.bool_], hatch: str, colour: ColorType
 ) -> None:
-    """Hatch the cells of a map, of edges x and y, that no colour stands for."""
+    """Hatch the cells ``where`` a map with the edges x and y has no colour."""
     if where.any():
         cells = np.ma.masked_where(~where, where)
         axes.pcolor(x, y, cells, cmap=ListedColormap(["white"]), hatch=hatch, ec=colour, lw=0)
@@ -131,5 +132,7 @@ def hatched(
 
 @cache
 def _map() -> Colormap:
-    shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, 256))  # beyond is lost on white
+    shades = matplotlib.colormaps["viridis"](
+        np.linspace(0, 0.9, 256)
+    )  # the rest is invisible on white
     return LinearSegmentedColormap.from_list("ordered", shades)

@@ -1,4 +1,4 @@
-"""What a figure's header and its file's metadata say: how it was made, and what tells it apart."""
+"""The header of a figure and the metadata of its file: what it shows, and of which runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.layout import Roles, together
 from ffn_train.compare.values import RUN, UNSET, Value, brief, order, short, text
 
-# what a header says of the settings that all runs share, in this order, and what goes before it
+# the shared settings that a header names, in this order, and the word before each value
 _SAID = {
     "model.depth": "depth ",
     "model.width": "width ",
@@ -32,30 +32,30 @@ _SAID = {
     "trainer.steps": "steps ",
     "trainer.epochs": "epochs ",
 }
-_USUAL = {"block": "feedforward", "norm": "none", "loss": "mse", "task": "csv"}  # not said
+_USUAL = {"block": "feedforward", "norm": "none", "loss": "mse", "task": "csv"}  # not named
 _PATHS = ("task.path", "parts")
 _LONGEST = 40  # letters of a value
 
 
-def notes(comparison: Comparison, shown: Iterable[str], roles: Roles | None = None) -> list[str]:
-    """The lines below a figure's title: what is shown, what is not told apart, what is missing,
-    and what all runs share.
+def notes(comparison: Comparison, phrases: Iterable[str], roles: Roles | None = None) -> list[str]:
+    """The lines below a figure's title: what is shown, which settings look the same, what is
+    missing, and the settings that all runs share.
     """
     pooled = "" if roles is None else ", ".join(map(short, roles.pooled))
-    shown = [*shown, f"curves of one colour differ in {pooled}" if pooled else ""]
-    lines = ["; ".join(filter(None, shown)), together(comparison.layout.partners)]
+    phrases = [*phrases, f"curves of one colour differ in {pooled}" if pooled else ""]
+    lines = ["; ".join(filter(None, phrases)), together(comparison.layout.partners)]
     return [
         line for line in [*lines, "; ".join(comparison.reservations), shared(comparison)] if line
     ]
 
 
 def spread(comparison: Comparison, each: str = "", *, geometric: bool = False) -> str:
-    """What points and bands are, and what stands for each run beside them."""
+    """What points and bands mean; ``each``: the mark of a single run."""
     several = [group.numbers for group in comparison.measured if len(group.measured) > 1]
     if not several:
         return "one run each" if len(comparison.measured) > 1 else ""
     if all(len(set(numbers)) == 1 for numbers in several):
-        return "runs that are equal drawn as one"
+        return "identical runs drawn as one"
     mean = "geometric mean ×/÷ its" if geometric else "mean ±"
     runs = f"; {each}: each run" if each else ""
     return f"{mean} standard deviation over {comparison.over}{runs}"
@@ -63,19 +63,19 @@ def spread(comparison: Comparison, each: str = "", *, geometric: bool = False) -
 
 def shared(comparison: Comparison) -> str:
     """``depth 4 · width 16 · residual scaled · sgd · lr 0.1 · sinusoid · steps 60 · seeds 0-2``."""
-    said = []
+    phrases = []
     for key, before in _SAID.items():
         values = {case.settings.get(key, UNSET) for case in comparison.cases}
         value = values.pop()
         if not values and value not in (None, UNSET, _USUAL.get(key)):
-            said.append(f"{before}{brief(_name(key, value), _LONGEST)}")
+            phrases.append(f"{before}{brief(_name(key, value), _LONGEST)}")
     seeds = sorted({case.seed for case in comparison.cases if case.seed is not None}, key=order)
-    words = [*said, _seeds(seeds)] if seeds else said
+    words = [*phrases, _seeds(seeds)] if seeds else phrases
     return "\xa0· ".join(word.replace(" ", "\xa0") for word in words)  # a line breaks after a dot
 
 
 def overrides(comparison: Comparison) -> str:
-    """All settings of the runs as a command would give them, with file names in place of paths."""
+    """All settings of the runs as overrides of a command, with file names in place of paths."""
     settings = [case.settings for case in comparison.cases]
     keys = sorted({key for each in settings for key in each} - {STRETCHED, RUN})
     values = {key: {each[key] for each in settings if key in each} for key in keys}
@@ -86,7 +86,7 @@ def overrides(comparison: Comparison) -> str:
 
 
 def _name(key: str, value: Value) -> Value:
-    """A value; of a path the file's name, of a list of paths the files' names."""
+    """A value; for a path the file's name, for a list of paths the files' names."""
     if key not in _PATHS or not isinstance(value, str):
         return value
     if value.startswith("["):

@@ -1,4 +1,4 @@
-"""Where runs were extended whose schedule depends on their length: dotted lines over the steps."""
+"""Dotted lines at the steps where runs were extended whose schedule depends on their length."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _LOOK: Any = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (1, 1.5))}
 
 def stretched(groups: Sequence[Group]) -> list[float]:
     """The steps at which runs of the groups had their schedule stretched."""
-    told = {case.settings.get(STRETCHED) for group in groups for case in group.measured}
-    return sorted({float(step) for steps in told if steps for step in str(steps).split(", ")})
+    lengths = {case.settings.get(STRETCHED) for group in groups for case in group.measured}
+    return sorted({float(step) for steps in lengths if steps for step in str(steps).split(", ")})
 
 
 def mark_stretched(axes: Axes, groups: Sequence[Group]) -> None:
-    """A line at each of these steps."""
+    """Draw a line at each of these steps."""
     for step in stretched(groups):
         axes.axvline(step, **_LOOK)
 

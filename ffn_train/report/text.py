@@ -8,6 +8,9 @@ from ffn_train.report.table import aligned
 from ffn_train.runs import Run
 from ffn_train.runs.provenance import Provenance
 from ffn_train.runs.summary import Summary
+from ffn_train.tasks.scores import ALL
+
+LISTED = 4  # targets
 
 
 def report(run: Run) -> str:
@@ -25,6 +28,7 @@ def rows(run: Run) -> list[tuple[str, str]]:
     said = [
         ("loss", _losses(summary, run.provenance.loss_unit)),
         (summary.score.symbol if summary.score else "score", _score(summary)),
+        ("other scores", _scores(summary)),
         ("|dL/dx_0| / |dL/dx_L|", f"{flow}{_vanished(run)}" if flow else ""),
         ("growth per block", _change(run, summary, "growth_per_block")),
         ("theory", _theory(run)),
@@ -63,6 +67,22 @@ def _score(summary: Summary) -> str:
     return f"{_short(score.value)}   {name} {_short(score.baseline)}"
 
 
+def _scores(summary: Summary) -> str:
+    """The other scores by target, each in the target's own units."""
+    main = summary.score.symbol if summary.score else ""
+    of_targets: dict[str, list[str]] = {}
+    for symbol, values in (summary.scores or {}).items():
+        for target, value in values.items():
+            if symbol != main or len(values) > 1:
+                of_targets.setdefault(target, []).append(f"{symbol} {_short(value)}")
+    words = [
+        f"{'' if target == ALL else f'{target}: '}{', '.join(scores)}"
+        for target, scores in of_targets.items()
+    ]
+    more = [f"and {len(words) - LISTED} more targets"] * (len(words) > LISTED)
+    return "   ".join([*words[:LISTED], *more])
+
+
 def _change(run: Run, summary: Summary, name: str) -> str:
     """A quotient of signal gradients, which may both be 0, at the first and at the last step."""
     start, end = (getattr(summary, f"{name}_{when}") for when in ("start", "end"))
@@ -80,8 +100,8 @@ def _change(run: Run, summary: Summary, name: str) -> str:
 
 def _vanished(run: Run) -> str:
     """From which block down the gradient is below the range of the numbers, where it is."""
-    found = [run.vanished(row) for row in (0, -1)] if len(run.measures.step) else []
-    blocks = [block for block in found if block is not None]
+    lowest = [run.vanished(row) for row in (0, -1)] if len(run.measures.step) else []
+    blocks = [block for block in lowest if block is not None]
     if not blocks:
         return ""
     lost = max(blocks)

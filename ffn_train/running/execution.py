@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
 from ffn_train.config.overrides import command, written
 from ffn_train.config.settings import described
+from ffn_train.nn.core import FlatVector
 from ffn_train.plots import draw, undrawn
 from ffn_train.report.verdict import verdict
 from ffn_train.running import Notify
@@ -21,7 +24,7 @@ from ffn_train.running.guard import GuardedLogger
 from ffn_train.running.interruption import SOON, Interrupted, Interruption
 from ffn_train.running.recording import record_training, restore
 from ffn_train.running.resumption import legs, plan
-from ffn_train.runs import Run, files, load_run
+from ffn_train.runs import Run, files, load_run, records
 from ffn_train.runs.checkpoint import Checkpoint, newest_step
 from ffn_train.runs.directory import claim
 from ffn_train.runs.outcome import outcome
@@ -30,7 +33,9 @@ from ffn_train.runs.score import ScoreDeclared
 from ffn_train.runs.seal import sealed
 from ffn_train.runs.status import Status
 from ffn_train.runs.writer import write_weights
+from ffn_train.train.shards import Shards
 from ffn_train.train.threads import BlasThreads
+from ffn_train.train.trainer import Trainer
 
 RUNS = Path("outputs") / "runs"  # where a run without a run.dir gets a new directory
 
@@ -80,6 +85,8 @@ def execute(
                     experiment, path, what.checkpoint, origin, logger, interruption, progress
                 )
             _draw(experiment, run, notify)
+            with Interruption(patience=SOON):
+                logger.close(run.state or "")
             return run
 
 
@@ -87,7 +94,8 @@ def _about(experiment: Experiment) -> str:
     """What is trained, on what data and for how long."""
     model, data, task = experiment.model, experiment.data, experiment.config["task"]
     names = data.target_names
-    targets = names[0] if len(names) == 1 else f"{len(names)} targets"
+    several = f"{len(names)} {'classes' if experiment.kind == 'classes' else 'targets'}"
+    targets = names[0] if len(names) == 1 else several
     source = f" {task['path']}" if task.get("path") else ""
     return (
         f"training {model.depth} block{'s' * (model.depth > 1)} of width {model.width} "
@@ -136,7 +144,7 @@ def _carry_out(
     Status("running").write(path)
     # until the first checkpoint there is nothing to keep; it makes these durable, too
     files.write_json(path / files.CONFIG, experiment.config, durable=False)
-    files.write_json(path / files.PROVENANCE, origin.to_json(), durable=False)
+    records.write(path / files.PROVENANCE, origin)
     files.write_json(path / files.DATA, experiment.exact.to_json(), durable=False)
     files.write_json(path / files.THEORY, expectation(experiment), durable=False)
     state = experiment.trainer.start(experiment.params)
@@ -152,22 +160,28 @@ def _carry_out(
         measuring_seconds=state.measuring,
         steps_per_second=(state.step - first) / seconds,
     )
-    files.write_json(path / files.PROVENANCE, origin.to_json(), durable=False)
+    records.write(path / files.PROVENANCE, origin)
     write_weights(path, experiment.model.layout, state.params.vector)
     run = load_run(path)
     summary = replace(
         outcome(run),
         state=last.divergence.state if last.divergence else "finished",
         divergence=last.divergence,
+        scores=_scores(experiment.trainer, state.params),
     )
     run = replace(run, summary=summary, state=summary.state)
     summary = replace(summary, verdict=verdict(run))
     # with its name, those of all before it last
-    files.write_json(path / files.SUMMARY, sealed(path, summary.to_json()))
+    files.write_json(path / files.SUMMARY, sealed(path, records.to_json(summary)))
     with suppress(OSError):  # the summary is what counts
         Status(summary.state, str(last.divergence or "")).write(path)
-    logger.close(summary.state)
     return replace(run, summary=summary)
+
+
+def _scores(trainer: Trainer, params: FlatVector) -> Mapping[str, Mapping[str, float]]:
+    """The scores of the validation rows beside that which training goes by."""
+    with Shards(trainer.validation_shards) as shards, np.errstate(all="ignore"):
+        return trainer.score.details(trainer.data, trainer.predict(params, shards))
 
 
 def _draw(experiment: Experiment, run: Run, notify: Notify, *, again: bool = True) -> None:
@@ -213,6 +227,7 @@ def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
         parameters=experiment.model.layout.size,
         training_rows=len(data.x_train),
         validation_rows=len(data.x_validation),
+        kind=experiment.kind,
         inputs=data.input_names,
         targets=data.target_names,
         score=ScoreDeclared(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
@@ -12,6 +10,7 @@ from pathlib import Path
 
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import files
+from ffn_train.runs.lock import taken
 
 
 @contextmanager
@@ -36,7 +35,7 @@ def claim(key: str, path: Path | None, parent: Path) -> Iterator[Path]:
             lock = files.regular(path / files.LOCK, os.O_RDWR | os.O_CREAT)
             stack.callback(os.close, lock)
             what = "locked"
-            acquired = _acquired(lock)
+            acquired = taken(path, lock, stack)
         except OSError as error:
             reason = f"cannot be {what}: {_reason(error, path or parent)}"
             if path is None or what == "locked":
@@ -44,9 +43,9 @@ def claim(key: str, path: Path | None, parent: Path) -> Iterator[Path]:
             raise SettingError(f"{parent if path is None else f'{key}={path}'} {reason}") from None
         if not acquired:
             raise SettingError(f"{key}={path} is in use by another process")
-        for left in (*files.temporary(path), *files.temporary(path / files.CHECKPOINTS)):
+        for leftover in (*files.temporary(path), *files.temporary(path / files.CHECKPOINTS)):
             with suppress(OSError):
-                left.unlink()
+                leftover.unlink()
         yield path
 
 
@@ -56,17 +55,6 @@ def _reason(error: OSError, path: Path) -> str:
         file = next((p for p in (path, *path.parents) if p.exists() and not p.is_dir()), path)
         return f"{file} is a file"
     return str(error.strerror)
-
-
-def _acquired(lock: int) -> bool:
-    """Whether the lock was had; a moment's wait gives way to a process that only looks."""
-    from filelock import lock_descriptor  # late: readers of runs that have ended need no lock
-
-    for _ in range(10):
-        if lock_descriptor(lock, blocking=False):
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def _make(path: Path) -> None:
@@ -95,23 +83,3 @@ def _new(parent: Path, stamp: str) -> Path:
 def is_empty(path: Path) -> bool:
     """Whether a directory holds nothing but a lock, a state and what a kill left half-written."""
     return all(e.name.startswith(".") or e.name == files.STATUS for e in path.iterdir())
-
-
-def in_use(path: Path) -> bool:
-    """Whether a process holds the lock of a run's directory; nothing is made or written there."""
-    from filelock import lock_descriptor
-
-    for access in (os.O_RDWR, os.O_RDONLY):  # some network file systems lock only what is writable
-        try:
-            lock = files.regular(path / files.LOCK, access)
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-                continue  # somebody else's run
-            return False
-        try:
-            return not lock_descriptor(lock, blocking=False)
-        except OSError:
-            return False
-        finally:
-            os.close(lock)
-    return False

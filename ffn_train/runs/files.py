@@ -130,13 +130,13 @@ def make_folder(path: Path) -> Path:
 
 def temporary(folder: Path, names: re.Pattern[str] = LOCKED) -> list[Path]:
     """What killed processes left of writing files of these names; empty without the folder."""
-    found = []
+    leftovers = []
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             name = _TEMPORARY.fullmatch(entry.name)
             if name and names.fullmatch(name[1]) and entry.is_file(follow_symlinks=False):
-                found.append(Path(entry.path))
-    return sorted(found)
+                leftovers.append(Path(entry.path))
+    return sorted(leftovers)
 
 
 def regular(path: str | Path, flags: int = os.O_RDONLY) -> int:
@@ -207,8 +207,8 @@ def read_records(path: Path) -> NDArray[np.void]:
 def _header(text: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
     file = io.BytesIO(text)
     major, _ = np.lib.format.read_magic(file)
-    read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
-    shape, _, dtype = read[major](file)
+    readers = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+    shape, _, dtype = readers[major](file)
     return shape, dtype
 
 

@@ -13,9 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ffn_train import __version__
 from ffn_train.runs import files, records
-from ffn_train.runs.files import damaged, read_json
-from ffn_train.runs.old_names import renamed
 from ffn_train.runs.score import ScoreDeclared
 from ffn_train.tasks.outliers import Outliers
 
@@ -53,7 +52,8 @@ class Provenance:
 
     ``code``: the commit and whether the tree was dirty. ``parts``: the digests of parts from
     outside, ``observers`` those of parts with figures and loggers alone; ``data``: the digest of
-    the rows, "" where settings and seed decide them. ``score``: as the task declares it;
+    the rows, "" where settings and seed decide them. ``kind``: of the targets, regression,
+    classes or a part's own. ``score``: as the task declares it;
     ``baseline_loss``: of the score's baseline; ``trivial_loss``: of the trivial model on the
     training rows; ``loss_unit``: of all losses, in words. ``legs``: all that the run had; the last
     one is what the rest tells of. The last three are times and rates, known at the end of the run.
@@ -78,6 +78,7 @@ class Provenance:
     parameters: int | None = None
     training_rows: int | None = None
     validation_rows: int | None = None
+    kind: str | None = None
     inputs: tuple[str, ...] | None = None
     targets: tuple[str, ...] | None = None
     score: ScoreDeclared | None = None
@@ -91,24 +92,10 @@ class Provenance:
     measuring_seconds: float | None = None
     steps_per_second: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """The content of provenance.json."""
-        return {"schema": files.SCHEMA, **records.to_json(self)}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Provenance:
-        """That of a file's content. Raises ValueError for a value of the wrong type."""
-        return records.from_json(cls, renamed(content))
-
 
 def read_provenance(run: Path) -> Provenance:
     """The provenance in a run's directory, all unknown without the file. Raises RunError."""
-    path = run / files.PROVENANCE
-    if not files.there(path):
-        return Provenance()
-    content = read_json(path)
-    with damaged(path, ValueError):
-        return Provenance.from_json(content)
+    return records.read(Provenance, run / files.PROVENANCE) or Provenance()
 
 
 def surroundings() -> dict[str, Any]:
@@ -120,7 +107,7 @@ def surroundings() -> dict[str, Any]:
         "command": tuple(sys.argv),
         "code": dict(_code()),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in ("ffn_train", *PACKAGES)},
+        "packages": {"ffn_train": __version__, **{name: _version(name) for name in PACKAGES}},
         "platform": platform.platform(),
         "processor": _processor(),
     }

@@ -52,8 +52,8 @@ class Run:
     @property
     def baseline_loss(self) -> float | None:
         """The validation loss of the score's baseline, if the run tells it."""
-        told = self.summary.baseline_loss if self.summary else None
-        return self.provenance.baseline_loss if told is None else told
+        recorded = self.summary.baseline_loss if self.summary else None
+        return self.provenance.baseline_loss if recorded is None else recorded
 
     @property
     def shown_theory(self) -> Theory | None:

@@ -28,7 +28,7 @@ def sealed(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     paths = [run / name for name in names]
     paths += sorted(run.glob("measures*.npy"))
     digests = {path.name: _digest(path) for path in paths if path.is_file()}
-    return with_digest({**content, "files": digests})
+    return with_digest({"schema": files.SCHEMA, **content, "files": digests})
 
 
 def with_digest(content: Mapping[str, Any]) -> dict[str, Any]:

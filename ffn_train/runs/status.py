@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ffn_train.runs import files
-from ffn_train.runs.directory import in_use
 from ffn_train.runs.files import RunError, read_json
+from ffn_train.runs.lock import in_use
 from ffn_train.runs.old_names import renamed
 
 ENDED = ("finished", "stopped", "diverged")

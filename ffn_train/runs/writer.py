@@ -77,7 +77,7 @@ def row_dtypes(layout: RunLayout) -> dict[str, np.dtype[np.void]]:
         shape = shape_of(column.per, len(layout.tensors), layout.depth)  # type: ignore[arg-type]
         first = ("step", np.int64, ())
         fields.setdefault(column.file, [first]).append((column.name, np.float64, shape))
-    return {name: np.dtype(own) for name, own in fields.items()}
+    return {name: np.dtype(columns) for name, columns in fields.items()}
 
 
 class RunWriter:

@@ -152,13 +152,15 @@ class Trainer:
 
     def validate(self, params: FlatVector, shards: Shards) -> tuple[float, float]:
         """Loss and score on the validation part."""
-        x, targets = self.data.x_validation, self.data.y_validation
-
-        def predict(shard: int) -> Array:
-            return self.model.predict(params.views, x[shards.span(shard, len(x))])
-
-        y = np.concatenate(shards.each(predict))
+        y, targets = self.predict(params, shards), self.data.y_validation
         return float(self.loss.value(y, targets)), float(self.score.value(targets, y))
+
+    def predict(self, params: FlatVector, shards: Shards) -> Array:
+        """The outputs (N, M) for the validation part."""
+        x = self.data.x_validation
+        return np.concatenate(
+            shards.each(lambda n: self.model.predict(params.views, x[shards.span(n, len(x))]))
+        )
 
     def _row(self, state: State, tools: _Tools) -> Record:
         step, gradient = state.step, tools.gradient

@@ -170,7 +170,7 @@ def test_equal_panels_are_folded_and_equal_runs_have_no_spread() -> None:
     inits[-1] = case(5, depth=4, init="normal")
     assert titles(drawn(compared(*inits), "loss_curves")) == ["init lecun", "init normal"]
     equal = compared(case(), case())
-    assert "runs that are equal drawn as one" in words_of(drawn(equal, "loss_curves"))
+    assert "identical runs drawn as one" in words_of(drawn(equal, "loss_curves"))
     assert "±" not in table(equal)
     assert "one run each" not in words_of(drawn(compared(case()), "loss_curves"))
     assert "one run each" in words_of(drawn(compared(case(), case(depth=8)), "loss_curves"))

@@ -343,8 +343,8 @@ def test_the_command_for_many_points(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_the_command_prints_the_band_that_the_figures_draw() -> None:
     (point,) = predictions(["model.depth=16", "residual=none"], swept=False)
-    assert isinstance(point.found, Prediction)
-    log, sd = point.found.log_signal_gradient_rms[0], point.found.signal_gradient_sd[0]
+    assert isinstance(point.prediction, Prediction)
+    log, sd = point.prediction.log_signal_gradient_rms[0], point.prediction.signal_gradient_sd[0]
     low, high = (float(word) for word in one_seed(log, sd).split(" ... "))
     np.testing.assert_allclose([low, high], band(log, sd), rtol=0.01)
     assert f"{norm(log)}   {one_seed(log, sd)}" in sheet(point)

@@ -15,7 +15,7 @@ import pytest
 from ffn_train.config.settings import SettingError
 from ffn_train.nn.stack import Stack
 from ffn_train.runs import files, load_run
-from ffn_train.runs.directory import in_use
+from ffn_train.runs.lock import in_use
 from ffn_train.sweep.estimate import estimate
 from ffn_train.sweep.manifest import read
 from ffn_train.sweep.run import check, run_sweep
@@ -85,7 +85,7 @@ def test_a_preset_may_hold_the_space() -> None:
         (("optimizer.lr=interval(0.1,1)", "sweep.search.trials=100000"), "100,000 jobs"),
         (("seed=range(3,1)",), "seed=range(3,1) has no values"),
         (("seed=glob(*)",), "seed=glob(*): glob(...) is for choices"),
-        (("seed=0,1", "seed=5"), "seed=0,1: seed is given once more after it"),
+        (("seed=0,1", "seed=5"), "seed=0,1: seed is given again after it"),
         (("residual=glob(x*)",), "residual=glob(x*) has no values"),
         (("residual=[none,scaled]",), "is a list where one choice is meant"),
         (("optimizer.lr=interval(0.1,inf)",), "both finite"),
@@ -245,7 +245,7 @@ def test_changed_data_are_refused(tmp_path: Path) -> None:
     notes: list[str] = []
     swept = run_sweep([*arguments, "resume=force"], notes.append)
     assert {one.status(swept.path).state for one in swept.entries} == {"finished"}
-    assert sum("stay as they are, made with the data of jobs/" in note for note in notes) == 2
+    assert sum("are kept, although made with the data of jobs/" in note for note in notes) == 2
 
 
 def test_one_failure_does_not_spoil_the_others(
@@ -312,7 +312,7 @@ def test_a_dry_run_of_a_search_counts_its_trials() -> None:
         [*TINY, "optimizer.lr=interval(0.001,1)", "model.depth=1,2", "sweep.search.trials=5"]
     )
     text = estimate(plan.entries, plan.trials)
-    assert "these are the ends of what each of 5 trials is drawn from" in text
+    assert "the rows are the ends of the interval of its 5 trials" in text
     assert text.splitlines()[-1].startswith("10 jobs: about")
 
 
@@ -416,7 +416,7 @@ def test_a_sweep_asked_to_stop_goes_on_later(tmp_path: Path, launcher: str, to_a
     done = started.wait()
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr
-    assert "stopping: the jobs under way write a checkpoint" in done.stderr
+    assert "stopping: running jobs write a checkpoint" in done.stderr
     assert "to go on: python -m ffn_train " in done.stderr
     assert f" sweep.dir={sweep}\n" in done.stderr
     assert "interrupted" in done.stdout

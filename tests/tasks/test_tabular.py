@@ -466,7 +466,7 @@ def test_in_a_sweep_a_column_with_a_comma_wins_over_two_values(folder: Path) -> 
     space = Space([*base, "task.target=w,z"])
     (job,) = space.jobs()
     assert job.config["task"]["target"] == "w,z"
-    assert space.notes == ["task.target=w,z is the column 'w,z' of data.csv, and not two values"]
+    assert space.notes == ["task.target=w,z is the column 'w,z' of data.csv, not two values"]
     several = Space([*base, "task.target=a,b"])
     assert [point["task.target"] for point in several.points] == ["a", "b"]
     assert not several.notes

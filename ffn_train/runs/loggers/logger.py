@@ -48,7 +48,7 @@ class Logger(Choice, ABC):
         """End: ``finished``, ``diverged``, ``interrupted`` or ``failed``.
 
         Of a run that has ended, in one of the first two states, the directory has all files,
-        summary.json among them.
+        summary.json and the figures among them.
         """
 
 

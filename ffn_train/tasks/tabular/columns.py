@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -122,14 +123,21 @@ class Column:
 class Columns:
     """The inputs and targets of a table, ready for rows of the same kind.
 
-    ``left_out``: why a column is no input, by name. ``missing``: cells that count as missing.
+    ``classes``: the words of a target that is one of them, of all rows that are used; None for
+    numbers. ``left_out``: why a column is no input, by name. ``missing``: cells that count as
+    missing.
     """
 
     inputs: tuple[Column, ...]
     targets: tuple[str, ...]
+    classes: tuple[str, ...] | None = None
     numerals: Numerals = Numerals()  # noqa: RUF009 immutable
     missing: tuple[str, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def target_kind(self) -> str:
+        return "number" if self.classes is None else "category"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -141,11 +149,18 @@ class Columns:
         inputs = (c.fitted(frame[c.name].iloc[train], self.numerals) for c in self.inputs)
         return replace(self, inputs=tuple(inputs))
 
+    def with_classes(self, frame: Any) -> Columns:
+        """With the classes of a frame's rows, where the target is classes."""
+        if self.classes is None:
+            return self
+        words = class_words(blanked(frame[self.targets[0]], self.missing))
+        return replace(self, classes=words)
+
     def check(self, frame: Any, source: str, *, targets: bool = True) -> None:
         """Raises SettingError, in one line, where a frame lacks a column or has a cell of another
         kind.
         """
-        numbers = [Column(name, "number") for name in self.targets if targets]
+        numbers = [Column(name, self.target_kind) for name in self.targets if targets]
         needed = [*self.inputs, *numbers]
         lacking = [column.name for column in needed if column.name not in frame.columns]
         problems = [f"it has no column {', '.join(map(shown, lacking))}"] if lacking else []
@@ -177,14 +192,21 @@ class Columns:
         return out
 
     def values(self, frame: Any) -> Array:
-        """The targets (N, M) of a frame's rows, NaN where they are missing."""
+        """The targets (N, M) of a frame's rows, NaN where they are missing; classes are one-hot."""
         columns = [blanked(frame[name], self.missing) for name in self.targets]
+        if self.classes is not None:
+            words, index = np.unique(as_words(columns[0]), return_inverse=True)
+            one_hot = (words[:, None] == np.array(self.classes)).astype(np.float64)
+            one_hot[~one_hot.any(axis=1)] = np.nan
+            targets: Array = one_hot[index]
+            return targets
         return np.column_stack([as_numbers(cells, self.numerals)[0] for cells in columns])
 
     def to_json(self) -> dict[str, Any]:
         return {
             "inputs": [column.to_json() for column in self.inputs],
             "targets": list(self.targets),
+            "classes": self.classes and list(self.classes),
             "numerals": asdict(self.numerals),
             "missing": list(self.missing),
             "left_out": dict(self.left_out),
@@ -200,6 +222,7 @@ class Columns:
         return cls(
             inputs=tuple(columns),
             targets=tuple(content["targets"]),
+            classes=None if (classes := content.get("classes")) is None else tuple(classes),
             numerals=Numerals(**content["numerals"]),
             missing=tuple(content["missing"]),
             left_out=tuple(content["left_out"].items()),
@@ -257,6 +280,14 @@ def as_words(cells: Any) -> NDArray[np.str_]:
         cells = cells.astype(object).map(lambda value: f"{value:.15g}", na_action="ignore")
     words = cells.astype(object).where(cells.notna(), "").astype(str).to_numpy(dtype=str)
     return np.char.strip(words)
+
+
+def class_words(cells: Any) -> tuple[str, ...]:
+    """The different words of a column, in the order of their numbers if all are numbers."""
+    words = [str(word) for word in np.unique(as_words(cells)) if word]
+    with suppress(ValueError):
+        words.sort(key=float)
+    return tuple(words)
 
 
 def as_days(cells: Any, form: str) -> tuple[Array, Mask]:

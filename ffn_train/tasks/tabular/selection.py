@@ -19,18 +19,23 @@ from ffn_train.tasks.tabular.columns import (
     as_numbers,
     as_truth,
     as_words,
+    class_words,
     date_forms,
     shown,
 )
 from ffn_train.tasks.tabular.dialect import Numerals
 from ffn_train.tasks.tabular.reading import Reading
 
+CODES = 10  # different numbers that a target has at most where they may be codes of classes
 LISTED = 20  # columns or problems in a message before the rest is only counted
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Names of columns as the settings give them; ``dates``: day_first, month_first or None."""
+    """Names of columns as the settings give them; ``dates``: day_first, month_first or None.
+
+    ``classes``: whether the target is classes, None where it is if it is text.
+    """
 
     target: tuple[str, ...]
     inputs: tuple[str, ...] = ()
@@ -39,6 +44,7 @@ class Wanted:
     groups: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     dates: str | None = None
+    classes: bool | None = None
 
 
 @dataclass
@@ -113,10 +119,20 @@ def select(frame: Any, reading: Reading, wanted: Wanted, source: str) -> Selecti
     candidates = asked or [n for n in names.all if n not in {*targets, *dropped, *groups}]
     candidates = [name for name in dict.fromkeys(candidates) if name not in dropped]
     problems = _Problems()
-    for name in targets:
-        cells = frame[name]
-        _check_target(name, cells, reading.numerals, problems)
     inputs, left_out, kept = [], [], []
+    may_be_classes = len(targets) == 1 and wanted.classes is not False
+    classes = None
+    for name in targets:
+        if wanted.classes or (may_be_classes and _is_text(frame[name], reading.numerals)):
+            classes = _classes(name, frame[name], reading.numerals, wanted, problems)
+        else:
+            _check_numbers(name, frame[name], reading.numerals, problems)
+            numbers = frame[name].nunique() if may_be_classes else 0
+            if 1 < numbers <= CODES and wanted.classes is None and 10 * numbers <= len(frame):
+                kept.append(
+                    f"{name} has {numbers} different numbers (task.classes=true makes classes of "
+                    "them)"
+                )
     for name in candidates:
         cells = frame[name]
         kind: Column | str | None
@@ -144,6 +160,7 @@ def select(frame: Any, reading: Reading, wanted: Wanted, source: str) -> Selecti
     columns = Columns(
         inputs=tuple(inputs),
         targets=tuple(targets),
+        classes=classes,
         numerals=reading.numerals,
         missing=wanted.missing,
         left_out=tuple(left_out),
@@ -184,12 +201,35 @@ def _wrong_cells(cells: Any, wrong: Any) -> tuple[str, str]:
     return f"{many} no finite number, such as {shown(first)} in row {places[0] + 1}", first.strip()
 
 
-def _check_target(name: str, cells: Any, numerals: Numerals, problems: _Problems) -> None:
+def _is_text(cells: Any, numerals: Numerals) -> bool:
+    """Whether nine cells in ten are no numbers."""
+    wrong, present = as_numbers(cells, numerals)[1], int(cells.notna().sum())
+    return cells.dtype.kind == "b" or (present > 0 and wrong.sum() >= TEXT * present)
+
+
+def _classes(
+    name: str, cells: Any, numerals: Numerals, wanted: Wanted, problems: _Problems
+) -> tuple[str, ...]:
+    """The words of a target that is classes, unless they are too many or may be numbers."""
+    classes = class_words(cells)
+    if not classes:
+        problems.add(name, "is a target without a value")
+    elif not wanted.classes:
+        first = str(cells[cells.notna()].iloc[0])
+        marks = _marks(first.strip(), numerals)
+        if marks or len(classes) > min(LEVELS, len(cells) / 2):
+            trouble = f"is a target of text, such as {shown(first)}"
+            if not marks:
+                trouble += f", and has {len(classes):,} different words, many for classes"
+            problems.add(name, trouble, *marks, "task.classes=true")
+    return classes
+
+
+def _check_numbers(name: str, cells: Any, numerals: Numerals, problems: _Problems) -> None:
     values, wrong = as_numbers(cells, numerals)
-    present = int(cells.notna().sum())
     if np.isnan(values).all() and not wrong.any():
         problems.add(name, "is a target without a value")
-    elif wrong.sum() >= TEXT * present:
+    elif _is_text(cells, numerals):
         first = str(cells[wrong].iloc[0])
         problems.add(name, f"is a target of text, such as {shown(first)}: numbers are needed")
     elif wrong.any():
@@ -281,6 +321,8 @@ def described(selection: Selection) -> str:
     plural = {"number": "numbers", "boolean": "yes/no", "date": "dates", "category": "categories"}
     told = [f"{plural[kind]} {_some(names)}" for kind, names in kinds.items()]
     text = f"inputs: {'; '.join(told)}; target {_some(columns.targets)}"
+    if columns.classes is not None:
+        text += f", {len(columns.classes)} classes: {_some(columns.classes)}"
     reasons: dict[str, list[str]] = {}
     for name, reason in columns.left_out:
         reasons.setdefault(reason, []).append(name)

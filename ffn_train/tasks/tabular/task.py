@@ -1,15 +1,17 @@
-"""Regression on the columns of a table in a file."""
+"""Regression and classification on the columns of a table in a file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ffn_train.config.registry import choice
 from ffn_train.config.settings import SettingError, setting, unchecked
+from ffn_train.tasks.scores import R2, Accuracy, Score
 from ffn_train.tasks.table import Data, Parts, Table, drawn_parts, held, standardised
 from ffn_train.tasks.tabular.columns import Columns, as_words, blanked, shown
 from ffn_train.tasks.tabular.dialect import MARKS, SEPARATORS, Given
@@ -60,6 +62,9 @@ class TableTask(Task):
         None,
         check=unchecked,
         literal=True,
+    )
+    classes: bool | None = setting(
+        "whether the target is classes; null: it is if it is text", None, before=None
     )
     drop: Setting = _columns("columns to leave out")
     inputs: Setting = _columns("the columns to predict from; all others, if none is named")
@@ -124,6 +129,8 @@ class TableTask(Task):
                 raise SettingError(f"task.target has {shown(name)} twice")
             if name in wanted.drop:
                 raise SettingError(f"task.drop has {shown(name)}, which is a target too")
+        if self.classes and len(wanted.target) > 1:
+            raise SettingError(f"task.classes=true takes one target, got {len(wanted.target)}")
         if self.validation_path is not None and (self.groups is not None or self.split == "last"):
             raise SettingError("task.validation_path is the split: not with task.split or .groups")
         if self.groups is not None and self.split == "last":
@@ -131,11 +138,13 @@ class TableTask(Task):
 
     def table(self, rng: np.random.Generator) -> Table:
         """The rows that are used, coded as all of them decide; nothing is random here."""
-        frame, _, selection, _ = self._read()
-        return _table(selection.columns.fitted(frame, np.arange(len(frame))), frame)
+        frame, _, selection, _ = self._read
+        columns = selection.columns.with_classes(frame).fitted(frame, np.arange(len(frame)))
+        return _table(columns, frame)
 
     def data(self, rows: np.random.Generator, parts: np.random.Generator) -> Data:
-        frame, reading, selection, notes = self._read()
+        frame, reading, selection, read_notes = self._read
+        notes = list(read_notes)
         columns, places = selection.columns, np.asarray(frame.index, dtype=np.int64)
         if self.validation_path is not None:
             frame, other = self._with_second(frame, columns)
@@ -144,7 +153,7 @@ class TableTask(Task):
             notes.append(f"task.validation_path={self.validation_path!r}: {other.says()}")
         else:
             chosen = self._parts(frame, selection.groups, parts)
-        columns = columns.fitted(frame, chosen.train)
+        columns = columns.with_classes(frame).fitted(frame, chosen.train)
         missing = [column.name for column in columns.inputs if column.indicator]
         if missing:
             listed = ", ".join([*missing[:8], *(["..."] if len(missing) > 8 else [])])
@@ -152,13 +161,27 @@ class TableTask(Task):
                 f"missing cells in {listed}: the training rows' median, or a level of their own "
                 "(task.fill=drop drops the rows)"
             )
-        data = standardised(_table(columns, frame), chosen)
+        data = standardised(
+            _table(columns, frame), chosen, standardise_targets=self.standardise_targets
+        )
         rows_of = {part: places[own].tolist() for part, own in vars(chosen).items()}
         origin = {"reading": reading.to_json(), "columns": columns.to_json(), "rows": rows_of}
         outliers = data.outliers
         if outliers is not None:  # by their rows in the file
             outliers = replace(outliers, rows=tuple(int(places[r - 1]) + 1 for r in outliers.rows))
         return replace(data, origin=origin, notes=tuple(notes), outliers=outliers)
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        return "regression" if self._read[2].columns.classes is None else "classes"
+
+    @property
+    def score(self) -> Score:  # type: ignore[override]
+        return R2() if self.kind == "regression" else Accuracy()
+
+    @property
+    def standardise_targets(self) -> bool:  # type: ignore[override]
+        return self.kind == "regression"
 
     def names(self) -> list[str]:
         """The names of the file's columns."""
@@ -174,6 +197,7 @@ class TableTask(Task):
             groups=groups,
             missing=_names("task.missing", self.missing),
             dates=self.dates,
+            classes=self.classes,
         )
 
     def _frame(self, key: str) -> tuple[Any, Reading]:
@@ -192,6 +216,7 @@ class TableTask(Task):
         except SettingError as error:
             raise SettingError(f"task.{key}={path!r} {error}") from error.__cause__
 
+    @cached_property
     def _read(self) -> tuple[Any, Reading, Selection, list[str]]:
         """The rows that are used, how they were read, the columns, and what is said of that."""
         source, wanted = f"task.path={self.path!r}", self._wanted()
@@ -250,7 +275,7 @@ class TableTask(Task):
         names = [*(column.name for column in columns.inputs), *columns.targets]
         columns.check(second, source)
         both = pd.concat([frame[names], second[second.notna().any(axis=1)][names]])
-        return self._used(both, columns)[0], reading
+        return self._used(both, columns.with_classes(both))[0], reading
 
 
 def _check_rows(frame: Any, source: str) -> None:
@@ -261,7 +286,8 @@ def _check_rows(frame: Any, source: str) -> None:
 
 
 def _table(columns: Columns, frame: Any) -> Table:
-    return Table(columns.encode(frame), columns.values(frame), columns.names, columns.targets)
+    outputs = columns.classes or columns.targets
+    return Table(columns.encode(frame), columns.values(frame), columns.names, outputs)
 
 
 def _names(key: str, value: Any) -> tuple[str, ...]:

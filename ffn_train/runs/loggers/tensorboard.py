@@ -1,0 +1,163 @@
+"""Event files for TensorBoard, which W&B, Aim and Trackio import, too."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import struct
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ffn_train.config.keys import dotted
+from ffn_train.config.registry import choice
+from ffn_train.config.settings import SettingError
+from ffn_train.nn.core import Floats
+from ffn_train.runs import files
+from ffn_train.runs.layout import QuantityColumn, RunLayout, read_layout
+from ffn_train.runs.loggers.logger import Logger
+from ffn_train.runs.summary import read_summary
+
+FOLDER = "tensorboard"
+FILE = "events.out.tfevents.0.ffn_train"
+BLOCKS = 5  # of those of a stack, evenly chosen with the first and the last
+
+_TAGS = {
+    "loss": "loss/training",
+    "validation_loss": "loss/validation",
+    "validation_score": "score/validation",
+    "lr": "optimizer/lr",
+    "gradient_norm": "gradient norm/before clipping",
+    "clipped_norm": "gradient norm/after clipping",
+}
+_NORMS = ("gradient_norm", "update_norm", "weight_norm")  # of tensors, which add up to a layer's
+
+
+@choice("logger", "tensorboard")
+class TensorBoard(Logger):
+    """Event files in tensorboard/ of the run's directory; needs the extra `tensorboard`.
+
+    At each step the scalars; of what is measured the values of the first, the last and three blocks
+    between; at the end the settings, the verdict and the run's figures (plot.formats=[png]).
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if importlib.util.find_spec("tensorboardX") is None:
+            raise SettingError(
+                "logger=tensorboard needs tensorboardX: pip install 'ffn_train[tensorboard]'"
+            )
+
+    def open(self, run: Path, config: Mapping[str, Any], first: int) -> None:
+        """Keep what there is of the steps before ``first``, whole, and go on behind it."""
+        from tensorboardX.proto.event_pb2 import Event
+
+        self.run, self.config, self.layout = run, config, read_layout(run)
+        path = files.make_folder(run / FOLDER) / FILE
+        kept = [framed(Event(wall_time=time.time(), file_version="brain.Event:2"))]
+        if files.there(path):
+            events = list(read_events(files.read_bytes(path)))
+            steps = [event for event in events if not event.file_version]
+            kept = [framed(event) for event in events if event.file_version]
+            kept += [framed(event) for event in steps if event.step < first and not closing(event)]
+        files.write_whole(path, b"".join(kept))
+        flags = os.O_WRONLY | os.O_APPEND
+        self.file = os.fdopen(files.regular(path, flags), "ab")
+
+    def log(self, step: int, scalars: Mapping[str, float], measures: Mapping[str, Floats]) -> None:
+        values = {_TAGS.get(name, f"scalars/{name}"): value for name, value in scalars.items()}
+        columns = {column.name: column for column in self.layout.quantities}
+        for name, measured in measures.items():
+            if name in columns:
+                values |= tagged(columns[name], measured, self.layout)
+        self._write(step, [{"tag": tag, "simple_value": value} for tag, value in values.items()])
+
+    def close(self, state: str) -> None:
+        from tensorboardX import summary
+
+        if state not in ("interrupted", "failed") and (outcome := read_summary(self.run)):
+            step = outcome.steps or 0
+            told = "\n".join(f"* {finding.question}: {finding.text}" for finding in outcome.verdict)
+            settings = {key: value for key, value in dotted(self.config).items() if _plain(value)}
+            losses = dict.fromkeys(("loss/training", "loss/validation"))
+            for part in (summary.text("verdict", told), *summary.hparams(settings, losses)):
+                self._write(step, part.value)
+            for path in sorted((self.run / files.PLOTS).glob("*.png")):
+                self._write(step, [picture(path)])
+        self.file.close()
+
+    def _write(self, step: int, values: Any) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        self.file.write(framed(Event(wall_time=time.time(), step=step, summary={"value": values})))
+        self.file.flush()
+
+
+def tagged(column: QuantityColumn, values: Floats, layout: RunLayout) -> dict[str, float]:
+    """The values of one quantity by tag, few enough to be looked at; what is not known is left out.
+
+    Norms of tensors are added up to those of layers: a tag for each tensor would be hundreds.
+    """
+    places = np.linspace(0, layout.depth - 1, min(BLOCKS, layout.depth)).round().astype(int)
+    digits = len(str(layout.depth))
+    chosen = {f"block {place:0{digits}}": int(place) for place in places}
+    shown: dict[str, float] = {}
+    if column.per == "run":
+        shown = {"run": float(values)}
+    elif column.per == "block":
+        shown = {name: float(values[place]) for name, place in chosen.items()}
+    elif column.per == "boundary":
+        shown = {f"into {name}": float(values[place]) for name, place in chosen.items()}
+        shown["out of the last block"] = float(values[-1])
+    else:
+        for tensor, value in zip(layout.tensors, values, strict=True):
+            if tensor.block is not None and tensor.block not in chosen.values():
+                continue
+            layer = tensor.layer if tensor.block is None else f"block {tensor.block:0{digits}}"
+            if column.name in _NORMS:
+                shown[layer] = float(np.hypot(shown.get(layer, 0.0), value))
+            else:
+                shown[f"{layer} {tensor.role}"] = float(value)
+    return {f"{column.name}/{place}": v for place, v in shown.items() if not np.isnan(v)}
+
+
+def picture(path: Path) -> dict[str, Any]:
+    """A figure as a value of a summary."""
+    content = files.read_bytes(path)
+    width, height = struct.unpack(">II", content[16:24])  # of a PNG's header
+    image = {"width": width, "height": height, "colorspace": 4, "encoded_image_string": content}
+    return {"tag": f"figures/{path.stem}", "image": image}
+
+
+def closing(event: Any) -> bool:
+    """Whether an event tells of a run's end, which a run that goes on has no longer."""
+    return not any(value.HasField("simple_value") for value in event.summary.value)
+
+
+def framed(event: Any) -> bytes:
+    """An event as a record of the file: its length and its content, each with its checksum."""
+    from tensorboardX.record_writer import masked_crc32c
+
+    content = event.SerializeToString()
+    length = struct.pack("<Q", len(content))
+    checksums = (struct.pack("<I", masked_crc32c(part)) for part in (length, content))
+    return b"".join((length, next(checksums), content, next(checksums)))
+
+
+def read_events(content: bytes) -> Iterator[Any]:
+    """The whole events of a file; what a killed process left of one ends them."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    place = 0
+    while place + 12 <= len(content):
+        (length,) = struct.unpack_from("<Q", content, place)
+        start, place = place + 12, place + 16 + length
+        if place <= len(content):
+            yield Event.FromString(content[start : start + length])
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, (bool, int, float, str))
