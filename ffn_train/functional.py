@@ -1,14 +1,14 @@
 """The textbook functions: a layer, a two-layer block, a residual sum, and their gradients by hand.
 
-A vector x is (D,), and y = W x + b reads as written; a batch x is (N, D) with a sample in each row,
-and y = x Wᵀ + b. Weights are (fan_out, fan_in). Lists of numbers serve as well as arrays, and whole
-numbers are taken as float64. A gradient ``dx`` is dLoss/dx and has the shape of
-x. Over a batch the gradients of W and b are sums over its samples. Training steps along the
-negative of a gradient; what is said below of what a gradient does is said of that step.
+A vector x has shape (D,), and y = W x + b; a batch x has shape (N, D), one sample per row, and
+y = x Wᵀ + b. Weights are (fan_out, fan_in). Arguments are arrays or lists of numbers; integers
+become float64. A gradient ``dx`` is dLoss/dx and has the shape of x; over a batch the gradients of
+W and b are sums over its samples. Training steps along the negative gradient, and what a gradient
+does, as described below, is what that step does.
 
-These are the equations that a transformer's feed-forward block y = W₂ act(W₁ x + b₁) + b₂ runs
-backward, at every position of every sequence, in each step of training a language model. ``act``
-and ``act'`` come as a pair of functions of the pre-activation z, such as ``np.tanh`` and
+Each training step of a language model runs these equations backward through every feed-forward
+block y = W₂ act(W₁ x + b₁) + b₂, at every position of every sequence. ``act`` and ``act'`` are
+given as a pair of functions of the pre-activation z, such as ``np.tanh`` and
 ``lambda z: 1 - np.tanh(z) ** 2``, or the ``value`` and ``derivative`` of ffn_train.nn.activations.
 """
 
@@ -30,8 +30,8 @@ def forward_pass(x: ArrayLike, W: ArrayLike, b: ArrayLike, activation_fn: Elemen
     Shapes: x (D,) or (N, D); W (H, D); b (H,); y (H,) or (N, H).
 
     In a transformer this is the up-projection of the feed-forward block: row i of W is a direction
-    of the residual stream that hidden unit i listens to, -b its threshold, and y_i how strongly it
-    fires at each position.
+    of the residual stream that hidden unit i responds to, -b_i its threshold, and y_i how strongly
+    it fires at each position.
 
     Raises ValueError if a shape does not fit or an argument holds no real numbers.
     """
@@ -49,7 +49,7 @@ def backward_pass(
 ) -> tuple[Array, Array, Array]:
     """The gradients dW, db, dx of one layer y = act(z), z = W x + b, given dy = dLoss/dy.
 
-        dz = dy ∘ act'(z)        the gradient that passes the nonlinearity
+        dz = dy ∘ act'(z)        through the nonlinearity
         dW = dz xᵀ               over a batch: Σ_n dz_n x_nᵀ
         db = dz                  over a batch: Σ_n dz_n
         dx = Wᵀ dz
@@ -59,14 +59,13 @@ def backward_pass(
 
     What each is for when a language model is trained:
 
-    * dW turns each hidden unit's direction towards the inputs that it should have answered more
-      strongly, and away from the others. It is an outer product of what arrived and of what was
-      wanted, so it is large only where both are: a dead unit (act'(z) = 0 at every token) or a
-      silent input learns nothing. This matrix, summed over all tokens of the batch, is what the
-      optimizer sees.
+    * dW turns each hidden unit's direction towards the inputs that it should have responded to more
+      strongly, and away from the others. It is the outer product of dz and x, so it is large only
+      where both are: nothing is learned by a dead unit (act'(z) = 0 at every token) or from an
+      input that is 0. This matrix, summed over all tokens of the batch, is what the optimizer sees.
     * db moves the unit's threshold: how readily it fires whatever the input.
-    * dx is what the layer asks of the layer below. It is not applied to any weight here but handed
-      on; the chain of these products through the depth is where gradients vanish or explode.
+    * dx is passed on to the layer below and changes no weight here; the product of these factors
+      over the depth is what vanishes or explodes.
 
     Raises ValueError if a shape does not fit or an argument holds no real numbers.
     """
@@ -95,8 +94,8 @@ def backprop_two_layer(
         dz = dh ∘ act'(z)                        the nonlinearity
         dW1 = dz xᵀ,    db1 = dz,   dx = W1ᵀ dz  the first layer
 
-    Shapes: x and dy (D,) or (N, D); W1 (H, D); b1 (H,); W2 (D, H); b2 (D,); the gradients like what
-    they belong to. (W2 may lead to another width than x has; dy is then as wide as b2.)
+    Shapes: x and dy (D,) or (N, D); W1 (H, D); b1 (H,); W2 (D, H); b2 (D,); each gradient like its
+    argument. (W2 may map to another width than that of x; dy is then as wide as b2.)
 
     What each is for when a language model is trained:
 
@@ -104,12 +103,12 @@ def backprop_two_layer(
       key-value memory (Geva et al. 2021), W1 holds the keys and W2 the values, and this corrects
       the values, weighted by how strongly each key matched.
     * db2 shifts what the block writes at every position alike.
-    * dW1, row i: which inputs should make unit i fire, judged by how useful its value was: dh asks
-      the value, act' whether the unit could still change its mind.
+    * dW1, row i: which inputs should make unit i fire: dh says how useful its value is, act'
+      whether the unit still responds to its input.
     * db1 moves the units' thresholds, and with them the share of inputs at which each fires.
-    * dx is the block's own part of the residual stream's gradient, which is added to the part that
-      came past the block (``residual_backward``). Two matrices and one act' multiply it, so
-      without the skip path a hundred such blocks multiply two hundred matrices.
+    * dx is the block's part of the residual stream's gradient, which is added to the part along the
+      skip path (``residual_backward``). Two matrices and one act' multiply it, so without the skip
+      path the gradient passes two hundred matrices in a hundred blocks.
 
     Raises ValueError if a shape does not fit or an argument holds no real numbers.
     """
@@ -135,8 +134,8 @@ def residual_backward(dout: ArrayLike) -> tuple[Array, Array]:
     out of the block's backward pass when dx_ffn goes in.
 
     This copy is why a language model of a hundred blocks can be trained: dx_input reaches the first
-    block, and the embedding, without having passed a single matrix. Each block adds its own
-    correction to a gradient that is already there, instead of being the only way through.
+    block, and the embedding, without passing through a single matrix. Each block adds a correction
+    to a gradient that is already there, instead of being the only way through.
 
     Any shape; the two arrays returned share no memory with each other or with ``dout``.
 
@@ -147,7 +146,7 @@ def residual_backward(dout: ArrayLike) -> tuple[Array, Array]:
 
 
 def _arrays(**given: ArrayLike) -> list[Array]:
-    """The arguments as arrays of floating-point numbers. Raises ValueError that names one."""
+    """The arguments as floating-point arrays. Raises ValueError naming one that is not numeric."""
     arrays = []
     for name, value in given.items():
         try:

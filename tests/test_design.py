@@ -131,6 +131,7 @@ def modules_after(code: str) -> set[str]:
 
 def test_importing_the_package_imports_no_heavy_library() -> None:
     heavy = {"matplotlib", "hydra", "omegaconf", "torch", "jax", "scipy", "numba", "safetensors"}
+    heavy |= {"pandas"}
     assert not heavy & modules_after("import ffn_train")
     heavy -= {"safetensors"}
     assert not heavy & modules_after("import ffn_train; ffn_train.load_run")

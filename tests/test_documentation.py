@@ -41,7 +41,7 @@ EXCEPTIONS: dict[str, tuple[str | None, str]] = {
     r"openssl|export|ray |python -m pytest -m cluster": (None, "a cluster"),
     r".*hydra/launcher=(slurm|ray_cluster)": ("dry_run=true", "a cluster"),
     r"jupyter": (None, "10 s; tests/experiments/test_lesson.py executes the notebook"),
-    r"python experiments/throughput/benchmark.py": (None, "40 minutes"),
+    r"python experiments/(throughput|theory_limits|verdicts)/": (None, "6 to 40 minutes"),
     r".*\bmy_\w+\.py": (None, "run by test_the_parts_of_the_examples_work"),
     r"python -m ffn_train.reproduce": ("", "minutes; a study is loaded, and measures nothing"),
     r"python -m ffn_train.theory": ("trainer.batch_size=8", "5 s"),
@@ -123,7 +123,7 @@ def test_commands_and_snippets_run(
 
 def labels(summary: str) -> list[str]:
     """The names of the rows of a run's summary."""
-    return [line[:21] for line in summary.splitlines() if not line.startswith(" ")]
+    return [line[:21] for line in summary.splitlines() if not line.startswith((" ", "training "))]
 
 
 def test_the_parts_of_the_examples_work(tmp_path: Path) -> None:

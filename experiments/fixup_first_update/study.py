@@ -26,13 +26,13 @@ from ffn_train.nn.core import FlatVector
 from ffn_train.nn.reductions import norm, rms
 from ffn_train.plots.scales import log_axis
 from ffn_train.plots.style import layer_colour
-from ffn_train.reproduce import Claim, at_least, exponent, near
+from ffn_train.reproduce import Claim, at_least, exponent, near, progress
 from ffn_train.reproduce.panels import DEPTH, THEORY, finished, marks, panels
 from ffn_train.running.experiment import Experiment, build_experiment
 
 SEEDS = range(8)
 DEPTHS = (8, 32, 128, 512)
-FALL = 1e-6  # of the loss, to first order: the rate is small enough for the first order to be all
+FALL = 1e-6  # the relative fall of the loss: the rate is so small that only first order matters
 R = 2.0  # s1 s2/2 of He's rule
 
 Law = Callable[[int], float]
@@ -47,7 +47,7 @@ def scaled(power: float) -> Law:
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to start a residual stack: its name, its overrides and the law of its first update."""
+    """How a residual stack is initialised: name, overrides and the law of its first update."""
 
     name: str
     overrides: tuple[str, ...]
@@ -69,7 +69,7 @@ PRE = Variant(
 UNSCALED = Variant("unscaled", ("init=he",), scaled(0.0), "X")
 VARIANTS = (UNSCALED, ZERO, REZERO, PRE, ROOT, FIXUP, INVERSE)
 
-Moves = Callable[[str], bool]  # which tensors the step changes, by name
+Moves = Callable[[str], bool]  # whether the step updates a tensor, by its name
 
 
 def branches(tensor: str) -> bool:
@@ -87,37 +87,39 @@ def everything(tensor: str) -> bool:
     return True
 
 
-ONE = "one sample, branches"
+ONE_SAMPLE = "one sample, branches"
 UPDATES = {"branches": branches, "all matrices": weights, "all and biases": everything}
 
 Results = dict[str, dict[str, np.ndarray]]
-"""By variant, for ``ONE`` and each of ``UPDATES``: the change of the function at each depth."""
+"""By variant, for ``ONE_SAMPLE`` and each of ``UPDATES``: the change of the function per depth."""
 
 
 def measure() -> Results:
     """Every variant and depth, for one sample and for the preset's batch."""
     results = {}
-    for variant in VARIANTS:
+    for variant in progress(VARIANTS):
         config = compose(["experiment=fixup_first_update", *variant.overrides])
         changes = [
             change({**config, "model": {**config["model"], "depth": depth}}) for depth in DEPTHS
         ]
-        results[variant.name] = dict(zip((ONE, *UPDATES), np.transpose(changes), strict=True))
+        results[variant.name] = dict(
+            zip((ONE_SAMPLE, *UPDATES), np.transpose(changes), strict=True)
+        )
     return results
 
 
 def change(config: dict[str, Any]) -> np.ndarray:
-    """One variant and depth: the geometric means over all seeds, for ``ONE`` and ``UPDATES``."""
+    """One variant and depth: geometric means over all seeds, for ``ONE_SAMPLE`` and ``UPDATES``."""
     logs = []
     for seed in SEEDS:
         experiment = build_experiment({**config, "seed": seed})
-        one, batch = First(experiment, samples=1), First(experiment)
-        logs.append([one.change(branches), *(batch.change(moves) for moves in UPDATES.values())])
+        single, batch = FirstStep(experiment, samples=1), FirstStep(experiment)
+        logs.append([single.change(branches), *(batch.change(moves) for moves in UPDATES.values())])
     return np.exp(np.mean(np.log(logs), axis=0))
 
 
-class First:
-    """The first step of a run, on its first batch or the first so many samples of that."""
+class FirstStep:
+    """The first step of a run, on its first batch or the first few ``samples`` of it."""
 
     def __init__(self, experiment: Experiment, samples: int | None = None) -> None:
         self.experiment, model = experiment, experiment.model
@@ -129,7 +131,7 @@ class First:
         self.gradient = gradient.vector
 
     def change(self, moves: Moves) -> float:
-        """RMS of f(θ') - f(θ), for each unit of the rate and of the RMS of f(θ) - t."""
+        """RMS of f(θ') - f(θ), divided by the rate and by the RMS of f(θ) - t."""
         model, trainer = self.experiment.model, self.experiment.trainer
         gradient = self.gradient.copy()
         for tensor in model.layout.tensors:
@@ -151,9 +153,9 @@ def slope(values: Sequence[float] | np.ndarray) -> float:
 
 
 def claims(results: Results) -> list[Claim]:
-    """Fixup's independence of depth, what it takes, and where it ends; the others' laws."""
+    """Fixup's independence of depth, its conditions and limits; the laws of the others."""
     source = "Zhang, Dauphin and Ma 2019, Fixup (from memory of the paper)"
-    fixup = {moved: slope(changes) for moved, changes in results[FIXUP.name].items()}
+    fixup = {updated: slope(changes) for updated, changes in results[FIXUP.name].items()}
     unscaled = np.log10(results[UNSCALED.name]["branches"])
     return [
         Claim(
@@ -164,7 +166,7 @@ def claims(results: Results) -> list[Claim]:
                 near("exponent of L, all matrices", fixup["all matrices"], 0, 0.05),
                 near(
                     "exponent of L, one sample",
-                    fixup[ONE],
+                    fixup[ONE_SAMPLE],
                     0,
                     0.05,
                 ),
@@ -198,7 +200,7 @@ def claims(results: Results) -> list[Claim]:
             [
                 near(
                     f"exponent of L, {plain}",
-                    slope(results[variant.name][ONE]),
+                    slope(results[variant.name][ONE_SAMPLE]),
                     slope([variant.law(depth) for depth in DEPTHS]),
                     0.1,
                 )
@@ -216,7 +218,7 @@ def claims(results: Results) -> list[Claim]:
 
 
 def figure(results: Results) -> Figure:
-    """The change over depth by the branches' matrices, and by more of the parameters for Fixup."""
+    """The change over depth from the branches' matrices, and for Fixup from more parameters."""
     sheet, (left, right) = panels(
         "The first step of SGD",
         "relu · width 32 · change of the function for each unit of learning rate and of error",
@@ -227,14 +229,14 @@ def figure(results: Results) -> Figure:
     )
     grid = np.geomspace(DEPTHS[0], DEPTHS[-1], 40).astype(int)
     for order, variant in enumerate(VARIANTS):
-        values = results[variant.name][ONE]
+        values = results[variant.name][ONE_SAMPLE]
         law = np.array([variant.law(int(depth)) for depth in grid])
         left.plot(grid, law * (values[0] / law[0]), **{**THEORY, "label": "law", "zorder": 1})
         look = {"color": layer_colour(order, len(VARIANTS) - 1), "marker": variant.marker}
         name = {"label": variant.name, "gid": "(a) start"}
         left.plot(DEPTHS, values, markersize=4.5, linestyle="none", **look, **name)
-    start, then = results[UNSCALED.name][ONE][:2]
-    log_axis(left, [100 * start], *(results[variant.name][ONE] for variant in VARIANTS[1:]))
+    start, then = results[UNSCALED.name][ONE_SAMPLE][:2]
+    log_axis(left, [100 * start], *(results[variant.name][ONE_SAMPLE] for variant in VARIANTS[1:]))
     left.annotate(
         f"unscaled: $10^{{{np.log10(then):.0f}}}$ at {DEPTHS[1]}",
         (DEPTHS[0], start),
@@ -242,7 +244,7 @@ def figure(results: Results) -> Figure:
         textcoords="offset points",
         size=7.5,
     )
-    for order, moved in enumerate(UPDATES):
-        look = {**marks(order, 3), "linestyle": "-", "label": moved, "gid": "(b) moved"}
-        right.plot(DEPTHS, results[FIXUP.name][moved], **look)
+    for order, updated in enumerate(UPDATES):
+        look = {**marks(order, 3), "linestyle": "-", "label": updated, "gid": "(b) moved"}
+        right.plot(DEPTHS, results[FIXUP.name][updated], **look)
     return finished(sheet)

@@ -35,9 +35,9 @@ from ffn_train.reproduce.panels import BLOCK, THEORY, finished, panels
 SEEDS = range(1000, 1600)
 NAMES = {"none": "plain", "identity": "$x+f(x)$", "scaled": r"$x+f(x)/\sqrt{L}$"}
 WORDS = {"none": "f(x)", "identity": "x + f(x)", "scaled": "x + f(x)/sqrt(L)"}
-SHOWN = (16, 64)  # the shape that the first two panels show
+EXAMPLE = (16, 64)  # the shape in the first two panels
 KS_1_PERCENT = 1.63  # sqrt(S) times the Kolmogorov-Smirnov distance that 1 % of samples exceed
-DASHES = ("-", (0, (4, 1.5)), (0, (1.5, 1)))  # of the shapes of a block
+DASHES = ("-", (0, (4, 1.5)), (0, (1.5, 1)))  # by the shape of a block
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Point:
 
 def measure() -> list[Point]:
     """Every point of the preset over all seeds."""
-    found = []
+    results = []
     for job in points("lognormal_gradients"):
         model, residual = job.config["model"], job.config["residual"]["name"]
         depth, width, hidden = model["depth"], model["width"], model["width"] * model["expansion"]
@@ -98,8 +98,8 @@ def measure() -> list[Point]:
             growth = 1 + rho
             variance = (4 * rho / width + rho**2 * alone) / growth**2
         z = np.log(square / square[:, -1:]) - blocks_above * np.log(growth)
-        found.append(Point(residual, width, hidden, z, variance))
-    return found
+        results.append(Point(residual, width, hidden, z, variance))
+    return results
 
 
 def claims(results: list[Point]) -> list[Claim]:
@@ -137,7 +137,7 @@ def claims(results: list[Point]) -> list[Claim]:
                 )
                 for p in results
             ],
-            recorded="partly",
+            recorded="8 of 9 checks",
         ),
         Claim(
             "The fluctuations are set by the ratio of depth to width: V grows in proportion to L",
@@ -177,7 +177,7 @@ def normality(statement: str, source: str, chosen: list[Point]) -> Claim:
 
 
 def variances(statement: str, source: str, chosen: list[Point]) -> Claim:
-    """The variance of z at x_0 beside V, within three deviations of a sample variance."""
+    """The variance of z at x_0 against V, within three deviations of a sample variance."""
     count = len(chosen[0].z)
     checks = [
         near(
@@ -197,7 +197,7 @@ def figure(results: list[Point]) -> Figure:
     sheet, (left, middle, right) = panels(
         "Log-normal gradients",
         f"relu · no norm · {depth} blocks · one input · at initialisation · "
-        f"{seeds} seeds · (a), (b): width {SHOWN[0]}, hidden {SHOWN[1]}",
+        f"{seeds} seeds · (a), (b): width {EXAMPLE[0]}, hidden {EXAMPLE[1]}",
         {
             r"$|\partial L/\partial x_l|^2$, plain": BLOCK,
             r"quantiles of $(z+V/2)/\sqrt{V}$": "quantile of Normal(0, 1)",
@@ -212,7 +212,7 @@ def figure(results: list[Point]) -> Figure:
     colours = {residual: step_colour(order, 4) for order, residual in enumerate(NAMES)}
     for p in results:
         colour, shape = colours[p.residual], (p.width, p.hidden)
-        if shape == SHOWN:
+        if shape == EXAMPLE:
             quantiles = (np.sort(p.z[:, 0]) + p.variance / 2) / p.variance**0.5
             middle.plot(levels, quantiles, ".", color=colour, markersize=2)
             if p.residual == "none":
@@ -231,7 +231,7 @@ def figure(results: list[Point]) -> Figure:
 
 
 def fan(axes: Axes, point: Point, colour: ColorType) -> None:
-    """Mean, median and the band of eight tenths of all seeds over the blocks, and theory."""
+    """Mean, median and the band of 10 % to 90 % of all seeds over the blocks, and theory."""
     depth, squares = point.depth, np.exp(point.z)
     blocks = np.arange(depth + 1)
     low, median, high = np.quantile(squares, (0.1, 0.5, 0.9), axis=0)
@@ -249,6 +249,6 @@ def fan(axes: Axes, point: Point, colour: ColorType) -> None:
         ("median", (depth // 4, median[depth // 4]), (2, -12)),
         ("10 % to 90 %", (depth // 5, low.min()), (0, 4)),
     )
-    for text, place, offset in notes:
-        axes.annotate(text, place, offset, textcoords="offset points", size=8)
+    for text, point_at, offset in notes:
+        axes.annotate(text, point_at, offset, textcoords="offset points", size=8)
     depth_axis(axes, depth, depth, BLOCK)

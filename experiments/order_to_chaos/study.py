@@ -91,15 +91,15 @@ class Results:
 
 def measure() -> Results:
     """Every point of the preset over all seeds."""
-    found, bias = [], 0.0
+    measured, bias = [], 0.0
     for job in points("order_to_chaos"):
         variance = job.config["init"]["inner"] * job.config["init"]["outer"]
         bias = job.config["init"]["bias_std"] ** 2
         squares, correlations = [], []
-        for one in passes(job.config, SEEDS):
-            squares.append([np.mean(dx**2) for dx in one.signal_gradients])
-            correlations.append([mean_cosine(x) for x in one.signals])
-        found.append(
+        for start in passes(job.config, SEEDS):
+            squares.append([np.mean(dx**2) for dx in start.signal_gradients])
+            correlations.append([mean_cosine(x) for x in start.signals])
+        measured.append(
             Point(
                 variance,
                 np.mean(squares, axis=0),
@@ -108,24 +108,24 @@ def measure() -> Results:
                 correlation_fixed_point(variance, bias),
             )
         )
-    return Results(found, bias, critical(bias))
+    return Results(measured, bias, critical(bias))
 
 
-def crossing(found: list[Point]) -> float:
+def crossing(measured: list[Point]) -> float:
     """The σ_w² at which the measured rate, interpolated, is zero."""
-    return float(np.interp(0, [p.rate for p in found], [p.variance for p in found]))
+    return float(np.interp(0, [p.rate for p in measured], [p.variance for p in measured]))
 
 
 def claims(results: Results) -> list[Claim]:
     """The rate, the phases, the critical line."""
-    found, edge = results.points, results.edge
+    measured, edge = results.points, results.edge
     return [
         Claim(
             "In a plain stack the mean of |dL/dx_l|² changes by the factor χ in each block",
             "Schoenholz et al. 2017 (from memory of the paper)",
             [
                 near(f"log factor, σ_w² = {p.variance:g}", p.rate, np.log(p.chi), 0.03)
-                for p in found
+                for p in measured
             ],
             recorded="reproduced",
         ),
@@ -134,7 +134,7 @@ def claims(results: Results) -> list[Claim]:
             "Schoenholz et al. 2017, abstract",
             [
                 (at_most if p.chi < 1 else at_least)(f"log factor, χ = {p.chi:.2f}", p.rate, 0.0)
-                for p in found
+                for p in measured
                 if abs(np.log(p.chi)) > 0.1
             ],
             recorded="reproduced",
@@ -142,7 +142,7 @@ def claims(results: Results) -> list[Claim]:
         Claim(
             "Between them lies a critical variance, χ = 1, where they do neither",
             "Schoenholz et al. 2017 (from memory of the paper)",
-            [near("critical σ_w²", crossing(found), edge, 0.1)],
+            [near("critical σ_w²", crossing(measured), edge, 0.1)],
             recorded="reproduced",
         ),
         Claim(
@@ -155,7 +155,7 @@ def claims(results: Results) -> list[Claim]:
                     p.fixed_correlation,
                     0.05,
                 )
-                for p in found
+                for p in measured
                 if abs(np.log(p.chi)) > 0.1  # nearer to critical, 48 blocks are too few to converge
             ],
             recorded="reproduced",
@@ -165,7 +165,7 @@ def claims(results: Results) -> list[Claim]:
 
 def figure(results: Results) -> Figure:
     """Mean squares over depth, the rate over σ_w², correlations over depth."""
-    found, edge = results.points, results.edge
+    measured, edge = results.points, results.edge
     sheet, (left, middle, right) = panels(
         "From order to chaos",
         "plain tanh stack · depth 48 · width 256 · at initialisation",
@@ -177,10 +177,10 @@ def figure(results: Results) -> Figure:
         {},
         right=0.72,
     )
-    depth = len(found[0].square) - 1
+    depth = len(measured[0].square) - 1
     blocks = np.arange(depth + 1)
-    for order, p in enumerate(found):
-        colour = step_colour(order, len(found))
+    for order, p in enumerate(measured):
+        colour = step_colour(order, len(measured))
         name = {"label": f"{p.variance:g}", "gid": r"$\sigma_w^2$"}
         left.plot(blocks, p.square / p.square[-1], color=colour, **name)
         left.plot(blocks, p.chi ** (depth - blocks.astype(float)), **THEORY)

@@ -73,12 +73,12 @@ def recursion(norm: str, depth: int, x: Floats, dy: Floats) -> Floats:
     """E|dL/dW2|² of each block (L,), from the batch's x_0 (N, D) and dL/dy (N, M)."""
     width = x.shape[1]
     q = x @ x.T / width
-    seen, sums, factors = [], [], []  # A of each block's input; scale of its sum; 1 + its chi
+    values, sums, factors = [], [], []  # A of each block's input; scale of its sum; 1 + its chi
     for _ in range(depth):
         scale = sizes(q)
         value, slope = relu_kernels(q / scale if norm == "pre_layer" else q)
         q = q + value
-        seen.append(value)
+        values.append(value)
         if norm == "pre_layer":
             factors.append(1 + slope / scale)
             sums.append(np.ones_like(q))
@@ -86,11 +86,11 @@ def recursion(norm: str, depth: int, x: Floats, dy: Floats) -> Floats:
             factors.append(1 + slope)
             sums.append(sizes(q))
             q = q / sums[-1]
-    gradient = dy @ dy.T * (1 - 2 / width)  # the last norm takes out two directions of D
+    gradient = dy @ dy.T * (1 - 2 / width)  # the last norm removes two of D directions
     if norm == "pre_layer":
         gradient = gradient / sizes(q)
     squares = []
-    for value, total, factor in zip(seen[::-1], sums[::-1], factors[::-1], strict=True):
+    for value, total, factor in zip(values[::-1], sums[::-1], factors[::-1], strict=True):
         gradient = gradient / total
         squares.append(width * np.sum(gradient * value))
         gradient = gradient * factor
@@ -106,12 +106,12 @@ def at_start(config: Mapping[str, Any]) -> Point:
     """One point over all seeds."""
     norm, depth = config["norm"]["name"], config["model"]["depth"]
     measured, theory, signal = [], [], []
-    for one in passes(config, SEEDS):
-        views = [one.gradient.views.part(f"blocks.{index}") for index in range(depth)]
-        of_loss = np.sum(one.output_gradient**2)
+    for start in passes(config, SEEDS):
+        views = [start.gradient.views.part(f"blocks.{index}") for index in range(depth)]
+        of_loss = np.sum(start.output_gradient**2)
         measured.append([np.sum(block.part("down")["weight"] ** 2) / of_loss for block in views])
-        theory.append(recursion(norm, depth, one.signals[0], one.output_gradient) / of_loss)
-        signal.append([np.mean(x**2) for x in one.signals])
+        theory.append(recursion(norm, depth, start.signals[0], start.output_gradient) / of_loss)
+        signal.append([np.mean(x**2) for x in start.signals])
     means = [np.mean(values, axis=0) for values in (measured, theory, signal)]
     batch = config["trainer"]["batch_size"]
     return Point(norm, depth, batch, np.sqrt(means[0]), np.sqrt(means[1]), means[2])
@@ -127,14 +127,14 @@ def exponents(points: dict[str, list[Point]]) -> list[Check]:
     checks = []
     for norm, expected in (("post_layer", 0), ("pre_layer", -0.5)):
         deep = [p for p in points[norm] if p.depth >= DEEP]
-        found = exponent([p.depth for p in deep], [p.measured[-1] for p in deep])
-        checks.append(near(f"exponent of L, {NORMS[norm]}", found, expected, 0.06))
+        fitted = exponent([p.depth for p in deep], [p.measured[-1] for p in deep])
+        checks.append(near(f"exponent of L, {NORMS[norm]}", fitted, expected, 0.06))
     return checks
 
 
-def profile(found: list[Point]) -> Point:
+def profile(points: list[Point]) -> Point:
     """The point whose blocks are shown one by one."""
-    return next(p for p in found if p.depth == PROFILE)
+    return next(p for p in points if p.depth == PROFILE)
 
 
 def relative(point: Point) -> Floats:
@@ -149,27 +149,26 @@ def claimed_term(depth: int) -> Floats:
 
 def claims(results: list[Point]) -> list[Claim]:
     """The last block over depth, and the other blocks."""
-    one = {norm: of(results, norm, 1) for norm in NORMS}
+    single = {norm: of(results, norm, 1) for norm in NORMS}
     many = {norm: of(results, norm, BATCHES[-1]) for norm in NORMS}
-    post, signal = profile(one["post_layer"]), profile(many["pre_layer"]).signal
-    places = (PROFILE // 4, PROFILE // 2, 3 * PROFILE // 4)
+    post, signal = profile(single["post_layer"]), profile(many["pre_layer"]).signal
     post_blocks = [
         (f"|dW2_l|/|dW2_L|, l = {block} of {PROFILE}", block, relative(post)[block - 1])
-        for block in places
+        for block in (PROFILE // 4, PROFILE // 2, 3 * PROFILE // 4)
     ]
     return [
         Claim(
             "|dL/dW2| of the last block does not depend on L in post-LN, and falls as L^(-1/2) in "
             "pre-LN: for one sample",
             THEOREM,
-            exponents(one),
+            exponents(single),
             recorded="reproduced",
         ),
         Claim(
             f"The same for the mean over a batch of {BATCHES[-1]} samples",
             THEOREM + ", whose loss is a mean over positions",
             exponents(many),
-            recorded="partly",
+            recorded="1 of 2 checks",
         ),
         Claim(
             "|dL/dW2| of the last block is that of the recursion, for one sample and for a batch",
@@ -182,7 +181,7 @@ def claims(results: list[Point]) -> list[Claim]:
                     0.1,
                 )
                 for norm in NORMS
-                for p in (*one[norm], *many[norm])
+                for p in (*single[norm], *many[norm])
                 if p.depth in (results[0].depth, results[-1].depth)
             ],
             recorded="reproduced",
@@ -201,7 +200,7 @@ def claims(results: list[Point]) -> list[Claim]:
             LAYERS,
             [
                 within(f"|dW2_1|/|dW2_L|, L = {p.depth}", relative(p)[0], 1, 0.2)
-                for p in one["pre_layer"]
+                for p in single["pre_layer"]
             ],
             recorded="refuted",
         ),
@@ -227,7 +226,7 @@ def claims(results: list[Point]) -> list[Claim]:
                 at_most(f"|dW2_1|/|dW2_L|, batch {p.batch}", relative(p)[0], 0.75)
                 for p in (profile(many["post_layer"]), post)
             ],
-            recorded="partly",
+            recorded="1 of 2 checks",
         ),
     ]
 
@@ -246,18 +245,18 @@ def figure(results: list[Point]) -> Figure:
     )
     theory = {**THEORY, "label": "recursion"}
     blocks = np.arange(1, PROFILE + 1)
-    shown = blocks[:: PROFILE // 8]
+    marked = blocks[:: PROFILE // 8]
     batches = {1: {}, BATCHES[-1]: {"markerfacecolor": "white"}}
     for order, (norm, name) in enumerate(NORMS.items()):
         left.plot([], [], label=name, gid="norm", **marks(order, 3))
         for batch, fill in batches.items():
-            found, look = of(results, norm, batch), {**marks(order, 3), **fill}
-            depths, first = [p.depth for p in found], found[0].theory[-1]
-            left.plot(depths, [p.theory[-1] / first for p in found], **theory)
-            left.plot(depths, [p.measured[-1] / first for p in found], **look)
-            point = profile(found)
+            chosen, look = of(results, norm, batch), {**marks(order, 3), **fill}
+            depths, first = [p.depth for p in chosen], chosen[0].theory[-1]
+            left.plot(depths, [p.theory[-1] / first for p in chosen], **theory)
+            left.plot(depths, [p.measured[-1] / first for p in chosen], **look)
+            point = profile(chosen)
             right.plot(blocks, point.theory / point.theory[-1], **theory)
-            right.plot(shown, relative(point)[shown - 1], **look)
+            right.plot(marked, relative(point)[marked - 1], **look)
     for batch, fill in batches.items():
         name = "one sample" if batch == 1 else f"{batch} samples"
         look = {**marks(0, 3), "color": INK, **fill}

@@ -1,4 +1,4 @@
-"""How fast do signal and gradient grow with x + L^(-p) f(x), and which power p tames them?
+"""How fast do signal and gradient grow with x + L^(-p) f(x), and which power p bounds them?
 
 A block is x_{l+1} = x_l + a W2 relu(W1 x_l), a = L^(-p), with variances s1/D and s2/H of the
 weights. With r = s1 s2/2, in the mean over the weights,
@@ -27,10 +27,10 @@ TITLES = {0: "1", 0.5: r"$1/\sqrt{L}$", 1: "$1/L$"}
 
 @dataclass(frozen=True)
 class Point:
-    """One setting, in the mean over seeds.
+    """One setting: means over seeds.
 
-    ``forward``, ``backward``: the factor of |x|² and of |dL/dx|² in a block, also over blocks;
-    ``total``: |x_L|²/|x_0|²; ``total_back``: |dL/dx_0|²/|dL/dx_L|².
+    ``forward``, ``backward``: the factor of |x|² and of |dL/dx|² per block, also averaged over the
+    blocks; ``total``: |x_L|²/|x_0|²; ``total_back``: |dL/dx_0|²/|dL/dx_L|².
     """
 
     r: float
@@ -49,7 +49,7 @@ class Point:
 
 def measure() -> list[Point]:
     """Every point of the preset over all seeds."""
-    found = []
+    results = []
     for job in points("residual_growth"):
         init, power = job.config["init"], float(job.config["residual"]["power"])
         members = ensemble(job.config, SEEDS)
@@ -57,17 +57,17 @@ def measure() -> list[Point]:
         factors = [np.mean(v[:, 1:] / v[:, :-1]) for v in (signal, gradient)]
         totals = [np.mean(v[:, -1] / v[:, 0]) for v in (signal, gradient)]
         r, depth = init["inner"] * init["outer"] / 2, job.config["model"]["depth"]
-        found.append(Point(r, power, depth, *factors, *totals))
-    return found
+        results.append(Point(r, power, depth, *factors, *totals))
+    return results
 
 
 def name(point: Point) -> str:
-    """The initialisation, as a reader knows it."""
+    """The usual name of the initialisation."""
     return next(text for r, text in NAMES.items() if np.isclose(r, point.r))
 
 
 def claims(results: list[Point]) -> list[Claim]:
-    """Growth for each block, and what a power of L makes of it."""
+    """Growth per block, and the effect of a power of L."""
     last = max(point.depth for point in results)
     deep = {power: [p for p in results if p.power == power and p.depth == last] for power in POWERS}
     scaled = [point for point in results if point.power == 0.5]

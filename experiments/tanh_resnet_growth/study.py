@@ -1,6 +1,6 @@
 """With x + f(x), does the gradient grow like exp(sqrt(L)) for tanh and like exp(L) for ReLU?
 
-Yang and Schoenholz 2017, "Mean Field Residual Networks: On the Edge of Chaos"; the two laws stand
+Yang and Schoenholz 2017, "Mean Field Residual Networks: On the Edge of Chaos"; the two laws are
 in the abstract of their 2018 sequel. A block is x_{l+1} = x_l + W2 act(W1 x_l), variances 1/fan_in.
 With q_l and p_l the mean squares of an entry of x_l and of dL/dx_l,
 
@@ -54,22 +54,22 @@ def recursion(activation: str, depth: int, q: float) -> tuple[float, float]:
 
 def measure() -> list[Point]:
     """Every point of the preset over all seeds."""
-    found = []
+    results = []
     for job in points("tanh_resnet_growth"):
         activation, depth = job.config["activation"]["name"], job.config["model"]["depth"]
         members = ensemble(job.config, SEEDS)
         q = np.mean(members.signal**2, axis=0)
         gradient = members.signal_gradient**2
-        # the mean factor of each block: a product of means is steadier than the mean of a product,
-        # and the read-out's chance factor, common to all of a seed's blocks, cancels
+        # the mean factor of each block: a product of means varies less than the mean of a product,
+        # and the read-out's random factor, common to all of a seed's blocks, cancels
         factors = np.mean(gradient[:, :-1] / gradient[:, 1:], axis=0)
         growth, signal = recursion(activation, depth, float(q[0]))
-        found.append(
+        results.append(
             Point(
                 activation, depth, float(np.log(factors).sum()), growth, q[-1] / q[0], signal / q[0]
             )
         )
-    return found
+    return results
 
 
 def of(results: list[Point], activation: str) -> list[Point]:
@@ -141,11 +141,11 @@ def figure(results: list[Point]) -> Figure:
         right=1.15,
     )
     for order, activation in enumerate(("tanh", "relu")):
-        mine, look = of(results, activation), marks(order, 3)
-        left.plot(depths, [p.growth for p in mine], label=activation, gid="activation", **look)
-        right.plot(depths, [p.signal for p in mine], **look)
-        left.plot(depths, [p.growth_theory for p in mine], **RECURSION)
-        right.plot(depths, [p.signal_theory for p in mine], **RECURSION)
+        chosen, look = of(results, activation), marks(order, 3)
+        left.plot(depths, [p.growth for p in chosen], label=activation, gid="activation", **look)
+        right.plot(depths, [p.signal for p in chosen], **look)
+        left.plot(depths, [p.growth_theory for p in chosen], **RECURSION)
+        right.plot(depths, [p.signal_theory for p in chosen], **RECURSION)
     law = 8 / 3 * np.sqrt(np.array(depths) / (2 * np.pi))
     left.plot(depths, law, label=r"$\frac{8}{3}\sqrt{L/2\pi}$", gid="theory", **GUIDE)
     log_axis(right, [1, 1e3])

@@ -1,4 +1,4 @@
-"""The cells of the grid, and the same weights and batches for everyone who computes one."""
+"""The cells of the grid, and the same weights and batches for every contestant."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-BATCHES = 32  # of an epoch, about as many as the default run has; the peers go round them
+BATCHES = 32  # per epoch, about as many as in the default run; the peers cycle through them
 MOMENTUM, EPS = 0.9, 1e-5
-ENDLESS = 10**9  # steps: nobody reaches the last row, which would be measured
+ENDLESS = 10**9  # steps: never reached, so the last row, which would be measured, never comes
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Cell:
 
     @property
     def rate(self) -> float:
-        """The learning rate: small enough for any number of steps at every width."""
+        """A learning rate that is stable at every width."""
         return 0.1 / self.width
 
 
@@ -49,9 +49,9 @@ GRID = [replace(cell, activation=a, norm=n) for cell in PLAIN for a, n in KINDS]
 
 
 def build(cell: Cell, **options: Any) -> Any:
-    """This project's experiment of a cell; clipping, validation and measures are off.
+    """This project's experiment of a cell, without clipping, validation and measuring.
 
-    The default task, residual, initialisation, loss and momentum; ``options``: settings on top.
+    The default task, residual, initialisation, loss and momentum; ``options``: further settings.
     """
     from ffn_train.config.composition import compose
     from ffn_train.running.experiment import build_experiment
@@ -70,7 +70,7 @@ def build(cell: Cell, **options: Any) -> Any:
         "trainer.clip": "null",
         "evaluate.every": ENDLESS,
         "measure.every": ENDLESS,
-        "measure.limit": ENDLESS,  # rows do not thin out
+        "measure.limit": ENDLESS,  # a constant interval
         **options,
     }
     return build_experiment(compose([f"{key}={value}" for key, value in settings.items()]))

@@ -1,4 +1,4 @@
-"""What else costs: where a step's time and memory go, the measures, the depth, whole commands."""
+"""Other costs: where a step's time and memory go, measuring, depth, whole commands."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ THIN = Cell(1, 32, 128, 64)  # the stack that grows deep
 RECOMPUTE = "recompute"
 DEPTHS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 HERE = Path(__file__).parent
-COMMANDS = (  # of which contestant it needs the packages, and its words but for a new DIRECTORY
+COMMANDS = (  # the contestant whose packages it needs, and the command; DIRECTORY: a new one
     (NUMPY, "python -c pass"),
     (NUMPY, "python -m ffn_train plot.when=never trainer.steps=1"),
     (NUMPY, "python -m ffn_train plot.when=never"),
@@ -45,7 +45,7 @@ SERIAL = "hydra/launcher=serial"
 
 
 def in_processes(function: Any, cells: Iterable[Cell], **options: Any) -> Iterator[Row]:
-    """What a function says of each engine and cell, in a process without arrays of another one."""
+    """The rows that a function returns for each engine and cell, in a new process for each."""
     for engine in (NUMPY, COMPILED):
         for cell in () if missing(engine) else cells:
             with Worker(engine, 0) as worker:
@@ -54,7 +54,7 @@ def in_processes(function: Any, cells: Iterable[Cell], **options: Any) -> Iterat
 
 
 class Clock:
-    """Time by kind; what runs within another kind is taken off that one's."""
+    """Time by kind; a kind's time excludes that of kinds called within it."""
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(KINDS, 0.0)
@@ -85,10 +85,9 @@ class Clock:
 
 
 def profile(engine: str, cell: Cell) -> list[Row]:
-    """Milliseconds a step of each kind, medians over rounds, on one thread.
+    """Milliseconds per step by kind of operation, medians over rounds, on one thread.
 
-    A kind's time is its own: what it calls is the other kind's. The clocks themselves take about
-    0.2 µs a call, which all else has.
+    The clocks themselves take about 0.2 µs per call, which counts as "all else".
     """
     from ffn_train.train.gradient import BatchGradient
 
@@ -119,10 +118,10 @@ def profile(engine: str, cell: Cell) -> list[Row]:
 
 
 def measures(engine: str, cell: Cell, *, rounds: int, turn: float) -> list[Row]:
-    """``cost``: what measures add to the time without them, as a share; median and quartiles.
+    """``cost``: what measuring adds, as a share of the time without it; median and quartiles.
 
-    Trainings without, with them at every step and at the default cadence, in one process: two
-    differ by more, by where their arrays lie.
+    The runs, without measuring, at every step and at the default cadence, share a process: two
+    processes differ by more, depending on where their arrays lie.
     """
     records = {}
     for every in (ENDLESS, 1, DEFAULT_EVERY):
@@ -138,7 +137,7 @@ def measures(engine: str, cell: Cell, *, rounds: int, turn: float) -> list[Row]:
 
     clock(1, 10)
     count = max(1, math.ceil(1e3 * turn / median(clock(ENDLESS, 10))))
-    clock(DEFAULT_EVERY, DEFAULT_EVERY // 2)  # the measured step is amid those asked for below
+    clock(DEFAULT_EVERY, DEFAULT_EVERY // 2)  # the measured step is in the middle of those below
     ms: dict[int, list[float]] = {every: [] for every in records}
     rare = []
     for round_ in range(rounds):
@@ -146,8 +145,8 @@ def measures(engine: str, cell: Cell, *, rounds: int, turn: float) -> list[Row]:
             ms[every].append(sum(clock(every, count)) / count)
         for _ in range(max(1, count // DEFAULT_EVERY)):
             steps = clock(DEFAULT_EVERY, DEFAULT_EVERY)
-            # in a turn as above a fiftieth of a measurement would be lost: so the measured step and
-            # the one behind it, which finds the caches changed, against the median of the others
+            # a fiftieth of a measurement per step would be lost in noise: so compare the measured
+            # step and the next one, which finds the caches changed, with the median of the others
             around = [steps.pop(DEFAULT_EVERY // 2) for _ in range(2)]
             usual = median(steps)
             rare.append((sum(around) - 2 * usual) / (DEFAULT_EVERY * usual))
@@ -161,27 +160,27 @@ def measures(engine: str, cell: Cell, *, rounds: int, turn: float) -> list[Row]:
 
 
 def memory(cells: Sequence[Cell], threads: int = 2, **pace: Any) -> Iterator[Row]:
-    """Peak resident memory, what the libraries alone take, and the time a step.
+    """Peak resident memory, that of the libraries alone, and the time per step.
 
-    Of our engines, of these rebuilding activations in the backward pass, and of PyTorch eager.
+    For our engines, with and without activation checkpointing, and for PyTorch eager.
     """
     variants = [(name, way) for name in (NUMPY, COMPILED) for way in ("", RECOMPUTE)]
     variants = [(name, way) for name, way in (*variants, (EAGER, "")) if not missing(name)]
     for cell in cells:
-        data, found = arrays(cell), []
+        data, rows = arrays(cell), []
         with ExitStack() as stack:
             workers = [stack.enter_context(Worker(name, threads)) for name, _ in variants]
             for worker, (name, way) in zip(workers, variants, strict=True):
                 row = {**vars(cell), "contestant": f"{name} {way}".strip()}
                 row["libraries_mib"] = worker.submit(resident, "VmRSS").result()
                 settings = {"model.recompute": "auto"} if way else {}
-                given = data if name in PEERS else None
-                row["threads"] = worker.ask("load", cell, given, **settings)["threads"]
+                weights = data if name in PEERS else None
+                row["threads"] = worker.ask("load", cell, weights, **settings)["threads"]
                 worker.ask("steps", STEPS)
                 row["peak_mib"] = worker.submit(resident, "VmHWM").result()
-                found.append(row)
+                rows.append(row)
             times = take_turns(workers, **pace)
-        yield from ({**row, "ms": median(ms)} for row, ms in zip(found, times, strict=True))
+        yield from ({**row, "ms": median(ms)} for row, ms in zip(rows, times, strict=True))
 
 
 def resident(field: str) -> float:
@@ -191,7 +190,7 @@ def resident(field: str) -> float:
 
 
 def over_depth(depths: Sequence[int], **pace: Any) -> Iterator[Row]:
-    """Time and memory per block, memory beyond that of a stack of one block."""
+    """Time and memory per block; memory in excess of a stack of one block."""
     base = {row["contestant"]: row["peak_mib"] for row in memory([THIN], 1, **pace)}
     for row in memory([replace(THIN, depth=depth) for depth in depths], 1, **pace):
         beyond = 1024 * (row["peak_mib"] - base[row["contestant"]]) / (row["depth"] - 1)
@@ -204,9 +203,9 @@ def start(rounds: int) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         for round_ in range(rounds + 1):
             for order, (what, seconds) in enumerate(times.items()):
-                place = f"{folder}/{order}-{round_}"
+                directory = f"{folder}/{order}-{round_}"
                 started = time.perf_counter()
-                run(what.replace("DIRECTORY", f"{place}-compiled") + f" run.dir={place}")
+                run(what.replace("DIRECTORY", f"{directory}-compiled") + f" run.dir={directory}")
                 if round_:  # the first one reads everything from disk
                     seconds.append(time.perf_counter() - started)
     for what, seconds in times.items():
@@ -220,19 +219,19 @@ def run(command: str) -> None:
 
 
 def many_runs(runs: int, seconds: float) -> Iterator[Row]:
-    """A sweep of so many runs, of about so many seconds: figures with their units.
+    """A sweep of ``runs`` runs of about ``seconds`` each: numbers with their units.
 
-    Overhead: the time from one run's end to the next one's, less its training, one run after the
-    other, without the first. Ideal: the cores times the rate of one run after the other.
+    Overhead: the time from one serial run's end to the next one's, less its training, without the
+    first. Ideal: the rate of serial runs, times the number of cores.
     """
     with tempfile.TemporaryDirectory() as folder:
         small = sweep(f"{folder}/small", 9, 400, SERIAL)
-        steps = max(1, round(seconds * median(one["steps_per_second"] for one in small)))
+        steps = max(1, round(seconds * median(row["steps_per_second"] for row in small)))
         alone = sweep(f"{folder}/alone", 5, steps, SERIAL)
         started = time.perf_counter()
         sweep(f"{folder}/all", runs, steps)
         wall, cores = time.perf_counter() - started, len(os.sched_getaffinity(0))
-    each = median(after["end"] - one["end"] for one, after in pairwise(alone))
+    each = median(b["end"] - a["end"] for a, b in pairwise(alone))
     overhead = [b["end"] - a["end"] - b["training_seconds"] for a, b in pairwise(small)]
     figures = {
         "overhead of a run, s": median(overhead),
@@ -244,7 +243,7 @@ def many_runs(runs: int, seconds: float) -> Iterator[Row]:
 
 
 def sweep(folder: str, runs: int, steps: int, launcher: str = "") -> list[Row]:
-    """Run it; of each run, in the order in which they ended: training seconds, rate, end."""
+    """Run a sweep; each run's training seconds, rate and end, in the order of their ends."""
     seeds = f"sweep.dir={folder} seed=range(0,{runs}) trainer.steps={steps}"
     run(f"python -m ffn_train -m {seeds} activation=relu checkpoint.every=null {launcher}")
     ended = {path: path.stat().st_mtime for path in Path(folder).glob("jobs/*/summary.json")}

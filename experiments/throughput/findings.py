@@ -1,4 +1,4 @@
-"""What the tables say: Markdown for the README, and a page of panels."""
+"""The tables as Markdown for the README, and the figure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ffn_train.plots.style import DOUBLE, INK, MUTED
 BEGIN, END = "<!-- written by benchmark.py -->", "<!-- end -->"
 TITLES = {
     "profile": "Where a step goes, ms on one thread",
-    "measures": "What the measures cost, as a share of the time without them",
+    "measures": "Cost of measuring, as a share of the time without it",
     "memory": "Peak resident memory",
     "depth": "Depth",
     "start": "Commands, from process start to exit",
@@ -28,11 +28,11 @@ TITLES = {
 }
 
 Row = Mapping[str, Any]
-Cells = Mapping[Cell, Mapping[str, Row]]  # of each cell, the rows by contestant
+Cells = Mapping[Cell, Mapping[str, Row]]  # the rows by cell and contestant
 
 SPEED = "(a)  speed of a step: above the line an engine is faster than every peer"
 SHARE = "(b)  share of the step that its matrix products in NumPy would take"
-PANELS = (  # place, title, labels of x and y
+PANELS = (  # position, title, labels of x and y
     ((0.1, 0.69, 0.87, 0.275), SPEED, "", "speed, fastest peer = 1"),
     ((0.1, 0.375, 0.87, 0.18), SHARE, "depth, width, hidden width, batch", "products / step (%)"),
     ((0.1, 0.065, 0.22, 0.2), "(c)  time over depth", "depth", "µs a step and block"),
@@ -50,11 +50,11 @@ SHADES = (BLUE, "#3b78a8", "#7fb0cf", "#bcd7e6")
 def text(tables: Mapping[str, Sequence[Row]], machine: str) -> str:
     """All findings as Markdown."""
     cells = by_cell(tables.get("results", ()))
-    shown = {
-        "Time a step, ms (threads), and over the fastest peer's (quartiles)": [
+    sections = {
+        "Time per step, ms (threads), and relative to the fastest peer's (quartiles)": [
             vars(size) | against_peers(cell) for size, cell in cells.items()
         ],
-        "Time a step over others', geometric mean and range over cells": [
+        "Time per step relative to others', geometric mean and range over cells": [
             in_the_mean(list(cells.values()), engine) for engine in ENGINES if cells
         ],
         "The step's matrix products alone, ms, and as a share of each engine's step": [
@@ -64,8 +64,8 @@ def text(tables: Mapping[str, Sequence[Row]], machine: str) -> str:
     depth = tables.get("depth", ())
     ends = [row["depth"] for row in (*depth[:1], *depth[-1:])]
     tables = {**tables, "depth": [row for row in depth if row["depth"] in ends]}
-    shown |= {title: tables.get(part, ()) for part, title in TITLES.items()}
-    blocks = [f"**{title}**\n\n{markdown(rows)}" for title, rows in shown.items() if rows]
+    sections |= {title: tables.get(part, ()) for part, title in TITLES.items()}
+    blocks = [f"**{title}**\n\n{markdown(rows)}" for title, rows in sections.items() if rows]
     return "\n\n".join([machine, *blocks])
 
 
@@ -80,7 +80,7 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def by_cell(rows: Sequence[Row]) -> dict[Cell, dict[str, Row]]:
-    """Of each cell, the rows that have a time, by contestant."""
+    """The rows that have a time, by cell and contestant."""
     cells: dict[Cell, dict[str, Row]] = {}
     for row in rows:
         if "ms" in row:
@@ -90,13 +90,13 @@ def by_cell(rows: Sequence[Row]) -> dict[Cell, dict[str, Row]]:
 
 
 def fastest_peer(cell: Mapping[str, Row]) -> Row:
-    """The row of the peer that takes least; empty if there is none."""
+    """The row of the fastest peer; empty without peers."""
     peers = [cell[name] for name in PEERS if name in cell]
     return min(peers, key=lambda row: row["ms"], default={})
 
 
 def share(cell: Mapping[str, Row], limit: str, engine: str) -> float:
-    """Percent: what the products alone take over what the engine's step takes."""
+    """The time of the products alone, in percent of that of the engine's step."""
     return 100 / cell[limit][OVER[engine]] if limit in cell and engine in cell else float("nan")
 
 
@@ -105,12 +105,12 @@ def times(cell: Mapping[str, Row], names: Sequence[str]) -> dict[str, str]:
 
 
 def against_peers(cell: Mapping[str, Row]) -> dict[str, str]:
-    found, peer = times(cell, (*ENGINES, *PEERS)), fastest_peer(cell)
+    columns, peer = times(cell, (*ENGINES, *PEERS)), fastest_peer(cell)
     for engine, over in OVER.items():
         if over in peer:
             low, high = peer[f"{over}_q1"], peer[f"{over}_q3"]
-            found[f"{engine} / fastest"] = f"{peer[over]:.2f} ({low:.2f} to {high:.2f})"
-    return found
+            columns[f"{engine} / fastest"] = f"{peer[over]:.2f} ({low:.2f} to {high:.2f})"
+    return columns
 
 
 def against_products(cell: Mapping[str, Row]) -> dict[str, str]:
@@ -129,24 +129,24 @@ def in_the_mean(cells: Sequence[Mapping[str, Row]], engine: str) -> Row:
 
     peers = [fastest_peer(cell) for cell in cells]
     slower = sum(peer.get(OVER[engine], 0) > 1 for peer in peers)
-    found = {"engine": engine, "the fastest peer's": over(peers)}
+    row = {"engine": engine, "the fastest peer's": over(peers)}
     for other in (EAGER, NUMPY):
-        found[f"{other}'s"] = over(cell[other] for cell in cells if other in cell)
-    return found | {"slower than the fastest peer": f"in {slower} of {len(cells)} cells"}
+        row[f"{other}'s"] = over(cell[other] for cell in cells if other in cell)
+    return row | {"slower than the fastest peer": f"in {slower} of {len(cells)} cells"}
 
 
 def put_into(readme: Path, findings: str) -> None:
-    """Replace what stands between the two marks."""
+    """Replace the text between the two marks."""
     before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     readme.write_text(f"{before}{BEGIN}\n{findings}\n{END}{after}", encoding="utf-8")
 
 
 def draw(tables: Mapping[str, Sequence[Row]]) -> Figure:
-    """Empty panels where a part was not measured."""
+    """The figure; the panels of parts that were not measured stay empty."""
     figure = Figure(figsize=(DOUBLE, 7.8))
     speed, shares, time, memory, peak = (
-        figure.add_axes(place, title=title, xlabel=x, ylabel=y) for place, title, x, y in PANELS
+        figure.add_axes(box, title=title, xlabel=x, ylabel=y) for box, title, x, y in PANELS
     )
     if cells := by_cell(tables.get("results", ())):
         draw_speed(speed, cells)
@@ -162,9 +162,9 @@ def draw(tables: Mapping[str, Sequence[Row]]) -> Figure:
         entries = time.get_legend_handles_labels()
         figure.legend(*entries, loc="center", bbox_to_anchor=(0.535, 0.305), ncols=len(entries[1]))
     cells = by_cell(tables.get("memory", ()))
-    for place, cell in enumerate(cells.values()):
+    for group, cell in enumerate(cells.values()):
         for order, (name, row) in enumerate(cell.items()):
-            x = place + 0.17 * (order - (len(cell) - 1) / 2)
+            x = group + 0.17 * (order - (len(cell) - 1) / 2)
             peak.bar(x, row["peak_mib"], width=0.16, color=COLOURS[name])
             peak.bar(x, row["libraries_mib"], width=0.16, color="white", alpha=0.55)
     peak.set_xticks(range(len(cells)), [cell.shape for cell in cells], fontsize=6.5)
@@ -173,16 +173,16 @@ def draw(tables: Mapping[str, Sequence[Row]]) -> Figure:
 
 
 def draw_speed(axes: Axes, cells: Cells) -> None:
-    """The fastest peer's time over everyone's: an engine above the line is faster than all."""
+    """The fastest peer's time over each contestant's: above the line an engine beats all peers."""
     compared = {x: c for x, c in enumerate(cells.values()) if fastest_peer(c)}
-    for place, name in enumerate((*ENGINES, *PEERS)):
-        found = [(x, *speed(cell, name)) for x, cell in compared.items() if name in cell]
-        if not found:
+    for order, name in enumerate((*ENGINES, *PEERS)):
+        speeds = [(x, *speed(cell, name)) for x, cell in compared.items() if name in cell]
+        if not speeds:
             continue
-        x, low, middle, high = np.array(found).T
+        x, low, middle, high = np.array(speeds).T
         look = {"marker": "_", "markersize": 8, "markeredgewidth": 1.4}
         if name in ENGINES:
-            x += 0.2 * (place - 1)
+            x += 0.2 * (order - 1)
             look = {"marker": "o" if name == NUMPY else "D", "markersize": 3.4, "zorder": 3}
         look |= {"linestyle": "none", "color": COLOURS[name], "elinewidth": 0.8, "label": name}
         face = "white" if name == OPENBLAS else COLOURS[name]
@@ -221,9 +221,9 @@ def draw_shares(axes: Axes, cells: Cells) -> None:
     shapes = list(dict.fromkeys(cell.shape for cell in cells))
     diamond = {"linestyle": "none", "marker": "D", "markersize": 3.4, "color": GREEN}
     for order, (kind, name) in enumerate(WORDS.items()):
-        mine = [cell for cell in cells if (cell.activation, cell.norm) == kind]
-        x = [shapes.index(cell.shape) + 0.2 * (order - 1.5) for cell in mine]
-        plain, fast = ([share(cells[c], LIMIT, e) for c in mine] for e in (NUMPY, COMPILED))
+        chosen = [cell for cell in cells if (cell.activation, cell.norm) == kind]
+        x = [shapes.index(cell.shape) + 0.2 * (order - 1.5) for cell in chosen]
+        plain, fast = ([share(cells[c], LIMIT, e) for c in chosen] for e in (NUMPY, COMPILED))
         axes.bar(x, plain, width=0.19, color=SHADES[order], label=f"numpy, {name}")
         axes.plot(x, fast, label="_" if order else "compiled", **diamond)
     axes.axhline(100, color=INK, linewidth=0.9)

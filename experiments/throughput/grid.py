@@ -1,7 +1,7 @@
-"""A cell of the grid: each contestant in a process, gradients compared, and turns at the clock.
+"""A cell of the grid: each contestant in a process, gradients compared, and timed in turns.
 
-A process gives each its own threads, libraries and peak memory, and stays alive so that all can
-take turns.
+Each process has its own threads, libraries and peak memory, and stays alive so that all can take
+turns.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ENGINES = (NUMPY, COMPILED, OPENBLAS)  # this project's; the last, where the sec
 LIMIT, MKL_LIMIT = "products", "products, MKL"
 EAGER, GRAPH, JAX = "torch eager", "torch.compile", "jax"
 PEERS = (EAGER, GRAPH, JAX)
-CONTESTANTS = {  # where each is defined, the packages it needs, its numbers of threads (0: auto)
+CONTESTANTS = {  # where it is defined, the packages it needs, its numbers of threads (0: auto)
     NUMPY: ("ours:NumPy", (), (0,)),
     COMPILED: ("ours:Compiled", ("numba", "scipy"), (0,)),
     OPENBLAS: ("ours:CompiledWithoutMKL", ("numba", "scipy", "mkl"), (0,)),
@@ -38,10 +38,10 @@ CONTESTANTS = {  # where each is defined, the packages it needs, its numbers of 
 VERSIONS = {distribution.name: distribution.version for distribution in distributions()}
 OVER = {NUMPY: "numpy_over", COMPILED: "compiled_over", OPENBLAS: "openblas_over"}
 
-TOLERANCE = 1e-4  # of a tensor's largest gradient; relative, of the first losses
+TOLERANCE = 1e-4  # of a tensor's largest gradient; relative, for the first losses
 TRIED = 4  # batches, of which one has to agree
-STEPS = 4  # at least, of a turn: the first finds the caches as the others left them
-PAUSE = 0.05  # seconds between turns: the last one's threads stop waiting for work
+STEPS = 4  # per turn, at least: the first finds the caches as the others left them
+PAUSE = 0.05  # seconds between turns, in which the last one's threads stop waiting for work
 
 Row = dict[str, Any]
 Arrays = Mapping[str, np.ndarray]
@@ -52,7 +52,7 @@ class Disagreement(Exception):
 
 
 class Worker(ProcessPoolExecutor):
-    """A new process that holds a contestant with so many threads."""
+    """A new process that holds a contestant with its number of threads."""
 
     def __init__(self, name: str, threads: int) -> None:
         self.name = name
@@ -66,7 +66,7 @@ class Worker(ProcessPoolExecutor):
 
 def hold(name: str, threads: int) -> None:
     global contestant
-    if name == JAX:  # which takes a thread for each processor that it may use
+    if name == JAX:  # uses a thread for each core that it may run on
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
     contestant = pkgutil.resolve_name(CONTESTANTS[name][0])(threads)
 
@@ -83,12 +83,12 @@ def missing(name: str) -> list[str]:
 
 
 def measure(workers: Sequence[Worker], cell: Cell, *, rounds: int, turn: float) -> list[Row]:
-    """The rows of a cell; ``turn``: about how many seconds each works before the next one's turn.
+    """The rows of a cell; ``turn``: about how many seconds each contestant's turn takes.
 
     Raises Disagreement if gradients or first losses differ by more than ``TOLERANCE``.
     """
     data, reference = arrays(cell), {}
-    found: dict[Worker, Row] = {}
+    results: dict[Worker, Row] = {}
     for worker in workers:
         try:
             facts = worker.ask("load", cell, data if worker.name in PEERS else None)
@@ -96,18 +96,18 @@ def measure(workers: Sequence[Worker], cell: Cell, *, rounds: int, turn: float) 
             facts = {"note": f"{type(error).__name__}: {error}".splitlines()[0]}
         if worker.name not in (LIMIT, MKL_LIMIT) and "note" not in facts:
             facts["gradient_error"] = agreement(worker, cell, reference)
-        found[worker] = {"contestant": worker.name, **facts}
-    ready = [worker for worker, facts in found.items() if "note" not in facts]
+        results[worker] = {"contestant": worker.name, **facts}
+    ready = [worker for worker, facts in results.items() if "note" not in facts]
     for worker, ms in zip(ready, take_turns(ready, rounds=rounds, turn=turn), strict=True):
-        found[worker]["ms"] = ms
-    return rows(cell, list(found.values()))
+        results[worker]["ms"] = ms
+    return rows(cell, list(results.values()))
 
 
 def agreement(worker: Worker, cell: Cell, reference: dict[Any, Any]) -> float:
     """The largest error of the gradients against ``reference``, which the first worker fills.
 
-    A ReLU unit within rounding of zero for a sample is open here and shut there, and the gradient
-    differs by that sample's share; so batches are tried until one agrees.
+    Where rounding decides the sign of a ReLU unit's input, gradients differ by that sample's share;
+    so batches are tried until one agrees.
     """
     errors = []
     for batch in range(TRIED):
@@ -134,7 +134,7 @@ def largest_error(gradients: Arrays, reference: Arrays) -> float:
 
 
 def take_turns(workers: Sequence[Worker], *, rounds: int, turn: float) -> list[list[float]]:
-    """Of each worker, the milliseconds a step in each round; each round begins with another one."""
+    """Each worker's milliseconds per step in each round; each round begins with another worker."""
     counts = []
     for worker in workers:
         worker.ask("steps", STEPS)  # warm
@@ -142,20 +142,19 @@ def take_turns(workers: Sequence[Worker], *, rounds: int, turn: float) -> list[l
         counts.append(max(STEPS, math.ceil(STEPS * turn / worker.seconds)))
     times: list[list[float]] = [[] for _ in workers]
     for round_ in range(rounds):
-        for place in range(round_, round_ + len(workers)):
-            at = place % len(workers)
+        for position in range(round_, round_ + len(workers)):
+            index = position % len(workers)
             time.sleep(PAUSE)
-            workers[at].ask("steps", counts[at])
-            times[at].append(1e3 * workers[at].seconds / counts[at])
+            workers[index].ask("steps", counts[index])
+            times[index].append(1e3 * workers[index].seconds / counts[index])
     return times
 
 
 def rows(cell: Cell, measured: Sequence[Row]) -> list[Row]:
-    """Each contestant at its better number of threads; one without ``ms`` has a note that says why.
+    """Each contestant at its better number of threads; one without ``ms`` has a ``note`` instead.
 
-    ``numpy_over`` and so on are that engine's time over the contestant's in the same round: below
-    1 the engine is faster. Of them and of the milliseconds a step: the median over rounds and the
-    quartiles.
+    ``numpy_over`` and so on: that engine's time over the contestant's in the same round; below 1
+    the engine is faster. For these and for the milliseconds per step: median and quartiles.
     """
     best: dict[str, Row] = {}
     for facts in measured:
@@ -167,7 +166,7 @@ def rows(cell: Cell, measured: Sequence[Row]) -> list[Row]:
         row |= spread("ms", ms)
         for engine in filter(best.__contains__, OVER):
             pairs = zip(best[engine]["ms"], ms, strict=True)
-            row |= spread(OVER[engine], [mine / theirs for mine, theirs in pairs])
+            row |= spread(OVER[engine], [ours / theirs for ours, theirs in pairs])
     return table
 
 

@@ -16,9 +16,9 @@ ACTIVATIONS = {"relu": jax.nn.relu, "gelu_tanh": lambda z: jax.nn.gelu(z, approx
 
 
 class Jit:
-    """The parameters are those of ``layers``, all blocks' of one kind stacked in one array.
+    """The parameters are those of ``layers``; each of a block's is stacked over all blocks.
 
-    Its threads are as many as the process may use processors.
+    JAX uses one thread for each core that the process may run on.
     """
 
     def __init__(self, threads: int) -> None:

@@ -1,7 +1,7 @@
 """This project's trainer itself, with either engine, and the matrix products of a step alone.
 
-A step is one of ``Trainer.fit``. What its record costs is in the time: the batch gathered, the loss
-fetched, the gradient's norm and the check that both are finite.
+A step is one of ``Trainer.fit``. Its time includes what a record needs: the batch, the loss, the
+gradient's norm and the check that both are finite.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ffn_train.train.threads import BlasThreads
 
 
 class NumPy:
-    """Its threads are chosen by the program's own rule, cell by cell; options are settings."""
+    """Threads are chosen by ``threads=auto`` for each cell; ``options`` are settings."""
 
     engine = "numpy"
 
@@ -61,7 +61,7 @@ class Compiled(NumPy):
 
 
 class CompiledWithoutMKL(Compiled):
-    """As where the package ``mkl`` is not installed, the one whose place the engine looks up."""
+    """As if the package ``mkl``, which the engine looks up, were not installed."""
 
     def __init__(self, threads: int) -> None:
 
@@ -73,7 +73,7 @@ class CompiledWithoutMKL(Compiled):
 
 
 class Products:
-    """The six products of each block by ``np.matmul``, whose BLAS has the threads.
+    """The six products of each block by ``np.matmul``, on several BLAS threads.
 
     Forward z = x Wᵤᵀ and y = h W_dᵀ; backward dW_d = dyᵀ h, dh = dy W_d, dWᵤ = dzᵀ x, dx = dz Wᵤ:
     into existing arrays of random numbers; each block has weights, gradients and inputs of its own.

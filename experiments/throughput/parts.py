@@ -1,4 +1,4 @@
-"""The parts of the benchmark: what each measures, its table, and what is made of them."""
+"""The parts of the benchmark: what each measures, its table, and how they are published."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HERE, SCRATCH = Path(__file__).parent, Path("outputs") / "throughput"
 PACKAGES = ("numpy", "numba", "scipy", "mkl", "torch", "jax", "jaxlib", "matplotlib", "hydra-core")
 NORMED = {"activation": "gelu_tanh", "norm": "pre_layer"}
 SMALL = [PLAIN[0], replace(PLAIN[1], **NORMED)]
-PROFILED = [replace(PLAIN[place], **NORMED) for place in (0, 3, 5)]
+PROFILED = [replace(PLAIN[index], **NORMED) for index in (0, 3, 5)]
 
 
 def main() -> None:
@@ -41,8 +41,8 @@ def main() -> None:
     scratch.mkdir(parents=True, exist_ok=True)
     for name in filter(missing, CONTESTANTS):
         print(f"without {name}: {', '.join(missing(name))} not installed")
-    for kept in ("TORCHINDUCTOR_CACHE_DIR", "NUMBA_CACHE_DIR"):  # nothing is compiled beforehand
-        os.environ[kept] = str(scratch.resolve() / "compiled")
+    for cache in ("TORCHINDUCTOR_CACHE_DIR", "NUMBA_CACHE_DIR"):  # start with empty caches
+        os.environ[cache] = str(scratch.resolve() / "compiled")
     for name, measured in parts(scratch, quick=chosen.quick).items():
         table = scratch / f"{name}.csv"
         if name == "results" or not table.exists():
@@ -68,12 +68,16 @@ def parts(scratch: Path, *, quick: bool) -> dict[str, Callable[[], Iterable[Row]
 
 
 def over_the_grid(table: Path, cells: list[Cell], pace: Mapping[str, Any]) -> list[Row]:
-    """Each cell is written once it is measured, so that a run can be taken up again."""
+    """Each cell is written as soon as it is measured, so that ``--resume`` can go on."""
     rows = read(table) if table.exists() else []
     left = [cell for cell in cells if cell not in findings.by_cell(rows)]
     chosen = [(name, threads) for name in CONTESTANTS for threads in CONTESTANTS[name][2]]
     with ExitStack() as stack:
-        workers = [stack.enter_context(Worker(*one)) for one in chosen if not missing(one[0])]
+        workers = [
+            stack.enter_context(Worker(name, threads))
+            for name, threads in chosen
+            if not missing(name)
+        ]
         for cell in left:
             print(cell, flush=True)
             rows += measure(workers, cell, **pace)
@@ -95,15 +99,15 @@ def read(table: Path) -> list[Row]:
 
 
 def write(table: Path, rows: Iterable[Row]) -> None:
-    """Whole or not at all; numbers to four digits, an unknown one as an empty field."""
-    shown = [{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows]
-    columns = dict.fromkeys(column for row in shown for column in row)
-    aside = table.with_suffix(".part")
-    with aside.open("w", encoding="utf-8", newline="") as file:
+    """Write a table atomically; numbers to four digits, an unknown one as an empty field."""
+    cells = [{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+    columns = dict.fromkeys(column for row in cells for column in row)
+    part = table.with_suffix(".part")
+    with part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(columns), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(shown)
-    aside.replace(table)
+        writer.writerows(cells)
+    part.replace(table)
 
 
 def publish(measured: Path, folder: Path) -> None:
@@ -116,8 +120,8 @@ def publish(measured: Path, folder: Path) -> None:
     for kind in ("png", "pdf"):
         (folder / f"figure.{kind}").write_bytes(encoded(page, kind))
     versions = ", ".join(f"{name} {VERSIONS[name]}" for name in PACKAGES if name in VERSIONS)
-    here = f"{surroundings()['processor']}, {allowed_cores()} cores, {BlasThreads(1).library}"
-    text = findings.text(tables, f"{here}; {versions}.")
+    machine = f"{surroundings()['processor']}, {allowed_cores()} cores, {BlasThreads(1).library}"
+    text = findings.text(tables, f"{machine}; {versions}.")
     print(text)
     if (folder / "README.md").is_file():
         findings.put_into(folder / "README.md", text)

@@ -1,7 +1,8 @@
-"""The default run as one would script it in PyTorch: python pytorch_script.py run.dir=FOLDER.
+"""The default run as a plain PyTorch script: python pytorch_script.py run.dir=FOLDER.
 
-The same data, stack, optimizer, schedule, clipping and evaluation every 20 steps as of
-python -m ffn_train plot.when=never; no norms of layers, configuration, checkpoints or provenance.
+Data, stack, optimizer, schedule, clipping and evaluation every 20 steps are those of
+python -m ffn_train plot.when=never; without norms of layers, configuration, checkpoints and
+provenance.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ def data(rng: np.random.Generator) -> list[np.ndarray]:
     y = np.sin(FREQUENCY * x @ directions + phases).sum(axis=1, keepdims=True)
     y += NOISE * y.std() * rng.standard_normal(y.shape)
     order = rng.permutation(ROWS)
-    held, kept = order[: ROWS // 5], order[ROWS // 5 :]
-    x, y = ((part - part[kept].mean(0)) / part[kept].std(0) for part in (x, y))
-    return [x[kept], y[kept], x[held], y[held]]
+    test, train = order[: ROWS // 5], order[ROWS // 5 :]
+    x, y = ((part - part[train].mean(0)) / part[train].std(0) for part in (x, y))
+    return [x[train], y[train], x[test], y[test]]
 
 
 def main(folder: Path) -> None:

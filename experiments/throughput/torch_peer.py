@@ -18,7 +18,7 @@ DEEPEST = 64  # blocks of a graph: torch.compile takes minutes beyond
 
 
 class Eager:
-    """Functional calls on a list of leaf tensors: the least that PyTorch can be asked to do."""
+    """Functional calls on a list of leaf tensors: the least work for PyTorch."""
 
     graph = False
 
@@ -89,7 +89,7 @@ def loss_of(cell: Cell, weights: Sequence[torch.Tensor]) -> Callable[..., torch.
 def fastest(weights: Sequence[torch.Tensor], rate: float) -> Callable[[], None]:
     """SGD with momentum by the fused kernel, the foreach one, or foreach calls by hand.
 
-    Tried on copies with as many gradients; which is fastest depends on the number of tensors.
+    Tried on copies of the tensors; which is fastest depends on their number.
     """
     copies = [weight.detach().clone().requires_grad_() for weight in weights]
     for weight in copies:

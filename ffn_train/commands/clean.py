@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ffn_train.commands.options import Parser
+from ffn_train.commands.options import Parser, say
 from ffn_train.compare.discovery import OUT, is_run
 from ffn_train.config.settings import SettingError
 from ffn_train.report.table import aligned
@@ -27,9 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """List what can go, with sizes, and remove it with ``--yes``; exits 2 for a mistake."""
     parser = Parser(
         "clean",
-        "List old checkpoints and temporary files of killed processes in and below directories; "
-        "with --yes, remove them. The newest checkpoint of each run stays, to resume or extend it, "
-        "and what is in use is left alone.",
+        "List old and damaged checkpoints and temporary files of killed processes in and below "
+        "directories; with --yes, remove them. The newest usable checkpoint of each run stays, to "
+        "resume or extend it, and what is in use is left alone.",
     )
     parser.prog = "python -m ffn_train clean"
     parser.add_argument("directories", nargs="+", type=Path, metavar="DIR", help="where to look")
@@ -51,9 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if options.yes:
                 _remove(place)
     for line in aligned(rows, left=(0, 2)) if rows else []:
-        print(line)
+        say(line)
     then = "removed" if options.yes else "--yes removes them"
-    print(f"{len(rows)} files, {total:,} bytes{f'; {then}' if rows else ''}")
+    say(f"{len(rows)} files, {total:,} bytes{f'; {then}' if rows else ''}")
 
 
 def superfluous(place: Path) -> list[tuple[Path, str]]:
@@ -65,7 +66,7 @@ def superfluous(place: Path) -> list[tuple[Path, str]]:
         left += [path for path in _temporary(folder, _DRAWN) if path.lstat().st_mtime < old]
     return [
         *((path, "left half-written") for path in left),
-        *((path, "an older checkpoint") for path in _older(place)),
+        *_checkpoints(place),
     ]
 
 
@@ -81,20 +82,27 @@ def _temporary(folder: Path, names: re.Pattern[str]) -> list[Path]:
     return [] if folder.is_symlink() else files.temporary(folder, names)
 
 
-def _older(run: Path) -> list[Path]:
-    """The checkpoints before the newest one that the run can be resumed from."""
-    if (run / files.CHECKPOINTS).is_symlink():
-        return []
-    readable = []
-    for path in checkpoints(run):
-        with suppress(Damaged):  # or somebody else's
-            readable.append((path, read_checkpoint(path).step))
+def _checkpoints(run: Path) -> list[tuple[Path, str]]:
+    """The damaged checkpoints, and those before the newest that the run can be resumed from."""
     try:
         last = last_usable(run)
     except RunError:
         return []
-    usable = [step for _, step in readable if step <= last]
-    return [path for path, step in readable if usable and step < max(usable)]
+    damaged, steps, usable = [], {}, []
+    for path in checkpoints(run):
+        if not (stat.S_ISREG(path.lstat().st_mode) and os.access(path, os.R_OK)):
+            continue  # it is not what this program made, or somebody else's
+        try:
+            checkpoint = read_checkpoint(path)
+        except Damaged:
+            damaged.append((path, "a damaged checkpoint"))
+            continue
+        steps[path] = checkpoint.step
+        with suppress(Damaged):  # its logs are not what they were
+            checkpoint.check(run, checkpoint.identity)
+            usable += [checkpoint.step] if checkpoint.step <= last else []
+    older = [path for path, step in steps.items() if usable and step < max(usable)]
+    return [*damaged, *((path, "an older checkpoint") for path in older)]
 
 
 def _remove(place: Path) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
+import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ffn_train.commands.options import Parser, say, words
+from ffn_train.commands.options import Parser, columns, mention, words
 from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import some_of
 from ffn_train.runs.files import make_folder
@@ -76,18 +75,12 @@ def present(comparison: Comparison, out: Path, formats: Sequence[str]) -> None:
     Nothing is printed where nothing can be written.
     """
     from ffn_train.compare import table, write_figures, write_tables
-    from ffn_train.compare.terminal import WIDTH
 
     write_tables(comparison, out)
-    _say(table(comparison, shutil.get_terminal_size((WIDTH, 0)).columns))
+    mention(table(comparison, columns(sys.stdout) or sys.maxsize))
     figures = write_figures(comparison, out, formats)
     names = ", ".join(dict.fromkeys(path.stem for path in figures))
-    _say(f"tables{f' and figures ({names})' if names else ''} in {out}")
-
-
-def _say(text: str) -> None:
-    with suppress(BrokenPipeError):  # whoever read it has seen enough; the files are still wanted
-        say(text)
+    mention(f"tables{f' and figures ({names})' if names else ''} in {out}")
 
 
 def _out(directories: Sequence[Path]) -> Path:

@@ -53,18 +53,27 @@ def run(name: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(UNREAD)
     except MemoryError as error:
-        print(f"{program}: not enough memory: {str(error) or 'none is left'}", file=sys.stderr)
+        _tell(f"{program}: not enough memory: {str(error) or 'none is left'}")
         sys.exit(1)
-    except Exception as error:
+    except SystemExit:
+        raise
+    except KeyboardInterrupt:
+        _tell(f"{program}: interrupted")
+        sys.exit(INTERRUPTED)
+    except BaseException as error:
         from ffn_train.config.outside import loaded, origin  # late: Ctrl-C while it is imported
 
         if not loaded():
             raise
-        print(f"{program}: {origin(error)}", file=sys.stderr)
+        _tell(f"{program}: {origin(error)}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+
+
+def _tell(line: str) -> None:
+    """``options.tell`` where its imports may be what fails."""
+    from ffn_train.config.settings import printable
+
+    print(printable(line), file=sys.stderr)
 
 
 def _streams() -> None:
@@ -89,7 +98,7 @@ def _imported(name: str, program: str) -> Callable[[], None]:
             command: Callable[[], None] = importlib.import_module(f"ffn_train.commands.{name}").main
     except ImportError as error:  # as where `ulimit -v` leaves no room for NumPy's libraries
         reason = " ".join(str(error).split())[:300]
-        print(f"{program} cannot start: {reason}", file=sys.stderr)
+        _tell(f"{program} cannot start: {reason}")
         sys.exit(1)
     return command
 

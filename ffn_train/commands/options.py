@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import SettingError, nearest, printable
@@ -69,13 +72,54 @@ class Parser(argparse.ArgumentParser):
 
 def say(text: str) -> None:
     """Print what was asked for; nothing in it is acted on by the terminal."""
-    print(printable(text), flush=True)
+    print(_fitted(text, sys.stdout), flush=True)
+
+
+def mention(text: str) -> None:
+    """Print what may not be read to its end, where the files are wanted all the same."""
+    with suppress(BrokenPipeError):
+        say(text)
 
 
 def tell(line: str) -> None:
     """Tell a person something, in a line on stderr, if there is anybody to be told."""
     with suppress(OSError, ValueError):  # stderr is closed
-        print(printable(line.replace("\n", "\\n")), file=sys.stderr, flush=True)
+        print(_fitted(line.replace("\n", "\\n"), sys.stderr), file=sys.stderr, flush=True)
+
+
+def columns(stream: TextIO) -> int | None:
+    """How many characters a line of the terminal has; None of a pipe or a file."""
+    if not stream.isatty():
+        return None
+    return int(os.environ.get("COLUMNS") or os.get_terminal_size(stream.fileno()).columns) or 80
+
+
+def _fitted(text: str, stream: TextIO) -> str:
+    """The text as it is printed: on a terminal its lines end between words."""
+    width, shown = columns(stream), printable(text)
+    if width is None:
+        return shown
+    return "\n".join(part for line in shown.split("\n") for part in wrapped(line, width))
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """A line in parts of so many characters, each below the second column of what it begins with.
+
+    A command that is to be pasted stays whole.
+    """
+    if len(line) <= width:
+        return [line]
+    words, start, pasted = line.partition("python -m ")
+    second = re.match(r"\S.*? {2,}(?=\S)", words)
+    indent = second.end() if second and second.end() <= width / 2 else 0
+    parts = textwrap.wrap(
+        words,
+        width,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [*parts, f"{start}{pasted}"] if start else parts
 
 
 def words(text: str) -> list[str]:

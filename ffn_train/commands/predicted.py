@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ffn_train.config.combinations import unused
 from ffn_train.nn.stack import Stack
 from ffn_train.report.table import aligned
 from ffn_train.report.text import factor
@@ -17,8 +18,8 @@ from ffn_train.theory import Prediction, Unpredicted
 GAP = "   "
 ONE_SEED = "one seed"
 EXPLAINED = (
-    "predicted: the root mean square over seeds; one seed: its median x/÷ 1 sd, which lies lower,\n"
-    "because few seeds with large norms carry the mean"
+    "predicted: RMS over seeds. One seed: typical range, its median times or over 1 sd; it lies\n"
+    "lower because a few seeds with large norms dominate the mean"
 )
 
 
@@ -34,9 +35,11 @@ class Point:
     @property
     def about(self) -> list[str]:
         """The sizes and the choices, in words."""
+        config = self.job.config
         groups = ("residual", "block", "activation", "norm", "init", "loss")
+        used = [group for group in groups if group not in unused(config)]
         sizes = [f"depth {self.model.depth}", f"width {self.model.width}"]
-        return [*sizes, *(f"{group} {self.job.config[group]['name']}" for group in groups)]
+        return [*sizes, *(f"{group} {config[group]['name']}" for group in used)]
 
     @property
     def rows(self) -> str:

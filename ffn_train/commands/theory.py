@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
+from tqdm import tqdm
 
 from ffn_train.commands.options import Parser, say
 from ffn_train.commands.predicted import Point, beyond, sheet, table
@@ -48,7 +48,7 @@ def predictions(overrides: Sequence[str], *, swept: bool) -> list[Point]:
     from ffn_train.config.composition import compose
 
     points = jobs(overrides) if swept else [Job({}, compose(overrides))]
-    return [_predict(job) for job in points]
+    return [_predict(job) for job in tqdm(points, unit="point", leave=False, disable=None)]
 
 
 def _predict(job: Job) -> Point:
@@ -63,9 +63,7 @@ def _predict(job: Job) -> Point:
         # its parameters are drawn, so they must fit into memory
         experiment = build_experiment(job.config)
         mode, predicted = "anchored", anchored
-    with np.errstate(all="ignore"):
-        found = predicted(experiment)
-    return Point(job, experiment.model, mode, found)
+    return Point(job, experiment.model, mode, predicted(experiment))
 
 
 def _draw(points: Sequence[Point], path: Path) -> bool:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ffn_train.commands.options import Parser, os_error, say, tell
+from ffn_train.commands.options import Parser, mention, os_error, say, tell
 from ffn_train.config.composition import as_yaml, complete, compose, declare
-from ffn_train.config.overrides import CONFIG_DIR, written
+from ffn_train.config.overrides import CONFIG_DIR, command, written
 from ffn_train.config.reference import help_text, version
 from ffn_train.config.settings import SettingError, first_line
-from ffn_train.running.interruption import Interrupted
+from ffn_train.running.interruption import SOON, Interrupted, Interruption
 
-COMPARES = ("python", "-m", "ffn_train.compare")
 SHOWN = 10  # jobs that did not finish, by name
 
 
@@ -47,10 +45,10 @@ def main() -> None:
     except (SettingError, RunError) as error:
         parser.error(str(error))
     except Interrupted as error:
-        then = "starts the run again: it has no checkpoint yet"
+        when, then = "before the first checkpoint", "to start again"
         if error.checkpoint is not None:
-            then = f"continues the run at step {error.checkpoint}"
-        parser.notify(f"{error}; {_again('run.dir', error.path)} {then}")
+            when, then = f"at step {error.checkpoint}", "to go on"
+        parser.notify(f"interrupted {when}; {then}: {_again('run.dir', error.path)}")
         sys.exit(128 + error.signal)
     except KeyboardInterrupt:
         parser.notify("interrupted before the training began")
@@ -82,6 +80,9 @@ def run(config: dict[str, Any]) -> None:
     from ffn_train.running.experiment import build_experiment
 
     experiment = build_experiment(config)
+    if config["sweep"]["grid"]:
+        varied = ", ".join(config["sweep"]["grid"])
+        tell(f"without -m this is one run of the base settings, not the sweep over {varied}")
     if config["dry_run"]:
         from ffn_train.sweep.estimate import estimate
         from ffn_train.sweep.manifest import entry
@@ -89,7 +90,7 @@ def run(config: dict[str, Any]) -> None:
 
         say(estimate([entry(Job({}, config))]))
         return
-    say(report(execute(experiment, tell)))
+    say(report(execute(experiment, tell, announce=mention)))
 
 
 def sweep(overrides: list[str]) -> int:
@@ -122,7 +123,7 @@ def sweep(overrides: list[str]) -> int:
     _compare(path, entries[0].config["plot"])
     say(f"{counts(path, entries)} of {numbered(len(entries))} in {path}")
     if swept.interrupted is not None:
-        tell(f"{_again('sweep.dir', path)} goes on")
+        tell(f"to go on: {_again('sweep.dir', path)}")
         return 128 + swept.interrupted
     return 0 if all(status.state in ENDED for _, status in states) else 1
 
@@ -134,18 +135,19 @@ def _compare(sweep: Path, plot: Mapping[str, Any]) -> None:
     from ffn_train.compare.discovery import OUT
     from ffn_train.runs.files import make_folder
 
-    compares = shlex.join([*COMPARES, str(sweep)])
+    to_compare = f"to compare: {command(module='ffn_train.compare', path=sweep)}"
     formats = plot["formats"] if isinstance(plot["formats"], list) else [plot["formats"]]
     formats = [] if plot["when"] == "never" else formats
     try:
-        present(collect([sweep], Options(), tell), make_folder(sweep / OUT), formats)
-    except KeyboardInterrupt:
-        tell(f"comparison interrupted; {compares} draws it")
+        with Interruption(patience=SOON):
+            present(collect([sweep], Options(), tell), make_folder(sweep / OUT), formats)
+    except Interrupted as error:
+        tell(f"comparison interrupted by {error}; {to_compare}")
     except Exception as error:
-        tell(f"no comparison: {first_line(error)}; {compares} tries again")
+        tell(f"no comparison: {first_line(error)}; {to_compare}")
 
 
 def _again(key: str, path: Path | None) -> str:
     """The command that goes on in a directory, which the setting ``key`` names."""
     others = [text for text in sys.argv[1:] if not text.lstrip("+").startswith(f"{key}=")]
-    return shlex.join(["python", "-m", "ffn_train", *others, written(key, str(path))])
+    return command(*others, written(key, str(path)))

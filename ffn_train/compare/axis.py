@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from ffn_train.compare.layout import Layout
-from ffn_train.compare.values import Value, are_numbers, brief, is_wide
+from ffn_train.compare.values import Value, are_numbers, is_wide, label
 from ffn_train.plots.scales import log_ticks
 from ffn_train.plots.sheet import LETTER
 
@@ -43,7 +43,7 @@ class ValueAxis:
     @property
     def foot(self) -> float:
         """The inches that the labels need below the axis: more for words, written upright."""
-        words = [] if self.numeric else [brief(value) for value in self._levels]
+        words = [] if self.numeric else [label(value) for value in self._levels]
         return 0.15 + _LETTER * max(map(len, words)) if sum(map(len, words)) > 30 else 0.3
 
     @property
@@ -61,7 +61,7 @@ class ValueAxis:
             limits = 10**limits
         axes.set_xlim(*limits)
         ticks: Sequence[Any] = self._levels if self.numeric else list(places)
-        labels = [brief(value) for value in self._levels]
+        labels = [label(value) for value in self._levels]
         if self.numeric and len(ticks) > _NAMED:
             within = log_ticks(*limits)[0] if self._log else MaxNLocator(4).tick_values(*limits)
             ticks = [tick for tick in within if limits[0] <= tick <= limits[1]]

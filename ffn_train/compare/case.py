@@ -20,6 +20,7 @@ from ffn_train.runs.predictions import relative_gradient
 from ffn_train.runs.status import ENDED, status
 
 BEYOND = 1e150  # of a setting's absolute value
+LARGEST_INTEGER = np.iinfo(np.int64).max
 EARLY = 4  # measured steps of which the signal is kept
 WITHOUT_RESULTS = ("pending", "failed")
 STRETCHED = "trainer.stretched_from"  # a setting that nobody sets
@@ -34,7 +35,8 @@ class Traces:
     curves          the training and the validation loss over steps
     flow_start, flow_end   RMS of dLoss/dx_l, l = 0 ... L, at the first and the last measured step;
                     empty where it was not measured
-    expected        theory's log RMS of dLoss/dx_l relative to l = L at step 0, and one seed's sd
+    expected        theory's log RMS of dLoss/dx_l relative to l = L at step 0, and one seed's sd;
+                    None where there is none or theory does not hold (``theory_holds``)
     early_steps     the first measured steps; early_signal: RMS of x_l at them
     """
 
@@ -44,6 +46,7 @@ class Traces:
     expected: tuple[Floats, Floats] | None
     early_steps: Floats
     early_signal: Floats
+    theory_holds: bool = True
 
 
 @dataclass(frozen=True)
@@ -83,12 +86,13 @@ class Case:
 
 def read_case(place: Place) -> Case:
     """Read what is needed of a run. Raises RunError, in a line that names it, if it is damaged."""
-    now = status(place.path).state
+    begun = (place.path / files.CONFIG).is_file() or recorded_elsewhere(place.path)
+    ended = load_run(place.path) if begun and files.there(place.path / files.SUMMARY) else None
+    now = (ended and ended.state) or status(place.path).state
     if now == "failed":
         for name in (files.SUMMARY, files.STATUS):
             if (place.path / name).is_file():
                 read_json(place.path / name)  # failed, or damaged
-    begun = (place.path / files.CONFIG).is_file() or recorded_elsewhere(place.path)
     if not begun and now in ENDED:
         raise RunError(f"{place.path}: it has {now}, and yet no {files.CONFIG}")
     rows = all((place.path / name).is_file() for name in (files.SCALARS, files.MEASURES))
@@ -97,7 +101,7 @@ def read_case(place: Place) -> Case:
             raise RunError(f"{place.path}: it has no {files.CONFIG}")
         config = place.config if not begun else read_json(place.path / files.CONFIG)
         return Case(place.path, place.label, now, _settings(place, config), rank=place.rank)
-    run = load_run(place.path)
+    run = ended or load_run(place.path)
     settings = {**_settings(place, run.config), **_stretched(run)}
     if not len(run.scalars["step"]):
         if now in ENDED:
@@ -138,7 +142,7 @@ def _settings(place: Place, config: Mapping[str, Any] | None) -> Flat:
     for key, value in settings.items():
         if key == SEED or not isinstance(value, (int, float)):
             continue
-        if abs(value) > (BEYOND if isinstance(value, float) else np.iinfo(np.int64).max):
+        if abs(value) > (BEYOND if isinstance(value, float) else LARGEST_INTEGER):
             raise RunError(f"{place.path}: {key}={value:.3g} is out of all proportion")
     return settings
 
@@ -157,7 +161,8 @@ def _traces(run: Run) -> Traces:
         },
         flow_start=np.array(flow[0] if len(flow) else []),
         flow_end=np.array(flow[-1] if len(flow) else []),
-        expected=relative_gradient(run.shown_theory),
+        expected=relative_gradient(run.shown_theory) if run.theory_holds else None,
+        theory_holds=run.shown_theory is None or run.theory_holds,
         early_steps=early[:EARLY].copy(),
         early_signal=signal[:EARLY].copy(),
     )

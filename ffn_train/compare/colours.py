@@ -21,7 +21,7 @@ from matplotlib.typing import ColorType
 
 from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import Layout
-from ffn_train.compare.values import Value, are_numbers, brief, is_wide, short
+from ffn_train.compare.values import Value, are_numbers, is_wide, label, short
 from ffn_train.plots.scales import log_ticks, set_ticks
 from ffn_train.plots.sheet import right_legends, sample
 from ffn_train.plots.style import INK, PALETTE
@@ -69,7 +69,7 @@ class Colours:
             right_legends(figure, panel, *more, rows=-1)
             return
         name = "" if self.key is None else short(self.key)
-        handles = [sample(brief(value), color=self(value)) for value in self.levels]
+        handles = [sample(label(value), color=self(value)) for value in self.levels]
         columns = -(-len(handles) // _ROWS) or 1
         right_legends(figure, panel, (name, handles), *more, columns=columns)
 

@@ -76,6 +76,13 @@ class Comparison:
         return "; ".join(filter(None, said))
 
     @property
+    def theory(self) -> str:
+        """``theory does not hold in 2 of 6 runs``; nothing where it does in all."""
+        compared = [case.traces for case in self.cases if case.traces]
+        count = sum(not traces.theory_holds for traces in compared)
+        return f"theory does not hold in {count} of {len(compared)} runs" if count else ""
+
+    @property
     def counts(self) -> str:
         """``27 runs: 3 diverged, 24 finished``."""
         states = Counter(case.state for case in self.cases)
@@ -88,7 +95,7 @@ class Comparison:
     def reservations(self) -> list[str]:
         """What a reader of the numbers must know, in a line each."""
         counts = {
-            "unfinished, taken as they stand": sum(case.unfinished for case in self.cases),
+            "unfinished, shown as they are now": sum(case.unfinished for case in self.cases),
             "without results": sum(case.traces is None for case in self.cases),
         }
         return [f"{count} {words}" for words, count in counts.items() if count]

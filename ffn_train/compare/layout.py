@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from ffn_train.compare.values import UNSET, Value, are_numbers, brief, resolve, short
+from ffn_train.compare.values import UNSET, Value, are_numbers, label, resolve, short
 from ffn_train.config.settings import SettingError
 
 _AXES = ("model.depth", "model.width", "optimizer.lr")
@@ -136,4 +136,4 @@ def together(partners: Mapping[str, str]) -> str:
 
 def panel_title(point: Point) -> str:
     """``residual none, lr 0.1``: a panel's place among the settings."""
-    return ", ".join(f"{short(k)} {brief(v)}" for k, v in point.items() if v != UNSET)
+    return ", ".join(f"{short(k)} {label(v)}" for k, v in point.items() if v != UNSET)

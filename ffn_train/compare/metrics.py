@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ffn_train.nn.core import Floats
 from ffn_train.runs import Run
-from ffn_train.runs.outcome import outcome, scored
+from ffn_train.runs.outcome import outcome, scored, training_loss
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Metric:
 
     ``log``: a positive quantity that is read by its order of magnitude; ``factor``: one that is a
     product over the blocks, log-normal over seeds, so that its averages are geometric;
-    ``at_start``: measured before the first update.
+    ``at_start``: measured before the first update. ``unit``: in words.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Metric:
     log: bool = True
     factor: bool = False
     at_start: bool = False
+    unit: str = ""
 
 
 def _factors(name: str, symbol: str, heading: str) -> list[Metric]:
@@ -43,7 +44,7 @@ _LOSSES = (
     Metric("validation_loss", "final validation loss", ("validation", "loss")),
     Metric("best_validation_loss", "best validation loss", ("best val.", "loss")),
     Metric("train_loss", "final training loss", ("training", "loss")),
-    Metric("best_train_loss", "best training loss", ("best train.", "loss")),
+    Metric("best_train_loss", "lowest training loss of a batch", ("best train.", "loss")),
 )
 _FLOW = (
     *_factors("gradient_ratio", _RATIO, "ratio"),
@@ -68,7 +69,8 @@ def declared_metrics(run: Run) -> tuple[Metric, ...]:
     """What a run may be compared by."""
     score = run.score
     own = _scores(score.symbol, score.baseline_name or "baseline") if score else ()
-    return (*_LOSSES, *own, *_FLOW, *_quantities(run))
+    losses = (replace(metric, unit=run.provenance.loss_unit or "") for metric in _LOSSES)
+    return (*losses, *own, *_FLOW, *_quantities(run))
 
 
 def _quantities(run: Run) -> Iterator[Metric]:
@@ -107,6 +109,7 @@ def metrics(run: Run) -> dict[str, float]:
     summary = run.summary or outcome(run)
     values: dict[str, float | None] = {name: getattr(summary, name, None) for name in STANDARD}
     if "loss" in run.scalars:
+        values["train_loss"] = training_loss(run)  # old summaries have that of the last batch
         values["best_train_loss"] = least(run.scalars["loss"])
     if run.score is not None:
         values["baseline_score"] = run.score.baseline

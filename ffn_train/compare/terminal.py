@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from ffn_train.compare.tables import counts
 from ffn_train.compare.values import Value, are_numbers, brief, short
 from ffn_train.report.table import aligned
 
-WIDTH = 100  # characters, where there is no terminal to ask
 _LONGEST = 24  # characters of a setting's value
 BASELINE = "baseline_score"
 _FIRST = (  # of the metrics, where there is no room for all
@@ -52,8 +52,8 @@ class Column:
         return " ".join(word for word in self.heading if word)
 
 
-def table(comparison: Comparison, width: int = WIDTH) -> str:
-    """A line per group in so many characters, and what is to be known of the columns.
+def table(comparison: Comparison, width: int = sys.maxsize) -> str:
+    """A line per group, in so many characters, and what is to be known of the columns.
 
     What does not fit beside the first columns is named and left to groups.csv. The metric asked for
     always has its column.
@@ -79,11 +79,13 @@ def table(comparison: Comparison, width: int = WIDTH) -> str:
     rows = zip(*([*column.heading, *column.cells] for column in columns), strict=True)
     words = [index for index, column in enumerate(columns) if column.left]
     notes = [partners, *_legend(comparison, numbers, groups), _baseline(comparison, groups)]
-    notes.append(f"no room for {', '.join(left)}: groups.csv has all" if left else "")
+    if left:
+        beyond = ", ".join(left)
+        notes.append(f"left out to fit the terminal: {beyond} (all columns are in groups.csv)")
     hidden = len(comparison.groups) - len(groups)
     notes.append(f"and {hidden} more groups in groups.csv" if hidden else "")
     notes.append("; ".join([comparison.counts, *comparison.reservations]))
-    notes.append(comparison.verdicts)
+    notes.append("; ".join(filter(None, [comparison.verdicts, comparison.theory])))
     lines = [line for note in notes for line in textwrap.wrap(note, max(width, 40))]
     return "\n".join([*aligned(rows, left=words), *lines])
 
@@ -110,6 +112,7 @@ def _legend(
         meanings.append("± standard deviation")
     over = f" over {comparison.over}" * ("±" in cells or "×/÷" in cells)
     lines = ["; ".join(meanings) + over]
+    lines += [f"losses {unit}" for unit in sorted({m.unit for m in metrics.values() if m.unit})]
     for name, column in shown.items():
         metric = metrics[name]
         missing = sum(_not_finite(group, metric) for group in groups)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
+from ffn_train.config.combinations import unused
 from ffn_train.config.keys import lasting
 from ffn_train.config.settings import SettingError, nearest
 
@@ -22,13 +23,15 @@ _PLAIN_SECTIONS = ("model", "trainer", "optimizer")  # whose keys are known with
 def flatten(config: Mapping[str, Any]) -> dict[str, Value]:
     """Dotted keys; a choice is ``residual`` = its name, its settings are ``residual.scale`` ...
 
-    What changes no number is left out.
+    What changes no number is left out, and so is a choice that has no effect.
     """
+    without = tuple(f"{group}." for group in unused(config))
     return {
         key.removesuffix(".name"): value
         if value is None or isinstance(value, (str, int, float))
         else json.dumps(value)
         for key, value in lasting(config, "rounding", "source").items()
+        if not key.startswith(without)
     }
 
 
@@ -36,7 +39,8 @@ def differing(runs: Iterable[Flat]) -> list[str]:
     """The keys whose values differ, choices first.
 
     A setting of a choice differs only if it does between runs of the same choice: that
-    ``residual.scale`` exists for ``scaled`` alone is told by ``residual`` already.
+    ``residual.scale`` exists for ``scaled`` alone is told by ``residual`` already, and that an
+    activation is missing by the block.
     """
     runs = list(runs)
     keys = sorted({key for run in runs for key in run})
@@ -49,6 +53,7 @@ def differing(runs: Iterable[Flat]) -> list[str]:
         pairs = {
             (run.get(choice, UNSET) if choice in choices else None, run.get(key, UNSET))
             for run in (runs if key == RUN else told)
+            if key != "activation" or key in run
         }
         if len(pairs) > len({same for same, _ in pairs}):
             differ.append(key)
@@ -92,6 +97,11 @@ def brief(value: Value, most: int = 16) -> str:
     word = "-" if value == UNSET else text(value)
     half = (most - 1) // 2
     return word if len(word) <= most else f"{word[:half]}…{word[-half:]}"
+
+
+def label(value: Value, most: int = 16) -> str:
+    """A value as matplotlib has to be given it: a ``$`` begins no formula."""
+    return brief(value, most).replace("$", r"\$")
 
 
 def order(value: Value) -> tuple[int, float, str]:

@@ -91,7 +91,7 @@ WARNED = (
         {"residual": ("identity",), "norm": ("none",)},
         {"init": ("gpt2", "fixup")},
         "without a norm or a scaled branch the signal's variance multiplies in every block; deep "
-        "stacks overflow (residual=scaled, norm=pre_layer or init=gpt2 tames it)",
+        "stacks overflow (residual=scaled, norm=pre_layer or init=gpt2 keep it in bounds)",
     ),
     Rule(
         {"residual": ("none",)},
@@ -100,6 +100,7 @@ WARNED = (
         "than about 16 hardly train",
     ),
 )
+GATED = ("swiglu", "geglu")  # blocks with an activation of their own
 DEEP = 16  # the warnings concern stacks of at least this depth
 
 
@@ -118,6 +119,12 @@ def check(parts: Mapping[str, Any]) -> None:
             when = " and ".join(f"{g}={names[g]}" for g in rule.when)
             allowed = " or ".join(f"{group}={name}" for name in rule.needs[group])
             raise SettingError(f"{when} needs {allowed}, got {group}={names[group]}: {rule.reason}")
+
+
+def unused(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The groups whose choice has no effect in a configuration."""
+    block = config.get("block")
+    return ("activation",) * (isinstance(block, Mapping) and block.get("name") in GATED)
 
 
 def warnings(names: Mapping[str, str], depth: int) -> list[str]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from ffn_train.config.combinations import unused
 from ffn_train.config.directory import search_path
 from ffn_train.config.keys import DECLARED, GROUPS, default_settings
 from ffn_train.config.mistakes import launchers, one_line, one_line_errors, plain
 from ffn_train.config.outside import load, loaded
-from ffn_train.config.overrides import CONFIG_DIR, as_written, grammar
+from ffn_train.config.overrides import CONFIG_DIR, as_written, grammar, is_text
 from ffn_train.config.places import CONF
-from ffn_train.config.registry import choices
+from ffn_train.config.registry import ALIASES, choices
 from ffn_train.config.sections import listed
 from ffn_train.config.settings import SettingError, check, defaults, one_of
 
@@ -83,10 +85,14 @@ def _compose(overrides: Sequence[str]) -> Any:
     from hydra import initialize_config_dir
 
     directories = [text for text in overrides if text.startswith(CONFIG_DIR)]
-    given = [as_written(text) for text in overrides if text not in directories]
-    for text in given:
+    typed = [text for text in overrides if text not in directories]
+    for text in typed:
         if grammar(text).is_sweep_override():
-            raise SettingError(f"{text} gives several values: a sweep, with -m")
+            key, _, value = text.partition("=")
+            one = shlex.quote(f'{key}="{value}"')
+            as_one = f"; as one text: {one}" if is_text(key) else ""
+            raise SettingError(f"{text} gives several values: a sweep, with -m{as_one}")
+    given = [as_written(text) for text in typed]
     declare(given)
     elsewhere = [search_path(text.removeprefix(CONFIG_DIR)) for text in directories[-1:]]
     try:
@@ -98,6 +104,11 @@ def _compose(overrides: Sequence[str]) -> Any:
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         # what Hydra lets through unwrapped
         raise SettingError(f"{' '.join(given)}: {one_line(error)}") from None
+    for group in unused(config):
+        for text in typed:
+            if text.lstrip("+").startswith((f"{group}=", f"{group}.")):
+                own = f"block={config.block.name} has an {group} of its own"
+                raise SettingError(f"{own}: {text} would have no effect")
     for group in GROUPS:
         if group in config and group not in config.hydra.runtime.choices:  # Hydra notes no list
             raise SettingError(f"{group} is a list in a preset, where one choice is meant")
@@ -165,4 +176,8 @@ def _declare(parts: tuple[str, ...]) -> None:
     store.store("settings", default_settings())
     for group in GROUPS:
         for name, cls in choices(group).items():
-            store.store(name, {"name": name, **defaults(cls)}, group=group)
+            for known in (
+                name,
+                *(alias for (of, alias), own in ALIASES.items() if (of, own) == (group, name)),
+            ):
+                store.store(known, {"name": name, **defaults(cls)}, group=group)

@@ -12,6 +12,7 @@ from ffn_train.config.settings import SettingError
 
 LARGEST = 2**20  # bytes of a file
 MOST = 100_000  # values in a file, with those that its anchors repeat
+PLAIN = ("map", "seq", "str", "int", "float", "bool", "null")  # the kinds of them
 
 
 def search_path(directory: str) -> str:
@@ -50,25 +51,40 @@ def _register() -> None:
 
 
 def _check(path: Path) -> None:
-    """Raises SettingError for a file that is no YAML, or a small one of very many values."""
+    """Raises SettingError for a file that is no YAML of keys and plain values, or a small one of
+    very many.
+    """
     import yaml
+    from omegaconf._utils import get_yaml_loader
 
+    kind = get_yaml_loader()  # a class of its own at each call
+    kind.yaml_constructors = {
+        tag: construct
+        for tag, construct in kind.yaml_constructors.items()
+        if tag is None or tag.rpartition(":")[2] in PLAIN
+    }
     try:
         if path.stat().st_size > LARGEST:
             raise SettingError(f"{path} has more than {LARGEST:,} bytes")
-        tree = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        loader = kind(path.read_text(encoding="utf-8"))
+        tree = loader.get_single_node()
         size = _size(tree, {}) if tree is not None else 0
+        if size > MOST:
+            problem = f"with its anchors it has {size:.3g} values, at most {MOST:,}"
+            raise SettingError(f"{path}: {problem}")
+        if tree is not None and not isinstance(loader.construct_document(tree), dict):
+            raise SettingError(f"{path}: KEY: VALUE is expected")
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it is no YAML"
         raise SettingError(f"{path}{line}: {problem}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except SettingError:
+        raise
+    except (OSError, ValueError) as error:
         raise SettingError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     except RecursionError:
         raise SettingError(f"{path}: it is nested too deeply") from None
-    if size > MOST:
-        raise SettingError(f"{path}: with its anchors it has {size:.3g} values, at most {MOST:,}")
 
 
 def _size(node: object, known: dict[int, float]) -> float:

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ffn_train.config.registry import BEFORE, FOLDERS, LISTED, OBSERVING, choices
-from ffn_train.config.sections import SECTIONS, Settings
+from ffn_train.config.registry import (
+    ALIASES,
+    BEFORE,
+    FOLDERS,
+    LISTED,
+    OBSERVING,
+    canonical,
+    choices,
+)
+from ffn_train.config.sections import SECTIONS, STEPS, Settings
 from ffn_train.config.settings import (
     ALWAYS_THERE,
     Changes,
@@ -80,10 +88,15 @@ def lasting(config: Mapping[str, Any], *also: Changes) -> dict[str, Any]:
     declarations = {**DECLARED, **_of_choices(config)}
     before = {
         key: setting.before
-        for key, setting in DECLARED.items()
+        for key, setting in declarations.items()
         if setting.before is not ALWAYS_THERE
     }
     flat = {**before, **dotted(config)}
+    for group, _ in ALIASES:
+        if f"{group}.name" in flat:
+            flat[f"{group}.name"] = canonical(group, flat[f"{group}.name"])
+    if flat.get("trainer.steps", 0) is None and flat.get("trainer.epochs") is None:
+        flat["trainer.steps"] = STEPS
     return {
         key: value
         for key, value in flat.items()
@@ -97,7 +110,8 @@ def _of_choices(config: Mapping[str, Any]) -> dict[str, Setting]:
     found: dict[str, Setting] = {}
     for group in GROUPS:
         value = config.get(group)
-        cls = choices(group).get(str(value.get("name"))) if isinstance(value, Mapping) else None
+        name = value.get("name") if isinstance(value, Mapping) else None
+        cls = choices(group).get(str(canonical(group, name)))
         if cls is not None:
             found |= {f"{group}.{name}": setting for name, setting in declared(cls).items()}
     return found

@@ -42,19 +42,17 @@ def one_line_errors() -> Iterator[None]:
 
 def one_line(error: BaseException) -> str:
     """What an error of Hydra's says, in our words where it is a common one."""
-    from hydra.errors import MissingConfigException
-
-    text = str(error)
+    text = str(error) or str(error.__cause__ or "")  # where Hydra only passes it on
     options = getattr(error, "options", None)
-    missing = getattr(error, "missing_cfg_file", None)
-    if isinstance(error, MissingConfigException) and options and missing:
-        group, _, name = missing.rpartition("/")
-        words = sorted(options)
-        return f"{group} must be one of {', '.join(words)}, got {name!r}{nearest(name, words)}"
-    plugin = re.search(r"Could not load 'hydra/launcher/(joblib|submitit_slurm|ray)'", text)
-    if plugin:
-        name, extra = EXTRAS[plugin.group(1)]
+    group, _, missing = (getattr(error, "missing_cfg_file", None) or "").rpartition("/")
+    if group == "hydra/launcher" and missing in EXTRAS:
+        name, extra = EXTRAS[missing]
         return f"hydra/launcher={name} needs pip install 'ffn_train[{extra}]'"
+    if options and missing:
+        words = launchers() if group == "hydra/launcher" else sorted(options)
+        return (
+            f"{group} must be one of {', '.join(words)}, got {missing!r}{nearest(missing, words)}"
+        )
     unknown = re.search(r"Could not override '([^']+)'\.\s*To append", text)
     if unknown:
         name = unknown.group(1)

@@ -17,7 +17,8 @@ from types import ModuleType
 
 from ffn_train.config.places import find
 from ffn_train.config.registry import OBSERVING, forget, groups_of
-from ffn_train.config.settings import SettingError, first_line, nearest
+from ffn_train.config.sections import path as check_path
+from ffn_train.config.settings import SettingError, described, first_line, nearest
 
 _loaded: dict[str, str] = {}  # name, as it was given -> digest of its content
 _roots: dict[str, Path] = {}  # name -> the file, or the package's folder
@@ -33,7 +34,10 @@ def load(parts: Sequence[str]) -> dict[str, str]:
     for name in parts:
         path = _source(name)
         sources = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-        content = [source.read_bytes() for source in sources]
+        try:
+            content = [source.read_bytes() for source in sources if source.is_file()]
+        except OSError as error:
+            raise SettingError(f"parts={name}: {error.strerror}") from None
         digests[name] = digest = hashlib.sha256(b"".join(content)).hexdigest()
         if digest not in _loaded.values():
             forget(_module(name, _loaded.get(name)))
@@ -42,10 +46,11 @@ def load(parts: Sequence[str]) -> dict[str, str]:
                     _run(_module(name, digest), path, content[0])
                 else:
                     importlib.import_module(name)
-            except (Exception, SystemExit) as error:  # nor does a part end the program
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # nor does a part end the program
                 forget(_module(name, digest))
-                reason = f"{type(error).__name__}: {first_line(error)}"
-                raise SettingError(f"parts={name}: {reason}") from None
+                raise SettingError(f"parts={name}: {described(error)}") from None
         _loaded[name] = digest
         _roots[name] = path.parent if path.name == "__init__.py" else path
     return digests
@@ -61,7 +66,7 @@ def origin(error: BaseException) -> str:
     """Where an exception comes from, with what it says: of a loaded part's lines the innermost or,
     if none has to do with it, of all.
     """
-    reason = f"{type(error).__name__}: {first_line(error)}"
+    reason = described(error)
     frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     for code, line in reversed(frames):
         for name, root in _roots.items():
@@ -93,8 +98,12 @@ def _module(name: str, digest: str | None) -> str:
 def _source(name: str) -> Path:
     """The file that a part's code is in."""
     if name.endswith(".py"):
+        check_path("parts", name)
         path = find(name)
-        if not path.is_file():
+        if path.exists() and not path.is_file():
+            what = "a directory" if path.is_dir() else "not a regular file"
+            raise SettingError(f"parts={name}: it is {what}")
+        if not path.exists():
             near = nearest(path.name, [p.name for p in path.parent.glob("*.py")])
             raise SettingError(f"parts={name}: there is no such file{near}")
         return path

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
+import os
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 from ffn_train.config.keys import DECLARED, GROUPS, PRESET
 from ffn_train.config.mistakes import refuse_hydra
-from ffn_train.config.registry import names
+from ffn_train.config.registry import choices, names
 from ffn_train.config.sections import path
-from ffn_train.config.settings import SettingError, first_line, shortened
+from ffn_train.config.settings import SettingError, declared, first_line, printable, shortened
 
 MOST = 10_000  # jobs of one sweep, or values of one key: what a comparison reads in seconds
 CONFIG_DIR = "--config-dir="  # stands among the overrides, in front of a directory of presets
 PATHS = {key for key, setting in DECLARED.items() if setting.check is path} | {"task.path"}
+_ITEM = re.compile(r"""\s*("[^"]*"|'[^']*'|[^,]+)\s*(?:,|$)""")  # of values with commas in between
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Swept:
 def parse(overrides: Sequence[str]) -> list[Swept]:
     """Read overrides that may vary a key (``model.depth=4,16``). Raises SettingError."""
     parsed = []
-    for text in overrides:
+    for text in map(as_axis, overrides):
         override = grammar(text)
         key, swept = override.get_key_element(), override.is_sweep_override()
         if swept and not override.is_discrete_sweep():
@@ -82,7 +87,12 @@ def grammar(text: str) -> Any:
     if "=" not in text and not text.startswith("~"):
         raise SettingError(f"{shortened(text)}: =VALUE is missing, as in {shortened(text)}=VALUE")
     try:
-        override = _parser().parse_override(text)
+        try:
+            override = _parser().parse_override(text)
+        except HydraException:
+            if not is_text(text.partition("=")[0]):
+                raise
+            override = _parser().parse_override(_literal(text))
     except (HydraException, ValueError, RecursionError) as error:
         form = "" if "interval(" not in text else "; write interval(LOW,HIGH), of two numbers"
         deep = isinstance(error, RecursionError)
@@ -116,26 +126,98 @@ def _parser() -> Any:
     return OverridesParser.create()
 
 
+def is_text(key: str) -> bool:
+    """Whether a setting takes a path, a name or several, of any characters."""
+    key = key.lstrip("+")
+    group, _, name = key.partition(".")
+    classes = choices(group).values() if group in GROUPS else ()
+    kinds = [get_type_hints(cls)[name] for cls in classes if name in declared(cls)]
+    return key in PATHS or any(kind is str or str in get_args(kind) for kind in kinds)
+
+
+def _literal(text: str) -> str:
+    """The override of a text that Hydra's grammar lacks, with each of its values in quotes."""
+    key, _, value = text.partition("=")
+    inner = value.strip()
+    listed = key not in PATHS and inner[:1] == "[" and inner[-1:] == "]"
+    items = [item.strip() for item in _ITEM.findall(inner[1:-1] if listed else inner)]
+    several = ",".join(i if re.fullmatch(r"(['\"]).*\1", i) else quoted(i) for i in items)
+    return f"{key}=[{several}]" if listed else f"{key}={several}"
+
+
 def as_written(text: str) -> str:
-    """The override as Hydra has to be given it: ``run.dir=1e5`` names 1e5, and not 100000.0."""
+    """The override as Hydra has to be given it: names and paths of data stand as they are.
+
+    ``task.target=w,z`` is one name, and ``run.dir=1e5`` names 1e5, not 100000.0. Raises
+    SettingError.
+    """
+    key, equals, value = text.partition("=")
+    if equals and value.strip() and is_literal(text):
+        return f"{key}={_verbatim(value.strip())}"
     override = grammar(text)
     key = override.get_key_element()
     if key == "sweep.grid":  # its keys are what is to be varied, which Hydra cannot know
         return f"++{text}"
-    if key.lstrip("+") not in PATHS or not isinstance(override.value(), (bool, int, float)):
+    path = key.lstrip("+") in PATHS and not override.is_sweep_override()
+    if path and not isinstance(override.value(), (str, type(None))):
+        return f"{key}={quoted(text.partition('=')[2].strip())}"
+    return str(override.input_line)
+
+
+def as_axis(text: str) -> str:
+    """``as_written`` for an override that may vary a key: values between commas stay several."""
+    if not is_literal(text):
         return text
-    return f"{key}='{text.partition('=')[2].strip()}'"
+    override = grammar(text)
+    return str(override.input_line) if override.is_sweep_override() else as_written(text)
+
+
+def is_literal(text: str) -> bool:
+    """Whether an override gives a path or names of columns, which some choice of a group takes.
+
+    Where another choice has a setting of that name, what Hydra can read is left to it.
+    """
+    group, _, name = text.partition("=")[0].lstrip("+").partition(".")
+    known = [declared(cls) for cls in choices(group).values()] if group in GROUPS else []
+    own = [settings[name].literal for settings in known if name in settings]
+    return any(own) and (all(own) or not _readable(text))
+
+
+def _verbatim(value: str) -> str:
+    """The text in quotes, of a list in brackets each item; what has quotes or references stays."""
+    if value in ("null", "???") or (
+        (value[0] in "'\"" or "${" in value) and _readable(f"x={value}")
+    ):
+        return value
+    if value[0] == "[" and value[-1] == "]":
+        items = filter(None, map(str.strip, _ITEM.findall(value[1:-1])))
+        return f"[{','.join(map(_verbatim, items))}]"
+    return quoted(value)
+
+
+def _readable(text: str) -> bool:
+    from hydra.errors import HydraException
+
+    try:
+        _parser().parse_override(text)
+    except (HydraException, ValueError, RecursionError):
+        return False
+    return True
 
 
 def written(key: str, value: str) -> str:
     """The override that gives a key this very text, in quotes where Hydra needs them."""
+    from hydra.errors import HydraException
+
     plain = f"{key}={value}"
     try:
-        if grammar(plain).value() == value:
+        if "${" not in value and _parser().parse_override(plain).value() == value:
             return plain
-    except SettingError:
+    except HydraException:
         pass
-    return f"{key}={quoted(value)}"
+    # what would be a reference is escaped, and so are the backslashes in front of it
+    escaped = re.sub(r"(\\*)\$(?={)", r"\1\1\\$", value)
+    return f"{key}={quoted(escaped)}"
 
 
 def quoted(text: str) -> str:
@@ -143,6 +225,28 @@ def quoted(text: str) -> str:
     from hydra.core.override_parser.types import Quote, QuotedString
 
     return QuotedString(text, Quote.single).with_quotes()
+
+
+def command(*words: str, module: str = "ffn_train", path: Path | None = None) -> str:
+    """``python -m MODULE WORD ... PATH``, to be pasted into a shell as it is.
+
+    What a terminal cannot show stands in ``$'...'``, which bash, zsh and ksh read.
+    """
+    last = [] if path is None else [str(path)]
+    if last and re.match("-|parts=", last[0]):  # it would be an option
+        last = [f"./{path}"]
+    return " ".join(map(_shell, ["python", "-m", module, *words, *last]))
+
+
+def _shell(word: str) -> str:
+    if printable(word) == word and "\n" not in word:
+        return shlex.quote(word)
+    shown = (c if c.isprintable() and c not in "\\'" else _escaped(c) for c in word)
+    return f"$'{''.join(shown)}'"
+
+
+def _escaped(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
 
 
 def _interval(text: str, value: Any) -> Interval:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,4 +25,4 @@ def find(path: str) -> Path:
     with suppress(RuntimeError):  # of a user that there is not
         here = here.expanduser()
     shipped = EXPERIMENTS.parent / path
-    return shipped if not here.exists() and shipped.exists() else here
+    return shipped if not os.path.exists(here) and os.path.exists(shipped) else here

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from typing import Any
 
@@ -21,8 +22,11 @@ def check_precision(section: Any, key: str, dtype: str) -> None:
         value = getattr(section, name)
         if value is None:
             continue
-        lost = misread(value, dtype)
-        if lost is None:
+        squared = known[name].squared
+        lost = misread(math.sqrt(value) if squared else value, dtype)
+        if squared and lost is not None:
+            lost = f"has a square root that {lost}"
+        elif not squared and lost is None:
             number = float(_rounded(value, dtype))
             try:
                 check(f"{key}.{name}", number, known[name], float)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ffn_train.config.keys import DECLARED, GROUPS, default_settings, dotted
 from ffn_train.config.places import CONF
-from ffn_train.config.registry import FOLDERS, LISTED, choices
+from ffn_train.config.registry import FOLDERS, LISTED, canonical, choices
 from ffn_train.config.settings import Setting, declared, defaults, one_of
 
 USAGE = """\
@@ -19,7 +19,7 @@ ffn_train: gradient flow in residual feed-forward stacks.
   python -m ffn_train                                     the default run
   python -m ffn_train model.depth=64 residual=none        change settings and choices
   python -m ffn_train experiment=diabetes seed=3          start from a preset
-  python -m ffn_train task=csv task.path=data.csv task.target=price
+  python -m ffn_train task=table task.path=data.csv task.target=price
   python -m ffn_train residual=rezero residual.start=0.1 run.dir=outputs/mine
   python -m ffn_train -m seed=0,1,2                       a sweep
   python -m ffn_train --cfg job                           print the configuration, run nothing
@@ -72,7 +72,7 @@ def version() -> str:
 
 
 def _choice(group: str, name: str) -> str:
-    cls = choices(group)[one_of(group, name, choices(group))]
+    cls = choices(group)[one_of(group, canonical(group, name), choices(group))]
     values, known = defaults(cls), declared(cls)
     lines = _settings((f"{group}.{key}", values[key], known[key]) for key in known)
     written = f"{LISTED[group]}=[{name}]" if group in LISTED else f"{group}={name}"

@@ -41,6 +41,8 @@ FOLDERS = {
 LISTED = {"figure": "plot.figures", "quantity": "measure.quantities"}
 # groups that change nothing of a run: no part of what a run is
 OBSERVING = ("figure", "logger")
+# (group, another name of a choice, which older versions wrote) -> its name
+ALIASES = {("task", "csv"): "table"}
 # group -> the choice of a configuration from before the group existed
 BEFORE = {"logger": "none"}
 
@@ -151,6 +153,11 @@ def choices(group: str) -> Mapping[str, type[Any]]:
     return dict(sorted(_choices[group].items()))
 
 
+def canonical(group: str, name: Any) -> Any:
+    """The name of a choice, for that or another one of it."""
+    return ALIASES.get((group, name), name) if isinstance(name, str) else name
+
+
 def names(group: str) -> tuple[str, ...]:
     """The names of a group's choices, sorted."""
     return tuple(choices(group))
@@ -164,7 +171,8 @@ def build(group: str, settings: Mapping[str, Any]) -> Any:
     if not isinstance(settings, Mapping):
         raise SettingError(f"{group} must be one of {', '.join(names(group))}, got {settings!r}")
     values = dict(settings)
-    name = one_of(f"{group}.name", values.pop("name", None), names(group))
+    given = values.pop("name", None)
+    name = one_of(f"{group}.name", canonical(group, given), names(group))
     cls = choices(group)[name]
     known = list(declared(cls))
     for key in values:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffn_train.config.settings import SettingError, integer, one_of, setting, unchecked
+from ffn_train.config.settings import SettingError, integer, one_of, setting, shortened, unchecked
 
 FORMATS = ("png", "svg", "pdf")
+STEPS = 500  # of a run that says neither steps nor epochs
 
 
 def _integer_or(words: str, *special: object) -> Callable[[str, Any], None]:
@@ -59,12 +61,16 @@ def path(key: str, value: Any) -> None:
     if value is not None and (type(value) not in (str, int) or not str(value).strip()):
         quotes = ", in quotes" if isinstance(value, (bool, float)) else ""
         raise SettingError(f"{key} must be a path{quotes}, got {value!r}")
+    if {"\0", "\n"} & {*str(value)}:
+        raise SettingError(f"{key} must be a path, got {value!r}")
     try:
-        Path(str(value)).expanduser()
+        os.lstat(Path(str(value)).expanduser())
     except RuntimeError:
         raise SettingError(f"{key}={value}: there is no such user") from None
-    if "\0" in str(value):
-        raise SettingError(f"{key} must be a path, got {value!r}")
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:  # such as a name that is too long
+        raise SettingError(f"{key}={shortened(str(value))}: {error.strerror}") from None
 
 
 def _mapping(key: str, value: Any) -> None:
@@ -135,8 +141,17 @@ class Model:
 class Trainer:
     """The training loop."""
 
-    steps: int = setting("updates; a larger number extends a run that has ended", 500, at_least=1)
-    batch_size: int = setting("rows of a mini-batch", 128, at_least=1)
+    steps: int | None = setting(
+        f"updates; a larger number extends a run that has ended; null is {STEPS}, or the epochs",
+        None,
+        at_least=1,
+    )
+    epochs: int | None = setting(
+        "passes over the training rows, instead of steps", None, at_least=1, before=None
+    )
+    batch_size: int = setting(
+        "rows of a mini-batch; the default is no more than there are", 128, at_least=1
+    )
     clip: float | None = setting(
         "largest global gradient norm (gradient clipping); null for none", 1.0, above=0
     )

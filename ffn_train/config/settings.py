@@ -14,11 +14,14 @@ import difflib
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 T = TypeVar("T")
+_hints = cache(get_type_hints)
 Changes = Literal["numbers", "rounding", "source", "nothing"]
 Check = Callable[[str, Any], object]
 ALWAYS_THERE = object()  # instead of a value before a setting existed
@@ -32,9 +35,16 @@ class SettingError(ValueError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its kind if it says nothing."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0]
+    """The first line of what an error says, or its kind if it says nothing or fails to."""
+    lines = []
+    with suppress(BaseException):  # a part's error is code of its own
+        lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def described(error: BaseException) -> str:
+    """An error's kind and the first line of what it says."""
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def shortened(text: str, length: int = 100) -> str:
@@ -53,11 +63,13 @@ def printable(text: str) -> str:
 class Setting:
     """What is declared of a setting beside its name, type and default.
 
-    ``says``: what it is, in a sentence. ``unit``: of its value. ``changes``: the numbers of a run,
+    ``says``: what it is, in a sentence. ``unit``: of its value. ``squared``: its square root is
+    what is computed with, as of a variance. ``changes``: the numbers of a run,
     their rounding (last digits), the source of its rows (which are compared themselves) or nothing;
     two runs are the same if all that changes numbers is.
     ``before``: the value of a configuration from before the setting existed. ``check`` replaces the
-    check of type and bounds.
+    check of type and bounds. ``literal``: a path, or names of columns, taken from a command line as
+    they stand there.
     """
 
     says: str
@@ -67,9 +79,11 @@ class Setting:
     at_most: float | None = None
     below: float | None = None
     among: tuple[str, ...] = ()
+    squared: bool = False
     changes: Changes = "numbers"
     before: Any = ALWAYS_THERE
     check: Check | None = None
+    literal: bool = False
 
 
 def unchecked(key: str, value: Any) -> None:
@@ -80,7 +94,8 @@ def setting(says: str, default: Any = MISSING, **declared: Any) -> Any:
     """A dataclass field that is a setting: what it is in a sentence, and its default, if any.
 
     The keywords are those of ``Setting``: ``at_least``, ``above``, ``at_most``, ``below`` for
-    numbers, ``among`` for words, ``unit``, ``changes``, ``before``, ``check``.
+    numbers, ``among`` for words, ``squared``, ``unit``, ``changes``, ``before``, ``check``,
+    ``literal``.
     """
     known = [f.name for f in fields(Setting)]
     for keyword in declared:
@@ -109,8 +124,9 @@ def defaults(cls: type[Any]) -> dict[str, Any]:
 
 def check_all(section: Any, key: str) -> None:
     """Check every setting of a dataclass's instance; ``key`` is the dotted name of the section."""
-    hints = get_type_hints(type(section))
-    for name, setting in declared(type(section)).items():
+    cls: Any = type(section)
+    hints = _hints(cls)
+    for name, setting in declared(cls).items():
         check(f"{key}.{name}" if key else name, getattr(section, name), setting, hints[name])
 
 

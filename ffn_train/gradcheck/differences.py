@@ -1,19 +1,18 @@
 """Backward passes against centred differences, along random directions, in float64.
 
-For a layer y = f(θ, x), a random cotangent c makes the scalar <c, y>, whose gradient is the
-pullback of c. Each tensor (and x) is moved along a random unit direction v, and <gradient, v> is
-compared with the five-point difference
+For a layer y = f(θ, x), a random cotangent c, in place of dLoss/dy, makes the scalar <c, y>, whose
+gradient is the pullback of c. Each tensor (and x) is moved along a random unit direction v, and
+<gradient, v> is compared with the five-point difference
 
     (8 (F(h) - F(-h)) - (F(2h) - F(-2h))) / (12 h),    F(t) = <c, f(θ + t v, x)>.
 
 The gradient's storage, which a pullback has to overwrite, and the output of a block's branch, which
 its pullback must not read, are filled with NaN before the backward pass.
 
-A random dense direction sees an error in any entry. Where two step sizes disagree with each other
-the function has a kink between its points (a ReLU changes sign), which says nothing about the
-backward pass: the point is drawn anew and the kink is counted. Where the derivative is so small
-beside y that rounding hides it, which is how deep stacks lose their digits, the check is counted
-as not resolved: neither passed nor failed.
+A random dense direction reveals an error in any entry. If two step sizes disagree, there is a kink
+between the points (a ReLU changes sign), which says nothing about the backward pass: another point
+is drawn and the kink counted. If the derivative is so small compared with y that rounding hides it,
+as in very deep stacks, the check is not resolved: it neither passes nor fails.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from ffn_train.nn.losses.loss import Loss
 
 STEP = 1e-4
 TOLERANCE = 1e-7
-DRAWS = 6  # points tried for each tensor before a kink is given up on
+DRAWS = 6  # points tried per tensor to avoid a kink
 
 Forward = Callable[[Views, Array], tuple[Array, Callable[[Array, Views], Array]]]
 
@@ -39,8 +38,8 @@ class Check:
     """One tensor's directional derivative, by the backward pass and by differences.
 
     ``error`` is |analytic - numeric| relative to the larger of the two and to the typical size of
-    such a derivative, |gradient|/sqrt(entries); ``resolution`` is what rounding leaves of the
-    difference, relative to the same. ``kinks`` counts points given up for a kink.
+    such a derivative, |gradient|/sqrt(entries); ``resolution`` is the rounding error of the
+    difference on the same scale. ``kinks`` counts the points discarded for a kink.
     """
 
     tensor: str
@@ -62,10 +61,10 @@ class Check:
 
 
 def random_parameters(layer: Layer, rng: np.random.Generator) -> FlatVector:
-    """Every parameter drawn at random, so that no branch hides behind a zero.
+    """Every parameter drawn at random (float64), so that no branch is multiplied by zero.
 
-    Matrices are N(0, 1/fan_in); others N(0, 1/4) around their initial value, N(0, 1/16) where that
-    is not 0.
+    Matrices are N(0, 1/fan_in); others N(0, 1/4), or N(0, 1/16) around an initial value other than
+    0.
     """
     layout = Layout(layer)
     flat = layout.zeros("float64")
@@ -138,7 +137,7 @@ def _check(
         cotangent = rng.standard_normal(y.shape)
         rounding = 10 * np.finfo(np.float64).eps * float(np.abs(cotangent * y).sum()) / STEP
         if isinstance(layer, Branch):
-            y[...] = np.nan  # in a block it is overwritten
+            y[...] = np.nan  # a block overwrites it with the residual sum
         grads = layout.zeros("float64")
         grads.vector[...] = np.nan  # a gradient that is never written must not pass as zero
         dx = pullback(cotangent, grads.views)

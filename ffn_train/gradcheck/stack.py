@@ -10,16 +10,16 @@ from ffn_train.nn.engine import NUMPY
 from ffn_train.nn.segments import PlainSegment
 from ffn_train.nn.stack import Stack
 
-WHOLE = 1e-5  # of the whole stack: rounding grows with the depth
+WHOLE = 1e-5  # tolerance for the whole stack: rounding grows with the depth
 
 
 def check_stack(model: Stack, rng: np.random.Generator) -> dict[str, list[Check]]:
     """The checks of each part alone, then of the whole stack; by part, in order.
 
     The parts are the branch, the block around it, each distinct norm, input projection and
-    read-out. In the whole stack the tensors of the first and last block, of the ends and the
-    input are checked, in a model of the configured depth. Of another engine than NumPy's the
-    output is checked as well.
+    read-out. In the whole stack, of the configured depth, the input and the tensors of the first
+    and last block and of the ends are checked. The output of another engine is compared with that
+    of NumPy.
     """
     parts: dict[str, tuple[Layer, int]] = {
         "input projection": (model.input, model.input.fan_in),
@@ -39,16 +39,16 @@ def check_stack(model: Stack, rng: np.random.Generator) -> dict[str, list[Check]
         model, inputs=model.input.fan_in, rng=rng, samples=3, tensors=tensors, tolerance=WHOLE
     )
     if model.engine is not NUMPY:
-        checks["output, numeric by engine=numpy"] = [_beside_numpy(model, rng)]
+        checks["output, numeric by engine=numpy"] = [_against_numpy(model, rng)]
     return checks
 
 
-def _beside_numpy(model: Stack, rng: np.random.Generator) -> Check:
-    """The model's output, along a random direction, by its engine and by the plain one."""
+def _against_numpy(model: Stack, rng: np.random.Generator) -> Check:
+    """The model's output along a random direction, by its engine and by NumPy."""
     params, x = random_parameters(model, rng).views, rng.standard_normal((3, model.input.fan_in))
     y = model.predict(params, x)
     plain = PlainSegment(model, params, range(model.depth), x).predict()
     cotangent = rng.standard_normal(y.shape)
-    its, right = float(np.vdot(cotangent, y)), float(np.vdot(cotangent, plain))
+    analytic, numeric = float(np.vdot(cotangent, y)), float(np.vdot(cotangent, plain))
     error = float(np.linalg.norm(y - plain) / np.linalg.norm(plain))
-    return Check("y", its, right, error, 0.0, 0, WHOLE)
+    return Check("y", analytic, numeric, error, 0.0, 0, WHOLE)

@@ -3,16 +3,15 @@
     y, pullback = layer.forward(params, x)    # params: the layer's named views of the flat vector
     dx = pullback(dy, grads)                  # grads: the same names over the gradient vector
 
-A layer remembers nothing between calls: everything that the backward pass needs lives in the
-pullback that its own forward pass returned. A pullback overwrites the gradients of its layer, so
-there is nothing to set to zero first, and never changes the ``dy`` that it is given. It reads the
-parameters of its forward pass where they lie, and an update changes them in place: so a pullback
-must be called before the next update. Called later it mixes old activations with new weights, and
-nothing notices.
+The pullback is the backward pass of that one forward pass, and holds everything that it needs: a
+layer keeps no state between calls. A pullback overwrites the gradients of its layer, so they need
+not be set to zero first, and never changes ``dy``. It reads the parameters where they are stored,
+and an update changes them in place, so a pullback must be called before the next update: later it
+silently mixes old activations with new weights.
 
 Shapes, here and in every docstring of the package: N samples, D width, H hidden width, L depth
-(number of blocks), M outputs. Rows are samples: x is (N, D); weights are (fan_out, fan_in); so
-y = x Wᵀ + b. ``dx`` is dLoss/dx.
+(number of blocks), M outputs, T parameter tensors, P parameters. Rows are samples: x is (N, D);
+weights are (fan_out, fan_in); so y = x Wᵀ + b. ``dx`` is dLoss/dx.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[np.floating[Any]]
 Floats = NDArray[np.float64]
-Arrays = Array | list[Array]  # of one shape, along the first axis of an array or in a list
+Arrays = Array | list[Array]  # arrays of one shape, stacked along the first axis or in a list
 Shape = tuple[int, ...]
 
 
 class Views:
-    """Named views of one flat vector: a layer's own arrays by name, those of its parts by part.
+    """Named views into one flat vector: a layer's own arrays by name, and the views of its parts.
 
-    ``vector`` is the part of the flat vector that they lie in.
+    ``vector`` is the slice of the flat vector that they cover.
     """
 
     __slots__ = ("arrays", "parts", "vector")
@@ -70,23 +69,23 @@ class Layer(ABC):
         return {}
 
     def initial_value(self, name: str) -> float:
-        """The value at which every entry of one of the layer's own parameters starts.
+        """The initial value of every entry of one of the layer's own parameters.
 
-        The stack's ends and the matrices and biases of blocks start at random instead.
+        ``Stack.initial`` draws the matrices of the ends, and those and the biases of blocks.
         """
         return 0.0
 
     @property
     def parts(self) -> Mapping[str, Layer]:
-        """The layers that this one is made of; one layer may stand under several names."""
+        """The layers that this one consists of; one layer may have several names."""
         return {}
 
     @abstractmethod
     def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
-        """Map x (N, fan_in) to y (N, fan_out) and the pullback of this very pass."""
+        """Map x (N, fan_in) to y (N, fan_out) and the pullback of this pass."""
 
     def predict(self, params: Views, x: Array) -> Array:
-        """``forward``'s y, to the byte, where no backward pass follows."""
+        """``forward``'s y, bit for bit, without a pullback."""
         return self.forward(params, x)[0]
 
 
@@ -125,9 +124,10 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Alike:
-    """Tensors of one shape at equal distances, such as every block's ``up.weight``, or one alone.
+    """Tensors of one shape at equal distances, such as every block's ``up.weight``, or just one.
 
-    ``places``: theirs in the layout's table. ``shape``: how many they are, and the entries of each.
+    ``places``: their indices in the layout's table. ``start``, ``stride``: in entries of the flat
+    vector. ``shape``: the number of tensors and the entries of each.
     """
 
     places: slice
@@ -143,11 +143,11 @@ class Alike:
 
 
 class Layout:
-    """The table of names of a layer's parameters in one flat vector.
+    """Where each of a layer's parameters lies, by name, in one flat vector.
 
     Parameters, gradients and the optimizer's memory share it, so a checkpoint is a vector with a
     table of names, and the norm of a tensor is one reduction over a slice. ``alike`` holds the same
-    tensors, those of all blocks together.
+    tensors, grouped over the blocks.
     """
 
     def __init__(self, layer: Layer) -> None:
@@ -164,7 +164,9 @@ class Layout:
         return FlatVector(vector, self.views(vector))
 
     def views(self, vector: Array) -> Views:
-        """The flat vector's named views, nested as the layers are; writing to one writes to it."""
+        """The flat vector's named views, nested as the layers are. Raises ValueError for a shape
+        other than (P,).
+        """
         if vector.shape != (self.size,):
             raise ValueError(f"vector has shape {vector.shape}, the layout needs ({self.size},)")
         tensors = iter(self.tensors)
@@ -184,7 +186,7 @@ class Layout:
         return nest(self._layer)
 
     def named(self, vector: Array) -> dict[str, Array]:
-        """The flat vector's views by full name, in their order."""
+        """The flat vector's views by full name, in the layout's order."""
         return {t.name: vector[t.span].reshape(t.shape) for t in self.tensors}
 
 
@@ -192,20 +194,20 @@ Owner = tuple[int, str]  # a layer's identity and the parameter's name in it
 
 
 def _alike(owned: Sequence[tuple[Owner, Tensor]]) -> Iterator[Alike]:
-    """A layer that stands under several names has its parameter under each of them."""
-    places: dict[Owner, list[int]] = {}
-    for place, (owner, _) in enumerate(owned):
-        places.setdefault(owner, []).append(place)
-    for found in places.values():
-        first = owned[found[0]][1]
-        starts = np.array([owned[place][1].start for place in found])
-        if len({*np.diff(starts).tolist()}) == len({*np.diff(found).tolist()}) == 1:
-            step, stride = found[1] - found[0], int(starts[1] - starts[0])
-            span = slice(found[0], found[-1] + 1, step)
-            yield Alike(span, first.start, stride, (len(found), first.size))
+    """The tensors of each owner together: a layer with several names owns one under each."""
+    by_owner: dict[Owner, list[int]] = {}
+    for index, (owner, _) in enumerate(owned):
+        by_owner.setdefault(owner, []).append(index)
+    for indices in by_owner.values():
+        first = owned[indices[0]][1]
+        starts = np.array([owned[index][1].start for index in indices])
+        if len({*np.diff(starts).tolist()}) == len({*np.diff(indices).tolist()}) == 1:
+            step, stride = indices[1] - indices[0], int(starts[1] - starts[0])
+            span = slice(indices[0], indices[-1] + 1, step)
+            yield Alike(span, first.start, stride, (len(indices), first.size))
         else:
-            for place, start in zip(found, starts.tolist(), strict=True):
-                yield Alike(slice(place, place + 1), start, first.size, (1, first.size))
+            for index, start in zip(indices, starts.tolist(), strict=True):
+                yield Alike(slice(index, index + 1), start, first.size, (1, first.size))
 
 
 def _tensors(layer: Layer) -> Iterator[tuple[Owner, Tensor]]:

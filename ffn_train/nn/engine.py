@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from ffn_train.config.settings import SettingError, one_of
+from ffn_train.config.settings import SettingError, first_line, one_of
 from ffn_train.nn.optim.optimizer import Optimizer
 from ffn_train.nn.reductions import Reductions
 from ffn_train.nn.segments import PlainSegment, Segment
@@ -17,9 +17,9 @@ ENGINES = ("numpy", "compiled")
 
 @dataclass(frozen=True)
 class Engine:
-    """How a segment of a stack is computed, an update, and norms.
+    """What computes a segment of a stack, an update, and norms.
 
-    ``delay``: what a first use on this machine waits for, if it does.
+    ``delay``: gives the line that announces the compilation before a first use, or None.
     """
 
     segment: type[Segment]
@@ -32,7 +32,7 @@ NUMPY = Engine(PlainSegment, lambda optimizer: optimizer, Reductions(), lambda: 
 
 
 def check_engine(name: Any) -> str:
-    """The engine's name, if it can be had here. Raises SettingError."""
+    """The engine's name. Raises SettingError if it is unknown or not installed."""
     if one_of("engine", name, ENGINES) == "compiled" and not _installed():
         raise SettingError(
             "engine=compiled needs Numba and SciPy: pip install 'ffn_train[compiled]', "
@@ -50,14 +50,13 @@ def engine(name: str) -> Engine:
     if check_engine(name) == "numpy":
         return NUMPY
     try:
-        from ffn_train.nn.compiled.blocks import delay  # late: Numba takes a moment to import
+        from ffn_train.nn.compiled.blocks import delay  # late: Numba is slow to import
         from ffn_train.nn.compiled.reductions import CompiledReductions
         from ffn_train.nn.compiled.segment import CompiledSegment
         from ffn_train.nn.compiled.updates import compiled_update
     except (ImportError, OSError) as error:  # Numba refuses a NumPy that it does not know
-        reason = str(error).strip().splitlines() or [type(error).__name__]
         raise SettingError(
-            f"engine=compiled cannot be used here: {reason[0]}; engine=numpy can"
+            f"engine=compiled cannot be used here: {first_line(error)}; engine=numpy can"
         ) from error
 
     return Engine(CompiledSegment, compiled_update, CompiledReductions(), delay)

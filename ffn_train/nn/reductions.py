@@ -1,7 +1,7 @@
-"""Norms of many arrays at once, and what a batch says of hidden units: what measures are made of.
+"""Norms of many arrays and maxima of hidden units, from which the quantities are computed.
 
-Every norm is the Euclidean (Frobenius) norm, also of entries whose squares over- or underflow; NaN
-and inf stay. A call of NumPy costs more than the norm of a small array, so each takes many.
+Every norm is Euclidean (Frobenius), and right even where squares over- or underflow; NaN and inf
+propagate. A NumPy call costs more than the norm of a small array, so each takes many arrays.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 
 from ffn_train.nn.core import Array, Arrays, Floats, Layout
 
-SMALL = 2**15  # entries of a vector whose squares are quicker added up in one go
-SMALLEST, LARGEST = 1e-30, 1e30  # sums of squares that lost nothing to under- or overflow
+SMALL = 2**15  # entries: up to here one reduceat over the whole vector is faster
+SMALLEST, LARGEST = 1e-30, 1e30  # between them a sum of squares lost nothing to under- or overflow
 
 
 def norm(array: Array) -> float:
@@ -32,7 +32,7 @@ def _norm(array: Array) -> float:
     if SMALLEST < square < LARGEST:
         return math.sqrt(square)
     flat = array.reshape(-1)
-    if flat.dtype == np.float32:  # no square of these is out of float64's range
+    if flat.dtype == np.float32:  # no square of these leaves float64's range
         wide = flat.astype(np.float64)
         return math.sqrt(np.dot(wide, wide))
     largest = float(np.max(np.abs(flat), initial=0))
@@ -43,14 +43,14 @@ def _norm(array: Array) -> float:
 
 
 class Reductions:
-    """Reductions of many arrays, in NumPy, which the caller tells to be silent of overflow."""
+    """Reductions of many arrays in NumPy; the caller silences overflow (``np.errstate``)."""
 
     def norm(self, vector: Array) -> float:
         """The norm of a vector."""
         return _norm(vector)
 
     def norms(self, arrays: Arrays, out: Array) -> None:
-        """The norm of each array."""
+        """The norm of each array, into ``out`` (K,)."""
         squares = [float(np.vdot(array, array)) for array in arrays]
         if min(squares) > SMALLEST and max(squares) < LARGEST:
             out[:] = [math.sqrt(square) for square in squares]
@@ -58,7 +58,7 @@ class Reductions:
             out[:] = [_norm(array) for array in arrays]
 
     def tensor_norms(self, layout: Layout, vector: Array, out: Floats) -> None:
-        """The norm of each tensor (T,) of a flat vector."""
+        """The norm of each tensor of a flat vector (P,), into ``out`` (T,)."""
         if layout.size <= SMALL:
             out[...] = np.add.reduceat(vector * vector, layout.starts)
         else:
@@ -68,16 +68,21 @@ class Reductions:
         squares = out.tolist()
         np.sqrt(out, out=out)
         if not (min(squares) > SMALLEST and max(squares) < LARGEST):
-            for place, square in enumerate(squares):
+            for index, square in enumerate(squares):
                 if not SMALLEST < square < LARGEST:
-                    out[place] = _norm(vector[layout.tensors[place].span])
+                    out[index] = _norm(vector[layout.tensors[index].span])
 
     def maxima(self, hidden: Arrays, out: Array) -> None:
-        """The largest value (k, H) of each unit of k blocks (N, H) over the samples; NaN stays."""
-        for block, its_units in zip(hidden, out, strict=True):
-            np.maximum.reduce(block, axis=0, out=its_units)
+        """Each unit's largest value over the samples, of k blocks (N, H), into ``out`` (k, H).
+
+        NaN propagates.
+        """
+        for units, largest in zip(hidden, out, strict=True):
+            np.maximum.reduce(units, axis=0, out=largest)
 
     def dead_share(self, maxima: Array, out: Floats) -> None:
-        """Of units (L, H): each block's share that are never positive; NaN where one is NaN."""
+        """Each block's share of units that are never positive, from ``maxima`` (L, H), into
+        ``out`` (L,); NaN where a maximum is.
+        """
         np.divide(np.add.reduce(maxima <= 0, axis=1), maxima.shape[1], out=out)
         out[np.isnan(maxima).any(axis=1)] = np.nan

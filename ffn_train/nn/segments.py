@@ -1,8 +1,8 @@
 """Activation checkpointing: a stack's passes in segments, which the backward pass can repeat.
 
-A segment is some consecutive blocks; the first also has the input projection, the last the final
-norm and the read-out. A segment whose pullbacks are not kept is a checkpoint: it holds its input
-alone, and the backward pass runs it once more. L blocks in segments of k take the memory of L/k
+A segment is a run of consecutive blocks; the first also has the input projection, the last the
+final norm and the read-out. A segment whose pullbacks are not kept is a checkpoint: it keeps only
+its input, and the backward pass runs it again. L blocks in segments of k take the memory of L/k
 inputs and of the activations of k blocks at a time.
 Source: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
 """
@@ -20,10 +20,10 @@ from ffn_train.nn.blocks.residual import ResidualBlock, ResidualPullback
 from ffn_train.nn.core import Array, Arrays, Layer, Pullback, Views
 from ffn_train.nn.layers.linear import Linear
 
-# called once a segment with the signals x_l (N, D) that it makes, in their order, and the hidden
-# units (N, H) of its blocks; x_0, which the first makes too, has none
+# called once per segment with the signals x_l (N, D) that it computes, in order, and the hidden
+# units (N, H) of its blocks; the first segment's signals begin with x_0
 Observe = Callable[[Arrays, Arrays], None]
-# called once a segment, from the last to the first, with the gradients of the signals it reads
+# called once per segment, from the last to the first, with the gradients of its blocks' inputs
 ObserveGradients = Callable[["SignalGradients"], None]
 
 
@@ -42,10 +42,10 @@ class StackLayers(Protocol):
 
 
 class SignalGradients(NamedTuple):
-    """dLoss/dx_l from l = ``first`` on, and each one's skip and branch part, all (N, D).
+    """dLoss/dx_l from l = ``first`` on, and the skip and branch part of each, all (N, D).
 
-    Of the last segment dLoss/dx_L is one more, without parts: x_L feeds the read-out only. A plain
-    block has no skip part.
+    In the last segment ``dx`` also has dLoss/dx_L, without parts: x_L feeds the read-out only.
+    ``skip`` is None without a skip path.
     """
 
     first: int
@@ -55,7 +55,7 @@ class SignalGradients(NamedTuple):
 
 
 def segment_length(recompute: int | str | None, depth: int) -> int:
-    """The number of blocks of a segment: None is all blocks in one, "auto" is sqrt(L), rounded."""
+    """The number of blocks in a segment: None is all of them, "auto" is sqrt(L), rounded."""
     if recompute is None:
         return depth
     if recompute == "auto":
@@ -64,10 +64,10 @@ def segment_length(recompute: int | str | None, depth: int) -> int:
 
 
 class Segment(ABC):
-    """The blocks ``span`` of one forward pass of a stack, with the ends that are next to them.
+    """The blocks ``span`` in one forward pass of a stack, with the ends next to them.
 
-    ``x`` is what they read: the stack's input or the signal in front of the span. Serves one
-    backward pass. ``params``, and ``grads`` in the backward pass, are the views of the whole stack.
+    ``x`` (N, D) is their input: the stack's, or the output of the block before. ``params``, and
+    ``grads`` in the backward pass, are the views of the whole stack. Serves one backward pass.
     """
 
     def __init__(self, layers: StackLayers, params: Views, span: range, x: Array) -> None:
@@ -81,27 +81,27 @@ class Segment(ABC):
 
     @abstractmethod
     def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
-        """The segment's output; what its backward pass needs is kept if asked for."""
+        """The segment's output; ``keep``: keep what its backward pass needs."""
 
     @abstractmethod
     def predict(self) -> Array:
-        """The output of ``forward``, to the byte, where no backward pass follows."""
+        """The output of ``forward``, bit for bit; nothing is kept."""
 
     @abstractmethod
     def backward(
         self, dy: Array, grads: Views, *, observe: ObserveGradients | None = None
     ) -> Array:
-        """From dL/dy of the segment's output to dL/dx of what it reads; fills ``grads``.
+        """From dL/dy of the segment's output to dL/dx of its input; fills ``grads``.
 
-        Runs ``forward`` first, with the parameters as they are then, where that kept nothing.
-        ``observe`` is shown the dL/dx_l of the blocks' inputs, and that of x_L.
+        If ``forward`` kept nothing, it runs again first, with the parameters as they are then.
+        ``observe`` is called with the dL/dx_l of the blocks' inputs, and of x_L.
         """
 
 
 class PlainSegment(Segment):
-    """Layer by layer in NumPy. What is kept is each layer's pullback.
+    """Layer by layer in NumPy, keeping each layer's pullback.
 
-    Repeated, the operations and their operands are the same, so the gradients are to the byte.
+    A repeated forward pass has the same operations and operands: gradients are bit-identical.
     """
 
     def __init__(self, layers: StackLayers, params: Views, span: range, x: Array) -> None:
@@ -114,7 +114,7 @@ class PlainSegment(Segment):
 
     @classmethod
     def check(cls, layers: StackLayers) -> None:
-        """Any will do."""
+        """Every stack can be computed."""
 
     def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
         x, block, ends = self.x, self.layers.block, {}

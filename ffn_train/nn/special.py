@@ -80,7 +80,7 @@ ERF_NEAR_ZERO = (
     -4.2320376764874594e-12,
 )
 
-FAR = 100.0  # erf is 1 from there on, and its square and what follows stay in range
+FAR = 100.0  # |x| is clipped here, where erf is 1, so that no square overflows
 
 
 def _polynomial(x: Array, coefficients: Sequence[float]) -> Array:
@@ -114,7 +114,7 @@ def _mills_fraction(z: Array) -> Array:
     quadratic *= z
     quadratic += h
     ratio = z + f
-    ratio /= quadratic  # before e, with which z + f could leave the range
+    ratio /= quadratic  # before e, by which z + f could overflow
     ratio *= e
     ratio += z
     ratio += d

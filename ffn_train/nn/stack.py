@@ -24,7 +24,7 @@ from ffn_train.nn.segments import Observe, ObserveGradients, Segment, segment_le
 class StackPullback:
     """The backward pass of one forward pass through the stack, from its last segment to its first.
 
-    What the forward pass kept is let go segment by segment, so a pullback serves one backward pass.
+    What the forward pass kept is freed segment by segment, so a pullback serves one backward pass.
     """
 
     segments: list[Segment]
@@ -34,8 +34,8 @@ class StackPullback:
     ) -> Array:
         """Run the backward pass; returns dLoss/dx of the stack's input.
 
-        ``observe`` is shown dLoss/dx_l for l = L ... 0 and their parts as they pass by. Raises
-        RuntimeError at a second backward pass.
+        ``observe`` is called with dLoss/dx_l for l = L ... 0 and their parts, segment by segment.
+        Raises RuntimeError at a second backward pass.
         """
         if not self.segments:
             raise RuntimeError("a forward pass serves one backward pass")
@@ -51,8 +51,8 @@ class Stack(Layer):
     names: ``input.*``, ``blocks.0.*`` ..., ``final_norm.*`` (pre-norm only), ``output.*``.
     With ``recompute`` = k (activation checkpointing) the forward pass keeps x_l at every k-th block
     only and the backward pass repeats the k blocks between two of them; ``auto`` is k = sqrt(L),
-    where L/k inputs and the activations of k blocks together are the fewest. ``engine`` computes
-    it. Raises ValueError for a size below 1.
+    which takes the least memory. ``engine`` computes the passes. Raises ValueError for a size below
+    1.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Stack(Layer):
     ) -> None:
         if min(depth, width, expansion) < 1:
             raise ValueError(
-                f"{depth} blocks of width {width} and {expansion} times as wide inside"
+                f"depth, width and expansion must be >= 1, got {depth}, {width} and {expansion}"
             )
         self.depth, self.width, self.hidden = depth, width, expansion * width
         self.segment = segment_length(recompute, self.depth)
@@ -97,19 +97,19 @@ class Stack(Layer):
 
     @cached_property
     def block_of(self) -> Mapping[str, int]:
-        """The index of each block by the part of the stack that it is (``Tensor.part``)."""
+        """The index of each block by its name in the stack (``Tensor.part``)."""
         return {f"blocks.{index}": index for index in range(self.depth)}
 
     def block_vectors(self, vector: Array) -> list[Array]:
-        """The views of a flat vector in which each block's parameters lie."""
+        """The slice of a flat vector with each block's parameters, as L views."""
         views = self.layout.views(vector)
         return [views.part(name).vector for name in self.block_of]
 
     def initial(self, init: Initialiser, rng: np.random.Generator, dtype: str) -> FlatVector:
-        """A flat parameter vector: each layer's own initial values, and over them what is drawn.
+        """The parameter vector (P,) before the first step.
 
-        The ends' weights are LeCun normal, the blocks' weights and biases the initialiser's; the
-        draws are the same for every dtype.
+        The ends' weights are LeCun normal, the blocks' weights and biases the initialiser's, all
+        else each layer's ``initial_value``; the draws are the same for every dtype.
         """
         flat = self.layout.zeros(dtype)
         for tensor in self.layout.tensors:
@@ -138,13 +138,13 @@ class Stack(Layer):
     ) -> tuple[Array, StackPullback]:
         """Map x (N, inputs) to y (N, outputs) and the pullback of this pass.
 
-        ``observe`` is shown x_0 ... x_L and the hidden units of each block as they pass by.
+        ``observe`` is called with x_0 ... x_L and each block's hidden units, segment by segment.
         """
         segments = []
         for start in range(0, self.depth, self.segment):
             span = range(start, min(start + self.segment, self.depth))
             segments.append(self.engine.segment(self, params, span, x))
-            last = span.stop == self.depth  # the first to be needed again
+            last = span.stop == self.depth  # the backward pass begins with it
             x = segments[-1].forward(keep=last, observe=observe)
         return x, StackPullback(segments)
 

@@ -124,6 +124,13 @@ def draw(
     return paths
 
 
+def undrawn(run: Run, figures: Sequence[str] | None, formats: Sequence[str]) -> list[str]:
+    """Those of the figures (None: all) that are not there in each of the formats."""
+    chosen = _drawable(run, lambda line: None) if figures is None else _known(run, figures)
+    there = {path.name for path in (run.path / files.PLOTS).glob("*.*")}
+    return [name for name in chosen if not {f"{name}.{kind}" for kind in formats} <= there]
+
+
 def _drawable(run: Run, notify: Callable[[str], object]) -> list[str]:
     """All figures but those that need what the run lacks; ``notify`` is told of these, and of those
     that were once drawn of the run and are not declared now.

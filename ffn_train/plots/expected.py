@@ -25,6 +25,8 @@ STRIP = 0.62  # inches that a strip adds to a figure's height
 _GAP = 0.12
 _ASIDE = 0.08  # how far the band of a single block reaches to its sides, in blocks
 _BAND: Any = {"color": "#9a9a9a", "alpha": 0.28, "linewidth": 0}
+_DOUBTED: Any = {"facecolor": "none", "edgecolor": "#9a9a9a", "hatch": "//////", "linewidth": 0}
+DOES_NOT_HOLD = "theory does not hold here"
 _LINE: Any = {"color": INK, "linewidth": 0.9, "dashes": (4, 2)}
 _LIMITS = (1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100, 1e3, 1e4, 1e6, 1e9, 1e12)
 
@@ -40,8 +42,12 @@ def caption(figure: Figure, run: Run, *more: str) -> None:
     theory, words = run.shown_theory, list(more)
     if theory is not None and theory.chosen is None:
         words.insert(0, f"no prediction: {theory.reason}")
-    elif theory is not None and theory.rows:
-        words.insert(0, f"theory from {theory.rows}")
+    elif theory is not None:
+        ratio = run.worst_ratio
+        if ratio is not None and not ratio.holds:
+            words.insert(0, f"theory {ratio.sentence}")
+        if theory.rows:
+            words.insert(0, f"theory from {theory.rows}")
     if words:
         note(figure, "; ".join(words))
 
@@ -52,7 +58,13 @@ def legend(run: Run) -> tuple[str, list[Artist]]:
     if theory is None or theory.chosen is None:
         return "", []
     line = sample(theory.chosen[0], **_LINE)
-    return "theory", [line, Patch(label="±1 sd", **_BAND)]
+    words = "±1 sd" if run.theory_holds else DOES_NOT_HOLD.replace(" hold", "\nhold")
+    return "theory", [line, Patch(label=words, **_band_of(run))]
+
+
+def _band_of(run: Run) -> Any:
+    """How the band is filled: hatched where theory does not hold."""
+    return _BAND if run.theory_holds else _DOUBTED
 
 
 def of_blocks(run: Run, found: Prediction) -> tuple[Floats, Floats, Floats]:
@@ -76,7 +88,7 @@ def of_blocks(run: Run, found: Prediction) -> tuple[Floats, Floats, Floats]:
     return logs, deviations, norms
 
 
-def expect(axes: Axes, log: Floats, sd: Floats) -> None:
+def expect(axes: Axes, run: Run, log: Floats, sd: Floats) -> None:
     """The predicted norms over places 0, 1, ..., with the band of one seed.
 
     Where nothing that was measured can be shown they set the scale.
@@ -91,23 +103,32 @@ def expect(axes: Axes, log: Floats, sd: Floats) -> None:
         )
         tell(axes, words)
     zero(axes, places, log == -np.inf)
-    _fill(axes, low, high)
+    _fill(axes, low, high, _band_of(run))
     alone: Any = {"marker": "_", "markersize": 9} if len(log) == 1 else {}
     axes.plot(places, np.exp(log), zorder=4, **_LINE, **alone)
 
 
-def _fill(axes: Axes, low: Floats, high: Floats) -> None:
+def _fill(axes: Axes, low: Floats, high: Floats, filled: Any) -> None:
     """The band over places 0, 1, ...; a single one gets some width."""
     places = np.arange(len(low), dtype=np.float64)
     if len(low) == 1:
         places, low, high = np.array([-_ASIDE, _ASIDE]), np.repeat(low, 2), np.repeat(high, 2)
-    axes.fill_between(places, low, high, zorder=1, **_BAND)
+    axes.fill_between(places, low, high, zorder=1, **filled)
 
 
 def strip(
-    figure: Figure, panel: Axes, measured: Floats, log: Floats, sd: Floats, colour: ColorType
+    figure: Figure,
+    panel: Axes,
+    run: Run,
+    found: tuple[Floats, Floats],
+    measured: Floats,
+    colour: ColorType,
 ) -> Axes:
-    """A narrow panel below another one, which gives way to it: measured/predicted at step 0."""
+    """A narrow panel below another one, which gives way to it: measured/predicted at step 0.
+
+    ``found``: the predicted log norms and their sd.
+    """
+    log, sd = found
     height = figure.get_size_inches()[1]
     place = panel.get_position()
     bottom = place.y0
@@ -117,7 +138,7 @@ def strip(
     places = np.arange(len(log))
     low, high = band(np.zeros_like(sd), sd)
     below.axhline(1, **{**_LINE, "zorder": 2})
-    _fill(below, low, high)
+    _fill(below, low, high, _band_of(run))
     ratio_axis(below, ratio, low, high)
     curve(below, places, ratio, color=colour)
     # no mark where none is predicted or where zero was measured as predicted

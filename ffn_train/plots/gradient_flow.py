@@ -103,8 +103,8 @@ def _predicted(
     signal = measures["signal_gradient_rms"].values[0]
     flow = found.log_signal_gradient_rms, found.signal_gradient_sd, signal
     for panel, (log, sd, norms) in zip(axes, (theory.of_blocks(run, found), flow), strict=False):
-        theory.expect(panel, log, sd)
-        theory.strip(figure, panel, norms, log, sd, colours[0])
+        theory.expect(panel, run, log, sd)
+        theory.strip(figure, panel, run, (log, sd), norms, colours[0])
     for panel in axes[2:]:
         theory.lift(figure, panel)
 
@@ -115,9 +115,8 @@ def _left_out(measures: Measures, found: Prediction | None) -> list[str]:
         return []
     own = [tensor.block is not None for tensor in measures.tensors]
     count = int(np.isnan(found.log_gradient_norm[own]).sum())
-    return [f"none for {count} of {sum(own)} tensors, whose sums over the rows cancel"] * bool(
-        count
-    )
+    why = "whose sums over pairs of rows chance decides"
+    return [f"none for {count} of {sum(own)} tensors, {why}"] * bool(count)
 
 
 def _over_depth(axes: Axes, table: Floats, colours: Colours, **look: object) -> None:

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ffn_train.config.combinations import unused
 from ffn_train.plots.style import MUTED
 from ffn_train.runs import Run
 
@@ -94,7 +95,7 @@ def describe(run: Run) -> str:
     """The settings that a reader asks for first, on one line."""
 
     def name(group: str) -> str:
-        value = run.config.get(group)
+        value = None if group in unused(run.config) else run.config.get(group)
         return str(value.get("name", "")) if isinstance(value, dict) else ""
 
     words = [

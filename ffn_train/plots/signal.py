@@ -62,8 +62,8 @@ class Signal(RunFigure):
             axes[1].set_ylabel("dead units (%)")
         if found is not None:
             log, sd = found.log_signal_rms, found.signal_sd
-            theory.expect(axes[0], log, sd)
-            theory.strip(figure, axes[0], signal[0], log, sd, colours[0])
+            theory.expect(axes[0], run, log, sd)
+            theory.strip(figure, axes[0], run, (log, sd), signal[0], colours[0])
         theory.caption(figure, run)
         steps = [
             sample(str(measured[row]), color=colour)

@@ -16,21 +16,15 @@ def report(run: Run) -> str:
     What the run does not tell has no line.
     """
     summary = run.summary or Summary(state=run.state or "running")
-    losses = {
-        "training": summary.train_loss,
-        "validation": summary.validation_loss,
-        "best": summary.best_validation_loss,
-    }
-    known = (f"{name} {_short(value)}" for name, value in losses.items() if value is not None)
     flow = _change(run, summary, "gradient_ratio")
     rows = [
-        ("loss", "   ".join(known)),
+        ("loss", _losses(summary, run.provenance.loss_unit)),
         (summary.score.symbol if summary.score else "score", _score(summary)),
         ("|dL/dx_0| / |dL/dx_L|", f"{flow}{_vanished(run)}" if flow else ""),
         ("growth per block", _change(run, summary, "growth_per_block")),
         ("theory", _theory(run)),
         ("time", _time(run.provenance)),
-        ("files", str(run.path)),
+        ("saved in", str(run.path)),
     ]
     rows = [row for row in rows if row[1]]
     rows += [(finding.question or "verdict", finding.text) for finding in summary.verdict]
@@ -38,6 +32,23 @@ def report(run: Run) -> str:
     if summary.divergence is not None:
         lines.insert(0, f"warning: {summary.divergence.line}")
     return "\n".join(lines)
+
+
+def _losses(summary: Summary, unit: str | None) -> str:
+    """The losses at the end and the best one with its step, and the unit of all."""
+    step = summary.best_validation_step
+    when = {"best validation loss": "" if step is None else f", at step {step}"}
+    losses = {
+        "training": summary.train_loss,
+        "validation": summary.validation_loss,
+        "best validation loss": summary.best_validation_loss,
+    }
+    known = [
+        f"{name} {_short(value)}{when.get(name, '')}"
+        for name, value in losses.items()
+        if value is not None
+    ]
+    return "   ".join([*known, f"({unit})"] if known and unit else known)
 
 
 def _score(summary: Summary) -> str:
@@ -78,16 +89,13 @@ def _vanished(run: Run) -> str:
 
 
 def _theory(run: Run) -> str:
-    """The worst ratio at step 0, or why theory gives no prediction; "" for a run without theory."""
+    """The worst agreement at step 0, or why there is no prediction; "" for a run without theory."""
     if run.theory is None:
         return ""
     ratio = run.worst_ratio
     if ratio is not None:
-        rows = f" from {run.theory.rows}" if run.theory.rows else ""
-        return (
-            f"worst measured/predicted {factor(ratio.ratio)} ({ratio.where}, {ratio.mode}{rows}; "
-            f"1 sd of a seed: x/÷ {factor(math.exp(ratio.sd))})"
-        )
+        rows = f"; from {run.theory.rows}" if run.theory.rows else ""
+        return f"{ratio.sentence}{rows}"
     if run.theory.chosen is None:
         return f"no prediction: {run.theory.reason}"
     return "nothing finite to compare with at step 0"
@@ -96,15 +104,15 @@ def _theory(run: Run) -> str:
 def _time(provenance: Provenance) -> str:
     """The seconds, how many steps in one, and the share that went into the per-layer measures."""
     seconds, rate = provenance.training_seconds, provenance.steps_per_second or 0
-    told = []
+    words = []
     if seconds is not None and seconds > 0:
-        told.append(f"{seconds:.1f} s")
+        words.append(f"{seconds:.1f} s")
         if rate > 0:
-            told.append(f"{rate:.0f} steps/s" if rate >= 9.5 else f"{rate:.2g} steps/s")
-        told.append(f"of it measuring {(provenance.measuring_seconds or 0) / seconds:.0%}")
+            words.append(f"{rate:.0f} steps/s" if rate >= 9.5 else f"{rate:.2g} steps/s")
+        words[-1] += f" ({(provenance.measuring_seconds or 0) / seconds:.0%} spent on measuring)"
     if provenance.parameters is not None:
-        told.append(f"{provenance.parameters:,} parameters")
-    return ", ".join(told)
+        words.append(f"{provenance.parameters:,} parameters")
+    return ", ".join(words)
 
 
 def factor(value: float) -> str:

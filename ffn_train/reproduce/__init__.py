@@ -13,6 +13,7 @@ from ffn_train.reproduce.ensemble import (
     mean_cosine,
     passes,
     points,
+    progress,
 )
 from ffn_train.reproduce.trained import trained
 
@@ -29,6 +30,7 @@ __all__ = [
     "near",
     "passes",
     "points",
+    "progress",
     "trained",
     "within",
 ]

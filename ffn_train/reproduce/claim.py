@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["reproduced", "partly", "refuted"]
+ABSENT = "premise absent"
 Bound = Literal["near", "at least", "at most"]
 
 
@@ -15,7 +15,8 @@ class Check:
     """One number of a claim: what was measured beside what the claim expects of it.
 
     ``near``: |measured - expected| <= tolerance; ``at least`` and ``at most``: measured lies on
-    that side of expected, or within the tolerance of it.
+    that side of expected, or within the tolerance of it. A ``trivial`` one holds by construction:
+    it is shown and counts for nothing.
     """
 
     label: str
@@ -23,6 +24,7 @@ class Check:
     expected: float
     tolerance: float = 0.0
     bound: Bound = "near"
+    trivial: bool = False
 
     def __post_init__(self) -> None:
         if not self.tolerance >= 0:
@@ -60,26 +62,31 @@ def at_most(label: str, measured: float, expected: float) -> Check:
 class Claim:
     """A statement from a source, the numbers it stands or falls with, and the recorded verdict.
 
-    reproduced: every check holds; partly: some do; refuted: none does. ``recorded`` is the verdict
-    that this study is known to reach, written down by hand: another one is news.
+    reproduced: every check holds; refuted: none does; else "k of n checks". Premise absent: the
+    statement is made for what is not here, ``absent``, so that the checks show what is left of it
+    and speak neither for it nor against it. ``recorded`` is the verdict that this study is known to
+    reach, written down by hand: another one is news.
     """
 
     statement: str
     source: str
     checks: Sequence[Check]
-    recorded: Verdict
+    recorded: str
+    absent: str = ""
 
     def __post_init__(self) -> None:
-        if not self.checks:
+        if all(check.trivial for check in self.checks):
             raise ValueError(f"a claim without a check: {self.statement}")
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> str:
         """What the measurements say."""
-        held = sum(check.holds for check in self.checks)
-        if held == len(self.checks):
+        if self.absent:
+            return ABSENT
+        counted = [check.holds for check in self.checks if not check.trivial]
+        if all(counted):
             return "reproduced"
-        return "partly" if held else "refuted"
+        return f"{sum(counted)} of {len(counted)} checks" if any(counted) else "refuted"
 
     @property
     def as_recorded(self) -> bool:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
+from tqdm import tqdm
 
 from ffn_train.nn.core import Array, FlatVector, Floats
 from ffn_train.nn.reductions import rms
 from ffn_train.running.experiment import Experiment, build_experiment
 from ffn_train.runs.layout import TensorColumn, layout_of
 from ffn_train.sweep.space import Job, jobs
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,13 @@ class Ensemble:
         return self.gradient_norm[:, own]
 
 
-def points(name: str) -> list[Job]:
+def progress(items: Iterable[T]) -> Iterable[T]:
+    """The items, with a bar where a person looks on."""
+    bar: Iterable[T] = tqdm(items, leave=False, disable=None)
+    return bar
+
+
+def points(name: str) -> Iterable[Job]:
     """The points of the sweep that the preset holds, in its order and without its seeds.
 
     ``python -m ffn_train -m experiment=NAME`` runs them as jobs; a study measures the same points
@@ -68,7 +77,7 @@ def points(name: str) -> list[Job]:
     for job in jobs([f"experiment={name}"]):
         settings = {key: value for key, value in job.settings.items() if key != "seed"}
         found.setdefault(tuple(settings.items()), Job(settings, job.config))
-    return list(found.values())
+    return progress(found.values())
 
 
 def passes(config: Mapping[str, Any], seeds: Iterable[int]) -> Iterator[Pass]:

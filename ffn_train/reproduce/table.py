@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 
 from ffn_train.report.table import aligned
-from ffn_train.reproduce.claim import Check, Claim
+from ffn_train.reproduce.claim import ABSENT, Check, Claim
 
 COLUMNS = (
     *("claim", "source", "check", "measured", "bound", "expected", "tolerance", "holds"),
@@ -20,11 +21,12 @@ def text(claims: Sequence[Claim]) -> str:
     rows: list[Sequence[str] | str] = []
     for claim in claims:
         news = "" if claim.as_recorded else f"   NOT AS RECORDED: {claim.recorded}"
-        rows.append(f"  {claim.verdict:<10}  {claim.statement}{news}")
-        rows.append(f"  {'':<10}  {claim.source}")
+        rows.append(f"  {claim.verdict:<14}  {claim.statement}{news}")
+        absent = f"   (for stacks with {claim.absent})" if claim.absent else ""
+        rows.append(f"  {'':<14}  {claim.source}{absent}")
         for check in claim.checks:
             expected = f" expected {_expected(check)}{'' if check.holds else '   no'}"
-            rows.append((f"{'':<16}{check.label}", f"{_number(check.measured):>9}", expected))
+            rows.append((f"{'':<20}{check.label}", f"{_number(check.measured):>9}", expected))
     return "\n".join(aligned(rows, left=(0, 2)))
 
 
@@ -55,11 +57,11 @@ def csv_text(claims: Sequence[Claim]) -> str:
 
 def summary(claims: Sequence[Claim]) -> str:
     """How many claims ended how, and whether that is what is on record."""
-    verdicts = [claim.verdict for claim in claims]
+    counted = Counter("in part" if " of " in c.verdict else c.verdict for c in claims)
     counts = [
-        f"{verdicts.count(verdict)} {verdict}"
-        for verdict in ("reproduced", "partly", "refuted")
-        if verdict in verdicts
+        f"{counted[verdict]} {verdict}"
+        for verdict in ("reproduced", "in part", "refuted", ABSENT)
+        if verdict in counted
     ]
     news = sum(not claim.as_recorded for claim in claims)
     record = f"{news} not as recorded" if news else "all as recorded"

@@ -10,14 +10,15 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from ffn_train.config.settings import first_line
-from ffn_train.plots import draw
+from ffn_train.config.overrides import command, written
+from ffn_train.config.settings import described
+from ffn_train.plots import draw, undrawn
 from ffn_train.report.verdict import verdict
 from ffn_train.running import Notify
 from ffn_train.running.expectation import expectation
 from ffn_train.running.experiment import Experiment
 from ffn_train.running.guard import GuardedLogger
-from ffn_train.running.interruption import Interrupted, Interruption
+from ffn_train.running.interruption import SOON, Interrupted, Interruption
 from ffn_train.running.recording import record_training, restore
 from ffn_train.running.resumption import legs, plan
 from ffn_train.runs import Run, files, load_run
@@ -35,20 +36,26 @@ RUNS = Path("outputs") / "runs"  # where a run without a run.dir gets a new dire
 
 
 def execute(
-    experiment: Experiment, notify: Notify, *, stop: Path | None = None, progress: bool = True
+    experiment: Experiment,
+    notify: Notify,
+    *,
+    announce: Notify | None = None,
+    stop: Path | None = None,
+    progress: bool = True,
 ) -> Run:
     """Train, log, write the weights and the summary, and then draw; returns the run.
 
-    In a directory that holds this very run it goes on from the last checkpoint, or does nothing if
-    the run has ended. ``notify`` is told, in a line each, what a person should know. The file
-    ``stop`` interrupts the run once it exists; ``progress`` shows a bar where a person looks on.
-    Figures that cannot be drawn are warned of: the run is what it is without them.
+    In a directory that holds this very run it goes on from the last checkpoint or, if the run has
+    ended, draws the figures that are missing. ``notify`` is told, in a line each, what a person
+    should know, and ``announce``, as soon as training begins, what is trained, on what and where
+    to. The file ``stop`` interrupts the run once it exists; ``progress`` shows a bar where a person
+    looks on. Figures that cannot be drawn are warned of: the run is what it is without them.
     Raises SettingError if the directory cannot be made, is in use or holds something else;
     Interrupted after a signal; OSError if the disk fails, which names the file and has a note that
     says from where the run goes on.
     """
-    for warning in experiment.warnings:
-        notify(f"warning: {warning}")
+    for note in (*experiment.notes, *(f"warning: {text}" for text in experiment.warnings)):
+        notify(note)
     with BlasThreads(experiment.threads) as threads:
         origin = _provenance(experiment, threads)
         if experiment.directory is not None and experiment.directory.is_dir():
@@ -59,8 +66,11 @@ def execute(
             for note in (*what.notes, *([delay] if delay else [])):
                 notify(note)
             if what.done:
-                notify(f"{path} has ended already; a larger trainer.steps extends it")
-                return load_run(path)
+                run = load_run(path)
+                _draw(experiment, run, notify, again=False)
+                return run
+            if announce is not None:
+                announce(f"{_about(experiment)}; files in {path}")
             with (
                 _ending(path),
                 Interruption(stop=stop) as interruption,
@@ -73,6 +83,19 @@ def execute(
             return run
 
 
+def _about(experiment: Experiment) -> str:
+    """What is trained, on what data and for how long."""
+    model, data, task = experiment.model, experiment.data, experiment.config["task"]
+    names = data.target_names
+    targets = names[0] if len(names) == 1 else f"{len(names)} targets"
+    source = f" {task['path']}" if task.get("path") else ""
+    return (
+        f"training {model.depth} blocks of width {model.width} ({model.layout.size:,} parameters) "
+        f"for {experiment.trainer.steps:,} steps on {task['name']}{source}: {targets} from "
+        f"{len(data.input_names)} inputs, {len(data.x_train):,} rows"
+    )
+
+
 @contextmanager
 def _ending(path: Path) -> Iterator[None]:
     """Write down why a run ended before its time."""
@@ -83,15 +106,18 @@ def _ending(path: Path) -> Iterator[None]:
         with suppress(OSError):
             Status("interrupted", str(error)).write(path)
         raise
-    except Exception as error:
+    except BaseException as error:
         with suppress(OSError):
-            Status("failed", f"{type(error).__name__}: {error}").write(path)
+            Status("failed", described(error)).write(path)
+        if isinstance(error, SystemExit):  # of a part, which does not end the program
+            raise RuntimeError(described(error)).with_traceback(error.__traceback__) from None
         if isinstance(error, OSError):
             step = newest_step(path)
             then = (
                 "starts again: it has no checkpoint" if step is None else f"goes on at step {step}"
             )
-            error.add_note(f"the same command with run.dir={shlex.quote(str(path))} {then}")
+            again = f"the same command with {shlex.quote(written('run.dir', str(path)))}"
+            error.add_note(f"once that is put right, {again} {then}")
         raise
 
 
@@ -110,6 +136,7 @@ def _carry_out(
     # until the first checkpoint there is nothing to keep; it makes these durable, too
     files.write_json(path / files.CONFIG, experiment.config, durable=False)
     files.write_json(path / files.PROVENANCE, origin.to_json(), durable=False)
+    files.write_json(path / files.DATA, experiment.exact.to_json(), durable=False)
     files.write_json(path / files.THEORY, expectation(experiment), durable=False)
     state = experiment.trainer.start(experiment.params)
     if checkpoint is not None:
@@ -142,19 +169,24 @@ def _carry_out(
     return replace(run, summary=summary)
 
 
-def _draw(experiment: Experiment, run: Run, notify: Notify) -> None:
-    """Draw what is asked for; that it cannot be drawn is said, and is no failure of the run."""
+def _draw(experiment: Experiment, run: Run, notify: Notify, *, again: bool = True) -> None:
+    """Draw what is asked for, unless ``again`` only what is missing of it; that it cannot be drawn
+    is said, and is no failure of the run.
+    """
     plot = experiment.plot
     if plot.when == "never":
         return
-    command = f"python -m ffn_train.plots {shlex.quote(str(run.path))}"
+    to_draw = f"to draw them: {command(module='ffn_train.plots', path=run.path)}"
     try:
-        draw(run, figures=plot.figures, formats=plot.formats, notify=notify)
-    except KeyboardInterrupt:
-        notify(f"figures interrupted; {command} draws them")
-    except Exception as error:
-        reason = f"{type(error).__name__}: {first_line(error)}"
-        notify(f"warning: figures left out: {reason}; {command} draws them")
+        with Interruption(patience=SOON):
+            figures = plot.figures if again else undrawn(run, plot.figures, plot.formats)
+            if figures != []:
+                draw(run, figures=figures, formats=plot.formats, notify=notify)
+    except Interrupted as error:
+        notify(f"figures interrupted by {error}; {to_draw}")
+    except BaseException as error:  # a part's, too
+        then = f"once that is put right, {to_draw}"
+        notify(f"warning: figures left out: {described(error)}; {then}")
 
 
 def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
@@ -195,6 +227,7 @@ def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
         ),
         baseline_loss=baseline_loss,
         trivial_loss=trainer.trivial_loss,
+        loss_unit=experiment.loss_unit,
         outliers=experiment.data.outliers,
         started=datetime.now().astimezone().isoformat(timespec="seconds"),
     )

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ffn_train.config.settings import described
 from ffn_train.nn.core import Array
 from ffn_train.running.experiment import Experiment
+from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import files
 from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
 
@@ -40,6 +42,7 @@ def anchored(experiment: Experiment) -> Prediction | Unpredicted:
     return predict_anchored(experiment.model, experiment.initialiser, inputs, anchor(experiment))
 
 
+@np.errstate(all="ignore")  # a stack may explode
 def anchor(experiment: Experiment) -> Anchor:
     """x_0, x_L and dLoss/dx_L of the first batch, from the initial parameters."""
     model, params = experiment.model, experiment.params
@@ -62,10 +65,11 @@ def _mode(
     predicted: Callable[[Experiment], Prediction | Unpredicted], experiment: Experiment
 ) -> dict[str, Any]:
     try:
-        with np.errstate(all="ignore"):
-            found = predicted(experiment)
-    except Exception as error:  # a prediction is never worth a run
-        found = Unpredicted(f"{type(error).__name__}: {error}".splitlines()[0])
+        found = predicted(experiment)
+    except (Interrupted, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a prediction is never worth a run
+        found = Unpredicted(described(error))
     if isinstance(found, Unpredicted):
         return {"reason": found.reason}
     return {

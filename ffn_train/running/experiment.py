@@ -16,8 +16,9 @@ from ffn_train.config.keys import GROUPS, MODEL_GROUPS, read_settings
 from ffn_train.config.outside import load, observes
 from ffn_train.config.precision import check_precision, misread
 from ffn_train.config.registry import BEFORE, build, names
-from ffn_train.config.sections import Model, Plot, listed
-from ffn_train.config.settings import SettingError, some_of
+from ffn_train.config.sections import STEPS, Model, Plot, listed
+from ffn_train.config.sections import Trainer as TrainerSettings
+from ffn_train.config.settings import SettingError, defaults, some_of
 from ffn_train.nn.blocks.residual import Residual
 from ffn_train.nn.core import FlatVector
 from ffn_train.nn.engine import engine
@@ -25,7 +26,7 @@ from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.stack import Stack
 from ffn_train.runs.identity import Identity
 from ffn_train.runs.loggers.logger import Logger
-from ffn_train.tasks.table import Data, Table, split
+from ffn_train.tasks.table import Data
 from ffn_train.tasks.task import Task
 from ffn_train.train import threads
 from ffn_train.train.batches import Batches
@@ -51,7 +52,8 @@ class Experiment:
 
     ``parts`` are the digests of the parts of one's own that make the run what it is, by name, and
     ``observers`` those of parts with figures and loggers alone. ``data`` is in the run's dtype,
-    ``exact`` the same in float64, as it was read or drawn.
+    ``exact`` the same in float64, as it was read or drawn; ``notes`` say how, and ``warnings`` what
+    may go wrong.
     """
 
     config: Mapping[str, Any]
@@ -65,12 +67,14 @@ class Experiment:
     data: Data
     exact: Data
     trainer: Trainer
+    loss_unit: str | None
     threads: int
     log: Cadence
     logger: Logger
     checkpoint_every: int | None
     plot: PlotSettings
     directory: Path | None
+    notes: list[str]
     warnings: list[str]
 
     @property
@@ -122,7 +126,11 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
     exact = _load_data(parts["task"], streams.data)
     data = exact.astype(own.dtype)
     x, y = data.x_train, data.y_train
-    batches = Batches(x, y, size=trainer.batch_size, seed=streams.batches)
+    usual = trainer.batch_size == defaults(type(trainer))["batch_size"]
+    size = min(trainer.batch_size, len(x)) if usual else trainer.batch_size
+    batches = Batches(x, y, size=size, seed=streams.batches)
+    steps = _steps(trainer, batches.per_epoch)
+    config = {**config, "trainer": {**config["trainer"], "steps": steps, "epochs": None}}
     model = Stack(
         inputs=x.shape[1],
         outputs=y.shape[1],
@@ -130,6 +138,7 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
         engine=computed_by,
         **{group: parts[group] for group in MODEL_GROUPS if group != "init"},
     )
+    unit = parts["loss"].unit if parts["task"].standardise_targets else ""
     plan, validation = (
         threads.choose(
             own.threads,
@@ -160,7 +169,7 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
             score=parts["task"].score,
             optimizer=computed_by.update(parts["optimizer"]),
             schedule=parts["schedule"],
-            steps=trainer.steps,
+            steps=steps,
             clip=trainer.clip,
             patience=trainer.patience,
             instruments=measured,
@@ -169,12 +178,17 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
             # the BLAS's own threads would come on top of them
             validation_shards=validation.shards if plan.blas == 1 else plan.shards,
         ),
+        loss_unit=f"{unit} of the target{'s' * (y.shape[1] > 1)}" if unit else None,
         threads=plan.blas,
         log=Cadence(**vars(settings.log)),
         logger=parts["logger"],
         checkpoint_every=settings.checkpoint.every,
         plot=plot,
         directory=_directory(settings.directory.dir),
+        notes=[
+            *exact.notes,
+            *([] if size == trainer.batch_size else [f"a batch is all {size} training rows"]),
+        ],
         warnings=[
             *combinations.warnings(names, model.depth),
             *(
@@ -182,13 +196,23 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
                 for warning in parts["norm"].warnings(model.width)
             ),
             *(
-                f"schedule.warmup={parts['schedule'].warmup} with trainer.steps={trainer.steps}: "
-                f"{warning}"
-                for warning in parts["schedule"].warnings(trainer.steps)
+                f"schedule.warmup={parts['schedule'].warmup} with trainer.steps={steps}: {warning}"
+                for warning in parts["schedule"].warnings(steps)
             ),
             *threads.warnings(own.threads),
         ],
     )
+
+
+def _steps(trainer: TrainerSettings, per_epoch: int) -> int:
+    """How many updates there are, of so many in an epoch."""
+    if trainer.epochs is None:
+        return STEPS if trainer.steps is None else trainer.steps
+    if trainer.steps is not None:
+        raise SettingError(
+            f"trainer.epochs={trainer.epochs} and trainer.steps={trainer.steps}: say one of them"
+        )
+    return trainer.epochs * per_epoch
 
 
 def _check_branch(residual: Residual, depth: int, dtype: str) -> None:
@@ -203,16 +227,7 @@ def _check_branch(residual: Residual, depth: int, dtype: str) -> None:
 def _load_data(task: Task, seed: np.random.SeedSequence) -> Data:
     """The task's rows, drawn and split by two streams of the data seed."""
     rows_seed, split_seed = seed.spawn(2)
-    table = task.table(np.random.default_rng(rows_seed))
-    if not isinstance(table, Table):
-        raise SettingError(f"task={task.name}: its table is {table!r}, which is no Table")
-    return split(
-        table,
-        validation=task.validation,
-        rng=np.random.default_rng(split_seed),
-        standardise_targets=task.standardise_targets,
-        identify=not task.drawn,
-    )
+    return task.data(np.random.default_rng(rows_seed), np.random.default_rng(split_seed))
 
 
 def _check_size(sizes: Model, dtype: str) -> None:

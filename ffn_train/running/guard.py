@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ffn_train.config.settings import first_line
+from ffn_train.config.settings import described
 from ffn_train.running import Notify
 from ffn_train.running.interruption import Interrupted
 from ffn_train.runs.loggers.logger import Logger
@@ -58,18 +58,17 @@ class GuardedLogger:
         self.busy = True
         try:
             method(*arguments)
-        except Interrupted:
+        except (Interrupted, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:
             self._warn(method.__name__, error)
             return False
         finally:
             self.busy = False
         return True
 
-    def _warn(self, method: str, error: Exception) -> None:
-        reason = f"{type(error).__name__}: {first_line(error)}"
+    def _warn(self, method: str, error: BaseException) -> None:
         self._notify(
             f"warning: logger={self._logger.name} failed in {method} and is not called again: "
-            f"{reason}"
+            f"{described(error)}"
         )

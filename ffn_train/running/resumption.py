@@ -46,9 +46,17 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
         there = replace(there, parts=here.parts)  # the part may be why, and is mended
     steps, wanted = before.get("trainer", {}).get("steps"), experiment.trainer.steps
     _refuse_other(path, there, here, steps, wanted)
-    ended = files.there(path / files.SUMMARY)
-    if ended and steps == wanted:
-        return Plan(done=True, checkpoint=None)
+    summary = read_summary(path)
+    ended = summary is not None
+    if summary is not None and (steps == wanted or summary.state == "diverged"):
+        note = "ended already; a larger trainer.steps extends it"
+        if summary.state == "diverged":
+            note = "diverged: nothing is left to go on from"
+        return Plan(done=True, checkpoint=None, notes=(f"{path} has {note}",))
+    folder = path / files.CHECKPOINTS
+    if files.there(folder) and (folder.is_symlink() or not folder.is_dir()):
+        what = "a link" if folder.is_symlink() else "no directory"
+        raise SettingError(f"run.dir={path}: {folder} is {what}, so no checkpoint can be written")
     checkpoint, notes = _newest(path, last_usable(path), here.digest)
     notes += _other_bits(path, provenance)
     if there.data is None and here.data:
@@ -65,7 +73,7 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
                 f"goes from {rates[0]:.3g} to {rates[1]:.3g}, so that the run is not one of "
                 f"{wanted} steps without a break"
             )
-        notes.append(f"{path} ended at step {steps}: extended to {wanted}")
+        notes.append(f"{path} was finished at step {steps}, now goes on to {wanted}")
     else:
         notes.append(f"{path} continues at step {checkpoint.step}")
     return Plan(done=False, checkpoint=checkpoint, notes=tuple(notes))

@@ -23,6 +23,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from ffn_train.config.settings import first_line
 from ffn_train.nn.core import Array
 from ffn_train.runs.files import (
     CHECKPOINTS,
@@ -136,8 +137,10 @@ def newest_step(run: Path) -> int | None:
 
 
 def _by_step(run: Path) -> dict[int, Path]:
+    """The checkpoint files by step; none behind a link, which is not written through either."""
     found = {}
-    for path in (run / CHECKPOINTS).glob("step-*"):
+    folder = run / CHECKPOINTS
+    for path in () if folder.is_symlink() else folder.glob("step-*"):
         if name := re.fullmatch(r"step-(\d{9,})\.safetensors", path.name):
             found[int(name[1])] = path
     return found
@@ -166,7 +169,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except RunError as error:
         raise Damaged(str(error)) from None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise Damaged(f"{path}: {str(error).splitlines()[0]}") from None
+        raise Damaged(f"{path}: {first_line(error)}") from None
     identity = str(counters.get("identity", ""))
     lowest = counters.get("lowest_hopeless")
     return Checkpoint(step, parameters, tensors, hopeless_for, logs, identity, lowest)

@@ -3,6 +3,7 @@
 config.json         every setting, resolved
 provenance.json     command, commit, versions, BLAS and threads, seed, parameters, times
 layout.json         the columns of the measures: parameter tensors and quantities
+data.json           columns, how they are coded and standardised, the rows of each part
 theory.json         what theory predicts for the first batch (see ffn_train.runs.predictions)
 scalars.csv         one row a step
 measures.npy        one record a measured step; measures-N.npy of what is measured every N steps
@@ -36,6 +37,7 @@ from ffn_train.config.settings import first_line
 CONFIG = "config.json"
 PROVENANCE = "provenance.json"
 LAYOUT = "layout.json"
+DATA = "data.json"
 THEORY = "theory.json"
 SCALARS = "scalars.csv"
 MEASURES = "measures.npy"
@@ -55,7 +57,7 @@ _DIGITS = 300  # of a whole number: with more it is outside of float64
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")  # as mkstemp names the file of this name
 LOCKED = re.compile(  # files that only the holder of the lock writes whole
-    r"(config|provenance|layout|theory|summary|status|manifest)\.json"
+    r"(config|provenance|layout|data|theory|summary|status|manifest)\.json"
     r"|(weights|step-\d{9,})\.safetensors"
 )
 
@@ -139,7 +141,7 @@ def regular(path: str | Path, flags: int = os.O_RDONLY) -> int:
 
     Raises OSError that names the file.
     """
-    with naming(Path(path)):
+    with naming(path):
         try:
             handle = os.open(path, flags | _NO_LINKS, 0o666)
         except OSError as error:
@@ -167,7 +169,7 @@ def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def naming(path: str | Path) -> Iterator[None]:
     """A context whose OSError names this file, whatever it was raised for."""
     try:
         yield
@@ -212,19 +214,21 @@ def write_json(path: Path, content: Any, *, durable: bool = True) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises RunError, in one line that names the file."""
     with damaged(path, OSError, ValueError, RecursionError):
-        content = json.loads(
-            read_bytes(path, LARGEST_JSON).decode(),
-            parse_int=_whole,
-            parse_float=_number,
-            parse_constant=_number,
-        )
-        if not isinstance(content, dict):
-            raise ValueError("expected a JSON object")
-        schema = content.get("schema", 1)
-        if not isinstance(schema, int) or schema > SCHEMA:
-            newer = f"schema {schema!r}; this one reads up to {SCHEMA}"
-            raise ValueError(f"made by a newer version ({newer})")
-        return content
+        return json_object(read_bytes(path, LARGEST_JSON))
+
+
+def json_object(text: bytes) -> dict[str, Any]:
+    """A file's JSON object. Raises ValueError, or RecursionError where it is nested too deep."""
+    content = json.loads(
+        text.decode(), parse_int=_whole, parse_float=_number, parse_constant=_number
+    )
+    if not isinstance(content, dict):
+        raise ValueError("expected a JSON object")
+    schema = content.get("schema", 1)
+    if not isinstance(schema, int) or schema > SCHEMA:
+        newer = f"schema {schema!r}; this one reads up to {SCHEMA}"
+        raise ValueError(f"made by a newer version ({newer})")
+    return content
 
 
 @contextmanager

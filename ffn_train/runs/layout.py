@@ -9,13 +9,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ffn_train.config.reference import summary
 from ffn_train.config.registry import choices
 from ffn_train.nn.stack import Stack
-from ffn_train.runs.files import LAYOUT, MEASURES, SCHEMA, RunError, read_json, write_json
+from ffn_train.runs.files import (
+    LARGEST_JSON,
+    LAYOUT,
+    MEASURES,
+    SCHEMA,
+    damaged,
+    json_object,
+    read_bytes,
+    write_json,
+)
 from ffn_train.train.instruments import USUAL, Instrument
 from ffn_train.train.quantities.quantity import Quantity
 
@@ -103,7 +113,13 @@ def _column(quantity: Quantity, file: str, absent: str | None) -> QuantityColumn
 def read_layout(run: Path) -> RunLayout:
     """The layout in a run's directory. Raises RunError."""
     path = run / LAYOUT
-    content = read_json(path)
+    with damaged(path, OSError, ValueError, RecursionError):
+        return _parsed(read_bytes(path, LARGEST_JSON))
+
+
+@lru_cache(16)  # the runs of a sweep have few different ones
+def _parsed(text: bytes) -> RunLayout:
+    content = json_object(text)
     try:
         depth, named = content["depth"], content["tensors"]
         read = _tensor if "schema" in content else _tensor_by_name
@@ -114,9 +130,9 @@ def read_layout(run: Path) -> RunLayout:
             known = choices("quantity")
             quantities = tuple(_column(known[name](), MEASURES, None) for name in USUAL)
     except (KeyError, TypeError, AttributeError):
-        raise RunError(f"{path}: it does not list the tensors and the depth") from None
+        raise ValueError("it does not list the tensors and the depth") from None
     if not isinstance(depth, int) or not all(isinstance(t.name, str) for t in tensors):
-        raise RunError(f"{path}: a tensor's name or the depth is of the wrong type")
+        raise ValueError("a tensor's name or the depth is of the wrong type")
     return RunLayout(depth, tensors, quantities)
 
 

@@ -174,8 +174,8 @@ def _series(column: QuantityColumn, rows: NDArray[np.void], layout: RunLayout) -
         absent = "it was not taken of this model" if np.isnan(values).all() else ""
         column = replace(column, absent=absent)
     kept = slice(
-        _unknown(values[:1]) and "memory" in column.needs,  # there was no step before the first
-        len(values) - (_unknown(values[-1:]) and "update" in column.needs),  # none was made after
+        "memory" in column.needs and _unknown(values[:1]),  # there was no step before the first
+        len(values) - ("update" in column.needs and _unknown(values[-1:])),  # none was made after
     )
     return Series(column, steps[kept], values[kept])
 

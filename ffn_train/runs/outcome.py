@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ffn_train.nn.core import Floats
 from ffn_train.runs.reader import Run
 from ffn_train.runs.score import ScoreDeclared, ScoreResult
 from ffn_train.runs.summary import Summary
+
+LAST = 20  # rows of scalars.csv
 
 
 def outcome(run: Run) -> Summary:
@@ -27,15 +30,30 @@ def outcome(run: Run) -> Summary:
     return Summary(
         state=run.state or "running",
         steps=int(run.scalars["step"][-1]),
-        train_loss=float(run.scalars["loss"][-1]) if "loss" in run.scalars else None,
+        train_loss=training_loss(run),
         validation_loss=_last(run, "validation_loss"),
         best_validation_loss=float(np.fmin.reduce(losses)) if losses.size else None,
+        best_validation_step=_step_of_least(run, losses),
         score=scored(run),
         baseline_loss=run.baseline_loss,
         theory=run.worst_ratio,
         clipped_share=clipped_share(run),
         **flow,
     )
+
+
+def training_loss(run: Run) -> float | None:
+    """The training loss of a run: the mean over its last ``LAST`` rows, since that of a row is the
+    loss of one batch. None of a run that has none.
+    """
+    losses = run.scalars.get("loss", np.zeros(0))[-LAST:]
+    with np.errstate(all="ignore"):  # of a run that diverged
+        return float(losses.mean()) if losses.size else None
+
+
+def _step_of_least(run: Run, losses: Floats) -> int | None:
+    known = ~np.isnan(losses)
+    return int(run.scalars["step"][np.nanargmin(losses)]) if known.any() else None
 
 
 def scored(run: Run) -> ScoreResult | None:

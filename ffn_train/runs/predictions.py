@@ -46,14 +46,56 @@ class Theory:
         return self.reasons.get(MODES[0], "")
 
 
+LIMIT_Z, LIMIT_ERROR = 4.0, 0.2  # z is the largest of about a hundred
+_SMALLEST_SD = 0.01  # no prediction is better than that: it is one of wide layers
+
+
 @dataclass(frozen=True)
 class Ratio:
-    """measured/predicted at one place: ``dL/dx_3`` or a tensor's name; ``sd`` of the log."""
+    """measured/predicted at one place: ``dL/dx_3`` or a tensor's name; ``sd`` of the log.
+
+    ``z``: (log ratio + sd²)/sd, how many standard deviations the log of the measured norm lies from
+    its median over seeds, log(predicted) - sd². ``within``: the factor between measured and
+    predicted where they are furthest apart. None where the summary is of a time before them.
+    """
 
     ratio: float
     where: str
     mode: str
     sd: float
+    z: float | None = None
+    within: float | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What follows the word "theory"."""
+        far = abs(self.z or 0.0)
+        size = f"{far:.1f}" if far < 1e3 else "more than 1000"
+        scatter = f"{size} sd of the scatter between seeds"
+        if self.holds:
+            factor = self.within or max(self.ratio, 1 / self.ratio)
+            size = (
+                f"{max(100 * (factor - 1), 1):.0f} %" if factor < 2 else f"a factor of {factor:.2g}"
+            )
+            return f"agrees within {size} (worst: {self.where}, {scatter})"
+        return (
+            f"does not hold here: {self.where} is {self.ratio:.2g} times the prediction, {scatter}"
+        )
+
+    @property
+    def holds(self) -> bool:
+        """Whether theory holds here: within 4 sd of the scatter between seeds, or within 20 %."""
+        return self.z is None or not beyond(self.z, self.ratio)
+
+
+def score(log_ratio: Floats, sd: Floats) -> Floats:
+    """z of each log(measured/predicted), for a log-normal norm with this sd of its log."""
+    return np.asarray((log_ratio + sd**2) / np.maximum(sd, _SMALLEST_SD))
+
+
+def beyond(z: Any, ratio: Any) -> Any:
+    """Where theory does not hold: more than 4 sd away and more than 20 % off."""
+    return (abs(z) > LIMIT_Z) & (abs(ratio - 1) > LIMIT_ERROR)
 
 
 def parse(content: Mapping[str, Any], tensors: int, depth: int) -> Theory:
@@ -125,11 +167,12 @@ def worst(
     gradient: Floats,
     smallest: float,
 ) -> Ratio | None:
-    """The measured/predicted furthest from 1 among dLoss/dx_l and the blocks' parameter gradients.
+    """The measured/predicted with the largest |z| among dLoss/dx_l and the blocks' gradients.
 
-    ``signal_gradient`` (L+1,) and ``gradient`` (T,) are measured at step 0. A learnable multiplier
-    is left out: its gradient is one number, not the norm of many; so is what is predicted and
-    measured below the ``smallest`` number of full precision.
+    One where theory does not hold comes before all others. ``signal_gradient`` (L+1,) and
+    ``gradient`` (T,) are measured at step 0. A learnable multiplier is left out: its gradient is
+    one number, not the norm of many; so is what is predicted and measured below the ``smallest``
+    number of full precision.
     """
     chosen = theory.chosen if theory is not None else None
     if chosen is None:
@@ -144,10 +187,13 @@ def worst(
     with np.errstate(all="ignore"):
         distance = np.log(measured) - log
         lost = (measured < smallest) & (log < np.log(smallest))
-    # not comparable: zero as predicted, none derived, or lost to the range of the numbers
-    known = np.isfinite(measured) & ~np.isnan(distance) & ~lost
-    if not known.any():
-        return None
-    place = int(np.argmax(np.where(known, np.abs(distance), -1)))
-    with np.errstate(over="ignore"):
-        return Ratio(float(np.exp(distance[place])), names[place], mode, float(sd[place]))
+        # not comparable: zero as predicted, none derived, or lost to the range of the numbers
+        known = np.isfinite(measured) & ~np.isnan(distance + sd) & ~lost
+        if not known.any():
+            return None
+        z, ratios = score(distance, sd), np.exp(distance)
+        size = np.where(known, abs(z) + beyond(z, ratios) * np.finfo(np.float64).max / 2, -1)
+        within = float(np.exp(np.max(np.abs(distance[known]))))
+    place = int(np.argmax(size))
+    numbers = float(ratios[place]), names[place], mode, float(sd[place])
+    return Ratio(*numbers, float(z[place]), within)

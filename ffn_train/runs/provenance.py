@@ -21,7 +21,7 @@ from ffn_train.tasks.outliers import Outliers
 
 PACKAGES = (
     *("numpy", "hydra-core", "omegaconf", "matplotlib", "safetensors", "threadpoolctl"),
-    *("numba", "scipy", "mkl"),
+    *("pandas", "numba", "scipy", "mkl"),
 )
 
 
@@ -55,8 +55,8 @@ class Provenance:
     outside, ``observers`` those of parts with figures and loggers alone; ``data``: the digest of
     the rows, "" where settings and seed decide them. ``score``: as the task declares it;
     ``baseline_loss``: of the score's baseline; ``trivial_loss``: of the trivial model on the
-    training rows. ``legs``: all that the run had; the last one is what the rest tells of. The last
-    three are times and rates, known at the end of the run.
+    training rows; ``loss_unit``: of all losses, in words. ``legs``: all that the run had; the last
+    one is what the rest tells of. The last three are times and rates, known at the end of the run.
     """
 
     command: tuple[str, ...] | None = None
@@ -83,6 +83,7 @@ class Provenance:
     score: ScoreDeclared | None = None
     baseline_loss: float | None = None
     trivial_loss: float | None = None
+    loss_unit: str | None = None
     outliers: Outliers | None = None
     started: str | None = None
     legs: tuple[Leg, ...] = ()

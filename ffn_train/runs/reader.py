@@ -56,8 +56,8 @@ class Run:
         """What figures show of theory; None without a row of step 0 or with plot.theory=false."""
         section = self.config.get("plot")
         hidden = isinstance(section, dict) and section.get("theory") is False
-        first = self.measures.step[:1]
-        return self.theory if first.size and first[0] == 0 and not hidden else None
+        started = any(0 in series.step[:1] for series in self.measures.series.values())
+        return self.theory if started and not hidden else None
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -83,6 +83,11 @@ class Run:
         if not len(steps) or steps[0] != 0:
             return None
         return worst(self.theory, measures.tensors, signal[0], gradient[0], tiny)
+
+    @property
+    def theory_holds(self) -> bool:
+        """Whether nothing that was measured at step 0 speaks against what theory predicts."""
+        return self.worst_ratio is None or self.worst_ratio.holds
 
     def lacks(self, name: str) -> str | None:
         """In a word why there is nothing of a quantity or a column of scalars; None if there is."""

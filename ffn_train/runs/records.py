@@ -58,22 +58,33 @@ def _fields(cls: Any) -> list[tuple[str, Any, bool]]:
 
 
 def _value(name: str, value: Any, kind: Any) -> Any:
-    optional = isinstance(kind, UnionType)
-    if optional:
-        (kind,) = (part for part in get_args(kind) if part is not NoneType)
-    origin, arguments = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return value
+    kind, optional, origin, arguments, record = _taken_apart(kind)
     if value is None and (optional or kind is float):
         return math.nan if kind is float else None
-    if is_dataclass(kind) and isinstance(kind, type):
+    if record:
         return from_json(kind, value, name)
     if origin is tuple and isinstance(value, list):
         return tuple(_value(name, item, arguments[0]) for item in value)
     if origin is Mapping and isinstance(value, dict):
         return {key: _value(f"{name}.{key}", item, arguments[1]) for key, item in value.items()}
-    if kind is Any or (origin is Literal and value in arguments):
+    if origin is Literal and value in arguments:
         return value
     if kind in (int, float, str) and not isinstance(value, bool):
         with suppress(OverflowError):  # an integer past the range of floats
             if isinstance(value, (int, float) if kind is float else kind):
                 return kind(value)
     raise ValueError(f"{name} is of the wrong type")
+
+
+@cache
+def _taken_apart(kind: Any) -> tuple[Any, bool, Any, tuple[Any, ...], bool]:
+    """A type without its None, whether it had one, its origin and arguments, and whether it is a
+    dataclass: what ``typing`` takes long to answer.
+    """
+    optional = isinstance(kind, UnionType)
+    if optional:
+        (kind,) = (part for part in get_args(kind) if part is not NoneType)
+    record = is_dataclass(kind) and isinstance(kind, type)
+    return kind, optional, get_origin(kind), get_args(kind), record

@@ -18,24 +18,30 @@ from ffn_train.config.registry import OBSERVING
 from ffn_train.runs import files
 from ffn_train.runs.files import RunError, damaged
 
-SEALED = "sha256"  # the key of the summary
+SEALED = "sha256"  # the key of the digest, beside the content
+_SILENT = {key for key, setting in DECLARED.items() if setting.changes == "nothing"}
 
 
 def sealed(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     """The content of a run's summary with the digests of its files, and that of all this."""
-    names = (files.CONFIG, files.LAYOUT, files.THEORY, files.SCALARS, files.WEIGHTS)
+    names = (files.CONFIG, files.DATA, files.LAYOUT, files.THEORY, files.SCALARS, files.WEIGHTS)
     paths = [run / name for name in names]
     paths += sorted(run.glob("measures*.npy"))
     digests = {path.name: _digest(path) for path in paths if path.is_file()}
-    whole = {**content, "files": digests}
+    return with_digest({**content, "files": digests})
+
+
+def with_digest(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A file's content with its own digest."""
+    whole = files.finite(content)
     return {**whole, SEALED: _of_content(whole)}
 
 
-def check_summary(path: Path, content: Mapping[str, Any]) -> None:
-    """Raises RunError for a summary that is not what was written; one without a seal passes."""
+def check_digest(path: Path, content: Mapping[str, Any]) -> None:
+    """Raises RunError for content that is not what was written; without a digest it passes."""
     rest = {key: value for key, value in content.items() if key != SEALED}
     if SEALED in content and content[SEALED] != _of_content(rest):
-        raise RunError(f"{path}: it is not what the run wrote (its digest differs)")
+        raise RunError(f"{path}: it is not what was written (its digest differs)")
 
 
 def check_files(run: Path, digests: Mapping[str, str], names: Iterable[str]) -> None:
@@ -56,14 +62,13 @@ def _digest(path: Path) -> str:
 
 def _telling(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that tell something of a run's numbers, by their dotted keys."""
-    silent = {key for key, setting in DECLARED.items() if setting.changes == "nothing"}
     return {
         key: value
         for key, value in dotted(config).items()
-        if key not in silent and key.partition(".")[0] not in OBSERVING
+        if key not in _SILENT and key.partition(".")[0] not in OBSERVING
     }
 
 
 def _of_content(content: Mapping[str, Any]) -> str:
-    text = json.dumps(files.finite(content), sort_keys=True, ensure_ascii=False)
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -13,7 +13,7 @@ from ffn_train.runs.finding import Finding
 from ffn_train.runs.old_names import renamed
 from ffn_train.runs.predictions import Ratio
 from ffn_train.runs.score import ScoreResult
-from ffn_train.runs.seal import check_summary
+from ffn_train.runs.seal import check_digest
 from ffn_train.train.divergence import Divergence
 
 
@@ -21,9 +21,10 @@ from ffn_train.train.divergence import Divergence
 class Summary:
     """A run's outcome. NaN: not finite; None: not known, or it does not apply to the run.
 
-    ``gradient_ratio``, ``growth_per_block``: see ``Measures``, at the first and last measured step.
-    ``theory``: the worst measured/predicted at step 0. ``clipped_share``: of the updates that were
-    logged, how many were clipped. ``files``: their digests (see ``seal``).
+    ``train_loss``: see ``outcome.training_loss``. ``gradient_ratio``, ``growth_per_block``: see
+    ``Measures``, at the first and last measured step. ``theory``: the worst measured/predicted at
+    step 0. ``clipped_share``: of the updates that were logged, how many were clipped. ``files``:
+    their digests (see ``seal``).
     """
 
     state: str = "finished"
@@ -32,6 +33,7 @@ class Summary:
     train_loss: float | None = None
     validation_loss: float | None = None
     best_validation_loss: float | None = None
+    best_validation_step: int | None = None
     score: ScoreResult | None = None
     baseline_loss: float | None = None
     gradient_ratio_start: float | None = None
@@ -59,6 +61,6 @@ def read_summary(run: Path) -> Summary | None:
     if not files.there(path):
         return None
     content = read_json(path)
-    check_summary(path, content)
+    check_digest(path, content)
     with damaged(path, ValueError):
         return Summary.from_json(content)

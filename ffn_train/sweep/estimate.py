@@ -28,7 +28,7 @@ def estimate(entries: Sequence[Entry], trials: int | None = None) -> str:
         shape = _shape(experiment)
         if shape not in seconds:
             seconds[shape] = _time(experiment)
-        duration = START + seconds[shape] * int(one.config["trainer"]["steps"])
+        duration = START + seconds[shape] * experiment.trainer.steps
         durations.append(duration)
         parameters = experiment.model.layout.size
         rows.append((one.directory.partition("/")[2], f"{parameters:,}", _clock(duration)))
@@ -50,9 +50,13 @@ def _shape(experiment: Experiment) -> str:
     """What the time of a step depends on."""
     config, data = experiment.config, experiment.data
     groups = ("model", "block", "activation", "norm", "residual", "optimizer")
-    batch = config["trainer"]["batch_size"]
     names = [config[group] if group == "model" else config[group]["name"] for group in groups]
-    sizes = (batch, data.x_train.shape[1], data.y_train.shape[1], len(data.x_validation))
+    sizes = (
+        experiment.trainer.batches.size,
+        data.x_train.shape[1],
+        data.y_train.shape[1],
+        len(data.x_validation),
+    )
     return repr((names, sizes, config["dtype"], config["engine"], config["loss"]["name"]))
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ffn_train.config.settings import SettingError
+from ffn_train.config.settings import SettingError, described, printable
 from ffn_train.running import Notify
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
@@ -33,7 +33,7 @@ def run_job(sweep: str, digest: str) -> str:
     ``fail_fast`` a job does not begin once another has failed; a file in the sweep's directory
     tells all of them, wherever they run, to end with a checkpoint.
     """
-    entry = next(one for one in read(Path(sweep)) if one.digest == digest)
+    (entry,) = read(Path(sweep), only=digest)
     path = Path(sweep) / entry.directory
     stop = Path(sweep) / STOP
     while in_use(path) and not stop.exists():  # by a worker that outlived a killed sweep
@@ -47,7 +47,7 @@ def run_job(sweep: str, digest: str) -> str:
 
         def notify(line: str) -> None:
             with suppress(OSError):  # a full disk stops the run itself soon enough
-                print(line, file=log, flush=True)
+                print(printable(line), file=log, flush=True)
 
         try:
             _set_aside_if_damaged(Path(sweep), path, notify)
@@ -62,9 +62,9 @@ def run_job(sweep: str, digest: str) -> str:
         except (SettingError, OSError) as error:
             notify(str(error))
             _failed(Path(sweep), path, str(error))
-        except Exception as error:
+        except BaseException as error:
             notify(traceback.format_exc())
-            _failed(Path(sweep), path, f"{type(error).__name__}: {error}")
+            _failed(Path(sweep), path, described(error))
     return entry.status(Path(sweep)).state
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ffn_train.config.mistakes import one_line_errors
+from ffn_train.config.overrides import written
 from ffn_train.config.places import CONF
 from ffn_train.config.settings import SettingError
 
@@ -28,7 +29,6 @@ NEEDS = {
     "slurm": "hydra_plugins.hydra_submitit_launcher",
     "ray_cluster": "hydra_plugins.hydra_ray_launcher",
 }
-PARENT = "FFN_TRAIN_SWEEP"  # environment variable: the process whose child a local worker is
 GRACE = 3  # seconds for the job of a worker that has lost its parent to write a checkpoint
 EXTRA = {"local": "parallel", "slurm": "slurm", "ray_cluster": "ray"}
 
@@ -82,41 +82,26 @@ def launch(sweep: Path, digests: Sequence[str], name: str, settings: Mapping[str
     from hydra.core.plugins import Plugins
     from hydra.types import HydraContext
 
-    where = f"sweep='{_quoted(str(sweep.resolve()))}'"
+    where = written("sweep", str(sweep.resolve()))
     with _composed(where, name, settings) as (hydra, config):
         context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=context, task_function=_task, config=config
         )
+        if hasattr(launcher, "joblib"):  # what it calls joblib.Parallel with
+            launcher.joblib |= {"initializer": _end_with_parent, "initargs": (os.getpid(),)}
         jobs = [[where, f"job=job_{digest}"] for digest in digests]
-        with _family("n_jobs" in config.hydra.launcher):
-            launcher.launch(jobs, initial_job_idx=0)
+        launcher.launch(jobs, initial_job_idx=0)
 
 
-@contextmanager
-def _family(local: bool) -> Iterator[None]:
-    """Let the workers that are started know this process, if they are its children."""
-    if local:
-        os.environ[PARENT] = str(os.getpid())
-    try:
-        yield
-    finally:
-        os.environ.pop(PARENT, None)
-
-
-def _end_with_parent() -> None:
-    """In a worker, once: end soon after the process that started it, however that ended.
+def _end_with_parent(parent: int) -> None:
+    """In a worker, at its start: end soon after the process that started it, however that ended.
 
     A job under way is interrupted, and writes a checkpoint if it can within ``GRACE``.
     """
-    parent = os.environ.pop(PARENT, None)
-    if parent is None or int(parent) == os.getpid():
-        return
-    if os.getppid() != int(parent):
-        os._exit(128 + signal.SIGTERM)
 
     def watch() -> None:
-        while os.getppid() == int(parent):
+        while os.getppid() == parent:
             time.sleep(1)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(GRACE)
@@ -148,12 +133,7 @@ def _composed(where: str, name: str, settings: Mapping[str, Any]) -> Iterator[tu
         yield hydra, config
 
 
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("'", "\\'")
-
-
 def _task(config: Any) -> str:
     from ffn_train.sweep.job import run_job
 
-    _end_with_parent()
     return run_job(str(config.sweep), str(config.job).removeprefix("job_"))

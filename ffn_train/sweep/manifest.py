@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from ffn_train.config.settings import SettingError
 from ffn_train.runs import RunError, files
 from ffn_train.runs.files import read_json
 from ffn_train.runs.provenance import Provenance, read_provenance
+from ffn_train.runs.seal import SEALED, check_digest, with_digest
 from ffn_train.runs.status import Status, status
 from ffn_train.sweep.space import Job
 
@@ -66,7 +68,7 @@ def _digest(config: Mapping[str, Any], varied: Iterable[str]) -> str:
 def _data(config: Mapping[str, Any]) -> str | None:
     """The digest of the file that the task reads, if it reads one."""
     path = config["task"].get("path")
-    if not isinstance(path, str) or not find(path).is_file():
+    if not isinstance(path, str) or not os.path.isfile(find(path)):
         return None
     return hashlib.sha256(find(path).read_bytes()).hexdigest()
 
@@ -93,7 +95,7 @@ def write(sweep: Path, command: Sequence[str], entries: Sequence[Entry]) -> None
         "command": list(command),
         "space": space,
         "code": code_digest(),
-        "jobs": [{**vars(one), **_seen(sweep, one)} for one in entries],
+        "jobs": [{**with_digest(vars(one)), **_seen(sweep, one)} for one in entries],
     }
     files.write_json(sweep / MANIFEST, content)
 
@@ -109,12 +111,19 @@ def _seen(sweep: Path, one: Entry) -> dict[str, Any]:
     return {"state": now.state, "reason": now.reason if told else None, **times}
 
 
-def read(sweep: Path) -> list[Entry]:
-    """The jobs of a sweep's directory. Raises RunError, in one line that names the file."""
+def read(sweep: Path, only: str | None = None) -> list[Entry]:
+    """The jobs of a sweep's directory, or the one that the manifest has under the digest ``only``.
+
+    Raises RunError, in one line that names the file, also for a job that was altered since.
+    """
     content = read_json(sweep / MANIFEST)
+    written = {*(field.name for field in fields(Entry)), SEALED}
     if (sweep / JOBS).is_symlink():
         raise RunError(f"{sweep / JOBS}: it is a link, which is not followed")
     try:
+        jobs = [job for job in content["jobs"] if only in (None, job["digest"])]
+        for job in jobs:
+            check_digest(sweep / MANIFEST, {key: job[key] for key in job if key in written})
         return [
             Entry(
                 directory=_inside(sweep, job["directory"]),
@@ -125,7 +134,7 @@ def read(sweep: Path) -> list[Entry]:
                 ),  # the stored one may be an older version's
                 data=job["data"],
             )
-            for job in content["jobs"]
+            for job in jobs
         ]
     except (KeyError, TypeError, AttributeError):
         raise RunError(f"{sweep / MANIFEST}: it does not list the jobs") from None

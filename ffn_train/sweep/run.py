@@ -21,6 +21,7 @@ from ffn_train.sweep.launcher import Launcher
 from ffn_train.sweep.manifest import MANIFEST, Entry, entry, merge, write
 from ffn_train.sweep.space import Space
 from ffn_train.sweep.workers import carry_out
+from ffn_train.tasks.tabular.reading import is_stream
 
 SWEEPS = Path("outputs") / "sweeps"  # where a sweep without a sweep.dir gets a new directory
 
@@ -70,6 +71,9 @@ def check(overrides: Sequence[str]) -> Plan:
     chosen, hint = _launcher(space, launching)
     entries = list({one.digest: one for one in map(entry, space.jobs())}.values())
     for one in entries:
+        path = str(one.config["task"].get("path"))
+        if is_stream(path):
+            raise SettingError(f"task.path={path} can be read once: a sweep's table is in a file")
         if build_experiment(one.config).directory is not None:
             raise SettingError("run.dir names one run's directory; a sweep's is sweep.dir")
     return Plan(space, entries, chosen, hint)
@@ -97,8 +101,8 @@ def run(plan: Plan, notify: Notify) -> Sweep:
     if path is not None and path.is_dir() and not (path / MANIFEST).is_file() | is_empty(path):
         raise SettingError(f"sweep.dir={path} is not empty and holds no sweep")
     with claim("sweep.dir", path, SWEEPS) as sweep:
-        if plan.hint is not None:
-            notify(plan.hint)
+        for note in (*plan.space.notes, *([plan.hint] if plan.hint else [])):
+            notify(note)
         for mark in (STOP, FAILED):
             (sweep / mark).unlink(missing_ok=True)
 

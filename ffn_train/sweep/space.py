@@ -8,12 +8,21 @@ import math
 import re
 from collections import ChainMap, Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ffn_train.config.composition import Config, composed
 from ffn_train.config.keys import DECLARED, PRESET, read_settings
-from ffn_train.config.overrides import CONFIG_DIR, Swept, parse, quoted, refuse_many
+from ffn_train.config.overrides import (
+    CONFIG_DIR,
+    Swept,
+    is_literal,
+    parse,
+    quoted,
+    refuse_many,
+)
+from ffn_train.config.registry import build
 from ffn_train.config.settings import SettingError, nearest
 
 LONGEST_NAME = 80
@@ -50,7 +59,8 @@ class Space:
 
     def __init__(self, overrides: Sequence[str]) -> None:
         own = [text for text in overrides if not text.startswith(CONFIG_DIR)]
-        parsed = parse(own)
+        self.notes: list[str] = []
+        parsed = parse(self._columns_whole(own))
         if any(p.key == PRESET for p in parsed if p.swept):
             raise SettingError(
                 "experiment=a,b cannot be swept: presets may hold sweeps of their own"
@@ -71,6 +81,23 @@ class Space:
         trials = self.base.config["sweep"]["search"]["trials"] if self.intervals else 1
         self.points = _points(swept, _zipped(sweep.zip, swept), trials)
         self._composer = _Composer(self.fixed, parsed)
+
+    def _columns_whole(self, overrides: Sequence[str]) -> list[str]:
+        """The overrides, quoted where the text with its comma is one column of the task's table."""
+        axes = {text: "," in text and parse([text])[0].swept for text in overrides}
+        fixed = [text for text in overrides if not axes[text]]
+        result = []
+        for text in overrides:
+            key, _, value = text.partition("=")
+            if axes[text] and is_literal(text):
+                with suppress(SettingError, AttributeError):  # its own message comes later
+                    task = composed(fixed).config["task"]
+                    if value in build("task", {**task, "target": task["target"] or value}).names():
+                        text = f"{key}={quoted(value)}"
+                        said = f"{key}={value} is the column {value!r} of {task['path']}"
+                        self.notes.append(f"{said}, and not two values")
+            result.append(text)
+        return result
 
     def job(self, point: Mapping[str, str]) -> Job:
         """The job at a point, with a value for each interval if there are any."""

@@ -1,4 +1,4 @@
-"""Scores: how good a model's outputs are, in a number that people know."""
+"""Scores: how good a model's outputs are, as a familiar number."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ffn_train.tasks.table import Data, is_constant
 
 
 class Score(ABC):
-    """What a task judges a model by on the validation rows, beside the loss.
+    """What a task judges a model by on the validation rows, besides the loss.
 
-    ``name`` and ``symbol``: in files and in print. ``better``: which way it improves. ``says``:
-    what it is, in a sentence. ``perfect``: its value for outputs without error, None if it has
-    none. ``trivial``: in words, what a model does that has learned nothing of the inputs.
+    ``name``: in files; ``symbol``: in print. ``better``: which direction is better. ``says``: a
+    one-sentence description. ``perfect``: the score of outputs without error, None if there is
+    none. ``trivial``: in words, what a model does that has learned nothing from the inputs.
     ``baseline_name``: in words, the simple model whose outputs ``baseline`` gives.
     """
 
@@ -32,7 +32,7 @@ class Score(ABC):
 
     @abstractmethod
     def value(self, targets: Array, outputs: Array) -> float:
-        """The score of outputs (N, M) for targets (N, M); NaN where it has no meaning."""
+        """The score of outputs (N, M) for targets (N, M); NaN where it is undefined."""
 
     def no_skill(self, data: Data) -> float | None:
         """The score of the trivial model on the validation rows; None if that is not known."""
@@ -46,8 +46,9 @@ class Score(ABC):
 class R2(Score):
     """The coefficient of determination, 1 - SS_res/SS_tot, averaged over the M targets.
 
-    SS_res = Σ_n (y_n - ŷ_n)² and SS_tot = Σ_n (y_n - mean(y))² over the given rows, both (N, M).
-    Not a number when a target is constant or there are fewer than two rows.
+    SS_res = Σ_n (y_n - ŷ_n)² and SS_tot = Σ_n (y_n - mean(y))², for targets and outputs (N, M).
+    NaN if a target is constant or there are fewer than two rows. Raises ValueError if the shapes
+    differ.
     """
 
     name = "r2"
@@ -62,7 +63,7 @@ class R2(Score):
         if len(targets) < 2 or is_constant(targets).any():
             return math.nan
         targets, outputs = targets.astype(np.float64), outputs.astype(np.float64)
-        # A diverged model's outputs may be past float64's range: its R² is -inf or nan.
+        # A diverged model's errors may overflow float64: its R² is -inf or NaN.
         with np.errstate(all="ignore"):
             residual = ((targets - outputs) ** 2).sum(axis=0)
             total = ((targets - targets.mean(axis=0)) ** 2).sum(axis=0)

@@ -18,7 +18,7 @@ LARGEST = 10**8  # entries of one array: 0.8 GB in float64
 
 @dataclass(frozen=True, kw_only=True)
 class _Synthetic(Task):
-    """``rows`` samples, training and validation together, of ``inputs`` inputs, with noise."""
+    """A table of ``rows`` rows (training and validation) with ``inputs`` inputs, and noise."""
 
     drawn = True
 
@@ -29,12 +29,12 @@ class _Synthetic(Task):
     )
 
     def _check_sizes(self, *keys: str) -> None:
-        """Refuse arrays past the memory of a usual machine before one is drawn."""
-        for one, other in combinations(keys, 2):
-            rows, columns = getattr(self, one), getattr(self, other)
+        """Raise SettingError before drawing an array too large for an ordinary machine."""
+        for first, second in combinations(keys, 2):
+            rows, columns = getattr(self, first), getattr(self, second)
             if rows * columns > LARGEST:
                 raise SettingError(
-                    f"task.{one} times task.{other} must be at most {LARGEST}, "
+                    f"task.{first} times task.{second} must be at most {LARGEST}, "
                     f"got {rows} times {columns}"
                 )
 
@@ -57,9 +57,7 @@ class Sinusoid(_Synthetic):
     """
 
     waves: int = setting("number of sines in the sum", 6, at_least=1)
-    frequency: float = setting(
-        "ω, for each unit of a_k·x", 1.4, unit="radians", above=0, at_most=1e6
-    )
+    frequency: float = setting("ω, per unit of a_k·x", 1.4, unit="radians", above=0, at_most=1e6)
     spread: float = setting(
         "standard deviation of a_k·x, over the draw of a_k", 1.5, above=0, at_most=1e6
     )
@@ -83,8 +81,8 @@ class Sinusoid(_Synthetic):
 class Friedman(_Synthetic):
     """y = 10 sin(π x₁ x₂) + 20 (x₃ - ½)² + 10 x₄ + 5 x₅, plus noise: "Friedman #1".
 
-    x is uniform on [0, 1]^D with D = ``inputs`` >= 5; the inputs after the fifth play no part.
-    ``noise`` is the noise's standard deviation in units of y, whose own is about 4.9.
+    x is uniform on [0, 1]^D with D = ``inputs`` >= 5; the inputs after the fifth have no effect.
+    ``noise`` is the noise's standard deviation in units of y (y's own is about 4.9).
     Friedman 1991, "Multivariate Adaptive Regression Splines".
     """
 
@@ -108,7 +106,7 @@ class Friedman(_Synthetic):
 
 @choice("task", "linear")
 class LinearMap(_Synthetic):
-    """y = A x plus noise, with x ~ N(0, I): what least squares fits as well as anything can.
+    """y = A x plus noise, with x ~ N(0, I): no model can do better than linear regression.
 
     A is (``outputs``, ``inputs``); its rows are uniformly distributed unit vectors, so that each
     clean target has variance 1, and ``noise`` is the noise's standard deviation in units of the

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -12,6 +13,8 @@ from numpy.typing import DTypeLike, NDArray
 from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Array
 from ffn_train.tasks.outliers import Outliers, outliers
+
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ class Data:
     x is (N, D) and y is (N, M); the means and standard deviations, (D,) and (M,), are those of the
     training rows in the table's own units: targets = y · target_std + target_mean. Targets that are
     not standardised have mean 0 and standard deviation 1 here. ``digest`` is that of the table's
-    rows in their order, the columns' names and which rows are for validation.
+    rows in their order, the columns' names and which rows are for validation. ``origin``: of a
+    table from a file, how it was read and what its columns are, as JSON; ``notes`` tell that to a
+    person.
     """
 
     x_train: Array
@@ -57,6 +62,21 @@ class Data:
     target_std: Array
     digest: str = ""
     outliers: Outliers | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """What a model needs to be used on other rows; of the rows themselves nothing."""
+        return {
+            "digest": self.digest,
+            "inputs": list(self.input_names),
+            "input_mean": self.input_mean.tolist(),
+            "input_std": self.input_std.tolist(),
+            "targets": list(self.target_names),
+            "target_mean": self.target_mean.tolist(),
+            "target_std": self.target_std.tolist(),
+            **self.origin,
+        }
 
     def astype(self, dtype: DTypeLike) -> Data:
         """The same rows in another precision; the means and standard deviations stay float64.
@@ -79,6 +99,32 @@ class Data:
         )
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The rows of a table that train and those for validation, by their places in it."""
+
+    train: Rows
+    validation: Rows
+
+
+def drawn_parts(rows: int, validation: float, rng: np.random.Generator) -> Parts:
+    """A share ``validation`` of so many rows, drawn at random. Raises SettingError as ``held``."""
+    number = held(rows, validation)
+    order = rng.permutation(rows)
+    return Parts(train=order[number:], validation=order[:number])
+
+
+def held(rows: int, validation: float) -> int:
+    """How many of so many rows are for validation. Raises SettingError if a side has no row."""
+    number = round(validation * rows)
+    if not 0 < number < rows:
+        raise SettingError(
+            f"task.validation={validation:g} of {rows} rows leaves {rows - number} for training "
+            f"and {number} for validation; both need at least 1"
+        )
+    return number
+
+
 def split(
     table: Table,
     *,
@@ -87,63 +133,64 @@ def split(
     standardise_targets: bool = True,
     identify: bool = True,
 ) -> Data:
-    """Draw the validation rows, and standardise all rows by the training part's mean and sd.
+    """Draw the validation rows, and standardise all rows; raises SettingError as these do."""
+    parts = drawn_parts(len(table.inputs), validation, rng)
+    return standardised(table, parts, standardise_targets=standardise_targets, identify=identify)
+
+
+def standardised(
+    table: Table, parts: Parts, *, standardise_targets: bool = True, identify: bool = True
+) -> Data:
+    """The two parts, standardised by the training part's mean and sd.
 
     z = (x - mean) / sd for every column, where mean and sd know nothing of the validation rows. An
     input that is constant in the training rows has sd 1, so that it becomes 0 there. Raises
-    SettingError if a side has no row, if a target is constant in the training rows (of those that
-    are not standardised, if all are), or if a column's values are too large or too close together
-    for float64.
+    SettingError if a target is constant in the training rows (of those that are not standardised,
+    if all are), or if a column's values are too large or too close together for float64.
     """
-    rows = len(table.inputs)
-    held = round(validation * rows)
-    if not 0 < held < rows:
-        raise SettingError(
-            f"task.validation={validation:g} of {rows} rows leaves {rows - held} for training "
-            f"and {held} for validation; both need at least 1"
-        )
-    order = rng.permutation(rows)
-    train, held_out = order[held:], order[:held]
-    targets = table.targets[train]
-    constant = is_constant(targets)
+    x_train, x_validation = (table.inputs[rows] for rows in vars(parts).values())
+    y_train, y_validation = (table.targets[rows] for rows in vars(parts).values())
+    constant = is_constant(y_train)
     if constant.any() if standardise_targets else constant.all():
         raise SettingError(
             f"task target {table.target_names[constant.argmax()]!r} is constant in the "
-            f"{len(train)} training rows: there is nothing to learn"
+            f"{len(y_train)} training rows: there is nothing to learn"
         )
-    input_mean, input_std = moments(table.inputs[train], table.input_names)
-    as_they_are = np.zeros(targets.shape[1]), np.ones(targets.shape[1])
+    input_mean, input_std = moments(x_train, table.input_names)
+    as_they_are = np.zeros(y_train.shape[1]), np.ones(y_train.shape[1])
     target_mean, target_std = (
-        moments(targets, table.target_names) if standardise_targets else as_they_are
+        moments(y_train, table.target_names) if standardise_targets else as_they_are
     )
-
-    def standardise(columns: Array, mean: Array, std: Array, names: tuple[str, ...]) -> Array:
+    for columns, mean, std, names in (
+        (x_train, input_mean, input_std, table.input_names),
+        (x_validation, input_mean, input_std, table.input_names),
+        (y_train, target_mean, target_std, table.target_names),
+        (y_validation, target_mean, target_std, table.target_names),
+    ):
         with np.errstate(over="ignore"):
-            values = np.ascontiguousarray((columns - mean) / std)
-        _check_finite(values, names, "is too far from the training rows to be standardised")
-        return values
-
-    x = standardise(table.inputs, input_mean, input_std, table.input_names)
-    y = standardise(table.targets, target_mean, target_std, table.target_names)
+            columns -= mean
+            columns /= std
+        _check_finite(columns, names, "is too far from the training rows to be standardised")
     return Data(
-        x_train=x[train],
-        y_train=y[train],
-        x_validation=x[held_out],
-        y_validation=y[held_out],
+        x_train=x_train,
+        y_train=y_train,
+        x_validation=x_validation,
+        y_validation=y_validation,
         input_names=table.input_names,
         target_names=table.target_names,
         input_mean=input_mean,
         input_std=input_std,
         target_mean=target_mean,
         target_std=target_std,
-        digest=_digest(table, order, held) if identify else "",
+        digest=_digest(table, parts) if identify else "",
         outliers=outliers(table.targets, table.target_names) if standardise_targets else None,
     )
 
 
-def _digest(table: Table, order: NDArray[np.int64], held: int) -> str:
-    content = hashlib.sha256(repr((table.input_names, table.target_names, held)).encode())
-    for array in (table.inputs, table.targets, order):
+def _digest(table: Table, parts: Parts) -> str:
+    named = (table.input_names, table.target_names, len(parts.validation))
+    content = hashlib.sha256(repr(named).encode())
+    for array in (table.inputs, table.targets, parts.validation, parts.train):
         content.update(np.ascontiguousarray(array).data)
     return content.hexdigest()
 
@@ -178,6 +225,8 @@ def moments(columns: Array, names: Sequence[str]) -> tuple[Array, Array]:
 
 
 def _check_finite(columns: Array, names: Sequence[str], trouble: str) -> None:
+    if np.isfinite(columns).all():
+        return
     for name, column in zip(names, columns.T, strict=True):
         if not np.isfinite(column).all():
             raise SettingError(f"task column {name!r} has a value that {trouble}")

@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from ffn_train.config.registry import Choice
-from ffn_train.config.settings import one_of, setting
+from ffn_train.config.settings import SettingError, one_of, setting
 from ffn_train.tasks.scores import R2, Score
-from ffn_train.tasks.table import Table
+from ffn_train.tasks.table import Data, Table, split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,3 +40,16 @@ class Task(Choice, ABC):
     @abstractmethod
     def table(self, rng: np.random.Generator) -> Table:
         """The table; generators of the same state give the same bytes."""
+
+    def data(self, rows: np.random.Generator, parts: np.random.Generator) -> Data:
+        """The table's two parts; ``rows`` draws the table and ``parts`` the split."""
+        table = self.table(rows)
+        if not isinstance(table, Table):
+            raise SettingError(f"task={self.name}: its table is {table!r}, which is no Table")
+        return split(
+            table,
+            validation=self.validation,
+            rng=parts,
+            standardise_targets=self.standardise_targets,
+            identify=not self.drawn,
+        )

@@ -48,19 +48,20 @@ def measured_top(
     if isinstance(model.block.post, LayerNorm):  # x_L is orthogonal to the ones
         gradient = gradient - gradient.mean(axis=1, keepdims=True)
     projected = measured_sum(gradient - along * last, unit, rows)
-    if model.block.post is not None:
-        return Top(whole, projected, None)
     kept = (gradient * last).mean(axis=1)[rows]
     own = predicted.diagonal
     log = float(np.log(unit) + np.log(size)) - own.log
-    coherence = Scaled(ratio(kept, own.values), log) * kept_coherence(model, init)
-    return Top(whole, projected, coherence.normalised())
+    coherence = Scaled(ratio(kept, own.values), log).normalised()
+    if model.block.post is not None:
+        return Top(whole, projected, None, along=coherence)
+    return Top(whole, projected, coherence, excess=excess(model, init))
 
 
-def kept_coherence(model: Stack, init: Initialiser) -> float:
-    """1 for independent entries; the root of 1 - D/H for orthonormal rows and columns.
+def excess(model: Stack, init: Initialiser) -> float:
+    """``Top.excess``: 1 for independent entries, 1 - D/H for orthonormal rows and columns.
 
-    With P = D/H, W_out W_in of two such matrices has E tr (W Wᵀ)² of 2 - P instead of 2 times
-    (E tr W Wᵀ)², by the moments of free projections; c enters squared.
+    Those of W_out keep the mean of W_outᵀ W_out, and a square one has no more than it. With
+    P = D/H, W_out W_in of two such matrices has E tr (W Wᵀ)² of 2 - P instead of 2 times
+    (E tr W Wᵀ)², by the moments of free projections.
     """
-    return 1.0 if init.independent else float(np.sqrt(1 - model.width / model.hidden))
+    return 1.0 if init.independent else max(1 - model.width / model.hidden, 0.0)

@@ -18,26 +18,58 @@ from ffn_train.nn.blocks.branch import Branch
 from ffn_train.nn.blocks.feedforward import FeedForward
 from ffn_train.nn.blocks.gated import Gated
 from ffn_train.nn.initialisers.initialiser import Initialiser
-from ffn_train.theory.duals import Response, coherence, dual, response
+from ffn_train.theory.duals import Response, coherence, dual, response, square_pairs
 from ffn_train.theory.scaled import Scaled
 
 
 @dataclass(frozen=True)
 class Variances:
-    """The sizes D and H; σ² of the inner and outer matrix, Var W times fan_in; that of a bias."""
+    """The sizes D and H; σ² of the inner and outer matrix, Var W times fan_in; that of a bias.
+
+    ``independent``: whether a matrix's entries are, or its rows or columns orthonormal.
+    """
 
     width: int
     hidden: int
     inner: float
     outer: float
     bias: float
+    independent: bool = True
 
     @classmethod
     def of(cls, init: Initialiser, *, width: int, hidden: int, depth: int) -> Variances:
         """Those that an initialiser gives the matrices of a stack."""
         inner = init.variance(fan_in=width, fan_out=hidden, role="inner", depth=depth)
         outer = init.variance(fan_in=hidden, fan_out=width, role="outer", depth=depth)
-        return cls(width, hidden, width * inner, hidden * outer, init.bias_std**2)
+        return cls(width, hidden, width * inner, hidden * outer, init.bias_std**2, init.independent)
+
+    def spread(self, tail: float, *powers: float) -> float:
+        """The relative variance of a squared norm past both matrices, for E s⁴/(E s²)² of a unit.
+
+        Orthonormal rows or columns keep the norms of the Gaussian factors of s, on which log E s²
+        depends with ``powers``, and of the projection's own chance a part.
+        """
+        if self.independent:
+            return 2 / self.width + (tail - 1) / self.hidden
+        kept = 2 / self.width * max(1 - self.width / self.hidden, 0.0)
+        return kept + max(tail - 1 - 2 * sum(p * p for p in powers), 0.0) / self.hidden
+
+    def joint(self, mixed: float, power: float, slope_power: float) -> float:
+        """The relative covariance of the squares forward and backward, for a unit's E s² s'²."""
+        shared = 0.0 if self.independent else 2 * power * slope_power
+        return (mixed - 1 - shared) / self.hidden
+
+    def reflected(self, mixed: float, along: float) -> float:
+        """E|Jᵀ f|²/(|f|² χ) - 1 of the branch's own output f, by what W_outᵀ W_out turns back.
+
+        ``along``: the square of the part along the branch's input. Orthonormal rows and columns
+        turn nothing back but that mean, which is then part of what W_in leaves.
+        """
+        square = self.width / self.hidden
+        if self.independent:
+            return along + mixed * square
+        square = min(square, 1.0)
+        return (1 - square) * (along + mixed * square) + square * (mixed - 1)
 
 
 class Coherent(NamedTuple):
@@ -59,7 +91,8 @@ class BranchKernels:
 
     ``power``: d log F/d log Y and ``slope_power``: d log χ/d log Y of a sample; ``spread`` and
     ``slope_spread``: the variance of a squared norm through the branch, over its squared mean, for
-    one sample, forward and backward.
+    one sample, forward and backward; ``joint``: of the two together. ``reflected``: by how much
+    more than any other gradient's square that of one along the branch's output is passed back.
     """
 
     output: Scaled
@@ -69,7 +102,9 @@ class BranchKernels:
     slope_power: float
     spread: float
     slope_spread: float
-    coherent: Callable[[], Coherent] | None
+    joint: float
+    reflected: float
+    coherent: Callable[[], Coherent]
 
 
 @singledispatch
@@ -99,19 +134,23 @@ def _feed_forward(branch: FeedForward, variances: Variances, y: Scaled) -> Branc
             {"up.weight": pairs * y * (h * d), "up.bias": pairs * h},
         )
 
+    power = share * one.value_power * (value * v.outer).share_of(output)
+    back = slope * (v.inner * v.outer)
     return BranchKernels(
         output=output,
-        slope=slope * (v.inner * v.outer),
+        slope=back,
         weights={
             "down.weight": value * (d * h),
             "down.bias": Scaled(np.full_like(slope.values, d)),
             "up.weight": slope * y * (v.outer * d * d),
             "up.bias": slope * (v.outer * d),
         },
-        power=share * one.value_power * (value * v.outer).share_of(output),
+        power=power,
         slope_power=share * one.slope_power,
-        spread=2 / d + (one.value_tail - 1) / h,
-        slope_spread=2 / d + (3 * one.slope_tail - 1) / h,
+        spread=v.spread(one.value_tail, one.value_power),
+        slope_spread=v.spread(3 * one.slope_tail, 1, one.slope_power),
+        joint=v.joint(one.mixed_tail, one.value_power, one.slope_power),
+        reflected=v.reflected(one.mixed_tail, power**2 * output.share_of(back * y)),
         coherent=coherent,
     )
 
@@ -131,9 +170,33 @@ def _gated(branch: Gated, variances: Variances, y: Scaled) -> BranchKernels:
     through = gate.share_of(gate + value)
     paths = 3 * through**2 * one.slope_tail + (1 - through) ** 2 * one.value_tail
     paths += 2 * through * (1 - through) * one.mixed_tail
+    both = 3 * through * one.mixed_tail + (1 - through) * one.value_tail
+
+    def coherent() -> Coherent:
+        along = coherence(branch.activation, field.values, field.log)
+        fourth = Scaled(square_pairs(branch.activation, field.values, field.log), 2 * field.log)
+        own = field.diagonal
+        factor = (v.outer * d / h) ** 2
+        # E u_a² u_b² = K_aa K_bb + 2 K_ab² of the ungated factor u
+        gates = Scaled(along.pairs, field.log) * (own.outer() + field * field * 2.0) * factor
+        ups = fourth * field * factor
+        slope = value.diagonal + own * along.slope
+        return Coherent(
+            slope * (v.inner * v.outer),
+            (gates + ups) * (v.inner * h / d),
+            {
+                "up.weight": ups * y * (h * d),
+                "up.bias": ups * h,
+                "gate.weight": gates * y * (h * d),
+                "gate.bias": gates * h,
+            },
+        )
+
+    power = share * (one.value_power + 1) * (product * v.outer).share_of(output)
+    back = (gate + value) * (v.inner * v.outer)
     return BranchKernels(
         output=output,
-        slope=(gate + value) * (v.inner * v.outer),
+        slope=back,
         weights={
             "down.weight": product * (d * h),
             "down.bias": Scaled(np.full_like(slope.values, d)),
@@ -142,11 +205,13 @@ def _gated(branch: Gated, variances: Variances, y: Scaled) -> BranchKernels:
             "gate.weight": gate * y * (v.outer * d * d),
             "gate.bias": gate * (v.outer * d),
         },
-        power=share * (one.value_power + 1) * (product * v.outer).share_of(output),
+        power=power,
         slope_power=share,
-        spread=2 / d + (3 * one.value_tail - 1) / h,
-        slope_spread=2 / d + (3 * paths - 1) / h,
-        coherent=None,
+        spread=v.spread(3 * one.value_tail, 1, one.value_power),
+        slope_spread=v.spread(3 * paths, 1, share),
+        joint=v.joint(both, share, share),
+        reflected=v.reflected(both, power**2 * output.share_of(back * y)),
+        coherent=coherent,
     )
 
 

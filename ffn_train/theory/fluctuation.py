@@ -7,7 +7,7 @@ A block adds to the covariance over samples of log |x_a|², elementwise in (a, b
 and passes on what came from below by its factor d log Z/d log Q; backward alike, with χ for F and
 act' for act. What the signal's size does to χ or to a norm's 1/σ² is carried along to first order.
 The log of a squared norm is then near normal with variance V and mean log E - V/2. For a ReLU chain
-v = 5/H + 2/D: Hanin and Nica 2018, "Products of many large random matrices". Norms are roots, so
+v = 5/H + 2/D: Hanin and Nica 2020, "Products of many large random matrices". Norms are roots, so
 the standard deviation of a log norm is sqrt(V)/2.
 """
 
@@ -43,6 +43,16 @@ class Climb:
         below = zip(self.passing, self.spreads, strict=False)
         return [rate**2 * v + new for (rate, v), new in zip(below, self.fresh, strict=True)]
 
+    def chance(self, blocks: Sequence[Up]) -> Floats:
+        """The variance over seeds that has come together at each block's input.
+
+        A norm takes out the chance in the sizes, |x_l|², alone; the correlations between samples
+        keep theirs, of half that variance.
+        """
+        new = [of_batch(v, here.total) for v, here in zip(self.fresh, blocks, strict=True)]
+        first = of_batch(self.spreads[0], blocks[0].signal)
+        return first + np.concatenate([[0], np.cumsum(new)[:-1]])
+
 
 def climb(model: Stack, blocks: Sequence[Up], first: Floats) -> Climb:
     """From the covariance at x_0 on."""
@@ -59,7 +69,7 @@ def climb(model: Stack, blocks: Sequence[Up], first: Floats) -> Climb:
 
 def of_signal(signal: Sequence[Scaled], found: Climb) -> Floats:
     """V of the batch's mean square of x_l (L+1,), from the kernels of x_l."""
-    return np.array([_of_batch(v, k) for v, k in zip(found.spreads, signal, strict=True)])
+    return np.array([of_batch(v, k) for v, k in zip(found.spreads, signal, strict=True)])
 
 
 def of_gradient(
@@ -69,15 +79,15 @@ def of_gradient(
     found: Climb,
     last: Floats,
     power: float,
-) -> Floats:
-    """V of the batch's mean square of dLoss/dx_l (L+1,).
+) -> tuple[list[Floats], Floats]:
+    """The covariances of log |dLoss/dx_l|², and V of the batch's mean square, for l = 0 ... L.
 
     ``downs`` come as the backward pass yields them, the last block's first; ``last``: the
     covariance at dLoss/dx_L; ``power``: d log P_L/d log Q_L.
     """
     back, through, reach = last, np.zeros_like(last), power
     spreads = found.spreads
-    gradient = [_of_batch(back + reach**2 * spreads[-1], downs[0].above)]
+    covariances = [back + reach**2 * spreads[-1]]
     for place, here in reversed(list(enumerate(blocks))):
         down = downs[len(blocks) - 1 - place]
         new, share = _downwards(model, here, down)
@@ -88,8 +98,10 @@ def of_gradient(
             through = through + reach**2 * found.fresh[place]
             own = -1.0 if model.block.pre is not None else here.branch.slope_power
             reach = found.passing[place] * reach + share * own
-        gradient.append(_of_batch(back + through + reach**2 * spreads[place], down.signal))
-    return np.array(gradient[::-1])
+        covariances.append(back + through + reach**2 * spreads[place])
+    kernels = [downs[0].above, *(down.signal for down in downs)]
+    batch = [of_batch(v, kernel) for v, kernel in zip(covariances, kernels, strict=True)]
+    return covariances[::-1], np.array(batch[::-1])
 
 
 def _upwards(model: Stack, here: Up) -> tuple[Floats, float]:
@@ -116,7 +128,7 @@ def _downwards(model: Stack, here: Up, down: Down) -> tuple[Floats, float]:
     return cross.relative_to(sizes) + own.relative_to(sizes), branch.share_of(down.signal)
 
 
-def _of_batch(spread: Floats, kernel: Scaled) -> float:
+def of_batch(spread: Floats, kernel: Scaled) -> float:
     """V of the mean of squares whose logs have this covariance, weighted by their sizes."""
     own = np.diagonal(kernel.values)
     total = own.sum()

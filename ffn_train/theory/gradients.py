@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,9 +12,21 @@ from ffn_train.theory.recursion import Down, Up
 from ffn_train.theory.scaled import Scaled, Sums
 
 
-def of_block(model: Stack, here: Up, down: Down, sums: Sums) -> Iterator[tuple[str, float, float]]:
-    """Of each of a block's parameters: its name within the block, the logarithm of the squared
-    norm of its gradient, and the variance that the block itself adds to that logarithm.
+class Square(NamedTuple):
+    """A parameter by its name within the block, and the square of its gradient's norm.
+
+    ``kernel``: its sum over all pairs is the square, whose logarithm is ``log``; ``spread``: the
+    variance that the block itself adds to that.
+    """
+
+    name: str
+    kernel: Scaled
+    log: float
+    spread: float
+
+
+def of_block(model: Stack, here: Up, down: Down, sums: Sums) -> Iterator[Square]:
+    """The squared norms of the gradients of all of a block's parameters.
 
     a² Σ_ab (G ∘ W)_ab for the branch's own; D Σ_ab (G ∘ F)_ab for a learnable multiplier. A norm's
     gain sees dLoss/dy ∘ y: D Σ_ab (dLoss/dy's kernel ∘ Y)_ab, its shift the same without Y.
@@ -28,17 +41,23 @@ def of_block(model: Stack, here: Up, down: Down, sums: Sums) -> Iterator[tuple[s
         part, _, kind = name.partition(".")
         spread = branch.slope_spread if part in model.branch.inner else branch.spread
         last = part == model.branch.outer and kind == "bias"  # dLoss/dy summed over the batch
-        yield name, sums.log_total(square), 0.0 if last else spread - 2 / width
+        own = 0.0 if last else max(spread - 2 / width, 0.0)
+        yield Square(name, square, sums.log_total(square), own)
     if block.learnable:
         chance = np.pi**2 / 2  # of the log of one squared normal
-        yield "multiplier", _multiplier(model, here, down, sums), chance
-    for norm, gradient, output in (
-        (block.pre, down.branch, here.branch_input),
-        (block.post, down.above, here.output),
+        products = down.output * here.branch.output
+        yield Square("multiplier", products, _multiplier(model, here, down, sums), chance)
+    for norm, gradient, output, spread in (
+        (block.pre, down.branch, here.branch_input, branch.slope_spread),
+        (block.post, down.above, here.output, 0.0),
     ):
         if norm is not None:  # D features; E[g⁴ y⁴] = 9, E[g⁴] = 3
-            yield "norm.gain", sums.log_total(gradient * output * width), 8 / width
-            yield "norm.shift", sums.log_total(gradient * width), 2 / width
+            gain, shift = gradient * output * width, gradient * width
+            if down.along is not None:  # E y_a² y_b² = Y_aa Y_bb + 2 Y_ab², once of it in ``gain``
+                fourth = output.diagonal.outer() + output * output
+                gain = gain + down.along.outer() * fourth * width
+            yield Square("norm.gain", gain, sums.log_total(gain), spread + 8 / width)
+            yield Square("norm.shift", shift, sums.log_total(shift), spread + 2 / width)
 
 
 def _multiplier(model: Stack, here: Up, down: Down, sums: Sums) -> float:

@@ -5,8 +5,10 @@ With orthonormal Hermite polynomials h_k, f(σ_a z) = Σ_k C_ak h_k(z) and corr(
     E f(u_a) f(u_b) = Σ_k C_ak C_bk ρ^k.
 
 The C_ak are sums on a fine uniform grid, which integrates a smooth function against the normal
-density to machine precision; Gauss-Hermite nodes would lie too far apart for wide u. What lies
-beyond the last term is taken at that term's power, so that ρ = 1 is exact.
+density to machine precision; Gauss-Hermite nodes would lie too far apart for wide u. Where even
+this grid's do, because u is wider still, nodes are the closer together the nearer to 0, where an
+activation bends. What lies beyond the last term is taken at that term's power, so that ρ = 1 is
+exact.
 """
 
 from __future__ import annotations
@@ -20,18 +22,32 @@ from ffn_train.nn.core import Floats
 TERMS = 96
 
 
+_WIDE = 8.0  # σ from which a uniform grid's nodes, 0.045 σ apart in u, are too far apart
+
+
+def is_wide(deviations: Floats) -> bool:
+    """Whether some u_a is so wide that the graded grid is needed."""
+    return bool(np.max(deviations, initial=0) > _WIDE)
+
+
 @cache
-def grid() -> tuple[Floats, Floats]:
+def grid(wide: bool = False) -> tuple[Floats, Floats]:
     """The nodes z and the normal weights, which sum to 1."""
-    nodes = np.linspace(-9, 9, 401)
-    weights = np.exp(-nodes * nodes / 2)
+    if wide:  # z = c sinh t: the trapezoid in t is as exact, with nodes c dt apart at 0
+        scale = 1e-3
+        t = np.linspace(-1, 1, 1201) * np.arcsinh(9 / scale)
+        nodes, density = scale * np.sinh(t), np.cosh(t)
+    else:
+        nodes = np.linspace(-9, 9, 401)
+        density = np.ones_like(nodes)
+    weights = np.exp(-nodes * nodes / 2) * density
     return nodes, weights / weights.sum()
 
 
 @cache
-def _weighted_polynomials() -> Floats:
+def _weighted_polynomials(wide: bool) -> Floats:
     """w(z) h_k(z), (nodes, TERMS)."""
-    nodes, weights = grid()
+    nodes, weights = grid(wide)
     polynomials = [np.ones_like(nodes), nodes]
     for k in range(2, TERMS):
         polynomials.append(
@@ -42,7 +58,12 @@ def _weighted_polynomials() -> Floats:
 
 def mean(values: Floats) -> Floats:
     """E f(u_a) (N,) of values at the nodes."""
-    return np.asarray(values @ grid()[1])
+    return np.asarray(values @ grid(_on_wide(values))[1])
+
+
+def _on_wide(values: Floats) -> bool:
+    """Which of the two grids the values lie on, by their number."""
+    return bool(values.shape[-1] != len(grid()[0]))
 
 
 def pairs(values: Floats, correlation: Floats, *, negligible: float = 1e-10) -> Floats:
@@ -50,10 +71,11 @@ def pairs(values: Floats, correlation: Floats, *, negligible: float = 1e-10) -> 
 
     The series ends where no further term's share of E f² exceeds ``negligible``.
     """
-    coefficients = values @ _weighted_polynomials()
+    coefficients = values @ _weighted_polynomials(_on_wide(values))
     squares = mean(values * values)
     shares = coefficients * coefficients / np.where(squares > 0, squares, 1)[:, None]
-    kept = int(np.flatnonzero(shares.max(axis=0) > negligible)[-1]) + 1 if shares.any() else 1
+    counting = np.flatnonzero(shares.max(axis=0) > negligible)
+    kept = int(counting[-1]) + 1 if counting.size else TERMS  # each is small in a wide field
     columns = np.ascontiguousarray(coefficients[:, :kept].T)
     rest = np.sqrt(np.maximum(squares - (columns * columns).sum(axis=0), 0))
     total = rest[:, None] * rest

@@ -13,10 +13,11 @@ from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.losses.mse import MSE
 from ffn_train.nn.stack import Stack
 from ffn_train.theory import gradients
-from ffn_train.theory.anchor import Anchor, kept_coherence, measured_top
+from ffn_train.theory.anchor import Anchor, excess, measured_top
 from ffn_train.theory.batch import measured, measured_sum, sample
 from ffn_train.theory.branch import Variances
 from ffn_train.theory.fluctuation import climb, of_gradient, of_signal
+from ffn_train.theory.limits import Case, refusal, undecided
 from ffn_train.theory.readout import ReadOut, mse_read_out, normalised_square
 from ffn_train.theory.recursion import Top, Up, down, up
 from ffn_train.theory.scaled import Scaled, Sums
@@ -62,6 +63,7 @@ class Unpredicted:
     reason: str
 
 
+@np.errstate(all="ignore")  # what overflows is not finite, and the prediction says so
 def predict(
     model: Stack, init: Initialiser, loss: Loss, x: Array, targets: Array
 ) -> Prediction | Unpredicted:
@@ -76,20 +78,19 @@ def predict(
     inputs = np.asarray(x, np.float64)
     rows = sample(inputs, model.depth)
     first = measured(inputs, 1.0, rows)
-    blocks = _blocks(model, init, first)
+    blocks = _blocks(model, init, first, anchored=False)
     if isinstance(blocks, Unpredicted):
         return blocks
     wanted = measured_sum(np.asarray(targets, np.float64), 1.0, rows) * float(targets.shape[1])
     out = mse_read_out(model, blocks[-1].output, wanted, len(inputs))
-    top = out.top
-    if top.coherence is not None:
-        top = replace(top, coherence=top.coherence * kept_coherence(model, init))
+    top = replace(out.top, excess=excess(model, init))
     chance = 2 / model.width * normalised_square(first)
     return _prediction(
         model, blocks, top, Sums(len(rows), len(inputs)), inputs[rows], chance, out.spread, out
     )
 
 
+@np.errstate(all="ignore")
 def predict_anchored(
     model: Stack, init: Initialiser, x: Array, anchor: Anchor
 ) -> Prediction | Unpredicted:
@@ -100,7 +101,7 @@ def predict_anchored(
     )
     rows = sample(signal, model.depth)
     first = measured(signal, 1.0, rows)
-    blocks = _blocks(model, init, first)
+    blocks = _blocks(model, init, first, anchored=True)
     if isinstance(blocks, Unpredicted):
         return blocks
     if not np.isfinite(gradient).all() or not np.isfinite(last).all():
@@ -112,17 +113,18 @@ def predict_anchored(
     )
 
 
-def _blocks(model: Stack, init: Initialiser, first: Scaled) -> list[Up] | Unpredicted:
-    branch = model.branch
+def _blocks(
+    model: Stack, init: Initialiser, first: Scaled, *, anchored: bool
+) -> list[Up] | Unpredicted:
     variances = Variances.of(init, width=model.width, hidden=model.hidden, depth=model.depth)
-    if "gate" in branch.parts and model.norm.placement == "none":
-        return Unpredicted("none is derived for gated blocks without a norm")
-    if not init.independent and model.hidden <= model.width and model.block.skip == 0:
-        return Unpredicted("none is verified for square orthogonal matrices without a skip path")
     blocks = up(model, variances, first)
     if blocks is None:
-        return Unpredicted(f"none is derived for {type(branch).__name__} blocks")
-    return blocks
+        return Unpredicted(f"none is derived for {type(model.branch).__name__} blocks")
+    scatter = climb(model, blocks, np.zeros_like(first.values))
+    norms = sum(float(np.diagonal(fresh).mean()) for fresh in scatter.fresh)
+    variance = float(scatter.spreads[-1].max())
+    why = refusal(Case(model, not init.independent, anchored, norms, variance))
+    return Unpredicted(why) if why else blocks
 
 
 def _prediction(
@@ -141,18 +143,30 @@ def _prediction(
     signal = [here.signal for here in blocks] + [blocks[-1].output]
     gradient = [downs[0].above] + [here.signal for here in downs]
     signal_spread = of_signal(signal, found)
+    correlations = found.chance(blocks)
     power = out.power if out else 0.0
-    gradient_spread = of_gradient(model, blocks, downs, found, last, power)
+    back_spreads, gradient_spread = of_gradient(model, blocks, downs, found, last, power)
     # of each tensor of a part of the stack: the log of its square, and that log's variance
     norms: dict[tuple[str, str], tuple[float, float]] = {}
     matrices = {tensor.role for tensor in model.layout.tensors if len(tensor.shape) > 1}
     of_blocks = zip(model.block_of.items(), blocks, reversed(downs), strict=True)
     for (part, place), here, back in of_blocks:
-        for name, log, own in gradients.of_block(model, here, back, sums):
-            variance = gradient_spread[place + 1] + own
+        above = back_spreads[place + 1]
+        if model.block.post is not None:  # 1/ζ² is not in it yet
+            above = above + found.fresh[place]
+        fresh = float(np.diagonal(found.fresh[place]).mean())
+        shared = (
+            here.branch_input.apart() * back.output.apart() * ((correlations[place] + fresh) / 2)
+        )
+        for name, kernel, log, own in gradients.of_block(model, here, back, sums):
+            sizes, chance = above + own, float(np.diagonal(above).mean()) + own
+            if name in matrices or name == "norm.gain":
+                chance += correlations[place]
             if name in matrices and model.norm.placement == "none":
-                variance += signal_spread[place]
-            norms[part, name] = log, variance
+                sizes = sizes + found.spreads[place]
+            if undecided(sums.chance_of_pairs(kernel, shared)):
+                continue
+            norms[part, name] = log, sums.spread(kernel, sizes, chance / 2)
     weighted, variance = gradient[-1] * (inputs @ inputs.T), gradient_spread[0]
     norms["input", "weight"] = sums.log_total(weighted * model.width), variance
     norms["input", "bias"] = sums.log_total(gradient[-1] * float(model.width)), variance

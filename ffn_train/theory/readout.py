@@ -53,7 +53,8 @@ def mse_read_out(model: Stack, signal: Scaled, wanted: Scaled, batch: int) -> Re
         top = Top(gradient, gradient, None)
     else:
         coherence = Scaled(np.full(len(wanted.values), kappa * outputs / width))
-        top = Top(whole, beside, None if model.block.post is not None else coherence)
+        post = model.block.post is not None
+        top = Top(whole, beside, None if post else coherence, along=coherence if post else None)
     error = (y * outputs + wanted) * kappa**2
     chance = _chance(y, wanted, outputs)
     share = (y * float(outputs)).share_of(y * float(outputs) + wanted)

@@ -47,7 +47,8 @@ class Down:
 
     ``branch``: the branch's part of P, before a pre-norm's backward pass.
     ``coherence``: c_a at the block's output where E[dLoss/dx_a | x_a] = c_a x_a is followed, and
-    ``coherent`` what it does within the block.
+    ``coherent`` what it does within the block. ``along``: c_a of ``above`` where it is known and
+    the block's norm takes it out.
     """
 
     above: Scaled
@@ -56,6 +57,7 @@ class Down:
     branch: Scaled
     coherence: Scaled | None
     coherent: Coherent | None
+    along: Scaled | None
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,16 @@ class Top:
     ``coherence``: c_a (N,) with E[dLoss/dx_a | x_a] = c_a x_a, None where the gradient has no part
     along the signal that is followed. Every norm on the way takes that part out; without one it is
     passed on, because W_outᵀ W_out turns part of a gradient into the forward signal again.
+    ``along``: c_a where the norm of the last sum takes it out, before it does. ``excess``: how much
+    of the square of what is so turned lies beyond the square of its mean, 1 for independent
+    entries.
     """
 
     gradient: Scaled
     projected: Scaled
     coherence: Scaled | None
+    along: Scaled | None = None
+    excess: float = 1.0
 
 
 def passed(model: Stack) -> float:
@@ -82,19 +89,38 @@ def passed(model: Stack) -> float:
 
 
 def _passed_between(model: Stack, here: Up) -> float:
-    """κ of a post-norm with another above it, whose gradient is orthogonal to z already.
+    """κ of a block's norm with another above it, whose gradient is orthogonal to z already.
 
-    So is what comes out to x: the norms make the stack blind to the size of x. Mean field gives
-    that direction 1/D of the branch's share β, and of the part β of the skip path's along it.
+    A random gradient has 1/D of its square along z, and the block sends more of that part back than
+    of any other: |Jᵀ z|² exceeds P Z by 2 s² a² x · J x + a⁴ (|Jᵀ f|² - χ F), all relative to D,
+    where the branch's Jacobian takes x to d log F/d log Q of f.
     """
-    share = (here.branch.output * model.block.multiplier**2).share_of(here.total)
-    return 1 - share * (2 - share) / model.width
+    skip, multiplier, branch = model.block.skip**2, model.block.multiplier**2, here.branch
+    share = (branch.output * multiplier).share_of(here.total)
+    back = branch.slope * multiplier
+    passed_back = back.share_of(back + Scaled(np.full_like(back.values, skip)))
+    excess = share * passed_back * branch.reflected
+    if skip:
+        excess += 2 * branch.power * share * (1 - passed_back)
+    return 1 / (1 + excess / model.width)  # of first order in 1/D, and above 0
 
 
-def _mean_inverse(spread: Floats) -> Floats:
-    """E[1/(σ_a σ_b)] sqrt(E[σ_a²] E[σ_b²]) for log-normal σ² whose logs have this covariance."""
+def _mean_inverse(spread: Floats, joint: float) -> Floats:
+    """E[p/(σ_a σ_b)] sqrt(E[σ_a²] E[σ_b²])/E[p] for log-normal σ² whose logs have this covariance.
+
+    ``joint``: the covariance of log σ² with the log of p, which the same block passes on.
+    """
     own = np.diagonal(spread)
-    return np.asarray(np.exp(3 / 8 * (own[:, None] + own) + spread / 4))
+    return np.asarray(np.exp(3 / 8 * (own[:, None] + own) + spread / 4 - joint))
+
+
+def _joint(model: Stack, here: Up) -> float:
+    """The covariance of the logs of |z|² and of what a block passes back, by its branch's."""
+    multiplier = model.block.multiplier**2
+    added = (here.branch.output * multiplier).share_of(here.total)
+    back = here.branch.slope * multiplier
+    slope = back + Scaled(np.full_like(back.values, model.block.skip**2))
+    return added * back.share_of(slope) * here.branch.joint
 
 
 def norm_scales(model: Stack, kernel: Scaled) -> Scaled:
@@ -143,36 +169,43 @@ def down(
     ):
         gradient = above
         if block.post is not None and here.scales is not None:
-            gradient = above * _passed_between(model, here) if place else last.projected
-            gradient = gradient.over(here.scales) * _mean_inverse(spread)
+            gradient = above if place else last.projected
+            gradient = gradient.over(here.scales) * _mean_inverse(spread, _joint(model, here))
         branch = gradient * here.branch.slope * multiplier
         through = branch
         if block.pre is not None and here.scales is not None:
-            through = (branch * passed(model)).over(here.scales) * _mean_inverse(spread)
+            joint = 0.0 if skip else _joint(model, here)
+            through = branch.over(here.scales) * _mean_inverse(spread, joint)
+            if skip:
+                through = through * passed(model)
         signal = gradient * skip + through
+        if block.post is not None or (block.pre is not None and not skip):
+            signal = signal * _passed_between(model, here)
         coherent = None
         came = coherence
-        if coherence is not None and here.branch.coherent is not None:
+        if coherence is not None:
             coherent = here.branch.coherent()
-            signal, coherence = _followed(here, coherence, coherent, signal, skip, multiplier)
-        yield Down(above, gradient, signal, branch, came, coherent)
+            signal, coherence = _followed(here, coherence, coherent, signal, model, last.excess)
+        along = None if place else last.along
+        yield Down(above, gradient, signal, branch, came, coherent, along)
         above = signal.normalised()
 
 
 def _followed(
-    here: Up, coherence: Scaled, coherent: Coherent, signal: Scaled, skip: float, multiplier: float
+    here: Up, coherence: Scaled, coherent: Coherent, signal: Scaled, model: Stack, excess: float
 ) -> tuple[Scaled, Scaled]:
     """P with what the coherent part adds, and c at the block's input.
 
     P_ab += a⁴ c_a c_b M'_ab + Y_ab (c₂a c₂b + s² (c_a c₂b + c₂a c_b)) and c ← s² c + c₂, where
     c₂ = a² c ∘ slope is what the branch sends back along x.
     """
-    inner = coherence * multiplier
+    skip = model.block.skip**2
+    inner = coherence * model.block.multiplier**2
     returned = inner * coherent.slope
     mixed = Scaled(
         np.multiply.outer(coherence.values, returned.values), coherence.log + returned.log
     )
     both = mixed + Scaled(mixed.values.T, mixed.log)
-    pairs = returned.outer() + both * skip
-    signal = signal + inner.outer() * coherent.kernel + pairs * here.signal
+    pairs = returned.outer() * excess + both * skip
+    signal = signal + inner.outer() * coherent.kernel * excess + pairs * here.signal
     return signal, (coherence * skip + returned).normalised()

@@ -49,6 +49,11 @@ class Scaled:
         """The diagonal (N,) of a kernel."""
         return Scaled(self.values.diagonal(), self.log)
 
+    def apart(self) -> Floats:
+        """1 - ρ² of the correlations ρ of a kernel, at least 0."""
+        own = self.values.diagonal()
+        return 1 - np.minimum(ratio(self.values**2, own[:, None] * own), 1)
+
     def outer(self) -> Scaled:
         """v_a v_b of a vector (N,)."""
         return Scaled(self.values[:, None] * self.values, 2 * self.log)
@@ -87,6 +92,40 @@ class Sums:
 
     rows: int
     batch: int
+
+    def spread(self, kernel: Scaled, sizes: Floats, correlations: float) -> float:
+        """The variance of log Σ_ab K_ab for chance in its entries.
+
+        ``sizes``: the covariance (n, n) of the logs η_a of K_aa, K_ab going with (η_a + η_b)/2, so
+        that the sum changes by Σ_a η_a Σ_b K_ab: little is left of a sum that nearly cancels.
+        ``correlations``: the variance of a correlation ρ of independent features, of others
+        (1 - ρ²)² times that (Fisher 1915); those of different pairs count as independent.
+        """
+        log = self.log_total(kernel)
+        if not np.isfinite(log):
+            return float(sizes.mean())
+        values = kernel.values * float(np.exp(min(kernel.log - log, 300.0)))
+        own, n, batch = np.diagonal(values), self.rows, self.batch
+        many = batch * (batch - 1) / (n * (n - 1)) if n > 1 else 1.0
+        rows = many * values.sum(axis=1) + (batch / n - many) * own
+        pairs = 2 * many * correlations * float((own[:, None] * own * kernel.apart() ** 2).sum())
+        share = own / own.sum()
+        whole, common = float(rows @ sizes @ rows), float(share @ sizes @ share)
+        return min(whole, common) + float(np.log1p(max(whole - common, 0.0) + pairs))
+
+    def chance_of_pairs(self, kernel: Scaled, variances: Floats) -> float:
+        """How large the pairs' chance is beside the sum: Σ_{a≠b} sqrt(K_aa K_bb) v_ab/Σ_ab K_ab.
+
+        ``variances`` (n, n): of the correlations, 0 for a = b. Forward and backward kernels share
+        their features, so the chance in their products does not average out.
+        """
+        log = self.log_total(kernel)
+        if not np.isfinite(log):
+            return 0.0
+        own, n, batch = np.diagonal(kernel.values), self.rows, self.batch
+        many = batch * (batch - 1) / (n * (n - 1)) if n > 1 else 1.0
+        total = many * float((np.sqrt(own[:, None] * own) * variances).sum())
+        return total * float(np.exp(min(kernel.log - log, 300.0)))
 
     def log_total(self, kernel: Scaled) -> float:
         """log Σ_ab K_ab; -inf for zero, NaN where the rows of a part say too little of it."""

@@ -10,9 +10,9 @@ from ffn_train.nn.core import Array
 
 
 class Batches:
-    """Batches of ``size`` rows; each epoch a new permutation, a rest that fills none left out.
+    """Batches of ``size`` rows, in a new order each epoch; an incomplete last batch is left out.
 
-    Raises SettingError if the size is below 1 or above the number of rows.
+    Raises SettingError if the size is above the number of rows.
     """
 
     def __init__(self, x: Array, y: Array, *, size: int, seed: np.random.SeedSequence) -> None:
@@ -26,7 +26,7 @@ class Batches:
         self._epoch, self._order = -1, np.arange(0)
 
     def at(self, step: int) -> tuple[Array, Array]:
-        """The inputs and targets of the batch that ``step`` sees."""
+        """The inputs (size, D) and targets (size, M) of the batch at ``step``."""
         epoch, index = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, self._permutation(epoch)

@@ -1,4 +1,4 @@
-"""When a row is due: every so many steps, and more rarely as a run grows long."""
+"""When a row is due: every so many steps, and less often as a run grows long."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ class Cadence:
     """Every ``every`` steps up to ``limit`` rows; from there the interval doubles with the step.
 
     Between 2ᵏ·limit·every and 2ᵏ⁺¹·limit·every steps the interval is 2ᵏ⁺¹·every, so each doubling
-    of the run adds limit/2 rows: a million steps of ``every=1, limit=10000`` are 43,000 rows.
-    The rule knows nothing of the run's length, so a resumed or extended run keeps its rows.
+    of the run adds limit/2 rows: a million steps with ``every=1, limit=10000`` give 43,000 rows.
+    The rule does not depend on the run's length, so a resumed or extended run keeps its rows.
     """
 
     every: int

@@ -1,4 +1,4 @@
-"""Why a run's numbers left the useful range, as far as can be told, and which settings help."""
+"""The likely cause of a divergence, and the settings that help."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ffn_train.nn.blocks.residual import DeepNormResidual, Residual, ScaledResid
 from ffn_train.nn.stack import Stack
 
 Phase = Literal["forward", "backward", "update", "training"]
-GROWS = 1.2  # per block: less is not what takes a signal out of range
+GROWS = 1.2  # per block: slower growth is not what makes a signal overflow
 
 
 @dataclass(frozen=True)
 class Updates:
-    """The updates behind a step: how many, their optimizer.lr and trainer.clip."""
+    """The updates before a step: how many, their optimizer.lr and trainer.clip."""
 
     made: int
     lr: float
@@ -22,27 +22,27 @@ class Updates:
 
 
 def likely_cause(model: Stack, phase: Phase, growth: float, updates: Updates) -> str:
-    """The likely cause and its remedies, of which none is in force already.
+    """The likely cause and its remedies, none of which is in use already.
 
-    Step 0 comes before all updates: what overflows there was initialised so. What was finite there
-    and overflows later was driven apart by the updates. ``growth`` is the factor per block by which
-    the signal (forward pass) or its gradient (backward pass) grew in the failing step.
+    Step 0 comes before all updates, so an overflow there is due to the initialisation; a later one
+    is due to the updates. ``growth`` is the factor per block by which the signal (forward pass) or
+    its gradient (backward pass) grew in the failing step.
     """
     if updates.made > 0 and updates.lr > 0:
         clip = ", or trainer.clip=1" if updates.clip is None else ""
         return (
-            f"step 0 was finite, so it came with the updates: optimizer.lr={updates.lr:g} is "
+            f"step 0 was finite, so the updates caused it: optimizer.lr={updates.lr:g} is "
             f"probably too large; try a smaller one{clip}"
         )
     if growth >= GROWS:
-        helps = either(settings(model.residual, model.depth, norm=model.norm.name))
+        remedies = either(settings(model.residual, model.depth, norm=model.norm.name))
         what = "gradient" if phase == "backward" else "signal"
-        return f"as initialised the {what} grows x{growth:.2g} per block; try {helps}"
-    return "no update came before it: the data or the initial weights are out of range themselves"
+        return f"at initialisation the {what} grows {growth:.2g}x per block; try {remedies}"
+    return "no update changed the weights: they, or the data, were too large from the start"
 
 
 def settings(residual: Residual, depth: int, *, norm: str, init: str | None = None) -> list[str]:
-    """The settings that tame a stack's growth or decay with depth, and are not in force already."""
+    """The settings, not in use already, that limit a stack's growth or decay with depth."""
     normed = ["norm=pre_layer"] if norm == "none" else []
     if isinstance(residual, DeepNormResidual):
         return ["residual=scaled with init=lecun"]

@@ -1,4 +1,4 @@
-"""Where a step became non-finite: the first tensor, in the order of computation, that is not."""
+"""Where a step became non-finite: the first non-finite tensor in the order of computation."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.stack import Stack
 from ffn_train.train.diagnosis import Phase, Updates, likely_cause
 
-REMEMBERED = 3  # finite tensors just before the first one that is not
+REMEMBERED = 3  # finite tensors reported before the first non-finite one
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """The step, the pass and the tensor in which a run's numbers left the useful range.
+    """The step, pass and tensor in which a run became non-finite, or the rule that stopped it.
 
-    ``before`` holds the largest magnitudes of the tensors computed just before, oldest first.
+    ``before``: the largest magnitudes of the tensors computed just before, oldest first.
     """
 
     step: int
@@ -36,7 +36,7 @@ class Divergence:
 
     @property
     def state(self) -> str:
-        """What the run is because of it: diverged, or stopped by a rule."""
+        """The run's state: diverged, or stopped by a rule."""
         return "stopped" if self.phase == "training" else "diverged"
 
     @property
@@ -57,19 +57,18 @@ class Divergence:
 def locate(
     model: Stack, params: FlatVector, x: Array, targets: Array, loss: Loss, updates: Updates
 ) -> Divergence:
-    """Repeat a step with every tensor watched, and name the first that is not finite.
-
-    ``updates`` are those that led to this step.
+    """Repeat a step, on the batch ``x`` (N, D) and ``targets`` (N, M), and name the first
+    non-finite tensor. ``updates`` are those before this step.
     """
     watch = _Watch()
     with np.errstate(all="ignore"):
         try:
             _repeat(watch, model, params, x, targets, loss)
-        except _Found as found:
+        except _NonFinite as error:
             before = dict(list(watch.sizes.items())[-REMEMBERED:])
-            what, growth = _entries(found.array), _growth(found, watch, model)
-            reason = f"{what}; {likely_cause(model, found.phase, growth, updates)}"
-            return Divergence(updates.made, found.phase, found.site, reason, before)
+            what, growth = _entries(error.array), _growth(error.phase, watch, model)
+            reason = f"{what}; {likely_cause(model, error.phase, growth, updates)}"
+            return Divergence(updates.made, error.phase, error.site, reason, before)
     reason = f"finite when the step was repeated; {likely_cause(model, 'backward', 1.0, updates)}"
     return Divergence(updates.made, "backward", "gradient", reason)
 
@@ -86,13 +85,13 @@ def _repeat(
     pullback(dy, model.layout.zeros(params.vector.dtype).views)
 
 
-class _Found(Exception):
+class _NonFinite(Exception):
     def __init__(self, phase: Phase, site: str, array: Slope) -> None:
         self.phase, self.site, self.array = phase, site, array
 
 
 class _Watch:
-    """Takes each tensor as it is computed and raises at the first that is not finite.
+    """Receives each tensor as it is computed and raises at the first that is not finite.
 
     ``sizes``: the largest magnitude of each finite signal and gradient, in order.
     """
@@ -102,20 +101,20 @@ class _Watch:
 
     def __call__(self, phase: Phase, site: str, array: Slope) -> None:
         if not np.isfinite(array).all():
-            raise _Found(phase, site, array)
+            raise _NonFinite(phase, site, array)
         if phase != "update":
             self.sizes[site] = float(np.max(np.abs(array), initial=0))
 
 
 def _watched_stack(model: Stack, watch: _Watch) -> Stack:
-    """A copy of the stack whose layers show the watch what they compute, each under its name."""
-    twin: Any = copy.copy(model)
+    """A copy of the stack whose layers pass what they compute to ``watch``, by name."""
+    clone: Any = copy.copy(model)
     for name in ("input", "final_norm", "output"):
         layer = getattr(model, name)
         if layer is not None:
-            setattr(twin, name, _watched(layer, name, watch))
-    twin.block = copy.copy(model.block)
-    calls = itertools.count()  # each call is the next block, so that each has its own name
+            setattr(clone, name, _watched(layer, name, watch))
+    clone.block = copy.copy(model.block)
+    calls = itertools.count()  # the blocks share their layers: the n-th call is block n
 
     def forward(params: Views, x: Array) -> tuple[Array, Pullback]:
         index = next(calls)
@@ -124,30 +123,30 @@ def _watched_stack(model: Stack, watch: _Watch) -> Stack:
         watched: Layer = _watched(block, name, watch, output=output, dx=f"dL/dx_{index}")
         return watched.forward(params, x)
 
-    twin.block.forward = forward
-    twin.engine = NUMPY
-    twin.segment = model.depth  # each block runs once, so that the calls count them
-    stack: Stack = twin
+    clone.block.forward = forward
+    clone.engine = NUMPY
+    clone.segment = model.depth  # no block is repeated, so that the calls count them
+    stack: Stack = clone
     return stack
 
 
 def _with_watched_parts(layer: Any, name: str, watch: _Watch) -> Any:
     """A copy of a block or branch whose layers and activation are watched."""
-    twin = copy.copy(layer)
+    clone = copy.copy(layer)
     for attribute, value in vars(layer).items():
         if attribute == "branch":
-            setattr(twin, attribute, _with_watched_parts(value, name, watch))
+            setattr(clone, attribute, _with_watched_parts(value, name, watch))
         elif isinstance(value, Layer):
             part = "norm" if attribute in ("pre", "post") else attribute
-            setattr(twin, attribute, _watched(value, f"{name}.{part}", watch))
+            setattr(clone, attribute, _watched(value, f"{name}.{part}", watch))
         elif isinstance(value, Activation):
-            setattr(twin, attribute, _watched_activation(value, name, watch))
-    return twin
+            setattr(clone, attribute, _watched_activation(value, name, watch))
+    return clone
 
 
 def _watched(layer: Any, name: str, watch: _Watch, *, output: str = "", dx: str = "") -> Any:
-    """A copy of a layer that shows the watch its output, its gradients and its dL/dx."""
-    twin = copy.copy(layer)
+    """A copy of a layer that passes its output, its gradients and its dL/dx to ``watch``."""
+    clone = copy.copy(layer)
 
     def forward(params: Views, x: Array) -> tuple[Array, Pullback]:
         y, inner = layer.forward(params, x)
@@ -162,12 +161,12 @@ def _watched(layer: Any, name: str, watch: _Watch, *, output: str = "", dx: str 
 
         return y, pullback
 
-    twin.forward = forward
-    return twin
+    clone.forward = forward
+    return clone
 
 
 def _watched_activation(activation: Activation, name: str, watch: _Watch) -> SimpleNamespace:
-    """What a branch's forward pass calls of its activation."""
+    """A stand-in with the method that a branch's forward pass calls."""
 
     def pair_in_place(z: Array) -> tuple[Array, Slope]:
         value, slope = activation.pair_in_place(z)
@@ -186,14 +185,14 @@ def _entries(array: Slope) -> str:
     return f"{kind} in {np.count_nonzero(~np.isfinite(array))} of {array.size} entries"
 
 
-def _growth(found: _Found, watch: _Watch, model: Stack) -> float:
-    """The factor per block by which signal or gradient grew on its way to what was found."""
+def _growth(phase: Phase, watch: _Watch, model: Stack) -> float:
+    """The factor per block by which the signal, or its gradient, grew before the failure."""
     start, blocks = "output of input", "x_"
-    if found.phase == "backward":
+    if phase == "backward":
         start = f"dL/d(input of {'final_norm' if model.final_norm else 'output'})"
         blocks = "dL/dx_"
     sizes = [size for at, size in watch.sizes.items() if at == start or at.startswith(blocks)]
     positive = [size for size in sizes if size > 0]
-    if found.phase == "update" or len(positive) < 2:
+    if phase == "update" or len(positive) < 2:
         return 1.0
     return float((positive[-1] / positive[0]) ** (1 / (len(positive) - 1)))

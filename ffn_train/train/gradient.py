@@ -21,8 +21,8 @@ class BatchGradient:
 
         L = Σ_s n_s/N L_s,    dL/dθ = Σ_s n_s/N dL_s/dθ.
 
-    Each shard has a gradient of its own, and they are added in their order: the bytes depend on the
-    number of shards, never on which of them ends first.
+    Each shard has its own gradient, and they are added in a fixed order: to the last bit the result
+    depends on the number of shards, but not on which of them finishes first.
     """
 
     def __init__(self, model: Stack, loss: Loss, shards: Shards, dtype: DTypeLike) -> None:
@@ -35,7 +35,10 @@ class BatchGradient:
     def take(
         self, params: FlatVector, x: Array, targets: Array, measured: Measurement | None = None
     ) -> float:
-        """The batch's loss; afterwards ``vector`` is its gradient and ``norm`` the norm of that."""
+        """The loss of the batch ``x`` (N, D), ``targets`` (N, M).
+
+        ``vector`` (P,) is then its gradient, not clipped, and ``norm`` the norm of that.
+        """
 
         def forward_and_backward(shard: int) -> float:
             rows, grads = self._shards.span(shard, len(x)), self._gradients[shard].views
@@ -66,7 +69,7 @@ class BatchGradient:
         return total
 
     def _add(self, shard: int) -> float:
-        """Add the gradients of all shards in this one's part of the entries; the part's norm."""
+        """Add up all shards' gradients in this shard's part of the entries; returns its norm."""
         entries = self._shards.span(shard, self.vector.size)
         total = self.vector[entries]
         for other in self._gradients[1:]:

@@ -35,10 +35,10 @@ class Instrument:
 def instruments(
     chosen: str | Sequence[str] | Mapping[str, int | None], cadence: Cadence
 ) -> tuple[Instrument, ...]:
-    """The instruments for what ``measure.quantities`` says; the cadence is the usual one.
+    """The instruments for the setting ``measure.quantities``.
 
-    A word, a list of words, or a mapping to the steps between measurements, of which null stands
-    for the usual; the word ``default`` stands for all of ``USUAL``. Raises SettingError.
+    It is a name, a list of names, or a mapping from names to the steps between two measurements
+    (null: those of ``cadence``); ``default`` stands for all of ``USUAL``. Raises SettingError.
     """
     words = chosen
     if not isinstance(words, Mapping):
@@ -47,14 +47,14 @@ def instruments(
     every: dict[str, int] = {}
     for word, steps in words.items():
         one_of("measure.quantities", word, (DEFAULT, *known))
-        own = cadence.every if steps is None else steps
-        integer(f"measure.quantities.{word}", own, at_least=1)
-        every |= dict.fromkeys(USUAL if word == DEFAULT else (word,), own)
+        interval = cadence.every if steps is None else steps
+        integer(f"measure.quantities.{word}", interval, at_least=1)
+        every |= dict.fromkeys(USUAL if word == DEFAULT else (word,), interval)
     return tuple(
         Instrument(
             "measures" if steps == cadence.every else f"measures-{steps}",
             Cadence(steps, cadence.limit),
-            tuple(known[name]() for name, own in every.items() if own == steps),
+            tuple(known[name]() for name, interval in every.items() if interval == steps),
         )
         for steps in dict.fromkeys([cadence.every, *every.values()])
         if steps in every.values()

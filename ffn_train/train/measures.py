@@ -1,4 +1,4 @@
-"""The measurements of one training step, each taken as soon as what it needs is there."""
+"""The measurements of one training step, each taken as soon as what it needs is computed."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from ffn_train.train.quantities.quantity import (
 )
 from ffn_train.train.shards import Shards, worth_threads
 
-Values = Mapping[str, Floats]  # of what was measured at a step, by the quantity's name
+Values = Mapping[str, Floats]  # what was measured at a step, by the quantity's name
 
 
 def memory_of(
     quantities: Sequence[Quantity], model: Stack, dtype: np.dtype[Any]
 ) -> dict[str, Array]:
-    """The quantities' memory before the first step, as a state holds it and checkpoints keep it."""
+    """The quantities' memory before the first step, by ``quantity/slot``; checkpoints store it."""
     return {
         f"{quantity.name}/{slot}": array
         for quantity in quantities
@@ -45,21 +45,21 @@ def memory_of(
     }
 
 
-Seen = TypeVar("Seen", Forward, Backward, Step)
+Source = TypeVar("Source", Forward, Backward, Step)
 
 
-def _to_read(seen: Seen) -> Seen:
-    """What a quantity from outside is shown: the same arrays, not to be written to."""
+def _protected(source: Source) -> Source:
+    """The same with read-only arrays, for a quantity from outside the package."""
     changed: dict[str, Any] = {}
-    for field in fields(seen):
-        value = getattr(seen, field.name)
+    for field in fields(source):
+        value = getattr(source, field.name)
         if isinstance(value, np.ndarray):
             changed[field.name] = _read_only(value)
         elif isinstance(value, list):
             changed[field.name] = [_read_only(array) for array in value]
-    if not isinstance(seen, Step):
-        changed["reductions"] = Reductions()  # compiled code takes arrays that it may write to
-    return replace(seen, **changed)
+    if not isinstance(source, Step):
+        changed["reductions"] = Reductions()  # compiled code takes writable arrays only
+    return replace(source, **changed)
 
 
 def _read_only(array: Array) -> Array:
@@ -69,7 +69,7 @@ def _read_only(array: Array) -> Array:
 
 
 class ShardMeasurement:
-    """The partial results of one shard of a batch, taken while its two passes go by."""
+    """The partial results of one shard of a batch, taken during its two passes."""
 
     def __init__(
         self, quantities: Sequence[PassQuantity], model: Stack, dtype: np.dtype[Any]
@@ -80,7 +80,7 @@ class ShardMeasurement:
         self.begin(quantities)
 
     def begin(self, due: Sequence[PassQuantity]) -> None:
-        """Start anew, for these quantities."""
+        """Reset, to measure the quantities that are due."""
         self._in_forward = [q for q in due if {*FORWARD} & {*q.needs}]
         self._in_backward = [q for q in due if {*BACKWARD} & {*q.needs}]
         for quantity in due:
@@ -89,7 +89,7 @@ class ShardMeasurement:
         self.samples = self._signals = self._blocks = 0
 
     def forward(self, signals: Arrays, hidden: Arrays) -> None:
-        """Take a segment's signals and the hidden units of its blocks."""
+        """Measure a segment's signals (N, D) and the hidden units (N, H) of its blocks."""
         before = time.perf_counter()
         boundaries = slice(self._signals, self._signals + len(signals))
         blocks = slice(self._blocks, self._blocks + len(hidden))
@@ -97,12 +97,12 @@ class ShardMeasurement:
         self.samples = len(signals[0])
         at = Forward(signals, boundaries, hidden, blocks, self._reductions)
         for quantity in self._in_forward:
-            shown = at if quantity.ours else _to_read(at)
-            quantity.forward(shown, self.partial[quantity.name])
+            source = at if quantity.ours else _protected(at)
+            quantity.forward(source, self.partial[quantity.name])
         self.seconds += time.perf_counter() - before
 
     def backward(self, flow: SignalGradients) -> None:
-        """Take the gradients of a segment's signals."""
+        """Measure the gradients of a segment's signals."""
         before = time.perf_counter()
         first, dx, skip, branch = flow
         boundaries, blocks = slice(first, first + len(dx)), slice(first, first + len(branch))
@@ -114,16 +114,15 @@ class ShardMeasurement:
                 *(self._norms, passes_on, self._reductions),
             )
             for quantity in self._in_backward:
-                shown = at if quantity.ours else _to_read(at)
-                quantity.backward(shown, self.partial[quantity.name])
+                source = at if quantity.ours else _protected(at)
+                quantity.backward(source, self.partial[quantity.name])
         self.seconds += time.perf_counter() - before
 
 
 class Measurement:
-    """Values of the quantities, a step at a time, each filled while the step goes by.
+    """The quantities' values at one step, filled in while the step runs.
 
-    ``seconds`` is what measuring adds to the time of a step, as near as clocks between its
-    operations and the step's own tell.
+    ``seconds``: the time that measuring adds to the step, by clocks around its operations.
     """
 
     def __init__(
@@ -159,7 +158,7 @@ class Measurement:
         self._whole: Step | None = None
 
     def begin(self, step: int, due: Collection[Quantity]) -> Measurement:
-        """The same, for these quantities of this step."""
+        """Start over, for the quantities that are due at this step; returns itself."""
         self.step, self._seconds, self._due = step, 0.0, due
         applying = [quantity for quantity in due if quantity.name not in self._absent]
         self._of_passes = [q for q in applying if isinstance(q, PassQuantity)]
@@ -174,7 +173,7 @@ class Measurement:
 
     @property
     def values(self) -> Values:
-        """What was measured, by name; NaN for what needs an update where none was made."""
+        """What was measured, by name; NaN for what needs an update if none was made."""
         return {quantity.name: self._values[quantity.name].copy() for quantity in self._due}
 
     @property
@@ -182,7 +181,10 @@ class Measurement:
         return self._seconds + max(shard.seconds for shard in self.shards)
 
     def after_backward(self, step: Step, threads: Shards) -> None:
-        """Take what is known after the backward pass: signals, parameters and their gradients."""
+        """Measure what is known after the backward pass: signals, parameters and gradients.
+
+        Raises SettingError for a quantity's value of the wrong shape.
+        """
         before = time.perf_counter()
         batch = Batch(
             sum(shard.samples for shard in self.shards),
@@ -214,7 +216,7 @@ class Measurement:
             self._seconds += time.perf_counter() - before
 
     def after_update(self, params: Array, lr: float) -> None:
-        """Take what needs the update."""
+        """Measure what needs the update, made at the learning rate ``lr``; raises as above."""
         if self._of_update:
             before = time.perf_counter()
             assert self._before is not None
@@ -222,9 +224,7 @@ class Measurement:
             self._whole.lr = lr
             self._whole.update = np.subtract(params, self._before, out=self._before)
             self._take(self._of_update, self._whole)
-            if worth_threads(
-                params
-            ):  # large: until the next row it would lie beside the activations
+            if worth_threads(params):  # large: do not hold it beside the activations till next time
                 self._before = None
             self._seconds += time.perf_counter() - before
         self._whole = None
@@ -232,11 +232,11 @@ class Measurement:
     def _take(self, quantities: Sequence[StepQuantity], step: Step) -> None:
         for quantity in quantities:
             name = quantity.name
-            shown = step if quantity.ours else _to_read(step)
-            self._set(quantity, quantity.value(shown, self._memory[name], self._values[name]))
+            source = step if quantity.ours else _protected(step)
+            self._set(quantity, quantity.value(source, self._memory[name], self._values[name]))
 
     def _set(self, quantity: Quantity, value: Value) -> None:
-        """Take a value that was returned instead of written. Raises SettingError for no such."""
+        """Store a value that was returned instead of written to ``out``."""
         if value is None:
             return
         out = self._values[quantity.name]

@@ -1,7 +1,7 @@
 """Work in equal shards, each on a thread of its own.
 
-NumPy and the BLAS let go of the interpreter while they compute, so threads run side by side as long
-as each operation takes longer than handing the interpreter over: some tens of microseconds.
+NumPy and the BLAS release the GIL while they compute, so threads run in parallel as long as each
+operation takes longer than passing the GIL on: some tens of microseconds.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 
 Result = TypeVar("Result")
 
-LARGE = (
-    2**18
-)  # entries of a vector: with fewer, handing parts of it over takes longer than using it
+LARGE = 2**18  # entries: a pass over a smaller vector is faster on one thread
 
 
 def worth_threads(vector: NDArray[Any]) -> bool:
-    """Whether going through a vector once is worth more than one thread."""
+    """Whether a pass over a vector is faster on several threads."""
     return vector.size >= LARGE
 
 
@@ -37,17 +35,17 @@ class Shards:
         return slice(size * shard // self.count, size * (shard + 1) // self.count)
 
     def each(self, work: Callable[[int], Result], *, side_by_side: bool = True) -> list[Result]:
-        """``work(shard)`` of every shard, side by side or in turn; the results in their order."""
+        """``work(shard)`` of every shard, in parallel or in turn; the results in shard order."""
         if self._pool is None or not side_by_side:
             return [work(shard) for shard in range(self.count)]
-        # the context carries NumPy's handling of overflow to the thread
+        # the context carries NumPy's error handling (np.errstate) to the thread
         others = [
             self._pool.submit(copy_context().run, work, shard) for shard in range(1, self.count)
         ]
         try:
             first = work(0)
         finally:
-            results = [other.result() for other in others]  # nobody works on after this call
+            results = [other.result() for other in others]  # no shard outlives this call
         return [first, *results]
 
     def __enter__(self) -> Shards:

@@ -1,4 +1,4 @@
-"""What a run uses threads for: chosen from the shape, pinned for the run, written down with it."""
+"""What a run uses threads for: chosen by the sizes, fixed for the run and recorded with it."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from threadpoolctl import ThreadpoolController
 
 from ffn_train.config.settings import SettingError
 
-WORTH_A_THREAD = 2**22  # multiply-adds of a matrix product, where each is shared out
-WORTH_A_SHARD = 2**24  # the same of one product of every block, where a whole pass is
-ROWS = 64  # of a shard: with fewer the BLAS does not reach its speed
+WORTH_A_THREAD = 2**22  # multiply-adds of a product, if each product is split over threads
+WORTH_A_SHARD = 2**24  # multiply-adds of one product in every block, if whole passes are
+ROWS = 64  # of a shard: with fewer the BLAS does not reach its full speed
 
 
 @dataclass(frozen=True)
 class Threads:
-    """``shards`` of each batch on as many threads, in each of which the BLAS uses ``blas``."""
+    """Each batch in ``shards``, one thread each, and ``blas`` BLAS threads in each of these."""
 
     blas: int
     shards: int
 
 
 def allowed_cores() -> int:
-    """The cores that this process may run on, which its affinity can make fewer than there are."""
+    """The number of cores that this process may run on; its affinity can exclude some."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def warnings(setting: Any) -> list[str]:
-    """That more threads are asked for than can run: those that wait keep the others from working.
+    """A warning if there are more threads than cores: those that wait hold up the others.
 
     Measured on one core of a Xeon, the default run: 2 steps/s with threads=2, 207 with threads=1.
     """
@@ -41,17 +41,17 @@ def warnings(setting: Any) -> list[str]:
     allowed = "1 core" if cores == 1 else f"{cores} cores"
     return [
         f"threads={setting} with {allowed} allowed to this process: threads that wait for one "
-        f"another can make it many times slower; threads={cores} or auto fits"
+        f"another can make it many times slower; use threads={cores} or auto"
     ]
 
 
 def choose(
     setting: Any, *, batch: int, width: int, hidden: int, depth: int = 1, engine: str = "numpy"
 ) -> Threads:
-    """What ``threads`` stands for.
+    """The threads for the setting ``threads``, given N, D, H and L.
 
-    How many: as many as the setting says; ``auto`` is one where waking a second thread costs more
-    than it brings, and every core that this process has above. Raises SettingError.
+    A number is taken as it is; ``auto`` is one thread as long as a second would cost more than it
+    gains, and above that one for every core of this process. Raises SettingError.
     """
     forced = setting != "auto"
     if forced and (isinstance(setting, bool) or not isinstance(setting, int) or setting < 1):
@@ -62,12 +62,12 @@ def choose(
 
 
 def _of_products(count: int, batch: int, product: int, depth: int, *, forced: bool) -> Threads:
-    """Decided by the multiply-adds N·D·H of a product: each operation waits for the interpreter.
+    """Decided by the multiply-adds N·D·H of a product, since every operation needs the GIL.
 
-    One thread below 2²². Above, the batch is cut into shards, one thread and one BLAS thread each,
-    so that all of the step runs side by side, if a shard has 64 rows and 2²² multiply-adds a
+    One thread below 2²². Above, the batch is split into shards, one thread and one BLAS thread
+    each, so that the whole step runs in parallel, if a shard has 64 rows and 2²² multiply-adds per
     product; otherwise the threads are the BLAS's, for its products.
-    Measured on two cores of a Xeon, ms a pass on one thread / two BLAS threads / two shards:
+    Measured on two cores of a Xeon, ms per pass on one thread / two BLAS threads / two shards:
     N=128 D=64 H=256 4.8/4.8/5.8; N=128 D=128 H=512 7.9/6.5/5.2; N=256 D=256 H=1024 56/41/35; but
     N=64 D=256 H=1024 18/13/13.
     """
@@ -79,7 +79,7 @@ def _of_products(count: int, batch: int, product: int, depth: int, *, forced: bo
 
 
 def _of_passes(count: int, batch: int, product: int, depth: int, *, forced: bool) -> Threads:
-    """Decided by L·N·D·H: the compiled passes need the interpreter twice, however deep the stack.
+    """Decided by L·N·D·H: compiled passes need the GIL twice per step, however deep the stack.
 
     Shards from 2²⁴ on. Measured on two cores of a Xeon, time of a step on two shards over that on
     one, N=64 D=32 H=128: 1.51 at 2²¹, 1.37, 1.10 and .91 at 2²⁴; N=128 D=64 H=256: 1.24 at 2²²,

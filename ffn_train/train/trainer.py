@@ -30,14 +30,14 @@ from ffn_train.train.memory import keep_freed_memory
 from ffn_train.train.quantities.quantity import Quantity
 from ffn_train.train.shards import Shards, worth_threads
 
-HOPELESS = 1000  # times the loss of outputs that know nothing of the inputs
-FALLS = 0.9  # of the lowest loss so far: less than noise on a plateau makes
+HOPELESS = 1000  # times the loss of the trivial model
+FALLS = 0.9  # times the lowest loss so far: noise on a plateau does not get below it
 
 
 class Record(NamedTuple):
-    """What is known after ``step`` updates; unknown numbers are NaN.
+    """What is known after ``step`` updates; numbers that are not known are NaN.
 
-    loss: of the batch that step ``step`` sees. lr: the rate of the update taken from here.
+    loss: of the batch at ``step``. lr: the learning rate of the update that follows.
     gradient_norm, clipped_norm: the global gradient norm before and after clipping.
     validation_loss, validation_score: on the whole validation part.
     measures: what was measured, by the quantity's name. divergence: why the run ends here, if so.
@@ -58,11 +58,10 @@ class Record(NamedTuple):
 class State:
     """All that training changes; with the seed it determines everything that follows.
 
-    ``memory`` is the optimizer's, and that of quantities that have one. ``between_updates``:
-    nothing of row ``step`` has come into it yet, however far the passes have come. ``measuring``
-    determines nothing: it is the time in seconds that measurements took in this process.
-    ``hopeless_for``: steps since the loss came above the limit, or last fell by a tenth there, to
-    ``lowest_hopeless``.
+    ``memory`` is the optimizer's, and that of quantities that have one. ``between_updates``: row
+    ``step`` has not changed the state yet, however far its passes are. ``hopeless_for``: steps
+    since the loss rose above the limit, or last fell by a tenth there, to ``lowest_hopeless``.
+    ``measuring``, which determines nothing: the seconds spent on measuring in this process.
     """
 
     params: FlatVector
@@ -76,7 +75,7 @@ class State:
 
 @dataclass(frozen=True)
 class _Tools:
-    """What a fit works with, beside the state."""
+    """What a fit uses besides the state."""
 
     shards: Shards
     validation_shards: Shards
@@ -90,11 +89,10 @@ class _Tools:
 class Trainer:
     """Fits a stack to data by mini-batch gradient descent.
 
-    ``clip`` bounds the global gradient norm (None: no clipping). A row is measured and validated
-    where its ``instruments`` and ``evaluate`` say so, and both at the first and the last row. A run
-    is stopped whose loss is hopeless and does not fall for ``patience`` steps. Each batch is worked
-    on in so many ``shards``, on as many threads, the validation part in ``validation_shards``.
-    Raises SettingError for a setting out of range.
+    ``clip`` bounds the global gradient norm (None: no clipping). ``instruments`` and ``evaluate``
+    say at which steps to measure and to validate, in addition to the first and the last. A run is
+    stopped if its loss is hopeless (``HOPELESS``) and does not fall for ``patience`` steps. Each
+    batch is split into ``shards``, one thread each, the validation part into ``validation_shards``.
     """
 
     model: Stack
@@ -113,11 +111,11 @@ class Trainer:
     validation_shards: int = 1
 
     def start(self, params: FlatVector) -> State:
-        """The state before the first step, from initial parameters, which stay as they are."""
-        own = self.model.layout.zeros(params.vector.dtype)
-        own.vector[...] = params.vector
+        """The state before the first step, with a copy of the initial parameters."""
+        copy = self.model.layout.zeros(params.vector.dtype)
+        copy.vector[...] = params.vector
         slots = {name: np.zeros_like(params.vector) for name in self.optimizer.slots}
-        return State(own, slots | memory_of(self.quantities, self.model, own.vector.dtype))
+        return State(copy, slots | memory_of(self.quantities, self.model, copy.vector.dtype))
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
@@ -131,13 +129,13 @@ class Trainer:
         two records continues exactly. The last record has step = ``steps`` and no update.
         """
         keep_freed_memory()
-        # overflow is looked for, not warned of; a context costs less than np.errstate at every row
+        # overflow is checked for, not warned of; a context costs less than np.errstate at every row
         quiet = copy_context()
         quiet.run(np.seterr, over="ignore", under="ignore", invalid="ignore")
         params = state.params.vector
         with Shards(self.shards) as shards, Shards(self.validation_shards) as validation_shards:
             gradient = BatchGradient(self.model, self.loss, shards, params.dtype)
-            trivial = self.trivial_loss  # of a loss that is not positive no multiple is hopeless
+            trivial = self.trivial_loss  # without a positive one there is no limit
             hopeless = HOPELESS * trivial if trivial > 0 else math.inf
             measurement = Measurement(
                 self.model, self.quantities, state.memory, params.dtype, self.shards
@@ -183,7 +181,7 @@ class Trainer:
         elif hopeless_for >= min(self.patience, self.steps):
             divergence = self._hopeless(step, loss, tools.hopeless)
         values: Values = {}
-        if divergence is not None:  # show what it looked like
+        if divergence is not None:  # measure what is not due as well
             values = {} if measurement is None else measurement.values
             rest = [quantity for quantity in self.quantities if quantity not in due]
             if rest:
@@ -251,7 +249,7 @@ class Trainer:
         return float(self.loss.value(self.loss.trivial_outputs(targets), targets))
 
     def _hopeless_for(self, state: State, loss: float, limit: float) -> tuple[int, float | None]:
-        """The state's two numbers on a hopeless loss after one more step."""
+        """``hopeless_for`` and ``lowest_hopeless`` after one more step."""
         if not loss > limit:
             return 0, None
         if state.lowest_hopeless is None or loss < FALLS * state.lowest_hopeless:

@@ -31,14 +31,16 @@ def test_what_is_listed_is_removed_when_asked(
     foreign = {
         "notes.md": b"mine",
         ".notes.md.ab12_xyz": b"mine",
-        "checkpoints/step-000000001.safetensors": b"no checkpoint",
         "checkpoints/step-best.safetensors": b"mine",
     }
     for name, content in foreign.items():
         (run / name).write_bytes(content)
     (run / files.PLOTS).mkdir()
-    ours = [run / ".summary.json.ab12_xyz", run / files.PLOTS / ".loss.png.ab12_xyz", older]
-    for path in ours[:2]:
+    (newest.parent / "step-000000001.safetensors").symlink_to("elsewhere")
+    damaged = newest.with_name("step-000000003.safetensors")
+    ours = [run / ".summary.json.ab12_xyz", run / files.PLOTS / ".loss.png.ab12_xyz"]
+    ours += [damaged, older]
+    for path in ours[:3]:
         path.write_bytes(b"half")
         os.utime(path, (0, 0))
     young = run / files.PLOTS / ".loss.svg.ab12_xyz"  # somebody may be drawing it
@@ -51,8 +53,9 @@ def test_what_is_listed_is_removed_when_asked(
     main([str(tmp_path / "runs")])
     *rows, last = capsys.readouterr().out.splitlines()
     assert sorted(row.split()[0] for row in rows) == sorted(map(str, ours))
+    assert [row.split("  ")[-1] for row in rows if "damaged" in row] == ["a damaged checkpoint"]
     total = sum(path.stat().st_size for path in ours)
-    assert last == f"3 files, {total:,} bytes; --yes removes them"
+    assert last == f"4 files, {total:,} bytes; --yes removes them"
     assert listing(run) == before
 
     main([str(tmp_path / "runs"), "--yes"])
@@ -63,9 +66,9 @@ def test_what_is_listed_is_removed_when_asked(
     main([str(tmp_path / "runs"), "--yes"])
     assert capsys.readouterr().out == "0 files, 0 bytes\n"
 
-    assert newest in checkpoints(run)
+    assert checkpoints(run) == [newest.with_name("step-000000001.safetensors"), newest]
     run_in(run, {**OFTEN, "trainer": {**OFTEN["trainer"], "steps": 12}})
-    assert f"{run} ended at step 8: extended to 12" in NOTES
+    assert f"{run} was finished at step 8, now goes on to 12" in NOTES
 
 
 def test_the_newest_checkpoint_is_one_that_can_be_gone_on_from(
@@ -79,8 +82,24 @@ def test_the_newest_checkpoint_is_one_that_can_be_gone_on_from(
     assert [int(path.stem[5:]) for path in checkpoints(run)] == [8, 9]
     checkpoints(run)[-1].write_bytes(b"damaged")
     main([str(run), "--yes"])
-    assert [int(path.stem[5:]) for path in checkpoints(run)] == [8, 9]
+    assert [int(path.stem[5:]) for path in checkpoints(run)] == [8]
     capsys.readouterr()
+
+
+def test_a_checkpoint_whose_rows_are_lost_replaces_none_before_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    run_in(run, OFTEN)
+    both = checkpoints(run)
+    (run / files.SUMMARY).unlink()
+    rows = (run / files.SCALARS).read_bytes().splitlines(keepends=True)
+    (run / files.SCALARS).write_bytes(b"".join(rows[:-2]))
+    main([str(run), "--yes"])
+    assert checkpoints(run) == both
+    assert capsys.readouterr().out == "0 files, 0 bytes\n"
+    run_in(run, OFTEN)
+    assert f"{run} continues at step 6" in NOTES
 
 
 def test_what_is_in_use_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

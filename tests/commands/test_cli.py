@@ -9,10 +9,11 @@ import pytest
 
 from ffn_train.config.composition import compose
 from ffn_train.config.keys import DECLARED, GROUPS
-from ffn_train.config.overrides import written
 from ffn_train.config.places import CONF, EXPERIMENTS
 from ffn_train.config.registry import names
+from ffn_train.config.settings import SettingError
 from ffn_train.runs import load_run
+from ffn_train.sweep import launcher
 from tests.support.command import command, process, start
 from tests.support.small_runs import SMALL
 
@@ -24,7 +25,12 @@ def test_a_run_from_another_directory(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     (path,) = (tmp_path / "outputs" / "runs").iterdir()
-    assert str(path.relative_to(tmp_path)) in done.stdout
+    first, *report = done.stdout.splitlines()
+    assert first.startswith("training 3 blocks of width 6 (")
+    assert first.endswith(f" rows; files in {path.relative_to(tmp_path)}")
+    assert " on sinusoid: y1 from 8 inputs, " in first
+    assert report[0].startswith("loss ")
+    assert f"saved in               {path.relative_to(tmp_path)}" in report
     assert "linear regression" in done.stdout
     assert "|dL/dx_0| / |dL/dx_L|" in done.stdout
     assert (path / "plots" / "gradient_flow.png").stat().st_size > 10_000
@@ -40,6 +46,14 @@ def test_run_dir_names_the_directory_of_one_run(tmp_path: Path) -> None:
     other = command(*SMALL, "run.dir=mine", "seed=7", cwd=tmp_path)
     assert other.returncode == 2
     assert other.stderr == "ffn_train: run.dir=mine holds another run: seed=0 there, 7 here\n"
+
+
+def test_a_preset_that_is_a_sweep_says_so_without_the_flag(tmp_path: Path) -> None:
+    small = ("model.depth=2", "model.width=8", "dry_run=true")
+    done = command("experiment=order_to_chaos", *small, cwd=tmp_path)
+    assert done.returncode == 0
+    varied = "the sweep over init.outer, seed"
+    assert done.stderr == f"without -m this is one run of the base settings, not {varied}\n"
 
 
 def test_launches_of_the_same_second_get_directories_of_their_own(tmp_path: Path) -> None:
@@ -95,6 +109,7 @@ MISTAKES = {
     "--config-dir=nowhere": "--config-dir nowhere: there is no such directory",
     "--resolve": "--resolve goes with --cfg",
     "run.dir='~nobodyx/zz'": "run.dir=~nobodyx/zz: there is no such user",
+    f"run.dir={'a' * 300}": "aaaa... (300 characters): File name too long",
     f"seed={'9' * 5000}": "9999... (5,005 characters)': Exceeds the limit",
     f"seed={'[' * 900}1{']' * 900}": "it is nested too deeply",
     f"seed={'9' * 60}": "seed must be an integer of at most 50 digits",
@@ -137,14 +152,14 @@ def test_a_mistaken_table_gives_one_clear_line(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_value_that_is_no_number_is_named_with_line_and_column(tmp_path: Path) -> None:
-    (tmp_path / "data.csv").write_text("a,y\n1,2\n3,nan\n4,5\n6,7\n8,9\n")
+def test_a_value_that_is_no_number_is_named_with_row_and_column(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("a,y\n1,2\n3,four\n4,5\n6,7\n8,9\n")
     done = command("task=csv", "task.path=data.csv", "task.target=y", cwd=tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert "line 3" in line
+    assert "row 2" in line
     assert "'y'" in line
-    assert "nan" in line
+    assert "four" in line
 
 
 def test_a_diverged_run_is_no_crash(tmp_path: Path) -> None:
@@ -224,6 +239,7 @@ def test_the_diabetes_preset_runs_anywhere(tmp_path: Path) -> None:
     assert (summary.score.value or 0) > 0.2
 
 
+CLUSTERS = {"slurm": "slurm", "submitit_slurm": "slurm", "ray_cluster": "ray_cluster"}  # -> ours
 PRESETS = {
     "swept": "model: {depth: 1}\nsweep: {grid: {seed: [0, 1]}}",
     "launched": "defaults: [override /hydra/launcher: serial]\nsweep: {grid: {seed: [0, 1]}}",
@@ -235,6 +251,7 @@ PRESETS = {
     "caller": "hydra: {callbacks: {x: {_target_: numpy.load, file: evil.npy}}}",
     "target": "defaults: [override /hydra/launcher: serial]\n"
     "hydra: {launcher: {_target_: os.system}}",
+    **{name: f"defaults: [override /hydra/launcher: {name}]" for name in ("typo", *CLUSTERS)},
 }
 
 
@@ -259,6 +276,7 @@ def presets(tmp_path: Path) -> Path:
         ("caller", "hydra.callbacks in a preset: of Hydra's own settings only the launcher's"),
         ("target", "plain values, without _target_|starts a sweep's jobs, with -m"),
         ("nowhere", "experiment must be one of"),
+        ("typo", "hydra/launcher must be one of local, ray_cluster, serial, slurm, got 'typo'"),
     ],
 )
 def test_a_preset_that_cannot_be_used_costs_one_line(
@@ -269,6 +287,43 @@ def test_a_preset_that_cannot_be_used_costs_one_line(
     (line,) = done.stderr.splitlines()
     assert any(words in line for words in message.split("|"))
     assert [path.name for path in presets.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_a_presets_launcher_that_is_not_installed_is_refused(name: str, presets: Path) -> None:
+    """Nothing is run on this machine instead."""
+    ours = CLUSTERS[name]
+    if launcher.available(ours):
+        pytest.skip(f"the extra {launcher.EXTRA[ours]} is installed")
+    done = command("-m", "--config-dir", "mine", f"experiment={name}", "seed=0", cwd=presets)
+    assert done.returncode == 2
+    needs = f"needs pip install 'ffn_train[{launcher.EXTRA[ours]}]'"
+    assert done.stderr == f"ffn_train: hydra/launcher={ours} {needs}\n"
+    assert [path.name for path in presets.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model: {depth: 1}\nmodel: {width: 8}", "mine.yaml, line 3: found duplicate key model"),
+        ("? [a, b]\n: 1", "mine.yaml, line 2: found unhashable key"),
+        ("seed: !!python/object/apply:os.system [ls]", "mine.yaml, line 2: could not determine"),
+        ("seed: 1\ntask: {rows: !!binary aGk=}", "mine.yaml, line 3: could not determine"),
+        ("seed: !!int one", "mine.yaml: invalid literal for int"),
+        ("[seed, 1]", "mine.yaml: KEY: VALUE is expected"),
+        ("null: 1", "Incompatible key type 'NoneType'"),
+        ("seed: ${", "no viable alternative at input '${'"),
+    ],
+)
+def test_what_is_no_plain_value_is_named_with_its_line(
+    text: str, message: str, presets: Path
+) -> None:
+    mine = presets / "mine" / "experiment" / "mine.yaml"
+    mine.write_text(f"# @package _global_\n{text}\n")
+    with pytest.raises(SettingError) as caught:
+        compose([f"--config-dir={presets / 'mine'}", "experiment=mine"])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["swept", "launched"])
@@ -283,12 +338,6 @@ def test_a_sweep_is_one_also_with_presets_of_ones_own(name: str, presets: Path) 
         single = command(*own, *SMALL, cwd=presets)
         assert single.returncode == 2
         assert "hydra/launcher=serial starts a sweep's jobs, with -m" in single.stderr
-
-
-@pytest.mark.parametrize("name", ["ü (1)/r=1", "1e5", "a'b\\", "null", "plain/name"])
-def test_a_directory_is_written_as_it_is_read(name: str) -> None:
-    assert compose([written("run.dir", name)])["run"]["dir"] == name
-    assert written("run.dir", "plain/name") == "run.dir=plain/name"
 
 
 @pytest.mark.parametrize("name", ["1e5", "12.50", "1_0", "true", "2024"])

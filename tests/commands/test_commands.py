@@ -10,13 +10,14 @@ import runpy
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ffn_train.commands import launch, options
+from ffn_train.commands import launch, options, train
 from ffn_train.config.places import CONF
 from ffn_train.config.settings import SettingError
 from ffn_train.running.experiment import build_experiment
@@ -100,7 +101,7 @@ def test_more_threads_than_allowed_cores_are_warned_of(monkeypatch: pytest.Monke
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {3})
     (warning,) = build_experiment(config(threads=2)).warnings
     assert warning.startswith("threads=2 with 1 core allowed to this process: ")
-    assert warning.endswith("threads=1 or auto fits")
+    assert warning.endswith("use threads=1 or auto")
     for fits in (1, "auto"):
         assert build_experiment(config(threads=fits)).warnings == []
     large: dict[str, Any] = {"batch": 512, "width": 512, "hidden": 2048}
@@ -277,3 +278,50 @@ def test_a_closed_stderr_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     closed.close()
     monkeypatch.setattr(sys, "stderr", closed)
     options.tell("nobody hears this")
+
+
+def test_lines_end_between_words_and_commands_stay_whole() -> None:
+    assert options.wrapped("short", 20) == ["short"]
+    assert options.wrapped("verdict  it has learned as well as it can", 24) == [
+        "verdict  it has learned",
+        "         as well as it",
+        "         can",
+    ]
+    path = "outputs/runs/a-long-name-of-a-run"
+    assert options.wrapped(f"interrupted; to go on: python -m ffn_train run.dir={path}", 30) == [
+        "interrupted; to go on:",
+        f"python -m ffn_train run.dir={path}",
+    ]
+    assert options.wrapped(f"saved in {path}", 20) == ["saved in", path]
+
+
+def test_only_a_terminal_has_lines_wrapped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options.say("word " * 50)
+    options.tell("word " * 50)
+    assert capsys.readouterr() == ("word " * 50 + "\n",) * 2
+    monkeypatch.setenv("COLUMNS", "20")
+    for stream in (sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    options.say("word " * 7)
+    options.tell("word " * 7)
+    assert capsys.readouterr() == ("word word word word\nword word word\n",) * 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_sweep_is_compared_names_the_command(
+    number: signal.Signals,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def present(*_: object) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+
+    monkeypatch.setattr("ffn_train.compare.collect", lambda *_: None)
+    monkeypatch.setattr("ffn_train.commands.compare.present", present)
+    train._compare(tmp_path, {"when": "auto", "formats": ["png"]})
+    draws = f"to compare: python -m ffn_train.compare {tmp_path}"
+    assert capsys.readouterr().err == f"comparison interrupted by {number.name}; {draws}\n"

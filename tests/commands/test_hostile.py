@@ -62,6 +62,7 @@ VALUES = st.one_of(
             *("{seed:[1,2]}", "{_target_:os.system}", "[[seed,3]]", "[seed,seed]", "serial"),
             *SWEPT,
             *("'" * 3, '"', "\\", "=", "é", "\u202e", "x" * 300, "1_0", "0x10", ".5", "1.", "+3"),
+            "/".join(["x" * 300, "y.py"]),
         ]
     ),
     st.text(max_size=8).filter(lambda text: "\0" not in text),

@@ -26,6 +26,7 @@ from ffn_train.plots import encoded
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import Run, files
+from ffn_train.runs.seal import SEALED, sealed
 
 DEPTHS = (4, 8, 16, 32)
 SEEDS = 10
@@ -81,7 +82,6 @@ def copied(run: Run, path: Path, *, rung: int, seed: int) -> None:
     summary: dict[str, Any] = json.loads((run.path / files.SUMMARY).read_text())
     for name in ("train_loss", "validation_loss", "best_validation_loss"):
         summary[name] *= factor
-    (path / files.SUMMARY).write_text(json.dumps(summary))
     header, *rows = (run.path / files.SCALARS).read_text().splitlines()
     places = [header.split(",").index(name) for name in ("loss", "validation_loss")]
     lines = [header]
@@ -91,8 +91,10 @@ def copied(run: Run, path: Path, *, rung: int, seed: int) -> None:
             cells[place] = repr(float(cells[place]) * factor) if cells[place] else ""
         lines.append(",".join(cells))
     (path / files.SCALARS).write_text("\n".join(lines) + "\n")
-    for name in (files.MEASURES, files.LAYOUT, files.PROVENANCE, files.STATUS):
-        os.link(run.path / name, path / name)
+    for file in (files.MEASURES, files.LAYOUT, files.THEORY, files.PROVENANCE, files.STATUS):
+        os.link(run.path / file, path / file)
+    unsealed = {key: value for key, value in summary.items() if key not in ("files", SEALED)}
+    (path / files.SUMMARY).write_text(json.dumps(sealed(path, unsealed)))
 
 
 if __name__ == "__main__":

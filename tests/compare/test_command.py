@@ -18,11 +18,12 @@ def test_the_command(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "60")  # of the terminal
+    monkeypatch.setattr("ffn_train.commands.compare.columns", lambda stream: 60)
     main([str(sweep), "--out", str(tmp_path / "out"), "--formats", "svg"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[:2] == ["depth", "n"]
-    assert any(line.startswith("no room for ") for line in lines)
+    assert any(line.startswith("left out to fit the terminal: ") for line in lines)
+    assert "losses in squared standard deviations of the target" in lines
     assert lines[-1].startswith("tables and figures (")
     assert lines[-1].endswith(f") in {tmp_path / 'out'}")
     assert {"groups.csv", "runs.csv", "times.csv", "final.svg"} <= {

@@ -49,7 +49,12 @@ CROWDS: Mapping[str, list[Case]] = {
     "seeds": [case(seed + 1, seed=seed) for seed in range(4)],
     "lost": [case(depth=d, seed=s, state="diverged") for d in (4, 8) for s in (0, 1)],
     "running": [case(depth=4, state="running"), case(depth=8, state="pending")],
-    "widths": [case(width=w, init=i, lr=lr) for w in (8, 16) for i in "abc" for lr in (1, 2, 3)],
+    "widths": [
+        case(width=w, init=i, lr=lr)
+        for w in (8, 16)
+        for i in ("a", "$_per_$", "c")  # no formula
+        for lr in (1, 2, 3)
+    ],
 }
 
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ffn_train.commands.predicted import Point
+from ffn_train.compare.values import differing, flatten
 from ffn_train.config import combinations as rules
 from ffn_train.config import reference, registry
+from ffn_train.config.composition import compose
 from ffn_train.config.keys import GROUPS, MODEL_GROUPS
 from ffn_train.config.places import CONF
 from ffn_train.config.settings import SettingError
 from ffn_train.gradcheck import check_layer, failures
+from ffn_train.plots.sheet import describe
 from ffn_train.running.experiment import build_experiment
+from ffn_train.sweep.space import Job, jobs
+from ffn_train.theory import Unpredicted
+from tests.plots.made_up import make_run
 from tests.support.choices import allowed, covered, covering, files, refusal, settings, tiny
 from tests.support.generated import README, generated
 from tests.support.small_runs import config
@@ -22,7 +30,7 @@ from tests.support.small_runs import config
 @pytest.mark.parametrize("group", GROUPS)
 def test_each_choice_is_built_from_its_declared_defaults(group: str) -> None:
     for name in files(group):
-        given = {"path": "data.csv", "target": "y"} if name == "csv" else {}
+        given = {"path": "data.csv", "target": "y"} if name == "table" else {}
         part = registry.build(group, {**settings(group, name), **given})
         assert (part.group, part.name) == (group, name)
         assert reference.summary(type(part))
@@ -163,3 +171,36 @@ def test_ends_are_lecun_normal_with_zero_bias_whatever_init_says() -> None:
         assert not weights["output.bias"].any()
         assert np.var(weights["input.weight"]) == pytest.approx(1 / 8, rel=0.1)
         assert np.var(weights["output.weight"]) == pytest.approx(1 / 400, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["block=swiglu", "activation=tanh"],
+        ["block=geglu", "+activation.slope=1"],
+        ["block=feedforward,swiglu", "activation=relu,tanh"],
+        ["block=feedforward,swiglu", "activation=tanh"],
+        ["experiment=tanh_resnet_growth", "block=swiglu"],  # which varies the activation
+    ],
+    ids=" ".join,
+)
+def test_an_activation_is_refused_where_it_has_no_effect(overrides: list[str]) -> None:
+    with pytest.raises(SettingError) as refused:
+        jobs(overrides)
+    assert " has an activation of its own: " in str(refused.value)
+    assert str(refused.value).endswith(" would have no effect")
+
+
+def test_an_activation_without_effect_is_not_named(tmp_path: Path) -> None:
+    composed = compose(["block=swiglu"])
+    assert rules.unused(composed) == ("activation",)
+    point = Point(Job({}, composed), tiny({**allowed()[0], "block": "swiglu"}), "", Unpredicted(""))
+    assert not any(word.startswith("activation") for word in point.about)
+    run = make_run(tmp_path)
+    assert "gelu" in describe(run)
+    run.config["block"] = {"name": "geglu"}
+    assert "gelu" not in describe(run).replace("geglu", "")
+    plain, gated = flatten(compose(["activation=tanh"])), flatten(composed)
+    assert "activation" not in gated
+    assert differing([plain, gated]) == ["block"]
+    assert differing([plain, gated, {**plain, "activation": "relu"}]) == ["activation", "block"]

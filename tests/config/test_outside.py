@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ffn_train.config.composition import compose
 from ffn_train.config.settings import SettingError
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
+from ffn_train.runs import load_run
 from tests.support.command import command
 from tests.support.small_runs import NOTES, SMALL
 
@@ -93,6 +95,11 @@ def test_a_package_is_named_in_the_same_way(part: Path, monkeypatch: pytest.Monk
         ("1/0", "parts=my_parts.py: ZeroDivisionError: division by zero"),
         ("def (", "parts=my_parts.py: SyntaxError: invalid syntax"),
         ("raise SystemExit(0)", "parts=my_parts.py: SystemExit: 0"),
+        ("raise GeneratorExit('x')", "parts=my_parts.py: GeneratorExit: x"),
+        (
+            "class Mute(Exception):\n    def __str__(self):\n        raise self\nraise Mute",
+            "parts=my_parts.py: Mute: Mute",
+        ),
         (
             SOFTPLUS.replace('"softplus"', '"relu"'),
             "activation=relu is declared twice, in ffn_train.nn.activations.relu and in",
@@ -113,10 +120,15 @@ def test_what_cannot_be_loaded_is_told_in_a_line(part: Path, content: str, messa
     compose([*SMALL, "activation=relu"])  # nothing of the package is lost by it
 
 
-def test_what_does_not_exist_is_told_in_a_line(part: Path) -> None:
+def test_what_is_no_such_file_is_told_in_a_line(part: Path) -> None:
+    os.mkfifo(part.with_name("fifo.py"))
+    part.with_name("folder.py").mkdir()
     for name, message in (
         ("my_prts.py", "parts=my_prts.py: there is no such file; did you mean my_parts.py?"),
         ("no_package", "parts=no_package: there is no such package"),
+        ("fifo.py", "parts=fifo.py: it is not a regular file"),
+        ("folder.py", "parts=folder.py: it is a directory"),
+        (f"{'a' * 300}.py", "File name too long"),
     ):
         with pytest.raises(SettingError, match=message.replace("?", r"\?")):
             compose([*SMALL, f"parts=[{name}]"])
@@ -232,6 +244,11 @@ VALUES_WRONG = {
         r"a value per block has the shape \(3,\), got \(3, 2\)",
     ),
     "np.abs(part).max()": ("part.fill(0)", r"line 15, in .*: ValueError: .* read-only"),
+    "[float(np.abs(part).max())": ("[exit(0)", r"parts=mine\.py, line 15, in .*: SystemExit: 0"),
+    "return [float(np.abs(part).max())": (
+        "raise BaseException('\x1b[31mred') or [0",
+        r"parts=mine\.py, line 15, in value: BaseException: \\x1b\[31mred$",
+    ),
 }
 
 
@@ -245,6 +262,7 @@ def test_a_mistake_while_it_trains_is_a_line_and_mended_goes_on(part: Path, righ
     assert re.search(message, done.stderr), done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.count("\n") == 1
+    assert load_run(part.with_name("run")).state == "failed"
     part.with_name("mine.py").write_text(QUANTITY, encoding="utf-8")
     execute(build_experiment(compose([*SMALL, *chosen])), NOTES.append)
     assert NOTES[-1] == "run has no usable checkpoint: starting again from step 0"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ffn_train.config.composition import compose
@@ -87,6 +89,8 @@ def test_what_changes_no_number_does_not_tell_runs_apart() -> None:
         ("residual", {"scale": 10**39}, "is infinite in float32"),
         ("residual", {"power": 400}, "residual.power=400 and model.depth=3: the factor"),
         ("init", {"name": "lecun", "bias_std": 1e-46}, "init.bias_std=1e-46 is 0"),
+        ("init", {"name": "normal", "inner": 1e-80}, "a square root that loses digits in float32"),
+        ("init", {"name": "normal", "outer": 1e80}, "a square root that is infinite in float32"),
         ("trainer", {"clip": 1e-50}, "trainer.clip=1e-50 is 0 in float32"),
     ],
 )
@@ -102,6 +106,15 @@ def test_bounds_hold_in_the_dtype_that_computes(
     if "power" not in changes:
         assert str(caught.value).endswith(", or dtype=float64")
         build_experiment({**whole, "dtype": "float64"})
+
+
+@pytest.mark.parametrize("variance", [1e-70, 1e-40, 1e40])
+def test_of_a_variance_the_square_root_is_what_has_to_fit(variance: float) -> None:
+    init = {"name": "normal", "bias_std": 0.0, "inner": variance, "outer": 1.0}
+    experiment = build_experiment(config(init=init))
+    tensors = {tensor.name: tensor for tensor in experiment.model.layout.tensors}
+    weight = experiment.params.vector[tensors["blocks.0.up.weight"].span]
+    assert np.std(weight.astype(np.float64)) == pytest.approx(math.sqrt(variance / 6), rel=0.3)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The gradient check itself: its command, its kinks, and what float64 cannot see."""
+"""The gradient check itself: its command, kinks, and what rounding hides in float64."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The coefficients of ``ffn_train/nn/special.py``, fitted anew: python -m tests.nn.fit_special
+"""Fits the coefficients of ``ffn_train/nn/special.py``: python -m tests.nn.fit_special
 
 The two polynomials are truncated Chebyshev series, computed with 60 digits and rounded once. The
 fraction is the best of its shape in the relative error, found in float64 by Lawson's method.
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 DIGITS = 60
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640629")
-NODES = 64  # the series' further terms, which would be mistaken for these, are below 1e-40
+NODES = 64  # the further terms of the series, which alias to these, are below 1e-40
 LAST = 13.15  # in float32 the density's normal numbers end there
 
 Series = list[Decimal]

@@ -63,13 +63,13 @@ def test_the_limits_are_reached_whatever_the_size(name: str, dtype: str) -> None
     powers = np.arange(3, 38.5, 0.5) if dtype == "float32" else np.arange(3, 308.1, 2)
     z = np.concatenate([10.0**powers, [float(np.finfo(dtype).max)]]).astype(dtype)
     slope = {"identity": 1.0, "leaky_relu": getattr(act, "slope", 0)}.get(name, 0.0)
-    above, one = (1, 0) if name in ("tanh", "erf") else (z, 1)
+    above, slope_above = (1, 0) if name in ("tanh", "erf") else (z, 1)
     below = -1 if name in ("tanh", "erf") else -z * slope
     with np.errstate(over="ignore", under="ignore", invalid="raise"):
-        for point, value, derivative in ((z, above, one), (-z, below, slope)):
-            found, its_slope = act.pair(point)
-            np.testing.assert_allclose(found, np.broadcast_to(value, z.shape), rtol=1e-6)
-            np.testing.assert_allclose(its_slope, np.full(z.shape, derivative), rtol=1e-6)
+        for point, limit, slope_limit in ((z, above, slope_above), (-z, below, slope)):
+            value, derivative = act.pair(point)
+            np.testing.assert_allclose(value, np.broadcast_to(limit, z.shape), rtol=1e-6)
+            np.testing.assert_allclose(derivative, np.full(z.shape, slope_limit), rtol=1e-6)
 
 
 GRID = np.concatenate(

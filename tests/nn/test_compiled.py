@@ -1,4 +1,4 @@
-"""The compiled engine computes what the plain one does, to rounding, wherever that is allowed."""
+"""The compiled engine agrees with NumPy's to rounding, for every allowed combination."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def passes(model: Stack, dtype: str) -> list[Array]:
     return [y, grads.vector, dx, *parts]
 
 
-def apart(one: Sequence[Array], other: Sequence[Array]) -> float:
+def difference(arrays: Sequence[Array], expected: Sequence[Array]) -> float:
     """The largest difference, relative to each array's largest entry; NaN if there is one."""
-    pairs = zip(one, other, strict=True)
+    pairs = zip(arrays, expected, strict=True)
     return float(np.max([np.abs(a - b).max() / max(np.abs(b).max(), 1e-30) for a, b in pairs]))
 
 
@@ -80,7 +80,7 @@ def test_every_combination_agrees_with_the_plain_engine(
     combination: dict[str, str], dtype: str
 ) -> None:
     plain, compiled = (passes(tiny(combination, engine=name), dtype) for name in engines.ENGINES)
-    assert apart(compiled, plain) < TOLERANCE[dtype]
+    assert difference(compiled, plain) < TOLERANCE[dtype]
 
 
 @pytest.mark.parametrize("norm", ["none", "pre_layer", "post_rms"])
@@ -118,10 +118,10 @@ def test_every_part_of_the_scheme_counts(
     monkeypatch.setattr(segment, "scheme_of", lambda *_: (wrong, wrong.record()))
     with np.errstate(all="ignore"):
         try:
-            found = passes(model, "float64")
-        except (AssertionError, ValueError):  # not even its two passes agree, nor its arrays fit
+            compiled = passes(model, "float64")
+        except (AssertionError, ValueError):  # its passes do not even agree, or the shapes differ
             return
-        assert not apart(found, plain) < 1e-6
+        assert not difference(compiled, plain) < 1e-6
 
 
 @pytest.mark.parametrize("name", ["tanh", "sigmoid", "erf", "gauss", "density", "distribution"])
@@ -160,11 +160,11 @@ def test_elementary_functions_in_float32(name: str) -> None:
     }[name]
     single = x.astype(np.float32)
     expected = exact(single.astype(np.float64))
-    found = of(single)
+    computed = of(single)
     normal_range = np.abs(expected) > 1.2e-38
     # the rounding of z² in exp(-z²) alone is z² units in the last place
     allowed = 1.2e-7 * (6 + (single**2 if name not in ("tanh", "sigmoid") else 0)) + 4e-6
-    error = np.abs(found - expected)
+    error = np.abs(computed - expected)
     assert (error[normal_range] <= (allowed * np.abs(expected))[normal_range]).all()
     assert (error[~normal_range] < 1.2e-38).all()
     assert np.isnan(of(np.array([np.nan], np.float32))[0])
@@ -190,10 +190,10 @@ def test_activations_reach_their_limits_as_the_plain_ones_do(dtype: str) -> None
         loops = loops_of(activation, np.dtype(dtype))
         run(loops, value, slope)
         with np.errstate(over="ignore", under="ignore"):
-            right, its_slope = activation.pair(z)
-        np.testing.assert_allclose(value, right, rtol=1e-6, err_msg=kind.__name__)
+            expected, derivative = activation.pair(z)
+        np.testing.assert_allclose(value, expected, rtol=1e-6, err_msg=kind.__name__)
         if loops.keeps_slope:
-            np.testing.assert_allclose(slope, its_slope, rtol=1e-6, err_msg=kind.__name__)
+            np.testing.assert_allclose(slope, derivative, rtol=1e-6, err_msg=kind.__name__)
 
 
 def test_products_with_every_transpose() -> None:
@@ -300,7 +300,7 @@ def test_updates_agree_with_the_plain_ones(optimizer: dict[str, Any]) -> None:
         for count, gradient in enumerate(grads, start=1):
             rule.step(params, gradient, memory, lr=0.1, count=count, decays=decays)
         ends.append([params, *memory.values()])
-    assert apart(ends[1], ends[0]) < 1e-14
+    assert difference(ends[1], ends[0]) < 1e-14
     assert not np.array_equal(ends[0][0], start)
 
 
@@ -325,10 +325,10 @@ def test_a_run_learns_the_same(tmp_path: Path) -> None:
     plain = run_in(tmp_path / "plain", config())
     compiled = run_in(tmp_path / "compiled", config(engine="compiled"))
     for column in ("loss", "gradient_norm", "validation_loss"):
-        one, other = (np.array(run.scalars[column]) for run in (plain, compiled))
-        assert np.allclose(one, other, rtol=1e-4, equal_nan=True), column
+        values, expected = (np.array(run.scalars[column]) for run in (compiled, plain))
+        assert np.allclose(values, expected, rtol=1e-4, equal_nan=True), column
     weights = [(run.path / WEIGHTS).read_bytes() for run in (plain, compiled)]
-    assert weights[0] != weights[1]  # another rounding: it was used
+    assert weights[0] != weights[1]  # rounded differently: the other engine was used
 
 
 def test_neither_measures_nor_recompute_change_the_weights(tmp_path: Path) -> None:
@@ -460,11 +460,11 @@ def test_an_activation_of_ones_own_brings_its_twin(
             build_experiment(compose([*overrides, beta, f"engine={name}"]))
             for name in engines.ENGINES
         )
-        found, expected = passes(compiled.model, dtype), passes(plain.model, dtype)
-        assert apart(found, expected) < TOLERANCE[dtype]
+        arrays, expected = passes(compiled.model, dtype), passes(plain.model, dtype)
+        assert difference(arrays, expected) < TOLERANCE[dtype]
         losses = [
-            [record.loss for record in one.trainer.fit(one.trainer.start(one.params))]
-            for one in (compiled, plain)
+            [record.loss for record in run.trainer.fit(run.trainer.start(run.params))]
+            for run in (compiled, plain)
         ]
         assert np.allclose(losses[0], losses[1], rtol=100 * TOLERANCE[dtype])
 
@@ -604,17 +604,17 @@ def test_any_other_source_is_another_machine_code(tmp_path: Path) -> None:
 def test_machine_code_of_other_sources_is_removed(tmp_path: Path) -> None:
     from ffn_train.nn.compiled import jit
 
-    kept = tmp_path / "__pycache__"
-    kept.mkdir()
+    cache = tmp_path / "__pycache__"
+    cache.mkdir()
     for name in ("a_0123.nbi", "a_0123.1.nbc", f"a_{jit.SOURCES}.nbi", "a.pyc"):
-        (kept / name).touch()
+        (cache / name).touch()
     jit.forget_outdated(tmp_path)
-    assert {path.name for path in kept.iterdir()} == {f"a_{jit.SOURCES}.nbi", "a.pyc"}
+    assert {path.name for path in cache.iterdir()} == {f"a_{jit.SOURCES}.nbi", "a.pyc"}
 
 
 @pytest.fixture
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
-    """An entry as a new process finds it, its machine code kept in a folder of the test."""
+    """An entry as in a new process, its machine code cached in a folder of the test."""
     from numba.core import config as numba_config
 
     from ffn_train.nn.compiled import jit
@@ -633,9 +633,9 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
 
 
 def _results(entry: Any) -> tuple[list[Any], int]:
-    """What it returns for each dtype, and how many of these were kept from before."""
-    found = [entry(np.ones(2, dtype)).tolist() for dtype in ("float32", "float64")]
-    return found, sum(entry.stats.cache_hits.values())
+    """What it returns for each dtype, and the number of cache hits."""
+    results = [entry(np.ones(2, dtype)).tolist() for dtype in ("float32", "float64")]
+    return results, sum(entry.stats.cache_hits.values())
 
 
 def test_machine_code_is_kept(fresh: Callable[[], Any]) -> None:
@@ -658,16 +658,16 @@ def test_damaged_machine_code_is_made_again(
 ) -> None:
     _results(fresh())
     (index,) = tmp_path.glob("__pycache__/*.nbi")
-    one, other = sorted(tmp_path.glob("__pycache__/*.nbc"))
+    first, second = sorted(tmp_path.glob("__pycache__/*.nbc"))
     if damage == "an empty index":
         index.write_bytes(b"")
     elif damage == "cut data":
-        one.write_bytes(one.read_bytes()[:100])
-    else:  # as when two processes write their first at the same moment
-        one.write_bytes(other.read_bytes())
-    found, kept = _results(fresh())
-    assert found == [[2, 2]] * 2
-    assert kept < 2
+        first.write_bytes(first.read_bytes()[:100])
+    else:  # as when two processes write at the same moment
+        first.write_bytes(second.read_bytes())
+    results, hits = _results(fresh())
+    assert results == [[2, 2]] * 2
+    assert hits < 2
     assert _results(fresh()) == ([[2, 2]] * 2, 2)
 
 
@@ -694,7 +694,7 @@ def test_the_wait_for_the_compiler_is_told(monkeypatch: pytest.MonkeyPatch, tmp_
     (tmp_path / f"blocks.{blocks.backward.__qualname__}-1.py.nbi").touch()
     assert blocks.delay() is None
     monkeypatch.setattr(blocks.backward, "_cache", NullCache())
-    assert "in every process: the result cannot be kept" in str(blocks.delay())
+    assert "in every process: the result cannot be cached" in str(blocks.delay())
 
 
 @pytest.mark.parametrize("centred", [True, False])

@@ -1,4 +1,4 @@
-"""Every layer says where its own parameters start, one from outside the package too."""
+"""Every layer, also a user's own, gives the initial values of its parameters."""
 
 from __future__ import annotations
 

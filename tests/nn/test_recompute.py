@@ -1,4 +1,4 @@
-"""Activations made again in the backward pass: the same bytes, with less memory."""
+"""Activation checkpointing: the same bytes with less memory."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def peak(depth: int, recompute: Any, *, engine: str = "numpy", measured: bool = 
         y, pullback = model.forward(params.views, x, observe=forward)
         pullback(y, grads.views, observe=backward)
 
-    once()  # what compiling takes is not meant
+    once()  # compile first, whose memory does not count
     tracemalloc.start()
     once()
     largest = tracemalloc.get_traced_memory()[1]

@@ -46,10 +46,10 @@ def test_norms_of_tensors_are_those_of_each(
     for name in ("blocks.0.down.bias", "output.bias"):  # out of range or zero, unlike the others
         layout.named(vector)[name][...] *= scale
     expected = [np.linalg.norm(x.astype("f8")) for x in layout.named(vector).values()]
-    found = np.empty(len(expected))
+    norms = np.empty(len(expected))
     with np.errstate(over="ignore"):
-        reductions.tensor_norms(layout, vector, found)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+        reductions.tensor_norms(layout, vector, norms)
+    np.testing.assert_allclose(norms, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -64,15 +64,15 @@ def test_norms_of_many_arrays(
     wide[-1] *= scale
     many: NDArray[Any] = wide.astype(dtype)
     expected = np.sqrt(np.sum(many.astype(np.longdouble) ** 2, axis=(1, 2)))
-    found = np.empty(arrays)
+    norms = np.empty(arrays)
     with np.errstate(all="ignore"):
-        reductions.norms(many, found)
-        np.testing.assert_allclose(found, expected.astype(float), rtol=1e-5)
-        np.testing.assert_allclose(reductions.norm(many[-1].reshape(-1)), found[-1], rtol=1e-5)
+        reductions.norms(many, norms)
+        np.testing.assert_allclose(norms, expected.astype(float), rtol=1e-5)
+        np.testing.assert_allclose(reductions.norm(many[-1].reshape(-1)), norms[-1], rtol=1e-5)
         for value in (np.inf, np.nan):
             many[-1, 2, 3] = value
-            reductions.norms(many, found)
-            np.testing.assert_equal(found[-1], value)
+            reductions.norms(many, norms)
+            np.testing.assert_equal(norms[-1], value)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

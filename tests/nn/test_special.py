@@ -1,4 +1,4 @@
-"""The coefficients of the special functions are those that their script fits, and as accurate."""
+"""The special functions' coefficients are those that the script fits, and accurate."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_erfcx_is_its_truncated_chebyshev_series() -> None:
 
 def test_the_scripts_erfcx_is_right() -> None:
     with localcontext(prec=fit.DIGITS):
-        for x in (Decimal(k) / 4 for k in range(8, 20)):  # fraction and series: two ways to it
+        for x in (Decimal(k) / 4 for k in range(8, 20)):  # the fraction against the series
             assert abs(((x * x).exp() - fit.erf_by_series(x)) / fit.erfcx(x) - 1) < Decimal("1e-40")
         for v in (0.01, 0.5, 1.99, 2.0, 7.25, 20.0):
             exact = math.exp(v * v) * math.erfc(v)

@@ -45,7 +45,7 @@ def norm(weights: dict[str, Any], name: str, kind: str, x: Any) -> Any:
 
 
 def stack(names: dict[str, str], depth: int, weights: dict[str, Any], x: Any) -> Any:
-    """The stack written a second time, from the papers' equations, in torch's own operations."""
+    """An independent stack, written from the papers' equations in PyTorch."""
     act, kind = ACTIVATIONS[names["activation"]], names["norm"]
     scaled = settings("residual", "scaled")
     x = linear(weights, "input", x)

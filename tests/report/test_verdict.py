@@ -232,7 +232,7 @@ def test_a_row_that_has_all_the_variance(tmp_path: Path) -> None:
     y[36] = 100
     rows = "\n".join(f"{a},{b},{c}" for (a, b), c in zip(x, y, strict=True))
     (tmp_path / "t.csv").write_text(f"a,b,y\n{rows}\n")
-    task = settings("task", "csv") | {"path": str(tmp_path / "t.csv"), "target": "y"}
+    task = settings("task", "table") | {"path": str(tmp_path / "t.csv"), "target": "y"}
     found = answers(run_in(tmp_path / "run", config(task=task)))[HELD_BACK]
     assert found.kind == "outlier"
     assert "row 37 of 200 has 96% of the variance of y" in found.text

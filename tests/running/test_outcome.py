@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from ffn_train.nn.optim.sgd import SGD
+from ffn_train.report.text import report
 from ffn_train.running import execution, recording
 from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import files, load_run
@@ -115,12 +116,15 @@ def test_what_is_said_of_a_checkpoint_is_so(
         slow(patch, BatchGradient, "take", 1, signal.SIGINT)
         done = command(*SMALL, "run.dir=run", cwd=tmp_path)
     assert done.returncode == 130
-    assert done.stderr.endswith("run.dir=run starts the run again: it has no checkpoint yet\n")
+    again = "interrupted before the first checkpoint; to start again: python -m ffn_train "
+    assert again in done.stderr
+    assert done.stderr.endswith(" run.dir=run\n")
     assert newest_step(tmp_path / "run") is None
     with monkeypatch.context() as patch:
         slow(patch, BatchGradient, "take", 3, signal.SIGINT)
         done = command(*SMALL, "run.dir=run", cwd=tmp_path)
-    assert done.stderr.splitlines()[-1].endswith("run.dir=run continues the run at step 2")
+    assert "ffn_train: interrupted at step 2; to go on: python -m ffn_train " in done.stderr
+    assert done.stderr.endswith(" run.dir=run\n")
     assert newest_step(tmp_path / "run") == 2
 
 
@@ -142,17 +146,22 @@ def test_a_full_disk_promises_no_checkpoint_that_is_not_there(
     monkeypatch.setattr(recording, "write_checkpoint", full)
     done = command(*SMALL, "checkpoint.every=2", "run.dir=run", cwd=tmp_path)
     assert done.returncode == 1
-    again = f"the same command with run.dir=run {words}"
+    again = f"once that is put right, the same command with run.dir=run {words}"
     assert done.stderr == f"ffn_train: run: No space left on device; {again}\n"
 
 
 @pytest.mark.parametrize(
     "error",
-    [OSError(errno.ENOSPC, "No space left on device"), ValueError("no such font"), MemoryError()],
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        ValueError("no such font"),
+        MemoryError(),
+        SystemExit(0),
+    ],
     ids=lambda error: type(error).__name__,
 )
 def test_figures_that_fail_are_warned_of(
-    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a run"
 
@@ -164,20 +173,37 @@ def test_figures_that_fail_are_warned_of(
     run = run_in(path, config(plot={"when": "always"}))
     assert run.state == load_run(path).state == "finished"
     assert NOTES[-1].startswith("warning: figures left out: ")
-    assert NOTES[-1].endswith(f"; python -m ffn_train.plots '{path}' draws them")
+    draws = f"to draw them: python -m ffn_train.plots '{path}'"
+    assert NOTES[-1].endswith(f"; once that is put right, {draws}")
 
 
-def test_ctrl_c_while_drawing_leaves_a_finished_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_drawing_leaves_a_finished_run(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def draw(*_: object, **__: object) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         time.sleep(5)
 
     monkeypatch.setattr(execution, "draw", draw)
     run = run_in(tmp_path / "run", config(plot={"when": "always"}))
     assert run.state == load_run(tmp_path / "run").state == "finished"
-    assert NOTES[-1].startswith("figures interrupted; ")
+    assert NOTES[-1].startswith(f"figures interrupted by {number.name}; ")
+
+
+def test_the_same_command_draws_the_figures_that_are_missing(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    figures = {"when": "always", "figures": ["loss", "signal"], "formats": ["svg"]}
+    run_in(path, config(plot=figures))
+    loss, signals = (path / files.PLOTS / f"{name}.svg" for name in figures["figures"])
+    before = loss.read_bytes()
+    loss.unlink()
+    signals.write_bytes(b"")
+    run_in(path, config(plot={**figures, "when": "never"}))
+    assert not loss.exists()
+    run_in(path, config(plot=figures))
+    assert loss.read_bytes() == before
+    assert signals.read_bytes() == b""  # it is there
 
 
 def test_a_notebooks_backend_is_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,3 +322,16 @@ def test_all_is_on_the_disk_before_the_summary_says_that_the_run_has_ended(
         patch.setattr(os, "mkdir", make)
         run_in(path, config(checkpoint={"every": 2}))
     assert renamed == [str(path / files.STATUS)]  # which the summary makes superfluous
+
+
+def test_the_training_loss_is_the_mean_over_the_last_rows(tmp_path: Path) -> None:
+    run = run_in(tmp_path / "run", config(trainer={"steps": 30}))
+    assert run.summary is not None
+    losses, validation = run.scalars["loss"], run.scalars["validation_loss"]
+    assert run.summary.train_loss == pytest.approx(losses[-20:].mean(), rel=1e-12)
+    assert run.summary.best_validation_step == run.scalars["step"][np.nanargmin(validation)]
+    printed = report(run).splitlines()[0]
+    assert f"training {losses[-20:].mean():.3g}   validation {validation[-1]:.3g}   " in printed
+    best = f"best validation loss {np.nanmin(validation):.3g}, at step "
+    assert f"{best}{run.summary.best_validation_step}   " in printed
+    assert printed.endswith("(in squared standard deviations of the target)")

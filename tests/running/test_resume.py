@@ -9,7 +9,9 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,10 @@ import pytest
 from ffn_train.config.composition import compose
 from ffn_train.running import execution, recording
 from ffn_train.running.execution import execute
-from ffn_train.running.experiment import build_experiment
+from ffn_train.running.expectation import expectation
+from ffn_train.running.experiment import Experiment, build_experiment
 from ffn_train.running.interruption import Interrupted
-from ffn_train.runs import files, load_run
+from ffn_train.runs import Run, files, load_run
 from ffn_train.runs.checkpoint import Damaged, checkpoints, read_checkpoint, write_checkpoint
 from ffn_train.train.trainer import Trainer
 from tests.support.choices import files as choices_of
@@ -64,7 +67,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     **{
         f"task={n}": {"task": {**settings("task", n), "rows": 80}}
         for n in choices_of("task")
-        if n != "csv"
+        if n != "table"
     },
     "rezero": {"residual": settings("residual", "rezero")},
     "float64": {"dtype": "float64"},
@@ -75,14 +78,113 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def test_resumed_is_straight(variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changes = {**OFTEN, **VARIANTS[variant]}
     run_in(tmp_path / "straight", config(**changes))
-    # cut at, just after, and between checkpoints; before the first; and more than once
-    for rows in ((1,), (2,), (3,), (7,), (2, 1, 3)):
-        path = tmp_path / "-".join(map(str, rows))
-        for count in rows:
-            cut_run(path, count, monkeypatch, **changes)
-        run = run_in(path, config(**changes))
-        assert run.summary is not None
-        assert results(path) == results(tmp_path / "straight"), rows
+    path = tmp_path / "run"
+    for count in (2, 1, 3):  # at a checkpoint, between two, and behind one
+        cut_run(path, count, monkeypatch, **changes)
+    run = run_in(path, config(**changes))
+    assert run.summary is not None
+    assert results(path) == results(tmp_path / "straight")
+
+
+STEPS = (2, 3, 4, 5, 6, 9)
+MORE = 3  # steps by which a run is extended
+
+
+@cache
+def tiny(steps: int, every: int | None) -> Experiment:
+    changes: dict[str, Any] = {
+        "model": {"depth": 1, "width": 2},
+        "schedule": settings("schedule", "constant"),
+        "measure": {"every": 2},
+        "evaluate": {"every": 3},
+    }
+    run = {"trainer": {"steps": steps}, "checkpoint": {"every": every}}
+    return build_experiment(config(**changes, **run))
+
+
+def run_tiny(path: Path, steps: int, every: int | None) -> Run:
+    """A tiny run of so many steps, or what is left to do of it."""
+    return execute(replace(tiny(steps, every), directory=path), NOTES.append)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], dict[str, bytes]]:
+    """The results of a run that nothing interrupted, by its steps."""
+
+    @cache
+    def of(steps: int) -> dict[str, bytes]:
+        path = tmp_path_factory.mktemp("straight")
+        run_tiny(path, steps, None)
+        return results(path)
+
+    return of
+
+
+def killed(
+    path: Path, steps: int, every: int, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[Path], Run]:
+    """A run, and what a kill before each of its rows, its weights and its summary leaves of it."""
+    left: list[Path] = []
+    fit = Trainer.fit
+
+    def copy() -> None:
+        left.append(path.with_name(f"{path.name}-{steps}-{len(left)}"))
+        shutil.copytree(path, left[-1])
+
+    def rows(self: Trainer, state: Any) -> Any:
+        for record in fit(self, state):
+            copy()
+            yield record
+
+    def after_copy(function: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any) -> Any:
+            copy()
+            return function(*arguments)
+
+        return called
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "fit", rows)
+        for name in ("write_weights", "sealed"):
+            patch.setattr(execution, name, after_copy(getattr(execution, name)))
+        return left, run_tiny(path, steps, every)
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 5])
+def test_whatever_a_kill_leaves_ends_as_a_straight_run(
+    every: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    straight: Callable[[int], dict[str, bytes]],
+) -> None:
+    """Killed runs are completed or extended, finished ones extended, and those killed again.
+
+    The last row takes no update, so that a checkpoint from behind it would lack one. Of the moments
+    of each run half are tried, drawn by lot.
+    """
+    lot = random.Random(every)
+    predicted = expectation(tiny(STEPS[0], every))
+    monkeypatch.setattr(execution, "expectation", lambda experiment: predicted)
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+    for steps in STEPS:
+        path = tmp_path / f"run{steps}"
+        left, _ = killed(path, steps, every, monkeypatch)
+        assert len(left) == steps + 3
+        assert results(path) == straight(steps)
+        saved = [read_checkpoint(checkpoint).step for checkpoint in checkpoints(path)]
+        assert saved == [*range(every, steps, every), steps][-2:]
+        for copy in lot.sample(left, len(left) // 2):
+            to = lot.choice((steps, steps + MORE))
+            run_tiny(copy, to, every)
+            assert results(copy) == straight(to), copy
+        left, run = killed(path, steps + MORE, every, monkeypatch)
+        assert len(left) == MORE + 3
+        assert f"was finished at step {steps}, now goes on to {steps + MORE}" in NOTES[-1]
+        assert run.config["trainer"]["steps"] == steps + MORE
+        assert results(path) == straight(steps + MORE)
+        copy = lot.choice(left)
+        run_tiny(copy, steps + MORE, every)
+        assert results(copy) == straight(steps + MORE), copy
 
 
 def test_the_log_is_cut_back_to_the_checkpoint(
@@ -95,39 +197,6 @@ def test_the_log_is_cut_back_to_the_checkpoint(
     assert run.scalars["step"].tolist() == list(range(9))
     assert run.measures.step.tolist() == list(range(9))
     assert any("continues at step 4" in note for note in NOTES)
-
-
-def test_a_longer_run_extends_a_finished_one(tmp_path: Path) -> None:
-    constant = {"schedule": settings("schedule", "constant"), **OFTEN}
-    run_in(tmp_path / "straight", config(trainer={"steps": 12}, measure={"every": 1}))
-    changes = {**constant, "measure": {"every": 1}}
-    run_in(tmp_path / "run", config(**changes))
-    run = run_in(tmp_path / "run", config(**changes, trainer={"steps": 12}))
-    assert "extended to 12" in NOTES[-1]
-    run_in(tmp_path / "whole", config(**changes, trainer={"steps": 12}))
-    assert results(tmp_path / "run") == results(tmp_path / "whole")
-    assert run.config["trainer"]["steps"] == 12
-
-
-@pytest.mark.parametrize("every", [2, 3])
-def test_no_checkpoint_lies_behind_the_last_row(
-    every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The last row takes no update, so a run that goes on from behind it would lack one."""
-    changes = {"schedule": settings("schedule", "constant"), "checkpoint": {"every": every}}
-    run_in(tmp_path / "whole", config(**changes, trainer={"steps": 12}))
-
-    def cut(*_: object) -> None:
-        raise Cut
-
-    with monkeypatch.context() as patch:  # between the last row and the summary
-        patch.setattr(execution, "write_weights", cut)
-        with pytest.raises(Cut):
-            run_in(tmp_path / "run", config(**changes))
-    assert read_checkpoint(checkpoints(tmp_path / "run")[-1]).step == 8
-    run_in(tmp_path / "run", config(**changes))
-    run_in(tmp_path / "run", config(**changes, trainer={"steps": 12}))
-    assert results(tmp_path / "run") == results(tmp_path / "whole")
 
 
 def test_the_last_two_checkpoints_are_kept(tmp_path: Path) -> None:

@@ -11,15 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from ffn_train.commands.predicted import norm, one_seed, sheet
 from ffn_train.commands.theory import main, predictions
 from ffn_train.plots import figure
+from ffn_train.plots.expected import DOES_NOT_HOLD
 from ffn_train.report import text as report
 from ffn_train.running import expectation
 from ffn_train.runs import Run, RunError, files, load_run
-from ffn_train.runs.predictions import band, relative_gradient
+from ffn_train.runs.predictions import Ratio, band, relative_gradient
 from ffn_train.theory import Prediction, batch
 from tests.support.choices import settings
 from tests.support.small_runs import config, run_in
@@ -52,26 +54,69 @@ def test_a_run_holds_both_modes(run: Run) -> None:
     assert theory.predictions["a priori"].log_signal_gradient_rms[-1] != pytest.approx(last)
 
 
-def test_the_worst_ratio_is_the_one_furthest_from_1(run: Run) -> None:
+def test_the_worst_ratio_is_the_one_with_the_largest_z(run: Run) -> None:
     ratio = run.worst_ratio
     assert ratio is not None
     assert run.summary is not None
     assert run.theory is not None
     found = run.theory.predictions["anchored"]
-    ratios = {}
+    ratios, scores = {}, {}
     for place, size in enumerate(run.measures["signal_gradient_rms"].values[0]):
-        ratios[f"dL/dx_{place}"] = size / np.exp(found.log_signal_gradient_rms[place])
+        name, sd = f"dL/dx_{place}", found.signal_gradient_sd[place]
+        ratios[name] = size / np.exp(found.log_signal_gradient_rms[place])
+        scores[name] = (math.log(ratios[name]) + sd**2) / max(sd, 0.01)
     for column, tensor in enumerate(run.measures.tensors):
         if tensor.block is not None:
             size = run.measures["gradient_norm"].values[0, column]
-            ratios[tensor.name] = size / np.exp(found.log_gradient_norm[column])
-    worst = max(ratios, key=lambda name: abs(math.log(ratios[name])))
+            name, sd = tensor.name, found.gradient_sd[column]
+            ratios[name] = size / np.exp(found.log_gradient_norm[column])
+            scores[name] = (math.log(ratios[name]) + sd**2) / max(sd, 0.01)
+    worst = max(scores, key=lambda name: abs(scores[name]))
     assert ratio.where == worst
     assert ratio.ratio == pytest.approx(ratios[worst])
     assert run.summary.theory is not None
     assert run.summary.theory.where == worst
-    words = f"({worst}, anchored; 1 sd of a seed: x/÷ {math.exp(ratio.sd):.3g})"
+    assert ratio.z == run.summary.theory.z == pytest.approx(scores[worst])
+    assert run.theory_holds
+    words = f"(worst: {worst}, {abs(scores[worst]):.1f} sd of the scatter between seeds)"
     assert words in report.report(run)
+    furthest = max(abs(math.log(value)) for value in ratios.values())
+    assert ratio.within == pytest.approx(math.exp(furthest))
+
+
+def test_a_theory_that_does_not_hold_is_said_not_to(run: Run) -> None:
+    assert run.theory is not None
+    found = run.theory.predictions["anchored"]
+    logs = found.log_gradient_norm.copy()
+    column = [tensor.name for tensor in run.measures.tensors].index("blocks.1.down.weight")
+    logs[column] += 6 * found.gradient_sd[column] + 0.3
+    wrong = dataclasses.replace(found, log_gradient_norm=logs)
+    theory = dataclasses.replace(run.theory, predictions={"anchored": wrong})
+    doubted = dataclasses.replace(run, theory=theory)
+    assert not doubted.theory_holds
+    said = "theory does not hold here: blocks.1.down.weight is 0."
+    drawn = figure(doubted, "gradient_flow")
+    assert any(said in text for text in texts(drawn))
+    assert "does not hold here: blocks.1.down.weight is 0." in report.report(doubted)
+    labels = {text.get_text() for legend in drawn.legends for text in legend.get_texts()}
+    assert DOES_NOT_HOLD in {label.replace("\n", " ") for label in labels}
+    bands = [part for part in drawn.axes[0].collections if isinstance(part, PolyCollection)]
+    assert all(part.get_hatch() for part in bands)
+    assert not any(DOES_NOT_HOLD in text for text in texts(figure(run, "gradient_flow")))
+
+
+@pytest.mark.parametrize(
+    ("z", "ratio", "holds"), [(3.9, 2.0, True), (-4.1, 0.7, False), (9.0, 1.1, True)]
+)
+def test_theory_fails_beyond_4_sd_and_20_percent(z: float, ratio: float, holds: bool) -> None:
+    assert Ratio(ratio, "dL/dx_0", "anchored", 0.1, z).holds == holds
+
+
+def test_numpy_does_not_warn_of_extremes(tmp_path: Path) -> None:
+    """Warnings are errors here."""
+    extreme = ["model.depth=300", "residual=identity", "block=swiglu", "init=he", "model.width=8"]
+    for more in ([], ["norm=pre_layer"], ["block=feedforward", "activation=tanh"]):
+        main([*extreme, *more, "trainer.batch_size=4", "--out", str(tmp_path / "x.svg")])
 
 
 @pytest.mark.parametrize(
@@ -105,7 +150,7 @@ def texts(drawn: Figure) -> list[str]:
 def test_a_prediction_from_a_part_of_the_batch_says_so(sampled: Run, run: Run) -> None:
     content = json.loads((sampled.path / files.THEORY).read_text())
     assert content["anchored"]["sampled"] == content["a priori"]["sampled"] == [16, 32]
-    assert "anchored from 16 of 32 rows;" in report.report(sampled)
+    assert "between seeds); from 16 of 32 rows" in report.report(sampled)
     assert "32 rows" not in report.report(run)
     for name in ("gradient_flow", "signal"):
         said = [text for text in texts(figure(sampled, name)) if "theory from 16 of 32" in text]
@@ -132,7 +177,7 @@ def test_a_tensor_without_a_prediction_is_left_out_and_told(sampled: Run) -> Non
     drawn = figure(dataclasses.replace(sampled, theory=theory), "gradient_flow")
     own = [tensor.block is not None for tensor in sampled.measures.tensors]
     missing = int(np.isnan(logs[own]).sum())
-    assert any(f"none for {missing} of 12 tensors" in text for text in texts(drawn))
+    assert f"none for {missing} of 12 tensors" in " ".join(texts(drawn))
 
 
 def test_a_run_that_does_not_tell_its_rows_is_read(run: Run, tmp_path: Path) -> None:
@@ -177,10 +222,11 @@ def test_a_failing_prediction_does_not_end_a_run(
 
 
 def test_a_run_without_a_prediction_says_why(tmp_path: Path) -> None:
-    run = run_in(tmp_path / "run", config(**chosen(block="swiglu")))
+    narrow = {"model": {"width": 4}, **chosen(norm="pre_rms")}
+    run = run_in(tmp_path / "run", config(**narrow))
     assert run.theory is not None
-    assert "gated" in run.theory.reason
-    assert "no prediction: none is derived for gated blocks" in report.report(run)
+    assert "fewer than 5 features" in run.theory.reason
+    assert "no prediction: none is for a norm over fewer" in report.report(run)
     texts = [text.get_text() for text in figure(run, "gradient_flow").texts]
     assert any(text.startswith("no prediction:") for text in texts)
     assert len(figure(run, "gradient_flow").axes) == 3
@@ -281,7 +327,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_the_command_for_many_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     swept = ["-m", "model.depth=4,600", "block=feedforward,swiglu", "init=he", "residual=identity"]
-    main([*swept, "activation=relu", "--out", str(tmp_path / "many.svg")])
+    main([*swept, "--out", str(tmp_path / "many.svg")])
     lines = capsys.readouterr().out.splitlines()
     deep, *remarks = [line for line in lines if line.startswith("depth=600,block=feedforward")]
     assert "e+14" in deep  # 3^(600/2) = 1e143
@@ -291,7 +337,7 @@ def test_the_command_for_many_points(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert not any(
         line.startswith("depth=4,block=feedforward") and "rows" in line for line in lines
     )
-    assert sum("no prediction: none is derived for gated" in line for line in lines) == 2
+    assert sum("no prediction: none is for gated blocks" in line for line in lines) == 2
     assert (tmp_path / "many.svg").is_file()
 
 

@@ -56,10 +56,10 @@ def test_what_is_not_known_is_none_and_what_is_not_finite_nan(lacking: Path) -> 
 
 def test_the_report_leaves_out_what_it_does_not_know(lacking: Path) -> None:
     lines = report(load_run(lacking)).splitlines()
-    assert [line.split()[0] for line in lines] == ["loss", "files"]
+    assert [line.split()[0] for line in lines] == ["loss", "saved"]
     assert lines[0].split() == ["loss", "training", "not", "finite"]
     (lacking / files.SUMMARY).unlink()
-    assert report(load_run(lacking)).startswith("files")
+    assert report(load_run(lacking)).startswith("saved in")
 
 
 def with_flow(run: Run, slope: float) -> Run:

@@ -39,6 +39,7 @@ def test_a_finished_run_has_every_file(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == {
         *("config.json", "layout.json", "measures.npy", "provenance.json"),
         *("scalars.csv", "summary.json", "weights.safetensors", "status.json", "checkpoints"),
+        "data.json",
         "theory.json",
         ".lock",
     }
@@ -61,11 +62,11 @@ def test_the_report_says_what_measuring_cost(finished: Path) -> None:
     assert measuring is not None
     assert training is not None
     assert 0 < measuring < training
-    assert f"of it measuring {measuring / training:.0%}" in report(run)
+    assert f"({measuring / training:.0%} spent on measuring)" in report(run)
 
 
 @pytest.mark.parametrize(
-    ("rate", "words"), [(0.28, "s, 0.28 steps/s, of"), (95.4, "s, 95 steps/s, of"), (0, "s, of")]
+    ("rate", "words"), [(0.28, "s, 0.28 steps/s ("), (95.4, "s, 95 steps/s ("), (0, "s (")]
 )
 def test_the_report_never_says_no_steps_a_second(finished: Path, rate: float, words: str) -> None:
     run = load_run(finished)

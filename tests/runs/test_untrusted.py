@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from ffn_train.commands.compare import main as compare
+from ffn_train.config.settings import SettingError
 from ffn_train.plots import draw
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import RunError, files, load_run
-from ffn_train.runs.checkpoint import Damaged, checkpoints, read_checkpoint
+from ffn_train.runs.checkpoint import Damaged, checkpoints, newest_step, read_checkpoint
 from ffn_train.runs.layout import layout_of
 from ffn_train.runs.writer import RunWriter
 from tests.support.command import Forked, command
@@ -199,4 +200,25 @@ def test_a_run_is_not_resumed_from_what_would_be_waited_for(copy: Path) -> None:
     assert done.returncode == 1
     *notes, last = done.stderr.splitlines()
     assert len(notes) == 2  # the checkpoint is without its rows: it would start again
-    assert "it is not a regular file; the same command" in last or "No such device" in last
+    assert "it is not a regular file; once that" in last or "No such device" in last
+
+
+@pytest.mark.parametrize("kind", ["link", "file", "fifo"])
+def test_a_run_whose_checkpoints_cannot_be_written_is_refused_at_once(
+    kind: str, copy: Path
+) -> None:
+    folder, longer = copy / files.CHECKPOINTS, config(trainer={"steps": 12})
+    folder.rename(copy / "elsewhere")
+    if kind == "link":
+        folder.symlink_to("elsewhere")
+    elif kind == "file":
+        folder.touch()
+    else:
+        os.mkfifo(folder)
+    assert run_in(copy, config()).state == "finished"  # which needs none
+    assert newest_step(copy) is None
+    before = {path.name: path.lstat().st_mtime_ns for path in copy.iterdir()}
+    what = "a link" if kind == "link" else "no directory"
+    with pytest.raises(SettingError, match=f"{folder} is {what}, so no checkpoint can be written"):
+        run_in(copy, longer)
+    assert {path.name: path.lstat().st_mtime_ns for path in copy.iterdir()} == before

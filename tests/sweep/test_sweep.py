@@ -256,7 +256,7 @@ def test_one_failure_does_not_spoil_the_others(
 
     def failing(self: Trainer, state: object) -> object:
         if self.model.depth == 2:
-            raise ZeroDivisionError("on purpose")
+            raise SystemExit("on\x1b[31m purpose")
         return fit(self, state)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
@@ -264,9 +264,11 @@ def test_one_failure_does_not_spoil_the_others(
         states = run(tmp_path / "sweep", "model.depth=1,2,3")
         assert states == ["finished", "failed", "finished"]
         (failed,) = [one for one in read(tmp_path / "sweep") if "depth=2" in one.directory]
-        assert failed.status(tmp_path / "sweep").reason == "ZeroDivisionError: on purpose"
+        reason = "RuntimeError: SystemExit: on\x1b[31m purpose"
+        assert failed.status(tmp_path / "sweep").reason == reason
         (log,) = (tmp_path / "sweep" / "logs").glob("depth=2*")
         assert "Traceback" in log.read_text()
+        assert r"SystemExit: on\x1b[31m purpose" in log.read_text()
         states = run(tmp_path / "fast", "model.depth=1,2,3", "fail_fast=true")
         assert states == ["finished", "failed", "pending"]
     assert run(tmp_path / "sweep", "model.depth=1,2,3") == ["finished"] * 3
@@ -319,6 +321,14 @@ def test_a_dry_run_counts_the_cores(
 ) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)))
     assert f" {words} of this machine" in estimate(check([*TINY, "seed=0,1"]).entries)
+
+
+def test_a_dry_run_counts_the_cores_of_a_system_without_affinity(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr("os.sched_getaffinity")
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    assert " on the 3 cores of this machine" in estimate(check([*TINY, "seed=0,1"]).entries)
 
 
 def test_a_job_draws_no_bar_over_the_sweeps(
@@ -406,7 +416,8 @@ def test_a_sweep_asked_to_stop_goes_on_later(tmp_path: Path, launcher: str, to_a
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr
     assert "stopping: the jobs under way write a checkpoint" in done.stderr
-    assert f"sweep.dir={sweep} goes on\n" in done.stderr
+    assert "to go on: python -m ffn_train " in done.stderr
+    assert f" sweep.dir={sweep}\n" in done.stderr
     assert "interrupted" in done.stdout
     assert any(sweep.glob(f"jobs/*/{files.CHECKPOINTS}/*"))
     done = command(*overrides, cwd=tmp_path)

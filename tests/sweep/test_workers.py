@@ -17,7 +17,7 @@ from ffn_train.config.settings import SettingError
 from ffn_train.runs import RunError, files
 from ffn_train.runs.checkpoint import newest_step
 from ffn_train.runs.directory import in_use
-from ffn_train.sweep import launcher
+from ffn_train.sweep import launcher, manifest
 from ffn_train.sweep.job import run_job
 from ffn_train.sweep.manifest import read
 from ffn_train.sweep.run import run_sweep
@@ -85,12 +85,13 @@ def test_workers_of_a_killed_parent_end_with_a_checkpoint(tmp_path: Path) -> Non
     pytest.importorskip("joblib", reason="joblib is not installed (extra 'parallel')")
     sweep = tmp_path / "sweep"
     long = ("trainer.steps=1000000", "checkpoint.every=900000", f"sweep.dir={sweep}")
-    started = start("-m", *SMALL, *long, "seed=0,1", cwd=tmp_path, session=True)
+    three = "hydra.launcher.n_jobs=3"  # of which one has nothing to do
+    started = start("-m", *SMALL, *long, "seed=0,1", three, cwd=tmp_path, session=True)
     while not any(file.stat().st_size > 2000 for file in sweep.glob(f"jobs/*/{files.SCALARS}")):
         assert started.running()
         time.sleep(0.02)
     orphans = children(started.pid)
-    assert orphans
+    assert len(orphans) >= 3
     started.send_signal(signal.SIGKILL)
     started.wait()
     end = time.monotonic() + 5
@@ -102,24 +103,48 @@ def test_workers_of_a_killed_parent_end_with_a_checkpoint(tmp_path: Path) -> Non
     assert any(newest_step(job.parent) for job in jobs)
 
 
-def forge(sweep: Path, directory: str) -> str:
-    """Let the manifest name another directory for its only job; the job's digest."""
-    manifest = sweep / "manifest.json"
-    content = json.loads(manifest.read_text())
-    content["jobs"][0]["directory"] = directory
-    manifest.write_text(json.dumps(content))
+def forge(sweep: Path, **changes: Any) -> str:
+    """Let the manifest say something else of its only job; the job's digest."""
+    path = sweep / manifest.MANIFEST
+    content = json.loads(path.read_text())
+    content["jobs"][0] |= changes
+    path.write_text(json.dumps(content))
     return str(content["jobs"][0]["digest"])
+
+
+@pytest.mark.parametrize("key", ["trainer", "model", "threads", "seed"])
+def test_a_job_that_was_altered_in_the_manifest_is_refused(key: str, tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    swept(sweep, "seed=0")
+    (job,) = json.loads((sweep / "manifest.json").read_text())["jobs"]
+    (path,) = (sweep / "jobs").iterdir()
+    (path / files.SUMMARY).unlink()
+    changed = {"trainer": {"steps": 9}, "model": {"width": 7}, "threads": 2, "seed": 1}[key]
+    if isinstance(changed, dict):
+        changed = {**job["config"][key], **changed}
+    digest = forge(sweep, config={**job["config"], key: changed})
+    differs = r"manifest\.json: it is not what was written \(its digest differs\)"
+    with pytest.raises(RunError, match=differs):
+        run_job(str(sweep), digest)
+    with pytest.raises(SettingError, match=differs):
+        swept(sweep, "seed=0")
+    assert not (path / files.SUMMARY).exists()
+    forge(sweep, config=job["config"])
+    assert swept(sweep, "seed=0") == ["finished"]
 
 
 @pytest.mark.parametrize(
     "directory", ["../escape", "/tmp/escape", "jobs/..", "jobs/a/../../../escape", "", "jobs/", 7]
 )
-def test_a_manifest_names_no_directory_outside(directory: str, tmp_path: Path) -> None:
+def test_a_manifest_names_no_directory_outside(
+    directory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sweep, escape = tmp_path / "sweep", tmp_path / "escape"
     swept(sweep, "seed=0")
     escape.mkdir()
     (escape / files.CONFIG).write_text("{ not ours")
-    digest = forge(sweep, directory)
+    monkeypatch.setattr(manifest, "check_digest", lambda *_: None)  # as in one that has none
+    digest = forge(sweep, directory=directory)
     with pytest.raises(RunError, match=r"manifest\.json: "):
         read(sweep)
     with pytest.raises(RunError):

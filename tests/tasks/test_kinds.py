@@ -56,6 +56,7 @@ def test_the_best_score_is_the_lowest(runs: Path) -> None:
     assert score is not None
     assert score.best is not None
     assert (score.symbol, score.better) == ("error", "lower")
+    assert run.provenance.loss_unit is None  # classes have no standard deviations
     assert score.best == np.nanmin(errors)
     assert score.best < np.nanmax(errors)
     assert score.best_step == run.scalars["step"][np.nanargmin(errors)]

@@ -14,7 +14,14 @@ from ffn_train.nn.blocks.branch import Branch
 from ffn_train.nn.core import Layer
 from ffn_train.nn.losses.huber import Huber
 from ffn_train.nn.losses.mse import MSE
-from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
+from ffn_train.theory import (
+    Anchor,
+    Prediction,
+    Unpredicted,
+    limits,
+    predict,
+    predict_anchored,
+)
 from ffn_train.theory.scaled import Scaled, Sums
 from tests.support.choices import settings, tiny
 from tests.theory.predictions import a_priori, stack
@@ -114,7 +121,10 @@ def test_the_read_out_by_its_second_moment() -> None:
 
 @pytest.mark.parametrize("residual", ["none", "identity"])
 @pytest.mark.parametrize("activation", ["relu", "gelu", "tanh"])
-def test_a_thousand_blocks_neither_overflow_nor_underflow(residual: str, activation: str) -> None:
+def test_a_thousand_blocks_neither_overflow_nor_underflow(
+    residual: str, activation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PAIRS", np.inf)
     found = a_priori(*stack(depth=1000, residual=residual, activation=activation), batch=3)
     for log in (found.log_signal_rms, found.log_signal_gradient_rms, found.log_gradient_norm):
         assert np.isfinite(log).all()
@@ -203,9 +213,21 @@ def test_a_part_of_the_rows_gives_no_sum_of_which_little_is_left() -> None:
 def test_where_nothing_is_derived_there_is_a_reason() -> None:
     rng = np.random.default_rng(0)
     x, targets = rng.normal(size=(4, 5)), rng.normal(size=(4, 3))
-    gated, init = stack(depth=3, block="swiglu", residual="identity")
-    found = predict(gated, init, MSE(), x, targets)
-    assert found == Unpredicted("none is derived for gated blocks without a norm")
+    reasons: dict[str, dict[str, Any]] = {
+        "gated blocks": {"block": "swiglu", "residual": "identity", "depth": 40},
+        "fewer than 5 features": {"norm": "pre_rms", "residual": "identity", "width": 4},
+        "the norms' scales": {"norm": "post_rms", "depth": 100},
+    }
+    for words, choices in reasons.items():
+        found = predict(*stack(**{"depth": 3, **choices}), MSE(), x, targets)
+        assert isinstance(found, Unpredicted)
+        assert words in found.reason
+    long, init = stack(depth=33)
+    signal = rng.normal(size=(4, 32))
+    found = predict_anchored(long, init, x, Anchor(signal, signal, signal))
+    assert isinstance(found, Unpredicted)
+    assert "deeper than wide" in found.reason
+    assert isinstance(predict(long, init, MSE(), x, targets), Prediction)
     square, init = stack(depth=3, init="orthogonal", expansion=1)
     found = predict(square, init, MSE(), x, targets)
     assert isinstance(found, Unpredicted)
@@ -214,23 +236,22 @@ def test_where_nothing_is_derived_there_is_a_reason() -> None:
     found = predict(plain, init, Huber(delta=1.0), x, targets)
     assert isinstance(found, Unpredicted)
     assert "huber" in found.reason
-    signal = rng.normal(size=(4, 32))
     lost = Anchor(signal, np.full((4, 32), np.inf), signal)
     assert isinstance(predict_anchored(plain, init, x, lost), Unpredicted)
 
 
-def test_every_combination_has_a_prediction_or_a_reason(combination: dict[str, str]) -> None:
-    """And a prediction is one for every parameter of the blocks."""
+def test_every_combination_has_a_prediction(
+    combination: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For every parameter of the blocks, where no limit is set."""
     rng = np.random.default_rng(0)
     x, targets = rng.normal(size=(4, 3)), rng.normal(size=(4, 2))
     model = tiny(combination)
     init = build("init", settings("init", combination["init"]))
-    with np.errstate(all="ignore"):
-        found = predict(model, init, MSE(), x, targets)
-    if isinstance(found, Unpredicted):
-        assert combination["block"] in ("swiglu", "geglu")
-        assert combination["norm"] == "none"
-        return
+    monkeypatch.setattr(limits, "LIMITS", ())
+    monkeypatch.setattr(limits, "PAIRS", np.inf)
+    found = predict(model, init, MSE(), x, targets)
+    assert not isinstance(found, Unpredicted)
     own = [tensor.name.startswith("blocks.") for tensor in model.layout.tensors]
     assert not np.isnan(found.log_gradient_norm[own]).any()
     assert not np.isnan(found.gradient_sd[own]).any()

@@ -21,7 +21,7 @@ NAMES = {"activation": "gelu", "block": "swiglu", "residual": "rezero", "norm": 
 POST = {"activation": "tanh", "block": "feedforward", "residual": "identity", "norm": "post_rms"}
 
 
-def found(model: Stack, loss: Any = None) -> tuple[str, str]:
+def failing_tensor(model: Stack, loss: Any = None) -> tuple[str, str]:
     rng = np.random.default_rng(0)
     params = model.layout.zeros("float64")
     params.vector[...] = rng.standard_normal(params.vector.size) / 3
@@ -102,7 +102,7 @@ def test_the_site_of_the_injection_is_named(case: Case, value: float) -> None:
     names, get, call, where, expected = case
     model = tiny(names)
     spoiled(get(model), value, where, call)
-    assert found(model) == expected
+    assert failing_tensor(model) == expected
 
 
 @pytest.mark.parametrize("value", BAD)
@@ -122,7 +122,7 @@ def test_the_activation_is_named(value: float, which: int) -> None:
 
     model.branch.activation = Spoiled()
     site = ("hidden units", "act'")[which]
-    assert found(model) == ("forward", f"{site} of blocks.1")
+    assert failing_tensor(model) == ("forward", f"{site} of blocks.1")
 
 
 @pytest.mark.parametrize("value", BAD)
@@ -136,7 +136,7 @@ def test_the_loss_and_its_gradient_are_named(value: float) -> None:
 
     for spoil_value, expected in ((True, ("forward", "loss")), (False, ("backward", "dL/dy"))):
         Loss.spoil_value = spoil_value
-        assert found(tiny(POST), Loss()) == expected
+        assert failing_tensor(tiny(POST), Loss()) == expected
 
 
 @pytest.mark.parametrize("value", BAD)
@@ -171,7 +171,7 @@ def doubling(depth: int = 120, **names: str) -> Doubling:
 def test_what_grows_from_the_start_is_laid_to_the_initialisation_with_what_to_change() -> None:
     result = locate(*doubling(), MSE(), Updates(0, 50.0, None))
     assert result.phase == "forward"
-    assert "as initialised the signal grows x" in result.reason
+    assert "at initialisation the signal grows " in result.reason
     assert result.reason.endswith("try residual=scaled, norm=pre_layer or init=gpt2")
     assert "optimizer.lr" not in result.reason
     assert len(result.before) == 3
@@ -206,10 +206,10 @@ def test_a_rate_of_zero_is_not_to_blame() -> None:
     ],
 )
 def test_no_remedy_is_in_force_already(residual: choices.Residual, norm: str, wanted: str) -> None:
-    found = settings(residual, 8, norm=norm)
-    assert " ".join(found).startswith(wanted)
-    assert f"residual={residual.name}" not in found
-    assert norm == "none" or "norm=pre_layer" not in found
+    remedies = settings(residual, 8, norm=norm)
+    assert " ".join(remedies).startswith(wanted)
+    assert f"residual={residual.name}" not in remedies
+    assert norm == "none" or "norm=pre_layer" not in remedies
 
 
 def test_a_loss_that_is_one_number_is_not_counted() -> None:
@@ -221,5 +221,5 @@ def test_a_loss_that_is_one_number_is_not_counted() -> None:
 def test_watching_leaves_the_model_as_it_was() -> None:
     model = tiny(NAMES)
     before = (model.input, model.block, model.block.branch, model.branch.activation)
-    assert found(model) == ("backward", "gradient")  # nothing is wrong here
+    assert failing_tensor(model) == ("backward", "gradient")  # nothing is wrong here
     assert (model.input, model.block, model.block.branch, model.branch.activation) == before

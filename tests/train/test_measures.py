@@ -161,14 +161,14 @@ def test_the_tensors_of_all_blocks_are_the_rows_of_one_view(residual: str, norm:
     names = {"activation": "relu", "block": "swiglu", "residual": residual, "norm": norm}
     layout = tiny(names, depth=3).layout
     vector = np.arange(layout.size, dtype="float32")
-    found: dict[int, Array] = {}
+    rows: dict[int, Array] = {}
     for alike in layout.alike:
-        places = range(len(layout.tensors))[alike.places]
-        found.update(zip(places, alike.rows(vector), strict=True))
+        indices = range(len(layout.tensors))[alike.places]
+        rows.update(zip(indices, alike.rows(vector), strict=True))
     assert len(layout.alike) < len(layout.tensors)
-    assert sorted(found) == list(range(len(layout.tensors)))
-    for place, tensor in enumerate(layout.tensors):
-        np.testing.assert_array_equal(found[place], vector[tensor.span])
+    assert sorted(rows) == list(range(len(layout.tensors)))
+    for index, tensor in enumerate(layout.tensors):
+        np.testing.assert_array_equal(rows[index], vector[tensor.span])
 
 
 def test_measures_of_a_float32_run_are_read_back(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Quantities: what is measured when, what each is offered, and what becomes of its declaration."""
+"""Quantities: what is measured when, what each receives, and where its declaration appears."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def forgotten() -> Iterator[None]:
 def test_words_lists_and_mappings_choose_them(
     chosen: Any, files: dict[str, tuple[str, ...]]
 ) -> None:
-    found = instruments(chosen, USUALLY)
-    assert {i.name: tuple(q.name for q in i.quantities) for i in found} == files
-    assert [i.cadence.every for i in found] == [2 if "-2" in name else 5 for name in files]
+    made = instruments(chosen, USUALLY)
+    assert {i.name: tuple(q.name for q in i.quantities) for i in made} == files
+    assert [i.cadence.every for i in made] == [2 if "-2" in name else 5 for name in files]
 
 
 @pytest.mark.parametrize(
@@ -195,9 +195,9 @@ def test_a_memory_of_its_own_is_kept_by_checkpoints(tmp_path: Path) -> None:
     short = {**settings, "trainer": {**settings["trainer"], "steps": 4}}
     run_in(tmp_path / "run", short)
     run = run_in(tmp_path / "run", settings)
-    found = run.measures["rows_so_far"]
-    assert found.step.tolist() == list(range(1, 9))  # at step 0 there was none before
-    assert found.values.tolist() == list(range(1, 9))
+    series = run.measures["rows_so_far"]
+    assert series.step.tolist() == list(range(1, 9))  # none before step 0: NaN, not measured
+    assert series.values.tolist() == list(range(1, 9))
     whole = run_in(tmp_path / "whole", settings)
     for name in ("measures-1.npy", "measures.npy", "scalars.csv", "weights.safetensors"):
         assert (run.path / name).read_bytes() == (whole.path / name).read_bytes(), name

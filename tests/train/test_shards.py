@@ -1,4 +1,4 @@
-"""A batch in shards: the same gradient to rounding, the same bytes whoever ends first."""
+"""A batch in shards: the same gradient to rounding, whichever thread finishes first."""
 
 from __future__ import annotations
 
@@ -173,11 +173,11 @@ def test_the_validation_part_has_shards_of_its_own(
     experiment = build_experiment(config(task={"rows": 4096}, model=model, threads=setting))
     trainer = experiment.trainer
     assert (trainer.shards, trainer.validation_shards) == (shards, validation_shards)
-    found = []
+    results = []
     for count in (1, validation_shards):
         with Shards(count) as parts:
-            found.append(trainer.validate(experiment.params, parts))
-    assert found[1] == pytest.approx(found[0], rel=1e-5)
+            results.append(trainer.validate(experiment.params, parts))
+    assert results[1] == pytest.approx(results[0], rel=1e-5)
 
 
 def test_the_blas_libraries_are_named_in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,9 +29,9 @@ def as_bytes(rows: list[Record]) -> list[bytes]:
 
 
 def test_same_seed_gives_the_same_bytes() -> None:
-    (first, one), (second, two) = records(config()), records(config())
+    (first, end), (second, same_end) = records(config()), records(config())
     assert as_bytes(first) == as_bytes(second)
-    assert one.params.vector.tobytes() == two.params.vector.tobytes()
+    assert end.params.vector.tobytes() == same_end.params.vector.tobytes()
     other, _ = records(config(seed=1))
     assert as_bytes(first) != as_bytes(other)
 
@@ -72,8 +72,8 @@ def test_depth_changes_neither_the_data_nor_the_batches() -> None:
     shallow = build_experiment(config()).trainer
     deep = build_experiment(config(model={"depth": 5})).trainer
     for step in (0, 3, 7):
-        for one, two in zip(shallow.batches.at(step), deep.batches.at(step), strict=True):
-            assert one.tobytes() == two.tobytes()
+        for array, same in zip(shallow.batches.at(step), deep.batches.at(step), strict=True):
+            assert array.tobytes() == same.tobytes()
 
 
 def test_an_epoch_sees_each_row_at_most_once() -> None:
@@ -164,9 +164,9 @@ def test_a_hopeless_loss_ends_the_run_after_patience() -> None:
     assert [row.step for row in rows] == [0, 1, 2]
     assert rows[-1].divergence is not None
     assert rows[-1].divergence.phase == "training"
-    told = str(rows[-1].divergence)
-    assert told.startswith("stopped at step 2: the loss, now ")
-    assert told.endswith("that of predicting the mean, for 3 steps and did not fall")
+    message = str(rows[-1].divergence)
+    assert message.startswith("stopped at step 2: the loss, now ")
+    assert message.endswith("that of predicting the mean, for 3 steps and did not fall")
     assert rows[-1].divergence.state == "stopped"
 
 

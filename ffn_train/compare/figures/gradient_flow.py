@@ -43,11 +43,12 @@ def draw(comparison: Comparison) -> Figure | None:
     colour = Colours(comparison.layout, roles.color)
     theory = any(expected(group.measured) for group in comparison.measured)
     shown = spread(comparison, geometric=True)
+    dashed = "; dashed and grey: theory, ± 1 sd of one seed"
     page, cells = sheet(
         comparison,
         roles,
         r"Gradient flow: $|\partial L/\partial x_l|$ relative to that at $l=L$",
-        shown + "; dashed and grey: theory, ± 1 sd of one seed" * theory,
+        "; ".join(filter(None, [f"{shown}{dashed * theory}", comparison.theory])),
         heights=[_HEIGHT, *[_STRIP] * theory, _HEIGHT],
     )
     flows: list[Floats] = [np.zeros(1)]

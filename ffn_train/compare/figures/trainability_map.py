@@ -20,7 +20,7 @@ from ffn_train.compare.grid import grid
 from ffn_train.compare.groups import Group
 from ffn_train.compare.metrics import Metric
 from ffn_train.compare.panels import Panel, notes, panels
-from ffn_train.compare.values import Value, are_numbers, brief, short
+from ffn_train.compare.values import Value, are_numbers, label, short
 from ffn_train.nn.core import Floats
 from ffn_train.plots.style import INK, MUTED
 
@@ -165,7 +165,7 @@ def _draw(
         elif group is not None and group.n_lost and not np.isfinite(value):
             axes.plot(*place, "x", color=MUTED, markersize=4.5, markeredgewidth=1.0)
     for axis, names in ((axes.xaxis, columns), (axes.yaxis, rows)):
-        words = [brief(name, _LETTERS) for name in names]
+        words = [label(name, _LETTERS) for name in names]
         apart = side_by_side(axes, words) if axis is axes.xaxis else 1
         places = np.arange(0, len(words), max(apart, -(-len(words) // _TICKS)))
         axis.set_ticks(places + 0.5, [words[index] for index in places])

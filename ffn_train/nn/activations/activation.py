@@ -1,4 +1,4 @@
-"""What an activation is: its value act(z) and its derivative act'(z)."""
+"""The interface of an activation: its value act(z) and its derivative act'(z)."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ CHUNK = 65_536  # elements; a float32 piece and its scratch fit the second-level
 
 
 class Activation(Choice, ABC):
-    """act(z), elementwise, of an array of any shape.
+    """act(z), elementwise, of an array of any shape; results have z's shape and dtype.
 
     ``value`` and ``derivative`` are the pair that the textbook functions take. Blocks call
-    ``pair_in_place``, or ``value_in_place`` where no backward pass follows; both overwrite z.
-    ``rectifies``: act(z) > 0 where z > 0 and nowhere else, so a unit that is positive for no sample
-    of a batch hardly passes anything on and is called dead. ``kinks``: where act' jumps. For
-    ``engine=compiled`` a class from outside may have a static method ``compiled_pair(z, ...)``,
-    which Numba compiles: from one number z and the settings that it names, all of one dtype, to
-    act(z) and act'(z).
+    ``pair_in_place``, or ``value_in_place`` if no backward pass follows; both may overwrite z.
+    ``rectifies``: act(z) > 0 exactly where z > 0, so a unit that is positive for no sample of a
+    batch passes almost nothing on and is called dead. ``kinks``: the z at which act' jumps. For
+    ``engine=compiled`` a class of your own may have a static method ``compiled_pair(z, ...)``,
+    which Numba compiles: it takes one number z and the settings named by its other parameters, all
+    of one dtype, and returns act(z) and act'(z).
     """
 
     rectifies: ClassVar[bool] = False
@@ -39,23 +39,23 @@ class Activation(Choice, ABC):
         """act'(z)."""
 
     def pair(self, z: Array) -> tuple[Array, Array]:
-        """act(z) and act'(z), sharing what work they can."""
+        """act(z) and act'(z), sharing the work that they have in common."""
         return self.value(z), self.derivative(z)
 
     def pair_in_place(self, z: Array) -> tuple[Array, Slope]:
-        """``pair``, with the value in z's storage where that helps: z must not be read afterwards.
+        """``pair``, perhaps with the value in z's storage: z must not be read afterwards.
 
-        Computed piece by piece, so that the many passes over z stay in the cache.
+        Computed piece by piece, so that the passes over a piece stay in the cache.
         """
         if z.size <= CHUNK:
             return self.pair(z)
         derivative = np.empty_like(z)
-        for piece, its_derivative in zip(_pieces(z), _pieces(derivative), strict=True):
-            piece[...], its_derivative[...] = self.pair(piece)
+        for values, derivatives in zip(_pieces(z), _pieces(derivative), strict=True):
+            values[...], derivatives[...] = self.pair(values)
         return z, derivative
 
     def value_in_place(self, z: Array) -> Array:
-        """``value``, computed as ``pair_in_place`` computes it, to the byte."""
+        """``value``, bit for bit as ``pair_in_place`` computes it; may overwrite z."""
         if z.size <= CHUNK:
             return self.value(z)
         for piece in _pieces(z):

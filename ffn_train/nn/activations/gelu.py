@@ -9,7 +9,7 @@ from ffn_train.nn.activations.activation import Activation
 from ffn_train.nn.core import Array
 from ffn_train.nn.special import normal_density, normal_distribution
 
-SATURATED = 1e4  # z², from which on tanh u is 1 or -1 in gelu_tanh
+SATURATED = 1e4  # z² beyond which tanh u is 1 or -1 in gelu_tanh
 
 
 @choice("activation", "gelu")
@@ -52,7 +52,7 @@ class GELUTanh(Activation):
     def pair(self, z: Array) -> tuple[Array, Array]:
         scale, cubic = z.dtype.type(np.sqrt(2 / np.pi)), z.dtype.type(0.044715)
         slope = z * z
-        if np.max(slope, initial=0) > SATURATED:  # rare: to look costs less than to cut always
+        if np.max(slope, initial=0) > SATURATED:  # rare: the test is cheaper than clipping always
             np.minimum(slope, z.dtype.type(SATURATED), out=slope)
         u = slope * (scale * cubic)
         u += scale

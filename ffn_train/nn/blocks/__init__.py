@@ -1,4 +1,4 @@
-"""Blocks: what stands in the residual branch, and how branch and skip path are joined.
+"""Blocks: the residual branch, the norm, and how branch and skip path are added.
 
 A new block is a new module of this folder and a file in ``conf/block/``.
 """

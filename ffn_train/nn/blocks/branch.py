@@ -1,4 +1,4 @@
-"""What a residual branch is to the rest: a layer from width to width with hidden units."""
+"""The interface of a residual branch: a layer from width to width with hidden units."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ffn_train.nn.core import Array, Layer, Views
 
 
 class BranchPullback(Protocol):
-    """A pullback that also shows the activation's output, for the measures of hidden units."""
+    """A pullback that also holds the activation's output (N, H), for measuring hidden units."""
 
     hidden: Array
 
@@ -39,9 +39,8 @@ class Branch(Layer):
     def forward(self, params: Views, x: Array) -> tuple[Array, BranchPullback]:
         """Map x (N, D) to y (N, D) and the pullback, which must not read y.
 
-        y is given up: the block computes its residual sum in y's storage. So y is a new array, and
-        a backward pass that needs its numbers, such as that of y = tanh(Wx + b), needs a copy.
-        ``predict`` gives up its y too.
+        The block overwrites y with its residual sum, also that of ``predict``. So y must be a new
+        array, and a backward pass that needs its values, such as that of y = tanh(Wx + b), a copy.
         """
 
 

@@ -72,7 +72,7 @@ class Gated(Branch):
 
 @choice("block", "swiglu")
 class SwiGLU(Block):
-    """W₂ (silu(W_g x) ∘ W_u x), as in Llama; the choice of `activation` has no effect."""
+    """W₂ (silu(W_g x) ∘ W_u x), as in Llama: it takes no `activation`."""
 
     def branch(self, *, width: int, hidden: int, activation: Activation) -> Branch:
         return Gated(width, hidden, SiLU())
@@ -80,7 +80,7 @@ class SwiGLU(Block):
 
 @choice("block", "geglu")
 class GEGLU(Block):
-    """W₂ (gelu(W_g x) ∘ W_u x); the choice of `activation` has no effect."""
+    """W₂ (gelu(W_g x) ∘ W_u x): it takes no `activation`."""
 
     def branch(self, *, width: int, hidden: int, activation: Activation) -> Branch:
         return Gated(width, hidden, GELU())

@@ -1,4 +1,4 @@
-"""``norm=...``: which normalisation stands in a block, and on which side of the residual sum."""
+"""``norm=...``: a block's normalisation, before the branch or after the residual sum."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ffn_train.nn.layers.norms import LayerNorm, RMSNorm
 
 
 class Norm(Choice):
-    """Where the norm stands: nowhere, before the branch, or after the residual sum."""
+    """A block's norm: none, before the branch, or after the residual sum."""
 
     placement: ClassVar[Literal["none", "pre", "post"]]
 
@@ -23,11 +23,11 @@ class Norm(Choice):
             raise ValueError(f"placement is {cls.placement!r}, and there is no method layer")
 
     def layer(self, width: int) -> Layer | None:
-        """A norm over ``width`` features, if there is one."""
+        """A norm over ``width`` features; None without a norm."""
         return None
 
     def warnings(self, width: int) -> list[str]:
-        """What is wrong with it over ``width`` features."""
+        """Warnings about it for ``width`` features."""
         return []
 
 
@@ -51,8 +51,8 @@ class _Norm(Norm):
         if width > 1 or self.kind is not LayerNorm:
             return []
         return [
-            "a LayerNorm over one feature gives its shift, whatever it is given, so nothing of the "
-            "inputs reaches the output; a larger width or an RMSNorm does not"
+            "a LayerNorm over one feature returns its shift whatever its input, so the output does "
+            "not depend on the data; try a larger width or an RMSNorm"
         ]
 
 

@@ -16,7 +16,7 @@ from ffn_train.nn.core import Array, Layer, Pullback, Shape, Views
 
 
 class Residual(Choice):
-    """How a block joins its skip path and its branch, given the depth L of the stack."""
+    """How a block adds its skip path and its branch, given the depth L of the stack."""
 
     learnable: ClassVar[bool] = False
 
@@ -25,7 +25,7 @@ class Residual(Choice):
         return 1.0
 
     def multiplier(self, depth: int) -> float:
-        """The factor a of the branch; its starting value where it is learnable."""
+        """The factor a of the branch; its initial value if it is learnable."""
         return 1.0
 
 
@@ -46,8 +46,8 @@ class IdentityResidual(Residual):
 class ScaledResidual(Residual):
     """y = x + c L^(-p) f(x), by default x + f(x)/sqrt(L). Hayou et al. 2021, "Stable ResNet"."""
 
-    scale: float = setting("c, a factor of every branch", 1.0, above=0)
-    power: float = setting("p, of the depth: 0.5 is 1/sqrt(L)", 0.5, at_least=0)
+    scale: float = setting("c, a factor on every branch", 1.0, above=0)
+    power: float = setting("p, the power of the depth: 0.5 is 1/sqrt(L)", 0.5, at_least=0)
 
     def multiplier(self, depth: int) -> float:
         return float(self.scale * depth**-self.power)
@@ -88,7 +88,7 @@ class ResidualPullback:
     post: Pullback | None
 
     def split(self, dy: Array, grads: Views) -> tuple[Array | None, Array]:
-        """The two parts of dL/dx, skip (None without a skip path) and branch; dx is their sum."""
+        """The two parts of dL/dx (N, D), skip (None without a skip path) and branch."""
         block = self.block
         dz = dy if self.post is None else self.post(dy, grads.part("norm"))
         dbranch = dz
@@ -164,7 +164,7 @@ class ResidualBlock(Layer):
         return y if self.post is None else self.post.predict(params.part("norm"), y)
 
     def _join(self, params: Views, x: Array, y: Array) -> Array:
-        """s x + a y, in the storage of y, which its branch gave up; a learnable a still needs y."""
+        """s x + a y, in y's storage; a learnable a keeps y, which its gradient needs."""
         if self.learnable:
             y = y * params["multiplier"]
         elif self.multiplier != 1:

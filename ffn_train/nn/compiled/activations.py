@@ -1,8 +1,8 @@
 """The compiled twins of the activations, each one function of one number z.
 
-A twin returns act(z) and act'(z) in z's dtype: a bare 0.5 would make a float64 of it all. From it
-come two loops, which the passes call by their addresses: so another activation compiles these
-loops alone. Where the value tells the derivative, the forward pass does not keep that.
+A twin returns act(z) and act'(z) in z's dtype: a bare 0.5 would turn everything into float64. Two
+loops are made from it, which the passes call by address, so for another activation only these are
+compiled. If act(z) determines act'(z), the forward pass does not keep act'(z).
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from ffn_train.nn.compiled.scalars import erf, gauss, normal, sigmoid, tanh
 
 _as_tuple: Any = ndarray.to_fixed_tuple
 _SCALE, _CUBIC = math.sqrt(2 / math.pi), 0.044715
-_SATURATED = 1e4  # z², from which on gelu_tanh is a rectifier
+_SATURATED = 1e4  # z² beyond which gelu_tanh is a ReLU
 _ERF_AT_0 = 2 / math.sqrt(math.pi)
 
 Function = Callable[..., Any]
 
 
 class Twin(NamedTuple):
-    """``pair`` is act(z) and act'(z) of z and settings; ``slope`` is act'(z) of act(z) and them."""
+    """``pair(z, *settings)``: act(z) and act'(z). ``slope(act(z), *settings)``: act'(z), if any."""
 
     pair: Function
     slope: Function | None
@@ -60,7 +60,7 @@ TWINS: dict[type[Activation], Twin] = {}
 def compiled(
     kind: type[Activation], slope: Function | None = None
 ) -> Callable[[Function], Function]:
-    """Declare the twin of an activation: ``pair``, and ``slope`` where the value tells it."""
+    """Declare the twin of an activation: ``pair``, and ``slope`` if act(z) determines act'(z)."""
 
     def declare(pair: Function) -> Function:
         TWINS[kind] = Twin(pair, slope)
@@ -134,7 +134,7 @@ def twin_of(activation: Activation) -> Twin:
 
 
 class Loops(NamedTuple):
-    """What the passes call: the fields of that name of a ``Scheme``."""
+    """Addresses of an activation's loops and settings: the fields of that name in ``Scheme``."""
 
     activate: int
     activate_backward: int
@@ -142,7 +142,7 @@ class Loops(NamedTuple):
     keeps_slope: bool
 
 
-_used: list[Any] = []  # what lies at the addresses, and must not go
+_used: list[Any] = []  # keeps alive what the addresses point to
 
 
 @cache
@@ -151,14 +151,14 @@ def loops_of(activation: Activation, dtype: np.dtype[Any]) -> Loops:
 
     Raises SettingError for one without a twin, and for a twin that Numba cannot compile.
     """
-    twin, its = twin_of(activation), asdict(activation)  # type: ignore[call-overload]
+    twin, values = twin_of(activation), asdict(activation)  # type: ignore[call-overload]
     for name in twin.settings:
-        if not isinstance(its.get(name), int | float):
+        if not isinstance(values.get(name), int | float):
             raise SettingError(
                 f"activation={activation.name}: its compiled_pair takes {name!r}, "
                 "which is not a setting with a number"
             )
-    settings = np.array([its[name] for name in twin.settings], dtype)
+    settings = np.array([values[name] for name in twin.settings], dtype)
     _used.append(settings)
     try:
         forward, backward = _compiled(type(activation), twin, dtype)
@@ -183,9 +183,9 @@ def _compiled(kind: type[Activation], twin: Twin, dtype: np.dtype[Any]) -> list[
         function = entry(loop) if kind in TWINS else inlined(loop)
         function.compile(arguments)
         _used.append(function)
-        found = function.overloads[arguments]
-        name = found.fndesc.llvm_cfunc_wrapper_name
-        addresses.append(found.library.get_pointer_to_function(name))
+        overload = function.overloads[arguments]
+        name = overload.fndesc.llvm_cfunc_wrapper_name
+        addresses.append(overload.library.get_pointer_to_function(name))
     return addresses
 
 
@@ -193,10 +193,10 @@ def _loop(twin: Twin) -> Function:
     pair, count, keeps_slope = inlined(twin.pair), len(twin.settings), twin.slope is None
 
     def activate(z, slope, bias, settings):
-        given = _as_tuple(carray(settings, count), count)
+        numbers = _as_tuple(carray(settings, count), count)
         for n in range(z.shape[0]):
             for j in range(z.shape[1]):
-                value, derivative = pair(z[n, j] + bias[j], *given)
+                value, derivative = pair(z[n, j] + bias[j], *numbers)
                 z[n, j] = value
                 if keeps_slope:
                     slope[n, j] = derivative
@@ -208,27 +208,29 @@ def _backward_loop(twin: Twin) -> Function:
     count, slope_of = len(twin.settings), inlined(twin.slope or (lambda slope, *settings: slope))
 
     def activate_backward(dh, kept, dbias, settings):
-        given = _as_tuple(carray(settings, count), count)
+        numbers = _as_tuple(carray(settings, count), count)
         dbias[:] = 0
         for n in range(dh.shape[0]):
             for j in range(dh.shape[1]):
-                dz = dh[n, j] * slope_of(kept[n, j], *given)
+                dz = dh[n, j] * slope_of(kept[n, j], *numbers)
                 dh[n, j] = dz
                 dbias[j] += dz
 
     return activate_backward
 
 
-def _call(context, loop, settings, one, other, bias):
-    arrays = one, other, bias
-    if any(array.layout != "C" or array.dtype != one.dtype for array in arrays):
+def _call(context, loop, settings, matrix, slope, bias):
+    arrays = matrix, slope, bias
+    if any(array.layout != "C" or array.dtype != matrix.dtype for array in arrays):
         raise TypingError("activations need C-ordered arrays of one dtype")
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        address, numbers, *its = values
-        its.append(builder.inttoptr(numbers, context.get_value_type(types.CPointer(one.dtype))))
-        kind = ir.FunctionType(context.get_value_type(types.none), [value.type for value in its])
-        builder.call(builder.inttoptr(address, kind.as_pointer()), its)
+        address, numbers, *arguments = values
+        pointer = context.get_value_type(types.CPointer(matrix.dtype))
+        arguments.append(builder.inttoptr(numbers, pointer))
+        returned, passed = context.get_value_type(types.none), [value.type for value in arguments]
+        kind = ir.FunctionType(returned, passed)
+        builder.call(builder.inttoptr(address, kind.as_pointer()), arguments)
         return context.get_dummy_value()
 
     return types.void(loop, settings, *arrays), generate
@@ -239,11 +241,11 @@ _call_at: Any = intrinsic(_call)
 
 @inlined
 def activate(scheme, z, bias, slope):
-    """act(z + b) in the place of z (N, H); act' into ``slope``, unless the value tells it."""
+    """Overwrite z (N, H) with act(z + b); act' goes into ``slope``, if it is kept."""
     _call_at(scheme.activate, scheme.settings, z, slope, bias)
 
 
 @inlined
 def activate_backward(scheme, dh, kept, dbias):
-    """dz = dh ∘ act' in the place of dh (N, H), and db = Σ_n dz_n; ``kept`` has act' or act."""
+    """Overwrite dh (N, H) with dz = dh ∘ act'; db = Σ_n dz_n. ``kept`` holds act' or act."""
     _call_at(scheme.activate_backward, scheme.settings, dh, kept, dbias)

@@ -1,10 +1,10 @@
 """Matrix products for compiled code: the BLAS's ``gemm``, MKL's if it is installed, else SciPy's.
 
-Where both are there, SciPy's OpenBLAS has the small products: for these it has kernels without the
-packing of large ones, and is up to twice as fast as MKL, though not at x Wᵀ.
+Small products other than x Wᵀ go to SciPy's OpenBLAS in any case: its kernels for them skip the
+packing and are up to twice as fast as MKL's.
 
-Compiled code calls ``ffn_sgemm`` and ``ffn_small_sgemm`` (``dgemm``), names that the linker is told
-here, so what Numba keeps on disk does not depend on which library answers.
+Compiled code calls ``ffn_sgemm`` and ``ffn_small_sgemm`` (``dgemm``), names that are registered
+with the linker here, so Numba's cache does not depend on which library is used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numba.extending import get_cython_function_address, intrinsic
 from ffn_train.nn.compiled.jit import inlined
 
 _SMALL = 10**6  # multiplications
-_SEQUENTIAL = 1  # MKL_THREADING_SEQUENTIAL: the threads are the shards
+_SEQUENTIAL = 1  # MKL_THREADING_SEQUENTIAL: the shards have the threads
 _REPRODUCIBLE = 2 | 0x10000  # MKL_CBWR_AUTO | MKL_CBWR_STRICT: alignment does not change the bytes
 
 
@@ -58,10 +58,10 @@ _link()
 def _gemm(context, ta, tb, m, n, k, a, lda, b, ldb, c):
     """C (m, n) = A B in the BLAS's column order; ``ta``, ``tb``: with A, B transposed.
 
-    The BLAS is Fortran's: it takes the address of every argument, and looks at none.
+    The BLAS has a Fortran interface: it takes the address of every argument, and checks none.
     """
     name = {types.float32: "sgemm", types.float64: "dgemm"}.get(c.dtype)
-    if name is None or any(one.dtype != c.dtype or one.layout != "C" for one in (a, b, c)):
+    if name is None or any(x.dtype != c.dtype or x.layout != "C" for x in (a, b, c)):
         raise TypingError("matrix products need C-ordered arrays, all float32 or all float64")
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -78,7 +78,7 @@ def _gemm(context, ta, tb, m, n, k, a, lda, b, ldb, c):
             return address(builder.select(transposed, byte(ord("T")), byte(ord("N"))))
 
         def size(index: int) -> Any:
-            return address(values[index])  # 64 bits, whose lower half is read as 32 bits too
+            return address(values[index])  # 64 bits; a BLAS with 32-bit integers reads the low half
 
         def data(index: int) -> Any:
             array = context.make_array(signature.args[index])(context, builder, values[index])
@@ -102,7 +102,7 @@ def _gemm(context, ta, tb, m, n, k, a, lda, b, ldb, c):
 
 _product: Any = intrinsic(_gemm)
 
-# A C-ordered matrix is its transpose in the BLAS's order, so the factors change places.
+# A C-ordered matrix is its transpose in the BLAS's order, so the factors are swapped.
 
 
 @inlined

@@ -1,6 +1,7 @@
-"""Forward and backward pass of a segment of a stack, between two returns to Python.
+"""Forward and backward pass of a segment of a stack, each in one call of compiled code.
 
-The equations are those of ``ffn_train.nn.blocks`` and ``ffn_train.nn.layers``, the test of these.
+The equations are those of ``ffn_train.nn.blocks`` and ``ffn_train.nn.layers``, which the tests
+compare these with.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def _dot(a, b):
     return total
 
 
-# No array is read under one name and written under another: the compiler could not tell that the
-# entries are independent of each other, and would take them one by one.
+# No array is read under one name and written under another: such aliasing would keep the compiler
+# from vectorising the loop.
 
 
 @inlined
@@ -56,15 +57,15 @@ def _add_to(y, bias, multiplier, skip, x):
 
 @entry
 def forward(record, theta, x, signals, hiddens, storage, y, blocks):
-    """The segment with parameters ``theta`` from ``x``, (N, inputs) or (N, D), on.
+    """Forward pass of the segment with parameters ``theta`` from ``x`` (N, inputs) or (N, D).
 
-    Fills ``signals`` (k+1, N, D) with x_l, ``hiddens`` (k, N, H) with act(z) and ``storage`` with
-    what else is kept, for k = ``blocks``, or for k = 1 with each in the place of the one before;
-    and ``y`` (N, outputs), if it ends in a read-out.
+    Fills ``signals`` (k+1, N, D) with x_l, ``hiddens`` (k, N, H) with act(z), ``storage`` with what
+    else is kept, and ``y`` (N, outputs) if the segment ends in a read-out. k is ``blocks``, or 1:
+    then each block overwrites the one before.
     """
     scheme = record[0]
-    places, rows = hiddens.shape[:2]
-    kept = kept_of(scheme, storage, places, rows)
+    slots, rows = hiddens.shape[:2]
+    kept = kept_of(scheme, storage, slots, rows)
     real = theta.dtype.type
     skip, eps = real(scheme.skip), real(scheme.eps)
     gate = np.empty((rows, scheme.hidden if scheme.gated else 0), theta.dtype)
@@ -74,26 +75,26 @@ def forward(record, theta, x, signals, hiddens, storage, y, blocks):
     else:
         signals[0] = x
     for block in range(blocks):
-        place = block if places == blocks else 0
-        if place < block:
+        slot = block if slots == blocks else 0
+        if slot < block:
             signals[0] = signals[1]
-        below, above, hidden = signals[place], signals[place + 1], hiddens[place]
+        below, above, hidden = signals[slot], signals[slot + 1], hiddens[slot]
         multiplier, at = _multiplier_of(scheme, theta, scheme.before + block * scheme.block)
         gain, shift, at = norm_of(scheme, theta, at)
-        # where the scheme has no such array, another stands in for it, which is not touched as such
+        # placeholders for the arrays that this scheme does not have, unused under these names
         inner, slope, value, output, joined = below, hidden, hidden, above, above
         if scheme.placement == PRE:
-            inner = kept.inner[place]
-            normed, inverse = kept.normed[place], kept.inverse[place]
+            inner = kept.inner[slot]
+            normed, inverse = kept.normed[slot], kept.inverse[slot]
             norm(below, gain, shift, scheme.centred, eps, normed, inverse, inner)
         if scheme.keeps_slope:
-            slope = kept.slope[place]
+            slope = kept.slope[slot]
         if scheme.gated:
-            value = kept.value[place]
+            value = kept.value[slot]
         if scheme.placement == POST:
             output = joined = total
         if scheme.learnable:
-            output = kept.branch[place]
+            output = kept.branch[slot]
         bias = branch(scheme, theta, at, inner, hidden, slope, value, gate, output)
         if scheme.learnable:
             for n in range(rows):
@@ -103,19 +104,19 @@ def forward(record, theta, x, signals, hiddens, storage, y, blocks):
         else:
             _add_to(joined, bias, multiplier, skip, below)
         if scheme.placement == POST:
-            normed, inverse = kept.normed[place], kept.inverse[place]
+            normed, inverse = kept.normed[slot], kept.inverse[slot]
             norm(joined, gain, shift, scheme.centred, eps, normed, inverse, above)
     if scheme.outputs > 0:
         end = scheme.before + blocks * scheme.block
-        read_out(scheme, theta, end, signals[places], kept, places, y)
+        read_out(scheme, theta, end, signals[slots], kept, slots, y)
 
 
 @entry
 def backward(record, theta, grads, x, signals, hiddens, storage, dy, dx, flow):
-    """From dL/dy of what the forward pass of ``x`` returned to dL/dx; fills ``grads``.
+    """Backward pass, from dL/dy of the segment's output to dL/dx of its input; fills ``grads``.
 
-    ``flow`` (3, k+1, N, D) is where every dL/dx_l is computed, its branch part, and its skip part
-    where that is not dL/dx_{l+1} itself, when there is a third place; or, of no size, nowhere.
+    ``flow`` (2 or 3, k+1, N, D) receives every dL/dx_l, its branch part and, if it has a third
+    entry, its skip part, which otherwise is dL/dx_{l+1} itself. If empty it receives nothing.
     """
     scheme = record[0]
     blocks, rows = hiddens.shape[:2]
@@ -124,12 +125,12 @@ def backward(record, theta, grads, x, signals, hiddens, storage, dy, dx, flow):
     zero, one, skip = real(0), real(1), real(scheme.skip)
     dhidden = np.empty((rows, scheme.hidden), theta.dtype)
     dvalue = np.empty((rows, scheme.hidden if scheme.gated else 0), theta.dtype)
-    shown = len(flow) > 0
+    observed = len(flow) > 0
     scratch = np.empty((6, rows, scheme.width), theta.dtype)
-    dsum, dbranch, dnormed = scratch[0], scratch[1], scratch[2]  # unpacked, they would be strided
-    dsignals = flow[0] if shown else scratch[4:]
-    places = len(dsignals)  # of all x_l, or of the last two
-    above = dsignals[blocks % places]
+    dsum, dbranch, dnormed = scratch[0], scratch[1], scratch[2]  # unpacking would give strided ones
+    dsignals = flow[0] if observed else scratch[4:]
+    slots = len(dsignals)  # for every x_l, or for the last two
+    above = dsignals[blocks % slots]
     if scheme.outputs > 0:
         end, last = scheme.before + blocks * scheme.block, signals[blocks]
         read_out_backward(scheme, theta, grads, end, dy, last, kept, blocks, dnormed, above)
@@ -142,7 +143,7 @@ def backward(record, theta, grads, x, signals, hiddens, storage, dy, dx, flow):
         gain, _, at = norm_of(scheme, theta, at)
         hidden = hiddens[block]
         inner, slope, value, dz = signals[block], hidden, hidden, above
-        dx_branch = flow[1, block] if shown else scratch[3]
+        dx_branch = flow[1, block] if observed else scratch[3]
         dinner = dx_branch
         if scheme.placement == PRE:
             inner, dinner = kept.inner[block], dnormed
@@ -169,7 +170,7 @@ def backward(record, theta, grads, x, signals, hiddens, storage, dy, dx, flow):
         if scheme.placement == PRE:
             normed, inverse = kept.normed[block], kept.inverse[block]
             norm_backward(dinner, gain, scheme.centred, normed, inverse, dgain, dshift, dx_branch)
-        below = dsignals[block % places]
+        below = dsignals[block % slots]
         _sum(dx_branch, one, skip, dz, below)
         if len(flow) > 2:
             _sum(dz, skip, zero, dz, flow[2, block])  # s dz
@@ -181,12 +182,12 @@ def backward(record, theta, grads, x, signals, hiddens, storage, dy, dx, flow):
 
 
 def delay() -> str | None:
-    """What to say before the first use on this machine, when nothing is kept on disk yet."""
+    """The line that announces the compilation before a first use; None once the cache has it."""
     folder, compiling = backward.stats.cache_path, "compiling for this machine, which takes about"
     if folder is None:
         return (
-            f"engine=compiled: {compiling} 20 seconds in every process: the result cannot be kept "
-            "(NUMBA_CACHE_DIR names a directory for it)"
+            f"engine=compiled: {compiling} 20 seconds in every process: the result cannot be "
+            "cached (set NUMBA_CACHE_DIR to a directory that can be written to)"
         )
     if any(Path(folder).glob(f"blocks.{backward.__qualname__}-*.nbi")):
         return None

@@ -9,7 +9,7 @@ from ffn_train.nn.compiled.jit import inlined
 
 @inlined
 def linear_of(theta, start, fan_out, fan_in):
-    """The weight and the bias that start there, and where the next tensor does."""
+    """The weight and bias that begin at ``start``, and where the next tensor begins."""
     middle = start + fan_out * fan_in
     weight = theta[start:middle].reshape(fan_out, fan_in)
     return weight, theta[middle : middle + fan_out], middle + fan_out
@@ -39,9 +39,9 @@ def branch(scheme, theta, at, inner, hidden, slope, value, gate, y):
 def branch_backward(
     scheme, theta, grads, at, dy, inner, hidden, slope, value, dhidden, dvalue, dinner
 ):
-    """Everything but db₂ from dL/dy, which becomes scratch, down to dL/dinner.
+    """All gradients but db₂, from dL/dy, which is overwritten, to dL/dinner.
 
-    ``dhidden`` and ``dvalue`` (N, H) are scratch; the second has no rows without a gate.
+    ``dhidden`` and ``dvalue`` (N, H) are scratch; without a gate ``dvalue`` is empty.
     """
     layer = scheme.hidden * (scheme.width + 1)
     up_at = at + layer if scheme.gated else at

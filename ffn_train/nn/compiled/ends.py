@@ -1,4 +1,4 @@
-"""What lies around the blocks: the input projection x_0 = W x + b, and y = W norm(x_L) + b."""
+"""A stack's ends: the input projection x_0 = W x + b, and the read-out y = W norm(x_L) + b."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def projection_backward(scheme, theta, grads, dsignal, x, dx):
 
 
 @inlined
-def read_out(scheme, theta, at, signal, kept, place, y):
-    """y of x_L in ``signal``; the norm in front of it is number ``place`` of those kept."""
+def read_out(scheme, theta, at, signal, kept, slot, y):
+    """y from x_L = ``signal``; its norm's values are kept at index ``slot``."""
     inner = signal
     if scheme.placement == PRE:
         gain, shift, at = norm_of(scheme, theta, at)
-        inner, normed, inverse = kept.inner[place], kept.normed[place], kept.inverse[place]
+        inner, normed, inverse = kept.inner[slot], kept.normed[slot], kept.inverse[slot]
         eps = theta.dtype.type(scheme.eps)
         norm(signal, gain, shift, scheme.centred, eps, normed, inverse, inner)
     weight, bias, _ = linear_of(theta, at, scheme.outputs, scheme.width)
@@ -56,11 +56,11 @@ def read_out(scheme, theta, at, signal, kept, place, y):
 
 
 @inlined
-def read_out_backward(scheme, theta, grads, at, dy, signal, kept, place, dinner, dsignal):
+def read_out_backward(scheme, theta, grads, at, dy, signal, kept, slot, dinner, dsignal):
     """From dL/dy to dL/dx_L; ``dinner`` (N, D) is scratch."""
     inner, dx, start = signal, dsignal, at
     if scheme.placement == PRE:
-        inner, dx = kept.inner[place], dinner
+        inner, dx = kept.inner[slot], dinner
         _, _, start = norm_of(scheme, theta, at)
     weight, _, _ = linear_of(theta, start, scheme.outputs, scheme.width)
     dweight, dbias, _ = linear_of(grads, start, scheme.outputs, scheme.width)
@@ -68,5 +68,5 @@ def read_out_backward(scheme, theta, grads, at, dy, signal, kept, place, dinner,
     if scheme.placement == PRE:
         gain, _, _ = norm_of(scheme, theta, at)
         dgain, dshift, _ = norm_of(scheme, grads, at)
-        normed, inverse = kept.normed[place], kept.inverse[place]
+        normed, inverse = kept.normed[slot], kept.inverse[slot]
         norm_backward(dinner, gain, scheme.centred, normed, inverse, dgain, dshift, dsignal)

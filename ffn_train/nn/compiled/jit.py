@@ -1,4 +1,4 @@
-"""How this folder's functions are compiled, and how their machine code is kept on disk."""
+"""How this folder's functions are compiled, and how their machine code is cached on disk."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if vars(config)["DISABLE_JIT"]:
 
 HERE = Path(__file__).parent
 
-# a product and a sum may become one instruction, all else is computed as it is written
+# a product and a sum may be fused into one instruction; all else is computed as written
 inlined: Callable[..., Any] = njit(error_model="numpy", fastmath={"contract"})
-# sums over many entries may also be taken in the order that the processor likes
+# sums over many entries may also be reordered, which vectorises them
 summing: Callable[..., Any] = njit(error_model="numpy", fastmath={"contract", "reassoc"})
 
 
 def digest(folder: Path = HERE) -> str:
-    """What tells the sources of this folder's machine code from any others."""
+    """A digest of the sources that this folder's machine code is compiled from."""
     sources = [*sorted(folder.glob("*.py")), folder.parent / "special.py"]
     return sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
@@ -32,34 +32,34 @@ SOURCES = digest()
 
 
 def entry(function: Callable[..., Any]) -> Any:
-    """What Python calls: other threads go on meanwhile, and the machine code is kept on disk.
+    """Compile a function that Python calls; it releases the GIL, and its machine code is cached.
 
-    Under a name that has the digest of all sources: Numba looks at the entry's own file alone, but
-    that calls into other files.
+    Its name gets the digest of all sources: Numba's cache checks the function's own file only, but
+    the function calls into others.
     """
     function.__qualname__ += f"_{SOURCES}"
     compiled: Any = njit(error_model="numpy", fastmath={"contract"}, nogil=True)(function)
-    with suppress(RuntimeError):  # neither here nor in the user's cache may files be written
-        compiled._cache = _Kept(function)
+    with suppress(RuntimeError):  # no cache directory can be written to
+        compiled._cache = _Cache(function)
     return compiled
 
 
-class _Kept(FunctionCache):
-    """Numba's files, without which a run goes on where they are damaged or the disk is full."""
+class _Cache(FunctionCache):
+    """Numba's cache on disk; with damaged files or a full disk it compiles again."""
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
-        """The file's name tells the rest; what a closure holds is pickled anew in each process."""
+        """Without the contents of closures, whose pickles differ between processes."""
         return sig, codegen.magic_tuple()
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
-            found = super().load_overload(sig, target_context)
+            overload = super().load_overload(sig, target_context)
         except Exception:
             with suppress(OSError):
                 self.flush()
             return None
-        # processes that write at the same moment can leave one's code under the other's signature
-        return found if found is None or found.signature.args == tuple(sig) else None
+        # two processes that write at once can leave the code of one under the other's signature
+        return overload if overload is None or overload.signature.args == tuple(sig) else None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         with suppress(OSError):
@@ -67,11 +67,11 @@ class _Kept(FunctionCache):
 
 
 def forget_outdated(folder: Path = HERE) -> None:
-    """Remove the machine code of other sources than today's."""
-    for kept in folder.glob("__pycache__/*.nb[ic]"):
-        if SOURCES not in kept.name:
+    """Remove the cached machine code of other versions of the sources."""
+    for file in folder.glob("__pycache__/*.nb[ic]"):
+        if SOURCES not in file.name:
             with suppress(OSError):
-                kept.unlink()
+                file.unlink()
 
 
 forget_outdated()

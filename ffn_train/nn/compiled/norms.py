@@ -1,4 +1,4 @@
-"""LayerNorm and RMSNorm, each sample in one visit."""
+"""LayerNorm and RMSNorm, sample by sample."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ffn_train.nn.compiled.jit import summing
 
 @summing
 def norm(x, gain, shift, centred, eps, normed, inverse, y):
-    """y = g ∘ x̂ + s of x (N, D), keeping x̂ and 1/scale; RMSNorm is not ``centred``, without s."""
+    """y = g ∘ x̂ + s of x (N, D), keeping x̂ and 1/scale; RMSNorm: not ``centred``, and no s."""
     real, width = x.dtype.type, x.shape[1]
     for n in range(x.shape[0]):
         mean, square = real(0), real(0)
@@ -21,7 +21,7 @@ def norm(x, gain, shift, centred, eps, normed, inverse, y):
             deviation = x[n, j] - mean
             square += deviation * deviation
         scale = real(sqrt(square / real(width) + eps))
-        if scale == real(inf):  # the squares overflow: without the largest, beside which eps is 0
+        if scale == real(inf):  # the squares overflow: factor out the largest; eps is negligible
             largest, square = real(0), real(0)
             for j in range(width):
                 largest = max(largest, abs(x[n, j] - mean))
@@ -32,9 +32,9 @@ def norm(x, gain, shift, centred, eps, normed, inverse, y):
         factor = real(1) / scale
         inverse[n] = factor
         for j in range(width):
-            at = (x[n, j] - mean) * factor
-            normed[n, j] = at
-            y[n, j] = at * gain[j] + (shift[j] if centred else real(0))
+            x_hat = (x[n, j] - mean) * factor
+            normed[n, j] = x_hat
+            y[n, j] = x_hat * gain[j] + (shift[j] if centred else real(0))
 
 
 @summing
@@ -52,8 +52,8 @@ def norm_backward(dy, gain, centred, normed, inverse, dgain, dshift, dx):
         mean = mean / real(width) if centred else real(0)
         through /= real(width)
         for j in range(width):
-            d, at = dy[n, j], normed[n, j]
-            dgain[j] += d * at
+            d, x_hat = dy[n, j], normed[n, j]
+            dgain[j] += d * x_hat
             if centred:
                 dshift[j] += d
-            dx[n, j] = (d * gain[j] - mean - at * through) * inverse[n]
+            dx[n, j] = (d * gain[j] - mean - x_hat * through) * inverse[n]

@@ -1,4 +1,4 @@
-"""Norms of many arrays and what a batch says of hidden units, each in one call of compiled code."""
+"""Norms of many arrays and maxima of hidden units, each in one call of compiled code."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ffn_train.nn.compiled.jit import entry, summing
 from ffn_train.nn.core import Array, Arrays, Floats, Layout
 from ffn_train.nn.reductions import Reductions
 
-_SMALLEST, _LARGEST = 1e-280, 1e280  # sums of squares that lost nothing to under- or overflow
+_SMALLEST, _LARGEST = 1e-280, 1e280  # between them a sum lost nothing to under- or overflow
 
 
 @summing
 def _norm(vector):
-    """Added up in float64, which no square of a float32 leaves."""
+    """Summed in float64, whose range no square of a float32 leaves."""
     total = 0.0
     for i in range(vector.size):
         entry = np.float64(vector[i])
@@ -73,11 +73,11 @@ def _dead_share(maxima, out):
 
 
 class CompiledReductions(Reductions):
-    """``Reductions``, compiled. It takes many arrays as one."""
+    """``Reductions``, compiled. Many arrays must be stacked in one, not in a list."""
 
     def norm(self, vector: Array) -> float:
-        found: float = _vector_norm(vector)
-        return found
+        result: float = _vector_norm(vector)
+        return result
 
     def norms(self, arrays: Arrays, out: Array) -> None:
         _norms(arrays, out)

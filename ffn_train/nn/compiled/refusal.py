@@ -1,4 +1,4 @@
-"""What is said of a part that only the plain engine can compute."""
+"""The error for a part that only the NumPy engine can compute."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from ffn_train.config.settings import SettingError
 
 
 def no_twin(part: Choice, remedy: str = "engine=numpy") -> SettingError:
-    """The refusal of a part without a compiled twin, named as in a configuration."""
+    """The error for a part without a compiled twin, named as in a configuration."""
     named = f"{part.group}={part.name} ({type(part).__name__})"
     return SettingError(f"engine=compiled has no compiled twin of {named}: {remedy}")

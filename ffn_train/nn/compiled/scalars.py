@@ -1,8 +1,8 @@
-"""Elementary functions of one number, in arithmetic that the compiler turns into vector code.
+"""Elementary functions of one number, in arithmetic that the compiler can vectorise.
 
 The C library's ``expf`` takes one number at a time; a polynomial takes as many as a register holds.
-So in float32 these are polynomials, right to a few units in the last place and zero below float32's
-normal range; in float64 they are the C library's.
+So in float32 these are polynomials, accurate to a few units in the last place and zero below
+float32's normal range; in float64 they are the C library's.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from ffn_train.nn.special import ERF_NEAR_ZERO, MILLS_FRACTION
 _f = np.float32
 _ZERO, _HALF, _ONE, _TWO, _SQRT_TWO, _HUNDRED = map(_f, (0, 0.5, 1, 2, math.sqrt(2), 100))
 _LOG2E = _f(1 / math.log(2))
-_LN2_HIGH, _LN2_LOW = _f(0.693359375), _f(-2.12194440e-4)  # n times the first is exact
+_LN2_HIGH, _LN2_LOW = _f(0.693359375), _f(-2.12194440e-4)  # n * _LN2_HIGH is exact
 _SMALLEST = _f(-126 * math.log(2))
 _INV_SQRT_2PI, _SQRT_2_BY_PI = _f(1 / math.sqrt(2 * math.pi)), _f(math.sqrt(2 / math.pi))
 _E0, _E1, _E2, _E3, _E4, _E5, _E6, _E7 = (_f(1 / math.factorial(k)) for k in range(8))
 _MA, _MB, _MC, _MD, _ME, _MF, _MG, _MH = map(_f, MILLS_FRACTION)
 _R0, _R1, _R2, _R3, _R4, _R5, _R6, _R7, _R8, _R9, _R10, *_ = map(_f, ERF_NEAR_ZERO)
 _T0, _T1, _T2, _T3, _T4, _T5 = map(_f, (1, -1 / 3, 2 / 15, -17 / 315, 62 / 2835, -1382 / 155925))
-_NEAR = _f(0.4)  # where the series of tanh is as good as the quotient
+_NEAR = _f(0.4)  # below it the series of tanh is as accurate as the quotient
 
 
 @inlined
@@ -44,7 +44,7 @@ def _decay32(x):
 
 @inlined
 def _tanh32(x):
-    """Its series near zero, elsewhere (1 - e)/(1 + e) with e = exp(-2|x|)."""
+    """tanh x: its series near zero, elsewhere (1 - e)/(1 + e) with e = exp(-2|x|)."""
     size = abs(x)
     e = _decay32(-_TWO * size)
     far = (_ONE - e) / (_ONE + e)
@@ -62,7 +62,7 @@ def _sigmoid32(x):
 
 @inlined
 def _mills32(z):
-    """(1 - Φ(z))/φ(z) for z >= 0, as in ``special``; beyond 100, where φ is 0, that of 100."""
+    """(1 - Φ(z))/φ(z) for z >= 0, as in ``special``; z is clipped at 100, where φ is 0."""
     z = min(z, _HUNDRED)
     inner = _ME * (z + _MF) / (z * (z + _MG) + _MH)
     return _MA / (z + _MB + _MC / (z + _MD + inner))
@@ -70,7 +70,7 @@ def _mills32(z):
 
 @inlined
 def _normal32(z):
-    """The smaller tail is density times Mills' ratio."""
+    """φ(z) and Φ(z); the smaller tail is density times Mills' ratio."""
     density = _decay32(-_HALF * z * z) * _INV_SQRT_2PI
     tail = density * _mills32(abs(z))
     return density, (_ONE - tail if z >= 0 else tail)

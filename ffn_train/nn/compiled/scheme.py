@@ -1,4 +1,4 @@
-"""What compiled code is told of a segment of a stack, and what its forward pass keeps."""
+"""How a segment of a stack is described to compiled code, and what its forward pass keeps."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NO_NORM, PRE, POST = range(3)
 class Scheme(NamedTuple):
     """A segment's sizes, activation, norm and residual sum.
 
-    Its parameters follow each other in this order: ``before`` of the input projection, if it has
-    ``inputs``; ``block`` of each block; those of a final norm and the read-out, if it has
-    ``outputs``. A block's are the multiplier if that is learnable; the norm's gain and, if it is
-    ``centred``, shift; [gate,] up and down, each a weight and a bias.
+    The order of its parameters: the ``before`` of the input projection, if it has ``inputs``; the
+    ``block`` of each block; those of a final norm and the read-out, if it has ``outputs``. In a
+    block: the multiplier, if learnable; the norm's gain and, if ``centred``, shift; [gate,] up and
+    down, each a weight and a bias.
     """
 
     inputs: int
@@ -29,9 +29,9 @@ class Scheme(NamedTuple):
     width: int
     hidden: int
     gated: bool
-    activate: int  # addresses: of the activation's loop, of its backward loop and
-    activate_backward: int
-    settings: int  # of the numbers that both take
+    activate: int  # the address of the activation's loop,
+    activate_backward: int  # that of its backward loop,
+    settings: int  # and that of the settings that both take
     keeps_slope: bool
     placement: int
     centred: bool
@@ -41,12 +41,12 @@ class Scheme(NamedTuple):
     learnable: bool
 
     def record(self) -> NDArray[Any]:
-        """The same as an array (1,) of one record, which is handed over in a third of the time."""
+        """The same as a structured array (1,), which costs a third of the time to pass on."""
         kinds = [(name, type(value)) for name, value in self._asdict().items()]
         return np.array([tuple(self)], np.dtype(kinds, align=True))
 
     def kept(self, blocks: int) -> int:
-        """The numbers that ``kept_of`` shares out, of each sample."""
+        """The numbers per sample that ``kept_of`` needs for ``blocks`` blocks."""
         hidden = self.hidden * (self.keeps_slope + self.gated) + self.width * self.learnable
         pre, norm = self.placement == PRE, self.placement != NO_NORM
         norms = blocks + (pre and self.outputs > 0)
@@ -54,22 +54,22 @@ class Scheme(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """Of k blocks and N rows; what the scheme does not need has no blocks.
+    """What is kept of k blocks and N rows; an array that the scheme does not need has length 0.
 
-    Of the norms' numbers there are m = k, and one more, the last, where one is before a read-out.
+    There are m = k norms, or k + 1 with the final norm before a read-out.
     """
 
-    slope: Array  # (k, N, H): act'(z), where the value does not tell it
+    slope: Array  # (k, N, H): act'(z), unless act(z) determines it
     value: Array  # (k, N, H): what the gate multiplies
-    branch: Array  # (k, N, D): the branch's output, where its multiplier is learnable
-    inner: Array  # (m, N, D): the norm's output, where a branch reads it
+    branch: Array  # (k, N, D): the branch's output, if its multiplier is learnable
+    inner: Array  # (m, N, D): the norm's output, if it is before the branch
     normed: Array  # (m, N, D): x̂ of the norm
     inverse: Array  # (m, N): 1/scale of the norm
 
 
 @inlined
 def norm_of(scheme, theta, at):
-    """A norm's gain and shift, and where the next tensor starts."""
+    """The gain and shift of the norm at ``at``, and where the next tensor begins."""
     middle = at
     end = at
     if scheme.placement != NO_NORM:
@@ -87,7 +87,7 @@ def _share(storage, at, needed, count, rows, size):
 
 @inlined
 def kept_of(scheme, storage, blocks, rows):
-    """The arrays that lie one behind the other in ``storage``."""
+    """The kept arrays, as consecutive views of ``storage``."""
     width, hidden, has_norm = scheme.width, scheme.hidden, scheme.placement != NO_NORM
     pre = scheme.placement == PRE
     norms = blocks + 1 if pre and scheme.outputs > 0 else blocks

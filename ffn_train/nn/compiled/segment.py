@@ -1,4 +1,4 @@
-"""A segment that is computed by compiled code, its numbers kept in a few large arrays."""
+"""A segment computed by compiled code, which keeps its values in a few large arrays."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ffn_train.nn.segments import Observe, ObserveGradients, Segment, SignalGrad
 
 
 class _Passed(NamedTuple):
-    """What a forward pass of k blocks leaves behind."""
+    """What a forward pass of k blocks keeps."""
 
     signals: Array  # (k+1, N, D): x_l
     hidden: Array  # (k, N, H): act(z)
@@ -31,7 +31,7 @@ class _Passed(NamedTuple):
 def scheme_of(
     layers: StackLayers, dtype: np.dtype[Any], is_first: bool, is_last: bool
 ) -> tuple[Scheme, NDArray[Any]]:
-    """What the compiled code needs to know of a segment, also as it takes it.
+    """The description of a segment, and the same as a record for compiled code.
 
     Raises SettingError for a part that has no compiled twin.
     """
@@ -63,7 +63,7 @@ def scheme_of(
 
 
 class CompiledSegment(Segment):
-    """A segment's passes as two calls of compiled code, which takes any order and precision."""
+    """A segment's passes as two calls of compiled code; inputs are converted to its dtype."""
 
     def __init__(self, layers: StackLayers, params: Views, span: range, x: Array) -> None:
         super().__init__(layers, params, span, x)
@@ -78,8 +78,8 @@ class CompiledSegment(Segment):
         scheme_of(layers, np.dtype(np.float32), True, True)
 
     def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
-        blocks, seen = len(self.span), keep or observe is not None
-        passed = self._storage(blocks if seen else 1)
+        blocks, keep_all = len(self.span), keep or observe is not None
+        passed = self._storage(blocks if keep_all else 1)
         y = np.empty((len(self.x), self._scheme.outputs), self._theta.dtype)
         forward(self._record, self._theta, self.x, *passed, y, blocks)
         if observe is not None:
@@ -89,7 +89,7 @@ class CompiledSegment(Segment):
         if self.is_last:
             return y
         x: Array = passed.signals[-1]
-        return x if keep else x.copy()  # a view would hold all signals
+        return x if keep else x.copy()  # a view would keep all signals alive
 
     def predict(self) -> Array:
         return self.forward(keep=False)
@@ -101,21 +101,21 @@ class CompiledSegment(Segment):
             self.forward(keep=True)
         kept, self._kept = self._kept, None
         assert kept is not None
-        flow = _nowhere(self._theta.dtype) if observe is None else self._flow()
+        flow = _no_flow(self._theta.dtype) if observe is None else self._flow()
         gradient, dx = self._part(grads), np.empty_like(self.x)
         dy = self._matrix(dy, len(self.x), self._scheme.outputs or self._scheme.width)
         backward(self._record, self._theta, gradient, self.x, *kept, dy, dx, flow)
         if observe is not None:
-            observe(self._seen(flow))
+            observe(self._signal_gradients(flow))
         return dx
 
     def _flow(self) -> Array:
-        """Room for the signals' gradients and their parts."""
+        """Storage for the signals' gradients and their parts."""
         block, rows, width = self.layers.block, len(self.x), self._scheme.width
-        own_skip = block.skip != 0 and not block.passes_gradient_on
-        return np.empty((3 if own_skip else 2, len(self.span) + 1, rows, width), self._theta.dtype)
+        parts = 3 if block.skip != 0 and not block.passes_gradient_on else 2
+        return np.empty((parts, len(self.span) + 1, rows, width), self._theta.dtype)
 
-    def _seen(self, flow: Array) -> SignalGradients:
+    def _signal_gradients(self, flow: Array) -> SignalGradients:
         dx = flow[0] if self.is_last else flow[0, :-1]
         skip = flow[2, :-1] if len(flow) > 2 else flow[0, 1:]
         part = None if self.layers.block.skip == 0 else skip
@@ -138,7 +138,7 @@ class CompiledSegment(Segment):
         return views.vector[start : None if self.is_last else first + self.span.stop * size]
 
     def _matrix(self, array: Array, rows: int, columns: int) -> Array:
-        """The array as the BLAS, which looks at neither strides nor bounds, takes it to be.
+        """The array, C-ordered and of the parameters' dtype: the BLAS checks neither.
 
         Raises ValueError for another shape.
         """
@@ -148,5 +148,5 @@ class CompiledSegment(Segment):
 
 
 @cache
-def _nowhere(dtype: np.dtype[Any]) -> Array:
+def _no_flow(dtype: np.dtype[Any]) -> Array:
     return np.empty((0, 0, 0, 0), dtype)

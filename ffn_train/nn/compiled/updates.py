@@ -72,7 +72,7 @@ class CompiledAdam(Adam):
 
 
 def compiled_update(optimizer: Optimizer) -> Optimizer:
-    """The same rule with the same settings, compiled. Raises SettingError where it is not here."""
+    """The same rule and settings, compiled. Raises SettingError for a rule without a twin."""
     twins: dict[type[Optimizer], type[Optimizer]] = {SGD: CompiledSGD, Adam: CompiledAdam}
     kind = type(optimizer)
     if kind not in twins:

@@ -1,10 +1,9 @@
-"""Who sets which weight's variance, with the paper that says so.
+"""The interface of an initialiser, which draws the matrices and biases of every block.
 
-An initialiser sets the matrices and biases of every block. A block's *inner* matrices read the
-residual stream (fan_in = D, fan_out = H); its *outer* matrix writes back to it (fan_in = H,
-fan_out = D). Input projection and read-out are LeCun normal with zero bias under every choice: a
-zero read-out would erase each block's gradient at step 0. What all other parameters start
-at, their layers say: ``Layer.initial_value``.
+A block's *inner* matrices read the residual stream (fan_in = D, fan_out = H); its *outer* matrix
+writes back to it (fan_in = H, fan_out = D). Input projection and read-out are LeCun normal with
+zero bias under every choice: a zero read-out would make every block's gradient zero at step 0. All
+other parameters start at ``Layer.initial_value``.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class Initialiser(Choice, ABC):
 
     @abstractmethod
     def variance(self, *, fan_in: int, fan_out: int, role: Role, depth: int) -> float:
-        """The variance of each entry of a matrix (fan_out, fan_in) in a stack of L = depth."""
+        """The variance of each entry of a matrix (fan_out, fan_in); ``depth`` is L."""
 
     def weight(
         self, rng: np.random.Generator, *, fan_in: int, fan_out: int, role: Role, depth: int

@@ -1,4 +1,4 @@
-"""Variances that follow from a matrix's own sizes: He, LeCun, Xavier, and any factor."""
+"""Variances that depend on a matrix's shape only: He, LeCun, Xavier, and any factor."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Normal(Initialiser):
     branch.
     """
 
-    inner: float = setting("fan_in x variance of inner matrices", 1.0, at_least=0)
-    outer: float = setting("fan_in x variance of outer matrices", 1.0, at_least=0)
+    inner: float = setting("fan_in x variance of inner matrices", 1.0, at_least=0, squared=True)
+    outer: float = setting("fan_in x variance of outer matrices", 1.0, at_least=0, squared=True)
 
     def variance(self, *, fan_in: int, fan_out: int, role: Role, depth: int) -> float:
         return (self.inner if role == "inner" else self.outer) / fan_in
@@ -40,7 +40,7 @@ class Normal(Initialiser):
 
 @choice("init", "xavier")
 class Xavier(Initialiser):
-    """Var W = 2/(fan_in + fan_out): between forward and backward. Glorot and Bengio 2010."""
+    """Var W = 2/(fan_in + fan_out): a compromise between both passes. Glorot and Bengio 2010."""
 
     def variance(self, *, fan_in: int, fan_out: int, role: Role, depth: int) -> float:
         return 2 / (fan_in + fan_out)

@@ -13,8 +13,8 @@ from ffn_train.nn.layers.sums import feature_mean, sample_sum
 def _inverse_scale(x: Array, eps: float) -> Array:
     """1 / sqrt(mean(x²) + eps) of each sample, as a column (N, 1).
 
-    Where the squares overflow (above 1e19 in float32) the largest |x| is taken out of them, and eps
-    is nothing beside it; 1/inf would turn the sample into zeros.
+    Where the squares overflow (above 1e19 in float32) the largest |x| is factored out, and eps is
+    negligible; 1/inf would turn the sample into zeros.
     """
     scale = feature_mean(x * x)
     scale += eps

@@ -14,8 +14,10 @@ from ffn_train.nn.losses.loss import Loss
 class Huber(Loss):
     """mean h(y - t), h(e) = e²/2 for |e| <= δ, δ (|e| - δ/2) beyond. Huber 1964.
 
-    The gradient is clip(e, -δ, δ)/(N M): no sample pulls harder than δ.
+    The gradient is clip(e, -δ, δ)/(N M): a larger error has no more influence than δ.
     """
+
+    unit = "of errors in standard deviations"
 
     delta: float = setting("δ, where it becomes linear", 1.0, above=0)
 

@@ -1,4 +1,4 @@
-"""What a loss is: its value, a mean over samples and outputs, and its gradient dLoss/dy."""
+"""The interface of a loss: its value, a mean over samples and outputs, and dLoss/dy."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from ffn_train.nn.core import Array
 class Loss(Choice, ABC):
     """A mean over the N samples, or over the N x M entries of y - t.
 
-    ``kinds``: of the tasks that it is made for, see ``Task.kind``. ``trivial``: in words, what a
-    model does that has learned nothing of the inputs.
+    ``kinds``: the kinds of task that it is for (``Task.kind``). ``trivial``: in words, what a model
+    does that has learned nothing from the inputs. ``unit``: of the loss, for targets in units of
+    their standard deviation, in words that "of the target" follows; "" for none.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("regression",)
     trivial: ClassVar[str] = "predicting the mean"
+    unit: ClassVar[str] = ""
 
     @classmethod
     def check_class(cls) -> None:
@@ -28,9 +30,9 @@ class Loss(Choice, ABC):
 
     @abstractmethod
     def value_and_gradient(self, y: Array, targets: Array) -> tuple[float, Array]:
-        """The loss and dLoss/dy (N, M), for outputs y and targets, both (N, M) and to be read only.
+        """The loss and dLoss/dy (N, M), a new array of y's dtype.
 
-        The gradient is an array of its own, of y's dtype.
+        Neither the outputs y (N, M) nor the targets (N, M) may be modified.
         """
 
     def value(self, y: Array, targets: Array) -> float:
@@ -38,8 +40,8 @@ class Loss(Choice, ABC):
         return self.value_and_gradient(y, targets)[0]
 
     def trivial_outputs(self, targets: Array) -> Array:
-        """The best outputs (N, M) that are the same for all samples: for the usual losses the mean.
+        """The best outputs (N, M) that are the same for all samples: for most losses the mean.
 
-        For a loss of logits they would be the logarithms of the classes' frequencies.
+        For a cross-entropy of logits they are the logarithms of the class frequencies.
         """
         return np.broadcast_to(targets.mean(axis=0), targets.shape)

@@ -13,6 +13,8 @@ from ffn_train.nn.losses.loss import Loss
 class MSE(Loss):
     """mean (y - t)²; its gradient is 2 (y - t)/(N M)."""
 
+    unit = "in squared standard deviations"
+
     def value_and_gradient(self, y: Array, targets: Array) -> tuple[float, Array]:
         error = y - targets
         value = float(np.vdot(error, error)) / error.size

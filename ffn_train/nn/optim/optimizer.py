@@ -1,4 +1,4 @@
-"""What an optimizer is: an in-place update of a flat parameter vector from a flat gradient."""
+"""The interface of an optimizer: it updates a flat parameter vector in place."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Optimizer(Choice, ABC):
     """An update of parameters θ: decoupled weight decay, then the rule's own descent.
 
     θ <- θ - lr λ θ with λ = ``weight_decay`` (Loshchilov and Hutter 2019), then ``descend``. An
-    optimizer holds settings only; its memory (flat vectors by name) is the caller's. ``lr`` is the
-    highest learning rate, which a schedule scales. ``side_by_side``: parts of the vectors are worth
-    a thread of their own.
+    optimizer holds settings only; the caller holds its memory (flat vectors by name). ``lr`` is the
+    highest learning rate, which a schedule scales. ``side_by_side``: whether several threads, each
+    with a part of the vectors, are faster than one.
     """
 
     lr: float = setting("the highest learning rate, which the schedule scales", at_least=0)
@@ -39,7 +39,7 @@ class Optimizer(Choice, ABC):
     @property
     @abstractmethod
     def slots(self) -> tuple[str, ...]:
-        """The names of the flat vectors that the rule remembers, which start at zero."""
+        """The names of the vectors (P,) in the rule's memory, which start at zero."""
 
     def step(
         self,
@@ -53,8 +53,8 @@ class Optimizer(Choice, ABC):
     ) -> None:
         """Update ``params`` and ``memory``, flat vectors (P,), in place.
 
-        ``count`` is 1 at the first update. ``decays`` (P,): which entries the weight decay is for.
-        The pullbacks of passes with ``params`` are of no use afterwards.
+        ``count`` is 1 at the first update. ``decays`` (P,): the entries to which weight decay
+        applies. Pullbacks of earlier passes with ``params`` must not be called afterwards.
         """
         if self.weight_decay:
             scalar = params.dtype.type
@@ -65,7 +65,7 @@ class Optimizer(Choice, ABC):
     def descend(
         self, params: Array, grads: Array, memory: Memory, *, lr: float, count: int
     ) -> None:
-        """The rule's step along the gradient, without decay, in place; every entry by itself."""
+        """The rule's step along the gradient, without decay, in place and elementwise."""
 
 
 def chunks(size: int) -> Iterator[slice]:

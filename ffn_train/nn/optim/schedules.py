@@ -28,7 +28,7 @@ class Schedule(Choice, ABC):
         return self.factor(after, after / max(1, steps - self.warmup))
 
     def warnings(self, steps: int) -> list[str]:
-        """What is wrong with it in a run of ``steps``."""
+        """Warnings about it for a run of ``steps``."""
         if self.warmup <= steps:
             return []
         return [
@@ -38,7 +38,7 @@ class Schedule(Choice, ABC):
 
     @abstractmethod
     def factor(self, step: int, progress: float) -> float:
-        """The factor at ``step`` steps after the warm-up, which is ``progress`` of the rest."""
+        """The factor ``step`` steps after the warm-up; ``progress`` is their share of the rest."""
 
 
 @choice("schedule", "constant")

@@ -15,9 +15,7 @@ from ffn_train.config.settings import SettingError
 from ffn_train.nn.blocks.residual import Residual
 from ffn_train.nn.core import Floats
 from ffn_train.runs import Run
-from ffn_train.runs.outcome import clipped_share
-
-LAST = 20  # rows of the training loss, which is that of a batch, to average over
+from ffn_train.runs.outcome import LAST, clipped_share
 
 
 @dataclass(frozen=True)
@@ -181,9 +179,9 @@ class Evidence:
 
     @cached_property
     def predicted(self) -> float | None:
-        """log |dL/dx_0| / |dL/dx_L| as predicted; None without a prediction."""
+        """log |dL/dx_0| / |dL/dx_L| as predicted; None without, or where it fails."""
         theory = self.run.theory
-        if theory is None or theory.chosen is None:
+        if theory is None or theory.chosen is None or not self.run.theory_holds:
             return None
         change = theory.chosen[1].log_gradient_ratio
         return change if math.isfinite(change) else None

@@ -15,12 +15,14 @@ import math
 import numpy as np
 
 from ffn_train.config.keys import MODEL_GROUPS
+from ffn_train.nn.core import Floats
 from ffn_train.report.verdict.evidence import Evidence
 from ffn_train.runs.finding import FLOW, Finding
 from ffn_train.train.diagnosis import either, settings
 
 STRONG, MILD = 100.0, 10.0  # changes of the signal gradient over the whole stack
-DEAD = 0.6  # up to half of the units are off only because all samples have come to look alike
+DEAD = 0.6  # of a block's units: half are off where all samples have come to look alike
+COMMON = 0.4  # of the units of most blocks, where a skip path keeps the samples apart
 SKIP = 0.05  # of the variance that the stack adds, or takes away, over that of the skip paths
 
 
@@ -83,15 +85,24 @@ def _steady(evidence: Evidence) -> Finding:
 
 def _dead(evidence: Evidence) -> Finding | None:
     share = evidence.dead(-1)
-    if not len(share) or share.max() < DEAD:
+    if not many_dead(evidence, share):
         return None
-    blocks = np.flatnonzero(share >= DEAD)
+    blocks = np.flatnonzero(share >= min(DEAD, share.max()))
     which = f"block {blocks[0]}" if len(blocks) == 1 else f"{len(blocks)} of {len(share)} blocks"
     text = (
         f"dead units: up to {share.max():.0%} of the hidden units of {which} are positive for no "
         "sample of the last batch; try activation=leaky_relu"
     )
     return Finding(FLOW, "dead units", text, ("activation=leaky_relu",))
+
+
+def many_dead(evidence: Evidence, share: Floats) -> bool:
+    """Whether more of the blocks' units are dead than chance and depth alone bring about."""
+    if not len(share):
+        return False
+    residual = evidence.residual
+    skips = residual is not None and residual.skip(evidence.run.measures.depth) > 0
+    return bool(share.max() >= DEAD or (skips and np.median(share) >= COMMON))
 
 
 def _skip(evidence: Evidence) -> Finding | None:

@@ -12,7 +12,14 @@ from collections.abc import Callable
 import numpy as np
 
 from ffn_train.report.verdict.evidence import Evidence
-from ffn_train.report.verdict.gradient_flow import DEAD, MILD, STRONG, remedy, slower, tried
+from ffn_train.report.verdict.gradient_flow import (
+    MILD,
+    STRONG,
+    many_dead,
+    remedy,
+    slower,
+    tried,
+)
 from ffn_train.runs.finding import HELD_BACK, NOTHING, Finding
 
 GOOD = 0.9  # of the trivial model's error removed: little is left to be held back from
@@ -22,13 +29,19 @@ SPIKE = 3.0  # times the trivial model's loss: far more than a batch's chance ma
 SPIKES = 0.005  # share of the rows
 CLIPPED = 0.9  # share of the updates
 FAST = 1e-3  # |Δθ|/|θ| of a step: less does not throw the loss about
-SLOW = 1e-4  # |Δθ|/|θ| of a step, from which on nothing moves in a few hundred
+SLOW = 4e-4  # |Δθ|/|θ| of a step, before clipping, from which on little moves in a few hundred
 USUAL = 1e-3  # |Δθ|/|θ| of a step that trains well
 BEGUN = 20  # updates
 FAR = 3.0  # times the weights' size that they have moved: they had the steps that they need
-FALLING = 0.85  # of the loss before: it is still falling
-WORSE, GAP = 2.0, 0.2  # validation loss over training loss, and what is lost between the two
-FEW = 3  # parameters for each training row and less
+FALLING = 0.8  # of the loss before: it is still falling
+BELOW = 0.9  # of the validation loss, and of the trivial model's: learned by heart
+LEARNED = 0.1  # of the trivial model's loss is left on the training rows
+FAIR = 0.8  # of the trivial model's error removed: more steps would not change the picture
+MANY = 12  # blocks
+TRAVELLED = 0.05  # times the weights' size that they have moved at least to learn by heart
+LITTLE = 0.2  # of the trivial model's error removed
+WORSE, GAP = 2.0, 0.15  # validation loss over training loss, and what is lost between the two
+FEW = 0.5  # parameters for each training row, and less
 
 
 def held_back(evidence: Evidence) -> Finding | None:
@@ -86,7 +99,7 @@ def _initialisation(evidence: Evidence) -> Finding | None:
 
 def _dead_from_the_start(evidence: Evidence) -> Finding | None:
     share = evidence.dead(0)
-    if evidence.skill >= GOOD or not len(share) or share.max() < DEAD:
+    if evidence.skill >= GOOD or not many_dead(evidence, share):
         return None
     text = (
         f"up to {share.max():.0%} of a block's hidden units are dead at step 0, before any update: "
@@ -95,11 +108,34 @@ def _dead_from_the_start(evidence: Evidence) -> Finding | None:
     return _finding("dead units at initialisation", text, ("init=lecun", "init.bias_std=0"))
 
 
+def _out_of_range_at_once(evidence: Evidence) -> Finding | None:
+    """Diverged at step 0, before any update."""
+    summary = evidence.run.summary
+    if not evidence.ended_early or evidence.updates > 0 or summary is None:
+        return None
+    reason = summary.divergence.reason if summary.divergence is not None else ""
+    if "per block" in reason:
+        return Finding(HELD_BACK, "depth", f"depth: {reason}", remedy(evidence))
+    return Finding(HELD_BACK, "initialisation", f"initialisation: {reason}")
+
+
+def _all_alike(evidence: Evidence) -> Finding | None:
+    """Over many blocks without a skip path the samples' signals come to look alike."""
+    residual, depth = evidence.residual, evidence.run.measures.depth
+    if residual is None or residual.skip(depth) > 0 or depth < MANY or evidence.skill >= LITTLE:
+        return None
+    text = (
+        f"over {depth} blocks without a skip path the signals of different samples come to look "
+        "alike, and nothing is left to tell them apart by"
+    )
+    return _finding("depth", text, remedy(evidence))
+
+
 def _depth(evidence: Evidence) -> Finding | None:
     """The gradient changes so much over the depth that no rate suits all blocks."""
     flow = evidence.slope(0)
     change = evidence.predicted if flow is None else flow.log
-    if evidence.skill >= GOOD or change is None:
+    if change is None:
         return None
     if abs(change) < math.log(STRONG) and not (
         abs(change) > math.log(MILD) and (evidence.skill < 0.5 or evidence.ended_early)
@@ -138,7 +174,8 @@ def _trivial(evidence: Evidence) -> str:
 
 
 def _hardly_begun(evidence: Evidence) -> Finding | None:
-    if evidence.skill >= GOOD or not (evidence.updates < BEGUN or evidence.passes < 1):
+    begun = evidence.updates >= BEGUN and evidence.passes >= 1
+    if evidence.skill >= GOOD or evidence.ended_early or begun:
         return None
     steps = "1 step" if evidence.updates == 1 else f"{evidence.updates} steps"
     text = f"{steps}, {evidence.passes:.2g} passes over the training rows"
@@ -146,9 +183,13 @@ def _hardly_begun(evidence: Evidence) -> Finding | None:
 
 
 def _rate_too_small(evidence: Evidence) -> Finding | None:
-    """Updates are tiny, and would be without clipping."""
+    """Updates are tiny, and would be without clipping, while there is much to learn."""
     cut = float(np.median(evidence.cuts)) if len(evidence.cuts) else 1.0
-    if evidence.skill >= GOOD or not evidence.update_size < SLOW * cut:
+    if (
+        evidence.skill >= GOOD
+        or evidence.last_loss < LEARNED
+        or not evidence.update_size < SLOW * cut
+    ):
         return None
     text = (
         f"an update changes the weights by {evidence.update_size:.1g} of their size, all "
@@ -174,7 +215,12 @@ def _clipping(evidence: Evidence) -> Finding | None:
 
 def _noise(evidence: Evidence) -> Finding | None:
     """The training loss falls, the validation loss never did."""
-    if evidence.best_skill >= 0.1 or not evidence.last_loss < FALLING:
+    losses = evidence.validation_losses
+    if not (evidence.best_skill < LITTLE and len(losses)) or _few_parameters(evidence):
+        return None
+    if evidence.moved < TRAVELLED:
+        return None
+    if not evidence.last_loss < BELOW * min(1, losses[-1]) or evidence.baseline_skill > LITTLE:
         return None
     text = (
         f"the loss fell to {evidence.last_loss:.2g} times {_trivial(evidence)} on the training "
@@ -200,7 +246,7 @@ def _overfitting(evidence: Evidence) -> Finding | None:
 
 def _dead(evidence: Evidence) -> Finding | None:
     share = evidence.dead(-1)
-    if evidence.skill >= GOOD or not len(share) or share.max() < DEAD:
+    if evidence.skill >= GOOD or not many_dead(evidence, share):
         return None
     text = (
         f"{share.max():.0%} of a block's hidden units died in training: the updates were too large"
@@ -210,7 +256,7 @@ def _dead(evidence: Evidence) -> Finding | None:
 
 def _still_falling(evidence: Evidence) -> Finding | None:
     before, after = evidence.mean_loss(0.25, 0.5), evidence.mean_loss(0.5, 0.75)
-    if evidence.skill >= GOOD or not after < FALLING * before or evidence.moved > FAR:
+    if evidence.skill >= FAIR or not after < FALLING * before or evidence.moved > FAR:
         return None
     text = (
         f"after {evidence.updates} steps, {evidence.passes:.2g} passes over the training rows, the "
@@ -219,15 +265,22 @@ def _still_falling(evidence: Evidence) -> Finding | None:
     return _finding("too few steps", text, (f"trainer.steps={4 * evidence.updates}",))
 
 
+def _few_parameters(evidence: Evidence) -> bool:
+    """Whether there are too few parameters to learn the rows by heart, by far."""
+    origin = evidence.run.provenance
+    if origin.parameters is None or not origin.training_rows:
+        return False
+    return origin.parameters < FEW * origin.training_rows
+
+
 def _too_small(evidence: Evidence) -> Finding | None:
-    """Training and validation loss are alike and high, and there are few parameters."""
-    parameters, rows = evidence.run.provenance.parameters, evidence.run.provenance.training_rows
-    if evidence.skill >= GOOD or parameters is None or not rows or parameters > FEW * rows:
+    """Training and validation loss are high, and there are few parameters."""
+    if evidence.skill >= GOOD or not _few_parameters(evidence):
         return None
     width = evidence.setting("model", "width")
     text = (
-        f"the loss is {evidence.last_loss:.2g} times {_trivial(evidence)} on the training "
-        f"rows, too: {parameters:,} parameters are too few"
+        f"the loss is {evidence.last_loss:.2g} times {_trivial(evidence)} on the training rows, "
+        f"too: {evidence.run.provenance.parameters:,} parameters are too few"
     )
     change = () if math.isnan(width) else (f"model.width={max(32, 4 * int(width))}",)
     return _finding("model too small", text, change)
@@ -237,15 +290,17 @@ RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
     _no_rate,
     _outlier,
     _initialisation,
-    _dead_from_the_start,
     _depth,
-    _rate_too_large,
+    _out_of_range_at_once,
+    _dead_from_the_start,
     _hardly_begun,
-    _rate_too_small,
-    _clipping,
+    _all_alike,
+    _rate_too_large,
     _noise,
     _overfitting,
+    _rate_too_small,
+    _clipping,
     _dead,
-    _still_falling,
     _too_small,
+    _still_falling,
 )

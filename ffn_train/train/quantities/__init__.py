@@ -1,1 +1,1 @@
-"""What is measured of a training step, one quantity a file; a new one is a new file."""
+"""What is measured at a training step, one quantity per file; a new one is a new file."""

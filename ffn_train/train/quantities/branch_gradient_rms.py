@@ -16,7 +16,7 @@ class BranchGradientRMS(RootMeanSquare):
     needs = ("signal gradients",)
 
     def absent(self, model: Stack) -> str:
-        return "" if model.block.skip != 0 else "the blocks have no skip path: it is the whole"
+        return "" if model.block.skip != 0 else "the blocks have no skip path: it is all of it"
 
     def backward(self, at: Backward, partial: Array) -> None:
         at.reductions.norms(at.branch, partial[at.blocks])

@@ -1,4 +1,4 @@
-"""What a quantity declares, and its two kinds: taken while the passes go by, or from a whole step.
+"""What a quantity declares, and its two kinds: taken during the passes, or from a whole step.
 
 Everything about a quantity follows from its declaration: the columns of the run's files, how they
 are read back, the figure drawn of it, the comparison's metric, the documentation.
@@ -43,18 +43,18 @@ def shape_of(per: Per, tensors: int, depth: int) -> Shape:
 
 
 class Quantity(Choice, ABC):
-    """A number that is measured of a step, for each of what it is declared ``per``.
+    """A number measured at a training step, one for each ``per``.
 
-    per       ``tensor``: each parameter tensor (T,); ``boundary``: between two blocks, x_0 ... x_L
-              (L+1,); ``block`` (L,); ``run``: one number
-    symbol    as a figure's axis names it, with matplotlib's mathematics
+    per       ``tensor``: each parameter tensor (T,); ``boundary``: each signal x_0 ... x_L, before,
+              between and after the blocks (L+1,); ``block`` (L,); ``run``: one number
+    symbol    the label of a figure's axis, with matplotlib's mathematics
     equation  what is computed
     unit      of the value; "" for none
-    needs     what it is computed from; no other than these is offered to it
-    log       whether it is positive and read by its order of magnitude
+    needs     what it is computed from; it receives nothing else
+    log       whether it is positive and judged by its order of magnitude
 
-    A value that is NaN throughout counts as not measured where it cannot be: at the first measured
-    step for one with ``memory``, at the last for one that needs the ``update``.
+    All NaN counts as not measured at the first measured step of a quantity with ``memory``, and at
+    the last of one that needs the ``update``.
     """
 
     per: ClassVar[Per]
@@ -84,7 +84,7 @@ class Quantity(Choice, ABC):
 
     @property
     def cost(self) -> str:
-        """What a measured step costs more than another."""
+        """What measuring adds to the cost of a step."""
         if "extra passes" in self.needs:
             return "passes of its own"
         if {"update", "memory"} & {*self.needs}:
@@ -96,9 +96,9 @@ class Quantity(Choice, ABC):
 
 @dataclass(frozen=True)
 class Forward:
-    """What a segment's forward pass has made: its signals x_l (N, D), and its blocks' hidden units
-    (N, H) after the activation; ``boundaries`` and ``blocks`` are their places among all. They are
-    to be read only.
+    """What a segment's forward pass computed: its signals x_l (N, D), and its blocks' hidden units
+    (N, H) after the activation; ``boundaries`` and ``blocks`` are their indices in the stack. Must
+    not be modified.
     """
 
     signals: Arrays
@@ -110,11 +110,11 @@ class Forward:
 
 @dataclass(frozen=True)
 class Backward:
-    """What a segment's backward pass has made: dLoss/dx_l (N, D) at ``boundaries``, its skip part
+    """What a segment's backward pass computed: dLoss/dx_l (N, D) at ``boundaries``, its skip part
     (None without a skip path) and its branch part at the inputs of ``blocks``.
 
-    ``norms`` (L+1,) holds the norm of each dLoss/dx_l that there is so far; the segments come from
-    the last to the first. ``passes_on``: the skip part of dLoss/dx_l is dLoss/dx_{l+1} itself.
+    ``norms`` (L+1,) holds the norm of each dLoss/dx_l computed so far, from the last segment to the
+    first. ``passes_on``: the skip part of dLoss/dx_l is dLoss/dx_{l+1} itself.
     """
 
     gradients: Arrays
@@ -129,24 +129,24 @@ class Backward:
 
 @dataclass(frozen=True)
 class Batch:
-    """The batch that has gone by: N ``samples`` of D features at each boundary."""
+    """The measured batch: N ``samples`` of ``width`` D."""
 
     samples: int
     width: int
     reductions: Reductions
 
 
-FORWARD: tuple[Need, ...] = ("signals", "hidden units")  # for which each method is called
+FORWARD: tuple[Need, ...] = ("signals", "hidden units")  # the needs that ``forward`` serves
 BACKWARD: tuple[Need, ...] = ("signal gradients",)
 
 
 class PassQuantity(Quantity):
-    """A quantity taken while the passes go by, of shards of the batch's rows side by side.
+    """A quantity taken during the passes, in parallel for shards of the batch's rows.
 
     ``forward`` and ``backward`` fill a shard's ``partial`` result, each block and each boundary
-    once; ``combine`` puts two shards' together, and ``value`` makes the batch's value of the whole.
-    With several threads a batch is worked on in shards: without the right ``combine``, by default a
-    sum, the value depends on their number.
+    once; ``combine`` merges the results of two shards, and ``value`` computes the batch's value
+    from all merged. With the wrong ``combine`` (by default a sum) the value depends on the number
+    of threads.
     """
 
     @classmethod
@@ -159,20 +159,20 @@ class PassQuantity(Quantity):
                 raise ValueError(f"the method {method} goes with {words} among the needs")
 
     def start(self, model: Stack, dtype: np.dtype[Any]) -> Array:
-        """Room for a partial result, set to 0 before each pass: by default of the value's shape."""
+        """A partial result, set to 0 before each pass; by default of the value's shape."""
         tensors = len(model.layout.tensors)
         return np.zeros(shape_of(self.per, tensors, model.depth))
 
     def forward(self, at: Forward, partial: Array) -> None:
-        """Take what a segment's forward pass has made; called if ``signals`` or ``hidden units``
+        """Add a segment's forward pass to ``partial``; called if ``signals`` or ``hidden units``
         are among the needs.
         """
 
     def backward(self, at: Backward, partial: Array) -> None:
-        """The same of its backward pass; called if ``signal gradients`` are among the needs."""
+        """The same for its backward pass; called if ``signal gradients`` are among the needs."""
 
     def combine(self, partial: Array, other: Array) -> None:
-        """Put another shard's partial result into the first: by default their sum."""
+        """Merge another shard's partial result into the first: by default their sum."""
         partial += other
 
     @abstractmethod
@@ -194,11 +194,11 @@ class RootMeanSquare(PassQuantity):
 class Step:
     """A training step as its quantities see it; vectors are flat, in the model's layout.
 
-    ``number``: the updates made before it. ``loss``: of its batch. ``params``: θ; ``gradient``:
-    dLoss/dθ; both are to be read only. Before the update, θ is what the update starts from and the
-    gradient is not clipped; for a quantity that needs the ``update``, Δθ, it has been made: θ is
-    where it led, the gradient is clipped, and ``lr`` is its rate. ``loss_at(vector)``: the loss of
-    this batch at other parameters.
+    ``number``: the updates made before it. ``loss``: of its batch. ``params``: θ (P,);
+    ``gradient``: dLoss/dθ (P,); neither may be modified. A quantity that needs the ``update`` Δθ
+    (P,) sees the step after it: θ is updated, the gradient is clipped, and ``lr`` is the learning
+    rate. Any other sees it before: θ is not updated, and the gradient is not clipped.
+    ``loss_at(vector)``: the loss of this batch at other parameters (P,).
     """
 
     number: int
@@ -223,7 +223,7 @@ class StepQuantity(Quantity):
     """A quantity computed from a step's vectors, before its update or, if it needs it, after."""
 
     def memory(self, model: Stack, dtype: np.dtype[Any]) -> Mapping[str, Array]:
-        """Its memory's arrays by name, as they are before the first step; checkpoints keep them."""
+        """The initial arrays of its memory, by name; checkpoints store them."""
         return {}
 
     @abstractmethod

@@ -1,0 +1,526 @@
+"""From a path to a pandas frame of named columns, and how the file was read. Runs nothing of it."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import lzma
+import os
+import re
+import stat
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from typing import IO, Any
+
+import numpy as np
+
+from ffn_train.config import places
+from ffn_train.config.settings import SettingError, first_line
+from ffn_train.tasks.tabular.dialect import (
+    LINES,
+    MISSING,
+    SEPARATORS,
+    Dialect,
+    Given,
+    Numerals,
+    find,
+    header_and_units,
+    records,
+)
+
+SAMPLE = 2**20  # characters from which the dialect is found
+_STREAM = re.compile(r"-|/dev/stdin|/(dev|proc/self)/fd/(\d+)")
+_OPENERS: tuple[tuple[bytes, str, Callable[[Any], Any]], ...] = (
+    (b"\x1f\x8b", "gzip", gzip.open),
+    (b"BZh", "bz2", bz2.open),
+    (b"\xfd7zXZ\0", "xz", lzma.open),
+)
+# how a file of another kind begins, and what it is
+_KINDS = (
+    (rb"PAR1", "parquet"),
+    (rb"\x93NUMPY", "npy"),
+    (rb"\xd0\xcf\x11\xe0", "an Excel workbook of before 2007: save it as .xlsx or as CSV"),
+    (rb"\x89HDF", "HDF5: save the table as CSV"),
+    (rb"ARROW1|FEA1", "Arrow or Feather: save the table as parquet or as CSV"),
+    (rb"SQLite format 3\0", "an SQLite database: save a table of it as CSV"),
+    (rb"(7z\xbc\xaf|Rar!|\x28\xb5\x2f\xfd)", "a 7z, rar or zstd archive: unpack it"),
+    (rb"%PDF", "a PDF document"),
+    (rb"\x89PNG|\xff\xd8\xff|GIF8", "a picture"),
+    (rb"\x80[\x02-\x05]", "a Python pickle, which is not read: save the table as CSV"),
+    (rb"\{\\rtf", "a document of rich text"),
+    (rb"(?i)\s*<(!doctype html|html)", "a web page: save the table itself"),
+    (rb"\s*<\?xml", "XML: save the table as CSV"),
+    (rb"\s*[\[{]\s*[\[{\"]", "JSON: save the table as CSV"),
+    (rb"(?is)(\s*%[^\n]*\n|\s*\n)*\s*@relation\b", "ARFF, Weka's format: save the table as CSV"),
+)
+_UNPACKING = (csv.Error, EOFError, lzma.LZMAError, zipfile.BadZipFile, zlib.error, RuntimeError)
+_BOMS = (
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file was read, enough to read another one in the same way.
+
+    ``unnamed``: the columns without a name in the file, as they are named here; ``renamed``: the
+    second and further columns of one name, with that. ``container``: what the table was packed in.
+    """
+
+    kind: str
+    rows: int
+    container: str = ""
+    encoding: str = ""
+    separator: str = ""
+    decimal: str = "."
+    thousands: str = ""
+    header: bool = True
+    units: bool = False
+    comments: int = 0
+    unnamed: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def numerals(self) -> Numerals:
+        return Numerals(self.decimal, self.thousands)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def says(self) -> str:
+        """In a line what was understood."""
+        words = {mark: word for word, mark in SEPARATORS.items()}
+        told = [self.kind]
+        if self.separator:
+            told = [f"separated by {words.get(self.separator, repr(self.separator))}"]
+        told += [f"{self.decimal!r} is the decimal mark"] if self.decimal != "." else []
+        told += [f"{self.thousands!r} between thousands"] if self.thousands else []
+        told += [] if self.header else ["no header (task.header=true: there is one)"]
+        told += ["a row of units left out (task.units=false keeps it)"] if self.units else []
+        told += [f"{self.comments} lines of comments"] if self.comments else []
+        told += [self.encoding] if self.encoding not in ("", "utf-8", "utf-8-sig") else []
+        told += [f"from {self.container}"] if self.container else []
+        return ", ".join([*told, f"{self.rows:,} rows"])
+
+
+def is_stream(path: str) -> bool:
+    """Whether a path is standard input or an open file's number, which can be read only once."""
+    return _STREAM.fullmatch(path) is not None
+
+
+def read(
+    path: str, given: Given, *, encoding: str | None = None, largest: int = 2**32
+) -> tuple[Any, Reading]:
+    """The table in a file, as a pandas frame, and how it was read.
+
+    Numbers are numbers, all else is text, and what counts as missing is NaN. ``largest``: bytes,
+    uncompressed. Raises SettingError, which does not name the path, for anything that is no table.
+    """
+    try:
+        with _opened(path, largest) as file:
+            return _table(file, given, encoding, largest)
+    except (
+        OSError,
+        EOFError,
+        lzma.LZMAError,
+        zipfile.BadZipFile,
+        zlib.error,
+        RuntimeError,
+    ) as error:
+        # also "~nobody" and a path with a null
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise SettingError(f"cannot be read: {reason}") from error
+    except UnicodeError as error:
+        raise SettingError(
+            f"is not {encoding or 'UTF-8'} text ({getattr(error, 'reason', error)}): say its "
+            "encoding, which may be task.encoding=cp1252"
+        ) from error
+
+
+def _opened(path: str, largest: int) -> IO[bytes]:
+    stream = _STREAM.fullmatch(path)
+    if stream:
+        return io.BytesIO(_content(int(stream[2] or 0), largest))
+    if "://" in path:
+        raise SettingError("is an address: addresses are not read, only files")
+    if "\0" in path:
+        raise SettingError("there is no such file")
+    found = places.find(path)
+    try:
+        kind = stat.S_IFMT(os.stat(found).st_mode)  # first: to open a device may do something
+        if kind == stat.S_IFDIR:
+            raise SettingError("is a directory; a file is needed")
+        if kind != stat.S_IFREG:
+            raise SettingError("is a pipe or a device, not a file (- is standard input)")
+        file = open(found, "rb", opener=lambda name, flags: os.open(name, flags | _NOT_WAITING))  # noqa: SIM115
+    except FileNotFoundError:
+        raise SettingError("there is no such file") from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise SettingError("is a pipe or a device, not a file (- is standard input)")
+    return file
+
+
+_NOT_WAITING = getattr(os, "O_NONBLOCK", 0)
+
+
+@cache
+def _content(number: int, largest: int) -> bytes:
+    """All that an open file has, read once: standard input does not give it twice."""
+    with os.fdopen(os.dup(number), "rb") as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise _too_large(largest)
+    return content
+
+
+def _too_large(largest: int) -> SettingError:
+    return SettingError(
+        f"is larger than {largest / 2**30:g} GiB, uncompressed (task.largest is the limit, in GiB)"
+    )
+
+
+class _Limited(io.RawIOBase):
+    """A binary file that raises SettingError once more than ``largest`` bytes were read of it."""
+
+    def __init__(self, file: IO[bytes], largest: int) -> None:
+        self._file, self._left, self._largest = file, largest, largest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(len(buffer))
+        self._left -= len(data)
+        if self._left < 0:
+            raise _too_large(self._largest)
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _table(
+    file: IO[bytes], given: Given, encoding: str | None, largest: int
+) -> tuple[Any, Reading]:
+    content, start, container = _unpacked(file, largest)
+    if start.startswith(b"PK\x03\x04"):
+        packed = zipfile.ZipFile(io.BytesIO(content.read()))
+        names = [one.filename for one in _members(packed)]
+        if sum(one.file_size for one in packed.infolist()) > largest:
+            raise _too_large(largest)
+        if any(name.startswith("xl/") for name in names):
+            return _excel(packed, given)
+        if "mimetype" in names:
+            raise SettingError("is an OpenDocument file: save the table as CSV")
+        if names and all(name.endswith(".npy") for name in names):
+            return _arrays({name[:-4]: packed.open(name) for name in names}, "npz")
+        raise SettingError(f"is an archive of {len(names)} files: unpack it, and name one")
+    for pattern, kind in _KINDS:
+        if re.match(pattern, start):
+            if kind == "npy":
+                return _arrays({"": content}, kind)
+            if kind == "parquet":
+                return _parquet(io.BytesIO(content.read()), largest)
+            raise SettingError(f"is {kind}")
+    encoding = encoding or _encoding(start)
+
+    def again() -> IO[str]:
+        file.seek(0)
+        return io.TextIOWrapper(_unpacked(file, largest)[0], encoding, newline="")
+
+    return _text(again, encoding, container, given)
+
+
+def _unpacked(file: IO[bytes], largest: int) -> tuple[io.BufferedReader, bytes, str]:
+    """A file's content, how that begins, and what it was packed in."""
+
+    def limited(content: Any) -> io.BufferedReader:
+        return io.BufferedReader(_Limited(content, largest), 2**16)
+
+    content = limited(file)
+    start = content.peek(2**12)
+    for magic, name, opener in _OPENERS:
+        if start.startswith(magic):
+            content = limited(opener(content))
+            return content, content.peek(2**12), name
+    if start.startswith(b"PK\x03\x04"):
+        packed = zipfile.ZipFile(file)
+        members = _members(packed)
+        if len(members) == 1 and not members[0].filename.endswith(".npy"):
+            content = limited(packed.open(members[0]))
+            return content, content.peek(2**12), "zip"
+        file.seek(0)
+        content = limited(file)
+    return content, start, ""
+
+
+def _members(packed: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """An archive's files, without what macOS puts beside them."""
+    files = [one for one in packed.infolist() if not one.is_dir()]
+    return [one for one in files if not one.filename.startswith("__MACOSX/")]
+
+
+def _text(
+    again: Callable[[], IO[str]], encoding: str, container: str, given: Given
+) -> tuple[Any, Reading]:
+    stream = again()
+    sample = stream.read(SAMPLE)
+    if "\0" in sample:
+        line = sample.count("\n", 0, sample.index("\0")) + 1
+        raise SettingError(f"is not text: line {line} has a null byte")
+    marked = sample.startswith("\ufeff")  # of UTF-16 whose encoding was found or given
+    dialect = find(sample[marked:], given, whole=len(sample) < SAMPLE)
+    frame = _parsed(_Text(sample[marked + dialect.body :], stream), dialect)
+    if len(frame) and frame.iloc[:, -1].isna().any():
+        stream = again()
+        stream.read(marked + dialect.body)
+        _refuse_short(stream, dialect)
+    names, unnamed, renamed = unique(dialect.names)
+    frame.columns = names
+    return frame, Reading(
+        kind="text",
+        rows=len(frame),
+        container=container,
+        encoding=encoding,
+        separator=dialect.separator,
+        decimal=dialect.numerals.decimal,
+        thousands=dialect.numerals.thousands,
+        header=dialect.header,
+        units=dialect.units,
+        comments=dialect.comments,
+        unnamed=unnamed,
+        renamed=renamed,
+    )
+
+
+def unique(names: Sequence[str]) -> tuple[list[str], tuple[str, ...], dict[str, str]]:
+    """A name of its own for each column; those that had none; those that share one, with that."""
+    result: list[str] = []
+    unnamed, renamed = [], {}
+    taken = {*names}
+    for place, name in enumerate(names):
+        stem, count = name or f"column{place}", 0
+        own = stem
+        while own in result or (own != name and own in taken):
+            count += 1
+            own = f"{stem}.{count}"
+        result.append(own)
+        if not name:
+            unnamed.append(own)
+        elif own != name:
+            renamed[own] = name
+    return result, tuple(unnamed), renamed
+
+
+def _refuse_short(stream: IO[str], dialect: Dialect) -> None:
+    """Raises SettingError for a row of too few fields, which pandas would fill up without a word.
+
+    Its last cell is missing then, so that most files need not be looked at again.
+    """
+    width = len(dialect.names)
+    if dialect.separator == " ":
+        rows = (records([line], " ")[0] for line in stream if line.strip())
+    else:
+        reader = csv.reader(stream, delimiter=dialect.separator, skipinitialspace=True)
+        rows = (row for row in reader if len(row) > 1 or "".join(row).strip())
+    for number, row in enumerate(rows, 1):
+        if len(row) < width:
+            raise SettingError(
+                f"has {len(row)} fields in row {number} where there are {width} columns"
+            )
+
+
+def _encoding(start: bytes) -> str:
+    for mark, name in _BOMS:
+        if start.startswith(mark):
+            return name
+    even, odd = start[0::2].count(0), start[1::2].count(0)
+    if len(start) >= 8 and max(even, odd) > len(start) / 4 and min(even, odd) < len(start) / 40:
+        return "utf-16-be" if even > odd else "utf-16-le"
+    return "utf-8"
+
+
+class _Text:
+    """The rest of a text: what was read of it already, and then its stream. pandas reads it."""
+
+    def __init__(self, head: str, stream: IO[str]) -> None:
+        self._head, self._stream = head, stream
+
+    def spaced(self, separator: str) -> bool:
+        """Whether blanks follow separators, as far as that is seen; to look for them takes time."""
+        return (
+            separator != " "
+            and re.search(rf"(^|{re.escape(separator)}) ", self._head, re.M) is not None
+        )
+
+    def read(self, size: int = -1) -> str:
+        text, self._head = self._head or self._stream.read(size), ""
+        return text
+
+    def __iter__(self) -> Iterator[str]:  # pandas takes nothing without it for a file
+        return iter(self._stream)
+
+
+def _parsed(text: _Text, dialect: Dialect) -> Any:
+    import pandas as pd
+
+    exact: dict[str, Any] = {}
+    if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1):  # from then on it is the only way
+        exact = {"float_precision": "round_trip"}
+    blanks = dialect.separator == " "
+    try:
+        with warnings.catch_warnings():
+            # else a first row that is too long would be cut
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                text,
+                sep=r"\s+" if blanks else dialect.separator,
+                header=None,
+                names=range(len(dialect.names)),
+                index_col=False,
+                decimal=dialect.numerals.decimal,
+                keep_default_na=False,
+                na_values=sorted(MISSING),
+                skipinitialspace=text.spaced(dialect.separator),
+                low_memory=False,
+                **exact,
+            )
+    except pd.errors.ParserWarning:
+        raise SettingError(
+            f"has more fields in its first row than the {len(dialect.names)} columns"
+        ) from None
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame(columns=range(len(dialect.names)))
+    except (pd.errors.ParserError, csv.Error, OverflowError) as error:
+        raise SettingError(_reason(str(error), dialect)) from None
+    return frame
+
+
+def _reason(said: str, dialect: Dialect) -> str:
+    """What pandas says of a row that does not fit, in our words."""
+    fields = re.search(r"Expected \d+ fields in line (\d+), saw (\d+)", said)
+    if fields:
+        return (
+            f"has {fields[2]} fields in row {fields[1]} where there are {len(dialect.names)} "
+            "columns"
+        )
+    opened = re.search(r"EOF inside string starting at row (\d+)", said)
+    if opened:
+        return f"has a quote in row {int(opened[1]) + 1} that is opened and not closed"
+    return f"cannot be read: {said.strip().splitlines()[0]}"
+
+
+def _framed(columns: Mapping[str, Any], kind: str) -> tuple[Any, Reading]:
+    import pandas as pd
+
+    frame = pd.DataFrame(dict(columns))
+    return frame, Reading(kind=kind, rows=len(frame))
+
+
+def _arrays(files: Mapping[str, Any], kind: str) -> tuple[Any, Reading]:
+    """The columns of NumPy's arrays: a matrix x has the columns x0, x1, ..."""
+    columns: dict[str, Any] = {}
+    for name, file in files.items():
+        try:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+        except (ValueError, MemoryError, EOFError, SyntaxError) as error:
+            objects = "objects, which are not read" in str(error) or "allow_pickle" in str(error)
+            reason = "Python objects, which are not read" if objects else first_line(error)
+            raise SettingError(
+                f"holds an array {name!r} of NumPy's that is no use: {reason}"
+            ) from error
+        if array.dtype.names and array.ndim == 1:
+            columns |= {field: array[field] for field in array.dtype.names}
+        elif array.ndim == 2 and array.shape[1] > 1:
+            columns |= {f"{name or 'column'}{i}": array[:, i] for i in range(array.shape[1])}
+        elif array.ndim in (1, 2):
+            columns[name or "column0"] = array.reshape(-1)
+        else:
+            raise SettingError(f"has an array {name!r} of shape {array.shape}: rows are needed")
+    lengths = {name: column.shape for name, column in columns.items()}
+    if len({*lengths.values()}) > 1 or any(len(shape) > 1 for shape in lengths.values()):
+        told = ", ".join(f"{name} has {shape[0]}" for name, shape in lengths.items())
+        raise SettingError(f"has arrays of different lengths: {told}")
+    return _framed(columns, kind)
+
+
+def _excel(packed: zipfile.ZipFile, given: Given) -> tuple[Any, Reading]:
+    """The first sheet that has cells."""
+    import pandas as pd
+
+    try:
+        import openpyxl  # noqa: F401
+    except ImportError:
+        raise SettingError(
+            "is an Excel workbook: pip install 'ffn_train[excel]' reads it, or save it as CSV"
+        ) from None
+    file = packed.fp
+    assert file is not None
+    try:
+        sheets = pd.read_excel(
+            io.BytesIO(_whole(file)),
+            sheet_name=None,
+            header=None,
+            engine="openpyxl",
+            keep_default_na=False,
+            na_values=sorted(MISSING),
+        )
+    except Exception as error:  # of openpyxl, for a damaged workbook, any
+        raise SettingError(
+            f"is an Excel workbook that cannot be read: {first_line(error)}"
+        ) from error
+    filled = [sheet.dropna(how="all").dropna(how="all", axis=1) for sheet in sheets.values()]
+    cells = next((sheet for sheet in filled if sheet.size), None)
+    if cells is None:
+        raise SettingError("is empty: a header line and rows are needed")
+    top = cells.head(LINES).astype(object).where(cells.head(LINES).notna(), "").astype(str)
+    rows = [[cell.strip() for cell in row] for row in top.to_numpy().tolist()]
+    header, units = header_and_units(rows, Numerals(), given)
+    names, unnamed, renamed = unique(rows[0] if header else [""] * cells.shape[1])
+    frame = cells.iloc[header + units :].reset_index(drop=True).infer_objects()
+    frame.columns = names
+    return frame, Reading(
+        kind="Excel" if len(filled) == 1 else f"Excel, the first of {len(filled)} sheets",
+        rows=len(frame),
+        header=header,
+        units=units,
+        unnamed=unnamed,
+        renamed=renamed,
+    )
+
+
+def _whole(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
+
+
+def _parquet(file: io.BytesIO, largest: int) -> tuple[Any, Reading]:
+    import pandas as pd
+
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        raise SettingError(
+            "is a parquet file: pip install 'ffn_train[parquet]' reads it, or save it as CSV"
+        ) from None
+    try:
+        about = parquet.ParquetFile(file).metadata
+        if sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups)) > largest:
+            raise _too_large(largest)
+        frame = pd.read_parquet(file, engine="pyarrow").reset_index(drop=True)
+    except SettingError:
+        raise
+    except Exception as error:  # of Arrow, for a damaged file, any
+        raise SettingError(f"is a parquet file that cannot be read: {first_line(error)}") from error
+    names, unnamed, renamed = unique([str(name) for name in frame.columns])
+    frame.columns = names
+    return frame, Reading("parquet", len(frame), unnamed=unnamed, renamed=renamed)

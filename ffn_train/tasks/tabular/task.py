@@ -1,0 +1,272 @@
+"""Regression on the columns of a table in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ffn_train.config.registry import choice
+from ffn_train.config.settings import SettingError, setting, unchecked
+from ffn_train.tasks.table import Data, Parts, Table, drawn_parts, held, standardised
+from ffn_train.tasks.tabular.columns import Columns, as_words, blanked, shown
+from ffn_train.tasks.tabular.dialect import MARKS, SEPARATORS, Given
+from ffn_train.tasks.tabular.reading import Reading, read
+from ffn_train.tasks.tabular.selection import Selection, Wanted, described, select
+from ffn_train.tasks.task import Task
+
+FEWEST_ROWS = 4
+Setting = str | Sequence[str]
+
+
+def _encoding(key: str, value: Any) -> None:
+    try:
+        if value is not None:
+            "".encode(value)
+    except (LookupError, TypeError, UnicodeError):
+        raise SettingError(f"{key} must be an encoding such as cp1252, got {value!r}") from None
+
+
+def _how(says: str, default: Any = None, **declared: Any) -> Any:
+    """A setting of how a file is read, of which its rows tell."""
+    return setting(says, default, changes="source", before=default, **declared)
+
+
+def _columns(says: str) -> Any:
+    return setting(says, [], before=[], check=unchecked, literal=True)
+
+
+@choice("task", "table")
+class TableTask(Task):
+    """The rows of a file: text of any separator, Excel, parquet or NumPy's, packed or not.
+
+    ``path`` is looked for from the working directory, then among the shipped studies; - is
+    standard input. Columns are numbers, yes/no, dates or categories, which become numbers as the
+    training rows decide. Names of columns are taken as they are; a number that is no name is a
+    place, from 0 on or, below 0, from the end. Raises SettingError for all that would be misread.
+    """
+
+    path: str | None = setting(
+        "the file, from the working directory or among the shipped studies; - is standard input",
+        None,
+        changes="source",
+        check=unchecked,
+        literal=True,
+    )
+    target: Setting | int | None = setting(
+        "the column to predict, by name or place (-1: the last one), or a list of columns",
+        None,
+        check=unchecked,
+        literal=True,
+    )
+    drop: Setting = _columns("columns to leave out")
+    inputs: Setting = _columns("the columns to predict from; all others, if none is named")
+    categories: Setting = _columns("columns whose numbers are codes, or whose many words are kept")
+    missing: Setting = _columns(
+        "cells that count as missing, such as -200, beside NA, ? and the like"
+    )
+    fill: str = setting(
+        "a missing input: the median of the training rows with an indicator, or drop the row",
+        "median",
+        among=("median", "drop"),
+        before="median",
+    )
+    split: str = setting(
+        "the rows for validation: drawn at random, or the last ones",
+        "random",
+        among=("random", "last"),
+        before="random",
+    )
+    groups: str | int | None = setting(
+        "a column whose equal rows stay on one side of the split",
+        None,
+        before=None,
+        check=unchecked,
+        literal=True,
+    )
+    validation_path: str | None = setting(
+        "a second file, whose rows are all for validation",
+        None,
+        changes="source",
+        before=None,
+        check=unchecked,
+        literal=True,
+    )
+    separator: str | None = _how("between cells; null finds it", among=tuple(SEPARATORS))
+    decimal: str | None = _how("the decimal mark; null finds it", among=("point", "comma"))
+    thousands: str | None = _how("mark between thousands; null finds it", among=tuple(MARKS))
+    encoding: str | None = _how(
+        "such as cp1252; null is UTF-8, or UTF-16 where it is marked", check=_encoding
+    )
+    header: bool | None = _how("whether the first line has the names; null finds out")
+    units: bool | None = _how("whether a row of units follows; null finds out")
+    skip: int = _how("lines before the table", 0, at_least=0)
+    dates: str | None = _how(
+        "what comes first in dates that leave it open", among=("day_first", "month_first")
+    )
+    largest: float = _how("size of a file, uncompressed", 4.0, above=0, unit="GiB")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.path is None or self.path in ("", "???"):
+            raise SettingError("task.path is missing: name a file (task.path=data.csv)")
+        for key in ("path", "validation_path"):
+            value = getattr(self, key)
+            if value is not None and not isinstance(value, str):
+                raise SettingError(f"task.{key} must be the path of a file, got {value!r}")
+        if self.target is None or self.target in ("", "???", [], ()):
+            raise SettingError("task.target is missing: name the column to predict (task.target=y)")
+        wanted = self._wanted()
+        for name in wanted.target:
+            if wanted.target.count(name) > 1:
+                raise SettingError(f"task.target has {shown(name)} twice")
+            if name in wanted.drop:
+                raise SettingError(f"task.drop has {shown(name)}, which is a target too")
+        if self.validation_path is not None and (self.groups is not None or self.split == "last"):
+            raise SettingError("task.validation_path is the split: not with task.split or .groups")
+        if self.groups is not None and self.split == "last":
+            raise SettingError("task.groups draws groups at random: not with task.split=last")
+
+    def table(self, rng: np.random.Generator) -> Table:
+        """The rows that are used, coded as all of them decide; nothing is random here."""
+        frame, _, selection, _ = self._read()
+        return _table(selection.columns.fitted(frame, np.arange(len(frame))), frame)
+
+    def data(self, rows: np.random.Generator, parts: np.random.Generator) -> Data:
+        frame, reading, selection, notes = self._read()
+        columns, places = selection.columns, np.asarray(frame.index, dtype=np.int64)
+        if self.validation_path is not None:
+            frame, other = self._with_second(frame, columns)
+            chosen = Parts(np.arange(len(places)), np.arange(len(places), len(frame)))
+            places = np.asarray(frame.index, dtype=np.int64)
+            notes.append(f"task.validation_path={self.validation_path!r}: {other.says()}")
+        else:
+            chosen = self._parts(frame, selection.groups, parts)
+        columns = columns.fitted(frame, chosen.train)
+        missing = [column.name for column in columns.inputs if column.indicator]
+        if missing:
+            listed = ", ".join([*missing[:8], *(["..."] if len(missing) > 8 else [])])
+            notes.append(
+                f"missing cells in {listed}: the training rows' median, or a level of their own "
+                "(task.fill=drop drops the rows)"
+            )
+        data = standardised(_table(columns, frame), chosen)
+        rows_of = {part: places[own].tolist() for part, own in vars(chosen).items()}
+        origin = {"reading": reading.to_json(), "columns": columns.to_json(), "rows": rows_of}
+        outliers = data.outliers
+        if outliers is not None:  # by their rows in the file
+            outliers = replace(outliers, rows=tuple(int(places[r - 1]) + 1 for r in outliers.rows))
+        return replace(data, origin=origin, notes=tuple(notes), outliers=outliers)
+
+    def names(self) -> list[str]:
+        """The names of the file's columns."""
+        return [str(name) for name in self._frame("path")[0].columns]
+
+    def _wanted(self) -> Wanted:
+        groups = () if self.groups is None else _names("task.groups", self.groups)
+        return Wanted(
+            target=_names("task.target", self.target),
+            inputs=_names("task.inputs", self.inputs),
+            drop=_names("task.drop", self.drop),
+            categories=_names("task.categories", self.categories),
+            groups=groups,
+            missing=_names("task.missing", self.missing),
+            dates=self.dates,
+        )
+
+    def _frame(self, key: str) -> tuple[Any, Reading]:
+        """The file that a setting names, with the cells blank that ``missing`` names."""
+        path = getattr(self, key)
+        given = Given(
+            separator=SEPARATORS.get(str(self.separator)),
+            decimal=MARKS.get(str(self.decimal)),
+            thousands=MARKS.get(str(self.thousands)),
+            header=self.header,
+            units=self.units,
+            skip=self.skip,
+        )
+        try:
+            return read(path, given, encoding=self.encoding, largest=int(self.largest * 2**30))
+        except SettingError as error:
+            raise SettingError(f"task.{key}={path!r} {error}") from error.__cause__
+
+    def _read(self) -> tuple[Any, Reading, Selection, list[str]]:
+        """The rows that are used, how they were read, the columns, and what is said of that."""
+        source, wanted = f"task.path={self.path!r}", self._wanted()
+        frame, reading = self._frame("path")
+        whole = frame[frame.notna().any(axis=1)]
+        for name in whole.columns if wanted.missing else ():
+            whole = whole.assign(**{name: blanked(whole[name], wanted.missing)})
+        _check_rows(whole, source)
+        selection = select(whole, reading, wanted, source)
+        used, left_out = self._used(whole, selection.columns)
+        _check_rows(used, source)
+        left_out = {"without any cell": len(frame) - len(whole), **left_out}
+        told = [
+            f"{count:,} row{'s' * (count > 1)} {why} left out"
+            for why, count in left_out.items()
+            if count
+        ]
+        notes = ["; ".join([f"{source}: {reading.says()}", *told]), described(selection)]
+        return used, reading, selection, notes
+
+    def _used(self, frame: Any, columns: Columns) -> tuple[Any, dict[str, int]]:
+        """The rows that have what they need, and how many lack it, by what they lack."""
+        blank = np.isnan(columns.values(frame)).any(axis=1)
+        left_out = {"without a target": int(blank.sum())}
+        if self.fill == "drop":
+            names = [column.name for column in columns.inputs]
+            lacking = frame[names].isna().to_numpy().any(axis=1) & ~blank
+            left_out["without an input"] = int(lacking.sum())
+            blank |= lacking
+        return frame[~blank] if blank.any() else frame, left_out
+
+    def _parts(self, frame: Any, groups: str | None, rng: np.random.Generator) -> Parts:
+        if groups is None and self.split == "random":
+            return drawn_parts(len(frame), self.validation, rng)
+        number = held(len(frame), self.validation)
+        rows = np.arange(len(frame))
+        if groups is None:
+            return Parts(train=rows[:-number], validation=rows[-number:])
+        _, group, sizes = np.unique(
+            as_words(frame[groups]), return_inverse=True, return_counts=True
+        )
+        order = rng.permutation(len(sizes))
+        if len(order) < 2:
+            raise SettingError(f"task.groups={groups!r} has one group only; two are needed")
+        upto = np.cumsum(sizes[order])[:-1]  # at least one group trains
+        chosen = order[: np.abs(upto - number).argmin() + 1]
+        is_held = np.isin(group, chosen)
+        return Parts(train=rows[~is_held], validation=rows[is_held])
+
+    def _with_second(self, frame: Any, columns: Columns) -> tuple[Any, Reading]:
+        """The rows of both files, those of the second one last."""
+        import pandas as pd
+
+        second, reading = self._frame("validation_path")
+        source = f"task.validation_path={self.validation_path!r}"
+        names = [*(column.name for column in columns.inputs), *columns.targets]
+        columns.check(second, source)
+        both = pd.concat([frame[names], second[second.notna().any(axis=1)][names]])
+        return self._used(both, columns)[0], reading
+
+
+def _check_rows(frame: Any, source: str) -> None:
+    if len(frame) < FEWEST_ROWS:
+        raise SettingError(
+            f"{source} has {len(frame)} rows that can be used; at least {FEWEST_ROWS} are needed"
+        )
+
+
+def _table(columns: Columns, frame: Any) -> Table:
+    return Table(columns.encode(frame), columns.values(frame), columns.names, columns.targets)
+
+
+def _names(key: str, value: Any) -> tuple[str, ...]:
+    """The texts of a setting that takes one or a list of them; a number stands for its digits."""
+    names = value if isinstance(value, (list, tuple)) else [value]
+    if not all(isinstance(name, (str, int, float)) and type(name) is not bool for name in names):
+        raise SettingError(f"{key} must be a column's name or a list of names, got {value!r}")
+    return tuple(str(name).strip() for name in names)

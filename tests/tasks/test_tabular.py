@@ -1,0 +1,729 @@
+"""Tables from files: every way to write the same one, and every way to get it wrong."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+import os
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ffn_train.config.composition import compose
+from ffn_train.config.overrides import as_written, grammar, parse
+from ffn_train.config.settings import SettingError
+from ffn_train.running.experiment import Experiment, build_experiment
+from ffn_train.sweep.run import check
+from ffn_train.sweep.space import Space
+from ffn_train.tasks import Data, Table
+from ffn_train.tasks.table import Parts
+from ffn_train.tasks.tabular import Columns, TableTask
+from ffn_train.tasks.tabular.dialect import Given, Numerals, find
+
+HEADER = "a,b,y"
+ROWS = [
+    *("0.03,1.36,3.73", "1.22,-0.51,9.17", "-0.3,-0.53,4.63", "0.57,-0.06,6.77"),
+    *("0.75,-1.85,9.1", "1.57,-0.1,9.81", "0.68,-0.14,7.18", "-0.38,0.46,3.4"),
+    *("-0.65,0.78,2.27", "1.11,2.3,6.03", "-0.2,-0.9,5.3", "0.4,0.24,5.96"),
+]
+PLAIN = "\n".join([HEADER, *ROWS]) + "\n"
+X = np.array([[float(cell) for cell in row.split(",")] for row in ROWS])
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def task(content: str | bytes, name: str = "data.csv", **chosen: Any) -> TableTask:
+    """The task of a file with this content, in the working directory."""
+    Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return TableTask(**{"path": name, "target": "y", **chosen})
+
+
+def read(content: str | bytes, name: str = "data.csv", **chosen: Any) -> Table:
+    return task(content, name, **chosen).table(rng())
+
+
+def data(content: str | bytes, name: str = "data.csv", **chosen: Any) -> Data:
+    return task(content, name, **chosen).data(rng(), rng(1))
+
+
+def refusal(content: str | bytes, name: str = "data.csv", **chosen: Any) -> str:
+    with pytest.raises(SettingError) as error:
+        data(content, name, **chosen)
+    message = str(error.value)
+    assert message.isprintable()
+    return message
+
+
+# The same table, in other words
+
+
+def archive(*files: tuple[str, str]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as opened:
+        for name, content in files:
+            opened.writestr(name, content)
+    return packed.getvalue()
+
+
+def arrays(**columns: Any) -> bytes:
+    packed = io.BytesIO()
+    np.savez(packed, **columns)
+    return packed.getvalue()
+
+
+def workbook(frame: pd.DataFrame, **options: Any) -> bytes:
+    packed = io.BytesIO()
+    frame.to_excel(packed, index=False, **options)
+    return packed.getvalue()
+
+
+def lines(rows: list[str], header: str = HEADER) -> str:
+    return "\n".join([header, *rows]) + "\n"
+
+
+FRAME = pd.DataFrame(X, columns=HEADER.split(","))
+WITH_COMMA = PLAIN.replace(",", ";").replace(".", ",")
+SAME: dict[str, str | bytes | tuple[str | bytes, dict[str, Any]]] = {
+    "semicolon": PLAIN.replace(",", ";"),
+    "decimal comma": WITH_COMMA,
+    "decimal comma and tabs": WITH_COMMA.replace(";", "\t"),
+    "pipes and quoted names": PLAIN.replace(HEADER, '"a","b","y"').replace(",", "|"),
+    "blanks": "".join(f"  {line.replace(',', '   ')} \n" for line in PLAIN.splitlines()),
+    "sep=": "sep=;\r\n" + PLAIN.replace(",", ";"),
+    "comments": "# exported by a logger\n# m, kg, N\n" + PLAIN,
+    "a header behind a #": "# " + PLAIN,
+    "a row of units": lines(["m,-,N", *ROWS]),
+    "lines before": ("Report, of today\n\n\n" + PLAIN, {"skip": 2}),
+    "columns without name and cell": lines([row + ",," for row in ROWS], HEADER + ",,"),
+    "the advice of before for them": (
+        lines([row + ",," for row in ROWS], HEADER + ",,"),
+        {"drop": [""]},
+    ),
+    "rows of empty cells": PLAIN + ",,\n,,\n",
+    "two dropped columns of one name": (
+        lines([f"x,{row},z" for row in ROWS], f"note,{HEADER},note"),
+        {"drop": ["note"]},
+    ),
+    "an index": lines([f"{i},{row}" for i, row in enumerate(ROWS)], "," + HEADER),
+    "names of rows": lines([f"{i},{row}" for i, row in enumerate(ROWS, 1)]),
+    "a comma left in the header": PLAIN.replace(",", ";").replace("y\n", "y,\n", 1),
+    "thousands": lines(
+        [f'{a},{b},"{1000 * float(y):,.1f}"' for a, b, y in (row.split(",") for row in ROWS)]
+    ),
+    "percent and currency": lines(
+        [f"{a}%,$ {b}, {y} €" for a, b, y in (row.split(",") for row in ROWS)]
+    ),
+    "BOM": "\ufeff" + PLAIN,
+    "CRLF": PLAIN.replace("\n", "\r\n"),
+    "CR": PLAIN.replace("\n", "\r"),
+    "UTF-16": PLAIN.replace(",", "\t").encode("utf-16"),
+    "UTF-16 without a mark": PLAIN.encode("utf-16-le"),
+    "no last newline": PLAIN.rstrip("\n"),
+    "blank lines": "\n\n" + PLAIN.replace("\n", "\n \n"),
+    "quotes after blanks": PLAIN.replace(",", '" , "').replace("\n", '"\n"').join('""')[:-2],
+    "gzip": gzip.compress(PLAIN.encode()),
+    "bz2": bz2.compress(PLAIN.encode()),
+    "xz": lzma.compress(PLAIN.encode()),
+    "zip": archive(("folder/a.csv", PLAIN), ("__MACOSX/._a.csv", "\0")),
+    "npz": arrays(a=X[:, 0], b=X[:, 1:2], y=X[:, 2]),
+    "Excel": workbook(FRAME),
+    "inputs by name": (
+        lines([f"u{i},{row}" for i, row in enumerate(ROWS)], "id," + HEADER),
+        {"inputs": ["a", "b"]},
+    ),
+    "said in settings": (
+        WITH_COMMA,
+        {"separator": "semicolon", "decimal": "comma", "thousands": "none", "header": True},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_the_same_table_however_it_is_written(folder: Path, case: str) -> None:
+    given = SAME[case]
+    content, chosen = given if isinstance(given, tuple) else (given, {})
+    plain, other = read(PLAIN), read(content, **chosen)
+    assert (other.input_names, other.target_names) == (("a", "b"), ("y",))
+    assert other.inputs.tobytes() == plain.inputs.tobytes()
+    np.testing.assert_allclose(other.targets * (1e-3 if case == "thousands" else 1), plain.targets)
+
+
+def test_the_plain_file(folder: Path) -> None:
+    table = read(PLAIN)
+    np.testing.assert_array_equal(table.inputs, X[:, :2])
+    np.testing.assert_array_equal(table.targets, X[:, 2:])
+    assert table.inputs.flags.c_contiguous
+
+
+@pytest.mark.parametrize("text", ["1e308", "5e-324", "0.1", "123456789.123456789", "+2.50E0"])
+def test_numbers_are_the_nearest_ones(folder: Path, text: str) -> None:
+    assert read(PLAIN.replace("0.03", text)).inputs[0, 0] == float(text)
+
+
+@pytest.mark.parametrize(
+    "name", ["C6H6(GT)", "price ($)", "#sold", "größe", "2001", "w;z", "y=m", "-1"]
+)
+def test_names_are_taken_as_they_are(folder: Path, name: str) -> None:
+    table = read(PLAIN.replace("y\n", f"{name}\n", 1), target=name)
+    assert (table.target_names, table.input_names) == ((name,), ("a", "b"))
+    np.testing.assert_array_equal(table.targets, X[:, 2:])
+    first = read(PLAIN.replace("a,", f"{name},", 1), inputs=[name])
+    assert first.input_names == (name,)
+
+
+@pytest.mark.parametrize("target", [2, -1, "2", "last", ["2"]])
+def test_a_column_by_its_place(folder: Path, target: Any) -> None:
+    table = read("\n".join(ROWS), target=target)
+    assert table.target_names == ("column2",)
+    assert len(table.targets) == 12
+    assert read(PLAIN, target=target, drop=0).input_names == ("b",)
+
+
+def test_a_first_line_that_goes_on_below_is_no_header(folder: Path) -> None:
+    rows = [f"{i % 3},{i if i % 5 else '?'},{'gas' if i % 2 else 'diesel'},{i}" for i in range(12)]
+    assert read("\n".join(rows), target=-1).inputs.shape[0] == 12
+    assert read(lines(rows, "0,2001,fuel,2002"), target="2002").inputs.shape[0] == 12
+    assert read("\n".join(rows), target=-1, header=True).inputs.shape[0] == 11
+
+
+def test_two_inputs_of_one_name(folder: Path) -> None:
+    table = read(PLAIN.replace("a,b", "a,a", 1))
+    assert table.input_names == ("a", "a.1")
+    assert "some share a name" in refusal(PLAIN.replace("a,b", "y,a", 1))
+
+
+# Columns of each kind
+
+
+def test_a_category_has_a_column_for_each_level(folder: Path) -> None:
+    words = ["red", "green", "blue"] * 4
+    content = lines(
+        [f"{word},{row}" for word, row in zip(words, ROWS, strict=True)], "color," + HEADER
+    )
+    table = read(content)
+    names = ("color=blue", "color=green", "color=red", "color=(other)")
+    assert table.input_names == (*names, "a", "b")
+    np.testing.assert_array_equal(table.inputs[:3, :4], np.eye(4)[[2, 1, 0]])
+
+
+def test_levels_and_fills_are_those_of_the_training_rows(folder: Path) -> None:
+    rows = [f"{'ab'[i % 2]},{i if i % 4 else ''},{i * i}" for i in range(16)]
+    rows += ["new,1000,5", "a,,6", ",7,7", "b,8,8"]
+    made = data(lines(rows, "kind,n,y"), split="last")
+    assert made.input_names == ("kind=a", "kind=b", "kind=(other)", "n", "n=(missing)")
+    x = made.x_validation * made.input_std + made.input_mean
+    np.testing.assert_allclose(x[0], [0, 0, 0, 1000, 0])  # no level, which none has taught
+    np.testing.assert_allclose(x[1], [1, 0, 0, 8, 1])  # the median
+    assert "missing cells in n" in made.notes[-1]
+
+
+def test_rare_levels_share_a_column_with_all_that_are_unknown(folder: Path) -> None:
+    rows = [f"{word},{i * i}" for i, word in enumerate(["a", "b"] * 8 + ["c", "d", "e", "f"])]
+    order = [*range(14), 16, 17, 14, 15, 18, 19]
+    made = data(lines([rows[i] for i in order], "kind,y"), split="last")
+    x = made.x_validation * made.input_std + made.input_mean
+    np.testing.assert_allclose(x, [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]], atol=1e-12)
+
+
+@pytest.mark.parametrize("words", [("True", "False"), ("yes", "no"), ("Y", "N"), ("t", "f")])
+def test_yes_and_no_are_1_and_0(folder: Path, words: tuple[str, str]) -> None:
+    rows = [f"{words[i % 2]},{row}" for i, row in enumerate(ROWS)]
+    table = read(lines(rows, "new," + HEADER))
+    np.testing.assert_array_equal(table.inputs[:, 0], [1, 0] * 6)
+    missing = lines(["," + ROWS[0], *rows[1:]], "new," + HEADER)
+    assert read(missing).input_names[:2] == ("new", "new=(missing)")
+
+
+@pytest.mark.parametrize(
+    ("form", "chosen"),
+    [
+        ("%Y-%m-%d", {}),
+        ("%Y-%m-%dT%H:%M:%SZ", {}),
+        ("%d.%m.%Y", {}),
+        ("%m/%d/%Y", {}),
+        ("%d %b %Y", {}),
+        ("%d/%m/%Y %H:%M", {"dates": "day_first"}),
+    ],
+)
+def test_dates_are_days_with_the_season_of_more_than_a_year(
+    folder: Path, form: str, chosen: dict[str, Any]
+) -> None:
+    days = pd.date_range("2021-01-15", periods=12, freq="45D")
+    rows = [f"{day.strftime(form)},{row}" for day, row in zip(days, ROWS, strict=True)]
+    table = read(lines(rows, "day," + HEADER), **chosen)
+    assert table.input_names[:3] == ("day", "day sine", "day cosine")
+    np.testing.assert_allclose(table.inputs[:, 0], 18642 + 45 * np.arange(12))
+    short = read(lines(rows[:8], "day," + HEADER), **chosen)
+    assert short.input_names[:2] == ("day", "a")
+
+
+def test_dates_that_can_be_read_in_two_ways_are_refused(folder: Path) -> None:
+    rows = [f"0{i % 9 + 1}/02/2021,{row}" for i, row in enumerate(ROWS)]
+    content = lines(rows, "day," + HEADER)
+    assert "task.dates=day_first or task.dates=month_first" in refusal(content)
+    assert np.diff(read(content, dates="month_first").inputs[:2, 0]) == 28 + 3
+
+
+def test_what_is_left_out_by_rule_is_said_and_can_be_kept(folder: Path) -> None:
+    rows = [f"{i},n{i},Oslo,{i % 2},{row}" for i, row in enumerate(ROWS)]
+    content = lines(rows, "No,id,city,code," + HEADER)
+    made = data(content)
+    assert made.input_names == ("No", "code", "a", "b")
+    assert made.notes[0] == "task.path='data.csv': separated by comma, 12 rows"
+    assert made.notes[1] == (
+        "inputs: numbers No, code, a, b; target y; id left out: it has 12 different words "
+        "('task.categories=[id]' keeps it); city left out: it is one word in all rows; "
+        "No counts the rows ('task.drop=[No]' leaves it out)"
+    )
+    assert len(made.notes) == 2
+    kept = read(content, categories=["id", "code"])
+    assert "id=(other)" in kept.input_names  # as no word is there twice
+    assert "code=1" in kept.input_names
+    assert read(content, inputs=["city", "a"]).input_names == ("city=Oslo", "city=(other)", "a")
+
+
+def test_parquet_keeps_its_kinds(folder: Path) -> None:
+    pytest.importorskip("pyarrow", reason="parquet files need pyarrow")
+    days = pd.date_range("2021-01-01", periods=12)
+    whole = pd.array([1, None, *range(10)], dtype="Int64")
+    FRAME.assign(day=days, n=whole, kind=pd.Categorical(["u", "v"] * 6)).to_parquet("data.parquet")
+    table = TableTask(path="data.parquet", target="y").table(rng())
+    assert table.input_names[:5] == ("a", "b", "day", "n", "n=(missing)")
+    assert table.inputs[1, 2:5].tolist() == [18629, 4, 1]
+
+
+# Missing cells and rows that are left out
+
+
+def test_missing_cells(folder: Path) -> None:
+    cells = ["NA", "?", "", "-", "NaN", "-200"]
+    rows = [f"{cell},{i},{i}" for i, cell in enumerate([*cells, *"123456"])]
+    content = lines(rows, "a,b,y")
+    table = read(content, missing=["-200"])
+    assert table.input_names == ("a", "a=(missing)", "b")
+    np.testing.assert_array_equal(table.inputs[:6, :2], [[3.5, 1]] * 6)
+    dropped = data(content, missing=-200, fill="drop")
+    assert len(dropped.x_train) + len(dropped.x_validation) == 6
+    assert "6 rows without an input left out" in dropped.notes[0]
+
+
+def test_rows_without_a_target_are_left_out_and_counted(folder: Path) -> None:
+    content = PLAIN.replace("9.17", "NA").replace("6.77", "") + ",,\n"
+    made = data(content)
+    assert made.notes[0].endswith(
+        "13 rows; 1 row without any cell left out; 2 rows without a target left out"
+    )
+    rows = made.to_json()["rows"]
+    assert sorted([*rows["train"], *rows["validation"]]) == [0, 2, *range(4, 12)]
+
+
+# The split
+
+
+def grouped() -> str:
+    return lines([f"{i},{i % 7},{'uvwxyz'[i % 6]},{i * i % 11}" for i in range(30)], "a,b,who,y")
+
+
+def parts_of(made: Data) -> Parts:
+    rows = made.to_json()["rows"]
+    return Parts(np.array(rows["train"]), np.array(rows["validation"]))
+
+
+def test_the_split_by_order_and_by_groups(folder: Path) -> None:
+    assert parts_of(data(grouped(), split="last")).validation.tolist() == [*range(24, 30)]
+    made = data(grouped(), groups="who")
+    parts = parts_of(made)
+    assert not {*(parts.train % 6)} & {*(parts.validation % 6)}
+    assert len(parts.validation) == 5
+    assert made.input_names == ("a", "b")
+    assert parts_of(data(grouped(), groups="who")).validation.tolist() == parts.validation.tolist()
+    one = grouped().replace("v,", "u,").replace("x,", "u,")
+    assert "has one group" in refusal(lines(["1,2,u,3"] * 5, "a,b,who,y"), groups="who")
+    assert len(parts_of(data(one, groups="who", validation=0.9)).train) > 0
+
+
+def test_a_second_file_is_for_validation(folder: Path) -> None:
+    Path("second.csv").write_text("y,b,a,more\n1,2,3,x\n4,5,6,x\n,,,\n")
+    made = data(PLAIN, validation_path="second.csv")
+    assert (len(made.x_train), len(made.x_validation)) == (12, 2)
+    x = made.x_validation * made.input_std + made.input_mean
+    np.testing.assert_allclose(x, [[3, 2], [6, 5]])
+    np.testing.assert_allclose(made.input_mean, X[:, :2].mean(axis=0))
+    assert "task.validation_path='second.csv': separated by comma, 3 rows" in made.notes
+    Path("second.csv").write_text("y,a\n1,2\n4,x\n")
+    assert refusal(PLAIN, validation_path="second.csv") == (
+        "task.validation_path='second.csv': it has no column 'b'; "
+        "column 'a' has 'x' in row 2, where a number is needed"
+    )
+
+
+# What a run is and what it knows of its data
+
+
+def test_the_digest_is_of_the_rows_and_not_of_how_they_are_written(folder: Path) -> None:
+    plain = data(PLAIN).digest
+    assert data(WITH_COMMA, "other.csv").digest == plain
+    assert data(lines([row + ",x" for row in ROWS], HEADER + ",z"), drop="z").digest == plain
+    assert data(PLAIN.replace("0.03", "0.04")).digest != plain
+    assert data(PLAIN, split="last").digest != plain
+    assert data(PLAIN.replace("a,", "c,", 1)).digest != plain
+
+
+def test_columns_encode_new_rows_after_a_round_trip_through_json(folder: Path) -> None:
+    days = [f"20{20 + i}-03-0{i % 9 + 1}" for i in range(12)]
+    rows = [
+        f"{'red' if i % 2 else 'blue'},{'' if i == 3 else i},{day},{'yes' if i % 3 else 'no'},{i}"
+        for i, day in enumerate(days)
+    ]
+    content = lines(rows, "color,n,day,flag,y")
+    made = data(content, split="last", validation=0.25)
+    columns = Columns.from_json(json.loads(json.dumps(made.to_json()["columns"])))
+    assert columns.names == made.input_names
+    frame = pd.read_csv("data.csv")
+    coded = (columns.encode(frame[::-1])[::-1] - made.input_mean) / made.input_std
+    np.testing.assert_allclose(coded[:9], made.x_train)
+    np.testing.assert_allclose(coded[9:], made.x_validation)
+    columns.check(frame, "new.csv")
+    with pytest.raises(SettingError, match=r"^new.csv: it has no column 'day'; column 'n' has 'x'"):
+        columns.check(frame.drop(columns="day").assign(n=["x"] * 12), "new.csv")
+
+
+def test_a_small_table_has_small_batches_and_may_count_epochs(folder: Path) -> None:
+    Path("data.csv").write_text(PLAIN)
+    config = compose(["task=csv", "task.path=data.csv", "task.target=y", "model.width=8"])
+
+    def built(**trainer: Any) -> Experiment:
+        return build_experiment({**config, "trainer": {**config["trainer"], **trainer}})
+
+    experiment = built(epochs=7)
+    assert experiment.trainer.batches.size == 10
+    assert experiment.notes[-1] == "a batch is all 10 training rows"
+    assert experiment.trainer.steps == experiment.config["trainer"]["steps"] == 7
+    assert built(epochs=7, batch_size=2).trainer.steps == 35
+    assert built().trainer.steps == 500
+    assert built(steps=3).trainer.steps == 3
+    with pytest.raises(SettingError, match="at most the 10 training rows"):
+        built(batch_size=11)
+    with pytest.raises(
+        SettingError, match=r"trainer.epochs=7 and trainer.steps=5: say one of them"
+    ):
+        built(epochs=7, steps=5)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("task.target=price ($)", "target", "price ($)"),
+        ("task.target=C6H6(GT)", "target", "C6H6(GT)"),
+        ("task.target=größe", "target", "größe"),
+        ("task.target=#sold", "target", "#sold"),
+        ("task.target=2001", "target", "2001"),
+        ("task.target=1e5", "target", "1e5"),
+        ("task.target=w,z", "target", "w,z"),
+        ("task.target=-1", "target", "-1"),
+        ("task.target='it is'", "target", "it is"),
+        ("task.target=null", "target", None),
+        ("task.drop=[C6H6(GT),größe,'w,z',2001]", "drop", ["C6H6(GT)", "größe", "w,z", "2001"]),
+        ("task.drop=[]", "drop", []),
+        ("task.drop=['']", "drop", [""]),
+        ("task.path=data (1).csv", "path", "data (1).csv"),
+        ("task.path=a=b.csv", "path", "a=b.csv"),
+        ("task.path=-", "path", "-"),
+        ("++task.path=a,b.csv", "path", "a,b.csv"),
+        ("task.missing=[-200,x]", "missing", ["-200", "x"]),
+    ],
+)
+def test_names_on_the_command_line_need_no_second_pair_of_quotes(
+    text: str, key: str, value: Any
+) -> None:
+    assert grammar(as_written(text)).value() == value
+    assert parse([text])[0].value == (None if parse([text])[0].swept else value)
+
+
+def test_in_a_sweep_a_column_with_a_comma_wins_over_two_values(folder: Path) -> None:
+    base = ["task=table", "task.path=data.csv", "model.depth=2", "model.width=8"]
+    Path("data.csv").write_text(lines(ROWS, 'a,b,"w,z"'))
+    space = Space([*base, "task.target=w,z"])
+    (job,) = space.jobs()
+    assert job.config["task"]["target"] == "w,z"
+    assert space.notes == ["task.target=w,z is the column 'w,z' of data.csv, and not two values"]
+    several = Space([*base, "task.target=a,b"])
+    assert [point["task.target"] for point in several.points] == ["a", "b"]
+    assert not several.notes
+    assert parse(["task.target=C6H6(GT),größe"])[0].values == ["'C6H6(GT)'", "'größe'"]
+    with pytest.raises(SettingError, match=r"task.path=- can be read once"):
+        check([*base, "task.path=-", "task.target=y"])
+
+
+# Each refusal: what is wrong, and what to paste
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({}, "task.path is missing: name a file (task.path=data.csv)"),
+        ({"path": "???"}, "task.path is missing"),
+        ({"path": 3, "target": "y"}, "task.path must be the path of a file, got 3"),
+        ({"path": "a"}, "task.target is missing: name the column to predict (task.target=y)"),
+        ({"path": "a", "target": []}, "task.target is missing"),
+        ({"path": "a", "target": ["y", None]}, "task.target must be a column's name or a list"),
+        ({"path": "a", "target": ["y", " y"]}, "task.target has 'y' twice"),
+        ({"path": "a", "target": "y", "drop": {"y": 1}}, "task.drop must be a column's name"),
+        ({"path": "a", "target": "y", "drop": ["y"]}, "task.drop has 'y', which is a target too"),
+        ({"path": "a", "target": "y", "validation": 0}, "task.validation must be a number > 0"),
+        ({"path": "a", "target": "y", "separator": "semi"}, "task.separator must be one of comma,"),
+        ({"path": "a", "target": "y", "encoding": "klingon"}, "task.encoding must be an encoding"),
+        ({"path": "a", "target": "y", "header": "no"}, "task.header must be true or false"),
+        (
+            {"path": "a", "target": "y", "split": "ordered"},
+            "task.split must be one of random, last",
+        ),
+        ({"path": "a", "target": "y", "dates": "us"}, "task.dates must be one of day_first,"),
+        ({"path": "a", "target": "y", "groups": "g", "split": "last"}, "task.groups draws groups"),
+        (
+            {"path": "a", "target": "y", "groups": "g", "validation_path": "b"},
+            "task.validation_path",
+        ),
+    ],
+)
+def test_settings_are_checked(chosen: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError) as error:
+        TableTask(**chosen)
+    assert str(error.value).startswith(message)
+
+
+BROKEN: dict[str | bytes, str] = {
+    "": "is empty",
+    b"\xef\xbb\xbf": "is empty",
+    "\n \n": "is empty",
+    "a,b,y\n": "has 0 rows that can be used; at least 4 are needed",
+    "a,y\n1,2\n3,4\n5,6\n": "has 3 rows that can be used",
+    "a\n1\n2\n": "has one column only, 'a'; inputs and target are needed, separated by comma, tab,",
+    lines([*ROWS, "7,8"]): "has 2 fields in row 13 where there are 3 columns",
+    lines([*ROWS, "7,8,9,10"]): "has 4 fields in row 13 where there are 3 columns",
+    lines(["7,8,9,10", *ROWS]): "has more fields in its first row than the 3 columns",
+    lines([*ROWS, '7,"8,9']): "has a quote in row 13 that is opened and not closed",
+    lines([*ROWS, "7,\0,9"]): "is not text: line 14 has a null byte",
+    lines(ROWS).encode() + b"1,\xe9,3\n": "is not UTF-8 text (invalid continuation byte): say its",
+    lines([*ROWS, "7,eight,9"]): (
+        "column 'b' has a cell that is no finite number, such as 'eight' in row 13; what helps: "
+        "'task.missing=[eight]' or 'task.categories=[b]' or 'task.drop=[b]'"
+    ),
+    lines([*ROWS, "7,1e999,9"]): "column 'b' has a cell that is no finite number, such as 'inf'",
+    lines([*ROWS, "7,8_0,9"]): "such as '8_0' in row 13",
+    lines([*ROWS, "7,٨,9"]): "such as '٨' in row 13",
+    lines([*ROWS, '7,"8,5",9']): "what helps: task.decimal=comma",
+    lines([*ROWS, f"7,{'z' * 999},9"]): f"such as '{'z' * 37}...' in row 13",
+    lines([*ROWS, "7,8,-inf"]): "column 'y' has a cell that is no finite number, such as '-inf'",
+    lines([f"{row}x" for row in ROWS]): "column 'y' is a target of text, such as '3.73x'",
+    lines([row.rpartition(",")[0] + "," for row in ROWS]): "column 'y' is a target without a value",
+    lines(['1,2,"1,234"', '3,4,"5,678"'] * 3): "may be 1234 or 1.234: say task.thousands=comma or",
+    archive(("a.csv", PLAIN), ("b.csv", PLAIN)): "is an archive of 2 files: unpack it",
+    archive(("mimetype", "x"), ("content.xml", "x")): "is an OpenDocument file",
+    archive(("xl/workbook.xml", "x"), ("a", "b")): "is an Excel workbook that cannot be read",
+    arrays(a=np.arange(4), y=np.arange(5)): "has arrays of different lengths: a has 4, y has 5",
+    arrays(a=np.array([{}], dtype=object)): "Python objects, which are not read",
+    arrays(a=np.zeros((2, 2, 2))): "has an array 'a' of shape (2, 2, 2)",
+    arrays(a=np.zeros(5, [("b", float, 2)])): "has arrays of different lengths",
+    gzip.compress(PLAIN.encode())[:-9]: "cannot be read",
+    gzip.compress(PLAIN.encode())[:20] + b"x" * 40: "cannot be read",
+    b"PAR1" + b"x" * 40: "is a parquet file",
+    b"\xd0\xcf\x11\xe0\xa1": "is an Excel workbook of before 2007",
+    b"%PDF-1.7": "is a PDF document",
+    b"\x80\x04\x95": "is a Python pickle, which is not read",
+    "<!DOCTYPE html>": "is a web page",
+    '[{"a": 1}]': "is JSON",
+    "% made up\n@relation r\n@attribute a numeric\n@data\n1\n": "is ARFF, Weka's format",
+}
+
+
+@pytest.mark.parametrize("content", BROKEN, ids=lambda content: BROKEN[content][:40])
+def test_a_broken_file_is_refused_with_what_is_wrong(folder: Path, content: str | bytes) -> None:
+    refused = refusal(content)
+    assert refused.startswith("task.path='data.csv'")
+    assert BROKEN[content] in refused
+
+
+def test_all_that_is_wrong_is_in_one_message(folder: Path) -> None:
+    rows = [f"{i if i % 3 else 'x'},{i if i % 4 else 'z'},{row}" for i, row in enumerate(ROWS)]
+    refused = refusal(lines(rows, "p,q q," + HEADER))
+    assert "column 'p' has 4 cells" in refused
+    assert "column 'q q' has 3 cells" in refused
+    assert "'task.drop=[p,q q]'" in refused
+    read(lines(rows, "p,q q," + HEADER), drop=["p", "q q"])
+
+
+def test_a_column_that_is_not_there(folder: Path) -> None:
+    assert refusal(PLAIN, target="yy") == (
+        "task.target 'yy' is not a column of task.path='data.csv', which has 'a', 'b', 'y'; "
+        "-1 is the last one; did you mean 'y'?"
+    )
+    assert refusal(PLAIN, drop=["bee"]).startswith("task.drop 'bee' is not a column")
+    assert "task.header=true" in refusal("\n".join(ROWS), target="3.73")
+    wide = ",".join(f"c{i}" for i in range(500))
+    assert "'c19' and 480 more" in refusal(lines([",".join("1" * 500)] * 4, wide))
+    message = "has no input left: every column is in task.target or task.drop"
+    assert message in refusal(PLAIN, target=["a", "b", "y"])
+    assert message in refusal(PLAIN, drop=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("nowhere.csv", "task.path='nowhere.csv' there is no such file"),
+        ("a\0b", "task.path='a\\x00b' there is no such file"),
+        (".", "task.path='.' is a directory; a file is needed"),
+        ("https://example.org/a.csv", "task.path='https://example.org/a.csv' is an address"),
+        ("~no-such-user/a.csv", "task.path='~no-such-user/a.csv' there is no such file"),
+        ("x" * 5000, f"task.path='{'x' * 5000}' cannot be read: File name too long"),
+        ("/dev/zero", "task.path='/dev/zero' is a pipe or a device, not a file"),
+    ],
+)
+def test_a_file_that_is_not_there(path: str, message: str) -> None:
+    with pytest.raises(SettingError) as error:
+        TableTask(path=path, target="y").table(rng())
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+def test_a_named_pipe_is_refused_rather_than_waited_for(folder: Path) -> None:
+    os.mkfifo("pipe")
+    with pytest.raises(SettingError, match="is a pipe or a device"):
+        TableTask(path="pipe", target="y").table(rng())
+
+
+def test_an_open_file_is_read_by_its_number_and_a_link_is_followed(folder: Path) -> None:
+    Path("data.csv").write_text(PLAIN)
+    out, into = os.pipe()
+    os.write(into, PLAIN.encode())
+    os.close(into)
+    piped = TableTask(path=f"/dev/fd/{out}", target="y")
+    os.symlink("data.csv", "link.csv")
+    for task_ in (piped, piped, TableTask(path="link.csv", target="y")):  # read once, and kept
+        np.testing.assert_array_equal(task_.table(rng()).inputs, X[:, :2])
+    os.close(out)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lambda c: archive(("a", c.decode()))])
+def test_the_size_is_limited(folder: Path, pack: Callable[[bytes], bytes]) -> None:
+    packed = pack(PLAIN.encode() * 100)
+    limit = 2000 / 2**30
+    assert "(task.largest is the limit, in GiB)" in refusal(packed, largest=limit)
+
+
+def test_a_missing_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = workbook(FRAME)
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert "pip install 'ffn_train[excel]'" in refusal(content)
+    assert "pip install 'ffn_train[parquet]'" in refusal(b"PAR1....PAR1")
+
+
+# Any file at all: a right table or one line
+
+
+def table_or_line(content: bytes, **chosen: Any) -> Table | None:
+    try:
+        table = read(content, **chosen)
+    except SettingError as error:
+        assert len(str(error).splitlines()) == 1
+        assert str(error).isprintable()
+        return None
+    assert np.isfinite(table.inputs).all()
+    assert np.isfinite(table.targets).all()
+    assert table.inputs.shape == (len(table.targets), len(table.input_names))
+    return table
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("fuzz")
+
+
+pieces = st.sampled_from([b"a", b"y", b",", b"\t", b"\n", b"\r", b'"', b"1", b"-2.5", b" ", b"\0"])
+soup = st.lists(st.one_of(pieces, st.binary(max_size=3)), max_size=40).map(b"".join)
+
+
+@settings(deadline=None, max_examples=60)
+@given(content=st.one_of(st.binary(max_size=200), soup, soup.map(lambda s: PLAIN.encode() + s)))
+def test_any_bytes(fuzzed: Path, content: bytes) -> None:
+    table_or_line(content, name=str(fuzzed / "data.csv"))
+
+
+floats = st.floats(allow_nan=False, allow_infinity=False).map(repr)
+names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
+grids = st.lists(names.map(lambda n: f"c{n}"), min_size=1, max_size=3, unique_by=str.strip).flatmap(
+    lambda header: st.tuples(
+        st.just(header),
+        st.lists(
+            st.lists(floats, min_size=len(header) + 1, max_size=len(header) + 1),
+            min_size=4,
+            max_size=6,
+        ),
+        st.sampled_from([",", "\t", ";", "|"]),
+        st.sampled_from(["\n", "\r\n"]),
+    )
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(grid=grids)
+def test_any_names_and_numbers(
+    fuzzed: Path, grid: tuple[list[str], list[list[str]], str, str]
+) -> None:
+    header, rows, delimiter, end = grid
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL)
+    writer.writerows([[*header, "target column"], *rows])
+    content, name = text.getvalue().encode(), str(fuzzed / "data.csv")
+    table = table_or_line(content, name=name, target="target column")
+    values = np.array([[float(cell) for cell in row] for row in rows])
+    assert table is not None
+    assert table.input_names == tuple(name.strip() for name in header)
+    np.testing.assert_array_equal(table.inputs, values[:, :-1])
+    np.testing.assert_array_equal(table.targets, values[:, -1:])
+
+
+@pytest.mark.parametrize(
+    ("numerals", "cell", "value"),
+    [
+        (Numerals(), "1,234.5", None),
+        (Numerals(thousands=","), "1,234.5", 1234.5),
+        (Numerals(thousands=","), "12,34", None),
+        (Numerals(",", "."), "-1.234,5", -1234.5),
+        (Numerals(",", "."), "01.02.2021", None),
+        (Numerals(","), "1.5", None),
+        (Numerals(thousands="'"), "1'000", 1000),
+        (Numerals(), "-$3.50", -3.5),
+        (Numerals(), "12 %", 12),
+        (Numerals(), "1_0", None),
+        (Numerals(), "0x10", None),
+    ],
+)
+def test_numerals(numerals: Numerals, cell: str, value: float | None) -> None:
+    assert numerals.value(cell) == value
+
+
+def test_a_sample_that_ends_amid_a_line(folder: Path) -> None:
+    dialect = find("a;b;y\n1,5;2;3\n4;5;6\n7;8", Given(), whole=False)
+    assert (dialect.separator, dialect.numerals, dialect.body) == (";", Numerals(","), 6)
