@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullLocator
+from numpy.typing import NDArray
 
+from ffn_train.compare.comparison import Options
 from ffn_train.compare.layout import Layout
-from ffn_train.compare.values import Value, are_numbers, is_wide, label
-from ffn_train.plots.scales import log_ticks
+from ffn_train.compare.values import Value, are_numbers, is_wide, shown
+from ffn_train.config.settings import SettingError
+from ffn_train.plots.scales import log_ticks, set_ticks, step_axis
 from ffn_train.plots.sheet import LETTER
 
 _NAMED = 8  # values: up to here each has its tick
@@ -43,7 +46,7 @@ class ValueAxis:
     @property
     def foot(self) -> float:
         """The inches that the labels need below the axis: more for words, written upright."""
-        words = [] if self.numeric else [label(value) for value in self._levels]
+        words = [] if self.numeric else [shown(value) for value in self._levels]
         return 0.15 + _LETTER * max(map(len, words)) if sum(map(len, words)) > 30 else 0.3
 
     @property
@@ -61,7 +64,7 @@ class ValueAxis:
             limits = 10**limits
         axes.set_xlim(*limits)
         ticks: Sequence[Any] = self._levels if self.numeric else list(places)
-        labels = [label(value) for value in self._levels]
+        labels = [shown(value) for value in self._levels]
         if self.numeric and len(ticks) > _NAMED:
             within = log_ticks(*limits)[0] if self._log else MaxNLocator(4).tick_values(*limits)
             ticks = [tick for tick in within if limits[0] <= tick <= limits[1]]
@@ -75,6 +78,30 @@ class ValueAxis:
                 end = place + half
         axes.set_xticks(ticks, labels, rotation=90 if self.foot > 0.3 else 0)
         axes.xaxis.set_minor_locator(NullLocator())
+
+
+def limit(axes: Axes, options: Options) -> None:
+    """The limits that were asked for. Raises SettingError for those that a log axis cannot have."""
+    for name, axis, ends in (("x", axes.xaxis, options.xlim), ("y", axes.yaxis, options.ylim)):
+        if ends is None:
+            continue
+        log = axis.get_scale() == "log"
+        if log and ends[0] <= 0:
+            raise SettingError(
+                f"--{name}lim must be above 0 on an axis of logarithms, got {ends[0]:g}"
+            )
+        (axes.set_xlim if name == "x" else axes.set_ylim)(*ends)
+        if log and name == "y":
+            set_ticks(axes.yaxis, *log_ticks(*ends))
+
+
+def step_ticks(axes: Axes, steps: NDArray[Any]) -> None:
+    """The x axis of steps: ticks within them alone, as many as have room for their labels."""
+    step_axis(axes, steps)
+    ticks = [int(tick) for tick in axes.get_xticks()]
+    apart = side_by_side(axes, [str(tick) for tick in ticks])
+    kept = ticks[::apart] if len(ticks) > apart else [ticks[0], ticks[-1]][: len(ticks)]
+    axes.set_xticks(kept, [str(tick) for tick in kept])
 
 
 def side_by_side(axes: Axes, words: Sequence[str]) -> int:

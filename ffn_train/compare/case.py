@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -56,6 +57,7 @@ class Case:
     ``metrics``: the values of those that it has; ``declared``: what they are.
     ``rank``: its place in its sweep, by which words are put in the order that the sweep gives them.
     ``verdict``: the kind of the answer to each question (see ``runs.finding``).
+    ``trivial``: the loss of predicting the mean, or the baseline's; NaN if neither is known.
     """
 
     path: Path
@@ -68,6 +70,7 @@ class Case:
     traces: Traces | None = None
     rank: int = 0
     verdict: Mapping[str, str] = field(default_factory=dict)
+    trivial: float = math.nan
 
     @property
     def seed(self) -> Value:
@@ -122,6 +125,7 @@ def read_case(place: Place) -> Case:
         {finding.question: finding.kind for finding in run.summary.verdict if finding.question}
         if run.summary
         else {},
+        run.provenance.trivial_loss or run.baseline_loss or math.nan,
     )
 
 

@@ -1,8 +1,9 @@
-"""The colour of a setting's value, the same in every figure, and the key that explains it.
+"""The colour and the marker of a setting's value, the same in every figure, and their key.
 
 Numbers are coloured on an ordered scale (viridis, which grows evenly lighter): a few by their rank,
 so that near ones are told apart; many by their size, or its logarithm where they span more than a
-factor of four. Words get colours of a palette that stays apart under colour blindness.
+factor of four. Words get colours of a palette that stays apart under colour blindness. Since paper
+may be grey, all but the many numbers of a colour bar have a marker of their own, and words a dash.
 """
 
 from __future__ import annotations
@@ -16,27 +17,37 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, Normalize
+from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap, LogNorm, Normalize
 from matplotlib.typing import ColorType
+from numpy.typing import NDArray
 
 from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import Layout
-from ffn_train.compare.values import Value, are_numbers, is_wide, label, short
+from ffn_train.compare.values import Value, are_numbers, is_wide, named, shown
+from ffn_train.nn.core import Floats
 from ffn_train.plots.scales import log_ticks, set_ticks
 from ffn_train.plots.sheet import right_legends, sample
 from ffn_train.plots.style import INK, PALETTE
 
 _FEW = 8  # numbers: up to here each has its entry in the legend, from here there is a colour bar
 _ROWS = 14  # entries in one column of a legend
+_MARKERS = ("o", "s", "D", "v", "P", "X", "<", ">", "p", "h", "d")  # "^" is a value beyond the axis
+_DASHES: Sequence[Any] = ("-", (0, (4, 1.6)), (0, (1.2, 1.4)), (0, (7, 1.6, 1.2, 1.6)))
 
 
 class Colours:
-    """The colours of one key's values; without a key, all is of one colour."""
+    """The colours of one key's values, and their markers, if there are to be any, and dashes.
 
-    def __init__(self, layout: Layout, key: str | None) -> None:
+    Without a key, all is of one colour. ``dashed``: whether words have dashes.
+    """
+
+    def __init__(
+        self, layout: Layout, key: str | None, *, markers: bool = True, dashed: bool = True
+    ) -> None:
         self.key = key
+        self._markers, self._dashed = markers, dashed
         self.levels = [] if key is None else list(layout.levels[key])
-        numbers = len(self.levels) > 1 and are_numbers(self.levels)
+        self._numbers = numbers = len(self.levels) > 1 and are_numbers(self.levels)
         self._scale: Normalize | None = None
         ranks = np.linspace(0, 1, len(self.levels))
         if numbers and len(self.levels) > _FEW:
@@ -60,16 +71,32 @@ class Colours:
         """The colour of a group's value."""
         return INK if self.key is None else self(group.point[self.key])
 
+    def look(self, group: Group) -> dict[str, Any]:
+        """Colour, marker and dash of a group's curve."""
+        return self._look(None if self.key is None else group.point[self.key])
+
+    def _look(self, value: Value) -> dict[str, Any]:
+        if self.key is None:
+            return {"color": INK, "marker": _MARKERS[0] if self._markers else ""}
+        at = self.levels.index(value)
+        marker = _MARKERS[0 if self._scale else at % len(_MARKERS)]
+        dash = _DASHES[at % len(_DASHES) if self._dashed and not self._numbers else 0]
+        return {
+            "color": self(value),
+            "marker": marker if self._markers else "",
+            "linestyle": dash,
+        }
+
     def explain(self, panel: Axes, *more: tuple[str, Sequence[Artist]]) -> None:
         """A legend, or a colour bar for many numbers, beside a panel; ``more`` legends below it."""
         figure = panel.get_figure(root=True)
         assert figure is not None
         if self.key is not None and self._scale is not None:
-            colour_bar(panel, self._scale, _map(), short(self.key))
+            colour_bar(panel, self._scale, _map(), named(self.key))
             right_legends(figure, panel, *more, rows=-1)
             return
-        name = "" if self.key is None else short(self.key)
-        handles = [sample(label(value), color=self(value)) for value in self.levels]
+        name = "" if self.key is None else named(self.key)
+        handles = [sample(shown(value), **self._look(value)) for value in self.levels]
         columns = -(-len(handles) // _ROWS) or 1
         right_legends(figure, panel, (name, handles), *more, columns=columns)
 
@@ -77,7 +104,9 @@ class Colours:
 def colour_bar(
     panel: Axes, scale: Normalize, colours: Colormap, label: str = "", extend: str = "neither"
 ) -> None:
-    """A colour bar to the right of a panel, ticked in powers of ten if its scale is logarithmic."""
+    """A colour bar to the right of a panel, with its label above, where it is read upright; ticked
+    in powers of ten if its scale is logarithmic.
+    """
     figure = panel.get_figure(root=True)
     assert figure is not None
     place, width = panel.get_position(), figure.get_size_inches()[0]
@@ -87,7 +116,17 @@ def colour_bar(
         assert scale.vmin is not None
         assert scale.vmax is not None
         set_ticks(bar.yaxis, *log_ticks(scale.vmin, scale.vmax))
-    bar.set_ylabel(label)
+    above: Any = {"xytext": (0, 4), "textcoords": "offset points", "va": "bottom", "size": 8}
+    bar.annotate(label, (0, 1), xycoords="axes fraction", **above)
+
+
+def hatched(
+    axes: Axes, x: Floats, y: Floats, where: NDArray[np.bool_], hatch: str, colour: ColorType
+) -> None:
+    """Hatch the cells of a map, of edges x and y, that no colour stands for."""
+    if where.any():
+        cells = np.ma.masked_where(~where, where)
+        axes.pcolor(x, y, cells, cmap=ListedColormap(["white"]), hatch=hatch, ec=colour, lw=0)
 
 
 @cache

@@ -18,12 +18,20 @@ from ffn_train.compare.where import conditions
 from ffn_train.config.settings import SettingError, one_of
 from ffn_train.running import Notify
 from ffn_train.runs import RunError, old_names
-from ffn_train.runs.finding import FLOW, HELD_BACK
+from ffn_train.runs.finding import QUESTIONS
+
+_HOPELESS = 10  # times the loss of predicting the mean: where the axes of losses end
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a comparison is asked for; None leaves the choice to the runs."""
+    """What a comparison is asked for; None leaves the choice to the runs.
+
+    ``figures``: the ones to draw; ``only_panel``: the number of the only panel, from 1;
+    ``inches``: the width of a figure with all that stands beside its panels; ``xlim``, ``ylim``:
+    the ends of the axes of curves; ``title``: whether there is a header; ``markers``: whether
+    curves bear markers.
+    """
 
     by: Sequence[str] | None = None
     x: str | None = None
@@ -31,6 +39,13 @@ class Options:
     panel: str | None = None
     metric: str | None = None
     where: Sequence[str] = ()
+    figures: Sequence[str] | None = None
+    only_panel: int | None = None
+    inches: float | None = None
+    xlim: tuple[float, float] | None = None
+    ylim: tuple[float, float] | None = None
+    title: bool = True
+    markers: bool = True
 
 
 @dataclass(frozen=True)
@@ -38,7 +53,8 @@ class Comparison:
     """``keys``: the settings grouped by; ``varied``: all that differ, but for the seed.
 
     ``metrics``: those of the runs, by name; ``metric``: the one that is compared. ``skipped``
-    counts the damaged runs.
+    counts the damaged runs. ``beside``: the inches right of the panels, of a figure whose width is
+    given.
     """
 
     groups: Sequence[Group]
@@ -48,6 +64,8 @@ class Comparison:
     metrics: Mapping[str, Metric]
     metric: Metric
     skipped: int = 0
+    options: Options = Options()
+    beside: float = 0.9
 
     @property
     def cases(self) -> list[Case]:
@@ -60,6 +78,15 @@ class Comparison:
         return [group for group in self.groups if group.measured]
 
     @property
+    def ceiling(self) -> float:
+        """Where axes and colours of losses end, so that what explodes does not flatten the rest.
+
+        Infinite where the loss of predicting the mean is not known.
+        """
+        known = [case.trivial for case in self.cases if case.trivial > 0]
+        return _HOPELESS * max(known, default=math.inf)
+
+    @property
     def over(self) -> str:
         """What a group's runs differ in, in words."""
         pooled = [short(key) for key in self.varied if key not in self.keys]
@@ -69,7 +96,7 @@ class Comparison:
     def verdicts(self) -> str:
         """``held back: depth in 6 runs; gradient flow: vanishing in 6 runs, healthy in 3``."""
         said = []
-        for question in (HELD_BACK, FLOW):
+        for question in QUESTIONS:
             kinds = Counter(c.verdict[question] for c in self.cases if question in c.verdict)
             words = (f"{kind} in {count}" for kind, count in kinds.most_common())
             said.append(f"{question}: {', '.join(words)}" if kinds else "")
@@ -141,7 +168,7 @@ def compare(cases: Sequence[Case], options: Options, where: str, skipped: int = 
     points = [each.point for each in groups]
     asked = {"x": options.x, "color": options.color, "panel": options.panel}
     layout = lay_out(points, values, asked)
-    return Comparison(groups, keys, varied, layout, metrics, metric, skipped)
+    return Comparison(groups, keys, varied, layout, metrics, metric, skipped, options)
 
 
 def _metric(asked: str | None, cases: Sequence[Case], metrics: Mapping[str, Metric]) -> str:

@@ -6,23 +6,30 @@ reach beyond it: a figure is saved with all that it shows.
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ffn_train.compare.comparison import Comparison
+from ffn_train.compare.header import notes
 from ffn_train.compare.layout import Roles
-from ffn_train.compare.panels import Panel, notes, panels
+from ffn_train.compare.panels import Panel, folded
+from ffn_train.config.settings import SettingError
+from ffn_train.plots.literal import legible
 from ffn_train.plots.sheet import LEFT, LETTER, TITLE, TOP, headed, wrapped
 
 _ONE, _ALL = 2.6, 5.6  # inches across a single panel, and across all panels of a row
-_LINE = 0.15  # inches of a line of words above the panels
+_LINE, _TITLE_LINE = 0.15, 0.17  # inches of a further line of the header, and of a panel's title
 _GAP = 0.2  # inches between panels that share an axis
 _TICKS = 0.3  # inches that labels below a cell take
+_LEAST = 0.85  # inches across a panel where the figure's width is given
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -52,8 +59,9 @@ class Grid:
 
 
 def grid(
+    comparison: Comparison,
     title: str,
-    notes: Sequence[str],
+    lines: Sequence[str],
     titles: Sequence[str],
     *,
     heights: Sequence[float],
@@ -64,20 +72,22 @@ def grid(
 ) -> Grid:
     """A page with a cell for each of the titles, and in every cell panels of these ``heights``.
 
-    ``gap``: inches between columns; ``foot``: inches below each cell; ``wide``: a single panel has
-    the width of several.
+    ``lines``: of the header below the title; ``gap``: inches between columns; ``foot``: inches
+    below each cell; ``wide``: a single panel has the width of several.
     """
-    columns = min(columns, len(titles))
-    across = _ONE if columns == 1 and not wide else (_ALL - (columns - 1) * gap) / columns
-    room = int(across / (LETTER * 8.5))
-    titles = [name if "$" in name else _folded(name, room) for name in titles]
-    above = max(TITLE * bool(name) + _LINE * name.count("\n") for name in titles)
-    width = LEFT + columns * (across + gap) + 0.6
-    lines = [line for note in notes for line in wrapped(note, width)]
-    top = TOP + _LINE * len(lines) - 0.12
+    options = comparison.options
+    columns, across = room(comparison, min(columns, len(titles)), gap=gap, wide=wide)
+    width = options.inches or LEFT + columns * (across + gap) + 0.6
+    letters = int(across / (LETTER * 8.5))
+    titles = [name if _MATHEMATICS.search(name) else _folded(name, letters) for name in titles]
+    above = max(TITLE * bool(name) + _TITLE_LINE * name.count("\n") for name in titles)
+    lines = [part for line in lines for part in wrapped(legible(line), width)]
+    top = TOP + _LINE * len(lines) - 0.12 if options.title else 0.1
     cell = above + sum(heights) + (len(heights) - 1) * _GAP + foot
     height = top + cell * -(-len(titles) // columns) + 0.2
     figure = headed(title, "\n".join(lines), width=width, height=height)
+    for text in figure.texts:
+        text.set_visible(options.title)
     panels = []
     for index, name in enumerate(titles):
         left = LEFT + index % columns * (across + gap)
@@ -92,21 +102,49 @@ def grid(
     return Grid(figure, panels, columns)
 
 
+_MATHEMATICS = re.compile(r"(?<!\\)\$")
+
+
 def _folded(title: str, room: int) -> str:
-    """A title in lines of at most so many letters, broken after commas where that is enough."""
+    """A title in lines of so many letters at most, broken after commas, or else between words."""
     unbroken = title.replace(" ", "\xa0").replace(",\xa0", ", ")
-    return textwrap.fill(unbroken, room).replace("\xa0", " ")
+    lines = textwrap.wrap(unbroken, room, break_long_words=False)
+    return "\n".join(textwrap.fill(line.replace("\xa0", " "), room) for line in lines)
+
+
+def room(
+    comparison: Comparison, columns: int, *, gap: float, wide: bool = False
+) -> tuple[int, float]:
+    """How many columns of panels there is room for, and the inches across each of them."""
+    inches = comparison.options.inches
+    if inches is None:
+        return columns, _ONE if columns == 1 and not wide else (
+            _ALL - (columns - 1) * gap
+        ) / columns
+    left = inches - LEFT - comparison.beside + gap
+    columns = max(1, min(columns, int(left / (_LEAST + gap))))
+    return columns, max(left / columns - gap, _LEAST)
+
+
+def chosen(comparison: Comparison, panels: Sequence[T]) -> Sequence[T]:
+    """All panels, or the only one that was asked for. Raises SettingError if there is none."""
+    number = comparison.options.only_panel
+    if number is None:
+        return panels
+    if not 1 <= number <= len(panels):
+        raise SettingError(f"--only-panel must be 1 to {len(panels)}, got {number}")
+    return panels[number - 1 : number]
 
 
 def sheet(
-    comparison: Comparison, roles: Roles, title: str, shown: str, **places: Any
+    comparison: Comparison, roles: Roles, title: str, shown: Iterable[str], **places: Any
 ) -> tuple[Grid, Sequence[Panel]]:
     """A page with a cell for each place among the keys in panels, and the groups of each cell.
 
-    ``places``: as for ``grid``.
+    ``shown``: phrases of the header; ``places``: as for ``grid``.
     """
-    cells = panels(comparison, roles.panels)
+    cells = chosen(comparison, folded(comparison, roles.panels))
     values = len(comparison.layout.levels[roles.panels[-1]]) if roles.panels else 1
     columns = values if values <= 4 else min((4, 3), key=lambda columns: -len(cells) % columns)
-    titles = [cell.title for cell in cells]
-    return grid(title, notes(comparison, shown, roles), titles, columns=columns, **places), cells
+    titles, lines = [cell.title for cell in cells], notes(comparison, shown, roles)
+    return grid(comparison, title, lines, titles, columns=columns, **places), cells

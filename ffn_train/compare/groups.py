@@ -49,10 +49,15 @@ class Group:
         cases = self.measured if metric.at_start else self.sound
         return [case for case in cases if metric.name in case.metrics]
 
-    def statistics(self, metric: Metric) -> Statistics:
-        """Of the runs that count; geometric for a factor."""
+    def statistics(self, metric: Metric, *, log: bool = False) -> Statistics:
+        """Of the runs that count; geometric for a factor, or for the sake of a ``log`` axis."""
         values = [case.metrics[metric.name] for case in self.counted(metric)]
-        return statistics(values, geometric=metric.factor)
+        return statistics(values, geometric=metric.factor or log)
+
+    @property
+    def numbers(self) -> list[tuple[str, str]]:
+        """What its runs became, as text: groups and runs that are equal in it look the same."""
+        return [(case.state, str(sorted(case.metrics.items()))) for case in self.measured]
 
 
 def levels(cases: Sequence[Case], keys: Sequence[str]) -> dict[str, list[Value]]:

@@ -1,9 +1,11 @@
 """Which settings stand on the axis, in the colour and in the panels of the figures.
 
 The settings that differ are ranked: depth, width, learning rate; then the choices (residual, norm,
-...); then all others, numbers and those of most values first. The axis shows the first number, the
-colour the first choice that is left, or else the first setting, and the panels all others, as far
-as a page has room. In the figures over steps, or over the place in the stack, the colour shows the
+...); then all others, numbers and those of most values first. The axis shows the learning rate, if
+it has more than two values, or a number that was searched, and then the colour the depth or the
+width; or else the axis shows the first number and the colour the first choice that is left. What
+there is none of, the first setting stands for. The panels show all others, as far as a page has
+room. In the figures over steps, or over the place in the stack, the colour shows the
 number of most values, so that there are few panels. ``--x``, ``--color`` and ``--panel`` come
 before all that. A setting that only ever changes together with one ranked before it, as zipped ones
 do, is not shown.
@@ -16,12 +18,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from ffn_train.compare.values import UNSET, Value, are_numbers, label, resolve, short
+from ffn_train.compare.values import UNSET, Value, are_numbers, named, resolve, short, shown
 from ffn_train.config.settings import SettingError
 
-_AXES = ("model.depth", "model.width", "optimizer.lr")
+RATE = "optimizer.lr"
+_AXES = ("model.depth", "model.width", RATE)
 _CHOICES = ("residual", "norm", "init", "activation", "block", "optimizer", "schedule", "task")
 MOST_PANELS = 16
+_TRIALS = 5  # of a search at each place, at least
 
 Point = Mapping[str, Value]
 
@@ -49,7 +53,8 @@ class Layout:
 
     ``over_x`` are the other roles of those figures; ``curves`` the roles of the figures whose axis
     is the step or the place in the stack. ``partners``: the keys that change together with another
-    one, which stands for them.
+    one, which stands for them. ``searched``: the numbers of which each place among the other
+    settings has values of its own, as the trials of a search have.
     """
 
     levels: Mapping[str, Sequence[Value]]
@@ -57,6 +62,12 @@ class Layout:
     over_x: Roles
     curves: Roles
     partners: Mapping[str, str]
+    searched: tuple[str, ...] = ()
+
+    @property
+    def optimised(self) -> bool:
+        """Whether the axis is one along which a best value is looked for."""
+        return self.x == RATE or self.x in self.searched
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -82,15 +93,18 @@ def lay_out(
             partners.setdefault(key, other)
     free = [key for key in varied if key not in partners and key not in given.values()]
     numbers = [key for key in varied if are_numbers(levels[key])]
-    x = given.get("x") or _first(free, numbers)
+    searched = [key for key in free if key in numbers and _searched(points, key, free)]
+    rates = [key for key in free if key == RATE and len(levels[key]) > 2]
+    optimised = [*rates, *searched]
+    x = given.get("x") or _first(free, optimised or numbers)
     free = [key for key in free if key != x]
-    color = given.get("color") or _first(free, _CHOICES)
+    color = given.get("color") or _first(free, _AXES if x in optimised else _CHOICES)
     over_x = _roles(color, [given.get("panel"), *free], levels)
     scales = [key for key in numbers if key in (x, *free)]
     most = max(scales, key=lambda key: (len(levels[key]), key == x), default=color or x)
     lead = given.get("color") or most
     curves = _roles(lead, [given.get("panel"), color, x, *free], levels)
-    return Layout(levels, x, over_x, curves, partners)
+    return Layout(levels, x, over_x, curves, partners, tuple(searched))
 
 
 def _rank(key: str, levels: Mapping[str, Sequence[Value]]) -> tuple[int, bool, int, str]:
@@ -107,6 +121,16 @@ def _together(points: Sequence[Point], *keys: str) -> bool:
     """
     pairs = {tuple(point[key] for key in keys) for point in points}
     return all(len(pairs) == len(set(values)) for values in zip(*pairs, strict=True))
+
+
+def _searched(points: Sequence[Point], key: str, keys: Sequence[str]) -> bool:
+    """Whether each place among the other keys has many of its values, and none has all."""
+    values: dict[tuple[Value, ...], set[Value]] = {}
+    for point in points:
+        place = tuple(point[other] for other in keys if other != key)
+        values.setdefault(place, set()).add(point[key])
+    most = max(map(len, values.values()))
+    return most >= _TRIALS and len(set.union(*values.values())) > most
 
 
 def _first(keys: Sequence[str], preferred: Sequence[str]) -> str | None:
@@ -134,6 +158,7 @@ def together(partners: Mapping[str, str]) -> str:
     )
 
 
-def panel_title(point: Point) -> str:
-    """``residual none, lr 0.1``: a panel's place among the settings."""
-    return ", ".join(f"{short(k)} {label(v)}" for k, v in point.items() if v != UNSET)
+def panel_title(place: Mapping[str, Sequence[Value]]) -> str:
+    """``residual none, lr 0.1/0.2``: a panel's place, or several, among the settings."""
+    told = {key: values for key, values in place.items() if set(values) != {UNSET}}
+    return ", ".join(f"{named(key)} {'/'.join(map(shown, told[key]))}" for key in told)

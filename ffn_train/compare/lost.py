@@ -1,20 +1,44 @@
-"""How a figure shows the runs that diverged or were stopped: crosses, and their number in words."""
+"""What a figure marks at its upper edge: lost runs by crosses, losses beyond it by triangles."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.typing import ColorType
 from numpy.typing import ArrayLike
 
 from ffn_train.compare.groups import Group
+from ffn_train.nn.core import Floats
 from ffn_train.plots.sheet import sample
 from ffn_train.plots.style import MUTED, RED
 
 _LOOK: Any = {"marker": "x", "linestyle": "none", "markersize": 4.0, "markeredgewidth": 1.1}
+
+_BEYOND: Any = {"marker": "^", "linestyle": "none", "markersize": 3.6, "clip_on": False}
+
+
+def bounded(values: Floats, ceiling: float) -> Floats:
+    """The values up to the ceiling, if at least half of the finite ones are; else all of them."""
+    below = values[values <= ceiling]
+    return below if 2 * len(below) >= np.isfinite(values).sum() else values
+
+
+def mark_beyond(axes: Axes, x: ArrayLike, y: ArrayLike, colour: ColorType) -> bool:
+    """A triangle at the upper edge for each value beyond it; whether there is one."""
+    places, values, top = np.asarray(x), np.asarray(y), axes.get_ylim()[1]
+    beyond = places[values > top]
+    if len(beyond):
+        axes.plot(beyond, np.full(len(beyond), top), color=colour, zorder=5, **_BEYOND)
+    return len(beyond) > 0
+
+
+def triangle() -> Line2D:
+    """The legend's entry for the triangles."""
+    return sample("beyond the axis", color=MUTED, **_BEYOND)
 
 
 def mark_lost(axes: Axes, x: ArrayLike, y: ArrayLike, colour: ColorType) -> None:

@@ -158,10 +158,9 @@ class Statistics:
         return self.mean * self.std if self.geometric else self.mean + self.std
 
     @property
-    def bars(self) -> tuple[float, float]:
-        """How far a standard deviation reaches below and above the mean; 0 for one value."""
-        ends = self.mean - self.low, self.high - self.mean
-        return (0.0, 0.0) if math.isnan(self.std) else ends
+    def bars(self) -> tuple[float, float] | None:
+        """How far a standard deviation reaches below and above the mean; None if it is none."""
+        return (self.mean - self.low, self.high - self.mean) if self.low < self.high else None
 
 
 def statistics(values: list[float], *, geometric: bool = False) -> Statistics:

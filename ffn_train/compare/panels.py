@@ -1,14 +1,15 @@
-"""Groups sorted into the panels of a figure, and what its header says of them."""
+"""Groups sorted into the panels of a figure."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.groups import Group, in_order
-from ffn_train.compare.layout import Roles, panel_title, together
-from ffn_train.compare.values import Value, short
+from ffn_train.compare.layout import panel_title
+from ffn_train.compare.values import Value
 
 
 @dataclass(frozen=True)
@@ -26,28 +27,45 @@ def panels(
 
     Of all groups that have results, unless some are given.
     """
-    places: dict[tuple[Value, ...], list[Group]] = {}
     groups = comparison.measured if groups is None else groups
-    for group in in_order(groups, keys, comparison.layout.levels):
-        places.setdefault(tuple(group.point[key] for key in keys), []).append(group)
     return [
-        Panel(panel_title(dict(zip(keys, place, strict=True))), members)
-        for place, members in places.items()
+        Panel(panel_title({key: [value] for key, value in zip(keys, place, strict=True)}), members)
+        for place, members in _places(comparison, keys, groups).items()
     ]
 
 
-def spread(comparison: Comparison, each: str = "", *, geometric: bool = False) -> str:
-    """What points and bands are, and what stands for each run beside them."""
-    if not any(len(group.measured) > 1 for group in comparison.groups):
-        return "one run each"
-    runs = f"; {each}: each run" if each else ""
-    mean = "geometric mean ×/÷ its" if geometric else "mean ±"
-    return f"{mean} standard deviation over {comparison.over}{runs}"
+def folded(
+    comparison: Comparison, keys: Sequence[str], groups: Sequence[Group] | None = None
+) -> list[Panel]:
+    """``panels``, those that would show the same folded into one, titled ``init lecun/normal``.
+
+    With several keys only where all fold alike, so that rows and columns stay what they are.
+    """
+    places = _places(comparison, keys, comparison.measured if groups is None else groups)
+    beside = [key for key in comparison.layout.keys if key not in keys]
+    alike: dict[str, list[tuple[Value, ...]]] = {}
+    for place, members in places.items():
+        content = [[*map(group.point.get, beside), *group.numbers] for group in members]
+        alike.setdefault(str(content), []).append(place)
+    found = []
+    for same in alike.values():
+        values = {
+            key: list(dict.fromkeys(v))
+            for key, v in zip(keys, zip(*same, strict=True), strict=True)
+        }
+        if math.prod(map(len, values.values())) != len(same):
+            return panels(comparison, keys, groups)
+        found.append((len(same), Panel(panel_title(values), places[same[0]])))
+    if len(keys) > 1 and len({count for count, _ in found}) > 1:
+        return panels(comparison, keys, groups)
+    return [panel for _, panel in found]
 
 
-def notes(comparison: Comparison, shown: str, roles: Roles | None = None) -> list[str]:
-    """The lines below a figure's title: what is shown, what is not told apart, what is missing."""
-    pooled = "" if roles is None else ", ".join(map(short, roles.pooled))
-    lines = [f"{shown}; curves of one colour differ in {pooled}" if pooled else shown]
-    lines += [together(comparison.layout.partners), "; ".join(comparison.reservations)]
-    return [line for line in lines if line]
+def _places(
+    comparison: Comparison, keys: Sequence[str], groups: Sequence[Group]
+) -> dict[tuple[Value, ...], list[Group]]:
+    """The groups at each place among the keys, in order."""
+    places: dict[tuple[Value, ...], list[Group]] = {}
+    for group in in_order(groups, keys, comparison.layout.levels):
+        places.setdefault(tuple(group.point[key] for key in keys), []).append(group)
+    return places

@@ -183,8 +183,7 @@ def _number_column(metric: Metric, groups: Sequence[Group], *, spread: bool = Fa
             cells[place] = "not finite"
     if spread:
         sign, digits = ("×/÷", 3) if metric.factor else ("±", 2)
-        stds = [m.std for m in means]
-        errors = ["" if math.isnan(std) else f" {sign} {_number(std, digits)}" for std in stds]
+        errors = [f" {sign} {_number(m.std, digits)}" if m.bars else "" for m in means]
         longest = max(map(len, errors))
         cells = [cell + error.ljust(longest) for cell, error in zip(cells, errors, strict=True)]
     return Column(metric.heading, cells)

@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 from ffn_train.config.combinations import unused
 from ffn_train.config.keys import lasting
 from ffn_train.config.settings import SettingError, nearest
+from ffn_train.plots.literal import literal
 
 Value = str | int | float | bool | None
 Flat = Mapping[str, Value]
@@ -99,9 +100,14 @@ def brief(value: Value, most: int = 16) -> str:
     return word if len(word) <= most else f"{word[:half]}…{word[-half:]}"
 
 
-def label(value: Value, most: int = 16) -> str:
-    """A value as matplotlib has to be given it: a ``$`` begins no formula."""
-    return brief(value, most).replace("$", r"\$")
+def shown(value: Value, most: int = 16) -> str:
+    """A value in a figure, whatever letters it has."""
+    return literal(brief(value, most))
+
+
+def named(key: str) -> str:
+    """A key in a figure."""
+    return literal(short(key))
 
 
 def order(value: Value) -> tuple[int, float, str]:

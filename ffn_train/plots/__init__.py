@@ -167,15 +167,31 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def encoded(sheet: Figure, kind: str, *, whole: bool = False) -> bytes:
+MARGIN = 0.08  # inches around a whole figure
+
+# what a format calls a figure's title, its description and the settings that it was made with
+_ABOUT = {
+    "png": ("Title", "Description", "Overrides"),
+    "svg": ("Title", "Description", "Keywords"),
+    "pdf": ("Title", "Subject", "Keywords"),
+}
+
+
+def encoded(
+    sheet: Figure, kind: str, *, whole: bool = False, about: tuple[str, str, str] | None = None
+) -> bytes:
     """A figure as the bytes of a file of this format; the same figure gives the same bytes.
 
     ``whole``: with all that stands beside its panels, and no more, whatever the figure's size.
+    ``about``: title, description and overrides, which the file's metadata hold.
     """
     from ffn_train.plots.style import look
 
-    options: Any = {"bbox_inches": "tight", "pad_inches": 0.08} if whole else {}
+    options: Any = {"bbox_inches": "tight", "pad_inches": MARGIN} if whole else {}
+    options |= _OPTIONS[kind]
+    if about is not None:
+        options["metadata"] = options["metadata"] | dict(zip(_ABOUT[kind], about, strict=True))
     buffer = io.BytesIO()
     with look(), np.errstate(all="ignore"):
-        sheet.savefig(buffer, format=kind, **_OPTIONS[kind], **options)
+        sheet.savefig(buffer, format=kind, **options)
     return buffer.getvalue()

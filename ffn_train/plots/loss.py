@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -58,7 +60,8 @@ class Loss(RunFigure):
             entries[-1].set_dashes((4, 2))
         mark(axes, steps, training, np.where(evaluated, validation, 1))
         step_axis(axes, steps)
-        axes.set_ylabel("loss $L$")
+        words = f"loss $L$ {run.provenance.loss_unit or ''}"
+        axes.set_ylabel("\n".join(textwrap.wrap(words, 30)))
         right_legends(figure, axes, ("", [*entries, *marks(axes)]))
         return figure
 

@@ -25,10 +25,13 @@ RED = "#d81b1b"
 # for words, which have no order; apart under colour blindness too
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b4a9c", "#7a5230")
 
+# they ship with matplotlib, so every machine draws the same; the second has what the first lacks
+FONTS = ("STIXGeneral", "DejaVu Sans")
+
 _RC: Any = {
     "figure.dpi": 200,
     "savefig.dpi": 200,
-    "font.family": "STIXGeneral",  # ships with matplotlib, so every machine draws the same
+    "font.family": list(FONTS),
     "mathtext.fontset": "stix",
     "font.size": 8.5,
     "axes.titlesize": 8.5,

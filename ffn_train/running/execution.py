@@ -90,7 +90,8 @@ def _about(experiment: Experiment) -> str:
     targets = names[0] if len(names) == 1 else f"{len(names)} targets"
     source = f" {task['path']}" if task.get("path") else ""
     return (
-        f"training {model.depth} blocks of width {model.width} ({model.layout.size:,} parameters) "
+        f"training {model.depth} block{'s' * (model.depth > 1)} of width {model.width} "
+        f"({model.layout.size:,} parameters) "
         f"for {experiment.trainer.steps:,} steps on {task['name']}{source}: {targets} from "
         f"{len(data.input_names)} inputs, {len(data.x_train):,} rows"
     )

@@ -258,7 +258,7 @@ class Trainer:
 
     def _hopeless(self, step: int, loss: float, limit: float) -> Divergence:
         reason = (
-            f"the loss, now {loss:.3g}, was above {limit:.3g}, {HOPELESS} times that of "
+            f"the loss, now {loss:.3g}, was above {HOPELESS} times that of "
             f"{self.loss.trivial}, for {min(self.patience, self.steps)} steps and did not fall"
         )
         return Divergence(step, "training", "loss", reason)

@@ -78,7 +78,13 @@ def rows(text: str) -> list[dict[str, str]]:
 
 def small_sweep(*, skip: tuple[int, ...] = ()) -> list[Case]:
     return [
-        case(0.1 * (depth + seed), depth=depth, residual=residual, seed=seed)
+        case(
+            0.1 * (depth + seed),
+            ratio=1 + 0.1 * (seed + (residual == "none")),
+            depth=depth,
+            residual=residual,
+            seed=seed,
+        )
         for residual in ("scaled", "none")
         for depth in (16, 4)
         for seed in (0, 1, 2)

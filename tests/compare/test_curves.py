@@ -25,7 +25,9 @@ def test_a_mean_for_each_group_and_a_trace_for_each_run() -> None:
     for axes in sheet.axes:
         means = [line for line in axes.lines if len(line.get_xdata()) == 3]
         assert len(means) == 2
-        np.testing.assert_allclose(means[0].get_ydata(), np.array([4, 2, 1]) * 0.1 * 5)
+        np.testing.assert_allclose(
+            means[0].get_ydata(), np.array([4, 2, 1]) * (0.4 * 0.5 * 0.6) ** (1 / 3)
+        )
         shown = [c for c in axes.collections if not c.get_label().startswith("_minor")]
         assert sum(len(c.get_paths()) for c in shown) == 6 + 2  # traces and bands
 

@@ -32,8 +32,8 @@ def test_the_map_shows_losses_ratios_and_what_diverged() -> None:
     sheet = drawn(compared(*cases), "trainability_map")
     loss, ratio, lost = (axes.collections[0].get_array() for axes in sheet.axes[:3])
     assert loss.mask.tolist() == [[False] * 3, [False, False, True], [False, True, True]]
-    assert loss[0].tolist() == [4, 8, 16]
-    assert ratio[2].tolist() == [4, 8, 16]
+    assert loss[:, 0].tolist() == [4, 8, 16]  # over the rate
+    assert ratio[:, 2].tolist() == [4, 8, 16]
     assert lost.tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 1]]
 
 
@@ -45,8 +45,12 @@ def test_cells_of_the_map_are_seen_where_every_ratio_is_one() -> None:
 
 def test_cells_of_the_map_without_a_run_are_told_of() -> None:
     cases = [case(depth=d, lr=lr) for d in (4, 8) for lr in (1, 2, 3)]
-    assert "grey" not in words_of(drawn(compared(*cases), "trainability_map"))
-    assert "grey: no run" in words_of(drawn(compared(*cases[1:]), "trainability_map"))
+    assert "hatched" not in words_of(drawn(compared(*cases), "trainability_map"))
+    sheet = drawn(compared(*cases[1:]), "trainability_map")
+    assert "hatched: no run" in words_of(sheet)
+    for axes in sheet.axes[:2]:
+        (hatched,) = (c for c in axes.collections if c.get_hatch())
+        assert len(hatched.get_paths()) == 1
 
 
 def test_no_map_of_mostly_nothing() -> None:

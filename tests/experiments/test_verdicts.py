@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ffn_train.config.composition import compose
 from ffn_train.config.places import EXPERIMENTS
 from ffn_train.runs.finding import FLOW, HELD_BACK, LEARNED, Finding
 
@@ -44,6 +45,11 @@ def test_enough_situations_of_every_cause_and_good_runs() -> None:
     assert len(causes) >= 13
     assert causes["nothing"] >= 12
     assert all(one.spoiled for one in situations if one.cause != "nothing")
+
+
+def test_each_cause_can_be_composed(tmp_path: Path) -> None:
+    for one in {one.cause: one for one in module("situations").SITUATIONS}.values():
+        compose(one.draw("testing", 0, tmp_path).overrides)
 
 
 def test_the_two_ranges_share_no_value() -> None:

@@ -590,11 +590,11 @@ def test_a_column_that_is_not_there(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("nowhere.csv", "task.path='nowhere.csv' there is no such file"),
-        ("a\0b", "task.path='a\\x00b' there is no such file"),
+        ("nowhere.csv", "task.path='nowhere.csv' does not exist: there is no such file"),
+        ("a\0b", "task.path='a\\x00b' does not exist: there is no such file"),
         (".", "task.path='.' is a directory; a file is needed"),
         ("https://example.org/a.csv", "task.path='https://example.org/a.csv' is an address"),
-        ("~no-such-user/a.csv", "task.path='~no-such-user/a.csv' there is no such file"),
+        ("~no-such-user/a.csv", "task.path='~no-such-user/a.csv' does not exist"),
         ("x" * 5000, f"task.path='{'x' * 5000}' cannot be read: File name too long"),
         ("/dev/zero", "task.path='/dev/zero' is a pipe or a device, not a file"),
     ],

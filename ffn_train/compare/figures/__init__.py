@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ffn_train.compare.comparison import Comparison
+from ffn_train.compare.header import overrides
 from ffn_train.config.registry import modules
 from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import some_of
-from ffn_train.plots import encoded
+from ffn_train.plots import MARGIN, encoded
 from ffn_train.plots.style import look
 from ffn_train.runs import files
 
 Draw = Callable[[Comparison], Figure | None]
 
+_ATTEMPTS = 2  # at the width that was asked for: the second mends what new line breaks changed
 
 FIGURES: dict[str, Draw] = {
     module.NAME: module.draw for module in modules(__name__) if hasattr(module, "NAME")
@@ -27,20 +31,39 @@ FIGURES: dict[str, Draw] = {
 def figure(comparison: Comparison, name: str) -> Figure | None:
     """One figure, not yet written, or None if the runs have nothing to show in it."""
     with look(), np.errstate(all="ignore"):
-        return FIGURES[name](comparison)
+        drawn = FIGURES[name](comparison)
+        inches = comparison.options.inches
+        for _ in range(_ATTEMPTS):
+            if drawn is not None and inches is not None:
+                # what stands beside the panels is as wide as its letters: known once it is drawn
+                beside = comparison.beside + _width(drawn) - inches
+                comparison = replace(comparison, beside=beside)
+                drawn = FIGURES[name](comparison)
+        return drawn
+
+
+def _width(drawn: Figure) -> float:
+    """The inches across all that a figure shows, as it is saved."""
+    FigureCanvasAgg(drawn)
+    drawn.draw_without_rendering()
+    return float(drawn.get_tightbbox().width) + 2 * MARGIN
 
 
 def write_figures(comparison: Comparison, out: Path, formats: Sequence[str]) -> list[Path]:
-    """Draw each figure once and write it in each format."""
+    """Draw each figure once, or those that were asked for, and write it in each format."""
     formats = some_of("--formats", formats, FORMATS)
+    asked = comparison.options.figures
+    names = FIGURES if asked is None else some_of("--figures", asked, FIGURES)
     written = []
-    for name in FIGURES:
+    for name in names:
         drawn = figure(comparison, name)
         for kind in formats:
             path = out / f"{name}.{kind}"
             if drawn is None:
                 path.unlink(missing_ok=True)
                 continue
-            files.write_whole(path, encoded(drawn, kind, whole=True))
+            title, note = (text.get_text() for text in drawn.texts[:2])
+            about = title, note, overrides(comparison)
+            files.write_whole(path, encoded(drawn, kind, whole=True, about=about))
             written.append(path)
     return written

@@ -8,24 +8,26 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.typing import ColorType
 
+from ffn_train.compare.axis import limit
 from ffn_train.compare.case import Case
 from ffn_train.compare.colours import Colours
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import sheet
+from ffn_train.compare.header import spread
 from ffn_train.compare.lost import note_lost
-from ffn_train.compare.panels import spread
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve
 from ffn_train.plots.expected import ratio_axis
 from ffn_train.plots.scales import log_axis
+from ffn_train.plots.selection import evenly
 from ffn_train.plots.style import INK, MUTED
-from ffn_train.runs.predictions import band
+from ffn_train.runs.predictions import band, log_band
 
 NAME = "gradient_flow"
 
 _HEIGHT, _STRIP = 1.4, 0.5  # inches
+_MARKERS = 9  # of a curve
 _DASHED: Any = {"color": INK, "linewidth": 0.8, "dashes": (4, 2), "zorder": 4}
 _ONE_SEED: Any = {"color": "#9a9a9a", "alpha": 0.28, "linewidth": 0, "zorder": 1}
 
@@ -40,15 +42,20 @@ def draw(comparison: Comparison) -> Figure | None:
     if not any(case.traces and case.traces.flow_start.size for case in comparison.cases):
         return None
     roles = comparison.layout.curves
-    colour = Colours(comparison.layout, roles.color)
+    # theory alone is dashed
+    colours = Colours(
+        comparison.layout, roles.color, markers=comparison.options.markers, dashed=False
+    )
     theory = any(expected(group.measured) for group in comparison.measured)
-    shown = spread(comparison, geometric=True)
-    dashed = "; dashed and grey: theory, ± 1 sd of one seed"
     page, cells = sheet(
         comparison,
         roles,
         r"Gradient flow: $|\partial L/\partial x_l|$ relative to that at $l=L$",
-        "; ".join(filter(None, [f"{shown}{dashed * theory}", comparison.theory])),
+        [
+            spread(comparison, geometric=True),
+            "dashed and grey: theory, ± 1 sd of one seed" * theory,
+            comparison.theory,
+        ],
         heights=[_HEIGHT, *[_STRIP] * theory, _HEIGHT],
     )
     flows: list[Floats] = [np.zeros(1)]
@@ -60,25 +67,26 @@ def draw(comparison: Comparison) -> Figure | None:
             axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
             axes.set_yscale("log")
         for group in cell.groups:
-            shade, prediction = colour.of(group), expected(group.measured)
+            look, prediction = colours.look(group), expected(group.measured)
             first = relative_flow(group.measured, "flow_start")
             last = relative_flow(group.sound, "flow_end")
-            flows += [first, last]
-            _draw_flow(start, first, shade)
-            _draw_flow(end, last, shade)
+            flows += [*_draw_flow(start, first, look), *_draw_flow(end, last, look)]
             if prediction is not None and len(first):
-                ratios += _draw_theory(start, strips[0], first, prediction, shade)
+                flows += log_band(*prediction)
+                ratios += _draw_theory(start, strips[0], first, prediction, look)
         note_lost(end, cell.groups)
     norms = [np.exp(logs) for logs in flows]
     for start, *strips, end in page.panels:
         log_axis(start, *norms)
         log_axis(end, *norms)
+        limit(start, comparison.options)
+        limit(end, comparison.options)
         for strip in strips:
             ratio_axis(strip, *ratios)
     page.share(
         "at the start", *["meas./pred."] * theory, "at the end", xlabel="relative depth $l/L$"
     )
-    colour.explain(page.upper_right)
+    colours.explain(page.upper_right)
     return page.figure
 
 
@@ -112,19 +120,23 @@ def _stacked(rows: Sequence[Floats]) -> Floats:
     return np.array(table).reshape(len(rows), len(places))
 
 
-def _draw_flow(axes: Axes, logs: Floats, colour: ColorType) -> None:
-    """The curve of one group's runs and the band around it."""
-    if len(logs):
-        places, mean = np.linspace(0, 1, logs.shape[1]), logs.mean(axis=0)
-        curve(axes, places, np.exp(mean), color=colour, markersize=1.8)
-    if len(logs) > 1:
-        std = logs.std(axis=0, ddof=1)
-        edges = np.exp(mean - std), np.exp(mean + std)
-        axes.fill_between(places, *edges, color=colour, alpha=0.2, linewidth=0)
+def _draw_flow(axes: Axes, logs: Floats, look: dict[str, Any]) -> Sequence[Floats]:
+    """The curve of one group's runs and the band around it, whose logarithms are returned."""
+    if not len(logs):
+        return []
+    places, mean = np.linspace(0, 1, logs.shape[1]), logs.mean(axis=0)
+    every = evenly(range(len(places)), _MARKERS)
+    curve(axes, places, np.exp(mean), markevery=every, markersize=2.6, **look)
+    if len(logs) == 1:
+        return [mean]
+    std = logs.std(axis=0, ddof=1)
+    low, high = mean - std, mean + std
+    axes.fill_between(places, *np.exp([low, high]), color=look["color"], alpha=0.2, linewidth=0)
+    return [mean, low, high]
 
 
 def _draw_theory(
-    panel: Axes, strip: Axes, logs: Floats, prediction: tuple[Floats, Floats], colour: ColorType
+    panel: Axes, strip: Axes, logs: Floats, prediction: tuple[Floats, Floats], look: dict[str, Any]
 ) -> Sequence[Floats]:
     """Theory's curve and band of one group, and measured over predicted, which is returned."""
     log, sd = prediction
@@ -133,5 +145,5 @@ def _draw_theory(
     panel.plot(places, np.exp(log), **_DASHED)
     ratio, limits = np.exp(logs.mean(axis=0) - log), band(np.zeros_like(sd), sd)
     strip.fill_between(places, *limits, **_ONE_SEED)
-    curve(strip, places, ratio, color=colour, markersize=1.2)
+    curve(strip, places, ratio, markevery=evenly(range(len(ratio)), _MARKERS), **look)
     return [ratio, *limits]

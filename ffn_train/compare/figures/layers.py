@@ -2,74 +2,114 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm
 from matplotlib.figure import Figure
 
+from ffn_train.compare.axis import step_ticks
 from ffn_train.compare.case import Case
-from ffn_train.compare.colours import colour_bar
+from ffn_train.compare.colours import colour_bar, hatched
 from ffn_train.compare.comparison import Comparison
-from ffn_train.compare.grid import grid
-from ffn_train.compare.groups import Group, in_order
-from ffn_train.compare.layout import panel_title
-from ffn_train.compare.panels import notes
+from ffn_train.compare.grid import chosen, grid
+from ffn_train.compare.groups import Group
+from ffn_train.compare.header import notes
+from ffn_train.compare.panels import folded, panels
+from ffn_train.compare.stretched import WORDS, mark_stretched, stretched
+from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import NOT_FINITE, ZERO
 from ffn_train.plots.heatmap import edges
-from ffn_train.plots.scales import log_limits, step_axis
+from ffn_train.plots.scales import log_limits
 from ffn_train.plots.selection import evenly
-from ffn_train.plots.style import RED
+from ffn_train.plots.style import INK, RED
 from ffn_train.runs import Measures, RunError, load_run
 
 NAME = "layers"
 
 MOST = 32  # groups
+_DECADES = 3  # either way of the median norm: where the colours end
 
 
 def draw(comparison: Comparison) -> Figure | None:
     """|dL/dθ| of each layer, input below and output above, of each group's run of the lowest seed.
 
-    None unless two of these runs have two measured steps.
+    Of a search, of the best trials alone. None unless two of these runs have two measured steps.
     """
     layout = comparison.layout
-    groups = in_order(comparison.measured, layout.keys, layout.levels)
-    several = any(len(group.measured) > 1 for group in groups)
-    shown = "each group's first run" if several else "one run each"
+    groups = comparison.measured
+    shown = []
+    if any(len(group.measured) > 1 for group in groups):
+        shown.append("each group's first run")
+    elif len(groups) > 1:
+        shown.append("one run each")
+    if layout.searched:
+        shown.append(f"of each search the trial of the best {comparison.metric.name}")
+        groups = _best(comparison)
     if len(groups) > MOST:
         some = _thinned(groups, comparison)
-        shown += f"; {len(some)} of {len(groups)} groups"
+        shown.append(f"{len(some)} of {len(groups)} groups")
         groups = some
-    runs = [(group, _measures(group.measured[0])) for group in groups]
-    maps = [(group, measures) for group, measures in runs if measures is not None]
+    cells = folded(comparison, layout.keys, groups)
+    runs = [(cell, _measures(cell.groups[0].measured[0])) for cell in cells]
+    maps = [(cell, measures) for cell, measures in runs if measures is not None]
     if len(maps) < 2:
         return None
     if len({int(measures["gradient_norm"].step[-1]) for _, measures in maps}) > 1:
-        shown += "; each over its own steps"
+        shown.append("each over its own steps")
     norms = np.concatenate([measures.layer_gradient_norm.ravel() for _, measures in maps])
-    words = {f"red: {NOT_FINITE}": ~np.isfinite(norms), f"black: {ZERO}": norms == 0}
-    shown += "".join(f"; {word}" for word, where in words.items() if where.any())
-    usual = [  # where a run ends as diverged its norms may have any size, and would be all one sees
-        measures.layer_gradient_norm[: -1 if group.measured[0].lost else None]
-        for group, measures in maps
-    ]
-    low, high = log_limits(*usual)
+    words = {f"crossed: {NOT_FINITE}": ~np.isfinite(norms), f"hatched: {ZERO}": norms == 0}
+    shown += [word for word, where in words.items() if where.any()]
+    # a run that explodes, or the last norms of one that was lost, would be all that one sees
+    usual = [(cell.groups[0].measured[0], measures.layer_gradient_norm) for cell, measures in maps]
+    calm = [norms for case, norms in usual if case.metrics["train_loss"] <= comparison.ceiling]
+    low, high = _limits([norms[: -1 if case.lost else None] for case, norms in usual], calm)
+    shown += [f"dotted: {WORDS}"] * bool(stretched(groups))
     columns = 1 if layout.x is None else len(layout.levels[layout.x])
+    maps = list(chosen(comparison, maps))
     page = grid(
+        comparison,
         "Parameter gradient of each layer",
         notes(comparison, shown),
-        [panel_title({key: group.point[key] for key in layout.keys}) for group, _ in maps],
+        [cell.title for cell, _ in maps],
         heights=[0.85],
         columns=columns if 1 < columns <= 6 else 4,
     )
-    colours = matplotlib.colormaps["cividis"].with_extremes(under="black", bad=RED)
-    for (axes,), (_, measures) in zip(page.panels, maps, strict=True):
+    colours = matplotlib.colormaps["cividis"]
+    for (axes,), (cell, measures) in zip(page.panels, maps, strict=True):
         _heat_map(axes, measures, colours, (low, high))
+        mark_stretched(axes, cell.groups)
     page.share("", xlabel="step")
-    extend = "max" if (norms[np.isfinite(norms)] > high).any() else "neither"
+    finite = norms[np.isfinite(norms) & (norms > 0)]
+    beyond = {(True, False): "min", (False, True): "max", (True, True): "both"}
+    extend = beyond.get((bool((finite < low).any()), bool((finite > high).any())), "neither")
     label = r"$\|\partial L/\partial\theta\|$"
     colour_bar(page.upper_right, LogNorm(low, high), colours, label, extend)
     return page.figure
+
+
+def _limits(usual: Sequence[Floats], calm: Sequence[Floats]) -> tuple[float, float]:
+    """The norms at the ends of the colours, at most ``_DECADES`` from the median of the calm."""
+    known = np.concatenate([norms.ravel() for norms in calm or usual])
+    middle = np.median(known[np.isfinite(known) & (known > 0)])
+    ends = middle * 10.0**-_DECADES, middle * 10.0**_DECADES
+    low, high = np.clip(log_limits(*usual), *ends)
+    return float(low), float(high)
+
+
+def _best(comparison: Comparison) -> list[Group]:
+    """Of each place among the settings that were not searched, the group of the best metric."""
+    layout, metric = comparison.layout, comparison.metric
+    places = panels(comparison, [key for key in layout.keys if key not in layout.searched])
+    sign = 1 if "loss" in metric.name else -1
+
+    def badness(group: Group) -> float:
+        mean = sign * group.statistics(metric).mean
+        return mean if np.isfinite(mean) else np.inf
+
+    return [min(place.groups, key=badness) for place in places]
 
 
 def _thinned(groups: list[Group], comparison: Comparison) -> list[Group]:
@@ -96,14 +136,16 @@ def _measures(case: Case) -> Measures | None:
 def _heat_map(
     axes: Axes, measures: Measures, colours: Colormap, limits: tuple[float, float]
 ) -> None:
+    """Norms in colours; what is not finite is crossed out and what is zero hatched."""
     norms, steps = measures.layer_gradient_norm.T, measures["gradient_norm"].step
-    shown = np.where(norms == 0, limits[0] / 10, np.clip(norms, *limits))
-    shown = np.ma.masked_where(~np.isfinite(norms), shown)
     x, y = edges(steps), np.linspace(0, 1, len(norms) + 1)
-    axes.pcolormesh(x, y, shown, cmap=colours, norm=LogNorm(*limits), rasterized=True)
+    lost, zero = ~np.isfinite(norms), norms == 0
+    scale = LogNorm(*limits)
+    norms = np.ma.masked_where(lost | zero, norms)
+    axes.pcolormesh(x, y, norms, cmap=colours, norm=scale, rasterized=True)
+    for where, hatch, colour in ((lost, "xxxx", RED), (zero, "////", INK)):
+        hatched(axes, x, y, where, hatch, colour)
     axes.grid(False)
-    step_axis(axes, steps)
-    ticks = axes.get_xticks()[:: 1 if len(axes.get_xticks()) < 4 else 2]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    step_ticks(axes, steps)
     axes.set_xlim(x[0], x[-1])
     axes.set_yticks([0, 1], ["input", "output"])

@@ -3,57 +3,117 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 
+from ffn_train.compare.axis import limit, step_ticks
 from ffn_train.compare.case import Case, Curve
 from ffn_train.compare.colours import Colours
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import sheet
 from ffn_train.compare.groups import Group
-from ffn_train.compare.lost import cross, mark_lost, note_lost
-from ffn_train.compare.panels import spread
+from ffn_train.compare.header import spread
+from ffn_train.compare.lost import bounded, cross, mark_beyond, mark_lost, note_lost, triangle
+from ffn_train.compare.stretched import dotted, mark_stretched, stretched
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve
-from ffn_train.plots.loss import smoothed
-from ffn_train.plots.scales import log_axis, step_axis
+from ffn_train.plots.scales import log_axis
+from ffn_train.plots.selection import evenly
 
 NAME = "loss_curves"
 
-_BEYOND = 1e3  # times the losses of the other runs
+_BINS = 50  # of the steps of a long curve
+_MANY = 4 * _BINS  # points: from here a curve is long
+_QUANTILES = (0.1, 0.9)
+_MARKERS = 8  # of a curve
+_FIRST = 1e3  # times the losses of the other runs: the most that the first of a lost run may be
 
 
 def draw(comparison: Comparison) -> Figure | None:
     """The validation loss (for ``--metric train_loss`` the training loss), y logarithmic.
 
-    A run that diverges leaves the mean of its group alone and is drawn to a cross at its last step,
-    along the top edge where its loss is beyond it.
+    A run that diverges leaves the mean of its group alone and is drawn to a cross at its last step.
+    What is beyond 10 times the loss of predicting the mean is marked along the top edge.
     """
     name = "train_loss" if "train" in comparison.metric.name else "validation_loss"
-    roles = comparison.layout.curves
-    colour = Colours(comparison.layout, roles.color)
-    diverged = any(case.lost for case in comparison.cases)
-    shown = spread(comparison, "thin") + "; along the top edge: beyond the axis" * diverged
-    measured = [case.traces.curves[name] for case in comparison.cases if case.traces]
-    if name == "train_loss" and any(smoothed(*points)[1] is not points[1] for points in measured):
-        shown += "; points: means over a fiftieth of the steps"
+    roles, options = comparison.layout.curves, comparison.options
+    colours = Colours(comparison.layout, roles.color, markers=options.markers)
+    summaries = {
+        id(group): Summary.of([_curve(case, name) for case in group.sound])
+        for group in comparison.measured
+        if group.sound
+    }
+    long = any(summary.long for summary in summaries.values())
+    shown = [spread(comparison, "thin", geometric=True)] if summaries else []
+    if long:
+        shown = [
+            "geometric means over a fiftieth of the steps; bands: 10 to 90 % of the losses there",
+            "thin: each run" if any(len(group.sound) > 1 for group in comparison.measured) else "",
+        ]
     title = "Validation loss" if name == "validation_loss" else "Training loss"
     page, cells = sheet(comparison, roles, title, shown, heights=[1.6])
-    limits = _limits(comparison, name)
+    limits, beyond = _limits(comparison, name, list(summaries.values())), False
     for cell, (axes,) in zip(cells, page.panels, strict=True):
         log_axis(axes, limits)
-        step_axis(axes, _steps(cell.groups))
+        step_ticks(axes, _steps(cell.groups) if options.xlim is None else np.array(options.xlim))
+        limit(axes, options)
         strength = min(1.0, 12 / len(cell.groups))
         for group in cell.groups:
-            _group(axes, group, name, colour.of(group), strength)
+            summary = summaries.get(id(group))
+            if summary is not None:
+                beyond |= _draw(axes, summary, colours.look(group), strength)
+            _draw_lost(axes, group, name, colours.of(group), strength)
         note_lost(axes, cell.groups)
+        mark_stretched(axes, cell.groups)
     page.share("loss $L$", xlabel="step")
-    colour.explain(page.upper_right, ("", [cross()] if diverged else []))
+    entries: list[Artist] = [cross()] if any(case.lost for case in comparison.cases) else []
+    entries += [triangle()] * beyond
+    entries += [dotted()] * bool(stretched(comparison.groups))
+    colours.explain(page.upper_right, ("", entries))
     return page.figure
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The curves of a group's runs: their geometric mean, a band around it and each run.
+
+    ``runs`` are (runs, points). The band is a geometric standard deviation over the runs; where
+    each point is of many steps, from the 10 to the 90 % quantile of all losses at them. NaN where
+    neither is known.
+    """
+
+    steps: Floats
+    mean: Floats
+    low: Floats
+    high: Floats
+    runs: Floats
+    long: bool
+
+    @classmethod
+    def of(cls, curves: Sequence[Curve]) -> Summary:
+        """At the steps that all of the curves have."""
+        common = curves[0][0]
+        for steps, _ in curves[1:]:
+            common = np.intersect1d(common, steps)
+        logs = np.log([values[np.isin(steps, common)] for steps, values in curves])
+        long = len(common) >= _MANY
+        bins = np.array_split(np.arange(len(common)), _BINS if long else max(len(common), 1))
+        runs = np.array([logs[:, each].mean(axis=1) for each in bins]).reshape(-1, len(curves)).T
+        mean = runs.mean(axis=0)
+        if long:
+            low, high = np.array([np.quantile(logs[:, each], _QUANTILES) for each in bins]).T
+        else:
+            std = runs.std(axis=0, ddof=1) if len(runs) > 1 else np.full(len(mean), np.nan)
+            low, high = mean - std, mean + std
+        steps = np.array([common[each].mean() for each in bins if len(each)])
+        return cls(steps, np.exp(mean), np.exp(low), np.exp(high), np.exp(runs), long)
 
 
 def _steps(groups: Sequence[Group]) -> Floats:
@@ -64,54 +124,68 @@ def _steps(groups: Sequence[Group]) -> Floats:
     return np.array([0.0, *sorted([*lasts, *(float(n) for n in planned if isinstance(n, int))])])
 
 
-def _limits(comparison: Comparison, name: str) -> Floats:
-    """The losses that the axis must hold: of the runs that did not diverge, if there are any.
-
-    Of the others the first loss, unless it is so large that the rest would be flat beside it.
+def _limits(comparison: Comparison, name: str, summaries: Sequence[Summary]) -> Floats:
+    """The losses that the axis must hold: of the runs that did not diverge, if there are any, up to
+    the ceiling. Of the others the first loss, unless the rest would be flat beside it.
     """
-    cases = [case for case in comparison.cases if case.traces]
-    sound = [case for case in cases if not case.lost] or cases
-    losses = np.concatenate([_curve(case, name)[1] for case in sound])
-    first = np.array([v for case in cases if case.lost for v in _curve(case, name)[1][:1]])
-    most = _BEYOND * np.max(losses, where=np.isfinite(losses), initial=0)
-    return np.concatenate([losses, first[first <= most]])
+    lost = [case for case in comparison.cases if case.lost and case.traces]
+    firsts = np.array([value for case in lost for value in _curve(case, name)[1][:1]])
+    rows = [row.ravel() for s in summaries for row in (s.mean, s.low, s.high, s.runs)]
+    if not rows:
+        return bounded(np.concatenate([_curve(case, name)[1] for case in lost]), comparison.ceiling)
+    losses = bounded(np.concatenate(rows), comparison.ceiling)
+    highest = np.max(losses, where=np.isfinite(losses), initial=0)
+    return np.concatenate([losses, firsts[firsts <= min(comparison.ceiling, _FIRST * highest)]])
 
 
-def _group(axes: Axes, group: Group, name: str, colour: ColorType, strength: float) -> None:
-    """``strength``: of what stands beside the mean; many groups would hide each other."""
-    sound = [_curve(case, name) for case in group.sound]
+def _draw(axes: Axes, summary: Summary, look: dict[str, Any], strength: float) -> bool:
+    """Band, runs and, above both, the mean; whether it leaves the axis at the top.
+
+    ``strength``: of what stands beside the mean; many groups would hide each other.
+    """
+    colour = look["color"]
+    axes.fill_between(
+        summary.steps,
+        summary.low,
+        summary.high,
+        color=colour,
+        alpha=0.18 * strength,
+        linewidth=0,
+        zorder=1.5,
+    )
+    if len(summary.runs) > 1:
+        lines = [np.column_stack([summary.steps, run]) for run in summary.runs]
+        thin = {"alpha": 0.45 * strength, "linewidths": 0.5, "zorder": 1.8}
+        axes.add_collection(LineCollection(lines, colors=[colour], **thin), autolim=False)
+    every = evenly(range(len(summary.steps)), _MARKERS)
+    curve(
+        axes,
+        summary.steps,
+        summary.mean,
+        markevery=every,
+        markersize=2.6,
+        linewidth=0.7 + 0.6 * strength,
+        zorder=2.5,
+        **look,
+    )
+    return mark_beyond(axes, summary.steps[every], summary.mean[every], colour)
+
+
+def _draw_lost(axes: Axes, group: Group, name: str, colour: ColorType, strength: float) -> None:
+    """The runs that were lost, each to a cross."""
     lost = [_until_lost(axes, case, name) for case in group.measured if case.lost]
-    beside = [(sound if len(sound) > 1 else [], {"alpha": 0.45 * strength, "linewidths": 0.5})]
-    beside += [(lost, {"alpha": max(0.8 * strength, 0.4), "linewidths": 0.8, "clip_on": False})]
-    for curves, look in beside:
-        lines = LineCollection([np.column_stack(c) for c in curves], colors=[colour], **look)
-        axes.add_collection(lines, autolim=False)
-    if lost:
-        ends = np.array([(steps[-1], losses[-1]) for steps, losses in lost])
-        mark_lost(axes, ends[:, 0], ends[:, 1], colour)
-    if sound:
-        steps, mean, std = mean_curve(sound)
-        width = 0.6 + 0.6 * strength
-        curve(axes, steps, mean, color=colour, markersize=2.0, linewidth=width)
-        if len(sound) > 1:
-            band = (mean - std, mean + std)  # what lies below zero is beyond a log axis
-            axes.fill_between(steps, *band, color=colour, alpha=0.18 * strength, linewidth=0)
+    if not lost:
+        return
+    thin = {"alpha": max(0.8 * strength, 0.4), "linewidths": 0.8, "clip_on": False}
+    lines = [np.column_stack(points) for points in lost]
+    axes.add_collection(LineCollection(lines, colors=[colour], **thin), autolim=False)
+    ends = np.array([(steps[-1], losses[-1]) for steps, losses in lost])
+    mark_lost(axes, ends[:, 0], ends[:, 1], colour)
 
 
 def _curve(case: Case, name: str) -> Curve:
     assert case.traces is not None
-    steps, values = case.traces.curves[name]
-    return smoothed(steps, values) if name == "train_loss" else (steps, values)
-
-
-def mean_curve(curves: list[Curve]) -> tuple[Floats, Floats, Floats]:
-    """Mean and standard deviation at the steps that all of the curves have."""
-    common = curves[0][0]
-    for steps, _ in curves[1:]:
-        common = np.intersect1d(common, steps)
-    table = np.array([values[np.isin(steps, common)] for steps, values in curves])
-    std = table.std(axis=0, ddof=1) if len(curves) > 1 else np.full(len(common), np.nan)
-    return common, table.mean(axis=0), std
+    return case.traces.curves[name]
 
 
 def _until_lost(axes: Axes, case: Case, name: str) -> Curve:

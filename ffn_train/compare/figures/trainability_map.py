@@ -12,23 +12,29 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from ffn_train.compare.axis import side_by_side
 from ffn_train.compare.case import Case
-from ffn_train.compare.colours import colour_bar
+from ffn_train.compare.colours import colour_bar, hatched
 from ffn_train.compare.comparison import Comparison
-from ffn_train.compare.grid import grid
+from ffn_train.compare.grid import chosen, grid, room
 from ffn_train.compare.groups import Group
+from ffn_train.compare.header import notes
+from ffn_train.compare.lost import bounded
 from ffn_train.compare.metrics import Metric
-from ffn_train.compare.panels import Panel, notes, panels
-from ffn_train.compare.values import Value, are_numbers, label, short
+from ffn_train.compare.panels import Panel, folded
+from ffn_train.compare.values import Value, are_numbers, named, short, shown
 from ffn_train.nn.core import Floats
+from ffn_train.plots.literal import legible
+from ffn_train.plots.sheet import LETTER
 from ffn_train.plots.style import INK, MUTED
 
 NAME = "trainability_map"
 
 _MOST_ROWS = 6  # rows of maps
 _WRITTEN = 6  # values on an axis: up to here each cell bears its number
-_TICKS, _LETTERS = 10, 14  # of an axis, and of a word on it
+_LINED = 10  # values on an axis: up to here lines part the cells
+_COLUMNS = 18  # of a map, from which on it has the page to itself
+_NUMBERS, _LETTERS = 24, 14  # labels of an axis of numbers, and letters of a word
+_ROW, _GAP = 0.15, 0.62  # inches of a row at least, and between maps
 _DECADES = 6.0  # of the gradient ratio, either way: what is beyond has the last colour
 
 
@@ -72,7 +78,7 @@ def draw(comparison: Comparison) -> Figure | None:
     cells = len(levels[x]) * len(levels[y])
     if 2 * len(_table(comparison.measured, x, y)) <= cells:
         return None
-    rows, over = panels(comparison, others), [comparison.over]
+    rows, over = folded(comparison, others), [comparison.over]
     if len(rows) > _MOST_ROWS:
         rows, over = [Panel("", comparison.measured)], [*over, *map(short, others)]
     tables = [_table(row.groups, x, y) for row in rows]
@@ -80,27 +86,38 @@ def draw(comparison: Comparison) -> Figure | None:
     maps = _maps(comparison, groups)
     if not maps:
         return None
-    note = f"mean over {', '.join(over)}; of the gradient's ratio the geometric mean"
+    said = [f"mean over {', '.join(over)}; of the gradient's ratio the geometric mean"]
     if all(len(group.cases) == 1 for group in groups):
-        note = "one run each"
+        said = ["one run each"]
     if any(group.n_lost for group in groups):
-        note += "; ×: all diverged or stopped"
+        said.append("×: all diverged or stopped")
     if any(len(table) < cells for table in tables):
-        note += "; grey: no run"
+        said.append("hatched: no run")
+    titles = [
+        f"{legible(row.title, first_font=True)}: " * bool(row.title and each is maps[0])
+        + each.title
+        for row, each in product(rows, maps)
+    ]
+    content = list(chosen(comparison, [*zip(titles, product(tables, maps), strict=True)]))
+    wide = len(levels[x]) > _COLUMNS
+    columns, across = room(comparison, 1 if wide else len(maps), gap=_GAP, wide=wide)
+    words = _words(levels[x])
+    upright = LETTER * 8 * sum(len(word) + 1 for word in words) > across
     page = grid(
+        comparison,
         "Trainability map",
-        notes(comparison, note),
-        [
-            f"{row.title}: {shown.title}" if row.title and shown is maps[0] else shown.title
-            for row, shown in product(rows, maps)
-        ],
-        heights=[float(np.clip(0.24 * len(levels[y]), 0.9, 1.9))],
-        columns=len(maps),
-        gap=0.62,
+        notes(comparison, said),
+        [title for title, _ in content],
+        heights=[float(max(np.clip(0.24 * len(levels[y]), 0.9, 1.9), _ROW * len(levels[y])))],
+        columns=columns,
+        gap=_GAP,
+        foot=0.2 + LETTER * 8 * max(map(len, words)) if upright else 0.3,
+        wide=wide,
     )
-    for (axes,), (table, shown) in zip(page.panels, product(tables, maps), strict=True):
-        _draw(axes, shown, table, levels[x], levels[y])
-    page.share(short(y), xlabel=short(x))
+    for (axes,), (_, (table, each)) in zip(page.panels, content, strict=True):
+        _draw(axes, each, table, levels[x], levels[y])
+        axes.tick_params(axis="x", rotation=90 if upright else 0)
+    page.share(named(y), xlabel=named(x))
     return page.figure
 
 
@@ -124,52 +141,61 @@ def _maps(comparison: Comparison, groups: Sequence[Group]) -> list[_Map]:
         ratio = comparison.metrics.get("gradient_ratio_start")
     values, ratios = means(metric), means(ratio)
     if metric != ratio and len(values):
-        low, high = float(values.min()), float(values.max())
+        held = bounded(values, comparison.ceiling if "loss" in metric.name else np.inf)
+        low, high = float(held.min()), float(held.max())
+        extend = "max" if values.max() > high else "neither"
         log = metric.log and high > 10 * low > 0
         high = high if high > low else low + 1
-        maps.append(_Map(metric.symbol, metric, "viridis", low, high, log))
+        maps.append(_Map(metric.symbol, metric, "viridis", low, high, log, extend))
     logs = np.log10(ratios[ratios > 0])
     if ratio is not None and len(logs):
         most = float(np.clip(np.abs(logs).max(), 1, _DECADES))
         beyond = {(True, False): "min", (False, True): "max", (True, True): "both"}
         extend = beyond.get((logs.min() < -most, logs.max() > most), "neither")
-        maps.append(_Map(ratio.symbol, ratio, "RdBu_r", 10**-most, 10**most, True, extend))
+        maps.append(_Map(ratio.symbol, ratio, "cividis", 10**-most, 10**most, True, extend))
     if any(group.n_lost for group in groups):
         maps.append(_Map("share diverged or stopped", None, "Reds", 0, 1))
     return maps
 
 
 def _draw(
-    axes: Axes, shown: _Map, table: Table, columns: Sequence[Value], rows: Sequence[Value]
+    axes: Axes, drawn: _Map, table: Table, columns: Sequence[Value], rows: Sequence[Value]
 ) -> None:
     """One map with its colour bar; up to a few values, each cell bears its number."""
     groups = [[table.get((x, y)) for x in columns] for y in rows]
-    values = np.array([[shown.value(group) for group in row] for row in groups])
-    colours = matplotlib.colormaps[shown.colours].with_extremes(bad="#ececec")
-    lines = max(values.shape) <= _TICKS  # a cell whose ratio is 1 is as white as the page
+    values = np.array([[drawn.value(group) for group in row] for row in groups])
+    colours = matplotlib.colormaps[drawn.colours].with_extremes(bad="#ececec")
+    lines = max(values.shape) <= _LINED  # a cell of no run lost is as white as the page
     axes.pcolormesh(
-        np.ma.masked_invalid(np.maximum(values, shown.low)),  # zero has no place on a log scale
+        np.ma.masked_invalid(np.maximum(values, drawn.low)),  # zero has no place on a log scale
         cmap=colours,
-        norm=shown.scale,
+        norm=drawn.scale,
         edgecolors=MUTED if lines else "none",
         linewidth=0.3,
     )
     axes.grid(False)
+    absent = np.array([[group is None for group in row] for row in groups])
+    right, top = np.arange(len(columns) + 1.0), np.arange(len(rows) + 1.0)
+    hatched(axes, right, top, absent, "////", MUTED)
     for (row, column), value in np.ndenumerate(values):
         group, place = groups[row][column], (column + 0.5, row + 0.5)
         if np.isfinite(value) and max(values.shape) <= _WRITTEN:
-            red, green, blue, _ = colours(shown.scale(max(value, shown.low)))
+            red, green, blue, _ = colours(drawn.scale(max(value, drawn.low)))
             shade = INK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.55 else "white"
             word = f"{value:.0f}" if 99.5 <= abs(value) < 999.5 else f"{value:#.2g}".rstrip(".")
             axes.text(*place, word, color=shade, ha="center", va="center", size=7)
         elif group is not None and group.n_lost and not np.isfinite(value):
             axes.plot(*place, "x", color=MUTED, markersize=4.5, markeredgewidth=1.0)
     for axis, names in ((axes.xaxis, columns), (axes.yaxis, rows)):
-        words = [label(name, _LETTERS) for name in names]
-        apart = side_by_side(axes, words) if axis is axes.xaxis else 1
-        places = np.arange(0, len(words), max(apart, -(-len(words) // _TICKS)))
-        axis.set_ticks(places + 0.5, [words[index] for index in places])
+        words = _words(names)
+        axis.set_ticks(np.arange(len(words)) + 0.5, words)
     if not are_numbers(rows):
         axes.invert_yaxis()  # words are read from above
     axes.tick_params(length=0)
-    colour_bar(axes, shown.scale, colours, extend=shown.extend)
+    colour_bar(axes, drawn.scale, colours, extend=drawn.extend)
+
+
+def _words(values: Sequence[Value]) -> list[str]:
+    """The label of every row or column; of very many numbers, whose order is clear, of some."""
+    apart = -(-len(values) // _NUMBERS) if are_numbers(values) else 1
+    return [shown(v, _LETTERS) if at % apart == 0 else "" for at, v in enumerate(values)]

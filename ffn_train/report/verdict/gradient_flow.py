@@ -15,6 +15,8 @@ import math
 import numpy as np
 
 from ffn_train.config.keys import MODEL_GROUPS
+from ffn_train.config.registry import choices
+from ffn_train.config.settings import defaults
 from ffn_train.nn.core import Floats
 from ffn_train.report.verdict.evidence import Evidence
 from ffn_train.runs.finding import FLOW, Finding
@@ -27,14 +29,12 @@ SKIP = 0.05  # of the variance that the stack adds, or takes away, over that of 
 
 
 def gradient_flow(evidence: Evidence) -> Finding | None:
-    """The answer; None where the gradient was not measured, or only what a run diverged to."""
+    """The answer; None where the gradient was not measured."""
     measures = evidence.run.measures
     if not measures.has("signal_gradient_rms") or not len(measures["signal_gradient_rms"].step):
         return None
-    answer = changing(evidence)
-    if answer is None and not evidence.ended_early:
-        answer = _dead(evidence) or _skip(evidence) or _steady(evidence)
-    return answer
+    lasting = None if evidence.ended_early else _dead(evidence) or _skip(evidence)
+    return changing(evidence) or lasting or _steady(evidence)
 
 
 def changing(evidence: Evidence) -> Finding | None:
@@ -62,6 +62,9 @@ def changing(evidence: Evidence) -> Finding | None:
 def _steady(evidence: Evidence) -> Finding:
     """Healthy or uneven: no strong change at step 0."""
     flows = first, last = evidence.slope(0), evidence.slope(-1)
+    if evidence.ended_early and first is not None:  # what came later is what the loss grew to
+        text = f"the first block got {math.exp(first.log):.3g} times the last block's gradient"
+        return Finding(FLOW, "healthy", f"healthy at step 0: {text}")
     if first is None or last is None:
         when = "step 0" if first is None else "the last step"
         text = f"less than {evidence.run.dtype.name} can hold reaches the blocks at {when}"
@@ -132,9 +135,17 @@ def tried(change: tuple[str, ...]) -> str:
 
 
 def slower(evidence: Evidence, factor: float) -> tuple[str, ...]:
-    """A smaller learning rate."""
+    """A smaller learning rate: the optimizer's default, if that is smaller by so much."""
     lr = evidence.setting("optimizer", "lr")
-    return () if math.isnan(lr) else (f"optimizer.lr={lr / factor:.2g}",)
+    rate = min(lr / factor, usual_rate(evidence))
+    return () if math.isnan(lr) else (f"optimizer.lr={rate:.2g}",)
+
+
+def usual_rate(evidence: Evidence) -> float:
+    """The default learning rate of the run's optimizer; infinite for one that has none."""
+    optimizer = choices("optimizer").get(str(evidence.chosen("optimizer").get("name")))
+    rate = defaults(optimizer).get("lr") if optimizer is not None else None
+    return float(rate) if rate is not None else math.inf
 
 
 def remedy(evidence: Evidence) -> tuple[str, ...]:

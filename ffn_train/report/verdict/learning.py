@@ -18,13 +18,15 @@ def learned(evidence: Evidence) -> Finding | None:
         return None
     trivial = score.trivial or "knowing nothing of the inputs"
     if evidence.ended_early:
-        return Finding(LEARNED, "no", f"no: the run {run.state}")
+        what = "diverged" if run.state == "diverged" else "was stopped, because its loss had grown"
+        return Finding(LEARNED, "no", f"no: the run {what}")
     value = run.summary.score.value if run.summary and run.summary.score else None
     if value is None or math.isnan(value):
         return None
     here = f"{score.symbol} {value:.3g} on the validation rows"
     if score.no_better(value, score.no_skill):
-        return Finding(LEARNED, "no", f"no: {here}, no better than {trivial}")
+        than = "no better" if skill > -0.05 else "worse"
+        return Finding(LEARNED, "no", f"no: {here}, {than} than {trivial}")
     beside = [] if score.no_skill is None else [f"{trivial} has {score.no_skill:.3g}"]
     name, baseline = score.baseline_name, evidence.baseline_skill
     if score.baseline is not None and not math.isnan(baseline):

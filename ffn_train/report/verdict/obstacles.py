@@ -19,6 +19,7 @@ from ffn_train.report.verdict.gradient_flow import (
     remedy,
     slower,
     tried,
+    usual_rate,
 )
 from ffn_train.runs.finding import HELD_BACK, NOTHING, Finding
 
@@ -29,13 +30,16 @@ SPIKE = 3.0  # times the trivial model's loss: far more than a batch's chance ma
 SPIKES = 0.005  # share of the rows
 CLIPPED = 0.9  # share of the updates
 FAST = 1e-3  # |Δθ|/|θ| of a step: less does not throw the loss about
+USUAL_CLIP = 1.0  # the default of trainer.clip
 SLOW = 4e-4  # |Δθ|/|θ| of a step, before clipping, from which on little moves in a few hundred
 USUAL = 1e-3  # |Δθ|/|θ| of a step that trains well
 BEGUN = 20  # updates
 FAR = 3.0  # times the weights' size that they have moved: they had the steps that they need
 FALLING = 0.8  # of the loss before: it is still falling
+SLOWLY_FALLING = 0.9  # where there is much left to learn
 BELOW = 0.9  # of the validation loss, and of the trivial model's: learned by heart
 LEARNED = 0.1  # of the trivial model's loss is left on the training rows
+HALF = 0.5  # of the trivial model's error removed
 FAIR = 0.8  # of the trivial model's error removed: more steps would not change the picture
 MANY = 12  # blocks
 TRAVELLED = 0.05  # times the weights' size that they have moved at least to learn by heart
@@ -52,7 +56,8 @@ def held_back(evidence: Evidence) -> Finding | None:
         finding = rule(evidence)
         if finding is not None:
             return finding
-    return Finding(HELD_BACK, NOTHING, "nothing that the run shows")
+    more = "; the loss was still falling, so more steps may help" * _falling(evidence)
+    return Finding(HELD_BACK, NOTHING, f"nothing that the run shows{more}")
 
 
 def _finding(kind: str, text: str, change: tuple[str, ...] = ()) -> Finding:
@@ -150,7 +155,11 @@ def _rate_too_large(evidence: Evidence) -> Finding | None:
     lr, rows = f"optimizer.lr={evidence.setting('optimizer', 'lr'):g}", len(evidence.losses)
     change = slower(evidence, 10)
     if evidence.ended_early and evidence.updates > 0:
-        return _finding("rate too large", f"step 0 was in range, {lr} drove it out", change)
+        text = (
+            f"the loss was {evidence.losses[0]:.3g} times {_trivial(evidence)} at step 0, and with "
+            f"{lr} it grew out of all proportion"
+        )
+        return _finding("rate too large", text, change)
     before, after = evidence.mean_loss(0.1, 0.5), evidence.mean_loss(0.5, 1)
     if after > max(1, FALLING * before) and evidence.update_size > FAST:
         text = f"with {lr} the loss stays at {after:.3g} times {_trivial(evidence)}"
@@ -197,7 +206,9 @@ def _rate_too_small(evidence: Evidence) -> Finding | None:
     )
     lr = evidence.setting("optimizer", "lr")
     factor = np.clip(USUAL / evidence.update_size, 10, 1e6) if evidence.update_size else 100
-    return _finding("rate too small", text, (f"optimizer.lr={lr * factor:.2g}",))
+    usual = usual_rate(evidence)
+    rate = usual if lr < usual <= lr * factor * 10 else lr * factor
+    return _finding("rate too small", text, (f"optimizer.lr={rate:.2g}",))
 
 
 def _clipping(evidence: Evidence) -> Finding | None:
@@ -207,10 +218,11 @@ def _clipping(evidence: Evidence) -> Finding | None:
         return None
     left, clip = float(np.median(evidence.cuts)), evidence.setting("trainer", "clip")
     text = (
-        f"trainer.clip={clip:g} cut {evidence.clipped_share:.0%} of the updates, to {left:.2g} of "
-        "their size in the median: the learning rate is as much smaller"
+        f"trainer.clip={clip:g} shortened {evidence.clipped_share:.0%} of the gradients, to "
+        f"{left:.2g} of their norm in the median, as if the learning rate were that much smaller"
     )
-    return _finding("clipping", text, (f"trainer.clip={clip / left:.2g}",))
+    usual = clip < USUAL_CLIP <= clip / left
+    return _finding("clipping", text, (f"trainer.clip={USUAL_CLIP if usual else clip / left:.2g}",))
 
 
 def _noise(evidence: Evidence) -> Finding | None:
@@ -254,13 +266,19 @@ def _dead(evidence: Evidence) -> Finding | None:
     return _finding("dead units", text, slower(evidence, 10))
 
 
-def _still_falling(evidence: Evidence) -> Finding | None:
+def _falling(evidence: Evidence) -> bool:
+    """Whether the loss fell in the middle of the run; at its end a schedule may hold it still."""
     before, after = evidence.mean_loss(0.25, 0.5), evidence.mean_loss(0.5, 0.75)
-    if evidence.skill >= FAIR or not after < FALLING * before or evidence.moved > FAR:
+    limit = FALLING if evidence.skill >= HALF else SLOWLY_FALLING
+    return evidence.skill < GOOD and after < limit * before and evidence.moved < FAR
+
+
+def _still_falling(evidence: Evidence) -> Finding | None:
+    if evidence.skill >= FAIR or not _falling(evidence):
         return None
     text = (
         f"after {evidence.updates} steps, {evidence.passes:.2g} passes over the training rows, the "
-        "loss is still falling"
+        "loss was still falling"
     )
     return _finding("too few steps", text, (f"trainer.steps={4 * evidence.updates}",))
 
@@ -279,8 +297,8 @@ def _too_small(evidence: Evidence) -> Finding | None:
         return None
     width = evidence.setting("model", "width")
     text = (
-        f"the loss is {evidence.last_loss:.2g} times {_trivial(evidence)} on the training rows, "
-        f"too: {evidence.run.provenance.parameters:,} parameters are too few"
+        f"the loss is {evidence.last_loss:.2g} times {_trivial(evidence)} even on the training "
+        f"rows: {evidence.run.provenance.parameters:,} parameters are too few"
     )
     change = () if math.isnan(width) else (f"model.width={max(32, 4 * int(width))}",)
     return _finding("model too small", text, change)

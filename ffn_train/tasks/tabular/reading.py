@@ -154,7 +154,7 @@ def _opened(path: str, largest: int) -> IO[bytes]:
     if "://" in path:
         raise SettingError("is an address: addresses are not read, only files")
     if "\0" in path:
-        raise SettingError("there is no such file")
+        raise SettingError("does not exist: there is no such file")
     found = places.find(path)
     try:
         kind = stat.S_IFMT(os.stat(found).st_mode)  # first: to open a device may do something
@@ -164,7 +164,7 @@ def _opened(path: str, largest: int) -> IO[bytes]:
             raise SettingError("is a pipe or a device, not a file (- is standard input)")
         file = open(found, "rb", opener=lambda name, flags: os.open(name, flags | _NOT_WAITING))  # noqa: SIM115
     except FileNotFoundError:
-        raise SettingError("there is no such file") from None
+        raise SettingError("does not exist: there is no such file") from None
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise SettingError("is a pipe or a device, not a file (- is standard input)")

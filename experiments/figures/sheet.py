@@ -1,0 +1,148 @@
+"""All figures of many kinds of runs, in colour and in grey, to be looked at.
+
+    python experiments/figures/sheet.py --out outputs/figures
+    python experiments/figures/sheet.py --out outputs/figures --only tasks,zipped
+
+Each kind of sweep is trained at a tiny size, once: OUT/sweeps/KIND holds its runs and the figures
+of its comparison, OUT/sweeps/KIND/grey the same as a printer without colour shows them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from ffn_train.compare import Options, collect, write_figures
+from ffn_train.config.composition import compose
+from ffn_train.running.execution import execute
+from ffn_train.running.experiment import build_experiment
+from ffn_train.sweep.run import run_sweep
+
+DATA = Path(__file__).resolve().parents[1] / "diabetes" / "diabetes.csv"
+TINY = (
+    *(
+        "model.width=16",
+        "model.depth=4",
+        "task.rows=400",
+        "trainer.steps=60",
+        "trainer.batch_size=32",
+    ),
+    *(
+        "evaluate.every=3",
+        "measure.every=6",
+        "checkpoint.every=null",
+        "plot.when=never",
+        "threads=1",
+    ),
+)
+NAMES = "OUT/foreign_names.csv"  # the diabetes table with two columns renamed
+FOREIGN = ("ligne de régression $x_{1}$", "目标 (kg)")
+DIABETES = ("experiment=diabetes", "trainer.steps=60", "trainer.patience=100")
+
+# the overrides of each kind, one list or several of which each is a sweep or a run of its own
+SWEEPS: Mapping[str, Sequence[Sequence[str]]] = {
+    "depth_residual_seed": [["model.depth=2,8,32", "residual=none,identity,scaled", "seed=0,1,2"]],
+    "lr_depth": [
+        [
+            *("optimizer.lr=0.01,0.03,0.1,0.3,1,3,10,1e5", "model.depth=2,8,32"),
+            *("residual=identity", "seed=0,1"),
+        ]
+    ],
+    "width": [["model.width=4,8,16,32,64", "init=lecun,normal", "seed=0,1,2"]],
+    "one_run": [["model.depth=4"]],
+    "two_equal_runs": [["model.depth=4"], ["model.depth=4"]],
+    "diverged_only": [
+        ["model.depth=4,16", "seed=0,1", "optimizer.lr=1e6", "trainer.clip=null", "init=he"]
+    ],
+    "activation_norm_init": [
+        [
+            "activation=relu,gelu,tanh,silu,identity",
+            "norm=none,pre_layer,post_rms",
+            "init=lecun,he,xavier,orthogonal",
+        ]
+    ],
+    "tasks": [["task=sinusoid,linear,teacher,friedman", "loss=mse,huber", "seed=0,1"]],
+    "zipped": [
+        [
+            *("model.depth=2,4,8,16", "optimizer.lr=0.2,0.1,0.05,0.025", "residual=none,scaled"),
+            *("seed=0,1", "sweep.zip=[model.depth,optimizer.lr]"),
+        ]
+    ],
+    "search": [
+        [
+            *("model.depth=2,8", "residual=none,scaled", "sweep.search.trials=12"),
+            "optimizer.lr=tag(log,interval(0.003,3))",
+        ]
+    ],
+    "sixty_groups": [
+        [
+            *("model.depth=1,2,4,8,16", "optimizer.lr=0.01,0.02,0.05,0.1,0.2,0.5"),
+            *("residual=identity,scaled", "trainer.steps=20"),
+        ]
+    ],
+    "csv": [[*DIABETES, "model.depth=1,2,4", "activation=relu,tanh", "seed=0,1,2"]],
+    "theory_off": [["plot.theory=false", "model.depth=2,16", "residual=none,scaled", "seed=0,1"]],
+    "theory_flagged": [
+        ["model.width=4", "model.depth=8,64", "residual=none,identity", "activation=relu"]
+    ],
+    "long": [
+        [
+            *("trainer.steps=20000", "evaluate.every=20", "measure.every=200", "model.width=4"),
+            *("model.depth=1,2", "optimizer.lr=0.1,0.3", "seed=0,1,2", "schedule=constant"),
+            *("task.rows=60", "trainer.batch_size=4"),
+        ]
+    ],
+    "foreign_names": [
+        [*DIABETES, f"task.path={NAMES}", "seed=0,1", f"task.target='{target}'"]
+        for target in FOREIGN
+    ],
+}
+
+
+def write_foreign_names(out: Path) -> None:
+    table = DATA.read_text(encoding="utf-8")
+    header, rows = table.split("\n", 1)
+    for column, name in zip(("progression", "bp"), FOREIGN, strict=True):
+        header = header.replace(column, name)
+    Path(NAMES.replace("OUT", str(out))).write_text(f"{header}\n{rows}", encoding="utf-8")
+
+
+def sweep_figures(out: Path, overrides: Sequence[Sequence[str]]) -> list[Path]:
+    """Train what is not trained yet, compare it, and draw; the figures' paths."""
+    for index, settings in enumerate(overrides):
+        root = out / "runs" / str(index)
+        given = [*(() if settings[0] in DIABETES else TINY), *settings]
+        given = [word.replace("OUT", str(out.parents[1])) for word in given]
+        if any("," in word for word in settings):
+            given += [f"sweep.dir={root}", "hydra/launcher=serial", "resume=force"]
+            run_sweep(given, lambda line: None)
+        else:
+            execute(build_experiment(compose([*given, f"run.dir={root}"])), print, progress=False)
+    comparison = collect([out / "runs"], Options(), print)
+    return write_figures(comparison, out, ["png"])
+
+
+def in_grey(figure: Path) -> None:
+    """A copy as a printer without colour shows it."""
+    (figure.parent / "grey").mkdir(exist_ok=True)
+    Image.open(figure).convert("L").save(figure.parent / "grey" / figure.name)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("outputs") / "figures")
+    parser.add_argument("--only", metavar="KIND,...", help=f"of {', '.join(SWEEPS)}")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_foreign_names(options.out)
+    for kind in options.only.split(",") if options.only else SWEEPS:
+        for figure in sweep_figures(options.out / "sweeps" / kind, SWEEPS[kind]):
+            in_grey(figure)
+            print(figure)
+
+
+if __name__ == "__main__":
+    main()

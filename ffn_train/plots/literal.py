@@ -1,0 +1,35 @@
+"""Text from data as a figure shows it: nothing in it is mathematics, and every letter is seen."""
+
+from __future__ import annotations
+
+from functools import cache
+
+
+def literal(text: str) -> str:
+    """A name where ``$`` would begin a formula: it is a dollar; and see ``legible``."""
+    escaped = legible(text).replace("$", r"\$")
+    return f" {escaped}" if escaped.startswith("_") else escaped  # legends leave out names with _
+
+
+def legible(text: str, *, first_font: bool = False) -> str:
+    r"""A text whose letters all can be drawn; one that the fonts lack is its escape, \u76ee.
+
+    ``first_font``: of a text that holds formulas, which has the first font alone.
+    """
+    letters = _letters()[:1] if first_font else _letters()
+    return "".join(
+        letter
+        if any(ord(letter) in font for font in letters)
+        else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+@cache
+def _letters() -> list[frozenset[int]]:
+    """The letters of each font that figures are set in."""
+    from matplotlib.font_manager import findfont, get_font  # late: slow to import
+
+    from ffn_train.plots.style import FONTS
+
+    return [frozenset(get_font(findfont(font)).get_charmap()) for font in FONTS]
