@@ -38,7 +38,7 @@ class MeasureFile:
         self.digest = hashlib.sha256(before)  # of the records
         self._file = open(path, "r+b" if rows else "w+b", opener=files.regular)  # noqa: SIM115
         self._head = len(self._header(0))
-        self._file.write(self._header(rows))
+        self._file.write(self._header(rows) + before)  # another program's header may be shorter
         self._file.flush()
         self._file.truncate(self._head + rows * dtype.itemsize)
 

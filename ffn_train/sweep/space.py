@@ -69,7 +69,10 @@ class Space:
         self.fixed += [p.text for p in parsed if not p.swept and p.interval is None]
         self.base = composed(self.fixed)
         sweep = read_settings(self.base.config).sweep
-        given = {p.key for p in parsed}
+        given = [p.key for p in parsed]
+        for place, p in enumerate(parsed):
+            if (p.swept or p.interval) and p.key in given[place + 1 :]:
+                raise SettingError(f"{p.text}: {p.key} is given once more after it")
         preset = [_axis(key, values) for key, values in sweep.grid.items()]
         parsed += [p for p in preset if p.key not in given]  # the command line outranks the preset
         swept = {p.key: p.values for p in parsed if p.swept}

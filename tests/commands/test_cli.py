@@ -178,7 +178,8 @@ def test_a_diverged_run_is_no_crash(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("warning: residual=identity and norm=none at depth 20")
-    assert done.stdout.startswith("warning: stopped at step 7: the loss, now ")
+    assert done.stdout.startswith("training 20 blocks of width 6 ")
+    assert "\nwarning: stopped at step 7: the loss, now " in done.stdout
     run = load_run(tmp_path / "mine")
     assert run.summary is not None
     assert run.summary.state == "stopped"

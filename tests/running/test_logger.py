@@ -199,7 +199,7 @@ def interrupted(part: Path, *overrides: str) -> subprocess.CompletedProcess[str]
 def test_a_signal_ends_the_run_also_while_it_waits(method: str, part: Path) -> None:
     done = interrupted(part, f"logger.waits={method}")
     assert done.returncode == 130
-    assert done.stderr.startswith("ffn_train: SIGINT; python -m ffn_train")
+    assert done.stderr.startswith("ffn_train: interrupted ")
     assert load_run(part.parent / "run").state == "interrupted"
     logged(["run.dir=run"], NOTES)
     assert len(lines(part.parent / "run")) == 9

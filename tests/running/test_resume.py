@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ffn_train.config.composition import compose
@@ -199,6 +201,19 @@ def test_the_log_is_cut_back_to_the_checkpoint(
     assert any("continues at step 4" in note for note in NOTES)
 
 
+def test_measures_that_numpy_saved_anew_are_gone_on_with(tmp_path: Path) -> None:
+    """Their header has another length, so that the records stand elsewhere in the file."""
+    path = tmp_path / "run"
+    run_in(path, config(**OFTEN))
+    records = np.load(path / files.MEASURES)
+    np.save(path / files.MEASURES, records)
+    assert (path / files.MEASURES).read_bytes()[:8] == b"\x93NUMPY\x01\x00"
+    run_in(path, config(**{**OFTEN, "trainer": {"steps": 12}}))
+    again = np.load(path / files.MEASURES)
+    assert again[: len(records) - 1].tobytes() == records[:-1].tobytes()
+    assert again["step"].tolist() == [0, 3, 6, 9, 12]
+
+
 def test_the_last_two_checkpoints_are_kept(tmp_path: Path) -> None:
     run_in(tmp_path / "run", config(**OFTEN))
     steps = [read_checkpoint(path).step for path in checkpoints(tmp_path / "run")]
@@ -369,7 +384,7 @@ def test_a_signal_ends_the_run_with_one_line(number: int, status: int, tmp_path:
     done = run.wait(timeout=20)
     assert done.returncode == status
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"ffn_train: {signal.Signals(number).name}; python -m ffn_train")
+    assert re.match(r"ffn_train: interrupted at step \d+; to go on: python -m ffn_train ", line)
     assert f"run.dir={path}" in line
     assert read_checkpoint(checkpoints(path)[-1]).step > 0
     assert states(path) == "interrupted"

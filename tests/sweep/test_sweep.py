@@ -85,6 +85,7 @@ def test_a_preset_may_hold_the_space() -> None:
         (("optimizer.lr=interval(0.1,1)", "sweep.search.trials=100000"), "100,000 jobs"),
         (("seed=range(3,1)",), "seed=range(3,1) has no values"),
         (("seed=glob(*)",), "seed=glob(*): glob(...) is for choices"),
+        (("seed=0,1", "seed=5"), "seed=0,1: seed is given once more after it"),
         (("residual=glob(x*)",), "residual=glob(x*) has no values"),
         (("residual=[none,scaled]",), "is a list where one choice is meant"),
         (("optimizer.lr=interval(0.1,inf)",), "both finite"),
