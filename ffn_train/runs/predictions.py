@@ -74,9 +74,8 @@ class Ratio:
         scatter = f"{size} sd of the scatter between seeds"
         if self.holds:
             factor = self.within or max(self.ratio, 1 / self.ratio)
-            size = (
-                f"{max(100 * (factor - 1), 1):.0f} %" if factor < 2 else f"a factor of {factor:.2g}"
-            )
+            close = factor <= 1 + LIMIT_ERROR
+            size = f"{max(100 * (factor - 1), 1):.0f} %" if close else f"a factor of {factor:.2g}"
             return f"agrees within {size} (worst: {self.where}, {scatter})"
         return (
             f"does not hold here: {self.where} is {self.ratio:.2g} times the prediction, {scatter}"

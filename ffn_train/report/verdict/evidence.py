@@ -194,6 +194,12 @@ class Evidence:
         share: Floats = measures["dead_share"].values[row]
         return np.zeros(0) if np.isnan(share).any() else share
 
+    @property
+    def hidden(self) -> int:
+        """The hidden units of a block; 0 where that is not known."""
+        width, factor = (self.setting("model", name) for name in ("width", "expansion"))
+        return 0 if math.isnan(width * factor) else int(width * factor)
+
     def branch_shares(self, row: int) -> Floats:
         """The branch's part of dL/dx over the skip path's for each block, at a measured step."""
         if not self.run.measures.has("skip_gradient_rms", "branch_gradient_rms"):

@@ -75,9 +75,7 @@ def _steady(evidence: Evidence) -> Finding:
     text += f", {end:.3g} times at step {step}"
     even_first, even_last = (1 / MILD <= ratio <= MILD for ratio in (start, end))
     if even_first and even_last:
-        dead = evidence.dead(-1)
-        no_dead = "; no dead units" if len(dead) and dead.max() == 0 else ""
-        return Finding(FLOW, "healthy", f"healthy: {text}{no_dead}")
+        return Finding(FLOW, "healthy", f"healthy: {text}{_units(evidence)}")
     if even_first:
         text = f"uneven: {text}; this came with training, not with the initialisation"
         return Finding(FLOW, "uneven", text, slower(evidence, 3))
@@ -97,6 +95,15 @@ def _dead(evidence: Evidence) -> Finding | None:
         "sample of the last batch; try activation=leaky_relu"
     )
     return Finding(FLOW, "dead units", text, ("activation=leaky_relu",))
+
+
+def _units(evidence: Evidence) -> str:
+    """How many hidden units are dead at the last measured step, of how many."""
+    shares, units = evidence.dead(-1), evidence.hidden
+    if not len(shares) or not units:
+        return ""
+    dead, total = round(float(shares.sum()) * units), len(shares) * units
+    return f"; {dead:,} of {total:,} hidden units dead" if dead else "; no dead units"
 
 
 def many_dead(evidence: Evidence, share: Floats) -> bool:

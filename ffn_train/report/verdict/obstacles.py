@@ -154,6 +154,8 @@ def _depth(evidence: Evidence) -> Finding | None:
 def _rate_too_large(evidence: Evidence) -> Finding | None:
     lr, rows = f"optimizer.lr={evidence.setting('optimizer', 'lr'):g}", len(evidence.losses)
     change = slower(evidence, 10)
+    if math.isnan(evidence.setting("trainer", "clip")):  # the usual rate needs it
+        change = (*change, f"trainer.clip={USUAL_CLIP:g}")
     if evidence.ended_early and evidence.updates > 0:
         text = (
             f"the loss was {evidence.losses[0]:.3g} times {_trivial(evidence)} at step 0, and with "
@@ -256,7 +258,8 @@ def _overfitting(evidence: Evidence) -> Finding | None:
         f"{losses[-1]:.2g} times on the validation rows, at best {losses.min():.2g} at step "
         f"{evidence.best_step}"
     )
-    return _finding("overfitting", text, (f"trainer.steps={max(evidence.best_step, 1)}",))
+    change = (f"trainer.steps={evidence.best_step}",) if losses.min() < BELOW else ()
+    return _finding("overfitting", text, change)
 
 
 def _dead(evidence: Evidence) -> Finding | None:
