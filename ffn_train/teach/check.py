@@ -176,7 +176,7 @@ def _pair_as(found: Forward, backward: str, shown: str) -> Finding:
         inputs = unknown_cases(found)
     if not inputs:
         return _not_understood(bench, forward, shown)
-    cached = found.cached and len(takes) == 2
+    cached = len(takes) == (2 if found.cached else 1)
     roles = [found.arguments] if cached else _arguments(takes, found.arguments, given, [])
     return _best(
         bench,

@@ -11,6 +11,7 @@ import numpy as np
 
 from ffn_train.nn.core import Floats
 from ffn_train.teach.mistakes import (
+    AXIS,
     BATCH,
     FLOAT32,
     IN_PLACE,
@@ -204,8 +205,10 @@ def _explained(
             for name in wrong:
                 if name in gradients and (not alive or key in alive[name]):
                     user = outcome.gradients[name]
-                    if same(user, gradients[name]) or (
-                        mistake is BATCH and unsummed(user, case, name)
+                    if (
+                        same(user, gradients[name])
+                        or (mistake is BATCH and unsummed(user, case, name))
+                        or (mistake is AXIS and _kept_axis(user, gradients[name]))
                     ):
                         agreeing[name][key] = mistake
         alive = agreeing
@@ -247,6 +250,11 @@ def unsummed(user: Floats | None, case: Case, name: str) -> bool:
         by_unit = user.reshape(high, samples, wide, samples).diagonal(axis1=1, axis2=3)
         return any(same(np.sort(a, axis=None), expected) for a in (by_sample, by_unit))
     return False
+
+
+def _kept_axis(user: Floats | None, predicted: Floats) -> bool:
+    """Whether a sum along an axis was taken with keepdims."""
+    return user is not None and same(np.squeeze(user), np.squeeze(predicted))
 
 
 def _permuted(wrong: Sequence[str], answered: Sequence[Trial]) -> bool:

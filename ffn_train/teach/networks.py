@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -127,7 +127,7 @@ class Network:
             yield stage
             yield from stage.branch if isinstance(stage, Sum) else ()
 
-    @property
+    @cached_property
     def shapes(self) -> dict[str, str]:
         """The parameters in their order, with the letters of their shapes."""
         shapes: dict[str, str] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import permutations, product
 
 import numpy as np
@@ -74,7 +75,14 @@ class Forward:
         if self.shapes:
             rng = np.random.default_rng(seed)
             return {n: np.round(rng.normal(size=s), 2) for n, s in self.shapes}
-        return draw(dict(self.letters), sizes, seed)
+        return _drawn_once(self.letters, sizes, seed)
+
+
+@cache
+def _drawn_once(
+    letters: tuple[tuple[str, str], ...], sizes: tuple[int | None, int, int, int], seed: int
+) -> Values:
+    return draw(dict(letters), sizes, seed)
 
 
 def recognise(

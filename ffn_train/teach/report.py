@@ -89,11 +89,15 @@ def explained(
         return Finding(function, "unchecked", (), text, convention)
     shows = _evidence(judgement, names)
     if words and judgement.problem is None:
-        text = _named(judgement.mistakes, *shows, _tensors(judgement, names))
+        text = _named(judgement.mistakes, *shows, _tensors(judgement, names), _read(convention))
         return Finding(function, "wrong", words, text, convention)
     lines = [UNNAMED, judgement.problem or "", *_input(judgement, names), *shows]
-    text = "\n  ".join(filter(None, [*lines, _tensors(judgement, names)]))
+    text = "\n  ".join(filter(None, [*lines, _tensors(judgement, names), _read(convention)]))
     return Finding(function, "wrong", (), text, convention)
+
+
+def _read(convention: Convention) -> str:
+    return f"read with {convention}" if str(convention) else ""
 
 
 def _named(mistakes: Sequence[Mistake], *shows: str) -> str:

@@ -128,6 +128,9 @@ UNNAMED = {
     "db of another layer and one sample": changed(
         LOOPS_BLOCK, ("return dW1, db1,", "return dW1, db2,"), ("dW2[k, i] +=", "dW2[k, i] =")
     ),
+    "neither a mean nor a variance term": changed(
+        MATMUL_NORM, ("dxhat - middle", "dxhat"), (" - along", "")
+    ),
     "no mean term and a mean over the batch": changed(
         MATMUL_NORM, ("dxhat - middle", "dxhat"), ("dbeta.sum(axis=0)", "dbeta.mean(axis=0)")
     ),
