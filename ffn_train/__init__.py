@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         forward_pass,
         residual_backward,
     )
+    from ffn_train.interop.recorder import record
+    from ffn_train.interop.watching import watch
     from ffn_train.running.experiment import build_experiment
     from ffn_train.runs import Run, load_run
     from ffn_train.teach import check_gradients
@@ -37,7 +39,9 @@ __all__ = [
     "compose",
     "forward_pass",
     "load_run",
+    "record",
     "residual_backward",
+    "watch",
 ]
 
 
@@ -52,7 +56,9 @@ _MODULES = {
     "compose": "ffn_train.config.composition",
     "forward_pass": "ffn_train.functional",
     "load_run": "ffn_train.runs",
+    "record": "ffn_train.interop.recorder",
     "residual_backward": "ffn_train.functional",
+    "watch": "ffn_train.interop.watching",
 }
 
 

@@ -24,32 +24,6 @@ class Rule:
         return next((g for g, allowed in self.needs.items() if names[g] not in allowed), None)
 
 
-@dataclass(frozen=True)
-class Kinds:
-    """A choice of ``group`` names in its attribute ``accepts`` the kinds of ``of`` that it is for.
-
-    The kind of a choice of ``of`` is its attribute ``kind``.
-    """
-
-    group: str
-    accepts: str
-    of: str
-    kind: str
-
-    def refusal(self, parts: Mapping[str, Any]) -> str | None:
-        """Why the choices do not go together, or None."""
-        chosen, other = parts[self.group], parts[self.of]
-        accepted, kind = getattr(chosen, self.accepts), getattr(other, self.kind)
-        if kind in accepted:
-            return None
-        return (
-            f"{self.group}={chosen.name} needs a {self.of} of the kind {' or '.join(accepted)}, "
-            f"got {self.of}={other.name}, of the kind {kind}"
-        )
-
-
-KINDS = (Kinds("loss", "kinds", of="task", kind="kind"),)
-
 NO_POST = ("none", "pre_layer", "pre_rms")
 SKIPS = ("identity", "scaled", "rezero", "deepnorm")
 
@@ -110,9 +84,12 @@ def check(parts: Mapping[str, Any]) -> None:
     Raises SettingError, which gives the reason.
     """
     names = {group: part.name for group, part in parts.items()}
-    for refusal in (kinds.refusal(parts) for kinds in KINDS):
-        if refusal is not None:
-            raise SettingError(refusal)
+    loss, task = parts["loss"], parts["task"]
+    if task.kind not in loss.kinds:
+        raise SettingError(
+            f"loss={loss.name} needs a task of the kind {' or '.join(loss.kinds)}, "
+            f"got task={task.name}, of the kind {task.kind}"
+        )
     for rule in REFUSED:
         group = rule.broken_by(names)
         if group is not None:

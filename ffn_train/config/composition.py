@@ -89,26 +89,28 @@ def _compose(overrides: Sequence[str]) -> Any:
     for text in typed:
         if grammar(text).is_sweep_override():
             key, _, value = text.partition("=")
-            one = shlex.quote(f'{key}="{value}"')
-            as_one = f"; as one text: {one}" if is_text(key) else ""
+            as_text = shlex.quote(f'{key}="{value}"')
+            as_one = f"; as one text: {as_text}" if is_text(key) else ""
             raise SettingError(f"{text} gives several values: a sweep, with -m{as_one}")
-    given = [as_written(text) for text in typed]
-    declare(given)
+    hydra_overrides = [as_written(text) for text in typed]
+    declare(hydra_overrides)
     elsewhere = [search_path(text.removeprefix(CONFIG_DIR)) for text in directories[-1:]]
     try:
         with one_line_errors(), initialize_config_dir(str(CONF), version_base="1.3"):
-            config = hydra_compose("config", [*given, *elsewhere], return_hydra_config=True)
+            config = hydra_compose(
+                "config", [*hydra_overrides, *elsewhere], return_hydra_config=True
+            )
             plain(config)
     except SettingError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         # what Hydra lets through unwrapped
-        raise SettingError(f"{' '.join(given)}: {one_line(error)}") from None
+        raise SettingError(f"{' '.join(hydra_overrides)}: {one_line(error)}") from None
     for group in unused(config):
         for text in typed:
             if text.lstrip("+").startswith((f"{group}=", f"{group}.")):
-                own = f"block={config.block.name} has an {group} of its own"
-                raise SettingError(f"{own}: {text} would have no effect")
+                subject = f"block={config.block.name} has an {group} of its own"
+                raise SettingError(f"{subject}: {text} would have no effect")
     for group in GROUPS:
         if group in config and group not in config.hydra.runtime.choices:  # Hydra notes no list
             raise SettingError(f"{group} is a list in a preset, where one choice is meant")
@@ -139,19 +141,19 @@ def _of_presets(hydra: Any) -> Any:
 
     node = OmegaConf.to_container(hydra, resolve=False)
     assert isinstance(node, dict)
-    own = {"runtime", "overrides", "job", "searchpath"}
+    excluded = {"runtime", "overrides", "job", "searchpath"}
     if node["runtime"]["choices"]["hydra/launcher"] != IN_PROCESS:
-        own.add("launcher")
-    return {key: value for key, value in node.items() if key not in own}
+        excluded.add("launcher")
+    return {key: value for key, value in node.items() if key not in excluded}
 
 
 def _refuse_hydra_of_presets(overrides: Sequence[str], hydra: Any) -> None:
     """Raises SettingError where a preset of one's own sets what is Hydra's but the launcher."""
     if not any(text.startswith(CONFIG_DIR) for text in overrides):
         return
-    here, own = _of_presets(hydra), _own_hydra()
-    for key in here:
-        if here[key] != own[key]:
+    node, default = _of_presets(hydra), _own_hydra()
+    for key in node:
+        if node[key] != default[key]:
             raise SettingError(
                 f"hydra.{key} in a preset: of Hydra's own settings only the launcher's are used"
             )
@@ -176,8 +178,12 @@ def _declare(parts: tuple[str, ...]) -> None:
     store.store("settings", default_settings())
     for group in GROUPS:
         for name, cls in choices(group).items():
-            for known in (
+            for label in (
                 name,
-                *(alias for (of, alias), own in ALIASES.items() if (of, own) == (group, name)),
+                *(
+                    alias
+                    for (of, alias), target in ALIASES.items()
+                    if (of, target) == (group, name)
+                ),
             ):
-                store.store(known, {"name": name, **defaults(cls)}, group=group)
+                store.store(label, {"name": name, **defaults(cls)}, group=group)

@@ -87,12 +87,12 @@ def _check(path: Path) -> None:
         raise SettingError(f"{path}: it is nested too deeply") from None
 
 
-def _size(node: object, known: dict[int, float]) -> float:
+def _size(node: object, sizes: dict[int, float]) -> float:
     """How many values a YAML node stands for, each of those that it repeats counted again."""
-    if id(node) not in known:
-        known[id(node)] = float("inf")  # an anchor inside itself never ends
+    if id(node) not in sizes:
+        sizes[id(node)] = float("inf")  # an anchor inside itself never ends
         parts = getattr(node, "value", ())
         inner = [] if isinstance(parts, str) else parts
         flat = [part for item in inner for part in (item if isinstance(item, tuple) else (item,))]
-        known[id(node)] = 1.0 + sum(_size(part, known) for part in flat)
-    return known[id(node)]
+        sizes[id(node)] = 1.0 + sum(_size(part, sizes) for part in flat)
+    return sizes[id(node)]

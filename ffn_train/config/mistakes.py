@@ -80,9 +80,9 @@ def _keys_like(name: str) -> list[str]:
     chosen = [f"{of}.{key}" for of in groups for keys in _choices(of).values() for key in keys]
     if groups == [group]:
         return list(dict.fromkeys(chosen))
-    own = [*DECLARED, *GROUPS, *SECTIONS]
-    known = any(key.endswith(f".{name}") for key in own)
-    return own if known else list(dict.fromkeys([*own, *chosen]))
+    without_choice = [*DECLARED, *GROUPS, *SECTIONS]
+    exact = any(key.endswith(f".{name}") for key in without_choice)
+    return without_choice if exact else list(dict.fromkeys([*without_choice, *chosen]))
 
 
 def plain(config: Any) -> dict[str, Any]:

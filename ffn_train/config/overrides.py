@@ -179,8 +179,8 @@ def is_literal(text: str) -> bool:
     """
     group, _, name = text.partition("=")[0].lstrip("+").partition(".")
     known = [declared(cls) for cls in choices(group).values()] if group in GROUPS else []
-    own = [settings[name].literal for settings in known if name in settings]
-    return any(own) and (all(own) or not _readable(text))
+    literal = [settings[name].literal for settings in known if name in settings]
+    return any(literal) and (all(literal) or not _readable(text))
 
 
 def _verbatim(value: str) -> str:
@@ -241,8 +241,8 @@ def command(*words: str, module: str = "ffn_train", path: Path | None = None) ->
 def _shell(word: str) -> str:
     if printable(word) == word and "\n" not in word:
         return shlex.quote(word)
-    shown = (c if c.isprintable() and c not in "\\'" else _escaped(c) for c in word)
-    return f"$'{''.join(shown)}'"
+    escaped = (c if c.isprintable() and c not in "\\'" else _escaped(c) for c in word)
+    return f"$'{''.join(escaped)}'"
 
 
 def _escaped(character: str) -> str:

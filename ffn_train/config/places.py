@@ -21,8 +21,8 @@ INSTALLED = EXPERIMENTS.parent == _PACKAGE  # from a wheel, not from a checkout
 
 def find(path: str) -> Path:
     """The file meant by a path: from the working directory, else among the shipped studies."""
-    here = Path(path)
+    local = Path(path)
     with suppress(RuntimeError):  # of a user that there is not
-        here = here.expanduser()
+        local = local.expanduser()
     shipped = EXPERIMENTS.parent / path
-    return shipped if not os.path.exists(here) and os.path.exists(shipped) else here
+    return shipped if not os.path.exists(local) and os.path.exists(shipped) else local

@@ -39,11 +39,11 @@ def check_precision(section: Any, key: str, dtype: str) -> None:
 
 def misread(value: float, dtype: str) -> str | None:
     """What becomes of a finite number in ``dtype`` that it cannot hold, in words."""
-    limits, there = np.finfo(dtype), _rounded(value, dtype)
-    if np.isinf(there):
+    limits, rounded = np.finfo(dtype), _rounded(value, dtype)
+    if np.isinf(rounded):
         return f"is infinite in {dtype}: at most {limits.max:.3g}"
-    if value != 0 and abs(there) < limits.tiny:
-        what = "is 0" if there == 0 else "loses digits"
+    if value != 0 and abs(rounded) < limits.tiny:
+        what = "is 0" if rounded == 0 else "loses digits"
         return f"{what} in {dtype}: at least {limits.tiny:.3g}"
     return None
 

@@ -42,11 +42,13 @@ def help_text(overrides: Sequence[str]) -> str:
     subjects = [text.split("=", 1) for text in overrides if text.split("=")[0] in FOLDERS]
     if subjects:
         return "\n\n".join(_choice(group, name) for group, name in subjects)
-    groups = [(group, name, summary(cls)) for group in GROUPS for name, cls in _members(group)]
+    groups = [
+        (group, name, summary(cls)) for group in GROUPS for name, cls in choices(group).items()
+    ]
     width = max(len(f"{group}={name}") for group, name, _ in groups)
     lines = [USAGE, "Choices (GROUP=NAME; --help GROUP=NAME has the settings of each):", ""]
     lines += (_entry(f"{group}={name}", says, width) for group, name, says in groups)
-    measured = [(name, summary(cls)) for name, cls in _members("quantity")]
+    measured = [(name, summary(cls)) for name, cls in choices("quantity").items()]
     lines += ["", "Quantities (measure.quantities=[default,NAME]; default is all of these):", ""]
     lines += (_entry(name, says, width) for name, says in measured)
     lines += ["", "Settings and their defaults (KEY=VALUE):", ""]
@@ -59,7 +61,7 @@ def help_text(overrides: Sequence[str]) -> str:
 def _group(group: str) -> Iterator[str]:
     """A group's choices, a line each."""
     width = max(map(len, choices(group)))
-    return (_entry(name, summary(cls), width) for name, cls in _members(group))
+    return (_entry(name, summary(cls), width) for name, cls in choices(group).items())
 
 
 def _choice(group: str, name: str) -> str:
@@ -68,9 +70,9 @@ def _choice(group: str, name: str) -> str:
     lines = _settings((f"{group}.{key}", values[key], known[key]) for key in known)
     written = f"{LISTED[group]}=[{name}]" if group in LISTED else f"{group}={name}"
     says = inspect.cleandoc(cls.__doc__ or "")
-    told = {word: getattr(cls, word) for word in _TOLD if getattr(cls, word, "")}
+    facts = {word: getattr(cls, word) for word in _TOLD if getattr(cls, word, "")}
     declares = [
-        f"  {word}: {value}" for word, value in told.items() if not isinstance(value, property)
+        f"  {word}: {value}" for word, value in facts.items() if not isinstance(value, property)
     ]
     return "\n".join([f"{written}: {says}", "", *declares, *lines])
 
@@ -88,19 +90,9 @@ def _entry(name: str, says: str, width: int) -> str:
 
 def sentence(setting: Setting) -> str:
     """What a setting is, with its unit and bounds."""
-    bounds = [
-        f"{sign} {bound:g}"
-        for sign, bound in (
-            (">=", setting.at_least),
-            (">", setting.above),
-            ("<=", setting.at_most),
-            ("<", setting.below),
-        )
-        if bound is not None
-    ]
-    notes = [", ".join(setting.among), setting.unit, " and ".join(bounds)]
-    told = "; ".join(note for note in notes if note)
-    return f"{setting.says} ({told})" if told else setting.says
+    notes = [", ".join(setting.among), setting.unit, setting.range]
+    details = "; ".join(note for note in notes if note)
+    return f"{setting.says} ({details})" if details else setting.says
 
 
 def value(default: Any) -> str:
@@ -117,17 +109,13 @@ def summary(cls: type[Any]) -> str:
 
 def presets() -> list[tuple[str, str]]:
     """Name and purpose of every preset, those of one run first and those that are sweeps last."""
-    found = []
+    rows = []
     for path in sorted((CONF / "experiment").glob("*.yaml")):
         text = path.read_text(encoding="utf-8")
         comments = [line[2:] for line in text.splitlines() if line.startswith("# ")]
         sweeps = "\nsweep:" in text
-        found.append((sweeps, path.stem, f"{'sweep: ' if sweeps else ''}{comments[1]}"))
-    return [(name, says) for _, name, says in sorted(found)]
-
-
-def _members(group: str) -> Iterable[tuple[str, type[Any]]]:
-    return choices(group).items()
+        rows.append((sweeps, path.stem, f"{'sweep: ' if sweeps else ''}{comments[1]}"))
+    return [(name, says) for _, name, says in sorted(rows)]
 
 
 def _defaults() -> dict[str, Any]:
@@ -141,7 +129,7 @@ def choices_table() -> str:
     """All choices with their settings, as a Markdown table."""
     lines = ["| choice | what it is | settings and defaults |", "|---|---|---|"]
     for group in GROUPS:
-        for name, cls in _members(group):
+        for name, cls in choices(group).items():
             values = defaults(cls)
             keys = "; ".join(
                 f"`{key}={value(values[key])}` {sentence(setting)}"

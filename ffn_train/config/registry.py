@@ -77,10 +77,10 @@ def choice(group: str, name: str) -> Callable[[type[T]], type[T]]:
             raise ValueError(f"there is no group {group!r} of choices{nearest(group, FOLDERS)}")
         if not is_ours(cls):
             modules(FOLDERS[group])  # the package's own first: no other may take their names
-        taken = _choices[group].get(name)
-        if taken is not None:
+        earlier = _choices[group].get(name)
+        if earlier is not None:
             raise ValueError(
-                f"{group}={name} is declared twice, in {_place(taken)} and in {_place(cls)}"
+                f"{group}={name} is declared twice, in {_place(earlier)} and in {_place(cls)}"
             )
         if "__dataclass_fields__" not in vars(cls):
             cls = dataclass(frozen=True, kw_only=True)(cls)
@@ -126,8 +126,8 @@ def _check_outside(group: str, name: str, cls: type[Any]) -> None:
 def modules(package: str) -> tuple[ModuleType, ...]:
     """All modules of a package, imported, in the order of their names."""
     path = import_module(package).__path__
-    found = [info.name for info in iter_modules(path) if info.name != "__main__"]
-    return tuple(import_module(f"{package}.{name}") for name in found)
+    module_names = [info.name for info in iter_modules(path) if info.name != "__main__"]
+    return tuple(import_module(f"{package}.{name}") for name in module_names)
 
 
 def forget(module: str) -> None:
@@ -171,8 +171,8 @@ def build(group: str, settings: Mapping[str, Any]) -> Any:
     if not isinstance(settings, Mapping):
         raise SettingError(f"{group} must be one of {', '.join(names(group))}, got {settings!r}")
     values = dict(settings)
-    given = values.pop("name", None)
-    name = one_of(f"{group}.name", canonical(group, given), names(group))
+    word = values.pop("name", None)
+    name = one_of(f"{group}.name", canonical(group, word), names(group))
     cls = choices(group)[name]
     known = list(declared(cls))
     for key in values:

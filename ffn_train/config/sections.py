@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from ffn_train.config.settings import SettingError, integer, one_of, setting, shortened, unchecked
 
@@ -297,17 +297,8 @@ class Settings:
     search: Search
 
 
-# the section of a configuration -> its declaration; "" holds those that stand on their own
+_KEYS = {"run": "", "directory": "run", "search": "sweep.search"}  # where the key is another
+# the section of a configuration -> its declaration; "" holds the settings without a section
 SECTIONS: Mapping[str, type[Any]] = {
-    "": Run,
-    "model": Model,
-    "trainer": Trainer,
-    "evaluate": Evaluate,
-    "measure": Measure,
-    "log": Log,
-    "checkpoint": Checkpoint,
-    "plot": Plot,
-    "run": Directory,
-    "sweep": Sweep,
-    "sweep.search": Search,
+    _KEYS.get(name, name): cls for name, cls in get_type_hints(Settings).items()
 }

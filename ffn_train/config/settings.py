@@ -85,6 +85,17 @@ class Setting:
     check: Check | None = None
     literal: bool = False
 
+    @property
+    def bounds(self) -> list[tuple[str, float]]:
+        """The declared bounds, each with its sign."""
+        ends = {">": self.above, ">=": self.at_least, "<": self.below, "<=": self.at_most}
+        return [(sign, bound) for sign, bound in ends.items() if bound is not None]
+
+    @property
+    def range(self) -> str:
+        """``> 0 and <= 1``."""
+        return " and ".join(f"{sign} {bound:g}" for sign, bound in self.bounds)
+
 
 def unchecked(key: str, value: Any) -> None:
     """The check of a setting that its class checks together with others."""
@@ -139,19 +150,16 @@ def check(key: str, value: Any, setting: Setting, kind: Any) -> None:
         if value is None:
             return
         (kind,) = (part for part in get_args(kind) if part is not NoneType)
-    if kind is bool:
-        boolean(key, value)
-    elif kind is int:
+    if kind is int:
         integer(key, value, at_least=setting.at_least)
     elif kind is float:
-        bounds = {
-            name: getattr(setting, name) for name in ("above", "at_least", "below", "at_most")
-        }
-        number(key, value, **bounds)
+        _number(key, value, setting)
     elif kind is str and setting.among:
         one_of(key, value, setting.among)
-    elif kind is str:
-        text(key, value)
+    elif kind in (bool, str):
+        if not isinstance(value, kind):
+            what = "text" if kind is str else "true or false"
+            raise SettingError(f"{key} must be {what}, got {value!r}")
     else:
         raise TypeError(f"{key}: a setting of type {kind} needs a check of its own")
 
@@ -170,13 +178,13 @@ def read(cls: type[T], values: Any, key: str) -> T:
         if name not in known:
             full = f"{key}.{name}" if key else str(name)
             raise SettingError(f"{full} is not a setting{nearest(full, dotted.values())}")
-    given = dict(values)
+    complete = dict(values)
     for name, setting in known.items():
-        if name not in given:
+        if name not in complete:
             if setting.before is ALWAYS_THERE:
                 raise SettingError(f"{dotted[name]} is missing")
-            given[name] = setting.before
-    section = cls(**given)
+            complete[name] = setting.before
+    section = cls(**complete)
     check_all(section, key)
     return section
 
@@ -192,38 +200,12 @@ def integer(key: str, value: Any, *, at_least: float | None = None) -> int:
     return value
 
 
-def number(
-    key: str,
-    value: Any,
-    *,
-    above: float | None = None,
-    at_least: float | None = None,
-    below: float | None = None,
-    at_most: float | None = None,
-) -> float:
-    """The value as a finite float within the bounds given."""
-    bounds = ((">", above), (">=", at_least), ("<", below), ("<=", at_most))
-    given = [(sign, bound) for sign, bound in bounds if bound is not None]
+def _number(key: str, value: Any, setting: Setting) -> None:
+    """Check a finite number and its bounds."""
     fits = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= 1e300
-    if not fits or not all(_COMPARE[sign](value, bound) for sign, bound in given):
-        wanted = " and ".join(f"{sign} {bound:g}" for sign, bound in given)
+    if not fits or not all(_COMPARE[sign](value, bound) for sign, bound in setting.bounds):
         kind = "finite number" if value in (math.inf, -math.inf) or value != value else "number"
-        raise SettingError(f"{key} must be a {kind} {wanted}".rstrip() + f", got {value!r}")
-    return float(value)
-
-
-def text(key: str, value: Any) -> str:
-    """The value, which must be a string."""
-    if not isinstance(value, str):
-        raise SettingError(f"{key} must be text, got {value!r}")
-    return value
-
-
-def boolean(key: str, value: Any) -> bool:
-    """The value, which must be true or false."""
-    if not isinstance(value, bool):
-        raise SettingError(f"{key} must be true or false, got {value!r}")
-    return value
+        raise SettingError(f"{key} must be a {kind} {setting.range}".rstrip() + f", got {value!r}")
 
 
 def one_of(key: str, value: Any, allowed: Iterable[str]) -> str:

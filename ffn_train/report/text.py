@@ -14,13 +14,18 @@ LISTED = 4  # targets
 
 
 def report(run: Run) -> str:
-    """The run's losses, score and baseline, |dL/dx_0|/|dL/dx_L| and directory, aligned.
+    """The run's losses, score and baseline, |dL/dx_0|/|dL/dx_L| and directory, aligned."""
+    lines = aligned(rows(run), left=(0, 1))
+    if run.summary is not None and run.summary.divergence is not None:
+        lines.insert(0, f"warning: {run.summary.divergence.line}")
+    return "\n".join(lines)
 
-    What the run does not tell has no line.
-    """
+
+def rows(run: Run) -> list[tuple[str, str]]:
+    """What each line is about, and what it says; what the run does not tell has none."""
     summary = run.summary or Summary(state=run.state or "running")
     flow = _change(run, summary, "gradient_ratio")
-    rows = [
+    said = [
         ("loss", _losses(summary, run.provenance.loss_unit)),
         (summary.score.symbol if summary.score else "score", _score(summary)),
         ("other scores", _scores(summary)),
@@ -30,12 +35,8 @@ def report(run: Run) -> str:
         ("time", _time(run.provenance)),
         ("saved in", str(run.path)),
     ]
-    rows = [row for row in rows if row[1]]
-    rows += [(finding.question or "verdict", finding.text) for finding in summary.verdict]
-    lines = aligned(rows, left=(0, 1))
-    if summary.divergence is not None:
-        lines.insert(0, f"warning: {summary.divergence.line}")
-    return "\n".join(lines)
+    verdict = [(finding.question or "verdict", finding.text) for finding in summary.verdict]
+    return [*(row for row in said if row[1]), *verdict]
 
 
 def _losses(summary: Summary, unit: str | None) -> str:
@@ -99,8 +100,8 @@ def _change(run: Run, summary: Summary, name: str) -> str:
 
 def _vanished(run: Run) -> str:
     """From which block down the gradient is below the range of the numbers, where it is."""
-    found = [run.vanished(row) for row in (0, -1)] if len(run.measures.step) else []
-    blocks = [block for block in found if block is not None]
+    lowest = [run.vanished(row) for row in (0, -1)] if len(run.measures.step) else []
+    blocks = [block for block in lowest if block is not None]
     if not blocks:
         return ""
     lost = max(blocks)
@@ -129,7 +130,8 @@ def _time(provenance: Provenance) -> str:
         words.append(f"{seconds:.1f} s")
         if rate > 0:
             words.append(f"{rate:.0f} steps/s" if rate >= 9.5 else f"{rate:.2g} steps/s")
-        words[-1] += f" ({(provenance.measuring_seconds or 0) / seconds:.0%} spent on measuring)"
+        if provenance.measuring_seconds is not None:
+            words[-1] += f" ({provenance.measuring_seconds / seconds:.0%} spent on measuring)"
     if provenance.parameters is not None:
         words.append(f"{provenance.parameters:,} parameters")
     return ", ".join(words)

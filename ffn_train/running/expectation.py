@@ -62,19 +62,19 @@ def anchor(experiment: Experiment) -> Anchor:
 
 
 def _mode(
-    predicted: Callable[[Experiment], Prediction | Unpredicted], experiment: Experiment
+    predict_mode: Callable[[Experiment], Prediction | Unpredicted], experiment: Experiment
 ) -> dict[str, Any]:
     try:
-        found = predicted(experiment)
+        prediction = predict_mode(experiment)
     except (Interrupted, KeyboardInterrupt):
         raise
     except BaseException as error:  # a prediction is never worth a run
-        found = Unpredicted(described(error))
-    if isinstance(found, Unpredicted):
-        return {"reason": found.reason}
+        prediction = Unpredicted(described(error))
+    if isinstance(prediction, Unpredicted):
+        return {"reason": prediction.reason}
     return {
         name: list(map(_value, value.tolist())) if isinstance(value, np.ndarray) else value
-        for name, value in vars(found).items()
+        for name, value in vars(prediction).items()
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,15 +39,6 @@ LOSSES = {"classes": "cross_entropy"}  # of kinds of tasks that the default loss
 
 
 @dataclass(frozen=True)
-class PlotSettings:
-    """Which figures are drawn at the end of a run, and in which formats."""
-
-    when: str
-    figures: Sequence[str] | None
-    formats: Sequence[str]
-
-
-@dataclass(frozen=True)
 class Experiment:
     """One run, ready to start: every value checked, the data read, nothing written yet.
 
@@ -74,7 +65,7 @@ class Experiment:
     log: Cadence
     logger: Logger
     checkpoint_every: int | None
-    plot: PlotSettings
+    plot: Plot
     directory: Path | None
     notes: list[str]
     warnings: list[str]
@@ -107,8 +98,13 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
     """
     settings = read_settings(config)
     digests = load(listed(settings.run.parts))
-    own, sizes, trainer, measure = settings.run, settings.model, settings.trainer, settings.measure
-    streams = Streams(*np.random.SeedSequence(own.seed).spawn(len(Streams._fields)))
+    general, sizes, trainer, measure = (
+        settings.run,
+        settings.model,
+        settings.trainer,
+        settings.measure,
+    )
+    streams = Streams(*np.random.SeedSequence(general.seed).spawn(len(Streams._fields)))
     before = {group: {"name": name} for group, name in BEFORE.items()}
     parts = {group: build(group, {**before, **config}[group]) for group in GROUPS}
     notes = []
@@ -120,20 +116,20 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
     combinations.check(parts)
     for group in GROUPS:
         if group != "task":  # its rows are made in float64
-            check_precision(parts[group], group, own.dtype)
-    check_precision(trainer, "trainer", own.dtype)
-    _check_branch(parts["residual"], sizes.depth, own.dtype)
+            check_precision(parts[group], group, general.dtype)
+    check_precision(trainer, "trainer", general.dtype)
+    _check_branch(parts["residual"], sizes.depth, general.dtype)
     if to_train:
-        _check_size(sizes, own.dtype)
-    computed_by = engine(own.engine)
+        _check_size(sizes, general.dtype)
+    computed_by = engine(general.engine)
     measured = instruments(measure.quantities, Cadence(measure.every, measure.limit))
     quantities = [quantity.name for instrument in measured for quantity in instrument.quantities]
-    plot = _plot_settings(settings.plot, quantities)
+    plot, directory = _plot_settings(settings.plot, quantities), settings.directory.dir
     exact = _load_data(parts["task"], streams.data)
-    data = exact.astype(own.dtype)
+    data = exact.astype(general.dtype)
     x, y = data.x_train, data.y_train
-    usual = trainer.batch_size == defaults(type(trainer))["batch_size"]
-    size = min(trainer.batch_size, len(x)) if usual else trainer.batch_size
+    default_size = trainer.batch_size == defaults(type(trainer))["batch_size"]
+    size = min(trainer.batch_size, len(x)) if default_size else trainer.batch_size
     batches = Batches(x, y, size=size, seed=streams.batches)
     steps = _steps(trainer, batches.per_epoch)
     config = {**config, "trainer": {**config["trainer"], "steps": steps, "epochs": None}}
@@ -144,15 +140,19 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
         engine=computed_by,
         **{group: parts[group] for group in MODEL_GROUPS if group != "init"},
     )
-    unit = parts["loss"].unit if parts["task"].standardise_targets else ""
+    unit = parts["loss"].unit
+    if parts["task"].standardise_targets and unit:
+        unit += f" of the target{'s' * (y.shape[1] > 1)}"
+    elif parts["task"].kind == "regression":
+        unit = ""
     plan, validation = (
         threads.choose(
-            own.threads,
+            general.threads,
             batch=rows,
             width=model.width,
             hidden=model.hidden,
             depth=model.depth,
-            engine=own.engine,
+            engine=general.engine,
         )
         for rows in (batches.size, len(data.x_validation))
     )
@@ -160,11 +160,11 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
         config=config,
         parts={name: digest for name, digest in digests.items() if not observes(name)},
         observers={name: digest for name, digest in digests.items() if observes(name)},
-        seed=own.seed,
+        seed=general.seed,
         model=model,
         initialiser=parts["init"],
         initial_seed=streams.initialisation,
-        dtype=own.dtype,
+        dtype=general.dtype,
         kind=parts["task"].kind,
         data=data,
         exact=exact,
@@ -185,13 +185,13 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
             # the BLAS's own threads would come on top of them
             validation_shards=validation.shards if plan.blas == 1 else plan.shards,
         ),
-        loss_unit=f"{unit} of the target{'s' * (y.shape[1] > 1)}" if unit else None,
+        loss_unit=unit or None,
         threads=plan.blas,
         log=Cadence(**vars(settings.log)),
         logger=parts["logger"],
         checkpoint_every=settings.checkpoint.every,
         plot=plot,
-        directory=_directory(settings.directory.dir),
+        directory=None if directory is None else Path(str(directory)).expanduser(),
         notes=[
             *exact.notes,
             *notes,
@@ -207,7 +207,7 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
                 f"schedule.warmup={parts['schedule'].warmup} with trainer.steps={steps}: {warning}"
                 for warning in parts["schedule"].warnings(steps)
             ),
-            *threads.warnings(own.threads),
+            *threads.warnings(general.threads),
         ],
     )
 
@@ -228,8 +228,8 @@ def _check_branch(residual: Residual, depth: int, dtype: str) -> None:
     factor = residual.multiplier(depth)
     lost = misread(factor, dtype)
     if lost is not None:
-        given = ", ".join(f"residual.{key}={value}" for key, value in vars(residual).items())
-        raise SettingError(f"{given} and model.depth={depth}: the factor {factor:.3g} {lost}")
+        values = ", ".join(f"residual.{key}={value}" for key, value in vars(residual).items())
+        raise SettingError(f"{values} and model.depth={depth}: the factor {factor:.3g} {lost}")
 
 
 def _load_data(task: Task, seed: np.random.SeedSequence) -> Data:
@@ -253,12 +253,9 @@ def _check_size(sizes: Model, dtype: str) -> None:
         )
 
 
-def _plot_settings(plot: Plot, quantities: Sequence[str]) -> PlotSettings:
+def _plot_settings(plot: Plot, quantities: Sequence[str]) -> Plot:
+    """The settings with lists of formats and of figures that exist; None: all figures."""
     figures = None
     if plot.figures != "all":
         figures = some_of("plot.figures", listed(plot.figures), (*names("figure"), *quantities))
-    return PlotSettings(plot.when, figures, listed(plot.formats))
-
-
-def _directory(value: Any) -> Path | None:
-    return None if value is None else Path(str(value)).expanduser()
+    return replace(plot, figures=figures, formats=listed(plot.formats))

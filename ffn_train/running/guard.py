@@ -33,10 +33,12 @@ class GuardedLogger:
     def log(self, scalars: Mapping[str, float], measures: Values) -> None:
         """Take a row of scalars, step included, and what was measured then."""
         if self._open:
-            known = {name: float(value) for name, value in scalars.items() if not math.isnan(value)}
-            step = int(known.pop("step"))
+            finite = {
+                name: float(value) for name, value in scalars.items() if not math.isnan(value)
+            }
+            step = int(finite.pop("step"))
             measured = {name: values.copy() for name, values in measures.items()}
-            self._open = self._call(self._logger.log, step, known, measured)
+            self._open = self._call(self._logger.log, step, finite, measured)
 
     def close(self, state: str) -> None:
         if self._open:

@@ -35,9 +35,9 @@ class Interruption:
     ``requested`` is the signal's number once there was one, or SIGINT once the file ``stop``
     exists, which reaches a process on any machine. What takes longer than ``patience`` seconds to
     end is left where it is: Interrupted is raised inside of it, as soon as ``may_break`` says that
-    nothing is torn by that; None waits without end. ``told`` is called at the first signal, also at
-    one that came to an Interruption inside this one. Outside the main thread signals are left
-    alone.
+    nothing is torn by that; None waits without end. ``on_signal`` is called at the first signal,
+    also at one that came to an Interruption inside this one. Outside the main thread signals are
+    left alone.
     """
 
     def __init__(
@@ -45,11 +45,11 @@ class Interruption:
         *,
         stop: Path | None = None,
         patience: float | None = PATIENCE,
-        told: Callable[[], None] | None = None,
+        on_signal: Callable[[], None] | None = None,
     ) -> None:
         self.may_break: Callable[[], bool] = lambda: True
         self._requested: int | None = None
-        self._stop, self._patience, self._told = stop, patience, told
+        self._stop, self._patience, self._on_signal = stop, patience, on_signal
         self._looked = 0.0
         self._before: dict[int, Any] = {}
 
@@ -89,8 +89,8 @@ class Interruption:
         self._requested = number
         if self._patience is not None:
             _alarm_in(self._patience)
-        if self._told is not None:
-            self._told()
+        if self._on_signal is not None:
+            self._on_signal()
         outer = self._before.get(number)
         if callable(outer) and isinstance(getattr(outer, "__self__", None), Interruption):
             outer(number, frame)

@@ -38,17 +38,17 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
         return Plan(done=False, checkpoint=None)
     if not files.there(path / files.CONFIG):
         raise SettingError(f"run.dir={path} is not empty and holds no run; name another directory")
-    before = read_json(path / files.CONFIG)
+    config = read_json(path / files.CONFIG)
     origin = read_provenance(path)
-    there = Identity.of(before, origin.parts or {}, origin.data)
-    here = experiment.identity
+    stored = Identity.of(config, origin.parts or {}, origin.data)
+    requested = experiment.identity
     if _failed_at_once(path):
-        there = replace(there, parts=here.parts)  # the part may be why, and is mended
-    steps, wanted = before.get("trainer", {}).get("steps"), experiment.trainer.steps
-    _refuse_other(path, there, here, steps, wanted)
+        stored = replace(stored, parts=requested.parts)  # the part may be why, and is mended
+    stored_steps, steps = config.get("trainer", {}).get("steps"), experiment.trainer.steps
+    _refuse_other(path, stored, requested, stored_steps, steps)
     summary = read_summary(path)
     ended = summary is not None
-    if summary is not None and (steps == wanted or summary.state == "diverged"):
+    if summary is not None and (stored_steps == steps or summary.state == "diverged"):
         note = "ended already; a larger trainer.steps extends it"
         if summary.state == "diverged":
             note = "diverged: nothing is left to go on from"
@@ -57,23 +57,23 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
     if files.there(folder) and (folder.is_symlink() or not folder.is_dir()):
         what = "a link" if folder.is_symlink() else "no directory"
         raise SettingError(f"run.dir={path}: {folder} is {what}, so no checkpoint can be written")
-    checkpoint, notes = _newest(path, last_usable(path), here.digest)
+    checkpoint, notes = _newest(path, last_usable(path), requested.digest)
     notes += _other_bits(path, provenance)
-    if there.data is None and here.data:
+    if stored.data is None and requested.data:
         notes.append(
             f"{path} is of a version that kept no digest of its rows: they are not compared"
         )
     if checkpoint is None:
         notes.append(f"{path} has no usable checkpoint: starting again from step 0")
     elif ended:
-        rates = [_rate(experiment.trainer, checkpoint.step, length) for length in (steps, wanted)]
+        rates = [_rate(experiment.trainer, checkpoint.step, n) for n in (stored_steps, steps)]
         if rates[0] != rates[1]:
             notes.append(
-                f"the schedule is stretched to {wanted} steps: at step {checkpoint.step} the rate "
+                f"the schedule is stretched to {steps} steps: at step {checkpoint.step} the rate "
                 f"goes from {rates[0]:.3g} to {rates[1]:.3g}, so that the run is not one of "
-                f"{wanted} steps without a break"
+                f"{steps} steps without a break"
             )
-        notes.append(f"{path} was finished at step {steps}, now goes on to {wanted}")
+        notes.append(f"{path} was finished at step {stored_steps}, now goes on to {steps}")
     else:
         notes.append(f"{path} continues at step {checkpoint.step}")
     return Plan(done=False, checkpoint=checkpoint, notes=tuple(notes))
@@ -101,14 +101,14 @@ def legs(
 
 
 def _leg(origin: Provenance, first: int, steps: int | None) -> Leg:
-    told = {
+    shared = {
         name: getattr(origin, name)
         for name in (
             *("started", "command", "code", "packages"),
-            *("engine", "blas_threads", "shards"),
+            *("engine", "blas", "blas_threads", "shards"),
         )
     }
-    return Leg(first=first, steps=steps, **told)
+    return Leg(first=first, steps=steps, **shared)
 
 
 def _failed_at_once(path: Path) -> bool:
@@ -117,10 +117,12 @@ def _failed_at_once(path: Path) -> bool:
     return written is not None and written.state == "failed" and not checkpoints(path)
 
 
-def _refuse_other(path: Path, there: Identity, here: Identity, steps: Any, wanted: int) -> None:
-    differing = there.differences(here)
-    if not isinstance(steps, int) or wanted < steps:
-        differing.append(f"{STEPS}={steps!r} there, {wanted!r} here (it can only grow)")
+def _refuse_other(
+    path: Path, stored: Identity, requested: Identity, stored_steps: Any, steps: int
+) -> None:
+    differing = stored.differences(requested)
+    if not isinstance(stored_steps, int) or steps < stored_steps:
+        differing.append(f"{STEPS}={stored_steps!r} there, {steps!r} here (it can only grow)")
     if differing:
         raise SettingError(f"run.dir={path} holds another run: {'; '.join(differing)}")
 
@@ -166,17 +168,17 @@ def _other_bits(path: Path, now: Provenance) -> Iterator[str]:
         ("validation_shards", "shards of the validation part", 1),
         ("engine", "the engine", "numpy"),
     ):
-        then, here = getattr(before, key), getattr(now, key)
-        then = default if then is None else then
-        if then != here:
+        earlier, current = getattr(before, key), getattr(now, key)
+        earlier = default if earlier is None else earlier
+        if earlier != current:
             yield (
-                f"{what} was {then}, is {here}: products are summed in another "
+                f"{what} was {earlier}, is {current}: products are summed in another "
                 "order, so the last bits may differ from an undisturbed run"
             )
     for package in ("numpy", "numba") if now.engine == "compiled" else ("numpy",):
-        then, here = ((origin.packages or {}).get(package) for origin in (before, now))
-        if then not in (here, None):
+        earlier, current = ((origin.packages or {}).get(package) for origin in (before, now))
+        if earlier not in (current, None):
             yield (
-                f"{package} was {then}, is {here}: its functions may round otherwise, "
+                f"{package} was {earlier}, is {current}: its functions may round otherwise, "
                 "so the last bits may differ from an undisturbed run"
             )

@@ -54,6 +54,9 @@ class Logs:
     digests: Mapping[str, str]
 
 
+NO_LOGS = Logs(0, {}, {})
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """The state before row ``step``: parameters, optimizer memory, counters, and the logs.
@@ -82,22 +85,22 @@ class Checkpoint:
 
 def digests(run: Path, logs: Logs) -> dict[str, str]:
     """The SHA-256 of so much of a run's logs. Raises Damaged if one is shorter."""
-    found = {}
+    by_name = {}
     try:
         if logs.scalars_bytes:
             with damaged(run / SCALARS, OSError):
                 content = read_bytes(run / SCALARS)[: logs.scalars_bytes]
             if len(content) < logs.scalars_bytes:
                 raise Damaged(f"{run / SCALARS}: it has lost rows")
-            found[SCALARS] = hashlib.sha256(content).hexdigest()
+            by_name[SCALARS] = hashlib.sha256(content).hexdigest()
         for name, count in logs.measures_rows.items():
             rows = read_records(run / name)
             if len(rows) < count:
                 raise Damaged(f"{run / name}: it has lost rows")
-            found[name] = hashlib.sha256(rows[:count].tobytes()).hexdigest()
+            by_name[name] = hashlib.sha256(rows[:count].tobytes()).hexdigest()
     except RunError as error:
         raise Damaged(str(error)) from None
-    return found
+    return by_name
 
 
 class Damaged(ValueError):
@@ -138,12 +141,12 @@ def newest_step(run: Path) -> int | None:
 
 def _by_step(run: Path) -> dict[int, Path]:
     """The checkpoint files by step; none behind a link, which is not written through either."""
-    found = {}
+    paths = {}
     folder = run / CHECKPOINTS
     for path in () if folder.is_symlink() else folder.glob("step-*"):
         if name := re.fullmatch(r"step-(\d{9,})\.safetensors", path.name):
-            found[int(name[1])] = path
-    return found
+            paths[int(name[1])] = path
+    return paths
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -43,9 +43,9 @@ def claim(key: str, path: Path | None, parent: Path) -> Iterator[Path]:
             raise SettingError(f"{parent if path is None else f'{key}={path}'} {reason}") from None
         if not acquired:
             raise SettingError(f"{key}={path} is in use by another process")
-        for left in (*files.temporary(path), *files.temporary(path / files.CHECKPOINTS)):
+        for leftover in (*files.temporary(path), *files.temporary(path / files.CHECKPOINTS)):
             with suppress(OSError):
-                left.unlink()
+                leftover.unlink()
         yield path
 
 

@@ -45,15 +45,15 @@ class Identity:
 
     def differences(self, other: Identity) -> list[str]:
         """In words what another identity does not share; unknown rows are not compared."""
-        found = differences(self.settings, other.settings)
+        lines = differences(self.settings, other.settings)
         if sorted(self.parts.values()) != sorted(other.parts.values()):
-            there, here = (_short(identity.parts) for identity in (self, other))
-            found.append(f"parts with the content {there} there, {here} here")
+            stored, current = (_short(identity.parts) for identity in (self, other))
+            lines.append(f"parts with the content {stored} there, {current} here")
         if None not in (self.data, other.data) and self.data != other.data:
-            found.append(
+            lines.append(
                 f"rows with the digest {str(self.data)[:8]} there, {str(other.data)[:8]} here"
             )
-        return found
+        return lines
 
 
 def _short(parts: Mapping[str, str]) -> str:

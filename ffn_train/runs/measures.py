@@ -122,12 +122,12 @@ class Measures:
         l where it is not 0, below the range of the numbers.
         """
         flow, index = self["signal_gradient_rms"].values, np.arange(self.depth + 1)
-        kept = flow != 0
+        nonzero = flow != 0
         with np.errstate(divide="ignore", invalid="ignore"):
-            middle = (kept @ index) / kept.sum(axis=1)
-            aside = np.where(kept, index - middle[:, None], 0)
-            log = np.where(kept, np.log(flow), 0)
-            slope = (log * aside).sum(axis=1) / (aside**2).sum(axis=1)
+            middle = (nonzero @ index) / nonzero.sum(axis=1)
+            offset = np.where(nonzero, index - middle[:, None], 0)
+            log = np.where(nonzero, np.log(flow), 0)
+            slope = (log * offset).sum(axis=1) / (offset**2).sum(axis=1)
         growth: Floats = np.exp(-slope)
         return growth
 
@@ -173,11 +173,11 @@ def _series(column: QuantityColumn, rows: NDArray[np.void], layout: RunLayout) -
     if column.absent is None:
         absent = "it was not taken of this model" if np.isnan(values).all() else ""
         column = replace(column, absent=absent)
-    kept = slice(
+    measured = slice(
         "memory" in column.needs and _unknown(values[:1]),  # there was no step before the first
         len(values) - ("update" in column.needs and _unknown(values[-1:])),  # none was made after
     )
-    return Series(column, steps[kept], values[kept])
+    return Series(column, steps[measured], values[measured])
 
 
 def _unknown(row: Floats) -> bool:

@@ -63,11 +63,11 @@ def scored(run: Run) -> ScoreResult | None:
     values = run.scalars.get("validation_score", np.zeros(0))
     declared = {f.name: getattr(run.score, f.name) for f in fields(ScoreDeclared)}
     result = ScoreResult(**declared, value=_last(run, "validation_score"))
-    place = run.score.place_of_best(values)
-    if place is None:
+    index = run.score.place_of_best(values)
+    if index is None:
         return result
-    step = int(run.scalars["step"][place])
-    return replace(result, best=float(values[place]), best_step=step)
+    step = int(run.scalars["step"][index])
+    return replace(result, best=float(values[index]), best_step=step)
 
 
 def clipped(run: Run) -> NDArray[np.bool_] | None:

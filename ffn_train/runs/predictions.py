@@ -116,8 +116,8 @@ def parse(content: Mapping[str, Any], tensors: int, depth: int) -> Theory:
                 values = [np.nan if v is None else float(v) for v in entry[field.name]]
             except (KeyError, TypeError):
                 raise ValueError(f"{mode} has no {field.name}") from None
-            wanted = tensors if "gradient_norm" in field.name or field.name == "gradient_sd" else 0
-            if len(values) != (wanted or depth + 1):
+            length = tensors if "gradient_norm" in field.name or field.name == "gradient_sd" else 0
+            if len(values) != (length or depth + 1):
                 raise ValueError(f"{mode}.{field.name} has the wrong length")
             arrays[field.name] = np.array(values)
         predictions[mode] = Prediction(**arrays, sampled=_sampled(entry.get("sampled"), mode))
@@ -178,22 +178,27 @@ def worst(
     if chosen is None:
         return None
     mode, prediction = chosen
-    places = [f"dL/dx_{index}" for index in range(len(signal_gradient))]
-    ours = [t.block is not None and math.prod(t.shape) > 1 for t in tensors]
-    names = [*places, *(t.name for t, own in zip(tensors, ours, strict=True) if own)]
-    measured = np.concatenate([signal_gradient, gradient[ours]])
-    log = np.concatenate([prediction.log_signal_gradient_rms, prediction.log_gradient_norm[ours]])
-    sd = np.concatenate([prediction.signal_gradient_sd, prediction.gradient_sd[ours]])
+    boundaries = [f"dL/dx_{index}" for index in range(len(signal_gradient))]
+    compared = [t.block is not None and math.prod(t.shape) > 1 for t in tensors]
+    names = [
+        *boundaries,
+        *(t.name for t, included in zip(tensors, compared, strict=True) if included),
+    ]
+    measured = np.concatenate([signal_gradient, gradient[compared]])
+    log = np.concatenate(
+        [prediction.log_signal_gradient_rms, prediction.log_gradient_norm[compared]]
+    )
+    sd = np.concatenate([prediction.signal_gradient_sd, prediction.gradient_sd[compared]])
     with np.errstate(all="ignore"):
         distance = np.log(measured) - log
         lost = (measured < smallest) & (log < np.log(smallest))
         # not comparable: zero as predicted, none derived, or lost to the range of the numbers
-        known = np.isfinite(measured) & ~np.isnan(distance + sd) & ~lost
-        if not known.any():
+        comparable = np.isfinite(measured) & ~np.isnan(distance + sd) & ~lost
+        if not comparable.any():
             return None
         z, ratios = score(distance, sd), np.exp(distance)
-        size = np.where(known, abs(z) + beyond(z, ratios) * np.finfo(np.float64).max / 2, -1)
-        within = float(np.exp(np.max(np.abs(distance[known]))))
-    place = int(np.argmax(size))
-    numbers = float(ratios[place]), names[place], mode, float(sd[place])
-    return Ratio(*numbers, float(z[place]), within)
+        size = np.where(comparable, abs(z) + beyond(z, ratios) * np.finfo(np.float64).max / 2, -1)
+        within = float(np.exp(np.max(np.abs(distance[comparable]))))
+    furthest = int(np.argmax(size))
+    numbers = float(ratios[furthest]), names[furthest], mode, float(sd[furthest])
+    return Ratio(*numbers, float(z[furthest]), within)

@@ -15,8 +15,6 @@ from typing import Any
 
 from ffn_train import __version__
 from ffn_train.runs import files, records
-from ffn_train.runs.files import damaged, read_json
-from ffn_train.runs.old_names import renamed
 from ffn_train.runs.score import ScoreDeclared
 from ffn_train.tasks.outliers import Outliers
 
@@ -44,8 +42,30 @@ class Leg:
     code: Mapping[str, Any] | None = None
     packages: Mapping[str, Any] | None = None
     engine: str | None = None
+    blas: str | None = None
     blas_threads: int | None = None
     shards: int | None = None
+
+    @property
+    def stretched(self) -> bool:
+        """Whether the schedule, which depends on the run's length, gave another rate from here."""
+        return self.lr_before is not None and self.lr != self.lr_before
+
+    def computed_otherwise(self, before: Leg) -> list[str]:
+        """What may round otherwise than it did in the leg before; of what is not known nothing."""
+        compiled = self.engine == "compiled"
+        values = {
+            "engine": (before.engine, self.engine),
+            **{
+                name: tuple((leg.packages or {}).get(name) for leg in (before, self))
+                for name in ("ffn_train", "numpy", *(["numba"] if compiled else []))
+            },
+            "BLAS": (before.blas, self.blas),
+            "threads": tuple(
+                leg.blas_threads and (leg.blas_threads, leg.shards) for leg in (before, self)
+            ),
+        }
+        return [name for name, ends in values.items() if None not in ends and ends[0] != ends[1]]
 
 
 @dataclass(frozen=True)
@@ -94,24 +114,10 @@ class Provenance:
     measuring_seconds: float | None = None
     steps_per_second: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """The content of provenance.json."""
-        return {"schema": files.SCHEMA, **records.to_json(self)}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Provenance:
-        """That of a file's content. Raises ValueError for a value of the wrong type."""
-        return records.from_json(cls, renamed(content))
-
 
 def read_provenance(run: Path) -> Provenance:
     """The provenance in a run's directory, all unknown without the file. Raises RunError."""
-    path = run / files.PROVENANCE
-    if not files.there(path):
-        return Provenance()
-    content = read_json(path)
-    with damaged(path, ValueError):
-        return Provenance.from_json(content)
+    return records.read(Provenance, run / files.PROVENANCE) or Provenance()
 
 
 def surroundings() -> dict[str, Any]:

@@ -11,10 +11,34 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
+from ffn_train.runs import files
+from ffn_train.runs.files import damaged, read_json
+from ffn_train.runs.old_names import renamed
+from ffn_train.runs.seal import check_digest
+
 T = TypeVar("T")
+
+
+def write(path: Path, record: Any) -> None:
+    """Write a dataclass as a file of a run; not durable by itself."""
+    files.write_json(path, {"schema": files.SCHEMA, **to_json(record)}, durable=False)
+
+
+def read(cls: Callable[..., T], path: Path) -> T | None:
+    """The dataclass in a file of a run, also of an older version; None without the file.
+
+    Raises RunError.
+    """
+    if not files.there(path):
+        return None
+    content = read_json(path)
+    check_digest(path, content)
+    with damaged(path, ValueError):
+        return from_json(cls, renamed(content))
 
 
 def to_json(record: Any) -> dict[str, Any]:
@@ -73,8 +97,8 @@ def _kind(kind: Any) -> _Kind:
     if optional:
         (kind,) = (part for part in get_args(kind) if part is not NoneType)
     origin, arguments = get_origin(kind), get_args(kind)
-    place = {tuple: 0, Mapping: 1}.get(origin)
-    items = None if place is None else _kind(arguments[place])
+    index = {tuple: 0, Mapping: 1}.get(origin)
+    items = None if index is None else _kind(arguments[index])
     record = is_dataclass(kind) and isinstance(kind, type)
     return _Kind(kind, optional, origin, arguments, items, record)
 

@@ -21,7 +21,7 @@ class Scalars(Mapping[str, Floats]):
 
     def __init__(self, path: Path, names: Sequence[str], cells: Sequence[str]) -> None:
         self._path = path
-        self._texts = {name: cells[place :: len(names)] for place, name in enumerate(names)}
+        self._texts = {name: cells[column :: len(names)] for column, name in enumerate(names)}
         self._columns: dict[str, Floats] = {}
 
     def __getitem__(self, name: str) -> Floats:

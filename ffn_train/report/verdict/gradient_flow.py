@@ -154,8 +154,8 @@ def remedy(evidence: Evidence) -> tuple[str, ...]:
     if residual is None:
         return ()
     norm, init = (evidence.chosen(group).get("name", "none") for group in ("norm", "init"))
-    found = settings(residual, evidence.run.measures.depth, norm=norm, init=init)
-    first = found[0]
+    remedies = settings(residual, evidence.run.measures.depth, norm=norm, init=init)
+    first = remedies[0]
     if first == "a smaller residual.scale":
         first = f"residual.scale={evidence.setting('residual', 'scale') / 10:g}"
     elif first == "a smaller residual.start":
@@ -169,8 +169,8 @@ def cause(evidence: Evidence) -> str:
     names = {group: evidence.chosen(group).get("name") for group in MODEL_GROUPS}
     if residual is None or None in names.values():
         return ""
-    found = settings(residual, depth, norm=names["norm"] or "none", init=names["init"])
-    advice = f"; try {either(found)}"
+    remedies = settings(residual, depth, norm=names["norm"] or "none", init=names["init"])
+    advice = f"; try {either(remedies)}"
     change = evidence.predicted
     if change is None:
         return advice

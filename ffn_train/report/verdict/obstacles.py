@@ -216,13 +216,16 @@ def _clipping(evidence: Evidence) -> Finding | None:
         return None
     if not evidence.update_size < FAST:
         return None
-    left, clip = float(np.median(evidence.cuts)), evidence.setting("trainer", "clip")
+    remaining, clip = float(np.median(evidence.cuts)), evidence.setting("trainer", "clip")
     text = (
         f"trainer.clip={clip:g} shortened {evidence.clipped_share:.0%} of the gradients, to "
-        f"{left:.2g} of their norm in the median, as if the learning rate were that much smaller"
+        f"{remaining:.2g} of their norm in the median, as if the learning rate were that much "
+        "smaller"
     )
-    usual = clip < USUAL_CLIP <= clip / left
-    return _finding("clipping", text, (f"trainer.clip={USUAL_CLIP if usual else clip / left:.2g}",))
+    usual = clip < USUAL_CLIP <= clip / remaining
+    return _finding(
+        "clipping", text, (f"trainer.clip={USUAL_CLIP if usual else clip / remaining:.2g}",)
+    )
 
 
 def _noise(evidence: Evidence) -> Finding | None:
