@@ -10,7 +10,7 @@ import numpy as np
 
 from ffn_train.nn.core import Floats
 from ffn_train.teach.activations import ACTIVATIONS, PASSED
-from ffn_train.teach.calls import Bench, Local
+from ffn_train.teach.calls import Bench, Local, Signature
 from ffn_train.teach.judge import Judgement, ask, judge, refused
 from ffn_train.teach.mistakes import IN_PLACE
 from ffn_train.teach.networks import (
@@ -116,11 +116,10 @@ def _textbook_backward(
     if network is BLOCK:
         usual = ("x", "W1", "b1", "W2", "b2", ACT, SLOPE, "dy")
     forward = tuple(word for word in usual if word not in ("dy", SLOPE))
-    takes = bench.signatures[name].names
     by_name = ("activation_fn", "activation_grad_fn")
     names = {word: word for word in usual} | dict(zip(by_name, (ACT, SLOPE), strict=True))
     inputs = cases(network, ACTS)
-    roles = _arguments(takes, forward, names, [usual])
+    roles = _arguments(bench.signatures[name], forward, names, [usual])
     finding = _best(bench, name, roles, tuple(network.shapes), network, inputs, conventions)
     if not finding.right and len(conventions) < len(CONVENTIONS):
         others = [convention for convention in CONVENTIONS if convention not in conventions]
@@ -168,7 +167,7 @@ def _pair_as(found: Forward, backward: str, shown: str) -> Finding:
     if _changes(found):
         return Finding.of_change(shown, forward)
     given = dict(zip(bench.signatures[forward].names, found.arguments, strict=False))
-    takes = bench.signatures[backward].names
+    signature = bench.signatures[backward]
     if found.network is not None:
         acts = ACTS if ACT in found.arguments else (found.act,)
         inputs: Sequence[Case] = cases(found.network, acts)
@@ -176,8 +175,8 @@ def _pair_as(found: Forward, backward: str, shown: str) -> Finding:
         inputs = unknown_cases(found)
     if not inputs:
         return _not_understood(bench, forward, shown)
-    cached = len(takes) == (2 if found.cached else 1)
-    roles = [found.arguments] if cached else _arguments(takes, found.arguments, given, [])
+    cached = not signature.more and len(signature.names) == (2 if found.cached else 1)
+    roles = [found.arguments] if cached else _arguments(signature, found.arguments, given, [])
     return _best(
         bench,
         backward,
@@ -213,13 +212,13 @@ def _not_understood(bench: Bench, forward: str, shown: str) -> Finding:
 
 
 def _arguments(
-    takes: Sequence[str],
+    signature: Signature,
     forward: Sequence[str],
     names: Mapping[str, str],
     usual: list[tuple[str, ...]],
 ) -> list[tuple[str, ...]]:
     """What the arguments of a backward function may be: by their names, then by their places."""
-    by_name: list[tuple[str, ...]] = []
+    takes, by_name = signature.names, list[tuple[str, ...]]()
     rest = [name for name in takes if name not in names]
     known = {names[name] for name in takes if name in names}
     for words in REST:
@@ -234,7 +233,8 @@ def _arguments(
     return [
         words
         for words in [*by_name, *usual]
-        if len(words) == len(takes) and (SLOPE not in words or ACT in forward)
+        if (len(words) == len(takes) or (signature.more and len(words) > len(takes)))
+        and (SLOPE not in words or ACT in forward)
     ]
 
 

@@ -163,6 +163,17 @@ def backward_pass(dy, x, W, b, act, dact):
     assert "another convention than forward_pass" in report.findings[1].mistakes
 
 
+def test_functions_that_are_given_an_activation_are_a_pair_too() -> None:
+    functions = functional.forward_pass, functional.backward_pass
+    assert check_gradients(*functions).right
+
+    def backward(dy: Any, x: Any, W: Any, b: Any, act: Any, slope: Any) -> Any:
+        return functional.backward_pass(dy, x, W, b, act, lambda z: slope(act(z)))
+
+    (finding,) = check_gradients(functions[0], backward).findings
+    assert finding.mistakes == ("act' taken at the wrong place",)
+
+
 def test_a_pair_is_checked_in_this_process() -> None:
     def double(x: Any) -> Any:
         return 2 * x
