@@ -151,8 +151,8 @@ def _pair(bench: Bench, forward: str, backward: str, shown: str) -> Finding:
         if name not in bench.signatures:
             return Finding(shown, "unchecked", (), f"{name} has arguments that cannot be told")
     findings = []
-    for found in recognise(bench, forward, bench.shapes.get(forward)):
-        findings.append(_pair_as(found, backward, shown))
+    for reading in recognise(bench, forward, bench.shapes.get(forward)):
+        findings.append(_pair_as(reading, backward, shown))
         if findings[-1].right:
             return findings[-1]
     if not findings:
@@ -160,31 +160,31 @@ def _pair(bench: Bench, forward: str, backward: str, shown: str) -> Finding:
     return next((finding for finding in findings if finding.mistakes), findings[0])
 
 
-def _pair_as(found: Forward, backward: str, shown: str) -> Finding:
-    bench, forward = found.bench, found.name
-    if found.rounds:
+def _pair_as(reading: Forward, backward: str, shown: str) -> Finding:
+    bench, forward = reading.bench, reading.name
+    if reading.rounds:
         return Finding.of_rounding(shown, forward)
-    if _changes(found):
+    if _changes(reading):
         return Finding.of_change(shown, forward)
-    given = dict(zip(bench.signatures[forward].names, found.arguments, strict=False))
+    given = dict(zip(bench.signatures[forward].names, reading.arguments, strict=False))
     signature = bench.signatures[backward]
-    if found.network is not None:
-        acts = ACTS if ACT in found.arguments else (found.act,)
-        inputs: Sequence[Case] = cases(found.network, acts)
+    if reading.network is not None:
+        acts = ACTS if ACT in reading.arguments else (reading.act,)
+        inputs: Sequence[Case] = cases(reading.network, acts)
     else:
-        inputs = unknown_cases(found)
+        inputs = unknown_cases(reading)
     if not inputs:
         return _not_understood(bench, forward, shown)
-    cached = not signature.more and len(signature.names) == (2 if found.cached else 1)
-    roles = [found.arguments] if cached else _arguments(signature, found.arguments, given, [])
+    cached = not signature.more and len(signature.names) == (2 if reading.cached else 1)
+    roles = [reading.arguments] if cached else _arguments(signature, reading.arguments, given, [])
     return _best(
         bench,
         backward,
         roles,
-        found.tensors,
-        found.network,
+        reading.tensors,
+        reading.network,
         inputs,
-        (found.convention,),
+        (reading.convention,),
         cached=forward if cached else "",
         names={role: name for name, role in given.items()},
         shown=shown,
@@ -289,8 +289,10 @@ def _most_taking(subjects: Sequence[Subject], inputs: Sequence[Case]) -> list[Su
 
 
 def _rank(judgement: Judgement) -> tuple[int, int]:
-    """Right, of a known mistake, of an unknown one, of none that can be told."""
-    kind = 0 if judgement.right else 1 if judgement.mistakes else 2 if judgement.wrong else 3
+    """Right, of a known mistake, of an unknown one (right but for inputs that it refuses first), of
+    none that can be told.
+    """
+    kind = 0 if judgement.right else 1 if judgement.mistakes else 2 if judgement.answered else 3
     return kind, len(judgement.wrong)
 
 

@@ -39,7 +39,7 @@ class Judgement:
     all of it, none if no single one does; ``trial`` is the smallest input that fails, ``tensor``
     and ``entry`` what differs most there, and ``predicted`` what a mistake has there.
     ``notes``: what a function that is right does not take. ``problem``: why it cannot be judged, or
-    not further.
+    not further; ``answered``: it took some of the inputs.
     """
 
     subject: Subject
@@ -52,6 +52,7 @@ class Judgement:
     changed: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     problem: str | None = None
+    answered: bool = False
     missing: bool = False
 
     @property
@@ -92,6 +93,7 @@ def judge(subject: Subject, network: Network | None, trials: Sequence[Trial]) ->
         first = trials[-1][1]
         judgement.problem, judgement.missing = first.error, first.missing
         return judgement
+    judgement.answered = True
     vectors = not judgement.notes or any(case.vector for case, _ in answered)
     batches = not judgement.notes or not all(case.vector for case, _ in answered)
     refusing = [

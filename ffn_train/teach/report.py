@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ffn_train.nn.core import Floats
+from ffn_train.teach.activations import OWN
 from ffn_train.teach.judge import Judgement, error
 from ffn_train.teach.mistakes import FLOAT32, IN_PLACE, Mistake
 from ffn_train.teach.networks import Case
@@ -86,6 +87,8 @@ def explained(
         if judgement.missing:
             tensors = _listed([_gradient(name, names) for name in judgement.subject.results])
             text += f"; it has to return {tensors}"
+        if judgement.answered:
+            return Finding(function, "wrong", (), f"it fails for {text}", convention)
         return Finding(function, "unchecked", (), text, convention)
     shows = _evidence(judgement, names)
     if words and judgement.problem is None:
@@ -166,7 +169,7 @@ def _evidence(judgement: Judgement, names: Mapping[str, str]) -> list[str]:
 
 def _where(case: Case, names: Mapping[str, str]) -> str:
     shapes = [f"{names.get(name, name)} {array.shape}" for name, array in case.values.items()]
-    act = "" if case.act.name in ("identity", "its own") else f"; {case.act.name}"
+    act = "" if case.act.name in ("identity", OWN) else f"; {case.act.name}"
     return ", ".join(shapes) + act
 
 
