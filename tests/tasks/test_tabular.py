@@ -424,9 +424,7 @@ def test_a_small_table_has_small_batches_and_may_count_epochs(folder: Path) -> N
     assert built(steps=3).trainer.steps == 3
     with pytest.raises(SettingError, match="at most the 10 training rows"):
         built(batch_size=11)
-    with pytest.raises(
-        SettingError, match=r"trainer.epochs=7 and trainer.steps=5: say one of them"
-    ):
+    with pytest.raises(SettingError, match=r"trainer.epochs=7 and trainer.steps=5: give only one"):
         built(epochs=7, steps=5)
 
 
