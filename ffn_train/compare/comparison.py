@@ -20,6 +20,7 @@ from ffn_train.config.settings import SettingError, one_of
 from ffn_train.running import Notify
 from ffn_train.runs import RunError, old_names
 from ffn_train.runs.finding import QUESTIONS
+from ffn_train.view import Inline
 
 _HOPELESS = 10  # axes of losses end at this many times the loss of predicting the mean
 
@@ -71,6 +72,12 @@ class Comparison:
     def cases(self) -> list[Case]:
         """All runs, in the order of the groups and, within a group, of their seeds."""
         return [case for group in self.groups for case in group.cases]
+
+    def view(self) -> Inline:
+        """The interactive page, as a notebook shows it."""
+        from ffn_train.compare.page import html  # late: it is made from a comparison
+
+        return Inline(html(self))
 
     @property
     def measured(self) -> list[Group]:

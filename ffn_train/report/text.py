@@ -14,13 +14,18 @@ LISTED = 4  # targets
 
 
 def report(run: Run) -> str:
-    """A run's losses, scores, gradient ratio, theory, time, directory and verdict, aligned.
+    """A run's losses, scores, gradient ratio, theory, time, directory and verdict, aligned."""
+    lines = aligned(rows(run), left=(0, 1))
+    if run.summary is not None and run.summary.divergence is not None:
+        lines.insert(0, f"warning: {run.summary.divergence.line}")
+    return "\n".join(lines)
 
-    Unknown values have no line.
-    """
+
+def rows(run: Run) -> list[tuple[str, str]]:
+    """The label and the text of each line; unknown values have no line."""
     summary = run.summary or Summary(state=run.state or "running")
     flow = _change(run, summary, "gradient_ratio")
-    rows = [
+    said = [
         ("loss", _losses(summary, run.provenance.loss_unit)),
         (summary.score.symbol if summary.score else "score", _score(summary)),
         ("other scores", _scores(summary)),
@@ -30,12 +35,8 @@ def report(run: Run) -> str:
         ("time", _time(run.provenance)),
         ("saved in", str(run.path)),
     ]
-    rows = [row for row in rows if row[1]]
-    rows += [(finding.question or "verdict", finding.text) for finding in summary.verdict]
-    lines = aligned(rows, left=(0, 1))
-    if summary.divergence is not None:
-        lines.insert(0, f"warning: {summary.divergence.line}")
-    return "\n".join(lines)
+    verdict = [(finding.question or "verdict", finding.text) for finding in summary.verdict]
+    return [*(row for row in said if row[1]), *verdict]
 
 
 def _losses(summary: Summary, unit: str | None) -> str:
@@ -129,7 +130,8 @@ def _time(provenance: Provenance) -> str:
         words.append(f"{seconds:.1f} s")
         if rate > 0:
             words.append(f"{rate:.0f} steps/s" if rate >= 9.5 else f"{rate:.2g} steps/s")
-        words[-1] += f" ({(provenance.measuring_seconds or 0) / seconds:.0%} spent on measuring)"
+        if provenance.measuring_seconds is not None:
+            words[-1] += f" ({provenance.measuring_seconds / seconds:.0%} spent on measuring)"
     if provenance.parameters is not None:
         words.append(f"{provenance.parameters:,} parameters")
     return ", ".join(words)
