@@ -15,11 +15,12 @@ from ffn_train.compare.header import shared
 from ffn_train.compare.metrics import Metric
 from ffn_train.compare.values import SEED, is_number, short
 from ffn_train.nn.core import Floats
-from ffn_train.plots.settings import UNSET, Value, text
+from ffn_train.plots.settings import UNSET, Value, brief
 from ffn_train.runs.status import ENDED
 from ffn_train.view.packing import Blocks
 from ffn_train.view.page import page
 
+_LETTERS = 40  # of a setting's value
 _BINS = 50  # of a curve that has twice as many points
 _MOST_FLOW = 1_500_000  # values of dLoss/dx_l, of all runs together: 6 MB of a page
 
@@ -78,7 +79,7 @@ def content(comparison: Comparison) -> tuple[dict[str, Any], list[str]]:
 
 
 def _level(value: Value) -> dict[str, Any]:
-    return {"text": text(value), "number": value if is_number(value) else None}
+    return {"text": brief(value, _LETTERS), "number": value if is_number(value) else None}
 
 
 def _place(key: str | None, keys: Sequence[str]) -> int | None:

@@ -93,7 +93,7 @@ class RunPage {
     const roots = (this.drawn ?? []).map(([chart]) => chart.root);
     const map = this.map?.root;
     map?.classList.add("wide");
-    return [...roots.slice(0, 3), map, ...roots.slice(3)];
+    return [...roots.slice(0, 2), map, ...roots.slice(2)];
   }
 
   controls() {
