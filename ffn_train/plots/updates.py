@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ffn_train.config.registry import choice
-from ffn_train.plots.curves import block_curves, mark, marks, tell
+from ffn_train.plots.curves import band_entry, block_curves, mark, marks, tell
+from ffn_train.plots.legs import mark_legs
 from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import log_axis, step_axis
 from ffn_train.plots.selection import shown_blocks
@@ -31,11 +33,11 @@ class Updates(RunFigure):
         steps, _ = measures.common("update_norm", "weight_norm")
         ratio = shown_blocks(measures, measures.update_ratio)
         figure, (axes,) = sheet(
-            run, "Update against weight of each block", width=SINGLE, height=2.3
+            run, "Update against weight of each block", width=SINGLE, height=2.3, right=1.0
         )
         log_axis(axes, [GUIDE], ratio)
         guide = axes.axhline(GUIDE, color=MUTED, linewidth=0.9, dashes=(4, 2))
-        guide.set_label("$10^{-3}$, usual")
+        guide.set_label("rule of thumb,\n$10^{-3}$ a step")
         lines = block_curves(axes, steps, ratio, measures.depth)
         mark(axes, steps, *ratio)
         if not len(steps):
@@ -43,7 +45,8 @@ class Updates(RunFigure):
         step_axis(axes, measures["weight_norm"].step)
         axes.set_ylabel(r"$\|\Delta\theta_l\|/\|\theta_l\|$")
         _mark_clipped(axes, run)
-        right_legends(figure, axes, ("block $l$", lines), ("", [guide, *marks(axes)]))
+        others: list[Artist] = [guide, *band_entry(len(steps)), *mark_legs(axes, run)]
+        right_legends(figure, axes, ("block $l$", lines), ("", [*others, *marks(axes)]))
         return figure
 
 

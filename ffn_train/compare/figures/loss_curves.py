@@ -13,7 +13,6 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 
-from ffn_train.compare.axis import limit, step_ticks
 from ffn_train.compare.case import Case, Curve
 from ffn_train.compare.colours import Colours
 from ffn_train.compare.comparison import Comparison
@@ -25,7 +24,7 @@ from ffn_train.compare.panels import uncrowded
 from ffn_train.compare.stretched import dotted, mark_stretched, stretched
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve
-from ffn_train.plots.scales import log_axis
+from ffn_train.plots.scales import limit, log_axis, step_axis
 from ffn_train.plots.selection import evenly
 
 NAME = "loss_curves"
@@ -64,7 +63,7 @@ def draw(comparison: Comparison) -> Figure | None:
     limits, beyond = _limits(comparison, name, list(summaries.values())), False
     for cell, (axes,) in zip(cells, page.panels, strict=True):
         log_axis(axes, limits)
-        step_ticks(axes, _steps(cell.groups) if options.xlim is None else np.array(options.xlim))
+        step_axis(axes, _steps(cell.groups) if options.xlim is None else np.array(options.xlim))
         limit(axes, options)
         strength = min(1.0, 12 / len(cell.groups))
         for group in cell.groups:
