@@ -90,6 +90,14 @@ def binned(steps: Floats, values: Floats, *, log: bool) -> tuple[Floats, Floats,
     return (centres, *((np.exp(v) if log else v) for v in (mean, low, high)))
 
 
+def drawn(values: Floats) -> Floats:
+    """What a trend shows of values (..., K), for the limits of an axis: all, or the quantiles."""
+    if values.shape[-1] < _LONG:
+        return values
+    rows = values.reshape(-1, values.shape[-1])
+    return np.array([binned(row, row, log=False)[2:] for row in rows])
+
+
 def bin_size(count: int) -> int:
     """How many of so many values a point of a ``trend`` stands for."""
     return -(-count // _BINS) if count >= _LONG else 1

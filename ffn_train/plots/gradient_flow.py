@@ -70,8 +70,8 @@ class GradientFlow(RunFigure):
                 axes[2].tick_params(axis="y", which="both", labelleft=False)
                 axes[2].yaxis.label.set_visible(False)
             kinds = [
-                sample("skip", color=INK),
-                sample("branch", color=INK, **_BRANCH),
+                sample("skip", **{**looks[0], "color": INK}),
+                sample("branch", **{**looks[0], "color": INK, **_BRANCH}),
             ]
         titles = "(a)  parameter gradients", "(b)  signal gradients", "(c)  skip and branch part"
         signal_label = r"RMS $\partial L/\partial x_l$"
@@ -79,8 +79,8 @@ class GradientFlow(RunFigure):
         for panel, title, label in zip(axes, titles, labels, strict=False):
             panel.set_title(title)
             panel.set_ylabel(label)
-            depth_axis(panel, depth, depth, "block boundary $l$")
-        depth_axis(axes[0], depth - 1, depth, "block $l$")
+            depth_axis(panel, depth - (panel is not axes[1]), depth, "block boundary $l$")
+        axes[0].set_xlabel("block $l$")
         if predicted is not None:
             _predicted(axes, run, predicted, looks)
         theory.caption(figure, run, *_left_out(measures, predicted))
@@ -114,10 +114,10 @@ def _left_out(measures: Measures, predicted: Prediction | None) -> list[str]:
     """Words on the tensors that have no prediction, where some have one."""
     if predicted is None:
         return []
-    own = [tensor.block is not None for tensor in measures.tensors]
-    count = int(np.isnan(predicted.log_gradient_norm[own]).sum())
+    inside = [tensor.block is not None for tensor in measures.tensors]
+    count = int(np.isnan(predicted.log_gradient_norm[inside]).sum())
     why = "whose sums over pairs of rows chance decides"
-    return [f"none for {count} of {sum(own)} tensors, {why}"] * bool(count)
+    return [f"no prediction for {count} of {sum(inside)} tensors, {why}"] * bool(count)
 
 
 def _over_depth(axes: Axes, table: Floats, looks: Looks, **more: object) -> None:

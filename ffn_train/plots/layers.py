@@ -7,7 +7,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from ffn_train.config.registry import choice
-from ffn_train.plots.curves import band_entry, block_curves, mark, marks, trend
+from ffn_train.plots.curves import band_entry, block_curves, drawn, mark, marks, trend
 from ffn_train.plots.legs import mark_legs
 from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import log_axis, step_axis
@@ -33,7 +33,7 @@ class Layers(RunFigure):
         steps, total = steps[measured], total[measured]
 
         figure, (axes,) = sheet(run, "Parameter gradient of each block", width=SINGLE, height=2.3)
-        log_axis(axes, total, norms)
+        log_axis(axes, drawn(total), drawn(norms))
         others: list[Artist] = []
         if len(total):
             others = [trend(axes, steps, total, color="black", linewidth=1.0, label="total")]

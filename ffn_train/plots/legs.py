@@ -7,14 +7,17 @@ from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from ffn_train.plots.sheet import sample
 from ffn_train.plots.style import MUTED
 from ffn_train.runs import Run
 
 STRETCHED = "schedule stretched"
-STRETCHED_LOOK: Any = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (1, 1.5))}
-_OTHERWISE_LOOK: Any = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (5, 1.5, 1, 1.5))}
+_HALO = [withStroke(linewidth=2, foreground="white")]  # so that it is seen on a map, too
+_LOOK: Any = {"color": MUTED, "linewidth": 0.8, "path_effects": _HALO}
+STRETCHED_LOOK: Any = {**_LOOK, "linestyle": (0, (1, 1.5))}
+_OTHERWISE_LOOK: Any = {**_LOOK, "linestyle": (0, (5, 1.5, 1, 1.5))}
 
 
 def mark_legs(axes: Axes, run: Run) -> list[Artist]:

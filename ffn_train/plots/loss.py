@@ -10,7 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from ffn_train.config.registry import choice
-from ffn_train.plots.curves import band_entry, bin_size, mark, marks, trend
+from ffn_train.plots.curves import band_entry, bin_size, drawn, mark, marks, trend
 from ffn_train.plots.legs import mark_legs
 from ffn_train.plots.literal import literal
 from ffn_train.plots.run_figure import RunFigure
@@ -20,7 +20,7 @@ from ffn_train.plots.sheet import right_legends, sheet
 from ffn_train.plots.style import INK, SINGLE
 from ffn_train.runs import Run
 
-_TRAINING, _VALIDATION = "#3b6fb6", "#c2501c"
+_TRAINING, _VALIDATION = "#5b8fcf", "#9c3d0f"  # apart in greyscale, too
 
 
 @choice("figure", "loss")
@@ -39,7 +39,8 @@ class Loss(RunFigure):
         floor = run.baseline_loss
 
         figure, (axes,) = sheet(run, "Loss", width=SINGLE, height=2.3, right=0.95)
-        shown = np.concatenate([training, validation[evaluated], [] if floor is None else [floor]])
+        curves = training, validation[evaluated], np.array([] if floor is None else [floor])
+        shown = np.concatenate([drawn(values).ravel() for values in curves])
         finite = shown[np.isfinite(shown)]
         decades = len(finite) > 0 and finite.max() > 10 * finite[finite > 0].min(initial=np.inf)
         (log_axis if decades else linear_axis)(axes, shown)

@@ -59,13 +59,15 @@ class Predictions(RunFigure):
         )
         entries = [sample("row", markersize=3, **_PREDICTED)]
         if outputs.input is not None:
-            first = outputs.true[:, targets[0]], outputs.predicted[:, targets[0]]
-            _panel(axes[0], outputs.input, *first, _short((origin.inputs or ["input"])[0]))
-            _dots(axes[0], outputs.input, first[0], _TRUE)
+            x, order = np.sort(outputs.input), np.argsort(outputs.input)
+            true, predicted = (v[order, targets[0]] for v in (outputs.true, outputs.predicted))
+            _panel(axes[0], x, true, predicted, _short((origin.inputs or ["input"])[0]))
+            _dots(axes[0], x, true, _TRUE)
+            axes[0].plot(x, predicted, linewidth=1, color=_PREDICTED["color"])
             axes[0].set_title(f"{names[targets[0]]} over the input")
             axes[0].set_ylabel(names[targets[0]])
             entries = [
-                sample("predicted", markersize=3, **_PREDICTED),
+                sample("predicted", markersize=3, **{**_PREDICTED, "linestyle": "-"}),
                 sample("true", markersize=3, **_TRUE),
             ]
         for panel, target in zip(axes[over_input:], targets, strict=True):
@@ -104,7 +106,7 @@ def _panel(panel: Axes, x: Floats, true: Floats, predicted: Floats, label: str) 
     near = np.abs(residual) <= max(float(np.ptp(true)), 1e-300)
     for axes, values, shown in (
         (panel, predicted, np.concatenate([true, predicted[near]])),
-        (strip, residual, residual[near]),
+        (strip, residual, np.append(residual[near], 0)),
     ):
         linear_axis(axes, shown)
         low, high = axes.get_ylim()

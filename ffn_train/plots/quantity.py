@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ffn_train.nn.core import Floats
-from ffn_train.plots.curves import band_entry, curve, mark, marks, tell, trend
+from ffn_train.plots.curves import band_entry, curve, drawn, mark, marks, tell, trend
 from ffn_train.plots.legs import mark_legs
 from ffn_train.plots.literal import literal
 from ffn_train.plots.scales import depth_axis, linear_axis, log_axis, step_axis
@@ -55,7 +55,7 @@ def _panels(axes: list[Axes], series: Series, run: Run) -> list[tuple[str, list[
     below = (series.values[np.isfinite(series.values)] < 0).any()  # no axis of logarithms has that
     scale = log_axis if series.column.log and not below else linear_axis
     if series.column.per == "run":
-        scale(axes[0], series.values)
+        scale(axes[0], drawn(series.values))
         trend(axes[0], series.step, series.values, color=INK)
         mark(axes[0], series.step, series.values)
         step_axis(axes[0], series.step)

@@ -20,6 +20,7 @@ from ffn_train.plots.style import LETTER
 
 _LETTER = 8 * LETTER  # inches of a letter of a label
 _LEAST, _MOST = 1e-307, 1e307
+_FEW = 5  # steps that each have a tick
 _ROUND = [digit * 10**power for power in range(18) for digit in (1, 2, 5)]
 
 
@@ -171,14 +172,21 @@ def linear_axis(axes: Axes, *values: ArrayLike) -> None:
 
 
 def step_axis(axes: Axes, steps: NDArray[Any]) -> None:
-    """The x axis of steps, from the first to the last; labels do not touch."""
+    """The x axis of these steps, a few of which have ticks; labels do not touch."""
     first, last = int(steps[0]), int(steps[-1])
     pad = 0.02 * (last - first) or 0.5
     axes.set_xlim(first - pad, last + pad)
     stride = next(stride for stride in _ROUND if last - first <= 5 * stride)
-    ticks = range(-(-first // stride) * stride, last + 1, stride)
+    ticks: Sequence[int] = range(-(-first // stride) * stride, last + 1, stride)
     apart = side_by_side(axes, [str(tick) for tick in ticks])
-    _ticks(axes.xaxis, ticks[::apart] if len(ticks) > apart else ticks[:: max(len(ticks) - 1, 1)])
+    ticks = ticks[::apart] if len(ticks) > apart else ticks[:: max(len(ticks) - 1, 1)]
+    if len(steps) <= _FEW:  # round numbers might be none of them
+        letter = _LETTER / width_of(axes) * (last - first + 2 * pad)
+        ticks = []
+        for step in map(int, steps):
+            if not ticks or step - ticks[-1] >= letter * (len(str(step)) + 1):
+                ticks.append(step)
+    _ticks(axes.xaxis, ticks)
     axes.set_xlabel("step")
 
 
@@ -225,6 +233,6 @@ def depth_stride(depth: int) -> int:
     return (parts or [stride for stride in _ROUND if depth <= 5 * stride])[0]
 
 
-def _ticks(axis: Axis, places: range) -> None:
+def _ticks(axis: Axis, places: Sequence[int]) -> None:
     axis.set_major_locator(FixedLocator(list(places)))
     axis.set_major_formatter(FixedFormatter([str(place) for place in places]))

@@ -108,7 +108,7 @@ def note(figure: Figure, text: str) -> None:
         place = panel.get_position()
         less = (_NOTE + _LINE * (len(lines) - 1)) / height * (place.y1 > top - 1e-9)
         panel.set_position((place.x0, place.y0, place.width, place.height - less))
-    first = 0.41 + _HEADER_LINE * figure.texts[1].get_text().count("\n")
+    first = 0.42 + _HEADER_LINE * figure.texts[1].get_text().count("\n")
     for row, line in enumerate(lines):
         y = 1 - (first + _LINE * row) / height
         figure.text(_EDGE / width, y, line, va="top", size=7.5, color=MUTED, parse_math=False)
@@ -184,7 +184,8 @@ def _outcome(run: Run) -> list[str]:
     words = [f"{f.question}: {f.kind}" for f in summary.verdict if f.kind != NOTHING]
     score = summary.score
     if score is not None and score.value is not None:
-        value = f"{score.value:.3g}" if np.isfinite(score.value) else "not finite"
+        value = f"{score.value:.3g}" if abs(score.value) >= 1e-3 else "0"
+        value = value if np.isfinite(score.value) else "not finite"
         words.insert(0, f"{score.symbol} {value}")
     if summary.state != "finished":
         words.insert(0, summary.state)
@@ -218,7 +219,8 @@ def right_legends(
                 ncols=columns,
                 columnspacing=1.0,
             )
-            lines = sum(1 + str(handle.get_label()).count("\n") for handle in handles)
+            # a line within a label takes a little more than a row
+            lines = sum(1 + 1.15 * str(handle.get_label()).count("\n") for handle in handles)
             y -= (lines / columns + bool(title) + 0.6) * ROW / height
 
 
