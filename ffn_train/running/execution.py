@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-
 from ffn_train.config.overrides import command, written
 from ffn_train.config.settings import described
-from ffn_train.nn.core import FlatVector
 from ffn_train.plots import draw, undrawn
 from ffn_train.report.verdict import verdict
 from ffn_train.running import Notify
@@ -24,18 +21,17 @@ from ffn_train.running.guard import GuardedLogger
 from ffn_train.running.interruption import SOON, Interrupted, Interruption
 from ffn_train.running.recording import record_training, restore
 from ffn_train.running.resumption import legs, plan
+from ffn_train.running.scoring import declared, final_scores
 from ffn_train.runs import Run, files, load_run
 from ffn_train.runs.checkpoint import Checkpoint, newest_step
 from ffn_train.runs.directory import claim
 from ffn_train.runs.outcome import outcome
 from ffn_train.runs.provenance import Provenance, surroundings
-from ffn_train.runs.score import ScoreDeclared
 from ffn_train.runs.seal import sealed
 from ffn_train.runs.status import Status
 from ffn_train.runs.writer import write_weights
-from ffn_train.train.shards import Shards
 from ffn_train.train.threads import BlasThreads
-from ffn_train.train.trainer import Trainer
+from ffn_train.train.trainer import BEST
 
 RUNS = Path("outputs") / "runs"  # where a run without a run.dir gets a new directory
 
@@ -161,27 +157,29 @@ def _carry_out(
         steps_per_second=(state.step - first) / seconds,
     )
     files.write_json(path / files.PROVENANCE, origin.to_json(), durable=False)
-    write_weights(path, experiment.model.layout, state.params.vector)
+    layout, params = experiment.model.layout, state.params
+    write_weights(path / files.WEIGHTS, layout, params.vector)
+    if state.kept is not None:
+        params = layout.zeros(params.vector.dtype)
+        params.vector[...] = state.memory[BEST]
+        write_weights(path / files.BEST, layout, params.vector)
     run = load_run(path)
+    ended = "stopped" if last.stopped else "finished"
     summary = replace(
         outcome(run),
-        state=last.divergence.state if last.divergence else "finished",
+        state=last.divergence.state if last.divergence else ended,
         divergence=last.divergence,
-        scores=_scores(experiment.trainer, state.params),
+        stopped=last.stopped or None,
+        kept_step=state.kept,
+        **final_scores(experiment, params),
     )
     run = replace(run, summary=summary, state=summary.state)
     summary = replace(summary, verdict=verdict(run))
     # with its name, those of all before it last
     files.write_json(path / files.SUMMARY, sealed(path, summary.to_json()))
     with suppress(OSError):  # the summary is what counts
-        Status(summary.state, str(last.divergence or "")).write(path)
+        Status(summary.state, str(last.divergence or last.stopped)).write(path)
     return replace(run, summary=summary)
-
-
-def _scores(trainer: Trainer, params: FlatVector) -> Mapping[str, Mapping[str, float]]:
-    """The scores of the validation rows beside that which training goes by."""
-    with Shards(trainer.validation_shards) as shards, np.errstate(all="ignore"):
-        return trainer.score.details(trainer.data, trainer.predict(params, shards))
 
 
 def _draw(experiment: Experiment, run: Run, notify: Notify, *, again: bool = True) -> None:
@@ -206,12 +204,10 @@ def _draw(experiment: Experiment, run: Run, notify: Notify, *, again: bool = Tru
 
 def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
     trainer, data = experiment.trainer, experiment.data
-    score, targets, exact = trainer.score, data.y_validation, experiment.exact
-    outputs, baseline, baseline_loss = score.baseline(exact), None, None
+    score, outputs = declared(trainer.score, experiment.exact)
+    baseline_loss, targets = None, data.y_validation
     if outputs is not None:
-        baseline = float(score.value(exact.y_validation, outputs))
         baseline_loss = float(trainer.loss.value(outputs.astype(targets.dtype), targets))
-    no_skill = score.no_skill(exact)
     return Provenance(
         **surroundings(),
         blas=threads.library,
@@ -227,20 +223,11 @@ def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
         parameters=experiment.model.layout.size,
         training_rows=len(data.x_train),
         validation_rows=len(data.x_validation),
+        test_rows=len(data.x_test) or None,
         kind=experiment.kind,
         inputs=data.input_names,
         targets=data.target_names,
-        score=ScoreDeclared(
-            name=score.name,
-            symbol=score.symbol,
-            better=score.better,
-            says=score.says,
-            perfect=score.perfect,
-            trivial=score.trivial,
-            no_skill=None if no_skill is None else float(no_skill),
-            baseline_name=None if outputs is None else score.baseline_name,
-            baseline=baseline,
-        ),
+        score=score,
         baseline_loss=baseline_loss,
         trivial_loss=trainer.trivial_loss,
         loss_unit=experiment.loss_unit,

@@ -47,7 +47,6 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
     steps, wanted = before.get("trainer", {}).get("steps"), experiment.trainer.steps
     _refuse_other(path, there, here, steps, wanted)
     summary = read_summary(path)
-    ended = summary is not None
     if summary is not None and (steps == wanted or summary.state == "diverged"):
         note = "ended already; a larger trainer.steps extends it"
         if summary.state == "diverged":
@@ -65,7 +64,7 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
         )
     if checkpoint is None:
         notes.append(f"{path} has no usable checkpoint: starting again from step 0")
-    elif ended:
+    elif summary is not None:
         rates = [_rate(experiment.trainer, checkpoint.step, length) for length in (steps, wanted)]
         if rates[0] != rates[1]:
             notes.append(
@@ -73,7 +72,7 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
                 f"goes from {rates[0]:.3g} to {rates[1]:.3g}, so that the run is not one of "
                 f"{wanted} steps without a break"
             )
-        notes.append(f"{path} was finished at step {steps}, now goes on to {wanted}")
+        notes.append(f"{path} was {summary.state} at step {summary.steps}, now goes on to {wanted}")
     else:
         notes.append(f"{path} continues at step {checkpoint.step}")
     return Plan(done=False, checkpoint=checkpoint, notes=tuple(notes))

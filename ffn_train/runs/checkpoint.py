@@ -1,11 +1,12 @@
 """Checkpoints: all that a run needs to go on exactly, in one file that is whole or absent.
 
-``checkpoints/step-000000120.safetensors`` holds the flat parameter vector and the optimizer's
-memory; its metadata hold, in one entry ``checkpoint`` of JSON, the step, counters, how long the log
-was, and a checksum of it all: of several entries safetensors writes the order at random. The
-batch order and the schedule are functions of the seed and the step, so there is nothing of them to
-save. The last two checkpoints are kept: a damaged newest one leaves the one before. A checkpoint
-names the run that it belongs to, and the logs as they were, so that it is used with no others.
+``checkpoints/step-000000120.safetensors`` holds the flat parameter vector, the optimizer's memory
+and the best parameters where they are kept; its metadata hold, in one entry ``checkpoint`` of JSON,
+the step, counters, how long the log was, and a checksum of it all: of several entries safetensors
+writes the order at random. The batch order and the schedule are functions of the seed and the step,
+so there is nothing of them to save. The last two checkpoints are kept: a damaged newest one leaves
+the one before. A checkpoint names the run that it belongs to, and the logs as they were, so that it
+is used with no others.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from safetensors.numpy import save
 
 from ffn_train.config.settings import first_line
 from ffn_train.nn.core import Array
+from ffn_train.runs import records
 from ffn_train.runs.files import (
     CHECKPOINTS,
     MEASURES,
@@ -37,6 +39,7 @@ from ffn_train.runs.files import (
     regular,
     write_whole,
 )
+from ffn_train.train.stopping import Progress
 
 KEPT = 2
 _PARAMETERS = "parameters"
@@ -56,7 +59,7 @@ class Logs:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state before row ``step``: parameters, optimizer memory, counters, and the logs.
+    """The state before row ``step``: parameters, memory, progress, and the logs.
 
     ``identity``: the digest of the run's ``Identity``; "" in one of a version that wrote none.
     """
@@ -64,10 +67,9 @@ class Checkpoint:
     step: int
     parameters: Array
     memory: Mapping[str, Array]
-    hopeless_for: int
+    progress: Progress
     logs: Logs
     identity: str = ""
-    lowest_hopeless: float | None = None
 
     def check(self, run: Path, identity: str) -> None:
         """Raises Damaged if it does not belong to this run, or to its logs as they are now."""
@@ -110,8 +112,7 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
     tensors = {_PARAMETERS: checkpoint.parameters, **checkpoint.memory}
     counters = {
         "step": checkpoint.step,
-        "hopeless_for": checkpoint.hopeless_for,
-        "lowest_hopeless": checkpoint.lowest_hopeless,
+        **records.to_json(checkpoint.progress),
         "identity": checkpoint.identity,
         **asdict(checkpoint.logs),
     }
@@ -165,14 +166,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
         rows = counters["measures_rows"]
         rows = {MEASURES: rows} if isinstance(rows, int) else dict(rows)
         logs = Logs(int(counters["scalars_bytes"]), rows, counters.get("digests", {}))
-        step, hopeless_for = int(counters["step"]), int(counters["hopeless_for"])
+        known = {name: value for name, value in counters.items() if value is not None}
+        step, progress = int(counters["step"]), records.from_json(Progress, known)
     except RunError as error:
         raise Damaged(str(error)) from None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path}: {first_line(error)}") from None
     identity = str(counters.get("identity", ""))
-    lowest = counters.get("lowest_hopeless")
-    return Checkpoint(step, parameters, tensors, hopeless_for, logs, identity, lowest)
+    return Checkpoint(step, parameters, tensors, progress, logs, identity)
 
 
 def _digest(tensors: Mapping[str, Array], counters: Mapping[str, Any]) -> str:

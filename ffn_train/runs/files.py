@@ -7,7 +7,7 @@ data.json           columns, how they are coded and standardised, the rows of ea
 theory.json         what theory predicts for the first batch (see ffn_train.runs.predictions)
 scalars.csv         one row a step
 measures.npy        one record a measured step; measures-N.npy of what is measured every N steps
-weights.safetensors the final weights by name
+weights.safetensors the final weights by name; weights-best.safetensors those of the best score
 summary.json        the outcome in numbers; present once the run has ended, and before it is drawn
 checkpoints/        the last two states that the run can go on from
 plots/              the figures
@@ -44,6 +44,7 @@ THEORY = "theory.json"
 SCALARS = "scalars.csv"
 MEASURES = "measures.npy"
 WEIGHTS = "weights.safetensors"
+BEST = "weights-best.safetensors"
 SUMMARY = "summary.json"
 PLOTS = "plots"
 CHECKPOINTS = "checkpoints"
@@ -61,7 +62,7 @@ _NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")  # as mkstemp names the file of this name
 LOCKED = re.compile(  # files that only the holder of the lock writes whole
     r"(config|provenance|layout|data|theory|summary|status|manifest)\.json"
-    r"|(weights|step-\d{9,})\.safetensors"
+    r"|(weights(-best)?|step-\d{9,})\.safetensors"
 )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -98,17 +98,17 @@ class Run:
             return None
         return self.measures.lacks(name) or None
 
-    def weights(self) -> dict[str, Array]:
-        """The final weights by name, in the model's order.
+    def weights(self, which: Literal["last", "best"] = "last") -> dict[str, Array]:
+        """The weights of the last step or of the best score, by name in the model's order.
 
         Raises RunError if there are none or the file is damaged.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
-        path = self.path / files.WEIGHTS
+        path = self.path / (files.BEST if which == "best" else files.WEIGHTS)
         digests = (self.summary.files if self.summary is not None else None) or {}
-        check_files(self.path, digests, [files.WEIGHTS])
+        check_files(self.path, digests, [path.name])
         with damaged(path, OSError, SafetensorError, ValueError):
             weights = load(files.read_bytes(path))
             names = [tensor.name for tensor in self.measures.tensors]
@@ -129,7 +129,8 @@ def load_run(path: str | Path) -> Run:
     summary, status = read_summary(path), written_status(path)
     state = None if status is None else status.state
     digests = (summary.files if summary is not None else None) or {}
-    check_files(path, digests, [name for name in digests if name != files.WEIGHTS])
+    large = (files.WEIGHTS, files.BEST)  # checked when they are read
+    check_files(path, digests, [name for name in digests if name not in large])
     scalars = read_scalars(path / files.SCALARS)
     if files.SCALARS not in digests:
         dict(scalars)  # no digest vouches for its numbers: each is read now, or the run is damaged

@@ -164,6 +164,6 @@ def _cell(value: float) -> str:
 
 
 def write_weights(path: Path, layout: Layout, params: Array) -> None:
-    """The final weights by their readable names, as safetensors."""
+    """Weights by their readable names, as safetensors."""
     named = {name: np.ascontiguousarray(array) for name, array in layout.named(params).items()}
-    files.write_whole(path / files.WEIGHTS, save(named), durable=False)
+    files.write_whole(path, save(named), durable=False)
