@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from ffn_train.compare.comparison import Options
 from ffn_train.compare.layout import Layout
-from ffn_train.compare.values import Value, are_numbers, is_wide, shown
+from ffn_train.compare.values import are_numbers, is_wide, shown
 from ffn_train.config.settings import SettingError
 from ffn_train.plots.scales import log_ticks, set_ticks, step_axis
+from ffn_train.plots.settings import Value
 from ffn_train.plots.sheet import LETTER
 
 _NAMED = 8  # up to this many values, each has a tick

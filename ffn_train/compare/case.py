@@ -13,9 +13,10 @@ import numpy as np
 
 from ffn_train.compare.discovery import Place, recorded_elsewhere
 from ffn_train.compare.metrics import Metric, declared_metrics, metrics
-from ffn_train.compare.values import RUN, SEED, Flat, Value, flatten
+from ffn_train.compare.values import RUN, SEED
 from ffn_train.nn.core import Floats
 from ffn_train.plots.selection import evenly
+from ffn_train.plots.settings import Flat, Value, flatten
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.files import read_json
 from ffn_train.runs.predictions import relative_gradient
@@ -144,11 +145,7 @@ def read_case(place: Place) -> Case:
 def _stretched(run: Run) -> Flat:
     """For a run whose schedule was stretched, its earlier lengths as a setting of its own."""
     legs = run.provenance.legs
-    lengths = [
-        before.steps
-        for before, leg in pairwise(legs)
-        if leg.lr_before is not None and leg.lr != leg.lr_before
-    ]
+    lengths = [before.steps for before, leg in pairwise(legs) if leg.stretched]
     return {STRETCHED: ", ".join(map(str, lengths))} if lengths else {}
 
 

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import Layout
-from ffn_train.compare.values import Value, are_numbers, is_wide, named, shown
+from ffn_train.compare.values import are_numbers, is_wide, named, shown
 from ffn_train.nn.core import Floats
 from ffn_train.plots.scales import log_ticks, set_ticks
+from ffn_train.plots.settings import Value
 from ffn_train.plots.sheet import right_legends, sample
 from ffn_train.plots.style import INK, PALETTE
 

@@ -13,8 +13,9 @@ from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.groups import levels
 from ffn_train.compare.header import shared
 from ffn_train.compare.metrics import Metric
-from ffn_train.compare.values import SEED, UNSET, Value, brief, is_number, short
+from ffn_train.compare.values import SEED, is_number, short
 from ffn_train.nn.core import Floats
+from ffn_train.plots.settings import UNSET, Value, brief
 from ffn_train.runs.status import ENDED
 from ffn_train.view.packing import Blocks
 from ffn_train.view.page import page

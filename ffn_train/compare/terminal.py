@@ -13,7 +13,8 @@ from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import together
 from ffn_train.compare.metrics import Metric
 from ffn_train.compare.tables import counts
-from ffn_train.compare.values import Value, are_numbers, brief, short
+from ffn_train.compare.values import are_numbers, short
+from ffn_train.plots.settings import Value, brief
 from ffn_train.report.table import aligned
 
 _LONGEST = 24  # characters of a setting's value

@@ -130,7 +130,8 @@ def _time(provenance: Provenance) -> str:
         words.append(f"{seconds:.1f} s")
         if rate > 0:
             words.append(f"{rate:.0f} steps/s" if rate >= 9.5 else f"{rate:.2g} steps/s")
-        words[-1] += f" ({(provenance.measuring_seconds or 0) / seconds:.0%} spent on measuring)"
+        if provenance.measuring_seconds is not None:
+            words[-1] += f" ({provenance.measuring_seconds / seconds:.0%} spent on measuring)"
     if provenance.parameters is not None:
         words.append(f"{provenance.parameters:,} parameters")
     return ", ".join(words)

@@ -140,7 +140,11 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
         engine=computed_by,
         **{group: parts[group] for group in MODEL_GROUPS if group != "init"},
     )
-    unit = parts["loss"].unit if parts["task"].standardise_targets else ""
+    unit = parts["loss"].unit
+    if parts["task"].standardise_targets and unit:
+        unit += f" of the target{'s' * (y.shape[1] > 1)}"
+    elif parts["task"].kind == "regression":
+        unit = ""
     plan, validation = (
         threads.choose(
             general.threads,
@@ -181,7 +185,7 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
             # the BLAS's own threads would come on top of them
             validation_shards=validation.shards if plan.blas == 1 else plan.shards,
         ),
-        loss_unit=f"{unit} of the target{'s' * (y.shape[1] > 1)}" if unit else None,
+        loss_unit=unit or None,
         threads=plan.blas,
         log=Cadence(**vars(settings.log)),
         logger=parts["logger"],

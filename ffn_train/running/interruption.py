@@ -35,9 +35,9 @@ class Interruption:
     ``requested`` is the signal's number once there was one, or SIGINT once the file ``stop``
     exists, which reaches a process on any machine. What takes longer than ``patience`` seconds to
     end is left where it is: Interrupted is raised inside of it, as soon as ``may_break`` says that
-    nothing is torn by that; None waits without end. ``on_signal`` is called at the first signal, also at
-    one that came to an Interruption inside this one. Outside the main thread signals are left
-    alone.
+    nothing is torn by that; None waits without end. ``on_signal`` is called at the first signal,
+    also at one that came to an Interruption inside this one. Outside the main thread signals are
+    left alone.
     """
 
     def __init__(

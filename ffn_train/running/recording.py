@@ -11,7 +11,7 @@ from tqdm import tqdm
 from ffn_train.running.experiment import Experiment
 from ffn_train.running.guard import GuardedLogger
 from ffn_train.running.interruption import Interrupted, Interruption
-from ffn_train.runs.checkpoint import Checkpoint, write_checkpoint
+from ffn_train.runs.checkpoint import Checkpoint, Logs, write_checkpoint
 from ffn_train.runs.layout import layout_of
 from ffn_train.runs.writer import RunWriter
 from ffn_train.train.trainer import Record, State
@@ -21,12 +21,12 @@ def record_training(
     experiment: Experiment,
     state: State,
     path: Path,
-    checkpoint: Checkpoint | None,
+    logs: Logs,
     logger: GuardedLogger,
     interruption: Interruption,
     progress: bool,
 ) -> Record:
-    """Train from ``state`` and write what comes, on top of what a checkpoint had; the last record.
+    """Train from ``state`` and write what comes, on top of these logs; the last record.
 
     Raises Interrupted after a signal, with a checkpoint written: of the state after the step under
     way or, where that takes too long, of the state before it.
@@ -42,7 +42,7 @@ def record_training(
         mininterval=0.2,
     )
     interruption.may_break = lambda: state.between_updates or logger.busy
-    with RunWriter(path, layout, checkpoint) as writer, bar:
+    with RunWriter(path, layout, logs) as writer, bar:
         logger.open(path, experiment.config, state.step)
         try:
             for record in trainer.fit(state):

@@ -105,7 +105,7 @@ def _leg(origin: Provenance, first: int, steps: int | None) -> Leg:
         name: getattr(origin, name)
         for name in (
             *("started", "command", "code", "packages"),
-            *("engine", "blas_threads", "shards"),
+            *("engine", "blas", "blas_threads", "shards"),
         )
     }
     return Leg(first=first, steps=steps, **shared)

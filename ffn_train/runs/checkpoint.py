@@ -54,6 +54,9 @@ class Logs:
     digests: Mapping[str, str]
 
 
+NO_LOGS = Logs(0, {}, {})
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """The state before row ``step``: parameters, optimizer memory, counters, and the logs.

@@ -8,6 +8,7 @@ theory.json         what theory predicts for the first batch (see ffn_train.runs
 scalars.csv         one row a step
 measures.npy        one record a measured step; measures-N.npy of what is measured every N steps
 weights.safetensors the final weights by name
+predictions.npz     what the model predicts for the validation rows (see ffn_train.runs.outputs)
 summary.json        the outcome in numbers; present once the run has ended, and before it is drawn
 checkpoints/        the last two states that the run can go on from
 plots/              the figures
@@ -44,6 +45,8 @@ THEORY = "theory.json"
 SCALARS = "scalars.csv"
 MEASURES = "measures.npy"
 WEIGHTS = "weights.safetensors"
+PREDICTIONS = "predictions.npz"
+LATE = (WEIGHTS, PREDICTIONS)  # read when asked for
 SUMMARY = "summary.json"
 PLOTS = "plots"
 CHECKPOINTS = "checkpoints"
@@ -61,7 +64,7 @@ _NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")  # as mkstemp names the file of this name
 LOCKED = re.compile(  # files that only the holder of the lock writes whole
     r"(config|provenance|layout|data|theory|summary|status|manifest)\.json"
-    r"|(weights|step-\d{9,})\.safetensors"
+    r"|(weights|step-\d{9,})\.safetensors|predictions\.npz"
 )
 
 

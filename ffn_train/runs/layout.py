@@ -89,14 +89,14 @@ def layout_of(model: Stack, instruments: Iterable[Instrument] = ()) -> RunLayout
         for t in model.layout.tensors
     )
     quantities = tuple(
-        _column(quantity, f"{instrument.name}.npy", quantity.absent(model))
+        column_of(quantity, f"{instrument.name}.npy", quantity.absent(model))
         for instrument in instruments
         for quantity in instrument.quantities
     )
     return RunLayout(model.depth, tensors, quantities)
 
 
-def _column(quantity: Quantity, file: str, absent: str | None) -> QuantityColumn:
+def column_of(quantity: Quantity, file: str, absent: str | None) -> QuantityColumn:
     return QuantityColumn(
         name=quantity.name,
         per=quantity.per,
@@ -129,7 +129,7 @@ def _parsed(text: bytes) -> RunLayout:
     layout = records.from_json(RunLayout, {"quantities": [], **content})
     if "quantities" not in content:
         known = choices("quantity")
-        columns = tuple(_column(known[name](), MEASURES, None) for name in USUAL)
+        columns = tuple(column_of(known[name](), MEASURES, None) for name in USUAL)
         layout = replace(layout, quantities=columns)
     return layout
 

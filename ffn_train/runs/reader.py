@@ -16,6 +16,7 @@ from ffn_train.runs import files
 from ffn_train.runs.files import RunError, damaged, read_json
 from ffn_train.runs.layout import read_layout
 from ffn_train.runs.measures import Measures, read_measures
+from ffn_train.runs.outputs import Outputs, read_outputs
 from ffn_train.runs.predictions import Ratio, Theory, parse, worst
 from ffn_train.runs.provenance import Provenance, read_provenance
 from ffn_train.runs.scalars import read_scalars
@@ -94,7 +95,13 @@ class Run:
         return self.worst_ratio is None or self.worst_ratio.holds
 
     def lacks(self, name: str) -> str | None:
-        """In a word why there is nothing of a quantity or a column of scalars; None if there is."""
+        """In a word why there is nothing of a quantity, a column of scalars or predictions.npz;
+        None if there is.
+        """
+        if name == files.PREDICTIONS:
+            if self.summary is None:
+                return "it has not ended"
+            return None if files.there(self.path / name) else "made by a version that kept none"
         if name in self.scalars and name not in USUAL:
             return None
         return self.measures.lacks(name) or None
@@ -116,8 +123,7 @@ class Run:
         from safetensors.numpy import load
 
         path = self.path / files.WEIGHTS
-        digests = (self.summary.files if self.summary is not None else None) or {}
-        check_files(self.path, digests, [files.WEIGHTS])
+        check_files(self.path, _digests(self.summary), [files.WEIGHTS])
         with damaged(path, OSError, SafetensorError, ValueError):
             weights = load(files.read_bytes(path))
             names = [tensor.name for tensor in self.measures.tensors]
@@ -125,6 +131,16 @@ class Run:
             if lost:
                 raise ValueError(f"it has no tensor {lost[0]!r}")
             return {name: weights[name] for name in names}
+
+    def outputs(self) -> Outputs:
+        """What the model predicts for the validation rows.
+
+        Raises RunError if the run has not ended, is of a version that kept none, or is damaged.
+        """
+        if lack := self.lacks(files.PREDICTIONS):
+            raise RunError(f"{self.path} has no {files.PREDICTIONS}: {lack}")
+        check_files(self.path, _digests(self.summary), [files.PREDICTIONS])
+        return read_outputs(self.path)
 
 
 def load_run(path: str | Path) -> Run:
@@ -137,8 +153,8 @@ def load_run(path: str | Path) -> Run:
         raise RunError(f"{path} is not a run directory: it has no {files.CONFIG}")
     summary, status = read_summary(path), written_status(path)
     state = None if status is None else status.state
-    digests = (summary.files if summary is not None else None) or {}
-    check_files(path, digests, [name for name in digests if name != files.WEIGHTS])
+    digests = _digests(summary)
+    check_files(path, digests, [name for name in digests if name not in files.LATE])
     scalars = read_scalars(path / files.SCALARS)
     if files.SCALARS not in digests:
         dict(scalars)  # no digest vouches for its numbers: each is read now, or the run is damaged
@@ -154,6 +170,11 @@ def load_run(path: str | Path) -> Run:
         state=state if summary is None else summary.state,
         theory=_theory(path / files.THEORY, measures),
     )
+
+
+def _digests(summary: Summary | None) -> Mapping[str, str]:
+    """Those of a run's files by name; none of a run that has not ended."""
+    return (summary.files if summary is not None else None) or {}
 
 
 def _theory(path: Path, measures: Measures) -> Theory | None:

@@ -24,8 +24,8 @@ _SILENT = {key for key, setting in DECLARED.items() if setting.changes == "nothi
 
 def sealed(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     """The content of a run's summary with the digests of its files, and that of all this."""
-    names = (files.CONFIG, files.DATA, files.LAYOUT, files.THEORY, files.SCALARS, files.WEIGHTS)
-    paths = [run / name for name in names]
+    names = (files.CONFIG, files.DATA, files.LAYOUT, files.THEORY, files.SCALARS)
+    paths = [run / name for name in (*names, *files.LATE)]
     paths += sorted(run.glob("measures*.npy"))
     digests = {path.name: _digest(path) for path in paths if path.is_file()}
     return with_digest({"schema": files.SCHEMA, **content, "files": digests})

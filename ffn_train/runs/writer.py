@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from ffn_train.nn.core import Array, Layout
+from ffn_train.nn.core import Array
 from ffn_train.runs import files
-from ffn_train.runs.checkpoint import Checkpoint, Logs
+from ffn_train.runs.checkpoint import NO_LOGS, Logs
 from ffn_train.runs.files import naming
 from ffn_train.runs.layout import RunLayout
 from ffn_train.train.measures import Values
@@ -83,19 +83,13 @@ def row_dtypes(layout: RunLayout) -> dict[str, np.dtype[np.void]]:
 class RunWriter:
     """The growing files of a run that is under way; a context manager.
 
-    ``record`` takes one row of scalars and, where it was measured, its per-layer row. With a
-    checkpoint the files are cut back to the moment of the checkpoint.
+    ``record`` takes one row of scalars and, where it was measured, its per-layer row. The files
+    are cut back to the length that ``logs`` says, and go on from there.
     Raises OSError that names the file when the disk does not take a row.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        layout: RunLayout,
-        checkpoint: Checkpoint | None = None,
-    ) -> None:
-        scalars_bytes = checkpoint.logs.scalars_bytes if checkpoint else 0
-        rows = checkpoint.logs.measures_rows if checkpoint else {}
+    def __init__(self, path: Path, layout: RunLayout, logs: Logs = NO_LOGS) -> None:
+        scalars_bytes, rows = logs.scalars_bytes, logs.measures_rows
         self.path = path
         layout.write(path)
         scalars = path / files.SCALARS
@@ -163,7 +157,7 @@ def _cell(value: float) -> str:
     return "" if math.isnan(value) else repr(value)
 
 
-def write_weights(path: Path, layout: Layout, params: Array) -> None:
+def write_weights(path: Path, named: Mapping[str, Array]) -> None:
     """The final weights by their readable names, as safetensors."""
-    named = {name: np.ascontiguousarray(array) for name, array in layout.named(params).items()}
-    files.write_whole(path / files.WEIGHTS, save(named), durable=False)
+    whole = {name: np.ascontiguousarray(array) for name, array in named.items()}
+    files.write_whole(path / files.WEIGHTS, save(whole), durable=False)

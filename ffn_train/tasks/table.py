@@ -44,7 +44,8 @@ class Data:
 
     x is (N, D) and y is (N, M); the means and standard deviations, (D,) and (M,), are those of the
     training rows in the table's own units: targets = y · target_std + target_mean. Targets that are
-    not standardised have mean 0 and standard deviation 1 here. ``digest`` is that of the table's
+    not standardised have mean 0 and standard deviation 1 here. ``validation_rows``: the places of
+    the validation rows in the table. ``digest`` is that of the table's
     rows in their order, the columns' names and which rows are for validation. ``origin``: of a
     table from a file, how it was read and what its columns are, as JSON; ``notes`` tell that to a
     person.
@@ -60,6 +61,7 @@ class Data:
     input_std: Array
     target_mean: Array
     target_std: Array
+    validation_rows: Rows
     digest: str = ""
     outliers: Outliers | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
@@ -182,6 +184,7 @@ def standardised(
         input_std=input_std,
         target_mean=target_mean,
         target_std=target_std,
+        validation_rows=parts.validation,
         digest=_digest(table, parts) if identify else "",
         outliers=outliers(table.targets, table.target_names) if standardise_targets else None,
     )

@@ -41,7 +41,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
     return calls
 
 
-@pytest.mark.parametrize("name", [n for n in launch.COMMANDS if n not in ("clean", "view")])
+@pytest.mark.parametrize(
+    "name", [name for name in launch.COMMANDS if name not in ("check", "clean", "view")]
+)
 def test_a_command_has_a_module_of_its_own(
     name: str, started: list[tuple[str, list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from ffn_train.config.composition import compose
+from ffn_train.report import conclusion
 from ffn_train.running import execution, recording
 from ffn_train.running.execution import execute
 from ffn_train.running.expectation import expectation
@@ -147,8 +148,8 @@ def killed(
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "fit", rows)
-        for name in ("write_weights", "sealed"):
-            patch.setattr(execution, name, after_copy(getattr(execution, name)))
+        for module, name in ((execution, "write_weights"), (conclusion, "sealed")):
+            patch.setattr(module, name, after_copy(getattr(module, name)))
         return left, run_tiny(path, steps, every)
 
 

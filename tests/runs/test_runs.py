@@ -39,9 +39,7 @@ def test_a_finished_run_has_every_file(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == {
         *("config.json", "layout.json", "measures.npy", "provenance.json"),
         *("scalars.csv", "summary.json", "weights.safetensors", "status.json", "checkpoints"),
-        "data.json",
-        "theory.json",
-        ".lock",
+        *("data.json", "theory.json", "predictions.npz", ".lock"),
     }
     run = load_run(finished)
     assert run.config["model"] == {"depth": 3, "width": 6, "expansion": 2, "recompute": None}
@@ -87,6 +85,7 @@ def test_two_runs_of_a_seed_are_byte_identical(finished: Path, tmp_path: Path) -
         "scalars.csv",
         "measures.npy",
         "weights.safetensors",
+        "predictions.npz",
         "summary.json",
         "theory.json",
     ):

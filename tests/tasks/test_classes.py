@@ -252,6 +252,7 @@ def test_a_run_finds_its_loss_and_says_so(runs: Path) -> None:
     assert again.scores == run.summary.scores
     told = report(run)
     assert f"other scores           log loss {log_loss:.3g}" in told
+    assert "(in nats)" in told
     (learned,) = (f for f in run.summary.verdict if f.question == LEARNED)
     assert learned.kind == "as logistic regression"
     assert run.theory is not None
@@ -266,6 +267,7 @@ def test_both_engines_learn_the_same(runs: Path) -> None:
     pytest.importorskip("numba", reason="engine=compiled needs the extra `compiled`")
     smoothed = ("loss=cross_entropy", "loss.smoothing=0.2", "trainer.steps=8")
     plain, compiled = (trained(f"{e}", *smoothed, f"engine={e}") for e in ("numpy", "compiled"))
+    assert plain.provenance.loss_unit == "in nats, with label smoothing 0.2"
     for column in ("loss", "gradient_norm", "validation_loss"):
         np.testing.assert_allclose(compiled.scalars[column], plain.scalars[column], rtol=1e-4)
 

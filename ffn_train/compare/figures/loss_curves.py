@@ -44,14 +44,16 @@ def draw(comparison: Comparison) -> Figure | None:
     Losses beyond 10 times that of predicting the mean are marked along the top edge.
     """
     name = "train_loss" if "train" in comparison.metric.name else "validation_loss"
+    if not any(len(_curve(case, name)[0]) for case in comparison.cases if case.traces):
+        name = "train_loss"  # no run was evaluated
     comparison, words = uncrowded(comparison)
     roles, options = comparison.layout.curves, comparison.options
     colours = Colours(comparison.layout, roles.color, markers=options.markers)
-    summaries = {
-        id(group): Summary.of([_curve(case, name) for case in group.sound])
+    curves = {
+        id(group): [line for case in group.sound if len((line := _curve(case, name))[0])]
         for group in comparison.measured
-        if group.sound
     }
+    summaries = {key: Summary.of(several) for key, several in curves.items() if several}
     long = any(summary.long for summary in summaries.values())
     phrases = [spread(comparison, "thin", geometric=True)] if summaries else []
     if long:

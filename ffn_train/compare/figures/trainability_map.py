@@ -21,9 +21,10 @@ from ffn_train.compare.header import notes
 from ffn_train.compare.lost import bounded
 from ffn_train.compare.metrics import Metric
 from ffn_train.compare.panels import Panel, folded
-from ffn_train.compare.values import Value, are_numbers, named, short, shown
+from ffn_train.compare.values import are_numbers, named, short, shown
 from ffn_train.nn.core import Floats
 from ffn_train.plots.literal import legible
+from ffn_train.plots.settings import Value
 from ffn_train.plots.sheet import LETTER
 from ffn_train.plots.style import INK, MUTED
 

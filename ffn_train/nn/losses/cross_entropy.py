@@ -23,6 +23,11 @@ class CrossEntropy(Loss):
 
     smoothing: float = setting("s, label smoothing", 0.0, at_least=0, below=1)
 
+    @property
+    def unit(self) -> str:  # type: ignore[override]
+        smoothing = f", with label smoothing {self.smoothing:g}" if self.smoothing else ""
+        return f"in nats{smoothing}"
+
     def value_and_gradient(self, y: Array, targets: Array) -> tuple[float, Array]:
         wanted = self._smoothed(targets)
         shifted = y - y.max(axis=1, keepdims=True)  # no exp of it overflows

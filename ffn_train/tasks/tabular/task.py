@@ -169,7 +169,13 @@ class TableTask(Task):
         outliers = data.outliers
         if outliers is not None:  # by their rows in the file
             outliers = replace(outliers, rows=tuple(int(places[r - 1]) + 1 for r in outliers.rows))
-        return replace(data, origin=origin, notes=tuple(notes), outliers=outliers)
+        return replace(
+            data,
+            origin=origin,
+            notes=tuple(notes),
+            outliers=outliers,
+            validation_rows=places[chosen.validation],
+        )
 
     @property
     def kind(self) -> str:  # type: ignore[override]
