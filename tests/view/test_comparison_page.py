@@ -166,5 +166,10 @@ def test_names_are_text(opened: Opened, tmp_path: Path) -> None:
     assert HOSTILE in rows(page)[0][0] + rows(page)[1][0]
 
 
+def test_a_notebook_shows_the_page() -> None:
+    comparison = compared(*small_sweep())
+    assert comparison.view().page == html(comparison)
+
+
 def test_the_same_runs_give_the_same_bytes() -> None:
     assert html(compared(*small_sweep())) == html(compared(*reversed(small_sweep())))

@@ -1,6 +1,6 @@
 // The page of a comparison: one filter, one choice of axis, colour, panel and metric, one step.
 
-const DASHES = [undefined, [7, 3], [2, 3], [9, 3, 2, 3]], MOST_LINES = 60, MOST_THIN = 400, MOST_PANELS = 9;
+const DASHES = [undefined, [7, 3], [2, 3], [9, 3, 2, 3]], MOST_LINES = 60, MOST_THIN = 400, MOST_PANELS = 9, MOST_BANDS = 6;
 
 class ComparisonPage {
   /** @param {Data} data */
@@ -183,7 +183,7 @@ class ComparisonPage {
         return { label: group.name, says: this.says(group.runs[0]), ...(known[0] ?? { x: [], y: [] }), ...look };
       }
       const mean = averaged(known, log);
-      if (drawn.length <= 12) bands.push({ x: mean.x, low: mean.low, high: mean.high, colour: look.colour });
+      if (drawn.length <= MOST_BANDS) bands.push({ x: mean.x, low: mean.low, high: mean.high, colour: look.colour });
       return { label: group.name, x: mean.x, y: mean.mean, ...look, width: 2.2 };
     });
     const y = extent([bounded(every.flatMap((each) => Array.from(each.y)))], log);

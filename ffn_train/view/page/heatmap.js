@@ -47,7 +47,7 @@ class HeatMap extends Frame {
     }
     this.erase();
     this.legend.replaceChildren();
-    if (quantity.absent || !quantity.steps.length || quantity.columns < 2) {
+    if (quantity.absent || !quantity.steps.length || quantity.single) {
       const why = quantity.absent ? `does not apply: ${quantity.absent}`
         : quantity.steps.length ? "one number at each step: its curve is beside" : "no step was measured";
       this.note.textContent = "";

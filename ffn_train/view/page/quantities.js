@@ -44,6 +44,11 @@ class Quantity {
     return this.places.length;
   }
 
+  /** Whether it is one number of the whole run. */
+  get single() {
+    return this.axis === "";
+  }
+
   /** Unpack the values, once. */
   ready() {
     this.loading ??= this.load().then((values) => {

@@ -83,7 +83,7 @@ class RunPage {
   /** The chosen quantity over its places. @param {State} state */
   chosen(state) {
     const { quantity } = state;
-    if (quantity.columns < 2 && !quantity.absent) return nothing("one number at each step: see its curve");
+    if (quantity.single && !quantity.absent) return nothing("one number at each step: see its curve");
     const content = this.charts.overDepth(quantity.name, state);
     return { ...content, axis: quantity.axis, note: [quantity.title, content.note].filter(Boolean).join(" · ") };
   }
