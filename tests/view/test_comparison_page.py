@@ -39,10 +39,10 @@ def sweep_page(visited_sweep: Any) -> Any:
 
 
 def rows(page: Any) -> list[list[str]]:
-    found = page.eval_on_selector_all(
+    cells = page.eval_on_selector_all(
         ".runs tbody tr", "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
     )
-    return list(found)
+    return list(cells)
 
 
 def test_numbers_are_those_of_the_tables(sweep_page: Any) -> None:
