@@ -17,6 +17,7 @@ from ffn_train.compare.reading import read_cases
 from ffn_train.compare.values import SEED, differing, resolve_among, short
 from ffn_train.compare.where import conditions
 from ffn_train.config.settings import SettingError, one_of
+from ffn_train.plots.appearance import Appearance
 from ffn_train.running import Notify
 from ffn_train.runs import RunError, old_names
 from ffn_train.runs.finding import QUESTIONS
@@ -26,13 +27,8 @@ _HOPELESS = 10  # axes of losses end at this many times the loss of predicting t
 
 
 @dataclass(frozen=True)
-class Options:
-    """The options of a comparison; None leaves the choice to the runs.
-
-    ``figures``: those to draw; ``only_panel``: the only panel to draw, counted from 1; ``inches``:
-    the width of a figure, legends included; ``xlim``, ``ylim``: the limits of the axes of curves;
-    ``title``: whether there is a header; ``markers``: whether curves have markers.
-    """
+class Options(Appearance):
+    """The options of a comparison; ``figures``: those to draw. None leaves it to the runs."""
 
     by: Sequence[str] | None = None
     x: str | None = None
@@ -41,12 +37,6 @@ class Options:
     metric: str | None = None
     where: Sequence[str] = ()
     figures: Sequence[str] | None = None
-    only_panel: int | None = None
-    inches: float | None = None
-    xlim: tuple[float, float] | None = None
-    ylim: tuple[float, float] | None = None
-    title: bool = True
-    markers: bool = True
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which choices go together: one table, with the reason for every refusal and every warning."""
+"""Compatibility of choices: one table, with a reason for every refusal and warning."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ffn_train.config.settings import SettingError
 
 @dataclass(frozen=True)
 class Rule:
-    """Where every choice of ``when`` is made, each group of ``needs`` must have an allowed name."""
+    """If every choice of ``when`` is made, each group of ``needs`` must have an allowed name."""
 
     when: Mapping[str, tuple[str, ...]]
     needs: Mapping[str, tuple[str, ...]]
     reason: str
 
     def broken_by(self, names: Mapping[str, str]) -> str | None:
-        """The group whose choice the rule does not allow, or None."""
+        """The group whose choice violates the rule; None if the rule holds."""
         if any(names[group] not in chosen for group, chosen in self.when.items()):
             return None
         return next((g for g, allowed in self.needs.items() if names[g] not in allowed), None)
@@ -75,14 +75,11 @@ WARNED = (
     ),
 )
 GATED = ("swiglu", "geglu")  # blocks with an activation of their own
-DEEP = 16  # the warnings concern stacks of at least this depth
+DEEP = 16  # the warnings are for stacks of at least this depth
 
 
 def check(parts: Mapping[str, Any]) -> None:
-    """Refuse choices (group -> what was built) that do not go together.
-
-    Raises SettingError, which gives the reason.
-    """
+    """Check that choices (group -> instance) are compatible. Raises SettingError."""
     names = {group: part.name for group, part in parts.items()}
     loss, task = parts["loss"], parts["task"]
     if task.kind not in loss.kinds:
@@ -105,7 +102,7 @@ def unused(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def warnings(names: Mapping[str, str], depth: int) -> list[str]:
-    """What theory says against training choices that are allowed."""
+    """Warnings about choices that are allowed but hard to train according to theory."""
     if depth < DEEP:
         return []
     return [

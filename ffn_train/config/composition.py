@@ -1,4 +1,4 @@
-"""From the command line to a plain dictionary, by Hydra."""
+"""From the command line to a plain dictionary, through Hydra."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from ffn_train.config.sections import listed
 from ffn_train.config.settings import SettingError, check, defaults, one_of
 
 Config = dict[str, Any]
-IN_PROCESS = "basic"  # Hydra's launcher where none is named
+IN_PROCESS = "basic"  # Hydra's default launcher
 
 
 @dataclass(frozen=True)
 class Composition:
     """A resolved configuration, and the launcher that it names for a sweep's jobs, if any.
 
-    ``launching``: that launcher's settings as they are written, references not followed.
+    ``launching``: that launcher's settings, with references unresolved.
     """
 
     config: Config
@@ -40,7 +40,7 @@ class Composition:
 def compose(overrides: Sequence[str] = ()) -> Config:
     """The resolved configuration that the overrides of one run describe. Raises SettingError.
 
-    ``--config-dir=DIR`` may stand among them: a directory of presets of one's own.
+    They may include ``--config-dir=DIR``, a directory of the user's presets.
     """
     composition = composed(overrides)
     if composition.launcher is not None:
@@ -49,7 +49,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
 
 
 def composed(overrides: Sequence[str]) -> Composition:
-    """The same with the launcher, for a sweep. Raises SettingError."""
+    """``compose`` with the launcher, for a sweep. Raises SettingError."""
     config = _compose(overrides)
     hydra = config.hydra
     name = str(hydra.runtime.choices["hydra/launcher"])
@@ -104,7 +104,7 @@ def _compose(overrides: Sequence[str]) -> Any:
     except SettingError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        # what Hydra lets through unwrapped
+        # errors that Hydra does not wrap
         raise SettingError(f"{' '.join(hydra_overrides)}: {one_line(error)}") from None
     for group in unused(config):
         for text in typed:
@@ -112,13 +112,15 @@ def _compose(overrides: Sequence[str]) -> Any:
                 subject = f"block={config.block.name} has an {group} of its own"
                 raise SettingError(f"{subject}: {text} would have no effect")
     for group in GROUPS:
-        if group in config and group not in config.hydra.runtime.choices:  # Hydra notes no list
+        if (
+            group in config and group not in config.hydra.runtime.choices
+        ):  # Hydra does not record lists
             raise SettingError(f"{group} is a list in a preset, where one choice is meant")
     return config
 
 
 def complete(words: Sequence[str]) -> None:
-    """Let Hydra install or answer a shell's completion: ``install=bash``. Raises SettingError."""
+    """Install, remove or answer a shell's completion: ``install=bash``. Raises SettingError."""
     import hydra
 
     if len(words) != 1 or not re.fullmatch(r"(install|uninstall|query)=(bash|zsh|fish)", words[0]):
@@ -131,12 +133,12 @@ def complete(words: Sequence[str]) -> None:
 
 @cache
 def _own_hydra() -> Any:
-    """What Hydra's own node is without any override."""
+    """Hydra's own node without any override."""
     return _of_presets(_compose(()).hydra)
 
 
 def _of_presets(hydra: Any) -> Any:
-    """What of Hydra's node only a preset could have changed, less the launcher that it names."""
+    """The part of Hydra's node that only a preset could have changed, without the launcher."""
     from omegaconf import OmegaConf
 
     node = OmegaConf.to_container(hydra, resolve=False)
@@ -148,7 +150,7 @@ def _of_presets(hydra: Any) -> Any:
 
 
 def _refuse_hydra_of_presets(overrides: Sequence[str], hydra: Any) -> None:
-    """Raises SettingError where a preset of one's own sets what is Hydra's but the launcher."""
+    """Raises SettingError if a user's preset changes Hydra's settings other than the launcher's."""
     if not any(text.startswith(CONFIG_DIR) for text in overrides):
         return
     node, default = _of_presets(hydra), _own_hydra()
@@ -160,7 +162,7 @@ def _refuse_hydra_of_presets(overrides: Sequence[str], hydra: Any) -> None:
 
 
 def declare(overrides: Sequence[str]) -> None:
-    """Load the parts that the overrides name, and tell Hydra what there is to choose and to set."""
+    """Load the parts that the overrides name, and register all choices and settings with Hydra."""
     for text in overrides:
         if text.lstrip("+").startswith("parts="):
             parts = grammar(text).value()
@@ -171,7 +173,7 @@ def declare(overrides: Sequence[str]) -> None:
 
 @cache
 def _declare(parts: tuple[str, ...]) -> None:
-    """Tell Hydra the choices and the settings that are declared in Python, with their defaults."""
+    """Register the choices and settings declared in Python with Hydra, with their defaults."""
     from hydra.core.config_store import ConfigStore
 
     store = ConfigStore.instance()

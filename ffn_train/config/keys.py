@@ -1,4 +1,4 @@
-"""The keys of a configuration: choices, sections of settings, and settings of their own."""
+"""The keys of a configuration: choices, sections of settings, and settings without a section."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from ffn_train.config.settings import (
 
 MODEL_GROUPS = ("activation", "block", "residual", "norm", "init")
 GROUPS = tuple(group for group in FOLDERS if group not in LISTED)
-PRESET = "experiment"  # where a configuration came from; what it says stands in the settings
+PRESET = "experiment"  # the preset's name; its values are among the settings
 
-# every setting that belongs to no choice, by its dotted key
+# all settings that do not belong to a choice, by dotted key
 DECLARED = {
     f"{section}.{name}".lstrip("."): setting
     for section, cls in SECTIONS.items()
@@ -39,7 +39,7 @@ DECLARED = {
 
 
 def default_settings() -> dict[str, Any]:
-    """A configuration of every section's defaults, without the choices."""
+    """The configuration of all sections' defaults, without the choices."""
     whole: dict[str, Any] = {}
     for section, cls in SECTIONS.items():
         *outer, name = section.split(".")
@@ -49,7 +49,7 @@ def default_settings() -> dict[str, Any]:
 
 
 def read_settings(config: Mapping[str, Any]) -> Settings:
-    """A resolved configuration's settings, checked. Raises SettingError, in one line."""
+    """The checked settings of a resolved configuration. Raises SettingError."""
     nested = {section for section in SECTIONS if section and "." not in section}
     general = {key: value for key, value in config.items() if key not in (*nested, *GROUPS, PRESET)}
     known = [*declared(SECTIONS[""]), *nested, *GROUPS]
@@ -79,10 +79,10 @@ def dotted(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def lasting(config: Mapping[str, Any], *also: Changes) -> dict[str, Any]:
-    """The settings that change a run's numbers, by their dotted keys; of two runs with the same
-    ones and the same rows the numbers are the same. With ``also`` those that change these too.
+    """The settings that change a run's numbers, by dotted key; ``also``: further kinds of changes.
 
-    One that a configuration of an older version lacks has the value from before it existed.
+    Runs with equal settings and rows have equal numbers. A setting that a configuration of an older
+    version lacks has the value from before it existed.
     """
     changing = {"numbers", *also}
     declarations = {**DECLARED, **_of_choices(config)}
@@ -106,7 +106,7 @@ def lasting(config: Mapping[str, Any], *also: Changes) -> dict[str, Any]:
 
 
 def _of_choices(config: Mapping[str, Any]) -> dict[str, Setting]:
-    """The declared settings of a configuration's choices, of those that are known here."""
+    """The declared settings of a configuration's choices, by dotted key; none of unknown ones."""
     settings: dict[str, Setting] = {}
     for group in GROUPS:
         value = config.get(group)
@@ -118,7 +118,7 @@ def _of_choices(config: Mapping[str, Any]) -> dict[str, Setting]:
 
 
 def differences(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
-    """The settings that two flat configurations do not share, in words."""
+    """The settings that differ between two flat configurations, in words."""
     return [
         f"{key}={stored.get(key, '(unset)')!r} there, {current.get(key, '(unset)')!r} here"
         for key in {**stored, **current}

@@ -14,7 +14,7 @@ LISTED = 4  # targets
 
 
 def report(run: Run) -> str:
-    """The run's losses, score and baseline, |dL/dx_0|/|dL/dx_L| and directory, aligned."""
+    """A run's losses, scores, gradient ratio, theory, time, directory and verdict, aligned."""
     lines = aligned(rows(run), left=(0, 1))
     if run.summary is not None and run.summary.divergence is not None:
         lines.insert(0, f"warning: {run.summary.divergence.line}")
@@ -22,7 +22,7 @@ def report(run: Run) -> str:
 
 
 def rows(run: Run) -> list[tuple[str, str]]:
-    """What each line is about, and what it says; what the run does not tell has none."""
+    """The label and the text of each line; unknown values have no line."""
     summary = run.summary or Summary(state=run.state or "running")
     flow = _change(run, summary, "gradient_ratio")
     said = [
@@ -40,7 +40,7 @@ def rows(run: Run) -> list[tuple[str, str]]:
 
 
 def _losses(summary: Summary, unit: str | None) -> str:
-    """The losses at the end and the best one with its step, and the unit of all."""
+    """The final losses, the best one with its step, and their unit."""
     step = summary.best_validation_step
     when = {"best validation loss": "" if step is None else f", at step {step}"}
     losses = {
@@ -57,7 +57,7 @@ def _losses(summary: Summary, unit: str | None) -> str:
 
 
 def _score(summary: Summary) -> str:
-    """The score beside that of the baseline."""
+    """The score and that of the baseline."""
     score = summary.score
     if score is None or score.value is None:
         return ""
@@ -84,7 +84,7 @@ def _scores(summary: Summary) -> str:
 
 
 def _change(run: Run, summary: Summary, name: str) -> str:
-    """A quotient of signal gradients, which may both be 0, at the first and at the last step."""
+    """A quotient of signal gradients at the first and the last step; both may be 0."""
     start, end = (getattr(summary, f"{name}_{when}") for when in ("start", "end"))
     if start is None or end is None:
         return ""
@@ -99,7 +99,7 @@ def _change(run: Run, summary: Summary, name: str) -> str:
 
 
 def _vanished(run: Run) -> str:
-    """From which block down the gradient is below the range of the numbers, where it is."""
+    """The block from which down the gradient underflows; "" if it does not."""
     lowest = [run.vanished(row) for row in (0, -1)] if len(run.measures.step) else []
     blocks = [block for block in lowest if block is not None]
     if not blocks:
@@ -123,7 +123,7 @@ def _theory(run: Run) -> str:
 
 
 def _time(provenance: Provenance) -> str:
-    """The seconds, how many steps in one, and the share that went into the per-layer measures."""
+    """The seconds, the steps per second, the share of measuring, and the number of parameters."""
     seconds, rate = provenance.training_seconds, provenance.steps_per_second or 0
     words = []
     if seconds is not None and seconds > 0:
@@ -138,7 +138,7 @@ def _time(provenance: Provenance) -> str:
 
 
 def factor(value: float) -> str:
-    """A factor in three digits, or in as many as tell it from 1, up to rounding: 1.0005."""
+    """A factor in three digits, or in as many as distinguish it from 1, as in 1.0005."""
     short = _short(value)
     if short != "1" or abs(value - 1) < 1e-6:
         return short

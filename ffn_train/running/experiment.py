@@ -1,4 +1,4 @@
-"""The composition root: builds the objects that a configuration describes and connects them."""
+"""The composition root: builds and connects the objects that a configuration describes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from ffn_train.train.cadence import Cadence
 from ffn_train.train.instruments import instruments
 from ffn_train.train.trainer import Trainer
 
-BLOCK = 3500  # bytes of a block beside its numbers, measured
+BLOCK = 3500  # bytes of a block besides its arrays, measured
 LOSSES = {"classes": "cross_entropy"}  # of kinds of tasks that the default loss does not fit
 
 
@@ -42,10 +42,10 @@ LOSSES = {"classes": "cross_entropy"}  # of kinds of tasks that the default loss
 class Experiment:
     """One run, ready to start: every value checked, the data read, nothing written yet.
 
-    ``parts`` are the digests of the parts of one's own that make the run what it is, by name, and
-    ``observers`` those of parts with figures and loggers alone. ``data`` is in the run's dtype,
-    ``exact`` the same in float64, as it was read or drawn; ``notes`` say how, and ``warnings`` what
-    may go wrong. ``kind``: of the task's targets.
+    ``parts``: the digests of the user's parts that belong to the run's identity, by name;
+    ``observers``: those of parts with only figures and loggers. ``data`` is in the run's dtype,
+    ``exact`` the same in float64; ``notes``: how it was read; ``warnings``: what may go wrong;
+    ``kind``: of the task's targets.
     """
 
     config: Mapping[str, Any]
@@ -72,18 +72,18 @@ class Experiment:
 
     @property
     def identity(self) -> Identity:
-        """What makes it this very run."""
+        """The run's identity, by which a directory's run is recognised."""
         return Identity.of(self.config, self.parts, self.data.digest)
 
     @cached_property
     def params(self) -> FlatVector:
-        """The parameters, drawn when first asked for: to check a run none are needed."""
+        """The initial parameters, drawn at the first use, since checks need none."""
         rng = np.random.default_rng(self.initial_seed)
         return self.model.initial(self.initialiser, rng, self.dtype)
 
 
 class Streams(NamedTuple):
-    """A run's independent random streams; a new one goes last."""
+    """A run's independent random streams; new ones are appended."""
 
     data: np.random.SeedSequence
     initialisation: np.random.SeedSequence
@@ -91,10 +91,10 @@ class Streams(NamedTuple):
 
 
 def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Experiment:
-    """Build the run that a resolved configuration describes; nothing is drawn but its data.
+    """Build the run that a resolved configuration describes, with its data; parameters come later.
 
-    Raises SettingError, in one line, for an unknown key, a value out of range, choices that do not
-    go together, data that cannot be used, or a model ``to_train`` that this machine cannot hold.
+    Raises SettingError for an unknown key, a value out of range, incompatible choices, unusable
+    data, or a model ``to_train`` that exceeds this machine's memory.
     """
     settings = read_settings(config)
     digests = load(listed(settings.run.parts))
@@ -213,18 +213,18 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
 
 
 def _steps(trainer: TrainerSettings, per_epoch: int) -> int:
-    """How many updates there are, of so many in an epoch."""
+    """The number of updates, with ``per_epoch`` updates in an epoch. Raises SettingError."""
     if trainer.epochs is None:
         return STEPS if trainer.steps is None else trainer.steps
     if trainer.steps is not None:
         raise SettingError(
-            f"trainer.epochs={trainer.epochs} and trainer.steps={trainer.steps}: say one of them"
+            f"trainer.epochs={trainer.epochs} and trainer.steps={trainer.steps}: give only one"
         )
     return trainer.epochs * per_epoch
 
 
 def _check_branch(residual: Residual, depth: int, dtype: str) -> None:
-    """Refuse a factor of the branch that is not a number in the run's dtype."""
+    """Refuse a branch factor that over- or underflows in the run's dtype."""
     factor = residual.multiplier(depth)
     lost = misread(factor, dtype)
     if lost is not None:
@@ -233,7 +233,7 @@ def _check_branch(residual: Residual, depth: int, dtype: str) -> None:
 
 
 def _load_data(task: Task, seed: np.random.SeedSequence) -> Data:
-    """The task's rows, drawn and split by two streams of the data seed."""
+    """The task's rows; two streams of the data seed draw and split them."""
     rows_seed, split_seed = seed.spawn(2)
     return task.data(np.random.default_rng(rows_seed), np.random.default_rng(split_seed))
 

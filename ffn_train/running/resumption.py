@@ -1,4 +1,4 @@
-"""What is left to do in a run's directory: everything, the rest from a checkpoint, or nothing."""
+"""Decides how a run continues in its directory: from the start, a checkpoint, or not at all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ffn_train.train.trainer import Trainer
 
 @dataclass(frozen=True)
 class Plan:
-    """``done``: the directory holds this very run, ended. ``checkpoint``: where to go on from."""
+    """``done``: the directory holds this run, ended. ``checkpoint``: the one to resume from."""
 
     done: bool
     checkpoint: Checkpoint | None
@@ -30,7 +30,7 @@ class Plan:
 
 
 def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
-    """Compare the run that is asked for with what a directory holds; nothing is written.
+    """Compare the requested run with that in a directory; nothing is written.
 
     Raises SettingError if the directory holds something else.
     """
@@ -43,7 +43,9 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
     stored = Identity.of(config, origin.parts or {}, origin.data)
     requested = experiment.identity
     if _failed_at_once(path):
-        stored = replace(stored, parts=requested.parts)  # the part may be why, and is mended
+        stored = replace(
+            stored, parts=requested.parts
+        )  # the part may have caused the failure and been fixed
     stored_steps, steps = config.get("trainer", {}).get("steps"), experiment.trainer.steps
     _refuse_other(path, stored, requested, stored_steps, steps)
     summary = read_summary(path)
@@ -51,7 +53,7 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
     if summary is not None and (stored_steps == steps or summary.state == "diverged"):
         note = "ended already; a larger trainer.steps extends it"
         if summary.state == "diverged":
-            note = "diverged: nothing is left to go on from"
+            note = "diverged, so it cannot be extended"
         return Plan(done=True, checkpoint=None, notes=(f"{path} has {note}",))
     folder = path / files.CHECKPOINTS
     if files.there(folder) and (folder.is_symlink() or not folder.is_dir()):
@@ -61,7 +63,7 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
     notes += _other_bits(path, provenance)
     if stored.data is None and requested.data:
         notes.append(
-            f"{path} is of a version that kept no digest of its rows: they are not compared"
+            f"{path} is of an old version without a digest of its rows: they are not compared"
         )
     if checkpoint is None:
         notes.append(f"{path} has no usable checkpoint: starting again from step 0")
@@ -70,8 +72,8 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
         if rates[0] != rates[1]:
             notes.append(
                 f"the schedule is stretched to {steps} steps: at step {checkpoint.step} the rate "
-                f"goes from {rates[0]:.3g} to {rates[1]:.3g}, so that the run is not one of "
-                f"{steps} steps without a break"
+                f"goes from {rates[0]:.3g} to {rates[1]:.3g}, so the run differs from one of "
+                f"{steps} steps"
             )
         notes.append(f"{path} was finished at step {stored_steps}, now goes on to {steps}")
     else:
@@ -86,11 +88,11 @@ def _rate(trainer: Trainer, step: int, steps: int) -> float:
 def legs(
     path: Path, now: Provenance, trainer: Trainer, checkpoint: Checkpoint | None
 ) -> tuple[Leg, ...]:
-    """The legs of a run that goes on from a checkpoint, or starts, with the one to come."""
+    """The legs of a run up to a checkpoint, and the one that starts now."""
     before = read_provenance(path) if checkpoint is not None else Provenance()
     first = checkpoint.step if checkpoint is not None else 0
     earlier = before.legs
-    if checkpoint is not None and not earlier:  # of a version that wrote none
+    if checkpoint is not None and not earlier:  # a run of an old version
         length = read_json(path / files.CONFIG).get("trainer", {}).get("steps")
         earlier = (_leg(before, 0, length),)
     lr = _rate(trainer, first, trainer.steps)
@@ -112,7 +114,7 @@ def _leg(origin: Provenance, first: int, steps: int | None) -> Leg:
 
 
 def _failed_at_once(path: Path) -> bool:
-    """Whether a run failed before it had a checkpoint, so that nothing of it is gone on with."""
+    """Whether a run failed before its first checkpoint, so that it starts again."""
     written = written_status(path)
     return written is not None and written.state == "failed" and not checkpoints(path)
 
@@ -128,10 +130,9 @@ def _refuse_other(
 
 
 def last_usable(path: Path) -> int:
-    """The last step that a run can go on from; older versions left checkpoints behind it.
+    """The last step that a run can resume from: the last row's, or the one at which it diverged.
 
-    They lie behind the last row, which takes no update, or behind the step at which it diverged.
-    Raises RunError.
+    Old versions left checkpoints after it. Raises RunError.
     """
     summary = read_summary(path)
     if summary is not None and summary.divergence is not None:
@@ -143,8 +144,8 @@ def last_usable(path: Path) -> int:
 
 
 def _newest(path: Path, steps: int, identity: str) -> tuple[Checkpoint | None, list[str]]:
-    """The last checkpoint that is whole, belongs to the run and its logs and is not behind the last
-    step to go on from; and notes on others.
+    """The last undamaged checkpoint up to ``steps`` that matches the run and its logs, if any, and
+    notes on damaged ones.
     """
     damaged: list[str] = []
     for candidate in reversed(checkpoints(path)):
@@ -159,7 +160,7 @@ def _newest(path: Path, steps: int, identity: str) -> tuple[Checkpoint | None, l
 
 
 def _other_bits(path: Path, now: Provenance) -> Iterator[str]:
-    """Notes on what may make the rest differ in its last bits from an undisturbed run."""
+    """Notes on differences that may change the last bits, compared with an uninterrupted run."""
     before = read_provenance(path) if files.there(path / files.PROVENANCE) else now
     for key, what, default in (
         ("blas_threads", "BLAS threads", None),
@@ -173,12 +174,12 @@ def _other_bits(path: Path, now: Provenance) -> Iterator[str]:
         if earlier != current:
             yield (
                 f"{what} was {earlier}, is {current}: products are summed in another "
-                "order, so the last bits may differ from an undisturbed run"
+                "order, so the last bits may differ from an uninterrupted run"
             )
     for package in ("numpy", "numba") if now.engine == "compiled" else ("numpy",):
         earlier, current = ((origin.packages or {}).get(package) for origin in (before, now))
         if earlier not in (current, None):
             yield (
-                f"{package} was {earlier}, is {current}: its functions may round otherwise, "
-                "so the last bits may differ from an undisturbed run"
+                f"{package} was {earlier}, is {current}: its functions may round differently, "
+                "so the last bits may differ from an uninterrupted run"
             )

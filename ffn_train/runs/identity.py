@@ -1,4 +1,4 @@
-"""What makes a run this very run: its settings, its parts and its rows."""
+"""A run's identity: its settings, its parts and its rows."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ STEPS = "trainer.steps"  # may grow
 
 @dataclass(frozen=True)
 class Identity:
-    """``settings``: those that change numbers, less ``STEPS``, by their dotted keys. ``parts``: the
-    digests of the parts of one's own, by name. ``data``: the digest of the rows, "" where settings
-    and seed decide them; None in a run of a version that did not write it down.
+    """What distinguishes runs.
+
+    ``settings``: those that change numbers, except ``STEPS``, by dotted key. ``parts``: the digests
+    of the user's own parts by name. ``data``: the digest of the rows, "" if settings and seed
+    determine them; None in a run of an old version.
     """
 
     settings: Mapping[str, Any]
@@ -34,7 +36,7 @@ class Identity:
 
     @property
     def digest(self) -> str:
-        """Its SHA-256; a setting with the value from before it existed does not count."""
+        """The SHA-256; settings with the value from before they existed are left out."""
         settings = {
             key: value
             for key, value in self.settings.items()
@@ -44,7 +46,7 @@ class Identity:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def differences(self, other: Identity) -> list[str]:
-        """In words what another identity does not share; unknown rows are not compared."""
+        """The differences from another identity, in words; unknown rows are not compared."""
         lines = differences(self.settings, other.settings)
         if sorted(self.parts.values()) != sorted(other.parts.values()):
             stored, current = (_short(identity.parts) for identity in (self, other))

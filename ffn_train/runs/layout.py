@@ -1,7 +1,7 @@
-"""layout.json: what the columns of a run's measures are, so that no reader has to know it.
+"""layout.json: the columns of a run's measures, so that readers need no other source.
 
-For each parameter tensor its name, shape, block, layer, role and order, and for each quantity what
-was declared of it when it was measured.
+It has the name, shape, block, layer, role and order of each parameter tensor, and the declaration
+of each quantity.
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ from ffn_train.train.quantities.quantity import Quantity
 
 @dataclass(frozen=True)
 class TensorColumn:
-    """A parameter tensor. ``block``: its block's index, None for one of no block; ``layer``: what
-    its norms are added up by; ``role``: what it is there, such as ``up.weight``; ``order``: its
-    layer's place on the way from input to output.
+    """A parameter tensor.
+
+    ``block``: its block's index, None outside blocks; ``layer``: the layer whose norm it belongs
+    to; ``role``: its name there, such as ``up.weight``; ``order``: its layer's position from input
+    to output.
     """
 
     name: str
@@ -48,10 +50,10 @@ class TensorColumn:
 
 @dataclass(frozen=True)
 class QuantityColumn:
-    """What is known of a quantity: the declaration of ``train.quantities.quantity.Quantity``.
+    """The declaration of a quantity, see ``train.quantities.quantity.Quantity``.
 
-    ``file``: where it lies. ``absent``: why it does not apply to this model, "" where it does; None
-    in a run of schema 1, which did not say.
+    ``file``: the file that holds it. ``absent``: why it does not apply to this model, "" if it
+    does; None in a run of schema 1, where this is unknown.
     """
 
     name: str
@@ -75,7 +77,7 @@ class RunLayout:
     quantities: tuple[QuantityColumn, ...]
 
     def write(self, run: Path) -> None:
-        """Write it into a run's directory."""
+        """Write layout.json into a run's directory."""
         write_json(run / LAYOUT, {"schema": SCHEMA, **asdict(self)}, durable=False)
 
 
@@ -118,7 +120,7 @@ def read_layout(run: Path) -> RunLayout:
         return _parsed(read_bytes(path, LARGEST_JSON))
 
 
-@lru_cache(16)  # the runs of a sweep have few different ones
+@lru_cache(16)  # the runs of a sweep share few layouts
 def _parsed(text: bytes) -> RunLayout:
     content = json_object(text)
     if "schema" not in content:
@@ -135,7 +137,7 @@ def _parsed(text: bytes) -> RunLayout:
 
 
 def _located(tensor: Mapping[str, Any], depth: int) -> dict[str, Any]:
-    """A tensor of schema 1 with its block, layer, role and order, which only its name tells."""
+    """A tensor of schema 1 with the block, layer, role and order that follow from its name."""
     parted = re.match(r"(blocks\.(\d+)|\w+)\.(.*)", tensor["name"])
     if parted is None:
         return {**tensor, "block": None, "layer": tensor["name"], "role": "", "order": 0}

@@ -1,4 +1,4 @@
-"""provenance.json: the command, code, libraries and machine that a run's numbers come from."""
+"""provenance.json: the command, code, libraries and machine that produced a run's numbers."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Leg:
-    """One of the stretches in which a run was trained, each by a process of its own.
+    """A part of a run's training that one process did without interruption.
 
-    ``first``: its first row. ``steps``: the length that the run was asked to have. ``lr``: the
-    learning rate of the first row's update, and ``lr_before`` that which the leg before would have
-    taken; they differ where a schedule was stretched. None for what is not known.
+    ``first``: its first row. ``steps``: the planned length of the run. ``lr``: the learning rate of
+    the first row's update, and ``lr_before``: that of the earlier leg's schedule at this step; they
+    differ if the schedule was stretched. None: unknown.
     """
 
     first: int
@@ -116,14 +116,14 @@ class Provenance:
 
 
 def read_provenance(run: Path) -> Provenance:
-    """The provenance in a run's directory, all unknown without the file. Raises RunError."""
+    """The provenance in a run's directory, without the file all None. Raises RunError."""
     return records.read(Provenance, run / files.PROVENANCE) or Provenance()
 
 
 def surroundings() -> dict[str, Any]:
     """The command, the commit and whether the tree was dirty, versions, and the processor.
 
-    All but the command are looked up once: a process's later runs use the code that it has loaded.
+    All but the command are looked up once per process, whose code does not change either.
     """
     return {
         "command": tuple(sys.argv),
@@ -145,7 +145,7 @@ def _version(package: str) -> str | None:
 
 @cache
 def _code() -> dict[str, Any]:
-    """The checkout's commit; nulls where the package does not run from a checkout."""
+    """The checkout's commit and whether it is dirty; None outside a checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return {"commit": None, "dirty": None}

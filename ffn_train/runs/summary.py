@@ -1,4 +1,4 @@
-"""summary.json: what a run came to, in numbers and in the words of its verdict."""
+"""summary.json: a run's results in numbers, and its verdict."""
 
 from __future__ import annotations
 

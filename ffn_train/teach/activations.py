@@ -40,7 +40,8 @@ def _leaky(slope: float) -> Activation:
     )
 
 
-_OWN = {
+OWN = "its own"  # the name of an activation that is none of the known
+_OURS = {
     "identity": Identity(),
     "ReLU": ReLU(),
     "tanh": Tanh(),
@@ -53,7 +54,7 @@ _OF_VALUE: dict[str, Function] = {
     "ReLU": lambda y: np.where(y > 0, 1.0, 0.0),
 }
 _KNOWN = (
-    *(Activation(k, a.value, a.derivative, _OF_VALUE.get(k)) for k, a in _OWN.items()),
+    *(Activation(k, a.value, a.derivative, _OF_VALUE.get(k)) for k, a in _OURS.items()),
     Activation(
         "sigmoid", _sigmoid, lambda z: _sigmoid(z) * (1 - _sigmoid(z)), lambda y: y * (1 - y)
     ),
@@ -66,4 +67,4 @@ _KNOWN = (
     Activation("sine", np.sin, np.cos),
 )
 ACTIVATIONS = {activation.name: activation for activation in _KNOWN}
-PASSED = ("tanh", "ReLU", "SiLU")  # to functions that take one: smooth, kinked, falling below zero
+PASSED = ("tanh", "ReLU", "SiLU")  # as arguments: smooth, kinked, not monotonic

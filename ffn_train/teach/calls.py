@@ -70,7 +70,9 @@ class Bench(Protocol):
     def call_with_cache(
         self, forward: str, arguments: Sequence[Argument], backward: str, dy: Floats
     ) -> Answer:
-        """``y, cache = forward(...)``, then what ``backward(dy, cache)`` returns."""
+        """``y, cache = forward(...)``, then what ``backward(dy, cache)`` returns; or backward(dy),
+        where forward keeps what it needs to itself.
+        """
 
 
 class Local:
@@ -96,8 +98,10 @@ class Local:
         self, forward: str, arguments: Sequence[Argument], backward: str, dy: Floats
     ) -> Answer:
         def both(*given: Any) -> Any:
-            _, cache = self.functions[forward](*given[:-1])
-            return self.functions[backward](given[-1], cache)
+            result = self.functions[forward](*given[:-1])
+            if len(self.signatures[backward].names) == 1:
+                return self.functions[backward](given[-1])
+            return self.functions[backward](given[-1], *result[1:])
 
         return _guarded(both, [*arguments, dy])
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ffn_train.nn.core import Floats
 from ffn_train.teach.activations import ACTIVATIONS, PASSED
-from ffn_train.teach.calls import Bench, Local
+from ffn_train.teach.calls import Bench, Local, Signature
 from ffn_train.teach.judge import Judgement, ask, judge, refused
 from ffn_train.teach.mistakes import IN_PLACE
 from ffn_train.teach.networks import (
@@ -116,11 +116,10 @@ def _textbook_backward(
     if network is BLOCK:
         usual = ("x", "W1", "b1", "W2", "b2", ACT, SLOPE, "dy")
     forward = tuple(word for word in usual if word not in ("dy", SLOPE))
-    takes = bench.signatures[name].names
     by_name = ("activation_fn", "activation_grad_fn")
     names = {word: word for word in usual} | dict(zip(by_name, (ACT, SLOPE), strict=True))
     inputs = cases(network, ACTS)
-    roles = _arguments(takes, forward, names, [usual])
+    roles = _arguments(bench.signatures[name], forward, names, [usual])
     finding = _best(bench, name, roles, tuple(network.shapes), network, inputs, conventions)
     if not finding.right and len(conventions) < len(CONVENTIONS):
         others = [convention for convention in CONVENTIONS if convention not in conventions]
@@ -152,8 +151,8 @@ def _pair(bench: Bench, forward: str, backward: str, shown: str) -> Finding:
         if name not in bench.signatures:
             return Finding(shown, "unchecked", (), f"{name} has arguments that cannot be told")
     findings = []
-    for found in recognise(bench, forward, bench.shapes.get(forward)):
-        findings.append(_pair_as(found, backward, shown))
+    for reading in recognise(bench, forward, bench.shapes.get(forward)):
+        findings.append(_pair_as(reading, backward, shown))
         if findings[-1].right:
             return findings[-1]
     if not findings:
@@ -161,31 +160,31 @@ def _pair(bench: Bench, forward: str, backward: str, shown: str) -> Finding:
     return next((finding for finding in findings if finding.mistakes), findings[0])
 
 
-def _pair_as(found: Forward, backward: str, shown: str) -> Finding:
-    bench, forward = found.bench, found.name
-    if found.rounds:
+def _pair_as(reading: Forward, backward: str, shown: str) -> Finding:
+    bench, forward = reading.bench, reading.name
+    if reading.rounds:
         return Finding.of_rounding(shown, forward)
-    if _changes(found):
+    if _changes(reading):
         return Finding.of_change(shown, forward)
-    given = dict(zip(bench.signatures[forward].names, found.arguments, strict=False))
-    takes = bench.signatures[backward].names
-    if found.network is not None:
-        acts = ACTS if ACT in found.arguments else (found.act,)
-        inputs: Sequence[Case] = cases(found.network, acts)
+    given = dict(zip(bench.signatures[forward].names, reading.arguments, strict=False))
+    signature = bench.signatures[backward]
+    if reading.network is not None:
+        acts = ACTS if ACT in reading.arguments else (reading.act,)
+        inputs: Sequence[Case] = cases(reading.network, acts)
     else:
-        inputs = unknown_cases(found)
+        inputs = unknown_cases(reading)
     if not inputs:
         return _not_understood(bench, forward, shown)
-    cached = found.cached and len(takes) == 2
-    roles = [found.arguments] if cached else _arguments(takes, found.arguments, given, [])
+    cached = not signature.more and len(signature.names) == (2 if reading.cached else 1)
+    roles = [reading.arguments] if cached else _arguments(signature, reading.arguments, given, [])
     return _best(
         bench,
         backward,
         roles,
-        found.tensors,
-        found.network,
+        reading.tensors,
+        reading.network,
         inputs,
-        (found.convention,),
+        (reading.convention,),
         cached=forward if cached else "",
         names={role: name for name, role in given.items()},
         shown=shown,
@@ -213,13 +212,13 @@ def _not_understood(bench: Bench, forward: str, shown: str) -> Finding:
 
 
 def _arguments(
-    takes: Sequence[str],
+    signature: Signature,
     forward: Sequence[str],
     names: Mapping[str, str],
     usual: list[tuple[str, ...]],
 ) -> list[tuple[str, ...]]:
     """What the arguments of a backward function may be: by their names, then by their places."""
-    by_name: list[tuple[str, ...]] = []
+    takes, by_name = signature.names, list[tuple[str, ...]]()
     rest = [name for name in takes if name not in names]
     known = {names[name] for name in takes if name in names}
     for words in REST:
@@ -234,7 +233,8 @@ def _arguments(
     return [
         words
         for words in [*by_name, *usual]
-        if len(words) == len(takes) and (SLOPE not in words or ACT in forward)
+        if (len(words) == len(takes) or (signature.more and len(words) > len(takes)))
+        and (SLOPE not in words or ACT in forward)
     ]
 
 
@@ -289,8 +289,10 @@ def _most_taking(subjects: Sequence[Subject], inputs: Sequence[Case]) -> list[Su
 
 
 def _rank(judgement: Judgement) -> tuple[int, int]:
-    """Right, of a known mistake, of an unknown one, of none that can be told."""
-    kind = 0 if judgement.right else 1 if judgement.mistakes else 2 if judgement.wrong else 3
+    """Right, of a known mistake, of an unknown one (right but for inputs that it refuses first), of
+    none that can be told.
+    """
+    kind = 0 if judgement.right else 1 if judgement.mistakes else 2 if judgement.answered else 3
     return kind, len(judgement.wrong)
 
 

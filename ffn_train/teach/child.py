@@ -25,6 +25,7 @@ from typing import IO, Any
 
 import numpy as np
 
+import ffn_train
 from ffn_train.config.settings import described, printable
 from ffn_train.nn.core import Floats
 from ffn_train.teach.calls import Answer, Argument, Local, Passed, Signature
@@ -50,12 +51,12 @@ class Child:
     def __init__(self, path: Path, seconds: float) -> None:
         self._end, self._seconds = time.monotonic() + seconds, seconds
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(path)],
+            [sys.executable, "-P", "-m", "ffn_train.teach.child", str(path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            env=_environment(),
         )
         self._messages: SimpleQueue[bytes | None] = SimpleQueue()
         self._flooded = False
@@ -172,6 +173,14 @@ class Child:
                     return
 
 
+def _environment() -> dict[str, str]:
+    """The parent's environment, with this package on the path and one thread."""
+    root = str(Path(ffn_train.__file__).parents[1])
+    paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return {**os.environ, **threads, "PYTHONPATH": paths}
+
+
 def _line(text: Any) -> str:
     return printable(" ".join(str(text).split()))[:300]
 
@@ -271,7 +280,7 @@ def load(path: Path) -> tuple[Functions, Shapes]:
     functions: Functions = {
         name: value
         for name, value in vars(module).items()
-        if inspect.isfunction(value) and value.__module__ == CHECKED
+        if inspect.isfunction(value) and _theirs(value, path)
     }
     shapes: Shapes = {}
     if isinstance(declared := vars(module).get("shapes"), Mapping):
@@ -279,6 +288,12 @@ def load(path: Path) -> tuple[Functions, Shapes]:
         shapes = dict.fromkeys(functions, given)
     more, theirs = functions_of_parts(CHECKED)
     return functions | more, shapes | theirs
+
+
+def _theirs(function: Any, path: Path) -> bool:
+    """Whether a function is of the file, or of another one beside it."""
+    file = getattr(sys.modules.get(function.__module__), "__file__", None)
+    return file is not None and Path(file).resolve().parent == path.parent
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import numpy as np
 
 from ffn_train.nn.core import Floats
 from ffn_train.teach.mistakes import (
+    AXIS,
     BATCH,
     FLOAT32,
     IN_PLACE,
@@ -38,7 +39,7 @@ class Judgement:
     all of it, none if no single one does; ``trial`` is the smallest input that fails, ``tensor``
     and ``entry`` what differs most there, and ``predicted`` what a mistake has there.
     ``notes``: what a function that is right does not take. ``problem``: why it cannot be judged, or
-    not further.
+    not further; ``answered``: it took some of the inputs.
     """
 
     subject: Subject
@@ -51,6 +52,7 @@ class Judgement:
     changed: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     problem: str | None = None
+    answered: bool = False
     missing: bool = False
 
     @property
@@ -91,6 +93,7 @@ def judge(subject: Subject, network: Network | None, trials: Sequence[Trial]) ->
         first = trials[-1][1]
         judgement.problem, judgement.missing = first.error, first.missing
         return judgement
+    judgement.answered = True
     vectors = not judgement.notes or any(case.vector for case, _ in answered)
     batches = not judgement.notes or not all(case.vector for case, _ in answered)
     refusing = [
@@ -204,8 +207,10 @@ def _explained(
             for name in wrong:
                 if name in gradients and (not alive or key in alive[name]):
                     user = outcome.gradients[name]
-                    if same(user, gradients[name]) or (
-                        mistake is BATCH and unsummed(user, case, name)
+                    if (
+                        same(user, gradients[name])
+                        or (mistake is BATCH and unsummed(user, case, name))
+                        or (mistake is AXIS and _kept_axis(user, gradients[name]))
                     ):
                         agreeing[name][key] = mistake
         alive = agreeing
@@ -247,6 +252,11 @@ def unsummed(user: Floats | None, case: Case, name: str) -> bool:
         by_unit = user.reshape(high, samples, wide, samples).diagonal(axis1=1, axis2=3)
         return any(same(np.sort(a, axis=None), expected) for a in (by_sample, by_unit))
     return False
+
+
+def _kept_axis(user: Floats | None, predicted: Floats) -> bool:
+    """Whether a sum along an axis was taken with keepdims."""
+    return user is not None and same(np.squeeze(user), np.squeeze(predicted))
 
 
 def _permuted(wrong: Sequence[str], answered: Sequence[Trial]) -> bool:

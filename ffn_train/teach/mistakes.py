@@ -130,11 +130,6 @@ NORM_VARIANCE = Mistake(
     "The variance is taken as a constant, but it depends on every feature.",
     "dx = (dx̂ - mean(dx̂) - x̂ mean(dx̂ ∘ x̂)) / σ, with the last term",
 )
-NORM_CONSTANT = Mistake(
-    "mean and variance of a norm taken as constants",
-    "Both depend on every feature, and the gradient has a path through each.",
-    "dx = (dx̂ - mean(dx̂) - x̂ mean(dx̂ ∘ x̂)) / σ, not dx̂ / σ",
-)
 NORM_GAIN = Mistake(
     "the gain of a norm forgotten",
     "The gradient passes the gain unchanged.",
@@ -263,7 +258,6 @@ SLIPS: tuple[tuple[Mistake, Form], ...] = (
     (BRANCH_INPUT, ((Norm, Sum), _branch_input(skip=False))),
     (NORM_MEAN, ((Norm,), _norm(mean=False))),
     (NORM_VARIANCE, ((Norm,), _norm(variance=False))),
-    (NORM_CONSTANT, ((Norm,), _norm(mean=False, variance=False))),
     (NORM_GAIN, ((Norm,), _norm(gain=False))),
     (NORM_INPUT, ((Norm,), lambda p, s: {"gain": s.d * s.into})),
 )

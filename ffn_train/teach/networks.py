@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
 from ffn_train.nn.core import Floats
-from ffn_train.teach.activations import ACTIVATIONS, PASSED, Activation
+from ffn_train.teach.activations import Activation
 
 Values = Mapping[str, Floats]
 STEP = 1e-3  # of the five-point differences: truncation and rounding are both about 1e-12
@@ -127,7 +127,7 @@ class Network:
             yield stage
             yield from stage.branch if isinstance(stage, Sum) else ()
 
-    @property
+    @cached_property
     def shapes(self) -> dict[str, str]:
         """The parameters in their order, with the letters of their shapes."""
         shapes: dict[str, str] = {}
@@ -379,7 +379,3 @@ def known() -> tuple[Network, ...]:
                 ]
         networks.append(Network("BatchNorm(x)", (Norm("g", "s", True, 0, eps),)))
     return tuple(networks)
-
-
-def passed_activations() -> tuple[Activation, ...]:
-    return tuple(ACTIVATIONS[name] for name in PASSED)

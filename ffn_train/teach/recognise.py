@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import permutations, product
 
 import numpy as np
 
 from ffn_train.nn.core import Floats
-from ffn_train.teach.activations import ACTIVATIONS, Activation
+from ffn_train.teach.activations import ACTIVATIONS, OWN, Activation
 from ffn_train.teach.calls import Answer, Bench
 from ffn_train.teach.judge import error, rounding, same
 from ffn_train.teach.networks import (
@@ -30,7 +31,6 @@ from ffn_train.teach.subject import ACT, CONVENTIONS, Convention, arguments
 SIZES = (5, 3, 4, 2)  # all different, so that no array fits in the place of another
 IDENTITY = ACTIVATIONS["identity"]
 GIVEN = ACTIVATIONS["GELU"]  # to a forward function that takes an activation
-OWN = "its own"  # an activation that is none of the known
 NEARLY = 1e-4  # a forward pass that agrees so far may compute in float32
 SEARCHED = 3000  # calls, for the shapes that an unknown function takes
 VECTORS, MATRICES = ("H", "D", "M", ""), ("HD", "DH", "MH", "HM", "MD", "DM", "DD")
@@ -74,7 +74,14 @@ class Forward:
         if self.shapes:
             rng = np.random.default_rng(seed)
             return {n: np.round(rng.normal(size=s), 2) for n, s in self.shapes}
-        return draw(dict(self.letters), sizes, seed)
+        return _drawn_once(self.letters, sizes, seed)
+
+
+@cache
+def _drawn_once(
+    letters: tuple[tuple[str, str], ...], sizes: tuple[int | None, int, int, int], seed: int
+) -> Values:
+    return draw(dict(letters), sizes, seed)
 
 
 def recognise(
@@ -92,9 +99,9 @@ def recognise(
         for act in _activations(forward) if first is None else [first.act]:
             expected = _expected(forward, values, act)
             if same(y, expected):
-                found = _with_cache(replace(forward, act=act))
-                first = first or found
-                yield found if act.name != OWN else _checked(found)
+                fitting = _with_cache(replace(forward, act=act))
+                first = first or fitting
+                yield fitting if act.name != OWN else _checked(fitting)
                 break
             if y.shape == expected.shape and error(y, expected) < NEARLY:
                 near.append(replace(forward, act=act))

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ffn_train.nn.core import Floats
+from ffn_train.teach.activations import OWN
 from ffn_train.teach.judge import Judgement, error
 from ffn_train.teach.mistakes import FLOAT32, IN_PLACE, Mistake
 from ffn_train.teach.networks import Case
@@ -86,14 +87,20 @@ def explained(
         if judgement.missing:
             tensors = _listed([_gradient(name, names) for name in judgement.subject.results])
             text += f"; it has to return {tensors}"
+        if judgement.answered:
+            return Finding(function, "wrong", (), f"it fails for {text}", convention)
         return Finding(function, "unchecked", (), text, convention)
     shows = _evidence(judgement, names)
     if words and judgement.problem is None:
-        text = _named(judgement.mistakes, *shows, _tensors(judgement, names))
+        text = _named(judgement.mistakes, *shows, _tensors(judgement, names), _read(convention))
         return Finding(function, "wrong", words, text, convention)
     lines = [UNNAMED, judgement.problem or "", *_input(judgement, names), *shows]
-    text = "\n  ".join(filter(None, [*lines, _tensors(judgement, names)]))
+    text = "\n  ".join(filter(None, [*lines, _tensors(judgement, names), _read(convention)]))
     return Finding(function, "wrong", (), text, convention)
+
+
+def _read(convention: Convention) -> str:
+    return f"read with {convention}" if str(convention) else ""
 
 
 def _named(mistakes: Sequence[Mistake], *shows: str) -> str:
@@ -162,7 +169,7 @@ def _evidence(judgement: Judgement, names: Mapping[str, str]) -> list[str]:
 
 def _where(case: Case, names: Mapping[str, str]) -> str:
     shapes = [f"{names.get(name, name)} {array.shape}" for name, array in case.values.items()]
-    act = "" if case.act.name in ("identity", "its own") else f"; {case.act.name}"
+    act = "" if case.act.name in ("identity", OWN) else f"; {case.act.name}"
     return ", ".join(shapes) + act
 
 

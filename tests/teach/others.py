@@ -95,6 +95,25 @@ def backward(x, W1, W2, b1, b2, dy):
     dz = dy @ W2 * (1 - 2 * z * z) * np.exp(-z * z)
     return dz.T @ x, dy.T @ bump(z), dz.sum(0), dy.sum(0), dz @ W1
 """,
+    "any number of arguments": """
+def forward(x, *p):
+    return np.tanh(x @ p[0].T + p[1])
+
+def backward(dy, x, *p):
+    dz = dy * (1 - forward(x, *p) ** 2)
+    return dz @ p[0], dz.T @ x, dz.sum(0)
+""",
+    "what the backward pass needs is kept aside": """
+kept = {}
+
+def forward(x, W, b):
+    kept.update(x=x, W=W, y=np.tanh(x @ W + b))
+    return kept["y"]
+
+def backward(dout):
+    dz = dout * (1 - kept["y"] ** 2)
+    return dz @ kept["W"].T, kept["x"].T @ dz, dz.sum(0)
+""",
     "a forward pass that is none of the known": """
 def softmax_forward(x, W):
     e = np.exp(x @ W.T)
@@ -127,6 +146,9 @@ UNNAMED = {
     ),
     "db of another layer and one sample": changed(
         LOOPS_BLOCK, ("return dW1, db1,", "return dW1, db2,"), ("dW2[k, i] +=", "dW2[k, i] =")
+    ),
+    "neither a mean nor a variance term": changed(
+        MATMUL_NORM, ("dxhat - middle", "dxhat"), (" - along", "")
     ),
     "no mean term and a mean over the batch": changed(
         MATMUL_NORM, ("dxhat - middle", "dxhat"), ("dbeta.sum(axis=0)", "dbeta.mean(axis=0)")

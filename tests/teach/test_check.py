@@ -144,6 +144,16 @@ def backward(dy, x, scale):
     assert 'give them: shapes = {"x": (5, 3), "scale": (5, 3)}' in str(report)
 
 
+def test_a_function_that_fails_for_some_shapes_is_wrong() -> None:
+    report = checked(
+        SOURCES["layer"]["matmul"].replace(
+            "    X,", "    assert len(b) != 2 or x.ndim == 1\n    X,"
+        )
+    )
+    assert report.status == 1
+    assert "it fails for x (2, 2), W (2, 2), b (2,), dy (2, 2): AssertionError" in str(report)
+
+
 def test_a_backward_pass_without_its_forward_pass_is_not_passed_over() -> None:
     report = checked(SOURCES["layer"]["einsum"] + "\ndef backward(dy, x): return dy\n")
     assert [finding.verdict for finding in report.findings] == ["right", "unchecked"]
@@ -161,6 +171,17 @@ def backward_pass(dy, x, W, b, act, dact):
 """)
     assert [finding.verdict for finding in report.findings] == ["right", "wrong"]
     assert "another convention than forward_pass" in report.findings[1].mistakes
+
+
+def test_functions_that_are_given_an_activation_are_a_pair_too() -> None:
+    functions = functional.forward_pass, functional.backward_pass
+    assert check_gradients(*functions).right
+
+    def backward(dy: Any, x: Any, W: Any, b: Any, act: Any, slope: Any) -> Any:
+        return functional.backward_pass(dy, x, W, b, act, lambda z: slope(act(z)))
+
+    (finding,) = check_gradients(functions[0], backward).findings
+    assert finding.mistakes == ("act' taken at the wrong place",)
 
 
 def test_a_pair_is_checked_in_this_process() -> None:

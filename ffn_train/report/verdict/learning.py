@@ -1,4 +1,4 @@
-"""Did it learn: the score beside predicting the mean and beside linear regression."""
+"""Did it learn: the score compared with predicting the mean and with linear regression."""
 
 from __future__ import annotations
 
