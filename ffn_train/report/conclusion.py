@@ -1,4 +1,4 @@
-"""The end of a run: its outcome and verdict, written down and sealed."""
+"""The end of a run: writes and seals its results and verdict."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def conclude(
     divergence: Divergence | None,
     scores: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Run:
-    """Write the summary of a run whose other files are complete, and its state.
+    """Write the summary and the status of a run whose other files are complete.
 
     ``divergence``: why it ended early, if it did; ``scores``: as in the summary. Raises RunError
-    for a damaged file, OSError if the disk fails.
+    for a damaged file, OSError if writing fails.
     """
     run = load_run(path)
     state = divergence.state if divergence else "finished"
     summary = replace(outcome(run), state=state, divergence=divergence, scores=scores)
     run = replace(run, summary=summary, state=state)
     summary = replace(summary, verdict=verdict(run))
-    # with its name, those of all before it last
+    # durable, and with it all files before
     files.write_json(path / files.SUMMARY, sealed(path, records.to_json(summary)))
-    with suppress(OSError):  # the summary is what counts
+    with suppress(OSError):  # only the summary counts
         Status(state, str(divergence or "")).write(path)
     return replace(run, summary=summary)

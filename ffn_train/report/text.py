@@ -25,7 +25,7 @@ def rows(run: Run) -> list[tuple[str, str]]:
     """The label and the text of each line; unknown values have no line."""
     summary = run.summary or Summary(state=run.state or "running")
     flow = _change(run, summary, "gradient_ratio")
-    said = [
+    labelled = [
         ("loss", _losses(summary, run.provenance.loss_unit)),
         (summary.score.symbol if summary.score else "score", _score(summary)),
         ("other scores", _scores(summary)),
@@ -36,7 +36,7 @@ def rows(run: Run) -> list[tuple[str, str]]:
         ("saved in", str(run.path)),
     ]
     verdict = [(finding.question or "verdict", finding.text) for finding in summary.verdict]
-    return [*(row for row in said if row[1]), *verdict]
+    return [*(row for row in labelled if row[1]), *verdict]
 
 
 def _losses(summary: Summary, unit: str | None) -> str:
