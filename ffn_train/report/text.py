@@ -37,7 +37,7 @@ def rows(run: Run) -> list[tuple[str, str]]:
         ("saved in", str(run.path)),
     ]
     if summary.stopped is not None:
-        said.insert(0, ("stopped", f"at step {summary.steps}: {summary.stopped}"))
+        labelled.insert(0, ("stopped", f"at step {summary.steps}: {summary.stopped}"))
     verdict = [(finding.question or "verdict", finding.text) for finding in summary.verdict]
     return [*(row for row in labelled if row[1]), *verdict]
 
