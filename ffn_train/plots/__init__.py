@@ -90,10 +90,18 @@ def _lack(run: Run, name: str) -> str:
     """In a line what a figure needs that the run lacks; "" if it lacks nothing."""
     if name not in names("figure"):
         return ""
+    if not _of_its_kind(run, name):
+        kinds = " or ".join(choices("figure")[name].kinds)
+        return f"{name} is for {kinds}, and {run.path} is {run.provenance.kind or 'of no kind'}"
     for need in choices("figure")[name].needs:
         if reason := run.lacks(need):
             return f"{name} needs {need}, which {run.path} lacks: {reason}"
     return ""
+
+
+def _of_its_kind(run: Run, name: str) -> bool:
+    kinds = choices("figure")[name].kinds
+    return not kinds or run.provenance.kind in kinds
 
 
 def draw(
@@ -106,7 +114,8 @@ def draw(
     """Write the run's figures (None: all) to RUN_DIR/plots/NAME.FORMAT and return their paths.
 
     Each file appears whole or not at all, and replaces one of the same name. Of all figures, those
-    that need what the run lacks are left out; ``notify`` is told which. Raises SettingError for an
+    for other kinds of tasks are left out and those that need what the run lacks, of which
+    ``notify`` is told. Raises SettingError for an
     unknown figure or format, RunError where no step has been measured yet or a figure that is named
     cannot be drawn.
     """
@@ -132,10 +141,11 @@ def undrawn(run: Run, figures: Sequence[str] | None, formats: Sequence[str]) -> 
 
 
 def _drawable(run: Run, notify: Callable[[str], object]) -> list[str]:
-    """All figures but those that need what the run lacks; ``notify`` is told of these, and of those
-    that were once drawn of the run and are not declared now.
+    """All figures for a run's kind of task but those that need what the run lacks; ``notify`` is
+    told of these, and of those that were once drawn of the run and are not declared now.
     """
-    lacks = {name: _lack(run, name) for name in (*names("figure"), *_of_their_own(run))}
+    declared = [name for name in names("figure") if _of_its_kind(run, name)]
+    lacks = {name: _lack(run, name) for name in (*declared, *_of_their_own(run))}
     section = run.config.get("plot")
     for name in _words(section.get("figures")) if isinstance(section, dict) else ():
         if name != "all":
