@@ -22,8 +22,11 @@ if TYPE_CHECKING:
         forward_pass,
         residual_backward,
     )
+    from ffn_train.interop.recorder import record
+    from ffn_train.interop.watching import watch
     from ffn_train.running.experiment import build_experiment
     from ffn_train.runs import Run, load_run
+    from ffn_train.teach import check_gradients
 
 __version__ = "0.2.0.dev0"
 
@@ -32,10 +35,13 @@ __all__ = [
     "backprop_two_layer",
     "backward_pass",
     "build_experiment",
+    "check_gradients",
     "compose",
     "forward_pass",
     "load_run",
+    "record",
     "residual_backward",
+    "watch",
 ]
 
 
@@ -46,10 +52,13 @@ _MODULES = {
     "backprop_two_layer": "ffn_train.functional",
     "backward_pass": "ffn_train.functional",
     "build_experiment": "ffn_train.running.experiment",
+    "check_gradients": "ffn_train.teach",
     "compose": "ffn_train.config.composition",
     "forward_pass": "ffn_train.functional",
     "load_run": "ffn_train.runs",
+    "record": "ffn_train.interop.recorder",
     "residual_backward": "ffn_train.functional",
+    "watch": "ffn_train.interop.watching",
 }
 
 

@@ -33,7 +33,13 @@ def test_no_export_shares_its_name_with_a_submodule() -> None:
     assert not beside & {*ffn_train.__all__}
 
 
-def test_every_export_works_after_every_submodule_is_imported() -> None:
+def record(path: Path) -> ffn_train.Run | None:
+    with ffn_train.record(path, tensors={"a.weight": (3, 3)}, blocks=["a"]) as run:
+        run.log(0, {"loss": 1.0})
+        return run.close()
+
+
+def test_every_export_works_after_every_submodule_is_imported(tmp_path: Path) -> None:
     for name in submodules():
         importlib.import_module(name)
     x, W1, b1, W2, b2 = np.ones(3), np.eye(4, 3), np.zeros(4), np.eye(2, 4), np.zeros(2)
@@ -45,9 +51,11 @@ def test_every_export_works_after_every_submodule_is_imported() -> None:
         ),
         "backward_pass": lambda: ffn_train.backward_pass(np.ones(4), x, W1, b1, abs, one),
         "build_experiment": lambda: ffn_train.build_experiment(ffn_train.compose()),
+        "check_gradients": lambda: ffn_train.check_gradients(np.tanh, lambda dy, x: dy),
         "compose": lambda: ffn_train.compose(),
         "forward_pass": lambda: ffn_train.forward_pass(x, W1, b1, abs),
         "load_run": lambda: ffn_train.load_run(OLD_RUN),
+        "record": lambda: record(tmp_path / "run"),
         "residual_backward": lambda: ffn_train.residual_backward(x),
     }
     assert sorted(calls) == sorted(ffn_train.__all__)

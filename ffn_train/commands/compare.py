@@ -97,7 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         chosen = Options(**{field.name: getattr(options, field.name) for field in fields(Options)})
         formats = some_of("--formats", options.formats, FORMATS)
         comparison = collect(options.directories, chosen, parser.notify)
-        present(comparison, options.out or _out(options.directories), formats)
+        page = present(comparison, options.out or _out(options.directories), formats)
+        mention(f"to look at: {page}")
 
 
 def _ends(name: str, text: str | None) -> tuple[float, float] | None:
@@ -113,18 +114,20 @@ def _ends(name: str, text: str | None) -> tuple[float, float] | None:
     raise SettingError(f"--{name} must be LOW,HIGH, two ascending numbers, got {text!r}")
 
 
-def present(comparison: Comparison, out: Path, formats: Sequence[str]) -> None:
-    """Write the tables, print that of the groups, draw the figures, and say where.
+def present(comparison: Comparison, out: Path, formats: Sequence[str]) -> Path:
+    """Write tables, figures and the page, whose file is returned; print the table of the groups.
 
     Nothing is printed if writing fails.
     """
-    from ffn_train.compare import table, write_figures, write_tables
+    from ffn_train.compare import table, write_figures, write_page, write_tables
 
     write_tables(comparison, out)
     mention(table(comparison, columns(sys.stdout) or sys.maxsize))
     figures = write_figures(comparison, out, formats)
     names = ", ".join(dict.fromkeys(path.stem for path in figures))
+    page = write_page(comparison, out)
     mention(f"tables{f' and figures ({names})' if names else ''} in {out}")
+    return page
 
 
 def _out(directories: Sequence[Path]) -> Path:

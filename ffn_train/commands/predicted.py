@@ -11,9 +11,11 @@ from ffn_train.config.combinations import unused
 from ffn_train.nn.stack import Stack
 from ffn_train.report.table import aligned
 from ffn_train.report.text import factor
+from ffn_train.report.verdict.gradient_flow import MILD, STRONG
 from ffn_train.runs.predictions import log_band
 from ffn_train.sweep.space import Job
 from ffn_train.theory import Prediction, Unpredicted
+from ffn_train.train.diagnosis import either, settings
 
 GAP = "   "
 ONE_SEED = "one seed"
@@ -76,6 +78,7 @@ def sheet(point: Point) -> str:
             "",
             f"|dL/dx_0| / |dL/dx_L|   {norm(ratio)}",
             f"growth per block        {_growth(ratio / depth)}, from output to input",
+            f"gradient flow           {flow(point, ratio)}",
             "",
             *aligned(gradients, gap=GAP),
             "",
@@ -104,6 +107,19 @@ def table(points: Sequence[Point]) -> str:
     modes = dict.fromkeys(point.mode for point in points)
     text = [f"predicted {' and '.join(modes)}", "", *aligned(rows, gap=GAP), *remarks]
     return "\n".join([*text, "", EXPLAINED] if len(rows) > 1 else text)
+
+
+def flow(point: Point, log_ratio: float) -> str:
+    """Whether the predicted gradient flow is healthy, and what changes it if it is not."""
+    model = point.model
+    kind = "exploding" if log_ratio > 0 else "vanishing"
+    size = f"the first block gets {norm(log_ratio)} times the last block's gradient"
+    if not abs(log_ratio) > np.log(MILD):
+        return f"healthy: {size}"
+    mild = "somewhat " if abs(log_ratio) < np.log(STRONG) else ""
+    norms, init = (point.job.config[group]["name"] for group in ("norm", "init"))
+    remedies = settings(model.residual, model.depth, norm=norms, init=init)
+    return f"{mild}{kind}: {size}; try {either(remedies)}"
 
 
 def beyond(point: Point) -> str:

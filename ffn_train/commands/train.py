@@ -121,16 +121,19 @@ def sweep(overrides: list[str]) -> int:
         tell(f"and {len(unfinished) - SHOWN} more")
     for line in swept.best:
         say(line)
-    _compare(path, entries[0].config["plot"])
-    say(f"{counts(path, entries)} of {numbered(len(entries))} in {path}")
+    page = _compare(path, entries[0].config["plot"])
+    look = f"; to look at: {page}" if page else ""
+    say(f"{counts(path, entries)} of {numbered(len(entries))} in {path}{look}")
     if swept.interrupted is not None:
         tell(f"to go on: {_again('sweep.dir', path)}")
         return 128 + swept.interrupted
     return 0 if all(status.state in ENDED for _, status in states) else 1
 
 
-def _compare(sweep: Path, plot: Mapping[str, Any]) -> None:
-    """The sweep's table and figures; a failure is only reported, since the sweep is done."""
+def _compare(sweep: Path, plot: Mapping[str, Any]) -> Path | None:
+    """The sweep's table, figures and page, whose file is returned; a failure is only reported,
+    since the sweep is done.
+    """
     from ffn_train.commands.compare import present
     from ffn_train.compare import Options, collect
     from ffn_train.compare.discovery import OUT
@@ -141,11 +144,12 @@ def _compare(sweep: Path, plot: Mapping[str, Any]) -> None:
     formats = [] if plot["when"] == "never" else formats
     try:
         with Interruption(patience=SOON):
-            present(collect([sweep], Options(), tell), make_folder(sweep / OUT), formats)
+            return present(collect([sweep], Options(), tell), make_folder(sweep / OUT), formats)
     except Interrupted as error:
         tell(f"comparison interrupted by {error}; {to_compare}")
     except Exception as error:
         tell(f"no comparison: {first_line(error)}; {to_compare}")
+    return None
 
 
 def _again(key: str, path: Path | None) -> str:

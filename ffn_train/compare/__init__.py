@@ -3,6 +3,7 @@
     comparison = collect([Path("outputs/sweeps/depths")], Options(), notify=print)
     write_tables(comparison, Path("comparison"))
     write_figures(comparison, Path("comparison"), ["png"])
+    write_page(comparison, Path("comparison"))
 
 A figure is a module of ``figures/`` with a ``NAME`` and a ``draw(comparison)``, which returns None
 where the runs have nothing to show in it.
@@ -14,11 +15,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ffn_train.compare.comparison import Comparison, Options, collect
+from ffn_train.compare.discovery import OUT
+from ffn_train.compare.page import html
 from ffn_train.compare.tables import tables
 from ffn_train.compare.terminal import table
 from ffn_train.runs import files
 
-__all__ = ["Comparison", "Options", "collect", "table", "write_figures", "write_tables"]
+__all__ = [
+    "Comparison",
+    "Options",
+    "collect",
+    "table",
+    "write_figures",
+    "write_page",
+    "write_tables",
+]
+
+PAGE = "index.html"
 
 
 def write_tables(comparison: Comparison, out: Path) -> None:
@@ -39,3 +52,11 @@ def write_figures(comparison: Comparison, out: Path, formats: Sequence[str]) -> 
     from ffn_train.compare import figures  # late: it imports matplotlib
 
     return figures.write_figures(comparison, out, formats)
+
+
+def write_page(comparison: Comparison, out: Path) -> Path:
+    """Write the interactive page, whole. Raises OSError that names the file."""
+    out.mkdir(parents=True, exist_ok=True)
+    name = out.resolve().parent.name if out.name == OUT else out.resolve().name
+    files.write_whole(out / PAGE, html(comparison, name).encode(), durable=False)
+    return out / PAGE

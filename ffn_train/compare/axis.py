@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullLocator
-from numpy.typing import NDArray
 
-from ffn_train.compare.comparison import Options
 from ffn_train.compare.layout import Layout
-from ffn_train.compare.values import Value, are_numbers, is_wide, shown
-from ffn_train.config.settings import SettingError
-from ffn_train.plots.scales import log_ticks, set_ticks, step_axis
-from ffn_train.plots.sheet import LETTER
+from ffn_train.compare.values import are_numbers, is_wide, shown
+from ffn_train.plots.scales import log_ticks, width_of
+from ffn_train.plots.settings import Value
+from ffn_train.plots.style import LETTER
 
-_NAMED = 8  # up to this many values, each has a tick
 _LETTER = 8 * LETTER  # inches of a letter of a label
+_NAMED = 8  # up to this many values, each has a tick
 _DODGE, _ASIDE = 0.014, 0.1  # of the axis's length: between two groups at a value, and in all
 
 
@@ -78,39 +75,3 @@ class ValueAxis:
                 end = centre + half
         axes.set_xticks(ticks, labels, rotation=90 if self.foot > 0.3 else 0)
         axes.xaxis.set_minor_locator(NullLocator())
-
-
-def limit(axes: Axes, options: Options) -> None:
-    """Set the requested limits. Raises SettingError for limits that a log axis cannot have."""
-    for name, axis, ends in (("x", axes.xaxis, options.xlim), ("y", axes.yaxis, options.ylim)):
-        if ends is None:
-            continue
-        log = axis.get_scale() == "log"
-        if log and ends[0] <= 0:
-            raise SettingError(
-                f"--{name}lim must be above 0 on an axis of logarithms, got {ends[0]:g}"
-            )
-        (axes.set_xlim if name == "x" else axes.set_ylim)(*ends)
-        if log and name == "y":
-            set_ticks(axes.yaxis, *log_ticks(*ends))
-
-
-def step_ticks(axes: Axes, steps: NDArray[Any]) -> None:
-    """Set the x axis of steps: ticks within their range, as many as have room for their labels."""
-    step_axis(axes, steps)
-    ticks = [int(tick) for tick in axes.get_xticks()]
-    apart = side_by_side(axes, [str(tick) for tick in ticks])
-    labelled = ticks[::apart] if len(ticks) > apart else [ticks[0], ticks[-1]][: len(ticks)]
-    axes.set_xticks(labelled, [str(tick) for tick in labelled])
-
-
-def side_by_side(axes: Axes, words: Sequence[str]) -> int:
-    """Every how many-th of evenly spaced words to show, so that they do not overlap."""
-    return max(1, math.ceil(_LETTER * (max(map(len, words)) + 1) * len(words) / width_of(axes)))
-
-
-def width_of(axes: Axes) -> float:
-    """The width of the axes in inches."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    return float(figure.get_size_inches()[0] * axes.get_position().width)

@@ -13,8 +13,10 @@ import numpy as np
 
 from ffn_train.compare.discovery import Place, recorded_elsewhere
 from ffn_train.compare.metrics import Metric, declared_metrics, metrics
-from ffn_train.compare.values import RUN, SEED, Flat, Value, flatten
+from ffn_train.compare.values import RUN, SEED
 from ffn_train.nn.core import Floats
+from ffn_train.plots.selection import evenly
+from ffn_train.plots.settings import Flat, Value, flatten
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.files import read_json
 from ffn_train.runs.predictions import relative_gradient
@@ -22,6 +24,7 @@ from ffn_train.runs.status import ENDED, status
 
 BEYOND = 1e150  # the largest absolute value of a setting
 LARGEST_INTEGER = np.iinfo(np.int64).max
+FLOW_ROWS = 12  # the gradient flow is read at so many measured steps, at most
 EARLY = 4  # the signal is read at so many first measured steps
 WITHOUT_RESULTS = ("pending", "failed")
 STRETCHED = "trainer.stretched_from"  # derived; not a setting of Hydra
@@ -34,20 +37,30 @@ class Traces:
     """The curves of a run with L blocks that figures draw.
 
     curves          the training and the validation loss over steps
-    flow_start, flow_end   RMS of dLoss/dx_l, l = 0 ... L, at the first and the last measured step;
-                    empty if not measured
+    flow            RMS of dLoss/dx_l, l = 0 ... L, at the ``flow_steps``: the first and the last
+                    measured step and some between; empty where it was not measured
     expected        theory's log RMS of dLoss/dx_l relative to l = L at step 0, and one seed's sd;
                     None if there is none or theory does not hold (``theory_holds``)
     early_steps     the first measured steps; early_signal: RMS of x_l at them
     """
 
     curves: Mapping[str, Curve]
-    flow_start: Floats
-    flow_end: Floats
+    flow_steps: Floats
+    flow: Floats
     expected: tuple[Floats, Floats] | None
     early_steps: Floats
     early_signal: Floats
     theory_holds: bool = True
+
+    @property
+    def flow_start(self) -> Floats:
+        """At the first measured step."""
+        return self.flow[0] if len(self.flow) else np.zeros(0)
+
+    @property
+    def flow_end(self) -> Floats:
+        """At the last measured step."""
+        return self.flow[-1] if len(self.flow) else np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -132,11 +145,7 @@ def read_case(place: Place) -> Case:
 def _stretched(run: Run) -> Flat:
     """For a run whose schedule was stretched, its earlier lengths as a setting of its own."""
     legs = run.provenance.legs
-    lengths = [
-        before.steps
-        for before, leg in pairwise(legs)
-        if leg.lr_before is not None and leg.lr != leg.lr_before
-    ]
+    lengths = [before.steps for before, leg in pairwise(legs) if leg.stretched]
     return {STRETCHED: ", ".join(map(str, lengths))} if lengths else {}
 
 
@@ -156,15 +165,16 @@ def _traces(run: Run) -> Traces:
     unknown = np.full(len(steps), np.nan)
     training, validation = (run.scalars.get(n, unknown) for n in ("loss", "validation_loss"))
     validated = ~np.isnan(validation)
-    flow, _ = _series(run, "signal_gradient_rms")
+    flow, flow_steps = _series(run, "signal_gradient_rms")
+    shown = evenly(range(len(flow)), FLOW_ROWS)
     signal, early = _series(run, "signal_rms")
     return Traces(
         curves={
             "train_loss": (steps, training),
             "validation_loss": (steps[validated], validation[validated]),
         },
-        flow_start=np.array(flow[0] if len(flow) else []),
-        flow_end=np.array(flow[-1] if len(flow) else []),
+        flow_steps=flow_steps[shown],
+        flow=flow[shown],
         expected=relative_gradient(run.shown_theory) if run.theory_holds else None,
         theory_holds=run.shown_theory is None or run.theory_holds,
         early_steps=early[:EARLY].copy(),

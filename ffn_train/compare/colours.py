@@ -16,22 +16,19 @@ import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap, LogNorm, Normalize
+from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.typing import ColorType
-from numpy.typing import NDArray
 
 from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import Layout
-from ffn_train.compare.values import Value, are_numbers, is_wide, named, shown
-from ffn_train.nn.core import Floats
-from ffn_train.plots.scales import log_ticks, set_ticks
+from ffn_train.compare.values import are_numbers, is_wide, named, shown
+from ffn_train.plots.maps import colour_bar
+from ffn_train.plots.settings import Value
 from ffn_train.plots.sheet import right_legends, sample
-from ffn_train.plots.style import INK, PALETTE
+from ffn_train.plots.style import INK, MARKERS, PALETTE
 
 _FEW = 8  # up to this many numbers there is a legend, for more a colour bar
 _ROWS = 14  # entries in one column of a legend
-_MARKERS = ("o", "s", "D", "v", "P", "X", "<", ">", "p", "h", "d")  # "^": a value beyond the axis
 _DASHES: Sequence[Any] = ("-", (0, (4, 1.6)), (0, (1.2, 1.4)), (0, (7, 1.6, 1.2, 1.6)))
 
 
@@ -77,9 +74,9 @@ class Colours:
 
     def _look(self, value: Value) -> dict[str, Any]:
         if self.key is None:
-            return {"color": INK, "marker": _MARKERS[0] if self._markers else ""}
+            return {"color": INK, "marker": MARKERS[0] if self._markers else ""}
         at = self.levels.index(value)
-        marker = _MARKERS[0 if self._scale else at % len(_MARKERS)]
+        marker = MARKERS[0 if self._scale else at % len(MARKERS)]
         dash = _DASHES[at % len(_DASHES) if self._dashed and not self._numbers else 0]
         return {
             "color": self(value),
@@ -99,35 +96,6 @@ class Colours:
         handles = [sample(shown(value), **self._look(value)) for value in self.levels]
         columns = -(-len(handles) // _ROWS) or 1
         right_legends(figure, panel, (name, handles), *more, columns=columns)
-
-
-def colour_bar(
-    panel: Axes, scale: Normalize, colours: Colormap, label: str = "", extend: str = "neither"
-) -> None:
-    """A colour bar to the right of a panel, with its label above it.
-
-    A logarithmic scale has ticks at powers of ten.
-    """
-    figure = panel.get_figure(root=True)
-    assert figure is not None
-    box, width = panel.get_position(), figure.get_size_inches()[0]
-    bar = figure.add_axes((box.x1 + 0.1 / width, box.y0, 0.09 / width, box.height))
-    figure.colorbar(ScalarMappable(scale, colours), cax=bar, extend=extend)
-    if isinstance(scale, LogNorm):
-        assert scale.vmin is not None
-        assert scale.vmax is not None
-        set_ticks(bar.yaxis, *log_ticks(scale.vmin, scale.vmax))
-    above: Any = {"xytext": (0, 4), "textcoords": "offset points", "va": "bottom", "size": 8}
-    bar.annotate(label, (0, 1), xycoords="axes fraction", **above)
-
-
-def hatched(
-    axes: Axes, x: Floats, y: Floats, where: NDArray[np.bool_], hatch: str, colour: ColorType
-) -> None:
-    """Hatch the cells ``where`` a map with the edges x and y has no colour."""
-    if where.any():
-        cells = np.ma.masked_where(~where, where)
-        axes.pcolor(x, y, cells, cmap=ListedColormap(["white"]), hatch=hatch, ec=colour, lw=0)
 
 
 @cache

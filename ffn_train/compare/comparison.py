@@ -17,21 +17,18 @@ from ffn_train.compare.reading import read_cases
 from ffn_train.compare.values import SEED, differing, resolve_among, short
 from ffn_train.compare.where import conditions
 from ffn_train.config.settings import SettingError, one_of
+from ffn_train.plots.appearance import Appearance
 from ffn_train.running import Notify
 from ffn_train.runs import RunError, old_names
 from ffn_train.runs.finding import QUESTIONS
+from ffn_train.view import Inline
 
 _HOPELESS = 10  # axes of losses end at this many times the loss of predicting the mean
 
 
 @dataclass(frozen=True)
-class Options:
-    """The options of a comparison; None leaves the choice to the runs.
-
-    ``figures``: those to draw; ``only_panel``: the only panel to draw, counted from 1; ``inches``:
-    the width of a figure, legends included; ``xlim``, ``ylim``: the limits of the axes of curves;
-    ``title``: whether there is a header; ``markers``: whether curves have markers.
-    """
+class Options(Appearance):
+    """The options of a comparison; ``figures``: those to draw. None leaves it to the runs."""
 
     by: Sequence[str] | None = None
     x: str | None = None
@@ -40,12 +37,6 @@ class Options:
     metric: str | None = None
     where: Sequence[str] = ()
     figures: Sequence[str] | None = None
-    only_panel: int | None = None
-    inches: float | None = None
-    xlim: tuple[float, float] | None = None
-    ylim: tuple[float, float] | None = None
-    title: bool = True
-    markers: bool = True
 
 
 @dataclass(frozen=True)
@@ -71,6 +62,12 @@ class Comparison:
     def cases(self) -> list[Case]:
         """All runs, in the order of the groups and, within a group, of their seeds."""
         return [case for group in self.groups for case in group.cases]
+
+    def view(self) -> Inline:
+        """The interactive page, as a notebook shows it."""
+        from ffn_train.compare.page import html  # late: it is made from a comparison
+
+        return Inline(html(self))
 
     @property
     def measured(self) -> list[Group]:

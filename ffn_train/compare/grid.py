@@ -21,7 +21,8 @@ from ffn_train.compare.layout import Roles
 from ffn_train.compare.panels import Panel, folded
 from ffn_train.config.settings import SettingError
 from ffn_train.plots.literal import legible
-from ffn_train.plots.sheet import LEFT, LETTER, TITLE, TOP, headed, wrapped
+from ffn_train.plots.sheet import LEFT, TITLE, TOP, headed, wrapped
+from ffn_train.plots.style import LETTER
 
 _ONE, _ALL = 2.6, 5.6  # inches across a single panel, and across all panels of a row
 _LINE, _TITLE_LINE = 0.15, 0.17  # inches of a further line of the header, and of a panel's title

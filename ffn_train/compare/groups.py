@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from ffn_train.compare.case import Case
 from ffn_train.compare.metrics import Metric, Statistics, statistics
-from ffn_train.compare.values import UNSET, WORD, Value, order
+from ffn_train.compare.values import WORD, order
+from ffn_train.plots.settings import UNSET, Value
 
 
 @dataclass(frozen=True)

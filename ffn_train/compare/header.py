@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from pathlib import PurePath
 
 from ffn_train.compare.case import STRETCHED
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.layout import Roles, together
-from ffn_train.compare.values import RUN, UNSET, Value, brief, order, short, text
-
-# the shared settings that a header names, in this order, and the word before each value
-_SAID = {
-    "model.depth": "depth ",
-    "model.width": "width ",
-    "residual": "residual ",
-    "block": "",
-    "activation": "",
-    "norm": "norm ",
-    "init": "init ",
-    "optimizer": "",
-    "optimizer.lr": "lr ",
-    "schedule": "",
-    "loss": "",
-    "task": "",
-    "task.path": "",
-    "task.target": "target ",
-    "trainer.steps": "steps ",
-    "trainer.epochs": "epochs ",
-}
-_USUAL = {"block": "feedforward", "norm": "none", "loss": "mse", "task": "csv"}  # not named
-_PATHS = ("task.path", "parts")
-_LONGEST = 40  # letters of a value
+from ffn_train.compare.values import RUN, order, short
+from ffn_train.plots.settings import UNSET, Value, as_overrides, in_words, joined, text
 
 
 def notes(comparison: Comparison, phrases: Iterable[str], roles: Roles | None = None) -> list[str]:
@@ -63,15 +38,14 @@ def spread(comparison: Comparison, each: str = "", *, geometric: bool = False) -
 
 def shared(comparison: Comparison) -> str:
     """``depth 4 · width 16 · residual scaled · sgd · lr 0.1 · sinusoid · steps 60 · seeds 0-2``."""
-    phrases = []
-    for key, before in _SAID.items():
-        values = {case.settings.get(key, UNSET) for case in comparison.cases}
-        value = values.pop()
-        if not values and value not in (None, UNSET, _USUAL.get(key)):
-            phrases.append(f"{before}{brief(_name(key, value), _LONGEST)}")
+    settings = [case.settings for case in comparison.cases]
+    common = {
+        key: value
+        for key, value in settings[0].items()
+        if all(each.get(key, UNSET) == value for each in settings)
+    }
     seeds = sorted({case.seed for case in comparison.cases if case.seed is not None}, key=order)
-    words = [*phrases, _seeds(seeds)] if seeds else phrases
-    return "\xa0· ".join(word.replace(" ", "\xa0") for word in words)  # a line breaks after a dot
+    return joined([*in_words(common), *([_seeds(seeds)] if seeds else [])])
 
 
 def overrides(comparison: Comparison) -> str:
@@ -79,19 +53,7 @@ def overrides(comparison: Comparison) -> str:
     settings = [case.settings for case in comparison.cases]
     keys = sorted({key for each in settings for key in each} - {STRETCHED, RUN})
     values = {key: {each[key] for each in settings if key in each} for key in keys}
-    words = {
-        key: ",".join(text(_name(key, v)) for v in sorted(values[key], key=order)) for key in keys
-    }
-    return " ".join(shlex.quote(f"{key}={word}") for key, word in words.items())
-
-
-def _name(key: str, value: Value) -> Value:
-    """A value; for a path the file's name, for a list of paths the files' names."""
-    if key not in _PATHS or not isinstance(value, str):
-        return value
-    if value.startswith("["):
-        return json.dumps([PurePath(str(path)).name for path in json.loads(value)])
-    return PurePath(value).name
+    return as_overrides({key: sorted(values[key], key=order) for key in keys})
 
 
 def _seeds(seeds: Sequence[Value]) -> str:

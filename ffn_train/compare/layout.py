@@ -17,8 +17,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from ffn_train.compare.values import UNSET, Value, are_numbers, named, resolve, short, shown
+from ffn_train.compare.values import are_numbers, named, resolve, short, shown
 from ffn_train.config.settings import SettingError
+from ffn_train.plots.settings import UNSET, Value
 
 RATE = "optimizer.lr"
 _AXES = ("model.depth", "model.width", RATE)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.groups import Group, in_order
 from ffn_train.compare.layout import Layout, panel_title
-from ffn_train.compare.values import Value
 from ffn_train.plots.selection import evenly
+from ffn_train.plots.settings import Value
 
 MOST = 120  # groups of a figure of curves: more hide each other and are slow to draw
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ffn_train.compare.case import STRETCHED
 from ffn_train.compare.groups import Group
+from ffn_train.plots import legs
 from ffn_train.plots.sheet import sample
-from ffn_train.plots.style import MUTED
-
-WORDS = "schedule stretched"
-_LOOK: Any = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (1, 1.5))}
 
 
 def stretched(groups: Sequence[Group]) -> list[float]:
@@ -26,9 +22,9 @@ def stretched(groups: Sequence[Group]) -> list[float]:
 def mark_stretched(axes: Axes, groups: Sequence[Group]) -> None:
     """Draw a line at each of these steps."""
     for step in stretched(groups):
-        axes.axvline(step, **_LOOK)
+        axes.axvline(step, **legs.STRETCHED_LOOK)
 
 
 def dotted() -> Line2D:
     """The legend's entry for the lines."""
-    return sample(WORDS, **_LOOK)
+    return sample(legs.STRETCHED, **legs.STRETCHED_LOOK)

@@ -20,7 +20,8 @@ from ffn_train.compare.case import TIMES
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.groups import Group
 from ffn_train.compare.metrics import Statistics
-from ffn_train.compare.values import SEED, UNSET, Value, text
+from ffn_train.compare.values import SEED
+from ffn_train.plots.settings import UNSET, Value, text
 from ffn_train.runs.finding import QUESTIONS
 
 GROUPS, RUNS, TIMES_FILE = "groups.csv", "runs.csv", "times.csv"

@@ -13,7 +13,8 @@ from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import together
 from ffn_train.compare.metrics import Metric
 from ffn_train.compare.tables import counts
-from ffn_train.compare.values import Value, are_numbers, brief, short
+from ffn_train.compare.values import are_numbers, short
+from ffn_train.plots.settings import Value, brief, text
 from ffn_train.report.table import aligned
 
 _LONGEST = 24  # characters of a setting's value
@@ -84,10 +85,23 @@ def table(comparison: Comparison, width: int = sys.maxsize) -> str:
         notes.append(f"left out to fit the terminal: {beyond} (all columns are in groups.csv)")
     hidden = len(comparison.groups) - len(groups)
     notes.append(f"and {hidden} more groups in groups.csv" if hidden else "")
+    notes.append(_best(comparison))
     notes.append("; ".join([comparison.counts, *comparison.reservations]))
     notes.append("; ".join(filter(None, [comparison.verdicts, comparison.theory])))
     lines = [line for note in notes for line in textwrap.wrap(note, max(width, 40))]
     return "\n".join([*aligned(rows, left=words), *lines])
+
+
+def _best(comparison: Comparison) -> str:
+    """The group of the lowest mean loss, by its settings; "" for another metric."""
+    metric = comparison.metric
+    known = [(group.statistics(metric).mean, group) for group in comparison.measured]
+    known = [(mean, group) for mean, group in known if math.isfinite(mean)]
+    if len(known) < 2 or "loss" not in metric.name:
+        return ""
+    mean, group = min(known, key=lambda pair: pair[0])
+    where = " ".join(f"{short(key)}={text(value)}" for key, value in group.point.items())
+    return f"lowest {metric.symbol}: {where} ({mean:.3g})"
 
 
 def _across(columns: Sequence[Column]) -> int:

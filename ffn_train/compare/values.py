@@ -1,39 +1,18 @@
-"""Settings as flat keys and values: how they are named, compared, written and sorted."""
+"""Settings that differ between runs: how their keys are named and their values sorted."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeGuard
+from collections.abc import Iterable, Sequence
+from typing import TypeGuard
 
-from ffn_train.config.combinations import unused
-from ffn_train.config.keys import lasting
 from ffn_train.config.settings import SettingError, nearest
 from ffn_train.plots.literal import literal
+from ffn_train.plots.settings import UNSET, Flat, Value, brief, text
 
-Value = str | int | float | bool | None
-Flat = Mapping[str, Value]
-
-UNSET = "(unset)"
 RUN = "run"  # the only key of a run whose settings are unknown
 WORD = 2  # the first item of a word's sort key
 SEED = "seed"
 _PLAIN_SECTIONS = ("model", "trainer", "optimizer")  # left out where their keys are named
-
-
-def flatten(config: Mapping[str, Any]) -> dict[str, Value]:
-    """Dotted keys; a choice is ``residual`` = its name, its settings are ``residual.scale`` ...
-
-    Settings that change no number are left out, as are choices without an effect.
-    """
-    without = tuple(f"{group}." for group in unused(config))
-    return {
-        key.removesuffix(".name"): value
-        if value is None or isinstance(value, (str, int, float))
-        else json.dumps(value)
-        for key, value in lasting(config, "rounding", "source").items()
-        if not key.startswith(without)
-    }
 
 
 def differing(runs: Iterable[Flat]) -> list[str]:
@@ -77,29 +56,6 @@ def is_wide(values: Sequence[Value]) -> bool:
     return is_number(low) and is_number(high) and 0 < 4 * low <= high
 
 
-def text(value: Value) -> str:
-    """A value as on the command line; equal numbers are written the same."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return str(value)
-
-
-def brief(value: Value, most: int = 16) -> str:
-    """A value as figures and the terminal show it: four digits, and a dash if unset.
-
-    A word of more than ``most`` letters is shortened in its middle.
-    """
-    if isinstance(value, float) and not value.is_integer():
-        return f"{value:.4g}"
-    word = "-" if value == UNSET else text(value)
-    half = (most - 1) // 2
-    return word if len(word) <= most else f"{word[:half]}…{word[-half:]}"
-
-
 def shown(value: Value, most: int = 16) -> str:
     """A value as a figure's text, escaped."""
     return literal(brief(value, most))
@@ -122,7 +78,7 @@ def order(value: Value) -> tuple[int, float, str]:
 def short(key: str) -> str:
     """A key as a table or a legend names it."""
     section, _, name = key.partition(".")
-    return name if section in _PLAIN_SECTIONS and "." not in name else key
+    return name if name and section in _PLAIN_SECTIONS and "." not in name else key
 
 
 def resolve(option: str, word: str, keys: Iterable[str], listed: Iterable[str] = ()) -> str:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ffn_train.compare.values import UNSET, Flat, is_number, order, resolve_among, short, text
+from ffn_train.compare.values import is_number, order, resolve_among, short
 from ffn_train.config.settings import SettingError, nearest
+from ffn_train.plots.settings import UNSET, Flat, text
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "!=": operator.ne,

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class RunFigure(Choice, ABC):
     """A figure of one run, drawn from what its directory holds; chosen by ``plot.figures``.
 
-    ``needs`` names the quantities, the columns of scalars and the files without which there is
-    nothing to draw; a run that lacks one has no such figure. ``kinds``: of tasks (``Task.kind``)
-    that it is for; () for all.
+    ``needs`` names the quantities, the columns of scalars and the file (predictions.npz) without
+    which there is nothing to draw; a run that lacks one has no such figure. ``kinds``: of the
+    targets that it is for (``Task.kind``), () for all.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()

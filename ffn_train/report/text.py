@@ -14,13 +14,18 @@ LISTED = 4  # targets
 
 
 def report(run: Run) -> str:
-    """The run's losses, score and baseline, |dL/dx_0|/|dL/dx_L| and directory, aligned.
+    """A run's losses, scores, gradient ratio, theory, time, directory and verdict, aligned."""
+    lines = aligned(rows(run), left=(0, 1))
+    if run.summary is not None and run.summary.divergence is not None:
+        lines.insert(0, f"warning: {run.summary.divergence.line}")
+    return "\n".join(lines)
 
-    What the run does not tell has no line.
-    """
+
+def rows(run: Run) -> list[tuple[str, str]]:
+    """The label and the text of each line; unknown values have no line."""
     summary = run.summary or Summary(state=run.state or "running")
     flow = _change(run, summary, "gradient_ratio")
-    rows = [
+    said = [
         ("loss", _losses(summary, run.provenance.loss_unit)),
         (summary.score.symbol if summary.score else "score", _score(summary)),
         ("other scores", _scores(summary)),
@@ -30,16 +35,12 @@ def report(run: Run) -> str:
         ("time", _time(run.provenance)),
         ("saved in", str(run.path)),
     ]
-    rows = [row for row in rows if row[1]]
-    rows += [(finding.question or "verdict", finding.text) for finding in summary.verdict]
-    lines = aligned(rows, left=(0, 1))
-    if summary.divergence is not None:
-        lines.insert(0, f"warning: {summary.divergence.line}")
-    return "\n".join(lines)
+    verdict = [(finding.question or "verdict", finding.text) for finding in summary.verdict]
+    return [*(row for row in said if row[1]), *verdict]
 
 
 def _losses(summary: Summary, unit: str | None) -> str:
-    """The losses at the end and the best one with its step, and the unit of all."""
+    """The final losses, the best one with its step, and their unit."""
     step = summary.best_validation_step
     when = {"best validation loss": "" if step is None else f", at step {step}"}
     losses = {
@@ -56,7 +57,7 @@ def _losses(summary: Summary, unit: str | None) -> str:
 
 
 def _score(summary: Summary) -> str:
-    """The score beside that of the baseline."""
+    """The score and that of the baseline."""
     score = summary.score
     if score is None or score.value is None:
         return ""
@@ -83,7 +84,7 @@ def _scores(summary: Summary) -> str:
 
 
 def _change(run: Run, summary: Summary, name: str) -> str:
-    """A quotient of signal gradients, which may both be 0, at the first and at the last step."""
+    """A quotient of signal gradients at the first and the last step; both may be 0."""
     start, end = (getattr(summary, f"{name}_{when}") for when in ("start", "end"))
     if start is None or end is None:
         return ""
@@ -98,9 +99,9 @@ def _change(run: Run, summary: Summary, name: str) -> str:
 
 
 def _vanished(run: Run) -> str:
-    """From which block down the gradient is below the range of the numbers, where it is."""
-    found = [run.vanished(row) for row in (0, -1)] if len(run.measures.step) else []
-    blocks = [block for block in found if block is not None]
+    """The block from which down the gradient underflows; "" if it does not."""
+    lowest = [run.vanished(row) for row in (0, -1)] if len(run.measures.step) else []
+    blocks = [block for block in lowest if block is not None]
     if not blocks:
         return ""
     lost = max(blocks)
@@ -122,21 +123,22 @@ def _theory(run: Run) -> str:
 
 
 def _time(provenance: Provenance) -> str:
-    """The seconds, how many steps in one, and the share that went into the per-layer measures."""
+    """The seconds, the steps per second, the share of measuring, and the number of parameters."""
     seconds, rate = provenance.training_seconds, provenance.steps_per_second or 0
     words = []
     if seconds is not None and seconds > 0:
         words.append(f"{seconds:.1f} s")
         if rate > 0:
             words.append(f"{rate:.0f} steps/s" if rate >= 9.5 else f"{rate:.2g} steps/s")
-        words[-1] += f" ({(provenance.measuring_seconds or 0) / seconds:.0%} spent on measuring)"
+        if provenance.measuring_seconds is not None:
+            words[-1] += f" ({provenance.measuring_seconds / seconds:.0%} spent on measuring)"
     if provenance.parameters is not None:
         words.append(f"{provenance.parameters:,} parameters")
     return ", ".join(words)
 
 
 def factor(value: float) -> str:
-    """A factor in three digits, or in as many as tell it from 1, up to rounding: 1.0005."""
+    """A factor in three digits, or in as many as distinguish it from 1, as in 1.0005."""
     short = _short(value)
     if short != "1" or abs(value - 1) < 1e-6:
         return short

@@ -1,4 +1,4 @@
-"""The trainer's records into the run's files: rows, checkpoints, the bar, stopping when asked."""
+"""Writes the trainer's records to the run's files, with checkpoints, progress and interrupts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tqdm import tqdm
 from ffn_train.running.experiment import Experiment
 from ffn_train.running.guard import GuardedLogger
 from ffn_train.running.interruption import Interrupted, Interruption
-from ffn_train.runs.checkpoint import Checkpoint, write_checkpoint
+from ffn_train.runs.checkpoint import Checkpoint, Logs, write_checkpoint
 from ffn_train.runs.layout import layout_of
 from ffn_train.runs.writer import RunWriter
 from ffn_train.train.trainer import Record, State
@@ -21,15 +21,15 @@ def record_training(
     experiment: Experiment,
     state: State,
     path: Path,
-    checkpoint: Checkpoint | None,
+    logs: Logs,
     logger: GuardedLogger,
     interruption: Interruption,
     progress: bool,
 ) -> Record:
-    """Train from ``state`` and write what comes, on top of what a checkpoint had; the last record.
+    """Train from ``state`` and append to the given logs; returns the last record.
 
-    Raises Interrupted after a signal, with a checkpoint written: of the state after the step under
-    way or, where that takes too long, of the state before it.
+    Raises Interrupted after a signal and writes a checkpoint: of the state after the current step
+    or, if that takes too long, of the state before it.
     """
     trainer, identity = experiment.trainer, experiment.identity.digest
     first, layout = state.step, layout_of(experiment.model, trainer.instruments)
@@ -42,7 +42,7 @@ def record_training(
         mininterval=0.2,
     )
     interruption.may_break = lambda: state.between_updates or logger.busy
-    with RunWriter(path, layout, checkpoint) as writer, bar:
+    with RunWriter(path, layout, logs) as writer, bar:
         logger.open(path, experiment.config, state.step)
         try:
             for record in trainer.fit(state):
@@ -54,7 +54,7 @@ def record_training(
                     bar.set_postfix(loss=f"{record.validation_loss:.3g}", refresh=False)
                 bar.update(record.step - bar.n)
                 if record.step == trainer.steps or record.divergence is not None:
-                    break  # there is nothing to go on to
+                    break  # no further step needs a checkpoint
                 if interruption.requested is not None:
                     interruption.settle()
                     _save(state, writer, identity)
@@ -75,19 +75,19 @@ def _logged(record: Record, experiment: Experiment) -> bool:
 
 
 def _checkpoint_due(step: int, experiment: Experiment) -> bool:
-    """``step`` is that of the row to come; the last row can be taken again to extend a run."""
+    """Whether to save before row ``step``; also before the last row, to extend the run from."""
     every, last = experiment.checkpoint_every, experiment.trainer.steps
     return step == last or (every is not None and step % every == 0)
 
 
 def scalars(record: Record) -> dict[str, float]:
-    """A record's row of the table of scalars."""
+    """A record's row of scalars.csv."""
     row = record._asdict()
     return {name: value for name, value in row.items() if name not in ("measures", "divergence")}
 
 
 def restore(state: State, checkpoint: Checkpoint) -> None:
-    """Put the state where the checkpoint was taken."""
+    """Restore the state from a checkpoint."""
     state.params.vector[...] = checkpoint.parameters
     for name, vector in state.memory.items():
         vector[...] = checkpoint.memory[name]

@@ -1,5 +1,5 @@
-"""The lock of a run's directory: the operating system's, which ends with the process however that
-ends, or where there is none a file that tells of its holder, as filelock writes and recovers it.
+"""The lock of a run's directory: the operating system's, which it releases when the process ends
+for any reason, or where there is none a file that names its holder, see filelock's SoftFileLock.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ _HELD = f"{files.LOCK}.held"
 
 
 def taken(path: Path, handle: int, held: ExitStack) -> bool:
-    """Whether the lock was had, until ``held`` ends; ``handle``: of the opened lock file.
+    """Take the lock until ``held`` ends; returns whether that succeeded.
 
-    A moment's wait gives way to a process that only looks. Raises OSError.
+    ``handle``: of the opened lock file. It is tried for a moment, since ``in_use`` of another
+    process may hold the lock briefly. Raises OSError.
     """
     filelock = _filelock()
     if not _native(filelock):
@@ -35,17 +36,17 @@ def taken(path: Path, handle: int, held: ExitStack) -> bool:
 
 
 def in_use(path: Path) -> bool:
-    """Whether a process holds the lock of a run's directory; nothing else is changed there."""
+    """Whether a process holds the lock of a run's directory."""
     filelock = _filelock()
     if not _native(filelock):
         with ExitStack() as held:
             return files.there(path / _HELD) and not _marked(filelock, path, held)
-    for access in (os.O_RDWR, os.O_RDONLY):  # some network file systems lock only what is writable
+    for access in (os.O_RDWR, os.O_RDONLY):  # some network file systems lock only writable files
         try:
             lock = files.regular(path / files.LOCK, access)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-                continue  # somebody else's run
+                continue  # another user's run
             return False
         try:
             return not filelock.lock_descriptor(lock, blocking=False)
@@ -57,9 +58,9 @@ def in_use(path: Path) -> bool:
 
 
 def _filelock() -> Any:
-    """The library: late, because readers of runs that have ended need no lock."""
+    """The library, imported late because reading ended runs needs no lock."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that there are none but files
+        warnings.simplefilter("ignore", UserWarning)  # about the lack of fcntl
         return importlib.import_module("filelock")
 
 

@@ -34,8 +34,8 @@ class Outputs:
 
     row: NDArray[np.int64]
     true: NDArray[Any]
-    predicted: Array
-    input: Array | None = None
+    predicted: NDArray[Any]
+    input: NDArray[Any] | None = None
 
     @classmethod
     def of(cls, data: Data, kind: str, outputs: Array) -> Outputs:

@@ -1,10 +1,11 @@
-"""Reads a run's directory back as typed objects; nothing in it is ever executed."""
+"""Reads a run's directory as typed objects; nothing in it is executed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,11 @@ from ffn_train.train.instruments import USUAL
 
 @dataclass(frozen=True)
 class Run:
-    """One run as its directory tells it; ``summary`` is None while it has not ended.
+    """A run, read from its directory; ``summary`` is None until it has ended.
 
-    ``state`` is running, finished, diverged, interrupted or failed, as the run last wrote it down:
-    one that was killed still says running. A run that another program recorded may lack all but
-    its measures and scalars: ``config`` and ``provenance`` are empty and ``theory`` is None then.
+    ``state``: running, finished, stopped, diverged, interrupted or failed, as last written: that of
+    a killed run is still running. A run recorded by another program may have only measures and
+    scalars: then ``config`` and ``provenance`` are empty and ``theory`` is None.
     """
 
     path: Path
@@ -46,18 +47,18 @@ class Run:
 
     @property
     def score(self) -> ScoreDeclared | None:
-        """How the run's score is named and read; None for a run that does not tell."""
+        """The declaration of the run's score; None if unknown."""
         return (self.summary and self.summary.score) or self.provenance.score
 
     @property
     def baseline_loss(self) -> float | None:
-        """The validation loss of the score's baseline, if the run tells it."""
-        told = self.summary.baseline_loss if self.summary else None
-        return self.provenance.baseline_loss if told is None else told
+        """The validation loss of the score's baseline; None if unknown."""
+        recorded = self.summary.baseline_loss if self.summary else None
+        return self.provenance.baseline_loss if recorded is None else recorded
 
     @property
     def shown_theory(self) -> Theory | None:
-        """What figures show of theory; None without a row of step 0 or with plot.theory=false."""
+        """The theory that figures show; None without a row of step 0 or with plot.theory=false."""
         section = self.config.get("plot")
         hidden = isinstance(section, dict) and section.get("theory") is False
         started = any(0 in series.step[:1] for series in self.measures.series.values())
@@ -65,21 +66,18 @@ class Run:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """What the run computed in."""
+        """The precision in which the run computed."""
         return np.dtype("float32" if self.provenance.dtype == "float32" else "float64")
 
     def vanished(self, row: int) -> int | None:
-        """The largest l at which |dLoss/dx_l| of a row is below the dtype's range; None if none is.
-
-        Below it is less than the smallest number of full precision: a subnormal number or 0.
-        """
+        """The largest l where |dLoss/dx_l| of a row is subnormal or 0; None if nowhere."""
         flow = self.measures["signal_gradient_rms"].values[row]
         below = np.flatnonzero(flow < np.finfo(self.dtype).tiny)
         return int(below[-1]) if below.size else None
 
     @cached_property
     def worst_ratio(self) -> Ratio | None:
-        """measured/predicted at step 0 where it is furthest from 1; None without a prediction."""
+        """The worst measured/predicted at step 0, see ``predictions.worst``; None without one."""
         measures, tiny = self.measures, float(np.finfo(self.dtype).tiny)
         if not measures.has("signal_gradient_rms", "gradient_norm"):
             return None
@@ -90,13 +88,11 @@ class Run:
 
     @property
     def theory_holds(self) -> bool:
-        """Whether nothing that was measured at step 0 speaks against what theory predicts."""
+        """Whether the norms measured at step 0 agree with theory, if both are known."""
         return self.worst_ratio is None or self.worst_ratio.holds
 
     def lacks(self, name: str) -> str | None:
-        """In a word why there is nothing of a quantity, a column of scalars or predictions.npz;
-        None if there is.
-        """
+        """Why a quantity, a column of scalars or predictions.npz is missing; None if it is not."""
         if name == files.PREDICTIONS:
             if self.summary is None:
                 return "it has not ended"
@@ -105,10 +101,18 @@ class Run:
             return None
         return self.measures.lacks(name) or None
 
+    def view(self) -> Any:
+        """The run's interactive page, as a notebook shows it.
+
+        The page is made from runs, so this one import is by name.
+        """
+        pages = import_module("ffn_train.view")
+        return pages.Inline(pages.run_page(self))
+
     def weights(self) -> dict[str, Array]:
         """The final weights by name, in the model's order.
 
-        Raises RunError if there are none or the file is damaged.
+        Raises RunError if the file is missing or damaged.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load
@@ -137,7 +141,7 @@ class Run:
 def load_run(path: str | Path) -> Run:
     """Read the run in a directory, finished or not.
 
-    Raises RunError, in one line that names the file, for a directory that is no run or is damaged.
+    Raises RunError, which names the file, for a directory that is not a run's or is damaged.
     """
     path = Path(path)
     if not any(files.there(path / name) for name in (files.CONFIG, files.LAYOUT)):
@@ -169,7 +173,7 @@ def _digests(summary: Summary | None) -> Mapping[str, str]:
 
 
 def _theory(path: Path, measures: Measures) -> Theory | None:
-    """None for a run of a time before there were predictions."""
+    """The theory in theory.json; None without the file, as in runs of old versions."""
     if not files.there(path):
         return None
     content = read_json(path)

@@ -1,19 +1,15 @@
-"""summary.json: what a run came to, in numbers and in the words of its verdict."""
+"""summary.json: a run's results in numbers, and its verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ffn_train.runs import files, records
-from ffn_train.runs.files import damaged, read_json
 from ffn_train.runs.finding import Finding
-from ffn_train.runs.old_names import renamed
 from ffn_train.runs.predictions import Ratio
 from ffn_train.runs.score import ScoreResult
-from ffn_train.runs.seal import check_digest
 from ffn_train.train.divergence import Divergence
 
 
@@ -47,22 +43,7 @@ class Summary:
     theory: Ratio | None = None
     files: Mapping[str, str] | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """The content of summary.json; a number that is not finite is written as null there."""
-        return {"schema": files.SCHEMA, **records.to_json(self)}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Summary:
-        """The summary of a file's content. Raises ValueError for a value of the wrong type."""
-        return records.from_json(cls, renamed(content))
-
 
 def read_summary(run: Path) -> Summary | None:
     """The summary of a run's directory, None of a run that has not ended. Raises RunError."""
-    path = run / files.SUMMARY
-    if not files.there(path):
-        return None
-    content = read_json(path)
-    check_digest(path, content)
-    with damaged(path, ValueError):
-        return Summary.from_json(content)
+    return records.read(Summary, run / files.SUMMARY)

@@ -38,7 +38,7 @@ def carry_out(
         mark(sweep / STOP)
         notify("stopping: running jobs write a checkpoint (a second signal stops at once)")
 
-    with _progress(sweep, entries), Interruption(patience=None, told=stop) as interruption:
+    with _progress(sweep, entries), Interruption(patience=None, on_signal=stop) as interruption:
         for _ in range(ROUNDS):
             remaining = [
                 job

@@ -58,8 +58,8 @@ def case(
     expected = (np.log(flow / flow[-1]) + 0.1, np.linspace(0.2, 0, depth + 1))
     traces = Traces(
         {"validation_loss": (steps, losses), "train_loss": (steps, losses)},
-        flow,
-        flow,
+        steps[[0, -1]],
+        np.array([flow, flow]),
         expected if theory else None,
         np.array([0.0, 5.0]),
         np.ones((2, depth + 1)),

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from ffn_train.compare.metrics import STANDARD
-from ffn_train.compare.values import differing, flatten
+from ffn_train.compare.values import differing
 from ffn_train.compare.where import conditions
 from ffn_train.config.settings import SettingError
+from ffn_train.plots.settings import flatten
 from tests.compare.made_up import (
     case,
     compared,

@@ -18,7 +18,6 @@ from ffn_train.train.cadence import Cadence
 from ffn_train.train.instruments import instruments
 from tests.support.choices import tiny
 
-CLASSES = ("confusion",)  # of runs whose targets are classes
 ALL = ("gradient_flow", "heatmap", "layers", "loss", "signal", "updates")
 
 

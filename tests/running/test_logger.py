@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from ffn_train.compare.values import flatten
 from ffn_train.config.composition import compose
 from ffn_train.config.settings import SettingError
+from ffn_train.plots.settings import flatten
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import Run, files, load_run, loggers

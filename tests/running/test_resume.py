@@ -20,12 +20,13 @@ import numpy as np
 import pytest
 
 from ffn_train.config.composition import compose
+from ffn_train.report import conclusion
 from ffn_train.running import execution, recording
 from ffn_train.running.execution import execute
 from ffn_train.running.expectation import expectation
 from ffn_train.running.experiment import Experiment, build_experiment
 from ffn_train.running.interruption import Interrupted
-from ffn_train.runs import Run, files, load_run
+from ffn_train.runs import Run, files, load_run, records
 from ffn_train.runs.checkpoint import Damaged, checkpoints, read_checkpoint, write_checkpoint
 from ffn_train.train.trainer import Trainer
 from tests.support.choices import files as choices_of
@@ -147,8 +148,8 @@ def killed(
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "fit", rows)
-        for name in ("write_weights", "sealed"):
-            patch.setattr(execution, name, after_copy(getattr(execution, name)))
+        for module, name in ((execution, "write_weights"), (conclusion, "sealed")):
+            patch.setattr(module, name, after_copy(getattr(module, name)))
         return left, run_tiny(path, steps, every)
 
 
@@ -275,7 +276,7 @@ def test_other_threads_or_numpy_are_noted(tmp_path: Path, monkeypatch: pytest.Mo
     provenance = load_run(path).provenance
     packages = {**(provenance.packages or {}), "numpy": "1.0"}
     other = replace(provenance, packages=packages, blas_threads=7)
-    files.write_json(path / files.PROVENANCE, other.to_json())
+    records.write(path / files.PROVENANCE, other)
     NOTES.clear()
     run_in(path, config(**OFTEN))
     assert any("BLAS threads was 7, is 1" in note and "last bits" in note for note in NOTES)

@@ -177,7 +177,7 @@ def test_a_tensor_without_a_prediction_is_left_out_and_told(sampled: Run) -> Non
     drawn = figure(dataclasses.replace(sampled, theory=theory), "gradient_flow")
     own = [tensor.block is not None for tensor in sampled.measures.tensors]
     missing = int(np.isnan(logs[own]).sum())
-    assert f"none for {missing} of 12 tensors" in " ".join(texts(drawn))
+    assert f"no prediction for {missing} of 12 tensors" in " ".join(texts(drawn))
 
 
 def test_a_run_that_does_not_tell_its_rows_is_read(run: Run, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_columns_that_were_not_written_are_not_measured(copy: Path) -> None:
 def test_a_column_of_another_shape_is_damage(copy: Path) -> None:
     content = json.loads((copy / files.LAYOUT).read_text(encoding="utf-8"))
     change(copy / files.LAYOUT, tensors=content["tensors"][1:])
-    with pytest.raises(RunError, match=r"measures\.npy: its records are not those of layout\.json"):
+    with pytest.raises(RunError, match=r"measures\.npy: its records do not match layout\.json"):
         load_run(copy)
 
 

@@ -424,9 +424,7 @@ def test_a_small_table_has_small_batches_and_may_count_epochs(folder: Path) -> N
     assert built(steps=3).trainer.steps == 3
     with pytest.raises(SettingError, match="at most the 10 training rows"):
         built(batch_size=11)
-    with pytest.raises(
-        SettingError, match=r"trainer.epochs=7 and trainer.steps=5: say one of them"
-    ):
+    with pytest.raises(SettingError, match=r"trainer.epochs=7 and trainer.steps=5: give only one"):
         built(epochs=7, steps=5)
 
 
@@ -518,13 +516,13 @@ BROKEN: dict[str | bytes, str] = {
     "\n \n": "is empty",
     "a,b,y\n": "has 0 rows that can be used; at least 4 are needed",
     "a,y\n1,2\n3,4\n5,6\n": "has 3 rows that can be used",
-    "a\n1\n2\n": "has one column only, 'a'; inputs and target are needed, separated by comma, tab,",
+    "a\n1\n2\n": "has only one column, 'a'; inputs and target are needed, separated by comma, tab,",
     lines([*ROWS, "7,8"]): "has 2 fields in row 13 where there are 3 columns",
     lines([*ROWS, "7,8,9,10"]): "has 4 fields in row 13 where there are 3 columns",
     lines(["7,8,9,10", *ROWS]): "has more fields in its first row than the 3 columns",
-    lines([*ROWS, '7,"8,9']): "has a quote in row 13 that is opened and not closed",
+    lines([*ROWS, '7,"8,9']): "has a quote in row 13 that is not closed",
     lines([*ROWS, "7,\0,9"]): "is not text: line 14 has a null byte",
-    lines(ROWS).encode() + b"1,\xe9,3\n": "is not UTF-8 text (invalid continuation byte): say its",
+    lines(ROWS).encode() + b"1,\xe9,3\n": "is not UTF-8 text (invalid continuation byte): set its",
     lines([*ROWS, "7,eight,9"]): (
         "column 'b' has a cell that is no finite number, such as 'eight' in row 13; what helps: "
         "'task.missing=[eight]' or 'task.categories=[b]' or 'task.drop=[b]'"
@@ -537,7 +535,7 @@ BROKEN: dict[str | bytes, str] = {
     lines([*ROWS, "7,8,-inf"]): "column 'y' has a cell that is no finite number, such as '-inf'",
     lines([f"{row}x" for row in ROWS]): "column 'y' is a target of text, such as '3.73x'",
     lines([row.rpartition(",")[0] + "," for row in ROWS]): "column 'y' is a target without a value",
-    lines(['1,2,"1,234"', '3,4,"5,678"'] * 3): "may be 1234 or 1.234: say task.thousands=comma or",
+    lines(['1,2,"1,234"', '3,4,"5,678"'] * 3): "may be 1234 or 1.234: set task.thousands=comma or",
     archive(("a.csv", PLAIN), ("b.csv", PLAIN)): "is an archive of 2 files: unpack it",
     archive(("mimetype", "x"), ("content.xml", "x")): "is an OpenDocument file",
     archive(("xl/workbook.xml", "x"), ("a", "b")): "is an Excel workbook that cannot be read",

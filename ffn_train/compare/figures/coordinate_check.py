@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ffn_train.compare.axis import ValueAxis, limit
+from ffn_train.compare.axis import ValueAxis
 from ffn_train.compare.case import EARLY
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import chosen, grid
@@ -23,7 +23,7 @@ from ffn_train.compare.metrics import statistics
 from ffn_train.compare.panels import folded
 from ffn_train.compare.values import named
 from ffn_train.nn.core import Floats
-from ffn_train.plots.scales import log_axis
+from ffn_train.plots.scales import limit, log_axis
 from ffn_train.plots.selection import evenly
 from ffn_train.plots.sheet import right_legends, sample
 from ffn_train.plots.style import layer_colour

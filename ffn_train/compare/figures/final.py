@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ffn_train.compare.axis import ValueAxis, limit
+from ffn_train.compare.axis import ValueAxis
 from ffn_train.compare.colours import Colours
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import sheet
@@ -31,7 +31,7 @@ from ffn_train.compare.metrics import Metric, Statistics
 from ffn_train.compare.panels import panels
 from ffn_train.compare.values import named
 from ffn_train.nn.core import Floats
-from ffn_train.plots.scales import linear_axis, log_axis
+from ffn_train.plots.scales import limit, linear_axis, log_axis
 from ffn_train.plots.sheet import sample
 from ffn_train.plots.style import INK
 

@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ffn_train.compare.axis import limit
 from ffn_train.compare.case import Case
 from ffn_train.compare.colours import Colours
 from ffn_train.compare.comparison import Comparison
@@ -20,7 +19,7 @@ from ffn_train.compare.panels import uncrowded
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve
 from ffn_train.plots.expected import ratio_axis
-from ffn_train.plots.scales import log_axis
+from ffn_train.plots.scales import limit, log_axis
 from ffn_train.plots.selection import evenly
 from ffn_train.plots.style import INK, MUTED
 from ffn_train.runs.predictions import band, log_band

@@ -10,20 +10,19 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm
 from matplotlib.figure import Figure
 
-from ffn_train.compare.axis import step_ticks
 from ffn_train.compare.case import Case
-from ffn_train.compare.colours import colour_bar, hatched
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import chosen, grid
 from ffn_train.compare.groups import Group
 from ffn_train.compare.header import notes
 from ffn_train.compare.panels import folded, panels, thinned
-from ffn_train.compare.stretched import WORDS, mark_stretched, stretched
+from ffn_train.compare.stretched import mark_stretched, stretched
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import NOT_FINITE, ZERO
 from ffn_train.plots.heatmap import edges
-from ffn_train.plots.scales import log_limits
-from ffn_train.plots.style import INK, RED
+from ffn_train.plots.legs import STRETCHED
+from ffn_train.plots.maps import LOST_LOOK, ZERO_LOOK, colour_bar, hatched
+from ffn_train.plots.scales import log_limits, step_axis
 from ffn_train.runs import Measures, RunError, load_run
 
 NAME = "layers"
@@ -63,7 +62,7 @@ def draw(comparison: Comparison) -> Figure | None:
     usual = [(cell.groups[0].measured[0], measures.layer_gradient_norm) for cell, measures in maps]
     calm = [norms for case, norms in usual if case.metrics["train_loss"] <= comparison.ceiling]
     low, high = _limits([norms[: -1 if case.lost else None] for case, norms in usual], calm)
-    phrases += [f"dotted: {WORDS}"] * bool(stretched(groups))
+    phrases += [f"dotted: {STRETCHED}"] * bool(stretched(groups))
     columns = 1 if layout.x is None else len(layout.levels[layout.x])
     maps = list(chosen(comparison, maps))
     page = grid(
@@ -129,9 +128,9 @@ def _heat_map(
     scale = LogNorm(*limits)
     norms = np.ma.masked_where(lost | zero, norms)
     axes.pcolormesh(x, y, norms, cmap=colours, norm=scale, rasterized=True)
-    for where, hatch, colour in ((lost, "xxxx", RED), (zero, "////", INK)):
-        hatched(axes, x, y, where, hatch, colour)
+    hatched(axes, x, y, lost, **LOST_LOOK)
+    hatched(axes, x, y, zero, **ZERO_LOOK)
     axes.grid(False)
-    step_ticks(axes, steps)
+    step_axis(axes, steps)
     axes.set_xlim(x[0], x[-1])
     axes.set_yticks([0, 1], ["input", "output"])

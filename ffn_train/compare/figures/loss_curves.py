@@ -13,7 +13,6 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 
-from ffn_train.compare.axis import limit, step_ticks
 from ffn_train.compare.case import Case, Curve
 from ffn_train.compare.colours import Colours
 from ffn_train.compare.comparison import Comparison
@@ -25,7 +24,7 @@ from ffn_train.compare.panels import uncrowded
 from ffn_train.compare.stretched import dotted, mark_stretched, stretched
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve
-from ffn_train.plots.scales import log_axis
+from ffn_train.plots.scales import limit, log_axis, step_axis
 from ffn_train.plots.selection import evenly
 
 NAME = "loss_curves"
@@ -44,14 +43,16 @@ def draw(comparison: Comparison) -> Figure | None:
     Losses beyond 10 times that of predicting the mean are marked along the top edge.
     """
     name = "train_loss" if "train" in comparison.metric.name else "validation_loss"
+    if not any(len(_curve(case, name)[0]) for case in comparison.cases if case.traces):
+        name = "train_loss"  # no run was evaluated
     comparison, words = uncrowded(comparison)
     roles, options = comparison.layout.curves, comparison.options
     colours = Colours(comparison.layout, roles.color, markers=options.markers)
-    summaries = {
-        id(group): Summary.of([_curve(case, name) for case in group.sound])
+    curves = {
+        id(group): [line for case in group.sound if len((line := _curve(case, name))[0])]
         for group in comparison.measured
-        if group.sound
     }
+    summaries = {key: Summary.of(several) for key, several in curves.items() if several}
     long = any(summary.long for summary in summaries.values())
     phrases = [spread(comparison, "thin", geometric=True)] if summaries else []
     if long:
@@ -64,7 +65,8 @@ def draw(comparison: Comparison) -> Figure | None:
     limits, beyond = _limits(comparison, name, list(summaries.values())), False
     for cell, (axes,) in zip(cells, page.panels, strict=True):
         log_axis(axes, limits)
-        step_ticks(axes, _steps(cell.groups) if options.xlim is None else np.array(options.xlim))
+        first, last = options.xlim or (0, max(_lasts(cell.groups), default=0))
+        step_axis(axes, np.arange(int(first), int(last) + 1))
         limit(axes, options)
         strength = min(1.0, 12 / len(cell.groups))
         for group in cell.groups:
@@ -118,12 +120,12 @@ class Summary:
         return cls(steps, np.exp(mean), np.exp(low), np.exp(high), np.exp(runs), long)
 
 
-def _steps(groups: Sequence[Group]) -> Floats:
-    """Zero and the last step of each run; of a lost run also its planned last step."""
+def _lasts(groups: Sequence[Group]) -> list[float]:
+    """The last step of each run; of a lost run also its planned last step."""
     cases = [case for group in groups for case in group.measured]
-    lasts = [case.traces.curves["train_loss"][0][-1] for case in cases if case.traces]
+    lasts = [float(case.traces.curves["train_loss"][0][-1]) for case in cases if case.traces]
     planned = [case.settings.get("trainer.steps") for case in cases if case.lost]
-    return np.array([0.0, *sorted([*lasts, *(float(n) for n in planned if isinstance(n, int))])])
+    return [*lasts, *(float(steps) for steps in planned if isinstance(steps, int))]
 
 
 def _limits(comparison: Comparison, name: str, summaries: Sequence[Summary]) -> Floats:

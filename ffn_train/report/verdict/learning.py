@@ -1,4 +1,4 @@
-"""Did it learn: the score beside predicting the mean and beside linear regression."""
+"""Did it learn: the score compared with predicting the mean and with linear regression."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ def learned(evidence: Evidence) -> Finding | None:
     value = run.summary.score.value if run.summary and run.summary.score else None
     if value is None or math.isnan(value):
         return None
-    here = f"{score.symbol} {value:.3g} on the validation rows"
+    achieved = f"{score.symbol} {value:.3g} on the validation rows"
     if score.no_better(value, score.no_skill):
         than = "no better" if skill > -0.05 else "worse"
-        return Finding(LEARNED, "no", f"no: {here}, {than} than {trivial}")
-    beside = [] if score.no_skill is None else [f"{trivial} has {score.no_skill:.3g}"]
+        return Finding(LEARNED, "no", f"no: {achieved}, {than} than {trivial}")
+    comparisons = [] if score.no_skill is None else [f"{trivial} has {score.no_skill:.3g}"]
     name, baseline = score.baseline_name, evidence.baseline_skill
     if score.baseline is not None and not math.isnan(baseline):
         if abs(skill - baseline) <= _as_good(evidence) and baseline > 0:
-            text = f"as much as {name}: {here}, {name} has {score.baseline:.3g}"
+            text = f"as much as {name}: {achieved}, {name} has {score.baseline:.3g}"
             return Finding(LEARNED, f"as {name}", text)
-        beside.append(f"{name} {score.baseline:.3g}")
+        comparisons.append(f"{name} {score.baseline:.3g}")
         if skill < baseline:
-            text = f"partly: {here}, better than {trivial} and worse than {name}"
+            text = f"partly: {achieved}, better than {trivial} and worse than {name}"
             return Finding(LEARNED, "partly", f"{text} ({score.baseline:.3g})")
     if skill < 0.1:
-        return Finding(LEARNED, "no", f"hardly: {here}; {', '.join(beside)}")
-    return Finding(LEARNED, "yes", f"yes: {here}; {', '.join(beside)}")
+        return Finding(LEARNED, "no", f"hardly: {achieved}; {', '.join(comparisons)}")
+    return Finding(LEARNED, "yes", f"yes: {achieved}; {', '.join(comparisons)}")
 
 
 def _as_good(evidence: Evidence) -> float:

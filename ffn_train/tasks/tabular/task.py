@@ -32,7 +32,7 @@ def _encoding(key: str, value: Any) -> None:
 
 
 def _how(says: str, default: Any = None, **declared: Any) -> Any:
-    """A setting of how a file is read, of which its rows tell."""
+    """A setting of how a file is read, whose effect is in the digest of the rows."""
     return setting(says, default, changes="source", before=default, **declared)
 
 
@@ -42,23 +42,23 @@ def _columns(says: str) -> Any:
 
 @choice("task", "table")
 class TableTask(Task):
-    """The rows of a file: text of any separator, Excel, parquet or NumPy's, packed or not.
+    """The rows of a file: text of any separator, Excel, parquet or NumPy's, compressed or not.
 
-    ``path`` is looked for from the working directory, then among the shipped studies; - is
-    standard input. Columns are numbers, yes/no, dates or categories, which become numbers as the
-    training rows decide. Names of columns are taken as they are; a number that is no name is a
-    place, from 0 on or, below 0, from the end. Raises SettingError for all that would be misread.
+    ``path`` is relative to the working directory, or else to the shipped studies; - is standard
+    input. Columns are numbers, yes/no, dates or categories, whose coding is fitted on the training
+    rows. Names of columns are literal; a number that is not a name is an index, from 0 on or, below
+    0, from the end. Raises SettingError for everything that would be misread.
     """
 
     path: str | None = setting(
-        "the file, from the working directory or among the shipped studies; - is standard input",
+        "the file, in the working directory or among the shipped studies; - is standard input",
         None,
         changes="source",
         check=unchecked,
         literal=True,
     )
     target: Setting | int | None = setting(
-        "the column to predict, by name or place (-1: the last one), or a list of columns",
+        "the column to predict, by name or index (-1: the last one), or a list of columns",
         None,
         check=unchecked,
         literal=True,
@@ -67,10 +67,10 @@ class TableTask(Task):
         "whether the target is classes; null: it is if it is text", None, before=None
     )
     drop: Setting = _columns("columns to leave out")
-    inputs: Setting = _columns("the columns to predict from; all others, if none is named")
-    categories: Setting = _columns("columns whose numbers are codes, or whose many words are kept")
+    inputs: Setting = _columns("the columns to predict from; default: all others")
+    categories: Setting = _columns("columns whose numbers are codes, or with many words to keep")
     missing: Setting = _columns(
-        "cells that count as missing, such as -200, beside NA, ? and the like"
+        "cells that count as missing, such as -200, besides NA, ? and the like"
     )
     fill: str = setting(
         "a missing input: the median of the training rows with an indicator, or drop the row",
@@ -99,17 +99,17 @@ class TableTask(Task):
         check=unchecked,
         literal=True,
     )
-    separator: str | None = _how("between cells; null finds it", among=tuple(SEPARATORS))
-    decimal: str | None = _how("the decimal mark; null finds it", among=("point", "comma"))
-    thousands: str | None = _how("mark between thousands; null finds it", among=tuple(MARKS))
+    separator: str | None = _how("between cells; null detects it", among=tuple(SEPARATORS))
+    decimal: str | None = _how("the decimal mark; null detects it", among=("point", "comma"))
+    thousands: str | None = _how("mark between thousands; null detects it", among=tuple(MARKS))
     encoding: str | None = _how(
-        "such as cp1252; null is UTF-8, or UTF-16 where it is marked", check=_encoding
+        "such as cp1252; null: UTF-8, or UTF-16 with a byte order mark", check=_encoding
     )
-    header: bool | None = _how("whether the first line has the names; null finds out")
-    units: bool | None = _how("whether a row of units follows; null finds out")
+    header: bool | None = _how("whether the first line has the names; null detects it")
+    units: bool | None = _how("whether a row of units follows; null detects it")
     skip: int = _how("lines before the table", 0, at_least=0)
     dates: str | None = _how(
-        "what comes first in dates that leave it open", among=("day_first", "month_first")
+        "order of ambiguous dates such as 3/4/25", among=("day_first", "month_first")
     )
     largest: float = _how("size of a file, uncompressed", 4.0, above=0, unit="GiB")
 
@@ -123,21 +123,21 @@ class TableTask(Task):
                 raise SettingError(f"task.{key} must be the path of a file, got {value!r}")
         if self.target is None or self.target in ("", "???", [], ()):
             raise SettingError("task.target is missing: name the column to predict (task.target=y)")
-        wanted = self._wanted()
-        for name in wanted.target:
-            if wanted.target.count(name) > 1:
+        roles = self._wanted()
+        for name in roles.target:
+            if roles.target.count(name) > 1:
                 raise SettingError(f"task.target has {shown(name)} twice")
-            if name in wanted.drop:
+            if name in roles.drop:
                 raise SettingError(f"task.drop has {shown(name)}, which is a target too")
-        if self.classes and len(wanted.target) > 1:
-            raise SettingError(f"task.classes=true takes one target, got {len(wanted.target)}")
+        if self.classes and len(roles.target) > 1:
+            raise SettingError(f"task.classes=true takes one target, got {len(roles.target)}")
         if self.validation_path is not None and (self.groups is not None or self.split == "last"):
             raise SettingError("task.validation_path is the split: not with task.split or .groups")
         if self.groups is not None and self.split == "last":
             raise SettingError("task.groups draws groups at random: not with task.split=last")
 
     def table(self, rng: np.random.Generator) -> Table:
-        """The rows that are used, coded as all of them decide; nothing is random here."""
+        """The rows that are used, with the coding fitted on all of them; nothing is random."""
         frame, _, selection, _ = self._read
         columns = selection.columns.with_classes(frame).fitted(frame, np.arange(len(frame)))
         return _table(columns, frame)
@@ -147,10 +147,10 @@ class TableTask(Task):
         notes = list(read_notes)
         columns, places = selection.columns, np.asarray(frame.index, dtype=np.int64)
         if self.validation_path is not None:
-            frame, other = self._with_second(frame, columns)
+            frame, second_reading = self._with_second(frame, columns)
             chosen = Parts(np.arange(len(places)), np.arange(len(places), len(frame)))
             places = np.asarray(frame.index, dtype=np.int64)
-            notes.append(f"task.validation_path={self.validation_path!r}: {other.says()}")
+            notes.append(f"task.validation_path={self.validation_path!r}: {second_reading.says()}")
         else:
             chosen = self._parts(frame, selection.groups, parts)
         columns = columns.with_classes(frame).fitted(frame, chosen.train)
@@ -164,7 +164,7 @@ class TableTask(Task):
         data = standardised(
             _table(columns, frame), chosen, standardise_targets=self.standardise_targets
         )
-        rows_of = {part: places[own].tolist() for part, own in vars(chosen).items()}
+        rows_of = {part: places[indices].tolist() for part, indices in vars(chosen).items()}
         origin = {"reading": reading.to_json(), "columns": columns.to_json(), "rows": rows_of}
         outliers = data.outliers
         if outliers is not None:  # by their rows in the file
@@ -207,9 +207,9 @@ class TableTask(Task):
         )
 
     def _frame(self, key: str) -> tuple[Any, Reading]:
-        """The file that a setting names, with the cells blank that ``missing`` names."""
+        """The file that a setting names, and how it was read."""
         path = getattr(self, key)
-        given = Given(
+        hints = Given(
             separator=SEPARATORS.get(str(self.separator)),
             decimal=MARKS.get(str(self.decimal)),
             thousands=MARKS.get(str(self.thousands)),
@@ -218,33 +218,33 @@ class TableTask(Task):
             skip=self.skip,
         )
         try:
-            return read(path, given, encoding=self.encoding, largest=int(self.largest * 2**30))
+            return read(path, hints, encoding=self.encoding, largest=int(self.largest * 2**30))
         except SettingError as error:
             raise SettingError(f"task.{key}={path!r} {error}") from error.__cause__
 
     @cached_property
     def _read(self) -> tuple[Any, Reading, Selection, list[str]]:
-        """The rows that are used, how they were read, the columns, and what is said of that."""
-        source, wanted = f"task.path={self.path!r}", self._wanted()
+        """The rows that are used, how they were read, the columns, and notes on these."""
+        source, roles = f"task.path={self.path!r}", self._wanted()
         frame, reading = self._frame("path")
         whole = frame[frame.notna().any(axis=1)]
-        for name in whole.columns if wanted.missing else ():
-            whole = whole.assign(**{name: blanked(whole[name], wanted.missing)})
+        for name in whole.columns if roles.missing else ():
+            whole = whole.assign(**{name: blanked(whole[name], roles.missing)})
         _check_rows(whole, source)
-        selection = select(whole, reading, wanted, source)
+        selection = select(whole, reading, roles, source)
         used, left_out = self._used(whole, selection.columns)
         _check_rows(used, source)
         left_out = {"without any cell": len(frame) - len(whole), **left_out}
-        told = [
+        phrases = [
             f"{count:,} row{'s' * (count > 1)} {why} left out"
             for why, count in left_out.items()
             if count
         ]
-        notes = ["; ".join([f"{source}: {reading.says()}", *told]), described(selection)]
+        notes = ["; ".join([f"{source}: {reading.says()}", *phrases]), described(selection)]
         return used, reading, selection, notes
 
     def _used(self, frame: Any, columns: Columns) -> tuple[Any, dict[str, int]]:
-        """The rows that have what they need, and how many lack it, by what they lack."""
+        """The usable rows, and the numbers of the others by what they lack."""
         blank = np.isnan(columns.values(frame)).any(axis=1)
         left_out = {"without a target": int(blank.sum())}
         if self.fill == "drop":
@@ -273,7 +273,7 @@ class TableTask(Task):
         return Parts(train=rows[~is_held], validation=rows[is_held])
 
     def _with_second(self, frame: Any, columns: Columns) -> tuple[Any, Reading]:
-        """The rows of both files, those of the second one last."""
+        """The rows of both files, those of the second last, and how that was read."""
         import pandas as pd
 
         second, reading = self._frame("validation_path")
@@ -297,7 +297,7 @@ def _table(columns: Columns, frame: Any) -> Table:
 
 
 def _names(key: str, value: Any) -> tuple[str, ...]:
-    """The texts of a setting that takes one or a list of them; a number stands for its digits."""
+    """The names in a setting of one name or a list of names, numbers as their digits."""
     names = value if isinstance(value, (list, tuple)) else [value]
     if not all(isinstance(name, (str, int, float)) and type(name) is not bool for name in names):
         raise SettingError(f"{key} must be a column's name or a list of names, got {value!r}")

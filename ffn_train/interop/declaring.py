@@ -1,0 +1,131 @@
+"""What a recorded run declares: its tensors, blocks, quantities and settings, checked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any, TypeVar, get_args
+
+from ffn_train.config.registry import choices
+from ffn_train.config.settings import SettingError, integer, nearest, one_of
+from ffn_train.runs import records
+from ffn_train.runs.files import MEASURES
+from ffn_train.runs.layout import QuantityColumn, RunLayout, TensorColumn, column_of
+from ffn_train.train.quantities.quantity import RESERVED, Per
+
+T = TypeVar("T", str, str | Mapping[str, Any])
+_KEYS = {field.name for field in fields(QuantityColumn)} - {"file"} | {"every"}
+
+
+def layout(
+    tensors: Mapping[str, Sequence[int]],
+    blocks: Sequence[str],
+    quantities: Iterable[str | Mapping[str, Any]],
+    block_of: Mapping[str, int | None] | None = None,
+) -> RunLayout:
+    """The columns of a run's measures; ``block_of`` each tensor, where its name does not tell.
+
+    Raises SettingError.
+    """
+    depth = len(listed("blocks", blocks))
+    if not depth or len({*blocks}) < depth:
+        raise SettingError(f"blocks must name at least one block, each once, got {list(blocks)}")
+    columns = tuple(_column(quantity) for quantity in listed("quantities", quantities))
+    unique("quantities", [column.name for column in columns])
+    if block_of is None:
+        block_of = {name: _block(name, blocks) for name in tensors}
+    return RunLayout(depth, _tensors(tensors, blocks, block_of), columns)
+
+
+def _tensors(
+    shapes: Mapping[str, Sequence[int]], blocks: Sequence[str], block_of: Mapping[str, int | None]
+) -> tuple[TensorColumn, ...]:
+    layer_of = {
+        name: _parent(name) if block is None else blocks[block] for name, block in block_of.items()
+    }
+    empty = {*range(len(blocks))} - {*block_of.values()}
+    if empty:
+        raise SettingError(f"blocks: no tensor belongs to {blocks[min(empty)]}")
+    names = list(shapes)
+    start = next(place for place, name in enumerate(names) if block_of[name] is not None)
+    around = [[n for n in part if block_of[n] is None] for part in (names[:start], names[start:])]
+    layers = [*(layer_of[name] for name in around[0]), *blocks, *(layer_of[n] for n in around[1])]
+    order = {layer: place for place, layer in enumerate(dict.fromkeys(layers))}
+    return tuple(
+        TensorColumn(
+            name=name,
+            shape=tuple(integer(f"tensors[{name!r}]", size, at_least=0) for size in shape),
+            block=block_of[name],
+            layer=layer_of[name],
+            role=name.removeprefix(layer_of[name]).lstrip("./") or name,
+            order=order[layer_of[name]],
+        )
+        for name, shape in shapes.items()
+    )
+
+
+def _block(name: str, blocks: Sequence[str]) -> int | None:
+    """The block that a tensor belongs to: the longest name that its own goes on from."""
+    matching = [b for b in blocks if name.startswith(b) and not name[len(b) :][:1].isalnum()]
+    return blocks.index(max(matching, key=len)) if matching else None
+
+
+def _parent(name: str) -> str:
+    """What a tensor outside the blocks is a part of: ``output`` of ``output.weight``."""
+    return re.sub(r"[./][^./]*$", "", name)
+
+
+def _column(declaration: str | Mapping[str, Any]) -> QuantityColumn:
+    given = {"name": declaration} if isinstance(declaration, str) else dict(declaration)
+    for key in given:
+        one_of("quantities: a key of a declaration", key, sorted(_KEYS))
+    name, every = identifier("quantities", given.get("name")), given.pop("every", None)
+    if every is not None:
+        integer(f"quantities: every of {name}", every, at_least=1)
+    given["file"] = MEASURES if every is None else f"measures-{every}.npy"
+    known = choices("quantity")
+    if name in known:
+        given = {**asdict(column_of(known[name](), MEASURES, "")), **given, "per": known[name].per}
+    elif "per" not in given:
+        hint = nearest(name, known)
+        raise SettingError(f"quantities: {name} is unknown{hint}; one of your own says its per")
+    elif name in RESERVED:
+        raise SettingError(f"quantities: the name {name} stands for something else")
+    one_of(f"quantities: per of {name}", given["per"], get_args(Per))
+    try:
+        needs = list(given.get("needs", ()))
+        return records.from_json(QuantityColumn, {**given, "needs": needs}, name)
+    except ValueError as error:
+        raise SettingError(f"quantities: {error}") from None
+
+
+def listed(key: str, values: Iterable[T]) -> tuple[T, ...]:
+    """Several values; a single word, whose letters would be taken for them, is refused."""
+    if isinstance(values, (str, Mapping)):
+        raise SettingError(f"{key} must be a list, got {values!r}")
+    return tuple(values)
+
+
+def unique(key: str, names: Sequence[str]) -> None:
+    """Raises SettingError for a name that is there twice."""
+    twice = [name for place, name in enumerate(names) if name in names[:place]]
+    if twice:
+        raise SettingError(f"{key}: {twice[0]} is there twice")
+
+
+def identifier(key: str, name: Any) -> str:
+    """A name that a column and a file can have. Raises SettingError."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z]\w*", name):
+        raise SettingError(f"{key}: a name has letters, digits and underscores, got {name!r}")
+    return name
+
+
+def plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as config.json holds them. Raises SettingError for what JSON does not take."""
+    try:
+        return dict(json.loads(json.dumps(dict(config), allow_nan=False)))
+    except (TypeError, ValueError) as error:
+        reason = f"config must hold numbers, words and mappings of them: {error}"
+        raise SettingError(reason) from None

@@ -1,0 +1,312 @@
+"""``record``: the run directory of a training loop of your own, whatever it computes with."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ffn_train.config.keys import differences, dotted
+from ffn_train.config.settings import SettingError, described, integer, one_of
+from ffn_train.interop import declaring
+from ffn_train.nn.core import Floats
+from ffn_train.report.conclusion import conclude
+from ffn_train.running.guard import GuardedLogger
+from ffn_train.runs import Run, files, records
+from ffn_train.runs.checkpoint import NO_LOGS, Logs
+from ffn_train.runs.directory import claim, is_empty
+from ffn_train.runs.layout import QuantityColumn, RunLayout, read_layout
+from ffn_train.runs.loggers.logger import Logger, NoLogger
+from ffn_train.runs.provenance import Provenance, surroundings
+from ffn_train.runs.scalars import read_scalars
+from ffn_train.runs.score import ScoreDeclared
+from ffn_train.runs.status import Status
+from ffn_train.runs.writer import RunWriter, write_weights
+from ffn_train.train.divergence import Divergence
+from ffn_train.train.quantities.quantity import shape_of
+
+Measured = ArrayLike | Mapping[str, float]
+
+
+def record(
+    path: str | Path,
+    *,
+    tensors: Mapping[str, Sequence[int]],
+    blocks: Sequence[str],
+    quantities: Iterable[str | Mapping[str, Any]] = (),
+    scalars: Sequence[str] = ("loss", "lr"),
+    config: Mapping[str, Any] | None = None,
+    dtype: Literal["float32", "float64"] = "float64",
+    loss_unit: str | None = None,
+    baseline_loss: float | None = None,
+    score: Mapping[str, Any] | None = None,
+    first: int = 0,
+    logger: Logger | None = None,
+) -> Recorder:
+    """Begin the directory ``path`` of a run that your own program trains; use it in a ``with``.
+
+    tensors     the parameter tensors' names and shapes, in the order of computation
+    blocks      the blocks' names, from input to output; a tensor whose name goes on from that of a
+                block belongs to it: ``blocks.0.up.weight`` to ``blocks.0``
+    quantities  what will be measured: names of this package's quantities, and declarations such as
+                ``{"name": "entropy", "per": "block", "unit": "nats", "log": False}``. ``per`` is
+                tensor, boundary, block or run; ``every`` names steps of its own (a file
+                ``measures-50.npy``); ``absent`` says why a quantity does not apply
+    scalars     the columns of scalars.csv: loss, and any others
+    config      settings by which comparisons tell runs apart, as nested mappings
+    dtype       the range of numbers in which the run computes
+    score       what the column ``validation_score`` is: ``name``, ``symbol``, ``better`` (higher or
+                lower), and if there are ``perfect``, ``trivial``, ``no_skill``
+    first       the first step that will be logged; rows from it on, which a run of the same
+                columns left in the directory, are removed
+
+    Raises SettingError for what does not fit, and if the directory holds something else or is in
+    use; OSError if the disk fails.
+    """
+    return open_run(
+        path,
+        declaring.layout(tensors, blocks, quantities),
+        scalars=scalars,
+        config=config,
+        dtype=dtype,
+        loss_unit=loss_unit,
+        baseline_loss=baseline_loss,
+        score=score,
+        first=first,
+        logger=logger,
+    )
+
+
+def open_run(
+    path: str | Path,
+    layout: RunLayout,
+    *,
+    scalars: Sequence[str],
+    config: Mapping[str, Any] | None,
+    dtype: str,
+    loss_unit: str | None,
+    baseline_loss: float | None,
+    score: Mapping[str, Any] | None,
+    first: int,
+    logger: Logger | None,
+) -> Recorder:
+    """The same of a layout that is known; raises as ``record`` does."""
+    columns = declaring.listed("scalars", scalars)
+    declaring.unique("scalars", ["step", *columns])
+    for name in columns:
+        declaring.identifier("scalars", name)
+    if "loss" not in columns:
+        raise SettingError(f"scalars must have loss among them, got {', '.join(columns)}")
+    settings = declaring.plain(config or {})
+    try:
+        declared = None if score is None else records.from_json(ScoreDeclared, score, "score")
+    except ValueError as error:
+        raise SettingError(str(error)) from None
+    seed = settings.get("seed")
+    origin = Provenance(
+        **{**surroundings(), "code": None},
+        seed=seed if isinstance(seed, int) else None,
+        dtype=one_of("dtype", dtype, ("float32", "float64")),
+        parameters=sum(math.prod(tensor.shape) for tensor in layout.tensors),
+        score=declared,
+        baseline_loss=baseline_loss,
+        loss_unit=loss_unit,
+        started=datetime.now().astimezone().isoformat(timespec="seconds"),
+    )
+    integer("first", first, at_least=0)
+    return Recorder(Path(path), layout, columns, settings, origin, first, logger or NoLogger())
+
+
+class Recorder:
+    """A run's directory while your program trains: a row for each step that it logs.
+
+    Left without an error the run is finished, or diverged if its last loss is not finite: its
+    files are sealed by their digests. After Ctrl-C it is interrupted, after an error failed.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        layout: RunLayout,
+        scalars: Sequence[str],
+        config: Mapping[str, Any],
+        origin: Provenance,
+        first: int,
+        logger: Logger,
+    ) -> None:
+        self.path, self._layout, self._scalars = path, layout, scalars
+        self._origin, self._next, self._first = origin, first, first
+        self._loss = math.nan
+        self._torn = ""  # why no measured step may follow
+        self._files: dict[str, list[QuantityColumn]] = {}
+        for column in layout.quantities:
+            if not column.absent:
+                self._files.setdefault(column.file, []).append(column)
+        self._started = time.perf_counter()
+        with ExitStack() as stack:
+            stack.enter_context(claim("path", path, path.parent))
+            logs = _kept(path, layout, ["step", *scalars], config, first)
+            (path / files.SUMMARY).unlink(missing_ok=True)
+            Status("running").write(path)
+            files.write_json(path / files.CONFIG, dict(config), durable=False)
+            records.write(path / files.PROVENANCE, origin)
+            self._writer = stack.enter_context(RunWriter(path, layout, logs))
+            self._logger = stack.enter_context(GuardedLogger(logger, _say))
+            self._logger.open(path, config, first)
+            self._open: ExitStack | None = stack.pop_all()
+
+    def log(
+        self,
+        step: int,
+        scalars: Mapping[str, float],
+        measures: Mapping[str, Measured] | None = None,
+    ) -> None:
+        """Append the row of ``step``, which describes the weights before the update number step.
+
+        ``scalars``: the loss, and what is known of the other columns. ``measures``: a value for
+        each quantity, or for each that has the same steps of its own: a number per run, (L,) per
+        block, (L+1,) per boundary, (T,) or a mapping by name per tensor. What needs the update may
+        be left out where none follows. Raises SettingError.
+        """
+        if self._open is None:
+            raise SettingError(f"path={self.path} is closed: no step can follow")
+        if integer("step", step, at_least=0) < self._next:
+            raise SettingError(f"step={step} is not after the last one: {self._next} may come next")
+        for name in scalars:
+            one_of("scalars", name, self._scalars)
+        if "loss" not in scalars:
+            raise SettingError(f"scalars: the loss of step {step} is missing")
+        row = {name: float(scalars.get(name, math.nan)) for name in self._scalars}
+        values = self._values(step, measures or {})
+        self._loss, self._next = row["loss"], step + 1
+        self._writer.record({"step": step, **row}, values)
+        self._logger.log({"step": step, **row}, values)
+
+    def save_weights(self, arrays: Mapping[str, ArrayLike]) -> None:
+        """Write all tensors by name to weights.safetensors."""
+        whole = {name: np.asarray(array) for name, array in arrays.items()}
+        for tensor in self._layout.tensors:
+            shape = whole[tensor.name].shape if tensor.name in whole else None
+            if shape != tensor.shape:
+                what = "is missing" if shape is None else f"has the shape {shape}"
+                raise SettingError(f"weights: {tensor.name} {what}, declared is {tensor.shape}")
+        write_weights(self.path, whole)
+
+    def close(self) -> Run | None:
+        """End the run, finished or diverged; the run that it is now, None without a row."""
+        stack, self._open = self._open, None
+        if stack is None:
+            return None
+        with stack:
+            self._writer.to_disk()
+            if self._next == self._first:
+                Status("failed", "no step was logged").write(self.path)
+                return None
+            seconds = time.perf_counter() - self._started
+            rate = (self._next - self._first) / seconds
+            origin = replace(self._origin, training_seconds=seconds, steps_per_second=rate)
+            records.write(self.path / files.PROVENANCE, origin)
+            divergence = None
+            if not math.isfinite(self._loss):
+                reason = f"the loss is {self._loss}"
+                divergence = Divergence(self._next - 1, "forward", "loss", reason)
+            run = conclude(self.path, divergence)
+            self._logger.close(str(run.state))
+            return run
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        elif self._open is not None:
+            stack, self._open = self._open, None
+            with suppress(OSError):
+                stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
+                Status("interrupted" if stopped else "failed", described(error)).write(self.path)
+            stack.__exit__(kind, error, traceback)
+
+    def _values(self, step: int, given: Mapping[str, Measured]) -> dict[str, Floats]:
+        """The values by quantity, each of its shape."""
+        for name in given:
+            one_of("measures", name, [c.name for columns in self._files.values() for c in columns])
+        if given and self._torn:
+            raise SettingError(f"measures: {self._torn}, so that step {step} cannot follow")
+        values = {}
+        for columns in self._files.values():
+            for column in columns if any(column.name in given for column in columns) else ():
+                if column.name in given:
+                    values[column.name] = self._array(column, given[column.name])
+                elif "update" in column.needs:
+                    self._torn = f"{column.name} of step {step} is missing"
+                else:
+                    raise SettingError(f"measures: {column.name} of step {step} is missing")
+        return values
+
+    def _array(self, column: QuantityColumn, value: Measured) -> Floats:
+        if isinstance(value, Mapping) and column.per == "tensor":
+            names = [tensor.name for tensor in self._layout.tensors]
+            if missing := [name for name in names if name not in value]:
+                raise SettingError(f"measures: {column.name} of {missing[0]} is missing")
+            value = [value[name] for name in names]
+        array: Floats = np.asarray(value, dtype=np.float64)
+        shape = shape_of(column.per, len(self._layout.tensors), self._layout.depth)  # type: ignore[arg-type]
+        if array.shape != shape:
+            raise SettingError(
+                f"measures: {column.name}, a value per {column.per}, has the shape {shape}, "
+                f"got {array.shape}"
+            )
+        return array
+
+
+def _say(line: str) -> None:
+    print(f"ffn_train: {line}", file=sys.stderr)
+
+
+def _kept(
+    path: Path, layout: RunLayout, columns: list[str], config: Mapping[str, Any], first: int
+) -> Logs:
+    """How much of a directory's rows stays, those before step ``first``.
+
+    Raises SettingError if it holds another run, or one that would be lost.
+    """
+    if is_empty(path):
+        if first:
+            raise SettingError(f"first={first}: {path} holds no run that could go on there")
+        return NO_LOGS
+    if not files.there(path / files.LAYOUT) or files.there(path / files.DATA):
+        raise SettingError(f"path={path} is not empty and holds no recorded run; name another one")
+    if not first:
+        raise SettingError(
+            f"path={path} holds a run; first=STEP goes on with it at that step, "
+            "or name another directory"
+        )
+    scalars, before = read_scalars(path / files.SCALARS), files.read_json(path / files.CONFIG)
+    differing = differences(dotted(before), dotted(config))
+    if read_layout(path) != layout or list(scalars) != columns:
+        differing.append("other tensors, blocks, quantities or scalars")
+    if differing:
+        raise SettingError(f"path={path} holds another run: {'; '.join(differing)}")
+    lines = files.read_bytes(path / files.SCALARS).splitlines(keepends=True)
+    rows = int(np.searchsorted(scalars["step"], first))
+    measures = {
+        name: int(np.searchsorted(files.read_records(path / name)["step"], first))
+        for name in {column.file for column in layout.quantities}
+    }
+    return Logs(sum(map(len, lines[: rows + 1])), measures, {})

@@ -1,0 +1,34 @@
+"""Norms that neither overflow nor underflow where their tensors do not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+_SAFE = (1e-15, 1e15)  # norms whose squares are in float32's range, as are those of the entries
+
+
+def norm(tensor: Tensor) -> float:
+    """The Euclidean norm, in float32 or float64."""
+    return norms([tensor])[0]
+
+
+def norms(tensors: Sequence[Tensor]) -> list[float]:
+    """That of each; a square below float32's range costs a second look, in float64."""
+    tensors = [_dense(tensor.detach()) for tensor in tensors]
+    wide = any(tensor.dtype == torch.float64 for tensor in tensors)
+    dtype = torch.float64 if wide else torch.float32
+    values = torch.stack(torch._foreach_norm(tensors, 2, dtype)).tolist() if tensors else []
+    return [
+        value
+        if wide or _SAFE[0] < value < _SAFE[1] or math.isnan(value)
+        else float(torch.linalg.vector_norm(tensor, dtype=torch.float64))
+        for value, tensor in zip(values, tensors, strict=True)
+    ]
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    return tensor.coalesce().values() if tensor.is_sparse else tensor

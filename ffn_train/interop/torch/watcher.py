@@ -1,0 +1,325 @@
+"""The hooks of a watched model at the steps that are due, and the rows that come of them."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.amp import GradScaler
+from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
+
+from ffn_train.interop.recorder import Recorder
+from ffn_train.interop.torch.blocks import Unwatchable, check
+from ffn_train.interop.torch.flow import absent, flow, layout, values
+from ffn_train.interop.torch.norms import norm, norms
+from ffn_train.interop.torch.passes import Call, Pass, tensors_of
+from ffn_train.runs import Run
+from ffn_train.runs.layout import RunLayout
+
+
+class Watch:
+    """A watched model; ``log`` after each step of the optimizer, and leave the ``with`` at the end.
+
+    Between the steps that are due there are no hooks in the model.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        blocks: Mapping[str, nn.Module],
+        open_run: Callable[[RunLayout], Recorder],
+        *,
+        every: int,
+        split: bool | None,
+        scaler: GradScaler | None,
+        first: int,
+    ) -> None:
+        self._model, self._names, self._blocks = model, list(blocks), list(blocks.values())
+        self._every, self._split, self._step = every, split, first
+        self._scaler = scaler if scaler is not None and scaler.is_enabled() else None
+        self._open_run = open_run
+        self._recorder: Recorder | None = None
+        self._structure: list[tuple[str, int]] = []  # of the first pass
+        self._absent: dict[str, str] = {}
+        self._handles: list[Any] = []
+        self._ours: dict[Optimizer, bool] = {}
+        self._closed = False
+        self._of_optimizers = register_optimizer_step_post_hook(self._stepped)
+        self._begin()
+
+    def log(self, loss: float | Tensor, **scalars: float | Tensor) -> None:
+        """Write the row of the step that the optimizer has just made.
+
+        ``loss``: of the whole step. ``scalars``: of the other columns, such as
+        ``validation_loss``. A step that the gradient scaler left out has no row.
+        Raises Unwatchable for a due step that was not seen whole.
+        """
+        if self._closed:
+            raise Unwatchable("the watch is closed: no step can follow")
+        if self._scaler is None or not math.isnan(self._lr):
+            measures = self._measures() if self._due else {}
+            assert self._recorder is not None
+            row = {"loss": loss, **scalars}
+            numbers = {name: float(torch.as_tensor(value).detach()) for name, value in row.items()}
+            self._recorder.log(self._step, {"lr": self._lr, **numbers}, measures)
+            self._step += 1
+        self._begin()
+
+    def close(self) -> Run | None:
+        """Take the hooks away and end the run, as finished or diverged."""
+        self._release()
+        return self._recorder.close() if self._recorder is not None else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._release()
+        if self._recorder is not None:
+            self._recorder.__exit__(kind, error, traceback)
+
+    def _release(self) -> None:
+        self._closed = True
+        for handle in (self._of_optimizers, *self._handles):
+            handle.remove()
+        self._handles.clear()
+        self._passes.clear()
+
+    # the hooks
+
+    def _begin(self) -> None:
+        """Nothing has been seen of the step; it gets hooks if it is due."""
+        self._due = self._recorder is None or self._step % self._every == 0
+        self._lr = math.nan
+        self._passes: list[Pass] = []
+        self._running: Call | None = None
+        self._evaluated = ""  # a block that ran in eval mode
+        self._before: dict[str, Tensor] = {}  # the parameters that the update starts from
+        self._gradients: dict[str, float] = {}
+        if not self._due:
+            for handle in self._handles:
+                handle.remove()
+            self._handles.clear()
+        elif not self._handles:
+            check(self._model)
+            self._hook()
+
+    def _hook(self) -> None:
+        add, within = self._handles.append, dict[nn.Module, str]()
+        add(self._model.register_forward_pre_hook(Hook(self._model_called)))
+        for index, block in enumerate(self._blocks):
+            called, returned = partial(self._called, index), partial(self._returned, index)
+            add(block.register_forward_pre_hook(Hook(called), with_kwargs=True))
+            add(block.register_forward_hook(Hook(returned)))
+            for name, module in block.named_modules():
+                if module is not block and not _passes_on(module):
+                    within.setdefault(module, name)
+        for module, name in within.items():
+            reads = Hook(partial(self._submodule_called, name))
+            add(module.register_forward_pre_hook(reads, with_kwargs=True))
+            add(module.register_forward_hook(Hook(self._submodule_returned)))
+        for name, parameter in self._parameters(remove_duplicate=True).items():
+            add(parameter.register_post_accumulate_grad_hook(partial(self._accumulated, name)))
+
+    def _parameters(self, *, remove_duplicate: bool) -> dict[str, nn.Parameter]:
+        """Those that are trained; a shared one under each of its names, unless they are removed."""
+        named = self._model.named_parameters(remove_duplicate=remove_duplicate)
+        return {name: parameter for name, parameter in named if parameter.requires_grad}
+
+    def _model_called(self, *_: Any) -> None:
+        if torch.is_grad_enabled():
+            self._passes.append(Pass(self._scale()))
+
+    def _scale(self) -> float:
+        return 1.0 if self._scaler is None else float(self._scaler.get_scale())
+
+    def _called(
+        self, index: int, block: nn.Module, args: Any, kwargs: dict[str, Any]
+    ) -> tuple[Any, dict[str, Any]] | None:
+        name = self._names[index]
+        self._running = None
+        if not torch.is_grad_enabled():
+            return None
+        if not block.training:
+            self._evaluated = name
+            return None
+        if torch.compiler.is_compiling():
+            raise Unwatchable(f"{name} is compiled, and compiled code runs no hooks")
+        if torch._C._current_graph_task_id() != -1:
+            raise Unwatchable(f"{name} is checkpointed: the backward pass runs it once more")
+        if not self._passes or (
+            index in self._passes[-1].calls and self._passes[-1].differentiated
+        ):
+            self._passes.append(Pass(self._scale()))
+        seen = self._passes[-1]
+        if index in seen.calls:
+            raise Unwatchable(f"{name} is called twice within one forward pass of the model")
+        signal = next(filter(_is_signal, (*args, *kwargs.values())), None)
+        if signal is None:
+            raise Unwatchable(f"{name} is called with no tensor of floating-point numbers")
+        if not self._before:
+            with torch.no_grad():
+                named = self._parameters(remove_duplicate=True)
+                self._before = {name: parameter.clone() for name, parameter in named.items()}
+        source = signal if signal.requires_grad else signal.detach().requires_grad_()
+        boundary, view = seen.boundary(source), source.view_as(source)
+        self._running = seen.calls[index] = Call(name, view, boundary)
+        return _exchanged(args, kwargs, [(signal, view)])
+
+    def _returned(self, index: int, block: nn.Module, args: Any, output: Any) -> None:
+        call, self._running = self._running, None
+        if call is None:
+            return
+        signal = next(tensors_of([output]), None)
+        if signal is None:
+            raise Unwatchable(f"{call.name} returns no tensor that has a gradient")
+        call.end(signal)
+        if index == len(self._blocks) - 1:
+            self._passes[-1].output = self._passes[-1].boundary(signal)
+
+    def _submodule_called(
+        self, name: str, module: nn.Module, args: Any, kwargs: dict[str, Any]
+    ) -> tuple[Any, dict[str, Any]] | None:
+        if self._running is None:
+            return None
+        tensors = tensors_of((*args, *kwargs.values())) if torch.is_grad_enabled() else ()
+        read = self._running.enter(name, module, tensors)
+        return _exchanged(args, kwargs, [(each.tensor, each.view) for each in read])
+
+    def _submodule_returned(self, module: nn.Module, args: Any, output: Any) -> None:
+        if self._running is not None:
+            self._running.leave(module, output)
+
+    def _accumulated(self, name: str, parameter: Tensor) -> None:
+        if parameter.grad is not None and self._before:
+            self._gradients[name] = norm(parameter.grad) / self._scale()
+
+    def _stepped(self, optimizer: Optimizer, *_: Any) -> None:
+        if optimizer not in self._ours:
+            trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+            self._ours[optimizer] = any(id(p) in trained for p in self._model.parameters())
+        if not self._ours[optimizer]:
+            return
+        if self._due and self._scaler is None and _scaled():
+            raise Unwatchable("a gradient scaler multiplies the loss: give it as scaler=")
+        if math.isnan(self._lr):
+            self._lr = float(optimizer.param_groups[0]["lr"])
+
+    # the values
+
+    def _measures(self) -> dict[str, Any]:
+        """What was measured of a due step, by quantity. Raises Unwatchable for a hole in it."""
+        passes = [each for each in self._passes if each.differentiated]
+        if not passes:
+            raise Unwatchable(f"step {self._step} is due, and {self._unseen()}")
+        flows = [flow(each, self._names, self._split) for each in passes]
+        trained, before = self._parameters(remove_duplicate=True), self._before
+        if list(trained) != list(before):
+            raise Unwatchable(f"other parameters are trained after step {self._step} than before")
+        updates = norms([trained[name].detach() - before[name] for name in before])
+        if math.isnan(self._lr) and not any(updates):
+            raise Unwatchable(f"step {self._step} is due, and no optimizer has made it")
+        if not self._gradients:
+            raise Unwatchable("the backward pass gave no parameter a gradient (.grad)")
+        if self._recorder is None:
+            parameters = self._parameters(remove_duplicate=False)
+            shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+            self._recorder = self._open_run(layout(flows[0], self._model, shapes))
+            self._structure, self._absent = flows[0].structure, absent(flows[0])
+        if flows[0].structure != self._structure:
+            raise Unwatchable(f"step {self._step}: the blocks' branches differ from those before")
+        measured = {
+            "gradient_norm": self._by_tensor({**dict.fromkeys(before, 0.0), **self._gradients}),
+            "weight_norm": self._by_tensor(_named(before, norms([*before.values()]))),
+            "update_norm": self._by_tensor(_named(before, updates)),
+            **values(flows),
+        }
+        return {name: value for name, value in measured.items() if name not in self._absent}
+
+    def _by_tensor(self, norms: Mapping[str, float]) -> list[float]:
+        """For each name of a parameter, of which a shared one has several."""
+        named = self._parameters(remove_duplicate=False).values()
+        by_id = {
+            id(parameter): norms[name]
+            for name, parameter in self._parameters(remove_duplicate=True).items()
+        }
+        return [by_id[id(parameter)] for parameter in named]
+
+    def _unseen(self) -> str:
+        """Why nothing was seen of a step."""
+        if self._passes and any(each.calls for each in self._passes):
+            return "no backward pass reached the blocks"
+        if self._evaluated:
+            return f"{self._evaluated} ran in eval mode: model.train() comes first"
+        return (
+            "no forward pass of the blocks was seen: compiled code (torch.compile) runs no hooks, "
+            "and a copy of the model is another one"
+        )
+
+
+def _named(names: Iterable[str], values: Iterable[float]) -> dict[str, float]:
+    return dict(zip(names, values, strict=True))
+
+
+class Hook:
+    """A hook of a module; a copy of the model, or a file of it, gets one that does nothing."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Hook, (_nothing,)
+
+
+def _nothing(*arguments: Any) -> None:
+    """What the hooks of a copy do."""
+
+
+def _passes_on(module: nn.Module) -> bool:
+    """Whether a module returns what it is called with, as a skip path does."""
+    return isinstance(module, nn.Identity) or (
+        isinstance(module, nn.Sequential) and len(module) == 0
+    )
+
+
+def _is_signal(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+Pairs = Sequence[tuple[Tensor, Tensor | None]]
+
+
+def _exchanged(args: Any, kwargs: dict[str, Any], pairs: Pairs) -> tuple[Any, dict[str, Any]]:
+    """Arguments with the second of each pair in the place of the first."""
+
+    def new(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return next((view for old, view in pairs if value is old), value)
+        return type(value)(map(new, value)) if type(value) in (tuple, list) else value
+
+    return tuple(map(new, args)), {key: new(value) for key, value in kwargs.items()}
+
+
+def _scaled() -> bool:
+    """Whether it is a gradient scaler that calls the optimizer."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        caller = frame.f_locals.get("self") if frame.f_code.co_name == "step" else None
+        if isinstance(caller, GradScaler) and caller.is_enabled():
+            return True
+    return False

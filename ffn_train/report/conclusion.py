@@ -1,0 +1,37 @@
+"""The end of a run: its outcome and verdict, written down and sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from ffn_train.report.verdict import verdict
+from ffn_train.runs import Run, files, load_run, records
+from ffn_train.runs.outcome import outcome
+from ffn_train.runs.seal import sealed
+from ffn_train.runs.status import Status
+from ffn_train.train.divergence import Divergence
+
+
+def conclude(
+    path: Path,
+    divergence: Divergence | None,
+    scores: Mapping[str, Mapping[str, float]] | None = None,
+) -> Run:
+    """Write the summary of a run whose other files are complete, and its state.
+
+    ``divergence``: why it ended early, if it did; ``scores``: as in the summary. Raises RunError
+    for a damaged file, OSError if the disk fails.
+    """
+    run = load_run(path)
+    state = divergence.state if divergence else "finished"
+    summary = replace(outcome(run), state=state, divergence=divergence, scores=scores)
+    run = replace(run, summary=summary, state=state)
+    summary = replace(summary, verdict=verdict(run))
+    # with its name, those of all before it last
+    files.write_json(path / files.SUMMARY, sealed(path, records.to_json(summary)))
+    with suppress(OSError):  # the summary is what counts
+        Status(state, str(divergence or "")).write(path)
+    return replace(run, summary=summary)

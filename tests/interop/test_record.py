@@ -1,0 +1,304 @@
+"""Runs that another training loop records: what is written, in which state, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import runpy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ffn_train
+from ffn_train.compare import Options, collect
+from ffn_train.config.settings import SettingError
+from ffn_train.interop.recorder import Recorder
+from ffn_train.parts import Logger
+from ffn_train.plots import draw
+from ffn_train.running.experiment import build_experiment
+from ffn_train.running.recording import scalars
+from ffn_train.runs import RunError, files, load_run
+from ffn_train.runs.status import written_status
+from ffn_train.train.instruments import USUAL
+from tests.support.small_runs import config, run_in
+
+DOCUMENT = Path(ffn_train.__file__).parent / "interop" / "README.md"
+L = 2
+SHAPES = {"embed": (3, 4), "h.0.w": (4, 4), "h.1.w": (4, 4), "head/w": (4, 2)}
+ENTROPY = {"name": "entropy", "per": "block", "unit": "nats", "log": False, "every": 2}
+PROBE = {"name": "probe", "per": "run", "needs": ["update"]}
+DEAD = {"name": "dead_share", "absent": "tanh does not rectify"}
+
+
+def begin(path: Path, **changes: Any) -> Recorder:
+    quantities = ["weight_norm", "signal_gradient_rms", PROBE, DEAD, ENTROPY]
+    given = {"tensors": SHAPES, "blocks": ["h.0", "h.1"], "quantities": quantities}
+    return ffn_train.record(path, **{**given, "config": {"seed": 3, "norm": "pre"}, **changes})
+
+
+def measures(step: int) -> dict[str, Any]:
+    values: dict[str, Any] = {"probe": float(step)} if step < 8 else {}
+    values["weight_norm"] = dict.fromkeys(SHAPES, 1.0 + step)
+    values["signal_gradient_rms"] = np.arange(1.0, L + 2)
+    return values | ({"entropy": [0.5, math.nan]} if step % 2 == 0 else {})
+
+
+def fill(run: Recorder, first: int = 0, last: int = 8) -> None:
+    for step in range(first, last + 1):
+        run.log(step, {"loss": 2.0 / (step + 1), "lr": 0.1}, measures(step))
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    with begin(tmp_path / "recorded") as run:
+        fill(run)
+    return run.path
+
+
+def test_the_files_are_those_of_a_run_of_this_package(tmp_path: Path) -> None:
+    settings = config()
+    ours = run_in(tmp_path / "ours", settings)
+    experiment = build_experiment(settings)
+    trainer, columns = experiment.trainer, list(ours.scalars)[1:]
+    layout, weights = ours.measures.layout, {}
+    with ffn_train.record(
+        tmp_path / "theirs",
+        tensors={tensor.name: tensor.shape for tensor in layout.tensors},
+        blocks=[f"blocks.{block}" for block in range(layout.depth)],
+        quantities=USUAL,
+        scalars=columns,
+    ) as run:
+        state = trainer.start(experiment.params)
+        for record in trainer.fit(state):
+            row = scalars(record)
+            run.log(int(row.pop("step")), row, record.measures)
+        weights = experiment.model.layout.named(state.params.vector)
+        run.save_weights(weights)
+    for name in (files.SCALARS, files.MEASURES, files.WEIGHTS):
+        assert (run.path / name).read_bytes() == (ours.path / name).read_bytes(), name
+    theirs = load_run(run.path)
+    for kind in ("tensors", "quantities"):
+        assert getattr(theirs.measures.layout, kind) == getattr(layout, kind)
+    assert theirs.summary is not None
+    assert ours.summary is not None
+    assert theirs.summary.train_loss == ours.summary.train_loss
+    assert set(theirs.weights()) == set(weights)
+
+
+def test_a_recorded_run_is_read_drawn_compared_and_judged(recorded: Path) -> None:
+    run, notes = load_run(recorded), list[str]()
+    assert run.measures.layers == ("embed", "h.0", "h.1", "head")
+    assert run.measures["entropy"].step.tolist() == [0, 2, 4, 6, 8]
+    assert run.measures["probe"].step.tolist() == [*range(8)]
+    assert run.measures.lacks("dead_share") == "does not apply: tanh does not rectify"
+    assert math.isnan(run.measures["entropy"].values[0, 1])
+    assert run.summary is not None
+    assert [finding.kind for finding in run.summary.verdict] == ["healthy"]
+    assert run.provenance.parameters == 12 + 16 + 16 + 8
+    drawn = {path.stem for path in draw(run, formats=["svg"], notify=notes.append)}
+    assert {"loss", "entropy", "probe"} <= drawn
+    comparison = collect([recorded], Options(metric="gradient_ratio_end"), notes.append)
+    assert comparison.cases[0].settings["norm"] == "pre"
+    assert comparison.cases[0].metrics["gradient_ratio_end"] == pytest.approx(1 / 3)
+
+
+def test_a_score_of_ones_own_is_judged(tmp_path: Path) -> None:
+    score = {"name": "accuracy", "symbol": "accuracy", "better": "higher", "perfect": 1}
+    score |= {"no_skill": 0.1, "trivial": "guessing"}
+    with begin(tmp_path / "run", scalars=["loss", "validation_score"], score=score) as run:
+        for step in range(3):
+            run.log(step, {"loss": 1.0, "validation_score": 0.1 + 0.4 * step})
+    summary = load_run(run.path).summary
+    assert summary is not None
+    assert summary.verdict[0].text.startswith("yes: accuracy 0.9 on the validation rows; guessing")
+
+
+@pytest.mark.parametrize(
+    ("error", "loss", "state"),
+    [
+        (None, 1.0, "finished"),
+        (None, math.inf, "diverged"),
+        (ZeroDivisionError("mine"), 1.0, "failed"),
+        (KeyboardInterrupt(), 1.0, "interrupted"),
+    ],
+)
+def test_how_a_loop_ends_is_the_runs_state(
+    error: BaseException | None, loss: float, state: str, tmp_path: Path
+) -> None:
+    try:
+        with begin(tmp_path / "run") as run:
+            fill(run)
+            run.log(9, {"loss": loss})
+            assert load_run(run.path).state == "running"
+            if error is not None:
+                raise error
+    except (ZeroDivisionError, KeyboardInterrupt) as raised:
+        assert raised is error
+    assert load_run(run.path).state == state
+    assert (load_run(run.path).summary is None) == (error is not None)
+    with pytest.raises(SettingError, match="is closed"):
+        run.log(10, {"loss": 1.0})
+
+
+def test_without_a_row_a_run_has_failed(tmp_path: Path) -> None:
+    with begin(tmp_path / "run") as run:
+        pass
+    status = written_status(run.path)
+    assert status is not None
+    assert (status.state, status.reason) == ("failed", "no step was logged")
+
+
+def test_an_interrupted_run_goes_on_at_any_step(recorded: Path, tmp_path: Path) -> None:
+    path = tmp_path / "broken"
+
+    def interrupted() -> None:
+        with begin(path) as run:
+            fill(run, last=6)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    with begin(path, first=5) as run:
+        fill(run, first=5)
+    for name in (files.SCALARS, files.MEASURES, "measures-2.npy", files.LAYOUT):
+        assert (path / name).read_bytes() == (recorded / name).read_bytes(), name
+    assert load_run(path).state == "finished"
+
+
+def test_an_altered_file_is_noticed(recorded: Path) -> None:
+    path = recorded / files.SCALARS
+    path.write_text(path.read_text().replace("0.1", "0.2"))
+    with pytest.raises(RunError, match=r"scalars\.csv: it is not what the run wrote"):
+        load_run(recorded)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"blocks": []}, "at least one block"),
+        ({"blocks": ["h.0", "h.0"]}, "each once"),
+        ({"blocks": ["h.0", "h.7"]}, "no tensor belongs to h.7"),
+        ({"blocks": "h.0"}, "blocks must be a list"),
+        (
+            {"tensors": {"h.0.w": (4, -1), "h.1.w": ()}},
+            r"h.0.w'\] must be an integer",
+        ),
+        ({"quantities": ["weight_nrom"]}, "did you mean weight_norm"),
+        ({"quantities": ["weight_norm", "weight_norm"]}, "weight_norm is there twice"),
+        ({"quantities": [{"name": "a", "per": "layer"}]}, "per of a must be one of tensor"),
+        ({"quantities": [{"name": "../a", "per": "run"}]}, "letters, digits and underscores"),
+        ({"quantities": [{"name": "loss", "per": "run"}]}, "stands for something else"),
+        ({"quantities": [{"name": "a", "per": "run", "colour": 1}]}, "a key of a declaration"),
+        ({"quantities": [{"name": "a", "per": "run", "unit": 1}]}, r"a\.unit is of the wrong"),
+        (
+            {"quantities": [{"name": "a", "per": "run", "every": 0}]},
+            "every of a must be an",
+        ),
+        ({"scalars": ["lr"]}, "must have loss among them"),
+        ({"scalars": ["loss", "a,b"]}, "letters, digits and underscores"),
+        ({"config": {"lr": math.nan}}, "config must hold numbers"),
+        ({"config": {"a": object()}}, "config must hold numbers"),
+        ({"dtype": "float16"}, "dtype must be one of float32, float64"),
+        ({"score": {"name": "accuracy"}}, r"score\.symbol is missing"),
+        ({"first": 3}, "holds no run that could go on there"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    changes: Mapping[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingError, match=message):
+        begin(tmp_path / "run", **changes)
+
+
+def test_a_directory_that_holds_something_else_is_refused(recorded: Path, tmp_path: Path) -> None:
+    for changes, message in (
+        ({}, "first=STEP goes on with it"),
+        ({"first": 2, "config": {"norm": "post"}}, "norm='pre' there, 'post' here"),
+        ({"first": 2, "scalars": ["loss"]}, "other tensors, blocks, quantities or scalars"),
+    ):
+        with pytest.raises(SettingError, match=message):
+            begin(recorded, **changes)
+    assert load_run(recorded).state == "finished"
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(SettingError, match="holds no recorded run"):
+        begin(tmp_path)
+    with begin(tmp_path / "busy") as run:
+        fill(run)
+        with pytest.raises(SettingError, match="in use by another process"):
+            begin(tmp_path / "busy", first=1)
+
+
+@pytest.mark.parametrize(
+    ("step", "row", "values", "message"),
+    [
+        (1, {"loss": 1.0}, {}, "step=1 is not after the last one: 2 may come next"),
+        (2, {"lr": 1.0}, {}, "the loss of step 2 is missing"),
+        (2, {"loss": 1.0, "los": 1.0}, {}, "scalars must be one of loss, lr"),
+        (2, {"loss": 1.0}, {"signal_rms": 1.0}, "measures must be one of weight_norm"),
+        (2, {"loss": 1.0}, {"dead_share": [0, 0]}, "measures must be one of weight_norm"),
+        (2, {"loss": 1.0}, {"probe": 1.0}, "weight_norm of step 2 is missing"),
+        (2, {"loss": 1.0}, {"entropy": [1.0]}, r"per block, has the shape \(2,\), got \(1,\)"),
+        (2, {"loss": 1.0}, {"weight_norm": {"embed": 1.0}}, r"weight_norm of h\.0\.w is missing"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_refused(
+    step: int, row: dict[str, float], values: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with begin(tmp_path / "run") as run:
+        fill(run, last=1)
+        with pytest.raises(SettingError, match=message):
+            run.log(step, row, values)
+        fill(run, first=2)
+        with pytest.raises(SettingError, match="probe of step 8 is missing, so that step 9"):
+            run.log(9, {"loss": 1.0}, measures(9))
+        with pytest.raises(SettingError, match=r"weights: embed is missing"):
+            run.save_weights({})
+    assert load_run(run.path).state == "finished"
+
+
+class Listener(Logger):
+    """Remembers what it is given, and fails at a step."""
+
+    name = "listener"
+
+    def log(self, step: int, scalars: Mapping[str, float], measures: Mapping[str, Any]) -> None:
+        if step == 3:
+            raise OSError("no network")
+        HEARD.append((step, dict(scalars), sorted(measures)))
+
+
+HEARD: list[tuple[int, dict[str, float], list[str]]] = []
+
+
+def test_a_logger_hears_each_row_and_cannot_stop_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with begin(tmp_path / "run", logger=Listener()) as run:
+        fill(run)
+    names = ["entropy", "probe", "signal_gradient_rms", "weight_norm"]
+    assert HEARD[0] == (0, {"loss": 2.0, "lr": 0.1}, names)
+    assert [step for step, *_ in HEARD] == [0, 1, 2]
+    assert "logger=listener failed in log and is not called again" in capsys.readouterr().err
+    assert load_run(run.path).state == "finished"
+
+
+def test_training_into_a_recorded_directory_is_refused(recorded: Path) -> None:
+    with pytest.raises(SettingError, match="holds another run"):
+        run_in(recorded, config())
+    assert json.loads((recorded / files.STATUS).read_text())["state"] == "finished"
+
+
+def test_the_example_in_jax(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("jax", reason="JAX is not installed (extra 'peers')")
+    (code,) = re.findall(r"# my_jax_loop\.py\n.*?(?=```)", DOCUMENT.read_text("utf-8"), re.S)
+    (tmp_path / "my_jax_loop.py").write_text(code, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path("my_jax_loop.py")
+    run = load_run("outputs/jax")
+    assert run.state == "finished"
+    assert run.measures["signal_gradient_rms"].values.shape == (11, 7)
+    assert run.scalars["loss"][-1] < run.scalars["loss"][0]
