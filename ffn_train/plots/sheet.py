@@ -207,27 +207,50 @@ def right_legends(
 ) -> None:
     """Legends one above the other to the right of a panel, each with its title.
 
-    They start at the top of the highest panel, or ``rows`` rows above the foot of this one. An
-    empty one is left out.
+    They start at the top of the highest panel, or ``rows`` rows above the foot of this one; the
+    figure grows where they would leave it. An empty one is left out.
     """
+    groups = tuple(group for group in groups if group[1])
+    # a line within a label takes a little more than a row
+    lengths = [
+        sum(1 + 1.15 * str(handle.get_label()).count("\n") for handle in handles) / columns
+        + bool(title)
+        for title, handles in groups
+    ]
+    if rows is None:
+        top = max(axes.get_position().y1 for axes in figure.axes) * figure.get_size_inches()[1]
+        _grow(figure, (sum(lengths) + 0.6 * len(groups)) * ROW - top)
     width, height = figure.get_size_inches()
     place = panel.get_position()
-    top = max(axes.get_position().y1 for axes in figure.axes)
-    y = top if rows is None else place.y0 + rows * ROW / height
-    for title, handles in groups:
-        if handles:
-            figure.legend(
-                handles=handles,
-                title=title or None,
-                loc="upper left",
-                alignment="left",
-                bbox_to_anchor=(place.x1 + 0.1 / width, y),
-                ncols=columns,
-                columnspacing=1.0,
-            )
-            # a line within a label takes a little more than a row
-            lines = sum(1 + 1.15 * str(handle.get_label()).count("\n") for handle in handles)
-            y -= (lines / columns + bool(title) + 0.6) * ROW / height
+    x, y = place.x1 + 0.1 / width, max(axes.get_position().y1 for axes in figure.axes) * height
+    if rows is not None:
+        y = place.y0 * height + rows * ROW
+    for (title, handles), length in zip(groups, lengths, strict=True):
+        figure.legend(
+            handles=handles,
+            title=title or None,
+            loc="upper left",
+            alignment="left",
+            bbox_to_anchor=(x, y / height),
+            ncols=columns,
+            columnspacing=1.0,
+        )
+        y -= (length + 0.6) * ROW
+
+
+def _grow(figure: Figure, inches: float) -> None:
+    """Add height at the foot, if it is more than none; what is drawn keeps its size and place."""
+    if inches <= 0:
+        return
+    width, height = figure.get_size_inches()
+    taller = height + inches
+    figure.set_size_inches(width, taller)
+    for axes in figure.axes:
+        place = axes.get_position()
+        bottom = (place.y0 * height + inches) / taller
+        axes.set_position((place.x0, bottom, place.width, place.height * height / taller))
+    for text in figure.texts:
+        text.set_y((text.get_position()[1] * height + inches) / taller)
 
 
 def sample(label: str, **look: object) -> Line2D:
