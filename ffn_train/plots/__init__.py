@@ -60,7 +60,7 @@ def figure(run: Run, name: str, appearance: Appearance = USUAL) -> Figure:
             else:
                 drawn = draw_quantity(run, name)
             if appearance != USUAL:
-                adjust(drawn, appearance)
+                adjust(drawn, name, appearance)
             for panel in drawn.axes:
                 tell_if_empty(panel)
             return drawn
