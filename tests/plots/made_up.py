@@ -19,7 +19,9 @@ from ffn_train.train.cadence import Cadence
 from ffn_train.train.instruments import instruments
 from tests.support.choices import tiny
 
+# those of a regression, and all that there are
 ALL = ("gradient_flow", "heatmap", "layers", "loss", "predictions", "signal", "updates")
+DECLARED = ("confusion", *ALL)
 
 
 def layout(depth: int, *, residual: bool = True, rectifies: bool = True) -> RunLayout:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from matplotlib.figure import Figure
 from ffn_train.plots import draw, figure
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.outputs import Outputs
-from ffn_train.runs.summary import Summary
 from tests.plots.made_up import ALL, make_run
 
 TRUE = [0, 0, 0, 0, 1, 1, 1, 2, 2, 2]
@@ -30,7 +28,7 @@ def classified(path: Path, *names: str, true: list[int], chosen: list[int]) -> R
     if len(names) == 3:
         probabilities[0] = np.nan  # not finite: in no cell
     Outputs(np.arange(len(true)), np.array(true), probabilities).write(path)
-    return replace(load_run(path), summary=Summary())
+    return load_run(path)
 
 
 def texts(drawn: Figure) -> list[str]:
