@@ -16,7 +16,7 @@ from ffn_train.plots.curves import curve, mark, marks
 from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import depth_axis, log_axis, number
 from ffn_train.plots.selection import rows
-from ffn_train.plots.sheet import STRIP, lift, right_legends, sample, sheet
+from ffn_train.plots.sheet import STRIP, lift, note, right_legends, sample, sheet
 from ffn_train.plots.style import DOUBLE, INK, step_look
 from ffn_train.runs import Measures, Run
 from ffn_train.theory import Prediction
@@ -132,14 +132,18 @@ def _headline(figure: Figure, measures: Measures) -> None:
     """The two figures that sum up the flow, at the first and the last measured step."""
     first, last = measures["signal_gradient_rms"].step[[0, -1]]
     width, height = figure.get_size_inches()
-    ratio = r"$\|\partial L/\partial x_0\|\,/\,\|\partial L/\partial x_L\|$"
-    lines = [
-        (ratio, measures.gradient_ratio, 3),
+    beside = width >= DOUBLE  # beside the header; else below it
+    formula = r"$\|\partial L/\partial x_0\|\,/\,\|\partial L/\partial x_L\|$"
+    lines = (
+        (formula if beside else "|dL/dx_0| / |dL/dx_L|", measures.gradient_ratio, 3),
         ("growth per block, from output to input", measures.growth_per_block, 4),
-    ]
-    for line, (name, values, digits) in enumerate(lines):
+    )
+    for row, (name, values, digits) in enumerate(lines):
         text = f"{name}:  {number(values[0], digits)} at step {first}"
         if last != first:
             text += f",  {number(values[-1], digits)} at step {last}"
-        y = 1 - (0.08 + 0.17 * line) / height
-        figure.text(1 - 0.08 / width, y, text, va="top", ha="right", size=8)
+        if beside:
+            y = 1 - (0.08 + 0.17 * row) / height
+            figure.text(1 - 0.08 / width, y, text, va="top", ha="right", size=8)
+        else:
+            note(figure, text, math=True)

@@ -152,10 +152,10 @@ def test_nothing_lies_outside_the_sheet(tmp_path: Path) -> None:
 
 def test_the_description_takes_any_configuration(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    assert sheet.describe(run) == "depth 4 · residual scaled · gelu"
+    assert sheet.describe(run).replace("\xa0", " ") == "depth 4 · residual scaled · gelu"
     run.config.clear()
     run.config["activation"] = "$$"
-    assert sheet.describe(run) == "depth 4"
+    assert sheet.describe(run).replace("\xa0", " ") == "depth 4 · $$"
     figure(run, "loss")
 
 
