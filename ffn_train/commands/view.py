@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ffn_train.commands.options import Parser, mention, say
 from ffn_train.config.settings import SettingError
-from ffn_train.runs import files
+from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.status import status
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from ffn_train.view.server import Entry
 
 PAGE = "page.html"
-WHOLE = "all runs"  # what the comparison of everything that is served is called
+WHOLE = "all runs"  # the name of the comparison of all served runs
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the page, or serve it; exits 2, with one line, for a mistake in the command."""
+    """Write the page, or serve it; exits 2 with one line on errors."""
     parser = Parser(
         "view",
         "Make one interactive page of a run, or of all runs below directories: a file that needs "
@@ -59,7 +59,6 @@ def _page(paths: Sequence[Path], parser: Parser) -> str:
     """A run's page, or that of the comparison of several."""
     from ffn_train.compare import Options, collect
     from ffn_train.compare.page import html
-    from ffn_train.runs import load_run
     from ffn_train.view import run_page
 
     if len(paths) == 1 and _is_run(paths[0]):
@@ -77,7 +76,7 @@ def _is_run(path: Path) -> bool:
 
 
 def serve(paths: Sequence[Path], port: int, parser: Parser) -> None:
-    """Serve the pages of what lies in and below the directories until the process is interrupted.
+    """Serve the pages of all runs in and below the directories until the process is interrupted.
 
     Raises SettingError for a port that is taken.
     """
@@ -99,6 +98,7 @@ class Directories:
 
     def __init__(self, roots: Sequence[Path]) -> None:
         self._roots = roots
+        self._known: dict[str, Place] = {}
 
     @cached_property
     def _alone(self) -> bool:
@@ -107,7 +107,12 @@ class Directories:
     def _places(self) -> dict[str, Place]:
         from ffn_train.compare.discovery import find
 
-        return {place.label: place for place in find(self._roots, lambda line: None)}
+        self._known = {place.label: place for place in find(self._roots, lambda line: None)}
+        return self._known
+
+    def _read(self, name: str) -> Run:
+        """A run, for which the directories are searched again where it is not known yet."""
+        return load_run((self._known if name in self._known else self._places())[name].path)
 
     def entries(self) -> list[Entry]:
         from ffn_train.view.server import Entry
@@ -129,16 +134,14 @@ class Directories:
         return [*sweeps, *runs]
 
     def run_page(self, name: str, live: Mapping[str, Any]) -> str:
-        from ffn_train.runs import load_run
         from ffn_train.view import run_page
 
-        return run_page(load_run(self._places()[name].path), live=live)
+        return run_page(self._read(name), live=live)
 
     def rows(self, name: str, after: int) -> tuple[dict[str, Any], list[str]]:
-        from ffn_train.runs import load_run
         from ffn_train.view import run_content
 
-        return run_content(load_run(self._places()[name].path), after=max(after, 0))
+        return run_content(self._read(name), after=max(after, 0))
 
     def comparison_page(self, name: str, live: Mapping[str, Any]) -> str:
         from ffn_train.compare.page import html
@@ -164,7 +167,6 @@ class Directories:
         from ffn_train.compare import Options
         from ffn_train.compare.comparison import compare
         from ffn_train.compare.reading import read_cases
-        from ffn_train.runs import RunError
 
         members = self._members(name)
         version = _version(members)
@@ -184,7 +186,7 @@ def _sweeps(places: Mapping[str, Place]) -> dict[str, list[Place]]:
 
 
 def _changed(run: Path) -> float:
-    """When a run wrote last, in seconds; 0 for one that has not begun."""
+    """The time of a run's last write, in seconds; 0 if it has not started."""
     times = [0.0]
     for name in (files.STATUS, files.SCALARS, files.SUMMARY):
         try:
@@ -195,6 +197,6 @@ def _changed(run: Path) -> float:
 
 
 def _version(places: Sequence[Place]) -> str:
-    """What changes as soon as one of the runs does."""
+    """A digest that changes as soon as one of the runs does."""
     text = "\n".join(f"{place.label} {_changed(place.path)}" for place in places)
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]

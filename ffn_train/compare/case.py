@@ -71,6 +71,7 @@ class Case:
     ``rank``: its position in its sweep, which orders values that are words.
     ``verdict``: the kind of the answer to each question (see ``runs.finding``).
     ``trivial``: the loss of predicting the mean, or the baseline's; NaN if neither is known.
+    ``stopped_early``: because its validation score did not improve any more.
     """
 
     path: Path
@@ -84,6 +85,7 @@ class Case:
     rank: int = 0
     verdict: Mapping[str, str] = field(default_factory=dict)
     trivial: float = math.nan
+    stopped_early: bool = False
 
     @property
     def seed(self) -> Value:
@@ -91,8 +93,8 @@ class Case:
 
     @property
     def lost(self) -> bool:
-        """Whether it diverged or a rule stopped it, so that its last loss is not averaged."""
-        return self.state in ("diverged", "stopped")
+        """Whether it diverged or was stopped as hopeless, so that its last loss is not averaged."""
+        return self.state in ("diverged", "stopped") and not self.stopped_early
 
     @property
     def unfinished(self) -> bool:
@@ -139,6 +141,7 @@ def read_case(place: Place) -> Case:
         if run.summary
         else {},
         run.provenance.trivial_loss or run.baseline_loss or math.nan,
+        run.summary is not None and run.summary.stopped is not None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,9 +60,9 @@ def cross() -> Line2D:
 
 def note_lost(axes: Axes, groups: Sequence[Group]) -> None:
     """Write how many of a panel's runs are lost, in its upper right corner below the crosses."""
-    counts = {s: sum(group.count(s) for group in groups) for s in ("diverged", "stopped")}
-    if any(counts.values()):
-        states = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    counts = Counter(case.state for group in groups for case in group.cases if case.lost)
+    if counts:
+        states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
         words = f"{states} of {sum(len(group.measured) for group in groups)}"
         look: Any = {"ha": "right", "va": "top", "size": 7, "color": RED}
         axes.text(0.99, 0.95, words, transform=axes.transAxes, **look)

@@ -161,6 +161,18 @@ class Trainer:
         100,
         at_least=1,
     )
+    keep: str = setting(
+        "last: the weights of the last step; best: beside them those of the best validation score",
+        "last",
+        among=("last", "best"),
+        before="last",
+    )
+    early_stopping: int | None = setting(
+        "evaluations without a better validation score that stop a run; null for none",
+        None,
+        at_least=1,
+        before=None,
+    )
 
 
 def _every(what: str, default: int) -> Any:

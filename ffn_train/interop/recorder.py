@@ -200,7 +200,7 @@ class Recorder:
             if shape != tensor.shape:
                 what = "is missing" if shape is None else f"has the shape {shape}"
                 raise SettingError(f"weights: {tensor.name} {what}, declared is {tensor.shape}")
-        write_weights(self.path, whole)
+        write_weights(self.path / files.WEIGHTS, whole)
 
     def close(self) -> Run | None:
         """End the run, finished or diverged; the run that it is now, None without a row."""

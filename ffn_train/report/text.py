@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ffn_train.report.headline import headline
 from ffn_train.report.table import aligned
 from ffn_train.runs import Run
 from ffn_train.runs.provenance import Provenance
@@ -25,9 +26,9 @@ def rows(run: Run) -> list[tuple[str, str]]:
     """The label and the text of each line; unknown values have no line."""
     summary = run.summary or Summary(state=run.state or "running")
     flow = _change(run, summary, "gradient_ratio")
-    said = [
+    labelled = [
         ("loss", _losses(summary, run.provenance.loss_unit)),
-        (summary.score.symbol if summary.score else "score", _score(summary)),
+        (summary.score.symbol if summary.score else "score", _score(run)),
         ("other scores", _scores(summary)),
         ("|dL/dx_0| / |dL/dx_L|", f"{flow}{_vanished(run)}" if flow else ""),
         ("growth per block", _change(run, summary, "growth_per_block")),
@@ -35,8 +36,10 @@ def rows(run: Run) -> list[tuple[str, str]]:
         ("time", _time(run.provenance)),
         ("saved in", str(run.path)),
     ]
+    if summary.stopped is not None:
+        labelled.insert(0, ("stopped", f"at step {summary.steps}: {summary.stopped}"))
     verdict = [(finding.question or "verdict", finding.text) for finding in summary.verdict]
-    return [*(row for row in said if row[1]), *verdict]
+    return [*(row for row in labelled if row[1]), *verdict]
 
 
 def _losses(summary: Summary, unit: str | None) -> str:
@@ -56,15 +59,23 @@ def _losses(summary: Summary, unit: str | None) -> str:
     return "   ".join([*known, f"({unit})"] if known and unit else known)
 
 
-def _score(summary: Summary) -> str:
-    """The score and that of the baseline."""
-    score = summary.score
-    if score is None or score.value is None:
+def _score(run: Run) -> str:
+    """The score beside that of the baseline and, of the test rows, that of the validation rows."""
+    judged = headline(run)
+    if judged is None or judged[0].value is None:
         return ""
-    if score.baseline is None:
-        return _short(score.value)
-    name = score.baseline_name or "baseline"
-    return f"{_short(score.value)}   {name} {_short(score.baseline)}"
+    score, where = judged
+    value = judged[0].value
+    words = [_short(value) if where == "on the validation rows" else f"{_short(value)} {where}"]
+    if score.baseline is not None:
+        words.append(f"{score.baseline_name or 'baseline'} {_short(score.baseline)}")
+    validation = run.summary.score if run.summary and run.summary.test_score else None
+    if validation is not None and validation.value is not None:
+        words.append(f"(validation {_short(validation.value)}")
+        if validation.best is not None:
+            words[-1] += f", best {_short(validation.best)} at step {validation.best_step}"
+        words[-1] += ")"
+    return "   ".join(words)
 
 
 def _scores(summary: Summary) -> str:

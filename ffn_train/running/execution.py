@@ -23,16 +23,17 @@ from ffn_train.running.guard import GuardedLogger
 from ffn_train.running.interruption import SOON, Interrupted, Interruption
 from ffn_train.running.recording import record_training, restore
 from ffn_train.running.resumption import legs, plan
+from ffn_train.running.scoring import declared, final_scores
 from ffn_train.runs import Run, files, load_run, records
 from ffn_train.runs.checkpoint import NO_LOGS, Checkpoint, newest_step
 from ffn_train.runs.directory import claim
 from ffn_train.runs.outputs import Outputs
 from ffn_train.runs.provenance import Provenance, surroundings
-from ffn_train.runs.score import ScoreDeclared
 from ffn_train.runs.status import Status
 from ffn_train.runs.writer import write_weights
 from ffn_train.train.shards import Shards
 from ffn_train.train.threads import BlasThreads
+from ffn_train.train.trainer import BEST
 
 RUNS = Path("outputs") / "runs"  # parent of the new directory of a run without a run.dir
 
@@ -158,12 +159,17 @@ def _carry_out(
         steps_per_second=(state.step - first) / seconds,
     )
     records.write(path / files.PROVENANCE, origin)
-    write_weights(path, experiment.model.layout.named(state.params.vector))
+    layout, params = experiment.model.layout, state.params
+    write_weights(path / files.WEIGHTS, layout.named(params.vector))
+    if state.kept is not None:
+        params = layout.zeros(params.vector.dtype)
+        params.vector[...] = state.memory[BEST]
+        write_weights(path / files.BEST, layout.named(params.vector))
     with Shards(experiment.trainer.validation_shards) as shards, np.errstate(all="ignore"):
-        outputs = experiment.trainer.predict(state.params, shards)
-        scores = experiment.trainer.score.details(experiment.trainer.data, outputs)
+        outputs = experiment.trainer.predict(params, shards, experiment.trainer.data)
     Outputs.of(experiment.exact, experiment.kind, outputs).write(path)
-    return conclude(path, last.divergence, scores)
+    scores = final_scores(experiment, params)
+    return conclude(path, last.divergence, last.stopped, kept_step=state.kept, **scores)
 
 
 def _draw(experiment: Experiment, run: Run, notify: Notify, *, again: bool = True) -> None:
@@ -186,12 +192,10 @@ def _draw(experiment: Experiment, run: Run, notify: Notify, *, again: bool = Tru
 
 def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
     trainer, data = experiment.trainer, experiment.data
-    score, targets, exact = trainer.score, data.y_validation, experiment.exact
-    outputs, baseline, baseline_loss = score.baseline(exact), None, None
+    score, outputs = declared(trainer.score, experiment.exact)
+    baseline_loss, targets = None, data.y_validation
     if outputs is not None:
-        baseline = float(score.value(exact.y_validation, outputs))
         baseline_loss = float(trainer.loss.value(outputs.astype(targets.dtype), targets))
-    no_skill = score.no_skill(exact)
     return Provenance(
         **surroundings(),
         blas=threads.library,
@@ -207,20 +211,11 @@ def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
         parameters=experiment.model.layout.size,
         training_rows=len(data.x_train),
         validation_rows=len(data.x_validation),
+        test_rows=len(data.x_test) or None,
         kind=experiment.kind,
         inputs=data.input_names,
         targets=data.target_names,
-        score=ScoreDeclared(
-            name=score.name,
-            symbol=score.symbol,
-            better=score.better,
-            says=score.says,
-            perfect=score.perfect,
-            trivial=score.trivial,
-            no_skill=None if no_skill is None else float(no_skill),
-            baseline_name=None if outputs is None else score.baseline_name,
-            baseline=baseline,
-        ),
+        score=score,
         baseline_loss=baseline_loss,
         trivial_loss=trainer.trivial_loss,
         loss_unit=experiment.loss_unit,

@@ -179,6 +179,8 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
             steps=steps,
             clip=trainer.clip,
             patience=trainer.patience,
+            early_stopping=trainer.early_stopping,
+            keep_best=trainer.keep == "best",
             instruments=measured,
             evaluate=Cadence(**vars(settings.evaluate)),
             shards=plan.shards,

@@ -53,7 +53,7 @@ def record_training(
                 if not math.isnan(record.validation_loss):
                     bar.set_postfix(loss=f"{record.validation_loss:.3g}", refresh=False)
                 bar.update(record.step - bar.n)
-                if record.step == trainer.steps or record.divergence is not None:
+                if record.step == trainer.steps or record.ends:
                     break  # no further step needs a checkpoint
                 if interruption.requested is not None:
                     interruption.settle()
@@ -83,7 +83,8 @@ def _checkpoint_due(step: int, experiment: Experiment) -> bool:
 def scalars(record: Record) -> dict[str, float]:
     """A record's row of scalars.csv."""
     row = record._asdict()
-    return {name: value for name, value in row.items() if name not in ("measures", "divergence")}
+    silent = ("measures", "divergence", "stopped")
+    return {name: value for name, value in row.items() if name not in silent}
 
 
 def restore(state: State, checkpoint: Checkpoint) -> None:
@@ -92,8 +93,7 @@ def restore(state: State, checkpoint: Checkpoint) -> None:
     for name, vector in state.memory.items():
         vector[...] = checkpoint.memory[name]
     state.step = checkpoint.step
-    state.hopeless_for = checkpoint.hopeless_for
-    state.lowest_hopeless = checkpoint.lowest_hopeless
+    state.progress = checkpoint.progress
 
 
 def _save(state: State, writer: RunWriter, identity: str) -> None:
@@ -103,8 +103,7 @@ def _save(state: State, writer: RunWriter, identity: str) -> None:
             step=state.step,
             parameters=state.params.vector,
             memory=state.memory,
-            hopeless_for=state.hopeless_for,
-            lowest_hopeless=state.lowest_hopeless,
+            progress=state.progress,
             logs=writer.to_disk(),
             identity=identity,
         ),

@@ -49,7 +49,6 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
     stored_steps, steps = config.get("trainer", {}).get("steps"), experiment.trainer.steps
     _refuse_other(path, stored, requested, stored_steps, steps)
     summary = read_summary(path)
-    ended = summary is not None
     if summary is not None and (stored_steps == steps or summary.state == "diverged"):
         note = "ended already; a larger trainer.steps extends it"
         if summary.state == "diverged":
@@ -67,7 +66,7 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
         )
     if checkpoint is None:
         notes.append(f"{path} has no usable checkpoint: starting again from step 0")
-    elif ended:
+    elif summary is not None:
         rates = [_rate(experiment.trainer, checkpoint.step, n) for n in (stored_steps, steps)]
         if rates[0] != rates[1]:
             notes.append(
@@ -75,7 +74,7 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
                 f"goes from {rates[0]:.3g} to {rates[1]:.3g}, so the run differs from one of "
                 f"{steps} steps"
             )
-        notes.append(f"{path} was finished at step {stored_steps}, now goes on to {steps}")
+        notes.append(f"{path} was {summary.state} at step {summary.steps}, now goes on to {steps}")
     else:
         notes.append(f"{path} continues at step {checkpoint.step}")
     return Plan(done=False, checkpoint=checkpoint, notes=tuple(notes))

@@ -1,11 +1,11 @@
 """Checkpoints: the state from which a run resumes exactly, in one atomically written file.
 
-``checkpoints/step-000000120.safetensors`` holds the flat parameter vector and the optimizer's
-memory. Its metadata have one JSON entry ``checkpoint`` (safetensors writes several in random order)
-with the step, counters, the lengths of the logs and a checksum of everything. Batch order and
-schedule are functions of seed and step, so they need no state. The last two checkpoints are kept,
-in case the newest is damaged. A checkpoint records the digests of its run and of the logs, so that
-it is not used with others.
+``checkpoints/step-000000120.safetensors`` holds the flat parameter vector, the optimizer's memory
+and, if kept, the best parameters. Its metadata have one JSON entry ``checkpoint`` (safetensors
+writes several in random order) with the step, counters, the lengths of the logs and a checksum of
+everything. Batch order and schedule are functions of seed and step, so they need no state. The last
+two checkpoints are kept, in case the newest is damaged. A checkpoint records the digests of its run
+and of the logs, so that it is not used with others.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from safetensors.numpy import save
 
 from ffn_train.config.settings import first_line
 from ffn_train.nn.core import Array
+from ffn_train.runs import records
 from ffn_train.runs.files import (
     CHECKPOINTS,
     MEASURES,
@@ -37,6 +38,7 @@ from ffn_train.runs.files import (
     regular,
     write_whole,
 )
+from ffn_train.train.stopping import Progress
 
 KEPT = 2
 _PARAMETERS = "parameters"
@@ -59,7 +61,7 @@ NO_LOGS = Logs(0, {}, {})
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state before row ``step``: parameters, optimizer memory, counters, and the logs.
+    """The state before row ``step``: parameters, memory, progress, and the logs.
 
     ``identity``: the digest of the run's ``Identity``; "" in a checkpoint of an old version.
     """
@@ -67,10 +69,9 @@ class Checkpoint:
     step: int
     parameters: Array
     memory: Mapping[str, Array]
-    hopeless_for: int
+    progress: Progress
     logs: Logs
     identity: str = ""
-    lowest_hopeless: float | None = None
 
     def check(self, run: Path, identity: str) -> None:
         """Raises Damaged if it does not belong to this run or does not match its logs."""
@@ -113,8 +114,7 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
     tensors = {_PARAMETERS: checkpoint.parameters, **checkpoint.memory}
     counters = {
         "step": checkpoint.step,
-        "hopeless_for": checkpoint.hopeless_for,
-        "lowest_hopeless": checkpoint.lowest_hopeless,
+        **records.to_json(checkpoint.progress),
         "identity": checkpoint.identity,
         **asdict(checkpoint.logs),
     }
@@ -168,14 +168,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
         rows = counters["measures_rows"]
         rows = {MEASURES: rows} if isinstance(rows, int) else dict(rows)
         logs = Logs(int(counters["scalars_bytes"]), rows, counters.get("digests", {}))
-        step, hopeless_for = int(counters["step"]), int(counters["hopeless_for"])
+        known = {name: value for name, value in counters.items() if value is not None}
+        step, progress = int(counters["step"]), records.from_json(Progress, known)
     except RunError as error:
         raise Damaged(str(error)) from None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path}: {first_line(error)}") from None
     identity = str(counters.get("identity", ""))
-    lowest = counters.get("lowest_hopeless")
-    return Checkpoint(step, parameters, tensors, hopeless_for, logs, identity, lowest)
+    return Checkpoint(step, parameters, tensors, progress, logs, identity)
 
 
 def _digest(tensors: Mapping[str, Array], counters: Mapping[str, Any]) -> str:

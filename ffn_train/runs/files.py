@@ -7,7 +7,7 @@ data.json           columns, their coding and standardisation, the rows of each 
 theory.json         the theory's predictions for the first batch (see ffn_train.runs.predictions)
 scalars.csv         one row per step
 measures.npy        one record per measured step; measures-N.npy: quantities measured every N steps
-weights.safetensors the final weights by name
+weights.safetensors the final weights by name; weights-best.safetensors those of the best score
 predictions.npz     the model's predictions for the validation rows (see ffn_train.runs.outputs)
 summary.json        the results; present once the run has ended, before its figures are drawn
 checkpoints/        the last two states that the run can resume from
@@ -45,8 +45,9 @@ THEORY = "theory.json"
 SCALARS = "scalars.csv"
 MEASURES = "measures.npy"
 WEIGHTS = "weights.safetensors"
+BEST = "weights-best.safetensors"
 PREDICTIONS = "predictions.npz"
-LATE = (WEIGHTS, PREDICTIONS)  # read when asked for
+LATE = (WEIGHTS, BEST, PREDICTIONS)  # read when asked for
 SUMMARY = "summary.json"
 PLOTS = "plots"
 CHECKPOINTS = "checkpoints"
@@ -64,7 +65,7 @@ _NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")  # mkstemp's name for a file of this name
 LOCKED = re.compile(  # files that only the holder of the lock writes
     r"(config|provenance|layout|data|theory|summary|status|manifest)\.json"
-    r"|(weights|step-\d{9,})\.safetensors|predictions\.npz"
+    r"|(weights(-best)?|step-\d{9,})\.safetensors|predictions\.npz"
 )
 
 

@@ -100,6 +100,7 @@ class Provenance:
     parameters: int | None = None
     training_rows: int | None = None
     validation_rows: int | None = None
+    test_rows: int | None = None
     kind: str | None = None
     inputs: tuple[str, ...] | None = None
     targets: tuple[str, ...] | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -109,16 +109,16 @@ class Run:
         pages = import_module("ffn_train.view")
         return pages.Inline(pages.run_page(self))
 
-    def weights(self) -> dict[str, Array]:
-        """The final weights by name, in the model's order.
+    def weights(self, which: Literal["last", "best"] = "last") -> dict[str, Array]:
+        """The weights of the last step or of the best score, by name in the model's order.
 
         Raises RunError if the file is missing or damaged.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
-        path = self.path / files.WEIGHTS
-        check_files(self.path, _digests(self.summary), [files.WEIGHTS])
+        path = self.path / (files.BEST if which == "best" else files.WEIGHTS)
+        check_files(self.path, _digests(self.summary), [path.name])
         with damaged(path, OSError, SafetensorError, ValueError):
             weights = load(files.read_bytes(path))
             names = [tensor.name for tensor in self.measures.tensors]

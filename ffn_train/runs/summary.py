@@ -19,19 +19,24 @@ class Summary:
 
     ``train_loss``: see ``outcome.training_loss``. ``gradient_ratio``, ``growth_per_block``: see
     ``Measures``, at the first and last measured step. ``theory``: the worst measured/predicted at
-    step 0. ``clipped_share``: of the updates that were logged, how many were clipped. ``scores``:
-    others than ``score``, at the end, by symbol and target (see ``Score.details``). ``files``:
-    their digests (see ``seal``).
+    step 0. ``clipped_share``: of the updates that were logged, how many were clipped. ``stopped``:
+    the rule that ended the run, other than its loss. ``kept_step``: of the weights of the best
+    validation score, where they are kept. ``test_score``: on the test rows, by these weights or
+    else the last; ``scores``: others, on the test rows or else the validation rows, by symbol and
+    target (see ``Score.details``). ``files``: their digests (see ``seal``).
     """
 
     state: str = "finished"
     divergence: Divergence | None = None
+    stopped: str | None = None
     steps: int | None = None
     train_loss: float | None = None
     validation_loss: float | None = None
     best_validation_loss: float | None = None
     best_validation_step: int | None = None
     score: ScoreResult | None = None
+    kept_step: int | None = None
+    test_score: ScoreResult | None = None
     scores: Mapping[str, Mapping[str, float]] | None = None
     baseline_loss: float | None = None
     gradient_ratio_start: float | None = None

@@ -157,6 +157,6 @@ def _cell(value: float) -> str:
 
 
 def write_weights(path: Path, named: Mapping[str, Array]) -> None:
-    """Write the final weights by name, as safetensors."""
+    """Write weights by name to a file, as safetensors."""
     whole = {name: np.ascontiguousarray(array) for name, array in named.items()}
-    files.write_whole(path / files.WEIGHTS, save(whole), durable=False)
+    files.write_whole(path, save(whole), durable=False)

@@ -1,9 +1,9 @@
 """Search over intervals at each point of a sweep, by Optuna's tree-structured Parzen estimator.
 
-The objective is the final validation loss. A run that diverges is a pruned trial; one that fails or
-ends with a loss that is not finite is a failed trial; neither has a value. Trials are ordinary jobs
-of the sweep: the same command proposes the same trials in the same order and reuses those that have
-ended.
+The objective is the final validation loss. A run that diverges or is stopped as hopeless is a
+pruned trial; one that fails or ends with a loss that is not finite is a failed trial; neither has a
+value. Trials are ordinary jobs of the sweep: the same command proposes the same trials in the same
+order and reuses those that have ended.
 """
 
 from __future__ import annotations
@@ -83,9 +83,9 @@ class Search:
     def _tell(self, study: Any, trial: Any, sweep: Path, job: Entry) -> None:
         states = self._optuna.trial.TrialState
         state = job.status(sweep).state
-        if state == "finished":
-            summary = read_summary(sweep / job.directory)
-            loss = math.nan if summary is None else summary.validation_loss
+        summary = read_summary(sweep / job.directory) if state in ENDED else None
+        if summary is not None and summary.divergence is None:
+            loss = summary.validation_loss
             if loss is not None and math.isfinite(loss):
                 study.tell(trial, loss)
             else:

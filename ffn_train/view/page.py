@@ -17,7 +17,7 @@ from ffn_train.runs.files import finite
 Kind = Literal["run", "comparison", "list"]
 
 _HERE = Path(__file__).parent
-_COMMON = ("data", "dom", "chart", "step")
+_COMMON = ("data", "dom", "axes", "frame", "drawing", "chart", "step")
 # the scripts of each kind of page, in the order of their use
 SCRIPTS: Mapping[Kind, tuple[str, ...]] = {
     "comparison": (*_COMMON, "groups", "table", "map", "pair", "comparison", "live"),

@@ -189,7 +189,7 @@ def _blocks_of(layers: tuple[str, ...], tensors: tuple[TensorColumn, ...]) -> li
 
 
 def _theory(run: Run, blocks: Blocks) -> dict[str, Any]:
-    """The prediction's powers of ten with the band of one seed, or why there is none."""
+    """The prediction and the band of one seed as powers of ten, or why there is no prediction."""
     theory = run.shown_theory
     if theory is None:
         return {"reason": "no prediction was kept with this run, or it is not to be shown"}

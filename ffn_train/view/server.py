@@ -115,11 +115,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: Any) -> None:
-        """Requests are not told of."""
+        """No request is logged."""
 
 
 def _start(shelf: Shelf, name: str, after: str) -> str:
-    """The page of what there is one of, or else the list."""
+    """The only page that there is, or a list of all."""
     entries = shelf.entries()
     if len(entries) == 1:
         return _ANSWERS[f"/{entries[0].kind}"](shelf, entries[0].name, after) or ""

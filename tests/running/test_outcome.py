@@ -30,6 +30,7 @@ from ffn_train.runs.checkpoint import (
 )
 from ffn_train.runs.writer import RunWriter
 from ffn_train.train.gradient import BatchGradient
+from ffn_train.train.stopping import Progress
 from ffn_train.train.trainer import Trainer
 from tests.support.choices import settings
 from tests.support.command import command, process
@@ -267,7 +268,7 @@ def test_a_diverged_state_is_not_gone_on_from(tmp_path: Path) -> None:
         measures_rows={files.MEASURES: len(np.load(path / files.MEASURES))},
         digests={},
     )
-    late = Checkpoint(step + 1, newest.parameters, newest.memory, 0, logs)
+    late = Checkpoint(step + 1, newest.parameters, newest.memory, Progress(), logs)
     write_checkpoint(path, late)
 
     run = run_in(path, longer)

@@ -39,7 +39,8 @@ OFTEN = {"checkpoint": {"every": 2}, "measure": {"every": 3}}
 
 
 def results(path: Path) -> dict[str, bytes]:
-    return {name: (path / name).read_bytes() for name in RESULTS}
+    names = (*RESULTS, *([files.BEST] if (path / files.BEST).exists() else []))
+    return {name: (path / name).read_bytes() for name in names}
 
 
 class Cut(Exception):
@@ -74,6 +75,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "rezero": {"residual": settings("residual", "rezero")},
     "float64": {"dtype": "float64"},
+    "best weights": {"trainer": {"keep": "best"}, "evaluate": {"every": 1}},
+    "early stopping": {
+        "trainer": {"keep": "best", "early_stopping": 2},
+        "task": {**settings("task", "sinusoid"), "rows": 40, "noise": 5.0, "test": 0.2},
+        "evaluate": {"every": 1},
+    },
 }
 
 

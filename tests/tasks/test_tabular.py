@@ -377,6 +377,48 @@ def test_a_second_file_is_for_validation(folder: Path) -> None:
     )
 
 
+def test_a_test_part_is_drawn_after_the_validation_part_or_is_the_last_rows(folder: Path) -> None:
+    plain, tested = data(grouped(), groups="who"), data(grouped(), groups="who", test=0.3)
+    rows = tested.to_json()["rows"]
+    assert rows["validation"] == plain.to_json()["rows"]["validation"]
+    assert sorted(row for part in rows.values() for row in part) == [*range(30)]
+    assert not {row % 6 for row in rows["test"]} & {row % 6 for row in rows["train"]}
+    assert "test" not in plain.to_json()["rows"]
+    last = data(grouped(), split="last", test=0.1, validation=0.2).to_json()["rows"]
+    assert (last["validation"], last["test"]) == ([*range(21, 27)], [27, 28, 29])
+    drawn = data(grouped(), test=0.1).to_json()["rows"]
+    assert [len(drawn[part]) for part in ("train", "validation", "test")] == [21, 6, 3]
+    assert drawn["validation"] == data(grouped()).to_json()["rows"]["validation"]
+    assert len({data(grouped(), test=share).digest for share in (0.0, 0.1, 0.2)}) == 3
+    two = lines(["1,2,u,3", "2,2,v,4"] * 5, "a,b,who,y")
+    assert "has 2 groups only; 3 are needed" in refusal(two, groups="who", test=0.2)
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.2, 0.01), (0.01, 0.2)])
+def test_each_part_that_is_asked_for_has_a_row(shares: tuple[float, float], folder: Path) -> None:
+    validation, test = shares
+    text = refusal(PLAIN, validation=validation, test=test)
+    assert text.startswith(f"task.validation={validation} and task.test={test} of 12 rows leaves ")
+    assert text.endswith("; each needs at least 1")
+
+
+def test_a_second_file_is_for_the_test_and_a_third_for_validation(folder: Path) -> None:
+    Path("test.csv").write_text("y,b,a,more\n1,2,3,x\n4,5,6,x\n")
+    made = data(PLAIN, test_path="test.csv")
+    parts = [len(getattr(made, f"x_{part}")) for part in ("train", "validation", "test")]
+    assert parts == [10, 2, 2]
+    np.testing.assert_allclose(made.x_test * made.input_std + made.input_mean, [[3, 2], [6, 5]])
+    assert made.to_json()["rows"]["test"] == [0, 1]
+    Path("third.csv").write_text("a,b,y\n7,8,9\n")
+    made = data(PLAIN, test_path="test.csv", validation_path="third.csv")
+    parts = [len(getattr(made, f"x_{part}")) for part in ("train", "validation", "test")]
+    assert parts == [12, 1, 2]
+    made = data(PLAIN, test=0.25, validation_path="third.csv")
+    parts = [len(getattr(made, f"x_{part}")) for part in ("train", "validation", "test")]
+    assert parts == [9, 1, 3]
+    assert refusal(PLAIN, test_path="test.csv", test=0.2).startswith("task.test_path has the test")
+
+
 # What a run is and what it knows of its data
 
 

@@ -39,10 +39,10 @@ def sweep_page(visited_sweep: Any) -> Any:
 
 
 def rows(page: Any) -> list[list[str]]:
-    found = page.eval_on_selector_all(
+    cells = page.eval_on_selector_all(
         ".runs tbody tr", "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
     )
-    return list(found)
+    return list(cells)
 
 
 def test_numbers_are_those_of_the_tables(sweep_page: Any) -> None:
@@ -164,6 +164,11 @@ def test_names_are_text(opened: Opened, tmp_path: Path) -> None:
     assert page.locator("img").count() == 0
     assert text(page, "h1") == HOSTILE
     assert HOSTILE in rows(page)[0][0] + rows(page)[1][0]
+
+
+def test_a_notebook_shows_the_page() -> None:
+    comparison = compared(*small_sweep())
+    assert comparison.view().page == html(comparison)
 
 
 def test_the_same_runs_give_the_same_bytes() -> None:

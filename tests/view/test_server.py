@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ffn_train.commands.view import WHOLE, Directories, main
-from ffn_train.runs import Run, files
+from ffn_train.runs import Run, files, load_run
 from ffn_train.view.server import Server
 from tests.support.command import Forked
 from tests.support.small_runs import config, run_in
@@ -127,6 +127,30 @@ def test_what_is_there_is_listed_and_found(folder: Path, serve: Serve, opened: O
     page.locator("tbody a").click()
     page.wait_for_selector("body[data-ready]")
     assert "interrupted" in text(page, "h1")
+
+
+def test_the_page_of_a_sweep_follows_its_runs(
+    folder: Path, tmp_path: Path, serve: Serve, opened: Opened
+) -> None:
+    sweep = tmp_path / "sweep"
+    shutil.copytree(folder / "two", sweep)
+    page = opened(f"{serve(sweep).address}comparison?name={WHOLE.replace(' ', '%20')}")
+    assert text(page, ".said").startswith("2 of 2 runs")
+    before = pixels(page, "curves")
+    shutil.copytree(folder / "first", sweep / "third")
+    while not text(page, ".said").startswith("3 of 3 runs"):
+        page.wait_for_timeout(100)
+    assert pixels(page, "curves") != before
+
+
+def test_the_end_of_a_run_that_diverged_is_shown(serve: Serve) -> None:
+    diverged = Path(__file__).parents[1] / "old_runs" / "runs" / "diverged"
+    header = json.loads(asked(serve(diverged), "/rows?name=diverged&after=0")[1])["header"]
+    assert header["state"] == "diverged"
+    assert header["ended"]
+    last = load_run(diverged).measures["signal_gradient_rms"].step[-1]
+    (flow,) = (q for q in header["quantities"] if q["name"] == "signal_gradient_rms")
+    assert flow["steps"][-1] == last
 
 
 def test_a_run_that_has_not_begun_is_asked_for_again(tmp_path: Path, serve: Serve) -> None:

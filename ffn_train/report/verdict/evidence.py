@@ -70,8 +70,15 @@ class Evidence:
         return np.array([math.nan if share is None else 1 - share for share in shares])
 
     @property
+    def kept(self) -> bool:
+        """Whether the best weights are the run's result, whatever became of them later."""
+        return self.run.summary is not None and self.run.summary.kept_step is not None
+
+    @property
     def skill(self) -> float:
-        """The skill at the last evaluation."""
+        """The skill at the last evaluation, or at the best one if its weights are kept."""
+        if self.kept:
+            return self.best_skill
         known = self.skills[~np.isnan(self.skills)]
         return float(known[-1]) if len(known) else math.nan
 

@@ -253,7 +253,7 @@ def _noise(evidence: Evidence) -> Finding | None:
 
 def _overfitting(evidence: Evidence) -> Finding | None:
     losses = evidence.validation_losses
-    if not len(losses) or not losses[-1] > WORSE * evidence.last_loss:
+    if evidence.kept or not len(losses) or not losses[-1] > WORSE * evidence.last_loss:
         return None
     if not (1 - evidence.skill) * (1 - evidence.last_loss / losses[-1]) > GAP:
         return None
@@ -278,6 +278,8 @@ def _dead(evidence: Evidence) -> Finding | None:
 
 def _falling(evidence: Evidence) -> bool:
     """Whether the loss fell in the middle of the run; at its end the schedule may stop it."""
+    if evidence.run.summary is not None and evidence.run.summary.stopped:
+        return False  # the validation loss did not
     before, after = evidence.mean_loss(0.25, 0.5), evidence.mean_loss(0.5, 0.75)
     limit = FALLING if evidence.skill >= HALF else SLOWLY_FALLING
     return evidence.skill < GOOD and after < limit * before and evidence.moved < FAR

@@ -12,7 +12,7 @@ import numpy as np
 from ffn_train.config.registry import choice
 from ffn_train.config.settings import SettingError, setting, unchecked
 from ffn_train.tasks.scores import R2, Accuracy, Score
-from ffn_train.tasks.table import Data, Parts, Table, drawn_parts, held, standardised
+from ffn_train.tasks.table import Data, Parts, Table, held, standardised
 from ffn_train.tasks.tabular.columns import Columns, as_words, blanked, shown
 from ffn_train.tasks.tabular.dialect import MARKS, SEPARATORS, Given
 from ffn_train.tasks.tabular.reading import Reading, read
@@ -79,7 +79,7 @@ class TableTask(Task):
         before="median",
     )
     split: str = setting(
-        "the rows for validation: drawn at random, or the last ones",
+        "the rows for validation and test: drawn at random, or the last ones",
         "random",
         among=("random", "last"),
         before="random",
@@ -93,6 +93,14 @@ class TableTask(Task):
     )
     validation_path: str | None = setting(
         "a second file, whose rows are all for validation",
+        None,
+        changes="source",
+        before=None,
+        check=unchecked,
+        literal=True,
+    )
+    test_path: str | None = setting(
+        "a file, whose rows are all for the test",
         None,
         changes="source",
         before=None,
@@ -117,7 +125,7 @@ class TableTask(Task):
         super().__post_init__()
         if self.path is None or self.path in ("", "???"):
             raise SettingError("task.path is missing: name a file (task.path=data.csv)")
-        for key in ("path", "validation_path"):
+        for key in ("path", "validation_path", "test_path"):
             value = getattr(self, key)
             if value is not None and not isinstance(value, str):
                 raise SettingError(f"task.{key} must be the path of a file, got {value!r}")
@@ -133,6 +141,8 @@ class TableTask(Task):
             raise SettingError(f"task.classes=true takes one target, got {len(roles.target)}")
         if self.validation_path is not None and (self.groups is not None or self.split == "last"):
             raise SettingError("task.validation_path is the split: not with task.split or .groups")
+        if self.test_path is not None and self.test > 0:
+            raise SettingError("task.test_path has the test's rows: not with a share, task.test")
         if self.groups is not None and self.split == "last":
             raise SettingError("task.groups draws groups at random: not with task.split=last")
 
@@ -145,14 +155,15 @@ class TableTask(Task):
     def data(self, rows: np.random.Generator, parts: np.random.Generator) -> Data:
         frame, reading, selection, read_notes = self._read
         notes = list(read_notes)
-        columns, places = selection.columns, np.asarray(frame.index, dtype=np.int64)
-        if self.validation_path is not None:
-            frame, second_reading = self._with_second(frame, columns)
-            chosen = Parts(np.arange(len(places)), np.arange(len(places), len(frame)))
-            places = np.asarray(frame.index, dtype=np.int64)
-            notes.append(f"task.validation_path={self.validation_path!r}: {second_reading.says()}")
-        else:
-            chosen = self._parts(frame, selection.groups, parts)
+        columns = selection.columns
+        chosen = self._parts(frame, selection.groups, parts)
+        for part in ("validation", "test"):
+            if getattr(self, f"{part}_path") is not None:
+                first = len(frame)
+                frame, other = self._with_rows_of(f"{part}_path", frame, columns)
+                chosen = replace(chosen, **{part: np.arange(first, len(frame))})
+                notes.append(f"task.{part}_path={getattr(self, f'{part}_path')!r}: {other.says()}")
+        places = np.asarray(frame.index, dtype=np.int64)
         columns = columns.with_classes(frame).fitted(frame, chosen.train)
         missing = [column.name for column in columns.inputs if column.indicator]
         if missing:
@@ -164,7 +175,7 @@ class TableTask(Task):
         data = standardised(
             _table(columns, frame), chosen, standardise_targets=self.standardise_targets
         )
-        rows_of = {part: places[indices].tolist() for part, indices in vars(chosen).items()}
+        rows_of = {p: places[rows].tolist() for p, rows in vars(chosen).items() if len(rows)}
         origin = {"reading": reading.to_json(), "columns": columns.to_json(), "rows": rows_of}
         outliers = data.outliers
         if outliers is not None:  # by their rows in the file
@@ -255,29 +266,39 @@ class TableTask(Task):
         return frame[~blank] if blank.any() else frame, left_out
 
     def _parts(self, frame: Any, groups: str | None, rng: np.random.Generator) -> Parts:
-        if groups is None and self.split == "random":
-            return drawn_parts(len(frame), self.validation, rng)
-        number = held(len(frame), self.validation)
+        share = self.validation if self.validation_path is None else 0.0
+        numbers = held(len(frame), share, self.test)
         rows = np.arange(len(frame))
-        if groups is None:
-            return Parts(train=rows[:-number], validation=rows[-number:])
+        if not any(numbers):
+            return Parts(rows, rows[:0])
+        if groups is None and self.split == "random":
+            return Parts.cut(rng.permutation(len(frame)), *numbers)
+        if groups is None:  # the last for the test, those before them for validation
+            ends = len(rows) - sum(numbers), len(rows) - numbers[1]
+            return Parts(*np.split(rows, ends))
         _, group, sizes = np.unique(
             as_words(frame[groups]), return_inverse=True, return_counts=True
         )
         order = rng.permutation(len(sizes))
-        if len(order) < 2:
-            raise SettingError(f"task.groups={groups!r} has one group only; two are needed")
-        upto = np.cumsum(sizes[order])[:-1]  # at least one group trains
-        chosen = order[: np.abs(upto - number).argmin() + 1]
-        is_held = np.isin(group, chosen)
-        return Parts(train=rows[~is_held], validation=rows[is_held])
+        needed = 1 + sum(number > 0 for number in numbers)
+        if len(order) < needed:
+            few = "one group only" if len(order) == 1 else f"{len(order)} groups only"
+            raise SettingError(f"task.groups={groups!r} has {few}; {needed} are needed")
+        chosen = []
+        for number in numbers:
+            needed -= number > 0  # a group at least for each part to come, of which training is one
+            upto = np.cumsum(sizes[order])[: len(order) - needed]
+            count = np.abs(upto - number).argmin() + 1 if number else 0
+            chosen.append(rows[np.isin(group, order[:count])])
+            order = order[count:]
+        return Parts(rows[np.isin(group, order)], *chosen)
 
-    def _with_second(self, frame: Any, columns: Columns) -> tuple[Any, Reading]:
-        """The rows of both files, those of the second last, and how that was read."""
+    def _with_rows_of(self, key: str, frame: Any, columns: Columns) -> tuple[Any, Reading]:
+        """A frame with the rows of a second file below it, and how that was read."""
         import pandas as pd
 
-        second, reading = self._frame("validation_path")
-        source = f"task.validation_path={self.validation_path!r}"
+        second, reading = self._frame(key)
+        source = f"task.{key}={getattr(self, key)!r}"
         names = [*(column.name for column in columns.inputs), *columns.targets]
         columns.check(second, source)
         both = pd.concat([frame[names], second[second.notna().any(axis=1)][names]])

@@ -31,7 +31,8 @@ class Data {
       this.unpacked.set(packed.block, inflate(this.text(packed.block)));
     }
     const planes = /** @type {Uint8Array} */ (await this.unpacked.get(packed.block));
-    const size = packed.bytes, count = planes.length / size;
+    const size = packed.bytes,
+      count = planes.length / size;
     const bytes = new Uint8Array(planes.length);
     for (let plane = 0; plane < size; plane++) {
       for (let at = 0; at < count; at++) bytes[at * size + plane] = planes[plane * count + at];
@@ -56,7 +57,8 @@ async function inflate(text) {
  * @param {number} step
  */
 function lastUpTo(steps, step) {
-  let low = 0, high = steps.length;
+  let low = 0,
+    high = steps.length;
   while (low < high) {
     const middle = (low + high) >> 1;
     if (steps[middle] <= step) low = middle + 1;

@@ -28,7 +28,12 @@ function term(word, explanation) {
   if (!explanation) return element("span", {}, word);
   return element(
     "span",
-    { class: "term", tabindex: 0, "data-explanation": explanation, "aria-label": `${word}: ${explanation}` },
+    {
+      class: "term",
+      tabindex: 0,
+      "data-explanation": explanation,
+      "aria-label": `${word}: ${explanation}`,
+    },
     word,
   );
 }
@@ -57,7 +62,10 @@ function short(value) {
   if (value === 0) return "0";
   const size = Math.abs(value);
   if (size >= 1e-3 && size < 1e5) return String(Number(value.toPrecision(3)));
-  return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
+  return value
+    .toExponential(2)
+    .replace(/\.?0+e/, "e")
+    .replace("e+", "e");
 }
 
 /** A number as CSV has it. @param {number | null | undefined} value */
@@ -88,7 +96,9 @@ function colour(name) {
 
 /** Whether a key pressed there has a meaning of its own. @param {EventTarget | null} target */
 function takesKeys(target) {
-  return target instanceof HTMLElement && target.matches("input, select, textarea, button, [data-keys]");
+  return (
+    target instanceof HTMLElement && target.matches("input, select, textarea, button, [data-keys]")
+  );
 }
 
 /** Call back when the colours change. @param {() => void} redraw */

@@ -24,8 +24,10 @@ class Runs {
 
   /** @param {Data} data */
   static async from(data) {
-    const { header } = data, cut = cutter;
-    const values = await data.values(header.values), width = header.metrics.length;
+    const { header } = data,
+      cut = cutter;
+    const values = await data.values(header.values),
+      width = header.metrics.length;
     /** @type {Record<string, Curve[]>} */
     const curves = {};
     for (const [name, packed] of Object.entries(header.curves)) {
@@ -35,7 +37,10 @@ class Runs {
     }
     const { rows, widths } = header.flow;
     const steps = cut(await data.values(header.flow.steps), rows);
-    const flows = cut(await data.values(header.flow.values), rows.map((/** @type {number} */ count, /** @type {number} */ at) => count * widths[at]));
+    const flows = cut(
+      await data.values(header.flow.values),
+      rows.map((/** @type {number} */ count, /** @type {number} */ at) => count * widths[at]),
+    );
     const all = header.runs.map((/** @type {any} */ run, /** @type {number} */ at) => ({
       ...run,
       values: values.subarray(at * width, (at + 1) * width),
@@ -52,7 +57,11 @@ class Runs {
 
   /** What a place among settings is called. @param {number[]} settings @param {number[]} at */
   named(settings, at) {
-    return settings.map((setting) => `${this.settings[setting].short} ${this.text(setting, at)}`).join(", ") || "all runs";
+    return (
+      settings
+        .map((setting) => `${this.settings[setting].short} ${this.text(setting, at)}`)
+        .join(", ") || "all runs"
+    );
   }
 
   /** Runs that agree in these settings. @param {Run[]} runs @param {number[]} settings @returns {Group[]} */
@@ -65,7 +74,12 @@ class Runs {
       group.runs.push(run);
       groups.set(key, group);
     }
-    return [...groups.values()].sort((a, b) => compareLists(settings.map((s) => a.at[s]), settings.map((s) => b.at[s])));
+    return [...groups.values()].sort((a, b) =>
+      compareLists(
+        settings.map((s) => a.at[s]),
+        settings.map((s) => b.at[s]),
+      ),
+    );
   }
 
   /**
@@ -75,7 +89,10 @@ class Runs {
   statistics(runs, metric, logs = false) {
     const about = this.metrics[metric];
     const counted = runs.filter((run) => run.measured && (about.at_start || !run.lost));
-    return statistics(counted.map((run) => run.values[metric]), about.factor || (logs && about.log));
+    return statistics(
+      counted.map((run) => run.values[metric]),
+      about.factor || (logs && about.log),
+    );
   }
 
   /**
@@ -83,24 +100,48 @@ class Runs {
    * @param {string} words @returns {Run[]}
    */
   matching(words) {
-    const tests = words.split(/\s+/).filter(Boolean).map((word) => this.condition(word));
+    const tests = words
+      .split(/\s+/)
+      .filter(Boolean)
+      .map((word) => this.condition(word));
     return this.all.filter((run) => tests.every((test) => test(run)));
   }
 
   /** @param {string} word @returns {(run: Run) => boolean} */
   condition(word) {
     const parts = /^([\w.]+)(>=|<=|!=|=|>|<)(.*)$/.exec(word);
-    const setting = parts ? this.settings.findIndex(({ key, short: name }) => [key, name].includes(parts[1]) || key.endsWith(`.${parts[1]}`)) : -1;
+    const setting = parts
+      ? this.settings.findIndex(
+          ({ key, short: name }) => [key, name].includes(parts[1]) || key.endsWith(`.${parts[1]}`),
+        )
+      : -1;
     if (!parts || setting < 0) {
       const wanted = word.toLowerCase();
-      return (run) => [run.label, run.state, ...run.verdict, ...this.settings.map((_, at) => this.text(at, run.at))]
-        .some((text) => text.toLowerCase().includes(wanted));
+      return (run) =>
+        [
+          run.label,
+          run.state,
+          ...run.verdict,
+          ...this.settings.map((_, at) => this.text(at, run.at)),
+        ].some((text) => text.toLowerCase().includes(wanted));
     }
     const [, , sign, text] = parts;
     return (run) => {
       const level = this.settings[setting].levels[run.at[setting]];
-      const [left, right] = level.number !== null && text !== "" && !Number.isNaN(Number(text)) ? [level.number, Number(text)] : [level.text, text];
-      return { ">=": left >= right, "<=": left <= right, ">": left > right, "<": left < right, "=": left === right, "!=": left !== right }[sign] ?? false;
+      const [left, right] =
+        level.number !== null && text !== "" && !Number.isNaN(Number(text))
+          ? [level.number, Number(text)]
+          : [level.text, text];
+      return (
+        {
+          ">=": left >= right,
+          "<=": left <= right,
+          ">": left > right,
+          "<": left < right,
+          "=": left === right,
+          "!=": left !== right,
+        }[sign] ?? false
+      );
     };
   }
 }
@@ -119,27 +160,42 @@ function compareLists(a, b) {
 
 /** Of the values that are finite; geometric ones need positive values. @param {number[]} values @param {boolean} geometric @returns {Statistics} */
 function statistics(values, geometric) {
-  const known = values.filter(Number.isFinite), n = known.length;
+  const known = values.filter(Number.isFinite),
+    n = known.length;
   const nothing = { n, mean: NaN, low: NaN, high: NaN, spread: NaN, geometric };
   if (!n) return nothing;
-  if (geometric && Math.min(...known) <= 0) return { ...nothing, mean: Math.min(...known) === 0 ? 0 : NaN };
+  if (geometric && Math.min(...known) <= 0)
+    return { ...nothing, mean: Math.min(...known) === 0 ? 0 : NaN };
   const taken = geometric ? known.map(Math.log) : known;
-  const scale = Math.max(...taken.map(Math.abs)) || 1, mean = scale * taken.reduce((sum, value) => sum + value / scale / n, 0);
-  const spread = n > 1 ? scale * Math.sqrt(taken.reduce((sum, value) => sum + ((value - mean) / scale) ** 2, 0) / (n - 1)) : NaN;
+  const scale = Math.max(...taken.map(Math.abs)) || 1,
+    mean = scale * taken.reduce((sum, value) => sum + value / scale / n, 0);
+  const spread =
+    n > 1
+      ? scale *
+        Math.sqrt(taken.reduce((sum, value) => sum + ((value - mean) / scale) ** 2, 0) / (n - 1))
+      : NaN;
   const back = geometric ? Math.exp : (/** @type {number} */ value) => value;
-  return { n, mean: back(mean), low: back(mean - spread), high: back(mean + spread), spread: back(spread), geometric };
+  return {
+    n,
+    mean: back(mean),
+    low: back(mean - spread),
+    high: back(mean + spread),
+    spread: back(spread),
+    geometric,
+  };
 }
 
-/** A mean with its spread in words. @param {Statistics} found */
-function spreadWords(found) {
-  if (!found.n) return "–";
-  if (!(found.spread > 0)) return short(found.mean);
-  return `${short(found.mean)} ${found.geometric ? "×/÷" : "±"} ${short(found.spread)}`;
+/** A mean with its spread in words. @param {Statistics} statistics */
+function spreadWords({ n, mean, spread, geometric }) {
+  if (!n) return "–";
+  if (!(spread > 0)) return short(mean);
+  return `${short(mean)} ${geometric ? "×/÷" : "±"} ${short(spread)}`;
 }
 
 /** A curve's value between its points, by its logarithm where that is asked for. @param {ArrayLike<number>} x @param {ArrayLike<number>} y @param {number} at */
 function between(x, y, at) {
-  const before = Math.min(Math.max(lastUpTo(x, at), 0), x.length - 1), after = Math.min(before + 1, x.length - 1);
+  const before = Math.min(Math.max(lastUpTo(x, at), 0), x.length - 1),
+    after = Math.min(before + 1, x.length - 1);
   const share = x[after] > x[before] ? (at - x[before]) / (x[after] - x[before]) : 0;
   return share <= 0 ? y[before] : y[before] + share * (y[after] - y[before]);
 }
@@ -147,7 +203,18 @@ function between(x, y, at) {
 /** Mean and spread of several curves at the places of all. @param {Curve[]} curves @param {boolean} log */
 function averaged(curves, log) {
   const x = union(curves.map((curve) => curve.x));
-  const found = x.map((at) => statistics(
-    curves.filter((curve) => curve.x.length && at >= curve.x[0] && at <= curve.x[curve.x.length - 1]).map((curve) => between(curve.x, curve.y, at)), log));
-  return { x, mean: found.map((each) => each.mean), low: found.map((each) => each.low), high: found.map((each) => each.high) };
+  const points = x.map((at) =>
+    statistics(
+      curves
+        .filter((curve) => curve.x.length && at >= curve.x[0] && at <= curve.x[curve.x.length - 1])
+        .map((curve) => between(curve.x, curve.y, at)),
+      log,
+    ),
+  );
+  return {
+    x,
+    mean: points.map((each) => each.mean),
+    low: points.map((each) => each.low),
+    high: points.map((each) => each.high),
+  };
 }

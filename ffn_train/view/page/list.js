@@ -7,12 +7,28 @@ class List {
   constructor(header) {
     /** @type {Entry[]} */
     this.entries = header.entries;
-    this.search = element("input", { type: "search", id: "search", size: 40, input: () => this.draw() });
+    this.search = element("input", {
+      type: "search",
+      id: "search",
+      size: 40,
+      input: () => this.draw(),
+    });
     this.body = element("tbody", {});
     this.count = element("p", { class: "note", "aria-live": "polite" });
-    const heading = ["name", "state", "changed"].map((word) => element("th", { scope: "col" }, word));
-    document.body.append(element("h1", {}, "Runs"), element("label", { class: "choice" }, "search ", this.search), this.count,
-      element("table", { class: "runs" }, element("thead", {}, element("tr", {}, ...heading)), this.body));
+    const heading = ["name", "state", "changed"].map((word) =>
+      element("th", { scope: "col" }, word),
+    );
+    document.body.append(
+      element("h1", {}, "Runs"),
+      element("label", { class: "choice" }, "search ", this.search),
+      this.count,
+      element(
+        "table",
+        { class: "runs" },
+        element("thead", {}, element("tr", {}, ...heading)),
+        this.body,
+      ),
+    );
     this.draw();
     document.body.dataset.ready = "yes";
     setInterval(() => this.ask(header.live.address), header.every);
@@ -20,13 +36,29 @@ class List {
 
   draw() {
     const words = this.search.value.toLowerCase().split(/\s+/);
-    const shown = this.entries.filter((entry) => words.every((/** @type {string} */ word) => `${entry.name} ${entry.state}`.toLowerCase().includes(word)));
+    const shown = this.entries.filter((entry) =>
+      words.every((/** @type {string} */ word) =>
+        `${entry.name} ${entry.state}`.toLowerCase().includes(word),
+      ),
+    );
     this.count.textContent = `${shown.length} of ${this.entries.length}`;
-    this.body.replaceChildren(...shown.map((entry) => {
-      const when = entry.changed ? new Date(entry.changed * 1000).toLocaleString() : "–";
-      const link = element("a", { href: `${entry.kind}?name=${encodeURIComponent(entry.name)}` }, entry.name);
-      return element("tr", {}, element("td", {}, link), element("td", {}, entry.kind === "run" ? entry.state : `comparison of ${entry.state}`), element("td", {}, when));
-    }));
+    this.body.replaceChildren(
+      ...shown.map((entry) => {
+        const when = entry.changed ? new Date(entry.changed * 1000).toLocaleString() : "–";
+        const link = element(
+          "a",
+          { href: `${entry.kind}?name=${encodeURIComponent(entry.name)}` },
+          entry.name,
+        );
+        return element(
+          "tr",
+          {},
+          element("td", {}, link),
+          element("td", {}, entry.kind === "run" ? entry.state : `comparison of ${entry.state}`),
+          element("td", {}, when),
+        );
+      }),
+    );
   }
 
   /** @param {string} address */

@@ -44,6 +44,11 @@ class Quantity {
     return this.places.length;
   }
 
+  /** Whether it is one number of the whole run. */
+  get single() {
+    return this.axis === "";
+  }
+
   /** Unpack the values, once. */
   ready() {
     this.loading ??= this.load().then((values) => {
@@ -65,7 +70,9 @@ class Quantity {
   /** The place of this name, or else of this block, or else the first. @param {{name: string, block: number | null}} wanted */
   find(wanted) {
     const named = this.places.findIndex((place) => place.name === wanted.name);
-    const same = this.places.findIndex((place) => place.block !== null && place.block === wanted.block);
+    const same = this.places.findIndex(
+      (place) => place.block !== null && place.block === wanted.block,
+    );
     return Math.max(named, 0) || Math.max(same, 0);
   }
 
@@ -73,7 +80,10 @@ class Quantity {
   extend(steps, values) {
     const known = lastUpTo(steps, this.steps[this.steps.length - 1] ?? -1) + 1;
     this.steps.push(...steps.slice(known));
-    this.values = Float64Array.from([...Array.from(this.values), ...Array.from(values).slice(known * this.columns)]);
+    this.values = Float64Array.from([
+      ...Array.from(this.values),
+      ...Array.from(values).slice(known * this.columns),
+    ]);
   }
 }
 
@@ -83,29 +93,53 @@ function quantitiesOf(data) {
   /** @type {(name: string, block: number | null) => Place} */
   const place = (name, block) => ({ name, block, brief: block === null ? name : String(block) });
   const numbers = Array.from({ length: depth + 1 }, (_, at) => at);
-  const ofLayers = layers.names.map((/** @type {string} */ name, /** @type {number} */ at) => place(name, layers.blocks[at]));
+  const ofLayers = layers.names.map((/** @type {string} */ name, /** @type {number} */ at) =>
+    place(name, layers.blocks[at]),
+  );
   /** @type {Record<string, [Place[], string]>} */
   const places = {
-    tensor: [tensors.names.map((/** @type {string} */ name, /** @type {number} */ at) => {
-      const block = layers.blocks[tensors.layers[at]];
-      return { name, block, brief: block === null ? name : `${block} ${name.split(".").slice(2).join(".")}` };
-    }), "tensor"],
-    boundary: [numbers.map((at) => ({ name: `x_${at}`, block: at, brief: String(at) })), "block boundary l"],
+    tensor: [
+      tensors.names.map((/** @type {string} */ name, /** @type {number} */ at) => {
+        const block = layers.blocks[tensors.layers[at]];
+        return {
+          name,
+          block,
+          brief: block === null ? name : `${block} ${name.split(".").slice(2).join(".")}`,
+        };
+      }),
+      "tensor",
+    ],
+    boundary: [
+      numbers.map((at) => ({ name: `x_${at}`, block: at, brief: String(at) })),
+      "block boundary l",
+    ],
     block: [numbers.slice(0, depth).map((at) => place(`block ${at}`, at)), "block l"],
     run: [[place("run", null)], ""],
   };
   /** @type {Map<string, Quantity>} */
   const all = new Map();
   for (const each of data.header.quantities) {
-    all.set(each.name, new Quantity(each, each.steps, ...places[each.per],
-      async () => (each.values ? data.values(each.values) : [])));
+    all.set(
+      each.name,
+      new Quantity(each, each.steps, ...places[each.per], async () =>
+        each.values ? data.values(each.values) : [],
+      ),
+    );
   }
-  const norms = all.get("gradient_norm"), update = all.get("update_norm"), weight = all.get("weight_norm");
+  const norms = all.get("gradient_norm"),
+    update = all.get("update_norm"),
+    weight = all.get("weight_norm");
   /** @type {Map<string, Quantity>} */
   const derived = new Map();
   if (norms) {
-    derived.set("layer_gradient_norm", layerQuantity(norms, ofLayers, tensors.layers,
-      { name: "layer_gradient_norm", says: "Norm of the gradient of all parameters of a layer.", equation: "|∂L/∂θ|" }));
+    derived.set(
+      "layer_gradient_norm",
+      layerQuantity(norms, ofLayers, tensors.layers, {
+        name: "layer_gradient_norm",
+        says: "Norm of the gradient of all parameters of a layer.",
+        equation: "|∂L/∂θ|",
+      }),
+    );
   }
   if (update && weight && !update.absent) {
     derived.set("update_ratio", ratioQuantity(update, weight, ofLayers, tensors.layers));
@@ -119,11 +153,16 @@ function quantitiesOf(data) {
  * @param {{name: string, says: string, equation: string}} about
  */
 function layerQuantity(norms, layers, layerOf, about) {
-  return new Quantity({ ...about, unit: "", log: true, absent: norms.absent }, norms.steps, layers, "layer",
+  return new Quantity(
+    { ...about, unit: "", log: true, absent: norms.absent },
+    norms.steps,
+    layers,
+    "layer",
     async () => {
       await norms.ready();
       return byLayer(norms, layerOf, layers.length);
-    });
+    },
+  );
 }
 
 /** @param {Quantity} norms @param {number[]} layerOf @param {number} layers */
@@ -150,20 +189,38 @@ function byLayer(norms, layerOf, layers) {
 
 /** @param {Quantity} update @param {Quantity} weight @param {Place[]} layers @param {number[]} layerOf */
 function ratioQuantity(update, weight, layers, layerOf) {
-  const common = () => update.steps.filter((step) => weight.steps[lastUpTo(weight.steps, step)] === step);
+  const common = () =>
+    update.steps.filter((step) => weight.steps[lastUpTo(weight.steps, step)] === step);
   /** @type {Quantity} */
   const ratio = new Quantity(
-    { name: "update_ratio", says: "Size of a step's update relative to the weights; about 1e-3 is usual.",
-      equation: "|Δθ|/|θ|", unit: "", log: true, absent: "" },
-    common(), layers, "layer",
+    {
+      name: "update_ratio",
+      says: "Size of a step's update relative to the weights; about 1e-3 is usual.",
+      equation: "|Δθ|/|θ|",
+      unit: "",
+      log: true,
+      absent: "",
+    },
+    common(),
+    layers,
+    "layer",
     async () => {
       await Promise.all([update.ready(), weight.ready()]);
       ratio.steps = common();
-      const [above, below] = [update, weight].map((norms) => byLayer(norms, layerOf, layers.length));
-      return Float64Array.from(ratio.steps.flatMap((step) => {
-        const [up, down] = [update, weight].map((norms) => lastUpTo(norms.steps, step) * layers.length);
-        return layers.map((_, at) => (below[down + at] > 0 ? above[up + at] / below[down + at] : NaN));
-      }));
-    });
+      const [above, below] = [update, weight].map((norms) =>
+        byLayer(norms, layerOf, layers.length),
+      );
+      return Float64Array.from(
+        ratio.steps.flatMap((step) => {
+          const [up, down] = [update, weight].map(
+            (norms) => lastUpTo(norms.steps, step) * layers.length,
+          );
+          return layers.map((_, at) =>
+            below[down + at] > 0 ? above[up + at] / below[down + at] : NaN,
+          );
+        }),
+      );
+    },
+  );
   return ratio;
 }

@@ -10,18 +10,49 @@ class RunPage {
     this.scalars = new Map();
     this.charts = new RunCharts(data, this.quantities, this.scalars);
     this.steps = new StepControl(this.measured(), () => this.draw());
-    const first = this.quantities.values().next().value ?? new Quantity(
-      { name: "", says: "", equation: "", unit: "", log: true, absent: "nothing was measured" }, [], [], "", async () => []);
+    const first =
+      this.quantities.values().next().value ??
+      new Quantity(
+        { name: "", says: "", equation: "", unit: "", log: true, absent: "nothing was measured" },
+        [],
+        [],
+        "",
+        async () => [],
+      );
     /** @type {State} */
-    this.state = { step: this.steps.step, quantity: first, place: first.places[first.find({ name: "", block: 0 })] ?? { name: "", brief: "", block: null }, log: true };
+    this.state = {
+      step: this.steps.step,
+      quantity: first,
+      place: first.places[first.find({ name: "", block: 0 })] ?? {
+        name: "",
+        brief: "",
+        block: null,
+      },
+      log: true,
+    };
     this.top = element("header", {});
     this.said = element("p", { class: "said", "aria-live": "polite" });
     this.make();
     document.body.append(
       this.top,
-      element("main", {}, this.controls(), this.said, element("div", { class: "charts" }, ...this.figures())),
-      element("footer", {}, element("p", {}, "Drag in a chart to zoom, double-click to see all. Arrow keys change the step, space plays. ",
-        "Charts: uPlot, MIT licence."), ...this.settings()),
+      element(
+        "main",
+        {},
+        this.controls(),
+        this.said,
+        element("div", { class: "charts" }, ...this.figures()),
+      ),
+      element(
+        "footer",
+        {},
+        element(
+          "p",
+          {},
+          "Drag in a chart to zoom, double-click to see all. Arrow keys change the step, space plays. ",
+          "Charts: uPlot, MIT licence.",
+        ),
+        ...this.settings(),
+      ),
     );
     this.title(header);
   }
@@ -33,59 +64,148 @@ class RunPage {
 
   /** Unpack and show. */
   async start() {
-    await Promise.all(this.data.header.scalars.map(async (/** @type {any} */ column) => {
-      const [x, y] = await Promise.all([this.data.values(column.x), this.data.values(column.y)]);
-      this.scalars.set(column.name, { x, y });
-    }));
+    await Promise.all(
+      this.data.header.scalars.map(async (/** @type {any} */ column) => {
+        const [x, y] = await Promise.all([this.data.values(column.x), this.data.values(column.y)]);
+        this.scalars.set(column.name, { x, y });
+      }),
+    );
     await Promise.all([this.charts.ready(), this.state.quantity.ready()]);
     this.draw();
     document.body.dataset.ready = "yes";
   }
 
   make() {
-    const depth = { x: "block l", place: (/** @type {number} */ x) => `block ${x}`, pick: (/** @type {number} */ x) => this.pickBlock(x) };
-    const boundary = { ...depth, x: "block boundary l", place: (/** @type {number} */ x) => `boundary ${x}` };
+    const depth = {
+      x: "block l",
+      place: (/** @type {number} */ x) => `block ${x}`,
+      pick: (/** @type {number} */ x) => this.pickBlock(x),
+    };
+    const boundary = {
+      ...depth,
+      x: "block boundary l",
+      place: (/** @type {number} */ x) => `boundary ${x}`,
+    };
     const steps = { x: "step", pick: (/** @type {number} */ x) => this.steps.near(x) };
     const shown = this.charts;
     /** @type {[Chart, (state: State) => Content][]} */
     this.drawn = [
-      [new Chart({ ...depth, name: "parameter_gradient", title: "Parameter gradients over depth", y: "‖∂L/∂θ_l‖",
-        explanation: "Norm of the loss's gradient with respect to all parameters of a block. The dotted line is the first measured step." }),
-      (state) => shown.parameterGradient(state)],
-      [new Chart({ ...boundary, name: "signal_gradient", title: "Signal gradients over depth", y: "RMS ∂L/∂x_l",
-        explanation: "Root mean square of the loss's gradient with respect to the signal x_l between blocks, and the parts of it that came by the skip path and by the branch. It comes from the right, the output." }),
-      (state) => shown.signalGradient(state)],
-      [new Chart({ x: "place", name: "quantity_depth", title: "Chosen quantity over depth", y: "", pick: (x) => this.pickPlace(x),
-        place: (x) => this.state.quantity.places[x]?.name ?? "" }),
-      (state) => this.chosen(state)],
-      [new Chart({ ...steps, name: "quantity_steps", title: "Chosen quantity over steps", y: "" }), (state) => shown.overSteps(state)],
-      [new Chart({ ...steps, name: "loss", title: "Loss", y: "loss",
-        explanation: `Loss of each batch, and of the validation rows where it was computed. ${this.data.header.loss_unit ?? ""}` }),
-      (state) => shown.loss(state)],
-      [new Chart({ ...steps, name: "score", title: "Score on the validation rows", y: this.data.header.score?.symbol ?? "score" }), (state) => shown.score(state)],
-      [new Chart({ ...steps, name: "ratio", title: "Gradient ratio |∂L/∂x₀| / |∂L/∂x_L|", y: "ratio",
-        explanation: "The gradient at the input of the first block relative to that at the output of the last: far below 1 it vanishes on its way back, far above 1 it explodes." }),
-      (state) => shown.headline(state)],
-      [new Chart({ ...steps, name: "updates", title: "Update:weight ratio", y: "‖Δθ‖/‖θ‖",
-        explanation: "Size of a step's update relative to the weights of a layer; about 1e-3 is usual." }), (state) => shown.updates(state)],
-      [new Chart({ ...steps, name: "clipped", title: "Clipped updates", y: "share",
-        explanation: "Share of the updates whose gradient was longer than trainer.clip and was shortened to it." }), (state) => shown.clipped(state)],
+      [
+        new Chart({
+          ...depth,
+          name: "parameter_gradient",
+          title: "Parameter gradients over depth",
+          y: "‖∂L/∂θ_l‖",
+          explanation:
+            "Norm of the loss's gradient with respect to all parameters of a block. The dotted line is the first measured step.",
+        }),
+        (state) => shown.parameterGradient(state),
+      ],
+      [
+        new Chart({
+          ...boundary,
+          name: "signal_gradient",
+          title: "Signal gradients over depth",
+          y: "RMS ∂L/∂x_l",
+          explanation:
+            "Root mean square of the loss's gradient with respect to the signal x_l between blocks, and the parts of it that came by the skip path and by the branch. It comes from the right, the output.",
+        }),
+        (state) => shown.signalGradient(state),
+      ],
+      [
+        new Chart({
+          x: "place",
+          name: "quantity_depth",
+          title: "Chosen quantity over depth",
+          y: "",
+          pick: (x) => this.pickPlace(x),
+          place: (x) => this.state.quantity.places[x]?.name ?? "",
+        }),
+        (state) => this.chosen(state),
+      ],
+      [
+        new Chart({ ...steps, name: "quantity_steps", title: "Chosen quantity over steps", y: "" }),
+        (state) => shown.overSteps(state),
+      ],
+      [
+        new Chart({
+          ...steps,
+          name: "loss",
+          title: "Loss",
+          y: "loss",
+          explanation: `Loss of each batch, and of the validation rows where it was computed. ${this.data.header.loss_unit ?? ""}`,
+        }),
+        (state) => shown.loss(state),
+      ],
+      [
+        new Chart({
+          ...steps,
+          name: "score",
+          title: "Score on the validation rows",
+          y: this.data.header.score?.symbol ?? "score",
+        }),
+        (state) => shown.score(state),
+      ],
+      [
+        new Chart({
+          ...steps,
+          name: "ratio",
+          title: "Gradient ratio |∂L/∂x₀| / |∂L/∂x_L|",
+          y: "ratio",
+          explanation:
+            "The gradient at the input of the first block relative to that at the output of the last: far below 1 it vanishes on its way back, far above 1 it explodes.",
+        }),
+        (state) => shown.headline(state),
+      ],
+      [
+        new Chart({
+          ...steps,
+          name: "updates",
+          title: "Update:weight ratio",
+          y: "‖Δθ‖/‖θ‖",
+          explanation:
+            "Size of a step's update relative to the weights of a layer; about 1e-3 is usual.",
+        }),
+        (state) => shown.updates(state),
+      ],
+      [
+        new Chart({
+          ...steps,
+          name: "clipped",
+          title: "Clipped updates",
+          y: "share",
+          explanation:
+            "Share of the updates whose gradient was longer than trainer.clip and was shortened to it.",
+        }),
+        (state) => shown.clipped(state),
+      ],
     ];
-    this.map = new HeatMap({ name: "heat_map", title: "Layer by step", x: "step", y: "",
-      explanation: "The chosen quantity of each layer, block or tensor at each measured step: input at the bottom, output at the top.",
+    this.map = new HeatMap({
+      name: "heat_map",
+      title: "Layer by step",
+      x: "step",
+      y: "",
+      explanation:
+        "The chosen quantity of each layer, block or tensor at each measured step: input at the bottom, output at the top.",
       choose: (step, place) => {
         this.state.place = this.state.quantity.places[place];
         this.steps.near(step);
         this.draw();
-      } });
+      },
+    });
   }
 
   /** The chosen quantity over its places. @param {State} state */
   chosen(state) {
     const { quantity } = state;
-    if (quantity.columns < 2 && !quantity.absent) return nothing("one number at each step: see its curve");
+    if (quantity.single && !quantity.absent)
+      return nothing("one number at each step: see its curve");
     const content = this.charts.overDepth(quantity.name, state);
-    return { ...content, axis: quantity.axis, note: [quantity.title, content.note].filter(Boolean).join(" · ") };
+    return {
+      ...content,
+      axis: quantity.axis,
+      note: [quantity.title, content.note].filter(Boolean).join(" · "),
+    };
   }
 
   /** The figures: the flow over depth, then the map with the chosen quantity, then what goes over steps. */
@@ -97,19 +217,36 @@ class RunPage {
   }
 
   controls() {
-    const options = [...this.quantities.values()].map((each) => ({ value: each.name, text: `${each.title}${each.absent ? " (does not apply)" : ""}` }));
+    const options = [...this.quantities.values()].map((each) => ({
+      value: each.name,
+      text: `${each.title}${each.absent ? " (does not apply)" : ""}`,
+    }));
     const names = element("datalist", { id: "places" });
     this.names = names;
-    this.search = element("input", { id: "place", list: "places", placeholder: "such as blocks.3", autocomplete: "off",
-      change: () => this.find(this.search.value) });
-    const log = element("input", { type: "checkbox", id: "log", checked: true, change: (/** @type {any} */ event) => {
-      this.state.log = event.target.checked;
-      this.draw();
-    } });
-    return element("div", { class: "controls" }, this.steps.root,
+    this.search = element("input", {
+      id: "place",
+      list: "places",
+      placeholder: "such as blocks.3",
+      autocomplete: "off",
+      change: () => this.find(this.search.value),
+    });
+    const log = element("input", {
+      type: "checkbox",
+      id: "log",
+      checked: true,
+      change: (/** @type {any} */ event) => {
+        this.state.log = event.target.checked;
+        this.draw();
+      },
+    });
+    return element(
+      "div",
+      { class: "controls" },
+      this.steps.root,
       choice("quantity ", "quantity", options, (name) => this.choose(name)),
       element("label", { class: "choice" }, "find a layer ", this.search, names),
-      element("label", { class: "choice" }, log, "logarithmic"));
+      element("label", { class: "choice" }, log, "logarithmic"),
+    );
   }
 
   /** @param {string} name */
@@ -126,11 +263,13 @@ class RunPage {
   find(text) {
     const wanted = text.trim().toLowerCase();
     const { places } = this.state.quantity;
-    const found = places.find((place) => place.name.toLowerCase() === wanted) ??
-      places.find((place) => place.brief === wanted) ?? places.find((place) => place.name.toLowerCase().includes(wanted));
-    this.search.setAttribute("aria-invalid", String(!found));
-    if (!found || !wanted) return;
-    this.state.place = found;
+    const match =
+      places.find((place) => place.name.toLowerCase() === wanted) ??
+      places.find((place) => place.brief === wanted) ??
+      places.find((place) => place.name.toLowerCase().includes(wanted));
+    this.search.setAttribute("aria-invalid", String(!match));
+    if (!match || !wanted) return;
+    this.state.place = match;
     this.draw();
   }
 
@@ -149,10 +288,13 @@ class RunPage {
   draw() {
     const state = this.state;
     state.step = this.steps.step;
-    const { quantity } = state, place = quantity.find(state.place);
+    const { quantity } = state,
+      place = quantity.find(state.place);
     if (this.names.dataset.of !== quantity.name) {
       this.names.dataset.of = quantity.name;
-      this.names.replaceChildren(...quantity.places.slice(0, 5000).map((each) => element("option", { value: each.name })));
+      this.names.replaceChildren(
+        ...quantity.places.slice(0, 5000).map((each) => element("option", { value: each.name })),
+      );
     }
     for (const [chart, content] of this.drawn ?? []) chart.show(content(state));
     this.map?.show(quantity, state.log && positive(quantity), state.step, place);
@@ -163,17 +305,30 @@ class RunPage {
   /** What the charts come to at the step. @param {number} place */
   sentence(place) {
     const { step, quantity } = this.state;
-    const ratio = this.charts.ratio, at = lastUpTo(ratio.x, step), row = lastUpTo(quantity.steps, step);
+    const ratio = this.charts.ratio,
+      at = lastUpTo(ratio.x, step),
+      row = lastUpTo(quantity.steps, step);
     const words = [element("b", {}, `Step ${step}: `)];
     if (at >= 0) {
       const dead = ratio.x[at] === step ? "" : ` (at step ${ratio.x[at]})`;
-      words.push("|∂L/∂x₀| / |∂L/∂x_L| ", element("b", { id: "ratio-now" }, this.ratioWords(at)), `${dead}; `);
+      words.push(
+        "|∂L/∂x₀| / |∂L/∂x_L| ",
+        element("b", { id: "ratio-now" }, this.ratioWords(at)),
+        `${dead}; `,
+      );
     }
-    const loss = this.scalars.get("loss"), now = loss ? lastUpTo(loss.x, step) : -1;
-    if (loss && now >= 0) words.push("loss of the batch ", element("b", {}, short(loss.y[now])), "; ");
+    const loss = this.scalars.get("loss"),
+      now = loss ? lastUpTo(loss.x, step) : -1;
+    if (loss && now >= 0)
+      words.push("loss of the batch ", element("b", {}, short(loss.y[now])), "; ");
     if (row >= 0 && quantity.places[place]) {
-      words.push(`${quantity.title}, ${quantity.places[place].name}: `, element("b", { id: "value-now" }, short(quantity.at(row)[place])),
-        quantity.steps[row] === step ? "" : ` (not measured at this step: as at step ${quantity.steps[row]})`);
+      words.push(
+        `${quantity.title}, ${quantity.places[place].name}: `,
+        element("b", { id: "value-now" }, short(quantity.at(row)[place])),
+        quantity.steps[row] === step
+          ? ""
+          : ` (not measured at this step: as at step ${quantity.steps[row]})`,
+      );
     }
     return words;
   }
@@ -187,26 +342,44 @@ class RunPage {
 
   /** Name, state and outcome. @param {any} header */
   title(header) {
-    const state = element("span", { class: `state ${header.state}` }, `${STATES[header.state] ?? "•"} ${header.state}`);
-    const rows = header.outcome.map((/** @type {[string, string]} */ [what, text]) =>
-      [element("dt", {}, term(what, EXPLAINED[what] ?? "")), element("dd", {}, text)]);
+    const state = element(
+      "span",
+      { class: `state ${header.state}` },
+      `${STATES[header.state] ?? "•"} ${header.state}`,
+    );
+    const rows = header.outcome.map((/** @type {[string, string]} */ [what, text]) => [
+      element("dt", {}, term(what, EXPLAINED[what] ?? "")),
+      element("dd", {}, text),
+    ]);
     const { all, shown } = header.measured;
-    const thinned = [all > shown ? `${shown} of ${all} measured steps are shown` : "",
-      ...header.scalars.filter((/** @type {any} */ each) => each.all > each.shown).slice(0, 1).map((/** @type {any} */ each) =>
-        `of ${each.all} rows of ${each.name} the least and the largest of each of ${Math.round(each.shown / 2)} stretches are shown`)];
+    const thinned = [
+      all > shown ? `${shown} of ${all} measured steps are shown` : "",
+      ...header.scalars
+        .filter((/** @type {any} */ each) => each.all > each.shown)
+        .slice(0, 1)
+        .map(
+          (/** @type {any} */ each) =>
+            `of ${each.all} rows of ${each.name} the least and the largest of each of ${Math.round(each.shown / 2)} stretches are shown`,
+        ),
+    ];
     this.top.replaceChildren(
       element("h1", {}, header.name, " ", state),
       header.reason ? element("p", { class: "reason" }, header.reason) : "",
       element("dl", {}, ...rows.flat()),
-      thinned.some(Boolean) ? element("p", { class: "thinned" }, thinned.filter(Boolean).join("; ")) : "",
+      thinned.some(Boolean)
+        ? element("p", { class: "thinned" }, thinned.filter(Boolean).join("; "))
+        : "",
     );
   }
 
   settings() {
     const settings = this.data.header.settings;
     const rows = settings.map((/** @type {[string, string]} */ [key, value]) =>
-      element("tr", {}, element("th", { scope: "row" }, key), element("td", {}, value)));
-    const table = rows.length ? element("table", {}, ...rows) : element("p", {}, "The run does not tell its settings.");
+      element("tr", {}, element("th", { scope: "row" }, key), element("td", {}, value)),
+    );
+    const table = rows.length
+      ? element("table", {}, ...rows)
+      : element("p", {}, "The run does not tell its settings.");
     return [element("details", {}, element("summary", {}, `Settings (${settings.length})`), table)];
   }
 
@@ -221,7 +394,10 @@ class RunPage {
       const before = this.scalars.get(column.name) ?? { x: [], y: [] };
       const [x, y] = await Promise.all([more.values(column.x), more.values(column.y)]);
       const known = lastUpTo(x, before.x.length ? before.x[before.x.length - 1] : -1) + 1;
-      this.scalars.set(column.name, { x: [...Array.from(before.x), ...x.slice(known)], y: [...Array.from(before.y), ...y.slice(known)] });
+      this.scalars.set(column.name, {
+        x: [...Array.from(before.x), ...x.slice(known)],
+        y: [...Array.from(before.y), ...y.slice(known)],
+      });
     }
     for (const each of more.header.quantities) {
       const quantity = this.quantities.get(each.name);
@@ -242,17 +418,28 @@ class RunPage {
 }
 
 /** @type {Record<string, string>} */
-const STATES = { finished: "✓", running: "▶", stopped: "■", diverged: "✗", interrupted: "‖", failed: "!", pending: "…" };
+const STATES = {
+  finished: "✓",
+  running: "▶",
+  stopped: "■",
+  diverged: "✗",
+  interrupted: "‖",
+  failed: "!",
+  pending: "…",
+};
 
 /** @type {Record<string, string>} */
 const EXPLAINED = {
   loss: "What training makes small. Training: the mean over the last 20 rows; validation: on rows that are not trained on.",
   "R²": "Share of the validation rows' variance that the network explains: 0 for predicting the mean, 1 at best.",
-  "|dL/dx_0| / |dL/dx_L|": "Gradient ratio: the gradient at the input of the first block relative to that at the output of the last. Far below 1 it vanishes, far above 1 it explodes.",
+  "|dL/dx_0| / |dL/dx_L|":
+    "Gradient ratio: the gradient at the input of the first block relative to that at the output of the last. Far below 1 it vanishes, far above 1 it explodes.",
   "growth per block": "The gradient ratio as a factor for each block.",
-  theory: "How the norms at step 0 compare with their predictions; sd: standard deviation of the logarithm over seeds.",
+  theory:
+    "How the norms at step 0 compare with their predictions; sd: standard deviation of the logarithm over seeds.",
   "held back": "What kept the run from learning more, and the setting that would change it.",
-  "gradient flow": "Whether the gradient reaches the first blocks in the size in which it left the last.",
+  "gradient flow":
+    "Whether the gradient reaches the first blocks in the size in which it left the last.",
 };
 
 const runPage = new RunPage(Data.ofPage());

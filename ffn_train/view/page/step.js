@@ -12,13 +12,18 @@ class StepControl {
     /** @type {ReturnType<typeof setInterval> | undefined} */
     this.timer = undefined;
     this.slider = element("input", {
-      type: "range", id: "step", min: 0, step: 1, "aria-label": "step",
+      type: "range",
+      id: "step",
+      min: 0,
+      step: 1,
+      "aria-label": "step",
       input: () => this.go(Number(this.slider.value)),
     });
     this.says = element("output", { for: "step" });
     this.player = button("▶", () => this.play(), "play (space)");
     this.root = element(
-      "div", { class: "steps", role: "group", "aria-label": "step" },
+      "div",
+      { class: "steps", role: "group", "aria-label": "step" },
       this.player,
       button("‹", () => this.go(this.index - 1), "step before (left arrow)"),
       this.slider,
@@ -35,7 +40,8 @@ class StepControl {
 
   /** Other steps, as of a run that goes on: at the last one it stays at the last. @param {number[]} steps */
   extend(steps) {
-    const follows = this.index >= this.steps.length - 1, before = this.step;
+    const follows = this.index >= this.steps.length - 1,
+      before = this.step;
     this.steps = steps;
     this.index = follows ? steps.length - 1 : Math.max(lastUpTo(steps, before), 0);
     this.show();
@@ -81,14 +87,18 @@ class StepControl {
     this.slider.disabled = this.steps.length < 2;
     this.slider.setAttribute("aria-valuetext", `step ${this.step}`);
     this.says.textContent = this.steps.length
-      ? `step ${this.step} (${this.index + 1} of ${this.steps.length} measured)` : "nothing measured yet";
+      ? `step ${this.step} (${this.index + 1} of ${this.steps.length} measured)`
+      : "nothing measured yet";
   }
 
   /** @param {KeyboardEvent} event */
   key(event) {
     if (takesKeys(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
     const places = /** @type {Record<string, number>} */ ({
-      ArrowLeft: this.index - 1, ArrowRight: this.index + 1, Home: 0, End: this.steps.length - 1,
+      ArrowLeft: this.index - 1,
+      ArrowRight: this.index + 1,
+      Home: 0,
+      End: this.steps.length - 1,
     });
     if (event.key === " ") this.play();
     else if (event.key in places) this.go(places[event.key]);

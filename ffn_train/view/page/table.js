@@ -14,7 +14,12 @@ class Table {
     this.head = element("thead", {});
     this.body = element("tbody", {});
     this.more = element("p", { class: "note" });
-    this.root = element("div", { class: "scroll" }, element("table", { class: "runs" }, this.head, this.body), this.more);
+    this.root = element(
+      "div",
+      { class: "scroll" },
+      element("table", { class: "runs" }, this.head, this.body),
+      this.more,
+    );
     this.all = false;
     /** @type {Column[]} */
     this.columns = [];
@@ -37,36 +42,82 @@ class Table {
   }
 
   draw() {
-    const columns = this.columns, { column, down } = this.sorted;
+    const columns = this.columns,
+      { column, down } = this.sorted;
     const rows = [...this.rows];
     if (columns[column]) {
       const value = columns[column].value;
       rows.sort((a, b) => order(value(a), value(b)) * (down ? -1 : 1));
     }
-    this.head.replaceChildren(element("tr", {}, ...columns.map((each, at) => element(
-      "th", { scope: "col", "aria-sort": at === column ? (down ? "descending" : "ascending") : "none" },
-      element("button", { type: "button", click: () => this.sort(at), title: each.explanation ?? `sort by ${each.label}` },
-        each.label, at === column ? (down ? " ▾" : " ▴") : "")))));
+    this.head.replaceChildren(
+      element(
+        "tr",
+        {},
+        ...columns.map((each, at) =>
+          element(
+            "th",
+            {
+              scope: "col",
+              "aria-sort": at === column ? (down ? "descending" : "ascending") : "none",
+            },
+            element(
+              "button",
+              {
+                type: "button",
+                click: () => this.sort(at),
+                title: each.explanation ?? `sort by ${each.label}`,
+              },
+              each.label,
+              at === column ? (down ? " ▾" : " ▴") : "",
+            ),
+          ),
+        ),
+      ),
+    );
     const shown = this.all ? rows : rows.slice(0, MOST_ROWS);
-    this.body.replaceChildren(...shown.map((row) => {
-      const cells = columns.map((each, at) => {
-        const content = each.shown ? each.shown(row) : each.value(row);
-        const inside = typeof content === "number" ? short(content) : content;
-        return element("td", {}, at === 0 ? element("button", { type: "button", click: () => this.open(row), "aria-pressed": String(this.chosen(row)) }, inside) : inside);
-      });
-      return element("tr", { class: this.chosen(row) ? "chosen" : "" }, ...cells);
-    }));
-    this.more.replaceChildren(...(rows.length > shown.length ? [`${shown.length} of ${rows.length} rows `, button("show all", () => {
-      this.all = true;
-      this.draw();
-    })] : []));
+    this.body.replaceChildren(
+      ...shown.map((row) => {
+        const cells = columns.map((each, at) => {
+          const content = each.shown ? each.shown(row) : each.value(row);
+          const inside = typeof content === "number" ? short(content) : content;
+          return element(
+            "td",
+            {},
+            at === 0
+              ? element(
+                  "button",
+                  {
+                    type: "button",
+                    click: () => this.open(row),
+                    "aria-pressed": String(this.chosen(row)),
+                  },
+                  inside,
+                )
+              : inside,
+          );
+        });
+        return element("tr", { class: this.chosen(row) ? "chosen" : "" }, ...cells);
+      }),
+    );
+    this.more.replaceChildren(
+      ...(rows.length > shown.length
+        ? [
+            `${shown.length} of ${rows.length} rows `,
+            button("show all", () => {
+              this.all = true;
+              this.draw();
+            }),
+          ]
+        : []),
+    );
   }
 }
 
 /** Numbers before words, what is not a number last. @param {number | string} a @param {number | string} b */
 function order(a, b) {
   if (typeof a === "number" && typeof b === "number") {
-    if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(a)) - Number(Number.isNaN(b));
+    if (Number.isNaN(a) || Number.isNaN(b))
+      return Number(Number.isNaN(a)) - Number(Number.isNaN(b));
     return a - b;
   }
   return String(a) < String(b) ? -1 : Number(String(a) > String(b));
