@@ -211,37 +211,40 @@ def right_legends(
     figure grows where they would leave it. An empty one is left out.
     """
     groups = tuple(group for group in groups if group[1])
-    # a line within a label takes a little more than a row
     lengths = [
-        sum(1 + 1.15 * str(handle.get_label()).count("\n") for handle in handles) / columns
-        + bool(title)
+        sum(lines_of(handle) for handle in handles) / columns + bool(title) + 0.6
         for title, handles in groups
     ]
-    if rows is None:
-        top = max(axes.get_position().y1 for axes in figure.axes) * figure.get_size_inches()[1]
-        _grow(figure, (sum(lengths) + 0.6 * len(groups)) * ROW - top)
     width, height = figure.get_size_inches()
     place = panel.get_position()
-    x, y = place.x1 + 0.1 / width, max(axes.get_position().y1 for axes in figure.axes) * height
+    y = max(axes.get_position().y1 for axes in figure.axes) * height
     if rows is not None:
         y = place.y0 * height + rows * ROW
+    grown = _grow(figure, sum(lengths) * ROW - y)
+    y, height = y + grown, height + grown
     for (title, handles), length in zip(groups, lengths, strict=True):
         figure.legend(
             handles=handles,
             title=title or None,
             loc="upper left",
             alignment="left",
-            bbox_to_anchor=(x, y / height),
+            bbox_to_anchor=(place.x1 + 0.1 / width, y / height),
             ncols=columns,
             columnspacing=1.0,
         )
-        y -= (length + 0.6) * ROW
+        y -= length * ROW
 
 
-def _grow(figure: Figure, inches: float) -> None:
-    """Add height at the foot, if it is more than none; what is drawn keeps its size and place."""
+def lines_of(handle: Artist) -> float:
+    """How many rows of a legend an entry takes."""
+    lines = 1 + str(handle.get_label()).count("\n")
+    return 1.1 * lines + 0.25 if lines > 1 else 1
+
+
+def _grow(figure: Figure, inches: float) -> float:
+    """Add height at the foot unless it is below 0, and return it; what is drawn keeps its size."""
     if inches <= 0:
-        return
+        return 0
     width, height = figure.get_size_inches()
     taller = height + inches
     figure.set_size_inches(width, taller)
@@ -251,6 +254,7 @@ def _grow(figure: Figure, inches: float) -> None:
         axes.set_position((place.x0, bottom, place.width, place.height * height / taller))
     for text in figure.texts:
         text.set_y((text.get_position()[1] * height + inches) / taller)
+    return inches
 
 
 def sample(label: str, **look: object) -> Line2D:
