@@ -114,8 +114,8 @@ def _applies(run: Run, name: str) -> bool:
 
 
 def _kind(run: Run) -> str:
-    """Of the targets; runs of a time before there were others are regressions."""
-    return run.provenance.kind or "regression"
+    """Of the targets: old runs are regressions, and one recorded by another program has no task."""
+    return run.provenance.kind or ("regression" if run.config.get("task") else "unknown")
 
 
 def draw(
