@@ -19,7 +19,9 @@ from ffn_train.train.cadence import Cadence
 from ffn_train.train.instruments import instruments
 from tests.support.choices import tiny
 
+# all figures of numbers, and those of the folder
 ALL = ("gradient_flow", "heatmap", "layers", "loss", "predictions", "signal", "updates")
+FOLDER = ("confusion", *ALL)
 
 
 def layout(depth: int, *, residual: bool = True, rectifies: bool = True) -> RunLayout:
