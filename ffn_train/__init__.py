@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ffn_train.interop.watching import watch
     from ffn_train.running.experiment import build_experiment
     from ffn_train.runs import Run, load_run
+    from ffn_train.teach import check_gradients
 
 __version__ = "0.2.0.dev0"
 
@@ -34,6 +35,7 @@ __all__ = [
     "backprop_two_layer",
     "backward_pass",
     "build_experiment",
+    "check_gradients",
     "compose",
     "forward_pass",
     "load_run",
@@ -50,6 +52,7 @@ _MODULES = {
     "backprop_two_layer": "ffn_train.functional",
     "backward_pass": "ffn_train.functional",
     "build_experiment": "ffn_train.running.experiment",
+    "check_gradients": "ffn_train.teach",
     "compose": "ffn_train.config.composition",
     "forward_pass": "ffn_train.functional",
     "load_run": "ffn_train.runs",

@@ -38,11 +38,13 @@ TRAIN = r"python -m ffn_train"
 # a command's pattern -> what is appended to it (None: it is not run), and why; the first that fits
 EXCEPTIONS: dict[str, tuple[str | None, str]] = {
     r".*\bpip install": (None, "installing"),
+    r"\.ci/run": (None, "all tests"),
     r"openssl|export|ray |python -m pytest -m cluster": (None, "a cluster"),
     r".*hydra/launcher=(slurm|ray_cluster)": ("dry_run=true", "a cluster"),
     r"jupyter": (None, "10 s; tests/experiments/test_lesson.py executes the notebook"),
     r"python experiments/(throughput|theory_limits|verdicts)/": (None, "6 to 40 minutes"),
     r".*watch_gpt": (None, "a minute; tests/interop/test_watch_gpt.py runs it at a tiny size"),
+    r"python experiments/figures/page": (None, "a browser; tests/view opens the same page"),
     r".*\bmy_\w+\.py": (None, "run by test_the_parts_of_the_examples_work"),
     r"python -m ffn_train.reproduce": ("", "minutes; a study is loaded, and measures nothing"),
     r"python -m ffn_train.theory": ("trainer.batch_size=8", "5 s"),
@@ -54,6 +56,8 @@ EXCEPTIONS: dict[str, tuple[str | None, str]] = {
     rf"{TRAIN} -m .*dry_run=true": ("", "writes nothing"),
     rf"{TRAIN} -m": (SWEEP, "a minute"),
     rf"{TRAIN} (--help|--cfg)": ("", "trains nothing"),
+    rf"{TRAIN} view .*--serve": (None, "it serves until it is interrupted"),
+    rf"{TRAIN} view ": ("", "trains nothing"),
     rf"{TRAIN}( |$)": (ONE_RUN, "4 s or more"),
 }
 
@@ -85,6 +89,8 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch) -> int:
     assert (python, option) == ("python", "-m"), f"no way to run: {command}"
     assert module.split(".")[0] == "ffn_train", f"no way to run: {command}"
     name = module.partition(".")[2] or "train"
+    if arguments[:1] == ["view"]:  # a word in place of a module
+        name = arguments.pop(0)
     monkeypatch.setattr(sys, "argv", [module, *arguments])
     try:
         importlib.import_module(f"ffn_train.commands.{name}").main()
@@ -137,10 +143,10 @@ def test_the_parts_of_the_examples_work(tmp_path: Path) -> None:
             tried += [
                 command for command in commands(content) if re.search(r"\bmy_\w+\.py", command)
             ]
-    assert len(tried) == 7
+    assert len(tried) == 8
     for command in tried:
         module, *arguments = shlex.split(command)[2:]
-        composed = "--help" not in arguments and module != "ffn_train.plots"
+        composed = not {"--help", "check"} & {*arguments} and module != "ffn_train.plots"
         tiny = ["model.depth=2", "model.width=8"] if composed else []
         tiny += ONE_RUN.split() if module == "ffn_train" and tiny else []
         done = process(*arguments, *tiny, cwd=tmp_path, module=module)

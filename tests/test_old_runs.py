@@ -166,7 +166,7 @@ def test_one_that_has_ended_is_left_as_it_is(old: Path, name: str) -> None:
     execute(build_experiment(compose(overrides_of(old / "runs" / name))), NOTES.append)
     state = "ended already; a larger trainer.steps extends it"
     if name == "diverged":
-        state = "diverged: nothing is left to go on from"
+        state = "diverged, so it cannot be extended"
     assert NOTES[-1] == f"runs/{name} has {state}"
     after = {p: p.read_bytes() for p in (old / "runs" / name).rglob("*") if p.is_file()}
     assert {p: b for p, b in after.items() if p.name != ".lock"} == before

@@ -63,6 +63,7 @@ def test_every_export_works_after_every_submodule_is_imported(tmp_path: Path) ->
         ),
         "backward_pass": lambda: ffn_train.backward_pass(np.ones(4), x, W1, b1, abs, one),
         "build_experiment": lambda: ffn_train.build_experiment(ffn_train.compose()),
+        "check_gradients": lambda: ffn_train.check_gradients(np.tanh, lambda dy, x: dy),
         "compose": lambda: ffn_train.compose(),
         "forward_pass": lambda: ffn_train.forward_pass(x, W1, b1, abs),
         "load_run": lambda: ffn_train.load_run(OLD_RUN),

@@ -1,10 +1,11 @@
 """All figures of many kinds of runs, in colour and in grey, to be looked at.
 
     python experiments/figures/sheet.py --out outputs/figures
-    python experiments/figures/sheet.py --out outputs/figures --only tasks,zipped
+    python experiments/figures/sheet.py --out outputs/figures --only runs/default,sweeps/zipped
 
-Each kind of sweep is trained at a tiny size, once: OUT/sweeps/KIND holds its runs and the figures
-of its comparison, OUT/sweeps/KIND/grey the same as a printer without colour shows them.
+Each kind of run and of sweep is trained at a tiny size, once: OUT/runs/KIND and OUT/sweeps/KIND
+hold the runs and their figures or those of the comparison, a folder ``grey`` beside them the same
+as a printer without colour shows them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from PIL import Image
 
 from ffn_train.compare import Options, collect, write_figures
 from ffn_train.config.composition import compose
+from ffn_train.plots import draw
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.sweep.run import run_sweep
@@ -102,6 +104,34 @@ SWEEPS: Mapping[str, Sequence[Sequence[str]]] = {
 }
 
 
+# the overrides of each kind of single run; the "extended" one is trained to twice its length then
+RUNS: Mapping[str, Sequence[str]] = {
+    "default": [],
+    "depth_1": [*TINY, "model.depth=1"],
+    "depth_2": [*TINY, "model.depth=2"],
+    **{
+        f"depth_64_{residual}": [*TINY, "model.depth=64", f"residual={residual}"]
+        for residual in ("none", "identity", "scaled")
+    },
+    "depth_256": [*TINY, "model.depth=256", "model.width=8"],
+    "depth_500": [*TINY, "model.depth=500", "model.width=4"],
+    "diverged": [*TINY, "optimizer.lr=30", "trainer.clip=null", "trainer.patience=20"],
+    "not_finite": [*TINY, "optimizer.lr=1e6", "trainer.clip=null", "init=he", "residual=identity"],
+    "two_steps": [*TINY, "trainer.steps=2"],
+    "long": [
+        *(*TINY, "trainer.steps=100000", "model.width=4", "model.depth=2", "task.rows=60"),
+        *("trainer.batch_size=4", "evaluate.every=20", "measure.every=50", "schedule=constant"),
+    ],
+    "two_targets": [*TINY, "task=linear", "task.outputs=2"],
+    "one_input": [*DIABETES, f"task.path={DATA}", "task.inputs=[bmi]"],
+    "post_norm": [*TINY, "norm=post_rms", "residual=identity"],
+    "rezero": [*TINY, "residual=rezero"],
+    "swiglu": [*TINY, "block=swiglu"],
+    "extended": TINY,
+    "foreign_names": [*DIABETES, f"task.path={NAMES}", f"task.target='{FOREIGN[1]}'"],
+}
+
+
 def write_foreign_names(out: Path) -> None:
     table = DATA.read_text(encoding="utf-8")
     header, rows = table.split("\n", 1)
@@ -110,9 +140,9 @@ def write_foreign_names(out: Path) -> None:
     Path(NAMES.replace("OUT", str(out))).write_text(f"{header}\n{rows}", encoding="utf-8")
 
 
-def sweep_figures(out: Path, overrides: Sequence[Sequence[str]]) -> list[Path]:
+def sweep_figures(out: Path, kind: str) -> list[Path]:
     """Train what is not trained yet, compare it, and draw; the figures' paths."""
-    for index, settings in enumerate(overrides):
+    for index, settings in enumerate(SWEEPS[kind]):
         root = out / "runs" / str(index)
         given = [*(() if settings[0] in DIABETES else TINY), *settings]
         given = [word.replace("OUT", str(out.parents[1])) for word in given]
@@ -125,6 +155,21 @@ def sweep_figures(out: Path, overrides: Sequence[Sequence[str]]) -> list[Path]:
     return write_figures(comparison, out, ["png"])
 
 
+def run_figures(out: Path, kind: str) -> list[Path]:
+    """Train a single run, unless that was done, and draw it; the figures' paths."""
+    given = [word.replace("OUT", str(out.parents[1])) for word in RUNS[kind]]
+    if kind == "extended":
+        given.append("trainer.steps=120" if out.exists() else "trainer.steps=60")
+    run = execute(
+        build_experiment(compose([*given, f"run.dir={out}", "plot.when=never"])),
+        print,
+        progress=False,
+    )
+    if kind == "extended" and run.config["trainer"]["steps"] == 60:
+        return run_figures(out, kind)
+    return draw(run, notify=print)
+
+
 def in_grey(figure: Path) -> None:
     """A copy as a printer without colour shows it."""
     (figure.parent / "grey").mkdir(exist_ok=True)
@@ -134,12 +179,21 @@ def in_grey(figure: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("outputs") / "figures")
-    parser.add_argument("--only", metavar="KIND,...", help=f"of {', '.join(SWEEPS)}")
+    parser.add_argument(
+        "--only",
+        metavar="KIND,...",
+        help=f"of runs/KIND, {', '.join(RUNS)}; sweeps/KIND, {', '.join(SWEEPS)}",
+    )
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     write_foreign_names(options.out)
-    for kind in options.only.split(",") if options.only else SWEEPS:
-        for figure in sweep_figures(options.out / "sweeps" / kind, SWEEPS[kind]):
+    kinds = [*(f"runs/{kind}" for kind in RUNS), *(f"sweeps/{kind}" for kind in SWEEPS)]
+    for path in options.only.split(",") if options.only else kinds:
+        folder, _, kind = path.rpartition("/")
+        out = options.out / path
+        draws = {"runs": run_figures, "sweeps": sweep_figures}
+        figures = draws[folder](out, kind)
+        for figure in figures:
             in_grey(figure)
             print(figure)
 

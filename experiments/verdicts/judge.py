@@ -1,9 +1,13 @@
 """How often the verdict names the cause, and whether what it advises helps.
 
-    python experiments/verdicts/judge.py --ranges testing --out outputs/verdicts
+    python experiments/verdicts/judge.py --ranges setting            both ranges, some minutes each
+    python experiments/verdicts/judge.py --causes noise,outlier      a part of the situations
+    python experiments/verdicts/judge.py --repaired                  do the causes hold at all?
+    python experiments/verdicts/judge.py --record                    into table.csv and README.md
 
 Every situation of ``situations.py`` is run with three seeds, its verdict compared with the cause
-that was put there, and each remedy that the verdict names applied in a further run.
+that was put there, and each remedy that the verdict names applied in a further run. A row for each
+run goes to ``--out``, with the directories of those whose cause was not named.
 """
 
 from __future__ import annotations
@@ -11,159 +15,190 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-import tempfile
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from scoring import Judged, Outcome, judged, lines, rows, totals
 from situations import RANGES, SEEDS, SITUATIONS
 
 from ffn_train.config.composition import compose
+from ffn_train.config.settings import SettingError
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import Run
-from ffn_train.runs.finding import FLOW, HELD_BACK, LEARNED, NOTHING
+
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- written by judge.py -->", "<!-- end -->"
 
 
-@dataclass(frozen=True)
-class Judged:
-    """One run: its cause and what the verdict said of it. ``skill``: the share of the error of
-    predicting the mean that it removes; ``remedied``: with the remedy applied. ``flow_right``: None
-    where the cause implies no answer.
-    """
-
-    situation: str
-    cause: str
+class Job(NamedTuple):
+    place: int
+    ranges: str
     seed: int
-    said: str
-    right: bool
-    learned: str
-    flow: str
-    flow_right: bool | None
-    skill: float
-    remedy: str = ""
-    remedied: float | None = None
-    helped: bool | None = None
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        """Where the run goes, and beside it its table and those with a remedy."""
+        return self.folder / f"{self.place}-{self.seed}"
 
 
-def judge(job: tuple[int, str, int, Path]) -> Judged:
-    """Run one situation with one seed, and once more with its remedy."""
-    place, ranges, seed, folder = job
-    situation = SITUATIONS[place]
-    case = situation.draw(ranges, seed, folder / "tables")
-    run = trained(case.overrides, folder / f"{place}-{seed}")
+def judge(job: Job) -> Judged:
+    """Run one situation with one seed, and once more with each remedy that its verdict names."""
+    situation = SITUATIONS[job.place]
+    shutil.rmtree(job.path, ignore_errors=True)
+    case = situation.draw(job.ranges, job.seed, job.path / "tables")
+    run = trained(case.overrides, job.path / "run")
     assert run.summary is not None
-    findings = {finding.question: finding for finding in run.summary.verdict}
-    kinds = {question: finding.kind for question, finding in findings.items()}
-    said = kinds.get(HELD_BACK, "")
-    judged = Judged(
-        situation=situation.name,
-        cause=situation.cause,
-        seed=seed,
-        said=said,
-        right=said in situation.right,
-        learned=kinds.get(LEARNED, ""),
-        flow=kinds.get(FLOW, ""),
-        flow_right=kinds.get(FLOW, "") in situation.flow if situation.flow else None,
-        skill=skill(run),
-    )
-    change = findings[HELD_BACK].change if said else ()
-    if not change:
-        return judged
-    again = trained([*case.overrides, *change], folder / f"{place}-{seed}-remedied")
-    better = skill(again) > judged.skill or distance(again) < 0.5 * distance(run)
-    values = asdict(judged) | {
-        "remedy": " ".join(change),
-        "remedied": skill(again),
-        "helped": better,
+    findings = run.summary.verdict
+    changes = list(dict.fromkeys(finding.change for finding in findings if finding.change))
+    remedied = {
+        change: remedy(case.overrides, change, job.path / f"remedy-{number}")
+        for number, change in enumerate(changes)
     }
-    return Judged(**values)
+    result = judged(situation, job.ranges, job.seed, outcome(run), findings, remedied)
+    if result.right:
+        shutil.rmtree(job.path)
+    return result
+
+
+def remedy(overrides: Iterable[str], change: Sequence[str], path: Path) -> Outcome | None:
+    """What the run comes to with a remedy; None if the remedy is refused."""
+    try:
+        return outcome(trained(changed(overrides, change), path))
+    except SettingError:
+        return None
+
+
+def repair(job: Job) -> dict[str, Any]:
+    """One run as it is spoiled, and the same with nothing spoiled; its verdict is not looked at."""
+    situation = SITUATIONS[job.place]
+    shutil.rmtree(job.path, ignore_errors=True)
+    case = situation.draw(job.ranges, job.seed, job.path / "tables")
+    spoiled, sound = (
+        outcome(trained(overrides, job.path / name))
+        for name, overrides in (("run", case.overrides), ("repaired", case.repaired))
+    )
+    shutil.rmtree(job.path)
+    return {
+        "ranges": job.ranges,
+        "situation": situation.name,
+        "cause": situation.cause,
+        "seed": job.seed,
+        "score": f"{spoiled.score:.3g}",
+        "repaired": f"{sound.score:.3g}",
+    }
 
 
 def trained(overrides: Iterable[str], path: Path) -> Run:
-    """A run of these settings, of which later ones replace earlier ones."""
-    settings = dict(override.split("=", 1) for override in overrides)
-    if "init" in settings:  # a choice with its own settings is replaced whole
-        settings = {k: v for k, v in settings.items() if not stale(k, settings)}
-    config = compose([f"{key}={value}" for key, value in settings.items()])
+    """A run of these settings in a new directory."""
+    config = compose(list(overrides))
     config["run"] = {"dir": str(path)}
     return execute(build_experiment(config), notify=lambda line: None, progress=False)
 
 
-def stale(key: str, settings: dict[str, str]) -> bool:
-    """Whether a setting belongs to an initialisation or residual that was replaced by another."""
-    group, dot, name = key.partition(".")
-    known = {"init": {"normal": ("inner", "outer"), "orthogonal": ("gain",)}}
-    if not dot or group not in known or name == "bias_std":
-        return False
-    return name not in known[group].get(settings.get(group, ""), ())
+def changed(overrides: Iterable[str], change: Sequence[str]) -> list[str]:
+    """A command line after a change: keys that are set again, and what belonged to a choice that
+    is replaced by another, are gone.
+    """
+    settings = dict(text.split("=", 1) for text in overrides)
+    for key, value in (text.split("=", 1) for text in change):
+        if settings.get(key) != value and "." not in key:
+            settings = {k: v for k, v in settings.items() if not k.startswith(f"{key}.")}
+        settings[key] = value
+    return [f"{key}={value}" for key, value in settings.items()]
 
 
-def skill(run: Run) -> float:
-    """The share of the trivial model's error that is removed at the end; -inf for a lost run."""
-    result = run.summary.score if run.summary is not None else None
-    if run.state != "finished" or result is None or result.value is None:
-        return -math.inf
-    share = result.unlearned(result.value)
-    return -math.inf if share is None or math.isnan(share) else 1 - share
+def outcome(run: Run) -> Outcome:
+    """A run's score and gradient ratios; one that has not finished has lost its score."""
+    assert run.summary is not None
+    summary, result = run.summary, run.summary.score
+    assert result is not None
+    assert result.value is not None
+    assert result.baseline is not None
+    assert result.perfect is not None
+    lost = run.state != "finished" or not math.isfinite(result.value)
+    ratios = (summary.gradient_ratio_start, summary.gradient_ratio_end)
+    return Outcome(
+        score=-math.inf if lost else result.value,
+        error=math.inf if lost else result.perfect - result.value,
+        baseline_error=result.perfect - result.baseline,
+        distance=max(
+            abs(math.log(ratio)) if ratio is not None and 0 < ratio < math.inf else math.inf
+            for ratio in ratios
+        ),
+    )
 
 
-def distance(run: Run) -> float:
-    """How far the gradient ratio at step 0 is from 1, as the modulus of its logarithm."""
-    ratio = run.summary.gradient_ratio_start if run.summary is not None else None
-    return abs(math.log(ratio)) if ratio is not None and 0 < ratio < math.inf else math.inf
+def record(judgements: Sequence[Judged]) -> None:
+    """Put the table of these ranges into table.csv, and what both come to into the README."""
+    table, new = HERE / "table.csv", rows(judgements)
+    kept = read(table) if table.exists() else []
+    ranges = {row["ranges"] for row in new}
+    write(table, [*(row for row in kept if row["ranges"] not in ranges), *new])
+    readme = HERE / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    body = "\n".join(lines(read(table)))
+    readme.write_text(f"{before}{BEGIN}\n{body}\n{END}{after}", encoding="utf-8")
 
 
-def table(judged: Sequence[Judged]) -> str:
-    """A row for each cause in Markdown, and the shares that count."""
-    lines = ["| cause | runs | named right | remedies that helped |", "|---|---|---|---|"]
-    for cause in dict.fromkeys(one.cause for one in judged):
-        runs = [run for run in judged if run.cause == cause]
-        helped = [run.helped for run in runs if run.helped is not None]
-        right = sum(run.right for run in runs)
-        lines.append(f"| {cause} | {len(runs)} | {right} | {sum(helped)} of {len(helped)} |")
-    helped = [run.helped for run in judged if run.helped is not None]
-    alarms = sum(run.said != NOTHING for run in judged if run.cause == NOTHING)
-    good = sum(run.cause == NOTHING for run in judged)
-    lines += [
-        "",
-        f"named right: {share(run.right for run in judged)}",
-        f"gradient flow right, where the cause implies an answer: "
-        f"{share(run.flow_right for run in judged if run.flow_right is not None)}",
-        f"false alarms: {alarms} of {good} good runs",
-        f"remedies that helped: {share(helped)}",
-    ]
-    return "\n".join(lines)
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
-def share(flags: Iterable[bool]) -> str:
-    flags = list(flags)
-    return f"{sum(flags)} of {len(flags)} ({sum(flags) / max(len(flags), 1):.0%})"
+def write(path: Path, table: Sequence[Mapping[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(description="see judge.py", allow_abbrev=False)
     parser.add_argument("--ranges", choices=RANGES, default="testing")
     parser.add_argument("--causes", default="", help="only these, separated by commas")
     parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--first", type=int, default=0, help="seed to begin with, for fresh runs")
+    parser.add_argument("--repaired", action="store_true", help="run each with nothing spoiled")
+    parser.add_argument("--record", action="store_true", help="write table.csv and README.md")
     parser.add_argument("--out", type=Path, default=Path("outputs/verdicts"))
     options = parser.parse_args()
     causes = options.causes.split(",") if options.causes else None
-    places = [i for i, s in enumerate(SITUATIONS) if causes is None or s.cause in causes]
-    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(2) as pool:
-        jobs = [
-            (place, options.ranges, seed, Path(folder))
-            for place in places
-            for seed in range(options.seeds)
-        ]
-        judged = list(pool.map(judge, jobs))
-    options.out.mkdir(parents=True, exist_ok=True)
-    with open(options.out / f"{options.ranges}.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Judged)])
-        writer.writeheader()
-        writer.writerows(asdict(run) for run in judged)
-    print(table(judged))
+    known = {situation.cause for situation in SITUATIONS}
+    if causes is not None and not known >= set(causes):
+        parser.error(f"--causes: no such cause; there are {', '.join(sorted(known))}")
+    if options.record and (causes is not None or options.seeds != SEEDS or options.first):
+        parser.error("--record: only the whole of a range is recorded")
+    folder = options.out / options.ranges
+    jobs = [
+        Job(place, options.ranges, seed, folder)
+        for place, situation in enumerate(SITUATIONS)
+        if (causes is None or situation.cause in causes)
+        and (situation.spoiled or not options.repaired)
+        for seed in range(options.first, options.first + options.seeds)
+    ]
+    work: Callable[[Job], Any] = repair if options.repaired else judge
+    with ProcessPoolExecutor(2) as pool:
+        results = list(pool.map(work, jobs))
+    if options.repaired:
+        write(options.out / f"{options.ranges}-repaired.csv", results)
+        better = sum(float(row["repaired"]) > float(row["score"]) for row in results)
+        print(f"better with nothing spoiled: {better} of {len(results)} runs")
+        return
+    write(options.out / f"{options.ranges}.csv", [result._asdict() for result in results])
+    write(options.out / f"{options.ranges}-situations.csv", rows(results))
+    if options.record:
+        record(results)
+    print("\n".join(totals(rows(results))))
+    for result in results:
+        if not result.right:
+            print(f"{result.cause}: {result.situation}, seed {result.seed}: said {result.said!r}")
 
 
 if __name__ == "__main__":

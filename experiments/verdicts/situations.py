@@ -2,8 +2,8 @@
 
 A situation is a sound configuration and the one thing that is spoiled in it. Its cause holds by
 construction: with the spoiled settings left out the same run learns, which ``run.py --repaired``
-shows. What varies is drawn from one of two ranges that share no value: ``setting`` is for choosing
-the thresholds of rules, ``testing`` for judging them.
+shows; no verdict was consulted. What varies is drawn from one of two ranges that share no value:
+``setting`` is for choosing the thresholds of rules, ``testing`` for judging them.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class Situation:
         spoiled = {**sound, **drawn(self.spoiled, ranges, rng)}
         stem = f"{re.sub('[^a-z0-9]+', '-', self.name.lower())}-{ranges}-{seed}"
         return Case(
-            overrides=tuple(overrides(spoiled, folder / f"{stem}.csv", seed)),
-            repaired=tuple(overrides(sound, folder / f"{stem}-repaired.csv", seed)),
+            overrides=tuple(overrides(spoiled, folder / f"{stem}.csv")),
+            repaired=tuple(overrides(sound, folder / f"{stem}-repaired.csv")),
         )
 
 
@@ -101,7 +101,7 @@ def drawn(settings: Settings, ranges: str, rng: np.random.Generator) -> dict[str
     }
 
 
-def overrides(settings: Mapping[str, str], path: Path, seed: int) -> Iterator[str]:
+def overrides(settings: Mapping[str, str], path: Path) -> Iterator[str]:
     """The settings as a command line has them; those of a table become a file at ``path``."""
     table = {
         key.removeprefix("table."): float(value)
@@ -109,7 +109,7 @@ def overrides(settings: Mapping[str, str], path: Path, seed: int) -> Iterator[st
         if key.startswith("table.")
     }
     if table:
-        write_table(path, **table, rng=np.random.default_rng(seed))
+        write_table(path, **table, rng=np.random.default_rng(int(settings["seed"])))
         yield from ("task=csv", f"task.path={path}", "task.target=y")
     for key, value in settings.items():
         if not key.startswith("table."):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -11,24 +10,23 @@ from typing import TYPE_CHECKING
 
 from ffn_train.commands.options import Parser, columns, mention, words
 from ffn_train.config.sections import FORMATS
-from ffn_train.config.settings import SettingError, one_of, some_of
+from ffn_train.config.settings import some_of
 from ffn_train.runs.files import make_folder
 
 if TYPE_CHECKING:
     from ffn_train.compare import Comparison
 
-_WIDTHS = {"single": 3.5, "double": 7.0}  # inches: a column of a two-column page, and both
-ELSEWHERE = Path("outputs") / "comparison"  # of runs that are not in one directory
+ELSEWHERE = Path("outputs") / "comparison"  # for several directories
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table and write tables and figures; exits 2, with one line, for a mistake."""
+    """Print the table and write tables and figures; exits 2 with one line on errors."""
     from ffn_train.compare import Options, collect
     from ffn_train.compare.metrics import STANDARD
 
     parser = Parser(
         "compare",
-        "Compare runs, finished or not: which settings differ, mean and spread over "
+        "Compare runs, finished or not: the settings that differ, mean and spread over "
         "seeds, tables and figures.",
     )
     parser.add_argument(
@@ -36,45 +34,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
         nargs="+",
         type=Path,
         metavar="DIR",
-        help="a run, a sweep, or a directory that holds some",
+        help="a run, a sweep, or a directory that contains some",
     )
     parser.add_argument(
         "--by",
         type=words,
         metavar="KEY,...",
-        help="settings to group by; default: all that differ but the seed. A key may be shortened "
-        "(depth) where that is not ambiguous",
+        help="settings to group by; default: all that differ except the seed. A key may be "
+        "shortened (depth) if that is not ambiguous",
     )
     parser.add_argument("--x", metavar="KEY", help="the setting on the axis; default: the depth")
     parser.add_argument("--color", metavar="KEY", help="the setting that the colour shows")
-    parser.add_argument("--panel", metavar="KEY", help="the setting that has a panel a value")
+    parser.add_argument("--panel", metavar="KEY", help="the setting with a panel per value")
     parser.add_argument("--metric", metavar="NAME", help=f"of {', '.join(STANDARD)}")
     parser.add_argument(
         "--where",
         action="append",
         default=[],
         metavar="CONDITION",
-        help="only runs that meet it: 'depth>=16', 'residual!=none'; = != >= <= > <; repeatable",
+        help="only matching runs: 'depth>=16', 'residual!=none'; = != >= <= > <; repeatable",
     )
     parser.add_argument("--figures", type=words, metavar="NAME,...", help="only these")
-    parser.add_argument(
-        "--only-panel", type=int, metavar="N", help="of each figure the N-th panel alone, from 1"
-    )
-    parser.add_argument(
-        "--width",
-        metavar="NAME",
-        help="of a figure with its legends: single (3.5 in) or double (7 in), a page's columns",
-    )
-    for name in ("--xlim", "--ylim"):
-        parser.add_argument(
-            name, metavar="LOW,HIGH", help=f"the ends of the {name[2]} axis of curves"
-        )
-    parser.add_argument(
-        "--no-title", dest="title", action="store_false", help="no header, for a caption's sake"
-    )
-    parser.add_argument(
-        "--no-markers", dest="markers", action="store_false", help="curves without markers"
-    )
+    parser.add_appearance()
     parser.add_formats()
     parser.add_argument(
         "--out",
@@ -84,47 +65,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     options = parser.parse(arguments)
     with parser.mistakes("; --out DIR writes elsewhere"):
-        if options.width is not None:
-            one_of("--width", options.width, _WIDTHS)
         if options.figures is not None:
             from ffn_train.compare.figures import FIGURES  # late: it imports matplotlib
 
             some_of("--figures", options.figures, FIGURES)
-        options.inches = _WIDTHS.get(options.width)
-        options.xlim, options.ylim = (
-            _ends(name, getattr(options, name)) for name in ("xlim", "ylim")
-        )
-        chosen = Options(**{field.name: getattr(options, field.name) for field in fields(Options)})
+        looks = parser.appearance(options)
+        others = {f.name: getattr(options, f.name) for f in fields(Options) if f.name not in looks}
+        chosen = Options(**others, **looks)
         formats = some_of("--formats", options.formats, FORMATS)
         comparison = collect(options.directories, chosen, parser.notify)
-        present(comparison, options.out or _out(options.directories), formats)
+        page = present(comparison, options.out or _out(options.directories), formats)
+        mention(f"to look at: {page}")
 
 
-def _ends(name: str, text: str | None) -> tuple[float, float] | None:
-    """``LOW,HIGH`` as numbers. Raises SettingError."""
-    if text is None:
-        return None
-    try:
-        low, high = (float(word) for word in text.split(","))
-        if -math.inf < low < high < math.inf:
-            return low, high
-    except ValueError:
-        pass
-    raise SettingError(f"--{name} must be LOW,HIGH, two ascending numbers, got {text!r}")
+def present(comparison: Comparison, out: Path, formats: Sequence[str]) -> Path:
+    """Write tables, figures and the page, whose file is returned; print the table of the groups.
 
-
-def present(comparison: Comparison, out: Path, formats: Sequence[str]) -> None:
-    """Write the tables, print the one of the groups, draw the figures, and say where.
-
-    Nothing is printed where nothing can be written.
+    Nothing is printed if writing fails.
     """
-    from ffn_train.compare import table, write_figures, write_tables
+    from ffn_train.compare import table, write_figures, write_page, write_tables
 
     write_tables(comparison, out)
     mention(table(comparison, columns(sys.stdout) or sys.maxsize))
     figures = write_figures(comparison, out, formats)
     names = ", ".join(dict.fromkeys(path.stem for path in figures))
+    page = write_page(comparison, out)
     mention(f"tables{f' and figures ({names})' if names else ''} in {out}")
+    return page
 
 
 def _out(directories: Sequence[Path]) -> Path:

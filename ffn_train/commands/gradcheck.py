@@ -1,4 +1,4 @@
-"""python -m ffn_train.gradcheck: is the configured model's backward pass right?"""
+"""python -m ffn_train.gradcheck: checks the configured model's backward pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main() -> None:
     parser = Parser(
         "gradcheck",
         "Check the configured model's backward pass in float64, with random cotangents "
-        "and random parameters, against centred differences: every layer and block alone, then the "
+        "and random parameters, against centred differences: each layer and block alone, then the "
         "whole stack.",
     )
     parser.add_argument(
@@ -31,7 +31,7 @@ def main() -> None:
         say(f"{len(failed)} of {len(rows)} derivatives disagree: {', '.join(failed)}")
         sys.exit(1)
     hidden = sum(not check.resolved for check in rows)
-    more = f"; {hidden} more are too small beside the output to be seen in float64"
+    more = f"; {hidden} more are too small relative to the output to be resolved in float64"
     say(f"all {len(rows) - hidden} derivatives agree{more if hidden else ''}")
 
 
@@ -51,10 +51,14 @@ def check(overrides: Sequence[str]) -> dict[str, list[Check]]:
 
 
 def table(checks: dict[str, list[Check]]) -> str:
-    """The checks, aligned; kinks are the points that were drawn anew because a kink lay there."""
+    """The checks as a table; ``kinks avoided``: points that were redrawn to avoid a kink."""
     rows: list[Sequence[str] | str] = []
-    for part, its in checks.items():
-        rows += [part, ("  tensor", "analytic", "numeric", "rel. error", ""), *map(_row, its)]
+    for part, part_checks in checks.items():
+        rows += [
+            part,
+            ("  tensor", "analytic", "numeric", "rel. error", ""),
+            *map(_row, part_checks),
+        ]
     return "\n".join(aligned(rows, left=(0, 4)))
 
 

@@ -1,4 +1,4 @@
-"""How every command starts and ends: also where it is interrupted, or nobody reads what it says."""
+"""How every command starts and ends, also on interrupts and closed pipes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-COMMANDS = ("compare", "plots", "theory", "gradcheck", "reproduce", "clean")
+COMMANDS = ("compare", "plots", "view", "theory", "gradcheck", "check", "reproduce", "clean")
 INTERRUPTED = 130  # the shell's exit status for Ctrl-C: 128 + SIGINT
-UNREAD = 141  # and for a pipe that nobody reads any more, as of `| head`: 128 + SIGPIPE
+UNREAD = 141  # the shell's exit status for a closed pipe, as of `| head`: 128 + SIGPIPE
 
 
 def main() -> None:
-    """``ffn-train [COMMAND] ...``, as ``python -m ffn_train`` too; without a command it trains."""
+    """``ffn-train [COMMAND] ...`` and ``python -m ffn_train ...``; without a command, train."""
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     if word in COMMANDS:
         run(sys.argv.pop(1))
@@ -36,20 +36,19 @@ def main() -> None:
 def run(name: str) -> None:
     """Import a command of this folder and call its ``main``.
 
-    Exits 130 when interrupted, 141, without a word, when what it prints to is closed, and 1 where
-    the memory does not suffice. An exception where parts of one's own are in use is a line that
-    says where it comes from.
+    Exits 130 on an interrupt, silently 141 on a closed pipe, and 1 when out of memory. With the
+    user's own parts loaded, an exception is one line that says where it comes from.
     """
     program = "ffn_train" if name == "train" else f"ffn_train.{name}"
-    os.environ["MPLBACKEND"] = "agg"  # a notebook's need not be installed here; it is not used
-    atexit.register(gc.freeze)  # all goes at once; to look for garbage in it first takes 0.15 s
+    os.environ["MPLBACKEND"] = "agg"  # a notebook sets one that may not be installed
+    atexit.register(gc.freeze)  # a garbage collection at exit would take 0.15 s
     try:
         _streams()
         command = _imported(name, program)
         command()
         sys.stdout.flush()
     except BrokenPipeError:
-        # else the interpreter tries again to write what is left, and complains
+        # otherwise the interpreter would fail again when it flushes stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(UNREAD)
     except MemoryError as error:
@@ -70,29 +69,29 @@ def run(name: str) -> None:
 
 
 def _tell(line: str) -> None:
-    """``options.tell`` where its imports may be what fails."""
+    """``options.tell``, usable even if its module's imports fail."""
     from ffn_train.config.settings import printable
 
     print(printable(line), file=sys.stderr)
 
 
 def _streams() -> None:
-    """Standard streams that can always be written to, whatever the shell has made of them.
+    """Make the standard streams writable, whatever the shell has done to them.
 
-    One that is closed leads nowhere; otherwise the next file to be opened would get its number.
-    What stdout's encoding lacks is written as an escape.
+    A closed one becomes the null device; otherwise the next opened file would get its number.
+    Characters that stdout's encoding lacks are escaped.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 for good
     if isinstance(sys.stdout, io.TextIOWrapper):
-        with suppress(OSError):  # nobody reads it any more, which is found out by writing
+        with suppress(OSError):  # a closed pipe, which the first write reports
             sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _imported(name: str, program: str) -> Callable[[], None]:
-    """The command's ``main``. In between Ctrl-C ends the process without a word: libraries that are
-    half imported would answer it with errors of their own."""
+    """The command's ``main``. During the import Ctrl-C ends the process silently: half-imported
+    libraries would raise errors of their own."""
     try:
         with _deaf_to_interrupts():
             command: Callable[[], None] = importlib.import_module(f"ffn_train.commands.{name}").main
@@ -105,7 +104,7 @@ def _imported(name: str, program: str) -> Callable[[], None]:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """A context in which SIGINT does what it does to a program that knows nothing of it."""
+    """A context in which SIGINT has its default effect: it ends the process."""
     if (
         threading.current_thread() is not threading.main_thread()
         or signal.getsignal(signal.SIGINT) == signal.SIG_IGN

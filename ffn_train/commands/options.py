@@ -1,8 +1,9 @@
-"""The parser of the commands that are not Hydra's: a mistake costs one line, without the usage."""
+"""The commands' parser, which reports an error in one line without the usage, and their output."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import sys
@@ -12,34 +13,36 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TextIO
 
 from ffn_train.config.sections import FORMATS
-from ffn_train.config.settings import SettingError, nearest, printable
+from ffn_train.config.settings import SettingError, nearest, one_of, printable
 from ffn_train.runs.files import RunError
+
+_WIDTHS = {"single": 3.5, "double": 7.0}  # inches: a column of a two-column page, and both
 
 
 class Parser(argparse.ArgumentParser):
-    """``python -m ffn_train.NAME``; an unknown option is answered with the nearest one."""
+    """The parser of ``python -m ffn_train.NAME``; for an unknown option it names the nearest."""
 
     def __init__(self, name: str, description: str, **options: Any) -> None:
         self.program = f"ffn_train.{name}" if name else "ffn_train"
         super().__init__(prog=f"python -m {self.program}", description=description, **options)
 
     def parse(self, arguments: Sequence[str] | None) -> argparse.Namespace:
-        """The options among the arguments (None: the command line's), in any order with the rest.
+        """Parse the arguments (None: the command line's), with options in any position.
 
-        Unknown options come first: without them the rest may seem to be missing.
+        Unknown options are reported first: they could make other arguments seem to be missing.
         """
-        given = list(sys.argv[1:] if arguments is None else arguments)
+        typed = list(sys.argv[1:] if arguments is None else arguments)
         options = [text for action in self._actions for text in action.option_strings]
-        for text in given[: given.index("--")] if "--" in given else given:
+        for text in typed[: typed.index("--")] if "--" in typed else typed:
             word = text.partition("=")[0]
             short = [o for o in options if len(o) == 2 and text.startswith(o)]
-            known = short or any(option.startswith(word) for option in options)
-            if word.startswith("-") and word != "-" and not known:
+            recognised = short or any(option.startswith(word) for option in options)
+            if word.startswith("-") and word != "-" and not recognised:
                 self.error(f"{word} is not an option{nearest(word, options)}")
-        return self.parse_intermixed_args(given)
+        return self.parse_intermixed_args(typed)
 
     def add_formats(self) -> None:
-        """Add ``--formats``, of the figures that the command writes."""
+        """Add the option ``--formats`` for a command that writes figures."""
         self.add_argument(
             "--formats",
             type=words,
@@ -48,9 +51,43 @@ class Parser(argparse.ArgumentParser):
             help=f"of {', '.join(FORMATS)}; default: png",
         )
 
+    def add_appearance(self) -> None:
+        """Add the options that ``appearance`` reads."""
+        self.add_argument(
+            "--only-panel", type=int, metavar="N", help="only the N-th panel of each figure, from 1"
+        )
+        self.add_argument(
+            "--width",
+            metavar="NAME",
+            help="of a figure with its legends: single (3.5 in) or double (7 in) column of a page",
+        )
+        for name in ("--xlim", "--ylim"):
+            self.add_argument(
+                name, metavar="LOW,HIGH", help=f"the limits of the {name[2]} axis of curves"
+            )
+        self.add_argument(
+            "--no-title",
+            dest="title",
+            action="store_false",
+            help="no header, for use with a caption",
+        )
+        self.add_argument(
+            "--no-markers", dest="markers", action="store_false", help="curves without markers"
+        )
+
+    def appearance(self, options: argparse.Namespace) -> dict[str, Any]:
+        """The fields of an ``Appearance``. Raises SettingError."""
+        if options.width is not None:
+            one_of("--width", options.width, _WIDTHS)
+        return {
+            "inches": _WIDTHS.get(options.width),
+            **{name: _ends(name, getattr(options, name)) for name in ("xlim", "ylim")},
+            **{name: getattr(options, name) for name in ("only_panel", "title", "markers")},
+        }
+
     @contextmanager
     def mistakes(self, elsewhere: str = "") -> Iterator[None]:
-        """A context whose mistakes end the command; ``elsewhere`` is said where a file fails it."""
+        """A context whose user errors end the command; ``elsewhere`` is added to those of files."""
         try:
             yield
         except (SettingError, RunError) as error:
@@ -61,51 +98,51 @@ class Parser(argparse.ArgumentParser):
             self.error(f"{os_error(error)}{elsewhere}")
 
     def notify(self, line: str) -> None:
-        """Tell a person something, on stderr."""
+        """Print a message of this command on stderr."""
         tell(f"{self.program}: {line}")
 
     def error(self, message: str) -> NoReturn:
-        """Exits 2."""
+        """Print the message on stderr and exit with status 2."""
         self.notify(message)
         sys.exit(2)
 
 
 def say(text: str) -> None:
-    """Print what was asked for; nothing in it is acted on by the terminal."""
+    """Print a result on stdout, without control characters."""
     print(_fitted(text, sys.stdout), flush=True)
 
 
 def mention(text: str) -> None:
-    """Print what may not be read to its end, where the files are wanted all the same."""
+    """``say``, but a closed pipe is ignored, so that the command still writes its files."""
     with suppress(BrokenPipeError):
         say(text)
 
 
 def tell(line: str) -> None:
-    """Tell a person something, in a line on stderr, if there is anybody to be told."""
-    with suppress(OSError, ValueError):  # stderr is closed
+    """Print a message in one line on stderr, if stderr is open."""
+    with suppress(OSError, ValueError):
         print(_fitted(line.replace("\n", "\\n"), sys.stderr), file=sys.stderr, flush=True)
 
 
 def columns(stream: TextIO) -> int | None:
-    """How many characters a line of the terminal has; None of a pipe or a file."""
+    """The terminal's width in characters; None for a pipe or a file."""
     if not stream.isatty():
         return None
     return int(os.environ.get("COLUMNS") or os.get_terminal_size(stream.fileno()).columns) or 80
 
 
 def _fitted(text: str, stream: TextIO) -> str:
-    """The text as it is printed: on a terminal its lines end between words."""
-    width, shown = columns(stream), printable(text)
+    """The text without control characters, wrapped between words on a terminal."""
+    width, safe = columns(stream), printable(text)
     if width is None:
-        return shown
-    return "\n".join(part for line in shown.split("\n") for part in wrapped(line, width))
+        return safe
+    return "\n".join(part for line in safe.split("\n") for part in wrapped(line, width))
 
 
 def wrapped(line: str, width: int) -> list[str]:
-    """A line in parts of so many characters, each below the second column of what it begins with.
+    """A line in parts of at most ``width`` characters, indented to its second column, if any.
 
-    A command that is to be pasted stays whole.
+    A command to be pasted is not broken.
     """
     if len(line) <= width:
         return [line]
@@ -128,6 +165,19 @@ def words(text: str) -> list[str]:
 
 
 def os_error(error: OSError) -> str:
-    """What the operating system refused, with the file's name if it gives one."""
+    """The operating system's message, with the file's name if it has one."""
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}"
+
+
+def _ends(name: str, text: str | None) -> tuple[float, float] | None:
+    """``LOW,HIGH`` as numbers. Raises SettingError."""
+    if text is None:
+        return None
+    try:
+        low, high = (float(word) for word in text.split(","))
+        if -math.inf < low < high < math.inf:
+            return low, high
+    except ValueError:
+        pass
+    raise SettingError(f"--{name} must be LOW,HIGH, two ascending numbers, got {text!r}")

@@ -1,4 +1,4 @@
-"""python -m ffn_train.plots: a run's figures drawn again from its directory."""
+"""python -m ffn_train.plots: redraws a run's figures from its directory."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from ffn_train.commands.options import Parser, say, words
 from ffn_train.config.outside import listed_parts, load
 from ffn_train.config.registry import names
 from ffn_train.plots import draw
+from ffn_train.plots.appearance import Appearance
 from ffn_train.runs import load_run
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Draw what the command line asks for; exits 2, with one line, for a mistake in it."""
+    """Draw the requested figures; exits 2 with one line on errors."""
     parser = Parser(
         "plots",
-        "Draw the figures of finished or unfinished runs again, into RUN_DIR/plots.",
+        "Redraw the figures of finished or unfinished runs into RUN_DIR/plots.",
     )
     parser.add_argument(
         "runs", nargs="+", metavar="RUN_DIR", help="a run's directory; parts=[FILE] is --parts FILE"
@@ -33,12 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="FILE,...",
         help="Python files or packages with figures of your own; they are run",
     )
+    parser.add_appearance()
     parser.add_formats()
     options = parser.parse(arguments)
     with parser.mistakes():
-        given = [text for text in options.runs if text.startswith("parts=")]
-        load([*options.parts, *(name for text in given for name in listed_parts(text))])
-        chosen = {"figures": options.figures, "formats": options.formats}
-        for path in (text for text in options.runs if text not in given):
+        part_words = [text for text in options.runs if text.startswith("parts=")]
+        load([*options.parts, *(name for text in part_words for name in listed_parts(text))])
+        appearance = Appearance(**parser.appearance(options))
+        chosen = {"figures": options.figures, "formats": options.formats, "appearance": appearance}
+        for path in (text for text in options.runs if text not in part_words):
             for written in draw(load_run(path), **chosen, notify=parser.notify):
                 say(str(written))

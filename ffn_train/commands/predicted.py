@@ -1,4 +1,4 @@
-"""Predictions as text: of one configuration, and of many as a table."""
+"""Predictions as text: a page for one configuration, a table for many."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from ffn_train.config.combinations import unused
 from ffn_train.nn.stack import Stack
 from ffn_train.report.table import aligned
 from ffn_train.report.text import factor
+from ffn_train.report.verdict.gradient_flow import MILD, STRONG
 from ffn_train.runs.predictions import log_band
 from ffn_train.sweep.space import Job
 from ffn_train.theory import Prediction, Unpredicted
+from ffn_train.train.diagnosis import either, settings
 
 GAP = "   "
 ONE_SEED = "one seed"
@@ -25,16 +27,16 @@ EXPLAINED = (
 
 @dataclass(frozen=True)
 class Point:
-    """A configuration, one of several perhaps, and the prediction for it in one of its modes."""
+    """A configuration and its prediction; ``mode``: "a priori" or "anchored"."""
 
     job: Job
     model: Stack
     mode: str
-    found: Prediction | Unpredicted
+    prediction: Prediction | Unpredicted
 
     @property
     def about(self) -> list[str]:
-        """The sizes and the choices, in words."""
+        """The sizes and the choices in words."""
         config = self.job.config
         groups = ("residual", "block", "activation", "norm", "init", "loss")
         used = [group for group in groups if group not in unused(config)]
@@ -43,30 +45,30 @@ class Point:
 
     @property
     def rows(self) -> str:
-        """From which part of the batch the prediction is; nothing where it is taken whole."""
-        rows = self.found.rows if isinstance(self.found, Prediction) else ""
+        """The part of the batch that the prediction is from; "" for the whole batch."""
+        rows = self.prediction.rows if isinstance(self.prediction, Prediction) else ""
         return f"from {rows}" if rows else ""
 
 
 def sheet(point: Point) -> str:
-    """One prediction: a few block boundaries, the growth, the gradients of three blocks."""
-    found, depth, about = point.found, point.model.depth, " · ".join(point.about)
-    if isinstance(found, Unpredicted):
-        return f"{about}\n\nno prediction: {found.reason}"
-    ratio = found.log_gradient_ratio
+    """One prediction: at a few block boundaries, the growth, the gradients of three blocks."""
+    prediction, depth, about = point.prediction, point.model.depth, " · ".join(point.about)
+    if isinstance(prediction, Unpredicted):
+        return f"{about}\n\nno prediction: {prediction.reason}"
+    ratio = prediction.log_gradient_ratio
     signal = [("l", "RMS x_l", ONE_SEED, "RMS dL/dx_l", ONE_SEED)]
-    for place in sorted({round(depth * part / 4) for part in range(5)}):
-        log, back = found.log_signal_rms[place], found.log_signal_gradient_rms[place]
-        seed = one_seed(log, found.signal_sd[place])
-        seed_back = one_seed(back, found.signal_gradient_sd[place])
-        signal.append((str(place), norm(log), seed, norm(back), seed_back))
+    for index in sorted({round(depth * part / 4) for part in range(5)}):
+        log, back = prediction.log_signal_rms[index], prediction.log_signal_gradient_rms[index]
+        seed = one_seed(log, prediction.signal_sd[index])
+        seed_back = one_seed(back, prediction.signal_gradient_sd[index])
+        signal.append((str(index), norm(log), seed, norm(back), seed_back))
     tensors = [(point.model.block_of.get(t.part), t.role) for t in point.model.layout.tensors]
     blocks = sorted({0, depth // 2, depth - 1})
     gradients = [["|dL/dθ|", *(f"block {block}" for block in blocks), f"block 0, {ONE_SEED}"]]
     for kind in [role for block, role in tensors if block == 0]:
         places = [tensors.index((block, kind)) for block in blocks]
-        cells = [norm(found.log_gradient_norm[place]) for place in places]
-        seed = one_seed(found.log_gradient_norm[places[0]], found.gradient_sd[places[0]])
+        cells = [norm(prediction.log_gradient_norm[index]) for index in places]
+        seed = one_seed(prediction.log_gradient_norm[places[0]], prediction.gradient_sd[places[0]])
         gradients.append([kind, *cells, seed])
     return "\n".join(
         [
@@ -76,6 +78,7 @@ def sheet(point: Point) -> str:
             "",
             f"|dL/dx_0| / |dL/dx_L|   {norm(ratio)}",
             f"growth per block        {_growth(ratio / depth)}, from output to input",
+            f"gradient flow           {flow(point, ratio)}",
             "",
             *aligned(gradients, gap=GAP),
             "",
@@ -86,18 +89,18 @@ def sheet(point: Point) -> str:
 
 
 def table(points: Sequence[Point]) -> str:
-    """One row a point; the block's gradient is that of all its parameters together."""
+    """The predictions as a table with a row per point."""
     columns = ("growth per block", "|dL/dx_0|/|dL/dx_L|", "RMS x_L", "RMS dL/dx_0", ONE_SEED)
     rows, remarks = [("point", *columns)], []
     for point in points:
-        found = point.found
-        if isinstance(found, Unpredicted):
-            remarks.append(f"{point.job.name}: no prediction: {found.reason}")
+        prediction = point.prediction
+        if isinstance(prediction, Unpredicted):
+            remarks.append(f"{point.job.name}: no prediction: {prediction.reason}")
             continue
-        first, sd = found.log_signal_gradient_rms[0], found.signal_gradient_sd[0]
-        ratio = found.log_gradient_ratio
+        first, sd = prediction.log_signal_gradient_rms[0], prediction.signal_gradient_sd[0]
+        ratio = prediction.log_gradient_ratio
         growth = _growth(ratio / point.model.depth), norm(ratio)
-        norms = norm(found.log_signal_rms[-1]), norm(first), one_seed(first, sd)
+        norms = norm(prediction.log_signal_rms[-1]), norm(first), one_seed(first, sd)
         rows.append((point.job.name, *growth, *norms))
         words = filter(None, (point.rows, beyond(point)))
         remarks += [f"{point.job.name}: {text}" for text in words]
@@ -106,34 +109,47 @@ def table(points: Sequence[Point]) -> str:
     return "\n".join([*text, "", EXPLAINED] if len(rows) > 1 else text)
 
 
+def flow(point: Point, log_ratio: float) -> str:
+    """Whether the predicted gradient flow is healthy, and what changes it if it is not."""
+    model = point.model
+    kind = "exploding" if log_ratio > 0 else "vanishing"
+    size = f"the first block gets {norm(log_ratio)} times the last block's gradient"
+    if not abs(log_ratio) > np.log(MILD):
+        return f"healthy: {size}"
+    mild = "somewhat " if abs(log_ratio) < np.log(STRONG) else ""
+    norms, init = (point.job.config[group]["name"] for group in ("norm", "init"))
+    remedies = settings(model.residual, model.depth, norm=norms, init=init)
+    return f"{mild}{kind}: {size}; try {either(remedies)}"
+
+
 def beyond(point: Point) -> str:
-    """Where what is predicted leaves the range of a run's numbers; nothing if it does not."""
-    if isinstance(point.found, Unpredicted):
+    """Where predicted values leave the range of the run's dtype; "" if they do not."""
+    if isinstance(point.prediction, Unpredicted):
         return ""
     dtype = point.job.config["dtype"]
     limits = np.finfo(dtype)
-    places = []
+    ranges = []
     for name, log in (
-        ("RMS x_l", point.found.log_signal_rms),
-        ("RMS dL/dx_l", point.found.log_signal_gradient_rms),
+        ("RMS x_l", point.prediction.log_signal_rms),
+        ("RMS dL/dx_l", point.prediction.log_signal_gradient_rms),
     ):
-        for kind, here in (
+        for kind, outside in (
             ("too large", log > np.log(float(limits.max))),
             ("too small", (log < np.log(float(limits.smallest_subnormal))) & (log > -np.inf)),
         ):
-            if here.any():
-                first, last = np.flatnonzero(here)[[0, -1]]
-                places.append(f"{name} {kind} at l = {first} ... {last}")
-    return f"beyond {dtype}: {', '.join(places)}" if places else ""
+            if outside.any():
+                first, last = np.flatnonzero(outside)[[0, -1]]
+                ranges.append(f"{name} {kind} at l = {first} ... {last}")
+    return f"beyond {dtype}: {', '.join(ranges)}" if ranges else ""
 
 
 def _growth(log: float) -> str:
-    """A factor a block, in four digits or as many as tell it from 1."""
+    """The factor per block, in four digits or as many as distinguish it from 1."""
     return norm(log, 4) if norm(log, 4) != "1" else factor(float(np.exp(log)))
 
 
 def norm(log: float, digits: int = 3) -> str:
-    """exp(log) in three digits, however large or small."""
+    """exp(log) in so many digits, or as 1.23e+456 far from 1."""
     if np.isnan(log):
         return "none derived"
     if log == -np.inf:
@@ -145,7 +161,7 @@ def norm(log: float, digits: int = 3) -> str:
 
 
 def one_seed(log: float, sd: float) -> str:
-    """One standard deviation of a single seed, around its median; see runs.theory.log_band."""
+    """The range of one standard deviation of a single seed; see ``runs.predictions.log_band``."""
     if np.isnan(log) or np.isnan(sd) or log == -np.inf:
         return ""
     low, high = log_band(np.array(log), np.array(sd))

@@ -1,4 +1,4 @@
-"""python -m ffn_train.reproduce: run the studies and check what was claimed."""
+"""python -m ffn_train.reproduce: runs the studies and checks their claims."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ OUT = Path("outputs") / "reproduce"  # where an installed package writes
 
 
 def main(arguments: Sequence[str] | None = None, folder: Path = EXPERIMENTS) -> None:
-    """Run the studies named, or all; exits 1 if a verdict is not the recorded one, 2 on a mistake.
+    """Run the named studies, or all; exits 1 if a verdict differs from the record, 2 on errors.
 
-    Progress goes to stderr, a line a study; the claims go to stdout.
+    Progress goes to stderr, a line per study; the claims go to stdout.
     """
     from ffn_train.reproduce import Claim, table
     from ffn_train.reproduce.study import discover, load, run
@@ -47,9 +47,9 @@ def main(arguments: Sequence[str] | None = None, folder: Path = EXPERIMENTS) -> 
             progress = f"{index} of {len(studies)}: {study.name}"
             parser.notify(f"{progress} ...")
             started = time.perf_counter()
-            found = run(study, options.out)
+            checked = run(study, options.out)
             parser.notify(f"{progress}, {time.perf_counter() - started:.0f} s")
-            say(f"{study.name}: {study.question}\n{table.text(found)}\n")
-            claims += found
+            say(f"{study.name}: {study.question}\n{table.text(checked)}\n")
+            claims += checked
     say(table.summary(claims))
     sys.exit(0 if all(claim.as_recorded for claim in claims) else 1)

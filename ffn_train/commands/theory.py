@@ -1,4 +1,4 @@
-"""python -m ffn_train.theory: what theory predicts for a configuration, without training."""
+"""python -m ffn_train.theory: the theory's predictions for a configuration, without training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FOLDER = Path("outputs") / "theory"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the prediction and draw it; exits 2, with one line, for a mistake."""
+    """Print the prediction and draw it; exits 2 with one line on errors."""
     parser = Parser(
         "theory",
         "Predict the norms of signals and gradients at initialisation, for the first "
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with parser.mistakes():
         path = options.out or FOLDER / f"{_slug(options.overrides)}.png"
         one_of("--out", path.suffix.removeprefix("."), FORMATS)
-        with BlasThreads(1):  # the products are small: a second thread is in the way
+        with BlasThreads(1):  # the products are small: a second thread slows them down
             points = predictions(options.overrides, swept=options.multirun)
         say(table(points) if options.multirun else sheet(points[0]))
         if _draw(points, path):
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def predictions(overrides: Sequence[str], *, swept: bool) -> list[Point]:
-    """The prediction at each point. Raises SettingError, also where there is none."""
+    """The prediction at each point. Raises SettingError."""
     from ffn_train.config.composition import compose
 
     points = jobs(overrides) if swept else [Job({}, compose(overrides))]
@@ -52,7 +52,7 @@ def predictions(overrides: Sequence[str], *, swept: bool) -> list[Point]:
 
 
 def _predict(job: Job) -> Point:
-    """A priori; anchored by one forward pass for a loss whose gradient is not predicted."""
+    """A priori, or anchored by one measured pass for a loss whose gradient is not predicted."""
     from ffn_train.nn.losses.mse import MSE
     from ffn_train.running.expectation import a_priori, anchored
     from ffn_train.running.experiment import build_experiment
@@ -60,32 +60,32 @@ def _predict(job: Job) -> Point:
     experiment = build_experiment(job.config, to_train=False)
     mode, predicted = "a priori", a_priori
     if not isinstance(experiment.trainer.loss, MSE):
-        # its parameters are drawn, so they must fit into memory
+        # with parameters, which must fit into memory
         experiment = build_experiment(job.config)
         mode, predicted = "anchored", anchored
     return Point(job, experiment.model, mode, predicted(experiment))
 
 
 def _draw(points: Sequence[Point], path: Path) -> bool:
-    """Whether there was something to draw."""
+    """Draw the predictions; returns whether there were any."""
     from ffn_train.plots import encoded
     from ffn_train.plots.predicted import figure
     from ffn_train.runs.files import write_whole
 
-    shown, curves = [], []
+    predicted, curves = [], []
     for point in points:
-        if isinstance(point.found, Prediction):
-            shown.append(point)
+        if isinstance(point.prediction, Prediction):
+            predicted.append(point)
             short = {key.rpartition(".")[2]: value for key, value in point.job.settings.items()}
-            curves.append((short, point.found))
-    if not shown:
+            curves.append((short, point.prediction))
+    if not predicted:
         return False
-    note = [word for word in shown[0].about if all(word in point.about for point in shown)]
-    parts = Counter(filter(None, (point.rows for point in shown)))
-    if len(shown) == 1:
-        more = [*parts, beyond(shown[0])]
+    note = [word for word in predicted[0].about if all(word in point.about for point in predicted)]
+    parts = Counter(filter(None, (point.rows for point in predicted)))
+    if len(predicted) == 1:
+        more = [*parts, beyond(predicted[0])]
     else:
-        note.insert(0, f"{len(shown)} points")
+        note.insert(0, f"{len(predicted)} points")
         more = [f"{count} of them {words}" for words, count in parts.items()]
     title = f"Predicted at initialisation, {points[0].mode}"
     drawn = figure(title, " · ".join(note), "; ".join(filter(None, more)), curves)

@@ -15,31 +15,31 @@ from ffn_train.config.reference import help_text
 from ffn_train.config.settings import SettingError, first_line
 from ffn_train.running.interruption import SOON, Interrupted, Interruption
 
-SHOWN = 10  # jobs that did not finish, by name
+SHOWN = 10  # unfinished jobs that are named
 
 
 def main() -> None:
-    """Run what the command line describes; exits 2, with one line, for a mistake in it."""
+    """Run what the command line describes; exits 2 with one line on errors."""
     from ffn_train.runs import RunError
 
     parser = _parser()
-    given = parser.parse(None)
-    overrides = [*(f"{CONFIG_DIR}{path}" for path in given.config_dir), *given.overrides]
+    options = parser.parse(None)
+    overrides = [*(f"{CONFIG_DIR}{path}" for path in options.config_dir), *options.overrides]
     try:
-        if given.help:
-            declare(given.overrides)
-            say(help_text(given.overrides))
-        elif given.version:
+        if options.help:
+            declare(options.overrides)
+            say(help_text(options.overrides))
+        elif options.version:
             say(f"ffn_train {__version__}")
-        elif given.shell_completion:
-            complete(given.overrides)
-        elif given.cfg:
-            if given.multirun:
+        elif options.shell_completion:
+            complete(options.overrides)
+        elif options.cfg:
+            if options.multirun:
                 raise SettingError("--cfg prints one configuration: not with -m")
-            say(as_yaml(overrides, given.cfg, resolve=given.resolve).rstrip("\n"))
-        elif given.resolve:
+            say(as_yaml(overrides, options.cfg, resolve=options.resolve).rstrip("\n"))
+        elif options.resolve:
             raise SettingError("--resolve goes with --cfg")
-        elif given.multirun:
+        elif options.multirun:
             sys.exit(sweep(overrides))
         else:
             run(compose(overrides))
@@ -52,7 +52,7 @@ def main() -> None:
         parser.notify(f"interrupted {when}; {then}: {_again('run.dir', error.path)}")
         sys.exit(128 + error.signal)
     except KeyboardInterrupt:
-        parser.notify("interrupted before the training began")
+        parser.notify("interrupted before the training started")
         sys.exit(130)
     except BrokenPipeError:
         raise
@@ -95,7 +95,7 @@ def run(config: dict[str, Any]) -> None:
 
 
 def sweep(overrides: list[str]) -> int:
-    """Run a sweep and say what became of it; the exit status is 1 if a job is left or failed."""
+    """Run a sweep and report its results; returns the exit status, 1 if a job failed or is left."""
     from ffn_train.runs.status import ENDED
     from ffn_train.sweep.run import check, counts, numbered
     from ffn_train.sweep.run import run as run_sweep
@@ -121,16 +121,19 @@ def sweep(overrides: list[str]) -> int:
         tell(f"and {len(unfinished) - SHOWN} more")
     for line in swept.best:
         say(line)
-    _compare(path, entries[0].config["plot"])
-    say(f"{counts(path, entries)} of {numbered(len(entries))} in {path}")
+    page = _compare(path, entries[0].config["plot"])
+    look = f"; to look at: {page}" if page else ""
+    say(f"{counts(path, entries)} of {numbered(len(entries))} in {path}{look}")
     if swept.interrupted is not None:
         tell(f"to go on: {_again('sweep.dir', path)}")
         return 128 + swept.interrupted
     return 0 if all(status.state in ENDED for _, status in states) else 1
 
 
-def _compare(sweep: Path, plot: Mapping[str, Any]) -> None:
-    """The sweep's table and figures; whatever goes wrong with them, the sweep is what it was."""
+def _compare(sweep: Path, plot: Mapping[str, Any]) -> Path | None:
+    """The sweep's table, figures and page, whose file is returned; a failure is only reported,
+    since the sweep is done.
+    """
     from ffn_train.commands.compare import present
     from ffn_train.compare import Options, collect
     from ffn_train.compare.discovery import OUT
@@ -141,14 +144,15 @@ def _compare(sweep: Path, plot: Mapping[str, Any]) -> None:
     formats = [] if plot["when"] == "never" else formats
     try:
         with Interruption(patience=SOON):
-            present(collect([sweep], Options(), tell), make_folder(sweep / OUT), formats)
+            return present(collect([sweep], Options(), tell), make_folder(sweep / OUT), formats)
     except Interrupted as error:
         tell(f"comparison interrupted by {error}; {to_compare}")
     except Exception as error:
         tell(f"no comparison: {first_line(error)}; {to_compare}")
+    return None
 
 
 def _again(key: str, path: Path | None) -> str:
-    """The command that goes on in a directory, which the setting ``key`` names."""
-    others = [text for text in sys.argv[1:] if not text.lstrip("+").startswith(f"{key}=")]
-    return command(*others, written(key, str(path)))
+    """The command that continues in the directory of the setting ``key``."""
+    overrides = [text for text in sys.argv[1:] if not text.lstrip("+").startswith(f"{key}=")]
+    return command(*overrides, written(key, str(path)))

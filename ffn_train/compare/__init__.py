@@ -1,8 +1,9 @@
-"""Many runs compared: their groups, tables and figures, from their directories alone.
+"""Comparison of many runs: their groups, tables and figures, from their directories alone.
 
     comparison = collect([Path("outputs/sweeps/depths")], Options(), notify=print)
     write_tables(comparison, Path("comparison"))
     write_figures(comparison, Path("comparison"), ["png"])
+    write_page(comparison, Path("comparison"))
 
 A figure is a module of ``figures/`` with a ``NAME`` and a ``draw(comparison)``, which returns None
 where the runs have nothing to show in it.
@@ -14,24 +15,36 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ffn_train.compare.comparison import Comparison, Options, collect
+from ffn_train.compare.discovery import OUT
+from ffn_train.compare.page import html
 from ffn_train.compare.tables import tables
 from ffn_train.compare.terminal import table
 from ffn_train.runs import files
 
-__all__ = ["Comparison", "Options", "collect", "table", "write_figures", "write_tables"]
+__all__ = [
+    "Comparison",
+    "Options",
+    "collect",
+    "table",
+    "write_figures",
+    "write_page",
+    "write_tables",
+]
+
+PAGE = "index.html"
 
 
 def write_tables(comparison: Comparison, out: Path) -> None:
-    """Write the tables, each file whole. Raises OSError that names the file."""
+    """Write the tables, each file atomically. Raises OSError that names the file."""
     out.mkdir(parents=True, exist_ok=True)
     for name, content in tables(comparison).items():
         files.write_whole(out / name, content.encode(), durable=False)
 
 
 def write_figures(comparison: Comparison, out: Path, formats: Sequence[str]) -> list[Path]:
-    """Write the figures in each format, none without one, and return their paths.
+    """Write the figures in each format and return their paths; without a format, write nothing.
 
-    Each file appears whole. A figure of before that the runs no longer give is removed.
+    Each file is replaced atomically. An older figure that the runs no longer support is removed.
     Raises SettingError for an unknown format, OSError that names the file.
     """
     if not formats:
@@ -39,3 +52,11 @@ def write_figures(comparison: Comparison, out: Path, formats: Sequence[str]) -> 
     from ffn_train.compare import figures  # late: it imports matplotlib
 
     return figures.write_figures(comparison, out, formats)
+
+
+def write_page(comparison: Comparison, out: Path) -> Path:
+    """Write the interactive page, whole. Raises OSError that names the file."""
+    out.mkdir(parents=True, exist_ok=True)
+    name = out.resolve().parent.name if out.name == OUT else out.resolve().name
+    files.write_whole(out / PAGE, html(comparison, name).encode(), durable=False)
+    return out / PAGE

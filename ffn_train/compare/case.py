@@ -1,4 +1,4 @@
-"""One run of a comparison: its settings, what has become of it, and the few rows that are drawn."""
+"""One run of a comparison: its settings, its state, and the few rows that are drawn."""
 
 from __future__ import annotations
 
@@ -13,51 +13,65 @@ import numpy as np
 
 from ffn_train.compare.discovery import Place, recorded_elsewhere
 from ffn_train.compare.metrics import Metric, declared_metrics, metrics
-from ffn_train.compare.values import RUN, SEED, Flat, Value, flatten
+from ffn_train.compare.values import RUN, SEED
 from ffn_train.nn.core import Floats
+from ffn_train.plots.selection import evenly
+from ffn_train.plots.settings import Flat, Value, flatten
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.files import read_json
 from ffn_train.runs.predictions import relative_gradient
 from ffn_train.runs.status import ENDED, status
 
-BEYOND = 1e150  # of a setting's absolute value
+BEYOND = 1e150  # the largest absolute value of a setting
 LARGEST_INTEGER = np.iinfo(np.int64).max
-EARLY = 4  # measured steps of which the signal is kept
+FLOW_ROWS = 12  # the gradient flow is read at so many measured steps, at most
+EARLY = 4  # the signal is read at so many first measured steps
 WITHOUT_RESULTS = ("pending", "failed")
-STRETCHED = "trainer.stretched_from"  # a setting that nobody sets
+STRETCHED = "trainer.stretched_from"  # derived; not a setting of Hydra
 TIMES = ("training_seconds", "steps_per_second", "started")
 Curve = tuple[Floats, Floats]  # steps, values
 
 
 @dataclass(frozen=True)
 class Traces:
-    """What is drawn of a run with L blocks.
+    """The curves of a run with L blocks that figures draw.
 
     curves          the training and the validation loss over steps
-    flow_start, flow_end   RMS of dLoss/dx_l, l = 0 ... L, at the first and the last measured step;
-                    empty where it was not measured
+    flow            RMS of dLoss/dx_l, l = 0 ... L, at the ``flow_steps``: the first and the last
+                    measured step and some between; empty where it was not measured
     expected        theory's log RMS of dLoss/dx_l relative to l = L at step 0, and one seed's sd;
-                    None where there is none or theory does not hold (``theory_holds``)
+                    None if there is none or theory does not hold (``theory_holds``)
     early_steps     the first measured steps; early_signal: RMS of x_l at them
     """
 
     curves: Mapping[str, Curve]
-    flow_start: Floats
-    flow_end: Floats
+    flow_steps: Floats
+    flow: Floats
     expected: tuple[Floats, Floats] | None
     early_steps: Floats
     early_signal: Floats
     theory_holds: bool = True
 
+    @property
+    def flow_start(self) -> Floats:
+        """At the first measured step."""
+        return self.flow[0] if len(self.flow) else np.zeros(0)
+
+    @property
+    def flow_end(self) -> Floats:
+        """At the last measured step."""
+        return self.flow[-1] if len(self.flow) else np.zeros(0)
+
 
 @dataclass(frozen=True)
 class Case:
-    """A run; ``traces`` is None where it has no results: pending, failed, or just begun.
+    """A run; ``traces`` is None if it has no results: pending, failed, or just started.
 
-    ``metrics``: the values of those that it has; ``declared``: what they are.
-    ``rank``: its place in its sweep, by which words are put in the order that the sweep gives them.
+    ``metrics``: the values of its metrics; ``declared``: their declarations.
+    ``rank``: its position in its sweep, which orders values that are words.
     ``verdict``: the kind of the answer to each question (see ``runs.finding``).
     ``trivial``: the loss of predicting the mean, or the baseline's; NaN if neither is known.
+    ``stopped_early``: because its validation score did not improve any more.
     """
 
     path: Path
@@ -71,6 +85,7 @@ class Case:
     rank: int = 0
     verdict: Mapping[str, str] = field(default_factory=dict)
     trivial: float = math.nan
+    stopped_early: bool = False
 
     @property
     def seed(self) -> Value:
@@ -78,17 +93,17 @@ class Case:
 
     @property
     def lost(self) -> bool:
-        """Whether it diverged, or a rule stopped it: its last loss is no result to average."""
-        return self.state in ("diverged", "stopped")
+        """Whether it diverged or was stopped as hopeless, so that its last loss is not averaged."""
+        return self.state in ("diverged", "stopped") and not self.stopped_early
 
     @property
     def unfinished(self) -> bool:
-        """Whether its numbers are those of a run that has not come to its end."""
+        """Whether it has results but has not ended."""
         return self.traces is not None and self.state not in ENDED
 
 
 def read_case(place: Place) -> Case:
-    """Read what is needed of a run. Raises RunError, in a line that names it, if it is damaged."""
+    """Read what a comparison needs of a run. Raises RunError, which names a damaged run."""
     begun = (place.path / files.CONFIG).is_file() or recorded_elsewhere(place.path)
     ended = load_run(place.path) if begun and files.there(place.path / files.SUMMARY) else None
     now = (ended and ended.state) or status(place.path).state
@@ -97,20 +112,20 @@ def read_case(place: Place) -> Case:
             if (place.path / name).is_file():
                 read_json(place.path / name)  # failed, or damaged
     if not begun and now in ENDED:
-        raise RunError(f"{place.path}: it has {now}, and yet no {files.CONFIG}")
+        raise RunError(f"{place.path}: it has {now}, but {files.CONFIG} is missing")
     rows = all((place.path / name).is_file() for name in (files.SCALARS, files.MEASURES))
     if now in WITHOUT_RESULTS or not begun or (now == "running" and not rows):
         if not begun and place.config is None:
-            raise RunError(f"{place.path}: it has no {files.CONFIG}")
+            raise RunError(f"{place.path}: {files.CONFIG} is missing")
         config = place.config if not begun else read_json(place.path / files.CONFIG)
         return Case(place.path, place.label, now, _settings(place, config), rank=place.rank)
     run = ended or load_run(place.path)
     settings = {**_settings(place, run.config), **_stretched(run)}
     if not len(run.scalars["step"]):
         if now in ENDED:
-            raise RunError(f"{place.path}: it has {now}, and yet no row of {files.SCALARS}")
+            raise RunError(f"{place.path}: it has {now}, but {files.SCALARS} has no row")
         return Case(place.path, place.label, now, settings, rank=place.rank)
-    with np.errstate(all="ignore"):  # a run that diverged is read like any other
+    with np.errstate(all="ignore"):  # diverged runs overflow
         numbers, traces = metrics(run), _traces(run)
     return Case(
         place.path,
@@ -126,28 +141,25 @@ def read_case(place: Place) -> Case:
         if run.summary
         else {},
         run.provenance.trivial_loss or run.baseline_loss or math.nan,
+        run.summary is not None and run.summary.stopped is not None,
     )
 
 
 def _stretched(run: Run) -> Flat:
-    """What tells a run apart whose schedule was stretched: the length that it had before."""
+    """For a run whose schedule was stretched, its earlier lengths as a setting of its own."""
     legs = run.provenance.legs
-    lengths = [
-        before.steps
-        for before, leg in pairwise(legs)
-        if leg.lr_before is not None and leg.lr != leg.lr_before
-    ]
+    lengths = [before.steps for before, leg in pairwise(legs) if leg.stretched]
     return {STRETCHED: ", ".join(map(str, lengths))} if lengths else {}
 
 
 def _settings(place: Place, config: Mapping[str, Any] | None) -> Flat:
-    """What a run is told apart by. Raises RunError for a number that no axis takes."""
+    """The settings that distinguish a run. Raises RunError for a number too large for an axis."""
     settings: Flat = flatten(config) if config else {RUN: place.label}
     for key, value in settings.items():
         if key == SEED or not isinstance(value, (int, float)):
             continue
         if abs(value) > (BEYOND if isinstance(value, float) else LARGEST_INTEGER):
-            raise RunError(f"{place.path}: {key}={value:.3g} is out of all proportion")
+            raise RunError(f"{place.path}: {key}={value:.3g} is too large to compare")
     return settings
 
 
@@ -155,16 +167,17 @@ def _traces(run: Run) -> Traces:
     steps = run.scalars["step"]
     unknown = np.full(len(steps), np.nan)
     training, validation = (run.scalars.get(n, unknown) for n in ("loss", "validation_loss"))
-    taken = ~np.isnan(validation)
-    flow, _ = _series(run, "signal_gradient_rms")
+    validated = ~np.isnan(validation)
+    flow, flow_steps = _series(run, "signal_gradient_rms")
+    shown = evenly(range(len(flow)), FLOW_ROWS)
     signal, early = _series(run, "signal_rms")
     return Traces(
         curves={
             "train_loss": (steps, training),
-            "validation_loss": (steps[taken], validation[taken]),
+            "validation_loss": (steps[validated], validation[validated]),
         },
-        flow_start=np.array(flow[0] if len(flow) else []),
-        flow_end=np.array(flow[-1] if len(flow) else []),
+        flow_steps=flow_steps[shown],
+        flow=flow[shown],
         expected=relative_gradient(run.shown_theory) if run.theory_holds else None,
         theory_holds=run.shown_theory is None or run.theory_holds,
         early_steps=early[:EARLY].copy(),
@@ -173,7 +186,7 @@ def _traces(run: Run) -> Traces:
 
 
 def _series(run: Run, name: str) -> tuple[Floats, Floats]:
-    """A quantity's values and steps; none of a run that did not measure it."""
+    """A quantity's values and steps; empty if the run did not measure it."""
     if not run.measures.has(name):
         return np.zeros((0, 0)), np.zeros(0)
     series = run.measures[name]

@@ -1,9 +1,9 @@
-"""The colour and the marker of a setting's value, the same in every figure, and their key.
+"""The colour and the marker of a setting's value, the same in every figure, and their legend.
 
-Numbers are coloured on an ordered scale (viridis, which grows evenly lighter): a few by their rank,
-so that near ones are told apart; many by their size, or its logarithm where they span more than a
-factor of four. Words get colours of a palette that stays apart under colour blindness. Since paper
-may be grey, all but the many numbers of a colour bar have a marker of their own, and words a dash.
+Numbers are coloured on an ordered scale (viridis, of evenly growing lightness): a few by rank, so
+that close values can be distinguished; many by size, or its logarithm where they span more than a
+factor of four. Words get a palette that is safe under colour blindness. For printing in grey, all
+but the many numbers of a colour bar also have their own marker, and words their own dash.
 """
 
 from __future__ import annotations
@@ -16,29 +16,26 @@ import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap, LogNorm, Normalize
+from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.typing import ColorType
-from numpy.typing import NDArray
 
 from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import Layout
-from ffn_train.compare.values import Value, are_numbers, is_wide, named, shown
-from ffn_train.nn.core import Floats
-from ffn_train.plots.scales import log_ticks, set_ticks
+from ffn_train.compare.values import are_numbers, is_wide, named, shown
+from ffn_train.plots.maps import colour_bar
+from ffn_train.plots.settings import Value
 from ffn_train.plots.sheet import right_legends, sample
-from ffn_train.plots.style import INK, PALETTE
+from ffn_train.plots.style import INK, MARKERS, PALETTE
 
-_FEW = 8  # numbers: up to here each has its entry in the legend, from here there is a colour bar
+_FEW = 8  # up to this many numbers there is a legend, for more a colour bar
 _ROWS = 14  # entries in one column of a legend
-_MARKERS = ("o", "s", "D", "v", "P", "X", "<", ">", "p", "h", "d")  # "^" is a value beyond the axis
 _DASHES: Sequence[Any] = ("-", (0, (4, 1.6)), (0, (1.2, 1.4)), (0, (7, 1.6, 1.2, 1.6)))
 
 
 class Colours:
-    """The colours of one key's values, and their markers, if there are to be any, and dashes.
+    """The colours of one key's values, and optionally their ``markers`` and, for words, dashes.
 
-    Without a key, all is of one colour. ``dashed``: whether words have dashes.
+    Without a key, everything has the same colour.
     """
 
     def __init__(
@@ -63,7 +60,7 @@ class Colours:
             self._shades = list(matplotlib.colormaps["turbo"](0.04 + 0.92 * ranks))
 
     def __call__(self, value: Value) -> ColorType:
-        """The colour of a value, whatever it is drawn beside."""
+        """The colour of a value."""
         shade: ColorType = self._shades[self.levels.index(value)]
         return shade
 
@@ -77,9 +74,9 @@ class Colours:
 
     def _look(self, value: Value) -> dict[str, Any]:
         if self.key is None:
-            return {"color": INK, "marker": _MARKERS[0] if self._markers else ""}
+            return {"color": INK, "marker": MARKERS[0] if self._markers else ""}
         at = self.levels.index(value)
-        marker = _MARKERS[0 if self._scale else at % len(_MARKERS)]
+        marker = MARKERS[0 if self._scale else at % len(MARKERS)]
         dash = _DASHES[at % len(_DASHES) if self._dashed and not self._numbers else 0]
         return {
             "color": self(value),
@@ -101,35 +98,9 @@ class Colours:
         right_legends(figure, panel, (name, handles), *more, columns=columns)
 
 
-def colour_bar(
-    panel: Axes, scale: Normalize, colours: Colormap, label: str = "", extend: str = "neither"
-) -> None:
-    """A colour bar to the right of a panel, with its label above, where it is read upright; ticked
-    in powers of ten if its scale is logarithmic.
-    """
-    figure = panel.get_figure(root=True)
-    assert figure is not None
-    place, width = panel.get_position(), figure.get_size_inches()[0]
-    bar = figure.add_axes((place.x1 + 0.1 / width, place.y0, 0.09 / width, place.height))
-    figure.colorbar(ScalarMappable(scale, colours), cax=bar, extend=extend)
-    if isinstance(scale, LogNorm):
-        assert scale.vmin is not None
-        assert scale.vmax is not None
-        set_ticks(bar.yaxis, *log_ticks(scale.vmin, scale.vmax))
-    above: Any = {"xytext": (0, 4), "textcoords": "offset points", "va": "bottom", "size": 8}
-    bar.annotate(label, (0, 1), xycoords="axes fraction", **above)
-
-
-def hatched(
-    axes: Axes, x: Floats, y: Floats, where: NDArray[np.bool_], hatch: str, colour: ColorType
-) -> None:
-    """Hatch the cells of a map, of edges x and y, that no colour stands for."""
-    if where.any():
-        cells = np.ma.masked_where(~where, where)
-        axes.pcolor(x, y, cells, cmap=ListedColormap(["white"]), hatch=hatch, ec=colour, lw=0)
-
-
 @cache
 def _map() -> Colormap:
-    shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, 256))  # beyond is lost on white
+    shades = matplotlib.colormaps["viridis"](
+        np.linspace(0, 0.9, 256)
+    )  # the rest is invisible on white
     return LinearSegmentedColormap.from_list("ordered", shades)

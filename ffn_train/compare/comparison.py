@@ -1,4 +1,4 @@
-"""A comparison: the runs found, what differs between them, their groups and their layout."""
+"""A comparison: the runs, the settings that differ, their groups and their layout."""
 
 from __future__ import annotations
 
@@ -17,22 +17,18 @@ from ffn_train.compare.reading import read_cases
 from ffn_train.compare.values import SEED, differing, resolve_among, short
 from ffn_train.compare.where import conditions
 from ffn_train.config.settings import SettingError, one_of
+from ffn_train.plots.appearance import Appearance
 from ffn_train.running import Notify
 from ffn_train.runs import RunError, old_names
 from ffn_train.runs.finding import QUESTIONS
+from ffn_train.view import Inline
 
-_HOPELESS = 10  # times the loss of predicting the mean: where the axes of losses end
+_HOPELESS = 10  # axes of losses end at this many times the loss of predicting the mean
 
 
 @dataclass(frozen=True)
-class Options:
-    """What a comparison is asked for; None leaves the choice to the runs.
-
-    ``figures``: the ones to draw; ``only_panel``: the number of the only panel, from 1;
-    ``inches``: the width of a figure with all that stands beside its panels; ``xlim``, ``ylim``:
-    the ends of the axes of curves; ``title``: whether there is a header; ``markers``: whether
-    curves bear markers.
-    """
+class Options(Appearance):
+    """The options of a comparison; ``figures``: those to draw. None leaves it to the runs."""
 
     by: Sequence[str] | None = None
     x: str | None = None
@@ -41,21 +37,15 @@ class Options:
     metric: str | None = None
     where: Sequence[str] = ()
     figures: Sequence[str] | None = None
-    only_panel: int | None = None
-    inches: float | None = None
-    xlim: tuple[float, float] | None = None
-    ylim: tuple[float, float] | None = None
-    title: bool = True
-    markers: bool = True
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """``keys``: the settings grouped by; ``varied``: all that differ, but for the seed.
+    """The groups of runs and how figures show them.
 
-    ``metrics``: those of the runs, by name; ``metric``: the one that is compared. ``skipped``
-    counts the damaged runs. ``beside``: the inches right of the panels, of a figure whose width is
-    given.
+    ``keys``: the settings grouped by; ``varied``: all settings that differ, except the seed;
+    ``metrics``: those of the runs, by name; ``metric``: the one that is compared; ``skipped``: the
+    number of damaged runs; ``right``: the inches right of the panels if ``inches`` is set.
     """
 
     groups: Sequence[Group]
@@ -66,46 +56,52 @@ class Comparison:
     metric: Metric
     skipped: int = 0
     options: Options = Options()
-    beside: float = 0.9
+    right: float = 0.9
 
     @property
     def cases(self) -> list[Case]:
-        """All runs, in the order of the groups and, within one, of their seeds."""
+        """All runs, in the order of the groups and, within a group, of their seeds."""
         return [case for group in self.groups for case in group.cases]
+
+    def view(self) -> Inline:
+        """The interactive page, as a notebook shows it."""
+        from ffn_train.compare.page import html  # late: it is made from a comparison
+
+        return Inline(html(self))
 
     @property
     def measured(self) -> list[Group]:
-        """The groups that have results, which alone are drawn."""
+        """The groups that have results; only these are drawn."""
         return [group for group in self.groups if group.measured]
 
     @property
     def ceiling(self) -> float:
-        """Where axes and colours of losses end, so that what explodes does not flatten the rest.
+        """The upper end of axes and colours of losses, so that an explosion does not flatten them.
 
-        Infinite where the loss of predicting the mean is not known.
+        Infinite if the loss of predicting the mean is unknown.
         """
-        known = [case.trivial for case in self.cases if case.trivial > 0]
-        return _HOPELESS * max(known, default=math.inf)
+        losses = [case.trivial for case in self.cases if case.trivial > 0]
+        return _HOPELESS * max(losses, default=math.inf)
 
     @property
     def over(self) -> str:
-        """What a group's runs differ in, in words."""
+        """The settings in which a group's runs differ, in words: ``seeds and width``."""
         pooled = [short(key) for key in self.varied if key not in self.keys]
         return " and ".join([*([] if SEED in self.keys else ["seeds"]), *pooled]) or "runs"
 
     @property
     def verdicts(self) -> str:
         """``held back: depth in 6 runs; gradient flow: vanishing in 6 runs, healthy in 3``."""
-        said = []
+        answers = []
         for question in QUESTIONS:
             kinds = Counter(c.verdict[question] for c in self.cases if question in c.verdict)
             words = (f"{kind} in {count}" for kind, count in kinds.most_common())
-            said.append(f"{question}: {', '.join(words)}" if kinds else "")
-        return "; ".join(filter(None, said))
+            answers.append(f"{question}: {', '.join(words)}" if kinds else "")
+        return "; ".join(filter(None, answers))
 
     @property
     def theory(self) -> str:
-        """``theory does not hold in 2 of 6 runs``; nothing where it does in all."""
+        """``theory does not hold in 2 of 6 runs``; "" if it holds in all."""
         compared = [case.traces for case in self.cases if case.traces]
         count = sum(not traces.theory_holds for traces in compared)
         return f"theory does not hold in {count} of {len(compared)} runs" if count else ""
@@ -121,7 +117,7 @@ class Comparison:
 
     @property
     def reservations(self) -> list[str]:
-        """What a reader of the numbers must know, in a line each."""
+        """Caveats to the numbers, one line each."""
         counts = {
             "unfinished, shown as they are now": sum(case.unfinished for case in self.cases),
             "without results": sum(case.traces is None for case in self.cases),
@@ -130,9 +126,9 @@ class Comparison:
 
 
 def collect(roots: Sequence[Path], options: Options, notify: Notify) -> Comparison:
-    """Read the runs below the directories and group them; a damaged one is told of and left out.
+    """Read the runs below the directories and group them; damaged runs are reported and left out.
 
-    Raises SettingError if an option does not fit the runs, or if there is none.
+    Raises SettingError if an option does not fit the runs, or if there are no runs.
     """
     cases, skipped = [], 0
     for case in read_cases(find(roots, notify)):
@@ -148,10 +144,10 @@ def collect(roots: Sequence[Path], options: Options, notify: Notify) -> Comparis
 
 
 def compare(cases: Sequence[Case], options: Options, where: str, skipped: int = 0) -> Comparison:
-    """Group runs that are read already. Raises SettingError."""
+    """Group runs that have been read. Raises SettingError."""
     settings = [case.settings for case in cases]
-    wanted = conditions(options.where, settings)
-    cases = [case for case in cases if all(each.holds(case.settings) for each in wanted)]
+    filters = conditions(options.where, settings)
+    cases = [case for case in cases if all(each.holds(case.settings) for each in filters)]
     if not cases:
         raise SettingError(f"no run in {where} meets --where {' '.join(options.where)}")
     if not any(case.traces for case in cases):
@@ -167,15 +163,15 @@ def compare(cases: Sequence[Case], options: Options, where: str, skipped: int = 
     values = levels(cases, keys)
     groups = group(cases, keys, values)
     points = [each.point for each in groups]
-    asked = {"x": options.x, "color": options.color, "panel": options.panel}
-    layout = lay_out(points, values, asked)
+    requested = {"x": options.x, "color": options.color, "panel": options.panel}
+    layout = lay_out(points, values, requested)
     return Comparison(groups, keys, varied, layout, metrics, metric, skipped, options)
 
 
-def _metric(asked: str | None, cases: Sequence[Case], metrics: Mapping[str, Metric]) -> str:
-    """The one asked for, by today's name or that of before, or else the usual one."""
-    if asked is not None:
-        return one_of("--metric", old_names.NAMES.get(asked, asked), metrics)
+def _metric(requested: str | None, cases: Sequence[Case], metrics: Mapping[str, Metric]) -> str:
+    """The name of the requested metric, which may be an old name, or else of the default."""
+    if requested is not None:
+        return one_of("--metric", old_names.NAMES.get(requested, requested), metrics)
     validated = any(math.isfinite(case.metrics.get("validation_loss", math.nan)) for case in cases)
     usual = ("validation_loss", "train_loss") if validated else ("train_loss", "validation_loss")
     return next(name for name in (*usual, *metrics) if name in metrics)

@@ -1,4 +1,4 @@
-"""The runs below any mixture of run directories, sweeps and directories that hold them."""
+"""Finds the runs in and below run directories, sweeps and directories of these."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ffn_train.runs import RunError, files
 from ffn_train.sweep.manifest import MANIFEST, read
 
 OUT = "comparison"
-_NO_RUNS = (files.CHECKPOINTS, files.PLOTS, OUT)  # directories in which none is looked for
+_NO_RUNS = (files.CHECKPOINTS, files.PLOTS, OUT)  # directories that are not searched
 
 
 @dataclass(frozen=True)
 class Place:
-    """A run's directory; ``label`` is its path below what was asked for.
+    """A run's directory; ``label``: its path below the common root of the requested directories.
 
-    ``config`` is what a sweep's manifest says of a job, which may not have begun, and ``rank`` the
-    job's place there.
+    ``config``: a job's settings in its sweep's manifest, since it may not have started; ``rank``:
+    the job's position there.
     """
 
     path: Path
@@ -32,7 +32,7 @@ class Place:
 
 
 def find(roots: Sequence[Path], notify: Notify) -> list[Place]:
-    """The runs in and below the directories, each one once, in the order of their labels.
+    """The runs in and below the directories, each once, in the order of their labels.
 
     Raises SettingError for a directory that does not exist.
     """
@@ -51,16 +51,16 @@ def find(roots: Sequence[Path], notify: Notify) -> list[Place]:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a directory is that of a run, begun or failed before it began."""
+    """Whether a directory is a run's, including a run that failed before it started."""
     return any((path / name).is_file() for name in (files.CONFIG, files.STATUS))
 
 
 def recorded_elsewhere(path: Path) -> bool:
-    """Whether a run's directory is that of another program, which has neither settings nor
-    provenance; one of this program that lacks its settings has lost them.
+    """Whether another program recorded the run: such a directory has neither settings nor
+    provenance. A directory of this program without settings has lost them.
     """
-    told = any((path / name).is_file() for name in (files.CONFIG, files.PROVENANCE))
-    return not told and (path / files.LAYOUT).is_file()
+    native = any((path / name).is_file() for name in (files.CONFIG, files.PROVENANCE))
+    return not native and (path / files.LAYOUT).is_file()
 
 
 def _below(path: Path, notify: Notify) -> Iterator[tuple[Path, Mapping[str, Any] | None, int]]:
@@ -71,7 +71,7 @@ def _below(path: Path, notify: Notify) -> Iterator[tuple[Path, Mapping[str, Any]
         try:
             entries = read(path)
         except RunError as error:
-            notify(f"{error}; its jobs are looked for")
+            notify(f"{error}; searching the directory for its jobs")
         else:
             for rank, job in enumerate(entries):
                 yield path / job.directory, job.config, rank

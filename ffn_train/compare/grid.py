@@ -1,7 +1,7 @@
-"""A page of panels: a cell for each place among the settings, with one panel or more in it.
+"""A page of panels: a cell for each combination of settings, with one or more panels.
 
-The page gives panels their places in inches. What stands beside them, as legends and labels do, may
-reach beyond it: a figure is saved with all that it shows.
+Panels are positioned in inches. Legends and labels may extend beyond the page: a figure is saved
+with its tight bounding box.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from ffn_train.compare.layout import Roles
 from ffn_train.compare.panels import Panel, folded
 from ffn_train.config.settings import SettingError
 from ffn_train.plots.literal import legible
-from ffn_train.plots.sheet import LEFT, LETTER, TITLE, TOP, headed, wrapped
+from ffn_train.plots.sheet import LEFT, TITLE, TOP, headed, wrapped
+from ffn_train.plots.style import LETTER
 
 _ONE, _ALL = 2.6, 5.6  # inches across a single panel, and across all panels of a row
 _LINE, _TITLE_LINE = 0.15, 0.17  # inches of a further line of the header, and of a panel's title
 _GAP = 0.2  # inches between panels that share an axis
-_TICKS = 0.3  # inches that labels below a cell take
-_LEAST = 0.85  # inches across a panel where the figure's width is given
+_TICKS = 0.3  # inches of the labels below a cell
+_LEAST = 0.85  # inches across a panel at least, if the figure's width is given
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ class Grid:
 
     @property
     def upper_right(self) -> Axes:
-        """The panel that the legends stand beside."""
+        """The panel to the right of which the legends are placed."""
         return self.panels[min(self.columns, len(self.panels)) - 1][0]
 
     def share(self, *ylabels: str, xlabel: str) -> None:
@@ -70,10 +71,10 @@ def grid(
     foot: float = _TICKS,
     wide: bool = False,
 ) -> Grid:
-    """A page with a cell for each of the titles, and in every cell panels of these ``heights``.
+    """A page with a cell for each title, and in each cell panels of the ``heights`` (inches).
 
-    ``lines``: of the header below the title; ``gap``: inches between columns; ``foot``: inches
-    below each cell; ``wide``: a single panel has the width of several.
+    ``lines``: the header below the title; ``gap``: inches between columns; ``foot``: inches below
+    each cell; ``wide``: a single panel has the width of several.
     """
     options = comparison.options
     columns, across = room(comparison, min(columns, len(titles)), gap=gap, wide=wide)
@@ -106,7 +107,7 @@ _MATHEMATICS = re.compile(r"(?<!\\)\$")
 
 
 def _folded(title: str, room: int) -> str:
-    """A title in lines of so many letters at most, broken after commas, or else between words."""
+    """A title in lines of at most ``room`` letters, broken after commas, or else between words."""
     unbroken = title.replace(" ", "\xa0").replace(",\xa0", ", ")
     lines = textwrap.wrap(unbroken, room, break_long_words=False)
     return "\n".join(textwrap.fill(line.replace("\xa0", " "), room) for line in lines)
@@ -115,19 +116,19 @@ def _folded(title: str, room: int) -> str:
 def room(
     comparison: Comparison, columns: int, *, gap: float, wide: bool = False
 ) -> tuple[int, float]:
-    """How many columns of panels there is room for, and the inches across each of them."""
+    """How many columns of panels fit, and the inches across each."""
     inches = comparison.options.inches
     if inches is None:
         return columns, _ONE if columns == 1 and not wide else (
             _ALL - (columns - 1) * gap
         ) / columns
-    left = inches - LEFT - comparison.beside + gap
-    columns = max(1, min(columns, int(left / (_LEAST + gap))))
-    return columns, max(left / columns - gap, _LEAST)
+    available = inches - LEFT - comparison.right + gap
+    columns = max(1, min(columns, int(available / (_LEAST + gap))))
+    return columns, max(available / columns - gap, _LEAST)
 
 
 def chosen(comparison: Comparison, panels: Sequence[T]) -> Sequence[T]:
-    """All panels, or the only one that was asked for. Raises SettingError if there is none."""
+    """All panels, or only the requested one. Raises SettingError if it does not exist."""
     number = comparison.options.only_panel
     if number is None:
         return panels
@@ -137,14 +138,14 @@ def chosen(comparison: Comparison, panels: Sequence[T]) -> Sequence[T]:
 
 
 def sheet(
-    comparison: Comparison, roles: Roles, title: str, shown: Iterable[str], **places: Any
+    comparison: Comparison, roles: Roles, title: str, phrases: Iterable[str], **places: Any
 ) -> tuple[Grid, Sequence[Panel]]:
-    """A page with a cell for each place among the keys in panels, and the groups of each cell.
+    """A page with a cell for each combination of the panels' keys, and the groups of each cell.
 
-    ``shown``: phrases of the header; ``places``: as for ``grid``.
+    ``phrases``: of the header; ``places``: as for ``grid``.
     """
     cells = chosen(comparison, folded(comparison, roles.panels))
     values = len(comparison.layout.levels[roles.panels[-1]]) if roles.panels else 1
     columns = values if values <= 4 else min((4, 3), key=lambda columns: -len(cells) % columns)
-    titles, lines = [cell.title for cell in cells], notes(comparison, shown, roles)
+    titles, lines = [cell.title for cell in cells], notes(comparison, phrases, roles)
     return grid(comparison, title, lines, titles, columns=columns, **places), cells

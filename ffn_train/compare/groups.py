@@ -1,4 +1,4 @@
-"""Runs that differ in their seed alone, or in whatever else is not grouped by."""
+"""Groups of runs that differ only in their seed, or in settings that are not grouped by."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from ffn_train.compare.case import Case
 from ffn_train.compare.metrics import Metric, Statistics, statistics
-from ffn_train.compare.values import UNSET, WORD, Value, order
+from ffn_train.compare.values import WORD, order
+from ffn_train.plots.settings import UNSET, Value
 
 
 @dataclass(frozen=True)
 class Group:
-    """The runs at one point of the settings that are grouped by."""
+    """The runs with the same values of the settings that are grouped by."""
 
     point: Mapping[str, Value]
     cases: Sequence[Case]
@@ -33,7 +34,7 @@ class Group:
 
     @property
     def share_lost(self) -> float:
-        """Of the runs that have results; NaN where none has."""
+        """The share of lost runs among those that have results; NaN if none has."""
         return self.n_lost / len(self.measured) if self.measured else float("nan")
 
     def count(self, state: str) -> int:
@@ -41,27 +42,27 @@ class Group:
         return sum(case.state == state for case in self.cases)
 
     def counted(self, metric: Metric) -> list[Case]:
-        """The runs whose metric counts: those that have it and are not lost.
+        """The runs whose metric is averaged: those that have it and are not lost.
 
-        What is measured before the first update precedes all divergence and counts of all runs: to
-        leave some out for what became of them later would be to select.
+        A metric measured before the first update counts for lost runs too: excluding them for
+        their later divergence would be selection bias.
         """
         cases = self.measured if metric.at_start else self.sound
         return [case for case in cases if metric.name in case.metrics]
 
     def statistics(self, metric: Metric, *, log: bool = False) -> Statistics:
-        """Of the runs that count; geometric for a factor, or for the sake of a ``log`` axis."""
+        """Statistics of the runs that count; geometric for a factor or on a ``log`` axis."""
         values = [case.metrics[metric.name] for case in self.counted(metric)]
         return statistics(values, geometric=metric.factor or log)
 
     @property
     def numbers(self) -> list[tuple[str, str]]:
-        """What its runs became, as text: groups and runs that are equal in it look the same."""
+        """The results of its runs; groups and runs with equal ``numbers`` look the same."""
         return [(case.state, str(sorted(case.metrics.items()))) for case in self.measured]
 
 
 def levels(cases: Sequence[Case], keys: Sequence[str]) -> dict[str, list[Value]]:
-    """The values of each key: numbers by size, words in the order in which their sweep has them."""
+    """The values of each key: numbers by size, words in the order of their sweep."""
     return {key: _in_order(cases, key) for key in keys}
 
 
@@ -71,11 +72,11 @@ def _in_order(cases: Sequence[Case], key: str) -> list[Value]:
         value = case.settings.get(key, UNSET)
         first[value] = min(first.get(value, case.rank), case.rank)
 
-    def place(value: Value) -> tuple[int, int, float, str]:
+    def rank(value: Value) -> tuple[int, int, float, str]:
         kind, size, word = order(value)
         return (kind, first[value] if kind == WORD else 0, size, word)
 
-    return sorted(first, key=place)
+    return sorted(first, key=rank)
 
 
 def group(
@@ -94,7 +95,7 @@ def group(
 def in_order(
     groups: Iterable[Group], keys: Sequence[str], levels: Mapping[str, Sequence[Value]]
 ) -> list[Group]:
-    """The groups sorted by these keys, the last going fastest."""
+    """The groups sorted by these keys, the last varying fastest."""
     places = {key: {value: at for at, value in enumerate(levels[key])} for key in keys}
     return sorted(groups, key=lambda group: [places[key][group.point[key]] for key in keys])
 

@@ -1,14 +1,13 @@
-"""Which settings stand on the axis, in the colour and in the panels of the figures.
+"""Which settings the axis, the colour and the panels of the figures show.
 
 The settings that differ are ranked: depth, width, learning rate; then the choices (residual, norm,
-...); then all others, numbers and those of most values first. The axis shows the learning rate, if
-it has more than two values, or a number that was searched, and then the colour the depth or the
-width; or else the axis shows the first number and the colour the first choice that is left. What
-there is none of, the first setting stands for. The panels show all others, as far as a page has
-room. In the figures over steps, or over the place in the stack, the colour shows the
-number of most values, so that there are few panels. ``--x``, ``--color`` and ``--panel`` come
-before all that. A setting that only ever changes together with one ranked before it, as zipped ones
-do, is not shown.
+...); then all others, numbers and those with most values first. If the learning rate has more than
+two values, or a number was searched, it is on the axis and the colour shows depth or width;
+otherwise the axis shows the first number and the colour the first remaining choice. If there is no
+such setting, the first one is used. The panels show the others, as far as a page has room. In
+figures over steps or over the position in the stack, the colour shows the number with most values,
+so that there are few panels. ``--x``, ``--color`` and ``--panel`` take precedence. A setting that
+always changes together with a higher-ranked one (as zipped ones do) is not shown.
 """
 
 from __future__ import annotations
@@ -18,23 +17,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from ffn_train.compare.values import UNSET, Value, are_numbers, named, resolve, short, shown
+from ffn_train.compare.values import are_numbers, named, resolve, short, shown
 from ffn_train.config.settings import SettingError
+from ffn_train.plots.settings import UNSET, Value
 
 RATE = "optimizer.lr"
 _AXES = ("model.depth", "model.width", RATE)
 _CHOICES = ("residual", "norm", "init", "activation", "block", "optimizer", "schedule", "task")
 MOST_PANELS = 16
-_TRIALS = 5  # of a search at each place, at least
+_TRIALS = 5  # of a search at each combination of the other settings, at least
 
 Point = Mapping[str, Value]
 
 
 @dataclass(frozen=True)
 class Roles:
-    """The keys in the colour and in the panels of a figure, and those for which there is no room.
+    """The keys of the colour and the panels of a figure, and those for which there is no room.
 
-    Curves that differ in ``pooled`` keys alone look the same.
+    Curves that differ only in ``pooled`` keys look the same.
     """
 
     color: str | None
@@ -43,7 +43,7 @@ class Roles:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """All of them, the colour first."""
+        """All keys, the colour first."""
         return (*([] if self.color is None else [self.color]), *self.panels, *self.pooled)
 
 
@@ -51,10 +51,10 @@ class Roles:
 class Layout:
     """``levels``: the values of each key, in order; ``x``: the axis of the figures over a setting.
 
-    ``over_x`` are the other roles of those figures; ``curves`` the roles of the figures whose axis
-    is the step or the place in the stack. ``partners``: the keys that change together with another
-    one, which stands for them. ``searched``: the numbers of which each place among the other
-    settings has values of its own, as the trials of a search have.
+    ``over_x``: the other roles of those figures; ``curves``: the roles of the figures whose axis is
+    the step or the position in the stack. ``partners``: the keys that change together with another,
+    which represents them. ``searched``: the numbers that have different values at each combination
+    of the other settings, as the trials of a search do.
     """
 
     levels: Mapping[str, Sequence[Value]]
@@ -66,7 +66,7 @@ class Layout:
 
     @property
     def optimised(self) -> bool:
-        """Whether the axis is one along which a best value is looked for."""
+        """Whether the axis is that of a setting whose best value is sought."""
         return self.x == RATE or self.x in self.searched
 
     @property
@@ -76,47 +76,51 @@ class Layout:
 
 
 def lay_out(
-    points: Sequence[Point], levels: Mapping[str, Sequence[Value]], asked: Mapping[str, str | None]
+    points: Sequence[Point],
+    levels: Mapping[str, Sequence[Value]],
+    requested: Mapping[str, str | None],
 ) -> Layout:
-    """The roles by the rule above; ``x``, ``color`` and ``panel`` may be asked for.
+    """The roles by the rule above; ``requested``: the words given for ``x``, ``color``, ``panel``.
 
-    Raises SettingError for a key that does not differ, or that is asked for twice.
+    Raises SettingError for a key that does not differ, or that is requested twice.
     """
     varied = sorted((key for key in levels if len(levels[key]) > 1), key=lambda k: _rank(k, levels))
-    given = {r: resolve(f"--{r}", word, varied) for r, word in asked.items() if word is not None}
-    for (role, key), (second, same) in combinations(given.items(), 2):
+    fixed = {
+        r: resolve(f"--{r}", word, varied) for r, word in requested.items() if word is not None
+    }
+    for (role, key), (second, same) in combinations(fixed.items(), 2):
         if key == same:
-            raise SettingError(f"--{second} {asked[second]} is what --{role} shows already")
+            raise SettingError(f"--{second} {requested[second]} is what --{role} shows already")
     partners: dict[str, str] = {}
-    for other, key in combinations(dict.fromkeys([*given.values(), *varied]), 2):
+    for other, key in combinations(dict.fromkeys([*fixed.values(), *varied]), 2):
         if _together(points, key, other):
             partners.setdefault(key, other)
-    free = [key for key in varied if key not in partners and key not in given.values()]
+    free = [key for key in varied if key not in partners and key not in fixed.values()]
     numbers = [key for key in varied if are_numbers(levels[key])]
     searched = [key for key in free if key in numbers and _searched(points, key, free)]
     rates = [key for key in free if key == RATE and len(levels[key]) > 2]
     optimised = [*rates, *searched]
-    x = given.get("x") or _first(free, optimised or numbers)
+    x = fixed.get("x") or _first(free, optimised or numbers)
     free = [key for key in free if key != x]
-    color = given.get("color") or _first(free, _AXES if x in optimised else _CHOICES)
-    over_x = _roles(color, [given.get("panel"), *free], levels)
+    color = fixed.get("color") or _first(free, _AXES if x in optimised else _CHOICES)
+    over_x = _roles(color, [fixed.get("panel"), *free], levels)
     scales = [key for key in numbers if key in (x, *free)]
     most = max(scales, key=lambda key: (len(levels[key]), key == x), default=color or x)
-    lead = given.get("color") or most
-    curves = _roles(lead, [given.get("panel"), color, x, *free], levels)
+    lead = fixed.get("color") or most
+    curves = _roles(lead, [fixed.get("panel"), color, x, *free], levels)
     return Layout(levels, x, over_x, curves, partners, tuple(searched))
 
 
 def _rank(key: str, levels: Mapping[str, Sequence[Value]]) -> tuple[int, bool, int, str]:
     first = (*_AXES, *_CHOICES)
-    place = first.index(key) if key in first else len(first)
-    return place, not are_numbers(levels[key]), -len(levels[key]), key
+    index = first.index(key) if key in first else len(first)
+    return index, not are_numbers(levels[key]), -len(levels[key]), key
 
 
 def _together(points: Sequence[Point], *keys: str) -> bool:
-    """Whether each value of one key has one value of the other, and that no other.
+    """Whether the values of the keys correspond one to one.
 
-    That one determines the other is not enough: each rate of a search over the learning rate
+    It is not enough that one determines the other: each rate of a search over the learning rate
     belongs to one depth.
     """
     pairs = {tuple(point[key] for key in keys) for point in points}
@@ -124,11 +128,11 @@ def _together(points: Sequence[Point], *keys: str) -> bool:
 
 
 def _searched(points: Sequence[Point], key: str, keys: Sequence[str]) -> bool:
-    """Whether each place among the other keys has many of its values, and none has all."""
+    """Whether each combination of the other keys has many of its values, and none has all."""
     values: dict[tuple[Value, ...], set[Value]] = {}
     for point in points:
-        place = tuple(point[other] for other in keys if other != key)
-        values.setdefault(place, set()).add(point[key])
+        rest = tuple(point[other] for other in keys if other != key)
+        values.setdefault(rest, set()).add(point[key])
     most = max(map(len, values.values()))
     return most >= _TRIALS and len(set.union(*values.values())) > most
 
@@ -142,15 +146,15 @@ def _roles(
 ) -> Roles:
     """As many keys in panels as a page has room for."""
     panels: list[str] = []
-    others = [key for key in dict.fromkeys(keys) if key is not None and key != color]
-    for key in others:
+    other_keys = [key for key in dict.fromkeys(keys) if key is not None and key != color]
+    for key in other_keys:
         if math.prod(len(levels[k]) for k in (*panels, key)) <= MOST_PANELS:
             panels.append(key)
-    return Roles(color, tuple(panels), tuple(key for key in others if key not in panels))
+    return Roles(color, tuple(panels), tuple(key for key in other_keys if key not in panels))
 
 
 def together(partners: Mapping[str, str]) -> str:
-    """``lr, width change together with depth``: keys, and the one that stands for them."""
+    """``lr, width change together with depth``: keys, and the key that represents them."""
     return "; ".join(
         f"{', '.join(map(short, keys))} change{'s' * (len(keys) == 1)} together with {short(other)}"
         for other in dict.fromkeys(partners.values())
@@ -158,7 +162,7 @@ def together(partners: Mapping[str, str]) -> str:
     )
 
 
-def panel_title(place: Mapping[str, Sequence[Value]]) -> str:
-    """``residual none, lr 0.1/0.2``: a panel's place, or several, among the settings."""
-    told = {key: values for key, values in place.items() if set(values) != {UNSET}}
-    return ", ".join(f"{named(key)} {'/'.join(map(shown, told[key]))}" for key in told)
+def panel_title(point: Mapping[str, Sequence[Value]]) -> str:
+    """``residual none, lr 0.1/0.2``: the settings of a panel, with all their values."""
+    values_set = {key: values for key, values in point.items() if set(values) != {UNSET}}
+    return ", ".join(f"{named(key)} {'/'.join(map(shown, values_set[key]))}" for key in values_set)

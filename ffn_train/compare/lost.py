@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ def bounded(values: Floats, ceiling: float) -> Floats:
 
 
 def mark_beyond(axes: Axes, x: ArrayLike, y: ArrayLike, colour: ColorType) -> bool:
-    """A triangle at the upper edge for each value beyond it; whether there is one."""
+    """Draw a triangle at the upper edge for each value beyond it; returns whether there is one."""
     places, values, top = np.asarray(x), np.asarray(y), axes.get_ylim()[1]
     beyond = places[values > top]
     if len(beyond):
@@ -42,12 +43,12 @@ def triangle() -> Line2D:
 
 
 def mark_lost(axes: Axes, x: ArrayLike, y: ArrayLike, colour: ColorType) -> None:
-    """A cross for each run, in the colour of its group."""
+    """Draw a cross for each run, in the colour of its group."""
     axes.plot(x, y, color=colour, clip_on=False, zorder=5, **_LOOK)
 
 
 def headroom(axes: Axes) -> None:
-    """Make room at the top for what is written there."""
+    """Make room for the text at the top."""
     above = axes.transAxes.transform((0, 1.14))
     axes.set_ylim(top=axes.transData.inverted().transform(above)[1])
 
@@ -58,10 +59,10 @@ def cross() -> Line2D:
 
 
 def note_lost(axes: Axes, groups: Sequence[Group]) -> None:
-    """How many of a panel's runs are lost, in its upper right corner below the crosses."""
-    counts = {s: sum(group.count(s) for group in groups) for s in ("diverged", "stopped")}
-    if any(counts.values()):
-        states = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    """Write how many of a panel's runs are lost, in its upper right corner below the crosses."""
+    counts = Counter(case.state for group in groups for case in group.cases if case.lost)
+    if counts:
+        states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
         words = f"{states} of {sum(len(group.measured) for group in groups)}"
         look: Any = {"ha": "right", "va": "top", "size": 7, "color": RED}
         axes.text(0.99, 0.95, words, transform=axes.transAxes, **look)

@@ -1,4 +1,4 @@
-"""The numbers by which runs are compared: of the summary, or of the files as they stand."""
+"""The numbers by which runs are compared, from the summary or, without one, from the run's rows."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from ffn_train.runs.outcome import outcome, scored, training_loss
 
 @dataclass(frozen=True)
 class Metric:
-    """``symbol``: as a figure's axis names it; ``heading``: as a table's column does, in two lines.
+    """A number that a run may be compared by.
 
-    ``log``: a positive quantity that is read by its order of magnitude; ``factor``: one that is a
-    product over the blocks, log-normal over seeds, so that its averages are geometric;
-    ``at_start``: measured before the first update. ``unit``: in words.
+    ``symbol``: its name on a figure's axis; ``heading``: its column's heading in a table, in two
+    lines; ``log``: positive, shown on a logarithmic axis; ``factor``: a product over the blocks,
+    log-normal over seeds and therefore averaged geometrically; ``at_start``: measured before the
+    first update; ``unit``: in words.
     """
 
     name: str
@@ -53,7 +54,7 @@ _FLOW = (
 
 
 def _scores(symbol: str, baseline: str) -> tuple[Metric, ...]:
-    """A score at the end, at its best, and that of the baseline."""
+    """The final and the best score, and that of the baseline."""
     return (
         Metric("validation_score", f"final validation {symbol}", ("", symbol), log=False),
         Metric("best_score", f"best validation {symbol}", ("best", symbol), log=False),
@@ -61,20 +62,20 @@ def _scores(symbol: str, baseline: str) -> tuple[Metric, ...]:
     )
 
 
-# by name, as they are called where runs differ in their declaration; the order of the tables
+# by name in the order of the tables; these names are used where the runs' declarations differ
 STANDARD = {m.name: m for m in (*_LOSSES, *_scores("score", "baseline"), *_FLOW)}
 
 
 def declared_metrics(run: Run) -> tuple[Metric, ...]:
-    """What a run may be compared by."""
+    """The metrics that a run may be compared by."""
     score = run.score
-    own = _scores(score.symbol, score.baseline_name or "baseline") if score else ()
+    scores = _scores(score.symbol, score.baseline_name or "baseline") if score else ()
     losses = (replace(metric, unit=run.provenance.loss_unit or "") for metric in _LOSSES)
-    return (*losses, *own, *_FLOW, *_quantities(run))
+    return (*losses, *scores, *_FLOW, *_quantities(run))
 
 
 def _quantities(run: Run) -> Iterator[Metric]:
-    """What was measured of each run as a whole, at the start and at the end."""
+    """The quantities measured once per run and step, at the start and at the end."""
     for name, series in run.measures.series.items():
         column = series.column
         if column.per == "run" and not column.absent:
@@ -88,7 +89,7 @@ def _quantities(run: Run) -> Iterator[Metric]:
 def together(declared: Iterable[Metric]) -> dict[str, Metric]:
     """The metrics of several runs by name: the standard ones in their order, then all others.
 
-    One that not all of them declare alike is called by its general name.
+    A metric whose declarations differ gets its general name.
     """
     alike: dict[str, set[Metric]] = {}
     for metric in declared:
@@ -102,14 +103,14 @@ def _general(name: str) -> Metric:
 
 
 def metrics(run: Run) -> dict[str, float]:
-    """The values of a run's metrics, of those that it has; NaN for what is not finite.
+    """The values of the metrics that a run has; NaN for values that are not finite.
 
-    Of the summary, or of a run that has at least one row as it stands.
+    From its summary, or from its rows so far, of which there must be at least one.
     """
     summary = run.summary or outcome(run)
     values: dict[str, float | None] = {name: getattr(summary, name, None) for name in STANDARD}
     if "loss" in run.scalars:
-        values["train_loss"] = training_loss(run)  # old summaries have that of the last batch
+        values["train_loss"] = training_loss(run)  # old summaries hold the last batch's
         values["best_train_loss"] = least(run.scalars["loss"])
     if run.score is not None:
         values["baseline_score"] = run.score.baseline
@@ -119,24 +120,24 @@ def metrics(run: Run) -> dict[str, float]:
         values["best_score"] = of_rows.best
     for metric in _quantities(run):
         name, _, end = metric.name.rpartition("_")
-        taken = run.measures[name].values
-        if len(taken):
-            values[metric.name] = float(taken[0 if end == "start" else -1])
+        series = run.measures[name].values
+        if len(series):
+            values[metric.name] = float(series[0 if end == "start" else -1])
     return {name: value for name, value in values.items() if value is not None}
 
 
 def least(values: Floats) -> float:
-    """The smallest value that is a number, NaN without one."""
-    known = values[~np.isnan(values)]
-    return float(known.min()) if len(known) else math.nan
+    """The smallest value that is not NaN; NaN if there is none."""
+    numbers = values[~np.isnan(values)]
+    return float(numbers.min()) if len(numbers) else math.nan
 
 
 @dataclass(frozen=True)
 class Statistics:
     """n values, their mean, standard deviation (n - 1), standard error, smallest and largest.
 
-    ``geometric``: the mean is the geometric one, and deviation and error are factors, the
-    exponentials of those of the logarithms. NaN where n is too small for it.
+    ``geometric``: the mean is geometric, and deviation and error are factors, the exponentials of
+    those of the logarithms. NaN where n is too small.
     """
 
     n: int
@@ -159,34 +160,34 @@ class Statistics:
 
     @property
     def bars(self) -> tuple[float, float] | None:
-        """How far a standard deviation reaches below and above the mean; None if it is none."""
+        """The lengths of the error bar below and above the mean; None if there is no deviation."""
         return (self.mean - self.low, self.high - self.mean) if self.low < self.high else None
 
 
 def statistics(values: list[float], *, geometric: bool = False) -> Statistics:
-    """Of the values that are finite.
+    """The statistics of the finite values.
 
     A geometric mean over a value of 0 is 0, as the product is, and has no deviation.
     """
-    known = np.array([value for value in values if math.isfinite(value)])
-    n, nothing = len(known), math.nan
+    finite = np.array([value for value in values if math.isfinite(value)])
+    n, nothing = len(finite), math.nan
     if not n:
         return Statistics(0, nothing, nothing, nothing, nothing, nothing, geometric)
-    low, high = float(known.min()), float(known.max())
+    low, high = float(finite.min()), float(finite.max())
     if geometric:
-        return Statistics(n, *_geometric(known, low, high), low, high, geometric)
+        return Statistics(n, *_geometric(finite, low, high), low, high, geometric)
     scale = max(abs(low), abs(high)) or 1.0  # so that no square over- or underflows
-    scaled = known / scale
+    scaled = finite / scale
     mean = scale * (math.fsum(scaled) / n)
     std = scale * float(np.std(scaled, ddof=1)) if n > 1 else math.nan
     return Statistics(n, min(max(mean, low), high), std, std / math.sqrt(n), low, high)
 
 
-def _geometric(known: Floats, low: float, high: float) -> tuple[float, float, float]:
-    """Geometric mean, and standard deviation and error as factors, of values of at least 0."""
+def _geometric(values: Floats, low: float, high: float) -> tuple[float, float, float]:
+    """Geometric mean, and standard deviation and error as factors, of non-negative values."""
     if low <= 0:
         return 0.0, math.nan, math.nan
-    logs = np.log(known)
+    logs = np.log(values)
     mean = math.exp(math.fsum(logs) / len(logs))
     deviation = float(np.std(logs, ddof=1)) if len(logs) > 1 else math.nan
     with np.errstate(over="ignore"):

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.groups import Group, in_order
 from ffn_train.compare.layout import Layout, panel_title
-from ffn_train.compare.values import Value
 from ffn_train.plots.selection import evenly
+from ffn_train.plots.settings import Value
 
-MOST = 120  # groups of a figure of curves: more hide each other, and take long to draw
+MOST = 120  # groups of a figure of curves: more hide each other and are slow to draw
 
 
 @dataclass(frozen=True)
@@ -26,31 +26,31 @@ class Panel:
 def panels(
     comparison: Comparison, keys: Sequence[str], groups: Sequence[Group] | None = None
 ) -> list[Panel]:
-    """A panel for each place among the keys that has a group, in order.
+    """A panel for each combination of the keys that has a group, in order.
 
-    Of all groups that have results, unless some are given.
+    ``groups``: by default all that have results.
     """
     groups = comparison.measured if groups is None else groups
     return [
-        Panel(panel_title({key: [value] for key, value in zip(keys, place, strict=True)}), members)
-        for place, members in _places(comparison, keys, groups).items()
+        Panel(panel_title({key: [value] for key, value in zip(keys, point, strict=True)}), members)
+        for point, members in _places(comparison, keys, groups).items()
     ]
 
 
 def folded(
     comparison: Comparison, keys: Sequence[str], groups: Sequence[Group] | None = None
 ) -> list[Panel]:
-    """``panels``, those that would show the same folded into one, titled ``init lecun/normal``.
+    """``panels``, with those that would show the same merged, titled ``init lecun/normal``.
 
-    With several keys only where all fold alike, so that rows and columns stay what they are.
+    With several keys only if all merge alike, so that rows and columns keep their meaning.
     """
     places = _places(comparison, keys, comparison.measured if groups is None else groups)
-    beside = [key for key in comparison.layout.keys if key not in keys]
+    other_keys = [key for key in comparison.layout.keys if key not in keys]
     alike: dict[str, list[tuple[Value, ...]]] = {}
-    for place, members in places.items():
-        content = [[*map(group.point.get, beside), *group.numbers] for group in members]
-        alike.setdefault(str(content), []).append(place)
-    found = []
+    for point, members in places.items():
+        content = [[*map(group.point.get, other_keys), *group.numbers] for group in members]
+        alike.setdefault(str(content), []).append(point)
+    merged = []
     for same in alike.values():
         values = {
             key: list(dict.fromkeys(v))
@@ -58,28 +58,30 @@ def folded(
         }
         if math.prod(map(len, values.values())) != len(same):
             return panels(comparison, keys, groups)
-        found.append((len(same), Panel(panel_title(values), places[same[0]])))
-    if len(keys) > 1 and len({count for count, _ in found}) > 1:
+        merged.append((len(same), Panel(panel_title(values), places[same[0]])))
+    if len(keys) > 1 and len({count for count, _ in merged}) > 1:
         return panels(comparison, keys, groups)
-    return [panel for _, panel in found]
+    return [panel for _, panel in merged]
 
 
 def thinned(groups: Sequence[Group], layout: Layout, most: int) -> tuple[list[Group], str]:
-    """At most so many groups, of the settings that have most values only some, evenly chosen; and
-    in words how many of them these are, unless they are all.
+    """At most ``most`` groups, with evenly chosen values of the settings that have most values; and
+    in words how many of the groups these are, "" if all.
     """
     some = list(groups)
     for values in range(max(map(len, layout.levels.values()), default=0), 1, -1):
         if len(some) <= most:
             break
-        kept = {key: set(evenly(layout.levels[key], values)) for key in layout.keys}
-        some = [group for group in groups if all(group.point[key] in kept[key] for key in kept)]
+        allowed = {key: set(evenly(layout.levels[key], values)) for key in layout.keys}
+        some = [
+            group for group in groups if all(group.point[key] in allowed[key] for key in allowed)
+        ]
     some = evenly(some, most)
     return some, f"{len(some)} of {len(groups)} groups" if len(some) < len(groups) else ""
 
 
 def uncrowded(comparison: Comparison) -> tuple[Comparison, str]:
-    """The comparison with as many groups as a figure of curves has room for, and it in words."""
+    """The comparison with at most ``MOST`` groups for a figure of curves, and a note of that."""
     some, words = thinned(comparison.measured, comparison.layout, MOST)
     empty = [group for group in comparison.groups if not group.measured]
     return replace(comparison, groups=[*some, *empty]) if words else comparison, words
@@ -88,7 +90,7 @@ def uncrowded(comparison: Comparison) -> tuple[Comparison, str]:
 def _places(
     comparison: Comparison, keys: Sequence[str], groups: Sequence[Group]
 ) -> dict[tuple[Value, ...], list[Group]]:
-    """The groups at each place among the keys, in order."""
+    """The groups at each combination of the keys, in order."""
     places: dict[tuple[Value, ...], list[Group]] = {}
     for group in in_order(groups, keys, comparison.layout.levels):
         places.setdefault(tuple(group.point[key] for key in keys), []).append(group)

@@ -1,4 +1,4 @@
-"""Reads many runs, by several processes where that is worth starting them."""
+"""Reads many runs, in several processes if that is faster."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ffn_train.compare.discovery import Place
 from ffn_train.runs import RunError
 from ffn_train.train.threads import allowed_cores
 
-MANY = 1000  # runs; a process takes as long to start as reading 300 takes
+MANY = 1000  # runs from which processes are used; starting one takes as long as reading 300
 _AT_A_TIME = 50
 
 
 def read_cases(places: Sequence[Place]) -> Iterator[Case | RunError]:
-    """Each run in order, or why it cannot be read."""
+    """Each run in order, or the RunError that says why it cannot be read."""
     cores = allowed_cores()
     if len(places) < MANY or cores == 1:
         yield from map(_read, places)
         return
     pool = ProcessPoolExecutor(min(cores, 8), multiprocessing.get_context("spawn"))
     try:
-        with _interrupts_blocked():  # an interrupt is this process's to deal with
+        with _interrupts_blocked():  # only this process handles an interrupt
             cases = pool.map(_read, places, chunksize=_AT_A_TIME)
         yield from cases
     finally:
@@ -41,7 +41,7 @@ def _read(place: Place) -> Case | RunError:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """What a process is started with blocked, it keeps blocked."""
+    """Block SIGINT in the processes started meanwhile: they inherit the mask."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

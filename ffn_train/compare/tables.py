@@ -1,11 +1,11 @@
-"""The tables as CSV. Numbers are written in full, and nothing but them decides a byte:
+"""The tables as CSV. Numbers are written in full precision; equal results give equal files:
 
-groups.csv  a row per group and metric: the group's settings, how many runs it has, and the
-            statistics of the metric; where the average is geometric, as that of a ratio is, std
-            and stderr are factors
+groups.csv  a row per group and metric: the group's settings, its numbers of runs, and the
+            statistics of the metric; where the average is geometric, as for a ratio, std and
+            stderr are factors
 runs.csv    a row per run: state, the settings that differ, every metric, its directory; ``nan``
-            for a number that is not finite, nothing for a metric that the run does not have
-times.csv   a row per run: what the machine and the day decide
+            for a number that is not finite, empty for a metric that the run does not have
+times.csv   a row per run: times, which differ between machines and days
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from ffn_train.compare.case import TIMES
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.groups import Group
 from ffn_train.compare.metrics import Statistics
-from ffn_train.compare.values import SEED, UNSET, Value, text
+from ffn_train.compare.values import SEED
+from ffn_train.plots.settings import UNSET, Value, text
 from ffn_train.runs.finding import QUESTIONS
 
 GROUPS, RUNS, TIMES_FILE = "groups.csv", "runs.csv", "times.csv"
@@ -28,7 +29,7 @@ COUNTS = ("n", "n_diverged", "n_stopped", "share_lost", "n_unfinished", "n_witho
 
 
 def tables(comparison: Comparison) -> dict[str, str]:
-    """The content of each file, by its name."""
+    """The content of each file by name."""
     return {
         GROUPS: _csv(_groups(comparison)),
         RUNS: _csv(_runs(comparison)),
@@ -47,7 +48,7 @@ def _groups(comparison: Comparison) -> Iterable[Sequence[object]]:
 
 
 def counts(group: Group) -> tuple[object, ...]:
-    """How many runs of a group have results, diverged, were stopped, are unfinished, have none."""
+    """The values of ``COUNTS`` for a group."""
     measured = group.measured
     return (
         len(measured),
@@ -61,11 +62,11 @@ def counts(group: Group) -> tuple[object, ...]:
 
 def _runs(comparison: Comparison) -> Iterable[Sequence[object]]:
     keys = list(dict.fromkeys([*comparison.keys, *comparison.varied, SEED]))
-    asked = [question.replace(" ", "_") for question in QUESTIONS]
-    yield (*keys, "state", *asked, *comparison.metrics, "directory")
+    questions = [question.replace(" ", "_") for question in QUESTIONS]
+    yield (*keys, "state", *questions, *comparison.metrics, "directory")
     for case in comparison.cases:
-        known = {name: repr(value) for name, value in case.metrics.items()}
-        numbers = [known.get(name) for name in comparison.metrics]
+        cells = {name: repr(value) for name, value in case.metrics.items()}
+        numbers = [cells.get(name) for name in comparison.metrics]
         answers = [case.verdict.get(question, "") for question in QUESTIONS]
         yield (*_cells(case.settings, keys), case.state, *answers, *numbers, case.label)
 
@@ -89,7 +90,7 @@ def _csv(rows: Iterable[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    """A float in the fewest digits that give it back; nothing for what is not known."""
+    """A float in the fewest digits that reproduce it; "" for NaN and None."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     return repr(value) if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""The table of groups for a terminal: aligned, sorted, and no column that says the same twice."""
+"""The table of groups for a terminal: aligned, sorted and without redundant columns."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import together
 from ffn_train.compare.metrics import Metric
 from ffn_train.compare.tables import counts
-from ffn_train.compare.values import Value, are_numbers, brief, short
+from ffn_train.compare.values import are_numbers, short
+from ffn_train.plots.settings import Value, brief, text
 from ffn_train.report.table import aligned
 
 _LONGEST = 24  # characters of a setting's value
 BASELINE = "baseline_score"
-_FIRST = (  # of the metrics, where there is no room for all
+_FIRST = (  # these metrics come first if there is no room for all
     "best_validation_loss",
     "validation_score",
     BASELINE,
@@ -28,7 +29,7 @@ _FIRST = (  # of the metrics, where there is no room for all
     "growth_per_block_end",
     "train_loss",
 )
-_ROWS = 200  # from here on the file serves better
+_ROWS = 200  # further groups are only in the file
 _FACTORS = {  # what the headings of factors mean
     "ratio": "ratio |dL/dx_0| / |dL/dx_L|",
     "growth": "growth per block",
@@ -37,7 +38,7 @@ _FACTORS = {  # what the headings of factors mean
 
 @dataclass(frozen=True)
 class Column:
-    """``heading`` and a cell for each group; ``left``: words are aligned on their left."""
+    """``heading`` and a cell for each group; ``left``: aligned to the left, for words."""
 
     heading: tuple[str, str]
     cells: Sequence[str]
@@ -53,56 +54,69 @@ class Column:
 
 
 def table(comparison: Comparison, width: int = sys.maxsize) -> str:
-    """A line per group, in so many characters, and what is to be known of the columns.
+    """A line per group, at most ``width`` characters long, and notes on the columns.
 
-    What does not fit beside the first columns is named and left to groups.csv. The metric asked for
-    always has its column.
+    Columns that do not fit are named and left to groups.csv. The compared metric always has a
+    column.
     """
     groups = comparison.groups[:_ROWS]
     names = _metrics(comparison, groups)
     metrics = comparison.metrics
     plain = {name: _number_column(metrics[name], groups) for name in names}
-    asked = _number_column(comparison.metric, groups, spread=True)
-    settings, partners = _settings(comparison, groups, width - asked.width - 2)
-    beside = [*settings, *_counts(groups)]
-    numbers, left = {comparison.metric.name: asked}, []
+    compared = _number_column(comparison.metric, groups, spread=True)
+    settings, partners = _settings(comparison, groups, width - compared.width - 2)
+    fixed = [*settings, *_counts(groups)]
+    numbers, omitted = {comparison.metric.name: compared}, []
     for name in names[1:]:
-        if _across([*beside, *numbers.values(), plain[name]]) <= width:
+        if _across([*fixed, *numbers.values(), plain[name]]) <= width:
             numbers[name] = plain[name]
         else:
-            left.append(plain[name].name)
-    for name in numbers:  # spreads are for the room that is left
+            omitted.append(plain[name].name)
+    for name in numbers:  # spreads are added while there is room
         wider = {**numbers, name: _number_column(metrics[name], groups, spread=True)}
-        if _across([*beside, *wider.values()]) <= width:
+        if _across([*fixed, *wider.values()]) <= width:
             numbers = wider
-    columns = [*beside, *numbers.values()]
+    columns = [*fixed, *numbers.values()]
     rows = zip(*([*column.heading, *column.cells] for column in columns), strict=True)
     words = [index for index, column in enumerate(columns) if column.left]
     notes = [partners, *_legend(comparison, numbers, groups), _baseline(comparison, groups)]
-    if left:
-        beyond = ", ".join(left)
+    if omitted:
+        beyond = ", ".join(omitted)
         notes.append(f"left out to fit the terminal: {beyond} (all columns are in groups.csv)")
     hidden = len(comparison.groups) - len(groups)
     notes.append(f"and {hidden} more groups in groups.csv" if hidden else "")
+    notes.append(_best(comparison))
     notes.append("; ".join([comparison.counts, *comparison.reservations]))
     notes.append("; ".join(filter(None, [comparison.verdicts, comparison.theory])))
     lines = [line for note in notes for line in textwrap.wrap(note, max(width, 40))]
     return "\n".join([*aligned(rows, left=words), *lines])
 
 
+def _best(comparison: Comparison) -> str:
+    """The group of the lowest mean loss, by its settings; "" for another metric."""
+    metric = comparison.metric
+    known = [(group.statistics(metric).mean, group) for group in comparison.measured]
+    known = [(mean, group) for mean, group in known if math.isfinite(mean)]
+    if len(known) < 2 or "loss" not in metric.name:
+        return ""
+    mean, group = min(known, key=lambda pair: pair[0])
+    where = " ".join(f"{short(key)}={text(value)}" for key, value in group.point.items())
+    return f"lowest {metric.symbol}: {where} ({mean:.3g})"
+
+
 def _across(columns: Sequence[Column]) -> int:
-    """The characters that columns take side by side."""
+    """The width of columns side by side, in characters."""
     return sum(column.width + 2 for column in columns) - 2
 
 
 def _legend(
-    comparison: Comparison, shown: Mapping[str, Column], groups: Sequence[Group]
+    comparison: Comparison, columns: Mapping[str, Column], groups: Sequence[Group]
 ) -> list[str]:
-    """What the headings mean, what stands beside the means, and which values are in none."""
-    metrics = {name: comparison.metrics[name] for name in shown}
+    """What the headings and spreads mean, and which values are excluded from the means."""
+    metrics = {name: comparison.metrics[name] for name in columns}
     heads = {metric.heading[0] for metric in metrics.values()}
     factors = ", ".join(meaning for head, meaning in _FACTORS.items() if head in heads)
-    cells = " ".join(cell for column in shown.values() for cell in column.cells)
+    cells = " ".join(cell for column in columns.values() for cell in column.cells)
     several = any(group.statistics(m).n > 1 for group in groups for m in metrics.values())
     meanings = []
     if factors:
@@ -113,7 +127,7 @@ def _legend(
     over = f" over {comparison.over}" * ("±" in cells or "×/÷" in cells)
     lines = ["; ".join(meanings) + over]
     lines += [f"losses {unit}" for unit in sorted({m.unit for m in metrics.values() if m.unit})]
-    for name, column in shown.items():
+    for name, column in columns.items():
         metric = metrics[name]
         missing = sum(_not_finite(group, metric) for group in groups)
         if missing:
@@ -124,24 +138,27 @@ def _legend(
 
 
 def _not_finite(group: Group, metric: Metric) -> int:
-    """How many of a group's runs that count have no finite value, where others have one."""
-    known = group.statistics(metric).n
-    return len(group.counted(metric)) - known if known else 0
+    """How many of a group's counted runs have no finite value, if others have one."""
+    n_finite = group.statistics(metric).n
+    return len(group.counted(metric)) - n_finite if n_finite else 0
 
 
 def _settings(
     comparison: Comparison, groups: Sequence[Group], width: int
 ) -> tuple[list[Column], str]:
-    """The settings that differ; those that only change together with another give way first."""
+    """The settings that differ, and a note of those left out for lack of room.
+
+    Those that only change together with another one are left out first.
+    """
     columns = {key: _setting(key, groups) for key in comparison.keys}
     if len(groups) > 1:
         columns = {key: column for key, column in columns.items() if len(set(column.cells)) > 1}
     partners = comparison.layout.partners
-    given = [key for key in columns if key in partners and partners[key] in columns]
-    if _across([*columns.values(), *_counts(groups)]) <= width or not given:
+    redundant = [key for key in columns if key in partners and partners[key] in columns]
+    if _across([*columns.values(), *_counts(groups)]) <= width or not redundant:
         return list(columns.values()), ""
-    kept = [column for key, column in columns.items() if key not in given]
-    return kept, together({key: partners[key] for key in given})
+    remaining = [column for key, column in columns.items() if key not in redundant]
+    return remaining, together({key: partners[key] for key in redundant})
 
 
 def _setting(key: str, groups: Sequence[Group]) -> Column:
@@ -160,27 +177,27 @@ def _counts(groups: Sequence[Group]) -> list[Column]:
         "results": 5,
     }  # places among the counts
     columns = [
-        Column(("no" * (name == "results"), name), [str(row[place]) for row in rows])
-        for name, place in headings.items()
+        Column(("no" * (name == "results"), name), [str(row[index]) for row in rows])
+        for name, index in headings.items()
     ]
     return columns[:2] + [column for column in columns[2:] if set(column.cells) != {"0"}]
 
 
 def _metrics(comparison: Comparison, groups: Sequence[Group]) -> list[str]:
-    """The metrics, the one that is asked for and those that are read first in front."""
-    asked = comparison.metric.name
-    shared = asked != BASELINE and bool(_baseline(comparison, groups))
-    names = dict.fromkeys([asked, *_FIRST, *comparison.metrics])
+    """The metrics: the compared one, then those of ``_FIRST``, then the others."""
+    compared = comparison.metric.name
+    shared = compared != BASELINE and bool(_baseline(comparison, groups))
+    names = dict.fromkeys([compared, *_FIRST, *comparison.metrics])
     return [n for n in names if n in comparison.metrics and not (shared and n == BASELINE)]
 
 
 def _number_column(metric: Metric, groups: Sequence[Group], *, spread: bool = False) -> Column:
-    """A metric's means, with their spread if that is asked for and known."""
+    """A metric's means, with their spread if that is requested and known."""
     means = [group.statistics(metric) for group in groups]
     cells = [_number(m.mean) if metric.log else _share(m.mean) for m in means]
-    for place, group in enumerate(groups):
-        if not means[place].n and group.counted(metric):  # it has the metric, and no number
-            cells[place] = "not finite"
+    for index, group in enumerate(groups):
+        if not means[index].n and group.counted(metric):  # only values that are not finite
+            cells[index] = "not finite"
     if spread:
         sign, digits = ("×/÷", 3) if metric.factor else ("±", 2)
         errors = [f" {sign} {_number(m.std, digits)}" if m.bars else "" for m in means]
@@ -190,7 +207,7 @@ def _number_column(metric: Metric, groups: Sequence[Group], *, spread: bool = Fa
 
 
 def _baseline(comparison: Comparison, groups: Sequence[Group]) -> str:
-    """The score of the baseline, in words, where all groups share it."""
+    """The score of the baseline in words if all groups share it, else ""."""
     metric = comparison.metrics.get(BASELINE)
     if metric is None:
         return ""
@@ -200,7 +217,7 @@ def _baseline(comparison: Comparison, groups: Sequence[Group]) -> str:
 
 
 def _share(value: float) -> str:
-    """A score, of which a thousandth is enough."""
+    """A score to a thousandth."""
     return f"{value:z.3f}" if abs(value) < 100 else _number(value)
 
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ffn_train.compare.values import UNSET, Flat, is_number, order, resolve_among, short, text
+from ffn_train.compare.values import is_number, order, resolve_among, short
 from ffn_train.config.settings import SettingError, nearest
+from ffn_train.plots.settings import UNSET, Flat, text
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "!=": operator.ne,
@@ -26,19 +27,19 @@ _LISTED = 8  # values that a message names
 
 @dataclass(frozen=True)
 class Condition:
-    """``key`` ``sign`` ``wanted``; only numbers have an order."""
+    """``key`` ``sign`` ``operand``; order signs compare numbers only."""
 
     key: str
     sign: str
-    wanted: str
+    operand: str
 
     def holds(self, run: Flat) -> bool:
-        """Whether a run meets it; one without the setting meets ``!=`` alone."""
+        """Whether a run meets it; a run without the setting meets only ``!=``."""
         value = run.get(self.key, UNSET)
-        number = _number(self.wanted)
+        number = _number(self.operand)
         if is_number(value) and number is not None:
             return _OPERATORS[self.sign](value, number)
-        return self.sign in ("=", "!=") and _OPERATORS[self.sign](text(value), self.wanted)
+        return self.sign in ("=", "!=") and _OPERATORS[self.sign](text(value), self.operand)
 
 
 def conditions(words: Sequence[str], runs: Sequence[Flat]) -> list[Condition]:
@@ -51,22 +52,22 @@ def _condition(word: str, runs: Sequence[Flat]) -> Condition:
     if match is None:
         signs = " ".join(_OPERATORS)
         raise SettingError(f"{_OPTION} must be KEY SIGN VALUE with a sign of {signs}, got {word!r}")
-    name, sign, wanted = match.groups()
+    name, sign, operand = match.groups()
     key = resolve_among(_OPTION, name, runs)
-    condition = Condition(key, "=" if sign == "==" else sign, wanted)
+    condition = Condition(key, "=" if sign == "==" else sign, operand)
     values = sorted({run[key] for run in runs if key in run}, key=order)
     if condition.sign not in ("=", "!="):
         if not any(is_number(value) for value in values):
             raise SettingError(f"{_OPTION} {word}: {sign} compares numbers; words go with = and !=")
-        if _number(wanted) is None:
-            several = re.search(r"\d.*\D", wanted)
+        if _number(operand) is None:
+            several = re.search(r"\d.*\D", operand)
             hint = f"; each condition has a {_OPTION} of its own" if several else ""
-            raise SettingError(f"{_OPTION} {word}: {sign} needs a number, got {wanted!r}{hint}")
+            raise SettingError(f"{_OPTION} {word}: {sign} needs a number, got {operand!r}{hint}")
     elif condition.sign == "=" and not any(condition.holds(run) for run in runs):
-        known = [text(value) for value in values]
-        listed = ", ".join([*known[:_LISTED], *["..."] * (len(known) > _LISTED)])
+        texts = [text(value) for value in values]
+        listed = ", ".join([*texts[:_LISTED], *["..."] * (len(texts) > _LISTED)])
         raise SettingError(
-            f"{_OPTION} {word}: no run has it; {short(key)} is {listed}{nearest(wanted, known)}"
+            f"{_OPTION} {word}: no run has it; {short(key)} is {listed}{nearest(operand, texts)}"
         )
     return condition
 

@@ -1,1 +1,1 @@
-"""From the command line to checked values and choices; imports nothing else of the package."""
+"""From the command line to checked settings and choices; imports no other part of the package."""

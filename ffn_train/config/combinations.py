@@ -1,4 +1,4 @@
-"""Which choices go together: one table, with the reason for every refusal and every warning."""
+"""Compatibility of choices: one table, with a reason for every refusal and warning."""
 
 from __future__ import annotations
 
@@ -11,44 +11,18 @@ from ffn_train.config.settings import SettingError
 
 @dataclass(frozen=True)
 class Rule:
-    """Where every choice of ``when`` is made, each group of ``needs`` must have an allowed name."""
+    """If every choice of ``when`` is made, each group of ``needs`` must have an allowed name."""
 
     when: Mapping[str, tuple[str, ...]]
     needs: Mapping[str, tuple[str, ...]]
     reason: str
 
     def broken_by(self, names: Mapping[str, str]) -> str | None:
-        """The group whose choice the rule does not allow, or None."""
+        """The group whose choice violates the rule; None if the rule holds."""
         if any(names[group] not in chosen for group, chosen in self.when.items()):
             return None
         return next((g for g, allowed in self.needs.items() if names[g] not in allowed), None)
 
-
-@dataclass(frozen=True)
-class Kinds:
-    """A choice of ``group`` names in its attribute ``accepts`` the kinds of ``of`` that it is for.
-
-    The kind of a choice of ``of`` is its attribute ``kind``.
-    """
-
-    group: str
-    accepts: str
-    of: str
-    kind: str
-
-    def refusal(self, parts: Mapping[str, Any]) -> str | None:
-        """Why the choices do not go together, or None."""
-        chosen, other = parts[self.group], parts[self.of]
-        accepted, kind = getattr(chosen, self.accepts), getattr(other, self.kind)
-        if kind in accepted:
-            return None
-        return (
-            f"{self.group}={chosen.name} needs a {self.of} of the kind {' or '.join(accepted)}, "
-            f"got {self.of}={other.name}, of the kind {kind}"
-        )
-
-
-KINDS = (Kinds("loss", "kinds", of="task", kind="kind"),)
 
 NO_POST = ("none", "pre_layer", "pre_rms")
 SKIPS = ("identity", "scaled", "rezero", "deepnorm")
@@ -101,18 +75,18 @@ WARNED = (
     ),
 )
 GATED = ("swiglu", "geglu")  # blocks with an activation of their own
-DEEP = 16  # the warnings concern stacks of at least this depth
+DEEP = 16  # the warnings are for stacks of at least this depth
 
 
 def check(parts: Mapping[str, Any]) -> None:
-    """Refuse choices (group -> what was built) that do not go together.
-
-    Raises SettingError, which gives the reason.
-    """
+    """Check that choices (group -> instance) are compatible. Raises SettingError."""
     names = {group: part.name for group, part in parts.items()}
-    for refusal in (kinds.refusal(parts) for kinds in KINDS):
-        if refusal is not None:
-            raise SettingError(refusal)
+    loss, task = parts["loss"], parts["task"]
+    if task.kind not in loss.kinds:
+        raise SettingError(
+            f"loss={loss.name} needs a task of the kind {' or '.join(loss.kinds)}, "
+            f"got task={task.name}, of the kind {task.kind}"
+        )
     for rule in REFUSED:
         group = rule.broken_by(names)
         if group is not None:
@@ -128,7 +102,7 @@ def unused(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def warnings(names: Mapping[str, str], depth: int) -> list[str]:
-    """What theory says against training choices that are allowed."""
+    """Warnings about choices that are allowed but hard to train according to theory."""
     if depth < DEEP:
         return []
     return [

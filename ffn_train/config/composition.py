@@ -1,4 +1,4 @@
-"""From the command line to a plain dictionary, by Hydra."""
+"""From the command line to a plain dictionary, through Hydra."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from ffn_train.config.sections import listed
 from ffn_train.config.settings import SettingError, check, defaults, one_of
 
 Config = dict[str, Any]
-IN_PROCESS = "basic"  # Hydra's launcher where none is named
+IN_PROCESS = "basic"  # Hydra's default launcher
 
 
 @dataclass(frozen=True)
 class Composition:
     """A resolved configuration, and the launcher that it names for a sweep's jobs, if any.
 
-    ``launching``: that launcher's settings as they are written, references not followed.
+    ``launching``: that launcher's settings, with references unresolved.
     """
 
     config: Config
@@ -40,7 +40,7 @@ class Composition:
 def compose(overrides: Sequence[str] = ()) -> Config:
     """The resolved configuration that the overrides of one run describe. Raises SettingError.
 
-    ``--config-dir=DIR`` may stand among them: a directory of presets of one's own.
+    They may include ``--config-dir=DIR``, a directory of the user's presets.
     """
     composition = composed(overrides)
     if composition.launcher is not None:
@@ -49,7 +49,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
 
 
 def composed(overrides: Sequence[str]) -> Composition:
-    """The same with the launcher, for a sweep. Raises SettingError."""
+    """``compose`` with the launcher, for a sweep. Raises SettingError."""
     config = _compose(overrides)
     hydra = config.hydra
     name = str(hydra.runtime.choices["hydra/launcher"])
@@ -89,34 +89,38 @@ def _compose(overrides: Sequence[str]) -> Any:
     for text in typed:
         if grammar(text).is_sweep_override():
             key, _, value = text.partition("=")
-            one = shlex.quote(f'{key}="{value}"')
-            as_one = f"; as one text: {one}" if is_text(key) else ""
+            as_text = shlex.quote(f'{key}="{value}"')
+            as_one = f"; as one text: {as_text}" if is_text(key) else ""
             raise SettingError(f"{text} gives several values: a sweep, with -m{as_one}")
-    given = [as_written(text) for text in typed]
-    declare(given)
+    hydra_overrides = [as_written(text) for text in typed]
+    declare(hydra_overrides)
     elsewhere = [search_path(text.removeprefix(CONFIG_DIR)) for text in directories[-1:]]
     try:
         with one_line_errors(), initialize_config_dir(str(CONF), version_base="1.3"):
-            config = hydra_compose("config", [*given, *elsewhere], return_hydra_config=True)
+            config = hydra_compose(
+                "config", [*hydra_overrides, *elsewhere], return_hydra_config=True
+            )
             plain(config)
     except SettingError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        # what Hydra lets through unwrapped
-        raise SettingError(f"{' '.join(given)}: {one_line(error)}") from None
+        # errors that Hydra does not wrap
+        raise SettingError(f"{' '.join(hydra_overrides)}: {one_line(error)}") from None
     for group in unused(config):
         for text in typed:
             if text.lstrip("+").startswith((f"{group}=", f"{group}.")):
-                own = f"block={config.block.name} has an {group} of its own"
-                raise SettingError(f"{own}: {text} would have no effect")
+                subject = f"block={config.block.name} has an {group} of its own"
+                raise SettingError(f"{subject}: {text} would have no effect")
     for group in GROUPS:
-        if group in config and group not in config.hydra.runtime.choices:  # Hydra notes no list
+        if (
+            group in config and group not in config.hydra.runtime.choices
+        ):  # Hydra does not record lists
             raise SettingError(f"{group} is a list in a preset, where one choice is meant")
     return config
 
 
 def complete(words: Sequence[str]) -> None:
-    """Let Hydra install or answer a shell's completion: ``install=bash``. Raises SettingError."""
+    """Install, remove or answer a shell's completion: ``install=bash``. Raises SettingError."""
     import hydra
 
     if len(words) != 1 or not re.fullmatch(r"(install|uninstall|query)=(bash|zsh|fish)", words[0]):
@@ -129,36 +133,36 @@ def complete(words: Sequence[str]) -> None:
 
 @cache
 def _own_hydra() -> Any:
-    """What Hydra's own node is without any override."""
+    """Hydra's own node without any override."""
     return _of_presets(_compose(()).hydra)
 
 
 def _of_presets(hydra: Any) -> Any:
-    """What of Hydra's node only a preset could have changed, less the launcher that it names."""
+    """The part of Hydra's node that only a preset could have changed, without the launcher."""
     from omegaconf import OmegaConf
 
     node = OmegaConf.to_container(hydra, resolve=False)
     assert isinstance(node, dict)
-    own = {"runtime", "overrides", "job", "searchpath"}
+    excluded = {"runtime", "overrides", "job", "searchpath"}
     if node["runtime"]["choices"]["hydra/launcher"] != IN_PROCESS:
-        own.add("launcher")
-    return {key: value for key, value in node.items() if key not in own}
+        excluded.add("launcher")
+    return {key: value for key, value in node.items() if key not in excluded}
 
 
 def _refuse_hydra_of_presets(overrides: Sequence[str], hydra: Any) -> None:
-    """Raises SettingError where a preset of one's own sets what is Hydra's but the launcher."""
+    """Raises SettingError if a user's preset changes Hydra's settings other than the launcher's."""
     if not any(text.startswith(CONFIG_DIR) for text in overrides):
         return
-    here, own = _of_presets(hydra), _own_hydra()
-    for key in here:
-        if here[key] != own[key]:
+    node, default = _of_presets(hydra), _own_hydra()
+    for key in node:
+        if node[key] != default[key]:
             raise SettingError(
                 f"hydra.{key} in a preset: of Hydra's own settings only the launcher's are used"
             )
 
 
 def declare(overrides: Sequence[str]) -> None:
-    """Load the parts that the overrides name, and tell Hydra what there is to choose and to set."""
+    """Load the parts that the overrides name, and register all choices and settings with Hydra."""
     for text in overrides:
         if text.lstrip("+").startswith("parts="):
             parts = grammar(text).value()
@@ -169,15 +173,19 @@ def declare(overrides: Sequence[str]) -> None:
 
 @cache
 def _declare(parts: tuple[str, ...]) -> None:
-    """Tell Hydra the choices and the settings that are declared in Python, with their defaults."""
+    """Register the choices and settings declared in Python with Hydra, with their defaults."""
     from hydra.core.config_store import ConfigStore
 
     store = ConfigStore.instance()
     store.store("settings", default_settings())
     for group in GROUPS:
         for name, cls in choices(group).items():
-            for known in (
+            for label in (
                 name,
-                *(alias for (of, alias), own in ALIASES.items() if (of, own) == (group, name)),
+                *(
+                    alias
+                    for (of, alias), target in ALIASES.items()
+                    if (of, target) == (group, name)
+                ),
             ):
-                store.store(known, {"name": name, **defaults(cls)}, group=group)
+                store.store(label, {"name": name, **defaults(cls)}, group=group)

@@ -1,4 +1,4 @@
-"""``--config-dir DIR``: presets of one's own, read as data and never larger than what they say."""
+"""``--config-dir DIR``: the user's presets, read as data, with limits on size and expansion."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ffn_train.config.sections import path as check_path
 from ffn_train.config.settings import SettingError
 
 LARGEST = 2**20  # bytes of a file
-MOST = 100_000  # values in a file, with those that its anchors repeat
-PLAIN = ("map", "seq", "str", "int", "float", "bool", "null")  # the kinds of them
+MOST = 100_000  # values in a file, anchors expanded
+PLAIN = ("map", "seq", "str", "int", "float", "bool", "null")  # the allowed YAML tags
 
 
 def search_path(directory: str) -> str:
-    """The override that makes Hydra look there too, after the shipped presets.
+    """The override that makes Hydra search the directory, after the shipped presets.
 
     Raises SettingError if there is no such directory.
     """
@@ -30,7 +30,7 @@ def search_path(directory: str) -> str:
 
 @cache
 def _register() -> None:
-    """Tell Hydra the scheme ``checked://``: files that are looked at before they are loaded."""
+    """Register the scheme ``checked://`` with Hydra: files that are checked before loading."""
     from hydra._internal.core_plugins.file_config_source import FileConfigSource
     from hydra._internal.sources_registry import SourcesRegistry
     from hydra.core.plugins import Plugins
@@ -51,13 +51,13 @@ def _register() -> None:
 
 
 def _check(path: Path) -> None:
-    """Raises SettingError for a file that is no YAML of keys and plain values, or a small one of
-    very many.
+    """Raises SettingError for a file that is not YAML of keys and plain values, or is too large,
+    also after its anchors are expanded.
     """
     import yaml
     from omegaconf._utils import get_yaml_loader
 
-    kind = get_yaml_loader()  # a class of its own at each call
+    kind = get_yaml_loader()  # a new class at each call
     kind.yaml_constructors = {
         tag: construct
         for tag, construct in kind.yaml_constructors.items()
@@ -87,12 +87,12 @@ def _check(path: Path) -> None:
         raise SettingError(f"{path}: it is nested too deeply") from None
 
 
-def _size(node: object, known: dict[int, float]) -> float:
-    """How many values a YAML node stands for, each of those that it repeats counted again."""
-    if id(node) not in known:
-        known[id(node)] = float("inf")  # an anchor inside itself never ends
+def _size(node: object, sizes: dict[int, float]) -> float:
+    """The number of values in a YAML node with its anchors expanded; infinite for a cycle."""
+    if id(node) not in sizes:
+        sizes[id(node)] = float("inf")  # until it is known: an anchor inside itself
         parts = getattr(node, "value", ())
         inner = [] if isinstance(parts, str) else parts
         flat = [part for item in inner for part in (item if isinstance(item, tuple) else (item,))]
-        known[id(node)] = 1.0 + sum(_size(part, known) for part in flat)
-    return known[id(node)]
+        sizes[id(node)] = 1.0 + sum(_size(part, sizes) for part in flat)
+    return sizes[id(node)]

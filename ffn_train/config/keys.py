@@ -1,4 +1,4 @@
-"""The keys of a configuration: choices, sections of settings, and settings of their own."""
+"""The keys of a configuration: choices, sections of settings, and settings without a section."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from ffn_train.config.settings import (
 
 MODEL_GROUPS = ("activation", "block", "residual", "norm", "init")
 GROUPS = tuple(group for group in FOLDERS if group not in LISTED)
-PRESET = "experiment"  # where a configuration came from; what it says stands in the settings
+PRESET = "experiment"  # the preset's name; its values are among the settings
 
-# every setting that belongs to no choice, by its dotted key
+# all settings that do not belong to a choice, by dotted key
 DECLARED = {
     f"{section}.{name}".lstrip("."): setting
     for section, cls in SECTIONS.items()
@@ -39,21 +39,21 @@ DECLARED = {
 
 
 def default_settings() -> dict[str, Any]:
-    """A configuration of every section's defaults, without the choices."""
+    """The configuration of all sections' defaults, without the choices."""
     whole: dict[str, Any] = {}
     for section, cls in SECTIONS.items():
         *outer, name = section.split(".")
-        place = whole[outer[0]] if outer else whole
-        place.update(defaults(cls) if not name else {name: defaults(cls)})
+        parent = whole[outer[0]] if outer else whole
+        parent.update(defaults(cls) if not name else {name: defaults(cls)})
     return whole
 
 
 def read_settings(config: Mapping[str, Any]) -> Settings:
-    """A resolved configuration's settings, checked. Raises SettingError, in one line."""
+    """The checked settings of a resolved configuration. Raises SettingError."""
     nested = {section for section in SECTIONS if section and "." not in section}
-    own = {key: value for key, value in config.items() if key not in (*nested, *GROUPS, PRESET)}
+    general = {key: value for key, value in config.items() if key not in (*nested, *GROUPS, PRESET)}
     known = [*declared(SECTIONS[""]), *nested, *GROUPS]
-    for key in own:
+    for key in general:
         if key not in known:
             raise SettingError(f"{key} is not a setting{nearest(key, known)}")
     for key in (*nested, *GROUPS):
@@ -63,8 +63,8 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
     search = sweep.get("search") if isinstance(sweep, Mapping) else None
     if isinstance(sweep, Mapping):
         sweep = {key: value for key, value in sweep.items() if key != "search"}
-    given = {"": own, **{s: config[s] for s in nested}, "sweep": sweep, "sweep.search": search}
-    return Settings(*(read(cls, given[section], section) for section, cls in SECTIONS.items()))
+    values = {"": general, **{s: config[s] for s in nested}, "sweep": sweep, "sweep.search": search}
+    return Settings(*(read(cls, values[section], section) for section, cls in SECTIONS.items()))
 
 
 def dotted(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -79,12 +79,12 @@ def dotted(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def lasting(config: Mapping[str, Any], *also: Changes) -> dict[str, Any]:
-    """The settings that change a run's numbers, by their dotted keys; of two runs with the same
-    ones and the same rows the numbers are the same. With ``also`` those that change these too.
+    """The settings that change a run's numbers, by dotted key; ``also``: further kinds of changes.
 
-    One that a configuration of an older version lacks has the value from before it existed.
+    Runs with equal settings and rows have equal numbers. A setting that a configuration of an older
+    version lacks has the value from before it existed.
     """
-    kept = {"numbers", *also}
+    changing = {"numbers", *also}
     declarations = {**DECLARED, **_of_choices(config)}
     before = {
         key: setting.before
@@ -101,26 +101,26 @@ def lasting(config: Mapping[str, Any], *also: Changes) -> dict[str, Any]:
         key: value
         for key, value in flat.items()
         if key.partition(".")[0] not in (PRESET, *OBSERVING)
-        and (key not in declarations or declarations[key].changes in kept)
+        and (key not in declarations or declarations[key].changes in changing)
     }
 
 
 def _of_choices(config: Mapping[str, Any]) -> dict[str, Setting]:
-    """The declared settings of a configuration's choices, of those that are known here."""
-    found: dict[str, Setting] = {}
+    """The declared settings of a configuration's choices, by dotted key; none of unknown ones."""
+    settings: dict[str, Setting] = {}
     for group in GROUPS:
         value = config.get(group)
         name = value.get("name") if isinstance(value, Mapping) else None
         cls = choices(group).get(str(canonical(group, name)))
         if cls is not None:
-            found |= {f"{group}.{name}": setting for name, setting in declared(cls).items()}
-    return found
+            settings |= {f"{group}.{name}": setting for name, setting in declared(cls).items()}
+    return settings
 
 
-def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """The settings that two flat configurations do not share, in words."""
+def differences(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
+    """The settings that differ between two flat configurations, in words."""
     return [
-        f"{key}={there.get(key, '(unset)')!r} there, {here.get(key, '(unset)')!r} here"
-        for key in {**there, **here}
-        if there.get(key) != here.get(key)
+        f"{key}={stored.get(key, '(unset)')!r} there, {current.get(key, '(unset)')!r} here"
+        for key in {**stored, **current}
+        if stored.get(key) != current.get(key)
     ]

@@ -1,4 +1,4 @@
-"""Hydra's ways of saying what is wrong, in one line; and what may have been meant."""
+"""Hydra's errors in one line, with suggestions of what may have been meant."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def one_line_errors() -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error of Hydra's says, in our words where it is a common one."""
-    text = str(error) or str(error.__cause__ or "")  # where Hydra only passes it on
+    """An error of Hydra's in one line, reworded if it is a common one."""
+    text = str(error) or str(error.__cause__ or "")  # Hydra may only wrap it
     options = getattr(error, "options", None)
     group, _, missing = (getattr(error, "missing_cfg_file", None) or "").rpartition("/")
     if group == "hydra/launcher" and missing in EXTRAS:
@@ -68,21 +68,21 @@ def one_line(error: BaseException) -> str:
 
 
 def _choices(group: str) -> dict[str, list[str]]:
-    """The settings of each choice of a group; nothing for what is no group."""
+    """The settings of each choice of a group; empty if there is no such group."""
     known = choices(group) if group in GROUPS else {}
     return {name: list(declared(cls)) for name, cls in known.items()}
 
 
 def _keys_like(name: str) -> list[str]:
-    """The settings that may have been meant: of a group's choices, or else of no choice first."""
+    """The settings that may have been meant by a name, the likeliest first."""
     group = name.partition(".")[0]
     groups = [group] if group in GROUPS and "." in name else list(GROUPS)
     chosen = [f"{of}.{key}" for of in groups for keys in _choices(of).values() for key in keys]
     if groups == [group]:
         return list(dict.fromkeys(chosen))
-    own = [*DECLARED, *GROUPS, *SECTIONS]
-    known = any(key.endswith(f".{name}") for key in own)
-    return own if known else list(dict.fromkeys([*own, *chosen]))
+    without_choice = [*DECLARED, *GROUPS, *SECTIONS]
+    exact = any(key.endswith(f".{name}") for key in without_choice)
+    return without_choice if exact else list(dict.fromkeys([*without_choice, *chosen]))
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -96,9 +96,9 @@ def plain(config: Any) -> dict[str, Any]:
 
 
 def refuse_hydra(override: Any) -> None:
-    """Raises SettingError for what is Hydra's own, but for a launcher that is shipped.
+    """Raises SettingError for an override of Hydra's own settings, except those of a launcher.
 
-    The parts of Hydra that a configuration can name are classes, which would be called.
+    Through them a configuration could name classes that Hydra would call.
     """
     key, text = override.key_or_group, override.input_line
     if re.split(r"[./@]", key)[0] != "hydra":
@@ -121,5 +121,5 @@ def refuse_hydra(override: Any) -> None:
 
 
 def launchers() -> list[str]:
-    """The launchers that are shipped."""
+    """The names of the shipped launchers."""
     return sorted(path.stem for path in (CONF / "hydra" / "launcher").glob("*.yaml"))

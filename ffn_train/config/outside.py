@@ -1,7 +1,7 @@
 """``parts=[my_parts.py]``: choices declared outside the package, in a Python file or a package.
 
-Importing the file runs it, with the rights of whoever named it; what it declares with ``@choice``
-is then a choice like any other. Nothing is loaded unasked.
+Importing the file runs it with the rights of the user who named it; choices that it declares with
+``@choice`` are then like any others. Nothing is loaded unless it is named.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from ffn_train.config.registry import OBSERVING, forget, groups_of
 from ffn_train.config.sections import path as check_path
 from ffn_train.config.settings import SettingError, described, first_line, nearest
 
-_loaded: dict[str, str] = {}  # name, as it was given -> digest of its content
+_loaded: dict[str, str] = {}  # name as given -> digest of the content
 _roots: dict[str, Path] = {}  # name -> the file, or the package's folder
 
 
 def load(parts: Sequence[str]) -> dict[str, str]:
-    """Import the parts, each content once in a process; their SHA-256 digests by name.
+    """Import the parts, each content once per process; returns their SHA-256 digests by name.
 
-    A file that has changed replaces what it declared before. Raises SettingError, in one line, for
-    a part that does not exist or cannot be imported.
+    The choices of a changed file replace its old ones. Raises SettingError for a part that does not
+    exist or cannot be imported.
     """
     digests = {}
     for name in parts:
@@ -48,7 +48,7 @@ def load(parts: Sequence[str]) -> dict[str, str]:
                     importlib.import_module(name)
             except KeyboardInterrupt:
                 raise
-            except BaseException as error:  # nor does a part end the program
+            except BaseException as error:  # SystemExit too: a part must not end the program
                 forget(_module(name, digest))
                 raise SettingError(f"parts={name}: {described(error)}") from None
         _loaded[name] = digest
@@ -63,8 +63,8 @@ def listed_parts(override: str) -> list[str]:
 
 
 def origin(error: BaseException) -> str:
-    """Where an exception comes from, with what it says: of a loaded part's lines the innermost or,
-    if none has to do with it, of all.
+    """An exception's message and where it was raised: the innermost line of a loaded part or, if
+    none is involved, the innermost line of all.
     """
     reason = described(error)
     frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
@@ -75,19 +75,19 @@ def origin(error: BaseException) -> str:
     code, line = frames[-1]
     parts = ", ".join(_roots)
     return (
-        f"{reason} ({Path(code.co_filename).name}, line {line}); a part of {parts} may not do what "
-        "its base class in ffn_train.parts asks for"
+        f"{reason} ({Path(code.co_filename).name}, line {line}); a part of {parts} may violate the "
+        "contract of its base class in ffn_train.parts"
     )
 
 
 def observes(name: str) -> bool:
-    """Whether all that a loaded part declares changes nothing of a run."""
+    """Whether a loaded part declares only choices that change nothing of a run."""
     groups = groups_of(_module(name, _loaded[name]))
     return bool(groups) and groups <= {*OBSERVING}
 
 
 def loaded() -> tuple[str, ...]:
-    """What tells the parts that are loaded from any others."""
+    """The digests of the loaded parts, sorted."""
     return tuple(sorted(_loaded.values()))
 
 
@@ -96,7 +96,7 @@ def _module(name: str, digest: str | None) -> str:
 
 
 def _source(name: str) -> Path:
-    """The file that a part's code is in."""
+    """The file of a part's code. Raises SettingError."""
     if name.endswith(".py"):
         check_path("parts", name)
         path = find(name)
@@ -117,7 +117,7 @@ def _source(name: str) -> Path:
 
 
 def _run(module: str, path: Path, content: bytes) -> None:
-    """Run a file's content as a module; no bytecode of an older content stands in for it."""
+    """Run a file's content as a module, without cached bytecode, which could be outdated."""
     code = compile(content, str(path), "exec")
     sys.modules[module] = ModuleType(module)
     sys.modules[module].__file__ = str(path)

@@ -1,4 +1,4 @@
-"""One override of the command line, read by Hydra's grammar and checked before it is composed."""
+"""Overrides of the command line, parsed by Hydra's grammar and checked before composition."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ffn_train.config.registry import choices, names
 from ffn_train.config.sections import path
 from ffn_train.config.settings import SettingError, declared, first_line, printable, shortened
 
-MOST = 10_000  # jobs of one sweep, or values of one key: what a comparison reads in seconds
-CONFIG_DIR = "--config-dir="  # stands among the overrides, in front of a directory of presets
+MOST = 10_000  # jobs of one sweep, or values of one key
+CONFIG_DIR = "--config-dir="  # prefix of a directory of presets among the overrides
 PATHS = {key for key, setting in DECLARED.items() if setting.check is path} | {"task.path"}
-_ITEM = re.compile(r"""\s*("[^"]*"|'[^']*'|[^,]+)\s*(?:,|$)""")  # of values with commas in between
+_ITEM = re.compile(r"""\s*("[^"]*"|'[^']*'|[^,]+)\s*(?:,|$)""")  # a value of a comma-separated list
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,17 @@ class Interval:
 
     @property
     def crowded(self) -> bool:
-        """Whether nearly all of what is drawn evenly lies in the uppermost of several decades."""
+        """Whether uniform samples would nearly all be in the highest of several decades."""
         return not self.log and 0 < self.low < self.high / 30
 
 
 @dataclass(frozen=True)
 class Swept:
-    """One override as Hydra's grammar reads it.
+    """A parsed override.
 
-    ``values`` are those of ``key=a,b``, as written; ``value`` that of ``key=a``. ``plain``: a
-    number, word or truth value for a key that is no group, which needs no composition of its own.
-    ``interval`` is that of a key to search over.
+    ``values``: of ``key=a,b``, as written; ``value``: of ``key=a``; ``interval``: to search over.
+    ``plain``: it sets numbers, words or booleans of a key that is not a group, which needs no
+    composition of its own.
     """
 
     key: str
@@ -107,7 +107,7 @@ def grammar(text: str) -> Any:
 
 
 def _refuse_no_choice(text: str, override: Any) -> None:
-    """Raises SettingError for a list or a number where one choice is to be named."""
+    """Raises SettingError for a list or a number where a choice's name is expected."""
     value, key = override.value(), override.get_key_element()
     if isinstance(value, list):
         several = ",".join(map(str, value))
@@ -127,7 +127,7 @@ def _parser() -> Any:
 
 
 def is_text(key: str) -> bool:
-    """Whether a setting takes a path, a name or several, of any characters."""
+    """Whether a setting takes text of any characters: a path, a name or several names."""
     key = key.lstrip("+")
     group, _, name = key.partition(".")
     classes = choices(group).values() if group in GROUPS else ()
@@ -136,7 +136,7 @@ def is_text(key: str) -> bool:
 
 
 def _literal(text: str) -> str:
-    """The override of a text that Hydra's grammar lacks, with each of its values in quotes."""
+    """An override that Hydra's grammar cannot parse, with each of its values in quotes."""
     key, _, value = text.partition("=")
     inner = value.strip()
     listed = key not in PATHS and inner[:1] == "[" and inner[-1:] == "]"
@@ -146,7 +146,7 @@ def _literal(text: str) -> str:
 
 
 def as_written(text: str) -> str:
-    """The override as Hydra has to be given it: names and paths of data stand as they are.
+    """The override for Hydra, quoted so that names and paths are taken literally.
 
     ``task.target=w,z`` is one name, and ``run.dir=1e5`` names 1e5, not 100000.0. Raises
     SettingError.
@@ -156,7 +156,7 @@ def as_written(text: str) -> str:
         return f"{key}={_verbatim(value.strip())}"
     override = grammar(text)
     key = override.get_key_element()
-    if key == "sweep.grid":  # its keys are what is to be varied, which Hydra cannot know
+    if key == "sweep.grid":  # its keys are settings, which Hydra does not know there
         return f"++{text}"
     path = key.lstrip("+") in PATHS and not override.is_sweep_override()
     if path and not isinstance(override.value(), (str, type(None))):
@@ -165,7 +165,7 @@ def as_written(text: str) -> str:
 
 
 def as_axis(text: str) -> str:
-    """``as_written`` for an override that may vary a key: values between commas stay several."""
+    """``as_written`` for an override that may vary a key: comma-separated values stay separate."""
     if not is_literal(text):
         return text
     override = grammar(text)
@@ -173,18 +173,18 @@ def as_axis(text: str) -> str:
 
 
 def is_literal(text: str) -> bool:
-    """Whether an override gives a path or names of columns, which some choice of a group takes.
+    """Whether an override sets a literal setting, as a path or a column's name, of some choice.
 
-    Where another choice has a setting of that name, what Hydra can read is left to it.
+    If another choice has a setting of that name that is not literal, only what Hydra cannot parse.
     """
     group, _, name = text.partition("=")[0].lstrip("+").partition(".")
     known = [declared(cls) for cls in choices(group).values()] if group in GROUPS else []
-    own = [settings[name].literal for settings in known if name in settings]
-    return any(own) and (all(own) or not _readable(text))
+    literal = [settings[name].literal for settings in known if name in settings]
+    return any(literal) and (all(literal) or not _readable(text))
 
 
 def _verbatim(value: str) -> str:
-    """The text in quotes, of a list in brackets each item; what has quotes or references stays."""
+    """The text in quotes, each item of a list by itself; quotes and references are kept."""
     if value in ("null", "???") or (
         (value[0] in "'\"" or "${" in value) and _readable(f"x={value}")
     ):
@@ -206,7 +206,7 @@ def _readable(text: str) -> bool:
 
 
 def written(key: str, value: str) -> str:
-    """The override that gives a key this very text, in quotes where Hydra needs them."""
+    """The override that sets a key to exactly this text, in quotes if Hydra needs them."""
     from hydra.errors import HydraException
 
     plain = f"{key}={value}"
@@ -215,25 +215,25 @@ def written(key: str, value: str) -> str:
             return plain
     except HydraException:
         pass
-    # what would be a reference is escaped, and so are the backslashes in front of it
+    # a reference is escaped, and so are the backslashes before it
     escaped = re.sub(r"(\\*)\$(?={)", r"\1\1\\$", value)
     return f"{key}={quoted(escaped)}"
 
 
 def quoted(text: str) -> str:
-    """A text in quotes, as Hydra reads it."""
+    """A text in quotes, with Hydra's escapes."""
     from hydra.core.override_parser.types import Quote, QuotedString
 
     return QuotedString(text, Quote.single).with_quotes()
 
 
 def command(*words: str, module: str = "ffn_train", path: Path | None = None) -> str:
-    """``python -m MODULE WORD ... PATH``, to be pasted into a shell as it is.
+    """``python -m MODULE WORD ... PATH``, to be pasted into a shell.
 
-    What a terminal cannot show stands in ``$'...'``, which bash, zsh and ksh read.
+    Unprintable characters are written as ``$'...'``, which bash, zsh and ksh understand.
     """
     last = [] if path is None else [str(path)]
-    if last and re.match("-|parts=", last[0]):  # it would be an option
+    if last and re.match("-|parts=", last[0]):  # would be read as an option
         last = [f"./{path}"]
     return " ".join(map(_shell, ["python", "-m", module, *words, *last]))
 
@@ -241,8 +241,8 @@ def command(*words: str, module: str = "ffn_train", path: Path | None = None) ->
 def _shell(word: str) -> str:
     if printable(word) == word and "\n" not in word:
         return shlex.quote(word)
-    shown = (c if c.isprintable() and c not in "\\'" else _escaped(c) for c in word)
-    return f"$'{''.join(shown)}'"
+    escaped = (c if c.isprintable() and c not in "\\'" else _escaped(c) for c in word)
+    return f"$'{''.join(escaped)}'"
 
 
 def _escaped(character: str) -> str:
@@ -250,7 +250,7 @@ def _escaped(character: str) -> str:
 
 
 def _interval(text: str, value: Any) -> Interval:
-    """Raises SettingError for an interval without an inside."""
+    """The interval of an override. Raises SettingError if it is empty or not finite."""
     interval = Interval(value.start, value.end, "log" in value.tags)
     if not (interval.low < interval.high and math.isfinite(interval.high - interval.low)):
         raise SettingError(f"{text}: an interval's low end must be below its high end, both finite")
@@ -260,7 +260,7 @@ def _interval(text: str, value: Any) -> Interval:
 
 
 def _values(text: str, override: Any) -> list[str]:
-    """The values of a key that varies, as they would be written; counted before they are made."""
+    """The values of a key that varies, as on the command line; too many are refused first."""
     from hydra.core.override_parser.types import Glob, RangeSweep
 
     value, key = override.value(), override.key_or_group
@@ -278,7 +278,7 @@ def _values(text: str, override: Any) -> list[str]:
 
 
 def _length(values: Any) -> float:
-    """How many numbers ``range(start,stop,step)`` has: inf where it never ends."""
+    """How many numbers ``range(start,stop,step)`` has; inf if it never ends."""
     try:
         start, stop, step = map(float, (values.start, values.stop, values.step))
     except OverflowError:  # an integer of hundreds of digits
@@ -289,7 +289,7 @@ def _length(values: Any) -> float:
 
 
 def refuse_many(text: str, count: float, what: str) -> None:
-    """Raises SettingError for more than a sweep can have."""
+    """Raises SettingError for more jobs or values than a sweep may have."""
     if count > MOST:
         number = f"{count:,}" if count < 1e15 else f"{float(min(count, 10**300)):.3g}"
         number = "endlessly many" if count == math.inf else number

@@ -1,4 +1,4 @@
-"""Where the configuration tree and the studies lie: beside the package, or inside it."""
+"""The folders of the configuration and the studies: next to the package, or inside a wheel."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ INSTALLED = EXPERIMENTS.parent == _PACKAGE  # from a wheel, not from a checkout
 
 
 def find(path: str) -> Path:
-    """The file meant by a path: from the working directory, else among the shipped studies."""
-    here = Path(path)
-    with suppress(RuntimeError):  # of a user that there is not
-        here = here.expanduser()
+    """The file that a path names: in the working directory, else among the shipped studies."""
+    local = Path(path)
+    with suppress(RuntimeError):  # no such user
+        local = local.expanduser()
     shipped = EXPERIMENTS.parent / path
-    return shipped if not os.path.exists(here) and os.path.exists(shipped) else here
+    return shipped if not os.path.exists(local) and os.path.exists(shipped) else local

@@ -1,4 +1,4 @@
-"""Bounds of settings in the precision that computes: 1e-50 is above 0, and 0 in float32."""
+"""Checks settings in the run's precision: 1e-50 is above 0, but 0 in float32."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from ffn_train.config.settings import SettingError, check, declared
 
 
 def check_precision(section: Any, key: str, dtype: str) -> None:
-    """Check the numbers of a dataclass of settings as they are in ``dtype``.
+    """Check the numbers of a dataclass of settings when rounded to ``dtype``.
 
-    Raises SettingError for one that is there no number of the same kind: 0, infinite, without all
-    of its digits, or out of the bounds that it is declared with.
+    Raises SettingError for a number that over- or underflows, or then violates its bounds.
     """
     known = declared(type(section))
     for name in (f.name for f in fields(section) if f.name in known and "float" in str(f.type)):
@@ -38,12 +37,12 @@ def check_precision(section: Any, key: str, dtype: str) -> None:
 
 
 def misread(value: float, dtype: str) -> str | None:
-    """What becomes of a finite number in ``dtype`` that it cannot hold, in words."""
-    limits, there = np.finfo(dtype), _rounded(value, dtype)
-    if np.isinf(there):
+    """How a finite number over- or underflows in ``dtype``, in words; None if it does not."""
+    limits, rounded = np.finfo(dtype), _rounded(value, dtype)
+    if np.isinf(rounded):
         return f"is infinite in {dtype}: at most {limits.max:.3g}"
-    if value != 0 and abs(there) < limits.tiny:
-        what = "is 0" if there == 0 else "loses digits"
+    if value != 0 and abs(rounded) < limits.tiny:
+        what = "is 0" if rounded == 0 else "loses digits"
         return f"{what} in {dtype}: at least {limits.tiny:.3g}"
     return None
 

@@ -1,4 +1,4 @@
-"""What there is to choose and to set, from its declarations: for --help and conf/README.md."""
+"""The choices and settings as text, from their declarations: for --help and conf/README.md."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ ffn_train: gradient flow in residual feed-forward stacks.
   python -m ffn_train --help optimizer=adam               one choice and its settings
   python -m ffn_train.gradcheck block=swiglu              check the backward pass
   python -m ffn_train.theory model.depth=512              predict, without training
-  python -m ffn_train.plots outputs/mine --formats pdf    draw a run's figures again
+  python -m ffn_train.plots outputs/mine --formats pdf    redraw a run's figures
 """
 COMPLETION = 'Tab completion: eval "$(ffn-train --shell-completion install=bash)"'
 WIDTH = 100
-_TOLD = ("per", "equation", "unit", "needs", "kind", "kinds")  # of what a class declares
+_SHOWN = ("per", "equation", "unit", "needs", "kind", "kinds")  # attributes in a choice's help
 
 
 def help_text(overrides: Sequence[str]) -> str:
-    """Everything in a sentence each; of overrides such as ``optimizer=adam``, these choices alone.
+    """All choices, settings and presets, a line each; with overrides such as ``optimizer=adam``
+    only these choices.
 
     Raises SettingError for a choice that does not exist.
     """
@@ -42,11 +43,13 @@ def help_text(overrides: Sequence[str]) -> str:
     subjects = [text.split("=", 1) for text in overrides if text.split("=")[0] in FOLDERS]
     if subjects:
         return "\n\n".join(_choice(group, name) for group, name in subjects)
-    groups = [(group, name, summary(cls)) for group in GROUPS for name, cls in _members(group)]
+    groups = [
+        (group, name, summary(cls)) for group in GROUPS for name, cls in choices(group).items()
+    ]
     width = max(len(f"{group}={name}") for group, name, _ in groups)
     lines = [USAGE, "Choices (GROUP=NAME; --help GROUP=NAME has the settings of each):", ""]
     lines += (_entry(f"{group}={name}", says, width) for group, name, says in groups)
-    measured = [(name, summary(cls)) for name, cls in _members("quantity")]
+    measured = [(name, summary(cls)) for name, cls in choices("quantity").items()]
     lines += ["", "Quantities (measure.quantities=[default,NAME]; default is all of these):", ""]
     lines += (_entry(name, says, width) for name, says in measured)
     lines += ["", "Settings and their defaults (KEY=VALUE):", ""]
@@ -57,9 +60,9 @@ def help_text(overrides: Sequence[str]) -> str:
 
 
 def _group(group: str) -> Iterator[str]:
-    """A group's choices, a line each."""
+    """The choices of a group, a line each."""
     width = max(map(len, choices(group)))
-    return (_entry(name, summary(cls), width) for name, cls in _members(group))
+    return (_entry(name, summary(cls), width) for name, cls in choices(group).items())
 
 
 def _choice(group: str, name: str) -> str:
@@ -68,8 +71,10 @@ def _choice(group: str, name: str) -> str:
     lines = _settings((f"{group}.{key}", values[key], known[key]) for key in known)
     written = f"{LISTED[group]}=[{name}]" if group in LISTED else f"{group}={name}"
     says = inspect.cleandoc(cls.__doc__ or "")
-    told = {word: getattr(cls, word) for word in _TOLD if getattr(cls, word, "")}
-    declares = [f"  {word}: {value}" for word, value in told.items()]
+    facts = {word: getattr(cls, word) for word in _SHOWN if getattr(cls, word, "")}
+    declares = [
+        f"  {word}: {value}" for word, value in facts.items() if not isinstance(value, property)
+    ]
     return "\n".join([f"{written}: {says}", "", *declares, *lines])
 
 
@@ -85,51 +90,37 @@ def _entry(name: str, says: str, width: int) -> str:
 
 
 def sentence(setting: Setting) -> str:
-    """What a setting is, with its unit and bounds."""
-    bounds = [
-        f"{sign} {bound:g}"
-        for sign, bound in (
-            (">=", setting.at_least),
-            (">", setting.above),
-            ("<=", setting.at_most),
-            ("<", setting.below),
-        )
-        if bound is not None
-    ]
-    notes = [", ".join(setting.among), setting.unit, " and ".join(bounds)]
-    told = "; ".join(note for note in notes if note)
-    return f"{setting.says} ({told})" if told else setting.says
+    """A setting's meaning, with its unit and bounds."""
+    notes = [", ".join(setting.among), setting.unit, setting.range]
+    details = "; ".join(note for note in notes if note)
+    return f"{setting.says} ({details})" if details else setting.says
 
 
 def value(default: Any) -> str:
-    """A default as it is written on the command line."""
+    """A default as written on the command line."""
     if default is None or isinstance(default, bool):
         return {None: "null", True: "true", False: "false"}[default]
     return f"[{','.join(map(str, default))}]" if isinstance(default, list) else str(default)
 
 
 def summary(cls: type[Any]) -> str:
-    """A choice in a line: the first of its docstring."""
+    """The first line of a class's docstring."""
     return (cls.__doc__ or "").strip().partition("\n")[0]
 
 
 def presets() -> list[tuple[str, str]]:
-    """Name and purpose of every preset, those of one run first and those that are sweeps last."""
-    found = []
+    """Name and purpose of every preset: single runs first, then sweeps."""
+    rows = []
     for path in sorted((CONF / "experiment").glob("*.yaml")):
         text = path.read_text(encoding="utf-8")
         comments = [line[2:] for line in text.splitlines() if line.startswith("# ")]
         sweeps = "\nsweep:" in text
-        found.append((sweeps, path.stem, f"{'sweep: ' if sweeps else ''}{comments[1]}"))
-    return [(name, says) for _, name, says in sorted(found)]
-
-
-def _members(group: str) -> Iterable[tuple[str, type[Any]]]:
-    return choices(group).items()
+        rows.append((sweeps, path.stem, f"{'sweep: ' if sweeps else ''}{comments[1]}"))
+    return [(name, says) for _, name, says in sorted(rows)]
 
 
 def _defaults() -> dict[str, Any]:
-    """Every setting that belongs to no choice, by its key, with its default."""
+    """The default of every setting that does not belong to a choice, by dotted key."""
     whole = default_settings()
     grid = whole["sweep"].pop("grid")
     return {**dotted(whole), "sweep.grid": grid}
@@ -139,7 +130,7 @@ def choices_table() -> str:
     """All choices with their settings, as a Markdown table."""
     lines = ["| choice | what it is | settings and defaults |", "|---|---|---|"]
     for group in GROUPS:
-        for name, cls in _members(group):
+        for name, cls in choices(group).items():
             values = defaults(cls)
             keys = "; ".join(
                 f"`{key}={value(values[key])}` {sentence(setting)}"
@@ -150,7 +141,7 @@ def choices_table() -> str:
 
 
 def settings_table() -> str:
-    """All settings that belong to no choice, as a Markdown table."""
+    """All settings that do not belong to a choice, as a Markdown table."""
     lines = ["| setting | default | meaning |", "|---|---|---|"]
     lines += (
         f"| `{key}` | `{value(default)}` | {_cell(sentence(DECLARED[key]))} |"

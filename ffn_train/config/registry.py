@@ -1,4 +1,4 @@
-"""Choices by group and name: what ``residual=scaled`` on the command line stands for.
+"""Choices by group and name, as in ``residual=scaled`` on the command line.
 
 A choice is a dataclass whose fields are its settings, with their defaults. It is declared with
 ``@choice("residual", "scaled")`` in a module of its group's folder, which is imported when the
@@ -37,11 +37,11 @@ FOLDERS = {
     "logger": "ffn_train.runs.loggers",
     "figure": "ffn_train.plots",
 }
-# group -> the setting that lists its choices by name; every other group is a key of its own
+# group -> the setting that lists its choices; every other group has a key of its own
 LISTED = {"figure": "plot.figures", "quantity": "measure.quantities"}
-# groups that change nothing of a run: no part of what a run is
+# groups that change nothing of a run and do not belong to its identity
 OBSERVING = ("figure", "logger")
-# (group, another name of a choice, which older versions wrote) -> its name
+# (group, name of a choice in older versions) -> its name
 ALIASES = {("task", "csv"): "table"}
 # group -> the choice of a configuration from before the group existed
 BEFORE = {"logger": "none"}
@@ -50,7 +50,7 @@ _choices: dict[str, dict[str, type[Any]]] = {group: {} for group in FOLDERS}
 
 
 class Choice:
-    """A class whose instances are choices: its fields are settings, checked when it is made."""
+    """A class whose instances are choices: its fields are settings, checked at construction."""
 
     group: ClassVar[str] = ""
     name: ClassVar[str] = ""
@@ -60,7 +60,7 @@ class Choice:
 
     @classmethod
     def check_class(cls) -> None:
-        """Raises ValueError for a class that is not declared as its group needs it."""
+        """Raises ValueError for a class that violates the contract of its group."""
 
     @property
     def ours(self) -> bool:
@@ -76,11 +76,11 @@ def choice(group: str, name: str) -> Callable[[type[T]], type[T]]:
         if group not in FOLDERS:
             raise ValueError(f"there is no group {group!r} of choices{nearest(group, FOLDERS)}")
         if not is_ours(cls):
-            modules(FOLDERS[group])  # the package's own first: no other may take their names
-        taken = _choices[group].get(name)
-        if taken is not None:
+            modules(FOLDERS[group])  # first the package's own, whose names are reserved
+        earlier = _choices[group].get(name)
+        if earlier is not None:
             raise ValueError(
-                f"{group}={name} is declared twice, in {_place(taken)} and in {_place(cls)}"
+                f"{group}={name} is declared twice, in {_place(earlier)} and in {_place(cls)}"
             )
         if "__dataclass_fields__" not in vars(cls):
             cls = dataclass(frozen=True, kw_only=True)(cls)
@@ -99,14 +99,14 @@ def is_ours(cls: type[Any]) -> bool:
 
 
 def _place(cls: type[Any]) -> str:
-    """Where a class is declared: the module or, of a part from a file, the file."""
+    """The module in which a class is declared or, for a part, the file."""
     module = cls.__module__
     file = getattr(sys.modules.get(module), "__file__", None)
     return module if is_ours(cls) or file is None else Path(file).name
 
 
 def _check_outside(group: str, name: str, cls: type[Any]) -> None:
-    """Raises ValueError for a class that cannot be what it is declared as."""
+    """Raises ValueError for a class of a part that is not a valid choice of the group."""
     ours: tuple[type[Any], ...] = next(iter(_choices[group].values())).__mro__
     base = ours[ours.index(Choice) - 1]
     where = f"{group}={name}, the class {cls.__name__}"
@@ -124,14 +124,14 @@ def _check_outside(group: str, name: str, cls: type[Any]) -> None:
 
 @cache
 def modules(package: str) -> tuple[ModuleType, ...]:
-    """All modules of a package, imported, in the order of their names."""
+    """All modules of a package, imported, sorted by name."""
     path = import_module(package).__path__
-    found = [info.name for info in iter_modules(path) if info.name != "__main__"]
-    return tuple(import_module(f"{package}.{name}") for name in found)
+    module_names = [info.name for info in iter_modules(path) if info.name != "__main__"]
+    return tuple(import_module(f"{package}.{name}") for name in module_names)
 
 
 def forget(module: str) -> None:
-    """Take back what a module, or the modules of a package, declared."""
+    """Remove the choices that a module, or the modules of a package, declared."""
     for group, known in _choices.items():
         _choices[group] = {
             name: cls for name, cls in known.items() if f"{cls.__module__}.".find(f"{module}.") != 0
@@ -139,7 +139,7 @@ def forget(module: str) -> None:
 
 
 def groups_of(module: str) -> set[str]:
-    """The groups in which a module, or the modules of a package, declared something."""
+    """The groups in which a module, or the modules of a package, declared choices."""
     return {
         group
         for group, known in _choices.items()
@@ -154,7 +154,7 @@ def choices(group: str) -> Mapping[str, type[Any]]:
 
 
 def canonical(group: str, name: Any) -> Any:
-    """The name of a choice, for that or another one of it."""
+    """The present name of a choice, from that or an older name."""
     return ALIASES.get((group, name), name) if isinstance(name, str) else name
 
 
@@ -166,13 +166,13 @@ def names(group: str) -> tuple[str, ...]:
 def build(group: str, settings: Mapping[str, Any]) -> Any:
     """The object that ``{"name": ..., **its settings}`` describes.
 
-    Raises SettingError for an unknown name or key; the class itself checks its values.
+    Raises SettingError for an unknown name or key; the class checks the values.
     """
     if not isinstance(settings, Mapping):
         raise SettingError(f"{group} must be one of {', '.join(names(group))}, got {settings!r}")
     values = dict(settings)
-    given = values.pop("name", None)
-    name = one_of(f"{group}.name", canonical(group, given), names(group))
+    word = values.pop("name", None)
+    name = one_of(f"{group}.name", canonical(group, word), names(group))
     cls = choices(group)[name]
     known = list(declared(cls))
     for key in values:

@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from ffn_train.config.settings import SettingError, integer, one_of, setting, shortened, unchecked
 
 FORMATS = ("png", "svg", "pdf")
-STEPS = 500  # of a run that says neither steps nor epochs
+STEPS = 500  # without trainer.steps and trainer.epochs
 
 
 def _integer_or(words: str, *special: object) -> Callable[[str, Any], None]:
@@ -57,7 +57,7 @@ def _formats(key: str, value: Any) -> None:
 
 
 def path(key: str, value: Any) -> None:
-    """The check of a path, or null: a name that YAML reads as another number is refused."""
+    """Check a path, or null. A name that YAML reads as another number is refused."""
     if value is not None and (type(value) not in (str, int) or not str(value).strip()):
         quotes = ", in quotes" if isinstance(value, (bool, float)) else ""
         raise SettingError(f"{key} must be a path{quotes}, got {value!r}")
@@ -80,13 +80,13 @@ def _mapping(key: str, value: Any) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Settings that stand on their own."""
+    """Settings without a section."""
 
     seed: int = setting(
-        "data, initialisation and batch order each get a stream of their own from it", 0, at_least=0
+        "of the independent random streams of data, initialisation and batch order", 0, at_least=0
     )
     parts: Any = setting(
-        "Python files or packages with parts of your own, such as [my_parts.py]; they are run",
+        "Python files or packages with your own parts, such as [my_parts.py]; they are executed",
         [],
         changes="nothing",
         before=[],
@@ -102,7 +102,7 @@ class Run:
         check=_integer_or("auto or an integer >= 1", "auto"),
     )
     engine: str = setting(
-        "what computes the passes; compiled needs the extra `compiled`",
+        "of the forward and backward passes; compiled needs the extra `compiled`",
         "numpy",
         among=("numpy", "compiled"),
         changes="rounding",
@@ -112,7 +112,7 @@ class Run:
         "list the jobs and estimate the time, run nothing", False, changes="nothing"
     )
     resume: str = setting(
-        "of a sweep whose code, data or settings have changed: check refuses, force goes on",
+        "if a sweep's code, data or settings have changed: check refuses, force continues",
         "check",
         among=("check", "force"),
         changes="nothing",
@@ -130,8 +130,8 @@ class Model:
     width: int = setting("D, the number of features between blocks", 64, at_least=1)
     expansion: int = setting("hidden width H = expansion x width", 4, at_least=1)
     recompute: int | str | None = setting(
-        "activation checkpointing: blocks between two kept activations (auto: sqrt(depth)), for "
-        "less memory and more time; null keeps all",
+        "activation checkpointing: blocks between two stored activations (auto: sqrt(depth)), "
+        "which takes less memory and more time; null stores all",
         None,
         check=_integer_or("null, auto or an integer >= 1", None, "auto"),
     )
@@ -142,7 +142,7 @@ class Trainer:
     """The training loop."""
 
     steps: int | None = setting(
-        f"updates; a larger number extends a run that has ended; null is {STEPS}, or the epochs",
+        f"updates; a larger number extends a finished run; null is {STEPS}, or set by the epochs",
         None,
         at_least=1,
     )
@@ -150,16 +150,28 @@ class Trainer:
         "passes over the training rows, instead of steps", None, at_least=1, before=None
     )
     batch_size: int = setting(
-        "rows of a mini-batch; the default is no more than there are", 128, at_least=1
+        "rows per mini-batch; the default is reduced to the number of rows", 128, at_least=1
     )
     clip: float | None = setting(
         "largest global gradient norm (gradient clipping); null for none", 1.0, above=0
     )
     patience: int = setting(
-        "steps with a loss above 1000 times that of predicting the mean that stop a run, unless "
-        "the loss is falling",
+        "a run is stopped after so many steps with a loss above 1000 times that of predicting the "
+        "mean, unless the loss is falling",
         100,
         at_least=1,
+    )
+    keep: str = setting(
+        "last: the weights of the last step; best: beside them those of the best validation score",
+        "last",
+        among=("last", "best"),
+        before="last",
+    )
+    early_stopping: int | None = setting(
+        "evaluations without a better validation score that stop a run; null for none",
+        None,
+        at_least=1,
+        before=None,
     )
 
 
@@ -204,7 +216,7 @@ class Log:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """States to go on from."""
+    """States to resume from."""
 
     every: int | None = setting(
         "steps between checkpoints; null for one at the end only",
@@ -219,7 +231,7 @@ class Plot:
     """The figures of a run."""
 
     when: str = setting(
-        "auto: for single runs and not for the jobs of a sweep, which are drawn together",
+        "auto: for single runs, but not for the jobs of a sweep, which are compared",
         "auto",
         among=("auto", "always", "never"),
         changes="nothing",
@@ -231,9 +243,7 @@ class Plot:
         check=_words,
     )
     formats: Any = setting("a list of png, svg, pdf", ["png"], changes="nothing", check=_formats)
-    theory: bool = setting(
-        "draw what theory predicts beside what was measured at step 0", True, changes="nothing"
-    )
+    theory: bool = setting("draw the theory's predictions for step 0", True, changes="nothing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,10 +260,10 @@ class Directory:
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """Of key=interval(low,high), at each point of the rest."""
+    """The search of key=interval(low,high), at each point of a sweep."""
 
     trials: int = setting("values tried at each point", 16, at_least=1, changes="nothing")
-    at_once: int = setting("of these, asked for at a time", 4, at_least=1, changes="nothing")
+    at_once: int = setting("trials proposed at a time", 4, at_least=1, changes="nothing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,7 +283,7 @@ class Sweep:
         check=_mapping,
     )
     zip: Any = setting(
-        "settings that vary together, side by side: [model.depth,optimizer.lr]",
+        "settings whose values go in parallel: [model.depth,optimizer.lr]",
         [],
         changes="nothing",
         check=unchecked,
@@ -282,7 +292,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings of a run but those of its choices, checked."""
+    """All checked settings of a run, except those of its choices."""
 
     run: Run
     model: Model
@@ -297,17 +307,8 @@ class Settings:
     search: Search
 
 
-# the section of a configuration -> its declaration; "" holds those that stand on their own
+_KEYS = {"run": "", "directory": "run", "search": "sweep.search"}  # where the key is another
+# the section of a configuration -> its declaration; "" holds the settings without a section
 SECTIONS: Mapping[str, type[Any]] = {
-    "": Run,
-    "model": Model,
-    "trainer": Trainer,
-    "evaluate": Evaluate,
-    "measure": Measure,
-    "log": Log,
-    "checkpoint": Checkpoint,
-    "plot": Plot,
-    "run": Directory,
-    "sweep": Sweep,
-    "sweep.search": Search,
+    _KEYS.get(name, name): cls for name, cls in get_type_hints(Settings).items()
 }

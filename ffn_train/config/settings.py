@@ -1,11 +1,11 @@
-"""Settings: declared once, as dataclass fields, and checked from that declaration.
+"""Settings: declared once, as dataclass fields, and checked against that declaration.
 
     @dataclass(frozen=True, kw_only=True)
     class Model:
         depth: int = setting("L, the number of blocks", 8, at_least=1)
 
-A field carries its meaning in a sentence, its default and bounds, what it changes, and the value
-that it had before it existed. An error is one line that names the key, the value and what fits.
+A field has its meaning in a sentence, its default and bounds, what it changes, and the value that
+it had before it existed. An error is one line with the key, the value and what is allowed.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ T = TypeVar("T")
 _hints = cache(get_type_hints)
 Changes = Literal["numbers", "rounding", "source", "nothing"]
 Check = Callable[[str, Any], object]
-ALWAYS_THERE = object()  # instead of a value before a setting existed
+ALWAYS_THERE = object()  # in place of the value from before a setting existed
 
-LARGEST_INTEGER = 10**50  # products of several of them are still in the range of a float
+LARGEST_INTEGER = 10**50  # so that products of several are still in the range of a float
 _COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
 
 class SettingError(ValueError):
-    """A setting that cannot be used: one line for the person who wrote it."""
+    """A setting that cannot be used; the message is one line for the user."""
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its kind if it says nothing or fails to."""
+    """The first line of an error's message, or its type if the message is empty or fails."""
     lines = []
-    with suppress(BaseException):  # a part's error is code of its own
+    with suppress(BaseException):  # a part's error may run code
         lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 def described(error: BaseException) -> str:
-    """An error's kind and the first line of what it says."""
+    """An error's type and the first line of its message."""
     return f"{type(error).__name__}: {first_line(error)}"
 
 
 def shortened(text: str, length: int = 100) -> str:
-    """A text of so many characters at most: its beginning, and how long it is."""
+    """The text; if longer than ``length``, its beginning and its number of characters."""
     return text if len(text) <= length else f"{text[:length]}... ({len(text):,} characters)"
 
 
 def printable(text: str) -> str:
-    """The text with the characters that a terminal would act on escaped, but for line ends."""
+    """The text with control characters escaped, except line ends."""
     return "".join(
         c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
     )
@@ -61,15 +61,14 @@ def printable(text: str) -> str:
 
 @dataclass(frozen=True)
 class Setting:
-    """What is declared of a setting beside its name, type and default.
+    """The declaration of a setting, besides its name, type and default.
 
-    ``says``: what it is, in a sentence. ``unit``: of its value. ``squared``: its square root is
-    what is computed with, as of a variance. ``changes``: the numbers of a run,
-    their rounding (last digits), the source of its rows (which are compared themselves) or nothing;
-    two runs are the same if all that changes numbers is.
-    ``before``: the value of a configuration from before the setting existed. ``check`` replaces the
-    check of type and bounds. ``literal``: a path, or names of columns, taken from a command line as
-    they stand there.
+    ``says``: its meaning in a sentence. ``unit``: of its value. ``squared``: computations use its
+    square root, as of a variance. ``changes``: a run's numbers, their rounding (last digits), the
+    source of its rows (which are compared themselves) or nothing; runs are the same if all settings
+    that change numbers are. ``before``: the value in configurations from before the setting
+    existed. ``check``: replaces the check of type and bounds. ``literal``: a path or names of
+    columns, taken literally from the command line.
     """
 
     says: str
@@ -85,13 +84,24 @@ class Setting:
     check: Check | None = None
     literal: bool = False
 
+    @property
+    def bounds(self) -> list[tuple[str, float]]:
+        """The declared bounds, each with its sign."""
+        ends = {">": self.above, ">=": self.at_least, "<": self.below, "<=": self.at_most}
+        return [(sign, bound) for sign, bound in ends.items() if bound is not None]
+
+    @property
+    def range(self) -> str:
+        """``> 0 and <= 1``."""
+        return " and ".join(f"{sign} {bound:g}" for sign, bound in self.bounds)
+
 
 def unchecked(key: str, value: Any) -> None:
-    """The check of a setting that its class checks together with others."""
+    """No check, for a setting that is checked together with others."""
 
 
 def setting(says: str, default: Any = MISSING, **declared: Any) -> Any:
-    """A dataclass field that is a setting: what it is in a sentence, and its default, if any.
+    """A dataclass field that is a setting, with its meaning in a sentence and its default, if any.
 
     The keywords are those of ``Setting``: ``at_least``, ``above``, ``at_most``, ``below`` for
     numbers, ``among`` for words, ``squared``, ``unit``, ``changes``, ``before``, ``check``,
@@ -108,12 +118,12 @@ def setting(says: str, default: Any = MISSING, **declared: Any) -> Any:
 
 
 def declared(cls: type[Any]) -> dict[str, Setting]:
-    """The settings of a dataclass by name, in their order."""
+    """The settings of a dataclass by name, in order."""
     return {f.name: f.metadata["setting"] for f in fields(cls) if "setting" in f.metadata}
 
 
 def defaults(cls: type[Any]) -> dict[str, Any]:
-    """The default of each setting; "???", Hydra's mark, for one that has to be given."""
+    """The default of each setting; "???", Hydra's mark, for one that is required."""
     values = {}
     for f in fields(cls):
         if "setting" in f.metadata:
@@ -139,28 +149,25 @@ def check(key: str, value: Any, setting: Setting, kind: Any) -> None:
         if value is None:
             return
         (kind,) = (part for part in get_args(kind) if part is not NoneType)
-    if kind is bool:
-        boolean(key, value)
-    elif kind is int:
+    if kind is int:
         integer(key, value, at_least=setting.at_least)
     elif kind is float:
-        bounds = {
-            name: getattr(setting, name) for name in ("above", "at_least", "below", "at_most")
-        }
-        number(key, value, **bounds)
+        _number(key, value, setting)
     elif kind is str and setting.among:
         one_of(key, value, setting.among)
-    elif kind is str:
-        text(key, value)
+    elif kind in (bool, str):
+        if not isinstance(value, kind):
+            what = "text" if kind is str else "true or false"
+            raise SettingError(f"{key} must be {what}, got {value!r}")
     else:
-        raise TypeError(f"{key}: a setting of type {kind} needs a check of its own")
+        raise TypeError(f"{key}: a setting of type {kind} needs its own check")
 
 
 def read(cls: type[T], values: Any, key: str) -> T:
     """The section ``key`` of a configuration as a checked dataclass.
 
-    A key that is absent has the value that it had before it existed. Raises SettingError for a key
-    that is unknown or missing, and for a value that does not fit.
+    An absent key has the value from before it existed. Raises SettingError for an unknown or
+    missing key and for an invalid value.
     """
     known = declared(cls)
     dotted = {name: f"{key}.{name}" if key else name for name in known}
@@ -170,13 +177,13 @@ def read(cls: type[T], values: Any, key: str) -> T:
         if name not in known:
             full = f"{key}.{name}" if key else str(name)
             raise SettingError(f"{full} is not a setting{nearest(full, dotted.values())}")
-    given = dict(values)
+    complete = dict(values)
     for name, setting in known.items():
-        if name not in given:
+        if name not in complete:
             if setting.before is ALWAYS_THERE:
                 raise SettingError(f"{dotted[name]} is missing")
-            given[name] = setting.before
-    section = cls(**given)
+            complete[name] = setting.before
+    section = cls(**complete)
     check_all(section, key)
     return section
 
@@ -192,42 +199,16 @@ def integer(key: str, value: Any, *, at_least: float | None = None) -> int:
     return value
 
 
-def number(
-    key: str,
-    value: Any,
-    *,
-    above: float | None = None,
-    at_least: float | None = None,
-    below: float | None = None,
-    at_most: float | None = None,
-) -> float:
-    """The value as a finite float within the bounds given."""
-    bounds = ((">", above), (">=", at_least), ("<", below), ("<=", at_most))
-    given = [(sign, bound) for sign, bound in bounds if bound is not None]
+def _number(key: str, value: Any, setting: Setting) -> None:
+    """Check a finite number and its bounds."""
     fits = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= 1e300
-    if not fits or not all(_COMPARE[sign](value, bound) for sign, bound in given):
-        wanted = " and ".join(f"{sign} {bound:g}" for sign, bound in given)
+    if not fits or not all(_COMPARE[sign](value, bound) for sign, bound in setting.bounds):
         kind = "finite number" if value in (math.inf, -math.inf) or value != value else "number"
-        raise SettingError(f"{key} must be a {kind} {wanted}".rstrip() + f", got {value!r}")
-    return float(value)
-
-
-def text(key: str, value: Any) -> str:
-    """The value, which must be a string."""
-    if not isinstance(value, str):
-        raise SettingError(f"{key} must be text, got {value!r}")
-    return value
-
-
-def boolean(key: str, value: Any) -> bool:
-    """The value, which must be true or false."""
-    if not isinstance(value, bool):
-        raise SettingError(f"{key} must be true or false, got {value!r}")
-    return value
+        raise SettingError(f"{key} must be a {kind} {setting.range}".rstrip() + f", got {value!r}")
 
 
 def one_of(key: str, value: Any, allowed: Iterable[str]) -> str:
-    """The value, which must be one of the words allowed."""
+    """The value, which must be one of the allowed words."""
     words = list(allowed)
     if not isinstance(value, str) or value not in words:
         hint = nearest(value, words)
@@ -236,7 +217,7 @@ def one_of(key: str, value: Any, allowed: Iterable[str]) -> str:
 
 
 def some_of(key: str, words: Sequence[str], allowed: Iterable[str]) -> tuple[str, ...]:
-    """The words, each once: at least one, and only words allowed."""
+    """The words without duplicates: at least one, and only allowed words."""
     allowed = tuple(allowed)
     if not words:
         raise SettingError(f"{key} must name some of {', '.join(allowed)}, got none")
@@ -244,7 +225,7 @@ def some_of(key: str, words: Sequence[str], allowed: Iterable[str]) -> tuple[str
 
 
 def nearest_key(name: str, keys: Iterable[str]) -> str:
-    """``nearest`` among dotted keys, of which the last part alone may have been written."""
+    """``nearest`` among dotted keys, of which only the last part may have been typed."""
     known = list(keys)
     last = {key: key.rpartition(".")[2] for key in known}
     meant = difflib.get_close_matches(name, last.values(), n=1, cutoff=0.75)
@@ -255,6 +236,6 @@ def nearest_key(name: str, keys: Iterable[str]) -> str:
 
 
 def nearest(word: Any, words: Iterable[str]) -> str:
-    """``"; did you mean X?"`` for the closest of the words, or nothing."""
+    """``"; did you mean X?"`` for the closest of the words, or "" if none is close."""
     close = difflib.get_close_matches(str(word), list(words), n=1)
     return f"; did you mean {close[0]}?" if close else ""

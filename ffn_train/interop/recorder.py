@@ -159,7 +159,7 @@ class Recorder:
             (path / files.SUMMARY).unlink(missing_ok=True)
             Status("running").write(path)
             files.write_json(path / files.CONFIG, dict(config), durable=False)
-            files.write_json(path / files.PROVENANCE, origin.to_json(), durable=False)
+            records.write(path / files.PROVENANCE, origin)
             self._writer = stack.enter_context(RunWriter(path, layout, logs))
             self._logger = stack.enter_context(GuardedLogger(logger, _say))
             self._logger.open(path, config, first)
@@ -200,7 +200,7 @@ class Recorder:
             if shape != tensor.shape:
                 what = "is missing" if shape is None else f"has the shape {shape}"
                 raise SettingError(f"weights: {tensor.name} {what}, declared is {tensor.shape}")
-        write_weights(self.path, whole)
+        write_weights(self.path / files.WEIGHTS, whole)
 
     def close(self) -> Run | None:
         """End the run, finished or diverged; the run that it is now, None without a row."""
@@ -215,7 +215,7 @@ class Recorder:
             seconds = time.perf_counter() - self._started
             rate = (self._next - self._first) / seconds
             origin = replace(self._origin, training_seconds=seconds, steps_per_second=rate)
-            files.write_json(self.path / files.PROVENANCE, origin.to_json(), durable=False)
+            records.write(self.path / files.PROVENANCE, origin)
             divergence = None
             if not math.isfinite(self._loss):
                 reason = f"the loss is {self._loss}"

@@ -20,8 +20,9 @@ from ffn_train.config.outside import loaded
 from ffn_train.config.registry import choices, names
 from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import SettingError, some_of
+from ffn_train.plots.appearance import USUAL, Appearance, requested
 from ffn_train.runs import Run, RunError, files
-from ffn_train.train.instruments import USUAL
+from ffn_train.train.instruments import USUAL as USUAL_QUANTITIES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,14 +36,15 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
 }
 
 
-def figure(run: Run, name: str) -> Figure:
+def figure(run: Run, name: str, appearance: Appearance = USUAL) -> Figure:
     """One figure of a run, not yet written.
 
-    Raises SettingError for an unknown name, RunError where no step has been measured yet or the run
-    lacks what the figure needs.
+    Raises SettingError for an unknown name or what the figure cannot look like, RunError where no
+    step has been measured yet or the run lacks what the figure needs.
     """
     from ffn_train.plots.curves import tell_if_empty
     from ffn_train.plots.quantity import draw_quantity
+    from ffn_train.plots.sheet import adjust
     from ffn_train.plots.style import look
 
     _known(run, [name])
@@ -50,14 +52,20 @@ def figure(run: Run, name: str) -> Figure:
         raise RunError(f"{run.path}: no step has been measured yet, so there is nothing to draw")
     if lack := _lack(run, name):
         raise RunError(lack)
-    with look(), np.errstate(all="ignore"):  # a run that diverged is drawn like any other
-        if name in names("figure"):
-            drawn: Figure = choices("figure")[name]().draw(run)
-        else:
-            drawn = draw_quantity(run, name)
-        for panel in drawn.axes:
-            tell_if_empty(panel)
-        return drawn
+    before = requested.set(appearance)
+    try:
+        with look(), np.errstate(all="ignore"):  # a run that diverged is drawn like any other
+            if name in names("figure"):
+                drawn: Figure = choices("figure")[name]().draw(run)
+            else:
+                drawn = draw_quantity(run, name)
+            if appearance != USUAL:
+                adjust(drawn, name, appearance)
+            for panel in drawn.axes:
+                tell_if_empty(panel)
+            return drawn
+    finally:
+        requested.reset(before)
 
 
 def _known(run: Run, figures: Sequence[str]) -> tuple[str, ...]:
@@ -90,10 +98,24 @@ def _lack(run: Run, name: str) -> str:
     """In a line what a figure needs that the run lacks; "" if it lacks nothing."""
     if name not in names("figure"):
         return ""
+    if not _applies(run, name):
+        kinds = " or ".join(choices("figure")[name].kinds)
+        return f"{name} is for {kinds}, and the task of {run.path} is {_kind(run)}"
     for need in choices("figure")[name].needs:
         if reason := run.lacks(need):
             return f"{name} needs {need}, which {run.path} lacks: {reason}"
     return ""
+
+
+def _applies(run: Run, name: str) -> bool:
+    """Whether a figure is for targets of the run's kind."""
+    kinds = choices("figure")[name].kinds
+    return not kinds or _kind(run) in kinds
+
+
+def _kind(run: Run) -> str:
+    """Of the targets: old runs are regressions, and one recorded by another program has no task."""
+    return run.provenance.kind or ("regression" if run.config.get("task") else "unknown")
 
 
 def draw(
@@ -102,6 +124,7 @@ def draw(
     figures: Sequence[str] | None = None,
     formats: Sequence[str] = ("png",),
     notify: Callable[[str], object] = lambda line: None,
+    appearance: Appearance = USUAL,
 ) -> list[Path]:
     """Write the run's figures (None: all) to RUN_DIR/plots/NAME.FORMAT and return their paths.
 
@@ -110,16 +133,23 @@ def draw(
     unknown figure or format, RunError where no step has been measured yet or a figure that is named
     cannot be drawn.
     """
+    from ffn_train.plots.settings import as_overrides, flatten
+    from ffn_train.plots.sheet import describe
+
     formats = some_of("plot.formats", formats, FORMATS)
     chosen = _drawable(run, notify) if figures is None else _known(run, figures)
     with _uncollected():
-        drawn = {name: figure(run, name) for name in chosen}
+        drawn = {name: figure(run, name, appearance) for name in chosen}
+        settings = {key: [value] for key, value in sorted(flatten(run.config).items())}
+        about = describe(run).replace("\n", "; "), as_overrides(settings)
         folder = files.make_folder(run.path / files.PLOTS)
         paths = []
         for name, sheet in drawn.items():
             for kind in formats:
                 path = folder / f"{name}.{kind}"
-                files.write_whole(path, encoded(sheet, kind), durable=False)
+                title = sheet.texts[0].get_text() if sheet.texts else name
+                content = encoded(sheet, kind, about=(title, *about))
+                files.write_whole(path, content, durable=False)
                 paths.append(path)
     return paths
 
@@ -135,7 +165,8 @@ def _drawable(run: Run, notify: Callable[[str], object]) -> list[str]:
     """All figures but those that need what the run lacks; ``notify`` is told of these, and of those
     that were once drawn of the run and are not declared now.
     """
-    lacks = {name: _lack(run, name) for name in (*names("figure"), *_of_their_own(run))}
+    known = [name for name in names("figure") if _applies(run, name)]
+    lacks = {name: _lack(run, name) for name in (*known, *_of_their_own(run))}
     section = run.config.get("plot")
     for name in _words(section.get("figures")) if isinstance(section, dict) else ():
         if name != "all":
@@ -147,7 +178,7 @@ def _drawable(run: Run, notify: Callable[[str], object]) -> list[str]:
 
 def _of_their_own(run: Run) -> list[str]:
     """The quantities that no figure is there for: each has one that its declaration gives."""
-    shown = {*USUAL, *names("figure")}
+    shown = {*USUAL_QUANTITIES, *names("figure")}
     shown.update(*(cls.needs for cls in choices("figure").values()))
     return [name for name in run.measures.series if name not in shown]
 

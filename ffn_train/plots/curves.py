@@ -8,40 +8,112 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from numpy.typing import ArrayLike, NDArray
 
 from ffn_train.nn.core import Floats
+from ffn_train.plots.appearance import requested
 from ffn_train.plots.scales import set_ticks
-from ffn_train.plots.selection import blocks
+from ffn_train.plots.selection import blocks, evenly
 from ffn_train.plots.style import MUTED, RED, block_look
 
 NOT_FINITE = "not finite"
 ZERO = "zero"
 _FEW = 20  # points: up to here each is marked
-_MANY = 250  # points: from here the line is thin
+_MARKED = 8  # points of a longer line that are
+_BINS = 50  # of the steps of a long curve
+_LONG = 4 * _BINS  # a curve of at least so many points is long
+_QUANTILES = (0.1, 0.9)
 _MARKS = 20  # marks that have room side by side along an edge
 
 
 def curve(axes: Axes, x: ArrayLike, y: ArrayLike, **look: Any) -> Line2D:
-    """A line with a dot at every point of a short series, and at points that stand alone."""
+    """A line with a marker at every point of a short series, at some of a long one if the look has
+    a marker, and at points that stand alone.
+    """
     values = np.asarray(y, dtype=np.float64)
-    if len(values) > _FEW:
+    if "markevery" not in look:
+        places = range(len(values))
         shown = np.pad(np.isfinite(values) & ((values > 0) | (axes.get_yscale() != "log")), 1)
-        dots = np.flatnonzero(shown[1:-1] & ~shown[:-2] & ~shown[2:])
-    else:
-        dots = np.arange(len(values))
-    if len(values) > _MANY:
-        look = {"linewidth": 0.7, **look}
-    if len(dots):  # a list of no places would be taken for "every place"
-        look = {"marker": "o", "markevery": dots.tolist(), **look}
+        dots = np.flatnonzero(shown[1:-1] & ~shown[:-2] & ~shown[2:]).tolist()
+        if requested.get().markers:
+            if len(values) <= _FEW:
+                dots = list(places)
+            elif look.get("marker"):
+                dots = sorted({*dots, *evenly(places, _MARKED)})
+        # a list of no places would be taken for "every place"
+        marker = (look.get("marker") or "o") if dots else ""
+        look = {**look, "marker": marker, "markevery": dots or None}
     (line,) = axes.plot(np.asarray(x), values, **look)
     return line
+
+
+def trend(axes: Axes, steps: ArrayLike, values: ArrayLike, **look: Any) -> Line2D:
+    """A curve over steps; of a long one the means over bins, above a band from the 10 to the 90 %
+    quantile of the values there. On a log axis the means are geometric.
+    """
+    places, rows = np.asarray(steps, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    if len(rows) < _LONG:
+        return curve(axes, places, rows, **look)
+    log = axes.get_yscale() == "log"
+    centres, mean, low, high = binned(places, rows, log=log)
+    band: Any = {"color": look["color"], "alpha": 0.2, "linewidth": 0, "zorder": 1.5}
+    axes.fill_between(centres, low, high, **band)
+    return curve(axes, centres, mean, **{"zorder": 2.5, **look})
+
+
+def binned(steps: Floats, values: Floats, *, log: bool) -> tuple[Floats, Floats, Floats, Floats]:
+    """Of so many consecutive steps as ``bin_size`` says each: the bins' centres, and of the values
+    there that have a place on the axis the mean and both quantiles; NaN without any.
+    """
+    size = bin_size(len(values))
+    shape = (-(-len(values) // size), size)
+
+    def rows(flat: Floats) -> Floats:
+        padded = np.full(shape, np.nan)
+        padded.ravel()[: len(flat)] = flat
+        return padded
+
+    with np.errstate(all="ignore"):
+        shown = rows(np.log(values) if log else values)
+    shown[~np.isfinite(shown)] = np.nan
+    shown.sort(axis=1)  # NaN last
+    counts = np.isfinite(shown).sum(axis=1)
+    sums = np.where(np.isfinite(shown), shown, 0).sum(axis=1)
+    low, high = (
+        shown[np.arange(len(shown)), np.rint(share * np.maximum(counts - 1, 0)).astype(int)]
+        for share in _QUANTILES
+    )
+    mean = np.divide(sums, counts, out=np.full(len(shown), np.nan), where=counts > 0)
+    places = rows(steps)
+    centres = np.nanmean(places, axis=1)
+    return (centres, *((np.exp(v) if log else v) for v in (mean, low, high)))
+
+
+def drawn(values: Floats) -> Floats:
+    """What a trend shows of values (..., K), for the limits of an axis: all, or the quantiles."""
+    if values.shape[-1] < _LONG:
+        return values
+    rows = values.reshape(-1, values.shape[-1])
+    return np.array([binned(row, row, log=False)[2:] for row in rows])
+
+
+def bin_size(count: int) -> int:
+    """How many of so many values a point of a ``trend`` stands for."""
+    return -(-count // _BINS) if count >= _LONG else 1
+
+
+def band_entry(count: int) -> list[Patch]:
+    """The legend's entry for the bands of trends of so many values; none if they have none."""
+    size = bin_size(count)
+    words = f"10 to 90 %\nof {size} rows"
+    return [Patch(label=words, color=MUTED, alpha=0.3, linewidth=0)] * (size > 1)
 
 
 def block_curves(axes: Axes, steps: ArrayLike, values: Floats, depth: int) -> list[Line2D]:
     """A line over the steps for each block that is drawn, of its row of values (blocks, K)."""
     return [
-        curve(axes, steps, row, label=str(block), **block_look(block, depth))
+        trend(axes, steps, row, label=str(block), **block_look(block, depth))
         for block, row in zip(blocks(depth), values, strict=True)
     ]
 
@@ -56,23 +128,23 @@ def mark(axes: Axes, x: ArrayLike, *values: ArrayLike) -> None:
         zero(axes, places, (table == 0).any(axis=0))
 
 
-def zero(axes: Axes, places: NDArray[Any], here: NDArray[np.bool_]) -> None:
+def zero(axes: Axes, places: NDArray[Any], where: NDArray[np.bool_]) -> None:
     """Mark the places at which a value is zero, which no axis of logarithms can show."""
-    _edge(axes, places, here, 0.0, ZERO, marker="v", color=MUTED)
+    _edge(axes, places, where, 0.0, ZERO, marker="v", color=MUTED)
 
 
 def _edge(
     axes: Axes,
     places: NDArray[Any],
-    here: NDArray[np.bool_],
+    marked: NDArray[np.bool_],
     height: float,
     label: str,
     **look: Any,
 ) -> None:
     """Marks along an edge; where they would touch, some and a thin line through the others."""
-    if not here.any():
+    if not marked.any():
         return
-    shown, stretches = _thinned(places, here)
+    shown, stretches = _thinned(places, marked)
     look.update(transform=axes.get_xaxis_transform(), clip_on=False, zorder=5)
     axes.plot(
         places[shown],
@@ -88,14 +160,14 @@ def _edge(
 
 
 def _thinned(
-    places: NDArray[Any], here: NDArray[np.bool_]
+    places: NDArray[Any], marked: NDArray[np.bool_]
 ) -> tuple[list[int], list[tuple[int, int]]]:
     """Which of the marked places bear a mark, and the ends of stretches where some do not.
 
     A stretch's ends always do, so that it is seen where it begins and where it ends.
     """
     apart = abs(float(places[-1]) - float(places[0])) / _MARKS
-    edges = np.flatnonzero(np.diff(np.pad(here.astype(np.int8), 1)))
+    edges = np.flatnonzero(np.diff(np.pad(marked.astype(np.int8), 1)))
     shown: list[int] = []
     stretches = []
     for first, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
@@ -146,5 +218,5 @@ def tell(axes: Axes, words: str) -> None:
 
 def marks(*panels: Axes) -> list[Line2D]:
     """One legend entry for each kind of mark that the panels bear."""
-    found = {line.get_label(): line for panel in panels for line in panel.get_lines()}
-    return [found[label] for label in (NOT_FINITE, ZERO) if label in found]
+    lines = {line.get_label(): line for panel in panels for line in panel.get_lines()}
+    return [lines[label] for label in (NOT_FINITE, ZERO) if label in lines]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,24 +11,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
-from matplotlib.typing import ColorType
 
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve, mark, tell, values_of, zero
 from ffn_train.plots.scales import log_axis, tick_label
-from ffn_train.plots.sheet import note, sample
-from ffn_train.plots.style import INK, MUTED
+from ffn_train.plots.sheet import note, sample, strip_below
+from ffn_train.plots.style import INK
 from ffn_train.runs import Run
 from ffn_train.runs.predictions import band
 from ffn_train.theory import Prediction
 
-STRIP = 0.62  # inches that a strip adds to a figure's height
-_GAP = 0.12
 _ASIDE = 0.08  # how far the band of a single block reaches to its sides, in blocks
 _BAND: Any = {"color": "#9a9a9a", "alpha": 0.28, "linewidth": 0}
 _DOUBTED: Any = {"facecolor": "none", "edgecolor": "#9a9a9a", "hatch": "//////", "linewidth": 0}
 DOES_NOT_HOLD = "theory does not hold here"
 _LINE: Any = {"color": INK, "linewidth": 0.9, "dashes": (4, 2)}
+_STARTED = {
+    "anchored": "this run's\n$x_0$, $\\partial L/\\partial x_L$",
+    "a priori": "the first\nbatch",
+}
 _LIMITS = (1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100, 1e3, 1e4, 1e6, 1e9, 1e12)
 
 
@@ -53,13 +55,14 @@ def caption(figure: Figure, run: Run, *more: str) -> None:
 
 
 def legend(run: Run) -> tuple[str, list[Artist]]:
-    """The legend of line and band; the line bears the mode's name."""
+    """The legend of line and band; the line says what theory started from."""
     theory = run.shown_theory
     if theory is None or theory.chosen is None:
         return "", []
-    line = sample(theory.chosen[0], **_LINE)
-    words = "±1 sd" if run.theory_holds else DOES_NOT_HOLD.replace(" hold", "\nhold")
-    return "theory", [line, Patch(label=words, **_band_of(run))]
+    line = sample(_STARTED[theory.chosen[0]], **_LINE)
+    broken = DOES_NOT_HOLD.replace(" not", "\nnot").replace(" here", "\nhere")
+    words = "±1 sd" if run.theory_holds else broken
+    return "theory from", [line, Patch(label=words, **_band_of(run))]
 
 
 def _band_of(run: Run) -> Any:
@@ -67,21 +70,21 @@ def _band_of(run: Run) -> Any:
     return _BAND if run.theory_holds else _DOUBTED
 
 
-def of_blocks(run: Run, found: Prediction) -> tuple[Floats, Floats, Floats]:
+def of_blocks(run: Run, predicted: Prediction) -> tuple[Floats, Floats, Floats]:
     """The log gradient norm of each block, its sd and the norm measured at step 0, each (L,).
 
     A tensor without a prediction is left out of all three.
     """
     rows = []
-    known = ~np.isnan(found.log_gradient_norm)
+    known = ~np.isnan(predicted.log_gradient_norm)
     for block in range(run.measures.depth):
-        own = known & [tensor.block == block for tensor in run.measures.tensors]
-        log, sd = found.log_gradient_norm[own], found.gradient_sd[own]
-        measured = np.sqrt(np.sum(run.measures["gradient_norm"].values[0, own] ** 2))
+        inside = known & [tensor.block == block for tensor in run.measures.tensors]
+        log, sd = predicted.log_gradient_norm[inside], predicted.gradient_sd[inside]
+        measured = np.sqrt(np.sum(run.measures["gradient_norm"].values[0, inside] ** 2))
         top = np.max(log, initial=-np.inf)
         share = np.exp(2 * (log - top)) if np.isfinite(top) else np.ones_like(log)
         whole = top + np.log(share.sum()) / 2 if np.isfinite(top) else top
-        if not own.any():
+        if not inside.any():
             whole = np.nan
         rows.append((whole, share @ sd / share.sum(), measured))
     logs, deviations, norms = np.array(rows, dtype=np.float64).T
@@ -117,49 +120,27 @@ def _fill(axes: Axes, low: Floats, high: Floats, filled: Any) -> None:
 
 
 def strip(
-    figure: Figure,
     panel: Axes,
     run: Run,
-    found: tuple[Floats, Floats],
+    predicted: tuple[Floats, Floats],
     measured: Floats,
-    colour: ColorType,
-) -> Axes:
-    """A narrow panel below another one, which gives way to it: measured/predicted at step 0.
+    look: Mapping[str, Any],
+) -> None:
+    """A strip below a panel: measured/predicted at step 0.
 
-    ``found``: the predicted log norms and their sd.
+    ``predicted``: the log norms and their sd; ``look``: of the curve.
     """
-    log, sd = found
-    height = figure.get_size_inches()[1]
-    place = panel.get_position()
-    bottom = place.y0
-    lift(figure, panel)
-    below = figure.add_axes((place.x0, bottom, place.width, (STRIP - _GAP) / height))
+    log, sd = predicted
+    below = strip_below(panel, "meas./pred.")
     ratio = measured / np.exp(log)
     places = np.arange(len(log))
     low, high = band(np.zeros_like(sd), sd)
     below.axhline(1, **{**_LINE, "zorder": 2})
     _fill(below, low, high, _band_of(run))
     ratio_axis(below, ratio, low, high)
-    curve(below, places, ratio, color=colour)
+    curve(below, places, ratio, **look)
     # no mark where none is predicted or where zero was measured as predicted
     mark(below, places, np.where(np.isnan(log) | ((measured == 0) & np.isnan(ratio)), 1, ratio))
-    below.set_xlim(panel.get_xlim())
-    below.xaxis.set_major_locator(panel.xaxis.get_major_locator())
-    below.xaxis.set_major_formatter(panel.xaxis.get_major_formatter())
-    below.set_xlabel(panel.get_xlabel())
-    panel.set_xlabel("")
-    panel.tick_params(axis="x", labelbottom=False)
-    below.set_ylabel("meas./pred.", size=7, color=MUTED)
-    figure.align_ylabels([panel, below])
-    return below
-
-
-def lift(figure: Figure, panel: Axes) -> None:
-    """Lift a panel's foot to where a strip ends, or would."""
-    height = figure.get_size_inches()[1]
-    place = panel.get_position()
-    foot = STRIP / height
-    panel.set_position((place.x0, place.y0 + foot, place.width, place.height - foot))
 
 
 def ratio_axis(axes: Axes, *values: Floats) -> None:

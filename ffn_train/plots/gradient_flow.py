@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.typing import ColorType
 
 from ffn_train.config.registry import choice
 from ffn_train.nn.core import Floats
@@ -17,15 +16,16 @@ from ffn_train.plots.curves import curve, mark, marks
 from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import depth_axis, log_axis, number
 from ffn_train.plots.selection import rows
-from ffn_train.plots.sheet import right_legends, sample, sheet
-from ffn_train.plots.style import DOUBLE, INK, step_colour
+from ffn_train.plots.sheet import STRIP, lift, note, right_legends, sample, sheet
+from ffn_train.plots.style import DOUBLE, INK, step_look
 from ffn_train.runs import Measures, Run
 from ffn_train.theory import Prediction
 
+_MOST_OF = 0.9  # the share of a norm that stands for the whole
 _PARTS = ("skip_gradient_rms", "branch_gradient_rms")
 _BRANCH: Mapping[str, Any] = {"dashes": (2.5, 1.2), "markerfacecolor": "white"}
 
-Colours = Mapping[int, ColorType]  # of the rows drawn
+Looks = Mapping[int, Mapping[str, Any]]  # of the rows drawn
 
 
 @choice("figure", "gradient_flow")
@@ -47,43 +47,46 @@ class GradientFlow(RunFigure):
             "gradient_norm", "signal_gradient_rms", *(_PARTS if parted else ())
         )
         chosen = rows(signal)
-        colours = {row: step_colour(order, len(chosen)) for order, row in enumerate(chosen)}
-        found = theory.prediction(run)
+        looks = {row: step_look(order, len(chosen)) for order, row in enumerate(chosen)}
+        predicted = theory.prediction(run)
         figure, axes = sheet(
             run,
             "Gradient flow",
             width=DOUBLE,
-            height=2.55 + (theory.STRIP if found else 0),
+            height=2.55 + (STRIP if predicted else 0),
             panels=3 if parted else 2,
             gaps=(0.66, 0.12) if parted else (0.66,),
         )
         depth = measures.depth
-        _over_depth(axes[0], measures.by_layer(norms)[:, measures.block_columns], colours)
-        _over_depth(axes[1], signal, colours)
+        _over_depth(axes[0], measures.by_layer(norms)[:, measures.block_columns], looks)
+        _over_depth(axes[1], signal, looks)
         kinds = []
         if parted:
-            ends = {row: colours[row] for row in rows(signal, count=2)}
+            ends = {row: looks[row] for row in rows(signal, count=2)}
             for part, style in zip(parts, ({}, _BRANCH), strict=True):
                 _over_depth(axes[2], part, ends, **style)
             for panel in axes[1:]:  # one scale for the whole and its parts, labelled once
                 log_axis(panel, signal[chosen], *(part[list(ends)] for part in parts))
-            axes[2].tick_params(axis="y", which="both", labelleft=False)
+            if axes[2].get_position().x0 > axes[1].get_position().x0:  # beside it
+                axes[2].tick_params(axis="y", which="both", labelleft=False)
+                axes[2].yaxis.label.set_visible(False)
             kinds = [
-                sample("skip", color=INK, marker="o"),
-                sample("branch", color=INK, marker="o", **_BRANCH),
+                sample("skip", **{**looks[0], "color": INK}),
+                sample("branch", **{**looks[0], "color": INK, **_BRANCH}),
             ]
         titles = "(a)  parameter gradients", "(b)  signal gradients", "(c)  skip and branch part"
-        labels = r"$\|\partial L/\partial\theta_l\|$", r"RMS $\partial L/\partial x_l$", ""
+        signal_label = r"RMS $\partial L/\partial x_l$"
+        labels = r"$\|\partial L/\partial\theta_l\|$", signal_label, signal_label
         for panel, title, label in zip(axes, titles, labels, strict=False):
             panel.set_title(title)
             panel.set_ylabel(label)
-            depth_axis(panel, depth, depth, "block boundary $l$")
-        depth_axis(axes[0], depth - 1, depth, "block $l$")
-        if found is not None:
-            _predicted(figure, axes, run, found, colours)
-        theory.caption(figure, run, *_left_out(measures, found))
+            depth_axis(panel, depth - (panel is not axes[1]), depth, "block boundary $l$")
+        axes[0].set_xlabel("block $l$")
+        if predicted is not None:
+            _predicted(axes, run, predicted, looks)
+        theory.caption(figure, run, *_left_out(measures, predicted))
         _headline(figure, measures)
-        steps = [sample(str(measured[row]), color=colour) for row, colour in colours.items()]
+        steps = [sample(str(measured[row]), **look) for row, look in looks.items()]
         right_legends(
             figure,
             axes[-1],
@@ -95,50 +98,56 @@ class GradientFlow(RunFigure):
         return figure
 
 
-def _predicted(
-    figure: Figure, axes: list[Axes], run: Run, found: Prediction, colours: Colours
-) -> None:
+def _predicted(axes: list[Axes], run: Run, predicted: Prediction, looks: Looks) -> None:
     """Line, band and strip for the first two panels."""
     measures = run.measures
     signal = measures["signal_gradient_rms"].values[0]
-    flow = found.log_signal_gradient_rms, found.signal_gradient_sd, signal
-    for panel, (log, sd, norms) in zip(axes, (theory.of_blocks(run, found), flow), strict=False):
-        theory.expect(panel, run, log, sd)
-        theory.strip(figure, panel, run, (log, sd), norms, colours[0])
+    flow = predicted.log_signal_gradient_rms, predicted.signal_gradient_sd, signal
+    blocks = theory.of_blocks(run, predicted)
+    whole = measures.layer_gradient_norm[0, measures.block_columns]
+    # beside the norms of whole blocks no line for a part of one
+    lines = np.where(blocks[2] < _MOST_OF * whole, np.nan, blocks[0]), flow[0]
+    for panel, line, (log, sd, norms) in zip(axes, lines, (blocks, flow), strict=False):
+        theory.expect(panel, run, line, sd)
+        theory.strip(panel, run, (log, sd), norms, looks[0])
     for panel in axes[2:]:
-        theory.lift(figure, panel)
+        lift(panel)
 
 
-def _left_out(measures: Measures, found: Prediction | None) -> list[str]:
+def _left_out(measures: Measures, predicted: Prediction | None) -> list[str]:
     """Words on the tensors that have no prediction, where some have one."""
-    if found is None:
+    if predicted is None:
         return []
-    own = [tensor.block is not None for tensor in measures.tensors]
-    count = int(np.isnan(found.log_gradient_norm[own]).sum())
+    inside = [tensor.block is not None for tensor in measures.tensors]
+    count = int(np.isnan(predicted.log_gradient_norm[inside]).sum())
     why = "whose sums over pairs of rows chance decides"
-    return [f"none for {count} of {sum(own)} tensors, {why}"] * bool(count)
+    return [f"no prediction for {count} of {sum(inside)} tensors, {why}"] * bool(count)
 
 
-def _over_depth(axes: Axes, table: Floats, colours: Colours, **look: object) -> None:
-    log_axis(axes, table[list(colours)])
+def _over_depth(axes: Axes, table: Floats, looks: Looks, **more: object) -> None:
+    log_axis(axes, table[list(looks)])
     places = np.arange(table.shape[1])
-    for row, colour in colours.items():
-        curve(axes, places, table[row], color=colour, **look)
-    mark(axes, places, *(table[row] for row in colours))
+    for row, look in looks.items():
+        curve(axes, places, table[row], **{**look, **more})
+    mark(axes, places, *(table[row] for row in looks))
 
 
 def _headline(figure: Figure, measures: Measures) -> None:
     """The two figures that sum up the flow, at the first and the last measured step."""
     first, last = measures["signal_gradient_rms"].step[[0, -1]]
     width, height = figure.get_size_inches()
-    ratio = r"$\|\partial L/\partial x_0\|\,/\,\|\partial L/\partial x_L\|$"
-    lines = [
-        (ratio, measures.gradient_ratio, 3),
+    beside = width >= DOUBLE  # beside the header; else below it
+    formula = r"$\|\partial L/\partial x_0\|\,/\,\|\partial L/\partial x_L\|$"
+    lines = (
+        (formula if beside else "|dL/dx_0| / |dL/dx_L|", measures.gradient_ratio, 3),
         ("growth per block, from output to input", measures.growth_per_block, 4),
-    ]
-    for line, (name, values, digits) in enumerate(lines):
+    )
+    for row, (name, values, digits) in enumerate(lines):
         text = f"{name}:  {number(values[0], digits)} at step {first}"
         if last != first:
             text += f",  {number(values[-1], digits)} at step {last}"
-        y = 1 - (0.08 + 0.17 * line) / height
-        figure.text(1 - 0.08 / width, y, text, va="top", ha="right", size=8)
+        if beside:
+            y = 1 - (0.08 + 0.17 * row) / height
+            figure.text(1 - 0.08 / width, y, text, va="top", ha="right", size=8)
+        else:
+            note(figure, text, math=True)

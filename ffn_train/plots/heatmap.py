@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator
@@ -15,19 +17,23 @@ from numpy.typing import NDArray
 
 from ffn_train.config.registry import choice
 from ffn_train.plots.curves import NOT_FINITE, ZERO, mark
+from ffn_train.plots.legs import mark_legs
+from ffn_train.plots.maps import LOST_LOOK, ZERO_LOOK, colour_bar, hatched
 from ffn_train.plots.run_figure import RunFigure
-from ffn_train.plots.scales import depth_stride, log_limits, log_ticks, set_ticks, step_axis
-from ffn_train.plots.sheet import right_legends, sheet
-from ffn_train.plots.style import RED, SINGLE
+from ffn_train.plots.scales import depth_stride, log_limits, step_axis
+from ffn_train.plots.sheet import lines_of, right_legends, sheet
+from ffn_train.plots.style import SINGLE
 from ffn_train.runs import Measures, Run
 
+_LABEL = 0.17  # inches of the label above the colour bar
+_ROWS = 3  # of the legend that stand beside the map; the others hang below
 _FEW = 12  # layers: up to here each has its name on the axis
 _SHORT = {"final_norm": "norm"}
 
 
 @choice("figure", "heatmap")
 class Heatmap(RunFigure):
-    """log10 |dLoss/dθ|, input at the bottom; red where it is not finite, black where it is zero."""
+    """|dLoss/dθ|, input at the bottom; crossed where it is not finite, hatched where it is zero."""
 
     needs = ("gradient_norm",)
 
@@ -35,26 +41,30 @@ class Heatmap(RunFigure):
         norms = run.measures.layer_gradient_norm.T
         steps = run.measures["gradient_norm"].step
         figure, (axes,) = sheet(run, "Parameter gradient of each layer", width=SINGLE, height=2.3)
-        finite, zero = np.isfinite(norms), norms == 0
-        low, high = log_limits(norms)
-        bottom, top = np.log10([low, high])
-        logs = np.log10(norms, out=np.full(norms.shape, bottom - 1), where=finite & ~zero)
-        colours = matplotlib.colormaps["cividis"].with_extremes(under="black", bad=RED)
-        shown = np.ma.masked_array(logs, mask=~finite)
+        lost, zero = ~np.isfinite(norms), norms == 0
+        scale, colours = LogNorm(*log_limits(norms)), matplotlib.colormaps["cividis"]
         x, y = edges(steps), edges(np.arange(len(norms)))
-        image = axes.pcolorfast(x, y, shown, cmap=colours, vmin=bottom, vmax=top)
+        shown = np.ma.masked_where(lost | zero, norms)
+        axes.pcolorfast(x, y, shown, cmap=colours, norm=scale)
+        hatched(axes, x, y, lost, **LOST_LOOK)
+        hatched(axes, x, y, zero, **ZERO_LOOK)
         axes.grid(False)
-        mark(axes, steps, *np.where(finite, 1, norms))  # a lone cell can be too thin to see
+        mark(axes, steps, *np.where(lost, norms, 1))  # a lone cell can be too thin to see
 
+        notes: list[Artist] = [
+            Patch(facecolor="white", edgecolor=look["colour"], hatch=look["hatch"], label=label)
+            for where, look, label in ((lost, LOST_LOOK, NOT_FINITE), (zero, ZERO_LOOK, ZERO))
+            if where.any()
+        ]
+        notes += mark_legs(axes, run)
         step_axis(axes, steps)
         axes.set_xlim(x[0], x[-1])
         _layer_ticks(axes, run.measures)
-        patches = [(~finite, RED, NOT_FINITE), (zero, "black", ZERO)]
-        notes = [Patch(color=colour, label=label) for here, colour, label in patches if here.any()]
-        below = 0.17 * len(notes) + 0.12 * bool(notes)
-        if (finite & ~zero).any():
-            _colour_bar(figure, axes, image, (low, high), below)
-        right_legends(figure, axes, ("", notes), rows=len(notes))
+        rows = min(math.ceil(sum(map(lines_of, notes))), _ROWS)
+        if not (lost | zero).all():
+            free = 0.17 * rows + 0.12 * bool(rows), _LABEL
+            colour_bar(axes, scale, colours, r"$\|\partial L/\partial\theta\|$", within=free)
+        right_legends(figure, axes, ("", notes), rows=rows)
         return figure
 
 
@@ -82,17 +92,3 @@ def _layer_ticks(axes: Axes, measures: Measures) -> None:
     axes.yaxis.set_major_locator(FixedLocator(places))
     axes.yaxis.set_major_formatter(FixedFormatter([names[place] for place in places]))
     axes.set_ylabel("block $l$")
-
-
-def _colour_bar(
-    figure: Figure, axes: Axes, image: ScalarMappable, limits: tuple[float, float], below: float
-) -> None:
-    """A colour bar beside the axes, ticked in powers of ten; ``below``: inches free under it."""
-    width, height = figure.get_size_inches()
-    place = axes.get_position()
-    bottom = place.y0 + below / height
-    bar = figure.add_axes((place.x1 + 0.1 / width, bottom, 0.09 / width, place.y1 - bottom))
-    figure.colorbar(image, cax=bar)
-    major, minor = log_ticks(*limits)
-    set_ticks(bar.yaxis, major, minor, logs=True)
-    bar.set_ylabel(r"$\|\partial L/\partial\theta\|$")

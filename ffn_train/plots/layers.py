@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from ffn_train.config.registry import choice
-from ffn_train.plots.curves import block_curves, curve, mark, marks
+from ffn_train.plots.curves import band_entry, block_curves, drawn, mark, marks, trend
+from ffn_train.plots.legs import mark_legs
 from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import log_axis, step_axis
 from ffn_train.plots.selection import shown_blocks
@@ -31,14 +33,15 @@ class Layers(RunFigure):
         steps, total = steps[measured], total[measured]
 
         figure, (axes,) = sheet(run, "Parameter gradient of each block", width=SINGLE, height=2.3)
-        log_axis(axes, total, norms)
-        whole = []
+        log_axis(axes, drawn(total), drawn(norms))
+        others: list[Artist] = []
         if len(total):
-            whole = [curve(axes, steps, total, color="black", linewidth=1.0, label="total")]
+            others = [trend(axes, steps, total, color="black", linewidth=1.0, label="total")]
         lines = block_curves(axes, rows, norms, measures.depth)
         mark(axes, steps, total)
         mark(axes, rows, *norms)
+        others += [*band_entry(len(rows)), *mark_legs(axes, run)]
         step_axis(axes, rows)
         axes.set_ylabel(r"$\|\partial L/\partial\theta_l\|$")
-        right_legends(figure, axes, ("block $l$", lines), ("", [*whole, *marks(axes)]))
+        right_legends(figure, axes, ("block $l$", lines), ("", [*others, *marks(axes)]))
         return figure

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from ffn_train.config.registry import choice
-from ffn_train.nn.core import Floats
-from ffn_train.plots.curves import curve, mark, marks
+from ffn_train.plots.curves import band_entry, bin_size, drawn, mark, marks, trend
+from ffn_train.plots.legs import mark_legs
+from ffn_train.plots.literal import literal
 from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import linear_axis, log_axis, step_axis
 from ffn_train.plots.selection import scalar
@@ -17,8 +20,7 @@ from ffn_train.plots.sheet import right_legends, sheet
 from ffn_train.plots.style import INK, SINGLE
 from ffn_train.runs import Run
 
-_TRAINING, _VALIDATION = "#3b6fb6", "#c2501c"
-_BINS = 50
+_TRAINING, _VALIDATION = "#5b8fcf", "#9c3d0f"  # apart in greyscale, too
 
 
 @choice("figure", "loss")
@@ -37,43 +39,28 @@ class Loss(RunFigure):
         floor = run.baseline_loss
 
         figure, (axes,) = sheet(run, "Loss", width=SINGLE, height=2.3, right=0.95)
-        shown = np.concatenate([training, validation[evaluated], [] if floor is None else [floor]])
+        curves = training, validation[evaluated], np.array([] if floor is None else [floor])
+        shown = np.concatenate([drawn(values).ravel() for values in curves])
         finite = shown[np.isfinite(shown)]
         decades = len(finite) > 0 and finite.max() > 10 * finite[finite > 0].min(initial=np.inf)
         (log_axis if decades else linear_axis)(axes, shown)
 
-        entries = []
-        if len(training) >= 4 * _BINS:
-            size, centres, means = binned(steps, training)
-            thin = {"color": _TRAINING, "linewidth": 0.6, "alpha": 0.45}
-            entries.append(curve(axes, steps, training, label="training", **thin))
-            label = f"mean of {size}"
-            entries.append(curve(axes, centres, means, color=_TRAINING, label=label))
-        else:
-            entries.append(curve(axes, steps, training, color=_TRAINING, label="training"))
+        size = bin_size(len(training))
+        label = f"training,\nmean of {size}" if size > 1 else "training"
+        entries: list[Artist] = [trend(axes, steps, training, color=_TRAINING, label=label)]
+        entries += band_entry(len(training))
         if evaluated.any():
             taken = steps[evaluated], validation[evaluated]
-            entries.append(curve(axes, *taken, color=_VALIDATION, label="validation"))
+            look = {"marker": "s", "linestyle": (0, (5, 1.2))}
+            entries.append(trend(axes, *taken, color=_VALIDATION, label="validation", **look))
         if floor is not None:
-            label = ((run.score and run.score.baseline_name) or "baseline").replace(" ", "\n")
-            entries.append(axes.axhline(floor, color=INK, linewidth=0.9, label=label))
-            entries[-1].set_dashes((4, 2))
+            label = literal((run.score and run.score.baseline_name) or "baseline")
+            dashed: Any = {"color": INK, "linewidth": 0.9, "dashes": (4, 2)}
+            entries.append(axes.axhline(floor, label=label.replace(" ", "\n"), **dashed))
+        entries += mark_legs(axes, run)
         mark(axes, steps, training, np.where(evaluated, validation, 1))
         step_axis(axes, steps)
         words = f"loss $L$ {run.provenance.loss_unit or ''}"
         axes.set_ylabel("\n".join(textwrap.wrap(words, 30)))
         right_legends(figure, axes, ("", [*entries, *marks(axes)]))
         return figure
-
-
-def binned(steps: Floats, values: Floats) -> tuple[int, Floats, Floats]:
-    """Means over bins of so many consecutive steps: the size, the bins' centres, their means."""
-    size = len(values) // _BINS
-    starts = np.arange(0, len(values), size)
-    counts = np.diff(np.append(starts, len(values)))
-    return size, np.add.reduceat(steps, starts) / counts, np.add.reduceat(values, starts) / counts
-
-
-def smoothed(steps: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """The curve itself, or that of its means over bins once it has many points."""
-    return binned(steps, values)[1:] if len(values) >= 4 * _BINS else (steps, values)

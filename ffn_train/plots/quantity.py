@@ -8,11 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ffn_train.nn.core import Floats
-from ffn_train.plots.curves import curve, mark, marks, tell
+from ffn_train.plots.curves import band_entry, curve, drawn, mark, marks, tell, trend
+from ffn_train.plots.legs import mark_legs
+from ffn_train.plots.literal import literal
 from ffn_train.plots.scales import depth_axis, linear_axis, log_axis, step_axis
 from ffn_train.plots.selection import rows
-from ffn_train.plots.sheet import BOTTOM, ROW, TITLE, TOP, note, right_legends, sample, sheet
-from ffn_train.plots.style import DOUBLE, INK, PALETTE, SINGLE, step_colour
+from ffn_train.plots.sheet import BOTTOM, RIGHT, ROW, TITLE, TOP, note, right_legends, sample, sheet
+from ffn_train.plots.style import DOUBLE, INK, MARKERS, PALETTE, SINGLE, step_look
 from ffn_train.runs import Measures, Run
 from ffn_train.runs.layout import TensorColumn
 from ffn_train.runs.measures import Series
@@ -33,12 +35,12 @@ def draw_quantity(run: Run, name: str) -> Figure:
         height=max(2.3, TOP + TITLE + BOTTOM + ROW * (_rows(series, measures) + 2)),
         panels=2 if per_tensor else 1,
         gaps=(0.66,) if per_tensor else (),
-        right=1.3 if series.column.per == "tensor" else 0.82,
+        right=1.3 if series.column.per == "tensor" else RIGHT,
     )
     if series.column.absent or not len(series.step):
         tell(axes[0], series.column.absent or "no step was measured")
         return figure
-    legends = _panels(axes, series, measures)
+    legends = _panels(axes, series, run)
     unit = f" ({series.column.unit})" if series.column.unit else ""
     axes[0].set_ylabel((series.column.symbol or name) + unit)
     if series.column.says:
@@ -47,16 +49,17 @@ def draw_quantity(run: Run, name: str) -> Figure:
     return figure
 
 
-def _panels(axes: list[Axes], series: Series, measures: Measures) -> list[tuple[str, list[Artist]]]:
+def _panels(axes: list[Axes], series: Series, run: Run) -> list[tuple[str, list[Artist]]]:
     """Draw the panels; their legends."""
+    measures = run.measures
     below = (series.values[np.isfinite(series.values)] < 0).any()  # no axis of logarithms has that
     scale = log_axis if series.column.log and not below else linear_axis
     if series.column.per == "run":
-        scale(axes[0], series.values)
-        curve(axes[0], series.step, series.values, color=INK)
+        scale(axes[0], drawn(series.values))
+        trend(axes[0], series.step, series.values, color=INK)
         mark(axes[0], series.step, series.values)
         step_axis(axes[0], series.step)
-        return []
+        return [("", [*band_entry(len(series.step)), *mark_legs(axes[0], run)])]
     if series.column.per == "tensor":
         shown = series.values[[0, -1] if len(axes) > 1 else [0]]
         for panel, values, step in zip(axes, shown, series.step[[0, -1]], strict=False):
@@ -65,18 +68,15 @@ def _panels(axes: list[Axes], series: Series, measures: Measures) -> list[tuple[
             panel.set_title(f"step {step}")
         return [("tensor", handles)]
     chosen = rows(series.values)
-    colours = [step_colour(order, len(chosen)) for order in range(len(chosen))]
+    looks = [step_look(order, len(chosen)) for order in range(len(chosen))]
     places = np.arange(series.values.shape[1])
     scale(axes[0], series.values[chosen])
-    for row, colour in zip(chosen, colours, strict=True):
-        curve(axes[0], places, series.values[row], color=colour)
+    for row, look in zip(chosen, looks, strict=True):
+        curve(axes[0], places, series.values[row], **look)
     mark(axes[0], places, *series.values[chosen])
     what = "block boundary $l$" if series.column.per == "boundary" else "block $l$"
     depth_axis(axes[0], len(places) - 1, measures.depth, what)
-    steps = [
-        sample(str(series.step[row]), color=colour)
-        for row, colour in zip(chosen, colours, strict=True)
-    ]
+    steps = [sample(str(series.step[row]), **look) for row, look in zip(chosen, looks, strict=True)]
     return [("step", [*steps])]
 
 
@@ -108,9 +108,10 @@ def _of_tensors(panel: Axes, values: Floats, measures: Measures) -> list[Artist]
         look = {
             "color": PALETTE[index % len(PALETTE)],
             "linestyle": _DASHES[index // len(PALETTE) % len(_DASHES)],
+            "marker": MARKERS[index % len(MARKERS)],
         }
         x, y = map(np.array, zip(*sorted(points), strict=True))
-        handles.append(curve(panel, x, y, label=label, **look))
+        handles.append(curve(panel, x, y, label=literal(label), **look))
         mark(panel, x, y)
     depth_axis(panel, measures.depth - 1, measures.depth, "block $l$")
     panel.set_xlim(-1.5, measures.depth + 0.5)

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 class RunFigure(Choice, ABC):
     """A figure of one run, drawn from what its directory holds; chosen by ``plot.figures``.
 
-    ``needs`` names the quantities and the columns of scalars without which there is nothing to
-    draw; a run that lacks one has no such figure.
+    ``needs`` names the quantities, the columns of scalars and the file (predictions.npz) without
+    which there is nothing to draw; a run that lacks one has no such figure. ``kinds``: of the
+    targets that it is for (``Task.kind``), () for all.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def draw(self, run: Run) -> Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +11,23 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis, YAxis
 from matplotlib.collections import LineCollection
-from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    FixedFormatter,
+    FixedLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+    ScalarFormatter,
+)
 from numpy.typing import ArrayLike, NDArray
 
+from ffn_train.config.settings import SettingError
+from ffn_train.plots.appearance import Appearance
+from ffn_train.plots.style import LETTER
+
+_LETTER = 8 * LETTER  # inches of a letter of a label
 _LEAST, _MOST = 1e-307, 1e307
+_FEW = 5  # steps that each have a tick
 _ROUND = [digit * 10**power for power in range(18) for digit in (1, 2, 5)]
 
 
@@ -165,13 +179,53 @@ def linear_axis(axes: Axes, *values: ArrayLike) -> None:
 
 
 def step_axis(axes: Axes, steps: NDArray[Any]) -> None:
-    """The x axis of steps, from the first to the last."""
+    """The x axis of these steps, a few of which have ticks; labels do not touch."""
     first, last = int(steps[0]), int(steps[-1])
     pad = 0.02 * (last - first) or 0.5
     axes.set_xlim(first - pad, last + pad)
     stride = next(stride for stride in _ROUND if last - first <= 5 * stride)
-    _ticks(axes.xaxis, range(-(-first // stride) * stride, last + 1, stride))
+    ticks: Sequence[int] = range(-(-first // stride) * stride, last + 1, stride)
+    apart = side_by_side(axes, [str(tick) for tick in ticks])
+    ticks = ticks[::apart] if len(ticks) > apart else ticks[:: max(len(ticks) - 1, 1)]
+    if len(steps) <= _FEW:  # round numbers might be none of them
+        letter = _LETTER / width_of(axes) * (last - first + 2 * pad)
+        ticks = []
+        for step in map(int, steps):
+            if not ticks or step - ticks[-1] >= letter * (len(str(step)) + 1):
+                ticks.append(step)
+    _ticks(axes.xaxis, ticks)
     axes.set_xlabel("step")
+
+
+def side_by_side(axes: Axes, words: Sequence[str]) -> int:
+    """Every how many-th of evenly spaced words to show, so that they do not overlap."""
+    return max(1, math.ceil(_LETTER * (max(map(len, words)) + 1) * len(words) / width_of(axes)))
+
+
+def width_of(axes: Axes) -> float:
+    """The width of the axes in inches."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return float(figure.get_size_inches()[0] * axes.get_position().width)
+
+
+def limit(axes: Axes, appearance: Appearance) -> None:
+    """Set the requested limits. Raises SettingError for limits that a log axis cannot have."""
+    for name, ends in (("x", appearance.xlim), ("y", appearance.ylim)):
+        if ends is None:
+            continue
+        log = (axes.get_xscale() if name == "x" else axes.get_yscale()) == "log"
+        if log and ends[0] <= 0:
+            raise SettingError(
+                f"--{name}lim must be above 0 on an axis of logarithms, got {ends[0]:g}"
+            )
+        (axes.set_xlim if name == "x" else axes.set_ylim)(*ends)
+        if log and name == "y":
+            set_ticks(axes.yaxis, *log_ticks(*ends))
+        elif not log:
+            axis = axes.xaxis if name == "x" else axes.yaxis
+            axis.set_major_locator(MaxNLocator(5, integer=True))
+            axis.set_major_formatter(ScalarFormatter(useOffset=False))
 
 
 def depth_axis(axes: Axes, last: int, depth: int, label: str) -> None:
@@ -190,6 +244,6 @@ def depth_stride(depth: int) -> int:
     return (parts or [stride for stride in _ROUND if depth <= 5 * stride])[0]
 
 
-def _ticks(axis: Axis, places: range) -> None:
+def _ticks(axis: Axis, places: Sequence[int]) -> None:
     axis.set_major_locator(FixedLocator(list(places)))
     axis.set_major_formatter(FixedFormatter([str(place) for place in places]))

@@ -11,8 +11,8 @@ from ffn_train.plots.curves import curve, mark, marks
 from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import depth_axis, log_axis
 from ffn_train.plots.selection import rows
-from ffn_train.plots.sheet import right_legends, sample, sheet
-from ffn_train.plots.style import DOUBLE, SINGLE, step_colour
+from ffn_train.plots.sheet import STRIP, right_legends, sample, sheet
+from ffn_train.plots.style import DOUBLE, SINGLE, step_look
 from ffn_train.runs import Run
 
 
@@ -32,42 +32,41 @@ class Signal(RunFigure):
             "signal_rms", *(["dead_share"] if rectifies else [])
         )
         chosen = rows(signal)
-        colours = [step_colour(order, len(chosen)) for order in range(len(chosen))]
+        looks = [step_look(order, len(chosen)) for order in range(len(chosen))]
         none_dead = rectifies and not dead[0][chosen].any()  # what is not finite counts as some
         beside = rectifies and not none_dead
-        found = theory.prediction(run)
+        predicted = theory.prediction(run)
         figure, axes = sheet(
             run,
             "Signal",
             width=DOUBLE if beside else SINGLE,
-            height=(2.55 if beside else 2.3) + (theory.STRIP if found else 0),
+            height=(2.55 if beside else 2.3) + (STRIP if predicted else 0),
             panels=2 if beside else 1,
             gaps=(0.66,) if beside else (),
         )
         boundaries = np.arange(measures.depth + 1)
         log_axis(axes[0], signal[chosen])
-        for row, colour in zip(chosen, colours, strict=True):
-            curve(axes[0], boundaries, signal[row], color=colour)
+        for row, look in zip(chosen, looks, strict=True):
+            curve(axes[0], boundaries, signal[row], **look)
         mark(axes[0], boundaries, *signal[chosen])
         depth_axis(axes[0], measures.depth, measures.depth, "block boundary $l$")
         axes[0].set_ylabel("RMS $x_l$")
         if beside:
             axes[0].set_title("(a)  signal")
             axes[1].set_title("(b)  hidden units dead on the whole batch")
-            for row, colour in zip(chosen, colours, strict=True):
-                curve(axes[1], boundaries[:-1], 100 * dead[0][row], color=colour)
+            for row, look in zip(chosen, looks, strict=True):
+                curve(axes[1], boundaries[:-1], 100 * dead[0][row], **look)
             mark(axes[1], boundaries[:-1], *dead[0][chosen])
             axes[1].set_ylim(-4, 104)
             depth_axis(axes[1], measures.depth - 1, measures.depth, "block $l$")
             axes[1].set_ylabel("dead units (%)")
-        if found is not None:
-            log, sd = found.log_signal_rms, found.signal_sd
+        if predicted is not None:
+            log, sd = predicted.log_signal_rms, predicted.signal_sd
             theory.expect(axes[0], run, log, sd)
-            theory.strip(figure, axes[0], run, (log, sd), signal[0], colours[0])
+            theory.strip(axes[0], run, (log, sd), signal[0], looks[0])
         theory.caption(figure, run)
         steps = [
-            sample(str(measured[row]), color=colour)
-            for row, colour in zip(chosen, colours, strict=True)
+            sample(str(measured[row]), **look) for row, look in zip(chosen, looks, strict=True)
         ]
         alive = ("dead units", [sample("none", linestyle="none")] * none_dead)
         right_legends(

@@ -3,6 +3,7 @@
 Layers are coloured by their place in the stack (viridis, input dark to output light), steps by
 their order (plasma, first dark to last light). Both maps grow evenly lighter, so the order survives
 greyscale print and colour blindness, and both stop short of the light end, which white swallows.
+Each has its marker, too.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 import matplotlib
 from matplotlib.typing import ColorType
 
-from ffn_train.plots.selection import SHALLOW
+from ffn_train.plots.appearance import requested
+from ffn_train.plots.selection import SHALLOW, blocks
 
 SINGLE = 3.5  # inches: one column of a two-column page
 DOUBLE = 7.0  # inches: the whole width
@@ -24,6 +26,9 @@ MUTED = "#6b6b6b"
 RED = "#d81b1b"
 # for words, which have no order; apart under colour blindness too
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b4a9c", "#7a5230")
+
+MARKERS = ("o", "s", "D", "v", "P", "X", "<", ">", "p", "h", "d")  # "^": a value beyond the axis
+LETTER = 0.0068  # inches of a letter, for each point of its size
 
 # they ship with matplotlib, so every machine draws the same; the second has what the first lacks
 FONTS = ("STIXGeneral", "DejaVu Sans")
@@ -101,9 +106,20 @@ def block_look(block: int, depth: int) -> dict[str, Any]:
     return {
         "color": layer_colour(block + 1, depth),
         "linestyle": (0, (2.5, 1.2)) if neighbour else "-",
+        **_marker(blocks(depth).index(block)),
     }
 
 
 def step_colour(order: int, count: int) -> ColorType:
     """The colour of the ``order``-th of ``count`` steps drawn."""
     return matplotlib.colormaps["plasma"](0.84 * order / max(count - 1, 1))
+
+
+def step_look(order: int, count: int) -> dict[str, Any]:
+    """Colour and marker of the ``order``-th of ``count`` steps drawn."""
+    return {"color": step_colour(order, count), **_marker(order)}
+
+
+def _marker(order: int) -> dict[str, Any]:
+    marker = MARKERS[order % len(MARKERS)] if requested.get().markers else ""
+    return {"marker": marker}

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ffn_train.config.registry import choice
-from ffn_train.plots.curves import block_curves, mark, marks, tell
+from ffn_train.plots.curves import band_entry, block_curves, drawn, mark, marks, tell
+from ffn_train.plots.legs import mark_legs
 from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import log_axis, step_axis
 from ffn_train.plots.selection import shown_blocks
@@ -17,6 +20,7 @@ from ffn_train.plots.style import MUTED, RED, SINGLE
 from ffn_train.runs import Run
 from ffn_train.runs.outcome import clipped
 
+_STROKES = 300  # that have room side by side
 GUIDE = 1e-3  # a step of a thousandth of the weights: the usual rule of thumb
 
 
@@ -31,11 +35,11 @@ class Updates(RunFigure):
         steps, _ = measures.common("update_norm", "weight_norm")
         ratio = shown_blocks(measures, measures.update_ratio)
         figure, (axes,) = sheet(
-            run, "Update against weight of each block", width=SINGLE, height=2.3
+            run, "Update against weight of each block", width=SINGLE, height=2.3, right=1.0
         )
-        log_axis(axes, [GUIDE], ratio)
+        log_axis(axes, [GUIDE], drawn(ratio))
         guide = axes.axhline(GUIDE, color=MUTED, linewidth=0.9, dashes=(4, 2))
-        guide.set_label("$10^{-3}$, usual")
+        guide.set_label("rule of thumb,\n$10^{-3}$ a step")
         lines = block_curves(axes, steps, ratio, measures.depth)
         mark(axes, steps, *ratio)
         if not len(steps):
@@ -43,7 +47,8 @@ class Updates(RunFigure):
         step_axis(axes, measures["weight_norm"].step)
         axes.set_ylabel(r"$\|\Delta\theta_l\|/\|\theta_l\|$")
         _mark_clipped(axes, run)
-        right_legends(figure, axes, ("block $l$", lines), ("", [guide, *marks(axes)]))
+        others: list[Artist] = [guide, *band_entry(len(steps)), *mark_legs(axes, run)]
+        right_legends(figure, axes, ("block $l$", lines), ("", [*others, *marks(axes)]))
         return figure
 
 
@@ -52,7 +57,9 @@ def _mark_clipped(axes: Axes, run: Run) -> None:
     cut = clipped(run)
     if cut is None or not cut.any():
         return
-    steps = run.scalars["step"][: len(cut)][cut]
+    steps = run.scalars["step"][: len(cut)]
+    column = np.floor(_STROKES * steps / max(float(steps[-1]), 1))  # more would touch
+    places = steps[cut][np.unique(column[cut], return_index=True)[1]]
     look: Any = {"marker": "|", "linestyle": "none", "markersize": 4.0, "color": RED}
-    axes.plot(steps, [0.02] * len(steps), transform=axes.get_xaxis_transform(), **look)
-    axes.set_xlabel(f"step (strokes: clipped, {len(steps)} of {len(cut)})")
+    axes.plot(places, [0.02] * len(places), transform=axes.get_xaxis_transform(), **look)
+    axes.set_xlabel(f"step (strokes: clipped, {cut.sum()} of {len(cut)})")

@@ -1,1 +1,1 @@
-"""A run in words."""
+"""A run's summary and verdict as text."""

@@ -1,4 +1,4 @@
-"""Rows of text with aligned columns, as a terminal shows them."""
+"""Text tables with aligned columns."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from collections.abc import Container, Iterable, Sequence
 def aligned(
     rows: Iterable[Sequence[str] | str], *, left: Container[int] = (0,), gap: str = "  "
 ) -> list[str]:
-    """A line for each row; a column is as wide as its widest cell.
+    """The rows as lines; a column is as wide as its widest cell.
 
-    The columns numbered in ``left`` start at the left, the others end at the right. A heading is a
-    row like any other. A row that is one string is a line across all columns, which may be wider
-    than they are. No line ends in blanks.
+    The columns numbered in ``left`` are left-aligned, the others right-aligned. A row that is a
+    string is a line of its own, of any width. No line ends in blanks.
     """
     rows = list(rows)
     columns = zip(*(row for row in rows if not isinstance(row, str)), strict=True)

@@ -4,38 +4,46 @@ from __future__ import annotations
 
 import math
 
+from ffn_train.report.headline import headline
 from ffn_train.report.table import aligned
 from ffn_train.runs import Run
 from ffn_train.runs.provenance import Provenance
 from ffn_train.runs.summary import Summary
+from ffn_train.tasks.scores import ALL
+
+LISTED = 4  # targets
 
 
 def report(run: Run) -> str:
-    """The run's losses, score and baseline, |dL/dx_0|/|dL/dx_L| and directory, aligned.
+    """A run's losses, scores, gradient ratio, theory, time, directory and verdict, aligned."""
+    lines = aligned(rows(run), left=(0, 1))
+    if run.summary is not None and run.summary.divergence is not None:
+        lines.insert(0, f"warning: {run.summary.divergence.line}")
+    return "\n".join(lines)
 
-    What the run does not tell has no line.
-    """
+
+def rows(run: Run) -> list[tuple[str, str]]:
+    """The label and the text of each line; unknown values have no line."""
     summary = run.summary or Summary(state=run.state or "running")
     flow = _change(run, summary, "gradient_ratio")
-    rows = [
+    labelled = [
         ("loss", _losses(summary, run.provenance.loss_unit)),
-        (summary.score.symbol if summary.score else "score", _score(summary)),
+        (summary.score.symbol if summary.score else "score", _score(run)),
+        ("other scores", _scores(summary)),
         ("|dL/dx_0| / |dL/dx_L|", f"{flow}{_vanished(run)}" if flow else ""),
         ("growth per block", _change(run, summary, "growth_per_block")),
         ("theory", _theory(run)),
         ("time", _time(run.provenance)),
         ("saved in", str(run.path)),
     ]
-    rows = [row for row in rows if row[1]]
-    rows += [(finding.question or "verdict", finding.text) for finding in summary.verdict]
-    lines = aligned(rows, left=(0, 1))
-    if summary.divergence is not None:
-        lines.insert(0, f"warning: {summary.divergence.line}")
-    return "\n".join(lines)
+    if summary.stopped is not None:
+        labelled.insert(0, ("stopped", f"at step {summary.steps}: {summary.stopped}"))
+    verdict = [(finding.question or "verdict", finding.text) for finding in summary.verdict]
+    return [*(row for row in labelled if row[1]), *verdict]
 
 
 def _losses(summary: Summary, unit: str | None) -> str:
-    """The losses at the end and the best one with its step, and the unit of all."""
+    """The final losses, the best one with its step, and their unit."""
     step = summary.best_validation_step
     when = {"best validation loss": "" if step is None else f", at step {step}"}
     losses = {
@@ -51,19 +59,43 @@ def _losses(summary: Summary, unit: str | None) -> str:
     return "   ".join([*known, f"({unit})"] if known and unit else known)
 
 
-def _score(summary: Summary) -> str:
-    """The score beside that of the baseline."""
-    score = summary.score
-    if score is None or score.value is None:
+def _score(run: Run) -> str:
+    """The score beside that of the baseline and, of the test rows, that of the validation rows."""
+    judged = headline(run)
+    if judged is None or judged[0].value is None:
         return ""
-    if score.baseline is None:
-        return _short(score.value)
-    name = score.baseline_name or "baseline"
-    return f"{_short(score.value)}   {name} {_short(score.baseline)}"
+    score, where = judged
+    value = judged[0].value
+    words = [_short(value) if where == "on the validation rows" else f"{_short(value)} {where}"]
+    if score.baseline is not None:
+        words.append(f"{score.baseline_name or 'baseline'} {_short(score.baseline)}")
+    validation = run.summary.score if run.summary and run.summary.test_score else None
+    if validation is not None and validation.value is not None:
+        words.append(f"(validation {_short(validation.value)}")
+        if validation.best is not None:
+            words[-1] += f", best {_short(validation.best)} at step {validation.best_step}"
+        words[-1] += ")"
+    return "   ".join(words)
+
+
+def _scores(summary: Summary) -> str:
+    """The other scores by target, each in the target's own units."""
+    main = summary.score.symbol if summary.score else ""
+    of_targets: dict[str, list[str]] = {}
+    for symbol, values in (summary.scores or {}).items():
+        for target, value in values.items():
+            if symbol != main or len(values) > 1:
+                of_targets.setdefault(target, []).append(f"{symbol} {_short(value)}")
+    words = [
+        f"{'' if target == ALL else f'{target}: '}{', '.join(scores)}"
+        for target, scores in of_targets.items()
+    ]
+    more = [f"and {len(words) - LISTED} more targets"] * (len(words) > LISTED)
+    return "   ".join([*words[:LISTED], *more])
 
 
 def _change(run: Run, summary: Summary, name: str) -> str:
-    """A quotient of signal gradients, which may both be 0, at the first and at the last step."""
+    """A quotient of signal gradients at the first and the last step; both may be 0."""
     start, end = (getattr(summary, f"{name}_{when}") for when in ("start", "end"))
     if start is None or end is None:
         return ""
@@ -78,9 +110,9 @@ def _change(run: Run, summary: Summary, name: str) -> str:
 
 
 def _vanished(run: Run) -> str:
-    """From which block down the gradient is below the range of the numbers, where it is."""
-    found = [run.vanished(row) for row in (0, -1)] if len(run.measures.step) else []
-    blocks = [block for block in found if block is not None]
+    """The block from which down the gradient underflows; "" if it does not."""
+    lowest = [run.vanished(row) for row in (0, -1)] if len(run.measures.step) else []
+    blocks = [block for block in lowest if block is not None]
     if not blocks:
         return ""
     lost = max(blocks)
@@ -102,7 +134,7 @@ def _theory(run: Run) -> str:
 
 
 def _time(provenance: Provenance) -> str:
-    """The seconds, how many steps in one, and the share that went into the per-layer measures."""
+    """The seconds, the steps per second, the share of measuring, and the number of parameters."""
     seconds, rate = provenance.training_seconds, provenance.steps_per_second or 0
     words = []
     if seconds is not None and seconds > 0:
@@ -117,7 +149,7 @@ def _time(provenance: Provenance) -> str:
 
 
 def factor(value: float) -> str:
-    """A factor in three digits, or in as many as tell it from 1, up to rounding: 1.0005."""
+    """A factor in three digits, or in as many as distinguish it from 1, as in 1.0005."""
     short = _short(value)
     if short != "1" or abs(value - 1) < 1e-6:
         return short

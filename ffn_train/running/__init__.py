@@ -2,4 +2,4 @@
 
 from collections.abc import Callable
 
-Notify = Callable[[str], None]  # takes what a person should know, a line at a time
+Notify = Callable[[str], None]  # shows the user a line

@@ -1,4 +1,4 @@
-"""One run from start to end: make its directory, log the records, write the outcome."""
+"""One run from start to end: makes its directory, logs the records, writes the results."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+
+import numpy as np
 
 from ffn_train.config.overrides import command, written
 from ffn_train.config.settings import described
@@ -21,16 +23,19 @@ from ffn_train.running.guard import GuardedLogger
 from ffn_train.running.interruption import SOON, Interrupted, Interruption
 from ffn_train.running.recording import record_training, restore
 from ffn_train.running.resumption import legs, plan
-from ffn_train.runs import Run, files, load_run
+from ffn_train.running.scoring import declared, final_scores
+from ffn_train.runs import Run, files, load_run, records
 from ffn_train.runs.checkpoint import NO_LOGS, Checkpoint, newest_step
 from ffn_train.runs.directory import claim
+from ffn_train.runs.outputs import Outputs
 from ffn_train.runs.provenance import Provenance, surroundings
-from ffn_train.runs.score import ScoreDeclared
 from ffn_train.runs.status import Status
 from ffn_train.runs.writer import write_weights
+from ffn_train.train.shards import Shards
 from ffn_train.train.threads import BlasThreads
+from ffn_train.train.trainer import BEST
 
-RUNS = Path("outputs") / "runs"  # where a run without a run.dir gets a new directory
+RUNS = Path("outputs") / "runs"  # parent of the new directory of a run without a run.dir
 
 
 def execute(
@@ -41,23 +46,22 @@ def execute(
     stop: Path | None = None,
     progress: bool = True,
 ) -> Run:
-    """Train, log, write the weights and the summary, and then draw; returns the run.
+    """Train, log, write weights and summary, and draw the figures; returns the run.
 
-    In a directory that holds this very run it goes on from the last checkpoint or, if the run has
-    ended, draws the figures that are missing. ``notify`` is told, in a line each, what a person
-    should know, and ``announce``, as soon as training begins, what is trained, on what and where
-    to. The file ``stop`` interrupts the run once it exists; ``progress`` shows a bar where a person
-    looks on. Figures that cannot be drawn are warned of: the run is what it is without them.
+    If its directory already holds the run, it resumes from the last checkpoint or, if the run has
+    ended, draws the missing figures. ``notify`` gets warnings and notes, a line each; ``announce``
+    a line about model and data when training starts. The file ``stop`` interrupts the run once it
+    exists; ``progress`` shows a bar on a terminal. Figures that cannot be drawn are only warned of.
     Raises SettingError if the directory cannot be made, is in use or holds something else;
-    Interrupted after a signal; OSError if the disk fails, which names the file and has a note that
-    says from where the run goes on.
+    Interrupted after a signal; OSError if writing fails, which names the file and has a note on how
+    to resume.
     """
     for note in (*experiment.notes, *(f"warning: {text}" for text in experiment.warnings)):
         notify(note)
     with BlasThreads(experiment.threads) as threads:
         origin = _provenance(experiment, threads)
         if experiment.directory is not None and experiment.directory.is_dir():
-            plan(experiment.directory, experiment, origin)  # refuse before the lock is made
+            plan(experiment.directory, experiment, origin)  # refuses before a lock is made
         with claim("run.dir", experiment.directory, RUNS) as path:
             what = plan(path, experiment, origin)
             delay = experiment.model.engine.delay()
@@ -78,14 +82,17 @@ def execute(
                     experiment, path, what.checkpoint, origin, logger, interruption, progress
                 )
             _draw(experiment, run, notify)
+            with Interruption(patience=SOON):
+                logger.close(run.state or "")
             return run
 
 
 def _about(experiment: Experiment) -> str:
-    """What is trained, on what data and for how long."""
+    """The model, the number of steps and the data, in words."""
     model, data, task = experiment.model, experiment.data, experiment.config["task"]
     names = data.target_names
-    targets = names[0] if len(names) == 1 else f"{len(names)} targets"
+    several = f"{len(names)} {'classes' if experiment.kind == 'classes' else 'targets'}"
+    targets = names[0] if len(names) == 1 else several
     source = f" {task['path']}" if task.get("path") else ""
     return (
         f"training {model.depth} block{'s' * (model.depth > 1)} of width {model.width} "
@@ -97,7 +104,7 @@ def _about(experiment: Experiment) -> str:
 
 @contextmanager
 def _ending(path: Path) -> Iterator[None]:
-    """Write down why a run ended before its time."""
+    """A context that records in the status why a run ended prematurely."""
     try:
         yield
     except Interrupted as error:
@@ -108,7 +115,7 @@ def _ending(path: Path) -> Iterator[None]:
     except BaseException as error:
         with suppress(OSError):
             Status("failed", described(error)).write(path)
-        if isinstance(error, SystemExit):  # of a part, which does not end the program
+        if isinstance(error, SystemExit):  # from a part, which must not end the program
             raise RuntimeError(described(error)).with_traceback(error.__traceback__) from None
         if isinstance(error, OSError):
             step = newest_step(path)
@@ -116,7 +123,7 @@ def _ending(path: Path) -> Iterator[None]:
                 "starts again: it has no checkpoint" if step is None else f"goes on at step {step}"
             )
             again = f"the same command with {shlex.quote(written('run.dir', str(path)))}"
-            error.add_note(f"once that is put right, {again} {then}")
+            error.add_note(f"once that is fixed, {again} {then}")
         raise
 
 
@@ -132,9 +139,9 @@ def _carry_out(
     origin = replace(origin, legs=legs(path, origin, experiment.trainer, checkpoint))
     (path / files.SUMMARY).unlink(missing_ok=True)
     Status("running").write(path)
-    # until the first checkpoint there is nothing to keep; it makes these durable, too
+    # the first checkpoint makes these durable, too; until then there is nothing to lose
     files.write_json(path / files.CONFIG, experiment.config, durable=False)
-    files.write_json(path / files.PROVENANCE, origin.to_json(), durable=False)
+    records.write(path / files.PROVENANCE, origin)
     files.write_json(path / files.DATA, experiment.exact.to_json(), durable=False)
     files.write_json(path / files.THEORY, expectation(experiment), durable=False)
     state = experiment.trainer.start(experiment.params)
@@ -151,17 +158,22 @@ def _carry_out(
         measuring_seconds=state.measuring,
         steps_per_second=(state.step - first) / seconds,
     )
-    files.write_json(path / files.PROVENANCE, origin.to_json(), durable=False)
-    write_weights(path, experiment.model.layout.named(state.params.vector))
-    run = conclude(path, last.divergence)
-    logger.close(str(run.state))
-    return run
+    records.write(path / files.PROVENANCE, origin)
+    layout, params = experiment.model.layout, state.params
+    write_weights(path / files.WEIGHTS, layout.named(params.vector))
+    if state.kept is not None:
+        params = layout.zeros(params.vector.dtype)
+        params.vector[...] = state.memory[BEST]
+        write_weights(path / files.BEST, layout.named(params.vector))
+    with Shards(experiment.trainer.validation_shards) as shards, np.errstate(all="ignore"):
+        outputs = experiment.trainer.predict(params, shards, experiment.trainer.data)
+    Outputs.of(experiment.exact, experiment.kind, outputs).write(path)
+    scores = final_scores(experiment, params)
+    return conclude(path, last.divergence, last.stopped, kept_step=state.kept, **scores)
 
 
 def _draw(experiment: Experiment, run: Run, notify: Notify, *, again: bool = True) -> None:
-    """Draw what is asked for, unless ``again`` only what is missing of it; that it cannot be drawn
-    is said, and is no failure of the run.
-    """
+    """Draw the requested figures, unless ``again`` only the missing ones; errors are warnings."""
     plot = experiment.plot
     if plot.when == "never":
         return
@@ -173,19 +185,17 @@ def _draw(experiment: Experiment, run: Run, notify: Notify, *, again: bool = Tru
                 draw(run, figures=figures, formats=plot.formats, notify=notify)
     except Interrupted as error:
         notify(f"figures interrupted by {error}; {to_draw}")
-    except BaseException as error:  # a part's, too
-        then = f"once that is put right, {to_draw}"
+    except BaseException as error:  # also from parts
+        then = f"once that is fixed, {to_draw}"
         notify(f"warning: figures left out: {described(error)}; {then}")
 
 
 def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
     trainer, data = experiment.trainer, experiment.data
-    score, targets, exact = trainer.score, data.y_validation, experiment.exact
-    outputs, baseline, baseline_loss = score.baseline(exact), None, None
+    score, outputs = declared(trainer.score, experiment.exact)
+    baseline_loss, targets = None, data.y_validation
     if outputs is not None:
-        baseline = float(score.value(exact.y_validation, outputs))
         baseline_loss = float(trainer.loss.value(outputs.astype(targets.dtype), targets))
-    no_skill = score.no_skill(exact)
     return Provenance(
         **surroundings(),
         blas=threads.library,
@@ -201,19 +211,11 @@ def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
         parameters=experiment.model.layout.size,
         training_rows=len(data.x_train),
         validation_rows=len(data.x_validation),
+        test_rows=len(data.x_test) or None,
+        kind=experiment.kind,
         inputs=data.input_names,
         targets=data.target_names,
-        score=ScoreDeclared(
-            name=score.name,
-            symbol=score.symbol,
-            better=score.better,
-            says=score.says,
-            perfect=score.perfect,
-            trivial=score.trivial,
-            no_skill=None if no_skill is None else float(no_skill),
-            baseline_name=None if outputs is None else score.baseline_name,
-            baseline=baseline,
-        ),
+        score=score,
         baseline_loss=baseline_loss,
         trivial_loss=trainer.trivial_loss,
         loss_unit=experiment.loss_unit,

@@ -1,4 +1,4 @@
-"""What theory expects of a run's first batch, as the run's directory holds it."""
+"""The theory's predictions for a run's first batch, as theory.json has them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import files
 from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
 
-DECIMALS = 9  # of the logarithms; the rest is rounding that differs between machines
+DECIMALS = 9  # of the logarithms; further digits differ between machines
 
 
 def expectation(experiment: Experiment) -> dict[str, Any]:
     """Both modes' predictions for the initial parameters and the first batch; see runs.predictions.
 
-    Where a mode gives none it says why; no failure leaves this function.
+    A mode without a prediction, also because of an exception, gives the reason.
     """
     modes = {"anchored": anchored, "a priori": a_priori}
     return {
@@ -31,13 +31,13 @@ def expectation(experiment: Experiment) -> dict[str, Any]:
 
 
 def a_priori(experiment: Experiment) -> Prediction | Unpredicted:
-    """The prediction from the first batch alone; no parameters are drawn."""
+    """The prediction from the first batch alone; parameters are not drawn."""
     model, init = experiment.model, experiment.initialiser
     return predict(model, init, experiment.trainer.loss, *experiment.trainer.batches.at(0))
 
 
 def anchored(experiment: Experiment) -> Prediction | Unpredicted:
-    """The prediction anchored at what the first batch and the initial parameters give."""
+    """The prediction from x_0 and dLoss/dx_L, computed with the initial parameters."""
     inputs, _ = experiment.trainer.batches.at(0)
     return predict_anchored(experiment.model, experiment.initialiser, inputs, anchor(experiment))
 
@@ -52,7 +52,7 @@ def anchor(experiment: Experiment) -> Anchor:
         params.views, inputs, observe=lambda x, hidden: signals.extend(x)
     )
     _, gradient = experiment.trainer.loss.value_and_gradient(outputs, targets)
-    flow: list[Array] = []  # of each segment, the last one's first, the gradient at its end
+    flow: list[Array] = []  # the gradient at the end of each segment, last segment first
     pullback(
         gradient,
         model.layout.zeros(params.vector.dtype).views,
@@ -62,24 +62,24 @@ def anchor(experiment: Experiment) -> Anchor:
 
 
 def _mode(
-    predicted: Callable[[Experiment], Prediction | Unpredicted], experiment: Experiment
+    predict_mode: Callable[[Experiment], Prediction | Unpredicted], experiment: Experiment
 ) -> dict[str, Any]:
     try:
-        found = predicted(experiment)
+        prediction = predict_mode(experiment)
     except (Interrupted, KeyboardInterrupt):
         raise
-    except BaseException as error:  # a prediction is never worth a run
-        found = Unpredicted(described(error))
-    if isinstance(found, Unpredicted):
-        return {"reason": found.reason}
+    except BaseException as error:  # a prediction must not fail the run
+        prediction = Unpredicted(described(error))
+    if isinstance(prediction, Unpredicted):
+        return {"reason": prediction.reason}
     return {
         name: list(map(_value, value.tolist())) if isinstance(value, np.ndarray) else value
-        for name, value in vars(found).items()
+        for name, value in vars(prediction).items()
     }
 
 
 def _value(value: float) -> float | str | None:
-    """A logarithm as JSON: null where none is derived, "-inf" for a norm of zero."""
+    """A logarithm for JSON: None if none is derived, "-inf" for a norm of zero."""
     if value == -math.inf:
         return "-inf"
     return round(value, DECIMALS) if math.isfinite(value) else None

@@ -1,10 +1,10 @@
-"""The composition root: builds the objects that a configuration describes and connects them."""
+"""The composition root: builds and connects the objects that a configuration describes."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,26 +34,18 @@ from ffn_train.train.cadence import Cadence
 from ffn_train.train.instruments import instruments
 from ffn_train.train.trainer import Trainer
 
-BLOCK = 3500  # bytes of a block beside its numbers, measured
-
-
-@dataclass(frozen=True)
-class PlotSettings:
-    """Which figures are drawn at the end of a run, and in which formats."""
-
-    when: str
-    figures: Sequence[str] | None
-    formats: Sequence[str]
+BLOCK = 3500  # bytes of a block besides its arrays, measured
+LOSSES = {"classes": "cross_entropy"}  # of kinds of tasks that the default loss does not fit
 
 
 @dataclass(frozen=True)
 class Experiment:
     """One run, ready to start: every value checked, the data read, nothing written yet.
 
-    ``parts`` are the digests of the parts of one's own that make the run what it is, by name, and
-    ``observers`` those of parts with figures and loggers alone. ``data`` is in the run's dtype,
-    ``exact`` the same in float64, as it was read or drawn; ``notes`` say how, and ``warnings`` what
-    may go wrong.
+    ``parts``: the digests of the user's parts that belong to the run's identity, by name;
+    ``observers``: those of parts with only figures and loggers. ``data`` is in the run's dtype,
+    ``exact`` the same in float64; ``notes``: how it was read; ``warnings``: what may go wrong;
+    ``kind``: of the task's targets.
     """
 
     config: Mapping[str, Any]
@@ -64,6 +56,7 @@ class Experiment:
     initialiser: Initialiser
     initial_seed: np.random.SeedSequence
     dtype: str
+    kind: str
     data: Data
     exact: Data
     trainer: Trainer
@@ -72,25 +65,25 @@ class Experiment:
     log: Cadence
     logger: Logger
     checkpoint_every: int | None
-    plot: PlotSettings
+    plot: Plot
     directory: Path | None
     notes: list[str]
     warnings: list[str]
 
     @property
     def identity(self) -> Identity:
-        """What makes it this very run."""
+        """The run's identity, by which a directory's run is recognised."""
         return Identity.of(self.config, self.parts, self.data.digest)
 
     @cached_property
     def params(self) -> FlatVector:
-        """The parameters, drawn when first asked for: to check a run none are needed."""
+        """The initial parameters, drawn at the first use, since checks need none."""
         rng = np.random.default_rng(self.initial_seed)
         return self.model.initial(self.initialiser, rng, self.dtype)
 
 
 class Streams(NamedTuple):
-    """A run's independent random streams; a new one goes last."""
+    """A run's independent random streams; new ones are appended."""
 
     data: np.random.SeedSequence
     initialisation: np.random.SeedSequence
@@ -98,36 +91,45 @@ class Streams(NamedTuple):
 
 
 def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Experiment:
-    """Build the run that a resolved configuration describes; nothing is drawn but its data.
+    """Build the run that a resolved configuration describes, with its data; parameters come later.
 
-    Raises SettingError, in one line, for an unknown key, a value out of range, choices that do not
-    go together, data that cannot be used, or a model ``to_train`` that this machine cannot hold.
+    Raises SettingError for an unknown key, a value out of range, incompatible choices, unusable
+    data, or a model ``to_train`` that exceeds this machine's memory.
     """
     settings = read_settings(config)
     digests = load(listed(settings.run.parts))
-    own, sizes, trainer, measure = settings.run, settings.model, settings.trainer, settings.measure
-    streams = Streams(*np.random.SeedSequence(own.seed).spawn(len(Streams._fields)))
+    general, sizes, trainer, measure = (
+        settings.run,
+        settings.model,
+        settings.trainer,
+        settings.measure,
+    )
+    streams = Streams(*np.random.SeedSequence(general.seed).spawn(len(Streams._fields)))
     before = {group: {"name": name} for group, name in BEFORE.items()}
-    chosen = {**before, **config}
-    parts = {group: build(group, chosen[group]) for group in GROUPS}
+    parts = {group: build(group, {**before, **config}[group]) for group in GROUPS}
+    notes = []
+    if config["loss"] == {"name": "mse"} and (loss := LOSSES.get(parts["task"].kind)):
+        parts["loss"] = build("loss", {"name": loss})
+        config = {**config, "loss": {"name": loss, **vars(parts["loss"])}}
+        notes.append(f"loss={loss}: the target is {parts['task'].kind}")
     names = {group: parts[group].name for group in MODEL_GROUPS}
     combinations.check(parts)
     for group in GROUPS:
         if group != "task":  # its rows are made in float64
-            check_precision(parts[group], group, own.dtype)
-    check_precision(trainer, "trainer", own.dtype)
-    _check_branch(parts["residual"], sizes.depth, own.dtype)
+            check_precision(parts[group], group, general.dtype)
+    check_precision(trainer, "trainer", general.dtype)
+    _check_branch(parts["residual"], sizes.depth, general.dtype)
     if to_train:
-        _check_size(sizes, own.dtype)
-    computed_by = engine(own.engine)
+        _check_size(sizes, general.dtype)
+    computed_by = engine(general.engine)
     measured = instruments(measure.quantities, Cadence(measure.every, measure.limit))
     quantities = [quantity.name for instrument in measured for quantity in instrument.quantities]
-    plot = _plot_settings(settings.plot, quantities)
+    plot, directory = _plot_settings(settings.plot, quantities), settings.directory.dir
     exact = _load_data(parts["task"], streams.data)
-    data = exact.astype(own.dtype)
+    data = exact.astype(general.dtype)
     x, y = data.x_train, data.y_train
-    usual = trainer.batch_size == defaults(type(trainer))["batch_size"]
-    size = min(trainer.batch_size, len(x)) if usual else trainer.batch_size
+    default_size = trainer.batch_size == defaults(type(trainer))["batch_size"]
+    size = min(trainer.batch_size, len(x)) if default_size else trainer.batch_size
     batches = Batches(x, y, size=size, seed=streams.batches)
     steps = _steps(trainer, batches.per_epoch)
     config = {**config, "trainer": {**config["trainer"], "steps": steps, "epochs": None}}
@@ -138,15 +140,19 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
         engine=computed_by,
         **{group: parts[group] for group in MODEL_GROUPS if group != "init"},
     )
-    unit = parts["loss"].unit if parts["task"].standardise_targets else ""
+    unit = parts["loss"].unit
+    if parts["task"].standardise_targets and unit:
+        unit += f" of the target{'s' * (y.shape[1] > 1)}"
+    elif parts["task"].kind == "regression":
+        unit = ""
     plan, validation = (
         threads.choose(
-            own.threads,
+            general.threads,
             batch=rows,
             width=model.width,
             hidden=model.hidden,
             depth=model.depth,
-            engine=own.engine,
+            engine=general.engine,
         )
         for rows in (batches.size, len(data.x_validation))
     )
@@ -154,11 +160,12 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
         config=config,
         parts={name: digest for name, digest in digests.items() if not observes(name)},
         observers={name: digest for name, digest in digests.items() if observes(name)},
-        seed=own.seed,
+        seed=general.seed,
         model=model,
         initialiser=parts["init"],
         initial_seed=streams.initialisation,
-        dtype=own.dtype,
+        dtype=general.dtype,
+        kind=parts["task"].kind,
         data=data,
         exact=exact,
         trainer=Trainer(
@@ -172,21 +179,24 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
             steps=steps,
             clip=trainer.clip,
             patience=trainer.patience,
+            early_stopping=trainer.early_stopping,
+            keep_best=trainer.keep == "best",
             instruments=measured,
             evaluate=Cadence(**vars(settings.evaluate)),
             shards=plan.shards,
             # the BLAS's own threads would come on top of them
             validation_shards=validation.shards if plan.blas == 1 else plan.shards,
         ),
-        loss_unit=f"{unit} of the target{'s' * (y.shape[1] > 1)}" if unit else None,
+        loss_unit=unit or None,
         threads=plan.blas,
         log=Cadence(**vars(settings.log)),
         logger=parts["logger"],
         checkpoint_every=settings.checkpoint.every,
         plot=plot,
-        directory=_directory(settings.directory.dir),
+        directory=None if directory is None else Path(str(directory)).expanduser(),
         notes=[
             *exact.notes,
+            *notes,
             *([] if size == trainer.batch_size else [f"a batch is all {size} training rows"]),
         ],
         warnings=[
@@ -199,33 +209,33 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
                 f"schedule.warmup={parts['schedule'].warmup} with trainer.steps={steps}: {warning}"
                 for warning in parts["schedule"].warnings(steps)
             ),
-            *threads.warnings(own.threads),
+            *threads.warnings(general.threads),
         ],
     )
 
 
 def _steps(trainer: TrainerSettings, per_epoch: int) -> int:
-    """How many updates there are, of so many in an epoch."""
+    """The number of updates, with ``per_epoch`` updates in an epoch. Raises SettingError."""
     if trainer.epochs is None:
         return STEPS if trainer.steps is None else trainer.steps
     if trainer.steps is not None:
         raise SettingError(
-            f"trainer.epochs={trainer.epochs} and trainer.steps={trainer.steps}: say one of them"
+            f"trainer.epochs={trainer.epochs} and trainer.steps={trainer.steps}: give only one"
         )
     return trainer.epochs * per_epoch
 
 
 def _check_branch(residual: Residual, depth: int, dtype: str) -> None:
-    """Refuse a factor of the branch that is not a number in the run's dtype."""
+    """Refuse a branch factor that over- or underflows in the run's dtype."""
     factor = residual.multiplier(depth)
     lost = misread(factor, dtype)
     if lost is not None:
-        given = ", ".join(f"residual.{key}={value}" for key, value in vars(residual).items())
-        raise SettingError(f"{given} and model.depth={depth}: the factor {factor:.3g} {lost}")
+        values = ", ".join(f"residual.{key}={value}" for key, value in vars(residual).items())
+        raise SettingError(f"{values} and model.depth={depth}: the factor {factor:.3g} {lost}")
 
 
 def _load_data(task: Task, seed: np.random.SeedSequence) -> Data:
-    """The task's rows, drawn and split by two streams of the data seed."""
+    """The task's rows; two streams of the data seed draw and split them."""
     rows_seed, split_seed = seed.spawn(2)
     return task.data(np.random.default_rng(rows_seed), np.random.default_rng(split_seed))
 
@@ -234,6 +244,8 @@ def _check_size(sizes: Model, dtype: str) -> None:
     """Refuse a model that with its gradients and momentum exceeds this machine's memory."""
     matrices = 2 * sizes.depth * sizes.expansion * sizes.width**2
     needed = 3 * matrices * np.dtype(dtype).itemsize + sizes.depth * BLOCK
+    if not hasattr(os, "sysconf"):
+        return
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > memory:
         raise SettingError(
@@ -243,12 +255,9 @@ def _check_size(sizes: Model, dtype: str) -> None:
         )
 
 
-def _plot_settings(plot: Plot, quantities: Sequence[str]) -> PlotSettings:
+def _plot_settings(plot: Plot, quantities: Sequence[str]) -> Plot:
+    """The settings with lists of formats and of figures that exist; None: all figures."""
     figures = None
     if plot.figures != "all":
         figures = some_of("plot.figures", listed(plot.figures), (*names("figure"), *quantities))
-    return PlotSettings(plot.when, figures, listed(plot.formats))
-
-
-def _directory(value: Any) -> Path | None:
-    return None if value is None else Path(str(value)).expanduser()
+    return replace(plot, figures=figures, formats=listed(plot.formats))

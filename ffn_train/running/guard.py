@@ -1,4 +1,4 @@
-"""A run's logger, kept from harming the run."""
+"""Protects a run from errors of its logger."""
 
 from __future__ import annotations
 
@@ -16,34 +16,36 @@ from ffn_train.train.measures import Values
 
 
 class GuardedLogger:
-    """Calls a logger, with copies; after an exception there is a warning and no more calls.
+    """Calls a logger with copies; an exception becomes a warning and ends the calls.
 
-    A context manager that closes the logger when an exception ends the run; otherwise ``close``
-    has to be called. Interrupted passes through while the run is under way.
+    A context manager that closes the logger when an exception ends the run; otherwise call
+    ``close``. Interrupted passes through while the run is running.
     """
 
     def __init__(self, logger: Logger, notify: Notify) -> None:
         self._logger, self._notify = logger, notify
         self._open = False
-        self.busy = False  # whether the logger's own code runs
+        self.busy = False  # whether the logger's code is running
 
     def open(self, run: Path, config: Mapping[str, Any], first: int) -> None:
         self._open = self._call(self._logger.open, run, copy.deepcopy(dict(config)), first)
 
     def log(self, scalars: Mapping[str, float], measures: Values) -> None:
-        """Take a row of scalars, step included, and what was measured then."""
+        """Log a row of scalars, step included, and the measures of this step."""
         if self._open:
-            known = {name: float(value) for name, value in scalars.items() if not math.isnan(value)}
-            step = int(known.pop("step"))
+            finite = {
+                name: float(value) for name, value in scalars.items() if not math.isnan(value)
+            }
+            step = int(finite.pop("step"))
             measured = {name: values.copy() for name, values in measures.items()}
-            self._open = self._call(self._logger.log, step, known, measured)
+            self._open = self._call(self._logger.log, step, finite, measured)
 
     def close(self, state: str) -> None:
         if self._open:
             self._open = False
             try:
                 self._call(self._logger.close, state)
-            except Interrupted as error:  # the run has ended and stays as it is
+            except Interrupted as error:  # the run has ended already
                 self._warn("close", error)
 
     def __enter__(self) -> GuardedLogger:
@@ -54,7 +56,7 @@ class GuardedLogger:
             self.close("interrupted" if issubclass(kind, Interrupted) else "failed")
 
     def _call(self, method: Callable[..., None], *arguments: Any) -> bool:
-        """Whether it raised nothing."""
+        """Call a method; returns whether it succeeded."""
         self.busy = True
         try:
             method(*arguments)

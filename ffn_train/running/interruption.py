@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a polite request: stop after this step, or at once when asked twice."""
+"""SIGINT and SIGTERM as a request to stop after this step; a second signal stops at once."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-PATIENCE = 0.7  # seconds for the step under way to end
-GLANCE = 0.25  # seconds between looks at the file that asks to stop
-SOON = 0.02  # seconds until it is asked again whether what is under way may be left
-_ALARM = hasattr(signal, "SIGALRM")  # without it a step is always waited for
+PATIENCE = 0.7  # seconds for the current step to end
+GLANCE = 0.25  # seconds between checks for the file ``stop``
+SOON = 0.02  # seconds between checks of ``may_break``
+_ALARM = hasattr(signal, "SIGALRM")  # without it a step always ends first
 
 
 class Interrupted(Exception):
-    """A run was asked to stop; ``signal`` is the number of what asked, ``path`` the run's.
+    """A run was interrupted by ``signal``; ``path``: the run's directory.
 
-    ``checkpoint`` is the step of the newest one there is, None without any.
+    ``checkpoint``: the step of the newest checkpoint, None without one.
     """
 
     def __init__(self, number: int) -> None:
@@ -30,14 +30,13 @@ class Interrupted(Exception):
 
 
 class Interruption:
-    """A context in which the first signal is noted, and a second one ends the process at once.
+    """A context in which the first signal is recorded and a second one ends the process at once.
 
-    ``requested`` is the signal's number once there was one, or SIGINT once the file ``stop``
-    exists, which reaches a process on any machine. What takes longer than ``patience`` seconds to
-    end is left where it is: Interrupted is raised inside of it, as soon as ``may_break`` says that
-    nothing is torn by that; None waits without end. ``told`` is called at the first signal, also at
-    one that came to an Interruption inside this one. Outside the main thread signals are left
-    alone.
+    ``requested``: the signal's number once there was one, or SIGINT once the file ``stop`` exists,
+    which works on any machine. Code that is still running ``patience`` seconds after the signal is
+    interrupted by raising Interrupted as soon as ``may_break()`` allows it; None: never.
+    ``on_signal`` is called at the first signal, also if a nested Interruption handles it. Outside
+    the main thread signals are not handled.
     """
 
     def __init__(
@@ -45,11 +44,11 @@ class Interruption:
         *,
         stop: Path | None = None,
         patience: float | None = PATIENCE,
-        told: Callable[[], None] | None = None,
+        on_signal: Callable[[], None] | None = None,
     ) -> None:
         self.may_break: Callable[[], bool] = lambda: True
         self._requested: int | None = None
-        self._stop, self._patience, self._told = stop, patience, told
+        self._stop, self._patience, self._on_signal = stop, patience, on_signal
         self._looked = 0.0
         self._before: dict[int, Any] = {}
 
@@ -80,7 +79,7 @@ class Interruption:
             signal.signal(number, handler)
 
     def settle(self) -> None:
-        """The step has ended in time: take as long as writing its state needs."""
+        """Cancel the timeout: the step has ended in time, and its state is now written."""
         _alarm_in(0)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -89,8 +88,8 @@ class Interruption:
         self._requested = number
         if self._patience is not None:
             _alarm_in(self._patience)
-        if self._told is not None:
-            self._told()
+        if self._on_signal is not None:
+            self._on_signal()
         outer = self._before.get(number)
         if callable(outer) and isinstance(getattr(outer, "__self__", None), Interruption):
             outer(number, frame)
@@ -104,6 +103,6 @@ class Interruption:
 
 
 def _alarm_in(seconds: float) -> None:
-    """Let SIGALRM come in so many seconds; 0: not at all."""
+    """Schedule SIGALRM in so many seconds; 0 cancels it."""
     if _ALARM:
         signal.setitimer(signal.ITIMER_REAL, seconds)

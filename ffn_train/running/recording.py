@@ -1,4 +1,4 @@
-"""The trainer's records into the run's files: rows, checkpoints, the bar, stopping when asked."""
+"""Writes the trainer's records to the run's files, with checkpoints, progress and interrupts."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def record_training(
     interruption: Interruption,
     progress: bool,
 ) -> Record:
-    """Train from ``state`` and write what comes, on top of these logs; the last record.
+    """Train from ``state`` and append to the given logs; returns the last record.
 
-    Raises Interrupted after a signal, with a checkpoint written: of the state after the step under
-    way or, where that takes too long, of the state before it.
+    Raises Interrupted after a signal and writes a checkpoint: of the state after the current step
+    or, if that takes too long, of the state before it.
     """
     trainer, identity = experiment.trainer, experiment.identity.digest
     first, layout = state.step, layout_of(experiment.model, trainer.instruments)
@@ -53,8 +53,8 @@ def record_training(
                 if not math.isnan(record.validation_loss):
                     bar.set_postfix(loss=f"{record.validation_loss:.3g}", refresh=False)
                 bar.update(record.step - bar.n)
-                if record.step == trainer.steps or record.divergence is not None:
-                    break  # there is nothing to go on to
+                if record.step == trainer.steps or record.ends:
+                    break  # no further step needs a checkpoint
                 if interruption.requested is not None:
                     interruption.settle()
                     _save(state, writer, identity)
@@ -75,25 +75,25 @@ def _logged(record: Record, experiment: Experiment) -> bool:
 
 
 def _checkpoint_due(step: int, experiment: Experiment) -> bool:
-    """``step`` is that of the row to come; the last row can be taken again to extend a run."""
+    """Whether to save before row ``step``; also before the last row, to extend the run from."""
     every, last = experiment.checkpoint_every, experiment.trainer.steps
     return step == last or (every is not None and step % every == 0)
 
 
 def scalars(record: Record) -> dict[str, float]:
-    """A record's row of the table of scalars."""
+    """A record's row of scalars.csv."""
     row = record._asdict()
-    return {name: value for name, value in row.items() if name not in ("measures", "divergence")}
+    silent = ("measures", "divergence", "stopped")
+    return {name: value for name, value in row.items() if name not in silent}
 
 
 def restore(state: State, checkpoint: Checkpoint) -> None:
-    """Put the state where the checkpoint was taken."""
+    """Restore the state from a checkpoint."""
     state.params.vector[...] = checkpoint.parameters
     for name, vector in state.memory.items():
         vector[...] = checkpoint.memory[name]
     state.step = checkpoint.step
-    state.hopeless_for = checkpoint.hopeless_for
-    state.lowest_hopeless = checkpoint.lowest_hopeless
+    state.progress = checkpoint.progress
 
 
 def _save(state: State, writer: RunWriter, identity: str) -> None:
@@ -103,8 +103,7 @@ def _save(state: State, writer: RunWriter, identity: str) -> None:
             step=state.step,
             parameters=state.params.vector,
             memory=state.memory,
-            hopeless_for=state.hopeless_for,
-            lowest_hopeless=state.lowest_hopeless,
+            progress=state.progress,
             logs=writer.to_disk(),
             identity=identity,
         ),

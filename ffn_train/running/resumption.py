@@ -1,4 +1,4 @@
-"""What is left to do in a run's directory: everything, the rest from a checkpoint, or nothing."""
+"""Decides how a run continues in its directory: from the start, a checkpoint, or not at all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ffn_train.train.trainer import Trainer
 
 @dataclass(frozen=True)
 class Plan:
-    """``done``: the directory holds this very run, ended. ``checkpoint``: where to go on from."""
+    """``done``: the directory holds this run, ended. ``checkpoint``: the one to resume from."""
 
     done: bool
     checkpoint: Checkpoint | None
@@ -30,7 +30,7 @@ class Plan:
 
 
 def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
-    """Compare the run that is asked for with what a directory holds; nothing is written.
+    """Compare the requested run with that in a directory; nothing is written.
 
     Raises SettingError if the directory holds something else.
     """
@@ -38,42 +38,43 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
         return Plan(done=False, checkpoint=None)
     if not files.there(path / files.CONFIG):
         raise SettingError(f"run.dir={path} is not empty and holds no run; name another directory")
-    before = read_json(path / files.CONFIG)
+    config = read_json(path / files.CONFIG)
     origin = read_provenance(path)
-    there = Identity.of(before, origin.parts or {}, origin.data)
-    here = experiment.identity
+    stored = Identity.of(config, origin.parts or {}, origin.data)
+    requested = experiment.identity
     if _failed_at_once(path):
-        there = replace(there, parts=here.parts)  # the part may be why, and is mended
-    steps, wanted = before.get("trainer", {}).get("steps"), experiment.trainer.steps
-    _refuse_other(path, there, here, steps, wanted)
+        stored = replace(
+            stored, parts=requested.parts
+        )  # the part may have caused the failure and been fixed
+    stored_steps, steps = config.get("trainer", {}).get("steps"), experiment.trainer.steps
+    _refuse_other(path, stored, requested, stored_steps, steps)
     summary = read_summary(path)
-    ended = summary is not None
-    if summary is not None and (steps == wanted or summary.state == "diverged"):
+    if summary is not None and (stored_steps == steps or summary.state == "diverged"):
         note = "ended already; a larger trainer.steps extends it"
         if summary.state == "diverged":
-            note = "diverged: nothing is left to go on from"
+            note = "diverged, so it cannot be extended"
         return Plan(done=True, checkpoint=None, notes=(f"{path} has {note}",))
     folder = path / files.CHECKPOINTS
     if files.there(folder) and (folder.is_symlink() or not folder.is_dir()):
         what = "a link" if folder.is_symlink() else "no directory"
         raise SettingError(f"run.dir={path}: {folder} is {what}, so no checkpoint can be written")
-    checkpoint, notes = _newest(path, last_usable(path), here.digest)
+    checkpoint, notes = _newest(path, last_usable(path), requested.digest)
     notes += _other_bits(path, provenance)
-    if there.data is None and here.data:
+    if stored.data is None and requested.data:
         notes.append(
-            f"{path} is of a version that kept no digest of its rows: they are not compared"
+            f"{path} is of an old version without a digest of its rows: they are not compared"
         )
     if checkpoint is None:
         notes.append(f"{path} has no usable checkpoint: starting again from step 0")
-    elif ended:
-        rates = [_rate(experiment.trainer, checkpoint.step, length) for length in (steps, wanted)]
+    elif summary is not None:
+        rates = [_rate(experiment.trainer, checkpoint.step, n) for n in (stored_steps, steps)]
         if rates[0] != rates[1]:
             notes.append(
-                f"the schedule is stretched to {wanted} steps: at step {checkpoint.step} the rate "
-                f"goes from {rates[0]:.3g} to {rates[1]:.3g}, so that the run is not one of "
-                f"{wanted} steps without a break"
+                f"the schedule is stretched to {steps} steps: at step {checkpoint.step} the rate "
+                f"goes from {rates[0]:.3g} to {rates[1]:.3g}, so the run differs from one of "
+                f"{steps} steps"
             )
-        notes.append(f"{path} was finished at step {steps}, now goes on to {wanted}")
+        notes.append(f"{path} was {summary.state} at step {summary.steps}, now goes on to {steps}")
     else:
         notes.append(f"{path} continues at step {checkpoint.step}")
     return Plan(done=False, checkpoint=checkpoint, notes=tuple(notes))
@@ -86,11 +87,11 @@ def _rate(trainer: Trainer, step: int, steps: int) -> float:
 def legs(
     path: Path, now: Provenance, trainer: Trainer, checkpoint: Checkpoint | None
 ) -> tuple[Leg, ...]:
-    """The legs of a run that goes on from a checkpoint, or starts, with the one to come."""
+    """The legs of a run up to a checkpoint, and the one that starts now."""
     before = read_provenance(path) if checkpoint is not None else Provenance()
     first = checkpoint.step if checkpoint is not None else 0
     earlier = before.legs
-    if checkpoint is not None and not earlier:  # of a version that wrote none
+    if checkpoint is not None and not earlier:  # a run of an old version
         length = read_json(path / files.CONFIG).get("trainer", {}).get("steps")
         earlier = (_leg(before, 0, length),)
     lr = _rate(trainer, first, trainer.steps)
@@ -101,35 +102,36 @@ def legs(
 
 
 def _leg(origin: Provenance, first: int, steps: int | None) -> Leg:
-    told = {
+    shared = {
         name: getattr(origin, name)
         for name in (
             *("started", "command", "code", "packages"),
-            *("engine", "blas_threads", "shards"),
+            *("engine", "blas", "blas_threads", "shards"),
         )
     }
-    return Leg(first=first, steps=steps, **told)
+    return Leg(first=first, steps=steps, **shared)
 
 
 def _failed_at_once(path: Path) -> bool:
-    """Whether a run failed before it had a checkpoint, so that nothing of it is gone on with."""
+    """Whether a run failed before its first checkpoint, so that it starts again."""
     written = written_status(path)
     return written is not None and written.state == "failed" and not checkpoints(path)
 
 
-def _refuse_other(path: Path, there: Identity, here: Identity, steps: Any, wanted: int) -> None:
-    differing = there.differences(here)
-    if not isinstance(steps, int) or wanted < steps:
-        differing.append(f"{STEPS}={steps!r} there, {wanted!r} here (it can only grow)")
+def _refuse_other(
+    path: Path, stored: Identity, requested: Identity, stored_steps: Any, steps: int
+) -> None:
+    differing = stored.differences(requested)
+    if not isinstance(stored_steps, int) or steps < stored_steps:
+        differing.append(f"{STEPS}={stored_steps!r} there, {steps!r} here (it can only grow)")
     if differing:
         raise SettingError(f"run.dir={path} holds another run: {'; '.join(differing)}")
 
 
 def last_usable(path: Path) -> int:
-    """The last step that a run can go on from; older versions left checkpoints behind it.
+    """The last step that a run can resume from: the last row's, or the one at which it diverged.
 
-    They lie behind the last row, which takes no update, or behind the step at which it diverged.
-    Raises RunError.
+    Old versions left checkpoints after it. Raises RunError.
     """
     summary = read_summary(path)
     if summary is not None and summary.divergence is not None:
@@ -141,8 +143,8 @@ def last_usable(path: Path) -> int:
 
 
 def _newest(path: Path, steps: int, identity: str) -> tuple[Checkpoint | None, list[str]]:
-    """The last checkpoint that is whole, belongs to the run and its logs and is not behind the last
-    step to go on from; and notes on others.
+    """The last undamaged checkpoint up to ``steps`` that matches the run and its logs, if any, and
+    notes on damaged ones.
     """
     damaged: list[str] = []
     for candidate in reversed(checkpoints(path)):
@@ -157,7 +159,7 @@ def _newest(path: Path, steps: int, identity: str) -> tuple[Checkpoint | None, l
 
 
 def _other_bits(path: Path, now: Provenance) -> Iterator[str]:
-    """Notes on what may make the rest differ in its last bits from an undisturbed run."""
+    """Notes on differences that may change the last bits, compared with an uninterrupted run."""
     before = read_provenance(path) if files.there(path / files.PROVENANCE) else now
     for key, what, default in (
         ("blas_threads", "BLAS threads", None),
@@ -166,17 +168,17 @@ def _other_bits(path: Path, now: Provenance) -> Iterator[str]:
         ("validation_shards", "shards of the validation part", 1),
         ("engine", "the engine", "numpy"),
     ):
-        then, here = getattr(before, key), getattr(now, key)
-        then = default if then is None else then
-        if then != here:
+        earlier, current = getattr(before, key), getattr(now, key)
+        earlier = default if earlier is None else earlier
+        if earlier != current:
             yield (
-                f"{what} was {then}, is {here}: products are summed in another "
-                "order, so the last bits may differ from an undisturbed run"
+                f"{what} was {earlier}, is {current}: products are summed in another "
+                "order, so the last bits may differ from an uninterrupted run"
             )
     for package in ("numpy", "numba") if now.engine == "compiled" else ("numpy",):
-        then, here = ((origin.packages or {}).get(package) for origin in (before, now))
-        if then not in (here, None):
+        earlier, current = ((origin.packages or {}).get(package) for origin in (before, now))
+        if earlier not in (current, None):
             yield (
-                f"{package} was {then}, is {here}: its functions may round otherwise, "
-                "so the last bits may differ from an undisturbed run"
+                f"{package} was {earlier}, is {current}: its functions may round differently, "
+                "so the last bits may differ from an uninterrupted run"
             )

@@ -1,11 +1,11 @@
-"""Checkpoints: all that a run needs to go on exactly, in one file that is whole or absent.
+"""Checkpoints: the state from which a run resumes exactly, in one atomically written file.
 
-``checkpoints/step-000000120.safetensors`` holds the flat parameter vector and the optimizer's
-memory; its metadata hold, in one entry ``checkpoint`` of JSON, the step, counters, how long the log
-was, and a checksum of it all: of several entries safetensors writes the order at random. The
-batch order and the schedule are functions of the seed and the step, so there is nothing of them to
-save. The last two checkpoints are kept: a damaged newest one leaves the one before. A checkpoint
-names the run that it belongs to, and the logs as they were, so that it is used with no others.
+``checkpoints/step-000000120.safetensors`` holds the flat parameter vector, the optimizer's memory
+and, if kept, the best parameters. Its metadata have one JSON entry ``checkpoint`` (safetensors
+writes several in random order) with the step, counters, the lengths of the logs and a checksum of
+everything. Batch order and schedule are functions of seed and step, so they need no state. The last
+two checkpoints are kept, in case the newest is damaged. A checkpoint records the digests of its run
+and of the logs, so that it is not used with others.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from safetensors.numpy import save
 
 from ffn_train.config.settings import first_line
 from ffn_train.nn.core import Array
+from ffn_train.runs import records
 from ffn_train.runs.files import (
     CHECKPOINTS,
     MEASURES,
@@ -37,6 +38,7 @@ from ffn_train.runs.files import (
     regular,
     write_whole,
 )
+from ffn_train.train.stopping import Progress
 
 KEPT = 2
 _PARAMETERS = "parameters"
@@ -45,8 +47,8 @@ _ENTRY = "checkpoint"
 
 @dataclass(frozen=True)
 class Logs:
-    """How long a run's logs are, in bytes and in rows of each file of measures, and the SHA-256 of
-    that much of each; no digests in a checkpoint of a version that wrote none.
+    """The lengths of a run's logs, in bytes of the scalars and rows of each file of measures, and
+    the SHA-256 of that much of each; checkpoints of old versions have no digests.
     """
 
     scalars_bytes: int
@@ -59,62 +61,60 @@ NO_LOGS = Logs(0, {}, {})
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state before row ``step``: parameters, optimizer memory, counters, and the logs.
+    """The state before row ``step``: parameters, memory, progress, and the logs.
 
-    ``identity``: the digest of the run's ``Identity``; "" in one of a version that wrote none.
+    ``identity``: the digest of the run's ``Identity``; "" in a checkpoint of an old version.
     """
 
     step: int
     parameters: Array
     memory: Mapping[str, Array]
-    hopeless_for: int
+    progress: Progress
     logs: Logs
     identity: str = ""
-    lowest_hopeless: float | None = None
 
     def check(self, run: Path, identity: str) -> None:
-        """Raises Damaged if it does not belong to this run, or to its logs as they are now."""
+        """Raises Damaged if it does not belong to this run or does not match its logs."""
         name = checkpoint_path(run, self.step)
         if self.identity not in ("", identity):
-            raise Damaged(f"{name}: it is that of another run")
+            raise Damaged(f"{name}: it belongs to another run")
         now = digests(run, self.logs)
         for log, digest in self.logs.digests.items():
             if now[log] != digest:
-                raise Damaged(f"{name}: {log} is not what it was then")
+                raise Damaged(f"{name}: {log} has changed since")
 
 
 def digests(run: Path, logs: Logs) -> dict[str, str]:
-    """The SHA-256 of so much of a run's logs. Raises Damaged if one is shorter."""
-    found = {}
+    """The SHA-256 of a run's logs up to these lengths. Raises Damaged if one is shorter."""
+    by_name = {}
     try:
         if logs.scalars_bytes:
             with damaged(run / SCALARS, OSError):
                 content = read_bytes(run / SCALARS)[: logs.scalars_bytes]
             if len(content) < logs.scalars_bytes:
                 raise Damaged(f"{run / SCALARS}: it has lost rows")
-            found[SCALARS] = hashlib.sha256(content).hexdigest()
+            by_name[SCALARS] = hashlib.sha256(content).hexdigest()
         for name, count in logs.measures_rows.items():
             rows = read_records(run / name)
             if len(rows) < count:
                 raise Damaged(f"{run / name}: it has lost rows")
-            found[name] = hashlib.sha256(rows[:count].tobytes()).hexdigest()
+            by_name[name] = hashlib.sha256(rows[:count].tobytes()).hexdigest()
     except RunError as error:
         raise Damaged(str(error)) from None
-    return found
+    return by_name
 
 
 class Damaged(ValueError):
-    """A checkpoint file that is not what was written; one line that names it."""
+    """A damaged or altered checkpoint; the message is one line that names the file."""
 
 
 def write_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, and then delete all but the last two."""
+    """Write a checkpoint, then delete all but the last two."""
     make_folder(run / CHECKPOINTS)
     tensors = {_PARAMETERS: checkpoint.parameters, **checkpoint.memory}
     counters = {
         "step": checkpoint.step,
-        "hopeless_for": checkpoint.hopeless_for,
-        "lowest_hopeless": checkpoint.lowest_hopeless,
+        **records.to_json(checkpoint.progress),
         "identity": checkpoint.identity,
         **asdict(checkpoint.logs),
     }
@@ -125,7 +125,7 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
 
 
 def checkpoint_path(run: Path, step: int) -> Path:
-    """Where the checkpoint of a step lies."""
+    """The path of the checkpoint of a step."""
     return run / CHECKPOINTS / f"step-{step:09d}.safetensors"
 
 
@@ -135,25 +135,25 @@ def checkpoints(run: Path) -> list[Path]:
 
 
 def newest_step(run: Path) -> int | None:
-    """The step of the newest checkpoint, by its name; None without one."""
+    """The step of the newest checkpoint, by its file name; None if there is none."""
     return max(_by_step(run), default=None)
 
 
 def _by_step(run: Path) -> dict[int, Path]:
-    """The checkpoint files by step; none behind a link, which is not written through either."""
-    found = {}
+    """The checkpoint files by step; links are not followed."""
+    paths = {}
     folder = run / CHECKPOINTS
     for path in () if folder.is_symlink() else folder.glob("step-*"):
         if name := re.fullmatch(r"step-(\d{9,})\.safetensors", path.name):
-            found[int(name[1])] = path
-    return found
+            paths[int(name[1])] = path
+    return paths
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read one checkpoint. Raises Damaged if it is cut short, altered or something else."""
+    """Read a checkpoint. Raises Damaged if it is truncated, altered or something else."""
     try:
         with damaged(path, OSError):
-            os.close(regular(path))  # a FIFO would be waited for
+            os.close(regular(path))  # opening a FIFO would block
         with safe_open(path, framework="np") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata()
@@ -168,14 +168,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
         rows = counters["measures_rows"]
         rows = {MEASURES: rows} if isinstance(rows, int) else dict(rows)
         logs = Logs(int(counters["scalars_bytes"]), rows, counters.get("digests", {}))
-        step, hopeless_for = int(counters["step"]), int(counters["hopeless_for"])
+        known = {name: value for name, value in counters.items() if value is not None}
+        step, progress = int(counters["step"]), records.from_json(Progress, known)
     except RunError as error:
         raise Damaged(str(error)) from None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path}: {first_line(error)}") from None
     identity = str(counters.get("identity", ""))
-    lowest = counters.get("lowest_hopeless")
-    return Checkpoint(step, parameters, tensors, hopeless_for, logs, identity, lowest)
+    return Checkpoint(step, parameters, tensors, progress, logs, identity)
 
 
 def _digest(tensors: Mapping[str, Array], counters: Mapping[str, Any]) -> str:

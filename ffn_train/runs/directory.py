@@ -1,10 +1,8 @@
-"""Making a run's directory, and keeping it to one process at a time."""
+"""Makes a run's directory and locks it for one process."""
 
 from __future__ import annotations
 
-import errno
 import os
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
@@ -12,17 +10,17 @@ from pathlib import Path
 
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import files
+from ffn_train.runs.lock import taken
 
 
 @contextmanager
 def claim(key: str, path: Path | None, parent: Path) -> Iterator[Path]:
-    """A directory, made and locked: the one that the setting ``key`` names, or a new one.
+    """A context that makes and locks the directory ``path`` of the setting ``key``, or a new one.
 
-    A new one lies under ``parent`` and is named by the time. The lock is the operating system's
-    and ends with the process, however that ends. What killed processes left half-written there is
-    removed.
-    Raises SettingError if another process holds it, or the directory cannot be made, written to or
-    locked.
+    A new directory is in ``parent`` and named after the time. The operating system releases the
+    lock when the process ends for any reason. Half-written files of killed processes are removed.
+    Raises SettingError if another process holds the lock, or the directory cannot be made, written
+    to or locked.
     """
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     with ExitStack() as stack:
@@ -36,7 +34,7 @@ def claim(key: str, path: Path | None, parent: Path) -> Iterator[Path]:
             lock = files.regular(path / files.LOCK, os.O_RDWR | os.O_CREAT)
             stack.callback(os.close, lock)
             what = "locked"
-            acquired = _acquired(lock)
+            acquired = taken(path, lock, stack)
         except OSError as error:
             reason = f"cannot be {what}: {_reason(error, path or parent)}"
             if path is None or what == "locked":
@@ -44,33 +42,22 @@ def claim(key: str, path: Path | None, parent: Path) -> Iterator[Path]:
             raise SettingError(f"{parent if path is None else f'{key}={path}'} {reason}") from None
         if not acquired:
             raise SettingError(f"{key}={path} is in use by another process")
-        for left in (*files.temporary(path), *files.temporary(path / files.CHECKPOINTS)):
+        for leftover in (*files.temporary(path), *files.temporary(path / files.CHECKPOINTS)):
             with suppress(OSError):
-                left.unlink()
+                leftover.unlink()
         yield path
 
 
 def _reason(error: OSError, path: Path) -> str:
-    """What the operating system says, and of which of the directories above it says so."""
+    """The operating system's reason; names the file that is where a directory should be."""
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         file = next((p for p in (path, *path.parents) if p.exists() and not p.is_dir()), path)
         return f"{file} is a file"
     return str(error.strerror)
 
 
-def _acquired(lock: int) -> bool:
-    """Whether the lock was had; a moment's wait gives way to a process that only looks."""
-    from filelock import lock_descriptor  # late: readers of runs that have ended need no lock
-
-    for _ in range(10):
-        if lock_descriptor(lock, blocking=False):
-            return True
-        time.sleep(0.02)
-    return False
-
-
 def _make(path: Path) -> None:
-    """Make a directory and those above it, each with its name on the disk."""
+    """Make a directory and its parents durably."""
     if path.is_dir():
         return
     _make(path.parent)
@@ -84,7 +71,7 @@ def _new(parent: Path, stamp: str) -> Path:
     while True:
         candidate = parent / (stamp if attempt == 1 else f"{stamp}-{attempt}")
         try:
-            os.mkdir(candidate)  # atomic: of two launches in one second, one gets the name
+            os.mkdir(candidate)  # atomic: only one of two launches in the same second gets the name
         except FileExistsError:
             attempt += 1
         else:
@@ -93,25 +80,5 @@ def _new(parent: Path, stamp: str) -> Path:
 
 
 def is_empty(path: Path) -> bool:
-    """Whether a directory holds nothing but a lock, a state and what a kill left half-written."""
+    """Whether a directory has nothing but a lock, a status and half-written files."""
     return all(e.name.startswith(".") or e.name == files.STATUS for e in path.iterdir())
-
-
-def in_use(path: Path) -> bool:
-    """Whether a process holds the lock of a run's directory; nothing is made or written there."""
-    from filelock import lock_descriptor
-
-    for access in (os.O_RDWR, os.O_RDONLY):  # some network file systems lock only what is writable
-        try:
-            lock = files.regular(path / files.LOCK, access)
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-                continue  # somebody else's run
-            return False
-        try:
-            return not lock_descriptor(lock, blocking=False)
-        except OSError:
-            return False
-        finally:
-            os.close(lock)
-    return False

@@ -1,18 +1,19 @@
-"""The files of a run's directory: each written whole or not at all, and read only as a plain file.
+"""The files of a run's directory, written atomically and read only if they are regular files.
 
 config.json         every setting, resolved
 provenance.json     command, commit, versions, BLAS and threads, seed, parameters, times
 layout.json         the columns of the measures: parameter tensors and quantities
-data.json           columns, how they are coded and standardised, the rows of each part
-theory.json         what theory predicts for the first batch (see ffn_train.runs.predictions)
-scalars.csv         one row a step
-measures.npy        one record a measured step; measures-N.npy of what is measured every N steps
-weights.safetensors the final weights by name
-summary.json        the outcome in numbers; present once the run has ended, and before it is drawn
-checkpoints/        the last two states that the run can go on from
+data.json           columns, their coding and standardisation, the rows of each part
+theory.json         the theory's predictions for the first batch (see ffn_train.runs.predictions)
+scalars.csv         one row per step
+measures.npy        one record per measured step; measures-N.npy: quantities measured every N steps
+weights.safetensors the final weights by name; weights-best.safetensors those of the best score
+predictions.npz     the model's predictions for the validation rows (see ffn_train.runs.outputs)
+summary.json        the results; present once the run has ended, before its figures are drawn
+checkpoints/        the last two states that the run can resume from
 plots/              the figures
 status.json         running, finished, diverged, interrupted or failed, and why
-.lock               held by the process that writes here
+.lock               held by the process that writes to the directory
 """
 
 from __future__ import annotations
@@ -44,37 +45,39 @@ THEORY = "theory.json"
 SCALARS = "scalars.csv"
 MEASURES = "measures.npy"
 WEIGHTS = "weights.safetensors"
+BEST = "weights-best.safetensors"
+PREDICTIONS = "predictions.npz"
+LATE = (WEIGHTS, BEST, PREDICTIONS)  # read when asked for
 SUMMARY = "summary.json"
 PLOTS = "plots"
 CHECKPOINTS = "checkpoints"
 STATUS = "status.json"
 LOCK = ".lock"
 
-SCHEMA = 2  # of the files that are written; those of this and of older ones are read
+SCHEMA = 2  # of the files that are written; older ones are read as well
 
-LARGEST = 2**32  # bytes of a file that is read: more than a run writes and than memory takes
-LATEST = 2**53  # steps; float64 counts no further
+LARGEST = 2**32  # bytes of a file that is read: more than a run writes
+LATEST = 2**53  # steps, the limit of whole numbers in float64
 LARGEST_JSON = 2**28
 _LARGEST_HEADER = 2**16
-_DIGITS = 300  # of a whole number: with more it is outside of float64
+_DIGITS = 300  # of a whole number; longer ones exceed float64
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-_TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")  # as mkstemp names the file of this name
-LOCKED = re.compile(  # files that only the holder of the lock writes whole
+_TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")  # mkstemp's name for a file of this name
+LOCKED = re.compile(  # files that only the holder of the lock writes
     r"(config|provenance|layout|data|theory|summary|status|manifest)\.json"
-    r"|(weights|step-\d{9,})\.safetensors"
+    r"|(weights(-best)?|step-\d{9,})\.safetensors|predictions\.npz"
 )
 
 
 class RunError(ValueError):
-    """A run directory that cannot be read: one line that names the file."""
+    """A run directory that cannot be read; the message is one line that names the file."""
 
 
 def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write aside, flush to disk, rename: readers see the old file or the new one, whole.
+    """Write a file atomically: readers see the old content or the new one.
 
-    ``durable``: the new name has reached the disk, too; otherwise a power loss may bring the old
-    file back until something durable is written to the same directory.
-    Raises OSError that names the file.
+    ``durable``: also flush the directory; otherwise a power loss may bring the old file back until
+    something durable is written to the same directory. Raises OSError that names the file.
     """
     with naming(path):
         handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -85,7 +88,7 @@ def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
                 os.fsync(file.fileno())
             mask = os.umask(0)
             os.umask(mask)
-            os.chmod(aside, 0o666 & ~mask)  # mkstemp's own mode shuts everyone else out
+            os.chmod(aside, 0o666 & ~mask)  # mkstemp's mode excludes other users
             os.replace(aside, path)
         except BaseException:
             with suppress(OSError):
@@ -96,7 +99,7 @@ def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
 
 
 def flush_directory(path: Path) -> None:
-    """Flush the names in a directory to disk, where the system can do that."""
+    """Flush the names in a directory to disk, if the system supports that."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:  # Windows opens no directory
@@ -111,9 +114,9 @@ def flush_directory(path: Path) -> None:
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder inside a directory of ours, durably, unless it is there.
+    """Make a folder in a run's or sweep's directory durably, unless it exists.
 
-    Raises OSError that names it; a link in its place is not followed, since it may lead anywhere.
+    Raises OSError that names it, also for a link, which could lead anywhere.
     """
     with naming(path):
         if path.is_symlink():
@@ -129,20 +132,20 @@ def make_folder(path: Path) -> Path:
 
 
 def temporary(folder: Path, names: re.Pattern[str] = LOCKED) -> list[Path]:
-    """What killed processes left of writing files of these names; empty without the folder."""
-    found = []
+    """The temporary files that killed processes left of files with these names."""
+    leftovers = []
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             name = _TEMPORARY.fullmatch(entry.name)
             if name and names.fullmatch(name[1]) and entry.is_file(follow_symlinks=False):
-                found.append(Path(entry.path))
-    return sorted(found)
+                leftovers.append(Path(entry.path))
+    return sorted(leftovers)
 
 
 def regular(path: str | Path, flags: int = os.O_RDONLY) -> int:
-    """Open a regular file, as an ``opener`` of ``open``; a link is refused and nothing waited for.
+    """Open a regular file without blocking, as an ``opener`` of ``open``.
 
-    Raises OSError that names the file.
+    Raises OSError that names the file, also for a link.
     """
     with naming(path):
         try:
@@ -158,12 +161,12 @@ def regular(path: str | Path, flags: int = os.O_RDONLY) -> int:
 
 
 def there(path: Path) -> bool:
-    """Whether a name is taken; by what is not a regular file, is said when it is read."""
+    """Whether a path exists; what is not a regular file is reported when it is read."""
     return os.path.lexists(path)
 
 
 def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
-    """A regular file's content. Raises OSError that names it, also if it is larger than that."""
+    """A regular file's content. Raises OSError that names it, also if it is too large."""
     with naming(path), open(path, "rb", buffering=0, opener=regular) as file:
         size = os.fstat(file.fileno()).st_size
         if size > largest:
@@ -173,7 +176,7 @@ def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
 
 @contextmanager
 def naming(path: str | Path) -> Iterator[None]:
-    """A context whose OSError names this file, whatever it was raised for."""
+    """A context whose OSError names this file."""
     try:
         yield
     except OSError as error:
@@ -181,58 +184,58 @@ def naming(path: str | Path) -> Iterator[None]:
 
 
 def read_records(path: Path) -> NDArray[np.void]:
-    """The records of a .npy file, of which there are as many as its header says.
+    """The records (rows,) of a .npy file, as many as its header declares.
 
-    Memory is taken once the file is known to be that long. Raises RunError.
+    Memory is allocated once the file is known to be that long. Raises RunError.
     """
-    # a header may be any Python literal: what reading that raises is of no fixed kind
+    # a header may be any Python literal, so that reading it may raise any exception
     with damaged(path, Exception), open(path, "rb", opener=regular) as file:
         first = file.read(12)
-        size = 2 if first[6:7] == b"\1" else 4  # of the number that says how long the header is
+        size = 2 if first[6:7] == b"\1" else 4  # bytes of the header's length
         start = 8 + size + int.from_bytes(first[8 : 8 + size], "little")
         file.seek(0)
         shape, dtype = _header(file.read(min(start, _LARGEST_HEADER)))
         if dtype.names is None or dtype.hasobject or len(shape) != 1:
-            raise ValueError("it holds no records")
+            raise ValueError("it has no records")
         size = os.fstat(file.fileno()).st_size
         if not 0 <= shape[0] * dtype.itemsize <= min(size - file.tell(), LARGEST):
-            raise ValueError(f"it says that it has {shape[0]:.3g} records, and has not")
+            raise ValueError(f"it lacks some of the {shape[0]:.3g} records of its header")
         records: NDArray[np.void] = np.fromfile(file, dtype, shape[0])
         if "step" in dtype.names:
             check_steps(records["step"])
         return records
 
 
-@lru_cache(64)  # the runs of a sweep have few different ones, and each is read as Python's literal
+@lru_cache(64)  # the runs of a sweep share few headers, and parsing the Python literal is slow
 def _header(text: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
     file = io.BytesIO(text)
     major, _ = np.lib.format.read_magic(file)
-    read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
-    shape, _, dtype = read[major](file)
+    readers = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+    shape, _, dtype = readers[major](file)
     return shape, dtype
 
 
 def check_steps(steps: NDArray[Any]) -> None:
-    """Raises ValueError unless they are whole numbers that rise, and none is absurdly large."""
+    """Raises ValueError unless the steps are increasing whole numbers below ``LATEST``."""
     whole = np.all((steps >= 0) & (steps < LATEST) & (steps == np.floor(steps)))
     if not whole or np.any(np.diff(steps) <= 0):
-        raise ValueError("its steps are not whole numbers that rise")
+        raise ValueError("its steps are not increasing whole numbers")
 
 
 def write_json(path: Path, content: Any, *, durable: bool = True) -> None:
-    """A JSON file, whole; NaN and infinities are written as null, which every reader takes."""
+    """Write a JSON file atomically; NaN and infinities become null."""
     text = json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(path, (text + "\n").encode(), durable=durable)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. Raises RunError, in one line that names the file."""
+    """A JSON object from a file. Raises RunError."""
     with damaged(path, OSError, ValueError, RecursionError):
         return json_object(read_bytes(path, LARGEST_JSON))
 
 
 def json_object(text: bytes) -> dict[str, Any]:
-    """A file's JSON object. Raises ValueError, or RecursionError where it is nested too deep."""
+    """The JSON object in a text. Raises ValueError; RecursionError if it is nested too deeply."""
     content = json.loads(
         text.decode(), parse_int=_whole, parse_float=_number, parse_constant=_number
     )
@@ -247,7 +250,7 @@ def json_object(text: bytes) -> dict[str, Any]:
 
 @contextmanager
 def damaged(path: Path, *errors: type[Exception]) -> Iterator[None]:
-    """A context in which these errors mean that a file is damaged: RunError, which names it."""
+    """A context that turns these errors into a RunError that names the file."""
     try:
         yield
     except OSError as error:
@@ -272,7 +275,7 @@ def _number(text: str) -> float:
 
 
 def finite(value: Any) -> Any:
-    """What JSON holds of a value: null for NaN and infinities, lists for tuples."""
+    """The value as JSON can hold it: None for NaN and infinities, lists for tuples."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

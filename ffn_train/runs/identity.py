@@ -1,4 +1,4 @@
-"""What makes a run this very run: its settings, its parts and its rows."""
+"""A run's identity: its settings, its parts and its rows."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ STEPS = "trainer.steps"  # may grow
 
 @dataclass(frozen=True)
 class Identity:
-    """``settings``: those that change numbers, less ``STEPS``, by their dotted keys. ``parts``: the
-    digests of the parts of one's own, by name. ``data``: the digest of the rows, "" where settings
-    and seed decide them; None in a run of a version that did not write it down.
+    """What distinguishes runs.
+
+    ``settings``: those that change numbers, except ``STEPS``, by dotted key. ``parts``: the digests
+    of the user's own parts by name. ``data``: the digest of the rows, "" if settings and seed
+    determine them; None in a run of an old version.
     """
 
     settings: Mapping[str, Any]
@@ -34,7 +36,7 @@ class Identity:
 
     @property
     def digest(self) -> str:
-        """Its SHA-256; a setting with the value from before it existed does not count."""
+        """The SHA-256; settings with the value from before they existed are left out."""
         settings = {
             key: value
             for key, value in self.settings.items()
@@ -44,16 +46,16 @@ class Identity:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def differences(self, other: Identity) -> list[str]:
-        """In words what another identity does not share; unknown rows are not compared."""
-        found = differences(self.settings, other.settings)
+        """The differences from another identity, in words; unknown rows are not compared."""
+        lines = differences(self.settings, other.settings)
         if sorted(self.parts.values()) != sorted(other.parts.values()):
-            there, here = (_short(identity.parts) for identity in (self, other))
-            found.append(f"parts with the content {there} there, {here} here")
+            stored, current = (_short(identity.parts) for identity in (self, other))
+            lines.append(f"parts with the content {stored} there, {current} here")
         if None not in (self.data, other.data) and self.data != other.data:
-            found.append(
+            lines.append(
                 f"rows with the digest {str(self.data)[:8]} there, {str(other.data)[:8]} here"
             )
-        return found
+        return lines
 
 
 def _short(parts: Mapping[str, str]) -> str:

@@ -1,14 +1,14 @@
-"""layout.json: what the columns of a run's measures are, so that no reader has to know it.
+"""layout.json: the columns of a run's measures, so that readers need no other source.
 
-For each parameter tensor its name, shape, block, layer, role and order, and for each quantity what
-was declared of it when it was measured.
+It has the name, shape, block, layer, role and order of each parameter tensor, and the declaration
+of each quantity.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from ffn_train.config.reference import summary
 from ffn_train.config.registry import choices
 from ffn_train.nn.stack import Stack
+from ffn_train.runs import records
 from ffn_train.runs.files import (
     LARGEST_JSON,
     LAYOUT,
@@ -32,9 +33,11 @@ from ffn_train.train.quantities.quantity import Quantity
 
 @dataclass(frozen=True)
 class TensorColumn:
-    """A parameter tensor. ``block``: its block's index, None for one of no block; ``layer``: what
-    its norms are added up by; ``role``: what it is there, such as ``up.weight``; ``order``: its
-    layer's place on the way from input to output.
+    """A parameter tensor.
+
+    ``block``: its block's index, None outside blocks; ``layer``: the layer whose norm it belongs
+    to; ``role``: its name there, such as ``up.weight``; ``order``: its layer's position from input
+    to output.
     """
 
     name: str
@@ -47,10 +50,10 @@ class TensorColumn:
 
 @dataclass(frozen=True)
 class QuantityColumn:
-    """What is known of a quantity: the declaration of ``train.quantities.quantity.Quantity``.
+    """The declaration of a quantity, see ``train.quantities.quantity.Quantity``.
 
-    ``file``: where it lies. ``absent``: why it does not apply to this model, "" where it does; None
-    in a run of schema 1, which did not say.
+    ``file``: the file that holds it. ``absent``: why it does not apply to this model, "" if it
+    does; None in a run of schema 1, where this is unknown.
     """
 
     name: str
@@ -74,7 +77,7 @@ class RunLayout:
     quantities: tuple[QuantityColumn, ...]
 
     def write(self, run: Path) -> None:
-        """Write it into a run's directory."""
+        """Write layout.json into a run's directory."""
         write_json(run / LAYOUT, {"schema": SCHEMA, **asdict(self)}, durable=False)
 
 
@@ -117,49 +120,28 @@ def read_layout(run: Path) -> RunLayout:
         return _parsed(read_bytes(path, LARGEST_JSON))
 
 
-@lru_cache(16)  # the runs of a sweep have few different ones
+@lru_cache(16)  # the runs of a sweep share few layouts
 def _parsed(text: bytes) -> RunLayout:
     content = json_object(text)
-    try:
-        depth, named = content["depth"], content["tensors"]
-        read = _tensor if "schema" in content else _tensor_by_name
-        tensors = tuple(read(tensor, depth) for tensor in named)
-        if "quantities" in content:
-            quantities = tuple(_quantity(each) for each in content["quantities"])
-        else:
-            known = choices("quantity")
-            quantities = tuple(column_of(known[name](), MEASURES, None) for name in USUAL)
-    except (KeyError, TypeError, AttributeError):
-        raise ValueError("it does not list the tensors and the depth") from None
-    if not isinstance(depth, int) or not all(isinstance(t.name, str) for t in tensors):
-        raise ValueError("a tensor's name or the depth is of the wrong type")
-    return RunLayout(depth, tensors, quantities)
+    if "schema" not in content:
+        try:
+            content["tensors"] = [_located(t, content["depth"]) for t in content["tensors"]]
+        except (KeyError, TypeError):
+            raise ValueError("it does not list the tensors and the depth") from None
+    layout = records.from_json(RunLayout, {"quantities": [], **content})
+    if "quantities" not in content:
+        known = choices("quantity")
+        columns = tuple(column_of(known[name](), MEASURES, None) for name in USUAL)
+        layout = replace(layout, quantities=columns)
+    return layout
 
 
-def _tensor(entry: Mapping[str, Any], depth: int) -> TensorColumn:
-    tensor: TensorColumn = _known(TensorColumn, {**entry, "shape": tuple(entry["shape"])})
-    return tensor
-
-
-def _quantity(entry: Mapping[str, Any]) -> QuantityColumn:
-    needs = tuple(entry.get("needs", ()))
-    quantity: QuantityColumn = _known(QuantityColumn, {**entry, "needs": needs})
-    return quantity
-
-
-def _known(cls: Any, entry: Mapping[str, Any]) -> Any:
-    """An instance from the fields that it has; others are of a newer version."""
-    names = {field.name for field in fields(cls)}
-    return cls(**{name: value for name, value in entry.items() if name in names})
-
-
-def _tensor_by_name(entry: Mapping[str, Any], depth: int) -> TensorColumn:
-    """A tensor of schema 1, which says where it belongs by its name alone."""
-    name = entry["name"]
-    parted = re.match(r"(blocks\.(\d+)|\w+)\.(.*)", name)
+def _located(tensor: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    """A tensor of schema 1 with the block, layer, role and order that follow from its name."""
+    parted = re.match(r"(blocks\.(\d+)|\w+)\.(.*)", tensor["name"])
     if parted is None:
-        return TensorColumn(name, tuple(entry["shape"]), None, name, "", 0)
+        return {**tensor, "block": None, "layer": tensor["name"], "role": "", "order": 0}
     layer, block, role = parted.groups()
-    order = int(block) + 1 if block else {"input": 0, "final_norm": depth + 1}.get(layer, depth + 2)
     index = int(block) if block else None
-    return TensorColumn(name, tuple(entry["shape"]), index, layer, role, order)
+    order = int(block) + 1 if block else {"input": 0, "final_norm": depth + 1}.get(layer, depth + 2)
+    return {**tensor, "block": index, "layer": layer, "role": role, "order": order}

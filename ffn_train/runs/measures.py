@@ -1,4 +1,4 @@
-"""A run's measures as arrays over the measured steps, and what follows from them."""
+"""A run's measures as arrays over the measured steps, and quantities derived from them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ Steps = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Series:
-    """A quantity at K steps: ``values`` (K, ...), NaN and infinities where it was not finite.
+    """A quantity at the K steps where it was measured: ``values`` (K, ...), as they were computed.
 
-    There is no row for a step at which it was not measured. All are NaN where it does not apply to
-    the model, for the reason ``column.absent``.
+    All are NaN if it does not apply to the model, for the reason ``column.absent``.
     """
 
     column: QuantityColumn
@@ -45,7 +44,7 @@ class Measures:
         return self.series[name]
 
     def lacks(self, name: str) -> str:
-        """In a word why there is nothing of a quantity; "" if there is."""
+        """Why there are no values of a quantity, in a few words; "" if there are."""
         if name not in self.series:
             return "not measured"
         absent = self.series[name].column.absent
@@ -57,7 +56,7 @@ class Measures:
 
     @property
     def step(self) -> Steps:
-        """Every step at which something was measured."""
+        """All steps at which something was measured."""
         steps: Steps = reduce(np.union1d, (s.step for s in self.series.values()), np.zeros(0, int))
         return steps
 
@@ -68,7 +67,7 @@ class Measures:
 
     @property
     def tensors(self) -> tuple[TensorColumn, ...]:
-        """The columns of what is measured of each tensor."""
+        """The columns of quantities measured per tensor."""
         return self.layout.tensors
 
     @property
@@ -78,7 +77,7 @@ class Measures:
 
     @property
     def block_columns(self) -> list[int]:
-        """The place of each block among the layers."""
+        """The index of each block among the layers."""
         layers = {tensor.block: self.layers.index(tensor.layer) for tensor in self.tensors}
         return [layers[block] for block in range(self.depth)]
 
@@ -104,9 +103,9 @@ class Measures:
 
     @property
     def gradient_ratio(self) -> Floats:
-        """|dLoss/dx_0| / |dLoss/dx_L| (K,): below 1 gradients vanish on the way back.
+        """|dLoss/dx_0| / |dLoss/dx_L| (K,): below 1 gradients shrink towards the input.
 
-        0 where dLoss/dx_0 is below the range of the numbers; NaN where dLoss/dx_L already is.
+        0 where dLoss/dx_0 underflows; NaN where dLoss/dx_L already does.
         """
         flow = self["signal_gradient_rms"].values
         last = flow[:, -1]
@@ -116,23 +115,23 @@ class Measures:
 
     @property
     def growth_per_block(self) -> Floats:
-        """The factor by which |dLoss/dx_l| grows for each block on the way back (K,).
+        """The factor by which |dLoss/dx_l| grows per block towards the input (K,).
 
-        exp(-slope) of the least-squares line through log |dLoss/dx_l| over l = 0 ... L, or over the
-        l where it is not 0, below the range of the numbers.
+        exp(-slope) of the least-squares line through log |dLoss/dx_l| over those l = 0 ... L where
+        it does not underflow to 0.
         """
         flow, index = self["signal_gradient_rms"].values, np.arange(self.depth + 1)
-        kept = flow != 0
+        nonzero = flow != 0
         with np.errstate(divide="ignore", invalid="ignore"):
-            middle = (kept @ index) / kept.sum(axis=1)
-            aside = np.where(kept, index - middle[:, None], 0)
-            log = np.where(kept, np.log(flow), 0)
-            slope = (log * aside).sum(axis=1) / (aside**2).sum(axis=1)
+            middle = (nonzero @ index) / nonzero.sum(axis=1)
+            offset = np.where(nonzero, index - middle[:, None], 0)
+            log = np.where(nonzero, np.log(flow), 0)
+            slope = (log * offset).sum(axis=1) / (offset**2).sum(axis=1)
         growth: Floats = np.exp(-slope)
         return growth
 
     def by_layer(self, norms: Floats) -> Floats:
-        """The norms (K, layers) of whole layers, from those of tensors (K, T)."""
+        """The norms of whole layers (K, layers), from those of tensors (K, T)."""
         layers = self.layers
         column = {name: index for index, name in enumerate(layers)}
         # scaled, so that the squares of the smallest and largest norms stay in range
@@ -148,7 +147,7 @@ class Measures:
 
 
 def read_measures(run: Path, layout: RunLayout) -> Measures:
-    """The quantities that the files of a run hold; columns that are not in its layout are left out.
+    """The quantities in a run's files; columns that are not in its layout are ignored.
 
     Raises RunError for a damaged file.
     """
@@ -159,7 +158,7 @@ def read_measures(run: Path, layout: RunLayout) -> Measures:
         with damaged(path, ValueError):
             fields = rows.dtype.names or ()
             if rows.ndim != 1 or "step" not in fields:
-                raise ValueError("it holds no records with a step")
+                raise ValueError("it has no records with a step")
             for column in layout.quantities:
                 if column.file == name and column.name in fields:
                     series[column.name] = _series(column, rows, layout)
@@ -169,15 +168,16 @@ def read_measures(run: Path, layout: RunLayout) -> Measures:
 def _series(column: QuantityColumn, rows: NDArray[np.void], layout: RunLayout) -> Series:
     values, steps = rows[column.name], rows["step"]
     if values.shape[1:] != shape_of(column.per, len(layout.tensors), layout.depth):  # type: ignore[arg-type]
-        raise ValueError("its records are not those of layout.json")
+        raise ValueError("its records do not match layout.json")
     if column.absent is None:
-        absent = "it was not taken of this model" if np.isnan(values).all() else ""
+        absent = "it was not measured for this model" if np.isnan(values).all() else ""
         column = replace(column, absent=absent)
-    kept = slice(
-        "memory" in column.needs and _unknown(values[:1]),  # there was no step before the first
-        len(values) - ("update" in column.needs and _unknown(values[-1:])),  # none was made after
+    measured = slice(
+        "memory" in column.needs and _unknown(values[:1]),  # the first step has no predecessor
+        len(values)
+        - ("update" in column.needs and _unknown(values[-1:])),  # the last row makes no update
     )
-    return Series(column, steps[kept], values[kept])
+    return Series(column, steps[measured], values[measured])
 
 
 def _unknown(row: Floats) -> bool:

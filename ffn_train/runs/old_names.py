@@ -1,6 +1,6 @@
-"""What version 0.1.0 called by other names: the one table by which its files are read.
+"""Names of version 0.1.0 and today's: the one table by which its files are read.
 
-The score of all its runs was the coefficient of determination, and the baseline a linear model.
+The score of all its runs was the coefficient of determination, the baseline linear regression.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _IN_SCORE = {"validation_score": "value", "baseline_score": "baseline"}
 
 
 def renamed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A summary or a provenance with today's keys, whichever it had.
+    """A summary or a provenance with today's keys.
 
-    A run that a rule had stopped was called diverged, and a verdict was lines of text.
+    In old files a run that a rule stopped is called diverged, and a verdict is lines of text.
     """
     content = dict(content)
     divergence = content.get("divergence")

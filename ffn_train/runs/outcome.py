@@ -1,4 +1,4 @@
-"""What a run's rows come to: its outcome at the end, or as they stand."""
+"""A run's outcome, computed from its rows, at its end or so far."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LAST = 20  # rows of scalars.csv
 
 
 def outcome(run: Run) -> Summary:
-    """The summary of a run with at least one row, but for its verdict.
+    """The summary of a run with at least one row, without its verdict.
 
-    Validation loss and score of a run that has not come to its last row are those known last.
+    Validation loss and score of an unfinished run are the latest ones.
     """
     losses, measures = run.scalars.get("validation_loss", np.zeros(0)), run.measures
     flow: dict[str, Any] = {}
@@ -43,11 +43,11 @@ def outcome(run: Run) -> Summary:
 
 
 def training_loss(run: Run) -> float | None:
-    """The training loss of a run: the mean over its last ``LAST`` rows, since that of a row is the
-    loss of one batch. None of a run that has none.
+    """The training loss of a run: the mean over its last ``LAST`` rows, since a row has the loss of
+    one batch. None if the run has none.
     """
     losses = run.scalars.get("loss", np.zeros(0))[-LAST:]
-    with np.errstate(all="ignore"):  # of a run that diverged
+    with np.errstate(all="ignore"):  # diverged runs overflow
         return float(losses.mean()) if losses.size else None
 
 
@@ -57,17 +57,17 @@ def _step_of_least(run: Run, losses: Floats) -> int | None:
 
 
 def scored(run: Run) -> ScoreResult | None:
-    """A run's score as its rows tell it; None for a run that has none."""
+    """A run's last and best score, from its rows; None for a run without a score."""
     if run.score is None:
         return None
     values = run.scalars.get("validation_score", np.zeros(0))
     declared = {f.name: getattr(run.score, f.name) for f in fields(ScoreDeclared)}
     result = ScoreResult(**declared, value=_last(run, "validation_score"))
-    place = run.score.place_of_best(values)
-    if place is None:
+    index = run.score.place_of_best(values)
+    if index is None:
         return result
-    step = int(run.scalars["step"][place])
-    return replace(result, best=float(values[place]), best_step=step)
+    step = int(run.scalars["step"][index])
+    return replace(result, best=float(values[index]), best_step=step)
 
 
 def clipped(run: Run) -> NDArray[np.bool_] | None:
@@ -80,13 +80,13 @@ def clipped(run: Run) -> NDArray[np.bool_] | None:
 
 
 def clipped_share(run: Run) -> float | None:
-    """The share of the updates in the log whose gradient was clipped; None without one."""
+    """The share of logged updates whose gradient was clipped; None without updates."""
     flags = clipped(run)
     return None if flags is None or not flags.size else float(flags.mean())
 
 
 def _last(run: Run, column: str) -> float | None:
-    """The last that is known; of a run whose last row ends it (no update from there) that row's."""
+    """The latest value; if the last row ends the run (it has no update), that row's, even NaN."""
     values, rates = (run.scalars.get(name, np.zeros(0)) for name in (column, "lr"))
     known = values[~np.isnan(values)]
     if rates.size and values.size and np.isnan(rates[-1]):

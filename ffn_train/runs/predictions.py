@@ -1,8 +1,8 @@
-"""theory.json: what theory predicted for the first batch, and how the measured norms compare.
+"""theory.json: the theory's predictions for the first batch, compared with the measured norms.
 
-Under ``anchored`` and ``a priori`` each the arrays of ``Prediction``, natural logarithms with null
-where nothing is derived and "-inf" for zero, and ``sampled``, [n, N] where n rows of the batch's N
-stand for it; or a ``reason`` why there is no prediction.
+``anchored`` and ``a priori`` each have the arrays of ``Prediction``, natural logarithms with null
+where nothing is derived and "-inf" for zero, and ``sampled``, [n, N] if n of the batch's N rows
+were used; or a ``reason`` why there is no prediction.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ffn_train.nn.core import Floats
 from ffn_train.runs.layout import TensorColumn
 from ffn_train.theory import Prediction
 
-MODES = ("anchored", "a priori")  # the first that there is, is shown
+MODES = ("anchored", "a priori")  # the first available one is shown
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Theory:
 
     @property
     def rows(self) -> str:
-        """Of which part of the batch the shown prediction is; "" for all."""
+        """The part of the batch that the shown prediction is from; "" for all."""
         return self.chosen[1].rows if self.chosen is not None else ""
 
     @property
@@ -47,16 +47,16 @@ class Theory:
 
 
 LIMIT_Z, LIMIT_ERROR = 4.0, 0.2  # z is the largest of about a hundred
-_SMALLEST_SD = 0.01  # no prediction is better than that: it is one of wide layers
+_SMALLEST_SD = 0.01  # the accuracy of a theory of wide layers
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """measured/predicted at one place: ``dL/dx_3`` or a tensor's name; ``sd`` of the log.
+    """measured/predicted of one norm, ``dL/dx_3`` or a tensor's; ``sd``: of its log over seeds.
 
-    ``z``: (log ratio + sd²)/sd, how many standard deviations the log of the measured norm lies from
-    its median over seeds, log(predicted) - sd². ``within``: the factor between measured and
-    predicted where they are furthest apart. None where the summary is of a time before them.
+    ``z``: (log ratio + sd²)/sd, the distance in standard deviations of the measured log norm from
+    its median over seeds, log(predicted) - sd². ``within``: the largest factor between measured and
+    predicted norms. None in a summary of an old version.
     """
 
     ratio: float
@@ -68,15 +68,14 @@ class Ratio:
 
     @property
     def sentence(self) -> str:
-        """What follows the word "theory"."""
+        """The comparison in words, to follow the word "theory"."""
         far = abs(self.z or 0.0)
         size = f"{far:.1f}" if far < 1e3 else "more than 1000"
         scatter = f"{size} sd of the scatter between seeds"
         if self.holds:
             factor = self.within or max(self.ratio, 1 / self.ratio)
-            size = (
-                f"{max(100 * (factor - 1), 1):.0f} %" if factor < 2 else f"a factor of {factor:.2g}"
-            )
+            close = factor <= 1 + LIMIT_ERROR
+            size = f"{max(100 * (factor - 1), 1):.0f} %" if close else f"a factor of {factor:.2g}"
             return f"agrees within {size} (worst: {self.where}, {scatter})"
         return (
             f"does not hold here: {self.where} is {self.ratio:.2g} times the prediction, {scatter}"
@@ -84,7 +83,7 @@ class Ratio:
 
     @property
     def holds(self) -> bool:
-        """Whether theory holds here: within 4 sd of the scatter between seeds, or within 20 %."""
+        """Whether theory holds: within 4 sd of the scatter between seeds, or within 20 %."""
         return self.z is None or not beyond(self.z, self.ratio)
 
 
@@ -99,7 +98,7 @@ def beyond(z: Any, ratio: Any) -> Any:
 
 
 def parse(content: Mapping[str, Any], tensors: int, depth: int) -> Theory:
-    """The theory of theory.json's content. Raises ValueError where it is damaged."""
+    """The theory from the content of theory.json. Raises ValueError if it is damaged."""
     predictions, reasons = {}, {}
     for mode in MODES:
         entry = content.get(mode)
@@ -116,8 +115,8 @@ def parse(content: Mapping[str, Any], tensors: int, depth: int) -> Theory:
                 values = [np.nan if v is None else float(v) for v in entry[field.name]]
             except (KeyError, TypeError):
                 raise ValueError(f"{mode} has no {field.name}") from None
-            wanted = tensors if "gradient_norm" in field.name or field.name == "gradient_sd" else 0
-            if len(values) != (wanted or depth + 1):
+            length = tensors if "gradient_norm" in field.name or field.name == "gradient_sd" else 0
+            if len(values) != (length or depth + 1):
                 raise ValueError(f"{mode}.{field.name} has the wrong length")
             arrays[field.name] = np.array(values)
         predictions[mode] = Prediction(**arrays, sampled=_sampled(entry.get("sampled"), mode))
@@ -125,7 +124,7 @@ def parse(content: Mapping[str, Any], tensors: int, depth: int) -> Theory:
 
 
 def _sampled(value: Any, mode: str) -> tuple[int, int] | None:
-    """Runs of a time before it was written down have none."""
+    """The numbers of rows, [n, N]; None in runs of old versions. Raises ValueError."""
     if value is None:
         return None
     if not (isinstance(value, list) and len(value) == 2 and all(type(n) is int for n in value)):
@@ -134,14 +133,14 @@ def _sampled(value: Any, mode: str) -> tuple[int, int] | None:
 
 
 def band(log: Floats, sd: Floats) -> tuple[Floats, Floats]:
-    """One standard deviation of a single seed, as norms."""
+    """The norms one standard deviation of a single seed below and above the median."""
     low, high = log_band(log, sd)
     with np.errstate(all="ignore"):
         return np.exp(low), np.exp(high)
 
 
 def log_band(log: Floats, sd: Floats) -> tuple[Floats, Floats]:
-    """One standard deviation of a single seed, as logarithms.
+    """The log norms one standard deviation of a single seed below and above the median.
 
     A log-normal norm whose root mean square is exp(log) has its median at exp(log - sd²).
     """
@@ -149,9 +148,9 @@ def log_band(log: Floats, sd: Floats) -> tuple[Floats, Floats]:
 
 
 def relative_gradient(theory: Theory | None) -> tuple[Floats, Floats] | None:
-    """log RMS dLoss/dx_l relative to l = L, and the sd of one seed's, each (L+1,); None without.
+    """Predicted log RMS dLoss/dx_l relative to l = L and its sd of one seed, each (L+1,), or None.
 
-    Relative to its end, the gradient is free of the factor that the read-out gives all layers.
+    Relative to l = L, the gradient is free of the read-out's factor, which all layers share.
     """
     chosen = theory.chosen if theory is not None else None
     if chosen is None:
@@ -169,31 +168,36 @@ def worst(
 ) -> Ratio | None:
     """The measured/predicted with the largest |z| among dLoss/dx_l and the blocks' gradients.
 
-    One where theory does not hold comes before all others. ``signal_gradient`` (L+1,) and
-    ``gradient`` (T,) are measured at step 0. A learnable multiplier is left out: its gradient is
-    one number, not the norm of many; so is what is predicted and measured below the ``smallest``
-    number of full precision.
+    Those where theory does not hold have precedence. ``signal_gradient`` (L+1,) and ``gradient``
+    (T,) are measured at step 0. Excluded are learnable multipliers, whose gradient is one number
+    and not a norm of many, and norms predicted and measured below ``smallest``, the smallest number
+    of full precision.
     """
     chosen = theory.chosen if theory is not None else None
     if chosen is None:
         return None
     mode, prediction = chosen
-    places = [f"dL/dx_{index}" for index in range(len(signal_gradient))]
-    ours = [t.block is not None and math.prod(t.shape) > 1 for t in tensors]
-    names = [*places, *(t.name for t, own in zip(tensors, ours, strict=True) if own)]
-    measured = np.concatenate([signal_gradient, gradient[ours]])
-    log = np.concatenate([prediction.log_signal_gradient_rms, prediction.log_gradient_norm[ours]])
-    sd = np.concatenate([prediction.signal_gradient_sd, prediction.gradient_sd[ours]])
+    boundaries = [f"dL/dx_{index}" for index in range(len(signal_gradient))]
+    compared = [t.block is not None and math.prod(t.shape) > 1 for t in tensors]
+    names = [
+        *boundaries,
+        *(t.name for t, included in zip(tensors, compared, strict=True) if included),
+    ]
+    measured = np.concatenate([signal_gradient, gradient[compared]])
+    log = np.concatenate(
+        [prediction.log_signal_gradient_rms, prediction.log_gradient_norm[compared]]
+    )
+    sd = np.concatenate([prediction.signal_gradient_sd, prediction.gradient_sd[compared]])
     with np.errstate(all="ignore"):
         distance = np.log(measured) - log
         lost = (measured < smallest) & (log < np.log(smallest))
-        # not comparable: zero as predicted, none derived, or lost to the range of the numbers
-        known = np.isfinite(measured) & ~np.isnan(distance + sd) & ~lost
-        if not known.any():
+        # not comparable: zero as predicted, none derived, or underflow
+        comparable = np.isfinite(measured) & ~np.isnan(distance + sd) & ~lost
+        if not comparable.any():
             return None
         z, ratios = score(distance, sd), np.exp(distance)
-        size = np.where(known, abs(z) + beyond(z, ratios) * np.finfo(np.float64).max / 2, -1)
-        within = float(np.exp(np.max(np.abs(distance[known]))))
-    place = int(np.argmax(size))
-    numbers = float(ratios[place]), names[place], mode, float(sd[place])
-    return Ratio(*numbers, float(z[place]), within)
+        size = np.where(comparable, abs(z) + beyond(z, ratios) * np.finfo(np.float64).max / 2, -1)
+        within = float(np.exp(np.max(np.abs(distance[comparable]))))
+    furthest = int(np.argmax(size))
+    numbers = float(ratios[furthest]), names[furthest], mode, float(sd[furthest])
+    return Ratio(*numbers, float(z[furthest]), within)

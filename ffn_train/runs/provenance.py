@@ -1,4 +1,4 @@
-"""provenance.json: the command, code, libraries and machine that a run's numbers come from."""
+"""provenance.json: the command, code, libraries and machine that produced a run's numbers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from typing import Any
 
 from ffn_train import __version__
 from ffn_train.runs import files, records
-from ffn_train.runs.files import damaged, read_json
-from ffn_train.runs.old_names import renamed
 from ffn_train.runs.score import ScoreDeclared
 from ffn_train.tasks.outliers import Outliers
 
@@ -28,11 +26,11 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Leg:
-    """One of the stretches in which a run was trained, each by a process of its own.
+    """A part of a run's training that one process did without interruption.
 
-    ``first``: its first row. ``steps``: the length that the run was asked to have. ``lr``: the
-    learning rate of the first row's update, and ``lr_before`` that which the leg before would have
-    taken; they differ where a schedule was stretched. None for what is not known.
+    ``first``: its first row. ``steps``: the planned length of the run. ``lr``: the learning rate of
+    the first row's update, and ``lr_before``: that of the earlier leg's schedule at this step; they
+    differ if the schedule was stretched. None: unknown.
     """
 
     first: int
@@ -44,8 +42,30 @@ class Leg:
     code: Mapping[str, Any] | None = None
     packages: Mapping[str, Any] | None = None
     engine: str | None = None
+    blas: str | None = None
     blas_threads: int | None = None
     shards: int | None = None
+
+    @property
+    def stretched(self) -> bool:
+        """Whether the schedule, which depends on the run's length, gave another rate from here."""
+        return self.lr_before is not None and self.lr != self.lr_before
+
+    def computed_otherwise(self, before: Leg) -> list[str]:
+        """What may round otherwise than it did in the leg before; of what is not known nothing."""
+        compiled = self.engine == "compiled"
+        values = {
+            "engine": (before.engine, self.engine),
+            **{
+                name: tuple((leg.packages or {}).get(name) for leg in (before, self))
+                for name in ("ffn_train", "numpy", *(["numba"] if compiled else []))
+            },
+            "BLAS": (before.blas, self.blas),
+            "threads": tuple(
+                leg.blas_threads and (leg.blas_threads, leg.shards) for leg in (before, self)
+            ),
+        }
+        return [name for name, ends in values.items() if None not in ends and ends[0] != ends[1]]
 
 
 @dataclass(frozen=True)
@@ -54,7 +74,8 @@ class Provenance:
 
     ``code``: the commit and whether the tree was dirty. ``parts``: the digests of parts from
     outside, ``observers`` those of parts with figures and loggers alone; ``data``: the digest of
-    the rows, "" where settings and seed decide them. ``score``: as the task declares it;
+    the rows, "" where settings and seed decide them. ``kind``: of the targets, regression,
+    classes or a part's own. ``score``: as the task declares it;
     ``baseline_loss``: of the score's baseline; ``trivial_loss``: of the trivial model on the
     training rows; ``loss_unit``: of all losses, in words. ``legs``: all that the run had; the last
     one is what the rest tells of. The last three are times and rates, known at the end of the run.
@@ -79,6 +100,8 @@ class Provenance:
     parameters: int | None = None
     training_rows: int | None = None
     validation_rows: int | None = None
+    test_rows: int | None = None
+    kind: str | None = None
     inputs: tuple[str, ...] | None = None
     targets: tuple[str, ...] | None = None
     score: ScoreDeclared | None = None
@@ -92,30 +115,16 @@ class Provenance:
     measuring_seconds: float | None = None
     steps_per_second: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """The content of provenance.json."""
-        return {"schema": files.SCHEMA, **records.to_json(self)}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Provenance:
-        """That of a file's content. Raises ValueError for a value of the wrong type."""
-        return records.from_json(cls, renamed(content))
-
 
 def read_provenance(run: Path) -> Provenance:
-    """The provenance in a run's directory, all unknown without the file. Raises RunError."""
-    path = run / files.PROVENANCE
-    if not files.there(path):
-        return Provenance()
-    content = read_json(path)
-    with damaged(path, ValueError):
-        return Provenance.from_json(content)
+    """The provenance in a run's directory, without the file all None. Raises RunError."""
+    return records.read(Provenance, run / files.PROVENANCE) or Provenance()
 
 
 def surroundings() -> dict[str, Any]:
     """The command, the commit and whether the tree was dirty, versions, and the processor.
 
-    All but the command are looked up once: a process's later runs use the code that it has loaded.
+    All but the command are looked up once per process, whose code does not change either.
     """
     return {
         "command": tuple(sys.argv),
@@ -137,7 +146,7 @@ def _version(package: str) -> str | None:
 
 @cache
 def _code() -> dict[str, Any]:
-    """The checkout's commit; nulls where the package does not run from a checkout."""
+    """The checkout's commit and whether it is dirty; None outside a checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return {"commit": None, "dirty": None}

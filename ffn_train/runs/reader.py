@@ -1,12 +1,13 @@
-"""Reads a run's directory back as typed objects; nothing in it is ever executed."""
+"""Reads a run's directory as typed objects; nothing in it is executed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from ffn_train.runs import files
 from ffn_train.runs.files import RunError, damaged, read_json
 from ffn_train.runs.layout import read_layout
 from ffn_train.runs.measures import Measures, read_measures
+from ffn_train.runs.outputs import Outputs, read_outputs
 from ffn_train.runs.predictions import Ratio, Theory, parse, worst
 from ffn_train.runs.provenance import Provenance, read_provenance
 from ffn_train.runs.scalars import read_scalars
@@ -27,11 +29,11 @@ from ffn_train.train.instruments import USUAL
 
 @dataclass(frozen=True)
 class Run:
-    """One run as its directory tells it; ``summary`` is None while it has not ended.
+    """A run, read from its directory; ``summary`` is None until it has ended.
 
-    ``state`` is running, finished, diverged, interrupted or failed, as the run last wrote it down:
-    one that was killed still says running. A run that another program recorded may lack all but
-    its measures and scalars: ``config`` and ``provenance`` are empty and ``theory`` is None then.
+    ``state``: running, finished, stopped, diverged, interrupted or failed, as last written: that of
+    a killed run is still running. A run recorded by another program may have only measures and
+    scalars: then ``config`` and ``provenance`` are empty and ``theory`` is None.
     """
 
     path: Path
@@ -45,18 +47,18 @@ class Run:
 
     @property
     def score(self) -> ScoreDeclared | None:
-        """How the run's score is named and read; None for a run that does not tell."""
+        """The declaration of the run's score; None if unknown."""
         return (self.summary and self.summary.score) or self.provenance.score
 
     @property
     def baseline_loss(self) -> float | None:
-        """The validation loss of the score's baseline, if the run tells it."""
-        told = self.summary.baseline_loss if self.summary else None
-        return self.provenance.baseline_loss if told is None else told
+        """The validation loss of the score's baseline; None if unknown."""
+        recorded = self.summary.baseline_loss if self.summary else None
+        return self.provenance.baseline_loss if recorded is None else recorded
 
     @property
     def shown_theory(self) -> Theory | None:
-        """What figures show of theory; None without a row of step 0 or with plot.theory=false."""
+        """The theory that figures show; None without a row of step 0 or with plot.theory=false."""
         section = self.config.get("plot")
         hidden = isinstance(section, dict) and section.get("theory") is False
         started = any(0 in series.step[:1] for series in self.measures.series.values())
@@ -64,21 +66,18 @@ class Run:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """What the run computed in."""
+        """The precision in which the run computed."""
         return np.dtype("float32" if self.provenance.dtype == "float32" else "float64")
 
     def vanished(self, row: int) -> int | None:
-        """The largest l at which |dLoss/dx_l| of a row is below the dtype's range; None if none is.
-
-        Below it is less than the smallest number of full precision: a subnormal number or 0.
-        """
+        """The largest l where |dLoss/dx_l| of a row is subnormal or 0; None if nowhere."""
         flow = self.measures["signal_gradient_rms"].values[row]
         below = np.flatnonzero(flow < np.finfo(self.dtype).tiny)
         return int(below[-1]) if below.size else None
 
     @cached_property
     def worst_ratio(self) -> Ratio | None:
-        """measured/predicted at step 0 where it is furthest from 1; None without a prediction."""
+        """The worst measured/predicted at step 0, see ``predictions.worst``; None without one."""
         measures, tiny = self.measures, float(np.finfo(self.dtype).tiny)
         if not measures.has("signal_gradient_rms", "gradient_norm"):
             return None
@@ -89,26 +88,37 @@ class Run:
 
     @property
     def theory_holds(self) -> bool:
-        """Whether nothing that was measured at step 0 speaks against what theory predicts."""
+        """Whether the norms measured at step 0 agree with theory, if both are known."""
         return self.worst_ratio is None or self.worst_ratio.holds
 
     def lacks(self, name: str) -> str | None:
-        """In a word why there is nothing of a quantity or a column of scalars; None if there is."""
+        """Why a quantity, a column of scalars or predictions.npz is missing; None if it is not."""
+        if name == files.PREDICTIONS:
+            if self.summary is None:
+                return "it has not ended"
+            return None if files.there(self.path / name) else "made by a version that kept none"
         if name in self.scalars and name not in USUAL:
             return None
         return self.measures.lacks(name) or None
 
-    def weights(self) -> dict[str, Array]:
-        """The final weights by name, in the model's order.
+    def view(self) -> Any:
+        """The run's interactive page, as a notebook shows it.
 
-        Raises RunError if there are none or the file is damaged.
+        The page is made from runs, so this one import is by name.
+        """
+        pages = import_module("ffn_train.view")
+        return pages.Inline(pages.run_page(self))
+
+    def weights(self, which: Literal["last", "best"] = "last") -> dict[str, Array]:
+        """The weights of the last step or of the best score, by name in the model's order.
+
+        Raises RunError if the file is missing or damaged.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
-        path = self.path / files.WEIGHTS
-        digests = (self.summary.files if self.summary is not None else None) or {}
-        check_files(self.path, digests, [files.WEIGHTS])
+        path = self.path / (files.BEST if which == "best" else files.WEIGHTS)
+        check_files(self.path, _digests(self.summary), [path.name])
         with damaged(path, OSError, SafetensorError, ValueError):
             weights = load(files.read_bytes(path))
             names = [tensor.name for tensor in self.measures.tensors]
@@ -117,19 +127,29 @@ class Run:
                 raise ValueError(f"it has no tensor {lost[0]!r}")
             return {name: weights[name] for name in names}
 
+    def outputs(self) -> Outputs:
+        """What the model predicts for the validation rows.
+
+        Raises RunError if the run has not ended, is of a version that kept none, or is damaged.
+        """
+        if lack := self.lacks(files.PREDICTIONS):
+            raise RunError(f"{self.path} has no {files.PREDICTIONS}: {lack}")
+        check_files(self.path, _digests(self.summary), [files.PREDICTIONS])
+        return read_outputs(self.path)
+
 
 def load_run(path: str | Path) -> Run:
     """Read the run in a directory, finished or not.
 
-    Raises RunError, in one line that names the file, for a directory that is no run or is damaged.
+    Raises RunError, which names the file, for a directory that is not a run's or is damaged.
     """
     path = Path(path)
     if not any(files.there(path / name) for name in (files.CONFIG, files.LAYOUT)):
         raise RunError(f"{path} is not a run directory: it has no {files.CONFIG}")
     summary, status = read_summary(path), written_status(path)
     state = None if status is None else status.state
-    digests = (summary.files if summary is not None else None) or {}
-    check_files(path, digests, [name for name in digests if name != files.WEIGHTS])
+    digests = _digests(summary)
+    check_files(path, digests, [name for name in digests if name not in files.LATE])
     scalars = read_scalars(path / files.SCALARS)
     if files.SCALARS not in digests:
         dict(scalars)  # no digest vouches for its numbers: each is read now, or the run is damaged
@@ -147,8 +167,13 @@ def load_run(path: str | Path) -> Run:
     )
 
 
+def _digests(summary: Summary | None) -> Mapping[str, str]:
+    """Those of a run's files by name; none of a run that has not ended."""
+    return (summary.files if summary is not None else None) or {}
+
+
 def _theory(path: Path, measures: Measures) -> Theory | None:
-    """None for a run of a time before there were predictions."""
+    """The theory in theory.json; None without the file, as in runs of old versions."""
     if not files.there(path):
         return None
     content = read_json(path)

@@ -1,7 +1,6 @@
-"""Dataclasses as JSON objects: a key that is absent is None, and null is a number not finite.
+"""Dataclasses as JSON objects: None is an absent key, and a number that is not finite is null.
 
-Three things stay apart: what is not known or does not apply has no key, what is not finite is null
-in the file and NaN in memory, and everything else is itself.
+So "unknown or not applicable" and "not finite" stay distinct; the latter is NaN when read back.
 """
 
 from __future__ import annotations
@@ -11,14 +10,38 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+
+from ffn_train.runs import files
+from ffn_train.runs.files import damaged, read_json
+from ffn_train.runs.old_names import renamed
+from ffn_train.runs.seal import check_digest
 
 T = TypeVar("T")
 
 
+def write(path: Path, record: Any) -> None:
+    """Write a dataclass as a JSON file of a run, atomically but not durably."""
+    files.write_json(path, {"schema": files.SCHEMA, **to_json(record)}, durable=False)
+
+
+def read(cls: Callable[..., T], path: Path) -> T | None:
+    """The dataclass in a JSON file of a run, also of old versions; None without the file.
+
+    Raises RunError.
+    """
+    if not files.there(path):
+        return None
+    content = read_json(path)
+    check_digest(path, content)
+    with damaged(path, ValueError):
+        return from_json(cls, renamed(content))
+
+
 def to_json(record: Any) -> dict[str, Any]:
-    """The fields of a dataclass that are not None, those of dataclasses inside it likewise."""
+    """The fields of a dataclass that are not None; nested dataclasses likewise."""
     values = {f.name: getattr(record, f.name) for f in fields(record)}
     return {name: _plain(value) for name, value in values.items() if value is not None}
 
@@ -30,10 +53,10 @@ def _plain(value: Any) -> Any:
 
 
 def from_json(cls: Callable[..., T], content: Any, name: str = "") -> T:
-    """The dataclass that a JSON object describes; keys that it does not know are ignored.
+    """The dataclass that a JSON object describes; unknown keys are ignored.
 
-    ``name``: the object's own, for errors. Raises ValueError for a value of the wrong type, and for
-    a missing key whose field has no default.
+    ``name``: of the object, for errors. Raises ValueError for a value of the wrong type, and for a
+    missing key whose field has no default.
     """
     if not isinstance(content, Mapping):
         raise ValueError(f"{name} is not an object")
@@ -48,7 +71,7 @@ def from_json(cls: Callable[..., T], content: Any, name: str = "") -> T:
 
 
 class _Kind(NamedTuple):
-    """A type without its None, and what ``typing`` takes long to answer about it."""
+    """A type without its None, with its properties, which ``typing`` computes slowly."""
 
     kind: Any
     optional: bool
@@ -60,7 +83,7 @@ class _Kind(NamedTuple):
 
 @cache
 def _fields(cls: Any) -> list[tuple[str, _Kind, bool]]:
-    """Name, type and whether a key must be there."""
+    """The name and type of each field, and whether its key is required."""
     hints = get_type_hints(cls)
     return [
         (f.name, _kind(hints[f.name]), f.default is MISSING and f.default_factory is MISSING)
@@ -73,8 +96,8 @@ def _kind(kind: Any) -> _Kind:
     if optional:
         (kind,) = (part for part in get_args(kind) if part is not NoneType)
     origin, arguments = get_origin(kind), get_args(kind)
-    place = {tuple: 0, Mapping: 1}.get(origin)
-    items = None if place is None else _kind(arguments[place])
+    index = {tuple: 0, Mapping: 1}.get(origin)
+    items = None if index is None else _kind(arguments[index])
     record = is_dataclass(kind) and isinstance(kind, type)
     return _Kind(kind, optional, origin, arguments, items, record)
 

@@ -1,4 +1,4 @@
-"""scalars.csv as columns: numbers are made of a column's text when it is asked for."""
+"""scalars.csv as columns, each parsed when it is first used."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ffn_train.runs.old_names import NAMES
 class Scalars(Mapping[str, Floats]):
     """The columns by name, each (rows,); NaN where a row has no value.
 
-    A sweep's comparison reads three of seven columns, and numbers cost most of reading a run.
-    Raises RunError for a column that holds something else, when it is first asked for.
+    A comparison reads three of seven columns, and parsing numbers dominates reading a run. Raises
+    RunError for a column with something other than numbers, when it is first used.
     """
 
     def __init__(self, path: Path, names: Sequence[str], cells: Sequence[str]) -> None:
         self._path = path
-        self._texts = {name: cells[place :: len(names)] for place, name in enumerate(names)}
+        self._texts = {name: cells[column :: len(names)] for column, name in enumerate(names)}
         self._columns: dict[str, Floats] = {}
 
     def __getitem__(self, name: str) -> Floats:
@@ -42,7 +42,7 @@ class Scalars(Mapping[str, Floats]):
 
 
 def read_scalars(path: Path) -> Scalars:
-    """The whole rows of a run's scalars.csv; a half row that a killed run left is none.
+    """The complete rows of a run's scalars.csv, without the partial row of a killed run.
 
     Raises RunError.
     """
@@ -53,7 +53,7 @@ def read_scalars(path: Path) -> Scalars:
         if names[0] != "step":
             raise ValueError("expected a table whose first column is step")
         if not {line.count(",") for line in body} <= {len(names) - 1}:
-            raise ValueError(f"a row has not {len(names)} fields")
+            raise ValueError(f"a row does not have {len(names)} fields")
         scalars = Scalars(path, names, ",".join(body).split(",") if body else [])
         check_steps(scalars["step"])
     return scalars

@@ -1,4 +1,4 @@
-"""What a run's files tell of its score: how it is named and read, and how it came out."""
+"""A run's score, as its files record it: declaration and result."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class ScoreDeclared:
     baseline: float | None = None
 
     def no_better(self, value: float, than: float | None) -> bool:
-        """Whether a value is at most as good as another; of what is not known nothing is said."""
+        """Whether a value is at most as good as another; False if that is unknown."""
         if than is None:
             return False
         return value <= than if self.better == "higher" else value >= than
 
     def place_of_best(self, values: Floats) -> int | None:
-        """The place of the best of the values that are known, the first of several."""
+        """The index of the best value, the first of several; NaN are ignored."""
         known = np.flatnonzero(~np.isnan(values))
         if not known.size:
             return None
@@ -39,9 +39,9 @@ class ScoreDeclared:
         return int(known[pick(values[known])])
 
     def unlearned(self, value: float) -> float | None:
-        """The share that is not learned: 0 for perfect outputs, 1 for those of the trivial model.
+        """The share of the trivial model's error that remains: 0 for perfect outputs.
 
-        None where the score has no perfect value, or where that of the trivial model is not known.
+        None if the perfect score or the trivial model's is unknown.
         """
         if self.perfect is None or self.no_skill in (None, self.perfect):
             return None
@@ -50,7 +50,7 @@ class ScoreDeclared:
 
 @dataclass(frozen=True)
 class ScoreResult(ScoreDeclared):
-    """A run's score at its end, and the best of all with its step."""
+    """A run's final score, and the best one with its step."""
 
     value: float | None = None
     best: float | None = None

@@ -1,8 +1,8 @@
-"""A finished run is sealed: its summary holds the digests of its files, and one of its own content.
+"""The seal of a finished run: its summary has the digests of its files and of its own content.
 
-What was altered since, by a failing disk or by hand, is noticed by whoever reads it. Of config.json
-all counts that changes a number; a run may be moved. Provenance, figures and checkpoints are not
-part of it: the first tells no result, the others are drawn again or have checksums of their own.
+Readers notice files that were altered since, by a failing disk or by hand. Of config.json only the
+settings that change numbers are sealed, so that a run may be moved. Provenance has no results,
+figures can be redrawn, and checkpoints have their own checksums: these are not sealed.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from ffn_train.config.registry import OBSERVING
 from ffn_train.runs import files
 from ffn_train.runs.files import RunError, damaged
 
-SEALED = "sha256"  # the key of the digest, beside the content
+SEALED = "sha256"  # the key of the digest
 _SILENT = {key for key, setting in DECLARED.items() if setting.changes == "nothing"}
 
 
 def sealed(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a run's summary with the digests of its files, and that of all this."""
-    names = (files.CONFIG, files.DATA, files.LAYOUT, files.THEORY, files.SCALARS, files.WEIGHTS)
-    paths = [run / name for name in names]
+    """A summary's content with the digests of the run's files and of the whole."""
+    names = (files.CONFIG, files.DATA, files.LAYOUT, files.THEORY, files.SCALARS)
+    paths = [run / name for name in (*names, *files.LATE)]
     paths += sorted(run.glob("measures*.npy"))
     digests = {path.name: _digest(path) for path in paths if path.is_file()}
-    return with_digest({**content, "files": digests})
+    return with_digest({"schema": files.SCHEMA, **content, "files": digests})
 
 
 def with_digest(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,14 +38,14 @@ def with_digest(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_digest(path: Path, content: Mapping[str, Any]) -> None:
-    """Raises RunError for content that is not what was written; without a digest it passes."""
+    """Raises RunError if the content does not match its digest; without a digest it passes."""
     rest = {key: value for key, value in content.items() if key != SEALED}
     if SEALED in content and content[SEALED] != _of_content(rest):
         raise RunError(f"{path}: it is not what was written (its digest differs)")
 
 
 def check_files(run: Path, digests: Mapping[str, str], names: Iterable[str]) -> None:
-    """Raises RunError for the first of the files that is not what was sealed, or is gone."""
+    """Raises RunError for the first file that is missing or does not match its digest."""
     for name in names:
         if name in digests:
             with damaged(run / name, OSError):
@@ -61,7 +61,7 @@ def _digest(path: Path) -> str:
 
 
 def _telling(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that tell something of a run's numbers, by their dotted keys."""
+    """The settings that change a run's numbers, by dotted key."""
     return {
         key: value
         for key, value in dotted(config).items()

@@ -1,4 +1,4 @@
-"""What has become of a run: status.json, and what the rest of its directory says."""
+"""The state of a run, from status.json and the rest of its directory."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ffn_train.runs import files
-from ffn_train.runs.directory import in_use
 from ffn_train.runs.files import RunError, read_json
+from ffn_train.runs.lock import in_use
 from ffn_train.runs.old_names import renamed
 
 ENDED = ("finished", "stopped", "diverged")
@@ -22,13 +22,13 @@ class Status:
     reason: str = ""
 
     def write(self, run: Path) -> None:
-        """Write it into a run's directory."""
+        """Write status.json into a run's directory."""
         content = {"state": self.state, "reason": self.reason or None}
         files.write_json(run / files.STATUS, content, durable=False)
 
 
 def written_status(run: Path) -> Status | None:
-    """The status that a run wrote last, if it wrote any. Raises RunError."""
+    """The status that a run wrote last; None without one. Raises RunError."""
     if not files.there(run / files.STATUS):
         return None
     content = read_json(run / files.STATUS)
@@ -36,7 +36,7 @@ def written_status(run: Path) -> Status | None:
 
 
 def status(run: Path) -> Status:
-    """A run's status now: one that was killed still has ``running`` in its file."""
+    """A run's present status; the file of a killed run still says ``running``."""
     try:
         written = written_status(run)
         if files.there(run / files.SUMMARY):

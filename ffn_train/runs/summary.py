@@ -1,19 +1,15 @@
-"""summary.json: what a run came to, in numbers and in the words of its verdict."""
+"""summary.json: a run's results in numbers, and its verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ffn_train.runs import files, records
-from ffn_train.runs.files import damaged, read_json
 from ffn_train.runs.finding import Finding
-from ffn_train.runs.old_names import renamed
 from ffn_train.runs.predictions import Ratio
 from ffn_train.runs.score import ScoreResult
-from ffn_train.runs.seal import check_digest
 from ffn_train.train.divergence import Divergence
 
 
@@ -23,18 +19,25 @@ class Summary:
 
     ``train_loss``: see ``outcome.training_loss``. ``gradient_ratio``, ``growth_per_block``: see
     ``Measures``, at the first and last measured step. ``theory``: the worst measured/predicted at
-    step 0. ``clipped_share``: of the updates that were logged, how many were clipped. ``files``:
-    their digests (see ``seal``).
+    step 0. ``clipped_share``: of the updates that were logged, how many were clipped. ``stopped``:
+    the rule that ended the run, other than its loss. ``kept_step``: of the weights of the best
+    validation score, where they are kept. ``test_score``: on the test rows, by these weights or
+    else the last; ``scores``: others, on the test rows or else the validation rows, by symbol and
+    target (see ``Score.details``). ``files``: their digests (see ``seal``).
     """
 
     state: str = "finished"
     divergence: Divergence | None = None
+    stopped: str | None = None
     steps: int | None = None
     train_loss: float | None = None
     validation_loss: float | None = None
     best_validation_loss: float | None = None
     best_validation_step: int | None = None
     score: ScoreResult | None = None
+    kept_step: int | None = None
+    test_score: ScoreResult | None = None
+    scores: Mapping[str, Mapping[str, float]] | None = None
     baseline_loss: float | None = None
     gradient_ratio_start: float | None = None
     gradient_ratio_end: float | None = None
@@ -45,22 +48,7 @@ class Summary:
     theory: Ratio | None = None
     files: Mapping[str, str] | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """The content of summary.json; a number that is not finite is written as null there."""
-        return {"schema": files.SCHEMA, **records.to_json(self)}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Summary:
-        """The summary of a file's content. Raises ValueError for a value of the wrong type."""
-        return records.from_json(cls, renamed(content))
-
 
 def read_summary(run: Path) -> Summary | None:
     """The summary of a run's directory, None of a run that has not ended. Raises RunError."""
-    path = run / files.SUMMARY
-    if not files.there(path):
-        return None
-    content = read_json(path)
-    check_digest(path, content)
-    with damaged(path, ValueError):
-        return Summary.from_json(content)
+    return records.read(Summary, run / files.SUMMARY)

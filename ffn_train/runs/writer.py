@@ -1,4 +1,4 @@
-"""Writes one run's directory, so that what is there can be read at any moment."""
+"""Writes one run's directory, which is readable at any moment."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ffn_train.runs.layout import RunLayout
 from ffn_train.train.measures import Values
 from ffn_train.train.quantities.quantity import shape_of
 
-_HEADER = 128  # bytes kept for the .npy header, enough for any number of rows
+_HEADER = 128  # bytes reserved in the .npy header, enough for any number of rows
 
 
 class MeasureFile:
-    """A .npy file that grows by a record at a time and that ``numpy.load`` reads at any moment.
+    """A .npy file that grows by one record at a time and is readable by ``numpy.load`` throughout.
 
-    A record is appended first, and then the count in the header, which stands in room kept for it.
-    Opened with ``rows`` it keeps the first so many and goes on from there.
+    First the record is appended, then the count in the header is overwritten. ``rows``: how many
+    records of an existing file to keep.
     """
 
     def __init__(self, path: Path, dtype: np.dtype[np.void], rows: int = 0) -> None:
@@ -38,7 +38,7 @@ class MeasureFile:
         self.digest = hashlib.sha256(before)  # of the records
         self._file = open(path, "r+b" if rows else "w+b", opener=files.regular)  # noqa: SIM115
         self._head = len(self._header(0))
-        self._file.write(self._header(rows) + before)  # another program's header may be shorter
+        self._file.write(self._header(rows) + before)  # another program's header may differ
         self._file.flush()
         self._file.truncate(self._head + rows * dtype.itemsize)
 
@@ -71,21 +71,20 @@ class MeasureFile:
 
 
 def row_dtypes(layout: RunLayout) -> dict[str, np.dtype[np.void]]:
-    """The record of each file of measures: the step, and what is measured at the same steps."""
+    """The record type of each file of measures: the step and the quantities in the file."""
     fields: dict[str, list[tuple[str, Any, tuple[int, ...]]]] = {}
     for column in layout.quantities:
         shape = shape_of(column.per, len(layout.tensors), layout.depth)  # type: ignore[arg-type]
         first = ("step", np.int64, ())
         fields.setdefault(column.file, [first]).append((column.name, np.float64, shape))
-    return {name: np.dtype(own) for name, own in fields.items()}
+    return {name: np.dtype(columns) for name, columns in fields.items()}
 
 
 class RunWriter:
-    """The growing files of a run that is under way; a context manager.
+    """The growing files of a running run; a context manager.
 
-    ``record`` takes one row of scalars and, where it was measured, its per-layer row. The files
-    are cut back to the length that ``logs`` says, and go on from there.
-    Raises OSError that names the file when the disk does not take a row.
+    The files are truncated to the lengths in ``logs``. Raises OSError that names the file if
+    writing fails.
     """
 
     def __init__(self, path: Path, layout: RunLayout, logs: Logs = NO_LOGS) -> None:
@@ -116,12 +115,12 @@ class RunWriter:
         closing = {files.SCALARS: self._scalars.close}
         closing |= {name: file.close for name, file in self._measures.items()}
         for name, close in closing.items():
-            # a full disk must not hide what went wrong first
+            # a full disk must not hide the first error
             with naming(self.path / name) if kind is None else suppress(OSError):
                 close()
 
     def record(self, scalars: Mapping[str, float], measures: Values) -> None:
-        """Append a row; an unknown (NaN) scalar is an empty field.
+        """Append a row of scalars, with an empty field for NaN, and records of the measures.
 
         A file of measures gets a record if any of its quantities was measured.
         """
@@ -132,14 +131,14 @@ class RunWriter:
             self._scalars.write(lines)
             self._digest.update(lines.encode())
             if measures:
-                self._scalars.flush()  # first, so that a measured step has its row of scalars
+                self._scalars.flush()  # first, so that every measured step has a row of scalars
         for name, file in self._measures.items() if measures else ():
             if any(quantity in measures for quantity in file.dtype.names or ()):
                 with naming(self.path / name):
                     file.append(scalars["step"], measures)
 
     def to_disk(self) -> Logs:
-        """Push all rows to the disk; returns what a checkpoint writes down of them."""
+        """Flush all rows to disk; returns the lengths and digests for a checkpoint."""
         with naming(self.path / files.SCALARS):
             self._scalars.flush()
             os.fsync(self._scalars.fileno())
@@ -158,6 +157,6 @@ def _cell(value: float) -> str:
 
 
 def write_weights(path: Path, named: Mapping[str, Array]) -> None:
-    """The final weights by their readable names, as safetensors."""
+    """Write weights by name to a file, as safetensors."""
     whole = {name: np.ascontiguousarray(array) for name, array in named.items()}
-    files.write_whole(path / files.WEIGHTS, save(whole), durable=False)
+    files.write_whole(path, save(whole), durable=False)

@@ -1,4 +1,4 @@
-"""What a sweep would cost: its jobs, their parameters, and a time from a few timed steps."""
+"""The cost of a sweep: its jobs, their parameters, and a time estimated from a few steps."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from ffn_train.sweep.manifest import Entry
 from ffn_train.train.threads import BlasThreads, allowed_cores
 
 STEPS = 4  # timed for each shape of model
-START = 0.1  # seconds, roughly, that a job costs beside its steps
+START = 0.1  # seconds of a job besides its steps, roughly
 
 
 def estimate(entries: Sequence[Entry], trials: int | None = None) -> str:
     """A table of the jobs and a line with the total, as text; nothing is written.
 
     ``trials``: of a search, whose entries are the two ends of its interval at each point; a trial
-    costs what they do in the mean.
+    is assumed to cost their mean.
     """
     seconds: dict[str, float] = {}
     rows, durations = [("job", "parameters", "time")], []
-    for one in entries:
-        experiment = build_experiment(one.config)
+    for job in entries:
+        experiment = build_experiment(job.config)
         shape = _shape(experiment)
         if shape not in seconds:
             seconds[shape] = _time(experiment)
         duration = START + seconds[shape] * experiment.trainer.steps
         durations.append(duration)
         parameters = experiment.model.layout.size
-        rows.append((one.directory.partition("/")[2], f"{parameters:,}", _clock(duration)))
+        rows.append((job.directory.partition("/")[2], f"{parameters:,}", _clock(duration)))
     lines = aligned(rows)
     total, cores, count = sum(durations), allowed_cores(), len(durations)
     if trials is not None:
-        lines.append(f"a search: these are the ends of what each of {trials} trials is drawn from")
+        lines.append(f"a search: the rows are the ends of the interval of its {trials} trials")
         total, count = total / 2 * trials, count // 2 * trials
     ideal = max(total / cores, max(durations))
     on = f"{cores} cores" if cores > 1 else "one core"
@@ -47,7 +47,7 @@ def estimate(entries: Sequence[Entry], trials: int | None = None) -> str:
 
 
 def _shape(experiment: Experiment) -> str:
-    """What the time of a step depends on."""
+    """A key of all that the time of a step depends on."""
     config, data = experiment.config, experiment.data
     groups = ("model", "block", "activation", "norm", "residual", "optimizer")
     names = [config[group] if group == "model" else config[group]["name"] for group in groups]

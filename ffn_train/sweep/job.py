@@ -1,4 +1,4 @@
-"""One job of a sweep, in whatever process a launcher starts for it."""
+"""One job of a sweep, run in a process that a launcher starts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import RunError, files
-from ffn_train.runs.directory import in_use
 from ffn_train.runs.files import read_json
+from ffn_train.runs.lock import in_use
 from ffn_train.runs.status import ENDED, Status
 from ffn_train.sweep.manifest import read
 
@@ -27,11 +27,11 @@ DAMAGED = "damaged"
 
 
 def run_job(sweep: str, digest: str) -> str:
-    """Run the job with this digest, or go on with it, and return its state; never raises.
+    """Start or resume the job with this digest and return its state; never raises.
 
-    What the run has to say, and the traceback of one that fails, go to ``logs/NAME.log``. With
-    ``fail_fast`` a job does not begin once another has failed; a file in the sweep's directory
-    tells all of them, wherever they run, to end with a checkpoint.
+    Messages of the run, and the traceback if it fails, go to ``logs/NAME.log``. With ``fail_fast``
+    a job does not start once another has failed. The file ``STOP`` in the sweep's directory makes
+    all jobs, wherever they run, end with a checkpoint.
     """
     (entry,) = read(Path(sweep), only=digest)
     path = Path(sweep) / entry.directory
@@ -46,7 +46,7 @@ def run_job(sweep: str, digest: str) -> str:
     with open(logs / f"{path.name}.log", "a", encoding="utf-8", opener=files.regular) as log:
 
         def notify(line: str) -> None:
-            with suppress(OSError):  # a full disk stops the run itself soon enough
+            with suppress(OSError):  # a full disk will fail the run itself
                 print(printable(line), file=log, flush=True)
 
         try:
@@ -58,7 +58,7 @@ def run_job(sweep: str, digest: str) -> str:
         except Interrupted as error:
             notify(f"interrupted by {error}")
         except KeyboardInterrupt:
-            notify("interrupted before it began")
+            notify("interrupted before it started")
         except (SettingError, OSError) as error:
             notify(str(error))
             _failed(Path(sweep), path, str(error))
@@ -69,9 +69,9 @@ def run_job(sweep: str, digest: str) -> str:
 
 
 def _set_aside_if_damaged(sweep: Path, path: Path, notify: Notify) -> None:
-    """Move a directory whose files cannot be read out of the way of a new beginning.
+    """Move a directory with unreadable files to ``damaged/``, so that the job starts again.
 
-    Raises SettingError for one that no run was made in: whoever made it may want it there.
+    Raises SettingError if no run was made in the directory: it belongs to somebody else.
     """
     try:
         for name in (files.CONFIG, files.PROVENANCE, files.SUMMARY, files.STATUS):
@@ -80,11 +80,11 @@ def _set_aside_if_damaged(sweep: Path, path: Path, notify: Notify) -> None:
     except RunError as error:
         if not any((path / name).is_file() for name in (files.LOCK, files.STATUS)):
             raise SettingError(
-                f"{error}; no run has been here, so it is left where it is"
+                f"{error}; no run was made in this directory, so it is left alone"
             ) from None
         aside = files.make_folder(sweep / DAMAGED) / f"{path.name}-{time.time_ns()}"
         path.rename(aside)
-        notify(f"{error}; what was there is in {aside}")
+        notify(f"{error}; the directory was moved to {aside}")
 
 
 def _failed(sweep: Path, path: Path, reason: str) -> None:
@@ -94,14 +94,14 @@ def _failed(sweep: Path, path: Path, reason: str) -> None:
 
 
 def mark(path: Path) -> None:
-    """Make an empty file that tells the other processes something."""
+    """Make an empty file as a signal to other processes."""
     os.close(files.regular(path, os.O_CREAT | os.O_WRONLY))
 
 
 def _config(config: Any, path: Path) -> dict[str, Any]:
-    """The job's own configuration: its directory, one BLAS thread, no pictures unless asked for.
+    """The job's own configuration: its directory, one BLAS thread, no figures unless requested.
 
-    A job has one thread under every launcher, so that all of them give the same bytes.
+    With one thread all launchers give the same bytes.
     """
     plot = {**config["plot"], "when": "always" if config["plot"]["when"] == "always" else "never"}
     threads = 1 if config["threads"] == "auto" else config["threads"]

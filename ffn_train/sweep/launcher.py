@@ -1,7 +1,7 @@
-"""Jobs handed to one of Hydra's launchers: in this process, on its cores, or on a cluster.
+"""Runs jobs through one of Hydra's launchers: in this process, on all cores, or on a cluster.
 
-A launcher is used for what it is good at, starting processes: each job is one short override that
-names an entry of the sweep's manifest, so a job costs no composition of the whole configuration.
+The launcher only starts processes: each job is one short override that names an entry of the
+sweep's manifest, so a job does not compose the whole configuration again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ffn_train.config.overrides import written
 from ffn_train.config.places import CONF
 from ffn_train.config.settings import SettingError
 
-Launcher = tuple[str, Mapping[str, Any]]  # its name, and its settings where they are not its own
+Launcher = tuple[str, Mapping[str, Any]]  # its name and the settings that differ from its defaults
 
 DEFAULT = "local"
 NEEDS = {
@@ -29,12 +29,12 @@ NEEDS = {
     "slurm": "hydra_plugins.hydra_submitit_launcher",
     "ray_cluster": "hydra_plugins.hydra_ray_launcher",
 }
-GRACE = 3  # seconds for the job of a worker that has lost its parent to write a checkpoint
+GRACE = 3  # seconds in which an orphaned worker's job can write a checkpoint
 EXTRA = {"local": "parallel", "slurm": "slurm", "ray_cluster": "ray"}
 
 
 def available(name: str) -> bool:
-    """Whether what a preset needs is installed."""
+    """Whether the packages of a launcher are installed."""
     module = NEEDS.get(name)
     try:
         return module is None or importlib.util.find_spec(module) is not None
@@ -43,7 +43,7 @@ def available(name: str) -> bool:
 
 
 def check(name: str, settings: Mapping[str, Any]) -> None:
-    """Raises SettingError for a launcher's settings that are not its own or name a class."""
+    """Raises SettingError if a launcher lacks one of the settings or a setting names a class."""
     from omegaconf import OmegaConf
 
     with _composed("sweep=none", name, {}) as (_, shipped):
@@ -57,7 +57,7 @@ def check(name: str, settings: Mapping[str, Any]) -> None:
 
 
 def _classes(settings: Any, key: str = "") -> dict[str, Any]:
-    """What Hydra would read as instructions: the keys that begin with an underscore."""
+    """The keys with a leading underscore, which Hydra reads as instructions."""
     items: Iterable[tuple[Any, Any]] = ()
     if isinstance(settings, Mapping):
         items = settings.items()
@@ -73,10 +73,10 @@ def _classes(settings: Any, key: str = "") -> dict[str, Any]:
 
 
 def launch(sweep: Path, digests: Sequence[str], name: str, settings: Mapping[str, Any]) -> None:
-    """Run the jobs with these digests under a launcher, with its own settings where none are given.
+    """Run the jobs with these digests under a launcher; without ``settings``, with its defaults.
 
-    Returns when all have ended one way or another. Raises what the launcher raises when the
-    processes themselves are lost.
+    Returns when all have ended in some state. If its processes are lost, the launcher's exception
+    is raised.
     """
     from hydra._internal.callbacks import Callbacks
     from hydra.core.plugins import Plugins
@@ -88,16 +88,16 @@ def launch(sweep: Path, digests: Sequence[str], name: str, settings: Mapping[str
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=context, task_function=_task, config=config
         )
-        if hasattr(launcher, "joblib"):  # what it calls joblib.Parallel with
+        if hasattr(launcher, "joblib"):  # its arguments of joblib.Parallel
             launcher.joblib |= {"initializer": _end_with_parent, "initargs": (os.getpid(),)}
         jobs = [[where, f"job=job_{digest}"] for digest in digests]
         launcher.launch(jobs, initial_job_idx=0)
 
 
 def _end_with_parent(parent: int) -> None:
-    """In a worker, at its start: end soon after the process that started it, however that ended.
+    """In a new worker: end soon after the parent process has ended for any reason.
 
-    A job under way is interrupted, and writes a checkpoint if it can within ``GRACE``.
+    A running job is interrupted and writes a checkpoint if it can within ``GRACE``.
     """
 
     def watch() -> None:
@@ -112,7 +112,7 @@ def _end_with_parent(parent: int) -> None:
 
 @contextmanager
 def _composed(where: str, name: str, settings: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
-    """Hydra, initialised, and the launch configuration with a launcher and its settings."""
+    """Initialised Hydra, and the launch configuration with a launcher and its settings."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode

@@ -1,13 +1,13 @@
-"""A sweep's identity: a manifest of its jobs, and what is left to do of them.
+"""A sweep's identity: the manifest of its jobs.
 
-    manifest.json   the command, the space, the code's digest, and of each job its directory,
-                    settings, configuration's digest and data's digest; for readers also its state
-                    and times when the manifest was written, at a sweep's start and at its end
+    manifest.json   the command, the space, the code's digest, and for each job its directory,
+                    settings, digests of configuration and data; for human readers also its state
+                    and times when the manifest was written, at the sweep's start and end
     jobs/NAME/      each job's run directory
-    logs/NAME.log   what each job had to say, and the traceback of one that failed
+    logs/NAME.log   each job's messages, and the traceback if it failed
     comparison/     tables and figures over the jobs
 
-What has become of a job is read from its directory each time, never from the manifest, so the two
+The state of a job is always read from its directory, never from the manifest, so that the two
 cannot disagree.
 """
 
@@ -38,7 +38,7 @@ JOBS = "jobs"
 
 @dataclass(frozen=True)
 class Entry:
-    """A job as the manifest knows it; ``directory`` is below the sweep's."""
+    """A job in the manifest; ``directory`` is relative to the sweep's."""
 
     directory: str
     settings: Mapping[str, str]
@@ -47,7 +47,7 @@ class Entry:
     data: str | None
 
     def status(self, sweep: Path) -> Status:
-        """What has become of it, as its directory tells."""
+        """The job's state, from its directory."""
         return status(sweep / self.directory)
 
 
@@ -59,14 +59,14 @@ def entry(job: Job) -> Entry:
 
 
 def _digest(config: Mapping[str, Any], varied: Iterable[str]) -> str:
-    """Of the settings that change numbers, and of where the rows come from, if that varies."""
+    """The digest of the settings that change numbers, and of the rows' source if it varies."""
     content = lasting(config, "rounding")
     content |= {k: v for k, v in lasting(config, "rounding", "source").items() if k in {*varied}}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _data(config: Mapping[str, Any]) -> str | None:
-    """The digest of the file that the task reads, if it reads one."""
+    """The digest of the file that the task reads; None if it reads none."""
     path = config["task"].get("path")
     if not isinstance(path, str) or not os.path.isfile(find(path)):
         return None
@@ -74,7 +74,7 @@ def _data(config: Mapping[str, Any]) -> str | None:
 
 
 def code_digest() -> str:
-    """The digest of the package's own source, so that a changed line is noticed in any checkout."""
+    """The digest of the package's source, which detects a changed line in any checkout."""
     root = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
@@ -84,10 +84,10 @@ def code_digest() -> str:
 
 
 def write(sweep: Path, command: Sequence[str], entries: Sequence[Entry]) -> None:
-    """Write the manifest, whole."""
+    """Write the manifest, atomically."""
     space: dict[str, list[str]] = {}
-    for one in entries:
-        for key, value in one.settings.items():
+    for job in entries:
+        for key, value in job.settings.items():
             if value not in space.setdefault(key, []):
                 space[key].append(value)
     content = {
@@ -95,26 +95,26 @@ def write(sweep: Path, command: Sequence[str], entries: Sequence[Entry]) -> None
         "command": list(command),
         "space": space,
         "code": code_digest(),
-        "jobs": [{**with_digest(vars(one)), **_seen(sweep, one)} for one in entries],
+        "jobs": [{**with_digest(vars(job)), **_seen(sweep, job)} for job in entries],
     }
     files.write_json(sweep / MANIFEST, content)
 
 
-def _seen(sweep: Path, one: Entry) -> dict[str, Any]:
-    """What a job's directory tells now."""
+def _seen(sweep: Path, job: Entry) -> dict[str, Any]:
+    """A job's present state, reason and times, from its directory."""
     origin = Provenance()
     with suppress(RunError):  # it is damaged
-        origin = read_provenance(sweep / one.directory)
+        origin = read_provenance(sweep / job.directory)
     times = {"started": origin.started, "training_seconds": origin.training_seconds}
-    now = one.status(sweep)
-    told = now.state not in ("pending", "running", "finished")
-    return {"state": now.state, "reason": now.reason if told else None, **times}
+    now = job.status(sweep)
+    explained = now.state not in ("pending", "running", "finished")
+    return {"state": now.state, "reason": now.reason if explained else None, **times}
 
 
 def read(sweep: Path, only: str | None = None) -> list[Entry]:
-    """The jobs of a sweep's directory, or the one that the manifest has under the digest ``only``.
+    """The jobs of a sweep's directory, or those with the digest ``only``.
 
-    Raises RunError, in one line that names the file, also for a job that was altered since.
+    Raises RunError, which names the file, if it is damaged or a job in it was altered.
     """
     content = read_json(sweep / MANIFEST)
     written = {*(field.name for field in fields(Entry)), SEALED}
@@ -129,9 +129,8 @@ def read(sweep: Path, only: str | None = None) -> list[Entry]:
                 directory=_inside(sweep, job["directory"]),
                 settings=job["settings"],
                 config=job["config"],
-                digest=_digest(
-                    job["config"], job["settings"]
-                ),  # the stored one may be an older version's
+                # the stored digest may be an older version's
+                digest=_digest(job["config"], job["settings"]),
                 data=job["data"],
             )
             for job in jobs
@@ -141,7 +140,7 @@ def read(sweep: Path, only: str | None = None) -> list[Entry]:
 
 
 def _inside(sweep: Path, directory: str) -> str:
-    """A job's directory, which must be one of the sweep's own. Raises RunError."""
+    """The job's directory. Raises RunError unless it is one of the sweep's jobs."""
     folder, _, name = directory.partition("/")
     if folder != JOBS or name in ("", ".", "..") or set(name) & set("/\\\0"):
         raise RunError(f"{sweep / MANIFEST}: the directory {directory!r} is not in {JOBS}/")
@@ -153,34 +152,34 @@ def _inside(sweep: Path, directory: str) -> str:
 def merge(
     sweep: Path, entries: Sequence[Entry], *, force: bool
 ) -> tuple[list[Entry], Sequence[str]]:
-    """The jobs that the sweep's directory has already, and those asked for that it has not.
+    """The jobs already in the sweep's directory followed by the new ones, and the differences.
 
-    With them the differences, in words, that were forced. Raises SettingError if the code, a job's
-    data or a setting that does not vary have changed since, unless forced.
+    Differences, in words, of the code, a job's data or a setting that does not vary raise
+    SettingError unless ``force``.
     """
     path = sweep / MANIFEST
     if not path.is_file():
         return list(entries), []
     try:
-        before = {one.digest: one for one in read(sweep)}
+        before = {job.digest: job for job in read(sweep)}
         code = read_json(path).get("code")
     except RunError as error:
         raise SettingError(f"sweep.dir={sweep}: {error}") from None
     changed = []
     if code != code_digest():
         changed.append(f"the package's code ({_short(code)} there, {_short(code_digest())} here)")
-    for one in entries:
-        old = before.get(one.digest)
-        if old is not None and old.data != one.data:
-            digests = f"{_short(old.data)} there, {_short(one.data)} here"
-            changed.append(f"the data of {old.directory} ({one.config['task']['path']}: {digests})")
+    for job in entries:
+        old = before.get(job.digest)
+        if old is not None and old.data != job.data:
+            digests = f"{_short(old.data)} there, {_short(job.data)} here"
+            changed.append(f"the data of {old.directory} ({job.config['task']['path']}: {digests})")
     changed += _differences(list(before.values()), entries)
     if changed and not force:
         raise SettingError(
             f"sweep.dir={sweep} was made with something else: {'; '.join(changed)} "
-            "(resume=force goes on all the same)"
+            "(resume=force continues anyway)"
         )
-    return [*before.values(), *(one for one in entries if one.digest not in before)], changed
+    return [*before.values(), *(job for job in entries if job.digest not in before)], changed
 
 
 def _short(digest: str | None) -> str:
@@ -188,13 +187,13 @@ def _short(digest: str | None) -> str:
 
 
 def _differences(old: Sequence[Entry], new: Sequence[Entry]) -> list[str]:
-    """The settings that vary in neither sweep and yet differ between the two."""
-    varied = {key.lstrip("+~") for one in (*old, *new) for key in one.settings}
+    """The settings that differ between the sweeps although they vary in neither."""
+    varied = {key.lstrip("+~") for job in (*old, *new) for key in job.settings}
 
-    def fixed(one: Entry) -> dict[str, Any]:
+    def fixed(job: Entry) -> dict[str, Any]:
         return {
             key: value
-            for key, value in lasting(one.config, "rounding").items()
+            for key, value in lasting(job.config, "rounding").items()
             if not any(key == v or key.startswith(f"{v}.") for v in varied)
         }
 

@@ -1,4 +1,4 @@
-"""A sweep from start to end: its directory, what is missing, the launch, what became of it."""
+"""A sweep from start to end: checks, directory, launch of the missing jobs, results."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from ffn_train.sweep.space import Space
 from ffn_train.sweep.workers import carry_out
 from ffn_train.tasks.tabular.reading import is_stream
 
-SWEEPS = Path("outputs") / "sweeps"  # where a sweep without a sweep.dir gets a new directory
+SWEEPS = Path("outputs") / "sweeps"  # parent of the new directory of a sweep without a sweep.dir
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep that was run: its directory, the jobs asked for, the signal that ended it, if any.
+    """A sweep that was run: its directory, the requested jobs, the signal that interrupted it.
 
-    ``best`` says in a line for each point what a search found there.
+    ``best``: a line for each point with the result of its search.
     """
 
     path: Path
@@ -41,10 +41,10 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the overrides describe: the jobs, each one composed and checked; nothing is written.
+    """The composed and checked jobs of a sweep; nothing is written yet.
 
-    ``hint``: why the launcher is not the default one. Of a search ``entries`` are those at the
-    ends of its intervals, and ``trials`` says how many each point will have.
+    ``hint``: why the launcher is not the default one. For a search, ``entries`` are the jobs at the
+    ends of its intervals, and ``trials`` is the number of trials at each point.
     """
 
     space: Space
@@ -54,7 +54,7 @@ class Plan:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The configuration of the first job, which has what does not vary."""
+        """The configuration of the first job, for settings that do not vary."""
         return self.entries[0].config
 
     @property
@@ -69,23 +69,23 @@ def check(overrides: Sequence[str]) -> Plan:
         grammar(text)
     space = Space([text for text in overrides if text not in launching])
     chosen, hint = _launcher(space, launching)
-    entries = list({one.digest: one for one in map(entry, space.jobs())}.values())
-    for one in entries:
-        path = str(one.config["task"].get("path"))
+    entries = list({job.digest: job for job in map(entry, space.jobs())}.values())
+    for job in entries:
+        path = str(job.config["task"].get("path"))
         if is_stream(path):
             raise SettingError(f"task.path={path} can be read once: a sweep's table is in a file")
-        if build_experiment(one.config).directory is not None:
+        if build_experiment(job.config).directory is not None:
             raise SettingError("run.dir names one run's directory; a sweep's is sweep.dir")
     return Plan(space, entries, chosen, hint)
 
 
 def run_sweep(arguments: Sequence[str], notify: Notify) -> Sweep:
-    """Run the sweep that the overrides describe, or what is missing of it. Raises SettingError."""
+    """Run the jobs of the described sweep that have not ended. Raises SettingError."""
     return run(check(arguments), notify)
 
 
 def run(plan: Plan, notify: Notify) -> Sweep:
-    """Run a sweep, or what is missing of it. Raises SettingError."""
+    """Run the jobs of a sweep that have not ended. Raises SettingError."""
     config = plan.config
     directory, force = config["sweep"]["dir"], config["resume"] == "force"
     search = None
@@ -96,7 +96,7 @@ def run(plan: Plan, notify: Notify) -> Sweep:
         for key, interval in plan.space.intervals.items():
             if interval.crowded:
                 ends = f"interval({interval.low},{interval.high})"
-                notify(f"{key}={ends} is drawn evenly; tag(log,{ends}) draws alike in each decade")
+                notify(f"{key}={ends} is sampled uniformly; tag(log,{ends}) samples its logarithm")
     path = None if directory is None else Path(str(directory)).expanduser()
     if path is not None and path.is_dir() and not (path / MANIFEST).is_file() | is_empty(path):
         raise SettingError(f"sweep.dir={path} is not empty and holds no sweep")
@@ -107,16 +107,16 @@ def run(plan: Plan, notify: Notify) -> Sweep:
             (sweep / mark).unlink(missing_ok=True)
 
         def work(entries: Sequence[Entry]) -> tuple[list[Entry], int | None]:
-            everything, kept = merge(sweep, entries, force=force)
-            for difference in kept:
-                notify(f"warning: jobs that have ended stay as they are, made with {difference}")
+            everything, changed = merge(sweep, entries, force=force)
+            for difference in changed:
+                notify(f"warning: jobs that have ended are kept, although made with {difference}")
             write(sweep, sys.argv, everything)
-            known = {one.digest: one for one in everything}
-            asked = [known[one.digest] for one in entries]
-            notify(f"{numbered(len(asked))} in {sweep}: {counts(sweep, asked)}")
-            interrupted = carry_out(sweep, asked, plan.launcher, notify)
+            by_digest = {job.digest: job for job in everything}
+            requested = [by_digest[job.digest] for job in entries]
+            notify(f"{numbered(len(requested))} in {sweep}: {counts(sweep, requested)}")
+            interrupted = carry_out(sweep, requested, plan.launcher, notify)
             write(sweep, sys.argv, everything)
-            return asked, interrupted
+            return requested, interrupted
 
         if search is None:
             return Sweep(sweep, *work(plan.entries))
@@ -124,20 +124,20 @@ def run(plan: Plan, notify: Notify) -> Sweep:
 
 
 def numbered(jobs: int) -> str:
-    """So many jobs, in words."""
+    """``1 job`` or ``3 jobs``."""
     return f"{jobs} job{'s' * (jobs != 1)}"
 
 
 def counts(sweep: Path, entries: Sequence[Entry]) -> str:
-    """How many jobs are in which state, in words."""
-    states = Counter(one.status(sweep).state for one in entries)
+    """``2 failed, 3 finished``."""
+    states = Counter(job.status(sweep).state for job in entries)
     return ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
 
 
 def _launcher(space: Space, overrides: Sequence[str]) -> tuple[Launcher, str | None]:
-    """The launcher that is named, the default one or what stands in for it, and then a hint.
+    """The requested launcher, the default one, or its substitute with a hint.
 
-    ``overrides``: those of the launcher's own settings.
+    ``overrides``: of the launcher's settings.
     """
     name, settings, hint = space.base.launcher, space.base.launching, None
     if name is None:

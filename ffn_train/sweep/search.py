@@ -1,9 +1,9 @@
-"""Searching over intervals at each point of a sweep, by Optuna's tree-structured Parzen estimator.
+"""Search over intervals at each point of a sweep, by Optuna's tree-structured Parzen estimator.
 
-The objective is the final validation loss. A run that diverges is a pruned trial, one that fails or
-ends with a loss that is not finite a failed one; neither has a value.
-Trials are jobs of the sweep like any other: the same command asks for the same ones again, in the
-same order, and finds those that have ended.
+The objective is the final validation loss. A run that diverges or is stopped as hopeless is a
+pruned trial; one that fails or ends with a loss that is not finite is a failed trial; neither has a
+value. Trials are ordinary jobs of the sweep: the same command proposes the same trials in the same
+order and reuses those that have ended.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Work = Callable[[Sequence[Entry]], tuple[list[Entry], int | None]]
 
 
 class Search:
-    """One search at each point of the space, side by side.
+    """One search at each point of the space, in parallel.
 
-    ``settings``: ``trials`` of each search, ``at_once`` of which are asked for at a time.
+    ``settings``: ``trials`` of each search, ``at_once`` of which are proposed at a time.
     Raises SettingError if Optuna is not installed.
     """
 
@@ -58,34 +58,34 @@ class Search:
             ]
 
     def run(self, sweep: Path, work: Work) -> tuple[list[Entry], int | None]:
-        """Ask, let the jobs be carried out, and tell, until all trials are done or one says stop.
+        """Propose trials, run their jobs and report the losses, until all are done or interrupted.
 
-        Returns the jobs and the signal that ended it, if one did.
+        Returns the jobs and the signal that interrupted the search, if any.
         """
         entries: list[Entry] = []
         trials, at_once = self._settings["trials"], self._settings["at_once"]
         for done in range(0, trials, at_once):
-            asked = []
+            requested = []
             for point, study in zip(self._space.points, self._studies, strict=True):
                 for _ in range(min(at_once, trials - done)):
                     trial = study.ask(self._distributions)
                     values = {key: _text(value) for key, value in trial.params.items()}
-                    asked.append((study, trial, entry(self._space.job({**point, **values}))))
-            unique = list({one.digest: one for _, _, one in asked}.values())
-            known, interrupted = work(unique)
-            entries += known
-            for study, trial, one in asked:
-                self._tell(study, trial, sweep, one)
+                    requested.append((study, trial, entry(self._space.job({**point, **values}))))
+            unique = list({job.digest: job for _, _, job in requested}.values())
+            entries_run, interrupted = work(unique)
+            entries += entries_run
+            for study, trial, job in requested:
+                self._tell(study, trial, sweep, job)
             if interrupted is not None:
                 return entries, interrupted
         return entries, None
 
-    def _tell(self, study: Any, trial: Any, sweep: Path, one: Entry) -> None:
+    def _tell(self, study: Any, trial: Any, sweep: Path, job: Entry) -> None:
         states = self._optuna.trial.TrialState
-        state = one.status(sweep).state
-        if state == "finished":
-            summary = read_summary(sweep / one.directory)
-            loss = math.nan if summary is None else summary.validation_loss
+        state = job.status(sweep).state
+        summary = read_summary(sweep / job.directory) if state in ENDED else None
+        if summary is not None and summary.divergence is None:
+            loss = summary.validation_loss
             if loss is not None and math.isfinite(loss):
                 study.tell(trial, loss)
             else:
@@ -95,7 +95,7 @@ class Search:
             study.tell(trial, state=states.PRUNED if state in ENDED else states.FAIL)
 
     def best(self) -> list[str]:
-        """A line for each point: what was found there, and of how many trials."""
+        """A line for each point: its best values and loss, and the number of trials."""
         lines = []
         for point, study in zip(self._space.points, self._studies, strict=True):
             where = " ".join(f"{key}={value}" for key, value in point.items())
@@ -105,11 +105,11 @@ class Search:
             of = f"{finished} finished, {pruned} diverged or stopped of {len(study.trials)} trials"
             if ended:
                 values = " ".join(f"{k}={_text(v)}" for k, v in study.best_params.items())
-                found = f"best {values}, validation loss {study.best_value:.4g}"
+                result = f"best {values}, validation loss {study.best_value:.4g}"
             else:
-                found = f"{finished} finished, none with a finite loss"
-                found = found if finished else "no trial finished"
-            lines.append(f"{where}: {found} ({of})" if where else f"{found} ({of})")
+                result = f"{finished} finished, none with a finite loss"
+                result = result if finished else "no trial finished"
+            lines.append(f"{where}: {result} ({of})" if where else f"{result} ({of})")
         return lines
 
 
@@ -120,5 +120,5 @@ def _distribution(optuna: Any, interval: Interval) -> Any:
 
 
 def _text(value: float) -> str:
-    """Four digits of a number: enough to run it, and short enough to read it in a name."""
+    """A number in four digits, short enough for a directory's name."""
     return str(value) if isinstance(value, int) else f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""The jobs of a sweep: every combination of the values given, or values that vary together."""
+"""The jobs of a sweep: every combination of the values, or values that vary together."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ LONGEST_NAME = 80
 
 @dataclass(frozen=True)
 class Job:
-    """One point of the space: what varies, as it was written, and the resolved configuration."""
+    """A point of the space: the varied settings as written, and the resolved configuration."""
 
     settings: Mapping[str, str]
     config: Config
 
     @property
     def name(self) -> str:
-        """A readable name that is safe as a directory's: ``depth=4,residual=none,seed=0``."""
+        """A readable name that is safe for a directory: ``depth=4,residual=none,seed=0``."""
         words = [f"{_short(key)}={value}" for key, value in self.settings.items()]
         text = re.sub(r"[^A-Za-z0-9=.,+-]+", "_", ",".join(words) or "only")
         return text.lstrip(".-")[:LONGEST_NAME]
@@ -48,33 +48,32 @@ def _short(key: str) -> str:
 
 
 class Space:
-    """What the overrides vary; its points in the order in which a reader would count them.
+    """The points of a sweep, the last setting varying fastest.
 
     ``key=a,b`` varies a key, and so does an entry of the preset's ``sweep.grid`` unless the command
-    line gives that key; all that vary are combined with each other, except those that
-    ``sweep.zip=[key,key]`` names together: they go through their values side by side.
-    ``key=interval(low,high)`` has no points of its own: it is searched over at each of them.
-    Raises SettingError for what cannot be read or combined.
+    line sets that key. All values are combined, except for the keys of ``sweep.zip=[key,key]``,
+    whose values go in parallel. ``key=interval(low,high)`` adds no points: it is searched at each.
+    Raises SettingError for overrides that cannot be read or combined.
     """
 
     def __init__(self, overrides: Sequence[str]) -> None:
-        own = [text for text in overrides if not text.startswith(CONFIG_DIR)]
+        to_parse = [text for text in overrides if not text.startswith(CONFIG_DIR)]
         self.notes: list[str] = []
-        parsed = parse(self._columns_whole(own))
+        parsed = parse(self._columns_whole(to_parse))
         if any(p.key == PRESET for p in parsed if p.swept):
             raise SettingError(
                 "experiment=a,b cannot be swept: presets may hold sweeps of their own"
             )
-        self.fixed = [text for text in overrides if text not in own]
+        self.fixed = [text for text in overrides if text not in to_parse]
         self.fixed += [p.text for p in parsed if not p.swept and p.interval is None]
         self.base = composed(self.fixed)
         sweep = read_settings(self.base.config).sweep
-        given = [p.key for p in parsed]
-        for place, p in enumerate(parsed):
-            if (p.swept or p.interval) and p.key in given[place + 1 :]:
-                raise SettingError(f"{p.text}: {p.key} is given once more after it")
+        keys = [p.key for p in parsed]
+        for index, p in enumerate(parsed):
+            if (p.swept or p.interval) and p.key in keys[index + 1 :]:
+                raise SettingError(f"{p.text}: {p.key} is given again after it")
         preset = [_axis(key, values) for key, values in sweep.grid.items()]
-        parsed += [p for p in preset if p.key not in given]  # the command line outranks the preset
+        parsed += [p for p in preset if p.key not in keys]  # the command line outranks the preset
         swept = {p.key: p.values for p in parsed if p.swept}
         for p in parsed:
             setting = DECLARED.get(p.key.lstrip("+"))
@@ -86,28 +85,28 @@ class Space:
         self._composer = _Composer(self.fixed, parsed)
 
     def _columns_whole(self, overrides: Sequence[str]) -> list[str]:
-        """The overrides, quoted where the text with its comma is one column of the task's table."""
+        """The overrides; a text with a comma that is one column of the table is quoted."""
         axes = {text: "," in text and parse([text])[0].swept for text in overrides}
         fixed = [text for text in overrides if not axes[text]]
         result = []
         for text in overrides:
             key, _, value = text.partition("=")
             if axes[text] and is_literal(text):
-                with suppress(SettingError, AttributeError):  # its own message comes later
+                with suppress(SettingError, AttributeError):  # reported when the job is composed
                     task = composed(fixed).config["task"]
                     if value in build("task", {**task, "target": task["target"] or value}).names():
                         text = f"{key}={quoted(value)}"
-                        said = f"{key}={value} is the column {value!r} of {task['path']}"
-                        self.notes.append(f"{said}, and not two values")
+                        note = f"{key}={value} is the column {value!r} of {task['path']}"
+                        self.notes.append(f"{note}, not two values")
             result.append(text)
         return result
 
     def job(self, point: Mapping[str, str]) -> Job:
-        """The job at a point, with a value for each interval if there are any."""
+        """The job at a point, which has a value for each interval."""
         return Job(point, self._composer.config(point))
 
     def jobs(self) -> list[Job]:
-        """The jobs at all points; where there are intervals, those at the ends of each."""
+        """The jobs at all points; with intervals, those at the ends of each."""
         lows = {key: str(interval.low) for key, interval in self.intervals.items()}
         highs = {key: str(interval.high) for key, interval in self.intervals.items()}
         ends = [lows, highs] if self.intervals else [{}]
@@ -120,7 +119,7 @@ def jobs(overrides: Sequence[str]) -> list[Job]:
 
 
 def _axis(key: str, values: Any) -> Swept:
-    """An entry of ``sweep.grid``, a list or what would stand on the command line, as an axis."""
+    """An entry of ``sweep.grid``, a list or a text as on the command line, as an axis."""
     if isinstance(values, list) and values:
         values = ",".join("null" if value is None else _item(value) for value in values)
     if isinstance(values, (list, dict)) or values is None or not str(values).strip():
@@ -130,7 +129,7 @@ def _axis(key: str, values: Any) -> Swept:
 
 
 def _item(value: Any) -> str:
-    """One of a list's values as it is written on the command line: a comma needs quotes there."""
+    """A value of a list as on the command line, where a comma needs quotes."""
     if isinstance(value, str) and ("," in value or not value.strip()):
         return quoted(value)
     return str(value)
@@ -162,7 +161,7 @@ def _zipped(groups: Any, swept: Mapping[str, list[str]]) -> list[list[str]]:
 def _points(
     swept: Mapping[str, list[str]], together: Sequence[Sequence[str]], trials: int
 ) -> list[dict[str, str]]:
-    """Every combination, counted before it is made; each takes so many ``trials``."""
+    """Every combination; too many, times ``trials``, are refused before they are made."""
     axes: list[list[dict[str, str]]] = []
     for key in swept:
         group = next((g for g in together if key in g), [key])
@@ -180,10 +179,7 @@ def _points(
 
 
 class _Composer:
-    """Composes jobs; those that differ in plain values only share one composition.
-
-    A composition takes some 70 ms, so four hundred of them would be half a minute of silence.
-    """
+    """Composes jobs; those that differ only in plain values share one composition of 70 ms."""
 
     def __init__(self, fixed: Sequence[str], parsed: Sequence[Swept]) -> None:
         self._fixed = list(fixed)

@@ -1,4 +1,4 @@
-"""Carrying out jobs by a launcher's workers: again where workers are lost, stopped when asked."""
+"""Runs jobs in a launcher's workers, replaces lost workers and handles interrupts."""
 
 from __future__ import annotations
 
@@ -21,47 +21,47 @@ from ffn_train.sweep.job import FAILED, STOP, mark
 from ffn_train.sweep.launcher import Launcher
 from ffn_train.sweep.manifest import Entry
 
-ROUNDS = 3  # pools of workers that may be lost before the sweep gives up
+ROUNDS = 3  # the sweep gives up after losing so many pools of workers
 
 
 def carry_out(
     sweep: Path, entries: Sequence[Entry], chosen: Launcher, notify: Notify
 ) -> int | None:
-    """Launch what is left until nothing is; the signal that ended it before, if one did.
+    """Launch jobs until all have ended; returns the signal that interrupted them, if any.
 
-    Raises SettingError if the launcher fails before any job has begun; workers that were lost are
-    replaced, so many times.
+    Lost workers are replaced up to ``ROUNDS`` times. Raises SettingError if the launcher fails
+    before any job has started.
     """
     tried: set[str] = set()
 
     def stop() -> None:
         mark(sweep / STOP)
-        notify("stopping: the jobs under way write a checkpoint (again: at once)")
+        notify("stopping: running jobs write a checkpoint (a second signal stops at once)")
 
-    with _progress(sweep, entries), Interruption(patience=None, told=stop) as interruption:
+    with _progress(sweep, entries), Interruption(patience=None, on_signal=stop) as interruption:
         for _ in range(ROUNDS):
-            left = [
-                one
-                for one in entries
-                if (state := one.status(sweep).state) not in ENDED
-                and not (one.digest in tried and state == "failed")
+            remaining = [
+                job
+                for job in entries
+                if (state := job.status(sweep).state) not in ENDED
+                and not (job.digest in tried and state == "failed")
             ]
             failed_fast = entries[0].config["fail_fast"] and (sweep / FAILED).exists()
-            if interruption.requested is not None or not left or failed_fast:
+            if interruption.requested is not None or not remaining or failed_fast:
                 break
-            # those that workers of a killed sweep still hold come last
-            left.sort(key=lambda one: one.status(sweep).state == "running")
-            tried |= {one.digest for one in left}
-            before = [one.status(sweep) for one in left]
+            # jobs still held by workers of a killed sweep come last
+            remaining.sort(key=lambda job: job.status(sweep).state == "running")
+            tried |= {job.digest for job in remaining}
+            before = [job.status(sweep) for job in remaining]
             try:
-                launcher.launch(sweep, [one.digest for one in left], *chosen)
+                launcher.launch(sweep, [job.digest for job in remaining], *chosen)
             except SettingError:
                 raise
-            except (Exception, KeyboardInterrupt) as error:  # the latter from a worker
+            except (Exception, KeyboardInterrupt) as error:  # KeyboardInterrupt: from a worker
                 if interruption.requested is not None:
-                    continue  # type: ignore[unreachable]  # the signal came since
-                lost = isinstance(error, BrokenProcessPool)  # perhaps before its first job
-                if not lost and [one.status(sweep) for one in left] == before:
+                    continue  # type: ignore[unreachable]  # it arrived meanwhile
+                lost = isinstance(error, BrokenProcessPool)  # possibly before its first job
+                if not lost and [job.status(sweep) for job in remaining] == before:
                     raise SettingError(f"no job could be launched: {first_line(error)}") from None
                 notify(f"the workers were lost ({first_line(error)}); going on with new ones")
     return interruption.requested
@@ -69,7 +69,7 @@ def carry_out(
 
 @contextmanager
 def _progress(sweep: Path, entries: Sequence[Entry]) -> Iterator[None]:
-    """One bar over the jobs, fed by what their directories tell."""
+    """A progress bar over the jobs, updated from their directories."""
     if not sys.stderr.isatty():
         yield
         return
@@ -77,7 +77,7 @@ def _progress(sweep: Path, entries: Sequence[Entry]) -> Iterator[None]:
 
     def watch(bar: tqdm[None]) -> None:
         while not over.wait(0.5):
-            states = Counter(one.status(sweep).state for one in entries)
+            states = Counter(job.status(sweep).state for job in entries)
             bar.set_postfix({s: n for s, n in states.items() if s != "pending"}, refresh=False)
             bar.n = sum(states[state] for state in (*ENDED, "failed"))
             bar.refresh()

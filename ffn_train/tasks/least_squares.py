@@ -14,10 +14,11 @@ def fit_least_squares(data: Data) -> Array:
     min over W, b of Σ_n |y_n - W x_n - b|²; of several minima the one with the smallest weights.
     Computed in float64, whatever the data's precision.
     """
-    weights = np.linalg.lstsq(_with_ones(data.x_train), data.y_train, rcond=None)[0]
-    predictions: Array = _with_ones(data.x_validation) @ weights
+    weights = np.linalg.lstsq(with_ones(data.x_train), data.y_train, rcond=None)[0]
+    predictions: Array = with_ones(data.x_validation) @ weights
     return predictions
 
 
-def _with_ones(x: Array) -> Array:
+def with_ones(x: Array) -> Array:
+    """x (N, D) with a column of ones in front."""
     return np.column_stack((np.ones(len(x)), x))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from ffn_train.nn.core import Array
 from ffn_train.tasks.least_squares import fit_least_squares
+from ffn_train.tasks.logistic_regression import fit_logistic_regression, log_softmax
 from ffn_train.tasks.table import Data, is_constant
+
+ALL = "all"  # in place of a target's name, for what is of all of them
 
 
 class Score(ABC):
@@ -41,6 +45,13 @@ class Score(ABC):
     def baseline(self, data: Data) -> Array | None:
         """The baseline's outputs (N, M) for the validation rows; None without a baseline."""
         return None
+
+    def details(self, data: Data, outputs: Array) -> Mapping[str, Mapping[str, float]]:
+        """Other scores of outputs (N, M) for the validation rows: symbol -> target -> value.
+
+        In the target's own units; under ``ALL`` what is of all targets together.
+        """
+        return {}
 
 
 class R2(Score):
@@ -74,3 +85,44 @@ class R2(Score):
 
     def baseline(self, data: Data) -> Array:
         return fit_least_squares(data)
+
+    def details(self, data: Data, outputs: Array) -> Mapping[str, Mapping[str, float]]:
+        targets, names = data.y_validation, data.target_names
+        with np.errstate(all="ignore"):
+            errors = (outputs.astype(np.float64) - targets) * data.target_std
+            rmse, mae = np.sqrt((errors**2).mean(axis=0)), np.abs(errors).mean(axis=0)
+        r2 = [self.value(targets[:, [m]], outputs[:, [m]]) for m in range(len(names))]
+        return {
+            symbol: dict(zip(names, map(float, values), strict=True))
+            for symbol, values in ((self.symbol, r2), ("RMSE", rmse), ("MAE", mae))
+        }
+
+
+class Accuracy(Score):
+    """The share of rows whose largest output is that of their class, of one-hot targets (N, K).
+
+    Of several largest outputs the first counts. NaN where an output is.
+    """
+
+    name = "accuracy"
+    symbol = "accuracy"
+    says = "share of the rows that are put in their class"
+    perfect = 1.0
+    trivial = "knowing only how common each class is"
+    baseline_name = "logistic regression"
+
+    def value(self, targets: Array, outputs: Array) -> float:
+        if np.isnan(outputs).any():
+            return math.nan
+        return float((targets.argmax(axis=1) == outputs.argmax(axis=1)).mean())
+
+    def no_skill(self, data: Data) -> float:
+        return float(data.y_validation[:, data.y_train.sum(axis=0).argmax()].mean())
+
+    def baseline(self, data: Data) -> Array:
+        return fit_logistic_regression(data)
+
+    def details(self, data: Data, outputs: Array) -> Mapping[str, Mapping[str, float]]:
+        logs = log_softmax(outputs.astype(np.float64))
+        log_loss = -float((data.y_validation * logs).sum(axis=1).mean())
+        return {"log loss": {ALL: log_loss}}

@@ -1,4 +1,4 @@
-"""A table of inputs and targets, and its split into standardised training and validation rows."""
+"""A table of inputs and targets, and its standardised parts: training, validation and test rows."""
 
 from __future__ import annotations
 
@@ -40,13 +40,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Data:
-    """Training and validation rows in units of the training part's standard deviations.
+    """Training, validation and test rows in units of the training part's standard deviations.
 
     x is (N, D) and y is (N, M); the means and standard deviations, (D,) and (M,), are those of the
     training rows in the table's own units: targets = y · target_std + target_mean. Targets that are
-    not standardised have mean 0 and standard deviation 1 here. ``digest`` is that of the table's
-    rows in their order, the columns' names and which rows are for validation. ``origin``: of a
-    table from a file, how it was read and what its columns are, as JSON; ``notes`` tell that to a
+    not standardised have mean 0 and standard deviation 1 here. Without a test part its arrays have
+    no rows. ``validation_rows``: the places of the validation rows in the table. ``digest`` is that
+    of the table's rows in their order, the columns' names and the rows of each part. ``origin``: of
+    a table from a file, how it was read and what its columns are, as JSON; ``notes`` tell that to a
     person.
     """
 
@@ -54,16 +55,26 @@ class Data:
     y_train: Array
     x_validation: Array
     y_validation: Array
+    x_test: Array
+    y_test: Array
     input_names: tuple[str, ...]
     target_names: tuple[str, ...]
     input_mean: Array
     input_std: Array
     target_mean: Array
     target_std: Array
+    validation_rows: Rows
     digest: str = ""
     outliers: Outliers | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def tested(self) -> Data | None:
+        """The same with the test rows in the place of the validation rows; None without them."""
+        if not len(self.x_test):
+            return None
+        return replace(self, x_validation=self.x_test, y_validation=self.y_test)
 
     def to_json(self) -> dict[str, Any]:
         """What a model needs to be used on other rows; of the rows themselves nothing."""
@@ -96,60 +107,75 @@ class Data:
             y_train=cast(self.y_train, self.target_names),
             x_validation=cast(self.x_validation, self.input_names),
             y_validation=cast(self.y_validation, self.target_names),
+            x_test=cast(self.x_test, self.input_names),
+            y_test=cast(self.y_test, self.target_names),
         )
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The rows of a table that train and those for validation, by their places in it."""
+    """The rows of a table that train, those for validation and those for the test, by place."""
 
     train: Rows
     validation: Rows
+    test: Rows = field(default_factory=lambda: np.arange(0))
+
+    @classmethod
+    def cut(cls, order: Rows, validation: int, test: int) -> Parts:
+        """So many of the first rows for validation, so many of the next for the test."""
+        held_out, tested, train = np.split(order, [validation, validation + test])
+        return cls(train, held_out, tested)
 
 
-def drawn_parts(rows: int, validation: float, rng: np.random.Generator) -> Parts:
-    """A share ``validation`` of so many rows, drawn at random. Raises SettingError as ``held``."""
-    number = held(rows, validation)
-    order = rng.permutation(rows)
-    return Parts(train=order[number:], validation=order[:number])
+def held(rows: int, validation: float, test: float) -> tuple[int, int]:
+    """How many of so many rows are for validation and test, where each is a share of them.
 
-
-def held(rows: int, validation: float) -> int:
-    """How many of so many rows are for validation. Raises SettingError if a side has no row."""
-    number = round(validation * rows)
-    if not 0 < number < rows:
+    Raises SettingError if a part that is asked for has no row.
+    """
+    shares = {"validation": validation, "test": test}
+    numbers = {part: round(share * rows) for part, share in shares.items()}
+    left = rows - sum(numbers.values())
+    asked = [part for part, share in shares.items() if share > 0]
+    if left < 1 or any(numbers[part] == 0 for part in asked):
+        given = " and ".join(f"task.{part}={shares[part]:g}" for part in asked)
+        parts = "".join(f" and {numbers[part]} for {part}" for part in asked)
         raise SettingError(
-            f"task.validation={validation:g} of {rows} rows leaves {rows - number} for training "
-            f"and {number} for validation; both need at least 1"
+            f"{given} of {rows} rows leaves {left} for training{parts}; each needs at least 1"
         )
-    return number
+    return numbers["validation"], numbers["test"]
 
 
 def split(
     table: Table,
     *,
     validation: float,
+    test: float = 0.0,
     rng: np.random.Generator,
     standardise_targets: bool = True,
     identify: bool = True,
 ) -> Data:
-    """Draw the validation rows, and standardise all rows; raises SettingError as these do."""
-    parts = drawn_parts(len(table.inputs), validation, rng)
+    """Draw the parts' rows, and standardise all rows; raises SettingError as these do."""
+    rows = len(table.inputs)
+    numbers = held(rows, validation, test)
+    parts = Parts.cut(rng.permutation(rows), *numbers)
     return standardised(table, parts, standardise_targets=standardise_targets, identify=identify)
 
 
 def standardised(
     table: Table, parts: Parts, *, standardise_targets: bool = True, identify: bool = True
 ) -> Data:
-    """The two parts, standardised by the training part's mean and sd.
+    """The parts, standardised by the training part's mean and sd.
 
-    z = (x - mean) / sd for every column, where mean and sd know nothing of the validation rows. An
+    z = (x - mean) / sd for every column, where mean and sd know nothing of the other rows. An
     input that is constant in the training rows has sd 1, so that it becomes 0 there. Raises
     SettingError if a target is constant in the training rows (of those that are not standardised,
     if all are), or if a column's values are too large or too close together for float64.
     """
-    x_train, x_validation = (table.inputs[rows] for rows in vars(parts).values())
-    y_train, y_validation = (table.targets[rows] for rows in vars(parts).values())
+    x, y = (
+        {part: columns[rows] for part, rows in vars(parts).items()}
+        for columns in (table.inputs, table.targets)
+    )
+    x_train, y_train = x["train"], y["train"]
     constant = is_constant(y_train)
     if constant.any() if standardise_targets else constant.all():
         raise SettingError(
@@ -161,36 +187,39 @@ def standardised(
     target_mean, target_std = (
         moments(y_train, table.target_names) if standardise_targets else as_they_are
     )
-    for columns, mean, std, names in (
-        (x_train, input_mean, input_std, table.input_names),
-        (x_validation, input_mean, input_std, table.input_names),
-        (y_train, target_mean, target_std, table.target_names),
-        (y_validation, target_mean, target_std, table.target_names),
+    for by_part, mean, std, names in (
+        (x, input_mean, input_std, table.input_names),
+        (y, target_mean, target_std, table.target_names),
     ):
-        with np.errstate(over="ignore"):
-            columns -= mean
-            columns /= std
-        _check_finite(columns, names, "is too far from the training rows to be standardised")
+        for columns in by_part.values():
+            with np.errstate(over="ignore"):
+                columns -= mean
+                columns /= std
+            _check_finite(columns, names, "is too far from the training rows to be standardised")
     return Data(
         x_train=x_train,
         y_train=y_train,
-        x_validation=x_validation,
-        y_validation=y_validation,
+        x_validation=x["validation"],
+        y_validation=y["validation"],
+        x_test=x["test"],
+        y_test=y["test"],
         input_names=table.input_names,
         target_names=table.target_names,
         input_mean=input_mean,
         input_std=input_std,
         target_mean=target_mean,
         target_std=target_std,
+        validation_rows=parts.validation,
         digest=_digest(table, parts) if identify else "",
         outliers=outliers(table.targets, table.target_names) if standardise_targets else None,
     )
 
 
 def _digest(table: Table, parts: Parts) -> str:
-    named = (table.input_names, table.target_names, len(parts.validation))
+    tested = (len(parts.test),) if len(parts.test) else ()  # without them as before there were any
+    named = (table.input_names, table.target_names, len(parts.validation), *tested)
     content = hashlib.sha256(repr(named).encode())
-    for array in (table.inputs, table.targets, parts.validation, parts.train):
+    for array in (table.inputs, table.targets, parts.validation, parts.train, parts.test):
         content.update(np.ascontiguousarray(array).data)
     return content.hexdigest()
 

@@ -16,7 +16,7 @@ from ffn_train.tasks.table import Data, Table, split
 
 @dataclass(frozen=True, kw_only=True)
 class Task(Choice, ABC):
-    """Makes a table; ``validation`` is the share of its rows that is kept for validation.
+    """Makes a table; ``validation`` and ``test`` are the shares of its rows that do not train.
 
     ``kind``: of the targets; a loss says in ``Loss.kinds`` which it is made for. ``score``: what a
     model is judged by. ``standardise_targets``: whether targets are put in units of their standard
@@ -30,6 +30,13 @@ class Task(Choice, ABC):
     drawn: ClassVar[bool] = False
 
     validation: float = setting("share of the rows kept for validation", 0.2, above=0, below=1)
+    test: float = setting(
+        "share of the rows that nothing looks at before the end",
+        0.0,
+        at_least=0,
+        below=1,
+        before=0.0,
+    )
 
     @classmethod
     def check_class(cls) -> None:
@@ -42,13 +49,14 @@ class Task(Choice, ABC):
         """The table; generators of the same state give the same bytes."""
 
     def data(self, rows: np.random.Generator, parts: np.random.Generator) -> Data:
-        """The table's two parts; ``rows`` draws the table and ``parts`` the split."""
+        """The table's parts; ``rows`` draws the table and ``parts`` the split."""
         table = self.table(rows)
         if not isinstance(table, Table):
             raise SettingError(f"task={self.name}: its table is {table!r}, which is no Table")
         return split(
             table,
             validation=self.validation,
+            test=self.test,
             rng=parts,
             standardise_targets=self.standardise_targets,
             identify=not self.drawn,

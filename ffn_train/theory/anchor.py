@@ -1,4 +1,4 @@
-"""Where the gradient starts once it is measured: dLoss/dx_L of the batch."""
+"""The start of the backward recursion from the measured dLoss/dx_L of a batch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ffn_train.theory.scaled import Scaled, ratio
 
 @dataclass(frozen=True)
 class Anchor:
-    """What is measured on the batch: x_0, x_L and dLoss/dx_L, each (N, D)."""
+    """The measured x_0, x_L and dLoss/dx_L of a batch, each (N, D)."""
 
     first: Array
     last: Array
@@ -33,10 +33,10 @@ def measured_top(
     rows: NDArray[np.intp],
     predicted: Scaled,
 ) -> Top:
-    """P of the measured dLoss/dx_L, and what a post-norm lets through of it, exactly.
+    """P of the measured dLoss/dx_L, and exactly the part of it that a post-norm lets through.
 
-    ``predicted``: Q of x_L. Blocks nearly keep g · x, a ReLU's exactly; so it is the measured
-    g · x that the coherence c = g · x / (D Q) takes along, whatever size x_L happens to have.
+    ``predicted``: Q of x_L. Blocks nearly conserve g · x (with ReLU exactly), so the coherence
+    c = g · x / (D Q) uses the measured g · x, whatever size x_L happens to have.
     """
     unit, size = largest(gradient), largest(last)
     gradient, last = gradient / unit, last / size
@@ -48,10 +48,10 @@ def measured_top(
     if isinstance(model.block.post, LayerNorm):  # x_L is orthogonal to the ones
         gradient = gradient - gradient.mean(axis=1, keepdims=True)
     projected = measured_sum(gradient - along * last, unit, rows)
-    kept = (gradient * last).mean(axis=1)[rows]
-    own = predicted.diagonal
-    log = float(np.log(unit) + np.log(size)) - own.log
-    coherence = Scaled(ratio(kept, own.values), log).normalised()
+    products = (gradient * last).mean(axis=1)[rows]
+    squares = predicted.diagonal
+    log = float(np.log(unit) + np.log(size)) - squares.log
+    coherence = Scaled(ratio(products, squares.values), log).normalised()
     if model.block.post is not None:
         return Top(whole, projected, None, along=coherence)
     return Top(whole, projected, coherence, excess=excess(model, init))
@@ -60,8 +60,8 @@ def measured_top(
 def excess(model: Stack, init: Initialiser) -> float:
     """``Top.excess``: 1 for independent entries, 1 - D/H for orthonormal rows and columns.
 
-    Those of W_out keep the mean of W_outᵀ W_out, and a square one has no more than it. With
-    P = D/H, W_out W_in of two such matrices has E tr (W Wᵀ)² of 2 - P instead of 2 times
-    (E tr W Wᵀ)², by the moments of free projections.
+    An orthonormal W_out has the same mean of W_outᵀ W_out, and a square one equals that mean. With
+    P = D/H, W = W_out W_in of two such matrices has E tr (W Wᵀ)² = (2 - P) (E tr W Wᵀ)², with a
+    factor of 2 for independent entries, by the moments of free projections.
     """
     return 1.0 if init.independent else max(1 - model.width / model.hidden, 0.0)

@@ -1,4 +1,4 @@
-"""The kernel of a batch, or of the part of a large one that stands for it."""
+"""The kernel of a batch; of a large batch, that of a sample of its rows."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from ffn_train.nn.core import Floats
 from ffn_train.theory.scaled import Scaled
 
-ROWS = 128  # the largest batch that is taken whole
+ROWS = 128  # the largest batch that is used whole
 FEWEST_ROWS = 16
-_ENTRIES = 256 * ROWS**2  # kernel entries over all blocks; a deeper stack takes fewer rows
+_ENTRIES = 256 * ROWS**2  # kernel entries over all blocks; a deeper stack uses fewer rows
 
 
 def sample(x: Floats, depth: int) -> NDArray[np.intp]:
-    """The rows whose kernel stands for the batch: all, or some of every size of |x|."""
+    """The indices (n,) of the rows that represent the batch: all, or evenly spaced ranks of |x|."""
     most = max(FEWEST_ROWS, min(ROWS, int(np.sqrt(_ENTRIES / depth))))
     if len(x) <= most:
         return np.arange(len(x))
@@ -23,37 +23,38 @@ def sample(x: Floats, depth: int) -> NDArray[np.intp]:
 
 
 def _with_mean(kernel: Scaled, mean: float) -> Scaled:
-    """The kernel of the rows, scaled to the mean diagonal of the whole batch."""
+    """The kernel of the rows, rescaled to the mean diagonal of the whole batch."""
     if mean == 0 or not kernel.values.any():
         return kernel
     return Scaled(kernel.values, kernel.log + float(np.log(mean)) - kernel.diagonal.log_mean())
 
 
 def measured(x: Floats, unit: float, rows: NDArray[np.intp]) -> Scaled:
-    """The kernel of the rows of unit · x, scaled to the whole batch."""
+    """The kernel (n, n) of the rows of unit · x, rescaled to the whole batch's mean diagonal."""
     kernel = Scaled(x[rows] @ x[rows].T / x.shape[1]).normalised()
     kernel = _with_mean(kernel, float(np.mean(x * x)))
     return Scaled(kernel.values, kernel.log + 2 * float(np.log(unit)))
 
 
 def measured_sum(x: Floats, unit: float, rows: NDArray[np.intp]) -> Scaled:
-    """As ``measured``, with the mean over pairs too that of the whole batch.
+    """As ``measured``, with the mean over pairs also that of the whole batch.
 
-    |Σ_a x_a|² is a sum over pairs that can cancel, most of all with one output; a part of the pairs
-    then says little of it, and what grows from it in a deep stack is as far off.
+    |Σ_a x_a|² is a sum over pairs that can cancel, most of all with one output; a sample of the
+    pairs then estimates it poorly, and a deep stack amplifies the error.
     """
     kernel, batch, n = measured(x, unit, rows), len(x), len(rows)
-    own = float((x * x).sum())
-    if n == batch or n < 2 or own == 0:
+    squares = float((x * x).sum())
+    if n == batch or n < 2 or squares == 0:
         return kernel
-    pairs = float((x.sum(axis=0) ** 2).sum()) - own
+    pairs = float((x.sum(axis=0) ** 2).sum()) - squares
     diagonal = np.diagonal(kernel.values)
     sizes = np.sqrt(np.multiply.outer(diagonal, diagonal))
-    apart = ~np.eye(n, dtype=bool)
-    wanted = pairs / own / (batch - 1) * diagonal.mean()
-    shift = (wanted - kernel.values[apart].mean()) / sizes[apart].mean()
-    return Scaled(kernel.values + np.where(apart, shift * sizes, 0), kernel.log)
+    off_diagonal = ~np.eye(n, dtype=bool)
+    pair_mean = pairs / squares / (batch - 1) * diagonal.mean()
+    shift = (pair_mean - kernel.values[off_diagonal].mean()) / sizes[off_diagonal].mean()
+    return Scaled(kernel.values + np.where(off_diagonal, shift * sizes, 0), kernel.log)
 
 
 def largest(x: Floats) -> float:
+    """The largest magnitude of x; 1 if all are 0."""
     return float(np.max(np.abs(x), initial=0)) or 1.0

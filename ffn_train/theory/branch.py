@@ -1,4 +1,4 @@
-"""What a residual branch does to kernels, forward and backward, and the weight of each gradient.
+"""The maps of kernels through a residual branch, forward and backward, and each gradient's weight.
 
 A branch of independent centred Gaussian weights maps the kernel Y of its input to F of its output,
 and a gradient kernel G at its output to G ∘ χ at its input. The squared norm of a parameter's
@@ -24,9 +24,9 @@ from ffn_train.theory.scaled import Scaled
 
 @dataclass(frozen=True)
 class Variances:
-    """The sizes D and H; σ² of the inner and outer matrix, Var W times fan_in; that of a bias.
+    """The sizes D and H; σ² of the inner and outer matrix, Var W times fan_in; the bias variance.
 
-    ``independent``: whether a matrix's entries are, or its rows or columns orthonormal.
+    ``independent``: entries are independent; otherwise rows or columns are orthonormal.
     """
 
     width: int
@@ -38,21 +38,21 @@ class Variances:
 
     @classmethod
     def of(cls, init: Initialiser, *, width: int, hidden: int, depth: int) -> Variances:
-        """Those that an initialiser gives the matrices of a stack."""
+        """The variances that an initialiser gives the matrices of a stack."""
         inner = init.variance(fan_in=width, fan_out=hidden, role="inner", depth=depth)
         outer = init.variance(fan_in=hidden, fan_out=width, role="outer", depth=depth)
         return cls(width, hidden, width * inner, hidden * outer, init.bias_std**2, init.independent)
 
     def spread(self, tail: float, *powers: float) -> float:
-        """The relative variance of a squared norm past both matrices, for E s⁴/(E s²)² of a unit.
+        """The relative variance of a squared norm after both matrices, for E s⁴/(E s²)² of a unit.
 
-        Orthonormal rows or columns keep the norms of the Gaussian factors of s, on which log E s²
-        depends with ``powers``, and of the projection's own chance a part.
+        Orthonormal rows or columns preserve the norms of the Gaussian factors of s, on which
+        log E s² depends with ``powers``, and remove part of the projection's variance.
         """
         if self.independent:
             return 2 / self.width + (tail - 1) / self.hidden
-        kept = 2 / self.width * max(1 - self.width / self.hidden, 0.0)
-        return kept + max(tail - 1 - 2 * sum(p * p for p in powers), 0.0) / self.hidden
+        projection = 2 / self.width * max(1 - self.width / self.hidden, 0.0)
+        return projection + max(tail - 1 - 2 * sum(p * p for p in powers), 0.0) / self.hidden
 
     def joint(self, mixed: float, power: float, slope_power: float) -> float:
         """The relative covariance of the squares forward and backward, for a unit's E s² s'²."""
@@ -60,10 +60,10 @@ class Variances:
         return (mixed - 1 - shared) / self.hidden
 
     def reflected(self, mixed: float, along: float) -> float:
-        """E|Jᵀ f|²/(|f|² χ) - 1 of the branch's own output f, by what W_outᵀ W_out turns back.
+        """E|Jᵀ f|²/(|f|² χ) - 1 of the branch's own output f, which W_outᵀ W_out partly returns.
 
         ``along``: the square of the part along the branch's input. Orthonormal rows and columns
-        turn nothing back but that mean, which is then part of what W_in leaves.
+        return only that mean.
         """
         square = self.width / self.hidden
         if self.independent:
@@ -73,7 +73,7 @@ class Variances:
 
 
 class Coherent(NamedTuple):
-    """What a gradient c_a x_a along the branch's own output does on its way back through it.
+    """The backward pass of a gradient c_a x_a along the branch's own output.
 
     With c the coherence at the block's output and a the multiplier, the branch's input has the
     coherence a² c ∘ ``slope`` (N,), and the gradient's kernel there and the squared norms gain
@@ -90,9 +90,9 @@ class BranchKernels:
     """F, χ, the weight W of each parameter by name, and how the branch fluctuates.
 
     ``power``: d log F/d log Y and ``slope_power``: d log χ/d log Y of a sample; ``spread`` and
-    ``slope_spread``: the variance of a squared norm through the branch, over its squared mean, for
-    one sample, forward and backward; ``joint``: of the two together. ``reflected``: by how much
-    more than any other gradient's square that of one along the branch's output is passed back.
+    ``slope_spread``: the relative variance (over the squared mean) of a squared norm through the
+    branch for one sample, forward and backward; ``joint``: their covariance. ``reflected``: the
+    excess with which the square of a gradient along the branch's output is passed back.
     """
 
     output: Scaled
@@ -109,7 +109,7 @@ class BranchKernels:
 
 @singledispatch
 def kernels(branch: Branch, variances: Variances, y: Scaled) -> BranchKernels | None:
-    """What the branch does to the kernel ``y`` of its input; None where nothing is derived."""
+    """The branch's kernels for the kernel ``y`` of its input; None if none are derived."""
     return None
 
 
@@ -118,11 +118,11 @@ def _feed_forward(branch: FeedForward, variances: Variances, y: Scaled) -> Branc
     """F = σ_o² A + σ_b², χ = σ_i² σ_o² D, from K = σ_i² Y + σ_b²."""
     v, d, h = variances, variances.width, variances.hidden
     field = y * v.inner + _constant(v.bias, y)
-    found = dual(branch.activation, field.values, field.log)
-    value, slope = Scaled(found.value, field.log), Scaled(found.slope)
+    duals = dual(branch.activation, field.values, field.log)
+    value, slope = Scaled(duals.value, field.log), Scaled(duals.slope)
     output = value * v.outer + _constant(v.bias, y)
     share = (y * v.inner).share_of(field)
-    one = response(branch.activation, field.diagonal.log_mean())
+    unit = response(branch.activation, field.diagonal.log_mean())
 
     def coherent() -> Coherent:
         along = coherence(branch.activation, field.values, field.log)
@@ -134,7 +134,7 @@ def _feed_forward(branch: FeedForward, variances: Variances, y: Scaled) -> Branc
             {"up.weight": pairs * y * (h * d), "up.bias": pairs * h},
         )
 
-    power = share * one.value_power * (value * v.outer).share_of(output)
+    power = share * unit.value_power * (value * v.outer).share_of(output)
     back = slope * (v.inner * v.outer)
     return BranchKernels(
         output=output,
@@ -146,41 +146,41 @@ def _feed_forward(branch: FeedForward, variances: Variances, y: Scaled) -> Branc
             "up.bias": slope * (v.outer * d),
         },
         power=power,
-        slope_power=share * one.slope_power,
-        spread=v.spread(one.value_tail, one.value_power),
-        slope_spread=v.spread(3 * one.slope_tail, 1, one.slope_power),
-        joint=v.joint(one.mixed_tail, one.value_power, one.slope_power),
-        reflected=v.reflected(one.mixed_tail, power**2 * output.share_of(back * y)),
+        slope_power=share * unit.slope_power,
+        spread=v.spread(unit.value_tail, unit.value_power),
+        slope_spread=v.spread(3 * unit.slope_tail, 1, unit.slope_power),
+        joint=v.joint(unit.mixed_tail, unit.value_power, unit.slope_power),
+        reflected=v.reflected(unit.mixed_tail, power**2 * output.share_of(back * y)),
         coherent=coherent,
     )
 
 
 @kernels.register
 def _gated(branch: Gated, variances: Variances, y: Scaled) -> BranchKernels:
-    """F = σ_o² A ∘ K + σ_b², χ = σ_i² σ_o² (K ∘ D + A): the gate's A and D, the other's K."""
+    """F = σ_o² A ∘ K + σ_b², χ = σ_i² σ_o² (K ∘ D + A): A and D of the gate, K of its factor."""
     v, d, h = variances, variances.width, variances.hidden
     field = y * v.inner + _constant(v.bias, y)
-    found = dual(branch.activation, field.values, field.log)
-    value, slope = Scaled(found.value, field.log), Scaled(found.slope)
+    duals = dual(branch.activation, field.values, field.log)
+    value, slope = Scaled(duals.value, field.log), Scaled(duals.slope)
     product, gate = value * field, slope * field
     output = product * v.outer + _constant(v.bias, y)
     share = (y * v.inner).share_of(field)
-    one: Response = response(branch.activation, field.diagonal.log_mean())
-    # a unit's two ways back, through the gate and past it, for a normal factor with E u⁴ = 3
-    through = gate.share_of(gate + value)
-    paths = 3 * through**2 * one.slope_tail + (1 - through) ** 2 * one.value_tail
-    paths += 2 * through * (1 - through) * one.mixed_tail
-    both = 3 * through * one.mixed_tail + (1 - through) * one.value_tail
+    unit: Response = response(branch.activation, field.diagonal.log_mean())
+    # the two backward paths of a unit, through the gate and past it; a normal factor has E u⁴ = 3
+    gate_share = gate.share_of(gate + value)
+    paths = 3 * gate_share**2 * unit.slope_tail + (1 - gate_share) ** 2 * unit.value_tail
+    paths += 2 * gate_share * (1 - gate_share) * unit.mixed_tail
+    both = 3 * gate_share * unit.mixed_tail + (1 - gate_share) * unit.value_tail
 
     def coherent() -> Coherent:
         along = coherence(branch.activation, field.values, field.log)
         fourth = Scaled(square_pairs(branch.activation, field.values, field.log), 2 * field.log)
-        own = field.diagonal
+        squares = field.diagonal
         factor = (v.outer * d / h) ** 2
         # E u_a² u_b² = K_aa K_bb + 2 K_ab² of the ungated factor u
-        gates = Scaled(along.pairs, field.log) * (own.outer() + field * field * 2.0) * factor
+        gates = Scaled(along.pairs, field.log) * (squares.outer() + field * field * 2.0) * factor
         ups = fourth * field * factor
-        slope = value.diagonal + own * along.slope
+        slope = value.diagonal + squares * along.slope
         return Coherent(
             slope * (v.inner * v.outer),
             (gates + ups) * (v.inner * h / d),
@@ -192,7 +192,7 @@ def _gated(branch: Gated, variances: Variances, y: Scaled) -> BranchKernels:
             },
         )
 
-    power = share * (one.value_power + 1) * (product * v.outer).share_of(output)
+    power = share * (unit.value_power + 1) * (product * v.outer).share_of(output)
     back = (gate + value) * (v.inner * v.outer)
     return BranchKernels(
         output=output,
@@ -207,7 +207,7 @@ def _gated(branch: Gated, variances: Variances, y: Scaled) -> BranchKernels:
         },
         power=power,
         slope_power=share,
-        spread=v.spread(3 * one.value_tail, 1, one.value_power),
+        spread=v.spread(3 * unit.value_tail, 1, unit.value_power),
         slope_spread=v.spread(3 * paths, 1, share),
         joint=v.joint(both, share, share),
         reflected=v.reflected(both, power**2 * output.share_of(back * y)),

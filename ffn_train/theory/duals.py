@@ -1,14 +1,13 @@
-"""Dual activations: what an activation does to the kernel of the Gaussian field that it acts on.
+"""Dual activations: the maps of a Gaussian field's kernel through an activation.
 
 For (u_a, u_b) ~ N(0, K), with all pairs of a batch at once:
 
     A_ab = E[act(u_a) act(u_b)]         D_ab = E[act'(u_a) act'(u_b)]
     s_a  = E[(act act')'(u_a)]          M_ab = E[(act act')(u_a) (act act')(u_b)]
 
-K comes as ``kernel`` · exp(``log``), and A and M go back in units of exp(log) too; D and s have no
-unit. The closed forms are exact; every other activation goes through its Hermite series, which
-needs the more terms the wider the field. So tanh and SiLU of a wide one are sums of what has closed
-forms.
+K is ``kernel`` · exp(``log``); A and M are returned in units of exp(log), D and s have no unit.
+Closed forms are exact; other activations use their Hermite series, which needs more terms for a
+wider field. tanh and SiLU of a wide field are therefore sums of functions with closed forms.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ from ffn_train.nn.core import Floats
 from ffn_train.theory import hermite
 from ffn_train.theory.scaled import ratio
 
-# beyond exp(±50) in σ an activation is its own asymptote to all digits, linear near zero or
-# homogeneous far out, and the scale drops out of every ratio
+# beyond exp(±50) in σ an activation equals its asymptote to all digits (linear near zero,
+# homogeneous far out), and the scale cancels in every ratio
 _FURTHEST = 100.0
 
 
@@ -106,7 +105,7 @@ def _within(log: float) -> float:
 
 
 def _rectified(kernel: Floats) -> Dual:
-    """ReLU's, the arc-cosine kernels of degree 1 and 0. Cho and Saul 2009."""
+    """The arc-cosine kernels of degree 1 and 0, of ReLU. Cho and Saul 2009."""
     size, rho = correlation(kernel)
     angle = np.arccos(rho)
     value = size / (2 * np.pi) * (np.sin(angle) + (np.pi - angle) * rho)
@@ -145,7 +144,7 @@ def _erf_pairs(left: Floats, right: Floats, size: Floats, rho: Floats) -> tuple[
 
 
 def _gelu_pairs(left: Floats, right: Floats, size: Floats, rho: Floats) -> tuple[Floats, Floats]:
-    """A and D of GELU, of the same."""
+    """A and D of GELU, with the arguments of ``_erf_pairs``."""
     product, cross, total = size * size, size * rho, left + right
     both = 1 + total + product
     square = 1 + total + product * (1 - rho) * (1 + rho)  # δ² without its cancellation
@@ -167,8 +166,8 @@ def _(activation: Erf, kernel: Floats, log: float) -> Dual:
     """
     unit = float(np.exp(_within(log)))
     size, rho = correlation(kernel)
-    own = np.diagonal(kernel) * unit
-    value, slope = _erf_pairs(own[:, None], own, size * unit, rho)
+    variances = np.diagonal(kernel) * unit
+    value, slope = _erf_pairs(variances[:, None], variances, size * unit, rho)
     return Dual(value / unit, slope)
 
 
@@ -181,8 +180,8 @@ def _(activation: GELU, kernel: Floats, log: float) -> Dual:
     """
     unit = float(np.exp(_within(log)))
     size, rho = correlation(kernel)
-    own = np.diagonal(kernel) * unit
-    value, slope = _gelu_pairs(own[:, None], own, size * unit, rho)
+    variances = np.diagonal(kernel) * unit
+    value, slope = _gelu_pairs(variances[:, None], variances, size * unit, rho)
     return Dual(value / unit, slope)
 
 
@@ -195,19 +194,19 @@ _TANH = (
     (1.1219, 0.27946),
     (1.5394, 0.05721),
 )
-_WIDE = 2.5  # σ from which the series of tanh, SiLU and GELU's tanh form are further off than sums
+_WIDE = 2.5  # σ from which the sums are more accurate than the series of tanh, SiLU and GELUTanh
 
 
 @dual.register
 def _(activation: Tanh | SiLU | GELUTanh, kernel: Floats, log: float) -> Dual:
-    """The Hermite series; of a wide field the sum over pairs of functions with closed forms.
+    """The Hermite series; for a wide field a sum over pairs of functions with closed forms.
 
     tanh z = Σ c erf(b z), z σ(z) = z (1 + tanh(z/2))/2 = Σ c GELU(s z)/s with s = b/sqrt(2), and
     GELU's tanh form is GELU to 5e-4.
     """
     unit = float(np.exp(_within(log)))
-    own = np.diagonal(kernel) * unit
-    if np.max(own, initial=0) < _WIDE**2:
+    variances = np.diagonal(kernel) * unit
+    if np.max(variances, initial=0) < _WIDE**2:
         return _series(activation, kernel, log)
     size, rho = correlation(kernel)
     pairs, rates, power = _erf_pairs, [b for b, _ in _TANH], 0
@@ -219,7 +218,9 @@ def _(activation: Tanh | SiLU | GELUTanh, kernel: Floats, log: float) -> Dual:
     value, slope = np.zeros_like(kernel), np.zeros_like(kernel)
     for a, left in zip(rates, shares, strict=True):
         for b, right in zip(rates, shares, strict=True):
-            values, slopes = pairs(a * a * own[:, None], b * b * own, a * b * unit * size, rho)
+            values, slopes = pairs(
+                a * a * variances[:, None], b * b * variances, a * b * unit * size, rho
+            )
             value += left * right / (a * b) ** power * values
             slope += left * right * (a * b) ** (1 - power) * slopes
     return Dual(value / unit, slope)

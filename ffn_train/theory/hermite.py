@@ -5,10 +5,9 @@ With orthonormal Hermite polynomials h_k, f(σ_a z) = Σ_k C_ak h_k(z) and corr(
     E f(u_a) f(u_b) = Σ_k C_ak C_bk ρ^k.
 
 The C_ak are sums on a fine uniform grid, which integrates a smooth function against the normal
-density to machine precision; Gauss-Hermite nodes would lie too far apart for wide u. Where even
-this grid's do, because u is wider still, nodes are the closer together the nearer to 0, where an
-activation bends. What lies beyond the last term is taken at that term's power, so that ρ = 1 is
-exact.
+density to machine precision; Gauss-Hermite nodes would be too far apart for wide u. For even wider
+u a graded grid is denser near 0, where an activation bends. The remainder of the series is given
+the last term's power, so that ρ = 1 is exact.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from ffn_train.nn.core import Floats
 
 TERMS = 96
 
-
 _WIDE = 8.0  # σ from which a uniform grid's nodes, 0.045 σ apart in u, are too far apart
 
 
@@ -32,7 +30,7 @@ def is_wide(deviations: Floats) -> bool:
 
 @cache
 def grid(wide: bool = False) -> tuple[Floats, Floats]:
-    """The nodes z and the normal weights, which sum to 1."""
+    """The nodes z and the normal weights, which sum to 1, both (nodes,)."""
     if wide:  # z = c sinh t: the trapezoid in t is as exact, with nodes c dt apart at 0
         scale = 1e-3
         t = np.linspace(-1, 1, 1201) * np.arcsinh(9 / scale)
@@ -62,7 +60,7 @@ def mean(values: Floats) -> Floats:
 
 
 def _on_wide(values: Floats) -> bool:
-    """Which of the two grids the values lie on, by their number."""
+    """Whether the values lie on the graded grid, by their number."""
     return bool(values.shape[-1] != len(grid()[0]))
 
 
@@ -75,8 +73,8 @@ def pairs(values: Floats, correlation: Floats, *, negligible: float = 1e-10) -> 
     squares = mean(values * values)
     shares = coefficients * coefficients / np.where(squares > 0, squares, 1)[:, None]
     counting = np.flatnonzero(shares.max(axis=0) > negligible)
-    kept = int(counting[-1]) + 1 if counting.size else TERMS  # each is small in a wide field
-    columns = np.ascontiguousarray(coefficients[:, :kept].T)
+    terms = int(counting[-1]) + 1 if counting.size else TERMS  # each is small in a wide field
+    columns = np.ascontiguousarray(coefficients[:, :terms].T)
     rest = np.sqrt(np.maximum(squares - (columns * columns).sum(axis=0), 0))
     total = rest[:, None] * rest
     term = np.empty_like(total)

@@ -1,7 +1,7 @@
-"""Where nothing is predicted, and why: the limits of a theory of wide layers.
+"""The limits of a theory of wide layers: where it predicts nothing, and why.
 
-Each was found by simulation over seeds; ``experiments/theory_limits`` repeats it for configurations
-drawn at random. A run's own check at step 0 is in ``runs.predictions``.
+Each was found by simulation over seeds; ``experiments/theory_limits`` tests them on random
+configurations. A run's check against its measured step 0 is in ``runs.predictions``.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ import numpy as np
 
 from ffn_train.nn.stack import Stack
 
-# Gradients of parameters are sums over pairs of samples. Between samples whose products go to 0 in
-# wide layers their chance, of order 1/D each, is left, forward and backward together: where it may
-# be so much of the sum, norms were up to 1.7 of the prediction (geglu, 200 samples, D = 47).
+# Gradients of parameters are sums over pairs of samples. Products of samples that vanish in wide
+# layers leave random terms of order 1/D, correlated between forward and backward pass. Where these
+# may be this large a share of the sum, norms were up to 1.7 times the prediction (geglu, 200
+# samples, D = 47).
 PAIRS = 0.6
-# E[1/σ²] of a norm's scale, which grows from block to block in a plain stack: at depth 192 and
-# width 18 the gradient was 1e-7 of the prediction.
+# The scatter of a norm's σ² grows from block to block in a plain stack, and E[1/σ²] with it: at
+# depth 192 and width 18 the gradient was 1e-7 times the prediction.
 NORMS = 2.0
-# |x|² of gated blocks without a norm grows faster than exponentially: the largest sample decides.
+# |x|² of gated blocks without a norm grows faster than exponentially: the largest sample dominates.
 GATES = 0.5
 
 
@@ -28,8 +29,8 @@ GATES = 0.5
 class Case:
     """What a limit may depend on.
 
-    ``anchored``: the mode; ``norms`` and ``variance``: the variances over seeds of the logs of all
-    squares |x_l|² that norms divide by, of one sample, and of |x_L|², of the worst sample.
+    ``anchored``: the mode; ``norms``: the summed variances over seeds of the logs that blocks add
+    to |x_l|², mean over samples; ``variance``: that of log |x_L|² of the worst sample.
     """
 
     model: Stack
@@ -41,7 +42,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Limit:
-    """Nothing is predicted ``where``; ``why`` is half a line."""
+    """A condition ``where`` nothing is predicted; ``why`` is half a line."""
 
     where: Callable[[Case], bool]
     why: str
@@ -89,10 +90,10 @@ LIMITS: Sequence[Limit] = (
 
 
 def refusal(case: Case) -> str:
-    """Why nothing is predicted; "" where something is."""
+    """Why nothing is predicted; "" if something is."""
     return next((limit.why for limit in LIMITS if limit.where(case)), "")
 
 
 def undecided(share: float) -> bool:
-    """Whether the chance in the pairs' products is too large a share of a sum over all pairs."""
+    """Whether random terms are too large a share of a sum over all pairs of samples."""
     return bool(np.isfinite(share) and share > PAIRS)

@@ -1,4 +1,4 @@
-"""Prediction of the norms at step 0: of x_l, of dLoss/dx_l and of every parameter's gradient."""
+"""Predicted norms at step 0: of x_l, of dLoss/dx_l and of every parameter's gradient."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ from ffn_train.theory.scaled import Scaled, Sums
 
 @dataclass(frozen=True)
 class Prediction:
-    """Root mean squares over seeds, as natural logarithms, and how far one seed lies from them.
+    """Root mean squares over seeds, as natural logarithms, and the scatter of one seed.
 
     log_signal_rms, log_signal_gradient_rms   (L+1,)  RMS of x_l and of dLoss/dx_l, l = 0 ... L
     log_gradient_norm                         (T,)    |dLoss/dθ| of each tensor in the layout's
                                                       order; NaN where none is derived or the
-                                                      rows taken say too little, -inf for 0
+                                                      sampled rows do not suffice, -inf for 0
     signal_sd, signal_gradient_sd             (L+1,)  standard deviation of the log over seeds
-    gradient_sd                               (T,)    of sums that cancel between samples too low
-    sampled                                           (n, N) where n rows of the batch's N stand
-                                                      for it; None where it is taken whole
+    gradient_sd                               (T,)    the same; too low for sums that cancel
+                                                      between samples
+    sampled                                           (n, N) if only n of the batch's N rows are
+                                                      used, else None
     """
 
     log_signal_rms: Floats
@@ -47,7 +48,7 @@ class Prediction:
 
     @property
     def rows(self) -> str:
-        """The part of the batch that it is from, "90 of 128 rows"; "" for the whole."""
+        """The part of the batch that was used, as in "90 of 128 rows"; "" for the whole batch."""
         return "" if self.sampled is None else "{} of {} rows".format(*self.sampled)
 
     @property
@@ -63,11 +64,11 @@ class Unpredicted:
     reason: str
 
 
-@np.errstate(all="ignore")  # what overflows is not finite, and the prediction says so
+@np.errstate(all="ignore")  # overflows are reported as not finite
 def predict(
     model: Stack, init: Initialiser, loss: Loss, x: Array, targets: Array
 ) -> Prediction | Unpredicted:
-    """The a-priori prediction for a batch x (N, inputs) with targets (N, M): nothing is measured.
+    """The a-priori prediction for a batch x (N, inputs) with targets (N, M), without measurements.
 
     The mean is over the weights of the whole stack, with input projection and read-out.
     """
@@ -81,8 +82,10 @@ def predict(
     blocks = _blocks(model, init, first, anchored=False)
     if isinstance(blocks, Unpredicted):
         return blocks
-    wanted = measured_sum(np.asarray(targets, np.float64), 1.0, rows) * float(targets.shape[1])
-    out = mse_read_out(model, blocks[-1].output, wanted, len(inputs))
+    target_kernel = measured_sum(np.asarray(targets, np.float64), 1.0, rows) * float(
+        targets.shape[1]
+    )
+    out = mse_read_out(model, blocks[-1].output, target_kernel, len(inputs))
     top = replace(out.top, excess=excess(model, init))
     chance = 2 / model.width * normalised_square(first)
     return _prediction(
@@ -94,7 +97,7 @@ def predict(
 def predict_anchored(
     model: Stack, init: Initialiser, x: Array, anchor: Anchor
 ) -> Prediction | Unpredicted:
-    """The prediction that starts from the measured x_0 and dLoss/dx_L, for any loss."""
+    """The prediction from the measured x_0 and dLoss/dx_L, for any loss."""
     inputs = np.asarray(x, np.float64)
     signal, last, gradient = (
         np.asarray(array, np.float64) for array in (anchor.first, anchor.last, anchor.gradient)
@@ -137,33 +140,35 @@ def _prediction(
     last: Floats,
     out: ReadOut | None,
 ) -> Prediction:
-    """Collect everything; ``first`` and ``last``: the covariances that the ends start with."""
-    found = climb(model, blocks, first)
-    downs = list(down(model, blocks, top, found.norm_spreads(model)))
-    signal = [here.signal for here in blocks] + [blocks[-1].output]
-    gradient = [downs[0].above] + [here.signal for here in downs]
-    signal_spread = of_signal(signal, found)
-    correlations = found.chance(blocks)
+    """The prediction, from the covariances at x_0 (``first``) and at dLoss/dx_L (``last``)."""
+    scatter = climb(model, blocks, first)
+    downs = list(down(model, blocks, top, scatter.norm_spreads(model)))
+    signal = [forward.signal for forward in blocks] + [blocks[-1].output]
+    gradient = [downs[0].above] + [forward.signal for forward in downs]
+    signal_spread = of_signal(signal, scatter)
+    correlations = scatter.chance(blocks)
     power = out.power if out else 0.0
-    back_spreads, gradient_spread = of_gradient(model, blocks, downs, found, last, power)
-    # of each tensor of a part of the stack: the log of its square, and that log's variance
+    back_spreads, gradient_spread = of_gradient(model, blocks, downs, scatter, last, power)
+    # by part and tensor: the log of the squared gradient norm, and that log's variance
     norms: dict[tuple[str, str], tuple[float, float]] = {}
     matrices = {tensor.role for tensor in model.layout.tensors if len(tensor.shape) > 1}
     of_blocks = zip(model.block_of.items(), blocks, reversed(downs), strict=True)
-    for (part, place), here, back in of_blocks:
-        above = back_spreads[place + 1]
-        if model.block.post is not None:  # 1/ζ² is not in it yet
-            above = above + found.fresh[place]
-        fresh = float(np.diagonal(found.fresh[place]).mean())
+    for (part, index), forward, backward in of_blocks:
+        above = back_spreads[index + 1]
+        if model.block.post is not None:  # 1/ζ² is not included yet
+            above = above + scatter.fresh[index]
+        fresh = float(np.diagonal(scatter.fresh[index]).mean())
         shared = (
-            here.branch_input.apart() * back.output.apart() * ((correlations[place] + fresh) / 2)
+            forward.branch_input.apart()
+            * backward.output.apart()
+            * ((correlations[index] + fresh) / 2)
         )
-        for name, kernel, log, own in gradients.of_block(model, here, back, sums):
-            sizes, chance = above + own, float(np.diagonal(above).mean()) + own
+        for name, kernel, log, added in gradients.of_block(model, forward, backward, sums):
+            sizes, chance = above + added, float(np.diagonal(above).mean()) + added
             if name in matrices or name == "norm.gain":
-                chance += correlations[place]
+                chance += correlations[index]
             if name in matrices and model.norm.placement == "none":
-                sizes = sizes + found.spreads[place]
+                sizes = sizes + scatter.spreads[index]
             if undecided(sums.chance_of_pairs(kernel, shared)):
                 continue
             norms[part, name] = log, sums.spread(kernel, sizes, chance / 2)

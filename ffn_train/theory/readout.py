@@ -1,12 +1,12 @@
-"""Where the gradient starts: the read-out under a mean squared error, before anything is measured.
+"""The start of the a-priori backward recursion: the read-out under a mean squared error.
 
 The read-out is LeCun normal, so with M outputs and e = dLoss/dy = κ (y - t), κ = 2/(N M),
 
     E_ab = E[e_a · e_b] = κ² (M Y_ab + t_a · t_b)
     P_ab = κ²/D (M (M + D + 1)/D Y_ab + t_a · t_b)
 
-for the kernel Y that it reads, from the second moment of a Wishart matrix. M + 1 of the M + D + 1
-lie along the signal, E[g_a | x_a] = κ M/D x_a, and a norm of x_L takes them out.
+for the kernel Y of its input, from the second moment of a Wishart matrix. M + 1 of the M + D + 1
+lie along the signal, E[g_a | x_a] = κ M/D x_a, and a norm of x_L removes them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ffn_train.theory.scaled import Scaled
 
 @dataclass(frozen=True)
 class ReadOut:
-    """The way down's start, and the kernels Y and E of the read-out itself.
+    """The start of the backward recursion, and the kernels Y and E of the read-out itself.
 
     ``gain``, ``shift``: kernels whose sums are the squared gradients of a final norm's parameters.
     ``spread``: the covariance (N, N) of the log of |dLoss/dx_L|² over seeds; ``error_spread`` that
@@ -40,31 +40,31 @@ class ReadOut:
     power: float
 
 
-def mse_read_out(model: Stack, signal: Scaled, wanted: Scaled, batch: int) -> ReadOut:
-    """The read-out of the kernel ``signal`` of x_L, for t_a · t_b of the same rows (n, n)."""
+def mse_read_out(model: Stack, signal: Scaled, targets: Scaled, batch: int) -> ReadOut:
+    """The read-out for the kernels (n, n) of x_L, ``signal``, and of the targets, t_a · t_b."""
     width, outputs = model.width, model.output.fan_out
     kappa = 2 / (batch * outputs)
     scales = norm_scales(model, signal)
     y = signal if model.final_norm is None else signal.over(scales)
-    whole = (y * (outputs * (width + outputs + 1) / width) + wanted) * (kappa**2 / width)
-    beside = (y * float(outputs) + wanted) * (kappa**2 / width * passed(model))
+    whole = (y * (outputs * (width + outputs + 1) / width) + targets) * (kappa**2 / width)
+    projected = (y * float(outputs) + targets) * (kappa**2 / width * passed(model))
     if model.final_norm is not None:
-        gradient = beside.over(scales)
+        gradient = projected.over(scales)
         top = Top(gradient, gradient, None)
     else:
-        coherence = Scaled(np.full(len(wanted.values), kappa * outputs / width))
+        coherence = Scaled(np.full(len(targets.values), kappa * outputs / width))
         post = model.block.post is not None
-        top = Top(whole, beside, None if post else coherence, along=coherence if post else None)
-    error = (y * outputs + wanted) * kappa**2
-    chance = _chance(y, wanted, outputs)
-    share = (y * float(outputs)).share_of(y * float(outputs) + wanted)
-    own, alone = y.diagonal, kappa * outputs / width
+        top = Top(whole, projected, None if post else coherence, along=coherence if post else None)
+    error = (y * outputs + targets) * kappa**2
+    chance = _chance(y, targets, outputs)
+    share = (y * float(outputs)).share_of(y * float(outputs) + targets)
+    squares, along = y.diagonal, kappa * outputs / width
     return ReadOut(
         top=top,
         final_signal=y,
         error=error,
         # Σ_n dLoss/dy_n ∘ y_n: the part of dLoss/dy along y adds E[y_a² y_b²] of each feature
-        gain=error * y + (own.outer() + y * y * 2.0) * (alone**2 * width),
+        gain=error * y + (squares.outer() + y * y * 2.0) * (along**2 * width),
         shift=(error + y * (outputs * (outputs + 1) / width * kappa**2)),
         spread=chance + 2 / width * normalised_square(top.gradient),
         error_spread=chance,
@@ -72,14 +72,15 @@ def mse_read_out(model: Stack, signal: Scaled, wanted: Scaled, batch: int) -> Re
     )
 
 
-def _chance(y: Scaled, wanted: Scaled, outputs: int) -> Floats:
+def _chance(y: Scaled, targets: Scaled, outputs: int) -> Floats:
     """The covariance of log |y_a - t_a|² with y ~ N(0, Y).
 
-    Of the square it is v = (2 M Y² + 4 Y t·t) over the means, as for a chi-square of 2/v degrees of
-    freedom, whose log has the variance ψ'(1/v) = v + v²/2 + v³/6 up to 8 % for one degree (v = 2).
+    The square's relative covariance is v = (2 M Y² + 4 Y t·t)/means, as of a chi-square with 2/v
+    degrees of freedom. Its log has the variance ψ'(1/v), which v + v²/2 + v³/6 meets within 8 % at
+    one degree (v = 2).
     """
-    square = y * y * (2.0 * outputs) + y * wanted * 4.0
-    whole = (y * outputs + wanted).diagonal
+    square = y * y * (2.0 * outputs) + y * targets * 4.0
+    whole = (y * outputs + targets).diagonal
     means = whole.outer()
     share = square.values / np.where(means.values > 0, means.values, 1)
     v = np.asarray(share * np.exp(square.log - means.log))
@@ -87,5 +88,5 @@ def _chance(y: Scaled, wanted: Scaled, outputs: int) -> Floats:
 
 
 def normalised_square(kernel: Scaled) -> Floats:
-    """K_ab²/(K_aa K_bb); 0 where a sample has none."""
+    """K_ab²/(K_aa K_bb); 0 where K_aa or K_bb is 0."""
     return (kernel * kernel).relative_to(kernel.diagonal.outer())

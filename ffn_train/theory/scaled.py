@@ -1,4 +1,4 @@
-"""Arrays whose scale is kept apart, so that a thousand blocks neither overflow nor underflow."""
+"""Arrays with a separate scale, so that a thousand blocks neither overflow nor underflow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from ffn_train.nn.core import Floats
 
-_LEFT = 0.01  # of the summands' sizes: what a sum over a part of the pairs must leave to be trusted
+_LEFT = 0.01  # a sum over sampled pairs is trusted from this share of its summands' sizes on
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Scaled:
     log: float = 0.0
 
     def normalised(self) -> Scaled:
-        """The same array with a largest magnitude of 1; one of zeros stays as it is."""
+        """The same array with a largest magnitude of 1; unchanged if that is 0 or not finite."""
         largest = float(np.max(np.abs(self.values), initial=0))
         if largest == 0 or not np.isfinite(largest):
             return self
@@ -51,24 +51,24 @@ class Scaled:
 
     def apart(self) -> Floats:
         """1 - ρ² of the correlations ρ of a kernel, at least 0."""
-        own = self.values.diagonal()
-        return 1 - np.minimum(ratio(self.values**2, own[:, None] * own), 1)
+        diagonal = self.values.diagonal()
+        return 1 - np.minimum(ratio(self.values**2, diagonal[:, None] * diagonal), 1)
 
     def outer(self) -> Scaled:
         """v_a v_b of a vector (N,)."""
         return Scaled(self.values[:, None] * self.values, 2 * self.log)
 
     def relative_to(self, sizes: Scaled) -> Floats:
-        """Each entry over that of ``sizes``; 0 where that is none."""
+        """Each entry over that of ``sizes``; 0 where that is 0."""
         scale = np.exp(min(self.log - sizes.log, 700.0))
         return ratio(self.values * scale, sizes.values)
 
     def log_mean(self) -> float:
-        """The logarithm of the mean entry; -inf for zero."""
+        """The logarithm of the mean entry; -inf if that is not positive."""
         return self._log(float(np.add.reduce(self.values, axis=None)) / self.values.size)
 
     def share_of(self, whole: Scaled) -> float:
-        """The mean diagonal of a kernel over that of another; 0 if there is none."""
+        """The mean diagonal over that of ``whole``; 0 if it is not positive."""
         difference = self.diagonal.log_mean() - whole.diagonal.log_mean()
         return float(np.exp(difference)) if difference > -np.inf else 0.0
 
@@ -86,55 +86,60 @@ class Sums:
     """Sums over all pairs of a batch of ``batch`` samples, from a kernel of ``rows`` of them.
 
     Σ_ab K_ab is estimated by (N/n) Σ_a K_aa + N (N-1)/(n (n-1)) Σ_{a≠b} K_ab, exact for n = N.
-    With 64 rows of 128 it was within 1.3, and once 1.9, of the sum over all, but up to 6 off where
-    a hundredth of the summands' sizes or less is left of them: there no estimate is given.
+    With 64 of 128 rows it was within a factor of 1.3 (once 1.9) of the full sum, but off by up to
+    6 where the sum is a hundredth of its summands' sizes or less: there no estimate is given.
     """
 
     rows: int
     batch: int
 
     def spread(self, kernel: Scaled, sizes: Floats, correlations: float) -> float:
-        """The variance of log Σ_ab K_ab for chance in its entries.
+        """The variance of log Σ_ab K_ab for random entries.
 
-        ``sizes``: the covariance (n, n) of the logs η_a of K_aa, K_ab going with (η_a + η_b)/2, so
-        that the sum changes by Σ_a η_a Σ_b K_ab: little is left of a sum that nearly cancels.
-        ``correlations``: the variance of a correlation ρ of independent features, of others
-        (1 - ρ²)² times that (Fisher 1915); those of different pairs count as independent.
+        ``sizes``: the covariance (n, n) of the logs η_a of K_aa. K_ab scales as (η_a + η_b)/2, so
+        the sum changes by Σ_a η_a Σ_b K_ab, which is small for a sum that nearly cancels.
+        ``correlations``: the variance of a correlation at ρ = 0, at others (1 - ρ²)² times that
+        (Fisher 1915); correlations of different pairs count as independent.
         """
         log = self.log_total(kernel)
         if not np.isfinite(log):
             return float(sizes.mean())
         values = kernel.values * float(np.exp(min(kernel.log - log, 300.0)))
-        own, n, batch = np.diagonal(values), self.rows, self.batch
-        many = batch * (batch - 1) / (n * (n - 1)) if n > 1 else 1.0
-        rows = many * values.sum(axis=1) + (batch / n - many) * own
-        pairs = 2 * many * correlations * float((own[:, None] * own * kernel.apart() ** 2).sum())
-        share = own / own.sum()
+        diagonal, n, batch = np.diagonal(values), self.rows, self.batch
+        pair_weight = batch * (batch - 1) / (n * (n - 1)) if n > 1 else 1.0
+        rows = pair_weight * values.sum(axis=1) + (batch / n - pair_weight) * diagonal
+        pairs = (
+            2
+            * pair_weight
+            * correlations
+            * float((diagonal[:, None] * diagonal * kernel.apart() ** 2).sum())
+        )
+        share = diagonal / diagonal.sum()
         whole, common = float(rows @ sizes @ rows), float(share @ sizes @ share)
         return min(whole, common) + float(np.log1p(max(whole - common, 0.0) + pairs))
 
     def chance_of_pairs(self, kernel: Scaled, variances: Floats) -> float:
-        """How large the pairs' chance is beside the sum: Σ_{a≠b} sqrt(K_aa K_bb) v_ab/Σ_ab K_ab.
+        """The pairs' random terms relative to the sum: Σ_{a≠b} sqrt(K_aa K_bb) v_ab/Σ_ab K_ab.
 
         ``variances`` (n, n): of the correlations, 0 for a = b. Forward and backward kernels share
-        their features, so the chance in their products does not average out.
+        their features, so the randomness of their products does not average out.
         """
         log = self.log_total(kernel)
         if not np.isfinite(log):
             return 0.0
-        own, n, batch = np.diagonal(kernel.values), self.rows, self.batch
-        many = batch * (batch - 1) / (n * (n - 1)) if n > 1 else 1.0
-        total = many * float((np.sqrt(own[:, None] * own) * variances).sum())
+        diagonal, n, batch = np.diagonal(kernel.values), self.rows, self.batch
+        pair_weight = batch * (batch - 1) / (n * (n - 1)) if n > 1 else 1.0
+        total = pair_weight * float((np.sqrt(diagonal[:, None] * diagonal) * variances).sum())
         return total * float(np.exp(min(kernel.log - log, 300.0)))
 
     def log_total(self, kernel: Scaled) -> float:
-        """log Σ_ab K_ab; -inf for zero, NaN where the rows of a part say too little of it."""
-        own = float(np.trace(kernel.values))
-        pairs = float(kernel.values.sum()) - own
+        """log Σ_ab K_ab; -inf for zero, NaN where the sampled rows do not suffice."""
+        trace = float(np.trace(kernel.values))
+        pairs = float(kernel.values.sum()) - trace
         n, batch = self.rows, self.batch
-        whole = batch / n * own + (batch * (batch - 1) / (n * (n - 1)) * pairs if n > 1 else 0)
+        whole = batch / n * trace + (batch * (batch - 1) / (n * (n - 1)) * pairs if n > 1 else 0)
         if n < batch:
-            sizes = float(np.abs(kernel.values).sum()) - own
-            if whole < _LEFT * (batch / n * own + batch * (batch - 1) / (n * (n - 1)) * sizes):
+            sizes = float(np.abs(kernel.values).sum()) - trace
+            if whole < _LEFT * (batch / n * trace + batch * (batch - 1) / (n * (n - 1)) * sizes):
                 return np.nan
         return kernel._log(whole)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -29,9 +29,9 @@ from ffn_train.train.measures import Measurement, Values, memory_of
 from ffn_train.train.memory import keep_freed_memory
 from ffn_train.train.quantities.quantity import Quantity
 from ffn_train.train.shards import Shards, worth_threads
+from ffn_train.train.stopping import HOPELESS, Progress
 
-HOPELESS = 1000  # times the loss of the trivial model
-FALLS = 0.9  # times the lowest loss so far: noise on a plateau does not get below it
+BEST = "best parameters"  # a state's memory of them; no optimizer's or quantity's is called that
 
 
 class Record(NamedTuple):
@@ -40,7 +40,8 @@ class Record(NamedTuple):
     loss: of the batch at ``step``. lr: the learning rate of the update that follows.
     gradient_norm, clipped_norm: the global gradient norm before and after clipping.
     validation_loss, validation_score: on the whole validation part.
-    measures: what was measured, by the quantity's name. divergence: why the run ends here, if so.
+    measures: what was measured, by the quantity's name. divergence: why the run ends here, if so,
+    or stopped: the rule by which it has come to its end.
     """
 
     step: int
@@ -52,25 +53,36 @@ class Record(NamedTuple):
     validation_score: float
     measures: Values = MappingProxyType({})
     divergence: Divergence | None = None
+    stopped: str = ""
+
+    @property
+    def ends(self) -> bool:
+        """Whether the run ends here, before its last step."""
+        return self.divergence is not None or bool(self.stopped)
 
 
 @dataclass
 class State:
     """All that training changes; with the seed it determines everything that follows.
 
-    ``memory`` is the optimizer's, and that of quantities that have one. ``between_updates``: row
-    ``step`` has not changed the state yet, however far its passes are. ``hopeless_for``: steps
-    since the loss rose above the limit, or last fell by a tenth there, to ``lowest_hopeless``.
-    ``measuring``, which determines nothing: the seconds spent on measuring in this process.
+    ``memory`` is the optimizer's, that of quantities that have one, and the ``BEST`` parameters
+    where they are kept. ``between_updates``: row ``step`` has not changed the state yet, however
+    far its passes are. ``measuring``, which determines nothing: the seconds spent on measuring in
+    this process.
     """
 
     params: FlatVector
     memory: Memory
     step: int = 0
-    hopeless_for: int = 0
-    lowest_hopeless: float | None = None
+    progress: Progress = field(default_factory=Progress)
     between_updates: bool = True
     measuring: float = 0.0
+
+    @property
+    def kept(self) -> int | None:
+        """The step of the best parameters; None where they are not kept, or no score is known."""
+        known = BEST in self.memory and self.progress.best_score is not None
+        return self.progress.best_step if known else None
 
 
 @dataclass(frozen=True)
@@ -91,8 +103,10 @@ class Trainer:
 
     ``clip`` bounds the global gradient norm (None: no clipping). ``instruments`` and ``evaluate``
     say at which steps to measure and to validate, in addition to the first and the last. A run is
-    stopped if its loss is hopeless (``HOPELESS``) and does not fall for ``patience`` steps. Each
-    batch is split into ``shards``, one thread each, the validation part into ``validation_shards``.
+    stopped if its loss is hopeless (``HOPELESS``) and does not fall for ``patience`` steps, or once
+    its score has not improved for ``early_stopping`` evaluations. ``keep_best``: whether the
+    parameters of the best score are kept. Each batch is split into ``shards``, one thread each, the
+    validation part into ``validation_shards``.
     """
 
     model: Stack
@@ -107,6 +121,8 @@ class Trainer:
     instruments: tuple[Instrument, ...]
     evaluate: Cadence
     patience: int
+    early_stopping: int | None = None
+    keep_best: bool = False
     shards: int = 1
     validation_shards: int = 1
 
@@ -114,7 +130,8 @@ class Trainer:
         """The state before the first step, with a copy of the initial parameters."""
         copy = self.model.layout.zeros(params.vector.dtype)
         copy.vector[...] = params.vector
-        slots = {name: np.zeros_like(params.vector) for name in self.optimizer.slots}
+        names = (*self.optimizer.slots, *([BEST] if self.keep_best else []))
+        slots = {name: np.zeros_like(params.vector) for name in names}
         return State(copy, slots | memory_of(self.quantities, self.model, copy.vector.dtype))
 
     @property
@@ -147,18 +164,20 @@ class Trainer:
                 record = quiet.run(self._row, state, tools)
                 state.step += 1
                 yield record
-                if record.divergence is not None:
+                if record.ends:
                     return
 
     def validate(self, params: FlatVector, shards: Shards) -> tuple[float, float]:
         """Loss and score on the validation part."""
-        x, targets = self.data.x_validation, self.data.y_validation
-
-        def predict(shard: int) -> Array:
-            return self.model.predict(params.views, x[shards.span(shard, len(x))])
-
-        y = np.concatenate(shards.each(predict))
+        y, targets = self.predict(params, shards, self.data), self.data.y_validation
         return float(self.loss.value(y, targets)), float(self.score.value(targets, y))
+
+    def predict(self, params: FlatVector, shards: Shards, data: Data) -> Array:
+        """The outputs (N, M) for the validation part of this data."""
+        x = data.x_validation
+        return np.concatenate(
+            shards.each(lambda n: self.model.predict(params.views, x[shards.span(n, len(x))]))
+        )
 
     def _row(self, state: State, tools: _Tools) -> Record:
         step, gradient = state.step, tools.gradient
@@ -173,35 +192,41 @@ class Trainer:
         state.between_updates = not any("memory" in quantity.needs for quantity in due)
         loss = float(gradient.take(state.params, x, targets, measurement))
         gradient_norm = gradient.norm
-        hopeless_for, lowest = self._hopeless_for(state, loss, tools.hopeless)
+        progress = state.progress.with_loss(loss, tools.hopeless)
         divergence = None
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             updates = Updates(step, self.optimizer.lr, self.clip)
             divergence = locate(self.model, state.params, x, targets, self.loss, updates)
-        elif hopeless_for >= min(self.patience, self.steps):
+        elif progress.hopeless_for >= min(self.patience, self.steps):
             divergence = self._hopeless(step, loss, tools.hopeless)
+        evaluated = self._due(step, self.evaluate) or divergence is not None
+        validation = (
+            self.validate(state.params, tools.validation_shards) if evaluated else (np.nan, np.nan)
+        )
+        progress = progress.with_score(step, validation[1], self.score)
+        stopped = self._stopped_early(progress) if step < self.steps else ""
+        ends = divergence is not None or bool(stopped)
         values: Values = {}
-        if divergence is not None:  # measure what is not due as well
+        if ends:  # measure what is not due as well
             values = {} if measurement is None else measurement.values
             rest = [quantity for quantity in self.quantities if quantity not in due]
             if rest:
                 measurement = tools.measurement.begin(step, rest)
                 gradient.take(state.params, x, targets, measurement)
-        evaluated = self._due(step, self.evaluate) or divergence is not None
-        validation = (
-            self.validate(state.params, tools.validation_shards) if evaluated else (np.nan, np.nan)
-        )
         state.between_updates = False
-        state.hopeless_for, state.lowest_hopeless = hopeless_for, lowest
+        state.progress = progress
+        if evaluated and state.kept == step:
+            state.memory[BEST][...] = state.params.vector
         lr = clipped_norm = np.nan
-        if divergence is None and step < self.steps:
+        if not ends and step < self.steps:
             lr = self.optimizer.lr * self.schedule.rate(step, self.steps)
             clipped_norm = self._clip(gradient.vector, gradient_norm)
             self._update(state, tools, lr, measurement)
         if measurement is not None:
             values = {**values, **measurement.values}
             state.measuring += measurement.seconds
-        return Record(step, loss, lr, gradient_norm, clipped_norm, *validation, values, divergence)
+        norms = gradient_norm, clipped_norm
+        return Record(step, loss, lr, *norms, *validation, values, divergence, stopped)
 
     def _update(
         self, state: State, tools: _Tools, lr: float, measurement: Measurement | None
@@ -248,13 +273,14 @@ class Trainer:
         targets = self.data.y_train
         return float(self.loss.value(self.loss.trivial_outputs(targets), targets))
 
-    def _hopeless_for(self, state: State, loss: float, limit: float) -> tuple[int, float | None]:
-        """``hopeless_for`` and ``lowest_hopeless`` after one more step."""
-        if not loss > limit:
-            return 0, None
-        if state.lowest_hopeless is None or loss < FALLS * state.lowest_hopeless:
-            return 1, loss
-        return state.hopeless_for + 1, state.lowest_hopeless
+    def _stopped_early(self, progress: Progress) -> str:
+        """Why training ends, if it does because the score does not improve any more."""
+        if self.early_stopping is None or progress.since_best < self.early_stopping:
+            return ""
+        return (
+            f"early stopping, the best {self.score.symbol} of {progress.best_score:.3g} at step "
+            f"{progress.best_step} was not improved on in {self.early_stopping} evaluations"
+        )
 
     def _hopeless(self, step: int, loss: float, limit: float) -> Divergence:
         reason = (

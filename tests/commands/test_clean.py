@@ -109,7 +109,7 @@ def test_what_is_in_use_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixt
     with claim("run.dir", run, tmp_path):
         main([str(run), "--yes"])
     said = capsys.readouterr()
-    assert said.err == f"ffn_train.clean: left alone, since it is in use: {run}\n"
+    assert said.err == f"ffn_train.clean: in use, left alone: {run}\n"
     assert said.out == "0 files, 0 bytes\n"
     assert listing(run) == before
 

@@ -58,8 +58,8 @@ def case(
     expected = (np.log(flow / flow[-1]) + 0.1, np.linspace(0.2, 0, depth + 1))
     traces = Traces(
         {"validation_loss": (steps, losses), "train_loss": (steps, losses)},
-        flow,
-        flow,
+        steps[[0, -1]],
+        np.array([flow, flow]),
         expected if theory else None,
         np.array([0.0, 5.0]),
         np.ones((2, depth + 1)),
@@ -110,14 +110,14 @@ def sweep_of(root: Path, *overrides: str) -> None:
 
 
 def drawn(comparison: Comparison, name: str) -> Figure:
-    found = figure(comparison, name)
-    assert found is not None
-    return found
+    figures = figure(comparison, name)
+    assert figures is not None
+    return figures
 
 
 def figures(comparison: Comparison) -> dict[str, Figure]:
-    found = {name: figure(comparison, name) for name in FIGURES}
-    return {name: one for name, one in found.items() if one is not None}
+    figures = {name: figure(comparison, name) for name in FIGURES}
+    return {name: one for name, one in figures.items() if one is not None}
 
 
 def words_of(sheet: Figure) -> str:

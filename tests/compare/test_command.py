@@ -24,9 +24,10 @@ def test_the_command(
     assert lines[1].split()[:2] == ["depth", "n"]
     assert any(line.startswith("left out to fit the terminal: ") for line in lines)
     assert "losses in squared standard deviations of the target" in lines
-    assert lines[-1].startswith("tables and figures (")
-    assert lines[-1].endswith(f") in {tmp_path / 'out'}")
-    assert {"groups.csv", "runs.csv", "times.csv", "final.svg"} <= {
+    assert lines[-2].startswith("tables and figures (")
+    assert lines[-2].endswith(f") in {tmp_path / 'out'}")
+    assert lines[-1] == f"to look at: {tmp_path / 'out' / 'index.html'}"
+    assert {"groups.csv", "runs.csv", "times.csv", "final.svg", "index.html"} <= {
         path.name for path in (tmp_path / "out").iterdir()
     }
 
@@ -82,7 +83,9 @@ def test_a_sweep_ends_with_its_comparison(tmp_path: Path) -> None:
     *lines, figures, last = done.stdout.splitlines()
     assert lines[1].split()[:2] == ["depth", "n"]
     assert figures.endswith(f"in {root / 'comparison'}")
-    assert last == f"4 finished of 4 jobs in {root}"
+    page = root / "comparison" / "index.html"
+    assert last == f"4 finished of 4 jobs in {root}; to look at: {page}"
+    assert page.is_file()
     names = {path.name for path in (root / "comparison").iterdir()}
     assert {"groups.csv", "runs.csv", "times.csv", "loss_curves.png", "final.png"} <= names
     tables_before = (root / "comparison" / "groups.csv").read_bytes()

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from ffn_train.compare.metrics import STANDARD
-from ffn_train.compare.values import differing, flatten
+from ffn_train.compare.values import differing
 from ffn_train.compare.where import conditions
 from ffn_train.config.settings import SettingError
+from ffn_train.plots.settings import flatten
 from tests.compare.made_up import (
     case,
     compared,
@@ -72,9 +73,9 @@ def test_grouping_by_what_is_asked_for() -> None:
 )
 def test_where(words: list[str], depths: list[int]) -> None:
     cases = [case(depth=4), case(depth=16, residual="none"), case(depth=64)]
-    asked = conditions(words, [one.settings for one in cases])
-    left = [one for one in cases if all(condition.holds(one.settings) for condition in asked)]
-    assert [one.settings["model.depth"] for one in left] == depths
+    filters = conditions(words, [one.settings for one in cases])
+    matching = [one for one in cases if all(condition.holds(one.settings) for condition in filters)]
+    assert [one.settings["model.depth"] for one in matching] == depths
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ffn_train.commands.predicted import Point
-from ffn_train.compare.values import differing, flatten
+from ffn_train.compare.values import differing
 from ffn_train.config import combinations as rules
 from ffn_train.config import reference, registry
 from ffn_train.config.composition import compose
@@ -17,6 +17,7 @@ from ffn_train.config.keys import GROUPS, MODEL_GROUPS
 from ffn_train.config.places import CONF
 from ffn_train.config.settings import SettingError
 from ffn_train.gradcheck import check_layer, failures
+from ffn_train.plots.settings import flatten
 from ffn_train.plots.sheet import describe
 from ffn_train.running.experiment import build_experiment
 from ffn_train.sweep.space import Job, jobs

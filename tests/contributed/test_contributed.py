@@ -24,7 +24,7 @@ TINY = (
     "measure.every=2",
 )
 ROWS = "task.rows=80"
-BLOBS = ("task=blobs", "loss=cross_entropy", ROWS)
+BLOBS = ("task=blobs", "loss=log_loss", ROWS)
 
 
 def parts(*names):
@@ -91,7 +91,7 @@ def test_help_shows_all_parts(loaded):
     for name in (
         "softplus",
         "blobs",
-        "cross_entropy",
+        "log_loss",
         "csv",
         "scaled",
     ):
@@ -110,7 +110,7 @@ def test_a_wrong_name_is_one_line_with_a_hint(loaded):
         ("activation=sofplus", "softplus"),
         ("norm=scald", "scaled"),
         ("task=blob", "blobs"),
-        ("loss=cross_entropi", "cross_entropy"),
+        ("loss=log_los", "log_loss"),
         ("measure.quantities=[hidden_nrm]", "hidden_norm"),
         ("plot.figures=[cosine_and_los]", "cosine_and_loss"),
     ):
@@ -153,7 +153,7 @@ def test_the_norm_agrees_alone_and_starts_at_a_half(loaded):
 
 def test_the_loss_against_differences(loaded):
     """gradcheck starts from a random gradient at the output and does not look at the loss."""
-    loss = the_class("loss", "cross_entropy")()
+    loss = the_class("loss", "log_loss")()
     rng = np.random.default_rng(0)
     y, targets = 3 * rng.normal(size=(7, 3)), np.eye(3)[rng.integers(3, size=7)]
     value, gradient = loss.value_and_gradient(y, targets)
@@ -311,7 +311,7 @@ def test_the_error_rate_and_its_baseline(tmp_path):
 
 
 def test_a_loss_of_another_kind_is_refused(loaded):
-    for wrong in (["task=blobs", "loss=mse"], ["task=linear", "loss=cross_entropy"]):
+    for wrong in (["task=blobs", "loss=mse"], ["task=linear", "loss=log_loss"]):
         with pytest.raises(Exception, match="needs a task of the kind") as caught:
             ffn_train.build_experiment(ffn_train.compose([parts("classification"), *wrong]))
         assert "\n" not in str(caught.value)

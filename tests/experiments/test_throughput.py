@@ -7,30 +7,16 @@ import json
 import pkgutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 from ffn_train.config.places import EXPERIMENTS
 
 FOLDER = EXPERIMENTS / "throughput"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def study() -> Iterator[None]:
-    """The study's modules, importable as they are for its command."""
-    before = set(sys.modules)
-    sys.path.insert(0, str(FOLDER))
-    with threadpool_limits():  # a contestant sets its own
-        yield
-    sys.path.remove(str(FOLDER))
-    for name in set(sys.modules) - before:
-        if str(FOLDER) in str(getattr(sys.modules[name], "__file__", None)):
-            del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("study")
 
 
 def contestant(name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ffn_train.gradcheck import check_layer, failures
+from ffn_train.gradcheck import check_layer, check_loss, failures
 from ffn_train.nn.activations.gelu import GELU
 from ffn_train.nn.blocks.branch import Branch
 from ffn_train.nn.blocks.feedforward import FeedForward
@@ -19,6 +19,7 @@ from ffn_train.nn.blocks.residual import ResidualBlock, ScaledResidual
 from ffn_train.nn.core import Array, Layer, Shape, Views
 from ffn_train.nn.layers.linear import Linear
 from ffn_train.nn.layers.norms import LayerNorm, RMSNorm
+from ffn_train.nn.losses.cross_entropy import CrossEntropy
 from ffn_train.nn.segments import PlainSegment
 from tests.support.choices import tiny
 
@@ -159,6 +160,37 @@ def test_a_broken_term_is_named(name: str) -> None:
     assert not list(failures(check_layer(make(), inputs=inputs, rng=rng)))
     checks = check_layer(Mutant(make(), wrong), inputs=inputs, rng=rng)
     assert {check.tensor for check in failures(checks)} == tensors
+
+
+def softmax(y: Array) -> Array:
+    exponentials = np.exp(y)
+    total: Array = exponentials.sum(1, keepdims=True)
+    return exponentials / total
+
+
+# dLoss/dy of the outputs, the targets and what it should be
+CROSS_ENTROPIES: dict[str, Callable[[Array, Array, Array], Array]] = {
+    "no softmax": lambda y, t, right: (y - t) / len(y),
+    "sigmoids in place of the softmax": lambda y, t, right: (1 / (1 + np.exp(-y)) - t) / len(y),
+    "a sum over samples": lambda y, t, right: right * len(y),
+    "a mean over classes too": lambda y, t, right: right / y.shape[1],
+    "only the right class's part": lambda y, t, right: right * t,
+    "as of a squared error of softmax": lambda y, t, right: right * softmax(y),
+    "targets without their smoothing": lambda y, t, right: (softmax(y) - t) / len(y),
+}
+
+
+@pytest.mark.parametrize("name", CROSS_ENTROPIES)
+def test_a_broken_cross_entropy_fails(name: str) -> None:
+    class Broken(CrossEntropy):
+        def value_and_gradient(self, y: Array, targets: Array) -> tuple[float, Array]:
+            value, right = super().value_and_gradient(y, targets)
+            return value, CROSS_ENTROPIES[name](y, targets, right)
+
+    rng = np.random.default_rng(0)
+    targets = np.eye(3)[rng.integers(3, size=5)]
+    assert not check_loss(CrossEntropy(smoothing=0.2), targets, rng).failed
+    assert check_loss(Broken(smoothing=0.2), targets, rng).failed
 
 
 class OfBranch(Layer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -102,13 +103,28 @@ def test_the_whole_stack_agrees_with_autograd(combination: dict[str, str]) -> No
     compare(tiny(combination), combination, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("name", ["mse", "huber"])
-def test_losses(name: str) -> None:
+def smoothed(y: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return F.cross_entropy(y, targets, label_smoothing=0.1)
+
+
+LOSSES: dict[str, tuple[dict[str, Any], Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]] = {
+    "mse": ({}, F.mse_loss),
+    "huber": ({}, F.huber_loss),
+    "cross_entropy": ({}, F.cross_entropy),
+    "cross_entropy, smoothed": ({"smoothing": 0.1}, smoothed),
+}
+
+
+@pytest.mark.parametrize("case", LOSSES)
+@pytest.mark.parametrize("size", [2, 1000])  # exp of 1000 overflows
+def test_losses(case: str, size: float) -> None:
+    (chosen, function), name = LOSSES[case], case.partition(",")[0]
     rng = np.random.default_rng(0)
-    y, targets = 2 * rng.standard_normal((6, 3)), rng.standard_normal((6, 3))
-    value, gradient = build("loss", settings("loss", name)).value_and_gradient(y, targets)
+    y, targets = size * rng.standard_normal((6, 3)), rng.standard_normal((6, 3))
+    if name == "cross_entropy":
+        targets = np.eye(3)[rng.integers(3, size=6)]
+    value, gradient = build("loss", {"name": name, **chosen}).value_and_gradient(y, targets)
     y_torch = torch.tensor(y, requires_grad=True)
-    function = F.mse_loss if name == "mse" else F.huber_loss
     loss = function(y_torch, torch.tensor(targets))
     loss.backward()
     assert value == pytest.approx(loss.item(), rel=1e-12)

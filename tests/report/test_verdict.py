@@ -194,7 +194,7 @@ def test_a_rate_that_drove_the_run_apart(tmp_path: Path) -> None:
     found = answers(run)
     assert found[LEARNED].text == "no: the run diverged"
     assert found[HELD_BACK].kind == "rate too large"
-    assert found[HELD_BACK].change == ("optimizer.lr=0.15",)
+    assert found[HELD_BACK].change == ("optimizer.lr=0.15", "trainer.clip=1")
     assert found[FLOW].text.startswith("healthy at step 0: the first block got ")
 
 

@@ -88,7 +88,7 @@ def test_the_checkpoints_of_another_seed_are_not_used(
     for path in checkpoints(tmp_path / "other"):
         shutil.copy(path, tmp_path / "run" / files.CHECKPOINTS)
     run_in(tmp_path / "run", config(**OFTEN))
-    assert sum("it is that of another run" in note for note in NOTES[-6:]) == 2
+    assert sum("it belongs to another run" in note for note in NOTES[-6:]) == 2
     assert results(tmp_path / "run") == results(tmp_path / "straight")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
+import sys
 import time
 from functools import partial
 from importlib.util import find_spec
@@ -13,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from ffn_train.compare.values import flatten
 from ffn_train.config.composition import compose
 from ffn_train.config.settings import SettingError
+from ffn_train.plots.settings import flatten
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
-from ffn_train.runs import Run, files, load_run
+from ffn_train.runs import Run, files, load_run, loggers
 from tests.support.choices import settings
 from tests.support.command import Forked, command, start
 from tests.support.small_runs import NOTES, SMALL, config, run_in
@@ -241,3 +243,45 @@ def test_help_and_mistakes_know_it(part: Path) -> None:
         compose([*SMALL, *LINES_CHOSEN, "logger.fil=x"])
     with pytest.raises(SettingError, match=r"logger\.file must be text, got 3"):
         build_experiment(compose([*SMALL, *LINES_CHOSEN, "logger.file=3"]))
+
+
+def test_the_guides_logger_for_a_tracker_has_each_step_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide = (Path(loggers.__file__).parent / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n# my_wandb.py\n(.*?)```", guide, re.S)
+    assert len(code.splitlines()) <= 25
+    part = tmp_path / "tracker.py"
+    part.write_text(code, encoding="utf-8")
+
+    class Tracker:
+        """What its library keeps of a project, and what ``wandb.init`` returns."""
+
+        def __init__(self) -> None:
+            self.step = 0
+            self.rows: dict[int, dict[str, float]] = {}
+            self.summary: dict[str, str] = {}
+            self.begun: list[tuple[str, str]] = []
+
+        def init(self, **given: Any) -> Any:
+            self.begun.append((given["id"], given["resume"]))
+            return self
+
+        def log(self, values: dict[str, float], step: int) -> None:
+            assert step not in self.rows
+            self.rows[step], self.step = values, step + 1
+
+        def finish(self) -> None:
+            self.step = len(self.rows)
+
+    tracker = Tracker()
+    monkeypatch.setitem(sys.modules, "wandb", tracker)
+    given = [*SMALL, f"run.dir={tmp_path / 'run'}", f"parts=[{part}]", "logger=wandb"]
+    for steps in ("trainer.steps=8", "trainer.steps=12"):
+        overrides = [*given, "schedule=constant", steps]
+        run = execute(build_experiment(compose(overrides)), NOTES.append, progress=False)
+    assert tracker.begun == [("run", "allow")] * 2
+    assert tracker.summary == {"state": "finished"}
+    assert list(tracker.rows) == run.scalars["step"].tolist()
+    assert [row["loss"] for row in tracker.rows.values()] == run.scalars["loss"].tolist()
+    assert tracker.rows[0]["gradient_norm"] > 0

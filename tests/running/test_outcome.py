@@ -30,6 +30,7 @@ from ffn_train.runs.checkpoint import (
 )
 from ffn_train.runs.writer import RunWriter
 from ffn_train.train.gradient import BatchGradient
+from ffn_train.train.stopping import Progress
 from ffn_train.train.trainer import Trainer
 from tests.support.choices import settings
 from tests.support.command import command, process
@@ -146,7 +147,7 @@ def test_a_full_disk_promises_no_checkpoint_that_is_not_there(
     monkeypatch.setattr(recording, "write_checkpoint", full)
     done = command(*SMALL, "checkpoint.every=2", "run.dir=run", cwd=tmp_path)
     assert done.returncode == 1
-    again = f"once that is put right, the same command with run.dir=run {words}"
+    again = f"once that is fixed, the same command with run.dir=run {words}"
     assert done.stderr == f"ffn_train: run: No space left on device; {again}\n"
 
 
@@ -174,7 +175,7 @@ def test_figures_that_fail_are_warned_of(
     assert run.state == load_run(path).state == "finished"
     assert NOTES[-1].startswith("warning: figures left out: ")
     draws = f"to draw them: python -m ffn_train.plots '{path}'"
-    assert NOTES[-1].endswith(f"; once that is put right, {draws}")
+    assert NOTES[-1].endswith(f"; once that is fixed, {draws}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -267,7 +268,7 @@ def test_a_diverged_state_is_not_gone_on_from(tmp_path: Path) -> None:
         measures_rows={files.MEASURES: len(np.load(path / files.MEASURES))},
         digests={},
     )
-    late = Checkpoint(step + 1, newest.parameters, newest.memory, 0, logs)
+    late = Checkpoint(step + 1, newest.parameters, newest.memory, Progress(), logs)
     write_checkpoint(path, late)
 
     run = run_in(path, longer)

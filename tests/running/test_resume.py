@@ -26,7 +26,7 @@ from ffn_train.running.execution import execute
 from ffn_train.running.expectation import expectation
 from ffn_train.running.experiment import Experiment, build_experiment
 from ffn_train.running.interruption import Interrupted
-from ffn_train.runs import Run, files, load_run
+from ffn_train.runs import Run, files, load_run, records
 from ffn_train.runs.checkpoint import Damaged, checkpoints, read_checkpoint, write_checkpoint
 from ffn_train.train.trainer import Trainer
 from tests.support.choices import files as choices_of
@@ -39,7 +39,8 @@ OFTEN = {"checkpoint": {"every": 2}, "measure": {"every": 3}}
 
 
 def results(path: Path) -> dict[str, bytes]:
-    return {name: (path / name).read_bytes() for name in RESULTS}
+    names = (*RESULTS, *([files.BEST] if (path / files.BEST).exists() else []))
+    return {name: (path / name).read_bytes() for name in names}
 
 
 class Cut(Exception):
@@ -74,6 +75,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "rezero": {"residual": settings("residual", "rezero")},
     "float64": {"dtype": "float64"},
+    "best weights": {"trainer": {"keep": "best"}, "evaluate": {"every": 1}},
+    "early stopping": {
+        "trainer": {"keep": "best", "early_stopping": 2},
+        "task": {**settings("task", "sinusoid"), "rows": 40, "noise": 5.0, "test": 0.2},
+        "evaluate": {"every": 1},
+    },
 }
 
 
@@ -276,7 +283,7 @@ def test_other_threads_or_numpy_are_noted(tmp_path: Path, monkeypatch: pytest.Mo
     provenance = load_run(path).provenance
     packages = {**(provenance.packages or {}), "numpy": "1.0"}
     other = replace(provenance, packages=packages, blas_threads=7)
-    files.write_json(path / files.PROVENANCE, other.to_json())
+    records.write(path / files.PROVENANCE, other)
     NOTES.clear()
     run_in(path, config(**OFTEN))
     assert any("BLAS threads was 7, is 1" in note and "last bits" in note for note in NOTES)

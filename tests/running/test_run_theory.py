@@ -177,7 +177,7 @@ def test_a_tensor_without_a_prediction_is_left_out_and_told(sampled: Run) -> Non
     drawn = figure(dataclasses.replace(sampled, theory=theory), "gradient_flow")
     own = [tensor.block is not None for tensor in sampled.measures.tensors]
     missing = int(np.isnan(logs[own]).sum())
-    assert f"none for {missing} of 12 tensors" in " ".join(texts(drawn))
+    assert f"no prediction for {missing} of 12 tensors" in " ".join(texts(drawn))
 
 
 def test_a_run_that_does_not_tell_its_rows_is_read(run: Run, tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_figures_show_the_prediction_and_the_ratio(run: Run) -> None:
     ratio = run.measures["signal_gradient_rms"].values[0] / predicted
     assert any(len(y) == len(ratio) and np.allclose(y, ratio) for y in strip)
     texts = {text.get_text() for legend in drawn.legends for text in legend.get_texts()}
-    assert "anchored" in texts
+    assert any(text.startswith("this run's\n$x_0$") for text in texts)
     assert len(figure(run, "signal").axes) == 2  # no unit is dead, so there is no panel of them
 
 
@@ -343,8 +343,8 @@ def test_the_command_for_many_points(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_the_command_prints_the_band_that_the_figures_draw() -> None:
     (point,) = predictions(["model.depth=16", "residual=none"], swept=False)
-    assert isinstance(point.found, Prediction)
-    log, sd = point.found.log_signal_gradient_rms[0], point.found.signal_gradient_sd[0]
+    assert isinstance(point.prediction, Prediction)
+    log, sd = point.prediction.log_signal_gradient_rms[0], point.prediction.signal_gradient_sd[0]
     low, high = (float(word) for word in one_seed(log, sd).split(" ... "))
     np.testing.assert_allclose([low, high], band(log, sd), rtol=0.01)
     assert f"{norm(log)}   {one_seed(log, sd)}" in sheet(point)

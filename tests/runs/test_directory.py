@@ -14,7 +14,8 @@ import pytest
 
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import files
-from ffn_train.runs.directory import claim, in_use
+from ffn_train.runs.directory import claim
+from ffn_train.runs.lock import in_use
 from ffn_train.runs.status import Status, status
 from tests.support.command import Forked
 from tests.support.small_runs import config, run_in

@@ -86,7 +86,7 @@ def test_columns_that_were_not_written_are_not_measured(copy: Path) -> None:
 def test_a_column_of_another_shape_is_damage(copy: Path) -> None:
     content = json.loads((copy / files.LAYOUT).read_text(encoding="utf-8"))
     change(copy / files.LAYOUT, tensors=content["tensors"][1:])
-    with pytest.raises(RunError, match=r"measures\.npy: its records are not those of layout\.json"):
+    with pytest.raises(RunError, match=r"measures\.npy: its records do not match layout\.json"):
         load_run(copy)
 
 
@@ -118,9 +118,9 @@ def test_a_foreign_run_is_drawn_compared_and_judged(foreign: Path, finished: Pat
     assert other.metrics["temperature_start"] == run.measures["temperature"].values[0]
     assert "validation_loss" not in other.metrics
     assert "validation_loss" in ours.metrics
-    told = table(comparison, width=400)
-    assert "not finite" in told  # growth at the end; what it does not have is "-"
-    assert " - " in told
+    text = table(comparison, width=400)
+    assert "not finite" in text  # growth at the end; what it does not have is "-"
+    assert " - " in text
     assert set(tables(comparison)) == {"groups.csv", "runs.csv", "times.csv"}
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from ffn_train.config.settings import SettingError
 from ffn_train.report.text import report
-from ffn_train.runs import RunError, directory, load_run
+from ffn_train.runs import RunError, directory, files, load_run
 from ffn_train.runs.directory import claim
 from ffn_train.runs.files import write_whole
 from ffn_train.runs.writer import MeasureFile
@@ -39,9 +39,7 @@ def test_a_finished_run_has_every_file(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == {
         *("config.json", "layout.json", "measures.npy", "provenance.json"),
         *("scalars.csv", "summary.json", "weights.safetensors", "status.json", "checkpoints"),
-        "data.json",
-        "theory.json",
-        ".lock",
+        *("data.json", "theory.json", "predictions.npz", ".lock"),
     }
     run = load_run(finished)
     assert run.config["model"] == {"depth": 3, "width": 6, "expansion": 2, "recompute": None}
@@ -51,7 +49,7 @@ def test_a_finished_run_has_every_file(finished: Path) -> None:
     assert run.scalars["step"].tolist() == list(range(9))
     assert run.provenance.blas_threads == run.provenance.shards == 1
     assert run.provenance.parameters == sum(w.size for w in run.weights().values())
-    known = run.provenance.to_json().keys()
+    known = files.read_json(finished / files.PROVENANCE).keys()
     assert {"command", "code", "packages", "blas", "seed", "dtype"} <= known
     assert run.summary.validation_loss == run.scalars["validation_loss"][-1]
 
@@ -87,6 +85,7 @@ def test_two_runs_of_a_seed_are_byte_identical(finished: Path, tmp_path: Path) -
         "scalars.csv",
         "measures.npy",
         "weights.safetensors",
+        "predictions.npz",
         "summary.json",
         "theory.json",
     ):

@@ -14,7 +14,7 @@ from tests.support.small_runs import config, run_in
 
 SEALED = (
     *(files.CONFIG, files.LAYOUT, files.THEORY, files.SCALARS),
-    *(files.MEASURES, files.WEIGHTS, files.SUMMARY),
+    *(files.MEASURES, files.WEIGHTS, files.PREDICTIONS, files.SUMMARY),
 )
 
 
@@ -38,6 +38,7 @@ def test_a_flipped_bit_is_noticed_or_changes_nothing(
         try:
             run = load_run(copy)
             run.weights()
+            run.outputs()
         except RunError as error:
             assert name in str(error)
             assert "\n" not in str(error)

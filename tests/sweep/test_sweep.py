@@ -15,7 +15,7 @@ import pytest
 from ffn_train.config.settings import SettingError
 from ffn_train.nn.stack import Stack
 from ffn_train.runs import files, load_run
-from ffn_train.runs.directory import in_use
+from ffn_train.runs.lock import in_use
 from ffn_train.sweep.estimate import estimate
 from ffn_train.sweep.manifest import read
 from ffn_train.sweep.run import check, run_sweep
@@ -85,7 +85,7 @@ def test_a_preset_may_hold_the_space() -> None:
         (("optimizer.lr=interval(0.1,1)", "sweep.search.trials=100000"), "100,000 jobs"),
         (("seed=range(3,1)",), "seed=range(3,1) has no values"),
         (("seed=glob(*)",), "seed=glob(*): glob(...) is for choices"),
-        (("seed=0,1", "seed=5"), "seed=0,1: seed is given once more after it"),
+        (("seed=0,1", "seed=5"), "seed=0,1: seed is given again after it"),
         (("residual=glob(x*)",), "residual=glob(x*) has no values"),
         (("residual=[none,scaled]",), "is a list where one choice is meant"),
         (("optimizer.lr=interval(0.1,inf)",), "both finite"),
@@ -245,7 +245,7 @@ def test_changed_data_are_refused(tmp_path: Path) -> None:
     notes: list[str] = []
     swept = run_sweep([*arguments, "resume=force"], notes.append)
     assert {one.status(swept.path).state for one in swept.entries} == {"finished"}
-    assert sum("stay as they are, made with the data of jobs/" in note for note in notes) == 2
+    assert sum("are kept, although made with the data of jobs/" in note for note in notes) == 2
 
 
 def test_one_failure_does_not_spoil_the_others(
@@ -283,7 +283,9 @@ def test_the_command_ends_with_counts_and_its_status(tmp_path: Path) -> None:
     overrides = sweep_command(tmp_path / "sweep", "seed=0,1", "hydra/launcher=serial")
     done = process(*overrides, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == f"2 finished of 2 jobs in {tmp_path / 'sweep'}"
+    page = tmp_path / "sweep" / "comparison" / "index.html"
+    last = f"2 finished of 2 jobs in {tmp_path / 'sweep'}; to look at: {page}"
+    assert done.stdout.splitlines()[-1] == last
     assert {p.name for p in tmp_path.iterdir()} == {"sweep"}
 
 
@@ -312,7 +314,7 @@ def test_a_dry_run_of_a_search_counts_its_trials() -> None:
         [*TINY, "optimizer.lr=interval(0.001,1)", "model.depth=1,2", "sweep.search.trials=5"]
     )
     text = estimate(plan.entries, plan.trials)
-    assert "these are the ends of what each of 5 trials is drawn from" in text
+    assert "the rows are the ends of the interval of its 5 trials" in text
     assert text.splitlines()[-1].startswith("10 jobs: about")
 
 
@@ -395,7 +397,7 @@ def test_a_killed_worker_costs_no_job(tmp_path: Path) -> None:
     done = started.wait()
     assert done.returncode == 0, done.stderr
     assert "the workers were lost" in done.stderr
-    assert done.stdout.splitlines()[-1] == f"4 finished of 4 jobs in {sweep}"
+    assert done.stdout.splitlines()[-1].startswith(f"4 finished of 4 jobs in {sweep};")
 
 
 @pytest.mark.parametrize("launcher", ["serial", "local"])
@@ -416,13 +418,13 @@ def test_a_sweep_asked_to_stop_goes_on_later(tmp_path: Path, launcher: str, to_a
     done = started.wait()
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr
-    assert "stopping: the jobs under way write a checkpoint" in done.stderr
+    assert "stopping: running jobs write a checkpoint" in done.stderr
     assert "to go on: python -m ffn_train " in done.stderr
     assert f" sweep.dir={sweep}\n" in done.stderr
     assert "interrupted" in done.stdout
     assert any(sweep.glob(f"jobs/*/{files.CHECKPOINTS}/*"))
     done = command(*overrides, cwd=tmp_path)
-    assert done.stdout.splitlines()[-1] == f"3 finished of 3 jobs in {sweep}", done.stderr
+    assert done.stdout.splitlines()[-1].startswith(f"3 finished of 3 jobs in {sweep};"), done.stderr
 
 
 def holders(directory: Path) -> list[int]:

@@ -16,7 +16,7 @@ import pytest
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import RunError, files
 from ffn_train.runs.checkpoint import newest_step
-from ffn_train.runs.directory import in_use
+from ffn_train.runs.lock import in_use
 from ffn_train.sweep import launcher, manifest
 from ffn_train.sweep.job import run_job
 from ffn_train.sweep.manifest import read

@@ -47,8 +47,8 @@ class Rings(Task):
         return Table(x, np.eye(3)[ring], ("x1", "x2"), ("inner", "middle", "outer"))
 
 
-@choice("loss", "cross_entropy")
-class CrossEntropy(Loss):
+@choice("loss", "log_loss")
+class LogLoss(Loss):
     """mean -Σ_k t_k log softmax(y)_k; its gradient is (softmax(y) - t)/N."""
 
     kinds = ("classification",)

@@ -19,7 +19,7 @@ from ffn_train.runs import Run, load_run
 from tests.support.small_runs import NOTES, SMALL
 
 PARTS = f"parts=['{Path(__file__).with_name('classes.py')}']"
-CLASSES = (PARTS, "task=rings", "loss=cross_entropy")
+CLASSES = (PARTS, "task=rings", "loss=log_loss")
 LONGER = ("model.width=16", "trainer.steps=150", "optimizer.lr=0.1", "evaluate.every=10")
 
 
@@ -107,8 +107,8 @@ def test_a_run_is_hopeless_by_the_losss_own_measure(tmp_path: Path) -> None:
     ("chosen", "message"),
     [
         (
-            ["loss=cross_entropy"],
-            "loss=cross_entropy needs a task of the kind classification, "
+            ["loss=log_loss"],
+            "loss=log_loss needs a task of the kind classification, "
             "got task=sinusoid, of the kind regression",
         ),
         (

@@ -377,6 +377,48 @@ def test_a_second_file_is_for_validation(folder: Path) -> None:
     )
 
 
+def test_a_test_part_is_drawn_after_the_validation_part_or_is_the_last_rows(folder: Path) -> None:
+    plain, tested = data(grouped(), groups="who"), data(grouped(), groups="who", test=0.3)
+    rows = tested.to_json()["rows"]
+    assert rows["validation"] == plain.to_json()["rows"]["validation"]
+    assert sorted(row for part in rows.values() for row in part) == [*range(30)]
+    assert not {row % 6 for row in rows["test"]} & {row % 6 for row in rows["train"]}
+    assert "test" not in plain.to_json()["rows"]
+    last = data(grouped(), split="last", test=0.1, validation=0.2).to_json()["rows"]
+    assert (last["validation"], last["test"]) == ([*range(21, 27)], [27, 28, 29])
+    drawn = data(grouped(), test=0.1).to_json()["rows"]
+    assert [len(drawn[part]) for part in ("train", "validation", "test")] == [21, 6, 3]
+    assert drawn["validation"] == data(grouped()).to_json()["rows"]["validation"]
+    assert len({data(grouped(), test=share).digest for share in (0.0, 0.1, 0.2)}) == 3
+    two = lines(["1,2,u,3", "2,2,v,4"] * 5, "a,b,who,y")
+    assert "has 2 groups only; 3 are needed" in refusal(two, groups="who", test=0.2)
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.2, 0.01), (0.01, 0.2)])
+def test_each_part_that_is_asked_for_has_a_row(shares: tuple[float, float], folder: Path) -> None:
+    validation, test = shares
+    text = refusal(PLAIN, validation=validation, test=test)
+    assert text.startswith(f"task.validation={validation} and task.test={test} of 12 rows leaves ")
+    assert text.endswith("; each needs at least 1")
+
+
+def test_a_second_file_is_for_the_test_and_a_third_for_validation(folder: Path) -> None:
+    Path("test.csv").write_text("y,b,a,more\n1,2,3,x\n4,5,6,x\n")
+    made = data(PLAIN, test_path="test.csv")
+    parts = [len(getattr(made, f"x_{part}")) for part in ("train", "validation", "test")]
+    assert parts == [10, 2, 2]
+    np.testing.assert_allclose(made.x_test * made.input_std + made.input_mean, [[3, 2], [6, 5]])
+    assert made.to_json()["rows"]["test"] == [0, 1]
+    Path("third.csv").write_text("a,b,y\n7,8,9\n")
+    made = data(PLAIN, test_path="test.csv", validation_path="third.csv")
+    parts = [len(getattr(made, f"x_{part}")) for part in ("train", "validation", "test")]
+    assert parts == [12, 1, 2]
+    made = data(PLAIN, test=0.25, validation_path="third.csv")
+    parts = [len(getattr(made, f"x_{part}")) for part in ("train", "validation", "test")]
+    assert parts == [9, 1, 3]
+    assert refusal(PLAIN, test_path="test.csv", test=0.2).startswith("task.test_path has the test")
+
+
 # What a run is and what it knows of its data
 
 
@@ -424,9 +466,7 @@ def test_a_small_table_has_small_batches_and_may_count_epochs(folder: Path) -> N
     assert built(steps=3).trainer.steps == 3
     with pytest.raises(SettingError, match="at most the 10 training rows"):
         built(batch_size=11)
-    with pytest.raises(
-        SettingError, match=r"trainer.epochs=7 and trainer.steps=5: say one of them"
-    ):
+    with pytest.raises(SettingError, match=r"trainer.epochs=7 and trainer.steps=5: give only one"):
         built(epochs=7, steps=5)
 
 
@@ -466,7 +506,7 @@ def test_in_a_sweep_a_column_with_a_comma_wins_over_two_values(folder: Path) -> 
     space = Space([*base, "task.target=w,z"])
     (job,) = space.jobs()
     assert job.config["task"]["target"] == "w,z"
-    assert space.notes == ["task.target=w,z is the column 'w,z' of data.csv, and not two values"]
+    assert space.notes == ["task.target=w,z is the column 'w,z' of data.csv, not two values"]
     several = Space([*base, "task.target=a,b"])
     assert [point["task.target"] for point in several.points] == ["a", "b"]
     assert not several.notes
@@ -518,13 +558,13 @@ BROKEN: dict[str | bytes, str] = {
     "\n \n": "is empty",
     "a,b,y\n": "has 0 rows that can be used; at least 4 are needed",
     "a,y\n1,2\n3,4\n5,6\n": "has 3 rows that can be used",
-    "a\n1\n2\n": "has one column only, 'a'; inputs and target are needed, separated by comma, tab,",
+    "a\n1\n2\n": "has only one column, 'a'; inputs and target are needed, separated by comma, tab,",
     lines([*ROWS, "7,8"]): "has 2 fields in row 13 where there are 3 columns",
     lines([*ROWS, "7,8,9,10"]): "has 4 fields in row 13 where there are 3 columns",
     lines(["7,8,9,10", *ROWS]): "has more fields in its first row than the 3 columns",
-    lines([*ROWS, '7,"8,9']): "has a quote in row 13 that is opened and not closed",
+    lines([*ROWS, '7,"8,9']): "has a quote in row 13 that is not closed",
     lines([*ROWS, "7,\0,9"]): "is not text: line 14 has a null byte",
-    lines(ROWS).encode() + b"1,\xe9,3\n": "is not UTF-8 text (invalid continuation byte): say its",
+    lines(ROWS).encode() + b"1,\xe9,3\n": "is not UTF-8 text (invalid continuation byte): set its",
     lines([*ROWS, "7,eight,9"]): (
         "column 'b' has a cell that is no finite number, such as 'eight' in row 13; what helps: "
         "'task.missing=[eight]' or 'task.categories=[b]' or 'task.drop=[b]'"
@@ -537,7 +577,7 @@ BROKEN: dict[str | bytes, str] = {
     lines([*ROWS, "7,8,-inf"]): "column 'y' has a cell that is no finite number, such as '-inf'",
     lines([f"{row}x" for row in ROWS]): "column 'y' is a target of text, such as '3.73x'",
     lines([row.rpartition(",")[0] + "," for row in ROWS]): "column 'y' is a target without a value",
-    lines(['1,2,"1,234"', '3,4,"5,678"'] * 3): "may be 1234 or 1.234: say task.thousands=comma or",
+    lines(['1,2,"1,234"', '3,4,"5,678"'] * 3): "may be 1234 or 1.234: set task.thousands=comma or",
     archive(("a.csv", PLAIN), ("b.csv", PLAIN)): "is an archive of 2 files: unpack it",
     archive(("mimetype", "x"), ("content.xml", "x")): "is an OpenDocument file",
     archive(("xl/workbook.xml", "x"), ("a", "b")): "is an Excel workbook that cannot be read",

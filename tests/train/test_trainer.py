@@ -10,6 +10,7 @@ import pytest
 
 from ffn_train.config.settings import SettingError
 from ffn_train.running.experiment import build_experiment
+from ffn_train.train.stopping import Progress
 from ffn_train.train.trainer import Record, Trainer
 from tests.support.small_runs import config
 
@@ -54,7 +55,7 @@ def test_a_copy_of_the_state_continues_exactly(optimizer: str) -> None:
     resumed = other.trainer.start(other.params)
     resumed.params.vector[...] = state.params.vector
     resumed.memory = copy.deepcopy(state.memory)
-    resumed.step, resumed.hopeless_for = state.step, state.hopeless_for
+    resumed.step, resumed.progress = state.step, state.progress
     tail = list(other.trainer.fit(resumed))
     assert as_bytes(head + tail) == as_bytes(straight)
     assert resumed.params.vector.tobytes() == end.params.vector.tobytes()
@@ -182,13 +183,10 @@ def test_a_hopeless_loss_ends_the_run_after_patience() -> None:
 def test_a_loss_is_hopeless_for_as_long_as_it_does_not_fall(
     losses: list[float], longest: int
 ) -> None:
-    experiment = build_experiment(config())
-    state, counts = experiment.trainer.start(experiment.params), []
+    progress, counts = Progress(), []
     for loss in losses:
-        state.hopeless_for, state.lowest_hopeless = experiment.trainer._hopeless_for(
-            state, loss, 1000.0
-        )
-        counts.append(state.hopeless_for)
+        progress = progress.with_loss(loss, 1000.0)
+        counts.append(progress.hopeless_for)
     assert max(counts) == longest
 
 

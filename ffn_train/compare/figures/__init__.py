@@ -21,7 +21,7 @@ from ffn_train.runs import files
 
 Draw = Callable[[Comparison], Figure | None]
 
-_ATTEMPTS = 2  # at the width that was asked for: the second mends what new line breaks changed
+_ATTEMPTS = 2  # at the requested width; the second corrects for changed line breaks
 
 FIGURES: dict[str, Draw] = {
     module.NAME: module.draw for module in modules(__name__) if hasattr(module, "NAME")
@@ -29,31 +29,31 @@ FIGURES: dict[str, Draw] = {
 
 
 def figure(comparison: Comparison, name: str) -> Figure | None:
-    """One figure, not yet written, or None if the runs have nothing to show in it."""
+    """The named figure, not yet written; None if the runs have nothing to show in it."""
     with look(), np.errstate(all="ignore"):
         drawn = FIGURES[name](comparison)
         inches = comparison.options.inches
         for _ in range(_ATTEMPTS):
             if drawn is not None and inches is not None:
-                # what stands beside the panels is as wide as its letters: known once it is drawn
-                beside = comparison.beside + _width(drawn) - inches
-                comparison = replace(comparison, beside=beside)
+                # the width of legends is known only once they are drawn
+                right = comparison.right + _width(drawn) - inches
+                comparison = replace(comparison, right=right)
                 drawn = FIGURES[name](comparison)
         return drawn
 
 
 def _width(drawn: Figure) -> float:
-    """The inches across all that a figure shows, as it is saved."""
+    """The width of a figure as it is saved, in inches."""
     FigureCanvasAgg(drawn)
     drawn.draw_without_rendering()
     return float(drawn.get_tightbbox().width) + 2 * MARGIN
 
 
 def write_figures(comparison: Comparison, out: Path, formats: Sequence[str]) -> list[Path]:
-    """Draw each figure once, or those that were asked for, and write it in each format."""
+    """Draw each figure, or the requested ones, once, and write it in each format."""
     formats = some_of("--formats", formats, FORMATS)
-    asked = comparison.options.figures
-    names = FIGURES if asked is None else some_of("--figures", asked, FIGURES)
+    requested = comparison.options.figures
+    names = FIGURES if requested is None else some_of("--figures", requested, FIGURES)
     written = []
     for name in names:
         drawn = figure(comparison, name)

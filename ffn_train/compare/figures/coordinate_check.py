@@ -1,7 +1,7 @@
 """Coordinate check: the size of the signal against width, in the first measured steps.
 
-Where it is flat, a network of any width starts to learn at the same pace (Yang et al. 2021, Tensor
-Programs V, appendix D.1).
+Horizontal lines mean that networks of all widths start to learn at the same rate (Yang et al. 2021,
+Tensor Programs V, appendix D.1).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ffn_train.compare.axis import ValueAxis, limit
+from ffn_train.compare.axis import ValueAxis
 from ffn_train.compare.case import EARLY
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import chosen, grid
@@ -23,7 +23,7 @@ from ffn_train.compare.metrics import statistics
 from ffn_train.compare.panels import folded
 from ffn_train.compare.values import named
 from ffn_train.nn.core import Floats
-from ffn_train.plots.scales import log_axis
+from ffn_train.plots.scales import limit, log_axis
 from ffn_train.plots.selection import evenly
 from ffn_train.plots.sheet import right_legends, sample
 from ffn_train.plots.style import layer_colour
@@ -31,23 +31,23 @@ from ffn_train.plots.style import layer_colour
 NAME = "coordinate_check"
 WIDTH = "model.width"
 
-_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the depth: where the signal is looked at
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the depth, at which the signal is shown
 _LABELS = ("0", "$L$/4", "$L$/2", "3$L$/4", "$L$")
 _MARKERS = ("o", "s", "D", "v", "P")
 _MOST_ROWS = 6
 
 
 def draw(comparison: Comparison) -> Figure | None:
-    """A row of panels for each place among the other settings, a panel for each early step."""
+    """A row of panels for each combination of the other settings, a panel for each early step."""
     layout = comparison.layout
     steps = _common_steps(comparison.measured)
     rows = folded(comparison, [key for key in layout.keys if key != WIDTH])
     rows = [row for row in rows if len({group.point.get(WIDTH) for group in row.groups}) > 1]
     if not rows or not steps:
         return None
-    shown = [spread(comparison, geometric=True), "a good scaling gives horizontal lines"]
+    phrases = [spread(comparison, geometric=True), "a good scaling gives horizontal lines"]
     if len(rows) > _MOST_ROWS:
-        shown.append(f"{_MOST_ROWS} of {len(rows)} settings")
+        phrases.append(f"{_MOST_ROWS} of {len(rows)} settings")
         rows = evenly(rows, _MOST_ROWS)
     cells = [
         (f"{row.title}: " * (bool(row.title) and step == steps[0]) + f"step {step:g}", row, step)
@@ -58,7 +58,7 @@ def draw(comparison: Comparison) -> Figure | None:
     page = grid(
         comparison,
         f"Coordinate check: the signal against {named(WIDTH)}",
-        notes(comparison, shown),
+        notes(comparison, phrases),
         [title for title, _, _ in cells],
         heights=[1.25],
         columns=len(steps),
@@ -85,9 +85,9 @@ def _common_steps(groups: Sequence[Group]) -> list[float]:
 
 
 def _signal(group: Group, step: float) -> Floats:
-    """RMS of x_l at the shares of the depth: (runs, shares), of the runs that are finite there.
+    """RMS of x_l at the shares of the depth, (runs, shares), of the runs that are finite there.
 
-    Of those that are lost later, before the first update alone.
+    Runs that are lost later count only before the first update.
     """
     rows = []
     for case in group.measured if step == 0 else group.sound:
@@ -100,7 +100,7 @@ def _signal(group: Group, step: float) -> Floats:
 
 
 def _draw(axes: Axes, axis: ValueAxis, groups: Sequence[Group], step: float) -> list[Floats]:
-    """Mean and spread at each share of the depth against the width; returns what the axis holds."""
+    """Draw mean and spread at each share of the depth against the width; returns all values."""
     axis.apply(axes)
     axes.set_yscale("log")
     signals = [_signal(group, step) for group in groups]

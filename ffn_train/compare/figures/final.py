@@ -1,6 +1,6 @@
 """The metric against a setting: mean and spread of each group, and a dot for each run.
 
-Over a learning rate, or another number that was searched, the best of each curve has a ring.
+Over a learning rate, or another number that was searched, a ring marks the best of each curve.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ffn_train.compare.axis import ValueAxis, limit
+from ffn_train.compare.axis import ValueAxis
 from ffn_train.compare.colours import Colours
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import sheet
@@ -31,7 +31,7 @@ from ffn_train.compare.metrics import Metric, Statistics
 from ffn_train.compare.panels import panels
 from ffn_train.compare.values import named
 from ffn_train.nn.core import Floats
-from ffn_train.plots.scales import linear_axis, log_axis
+from ffn_train.plots.scales import limit, linear_axis, log_axis
 from ffn_train.plots.sheet import sample
 from ffn_train.plots.style import INK
 
@@ -48,7 +48,9 @@ _RING: Any = {
 
 
 def draw(comparison: Comparison) -> Figure | None:
-    """Runs that diverged are crosses at the top edge and no part of mean and spread; losses beyond
+    """The metric against the setting on the axis; None if no setting differs.
+
+    Runs that diverged are crosses at the top edge and excluded from mean and spread; losses beyond
     10 times that of predicting the mean are triangles there.
     """
     layout, roles, options = comparison.layout, comparison.layout.over_x, comparison.options
@@ -58,7 +60,7 @@ def draw(comparison: Comparison) -> Figure | None:
     axis = ValueAxis(layout, layout.x)
     looks = {"markers": options.markers, "dashed": axis.numeric}
     colours = Colours(layout, roles.color, **looks)
-    # words alone have their colour on the axis
+    # words get colours even without a colour key
     shades = colours if roles.color or axis.numeric else Colours(layout, layout.x, **looks)
     log, values = _scale(comparison, metric)
     page, cells = sheet(
@@ -82,31 +84,29 @@ def draw(comparison: Comparison) -> Figure | None:
         if lost:
             headroom(axes)
             note_lost(axes, cell.groups)
-        lines = panels(comparison, roles.keys, cell.groups)  # that share all but the axis's setting
+        lines = panels(comparison, roles.keys, cell.groups)  # sharing all but the axis's setting
         for order, line in enumerate(lines):
             places = [axis.place(g.point[layout.x], order, len(lines)) for g in line.groups]
             means = [group.statistics(metric, log=log) for group in line.groups]
             if axis.numeric:
                 trend = {**shades.look(line.groups[0]), "marker": ""}
                 axes.plot(places, [mean.mean for mean in means], linewidth=1.0, **trend)
-            asides = [axis.place(g.point[layout.x], order + 0.4, len(lines)) for g in line.groups]
-            points = map(_Point, line.groups, places, asides, means)
+            runs_x = [axis.place(g.point[layout.x], order + 0.4, len(lines)) for g in line.groups]
+            points = map(_Point, line.groups, places, runs_x, means)
             for look, alike in _by_look(points, shades):
                 beyond |= _draw(axes, alike, metric, look)
-            known = [
-                (mean.mean, place) for mean, place in zip(means, places, strict=True) if mean.n
-            ]
-            if best and len(known) > 1 and (least := min(known))[0] <= axes.get_ylim()[1]:
+            finite = [(mean.mean, x) for mean, x in zip(means, places, strict=True) if mean.n]
+            if best and len(finite) > 1 and (least := min(finite))[0] <= axes.get_ylim()[1]:
                 axes.plot([least[1]], [least[0]], zorder=4, **_RING)
     page.share(metric.symbol, xlabel=named(layout.x))
     entries = [(best, sample("best of a curve", **_RING)), (lost, cross()), (beyond, triangle())]
-    colours.explain(page.upper_right, ("", [entry for there, entry in entries if there]))
+    colours.explain(page.upper_right, ("", [entry for present, entry in entries if present]))
     return page.figure
 
 
 def _scale(comparison: Comparison, metric: Metric) -> tuple[bool, Floats]:
-    """Whether the axis is logarithmic, for factors and for more than a decade, and what it must
-    hold: the finite runs and bars, of a loss up to the ceiling.
+    """Whether the axis is logarithmic (for factors and ranges above a decade), and the values that
+    it must show: the finite runs and bars, for a loss up to the ceiling.
     """
     groups = comparison.measured
     runs = np.array([c.metrics[metric.name] for g in groups for c in g.counted(metric)])
@@ -119,18 +119,18 @@ def _scale(comparison: Comparison, metric: Metric) -> tuple[bool, Floats]:
 
 
 class _Point(NamedTuple):
-    """A group, its place on the axis, that of its runs aside, and what is drawn at the first."""
+    """A group, the x of its mean and of its runs, and its statistics."""
 
     group: Group
-    place: float
-    aside: float
+    x: float
+    runs_x: float
     mean: Statistics
 
 
 def _by_look(
     points: Iterable[_Point], colours: Colours
 ) -> Iterable[tuple[dict[str, Any], list[_Point]]]:
-    """The points of each look: drawn together, a thousand take no longer than ten."""
+    """The points of each look; drawing them together is much faster."""
     looks: dict[str, tuple[dict[str, Any], list[_Point]]] = {}
     for point in points:
         look = colours.look(point.group)
@@ -139,15 +139,15 @@ def _by_look(
 
 
 def _draw(axes: Axes, points: list[_Point], metric: Metric, look: dict[str, Any]) -> bool:
-    """The groups' means and error bars, and their runs aside; whether one is beyond the axis."""
+    """Draw the groups' means, error bars and runs; returns whether a run is beyond the axis."""
     colour, top = look["color"], axes.get_ylim()[1]
     runs = [[case.metrics[metric.name] for case in p.group.counted(metric)] for p in points]
-    x = [p.place for p, values in zip(points, runs, strict=True) for _ in values]
+    x = [p.x for p, values in zip(points, runs, strict=True) for _ in values]
     beyond = mark_beyond(axes, x, [value for values in runs for value in values], colour)
     several = [(p, values) for p, values in zip(points, runs, strict=True) if len(values) > 1]
     if several:
         axes.plot(
-            [p.aside for p, values in several for _ in values],
+            [p.runs_x for p, values in several for _ in values],
             [value for _, values in several for value in values],
             "o",
             color=colour,
@@ -155,15 +155,15 @@ def _draw(axes: Axes, points: list[_Point], metric: Metric, look: dict[str, Any]
             markersize=2.2,
             markeredgewidth=0,
         )
-    lost = [] if metric.at_start else [p.place for p in points for _ in range(p.group.n_lost)]
+    lost = [] if metric.at_start else [p.x for p in points for _ in range(p.group.n_lost)]
     if lost:
         mark_lost(axes, lost, [top] * len(lost), colour)
     bars = np.array([p.mean.bars or (np.nan, np.nan) for p in points]).T
     axes.errorbar(
-        [p.place for p in points],
+        [p.x for p in points],
         [p.mean.mean for p in points],
         bars if np.isfinite(bars).any() else None,
-        fmt=look["marker"] or "o",  # without a marker one run would not be seen
+        fmt=look["marker"] or "o",  # without a marker a single run would be invisible
         color=colour,
         elinewidth=0.8,
         capsize=1.8,

@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ffn_train.compare.axis import limit
 from ffn_train.compare.case import Case
 from ffn_train.compare.colours import Colours
 from ffn_train.compare.comparison import Comparison
@@ -20,7 +19,7 @@ from ffn_train.compare.panels import uncrowded
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve
 from ffn_train.plots.expected import ratio_axis
-from ffn_train.plots.scales import log_axis
+from ffn_train.plots.scales import limit, log_axis
 from ffn_train.plots.selection import evenly
 from ffn_train.plots.style import INK, MUTED
 from ffn_train.runs.predictions import band, log_band
@@ -35,16 +34,16 @@ _ONE_SEED: Any = {"color": "#9a9a9a", "alpha": 0.28, "linewidth": 0, "zorder": 1
 
 def draw(comparison: Comparison) -> Figure | None:
     """RMS dL/dx_l relative to l = L against l/L, above at the start and below at the end;
-    None where no run has measured it.
+    None if no run has measured it.
 
-    At the start all runs count; at the end those that did not diverge. Where theory predicts the
-    start it is drawn with it, and between the two stands a strip of measured/predicted.
+    All runs count at the start; at the end, those that did not diverge. A prediction is drawn with
+    the start, and a strip of measured/predicted below it.
     """
     if not any(case.traces and case.traces.flow_start.size for case in comparison.cases):
         return None
     comparison, words = uncrowded(comparison)
     roles = comparison.layout.curves
-    # theory alone is dashed
+    # only theory is dashed
     colours = Colours(
         comparison.layout, roles.color, markers=comparison.options.markers, dashed=False
     )
@@ -102,7 +101,7 @@ def relative_flow(cases: Sequence[Case], name: str) -> Floats:
 
 
 def expected(cases: Sequence[Case]) -> tuple[Floats, Floats] | None:
-    """Theory's log RMS of dL/dx_l relative to l = L and the sd of one seed's, (places,) each.
+    """Theory's log RMS of dL/dx_l relative to l = L and its sd of one seed, (places,) each.
 
     The mean over the runs, each predicted from its own batch; None unless every run has one.
     """
@@ -114,7 +113,7 @@ def expected(cases: Sequence[Case]) -> tuple[Floats, Floats] | None:
 
 
 def _stacked(rows: Sequence[Floats]) -> Floats:
-    """Rows from l/L = 0 to 1, (rows, places); of several lengths, at the places of the longest."""
+    """Rows from l/L = 0 to 1 as (rows, places), interpolated at the places of the longest."""
     places = np.linspace(0, 1, max(map(len, rows), default=0))
     table = [
         row if len(row) == len(places) else np.interp(places, np.linspace(0, 1, len(row)), row)
@@ -124,7 +123,7 @@ def _stacked(rows: Sequence[Floats]) -> Floats:
 
 
 def _draw_flow(axes: Axes, logs: Floats, look: dict[str, Any]) -> Sequence[Floats]:
-    """The curve of one group's runs and the band around it, whose logarithms are returned."""
+    """Draw the curve of a group's runs and the band around it; returns their logarithms."""
     if not len(logs):
         return []
     places, mean = np.linspace(0, 1, logs.shape[1]), logs.mean(axis=0)
@@ -141,7 +140,7 @@ def _draw_flow(axes: Axes, logs: Floats, look: dict[str, Any]) -> Sequence[Float
 def _draw_theory(
     panel: Axes, strip: Axes, logs: Floats, prediction: tuple[Floats, Floats], look: dict[str, Any]
 ) -> Sequence[Floats]:
-    """Theory's curve and band of one group, and measured over predicted, which is returned."""
+    """Draw theory's curve and band of a group, and measured over predicted, which is returned."""
     log, sd = prediction
     places = np.linspace(0, 1, len(log))
     panel.fill_between(places, *band(log, sd), **_ONE_SEED)

@@ -1,4 +1,4 @@
-"""Every layer's gradient norm over steps, a small heat map for each group, on one colour scale."""
+"""Gradient norm of every layer over steps: a small heat map per group, on a common colour scale."""
 
 from __future__ import annotations
 
@@ -10,66 +10,65 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm
 from matplotlib.figure import Figure
 
-from ffn_train.compare.axis import step_ticks
 from ffn_train.compare.case import Case
-from ffn_train.compare.colours import colour_bar, hatched
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import chosen, grid
 from ffn_train.compare.groups import Group
 from ffn_train.compare.header import notes
 from ffn_train.compare.panels import folded, panels, thinned
-from ffn_train.compare.stretched import WORDS, mark_stretched, stretched
+from ffn_train.compare.stretched import mark_stretched, stretched
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import NOT_FINITE, ZERO
 from ffn_train.plots.heatmap import edges
-from ffn_train.plots.scales import log_limits
-from ffn_train.plots.style import INK, RED
+from ffn_train.plots.legs import STRETCHED
+from ffn_train.plots.maps import LOST_LOOK, ZERO_LOOK, colour_bar, hatched
+from ffn_train.plots.scales import log_limits, step_axis
 from ffn_train.runs import Measures, RunError, load_run
 
 NAME = "layers"
 
 MOST = 32  # groups
-_DECADES = 3  # either way of the median norm: where the colours end
+_DECADES = 3  # the colours end this far on either side of the median norm
 
 
 def draw(comparison: Comparison) -> Figure | None:
     """|dL/dθ| of each layer, input below and output above, of each group's run of the lowest seed.
 
-    Of a search, of the best trials alone. None unless two of these runs have two measured steps.
+    Of a search, only the best trials. None unless two of these runs have two measured steps.
     """
     layout = comparison.layout
     groups = comparison.measured
-    shown = []
+    phrases = []
     if any(len(group.measured) > 1 for group in groups):
-        shown.append("each group's first run")
+        phrases.append("each group's first run")
     elif len(groups) > 1:
-        shown.append("one run each")
+        phrases.append("one run each")
     if layout.searched:
-        shown.append(f"of each search the trial of the best {comparison.metric.name}")
+        phrases.append(f"of each search the trial of the best {comparison.metric.name}")
         groups = _best(comparison)
     groups, words = thinned(groups, layout, MOST)
-    shown.append(words)
+    phrases.append(words)
     cells = folded(comparison, layout.keys, groups)
     runs = [(cell, _measures(cell.groups[0].measured[0])) for cell in cells]
     maps = [(cell, measures) for cell, measures in runs if measures is not None]
     if len(maps) < 2:
         return None
     if len({int(measures["gradient_norm"].step[-1]) for _, measures in maps}) > 1:
-        shown.append("each over its own steps")
+        phrases.append("each over its own steps")
     norms = np.concatenate([measures.layer_gradient_norm.ravel() for _, measures in maps])
     signs = {f"crossed: {NOT_FINITE}": ~np.isfinite(norms), f"hatched: {ZERO}": norms == 0}
-    shown += [sign for sign, where in signs.items() if where.any()]
-    # a run that explodes, or the last norms of one that was lost, would be all that one sees
+    phrases += [sign for sign, where in signs.items() if where.any()]
+    # an exploding run, or the last norms of a lost run, would dominate the colours
     usual = [(cell.groups[0].measured[0], measures.layer_gradient_norm) for cell, measures in maps]
     calm = [norms for case, norms in usual if case.metrics["train_loss"] <= comparison.ceiling]
     low, high = _limits([norms[: -1 if case.lost else None] for case, norms in usual], calm)
-    shown += [f"dotted: {WORDS}"] * bool(stretched(groups))
+    phrases += [f"dotted: {STRETCHED}"] * bool(stretched(groups))
     columns = 1 if layout.x is None else len(layout.levels[layout.x])
     maps = list(chosen(comparison, maps))
     page = grid(
         comparison,
         "Parameter gradient of each layer",
-        notes(comparison, shown),
+        notes(comparison, phrases),
         [cell.title for cell, _ in maps],
         heights=[0.85],
         columns=columns if 1 < columns <= 6 else 4,
@@ -88,16 +87,16 @@ def draw(comparison: Comparison) -> Figure | None:
 
 
 def _limits(usual: Sequence[Floats], calm: Sequence[Floats]) -> tuple[float, float]:
-    """The norms at the ends of the colours, at most ``_DECADES`` from the median of the calm."""
-    known = np.concatenate([norms.ravel() for norms in calm or usual])
-    middle = np.median(known[np.isfinite(known) & (known > 0)])
+    """The norms at the ends of the colour scale, at most ``_DECADES`` from the ``calm`` median."""
+    values = np.concatenate([norms.ravel() for norms in calm or usual])
+    middle = np.median(values[np.isfinite(values) & (values > 0)])
     ends = middle * 10.0**-_DECADES, middle * 10.0**_DECADES
     low, high = np.clip(log_limits(*usual), *ends)
     return float(low), float(high)
 
 
 def _best(comparison: Comparison) -> list[Group]:
-    """Of each place among the settings that were not searched, the group of the best metric."""
+    """For each combination of the settings that were not searched, the group of the best metric."""
     layout, metric = comparison.layout, comparison.metric
     places = panels(comparison, [key for key in layout.keys if key not in layout.searched])
     sign = 1 if "loss" in metric.name else -1
@@ -106,11 +105,11 @@ def _best(comparison: Comparison) -> list[Group]:
         mean = sign * group.statistics(metric).mean
         return mean if np.isfinite(mean) else np.inf
 
-    return [min(place.groups, key=badness) for place in places]
+    return [min(panel.groups, key=badness) for panel in places]
 
 
 def _measures(case: Case) -> Measures | None:
-    """Those of a run, unless it has changed since it was read or has but one measured step."""
+    """A run's measures; None if it has become unreadable or has fewer than two measured steps."""
     try:
         measures = load_run(case.path).measures
     except RunError:
@@ -122,16 +121,16 @@ def _measures(case: Case) -> Measures | None:
 def _heat_map(
     axes: Axes, measures: Measures, colours: Colormap, limits: tuple[float, float]
 ) -> None:
-    """Norms in colours; what is not finite is crossed out and what is zero hatched."""
+    """Draw the norms in colours; cells that are not finite are crossed out, zeros hatched."""
     norms, steps = measures.layer_gradient_norm.T, measures["gradient_norm"].step
     x, y = edges(steps), np.linspace(0, 1, len(norms) + 1)
     lost, zero = ~np.isfinite(norms), norms == 0
     scale = LogNorm(*limits)
     norms = np.ma.masked_where(lost | zero, norms)
     axes.pcolormesh(x, y, norms, cmap=colours, norm=scale, rasterized=True)
-    for where, hatch, colour in ((lost, "xxxx", RED), (zero, "////", INK)):
-        hatched(axes, x, y, where, hatch, colour)
+    hatched(axes, x, y, lost, **LOST_LOOK)
+    hatched(axes, x, y, zero, **ZERO_LOOK)
     axes.grid(False)
-    step_ticks(axes, steps)
+    step_axis(axes, steps)
     axes.set_xlim(x[0], x[-1])
     axes.set_yticks([0, 1], ["input", "output"])

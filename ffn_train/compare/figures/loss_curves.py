@@ -13,7 +13,6 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 
-from ffn_train.compare.axis import limit, step_ticks
 from ffn_train.compare.case import Case, Curve
 from ffn_train.compare.colours import Colours
 from ffn_train.compare.comparison import Comparison
@@ -25,23 +24,23 @@ from ffn_train.compare.panels import uncrowded
 from ffn_train.compare.stretched import dotted, mark_stretched, stretched
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve
-from ffn_train.plots.scales import log_axis
+from ffn_train.plots.scales import limit, log_axis, step_axis
 from ffn_train.plots.selection import evenly
 
 NAME = "loss_curves"
 
 _BINS = 50  # of the steps of a long curve
-_MANY = 4 * _BINS  # points: from here a curve is long
+_MANY = 4 * _BINS  # a curve of at least so many points is long
 _QUANTILES = (0.1, 0.9)
 _MARKERS = 8  # of a curve
-_FIRST = 1e3  # times the losses of the other runs: the most that the first of a lost run may be
+_FIRST = 1e3  # a lost run's first loss is shown up to this multiple of the other runs' losses
 
 
 def draw(comparison: Comparison) -> Figure | None:
     """The validation loss (for ``--metric train_loss`` the training loss), y logarithmic.
 
-    A run that diverges leaves the mean of its group alone and is drawn to a cross at its last step.
-    What is beyond 10 times the loss of predicting the mean is marked along the top edge.
+    A run that diverges is excluded from its group's mean and drawn to a cross at its last step.
+    Losses beyond 10 times that of predicting the mean are marked along the top edge.
     """
     name = "train_loss" if "train" in comparison.metric.name else "validation_loss"
     if not any(len(_curve(case, name)[0]) for case in comparison.cases if case.traces):
@@ -55,18 +54,19 @@ def draw(comparison: Comparison) -> Figure | None:
     }
     summaries = {key: Summary.of(several) for key, several in curves.items() if several}
     long = any(summary.long for summary in summaries.values())
-    shown = [spread(comparison, "thin", geometric=True)] if summaries else []
+    phrases = [spread(comparison, "thin", geometric=True)] if summaries else []
     if long:
-        shown = [
+        phrases = [
             "geometric means over a fiftieth of the steps; bands: 10 to 90 % of the losses there",
             "thin: each run" if any(len(group.sound) > 1 for group in comparison.measured) else "",
         ]
     title = "Validation loss" if name == "validation_loss" else "Training loss"
-    page, cells = sheet(comparison, roles, title, [*shown, words], heights=[1.6])
+    page, cells = sheet(comparison, roles, title, [*phrases, words], heights=[1.6])
     limits, beyond = _limits(comparison, name, list(summaries.values())), False
     for cell, (axes,) in zip(cells, page.panels, strict=True):
         log_axis(axes, limits)
-        step_ticks(axes, _steps(cell.groups) if options.xlim is None else np.array(options.xlim))
+        first, last = options.xlim or (0, max(_lasts(cell.groups), default=0))
+        step_axis(axes, np.arange(int(first), int(last) + 1))
         limit(axes, options)
         strength = min(1.0, 12 / len(cell.groups))
         for group in cell.groups:
@@ -88,9 +88,9 @@ def draw(comparison: Comparison) -> Figure | None:
 class Summary:
     """The curves of a group's runs: their geometric mean, a band around it and each run.
 
-    ``runs`` are (runs, points). The band is a geometric standard deviation over the runs; where
-    each point is of many steps, from the 10 to the 90 % quantile of all losses at them. NaN where
-    neither is known.
+    ``runs`` are (runs, points). The band is a geometric standard deviation over the runs; for long
+    curves, whose points cover many steps, the 10 to 90 % quantiles of all their losses. NaN if
+    neither is defined.
     """
 
     steps: Floats
@@ -120,17 +120,17 @@ class Summary:
         return cls(steps, np.exp(mean), np.exp(low), np.exp(high), np.exp(runs), long)
 
 
-def _steps(groups: Sequence[Group]) -> Floats:
-    """Zero and the last step of each run; of one that diverged the last of those it was to make."""
+def _lasts(groups: Sequence[Group]) -> list[float]:
+    """The last step of each run; of a lost run also its planned last step."""
     cases = [case for group in groups for case in group.measured]
-    lasts = [case.traces.curves["train_loss"][0][-1] for case in cases if case.traces]
+    lasts = [float(case.traces.curves["train_loss"][0][-1]) for case in cases if case.traces]
     planned = [case.settings.get("trainer.steps") for case in cases if case.lost]
-    return np.array([0.0, *sorted([*lasts, *(float(n) for n in planned if isinstance(n, int))])])
+    return [*lasts, *(float(steps) for steps in planned if isinstance(steps, int))]
 
 
 def _limits(comparison: Comparison, name: str, summaries: Sequence[Summary]) -> Floats:
-    """The losses that the axis must hold: of the runs that did not diverge, if there are any, up to
-    the ceiling. Of the others the first loss, unless the rest would be flat beside it.
+    """The losses that the axis must show: up to the ceiling, those of the runs that did not
+    diverge, if there are any, and the first of a lost run unless it would flatten the rest.
     """
     lost = [case for case in comparison.cases if case.lost and case.traces]
     firsts = np.array([value for case in lost for value in _curve(case, name)[1][:1]])
@@ -143,9 +143,9 @@ def _limits(comparison: Comparison, name: str, summaries: Sequence[Summary]) -> 
 
 
 def _draw(axes: Axes, summary: Summary, look: dict[str, Any], strength: float) -> bool:
-    """Band, runs and, above both, the mean; whether it leaves the axis at the top.
+    """Draw band, runs and, on top, the mean; returns whether the mean exceeds the axis.
 
-    ``strength``: of what stands beside the mean; many groups would hide each other.
+    ``strength``: opacity of band and runs, lower for many groups.
     """
     colour = look["color"]
     axes.fill_between(
@@ -176,7 +176,7 @@ def _draw(axes: Axes, summary: Summary, look: dict[str, Any], strength: float) -
 
 
 def _draw_lost(axes: Axes, group: Group, name: str, colour: ColorType, strength: float) -> None:
-    """The runs that were lost, each to a cross."""
+    """Draw the lost runs, each to a cross."""
     lost = [_until_lost(axes, case, name) for case in group.measured if case.lost]
     if not lost:
         return
@@ -193,9 +193,9 @@ def _curve(case: Case, name: str) -> Curve:
 
 
 def _until_lost(axes: Axes, case: Case, name: str) -> Curve:
-    """The curve of a run that diverged, to its last step, within the axis.
+    """The curve of a lost run to its last step, clipped to the axis.
 
-    At that step the loss may not be known, or not be a number: it is beyond every other.
+    A last loss that is unknown or not a number is drawn at the top.
     """
     assert case.traces is not None
     steps, losses = _curve(case, name)

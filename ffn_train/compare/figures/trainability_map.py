@@ -13,7 +13,6 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from ffn_train.compare.case import Case
-from ffn_train.compare.colours import colour_bar, hatched
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import chosen, grid, room
 from ffn_train.compare.groups import Group
@@ -21,21 +20,22 @@ from ffn_train.compare.header import notes
 from ffn_train.compare.lost import bounded
 from ffn_train.compare.metrics import Metric
 from ffn_train.compare.panels import Panel, folded
-from ffn_train.compare.values import Value, are_numbers, named, short, shown
+from ffn_train.compare.values import are_numbers, named, short, shown
 from ffn_train.nn.core import Floats
 from ffn_train.plots.literal import legible
-from ffn_train.plots.sheet import LETTER
-from ffn_train.plots.style import INK, MUTED
+from ffn_train.plots.maps import colour_bar, hatched
+from ffn_train.plots.settings import Value
+from ffn_train.plots.style import INK, LETTER, MUTED
 
 NAME = "trainability_map"
 
 _MOST_ROWS = 6  # rows of maps
-_WRITTEN = 6  # values on an axis: up to here each cell bears its number
-_LINED = 10  # values on an axis: up to here lines part the cells
-_COLUMNS = 18  # of a map, from which on it has the page to itself
+_WRITTEN = 6  # up to this many values on an axis, each cell shows its number
+_LINED = 10  # up to this many values on an axis, lines separate the cells
+_COLUMNS = 18  # a map of more columns has the width of the page
 _NUMBERS, _LETTERS = 24, 14  # labels of an axis of numbers, and letters of a word
 _ROW, _GAP = 0.15, 0.62  # inches of a row at least, and between maps
-_DECADES = 6.0  # of the gradient ratio, either way: what is beyond has the last colour
+_DECADES = 6.0  # the colours of the gradient ratio end at 10 to the ± this
 
 
 Table = Mapping[tuple[Value, Value], Group]
@@ -43,7 +43,7 @@ Table = Mapping[tuple[Value, Value], Group]
 
 @dataclass(frozen=True)
 class _Map:
-    """What one column of maps shows; ``extend``: at which ends values are beyond the colours."""
+    """A column of maps; ``extend``: at which ends values exceed the colour scale."""
 
     title: str
     metric: Metric | None  # None: the share diverged
@@ -64,35 +64,35 @@ class _Map:
 
 
 def draw(comparison: Comparison) -> Figure | None:
-    """A row of maps for each place among the other settings; where those are too many, over all.
+    """A row of maps for each combination of the other settings; if too many, one row over all.
 
     None if fewer than two settings vary, or if most pairs of their values have no run.
     """
     levels, x = comparison.layout.levels, comparison.layout.x
-    others = list(comparison.layout.over_x.keys)
-    if x is None or not others:
+    other_keys = list(comparison.layout.over_x.keys)
+    if x is None or not other_keys:
         return None
-    # beside the axis another number if there is one, else what the colour shows
-    y = next((key for key in others if are_numbers(levels[key])), others[0])
-    others.remove(y)
+    # y: another number if there is one, else the key of the colour
+    y = next((key for key in other_keys if are_numbers(levels[key])), other_keys[0])
+    other_keys.remove(y)
     cells = len(levels[x]) * len(levels[y])
     if 2 * len(_table(comparison.measured, x, y)) <= cells:
         return None
-    rows, over = folded(comparison, others), [comparison.over]
+    rows, over = folded(comparison, other_keys), [comparison.over]
     if len(rows) > _MOST_ROWS:
-        rows, over = [Panel("", comparison.measured)], [*over, *map(short, others)]
+        rows, over = [Panel("", comparison.measured)], [*over, *map(short, other_keys)]
     tables = [_table(row.groups, x, y) for row in rows]
     groups = [group for table in tables for group in table.values()]
     maps = _maps(comparison, groups)
     if not maps:
         return None
-    said = [f"mean over {', '.join(over)}; of the gradient's ratio the geometric mean"]
+    phrases = [f"mean over {', '.join(over)}; of the gradient's ratio the geometric mean"]
     if all(len(group.cases) == 1 for group in groups):
-        said = ["one run each"]
+        phrases = ["one run each"]
     if any(group.n_lost for group in groups):
-        said.append("×: all diverged or stopped")
+        phrases.append("×: all diverged or stopped")
     if any(len(table) < cells for table in tables):
-        said.append("hatched: no run")
+        phrases.append("hatched: no run")
     titles = [
         f"{legible(row.title, first_font=True)}: " * bool(row.title and each is maps[0])
         + each.title
@@ -106,7 +106,7 @@ def draw(comparison: Comparison) -> Figure | None:
     page = grid(
         comparison,
         "Trainability map",
-        notes(comparison, said),
+        notes(comparison, phrases),
         [title for title, _ in content],
         heights=[float(max(np.clip(0.24 * len(levels[y]), 0.9, 1.9), _ROW * len(levels[y])))],
         columns=columns,
@@ -122,11 +122,11 @@ def draw(comparison: Comparison) -> Figure | None:
 
 
 def _table(groups: Sequence[Group], x: str, y: str) -> Table:
-    """All runs of the groups at each place."""
+    """All runs of the groups at each pair of values."""
     cases: dict[tuple[Value, Value], list[Case]] = {}
     for group in groups:
         cases.setdefault((group.point[x], group.point[y]), []).extend(group.measured)
-    return {place: Group({}, runs) for place, runs in cases.items()}
+    return {pair: Group({}, runs) for pair, runs in cases.items()}
 
 
 def _maps(comparison: Comparison, groups: Sequence[Group]) -> list[_Map]:
@@ -141,8 +141,8 @@ def _maps(comparison: Comparison, groups: Sequence[Group]) -> list[_Map]:
         ratio = comparison.metrics.get("gradient_ratio_start")
     values, ratios = means(metric), means(ratio)
     if metric != ratio and len(values):
-        held = bounded(values, comparison.ceiling if "loss" in metric.name else np.inf)
-        low, high = float(held.min()), float(held.max())
+        in_range = bounded(values, comparison.ceiling if "loss" in metric.name else np.inf)
+        low, high = float(in_range.min()), float(in_range.max())
         extend = "max" if values.max() > high else "neither"
         log = metric.log and high > 10 * low > 0
         high = high if high > low else low + 1
@@ -161,13 +161,13 @@ def _maps(comparison: Comparison, groups: Sequence[Group]) -> list[_Map]:
 def _draw(
     axes: Axes, drawn: _Map, table: Table, columns: Sequence[Value], rows: Sequence[Value]
 ) -> None:
-    """One map with its colour bar; up to a few values, each cell bears its number."""
+    """Draw a map with its colour bar; in a small map each cell shows its number."""
     groups = [[table.get((x, y)) for x in columns] for y in rows]
     values = np.array([[drawn.value(group) for group in row] for row in groups])
     colours = matplotlib.colormaps[drawn.colours].with_extremes(bad="#ececec")
-    lines = max(values.shape) <= _LINED  # a cell of no run lost is as white as the page
+    lines = max(values.shape) <= _LINED  # a cell without lost runs is as white as the page
     axes.pcolormesh(
-        np.ma.masked_invalid(np.maximum(values, drawn.low)),  # zero has no place on a log scale
+        np.ma.masked_invalid(np.maximum(values, drawn.low)),  # a log scale has no zero
         cmap=colours,
         norm=drawn.scale,
         edgecolors=MUTED if lines else "none",
@@ -178,24 +178,24 @@ def _draw(
     right, top = np.arange(len(columns) + 1.0), np.arange(len(rows) + 1.0)
     hatched(axes, right, top, absent, "////", MUTED)
     for (row, column), value in np.ndenumerate(values):
-        group, place = groups[row][column], (column + 0.5, row + 0.5)
+        group, centre = groups[row][column], (column + 0.5, row + 0.5)
         if np.isfinite(value) and max(values.shape) <= _WRITTEN:
             red, green, blue, _ = colours(drawn.scale(max(value, drawn.low)))
             shade = INK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.55 else "white"
             word = f"{value:.0f}" if 99.5 <= abs(value) < 999.5 else f"{value:#.2g}".rstrip(".")
-            axes.text(*place, word, color=shade, ha="center", va="center", size=7)
+            axes.text(*centre, word, color=shade, ha="center", va="center", size=7)
         elif group is not None and group.n_lost and not np.isfinite(value):
-            axes.plot(*place, "x", color=MUTED, markersize=4.5, markeredgewidth=1.0)
+            axes.plot(*centre, "x", color=MUTED, markersize=4.5, markeredgewidth=1.0)
     for axis, names in ((axes.xaxis, columns), (axes.yaxis, rows)):
-        words = {place + 0.5: word for place, word in enumerate(_words(names)) if word}
+        words = {centre + 0.5: word for centre, word in enumerate(_words(names)) if word}
         axis.set_ticks(list(words), list(words.values()))
     if not are_numbers(rows):
-        axes.invert_yaxis()  # words are read from above
+        axes.invert_yaxis()  # words are read from the top down
     axes.tick_params(length=0)
     colour_bar(axes, drawn.scale, colours, extend=drawn.extend)
 
 
 def _words(values: Sequence[Value]) -> list[str]:
-    """The label of every row or column; of very many numbers, whose order is clear, of some."""
+    """The labels of rows or columns; of very many numbers, only some."""
     apart = -(-len(values) // _NUMBERS) if are_numbers(values) else 1
     return [shown(v, _LETTERS) if at % apart == 0 else "" for at, v in enumerate(values)]

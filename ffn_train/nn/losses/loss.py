@@ -15,8 +15,8 @@ class Loss(Choice, ABC):
     """A mean over the N samples, or over the N x M entries of y - t.
 
     ``kinds``: the kinds of task that it is for (``Task.kind``). ``trivial``: in words, what a model
-    does that has learned nothing from the inputs. ``unit``: of the loss, for targets in units of
-    their standard deviation, in words that "of the target" follows; "" for none.
+    does that has learned nothing from the inputs. ``unit``: of the loss, in words; "" for none. Of
+    targets in units of their standard deviation "of the target" follows it.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("regression",)

@@ -1,6 +1,6 @@
 """The verdict on a run: did it learn, what held it back, and is the gradient flow healthy?
 
-Each is answered by itself, with a number, the cause, and the setting that would change it.
+Each question is answered separately, with a number, the cause, and the setting that would help.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ffn_train.runs.finding import Finding
 
 
 def verdict(run: Run) -> tuple[Finding, ...]:
-    """The findings on a run that has ended; of what the run does not tell there is none."""
+    """The findings on a run that has ended; a question without data has none."""
     evidence = Evidence(run)
     answers = (learned(evidence), held_back(evidence), gradient_flow(evidence))
     return tuple(finding for finding in answers if finding is not None)

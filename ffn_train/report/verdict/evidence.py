@@ -1,4 +1,4 @@
-"""The numbers of a run that its verdict rests on; NaN for what the run does not tell."""
+"""The numbers that a run's verdict is based on; NaN if unknown."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from ffn_train.runs.outcome import LAST, clipped_share
 
 @dataclass(frozen=True)
 class Slope:
-    """The change of the signal gradient from output to input in a row, as far as it was in range.
+    """The change of the signal gradient from output to input at a measured step.
 
-    ``log`` is that of |dL/dx_0| / |dL/dx_L|, extrapolated from where it was; ``lost`` the largest l
-    at which it was not, or None.
+    ``log``: of |dL/dx_0| / |dL/dx_L|, extrapolated if it underflows; ``lost``: the largest l where
+    it does, or None.
     """
 
     log: float
@@ -32,7 +32,7 @@ class Slope:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A run, and what is worked out from its files."""
+    """A run, and numbers derived from its files."""
 
     run: Run
 
@@ -42,7 +42,7 @@ class Evidence:
         return self.run.summary is not None and self.run.summary.divergence is not None
 
     def chosen(self, group: str) -> Mapping[str, Any]:
-        """A choice of the run's configuration; nothing where it has none."""
+        """A choice of the run's configuration; empty if it has none."""
         choice = self.run.config.get(group)
         return choice if isinstance(choice, Mapping) else {}
 
@@ -53,7 +53,7 @@ class Evidence:
 
     @cached_property
     def residual(self) -> Residual | None:
-        """The residual connection; None where the run does not tell, or it is not known."""
+        """The residual connection; None if unknown."""
         try:
             residual: Residual = build("residual", self.chosen("residual"))
         except SettingError:
@@ -64,14 +64,21 @@ class Evidence:
 
     @cached_property
     def skills(self) -> Floats:
-        """The share of the trivial model's error that is removed, at each evaluation."""
+        """The share of the trivial model's error that is removed, by row; NaN if not evaluated."""
         score, values = self.run.score, self.run.scalars.get("validation_score", np.zeros(0))
         shares = [score.unlearned(value) if score else None for value in values]
         return np.array([math.nan if share is None else 1 - share for share in shares])
 
     @property
+    def kept(self) -> bool:
+        """Whether the best weights are the run's result, whatever became of them later."""
+        return self.run.summary is not None and self.run.summary.kept_step is not None
+
+    @property
     def skill(self) -> float:
-        """At the last evaluation."""
+        """The skill at the last evaluation, or at the best one if its weights are kept."""
+        if self.kept:
+            return self.best_skill
         known = self.skills[~np.isnan(self.skills)]
         return float(known[-1]) if len(known) else math.nan
 
@@ -87,11 +94,11 @@ class Evidence:
 
     @property
     def best_step(self) -> int:
-        """Of the lowest validation loss."""
+        """The step of the lowest validation loss."""
         losses = self.run.scalars["validation_loss"]
         return int(self.run.scalars["step"][np.nanargmin(losses)])
 
-    # the losses, as shares of what the trivial model's are
+    # the losses, relative to the trivial model's
 
     @cached_property
     def losses(self) -> Floats:
@@ -102,14 +109,14 @@ class Evidence:
 
     @cached_property
     def validation_losses(self) -> Floats:
-        """Of the evaluations."""
+        """The validation loss of each evaluation, over that of the trivial model."""
         trivial = self.run.provenance.trivial_loss or math.nan
         losses = self.run.scalars.get("validation_loss", np.zeros(0))
         known: Floats = losses[~np.isnan(losses)] / trivial
         return known
 
     def mean_loss(self, start: float, end: float) -> float:
-        """The mean over a stretch of the run, of which 0 is the start and 1 the end."""
+        """The mean loss over a part of the run, where 0 is its start and 1 its end."""
         rows = len(self.losses)
         first = min(int(start * rows), max(rows - 1, 0))
         part = self.losses[first : max(int(end * rows), first + 1)]
@@ -117,7 +124,7 @@ class Evidence:
 
     @property
     def last_loss(self) -> float:
-        """The mean over the last rows."""
+        """The mean loss over the last rows."""
         return float(self.losses[-LAST:].mean()) if len(self.losses) else math.nan
 
     # the updates
@@ -128,13 +135,13 @@ class Evidence:
 
     @property
     def passes(self) -> float:
-        """How often the training rows were gone through."""
+        """The number of passes over the training rows."""
         rows = self.run.provenance.training_rows
         return self.updates * self.setting("trainer", "batch_size") / rows if rows else math.nan
 
     @cached_property
     def cuts(self) -> Floats:
-        """What clipping left of the gradient norm, for each row with an update."""
+        """The clipped over the original gradient norm, for each row with an update."""
         scalars = self.run.scalars
         if not scalars.keys() >= {"lr", "gradient_norm", "clipped_norm"}:
             return np.zeros(0)
@@ -157,15 +164,13 @@ class Evidence:
 
     @property
     def moved(self) -> float:
-        """The length of the weights' way in units of their size, if all steps were like those
-        measured.
-        """
+        """An estimate of the distance that the weights moved, relative to their size."""
         return self.update_size * self.updates
 
     # the gradient flow
 
     def slope(self, row: int) -> Slope | None:
-        """Of the signal gradient at a measured step, None where nothing finite was measured."""
+        """The slope of the signal gradient at a measured step; None if nothing is finite."""
         measures = self.run.measures
         if not measures.has("signal_gradient_rms") or not len(measures["signal_gradient_rms"].step):
             return None
@@ -179,7 +184,7 @@ class Evidence:
 
     @cached_property
     def predicted(self) -> float | None:
-        """log |dL/dx_0| / |dL/dx_L| as predicted; None without, or where it fails."""
+        """Predicted log |dL/dx_0| / |dL/dx_L|; None without a prediction or if it does not hold."""
         theory = self.run.theory
         if theory is None or theory.chosen is None or not self.run.theory_holds:
             return None
@@ -187,15 +192,21 @@ class Evidence:
         return change if math.isfinite(change) else None
 
     def dead(self, row: int) -> Floats:
-        """The share of dead units of each block at a measured step; empty where it is not known."""
+        """The share of dead units of each block at a measured step; empty if unknown."""
         measures = self.run.measures
         if not measures.has("dead_share") or not len(measures["dead_share"].step):
             return np.zeros(0)
         share: Floats = measures["dead_share"].values[row]
         return np.zeros(0) if np.isnan(share).any() else share
 
+    @property
+    def hidden(self) -> int:
+        """The hidden units of a block; 0 where that is not known."""
+        width, factor = (self.setting("model", name) for name in ("width", "expansion"))
+        return 0 if math.isnan(width * factor) else int(width * factor)
+
     def branch_shares(self, row: int) -> Floats:
-        """The branch's part of dL/dx over the skip path's for each block, at a measured step."""
+        """The branch's part of dL/dx over the skip path's, for each block at a measured step."""
         if not self.run.measures.has("skip_gradient_rms", "branch_gradient_rms"):
             return np.zeros(0)
         _, (skips, branches) = self.run.measures.common("skip_gradient_rms", "branch_gradient_rms")
@@ -207,9 +218,9 @@ class Evidence:
 
     @cached_property
     def branch_variance(self) -> float:
-        """By how much a branch multiplies the gradient's variance at step 0, as measured.
+        """The factor by which a branch multiplies the gradient's variance at step 0, as measured.
 
-        The largest over the blocks. A norm makes it smaller from block to block.
+        The largest of the blocks. A norm makes it smaller from block to block.
         """
         residual, depth = self.residual, self.run.measures.depth
         if residual is None:

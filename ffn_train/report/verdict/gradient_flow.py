@@ -2,7 +2,7 @@
 
 exploding, vanishing   the signal gradient changes more than a hundredfold from output to input
 dead units             most of a block's hidden units are dead on the whole last batch
-skip path              the branches carry next to nothing of the gradient, all blocks together
+skip path              the branches of all blocks together carry almost nothing of the gradient
 healthy                none of these, and the gradient stays within a factor of ten, at step 0
                        and at the last
 uneven                 none of these
@@ -23,9 +23,9 @@ from ffn_train.runs.finding import FLOW, Finding
 from ffn_train.train.diagnosis import either, settings
 
 STRONG, MILD = 100.0, 10.0  # changes of the signal gradient over the whole stack
-DEAD = 0.6  # of a block's units: half are off where all samples have come to look alike
-COMMON = 0.4  # of the units of most blocks, where a skip path keeps the samples apart
-SKIP = 0.05  # of the variance that the stack adds, or takes away, over that of the skip paths
+DEAD = 0.6  # share of a block's units; half are off if all samples have become alike
+COMMON = 0.4  # share of the units of most blocks, if there is a skip path
+SKIP = 0.05  # of the branches' gradients, all blocks together, over the skip paths'
 
 
 def gradient_flow(evidence: Evidence) -> Finding | None:
@@ -38,7 +38,7 @@ def gradient_flow(evidence: Evidence) -> Finding | None:
 
 
 def changing(evidence: Evidence) -> Finding | None:
-    """Exploding or vanishing at step 0, as measured, else as predicted."""
+    """Exploding or vanishing at step 0, as measured or, without a measurement, as predicted."""
     run, flow, predicted = evidence.run, evidence.slope(0), evidence.predicted
     depth = run.measures.depth
     change = predicted if flow is None else flow.log
@@ -62,7 +62,7 @@ def changing(evidence: Evidence) -> Finding | None:
 def _steady(evidence: Evidence) -> Finding:
     """Healthy or uneven: no strong change at step 0."""
     flows = first, last = evidence.slope(0), evidence.slope(-1)
-    if evidence.ended_early and first is not None:  # what came later is what the loss grew to
+    if evidence.ended_early and first is not None:  # later gradients follow the growing loss
         text = f"the first block got {math.exp(first.log):.3g} times the last block's gradient"
         return Finding(FLOW, "healthy", f"healthy at step 0: {text}")
     if first is None or last is None:
@@ -75,9 +75,7 @@ def _steady(evidence: Evidence) -> Finding:
     text += f", {end:.3g} times at step {step}"
     even_first, even_last = (1 / MILD <= ratio <= MILD for ratio in (start, end))
     if even_first and even_last:
-        dead = evidence.dead(-1)
-        no_dead = "; no dead units" if len(dead) and dead.max() == 0 else ""
-        return Finding(FLOW, "healthy", f"healthy: {text}{no_dead}")
+        return Finding(FLOW, "healthy", f"healthy: {text}{_units(evidence)}")
     if even_first:
         text = f"uneven: {text}; this came with training, not with the initialisation"
         return Finding(FLOW, "uneven", text, slower(evidence, 3))
@@ -99,8 +97,17 @@ def _dead(evidence: Evidence) -> Finding | None:
     return Finding(FLOW, "dead units", text, ("activation=leaky_relu",))
 
 
+def _units(evidence: Evidence) -> str:
+    """How many hidden units are dead at the last measured step, of how many."""
+    shares, units = evidence.dead(-1), evidence.hidden
+    if not len(shares) or not units:
+        return ""
+    dead, total = round(float(shares.sum()) * units), len(shares) * units
+    return f"; {dead:,} of {total:,} hidden units dead" if dead else "; no dead units"
+
+
 def many_dead(evidence: Evidence, share: Floats) -> bool:
-    """Whether more of the blocks' units are dead than chance and depth alone bring about."""
+    """Whether more of the blocks' units are dead than chance and depth alone explain."""
     if not len(share):
         return False
     residual = evidence.residual
@@ -109,7 +116,7 @@ def many_dead(evidence: Evidence, share: Floats) -> bool:
 
 
 def _skip(evidence: Evidence) -> Finding | None:
-    """Whether all branches together carry next to nothing; each one's share falls with depth."""
+    """All branches together carry almost nothing; the share of each falls with depth by design."""
     shares = evidence.branch_shares(-1)
     together = float(np.sqrt(np.sum(shares**2))) if len(shares) else math.nan
     if not together <= SKIP:
@@ -130,32 +137,32 @@ def _skip(evidence: Evidence) -> Finding | None:
 
 
 def tried(change: tuple[str, ...]) -> str:
-    """The advice to try these overrides."""
+    """``; try ...`` with these overrides, if any."""
     return f"; try {' '.join(change)}" if change else ""
 
 
 def slower(evidence: Evidence, factor: float) -> tuple[str, ...]:
-    """A smaller learning rate: the optimizer's default, if that is smaller by so much."""
+    """The override for a learning rate smaller by this factor, or for a still smaller default."""
     lr = evidence.setting("optimizer", "lr")
     rate = min(lr / factor, usual_rate(evidence))
     return () if math.isnan(lr) else (f"optimizer.lr={rate:.2g}",)
 
 
 def usual_rate(evidence: Evidence) -> float:
-    """The default learning rate of the run's optimizer; infinite for one that has none."""
+    """The default learning rate of the run's optimizer; infinite if it has none."""
     optimizer = choices("optimizer").get(str(evidence.chosen("optimizer").get("name")))
     rate = defaults(optimizer).get("lr") if optimizer is not None else None
     return float(rate) if rate is not None else math.inf
 
 
 def remedy(evidence: Evidence) -> tuple[str, ...]:
-    """What would tame the stack's growth or decay with depth, as overrides."""
+    """The overrides that would reduce the stack's growth or decay with depth."""
     residual = evidence.residual
     if residual is None:
         return ()
     norm, init = (evidence.chosen(group).get("name", "none") for group in ("norm", "init"))
-    found = settings(residual, evidence.run.measures.depth, norm=norm, init=init)
-    first = found[0]
+    remedies = settings(residual, evidence.run.measures.depth, norm=norm, init=init)
+    first = remedies[0]
     if first == "a smaller residual.scale":
         first = f"residual.scale={evidence.setting('residual', 'scale') / 10:g}"
     elif first == "a smaller residual.start":
@@ -164,13 +171,13 @@ def remedy(evidence: Evidence) -> tuple[str, ...]:
 
 
 def cause(evidence: Evidence) -> str:
-    """Where the predicted change comes from, and which settings change it."""
+    """The cause of the predicted change, and the settings that would reduce it."""
     residual, depth = evidence.residual, evidence.run.measures.depth
     names = {group: evidence.chosen(group).get("name") for group in MODEL_GROUPS}
     if residual is None or None in names.values():
         return ""
-    found = settings(residual, depth, norm=names["norm"] or "none", init=names["init"])
-    advice = f"; try {either(found)}"
+    remedies = settings(residual, depth, norm=names["norm"] or "none", init=names["init"])
+    advice = f"; try {either(remedies)}"
     change = evidence.predicted
     if change is None:
         return advice
@@ -189,10 +196,10 @@ def cause(evidence: Evidence) -> str:
 
 
 def _per_block(evidence: Evidence, change: float) -> float:
-    """The variance's predicted factor per block, of the signal where the gradient's agrees.
+    """The variance's predicted factor per block, that of the signal if the gradient's is similar.
 
-    A unit that is homogeneous treats both alike, but the gradient's part along the signal, of order
-    1/D, would make 3.1 of the 3 that the weights' variances explain.
+    For homogeneous units both are the same, except that the gradient's part along the signal, of
+    order 1/D, turns the 3 that the weights' variances explain into 3.1.
     """
     theory = evidence.run.theory
     assert theory is not None

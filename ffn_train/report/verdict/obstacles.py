@@ -1,7 +1,7 @@
-"""What held a run back: the first of these rules that holds, in the order of the list.
+"""What held a run back: the first rule of the list that applies.
 
-Each looks at the whole run and not at its last row. The thresholds were set on the situations of
-``experiments/verdicts`` and tried on others.
+Each rule considers the whole run, not its last row. The thresholds were set on situations of
+``experiments/verdicts`` and tested on others.
 """
 
 from __future__ import annotations
@@ -23,29 +23,33 @@ from ffn_train.report.verdict.gradient_flow import (
 )
 from ffn_train.runs.finding import HELD_BACK, NOTHING, Finding
 
-GOOD = 0.9  # of the trivial model's error removed: little is left to be held back from
-OUTLIER = 0.5  # share of a target's variance that a few rows have
-LARGE, SMALL = 8.0, 0.01  # factors of a branch on the variance: usual initial weights are within
-SPIKE = 3.0  # times the trivial model's loss: far more than a batch's chance makes
+# skills: shares of the trivial model's error that are removed
+GOOD = 0.9  # nothing held such a run back
+FAIR = 0.8  # more steps would not matter much
+HALF = 0.5
+LITTLE = 0.2
+# losses, relative to another loss
+SPIKE = 3.0  # over the trivial model's: far beyond the scatter between batches
+FALLING = 0.8  # over an earlier loss: still falling
+SLOWLY_FALLING = 0.9  # the same while there is much left to learn
+BELOW = 0.9  # training loss over validation loss and over the trivial model's: memorised
+LEARNED = 0.1  # training loss over the trivial model's
+WORSE, GAP = 2.0, 0.15  # validation over training loss, and the skill lost between the two
+# |Δθ|/|θ| of a step
+FAST = 1e-3  # slower steps do not make the loss jump
+SLOW = 4e-4  # before clipping: with smaller steps little changes in a few hundred
+USUAL = 1e-3  # of a step that trains well
+# distances that the weights moved, relative to their size
+FAR = 3.0  # far enough to have converged
+TRAVELLED = 0.05  # the least for memorising
+OUTLIER = 0.5  # a few rows' share of a target's variance
+LARGE, SMALL = 8.0, 0.01  # a branch's factor on the variance, outside of usual initial weights
 SPIKES = 0.005  # share of the rows
 CLIPPED = 0.9  # share of the updates
-FAST = 1e-3  # |Δθ|/|θ| of a step: less does not throw the loss about
 USUAL_CLIP = 1.0  # the default of trainer.clip
-SLOW = 4e-4  # |Δθ|/|θ| of a step, before clipping, from which on little moves in a few hundred
-USUAL = 1e-3  # |Δθ|/|θ| of a step that trains well
 BEGUN = 20  # updates
-FAR = 3.0  # times the weights' size that they have moved: they had the steps that they need
-FALLING = 0.8  # of the loss before: it is still falling
-SLOWLY_FALLING = 0.9  # where there is much left to learn
-BELOW = 0.9  # of the validation loss, and of the trivial model's: learned by heart
-LEARNED = 0.1  # of the trivial model's loss is left on the training rows
-HALF = 0.5  # of the trivial model's error removed
-FAIR = 0.8  # of the trivial model's error removed: more steps would not change the picture
 MANY = 12  # blocks
-TRAVELLED = 0.05  # times the weights' size that they have moved at least to learn by heart
-LITTLE = 0.2  # of the trivial model's error removed
-WORSE, GAP = 2.0, 0.15  # validation loss over training loss, and what is lost between the two
-FEW = 0.5  # parameters for each training row, and less
+FEW = 0.5  # parameters per training row
 
 
 def held_back(evidence: Evidence) -> Finding | None:
@@ -87,7 +91,7 @@ def _outlier(evidence: Evidence) -> Finding | None:
 
 
 def _initialisation(evidence: Evidence) -> Finding | None:
-    """The branches' weights are far larger or smaller than the depth would ask for."""
+    """The branches' initial weights are far too large or too small."""
     variance, init = evidence.branch_variance, evidence.chosen("init").get("name", "")
     small_by_design = init in ("gpt2", "fixup", "deepnorm")
     if evidence.skill >= GOOD or not (
@@ -125,7 +129,7 @@ def _out_of_range_at_once(evidence: Evidence) -> Finding | None:
 
 
 def _all_alike(evidence: Evidence) -> Finding | None:
-    """Over many blocks without a skip path the samples' signals come to look alike."""
+    """Over many blocks without a skip path the signals of all samples become alike."""
     residual, depth = evidence.residual, evidence.run.measures.depth
     if residual is None or residual.skip(depth) > 0 or depth < MANY or evidence.skill >= LITTLE:
         return None
@@ -137,7 +141,7 @@ def _all_alike(evidence: Evidence) -> Finding | None:
 
 
 def _depth(evidence: Evidence) -> Finding | None:
-    """The gradient changes so much over the depth that no rate suits all blocks."""
+    """The gradient changes so much over the depth that no learning rate suits all blocks."""
     flow = evidence.slope(0)
     change = evidence.predicted if flow is None else flow.log
     if change is None:
@@ -154,6 +158,8 @@ def _depth(evidence: Evidence) -> Finding | None:
 def _rate_too_large(evidence: Evidence) -> Finding | None:
     lr, rows = f"optimizer.lr={evidence.setting('optimizer', 'lr'):g}", len(evidence.losses)
     change = slower(evidence, 10)
+    if math.isnan(evidence.setting("trainer", "clip")):  # the usual rate needs it
+        change = (*change, f"trainer.clip={USUAL_CLIP:g}")
     if evidence.ended_early and evidence.updates > 0:
         text = (
             f"the loss was {evidence.losses[0]:.3g} times {_trivial(evidence)} at step 0, and with "
@@ -192,7 +198,7 @@ def _hardly_begun(evidence: Evidence) -> Finding | None:
 
 
 def _rate_too_small(evidence: Evidence) -> Finding | None:
-    """Updates are tiny, and would be without clipping, while there is much to learn."""
+    """Updates are tiny, even without clipping, while there is much left to learn."""
     cut = float(np.median(evidence.cuts)) if len(evidence.cuts) else 1.0
     if (
         evidence.skill >= GOOD
@@ -216,17 +222,20 @@ def _clipping(evidence: Evidence) -> Finding | None:
         return None
     if not evidence.update_size < FAST:
         return None
-    left, clip = float(np.median(evidence.cuts)), evidence.setting("trainer", "clip")
+    remaining, clip = float(np.median(evidence.cuts)), evidence.setting("trainer", "clip")
     text = (
         f"trainer.clip={clip:g} shortened {evidence.clipped_share:.0%} of the gradients, to "
-        f"{left:.2g} of their norm in the median, as if the learning rate were that much smaller"
+        f"{remaining:.2g} of their norm in the median, as if the learning rate were that much "
+        "smaller"
     )
-    usual = clip < USUAL_CLIP <= clip / left
-    return _finding("clipping", text, (f"trainer.clip={USUAL_CLIP if usual else clip / left:.2g}",))
+    usual = clip < USUAL_CLIP <= clip / remaining
+    return _finding(
+        "clipping", text, (f"trainer.clip={USUAL_CLIP if usual else clip / remaining:.2g}",)
+    )
 
 
 def _noise(evidence: Evidence) -> Finding | None:
-    """The training loss falls, the validation loss never did."""
+    """The training loss fell, the validation loss never did."""
     losses = evidence.validation_losses
     if not (evidence.best_skill < LITTLE and len(losses)) or _few_parameters(evidence):
         return None
@@ -244,7 +253,7 @@ def _noise(evidence: Evidence) -> Finding | None:
 
 def _overfitting(evidence: Evidence) -> Finding | None:
     losses = evidence.validation_losses
-    if not len(losses) or not losses[-1] > WORSE * evidence.last_loss:
+    if evidence.kept or not len(losses) or not losses[-1] > WORSE * evidence.last_loss:
         return None
     if not (1 - evidence.skill) * (1 - evidence.last_loss / losses[-1]) > GAP:
         return None
@@ -253,7 +262,8 @@ def _overfitting(evidence: Evidence) -> Finding | None:
         f"{losses[-1]:.2g} times on the validation rows, at best {losses.min():.2g} at step "
         f"{evidence.best_step}"
     )
-    return _finding("overfitting", text, (f"trainer.steps={max(evidence.best_step, 1)}",))
+    change = (f"trainer.steps={evidence.best_step}",) if losses.min() < BELOW else ()
+    return _finding("overfitting", text, change)
 
 
 def _dead(evidence: Evidence) -> Finding | None:
@@ -267,7 +277,9 @@ def _dead(evidence: Evidence) -> Finding | None:
 
 
 def _falling(evidence: Evidence) -> bool:
-    """Whether the loss fell in the middle of the run; at its end a schedule may hold it still."""
+    """Whether the loss fell in the middle of the run; at its end the schedule may stop it."""
+    if evidence.run.summary is not None and evidence.run.summary.stopped:
+        return False  # the validation loss did not
     before, after = evidence.mean_loss(0.25, 0.5), evidence.mean_loss(0.5, 0.75)
     limit = FALLING if evidence.skill >= HALF else SLOWLY_FALLING
     return evidence.skill < GOOD and after < limit * before and evidence.moved < FAR
@@ -284,7 +296,7 @@ def _still_falling(evidence: Evidence) -> Finding | None:
 
 
 def _few_parameters(evidence: Evidence) -> bool:
-    """Whether there are too few parameters to learn the rows by heart, by far."""
+    """Whether there are far too few parameters to memorise the rows."""
     origin = evidence.run.provenance
     if origin.parameters is None or not origin.training_rows:
         return False

@@ -13,17 +13,16 @@ from ffn_train.nn.core import Floats
 
 
 class Logger(Choice, ABC):
-    """Takes a run's records elsewhere as they come: to a file, a service, another tool.
+    """Sends a run's records elsewhere as they come: to a file, a service, another tool.
 
     It sees the records and the run's directory, and changes nothing: the run writes the same bytes
-    with any logger. It cannot stop a run either: an exception in any method is a warning, and
-    the logger is not called again. Unlike other choices it may keep what it opens, as attributes.
+    with any logger. Nor can it stop a run: an exception in any method is a warning, and the logger
+    is not called again. Unlike other choices it may keep open resources as attributes.
 
-    A run that was interrupted or killed goes on from a checkpoint, and gives the records since then
-    again, the same to the last bit. So that each is there once, ``open`` says which step comes
-    first: the logger removes what it holds of that step and of later ones, or skips what it holds
-    already. A checkpoint may follow any record, so that what ``log`` was given has to be out of the
-    process's hands when it returns.
+    A run that was interrupted or killed resumes from a checkpoint and logs the records since then
+    again, bit for bit the same. To have each record once, the logger removes the records from step
+    ``first`` of ``open`` on, or skips those that it has. A checkpoint may follow any record, so
+    ``log`` must flush its record before it returns.
     """
 
     def __init_subclass__(cls) -> None:
@@ -48,7 +47,7 @@ class Logger(Choice, ABC):
         """End: ``finished``, ``diverged``, ``interrupted`` or ``failed``.
 
         Of a run that has ended, in one of the first two states, the directory has all files,
-        summary.json among them.
+        summary.json and the figures among them.
         """
 
 

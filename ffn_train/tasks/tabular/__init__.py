@@ -1,4 +1,4 @@
-"""Tables from files: how they are read, what their columns are, and which rows train."""
+"""Tables from files: reading, kinds and coding of columns, and the split of the rows."""
 
 from ffn_train.tasks.tabular.columns import Column, Columns
 from ffn_train.tasks.tabular.reading import Reading, read

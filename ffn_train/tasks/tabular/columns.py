@@ -1,10 +1,11 @@
-"""What a table's columns are, and how they become numbers, as the training rows decide it."""
+"""The kinds of a table's columns, and their coding as numbers, fitted on the training rows."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,8 +16,8 @@ from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Array
 from ffn_train.tasks.tabular.dialect import Numerals
 
-LEVELS = 50  # a category of more is left out, as is one with more than half as many as rows
-TEXT = 0.9  # a column is text where at least so many of its cells are no numbers
+LEVELS = 50  # a category with more levels, or more than half as many as rows, is left out
+TEXT = 0.9  # a column is text if at least this share of its cells are not numbers
 YEAR = 365.25  # days
 BLOCK = 4096  # rows
 MISSING, OTHER = "(missing)", "(other)"
@@ -32,15 +33,15 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Column:
-    """One column that is an input, and the numbers that it becomes.
+    """An input column and its coding as numbers.
 
-    ``kind``: number, boolean, date or category. ``fill``: what a missing cell becomes, the median
-    of the training rows; ``indicator``: whether a column of its own tells that it was missing.
-    ``levels``: the words of a category that have a column each, those of two training rows or more;
-    all others share one. ``pooled``: whether training rows have such others; without them that
-    column has learned nothing, and stays 0. ``date``: how dates are written; ``season``: whether
-    the day of the year has two columns beside the days since 1970. All but the kind and the format
-    are fixed by the training rows.
+    ``kind``: number, boolean, date or category. ``fill``: the value for missing cells, the median
+    of the training rows; ``indicator``: whether an extra column marks missing cells. ``levels``:
+    the words of a category that have a column each, those of at least two training rows; all others
+    share one. ``pooled``: whether training rows have such others; if not, that column was not
+    trained and stays 0. ``date``: the format of dates; ``season``: whether the day of the year has
+    two columns in addition to the days since 1970. All but kind and format are fitted on the
+    training rows.
     """
 
     name: str
@@ -54,7 +55,7 @@ class Column:
 
     @property
     def coded(self) -> tuple[str, ...]:
-        """The names of its numbers."""
+        """The names of the coded columns."""
         if self.kind == "category":
             missing = (MISSING,) if self.indicator else ()
             return tuple(f"{self.name}={level}" for level in (*self.levels, *missing, OTHER))
@@ -64,7 +65,7 @@ class Column:
         return tuple(parts)
 
     def fitted(self, cells: Any, numerals: Numerals) -> Column:
-        """With what the training rows decide."""
+        """The column with its coding fitted on the cells of the training rows."""
         if self.kind == "category":
             words = as_words(cells)
             levels, counts = np.unique(words[words != ""], return_counts=True)
@@ -76,26 +77,26 @@ class Column:
                 indicator=bool((words == "").any()),
             )
         values = self.values(cells, numerals)[0]
-        known = values[~np.isnan(values)]
+        present = values[~np.isnan(values)]
         fill = 0.0
-        if known.size:
-            middle = (known.size - 1) // 2, known.size // 2
-            low, high = np.partition(known, middle)[list(middle)]
-            fill = float(low / 2 + high / 2)  # the sum may be too large a number
-        season = self.kind == "date" and known.size > 0 and float(np.ptp(known)) >= YEAR
-        return replace(self, fill=fill, indicator=len(known) < len(values), season=season)
+        if present.size:
+            middle = (present.size - 1) // 2, present.size // 2
+            low, high = np.partition(present, middle)[list(middle)]
+            fill = float(low / 2 + high / 2)  # the sum could overflow
+        season = self.kind == "date" and present.size > 0 and float(np.ptp(present)) >= YEAR
+        return replace(self, fill=fill, indicator=len(present) < len(values), season=season)
 
     def encode(self, cells: Any, numerals: Numerals) -> list[Array]:
-        """The numbers of N cells, as columns."""
+        """The coded columns of N cells, (N,) each."""
         if self.kind == "category":
             words, index = np.unique(as_words(cells), return_inverse=True)
-            places = {word: place for place, word in enumerate(self.levels)}
+            places = {word: codes for codes, word in enumerate(self.levels)}
             if self.indicator:
                 places[""] = len(self.levels)
             other = len(self.coded) - 1
-            place = np.array([places.get(str(word), other) for word in words])[index]
-            columns = [(place == column).astype(np.float64) for column in range(other)]
-            return [*columns, (place == other) * float(self.pooled)]
+            codes = np.array([places.get(str(word), other) for word in words])[index]
+            columns = [(codes == column).astype(np.float64) for column in range(other)]
+            return [*columns, (codes == other) * float(self.pooled)]
         values = self.values(cells, numerals)[0]
         missing = np.isnan(values)
         if missing.any():
@@ -105,8 +106,8 @@ class Column:
         return [values, *waves, *([missing.astype(np.float64)] if self.indicator else [])]
 
     def values(self, cells: Any, numerals: Numerals) -> tuple[Array, Mask]:
-        """The number of each cell of any kind but a category, NaN where missing, and which cells
-        are of another kind.
+        """The number (N,) of each cell of a kind other than category, NaN where missing, and a mask
+        (N,) of the cells that are not of this kind.
         """
         if self.kind == "date":
             return as_days(cells, self.date)
@@ -120,32 +121,44 @@ class Column:
 
 @dataclass(frozen=True)
 class Columns:
-    """The inputs and targets of a table, ready for rows of the same kind.
+    """The inputs and targets of a table, applicable to other rows with the same columns.
 
-    ``left_out``: why a column is no input, by name. ``missing``: cells that count as missing.
+    ``classes``: the words of a classification's target in all rows used; None for numbers.
+    ``left_out``: columns that are not inputs, with the reasons. ``missing``: cells that count as
+    missing.
     """
 
     inputs: tuple[Column, ...]
     targets: tuple[str, ...]
+    classes: tuple[str, ...] | None = None
     numerals: Numerals = Numerals()  # noqa: RUF009 immutable
     missing: tuple[str, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
 
     @property
+    def target_kind(self) -> str:
+        return "number" if self.classes is None else "category"
+
+    @property
     def names(self) -> tuple[str, ...]:
-        """The names of the numbers that the inputs become."""
+        """The names of the inputs' coded columns."""
         return tuple(name for column in self.inputs for name in column.coded)
 
     def fitted(self, frame: Any, train: NDArray[np.int64]) -> Columns:
-        """With what the training rows, given by their places, decide."""
+        """The columns with their coding fitted on the training rows, given by index."""
         inputs = (c.fitted(frame[c.name].iloc[train], self.numerals) for c in self.inputs)
         return replace(self, inputs=tuple(inputs))
 
+    def with_classes(self, frame: Any) -> Columns:
+        """The columns with the classes of a frame's rows, if the target is classes."""
+        if self.classes is None:
+            return self
+        words = class_words(blanked(frame[self.targets[0]], self.missing))
+        return replace(self, classes=words)
+
     def check(self, frame: Any, source: str, *, targets: bool = True) -> None:
-        """Raises SettingError, in one line, where a frame lacks a column or has a cell of another
-        kind.
-        """
-        numbers = [Column(name, "number") for name in self.targets if targets]
+        """Raises SettingError if a frame lacks a column or has a cell of another kind."""
+        numbers = [Column(name, self.target_kind) for name in self.targets if targets]
         needed = [*self.inputs, *numbers]
         lacking = [column.name for column in needed if column.name not in frame.columns]
         problems = [f"it has no column {', '.join(map(shown, lacking))}"] if lacking else []
@@ -171,20 +184,27 @@ class Columns:
             for numbers in column.encode(blanked(frame[column.name], self.missing), self.numerals)
         ]
         out = np.empty((len(frame), len(columns)))
-        for start in range(0, len(frame), BLOCK):  # as much as the cache holds: 5 times as fast
-            for place, numbers in enumerate(columns):
-                out[start : start + BLOCK, place] = numbers[start : start + BLOCK]
+        for start in range(0, len(frame), BLOCK):  # fits the cache: 5 times as fast
+            for codes, numbers in enumerate(columns):
+                out[start : start + BLOCK, codes] = numbers[start : start + BLOCK]
         return out
 
     def values(self, frame: Any) -> Array:
-        """The targets (N, M) of a frame's rows, NaN where they are missing."""
+        """The targets (N, M) of a frame's rows, NaN where they are missing; classes are one-hot."""
         columns = [blanked(frame[name], self.missing) for name in self.targets]
+        if self.classes is not None:
+            words, index = np.unique(as_words(columns[0]), return_inverse=True)
+            one_hot = (words[:, None] == np.array(self.classes)).astype(np.float64)
+            one_hot[~one_hot.any(axis=1)] = np.nan
+            targets: Array = one_hot[index]
+            return targets
         return np.column_stack([as_numbers(cells, self.numerals)[0] for cells in columns])
 
     def to_json(self) -> dict[str, Any]:
         return {
             "inputs": [column.to_json() for column in self.inputs],
             "targets": list(self.targets),
+            "classes": self.classes and list(self.classes),
             "numerals": asdict(self.numerals),
             "missing": list(self.missing),
             "left_out": dict(self.left_out),
@@ -192,14 +212,15 @@ class Columns:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Columns:
-        """Those that ``to_json`` wrote. Raises KeyError or TypeError for anything else."""
+        """The columns that ``to_json`` wrote. Raises KeyError or TypeError for anything else."""
         columns = []
         for entry in content["inputs"]:
-            own = {key: value for key, value in entry.items() if key != "coded"}
-            columns.append(Column(**{**own, "levels": tuple(own["levels"])}))
+            fields = {key: value for key, value in entry.items() if key != "coded"}
+            columns.append(Column(**{**fields, "levels": tuple(fields["levels"])}))
         return cls(
             inputs=tuple(columns),
             targets=tuple(content["targets"]),
+            classes=None if (classes := content.get("classes")) is None else tuple(classes),
             numerals=Numerals(**content["numerals"]),
             missing=tuple(content["missing"]),
             left_out=tuple(content["left_out"].items()),
@@ -207,12 +228,12 @@ class Columns:
 
 
 def shown(text: str) -> str:
-    """The text in quotes, on one line and not longer than a glance takes."""
+    """The text in quotes, on one line, shortened to 40 characters."""
     return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
 def blanked(cells: Any, missing: Sequence[str]) -> Any:
-    """Cells without those that a setting counts as missing, given as text."""
+    """The cells, with those whose text is in ``missing`` replaced by NaN."""
     if not missing:
         return cells
     if cells.dtype.kind in "iuf":
@@ -222,7 +243,7 @@ def blanked(cells: Any, missing: Sequence[str]) -> Any:
 
 
 def _parsed(cells: Any, parse: Callable[[str], float | None]) -> tuple[Array, Mask]:
-    """The numbers of cells, each different one parsed once, and where there is something else."""
+    """The numbers of cells, each distinct one parsed once, and a mask of those that fail."""
     import pandas as pd
 
     codes, uniques = pd.factorize(cells)
@@ -233,9 +254,9 @@ def _parsed(cells: Any, parse: Callable[[str], float | None]) -> tuple[Array, Ma
 
 
 def as_numbers(cells: Any, numerals: Numerals) -> tuple[Array, Mask]:
-    """The numbers of a column, NaN where missing, and where a cell is no finite number."""
+    """The numbers of a column, NaN where missing, and a mask of cells without a finite number."""
     if cells.dtype.kind in "iufb":
-        plain = isinstance(cells.dtype, np.dtype)  # else of parquet's, with its own mark
+        plain = isinstance(cells.dtype, np.dtype)  # or parquet's types, with their own NA
         values = (
             cells.to_numpy(np.float64) if plain else cells.to_numpy(np.float64, na_value=np.nan)
         )
@@ -247,7 +268,7 @@ def as_numbers(cells: Any, numerals: Numerals) -> tuple[Array, Mask]:
 
 
 def as_truth(cells: Any) -> tuple[Array, Mask]:
-    """1 and 0 for yes and no, NaN where missing, and where a cell is neither."""
+    """1 and 0 for yes and no, NaN where missing, and a mask of cells that are neither."""
     return _parsed(cells, lambda cell: _TRUTH.get(cell.lower()))
 
 
@@ -259,8 +280,16 @@ def as_words(cells: Any) -> NDArray[np.str_]:
     return np.char.strip(words)
 
 
+def class_words(cells: Any) -> tuple[str, ...]:
+    """The distinct words of a column, sorted as numbers if all are numbers."""
+    words = [str(word) for word in np.unique(as_words(cells)) if word]
+    with suppress(ValueError):
+        words.sort(key=float)
+    return tuple(words)
+
+
 def as_days(cells: Any, form: str) -> tuple[Array, Mask]:
-    """Days since 1970, NaN where missing, and where a cell is no date of this form."""
+    """Days since 1970, NaN where missing, and a mask of cells that are not dates of this format."""
     import pandas as pd
 
     codes, uniques = pd.factorize(cells)
@@ -272,15 +301,15 @@ def as_days(cells: Any, form: str) -> tuple[Array, Mask]:
 
 
 def date_forms(cells: Any, order: str | None) -> list[str]:
-    """The ways in which all cells are dates: several where day and month may be either."""
+    """The formats in which all cells are dates; several if day and month could be swapped."""
     if cells.dtype.kind == "M":
         return ["ISO8601"]
     words = [word for word in dict.fromkeys(as_words(cells)) if word]
     if all(map(_ISO.fullmatch, words)):
         forms: tuple[str, ...] = ("ISO8601",)
     else:
-        own = {"day_first": _DAY_FIRST, "month_first": _MONTH_FIRST}
-        dates = (*own.get(order or "", (*_DAY_FIRST, *_MONTH_FIRST)), *_WORDED)
+        by_order = {"day_first": _DAY_FIRST, "month_first": _MONTH_FIRST}
+        dates = (*by_order.get(order or "", (*_DAY_FIRST, *_MONTH_FIRST)), *_WORDED)
         forms = tuple(date + time for date in dates for time in _TIMES)
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""How a text file writes its table, found from its first lines: separator, numerals, header."""
+"""The dialect of a table's text file, detected in its first lines: separator, numerals, header."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ffn_train.config.settings import SettingError
 
 SEPARATORS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "blanks": " "}
 MARKS = {"none": "", "point": ".", "comma": ",", "blank": " ", "apostrophe": "'"}
-# the cells that count as missing; longer lists would take words of categories
+# the cells that count as missing; a longer list would include words of categories
 MISSING = frozenset(
     ("", "NA", "N/A", "n/a", "na", "nan", "NaN", "NAN", "null", "NULL", "None", "?", "-", "#N/A")
 )
-LINES = 200  # that are looked at
+LINES = 200  # that are examined
 _COMMENT = ("#", "%")
 _NUMERAL = re.compile(r"[-+]?\d([\d.,]*\d)?(e[-+]?\d+)?", re.A | re.I)  # with any marks
 _AROUND = re.compile(r"([-+]?)\s*[$€£¥]?\s*(.*?)\s*[%€$£¥]?", re.S)
@@ -25,15 +25,15 @@ _PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?", re.A
 
 @dataclass(frozen=True)
 class Numerals:
-    """How numbers are written: the decimal mark, and the mark between thousands or ""."""
+    """The format of numbers: the decimal mark, and the mark between thousands or ""."""
 
     decimal: str = "."
     thousands: str = ""
 
     def value(self, cell: str) -> float | None:
-        """The number that a cell holds, NaN for one that counts as missing, None for a text.
+        """The number in a cell, NaN if it counts as missing, None for text.
 
-        A currency's sign and a percent sign are left out: 45% is 45.
+        Currency and percent signs are ignored: 45% is 45.
         """
         cell = cell.strip()
         if cell in MISSING:
@@ -58,9 +58,9 @@ class Numerals:
 
 @dataclass(frozen=True)
 class Given:
-    """What settings say of a file; None where it is to be found.
+    """The settings of a file's dialect; None where it is detected.
 
-    ``separator``, ``decimal`` and ``thousands`` are the characters themselves, ``skip`` counts the
+    ``separator``, ``decimal`` and ``thousands``: the characters themselves; ``skip``: the number of
     lines before the table.
     """
 
@@ -74,9 +74,11 @@ class Given:
 
 @dataclass(frozen=True)
 class Dialect:
-    """``names``: of the columns, "" for those without one. ``body``: where the rows begin, counted
-    in characters. ``header`` and ``units``: whether a line of names and one of units stand there;
-    ``comments``: the lines of comments in front of them.
+    """How a text file writes its table.
+
+    ``names``: of the columns, "" if unnamed. ``body``: the offset of the rows in characters.
+    ``header`` and ``units``: whether there are lines of names and of units; ``comments``: the
+    number of comment lines before them.
     """
 
     separator: str
@@ -89,25 +91,25 @@ class Dialect:
 
 
 def records(lines: Sequence[str], separator: str) -> list[list[str]]:
-    """The fields of each line that is not blank; a quoted field may hold line ends."""
+    """The fields of each line that is not blank; a quoted field may contain line ends."""
     if separator == " ":
         return [re.findall(r'"[^"]*"|\S+', line) for line in lines if line.strip()]
     try:
         rows = list(csv.reader(lines, delimiter=separator, skipinitialspace=True))
     except csv.Error:
-        raise SettingError("a quote is opened and not closed") from None
+        raise SettingError("a quote is not closed") from None
     return [row for row in rows if len(row) > 1 or "".join(row).strip()]
 
 
-def find(text: str, given: Given, *, whole: bool) -> Dialect:
-    """The dialect of a file that begins with this text, or is it where it is ``whole``.
+def find(text: str, hints: Given, *, whole: bool) -> Dialect:
+    """The dialect of a file from its beginning, or from the ``whole`` of it.
 
-    Raises SettingError where there is no table in it, or none that can be read in one way only.
+    Raises SettingError if there is no table, or an ambiguous one.
     """
     lines = re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+$", text)
     if not whole and len(lines) > 1:
-        lines.pop()  # it may be cut
-    start, comments, separator = _beginning(lines, given)
+        lines.pop()  # it may be incomplete
+    start, comments, separator = _beginning(lines, hints)
     first = next((i for i in range(start, len(lines)) if lines[i].strip()), None)
     if first is None:
         raise SettingError("is empty: a header line and rows are needed")
@@ -120,15 +122,15 @@ def find(text: str, given: Given, *, whole: bool) -> Dialect:
     if head[0].lstrip().startswith(("# ", "% ")):
         names = [cell.strip() for cell in records([head[0].lstrip()[2:], *head[1:]], separator)[0]]
     rows = [[cell.strip() for cell in row] for row in records(rest[:LINES], separator)]
-    numerals = _numerals([cell for row in rows for cell in row], given)
-    header, units = header_and_units([names, *rows], numerals, given)
+    numerals = _numerals([cell for row in rows for cell in row], hints)
+    header, units = header_and_units([names, *rows], numerals, hints)
     if not header:
         return Dialect(separator, numerals, ("",) * len(names), _size(lines[:first]), False)
     if separator not in (",", " ") and len(names) > 1:
-        names[-1] = names[-1].rstrip(",").strip()  # left there by who changed the separator
+        names[-1] = names[-1].rstrip(",").strip()  # a remnant of a former separator
     width = Counter(map(len, rows)).most_common(1)[0][0] if rows else len(names)
     if width == len(names) + 1 and any(row[-1] for row in rows if len(row) == width):
-        names.insert(0, "")  # the rows have names, which have none
+        names.insert(0, "")  # a column of row names has no header
     body = first + consumed
     if units:
         while not lines[body].strip():
@@ -141,9 +143,9 @@ def _size(lines: Sequence[str]) -> int:
     return sum(map(len, lines))
 
 
-def _beginning(lines: Sequence[str], given: Given) -> tuple[int, int, str | None]:
-    """The line that the table begins in, how many of comments are before, and the separator."""
-    start, separator = given.skip, given.separator
+def _beginning(lines: Sequence[str], hints: Given) -> tuple[int, int, str | None]:
+    """The first line of the table, the number of comment lines before it, and the separator."""
+    start, separator = hints.skip, hints.separator
     marked = re.fullmatch(r'"?sep=(.)"?\s*', lines[start] if start < len(lines) else "", re.I)
     if marked:
         start, separator = start + 1, separator or marked[1]
@@ -155,7 +157,7 @@ def _beginning(lines: Sequence[str], given: Given) -> tuple[int, int, str | None
     commented = [i for i in range(start, after) if lines[i].strip()]
     if not commented or after == len(lines):
         return start, 0, separator
-    # the last of them is the header where it has as many fields as the row of numbers below it
+    # the last comment is the header if it has as many fields as the row of numbers below it
     apart = separator or _separator(lines[commented[-1] : after + LINES])
     last, below = (records([lines[i]], apart)[0] for i in (commented[-1], after))
     fields = len(last) - (apart == " " and last[0] in _COMMENT)
@@ -165,19 +167,19 @@ def _beginning(lines: Sequence[str], given: Given) -> tuple[int, int, str | None
 
 
 def _lines_of_record(lines: Sequence[str], separator: str) -> int:
-    """How many lines the first record takes."""
+    """The number of lines of the first record."""
     if separator == " ":
         return 1
     reader = csv.reader(iter(lines), delimiter=separator, skipinitialspace=True)
     try:
         next(reader)
     except csv.Error:
-        raise SettingError("a quote is opened and not closed") from None
+        raise SettingError("a quote is not closed") from None
     return reader.line_num
 
 
 def _separator(lines: Sequence[str]) -> str:
-    """The separator that parts most lines into as many fields, most of them whole."""
+    """The separator that splits most lines into equally many fields without other separators."""
     best, score = "", 0.0
     for separator in SEPARATORS.values():
         try:
@@ -187,29 +189,29 @@ def _separator(lines: Sequence[str]) -> str:
         if not rows:
             continue
         width, count = Counter(map(len, rows)).most_common(1)[0]
-        others = {*SEPARATORS.values()} - {separator, " "}
+        rivals = {*SEPARATORS.values()} - {separator, " "}
         cells = [cell.strip() for row in rows for cell in row]
-        whole = sum(not others & {*cell} or bool(_NUMERAL.fullmatch(cell)) for cell in cells)
+        whole = sum(not rivals & {*cell} or bool(_NUMERAL.fullmatch(cell)) for cell in cells)
         fits = count / len(rows) * whole / len(cells) if width > 1 else 0
         if fits > score + 1e-9:
             best, score = separator, fits
     if not best:
         line = lines[0].strip()
-        shown = line if len(line) <= 40 else f"{line[:37]}..."
+        excerpt = line if len(line) <= 40 else f"{line[:37]}..."
         raise SettingError(
-            f"has one column only, {shown!r}; inputs and target are needed, "
+            f"has only one column, {excerpt!r}; inputs and target are needed, "
             f"separated by {', '.join([*SEPARATORS][:-1])} or blanks (task.separator=semicolon)"
         )
     return best
 
 
-def _numerals(cells: Sequence[str], given: Given) -> Numerals:
-    """The marks of numbers, from cells in which only one reading is possible."""
-    if given.decimal is not None:
-        return Numerals(given.decimal, given.thousands or "")
+def _numerals(cells: Sequence[str], hints: Given) -> Numerals:
+    """The marks of numbers, from unambiguous cells. Raises SettingError if all are ambiguous."""
+    if hints.decimal is not None:
+        return Numerals(hints.decimal, hints.thousands or "")
     decimals, groups, unclear = set(), set(), ""
-    if given.thousands:
-        groups.add(given.thousands)
+    if hints.thousands:
+        groups.add(hints.thousands)
     for cell in cells:
         parts = _AROUND.fullmatch(cell)
         digits = parts[2] if parts else ""
@@ -227,39 +229,39 @@ def _numerals(cells: Sequence[str], given: Given) -> Numerals:
             decimals.add(last)
         elif len(marks) == 1 and last == ",":
             unclear = unclear or cell
-    if given.thousands is not None:
-        groups, unclear = {given.thousands} - {""}, ""
+    if hints.thousands is not None:
+        groups, unclear = {hints.thousands} - {""}, ""
     decimal = "," if decimals == {","} and "," not in groups else "."
     if unclear and not decimals and not groups:
         number = unclear.replace(",", "")
         raise SettingError(
             f"has numbers such as {unclear!r}, which may be {number} or {unclear.replace(',', '.')}"
-            ": say task.thousands=comma or task.decimal=comma"
+            ": set task.thousands=comma or task.decimal=comma"
         )
     if unclear and decimal == ".":
         groups.add(",")
     mark = "." if decimal == "," else ","
-    own = groups - {".", ","}
-    return Numerals(decimal, own.pop() if own else mark if mark in groups else "")
+    unusual = groups - {".", ","}
+    return Numerals(decimal, unusual.pop() if unusual else mark if mark in groups else "")
 
 
 def header_and_units(
-    rows: Sequence[Sequence[str]], numerals: Numerals, given: Given
+    rows: Sequence[Sequence[str]], numerals: Numerals, hints: Given
 ) -> tuple[bool, bool]:
     """Whether the first of these rows has the columns' names, and the second their units."""
     first, *rest = rows
-    header = _is_header(first, rest, numerals) if given.header is None else given.header
+    header = _is_header(first, rest, numerals) if hints.header is None else hints.header
     units = (
-        header and bool(rest) and (_units(rest, numerals) if given.units is None else given.units)
+        header and bool(rest) and (_units(rest, numerals) if hints.units is None else hints.units)
     )
     return header, units
 
 
 def _is_header(first: Sequence[str], rows: Sequence[Sequence[str]], numerals: Numerals) -> bool:
-    """Whether the first line names the columns: not if it is numbers only, nor if it goes on below.
+    """Whether the first line names the columns.
 
-    It does where it has a word above a column of numbers. Where it has numbers above all of these,
-    it still does unless one of its words is found again in a column of words.
+    It does not if it has only numbers; it does if it has a word above a column of numbers.
+    Otherwise it does unless one of its words occurs again below it.
     """
     number = numerals.is_number
     if all(number(cell) or cell in MISSING for cell in first):
@@ -272,7 +274,7 @@ def _is_header(first: Sequence[str], rows: Sequence[Sequence[str]], numerals: Nu
 
 
 def _units(rows: Sequence[Sequence[str]], numerals: Numerals) -> bool:
-    """Whether the first row has words and no number in the columns that have only numbers below."""
+    """Whether the first row has words, and no number, above the columns of numbers."""
     first, *below = rows
     numeric = _columns([row for row in below if len(row) == len(first)], numerals)[1]
     values = [numerals.value(first[i]) for i in numeric]
@@ -282,7 +284,7 @@ def _units(rows: Sequence[Sequence[str]], numerals: Numerals) -> bool:
 def _columns(
     rows: Sequence[Sequence[str]], numerals: Numerals
 ) -> tuple[list[tuple[str, ...]], list[int]]:
-    """The columns, and the places of those in which all cells that are there are numbers."""
+    """The columns, and the indices of those whose present cells are all numbers."""
     columns = list(zip(*rows, strict=True))
     present = [[cell for cell in column if cell not in MISSING] for column in columns]
     return columns, [

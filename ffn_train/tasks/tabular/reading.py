@@ -1,4 +1,4 @@
-"""From a path to a pandas frame of named columns, and how the file was read. Runs nothing of it."""
+"""From a path to a pandas frame with named columns, and how it was read; nothing is executed."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from ffn_train.tasks.tabular.dialect import (
     records,
 )
 
-SAMPLE = 2**20  # characters from which the dialect is found
+SAMPLE = 2**20  # characters in which the dialect is detected
 _STREAM = re.compile(r"-|/dev/stdin|/(dev|proc/self)/fd/(\d+)")
 _OPENERS: tuple[tuple[bytes, str, Callable[[Any], Any]], ...] = (
     (b"\x1f\x8b", "gzip", gzip.open),
     (b"BZh", "bz2", bz2.open),
     (b"\xfd7zXZ\0", "xz", lzma.open),
 )
-# how a file of another kind begins, and what it is
+# the first bytes of other kinds of files, and what these are
 _KINDS = (
     (rb"PAR1", "parquet"),
     (rb"\x93NUMPY", "npy"),
@@ -71,10 +71,10 @@ _BOMS = (
 
 @dataclass(frozen=True)
 class Reading:
-    """How a file was read, enough to read another one in the same way.
+    """How a file was read, so that others can be read in the same way.
 
-    ``unnamed``: the columns without a name in the file, as they are named here; ``renamed``: the
-    second and further columns of one name, with that. ``container``: what the table was packed in.
+    ``unnamed``: the names given to columns without one; ``renamed``: the names given to the second
+    and further columns of the same name, with that name. ``container``: the compression or archive.
     """
 
     kind: str
@@ -98,37 +98,37 @@ class Reading:
         return asdict(self)
 
     def says(self) -> str:
-        """In a line what was understood."""
+        """The format of the file, in a line."""
         words = {mark: word for word, mark in SEPARATORS.items()}
-        told = [self.kind]
+        phrases = [self.kind]
         if self.separator:
-            told = [f"separated by {words.get(self.separator, repr(self.separator))}"]
-        told += [f"{self.decimal!r} is the decimal mark"] if self.decimal != "." else []
-        told += [f"{self.thousands!r} between thousands"] if self.thousands else []
-        told += [] if self.header else ["no header (task.header=true: there is one)"]
-        told += ["a row of units left out (task.units=false keeps it)"] if self.units else []
-        told += [f"{self.comments} lines of comments"] if self.comments else []
-        told += [self.encoding] if self.encoding not in ("", "utf-8", "utf-8-sig") else []
-        told += [f"from {self.container}"] if self.container else []
-        return ", ".join([*told, f"{self.rows:,} rows"])
+            phrases = [f"separated by {words.get(self.separator, repr(self.separator))}"]
+        phrases += [f"{self.decimal!r} is the decimal mark"] if self.decimal != "." else []
+        phrases += [f"{self.thousands!r} between thousands"] if self.thousands else []
+        phrases += [] if self.header else ["no header (task.header=true: there is one)"]
+        phrases += ["a row of units left out (task.units=false keeps it)"] if self.units else []
+        phrases += [f"{self.comments} lines of comments"] if self.comments else []
+        phrases += [self.encoding] if self.encoding not in ("", "utf-8", "utf-8-sig") else []
+        phrases += [f"from {self.container}"] if self.container else []
+        return ", ".join([*phrases, f"{self.rows:,} rows"])
 
 
 def is_stream(path: str) -> bool:
-    """Whether a path is standard input or an open file's number, which can be read only once."""
+    """Whether a path is standard input or a file descriptor, which can be read only once."""
     return _STREAM.fullmatch(path) is not None
 
 
 def read(
-    path: str, given: Given, *, encoding: str | None = None, largest: int = 2**32
+    path: str, options: Given, *, encoding: str | None = None, largest: int = 2**32
 ) -> tuple[Any, Reading]:
     """The table in a file, as a pandas frame, and how it was read.
 
-    Numbers are numbers, all else is text, and what counts as missing is NaN. ``largest``: bytes,
-    uncompressed. Raises SettingError, which does not name the path, for anything that is no table.
+    Cells are numbers, text, or NaN if missing. ``largest``: bytes, uncompressed. Raises
+    SettingError, without the path, for a file that is not a table.
     """
     try:
         with _opened(path, largest) as file:
-            return _table(file, given, encoding, largest)
+            return _table(file, options, encoding, largest)
     except (
         OSError,
         EOFError,
@@ -137,13 +137,13 @@ def read(
         zlib.error,
         RuntimeError,
     ) as error:
-        # also "~nobody" and a path with a null
+        # also for "~nobody" and a path with a null byte
         reason = getattr(error, "strerror", None) or first_line(error)
         raise SettingError(f"cannot be read: {reason}") from error
     except UnicodeError as error:
         raise SettingError(
-            f"is not {encoding or 'UTF-8'} text ({getattr(error, 'reason', error)}): say its "
-            "encoding, which may be task.encoding=cp1252"
+            f"is not {encoding or 'UTF-8'} text ({getattr(error, 'reason', error)}): set its "
+            "encoding, for example task.encoding=cp1252"
         ) from error
 
 
@@ -155,14 +155,16 @@ def _opened(path: str, largest: int) -> IO[bytes]:
         raise SettingError("is an address: addresses are not read, only files")
     if "\0" in path:
         raise SettingError("does not exist: there is no such file")
-    found = places.find(path)
+    file_path = places.find(path)
     try:
-        kind = stat.S_IFMT(os.stat(found).st_mode)  # first: to open a device may do something
+        kind = stat.S_IFMT(
+            os.stat(file_path).st_mode
+        )  # first, since opening a device may have effects
         if kind == stat.S_IFDIR:
             raise SettingError("is a directory; a file is needed")
         if kind != stat.S_IFREG:
             raise SettingError("is a pipe or a device, not a file (- is standard input)")
-        file = open(found, "rb", opener=lambda name, flags: os.open(name, flags | _NOT_WAITING))  # noqa: SIM115
+        file = open(file_path, "rb", opener=lambda name, flags: os.open(name, flags | _NOT_WAITING))  # noqa: SIM115
     except FileNotFoundError:
         raise SettingError("does not exist: there is no such file") from None
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -176,7 +178,7 @@ _NOT_WAITING = getattr(os, "O_NONBLOCK", 0)
 
 @cache
 def _content(number: int, largest: int) -> bytes:
-    """All that an open file has, read once: standard input does not give it twice."""
+    """The content of a file descriptor, cached because standard input can be read only once."""
     with os.fdopen(os.dup(number), "rb") as file:
         content = file.read(largest + 1)
     if len(content) > largest:
@@ -191,7 +193,7 @@ def _too_large(largest: int) -> SettingError:
 
 
 class _Limited(io.RawIOBase):
-    """A binary file that raises SettingError once more than ``largest`` bytes were read of it."""
+    """A binary file that raises SettingError once more than ``largest`` bytes have been read."""
 
     def __init__(self, file: IO[bytes], largest: int) -> None:
         self._file, self._left, self._largest = file, largest, largest
@@ -209,16 +211,16 @@ class _Limited(io.RawIOBase):
 
 
 def _table(
-    file: IO[bytes], given: Given, encoding: str | None, largest: int
+    file: IO[bytes], hints: Given, encoding: str | None, largest: int
 ) -> tuple[Any, Reading]:
     content, start, container = _unpacked(file, largest)
     if start.startswith(b"PK\x03\x04"):
         packed = zipfile.ZipFile(io.BytesIO(content.read()))
-        names = [one.filename for one in _members(packed)]
-        if sum(one.file_size for one in packed.infolist()) > largest:
+        names = [member.filename for member in _members(packed)]
+        if sum(member.file_size for member in packed.infolist()) > largest:
             raise _too_large(largest)
         if any(name.startswith("xl/") for name in names):
-            return _excel(packed, given)
+            return _excel(packed, hints)
         if "mimetype" in names:
             raise SettingError("is an OpenDocument file: save the table as CSV")
         if names and all(name.endswith(".npy") for name in names):
@@ -237,11 +239,11 @@ def _table(
         file.seek(0)
         return io.TextIOWrapper(_unpacked(file, largest)[0], encoding, newline="")
 
-    return _text(again, encoding, container, given)
+    return _text(again, encoding, container, hints)
 
 
 def _unpacked(file: IO[bytes], largest: int) -> tuple[io.BufferedReader, bytes, str]:
-    """A file's content, how that begins, and what it was packed in."""
+    """A file's uncompressed content, its first bytes, and its compression."""
 
     def limited(content: Any) -> io.BufferedReader:
         return io.BufferedReader(_Limited(content, largest), 2**16)
@@ -264,24 +266,24 @@ def _unpacked(file: IO[bytes], largest: int) -> tuple[io.BufferedReader, bytes, 
 
 
 def _members(packed: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """An archive's files, without what macOS puts beside them."""
-    files = [one for one in packed.infolist() if not one.is_dir()]
-    return [one for one in files if not one.filename.startswith("__MACOSX/")]
+    """An archive's files, without those that macOS adds."""
+    files = [member for member in packed.infolist() if not member.is_dir()]
+    return [member for member in files if not member.filename.startswith("__MACOSX/")]
 
 
 def _text(
-    again: Callable[[], IO[str]], encoding: str, container: str, given: Given
+    reopened: Callable[[], IO[str]], encoding: str, container: str, hints: Given
 ) -> tuple[Any, Reading]:
-    stream = again()
+    stream = reopened()
     sample = stream.read(SAMPLE)
     if "\0" in sample:
         line = sample.count("\n", 0, sample.index("\0")) + 1
         raise SettingError(f"is not text: line {line} has a null byte")
-    marked = sample.startswith("\ufeff")  # of UTF-16 whose encoding was found or given
-    dialect = find(sample[marked:], given, whole=len(sample) < SAMPLE)
+    marked = sample.startswith("\ufeff")  # a mark that this encoding leaves in
+    dialect = find(sample[marked:], hints, whole=len(sample) < SAMPLE)
     frame = _parsed(_Text(sample[marked + dialect.body :], stream), dialect)
     if len(frame) and frame.iloc[:, -1].isna().any():
-        stream = again()
+        stream = reopened()
         stream.read(marked + dialect.body)
         _refuse_short(stream, dialect)
     names, unnamed, renamed = unique(dialect.names)
@@ -303,28 +305,30 @@ def _text(
 
 
 def unique(names: Sequence[str]) -> tuple[list[str], tuple[str, ...], dict[str, str]]:
-    """A name of its own for each column; those that had none; those that share one, with that."""
+    """Unique names of all columns; those given to unnamed ones; those given to duplicates, with
+    the original name.
+    """
     result: list[str] = []
     unnamed, renamed = [], {}
-    taken = {*names}
-    for place, name in enumerate(names):
-        stem, count = name or f"column{place}", 0
-        own = stem
-        while own in result or (own != name and own in taken):
+    given_names = {*names}
+    for index, name in enumerate(names):
+        stem, count = name or f"column{index}", 0
+        unique_name = stem
+        while unique_name in result or (unique_name != name and unique_name in given_names):
             count += 1
-            own = f"{stem}.{count}"
-        result.append(own)
+            unique_name = f"{stem}.{count}"
+        result.append(unique_name)
         if not name:
-            unnamed.append(own)
-        elif own != name:
-            renamed[own] = name
+            unnamed.append(unique_name)
+        elif unique_name != name:
+            renamed[unique_name] = name
     return result, tuple(unnamed), renamed
 
 
 def _refuse_short(stream: IO[str], dialect: Dialect) -> None:
-    """Raises SettingError for a row of too few fields, which pandas would fill up without a word.
+    """Raises SettingError for a row with too few fields, which pandas silently fills up.
 
-    Its last cell is missing then, so that most files need not be looked at again.
+    Only needed if a last cell is missing.
     """
     width = len(dialect.names)
     if dialect.separator == " ":
@@ -350,13 +354,13 @@ def _encoding(start: bytes) -> str:
 
 
 class _Text:
-    """The rest of a text: what was read of it already, and then its stream. pandas reads it."""
+    """A file for pandas: text that was already read, followed by the rest of its stream."""
 
     def __init__(self, head: str, stream: IO[str]) -> None:
         self._head, self._stream = head, stream
 
     def spaced(self, separator: str) -> bool:
-        """Whether blanks follow separators, as far as that is seen; to look for them takes time."""
+        """Whether blanks follow separators in the head; skipping them slows pandas down."""
         return (
             separator != " "
             and re.search(rf"(^|{re.escape(separator)}) ", self._head, re.M) is not None
@@ -366,7 +370,7 @@ class _Text:
         text, self._head = self._head or self._stream.read(size), ""
         return text
 
-    def __iter__(self) -> Iterator[str]:  # pandas takes nothing without it for a file
+    def __iter__(self) -> Iterator[str]:  # pandas requires it of a file
         return iter(self._stream)
 
 
@@ -374,12 +378,12 @@ def _parsed(text: _Text, dialect: Dialect) -> Any:
     import pandas as pd
 
     exact: dict[str, Any] = {}
-    if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1):  # from then on it is the only way
+    if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1):  # the only way from then on
         exact = {"float_precision": "round_trip"}
     blanks = dialect.separator == " "
     try:
         with warnings.catch_warnings():
-            # else a first row that is too long would be cut
+            # otherwise a first row that is too long would be truncated
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(
                 text,
@@ -405,18 +409,18 @@ def _parsed(text: _Text, dialect: Dialect) -> Any:
     return frame
 
 
-def _reason(said: str, dialect: Dialect) -> str:
-    """What pandas says of a row that does not fit, in our words."""
-    fields = re.search(r"Expected \d+ fields in line (\d+), saw (\d+)", said)
+def _reason(message: str, dialect: Dialect) -> str:
+    """The message of pandas about a row that does not fit, reworded."""
+    fields = re.search(r"Expected \d+ fields in line (\d+), saw (\d+)", message)
     if fields:
         return (
             f"has {fields[2]} fields in row {fields[1]} where there are {len(dialect.names)} "
             "columns"
         )
-    opened = re.search(r"EOF inside string starting at row (\d+)", said)
+    opened = re.search(r"EOF inside string starting at row (\d+)", message)
     if opened:
-        return f"has a quote in row {int(opened[1]) + 1} that is opened and not closed"
-    return f"cannot be read: {said.strip().splitlines()[0]}"
+        return f"has a quote in row {int(opened[1]) + 1} that is not closed"
+    return f"cannot be read: {message.strip().splitlines()[0]}"
 
 
 def _framed(columns: Mapping[str, Any], kind: str) -> tuple[Any, Reading]:
@@ -436,7 +440,7 @@ def _arrays(files: Mapping[str, Any], kind: str) -> tuple[Any, Reading]:
             objects = "objects, which are not read" in str(error) or "allow_pickle" in str(error)
             reason = "Python objects, which are not read" if objects else first_line(error)
             raise SettingError(
-                f"holds an array {name!r} of NumPy's that is no use: {reason}"
+                f"has a NumPy array {name!r} that cannot be used: {reason}"
             ) from error
         if array.dtype.names and array.ndim == 1:
             columns |= {field: array[field] for field in array.dtype.names}
@@ -448,13 +452,13 @@ def _arrays(files: Mapping[str, Any], kind: str) -> tuple[Any, Reading]:
             raise SettingError(f"has an array {name!r} of shape {array.shape}: rows are needed")
     lengths = {name: column.shape for name, column in columns.items()}
     if len({*lengths.values()}) > 1 or any(len(shape) > 1 for shape in lengths.values()):
-        told = ", ".join(f"{name} has {shape[0]}" for name, shape in lengths.items())
-        raise SettingError(f"has arrays of different lengths: {told}")
+        listed = ", ".join(f"{name} has {shape[0]}" for name, shape in lengths.items())
+        raise SettingError(f"has arrays of different lengths: {listed}")
     return _framed(columns, kind)
 
 
-def _excel(packed: zipfile.ZipFile, given: Given) -> tuple[Any, Reading]:
-    """The first sheet that has cells."""
+def _excel(packed: zipfile.ZipFile, hints: Given) -> tuple[Any, Reading]:
+    """The first sheet of a workbook that is not empty."""
     import pandas as pd
 
     try:
@@ -474,7 +478,7 @@ def _excel(packed: zipfile.ZipFile, given: Given) -> tuple[Any, Reading]:
             keep_default_na=False,
             na_values=sorted(MISSING),
         )
-    except Exception as error:  # of openpyxl, for a damaged workbook, any
+    except Exception as error:  # openpyxl raises any for a damaged workbook
         raise SettingError(
             f"is an Excel workbook that cannot be read: {first_line(error)}"
         ) from error
@@ -484,7 +488,7 @@ def _excel(packed: zipfile.ZipFile, given: Given) -> tuple[Any, Reading]:
         raise SettingError("is empty: a header line and rows are needed")
     top = cells.head(LINES).astype(object).where(cells.head(LINES).notna(), "").astype(str)
     rows = [[cell.strip() for cell in row] for row in top.to_numpy().tolist()]
-    header, units = header_and_units(rows, Numerals(), given)
+    header, units = header_and_units(rows, Numerals(), hints)
     names, unnamed, renamed = unique(rows[0] if header else [""] * cells.shape[1])
     frame = cells.iloc[header + units :].reset_index(drop=True).infer_objects()
     frame.columns = names
@@ -519,7 +523,7 @@ def _parquet(file: io.BytesIO, largest: int) -> tuple[Any, Reading]:
         frame = pd.read_parquet(file, engine="pyarrow").reset_index(drop=True)
     except SettingError:
         raise
-    except Exception as error:  # of Arrow, for a damaged file, any
+    except Exception as error:  # Arrow raises any for a damaged file
         raise SettingError(f"is a parquet file that cannot be read: {first_line(error)}") from error
     names, unnamed, renamed = unique([str(name) for name in frame.columns])
     frame.columns = names

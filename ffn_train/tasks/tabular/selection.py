@@ -1,4 +1,4 @@
-"""Which columns are targets and inputs, and of what kind each one is."""
+"""Selects the targets and inputs of a table and detects the kinds of its columns."""
 
 from __future__ import annotations
 
@@ -19,18 +19,23 @@ from ffn_train.tasks.tabular.columns import (
     as_numbers,
     as_truth,
     as_words,
+    class_words,
     date_forms,
     shown,
 )
 from ffn_train.tasks.tabular.dialect import Numerals
 from ffn_train.tasks.tabular.reading import Reading
 
+CODES = 10  # up to this many distinct numbers in a target may be codes of classes
 LISTED = 20  # columns or problems in a message before the rest is only counted
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Names of columns as the settings give them; ``dates``: day_first, month_first or None."""
+    """The columns' roles, with names as in the settings; ``dates``: day_first, month_first or None.
+
+    ``classes``: whether the target is classes; None: if it is text.
+    """
 
     target: tuple[str, ...]
     inputs: tuple[str, ...] = ()
@@ -39,25 +44,26 @@ class Wanted:
     groups: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     dates: str | None = None
+    classes: bool | None = None
 
 
 @dataclass
 class Selection:
-    """``columns`` are not yet fitted. ``groups``: the column whose rows stay together, if any."""
+    """Columns that are not yet fitted; ``groups``: the column whose equal rows stay together."""
 
     columns: Columns
     groups: str | None
-    kept: list[str] = field(default_factory=list)  # what is said of inputs that are odd
+    remarks: list[str] = field(default_factory=list)  # on unusual columns
 
 
 def paste(key: str, names: Iterable[str]) -> str:
-    """The setting that lists these names, as a shell takes it."""
+    """The setting that lists these names, quoted for a shell."""
     quoted = [f'"{name}"' if re.search(r"[,\[\]'\"]|^\s*$", name) else name for name in names]
     return printable(shlex.quote(f"{key}=[{','.join(quoted)}]")).replace("\n", "\\n")
 
 
 class _Names:
-    """What names in settings mean: a column's name, or else its place, or else first or last."""
+    """Resolves names in settings: a column's name, its index, or first or last."""
 
     def __init__(self, frame: Any, reading: Reading, source: str) -> None:
         self.all = list(frame.columns)
@@ -70,67 +76,77 @@ class _Names:
             self._columns.setdefault(name, [name])
 
     def of(self, key: str, names: Sequence[str]) -> list[str]:
-        """The columns meant. Raises SettingError for a name that there is not."""
+        """The columns with these names. Raises SettingError for an unknown name."""
         return [column for name in names for column in self._meant(key, name.strip())]
 
     def _meant(self, key: str, name: str) -> list[str]:
         if name in self._columns:
             return self._columns[name]
         last = {"first": 0, "last": -1}
-        place = int(name) if re.fullmatch(r"-?\d{1,9}", name) else last.get(name)
-        if place is not None and -len(self.all) <= place < len(self.all):
-            return [self.all[place]]
-        known = [shown(column) for column in self.all]
-        more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
+        index = int(name) if re.fullmatch(r"-?\d{1,9}", name) else last.get(name)
+        if index is not None and -len(self.all) <= index < len(self.all):
+            return [self.all[index]]
+        quoted = [shown(column) for column in self.all]
+        more = f" and {len(quoted) - LISTED} more" if len(quoted) > LISTED else ""
         places = "; -1 is the last one" if key == "task.target" else ""
         if not self._header:
             places += "; the first line was taken for a row, which task.header=true changes"
         raise SettingError(
             f"{key} {shown(name)} is not a column of {self.source}, which has "
-            f"{', '.join(known[:LISTED])}{more}{places}{nearest(shown(name), known)}"
+            f"{', '.join(quoted[:LISTED])}{more}{places}{nearest(shown(name), quoted)}"
         )
 
 
-def select(frame: Any, reading: Reading, wanted: Wanted, source: str) -> Selection:
-    """Targets, inputs and their kinds. Raises SettingError with all that is wrong, in one line."""
+def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selection:
+    """Select targets and inputs and detect their kinds. Raises SettingError with all problems."""
     names = _Names(frame, reading, source)
-    targets = names.of("task.target", wanted.target)
-    if len(targets) > len(wanted.target):
+    targets = names.of("task.target", roles.target)
+    if len(targets) > len(roles.target):
         raise SettingError(
             f"task.target means {', '.join(map(shown, targets))}, of which some share a name: "
-            "its place means one column, and -1 is the last one"
+            "an index means one column, and -1 is the last one"
         )
     for name in targets:
         if targets.count(name) > 1:
             raise SettingError(f"task.target has {shown(name)} twice")
-    dropped = names.of("task.drop", wanted.drop)
-    asked = names.of("task.inputs", wanted.inputs)
-    categories = names.of("task.categories", wanted.categories)
-    groups = names.of("task.groups", wanted.groups)
-    for key, others in (("task.drop", dropped), ("task.inputs", asked)):
-        for name in set(targets) & set(others):
+    dropped = names.of("task.drop", roles.drop)
+    requested = names.of("task.inputs", roles.inputs)
+    categories = names.of("task.categories", roles.categories)
+    groups = names.of("task.groups", roles.groups)
+    for key, other_names in (("task.drop", dropped), ("task.inputs", requested)):
+        for name in set(targets) & set(other_names):
             raise SettingError(f"{key} has {shown(name)}, which is a target too")
-    candidates = asked or [n for n in names.all if n not in {*targets, *dropped, *groups}]
+    candidates = requested or [n for n in names.all if n not in {*targets, *dropped, *groups}]
     candidates = [name for name in dict.fromkeys(candidates) if name not in dropped]
     problems = _Problems()
+    inputs, left_out, remarks = [], [], []
+    may_be_classes = len(targets) == 1 and roles.classes is not False
+    classes = None
     for name in targets:
-        cells = frame[name]
-        _check_target(name, cells, reading.numerals, problems)
-    inputs, left_out, kept = [], [], []
+        if roles.classes or (may_be_classes and _is_text(frame[name], reading.numerals)):
+            classes = _classes(name, frame[name], reading.numerals, roles, problems)
+        else:
+            _check_numbers(name, frame[name], reading.numerals, problems)
+            numbers = frame[name].nunique() if may_be_classes else 0
+            if 1 < numbers <= CODES and roles.classes is None and 10 * numbers <= len(frame):
+                remarks.append(
+                    f"{name} has {numbers} different numbers (task.classes=true makes classes of "
+                    "them)"
+                )
     for name in candidates:
         cells = frame[name]
         kind: Column | str | None
         if name in categories:
             kind = Column(name, "category")
         else:
-            kind = _kind(name, cells, reading, wanted.dates, problems)
+            kind = _kind(name, cells, reading, roles.dates, problems)
         if isinstance(kind, Column):
             reason, note = _odd(kind, cells, name in reading.unnamed)
-            asked_for = name in asked or name in categories
+            asked_for = name in requested or name in categories
             if reason and not asked_for:
                 left_out.append((name, reason))
                 continue
-            kept += [note] if note and not asked_for else []
+            remarks += [note] if note and not asked_for else []
             inputs.append(kind)
         elif kind:
             left_out.append((name, kind))
@@ -144,15 +160,16 @@ def select(frame: Any, reading: Reading, wanted: Wanted, source: str) -> Selecti
     columns = Columns(
         inputs=tuple(inputs),
         targets=tuple(targets),
+        classes=classes,
         numerals=reading.numerals,
-        missing=wanted.missing,
+        missing=roles.missing,
         left_out=tuple(left_out),
     )
-    return Selection(columns, groups[0] if groups else None, kept)
+    return Selection(columns, groups[0] if groups else None, remarks)
 
 
 class _Problems:
-    """All that is wrong with columns, for one message."""
+    """Collects all problems with columns for one message."""
 
     def __init__(self) -> None:
         self._found: list[tuple[str, str]] = []
@@ -166,47 +183,70 @@ class _Problems:
     def refuse(self, source: str) -> None:
         if not self._found:
             return
-        told = [f"column {shown(name)} {trouble}" for name, trouble in self._found[:LISTED]]
+        phrases = [f"column {shown(name)} {trouble}" for name, trouble in self._found[:LISTED]]
         if len(self._found) > LISTED:
-            told.append(f"and {len(self._found) - LISTED} more columns")
+            phrases.append(f"and {len(self._found) - LISTED} more columns")
         ways = []
         for advice, names in self._advice.items():
             ways.append(advice if "=" in advice else paste(f"task.{advice}", names))
-        told += [f"what helps: {' or '.join(ways)}"] if ways else []
-        raise SettingError(f"{source}: {'; '.join(told)}")
+        phrases += [f"what helps: {' or '.join(ways)}"] if ways else []
+        raise SettingError(f"{source}: {'; '.join(phrases)}")
 
 
 def _wrong_cells(cells: Any, wrong: Any) -> tuple[str, str]:
-    """How many cells are wrong, with the first of them, and that cell."""
+    """How many cells are wrong, in words with the first of them, and that cell."""
     places = np.flatnonzero(wrong)
     first = str(cells.iloc[places[0]])
     many = f"{len(places):,} cells that are" if len(places) > 1 else "a cell that is"
     return f"{many} no finite number, such as {shown(first)} in row {places[0] + 1}", first.strip()
 
 
-def _check_target(name: str, cells: Any, numerals: Numerals, problems: _Problems) -> None:
+def _is_text(cells: Any, numerals: Numerals) -> bool:
+    """Whether at least the share ``TEXT`` of the cells are not numbers."""
+    wrong, present = as_numbers(cells, numerals)[1], int(cells.notna().sum())
+    return cells.dtype.kind == "b" or (present > 0 and wrong.sum() >= TEXT * present)
+
+
+def _classes(
+    name: str, cells: Any, numerals: Numerals, roles: Wanted, problems: _Problems
+) -> tuple[str, ...]:
+    """The words of a target of classes; a problem if they are too many or could be numbers."""
+    classes = class_words(cells)
+    if not classes:
+        problems.add(name, "is a target without a value")
+    elif not roles.classes:
+        first = str(cells[cells.notna()].iloc[0])
+        marks = _marks(first.strip(), numerals)
+        if marks or len(classes) > min(LEVELS, len(cells) / 2):
+            trouble = f"is a target of text, such as {shown(first)}"
+            if not marks:
+                trouble += f", and has {len(classes):,} different words, many for classes"
+            problems.add(name, trouble, *marks, "task.classes=true")
+    return classes
+
+
+def _check_numbers(name: str, cells: Any, numerals: Numerals, problems: _Problems) -> None:
     values, wrong = as_numbers(cells, numerals)
-    present = int(cells.notna().sum())
     if np.isnan(values).all() and not wrong.any():
         problems.add(name, "is a target without a value")
-    elif wrong.sum() >= TEXT * present:
+    elif _is_text(cells, numerals):
         first = str(cells[wrong].iloc[0])
         problems.add(name, f"is a target of text, such as {shown(first)}: numbers are needed")
     elif wrong.any():
-        told, first = _wrong_cells(cells, wrong)
-        problems.add(name, f"has {told}", *_marks(first, numerals), paste("task.missing", [first]))
+        what, first = _wrong_cells(cells, wrong)
+        problems.add(name, f"has {what}", *_marks(first, numerals), paste("task.missing", [first]))
 
 
 def _marks(cell: str, numerals: Numerals) -> list[str]:
-    """The setting with which this cell would be a number, if there is one."""
-    for setting, other in (
+    """The setting with which this cell would be a number, if any."""
+    for setting, numbers in (
         ("task.decimal=comma", Numerals(",", ".")),
         ("task.decimal=point", Numerals(".", "")),
         ("task.thousands=comma", Numerals(".", ",")),
         ("task.thousands=blank", Numerals(numerals.decimal, " ")),
         ("task.thousands=apostrophe", Numerals(numerals.decimal, "'")),
     ):
-        if other != numerals and other.is_number(cell):
+        if numbers != numerals and numbers.is_number(cell):
             return [setting]
     return []
 
@@ -214,7 +254,7 @@ def _marks(cell: str, numerals: Numerals) -> list[str]:
 def _kind(
     name: str, cells: Any, reading: Reading, order: str | None, problems: _Problems
 ) -> Column | str | None:
-    """What a column is, or why it is left out; None where that is a problem."""
+    """A column with its kind, or the reason to leave it out; None if that is a problem."""
     if not cells.notna().any():
         return "it is empty"
     if cells.dtype.kind == "M":
@@ -233,7 +273,7 @@ def _kind(
     if forms:
         problems.add(
             name,
-            f"has dates such as {shown(first)}, in which the day or the month may stand first",
+            f"has dates such as {shown(first)}, in which day or month may come first",
             "task.dates=day_first",
             "task.dates=month_first",
             "drop",
@@ -241,15 +281,15 @@ def _kind(
         return None
     marks = _marks(first.strip(), reading.numerals)
     if marks or wrong.sum() < TEXT * cells.notna().sum():
-        told, first = _wrong_cells(cells, wrong)
-        others = [] if marks else [paste("task.missing", [first]), "categories"]
-        problems.add(name, f"has {told}", *marks, *others, "drop")
+        what, first = _wrong_cells(cells, wrong)
+        alternatives = [] if marks else [paste("task.missing", [first]), "categories"]
+        problems.add(name, f"has {what}", *marks, *alternatives, "drop")
         return None
     return Column(name, "category")
 
 
 def _odd(column: Column, cells: Any, unnamed: bool) -> tuple[str, str]:
-    """Why an input is left out, "" if it is not, and what is said of one that is kept."""
+    """The reason to leave out an input, or else a remark on it; "" for none."""
     if column.kind == "category":
         words = as_words(cells)
         levels = len(np.unique(words[words != ""]))
@@ -267,25 +307,27 @@ def _odd(column: Column, cells: Any, unnamed: bool) -> tuple[str, str]:
     counts = values.dtype.kind in "iu" and len(values) > 2 and values[0] in (0, 1)
     if counts and (np.diff(values) == 1).all():
         drop = paste("task.drop", [column.name])
-        kept = f"{column.name} counts the rows ({drop} leaves it out)"
-        return ("it counts the rows", "") if unnamed else ("", kept)
+        note = f"{column.name} counts the rows ({drop} leaves it out)"
+        return ("it counts the rows", "") if unnamed else ("", note)
     return "", ""
 
 
 def described(selection: Selection) -> str:
-    """In a line what the inputs and targets are, and what is left out."""
+    """The inputs, targets and columns left out, in a line."""
     columns = selection.columns
     kinds: dict[str, list[str]] = {}
     for column in columns.inputs:
         kinds.setdefault(column.kind, []).append(column.name)
     plural = {"number": "numbers", "boolean": "yes/no", "date": "dates", "category": "categories"}
-    told = [f"{plural[kind]} {_some(names)}" for kind, names in kinds.items()]
-    text = f"inputs: {'; '.join(told)}; target {_some(columns.targets)}"
+    phrases = [f"{plural[kind]} {_some(names)}" for kind, names in kinds.items()]
+    text = f"inputs: {'; '.join(phrases)}; target {_some(columns.targets)}"
+    if columns.classes is not None:
+        text += f", {len(columns.classes)} classes: {_some(columns.classes)}"
     reasons: dict[str, list[str]] = {}
     for name, reason in columns.left_out:
         reasons.setdefault(reason, []).append(name)
     text += "".join(f"; {_some(names)} left out: {reason}" for reason, names in reasons.items())
-    return text + "".join(f"; {note}" for note in selection.kept[:LISTED])
+    return text + "".join(f"; {note}" for note in selection.remarks[:LISTED])
 
 
 def _some(names: Sequence[str]) -> str:

@@ -1,16 +1,18 @@
-"""Regression on the columns of a table in a file."""
+"""Regression and classification on the columns of a table in a file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ffn_train.config.registry import choice
 from ffn_train.config.settings import SettingError, setting, unchecked
-from ffn_train.tasks.table import Data, Parts, Table, drawn_parts, held, standardised
+from ffn_train.tasks.scores import R2, Accuracy, Score
+from ffn_train.tasks.table import Data, Parts, Table, held, standardised
 from ffn_train.tasks.tabular.columns import Columns, as_words, blanked, shown
 from ffn_train.tasks.tabular.dialect import MARKS, SEPARATORS, Given
 from ffn_train.tasks.tabular.reading import Reading, read
@@ -30,7 +32,7 @@ def _encoding(key: str, value: Any) -> None:
 
 
 def _how(says: str, default: Any = None, **declared: Any) -> Any:
-    """A setting of how a file is read, of which its rows tell."""
+    """A setting of how a file is read, whose effect is in the digest of the rows."""
     return setting(says, default, changes="source", before=default, **declared)
 
 
@@ -40,32 +42,35 @@ def _columns(says: str) -> Any:
 
 @choice("task", "table")
 class TableTask(Task):
-    """The rows of a file: text of any separator, Excel, parquet or NumPy's, packed or not.
+    """The rows of a file: text of any separator, Excel, parquet or NumPy's, compressed or not.
 
-    ``path`` is looked for from the working directory, then among the shipped studies; - is
-    standard input. Columns are numbers, yes/no, dates or categories, which become numbers as the
-    training rows decide. Names of columns are taken as they are; a number that is no name is a
-    place, from 0 on or, below 0, from the end. Raises SettingError for all that would be misread.
+    ``path`` is relative to the working directory, or else to the shipped studies; - is standard
+    input. Columns are numbers, yes/no, dates or categories, whose coding is fitted on the training
+    rows. Names of columns are literal; a number that is not a name is an index, from 0 on or, below
+    0, from the end. Raises SettingError for everything that would be misread.
     """
 
     path: str | None = setting(
-        "the file, from the working directory or among the shipped studies; - is standard input",
+        "the file, in the working directory or among the shipped studies; - is standard input",
         None,
         changes="source",
         check=unchecked,
         literal=True,
     )
     target: Setting | int | None = setting(
-        "the column to predict, by name or place (-1: the last one), or a list of columns",
+        "the column to predict, by name or index (-1: the last one), or a list of columns",
         None,
         check=unchecked,
         literal=True,
     )
+    classes: bool | None = setting(
+        "whether the target is classes; null: it is if it is text", None, before=None
+    )
     drop: Setting = _columns("columns to leave out")
-    inputs: Setting = _columns("the columns to predict from; all others, if none is named")
-    categories: Setting = _columns("columns whose numbers are codes, or whose many words are kept")
+    inputs: Setting = _columns("the columns to predict from; default: all others")
+    categories: Setting = _columns("columns whose numbers are codes, or with many words to keep")
     missing: Setting = _columns(
-        "cells that count as missing, such as -200, beside NA, ? and the like"
+        "cells that count as missing, such as -200, besides NA, ? and the like"
     )
     fill: str = setting(
         "a missing input: the median of the training rows with an indicator, or drop the row",
@@ -74,7 +79,7 @@ class TableTask(Task):
         before="median",
     )
     split: str = setting(
-        "the rows for validation: drawn at random, or the last ones",
+        "the rows for validation and test: drawn at random, or the last ones",
         "random",
         among=("random", "last"),
         before="random",
@@ -94,17 +99,25 @@ class TableTask(Task):
         check=unchecked,
         literal=True,
     )
-    separator: str | None = _how("between cells; null finds it", among=tuple(SEPARATORS))
-    decimal: str | None = _how("the decimal mark; null finds it", among=("point", "comma"))
-    thousands: str | None = _how("mark between thousands; null finds it", among=tuple(MARKS))
-    encoding: str | None = _how(
-        "such as cp1252; null is UTF-8, or UTF-16 where it is marked", check=_encoding
+    test_path: str | None = setting(
+        "a file, whose rows are all for the test",
+        None,
+        changes="source",
+        before=None,
+        check=unchecked,
+        literal=True,
     )
-    header: bool | None = _how("whether the first line has the names; null finds out")
-    units: bool | None = _how("whether a row of units follows; null finds out")
+    separator: str | None = _how("between cells; null detects it", among=tuple(SEPARATORS))
+    decimal: str | None = _how("the decimal mark; null detects it", among=("point", "comma"))
+    thousands: str | None = _how("mark between thousands; null detects it", among=tuple(MARKS))
+    encoding: str | None = _how(
+        "such as cp1252; null: UTF-8, or UTF-16 with a byte order mark", check=_encoding
+    )
+    header: bool | None = _how("whether the first line has the names; null detects it")
+    units: bool | None = _how("whether a row of units follows; null detects it")
     skip: int = _how("lines before the table", 0, at_least=0)
     dates: str | None = _how(
-        "what comes first in dates that leave it open", among=("day_first", "month_first")
+        "order of ambiguous dates such as 3/4/25", among=("day_first", "month_first")
     )
     largest: float = _how("size of a file, uncompressed", 4.0, above=0, unit="GiB")
 
@@ -112,39 +125,46 @@ class TableTask(Task):
         super().__post_init__()
         if self.path is None or self.path in ("", "???"):
             raise SettingError("task.path is missing: name a file (task.path=data.csv)")
-        for key in ("path", "validation_path"):
+        for key in ("path", "validation_path", "test_path"):
             value = getattr(self, key)
             if value is not None and not isinstance(value, str):
                 raise SettingError(f"task.{key} must be the path of a file, got {value!r}")
         if self.target is None or self.target in ("", "???", [], ()):
             raise SettingError("task.target is missing: name the column to predict (task.target=y)")
-        wanted = self._wanted()
-        for name in wanted.target:
-            if wanted.target.count(name) > 1:
+        roles = self._wanted()
+        for name in roles.target:
+            if roles.target.count(name) > 1:
                 raise SettingError(f"task.target has {shown(name)} twice")
-            if name in wanted.drop:
+            if name in roles.drop:
                 raise SettingError(f"task.drop has {shown(name)}, which is a target too")
+        if self.classes and len(roles.target) > 1:
+            raise SettingError(f"task.classes=true takes one target, got {len(roles.target)}")
         if self.validation_path is not None and (self.groups is not None or self.split == "last"):
             raise SettingError("task.validation_path is the split: not with task.split or .groups")
+        if self.test_path is not None and self.test > 0:
+            raise SettingError("task.test_path has the test's rows: not with a share, task.test")
         if self.groups is not None and self.split == "last":
             raise SettingError("task.groups draws groups at random: not with task.split=last")
 
     def table(self, rng: np.random.Generator) -> Table:
-        """The rows that are used, coded as all of them decide; nothing is random here."""
-        frame, _, selection, _ = self._read()
-        return _table(selection.columns.fitted(frame, np.arange(len(frame))), frame)
+        """The rows that are used, with the coding fitted on all of them; nothing is random."""
+        frame, _, selection, _ = self._read
+        columns = selection.columns.with_classes(frame).fitted(frame, np.arange(len(frame)))
+        return _table(columns, frame)
 
     def data(self, rows: np.random.Generator, parts: np.random.Generator) -> Data:
-        frame, reading, selection, notes = self._read()
-        columns, places = selection.columns, np.asarray(frame.index, dtype=np.int64)
-        if self.validation_path is not None:
-            frame, other = self._with_second(frame, columns)
-            chosen = Parts(np.arange(len(places)), np.arange(len(places), len(frame)))
-            places = np.asarray(frame.index, dtype=np.int64)
-            notes.append(f"task.validation_path={self.validation_path!r}: {other.says()}")
-        else:
-            chosen = self._parts(frame, selection.groups, parts)
-        columns = columns.fitted(frame, chosen.train)
+        frame, reading, selection, read_notes = self._read
+        notes = list(read_notes)
+        columns = selection.columns
+        chosen = self._parts(frame, selection.groups, parts)
+        for part in ("validation", "test"):
+            if getattr(self, f"{part}_path") is not None:
+                first = len(frame)
+                frame, other = self._with_rows_of(f"{part}_path", frame, columns)
+                chosen = replace(chosen, **{part: np.arange(first, len(frame))})
+                notes.append(f"task.{part}_path={getattr(self, f'{part}_path')!r}: {other.says()}")
+        places = np.asarray(frame.index, dtype=np.int64)
+        columns = columns.with_classes(frame).fitted(frame, chosen.train)
         missing = [column.name for column in columns.inputs if column.indicator]
         if missing:
             listed = ", ".join([*missing[:8], *(["..."] if len(missing) > 8 else [])])
@@ -152,13 +172,33 @@ class TableTask(Task):
                 f"missing cells in {listed}: the training rows' median, or a level of their own "
                 "(task.fill=drop drops the rows)"
             )
-        data = standardised(_table(columns, frame), chosen)
-        rows_of = {part: places[own].tolist() for part, own in vars(chosen).items()}
+        data = standardised(
+            _table(columns, frame), chosen, standardise_targets=self.standardise_targets
+        )
+        rows_of = {p: places[rows].tolist() for p, rows in vars(chosen).items() if len(rows)}
         origin = {"reading": reading.to_json(), "columns": columns.to_json(), "rows": rows_of}
         outliers = data.outliers
         if outliers is not None:  # by their rows in the file
             outliers = replace(outliers, rows=tuple(int(places[r - 1]) + 1 for r in outliers.rows))
-        return replace(data, origin=origin, notes=tuple(notes), outliers=outliers)
+        return replace(
+            data,
+            origin=origin,
+            notes=tuple(notes),
+            outliers=outliers,
+            validation_rows=places[chosen.validation],
+        )
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        return "regression" if self._read[2].columns.classes is None else "classes"
+
+    @property
+    def score(self) -> Score:  # type: ignore[override]
+        return R2() if self.kind == "regression" else Accuracy()
+
+    @property
+    def standardise_targets(self) -> bool:  # type: ignore[override]
+        return self.kind == "regression"
 
     def names(self) -> list[str]:
         """The names of the file's columns."""
@@ -174,12 +214,13 @@ class TableTask(Task):
             groups=groups,
             missing=_names("task.missing", self.missing),
             dates=self.dates,
+            classes=self.classes,
         )
 
     def _frame(self, key: str) -> tuple[Any, Reading]:
-        """The file that a setting names, with the cells blank that ``missing`` names."""
+        """The file that a setting names, and how it was read."""
         path = getattr(self, key)
-        given = Given(
+        hints = Given(
             separator=SEPARATORS.get(str(self.separator)),
             decimal=MARKS.get(str(self.decimal)),
             thousands=MARKS.get(str(self.thousands)),
@@ -188,32 +229,33 @@ class TableTask(Task):
             skip=self.skip,
         )
         try:
-            return read(path, given, encoding=self.encoding, largest=int(self.largest * 2**30))
+            return read(path, hints, encoding=self.encoding, largest=int(self.largest * 2**30))
         except SettingError as error:
             raise SettingError(f"task.{key}={path!r} {error}") from error.__cause__
 
+    @cached_property
     def _read(self) -> tuple[Any, Reading, Selection, list[str]]:
-        """The rows that are used, how they were read, the columns, and what is said of that."""
-        source, wanted = f"task.path={self.path!r}", self._wanted()
+        """The rows that are used, how they were read, the columns, and notes on these."""
+        source, roles = f"task.path={self.path!r}", self._wanted()
         frame, reading = self._frame("path")
         whole = frame[frame.notna().any(axis=1)]
-        for name in whole.columns if wanted.missing else ():
-            whole = whole.assign(**{name: blanked(whole[name], wanted.missing)})
+        for name in whole.columns if roles.missing else ():
+            whole = whole.assign(**{name: blanked(whole[name], roles.missing)})
         _check_rows(whole, source)
-        selection = select(whole, reading, wanted, source)
+        selection = select(whole, reading, roles, source)
         used, left_out = self._used(whole, selection.columns)
         _check_rows(used, source)
         left_out = {"without any cell": len(frame) - len(whole), **left_out}
-        told = [
+        phrases = [
             f"{count:,} row{'s' * (count > 1)} {why} left out"
             for why, count in left_out.items()
             if count
         ]
-        notes = ["; ".join([f"{source}: {reading.says()}", *told]), described(selection)]
+        notes = ["; ".join([f"{source}: {reading.says()}", *phrases]), described(selection)]
         return used, reading, selection, notes
 
     def _used(self, frame: Any, columns: Columns) -> tuple[Any, dict[str, int]]:
-        """The rows that have what they need, and how many lack it, by what they lack."""
+        """The usable rows, and the numbers of the others by what they lack."""
         blank = np.isnan(columns.values(frame)).any(axis=1)
         left_out = {"without a target": int(blank.sum())}
         if self.fill == "drop":
@@ -224,33 +266,43 @@ class TableTask(Task):
         return frame[~blank] if blank.any() else frame, left_out
 
     def _parts(self, frame: Any, groups: str | None, rng: np.random.Generator) -> Parts:
-        if groups is None and self.split == "random":
-            return drawn_parts(len(frame), self.validation, rng)
-        number = held(len(frame), self.validation)
+        share = self.validation if self.validation_path is None else 0.0
+        numbers = held(len(frame), share, self.test)
         rows = np.arange(len(frame))
-        if groups is None:
-            return Parts(train=rows[:-number], validation=rows[-number:])
+        if not any(numbers):
+            return Parts(rows, rows[:0])
+        if groups is None and self.split == "random":
+            return Parts.cut(rng.permutation(len(frame)), *numbers)
+        if groups is None:  # the last for the test, those before them for validation
+            ends = len(rows) - sum(numbers), len(rows) - numbers[1]
+            return Parts(*np.split(rows, ends))
         _, group, sizes = np.unique(
             as_words(frame[groups]), return_inverse=True, return_counts=True
         )
         order = rng.permutation(len(sizes))
-        if len(order) < 2:
-            raise SettingError(f"task.groups={groups!r} has one group only; two are needed")
-        upto = np.cumsum(sizes[order])[:-1]  # at least one group trains
-        chosen = order[: np.abs(upto - number).argmin() + 1]
-        is_held = np.isin(group, chosen)
-        return Parts(train=rows[~is_held], validation=rows[is_held])
+        needed = 1 + sum(number > 0 for number in numbers)
+        if len(order) < needed:
+            few = "one group only" if len(order) == 1 else f"{len(order)} groups only"
+            raise SettingError(f"task.groups={groups!r} has {few}; {needed} are needed")
+        chosen = []
+        for number in numbers:
+            needed -= number > 0  # a group at least for each part to come, of which training is one
+            upto = np.cumsum(sizes[order])[: len(order) - needed]
+            count = np.abs(upto - number).argmin() + 1 if number else 0
+            chosen.append(rows[np.isin(group, order[:count])])
+            order = order[count:]
+        return Parts(rows[np.isin(group, order)], *chosen)
 
-    def _with_second(self, frame: Any, columns: Columns) -> tuple[Any, Reading]:
-        """The rows of both files, those of the second one last."""
+    def _with_rows_of(self, key: str, frame: Any, columns: Columns) -> tuple[Any, Reading]:
+        """A frame with the rows of a second file below it, and how that was read."""
         import pandas as pd
 
-        second, reading = self._frame("validation_path")
-        source = f"task.validation_path={self.validation_path!r}"
+        second, reading = self._frame(key)
+        source = f"task.{key}={getattr(self, key)!r}"
         names = [*(column.name for column in columns.inputs), *columns.targets]
         columns.check(second, source)
         both = pd.concat([frame[names], second[second.notna().any(axis=1)][names]])
-        return self._used(both, columns)[0], reading
+        return self._used(both, columns.with_classes(both))[0], reading
 
 
 def _check_rows(frame: Any, source: str) -> None:
@@ -261,11 +313,12 @@ def _check_rows(frame: Any, source: str) -> None:
 
 
 def _table(columns: Columns, frame: Any) -> Table:
-    return Table(columns.encode(frame), columns.values(frame), columns.names, columns.targets)
+    outputs = columns.classes or columns.targets
+    return Table(columns.encode(frame), columns.values(frame), columns.names, outputs)
 
 
 def _names(key: str, value: Any) -> tuple[str, ...]:
-    """The texts of a setting that takes one or a list of them; a number stands for its digits."""
+    """The names in a setting of one name or a list of names, numbers as their digits."""
     names = value if isinstance(value, (list, tuple)) else [value]
     if not all(isinstance(name, (str, int, float)) and type(name) is not bool for name in names):
         raise SettingError(f"{key} must be a column's name or a list of names, got {value!r}")

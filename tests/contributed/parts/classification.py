@@ -55,8 +55,8 @@ class Blobs(Task):
         return Table(x, np.eye(CLASSES)[classes], names, tuple("abc"))
 
 
-@choice("loss", "cross_entropy")
-class CrossEntropy(Loss):
+@choice("loss", "log_loss")
+class LogLoss(Loss):
     """mean over samples of -Σ_j t_j log softmax(y)_j; its gradient is (softmax y - t)/N."""
 
     kinds = ("classification",)

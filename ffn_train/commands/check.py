@@ -1,0 +1,53 @@
+"""ffn-train check FILE.py: are a user's own backward passes right, and if not, what is wrong?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ffn_train.commands.options import Parser, say
+from ffn_train.config.settings import SettingError
+from ffn_train.teach import check_bench
+from ffn_train.teach.check import TEXTBOOK
+from ffn_train.teach.child import Child, Unanswered
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Exits 0 if all that the file defines is right, 1 if not, 2 if something cannot be checked."""
+    parser = Parser(
+        "check",
+        f"Check the functions that a file defines: {', '.join(TEXTBOOK)}, and any pair "
+        "forward(x, *parameters), backward(dy, x, *parameters). Gradients are compared with "
+        "centred differences; of a wrong one the mistake is named. The file is run, with your "
+        "rights, in a process of its own with limits of time, memory and output.",
+    )
+    parser.prog = "python -m ffn_train check"
+    parser.add_argument("file", type=Path, metavar="FILE.py", help="what defines the functions")
+    parser.add_argument(
+        "--seconds", type=_positive, default=60, help="what it may take in all; default: 60"
+    )
+    options = parser.parse(arguments)
+    path: Path = options.file
+    with parser.mistakes():
+        if not path.is_file():
+            raise SettingError(f"{path} is not a file")
+    try:
+        with Child(path.resolve(), options.seconds) as child:
+            report = check_bench(child)
+            if not report.findings:
+                raise Unanswered(
+                    f"it defines none of {', '.join(TEXTBOOK)}, and no pair forward, backward"
+                )
+    except Unanswered as error:
+        parser.error(f"{path} cannot be checked: {error}")
+    say(str(report))
+    sys.exit(report.status)
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is not in (0, 3600]")
+    return number

@@ -1,0 +1,150 @@
+"""The content of a comparison's page as plain data: its runs and the settings that differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ffn_train.compare.case import Case, Curve
+from ffn_train.compare.comparison import Comparison
+from ffn_train.compare.groups import levels
+from ffn_train.compare.header import shared
+from ffn_train.compare.metrics import Metric
+from ffn_train.compare.values import SEED, is_number, short
+from ffn_train.nn.core import Floats
+from ffn_train.plots.settings import UNSET, Value, brief
+from ffn_train.runs.status import ENDED
+from ffn_train.view.packing import Blocks
+from ffn_train.view.page import page
+
+_LETTERS = 40  # of a setting's value
+_BINS = 50  # of a curve that has twice as many points
+_MOST_FLOW = 1_500_000  # values of dLoss/dx_l, of all runs together: 6 MB of a page
+
+
+def html(comparison: Comparison, name: str = "comparison", **more: Any) -> str:
+    """The page; ``more``: further entries of the header of a served page."""
+    header, blocks = content(comparison)
+    return page("comparison", name, {"name": name, **header, **more}, blocks)
+
+
+def content(comparison: Comparison) -> tuple[dict[str, Any], list[str]]:
+    """The header of a comparison's page and the packed arrays that it refers to by number."""
+    blocks, cases = Blocks(), comparison.cases
+    keys = list(dict.fromkeys([*comparison.keys, *comparison.varied, SEED]))
+    values = levels(cases, keys)
+    places = {key: {value: at for at, value in enumerate(values[key])} for key in keys}
+    layout, metrics = comparison.layout, comparison.metrics
+    header = {
+        "counts": comparison.counts,
+        "ended": all(case.state in (*ENDED, "failed") for case in cases),
+        "notes": [*comparison.reservations, comparison.verdicts, comparison.theory],
+        "shared": shared(comparison),
+        "over": comparison.over,
+        "settings": [
+            {"key": key, "short": short(key), "levels": [_level(value) for value in values[key]]}
+            for key in keys
+        ],
+        "by": [keys.index(key) for key in comparison.keys],
+        "roles": {
+            "x": _place(layout.x, keys),
+            "color": _place(layout.over_x.color, keys),
+            "panel": _place(next(iter(layout.over_x.panels), None), keys),
+        },
+        "metrics": [_metric(metric) for metric in metrics.values()],
+        "metric": list(metrics).index(comparison.metric.name),
+        "ceiling": comparison.ceiling,
+        "runs": [
+            {
+                "label": case.label,
+                "state": case.state,
+                "lost": case.lost,
+                "measured": case.traces is not None,
+                "at": [places[key][case.settings.get(key, UNSET)] for key in keys],
+                "verdict": list(case.verdict.values()),
+            }
+            for case in cases
+        ],
+        "values": blocks.add([_values(case, metrics) for case in cases]),
+        "curves": {
+            name: _curves([_curve(case, name) for case in cases], blocks)
+            for name in ("train_loss", "validation_loss")
+        },
+        "flow": _flow(cases, blocks),
+    }
+    return header, blocks.texts
+
+
+def _level(value: Value) -> dict[str, Any]:
+    return {"text": brief(value, _LETTERS), "number": value if is_number(value) else None}
+
+
+def _place(key: str | None, keys: Sequence[str]) -> int | None:
+    return None if key is None else keys.index(key)
+
+
+def _metric(metric: Metric) -> dict[str, Any]:
+    words = " ".join(filter(None, metric.heading))
+    return {
+        "name": metric.name,
+        "label": metric.name.replace("_", " ") if not metric.heading[0] else words,
+        "log": metric.log,
+        "factor": metric.factor,
+        "at_start": metric.at_start,
+        "unit": metric.unit,
+    }
+
+
+def _values(case: Case, metrics: Sequence[str] | Any) -> list[float]:
+    """The values of all metrics; NaN if the run lacks one, infinite if it is not finite."""
+    finite = {
+        name: value if math.isfinite(value) else math.inf for name, value in case.metrics.items()
+    }
+    return [finite.get(name, math.nan) for name in metrics]
+
+
+def _curve(case: Case, name: str) -> Curve:
+    """A curve, as means over bins if it has many points, as in the figures."""
+    if case.traces is None:
+        return np.zeros(0), np.zeros(0)
+    steps, values = case.traces.curves[name]
+    if len(steps) < 2 * _BINS:
+        return steps, values
+    starts = np.arange(0, len(steps), len(steps) // _BINS)
+    counts = np.diff(np.append(starts, len(steps)))
+    with np.errstate(all="ignore"):
+        return tuple(np.add.reduceat(part, starts) / counts for part in (steps, values))  # type: ignore[return-value]
+
+
+def _curves(curves: Sequence[Curve], blocks: Blocks) -> dict[str, Any]:
+    """All curves one after the other; ``counts``: how many points each has."""
+    empty: list[Floats] = [np.zeros(0)]
+    return {
+        "counts": [len(x) for x, _ in curves],
+        "x": blocks.add(np.concatenate([*(x for x, _ in curves), *empty]), exact=True),
+        "y": blocks.add(np.concatenate([*(y for _, y in curves), *empty])),
+    }
+
+
+def _flow(cases: Sequence[Case], blocks: Blocks) -> dict[str, Any]:
+    """RMS of dLoss/dx_l at some steps of each run, the rows of all runs concatenated."""
+    nothing: Curve = np.zeros(0), np.zeros((0, 0))
+    flows = [(c.traces.flow_steps, c.traces.flow) if c.traces else nothing for c in cases]
+    widths = [len(flow[0]) if len(flow) else 0 for _, flow in flows]
+    most = max(2, _MOST_FLOW // max(sum(widths), 1))
+    rows = [
+        sorted({round(at) for at in np.linspace(0, len(flow) - 1, min(most, len(flow)))})
+        for _, flow in flows
+    ]
+    empty: list[Floats] = [np.zeros(0)]
+    steps = [s[r] for (s, _), r in zip(flows, rows, strict=True) if r]
+    values = [f[r].ravel() for (_, f), r in zip(flows, rows, strict=True) if r]
+    return {
+        "rows": [len(chosen) for chosen in rows],
+        "widths": widths,
+        "steps": blocks.add(np.concatenate([*steps, *empty]), exact=True),
+        "values": blocks.add(np.concatenate([*values, *empty])),
+    }

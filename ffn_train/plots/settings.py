@@ -1,0 +1,106 @@
+"""A run's settings as flat keys and values, and how a figure's header and metadata write them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from ffn_train.config.combinations import unused
+from ffn_train.config.keys import lasting
+
+Value = str | int | float | bool | None
+Flat = Mapping[str, Value]
+
+UNSET = "(unset)"
+# the settings that a header names, in this order, and the word before each value
+_NAMED = {
+    "model.depth": "depth ",
+    "model.width": "width ",
+    "residual": "residual ",
+    "block": "",
+    "activation": "",
+    "norm": "norm ",
+    "init": "init ",
+    "optimizer": "",
+    "optimizer.lr": "lr ",
+    "schedule": "",
+    "loss": "",
+    "task": "",
+    "task.path": "",
+    "task.target": "target ",
+    "trainer.steps": "steps ",
+    "trainer.epochs": "epochs ",
+}
+_USUAL = {"block": "feedforward", "norm": "none", "loss": "mse", "task": "table"}  # not named
+_PATHS = ("task.path", "task.validation_path", "parts")
+_LONGEST = 40  # letters of a value
+
+
+def flatten(config: Mapping[str, Any]) -> dict[str, Value]:
+    """Dotted keys; a choice is ``residual`` = its name, its settings are ``residual.scale`` ...
+
+    Settings that change no number are left out, as are choices without an effect.
+    """
+    without = tuple(f"{group}." for group in unused(config))
+    return {
+        key.removesuffix(".name"): value
+        if value is None or isinstance(value, (str, int, float))
+        else json.dumps(value)
+        for key, value in lasting(config, "rounding", "source").items()
+        if not key.startswith(without)
+    }
+
+
+def text(value: Value) -> str:
+    """A value as on the command line; equal numbers are written the same."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)
+
+
+def brief(value: Value, most: int = 16) -> str:
+    """A value as figures and the terminal show it: four digits, and a dash if unset.
+
+    A word of more than ``most`` letters is shortened in its middle.
+    """
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:.4g}"
+    word = "-" if value == UNSET else text(value)
+    half = (most - 1) // 2
+    return word if len(word) <= most else f"{word[:half]}…{word[-half:]}"
+
+
+def in_words(settings: Flat) -> list[str]:
+    """``depth 4``, ``residual scaled``, ``sgd``, ``lr 0.1``, ``table.csv``: what a header names."""
+    return [
+        f"{before}{brief(_without_path(key, settings[key]), _LONGEST)}"
+        for key, before in _NAMED.items()
+        if settings.get(key) not in (None, UNSET, _USUAL.get(key))
+    ]
+
+
+def joined(words: Sequence[str]) -> str:
+    """``depth 4 · width 8``; a line breaks behind a dot alone."""
+    return "\xa0· ".join(word.replace(" ", "\xa0") for word in words)
+
+
+def as_overrides(values: Mapping[str, Sequence[Value]]) -> str:
+    """All settings as overrides of a command, with file names in place of paths."""
+    words = {key: ",".join(text(_without_path(key, v)) for v in values[key]) for key in values}
+    return " ".join(shlex.quote(f"{key}={word}") for key, word in words.items())
+
+
+def _without_path(key: str, value: Value) -> Value:
+    """A value; for a path the file's name, for a list of paths the files' names."""
+    if key not in _PATHS or not isinstance(value, str):
+        return value
+    if value.startswith("["):
+        return json.dumps([PurePath(str(path)).name for path in json.loads(value)])
+    return PurePath(value).name

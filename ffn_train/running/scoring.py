@@ -1,0 +1,50 @@
+"""How good a run's outputs are, beside those of simple models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ffn_train.nn.core import Array, FlatVector
+from ffn_train.running.experiment import Experiment
+from ffn_train.runs.score import ScoreDeclared, ScoreResult
+from ffn_train.tasks.scores import Score
+from ffn_train.tasks.table import Data
+from ffn_train.train.shards import Shards
+
+
+def final_scores(experiment: Experiment, params: FlatVector) -> dict[str, Any]:
+    """The scores of the test rows or else, beside that which training goes by, of the validation
+    rows.
+    """
+    trainer, exact = experiment.trainer, experiment.exact.tested
+    data = trainer.data.tested or trainer.data
+    with Shards(trainer.validation_shards) as shards, np.errstate(all="ignore"):
+        outputs = trainer.predict(params, shards, data)
+        scores = {"scores": trainer.score.details(data, outputs)}
+        if exact is None:
+            return scores
+        value = float(trainer.score.value(data.y_validation, outputs))
+    score = declared(trainer.score, exact)[0]
+    return {**scores, "test_score": ScoreResult(**vars(score), value=value)}
+
+
+def declared(score: Score, data: Data) -> tuple[ScoreDeclared, Array | None]:
+    """The score with the baseline's and the trivial model's on the validation rows of this data,
+    and the baseline's outputs for them.
+    """
+    outputs, no_skill = score.baseline(data), score.no_skill(data)
+    baseline = None if outputs is None else float(score.value(data.y_validation, outputs))
+    result = ScoreDeclared(
+        name=score.name,
+        symbol=score.symbol,
+        better=score.better,
+        says=score.says,
+        perfect=score.perfect,
+        trivial=score.trivial,
+        no_skill=None if no_skill is None else float(no_skill),
+        baseline_name=None if outputs is None else score.baseline_name,
+        baseline=baseline,
+    )
+    return result, outputs

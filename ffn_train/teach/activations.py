@@ -1,0 +1,70 @@
+"""The activations that checks try and recognise, each with its derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ffn_train.nn.activations.gelu import GELU, GELUTanh
+from ffn_train.nn.activations.identity import Identity
+from ffn_train.nn.activations.relu import ReLU
+from ffn_train.nn.activations.silu import SiLU
+from ffn_train.nn.activations.tanh import Tanh
+from ffn_train.nn.core import Array, Floats
+
+Function = Callable[[Floats], Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """act(z) and act'(z); ``of_value`` is the form of act' that takes y = act(z), if it has one."""
+
+    name: str
+    value: Function
+    derivative: Function
+    of_value: Function | None = None
+
+
+def _sigmoid(z: Floats) -> Floats:
+    return 0.5 + 0.5 * np.tanh(z / 2)
+
+
+def _leaky(slope: float) -> Activation:
+    return Activation(
+        f"leaky ReLU of slope {slope:g}",
+        lambda z: np.where(z > 0, z, slope * z),
+        lambda z: np.where(z > 0, 1, slope),
+        lambda y: np.where(y > 0, 1, slope),
+    )
+
+
+OWN = "its own"  # the name of an activation that is none of the known
+_OURS = {
+    "identity": Identity(),
+    "ReLU": ReLU(),
+    "tanh": Tanh(),
+    "GELU": GELU(),
+    "GELU by tanh": GELUTanh(),
+    "SiLU": SiLU(),
+}
+_OF_VALUE: dict[str, Function] = {
+    "tanh": lambda y: 1 - y**2,
+    "ReLU": lambda y: np.where(y > 0, 1.0, 0.0),
+}
+_KNOWN = (
+    *(Activation(k, a.value, a.derivative, _OF_VALUE.get(k)) for k, a in _OURS.items()),
+    Activation(
+        "sigmoid", _sigmoid, lambda z: _sigmoid(z) * (1 - _sigmoid(z)), lambda y: y * (1 - y)
+    ),
+    Activation("softplus", lambda z: np.logaddexp(z, 0), _sigmoid, lambda y: 1 - np.exp(-y)),
+    Activation(
+        "ELU", lambda z: np.where(z > 0, z, np.expm1(z)), lambda z: np.where(z > 0, 1, np.exp(z))
+    ),
+    *map(_leaky, (0.01, 0.1, 0.2)),
+    Activation("square", np.square, lambda z: 2 * z),
+    Activation("sine", np.sin, np.cos),
+)
+ACTIVATIONS = {activation.name: activation for activation in _KNOWN}
+PASSED = ("tanh", "ReLU", "SiLU")  # as arguments: smooth, kinked, not monotonic

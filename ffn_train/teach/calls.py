@@ -1,0 +1,166 @@
+"""Calls of a user's functions: in this process, or by a child (``child.py``) with the same answers.
+
+What comes back is plain: arrays of numbers, or one line that says why there are none.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from ffn_train.config.settings import described
+from ffn_train.nn.core import Floats
+from ffn_train.teach.activations import ACTIVATIONS
+
+LARGEST = 1_000_000  # entries that a function may return
+
+
+@dataclass(frozen=True)
+class Passed:
+    """An activation, or its derivative, as an argument of a user's function."""
+
+    name: str
+    derivative: bool = False
+
+
+Argument = Floats | Passed
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The names of a function's arguments without default; ``more``: it takes any number."""
+
+    names: tuple[str, ...]
+    more: bool = False
+
+
+@dataclass
+class Answer:
+    """What a function returned: arrays (None where it gave none) and, of a dictionary, their names.
+
+    ``single``: it was an array alone, not a tuple. ``after`` are the arguments after the call.
+    ``error`` says in one line why there is nothing; ``missing``: since it is not written yet.
+    """
+
+    arrays: list[Floats | None] = field(default_factory=list)
+    names: list[str] | None = None
+    single: bool = False
+    after: list[Floats | None] = field(default_factory=list)
+    error: str | None = None
+    missing: bool = False
+
+
+class Bench(Protocol):
+    """A file's functions, to be called by name."""
+
+    @property
+    def signatures(self) -> Mapping[str, Signature]: ...
+
+    @property
+    def shapes(self) -> Mapping[str, Mapping[str, tuple[int, ...]]]:
+        """The shapes of the arguments of forward functions, where they are declared."""
+
+    def call(self, name: str, arguments: Sequence[Argument]) -> Answer: ...
+
+    def call_with_cache(
+        self, forward: str, arguments: Sequence[Argument], backward: str, dy: Floats
+    ) -> Answer:
+        """``y, cache = forward(...)``, then what ``backward(dy, cache)`` returns; or backward(dy),
+        where forward keeps what it needs to itself.
+        """
+
+
+class Local:
+    """Functions of this process."""
+
+    def __init__(
+        self,
+        functions: Mapping[str, Callable[..., Any]],
+        shapes: Mapping[str, Mapping[str, tuple[int, ...]]] | None = None,
+    ) -> None:
+        self.functions = functions
+        self.shapes = shapes or {}
+        self.signatures = {
+            name: signature
+            for name, function in functions.items()
+            if (signature := signature_of(function)) is not None
+        }
+
+    def call(self, name: str, arguments: Sequence[Argument]) -> Answer:
+        return _guarded(self.functions[name], arguments)
+
+    def call_with_cache(
+        self, forward: str, arguments: Sequence[Argument], backward: str, dy: Floats
+    ) -> Answer:
+        def both(*given: Any) -> Any:
+            result = self.functions[forward](*given[:-1])
+            if len(self.signatures[backward].names) == 1:
+                return self.functions[backward](given[-1])
+            return self.functions[backward](given[-1], *result[1:])
+
+        return _guarded(both, [*arguments, dy])
+
+
+def signature_of(function: Callable[..., Any]) -> Signature | None:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    single = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    return Signature(
+        tuple(p.name for p in single if p.default is p.empty),
+        any(p.kind == p.VAR_POSITIONAL for p in parameters),
+    )
+
+
+def _guarded(function: Callable[..., Any], arguments: Sequence[Argument]) -> Answer:
+    given = [_given(argument) for argument in arguments]
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            answer = _answer(function(*given))
+    except NotImplementedError as error:
+        return Answer(error=f"not written yet{f': {error}' if str(error) else ''}", missing=True)
+    except MemoryError:
+        return Answer(error="it needs more memory than it may have")
+    except KeyboardInterrupt:
+        raise
+    except SystemExit as error:
+        return Answer(error=f"it ends the program (SystemExit: {error.code})")
+    except BaseException as error:
+        return Answer(error=described(error)[:200])
+    answer.after = [g if isinstance(g, np.ndarray) else None for g in given]
+    return answer
+
+
+def _given(argument: Argument) -> Any:
+    if isinstance(argument, Passed):
+        activation = ACTIVATIONS[argument.name]
+        return activation.derivative if argument.derivative else activation.value
+    return argument.copy()
+
+
+def _answer(result: Any) -> Answer:
+    if result is None or result is Ellipsis or result is NotImplemented:
+        return Answer(error="it returns nothing", missing=True)
+    if isinstance(result, Mapping):
+        return Answer([_array(value) for value in result.values()], [str(key) for key in result])
+    if isinstance(result, tuple) or (isinstance(result, list) and _array(result) is None):
+        return Answer([_array(value) for value in result])
+    return Answer([_array(result)], single=True)
+
+
+def _array(value: Any) -> Floats | None:
+    """A copy, of the dtype that it has; None of what is no array of real numbers."""
+    if value is None:
+        return None
+    try:
+        array = np.array(value)
+    except (TypeError, ValueError):
+        return None
+    return array if array.dtype.kind in "fiub" and array.size <= LARGEST else None

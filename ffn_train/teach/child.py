@@ -1,0 +1,300 @@
+"""A user's file in a process of its own, with limits: it computes, and the parent judges.
+
+The child answers calls of the file's functions with arrays, over two pipes that the file's own
+input and output have nothing to do with. It never says whether anything is right, so no file can
+pass by what it prints, by its exit status, or by changing NumPy under the checker's feet.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import os
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from types import ModuleType
+from typing import IO, Any
+
+import numpy as np
+
+import ffn_train
+from ffn_train.config.settings import described, printable
+from ffn_train.nn.core import Floats
+from ffn_train.teach.calls import Answer, Argument, Local, Passed, Signature
+from ffn_train.teach.parts import Functions, Shapes, functions_of_parts
+
+MEMORY = 2 << 30  # bytes of address space
+PRINTED = 1 << 20  # bytes that the file may print
+MESSAGE = 64 << 20  # the largest answer
+CHECKED = "ffn_train_checked"  # the name of the file's module
+LENGTH = struct.Struct("<Q")
+
+
+class Unanswered(Exception):
+    """The file ended, hung or went beyond a limit: one line."""
+
+
+class Child:
+    """The functions of a file, called in a child process; a context that ends it.
+
+    ``seconds`` are for all calls together. Raises Unanswered.
+    """
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self._end, self._seconds = time.monotonic() + seconds, seconds
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "ffn_train.teach.child", str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env=_environment(),
+        )
+        self._messages: SimpleQueue[bytes | None] = SimpleQueue()
+        self._flooded = False
+        for task in (self._read, self._count):
+            threading.Thread(target=task, daemon=True).start()
+        self.signatures: Mapping[str, Signature] = {}
+        self.shapes: Mapping[str, Mapping[str, tuple[int, ...]]] = {}
+
+    def __enter__(self) -> Child:
+        try:
+            head, _ = self._receive()
+            if "error" in head:
+                raise Unanswered(_line(head["error"]))
+            self.signatures = {
+                str(name): Signature(tuple(map(str, names)), bool(more))
+                for name, (names, more) in head["signatures"].items()
+            }
+            self.shapes = {
+                str(name): {str(n): tuple(map(int, shape)) for n, shape in shapes.items()}
+                for name, shapes in head["shapes"].items()
+            }
+        except BaseException as error:
+            self.__exit__()
+            if isinstance(error, KeyError | TypeError | ValueError | AttributeError):
+                raise Unanswered("its answer cannot be read") from None
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, 9)  # with what the file has started
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):
+                assert stream is not None
+                stream.close()
+
+    def call(self, name: str, arguments: Sequence[Argument]) -> Answer:
+        return self._ask({"call": [name]}, arguments)
+
+    def call_with_cache(
+        self, forward: str, arguments: Sequence[Argument], backward: str, dy: Floats
+    ) -> Answer:
+        return self._ask({"call": [forward, backward]}, [*arguments, dy])
+
+    def _ask(self, request: dict[str, Any], arguments: Sequence[Argument]) -> Answer:
+        request["passed"] = [
+            [a.name, a.derivative] if isinstance(a, Passed) else None for a in arguments
+        ]
+        arrays = [a for a in arguments if not isinstance(a, Passed)]
+        stdin = self._process.stdin
+        assert stdin is not None
+        with suppress(OSError):  # it has ended, which is found out by reading
+            _write(stdin, request, arrays)
+        head, returned = self._receive()
+        try:
+            count = int(head["count"])
+            error = head["error"]
+            answer = Answer(
+                returned[:count],
+                None if head["names"] is None else [str(name) for name in head["names"]],
+                bool(head["single"]),
+                returned[count:],
+                None if error is None else _line(error),
+                bool(head["missing"]),
+            )
+        except (KeyError, TypeError, ValueError):
+            raise Unanswered("its answer cannot be read") from None
+        if error is None and len(answer.after) != len(arguments):
+            raise Unanswered("its answer cannot be read")
+        return answer
+
+    def _receive(self) -> tuple[dict[str, Any], list[Floats | None]]:
+        try:
+            message = self._messages.get(timeout=max(0.0, self._end - time.monotonic()))
+        except Empty:
+            raise Unanswered(f"it has not finished after {self._seconds:g} s") from None
+        if message is None:
+            if self._flooded:
+                raise Unanswered(f"it prints more than {PRINTED >> 20} MB")
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(1)
+            status = self._process.poll()
+            if status is None:
+                raise Unanswered("its answer cannot be read")
+            how = f"exit status {status}" if status >= 0 else f"signal {-status}"
+            raise Unanswered(f"it ended the process ({how}) before it was checked")
+        try:
+            return _parsed(message)
+        except (ValueError, KeyError, TypeError, struct.error):
+            raise Unanswered("its answer cannot be read") from None
+
+    def _read(self) -> None:
+        """Messages of the child, as they come."""
+        stream = self._process.stdout
+        assert stream is not None
+        with suppress(OSError, ValueError):
+            while (message := _message(stream)) is not None:
+                self._messages.put(message)
+        self._messages.put(None)
+
+    def _count(self) -> None:
+        """What the file prints goes nowhere, and is not without end."""
+        stream, total = self._process.stderr, 0
+        assert stream is not None
+        with stream:
+            while chunk := os.read(stream.fileno(), 1 << 16):
+                total += len(chunk)
+                if total > PRINTED:
+                    self._flooded = True
+                    self._process.kill()
+                    return
+
+
+def _environment() -> dict[str, str]:
+    """The parent's environment, with this package on the path and one thread."""
+    root = str(Path(ffn_train.__file__).parents[1])
+    paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return {**os.environ, **threads, "PYTHONPATH": paths}
+
+
+def _line(text: Any) -> str:
+    return printable(" ".join(str(text).split()))[:300]
+
+
+def _write(stream: IO[bytes], head: Mapping[str, Any], arrays: Sequence[Floats | None]) -> None:
+    """A length, then a line of JSON and the arrays' bytes."""
+    kinds = [None if a is None else [a.dtype.str, list(a.shape)] for a in arrays]
+    body = [json.dumps({**head, "arrays": kinds}).encode(), b"\n"]
+    body += [a.tobytes() for a in arrays if a is not None]
+    message = b"".join(body)
+    stream.write(LENGTH.pack(len(message)) + message)
+    stream.flush()
+
+
+def _message(stream: IO[bytes]) -> bytes | None:
+    length = stream.read(LENGTH.size)
+    if len(length) < LENGTH.size or LENGTH.unpack(length)[0] > MESSAGE:
+        return None
+    message = stream.read(LENGTH.unpack(length)[0])
+    return message if len(message) == LENGTH.unpack(length)[0] else None
+
+
+def _parsed(message: bytes) -> tuple[dict[str, Any], list[Floats | None]]:
+    line, _, rest = message.partition(b"\n")
+    head = json.loads(line)
+    arrays: list[Floats | None] = []
+    for kind in head["arrays"]:
+        if kind is None:
+            arrays.append(None)
+            continue
+        dtype, shape = np.dtype(str(kind[0])), tuple(map(int, kind[1]))
+        if dtype.kind not in "fiub" or min(shape, default=0) < 0:
+            raise ValueError("no numbers")
+        size = dtype.itemsize * int(np.prod(shape))
+        arrays.append(np.frombuffer(rest[:size], dtype).reshape(shape).copy())
+        rest = rest[size:]
+    return head, arrays
+
+
+def main() -> None:
+    """In the child: load the file, say what is in it, and answer calls until nobody asks."""
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    _limit()
+    try:
+        functions, shapes = load(Path(sys.argv[1]))
+    except MemoryError:
+        _write(answers, {"error": "it needs more memory than it may have"}, [])
+        return
+    except BaseException as error:
+        _write(answers, {"error": described(error)}, [])
+        return
+    bench = Local(functions, shapes)
+    signatures = {name: [s.names, s.more] for name, s in bench.signatures.items()}
+    _write(answers, {"signatures": signatures, "shapes": shapes}, [])
+    while (message := _message(requests)) is not None:
+        head, arrays = _parsed(message)
+        remaining = iter(arrays)
+        arguments: list[Argument] = []
+        for passed in head["passed"]:
+            array = None if passed else next(remaining)
+            arguments.append(Passed(*passed) if array is None else array)
+        if len(head["call"]) == 1:
+            answer = bench.call(head["call"][0], arguments)
+        else:
+            forward, backward = head["call"]
+            dy = arguments.pop()
+            assert not isinstance(dy, Passed)
+            answer = bench.call_with_cache(forward, arguments, backward, dy)
+        said = {
+            "count": len(answer.arrays),
+            "names": answer.names,
+            "single": answer.single,
+            "error": answer.error,
+            "missing": answer.missing,
+        }
+        _write(answers, said, [*answer.arrays, *answer.after])
+
+
+def _limit() -> None:
+    """At most so much memory, where the system can see to it."""
+    with suppress(ImportError, ValueError, OSError):
+        resource = importlib.import_module("resource")
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def load(path: Path) -> tuple[Functions, Shapes]:
+    """The functions that a file defines, those of the parts that it declares, and the shapes of
+    their arguments: what its variable ``shapes`` says.
+    """
+    sys.path.insert(0, str(path.parent))
+    module = sys.modules[CHECKED] = ModuleType(CHECKED)
+    module.__file__ = str(path)
+    exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
+    functions: Functions = {
+        name: value
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and _theirs(value, path)
+    }
+    shapes: Shapes = {}
+    if isinstance(declared := vars(module).get("shapes"), Mapping):
+        given = {str(name): tuple(map(int, shape)) for name, shape in declared.items()}
+        shapes = dict.fromkeys(functions, given)
+    more, theirs = functions_of_parts(CHECKED)
+    return functions | more, shapes | theirs
+
+
+def _theirs(function: Any, path: Path) -> bool:
+    """Whether a function is of the file, or of another one beside it."""
+    file = getattr(sys.modules.get(function.__module__), "__file__", None)
+    return file is not None and Path(file).resolve().parent == path.parent
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""What checks have found, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ffn_train.nn.core import Floats
+from ffn_train.teach.activations import OWN
+from ffn_train.teach.judge import Judgement, error
+from ffn_train.teach.mistakes import FLOAT32, IN_PLACE, Mistake
+from ffn_train.teach.networks import Case
+from ffn_train.teach.subject import Convention
+
+UNNAMED = "no single known mistake"
+PRINTED = 60  # entries of the smallest failing input that are shown in full
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one function comes to; ``mistakes`` are the names that fit, none if none does."""
+
+    function: str
+    verdict: Literal["right", "wrong", "unchecked"]
+    mistakes: tuple[str, ...]
+    text: str
+    convention: Convention | None = None
+
+    @property
+    def right(self) -> bool:
+        return self.verdict == "right"
+
+    @classmethod
+    def of_rounding(cls, function: str, forward: str) -> Finding:
+        """A forward pass whose differences say nothing."""
+        return cls(function, "wrong", (FLOAT32.name,), _named([FLOAT32], f"seen in {forward}"))
+
+    @classmethod
+    def of_change(cls, function: str, forward: str) -> Finding:
+        """A forward pass that changes its arguments."""
+        return cls(function, "wrong", (IN_PLACE.name,), _named([IN_PLACE], f"seen in {forward}"))
+
+    def __str__(self) -> str:
+        verdict = "cannot be checked" if self.verdict == "unchecked" else self.verdict
+        return f"{self.function}: {verdict}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What all functions come to; printed, it says so."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def right(self) -> bool:
+        return bool(self.findings) and all(finding.right for finding in self.findings)
+
+    @property
+    def status(self) -> int:
+        """0 right, 1 wrong, 2 something cannot be checked."""
+        if any(finding.verdict == "wrong" for finding in self.findings):
+            return 1
+        return 0 if self.right else 2
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.findings)) or "there is nothing to check"
+
+    __repr__ = __str__
+
+
+def explained(
+    judgement: Judgement, cases: Sequence[Case], names: Mapping[str, str], shown: str = ""
+) -> Finding:
+    """A judgement in words; ``names`` are the user's for the tensors."""
+    function, convention = shown or judgement.subject.name, judgement.subject.convention
+    words = tuple(mistake.name for mistake in judgement.mistakes)
+    if judgement.right:
+        text = "; ".join(
+            filter(None, (_agreement(judgement, cases, names), str(convention), *judgement.notes))
+        )
+        return Finding(function, "right", (), text, convention)
+    if not judgement.wrong and not words:
+        text = judgement.problem or ""
+        if judgement.missing:
+            tensors = _listed([_gradient(name, names) for name in judgement.subject.results])
+            text += f"; it has to return {tensors}"
+        if judgement.answered:
+            return Finding(function, "wrong", (), f"it fails for {text}", convention)
+        return Finding(function, "unchecked", (), text, convention)
+    shows = _evidence(judgement, names)
+    if words and judgement.problem is None:
+        text = _named(judgement.mistakes, *shows, _tensors(judgement, names), _read(convention))
+        return Finding(function, "wrong", words, text, convention)
+    lines = [UNNAMED, judgement.problem or "", *_input(judgement, names), *shows]
+    text = "\n  ".join(filter(None, [*lines, _tensors(judgement, names), _read(convention)]))
+    return Finding(function, "wrong", (), text, convention)
+
+
+def _read(convention: Convention) -> str:
+    return f"read with {convention}" if str(convention) else ""
+
+
+def _named(mistakes: Sequence[Mistake], *shows: str) -> str:
+    lines = [" or ".join(mistake.name for mistake in mistakes)]
+    if len(mistakes) > 1:
+        lines[0] += " (no input tells them apart)"
+    for mistake in mistakes:
+        lines += [mistake.sentence, f"right: {mistake.equation}"]
+    return "\n  ".join(filter(None, [*lines, *shows]))
+
+
+def _agreement(judgement: Judgement, cases: Sequence[Case], names: Mapping[str, str]) -> str:
+    tensors = _listed([_gradient(name, names) for name in judgement.subject.results])
+    verb = "agrees" if len(judgement.subject.results) == 1 else "agree"
+    what = "the equation" if judgement.subject.results == ("y",) else "centred differences"
+    return f"{tensors} {verb} with {what} for {len(cases)} inputs"
+
+
+def _tensors(judgement: Judgement, names: Mapping[str, str]) -> str:
+    right = [name for name in judgement.subject.results if name not in judgement.wrong]
+    wrong = _listed([_gradient(name, names) for name in judgement.wrong])
+    if not wrong:
+        return ""
+    return f"wrong: {wrong}" + (
+        f"; right: {_listed([_gradient(name, names) for name in right])}" if right else ""
+    )
+
+
+def _gradient(name: str, names: Mapping[str, str]) -> str:
+    if name == "y" or name.startswith("dx"):
+        return name
+    return f"d{names.get(name, name)}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def _evidence(judgement: Judgement, names: Mapping[str, str]) -> list[str]:
+    """The number that shows it."""
+    if judgement.trial is None:
+        changed = sorted(names.get(role, role) for role in judgement.changed)
+        return [f"changed: {_listed(changed)}"] if changed else []
+    case, outcome = judgement.trial
+    user, right = outcome.gradients[judgement.tensor], case.right[judgement.tensor]
+    tensor = _gradient(judgement.tensor, names)
+    if user is None:
+        return [f"{tensor} is missing: what is returned in its place is no array of numbers"]
+    if user.shape != right.shape:
+        return [f"{tensor} has shape {user.shape}, it needs {right.shape} ({_where(case, names)})"]
+    entry = ", ".join(map(str, judgement.entry))
+    digits = 6 if error(user, right) > 1e-5 else 12
+    line = (
+        f"{tensor}{f'[{entry}]' if entry else ''} is {user[judgement.entry]:.{digits}g}, "
+        f"{'it is' if judgement.tensor == 'y' else 'by differences'} "
+        f"{right[judgement.entry]:.{digits}g}"
+    )
+    if judgement.predicted is not None:
+        line += f", with this mistake {judgement.predicted:.{digits}g}"
+    changed = sorted(names.get(role, role) for role in judgement.changed)
+    return [
+        f"{line} ({_where(case, names)})",
+        *([f"changed: {_listed(changed)}"] if changed else []),
+    ]
+
+
+def _where(case: Case, names: Mapping[str, str]) -> str:
+    shapes = [f"{names.get(name, name)} {array.shape}" for name, array in case.values.items()]
+    act = "" if case.act.name in ("identity", OWN) else f"; {case.act.name}"
+    return ", ".join(shapes) + act
+
+
+def _input(judgement: Judgement, names: Mapping[str, str]) -> list[str]:
+    """The smallest input that fails, in full if it is small."""
+    if judgement.trial is None or judgement.trial[0].size > PRINTED:
+        return []
+    case = judgement.trial[0]
+    arrays = "; ".join(f"{names.get(n, n)} = {_numbers(a)}" for n, a in case.values.items())
+    return [f"the smallest input that fails: {arrays}"]
+
+
+def _numbers(array: Floats) -> str:
+    return np.array2string(array, separator=", ", max_line_width=10_000).replace("\n", "")

@@ -1,0 +1,159 @@
+"""A user's function as it is called: the convention of its arrays, the order of its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+
+from ffn_train.nn.core import Floats
+from ffn_train.teach.activations import Activation
+from ffn_train.teach.calls import Answer, Argument, Bench, Passed
+from ffn_train.teach.networks import Values
+
+ACT, SLOPE = "act", "act'"  # the places of an activation and its derivative among the arguments
+
+
+@dataclass(frozen=True)
+class Convention:
+    """How arrays lie: weights (fan_in, fan_out), samples in columns, biases (1, H) or (H, 1)."""
+
+    transposed: bool = False
+    columns: bool = False
+    flat: bool = True
+
+    def __str__(self) -> str:
+        words = [
+            "weights (fan_in, fan_out)" if self.transposed else "",
+            "samples in columns" if self.columns else "",
+            "" if self.flat else f"biases of shape {'(H, 1)' if self.columns else '(1, H)'}",
+        ]
+        return ", ".join(filter(None, words))
+
+    def given(self, name: str, array: Floats) -> Floats:
+        """An array as the function takes it."""
+        if name in ("x", "dy"):
+            rows = np.atleast_2d(array) if not self.flat else array
+            return rows.T if self.columns else rows
+        if array.ndim == 2:
+            return array.T if self.transposed else array
+        if self.flat or array.ndim != 1:
+            return array
+        return array[:, None] if self.columns else array[None]
+
+    def taken(self, name: str, array: Floats, like: Floats) -> Floats:
+        """A returned array with samples in rows and weights (fan_out, fan_in)."""
+        if name in ("x", "y", "dy"):
+            rows = array.T if self.columns else array
+            return rows[0] if like.ndim == 1 and rows.ndim == 2 and len(rows) == 1 else rows
+        if like.ndim == 2:
+            return np.swapaxes(array, -1, -2) if self.transposed and array.ndim > 1 else array
+        array = array.T if self.columns else array
+        if self.flat or like.ndim != 1:
+            return array
+        if array.ndim == 2:
+            return array[0] if len(array) == 1 else array
+        return array[None]  # flat where the bias is not
+
+
+CONVENTIONS = tuple(
+    Convention(transposed, columns, flat)
+    for flat, columns, transposed in product((True, False), (False, True), (False, True))
+)
+
+
+@dataclass
+class Outcome:
+    """What a function made of a case: gradients by tensor, or an error.
+
+    ``after``: the arguments that it changed, as they are then.
+    """
+
+    gradients: dict[str, Floats | None]
+    after: dict[str, Floats]
+    error: str | None = None
+    missing: bool = False
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A function of a bench, with what its arguments and its results are.
+
+    ``cached``: the forward function whose cache it takes, and that one's arguments.
+    """
+
+    bench: Bench
+    name: str
+    arguments: tuple[str, ...]
+    results: tuple[str, ...]
+    convention: Convention = CONVENTIONS[0]
+    cached: tuple[str, tuple[str, ...]] | None = None
+
+    def ask(self, values: Values, act: Activation) -> Outcome:
+        """Its answer for arguments in the usual layout."""
+        forward, wanted = self.cached or ("", self.arguments)
+        given = arguments(wanted, values, act, self.convention)
+        if self.cached:
+            dy = self.convention.given("dy", values["dy"]).copy()
+            answer = self.bench.call_with_cache(forward, given, self.name, dy)
+            wanted = (*wanted, "dy")
+            given = [*given, dy]
+        else:
+            answer = self.bench.call(self.name, given)
+        if answer.error is not None:
+            return Outcome({}, {}, answer.error, answer.missing)
+        after = {
+            role: self.convention.taken(role, changed, values[role])
+            for role, array, changed in zip(wanted, given, answer.after, strict=True)
+            if changed is not None and not np.array_equal(changed, np.asarray(array))
+        }
+        return self._outcome(answer, values, after)
+
+    def _outcome(self, answer: Answer, values: Values, after: dict[str, Floats]) -> Outcome:
+        arrays, single = answer.arrays, answer.arrays[0] if answer.arrays else None
+        if answer.single and len(self.results) > 1 and single is not None and single.ndim:
+            arrays = list(single)  # a list of arrays of one shape
+        order = self.results
+        if answer.names is not None:
+            order = _by_key(answer.names, self.results)
+        if len(arrays) != len(order):
+            wanted = ", ".join(_shown(name) for name in self.results)
+            plural = "" if len(arrays) == 1 else "s"
+            problem = f"it returns {len(arrays)} array{plural}; {wanted} are {len(order)}"
+            return Outcome({}, after, problem)
+        gradients = {
+            name: None
+            if array is None
+            else self.convention.taken(name, array, values.get(name, values["dy"]))
+            for name, array in zip(order, arrays, strict=True)
+        }
+        return Outcome({name: gradients[name] for name in self.results}, after)
+
+    def with_results(self, results: Sequence[str]) -> Subject:
+        return replace(self, results=tuple(results))
+
+
+def arguments(
+    wanted: Sequence[str], values: Values, act: Activation, convention: Convention
+) -> list[Argument]:
+    """The arguments of a call, by what they are."""
+    return [
+        Passed(act.name, word == SLOPE)
+        if word in (ACT, SLOPE)
+        else np.ascontiguousarray(convention.given(word, values[word]))
+        for word in wanted
+    ]
+
+
+def _shown(name: str) -> str:
+    return f"d{name}"
+
+
+def _by_key(keys: Sequence[str], results: Sequence[str]) -> tuple[str, ...]:
+    """Which gradient each entry of a returned dictionary is: by its key, or by its place."""
+    words = [key.lower().replace("grad", "").replace("_", "") for key in keys]
+    plain: Mapping[str, str] = {name.lower(): name for name in results}
+    named = [plain.get(word) or plain.get(word.removeprefix("d")) for word in words]
+    return tuple(n for n in named if n) if {*named} == {*results} else tuple(results)

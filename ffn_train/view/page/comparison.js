@@ -1,0 +1,451 @@
+// The page of a comparison: one filter, one choice of axis, colour, panel and metric, one step.
+
+const DASHES = [undefined, [7, 3], [2, 3], [9, 3, 2, 3]],
+  MOST_LINES = 60,
+  MOST_THIN = 400,
+  MOST_PANELS = 9,
+  MOST_BANDS = 6;
+
+class ComparisonPage {
+  /** @param {Data} data */
+  constructor(data) {
+    this.data = data;
+    const { settings, metrics, roles, metric } = data.header;
+    this.runs = new Runs(data.header, []);
+    this.state = {
+      x: roles.x ?? 0,
+      color: roles.color,
+      panel: roles.panel,
+      metric,
+      words: "",
+      rows: "groups",
+      /** @type {{name: string, runs: Set<string>} | null} */ open: null,
+    };
+    this.steps = new StepControl([], () => this.drawFlow());
+    const none = { value: "", text: "–" };
+    const keys = settings.map((/** @type {Setting} */ each, /** @type {number} */ at) => ({
+      value: String(at),
+      text: each.short,
+    }));
+    const number = (/** @type {string} */ value) => (value === "" ? null : Number(value));
+    /** @type {(label: string, id: "x" | "color" | "panel" | "metric", options: any[]) => HTMLElement} */
+    const select = (label, id, options) => {
+      const made = choice(`${label} `, id, options, (value) => {
+        this.state[id] = number(value);
+        this.draw();
+      });
+      made.querySelector("select").value = String(this.state[id] ?? "");
+      return made;
+    };
+    this.filter = element("input", {
+      id: "filter",
+      type: "search",
+      size: 28,
+      placeholder: "depth>=16 residual!=none",
+      input: () => {
+        this.state.words = this.filter.value;
+        this.draw();
+      },
+    });
+    this.said = element("p", { class: "said", "aria-live": "polite" });
+    this.table = new Table((row) =>
+      this.state.rows === "groups" ? this.open(row.name, row.runs) : this.open(row.label, [row]),
+    );
+    this.map = element("div", { class: "scroll", "data-part": "map" });
+    this.panels = element("div", { class: "charts", "data-part": "metric" });
+    /** @type {Chart[]} */
+    this.charts = [];
+    this.curves = new Chart({
+      name: "curves",
+      title: "Loss over steps",
+      x: "step",
+      y: "loss",
+      explanation:
+        "Thin lines: runs; thick lines: means of groups, with a band of a standard deviation. Lines are means over bins where a run has many rows.",
+    });
+    this.flow = new Chart({
+      name: "flow",
+      fractions: true,
+      title: "Gradient flow",
+      x: "relative depth l/L",
+      y: "|∂L/∂x_l| / |∂L/∂x_L|",
+      explanation:
+        "Size of the signal gradient relative to the one at the output of the last block, at the slider's step.",
+    });
+    this.pair = new Pair(() => this.drawFlow());
+    this.top = element("header", {});
+    const rows = choice(
+      "rows ",
+      "rows",
+      [
+        { value: "groups", text: "groups" },
+        { value: "runs", text: "runs" },
+      ],
+      (value) => {
+        this.state.rows = value;
+        this.draw();
+      },
+    );
+    document.body.append(
+      this.top,
+      element(
+        "main",
+        {},
+        element(
+          "div",
+          { class: "controls" },
+          select("x", "x", keys),
+          select("colour", "color", [none, ...keys]),
+          select("panel", "panel", [none, ...keys]),
+          select(
+            "metric",
+            "metric",
+            metrics.map((/** @type {Metric} */ each, /** @type {number} */ at) => ({
+              value: String(at),
+              text: each.label,
+            })),
+          ),
+          element("label", { class: "choice" }, "filter ", this.filter),
+          this.steps.root,
+        ),
+        this.said,
+        this.panels,
+        element("div", { class: "charts" }, this.curves.root, this.flow.root),
+        element("h2", {}, "Trainability map"),
+        this.map,
+        element("h2", {}, "Table"),
+        rows,
+        this.table.root,
+        this.pair.root,
+      ),
+      element(
+        "footer",
+        {},
+        element(
+          "p",
+          {},
+          "A click on a heading sorts; on a cell of the map or a first cell of the table opens its runs. Charts: uPlot, MIT licence.",
+        ),
+      ),
+    );
+  }
+
+  async start() {
+    await this.take(this.data);
+    document.body.dataset.ready = "yes";
+  }
+
+  /** @param {Data} data */
+  async take(data) {
+    this.data = data;
+    this.runs = await Runs.from(data);
+    const { header } = data;
+    this.top.replaceChildren(
+      element("h1", {}, header.name),
+      element("p", {}, header.counts),
+      ...header.notes
+        .filter(Boolean)
+        .map((/** @type {string} */ note) => element("p", { class: "note" }, note)),
+      element("p", { class: "note" }, header.shared),
+    );
+    this.steps.extend(union(this.runs.all.map((run) => run.flow.steps)));
+    this.pair.use(this.runs);
+    this.draw();
+  }
+
+  since() {
+    return `&after=${encodeURIComponent(this.data.header.version ?? "")}`;
+  }
+
+  /** @param {Data} more */
+  async extend(more) {
+    await this.take(more);
+  }
+
+  /** Show these runs alone in the charts, or all again. @param {string} name @param {Run[]} runs */
+  open(name, runs) {
+    this.state.open =
+      this.state.open?.name === name ? null : { name, runs: new Set(runs.map((run) => run.label)) };
+    this.draw();
+  }
+
+  draw() {
+    const { state, runs } = this,
+      { open } = state;
+    const shown = runs.matching(state.words);
+    this.filter.setAttribute("aria-invalid", String(!shown.length));
+    this.shown = shown;
+    this.chosen = open ? shown.filter((run) => open.runs.has(run.label)) : shown;
+    this.groups = runs.groups(this.chosen, runs.by);
+    this.said.replaceChildren(
+      `${shown.length} of ${runs.all.length} runs`,
+      ...(open
+        ? [`; opened: ${open.name} `, button("show all", () => this.open(open.name, []))]
+        : []),
+    );
+    this.drawPanels();
+    this.drawCurves();
+    this.drawFlow();
+    const second = state.color ?? state.panel;
+    this.map.replaceChildren(
+      second === null || second === state.x || state.x === null
+        ? element("p", { class: "note" }, "choose a colour for a map over two settings")
+        : trainabilityMap(runs, shown, state.x, second, state.metric ?? 0, (name, inside) =>
+            this.open(name, inside),
+          ),
+    );
+    this.drawTable();
+  }
+
+  /** The look of a place among the settings: colour by the colour's value, dash and marker beside it. @param {number[]} at @param {number} order */
+  look(at, order) {
+    const { color } = this.state,
+      level = color === null ? order : at[color];
+    const several =
+      new Set((this.groups ?? []).map((group) => (color === null ? 0 : group.at[color]))).size <
+      (this.groups?.length ?? 0);
+    return {
+      colour: `--c${level % 8}`,
+      dash: DASHES[(several ? order : Math.floor(level / 8)) % DASHES.length],
+      marker: SHAPES[level % SHAPES.length],
+    };
+  }
+
+  /** The metric over x, a line for each colour, a chart for each panel. */
+  drawPanels() {
+    const { runs, state } = this,
+      { x, color, panel } = state,
+      metric = state.metric ?? 0,
+      about = runs.metrics[metric];
+    const places =
+      panel === null
+        ? [null]
+        : [...new Set((this.shown ?? []).map((run) => run.at[panel]))]
+            .sort((a, b) => a - b)
+            .slice(0, MOST_PANELS);
+    const xs = x === null ? 0 : x,
+      names = runs.settings[xs]?.levels.map((level) => level.text) ?? [];
+    /** @type {Content[]} */
+    const contents = places.map((place) => {
+      const inside = (this.chosen ?? []).filter(
+        (run) => run.measured && (place === null || run.at[panel ?? 0] === place),
+      );
+      const values = inside.map((run) => run.values[metric]).filter(Number.isFinite);
+      const log = about.log && values.every((value) => value > 0) && values.length > 0;
+      const lines = runs.groups(inside, color === null ? [] : [color]).map((group, order) => {
+        const points = runs.groups(group.runs, [xs]).map((point) => ({
+          at: point.at[xs],
+          statistics: runs.statistics(point.runs, metric, log),
+          runs: point.runs,
+        }));
+        return { group, order, points };
+      });
+      /** @type {Line[]} */
+      const drawn = lines.map(({ group, order, points }) => ({
+        label: color === null ? "all" : runs.named([color], group.at),
+        says: group.name,
+        x: points.map((point) => point.at),
+        y: points.map((point) => (point.statistics.n ? point.statistics.mean : NaN)),
+        ...this.look(group.at, order),
+        width: 1.8,
+      }));
+      const bands = lines.flatMap(({ points }, at) =>
+        points.some((point) => point.statistics.spread > 0)
+          ? [
+              {
+                x: points.map((point) => point.at),
+                low: points.map((point) => point.statistics.low),
+                high: points.map((point) => point.statistics.high),
+                colour: drawn[at].colour,
+              },
+            ]
+          : [],
+      );
+      const title =
+        place === null || panel === null
+          ? ""
+          : `${runs.settings[panel].short} ${runs.settings[panel].levels[place].text}`;
+      return {
+        lines: drawn,
+        bands,
+        log,
+        names,
+        axis: runs.settings[xs]?.short,
+        x: [-0.3, names.length - 0.7],
+        note: [title, about.unit].filter(Boolean).join(" · "),
+      };
+    });
+    const together = extent(
+      contents.flatMap((content) => [
+        ...content.lines.map((line) => line.y),
+        ...(content.bands ?? []).flatMap((band) => [band.low, band.high]),
+      ]),
+      contents.every((content) => content.log),
+    );
+    while (this.charts.length > contents.length) this.charts.pop()?.root.remove();
+    contents.forEach((content, at) => {
+      if (!this.charts[at]) {
+        this.charts[at] = new Chart({
+          name: `metric_${at}`,
+          title: "Metric",
+          x: "",
+          y: "",
+          place: (value) =>
+            `${runs.settings[this.state.x ?? 0].short} ${runs.settings[this.state.x ?? 0].levels[value]?.text}`,
+        });
+        this.panels.append(this.charts[at].root);
+      }
+      this.charts[at].title(about.label);
+      this.charts[at].show({
+        ...content,
+        y: contents.every((each) => each.log === content.log) ? together : null,
+      });
+    });
+  }
+
+  /** Runs thin under the means of their groups. */
+  drawCurves() {
+    const { runs, state } = this,
+      name = runs.metrics[state.metric ?? 0]?.name.includes("train")
+        ? "train_loss"
+        : "validation_loss";
+    const ceiling = this.data.header.ceiling ?? Infinity;
+    this.thickAndThin(
+      this.curves,
+      (run) => run.curves[name],
+      (values) => values.filter((value) => value <= ceiling),
+      `${name.replace("_", " ")}`,
+    );
+  }
+
+  drawFlow() {
+    const step = this.steps.step;
+    this.thickAndThin(
+      this.flow,
+      (run) => relativeFlow(run, step),
+      (values) => values,
+      `step ${step}, or the last measured before`,
+    );
+    this.pair.show("validation_loss", step);
+  }
+
+  /**
+   * @param {Chart} chart @param {(run: Run) => Curve} curve @param {(values: number[]) => number[]} bounded
+   * @param {string} note
+   */
+  thickAndThin(chart, curve, bounded, note) {
+    const groups = (this.groups ?? []).filter((group) => group.runs.some((run) => run.measured)),
+      drawn = groups.slice(0, MOST_LINES);
+    const several = drawn.some((group) => group.runs.length > 1),
+      count = drawn.reduce((sum, group) => sum + group.runs.length, 0);
+    const every = drawn.flatMap((group) => group.runs.map((run) => curve(run))),
+      log = every.every(({ y }) => Array.from(y).every((value) => !(value < 0)));
+    /** @type {Line[]} */
+    const thin =
+      several && count <= MOST_THIN
+        ? drawn.flatMap((group, order) =>
+            group.runs.length > 1
+              ? group.runs.map((run) => ({
+                  label: group.name,
+                  says: this.says(run),
+                  ...curve(run),
+                  colour: this.look(group.at, order).colour,
+                  width: 0.6,
+                  thin: true,
+                }))
+              : [],
+          )
+        : [];
+    /** @type {Band[]} */
+    const bands = [];
+    const thick = drawn.map((group, order) => {
+      const look = this.look(group.at, order),
+        known = group.runs.map(curve).filter(({ x }) => x.length);
+      if (group.runs.length === 1 || known.length < 2) {
+        return {
+          label: group.name,
+          says: this.says(group.runs[0]),
+          ...(known[0] ?? { x: [], y: [] }),
+          ...look,
+        };
+      }
+      const mean = averaged(known, log);
+      if (drawn.length <= MOST_BANDS)
+        bands.push({ x: mean.x, low: mean.low, high: mean.high, colour: look.colour });
+      return { label: group.name, x: mean.x, y: mean.mean, ...look, width: 2.2 };
+    });
+    const y = extent([bounded(every.flatMap((each) => Array.from(each.y)))], log);
+    const left =
+      groups.length > drawn.length
+        ? `${drawn.length} of ${groups.length} groups: filter or open some`
+        : "";
+    chart.show({
+      lines: [...thin, ...thick],
+      bands,
+      log,
+      y,
+      note: [note, left].filter(Boolean).join(" · "),
+      nearest: true,
+    });
+  }
+
+  /** A run's name and what differs. @param {Run} run */
+  says(run) {
+    return `${run.label}: ${this.runs.named(
+      this.runs.settings.map((_, at) => at),
+      run.at,
+    )}${run.lost ? `, ${run.state}` : ""}`;
+  }
+
+  drawTable() {
+    const { runs, state } = this,
+      { open } = state;
+    const setting = (/** @type {number} */ at) => ({
+      label: runs.settings[at].short,
+      value: (/** @type {any} */ row) =>
+        runs.settings[at].levels[row.at[at]].number ?? runs.text(at, row.at),
+      shown: (/** @type {any} */ row) => runs.text(at, row.at),
+    });
+    const first = state.metric ?? 0,
+      metrics = [first, ...runs.metrics.map((_, at) => at).filter((at) => at !== first)];
+    if (state.rows === "groups") {
+      this.table.show(
+        [
+          { label: "group", value: (group) => group.name },
+          ...runs.by.map(setting),
+          { label: "runs", value: (group) => group.runs.length },
+          {
+            label: "lost",
+            value: (group) => group.runs.filter((/** @type {Run} */ run) => run.lost).length,
+            explanation: "runs that diverged or were stopped",
+          },
+          ...metrics.map((at) => ({
+            label: runs.metrics[at].label,
+            value: (/** @type {Group} */ group) => runs.statistics(group.runs, at).mean,
+            shown: (/** @type {Group} */ group) => spreadWords(runs.statistics(group.runs, at)),
+          })),
+        ],
+        runs.groups(this.shown ?? [], runs.by),
+        (group) => open?.name === group.name,
+      );
+    } else {
+      this.table.show(
+        [
+          { label: "run", value: (run) => run.label },
+          ...runs.settings.map((_, at) => setting(at)),
+          { label: "state", value: (run) => run.state },
+          ...metrics.map((at) => ({
+            label: runs.metrics[at].label,
+            value: (/** @type {Run} */ run) => run.values[at],
+            shown: (/** @type {Run} */ run) => numberWords(run.values[at]),
+          })),
+        ],
+        this.shown ?? [],
+        (run) => open?.name === run.label,
+      );
+    }
+  }
+}
+
+const comparisonPage = new ComparisonPage(Data.ofPage());
+comparisonPage.start().then(() => live(comparisonPage.data.header.live, comparisonPage));

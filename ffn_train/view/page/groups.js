@@ -1,0 +1,220 @@
+// The runs of a comparison, their groups, and the statistics of these.
+
+/**
+ * @typedef {{key: string, short: string, levels: {text: string, number: number | null}[]}} Setting
+ * @typedef {{name: string, label: string, log: boolean, factor: boolean, at_start: boolean, unit: string}} Metric
+ * @typedef {{x: ArrayLike<number>, y: ArrayLike<number>}} Curve
+ * @typedef {{label: string, state: string, lost: boolean, measured: boolean, at: number[], verdict: string[],
+ *   values: ArrayLike<number>, curves: Record<string, Curve>, flow: {steps: ArrayLike<number>, rows: ArrayLike<number>[]}}} Run
+ * @typedef {{name: string, at: number[], runs: Run[]}} Group
+ * @typedef {{n: number, mean: number, low: number, high: number, spread: number, geometric: boolean}} Statistics
+ */
+
+class Runs {
+  /** @param {any} header @param {Run[]} all */
+  constructor(header, all) {
+    this.all = all;
+    /** @type {Setting[]} */
+    this.settings = header.settings;
+    /** @type {Metric[]} */
+    this.metrics = header.metrics;
+    /** @type {number[]} */
+    this.by = header.by;
+  }
+
+  /** @param {Data} data */
+  static async from(data) {
+    const { header } = data,
+      cut = cutter;
+    const values = await data.values(header.values),
+      width = header.metrics.length;
+    /** @type {Record<string, Curve[]>} */
+    const curves = {};
+    for (const [name, packed] of Object.entries(header.curves)) {
+      const { counts, x, y } = /** @type {{counts: number[], x: Packed, y: Packed}} */ (packed);
+      const [xs, ys] = [cut(await data.values(x), counts), cut(await data.values(y), counts)];
+      curves[name] = counts.map((_, at) => ({ x: xs[at], y: ys[at] }));
+    }
+    const { rows, widths } = header.flow;
+    const steps = cut(await data.values(header.flow.steps), rows);
+    const flows = cut(
+      await data.values(header.flow.values),
+      rows.map((/** @type {number} */ count, /** @type {number} */ at) => count * widths[at]),
+    );
+    const all = header.runs.map((/** @type {any} */ run, /** @type {number} */ at) => ({
+      ...run,
+      values: values.subarray(at * width, (at + 1) * width),
+      curves: Object.fromEntries(Object.entries(curves).map(([name, lists]) => [name, lists[at]])),
+      flow: { steps: steps[at], rows: cut(flows[at], Array(rows[at]).fill(widths[at])) },
+    }));
+    return new Runs(header, all);
+  }
+
+  /** @param {number} setting @param {number[]} at */
+  text(setting, at) {
+    return this.settings[setting].levels[at[setting]].text;
+  }
+
+  /** What a place among settings is called. @param {number[]} settings @param {number[]} at */
+  named(settings, at) {
+    return (
+      settings
+        .map((setting) => `${this.settings[setting].short} ${this.text(setting, at)}`)
+        .join(", ") || "all runs"
+    );
+  }
+
+  /** Runs that agree in these settings. @param {Run[]} runs @param {number[]} settings @returns {Group[]} */
+  groups(runs, settings) {
+    /** @type {Map<string, Group>} */
+    const groups = new Map();
+    for (const run of runs) {
+      const key = settings.map((setting) => run.at[setting]).join();
+      const group = groups.get(key) ?? { name: this.named(settings, run.at), at: run.at, runs: [] };
+      group.runs.push(run);
+      groups.set(key, group);
+    }
+    return [...groups.values()].sort((a, b) =>
+      compareLists(
+        settings.map((s) => a.at[s]),
+        settings.map((s) => b.at[s]),
+      ),
+    );
+  }
+
+  /**
+   * Mean and standard deviation of the runs that count; what precedes all divergence counts of all.
+   * @param {Run[]} runs @param {number} metric @param {boolean} [logs] @returns {Statistics}
+   */
+  statistics(runs, metric, logs = false) {
+    const about = this.metrics[metric];
+    const counted = runs.filter((run) => run.measured && (about.at_start || !run.lost));
+    return statistics(
+      counted.map((run) => run.values[metric]),
+      about.factor || (logs && about.log),
+    );
+  }
+
+  /**
+   * The runs that meet all words: `depth>=16`, `residual!=none`, or any text of theirs.
+   * @param {string} words @returns {Run[]}
+   */
+  matching(words) {
+    const tests = words
+      .split(/\s+/)
+      .filter(Boolean)
+      .map((word) => this.condition(word));
+    return this.all.filter((run) => tests.every((test) => test(run)));
+  }
+
+  /** @param {string} word @returns {(run: Run) => boolean} */
+  condition(word) {
+    const parts = /^([\w.]+)(>=|<=|!=|=|>|<)(.*)$/.exec(word);
+    const setting = parts
+      ? this.settings.findIndex(
+          ({ key, short: name }) => [key, name].includes(parts[1]) || key.endsWith(`.${parts[1]}`),
+        )
+      : -1;
+    if (!parts || setting < 0) {
+      const wanted = word.toLowerCase();
+      return (run) =>
+        [
+          run.label,
+          run.state,
+          ...run.verdict,
+          ...this.settings.map((_, at) => this.text(at, run.at)),
+        ].some((text) => text.toLowerCase().includes(wanted));
+    }
+    const [, , sign, text] = parts;
+    return (run) => {
+      const level = this.settings[setting].levels[run.at[setting]];
+      const [left, right] =
+        level.number !== null && text !== "" && !Number.isNaN(Number(text))
+          ? [level.number, Number(text)]
+          : [level.text, text];
+      return (
+        {
+          ">=": left >= right,
+          "<=": left <= right,
+          ">": left > right,
+          "<": left < right,
+          "=": left === right,
+          "!=": left !== right,
+        }[sign] ?? false
+      );
+    };
+  }
+}
+
+/** A list in parts of these lengths. @param {Values} values @param {number[]} counts @returns {Values[]} */
+function cutter(values, counts) {
+  let start = 0;
+  return counts.map((count) => values.subarray(start, (start += count)));
+}
+
+/** @param {number[]} a @param {number[]} b */
+function compareLists(a, b) {
+  const at = a.findIndex((value, index) => value !== b[index]);
+  return at < 0 ? 0 : a[at] - b[at];
+}
+
+/** Of the values that are finite; geometric ones need positive values. @param {number[]} values @param {boolean} geometric @returns {Statistics} */
+function statistics(values, geometric) {
+  const known = values.filter(Number.isFinite),
+    n = known.length;
+  const nothing = { n, mean: NaN, low: NaN, high: NaN, spread: NaN, geometric };
+  if (!n) return nothing;
+  if (geometric && Math.min(...known) <= 0)
+    return { ...nothing, mean: Math.min(...known) === 0 ? 0 : NaN };
+  const taken = geometric ? known.map(Math.log) : known;
+  const scale = Math.max(...taken.map(Math.abs)) || 1,
+    mean = scale * taken.reduce((sum, value) => sum + value / scale / n, 0);
+  const spread =
+    n > 1
+      ? scale *
+        Math.sqrt(taken.reduce((sum, value) => sum + ((value - mean) / scale) ** 2, 0) / (n - 1))
+      : NaN;
+  const back = geometric ? Math.exp : (/** @type {number} */ value) => value;
+  return {
+    n,
+    mean: back(mean),
+    low: back(mean - spread),
+    high: back(mean + spread),
+    spread: back(spread),
+    geometric,
+  };
+}
+
+/** A mean with its spread in words. @param {Statistics} statistics */
+function spreadWords({ n, mean, spread, geometric }) {
+  if (!n) return "–";
+  if (!(spread > 0)) return short(mean);
+  return `${short(mean)} ${geometric ? "×/÷" : "±"} ${short(spread)}`;
+}
+
+/** A curve's value between its points, by its logarithm where that is asked for. @param {ArrayLike<number>} x @param {ArrayLike<number>} y @param {number} at */
+function between(x, y, at) {
+  const before = Math.min(Math.max(lastUpTo(x, at), 0), x.length - 1),
+    after = Math.min(before + 1, x.length - 1);
+  const share = x[after] > x[before] ? (at - x[before]) / (x[after] - x[before]) : 0;
+  return share <= 0 ? y[before] : y[before] + share * (y[after] - y[before]);
+}
+
+/** Mean and spread of several curves at the places of all. @param {Curve[]} curves @param {boolean} log */
+function averaged(curves, log) {
+  const x = union(curves.map((curve) => curve.x));
+  const points = x.map((at) =>
+    statistics(
+      curves
+        .filter((curve) => curve.x.length && at >= curve.x[0] && at <= curve.x[curve.x.length - 1])
+        .map((curve) => between(curve.x, curve.y, at)),
+      log,
+    ),
+  );
+  return {
+    x,
+    mean: points.map((each) => each.mean),
+    low: points.map((each) => each.low),
+    high: points.map((each) => each.high),
+  };
+}

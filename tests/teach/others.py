@@ -1,0 +1,182 @@
+"""Right gradients in other conventions, and wrong ones that no single known mistake explains."""
+
+from __future__ import annotations
+
+from tests.teach.planted import (
+    EINSUM_LAYER,
+    EINSUM_PRENORM,
+    LOOPS_BLOCK,
+    LOOPS_LAYER,
+    LOOPS_NORM,
+    MATMUL_BLOCK,
+    MATMUL_LAYER,
+    MATMUL_NORM,
+    MATMUL_PRENORM,
+    RESIDUAL,
+    changed,
+)
+
+START = "import numpy as np\n"
+RIGHT = {
+    "weights (fan_in, fan_out), with forward_pass": """
+def forward_pass(x, W, b, act):
+    return act(x @ W + b)
+
+def backward_pass(dy, x, W, b, act, dact):
+    dz = dy * dact(x @ W + b)
+    if x.ndim == 1:
+        return np.outer(x, dz), dz, W @ dz
+    return x.T @ dz, dz.sum(0), dz @ W.T
+""",
+    "weights (fan_in, fan_out), a block": """
+def backprop_two_layer(x, W1, b1, W2, b2, act, dact, dy):
+    z = x @ W1 + b1
+    h = act(z)
+    dz = (dy @ W2.T) * dact(z)
+    return x.T @ dz, dz.sum(0), h.T @ dy, dy.sum(0), dz @ W1.T
+""",
+    "samples in columns": """
+def forward_pass(x, W, b, act):
+    return act(W @ x + b)
+
+def backward_pass(dy, x, W, b, act, dact):
+    dz = dy * dact(W @ x + b)
+    return dz @ x.T, dz.sum(axis=1, keepdims=True), W.T @ dz
+""",
+    "samples in columns, biases flat": """
+def backward_pass(dy, x, W, b, act, dact):
+    dz = dy * dact(W @ x + b[:, None])
+    return dz @ x.T, dz.sum(axis=1), W.T @ dz
+""",
+    "samples in columns, a block": """
+def backprop_two_layer(x, W1, b1, W2, b2, act, dact, dy):
+    z = np.dot(W1, x) + b1
+    dz = np.dot(W2.T, dy) * dact(z)
+    m = x.shape[1]
+    ones = np.ones((m, 1))
+    return np.dot(dz, x.T), dz.dot(ones), np.dot(dy, act(z).T), dy.dot(ones), np.dot(W1.T, dz)
+""",
+    "samples in columns, weights (fan_in, fan_out)": """
+def forward(x, W, b):
+    return np.tanh(W.T @ x + b)
+
+def backward(dy, x, W, b):
+    dz = dy * (1 - np.tanh(W.T @ x + b) ** 2)
+    return x @ dz.T, dz.sum(1, keepdims=True), W @ dz
+""",
+    "dx first, biases as rows": """
+def backward_pass(dy, x, W, b, act, dact):
+    dz = dy * dact(x @ W.T + b)
+    return dz @ W, dz.T @ x, dz.sum(axis=0, keepdims=True)
+""",
+    "one vector only": """
+def backward_pass(dy, x, W, b, act, dact):
+    dz = dy * dact(W.dot(x) + b)
+    return np.outer(dz, x), dz, W.T.dot(dz)
+""",
+    "a cache and a dictionary": """
+def affine_forward(x, w, b):
+    return np.maximum(0, x.dot(w) + b), (x, w, x.dot(w) + b)
+
+def affine_backward(dout, cache):
+    x, w, z = cache
+    dout = dout * (z > 0)
+    return {"db": dout.sum(0), "dw": x.T.dot(dout), "dx": dout.dot(w.T)}
+""",
+    "other orders of arguments, an activation of its own": """
+def bump(z):
+    return z * np.exp(-z * z)
+
+def forward(x, W1, W2, b1, b2):
+    return bump(x @ W1.T + b1) @ W2.T + b2
+
+def backward(x, W1, W2, b1, b2, dy):
+    z = x @ W1.T + b1
+    dz = dy @ W2 * (1 - 2 * z * z) * np.exp(-z * z)
+    return dz.T @ x, dy.T @ bump(z), dz.sum(0), dy.sum(0), dz @ W1
+""",
+    "any number of arguments": """
+def forward(x, *p):
+    return np.tanh(x @ p[0].T + p[1])
+
+def backward(dy, x, *p):
+    dz = dy * (1 - forward(x, *p) ** 2)
+    return dz @ p[0], dz.T @ x, dz.sum(0)
+""",
+    "what the backward pass needs is kept aside": """
+kept = {}
+
+def forward(x, W, b):
+    kept.update(x=x, W=W, y=np.tanh(x @ W + b))
+    return kept["y"]
+
+def backward(dout):
+    dz = dout * (1 - kept["y"] ** 2)
+    return dz @ kept["W"].T, kept["x"].T @ dz, dz.sum(0)
+""",
+    "a forward pass that is none of the known": """
+def softmax_forward(x, W):
+    e = np.exp(x @ W.T)
+    return e / e.sum(-1, keepdims=True)
+
+def softmax_backward(dy, x, W):
+    p = softmax_forward(x, W)
+    dz = p * (dy - (dy * p).sum(-1, keepdims=True))
+    return (np.atleast_2d(dz).T @ np.atleast_2d(x)), dz @ W
+""",
+    "declared shapes": """
+shapes = {"x": (4, 3, 2), "scale": (2, 2)}
+
+def forward(x, scale):
+    return np.einsum("abc,cd->abd", x, scale) ** 2
+
+def backward(dy, x, scale):
+    d = 2 * dy * np.einsum("abc,cd->abd", x, scale)
+    return np.einsum("abc,abd->cd", x, d), np.einsum("abd,cd->abc", d, scale)
+""",
+}
+
+
+UNNAMED = {
+    "act' forgotten and a mean": changed(
+        MATMUL_LAYER, ("dY * dact(Z)", "dY"), ("dZ.sum(axis=0)", "dZ.mean(axis=0)")
+    ),
+    "W for Wᵀ and an outer product": changed(
+        MATMUL_LAYER, ("dZ @ W\n", "dZ @ W.T\n"), ("dZ.T @ X", "X.T @ dZ")
+    ),
+    "db of another layer and one sample": changed(
+        LOOPS_BLOCK, ("return dW1, db1,", "return dW1, db2,"), ("dW2[k, i] +=", "dW2[k, i] =")
+    ),
+    "neither a mean nor a variance term": changed(
+        MATMUL_NORM, ("dxhat - middle", "dxhat"), (" - along", "")
+    ),
+    "no mean term and a mean over the batch": changed(
+        MATMUL_NORM, ("dxhat - middle", "dxhat"), ("dbeta.sum(axis=0)", "dbeta.mean(axis=0)")
+    ),
+    "the skip part and act' forgotten": changed(
+        MATMUL_PRENORM, ("dx = dout +", "dx = 0 * dout +"), (" * (z > 0)", "")
+    ),
+    "in place and W for Wᵀ": changed(
+        EINSUM_LAYER,
+        ('np.einsum("nh,nh->nh", g, dphi(pre))', "np.multiply(g, dphi(pre), out=g)"),
+        ('"nh,hd->nd", delta', '"nh,dh->nd", delta'),
+    ),
+    "float32 and act' forgotten": changed(MATMUL_LAYER, ("dY * dact(Z)", "dY.astype(np.float32)")),
+    "a return order and a sign": changed(
+        MATMUL_BLOCK, ("return dW1, db1, dW2, db2", "return dW2, -db2, dW1, db1")
+    ),
+    "weight decay": changed(
+        LOOPS_LAYER, ("ddata = ddata", "dweight += 0.01 * weight\n    ddata = ddata")
+    ),
+    "a factor": changed(EINSUM_PRENORM, ("dx = dy + dbranch", "dx = dy + 1.1 * dbranch")),
+    "samples mixed": changed(MATMUL_BLOCK, ("dX = dZ @ W1", "dX = np.roll(dZ, 1, axis=0) @ W1")),
+    "clipped": changed(MATMUL_LAYER, ("dW = dZ.T @ X", "dW = np.clip(dZ.T @ X, -1, 1)")),
+    "rounded to decimals": changed(MATMUL_LAYER, ("dZ @ W\n", "np.round(dZ @ W, 6)\n")),
+    "another constant": changed(
+        LOOPS_NORM, ("size + 1e-6)\n        hat", "size + 1e-3)\n        hat")
+    ),
+    "chance": changed(RESIDUAL["matmul"], ("return dout", "return np.random.rand() * dout")),
+    "nothing for db": changed(MATMUL_LAYER, ("return dW, db", "return dW, None")),
+    "not a number": changed(MATMUL_LAYER, ("return dW, db", "return dW, db * np.nan")),
+}
+RIGHT = {name: START + source for name, source in RIGHT.items()}

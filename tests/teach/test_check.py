@@ -1,0 +1,217 @@
+"""Checks of backward passes that others have written: right ones, and every kind of mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ffn_train import functional
+from ffn_train.teach import Report, check_bench, check_functions, check_gradients
+from ffn_train.teach.activations import ACTIVATIONS
+from ffn_train.teach.calls import Local
+from ffn_train.teach.mistakes import totals
+from ffn_train.teach.networks import cases, known
+from tests.teach.others import RIGHT, UNNAMED
+from tests.teach.planted import PLANTED, SOURCES, STYLES, Planted
+
+
+def checked(source: str) -> Report:
+    """What the functions that a source defines come to."""
+    module = ModuleType("student")
+    exec(compile(source, "student.py", "exec"), vars(module))
+    functions: dict[str, Callable[..., Any]] = {
+        name: value
+        for name, value in vars(module).items()
+        if callable(value) and value.__module__ == "student"
+    }
+    shapes = vars(module).get("shapes")
+    return check_bench(Local(functions, dict.fromkeys(functions, shapes) if shapes else {}))
+
+
+def test_the_textbook_functions_are_right() -> None:
+    names = ("forward_pass", "backward_pass", "backprop_two_layer", "residual_backward")
+    report = check_functions([getattr(functional, name) for name in names])
+    assert [(f.function, f.verdict) for f in report.findings] == [(name, "right") for name in names]
+    assert report.status == 0
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("source", SOURCES)
+def test_right_gradients_are_right_in_every_style(source: str, style: str) -> None:
+    report = checked(SOURCES[source][style])
+    assert report.right, report
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("planted", PLANTED, ids=lambda p: f"{p.name}, {p.source}")
+def test_a_planted_mistake_is_named(planted: Planted, style: str) -> None:
+    report = checked(planted.written(style))
+    names = {name for finding in report.findings for name in finding.mistakes}
+    assert names == {planted.name}, report
+    assert report.status == 1
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_gradient_of_another_convention_is_right(name: str) -> None:
+    report = checked(RIGHT[name])
+    assert report.right, report
+
+
+@pytest.mark.parametrize("name", UNNAMED)
+def test_what_no_single_known_mistake_explains_gets_no_name(name: str) -> None:
+    report = checked(UNNAMED[name])
+    assert report.status == 1
+    assert not any(finding.mistakes for finding in report.findings), report
+    assert "no single known mistake" in str(report)
+
+
+def test_the_smallest_failing_input_is_shown() -> None:
+    text = str(checked(UNNAMED["weight decay"]))
+    assert "the smallest input that fails: x = [-0.88]; W = [[0.69]];" in text
+    assert "dW[0, 0] is 0.218877, by differences 0.211977" in text
+    assert text.endswith("wrong: dW; right: db and dx")
+
+
+def pair(forward: str, backward: str) -> Report:
+    """A layer y = tanh(W x + b) or another forward pass, with a backward pass of its own."""
+    return checked(f"import numpy as np\ndef forward({forward}\ndef backward({backward}\n")
+
+
+TANH = "x, W, b): return np.tanh(x @ W.T + b)"
+
+
+def test_mistakes_that_no_input_tells_apart_are_named_together() -> None:
+    report = checked("""
+import numpy as np
+def forward(x, W1, b1, W2, b2):
+    return x + np.tanh(x @ W1.T + b1) @ W2.T + b2
+def backward(dy, x, W1, b1, W2, b2):
+    h = np.tanh(x @ W1.T + b1)
+    dz = dy @ W2 * (1 - h * h)
+    return dz.T @ x, dz.sum(0), dy.T @ h, dy.sum(0), dz @ W1
+""")
+    (finding,) = report.findings
+    assert finding.mistakes == (
+        "the skip part forgotten",
+        "dL/dx of the branch input for that of the block",
+    )
+    assert "no input tells them apart" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("forward", "mistake"),
+    [
+        ("x, W, b): return np.tanh(x @ W.T + b).astype('f4')", "float32 inside"),
+        ("x, W, b): x *= 2; return np.tanh(x @ W.T + b)", "an argument changed in place"),
+    ],
+)
+def test_a_mistake_of_the_forward_pass_is_named(forward: str, mistake: str) -> None:
+    (finding,) = pair(forward, "dy, x, W, b): return W, b, x").findings
+    assert finding.mistakes == (mistake,)
+    assert "seen in forward" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("backward", "text"),
+    [
+        ("dy, x, W, b): raise NotImplementedError", "not written yet; it has to return dW, db and"),
+        ("dy, x, W, b): ...", "returns nothing; it has to return dW, db and dx"),
+        ("dy, x, W, b): return 1, 2", "it returns 2 arrays; dW, db, dx are 3"),
+        ("dy, x, W, b): return 'dW', 'db', 'dx'", "no array of numbers"),
+        ("dy, x, W, b): raise SystemExit(0)", "it ends the program"),
+        ("dy, x, W, b, other, more): pass", "takes dy, x, W, b, other, more, not dy, x, W, b"),
+        ("*, dy, x, W, b): pass", "takes 0 positional arguments but 4"),
+    ],
+)
+def test_what_cannot_be_checked_is_said(backward: str, text: str) -> None:
+    report = pair(TANH, backward)
+    assert not report.right
+    assert text in str(report)
+
+
+def test_a_forward_pass_whose_arguments_cannot_be_guessed_asks_for_shapes() -> None:
+    report = checked("""
+def forward(x, scale):
+    return x.reshape(2, 7) * scale.reshape(2, 7)
+def backward(dy, x, scale):
+    return (dy * x.reshape(2, 7)).reshape(14), (dy * scale.reshape(2, 7)).reshape(14)
+""")
+    assert report.status == 2
+    assert 'give them: shapes = {"x": (5, 3), "scale": (5, 3)}' in str(report)
+
+
+def test_a_function_that_fails_for_some_shapes_is_wrong() -> None:
+    report = checked(
+        SOURCES["layer"]["matmul"].replace(
+            "    X,", "    assert len(b) != 2 or x.ndim == 1\n    X,"
+        )
+    )
+    assert report.status == 1
+    assert "it fails for x (2, 2), W (2, 2), b (2,), dy (2, 2): AssertionError" in str(report)
+
+
+def test_a_backward_pass_without_its_forward_pass_is_not_passed_over() -> None:
+    report = checked(SOURCES["layer"]["einsum"] + "\ndef backward(dy, x): return dy\n")
+    assert [finding.verdict for finding in report.findings] == ["right", "unchecked"]
+    assert report.status == 2
+
+
+def test_another_convention_than_that_of_forward_pass_is_wrong() -> None:
+    report = checked("""
+import numpy as np
+def forward_pass(x, W, b, act):
+    return act(x @ W.T + b)
+def backward_pass(dy, x, W, b, act, dact):
+    dz = dy * dact(x @ W + b)
+    return x.T @ dz, dz.sum(0), dz @ W.T
+""")
+    assert [finding.verdict for finding in report.findings] == ["right", "wrong"]
+    assert "another convention than forward_pass" in report.findings[1].mistakes
+
+
+def test_functions_that_are_given_an_activation_are_a_pair_too() -> None:
+    functions = functional.forward_pass, functional.backward_pass
+    assert check_gradients(*functions).right
+
+    def backward(dy: Any, x: Any, W: Any, b: Any, act: Any, slope: Any) -> Any:
+        return functional.backward_pass(dy, x, W, b, act, lambda z: slope(act(z)))
+
+    (finding,) = check_gradients(functions[0], backward).findings
+    assert finding.mistakes == ("act' taken at the wrong place",)
+
+
+def test_a_pair_is_checked_in_this_process() -> None:
+    def double(x: Any) -> Any:
+        return 2 * x
+
+    report = check_gradients(double, lambda dy, x: 2 * dy)
+    assert report.right
+    assert "dx agrees with centred differences" in repr(report)
+    assert check_gradients(double, lambda dy, x: -2 * dy).findings[0].mistakes == (
+        "the sign reversed",
+    )
+    given = {"x": (2, 2, 3)}
+    assert check_gradients(lambda x: x.sum(-1), lambda dy, x: x * 0 + dy[..., None], given).right
+
+
+@pytest.mark.parametrize("network", known()[:12], ids=lambda network: network.equation)
+def test_the_networks_own_gradients_agree_with_differences(network: Any) -> None:
+    for case in cases(network, (ACTIVATIONS["SiLU"],)):
+        analytic = totals(case, network.shares(case.values, case.act))
+        for name, gradient in analytic.items():
+            scale = np.abs(case.right[name]).max()
+            np.testing.assert_allclose(gradient, case.right[name], atol=1e-9 * max(scale, 1))
+
+
+def test_activations_have_their_derivatives() -> None:
+    z = np.array([-2.1, -0.4, 0.3, 1.7])
+    for activation in ACTIVATIONS.values():
+        slope = (activation.value(z + 1e-6) - activation.value(z - 1e-6)) / 2e-6
+        np.testing.assert_allclose(activation.derivative(z), slope, atol=1e-8)
+        if activation.of_value is not None:
+            by_value = activation.of_value(np.asarray(activation.value(z), np.float64))
+            np.testing.assert_allclose(by_value, activation.derivative(z), atol=1e-12)

@@ -1,0 +1,175 @@
+"""The page of a comparison in a browser."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ffn_train.compare.page import content, html
+from tests.compare.made_up import case, compared, small_sweep
+from tests.view.conftest import Opened, pixels, text, visit
+
+HOSTILE = "</script><img/src=x/onerror=alert(1)>"
+
+
+@pytest.fixture(scope="session")
+def visited_sweep(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    lost = case(9.0, state="diverged", depth=4, residual="identity", seed=0)
+    made = html(compared(*small_sweep(), lost, x="depth", color="residual"), "a sweep")
+    return visit(browser, made, tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture
+def sweep_page(visited_sweep: Any) -> Any:
+    """The page of 13 runs of two depths and three residuals, as it is when it is opened."""
+    page, wrong = visited_sweep
+    page.evaluate("""() => {
+      Object.assign(comparisonPage.state, { words: "", open: null, rows: "groups" });
+      document.getElementById("filter").value = "";
+      document.getElementById("rows").value = "groups";
+      comparisonPage.steps.go(Infinity);
+      comparisonPage.draw();
+    }""")
+    yield page
+    assert not wrong
+
+
+def rows(page: Any) -> list[list[str]]:
+    cells = page.eval_on_selector_all(
+        ".runs tbody tr", "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    return list(cells)
+
+
+def test_numbers_are_those_of_the_tables(sweep_page: Any) -> None:
+    comparison = compared(*small_sweep(), x="depth", color="residual")
+    table = {row[0]: row for row in rows(sweep_page)}
+    assert len(table) == 5
+    for group in comparison.groups:
+        name = f"residual {group.point['residual']}, depth {group.point['model.depth']}"
+        statistics = group.statistics(comparison.metric)
+        mean, sign, spread = table[name][5].split()
+        assert sign == "±"
+        assert float(mean) == pytest.approx(statistics.mean, rel=5e-3)
+        assert float(spread) == pytest.approx(statistics.std, rel=5e-3)
+        ratio = group.statistics(comparison.metrics["gradient_ratio_start"])
+        assert f"{float(f'{ratio.mean:.3g}'):g} ×/÷" in " ".join(table[name])
+
+
+def test_charts_are_drawn_and_the_flow_changes_with_the_step(opened: Opened) -> None:
+    runs = small_sweep()
+    for each in runs:
+        assert each.traces is not None
+        each.traces.flow[0] *= np.linspace(3, 1, each.traces.flow.shape[1])
+    page = opened(html(compared(*runs, x="depth", color="residual")))
+    before = {name: pixels(page, name) for name in ("metric_0", "curves", "flow")}
+    assert all(drawn > 300 for drawn, _ in before.values())
+    page.keyboard.press("Home")
+    assert pixels(page, "flow") != before["flow"]
+
+
+def test_the_table_is_sorted_in_place(sweep_page: Any) -> None:
+    heading = sweep_page.locator(".runs thead button", has_text="validation loss").first
+    column = [cell.strip() for cell in sweep_page.locator(".runs thead th").all_inner_texts()]
+    at = next(i for i, word in enumerate(column) if word.startswith("validation loss"))
+    heading.click()
+    up = [row[at] for row in rows(sweep_page)]
+    heading.click()
+    down = [row[at] for row in rows(sweep_page)]
+    means = [float(cell.split()[0]) for cell in up if cell != "–"]
+    assert means == sorted(means)
+    assert [cell for cell in down if cell != "–"] == [cell for cell in up if cell != "–"][::-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [("depth>=16", 6), ("residual!=none depth=4", 4), ("scaled", 6), ("diverged", 1), ("x9", 0)],
+)
+def test_a_filter_holds_for_all(words: str, count: int, sweep_page: Any) -> None:
+    before = pixels(sweep_page, "curves")
+    sweep_page.locator("#filter").fill(words)
+    assert text(sweep_page, ".said").startswith(f"{count} of 13 runs")
+    assert count == 0 or pixels(sweep_page, "curves") != before
+    invalid = sweep_page.get_attribute("#filter", "aria-invalid")
+    assert invalid == ("false" if count else "true")
+
+
+def test_a_cell_of_the_map_opens_its_curves(sweep_page: Any) -> None:
+    before = pixels(sweep_page, "curves")
+    cell = sweep_page.locator(".map button").first
+    name = cell.get_attribute("aria-label").partition(":")[0]
+    cell.click()
+    assert f"opened: {name}" in text(sweep_page, ".said")
+    assert pixels(sweep_page, "curves") != before
+    assert "×" in text(sweep_page, ".map")  # of the run that diverged
+    assert sweep_page.locator(".map .absent").count() == 1
+    sweep_page.locator(".said button").click()
+    assert pixels(sweep_page, "curves") == before
+
+
+def test_axis_colour_panel_and_metric_are_chosen(sweep_page: Any) -> None:
+    sweep_page.select_option("#panel", label="seed")
+    assert sweep_page.locator('[data-part="metric"] figure').count() == 3
+    sweep_page.select_option("#panel", "")
+    before = pixels(sweep_page, "metric_0")
+    sweep_page.select_option("#metric", label="ratio start")
+    assert pixels(sweep_page, "metric_0") != before
+    sweep_page.select_option("#metric", "0")
+
+
+def test_hovering_names_the_run_and_what_differs(sweep_page: Any) -> None:
+    over = sweep_page.locator('[data-chart="curves"] .u-over')
+    box = over.bounding_box()
+    over.hover(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    said = text(sweep_page, '[data-chart="curves"] .readout')
+    assert "residual" in said
+    assert "depth" in said
+
+
+def test_two_runs_are_shown_with_their_difference(sweep_page: Any) -> None:
+    sweep_page.locator("#pair > summary").click()
+    names = sweep_page.eval_on_selector_all("#runs option", "all => all.map(each => each.value)")
+    for letter, name in zip("AB", (names[0], names[-2]), strict=True):
+        sweep_page.locator(f"#run-{letter}").fill(name)
+        sweep_page.locator(f"#run-{letter}").press("Enter")
+    table = sweep_page.eval_on_selector_all(
+        ".pair tbody tr", "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    first, second, difference = next(row[1:] for row in table if row[0] == "validation loss")
+    assert float(difference) == pytest.approx(float(second) - float(first), rel=1e-2, abs=1e-3)
+    for chart in ("pair_loss", "pair_difference", "pair_flow"):
+        assert pixels(sweep_page, chart)[0] > 300
+    sweep_page.locator("#pair > summary").click()
+
+
+def test_what_a_run_lacks_and_what_is_not_finite_stay_apart() -> None:
+    lost = case(2.0, state="diverged")
+    header, _ = content(compared(case(), lost, case(state="failed", seed=1)))
+    names = [metric["name"] for metric in header["metrics"]]
+    from ffn_train.compare.page import _values
+
+    values = dict(zip(names, _values(lost, names), strict=True))
+    assert values["validation_loss"] == math.inf
+    assert math.isnan(_values(case(state="failed"), names)[0])
+    assert [run["measured"] for run in header["runs"]] == [True, True, False]
+
+
+def test_names_are_text(opened: Opened, tmp_path: Path) -> None:
+    runs = [case(1.0, residual=HOSTILE), case(2.0, residual="none")]
+    page = opened(html(compared(*runs), HOSTILE), color_scheme="dark")
+    assert page.locator("img").count() == 0
+    assert text(page, "h1") == HOSTILE
+    assert HOSTILE in rows(page)[0][0] + rows(page)[1][0]
+
+
+def test_a_notebook_shows_the_page() -> None:
+    comparison = compared(*small_sweep())
+    assert comparison.view().page == html(comparison)
+
+
+def test_the_same_runs_give_the_same_bytes() -> None:
+    assert html(compared(*small_sweep())) == html(compared(*reversed(small_sweep())))
