@@ -12,7 +12,8 @@ import numpy as np
 
 import ffn_train
 
-OPTIONAL = {"ffn_train.nn.compiled": ("numba", "scipy")}  # what needs an extra, and which
+# what needs an extra, and which
+OPTIONAL = {"ffn_train.nn.compiled": ("numba", "scipy"), "ffn_train.interop.torch": ("torch",)}
 OLD_RUN = Path(__file__).parent / "old_runs" / "runs" / "default"
 
 
@@ -39,6 +40,17 @@ def record(path: Path) -> ffn_train.Run | None:
         return run.close()
 
 
+def watch(path: Path) -> object:
+    """The watch or, without PyTorch, what it says."""
+    try:
+        from torch import nn
+    except ImportError as error:
+        return error
+    blocks = nn.Sequential(*(nn.Sequential(nn.Linear(2, 2)) for _ in range(2)))
+    with ffn_train.watch(blocks, path=path) as run:
+        return run
+
+
 def test_every_export_works_after_every_submodule_is_imported(tmp_path: Path) -> None:
     for name in submodules():
         importlib.import_module(name)
@@ -57,6 +69,7 @@ def test_every_export_works_after_every_submodule_is_imported(tmp_path: Path) ->
         "load_run": lambda: ffn_train.load_run(OLD_RUN),
         "record": lambda: record(tmp_path / "run"),
         "residual_backward": lambda: ffn_train.residual_backward(x),
+        "watch": lambda: watch(tmp_path / "watched"),
     }
     assert sorted(calls) == sorted(ffn_train.__all__)
     assert all(call() is not None for call in calls.values())

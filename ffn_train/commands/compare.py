@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -11,13 +10,12 @@ from typing import TYPE_CHECKING
 
 from ffn_train.commands.options import Parser, columns, mention, words
 from ffn_train.config.sections import FORMATS
-from ffn_train.config.settings import SettingError, one_of, some_of
+from ffn_train.config.settings import some_of
 from ffn_train.runs.files import make_folder
 
 if TYPE_CHECKING:
     from ffn_train.compare import Comparison
 
-_WIDTHS = {"single": 3.5, "double": 7.0}  # inches: a column of a two-column page, and both
 ELSEWHERE = Path("outputs") / "comparison"  # for several directories
 
 
@@ -57,24 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="only matching runs: 'depth>=16', 'residual!=none'; = != >= <= > <; repeatable",
     )
     parser.add_argument("--figures", type=words, metavar="NAME,...", help="only these")
-    parser.add_argument(
-        "--only-panel", type=int, metavar="N", help="only the N-th panel of each figure, from 1"
-    )
-    parser.add_argument(
-        "--width",
-        metavar="NAME",
-        help="of a figure with its legends: single (3.5 in) or double (7 in) column of a page",
-    )
-    for name in ("--xlim", "--ylim"):
-        parser.add_argument(
-            name, metavar="LOW,HIGH", help=f"the limits of the {name[2]} axis of curves"
-        )
-    parser.add_argument(
-        "--no-title", dest="title", action="store_false", help="no header, for use with a caption"
-    )
-    parser.add_argument(
-        "--no-markers", dest="markers", action="store_false", help="curves without markers"
-    )
+    parser.add_appearance()
     parser.add_formats()
     parser.add_argument(
         "--out",
@@ -84,34 +65,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     options = parser.parse(arguments)
     with parser.mistakes("; --out DIR writes elsewhere"):
-        if options.width is not None:
-            one_of("--width", options.width, _WIDTHS)
         if options.figures is not None:
             from ffn_train.compare.figures import FIGURES  # late: it imports matplotlib
 
             some_of("--figures", options.figures, FIGURES)
-        options.inches = _WIDTHS.get(options.width)
-        options.xlim, options.ylim = (
-            _ends(name, getattr(options, name)) for name in ("xlim", "ylim")
-        )
-        chosen = Options(**{field.name: getattr(options, field.name) for field in fields(Options)})
+        looks = parser.appearance(options)
+        others = {f.name: getattr(options, f.name) for f in fields(Options) if f.name not in looks}
+        chosen = Options(**others, **looks)
         formats = some_of("--formats", options.formats, FORMATS)
         comparison = collect(options.directories, chosen, parser.notify)
         page = present(comparison, options.out or _out(options.directories), formats)
         mention(f"to look at: {page}")
-
-
-def _ends(name: str, text: str | None) -> tuple[float, float] | None:
-    """``LOW,HIGH`` as numbers. Raises SettingError."""
-    if text is None:
-        return None
-    try:
-        low, high = (float(word) for word in text.split(","))
-        if -math.inf < low < high < math.inf:
-            return low, high
-    except ValueError:
-        pass
-    raise SettingError(f"--{name} must be LOW,HIGH, two ascending numbers, got {text!r}")
 
 
 def present(comparison: Comparison, out: Path, formats: Sequence[str]) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import sys
@@ -12,8 +13,10 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TextIO
 
 from ffn_train.config.sections import FORMATS
-from ffn_train.config.settings import SettingError, nearest, printable
+from ffn_train.config.settings import SettingError, nearest, one_of, printable
 from ffn_train.runs.files import RunError
+
+_WIDTHS = {"single": 3.5, "double": 7.0}  # inches: a column of a two-column page, and both
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,6 +50,40 @@ class Parser(argparse.ArgumentParser):
             metavar="NAME,...",
             help=f"of {', '.join(FORMATS)}; default: png",
         )
+
+    def add_appearance(self) -> None:
+        """Add the options that ``appearance`` reads."""
+        self.add_argument(
+            "--only-panel", type=int, metavar="N", help="only the N-th panel of each figure, from 1"
+        )
+        self.add_argument(
+            "--width",
+            metavar="NAME",
+            help="of a figure with its legends: single (3.5 in) or double (7 in) column of a page",
+        )
+        for name in ("--xlim", "--ylim"):
+            self.add_argument(
+                name, metavar="LOW,HIGH", help=f"the limits of the {name[2]} axis of curves"
+            )
+        self.add_argument(
+            "--no-title",
+            dest="title",
+            action="store_false",
+            help="no header, for use with a caption",
+        )
+        self.add_argument(
+            "--no-markers", dest="markers", action="store_false", help="curves without markers"
+        )
+
+    def appearance(self, options: argparse.Namespace) -> dict[str, Any]:
+        """The fields of an ``Appearance``. Raises SettingError."""
+        if options.width is not None:
+            one_of("--width", options.width, _WIDTHS)
+        return {
+            "inches": _WIDTHS.get(options.width),
+            **{name: _ends(name, getattr(options, name)) for name in ("xlim", "ylim")},
+            **{name: getattr(options, name) for name in ("only_panel", "title", "markers")},
+        }
 
     @contextmanager
     def mistakes(self, elsewhere: str = "") -> Iterator[None]:
@@ -131,3 +168,16 @@ def os_error(error: OSError) -> str:
     """The operating system's message, with the file's name if it has one."""
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}"
+
+
+def _ends(name: str, text: str | None) -> tuple[float, float] | None:
+    """``LOW,HIGH`` as numbers. Raises SettingError."""
+    if text is None:
+        return None
+    try:
+        low, high = (float(word) for word in text.split(","))
+        if -math.inf < low < high < math.inf:
+            return low, high
+    except ValueError:
+        pass
+    raise SettingError(f"--{name} must be LOW,HIGH, two ascending numbers, got {text!r}")

@@ -8,6 +8,7 @@ from ffn_train.commands.options import Parser, say, words
 from ffn_train.config.outside import listed_parts, load
 from ffn_train.config.registry import names
 from ffn_train.plots import draw
+from ffn_train.plots.appearance import Appearance
 from ffn_train.runs import load_run
 
 
@@ -33,12 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="FILE,...",
         help="Python files or packages with figures of your own; they are run",
     )
+    parser.add_appearance()
     parser.add_formats()
     options = parser.parse(arguments)
     with parser.mistakes():
         part_words = [text for text in options.runs if text.startswith("parts=")]
         load([*options.parts, *(name for text in part_words for name in listed_parts(text))])
-        chosen = {"figures": options.figures, "formats": options.formats}
+        appearance = Appearance(**parser.appearance(options))
+        chosen = {"figures": options.figures, "formats": options.formats, "appearance": appearance}
         for path in (text for text in options.runs if text not in part_words):
             for written in draw(load_run(path), **chosen, notify=parser.notify):
                 say(str(written))

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from ffn_train.view.server import Entry
 
 PAGE = "page.html"
-WHOLE = "all runs"  # what the comparison of everything that is served is called
+WHOLE = "all runs"  # the name of the comparison of all served runs
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the page, or serve it; exits 2, with one line, for a mistake in the command."""
+    """Write the page, or serve it; exits 2 with one line on errors."""
     parser = Parser(
         "view",
         "Make one interactive page of a run, or of all runs below directories: a file that needs "
@@ -76,7 +76,7 @@ def _is_run(path: Path) -> bool:
 
 
 def serve(paths: Sequence[Path], port: int, parser: Parser) -> None:
-    """Serve the pages of what lies in and below the directories until the process is interrupted.
+    """Serve the pages of all runs in and below the directories until the process is interrupted.
 
     Raises SettingError for a port that is taken.
     """
@@ -186,7 +186,7 @@ def _sweeps(places: Mapping[str, Place]) -> dict[str, list[Place]]:
 
 
 def _changed(run: Path) -> float:
-    """When a run wrote last, in seconds; 0 for one that has not begun."""
+    """The time of a run's last write, in seconds; 0 if it has not started."""
     times = [0.0]
     for name in (files.STATUS, files.SCALARS, files.SUMMARY):
         try:
@@ -197,6 +197,6 @@ def _changed(run: Path) -> float:
 
 
 def _version(places: Sequence[Place]) -> str:
-    """What changes as soon as one of the runs does."""
+    """A digest that changes as soon as one of the runs does."""
     text = "\n".join(f"{place.label} {_changed(place.path)}" for place in places)
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]

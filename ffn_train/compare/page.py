@@ -1,4 +1,4 @@
-"""What the page of a comparison shows, as plain data: its runs, and what differs between them."""
+"""The content of a comparison's page as plain data: its runs and the settings that differ."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST_FLOW = 1_500_000  # values of dLoss/dx_l, of all runs together: 6 MB of a 
 
 
 def html(comparison: Comparison, name: str = "comparison", **more: Any) -> str:
-    """The page; ``more``: further entries of its header, of a page that is served."""
+    """The page; ``more``: further entries of the header of a served page."""
     header, blocks = content(comparison)
     return page("comparison", name, {"name": name, **header, **more}, blocks)
 
@@ -99,15 +99,15 @@ def _metric(metric: Metric) -> dict[str, Any]:
 
 
 def _values(case: Case, metrics: Sequence[str] | Any) -> list[float]:
-    """NaN for what a run does not have, and infinite for what is not finite."""
-    known = {
+    """The values of all metrics; NaN if the run lacks one, infinite if it is not finite."""
+    finite = {
         name: value if math.isfinite(value) else math.inf for name, value in case.metrics.items()
     }
-    return [known.get(name, math.nan) for name in metrics]
+    return [finite.get(name, math.nan) for name in metrics]
 
 
 def _curve(case: Case, name: str) -> Curve:
-    """A curve's means over bins, as the figures draw it where it has many points."""
+    """A curve, as means over bins if it has many points, as in the figures."""
     if case.traces is None:
         return np.zeros(0), np.zeros(0)
     steps, values = case.traces.curves[name]
@@ -130,7 +130,7 @@ def _curves(curves: Sequence[Curve], blocks: Blocks) -> dict[str, Any]:
 
 
 def _flow(cases: Sequence[Case], blocks: Blocks) -> dict[str, Any]:
-    """RMS of dLoss/dx_l at some steps of each run: rows of all runs one after the other."""
+    """RMS of dLoss/dx_l at some steps of each run, the rows of all runs concatenated."""
     nothing: Curve = np.zeros(0), np.zeros((0, 0))
     flows = [(c.traces.flow_steps, c.traces.flow) if c.traces else nothing for c in cases]
     widths = [len(flow[0]) if len(flow) else 0 for _, flow in flows]

@@ -60,7 +60,7 @@ def figure(run: Run, name: str, appearance: Appearance = USUAL) -> Figure:
             else:
                 drawn = draw_quantity(run, name)
             if appearance != USUAL:
-                adjust(drawn, appearance)
+                adjust(drawn, name, appearance)
             for panel in drawn.axes:
                 tell_if_empty(panel)
             return drawn
@@ -100,7 +100,7 @@ def _lack(run: Run, name: str) -> str:
         return ""
     if not _applies(run, name):
         kinds = " or ".join(choices("figure")[name].kinds)
-        return f"{name} is for {kinds}, and the targets of {run.path} are {run.provenance.kind}"
+        return f"{name} is for {kinds}, and the task of {run.path} is {_kind(run)}"
     for need in choices("figure")[name].needs:
         if reason := run.lacks(need):
             return f"{name} needs {need}, which {run.path} lacks: {reason}"
@@ -108,9 +108,14 @@ def _lack(run: Run, name: str) -> str:
 
 
 def _applies(run: Run, name: str) -> bool:
-    """Whether a figure is for targets of the run's kind; if that is not known, it is."""
+    """Whether a figure is for targets of the run's kind."""
     kinds = choices("figure")[name].kinds
-    return not kinds or run.provenance.kind in (None, *kinds)
+    return not kinds or _kind(run) in kinds
+
+
+def _kind(run: Run) -> str:
+    """Of the targets: old runs are regressions, and one recorded by another program has no task."""
+    return run.provenance.kind or ("regression" if run.config.get("task") else "unknown")
 
 
 def draw(

@@ -16,11 +16,12 @@ from ffn_train.plots.curves import curve, mark, marks
 from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import depth_axis, log_axis, number
 from ffn_train.plots.selection import rows
-from ffn_train.plots.sheet import STRIP, lift, right_legends, sample, sheet
+from ffn_train.plots.sheet import STRIP, lift, note, right_legends, sample, sheet
 from ffn_train.plots.style import DOUBLE, INK, step_look
 from ffn_train.runs import Measures, Run
 from ffn_train.theory import Prediction
 
+_MOST_OF = 0.9  # the share of a norm that stands for the whole
 _PARTS = ("skip_gradient_rms", "branch_gradient_rms")
 _BRANCH: Mapping[str, Any] = {"dashes": (2.5, 1.2), "markerfacecolor": "white"}
 
@@ -103,8 +104,11 @@ def _predicted(axes: list[Axes], run: Run, predicted: Prediction, looks: Looks) 
     signal = measures["signal_gradient_rms"].values[0]
     flow = predicted.log_signal_gradient_rms, predicted.signal_gradient_sd, signal
     blocks = theory.of_blocks(run, predicted)
-    for panel, (log, sd, norms) in zip(axes, (blocks, flow), strict=False):
-        theory.expect(panel, run, log, sd)
+    whole = measures.layer_gradient_norm[0, measures.block_columns]
+    # beside the norms of whole blocks no line for a part of one
+    lines = np.where(blocks[2] < _MOST_OF * whole, np.nan, blocks[0]), flow[0]
+    for panel, line, (log, sd, norms) in zip(axes, lines, (blocks, flow), strict=False):
+        theory.expect(panel, run, line, sd)
         theory.strip(panel, run, (log, sd), norms, looks[0])
     for panel in axes[2:]:
         lift(panel)
@@ -132,14 +136,18 @@ def _headline(figure: Figure, measures: Measures) -> None:
     """The two figures that sum up the flow, at the first and the last measured step."""
     first, last = measures["signal_gradient_rms"].step[[0, -1]]
     width, height = figure.get_size_inches()
-    ratio = r"$\|\partial L/\partial x_0\|\,/\,\|\partial L/\partial x_L\|$"
-    lines = [
-        (ratio, measures.gradient_ratio, 3),
+    beside = width >= DOUBLE  # beside the header; else below it
+    formula = r"$\|\partial L/\partial x_0\|\,/\,\|\partial L/\partial x_L\|$"
+    lines = (
+        (formula if beside else "|dL/dx_0| / |dL/dx_L|", measures.gradient_ratio, 3),
         ("growth per block, from output to input", measures.growth_per_block, 4),
-    ]
-    for line, (name, values, digits) in enumerate(lines):
+    )
+    for row, (name, values, digits) in enumerate(lines):
         text = f"{name}:  {number(values[0], digits)} at step {first}"
         if last != first:
             text += f",  {number(values[-1], digits)} at step {last}"
-        y = 1 - (0.08 + 0.17 * line) / height
-        figure.text(1 - 0.08 / width, y, text, va="top", ha="right", size=8)
+        if beside:
+            y = 1 - (0.08 + 0.17 * row) / height
+            figure.text(1 - 0.08 / width, y, text, va="top", ha="right", size=8)
+        else:
+            note(figure, text, math=True)

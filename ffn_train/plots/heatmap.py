@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import matplotlib
@@ -20,11 +21,12 @@ from ffn_train.plots.legs import mark_legs
 from ffn_train.plots.maps import LOST_LOOK, ZERO_LOOK, colour_bar, hatched
 from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import depth_stride, log_limits, step_axis
-from ffn_train.plots.sheet import right_legends, sheet
+from ffn_train.plots.sheet import lines_of, right_legends, sheet
 from ffn_train.plots.style import SINGLE
 from ffn_train.runs import Measures, Run
 
 _LABEL = 0.17  # inches of the label above the colour bar
+_ROWS = 3  # of the legend that stand beside the map; the others hang below
 _FEW = 12  # layers: up to here each has its name on the axis
 _SHORT = {"final_norm": "norm"}
 
@@ -58,11 +60,11 @@ class Heatmap(RunFigure):
         step_axis(axes, steps)
         axes.set_xlim(x[0], x[-1])
         _layer_ticks(axes, run.measures)
-        lines = sum(1 + str(note.get_label()).count("\n") for note in notes)
+        rows = min(math.ceil(sum(map(lines_of, notes))), _ROWS)
         if not (lost | zero).all():
-            free = 0.17 * lines + 0.12 * bool(lines), _LABEL
+            free = 0.17 * rows + 0.12 * bool(rows), _LABEL
             colour_bar(axes, scale, colours, r"$\|\partial L/\partial\theta\|$", within=free)
-        right_legends(figure, axes, ("", notes), rows=lines)
+        right_legends(figure, axes, ("", notes), rows=rows)
         return figure
 
 

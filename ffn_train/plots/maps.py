@@ -16,6 +16,7 @@ from ffn_train.plots.scales import log_ticks, set_ticks
 from ffn_train.plots.style import INK, RED
 
 LOST_LOOK: Any = {"hatch": "xxxx", "colour": RED}  # cells that are not finite
+_TICK = 0.2  # inches of a colour bar that a label takes
 ZERO_LOOK: Any = {"hatch": "////", "colour": INK}
 
 
@@ -43,7 +44,8 @@ def colour_bar(
     if isinstance(scale, LogNorm):
         assert scale.vmin is not None
         assert scale.vmax is not None
-        set_ticks(bar.yaxis, *log_ticks(scale.vmin, scale.vmax))
+        most = max(2, int(bar.get_position().height * height / _TICK))
+        set_ticks(bar.yaxis, *log_ticks(scale.vmin, scale.vmax, min(most, 6)))
     raised: Any = {"xytext": (0, 4), "textcoords": "offset points", "va": "bottom", "size": 8}
     bar.annotate(label, (0, 1), xycoords="axes fraction", **raised)
 

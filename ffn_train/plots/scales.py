@@ -11,7 +11,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis, YAxis
 from matplotlib.collections import LineCollection
-from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    FixedFormatter,
+    FixedLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+    ScalarFormatter,
+)
 from numpy.typing import ArrayLike, NDArray
 
 from ffn_train.config.settings import SettingError
@@ -215,6 +222,10 @@ def limit(axes: Axes, appearance: Appearance) -> None:
         (axes.set_xlim if name == "x" else axes.set_ylim)(*ends)
         if log and name == "y":
             set_ticks(axes.yaxis, *log_ticks(*ends))
+        elif not log:
+            axis = axes.xaxis if name == "x" else axes.yaxis
+            axis.set_major_locator(MaxNLocator(5, integer=True))
+            axis.set_major_formatter(ScalarFormatter(useOffset=False))
 
 
 def depth_axis(axes: Axes, last: int, depth: int, label: str) -> None:

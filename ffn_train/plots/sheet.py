@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,12 @@ from ffn_train.plots.style import LETTER, MUTED, SINGLE
 from ffn_train.runs import Run
 from ffn_train.runs.finding import NOTHING
 
-LEFT, RIGHT, TOP, BOTTOM = 0.66, 0.82, 0.46, 0.40
+LEFT, RIGHT, TOP, BOTTOM = 0.66, 0.87, 0.46, 0.40
 TITLE = 0.24  # inches that panel titles take
 _EDGE = 0.08
-_HEADER_LINE = 0.155  # inches of a further line below a figure's title
+_HEADER_LINE = 0.13  # inches of a further line below a figure's title
 _HALF = 1.1 * SINGLE  # inches of such a line; its letters are narrower than others
-_NOTE, _LINE = 0.12, 0.14  # inches that a note below the header takes, and each further line of it
+_NOTE, _LINE = 0.12, 0.13  # inches that a note below the header takes, and each further line of it
 _NARROWEST = 0.85  # inches of a panel that stands beside another one
 STRIP = 0.62  # inches that a strip below a panel adds to a figure's height
 _GAP = 0.12  # inches between both
@@ -93,25 +94,28 @@ def headed(title: str, note: str, *, width: float, height: float) -> Figure:
         size=7.5,
         color=MUTED,
         parse_math=False,
+        linespacing=1.2,
     )
     return figure
 
 
-def note(figure: Figure, text: str) -> None:
+def note(figure: Figure, text: str, *, math: bool = False) -> None:
     """Further lines below the header, for which the upper panels make room."""
     if not requested.get().title:
         return
     width, height = figure.get_size_inches()
-    lines = wrapped(legible(text), width)
+    lines = [text] if math else wrapped(legible(text), width)
+    written = len(figure.texts) - 2  # lines of notes before this one
     top = max(panel.get_position().y1 for panel in figure.axes)
     for panel in figure.axes:
         place = panel.get_position()
-        less = (_NOTE + _LINE * (len(lines) - 1)) / height * (place.y1 > top - 1e-9)
+        less = (_NOTE * (not written) + _LINE * (len(lines) - (not written))) / height
+        less *= place.y1 > top - 1e-9
         panel.set_position((place.x0, place.y0, place.width, place.height - less))
-    first = 0.42 + _HEADER_LINE * figure.texts[1].get_text().count("\n")
+    first = 0.42 + _HEADER_LINE * figure.texts[1].get_text().count("\n") + _LINE * written
     for row, line in enumerate(lines):
         y = 1 - (first + _LINE * row) / height
-        figure.text(_EDGE / width, y, line, va="top", size=7.5, color=MUTED, parse_math=False)
+        figure.text(_EDGE / width, y, line, va="top", size=7.5, color=MUTED, parse_math=math)
 
 
 def wrapped(text: str, width: float) -> list[str]:
@@ -146,22 +150,24 @@ def lift(panel: Axes) -> None:
     panel.set_position((place.x0, place.y0 + foot, place.width, place.height - foot))
 
 
-def adjust(figure: Figure, appearance: Appearance) -> None:
+def adjust(figure: Figure, name: str, appearance: Appearance) -> None:
     """Leave but the panel, the header and the limits that are asked for. Raises SettingError."""
     labels = list(dict.fromkeys(str(axes.get_label()) for axes in figure.axes))
     number = appearance.only_panel
-    if number is not None:
-        if not 1 <= number <= len(labels):
-            raise SettingError(f"--only-panel must be 1 to {len(labels)}, got {number}")
-        for axes in figure.axes:
-            if axes.get_label() != labels[number - 1]:
+    if number is not None and not 1 <= number <= len(labels):
+        raise SettingError(f"--only-panel must be 1 to {len(labels)} for {name}, got {number}")
+    for index, label in enumerate(labels):
+        panel, *beside = (axes for axes in figure.axes if axes.get_label() == label)
+        if number not in (None, index + 1):
+            for axes in (panel, *beside):
                 axes.remove()
-    for label in labels:
-        for index, axes in enumerate(a for a in figure.axes if a.get_label() == label):
-            # of what lies beside or below a panel the scale of y is its own
-            if index == 0:
-                limit(axes, appearance)
-                axes.yaxis.label.set_visible(True)
+            continue
+        limit(panel, appearance)
+        for axes in beside:  # a strip, or a colour bar
+            if axes.get_position().x0 == panel.get_position().x0:
+                limit(axes, replace(appearance, ylim=None))
+        if number is not None:
+            panel.yaxis.label.set_visible(True)
     for text in figure.texts:
         text.set_visible(appearance.title)
 
@@ -201,27 +207,54 @@ def right_legends(
 ) -> None:
     """Legends one above the other to the right of a panel, each with its title.
 
-    They start at the top of the highest panel, or ``rows`` rows above the foot of this one. An
-    empty one is left out.
+    They start at the top of the highest panel, or ``rows`` rows above the foot of this one; the
+    figure grows where they would leave it. An empty one is left out.
     """
+    groups = tuple(group for group in groups if group[1])
+    lengths = [
+        sum(lines_of(handle) for handle in handles) / columns + bool(title) + 0.6
+        for title, handles in groups
+    ]
     width, height = figure.get_size_inches()
     place = panel.get_position()
-    top = max(axes.get_position().y1 for axes in figure.axes)
-    y = top if rows is None else place.y0 + rows * ROW / height
-    for title, handles in groups:
-        if handles:
-            figure.legend(
-                handles=handles,
-                title=title or None,
-                loc="upper left",
-                alignment="left",
-                bbox_to_anchor=(place.x1 + 0.1 / width, y),
-                ncols=columns,
-                columnspacing=1.0,
-            )
-            # a line within a label takes a little more than a row
-            lines = sum(1 + 1.15 * str(handle.get_label()).count("\n") for handle in handles)
-            y -= (lines / columns + bool(title) + 0.6) * ROW / height
+    y = max(axes.get_position().y1 for axes in figure.axes) * height
+    if rows is not None:
+        y = place.y0 * height + rows * ROW
+    grown = _grow(figure, sum(lengths) * ROW - y)
+    y, height = y + grown, height + grown
+    for (title, handles), length in zip(groups, lengths, strict=True):
+        figure.legend(
+            handles=handles,
+            title=title or None,
+            loc="upper left",
+            alignment="left",
+            bbox_to_anchor=(place.x1 + 0.1 / width, y / height),
+            ncols=columns,
+            columnspacing=1.0,
+        )
+        y -= length * ROW
+
+
+def lines_of(handle: Artist) -> float:
+    """How many rows of a legend an entry takes."""
+    lines = 1 + str(handle.get_label()).count("\n")
+    return 1.1 * lines + 0.25 if lines > 1 else 1
+
+
+def _grow(figure: Figure, inches: float) -> float:
+    """Add height at the foot unless it is below 0, and return it; what is drawn keeps its size."""
+    if inches <= 0:
+        return 0
+    width, height = figure.get_size_inches()
+    taller = height + inches
+    figure.set_size_inches(width, taller)
+    for axes in figure.axes:
+        place = axes.get_position()
+        bottom = (place.y0 * height + inches) / taller
+        axes.set_position((place.x0, bottom, place.width, place.height * height / taller))
+    for text in figure.texts:
+        text.set_y((text.get_position()[1] * height + inches) / taller)
+    return inches
 
 
 def sample(label: str, **look: object) -> Line2D:

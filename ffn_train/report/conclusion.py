@@ -1,4 +1,4 @@
-"""The end of a run: its outcome and verdict, written down and sealed."""
+"""The end of a run: writes and seals its results and verdict."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from ffn_train.train.divergence import Divergence
 
 
 def conclude(path: Path, divergence: Divergence | None, stopped: str = "", **results: Any) -> Run:
-    """Write the summary of a run whose other files are complete, and its state.
+    """Write the summary and the status of a run whose other files are complete.
 
     ``divergence``, ``stopped``: why it ended early, if it did; ``results``: further fields of the
-    summary. Raises RunError for a damaged file, OSError if the disk fails.
+    summary. Raises RunError for a damaged file, OSError if writing fails.
     """
     run = load_run(path)
     state = divergence.state if divergence else "stopped" if stopped else "finished"
-    known = {"state": state, "divergence": divergence, "stopped": stopped or None, **results}
-    summary = replace(outcome(run), **known)
+    fields = {"state": state, "divergence": divergence, "stopped": stopped or None, **results}
+    summary = replace(outcome(run), **fields)
     run = replace(run, summary=summary, state=state)
     summary = replace(summary, verdict=verdict(run))
-    # with its name, those of all before it last
+    # durable, and with it all files before
     files.write_json(path / files.SUMMARY, sealed(path, records.to_json(summary)))
-    with suppress(OSError):  # the summary is what counts
+    with suppress(OSError):  # only the summary counts
         Status(state, str(divergence or stopped)).write(path)
     return replace(run, summary=summary)

@@ -26,7 +26,7 @@ def rows(run: Run) -> list[tuple[str, str]]:
     """The label and the text of each line; unknown values have no line."""
     summary = run.summary or Summary(state=run.state or "running")
     flow = _change(run, summary, "gradient_ratio")
-    said = [
+    labelled = [
         ("loss", _losses(summary, run.provenance.loss_unit)),
         (summary.score.symbol if summary.score else "score", _score(run)),
         ("other scores", _scores(summary)),
@@ -37,9 +37,9 @@ def rows(run: Run) -> list[tuple[str, str]]:
         ("saved in", str(run.path)),
     ]
     if summary.stopped is not None:
-        said.insert(0, ("stopped", f"at step {summary.steps}: {summary.stopped}"))
+        labelled.insert(0, ("stopped", f"at step {summary.steps}: {summary.stopped}"))
     verdict = [(finding.question or "verdict", finding.text) for finding in summary.verdict]
-    return [*(row for row in said if row[1]), *verdict]
+    return [*(row for row in labelled if row[1]), *verdict]
 
 
 def _losses(summary: Summary, unit: str | None) -> str:

@@ -1,10 +1,10 @@
-"""predictions.npz: what a run's model predicts for the validation rows, beside what is true.
+"""predictions.npz: the model's predictions for the validation rows, with the true values.
 
-NumPy arrays without pickle, uncompressed: ``row`` (K,), the row's place in the table as in
-data.json; ``true`` and ``predicted``, (K, M) each, in the targets' units. Of classes ``true`` (K,)
-is the place of the row's class among provenance.json's ``targets``, and ``predicted`` (K, M) are
-the probabilities. ``input`` (K,), where there is a single one, in its own unit. Of more than
-``MOST`` rows as many are kept, evenly chosen.
+NumPy arrays without pickle, uncompressed: ``row`` (K,), the row's index in the table as in
+data.json; ``true`` and ``predicted``, (K, M) each, in the targets' units. For a classification
+``true`` (K,) is the index of the row's class in provenance.json's ``targets``, and ``predicted``
+(K, M) are the probabilities. ``input`` (K,), in its own unit, if there is only one. Of more than
+``MOST`` rows, evenly chosen ones are kept.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MOST = 10_000  # rows
 
 @dataclass(frozen=True)
 class Outputs:
-    """The content of predictions.npz; see there."""
+    """The content of predictions.npz, see this module."""
 
     row: NDArray[np.int64]
     true: NDArray[Any]
@@ -39,10 +39,10 @@ class Outputs:
 
     @classmethod
     def of(cls, data: Data, kind: str, outputs: Array) -> Outputs:
-        """Those of a model's outputs (N, M) for all validation rows of a task of this kind."""
+        """The predictions from a model's outputs (N, M) for all validation rows of a task."""
         count = len(outputs)
-        kept = np.linspace(0, count - 1, min(count, MOST)).round().astype(np.int64)
-        exact, targets = outputs[kept].astype(np.float64), data.y_validation[kept]
+        rows = np.linspace(0, count - 1, min(count, MOST)).round().astype(np.int64)
+        exact, targets = outputs[rows].astype(np.float64), data.y_validation[rows]
         with np.errstate(all="ignore"):  # of a model that diverged
             if kind == "classes":
                 true, predicted = targets.argmax(axis=1), np.exp(log_softmax(exact))
@@ -52,11 +52,11 @@ class Outputs:
                 )
         single = None
         if len(data.input_names) == 1:
-            single = data.x_validation[kept, 0] * data.input_std[0] + data.input_mean[0]
-        return cls(data.validation_rows[kept], true, predicted, single)
+            single = data.x_validation[rows, 0] * data.input_std[0] + data.input_mean[0]
+        return cls(data.validation_rows[rows], true, predicted, single)
 
     def write(self, run: Path) -> None:
-        """Write the file, whole; the same values give the same bytes."""
+        """Write predictions.npz atomically; equal values give equal bytes."""
         buffer = io.BytesIO()
         arrays = {name: array for name, array in vars(self).items() if array is not None}
         np.savez(buffer, allow_pickle=False, **arrays)
@@ -64,16 +64,16 @@ class Outputs:
 
 
 def read_outputs(run: Path) -> Outputs:
-    """Read the file of a run's directory. Raises RunError if it is missing or damaged."""
+    """Read a run's predictions.npz. Raises RunError if it is missing or damaged."""
     path = run / files.PREDICTIONS
     names = [field.name for field in fields(Outputs)]
-    # a header may be any Python literal: what reading that raises is of no fixed kind
+    # a header may be any Python literal, so that reading it may raise any exception
     with damaged(path, Exception):
         with zipfile.ZipFile(io.BytesIO(files.read_bytes(path))) as archive:
             if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-                raise ValueError("it is compressed")  # may unpack to more than memory takes
-            there = archive.namelist()
-            arrays = {n: _array(archive.read(f"{n}.npy")) for n in names if f"{n}.npy" in there}
+                raise ValueError("it is compressed")  # it could exceed the memory
+            members = archive.namelist()
+            arrays = {n: _array(archive.read(f"{n}.npy")) for n in names if f"{n}.npy" in members}
         outputs = Outputs(**arrays)
         count = len(outputs.row)
         if any(len(array) != count for array in vars(outputs).values() if array is not None):
@@ -82,12 +82,12 @@ def read_outputs(run: Path) -> Outputs:
             (count,),
             outputs.predicted.shape,
         ):
-            raise ValueError("true and predicted do not fit together")
+            raise ValueError("true and predicted differ in shape")
     return outputs
 
 
 def _array(content: bytes) -> NDArray[Any]:
-    """The array of a .npy file's content, which is as long as its header says."""
+    """The array in the content of a .npy file. Raises ValueError if it is not of numbers."""
     file = io.BytesIO(content)
     np.lib.format.read_magic(file)
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)

@@ -137,9 +137,9 @@ def test_an_unknown_option_is_answered_in_one_line(
     with pytest.raises(SystemExit) as ended:
         launch.run(name)
     assert ended.value.code == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err == f"ffn_train.{name}: --hlep is not an option; did you mean --help?\n"
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == f"ffn_train.{name}: --hlep is not an option; did you mean --help?\n"
 
 
 @pytest.mark.parametrize(
@@ -271,9 +271,9 @@ def test_too_little_memory_costs_one_line(
 def test_nothing_that_a_terminal_acts_on_is_printed_raw(capsys: pytest.CaptureFixture[str]) -> None:
     options.say("a\x1b[31m\u202eb\nü")
     options.tell("a\x1b]0;t\x07\nb")
-    told = capsys.readouterr()
-    assert told.out == "a\\x1b[31m\\u202eb\nü\n"
-    assert told.err == "a\\x1b]0;t\\x07\\nb\n"
+    printed = capsys.readouterr()
+    assert printed.out == "a\\x1b[31m\\u202eb\nü\n"
+    assert printed.err == "a\\x1b]0;t\\x07\\nb\n"
 
 
 def test_a_closed_stderr_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:

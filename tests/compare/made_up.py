@@ -110,14 +110,14 @@ def sweep_of(root: Path, *overrides: str) -> None:
 
 
 def drawn(comparison: Comparison, name: str) -> Figure:
-    found = figure(comparison, name)
-    assert found is not None
-    return found
+    figures = figure(comparison, name)
+    assert figures is not None
+    return figures
 
 
 def figures(comparison: Comparison) -> dict[str, Figure]:
-    found = {name: figure(comparison, name) for name in FIGURES}
-    return {name: one for name, one in found.items() if one is not None}
+    figures = {name: figure(comparison, name) for name in FIGURES}
+    return {name: one for name, one in figures.items() if one is not None}
 
 
 def words_of(sheet: Figure) -> str:

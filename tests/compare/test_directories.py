@@ -23,40 +23,40 @@ from tests.compare.made_up import (
 
 
 def test_runs_are_found_wherever_they_are_and_once(sweep: Path) -> None:
-    found, notes = told(sweep, sweep / "d1s0", sweep)
+    comparison, notes = told(sweep, sweep / "d1s0", sweep)
     assert notes == []
-    assert [c.label for c in found.cases] == ["d1s0", "d1s1", "d3s0", "d3s1"]
+    assert [c.label for c in comparison.cases] == ["d1s0", "d1s1", "d3s0", "d3s1"]
     alone, _ = told(sweep / "d3s1")
     assert [c.label for c in alone.cases] == ["d3s1"]
 
 
 def test_metrics_are_those_of_the_summary(sweep: Path) -> None:
-    found, _ = told(sweep)
-    for one in found.cases:
-        run = load_run(one.path)
+    comparison, _ = told(sweep)
+    for case in comparison.cases:
+        run = load_run(case.path)
         assert run.summary is not None
         score = run.summary.score
         assert score is not None
         assert score.best == max(run.scalars["validation_score"][[0, 4, 8]])
         scores = {"validation_score": score.value, "best_score": score.best}
         scores |= {"baseline_score": score.baseline}
-        for name in one.metrics.keys() - {"best_train_loss"}:
-            assert one.metrics[name] == scores.get(name, getattr(run.summary, name, None))
-        assert one.metrics["best_train_loss"] == run.scalars["loss"].min()
+        for name in case.metrics.keys() - {"best_train_loss"}:
+            assert case.metrics[name] == scores.get(name, getattr(run.summary, name, None))
+        assert case.metrics["best_train_loss"] == run.scalars["loss"].min()
 
 
 def test_a_damaged_run_is_named_and_left_out(sweep: Path, tmp_path: Path) -> None:
     root = copied(sweep, tmp_path / "runs")
     for name, file in (("d1s0", files.MEASURES), ("d1s1", files.CONFIG), ("d3s0", files.SUMMARY)):
         (root / name / file).write_bytes((root / name / file).read_bytes()[:40])
-    found, notes = told(root)
-    assert [c.label for c in found.cases] == ["d3s1"]
-    assert found.skipped == 3
+    comparison, notes = told(root)
+    assert [c.label for c in comparison.cases] == ["d3s1"]
+    assert comparison.skipped == 3
     for note, name in zip(notes, ("d1s0", "d1s1", "d3s0"), strict=True):
         assert note.startswith("damaged run left out: ")
         assert name in note
         assert "\n" not in note
-    assert "1 finished, 3 damaged and left out" in table(found)
+    assert "1 finished, 3 damaged and left out" in table(comparison)
 
 
 def test_many_runs_are_read_by_several_processes_with_the_same_result(
@@ -84,15 +84,15 @@ def test_an_unfinished_run_counts_as_it_stands_and_is_marked(sweep: Path, tmp_pa
     scalars = root / "d3s1" / files.SCALARS
     lines = scalars.read_text().splitlines(keepends=True)
     scalars.write_text("".join(lines[:7]) + lines[7][:9])  # the last row half written
-    found, notes = told(root)
+    comparison, notes = told(root)
     assert notes == []
-    one = found.cases[-1]
-    assert one.state == "interrupted"  # no process holds it
-    assert one.metrics["train_loss"] == load_run(root / "d3s1").scalars["loss"][:6].mean()
-    assert one.metrics["validation_loss"] == load_run(root / "d3s1").scalars["validation_loss"][4]
-    row = rows(tables(found)["groups.csv"])[-1]
+    case = comparison.cases[-1]
+    assert case.state == "interrupted"  # no process holds it
+    assert case.metrics["train_loss"] == load_run(root / "d3s1").scalars["loss"][:6].mean()
+    assert case.metrics["validation_loss"] == load_run(root / "d3s1").scalars["validation_loss"][4]
+    row = rows(tables(comparison)["groups.csv"])[-1]
     assert (row["n"], row["n_unfinished"]) == ("2", "1")
-    assert "1 unfinished, shown as they are now" in table(found)
+    assert "1 unfinished, shown as they are now" in table(comparison)
 
 
 def test_the_end_as_it_stands_is_that_of_the_summary(sweep: Path, tmp_path: Path) -> None:
@@ -114,10 +114,10 @@ def test_a_run_that_has_just_begun_is_no_damaged_one(
     from ffn_train.runs.directory import claim
 
     with claim("run.dir", root / "d3s1", root):
-        found, notes = told(root)
+        comparison, notes = told(root)
     assert notes == []
-    assert [c.state for c in found.cases if c.traces is None] == ["running"]
-    assert "1 without results" in table(found)
+    assert [c.state for c in comparison.cases if c.traces is None] == ["running"]
+    assert "1 without results" in table(comparison)
 
 
 @pytest.mark.parametrize("lost", [files.CONFIG, files.SCALARS])
@@ -128,10 +128,10 @@ def test_an_ended_run_without_its_settings_or_rows_is_a_damaged_one(
     (root / "d3s1" / lost).write_text("")
     if lost == files.CONFIG:
         (root / "d3s1" / lost).unlink()
-    found, notes = told(root)
+    comparison, notes = told(root)
     assert len(notes) == 1
     assert "d3s1" in notes[0]
-    assert all("d3s1" not in c.label for c in found.cases)
+    assert all("d3s1" not in c.label for c in comparison.cases)
 
 
 def test_jobs_of_a_sweep_that_have_not_begun_or_failed_are_counted(tmp_path: Path) -> None:
@@ -141,11 +141,11 @@ def test_jobs_of_a_sweep_that_have_not_begun_or_failed_are_counted(tmp_path: Pat
     for path in jobs[1].iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     (jobs[1] / files.STATUS).write_text(json.dumps({"state": "failed", "reason": "a reason"}))
-    found, notes = told(tmp_path / "sweep")
+    comparison, notes = told(tmp_path / "sweep")
     assert notes == []
-    assert [c.state for c in found.cases] == ["pending", "failed", "finished", "finished"]
-    assert found.counts == "4 runs: 1 failed, 2 finished, 1 pending"
-    groups = rows(tables(found)["groups.csv"])
+    assert [c.state for c in comparison.cases] == ["pending", "failed", "finished", "finished"]
+    assert comparison.counts == "4 runs: 1 failed, 2 finished, 1 pending"
+    groups = rows(tables(comparison)["groups.csv"])
     assert [row["n_without_results"] for row in groups[:: len(STANDARD)]] == ["2", "0"]
 
 
@@ -163,13 +163,13 @@ def test_the_tables_hold_no_times_and_no_absolute_paths(sweep: Path, tmp_path: P
 
 def test_numbers_ascend_and_words_stand_as_their_sweep_has_them(tmp_path: Path) -> None:
     sweep_of(tmp_path / "sweep", "residual=scaled,none,identity", "model.depth=2,10,1")
-    found, _ = told(tmp_path / "sweep")
-    assert titles(drawn(found, "layers")) == [
+    comparison, _ = told(tmp_path / "sweep")
+    assert titles(drawn(comparison, "layers")) == [
         f"residual {r}, depth {d}" for r in ("scaled", "none", "identity") for d in (1, 2, 10)
     ]
-    assert titles(drawn(found, "loss_curves")) == [
+    assert titles(drawn(comparison, "loss_curves")) == [
         f"residual {r}" for r in ("scaled", "none", "identity")
     ]
-    assert [row["residual"] for row in rows(tables(found)["runs.csv"])][::3] == [
+    assert [row["residual"] for row in rows(tables(comparison)["runs.csv"])][::3] == [
         *("scaled", "none", "identity")
     ]

@@ -73,9 +73,9 @@ def test_grouping_by_what_is_asked_for() -> None:
 )
 def test_where(words: list[str], depths: list[int]) -> None:
     cases = [case(depth=4), case(depth=16, residual="none"), case(depth=64)]
-    asked = conditions(words, [one.settings for one in cases])
-    left = [one for one in cases if all(condition.holds(one.settings) for condition in asked)]
-    assert [one.settings["model.depth"] for one in left] == depths
+    filters = conditions(words, [one.settings for one in cases])
+    matching = [one for one in cases if all(condition.holds(one.settings) for condition in filters)]
+    assert [one.settings["model.depth"] for one in matching] == depths
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,16 @@ from matplotlib.figure import Figure
 
 from ffn_train.runs import Run, files, load_run
 from ffn_train.runs.layout import RunLayout, layout_of
+from ffn_train.runs.outputs import Outputs
 from ffn_train.runs.writer import RunWriter, row_dtypes
 from ffn_train.theory import Prediction
 from ffn_train.train.cadence import Cadence
 from ffn_train.train.instruments import instruments
 from tests.support.choices import tiny
 
-ALL = ("gradient_flow", "heatmap", "layers", "loss", "signal", "updates")
+# those of a regression, and all that there are
+ALL = ("gradient_flow", "heatmap", "layers", "loss", "predictions", "signal", "updates")
+DECLARED = ("confusion", *ALL)
 
 
 def layout(depth: int, *, residual: bool = True, rectifies: bool = True) -> RunLayout:
@@ -62,7 +65,17 @@ def make_run(
             if spoil is not None:
                 spoil(row, step)
             writer.record(scalars, {name: row[name] for name in row.dtype.names or ()})
+    files.write_json(path / files.SUMMARY, {"state": "finished"})
+    outputs(targets=1).write(path)
     return load_run(path)
+
+
+def outputs(*, targets: int, inputs: int = 2, rows: int = 40) -> Outputs:
+    """Predictions near the truth."""
+    rng = np.random.default_rng(rows)
+    true = rng.normal(size=(rows, targets))
+    x = rng.normal(size=rows) if inputs == 1 else None
+    return Outputs(np.arange(rows), true, true + 0.1 * rng.normal(size=true.shape), x)
 
 
 def spoilt_row(row: Any, step: int) -> None:

@@ -13,7 +13,7 @@ from ffn_train.plots import draw, figure
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import RunError, load_run
-from tests.plots.made_up import ALL, make_run
+from tests.plots.made_up import ALL, DECLARED, make_run
 from tests.support.command import command
 from tests.support.small_runs import NOTES, SMALL
 
@@ -66,7 +66,7 @@ def test_it_is_drawn_again_from_its_file_and_refused_without(part: Path) -> None
     refused = command("run", "--figures", "phase", **plots)
     assert refused.returncode == 2
     assert refused.stderr == (
-        f"ffn_train.plots: plot.figures must be one of {', '.join(ALL)}, got 'phase'; "
+        f"ffn_train.plots: plot.figures must be one of {', '.join(DECLARED)}, got 'phase'; "
         "run was made with parts: --parts my_figures.py\n"
     )
     rest = command("run", **plots)
@@ -106,7 +106,7 @@ def test_a_name_of_the_packages_own_is_not_taken(part: Path) -> None:
     part.write_text(PHASE.replace('"phase"', '"loss"'), encoding="utf-8")
     with pytest.raises(SettingError, match=r"figure=loss is declared twice, in ffn_train\."):
         compose([*SMALL, PARTS])
-    assert names("figure") == ALL
+    assert names("figure") == DECLARED
 
 
 def test_what_the_run_lacks_is_refused_by_name_and_left_out_of_all(

@@ -7,8 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from ffn_train.plots import scales
+from ffn_train.plots.curves import binned
 from ffn_train.plots.heatmap import edges
-from ffn_train.plots.loss import binned
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,18 @@ def test_cells_of_the_heat_map_lie_around_their_steps() -> None:
     np.testing.assert_array_equal(edges(np.array([7])), [6.5, 7.5])
 
 
-def test_a_long_loss_is_averaged_over_bins() -> None:
-    steps = np.arange(103.0)
-    size, centres, means = binned(steps, 2 * steps)
-    assert size == 2
-    np.testing.assert_allclose(means, 2 * centres)
-    assert centres[-1] == 102
+@pytest.mark.parametrize("log", [True, False])
+def test_a_long_curve_is_binned_to_its_mean_and_quantiles(log: bool) -> None:
+    steps = np.arange(2000.0)
+    values = np.tile(np.linspace(1, 3, 40), 50)
+    values[[5, 60]] = np.inf, np.nan
+    centres, mean, low, high = binned(steps, values, log=log)
+    np.testing.assert_allclose(centres, np.arange(50) * 40 + 19.5)
+    np.testing.assert_allclose(low[2:], 1.205, rtol=0.01)
+    np.testing.assert_allclose(high[2:], 2.795, rtol=0.01)
+    expected = np.exp(np.log(values[80:120]).mean()) if log else 2
+    np.testing.assert_allclose(mean[2:], expected)
+    assert np.isfinite([mean, low, high]).all()
 
 
 @pytest.mark.parametrize(

@@ -76,8 +76,10 @@ def test_six_predictions_are_told_apart() -> None:
     assert dashes["none"] != dashes["scaled"]
     lightness = [sum(colours[depth][:3]) for depth in ("8", "16", "64")]
     assert lightness == sorted(lightness)
-    told = [(title, [str(handle.get_label()) for handle in handles]) for title, handles in groups]
-    assert told == [("depth", ["8", "16", "64"]), ("residual", ["none", "scaled"])]
+    legends = [
+        (title, [str(handle.get_label()) for handle in handles]) for title, handles in groups
+    ]
+    assert legends == [("depth", ["8", "16", "64"]), ("residual", ["none", "scaled"])]
     drawn = predicted.figure("", "", "", [(s, prediction(int(s["depth"]), 0.1)) for s in settings])
     assert {"8", "16", "64", "none", "scaled", "one seed, ±1 sd"} <= labels(drawn)
 

@@ -118,9 +118,9 @@ def test_a_foreign_run_is_drawn_compared_and_judged(foreign: Path, finished: Pat
     assert other.metrics["temperature_start"] == run.measures["temperature"].values[0]
     assert "validation_loss" not in other.metrics
     assert "validation_loss" in ours.metrics
-    told = table(comparison, width=400)
-    assert "not finite" in told  # growth at the end; what it does not have is "-"
-    assert " - " in told
+    text = table(comparison, width=400)
+    assert "not finite" in text  # growth at the end; what it does not have is "-"
+    assert " - " in text
     assert set(tables(comparison)) == {"groups.csv", "runs.csv", "times.csv"}
 
 

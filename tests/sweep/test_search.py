@@ -61,35 +61,35 @@ def times(sweep: Path) -> dict[Path, int]:
 
 
 def test_each_point_has_its_search_and_its_best(tmp_path: Path) -> None:
-    found = search(tmp_path / "s", INTERVAL, "model.depth=1,3", "sweep.search.trials=6")
-    assert len(found.entries) == 12
-    assert {one.status(found.path).state for one in found.entries} == {"finished"}
-    assert len(found.best) == 2
-    for depth, line in zip(("1", "3"), found.best, strict=True):
-        of = [one for one in read(found.path) if one.settings["model.depth"] == depth]
-        runs = {one.settings["optimizer.lr"]: load_run(found.path / one.directory) for one in of}
+    swept = search(tmp_path / "s", INTERVAL, "model.depth=1,3", "sweep.search.trials=6")
+    assert len(swept.entries) == 12
+    assert {job.status(swept.path).state for job in swept.entries} == {"finished"}
+    assert len(swept.best) == 2
+    for depth, line in zip(("1", "3"), swept.best, strict=True):
+        of = [job for job in read(swept.path) if job.settings["model.depth"] == depth]
+        runs = {job.settings["optimizer.lr"]: load_run(swept.path / job.directory) for job in of}
         best = min(runs, key=lambda lr: (runs[lr].summary or Summary()).validation_loss or math.inf)
         assert line.startswith(f"model.depth={depth}: best optimizer.lr={best}, validation loss ")
         assert line.endswith("(6 finished, 0 diverged or stopped of 6 trials)")
     # the same command asks for the same trials and finds them ended; more trials continue
-    before = times(found.path)
+    before = times(swept.path)
     assert search(tmp_path / "s", INTERVAL, "model.depth=1,3", "sweep.search.trials=6").best
-    after = times(found.path)
+    after = times(swept.path)
     assert after == before
 
 
 def test_a_diverged_trial_is_pruned(tmp_path: Path) -> None:
-    found = search(
+    swept = search(
         tmp_path / "s",
         *("optimizer.lr=interval(1000,2000)", "trainer.clip=null", "residual=identity"),
         *("activation=relu", "sweep.search.trials=2", "sweep.search.at_once=2"),
     )
-    assert found.best == ["no trial finished (0 finished, 2 diverged or stopped of 2 trials)"]
+    assert swept.best == ["no trial finished (0 finished, 2 diverged or stopped of 2 trials)"]
 
 
 def test_whole_numbers_stay_whole(tmp_path: Path) -> None:
-    found = search(tmp_path / "s", "model.depth=int(interval(1,4))", "sweep.search.trials=3")
-    assert all(isinstance(one.config["model"]["depth"], int) for one in found.entries)
+    swept = search(tmp_path / "s", "model.depth=int(interval(1,4))", "sweep.search.trials=3")
+    assert all(isinstance(job.config["model"]["depth"], int) for job in swept.entries)
 
 
 def test_losses_that_are_not_finite_are_said_to_be(
@@ -100,8 +100,8 @@ def test_losses_that_are_not_finite_are_said_to_be(
         return summary and replace(summary, validation_loss=math.nan)
 
     monkeypatch.setattr("ffn_train.sweep.search.read_summary", without_loss)
-    found = search(tmp_path / "s", INTERVAL, "sweep.search.trials=2", f"seed={2**32 + 1}")
-    (line,) = found.best
+    swept = search(tmp_path / "s", INTERVAL, "sweep.search.trials=2", f"seed={2**32 + 1}")
+    (line,) = swept.best
     assert line == (
         "2 finished, none with a finite loss (2 finished, 0 diverged or stopped of 2 trials)"
     )

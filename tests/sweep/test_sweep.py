@@ -283,7 +283,9 @@ def test_the_command_ends_with_counts_and_its_status(tmp_path: Path) -> None:
     overrides = sweep_command(tmp_path / "sweep", "seed=0,1", "hydra/launcher=serial")
     done = process(*overrides, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == f"2 finished of 2 jobs in {tmp_path / 'sweep'}"
+    page = tmp_path / "sweep" / "comparison" / "index.html"
+    last = f"2 finished of 2 jobs in {tmp_path / 'sweep'}; to look at: {page}"
+    assert done.stdout.splitlines()[-1] == last
     assert {p.name for p in tmp_path.iterdir()} == {"sweep"}
 
 
@@ -395,7 +397,7 @@ def test_a_killed_worker_costs_no_job(tmp_path: Path) -> None:
     done = started.wait()
     assert done.returncode == 0, done.stderr
     assert "the workers were lost" in done.stderr
-    assert done.stdout.splitlines()[-1].startswith(f"4 finished of 4 jobs in {sweep}")
+    assert done.stdout.splitlines()[-1].startswith(f"4 finished of 4 jobs in {sweep};")
 
 
 @pytest.mark.parametrize("launcher", ["serial", "local"])
@@ -422,7 +424,7 @@ def test_a_sweep_asked_to_stop_goes_on_later(tmp_path: Path, launcher: str, to_a
     assert "interrupted" in done.stdout
     assert any(sweep.glob(f"jobs/*/{files.CHECKPOINTS}/*"))
     done = command(*overrides, cwd=tmp_path)
-    assert done.stdout.splitlines()[-1] == f"3 finished of 3 jobs in {sweep}", done.stderr
+    assert done.stdout.splitlines()[-1].startswith(f"3 finished of 3 jobs in {sweep};"), done.stderr
 
 
 def holders(directory: Path) -> list[int]:

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node, get_gradient_edge
 
 from ffn_train.interop.torch.blocks import Unwatchable
 from ffn_train.interop.torch.norms import norm
 
+Exchange = list[tuple[Tensor, Tensor]]  # what a submodule is called with, and the view instead
 RECTIFYING = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU)  # act(z) > 0 exactly where z > 0
 
 
@@ -54,7 +56,9 @@ class Start:
     def whole_came(self, gradient: Tensor) -> None:
         """That of the block's signal has come, a moment later."""
         if self._part is not None:
-            self.skip, self._part = norm(gradient - self._part), None
+            half = gradient.dtype in (torch.float16, torch.bfloat16)  # rounds the difference, too
+            self.skip = norm((gradient.float() if half else gradient) - self._part)
+            self._part = None
 
 
 @dataclass(eq=False)
@@ -115,23 +119,26 @@ class Call:
         self._reading: list[list[Sum]] = []  # what the submodules read that run now
         self._count = 0
 
-    def enter(self, name: str, module: nn.Module, tensors: Iterable[Tensor]) -> list[Sum]:
-        """A submodule is called with these tensors; those of them that it reads as views."""
+    def enter(self, name: str, module: nn.Module, tensors: Iterable[Tensor]) -> Exchange:
+        """A submodule is called with these tensors; those that it is to read as views."""
         outermost = not self._reading
         self._count += outermost
         self.modules.setdefault(module, self._count)
         known = []
-        for tensor in () if getattr(module, "inplace", False) else tensors:
+        for tensor in tensors:
             sum_ = next((each for each in self._sums if each.tensor is tensor), None)
             if sum_ is None and outermost:
                 sum_ = self._new(tensor)
             if sum_ is not None:
-                if sum_.start is None:
+                if getattr(module, "inplace", False):
+                    if sum_ is self._sums[0]:
+                        raise Unwatchable(f"{self.name}: {name} changes the block's input in place")
+                elif sum_.start is None:
                     boundary = self._boundary if sum_ is self._sums[0] else None
                     sum_.read(Start(name, self._count, boundary))
                 known.append(sum_)
         self._reading.append(known)
-        return known
+        return [(each.tensor, each.view) for each in known if each.view is not None]
 
     def leave(self, module: nn.Module, output: Any) -> None:
         """A submodule has returned."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +18,7 @@ from ffn_train.interop.recorder import Recorder
 from ffn_train.interop.torch.blocks import Unwatchable, check
 from ffn_train.interop.torch.flow import absent, flow, layout, values
 from ffn_train.interop.torch.norms import norm, norms
-from ffn_train.interop.torch.passes import Call, Pass, tensors_of
+from ffn_train.interop.torch.passes import Call, Exchange, Pass, tensors_of
 from ffn_train.runs import Run
 from ffn_train.runs.layout import RunLayout
 
@@ -154,8 +154,6 @@ class Watch:
         if not block.training:
             self._evaluated = name
             return None
-        if torch.compiler.is_compiling():
-            raise Unwatchable(f"{name} is compiled, and compiled code runs no hooks")
         if torch._C._current_graph_task_id() != -1:
             raise Unwatchable(f"{name} is checkpointed: the backward pass runs it once more")
         if not self._passes or (
@@ -194,8 +192,7 @@ class Watch:
         if self._running is None:
             return None
         tensors = tensors_of((*args, *kwargs.values())) if torch.is_grad_enabled() else ()
-        read = self._running.enter(name, module, tensors)
-        return _exchanged(args, kwargs, [(each.tensor, each.view) for each in read])
+        return _exchanged(args, kwargs, self._running.enter(name, module, tensors))
 
     def _submodule_returned(self, module: nn.Module, args: Any, output: Any) -> None:
         if self._running is not None:
@@ -279,6 +276,10 @@ class Hook:
         self._function = function
 
     def __call__(self, *arguments: Any) -> Any:
+        if torch.compiler.is_compiling():
+            raise Unwatchable(
+                "the model is compiled (torch.compile), and compiled code has no hooks"
+            )
         return self._function(*arguments)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -300,10 +301,7 @@ def _is_signal(value: Any) -> bool:
     return isinstance(value, Tensor) and value.is_floating_point()
 
 
-Pairs = Sequence[tuple[Tensor, Tensor | None]]
-
-
-def _exchanged(args: Any, kwargs: dict[str, Any], pairs: Pairs) -> tuple[Any, dict[str, Any]]:
+def _exchanged(args: Any, kwargs: dict[str, Any], pairs: Exchange) -> tuple[Any, dict[str, Any]]:
     """Arguments with the second of each pair in the place of the first."""
 
     def new(value: Any) -> Any:

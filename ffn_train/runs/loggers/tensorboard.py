@@ -23,7 +23,7 @@ from ffn_train.runs.summary import read_summary
 
 FOLDER = "tensorboard"
 FILE = "events.out.tfevents.0.ffn_train"
-BLOCKS = 5  # of those of a stack, evenly chosen with the first and the last
+BLOCKS = 5  # evenly chosen blocks of a stack, including the first and the last
 
 _TAGS = {
     "loss": "loss/training",
@@ -33,15 +33,19 @@ _TAGS = {
     "gradient_norm": "gradient norm/before clipping",
     "clipped_norm": "gradient norm/after clipping",
 }
-_NORMS = ("gradient_norm", "update_norm", "weight_norm")  # of tensors, which add up to a layer's
+_NORMS = (
+    "gradient_norm",
+    "update_norm",
+    "weight_norm",
+)  # tensors' norms, combined to layers' norms
 
 
 @choice("logger", "tensorboard")
 class TensorBoard(Logger):
     """Event files in tensorboard/ of the run's directory; needs the extra `tensorboard`.
 
-    At each step the scalars; of what is measured the values of the first, the last and three blocks
-    between; at the end the settings, the verdict and the run's figures (plot.formats=[png]).
+    At each step the scalars; at measured steps the quantities of the first, the last and three
+    blocks between; at the end settings, verdict and figures (plot.formats=[png]).
     """
 
     def __post_init__(self) -> None:
@@ -52,18 +56,20 @@ class TensorBoard(Logger):
             )
 
     def open(self, run: Path, config: Mapping[str, Any], first: int) -> None:
-        """Keep what there is of the steps before ``first``, whole, and go on behind it."""
+        """Keep the complete events before step ``first``, and append to them."""
         from tensorboardX.proto.event_pb2 import Event
 
         self.run, self.config, self.layout = run, config, read_layout(run)
         path = files.make_folder(run / FOLDER) / FILE
-        kept = [framed(Event(wall_time=time.time(), file_version="brain.Event:2"))]
+        records = [framed(Event(wall_time=time.time(), file_version="brain.Event:2"))]
         if files.there(path):
             events = list(read_events(files.read_bytes(path)))
             steps = [event for event in events if not event.file_version]
-            kept = [framed(event) for event in events if event.file_version]
-            kept += [framed(event) for event in steps if event.step < first and not closing(event)]
-        files.write_whole(path, b"".join(kept))
+            records = [framed(event) for event in events if event.file_version]
+            records += [
+                framed(event) for event in steps if event.step < first and not closing(event)
+            ]
+        files.write_whole(path, b"".join(records))
         flags = os.O_WRONLY | os.O_APPEND
         self.file = os.fdopen(files.regular(path, flags), "ab")
 
@@ -80,10 +86,10 @@ class TensorBoard(Logger):
 
         if state not in ("interrupted", "failed") and (outcome := read_summary(self.run)):
             step = outcome.steps or 0
-            told = "\n".join(f"* {finding.question}: {finding.text}" for finding in outcome.verdict)
+            text = "\n".join(f"* {finding.question}: {finding.text}" for finding in outcome.verdict)
             settings = {key: value for key, value in dotted(self.config).items() if _plain(value)}
             losses = dict.fromkeys(("loss/training", "loss/validation"))
-            for part in (summary.text("verdict", told), *summary.hparams(settings, losses)):
+            for part in (summary.text("verdict", text), *summary.hparams(settings, losses)):
                 self._write(step, part.value)
             for path in sorted((self.run / files.PLOTS).glob("*.png")):
                 self._write(step, [picture(path)])
@@ -97,35 +103,35 @@ class TensorBoard(Logger):
 
 
 def tagged(column: QuantityColumn, values: Floats, layout: RunLayout) -> dict[str, float]:
-    """The values of one quantity by tag, few enough to be looked at; what is not known is left out.
+    """The values of one quantity by tag, for a few blocks; NaN are left out.
 
-    Norms of tensors are added up to those of layers: a tag for each tensor would be hundreds.
+    Norms of tensors are combined to those of layers: a tag per tensor would be hundreds.
     """
-    places = np.linspace(0, layout.depth - 1, min(BLOCKS, layout.depth)).round().astype(int)
+    indices = np.linspace(0, layout.depth - 1, min(BLOCKS, layout.depth)).round().astype(int)
     digits = len(str(layout.depth))
-    chosen = {f"block {place:0{digits}}": int(place) for place in places}
-    shown: dict[str, float] = {}
+    chosen = {f"block {index:0{digits}}": int(index) for index in indices}
+    tags: dict[str, float] = {}
     if column.per == "run":
-        shown = {"run": float(values)}
+        tags = {"run": float(values)}
     elif column.per == "block":
-        shown = {name: float(values[place]) for name, place in chosen.items()}
+        tags = {name: float(values[index]) for name, index in chosen.items()}
     elif column.per == "boundary":
-        shown = {f"into {name}": float(values[place]) for name, place in chosen.items()}
-        shown["out of the last block"] = float(values[-1])
+        tags = {f"into {name}": float(values[index]) for name, index in chosen.items()}
+        tags["out of the last block"] = float(values[-1])
     else:
         for tensor, value in zip(layout.tensors, values, strict=True):
             if tensor.block is not None and tensor.block not in chosen.values():
                 continue
             layer = tensor.layer if tensor.block is None else f"block {tensor.block:0{digits}}"
             if column.name in _NORMS:
-                shown[layer] = float(np.hypot(shown.get(layer, 0.0), value))
+                tags[layer] = float(np.hypot(tags.get(layer, 0.0), value))
             else:
-                shown[f"{layer} {tensor.role}"] = float(value)
-    return {f"{column.name}/{place}": v for place, v in shown.items() if not np.isnan(v)}
+                tags[f"{layer} {tensor.role}"] = float(value)
+    return {f"{column.name}/{index}": v for index, v in tags.items() if not np.isnan(v)}
 
 
 def picture(path: Path) -> dict[str, Any]:
-    """A figure as a value of a summary."""
+    """A PNG figure as a value of a TensorBoard summary."""
     content = files.read_bytes(path)
     width, height = struct.unpack(">II", content[16:24])  # of a PNG's header
     image = {"width": width, "height": height, "colorspace": 4, "encoded_image_string": content}
@@ -133,7 +139,7 @@ def picture(path: Path) -> dict[str, Any]:
 
 
 def closing(event: Any) -> bool:
-    """Whether an event tells of a run's end, which a run that goes on has no longer."""
+    """Whether an event belongs to a run's end, so that it is dropped when the run is extended."""
     return not any(value.HasField("simple_value") for value in event.summary.value)
 
 
@@ -148,14 +154,14 @@ def framed(event: Any) -> bytes:
 
 
 def read_events(content: bytes) -> Iterator[Any]:
-    """The whole events of a file; what a killed process left of one ends them."""
+    """The complete events of a file, without the partial last one of a killed process."""
     from tensorboardX.proto.event_pb2 import Event
 
-    place = 0
-    while place + 12 <= len(content):
-        (length,) = struct.unpack_from("<Q", content, place)
-        start, place = place + 12, place + 16 + length
-        if place <= len(content):
+    offset = 0
+    while offset + 12 <= len(content):
+        (length,) = struct.unpack_from("<Q", content, offset)
+        start, offset = offset + 12, offset + 16 + length
+        if offset <= len(content):
             yield Event.FromString(content[start : start + length])
 
 

@@ -1,0 +1,663 @@
+"""What ``watch`` sees of PyTorch networks, compared with other ways there; what it refuses."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ffn_train
+from ffn_train.compare import Options, collect
+from ffn_train.config.registry import build
+from ffn_train.config.settings import SettingError
+from ffn_train.nn.blocks.residual import Residual
+from ffn_train.plots import draw
+from ffn_train.running.experiment import build_experiment
+from ffn_train.runs import Measures, load_run
+from tests.support.choices import settings
+from tests.support.small_runs import config, run_in
+
+try:
+    import torch
+except ImportError:
+    pytest.skip("PyTorch is not installed (extra 'torch')", allow_module_level=True)
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ffn_train.interop.torch.blocks import Unwatchable, find
+from ffn_train.interop.torch.watcher import Watch
+from tests.interop import networks
+from tests.interop.networks import SPLIT, WIDTH, Kept, Net, network
+
+KINDS = ("mlp", "plain", "shared", "resnet", *SPLIT)
+ROUNDED = {"skip_gradient_rms": 1e-3, "branch_gradient_rms": 1e-2}  # relative errors in bfloat16
+
+
+def loss_of(model: nn.Module, x: Tensor) -> Tensor:
+    return model(x).float().square().mean()
+
+
+def train(model: nn.Module, x: Tensor, run: Watch | None, steps: int = 3) -> None:
+    """An ordinary loop."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(steps):
+        loss = loss_of(model, x)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if run is not None:
+            run.log(loss)
+
+
+def watched(model: nn.Module, x: Tensor, path: Path, **options: Any) -> Measures:
+    options = {"blocks": "layers.*", "every": 1, "split": None, **options}
+    with ffn_train.watch(model, path=path, **options) as run:
+        train(model, x, run)
+    return load_run(path).measures
+
+
+# against this package's own backward pass
+
+
+def normed(name: str, width: int) -> nn.Module:
+    return nn.Identity() if name == "none" else nn.LayerNorm(width, settings("norm", name)["eps"])
+
+
+class Block(nn.Module):
+    """A block of this package's stack, written from its equation."""
+
+    def __init__(self, width: int, hidden: int, norm: str, act: nn.Module, s: float, a: float):
+        super().__init__()
+        self.up, self.act, self.down = nn.Linear(width, hidden), act, nn.Linear(hidden, width)
+        self.norm = normed(norm, width)
+        self.pre, self.s, self.a = norm.startswith("pre"), s, a
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.down(self.act(self.up(self.norm(x) if self.pre else x)))
+        z = self.s * x + self.a * y if self.s else y
+        result: Tensor = z if self.pre else self.norm(z)
+        return result
+
+
+class Stack(nn.Module):
+    """This package's stack, of the shapes of its tensors."""
+
+    def __init__(self, shapes: dict[str, Any], residual: Residual, norm: str, act: nn.Module):
+        super().__init__()
+        depth = sum(name.endswith("up.weight") for name in shapes)
+        (width, inputs), hidden = shapes["input.weight"], shapes["blocks.0.up.weight"][0]
+        s, a = residual.skip(depth), residual.multiplier(depth)
+        self.input = nn.Linear(inputs, width)
+        self.blocks = nn.ModuleList(Block(width, hidden, norm, act, s, a) for _ in range(depth))
+        self.final_norm = normed(norm if norm.startswith("pre") else "none", width)
+        self.output = nn.Linear(width, shapes["output.weight"][0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.input(x)
+        for block in self.blocks:
+            x = block(x)
+        result: Tensor = self.output(self.final_norm(x))
+        return result
+
+
+@pytest.mark.parametrize(
+    ("residual", "norm", "activation"),
+    [
+        ("identity", "pre_layer", "gelu"),
+        ("scaled", "post_layer", "relu"),
+        ("scaled", "none", "gelu"),
+        ("none", "none", "relu"),
+    ],
+)
+def test_a_whole_run_is_that_of_this_package(
+    residual: str, norm: str, activation: str, tmp_path: Path
+) -> None:
+    choices = {"residual": residual, "norm": norm, "activation": activation}
+    chosen: dict[str, Any] = {group: settings(group, name) for group, name in choices.items()}
+    chosen |= {"dtype": "float64", "trainer": {"steps": 4, "clip": None}, "measure": {"every": 1}}
+    chosen["optimizer"] = {**settings("optimizer", "sgd"), "lr": 0.1}
+    chosen["schedule"] = settings("schedule", "constant")
+    experiment = build_experiment(config(**chosen))
+    ours = run_in(tmp_path / "ours", config(**chosen)).measures
+
+    act = {"relu": nn.ReLU(), "gelu": nn.GELU()}[activation]  # one module in all blocks
+    weights = experiment.model.layout.named(experiment.params.vector)
+    shapes = {name: array.shape for name, array in weights.items()}
+    model = Stack(shapes, build("residual", chosen["residual"]), norm, act).double()
+    rename = {"gain": "weight", "shift": "bias"}
+
+    def theirs(name: str) -> str:
+        owner, _, role = name.rpartition(".")
+        return f"{owner}.{rename.get(role, role)}"
+
+    model.load_state_dict({theirs(k): torch.tensor(v) for k, v in weights.items()})
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=0.1, momentum=chosen["optimizer"]["momentum"]
+    )
+    with ffn_train.watch(model, "blocks.*", path=tmp_path / "theirs", every=1) as run:
+        for step in range(4):
+            x, y = map(torch.tensor, experiment.trainer.batches.at(step))
+            loss = F.mse_loss(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            run.log(loss)
+    measures = load_run(tmp_path / "theirs").measures
+    names = [tensor.name for tensor in measures.tensors]
+    order = [names.index(theirs(tensor.name)) for tensor in ours.tensors]
+    for name, series in ours.series.items():
+        assert bool(series.column.absent) == bool(measures.lacks(name)), name
+        if not series.column.absent:
+            values = measures[name].values
+            values = values[:, order] if series.column.per == "tensor" else values
+            np.testing.assert_allclose(values, series.values[:4], rtol=1e-9, err_msg=name)
+    assert measures.layers == ours.layers or norm.startswith("pre")
+
+
+# against retain_grad
+
+
+def gradient(tensor: Tensor) -> Tensor:
+    assert tensor.grad is not None
+    return tensor.grad
+
+
+def rms(tensor: Tensor) -> float:
+    return float(tensor.detach().double().square().mean().sqrt())
+
+
+def reference(model: Net, x: Tensor) -> dict[str, list[float]]:
+    """The values of a step from gradients that are kept; every skip path here is the identity."""
+    kept: dict[str, list[Tensor]] = {"signal": [], "sum": []}
+    for module in model.modules():
+        if isinstance(module, Kept):
+            module.keep = lambda kind, tensor: kept[kind].append(tensor)
+    loss_of(model, x).backward()
+    for module in model.modules():
+        if isinstance(module, Kept):
+            module.keep = None
+    signals, sums = kept["signal"], [gradient(each) for each in kept["sum"]]
+    branches = [gradient(each) - skip for each, skip in zip(signals, sums, strict=False)]
+    return {
+        "signal_rms": list(map(rms, signals)),
+        "signal_gradient_rms": [rms(gradient(each)) for each in signals],
+        "skip_gradient_rms": list(map(rms, sums)),
+        "branch_gradient_rms": list(map(rms, branches)),
+        "gradient_norm": [
+            float(p.grad.double().norm())
+            for _, p in model.named_parameters(remove_duplicate=False)
+            if p.grad is not None
+        ],
+    }
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_are_those_of_kept_gradients(kind: str, dtype: torch.dtype, tmp_path: Path) -> None:
+    model, x = network(kind)
+    model, x = model.to(dtype), x.to(dtype)
+    expected = reference(copy.deepcopy(model), x)
+    measures = watched(model, x, tmp_path / "run", split=kind in SPLIT or None)
+    if kind == "plain":
+        assert measures.lacks("skip_gradient_rms").startswith("does not apply: no block adds")
+        del expected["skip_gradient_rms"], expected["branch_gradient_rms"]
+    for name, values in expected.items():
+        # where T = S + B is rounded to 8 bits, so are the parts that are told from it
+        rounding = ROUNDED.get(name, 1e-6) if dtype == torch.bfloat16 else 1e-6
+        np.testing.assert_allclose(measures[name].values[0], values, rtol=rounding, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_goes_on_as_if_nobody_watched(kind: str, tmp_path: Path) -> None:
+    model, x = network(kind)
+    alone = copy.deepcopy(model)
+    watched(model, x, tmp_path / "run", split=kind in SPLIT or None)
+    train(alone, x, None)
+    for name, tensor in alone.state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name]), name
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_what_bypasses_a_block_changes_its_skip_part_alone(tmp_path: Path) -> None:
+    """The skip path of one block is weighted by 3 in the backward pass alone."""
+    parts = []
+    for factor in (1.0, 3.0):
+        model, x = network("mlp")
+
+        def forward(self: networks.Residual, x: Tensor, factor: float = factor) -> Tensor:
+            skip = factor * x - (factor - 1) * x.detach()
+            return skip + self.down(self.act(self.up(x)))
+
+        model.layers[1].forward = forward.__get__(model.layers[1])
+        measures = watched(model, x, tmp_path / str(factor))
+        parts.append([measures[f"{p}_gradient_rms"].values[0, 1:] for p in ("skip", "branch")])
+    (skip, branch), (changed, same) = parts
+    np.testing.assert_allclose(changed, [3 * skip[0], skip[1]], rtol=1e-6)
+    np.testing.assert_allclose(same, branch, rtol=1e-6)
+
+
+def test_dead_units_are_counted(tmp_path: Path) -> None:
+    model, x = network("mlp")
+    with torch.no_grad():
+        model.layers[1].up.weight[:4] = 0
+        model.layers[1].up.bias[:4] = -1.0
+    hidden: list[Tensor] = []
+    for block in model.layers:
+        block.act.register_forward_hook(lambda m, a, output: hidden.append(output))
+    model(x)
+    dead = [float((h <= 0).all(0).double().mean()) for h in hidden[::1]]
+    measures = watched(model, x, tmp_path / "run")
+    assert dead[1] >= 0.25
+    np.testing.assert_allclose(measures["dead_share"].values[0], dead)
+
+
+# ordinary loops
+
+
+def test_several_passes_before_a_step_are_one_step(tmp_path: Path) -> None:
+    model, x = network("mlp")
+    whole = watched(copy.deepcopy(model), x, tmp_path / "whole")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with ffn_train.watch(model, "layers.*", path=tmp_path / "run", every=1) as run:
+        for step in range(3):
+            optimizer.zero_grad()
+            if step == 1:  # two forward passes, and one backward pass through both
+                (loss_of(model, x[:2]) / 3 + loss_of(model, x[2:]) * 2 / 3).backward()
+            for part in x.split(2) if step != 1 else ():
+                (loss_of(model, part) / 3).backward()
+            optimizer.step()
+            run.log(0.0)
+    accumulated = load_run(tmp_path / "run").measures
+    for name, series in whole.series.items():
+        np.testing.assert_allclose(
+            accumulated[name].values, series.values, rtol=2e-5, atol=1e-8, err_msg=name
+        )
+
+
+def test_evaluation_is_not_watched_and_raises_nothing(tmp_path: Path) -> None:
+    model, x = network("mlp")
+    alone = watched(copy.deepcopy(model), x, tmp_path / "alone")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    options: Any = {"path": tmp_path / "run", "every": 1, "scalars": ["validation_loss"]}
+    with ffn_train.watch(model, "layers.*", **options) as run:
+        for _ in range(3):
+            with torch.no_grad():
+                model(2 * x)
+            loss = loss_of(model, x)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            model.eval()
+            validation = loss_of(model, 3 * x)
+            with torch.inference_mode():
+                model(x)
+            model.train()
+            run.log(loss, validation_loss=validation)
+    seen = load_run(tmp_path / "run")
+    for name, series in alone.series.items():
+        np.testing.assert_array_equal(seen.measures[name].values, series.values, err_msg=name)
+    assert not np.isnan(seen.scalars["validation_loss"]).any()
+
+
+def test_steps_that_are_not_due_have_no_hooks(tmp_path: Path) -> None:
+    model, x = network("mlp")
+    every = watched(copy.deepcopy(model), x, tmp_path / "every")
+    third = watched(model, x, tmp_path / "third", every=2)
+    assert third["signal_rms"].step.tolist() == [0, 2]
+    np.testing.assert_array_equal(third["signal_rms"].values, every["signal_rms"].values[::2])
+    again, x = network("mlp")
+    with ffn_train.watch(again, "layers.*", path=tmp_path / "hooks", every=2) as run:
+        hooks = []
+        for _ in range(3):
+            hooks.append(sum(len(module._forward_pre_hooks) for module in again.modules()))
+            train(again, x, run, steps=1)
+    assert hooks[0] == hooks[2] > 0 == hooks[1]
+
+
+def test_a_gradient_scaler_is_divided_out_and_its_left_out_steps_have_no_row(
+    tmp_path: Path,
+) -> None:
+    model, x = network("mlp")
+    alone = watched(copy.deepcopy(model), x, tmp_path / "alone")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=1000)
+    with ffn_train.watch(model, "layers.*", path=tmp_path / "run", every=1, scaler=scaler) as run:
+        for step in range(5):
+            optimizer.zero_grad()
+            loss = loss_of(model, x) * (float("inf") if step in (0, 2) else 1.0)
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            run.log(loss)
+    seen = load_run(tmp_path / "run").measures
+    assert seen["signal_rms"].step.tolist() == [0, 1, 2]
+    for name, series in alone.series.items():
+        np.testing.assert_allclose(seen[name].values, series.values, rtol=1e-5, err_msg=name)
+
+
+def test_copies_of_the_model_are_not_watched(tmp_path: Path) -> None:
+    model, x = network("mlp")
+    with ffn_train.watch(model, "layers.*", path=tmp_path / "run", every=1) as run:
+        twin = copy.deepcopy(model)
+        stored = io.BytesIO()
+        torch.save(model, stored)
+        stored.seek(0)
+        for other in (twin, torch.load(stored, weights_only=False)):
+            loss_of(other, x).backward()
+        train(model, x, run)
+        assert pickle.loads(pickle.dumps(twin))(x).shape == (6, 2)
+    assert load_run(tmp_path / "run").state == "finished"
+
+
+def test_the_run_is_drawn_compared_and_judged(tmp_path: Path) -> None:
+    for kind in ("plain", "mlp"):
+        model, x = network(kind)
+        watched(model, x, tmp_path / kind, config={"skip": kind == "mlp", "seed": 0})
+    notes: list[str] = []
+    run = load_run(tmp_path / "mlp")
+    drawn = {path.stem for path in draw(run, formats=["svg"], notify=notes.append)}
+    assert drawn >= {"gradient_flow", "heatmap", "layers", "loss", "signal", "updates"}
+    assert notes == []
+    comparison = collect([tmp_path], Options(), notes.append)
+    assert comparison.varied == ["skip"]
+    assert run.summary is not None
+    assert [finding.question for finding in run.summary.verdict] == ["gradient flow"]
+    assert run.provenance.dtype == "float32"
+
+
+def test_shared_and_frozen_parameters(tmp_path: Path) -> None:
+    model, x = network("shared")
+    model.inputs.requires_grad_(requires_grad=False)  # then x_0 has no gradient of its own
+    measures = watched(model, x, tmp_path / "run")
+    names = [tensor.name for tensor in measures.tensors]
+    assert "inputs.weight" not in names
+    places = [names.index(f"layers.{block}.down.weight") for block in range(3)]
+    for name in ("gradient_norm", "weight_norm", "update_norm"):
+        values = measures[name].values[:, places]
+        assert (values == values[:, :1]).all()
+    assert (measures["signal_gradient_rms"].values > 0).all()
+
+
+def test_the_parts_of_split_blocks(tmp_path: Path) -> None:
+    for kind, readers in (("pre_norm", ("ln_1", "ln_2")), ("post_norm", ("qkv", "linear1"))):
+        model, x = network(kind, depth=2)
+        measures = watched(model, x, tmp_path / kind, split=True)
+        parts = [f"layers.{block}.{reader}" for block in range(2) for reader in readers]
+        assert measures.layers == ("inputs", *parts, "outputs")
+        block = {tensor.name: tensor.block for tensor in measures.tensors}
+        if kind == "post_norm":
+            assert [block[f"layers.1.{n}.bias"] for n in ("qkv", "out", "norm1")] == [2, 2, 2]
+            assert [block[f"layers.1.{n}.bias"] for n in ("linear1", "norm2")] == [3, 3]
+        else:
+            assert block["layers.0.attn.out_proj.bias"] == 0
+            assert block["layers.0.mlp.0.bias"] == 1
+        whole = watched(network(kind, depth=2)[0], x, tmp_path / f"{kind}2", split=False)
+        for name in ("signal_rms", "signal_gradient_rms"):
+            np.testing.assert_allclose(
+                whole[name].values[0], measures[name].values[0, ::2], rtol=1e-6
+            )
+
+
+def test_a_transformer_of_pytorch(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(WIDTH, 2, 16, dropout=0.0, batch_first=True)
+    model, x = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), torch.randn(4, 6, WIDTH)
+    measures = watched(model, x, tmp_path / "run", blocks=None, split=True)
+    assert measures.layers == tuple(
+        f"layers.{block}.{reader}" for block in range(2) for reader in ("self_attn", "linear1")
+    )
+    assert measures.has("skip_gradient_rms", "branch_gradient_rms")
+
+
+# which blocks
+
+
+def test_how_blocks_are_named() -> None:
+    model, _ = network("resnet")
+    usual = ["layers.0", "layers.1", "layers.2"]
+    assert list(find(model, None)) == usual
+    assert list(find(model, "layers.*")) == usual
+    assert list(find(model, "layers.*.conv1")) == [f"{name}.conv1" for name in usual]
+    assert list(find(model, ["layers.2", model.layers[0]])) == ["layers.2", "layers.0"]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        ("layer.*", r"no module is named so; containers: layers \(3 Residual\)"),
+        (["layers.0", "layers.9"], "'layers.9' is no module inside the model"),
+        ([nn.ReLU()], "'ReLU' is no module inside the model"),
+        (["layers.0", "layers.0.up"], r"layers\.0\.up lies within layers\.0"),
+        (["layers.0", "layers.0"], "are the same module"),
+    ],
+)
+def test_blocks_that_are_not_there(blocks: Any, message: str, tmp_path: Path) -> None:
+    model, _ = network("mlp")
+    with pytest.raises(SettingError, match=message):
+        ffn_train.watch(model, blocks, path=tmp_path / "run")
+
+
+# what cannot be watched
+
+
+class Obstacle(Net):
+    """A network that does something that no boundary would be seen right of."""
+
+    def __init__(self, kind: str) -> None:
+        model, _ = network("mlp")
+        super().__init__(list(model.layers), model.inputs, model.outputs)
+        self.kind = kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        from torch.utils.checkpoint import checkpoint
+
+        x = self.inputs(x)
+        for index, block in enumerate(self.layers):
+            if self.kind in ("reentrant", "checkpoint"):
+                x = checkpoint(block, x, use_reentrant=self.kind == "reentrant")
+            elif self.kind == "skipped" and index == 1:
+                continue
+            elif self.kind == "detached" and index == 2:
+                x = block(x.detach())
+            else:
+                x = block(x)
+            if self.kind == "twice" and index == 1:
+                x = block(x)
+        if self.kind == "order":
+            x = self.layers[0](x)
+        result: Tensor = self.outputs(x)
+        return result
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("reentrant", r"layers\.0 is checkpointed|layers\.2 is checkpointed"),
+        ("checkpoint", r"layers\.2 is checkpointed"),
+        ("twice", r"layers\.1 is called twice within one forward pass"),
+        ("order", r"layers\.0 is called twice"),
+        ("skipped", r"calls layers\.2 where layers\.1 comes next"),
+        ("detached", r"brought no gradient to what up reads in layers\.0"),
+    ],
+)
+def test_a_pass_with_a_hole_is_refused(kind: str, message: str, tmp_path: Path) -> None:
+    _, x = network("mlp")
+    with pytest.raises(Unwatchable, match=message):
+        watched(Obstacle(kind), x, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.filterwarnings("default")  # those of the compiler
+def test_compiled_code_is_refused(tmp_path: Path) -> None:
+    model, x = network("mlp")
+    compiled: Any = torch.compile(model, backend="eager")
+    with pytest.raises(Unwatchable, match=r"the model \(OptimizedModule\) is compiled"):
+        ffn_train.watch(compiled, path=tmp_path / "run")
+    compiled(x)
+    run = ffn_train.watch(model, "layers.*", path=tmp_path / "run")
+    with pytest.raises(Unwatchable, match=r"step 0 is due, and no forward pass of the blocks was"):
+        train(compiled, x, run)
+    run.close()
+    model.layers[1].compile(backend="eager")
+    with pytest.raises(Unwatchable, match=r"layers\.1 \(Residual\) is compiled"):
+        ffn_train.watch(model, "layers.*", path=tmp_path / "run")
+
+
+class FullyShardedDataParallel(nn.Module):
+    """Stands in for PyTorch's, which needs several processes."""
+
+
+class DTensor(nn.Parameter):
+    """Stands in for PyTorch's."""
+
+
+def test_shards_and_scripts_are_refused(tmp_path: Path) -> None:
+    for name, module, message in (
+        ("wrapper", FullyShardedDataParallel(), "wrapper .* trains on shards"),
+        ("copies", nn.DataParallel(nn.Linear(2, 2)), "copies .* trains on shards"),
+    ):
+        model, _ = network("mlp")
+        model.add_module(name, module)
+        with pytest.raises(Unwatchable, match=message):
+            ffn_train.watch(model, "layers.*", path=tmp_path / "run")
+    model, _ = network("mlp")
+    model.layers[2].up.bias = DTensor(torch.zeros(16))
+    with pytest.raises(Unwatchable, match=r"layers\.2\.up\.bias is a shard"):
+        ffn_train.watch(model, "layers.*", path=tmp_path / "run")
+
+
+def two_backward_passes(model: Net, x: Tensor, run: Watch) -> None:
+    loss = loss_of(model, x)
+    loss.backward(retain_graph=True)
+    loss.backward()
+
+
+def no_training_mode(model: Net, x: Tensor, run: Watch) -> None:
+    model.eval()
+    loss_of(model, x).backward()
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+    run.log(0.0)
+
+
+def no_backward_pass(model: Net, x: Tensor, run: Watch) -> None:
+    model(x)
+    run.log(0.0)
+
+
+def no_step(model: Net, x: Tensor, run: Watch) -> None:
+    loss_of(model, x).backward()
+    run.log(0.0)
+
+
+def a_copy(model: Net, x: Tensor, run: Watch) -> None:
+    train(copy.deepcopy(model), x, run)
+
+
+def an_untold_scaler(model: Net, x: Tensor, run: Watch) -> None:
+    scaler, optimizer = torch.amp.GradScaler("cpu"), torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler.scale(loss_of(model, x)).backward()
+    scaler.step(optimizer)
+
+
+def no_parameter_gradients(model: Net, x: Tensor, run: Watch) -> None:
+    torch.autograd.grad(loss_of(model, x), list(model.parameters()))
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+    run.log(0.0)
+
+
+def other_parameters(model: Net, x: Tensor, run: Watch) -> None:
+    loss_of(model, x).backward()
+    model.inputs.requires_grad_(requires_grad=False)
+    torch.optim.SGD(model.layers.parameters(), lr=0.1).step()
+    run.log(0.0)
+
+
+def a_closed_watch(model: Net, x: Tensor, run: Watch) -> None:
+    run.close()
+    train(model, x, run)
+
+
+@pytest.mark.parametrize(
+    ("loop", "message"),
+    [
+        (two_backward_passes, "two backward passes go through one forward pass"),
+        (no_training_mode, r"step 0 is due, and layers\.2 ran in eval mode"),
+        (no_backward_pass, "step 0 is due, and no backward pass reached the blocks"),
+        (no_step, "step 0 is due, and no optimizer has made it"),
+        (a_copy, "a copy of the model is another one"),
+        (an_untold_scaler, "a gradient scaler multiplies the loss: give it as scaler="),
+        (no_parameter_gradients, "gave no parameter a gradient"),
+        (other_parameters, "other parameters are trained after step 0"),
+        (a_closed_watch, "the watch is closed"),
+    ],
+)
+def test_a_loop_that_is_not_seen_whole_is_refused(
+    loop: Callable[[Net, Tensor, Watch], None], message: str, tmp_path: Path
+) -> None:
+    model, x = network("mlp")
+    run = ffn_train.watch(model, "layers.*", path=tmp_path / "run")
+    with pytest.raises(Unwatchable, match=message):
+        loop(model, x, run)
+    run.close()
+
+
+class Odd(nn.Module):
+    """A block of a kind that cannot be taken apart."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.act = kind, nn.ReLU(inplace=True)
+        self.layer, self.weight = nn.Linear(WIDTH, WIDTH), nn.Parameter(torch.eye(WIDTH))
+
+    def forward(self, x: Tensor) -> Any:
+        if self.kind == "no submodule":
+            return x + F.linear(x, self.weight)
+        if self.kind == "in place":
+            return x + self.layer(self.act(x))
+        if self.kind == "no tensor":
+            return {"hidden": x + self.layer(x)}
+        y = self.layer(x)
+        return (x + y).detach()
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("no submodule", "layers.0: none of its submodules reads its input"),
+        ("in place", "layers.0: act changes the block's input in place"),
+        ("no tensor", "layers.0 returns no tensor that has a gradient"),
+        ("detached", "layers.0 returns no tensor that has a gradient"),
+        ("two branches", r"layers.0 has 2 branches: ln_1 reads its input and ln_2 a later sum"),
+        ("numbers", "layers.0 is called with no tensor of floating-point numbers"),
+    ],
+)
+def test_a_block_that_cannot_be_taken_apart_is_refused(
+    kind: str, message: str, tmp_path: Path
+) -> None:
+    model, x = network("pre_norm" if kind == "two branches" else "mlp")
+    if kind == "numbers":
+        model.inputs = nn.Flatten(0)
+        model.layers[0] = nn.Embedding(5, WIDTH)
+        x = torch.arange(5)
+    elif kind != "two branches":
+        model.layers[0] = Odd(kind)
+    with pytest.raises(Unwatchable, match=message):
+        watched(model, x, tmp_path / "run")
+
+
+def test_pytorch_is_asked_for_where_it_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(
+        SettingError, match=r"watch needs PyTorch: pip install 'ffn_train\[torch\]'"
+    ):
+        ffn_train.watch(nn.Linear(2, 2), path=tmp_path / "run")
