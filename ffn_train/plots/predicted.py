@@ -26,8 +26,9 @@ def figure(
 ) -> Figure:
     """(a) the RMS of x_l and (b) of dLoss/dx_l, each with the band of one seed.
 
-    ``predictions``: the settings that vary, and the prediction. y counts in powers of ten, so that a
-    stack beyond the range of float64 is drawn like any other. ``more``: a third line of the header.
+    ``predictions``: the settings that vary, and the prediction. y counts in powers of ten, so that
+    a stack beyond the range of float64 is drawn like any other. ``more``: a third line of the
+    header.
     """
     with look():
         drawn, groups = looks([point for point, _ in predictions])
