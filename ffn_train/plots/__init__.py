@@ -115,7 +115,7 @@ def _applies(run: Run, name: str) -> bool:
 
 def _kind(run: Run) -> str:
     """Of the targets: old runs are regressions, and one recorded by another program has no task."""
-    return run.provenance.kind or ("regression" if run.config.get("task") else "unknown")
+    return run.provenance.kind or ("regression" if run.config else "unknown")
 
 
 def draw(
