@@ -46,7 +46,7 @@ def make_run(
     kind = "scaled" if residual else "none"
     config = {"task": {}, "residual": {"name": kind}, "activation": {"name": "gelu"}}
     files.write_json(path / files.CONFIG, config)
-    files.write_json(path / files.PROVENANCE, {"least_squares_loss": 0.5})
+    files.write_json(path / files.PROVENANCE, {"least_squares_loss": 0.5, "kind": "regression"})
     columns = layout(depth, residual=residual, rectifies=rectifies)
     with RunWriter(path, columns) as writer:
         for step in range(steps):
