@@ -26,6 +26,7 @@ from situations import RANGES, SEEDS, SITUATIONS
 
 from ffn_train.config.composition import compose
 from ffn_train.config.settings import SettingError
+from ffn_train.report.headline import headline
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import Run
@@ -113,10 +114,13 @@ def changed(overrides: Iterable[str], change: Sequence[str]) -> list[str]:
 
 
 def outcome(run: Run) -> Outcome:
-    """A run's score and gradient ratios; one that has not finished has lost its score."""
+    """A run's score, on test rows if there are any, and its gradient ratios; one that has not
+    finished has lost its score.
+    """
     assert run.summary is not None
-    summary, result = run.summary, run.summary.score
-    assert result is not None
+    summary, judged_by = run.summary, headline(run)
+    assert judged_by is not None
+    result, _ = judged_by
     assert result.value is not None
     assert result.baseline is not None
     assert result.perfect is not None

@@ -21,6 +21,7 @@ from ffn_train.plots.style import DOUBLE, INK, step_look
 from ffn_train.runs import Measures, Run
 from ffn_train.theory import Prediction
 
+_MOST_OF = 0.9  # the share of a norm that stands for the whole
 _PARTS = ("skip_gradient_rms", "branch_gradient_rms")
 _BRANCH: Mapping[str, Any] = {"dashes": (2.5, 1.2), "markerfacecolor": "white"}
 
@@ -103,8 +104,11 @@ def _predicted(axes: list[Axes], run: Run, predicted: Prediction, looks: Looks) 
     signal = measures["signal_gradient_rms"].values[0]
     flow = predicted.log_signal_gradient_rms, predicted.signal_gradient_sd, signal
     blocks = theory.of_blocks(run, predicted)
-    for panel, (log, sd, norms) in zip(axes, (blocks, flow), strict=False):
-        theory.expect(panel, run, log, sd)
+    whole = measures.layer_gradient_norm[0, measures.block_columns]
+    # beside the norms of whole blocks no line for a part of one
+    lines = np.where(blocks[2] < _MOST_OF * whole, np.nan, blocks[0]), flow[0]
+    for panel, line, (log, sd, norms) in zip(axes, lines, (blocks, flow), strict=False):
+        theory.expect(panel, run, line, sd)
         theory.strip(panel, run, (log, sd), norms, looks[0])
     for panel in axes[2:]:
         lift(panel)

@@ -13,7 +13,7 @@ from ffn_train.plots.legs import mark_legs
 from ffn_train.plots.literal import literal
 from ffn_train.plots.scales import depth_axis, linear_axis, log_axis, step_axis
 from ffn_train.plots.selection import rows
-from ffn_train.plots.sheet import BOTTOM, ROW, TITLE, TOP, note, right_legends, sample, sheet
+from ffn_train.plots.sheet import BOTTOM, RIGHT, ROW, TITLE, TOP, note, right_legends, sample, sheet
 from ffn_train.plots.style import DOUBLE, INK, MARKERS, PALETTE, SINGLE, step_look
 from ffn_train.runs import Measures, Run
 from ffn_train.runs.layout import TensorColumn
@@ -35,7 +35,7 @@ def draw_quantity(run: Run, name: str) -> Figure:
         height=max(2.3, TOP + TITLE + BOTTOM + ROW * (_rows(series, measures) + 2)),
         panels=2 if per_tensor else 1,
         gaps=(0.66,) if per_tensor else (),
-        right=1.3 if series.column.per == "tensor" else 0.82,
+        right=1.3 if series.column.per == "tensor" else RIGHT,
     )
     if series.column.absent or not len(series.step):
         tell(axes[0], series.column.absent or "no step was measured")

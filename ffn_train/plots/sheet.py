@@ -27,7 +27,7 @@ from ffn_train.plots.style import LETTER, MUTED, SINGLE
 from ffn_train.runs import Run
 from ffn_train.runs.finding import NOTHING
 
-LEFT, RIGHT, TOP, BOTTOM = 0.66, 0.82, 0.46, 0.40
+LEFT, RIGHT, TOP, BOTTOM = 0.66, 0.87, 0.46, 0.40
 TITLE = 0.24  # inches that panel titles take
 _EDGE = 0.08
 _HEADER_LINE = 0.13  # inches of a further line below a figure's title

@@ -202,7 +202,7 @@ def test_a_stretched_schedule_is_marked_on_the_maps_of_layers(sweep: Path) -> No
 
 
 def test_header_and_metadata_say_what_tells_a_figure_apart(tmp_path: Path) -> None:
-    more = {"optimizer": "sgd", "task.path": "/home/me/secret/table.csv", "task": "csv"}
+    more = {"optimizer": "sgd", "task.path": "/home/me/secret/table.csv", "task": "table"}
     cases = [case(d + s, depth=d, seed=s, **more) for d in (2, 4) for s in (0, 1, 2)]
     comparison = compared(*cases)
     said = "width 8 · residual scaled · sgd · lr 0.1 · table.csv · seeds 0-2"

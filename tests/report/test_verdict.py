@@ -13,6 +13,8 @@ import pytest
 
 from ffn_train.report import text as report
 from ffn_train.report.verdict import verdict as words
+from ffn_train.report.verdict.evidence import Evidence
+from ffn_train.report.verdict.gradient_flow import many_dead
 from ffn_train.running import expectation
 from ffn_train.runs import Run, load_run
 from ffn_train.runs.finding import FLOW, HELD_BACK, LEARNED, Finding
@@ -47,12 +49,15 @@ def answers(run: Run) -> dict[str, Finding]:
 
 def test_exploding_with_its_cause(tmp_path: Path) -> None:
     names: dict[str, Any] = {"residual": "identity", "init": "he", "activation": "relu"}
-    found = answers(verdict(tmp_path, depth=24, width=96, **names))
+    run = verdict(tmp_path, depth=24, width=96, **names)
+    found = answers(run)
     text = found[FLOW].text
     assert text.startswith("exploding: dL/dx_l changes by 1.")
     assert "theory says 1.7" in text  # the root of 3
     assert "multiplies the variance by 2 in each branch" in text
-    assert "3x per block" in text
+    assert "the variance grows 3x per block, the gradient by the square root of it" in text
+    assert run.summary is not None
+    assert f"changes by {run.summary.growth_per_block_start:.3g}x per block" in text  # as printed
     assert text.endswith("try residual=scaled, norm=pre_layer or init=gpt2")
     assert found[HELD_BACK].kind == "depth"
     assert found[HELD_BACK].change == found[FLOW].change == ("residual=scaled",)
@@ -85,7 +90,9 @@ def test_dead_units(tmp_path: Path) -> None:
     names: dict[str, Any] = {"activation": "relu", "residual": "none", "schedule": "constant"}
     found = answers(verdict(tmp_path, depth=4, section=steep, **names))
     assert found[FLOW].kind == "dead units"
-    assert "activation=leaky_relu" in found[FLOW].text
+    assert found[FLOW].text.startswith("dead units: up to 9")
+    assert " of 96 hidden units of " in found[FLOW].text
+    assert found[FLOW].change == ("optimizer.lr=0.15",)  # the updates killed them
 
 
 def test_dead_at_the_start_is_the_initialisations_doing(tmp_path: Path) -> None:
@@ -95,11 +102,29 @@ def test_dead_at_the_start_is_the_initialisations_doing(tmp_path: Path) -> None:
     run = replace(run, measures=with_values(run.measures, dead_share=share))
     found = {finding.question: finding for finding in words(run)}
     assert found[HELD_BACK].kind == "dead units at initialisation"
+    assert "up to 86 of 96 hidden units of a block are dead at step 0" in found[HELD_BACK].text
+    assert found[HELD_BACK].change == found[FLOW].change == ("init=lecun", "init.bias_std=0")
     share[0] = 0
     run = replace(run, scalars={**run.scalars, "validation_loss": run.scalars["loss"]})
     run = replace(run, measures=with_values(run.measures, dead_share=share))
     found = {finding.question: finding for finding in words(run)}
     assert found[HELD_BACK].kind == "dead units"
+    assert found[HELD_BACK].change == found[FLOW].change == ("optimizer.lr=0.015",)
+
+
+@pytest.mark.parametrize(
+    ("width", "share", "many"), [(24, 0.6, False), (24, 0.7, True), (1, 0.8, False), (1, 1.0, True)]
+)
+def test_what_chance_kills_is_not_called_dead(
+    width: int, share: float, many: bool, tmp_path: Path
+) -> None:
+    """Without skip paths half of 96 units are dead, ± 5; of 4 three are nothing unusual."""
+    section = {"trainer": {"steps": 2}}
+    names = {"activation": "relu", "residual": "none"}
+    run = verdict(tmp_path, depth=2, width=width, section=section, **names)
+    shares = np.full_like(run.measures["dead_share"].values, share)
+    run = replace(run, measures=with_values(run.measures, dead_share=shares))
+    assert many_dead(Evidence(run), shares[0]) == many
 
 
 def test_a_share_that_falls_with_the_depth_is_no_fault(tmp_path: Path) -> None:
@@ -156,15 +181,21 @@ def test_as_good_as_linear_regression(tmp_path: Path) -> None:
     assert found[HELD_BACK].kind == "nothing"
 
 
+CLIPPED: dict[str, Any] = {"steps": 150, "clip": 1e-3}
+ADAM = settings("optimizer", "adam")
+
+
 @pytest.mark.parametrize(
     ("kind", "section", "change"),
     [
         ("rate too small", {"optimizer": {"lr": 0.0}}, "optimizer.lr=0.05"),
         ("rate too small", {"optimizer": {"lr": 1e-5}}, None),
+        ("rate too small", {"schedule": {"warmup": 100_000}}, "schedule.warmup=0"),
+        ("rate too small", {"optimizer": ADAM | {"lr": 1e-5}, "trainer": CLIPPED}, None),
         ("too few steps", {"trainer": {"steps": 5, "batch_size": 64}}, "trainer.steps=200"),
         (
             "clipping",
-            {"trainer": {"steps": 150, "clip": 1e-3}, "optimizer": {"lr": 1.0}},
+            {"trainer": CLIPPED, "optimizer": {"lr": 1.0}},
             None,
         ),
     ],
@@ -215,14 +246,30 @@ def test_too_small_a_model(tmp_path: Path) -> None:
 
 
 def test_overfitting_with_its_losses_and_the_best_step(tmp_path: Path) -> None:
-    few = {"trainer": {"steps": 400, "batch_size": 16}, "task": {"rows": 40}}
-    run = verdict(tmp_path, depth=4, section=few, schedule="constant")
-    found = answers(run)[HELD_BACK]
-    assert found.kind in ("overfitting", "noise")
-    best = run.scalars["step"][np.nanargmin(run.scalars["validation_loss"])]
-    if found.kind == "overfitting":
-        assert found.change == (f"trainer.steps={best:.0f}",)
-        assert f"at step {best:.0f}" in found.text
+    """The best weights help where later ones are worse, and not where they are as good."""
+    run = verdict(tmp_path, depth=4, section=TRAINED)
+    validation = run.scalars["validation_loss"].copy()
+    known = np.flatnonzero(~np.isnan(validation))
+    assert run.provenance.trivial_loss is not None
+    validation[known] = 0.5 * run.provenance.trivial_loss
+    scalars = {**run.scalars, "loss": 0.01 * validation[known[0]] + 0 * run.scalars["loss"]}
+    for last, change in ((0.8, ("trainer.keep=best",)), (0.5, ())):
+        validation[known[2:]] = last * run.provenance.trivial_loss
+        scores = 1 - validation / run.provenance.trivial_loss
+        scalars |= {"validation_loss": validation, "validation_score": scores}
+        found = {finding.question: finding for finding in words(replace(run, scalars=scalars))}
+        assert found[HELD_BACK].kind == "overfitting"
+        assert found[HELD_BACK].change == change
+        step = run.scalars["step"][known[0]]
+        assert f"at best 0.5 at step {step:.0f}" in found[HELD_BACK].text
+
+
+def test_inputs_that_say_nothing(tmp_path: Path) -> None:
+    """The weights move far, and neither training nor validation rows are predicted."""
+    section = {"trainer": {"steps": 200, "batch_size": 64}, "task": {"rows": 1000, "noise": 20.0}}
+    found = answers(verdict(tmp_path, depth=2, section=section))[HELD_BACK]
+    assert found.kind == "noise"
+    assert "neither the stack nor linear regression predicts the target" in found.text
 
 
 def test_a_row_that_has_all_the_variance(tmp_path: Path) -> None:

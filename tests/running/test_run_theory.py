@@ -287,7 +287,7 @@ def test_figures_show_the_prediction_and_the_ratio(run: Run) -> None:
     ratio = run.measures["signal_gradient_rms"].values[0] / predicted
     assert any(len(y) == len(ratio) and np.allclose(y, ratio) for y in strip)
     texts = {text.get_text() for legend in drawn.legends for text in legend.get_texts()}
-    assert "anchored" in texts
+    assert any(text.startswith("this run's\n$x_0$") for text in texts)
     assert len(figure(run, "signal").axes) == 2  # no unit is dead, so there is no panel of them
 
 

@@ -23,6 +23,8 @@ class Adam(Optimizer):
     beta2: float = setting("share of s that a step keeps", 0.999, at_least=0, below=1)
     eps: float = setting("added to sqrt(ŝ)", 1.0e-8, above=0)
 
+    scale_free = True  # up to eps
+
     @property
     def slots(self) -> tuple[str, ...]:
         return ("mean", "square")

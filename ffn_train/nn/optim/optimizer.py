@@ -26,7 +26,8 @@ class Optimizer(Choice, ABC):
     θ <- θ - lr λ θ with λ = ``weight_decay`` (Loshchilov and Hutter 2019), then ``descend``. An
     optimizer holds settings only; the caller holds its memory (flat vectors by name). ``lr`` is the
     highest learning rate, which a schedule scales. ``side_by_side``: whether several threads, each
-    with a part of the vectors, are faster than one.
+    with a part of the vectors, are faster than one; ``scale_free``: whether an update is the same
+    if all gradients are multiplied by a number.
     """
 
     lr: float = setting("the highest learning rate, which the schedule scales", at_least=0)
@@ -35,6 +36,7 @@ class Optimizer(Choice, ABC):
     )
 
     side_by_side: ClassVar[bool] = False
+    scale_free: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ffn_train.config.registry import build
-from ffn_train.config.settings import SettingError
+from ffn_train.config.registry import build, choices
+from ffn_train.config.settings import SettingError, defaults
 from ffn_train.nn.blocks.residual import Residual
 from ffn_train.nn.core import Floats
+from ffn_train.nn.optim.optimizer import Optimizer
 from ffn_train.runs import Run
 from ffn_train.runs.outcome import LAST, clipped_share
 
@@ -59,6 +60,17 @@ class Evidence:
         except SettingError:
             return None
         return residual
+
+    @property
+    def optimizer(self) -> type[Optimizer] | None:
+        """The class of the optimizer; None if unknown."""
+        return choices("optimizer").get(str(self.chosen("optimizer").get("name")))
+
+    @property
+    def usual_rate(self) -> float:
+        """The default learning rate of the optimizer; infinite if it has none."""
+        rate = defaults(self.optimizer).get("lr") if self.optimizer is not None else None
+        return math.inf if rate is None else float(rate)
 
     # what was learned
 
@@ -155,6 +167,17 @@ class Evidence:
         return math.nan if share is None else share
 
     @cached_property
+    def cut(self) -> float:
+        """The factor by which clipping makes an update smaller, the median over the steps."""
+        ignored = self.optimizer is not None and self.optimizer.scale_free
+        return 1.0 if ignored or not len(self.cuts) else float(np.median(self.cuts))
+
+    @property
+    def highest_rate(self) -> float:
+        """The highest learning rate of a step; NaN if unknown."""
+        return float(np.fmax.reduce(self.run.scalars.get("lr", np.zeros(0)), initial=math.nan))
+
+    @cached_property
     def update_size(self) -> float:
         """|Δθ|/|θ| of a step, the median over layers and measured steps."""
         if not self.run.measures.has("update_norm", "weight_norm"):
@@ -204,6 +227,11 @@ class Evidence:
         """The hidden units of a block; 0 where that is not known."""
         width, factor = (self.setting("model", name) for name in ("width", "expansion"))
         return 0 if math.isnan(width * factor) else int(width * factor)
+
+    def units(self, share: float) -> str:
+        """A share of a block's hidden units: ``45 of 64``, or ``70 % of the`` if n is unknown."""
+        n = self.hidden
+        return f"{round(share * n)} of {n}" if n else f"{share:.0%} of the"
 
     def branch_shares(self, row: int) -> Floats:
         """The branch's part of dL/dx over the skip path's, for each block at a measured step."""

@@ -15,15 +15,14 @@ import math
 import numpy as np
 
 from ffn_train.config.keys import MODEL_GROUPS
-from ffn_train.config.registry import choices
-from ffn_train.config.settings import defaults
 from ffn_train.nn.core import Floats
 from ffn_train.report.verdict.evidence import Evidence
 from ffn_train.runs.finding import FLOW, Finding
 from ffn_train.train.diagnosis import either, settings
 
 STRONG, MILD = 100.0, 10.0  # changes of the signal gradient over the whole stack
-DEAD = 0.6  # share of a block's units; half are off if all samples have become alike
+DEAD = 0.6  # share of a block's units
+CHANCE = 3.0  # standard deviations of that share if half of them are dead by chance
 COMMON = 0.4  # share of the units of most blocks, if there is a skip path
 SKIP = 0.05  # of the branches' gradients, all blocks together, over the skip paths'
 
@@ -40,12 +39,13 @@ def gradient_flow(evidence: Evidence) -> Finding | None:
 def changing(evidence: Evidence) -> Finding | None:
     """Exploding or vanishing at step 0, as measured or, without a measurement, as predicted."""
     run, flow, predicted = evidence.run, evidence.slope(0), evidence.predicted
-    depth = run.measures.depth
+    measures, depth = run.measures, run.measures.depth
     change = predicted if flow is None else flow.log
     if change is None or abs(change) < math.log(STRONG):
         return None
     kind = "exploding" if change > 0 else "vanishing"
-    text = f"{kind}: dL/dx_l changes by {math.exp(change / depth):.3g}x per block from output to "
+    growth = math.exp(change / depth) if flow is None else measures.growth_per_block[0]
+    text = f"{kind}: dL/dx_l changes by {growth:.3g}x per block from output to "
     total = f"10^{change / math.log(10):.1f} in all"
     if flow is None or flow.lost is None:
         text += f"input, {total}"
@@ -78,7 +78,8 @@ def _steady(evidence: Evidence) -> Finding:
         return Finding(FLOW, "healthy", f"healthy: {text}{_units(evidence)}")
     if even_first:
         text = f"uneven: {text}; this came with training, not with the initialisation"
-        return Finding(FLOW, "uneven", text, slower(evidence, 3))
+        change = slower(evidence, 3) if skips(evidence) else remedy(evidence)
+        return Finding(FLOW, "uneven", text, change)
     word = "exploding" if start > 1 else "vanishing"
     text = f"somewhat {word}: {text} (from {STRONG:g}x on we call it {word}){cause(evidence)}"
     return Finding(FLOW, "uneven", text, remedy(evidence))
@@ -91,10 +92,11 @@ def _dead(evidence: Evidence) -> Finding | None:
     blocks = np.flatnonzero(share >= min(DEAD, share.max()))
     which = f"block {blocks[0]}" if len(blocks) == 1 else f"{len(blocks)} of {len(share)} blocks"
     text = (
-        f"dead units: up to {share.max():.0%} of the hidden units of {which} are positive for no "
-        "sample of the last batch; try activation=leaky_relu"
+        f"dead units: up to {evidence.units(share.max())} hidden units of {which} are positive for "
+        "no sample of the last batch"
     )
-    return Finding(FLOW, "dead units", text, ("activation=leaky_relu",))
+    change = reviving(evidence)
+    return Finding(FLOW, "dead units", f"{text}{tried(change)}", change)
 
 
 def _units(evidence: Evidence) -> str:
@@ -107,12 +109,22 @@ def _units(evidence: Evidence) -> str:
 
 
 def many_dead(evidence: Evidence, share: Floats) -> bool:
-    """Whether more of the blocks' units are dead than chance and depth alone explain."""
+    """Whether more of the blocks' units are dead than chance and depth alone explain.
+
+    Where depth has made the samples alike, a unit is dead with a probability of one half.
+    """
     if not len(share):
         return False
+    chance = 0.5 + CHANCE * 0.5 / math.sqrt(evidence.hidden) if evidence.hidden else DEAD
+    many = min(max(chance, DEAD), 1.0)
+    common = skips(evidence) and chance < 1 and np.median(share) >= COMMON
+    return bool(share.max() >= many or common)
+
+
+def skips(evidence: Evidence) -> bool:
+    """Whether the residual connection is known to have a skip path."""
     residual = evidence.residual
-    skips = residual is not None and residual.skip(evidence.run.measures.depth) > 0
-    return bool(share.max() >= DEAD or (skips and np.median(share) >= COMMON))
+    return residual is not None and residual.skip(evidence.run.measures.depth) > 0
 
 
 def _skip(evidence: Evidence) -> Finding | None:
@@ -141,18 +153,18 @@ def tried(change: tuple[str, ...]) -> str:
     return f"; try {' '.join(change)}" if change else ""
 
 
+def reviving(evidence: Evidence) -> tuple[str, ...]:
+    """The overrides against dead units: of what killed them, the initialisation or the updates."""
+    if many_dead(evidence, evidence.dead(0)):
+        return ("init=lecun", "init.bias_std=0")
+    return slower(evidence, 10)
+
+
 def slower(evidence: Evidence, factor: float) -> tuple[str, ...]:
     """The override for a learning rate smaller by this factor, or for a still smaller default."""
     lr = evidence.setting("optimizer", "lr")
-    rate = min(lr / factor, usual_rate(evidence))
+    rate = min(lr / factor, evidence.usual_rate)
     return () if math.isnan(lr) else (f"optimizer.lr={rate:.2g}",)
-
-
-def usual_rate(evidence: Evidence) -> float:
-    """The default learning rate of the run's optimizer; infinite if it has none."""
-    optimizer = choices("optimizer").get(str(evidence.chosen("optimizer").get("name")))
-    rate = defaults(optimizer).get("lr") if optimizer is not None else None
-    return float(rate) if rate is not None else math.inf
 
 
 def remedy(evidence: Evidence) -> tuple[str, ...]:
@@ -191,7 +203,8 @@ def cause(evidence: Evidence) -> str:
     scaled = f" (then by {multiplier:.2g}, the multiplier's square)" if multiplier != 1 else ""
     return (
         f"{weights} multiplies the variance by {branch:.2g} in each branch{scaled}, and "
-        f"residual={residual.name} adds the skip path's: {variance:.2g}x per block{advice}"
+        f"residual={residual.name} adds the skip path's: the variance grows {variance:.2g}x per "
+        f"block, the gradient by the square root of it{advice}"
     )
 
 

@@ -17,14 +17,16 @@ from ffn_train.report.verdict.gradient_flow import (
     STRONG,
     many_dead,
     remedy,
+    reviving,
+    skips,
     slower,
     tried,
-    usual_rate,
 )
+from ffn_train.report.verdict.learning import AS_GOOD
 from ffn_train.runs.finding import HELD_BACK, NOTHING, Finding
 
 # skills: shares of the trivial model's error that are removed
-GOOD = 0.9  # nothing held such a run back
+GOOD = 0.9  # nothing held such a run back, if linear regression is no better
 FAIR = 0.8  # more steps would not matter much
 HALF = 0.5
 LITTLE = 0.2
@@ -37,7 +39,7 @@ LEARNED = 0.1  # training loss over the trivial model's
 WORSE, GAP = 2.0, 0.15  # validation over training loss, and the skill lost between the two
 # |Δθ|/|θ| of a step
 FAST = 1e-3  # slower steps do not make the loss jump
-SLOW = 4e-4  # before clipping: with smaller steps little changes in a few hundred
+SLOW = 4e-4  # with smaller steps little changes in a few hundred
 USUAL = 1e-3  # of a step that trains well
 # distances that the weights moved, relative to their size
 FAR = 3.0  # far enough to have converged
@@ -62,6 +64,11 @@ def held_back(evidence: Evidence) -> Finding | None:
             return finding
     more = "; the loss was still falling, so more steps may help" * _falling(evidence)
     return Finding(HELD_BACK, NOTHING, f"nothing that the run shows{more}")
+
+
+def _good(evidence: Evidence) -> bool:
+    """Whether nothing held the run back: neither it nor linear regression is much better."""
+    return evidence.skill >= GOOD and not evidence.skill < evidence.baseline_skill - AS_GOOD
 
 
 def _finding(kind: str, text: str, change: tuple[str, ...] = ()) -> Finding:
@@ -94,9 +101,7 @@ def _initialisation(evidence: Evidence) -> Finding | None:
     """The branches' initial weights are far too large or too small."""
     variance, init = evidence.branch_variance, evidence.chosen("init").get("name", "")
     small_by_design = init in ("gpt2", "fixup", "deepnorm")
-    if evidence.skill >= GOOD or not (
-        variance > LARGE or (variance < SMALL and not small_by_design)
-    ):
+    if _good(evidence) or not (variance > LARGE or (variance < SMALL and not small_by_design)):
         return None
     size = "large" if variance > 1 else "small"
     text = (
@@ -108,13 +113,13 @@ def _initialisation(evidence: Evidence) -> Finding | None:
 
 def _dead_from_the_start(evidence: Evidence) -> Finding | None:
     share = evidence.dead(0)
-    if evidence.skill >= GOOD or not many_dead(evidence, share):
+    if _good(evidence) or not many_dead(evidence, share):
         return None
     text = (
-        f"up to {share.max():.0%} of a block's hidden units are dead at step 0, before any update: "
-        "the initial biases and weights are why"
+        f"up to {evidence.units(share.max())} hidden units of a block are dead at step 0, before "
+        "any update: the initial biases and weights are why"
     )
-    return _finding("dead units at initialisation", text, ("init=lecun", "init.bias_std=0"))
+    return _finding("dead units at initialisation", text, reviving(evidence))
 
 
 def _out_of_range_at_once(evidence: Evidence) -> Finding | None:
@@ -131,7 +136,7 @@ def _out_of_range_at_once(evidence: Evidence) -> Finding | None:
 def _all_alike(evidence: Evidence) -> Finding | None:
     """Over many blocks without a skip path the signals of all samples become alike."""
     residual, depth = evidence.residual, evidence.run.measures.depth
-    if residual is None or residual.skip(depth) > 0 or depth < MANY or evidence.skill >= LITTLE:
+    if residual is None or skips(evidence) or depth < MANY or evidence.skill >= LITTLE:
         return None
     text = (
         f"over {depth} blocks without a skip path the signals of different samples come to look "
@@ -174,7 +179,7 @@ def _rate_too_large(evidence: Evidence) -> Finding | None:
         return _finding("rate too large", text, change)
     above = SPIKE * max(1, evidence.losses[0])
     spikes = int((evidence.losses > above).sum())
-    if evidence.skill < GOOD and spikes >= max(2, SPIKES * rows):
+    if not _good(evidence) and spikes >= max(2, SPIKES * rows):
         text = (
             f"with {lr} the loss jumped above {above:.3g} times {_trivial(evidence)} in {spikes} "
             f"of {rows} steps, up to {np.nanmax(evidence.losses):.3g} times"
@@ -190,7 +195,7 @@ def _trivial(evidence: Evidence) -> str:
 
 def _hardly_begun(evidence: Evidence) -> Finding | None:
     begun = evidence.updates >= BEGUN and evidence.passes >= 1
-    if evidence.skill >= GOOD or evidence.ended_early or begun:
+    if _good(evidence) or evidence.ended_early or begun:
         return None
     steps = "1 step" if evidence.updates == 1 else f"{evidence.updates} steps"
     text = f"{steps}, {evidence.passes:.2g} passes over the training rows"
@@ -198,31 +203,32 @@ def _hardly_begun(evidence: Evidence) -> Finding | None:
 
 
 def _rate_too_small(evidence: Evidence) -> Finding | None:
-    """Updates are tiny, even without clipping, while there is much left to learn."""
-    cut = float(np.median(evidence.cuts)) if len(evidence.cuts) else 1.0
-    if (
-        evidence.skill >= GOOD
-        or evidence.last_loss < LEARNED
-        or not evidence.update_size < SLOW * cut
-    ):
+    """Updates are tiny while there is much left to learn."""
+    learned = min(LEARNED, WORSE * (1 - evidence.baseline_skill))
+    if _good(evidence) or evidence.last_loss < learned or not evidence.update_size < SLOW:
         return None
     text = (
         f"an update changes the weights by {evidence.update_size:.1g} of their size, all "
         f"{evidence.updates} together by {evidence.moved:.1g} at most"
     )
-    lr = evidence.setting("optimizer", "lr")
+    lr, warmup = evidence.setting("optimizer", "lr"), evidence.setting("schedule", "warmup")
+    if warmup > evidence.updates:
+        text += f"; a warm-up of {warmup:.0f} steps does not reach optimizer.lr={lr:g}"
+        return _finding("rate too small", text, ("schedule.warmup=0",))
     factor = np.clip(USUAL / evidence.update_size, 10, 1e6) if evidence.update_size else 100
-    usual = usual_rate(evidence)
+    usual = evidence.usual_rate
     rate = usual if lr < usual <= lr * factor * 10 else lr * factor
     return _finding("rate too small", text, (f"optimizer.lr={rate:.2g}",))
 
 
 def _clipping(evidence: Evidence) -> Finding | None:
-    if evidence.skill >= GOOD or not evidence.clipped_share >= CLIPPED:
+    """Clipping makes the updates small, and more so than the learning rate does."""
+    if _good(evidence) or not evidence.clipped_share >= CLIPPED:
         return None
-    if not evidence.update_size < FAST:
+    remaining, clip = evidence.cut, evidence.setting("trainer", "clip")
+    slow = min(1, evidence.highest_rate / evidence.usual_rate)
+    if not evidence.update_size < FAST or not remaining < slow:
         return None
-    remaining, clip = float(np.median(evidence.cuts)), evidence.setting("trainer", "clip")
     text = (
         f"trainer.clip={clip:g} shortened {evidence.clipped_share:.0%} of the gradients, to "
         f"{remaining:.2g} of their norm in the median, as if the learning rate were that much "
@@ -262,18 +268,20 @@ def _overfitting(evidence: Evidence) -> Finding | None:
         f"{losses[-1]:.2g} times on the validation rows, at best {losses.min():.2g} at step "
         f"{evidence.best_step}"
     )
-    change = (f"trainer.steps={evidence.best_step}",) if losses.min() < BELOW else ()
-    return _finding("overfitting", text, change)
+    if losses.min() < BELOW * min(1, losses[-1]):
+        return _finding("overfitting", text, ("trainer.keep=best",))
+    return _finding("overfitting", f"{text}; more rows would help, fewer steps would not")
 
 
 def _dead(evidence: Evidence) -> Finding | None:
     share = evidence.dead(-1)
-    if evidence.skill >= GOOD or not many_dead(evidence, share):
+    if _good(evidence) or not many_dead(evidence, share):
         return None
     text = (
-        f"{share.max():.0%} of a block's hidden units died in training: the updates were too large"
+        f"{evidence.units(share.max())} hidden units of a block died in training: the updates were "
+        "too large"
     )
-    return _finding("dead units", text, slower(evidence, 10))
+    return _finding("dead units", text, reviving(evidence))
 
 
 def _falling(evidence: Evidence) -> bool:
@@ -305,7 +313,7 @@ def _few_parameters(evidence: Evidence) -> bool:
 
 def _too_small(evidence: Evidence) -> Finding | None:
     """Training and validation loss are high, and there are few parameters."""
-    if evidence.skill >= GOOD or not _few_parameters(evidence):
+    if _good(evidence) or not _few_parameters(evidence):
         return None
     width = evidence.setting("model", "width")
     text = (
@@ -314,6 +322,17 @@ def _too_small(evidence: Evidence) -> Finding | None:
     )
     change = () if math.isnan(width) else (f"model.width={max(32, 4 * int(width))}",)
     return _finding("model too small", text, change)
+
+
+def _nothing_to_learn(evidence: Evidence) -> Finding | None:
+    """The weights moved far, and still nothing predicts the target, nor does linear regression."""
+    if not max(evidence.best_skill, evidence.baseline_skill) < LITTLE or evidence.moved < HALF:
+        return None
+    text = (
+        "neither the stack nor linear regression predicts the target from these inputs: it is "
+        "noise, or too hard a function for so few rows"
+    )
+    return _finding("noise", text)
 
 
 RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
@@ -328,9 +347,10 @@ RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
     _rate_too_large,
     _noise,
     _overfitting,
-    _rate_too_small,
     _clipping,
+    _rate_too_small,
     _dead,
     _too_small,
     _still_falling,
+    _nothing_to_learn,
 )
