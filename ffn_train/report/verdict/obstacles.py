@@ -147,8 +147,7 @@ def _all_alike(evidence: Evidence) -> Finding | None:
 
 def _depth(evidence: Evidence) -> Finding | None:
     """The gradient changes so much over the depth that no learning rate suits all blocks."""
-    flow = evidence.slope(0)
-    change = evidence.predicted if flow is None else flow.log
+    change = evidence.change
     if change is None:
         return None
     if abs(change) < math.log(STRONG) and not (
