@@ -139,12 +139,12 @@ def _skip(evidence: Evidence) -> Finding | None:
     )
     name = evidence.chosen("residual").get("name", "")
     change: tuple[str, ...] = ()
-    if name == "scaled":
+    if evidence.chosen("init").get("name") == "normal":
+        change = ("init=lecun",)
+    elif name == "scaled":
         change = (f"residual.scale={3 * evidence.setting('residual', 'scale'):g}",)
     elif name == "rezero":
         text += "; more steps or a larger optimizer.lr let the learnable multipliers grow"
-    elif evidence.chosen("init").get("name") == "normal":
-        change = ("init=he",)
     return Finding(FLOW, "skip path", f"{text}{tried(change)}", change)
 
 
