@@ -137,8 +137,8 @@ def test_importing_the_package_imports_no_heavy_library() -> None:
     heavy |= {"pandas"}
     assert not heavy & modules_after("import ffn_train")
     heavy -= {"safetensors"}
-    assert not heavy & modules_after("import ffn_train; ffn_train.load_run")
     assert not heavy & modules_after("import ffn_train; ffn_train.record, ffn_train.watch")
+    assert not heavy & modules_after("import ffn_train; ffn_train.load_run")
     code = "import ffn_train.running.execution, ffn_train.gradcheck, ffn_train.compare"
     assert not heavy & modules_after(code)
 

@@ -43,6 +43,7 @@ EXCEPTIONS: dict[str, tuple[str | None, str]] = {
     r".*hydra/launcher=(slurm|ray_cluster)": ("dry_run=true", "a cluster"),
     r"jupyter": (None, "10 s; tests/experiments/test_lesson.py executes the notebook"),
     r"python experiments/(throughput|theory_limits|verdicts)/": (None, "6 to 40 minutes"),
+    r".*watch_gpt": (None, "a minute; tests/interop/test_watch_gpt.py runs it at a tiny size"),
     r"python experiments/figures/page": (None, "a browser; tests/view opens the same page"),
     r".*\bmy_\w+\.py": (None, "run by test_the_parts_of_the_examples_work"),
     r"python -m ffn_train.reproduce": ("", "minutes; a study is loaded, and measures nothing"),

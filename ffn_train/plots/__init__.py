@@ -69,11 +69,11 @@ def figure(run: Run, name: str, appearance: Appearance = USUAL) -> Figure:
 
 
 def _known(run: Run, figures: Sequence[str]) -> tuple[str, ...]:
-    """The figures, each once. Raises SettingError for one that is not declared."""
+    """The figures without repetitions. Raises SettingError for an unknown name."""
     try:
-        own = [name for name in figures if name not in run.measures.series]
-        if own or not figures:
-            some_of("plot.figures", own, names("figure"))
+        declared = [name for name in figures if name not in run.measures.series]
+        if declared or not figures:
+            some_of("plot.figures", declared, names("figure"))
     except SettingError as error:
         raise SettingError(f"{error}{_elsewhere(run)}") from None
     return tuple(dict.fromkeys(figures))
@@ -115,7 +115,7 @@ def _applies(run: Run, name: str) -> bool:
 
 def _kind(run: Run) -> str:
     """Of the targets: old runs are regressions, and one recorded by another program has no task."""
-    return run.provenance.kind or ("regression" if run.config.get("task") else "unknown")
+    return run.provenance.kind or ("regression" if "task" in run.config else "unknown")
 
 
 def draw(
@@ -162,8 +162,10 @@ def undrawn(run: Run, figures: Sequence[str] | None, formats: Sequence[str]) -> 
 
 
 def _drawable(run: Run, notify: Callable[[str], object]) -> list[str]:
-    """All figures but those that need what the run lacks; ``notify`` is told of these, and of those
-    that were once drawn of the run and are not declared now.
+    """All figures for which the run has what they need.
+
+    ``notify`` gets a line for each of the others, and for those that the run's configuration names
+    and that are not declared now.
     """
     known = [name for name in names("figure") if _applies(run, name)]
     lacks = {name: _lack(run, name) for name in (*known, *_of_their_own(run))}
@@ -177,7 +179,7 @@ def _drawable(run: Run, notify: Callable[[str], object]) -> list[str]:
 
 
 def _of_their_own(run: Run) -> list[str]:
-    """The quantities that no figure is there for: each has one that its declaration gives."""
+    """The quantities that no figure of the folder shows; each has a figure from its declaration."""
     shown = {*USUAL_QUANTITIES, *names("figure")}
     shown.update(*(cls.needs for cls in choices("figure").values()))
     return [name for name in run.measures.series if name not in shown]

@@ -32,8 +32,8 @@ Group = tuple[str, list[Artist]]
 def looks(points: Sequence[Point]) -> tuple[list[dict[str, Any]], list[Group]]:
     """The look of each point's curve, and the legends that explain them.
 
-    Colour goes to the numbers of most values, evenly along viridis from the least on, or where only
-    words vary to the setting of most; the dash to all others that vary, taken together.
+    The colour shows the numeric setting with most values, in ascending order along viridis, or, if
+    none is numeric, the setting with most values; the dash shows the combination of all others.
     """
     varying = [key for key in points[0] if len({point[key] for point in points}) > 1]
     if not varying:
@@ -50,14 +50,13 @@ def looks(points: Sequence[Point]) -> tuple[list[dict[str, Any]], list[Group]]:
         unspaced = {"color": INK, "markevery": None}  # a sample has no place for spaced marks
         handles: list[Artist] = [sample(kind, **{**dashes[kind], **unspaced}) for kind in kinds]
         groups.append((", ".join(others), handles))
-    found = [{"color": colours[p[lead]], **dashes[_kind(p, others)]} for p in points]
-    return found, groups
+    return [{"color": colours[p[lead]], **dashes[_kind(p, others)]} for p in points], groups
 
 
 def _levels(points: Sequence[Point], key: str) -> list[str]:
-    """A setting's values: numbers from the least on, words as they come."""
-    found = list(dict.fromkeys(point[key] for point in points))
-    return sorted(found, key=float) if _numbers(points, key) else found
+    """A setting's values: numbers in ascending order, words in order of appearance."""
+    values = list(dict.fromkeys(point[key] for point in points))
+    return sorted(values, key=float) if _numbers(points, key) else values
 
 
 def _numbers(points: Sequence[Point], key: str) -> bool:

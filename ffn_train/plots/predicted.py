@@ -1,4 +1,4 @@
-"""Predictions alone, one or several, as curves over depth: nothing was run."""
+"""Predictions without a run, one or several, as curves over depth."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from ffn_train.runs.predictions import log_band
 from ffn_train.theory import Prediction
 
 
-def figure(title: str, note: str, more: str, found: Sequence[tuple[Point, Prediction]]) -> Figure:
+def figure(title: str, note: str, more: str, points: Sequence[tuple[Point, Prediction]]) -> Figure:
     """(a) the RMS of x_l and (b) of dLoss/dx_l, each with the band of one seed.
 
-    ``found``: the settings that vary, and the prediction. y counts in powers of ten, so that a
+    ``points``: the settings that vary, and the prediction. y counts in powers of ten, so that a
     stack beyond the range of float64 is drawn like any other. ``more``: a third line of the header.
     """
     with look():
-        drawn, groups = looks([point for point, _ in found])
+        drawn, groups = looks([point for point, _ in points])
         band = Patch(label="one seed, ±1 sd", color="#d9d9d9")
-        alone = [sample("all seeds (RMS)", color=INK)] * (len(found) == 1)
+        alone = [sample("all seeds (RMS)", color=INK)] * (len(points) == 1)
         groups.append(("", [*alone, band]))
         rows = sum(len(handles) + bool(name) + 0.6 for name, handles in groups)
         sheet, axes = page(
@@ -41,8 +41,8 @@ def figure(title: str, note: str, more: str, found: Sequence[tuple[Point, Predic
             panels=2,
             gaps=(0.66,),
         )
-        signals = [(one.log_signal_rms, one.signal_sd) for _, one in found]
-        gradients = [(one.log_signal_gradient_rms, one.signal_gradient_sd) for _, one in found]
+        signals = [(each.log_signal_rms, each.signal_sd) for _, each in points]
+        gradients = [(each.log_signal_gradient_rms, each.signal_gradient_sd) for _, each in points]
         _panel(axes[0], signals, drawn, "(a)  signal", "RMS $x_l$")
         _panel(axes[1], gradients, drawn, "(b)  signal gradients", r"RMS $\partial L/\partial x_l$")
         if more:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class RunFigure(Choice, ABC):
-    """A figure of one run, drawn from what its directory holds; chosen by ``plot.figures``.
+    """A figure of a single run, drawn from its directory; chosen by ``plot.figures``.
 
     ``needs`` names the quantities, the columns of scalars and the file (predictions.npz) without
     which there is nothing to draw; a run that lacks one has no such figure. ``kinds``: of the

@@ -149,9 +149,9 @@ def _minor_ticks(axis: XAxis | YAxis, places: Sequence[float]) -> None:
     name = "x" if across else "y"
     rc: Any = matplotlib.rcParams
     label = f"_minor ticks of {name}"  # the underscore keeps it out of legends
-    for found in list(axes.collections):
-        if found.get_label() == label:
-            found.remove()
+    for earlier in list(axes.collections):
+        if earlier.get_label() == label:
+            earlier.remove()
     far = axis.get_ticks_position() in ("right", "top")
     length = rc[f"{name}tick.minor.size"] / 72 * (1 if far else -1)
     edge = np.full(len(places), float(far))

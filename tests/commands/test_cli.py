@@ -333,7 +333,8 @@ def test_a_sweep_is_one_also_with_presets_of_ones_own(name: str, presets: Path) 
     own = ("--config-dir", "mine", f"experiment={name}")
     done = command("-m", *own, "sweep.dir=1e5", *SMALL, *chosen, cwd=presets)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "2 finished of 2 jobs in 1e5"
+    last = "2 finished of 2 jobs in 1e5; to look at: 1e5/comparison/index.html"
+    assert done.stdout.splitlines()[-1] == last
     assert (presets / "1e5" / "comparison" / "groups.csv").exists()
     if name == "launched":
         single = command(*own, *SMALL, cwd=presets)

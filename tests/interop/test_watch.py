@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import re
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -415,6 +417,19 @@ def test_a_transformer_of_pytorch(tmp_path: Path) -> None:
         f"layers.{block}.{reader}" for block in range(2) for reader in ("self_attn", "linear1")
     )
     assert measures.has("skip_gradient_rms", "branch_gradient_rms")
+
+
+def test_the_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(ffn_train.__file__).parent / "interop" / "README.md").read_text("utf-8")
+    (code,) = re.findall(r"# my_torch_loop\.py\n.*?(?=```)", text, re.S)
+    (tmp_path / "my_torch_loop.py").write_text(code, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    runpy.run_path("my_torch_loop.py")
+    run = load_run("outputs/torch")
+    assert run.state == "finished"
+    assert run.measures["branch_gradient_rms"].values.shape == (11, 6)
+    assert run.measures.layers == ("0", *map(str, range(1, 7)), "7")
 
 
 # which blocks

@@ -44,9 +44,9 @@ def make_run(
     rng = np.random.default_rng(depth)
     path.mkdir(parents=True, exist_ok=True)
     kind = "scaled" if residual else "none"
-    config = {"residual": {"name": kind}, "activation": {"name": "gelu"}}
+    config = {"task": {}, "residual": {"name": kind}, "activation": {"name": "gelu"}}
     files.write_json(path / files.CONFIG, config)
-    files.write_json(path / files.PROVENANCE, {"least_squares_loss": 0.5})
+    files.write_json(path / files.PROVENANCE, {"least_squares_loss": 0.5, "kind": "regression"})
     columns = layout(depth, residual=residual, rectifies=rectifies)
     with RunWriter(path, columns) as writer:
         for step in range(steps):

@@ -38,15 +38,15 @@ def find(model: nn.Module, blocks: str | Sequence[str | nn.Module] | None) -> di
     if wrong or not names:
         what = f"{wrong[0]!r} is no module inside the model" if wrong else "no module is named so"
         raise SettingError(f"blocks={blocks!r}: {what}; {_containers(modules)}")
-    found = {name: modules[name] for name in names}
-    for name, module in found.items():
-        twin = next(other for other, each in found.items() if each is module)
+    chosen = {name: modules[name] for name in names}
+    for name, module in chosen.items():
+        twin = next(other for other, each in chosen.items() if each is module)
         if twin != name or names.count(name) > 1:
             raise SettingError(f"blocks={blocks!r}: {name} and {twin} are the same module")
-        outer = next((other for other in found if name.startswith(f"{other}.")), None)
+        outer = next((other for other in chosen if name.startswith(f"{other}.")), None)
         if outer is not None:
             raise SettingError(f"blocks={blocks!r}: {name} lies within {outer}")
-    return found
+    return chosen
 
 
 def _children(modules: Mapping[str, nn.Module]) -> dict[str, type[nn.Module]]:
