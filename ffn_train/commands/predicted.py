@@ -77,7 +77,7 @@ def sheet(point: Point) -> str:
             *aligned(signal, gap=GAP),
             "",
             f"|dL/dx_0| / |dL/dx_L|   {norm(ratio)}",
-            f"growth per block        {_growth(ratio / depth)}, from output to input",
+            f"growth per block        {_growth(prediction.log_growth)}, from output to input",
             f"gradient flow           {flow(point, ratio)}",
             "",
             *aligned(gradients, gap=GAP),
@@ -90,8 +90,8 @@ def sheet(point: Point) -> str:
 
 def table(points: Sequence[Point]) -> str:
     """The predictions as a table with a row per point."""
-    columns = ("growth per block", "|dL/dx_0|/|dL/dx_L|", "RMS x_L", "RMS dL/dx_0", ONE_SEED)
-    rows, remarks = [("point", *columns)], []
+    ratios = ("gradient flow", "growth per block", "|dL/dx_0|/|dL/dx_L|")
+    rows, remarks = [("point", *ratios, "RMS x_L", "RMS dL/dx_0", ONE_SEED)], []
     for point in points:
         prediction = point.prediction
         if isinstance(prediction, Unpredicted):
@@ -99,7 +99,8 @@ def table(points: Sequence[Point]) -> str:
             continue
         first, sd = prediction.log_signal_gradient_rms[0], prediction.signal_gradient_sd[0]
         ratio = prediction.log_gradient_ratio
-        growth = _growth(ratio / point.model.depth), norm(ratio)
+        kind, _, _ = flow(point, ratio).partition(":")
+        growth = kind, _growth(prediction.log_growth), norm(ratio)
         norms = norm(prediction.log_signal_rms[-1]), norm(first), one_seed(first, sd)
         rows.append((point.job.name, *growth, *norms))
         words = filter(None, (point.rows, beyond(point)))

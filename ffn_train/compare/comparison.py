@@ -21,9 +21,10 @@ from ffn_train.config.settings import SettingError, one_of
 from ffn_train.plots.appearance import Appearance
 from ffn_train.running import Notify
 from ffn_train.runs import RunError, old_names
-from ffn_train.runs.finding import QUESTIONS
+from ffn_train.runs.finding import HELD_BACK, NOTHING, QUESTIONS
 from ffn_train.view import Inline
 
+_NAMED = 3  # groups in a line
 _HOPELESS = 10  # axes of losses end at this many times the loss of predicting the mean
 
 
@@ -92,12 +93,24 @@ class Comparison:
 
     @property
     def verdicts(self) -> str:
-        """``held back: depth in 6 runs; gradient flow: vanishing in 6 runs, healthy in 3``."""
+        """``held back: depth in 6 (depth=64), nothing in 3; gradient flow: vanishing in 6 ...``.
+
+        A few groups that were held back are named.
+        """
         answers = []
         for question in QUESTIONS:
-            kinds = Counter(c.verdict[question] for c in self.cases if question in c.verdict)
-            words = (f"{kind} in {count}" for kind, count in kinds.most_common())
-            answers.append(f"{question}: {', '.join(words)}" if kinds else "")
+            where: dict[str, list[str]] = {}
+            for runs in self.groups:
+                for case in runs.cases:
+                    if question in case.verdict:
+                        where.setdefault(case.verdict[question], []).append(str(runs))
+            words = []
+            for kind, names in sorted(where.items(), key=lambda pair: -len(pair[1])):
+                groups = [*filter(None, dict.fromkeys(names))]
+                named = question == HELD_BACK and kind != NOTHING and 0 < len(groups) <= _NAMED
+                which = f" ({'; '.join(groups)})" if named else ""
+                words.append(f"{kind} in {len(names)}{which}")
+            answers.append(f"{question}: {', '.join(words)}" if words else "")
         return "; ".join(filter(None, answers))
 
     @property

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ffn_train.compare.case import Case
 from ffn_train.compare.metrics import Metric, Statistics, statistics
-from ffn_train.compare.values import WORD, order
-from ffn_train.plots.settings import UNSET, Value
+from ffn_train.compare.values import WORD, order, short
+from ffn_train.plots.settings import UNSET, Value, text
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,10 @@ class Group:
 
     point: Mapping[str, Value]
     cases: Sequence[Case]
+
+    def __str__(self) -> str:
+        """Its settings: ``lr=0.1 depth=4``; "" without any."""
+        return " ".join(f"{short(key)}={text(value)}" for key, value in self.point.items())
 
     @property
     def measured(self) -> list[Case]:

@@ -14,7 +14,7 @@ from ffn_train.compare.layout import together
 from ffn_train.compare.metrics import Metric
 from ffn_train.compare.tables import counts
 from ffn_train.compare.values import are_numbers, short
-from ffn_train.plots.settings import Value, brief, text
+from ffn_train.plots.settings import Value, brief
 from ffn_train.report.table import aligned
 
 _LONGEST = 24  # characters of a setting's value
@@ -100,8 +100,7 @@ def _best(comparison: Comparison) -> str:
     if len(known) < 2 or "loss" not in metric.name:
         return ""
     mean, group = min(known, key=lambda pair: pair[0])
-    where = " ".join(f"{short(key)}={text(value)}" for key, value in group.point.items())
-    return f"lowest {metric.symbol}: {where} ({mean:.3g})"
+    return f"lowest {metric.symbol}: {group} ({mean:.3g})"
 
 
 def _across(columns: Sequence[Column]) -> int:

@@ -56,6 +56,16 @@ class Prediction:
         """The log of |dLoss/dx_0| / |dLoss/dx_L|."""
         return float(self.log_signal_gradient_rms[0] - self.log_signal_gradient_rms[-1])
 
+    @property
+    def log_growth(self) -> float:
+        """The log of the growth per block: minus the slope of the least-squares line through
+        log |dLoss/dx_l|, l = 0 ... L, as for what is measured.
+        """
+        log = self.log_signal_gradient_rms
+        offset = (len(log) - 1) / 2 - np.arange(len(log))
+        with np.errstate(invalid="ignore"):
+            return float(offset @ log / (offset @ offset))
+
 
 @dataclass(frozen=True)
 class Unpredicted:

@@ -51,6 +51,19 @@ def test_what_held_the_runs_back_is_counted() -> None:
     assert [row["held_back"] for row in rows(tables(found)["runs.csv"])] == [*kinds, ""]
 
 
+def test_groups_that_were_held_back_are_named_if_they_are_few() -> None:
+    large = "rate too large"
+    cases = [
+        replace(case(depth=depth), verdict={"held back": kind})
+        for depth, kind in enumerate(["nothing", large, "noise", large, large, large], start=1)
+    ]
+    few = compared(*cases[:4])
+    said = "held back: rate too large in 2 (depth=2; depth=4), nothing in 1, noise in 1 (depth=3)"
+    assert few.verdicts == said
+    assert compared(*cases).verdicts.startswith("held back: rate too large in 4, nothing in 1")
+    assert "lowest final validation loss: depth=1 (1)" in table(few)
+
+
 def test_a_row_for_each_run() -> None:
     lost = case(7, depth=4, residual="none", seed=3, state="diverged")
     found = rows(tables(compared(*small_sweep(), lost))["runs.csv"])

@@ -320,7 +320,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     main(["model.depth=64", "residual=none", "--out", str(tmp_path / "a" / "one.png")])
     out = capsys.readouterr().out
     assert "(a priori)" in out
-    assert "growth per block        0.505" in out
+    assert "growth per block        0.501" in out
+    assert "gradient flow           vanishing: the first block gets 1.11e-19 times" in out
+    assert "gradient; try residual=scaled\n" in out
     assert "down.weight" in out
     assert (tmp_path / "a" / "one.png").stat().st_size > 10_000
 
@@ -331,6 +333,7 @@ def test_the_command_for_many_points(tmp_path: Path, capsys: pytest.CaptureFixtu
     lines = capsys.readouterr().out.splitlines()
     deep, *remarks = [line for line in lines if line.startswith("depth=600,block=feedforward")]
     assert "e+14" in deep  # 3^(600/2) = 1e143
+    assert deep.split()[1] == "exploding"
     assert remarks[0].endswith(": from 83 of 128 rows")
     assert "beyond float32: RMS x_l too large at l = " in remarks[1]
     assert len(remarks) == 2

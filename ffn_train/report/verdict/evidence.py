@@ -17,6 +17,7 @@ from ffn_train.nn.core import Floats
 from ffn_train.nn.optim.optimizer import Optimizer
 from ffn_train.runs import Run
 from ffn_train.runs.outcome import LAST, clipped_share
+from ffn_train.theory import Prediction
 
 
 @dataclass(frozen=True)
@@ -206,13 +207,21 @@ class Evidence:
         return Slope(slope * measures.depth, first - 1 if first else None)
 
     @cached_property
-    def predicted(self) -> float | None:
-        """Predicted log |dL/dx_0| / |dL/dx_L|; None without a prediction or if it does not hold."""
+    def predicted(self) -> Prediction | None:
+        """The theory's prediction; None if there is none, or if it is infinite or does not hold."""
         theory = self.run.theory
         if theory is None or theory.chosen is None or not self.run.theory_holds:
             return None
-        change = theory.chosen[1].log_gradient_ratio
-        return change if math.isfinite(change) else None
+        prediction = theory.chosen[1]
+        return prediction if math.isfinite(prediction.log_gradient_ratio) else None
+
+    @property
+    def change(self) -> float | None:
+        """log |dL/dx_0| / |dL/dx_L| at step 0, as measured, or else as predicted."""
+        flow, predicted = self.slope(0), self.predicted
+        if flow is not None:
+            return flow.log
+        return None if predicted is None else predicted.log_gradient_ratio
 
     def dead(self, row: int) -> Floats:
         """The share of dead units of each block at a measured step; empty if unknown."""

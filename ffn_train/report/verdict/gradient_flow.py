@@ -18,6 +18,7 @@ from ffn_train.config.keys import MODEL_GROUPS
 from ffn_train.nn.core import Floats
 from ffn_train.report.verdict.evidence import Evidence
 from ffn_train.runs.finding import FLOW, Finding
+from ffn_train.theory import Prediction
 from ffn_train.train.diagnosis import either, settings
 
 STRONG, MILD = 100.0, 10.0  # changes of the signal gradient over the whole stack
@@ -39,12 +40,11 @@ def gradient_flow(evidence: Evidence) -> Finding | None:
 def changing(evidence: Evidence) -> Finding | None:
     """Exploding or vanishing at step 0, as measured or, without a measurement, as predicted."""
     run, flow, predicted = evidence.run, evidence.slope(0), evidence.predicted
-    measures, depth = run.measures, run.measures.depth
-    change = predicted if flow is None else flow.log
+    change, theory = evidence.change, math.exp(predicted.log_growth) if predicted else math.nan
     if change is None or abs(change) < math.log(STRONG):
         return None
     kind = "exploding" if change > 0 else "vanishing"
-    growth = math.exp(change / depth) if flow is None else measures.growth_per_block[0]
+    growth = theory if flow is None else run.measures.growth_per_block[0]
     text = f"{kind}: dL/dx_l changes by {growth:.3g}x per block from output to "
     total = f"10^{change / math.log(10):.1f} in all"
     if flow is None or flow.lost is None:
@@ -55,7 +55,7 @@ def changing(evidence: Evidence) -> Finding | None:
     if flow is None:
         text += ", in theory: nothing finite was measured"
     elif predicted is not None:
-        text += f"; theory says {math.exp(predicted / depth):.3g}x"
+        text += f"; theory says {theory:.3g}x"
     return Finding(FLOW, kind, text + cause(evidence), remedy(evidence))
 
 
@@ -139,12 +139,12 @@ def _skip(evidence: Evidence) -> Finding | None:
     )
     name = evidence.chosen("residual").get("name", "")
     change: tuple[str, ...] = ()
-    if name == "scaled":
+    if evidence.chosen("init").get("name") == "normal":
+        change = ("init=lecun",)
+    elif name == "scaled":
         change = (f"residual.scale={3 * evidence.setting('residual', 'scale'):g}",)
     elif name == "rezero":
         text += "; more steps or a larger optimizer.lr let the learnable multipliers grow"
-    elif evidence.chosen("init").get("name") == "normal":
-        change = ("init=he",)
     return Finding(FLOW, "skip path", f"{text}{tried(change)}", change)
 
 
@@ -190,12 +190,12 @@ def cause(evidence: Evidence) -> str:
         return ""
     remedies = settings(residual, depth, norm=names["norm"] or "none", init=names["init"])
     advice = f"; try {either(remedies)}"
-    change = evidence.predicted
-    if change is None:
+    predicted = evidence.predicted
+    if predicted is None:
         return advice
     skip, multiplier = residual.skip(depth) ** 2, residual.multiplier(depth) ** 2
     unit = names["activation"] if names["block"] == "feedforward" else names["block"]
-    weights, variance = f"; init={names['init']} with {unit}", _per_block(evidence, change)
+    weights, variance = f"; init={names['init']} with {unit}", _per_block(predicted)
     norm = "" if names["norm"] == "none" else f" and norm={names['norm']}"
     if norm or skip == 0:
         return f"{weights}{norm} multiplies the variance by {variance:.2g} in each block{advice}"
@@ -208,16 +208,13 @@ def cause(evidence: Evidence) -> str:
     )
 
 
-def _per_block(evidence: Evidence, change: float) -> float:
+def _per_block(predicted: Prediction) -> float:
     """The variance's predicted factor per block, that of the signal if the gradient's is similar.
 
     For homogeneous units both are the same, except that the gradient's part along the signal, of
     order 1/D, turns the 3 that the weights' variances explain into 3.1.
     """
-    theory = evidence.run.theory
-    assert theory is not None
-    assert theory.chosen is not None
-    signal = theory.chosen[1].log_signal_rms
-    up, down = 2 * float(signal[-1] - signal[0]), 2 * change
+    signal = predicted.log_signal_rms
+    up, down = 2 * float(signal[-1] - signal[0]), 2 * predicted.log_gradient_ratio
     factor = up if abs(up - down) < 0.1 * abs(down) else down
-    return math.exp(factor / evidence.run.measures.depth)
+    return math.exp(factor / (len(signal) - 1))

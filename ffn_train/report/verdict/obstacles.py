@@ -147,8 +147,7 @@ def _all_alike(evidence: Evidence) -> Finding | None:
 
 def _depth(evidence: Evidence) -> Finding | None:
     """The gradient changes so much over the depth that no learning rate suits all blocks."""
-    flow = evidence.slope(0)
-    change = evidence.predicted if flow is None else flow.log
+    change = evidence.change
     if change is None:
         return None
     if abs(change) < math.log(STRONG) and not (
@@ -203,15 +202,17 @@ def _hardly_begun(evidence: Evidence) -> Finding | None:
 
 
 def _rate_too_small(evidence: Evidence) -> Finding | None:
-    """Updates are tiny while there is much left to learn."""
+    """The rate is below the usual one, and updates are tiny while there is much left to learn."""
+    lr, warmup = evidence.setting("optimizer", "lr"), evidence.setting("schedule", "warmup")
     learned = min(LEARNED, WORSE * (1 - evidence.baseline_skill))
     if _good(evidence) or evidence.last_loss < learned or not evidence.update_size < SLOW:
+        return None
+    if not evidence.highest_rate < evidence.usual_rate:  # the gradients are what is small
         return None
     text = (
         f"an update changes the weights by {evidence.update_size:.1g} of their size, all "
         f"{evidence.updates} together by {evidence.moved:.1g} at most"
     )
-    lr, warmup = evidence.setting("optimizer", "lr"), evidence.setting("schedule", "warmup")
     if warmup > evidence.updates:
         text += f"; a warm-up of {warmup:.0f} steps does not reach optimizer.lr={lr:g}"
         return _finding("rate too small", text, ("schedule.warmup=0",))
