@@ -10,8 +10,6 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-
 from ffn_train.config.overrides import command, written
 from ffn_train.config.settings import described
 from ffn_train.plots import draw, undrawn
@@ -31,7 +29,6 @@ from ffn_train.runs.outputs import Outputs
 from ffn_train.runs.provenance import Provenance, surroundings
 from ffn_train.runs.status import Status
 from ffn_train.runs.writer import write_weights
-from ffn_train.train.shards import Shards
 from ffn_train.train.threads import BlasThreads
 from ffn_train.train.trainer import BEST
 
@@ -165,10 +162,8 @@ def _carry_out(
         params = layout.zeros(params.vector.dtype)
         params.vector[...] = state.memory[BEST]
         write_weights(path / files.BEST, layout.named(params.vector))
-    with Shards(experiment.trainer.validation_shards) as shards, np.errstate(all="ignore"):
-        outputs = experiment.trainer.predict(params, shards, experiment.trainer.data)
+    outputs, scores = final_scores(experiment, params)
     Outputs.of(experiment.exact, experiment.kind, outputs).write(path)
-    scores = final_scores(experiment, params)
     return conclude(path, last.divergence, last.stopped, kept_step=state.kept, **scores)
 
 

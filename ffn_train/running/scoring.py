@@ -14,20 +14,18 @@ from ffn_train.tasks.table import Data
 from ffn_train.train.shards import Shards
 
 
-def final_scores(experiment: Experiment, params: FlatVector) -> dict[str, Any]:
-    """The scores of the test rows or else, beside that which training goes by, of the validation
-    rows.
-    """
+def final_scores(experiment: Experiment, params: FlatVector) -> tuple[Array, dict[str, Any]]:
+    """The outputs for the validation rows; the scores of the test rows or else of these."""
     trainer, exact = experiment.trainer, experiment.exact.tested
-    data = trainer.data.tested or trainer.data
+    data, score = trainer.data.tested, trainer.score
     with Shards(trainer.validation_shards) as shards, np.errstate(all="ignore"):
-        outputs = trainer.predict(params, shards, data)
-        scores = {"scores": trainer.score.details(data, outputs)}
-        if exact is None:
-            return scores
-        value = float(trainer.score.value(data.y_validation, outputs))
-    score = declared(trainer.score, exact)[0]
-    return {**scores, "test_score": ScoreResult(**vars(score), value=value)}
+        outputs = trainer.predict(params, shards, trainer.data)
+        if data is None or exact is None:
+            return outputs, {"scores": score.details(trainer.data, outputs)}
+        tested = trainer.predict(params, shards, data)
+        value, details = float(score.value(data.y_validation, tested)), score.details(data, tested)
+    result = ScoreResult(**vars(declared(score, exact)[0]), value=value)
+    return outputs, {"scores": details, "test_score": result}
 
 
 def declared(score: Score, data: Data) -> tuple[ScoreDeclared, Array | None]:
