@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from ffn_train.interop.recorder import record
     from ffn_train.interop.watching import watch
     from ffn_train.running.experiment import build_experiment
-    from ffn_train.runs import Run, load_run
     from ffn_train.teach import check_gradients
+    from ffn_train.using.fit import fit
+    from ffn_train.using.run import Run, load_run
 
 __version__ = "0.2.0.dev0"
 
@@ -37,6 +38,7 @@ __all__ = [
     "build_experiment",
     "check_gradients",
     "compose",
+    "fit",
     "forward_pass",
     "load_run",
     "record",
@@ -48,14 +50,15 @@ __all__ = [
 # imported when first asked for: the textbook functions need none of the rest, and a command's first
 # import is not all of NumPy
 _MODULES = {
-    "Run": "ffn_train.runs",
+    "Run": "ffn_train.using.run",
     "backprop_two_layer": "ffn_train.functional",
     "backward_pass": "ffn_train.functional",
     "build_experiment": "ffn_train.running.experiment",
     "check_gradients": "ffn_train.teach",
     "compose": "ffn_train.config.composition",
+    "fit": "ffn_train.using.fit",
     "forward_pass": "ffn_train.functional",
-    "load_run": "ffn_train.runs",
+    "load_run": "ffn_train.using.run",
     "record": "ffn_train.interop.recorder",
     "residual_backward": "ffn_train.functional",
     "watch": "ffn_train.interop.watching",

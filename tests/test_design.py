@@ -33,10 +33,11 @@ LAW: dict[str, set[str]] = {
     "compare": {"sweep", "view"},
     "reproduce": {"sweep"},
     "interop": {"running"},
+    "using": {"running"},  # a run put to use
     "parts": {"plots"},  # what a part of one's own imports
-    "__init__": {"functional", "interop", "teach"},
+    "__init__": {"functional", "interop", "teach", "using"},
     "__main__": {"commands"},
-    "commands": {"compare", "reproduce", "gradcheck", "teach"},
+    "commands": {"compare", "reproduce", "gradcheck", "teach", "using"},
 }
 # modules that may import Hydra
 HYDRA = ("composition.py", "overrides.py", "directory.py", "mistakes.py", "launcher.py")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import ffn_train
+from ffn_train.runs import Run
 
 # what needs an extra, and which
 OPTIONAL = {"ffn_train.nn.compiled": ("numba", "scipy"), "ffn_train.interop.torch": ("torch",)}
@@ -34,10 +35,17 @@ def test_no_export_shares_its_name_with_a_submodule() -> None:
     assert not beside & {*ffn_train.__all__}
 
 
-def record(path: Path) -> ffn_train.Run | None:
+def record(path: Path) -> Run | None:
     with ffn_train.record(path, tensors={"a.weight": (3, 3)}, blocks=["a"]) as run:
         run.log(0, {"loss": 1.0})
         return run.close()
+
+
+def fit(path: Path) -> Run:
+    table = {"a": np.arange(12.0), "b": np.arange(12.0) % 5}
+    return ffn_train.fit(
+        table, "a", ["model.depth=1", "model.width=4", "trainer.steps=2", f"run.dir={path}"]
+    )
 
 
 def watch(path: Path) -> object:
@@ -65,6 +73,7 @@ def test_every_export_works_after_every_submodule_is_imported(tmp_path: Path) ->
         "build_experiment": lambda: ffn_train.build_experiment(ffn_train.compose()),
         "check_gradients": lambda: ffn_train.check_gradients(np.tanh, lambda dy, x: dy),
         "compose": lambda: ffn_train.compose(),
+        "fit": lambda: fit(tmp_path / "fitted"),
         "forward_pass": lambda: ffn_train.forward_pass(x, W1, b1, abs),
         "load_run": lambda: ffn_train.load_run(OLD_RUN),
         "record": lambda: record(tmp_path / "run"),

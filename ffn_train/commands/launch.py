@@ -13,7 +13,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-COMMANDS = ("compare", "plots", "view", "theory", "gradcheck", "check", "reproduce", "clean")
+COMMANDS = (
+    *("predict", "diff", "compare", "plots", "view", "theory", "gradcheck", "check", "reproduce"),
+    "clean",
+)
 INTERRUPTED = 130  # the shell's exit status for Ctrl-C: 128 + SIGINT
 UNREAD = 141  # the shell's exit status for a closed pipe, as of `| head`: 128 + SIGPIPE
 

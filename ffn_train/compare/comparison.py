@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ffn_train.compare.case import Case
 from ffn_train.compare.discovery import find
@@ -127,6 +128,22 @@ class Comparison:
         runs = f"{len(self.cases)} run{'s' if len(self.cases) != 1 else ''}"
         damaged = f", {self.skipped} damaged and left out" if self.skipped else ""
         return f"{runs}: {words}{damaged}"
+
+    def frame(self) -> Any:
+        """The settings that differ, results and verdict of each run, as a pandas frame."""
+        import pandas as pd
+
+        keys = list(dict.fromkeys([*self.keys, *self.varied, SEED]))
+        return pd.DataFrame(
+            {
+                **{key: case.settings.get(key) for key in keys},
+                "state": case.state,
+                **case.verdict,
+                **case.metrics,
+                "directory": str(case.path),
+            }
+            for case in self.cases
+        )
 
     @property
     def reservations(self) -> list[str]:

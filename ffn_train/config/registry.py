@@ -163,8 +163,8 @@ def names(group: str) -> tuple[str, ...]:
     return tuple(choices(group))
 
 
-def build(group: str, settings: Mapping[str, Any]) -> Any:
-    """The object that ``{"name": ..., **its settings}`` describes.
+def build(group: str, settings: Mapping[str, Any], **more: Any) -> Any:
+    """The object that ``{"name": ..., **its settings}`` describes; ``more`` are no settings.
 
     Raises SettingError for an unknown name or key; the class checks the values.
     """
@@ -181,4 +181,4 @@ def build(group: str, settings: Mapping[str, Any]) -> Any:
                 f"{group}.{key} is not a setting of {group}={name}, "
                 f"which takes {', '.join(known) or 'none'}{nearest(key, known)}"
             )
-    return cls(**values)
+    return cls(**values, **more)

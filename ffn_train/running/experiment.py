@@ -21,7 +21,7 @@ from ffn_train.config.sections import Trainer as TrainerSettings
 from ffn_train.config.settings import SettingError, defaults, some_of
 from ffn_train.nn.blocks.residual import Residual
 from ffn_train.nn.core import FlatVector
-from ffn_train.nn.engine import engine
+from ffn_train.nn.engine import NUMPY, Engine, engine
 from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.stack import Stack
 from ffn_train.runs.identity import Identity
@@ -90,7 +90,9 @@ class Streams(NamedTuple):
     batches: np.random.SeedSequence
 
 
-def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Experiment:
+def build_experiment(
+    config: Mapping[str, Any], *, to_train: bool = True, frame: Any = None
+) -> Experiment:
     """Build the run that a resolved configuration describes, with its data; parameters come later.
 
     Raises SettingError for an unknown key, a value out of range, incompatible choices, unusable
@@ -106,7 +108,11 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
     )
     streams = Streams(*np.random.SeedSequence(general.seed).spawn(len(Streams._fields)))
     before = {group: {"name": name} for group, name in BEFORE.items()}
-    parts = {group: build(group, {**before, **config}[group]) for group in GROUPS}
+    tables = {"task": {} if frame is None else {"frame": frame}}
+    parts = {
+        group: build(group, {**before, **config}[group], **tables.get(group, {}))
+        for group in GROUPS
+    }
     notes = []
     if config["loss"] == {"name": "mse"} and (loss := LOSSES.get(parts["task"].kind)):
         parts["loss"] = build("loss", {"name": loss})
@@ -133,13 +139,7 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
     batches = Batches(x, y, size=size, seed=streams.batches)
     steps = _steps(trainer, batches.per_epoch)
     config = {**config, "trainer": {**config["trainer"], "steps": steps, "epochs": None}}
-    model = Stack(
-        inputs=x.shape[1],
-        outputs=y.shape[1],
-        **vars(sizes),
-        engine=computed_by,
-        **{group: parts[group] for group in MODEL_GROUPS if group != "init"},
-    )
+    model = build_stack(sizes, parts, x.shape[1], y.shape[1], computed_by)
     unit = parts["loss"].unit
     if parts["task"].standardise_targets and unit:
         unit += f" of the target{'s' * (y.shape[1] > 1)}"
@@ -212,6 +212,14 @@ def build_experiment(config: Mapping[str, Any], *, to_train: bool = True) -> Exp
             *threads.warnings(general.threads),
         ],
     )
+
+
+def build_stack(
+    sizes: Model, parts: Mapping[str, Any], inputs: int, outputs: int, engine: Engine = NUMPY
+) -> Stack:
+    """The stack of these sizes and choices, by their groups."""
+    chosen = {group: parts[group] for group in MODEL_GROUPS if group != "init"}
+    return Stack(inputs=inputs, outputs=outputs, **vars(sizes), engine=engine, **chosen)
 
 
 def _steps(trainer: TrainerSettings, per_epoch: int) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
-from tqdm import tqdm
+from tqdm import tqdm as text_bar
 
 from ffn_train.running.experiment import Experiment
 from ffn_train.running.guard import GuardedLogger
@@ -33,11 +34,12 @@ def record_training(
     """
     trainer, identity = experiment.trainer, experiment.identity.digest
     first, layout = state.step, layout_of(experiment.model, trainer.instruments)
-    bar = tqdm(
+    bar_of, shown = _bar()
+    bar = bar_of(
         total=trainer.steps,
         initial=state.step,
         unit="step",
-        disable=not (progress and sys.stderr is not None and sys.stderr.isatty()),
+        disable=not (progress and shown),
         leave=False,
         mininterval=0.2,
     )
@@ -67,6 +69,15 @@ def record_training(
             raise
         writer.to_disk()
     return record
+
+
+def _bar() -> tuple[Any, bool]:
+    """The kind of progress bar for where this runs, and whether anyone sees it."""
+    if "ipykernel" not in sys.modules:
+        return text_bar, sys.stderr is not None and sys.stderr.isatty()
+    from tqdm.auto import tqdm  # imports more than a command needs
+
+    return tqdm, True
 
 
 def _logged(record: Record, experiment: Experiment) -> bool:

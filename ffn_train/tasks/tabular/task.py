@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,7 @@ from ffn_train.tasks.scores import R2, Accuracy, Score
 from ffn_train.tasks.table import Data, Parts, Table, held, standardised
 from ffn_train.tasks.tabular.columns import Columns, as_words, blanked, shown
 from ffn_train.tasks.tabular.dialect import MARKS, SEPARATORS, Given
-from ffn_train.tasks.tabular.reading import Reading, read
+from ffn_train.tasks.tabular.reading import Reading, read, unique
 from ffn_train.tasks.tabular.selection import Selection, Wanted, described, select
 from ffn_train.tasks.task import Task
 
@@ -121,9 +121,11 @@ class TableTask(Task):
     )
     largest: float = _how("size of a file, uncompressed", 4.0, above=0, unit="GiB")
 
+    frame: Any = field(default=None, repr=False, compare=False)  # a pandas frame instead of a file
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.path is None or self.path in ("", "???"):
+        if self.frame is None and self.path in (None, "", "???"):
             raise SettingError("task.path is missing: name a file (task.path=data.csv)")
         for key in ("path", "validation_path", "test_path"):
             value = getattr(self, key)
@@ -219,6 +221,10 @@ class TableTask(Task):
 
     def _frame(self, key: str) -> tuple[Any, Reading]:
         """The file that a setting names, and how it was read."""
+        if key == "path" and self.frame is not None:
+            names, unnamed, renamed = unique([str(name).strip() for name in self.frame.columns])
+            frame = self.frame.set_axis(names, axis=1)
+            return frame, Reading("frame", len(frame), unnamed=unnamed, renamed=renamed)
         path = getattr(self, key)
         hints = Given(
             separator=SEPARATORS.get(str(self.separator)),
@@ -236,7 +242,8 @@ class TableTask(Task):
     @cached_property
     def _read(self) -> tuple[Any, Reading, Selection, list[str]]:
         """The rows that are used, how they were read, the columns, and notes on these."""
-        source, roles = f"task.path={self.path!r}", self._wanted()
+        source = "the table" if self.path is None else f"task.path={self.path!r}"
+        roles = self._wanted()
         frame, reading = self._frame("path")
         whole = frame[frame.notna().any(axis=1)]
         for name in whole.columns if roles.missing else ():

@@ -1,0 +1,51 @@
+"""python -m ffn_train predict: a trained model's predictions for the rows of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ffn_train.commands.options import Parser, say, tell, words
+from ffn_train.config.outside import load
+from ffn_train.runs import files, load_run
+from ffn_train.using.model import model_of
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the predictions as CSV, and print the score; exits 2 with one line on errors."""
+    parser = Parser(
+        "predict",
+        "Predict the targets of a file's rows, in their own units, by the network that a run has "
+        "trained. Columns are found by name. The training file is not needed.",
+    )
+    parser.prog = "python -m ffn_train predict"
+    parser.add_argument("run", type=Path, metavar="RUN_DIR")
+    parser.add_argument("table", metavar="NEW.csv", help="a file of any kind that task.path takes")
+    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="default: print them")
+    parser.add_argument(
+        "--weights",
+        choices=("best", "last"),
+        help="of the best validation score or the last step; default: the best if they were kept",
+    )
+    parser.add_argument(
+        "--parts",
+        type=words,
+        default=[],
+        metavar="FILE,...",
+        help="Python files or packages with parts of your own that the run has; they are run",
+    )
+    options = parser.parse(arguments)
+    with parser.mistakes():
+        load(options.parts)
+        frame, model = model_of(load_run(options.run), options.weights).read(options.table)
+        prediction = model.predict(frame)
+        text = prediction.frame.to_csv(index=False, lineterminator="\n")
+        if options.out is not None:
+            files.write_whole(options.out, text.encode(), durable=False)
+    if options.out is None:
+        say(text.rstrip("\n"))
+    else:
+        say(f"predictions for {len(prediction.frame):,} rows in {options.out}")
+    if prediction.score is not None:
+        score = f"{prediction.symbol} {prediction.score:.9g} on {prediction.scored:,} rows"
+        (tell if options.out is None else say)(score)

@@ -1,0 +1,234 @@
+"""A run's network with what it knows of its data: from new rows to predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from ffn_train.config.keys import MODEL_GROUPS, read_settings
+from ffn_train.config.registry import BEFORE, build, choices
+from ffn_train.config.settings import SettingError
+from ffn_train.nn.core import Array, FlatVector
+from ffn_train.nn.losses.loss import Loss
+from ffn_train.nn.stack import Stack
+from ffn_train.running.experiment import build_stack
+from ffn_train.runs import Run, RunError, files
+from ffn_train.runs.files import damaged, read_json
+from ffn_train.tasks.logistic_regression import log_softmax
+from ffn_train.tasks.scores import R2, Accuracy, Score
+from ffn_train.tasks.tabular.columns import Column, Columns
+from ffn_train.tasks.tabular.dialect import MARKS, SEPARATORS, Given
+from ffn_train.tasks.tabular.reading import read
+from ffn_train.using.trace import Trace, trace
+
+ROWS = 2**14  # that the network is applied to at a time
+Which = Literal["last", "best"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The predictions for new rows, and their score if the rows have the target.
+
+    ``frame``: one row each; a column for each target in its own units or, of classes, the class and
+    the probability of each. ``score``: over the ``scored`` rows that have the target, with its
+    ``symbol``; None without such rows.
+    """
+
+    frame: Any
+    score: float | None
+    scored: int
+    symbol: str
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Means and standard deviations of the training rows, (D,) and (M,)."""
+
+    input_mean: Array
+    input_std: Array
+    target_mean: Array
+    target_std: Array
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained stack with its parameters, the coding of its columns and their scale.
+
+    ``outputs``: the names of the stack's outputs, which are targets or classes. ``source``: the
+    settings by which a file is read, of a task that has them.
+    """
+
+    stack: Stack
+    params: FlatVector
+    loss: Loss
+    score: Score
+    columns: Columns
+    outputs: tuple[str, ...]
+    scale: Scale
+    source: Mapping[str, Any]
+
+    def predict(self, table: Any) -> Prediction:
+        """The predictions for the rows of a table (see ``framed``).
+
+        Columns are found by name, in any order; unknown levels and missing cells are treated as in
+        training. Raises SettingError for a column that is missing or has cells of another kind.
+        """
+        import pandas as pd
+
+        frame = self.framed(table)
+        x, targets = self.inputs(frame), self.targets(frame)
+        chunks = [x[start : start + ROWS] for start in range(0, len(x), ROWS)]
+        with np.errstate(all="ignore"):
+            y = np.concatenate(
+                [self.stack.predict(self.params.views, chunk) for chunk in chunks]
+                or [np.zeros((0, len(self.outputs)), x.dtype)]
+            )
+            if self.of_classes:
+                columns = self._classes(y)
+            else:
+                values = y * self.scale.target_std + self.scale.target_mean
+                columns = dict(zip(self.outputs, values.T, strict=True))
+            known = np.zeros(len(y), bool) if targets is None else ~np.isnan(targets).any(axis=1)
+            score = None
+            if targets is not None and known.any():
+                score = float(self.score.value(targets[known], y[known]))
+        predicted = pd.DataFrame(columns, index=frame.index)
+        return Prediction(predicted, score, int(known.sum()), self.score.symbol)
+
+    def trace(self, table: Any) -> Trace:
+        """What the network computes from these rows and, if they have the target, its gradients."""
+        frame = self.framed(table)
+        targets = self.targets(frame)
+        if targets is not None and np.isnan(targets).any():
+            raise SettingError("a gradient needs a target in each row, and some rows have none")
+        return trace(self.stack, self.params, self.loss, self.inputs(frame), targets)
+
+    def read(self, path: str) -> tuple[Any, Model]:
+        """The rows of a file, read as the training file was or else as it stands there, and the
+        model for its way of writing numbers. Raises SettingError, which names the file.
+        """
+        given = Given(
+            separator=SEPARATORS.get(str(self.source.get("separator"))),
+            decimal=MARKS.get(str(self.source.get("decimal"))),
+            thousands=MARKS.get(str(self.source.get("thousands"))),
+            header=self.source.get("header"),
+            units=self.source.get("units"),
+            skip=self.source.get("skip") or 0,
+        )
+        errors = []
+        for way in dict.fromkeys((given, Given(header=given.header))):
+            try:
+                encoding = self.source.get("encoding")
+                frame, reading = read(path, way, encoding=encoding, largest=files.LARGEST)
+                model = replace(self, columns=replace(self.columns, numerals=reading.numerals))
+                model.columns.check(frame, path, targets=False)
+                return frame, model
+            except SettingError as error:
+                text = str(error)
+                errors.append(text if text.startswith(f"{path}: ") else f"{path} {text}")
+        raise SettingError(errors[0])
+
+    def framed(self, table: Any) -> Any:
+        """A pandas frame, a mapping of columns, or an array (N, columns) in training's order."""
+        import pandas as pd
+
+        if isinstance(table, np.ndarray):
+            names = [column.name for column in self.columns.inputs]
+            if table.ndim != 2 or table.shape[1] != len(names):
+                raise SettingError(f"an array of shape {table.shape} is not (N, {len(names)})")
+            return pd.DataFrame(table, columns=names)
+        return pd.DataFrame(table).rename(columns=lambda name: str(name).strip())
+
+    def inputs(self, frame: Any) -> Array:
+        """The coded and standardised inputs (N, D) in the run's precision."""
+        self.columns.check(frame, "the table", targets=self.has_target(frame))
+        x = (self.columns.encode(frame) - self.scale.input_mean) / self.scale.input_std
+        return x.astype(self.params.vector.dtype)
+
+    def targets(self, frame: Any) -> Array | None:
+        """The standardised targets (N, M), NaN where they are missing; None without the columns."""
+        if not self.has_target(frame):
+            return None
+        y = (self.columns.values(frame) - self.scale.target_mean) / self.scale.target_std
+        return y.astype(self.params.vector.dtype)
+
+    def has_target(self, frame: Any) -> bool:
+        return {*self.columns.targets} <= {*frame.columns}
+
+    @property
+    def of_classes(self) -> bool:
+        return self.columns.classes is not None or isinstance(self.score, Accuracy)
+
+    def _classes(self, y: Array) -> dict[str, Any]:
+        """The most probable class and the probability of each."""
+        name = self.columns.targets[0] if self.columns.classes else "class"
+        shares = np.exp(log_softmax(y.astype(np.float64)))
+        likely = np.array(self.outputs, dtype=object)[shares.argmax(axis=1)]
+        each = {f"{name}={word}": share for word, share in zip(self.outputs, shares.T, strict=True)}
+        return {name: likely, **each}
+
+
+def model_of(run: Run, which: Which | None = None) -> Model:
+    """The model that a run trained, with its last or best weights; None: the best if they are kept.
+
+    Reads nothing but the run's own directory. Raises RunError, in one line, where that does not
+    tell enough or is damaged, SettingError for parts of one's own that are not loaded.
+    """
+    if not run.config:
+        raise RunError(f"{run.path} was recorded by another program: it has no {files.CONFIG}")
+    path = run.path / files.DATA
+    if not files.there(path):
+        raise RunError(f"{run.path} is of a version that wrote no {files.DATA}: train it again")
+    content = read_json(path)
+    with damaged(path, KeyError, TypeError, ValueError, AttributeError):
+        scale = Scale(**{name: np.array(content[name], float) for name in Scale.__annotations__})
+        inputs, outputs = map(tuple, (content["inputs"], content["targets"]))
+        if "columns" in content:
+            columns = Columns.from_json(content["columns"])
+        else:  # of a task whose columns are numbers
+            columns = Columns(tuple(Column(name, "number") for name in inputs), outputs)
+        sizes = [array.shape for array in vars(scale).values()]
+        if sizes != [(len(columns.names),)] * 2 + [(len(outputs),)] * 2:
+            raise ValueError("its columns, means and standard deviations do not fit together")
+    if which is None:
+        which = "best" if run.summary and run.summary.kept_step is not None else "last"
+    weights = run.weights(which)
+    settings = read_settings(run.config)
+    before = {group: {"name": name} for group, name in BEFORE.items()}
+    described = {**before, **run.config}
+    parts = {group: build(group, described[group]) for group in (*MODEL_GROUPS, "loss")}
+    with damaged(run.path / files.CONFIG, ValueError):
+        if settings.model.depth != run.measures.depth:
+            raise ValueError(f"model.depth={settings.model.depth} is not that of {files.LAYOUT}")
+        stack = build_stack(settings.model, parts, inputs=len(inputs), outputs=len(outputs))
+        shapes = {tensor.name: tensor.shape for tensor in stack.layout.tensors}
+        if shapes != {name: array.shape for name, array in weights.items()}:
+            raise ValueError("the weights are not those of this model")
+    params = stack.layout.zeros(run.dtype)
+    for name, array in stack.layout.named(params.vector).items():
+        array[...] = weights[name]
+    header = content.get("reading", {}).get("header")
+    return Model(
+        stack=stack,
+        params=params,
+        loss=parts["loss"],
+        score=_score(run),
+        columns=columns,
+        outputs=outputs,
+        scale=scale,
+        source={**run.config["task"], "header": header},
+    )
+
+
+def _score(run: Run) -> Score:
+    """The score by which the run was judged."""
+    name = run.score.name if run.score is not None else ""
+    of_task = getattr(choices("task").get(str(run.config["task"].get("name"))), "score", None)
+    known = [R2(), Accuracy(), *([of_task] if isinstance(of_task, Score) else [])]
+    for score in known:
+        if score.name == name:
+            return score
+    raise SettingError(f"the score {name!r} is of a part that is not loaded (--parts FILE)")
