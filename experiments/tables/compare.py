@@ -96,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
             (Path(table.split(":")[0]).name, str(row_count), *(f"{m:.3f}" for m in (*mean, gap)))
         )
         print(f"{rows[-1][0]}: {', '.join(f'{r[0]:.3f}' for r in results)}", file=sys.stderr)
-    head = ("table", "rows", "preset", "network", "linear", "behind or before the better")
+    head = ("table", "rows", "preset", "network", "linear", "difference")
     print("\n".join(aligned([head, *rows], left=(0,))))
     return int(behind)
 

@@ -41,7 +41,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
     return calls
 
 
-OF_A_MODULE = [name for name in launch.COMMANDS if name not in ("check", "clean", "view")]
+OF_A_MODULE = [
+    name for name in launch.COMMANDS if name not in ("check", "clean", "diff", "predict", "view")
+]
 
 
 @pytest.mark.parametrize("name", OF_A_MODULE)

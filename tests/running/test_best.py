@@ -86,7 +86,7 @@ def test_a_stopped_run_says_by_which_rule_and_its_headline_is_of_the_test_rows(
     assert status.state == "stopped"
     assert status.reason.startswith(reason)
     lines = report(stopped).split("\n")
-    assert lines[0] == f"stopped at step {summary.steps}: {status.reason}"
+    assert lines[0].split(maxsplit=1) == ["stopped", f"at step {summary.steps}: {status.reason}"]
     where = f"on the test rows (weights of step {summary.kept_step})"
     value = f"{summary.test_score.value:.3g} {where}"
     assert any(line.startswith("R²") and value in line for line in lines)
