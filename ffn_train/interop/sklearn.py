@@ -31,7 +31,6 @@ except ImportError:
 from ffn_train.config.composition import Config, compose
 from ffn_train.config.keys import read_settings
 from ffn_train.config.registry import build
-from ffn_train.config.sections import STEPS
 from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Floats
 from ffn_train.running.interruption import Interrupted
@@ -40,7 +39,7 @@ from ffn_train.using.fit import fit_configured
 from ffn_train.using.model import Model
 
 FEW = 20  # rows, below which none are for validation
-LONGEST = 10_000  # steps, of training that ends with its validation score
+A_ROW, FEWEST, MOST = 50, 500, 10_000  # steps, unless they are given
 PRESET = ("experiment=table", "threads=1", "plot.when=never")
 CHOICES = ("activation", "residual", "norm", "optimizer")
 SETTINGS = {
@@ -142,9 +141,11 @@ class FFN(BaseEstimator):  # type: ignore[misc]
         if state is None or isinstance(state, np.random.RandomState):
             values["random_state"] = int(check_random_state(state).randint(2**31 - 1))
         if values["steps"] is None and values["epochs"] is None:
-            values["steps"] = LONGEST if rows >= FEW else STEPS
+            values["steps"] = min(max(A_ROW * rows, FEWEST), MOST)
         overrides = values["overrides"]
-        if isinstance(overrides, str) or not all(isinstance(text, str) for text in overrides):
+        if not isinstance(overrides, (list, tuple)) or not all(
+            isinstance(text, str) for text in overrides
+        ):
             raise SettingError(f"overrides must be a list of texts, got {overrides!r}")
         for text in overrides:
             key = text.partition("=")[0].strip("+~ ")
@@ -175,12 +176,13 @@ class FFNRegressor(RegressorMixin, FFN):  # type: ignore[misc]
 
     x is standardised and y = readout(x_L), x_{l+1} = x_l + a_l f(x_l). By default the settings are
     those of ``experiment=table`` at half the width, and the weights those of the best score on the
-    validation rows. Fewer than 20 rows all train, for 500 steps, and the last weights are kept.
+    validation rows. Fewer than 20 rows all train, and the last weights are kept.
 
     depth, width, expansion       L, D and H/D
     activation, residual, norm    names, as on the command line (conf/README.md)
     optimizer, lr, weight_decay   the optimizer's name and its settings
-    steps, epochs                 the longest training, in one of the two; None: 10,000 steps
+    steps, epochs                 the longest training, in one of the two; None: 50 steps for each
+                                  row, but from 500 to 10,000
     batch_size                    rows of a batch; at most all that train
     validation                    share of the rows that score the weights and do not train
     keep                          "best" or "last": the weights that predict
@@ -229,7 +231,7 @@ class FFNClassifier(ClassifierMixin, FFN):  # type: ignore[misc]
         check_classification_targets(targets)
         self.classes_, indices = np.unique(targets, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"two classes are needed, and all of y is one class, {targets[0]!r}")
+            raise ValueError(f"two classes are needed, and all of y is one class, {targets[0]}")
         self._train(x, indices, classes=True)
         return self
 
@@ -245,8 +247,10 @@ class FFNClassifier(ClassifierMixin, FFN):  # type: ignore[misc]
 
 
 def _plain(value: Any) -> Any:
-    """The value, NumPy's numbers as Python's."""
-    return value.item() if isinstance(value, np.generic) else value
+    """The value as a configuration has it: Python's numbers, and a path as text."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value) if isinstance(value, Path) else value
 
 
 def _in_float64(model: Model) -> Model:
