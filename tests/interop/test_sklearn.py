@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -20,11 +22,12 @@ pytest.importorskip("sklearn", reason="scikit-learn is not installed (extra 'skl
 from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.datasets import load_iris, make_regression
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
+import ffn_train
 from ffn_train import load_run
 from ffn_train.interop.sklearn import FEW, FFNClassifier, FFNRegressor
 
@@ -52,11 +55,19 @@ def test_every_check_of_scikit_learn_passes(estimator: Any) -> None:
     assert not any([tags.non_deterministic, tags.no_validation, kind.poor_score])
 
 
-def test_a_search_over_three_parameters_in_two_processes() -> None:
-    grid = {"depth": [1, 2], "lr": [1e-6, 0.02], "activation": ["relu", "tanh"]}
-    search = GridSearchCV(regressor(steps=20), grid, n_jobs=2, cv=2).fit(X, Y)
-    assert search.best_params_["lr"] == 0.02
+def test_the_example_searches_over_three_parameters_in_two_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(ffn_train.__file__).parent / "interop" / "README.md").read_text("utf-8")
+    (code,) = re.findall(r"# my_search\.py\n.*?(?=```)", text, re.S)
+    (tmp_path / "my_search.py").write_text(code, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    names = runpy.run_path("my_search.py")
+    search, pipeline = names["search"], names["pipeline"]
+    assert len(search.best_params_) == 3
+    assert search.best_score_ > 0.4
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert pipeline.score(names["X"], names["y"]) > 0.4
 
 
 def test_a_pipeline_is_cloned_and_scored_in_threads() -> None:
