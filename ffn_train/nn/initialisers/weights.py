@@ -12,7 +12,7 @@ import numpy as np
 from ffn_train.config.places import find
 from ffn_train.config.registry import choice
 from ffn_train.config.sections import path as check_path
-from ffn_train.config.settings import SettingError, setting, shortened
+from ffn_train.config.settings import SettingError, first_line, printable, setting, shortened
 from ffn_train.nn.core import Array, Layout
 from ffn_train.nn.initialisers.initialiser import Initialiser, Role
 
@@ -92,9 +92,10 @@ class Weights(Initialiser):
         if self.digest not in (None, digest):
             raise SettingError(f"{key}: its digest is {digest}, not init.digest={self.digest}")
         try:
-            entries = deserialize(content)
+            entries = deserialize(content)  # type: ignore[no-untyped-call]
         except (SafetensorError, ValueError) as error:
-            raise SettingError(f"{key} is no safetensors file: {shortened(str(error))}") from None
+            reason = printable(shortened(first_line(error)))
+            raise SettingError(f"{key} is no safetensors file: {reason}") from None
         tensors = {}
         for name, entry in entries:
             if entry["dtype"] not in DTYPES:
