@@ -63,10 +63,8 @@ TAKEN = {  # keys that no override may set, and what sets them
     **dict.fromkeys(("experiment", "task", "task.split"), "the estimator"),
     **dict.fromkeys(("task.path", "task.target", "task.classes"), "fit(X, y)"),
 }
-_composing = threading.Lock()  # Hydra composes one configuration at a time
-
-
 _composed = lru_cache(16)(compose)
+_composing = threading.Lock()  # Hydra composes one configuration at a time
 
 
 class FFN(BaseEstimator):  # type: ignore[misc]
