@@ -32,7 +32,7 @@ LAW: dict[str, set[str]] = {
     "sweep": {"running"},
     "compare": {"sweep", "view"},
     "reproduce": {"sweep"},
-    "interop": {"running"},
+    "interop": {"using"},
     "using": {"running"},  # a run put to use
     "parts": {"plots"},  # what a part of one's own imports
     "__init__": {"functional", "interop", "teach", "using"},

@@ -14,7 +14,11 @@ import ffn_train
 from ffn_train.runs import Run
 
 # what needs an extra, and which
-OPTIONAL = {"ffn_train.nn.compiled": ("numba", "scipy"), "ffn_train.interop.torch": ("torch",)}
+OPTIONAL = {
+    "ffn_train.nn.compiled": ("numba", "scipy"),
+    "ffn_train.interop.torch": ("torch",),
+    "ffn_train.interop.sklearn": ("sklearn",),
+}
 OLD_RUN = Path(__file__).parent / "old_runs" / "runs" / "default"
 
 

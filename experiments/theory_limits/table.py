@@ -41,8 +41,11 @@ COLUMNS += ("error_sd", "error_where", "scatter", "silent", "a_priori", "reason"
 def draw(seed: int, count: int, largest: int) -> Iterator[list[str]]:
     """The overrides of ``count`` configurations: all choices alike, sizes uniform in their log."""
     rng = np.random.default_rng(seed)
+    drawn = {
+        group: [name for name in choices(group) if name != "weights"] for group in MODEL_GROUPS
+    }
     while count:
-        names = {group: str(rng.choice(list(choices(group)))) for group in MODEL_GROUPS}
+        names = {group: str(rng.choice(known)) for group, known in drawn.items()}
         depth, width = (round(np.exp(rng.uniform(np.log(a), np.log(256)))) for a in (4, 16))
         expansion, outputs = int(rng.choice([1, 2, 4])), int(rng.choice([1, 1, 4, 16]))
         batch, loss = int(rng.choice([8, 32, 128, 200])), str(rng.choice(["mse", "mse", "huber"]))

@@ -27,6 +27,9 @@ class Engine:
     reductions: Reductions
     delay: Callable[[], str | None]
 
+    def __reduce__(self) -> str:  # by its name: only models of this engine are pickled
+        return "NUMPY"
+
 
 NUMPY = Engine(PlainSegment, lambda optimizer: optimizer, Reductions(), lambda: None)
 

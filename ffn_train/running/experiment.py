@@ -23,6 +23,7 @@ from ffn_train.nn.blocks.residual import Residual
 from ffn_train.nn.core import FlatVector
 from ffn_train.nn.engine import NUMPY, Engine, engine
 from ffn_train.nn.initialisers.initialiser import Initialiser
+from ffn_train.nn.initialisers.weights import Weights
 from ffn_train.nn.stack import Stack
 from ffn_train.runs.identity import Identity
 from ffn_train.runs.loggers.logger import Logger
@@ -140,6 +141,9 @@ def build_experiment(
     steps = _steps(trainer, batches.per_epoch)
     config = {**config, "trainer": {**config["trainer"], "steps": steps, "epochs": None}}
     model = build_stack(sizes, parts, x.shape[1], y.shape[1], computed_by)
+    if isinstance(init := parts["init"], Weights):
+        parts["init"] = init.fitting(model.layout)
+        config = {**config, "init": {**config["init"], "digest": parts["init"].digest}}
     unit = parts["loss"].unit
     if parts["task"].standardise_targets and unit:
         unit += f" of the target{'s' * (y.shape[1] > 1)}"

@@ -70,6 +70,9 @@ class Model:
     scale: Scale
     source: Mapping[str, Any]
 
+    def __reduce__(self) -> Any:  # the views lie over the vector: pickled, they would be copies
+        return _unpickled, ({**vars(self), "params": self.params.vector},)
+
     def predict(self, table: Any) -> Prediction:
         """The predictions for the rows of a table (see ``framed``).
 
@@ -169,6 +172,13 @@ class Model:
         likely = np.array(self.outputs, dtype=object)[shares.argmax(axis=1)]
         each = {f"{name}={word}": share for word, share in zip(self.outputs, shares.T, strict=True)}
         return {name: likely, **each}
+
+
+def _unpickled(fields: Mapping[str, Any]) -> Model:
+    """The model whose parameters are given as their flat vector."""
+    vector = fields["params"]
+    params = FlatVector(vector, fields["stack"].layout.views(vector))
+    return Model(**{**fields, "params": params})
 
 
 def model_of(run: Run, which: Which | None = None) -> Model:
