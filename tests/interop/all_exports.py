@@ -10,25 +10,26 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.interop.exported import TOLERANCE, batches, difference, in_onnx, in_torch, network
+from tests.interop.exported import TOLERANCE, batches, differences, doors, network
 from tests.support.choices import allowed
 
 
 def main() -> None:
-    worst: dict[str, tuple[float, str]] = {"torch": (0.0, ""), "onnx": (0.0, "")}
+    worst = {"torch": (0.0, ""), "onnx": (0.0, "")}
     count = 0
     with tempfile.TemporaryDirectory() as folder:
         for seed, names in enumerate(allowed()):
             for classes in (False, True):
                 model = network(names, classes=classes, seed=seed)
-                doors = {"torch": in_torch(model, Path(folder)), "onnx": in_onnx(model)}
+                networks = doors(model, Path(folder))
                 count += 1
                 for batch, x in batches(model, seed).items():
-                    for door, apply in doors.items():
-                        case = f"{'-'.join(names.values())}, classes={classes}, {batch} rows"
-                        worst[door] = max(worst[door], (difference(model, apply, x), case))
-    for door, (size, case) in worst.items():
-        print(f"{count:,} networks in {door}: largest difference {size:.2g} ({case})")
+                    case = f"{'-'.join(names.values())}, classes={classes}, {batch} rows"
+                    for to, size in differences(model, networks, x).items():
+                        if not size <= worst[to][0]:
+                            worst[to] = size, case
+    for to, (size, case) in worst.items():
+        print(f"{count:,} networks in {to}: largest difference {size:.2g} ({case})")
     sys.exit(any(not size <= TOLERANCE for size, _ in worst.values()))
 
 

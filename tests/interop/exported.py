@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +59,8 @@ def batches(model: Model, seed: int = 0) -> dict[str, Array]:
     return inputs
 
 
-def in_torch(model: Model, folder: Path) -> Apply:
-    """The network of the written source and weights, in a module of its own."""
-    for path, content in source.files_of(model, folder / "net.py").items():
-        path.write_bytes(content)
-    return loaded_in_torch(folder / "net.py")
-
-
-def loaded_in_torch(path: Path) -> Apply:
+def in_torch(path: Path) -> Apply:
+    """The network of an exported module."""
     import torch
 
     spec = importlib.util.spec_from_file_location("exported_net", path)
@@ -77,18 +71,15 @@ def loaded_in_torch(path: Path) -> Apply:
     net = module.load()
 
     def apply(x: Array) -> Array:
+        torch.set_num_threads(1)
         with torch.no_grad():
             return net(torch.from_numpy(x)).numpy()
 
     return apply
 
 
-def in_onnx(model: Model) -> Apply:
-    (content,) = graph.files_of(model, Path("net.onnx")).values()
-    return loaded_in_onnx(content)
-
-
-def loaded_in_onnx(content: bytes) -> Apply:
+def in_onnx(content: bytes) -> Apply:
+    """The network of an exported graph."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -97,12 +88,23 @@ def loaded_in_onnx(content: bytes) -> Apply:
     return lambda x: session.run(None, {"inputs": x})[0]
 
 
-def difference(model: Model, apply: Apply, x: Array) -> float:
-    """The largest difference from ``model.predict``, in units of the largest output."""
+def doors(model: Model, folder: Path) -> dict[str, Apply]:
+    """The network as each format has it, by format; files are written to the folder."""
+    for path, content in source.files_of(model, folder / "net.py").items():
+        path.write_bytes(content)
+    (content,) = graph.files_of(model, Path("net.onnx")).values()
+    return {"torch": in_torch(folder / "net.py"), "onnx": in_onnx(content)}
+
+
+def differences(model: Model, networks: Mapping[str, Apply], x: Array) -> dict[str, float]:
+    """Each one's largest difference from ``model.predict``, in units of the largest output."""
     predicted = model.predict(x).frame
     ours = predicted[predicted.columns[-len(model.outputs) :]].to_numpy(np.float64)
-    theirs = apply(x)
-    assert theirs.shape == ours.shape
-    assert theirs.dtype == np.float64
     assert np.isfinite(ours).all()
-    return float(np.abs(theirs - ours).max() / np.abs(ours).max())
+    sizes = {}
+    for name, apply in networks.items():
+        theirs = apply(x)
+        assert theirs.shape == ours.shape
+        assert theirs.dtype == np.float64
+        sizes[name] = float(np.abs(theirs - ours).max() / np.abs(ours).max())
+    return sizes

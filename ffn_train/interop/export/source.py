@@ -9,7 +9,7 @@ import numpy as np
 
 from ffn_train.nn.activations.activation import Activation
 from ffn_train.nn.blocks.residual import ResidualBlock
-from ffn_train.nn.core import Layer
+from ffn_train.nn.core import Array, Layer
 from ffn_train.nn.layers.linear import Linear
 from ffn_train.nn.layers.norms import LayerNorm, RMSNorm
 from ffn_train.nn.stack import Stack
