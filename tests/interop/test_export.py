@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -34,6 +35,7 @@ from tests.interop.exported import (
     network,
 )
 
+README = Path(ffn_train.__file__).parent / "interop" / "README.md"
 OLD_RUNS = Path(__file__).parent.parent / "old_runs"
 SMALL = (
     *("model.depth=2", "model.width=8", "trainer.steps=2", "trainer.batch_size=8"),
@@ -154,6 +156,19 @@ def test_a_graph_is_valid_and_names_its_columns(runs: Path, tmp_path: Path) -> N
     onnx.checker.check_model(whole, full_check=True)
     columns = {entry.key: json.loads(entry.value) for entry in whole.metadata_props}
     assert columns == {"inputs": [*model.columns.names], "probabilities": ["high", "low", "mid"]}
+
+
+@NETWORKS
+def test_the_documented_program_predicts(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(runs / "targets", "outputs/table")
+    export.main(["outputs/table", "--to", "onnx"])
+    capsys.readouterr()
+    (program,) = re.findall(r"^(# my_predictions\.py\n.*?)^```$", README.read_text(), re.M | re.S)
+    exec(program, {})
+    assert re.fullmatch(r"{'y': .*, 'z': .*}\n", capsys.readouterr().out)
 
 
 @pytest.mark.skipif(shutil.which("ruff") is None, reason="ruff is not installed (extra 'dev')")
