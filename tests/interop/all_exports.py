@@ -1,7 +1,7 @@
 """python -m tests.interop.all_exports: every combination of choices, exported and compared.
 
-Prints how many networks were compared on three batches each, and the largest difference in units
-of the batch's largest output; exits 1 if one is larger than allowed.
+Prints how many networks were compared on three batches each, and the largest difference (see
+``exported.differences``); exits 1 if it is larger than allowed.
 """
 
 from __future__ import annotations

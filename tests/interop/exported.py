@@ -19,7 +19,7 @@ from ffn_train.using.model import Model, Scale
 from tests.support.choices import tiny
 
 Apply = Callable[[Array], Array]
-TOLERANCE = 1e-5  # of the batch's largest output
+TOLERANCE = 1e-5  # of the largest output
 
 
 def network(
@@ -97,14 +97,22 @@ def doors(model: Model, folder: Path) -> dict[str, Apply]:
 
 
 def differences(model: Model, networks: Mapping[str, Apply], x: Array) -> dict[str, float]:
-    """Each one's largest difference from ``model.predict``, in units of the largest output."""
+    """Each one's largest difference from ``model.predict``, in units of the batch's largest output.
+
+    Probabilities differ by as much as the rounding of their logits, which may be large: they are
+    compared in units of the row's largest logit, or of 1.
+    """
     predicted = model.predict(x).frame
     ours = predicted[predicted.columns[-len(model.outputs) :]].to_numpy(np.float64)
     assert np.isfinite(ours).all()
+    unit = np.abs(ours).max()
+    if model.of_classes:
+        logits = model.stack.predict(model.params.views, model.inputs(model.framed(x)))
+        unit = np.maximum(1, np.abs(logits).max(axis=1, keepdims=True))
     sizes = {}
     for name, apply in networks.items():
         theirs = apply(x)
         assert theirs.shape == ours.shape
         assert theirs.dtype == np.float64
-        sizes[name] = float(np.abs(theirs - ours).max() / np.abs(ours).max())
+        sizes[name] = float((np.abs(theirs - ours) / unit).max())
     return sizes
