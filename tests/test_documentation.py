@@ -90,12 +90,7 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch) -> int:
     assert (python, option) == ("python", "-m"), f"no way to run: {command}"
     assert module.split(".")[0] == "ffn_train", f"no way to run: {command}"
     name = module.partition(".")[2] or "train"
-    if arguments[:1] in (
-        ["view"],
-        ["predict"],
-        ["diff"],
-        ["export"],
-    ):  # a word in place of a module
+    if arguments and arguments[0] in ("view", "predict", "diff", "export"):  # not a module
         name = arguments.pop(0)
     monkeypatch.setattr(sys, "argv", [module, *arguments])
     try:

@@ -66,10 +66,11 @@ def export(run: Run, to: str, out: Path | None = None, which: Which | None = Non
 def _model(run: Run, to: str, which: Which | None) -> Model:
     """The run's model. Raises SettingError for a choice that the format has no counterpart of."""
     settings = dotted(run.config)
-    for group in {*MODEL_GROUPS} - {"init", *unused(run.config)}:
+    for group in MODEL_GROUPS:
         name = settings.get(f"{group}.name")
-        cls = choices(group).get(str(name))
-        known = cls is not None and is_ours(cls)
-        if name is not None and not (known and (group != "activation" or name in ACTIVATIONS[to])):
+        if name is None or group in ("init", *unused(run.config)):
+            continue
+        known = {word for word, cls in choices(group).items() if is_ours(cls)}
+        if name not in (known & {*ACTIVATIONS[to]} if group == "activation" else known):
             raise SettingError(f"--to {to} has no counterpart of {group}={name}")
     return model_of(run, which)
