@@ -71,6 +71,6 @@ def _model(run: Run, to: str, which: Which | None) -> Model:
         if name is None or group in ("init", *unused(run.config)):
             continue
         known = {word for word, cls in choices(group).items() if is_ours(cls)}
-        if name not in (known & {*ACTIVATIONS[to]} if group == "activation" else known):
+        if str(name) not in (known & {*ACTIVATIONS[to]} if group == "activation" else known):
             raise SettingError(f"--to {to} has no counterpart of {group}={name}")
     return model_of(run, which)
