@@ -1,9 +1,9 @@
 """python -m tests.interop.all_exports: every combination of choices, exported and compared.
 
 Prints how many networks were compared on three batches each, and the largest difference (see
-``exported.differences``). Exits 1 if a difference is larger than allowed and float32's rounding does
-not explain it: sums of numbers that cancel depend on their order, so that the model itself in
-float32 is not what it is in float64, and a difference may be some times that.
+``exported.differences``). Exits 1 if a difference is larger than allowed and float32's rounding
+does not explain it: sums of numbers that cancel depend on their order. A larger difference may be
+``SOME`` times that of the model's own outputs in float32 from those in float64.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.interop.exported import TOLERANCE, batches, differences, doors, in_float64, network
 from tests.support.choices import allowed
 
-SOME = 10  # times the rounding
+SOME = 10
 
 
 def main() -> None:
