@@ -32,12 +32,12 @@ LAW: dict[str, set[str]] = {
     "sweep": {"running"},
     "compare": {"sweep", "view"},
     "reproduce": {"sweep"},
-    "interop": {"using"},
     "using": {"running"},  # a run put to use
+    "interop": {"using"},
     "parts": {"plots"},  # what a part of one's own imports
     "__init__": {"functional", "interop", "teach", "using"},
     "__main__": {"commands"},
-    "commands": {"compare", "reproduce", "gradcheck", "teach", "using"},
+    "commands": {"compare", "reproduce", "gradcheck", "teach", "interop"},
 }
 # modules that may import Hydra
 HYDRA = ("composition.py", "overrides.py", "directory.py", "mistakes.py", "launcher.py")

@@ -187,8 +187,8 @@ def model_of(run: Run, which: Which | None = None) -> Model:
     Reads nothing but the run's own directory. Raises RunError, in one line, where that does not
     tell enough or is damaged, SettingError for parts of one's own that are not loaded.
     """
-    if not run.config:
-        raise RunError(f"{run.path} was recorded by another program: it has no {files.CONFIG}")
+    if not {*MODEL_GROUPS} <= {*run.config}:
+        raise RunError(f"{run.path} was recorded by another program: no model can be built of it")
     path = run.path / files.DATA
     if not files.there(path):
         raise RunError(f"{run.path} is of a version that wrote no {files.DATA}: train it again")
