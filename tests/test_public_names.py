@@ -29,8 +29,8 @@ def submodules() -> list[str]:
         for name, needed in OPTIONAL.items()
         if any(importlib.util.find_spec(library) is None for library in needed)
     )
-    found = pkgutil.walk_packages(ffn_train.__path__, "ffn_train.")
-    names = [module.name for module in found if not module.name.endswith("__main__")]
+    modules = pkgutil.walk_packages(ffn_train.__path__, "ffn_train.")
+    names = [module.name for module in modules if not module.name.endswith("__main__")]
     return [name for name in names if not missing or not name.startswith(missing)]
 
 
