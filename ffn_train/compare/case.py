@@ -171,7 +171,7 @@ def _traces(run: Run) -> Traces:
     flow, flow_steps = _series(run, "signal_gradient_rms")
     shown = evenly(range(len(flow)), FLOW_ROWS)
     signal, early = _series(run, "signal_rms")
-    recorded = run.summary and run.summary.theory  # computed again for runs of old versions
+    recorded = run.summary.theory if run.summary is not None else None
     holds = recorded.holds if recorded is not None else run.theory_holds
     return Traces(
         curves={
