@@ -72,7 +72,14 @@ def declared_metrics(run: Run) -> tuple[Metric, ...]:
     """The metrics that a run may be compared by."""
     score = run.score
     scores = _scores(score.symbol, score.baseline_name or "baseline") if score else ()
-    return (*_losses(run.provenance.loss_unit or ""), *scores, *_FLOW, *_quantities(run))
+    tested = (_test(score.symbol),) if score and run.summary and run.summary.test_score else ()
+    losses = _losses(run.provenance.loss_unit or "")
+    return (*losses, *scores, *tested, *_FLOW, *_quantities(run))
+
+
+@cache
+def _test(symbol: str) -> Metric:
+    return Metric("test_score", f"test {symbol}", ("test", symbol), log=False)
 
 
 @cache  # equal metrics of many runs are one object, which processes exchange once
@@ -122,6 +129,8 @@ def metrics(run: Run) -> dict[str, float]:
         values["baseline_score"] = run.score.baseline
     if summary.score is not None:
         values["validation_score"] = summary.score.value
+    if summary.test_score is not None:
+        values["test_score"] = summary.test_score.value
     score = summary.score
     if score is None or score.best is None:  # a summary of an old version
         score = scored(run)

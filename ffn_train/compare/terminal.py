@@ -20,6 +20,7 @@ from ffn_train.report.table import aligned
 _LONGEST = 24  # characters of a setting's value
 BASELINE = "baseline_score"
 _FIRST = (  # these metrics come first if there is no room for all
+    "test_score",
     "best_validation_loss",
     "validation_score",
     BASELINE,

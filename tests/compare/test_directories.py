@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.compare.made_up import (
     titles,
     told,
 )
+from tests.support.small_runs import config, run_in
 
 
 def test_runs_are_found_wherever_they_are_and_once(sweep: Path) -> None:
@@ -43,6 +45,18 @@ def test_metrics_are_those_of_the_summary(sweep: Path) -> None:
         for name in case.metrics.keys() - {"best_train_loss"}:
             assert case.metrics[name] == scores.get(name, getattr(run.summary, name, None))
         assert case.metrics["best_train_loss"] == run.scalars["loss"].min()
+
+
+def test_runs_with_test_rows_are_compared_by_their_test_score(tmp_path: Path) -> None:
+    task = config()["task"] | {"test": 0.2}
+    runs = [run_in(tmp_path / str(seed), config(seed=seed, task=task)) for seed in (0, 1)]
+    comparison, notes = told(tmp_path, metric="test_score")
+    assert notes == []
+    scores = [run.summary.test_score for run in runs if run.summary is not None]
+    assert [case.metrics["test_score"] for case in comparison.cases] == [
+        score.value for score in scores if score is not None
+    ]
+    assert re.search(r"test +.*\n.*\bR² ", table(comparison, 80))
 
 
 def test_a_damaged_run_is_named_and_left_out(sweep: Path, tmp_path: Path) -> None:
