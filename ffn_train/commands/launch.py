@@ -94,7 +94,8 @@ def _streams() -> None:
 
 def _imported(name: str, program: str) -> Callable[[], None]:
     """The command's ``main``. During the import Ctrl-C ends the process silently: half-imported
-    libraries would raise errors of their own."""
+    libraries would raise errors of their own.
+    """
     try:
         with _deaf_to_interrupts():
             command: Callable[[], None] = importlib.import_module(f"ffn_train.commands.{name}").main

@@ -99,6 +99,7 @@ def layout_of(model: Stack, instruments: Iterable[Instrument] = ()) -> RunLayout
 
 
 def column_of(quantity: Quantity, file: str, absent: str | None) -> QuantityColumn:
+    """The declaration of a quantity that a file has."""
     return QuantityColumn(
         name=quantity.name,
         per=quantity.per,

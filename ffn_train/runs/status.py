@@ -16,7 +16,8 @@ ENDED = ("finished", "stopped", "diverged")
 @dataclass(frozen=True)
 class Status:
     """``state``: pending, running, finished, stopped (by a rule), diverged, interrupted or failed;
-    ``reason``: why."""
+    ``reason``: why.
+    """
 
     state: str
     reason: str = ""

@@ -107,6 +107,7 @@ class Local:
 
 
 def signature_of(function: Callable[..., Any]) -> Signature | None:
+    """The parameters of a function; None if it does not tell them."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):

@@ -77,6 +77,7 @@ def error(a: Floats, b: Floats) -> float:
 
 
 def ask(subject: Subject, cases: Sequence[Case]) -> list[Trial]:
+    """What the function gives for each input."""
     return [(case, subject.ask(case.values, case.act)) for case in cases]
 
 

@@ -192,7 +192,8 @@ def slope(function: Callable[[Floats], Floats], z: Floats) -> Floats:
 
 def _probe(forward: Forward) -> Callable[[Floats], Floats] | None:
     """The activation of a function, read off its output: z as its first bias, the rest out of the
-    way."""
+    way.
+    """
     assert forward.network is not None
     stages = list(forward.network.every_stage())
     acts = sum(isinstance(stage, Act) for stage in stages)

@@ -56,6 +56,7 @@ def table(run: Run) -> dict[str, list[Any]]:
 
 
 def as_csv(columns: dict[str, list[Any]]) -> bytes:
+    """The table as CSV with a header."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

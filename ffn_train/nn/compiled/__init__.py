@@ -1,0 +1,1 @@
+"""The engine whose passes Numba compiles."""
