@@ -174,8 +174,8 @@ def figure(results: list[Curve]) -> Figure:
             good = curve.trains
             axes.plot(curve.rates[good], curve.losses[good], **{**look, "markersize": 2.2})
             if good.any():
-                name = {"label": f"{curve.depth}", "gid": DEPTH}
-                axes.plot(curve.best, curve.losses.min(), **name, **look)
+                label = f"{curve.depth}"
+                axes.plot(curve.best, curve.losses.min(), label=label, gid=DEPTH, **look)
             else:
                 none = f"$L={curve.depth}$: none trains"
                 axes.annotate(none, (0.32, 0.88), xycoords="axes fraction", size=8)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
 from ffn_train.reproduce import Claim, at_least, at_most, trained
 from ffn_train.reproduce.panels import DEPTH, THEORY, finished, panels
@@ -42,7 +42,7 @@ def measure() -> Results:
         key = run.config["model"]["depth"], run.config["residual"]["name"]
         runs.setdefault(key, []).append(run)
 
-    def each(value: Callable[[Run], ArrayLike]) -> BySetting:
+    def each(value: Callable[[Run], Any]) -> BySetting:
         return {key: np.array([value(run) for run in seeds]) for key, seeds in runs.items()}
 
     baseline = each(lambda run: run.summary.score.baseline)

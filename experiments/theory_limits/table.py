@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -34,8 +35,10 @@ from ffn_train.theory import Anchor, Prediction, predict, predict_anchored
 FOLDER = Path("outputs") / "theory_limits"
 SEEDS = 8
 LARGEST = 6_000_000  # parameters of a configuration; a larger one is drawn again
-COLUMNS = ("configuration", "sound", "answer", "flagged", "worst_z", "where", "ratio", "error")
-COLUMNS += ("error_sd", "error_where", "scatter", "silent", "a_priori", "reason")
+COLUMNS = (
+    *("configuration", "sound", "answer", "flagged", "worst_z", "where", "ratio", "error"),
+    *("error_sd", "error_where", "scatter", "silent", "a_priori", "reason"),
+)
 
 
 def draw(seed: int, count: int, largest: int) -> Iterator[list[str]]:
@@ -109,7 +112,7 @@ def simulate(overrides: list[str], seeds: int) -> dict[str, Any]:
             continue
         ratios.append(ratio)
         flagged += not ratio.holds
-        mask = [t.block is not None and np.prod(t.shape) > 1 for t in tensors]
+        mask = np.array([t.block is not None and math.prod(t.shape) > 1 for t in tensors])
         names = [f"dL/dx_{place}" for place in range(len(flow))]
         names += [t.name for t, ours in zip(tensors, mask, strict=True) if ours]
         with np.errstate(all="ignore"):

@@ -56,9 +56,10 @@ def measure() -> Results:
         config = run.config
         warm = config["schedule"]["warmup"] > 0
         key = config["norm"]["name"], config["optimizer"]["lr"], warm
-        final.setdefault(key, []).append(1 - run.summary.score.value)
+        score = run.summary.score
+        final.setdefault(key, []).append(1 - score.value)
         curves.setdefault(key, []).append(run.scalars["loss"])
-        least_squares.append(1 - run.summary.score.baseline)
+        least_squares.append(1 - score.baseline)
     return Results(
         {key: np.array(values) for key, values in final.items()},
         {key: np.array(values) for key, values in curves.items()},

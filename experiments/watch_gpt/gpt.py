@@ -30,7 +30,8 @@ class Attention(nn.Module):
         heads = [
             part.unflatten(-1, (HEADS, -1)).transpose(1, 2) for part in self.qkv(x).chunk(3, -1)
         ]
-        y = F.scaled_dot_product_attention(*heads, is_causal=True)
+        query, key, value = heads
+        y = F.scaled_dot_product_attention(query, key, value, is_causal=True)
         result: Tensor = self.out(y.transpose(1, 2).flatten(-2))
         return result
 
