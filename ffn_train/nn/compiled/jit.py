@@ -73,8 +73,8 @@ def _call(context, at, arguments):
     return types.void(at, arguments), generate
 
 
-# call(address, arguments), from compiled code: the same machine code wherever it is called from, and
-# the caller is not compiled anew for another function; nothing is returned, no type is checked
+# call(address, arguments), from compiled code: the same machine code from wherever it is called, and
+# a caller that is not compiled anew for another function; it returns nothing and checks no types
 call: Any = intrinsic(_call)
 
 
