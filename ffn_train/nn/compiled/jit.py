@@ -73,7 +73,7 @@ def _call(context, at, arguments):
     return types.void(at, arguments), generate
 
 
-# call(address, arguments), from compiled code: the same machine code from wherever it is called, and
+# call(address, arguments), from compiled code: the same machine code from wherever it is called, in
 # a caller that is not compiled anew for another function; it returns nothing and checks no types
 call: Any = intrinsic(_call)
 
