@@ -11,7 +11,7 @@ from ffn_train.config.combinations import unused
 from ffn_train.nn.stack import Stack
 from ffn_train.report.table import aligned
 from ffn_train.report.text import factor
-from ffn_train.report.verdict.gradient_flow import MILD, STRONG
+from ffn_train.report.verdict.gradient_flow import GROUPS, MILD, STRONG
 from ffn_train.runs.predictions import log_band
 from ffn_train.sweep.space import Job
 from ffn_train.theory import Prediction, Unpredicted
@@ -118,8 +118,8 @@ def flow(point: Point, log_ratio: float) -> str:
     if not abs(log_ratio) > np.log(MILD):
         return f"healthy: {size}"
     mild = "somewhat " if abs(log_ratio) < np.log(STRONG) else ""
-    norms, init = (point.job.config[group]["name"] for group in ("norm", "init"))
-    remedies = settings(model.residual, model.depth, norm=norms, init=init)
+    names = {group: point.job.config[group]["name"] for group in GROUPS}
+    remedies = settings(model.residual, model.depth, **names)
     return f"{mild}{kind}: {size}; try {either(remedies)}"
 
 

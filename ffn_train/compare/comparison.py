@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ffn_train.compare.values import SEED, differing, resolve_among, short
 from ffn_train.compare.where import conditions
 from ffn_train.config.settings import SettingError, one_of
 from ffn_train.plots.appearance import Appearance
+from ffn_train.plots.settings import UNSET, Value
 from ffn_train.running import Notify
 from ffn_train.runs import RunError, old_names
 from ffn_train.runs.finding import HELD_BACK, NOTHING, QUESTIONS
@@ -70,6 +72,13 @@ class Comparison:
         from ffn_train.compare.page import html  # late: it is made from a comparison
 
         return Inline(html(self))
+
+    @cached_property
+    def values(self) -> Mapping[str, Set[Value]]:
+        """The values of each setting among the runs, ``UNSET`` for a run that lacks it."""
+        settings = [case.settings for case in self.cases]
+        keys = dict.fromkeys(key for each in settings for key in each)
+        return {key: {each.get(key, UNSET) for each in settings} for key in keys}
 
     @property
     def measured(self) -> list[Group]:

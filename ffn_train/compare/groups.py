@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from ffn_train.compare.case import Case
 from ffn_train.compare.metrics import Metric, Statistics, statistics
@@ -59,7 +60,7 @@ class Group:
         values = [case.metrics[metric.name] for case in self.counted(metric)]
         return statistics(values, geometric=metric.factor or log)
 
-    @property
+    @cached_property
     def numbers(self) -> list[tuple[str, str]]:
         """The results of its runs; groups and runs with equal ``numbers`` look the same."""
         return [(case.state, str(sorted(case.metrics.items()))) for case in self.measured]

@@ -8,7 +8,7 @@ from itertools import pairwise
 from ffn_train.compare.case import STRETCHED
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.layout import Roles, together
-from ffn_train.compare.values import RUN, order, short
+from ffn_train.compare.values import RUN, SEED, order, short
 from ffn_train.plots.settings import UNSET, Value, as_overrides, in_words, joined, text
 
 
@@ -38,21 +38,16 @@ def spread(comparison: Comparison, each: str = "", *, geometric: bool = False) -
 
 def shared(comparison: Comparison) -> str:
     """``depth 4 · width 16 · residual scaled · sgd · lr 0.1 · sinusoid · steps 60 · seeds 0-2``."""
-    settings = [case.settings for case in comparison.cases]
-    common = {
-        key: value
-        for key, value in settings[0].items()
-        if all(each.get(key, UNSET) == value for each in settings)
-    }
-    seeds = sorted({case.seed for case in comparison.cases if case.seed is not None}, key=order)
+    same = {key: values for key, values in comparison.values.items() if len(values) == 1}
+    common = {key: next(iter(values)) for key, values in same.items()}
+    seeds = sorted(comparison.values.get(SEED, set()) - {None, UNSET}, key=order)
     return joined([*in_words(common), *([_seeds(seeds)] if seeds else [])])
 
 
 def overrides(comparison: Comparison) -> str:
     """All settings of the runs as overrides of a command, with file names in place of paths."""
-    settings = [case.settings for case in comparison.cases]
-    keys = sorted({key for each in settings for key in each} - {STRETCHED, RUN})
-    values = {key: {each[key] for each in settings if key in each} for key in keys}
+    keys = sorted(comparison.values.keys() - {STRETCHED, RUN})
+    values = {key: comparison.values[key] - {UNSET} for key in keys}
     return as_overrides({key: sorted(values[key], key=order) for key in keys})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -53,6 +54,7 @@ _FLOW = (
 )
 
 
+@cache
 def _scores(symbol: str, baseline: str) -> tuple[Metric, ...]:
     """The final and the best score, and that of the baseline."""
     return (
@@ -70,8 +72,12 @@ def declared_metrics(run: Run) -> tuple[Metric, ...]:
     """The metrics that a run may be compared by."""
     score = run.score
     scores = _scores(score.symbol, score.baseline_name or "baseline") if score else ()
-    losses = (replace(metric, unit=run.provenance.loss_unit or "") for metric in _LOSSES)
-    return (*losses, *scores, *_FLOW, *_quantities(run))
+    return (*_losses(run.provenance.loss_unit or ""), *scores, *_FLOW, *_quantities(run))
+
+
+@cache  # equal metrics of many runs are one object, which processes exchange once
+def _losses(unit: str) -> tuple[Metric, ...]:
+    return tuple(replace(metric, unit=unit) for metric in _LOSSES)
 
 
 def _quantities(run: Run) -> Iterator[Metric]:
@@ -116,8 +122,11 @@ def metrics(run: Run) -> dict[str, float]:
         values["baseline_score"] = run.score.baseline
     if summary.score is not None:
         values["validation_score"] = summary.score.value
-    if (of_rows := scored(run)) is not None:
-        values["best_score"] = of_rows.best
+    score = summary.score
+    if score is None or score.best is None:  # a summary of an old version
+        score = scored(run)
+    if score is not None:
+        values["best_score"] = score.best
     for metric in _quantities(run):
         name, _, end = metric.name.rpartition("_")
         series = run.measures[name].values
@@ -169,15 +178,15 @@ def statistics(values: list[float], *, geometric: bool = False) -> Statistics:
 
     A geometric mean over a value of 0 is 0, as the product is, and has no deviation.
     """
-    finite = np.array([value for value in values if math.isfinite(value)])
+    finite = [value for value in values if math.isfinite(value)]
     n, nothing = len(finite), math.nan
     if not n:
         return Statistics(0, nothing, nothing, nothing, nothing, nothing, geometric)
-    low, high = float(finite.min()), float(finite.max())
+    low, high = min(finite), max(finite)
     if geometric:
-        return Statistics(n, *_geometric(finite, low, high), low, high, geometric)
+        return Statistics(n, *_geometric(np.array(finite), low, high), low, high, geometric)
     scale = max(abs(low), abs(high)) or 1.0  # so that no square over- or underflows
-    scaled = finite / scale
+    scaled = np.array(finite) / scale
     mean = scale * (math.fsum(scaled) / n)
     std = scale * float(np.std(scaled, ddof=1)) if n > 1 else math.nan
     return Statistics(n, min(max(mean, low), high), std, std / math.sqrt(n), low, high)

@@ -6,13 +6,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.groups import Group, in_order
 from ffn_train.compare.layout import Layout, panel_title
 from ffn_train.plots.selection import evenly
 from ffn_train.plots.settings import Value
 
-MOST = 120  # groups of a figure of curves: more hide each other and are slow to draw
+MOST = 60  # groups of a figure of curves: more hide each other and are slow to draw
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,16 @@ def thinned(groups: Sequence[Group], layout: Layout, most: int) -> tuple[list[Gr
     in words how many of the groups these are, "" if all.
     """
     some = list(groups)
-    for values in range(max(map(len, layout.levels.values()), default=0), 1, -1):
+    levels = [(key, layout.levels[key]) for key in layout.keys]
+    places = {key: {value: at for at, value in enumerate(known)} for key, known in levels}
+    columns = [np.array([places[key][group.point[key]] for group in groups]) for key in places]
+    for count in range(max(map(len, layout.levels.values()), default=0), 1, -1):
         if len(some) <= most:
             break
-        allowed = {key: set(evenly(layout.levels[key], values)) for key in layout.keys}
-        some = [
-            group for group in groups if all(group.point[key] in allowed[key] for key in allowed)
-        ]
+        chosen = np.ones(len(groups), dtype=bool)
+        for (_, known), column in zip(levels, columns, strict=True):
+            chosen &= np.isin(column, evenly(range(len(known)), count))
+        some = [group for group, picked in zip(groups, chosen, strict=True) if picked]
     some = evenly(some, most)
     return some, f"{len(some)} of {len(groups)} groups" if len(some) < len(groups) else ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from ffn_train.config.registry import (
@@ -71,7 +72,7 @@ def dotted(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """The settings by their dotted keys: ``{"model": {"depth": 3}}`` is ``{"model.depth": 3}``."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             flat |= dotted(value, f"{prefix}{key}.")
         else:
             flat[prefix + key] = value
@@ -111,10 +112,15 @@ def _of_choices(config: Mapping[str, Any]) -> dict[str, Setting]:
     for group in GROUPS:
         value = config.get(group)
         name = value.get("name") if isinstance(value, Mapping) else None
-        cls = choices(group).get(str(canonical(group, name)))
+        cls: Any = choices(group).get(str(canonical(group, name)))
         if cls is not None:
-            settings |= {f"{group}.{name}": setting for name, setting in declared(cls).items()}
+            settings |= _of_choice(cls)
     return settings
+
+
+@cache
+def _of_choice(cls: Any) -> dict[str, Setting]:
+    return {f"{cls.group}.{name}": setting for name, setting in declared(cls).items()}
 
 
 def differences(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:

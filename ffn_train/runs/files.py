@@ -183,24 +183,22 @@ def naming(path: str | Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
-def read_records(path: Path) -> NDArray[np.void]:
+def read_records(path: Path, content: bytes | None = None) -> NDArray[np.void]:
     """The records (rows,) of a .npy file, as many as its header declares.
 
-    Memory is allocated once the file is known to be that long. Raises RunError.
+    ``content``: the file's, if it has been read. Raises RunError.
     """
     # a header may be any Python literal, so that reading it may raise any exception
-    with damaged(path, Exception), open(path, "rb", opener=regular) as file:
-        first = file.read(12)
-        size = 2 if first[6:7] == b"\1" else 4  # bytes of the header's length
-        start = 8 + size + int.from_bytes(first[8 : 8 + size], "little")
-        file.seek(0)
-        shape, dtype = _header(file.read(min(start, _LARGEST_HEADER)))
+    with damaged(path, Exception):
+        content = read_bytes(path) if content is None else content
+        size = 2 if content[6:7] == b"\1" else 4  # bytes of the header's length
+        start = 8 + size + int.from_bytes(content[8 : 8 + size], "little")
+        shape, dtype = _header(content[: min(start, _LARGEST_HEADER)])
         if dtype.names is None or dtype.hasobject or len(shape) != 1:
             raise ValueError("it has no records")
-        size = os.fstat(file.fileno()).st_size
-        if not 0 <= shape[0] * dtype.itemsize <= min(size - file.tell(), LARGEST):
+        if not 0 <= shape[0] * dtype.itemsize <= len(content) - start:
             raise ValueError(f"it lacks some of the {shape[0]:.3g} records of its header")
-        records: NDArray[np.void] = np.fromfile(file, dtype, shape[0])
+        records: NDArray[np.void] = np.frombuffer(content, dtype, shape[0], start).copy()
         if "step" in dtype.names:
             check_steps(records["step"])
         return records
@@ -228,10 +226,10 @@ def write_json(path: Path, content: Any, *, durable: bool = True) -> None:
     write_whole(path, (text + "\n").encode(), durable=durable)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. Raises RunError."""
+def read_json(path: Path, content: bytes | None = None) -> dict[str, Any]:
+    """A JSON object from a file; ``content``: the file's, if it has been read. Raises RunError."""
     with damaged(path, OSError, ValueError, RecursionError):
-        return json_object(read_bytes(path, LARGEST_JSON))
+        return json_object(read_bytes(path, LARGEST_JSON) if content is None else content)
 
 
 def json_object(text: bytes) -> dict[str, Any]:

@@ -113,11 +113,14 @@ def column_of(quantity: Quantity, file: str, absent: str | None) -> QuantityColu
     )
 
 
-def read_layout(run: Path) -> RunLayout:
-    """The layout in a run's directory. Raises RunError."""
+def read_layout(run: Path, content: bytes | None = None) -> RunLayout:
+    """The layout in a run's directory; ``content``: the file's, if it has been read.
+
+    Raises RunError.
+    """
     path = run / LAYOUT
     with damaged(path, OSError, ValueError, RecursionError):
-        return _parsed(read_bytes(path, LARGEST_JSON))
+        return _parsed(read_bytes(path, LARGEST_JSON) if content is None else content)
 
 
 @lru_cache(16)  # the runs of a sweep share few layouts

@@ -146,15 +146,17 @@ class Measures:
         return result
 
 
-def read_measures(run: Path, layout: RunLayout) -> Measures:
+def read_measures(
+    run: Path, layout: RunLayout, contents: Mapping[str, bytes] | None = None
+) -> Measures:
     """The quantities in a run's files; columns that are not in its layout are ignored.
 
-    Raises RunError for a damaged file.
+    ``contents``: of the files that have been read, by name. Raises RunError for a damaged file.
     """
     series: dict[str, Series] = {}
     for name in dict.fromkeys(column.file for column in layout.quantities):
         path = run / name
-        rows = read_records(path)
+        rows = read_records(path, (contents or {}).get(name))
         with damaged(path, ValueError):
             fields = rows.dtype.names or ()
             if rows.ndim != 1 or "step" not in fields:

@@ -112,13 +112,13 @@ def parse(content: Mapping[str, Any], tensors: int, depth: int) -> Theory:
             if field.name == "sampled":
                 continue
             try:
-                values = [np.nan if v is None else float(v) for v in entry[field.name]]
+                values = np.array(entry[field.name], dtype=np.float64)  # None becomes NaN
             except (KeyError, TypeError):
                 raise ValueError(f"{mode} has no {field.name}") from None
             length = tensors if "gradient_norm" in field.name or field.name == "gradient_sd" else 0
-            if len(values) != (length or depth + 1):
+            if values.shape != (length or depth + 1,):
                 raise ValueError(f"{mode}.{field.name} has the wrong length")
-            arrays[field.name] = np.array(values)
+            arrays[field.name] = values
         predictions[mode] = Prediction(**arrays, sampled=_sampled(entry.get("sampled"), mode))
     return Theory(predictions, reasons)
 

@@ -21,7 +21,7 @@ from ffn_train.runs.predictions import Ratio, Theory, parse, worst
 from ffn_train.runs.provenance import Provenance, read_provenance
 from ffn_train.runs.scalars import read_scalars
 from ffn_train.runs.score import ScoreDeclared
-from ffn_train.runs.seal import check_files
+from ffn_train.runs.seal import read_files
 from ffn_train.runs.status import written_status
 from ffn_train.runs.summary import Summary, read_summary
 from ffn_train.train.instruments import USUAL
@@ -78,13 +78,17 @@ class Run:
     @cached_property
     def worst_ratio(self) -> Ratio | None:
         """The worst measured/predicted at step 0, see ``predictions.worst``; None without one."""
-        measures, tiny = self.measures, float(np.finfo(self.dtype).tiny)
-        if not measures.has("signal_gradient_rms", "gradient_norm"):
+        if self.summary is not None and self.summary.theory is not None:
+            return self.summary.theory
+        names = ("signal_gradient_rms", "gradient_norm")
+        if not self.measures.has(*names):
             return None
-        steps, (signal, gradient) = measures.common("signal_gradient_rms", "gradient_norm")
-        if not len(steps) or steps[0] != 0:
+        signal, gradient = (self.measures[name] for name in names)
+        if 0 not in signal.step[:1] or 0 not in gradient.step[:1]:
             return None
-        return worst(self.theory, measures.tensors, signal[0], gradient[0], tiny)
+        tiny = float(np.finfo(self.dtype).tiny)
+        tensors = self.measures.tensors
+        return worst(self.theory, tensors, signal.values[0], gradient.values[0], tiny)
 
     @property
     def theory_holds(self) -> bool:
@@ -118,9 +122,9 @@ class Run:
         from safetensors.numpy import load
 
         path = self.path / (files.BEST if which == "best" else files.WEIGHTS)
-        check_files(self.path, _digests(self.summary), [path.name])
+        checked = read_files(self.path, _digests(self.summary), [path.name])
         with damaged(path, OSError, SafetensorError, ValueError):
-            weights = load(files.read_bytes(path))
+            weights = load(checked.get(path.name) or files.read_bytes(path))
             names = [tensor.name for tensor in self.measures.tensors]
             lost = [name for name in names if name not in weights]
             if lost:
@@ -134,8 +138,8 @@ class Run:
         """
         if lack := self.lacks(files.PREDICTIONS):
             raise RunError(f"{self.path} has no {files.PREDICTIONS}: {lack}")
-        check_files(self.path, _digests(self.summary), [files.PREDICTIONS])
-        return read_outputs(self.path)
+        checked = read_files(self.path, _digests(self.summary), [files.PREDICTIONS])
+        return read_outputs(self.path, checked.get(files.PREDICTIONS))
 
 
 def load_run(path: str | Path) -> Run:
@@ -149,21 +153,22 @@ def load_run(path: str | Path) -> Run:
     summary, status = read_summary(path), written_status(path)
     state = None if status is None else status.state
     digests = _digests(summary)
-    check_files(path, digests, [name for name in digests if name not in files.LATE])
-    scalars = read_scalars(path / files.SCALARS)
+    checked = read_files(path, digests, [name for name in digests if name not in files.LATE])
+    scalars = read_scalars(path / files.SCALARS, checked.get(files.SCALARS))
     if files.SCALARS not in digests:
         dict(scalars)  # no digest vouches for its numbers: each is read now, or the run is damaged
-    measures = read_measures(path, read_layout(path))
+    layout = read_layout(path, checked.get(files.LAYOUT))
+    measures = read_measures(path, layout, checked)
     config = path / files.CONFIG
     return Run(
         path=path,
-        config=read_json(config) if files.there(config) else {},
+        config=read_json(config, checked.get(files.CONFIG)) if files.there(config) else {},
         provenance=read_provenance(path),
         scalars=scalars,
         measures=measures,
         summary=summary,
         state=state if summary is None else summary.state,
-        theory=_theory(path / files.THEORY, measures),
+        theory=_theory(path / files.THEORY, measures, checked.get(files.THEORY)),
     )
 
 
@@ -172,10 +177,10 @@ def _digests(summary: Summary | None) -> Mapping[str, str]:
     return (summary.files if summary is not None else None) or {}
 
 
-def _theory(path: Path, measures: Measures) -> Theory | None:
+def _theory(path: Path, measures: Measures, content: bytes | None) -> Theory | None:
     """The theory in theory.json; None without the file, as in runs of old versions."""
     if not files.there(path):
         return None
-    content = read_json(path)
+    predicted = read_json(path, content)
     with damaged(path, ValueError):
-        return parse(content, len(measures.tensors), measures.depth)
+        return parse(predicted, len(measures.tensors), measures.depth)

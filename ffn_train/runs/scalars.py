@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +21,14 @@ class Scalars(Mapping[str, Floats]):
     RunError for a column with something other than numbers, when it is first used.
     """
 
-    def __init__(self, path: Path, names: Sequence[str], cells: Sequence[str]) -> None:
-        self._path = path
-        self._texts = {name: cells[column :: len(names)] for column, name in enumerate(names)}
-        self._columns: dict[str, Floats] = {}
+    def __init__(self, path: Path, texts: Mapping[str, Sequence[str]], steps: Floats) -> None:
+        self._path, self._texts = path, texts
+        self._columns = {"step": steps}
 
     def __getitem__(self, name: str) -> Floats:
         if name not in self._columns:
             with damaged(self._path, ValueError):
-                values = [float(cell or "nan") for cell in self._texts[name]]
-            self._columns[name] = np.array(values, dtype=np.float64)
+                self._columns[name] = _numbers(self._texts[name])
         return self._columns[name]
 
     def __contains__(self, name: object) -> bool:
@@ -41,19 +41,33 @@ class Scalars(Mapping[str, Floats]):
         return len(self._texts)
 
 
-def read_scalars(path: Path) -> Scalars:
+def read_scalars(path: Path, content: bytes | None = None) -> Scalars:
     """The complete rows of a run's scalars.csv, without the partial row of a killed run.
 
-    Raises RunError.
+    ``content``: the file's, if it has been read. Raises RunError.
     """
     with damaged(path, OSError, ValueError):
-        whole, _, _ = read_bytes(path).decode().rpartition("\n")
+        content = read_bytes(path) if content is None else content
+        whole, _, _ = content.decode().rpartition("\n")
         header, *body = whole.splitlines() or ["step"]
         names = [NAMES.get(name, name) for name in header.split(",")]
         if names[0] != "step":
             raise ValueError("expected a table whose first column is step")
-        if not {line.count(",") for line in body} <= {len(names) - 1}:
-            raise ValueError(f"a row does not have {len(names)} fields")
-        scalars = Scalars(path, names, ",".join(body).split(",") if body else [])
-        check_steps(scalars["step"])
-    return scalars
+        try:
+            columns = zip(names, *(line.split(",") for line in body), strict=True)
+            texts = {name: cells for name, *cells in columns}
+        except ValueError:
+            raise ValueError(f"a row does not have {len(names)} fields") from None
+        return Scalars(path, texts, _steps(tuple(texts["step"])))
+
+
+@lru_cache(16)  # the runs of a sweep mostly log the same steps
+def _steps(cells: tuple[str, ...]) -> Floats:
+    steps = _numbers(cells)
+    check_steps(steps)
+    steps.flags.writeable = False
+    return steps
+
+
+def _numbers(cells: Sequence[str]) -> Floats:
+    return np.array([float(cell) if cell else math.nan for cell in cells], dtype=np.float64)

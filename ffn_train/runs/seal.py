@@ -27,7 +27,7 @@ def sealed(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     names = (files.CONFIG, files.DATA, files.LAYOUT, files.THEORY, files.SCALARS)
     paths = [run / name for name in (*names, *files.LATE)]
     paths += sorted(run.glob("measures*.npy"))
-    digests = {path.name: _digest(path) for path in paths if path.is_file()}
+    digests = {p.name: _digest(p, files.read_bytes(p)) for p in paths if p.is_file()}
     return with_digest({"schema": files.SCHEMA, **content, "files": digests})
 
 
@@ -44,20 +44,24 @@ def check_digest(path: Path, content: Mapping[str, Any]) -> None:
         raise RunError(f"{path}: it is not what was written (its digest differs)")
 
 
-def check_files(run: Path, digests: Mapping[str, str], names: Iterable[str]) -> None:
-    """Raises RunError for the first file that is missing or does not match its digest."""
-    for name in names:
-        if name in digests:
-            with damaged(run / name, OSError):
-                now = _digest(run / name)
-            if now != digests[name]:
-                raise RunError(f"{run / name}: it is not what the run wrote (its digest differs)")
+def read_files(run: Path, digests: Mapping[str, str], names: Iterable[str]) -> dict[str, bytes]:
+    """The contents of those files that have a digest, by name.
+
+    Raises RunError for the first one that is missing or does not match its digest.
+    """
+    contents = {}
+    for name in (name for name in names if name in digests):
+        with damaged(run / name, OSError):
+            contents[name] = files.read_bytes(run / name)
+        if _digest(run / name, contents[name]) != digests[name]:
+            raise RunError(f"{run / name}: it is not what the run wrote (its digest differs)")
+    return contents
 
 
-def _digest(path: Path) -> str:
+def _digest(path: Path, content: bytes) -> str:
     if path.name == files.CONFIG:
-        return _of_content(_telling(files.read_json(path)))
-    return hashlib.sha256(files.read_bytes(path)).hexdigest()
+        return _of_content(_telling(files.read_json(path, content)))
+    return hashlib.sha256(content).hexdigest()
 
 
 def _telling(config: Mapping[str, Any]) -> dict[str, Any]:

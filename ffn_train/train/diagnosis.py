@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ffn_train.config.combinations import GATED
 from ffn_train.nn.blocks.residual import DeepNormResidual, Residual, ScaledResidual
 from ffn_train.nn.stack import Stack
 
@@ -35,15 +36,23 @@ def likely_cause(model: Stack, phase: Phase, growth: float, updates: Updates) ->
             f"probably too large; try a smaller one{clip}"
         )
     if growth >= GROWS:
-        remedies = either(settings(model.residual, model.depth, norm=model.norm.name))
+        names = {"norm": model.norm.name, "block": model.block_choice.name}
+        remedies = either(settings(model.residual, model.depth, **names))
         what = "gradient" if phase == "backward" else "signal"
         return f"at initialisation the {what} grows {growth:.2g}x per block; try {remedies}"
     return "no update changed the weights: they, or the data, were too large from the start"
 
 
-def settings(residual: Residual, depth: int, *, norm: str, init: str | None = None) -> list[str]:
-    """The settings, not in use already, that limit a stack's growth or decay with depth."""
+def settings(
+    residual: Residual, depth: int, *, norm: str, block: str, init: str | None = None
+) -> list[str]:
+    """The settings, not in use already, that limit a stack's growth or decay with depth.
+
+    A gated branch is of second degree in its input: without a norm no scale of it is small enough.
+    """
     normed = ["norm=pre_layer"] if norm == "none" else []
+    if normed and block in GATED and residual.skip(depth) > 0:
+        return normed
     if isinstance(residual, DeepNormResidual):
         return ["residual=scaled with init=lecun"]
     if isinstance(residual, ScaledResidual):

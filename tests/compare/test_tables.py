@@ -25,11 +25,11 @@ def test_the_tables_do_not_depend_on_the_order_of_the_runs() -> None:
 
 
 def test_a_row_for_each_group_and_metric() -> None:
-    found = rows(tables(compared(*small_sweep()))["groups.csv"])
-    assert len(found) == 4 * len(STANDARD)
+    lines = rows(tables(compared(*small_sweep()))["groups.csv"])
+    assert len(lines) == 4 * len(STANDARD)
     (row,) = [
         row
-        for row in found
+        for row in lines
         if (row["residual"], row["model.depth"], row["metric"]) == ("none", "16", "train_loss")
     ]
     losses = [0.1 * 16, 0.1 * 17, 0.1 * 18]
@@ -46,9 +46,9 @@ def test_what_held_the_runs_back_is_counted() -> None:
         replace(case(seed=seed), verdict={"held back": kind, "gradient flow": "healthy"})
         for seed, kind in enumerate(kinds)
     ]
-    found = compared(*cases, case(seed=3))
-    assert "held back: depth in 2, nothing in 1; gradient flow: healthy in 3" in table(found)
-    assert [row["held_back"] for row in rows(tables(found)["runs.csv"])] == [*kinds, ""]
+    comparison = compared(*cases, case(seed=3))
+    assert "held back: depth in 2, nothing in 1; gradient flow: healthy in 3" in table(comparison)
+    assert [row["held_back"] for row in rows(tables(comparison)["runs.csv"])] == [*kinds, ""]
 
 
 def test_groups_that_were_held_back_are_named_if_they_are_few() -> None:
@@ -66,19 +66,19 @@ def test_groups_that_were_held_back_are_named_if_they_are_few() -> None:
 
 def test_a_row_for_each_run() -> None:
     lost = case(7, depth=4, residual="none", seed=3, state="diverged")
-    found = rows(tables(compared(*small_sweep(), lost))["runs.csv"])
+    lines = rows(tables(compared(*small_sweep(), lost))["runs.csv"])
     before = ["residual", "model.depth", "seed", "state", "learned", "held_back", "gradient_flow"]
-    assert list(found[0]) == [*before, *STANDARD, "directory"]
-    assert [row["seed"] for row in found][:5] == ["0", "1", "2", "3", "0"]
-    assert found[3]["state"] == "diverged"
-    assert found[3]["validation_loss"] == "nan"
-    assert found[3]["best_validation_loss"] == "7"
-    assert found[0]["directory"] == small_sweep()[9].label
+    assert list(lines[0]) == [*before, *STANDARD, "directory"]
+    assert [row["seed"] for row in lines][:5] == ["0", "1", "2", "3", "0"]
+    assert lines[3]["state"] == "diverged"
+    assert lines[3]["validation_loss"] == "nan"
+    assert lines[3]["best_validation_loss"] == "7"
+    assert lines[0]["directory"] == small_sweep()[9].label
 
 
 def test_one_seed_leaves_the_spread_empty() -> None:
-    found = rows(tables(compared(*small_sweep(skip=(1, 2))))["groups.csv"])
-    assert {(row["n_values"], row["std"], row["stderr"]) for row in found} == {("1", "", "")}
+    lines = rows(tables(compared(*small_sweep(skip=(1, 2))))["groups.csv"])
+    assert {(row["n_values"], row["std"], row["stderr"]) for row in lines} == {("1", "", "")}
 
 
 def test_the_printed_table_shows_what_differs_and_fits() -> None:

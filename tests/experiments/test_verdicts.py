@@ -23,7 +23,9 @@ def module(name: str) -> Any:
 
 
 def situation(name: str) -> Any:
-    (named,) = (one for one in module("situations").SITUATIONS if one.name == name)
+    (named,) = (
+        situation for situation in module("situations").SITUATIONS if situation.name == name
+    )
     return named
 
 
@@ -40,11 +42,11 @@ def judged(name: str, run: Any, *findings: Finding, seed: int = 0, after: Any = 
 
 def test_enough_situations_of_every_cause_and_good_runs() -> None:
     situations = module("situations").SITUATIONS
-    causes = Counter(one.cause for one in situations)
-    assert len({one.name for one in situations}) == len(situations) >= 64
+    causes = Counter(situation.cause for situation in situations)
+    assert len({situation.name for situation in situations}) == len(situations) >= 64
     assert len(causes) >= 13
     assert causes["nothing"] >= 12
-    assert all(one.spoiled for one in situations if one.cause != "nothing")
+    assert all(situation.spoiled for situation in situations if situation.cause != "nothing")
 
 
 @pytest.mark.parametrize("name", ["outlier, Huber", "orthogonal, gain too large"])
@@ -54,16 +56,16 @@ def test_a_situation_can_be_composed(name: str, tmp_path: Path) -> None:
 
 def test_the_two_ranges_share_no_value() -> None:
     situations = module("situations")
-    for one in situations.SITUATIONS:
-        values = [*one.sound.values(), *one.spoiled.values()]
+    for situation in situations.SITUATIONS:
+        values = [*situation.sound.values(), *situation.spoiled.values()]
         varied = [v for v in values if isinstance(v, situations.Between | situations.OneOf)]
-        assert varied or one.cause in ("noise", "nothing"), one.name
+        assert varied or situation.cause in ("noise", "nothing"), situation.name
         for value in varied:
             if isinstance(value, situations.OneOf):
-                assert not {*value.setting} & {*value.testing}, one.name
+                assert not {*value.setting} & {*value.testing}, situation.name
             else:
                 (low, high), (least, most) = sorted([value.setting, value.testing])
-                assert low <= high < least <= most, one.name
+                assert low <= high < least <= most, situation.name
 
 
 def test_a_draw_is_repeatable_and_its_repair_differs_in_what_is_spoiled_alone(

@@ -50,8 +50,8 @@ def answers(run: Run) -> dict[str, Finding]:
 def test_exploding_with_its_cause(tmp_path: Path) -> None:
     names: dict[str, Any] = {"residual": "identity", "init": "he", "activation": "relu"}
     run = verdict(tmp_path, depth=24, width=96, **names)
-    found = answers(run)
-    text = found[FLOW].text
+    findings = answers(run)
+    text = findings[FLOW].text
     assert text.startswith("exploding: dL/dx_l changes by 1.")
     assert "theory says 1.7" in text  # the root of 3
     assert "multiplies the variance by 2 in each branch" in text
@@ -59,14 +59,14 @@ def test_exploding_with_its_cause(tmp_path: Path) -> None:
     assert run.summary is not None
     assert f"changes by {run.summary.growth_per_block_start:.3g}x per block" in text  # as printed
     assert text.endswith("try residual=scaled, norm=pre_layer or init=gpt2")
-    assert found[HELD_BACK].kind == "depth"
-    assert found[HELD_BACK].change == found[FLOW].change == ("residual=scaled",)
+    assert findings[HELD_BACK].kind == "depth"
+    assert findings[HELD_BACK].change == findings[FLOW].change == ("residual=scaled",)
 
 
 def test_vanishing(tmp_path: Path) -> None:
-    found = answers(verdict(tmp_path, depth=24, residual="none", init="lecun"))
-    assert found[FLOW].kind == "vanishing"
-    assert "init=lecun with gelu multiplies the variance by 0.2" in found[FLOW].text
+    findings = answers(verdict(tmp_path, depth=24, residual="none", init="lecun"))
+    assert findings[FLOW].kind == "vanishing"
+    assert "init=lecun with gelu multiplies the variance by 0.2" in findings[FLOW].text
 
 
 def test_the_advice_holds(tmp_path: Path) -> None:
@@ -77,22 +77,22 @@ def test_the_advice_holds(tmp_path: Path) -> None:
 
 def test_lost_in_the_range_of_the_numbers(tmp_path: Path) -> None:
     run = verdict(tmp_path, depth=300, residual="identity", init="he", activation="relu")
-    found = answers(run)
-    assert found[LEARNED].text == "no: the run diverged"
-    assert found[FLOW].text.startswith("exploding")
-    assert "nothing finite was measured" in found[FLOW].text
-    assert "3x per block" in found[FLOW].text
-    assert found[HELD_BACK].kind == "depth"
+    findings = answers(run)
+    assert findings[LEARNED].text == "no: the run diverged"
+    assert findings[FLOW].text.startswith("exploding")
+    assert "nothing finite was measured" in findings[FLOW].text
+    assert "3x per block" in findings[FLOW].text
+    assert findings[HELD_BACK].kind == "depth"
 
 
 def test_dead_units(tmp_path: Path) -> None:
     steep = {"optimizer": {"lr": 3.0}, "trainer": {"steps": 30, "clip": 1.0}}
     names: dict[str, Any] = {"activation": "relu", "residual": "none", "schedule": "constant"}
-    found = answers(verdict(tmp_path, depth=4, section=steep, **names))
-    assert found[FLOW].kind == "dead units"
-    assert found[FLOW].text.startswith("dead units: up to 9")
-    assert " of 96 hidden units of " in found[FLOW].text
-    assert found[FLOW].change == ("optimizer.lr=0.15",)  # the updates killed them
+    findings = answers(verdict(tmp_path, depth=4, section=steep, **names))
+    assert findings[FLOW].kind == "dead units"
+    assert findings[FLOW].text.startswith("dead units: up to 9")
+    assert " of 96 hidden units of " in findings[FLOW].text
+    assert findings[FLOW].change == ("optimizer.lr=0.15",)  # the updates killed them
 
 
 def test_dead_at_the_start_is_the_initialisations_doing(tmp_path: Path) -> None:
@@ -100,16 +100,16 @@ def test_dead_at_the_start_is_the_initialisations_doing(tmp_path: Path) -> None:
     share = run.measures["dead_share"].values.copy()
     share[:] = 0.9
     run = replace(run, measures=with_values(run.measures, dead_share=share))
-    found = {finding.question: finding for finding in words(run)}
-    assert found[HELD_BACK].kind == "dead units at initialisation"
-    assert "up to 86 of 96 hidden units of a block are dead at step 0" in found[HELD_BACK].text
-    assert found[HELD_BACK].change == found[FLOW].change == ("init=lecun", "init.bias_std=0")
+    findings = {finding.question: finding for finding in words(run)}
+    assert findings[HELD_BACK].kind == "dead units at initialisation"
+    assert "up to 86 of 96 hidden units of a block are dead at step 0" in findings[HELD_BACK].text
+    assert findings[HELD_BACK].change == findings[FLOW].change == ("init=lecun", "init.bias_std=0")
     share[0] = 0
     run = replace(run, scalars={**run.scalars, "validation_loss": run.scalars["loss"]})
     run = replace(run, measures=with_values(run.measures, dead_share=share))
-    found = {finding.question: finding for finding in words(run)}
-    assert found[HELD_BACK].kind == "dead units"
-    assert found[HELD_BACK].change == found[FLOW].change == ("optimizer.lr=0.015",)
+    findings = {finding.question: finding for finding in words(run)}
+    assert findings[HELD_BACK].kind == "dead units"
+    assert findings[HELD_BACK].change == findings[FLOW].change == ("optimizer.lr=0.015",)
 
 
 @pytest.mark.parametrize(
@@ -137,9 +137,9 @@ def test_a_share_that_falls_with_the_depth_is_no_fault(tmp_path: Path) -> None:
 
 def test_branches_that_carry_nothing(tmp_path: Path) -> None:
     slow = {"optimizer": {"lr": 1e-3}}
-    found = answers(verdict(tmp_path, depth=8, section=slow, residual="rezero"))
-    assert found[FLOW].kind == "skip path"
-    assert "the learnable multipliers" in found[FLOW].text
+    findings = answers(verdict(tmp_path, depth=8, section=slow, residual="rezero"))
+    assert findings[FLOW].kind == "skip path"
+    assert "the learnable multipliers" in findings[FLOW].text
 
 
 TRAINED: dict[str, Any] = {
@@ -150,20 +150,20 @@ TRAINED: dict[str, Any] = {
 
 def test_healthy_and_what_it_learned(tmp_path: Path) -> None:
     section = {**TRAINED, "trainer": {"steps": 300, "batch_size": 64}}
-    found = answers(verdict(tmp_path, depth=4, section=section | {"task": {"rows": 2000}}))
-    assert found[LEARNED].kind == "yes"
-    assert "predicting the mean has 0, linear regression 0." in found[LEARNED].text
-    text = found[FLOW].text
+    findings = answers(verdict(tmp_path, depth=4, section=section | {"task": {"rows": 2000}}))
+    assert findings[LEARNED].kind == "yes"
+    assert "predicting the mean has 0, linear regression 0." in findings[LEARNED].text
+    text = findings[FLOW].text
     assert text.startswith("healthy: the first block gets 1.")
     assert " times the last block's gradient at step 0, " in text
     assert text.endswith("times at step 300; no dead units")
-    assert found[HELD_BACK].kind == "nothing"
+    assert findings[HELD_BACK].kind == "nothing"
 
 
 def test_where_dead_units_do_not_apply_none_are_spoken_of(tmp_path: Path) -> None:
-    found = answers(verdict(tmp_path, depth=4, section=TRAINED, activation="tanh"))
-    assert found[FLOW].kind == "healthy"
-    assert "dead" not in found[FLOW].text
+    findings = answers(verdict(tmp_path, depth=4, section=TRAINED, activation="tanh"))
+    assert findings[FLOW].kind == "healthy"
+    assert "dead" not in findings[FLOW].text
 
 
 def test_as_good_as_linear_regression(tmp_path: Path) -> None:
@@ -175,10 +175,10 @@ def test_as_good_as_linear_regression(tmp_path: Path) -> None:
             trainer={"steps": 300, "batch_size": 64},
         ),
     )
-    found = answers(run)
-    assert found[LEARNED].kind == "as linear regression"
-    assert found[LEARNED].text.startswith("as much as linear regression: R² 0.9")
-    assert found[HELD_BACK].kind == "nothing"
+    findings = answers(run)
+    assert findings[LEARNED].kind == "as linear regression"
+    assert findings[LEARNED].text.startswith("as much as linear regression: R² 0.9")
+    assert findings[HELD_BACK].kind == "nothing"
 
 
 CLIPPED: dict[str, Any] = {"steps": 150, "clip": 1e-3}
@@ -203,46 +203,46 @@ ADAM = settings("optimizer", "adam")
 def test_what_held_it_back(
     kind: str, section: dict[str, Any], change: str | None, tmp_path: Path
 ) -> None:
-    found = answers(verdict(tmp_path, depth=4, section={**TRAINED, **section}))[HELD_BACK]
-    assert found.kind == kind
-    assert change is None or found.change == (change,)
-    assert all(each in found.text for each in found.change)
+    finding = answers(verdict(tmp_path, depth=4, section={**TRAINED, **section}))[HELD_BACK]
+    assert finding.kind == kind
+    assert change is None or finding.change == (change,)
+    assert all(each in finding.text for each in finding.change)
 
 
 def test_a_rate_that_clipping_holds_up(tmp_path: Path) -> None:
     section = {**TRAINED, "optimizer": {"lr": 4.0}}
     names: dict[str, Any] = {"activation": "tanh", "schedule": "constant"}
-    found = answers(verdict(tmp_path, depth=4, section=section, **names))[HELD_BACK]
-    assert found.kind == "rate too large"
-    assert "of the steps holds it up" in found.text
-    assert found.change == ("optimizer.lr=0.15",)  # the default
+    finding = answers(verdict(tmp_path, depth=4, section=section, **names))[HELD_BACK]
+    assert finding.kind == "rate too large"
+    assert "of the steps holds it up" in finding.text
+    assert finding.change == ("optimizer.lr=0.15",)  # the default
 
 
 def test_a_rate_that_drove_the_run_apart(tmp_path: Path) -> None:
     steep = {"optimizer": {"lr": 50.0}, "trainer": {"steps": 30, "clip": None}}
     run = verdict(tmp_path, depth=4, section=steep)
     assert run.state == "diverged"
-    found = answers(run)
-    assert found[LEARNED].text == "no: the run diverged"
-    assert found[HELD_BACK].kind == "rate too large"
-    assert found[HELD_BACK].change == ("optimizer.lr=0.15", "trainer.clip=1")
-    assert found[FLOW].text.startswith("healthy at step 0: the first block got ")
+    findings = answers(run)
+    assert findings[LEARNED].text == "no: the run diverged"
+    assert findings[HELD_BACK].kind == "rate too large"
+    assert findings[HELD_BACK].change == ("optimizer.lr=0.15", "trainer.clip=1")
+    assert findings[FLOW].text.startswith("healthy at step 0: the first block got ")
 
 
 @pytest.mark.parametrize(("variance", "size"), [(1e4, "large"), (1e-4, "small")])
 def test_initial_weights_out_of_all_proportion(variance: float, size: str, tmp_path: Path) -> None:
     init = settings("init", "normal") | {"inner": variance, "outer": variance}
     run = run_in(tmp_path / "run", config(**TRAINED, init=init))
-    found = answers(run)[HELD_BACK]
-    assert found.kind == "initialisation"
-    assert f"the initial weights are too {size}" in found.text
+    finding = answers(run)[HELD_BACK]
+    assert finding.kind == "initialisation"
+    assert f"the initial weights are too {size}" in finding.text
 
 
 def test_too_small_a_model(tmp_path: Path) -> None:
     section = {"trainer": {"steps": 400, "batch_size": 64}, "task": {"rows": 1000}}
-    found = answers(verdict(tmp_path, depth=1, width=2, section=section))
-    assert found[HELD_BACK].kind == "model too small"
-    assert found[HELD_BACK].change == ("model.width=32",)
+    findings = answers(verdict(tmp_path, depth=1, width=2, section=section))
+    assert findings[HELD_BACK].kind == "model too small"
+    assert findings[HELD_BACK].change == ("model.width=32",)
 
 
 def test_overfitting_with_its_losses_and_the_best_step(tmp_path: Path) -> None:
@@ -257,19 +257,19 @@ def test_overfitting_with_its_losses_and_the_best_step(tmp_path: Path) -> None:
         validation[known[2:]] = last * run.provenance.trivial_loss
         scores = 1 - validation / run.provenance.trivial_loss
         scalars |= {"validation_loss": validation, "validation_score": scores}
-        found = {finding.question: finding for finding in words(replace(run, scalars=scalars))}
-        assert found[HELD_BACK].kind == "overfitting"
-        assert found[HELD_BACK].change == change
+        findings = {finding.question: finding for finding in words(replace(run, scalars=scalars))}
+        assert findings[HELD_BACK].kind == "overfitting"
+        assert findings[HELD_BACK].change == change
         step = run.scalars["step"][known[0]]
-        assert f"at best 0.5 at step {step:.0f}" in found[HELD_BACK].text
+        assert f"at best 0.5 at step {step:.0f}" in findings[HELD_BACK].text
 
 
 def test_inputs_that_say_nothing(tmp_path: Path) -> None:
     """The weights move far, and neither training nor validation rows are predicted."""
     section = {"trainer": {"steps": 200, "batch_size": 64}, "task": {"rows": 1000, "noise": 20.0}}
-    found = answers(verdict(tmp_path, depth=2, section=section))[HELD_BACK]
-    assert found.kind == "noise"
-    assert "neither the stack nor linear regression predicts the target" in found.text
+    finding = answers(verdict(tmp_path, depth=2, section=section))[HELD_BACK]
+    assert finding.kind == "noise"
+    assert "neither the stack nor linear regression predicts the target" in finding.text
 
 
 def test_a_row_that_has_all_the_variance(tmp_path: Path) -> None:
@@ -280,29 +280,29 @@ def test_a_row_that_has_all_the_variance(tmp_path: Path) -> None:
     rows = "\n".join(f"{a},{b},{c}" for (a, b), c in zip(x, y, strict=True))
     (tmp_path / "t.csv").write_text(f"a,b,y\n{rows}\n")
     task = settings("task", "table") | {"path": str(tmp_path / "t.csv"), "target": "y"}
-    found = answers(run_in(tmp_path / "run", config(task=task)))[HELD_BACK]
-    assert found.kind == "outlier"
-    assert "row 37 of 200 has 96% of the variance of y" in found.text
+    finding = answers(run_in(tmp_path / "run", config(task=task)))[HELD_BACK]
+    assert finding.kind == "outlier"
+    assert "row 37 of 200 has 96% of the variance of y" in finding.text
 
 
 def test_uneven(tmp_path: Path) -> None:
     """A growth between tenfold and a hundredfold is neither healthy nor exploding."""
     names: dict[str, Any] = {"residual": "identity", "init": "he", "activation": "relu"}
-    found = answers(verdict(tmp_path, depth=6, section=TRAINED, **names))[FLOW]
-    assert found.kind == "uneven"
-    ratio = re.match(r"somewhat exploding: the first block gets ([\d.]+) times", found.text)
+    finding = answers(verdict(tmp_path, depth=6, section=TRAINED, **names))[FLOW]
+    assert finding.kind == "uneven"
+    ratio = re.match(r"somewhat exploding: the first block gets ([\d.]+) times", finding.text)
     assert ratio is not None
     assert 10 < float(ratio[1]) < 100
-    assert "(from 100x on we call it exploding); init=he with relu multiplies" in found.text
-    assert found.text.endswith("; try residual=scaled, norm=pre_layer or init=gpt2")
+    assert "(from 100x on we call it exploding); init=he with relu multiplies" in finding.text
+    assert finding.text.endswith("; try residual=scaled, norm=pre_layer or init=gpt2")
 
 
 def test_a_flow_that_the_updates_spoil_is_uneven(tmp_path: Path) -> None:
     steep = {**TRAINED, "optimizer": {"lr": 0.1}}
     names: dict[str, Any] = {"residual": "none", "init": "lecun", "activation": "tanh"}
-    found = answers(verdict(tmp_path, depth=16, section=steep, **names))[FLOW]
-    assert found.kind == "uneven"
-    assert "this came with training, not with the initialisation" in found.text
+    finding = answers(verdict(tmp_path, depth=16, section=steep, **names))[FLOW]
+    assert finding.kind == "uneven"
+    assert "this came with training, not with the initialisation" in finding.text
     names["residual"] = "scaled"
     advised = answers(verdict(tmp_path / "advised", depth=16, section=steep, **names))
     assert advised[FLOW].kind == "healthy"

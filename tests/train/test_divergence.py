@@ -206,10 +206,19 @@ def test_a_rate_of_zero_is_not_to_blame() -> None:
     ],
 )
 def test_no_remedy_is_in_force_already(residual: choices.Residual, norm: str, wanted: str) -> None:
-    remedies = settings(residual, 8, norm=norm)
+    remedies = settings(residual, 8, norm=norm, block="feedforward")
     assert " ".join(remedies).startswith(wanted)
     assert f"residual={residual.name}" not in remedies
     assert norm == "none" or "norm=pre_layer" not in remedies
+
+
+def test_a_gated_branch_needs_a_norm() -> None:
+    """It is of second degree, so that it outgrows each residual scale."""
+    identity = choices.IdentityResidual()
+    assert settings(identity, 8, norm="none", block="swiglu") == ["norm=pre_layer"]
+    assert settings(identity, 8, norm="pre_rms", block="swiglu")[0] == "residual=scaled"
+    plain = settings(choices.NoResidual(), 8, norm="none", block="swiglu")
+    assert plain == ["residual=scaled"]  # a norm alone would not do
 
 
 def test_a_loss_that_is_one_number_is_not_counted() -> None:

@@ -152,16 +152,6 @@ class Evidence:
         rows = self.run.provenance.training_rows
         return self.updates * self.setting("trainer", "batch_size") / rows if rows else math.nan
 
-    @cached_property
-    def cuts(self) -> Floats:
-        """The clipped over the original gradient norm, for each row with an update."""
-        scalars = self.run.scalars
-        if not scalars.keys() >= {"lr", "gradient_norm", "clipped_norm"}:
-            return np.zeros(0)
-        updated = ~np.isnan(scalars["lr"])
-        before, after = scalars["gradient_norm"][updated], scalars["clipped_norm"][updated]
-        return after / np.where(before > 0, before, 1)
-
     @property
     def clipped_share(self) -> float:
         share = clipped_share(self.run)
@@ -170,8 +160,13 @@ class Evidence:
     @cached_property
     def cut(self) -> float:
         """The factor by which clipping makes an update smaller, the median over the steps."""
+        scalars = self.run.scalars
         ignored = self.optimizer is not None and self.optimizer.scale_free
-        return 1.0 if ignored or not len(self.cuts) else float(np.median(self.cuts))
+        if ignored or not scalars.keys() >= {"lr", "gradient_norm", "clipped_norm"}:
+            return 1.0
+        updated = ~np.isnan(scalars["lr"])
+        before, after = scalars["gradient_norm"][updated], scalars["clipped_norm"][updated]
+        return float(np.median(after / np.where(before > 0, before, 1))) if len(before) else 1.0
 
     @property
     def highest_rate(self) -> float:

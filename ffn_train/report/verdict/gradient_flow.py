@@ -25,6 +25,7 @@ STRONG, MILD = 100.0, 10.0  # changes of the signal gradient over the whole stac
 DEAD = 0.6  # share of a block's units
 CHANCE = 3.0  # standard deviations of that share if half of them are dead by chance
 COMMON = 0.4  # share of the units of most blocks, if there is a skip path
+GROUPS = ("norm", "block", "init")  # of the choices that remedies depend on
 SKIP = 0.05  # of the branches' gradients, all blocks together, over the skip paths'
 
 
@@ -169,11 +170,9 @@ def slower(evidence: Evidence, factor: float) -> tuple[str, ...]:
 
 def remedy(evidence: Evidence) -> tuple[str, ...]:
     """The overrides that would reduce the stack's growth or decay with depth."""
-    residual = evidence.residual
-    if residual is None:
+    remedies = _remedies(evidence)
+    if not remedies:
         return ()
-    norm, init = (evidence.chosen(group).get("name", "none") for group in ("norm", "init"))
-    remedies = settings(residual, evidence.run.measures.depth, norm=norm, init=init)
     first = remedies[0]
     if first == "a smaller residual.scale":
         first = f"residual.scale={evidence.setting('residual', 'scale') / 10:g}"
@@ -182,14 +181,20 @@ def remedy(evidence: Evidence) -> tuple[str, ...]:
     return tuple(first.split(" with "))
 
 
+def _remedies(evidence: Evidence) -> list[str]:
+    """The same in words, the best first; none for an unknown residual connection."""
+    residual = evidence.residual
+    names = {group: evidence.chosen(group).get("name", "none") for group in GROUPS}
+    return settings(residual, evidence.run.measures.depth, **names) if residual else []
+
+
 def cause(evidence: Evidence) -> str:
     """The cause of the predicted change, and the settings that would reduce it."""
     residual, depth = evidence.residual, evidence.run.measures.depth
     names = {group: evidence.chosen(group).get("name") for group in MODEL_GROUPS}
     if residual is None or None in names.values():
         return ""
-    remedies = settings(residual, depth, norm=names["norm"] or "none", init=names["init"])
-    advice = f"; try {either(remedies)}"
+    advice = f"; try {either(_remedies(evidence))}"
     predicted = evidence.predicted
     if predicted is None:
         return advice
