@@ -80,15 +80,15 @@ def check(overrides: Sequence[str]) -> Plan:
         experiment = build_experiment(job.computed_by("numpy").config)
         if experiment.directory is not None:
             raise SettingError("run.dir names one run's directory; a sweep's is sweep.dir")
-        work += experiment.model.layout.size * experiment.trainer.steps
+        work = max(work, experiment.model.layout.size * experiment.trainer.steps)
     space.engine = _engine(jobs, work)
     entries = [entry(job.computed_by(space.engine)) for job in jobs]
     return Plan(space, list({job.digest: job for job in entries}.values()), chosen, hint)
 
 
 def _engine(jobs: Sequence[Job], work: int) -> str:
-    """The engine of all jobs with engine=auto: that of the sweep's directory, or by the work, which
-    is the sum of parameters x steps, if every job can be compiled.
+    """The engine of all jobs with engine=auto: that of the sweep's directory, or by the largest job's
+    parameters x steps, if every job can be compiled.
     """
     directory = jobs[0].config["sweep"]["dir"]
     if directory is not None:

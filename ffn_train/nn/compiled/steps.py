@@ -20,8 +20,8 @@ from ffn_train.nn.compiled.segment import scheme_of
 from ffn_train.nn.compiled.updates import CompiledOptimizer
 from ffn_train.nn.engine import Fit
 
-SECONDS = 0.1  # of a call, about: no signal is handled during one
-LARGE = 2**30  # multiply-adds of a step that lasts that long itself
+SECONDS = 0.05  # of a call, about: no signal is handled during one
+LARGE = 2**30  # multiply-adds of a step that itself lasts about as long
 
 
 @entry
