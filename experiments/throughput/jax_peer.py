@@ -78,9 +78,10 @@ class Epochs(Jit):
             *carry, loss = step(*carry, *batch)
             return tuple(carry), loss
 
-        self.whole = jax.jit(
-            lambda *carry: jax.lax.scan(one, carry[:2], carry[2:]), donate_argnums=(0, 1)
-        )
+        def epoch(params: Any, velocity: Any, x: jax.Array, y: jax.Array) -> Any:
+            return jax.lax.scan(one, (params, velocity), (x, y))
+
+        self.whole = jax.jit(epoch, donate_argnums=(0, 1))
         copies = jax.tree.map(jnp.copy, (self.params, self.velocity))
         started = time.perf_counter()
         jax.block_until_ready(self.whole(*copies, *self.stacked))
@@ -89,8 +90,8 @@ class Epochs(Jit):
     def steps(self, count: int) -> list[float]:
         losses: list[float] = []
         for _ in range(count // BATCHES):
-            carry, epoch = self.whole(self.params, self.velocity, *self.stacked)
-            (self.params, self.velocity), losses = carry, losses + np.asarray(epoch).tolist()
+            carry, each = self.whole(self.params, self.velocity, *self.stacked)
+            (self.params, self.velocity), losses = carry, losses + np.asarray(each).tolist()
         return losses + super().steps(count % BATCHES)
 
 

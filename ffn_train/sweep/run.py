@@ -87,8 +87,8 @@ def check(overrides: Sequence[str]) -> Plan:
 
 
 def _engine(jobs: Sequence[Job], work: int) -> str:
-    """The engine of all jobs with engine=auto: that of the sweep's directory, or by the largest job's
-    parameters x steps, if every job can be compiled.
+    """The engine of all jobs with engine=auto: that of the sweep's directory, or by ``work``, the
+    largest job's parameters x steps, if every job can be compiled.
     """
     directory = jobs[0].config["sweep"]["dir"]
     if directory is not None:
