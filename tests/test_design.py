@@ -32,12 +32,12 @@ LAW: dict[str, set[str]] = {
     "sweep": {"running"},
     "compare": {"sweep", "view"},
     "reproduce": {"sweep"},
-    "interop": {"running"},
     "using": {"running"},  # a run put to use
+    "interop": {"using"},
     "parts": {"plots"},  # what a part of one's own imports
     "__init__": {"functional", "interop", "teach", "using"},
     "__main__": {"commands"},
-    "commands": {"compare", "reproduce", "gradcheck", "teach", "using"},
+    "commands": {"compare", "reproduce", "gradcheck", "teach", "interop"},
 }
 # modules that may import Hydra
 HYDRA = ("composition.py", "overrides.py", "directory.py", "mistakes.py", "launcher.py")
@@ -51,7 +51,7 @@ def allowed(wing: str) -> set[str]:
 
 def imports(path: Path) -> set[str]:
     """The units of the package that a module imports, at its top or inside its functions."""
-    found = set()
+    collected = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -63,8 +63,8 @@ def imports(path: Path) -> set[str]:
         for name in names:
             words = name.split(".")
             if words[0] == "ffn_train" and words[1:] not in ([], ["__version__"]):
-                found.add(words[1])
-    return found
+                collected.add(words[1])
+    return collected
 
 
 def module_name(path: Path) -> str:
@@ -74,14 +74,14 @@ def module_name(path: Path) -> str:
 
 def imported_modules(path: Path, known: Container[str]) -> set[str]:
     """The modules of the package that one imports when it is itself imported."""
-    found: set[str] = set()
+    collected: set[str] = set()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name for name in inner if name in known} or {node.module}
+            collected |= {name for name in inner if name in known} or {node.module}
         elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return {name for name in found if name in known}
+            collected |= {alias.name for alias in node.names}
+    return {name for name in collected if name in known}
 
 
 def unit(path: Path) -> str:

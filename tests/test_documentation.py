@@ -41,6 +41,7 @@ EXCEPTIONS: dict[str, tuple[str | None, str]] = {
     r"\.ci/run": (None, "all tests"),
     r"openssl|export|ray |python -m pytest -m cluster": (None, "a cluster"),
     r".*hydra/launcher=(slurm|ray_cluster)": ("dry_run=true", "a cluster"),
+    r"python -m tests\.": (None, "minutes"),
     r"jupyter": (None, "10 s; tests/experiments/test_lesson.py executes the notebook"),
     r"python experiments/(throughput|theory_limits|verdicts|tables)/": (None, "1 to 40 minutes"),
     r".*watch_gpt": (None, "a minute; tests/interop/test_watch_gpt.py runs it at a tiny size"),
@@ -57,7 +58,7 @@ EXCEPTIONS: dict[str, tuple[str | None, str]] = {
     rf"{TRAIN} -m": (SWEEP, "a minute"),
     rf"{TRAIN} (--help|--cfg)": ("", "trains nothing"),
     rf"{TRAIN} view .*--serve": (None, "it serves until it is interrupted"),
-    rf"{TRAIN} (view|predict|diff) ": ("", "trains nothing"),
+    rf"{TRAIN} (view|predict|diff|export) ": ("", "trains nothing"),
     rf"{TRAIN}( |$)": (ONE_RUN, "4 s or more"),
 }
 
@@ -89,7 +90,7 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch) -> int:
     assert (python, option) == ("python", "-m"), f"no way to run: {command}"
     assert module.split(".")[0] == "ffn_train", f"no way to run: {command}"
     name = module.partition(".")[2] or "train"
-    if arguments[:1] in (["view"], ["predict"], ["diff"]):  # a word in place of a module
+    if arguments and arguments[0] in ("view", "predict", "diff", "export"):  # not a module
         name = arguments.pop(0)
     monkeypatch.setattr(sys, "argv", [module, *arguments])
     try:

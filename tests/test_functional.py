@@ -492,8 +492,8 @@ def test_lists_serve_as_well_as_arrays() -> None:
     ]
     for function, arrays in calls:
         lists = [array.tolist() for array in arrays]
-        for one, other in zip(function(*arrays), function(*lists), strict=True):
-            np.testing.assert_array_equal(one, other)
+        for left, other in zip(function(*arrays), function(*lists), strict=True):
+            np.testing.assert_array_equal(left, other)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,11 @@ import ffn_train
 from ffn_train.runs import Run
 
 # what needs an extra, and which
-OPTIONAL = {"ffn_train.nn.compiled": ("numba", "scipy"), "ffn_train.interop.torch": ("torch",)}
+OPTIONAL = {
+    "ffn_train.nn.compiled": ("numba", "scipy"),
+    "ffn_train.interop.torch": ("torch",),
+    "ffn_train.interop.sklearn": ("sklearn",),
+}
 OLD_RUN = Path(__file__).parent / "old_runs" / "runs" / "default"
 
 
@@ -25,8 +29,8 @@ def submodules() -> list[str]:
         for name, needed in OPTIONAL.items()
         if any(importlib.util.find_spec(library) is None for library in needed)
     )
-    found = pkgutil.walk_packages(ffn_train.__path__, "ffn_train.")
-    names = [module.name for module in found if not module.name.endswith("__main__")]
+    modules = pkgutil.walk_packages(ffn_train.__path__, "ffn_train.")
+    names = [module.name for module in modules if not module.name.endswith("__main__")]
     return [name for name in names if not missing or not name.startswith(missing)]
 
 

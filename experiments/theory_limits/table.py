@@ -41,8 +41,11 @@ COLUMNS += ("error_sd", "error_where", "scatter", "silent", "a_priori", "reason"
 def draw(seed: int, count: int, largest: int) -> Iterator[list[str]]:
     """The overrides of ``count`` configurations: all choices alike, sizes uniform in their log."""
     rng = np.random.default_rng(seed)
+    drawn = {
+        group: [name for name in choices(group) if name != "weights"] for group in MODEL_GROUPS
+    }
     while count:
-        names = {group: str(rng.choice(list(choices(group)))) for group in MODEL_GROUPS}
+        names = {group: str(rng.choice(known)) for group, known in drawn.items()}
         depth, width = (round(np.exp(rng.uniform(np.log(a), np.log(256)))) for a in (4, 16))
         expansion, outputs = int(rng.choice([1, 2, 4])), int(rng.choice([1, 1, 4, 16]))
         batch, loss = int(rng.choice([8, 32, 128, 200])), str(rng.choice(["mse", "mse", "huber"]))
@@ -82,21 +85,21 @@ def simulate(overrides: list[str], seeds: int) -> dict[str, Any]:
     """A row of the table."""
     config = compose([*overrides, "engine=numpy", "threads=1", "dtype=float64", "task.rows=1024"])
     init, loss = build("init", config["init"]), build("loss", config["loss"])
-    flagged, reasons, found, logs, deviations, names = 0, set(), [], [], [], []
+    flagged, reasons, ratios, logs, deviations, names = 0, set(), [], [], [], []
     priors = []
-    for one in passes(config, range(seeds)):
-        model = one.experiment.model
+    for run_pass in passes(config, range(seeds)):
+        model = run_pass.experiment.model
         tensors = layout_of(model).tensors
-        anchor = Anchor(one.signals[0], one.signals[-1], one.signal_gradients[-1])
-        prediction = predict_anchored(model, init, one.inputs, anchor)
-        prior = predict(model, init, loss, one.inputs, one.targets)
+        anchor = Anchor(run_pass.signals[0], run_pass.signals[-1], run_pass.signal_gradients[-1])
+        prediction = predict_anchored(model, init, run_pass.inputs, anchor)
+        prior = predict(model, init, loss, run_pass.inputs, run_pass.targets)
         if not isinstance(prediction, Prediction):
             reasons.add(prediction.reason)
             continue
-        flow = np.array([rms(dx) for dx in one.signal_gradients])
+        flow = np.array([rms(dx) for dx in run_pass.signal_gradients])
         norms = np.empty(len(tensors))
         with np.errstate(over="ignore", invalid="ignore"):
-            model.engine.reductions.tensor_norms(model.layout, one.gradient.vector, norms)
+            model.engine.reductions.tensor_norms(model.layout, run_pass.gradient.vector, norms)
         smallest = float(np.finfo(np.float64).tiny)
         if isinstance(prior, Prediction):
             ratio = worst(Theory({"a priori": prior}, {}), tensors, flow, norms, smallest)
@@ -104,25 +107,25 @@ def simulate(overrides: list[str], seeds: int) -> dict[str, Any]:
         ratio = worst(Theory({"anchored": prediction}, {}), tensors, flow, norms, smallest)
         if ratio is None:
             continue
-        found.append(ratio)
+        ratios.append(ratio)
         flagged += not ratio.holds
-        own = [t.block is not None and np.prod(t.shape) > 1 for t in tensors]
+        mask = [t.block is not None and np.prod(t.shape) > 1 for t in tensors]
         names = [f"dL/dx_{place}" for place in range(len(flow))]
-        names += [t.name for t, ours in zip(tensors, own, strict=True) if ours]
+        names += [t.name for t, ours in zip(tensors, mask, strict=True) if ours]
         with np.errstate(all="ignore"):
-            measured = np.log(np.concatenate([flow, norms[own]]))
-        gradient = prediction.log_signal_gradient_rms, prediction.log_gradient_norm[own]
+            measured = np.log(np.concatenate([flow, norms[mask]]))
+        gradient = prediction.log_signal_gradient_rms, prediction.log_gradient_norm[mask]
         with np.errstate(invalid="ignore"):
             logs.append(measured - np.concatenate(gradient))
         deviations.append(
-            np.concatenate([prediction.signal_gradient_sd, prediction.gradient_sd[own]])
+            np.concatenate([prediction.signal_gradient_sd, prediction.gradient_sd[mask]])
         )
     row: dict[str, Any] = {"configuration": " ".join(overrides), "sound": sound(config)}
-    if reasons or not found:
+    if reasons or not ratios:
         return {**row, "answer": "no prediction", "reason": "; ".join(sorted(reasons))}
-    ratio = max(found, key=lambda ratio: (not ratio.holds, abs(ratio.z or 0)))
+    ratio = max(ratios, key=lambda ratio: (not ratio.holds, abs(ratio.z or 0)))
     error, error_sd, where, scatter = _error(np.array(logs), np.array(deviations), names)
-    answer = "does not hold" if 2 * flagged > len(found) else "holds"
+    answer = "does not hold" if 2 * flagged > len(ratios) else "holds"
     off = abs(np.expm1(error)) > LIMIT_ERROR and abs(error_sd) > LIMIT_Z
     numbers = {"worst_z": ratio.z, "ratio": ratio.ratio, "error": np.exp(error)}
     numbers |= {"error_sd": error_sd, "scatter": scatter}
@@ -130,7 +133,7 @@ def simulate(overrides: list[str], seeds: int) -> dict[str, Any]:
         **row,
         **{name: f"{value:.3g}" for name, value in numbers.items()},
         "answer": answer,
-        "flagged": f"{flagged}/{len(found)}",
+        "flagged": f"{flagged}/{len(ratios)}",
         "where": ratio.where,
         "error_where": where,
         "silent": off and answer == "holds",

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 
 COMMANDS = (
     *("predict", "diff", "compare", "plots", "view", "theory", "gradcheck", "check", "reproduce"),
-    "clean",
+    *("export", "clean"),
 )
 INTERRUPTED = 130  # the shell's exit status for Ctrl-C: 128 + SIGINT
 UNREAD = 141  # the shell's exit status for a closed pipe, as of `| head`: 128 + SIGPIPE

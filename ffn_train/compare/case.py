@@ -171,6 +171,8 @@ def _traces(run: Run) -> Traces:
     flow, flow_steps = _series(run, "signal_gradient_rms")
     shown = evenly(range(len(flow)), FLOW_ROWS)
     signal, early = _series(run, "signal_rms")
+    recorded = run.summary.theory if run.summary is not None else None
+    holds = recorded.holds if recorded is not None else run.theory_holds
     return Traces(
         curves={
             "train_loss": (steps, training),
@@ -178,8 +180,8 @@ def _traces(run: Run) -> Traces:
         },
         flow_steps=flow_steps[shown],
         flow=flow[shown],
-        expected=relative_gradient(run.shown_theory) if run.theory_holds else None,
-        theory_holds=run.shown_theory is None or run.theory_holds,
+        expected=relative_gradient(run.shown_theory) if holds else None,
+        theory_holds=run.shown_theory is None or holds,
         early_steps=early[:EARLY].copy(),
         early_signal=signal[:EARLY].copy(),
     )

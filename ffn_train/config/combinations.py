@@ -30,7 +30,7 @@ SKIPS = ("identity", "scaled", "rezero", "deepnorm")
 REFUSED = (
     Rule(
         {"residual": ("deepnorm",)},
-        {"norm": ("post_layer",), "init": ("deepnorm",)},
+        {"norm": ("post_layer",), "init": ("deepnorm", "weights")},
         "DeepNorm is one scheme: its skip factor, its LayerNorm after the sum and its "
         "initialisation are derived together",
     ),
@@ -63,7 +63,7 @@ REFUSED = (
 WARNED = (
     Rule(
         {"residual": ("identity",), "norm": ("none",)},
-        {"init": ("gpt2", "fixup")},
+        {"init": ("gpt2", "fixup", "weights")},
         "without a norm or a scaled branch the signal's variance multiplies in every block; deep "
         "stacks overflow (residual=scaled, norm=pre_layer or init=gpt2 keep it in bounds)",
     ),

@@ -72,6 +72,9 @@ class Engine:
     steps: Callable[[Fit], Steps | None]
     delay: Callable[[], str | None]
 
+    def __reduce__(self) -> str:  # by its name: only models of this engine are pickled
+        return "NUMPY"
+
 
 NUMPY = Engine(
     segment=PlainSegment,

@@ -16,6 +16,7 @@ from ffn_train.nn.blocks.residual import Residual, ResidualBlock
 from ffn_train.nn.core import Array, FlatVector, Layer, Layout, Views
 from ffn_train.nn.engine import NUMPY, Engine
 from ffn_train.nn.initialisers.initialiser import Initialiser
+from ffn_train.nn.initialisers.weights import Weights
 from ffn_train.nn.layers.linear import Linear
 from ffn_train.nn.segments import Observe, ObserveGradients, Segment, segment_length
 
@@ -109,9 +110,13 @@ class Stack(Layer):
         """The parameter vector (P,) before the first step.
 
         The ends' weights are LeCun normal, the blocks' weights and biases the initialiser's, all
-        else each layer's ``initial_value``; the draws are the same for every dtype.
+        else each layer's ``initial_value``; the draws are the same for every dtype. Those of a file
+        are all the file's; raises SettingError if it does not fit.
         """
         flat = self.layout.zeros(dtype)
+        if isinstance(init, Weights):
+            init.fill(self.layout.named(flat.vector))
+            return flat
         for tensor in self.layout.tensors:
             flat.vector[tensor.span] = tensor.initial
         params = flat.views

@@ -35,7 +35,7 @@ _NAMED = {
     "trainer.epochs": "epochs ",
 }
 _USUAL = {"block": "feedforward", "norm": "none", "loss": "mse", "task": "table"}  # not named
-_PATHS = ("task.path", "task.validation_path", "parts")
+_PATHS = ("task.path", "task.validation_path", "task.test_path", "init.path", "parts")
 _LONGEST = 40  # letters of a value
 
 

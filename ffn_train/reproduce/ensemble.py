@@ -57,8 +57,8 @@ class Ensemble:
 
     def of_blocks(self, tensor: str) -> Floats:
         """The gradient norms (S, L) of one tensor of every block, say ``down.weight``."""
-        own = [t.block is not None and t.role == tensor for t in self.tensors]
-        return self.gradient_norm[:, own]
+        mask = [t.block is not None and t.role == tensor for t in self.tensors]
+        return self.gradient_norm[:, mask]
 
 
 def progress(items: Iterable[T]) -> Iterable[T]:
@@ -73,11 +73,11 @@ def points(name: str) -> Iterable[Job]:
     ``python -m ffn_train -m experiment=NAME`` runs them as jobs; a study measures the same points
     with more seeds.
     """
-    found: dict[tuple[tuple[str, str], ...], Job] = {}
+    collected: dict[tuple[tuple[str, str], ...], Job] = {}
     for job in jobs([f"experiment={name}"]):
         settings = {key: value for key, value in job.settings.items() if key != "seed"}
-        found.setdefault(tuple(settings.items()), Job(settings, job.config))
-    return progress(found.values())
+        collected.setdefault(tuple(settings.items()), Job(settings, job.config))
+    return progress(collected.values())
 
 
 def passes(config: Mapping[str, Any], seeds: Iterable[int]) -> Iterator[Pass]:
@@ -118,14 +118,14 @@ def ensemble(config: Mapping[str, Any], seeds: Sequence[int]) -> Ensemble:
     """The norms of one pass for each seed. Raises SettingError for a wrong setting."""
     signal, signal_gradient, gradient_norm = [], [], []
     tensors: tuple[TensorColumn, ...] = ()
-    for one in passes(config, seeds):
-        model = one.experiment.model
+    for run_pass in passes(config, seeds):
+        model = run_pass.experiment.model
         tensors = layout_of(model).tensors
-        signal.append([rms(x) for x in one.signals])
-        signal_gradient.append([rms(dx) for dx in one.signal_gradients])
+        signal.append([rms(x) for x in run_pass.signals])
+        signal_gradient.append([rms(dx) for dx in run_pass.signal_gradients])
         norms = np.empty(len(tensors))
         with np.errstate(over="ignore", invalid="ignore"):
-            model.engine.reductions.tensor_norms(model.layout, one.gradient.vector, norms)
+            model.engine.reductions.tensor_norms(model.layout, run_pass.gradient.vector, norms)
         gradient_norm.append(norms)
     return Ensemble(tensors, np.array(signal), np.array(signal_gradient), np.array(gradient_norm))
 

@@ -22,8 +22,8 @@ def trained(name: str, *overrides: str) -> list[Run]:
         swept = run_sweep([f"experiment={name}", *overrides, where], lambda line: None)
         if swept.interrupted is not None:
             raise KeyboardInterrupt
-        for one in swept.entries:
-            now = one.status(swept.path)
+        for entry in swept.entries:
+            now = entry.status(swept.path)
             if now.state not in ENDED:
-                raise SettingError(f"{name}, {one.directory}: {now.reason}")
-        return [load_run(swept.path / one.directory) for one in swept.entries]
+                raise SettingError(f"{name}, {entry.directory}: {now.reason}")
+        return [load_run(swept.path / entry.directory) for entry in swept.entries]

@@ -24,6 +24,7 @@ from ffn_train.nn.blocks.residual import Residual
 from ffn_train.nn.core import FlatVector
 from ffn_train.nn.engine import NUMPY, WORTH_COMPILING, Engine, engine
 from ffn_train.nn.initialisers.initialiser import Initialiser
+from ffn_train.nn.initialisers.weights import Weights
 from ffn_train.nn.optim.optimizer import Optimizer
 from ffn_train.nn.stack import Stack
 from ffn_train.runs import files
@@ -157,6 +158,9 @@ def build_experiment(
         "engine": engine_name,
         "trainer": {**config["trainer"], "steps": steps, "epochs": None},
     }
+    if isinstance(init := parts["init"], Weights):
+        parts["init"] = init.fitting(model.layout)
+        config = {**config, "init": {**config["init"], "digest": parts["init"].digest}}
     unit = parts["loss"].unit
     if parts["task"].standardise_targets and unit:
         unit += f" of the target{'s' * (y.shape[1] > 1)}"

@@ -78,8 +78,6 @@ class Run:
     @cached_property
     def worst_ratio(self) -> Ratio | None:
         """The worst measured/predicted at step 0, see ``predictions.worst``; None without one."""
-        if self.summary is not None and self.summary.theory is not None:
-            return self.summary.theory
         names = ("signal_gradient_rms", "gradient_norm")
         if not self.measures.has(*names):
             return None

@@ -65,12 +65,16 @@ def _digest(config: Mapping[str, Any], varied: Iterable[str]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def _files(config: Mapping[str, Any]) -> list[str]:
+    """The files that the task and the initialisation read."""
+    paths = [config[group].get("path") for group in ("task", "init")]
+    return [path for path in paths if isinstance(path, str) and os.path.isfile(find(path))]
+
+
 def _data(config: Mapping[str, Any]) -> str | None:
-    """The digest of the file that the task reads; None if it reads none."""
-    path = config["task"].get("path")
-    if not isinstance(path, str) or not os.path.isfile(find(path)):
-        return None
-    return hashlib.sha256(find(path).read_bytes()).hexdigest()
+    """The digest of the files that a job reads; None if it reads none."""
+    contents = [find(path).read_bytes() for path in _files(config)]
+    return hashlib.sha256(b"".join(contents)).hexdigest() if contents else None
 
 
 def code_digest() -> str:
@@ -172,7 +176,8 @@ def merge(
         old = before.get(job.digest)
         if old is not None and old.data != job.data:
             digests = f"{_short(old.data)} there, {_short(job.data)} here"
-            changed.append(f"the data of {old.directory} ({job.config['task']['path']}: {digests})")
+            files = ", ".join(_files(job.config))
+            changed.append(f"the data of {old.directory} ({files}: {digests})")
     changed += _differences(list(before.values()), entries)
     if changed and not force:
         raise SettingError(

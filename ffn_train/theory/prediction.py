@@ -9,6 +9,7 @@ import numpy as np
 
 from ffn_train.nn.core import Array, Floats
 from ffn_train.nn.initialisers.initialiser import Initialiser
+from ffn_train.nn.initialisers.weights import Weights
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.losses.mse import MSE
 from ffn_train.nn.stack import Stack
@@ -129,6 +130,8 @@ def predict_anchored(
 def _blocks(
     model: Stack, init: Initialiser, first: Scaled, *, anchored: bool
 ) -> list[Up] | Unpredicted:
+    if isinstance(init, Weights):
+        return Unpredicted("initial weights from a file")
     variances = Variances.of(init, width=model.width, hidden=model.hidden, depth=model.depth)
     blocks = up(model, variances, first)
     if blocks is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ffn_train.config.composition import compose
+from ffn_train.config.composition import Config, compose
 from ffn_train.config.settings import SettingError
 from ffn_train.running import Notify
 from ffn_train.running.execution import execute
@@ -31,6 +31,18 @@ def fit(
     stderr. Returns the run, whose directory is new unless ``run.dir=PATH`` names one.
     Raises SettingError, in one line, for settings or data that cannot be used.
     """
+    return fit_configured(compose([*overrides, "task=table"]), table, target, notify=notify)
+
+
+def fit_configured(
+    config: Config,
+    table: Any,
+    target: Any,
+    *,
+    notify: Notify | None = None,
+    progress: bool = True,
+) -> Run:
+    """``fit`` with a resolved configuration, of ``task=table``; ``progress`` as in ``execute``."""
     import pandas as pd
 
     if isinstance(table, np.ndarray):
@@ -45,9 +57,8 @@ def fit(
             raise SettingError(f"the table has {len(frame)} rows and the target {len(columns)}")
         target = [f"y{place + 1}" for place in range(columns.shape[1])]
         frame = frame.assign(**dict(zip(target, columns.T, strict=True)))
-    config = compose([*overrides, "task=table"])
-    config["task"] |= {"path": None, "target": target}
-    run = execute(build_experiment(config, frame=frame), notify or _tell)
+    config = {**config, "task": {**config["task"], "path": None, "target": target}}
+    run = execute(build_experiment(config, frame=frame), notify or _tell, progress=progress)
     return load_run(run.path)
 
 

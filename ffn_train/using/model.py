@@ -70,6 +70,9 @@ class Model:
     scale: Scale
     source: Mapping[str, Any]
 
+    def __reduce__(self) -> Any:  # the views lie over the vector: pickled, they would be copies
+        return _unpickled, ({**vars(self), "params": self.params.vector},)
+
     def predict(self, table: Any) -> Prediction:
         """The predictions for the rows of a table (see ``framed``).
 
@@ -171,14 +174,21 @@ class Model:
         return {name: likely, **each}
 
 
+def _unpickled(fields: Mapping[str, Any]) -> Model:
+    """The model whose parameters are given as their flat vector."""
+    vector = fields["params"]
+    params = FlatVector(vector, fields["stack"].layout.views(vector))
+    return Model(**{**fields, "params": params})
+
+
 def model_of(run: Run, which: Which | None = None) -> Model:
     """The model that a run trained, with its last or best weights; None: the best if they are kept.
 
     Reads nothing but the run's own directory. Raises RunError, in one line, where that does not
     tell enough or is damaged, SettingError for parts of one's own that are not loaded.
     """
-    if not run.config:
-        raise RunError(f"{run.path} was recorded by another program: it has no {files.CONFIG}")
+    if not {*MODEL_GROUPS} <= {*run.config}:
+        raise RunError(f"{run.path} was recorded by another program: no model can be built of it")
     path = run.path / files.DATA
     if not files.there(path):
         raise RunError(f"{run.path} is of a version that wrote no {files.DATA}: train it again")

@@ -26,7 +26,13 @@ from ffn_train.view.page import page
 
 MOST_VALUES = 1_000_000  # of all quantities together: 4 MB of a page
 MOST_ROWS = 600  # measured steps, and bins of a curve over steps: more than a screen has room for
-_FILES = ("task.path", "task.validation_path", "parts")  # settings of which a page shows the name
+_FILES = (
+    "task.path",
+    "task.validation_path",
+    "task.test_path",
+    "init.path",
+    "parts",
+)  # settings of which a page shows the name
 
 
 def run_page(run: Run, *, live: Mapping[str, Any] | None = None) -> str:

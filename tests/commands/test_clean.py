@@ -18,8 +18,8 @@ OFTEN = config(checkpoint={"every": 2}, schedule=settings("schedule", "constant"
 
 
 def listing(path: Path) -> dict[str, bytes]:
-    found = {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
-    return {name: content for name, content in found.items() if name != files.LOCK}
+    contents = {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+    return {name: content for name, content in contents.items() if name != files.LOCK}
 
 
 def test_what_is_listed_is_removed_when_asked(

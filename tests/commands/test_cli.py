@@ -330,14 +330,14 @@ def test_what_is_no_plain_value_is_named_with_its_line(
 @pytest.mark.parametrize("name", ["swept", "launched"])
 def test_a_sweep_is_one_also_with_presets_of_ones_own(name: str, presets: Path) -> None:
     chosen = () if name == "launched" else ("hydra/launcher=serial",)
-    own = ("--config-dir", "mine", f"experiment={name}")
-    done = command("-m", *own, "sweep.dir=1e5", *SMALL, *chosen, cwd=presets)
+    preset = ("--config-dir", "mine", f"experiment={name}")
+    done = command("-m", *preset, "sweep.dir=1e5", *SMALL, *chosen, cwd=presets)
     assert done.returncode == 0, done.stderr
     last = "2 finished of 2 jobs in 1e5; to look at: 1e5/comparison/index.html"
     assert done.stdout.splitlines()[-1] == last
     assert (presets / "1e5" / "comparison" / "groups.csv").exists()
     if name == "launched":
-        single = command(*own, *SMALL, cwd=presets)
+        single = command(*preset, *SMALL, cwd=presets)
         assert single.returncode == 2
         assert "hydra/launcher=serial starts a sweep's jobs, with -m" in single.stderr
 

@@ -42,7 +42,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
 
 
 OF_A_MODULE = [
-    name for name in launch.COMMANDS if name not in ("check", "clean", "diff", "predict", "view")
+    name
+    for name in launch.COMMANDS
+    if name not in ("check", "clean", "diff", "export", "predict", "view")
 ]
 
 

@@ -117,7 +117,7 @@ def drawn(comparison: Comparison, name: str) -> Figure:
 
 def figures(comparison: Comparison) -> dict[str, Figure]:
     figures = {name: figure(comparison, name) for name in FIGURES}
-    return {name: one for name, one in figures.items() if one is not None}
+    return {name: sheet for name, sheet in figures.items() if sheet is not None}
 
 
 def words_of(sheet: Figure) -> str:

@@ -50,14 +50,14 @@ def test_a_diverged_run_is_marked_and_leaves_the_mean_alone() -> None:
 
 def lost(losses: list[float], evaluated: int, **settings: Any) -> Case:
     """A run that diverged at its last loss, of which the validation has the first few alone."""
-    one = case(state="diverged", **settings)
-    assert one.traces is not None
+    diverged = case(state="diverged", **settings)
+    assert diverged.traces is not None
     steps, values = np.arange(len(losses), dtype=float), np.array(losses)
     curves = {
         "train_loss": (steps, values),
         "validation_loss": (steps[:evaluated], values[:evaluated]),
     }
-    return replace(one, traces=replace(one.traces, curves=curves))
+    return replace(diverged, traces=replace(diverged.traces, curves=curves))
 
 
 @pytest.mark.parametrize("metric", ["validation_loss", "train_loss"])
@@ -90,9 +90,9 @@ def test_one_huge_first_loss_does_not_flatten_the_others() -> None:
 def test_the_flow_is_relative_to_its_end() -> None:
     cases = [case(ratio=r, residual=name) for name, r in (("none", 1e-6), ("identity", 1e6))]
     sheet = drawn(compared(*cases), "gradient_flow")
-    found = lines_of(sheet, 5)
-    assert len(found) == 4  # two groups at the start and at the end
-    for line, ratio in zip(found, (1e-6, 1e6, 1e-6, 1e6), strict=True):
+    lines = lines_of(sheet, 5)
+    assert len(lines) == 4  # two groups at the start and at the end
+    for line, ratio in zip(lines, (1e-6, 1e6, 1e-6, 1e6), strict=True):
         assert line.get_ydata()[0] == pytest.approx(ratio)
         assert line.get_ydata()[-1] == pytest.approx(1)
         assert line.get_xdata()[[0, -1]].tolist() == [0, 1]

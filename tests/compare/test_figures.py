@@ -60,9 +60,9 @@ CROWDS: Mapping[str, list[Case]] = {
 
 @pytest.mark.parametrize("crowd", CROWDS)
 def test_nothing_is_empty_and_no_words_overlap(crowd: str) -> None:
-    found = figures(compared(*CROWDS[crowd]))
-    assert {"loss_curves", "gradient_flow"} <= set(found)
-    for name, sheet in found.items():
+    sheets = figures(compared(*CROWDS[crowd]))
+    assert {"loss_curves", "gradient_flow"} <= set(sheets)
+    for name, sheet in sheets.items():
         FigureCanvasAgg(sheet)
         sheet.draw_without_rendering()
         page = sheet.get_tightbbox().transformed(sheet.dpi_scale_trans)  # what is saved

@@ -31,11 +31,11 @@ from tests.compare.made_up import (
 )
 
 
-def with_curve(one: Case, losses: list[float]) -> Case:
-    assert one.traces is not None
+def with_curve(original: Case, losses: list[float]) -> Case:
+    assert original.traces is not None
     points = np.arange(len(losses), dtype=float), np.array(losses)
     curves = {"train_loss": points, "validation_loss": points}
-    return replace(one, traces=replace(one.traces, curves=curves))
+    return replace(original, traces=replace(original.traces, curves=curves))
 
 
 def legend_of(sheet: Figure) -> list[str]:
@@ -227,7 +227,7 @@ def test_text_from_data_is_drawn_as_it_is() -> None:
     assert legible("目 é ж") == r"\u76ee é ж"
     names = ["$\\frac{$", "目标\n2", "_x", "50% $ 100"]
     cases = [case(i + d, init=n, norm=n, depth=d) for i, n in enumerate(names) for d in (2, 4)]
-    cases += [replace(one, settings={**one.settings, "seed": 1}) for one in cases]
+    cases += [replace(each, settings={**each.settings, "seed": 1}) for each in cases]
     for key in ("init", "depth"):
         for sheet in figures(compared(*cases, x=key)).values():
             encoded(sheet, "png", whole=True)  # a missing letter is a warning, which is an error

@@ -23,8 +23,8 @@ def test_a_value_has_one_colour_in_all_figures() -> None:
     for name in ("loss_curves", "gradient_flow"):
         for line in lines_of(drawn(comparison, name), 5 if name == "gradient_flow" else 3)[:1]:
             assert to_rgba(line.get_color()) == to_rgba(depth(4))
-    found = lines_of(drawn(comparison, "final"), 2)
-    assert [to_rgba(line.get_color()) for line in found] == [
+    lines = lines_of(drawn(comparison, "final"), 2)
+    assert [to_rgba(line.get_color()) for line in lines] == [
         to_rgba(residual("none")),
         to_rgba(residual("scaled")),
     ]

@@ -44,10 +44,10 @@ def test_settings_that_a_choice_implies_do_not_differ() -> None:
 
 def test_groups_over_seeds_sorted_by_number() -> None:
     cases = [case(depth=depth, seed=seed) for seed in (1, 0) for depth in (64, 4, 16)]
-    found = compared(*cases)
-    assert found.keys == ["model.depth"]
-    assert [group.point["model.depth"] for group in found.groups] == [4, 16, 64]
-    assert [[c.seed for c in group.cases] for group in found.groups] == [[0, 1]] * 3
+    comparison = compared(*cases)
+    assert comparison.keys == ["model.depth"]
+    assert [group.point["model.depth"] for group in comparison.groups] == [4, 16, 64]
+    assert [[c.seed for c in group.cases] for group in comparison.groups] == [[0, 1]] * 3
 
 
 def test_grouping_by_what_is_asked_for() -> None:
@@ -73,9 +73,11 @@ def test_grouping_by_what_is_asked_for() -> None:
 )
 def test_where(words: list[str], depths: list[int]) -> None:
     cases = [case(depth=4), case(depth=16, residual="none"), case(depth=64)]
-    filters = conditions(words, [one.settings for one in cases])
-    matching = [one for one in cases if all(condition.holds(one.settings) for condition in filters)]
-    assert [one.settings["model.depth"] for one in matching] == depths
+    filters = conditions(words, [each.settings for each in cases])
+    matching = [
+        each for each in cases if all(condition.holds(each.settings) for condition in filters)
+    ]
+    assert [each.settings["model.depth"] for each in matching] == depths
 
 
 @pytest.mark.parametrize(
@@ -114,5 +116,5 @@ def test_an_ambiguous_short_name_is_refused() -> None:
 
 
 def test_words_of_lone_runs_stand_in_alphabetical_order_after_none() -> None:
-    found = compared(*(case(norm=word) for word in ("pre_rms", "a_norm", "none")))
-    assert list(found.layout.levels["norm"]) == ["none", "a_norm", "pre_rms"]
+    comparison = compared(*(case(norm=word) for word in ("pre_rms", "a_norm", "none")))
+    assert list(comparison.layout.levels["norm"]) == ["none", "a_norm", "pre_rms"]

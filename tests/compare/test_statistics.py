@@ -23,17 +23,17 @@ from tests.compare.made_up import (
 
 
 def test_statistics_by_hand() -> None:
-    found = statistics([1.0, 2.0, 6.0])
-    assert (found.n, found.mean, found.min, found.max) == (3, 3.0, 1.0, 6.0)
-    assert found.std == pytest.approx(math.sqrt((4 + 1 + 9) / 2), rel=1e-15)
-    assert found.stderr == pytest.approx(math.sqrt(7 / 3), rel=1e-15)
+    result = statistics([1.0, 2.0, 6.0])
+    assert (result.n, result.mean, result.min, result.max) == (3, 3.0, 1.0, 6.0)
+    assert result.std == pytest.approx(math.sqrt((4 + 1 + 9) / 2), rel=1e-15)
+    assert result.stderr == pytest.approx(math.sqrt(7 / 3), rel=1e-15)
 
 
 def test_one_value_has_no_spread_and_none_no_mean() -> None:
-    one = statistics([0.5, math.nan])
-    assert (one.n, one.mean, one.min, one.max) == (1, 0.5, 0.5, 0.5)
-    assert math.isnan(one.std)
-    assert math.isnan(one.stderr)
+    result = statistics([0.5, math.nan])
+    assert (result.n, result.mean, result.min, result.max) == (1, 0.5, 0.5, 0.5)
+    assert math.isnan(result.std)
+    assert math.isnan(result.stderr)
     none = statistics([math.inf, math.nan])
     assert none.n == 0
     assert math.isnan(none.mean)
@@ -46,13 +46,13 @@ def test_the_spread_of_extreme_values(scale: float) -> None:
 
 
 def test_geometric_statistics_by_hand() -> None:
-    found = statistics([1.0, 10.0, 1000.0], geometric=True)
-    assert found.mean == pytest.approx(10 ** (4 / 3), rel=1e-14)
+    result = statistics([1.0, 10.0, 1000.0], geometric=True)
+    assert result.mean == pytest.approx(10 ** (4 / 3), rel=1e-14)
     std = 10 ** np.std([0, 1, 3], ddof=1)
-    assert found.std == pytest.approx(std, rel=1e-13)
-    assert found.stderr == pytest.approx(std ** (1 / math.sqrt(3)), rel=1e-13)
-    assert (found.low, found.high) == (found.mean / found.std, found.mean * found.std)
-    assert (found.n, found.min, found.max) == (3, 1.0, 1000.0)
+    assert result.std == pytest.approx(std, rel=1e-13)
+    assert result.stderr == pytest.approx(std ** (1 / math.sqrt(3)), rel=1e-13)
+    assert (result.low, result.high) == (result.mean / result.std, result.mean * result.std)
+    assert (result.n, result.min, result.max) == (3, 1.0, 1000.0)
     assert statistics([0.1] * 3, geometric=True).mean == 0.1
     extreme = statistics([1e-300, 1e300], geometric=True)
     assert extreme.mean == pytest.approx(1.0)
@@ -60,21 +60,21 @@ def test_geometric_statistics_by_hand() -> None:
 
 
 def test_a_geometric_mean_over_a_zero_is_zero_and_what_is_not_finite_is_left_out() -> None:
-    found = statistics([0.0, 4.0, math.inf, math.nan], geometric=True)
-    assert (found.n, found.mean, found.min, found.max) == (2, 0.0, 0.0, 4.0)
-    assert math.isnan(found.std)
-    assert math.isnan(found.stderr)
+    result = statistics([0.0, 4.0, math.inf, math.nan], geometric=True)
+    assert (result.n, result.mean, result.min, result.max) == (2, 0.0, 0.0, 4.0)
+    assert math.isnan(result.std)
+    assert math.isnan(result.stderr)
 
 
 def test_ratios_over_seeds_are_geometric_in_table_and_figure() -> None:
     cases = [
         case(ratio=r, depth=d, seed=s) for d in (4, 8) for s, r in enumerate((1e-6, 1e-2, 1e-1))
     ]
-    found = compared(*cases, metric="gradient_ratio_end")
+    comparison = compared(*cases, metric="gradient_ratio_end")
     # the arithmetic one would be 0.037 ± 0.055: below zero within a deviation
-    assert f"0.001 ×/÷ {10 ** np.std([-6, -2, -1], ddof=1):.3g}" in table(found)
-    assert "geometric mean ×/÷ standard deviation" in table(found)
-    sheet = drawn(found, "final")
+    assert f"0.001 ×/÷ {10 ** np.std([-6, -2, -1], ddof=1):.3g}" in table(comparison)
+    assert "geometric mean ×/÷ standard deviation" in table(comparison)
+    sheet = drawn(comparison, "final")
     (line,) = lines_of(sheet, 2)
     np.testing.assert_allclose(line.get_ydata(), 1e-3)
     assert "geometric mean ×/÷ its standard deviation over seeds" in words_of(sheet)
@@ -82,7 +82,7 @@ def test_ratios_over_seeds_are_geometric_in_table_and_figure() -> None:
     ends = bar.get_segments()[0][:, 1]
     assert ends[1] / 1e-3 == pytest.approx(1e-3 / ends[0])
     ratios, losses = (
-        next(row for row in rows(tables(found)["groups.csv"]) if row["metric"] == metric)
+        next(row for row in rows(tables(comparison)["groups.csv"]) if row["metric"] == metric)
         for metric in ("gradient_ratio_end", "train_loss")
     )
     assert (ratios["average"], losses["average"]) == ("geometric", "arithmetic")
@@ -108,8 +108,8 @@ def test_diverged_runs_are_counted_and_not_averaged_in() -> None:
     group = compared(case(1, seed=0), case(3, seed=1), case(1e9, seed=2, state="diverged")).groups[
         0
     ]
-    found = group.statistics(STANDARD["best_validation_loss"])
-    assert (found.n, found.mean, found.max) == (2, 2.0, 3.0)
+    result = group.statistics(STANDARD["best_validation_loss"])
+    assert (result.n, result.mean, result.max) == (2, 2.0, 3.0)
     assert group.n_lost == 1
     assert group.share_lost == pytest.approx(1 / 3)
     # what is measured before the first update is that of all
@@ -118,9 +118,11 @@ def test_diverged_runs_are_counted_and_not_averaged_in() -> None:
 
 
 def test_all_diverged() -> None:
-    found = compared(*(case(seed=seed, state="diverged") for seed in range(2)))
-    row = next(r for r in rows(tables(found)["groups.csv"]) if r["metric"] == "validation_loss")
+    comparison = compared(*(case(seed=seed, state="diverged") for seed in range(2)))
+    row = next(
+        r for r in rows(tables(comparison)["groups.csv"]) if r["metric"] == "validation_loss"
+    )
     assert (row["n"], row["n_diverged"], row["share_lost"]) == ("2", "2", "1.0")
     assert (row["n_values"], row["mean"], row["std"]) == ("0", "", "")
-    assert "2 diverged" in table(found)
-    assert {"loss_curves", "gradient_flow"} <= set(figures(found))
+    assert "2 diverged" in table(comparison)
+    assert {"loss_curves", "gradient_flow"} <= set(figures(comparison))

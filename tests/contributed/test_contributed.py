@@ -198,11 +198,11 @@ PLAIN = (  # θ_{t+1} = θ_t - lr g_t, so that two runs' weights give the gradie
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """The weights by name after 1, 2, 3 and 4 updates, each from a run of that many steps."""
-    found = {}
+    collected = {}
     for steps in (1, 2, 3, 4):
         run = train(tmp_path_factory.mktemp("plain"), *PLAIN, f"trainer.steps={steps}")
-        found[steps] = run.weights()
-    return found
+        collected[steps] = run.weights()
+    return collected
 
 
 def vector(weights, start=""):
@@ -254,9 +254,9 @@ def test_the_hidden_norm_is_the_same_with_two_shards(tmp_path, engine):
     runs = [train(tmp_path / str(n), *big, f"threads={n}") for n in (1, 2)]
     assert runs[0].provenance.shards == 1
     assert runs[1].provenance.shards == 2
-    one, two = (values(run, "hidden_norm") for run in runs)
-    assert (one > 0.5).all()
-    assert one == pytest.approx(two, rel=1e-5)
+    first, two = (values(run, "hidden_norm") for run in runs)
+    assert (first > 0.5).all()
+    assert first == pytest.approx(two, rel=1e-5)
 
 
 def test_the_hidden_norm_is_that_of_the_first_block(tmp_path):

@@ -134,8 +134,8 @@ def test_the_findings_tell_both_engines_against_the_fastest_peer() -> None:
     relu = cell("relu", 4.0, 1.0, products=1.5, jax=2.0, **{"torch eager": 8.0})
     gelu = cell("gelu_tanh", 4.0, 4.0, products=1.0, jax=8.0, **{"torch eager": 4.0})
     text = findings.text({"results": [*relu, *gelu]}, "a machine")
-    one = "1.00 (1.00 to 1.00)"
-    numpy = f"| numpy | 1.41 (1.00 to 2.00) | 0.71 (0.50 to 1.00) | {one} | in 1 of 2 cells |"
+    ratio = "1.00 (1.00 to 1.00)"
+    numpy = f"| numpy | 1.41 (1.00 to 2.00) | 0.71 (0.50 to 1.00) | {ratio} | in 1 of 2 cells |"
     half = "0.71 (0.50 to 1.00)"
     compiled = (
         f"| compiled | {half} | 0.35 (0.12 to 1.00) | 0.50 (0.25 to 1.00) | in 0 of 2 cells |"
@@ -232,8 +232,8 @@ def test_every_kind_of_operation_is_profiled(engine: str) -> None:
          f"print(json.dumps(costs.profile({engine!r}, cell)))"],
         cwd=FOLDER, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    (found,) = json.loads(done.stdout)
-    assert list(found) == list(costs.KINDS)
-    for kind, ms in found.items():
+    (line,) = json.loads(done.stdout)
+    assert list(line) == list(costs.KINDS)
+    for kind, ms in line.items():
         inside = kind in costs.INSIDE  # of one operation, if compiled
         assert (ms > 0) == (engine == "numpy" or not inside), kind

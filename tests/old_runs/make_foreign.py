@@ -53,8 +53,8 @@ def main():
     (HERE / "layout.json").write_text(json.dumps(layout, indent=1, ensure_ascii=False) + "\n")
     shapes = {"tensor": (len(TENSORS),), "boundary": (DEPTH + 1,), "block": (DEPTH,), "run": ()}
     for file, every in (("measures.npy", 4), ("measures-2.npy", 2)):
-        own = [q for q in layout["quantities"] if q["file"] == file and q["name"] != "never_written"]
-        fields = [("step", "<i8"), *((q["name"], "<f8", shapes[q["per"]]) for q in own)]
+        mask = [q for q in layout["quantities"] if q["file"] == file and q["name"] != "never_written"]
+        fields = [("step", "<i8"), *((q["name"], "<f8", shapes[q["per"]]) for q in mask)]
         fields.append(("of_another_version", "<f8", (2,)))
         rows = np.zeros(len(range(0, STEPS, every)), fields)
         for name in rows.dtype.names:

@@ -60,9 +60,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A long run of a deep stack with a row that is lost, theory, and legs."""
     path = tmp_path_factory.mktemp("run")
     made = told_apart(make_run(path, depth=20, steps=250, spoil=spoilt_row))
-    found = constant(20, len(made.measures.tensors))
+    predictions = constant(20, len(made.measures.tensors))
     provenance = replace(made.provenance, legs=LEGS, targets=("price $x_1$",))
-    return replace(made, theory=Theory({"anchored": found}, {}), provenance=provenance)
+    return replace(made, theory=Theory({"anchored": predictions}, {}), provenance=provenance)
 
 
 @pytest.fixture(scope="module")

@@ -27,8 +27,8 @@ from tests.plots.made_up import (
 
 def test_the_prediction_sets_the_scale_where_nothing_measured_is_finite(tmp_path: Path) -> None:
     run = make_run(tmp_path, spoil=lost)
-    found = constant(4, len(run.measures.tensors), signal=2, gradient=200)
-    run = replace(run, theory=Theory({"anchored": found}, {}))
+    predictions = constant(4, len(run.measures.tensors), signal=2, gradient=200)
+    run = replace(run, theory=Theory({"anchored": predictions}, {}))
     parameters, signal, *_ = figure(run, "gradient_flow").axes
     low, high = parameters.get_ylim()
     assert low < np.exp(200) < high
@@ -41,16 +41,16 @@ def test_a_measured_zero_is_marked_in_the_strip_too(tmp_path: Path) -> None:
         row["signal_gradient_rms"][:2] = 0
 
     run = make_run(tmp_path, spoil=spoil)
-    found = constant(4, len(run.measures.tensors))
-    run = replace(run, theory=Theory({"anchored": found}, {}))
+    predictions = constant(4, len(run.measures.tensors))
+    run = replace(run, theory=Theory({"anchored": predictions}, {}))
     axes = figure(run, "gradient_flow").axes
     assert zeros_of(axes[1]) == zeros_of(axes[4]) == [0, 1]
 
 
 def test_a_prediction_beyond_float64_is_drawn() -> None:
-    found = prediction(1000, 2.0)  # exp(2000) = 10^868
-    left, right = predicted.figure("", "", "", [({}, found)]).axes
-    for axes, log in ((left, found.log_signal_rms), (right, found.log_signal_gradient_rms)):
+    forecast = prediction(1000, 2.0)  # exp(2000) = 10^868
+    left, right = predicted.figure("", "", "", [({}, forecast)]).axes
+    for axes, log in ((left, forecast.log_signal_rms), (right, forecast.log_signal_gradient_rms)):
         low, high = axes.get_ylim()
         assert low < 0
         assert high > 868
@@ -61,9 +61,9 @@ def test_a_prediction_beyond_float64_is_drawn() -> None:
 
 
 def test_a_prediction_of_zero_is_marked() -> None:
-    found = prediction(4, 0.5)
-    found.log_signal_rms[2:] = -np.inf
-    left, _ = predicted.figure("", "", "", [({}, found)]).axes
+    forecast = prediction(4, 0.5)
+    forecast.log_signal_rms[2:] = -np.inf
+    left, _ = predicted.figure("", "", "", [({}, forecast)]).axes
     assert zeros_of(left) == [2, 3, 4]
 
 
@@ -118,8 +118,8 @@ def test_a_long_reason_is_wrapped_and_stays_within_the_sheet(tmp_path: Path) -> 
 
 def test_a_single_block_has_its_band(tmp_path: Path) -> None:
     run = make_run(tmp_path, depth=1)
-    found = constant(1, len(run.measures.tensors))
-    run = replace(run, theory=Theory({"anchored": found}, {}))
+    predictions = constant(1, len(run.measures.tensors))
+    run = replace(run, theory=Theory({"anchored": predictions}, {}))
     panel, _, _, strip, _ = figure(run, "gradient_flow").axes
     for axes in (panel, strip):
         (band,) = [part for part in axes.collections if isinstance(part, PolyCollection)]

@@ -297,6 +297,22 @@ def test_uneven(tmp_path: Path) -> None:
     assert finding.text.endswith("; try residual=scaled, norm=pre_layer or init=gpt2")
 
 
+@pytest.mark.parametrize(("slope", "kind"), [(-0.4, "vanishing"), (0.4, "exploding")])
+def test_a_flow_that_training_makes_worse_is_named_after_its_end(
+    tmp_path: Path, slope: float, kind: str
+) -> None:
+    """Beyond tenfold at step 0 and a hundredfold at the end, in the same direction."""
+    run = verdict(tmp_path, depth=8, section=TRAINED)
+    flow = run.measures["signal_gradient_rms"].values
+    flow[0] = np.exp(-slope * np.arange(9))
+    flow[-1] = flow[0] ** 2
+    finding = words(run)[-1]
+    assert finding.kind == kind
+    assert finding.text.startswith(f"{kind}: the first block gets ")
+    assert "so training made it worse" in finding.text
+    assert finding.change
+
+
 def test_a_flow_that_the_updates_spoil_is_uneven(tmp_path: Path) -> None:
     steep = {**TRAINED, "optimizer": {"lr": 0.1}}
     names: dict[str, Any] = {"residual": "none", "init": "lecun", "activation": "tanh"}

@@ -99,16 +99,16 @@ def test_a_member_of_an_ensemble_is_step_0_of_the_run_with_its_seed(tmp_path: Pa
 
 
 def test_a_presets_points_leave_out_its_seeds_and_the_command_line_outranks_it() -> None:
-    found = list(points("residual_growth"))
-    assert all("seed" not in point.settings for point in found)
-    assert len(found) == 27
+    computed = list(points("residual_growth"))
+    assert all("seed" not in point.settings for point in computed)
+    assert len(computed) == 27
     of_sweep = jobs(["experiment=residual_growth"])
     assert len(of_sweep) == 2 * 27
     fewer = jobs(["experiment=residual_growth", "model.depth=4", "seed=5,6,7"])
     assert {job.config["model"]["depth"] for job in fewer} == {4}
     assert {job.config["seed"] for job in fewer} == {5, 6, 7}
     assert len(fewer) == 3 * 9
-    pairs = {(p.config["init"]["inner"], p.config["init"]["outer"]) for p in found}
+    pairs = {(p.config["init"]["inner"], p.config["init"]["outer"]) for p in computed}
     assert pairs == {(0.4, 1.6), (1, 2), (2, 2)}
 
 
@@ -134,9 +134,9 @@ def test_a_run_that_fails_ends_the_study_in_one_line(monkeypatch: pytest.MonkeyP
         raise OSError("no space left")
 
     monkeypatch.setattr("ffn_train.sweep.job.execute", broken)
-    one = ("norm=pre_layer", "optimizer.lr=0.01", "hydra/launcher=serial")
+    point = ("norm=pre_layer", "optimizer.lr=0.01", "hydra/launcher=serial")
     with pytest.raises(SettingError, match=r"^warm_up, .*: no space left$"):
-        trained("warm_up", *one, *BRIEF)
+        trained("warm_up", *point, *BRIEF)
 
 
 TINY = '''"""Is the mean of the seeds their mean?"""
@@ -292,6 +292,6 @@ def test_a_studys_folder_is_complete_and_its_table_as_recorded(name: str) -> Non
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_studys_preset_is_a_sweep_of_valid_jobs(name: str) -> None:
     assert (CONF / "experiment" / f"{name}.yaml").is_file()
-    found = jobs([f"experiment={name}"])
-    assert len(found) > 1
-    assert "seed" in found[0].settings
+    planned = jobs([f"experiment={name}"])
+    assert len(planned) > 1
+    assert "seed" in planned[0].settings

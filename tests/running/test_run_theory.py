@@ -45,12 +45,12 @@ def test_a_run_holds_both_modes(run: Run) -> None:
     assert set(theory.predictions) == {"anchored", "a priori"}
     assert theory.chosen is not None
     assert theory.chosen[0] == "anchored"
-    found = theory.predictions["anchored"]
-    assert found.log_signal_rms[0] == pytest.approx(
+    prediction = theory.predictions["anchored"]
+    assert prediction.log_signal_rms[0] == pytest.approx(
         np.log(run.measures["signal_rms"].values[0, 0]), abs=1e-5
     )
     last = np.log(run.measures["signal_gradient_rms"].values[0, -1])
-    assert found.log_signal_gradient_rms[-1] == pytest.approx(last, abs=1e-5)
+    assert prediction.log_signal_gradient_rms[-1] == pytest.approx(last, abs=1e-5)
     assert theory.predictions["a priori"].log_signal_gradient_rms[-1] != pytest.approx(last)
 
 
@@ -59,17 +59,17 @@ def test_the_worst_ratio_is_the_one_with_the_largest_z(run: Run) -> None:
     assert ratio is not None
     assert run.summary is not None
     assert run.theory is not None
-    found = run.theory.predictions["anchored"]
+    prediction = run.theory.predictions["anchored"]
     ratios, scores = {}, {}
     for place, size in enumerate(run.measures["signal_gradient_rms"].values[0]):
-        name, sd = f"dL/dx_{place}", found.signal_gradient_sd[place]
-        ratios[name] = size / np.exp(found.log_signal_gradient_rms[place])
+        name, sd = f"dL/dx_{place}", prediction.signal_gradient_sd[place]
+        ratios[name] = size / np.exp(prediction.log_signal_gradient_rms[place])
         scores[name] = (math.log(ratios[name]) + sd**2) / max(sd, 0.01)
     for column, tensor in enumerate(run.measures.tensors):
         if tensor.block is not None:
             size = run.measures["gradient_norm"].values[0, column]
-            name, sd = tensor.name, found.gradient_sd[column]
-            ratios[name] = size / np.exp(found.log_gradient_norm[column])
+            name, sd = tensor.name, prediction.gradient_sd[column]
+            ratios[name] = size / np.exp(prediction.log_gradient_norm[column])
             scores[name] = (math.log(ratios[name]) + sd**2) / max(sd, 0.01)
     worst = max(scores, key=lambda name: abs(scores[name]))
     assert ratio.where == worst
@@ -86,11 +86,11 @@ def test_the_worst_ratio_is_the_one_with_the_largest_z(run: Run) -> None:
 
 def test_a_theory_that_does_not_hold_is_said_not_to(run: Run) -> None:
     assert run.theory is not None
-    found = run.theory.predictions["anchored"]
-    logs = found.log_gradient_norm.copy()
+    prediction = run.theory.predictions["anchored"]
+    logs = prediction.log_gradient_norm.copy()
     column = [tensor.name for tensor in run.measures.tensors].index("blocks.1.down.weight")
-    logs[column] += 6 * found.gradient_sd[column] + 0.3
-    wrong = dataclasses.replace(found, log_gradient_norm=logs)
+    logs[column] += 6 * prediction.gradient_sd[column] + 0.3
+    wrong = dataclasses.replace(prediction, log_gradient_norm=logs)
     theory = dataclasses.replace(run.theory, predictions={"anchored": wrong})
     doubted = dataclasses.replace(run, theory=theory)
     assert not doubted.theory_holds
@@ -162,12 +162,12 @@ def test_a_tensor_without_a_prediction_is_left_out_and_told(sampled: Run) -> Non
     from ffn_train.plots.expected import of_blocks
 
     assert sampled.theory is not None
-    found = sampled.theory.predictions["anchored"]
-    logs = found.log_gradient_norm.copy()
+    prediction = sampled.theory.predictions["anchored"]
+    logs = prediction.log_gradient_norm.copy()
     lost = [tensor.name for tensor in sampled.measures.tensors].index("blocks.1.up.weight")
     logs[lost] = np.nan
-    less = dataclasses.replace(found, log_gradient_norm=logs)
-    whole, _, measured = of_blocks(sampled, found)
+    less = dataclasses.replace(prediction, log_gradient_norm=logs)
+    whole, _, measured = of_blocks(sampled, prediction)
     part, _, rest = of_blocks(sampled, less)
     assert part[1] < whole[1]
     assert rest[1] ** 2 == pytest.approx(
@@ -175,8 +175,8 @@ def test_a_tensor_without_a_prediction_is_left_out_and_told(sampled: Run) -> Non
     )
     theory = dataclasses.replace(sampled.theory, predictions={"anchored": less})
     drawn = figure(dataclasses.replace(sampled, theory=theory), "gradient_flow")
-    own = [tensor.block is not None for tensor in sampled.measures.tensors]
-    missing = int(np.isnan(logs[own]).sum())
+    mask = [tensor.block is not None for tensor in sampled.measures.tensors]
+    missing = int(np.isnan(logs[mask]).sum())
     assert f"no prediction for {missing} of 12 tensors" in " ".join(texts(drawn))
 
 
@@ -278,10 +278,10 @@ def test_a_damaged_theory_is_named(
 def test_figures_show_the_prediction_and_the_ratio(run: Run) -> None:
     drawn = figure(run, "gradient_flow")
     assert run.theory is not None
-    found = run.theory.predictions["anchored"]
+    prediction = run.theory.predictions["anchored"]
     assert len(drawn.axes) == 5  # two strips below the three panels
     curves = [np.asarray(line.get_ydata()) for line in drawn.axes[1].get_lines()]
-    predicted = np.exp(found.log_signal_gradient_rms)
+    predicted = np.exp(prediction.log_signal_gradient_rms)
     assert any(len(y) == len(predicted) and np.allclose(y, predicted) for y in curves)
     strip = [np.asarray(line.get_ydata()) for line in drawn.axes[4].get_lines()]
     ratio = run.measures["signal_gradient_rms"].values[0] / predicted
@@ -305,13 +305,13 @@ def test_the_block_as_a_whole(run: Run) -> None:
     from ffn_train.plots.expected import of_blocks
 
     assert run.theory is not None
-    found = run.theory.predictions["anchored"]
-    log, sd, measured = of_blocks(run, found)
-    own = [tensor.block == 1 for tensor in run.measures.tensors]
-    whole = np.sqrt(np.sum(np.exp(2 * found.log_gradient_norm[own])))
+    prediction = run.theory.predictions["anchored"]
+    log, sd, measured = of_blocks(run, prediction)
+    mask = [tensor.block == 1 for tensor in run.measures.tensors]
+    whole = np.sqrt(np.sum(np.exp(2 * prediction.log_gradient_norm[mask])))
     assert log[1] == pytest.approx(np.log(whole))
     assert measured[1] == pytest.approx(
-        np.linalg.norm(run.measures["gradient_norm"].values[0, own])
+        np.linalg.norm(run.measures["gradient_norm"].values[0, mask])
     )
     assert 0 < sd[1] < 1
 

@@ -61,13 +61,13 @@ def test_it_has_what_the_run_has_and_changes_nothing(tmp_path: Path) -> None:
     measures = logged.measures
     layers = dict(zip(measures.layers, measures.layer_gradient_norm.T, strict=True))
     for tag, layer in (("input", "input"), ("block 0", "blocks.0"), ("output", "output")):
-        found = values(logged.path, f"gradient_norm/{tag}")
-        np.testing.assert_allclose(list(found.values()), layers[layer], rtol=1e-6)
+        written = values(logged.path, f"gradient_norm/{tag}")
+        np.testing.assert_allclose(list(written.values()), layers[layer], rtol=1e-6)
     flow = measures["signal_gradient_rms"].values
     ends = ("into block 0", 0), ("out of the last block", -1)
     for tag, place in ends:
-        found = values(logged.path, f"signal_gradient_rms/{tag}")
-        np.testing.assert_allclose(list(found.values()), flow[:, place], rtol=1e-6)
+        written = values(logged.path, f"signal_gradient_rms/{tag}")
+        np.testing.assert_allclose(list(written.values()), flow[:, place], rtol=1e-6)
     events = accumulated(logged.path)
     assert events.Tags()["images"] == ["figures/loss"]
     assert "_hparams_/session_start_info" in events.PluginTagToContent("hparams")

@@ -129,10 +129,10 @@ def test_a_foreign_runs_tensors_are_found_without_their_names(foreign: Path) -> 
     measures = run.measures
     assert measures.layers == ("embed", "h.0", "h.1", "h.2", "head")
     assert measures.block_columns == [1, 2, 3]
-    own = [tensor.block == 0 for tensor in measures.tensors]
+    mask = [tensor.block == 0 for tensor in measures.tensors]
     np.testing.assert_allclose(
         measures.layer_gradient_norm[:, 1],
-        np.linalg.norm(measures["gradient_norm"].values[:, own], axis=1),
+        np.linalg.norm(measures["gradient_norm"].values[:, mask], axis=1),
     )
     assert run.theory is None
     assert run.config == {}

@@ -86,16 +86,16 @@ def test_it_is_compared_with_others_and_alone(lacking: Path, whole: Path, ended:
         (lacking / files.SUMMARY).unlink()
         files.write_json(lacking / files.STATUS, {"state": "interrupted"})
     for roots in ([lacking], [lacking, whole]):
-        found = collect(roots, Options(), NOTES.append)
-        assert found.skipped == 0
-        (case,) = (case for case in found.cases if "lacking" in case.label)
+        comparison = collect(roots, Options(), NOTES.append)
+        assert comparison.skipped == 0
+        (case,) = (case for case in comparison.cases if "lacking" in case.label)
         assert case.seed is None
         assert "validation_score" not in case.metrics
-        assert table(found)
-    assert found.varied == ["run"]
-    assert [len(group.cases) for group in found.groups] == [1, 1]
+        assert table(comparison)
+    assert comparison.varied == ["run"]
+    assert [len(group.cases) for group in comparison.groups] == [1, 1]
     theirs, ours = sorted(
-        tables(found)["runs.csv"].splitlines()[1:], key=lambda row: "lacking" in row
+        tables(comparison)["runs.csv"].splitlines()[1:], key=lambda row: "lacking" in row
     )
     assert ",," not in theirs.partition(",finished,")[2]
     assert ours.partition("finished," if ended else "interrupted,")[2].count(",,") > 0

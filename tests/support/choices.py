@@ -32,9 +32,10 @@ def refusal(names: dict[str, str]) -> str | None:
 @cache
 def allowed() -> list[dict[str, str]]:
     """Every combination of activation, block, residual, norm and init that goes together."""
-    products = product(*map(files, MODEL_GROUPS))
-    found = (dict(zip(MODEL_GROUPS, names, strict=True)) for names in products)
-    return [names for names in found if refusal(names) is None]
+    groups = ([name for name in files(g) if name != "weights"] for g in MODEL_GROUPS)  # no file
+    products = product(*groups)
+    chosen = (dict(zip(MODEL_GROUPS, names, strict=True)) for names in products)
+    return [names for names in chosen if refusal(names) is None]
 
 
 def covered(names: dict[str, str]) -> list[Any]:
@@ -54,12 +55,12 @@ def covering() -> list[dict[str, str]]:
         sum(1 << numbers.setdefault(case, len(numbers)) for case in covered(names))
         for names in allowed()
     ]
-    missing, found = (1 << len(numbers)) - 1, []
+    missing, collected = (1 << len(numbers)) - 1, []
     while missing:
         best = max(range(len(masks)), key=lambda at: (masks[at] & missing).bit_count())
         missing &= ~masks[best]
-        found.append(allowed()[best])
-    return found
+        collected.append(allowed()[best])
+    return collected
 
 
 def tiny(names: dict[str, str], depth: int = 3, engine: str = "numpy") -> Stack:

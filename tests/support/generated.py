@@ -24,9 +24,9 @@ def generated(text: str) -> str:
     """The document with every generated part made anew."""
     for name, table in PARTS.items():
         marks = rf"(<!-- {name}: generated [^\n]*-->\n).*?(<!-- end of {name} -->)"
-        found = re.search(marks, text, re.S)
-        assert found is not None, name
-        text = f"{text[: found.start()]}{found[1]}{table()}\n{found[2]}{text[found.end() :]}"
+        match = re.search(marks, text, re.S)
+        assert match is not None, name
+        text = f"{text[: match.start()]}{match[1]}{table()}\n{match[2]}{text[match.end() :]}"
     return text
 
 

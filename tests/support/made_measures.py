@@ -13,7 +13,7 @@ from ffn_train.runs import Measures
 def with_values(measures: Measures, **values: Floats) -> Measures:
     """The same measures with other values of some quantities, at the steps 0, 1, ..."""
     series = {
-        name: replace(measures[name], values=own, step=np.arange(len(own)))
-        for name, own in values.items()
+        name: replace(measures[name], values=array, step=np.arange(len(array)))
+        for name, array in values.items()
     }
     return replace(measures, series={**measures.series, **series})

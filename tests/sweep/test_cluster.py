@@ -35,9 +35,9 @@ def sweep(path: Path, launcher: str, environment: dict[str, str]) -> Path:
     return path / launcher
 
 
-def same(one: Path, other: Path) -> bool:
+def same(left: Path, other: Path) -> bool:
     """Whether two sweeps gave the same bytes, run by run and in the comparison's tables."""
-    return results(one) == results(other) and tables(one) == tables(other)
+    return results(left) == results(other) and tables(left) == tables(other)
 
 
 def test_slurm_gives_the_results_of_a_serial_sweep(tmp_path: Path) -> None:

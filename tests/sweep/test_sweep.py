@@ -42,11 +42,11 @@ def test_every_combination_in_reading_order() -> None:
 
 
 def test_values_reach_the_configuration() -> None:
-    found = jobs([*TINY, "residual=none,scaled", "optimizer.lr=0.1,0.2", "activation=relu"])
-    assert [job.config["residual"]["name"] for job in found] == ["none"] * 2 + ["scaled"] * 2
-    assert [job.config["optimizer"]["lr"] for job in found] == [0.1, 0.2, 0.1, 0.2]
-    assert found[2].config["residual"] == {"name": "scaled", "scale": 1.0, "power": 0.5}
-    assert {job.config["activation"]["name"] for job in found} == {"relu"}
+    planned = jobs([*TINY, "residual=none,scaled", "optimizer.lr=0.1,0.2", "activation=relu"])
+    assert [job.config["residual"]["name"] for job in planned] == ["none"] * 2 + ["scaled"] * 2
+    assert [job.config["optimizer"]["lr"] for job in planned] == [0.1, 0.2, 0.1, 0.2]
+    assert planned[2].config["residual"] == {"name": "scaled", "scale": 1.0, "power": 0.5}
+    assert {job.config["activation"]["name"] for job in planned} == {"relu"}
 
 
 def test_keys_that_vary_together() -> None:
@@ -140,7 +140,7 @@ def test_no_weights_are_drawn_to_check_jobs(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_names_are_safe_and_stay_inside() -> None:
-    names = [one.directory for one in check([*TINY, "seed=0", "optimizer.lr=0.1,0.2"]).entries]
+    names = [entry.directory for entry in check([*TINY, "seed=0", "optimizer.lr=0.1,0.2"]).entries]
     assert len(set(names)) == 2
     paths = "task.path='../../../x',/etc/passwd,'a b','.'"
     hostile = jobs(["task=csv", "task.target=y", paths])
@@ -245,7 +245,7 @@ def test_changed_data_are_refused(tmp_path: Path) -> None:
         run_sweep(arguments, print)
     notes: list[str] = []
     swept = run_sweep([*arguments, "resume=force"], notes.append)
-    assert {one.status(swept.path).state for one in swept.entries} == {"finished"}
+    assert {entry.status(swept.path).state for entry in swept.entries} == {"finished"}
     assert sum("are kept, although made with the data of jobs/" in note for note in notes) == 2
 
 
@@ -265,7 +265,7 @@ def test_one_failure_does_not_spoil_the_others(
         patch.setattr(Trainer, "fit", failing)
         states = run(tmp_path / "sweep", "model.depth=1,2,3")
         assert states == ["finished", "failed", "finished"]
-        (failed,) = [one for one in read(tmp_path / "sweep") if "depth=2" in one.directory]
+        (failed,) = [entry for entry in read(tmp_path / "sweep") if "depth=2" in entry.directory]
         reason = "RuntimeError: SystemExit: on\x1b[31m purpose"
         assert failed.status(tmp_path / "sweep").reason == reason
         (log,) = (tmp_path / "sweep" / "logs").glob("depth=2*")
@@ -349,7 +349,7 @@ def test_what_diverged_is_told_with_its_reason(tmp_path: Path) -> None:
     overrides = ("optimizer.lr=0.1,1e30", "trainer.clip=null", "hydra/launcher=serial")
     done = command(*sweep_command(sweep, *overrides), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    (lost,) = [one for one in read(sweep) if one.status(sweep).state == "diverged"]
+    (lost,) = [entry for entry in read(sweep) if entry.status(sweep).state == "diverged"]
     assert f"diverged: {sweep / lost.directory}: at step " in done.stderr
     (log,) = (sweep / "logs").glob("lr=1e*")
     assert log.read_text().startswith("diverged at step ")
@@ -431,13 +431,13 @@ def test_a_sweep_asked_to_stop_goes_on_later(tmp_path: Path, launcher: str, to_a
 def holders(directory: Path) -> list[int]:
     """The processes that have a directory's lock file open."""
     lock = str((directory / files.LOCK).resolve())
-    found = []
+    collected = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and entry.name != str(os.getpid()):
             with suppress(OSError):
                 if lock in {os.readlink(fd) for fd in (entry / "fd").iterdir()}:
-                    found.append(int(entry.name))
-    return found
+                    collected.append(int(entry.name))
+    return collected
 
 
 @pytest.mark.slow

@@ -64,14 +64,14 @@ def test_a_launcher_that_cannot_launch_is_a_mistake(
 
 def children(parent: int) -> list[int]:
     """The processes that one has started and that have not ended."""
-    found = []
+    collected = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
                 if int(fields[1]) == parent and fields[0] != "Z":
-                    found.append(int(entry.name))
-    return found
+                    collected.append(int(entry.name))
+    return collected
 
 
 def alive(process: int) -> bool:

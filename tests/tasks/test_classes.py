@@ -250,9 +250,9 @@ def test_a_run_finds_its_loss_and_says_so(runs: Path) -> None:
     again = load_run("plain").summary
     assert again is not None
     assert again.scores == run.summary.scores
-    told = report(run)
-    assert f"other scores           log loss {log_loss:.3g}" in told
-    assert "(in nats)" in told
+    printed = report(run)
+    assert f"other scores           log loss {log_loss:.3g}" in printed
+    assert "(in nats)" in printed
     (learned,) = (f for f in run.summary.verdict if f.question == LEARNED)
     assert learned.kind == "as logistic regression"
     assert run.theory is not None

@@ -66,28 +66,28 @@ def test_the_best_score_is_the_lowest(runs: Path) -> None:
 
 
 def test_the_report_reads_it_downwards(runs: Path) -> None:
-    told = report(load_run(runs / "long0"))
-    (line,) = (line for line in told.splitlines() if line.startswith("error "))
+    printed = report(load_run(runs / "long0"))
+    (line,) = (line for line in printed.splitlines() if line.startswith("error "))
     assert "nearest mean 0." in line
-    assert "worse than" not in told
+    assert "worse than" not in printed
     short = report(load_run(runs / "short"))
     assert "on the validation rows, worse than naming the commonest class" in short
 
 
 def test_a_comparison_has_it_by_its_symbol(runs: Path, tmp_path: Path) -> None:
-    found = collect([runs], Options(metric="validation_r2"), NOTES.append)
-    assert found.metric.heading == ("", "error")
-    best = {case.label: case.metrics["best_score"] for case in found.cases}
+    comparison = collect([runs], Options(metric="validation_r2"), NOTES.append)
+    assert comparison.metric.heading == ("", "error")
+    best = {case.label: case.metrics["best_score"] for case in comparison.cases}
     assert best["long0"] == np.nanmin(load_run(runs / "long0").scalars["validation_score"])
-    assert found.metrics["best_score"].heading == ("best", "error")
-    assert "nearest mean" in table(found)
+    assert comparison.metrics["best_score"].heading == ("best", "error")
+    assert "nearest mean" in table(comparison)
 
 
 def test_beside_a_regression_it_is_only_a_score(runs: Path, tmp_path: Path) -> None:
     execute(build_experiment(compose([*SMALL, f"run.dir={tmp_path}/other"])), NOTES.append)
-    found = collect([runs, tmp_path], Options(), NOTES.append)
-    assert found.metrics["validation_score"].heading == ("", "score")
-    write_tables(found, tmp_path / "tables")
+    comparison = collect([runs, tmp_path], Options(), NOTES.append)
+    assert comparison.metrics["validation_score"].heading == ("", "score")
+    write_tables(comparison, tmp_path / "tables")
     assert "validation_score" in (tmp_path / "tables" / "runs.csv").read_text()
 
 

@@ -357,9 +357,9 @@ def test_the_split_by_order_and_by_groups(folder: Path) -> None:
     assert len(parts.validation) == 5
     assert made.input_names == ("a", "b")
     assert parts_of(data(grouped(), groups="who")).validation.tolist() == parts.validation.tolist()
-    one = grouped().replace("v,", "u,").replace("x,", "u,")
+    text = grouped().replace("v,", "u,").replace("x,", "u,")
     assert "has one group" in refusal(lines(["1,2,u,3"] * 5, "a,b,who,y"), groups="who")
-    assert len(parts_of(data(one, groups="who", validation=0.9)).train) > 0
+    assert len(parts_of(data(text, groups="who", validation=0.9)).train) > 0
 
 
 def test_a_second_file_is_for_validation(folder: Path) -> None:

@@ -243,14 +243,14 @@ def test_r2_does_not_broadcast() -> None:
 @pytest.mark.parametrize("kind", SYNTHETIC)
 def test_a_table_is_a_function_of_the_seed(kind: type[Any]) -> None:
     task = kind(rows=40)
-    one, same, other = drawn(task), drawn(task), drawn(task, seed=1)
-    assert one.inputs.tobytes() == same.inputs.tobytes()
-    assert one.targets.tobytes() == same.targets.tobytes()
-    assert not np.array_equal(one.targets, other.targets)
-    assert one.inputs.dtype == one.targets.dtype == np.float64
-    assert one.inputs.shape == (40, task.inputs)
-    assert one.targets.shape == (40, 1)
-    assert (len(one.input_names), one.target_names) == (task.inputs, ("y1",))
+    first, same, other = drawn(task), drawn(task), drawn(task, seed=1)
+    assert first.inputs.tobytes() == same.inputs.tobytes()
+    assert first.targets.tobytes() == same.targets.tobytes()
+    assert not np.array_equal(first.targets, other.targets)
+    assert first.inputs.dtype == first.targets.dtype == np.float64
+    assert first.inputs.shape == (40, task.inputs)
+    assert first.targets.shape == (40, 1)
+    assert (len(first.input_names), first.target_names) == (task.inputs, ("y1",))
 
 
 def test_no_linear_model_fits_the_sinusoid() -> None:

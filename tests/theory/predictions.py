@@ -54,9 +54,9 @@ def a_priori(model: Stack, init: Initialiser, batch: int = 4) -> Prediction:
     """The a-priori prediction for a random batch."""
     rng = np.random.default_rng(1)
     x, targets = rng.normal(size=(batch, 5)), rng.normal(size=(batch, model.output.fan_out))
-    found = predict(model, init, MSE(), x, targets)
-    assert isinstance(found, Prediction)
-    return found
+    prediction = predict(model, init, MSE(), x, targets)
+    assert isinstance(prediction, Prediction)
+    return prediction
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class Compared:
 
     def blocks(self, kind: str) -> np.ndarray:
         """The ratios' root mean square over seeds for one tensor of every block (L,)."""
-        own = [name.startswith("blocks.") and name.endswith(f".{kind}") for name in self.tensors]
-        return root_mean_square(self.gradient[:, own])
+        mask = [name.startswith("blocks.") and name.endswith(f".{kind}") for name in self.tensors]
+        return root_mean_square(self.gradient[:, mask])
 
 
 def root_mean_square(logs: np.ndarray) -> np.ndarray:
@@ -129,19 +129,19 @@ def measured(overrides: tuple[str, ...], seeds: int) -> list[tuple[Any, ...]]:
 
 
 def _measured(overrides: tuple[str, ...], seeds: int) -> list[tuple[Any, ...]]:
-    found = []
-    for one in passes(_config(overrides), range(seeds)):
-        model = one.experiment.model
-        anchor = Anchor(one.signals[0], one.signals[-1], one.signal_gradients[-1])
+    collected = []
+    for run_pass in passes(_config(overrides), range(seeds)):
+        model = run_pass.experiment.model
+        anchor = Anchor(run_pass.signals[0], run_pass.signals[-1], run_pass.signal_gradients[-1])
         norms = np.empty(len(model.layout.tensors))
-        Reductions().tensor_norms(model.layout, one.gradient.vector, norms)
+        Reductions().tensor_norms(model.layout, run_pass.gradient.vector, norms)
         sizes = (
-            np.array([rms(x) for x in one.signals]),
-            np.array([rms(dx) for dx in one.signal_gradients]),
+            np.array([rms(x) for x in run_pass.signals]),
+            np.array([rms(dx) for dx in run_pass.signal_gradients]),
             norms,
         )
-        found.append((model, one.inputs, one.targets, anchor, sizes))
-    return found
+        collected.append((model, run_pass.inputs, run_pass.targets, anchor, sizes))
+    return collected
 
 
 def compare(overrides: Sequence[str], *, seeds: int, anchored: bool) -> Compared:
@@ -151,14 +151,18 @@ def compare(overrides: Sequence[str], *, seeds: int, anchored: bool) -> Compared
     ratios = []
     for model, inputs, targets, anchor, sizes in measured(tuple(overrides), seeds):
         if anchored:
-            found = predict_anchored(model, init, inputs, anchor)
+            prediction = predict_anchored(model, init, inputs, anchor)
         else:
-            found = predict(model, init, loss, inputs, targets)
-        assert isinstance(found, Prediction), found
-        logs = found.log_signal_rms, found.log_signal_gradient_rms, found.log_gradient_norm
+            prediction = predict(model, init, loss, inputs, targets)
+        assert isinstance(prediction, Prediction), prediction
+        logs = (
+            prediction.log_signal_rms,
+            prediction.log_signal_gradient_rms,
+            prediction.log_gradient_norm,
+        )
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios.append([np.log(size) - log for size, log in zip(sizes, logs, strict=True)])
-    assert isinstance(found, Prediction)
+    assert isinstance(prediction, Prediction)
     tensors = tuple(tensor.name for tensor in model.layout.tensors)
     signal, signal_gradient, gradient = (np.array(part) for part in zip(*ratios, strict=True))
-    return Compared(signal, signal_gradient, gradient, tensors, found)
+    return Compared(signal, signal_gradient, gradient, tensors, prediction)

@@ -112,15 +112,19 @@ def test_the_grid_integrates_what_is_known() -> None:
 @pytest.mark.parametrize("name", SMOOTH)
 def test_closed_forms(name: str, pair: tuple[float, float, float]) -> None:
     activation, value, slope = SMOOTH[name]
-    found = dual(activation, kernel(pair), 0.0)
-    assert found.value[0, 1] == pytest.approx(expectation(value, value, pair), rel=1e-10, abs=1e-13)
-    assert found.slope[0, 1] == pytest.approx(expectation(slope, slope, pair), rel=1e-10, abs=1e-13)
-    for place, own in enumerate(pair[:2]):
-        same = (own, own, 1.0)
-        assert found.value[place, place] == pytest.approx(
+    computed = dual(activation, kernel(pair), 0.0)
+    assert computed.value[0, 1] == pytest.approx(
+        expectation(value, value, pair), rel=1e-10, abs=1e-13
+    )
+    assert computed.slope[0, 1] == pytest.approx(
+        expectation(slope, slope, pair), rel=1e-10, abs=1e-13
+    )
+    for place, variance in enumerate(pair[:2]):
+        same = (variance, variance, 1.0)
+        assert computed.value[place, place] == pytest.approx(
             expectation(value, value, same), rel=1e-10
         )
-        assert found.slope[place, place] == pytest.approx(
+        assert computed.slope[place, place] == pytest.approx(
             expectation(slope, slope, same), rel=1e-10
         )
 
@@ -136,10 +140,12 @@ def test_closed_forms_with_a_kink(leak: float, pair: tuple[float, float, float])
     def slope(z: np.ndarray) -> np.ndarray:
         return np.where(z > 0, 1.0, leak)
 
-    found = dual(activation, kernel(pair), 0.0)
-    assert found.value[0, 1] == pytest.approx(polar(value, value, pair, 1), rel=1e-10, abs=1e-12)
-    assert found.slope[0, 1] == pytest.approx(polar(slope, slope, pair, 0), rel=1e-10, abs=1e-12)
-    assert np.allclose(np.diagonal(found.value), np.array(pair[:2]) * (1 + leak**2) / 2, rtol=1e-14)
+    computed = dual(activation, kernel(pair), 0.0)
+    assert computed.value[0, 1] == pytest.approx(polar(value, value, pair, 1), rel=1e-10, abs=1e-12)
+    assert computed.slope[0, 1] == pytest.approx(polar(slope, slope, pair, 0), rel=1e-10, abs=1e-12)
+    assert np.allclose(
+        np.diagonal(computed.value), np.array(pair[:2]) * (1 + leak**2) / 2, rtol=1e-14
+    )
     along = coherence(activation, kernel(pair), 0.0)
     both = polar(lambda z: value(z) * slope(z), lambda z: value(z) * slope(z), pair, 1)
     assert along.pairs[0, 1] == pytest.approx(both, rel=1e-10, abs=1e-12)
@@ -155,23 +161,23 @@ def test_series(name: str, pair: tuple[float, float, float]) -> None:
     """
     activation, value, slope = {**SERIES, **SMOOTH}[name]
     unregistered = dual.dispatch(Activation), coherence.dispatch(Activation)
-    found = unregistered[0](activation, kernel(pair), 0.0)
+    computed = unregistered[0](activation, kernel(pair), 0.0)
     along = unregistered[1](activation, kernel(pair), 0.0)
 
     def product(z: np.ndarray) -> np.ndarray:
         return value(z) * slope(z)
 
     tables = (
-        (found.value, value, 1e-3),
-        (found.slope, slope, 1e-3),
+        (computed.value, value, 1e-3),
+        (computed.slope, slope, 1e-3),
         (along.pairs, product, 2e-3),
     )
     for table, function, error in tables:
         scale = sqrt(table[0, 0] * table[1, 1])
         wanted = expectation(function, function, pair)
         assert table[0, 1] == pytest.approx(wanted, abs=error * scale)
-        own = expectation(function, function, (pair[0], pair[0], 1.0))
-        assert table[0, 0] == pytest.approx(own, rel=1e-6)
+        expected = expectation(function, function, (pair[0], pair[0], 1.0))
+        assert table[0, 0] == pytest.approx(expected, rel=1e-6)
 
 
 def graded(deviation: float) -> tuple[np.ndarray, np.ndarray]:
@@ -206,18 +212,18 @@ def wide(f: Function, pair: tuple[float, float, float]) -> float:
 )
 def test_wide_fields(name: str, pair: tuple[float, float, float]) -> None:
     activation, value, slope = SERIES[name]
-    found = dual(activation, kernel(pair), 0.0)
-    assert found.slope[0, 1] == pytest.approx(wide(slope, pair), rel=6e-3)
-    assert found.value[0, 1] == pytest.approx(wide(value, pair), rel=6e-3)
+    computed = dual(activation, kernel(pair), 0.0)
+    assert computed.slope[0, 1] == pytest.approx(wide(slope, pair), rel=6e-3)
+    assert computed.value[0, 1] == pytest.approx(wide(value, pair), rel=6e-3)
 
 
 def test_a_series_of_a_wide_field_has_its_diagonal() -> None:
     """Of any activation: the nodes lie close together where it bends."""
     _, value, slope = SERIES["tanh"]
     for size in (100.0, 1e4):
-        found = dual.dispatch(Activation)(Tanh(), kernel((size, size, 0.5)), 0.0)
-        assert found.slope[0, 0] == pytest.approx(wide(slope, (size, size, 1.0)), rel=1e-6)
-        assert found.value[0, 0] == pytest.approx(wide(value, (size, size, 1.0)), rel=1e-6)
+        computed = dual.dispatch(Activation)(Tanh(), kernel((size, size, 0.5)), 0.0)
+        assert computed.slope[0, 0] == pytest.approx(wide(slope, (size, size, 1.0)), rel=1e-6)
+        assert computed.value[0, 0] == pytest.approx(wide(value, (size, size, 1.0)), rel=1e-6)
 
 
 def test_a_scale_apart_is_the_same_kernel() -> None:
@@ -234,12 +240,12 @@ def test_far_scales_are_asymptotes(log: float) -> None:
     k = kernel((1.0, 0.5, 0.4))
     relu = dual(ReLU(), k, log)
     for activation, rate in ((GELU(), 0.5), (SiLU(), 0.5), (GELUTanh(), 0.5), (Tanh(), 1.0)):
-        found = dual(activation, k, log)
+        computed = dual(activation, k, log)
         if log < 0:
-            assert np.allclose(found.value, rate**2 * k, rtol=1e-9)
-            assert np.allclose(found.slope, rate**2, rtol=1e-9)
+            assert np.allclose(computed.value, rate**2 * k, rtol=1e-9)
+            assert np.allclose(computed.slope, rate**2, rtol=1e-9)
         elif activation != Tanh():
-            assert np.allclose(found.value, relu.value, rtol=2e-3)
+            assert np.allclose(computed.value, relu.value, rtol=2e-3)
 
 
 def test_a_new_activation_needs_its_value_and_derivative_alone() -> None:
@@ -251,9 +257,9 @@ def test_a_new_activation_needs_its_value_and_derivative_alone() -> None:
             return 2 * z
 
     k = kernel((2.0, 0.5, 0.4))
-    found = dual(Square(), k, 0.0)
-    assert found.value[0, 1] == pytest.approx(1.0 + 2 * k[0, 1] ** 2)
-    assert found.slope[0, 1] == pytest.approx(4 * k[0, 1])
+    computed = dual(Square(), k, 0.0)
+    assert computed.value[0, 1] == pytest.approx(1.0 + 2 * k[0, 1] ** 2)
+    assert computed.slope[0, 1] == pytest.approx(4 * k[0, 1])
 
 
 def test_responses() -> None:
@@ -273,5 +279,5 @@ def test_polynomials_are_orthonormal() -> None:
     third = (nodes**3 - 3 * nodes) / sqrt(6)
     assert hermite.mean(third * third) == pytest.approx(1, rel=1e-12)
     rho = np.array([[1.0, 0.3], [0.3, 1.0]])
-    found = hermite.pairs(np.array([third, third]), rho)
-    assert found[0, 1] == pytest.approx(0.3**3)
+    computed = hermite.pairs(np.array([third, third]), rho)
+    assert computed[0, 1] == pytest.approx(0.3**3)

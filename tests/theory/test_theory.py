@@ -32,8 +32,12 @@ DEPTH = 12
 
 def growth(**choices: Any) -> tuple[NDArray[Any], NDArray[Any], Prediction]:
     """Mean squares of x_l and of dLoss/dx_l, and the whole prediction."""
-    found = a_priori(*stack(depth=DEPTH, **choices))
-    return np.exp(2 * found.log_signal_rms), np.exp(2 * found.log_signal_gradient_rms), found
+    prediction = a_priori(*stack(depth=DEPTH, **choices))
+    return (
+        np.exp(2 * prediction.log_signal_rms),
+        np.exp(2 * prediction.log_signal_gradient_rms),
+        prediction,
+    )
 
 
 @pytest.mark.parametrize("leak", [0.0, 0.2])
@@ -58,11 +62,11 @@ def test_linear_and_scaled() -> None:
 
 @pytest.mark.parametrize("init", ["gpt2", "fixup"])
 def test_initialisers_that_know_the_depth(init: str) -> None:
-    q, _, found = growth(residual="identity", init=init)
+    q, _, prediction = growth(residual="identity", init=init)
     rate = 1 + 0.5 / DEPTH if init == "gpt2" else 1.0
     assert np.allclose(q[1:] / q[:-1], rate, rtol=1e-12)
     names = [t.name for t in stack(depth=DEPTH, residual="identity", init=init)[0].layout.tensors]
-    log = found.log_gradient_norm[names.index("blocks.3.up.weight")]
+    log = prediction.log_gradient_norm[names.index("blocks.3.up.weight")]
     assert np.isneginf(log) if init == "fixup" else np.isfinite(log)
 
 
@@ -73,11 +77,13 @@ def test_a_relu_stack_keeps_the_product_of_signal_and_gradient(residual: str) ->
     rng = np.random.default_rng(2)
     x, first, last, gradient = rng.normal(size=(1, 5)), *rng.normal(size=(3, 1, 32))
     gradient -= last * np.vdot(gradient, last) / np.vdot(last, last)
-    found = predict_anchored(model, init, x, Anchor(first, last, gradient))
-    assert not isinstance(found, Unpredicted)
-    product = found.log_signal_rms + found.log_signal_gradient_rms
+    prediction = predict_anchored(model, init, x, Anchor(first, last, gradient))
+    assert not isinstance(prediction, Unpredicted)
+    product = prediction.log_signal_rms + prediction.log_signal_gradient_rms
     assert np.allclose(product, product[-1], atol=1e-9)
-    assert found.log_signal_rms[-1] > found.log_signal_rms[0] + 0.5  # neither is kept alone
+    assert (
+        prediction.log_signal_rms[-1] > prediction.log_signal_rms[0] + 0.5
+    )  # neither is kept alone
 
 
 def test_pre_norm_grows_by_the_same_in_every_block() -> None:
@@ -92,9 +98,9 @@ def test_pre_norm_grows_by_the_same_in_every_block() -> None:
 def test_post_norm_has_unit_signals_and_no_decay_of_a_sample() -> None:
     """Xiong et al. 2020 expect (2/3)^((L-l)/2); for a ReLU the factor is (1 + r)/(1 + r)."""
     wide = stack(depth=DEPTH, width=100_000, residual="identity", norm="post_layer")
-    found = a_priori(*wide)
-    assert np.allclose(found.log_signal_rms[1:], 0, atol=1e-4)
-    assert np.allclose(np.diff(found.log_signal_gradient_rms[1:]), 0, atol=1e-3)
+    prediction = a_priori(*wide)
+    assert np.allclose(prediction.log_signal_rms[1:], 0, atol=1e-4)
+    assert np.allclose(np.diff(prediction.log_signal_gradient_rms[1:]), 0, atol=1e-3)
 
 
 def test_the_read_out_by_its_second_moment() -> None:
@@ -110,12 +116,14 @@ def test_the_read_out_by_its_second_moment() -> None:
         error = 2 / 8 * (signal @ last.T - targets)
         squares.append(np.mean((error @ last) ** 2))
         weights.append(np.sum((error.T @ signal) ** 2))
-    found = predict(model, init, MSE(), x, targets)
-    assert not isinstance(found, Unpredicted)
-    mean = np.exp(2 * found.log_signal_gradient_rms[-1])
+    prediction = predict(model, init, MSE(), x, targets)
+    assert not isinstance(prediction, Unpredicted)
+    mean = np.exp(2 * prediction.log_signal_gradient_rms[-1])
     assert mean == pytest.approx(np.mean(squares), rel=0.02)
     # the read-out's own gradient has the fourth moment of x_L, of order 1/D
-    named = dict(zip([t.name for t in model.layout.tensors], found.log_gradient_norm, strict=True))
+    named = dict(
+        zip([t.name for t in model.layout.tensors], prediction.log_gradient_norm, strict=True)
+    )
     assert np.exp(2 * named["output.weight"]) == pytest.approx(np.mean(weights), rel=0.3)
 
 
@@ -125,19 +133,27 @@ def test_a_thousand_blocks_neither_overflow_nor_underflow(
     residual: str, activation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "PAIRS", np.inf)
-    found = a_priori(*stack(depth=1000, residual=residual, activation=activation), batch=3)
-    for log in (found.log_signal_rms, found.log_signal_gradient_rms, found.log_gradient_norm):
+    prediction = a_priori(*stack(depth=1000, residual=residual, activation=activation), batch=3)
+    for log in (
+        prediction.log_signal_rms,
+        prediction.log_signal_gradient_rms,
+        prediction.log_gradient_norm,
+    ):
         assert np.isfinite(log).all()
     if activation == "relu":
         rate = np.log(2 if residual == "none" else 3)
-        assert found.log_signal_rms[-1] - found.log_signal_rms[0] == pytest.approx(500 * rate)
+        assert prediction.log_signal_rms[-1] - prediction.log_signal_rms[0] == pytest.approx(
+            500 * rate
+        )
 
 
 @pytest.mark.slow
 def test_ten_thousand_blocks() -> None:
-    found = a_priori(*stack(depth=10_000, residual="identity"), batch=2)
-    assert found.log_signal_rms[-1] - found.log_signal_rms[0] == pytest.approx(5000 * np.log(3))
-    assert np.isfinite(found.log_signal_gradient_rms).all()
+    prediction = a_priori(*stack(depth=10_000, residual="identity"), batch=2)
+    assert prediction.log_signal_rms[-1] - prediction.log_signal_rms[0] == pytest.approx(
+        5000 * np.log(3)
+    )
+    assert np.isfinite(prediction.log_signal_gradient_rms).all()
 
 
 def test_some_rows_stand_for_a_large_batch() -> None:
@@ -219,23 +235,23 @@ def test_where_nothing_is_derived_there_is_a_reason() -> None:
         "the norms' scales": {"norm": "post_rms", "depth": 100},
     }
     for words, choices in reasons.items():
-        found = predict(*stack(**{"depth": 3, **choices}), MSE(), x, targets)
-        assert isinstance(found, Unpredicted)
-        assert words in found.reason
+        prediction = predict(*stack(**{"depth": 3, **choices}), MSE(), x, targets)
+        assert isinstance(prediction, Unpredicted)
+        assert words in prediction.reason
     long, init = stack(depth=33)
     signal = rng.normal(size=(4, 32))
-    found = predict_anchored(long, init, x, Anchor(signal, signal, signal))
-    assert isinstance(found, Unpredicted)
-    assert "deeper than wide" in found.reason
+    prediction = predict_anchored(long, init, x, Anchor(signal, signal, signal))
+    assert isinstance(prediction, Unpredicted)
+    assert "deeper than wide" in prediction.reason
     assert isinstance(predict(long, init, MSE(), x, targets), Prediction)
     square, init = stack(depth=3, init="orthogonal", expansion=1)
-    found = predict(square, init, MSE(), x, targets)
-    assert isinstance(found, Unpredicted)
-    assert "square orthogonal" in found.reason
+    prediction = predict(square, init, MSE(), x, targets)
+    assert isinstance(prediction, Unpredicted)
+    assert "square orthogonal" in prediction.reason
     plain, init = stack(depth=3)
-    found = predict(plain, init, Huber(delta=1.0), x, targets)
-    assert isinstance(found, Unpredicted)
-    assert "huber" in found.reason
+    prediction = predict(plain, init, Huber(delta=1.0), x, targets)
+    assert isinstance(prediction, Unpredicted)
+    assert "huber" in prediction.reason
     lost = Anchor(signal, np.full((4, 32), np.inf), signal)
     assert isinstance(predict_anchored(plain, init, x, lost), Unpredicted)
 
@@ -250,13 +266,13 @@ def test_every_combination_has_a_prediction(
     init = build("init", settings("init", combination["init"]))
     monkeypatch.setattr(limits, "LIMITS", ())
     monkeypatch.setattr(limits, "PAIRS", np.inf)
-    found = predict(model, init, MSE(), x, targets)
-    assert not isinstance(found, Unpredicted)
-    own = [tensor.name.startswith("blocks.") for tensor in model.layout.tensors]
-    assert not np.isnan(found.log_gradient_norm[own]).any()
-    assert not np.isnan(found.gradient_sd[own]).any()
-    assert np.isfinite(found.log_signal_gradient_rms).all()
-    assert np.isfinite(found.signal_sd).all()
+    prediction = predict(model, init, MSE(), x, targets)
+    assert not isinstance(prediction, Unpredicted)
+    mask = [tensor.name.startswith("blocks.") for tensor in model.layout.tensors]
+    assert not np.isnan(prediction.log_gradient_norm[mask]).any()
+    assert not np.isnan(prediction.gradient_sd[mask]).any()
+    assert np.isfinite(prediction.log_signal_gradient_rms).all()
+    assert np.isfinite(prediction.signal_sd).all()
 
 
 def test_a_branch_of_another_kind_is_not_predicted() -> None:

@@ -70,11 +70,11 @@ def furthest(ratios: np.ndarray) -> tuple[float, float]:
     return abs(float(ratios.mean()) - 1), float(np.abs(ratios - 1).max())
 
 
-def deviations(found: Compared) -> dict[str, tuple[float, float]]:
+def deviations(compared: Compared) -> dict[str, tuple[float, float]]:
     """Of dLoss/dx_l and of each kind of matrix; those that are zero as predicted left out."""
-    tables = {"dL/dx": root_mean_square(found.signal_gradient)}
+    tables = {"dL/dx": root_mean_square(compared.signal_gradient)}
     for kind in ("up.weight", "gate.weight", "down.weight"):
-        ratios = found.blocks(kind)
+        ratios = compared.blocks(kind)
         if len(ratios) and not np.isnan(ratios).all():
             tables[kind] = ratios
     return {name: furthest(ratios) for name, ratios in tables.items()}
@@ -90,12 +90,12 @@ def test_stacks_that_share_numbers_are_those_of_their_seeds() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_anchored(variant: str) -> None:
-    found = compare(overrides(variant), seeds=SEEDS, anchored=True)
+    compared = compare(overrides(variant), seeds=SEEDS, anchored=True)
     mean, layer = VARIANTS[variant][1]
-    for name, (average, worst) in deviations(found).items():
+    for name, (average, worst) in deviations(compared).items():
         assert average < mean, (name, average)
         assert worst < layer, (name, worst)
-    average, worst = furthest(root_mean_square(found.signal))
+    average, worst = furthest(root_mean_square(compared.signal))
     assert average < (0.10 if (mean, layer) == UNSCALED else 0.03)
     assert worst < (
         0.20 if (mean, layer) == UNSCALED else 0.05
@@ -108,10 +108,10 @@ def test_anchored(variant: str) -> None:
     "variant", ["scaled relu he", "scaled gelu lecun", "identity tanh lecun", "pre_layer relu"]
 )
 def test_a_priori(variant: str) -> None:
-    found = compare(overrides(variant), seeds=SEEDS, anchored=False)
-    for name, (average, _) in deviations(found).items():
+    compared = compare(overrides(variant), seeds=SEEDS, anchored=False)
+    for name, (average, _) in deviations(compared).items():
         assert average < (0.12 if name == "dL/dx" else 0.20), (name, average)
-    assert furthest(root_mean_square(found.signal))[1] < 0.03
+    assert furthest(root_mean_square(compared.signal))[1] < 0.03
 
 
 SMALLER = ("model.width=96", "model.depth=8", "trainer.batch_size=8")
@@ -130,8 +130,8 @@ SMALLER = ("model.width=96", "model.depth=8", "trainer.batch_size=8")
     ],
 )
 def test_smaller_stacks(variant: str) -> None:
-    found = compare((*SMALLER, *TASK, *variant.split()), seeds=SEEDS, anchored=True)
-    for name, (average, worst) in deviations(found).items():
+    compared = compare((*SMALLER, *TASK, *variant.split()), seeds=SEEDS, anchored=True)
+    for name, (average, worst) in deviations(compared).items():
         assert average < NORMED[0], (name, average)
         # of 24 seeds a gated post-norm stack's first block lies at 1.14, within one sd of a seed
         assert worst < (0.16 if "geglu" in variant else NORMED[1]), (name, worst)
@@ -139,8 +139,8 @@ def test_smaller_stacks(variant: str) -> None:
 
 def test_other_losses_are_predicted_from_the_anchor() -> None:
     small = ("model.width=128", "model.depth=8", "trainer.batch_size=8", "loss=huber")
-    found = compare((*small, *TASK, "loss.delta=0.3"), seeds=SEEDS, anchored=True)
-    for name, (average, worst) in deviations(found).items():
+    compared = compare((*small, *TASK, "loss.delta=0.3"), seeds=SEEDS, anchored=True)
+    for name, (average, worst) in deviations(compared).items():
         assert average < TAMED[0], (name, average)
         assert worst < TAMED[1], (name, worst)
 
@@ -167,10 +167,10 @@ def test_the_band_of_one_seed(variant: str, closeness: float) -> None:
     three of them or more, so as many seeds are enough for it.
     """
     seeds = 200 if closeness < 0.2 else 100
-    found = compare((*SMALL, *variant.split()), seeds=seeds, anchored=True)
+    compared = compare((*SMALL, *variant.split()), seeds=seeds, anchored=True)
     for logs, predicted in (
-        (found.signal[:, -1], found.prediction.signal_sd[-1]),
-        (found.signal_gradient[:, 0], found.prediction.signal_gradient_sd[0]),
+        (compared.signal[:, -1], compared.prediction.signal_sd[-1]),
+        (compared.signal_gradient[:, 0], compared.prediction.signal_gradient_sd[0]),
     ):
         if predicted > 0:
             assert float(np.std(logs)) == pytest.approx(predicted, rel=closeness)
@@ -178,10 +178,12 @@ def test_the_band_of_one_seed(variant: str, closeness: float) -> None:
 
 def test_a_plain_relu_stack_has_hanin_and_nicas_variance() -> None:
     """V = L (5/H + 2/D), forward and backward."""
-    found = compare((*SMALL, "residual=none", "activation=relu", "init=he"), seeds=1, anchored=True)
+    compared = compare(
+        (*SMALL, "residual=none", "activation=relu", "init=he"), seeds=1, anchored=True
+    )
     wanted = np.sqrt(8 * (5 / 128 + 2 / 32)) / 2
-    assert found.prediction.signal_sd[-1] == pytest.approx(wanted, rel=1e-3)
-    assert found.prediction.signal_gradient_sd[0] == pytest.approx(wanted, rel=0.05)
+    assert compared.prediction.signal_sd[-1] == pytest.approx(wanted, rel=1e-3)
+    assert compared.prediction.signal_gradient_sd[0] == pytest.approx(wanted, rel=0.05)
 
 
 MIXED = ("model.width=64", "model.depth=16", "trainer.batch_size=8", "task=linear")
@@ -195,9 +197,9 @@ def double_the_branch(patch: pytest.MonkeyPatch) -> None:
     """F twice as large as it is."""
 
     def wrong(*arguments: Any) -> Any:
-        found = branch.kernels(*arguments)
-        assert found is not None
-        return branch.BranchKernels(**{**vars(found), "output": found.output * 2.0})
+        computed = branch.kernels(*arguments)
+        assert computed is not None
+        return branch.BranchKernels(**{**vars(computed), "output": computed.output * 2.0})
 
     patch.setattr(recursion, "kernels", wrong)
 
@@ -206,9 +208,9 @@ def double_the_slope(patch: pytest.MonkeyPatch) -> None:
     """χ twice as large as it is."""
 
     def wrong(*arguments: Any) -> Any:
-        found = branch.kernels(*arguments)
-        assert found is not None
-        return branch.BranchKernels(**{**vars(found), "slope": found.slope * 2.0})
+        computed = branch.kernels(*arguments)
+        assert computed is not None
+        return branch.BranchKernels(**{**vars(computed), "slope": computed.slope * 2.0})
 
     patch.setattr(recursion, "kernels", wrong)
 
@@ -257,8 +259,11 @@ def project_at_every_norm(patch: pytest.MonkeyPatch) -> None:
 def test_a_broken_recursion_is_seen(
     case: tuple[str, ...], mutate: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
-    def off(found: Compared) -> float:
-        signal, gradient = furthest(root_mean_square(found.signal)), deviations(found)["dL/dx"]
+    def off(compared: Compared) -> float:
+        signal, gradient = (
+            furthest(root_mean_square(compared.signal)),
+            deviations(compared)["dL/dx"],
+        )
         return max(signal[1], gradient[1])
 
     assert off(compare(case, seeds=SEEDS, anchored=True)) < 0.08
@@ -276,5 +281,5 @@ def test_orthogonal_weights_with_a_skip_path(outputs: int, expansion: int) -> No
         *("model.width=48", "model.depth=12", "trainer.batch_size=8", "dtype=float64"),
         *(f"model.expansion={expansion}", f"task.outputs={outputs}"),
     )
-    found = compare(settings, seeds=60, anchored=True)
-    assert root_mean_square(found.signal_gradient)[0] == pytest.approx(1, abs=0.12)
+    compared = compare(settings, seeds=60, anchored=True)
+    assert root_mean_square(compared.signal_gradient)[0] == pytest.approx(1, abs=0.12)

@@ -1,1 +1,1 @@
-"""Initialisers; a new one is a new module of this folder and a file in ``conf/init/``."""
+"""Initialisers; a new one is a class in a module of this folder."""

@@ -2,8 +2,8 @@
 
 A block's *inner* matrices read the residual stream (fan_in = D, fan_out = H); its *outer* matrix
 writes back to it (fan_in = H, fan_out = D). Input projection and read-out are LeCun normal with
-zero bias under every choice: a zero read-out would make every block's gradient zero at step 0. All
-other parameters start at ``Layer.initial_value``.
+zero bias under every choice that draws them: a zero read-out would make every block's gradient zero
+at step 0. All other parameters start at ``Layer.initial_value``.
 """
 
 from __future__ import annotations

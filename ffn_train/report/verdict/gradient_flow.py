@@ -81,7 +81,10 @@ def _steady(evidence: Evidence) -> Finding:
         text = f"uneven: {text}; this came with training, not with the initialisation"
         change = slower(evidence, 3) if skips(evidence) else remedy(evidence)
         return Finding(FLOW, "uneven", text, change)
-    word = "exploding" if start > 1 else "vanishing"
+    word, later = ("exploding", end) if start > 1 else ("vanishing", 1 / end)
+    if later >= STRONG:
+        text = f"{word}: {text}, so training made it worse{cause(evidence)}"
+        return Finding(FLOW, word, text, remedy(evidence))
     text = f"somewhat {word}: {text} (from {STRONG:g}x on we call it {word}){cause(evidence)}"
     return Finding(FLOW, "uneven", text, remedy(evidence))
 

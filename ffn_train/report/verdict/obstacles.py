@@ -154,9 +154,10 @@ def _depth(evidence: Evidence) -> Finding | None:
         abs(change) > math.log(MILD) and (evidence.skill < 0.5 or evidence.ended_early)
     ):
         return None
-    kind = "explodes" if change > 0 else "vanishes"
-    text = f"the gradient {kind} over the {evidence.run.measures.depth} blocks, "
-    return _finding("depth", f"{text}by 10^{change / math.log(10):.1f}", remedy(evidence))
+    kind, size = "grows" if change > 0 else "shrinks", abs(change)
+    factor = f"{math.exp(size):.3g}" if size < math.log(1e6) else f"10^{size / math.log(10):.1f}"
+    text = f"the gradient {kind} by a factor of {factor} over the {evidence.run.measures.depth} "
+    return _finding("depth", f"{text}blocks at step 0", remedy(evidence))
 
 
 def _rate_too_large(evidence: Evidence) -> Finding | None:

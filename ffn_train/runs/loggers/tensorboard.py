@@ -55,12 +55,14 @@ class TensorBoard(Logger):
                 "logger=tensorboard needs tensorboardX: pip install 'ffn_train[tensorboard]'"
             )
 
-    def open(self, run: Path, config: Mapping[str, Any], first: int) -> None:
+    def open(
+        self, run: Path, config: Mapping[str, Any], first: int, folder: Path | None = None
+    ) -> None:
         """Keep the complete events before step ``first``, and append to them."""
         from tensorboardX.proto.event_pb2 import Event
 
         self.run, self.config, self.layout = run, config, read_layout(run)
-        path = files.make_folder(run / FOLDER) / FILE
+        path = files.make_folder(folder or run / FOLDER) / FILE
         records = [framed(Event(wall_time=time.time(), file_version="brain.Event:2"))]
         if files.there(path):
             events = list(read_events(files.read_bytes(path)))
