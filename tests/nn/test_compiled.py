@@ -573,7 +573,7 @@ def test_the_command_line_knows_the_engines(tmp_path: Path) -> None:
     done = command("engine=fast", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "ffn_train: engine must be one of numpy, compiled, got 'fast'"
+        "ffn_train: engine must be one of auto, numpy, compiled, got 'fast'"
     ]
     done = command("engine=compiled", "block=geglu", cwd=tmp_path, module="ffn_train.gradcheck")
     assert done.returncode == 0, done.stdout + done.stderr
