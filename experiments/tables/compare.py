@@ -40,7 +40,15 @@ def experiment(table: str, seed: int, folder: Path) -> Experiment:
     path, target, *more = table.split(":")
     overrides = [f"task.path={path}", f"task.target={target}", *more, f"seed={seed}"]
     return build_experiment(
-        compose(["experiment=table", *QUIET, *overrides, f"run.dir={folder / str(seed)}"])
+        compose(
+            [
+                "experiment=table",
+                "engine=numpy",
+                *QUIET,
+                *overrides,
+                f"run.dir={folder / str(seed)}",
+            ]
+        )
     )
 
 

@@ -86,7 +86,7 @@ def sound(config: Mapping[str, Any]) -> bool:
 @np.errstate(all="ignore")  # a stack may explode
 def simulate(overrides: list[str], seeds: int) -> dict[str, Any]:
     """A row of the table."""
-    config = compose([*overrides, "threads=1", "dtype=float64", "task.rows=1024"])
+    config = compose([*overrides, "engine=numpy", "threads=1", "dtype=float64", "task.rows=1024"])
     init, loss = build("init", config["init"]), build("loss", config["loss"])
     flagged, reasons, ratios, logs, deviations, names = 0, set(), [], [], [], []
     priors = []

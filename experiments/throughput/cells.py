@@ -57,6 +57,7 @@ def build(cell: Cell, **options: Any) -> Any:
     from ffn_train.running.experiment import build_experiment
 
     settings = {
+        "engine": "numpy",
         "task.rows": 10 * BATCHES * cell.batch // 8,  # of which 4 in 5 are trained on
         "model.depth": cell.depth,
         "model.width": cell.width,

@@ -40,7 +40,7 @@ PANELS = (  # position, title, labels of x and y
     ((0.745, 0.065, 0.22, 0.2), "(e)  memory; pale: libraries", "", "peak memory (MiB)"),
 )
 BLUE, GREEN = "#123f6b", "#2f7d4f"
-OTHERS = ("#c2501c", "#e3a13a", "#8d6bb0")
+OTHERS = ("#c2501c", "#e3a13a", "#8d6bb0", "#d7a6e0")
 COLOURS = dict(zip((*ENGINES, *PEERS), (BLUE, GREEN, GREEN, *OTHERS), strict=True))
 COLOURS |= {f"{NUMPY} {RECOMPUTE}": "#7fb0cf", f"{COMPILED} {RECOMPUTE}": "#9cc9a8"}
 WORDS = dict(zip(KINDS, ("relu", "relu, norm", "gelu", "gelu, norm"), strict=True))

@@ -23,8 +23,8 @@ from cells import Cell, arrays
 NUMPY, COMPILED, OPENBLAS = "numpy", "compiled", "compiled, OpenBLAS"
 ENGINES = (NUMPY, COMPILED, OPENBLAS)  # this project's; the last, where the second has MKL
 LIMIT, MKL_LIMIT = "products", "products, MKL"
-EAGER, GRAPH, JAX = "torch eager", "torch.compile", "jax"
-PEERS = (EAGER, GRAPH, JAX)
+EAGER, GRAPH, JAX, EPOCHS = "torch eager", "torch.compile", "jax", "jax, 32 steps"
+PEERS = (EAGER, GRAPH, JAX, EPOCHS)
 CONTESTANTS = {  # where it is defined, the packages it needs, its numbers of threads (0: auto)
     NUMPY: ("ours:NumPy", (), (0,)),
     COMPILED: ("ours:Compiled", ("numba", "scipy"), (0,)),
@@ -34,6 +34,7 @@ CONTESTANTS = {  # where it is defined, the packages it needs, its numbers of th
     EAGER: ("torch_peer:Eager", ("torch",), (1, 2)),
     GRAPH: ("torch_peer:Compiled", ("torch",), (1, 2)),
     JAX: ("jax_peer:Jit", ("jax",), (1, 2)),
+    EPOCHS: ("jax_peer:Epochs", ("jax",), (1, 2)),
 }
 VERSIONS = {distribution.name: distribution.version for distribution in distributions()}
 OVER = {NUMPY: "numpy_over", COMPILED: "compiled_over", OPENBLAS: "openblas_over"}
@@ -66,7 +67,7 @@ class Worker(ProcessPoolExecutor):
 
 def hold(name: str, threads: int) -> None:
     global contestant
-    if name == JAX:  # uses a thread for each core that it may run on
+    if name in (JAX, EPOCHS):  # uses a thread for each core that it may run on
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
     contestant = pkgutil.resolve_name(CONTESTANTS[name][0])(threads)
 

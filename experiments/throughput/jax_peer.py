@@ -1,4 +1,7 @@
-"""JAX: the whole step in one ``jit``, with ``lax.scan`` over the blocks and donated buffers."""
+"""JAX: the whole step in one ``jit``, with ``lax.scan`` over the blocks and donated buffers.
+
+Or the 32 steps of an epoch in one ``jit``, with ``lax.scan`` over the steps as well.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from cells import EPS, MOMENTUM, Cell, layers
+from cells import BATCHES, EPS, MOMENTUM, Cell, layers
 
 ACTIVATIONS = {"relu": jax.nn.relu, "gelu_tanh": lambda z: jax.nn.gelu(z, approximate=True)}
 
@@ -62,6 +65,34 @@ class Jit:
             losses.append(float(loss))
         jax.block_until_ready(self.params)
         return losses
+
+
+class Epochs(Jit):
+    """An epoch of steps in one ``jit``; the rest of a turn, less than an epoch, step by step."""
+
+    def load(self, cell: Cell, data: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        facts = super().load(cell, data)
+        step, self.stacked = self.step, (jnp.asarray(data["x"]), jnp.asarray(data["y"]))
+
+        def one(carry: Any, batch: Any) -> Any:
+            *carry, loss = step(*carry, *batch)
+            return tuple(carry), loss
+
+        def epoch(params: Any, velocity: Any, x: jax.Array, y: jax.Array) -> Any:
+            return jax.lax.scan(one, (params, velocity), (x, y))
+
+        self.whole = jax.jit(epoch, donate_argnums=(0, 1))
+        copies = jax.tree.map(jnp.copy, (self.params, self.velocity))
+        started = time.perf_counter()
+        jax.block_until_ready(self.whole(*copies, *self.stacked))
+        return {**facts, "compile_seconds": time.perf_counter() - started}
+
+    def steps(self, count: int) -> list[float]:
+        losses: list[float] = []
+        for _ in range(count // BATCHES):
+            carry, each = self.whole(self.params, self.velocity, *self.stacked)
+            (self.params, self.velocity), losses = carry, losses + np.asarray(each).tolist()
+        return losses + super().steps(count % BATCHES)
 
 
 def loss_of(cell: Cell) -> Callable[..., jax.Array]:

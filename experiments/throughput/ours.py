@@ -30,7 +30,8 @@ class NumPy:
         self.experiment = build(cell, engine=self.engine, **options)
         trainer = self.experiment.trainer
         BlasThreads(self.experiment.threads).__enter__()
-        self._records = trainer.fit(trainer.start(self.experiment.params))
+        state = trainer.start(self.experiment.params)
+        self._records = trainer.fit(state, state_every=None)
         return {"threads": max(self.experiment.threads, trainer.shards)}
 
     def gradients(self, batch: int) -> dict[str, np.ndarray]:

@@ -96,7 +96,7 @@ def repair(job: Job) -> dict[str, Any]:
 
 def trained(overrides: Iterable[str], path: Path) -> Run:
     """A run of these settings in a new directory."""
-    config = compose(list(overrides))
+    config = compose(["engine=numpy", *overrides])
     config["run"] = {"dir": str(path)}
     return execute(build_experiment(config), notify=lambda line: None, progress=False)
 

@@ -102,9 +102,10 @@ class Run:
         check=_integer_or("auto or an integer >= 1", "auto"),
     )
     engine: str = setting(
-        "of the forward and backward passes; compiled needs the extra `compiled`",
-        "numpy",
-        among=("numpy", "compiled"),
+        "of passes and updates; auto is compiled if parameters x steps exceed 2³⁰, the extra "
+        "`compiled` is installed and every part has a compiled twin, else numpy",
+        "auto",
+        among=("auto", "numpy", "compiled"),
         changes="rounding",
         before="numpy",
     )

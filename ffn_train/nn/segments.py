@@ -35,6 +35,7 @@ class StackLayers(Protocol):
     block_choice: Block
     norm: Norm
     depth: int
+    segment: int
     final_norm: Layer | None
     output: Linear
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ffn_train.config.overrides import command, written
 from ffn_train.config.settings import described
+from ffn_train.nn.engine import NUMPY
 from ffn_train.plots import draw, undrawn
 from ffn_train.report.conclusion import conclude
 from ffn_train.running import Notify
@@ -94,7 +95,8 @@ def _about(experiment: Experiment) -> str:
     return (
         f"training {model.depth} block{'s' * (model.depth > 1)} of width {model.width} "
         f"({model.layout.size:,} parameters) "
-        f"for {experiment.trainer.steps:,} steps on {task['name']}{source}: {targets} from "
+        f"for {experiment.trainer.steps:,} steps with engine={experiment.config['engine']} "
+        f"on {task['name']}{source}: {targets} from "
         f"{len(data.input_names)} inputs, {len(data.x_train):,} rows"
     )
 
@@ -141,7 +143,10 @@ def _carry_out(
     records.write(path / files.PROVENANCE, origin)
     files.write_json(path / files.DATA, experiment.exact.to_json(), durable=False)
     files.write_json(path / files.THEORY, expectation(experiment), durable=False)
-    state = experiment.trainer.start(experiment.params)
+    trainer = experiment.trainer
+    if trainer.model.engine is not NUMPY:  # compile what a step needs: not a part of the training
+        next(trainer.fit(trainer.start(experiment.params), state_every=experiment.checkpoint_every))
+    state = trainer.start(experiment.params)
     if checkpoint is not None:
         restore(state, checkpoint)
     first = state.step

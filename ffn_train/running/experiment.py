@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,10 +22,13 @@ from ffn_train.config.sections import Trainer as TrainerSettings
 from ffn_train.config.settings import SettingError, defaults, some_of
 from ffn_train.nn.blocks.residual import Residual
 from ffn_train.nn.core import FlatVector
-from ffn_train.nn.engine import NUMPY, Engine, engine
+from ffn_train.nn.engine import NUMPY, WORTH_COMPILING, Engine, engine
 from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.initialisers.weights import Weights
+from ffn_train.nn.optim.optimizer import Optimizer
 from ffn_train.nn.stack import Stack
+from ffn_train.runs import files
+from ffn_train.runs.files import RunError, read_json
 from ffn_train.runs.identity import Identity
 from ffn_train.runs.loggers.logger import Logger
 from ffn_train.tasks.table import Data
@@ -128,7 +132,6 @@ def build_experiment(
     _check_branch(parts["residual"], sizes.depth, general.dtype)
     if to_train:
         _check_size(sizes, general.dtype)
-    computed_by = engine(general.engine)
     measured = instruments(measure.quantities, Cadence(measure.every, measure.limit))
     quantities = [quantity.name for instrument in measured for quantity in instrument.quantities]
     plot, directory = _plot_settings(settings.plot, quantities), settings.directory.dir
@@ -139,8 +142,22 @@ def build_experiment(
     size = min(trainer.batch_size, len(x)) if default_size else trainer.batch_size
     batches = Batches(x, y, size=size, seed=streams.batches)
     steps = _steps(trainer, batches.per_epoch)
-    config = {**config, "trainer": {**config["trainer"], "steps": steps, "epochs": None}}
-    model = build_stack(sizes, parts, x.shape[1], y.shape[1], computed_by)
+
+    def computed_by(name: str) -> tuple[str, Stack, Optimizer]:
+        chosen = engine(name)
+        stack = build_stack(sizes, parts, x.shape[1], y.shape[1], chosen)
+        return name, stack, chosen.update(parts["optimizer"])
+
+    automatic = general.engine == "auto"
+    engine_name, model, optimizer = computed_by("numpy" if automatic else general.engine)
+    if automatic and to_train and _compiles(directory, model.layout.size * steps):
+        with suppress(SettingError):  # it is not installed, or a part has no compiled twin
+            engine_name, model, optimizer = computed_by("compiled")
+    config = {
+        **config,
+        "engine": engine_name,
+        "trainer": {**config["trainer"], "steps": steps, "epochs": None},
+    }
     if isinstance(init := parts["init"], Weights):
         parts["init"] = init.fitting(model.layout)
         config = {**config, "init": {**config["init"], "digest": parts["init"].digest}}
@@ -156,7 +173,7 @@ def build_experiment(
             width=model.width,
             hidden=model.hidden,
             depth=model.depth,
-            engine=general.engine,
+            engine=engine_name,
         )
         for rows in (batches.size, len(data.x_validation))
     )
@@ -178,7 +195,7 @@ def build_experiment(
             batches=batches,
             loss=parts["loss"],
             score=parts["task"].score,
-            optimizer=computed_by.update(parts["optimizer"]),
+            optimizer=optimizer,
             schedule=parts["schedule"],
             steps=steps,
             clip=trainer.clip,
@@ -224,6 +241,15 @@ def build_stack(
     """The stack of these sizes and choices, by their groups."""
     chosen = {group: parts[group] for group in MODEL_GROUPS if group != "init"}
     return Stack(inputs=inputs, outputs=outputs, **vars(sizes), engine=engine, **chosen)
+
+
+def _compiles(directory: Any, work: int) -> bool:
+    """Whether ``engine=auto`` means compiled: as before in the run's directory, or by the work."""
+    path = None if directory is None else Path(str(directory)).expanduser() / files.CONFIG
+    if path is not None and files.there(path):
+        with suppress(RunError):  # of which resuming tells
+            return bool(read_json(path).get("engine") == "compiled")
+    return work > WORTH_COMPILING
 
 
 def _steps(trainer: TrainerSettings, per_epoch: int) -> int:

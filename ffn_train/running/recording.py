@@ -47,11 +47,13 @@ def record_training(
     with RunWriter(path, layout, logs) as writer, bar:
         logger.open(path, experiment.config, state.step)
         try:
-            for record in trainer.fit(state):
+            for record in trainer.fit(state, state_every=experiment.checkpoint_every):
                 if _logged(record, experiment):
                     row = scalars(record)
                     writer.record(row, record.measures)
                     logger.log(row, record.measures)
+                if state.step > record.step + 1:
+                    continue  # it was one of several updates at once, of which more rows follow
                 if not math.isnan(record.validation_loss):
                     bar.set_postfix(loss=f"{record.validation_loss:.3g}", refresh=False)
                 bar.update(record.step - bar.n)

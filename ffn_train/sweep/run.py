@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,16 @@ from typing import Any
 from ffn_train.config.composition import composed
 from ffn_train.config.overrides import grammar
 from ffn_train.config.settings import SettingError
+from ffn_train.nn.engine import WORTH_COMPILING
 from ffn_train.running import Notify
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs.directory import claim, is_empty
+from ffn_train.runs.files import RunError, read_json
 from ffn_train.sweep import launcher
 from ffn_train.sweep.job import FAILED, STOP
 from ffn_train.sweep.launcher import Launcher
 from ffn_train.sweep.manifest import MANIFEST, Entry, entry, merge, write
-from ffn_train.sweep.space import Space
+from ffn_train.sweep.space import Job, Space
 from ffn_train.sweep.workers import carry_out
 from ffn_train.tasks.tabular.reading import is_stream
 
@@ -69,14 +72,35 @@ def check(overrides: Sequence[str]) -> Plan:
         grammar(text)
     space = Space([text for text in overrides if text not in launching])
     chosen, hint = _launcher(space, launching)
-    entries = list({job.digest: job for job in map(entry, space.jobs())}.values())
-    for job in entries:
+    jobs, work = space.jobs(), 0
+    for job in jobs:
         path = str(job.config["task"].get("path"))
         if is_stream(path):
             raise SettingError(f"task.path={path} can be read once: a sweep's table is in a file")
-        if build_experiment(job.config).directory is not None:
+        experiment = build_experiment(job.computed_by("numpy").config)
+        if experiment.directory is not None:
             raise SettingError("run.dir names one run's directory; a sweep's is sweep.dir")
-    return Plan(space, entries, chosen, hint)
+        work = max(work, experiment.model.layout.size * experiment.trainer.steps)
+    space.engine = _engine(jobs, work)
+    entries = [entry(job.computed_by(space.engine)) for job in jobs]
+    return Plan(space, list({job.digest: job for job in entries}.values()), chosen, hint)
+
+
+def _engine(jobs: Sequence[Job], work: int) -> str:
+    """The engine of all jobs with engine=auto: that of the sweep's directory, or by ``work``, the
+    largest job's parameters x steps, if every job can be compiled.
+    """
+    directory = jobs[0].config["sweep"]["dir"]
+    if directory is not None:
+        with suppress(RunError, LookupError, TypeError, AttributeError):  # merging tells of damage
+            manifest = read_json(Path(str(directory)).expanduser() / MANIFEST)
+            return str(manifest["jobs"][0]["config"].get("engine", "numpy"))
+    if work > WORTH_COMPILING:
+        with suppress(SettingError):
+            for job in jobs:
+                build_experiment(job.computed_by("compiled").config)
+            return "compiled"
+    return "numpy"
 
 
 def run_sweep(arguments: Sequence[str], notify: Notify) -> Sweep:
@@ -113,7 +137,9 @@ def run(plan: Plan, notify: Notify) -> Sweep:
             write(sweep, sys.argv, everything)
             by_digest = {job.digest: job for job in everything}
             requested = [by_digest[job.digest] for job in entries]
-            notify(f"{numbered(len(requested))} in {sweep}: {counts(sweep, requested)}")
+            engines = sorted({str(job.config.get("engine", "numpy")) for job in requested})
+            about = f"{numbered(len(requested))} in {sweep}, engine={','.join(engines)}"
+            notify(f"{about}: {counts(sweep, requested)}")
             interrupted = carry_out(sweep, requested, plan.launcher, notify)
             write(sweep, sys.argv, everything)
             return requested, interrupted

@@ -42,6 +42,11 @@ class Job:
         text = re.sub(r"[^A-Za-z0-9=.,+-]+", "_", ",".join(words) or "only")
         return text.lstrip(".-")[:LONGEST_NAME]
 
+    def computed_by(self, engine: str) -> Job:
+        """The same job, with this engine in the place of engine=auto."""
+        automatic = self.config["engine"] == "auto"
+        return replace(self, config={**self.config, "engine": engine}) if automatic else self
+
 
 def _short(key: str) -> str:
     return key.lstrip("+~").rpartition(".")[2]
@@ -59,6 +64,7 @@ class Space:
     def __init__(self, overrides: Sequence[str]) -> None:
         to_parse = [text for text in overrides if not text.startswith(CONFIG_DIR)]
         self.notes: list[str] = []
+        self.engine = "auto"  # of jobs with engine=auto, once one is decided on for all
         parsed = parse(self._columns_whole(to_parse))
         if any(p.key == PRESET for p in parsed if p.swept):
             raise SettingError(
@@ -103,7 +109,7 @@ class Space:
 
     def job(self, point: Mapping[str, str]) -> Job:
         """The job at a point, which has a value for each interval."""
-        return Job(point, self._composer.config(point))
+        return Job(point, self._composer.config(point)).computed_by(self.engine)
 
     def jobs(self) -> list[Job]:
         """The jobs at all points; with intervals, those at the ends of each."""

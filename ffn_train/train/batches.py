@@ -22,18 +22,27 @@ class Batches:
             )
         self.size = size
         self.per_epoch = len(x) // size
-        self._x, self._y, self._seed = x, y, seed
-        self._epoch, self._order = -1, np.arange(0)
+        self.x, self.y, self._seed = x, y, seed
+        self._epoch, self._order = -1, np.empty((0, size), np.int64)
 
     def at(self, step: int) -> tuple[Array, Array]:
         """The inputs (size, D) and targets (size, M) of the batch at ``step``."""
-        epoch, index = divmod(step, self.per_epoch)
-        if epoch != self._epoch:
-            self._epoch, self._order = epoch, self._permutation(epoch)
-        rows = self._order[index * self.size : (index + 1) * self.size]
-        return self._x.take(rows, axis=0), self._y.take(rows, axis=0)
+        (rows,) = self.rows(step, step + 1)
+        return self.x.take(rows, axis=0), self.y.take(rows, axis=0)
+
+    def rows(self, start: int, stop: int) -> NDArray[np.int64]:
+        """The training rows (K, size) of the batches at the K steps from ``start`` to ``stop``."""
+        parts = []
+        while start < stop:
+            epoch, index = divmod(start, self.per_epoch)
+            if epoch != self._epoch:
+                self._epoch, self._order = epoch, self._permutation(epoch)
+            parts.append(self._order[index : index + stop - start])
+            start += len(parts[-1])
+        return np.concatenate(parts)
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
         key = (*self._seed.spawn_key, epoch)
         seed = np.random.SeedSequence(self._seed.entropy, spawn_key=key)
-        return np.random.default_rng(seed).permutation(len(self._x))
+        order = np.random.default_rng(seed).permutation(len(self.x))
+        return order[: self.per_epoch * self.size].reshape(self.per_epoch, self.size)

@@ -19,5 +19,13 @@ class Cadence:
 
     def due(self, step: int) -> bool:
         """Whether a row is due at ``step``."""
-        doublings = (step // (self.every * self.limit)).bit_length()
-        return step % (self.every << doublings) == 0
+        return step % self._interval(step) == 0
+
+    def next(self, step: int) -> int:
+        """The first step from ``step`` on at which a row is due."""
+        while not self.due(step):
+            step += -step % self._interval(step)
+        return step
+
+    def _interval(self, step: int) -> int:
+        return self.every << (step // (self.every * self.limit)).bit_length()

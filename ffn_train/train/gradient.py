@@ -28,6 +28,7 @@ class BatchGradient:
     def __init__(self, model: Stack, loss: Loss, shards: Shards, dtype: DTypeLike) -> None:
         self._model, self._loss, self._shards = model, loss, shards
         self._norm = model.engine.reductions.norm
+        self._gradient_of = model.engine.gradient_of(loss)
         self._gradients = [model.layout.zeros(dtype) for _ in range(shards.count)]
         self.vector = self._gradients[0].vector
         self.norm = 0.0
@@ -45,7 +46,7 @@ class BatchGradient:
             signals = None if measured is None else measured.shards[shard]
             forward, backward = (signals.forward, signals.backward) if signals else (None, None)
             y, pullback = self._model.forward(params.views, x[rows], observe=forward)
-            loss, dy = self._loss.value_and_gradient(y, targets[rows])
+            loss, dy = self._gradient_of(y, targets[rows])
             if len(y) < len(x):
                 loss *= len(y) / len(x)
                 dy *= len(y) / len(x)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from itertools import count
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffn_train.nn.core import Array, FlatVector
+from ffn_train.nn.engine import Fit, Steps
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.optim.optimizer import Memory, Optimizer
 from ffn_train.nn.optim.schedules import Schedule
@@ -95,6 +97,7 @@ class _Tools:
     measurement: Measurement
     decays: NDArray[np.bool]
     hopeless: float
+    several: Steps | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,11 +142,13 @@ class Trainer:
         """All that is measured."""
         return tuple(q for instrument in self.instruments for q in instrument.quantities)
 
-    def fit(self, state: State) -> Iterator[Record]:
+    def fit(self, state: State, *, state_every: int | None = 1) -> Iterator[Record]:
         """Train from ``state``, changing it in place, and yield a record for each row.
 
         When record k is yielded the state has k + 1 updates behind it, so a copy taken between
-        two records continues exactly. The last record has step = ``steps`` and no update.
+        two records continues exactly. With another ``state_every`` it may have more: it does not
+        where k + 1 is a multiple of it, or ``state.step`` is k + 1; None: the state is read at the
+        end alone. The last record has step = ``steps`` and no update.
         """
         keep_freed_memory()
         # overflow is checked for, not warned of; a context costs less than np.errstate at every row
@@ -158,13 +163,17 @@ class Trainer:
                 self.model, self.quantities, state.memory, params.dtype, self.shards
             )
             decays = self._decays()
-            tools = _Tools(shards, validation_shards, gradient, measurement, decays, hopeless)
+            several = None
+            if state_every != 1 and self.shards == 1:
+                several = self._several(state, gradient, decays, hopeless)
+            tools = _Tools(
+                shards, validation_shards, gradient, measurement, decays, hopeless, several
+            )
             while state.step <= self.steps:
                 state.between_updates = True
-                record = quiet.run(self._row, state, tools)
-                state.step += 1
-                yield record
-                if record.ends:
+                rows = quiet.run(self._rows, state, tools, state_every)
+                yield from rows
+                if rows[-1].ends:
                     return
 
     def validate(self, params: FlatVector, shards: Shards) -> tuple[float, float]:
@@ -178,6 +187,63 @@ class Trainer:
         return np.concatenate(
             shards.each(lambda n: self.model.predict(params.views, x[shards.span(n, len(x))]))
         )
+
+    def _several(
+        self, state: State, gradient: BatchGradient, decays: NDArray[np.bool], limit: float
+    ) -> Steps | None:
+        """What makes several steps at once, if something can."""
+        return self.model.engine.steps(
+            Fit(
+                model=self.model,
+                loss=self.loss,
+                optimizer=self.optimizer,
+                x=self.batches.x,
+                targets=self.batches.y,
+                rows=self.batches.size,
+                params=state.params.vector,
+                gradient=gradient.vector,
+                memory=state.memory,
+                decays=decays,
+                clip=self.clip,
+                limit=limit,
+            )
+        )
+
+    def _rows(self, state: State, tools: _Tools, state_every: int | None) -> list[Record]:
+        """The next rows: of several steps at once if each is an update and no more, else one."""
+        if tools.several is not None and (rows := self._updates(state, tools.several, state_every)):
+            return rows
+        record = self._row(state, tools)
+        state.step += 1
+        return [record]
+
+    def _updates(self, state: State, several: Steps, state_every: int | None) -> list[Record]:
+        """The rows of the steps from here on that are only updates, which are made at once."""
+        first = state.step
+        stop = min(self._more_due(state, state_every), first + several.at_once)
+        if stop == first:
+            return []
+        rates = [self._rate(step) for step in range(first, stop)]
+        state.between_updates = False
+        losses, norms = several(self.batches.rows(first, stop), rates, first + 1)
+        state.step += len(losses)
+        state.between_updates = not losses
+        return [
+            Record(step, loss, lr, norm, self._clipped(norm), np.nan, np.nan)
+            for step, loss, lr, norm in zip(count(first), losses, rates, norms)
+        ]
+
+    def _more_due(self, state: State, state_every: int | None) -> int:
+        """The next step, this one included, at which more than an update is due.
+
+        While a loss is hopeless that is each.
+        """
+        step = state.step
+        if state.progress.hopeless_for:
+            return step
+        cadences = self.evaluate, *(instrument.cadence for instrument in self.instruments)
+        read = self.steps if state_every is None else (step // state_every + 1) * state_every
+        return min(self.steps, read, *(cadence.next(step) for cadence in cadences))
 
     def _row(self, state: State, tools: _Tools) -> Record:
         step, gradient = state.step, tools.gradient
@@ -219,7 +285,7 @@ class Trainer:
             state.memory[BEST][...] = state.params.vector
         lr = clipped_norm = np.nan
         if not ends and step < self.steps:
-            lr = self.optimizer.lr * self.schedule.rate(step, self.steps)
+            lr = self._rate(step)
             clipped_norm = self._clip(gradient.vector, gradient_norm)
             self._update(state, tools, lr, measurement)
         if measurement is not None:
@@ -261,11 +327,17 @@ class Trainer:
         tensors = self.model.layout.tensors
         return np.repeat([len(t.shape) > 1 for t in tensors], [t.size for t in tensors])
 
+    def _rate(self, step: int) -> float:
+        return self.optimizer.lr * self.schedule.rate(step, self.steps)
+
     def _clip(self, gradient: Array, gradient_norm: float) -> float:
-        if self.clip is None or gradient_norm <= self.clip:
-            return gradient_norm
-        gradient *= gradient.dtype.type(self.clip / gradient_norm)
-        return self.clip
+        clipped_norm = self._clipped(gradient_norm)
+        if clipped_norm != gradient_norm:
+            gradient *= gradient.dtype.type(clipped_norm / gradient_norm)
+        return clipped_norm
+
+    def _clipped(self, gradient_norm: float) -> float:
+        return gradient_norm if self.clip is None else min(gradient_norm, self.clip)
 
     @property
     def trivial_loss(self) -> float:

@@ -83,6 +83,31 @@ def test_every_combination_agrees_with_the_plain_engine(
     assert difference(compiled, plain) < TOLERANCE[dtype]
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"name": "mse"},
+        {"name": "huber", "delta": 0.7},
+        {"name": "cross_entropy", "smoothing": 0.0},
+        {"name": "cross_entropy", "smoothing": 0.1},
+    ],
+    ids=str,
+)
+def test_losses_agree(chosen: dict[str, Any], dtype: str) -> None:
+    loss, rng = build("loss", chosen), np.random.default_rng(0)
+    y = (3 * rng.standard_normal((9, 4))).astype(dtype)
+    targets = np.eye(4, dtype=dtype)[rng.integers(4, size=9)]
+    value, dy = engines.engine("compiled").gradient_of(loss)(y, targets)
+    expected, expected_dy = loss.value_and_gradient(y, targets)
+    assert value == pytest.approx(expected, rel=TOLERANCE[dtype] / 10)
+    assert difference([dy], [expected_dy]) < TOLERANCE[dtype] / 10
+    y[2, 1] = np.nan
+    value, dy = engines.engine("compiled").gradient_of(loss)(y, targets)
+    assert np.isnan(value)
+    assert np.isnan(dy[2, 1])
+
+
 @pytest.mark.parametrize("norm", ["none", "pre_layer", "post_rms"])
 @pytest.mark.parametrize("block", files("block"))
 def test_the_gradient_is_the_derivative(block: str, norm: str) -> None:
@@ -548,7 +573,7 @@ def test_the_command_line_knows_the_engines(tmp_path: Path) -> None:
     done = command("engine=fast", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "ffn_train: engine must be one of numpy, compiled, got 'fast'"
+        "ffn_train: engine must be one of auto, numpy, compiled, got 'fast'"
     ]
     done = command("engine=compiled", "block=geglu", cwd=tmp_path, module="ffn_train.gradcheck")
     assert done.returncode == 0, done.stdout + done.stderr

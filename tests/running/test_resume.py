@@ -51,8 +51,8 @@ def cut_run(path: Path, rows: int, monkeypatch: pytest.MonkeyPatch, **changes: A
     """Let a run write so many rows and then break off between two of them."""
     fit = Trainer.fit
 
-    def broken(self: Trainer, state: Any) -> Any:
-        for count, record in enumerate(fit(self, state)):
+    def broken(self: Trainer, state: Any, **options: Any) -> Any:
+        for count, record in enumerate(fit(self, state, **options)):
             if count == rows:
                 raise Cut
             yield record
@@ -141,8 +141,8 @@ def killed(
         left.append(path.with_name(f"{path.name}-{steps}-{len(left)}"))
         shutil.copytree(path, left[-1])
 
-    def rows(self: Trainer, state: Any) -> Any:
-        for record in fit(self, state):
+    def rows(self: Trainer, state: Any, **options: Any) -> Any:
+        for record in fit(self, state, **options):
             copy()
             yield record
 
@@ -311,8 +311,8 @@ def test_an_interrupted_run_writes_where_it_was(
     path = tmp_path / "run"
     fit = Trainer.fit
 
-    def interrupted(self: Trainer, state: Any) -> Any:
-        for record in fit(self, state):
+    def interrupted(self: Trainer, state: Any, **options: Any) -> Any:
+        for record in fit(self, state, **options):
             if record.step == 3:
                 os.kill(os.getpid(), signal.SIGTERM)
             yield record
@@ -358,8 +358,8 @@ def test_a_directory_removed_under_the_run(tmp_path: Path, monkeypatch: pytest.M
     path = tmp_path / "run"
     fit = Trainer.fit
 
-    def removing(self: Trainer, state: Any) -> Any:
-        for record in fit(self, state):
+    def removing(self: Trainer, state: Any, **options: Any) -> Any:
+        for record in fit(self, state, **options):
             if record.step == 3:
                 shutil.rmtree(path)
             yield record

@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -255,10 +256,10 @@ def test_one_failure_does_not_spoil_the_others(
 
     fit = Trainer.fit
 
-    def failing(self: Trainer, state: object) -> object:
+    def failing(self: Trainer, state: Any, **options: Any) -> Any:
         if self.model.depth == 2:
             raise SystemExit("on\x1b[31m purpose")
-        return fit(self, state)  # type: ignore[arg-type]
+        return fit(self, state, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "fit", failing)

@@ -15,10 +15,8 @@ from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.core.errors import NumbaError, TypingError, UnsupportedBytecodeError
-from numba.extending import intrinsic
+from numba.core.errors import NumbaError, UnsupportedBytecodeError
 from numba.np.numpy_support import carray, from_dtype
 from numba.np.unsafe import ndarray
 
@@ -30,7 +28,7 @@ from ffn_train.nn.activations.identity import Identity
 from ffn_train.nn.activations.relu import LeakyReLU, ReLU
 from ffn_train.nn.activations.silu import SiLU
 from ffn_train.nn.activations.tanh import Tanh
-from ffn_train.nn.compiled.jit import entry, inlined
+from ffn_train.nn.compiled.jit import address, call, entry, inlined
 from ffn_train.nn.compiled.refusal import no_twin
 from ffn_train.nn.compiled.scalars import erf, gauss, normal, sigmoid, tanh
 
@@ -181,11 +179,8 @@ def _compiled(kind: type[Activation], twin: Twin, dtype: np.dtype[Any]) -> list[
     for loop in (_loop(twin), _backward_loop(twin)):
         loop.__qualname__ = f"{kind.name}_{loop.__name__}"
         function = entry(loop) if kind in TWINS else inlined(loop)
-        function.compile(arguments)
+        addresses.append(address(function, *arguments))
         _used.append(function)
-        overload = function.overloads[arguments]
-        name = overload.fndesc.llvm_cfunc_wrapper_name
-        addresses.append(overload.library.get_pointer_to_function(name))
     return addresses
 
 
@@ -219,33 +214,13 @@ def _backward_loop(twin: Twin) -> Function:
     return activate_backward
 
 
-def _call(context, loop, settings, matrix, slope, bias):
-    arrays = matrix, slope, bias
-    if any(array.layout != "C" or array.dtype != matrix.dtype for array in arrays):
-        raise TypingError("activations need C-ordered arrays of one dtype")
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        address, numbers, *arguments = values
-        pointer = context.get_value_type(types.CPointer(matrix.dtype))
-        arguments.append(builder.inttoptr(numbers, pointer))
-        returned, passed = context.get_value_type(types.none), [value.type for value in arguments]
-        kind = ir.FunctionType(returned, passed)
-        builder.call(builder.inttoptr(address, kind.as_pointer()), arguments)
-        return context.get_dummy_value()
-
-    return types.void(loop, settings, *arrays), generate
-
-
-_call_at: Any = intrinsic(_call)
-
-
 @inlined
 def activate(scheme, z, bias, slope):
     """Overwrite z (N, H) with act(z + b); act' goes into ``slope``, if it is kept."""
-    _call_at(scheme.activate, scheme.settings, z, slope, bias)
+    call(scheme.activate, (z, slope, bias, scheme.settings))
 
 
 @inlined
 def activate_backward(scheme, dh, kept, dbias):
     """Overwrite dh (N, H) with dz = dh ∘ act'; db = Σ_n dz_n. ``kept`` holds act' or act."""
-    _call_at(scheme.activate_backward, scheme.settings, dh, kept, dbias)
+    call(scheme.activate_backward, (dh, kept, dbias, scheme.settings))

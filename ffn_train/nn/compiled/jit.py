@@ -8,8 +8,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from numba import config, njit
+from llvmlite import ir
+from numba import config, njit, types
+from numba.core import cgutils
 from numba.core.caching import FunctionCache
+from numba.core.errors import TypingError
+from numba.extending import intrinsic
 
 if vars(config)["DISABLE_JIT"]:
     raise ImportError("NUMBA_DISABLE_JIT is set")
@@ -42,6 +46,36 @@ def entry(function: Callable[..., Any]) -> Any:
     with suppress(RuntimeError):  # no cache directory can be written to
         compiled._cache = _Cache(function)
     return compiled
+
+
+def address(function: Any, *arguments: Any) -> int:
+    """The address of a compiled function's machine code for arguments of these Numba types.
+
+    It is valid as long as the function lives.
+    """
+    function.compile(arguments)
+    overload = function.overloads[arguments]
+    name = overload.fndesc.llvm_cfunc_wrapper_name
+    return int(overload.library.get_pointer_to_function(name))
+
+
+def _call(context, at, arguments):
+    if any(isinstance(kind, types.Array) and kind.layout != "C" for kind in arguments):
+        raise TypingError("functions that are called by address need C-ordered arrays")
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        passed = cgutils.unpack_tuple(builder, values[1])
+        returned = context.get_value_type(types.none)
+        kind = ir.FunctionType(returned, [value.type for value in passed])
+        builder.call(builder.inttoptr(values[0], kind.as_pointer()), passed)
+        return context.get_dummy_value()
+
+    return types.void(at, arguments), generate
+
+
+# call(address, arguments), from compiled code: the same machine code from wherever it is called, in
+# a caller that is not compiled anew for another function; it returns nothing and checks no types
+call: Any = intrinsic(_call)
 
 
 class _Cache(FunctionCache):

@@ -35,8 +35,9 @@ def _norm(vector):
 
 
 @entry
-def _vector_norm(vector):
-    return _norm(vector)
+def vector_norm(vector, out):
+    """The norm of a vector, into ``out`` (1,)."""
+    out[0] = _norm(vector)
 
 
 @entry
@@ -76,8 +77,9 @@ class CompiledReductions(Reductions):
     """``Reductions``, compiled. Many arrays must be stacked in one, not in a list."""
 
     def norm(self, vector: Array) -> float:
-        result: float = _vector_norm(vector)
-        return result
+        out = np.empty(1)
+        vector_norm(vector, out)
+        return float(out[0])
 
     def norms(self, arrays: Arrays, out: Array) -> None:
         _norms(arrays, out)

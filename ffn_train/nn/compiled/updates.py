@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import asdict
 from math import sqrt
+from typing import Any
+
+import numpy as np
 
 from ffn_train.nn.compiled.jit import entry
 from ffn_train.nn.compiled.refusal import no_twin
@@ -14,16 +18,16 @@ from ffn_train.nn.optim.sgd import SGD
 
 
 @entry
-def _descend(params, grads, rate):
-    rate = params.dtype.type(rate)
+def _descend(params, grads, first, second, numbers):
+    rate = params.dtype.type(numbers[0])
     for i in range(params.size):
         params[i] -= rate * grads[i]
 
 
 @entry
-def _descend_with_momentum(params, grads, velocity, rate, momentum, nesterov):
+def _descend_with_momentum(params, grads, velocity, second, numbers):
     real = params.dtype.type
-    rate, momentum = real(rate), real(momentum)
+    rate, momentum, nesterov = real(numbers[0]), real(numbers[1]), numbers[2] != 0
     for i in range(params.size):
         v = momentum * velocity[i] + grads[i]
         velocity[i] = v
@@ -31,10 +35,11 @@ def _descend_with_momentum(params, grads, velocity, rate, momentum, nesterov):
 
 
 @entry
-def _adam(params, grads, mean, square, rate, correction, beta1, beta2, eps):
+def _adam(params, grads, mean, square, numbers):
     real = params.dtype.type
-    rate, correction, eps = real(rate), real(correction), real(eps)
-    new1, new2, beta1, beta2 = real(1 - beta1), real(1 - beta2), real(beta1), real(beta2)
+    rate, correction = real(numbers[0]), real(numbers[1])
+    beta1, beta2, eps = real(numbers[2]), real(numbers[3]), real(numbers[4])
+    new1, new2 = real(1 - numbers[2]), real(1 - numbers[3])
     for i in range(params.size):
         g = grads[i]
         m = beta1 * mean[i] + new1 * g
@@ -43,32 +48,55 @@ def _adam(params, grads, mean, square, rate, correction, beta1, beta2, eps):
         params[i] -= rate * m / (real(sqrt(s * correction)) + eps)
 
 
-class CompiledSGD(SGD):
+class CompiledOptimizer(Optimizer):
+    """A rule whose descent is ``kernel(params, grads, first, second, numbers)``.
+
+    ``first`` and ``second`` are the vectors of its memory; an empty one stands for none.
+    """
+
+    side_by_side = True
+
+    @property
+    @abstractmethod
+    def kernel(self) -> Any:
+        """The compiled function."""
+
+    @abstractmethod
+    def numbers(self, lr: float, count: int) -> tuple[float, ...]:
+        """What the kernel needs for the update number ``count`` at the learning rate ``lr``."""
+
+    def vectors(self, memory: Memory, like: Array) -> list[Array]:
+        """``first`` and ``second``."""
+        return [*(memory[name] for name in self.slots), *[like[:0]] * 2][:2]
+
+    def descend(
+        self, params: Array, grads: Array, memory: Memory, *, lr: float, count: int
+    ) -> None:
+        numbers = np.array(self.numbers(lr, count))
+        self.kernel(params, grads, *self.vectors(memory, params), numbers)
+
+
+class CompiledSGD(CompiledOptimizer, SGD):
     """``SGD``, compiled."""
 
-    side_by_side = True
+    @property
+    def kernel(self) -> Any:
+        return _descend_with_momentum if self.momentum else _descend
 
-    def descend(
-        self, params: Array, grads: Array, memory: Memory, *, lr: float, count: int
-    ) -> None:
-        if self.momentum:
-            velocity = memory["velocity"]
-            _descend_with_momentum(params, grads, velocity, lr, self.momentum, self.nesterov)
-        else:
-            _descend(params, grads, lr)
+    def numbers(self, lr: float, count: int) -> tuple[float, ...]:
+        return float(lr), self.momentum, self.nesterov
 
 
-class CompiledAdam(Adam):
+class CompiledAdam(CompiledOptimizer, Adam):
     """``Adam``, compiled."""
 
-    side_by_side = True
+    @property
+    def kernel(self) -> Any:
+        return _adam
 
-    def descend(
-        self, params: Array, grads: Array, memory: Memory, *, lr: float, count: int
-    ) -> None:
+    def numbers(self, lr: float, count: int) -> tuple[float, ...]:
         rate, correction = lr / (1 - self.beta1**count), 1 / (1 - self.beta2**count)
-        mean, square = memory["mean"], memory["square"]
-        _adam(params, grads, mean, square, rate, correction, self.beta1, self.beta2, self.eps)
+        return rate, correction, self.beta1, self.beta2, self.eps
 
 
 def compiled_update(optimizer: Optimizer) -> Optimizer:

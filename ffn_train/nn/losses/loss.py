@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
 
 from ffn_train.config.registry import Choice
 from ffn_train.nn.core import Array
+
+# of outputs and targets: the loss and its gradient, as ``Loss.value_and_gradient``
+GradientOf = Callable[[Array, Array], tuple[float, Array]]
 
 
 class Loss(Choice, ABC):
