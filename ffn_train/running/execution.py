@@ -97,7 +97,8 @@ def _about(experiment: Experiment) -> str:
         f"({model.layout.size:,} parameters) "
         f"for {experiment.trainer.steps:,} steps with engine={experiment.config['engine']} "
         f"on {task['name']}{source}: {targets} from "
-        f"{len(data.input_names)} inputs, {len(data.x_train):,} rows"
+        f"{len(data.input_names)} inputs, {len(data.x_train):,} training and "
+        f"{len(data.x_validation):,} validation rows"
     )
 
 

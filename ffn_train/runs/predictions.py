@@ -76,7 +76,7 @@ class Ratio:
             factor = self.within or max(self.ratio, 1 / self.ratio)
             close = factor <= 1 + LIMIT_ERROR
             size = f"{max(100 * (factor - 1), 1):.0f} %" if close else f"a factor of {factor:.2g}"
-            return f"agrees within {size} (worst: {self.where}, {scatter})"
+            return f"agrees within {size} at step 0 (worst: {self.where}, {scatter})"
         return (
             f"does not hold here: {self.where} is {self.ratio:.2g} times the prediction, {scatter}"
         )

@@ -30,6 +30,8 @@ def learned(evidence: Evidence) -> Finding | None:
     if score.no_better(value, score.no_skill):
         than = "no better" if skill > -0.05 else "worse"
         return Finding(LEARNED, "no", f"no: {achieved}, {than} than {trivial}")
+    if skill <= AS_GOOD:
+        return Finding(LEARNED, "no", f"no: {achieved}, hardly better than {trivial}")
     comparisons = [] if score.no_skill is None else [f"{trivial} has {score.no_skill:.3g}"]
     name = score.baseline_name
     if score.baseline is not None and not math.isnan(baseline):

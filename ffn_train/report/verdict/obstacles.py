@@ -168,7 +168,7 @@ def _rate_too_large(evidence: Evidence) -> Finding | None:
     if evidence.ended_early and evidence.updates > 0:
         text = (
             f"the loss was {evidence.losses[0]:.3g} times {_trivial(evidence)} at step 0, and with "
-            f"{lr} it grew out of all proportion"
+            f"{lr} it grew to {np.nanmax(evidence.losses):.3g} times"
         )
         return _finding("rate too large", text, change)
     before, after = evidence.mean_loss(0.1, 0.5), evidence.mean_loss(0.5, 1)
