@@ -199,7 +199,7 @@ def over_depth(depths: Sequence[int], **pace: Any) -> Iterator[Row]:
 
 def start(rounds: int) -> Iterator[Row]:
     """All commands in turn: the median, least and most seconds from process start to exit."""
-    times = {what: [] for needs, what in COMMANDS if not missing(needs)}
+    times: dict[str, list[float]] = {what: [] for needs, what in COMMANDS if not missing(needs)}
     with tempfile.TemporaryDirectory() as folder:
         for round_ in range(rounds + 1):
             for order, (what, seconds) in enumerate(times.items()):

@@ -65,6 +65,9 @@ class Worker(ProcessPoolExecutor):
         return value
 
 
+contestant: Any = None  # of this process
+
+
 def hold(name: str, threads: int) -> None:
     global contestant
     if name in (JAX, EPOCHS):  # uses a thread for each core that it may run on
@@ -88,7 +91,7 @@ def measure(workers: Sequence[Worker], cell: Cell, *, rounds: int, turn: float) 
 
     Raises Disagreement if gradients or first losses differ by more than ``TOLERANCE``.
     """
-    data, reference = arrays(cell), {}
+    data, reference = arrays(cell), dict[str, Any]()
     results: dict[Worker, Row] = {}
     for worker in workers:
         try:

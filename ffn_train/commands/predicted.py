@@ -20,8 +20,8 @@ from ffn_train.train.diagnosis import either, settings
 GAP = "   "
 ONE_SEED = "one seed"
 EXPLAINED = (
-    "predicted: RMS over seeds. One seed: typical range (two seeds in three); it lies lower because\n"
-    "a few seeds with large norms dominate the mean"
+    "predicted: RMS over seeds. One seed: typical range (two seeds in three); it lies lower\n"
+    "because a few seeds with large norms dominate the mean"
 )
 
 
