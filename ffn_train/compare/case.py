@@ -93,7 +93,7 @@ class Case:
 
     @property
     def lost(self) -> bool:
-        """Whether it diverged, or its loss grew until it was stopped: its last loss is no result."""
+        """Whether it diverged, or its loss grew until it was stopped; then it has no final loss."""
         return self.state in ("diverged", "stopped") and not self.stopped_early
 
     @property
