@@ -133,10 +133,12 @@ def mark(axes: Axes, x: ArrayLike, *values: ArrayLike) -> None:
         zero(axes, places, (table == 0).any(axis=0))
 
 
-def beyond(axes: Axes, x: ArrayLike, values: Floats, colour: str) -> None:
-    """Mark where a finite value lies above the axis."""
+def beyond(axes: Axes, steps: Floats, values: Floats, colour: str) -> None:
+    """Mark where a finite value lies above the axis; of a long curve the upper end of its band."""
+    if len(values) >= _LONG:
+        steps, _, _, values = binned(steps, values, log=axes.get_yscale() == "log")
     above = (values > axes.get_ylim()[1]) & np.isfinite(values)
-    _edge(axes, np.asarray(x), above, 1.0, BEYOND, marker="^", color=colour)
+    _edge(axes, steps, above, 1.0, BEYOND, marker="^", color=colour)
 
 
 def zero(axes: Axes, places: NDArray[Any], where: NDArray[np.bool_]) -> None:
