@@ -81,8 +81,9 @@ def brief(value: Value, most: int = 16, spell: Callable[[str], str] = str) -> st
         return "".join(letters)
 
     def first(parts: Sequence[str]) -> list[str]:
+        room = max((most - 1) // 2, len(parts[0]))
         ends = accumulate(map(len, parts))
-        return [part for part, end in zip(parts, ends, strict=True) if end <= (most - 1) // 2]
+        return [part for part, end in zip(parts, ends, strict=True) if end <= room]
 
     return "".join([*first(letters), "…", *reversed(first(letters[::-1]))])
 
