@@ -38,6 +38,13 @@ DECLARED = {
     for name, setting in declared(cls).items()
 }
 
+# the sections that older versions did not have
+_NEW = {
+    section
+    for section, cls in SECTIONS.items()
+    if all(setting.before is not ALWAYS_THERE for setting in declared(cls).values())
+}
+
 
 def default_settings() -> dict[str, Any]:
     """The configuration of all sections' defaults, without the choices."""
@@ -57,14 +64,15 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
     for key in general:
         if key not in known:
             raise SettingError(f"{key} is not a setting{nearest(key, known)}")
-    for key in (*nested, *GROUPS):
+    for key in (*nested - _NEW, *GROUPS):
         if key not in config and key not in BEFORE:
             raise SettingError(f"{key} is missing")
     sweep = config["sweep"]
     search = sweep.get("search") if isinstance(sweep, Mapping) else None
     if isinstance(sweep, Mapping):
         sweep = {key: value for key, value in sweep.items() if key != "search"}
-    values = {"": general, **{s: config[s] for s in nested}, "sweep": sweep, "sweep.search": search}
+    inner = {section: config.get(section, {}) for section in nested}
+    values = {"": general, **inner, "sweep": sweep, "sweep.search": search}
     return Settings(*(read(cls, values[section], section) for section, cls in SECTIONS.items()))
 
 

@@ -228,6 +228,18 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Theory:
+    """The theory's predictions of the norms at step 0."""
+
+    predict: bool = setting(
+        "make them before the first step, which takes a few ms for each block",
+        True,
+        changes="nothing",
+        before=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plot:
     """The figures of a run."""
 
@@ -302,6 +314,7 @@ class Settings:
     measure: Measure
     log: Log
     checkpoint: Checkpoint
+    theory: Theory
     plot: Plot
     directory: Directory
     sweep: Sweep

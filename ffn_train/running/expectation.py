@@ -24,6 +24,8 @@ def expectation(experiment: Experiment) -> dict[str, Any]:
     A mode without a prediction, also because of an exception, gives the reason.
     """
     modes = {"anchored": anchored, "a priori": a_priori}
+    if not experiment.predicts:
+        modes = dict.fromkeys(modes, lambda experiment: Unpredicted("theory.predict=false"))
     return {
         "schema": files.SCHEMA,
         **{mode: _mode(predicted, experiment) for mode, predicted in modes.items()},

@@ -50,7 +50,7 @@ class Experiment:
     ``parts``: the digests of the user's parts that belong to the run's identity, by name;
     ``observers``: those of parts with only figures and loggers. ``data`` is in the run's dtype,
     ``exact`` the same in float64; ``notes``: how it was read; ``warnings``: what may go wrong;
-    ``kind``: of the task's targets.
+    ``kind``: of the task's targets; ``predicts``: whether theory does.
     """
 
     config: Mapping[str, Any]
@@ -70,6 +70,7 @@ class Experiment:
     log: Cadence
     logger: Logger
     checkpoint_every: int | None
+    predicts: bool
     plot: Plot
     directory: Path | None
     notes: list[str]
@@ -213,6 +214,7 @@ def build_experiment(
         log=Cadence(**vars(settings.log)),
         logger=parts["logger"],
         checkpoint_every=settings.checkpoint.every,
+        predicts=settings.theory.predict,
         plot=plot,
         directory=None if directory is None else Path(str(directory)).expanduser(),
         notes=[

@@ -1,7 +1,7 @@
 """Runs jobs through one of Hydra's launchers: in this process, on all cores, or on a cluster.
 
 The launcher only starts processes: each job is one short override that names an entry of the
-sweep's manifest, so a job does not compose the whole configuration again.
+sweep's manifest, or several, so a job does not compose the whole configuration again.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ffn_train.config.mistakes import one_line_errors
 from ffn_train.config.overrides import written
 from ffn_train.config.places import CONF
 from ffn_train.config.settings import SettingError
+from ffn_train.train.threads import allowed_cores
 
 Launcher = tuple[str, Mapping[str, Any]]  # its name and the settings that differ from its defaults
 
@@ -29,6 +30,9 @@ NEEDS = {
     "slurm": "hydra_plugins.hydra_submitit_launcher",
     "ray_cluster": "hydra_plugins.hydra_ray_launcher",
 }
+LOCAL = ("local", "serial")  # launchers whose workers are on this machine
+BATCHES = 4  # of short jobs for each core, so that all cores have work until the end
+MOST = 16  # jobs in a batch
 GRACE = 3  # seconds in which an orphaned worker's job can write a checkpoint
 EXTRA = {"local": "parallel", "slurm": "slurm", "ray_cluster": "ray"}
 
@@ -72,11 +76,14 @@ def _classes(settings: Any, key: str = "") -> dict[str, Any]:
     return classes
 
 
-def launch(sweep: Path, digests: Sequence[str], name: str, settings: Mapping[str, Any]) -> None:
+def launch(
+    sweep: Path, digests: Sequence[str], name: str, settings: Mapping[str, Any], short: bool
+) -> None:
     """Run the jobs with these digests under a launcher; without ``settings``, with its defaults.
 
-    Returns when all have ended in some state. If its processes are lost, the launcher's exception
-    is raised.
+    On this machine several ``short`` ones go to a worker at a time, as dispatching each takes about
+    as long. Returns when all have ended in some state. If its processes are lost, the launcher's
+    exception is raised.
     """
     from hydra._internal.callbacks import Callbacks
     from hydra.core.plugins import Plugins
@@ -90,7 +97,11 @@ def launch(sweep: Path, digests: Sequence[str], name: str, settings: Mapping[str
         )
         if hasattr(launcher, "joblib"):  # its arguments of joblib.Parallel
             launcher.joblib |= {"initializer": _end_with_parent, "initargs": (os.getpid(),)}
-        jobs = [[where, f"job=job_{digest}"] for digest in digests]
+        several = 1
+        if short and name in LOCAL:
+            several = min(max(len(digests) // (BATCHES * allowed_cores()), 1), MOST)
+        batches = [digests[at : at + several] for at in range(0, len(digests), several)]
+        jobs = [[where, f"job=job_{'_'.join(batch)}"] for batch in batches]
         launcher.launch(jobs, initial_job_idx=0)
 
 
@@ -136,4 +147,5 @@ def _composed(where: str, name: str, settings: Mapping[str, Any]) -> Iterator[tu
 def _task(config: Any) -> str:
     from ffn_train.sweep.job import run_job
 
-    return run_job(str(config.sweep), str(config.job).removeprefix("job_"))
+    digests = str(config.job).removeprefix("job_").split("_")
+    return ", ".join(run_job(str(config.sweep), digest) for digest in digests)

@@ -26,6 +26,7 @@ from ffn_train.sweep.space import Job, Space
 from ffn_train.sweep.workers import carry_out
 from ffn_train.tasks.tabular.reading import is_stream
 
+SHORT = 2**31  # parameters x steps x rows of a batch that take about a second
 SWEEPS = Path("outputs") / "sweeps"  # parent of the new directory of a sweep without a sweep.dir
 
 
@@ -46,14 +47,16 @@ class Sweep:
 class Plan:
     """The composed and checked jobs of a sweep; nothing is written yet.
 
-    ``hint``: why the launcher is not the default one. For a search, ``entries`` are the jobs at the
-    ends of its intervals, and ``trials`` is the number of trials at each point.
+    ``short``: whether each takes about a second or less. ``hint``: why the launcher is not the
+    default one. For a search, ``entries`` are the jobs at the ends of its intervals, and ``trials``
+    is the number of trials at each point.
     """
 
     space: Space
     entries: list[Entry]
     launcher: Launcher
     hint: str | None
+    short: bool
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -72,7 +75,7 @@ def check(overrides: Sequence[str]) -> Plan:
         grammar(text)
     space = Space([text for text in overrides if text not in launching])
     chosen, hint = _launcher(space, launching)
-    jobs, work = space.jobs(), 0
+    jobs, work, longest = space.jobs(), 0, 0
     for job in jobs:
         path = str(job.config["task"].get("path"))
         if is_stream(path):
@@ -81,9 +84,12 @@ def check(overrides: Sequence[str]) -> Plan:
         if experiment.directory is not None:
             raise SettingError("run.dir names one run's directory; a sweep's is sweep.dir")
         work = max(work, experiment.model.layout.size * experiment.trainer.steps)
+        rows = experiment.trainer.steps * experiment.trainer.batches.size
+        longest = max(longest, experiment.model.layout.size * rows)
     space.engine = _engine(jobs, work)
     entries = [entry(job.computed_by(space.engine)) for job in jobs]
-    return Plan(space, list({job.digest: job for job in entries}.values()), chosen, hint)
+    entries = list({job.digest: job for job in entries}.values())
+    return Plan(space, entries, chosen, hint, longest < SHORT)
 
 
 def _engine(jobs: Sequence[Job], work: int) -> str:
@@ -140,7 +146,7 @@ def run(plan: Plan, notify: Notify) -> Sweep:
             engines = sorted({str(job.config.get("engine", "numpy")) for job in requested})
             about = f"{numbered(len(requested))} in {sweep}, engine={','.join(engines)}"
             notify(f"{about}: {counts(sweep, requested)}")
-            interrupted = carry_out(sweep, requested, plan.launcher, notify)
+            interrupted = carry_out(sweep, requested, plan.launcher, notify, short=plan.short)
             write(sweep, sys.argv, everything)
             return requested, interrupted
 

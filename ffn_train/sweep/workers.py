@@ -25,12 +25,12 @@ ROUNDS = 3  # the sweep gives up after losing so many pools of workers
 
 
 def carry_out(
-    sweep: Path, entries: Sequence[Entry], chosen: Launcher, notify: Notify
+    sweep: Path, entries: Sequence[Entry], chosen: Launcher, notify: Notify, *, short: bool
 ) -> int | None:
     """Launch jobs until all have ended; returns the signal that interrupted them, if any.
 
-    Lost workers are replaced up to ``ROUNDS`` times. Raises SettingError if the launcher fails
-    before any job has started.
+    ``short``: whether each takes about a second or less. Lost workers are replaced up to ``ROUNDS``
+    times. Raises SettingError if the launcher fails before any job has started.
     """
     tried: set[str] = set()
 
@@ -54,7 +54,7 @@ def carry_out(
             tried |= {job.digest for job in remaining}
             before = [job.status(sweep) for job in remaining]
             try:
-                launcher.launch(sweep, [job.digest for job in remaining], *chosen)
+                launcher.launch(sweep, [job.digest for job in remaining], *chosen, short)
             except SettingError:
                 raise
             except (Exception, KeyboardInterrupt) as error:  # KeyboardInterrupt: from a worker

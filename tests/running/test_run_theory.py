@@ -84,6 +84,18 @@ def test_the_worst_ratio_is_the_one_with_the_largest_z(run: Run) -> None:
     assert ratio.within == pytest.approx(math.exp(furthest))
 
 
+def test_predictions_are_skipped_if_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*arguments: Any) -> None:
+        raise AssertionError("theory was asked")
+
+    monkeypatch.setattr(expectation, "predict", never)
+    monkeypatch.setattr(expectation, "predict_anchored", never)
+    run = run_in(tmp_path, config(theory={"predict": False}))
+    assert run.theory is not None
+    assert run.theory.chosen is None
+    assert "theory                 no prediction: theory.predict=false" in report.report(run)
+
+
 def test_a_theory_that_does_not_hold_is_said_not_to(run: Run) -> None:
     assert run.theory is not None
     prediction = run.theory.predictions["anchored"]

@@ -18,6 +18,7 @@ from ffn_train.runs import RunError, files
 from ffn_train.runs.checkpoint import newest_step
 from ffn_train.runs.lock import in_use
 from ffn_train.sweep import launcher, manifest
+from ffn_train.sweep import run as sweep_run
 from ffn_train.sweep.job import run_job
 from ffn_train.sweep.manifest import read
 from ffn_train.sweep.run import run_sweep
@@ -49,6 +50,26 @@ def test_workers_that_are_lost_before_their_first_job_are_replaced(
     NOTES.clear()
     assert swept(tmp_path / "sweep", "seed=0,1") == [state] * 2
     assert sum("the workers were lost" in note for note in NOTES) == min(losses, 3)
+
+
+@pytest.mark.parametrize(("short", "batches"), [(2**40, [3, 2]), (0, [1] * 5)])
+def test_short_jobs_go_to_a_worker_several_at_a_time(
+    short: int, batches: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dispatched, task = [], launcher._task
+
+    def counted(config: Any) -> str:
+        dispatched.append(str(config.job).count("_"))
+        return task(config)
+
+    monkeypatch.setattr(launcher, "_task", counted)
+    monkeypatch.setattr(launcher, "BATCHES", 1)
+    monkeypatch.setattr(launcher, "MOST", 3)
+    monkeypatch.setattr(launcher, "allowed_cores", lambda: 1)
+    monkeypatch.setattr(sweep_run, "SHORT", short)
+    states = swept(tmp_path / "sweep", "seed=range(0,5)", "hydra/launcher=serial")
+    assert states == ["finished"] * 5
+    assert dispatched == batches
 
 
 def test_a_launcher_that_cannot_launch_is_a_mistake(
