@@ -1,9 +1,9 @@
 """Search over intervals at each point of a sweep, by Optuna's tree-structured Parzen estimator.
 
-The objective is the final validation loss. A run that diverges or is stopped as hopeless is a
-pruned trial; one that fails or ends with a loss that is not finite is a failed trial; neither has a
-value. Trials are ordinary jobs of the sweep: the same command proposes the same trials in the same
-order and reuses those that have ended.
+The objective is the final validation loss. A run that diverges, or is stopped because its loss
+grew, is a pruned trial; one that fails or ends with a loss that is not finite is a failed trial;
+neither has a value. Trials are ordinary jobs of the sweep: the same command proposes the same
+trials in the same order and reuses those that have ended.
 """
 
 from __future__ import annotations
