@@ -93,7 +93,7 @@ class Case:
 
     @property
     def lost(self) -> bool:
-        """Whether it diverged or its loss grew until it was stopped: its last loss does not count."""
+        """Whether it diverged, or its loss grew until it was stopped: its last loss is no result."""
         return self.state in ("diverged", "stopped") and not self.stopped_early
 
     @property
