@@ -20,6 +20,7 @@ from ffn_train.compare.values import SEED, differing, resolve_among, short
 from ffn_train.compare.where import conditions
 from ffn_train.config.settings import SettingError, one_of
 from ffn_train.plots.appearance import Appearance
+from ffn_train.plots.selection import HOPELESS
 from ffn_train.plots.settings import UNSET, Value
 from ffn_train.running import Notify
 from ffn_train.runs import RunError, old_names
@@ -27,7 +28,6 @@ from ffn_train.runs.finding import HELD_BACK, NOTHING, QUESTIONS
 from ffn_train.view import Inline
 
 _NAMED = 3  # groups in a line
-_HOPELESS = 10  # axes of losses end at this many times the loss of predicting the mean
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Comparison:
         Infinite if the loss of predicting the mean is unknown.
         """
         losses = [case.trivial for case in self.cases if case.trivial > 0]
-        return _HOPELESS * max(losses, default=math.inf)
+        return HOPELESS * max(losses, default=math.inf)
 
     @property
     def over(self) -> str:

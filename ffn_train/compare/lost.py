@@ -13,19 +13,12 @@ from matplotlib.typing import ColorType
 from numpy.typing import ArrayLike
 
 from ffn_train.compare.groups import Group
-from ffn_train.nn.core import Floats
 from ffn_train.plots.sheet import sample
 from ffn_train.plots.style import MUTED, RED
 
 _LOOK: Any = {"marker": "x", "linestyle": "none", "markersize": 4.0, "markeredgewidth": 1.1}
 
 _BEYOND: Any = {"marker": "^", "linestyle": "none", "markersize": 3.6, "clip_on": False}
-
-
-def bounded(values: Floats, ceiling: float) -> Floats:
-    """The values up to the ceiling, if at least half of the finite ones are; else all of them."""
-    below = values[values <= ceiling]
-    return below if 2 * len(below) >= np.isfinite(values).sum() else values
 
 
 def mark_beyond(axes: Axes, x: ArrayLike, y: ArrayLike, colour: ColorType) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeGuard
 
 from ffn_train.config.settings import SettingError, nearest
-from ffn_train.plots.literal import literal
+from ffn_train.plots.literal import legible, literal
 from ffn_train.plots.settings import UNSET, Flat, Value, brief, text
 
 RUN = "run"  # the only key of a run whose settings are unknown
@@ -58,7 +58,7 @@ def is_wide(values: Sequence[Value]) -> bool:
 
 def shown(value: Value, most: int = 16) -> str:
     """A value as a figure's text, escaped."""
-    return literal(brief(value, most))
+    return literal(brief(value, most, legible))
 
 
 def named(key: str) -> str:

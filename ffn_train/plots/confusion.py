@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ffn_train.config.registry import choice
 from ffn_train.plots.appearance import requested
-from ffn_train.plots.literal import literal
+from ffn_train.plots.literal import legible, literal
 from ffn_train.plots.maps import colour_bar
 from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.settings import brief
@@ -39,7 +39,7 @@ class Confusion(RunFigure):
 
     def draw(self, run: Run) -> Figure:
         outputs = run.outputs()
-        names = [brief(name, _LONGEST) for name in run.provenance.targets or ()]
+        names = [brief(name, _LONGEST, legible) for name in run.provenance.targets or ()]
         finite = ~np.isnan(outputs.predicted.sum(axis=1))
         counts = np.zeros((len(names), len(names)), int)
         np.add.at(counts, (outputs.true[finite], outputs.predicted[finite].argmax(axis=1)), 1)

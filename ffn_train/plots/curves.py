@@ -17,6 +17,7 @@ from ffn_train.plots.scales import set_ticks
 from ffn_train.plots.selection import blocks, evenly
 from ffn_train.plots.style import MUTED, RED, block_look
 
+BEYOND = "beyond\nthe axis"
 NOT_FINITE = "not finite"
 ZERO = "zero"
 _FEW = 20  # points: up to here each is marked
@@ -103,11 +104,15 @@ def bin_size(count: int) -> int:
     return -(-count // _BINS) if count >= _LONG else 1
 
 
-def band_entry(count: int) -> list[Patch]:
+def band_entry(*counts: int) -> list[Patch]:
     """The legend's entry for the bands of trends of so many values; none if they have none."""
-    size = bin_size(count)
-    words = f"10 to 90 %\nof {size} rows"
-    return [Patch(label=words, color=MUTED, alpha=0.3, linewidth=0)] * (size > 1)
+    sizes = {bin_size(count) for count in counts} - {1}
+    words = (
+        "10 to 90 %\nof as many"
+        if len(sizes) > 1
+        else f"10 to 90 %\nof {max(sizes, default=1)} rows"
+    )
+    return [Patch(label=words, color=MUTED, alpha=0.3, linewidth=0)] * bool(sizes)
 
 
 def block_curves(axes: Axes, steps: ArrayLike, values: Floats, depth: int) -> list[Line2D]:
@@ -126,6 +131,14 @@ def mark(axes: Axes, x: ArrayLike, *values: ArrayLike) -> None:
     _edge(axes, places, lost, 1.02, NOT_FINITE, marker="x", color=RED)
     if axes.get_yscale() == "log":
         zero(axes, places, (table == 0).any(axis=0))
+
+
+def beyond(axes: Axes, steps: Floats, values: Floats, colour: str) -> None:
+    """Mark where a finite value lies above the axis; of a long curve the upper end of its band."""
+    if len(values) >= _LONG:
+        steps, _, _, values = binned(steps, values, log=axes.get_yscale() == "log")
+    above = (values > axes.get_ylim()[1]) & np.isfinite(values)
+    _edge(axes, steps, above, 1.0, BEYOND, marker="^", color=colour)
 
 
 def zero(axes: Axes, places: NDArray[Any], where: NDArray[np.bool_]) -> None:
@@ -219,4 +232,4 @@ def tell(axes: Axes, words: str) -> None:
 def marks(*panels: Axes) -> list[Line2D]:
     """One legend entry for each kind of mark that the panels bear."""
     lines = {line.get_label(): line for panel in panels for line in panel.get_lines()}
-    return [lines[label] for label in (NOT_FINITE, ZERO) if label in lines]
+    return [lines[label] for label in (BEYOND, NOT_FINITE, ZERO) if label in lines]

@@ -60,7 +60,7 @@ def legend(run: Run) -> tuple[str, list[Artist]]:
     if theory is None or theory.chosen is None:
         return "", []
     line = sample(_STARTED[theory.chosen[0]], **_LINE)
-    broken = DOES_NOT_HOLD.replace(" not", "\nnot").replace(" here", "\nhere")
+    broken = DOES_NOT_HOLD.replace(" does", "\ndoes").replace(" hold", "\nhold")
     words = "±1 sd" if run.theory_holds else broken
     return "theory from", [line, Patch(label=words, **_band_of(run))]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
@@ -15,6 +17,8 @@ from ffn_train.plots.selection import shown_blocks
 from ffn_train.plots.sheet import right_legends, sheet
 from ffn_train.plots.style import SINGLE
 from ffn_train.runs import Run
+
+_TOTAL: Any = {"color": "black", "linewidth": 1.0, "marker": "*", "markersize": 4}
 
 
 @choice("figure", "layers")
@@ -36,7 +40,7 @@ class Layers(RunFigure):
         log_axis(axes, drawn(total), drawn(norms))
         others: list[Artist] = []
         if len(total):
-            others = [trend(axes, steps, total, color="black", linewidth=1.0, label="total")]
+            others = [trend(axes, steps, total, label="total", **_TOTAL)]
         lines = block_curves(axes, rows, norms, measures.depth)
         mark(axes, steps, total)
         mark(axes, rows, *norms)

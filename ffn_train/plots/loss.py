@@ -10,12 +10,13 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from ffn_train.config.registry import choice
-from ffn_train.plots.curves import band_entry, bin_size, drawn, mark, marks, trend
+from ffn_train.plots.appearance import Appearance
+from ffn_train.plots.curves import band_entry, beyond, bin_size, drawn, mark, marks, trend
 from ffn_train.plots.legs import mark_legs
 from ffn_train.plots.literal import literal
 from ffn_train.plots.run_figure import RunFigure
-from ffn_train.plots.scales import linear_axis, log_axis, step_axis
-from ffn_train.plots.selection import scalar
+from ffn_train.plots.scales import limit, linear_axis, log_axis, step_axis
+from ffn_train.plots.selection import HOPELESS, bounded, scalar
 from ffn_train.plots.sheet import right_legends, sheet
 from ffn_train.plots.style import INK, SINGLE
 from ffn_train.runs import Run
@@ -25,7 +26,11 @@ _TRAINING, _VALIDATION = "#5b8fcf", "#9c3d0f"  # apart in greyscale, too
 
 @choice("figure", "loss")
 class Loss(RunFigure):
-    """The loss over steps; y is logarithmic where the losses span more than a decade."""
+    """The loss over steps; y is logarithmic where the losses span more than a decade.
+
+    It ends at ``HOPELESS`` times the loss of predicting the mean, unless most losses are above;
+    triangles mark what lies beyond it.
+    """
 
     needs = ("loss",)
 
@@ -41,22 +46,33 @@ class Loss(RunFigure):
         figure, (axes,) = sheet(run, "Loss", width=SINGLE, height=2.3, right=0.95)
         curves = training, validation[evaluated], np.array([] if floor is None else [floor])
         shown = np.concatenate([drawn(values).ravel() for values in curves])
+        ceiling = HOPELESS * (run.provenance.trivial_loss or floor or np.inf)
         finite = shown[np.isfinite(shown)]
-        decades = len(finite) > 0 and finite.max() > 10 * finite[finite > 0].min(initial=np.inf)
-        (log_axis if decades else linear_axis)(axes, shown)
+        inside = bounded(finite, ceiling)
+        cut = len(inside) < len(finite)
+        decades = cut or (
+            len(finite) > 0 and finite.max() > 10 * finite[finite > 0].min(initial=np.inf)
+        )
+        (log_axis if decades else linear_axis)(axes, inside)
+        if cut:
+            limit(axes, Appearance(ylim=(axes.get_ylim()[0], ceiling)))
 
-        size = bin_size(len(training))
-        label = f"training,\nmean of {size}" if size > 1 else "training"
+        label = _label("training", len(training))
         entries: list[Artist] = [trend(axes, steps, training, color=_TRAINING, label=label)]
-        entries += band_entry(len(training))
+        entries += band_entry(len(training), int(evaluated.sum()))
         if evaluated.any():
             taken = steps[evaluated], validation[evaluated]
             look = {"marker": "s", "linestyle": (0, (5, 1.2))}
-            entries.append(trend(axes, *taken, color=_VALIDATION, label="validation", **look))
+            label = _label("validation", len(taken[0]))
+            entries.append(trend(axes, *taken, color=_VALIDATION, label=label, **look))
+            if cut:
+                beyond(axes, *taken, _VALIDATION)
+        if cut:
+            beyond(axes, steps, training, _TRAINING)
         if floor is not None:
             label = literal((run.score and run.score.baseline_name) or "baseline")
-            dashed: Any = {"color": INK, "linewidth": 0.9, "dashes": (4, 2)}
-            entries.append(axes.axhline(floor, label=label.replace(" ", "\n"), **dashed))
+            dotted: Any = {"color": INK, "linewidth": 1.1, "dashes": (1, 1.2)}
+            entries.append(axes.axhline(floor, label=label.replace(" ", "\n"), **dotted))
         entries += mark_legs(axes, run)
         mark(axes, steps, training, np.where(evaluated, validation, 1))
         step_axis(axes, steps)
@@ -64,3 +80,9 @@ class Loss(RunFigure):
         axes.set_ylabel("\n".join(textwrap.wrap(words, 30)))
         right_legends(figure, axes, ("", [*entries, *marks(axes)]))
         return figure
+
+
+def _label(name: str, count: int) -> str:
+    """What a curve of so many values is called: what is drawn of a long one are means."""
+    size = bin_size(count)
+    return f"{name},\nmean of {size}" if size > 1 else name

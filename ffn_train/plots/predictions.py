@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 from ffn_train.config.registry import choice
 from ffn_train.nn.core import Floats
-from ffn_train.plots.curves import mark, marks, tell
-from ffn_train.plots.literal import literal
+from ffn_train.plots.curves import BEYOND, mark, marks, tell
+from ffn_train.plots.literal import legible, literal
 from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import linear_axis
 from ffn_train.plots.selection import evenly
@@ -29,7 +29,6 @@ _DOTS: Any = {"linestyle": "none", "marker": "o", "markeredgewidth": 0}
 _TRUE: Any = {**_DOTS, "color": MUTED, "marker": "D"}
 _PREDICTED: Any = {**_DOTS, "color": "#3b6fb6"}
 _IDEAL: Any = {"color": INK, "linewidth": 0.9, "dashes": (4, 2)}
-_BEYOND = "beyond\nthe axis"
 
 
 @choice("figure", "predictions")
@@ -80,14 +79,13 @@ class Predictions(RunFigure):
             panel.set_ylabel("predicted")
         if len(targets) < count:
             note(figure, f"{len(targets)} of {count} targets")
-        edges = [line for panel in axes for line in panel.lines if line.get_label() == _BEYOND]
         ideal = sample("predicted\n= true", **_IDEAL)
-        right_legends(figure, axes[-1], ("", [*entries, ideal, *edges[:1], *marks(*figure.axes)]))
+        right_legends(figure, axes[-1], ("", [*entries, ideal, *marks(*figure.axes)]))
         return figure
 
 
 def _short(name: str) -> str:
-    return literal(brief(name, 20))
+    return literal(brief(name, 20, legible))
 
 
 def _panel(panel: Axes, x: Floats, true: Floats, predicted: Floats, label: str) -> None:
@@ -113,7 +111,7 @@ def _panel(panel: Axes, x: Floats, true: Floats, predicted: Floats, label: str) 
         _dots(axes, x, values, _PREDICTED)
         for marker, beyond, height in (("^", values > high, high), ("v", values < low, low)):
             if beyond.any():
-                look: Any = {**_PREDICTED, "marker": marker, "clip_on": False, "label": _BEYOND}
+                look: Any = {**_PREDICTED, "marker": marker, "clip_on": False, "label": BEYOND}
                 axes.plot(x[beyond], np.full(beyond.sum(), height), markersize=3, **look)
         mark(axes, x, np.where(np.isinf(values), 0, values))
     strip.yaxis.set_major_locator(MaxNLocator(2))

@@ -13,6 +13,7 @@ from ffn_train.runs import Measures, Run, RunError
 T = TypeVar("T")
 
 SHALLOW = 8  # blocks: up to here every one is drawn
+HOPELESS = 10  # axes of losses end at this many times the loss of predicting the mean
 
 
 def blocks(depth: int) -> list[int]:
@@ -26,6 +27,12 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
     """All of them, or as many as there is room for, evenly chosen with the first and the last."""
     places = np.linspace(0, len(items) - 1, min(most, len(items)))
     return [items[round(place)] for place in places]
+
+
+def bounded(values: Floats, ceiling: float) -> Floats:
+    """The values up to the ceiling, if at least half of the finite ones are; else all of them."""
+    below = values[values <= ceiling]
+    return below if 2 * len(below) >= np.isfinite(values).sum() else values
 
 
 def rows(values: Floats, count: int = 5) -> list[int]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from pathlib import PurePath
 from typing import Any
 
 from ffn_train.config.combinations import unused
 from ffn_train.config.keys import lasting
+from ffn_train.plots.literal import legible
 
 Value = str | int | float | bool | None
 Flat = Mapping[str, Value]
@@ -65,22 +67,31 @@ def text(value: Value) -> str:
     return str(value)
 
 
-def brief(value: Value, most: int = 16) -> str:
+def brief(value: Value, most: int = 16, spell: Callable[[str], str] = str) -> str:
     """A value as figures and the terminal show it: four digits, and a dash if unset.
 
-    A word of more than ``most`` letters is shortened in its middle.
+    A word of more than ``most`` letters is shortened in its middle; ``spell`` writes each of its
+    letters, perhaps as several.
     """
     if isinstance(value, float) and not value.is_integer():
         return f"{value:.4g}"
     word = "-" if value == UNSET else text(value)
-    half = (most - 1) // 2
-    return word if len(word) <= most else f"{word[:half]}…{word[-half:]}"
+    letters = [spell(letter) for letter in word]
+    if sum(map(len, letters)) <= most:
+        return "".join(letters)
+
+    def first(parts: Sequence[str]) -> list[str]:
+        room = max((most - 1) // 2, len(parts[0]))
+        ends = accumulate(map(len, parts))
+        return [part for part, end in zip(parts, ends, strict=True) if end <= room]
+
+    return "".join([*first(letters), "…", *reversed(first(letters[::-1]))])
 
 
 def in_words(settings: Flat) -> list[str]:
     """``depth 4``, ``residual scaled``, ``sgd``, ``lr 0.1``, ``table.csv``: what a header names."""
     return [
-        f"{before}{brief(_without_path(key, settings[key]), _LONGEST)}"
+        f"{before}{brief(_without_path(key, settings[key]), _LONGEST, legible)}"
         for key, before in _NAMED.items()
         if settings.get(key) not in (None, UNSET, _USUAL.get(key))
     ]

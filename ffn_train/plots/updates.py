@@ -10,17 +10,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ffn_train.config.registry import choice
+from ffn_train.plots.appearance import Appearance
 from ffn_train.plots.curves import band_entry, block_curves, drawn, mark, marks, tell
 from ffn_train.plots.legs import mark_legs
 from ffn_train.plots.run_figure import RunFigure
-from ffn_train.plots.scales import log_axis, step_axis
+from ffn_train.plots.scales import limit, log_axis, step_axis
 from ffn_train.plots.selection import shown_blocks
 from ffn_train.plots.sheet import right_legends, sheet
 from ffn_train.plots.style import MUTED, RED, SINGLE
 from ffn_train.runs import Run
 from ffn_train.runs.outcome import clipped
 
-_STROKES = 300  # that have room side by side
+_STROKES = 60  # that have room side by side
+_FOOT = 0.06  # the share of a panel's height that makes room for them
 GUIDE = 1e-3  # a step of a thousandth of the weights: the usual rule of thumb
 
 
@@ -35,7 +37,7 @@ class Updates(RunFigure):
         steps, _ = measures.common("update_norm", "weight_norm")
         ratio = shown_blocks(measures, measures.update_ratio)
         figure, (axes,) = sheet(
-            run, "Update against weight of each block", width=SINGLE, height=2.3, right=1.0
+            run, "Update against weight of each block", width=SINGLE, height=2.3, right=1.05
         )
         log_axis(axes, [GUIDE], drawn(ratio))
         guide = axes.axhline(GUIDE, color=MUTED, linewidth=0.9, dashes=(4, 2))
@@ -53,13 +55,18 @@ class Updates(RunFigure):
 
 
 def _mark_clipped(axes: Axes, run: Run) -> None:
-    """A stroke along the lower edge for each step whose gradient was clipped, and their number."""
+    """A stroke below all curves for each step whose gradient was clipped, and their number."""
     cut = clipped(run)
     if cut is None or not cut.any():
         return
     steps = run.scalars["step"][: len(cut)]
     column = np.floor(_STROKES * steps / max(float(steps[-1]), 1))  # more would touch
     places = steps[cut][np.unique(column[cut], return_index=True)[1]]
+    below = axes.transAxes.transform((0, -_FOOT))
+    limit(
+        axes, Appearance(ylim=(axes.transData.inverted().transform(below)[1], axes.get_ylim()[1]))
+    )
     look: Any = {"marker": "|", "linestyle": "none", "markersize": 4.0, "color": RED}
     axes.plot(places, [0.02] * len(places), transform=axes.get_xaxis_transform(), **look)
-    axes.set_xlabel(f"step (strokes: clipped, {cut.sum()} of {len(cut)})")
+    rows = " rows" * bool(steps[-1] >= len(cut))  # only some steps have one
+    axes.set_xlabel(f"step (strokes: clipped, {cut.sum()} of {len(cut)}{rows})")

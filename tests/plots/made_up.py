@@ -39,6 +39,7 @@ def make_run(
     rectifies: bool = True,
     spoil: Any = None,
     ended: bool = True,
+    clipped: bool = False,
 ) -> Run:
     """A run directory of made-up numbers; ``spoil(row, step)`` changes a row as it is written."""
     rng = np.random.default_rng(depth)
@@ -61,6 +62,8 @@ def make_run(
                 row["update_norm"] = np.nan
             scalars = {"step": 10 * step, "loss": 1 / (step + 1), "gradient_norm": 3.0}
             scalars["lr"] = np.nan if step == steps - 1 and ended else 0.1
+            if clipped:
+                scalars["clipped_norm"] = np.nan if step == steps - 1 and ended else 1.0
             scalars["validation_loss"] = np.nan if step % 2 and step < steps - 1 else 1 / (step + 2)
             if spoil is not None:
                 spoil(row, step)

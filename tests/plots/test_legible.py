@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import combinations
@@ -48,6 +49,7 @@ LEGS = (
     Leg(1000, 2500, 0.1, 0.0, **CPU),
     Leg(1200, 2500, 0.1, 0.1, **{**CPU, "engine": "compiled", "blas_threads": 2}),
 )
+LAYERS = ("0", "1", "10", "18", "19", "total")
 OVER_STEPS = ("heatmap", "layers", "loss", "updates")
 
 
@@ -57,9 +59,9 @@ def told_apart(run: Run) -> Run:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A long run of a deep stack with a row that is lost, theory, and legs."""
+    """A long run of a deep stack with a row that is lost, clipped steps, theory, and legs."""
     path = tmp_path_factory.mktemp("run")
-    made = told_apart(make_run(path, depth=20, steps=250, spoil=spoilt_row))
+    made = told_apart(make_run(path, depth=20, steps=250, spoil=spoilt_row, clipped=True))
     predictions = constant(20, len(made.measures.tensors))
     provenance = replace(made.provenance, legs=LEGS, targets=("price $x_1$",))
     return replace(made, theory=Theory({"anchored": predictions}, {}), provenance=provenance)
@@ -100,20 +102,49 @@ def ink(sheet: Figure, axes: Axes) -> float:
     return float((pixels[y0:y1, x0:x1] < 0.85 * 255).mean())
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_texts_lie_on_the_figure_and_apart(drawn: Mapping[str, Figure], name: str) -> None:
-    sheet = drawn[name]
+def assert_inside_and_apart(sheet: Figure) -> None:
+    """All texts of a drawn figure lie on it, 6 pixels from its edges, and none on another one."""
     boxes = {text: text.get_window_extent() for text in texts(sheet)}
     for text, box in boxes.items():
         words = text.get_text()
-        assert box.x0 >= 0, words
-        assert box.y0 >= 0, words
-        assert box.x1 <= sheet.bbox.width, words
-        assert box.y1 <= sheet.bbox.height, words
+        assert box.x0 >= 6, words
+        assert box.y0 >= 6, words
+        assert box.x1 <= sheet.bbox.width - 6, words
+        assert box.y1 <= sheet.bbox.height - 6, words
     for (one, first), (other, second) in combinations(boxes.items(), 2):
         common = Bbox.intersection(first, second)
         touch = common is not None and min(common.width, common.height) > 2  # pixels
         assert not touch, f"{one.get_text()!r} on {other.get_text()!r}"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_texts_lie_on_the_figure_and_apart(drawn: Mapping[str, Figure], name: str) -> None:
+    assert_inside_and_apart(drawn[name])
+
+
+@pytest.mark.parametrize("name", ["loss", "predictions", "confusion"])
+def test_long_names_in_letters_that_no_font_has_are_shortened(tmp_path: Path, name: str) -> None:
+    classes = name == "confusion"
+    foreign = tuple(f"目标{n}标目的名称很长的一列数据单位是千克" * 3 for n in range(2))
+    run = make_run(tmp_path)
+    written = outputs(targets=2)
+    if classes:
+        written = replace(written, true=np.arange(40) % 2)
+    written.write(tmp_path)
+    task = {"name": "table", "path": "/home/me/数据.csv", "target": foreign[0]}
+    origin = {"targets": foreign, "kind": "classes" if classes else "regression"}
+    provenance = replace(run.provenance, **origin)
+    sheet = figure(replace(run, config={**CONFIG, "task": task}, provenance=provenance), name)
+    with look():
+        FigureCanvasAgg(sheet).draw()
+    assert_inside_and_apart(sheet)
+    said = [text.get_text() for text in texts(sheet) if "\\u" in text.get_text()]
+    assert any("target\xa0\\u76ee" in words for words in said)
+    assert len(said) == {"loss": 1, "predictions": 3, "confusion": 5}[name]
+    for words in said:
+        assert "…" in words
+        whole = re.sub(r"\\u[0-9a-f]{4}", "", words)
+        assert "\\" not in whole, words  # no escape is cut
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -202,8 +233,38 @@ def test_colours_are_never_alone(drawn: Mapping[str, Figure]) -> None:
         [block_look(block, 8) for block in range(8)],
     ):
         assert len({each["marker"] for each in looks}) == len(looks)
-    lines = {line.get_label(): line for line in drawn["loss"].axes[0].lines}
-    assert lines["validation"].get_linestyle() != lines["training,\nmean of 5"].get_linestyle()
+    loss = {line.get_label(): line for line in drawn["loss"].axes[0].lines}
+    dashes = [loss[name]._unscaled_dash_pattern[1] for name in ("validation", "baseline")]
+    assert loss["training,\nmean of 5"]._unscaled_dash_pattern[1] is None
+    assert dashes[0][0] >= 3 * dashes[1][0]  # strokes and dots: alike in grey otherwise
+    layers = [line for line in drawn["layers"].axes[0].lines if line.get_label() in LAYERS]
+    assert len({line.get_marker() for line in layers}) == len(layers) == len(LAYERS)
+
+
+def test_strokes_of_clipped_steps_lie_below_all_curves_and_apart(
+    drawn: Mapping[str, Figure],
+) -> None:
+    sheet = drawn["updates"]
+    (axes,) = sheet.axes
+    (strokes,) = [line for line in axes.lines if line.get_marker() == "|"]
+    points = sheet.dpi / 72
+    places = strokes.get_transform().transform(strokes.get_xydata())
+    assert len(places) > 20
+    assert np.diff(places[:, 0]).min() > 1.5 * points * strokes.get_markeredgewidth()
+    top = places[0, 1] + points * strokes.get_markersize() / 2
+    for line in axes.lines:
+        if line is not strokes and line.get_transform() == axes.transData:
+            y = np.asarray(line.get_ydata(), dtype=float)
+            lowest = axes.transData.transform((0, y[np.isfinite(y)].min()))[1]
+            assert lowest - points * line.get_markersize() / 2 > top
+    assert axes.get_xlabel() == "step (strokes: clipped, 249 of 249 rows)"
+
+
+def test_each_of_two_long_curves_says_how_many_values_a_mean_is_of(tmp_path: Path) -> None:
+    run = make_run(tmp_path, steps=800)
+    assert {"training,\nmean of 16", "validation,\nmean of 9", "10 to 90 %\nof as many"} <= labels(
+        figure(run, "loss")
+    )
 
 
 def test_what_is_dashed_is_explained(drawn: Mapping[str, Figure]) -> None:

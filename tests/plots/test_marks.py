@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ffn_train.plots import draw, figure
-from ffn_train.plots.curves import mark
+from ffn_train.plots.curves import BEYOND, mark
+from ffn_train.plots.selection import HOPELESS
+from ffn_train.plots.style import look
 from tests.plots.made_up import (
     ALL,
+    curves,
     labels,
     lost,
     make_run,
@@ -114,3 +119,59 @@ def test_where_no_step_was_taken_and_nothing_is_finite_no_scale_is_invented(tmp_
     assert [text.get_text() for text in updates.texts] == ["no step was taken"]
     assert len(figure(run, "heatmap").axes) == 1  # no colour bar
     assert len(figure(make_run(tmp_path / "whole"), "heatmap").axes) == 2
+
+
+def exploding(path: Path, rising: int) -> tuple[Figure, np.ndarray]:
+    """The loss figure of a run whose last losses explode, and the training losses; 0.25 is the
+    loss of predicting the mean, 2.5 the axis's end.
+    """
+    run = make_run(path, steps=8)
+    run.scalars["loss"][-rising:] = 10.0 ** np.arange(1, rising + 1)
+    run.scalars["validation_loss"][-1] = 1e6
+    return figure(
+        replace(run, provenance=replace(run.provenance, trivial_loss=0.25)), "loss"
+    ), run.scalars["loss"]
+
+
+def test_an_exploding_loss_is_cut_where_it_is_hopeless_and_marked_there(tmp_path: Path) -> None:
+    sheet, _ = exploding(tmp_path, rising=3)
+    (axes,) = sheet.axes
+    assert axes.get_ylim()[1] == HOPELESS * 0.25
+    assert axes.get_ylim()[0] < 0.125  # the least loss
+    triangles = [line for line in axes.lines if line.get_label() == BEYOND]
+    assert [np.asarray(line.get_xdata()).tolist() for line in triangles] == [[70], [50, 60, 70]]
+    assert len({line.get_color() for line in triangles}) == 2  # of validation and of training
+    assert [text.get_text() for text in sheet.legends[0].get_texts()].count(BEYOND) == 1
+    with look():
+        FigureCanvasAgg(sheet).draw()
+    panel = axes.get_window_extent()
+    for line in triangles:
+        box = line.get_window_extent()
+        assert box.y0 < panel.y1 < box.y1 <= sheet.bbox.y1
+        assert panel.x0 <= box.x0
+        assert box.x1 <= panel.x1
+    ticks = [tick for tick in axes.yaxis.get_major_ticks() if tick.label1.get_text()]
+    assert all(panel.y0 <= tick.label1.get_window_extent().y1 for tick in ticks)
+    assert len(ticks) >= 2
+
+
+def test_a_loss_that_is_mostly_hopeless_is_shown_whole(tmp_path: Path) -> None:
+    sheet, losses = exploding(tmp_path, rising=7)
+    assert sheet.axes[0].get_ylim()[1] > losses.max()
+    assert BEYOND not in labels(sheet)
+
+
+def test_of_a_long_exploding_loss_its_band_is_marked_and_not_each_outlier(tmp_path: Path) -> None:
+    run = make_run(tmp_path, steps=400)
+    run.scalars["loss"][50] = run.scalars["loss"][-80:] = 1e3
+    (axes,) = figure(run, "loss").axes
+    assert axes.get_ylim()[1] == HOPELESS * 0.5  # of the baseline: no other loss is known
+    marked = np.concatenate(
+        [
+            x
+            for line, (x, _) in zip(axes.lines, curves(axes), strict=True)
+            if line.get_label() == BEYOND
+        ]
+    )
+    assert len(marked) >= 2
+    assert marked.min() > 3000

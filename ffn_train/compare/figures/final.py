@@ -19,7 +19,6 @@ from ffn_train.compare.grid import sheet
 from ffn_train.compare.groups import Group
 from ffn_train.compare.header import spread
 from ffn_train.compare.lost import (
-    bounded,
     cross,
     headroom,
     mark_beyond,
@@ -32,6 +31,7 @@ from ffn_train.compare.panels import panels
 from ffn_train.compare.values import named
 from ffn_train.nn.core import Floats
 from ffn_train.plots.scales import limit, linear_axis, log_axis
+from ffn_train.plots.selection import bounded
 from ffn_train.plots.sheet import sample
 from ffn_train.plots.style import INK
 

@@ -19,13 +19,13 @@ from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import sheet
 from ffn_train.compare.groups import Group
 from ffn_train.compare.header import spread
-from ffn_train.compare.lost import bounded, cross, mark_beyond, mark_lost, note_lost, triangle
+from ffn_train.compare.lost import cross, mark_beyond, mark_lost, note_lost, triangle
 from ffn_train.compare.panels import uncrowded
 from ffn_train.compare.stretched import dotted, mark_stretched, stretched
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve
 from ffn_train.plots.scales import limit, log_axis, step_axis
-from ffn_train.plots.selection import evenly
+from ffn_train.plots.selection import bounded, evenly
 
 NAME = "loss_curves"
 

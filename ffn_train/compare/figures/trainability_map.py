@@ -17,13 +17,13 @@ from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import chosen, grid, room
 from ffn_train.compare.groups import Group
 from ffn_train.compare.header import notes
-from ffn_train.compare.lost import bounded
 from ffn_train.compare.metrics import Metric
 from ffn_train.compare.panels import Panel, folded
 from ffn_train.compare.values import are_numbers, named, short, shown
 from ffn_train.nn.core import Floats
 from ffn_train.plots.literal import legible
 from ffn_train.plots.maps import colour_bar, hatched
+from ffn_train.plots.selection import bounded
 from ffn_train.plots.settings import Value
 from ffn_train.plots.style import INK, LETTER, MUTED
 
