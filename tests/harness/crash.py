@@ -31,7 +31,7 @@ from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import RunError, files, load_run
 from ffn_train.sweep.manifest import MANIFEST
-from ffn_train.sweep.run import check
+from ffn_train.sweep.run import Plan, check
 from ffn_train.sweep.run import run as run_sweep
 from tests.harness.campaign import Case, Outcome, campaign, limited, wrong
 from tests.harness.operations import (
@@ -99,6 +99,15 @@ def train(*overrides: str) -> Callable[[], object]:
     return lambda: execute(build_experiment(config), print)
 
 
+def sweep(plan: Plan) -> None:
+    """Run a sweep's jobs; refused if one of them is."""
+    done = run_sweep(plan, print)
+    for job in done.entries:
+        status = job.status(done.path)
+        if status.state != "finished":
+            raise SettingError(status.reason)
+
+
 def scenarios(scratch: Path) -> Iterator[Scenario]:
     """Each with its operations."""
 
@@ -119,8 +128,8 @@ def scenarios(scratch: Path) -> Iterator[Scenario]:
             yield made(f"extension, {cadence}", longer, straight.straight)
     stopping = train("trainer.early_stopping=1", "optimizer.lr=1", "trainer.steps=9")
     yield made("early stopping", stopping)
-    sweep = ["seed=0,1", "sweep.dir=sweep", "hydra/launcher=serial", "trainer.steps=3"]
-    yield made("sweep", partial(run_sweep, check([*TINY, *sweep]), print))
+    swept = ["seed=0,1", "sweep.dir=sweep", "hydra/launcher=serial", "trainer.steps=3"]
+    yield made("sweep", partial(sweep, check([*TINY, *swept])))
     predicting = partial(predict.main, ["run", "new.csv", "--out", "out.csv"])
     trained = straight.straight
     columns = json.loads(trained["run/data.json"] or b"")["inputs"]
