@@ -68,11 +68,12 @@ def table(seed: int) -> str:
 
 def recorded_run(folder: str, factor: float) -> None:
     """A run of another program."""
+    flow, norm = "signal_gradient_rms", "gradient_norm"
     with ffn_train.record(
-        folder, tensors={"b.w": (2, 2)}, blocks=["b"], quantities=["signal_gradient_rms"]
+        folder, tensors={"b.w": (2, 2)}, blocks=["b"], quantities=[flow, norm]
     ) as run:
         for step in range(5):
-            run.log(step, {"loss": factor / (step + 1)}, {"signal_gradient_rms": [step + factor, 1.0]})
+            run.log(step, {"loss": factor / (step + 1)}, {flow: [step + factor, 1], norm: [factor]})
         run.save_weights({"b.w": [[factor, 1], [2, 3]]})
 
 
