@@ -31,7 +31,7 @@ from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import RunError, files, load_run
 from ffn_train.runs.directory import claim
 from ffn_train.runs.status import Status
-from ffn_train.sweep.run import check
+from ffn_train.sweep.run import Plan, check
 from tests.harness.campaign import LATE, Case, Outcome, campaign, limited, wrong
 from tests.harness.crash import TINY, Scenario, results, sweep
 from tests.harness.operations import read_directory, write_directory
@@ -51,9 +51,16 @@ UNSEALED = (files.PROVENANCE, files.STATUS, files.LOCK, ".log", "page.html")
 # What is damaged: each in the folder `it`, with another one of its kind in `other`
 
 
+@cache
 def train(folder: str, *overrides: str) -> Callable[[], object]:
     config = compose([*SETTINGS, f"run.dir={folder}", *overrides])
     return lambda: execute(build_experiment(config), lambda line: None)
+
+
+@cache
+def plan() -> Plan:
+    """Of the sweep in `it`; made where the table is."""
+    return check([*SWEEP, "seed=0,1"])
 
 
 def table(seed: int) -> str:
@@ -95,11 +102,10 @@ def build(world: Path, subject: str) -> None:
             recorded_run("other", 2.0)
         elif subject in ("a sweep", "an unfinished sweep"):
             sweep(check([*SWEEP, "seed=4,5", "sweep.dir=other"]))
-            command = partial(sweep, check([*SWEEP, "seed=0,1"]))
             if subject == "a sweep":
-                command()
+                sweep(plan())
             else:
-                cut(world, subject, command, "seed=1")
+                cut(world, subject, lambda: sweep(plan()), "seed=1")
         else:
             train("other", "seed=1")()
             if subject == "a finished run":
@@ -148,7 +154,7 @@ def again(run: Callable[[], object]) -> None:
 
 
 def swept() -> None:
-    again(partial(sweep, check([*SWEEP, "seed=0,1"])))
+    again(lambda: sweep(plan()))
 
 
 def digest(content: bytes) -> str:
@@ -243,13 +249,15 @@ def folder(path: Path, draw: random.Random) -> None:
 DAMAGES = (truncated, deleted, emptied, zeroed, flipped, swapped, fifo, device, linked, folder)
 
 
-def unnoticed(subject: str, reader: str, name: str, ended: bool) -> bool:
+def unnoticed(subject: str, reader: str, name: str, damage: str, ended: bool) -> bool:
     """Whether another result is right: nothing in the files could tell that it is another one.
 
     ``ended``: whether the file is in the directory of a run that has ended.
     """
     if name.endswith(UNSEALED):
         return True
+    if name.endswith(files.SUMMARY) and damage == "deleted":  # as of a run that has not ended
+        return reader not in ("resume", "extend")
     if not name.startswith("it/"):  # the user's own tables; a run knows those of its training
         return name == "new.csv"
     if reader == "resume":  # what has ended is left as it is, and noticed when it is read
@@ -321,7 +329,7 @@ def prepare(seed: int, scratch: Path) -> Case:
         if done.returncode == LATE:
             trouble = f"does not end: {words}"
         elif not trouble and done.returncode == 0 and (0, done.stdout) != sound and not left_out:
-            if not unnoticed(subject, reader, name, ended):
+            if not unnoticed(subject, reader, name, damage.__name__, ended):
                 trouble = f"another result: {words}\n{difference(sound[1], done.stdout)}"
         refused = "refused" if done.returncode else "read"
         covered = [subject, reader, damage.__name__, f"file: {Path(name).name}", refused]
