@@ -36,8 +36,7 @@ def written_status(run: Path) -> Status | None:
 
 
 def status(run: Path) -> Status:
-    """A run's present status; the file of a killed run still says ``running``, or how the run had
-    ended before it was extended."""
+    """A run's present status; the file of a killed run still says ``running``."""
     try:
         written = written_status(run)
         if files.there(run / files.SUMMARY):
@@ -47,6 +46,6 @@ def status(run: Path) -> Status:
         return Status("failed", str(error))
     if written is None:
         return Status("running" if in_use(run) else "pending", "not started")
-    if written.state in ("running", *ENDED):  # but its results are not there
+    if written.state == "running":
         return Status("running", "under way") if in_use(run) else Status("interrupted", "killed")
     return written

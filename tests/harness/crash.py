@@ -30,6 +30,7 @@ from ffn_train.config.settings import SettingError
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import RunError, files, load_run
+from ffn_train.runs.status import ENDED, status
 from ffn_train.sweep.manifest import MANIFEST
 from ffn_train.sweep.run import Plan, check
 from ffn_train.sweep.run import run as run_sweep
@@ -212,7 +213,10 @@ def recover(scenario: Scenario) -> None:
 
 
 def read_rows(path: Path, scenario: Scenario) -> None:
-    """A run's rows are those of the straight run, or of the one before it, or it is refused."""
+    """A run's rows are those of the straight run, or of the one before it, or it is refused; and
+    none has ended without its results."""
+    results_there = path.with_name(files.SUMMARY).exists()
+    assert results_there or status(path.parent).state not in ENDED, "ended without results"
     try:
         read = dict(load_run(path.parent).scalars)
     except RunError:

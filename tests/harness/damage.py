@@ -257,7 +257,7 @@ def unnoticed(subject: str, reader: str, name: str, damage: str, ended: bool) ->
     if name.endswith(UNSEALED):
         return True
     if name.endswith(files.SUMMARY) and damage == "deleted":  # as of a run that has not ended
-        return reader not in ("resume", "extend")
+        return reader not in ("resume", "extend") or subject.endswith("sweep")
     if not name.startswith("it/"):  # the user's own tables; a run knows those of its training
         return name == "new.csv"
     if reader == "resume":  # what has ended is left as it is, and noticed when it is read

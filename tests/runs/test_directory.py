@@ -158,12 +158,3 @@ def test_what_killed_processes_left_half_written_is_removed(tmp_path: Path) -> N
     assert not any(file.exists() for file in ours)
     assert all(file.read_bytes() == b"half" for file in others)
     assert (path / ".config.json.ab12_xyz").is_dir()
-
-
-def test_a_run_that_lost_its_results_has_not_ended(tmp_path: Path) -> None:
-    """As a kill leaves it that comes right after the results were removed to extend the run."""
-    run_in(tmp_path, config())
-    (tmp_path / files.SUMMARY).unlink()
-    assert status(tmp_path) == Status("interrupted", "killed")
-    with claim("run.dir", tmp_path, tmp_path):
-        assert status(tmp_path).state == "running"
