@@ -156,8 +156,8 @@ class Recorder:
         with ExitStack() as stack:
             stack.enter_context(claim("path", path, path.parent))
             logs = _kept(path, layout, ["step", *scalars], config, first)
-            (path / files.SUMMARY).unlink(missing_ok=True)
             Status("running").write(path)
+            (path / files.SUMMARY).unlink(missing_ok=True)
             files.write_json(path / files.CONFIG, dict(config), durable=False)
             records.write(path / files.PROVENANCE, origin)
             self._writer = stack.enter_context(RunWriter(path, layout, logs))
