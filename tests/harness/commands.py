@@ -8,6 +8,7 @@ are sent a signal, or find nobody who reads what they print.
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import re
@@ -64,7 +65,13 @@ PHRASES: dict[str, list[str]] = {
     "overrides": ["<<override>>", "<<override>> <<override>>", "<<override>> <<overrides>>"],
     "override": [
         *("<prefix><key>=<value>", "<prefix><key>=<value>", "<key>=<number>", "<chosen>"),
-        *("~<key>", "<key>", "<odd_key>=<value>", "experiment=<experiment>", "task=table <<table>>"),
+        *(
+            "~<key>",
+            "<key>",
+            "<odd_key>=<value>",
+            "experiment=<experiment>",
+            "task=table <<table>>",
+        ),
     ],
     "table": [
         "task.path=<table> task.target=<column>",
@@ -91,7 +98,11 @@ PHRASES: dict[str, list[str]] = {
     ],
     "compared": [
         *("--out out", "--out out --by <key>", "--out out --where <key>>=<number>"),
-        *("--out out --x <key> --metric <odd>", "--out out --where <odd>", "--out out --figures <odd>"),
+        *(
+            "--out out --x <key> --metric <odd>",
+            "--out out --where <odd>",
+            "--out out --figures <odd>",
+        ),
     ],
     "predicted": ["", "--out out/p.csv", "--weights best", "--weights <odd>", "--parts <odd>"],
     "paged": ["", "--out page.html", "--out nowhere/page.html", "--port <number>", "--x"],
@@ -112,7 +123,13 @@ TEXTS: dict[str, list[str]] = {
     "plain": ["null", "true", "false", "auto", "none", *sorted({c.split("=")[1] for c in CHOSEN})],
     "odd": ODD,
     "listed": ["[]", "[<value>]", "[<value>,<value>]", "[<number>,<plain>,<odd>]"],
-    "mapped": ["{}", "{a: <value>}", "{<key>:<value>}", "{<key>:[<number>]}", "{_target_:os.system}"],
+    "mapped": [
+        "{}",
+        "{a: <value>}",
+        "{<key>:<value>}",
+        "{<key>:[<number>]}",
+        "{_target_:os.system}",
+    ],
     "called": [
         *("${oc.env:HOME}", "${seed}", "${nothing}", "int(<number>)", "float(<value>)"),
         *("str(<value>)", "glob(*)", "shuffle(<value>)", "sort(<number>,<number>)"),
@@ -209,12 +226,10 @@ def strays(place: Path, words: Sequence[str], before: set[Path]) -> list[str]:
     named = {"outputs"} | {
         part.partition("=")[2].split("/")[0] for part in words if ".dir=" in part
     }
-    named |= {word.split("/")[0] for flag, word in zip(words, words[1:], strict=False) if flag == "--out"}
-    made = {path for path in place.rglob("*")} - before
+    named |= {word.split("/")[0] for flag, word in itertools.pairwise(words) if flag == "--out"}
+    made = set(place.rglob("*")) - before
     inside = {str(path.relative_to(place)) for path in made}
-    return sorted(
-        path for path in inside if path.split("/")[0] not in {*named, "run", "other"}
-    )
+    return sorted(path for path in inside if path.split("/")[0] not in {*named, "run", "other"})
 
 
 def prepare(seed: int, scratch: Path) -> Case:
@@ -222,9 +237,9 @@ def prepare(seed: int, scratch: Path) -> Case:
     build(sound)
     os.environ["HOME"] = str(home)
     for words in ("--help", "plots run", "compare run other", "view run", "diff run other"):
-        with chdir(sound), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            with suppress(SystemExit):
-                call(words.split())
+        silent = redirect_stdout(StringIO()), redirect_stderr(StringIO())
+        with chdir(sound), silent[0], silent[1], suppress(SystemExit):
+            call(words.split())
     shutil.rmtree(sound)
     build(sound)
 

@@ -2,9 +2,9 @@
 
 A file of a finished, interrupted or running run, of a sweep, of a run recorded by another program,
 or a table is truncated, deleted, emptied, zeroed, altered by a bit, exchanged for another run's, or
-replaced by a pipe, a device, a link or a folder. Then a command reads it. Right is the result of the
-sound files or a refusal in a line; wrong is another result, a traceback, or a command that does not
-end. The browser's reading of a page is not tried here.
+replaced by a pipe, a device, a link or a folder. Then a command reads it. Right is the result of
+the sound files or a refusal in a line; wrong is another result, a traceback, or a command that does
+not end. The browser's reading of a page is not tried here.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def recorded_run(folder: str, factor: float) -> None:
     ) as run:
         for step in range(5):
             run.log(step, {"loss": factor / (step + 1)}, {flow: [step + factor, 1], norm: [factor]})
-        run.save_weights({"b.w": [[factor, 1], [2, 3]]})
+        run.save_weights({"b.w": [[factor, 1], [2, 3]]})  # type: ignore[dict-item]
 
 
 def cut(scratch: Path, name: str, command: Callable[[], object], mark: str) -> None:
@@ -328,9 +328,14 @@ def prepare(seed: int, scratch: Path) -> Case:
         left_out = reader in ("view", "compare") and done.stderr.strip()
         if done.returncode == LATE:
             trouble = f"does not end: {words}"
-        elif not trouble and done.returncode == 0 and (0, done.stdout) != sound and not left_out:
-            if not unnoticed(subject, reader, name, damage.__name__, ended):
-                trouble = f"another result: {words}\n{difference(sound[1], done.stdout)}"
+        elif (
+            not trouble
+            and done.returncode == 0
+            and (0, done.stdout) != sound
+            and not left_out
+            and not unnoticed(subject, reader, name, damage.__name__, ended)
+        ):
+            trouble = f"another result: {words}\n{difference(sound[1], done.stdout)}"
         refused = "refused" if done.returncode else "read"
         covered = [subject, reader, damage.__name__, f"file: {Path(name).name}", refused]
         return Outcome(covered, trouble + f"\n  {words}: {name}" if trouble else "")

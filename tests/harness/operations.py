@@ -117,7 +117,7 @@ def recorded(root: Path) -> Iterator[list[Operation]]:
         if "b" in mode:
             return buffered
         text = io.TextIOWrapper(buffered, encoding, errors, newline)
-        text.mode = mode
+        text.mode = mode  # type: ignore[misc]
         return text
 
     def synced(handle: int) -> None:
@@ -138,14 +138,18 @@ def recorded(root: Path) -> Iterator[list[Operation]]:
         patch.object(io, "open", opens),
         patch.object(os, "open", opening),
         patch.object(os, "fsync", synced),
-        patch.multiple(os, **{name: changing(name) for name in _PATHS}),
+        patch.multiple(os, **{name: changing(name) for name in _PATHS}),  # type: ignore[call-overload]
     ):
         yield operations
 
 
 _PATHS = {
-    **{"replace": "rename", "rename": "rename", "unlink": "unlink", "remove": "unlink"},
-    **{"mkdir": "mkdir", "rmdir": "rmdir"},
+    "replace": "rename",
+    "rename": "rename",
+    "unlink": "unlink",
+    "remove": "unlink",
+    "mkdir": "mkdir",
+    "rmdir": "rmdir",
 }
 
 STRACE = (
@@ -305,7 +309,7 @@ class Disk:
         # a file that only lost names lead to has lost bytes, too
         everything = {id(f): f for change in self._pending for f in change.values() if f}
         everything |= {id(file): file for file in unsafe.values()}
-        lost = {number: file.durable for number, file in everything.items()}
+        durable = {number: file.durable for number, file in everything.items()}
         zeros = {
             number: file.durable + bytes(max(0, len(file.content) - len(file.durable)))
             for number, file in everything.items()
@@ -314,11 +318,14 @@ class Disk:
             names = dict(self._safe)
             for at in kept:
                 _change(names, self._pending[at])
-            for bytes_of, replaced in (("kept", {}), ("lost", lost), ("zeros", zeros)):
+            for bytes_of, replaced in (("kept", {}), ("lost", durable), ("zeros", zeros)):
                 yield f"{words}, unsynced bytes {bytes_of}", partial(_content, names, replaced)
         for path, file in unsafe.items():
             lone = {id(file): file.durable}
-            yield f"all names kept, unsynced bytes of {path} lost", partial(_content, self._names, lone)
+            yield (
+                f"all names kept, unsynced bytes of {path} lost",
+                partial(_content, self._names, lone),
+            )
 
 
 def _change(names: dict[str, File], change: Mapping[str, File | None]) -> None:

@@ -41,7 +41,10 @@ ENDS = {"LF": "\n", "CRLF": "\r\n", "CR": "\r"}
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "cp1252"]
 UNITS = ["kg", "m/s", "-", "N"]
 PACKING: dict[str, Callable[[bytes], bytes]] = {
-    **{"plain": bytes, "gzip": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress},
+    "plain": bytes,
+    "gzip": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
     "zip": lambda content: zipped(content),
 }
 DAMAGES = ["short row", "long row", "open quote", "null byte", "word", "infinity", "cut file"]
@@ -66,7 +69,7 @@ class Drawn:
 
 @dataclass
 class Written:
-    """A file, the settings by which it is read, and what is right: columns, or a refusal's words."""
+    """A file, the settings by which it is read, and what is right: columns or a refusal's words."""
 
     content: bytes
     settings: dict[str, Any]
@@ -143,19 +146,26 @@ def written(draw: random.Random) -> Written:
     refusal: Sequence[str] = ()
     if damage == "short row":
         lines[row].pop()
-        refusal = (f"has {len(heading) - 1} fields in row {row + 1} where there are {len(heading)}",)
+        refusal = (
+            f"has {len(heading) - 1} fields in row {row + 1} where there are {len(heading)}",
+        )
     elif damage == "long row":
         row = max(row, 1)  # a first row that is longer says something else
         lines[row].append("1")
-        refusal = (f"has {len(heading) + 1} fields in row {row + 1} where there are {len(heading)}",)
+        refusal = (
+            f"has {len(heading) + 1} fields in row {row + 1} where there are {len(heading)}",
+        )
     elif damage in ("word", "infinity"):
         lines[row][0] = cell = "oops" if damage == "word" else "inf"
         name = "column0" if head == "none" else heading[0]
-        refusal = (f"column {name!r} has a cell that is no finite number", f"{cell!r} in row {row + 1}")
+        refusal = (
+            f"column {name!r} has a cell that is no finite number",
+            f"{cell!r} in row {row + 1}",
+        )
 
     text = io.StringIO(newline="")
     end = ENDS[draw.choice([*ENDS])]
-    writer = csv.writer(text, delimiter=SEPARATORS[separator], lineterminator=end, quoting=quoting)
+    writer = csv.writer(text, delimiter=SEPARATORS[separator], lineterminator=end, quoting=quoting)  # type: ignore[arg-type]
     before = ""
     if head == "sep=":
         before = f"sep={SEPARATORS[separator]}{end}"
@@ -199,7 +209,7 @@ def written(draw: random.Random) -> Written:
     rules += [f"thousands: {thousands or 'none'}", f"missing: {missing!r}", f"head: {head}"]
     rules += [f"line ends: {[*ENDS][[*ENDS.values()].index(end)]}", f"damage: {damage or 'none'}"]
     rules += [f"column: {column.kind}" for column in columns]
-    right = {}
+    right: dict[str, Any] = {}
     for place, column in enumerate(columns[:-1]):
         if head == "none":
             column.name = f"column{place}"
