@@ -261,7 +261,7 @@ def _interval(text: str, value: Any) -> Interval:
 
 def _values(text: str, override: Any) -> list[str]:
     """The values of a key that varies, as on the command line; too many are refused first."""
-    from hydra.core.override_parser.types import Glob, RangeSweep
+    from hydra.core.override_parser.types import Glob, RangeSweep, Sweep
 
     value, key = override.value(), override.key_or_group
     if isinstance(value, Glob):
@@ -271,6 +271,8 @@ def _values(text: str, override: Any) -> list[str]:
     else:
         count = _length(value) if isinstance(value, RangeSweep) else len(value.list)
         refuse_many(text, count, "values")
+        if any(isinstance(item, (Sweep, Glob)) for item in getattr(value, "list", ())):
+            raise SettingError(f"{text}: choice(), range(), sort() ... stand alone, not in a list")
         values = [str(item) for item in override.sweep_string_iterator()] if count else []
     if not values:
         raise SettingError(f"{text} has no values")

@@ -98,7 +98,9 @@ class Space:
         for text in overrides:
             key, _, value = text.partition("=")
             if axes[text] and is_literal(text):
-                with suppress(SettingError, AttributeError):  # reported when the job is composed
+                with suppress(
+                    SettingError, AttributeError, LookupError
+                ):  # reported when the job is composed
                     task = composed(fixed).config["task"]
                     if value in build("task", {**task, "target": task["target"] or value}).names():
                         text = f"{key}={quoted(value)}"
