@@ -200,6 +200,8 @@ def written(draw: random.Random) -> Written:
     settings: dict[str, Any] = {"path": "table.csv", "target": "y" if head != "none" else -1}
     if head == "none":
         settings["header"] = False
+        if separator == "blanks" and decimal == ",":  # may as well be separated by commas
+            settings["separator"] = separator
     if head == "lines before":
         settings["skip"] = 2
     if encoding == "cp1252":

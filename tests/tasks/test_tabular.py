@@ -767,3 +767,13 @@ def test_numerals(numerals: Numerals, cell: str, value: float | None) -> None:
 def test_a_sample_that_ends_amid_a_line(folder: Path) -> None:
     dialect = find("a;b;y\n1,5;2;3\n4;5;6\n7;8", Given(), whole=False)
     assert (dialect.separator, dialect.numerals, dialect.body) == (";", Numerals(","), 6)
+
+
+def test_commas_in_numbers_between_blanks_are_not_taken_for_separators() -> None:
+    def separator(lines: list[str]) -> str:
+        return find("\n".join(lines), Given(), whole=True).separator
+
+    assert separator([f"{n},5 2,{n} 7,25" for n in range(4)]) == " "
+    assert separator(["name,size", *(f"Unit {n},2" for n in range(4))]) == ","
+    with pytest.raises(SettingError, match="separated by commas, or by blanks with commas"):
+        separator([f"{n},5 blue 7,2{n}" for n in range(4)])

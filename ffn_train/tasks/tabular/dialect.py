@@ -179,7 +179,10 @@ def _lines_of_record(lines: Sequence[str], separator: str) -> int:
 
 
 def _separator(lines: Sequence[str]) -> str:
-    """The separator that splits most lines into equally many fields without other separators."""
+    """The separator that splits most lines into equally many fields without other separators.
+
+    Raises SettingError if there is none, or if commas may as well stand in numbers between blanks.
+    """
     best, score = "", 0.0
     for separator in SEPARATORS.values():
         try:
@@ -195,6 +198,13 @@ def _separator(lines: Sequence[str]) -> str:
         fits = count / len(rows) * whole / len(cells) if width > 1 else 0
         if fits > score + 1e-9:
             best, score = separator, fits
+        elif separator == " " and best == "," and fits > score - 1e-9:
+            if not all(_NUMERAL.fullmatch(cell) for cell in cells):
+                raise SettingError(
+                    "may be separated by commas, or by blanks with commas in numbers: set "
+                    "task.separator=comma or task.separator=blanks"
+                )
+            best = separator
     if not best:
         line = lines[0].strip()
         excerpt = line if len(line) <= 40 else f"{line[:37]}..."
