@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout, suppress
 from functools import partial
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 
 from ffn_train.commands.launch import COMMANDS
@@ -59,12 +60,18 @@ PHRASES: dict[str, list[str]] = {
         *(f"theory {TINY} <<overrides>> --out out/t.svg", f"gradcheck {TINY} <<overrides>>"),
         *("plots <run> <<figures>> <<looks>>", "compare <run> other <<compared>> <<looks>>"),
         *("predict <run> <table> <<predicted>>", "diff <run> <run>", "view <run> <<paged>>"),
-        *("check <table>", "clean <run>", "clean <run> --yes", "reproduce <odd>"),
+        *("check <table>", "clean <run>", "clean <run> --yes", "reproduce <odd>x"),
     ],
     "overrides": ["<<override>>", "<<override>> <<override>>", "<<override>> <<overrides>>"],
     "override": [
         *("<prefix><key>=<value>", "<prefix><key>=<value>", "<key>=<number>", "<chosen>"),
-        *("~<key>", "<key>", "<odd_key>=<value>", "experiment=<experiment>", "task=table <<table>>"),
+        *(
+            "~<key>",
+            "<key>",
+            "<odd_key>=<value>",
+            "experiment=<experiment>",
+            "task=table <<table>>",
+        ),
     ],
     "table": [
         "task.path=<table> task.target=<column>",
@@ -91,7 +98,11 @@ PHRASES: dict[str, list[str]] = {
     ],
     "compared": [
         *("--out out", "--out out --by <key>", "--out out --where <key>>=<number>"),
-        *("--out out --x <key> --metric <odd>", "--out out --where <odd>", "--out out --figures <odd>"),
+        *(
+            "--out out --x <key> --metric <odd>",
+            "--out out --where <odd>",
+            "--out out --figures <odd>",
+        ),
     ],
     "predicted": ["", "--out out/p.csv", "--weights best", "--weights <odd>", "--parts <odd>"],
     "paged": ["", "--out page.html", "--out nowhere/page.html", "--port <number>", "--x"],
@@ -103,7 +114,7 @@ TEXTS: dict[str, list[str]] = {
     "odd_key": ODD_KEYS,
     "chosen": CHOSEN,
     "experiment": [*(path.stem for path in (CONF / "experiment").glob("*.yaml")), "nothing"],
-    "word": [*COMMANDS, "pedict", "train", "sweep"],
+    "word": [*sorted({*COMMANDS} - {"reproduce"}), "pedict", "train", "sweep"],  # it takes minutes
     "run": ["run", "run", "other", "nowhere", "new.csv", "."],
     "table": ["new.csv", "new.csv", "run", "nowhere.csv", "/dev/null", "-"],
     "column": ["y", "x0", "x9", "-1", "0", "<odd>"],
@@ -112,7 +123,13 @@ TEXTS: dict[str, list[str]] = {
     "plain": ["null", "true", "false", "auto", "none", *sorted({c.split("=")[1] for c in CHOSEN})],
     "odd": ODD,
     "listed": ["[]", "[<value>]", "[<value>,<value>]", "[<number>,<plain>,<odd>]"],
-    "mapped": ["{}", "{a: <value>}", "{<key>:<value>}", "{<key>:[<number>]}", "{_target_:os.system}"],
+    "mapped": [
+        "{}",
+        "{a: <value>}",
+        "{<key>:<value>}",
+        "{<key>:[<number>]}",
+        "{_target_:os.system}",
+    ],
     "called": [
         *("${oc.env:HOME}", "${seed}", "${nothing}", "int(<number>)", "float(<value>)"),
         *("str(<value>)", "glob(*)", "shuffle(<value>)", "sort(<number>,<number>)"),
@@ -206,21 +223,19 @@ def alone(words: Sequence[str], place: Path, draw: random.Random) -> tuple[str, 
 
 def strays(place: Path, words: Sequence[str], before: set[Path]) -> list[str]:
     """What was made outside the directories that the words name."""
-    named = {"outputs"} | {
-        part.partition("=")[2].split("/")[0] for part in words if ".dir=" in part
-    }
-    named |= {word.split("/")[0] for flag, word in zip(words, words[1:], strict=False) if flag == "--out"}
-    made = {path for path in place.rglob("*")} - before
-    inside = {str(path.relative_to(place)) for path in made}
-    return sorted(
-        path for path in inside if path.split("/")[0] not in {*named, "run", "other"}
-    )
+    if "." in words:
+        return []
+    named = {word.partition("=")[2] for word in words if ".dir=" in word} | {"outputs"}
+    named |= {word for flag, word in pairwise(words) if flag == "--out"}
+    folders = {"run", "other", *(path.split("/")[0] for path in named)}
+    made = {str(path.relative_to(place)) for path in {*place.rglob("*")} - before}
+    return sorted(path for path in made if path.split("/")[0] not in folders)
 
 
 def prepare(seed: int, scratch: Path) -> Case:
     sound, place, home = scratch / "sound", scratch / "case" / "here", scratch / "case" / "home"
     build(sound)
-    os.environ["HOME"] = str(home)
+    os.environ |= {"HOME": str(home), "MPLCONFIGDIR": str(scratch)}  # its cache of fonts
     for words in ("--help", "plots run", "compare run other", "view run", "diff run other"):
         with chdir(sound), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             with suppress(SystemExit):

@@ -117,9 +117,7 @@ def scenarios(scratch: Path) -> Iterator[Scenario]:
 
     for every, steps in CADENCES:
         cadence = f"checkpoint.every={'null' if every is None else every}"
-        straight = made(
-            f"run, {cadence}, steps {steps}", train(cadence, f"trainer.steps={steps}")
-        )
+        straight = made(f"run, {cadence}, steps {steps}", train(cadence, f"trainer.steps={steps}"))
         yield straight
         if every is not None and steps == 7:
             saved = [f"step-{every:09d}" in o.target for o in straight.operations].index(True)
@@ -195,7 +193,9 @@ def prepare(seed: int, scratch: Path) -> Case:
             line = done.stderr.strip().rpartition("\n")[2]
             covered.append(f"refused: {line[:70]}")
         if trouble:
-            trouble += f"\n  {scenario.name}: {words}{torn}, at operation {point.index}: {operation}"
+            trouble += (
+                f"\n  {scenario.name}: {words}{torn}, at operation {point.index}: {operation}"
+            )
         return Outcome(covered, trouble)
 
     return case

@@ -144,8 +144,8 @@ def recorded(root: Path) -> Iterator[list[Operation]]:
 
 
 _PATHS = {
-    **{"replace": "rename", "rename": "rename", "unlink": "unlink", "remove": "unlink"},
-    **{"mkdir": "mkdir", "rmdir": "rmdir"},
+    "replace": "rename", "rename": "rename", "unlink": "unlink", "remove": "unlink",
+    "mkdir": "mkdir", "rmdir": "rmdir",
 }
 
 STRACE = (
@@ -318,7 +318,10 @@ class Disk:
                 yield f"{words}, unsynced bytes {bytes_of}", partial(_content, names, replaced)
         for path, file in unsafe.items():
             lone = {id(file): file.durable}
-            yield f"all names kept, unsynced bytes of {path} lost", partial(_content, self._names, lone)
+            yield (
+                f"all names kept, unsynced bytes of {path} lost",
+                partial(_content, self._names, lone),
+            )
 
 
 def _change(names: dict[str, File], change: Mapping[str, File | None]) -> None:

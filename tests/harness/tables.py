@@ -35,13 +35,14 @@ SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "blanks"
 MISSING = ["", "NA", "n/a", "NaN", "?", "-", "null", "None"]
 WORDS = ["red", "blau", "grün", "off", "A1", "x_y"]
 TRICKY = ["a,b", "a;b", 'say "hi"', "two words", "a|b", "two\nlines"]  # within quotes
+ODD_NAMES = ['say "so"', "two\nlines", "a;b", "#", "=1+1", "null"]  # within quotes
 NAMES = ["length", "größe", "C6H6(GT)", "price ($)", "2001", "a b", "x/y", "ω", "w,z", "é"]
 DATES = ["%Y-%m-%d", "%d.%m.%Y", "%d %b %Y", "%Y/%m/%d", "%d-%b-%Y"]
 ENDS = {"LF": "\n", "CRLF": "\r\n", "CR": "\r"}
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "cp1252"]
 UNITS = ["kg", "m/s", "-", "N"]
 PACKING: dict[str, Callable[[bytes], bytes]] = {
-    **{"plain": bytes, "gzip": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress},
+    "plain": bytes, "gzip": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress,
     "zip": lambda content: zipped(content),
 }
 DAMAGES = ["short row", "long row", "open quote", "null byte", "word", "infinity", "cut file"]
@@ -89,6 +90,7 @@ def written(draw: random.Random) -> Written:
     head = draw.choice(["header", "header", "none", "units", "comments", "sep=", "lines before"])
     head = "header" if blanks and head == "sep=" else head
     names = [name for name in NAMES if not (blanks and " " in name)]
+    names += ODD_NAMES if quoted else []
     names = draw.sample([n for n in names if n.encode(encoding, "ignore").decode(encoding) == n], 4)
 
     def number(value: float, digits: int) -> str:
@@ -104,6 +106,9 @@ def written(draw: random.Random) -> Written:
         digits = draw.choice([0, 1, 2])
         values: list[Any] = [round(draw.uniform(-9000, 9000), digits) for _ in range(rows)]
         cells = [number(value, digits) for value in values]
+        if decimal == "." and not thousands and draw.random() < 0.3:  # of any size
+            values = [draw.uniform(-9, 9) * 10.0 ** draw.randint(-300, 300) for _ in range(rows)]
+            cells = list(map(repr, values))
         if draw.random() < 0.4:
             holes(cells, values)
         return Drawn(name, "number", values, cells)
@@ -143,15 +148,22 @@ def written(draw: random.Random) -> Written:
     refusal: Sequence[str] = ()
     if damage == "short row":
         lines[row].pop()
-        refusal = (f"has {len(heading) - 1} fields in row {row + 1} where there are {len(heading)}",)
+        refusal = (
+            f"has {len(heading) - 1} fields in row {row + 1} where there are {len(heading)}",
+        )
     elif damage == "long row":
         row = max(row, 1)  # a first row that is longer says something else
         lines[row].append("1")
-        refusal = (f"has {len(heading) + 1} fields in row {row + 1} where there are {len(heading)}",)
+        refusal = (
+            f"has {len(heading) + 1} fields in row {row + 1} where there are {len(heading)}",
+        )
     elif damage in ("word", "infinity"):
         lines[row][0] = cell = "oops" if damage == "word" else "inf"
         name = "column0" if head == "none" else heading[0]
-        refusal = (f"column {name!r} has a cell that is no finite number", f"{cell!r} in row {row + 1}")
+        refusal = (
+            f"column {name!r} has a cell that is no finite number",
+            f"{cell!r} in row {row + 1}",
+        )
 
     text = io.StringIO(newline="")
     end = ENDS[draw.choice([*ENDS])]
@@ -194,6 +206,8 @@ def written(draw: random.Random) -> Written:
         settings["skip"] = 2
     if encoding == "cp1252":
         settings["encoding"] = encoding
+    if blanks and decimal == ",":  # commas could be the separator as well
+        settings["separator"] = "blanks"
     rules = [f"separator: {separator}", f"packing: {packing}", f"encoding: {encoding}"]
     rules += [f"quotes: {'all' if quoted else 'where needed'}", f"decimal: {decimal}"]
     rules += [f"thousands: {thousands or 'none'}", f"missing: {missing!r}", f"head: {head}"]
@@ -241,9 +255,32 @@ def mistake(table: Table, case: Written) -> str:
     return ""
 
 
+def soup(draw: random.Random) -> bytes:
+    """Bytes that nobody would call a table, or a table with some behind it."""
+    pieces = [b"a", b"y", b",", b"\t", b"\n", b"\r", b'"', b"1", b"-2.5", b" ", b"\0", b"\xff"]
+    table = b"a,b,y\n1,2,3\n2,3,5\n4,5,6\n7,8,8\n" * draw.randint(0, 1)
+    return table + b"".join(draw.choices(pieces, k=draw.randint(0, 40)))
+
+
+def of_soup(content: bytes) -> str:
+    """What is wrong with what is made of any bytes: a sound table, or a line."""
+    try:
+        table = TableTask(path="table.csv", target="y").table(np.random.default_rng(0))
+    except SettingError as error:
+        return "" if str(error).isprintable() else f"refused: {error}"
+    shape = len(table.targets), len(table.input_names)
+    sound = np.isfinite(table.inputs).all() and np.isfinite(table.targets).all()
+    return "" if sound and table.inputs.shape == shape else f"no sound table\n  {content!r}"
+
+
 def prepare(seed: int, scratch: Path) -> Case:
     def case(number: int) -> Outcome:
         draw = random.Random(f"{seed} {number}")
+        if draw.random() < 0.1:
+            content = soup(draw)
+            (scratch / "table.csv").write_bytes(content)
+            with chdir(scratch):
+                return Outcome(["any bytes"], of_soup(content))
         drawn = written(draw)
         (scratch / "table.csv").write_bytes(drawn.content)
         with chdir(scratch), warnings.catch_warnings():
