@@ -237,9 +237,9 @@ def prepare(seed: int, scratch: Path) -> Case:
     build(sound)
     os.environ |= {"HOME": str(home), "MPLCONFIGDIR": str(scratch)}  # its cache of fonts
     for words in ("--help", "plots run", "compare run other", "view run", "diff run other"):
-        with chdir(sound), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            with suppress(SystemExit):
-                call(words.split())
+        silent = redirect_stdout(StringIO()), redirect_stderr(StringIO())
+        with chdir(sound), silent[0], silent[1], suppress(SystemExit):
+            call(words.split())
     shutil.rmtree(sound)
     build(sound)
 

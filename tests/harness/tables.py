@@ -22,7 +22,7 @@ from contextlib import chdir
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -42,9 +42,13 @@ ENDS = {"LF": "\n", "CRLF": "\r\n", "CR": "\r"}
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "cp1252"]
 UNITS = ["kg", "m/s", "-", "N"]
 PACKING: dict[str, Callable[[bytes], bytes]] = {
-    "plain": bytes, "gzip": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress,
+    "plain": bytes,
+    "gzip": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
     "zip": lambda content: zipped(content),
 }
+PLAIN: dict[str, Any] = {"path": "table.csv", "target": "y"}
 DAMAGES = ["short row", "long row", "open quote", "null byte", "word", "infinity", "cut file"]
 
 
@@ -67,7 +71,7 @@ class Drawn:
 
 @dataclass
 class Written:
-    """A file, the settings by which it is read, and what is right: columns, or a refusal's words."""
+    """A file, the settings by which it is read, and what is right: columns, or words of a line."""
 
     content: bytes
     settings: dict[str, Any]
@@ -81,7 +85,7 @@ def written(draw: random.Random) -> Written:
     rows = draw.randint(8, 20)
     separator = draw.choice([*SEPARATORS])
     packing, encoding = draw.choice([*PACKING]), draw.choice(ENCODINGS)
-    quoting = draw.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+    quoting: Literal[0, 1] = draw.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
     blanks = separator == "blanks"
     quoted = quoting == csv.QUOTE_ALL and not blanks
     decimal = draw.choice([".", ","]) if quoted or separator not in ("comma",) else "."
@@ -213,7 +217,7 @@ def written(draw: random.Random) -> Written:
     rules += [f"thousands: {thousands or 'none'}", f"missing: {missing!r}", f"head: {head}"]
     rules += [f"line ends: {[*ENDS][[*ENDS.values()].index(end)]}", f"damage: {damage or 'none'}"]
     rules += [f"column: {column.kind}" for column in columns]
-    right = {}
+    right: dict[str, list[float | None]] = {}
     for place, column in enumerate(columns[:-1]):
         if head == "none":
             column.name = f"column{place}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 import pytest
 
 from tests.harness import commands, crash, damage, tables
@@ -9,8 +12,8 @@ from tests.harness.campaign import Prepare, campaign
 from tests.harness.operations import Disk, Operation
 
 SMALL: dict[str, tuple[Prepare, int]] = {
-    "crash": (crash.prepare, 40),
-    "damage": (damage.prepare, 40),
+    "crash": (partial(crash.prepare, cadences=[(2, 7)]), 30),
+    "damage": (partial(damage.prepare, subjects=["a finished run", "an interrupted run"]), 40),
     "commands": (commands.prepare, 40),
     "tables": (tables.prepare, 80),
 }
@@ -18,10 +21,13 @@ SMALL: dict[str, tuple[Prepare, int]] = {
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_few_cases(
-    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("HOME", "/")  # which a harness changes
-    monkeypatch.setenv("MPLCONFIGDIR", "/")
+    for variable in ("HOME", "MPLCONFIGDIR"):
+        monkeypatch.setenv(variable, str(tmp_path))  # restored, if the harness changes it
     prepare, cases = SMALL[name]
     arguments = ["--minutes", "30", "--cases", str(cases)]
     assert campaign(f"tests.harness.{name}", prepare, arguments) == [], capsys.readouterr().out
@@ -42,10 +48,14 @@ def test_a_power_loss_undoes_what_is_not_synced_in_any_order() -> None:
     left = {words: make() for words, make in disk.losses()}
     assert left["new names lost, unsynced bytes kept"] == {"run": None, "run/log": b"old new"}
     assert left["only new name 1 kept, unsynced bytes zeros"] == {
-        "run": None, "run/log": b"old" + bytes(4), "run/b": b"A"
+        "run": None,
+        "run/log": b"old" + bytes(4),
+        "run/b": b"A",
     }
     assert left["new name 1 lost, unsynced bytes lost"] == {
-        "run": None, "run/log": b"old", "run/a": b"A"
+        "run": None,
+        "run/log": b"old",
+        "run/a": b"A",
     }
     for operation in (Operation("open", "run", 5), Operation("sync", "run", 5)):
         disk.apply(operation)
