@@ -38,7 +38,11 @@ TRAIN = r"python -m ffn_train"
 # a command's pattern -> what is appended to it (None: it is not run), and why; the first that fits
 EXCEPTIONS: dict[str, tuple[str | None, str]] = {
     r".*\bpip install": (None, "installing"),
-    r"\.ci/run": (None, "all tests"),
+    r"\.ci/run|python -m pytest$": (None, "all tests"),
+    r"python -m tests\.harness\.": (
+        None,
+        "minutes; tests/harness/test_harness.py tries a few cases",
+    ),
     r"openssl|export|ray |python -m pytest -m cluster": (None, "a cluster"),
     r".*hydra/launcher=(slurm|ray_cluster)": ("dry_run=true", "a cluster"),
     r"python -m tests\.": (None, "minutes"),

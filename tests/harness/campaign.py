@@ -1,4 +1,4 @@
-"""What the harnesses share: numbered cases within limits, coverage, findings, continuing."""
+"""What the harnesses share: numbered cases within limits, coverage, findings, going on later."""
 
 from __future__ import annotations
 

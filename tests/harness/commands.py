@@ -8,7 +8,6 @@ are sent a signal, or find nobody who reads what they print.
 
 from __future__ import annotations
 
-import itertools
 import os
 import random
 import re
@@ -21,6 +20,7 @@ from collections.abc import Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout, suppress
 from functools import partial
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 
 from ffn_train.commands.launch import COMMANDS
@@ -60,7 +60,7 @@ PHRASES: dict[str, list[str]] = {
         *(f"theory {TINY} <<overrides>> --out out/t.svg", f"gradcheck {TINY} <<overrides>>"),
         *("plots <run> <<figures>> <<looks>>", "compare <run> other <<compared>> <<looks>>"),
         *("predict <run> <table> <<predicted>>", "diff <run> <run>", "view <run> <<paged>>"),
-        *("check <table>", "clean <run>", "clean <run> --yes", "reproduce <odd>"),
+        *("check <table>", "clean <run>", "clean <run> --yes", "reproduce <odd>x"),
     ],
     "overrides": ["<<override>>", "<<override>> <<override>>", "<<override>> <<overrides>>"],
     "override": [
@@ -114,7 +114,7 @@ TEXTS: dict[str, list[str]] = {
     "odd_key": ODD_KEYS,
     "chosen": CHOSEN,
     "experiment": [*(path.stem for path in (CONF / "experiment").glob("*.yaml")), "nothing"],
-    "word": [*COMMANDS, "pedict", "train", "sweep"],
+    "word": [*sorted({*COMMANDS} - {"reproduce"}), "pedict", "train", "sweep"],  # it takes minutes
     "run": ["run", "run", "other", "nowhere", "new.csv", "."],
     "table": ["new.csv", "new.csv", "run", "nowhere.csv", "/dev/null", "-"],
     "column": ["y", "x0", "x9", "-1", "0", "<odd>"],
@@ -223,19 +223,19 @@ def alone(words: Sequence[str], place: Path, draw: random.Random) -> tuple[str, 
 
 def strays(place: Path, words: Sequence[str], before: set[Path]) -> list[str]:
     """What was made outside the directories that the words name."""
-    named = {"outputs"} | {
-        part.partition("=")[2].split("/")[0] for part in words if ".dir=" in part
-    }
-    named |= {word.split("/")[0] for flag, word in itertools.pairwise(words) if flag == "--out"}
-    made = set(place.rglob("*")) - before
-    inside = {str(path.relative_to(place)) for path in made}
-    return sorted(path for path in inside if path.split("/")[0] not in {*named, "run", "other"})
+    if "." in words:
+        return []
+    named = {word.partition("=")[2] for word in words if ".dir=" in word} | {"outputs"}
+    named |= {word for flag, word in pairwise(words) if flag == "--out"}
+    folders = {"run", "other", *(path.split("/")[0] for path in named)}
+    made = {str(path.relative_to(place)) for path in {*place.rglob("*")} - before}
+    return sorted(path for path in made if path.split("/")[0] not in folders)
 
 
 def prepare(seed: int, scratch: Path) -> Case:
     sound, place, home = scratch / "sound", scratch / "case" / "here", scratch / "case" / "home"
     build(sound)
-    os.environ["HOME"] = str(home)
+    os.environ |= {"HOME": str(home), "MPLCONFIGDIR": str(scratch)}  # its cache of fonts
     for words in ("--help", "plots run", "compare run other", "view run", "diff run other"):
         silent = redirect_stdout(StringIO()), redirect_stderr(StringIO())
         with chdir(sound), silent[0], silent[1], suppress(SystemExit):

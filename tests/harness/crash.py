@@ -17,7 +17,7 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir
 from dataclasses import dataclass, field
 from functools import partial
@@ -52,8 +52,9 @@ TINY = (
     *("measure.every=3", "evaluate.every=2", "schedule=constant", "optimizer.lr=0.01"),
     *("task.rows=40", "plot.when=never", "threads=1"),
 )
-CADENCES = [(every, steps) for every in (None, 1, 2, 3) for steps in (1, 4, 7)]
-# what has times, what the summary overrules, and half-written files, which are not read
+Cadence = tuple[int | None, int]
+CADENCES: list[Cadence] = [(every, steps) for every in (None, 1, 2, 3) for steps in (1, 4, 7)]
+# what has times, what the summary overrules, and half-written files that nobody takes for others
 UNLIKE = (files.PROVENANCE, files.LOCK, files.STATUS, f".{files.STATUS}.", MANIFEST, ".out.csv.")
 
 
@@ -109,13 +110,13 @@ def sweep(plan: Plan) -> None:
             raise SettingError(status.reason)
 
 
-def scenarios(scratch: Path) -> Iterator[Scenario]:
-    """Each with its operations."""
+def scenarios(scratch: Path, cadences: Sequence[Cadence] = CADENCES) -> Iterator[Scenario]:
+    """Each with its operations; ``cadences``: checkpoint.every and steps of its runs."""
 
     def made(name: str, command: Callable[[], object], start: Content | None = None) -> Scenario:
         return Scenario(name, command, start or {}).record(scratch / "case")
 
-    for every, steps in CADENCES:
+    for every, steps in cadences:
         cadence = f"checkpoint.every={'null' if every is None else every}"
         straight = made(f"run, {cadence}, steps {steps}", train(cadence, f"trainer.steps={steps}"))
         yield straight
@@ -159,8 +160,8 @@ def points(scenario: Scenario) -> Iterator[Point]:
             yield Point(scenario, index, None, loss)
 
 
-def prepare(seed: int, scratch: Path) -> Case:
-    every = [point for scenario in scenarios(scratch) for point in points(scenario)]
+def prepare(seed: int, scratch: Path, cadences: Sequence[Cadence] = CADENCES) -> Case:
+    every = [point for scenario in scenarios(scratch, cadences) for point in points(scenario)]
     random.Random(seed).shuffle(every)
     every.sort(key=lambda point: point.loss is not None)  # the ends of the process are tried first
     seen: set[Any] = set()

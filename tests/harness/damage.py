@@ -16,11 +16,13 @@ import os
 import random
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import chdir, redirect_stdout
 from functools import cache, partial
 from pathlib import Path
 from stat import S_IFCHR
+
+import numpy as np
 
 import ffn_train
 from ffn_train.config.composition import compose
@@ -81,7 +83,7 @@ def recorded_run(folder: str, factor: float) -> None:
     ) as run:
         for step in range(5):
             run.log(step, {"loss": factor / (step + 1)}, {flow: [step + factor, 1], norm: [factor]})
-        run.save_weights({"b.w": [[factor, 1], [2, 3]]})  # type: ignore[dict-item]
+        run.save_weights({"b.w": np.full((2, 2), factor)})
 
 
 def cut(scratch: Path, name: str, command: Callable[[], object], mark: str) -> None:
@@ -246,17 +248,29 @@ def folder(path: Path, draw: random.Random) -> None:
     path.mkdir()
 
 
-DAMAGES = (truncated, deleted, emptied, zeroed, flipped, swapped, fifo, device, linked, folder)
+Damage = Callable[[Path, random.Random], None]
+DAMAGES: tuple[Damage, ...] = (
+    truncated,
+    deleted,
+    emptied,
+    zeroed,
+    flipped,
+    swapped,
+    fifo,
+    device,
+    linked,
+    folder,
+)
 
 
-def unnoticed(subject: str, reader: str, name: str, damage: str, ended: bool) -> bool:
+def unnoticed(subject: str, reader: str, name: str, damage: Damage, ended: bool) -> bool:
     """Whether another result is right: nothing in the files could tell that it is another one.
 
     ``ended``: whether the file is in the directory of a run that has ended.
     """
     if name.endswith(UNSEALED):
         return True
-    if name.endswith(files.SUMMARY) and damage == "deleted":  # as of a run that has not ended
+    if name.endswith(files.SUMMARY) and damage is deleted:  # as of a run that has not ended
         return reader not in ("resume", "extend") or subject.endswith("sweep")
     if not name.startswith("it/"):  # the user's own tables; a run knows those of its training
         return name == "new.csv"
@@ -265,7 +279,7 @@ def unnoticed(subject: str, reader: str, name: str, damage: str, ended: bool) ->
     return not ended and subject in ("an interrupted run", "a running run", "an unfinished sweep")
 
 
-def prepare(seed: int, scratch: Path) -> Case:
+def prepare(seed: int, scratch: Path, subjects: Sequence[str] = tuple(READERS)) -> Case:
     place = scratch / "case"
 
     @cache
@@ -311,7 +325,7 @@ def prepare(seed: int, scratch: Path) -> Case:
 
     def case(number: int) -> Outcome:
         draw = random.Random(f"{seed} {number}")
-        subject = draw.choice(list(READERS))
+        subject = draw.choice(subjects)
         reader = draw.choice(list(READERS[subject]))
         sound = right(subject, reader)
         copied(subject)
@@ -328,13 +342,8 @@ def prepare(seed: int, scratch: Path) -> Case:
         left_out = reader in ("view", "compare") and done.stderr.strip()
         if done.returncode == LATE:
             trouble = f"does not end: {words}"
-        elif (
-            not trouble
-            and done.returncode == 0
-            and (0, done.stdout) != sound
-            and not left_out
-            and not unnoticed(subject, reader, name, damage.__name__, ended)
-        ):
+        same = done.returncode != 0 or (0, done.stdout) == sound or left_out
+        if not trouble and not same and not unnoticed(subject, reader, name, damage, ended):
             trouble = f"another result: {words}\n{difference(sound[1], done.stdout)}"
         refused = "refused" if done.returncode else "read"
         covered = [subject, reader, damage.__name__, f"file: {Path(name).name}", refused]

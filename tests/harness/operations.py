@@ -116,9 +116,7 @@ def recorded(root: Path) -> Iterator[list[Operation]]:
         buffered = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
         if "b" in mode:
             return buffered
-        text = io.TextIOWrapper(buffered, encoding, errors, newline)
-        text.mode = mode  # type: ignore[misc]
-        return text
+        return io.TextIOWrapper(buffered, encoding, errors, newline)
 
     def synced(handle: int) -> None:
         fsync(handle)
@@ -138,7 +136,7 @@ def recorded(root: Path) -> Iterator[list[Operation]]:
         patch.object(io, "open", opens),
         patch.object(os, "open", opening),
         patch.object(os, "fsync", synced),
-        patch.multiple(os, **{name: changing(name) for name in _PATHS}),  # type: ignore[call-overload]
+        patch.dict(vars(os), {name: changing(name) for name in _PATHS}),
     ):
         yield operations
 
@@ -298,9 +296,9 @@ class Disk:
         """
         count = len(self._pending)
         chosen = {"all names kept": [*range(count)], "new names lost": []}
-        for lost in range(count) if count > 1 else ():
-            chosen[f"new name {lost} lost"] = [at for at in range(count) if at != lost]
-            chosen[f"only new name {lost} kept"] = [lost]
+        for number in range(count) if count > 1 else ():
+            chosen[f"new name {number} lost"] = [at for at in range(count) if at != number]
+            chosen[f"only new name {number} kept"] = [number]
         unsafe = {
             path: file
             for path, file in self._names.items()
@@ -309,16 +307,17 @@ class Disk:
         # a file that only lost names lead to has lost bytes, too
         everything = {id(f): f for change in self._pending for f in change.values() if f}
         everything |= {id(file): file for file in unsafe.values()}
-        durable = {number: file.durable for number, file in everything.items()}
+        lost = {number: file.durable for number, file in everything.items()}
         zeros = {
             number: file.durable + bytes(max(0, len(file.content) - len(file.durable)))
             for number, file in everything.items()
         }
+        nothing: dict[int, bytes] = {}
         for words, kept in chosen.items():
             names = dict(self._safe)
             for at in kept:
                 _change(names, self._pending[at])
-            for bytes_of, replaced in (("kept", {}), ("lost", durable), ("zeros", zeros)):
+            for bytes_of, replaced in (("kept", nothing), ("lost", lost), ("zeros", zeros)):
                 yield f"{words}, unsynced bytes {bytes_of}", partial(_content, names, replaced)
         for path, file in unsafe.items():
             lone = {id(file): file.durable}

@@ -22,7 +22,7 @@ from contextlib import chdir
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -35,6 +35,7 @@ SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "blanks"
 MISSING = ["", "NA", "n/a", "NaN", "?", "-", "null", "None"]
 WORDS = ["red", "blau", "grün", "off", "A1", "x_y"]
 TRICKY = ["a,b", "a;b", 'say "hi"', "two words", "a|b", "two\nlines"]  # within quotes
+ODD_NAMES = ['say "so"', "two\nlines", "a;b", "#", "=1+1", "null"]  # within quotes
 NAMES = ["length", "größe", "C6H6(GT)", "price ($)", "2001", "a b", "x/y", "ω", "w,z", "é"]
 DATES = ["%Y-%m-%d", "%d.%m.%Y", "%d %b %Y", "%Y/%m/%d", "%d-%b-%Y"]
 ENDS = {"LF": "\n", "CRLF": "\r\n", "CR": "\r"}
@@ -47,6 +48,7 @@ PACKING: dict[str, Callable[[bytes], bytes]] = {
     "xz": lzma.compress,
     "zip": lambda content: zipped(content),
 }
+PLAIN: dict[str, Any] = {"path": "table.csv", "target": "y"}
 DAMAGES = ["short row", "long row", "open quote", "null byte", "word", "infinity", "cut file"]
 
 
@@ -69,7 +71,7 @@ class Drawn:
 
 @dataclass
 class Written:
-    """A file, the settings by which it is read, and what is right: columns or a refusal's words."""
+    """A file, the settings by which it is read, and what is right: columns, or words of a line."""
 
     content: bytes
     settings: dict[str, Any]
@@ -83,7 +85,7 @@ def written(draw: random.Random) -> Written:
     rows = draw.randint(8, 20)
     separator = draw.choice([*SEPARATORS])
     packing, encoding = draw.choice([*PACKING]), draw.choice(ENCODINGS)
-    quoting = draw.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+    quoting: Literal[0, 1] = draw.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
     blanks = separator == "blanks"
     quoted = quoting == csv.QUOTE_ALL and not blanks
     decimal = draw.choice([".", ","]) if quoted or separator not in ("comma",) else "."
@@ -92,6 +94,7 @@ def written(draw: random.Random) -> Written:
     head = draw.choice(["header", "header", "none", "units", "comments", "sep=", "lines before"])
     head = "header" if blanks and head == "sep=" else head
     names = [name for name in NAMES if not (blanks and " " in name)]
+    names += ODD_NAMES if quoted else []
     names = draw.sample([n for n in names if n.encode(encoding, "ignore").decode(encoding) == n], 4)
 
     def number(value: float, digits: int) -> str:
@@ -107,6 +110,9 @@ def written(draw: random.Random) -> Written:
         digits = draw.choice([0, 1, 2])
         values: list[Any] = [round(draw.uniform(-9000, 9000), digits) for _ in range(rows)]
         cells = [number(value, digits) for value in values]
+        if decimal == "." and not thousands and draw.random() < 0.3:  # of any size
+            values = [draw.uniform(-9, 9) * 10.0 ** draw.randint(-300, 300) for _ in range(rows)]
+            cells = list(map(repr, values))
         if draw.random() < 0.4:
             holes(cells, values)
         return Drawn(name, "number", values, cells)
@@ -165,7 +171,7 @@ def written(draw: random.Random) -> Written:
 
     text = io.StringIO(newline="")
     end = ENDS[draw.choice([*ENDS])]
-    writer = csv.writer(text, delimiter=SEPARATORS[separator], lineterminator=end, quoting=quoting)  # type: ignore[arg-type]
+    writer = csv.writer(text, delimiter=SEPARATORS[separator], lineterminator=end, quoting=quoting)
     before = ""
     if head == "sep=":
         before = f"sep={SEPARATORS[separator]}{end}"
@@ -200,18 +206,18 @@ def written(draw: random.Random) -> Written:
     settings: dict[str, Any] = {"path": "table.csv", "target": "y" if head != "none" else -1}
     if head == "none":
         settings["header"] = False
-        if separator == "blanks" and decimal == ",":  # may as well be separated by commas
-            settings["separator"] = separator
     if head == "lines before":
         settings["skip"] = 2
     if encoding == "cp1252":
         settings["encoding"] = encoding
+    if blanks and decimal == ",":  # commas could be the separator as well
+        settings["separator"] = "blanks"
     rules = [f"separator: {separator}", f"packing: {packing}", f"encoding: {encoding}"]
     rules += [f"quotes: {'all' if quoted else 'where needed'}", f"decimal: {decimal}"]
     rules += [f"thousands: {thousands or 'none'}", f"missing: {missing!r}", f"head: {head}"]
     rules += [f"line ends: {[*ENDS][[*ENDS.values()].index(end)]}", f"damage: {damage or 'none'}"]
     rules += [f"column: {column.kind}" for column in columns]
-    right: dict[str, Any] = {}
+    right: dict[str, list[float | None]] = {}
     for place, column in enumerate(columns[:-1]):
         if head == "none":
             column.name = f"column{place}"
@@ -253,9 +259,32 @@ def mistake(table: Table, case: Written) -> str:
     return ""
 
 
+def soup(draw: random.Random) -> bytes:
+    """Bytes that nobody would call a table, or a table with some behind it."""
+    pieces = [b"a", b"y", b",", b"\t", b"\n", b"\r", b'"', b"1", b"-2.5", b" ", b"\0", b"\xff"]
+    table = b"a,b,y\n1,2,3\n2,3,5\n4,5,6\n7,8,8\n" * draw.randint(0, 1)
+    return table + b"".join(draw.choices(pieces, k=draw.randint(0, 40)))
+
+
+def of_soup(content: bytes) -> str:
+    """What is wrong with what is made of any bytes: a sound table, or a line."""
+    try:
+        table = TableTask(path="table.csv", target="y").table(np.random.default_rng(0))  # type: ignore[call-arg]
+    except SettingError as error:
+        return "" if str(error).isprintable() else f"refused: {error}"
+    shape = len(table.targets), len(table.input_names)
+    sound = np.isfinite(table.inputs).all() and np.isfinite(table.targets).all()
+    return "" if sound and table.inputs.shape == shape else f"no sound table\n  {content!r}"
+
+
 def prepare(seed: int, scratch: Path) -> Case:
     def case(number: int) -> Outcome:
         draw = random.Random(f"{seed} {number}")
+        if draw.random() < 0.1:
+            content = soup(draw)
+            (scratch / "table.csv").write_bytes(content)
+            with chdir(scratch):
+                return Outcome(["any bytes"], of_soup(content))
         drawn = written(draw)
         (scratch / "table.csv").write_bytes(drawn.content)
         with chdir(scratch), warnings.catch_warnings():

@@ -8,7 +8,6 @@ import random
 import re
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +18,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ffn_train.config.composition import compose
 from ffn_train.report import conclusion
 from ffn_train.running import execution, recording
 from ffn_train.running.execution import execute
@@ -410,43 +408,3 @@ def test_a_second_signal_leaves_at_once_and_loses_nothing(tmp_path: Path) -> Non
     assert run.wait(timeout=20).returncode == 130
     assert command(f"run.dir={path}", *often, cwd=tmp_path).returncode == 0
     assert results(path) == results(straight)
-
-
-@pytest.mark.slow
-def test_kill_at_random_moments(tmp_path: Path) -> None:
-    """SIGKILL fifty times at full logging and checkpoint cadence, each time resumed.
-
-    The children are forked with the settings composed, so that all of the time in which they are
-    killed is the run's own. Moments are drawn from the first quarter of what an undisturbed run
-    takes on this machine: before there is a directory, at the first files, and between checkpoints.
-    """
-    often = ("checkpoint.every=7", "measure.every=3", "evaluate.every=11", "trainer.steps=1000")
-    settings = compose([*LONG, *often])
-
-    def run(name: str) -> Forked:
-        experiment = {**settings, "run": {"dir": str(tmp_path / name)}}
-        return Forked(lambda: execute(build_experiment(experiment), print), cwd=tmp_path)
-
-    began = time.monotonic()
-    straight = run("straight").wait()
-    quarter = (time.monotonic() - began) / 4
-    assert straight.returncode == 0, straight.stderr
-    expected = results(tmp_path / "straight")
-    moment = random.Random(0)
-    kills = runs = 0
-    while kills < 50:  # a fast machine ends a run before that and begins another one
-        path = tmp_path / f"run{runs}"
-        try:
-            done = run(path.name).wait(timeout=moment.uniform(0.0, quarter))
-        except subprocess.TimeoutExpired:
-            kills += 1
-        else:
-            assert done.returncode == 0, done.stderr
-            assert results(path) == expected
-            runs += 1
-        if (path / files.MEASURES).exists():
-            load_run(path)  # never trips over what the kill left
-    path = tmp_path / f"run{runs}"
-    last = run(path.name).wait()
-    assert last.returncode == 0, last.stderr
-    assert results(path) == expected

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bz2
-import csv
 import gzip
 import io
 import json
@@ -18,8 +17,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ffn_train.config.composition import compose
 from ffn_train.config.overrides import as_written, grammar, parse
@@ -604,6 +601,19 @@ def test_a_broken_file_is_refused_with_what_is_wrong(folder: Path, content: str 
     assert BROKEN[content] in refused
 
 
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        ("1,2", "has 2 fields in row 1 where there are 3"),
+        ("1,2,3,4", "has more fields in its first row than the 3"),
+    ],
+)
+def test_without_a_header_the_other_rows_say_how_many_columns_there_are(
+    first: str, words: str, folder: Path
+) -> None:
+    assert words in refusal("\n".join([first, *ROWS]), target=-1)
+
+
 def test_all_that_is_wrong_is_in_one_message(folder: Path) -> None:
     rows = [f"{i if i % 3 else 'x'},{i if i % 4 else 'z'},{row}" for i, row in enumerate(ROWS)]
     refused = refusal(lines(rows, "p,q q," + HEADER))
@@ -679,69 +689,7 @@ def test_a_missing_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch)
     assert "pip install 'ffn_train[parquet]'" in refusal(b"PAR1....PAR1")
 
 
-# Any file at all: a right table or one line
-
-
-def table_or_line(content: bytes, **chosen: Any) -> Table | None:
-    try:
-        table = read(content, **chosen)
-    except SettingError as error:
-        assert len(str(error).splitlines()) == 1
-        assert str(error).isprintable()
-        return None
-    assert np.isfinite(table.inputs).all()
-    assert np.isfinite(table.targets).all()
-    assert table.inputs.shape == (len(table.targets), len(table.input_names))
-    return table
-
-
-@pytest.fixture(scope="module")
-def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("fuzz")
-
-
-pieces = st.sampled_from([b"a", b"y", b",", b"\t", b"\n", b"\r", b'"', b"1", b"-2.5", b" ", b"\0"])
-soup = st.lists(st.one_of(pieces, st.binary(max_size=3)), max_size=40).map(b"".join)
-
-
-@settings(deadline=None, max_examples=60)
-@given(content=st.one_of(st.binary(max_size=200), soup, soup.map(lambda s: PLAIN.encode() + s)))
-def test_any_bytes(fuzzed: Path, content: bytes) -> None:
-    table_or_line(content, name=str(fuzzed / "data.csv"))
-
-
-floats = st.floats(allow_nan=False, allow_infinity=False).map(repr)
-names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
-grids = st.lists(names.map(lambda n: f"c{n}"), min_size=1, max_size=3, unique_by=str.strip).flatmap(
-    lambda header: st.tuples(
-        st.just(header),
-        st.lists(
-            st.lists(floats, min_size=len(header) + 1, max_size=len(header) + 1),
-            min_size=4,
-            max_size=6,
-        ),
-        st.sampled_from([",", "\t", ";", "|"]),
-        st.sampled_from(["\n", "\r\n"]),
-    )
-)
-
-
-@settings(deadline=None, max_examples=60)
-@given(grid=grids)
-def test_any_names_and_numbers(
-    fuzzed: Path, grid: tuple[list[str], list[list[str]], str, str]
-) -> None:
-    header, rows, delimiter, end = grid
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL)
-    writer.writerows([[*header, "target column"], *rows])
-    content, name = text.getvalue().encode(), str(fuzzed / "data.csv")
-    table = table_or_line(content, name=name, target="target column")
-    values = np.array([[float(cell) for cell in row] for row in rows])
-    assert table is not None
-    assert table.input_names == tuple(name.strip() for name in header)
-    np.testing.assert_array_equal(table.inputs, values[:, :-1])
-    np.testing.assert_array_equal(table.targets, values[:, -1:])
+# Numerals
 
 
 @pytest.mark.parametrize(

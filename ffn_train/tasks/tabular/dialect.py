@@ -124,11 +124,11 @@ def find(text: str, hints: Given, *, whole: bool) -> Dialect:
     rows = [[cell.strip() for cell in row] for row in records(rest[:LINES], separator)]
     numerals = _numerals([cell for row in rows for cell in row], hints)
     header, units = header_and_units([names, *rows], numerals, hints)
+    width = Counter(map(len, rows)).most_common(1)[0][0] if rows else len(names)
     if not header:
-        return Dialect(separator, numerals, ("",) * len(names), _size(lines[:first]), False)
+        return Dialect(separator, numerals, ("",) * width, _size(lines[:first]), False)
     if separator not in (",", " ") and len(names) > 1:
         names[-1] = names[-1].rstrip(",").strip()  # a remnant of a former separator
-    width = Counter(map(len, rows)).most_common(1)[0][0] if rows else len(names)
     if width == len(names) + 1 and any(row[-1] for row in rows if len(row) == width):
         names.insert(0, "")  # a column of row names has no header
     body = first + consumed
