@@ -27,7 +27,7 @@ def conclude(path: Path, divergence: Divergence | None, stopped: str = "", **res
     summary = replace(outcome(run), **fields)
     run = replace(run, summary=summary, state=state)
     summary = replace(summary, verdict=verdict(run))
-    # durable, and with it all files before
+    files.flush_directory(path)  # no power loss keeps the summary and loses what it speaks of
     files.write_json(path / files.SUMMARY, sealed(path, records.to_json(summary)))
     with suppress(OSError):  # only the summary counts
         Status(state, str(divergence or stopped)).write(path)

@@ -27,6 +27,7 @@ from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import Run, files, load_run, records
 from ffn_train.runs.checkpoint import Damaged, checkpoints, read_checkpoint, write_checkpoint
 from ffn_train.train.trainer import Trainer
+from tests.harness.operations import Disk, recorded
 from tests.support.choices import files as choices_of
 from tests.support.choices import settings
 from tests.support.command import Forked, command, start
@@ -367,6 +368,21 @@ def test_a_directory_removed_under_the_run(tmp_path: Path, monkeypatch: pytest.M
         with pytest.raises(FileNotFoundError) as caught:
             run_in(path, config(**OFTEN))
     assert str(path) in str(caught.value)
+
+
+def test_a_power_loss_that_keeps_the_summary_keeps_the_results(tmp_path: Path) -> None:
+    with recorded(tmp_path) as operations:
+        run_in(tmp_path / "run", config())
+    disk = Disk({})
+    for operation in operations:
+        disk.apply(operation)
+        if operation.target == f"run/{files.SUMMARY}":
+            break
+    left = [make() for _, make in disk.losses()]
+    ended = [content for content in left if f"run/{files.SUMMARY}" in content]
+    assert ended != left
+    for content in ended:
+        assert {f"run/{name}" for name in (files.WEIGHTS, files.PREDICTIONS)} <= {*content}
 
 
 LONG = ("model.depth=3", "model.width=8", "task.rows=200", "plot.when=never", "threads=1")
