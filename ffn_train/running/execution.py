@@ -139,6 +139,7 @@ def _carry_out(
     origin = replace(origin, legs=legs(path, origin, experiment.trainer, checkpoint))
     Status("running").write(path)  # first: without a summary the status says how a run ended
     (path / files.SUMMARY).unlink(missing_ok=True)
+    files.flush_directory(path)  # no power loss brings it back beside other settings
     # the first checkpoint makes these durable, too; until then there is nothing to lose
     files.write_json(path / files.CONFIG, experiment.config, durable=False)
     records.write(path / files.PROVENANCE, origin)

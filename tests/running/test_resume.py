@@ -27,7 +27,7 @@ from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import Run, files, load_run, records
 from ffn_train.runs.checkpoint import Damaged, checkpoints, read_checkpoint, write_checkpoint
 from ffn_train.train.trainer import Trainer
-from tests.harness.operations import Disk, recorded
+from tests.harness.operations import Disk, read_directory, recorded
 from tests.support.choices import files as choices_of
 from tests.support.choices import settings
 from tests.support.command import Forked, command, start
@@ -383,6 +383,23 @@ def test_a_power_loss_that_keeps_the_summary_keeps_the_results(tmp_path: Path) -
     assert ended != left
     for content in ended:
         assert {f"run/{name}" for name in (files.WEIGHTS, files.PREDICTIONS)} <= {*content}
+
+
+def test_a_power_loss_in_an_extension_brings_no_summary_of_before_back(tmp_path: Path) -> None:
+    """Beside the new settings the old summary would contradict them, and be refused for good."""
+    run_in(tmp_path / "run", config())
+    before = read_directory(tmp_path)
+    with recorded(tmp_path) as operations:
+        run_in(tmp_path / "run", config(trainer={"steps": 12}))
+    disk, changed, summary = Disk(before), f"run/{files.CONFIG}", f"run/{files.SUMMARY}"
+    for operation in operations:
+        disk.apply(operation)
+        if operation.target == changed:
+            break
+    left = [make() for _, make in disk.losses()]
+    assert any(content[changed] != before[changed] for content in left)
+    for content in left:
+        assert content[changed] == before[changed] or summary not in content
 
 
 LONG = ("model.depth=3", "model.width=8", "task.rows=200", "plot.when=never", "threads=1")
