@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ffn_train.commands.options import Parser, say, words
+from ffn_train.commands.options import Parser, say
 from ffn_train.config.outside import load
 from ffn_train.interop.export import NAMES, export
 from ffn_train.runs import load_run
@@ -29,18 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="the file, or tensorboard's directory; default, in RUN_DIR: "
         + ", ".join(NAMES.values()),
     )
-    parser.add_argument(
-        "--weights",
-        choices=("best", "last"),
-        help="of the best validation score or the last step; default: the best if they were kept",
-    )
-    parser.add_argument(
-        "--parts",
-        type=words,
-        default=[],
-        metavar="FILE,...",
-        help="Python files or packages with parts of your own that the run has; they are run",
-    )
+    parser.add_network()
     options = parser.parse(arguments)
     with parser.mistakes("; --out PATH writes elsewhere"):
         load(options.parts)

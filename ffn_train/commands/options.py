@@ -41,6 +41,22 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"{word} is not an option{nearest(word, options)}")
         return self.parse_intermixed_args(typed)
 
+    def add_network(self) -> None:
+        """Add the options that say which weights of a run, and with which parts."""
+        self.add_argument(
+            "--weights",
+            choices=("best", "last"),
+            help="of the best validation score or the last step; default: the best if they were "
+            "kept",
+        )
+        self.add_argument(
+            "--parts",
+            type=words,
+            default=[],
+            metavar="FILE,...",
+            help="Python files or packages with parts of your own that the run has; they are run",
+        )
+
     def add_formats(self) -> None:
         """Add the option ``--formats`` for a command that writes figures."""
         self.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ffn_train.commands.options import Parser, say, tell, words
+from ffn_train.commands.options import Parser, say, tell
 from ffn_train.config.outside import load
 from ffn_train.runs import files, load_run
 from ffn_train.using.model import model_of
@@ -22,18 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("run", type=Path, metavar="RUN_DIR")
     parser.add_argument("table", metavar="NEW.csv", help="a file of any kind that task.path takes")
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="default: print them")
-    parser.add_argument(
-        "--weights",
-        choices=("best", "last"),
-        help="of the best validation score or the last step; default: the best if they were kept",
-    )
-    parser.add_argument(
-        "--parts",
-        type=words,
-        default=[],
-        metavar="FILE,...",
-        help="Python files or packages with parts of your own that the run has; they are run",
-    )
+    parser.add_network()
     options = parser.parse(arguments)
     with parser.mistakes():
         load(options.parts)

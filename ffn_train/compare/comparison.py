@@ -20,7 +20,7 @@ from ffn_train.compare.values import SEED, differing, resolve_among, short
 from ffn_train.compare.where import conditions
 from ffn_train.config.settings import SettingError, one_of
 from ffn_train.plots.appearance import Appearance
-from ffn_train.plots.selection import HOPELESS
+from ffn_train.plots.selection import LOSS_CEILING
 from ffn_train.plots.settings import UNSET, Value
 from ffn_train.running import Notify
 from ffn_train.runs import RunError, old_names
@@ -92,7 +92,7 @@ class Comparison:
         Infinite if the loss of predicting the mean is unknown.
         """
         losses = [case.trivial for case in self.cases if case.trivial > 0]
-        return HOPELESS * max(losses, default=math.inf)
+        return LOSS_CEILING * max(losses, default=math.inf)
 
     @property
     def over(self) -> str:
