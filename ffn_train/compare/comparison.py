@@ -62,7 +62,7 @@ class Comparison:
     options: Options = Options()
     right: float = 0.9
 
-    @property
+    @cached_property
     def cases(self) -> list[Case]:
         """All runs, in the order of the groups and, within a group, of their seeds."""
         return [case for group in self.groups for case in group.cases]
@@ -80,12 +80,12 @@ class Comparison:
         keys = dict.fromkeys(key for each in settings for key in each)
         return {key: {each.get(key, UNSET) for each in settings} for key in keys}
 
-    @property
+    @cached_property
     def measured(self) -> list[Group]:
         """The groups that have results; only these are drawn."""
         return [group for group in self.groups if group.measured]
 
-    @property
+    @cached_property
     def ceiling(self) -> float:
         """The upper end of axes and colours of losses, so that an explosion does not flatten them.
 

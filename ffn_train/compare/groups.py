@@ -23,7 +23,7 @@ class Group:
         """Its settings: ``lr=0.1 depth=4``; "" without any."""
         return " ".join(f"{short(key)}={text(value)}" for key, value in self.point.items())
 
-    @property
+    @cached_property
     def measured(self) -> list[Case]:
         """The runs that have results."""
         return [case for case in self.cases if case.traces is not None]
