@@ -114,8 +114,8 @@ def changed(overrides: Iterable[str], change: Sequence[str]) -> list[str]:
 
 
 def outcome(run: Run) -> Outcome:
-    """A run's score, on test rows if there are any, and its gradient ratios; one that has not
-    finished has lost its score.
+    """A run's score, on test rows if there are any, and its gradient ratios; one that diverged, or
+    whose loss grew until it was stopped, has lost its score.
     """
     assert run.summary is not None
     summary, judged_by = run.summary, headline(run)
@@ -124,7 +124,7 @@ def outcome(run: Run) -> Outcome:
     assert result.value is not None
     assert result.baseline is not None
     assert result.perfect is not None
-    lost = run.state != "finished" or not math.isfinite(result.value)
+    lost = summary.divergence is not None or not math.isfinite(result.value)
     ratios = (summary.gradient_ratio_start, summary.gradient_ratio_end)
     return Outcome(
         score=-math.inf if lost else result.value,

@@ -1,7 +1,7 @@
 """Situations of training whose cause is known, because it was put there.
 
 A situation is a sound configuration and the one thing that is spoiled in it. Its cause holds by
-construction: with the spoiled settings left out the same run learns, which ``run.py --repaired``
+construction: with the spoiled settings left out the same run learns, which ``judge.py --repaired``
 shows; no verdict was consulted. What varies is drawn from one of two ranges that share no value:
 ``setting`` is for choosing the thresholds of rules, ``testing`` for judging them.
 """
@@ -123,22 +123,28 @@ def write_table(
     inputs: float,
     noise: float = 0.05,
     outlier: float = 0.0,
+    classes: float = 0,
     rng: np.random.Generator,
 ) -> None:
     """A CSV file whose target is a smooth function of its inputs x ~ N(0, I), and noise.
 
     y = sqrt(1 - noise²) f(x) + noise · e, both of unit variance: noise=1 leaves nothing to learn.
-    ``outlier`` is added to one row, in standard deviations of the target.
+    ``outlier`` is added to one row, in standard deviations of the target. With ``classes`` the
+    target is a letter: the quantile that y lies in, each with equally many rows.
     """
     x = rng.normal(size=(int(rows), int(inputs)))
     f = np.sin(1.5 * x[:, 0]) + x[:, 1] * x[:, 2] + np.abs(x[:, 3])
     y = np.sqrt(1 - noise**2) * (f - f.mean()) / f.std() + noise * rng.normal(size=len(x))
     y[rng.integers(len(y))] += outlier
+    target = y.tolist()
+    if classes:
+        rank = np.argsort(np.argsort(y))
+        target = ["abcdefgh"[int(place)] for place in rank * classes // len(y)]
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*(f"x{i}" for i in range(x.shape[1])), "y"])
-        writer.writerows(np.column_stack([x, y]).tolist())
+        writer.writerows([*row, value] for row, value in zip(x.tolist(), target, strict=True))
 
 
 BASE: Settings = {
@@ -157,6 +163,25 @@ ADAM: Settings = {"optimizer": "adam", "optimizer.lr": Between((2e-3, 3e-3), (3.
 FASTER_ADAM: Settings = {**ADAM, "optimizer.lr": Between((4e-3, 5e-3), (6e-3, 8e-3))}
 PRE_NORM: Settings = {"residual": "identity", "norm": "pre_layer"}
 TABLE: Settings = {"table.rows": 2000, "table.inputs": 6}
+CLASSES: Settings = {
+    "table.rows": 2000,
+    "table.inputs": 4,
+    "table.classes": OneOf(("2", "4"), ("3", "5")),
+    "loss": "cross_entropy",
+}
+DIGITS: Settings = {
+    "task": "table",
+    "task.path": "experiments/digits/digits.csv.gz",
+    "task.target": -1,
+    "task.classes": "true",
+    "loss": "cross_entropy",
+}
+STOPPING: Settings = {
+    "trainer.keep": "best",
+    "trainer.early_stopping": Between((12, 15), (18, 25)),
+    "trainer.steps": 2000,
+    "evaluate.every": 10,
+}
 
 HEALTHY = frozenset({"healthy"})
 EXPLODING = frozenset({"exploding"})
@@ -337,6 +362,37 @@ GOOD = (
             "trainer.steps": 300,
         },
     ),
+    good("classes, SGD", {**CLASSES, "optimizer.lr": Between((0.08, 0.12), (0.14, 0.2))}),
+    good("classes, Adam", {**CLASSES, **ADAM}),
+    good(
+        "classes, norm before, smoothed labels",
+        {**CLASSES, **PRE_NORM, **ADAM, "loss.smoothing": Between((0.04, 0.06), (0.08, 0.12))},
+    ),
+    good(
+        "digits",
+        {**DIGITS, **ADAM, "model.width": Between((32, 40), (48, 64)), "trainer.steps": 300},
+        learned=frozenset({"yes", "as logistic regression"}),
+    ),
+    good(
+        "digits, SGD",
+        {**DIGITS, "optimizer.lr": Between((0.1, 0.15), (0.18, 0.25)), "trainer.steps": 800},
+        learned=frozenset({"yes", "as logistic regression"}),
+    ),
+    good("early stopping, Adam", {**SINES, **STOPPING, **ADAM}),
+    good("early stopping, SGD, Friedman", {**FRIEDMAN, **STOPPING, "optimizer.lr": 0.1}),
+    good("early stopping, classes", {**CLASSES, **STOPPING, **ADAM, "table.rows": 4000}),
+    good(
+        "early stopping, preset for tables",
+        {
+            "experiment": "table",
+            "model.depth": 2,
+            "model.width": 128,
+            "trainer.steps": 10000,
+            "trainer.batch_size": 32,
+            "table.rows": Between((3000, 4000), (5000, 6000)),
+            "table.inputs": 4,
+        },
+    ),
 )
 
 RATE_TOO_LARGE = (
@@ -401,6 +457,24 @@ RATE_TOO_LARGE = (
         "rate too large",
         {**TABLE, "table.rows": 600, "optimizer.lr": 0.05, "activation": "silu"},
         {"optimizer.lr": Between((2.0, 4.0), (6.0, 12.0))},
+    ),
+    Situation(
+        "classes, SGD too fast",
+        "rate too large",
+        {**CLASSES, "trainer.clip": "null", "optimizer.lr": 0.05},
+        {"optimizer.lr": Between((4.0, 10.0), (15.0, 60.0))},
+    ),
+    Situation(
+        "classes, Adam too fast",
+        "rate too large",
+        {**CLASSES, **ADAM},
+        {"optimizer.lr": Between((0.2, 0.4), (0.5, 1.5))},
+    ),
+    Situation(
+        "early stopping, too fast",
+        "rate too large",
+        {**SINES, **STOPPING, **ADAM},
+        {"optimizer.lr": Between((0.2, 0.3), (0.4, 1.0))},
     ),
 )
 
@@ -490,6 +564,20 @@ RATE_TOO_SMALL = (
         {"optimizer.lr": Between((1e-5, 1e-4), (2e-4, 5e-4))},
         flow=HEALTHY,
     ),
+    Situation(
+        "classes, SGD too slow",
+        "rate too small",
+        {**CLASSES, "optimizer.lr": 0.1},
+        {"optimizer.lr": Between((1e-5, 1e-4), (2e-7, 5e-6))},
+        flow=HEALTHY,
+    ),
+    Situation(
+        "early stopping, too slow",
+        "rate too small",
+        {**FRIEDMAN, **STOPPING, **ADAM, "trainer.steps": 600},
+        {"optimizer.lr": Between((3e-6, 1e-5), (5e-7, 2e-6))},
+        flow=HEALTHY,
+    ),
 )
 
 TOO_FEW_STEPS = (
@@ -532,6 +620,20 @@ TOO_FEW_STEPS = (
         {"trainer.steps": OneOf(("1",), ("2",))},
         flow=HEALTHY,
     ),
+    Situation(
+        "a few steps, classes",
+        "too few steps",
+        {**CLASSES, **ADAM},
+        {"trainer.steps": Between((3, 5), (6, 9))},
+        flow=HEALTHY,
+    ),
+    Situation(
+        "no patience",
+        "too few steps",
+        {**SINES, **STOPPING, **ADAM, "trainer.batch_size": 8},
+        {"trainer.early_stopping": 1, "evaluate.every": OneOf(("1",), ("2",))},
+        flow=HEALTHY,
+    ),
 )
 
 MODEL_TOO_SMALL = (
@@ -564,6 +666,12 @@ MODEL_TOO_SMALL = (
         "model too small",
         {**TEACHER, "task.inputs": 16, "task.gain": 1, **ADAM},
         {"model.width": OneOf(("2",), ("1",)), "model.expansion": 1},
+    ),
+    Situation(
+        "narrow, classes",
+        "model too small",
+        {**CLASSES, **ADAM},
+        {"model.width": 1, "model.depth": OneOf(("1",), ("2",))},
     ),
 )
 
@@ -610,6 +718,27 @@ NOISE = (
         {"table.noise": 1},
         learned=NO,
     ),
+    Situation(
+        "labels at random",
+        "noise",
+        {**CLASSES, "table.rows": Between((300, 400), (450, 600)), **ADAM},
+        {"table.noise": 1},
+        learned=NO,
+    ),
+    Situation(
+        "early stopping, noise as target",
+        "noise",
+        {**TABLE, **STOPPING, **ADAM, "table.rows": Between((400, 600), (700, 900))},
+        {"table.noise": 1},
+        learned=NO,
+    ),
+    Situation(
+        "early stopping, labels at random",
+        "noise",
+        {**CLASSES, **STOPPING, **ADAM, "table.rows": Between((500, 700), (800, 1000))},
+        {"table.noise": 1},
+        learned=NO,
+    ),
 )
 
 # three of seven rows train, two are for validation, and two for the test, which judges the remedy:
@@ -647,6 +776,31 @@ OVERFITTING = tuple(
             "table.rows",
             Between((168, 210), (112, 154)),
             {**TABLE, "table.noise": 0.3, "model.width": 64, **ADAM},
+        ),
+        (
+            "few rows, classes",
+            "table.rows",
+            Between((112, 154), (168, 224)),
+            {**CLASSES, "table.noise": 0.3, **ADAM},
+        ),
+        # overfitting that is not undone by keeping the best weights, only kept within limits
+        (
+            "few rows, best weights kept",
+            "task.rows",
+            Between((84, 112), (126, 168)),
+            {**FRIEDMAN, **ADAM, "trainer.keep": "best"},
+        ),
+        (
+            "few rows, early stopping",
+            "table.rows",
+            Between((112, 168), (196, 280)),
+            {**TABLE, **STOPPING, **ADAM, "table.noise": 0.4},
+        ),
+        (
+            "few rows, classes, early stopping",
+            "table.rows",
+            Between((112, 154), (168, 224)),
+            {**CLASSES, **STOPPING, **ADAM, "table.noise": 0.3},
         ),
     )
 )

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ffn_train.config.composition import compose
@@ -87,6 +88,20 @@ def test_a_draw_is_repeatable_and_its_repair_differs_in_what_is_spoiled_alone(
     slow = situation("SGD too slow").draw("setting", 0, tmp_path)
     assert {*slow.overrides} - {*slow.repaired} == {slow.overrides[-1]}
     assert slow.overrides[-1].startswith("optimizer.lr=")
+
+
+def test_classes_are_quantiles_of_the_target(tmp_path: Path) -> None:
+    made = {"rows": 90, "inputs": 4}
+    for name, classes in (("numbers", 0), ("letters", 3)):
+        rng = np.random.default_rng(0)
+        module("situations").write_table(tmp_path / name, **made, classes=classes, rng=rng)
+    numbers, letters = (
+        [line.rsplit(",", 1) for line in (tmp_path / name).read_text().splitlines()[1:]]
+        for name in ("numbers", "letters")
+    )
+    assert [row[0] for row in numbers] == [row[0] for row in letters]
+    ordered = sorted(zip(numbers, letters, strict=True), key=lambda pair: float(pair[0][1]))
+    assert "".join(letter for _, (_, letter) in ordered) == "a" * 30 + "b" * 30 + "c" * 30
 
 
 def test_a_verdict_beside_its_cause() -> None:
