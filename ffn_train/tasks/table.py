@@ -15,6 +15,7 @@ from ffn_train.nn.core import Array
 from ffn_train.tasks.outliers import Outliers, outliers
 
 Rows = NDArray[np.int64]
+BLOCK = 2048  # rows, of which a few columns fit the cache
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ def standardised(
     if all are), or if a column's values are too large or too close together for float64.
     """
     x, y = (
-        {part: columns[rows] for part, rows in vars(parts).items()}
+        {part: columns.take(rows, axis=0) for part, rows in vars(parts).items()}
         for columns in (table.inputs, table.targets)
     )
     x_train, y_train = x["train"], y["train"]
@@ -182,20 +183,10 @@ def standardised(
             f"task target {table.target_names[constant.argmax()]!r} is constant in the "
             f"{len(y_train)} training rows: there is nothing to learn"
         )
-    input_mean, input_std = moments(x_train, table.input_names)
-    as_they_are = np.zeros(y_train.shape[1]), np.ones(y_train.shape[1])
-    target_mean, target_std = (
-        moments(y_train, table.target_names) if standardise_targets else as_they_are
-    )
-    for by_part, mean, std, names in (
-        (x, input_mean, input_std, table.input_names),
-        (y, target_mean, target_std, table.target_names),
-    ):
-        for columns in by_part.values():
-            with np.errstate(over="ignore"):
-                columns -= mean
-                columns /= std
-            _check_finite(columns, names, "is too far from the training rows to be standardised")
+    input_mean, input_std = _standardise(x, table.input_names)
+    target_mean, target_std = np.zeros(y_train.shape[1]), np.ones(y_train.shape[1])
+    if standardise_targets:
+        target_mean, target_std = _standardise(y, table.target_names)
     return Data(
         x_train=x_train,
         y_train=y_train,
@@ -229,7 +220,8 @@ def is_constant(columns: Array) -> NDArray[np.bool_]:
 
     The values are compared, because rounding in the mean gives 0.1, 0.1, 0.1 a tiny sd above 0.
     """
-    constant: NDArray[np.bool_] = (columns == columns[0]).all(axis=0)
+    constant: NDArray[np.bool_] = (columns[:2] == columns[0]).all(axis=0)
+    constant[constant] = (columns[:, constant] == columns[0, constant]).all(axis=0)
     return constant
 
 
@@ -238,11 +230,22 @@ def moments(columns: Array, names: Sequence[str]) -> tuple[Array, Array]:
 
     Raises SettingError for a column whose standard deviation float64 cannot hold.
     """
+    return _standardise({"train": columns.copy()}, names)
+
+
+def _standardise(parts: Mapping[str, Array], names: Sequence[str]) -> tuple[Array, Array]:
+    """Standardise the columns of all parts in place, by the moments of ``train``, which it returns.
+
+    Raises SettingError for a column whose standard deviation float64 cannot hold, or with a value
+    too far from the mean.
+    """
+    train = parts["train"]
+    constant = is_constant(train)
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, std = columns.mean(axis=0), columns.std(axis=0)
-    constant = is_constant(columns)
-    mean = np.where(constant, columns[0], mean)
-    std = np.where(constant, 1.0, std)
+        mean = np.where(constant, train[0], train.mean(axis=0))
+        for columns in parts.values():
+            columns -= mean
+        std = np.where(constant, 1.0, np.sqrt(_mean_square(train)))
     for name, value in zip(names, std, strict=True):
         if not np.isfinite(value) or value == 0:
             size = "small" if value == 0 else "large"
@@ -250,7 +253,23 @@ def moments(columns: Array, names: Sequence[str]) -> tuple[Array, Array]:
                 f"task column {name!r} cannot be standardised: its standard deviation is too "
                 f"{size} for float64; rescale the column"
             )
+    for columns in parts.values():
+        with np.errstate(over="ignore"):
+            columns /= std
+        _check_finite(columns, names, "is too far from the training rows to be standardised")
     return mean, std
+
+
+def _mean_square(columns: Array) -> Array:
+    """``np.square(columns).mean(axis=0)`` to the bit, without a second array of that size."""
+    if columns.shape[1] == 1:  # which numpy adds up in pairs, and others row by row
+        return np.asarray(np.square(columns).mean(axis=0))
+    total = np.zeros(columns.shape[1])
+    for start in range(0, len(columns), BLOCK):
+        squares = np.square(columns[start : start + BLOCK])
+        squares[0] += total
+        total = squares.sum(axis=0)
+    return total / len(columns)
 
 
 def _check_finite(columns: Array, names: Sequence[str], trouble: str) -> None:

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Array
+from ffn_train.tasks.table import BLOCK
 from ffn_train.tasks.tabular.dialect import Numerals
 
 LEVELS = 50  # a category with more levels, or more than half as many as rows, is left out
 TEXT = 0.9  # a column is text if at least this share of its cells are not numbers
 YEAR = 365.25  # days
-BLOCK = 4096  # rows
 MISSING, OTHER = "(missing)", "(other)"
 _TRUTH = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "y": 1.0, "n": 0.0, "t": 1.0, "f": 0.0}
 _ISO = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?")
@@ -67,17 +67,20 @@ class Column:
     def fitted(self, cells: Any, numerals: Numerals) -> Column:
         """The column with its coding fitted on the cells of the training rows."""
         if self.kind == "category":
-            words = as_words(cells)
-            levels, counts = np.unique(words[words != ""], return_counts=True)
-            enough = levels[counts > 1] if len(levels) > 2 else levels
+            words, index = as_words(cells)
+            counts = np.bincount(index, minlength=len(words))
+            levels = [word for word in words if word]
+            enough = [w for w, count in zip(words, counts, strict=True) if w and count > 1]
+            enough = enough if len(levels) > 2 else levels
             return replace(
                 self,
-                levels=tuple(map(str, enough)),
+                levels=tuple(enough),
                 pooled=len(enough) < len(levels),
-                indicator=bool((words == "").any()),
+                indicator="" in words,
             )
         values = self.values(cells, numerals)[0]
-        present = values[~np.isnan(values)]
+        missing = np.isnan(values)
+        present = values[~missing] if missing.any() else values
         fill = 0.0
         if present.size:
             middle = (present.size - 1) // 2, present.size // 2
@@ -86,24 +89,23 @@ class Column:
         season = self.kind == "date" and present.size > 0 and float(np.ptp(present)) >= YEAR
         return replace(self, fill=fill, indicator=len(present) < len(values), season=season)
 
-    def encode(self, cells: Any, numerals: Numerals) -> list[Array]:
-        """The coded columns of N cells, (N,) each."""
+    def encode(self, cells: Any, numerals: Numerals) -> list[Array | Mask]:
+        """The coded columns of N cells, (N,) each; a mask is 1 and 0."""
         if self.kind == "category":
-            words, index = np.unique(as_words(cells), return_inverse=True)
+            words, index = as_words(cells)
             places = {word: codes for codes, word in enumerate(self.levels)}
             if self.indicator:
                 places[""] = len(self.levels)
             other = len(self.coded) - 1
-            codes = np.array([places.get(str(word), other) for word in words])[index]
-            columns = [(codes == column).astype(np.float64) for column in range(other)]
-            return [*columns, (codes == other) * float(self.pooled)]
+            codes = np.array([places.get(word, other) for word in words], dtype=np.int64)[index]
+            return [*(codes == place for place in range(other)), (codes == other) & self.pooled]
         values = self.values(cells, numerals)[0]
         missing = np.isnan(values)
         if missing.any():
             values = np.where(missing, self.fill, values)
         turn = 2 * np.pi * ((values / YEAR) % 1) if self.season else values
         waves = [np.sin(turn), np.cos(turn)] if self.season else []
-        return [values, *waves, *([missing.astype(np.float64)] if self.indicator else [])]
+        return [values, *waves, *([missing] if self.indicator else [])]
 
     def values(self, cells: Any, numerals: Numerals) -> tuple[Array, Mask]:
         """The number (N,) of each cell of a kind other than category, NaN where missing, and a mask
@@ -193,8 +195,8 @@ class Columns:
         """The targets (N, M) of a frame's rows, NaN where they are missing; classes are one-hot."""
         columns = [blanked(frame[name], self.missing) for name in self.targets]
         if self.classes is not None:
-            words, index = np.unique(as_words(columns[0]), return_inverse=True)
-            one_hot = (words[:, None] == np.array(self.classes)).astype(np.float64)
+            words, index = as_words(columns[0])
+            one_hot = (np.array(words)[:, None] == np.array(self.classes)).astype(np.float64)
             one_hot[~one_hot.any(axis=1)] = np.nan
             targets: Array = one_hot[index]
             return targets
@@ -272,17 +274,24 @@ def as_truth(cells: Any) -> tuple[Array, Mask]:
     return _parsed(cells, lambda cell: _TRUTH.get(cell.lower()))
 
 
-def as_words(cells: Any) -> NDArray[np.str_]:
-    """The words of a category, "" where missing; the code 3.0 is the word 3."""
-    if cells.dtype.kind == "f":
-        cells = cells.astype(object).map(lambda value: f"{value:.15g}", na_action="ignore")
-    words = cells.astype(object).where(cells.notna(), "").astype(str).to_numpy(dtype=str)
-    return np.char.strip(words)
+def as_words(cells: Any) -> tuple[list[str], NDArray[np.int64]]:
+    """The distinct words of a category, sorted, "" where missing, and the index (N,) of each cell's
+    word; the code 3.0 is the word 3.
+    """
+    import pandas as pd
+
+    if cells.dtype == object:  # in which True and 1 would be the same
+        cells = cells.map(str, na_action="ignore")
+    codes, uniques = pd.factorize(cells)
+    number = "{:.15g}".format if cells.dtype.kind == "f" else str
+    texts = [*(number(cell).strip() for cell in uniques), *([""] if (codes < 0).any() else [])]
+    words, places = np.unique(np.array(texts, dtype=object), return_inverse=True)
+    return words.tolist(), places[codes]  # the code of a missing cell is -1
 
 
 def class_words(cells: Any) -> tuple[str, ...]:
     """The distinct words of a column, sorted as numbers if all are numbers."""
-    words = [str(word) for word in np.unique(as_words(cells)) if word]
+    words = [word for word in as_words(cells)[0] if word]
     with suppress(ValueError):
         words.sort(key=float)
     return tuple(words)
@@ -304,7 +313,7 @@ def date_forms(cells: Any, order: str | None) -> list[str]:
     """The formats in which all cells are dates; several if day and month could be swapped."""
     if cells.dtype.kind == "M":
         return ["ISO8601"]
-    words = [word for word in dict.fromkeys(as_words(cells)) if word]
+    words = [word for word in as_words(cells)[0] if word]
     if all(map(_ISO.fullmatch, words)):
         forms: tuple[str, ...] = ("ISO8601",)
     else:

@@ -38,6 +38,8 @@ class Numerals:
         cell = cell.strip()
         if cell in MISSING:
             return float("nan")
+        if self.decimal == "." and not self.thousands and _PLAIN.fullmatch(cell):
+            return float(cell)
         parts = _AROUND.fullmatch(cell)
         sign, digits = parts.groups() if parts else ("", cell)
         if self.thousands and self.thousands in digits:

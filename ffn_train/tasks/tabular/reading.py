@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import csv
 import gzip
 import io
@@ -235,9 +236,9 @@ def _table(
             raise SettingError(f"is {kind}")
     encoding = encoding or _encoding(start)
 
-    def again() -> IO[str]:
+    def again() -> IO[bytes]:
         file.seek(0)
-        return io.TextIOWrapper(_unpacked(file, largest)[0], encoding, newline="")
+        return _unpacked(file, largest)[0]
 
     return _text(again, encoding, container, hints)
 
@@ -272,20 +273,30 @@ def _members(packed: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 
 def _text(
-    reopened: Callable[[], IO[str]], encoding: str, container: str, hints: Given
+    reopened: Callable[[], IO[bytes]], encoding: str, container: str, hints: Given
 ) -> tuple[Any, Reading]:
-    stream = reopened()
-    sample = stream.read(SAMPLE)
+    def decoded(after: int) -> IO[str]:
+        stream = io.TextIOWrapper(reopened(), encoding, newline="")
+        stream.read(after)
+        return stream
+
+    sample = decoded(0).read(SAMPLE)
     if "\0" in sample:
         line = sample.count("\n", 0, sample.index("\0")) + 1
         raise SettingError(f"is not text: line {line} has a null byte")
     marked = sample.startswith("\ufeff")  # a mark that this encoding leaves in
     dialect = find(sample[marked:], hints, whole=len(sample) < SAMPLE)
-    frame = _parsed(_Text(sample[marked + dialect.body :], stream), dialect)
+    body = marked + dialect.body
+    rows: IO[Any]
+    if codecs.lookup(encoding).name.startswith("utf-8"):  # pandas itself decodes that, and faster
+        rows = reopened()
+        left_out = 3 if encoding == "utf-8-sig" and not marked else 0
+        rows.read(len(sample[:body].encode()) + left_out)
+    else:
+        rows = decoded(body)
+    frame = _parsed(_Rows(rows), dialect, spaced=_spaced(sample[body:], dialect.separator))
     if len(frame) and frame.iloc[:, -1].isna().any():
-        stream = reopened()
-        stream.read(marked + dialect.body)
-        _refuse_short(stream, dialect)
+        _refuse_short(decoded(body), dialect)
     names, unnamed, renamed = unique(dialect.names)
     frame.columns = names
     return frame, Reading(
@@ -353,28 +364,23 @@ def _encoding(start: bytes) -> str:
     return "utf-8"
 
 
-class _Text:
-    """A file for pandas: text that was already read, followed by the rest of its stream."""
+class _Rows:
+    """A stream as pandas takes it, which would decode a file of bytes before its parser does."""
 
-    def __init__(self, head: str, stream: IO[str]) -> None:
-        self._head, self._stream = head, stream
+    def __init__(self, stream: IO[Any]) -> None:
+        self.read = stream.read
+        self._stream = stream
 
-    def spaced(self, separator: str) -> bool:
-        """Whether blanks follow separators in the head; skipping them slows pandas down."""
-        return (
-            separator != " "
-            and re.search(rf"(^|{re.escape(separator)}) ", self._head, re.M) is not None
-        )
-
-    def read(self, size: int = -1) -> str:
-        text, self._head = self._head or self._stream.read(size), ""
-        return text
-
-    def __iter__(self) -> Iterator[str]:  # pandas requires it of a file
+    def __iter__(self) -> Iterator[Any]:  # pandas requires it of a file
         return iter(self._stream)
 
 
-def _parsed(text: _Text, dialect: Dialect) -> Any:
+def _spaced(text: str, separator: str) -> bool:
+    """Whether blanks follow separators; skipping them slows pandas down."""
+    return separator != " " and re.search(rf"(^|{re.escape(separator)}) ", text, re.M) is not None
+
+
+def _parsed(rows: _Rows, dialect: Dialect, *, spaced: bool) -> Any:
     import pandas as pd
 
     exact: dict[str, Any] = {}
@@ -386,7 +392,7 @@ def _parsed(text: _Text, dialect: Dialect) -> Any:
             # otherwise a first row that is too long would be truncated
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(
-                text,
+                rows,
                 sep=r"\s+" if blanks else dialect.separator,
                 header=None,
                 names=range(len(dialect.names)),
@@ -394,7 +400,7 @@ def _parsed(text: _Text, dialect: Dialect) -> Any:
                 decimal=dialect.numerals.decimal,
                 keep_default_na=False,
                 na_values=sorted(MISSING),
-                skipinitialspace=text.spaced(dialect.separator),
+                skipinitialspace=spaced,
                 low_memory=False,
                 **exact,
             )

@@ -127,7 +127,9 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
             classes = _classes(name, frame[name], reading.numerals, roles, problems)
         else:
             _check_numbers(name, frame[name], reading.numerals, problems)
-            numbers = frame[name].nunique() if may_be_classes else 0
+            first = frame[name].head(1000)  # more than CODES of them are enough to know
+            few = may_be_classes and first.nunique() <= CODES
+            numbers = frame[name].nunique() if few else 0
             if 1 < numbers <= CODES and roles.classes is None and 10 * numbers <= len(frame):
                 remarks.append(
                     f"{name} has {numbers} different numbers (task.classes=true makes classes of "
@@ -269,7 +271,7 @@ def _kind(
     forms = date_forms(cells, order) if cells.dtype.kind not in "iuf" else []
     if len(forms) == 1:
         return Column(name, "date", date=forms[0])
-    first = str(cells[wrong].iloc[0])
+    first = str(cells.iloc[int(wrong.argmax())])
     if forms:
         problems.add(
             name,
@@ -291,11 +293,11 @@ def _kind(
 def _odd(column: Column, cells: Any, unnamed: bool) -> tuple[str, str]:
     """The reason to leave out an input, or else a remark on it; "" for none."""
     if column.kind == "category":
-        words = as_words(cells)
-        levels = len(np.unique(words[words != ""]))
-        if levels == 1 and (words != "").all():
+        words = as_words(cells)[0]
+        levels = sum(map(bool, words))
+        if levels == len(words) == 1:
             return "it is one word in all rows", ""
-        if levels > min(LEVELS, len(words) / 2):
+        if levels > min(LEVELS, len(cells) / 2):
             keep = paste("task.categories", [column.name])
             return f"it has {levels:,} different words ({keep} keeps it)", ""
         return "", ""
