@@ -35,6 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         say(text.rstrip("\n"))
     else:
         say(f"predictions for {len(prediction.frame):,} rows in {options.out}")
+    about = []
     if prediction.score is not None:
-        score = f"{prediction.symbol} {prediction.score:.9g} on {prediction.scored:,} rows"
-        (tell if options.out is None else say)(score)
+        about.append(f"{prediction.symbol} {prediction.score:.9g} on {prediction.scored:,} rows")
+    if prediction.unknown:
+        about.append(f"not scored: {prediction.unknown:,} rows of classes not in the training file")
+    if about:
+        (tell if options.out is None else say)("; ".join(about))

@@ -120,6 +120,8 @@ class Run:
         from safetensors.numpy import load
 
         path = self.path / (files.BEST if which == "best" else files.WEIGHTS)
+        if which == "best" and self.summary is not None and self.summary.kept_step is None:
+            raise RunError(f"{self.path} has no best weights: trainer.keep=best keeps them")
         checked = read_files(self.path, _digests(self.summary), [path.name])
         with damaged(path, OSError, SafetensorError, ValueError):
             weights = load(checked.get(path.name) or files.read_bytes(path))

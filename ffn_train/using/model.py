@@ -34,13 +34,15 @@ class Prediction:
 
     ``frame``: one row each; a column for each target in its own units or, of classes, the class and
     the probability of each. ``score``: over the ``scored`` rows that have the target, with its
-    ``symbol``; None without such rows.
+    ``symbol``; None without such rows, or where it is not defined for them. ``unknown``: the rows
+    with a class that training did not have, which are not scored.
     """
 
     frame: Any
     score: float | None
     scored: int
     symbol: str
+    unknown: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,14 @@ class Model:
             known = np.zeros(len(y), bool) if targets is None else ~np.isnan(targets).any(axis=1)
             score = None
             if targets is not None and known.any():
-                score = float(self.score.value(targets[known], y[known]))
+                value = float(self.score.value(targets[known], y[known]))
+                score = None if np.isnan(value) else value  # of one row, R² is not defined
         predicted = pd.DataFrame(columns, index=frame.index)
-        return Prediction(predicted, score, int(known.sum()), self.score.symbol)
+        unknown = 0
+        if targets is not None and self.columns.classes is not None:
+            named = frame[self.columns.targets[0]].notna().to_numpy()
+            unknown = int((named & ~known).sum())
+        return Prediction(predicted, score, int(known.sum()), self.score.symbol, unknown)
 
     def trace(self, table: Any) -> Trace:
         """What the network computes from these rows and, if they have the target, its gradients."""
@@ -127,7 +134,7 @@ class Model:
                 encoding = self.source.get("encoding")
                 frame, reading = read(path, way, encoding=encoding, largest=files.LARGEST)
                 model = replace(self, columns=replace(self.columns, numerals=reading.numerals))
-                model.columns.check(frame, path, targets=False)
+                model.columns.check(frame, path, targets=model.has_target(frame))
                 return frame, model
             except SettingError as error:
                 text = str(error)
