@@ -96,7 +96,7 @@ def run(config: dict[str, Any]) -> None:
 
 def sweep(overrides: list[str]) -> int:
     """Run a sweep and report its results; returns the exit status, 1 if a job failed or is left."""
-    from ffn_train.runs.status import ENDED
+    from ffn_train.runs.status import EARLY, ENDED
     from ffn_train.sweep.run import check, counts, numbered
     from ffn_train.sweep.run import run as run_sweep
     from ffn_train.train import threads
@@ -112,7 +112,9 @@ def sweep(overrides: list[str]) -> int:
     swept = run_sweep(plan, tell)
     path, entries = swept.path, swept.entries
     states = [(entry.directory, entry.status(path)) for entry in entries]
-    unfinished = [(job, status) for job, status in states if status.state != "finished"]
+    unfinished = [
+        (job, status) for job, status in states if status.words not in ("finished", EARLY)
+    ]
     unfinished.sort(key=lambda job: job[1].state in ENDED)  # those that ended last
     for job, status in unfinished[:SHOWN]:
         reason = status.reason.removeprefix(f"{status.state} ")

@@ -20,12 +20,12 @@ from ffn_train.plots.settings import Flat, Value, flatten
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.files import read_json
 from ffn_train.runs.predictions import relative_gradient
-from ffn_train.runs.status import ENDED, status
+from ffn_train.runs.status import EARLY, ENDED, status
 
 BEYOND = 1e150  # the largest absolute value of a setting
 LARGEST_INTEGER = np.iinfo(np.int64).max
 FLOW_ROWS = 12  # the gradient flow is read at so many measured steps, at most
-EARLY = 4  # the signal is read at so many first measured steps
+FIRST = 4  # the signal is read at so many first measured steps
 WITHOUT_RESULTS = ("pending", "failed")
 STRETCHED = "trainer.stretched_from"  # derived; not a setting of Hydra
 TIMES = ("training_seconds", "steps_per_second", "started")
@@ -90,6 +90,11 @@ class Case:
     @property
     def seed(self) -> Value:
         return self.settings.get(SEED)
+
+    @property
+    def words(self) -> str:
+        """The state as it is counted."""
+        return EARLY if self.stopped_early else self.state
 
     @property
     def lost(self) -> bool:
@@ -182,8 +187,8 @@ def _traces(run: Run) -> Traces:
         flow=flow[shown],
         expected=relative_gradient(run.shown_theory) if holds else None,
         theory_holds=run.shown_theory is None or holds,
-        early_steps=early[:EARLY].copy(),
-        early_signal=signal[:EARLY].copy(),
+        early_steps=early[:FIRST].copy(),
+        early_signal=signal[:FIRST].copy(),
     )
 
 

@@ -132,7 +132,7 @@ class Comparison:
     @property
     def counts(self) -> str:
         """``27 runs: 3 diverged, 24 finished``."""
-        states = Counter(case.state for case in self.cases)
+        states = Counter(case.words for case in self.cases)
         words = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
         runs = f"{len(self.cases)} run{'s' if len(self.cases) != 1 else ''}"
         damaged = f", {self.skipped} damaged and left out" if self.skipped else ""

@@ -43,8 +43,8 @@ class Group:
         return self.n_lost / len(self.measured) if self.measured else float("nan")
 
     def count(self, state: str) -> int:
-        """How many of the runs are in a state."""
-        return sum(case.state == state for case in self.cases)
+        """How many of the runs are in a state, but for those that early stopping ended."""
+        return sum(case.words == state for case in self.cases)
 
     def counted(self, metric: Metric) -> list[Case]:
         """The runs whose metric is averaged: those that have it and are not lost.

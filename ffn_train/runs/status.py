@@ -10,6 +10,7 @@ from ffn_train.runs.files import RunError, read_json
 from ffn_train.runs.lock import in_use
 from ffn_train.runs.old_names import renamed
 
+EARLY = "ended by early stopping"
 ENDED = ("finished", "stopped", "diverged")
 
 
@@ -21,6 +22,12 @@ class Status:
 
     state: str
     reason: str = ""
+
+    @property
+    def words(self) -> str:
+        """The state, or what stopped a run that had learned what it could."""
+        early = self.state == "stopped" and self.reason.startswith("early stopping")
+        return EARLY if early else self.state
 
     def write(self, run: Path) -> None:
         """Write status.json into a run's directory."""

@@ -163,7 +163,7 @@ def numbered(jobs: int) -> str:
 
 def counts(sweep: Path, entries: Sequence[Entry]) -> str:
     """``2 failed, 3 finished``."""
-    states = Counter(job.status(sweep).state for job in entries)
+    states = Counter(job.status(sweep).words for job in entries)
     return ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
 
 

@@ -11,13 +11,14 @@ import pytest
 
 from ffn_train.compare.case import read_case
 from ffn_train.compare.discovery import find
+from ffn_train.compare.groups import Group
 from ffn_train.report.text import report
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.checkpoint import checkpoints
 from ffn_train.runs.finding import LEARNED
 from ffn_train.runs.score import ScoreResult
-from ffn_train.runs.status import written_status
+from ffn_train.runs.status import Status, written_status
 from ffn_train.runs.summary import Summary
 from ffn_train.tasks.scores import R2
 from tests.support.choices import settings
@@ -106,7 +107,7 @@ def test_without_test_rows_the_best_of_many_is_called_optimistic(tmp_path: Path)
     plain = run_in(tmp_path / "plain", noisy(test=0.0, keep="last"))
     assert "optimistic" not in report(plain)
     assert not (plain.path / files.BEST).exists()
-    with pytest.raises(RunError, match=files.BEST):
+    with pytest.raises(RunError, match=r"trainer\.keep=best keeps them"):
         plain.weights("best")
 
 
@@ -129,8 +130,11 @@ def test_the_validation_rows_are_the_same_with_a_test_part_and_training_does_not
 def test_a_run_that_stopped_early_counts_in_means(stopped: Run) -> None:
     (place,) = find([stopped.path], NOTES.append)
     case = read_case(place)
-    assert case.state == "stopped"
+    assert (case.state, case.words) == ("stopped", "ended by early stopping")
     assert not case.lost
+    group = Group({}, [case])
+    assert (group.count("stopped"), group.share_lost) == (0, 0)
+    assert Status("stopped", "its loss grew").words == "stopped"
 
 
 def test_a_longer_run_goes_on_from_where_early_stopping_ended_it(stopped: Run) -> None:

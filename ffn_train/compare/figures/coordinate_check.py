@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ffn_train.compare.axis import ValueAxis
-from ffn_train.compare.case import EARLY
+from ffn_train.compare.case import FIRST
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import chosen, grid
 from ffn_train.compare.groups import Group
@@ -83,7 +83,7 @@ def _common_steps(groups: Sequence[Group]) -> list[float]:
         {float(step) for case in group.measured if case.traces for step in case.traces.early_steps}
         for group in groups
     ]
-    return sorted(set.intersection(*steps))[:EARLY]
+    return sorted(set.intersection(*steps))[:FIRST]
 
 
 def _signal(group: Group, step: float) -> Floats:
