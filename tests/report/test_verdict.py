@@ -262,6 +262,11 @@ def test_overfitting_with_its_losses_and_the_best_step(tmp_path: Path) -> None:
         assert findings[HELD_BACK].change == change
         step = run.scalars["step"][known[0]]
         assert f"at best 0.5 at step {step:.0f}" in findings[HELD_BACK].text
+        assert run.summary is not None
+        kept = replace(run, scalars=scalars, summary=replace(run.summary, kept_step=int(step)))
+        finding = next(finding for finding in words(kept) if finding.question == HELD_BACK)
+        assert (finding.kind, finding.change) == ("overfitting", ())
+        assert "trainer.keep=best holds it in check" in finding.text
 
 
 def test_inputs_that_say_nothing(tmp_path: Path) -> None:
@@ -379,3 +384,38 @@ def test_nothing_divided_by_nothing_is_written_so(tmp_path: Path) -> None:
     assert words(run)[-1].text == (
         "no gradient: less than float32 can hold reaches the blocks at step 0"
     )
+
+
+def test_classes_that_are_right_by_chance(tmp_path: Path) -> None:
+    """Of 25 rows in two classes 16 may be right by chance, and 20 at the best of evaluations."""
+    run = verdict(tmp_path, depth=2)
+    assert run.summary is not None
+    assert run.summary.score is not None
+    score = replace(run.summary.score, perfect=1.0, no_skill=0.5, baseline=0.5, best=0.8)
+    for rows, value, kept, kind in (
+        (25, 0.65, None, "no"),
+        (25, 0.75, None, "yes"),
+        (25, 0.75, 0, "no"),
+        (2500, 0.65, None, "yes"),
+        (2500, 0.75, 0, "yes"),
+    ):
+        origin = replace(run.provenance, kind="classes", validation_rows=rows, test_rows=None)
+        summary = replace(run.summary, score=replace(score, value=value), kept_step=kept)
+        finding = words(replace(run, provenance=origin, summary=summary))[0]
+        assert (finding.question, finding.kind) == (LEARNED, kind)
+        assert ("hardly better than" in finding.text) is (kind == "no")
+
+
+def test_early_stopping_that_ended_a_run_at_once(tmp_path: Path) -> None:
+    run = verdict(tmp_path, depth=2, section={"trainer": {"steps": 5, "batch_size": 16}})
+    assert run.summary is not None
+    assert answers(run)[HELD_BACK].change == ("trainer.steps=200",)
+    trainer = {**run.config["trainer"], "early_stopping": 1}
+    stopped = replace(
+        run,
+        config={**run.config, "trainer": trainer},
+        summary=replace(run.summary, stopped="early stopping"),
+    )
+    (finding,) = (finding for finding in words(stopped) if finding.question == HELD_BACK)
+    assert (finding.kind, finding.change) == ("too few steps", ("trainer.early_stopping=20",))
+    assert "early stopping ended the run after 5 steps" in finding.text

@@ -43,6 +43,11 @@ class Evidence:
         """Whether the run diverged or a rule stopped it."""
         return self.run.summary is not None and self.run.summary.divergence is not None
 
+    @property
+    def stopped_early(self) -> bool:
+        """Whether the run was ended because its validation score did not improve any more."""
+        return self.run.summary is not None and self.run.summary.stopped is not None
+
     def chosen(self, group: str) -> Mapping[str, Any]:
         """A choice of the run's configuration; empty if it has none."""
         choice = self.run.config.get(group)
@@ -104,6 +109,19 @@ class Evidence:
         score = self.run.score
         share = None if score is None or score.baseline is None else score.unlearned(score.baseline)
         return math.nan if share is None else 1 - share
+
+    @property
+    def chance(self) -> float:
+        """The standard deviation of the skill that classes have by chance; 0 for numbers.
+
+        It is that of the share of the commonest class among so few rows.
+        """
+        origin, score = self.run.provenance, self.run.score
+        share = score.no_skill if score is not None and origin.kind == "classes" else None
+        rows = origin.test_rows or origin.validation_rows
+        if not share or share >= 1 or not rows:
+            return 0.0
+        return math.sqrt(share / (1 - share) / rows)
 
     @property
     def best_step(self) -> int:

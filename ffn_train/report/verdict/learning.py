@@ -30,7 +30,10 @@ def learned(evidence: Evidence) -> Finding | None:
     if score.no_better(value, score.no_skill):
         than = "no better" if skill > -0.05 else "worse"
         return Finding(LEARNED, "no", f"no: {achieved}, {than} than {trivial}")
-    if skill <= AS_GOOD:
+    deviations = (
+        3 if evidence.kept and not run.provenance.test_rows else 2
+    )  # of the best of many, or one
+    if skill <= max(AS_GOOD, deviations * evidence.chance):
         return Finding(LEARNED, "no", f"no: {achieved}, hardly better than {trivial}")
     comparisons = [] if score.no_skill is None else [f"{trivial} has {score.no_skill:.3g}"]
     name = score.baseline_name

@@ -199,6 +199,10 @@ def _hardly_begun(evidence: Evidence) -> Finding | None:
         return None
     steps = "1 step" if evidence.updates == 1 else f"{evidence.updates} steps"
     text = f"{steps}, {evidence.passes:.2g} passes over the training rows"
+    patience = evidence.setting("trainer", "early_stopping")
+    if evidence.stopped_early:
+        more = (f"trainer.early_stopping={max(10 * int(patience), 20)}",)
+        return _finding("too few steps", f"early stopping ended the run after {text}", more)
     return _finding("too few steps", text, (f"trainer.steps={max(10 * evidence.updates, 200)}",))
 
 
@@ -242,14 +246,20 @@ def _clipping(evidence: Evidence) -> Finding | None:
     )
 
 
+def _little(evidence: Evidence) -> bool:
+    """Whether neither the stack nor the baseline has learned more than chance may give."""
+    skill = max(evidence.best_skill, evidence.baseline_skill)
+    return skill < max(LITTLE, 3 * evidence.chance)
+
+
 def _noise(evidence: Evidence) -> Finding | None:
     """The training loss fell, the validation loss never did."""
     losses = evidence.validation_losses
-    if not (evidence.best_skill < LITTLE and len(losses)) or _few_parameters(evidence):
+    if not (_little(evidence) and len(losses)) or _few_parameters(evidence):
         return None
     if evidence.moved < TRAVELLED:
         return None
-    if not evidence.last_loss < BELOW * min(1, losses[-1]) or evidence.baseline_skill > LITTLE:
+    if not evidence.last_loss < BELOW * min(1, losses[-1]):
         return None
     text = (
         f"the loss fell to {evidence.last_loss:.2g} times {_trivial(evidence)} on the training "
@@ -261,7 +271,7 @@ def _noise(evidence: Evidence) -> Finding | None:
 
 def _overfitting(evidence: Evidence) -> Finding | None:
     losses = evidence.validation_losses
-    if evidence.kept or not len(losses) or not losses[-1] > WORSE * evidence.last_loss:
+    if not len(losses) or not losses[-1] > WORSE * evidence.last_loss:
         return None
     if not (1 - evidence.skill) * (1 - evidence.last_loss / losses[-1]) > GAP:
         return None
@@ -270,6 +280,9 @@ def _overfitting(evidence: Evidence) -> Finding | None:
         f"{losses[-1]:.2g} times on the validation rows, at best {losses.min():.2g} at step "
         f"{evidence.best_step}"
     )
+    if evidence.kept:
+        text = f"trainer.keep=best holds it in check: {text}; more rows would help, more steps not"
+        return _finding("overfitting", text)
     if losses.min() < BELOW * min(1, losses[-1]):
         return _finding("overfitting", text, ("trainer.keep=best",))
     return _finding("overfitting", f"{text}; more rows would help, fewer steps would not")
@@ -288,8 +301,8 @@ def _dead(evidence: Evidence) -> Finding | None:
 
 def _falling(evidence: Evidence) -> bool:
     """Whether the loss fell in the middle of the run; at its end the schedule may stop it."""
-    if evidence.run.summary is not None and evidence.run.summary.stopped:
-        return False  # the validation loss did not
+    if evidence.stopped_early:
+        return False  # the validation score did not improve
     before, after = evidence.mean_loss(0.25, 0.5), evidence.mean_loss(0.5, 0.75)
     limit = FALLING if evidence.skill >= HALF else SLOWLY_FALLING
     return evidence.skill < GOOD and after < limit * before and evidence.moved < FAR
@@ -328,7 +341,7 @@ def _too_small(evidence: Evidence) -> Finding | None:
 
 def _nothing_to_learn(evidence: Evidence) -> Finding | None:
     """The weights moved far, and still nothing predicts the target, nor does linear regression."""
-    if not max(evidence.best_skill, evidence.baseline_skill) < LITTLE or evidence.moved < HALF:
+    if not _little(evidence) or evidence.moved < HALF:
         return None
     text = (
         "neither the stack nor linear regression predicts the target from these inputs: it is "
