@@ -31,6 +31,10 @@ def find(model: nn.Module, blocks: str | Sequence[str | nn.Module] | None) -> di
     elif isinstance(blocks, str):
         pattern = re.compile(re.escape(blocks).replace(r"\*", r"[^.]+"))
         names = [name for name in modules if name and pattern.fullmatch(name)]
+    elif isinstance(blocks, type) or any(isinstance(block, type) for block in blocks):
+        raise SettingError(
+            f"blocks={blocks!r}: a class is no module inside the model; {_containers(modules)}"
+        )
     else:
         name_of = {module: name for name, module in reversed(modules.items())}
         names = [b if isinstance(b, str) else name_of.get(b, type(b).__name__) for b in blocks]

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch._C._dynamo.eval_frame import get_eval_frame_callback
 from torch.amp import GradScaler
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
@@ -116,19 +117,19 @@ class Watch:
             self._hook()
 
     def _hook(self) -> None:
-        add, within = self._handles.append, dict[nn.Module, str]()
-        add(self._model.register_forward_pre_hook(Hook(self._model_called)))
-        for index, block in enumerate(self._blocks):
+        add, within = self._handles.append, dict[nn.Module, tuple[str, str]]()
+        add(self._model.register_forward_pre_hook(Hook("the model", self._model_called)))
+        for index, (block_name, block) in enumerate(zip(self._names, self._blocks, strict=True)):
             called, returned = partial(self._called, index), partial(self._returned, index)
-            add(block.register_forward_pre_hook(Hook(called), with_kwargs=True))
-            add(block.register_forward_hook(Hook(returned)))
+            add(block.register_forward_pre_hook(Hook(block_name, called), with_kwargs=True))
+            add(block.register_forward_hook(Hook(block_name, returned)))
             for name, module in block.named_modules():
                 if module is not block and not _passes_on(module):
-                    within.setdefault(module, name)
-        for module, name in within.items():
-            reads = Hook(partial(self._submodule_called, name))
+                    within.setdefault(module, (f"{block_name}.{name}", name))
+        for module, (whole, name) in within.items():
+            reads = Hook(whole, partial(self._submodule_called, name))
             add(module.register_forward_pre_hook(reads, with_kwargs=True))
-            add(module.register_forward_hook(Hook(self._submodule_returned)))
+            add(module.register_forward_hook(Hook(whole, self._submodule_returned)))
         for name, parameter in self._parameters(remove_duplicate=True).items():
             add(parameter.register_post_accumulate_grad_hook(partial(self._accumulated, name)))
 
@@ -220,6 +221,8 @@ class Watch:
         passes = [each for each in self._passes if each.differentiated]
         if not passes:
             raise Unwatchable(f"step {self._step} is due, and {self._unseen()}")
+        if self._evaluated and any(len(each.calls) < len(self._blocks) for each in passes):
+            raise Unwatchable(f"step {self._step} is due, and {self._evaluated} ran in eval mode")
         flows = [flow(each, self._names, self._split) for each in passes]
         trained, before = self._parameters(remove_duplicate=True), self._before
         if list(trained) != list(before):
@@ -272,18 +275,19 @@ def _named(names: Iterable[str], values: Iterable[float]) -> dict[str, float]:
 class Hook:
     """A hook of a module; a copy of the model, or a file of it, gets one that does nothing."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        self._name, self._function = name, function
 
-    def __call__(self, *arguments: Any) -> Any:
-        if torch.compiler.is_compiling():
+    def __call__(self, module: nn.Module, *arguments: Any) -> Any:
+        if _compiled() and module.training and torch.is_grad_enabled():
             raise Unwatchable(
-                "the model is compiled (torch.compile), and compiled code has no hooks"
+                f"{self._name} is compiled, or called by compiled code (torch.compile), which "
+                "runs no hooks"
             )
-        return self._function(*arguments)
+        return self._function(module, *arguments)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Hook, (_nothing,)
+        return Hook, (self._name, _nothing)
 
 
 def _nothing(*arguments: Any) -> None:
@@ -310,6 +314,11 @@ def _exchanged(args: Any, kwargs: dict[str, Any], pairs: Exchange) -> tuple[Any,
         return type(value)(map(new, value)) if type(value) in (tuple, list) else value
 
     return tuple(map(new, args)), {key: new(value) for key, value in kwargs.items()}
+
+
+def _compiled() -> bool:
+    """Whether compiled code calls a hook, be it while it is traced or where it gave up tracing."""
+    return torch.compiler.is_compiling() or get_eval_frame_callback() is not None
 
 
 def _scaled() -> bool:
