@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from ffn_train.config.settings import SettingError
+from ffn_train.interop.declaring import named_by
 
 # classes by whose name in a module's ancestry it is known that tensors are split or copied
 SPLIT = {"DataParallel", "DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule"}
@@ -29,7 +30,7 @@ def find(model: nn.Module, blocks: str | Sequence[str | nn.Module] | None) -> di
     if blocks is None:
         names = _usual(modules)
     elif isinstance(blocks, str):
-        pattern = re.compile(re.escape(blocks).replace(r"\*", r"[^.]+"))
+        pattern = re.compile(named_by(blocks))
         names = [name for name in modules if name and pattern.fullmatch(name)]
     elif isinstance(blocks, type) or any(isinstance(block, type) for block in blocks):
         raise SettingError(

@@ -6,8 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ from torch._C._dynamo.eval_frame import get_eval_frame_callback
 from torch.amp import GradScaler
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
-from ffn_train.interop.recorder import Recorder
+from ffn_train.interop.recorder import Recorder, Recording
 from ffn_train.interop.torch.blocks import Unwatchable, check
 from ffn_train.interop.torch.flow import absent, flow, layout, values
 from ffn_train.interop.torch.norms import norm, norms
@@ -24,7 +23,7 @@ from ffn_train.runs import Run
 from ffn_train.runs.layout import RunLayout
 
 
-class Watch:
+class Watch(Recording):
     """A watched model; ``log`` after each step of the optimizer, and leave the ``with`` at the end.
 
     Between the steps that are due there are no hooks in the model.
@@ -72,30 +71,13 @@ class Watch:
             self._step += 1
         self._begin()
 
-    def close(self) -> Run | None:
-        """Take the hooks away and end the run, as finished or diverged."""
-        self._release()
-        return self._recorder.close() if self._recorder is not None else None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._release()
-        if self._recorder is not None:
-            self._recorder.__exit__(kind, error, traceback)
-
-    def _release(self) -> None:
+    def end(self, error: BaseException | None) -> Run | None:
         self._closed = True
         for handle in (self._of_optimizers, *self._handles):
             handle.remove()
         self._handles.clear()
         self._passes.clear()
+        return self._recorder.end(error) if self._recorder is not None else None
 
     # the hooks
 
