@@ -32,6 +32,21 @@ Argument = Floats | Passed
 
 
 @dataclass(frozen=True)
+class Call:
+    """A call of a function, after that of ``forward`` if there is one, as a training step does it.
+
+    The first ``count`` of the arguments are those of ``forward``. ``cached``: what it returns
+    behind y is passed on: ``y, cache = forward(...)``, ``backward(dy, cache)``.
+    """
+
+    name: str
+    arguments: Sequence[Argument]
+    forward: str = ""
+    count: int = 0
+    cached: bool = False
+
+
+@dataclass(frozen=True)
 class Signature:
     """The names of a function's arguments without default; ``more``: it takes any number."""
 
@@ -43,7 +58,8 @@ class Signature:
 class Answer:
     """What a function returned: arrays (None where it gave none) and, of a dictionary, their names.
 
-    ``single``: it was an array alone, not a tuple. ``after`` are the arguments after the call.
+    ``single``: it was an array alone, not a tuple. ``after`` are the arguments after the call,
+    those of the function called before it first.
     ``error`` says in one line why there is nothing; ``missing``: since it is not written yet.
     """
 
@@ -65,14 +81,8 @@ class Bench(Protocol):
     def shapes(self) -> Mapping[str, Mapping[str, tuple[int, ...]]]:
         """The shapes of the arguments of forward functions, where they are declared."""
 
-    def call(self, name: str, arguments: Sequence[Argument]) -> Answer: ...
-
-    def call_with_cache(
-        self, forward: str, arguments: Sequence[Argument], backward: str, dy: Floats
-    ) -> Answer:
-        """``y, cache = forward(...)``, then what ``backward(dy, cache)`` returns; or backward(dy),
-        where forward keeps what it needs to itself.
-        """
+    def call(self, call: Call) -> Answer:
+        """What a function returns, or why it returns nothing."""
 
 
 class Local:
@@ -91,19 +101,15 @@ class Local:
             if (signature := signature_of(function)) is not None
         }
 
-    def call(self, name: str, arguments: Sequence[Argument]) -> Answer:
-        return _guarded(self.functions[name], arguments)
+    def call(self, call: Call) -> Answer:
+        def run(*given: Any) -> Any:
+            rest = given[call.count :]
+            if call.forward:
+                result = self.functions[call.forward](*given[: call.count])
+                rest += tuple(result[1:]) if call.cached else ()
+            return self.functions[call.name](*rest)
 
-    def call_with_cache(
-        self, forward: str, arguments: Sequence[Argument], backward: str, dy: Floats
-    ) -> Answer:
-        def both(*given: Any) -> Any:
-            result = self.functions[forward](*given[:-1])
-            if len(self.signatures[backward].names) == 1:
-                return self.functions[backward](given[-1])
-            return self.functions[backward](given[-1], *result[1:])
-
-        return _guarded(both, [*arguments, dy])
+        return _guarded(run, call.arguments)
 
 
 def signature_of(function: Callable[..., Any]) -> Signature | None:

@@ -28,7 +28,7 @@ import numpy as np
 import ffn_train
 from ffn_train.config.settings import described, printable
 from ffn_train.nn.core import Floats
-from ffn_train.teach.calls import Answer, Argument, Local, Passed, Signature
+from ffn_train.teach.calls import Answer, Argument, Call, Local, Passed, Signature
 from ffn_train.teach.parts import Functions, Shapes, functions_of_parts
 
 MEMORY = 2 << 30  # bytes of address space
@@ -96,19 +96,14 @@ class Child:
                 assert stream is not None
                 stream.close()
 
-    def call(self, name: str, arguments: Sequence[Argument]) -> Answer:
-        return self._ask({"call": [name]}, arguments)
-
-    def call_with_cache(
-        self, forward: str, arguments: Sequence[Argument], backward: str, dy: Floats
-    ) -> Answer:
-        return self._ask({"call": [forward, backward]}, [*arguments, dy])
-
-    def _ask(self, request: dict[str, Any], arguments: Sequence[Argument]) -> Answer:
-        request["passed"] = [
-            [a.name, a.derivative] if isinstance(a, Passed) else None for a in arguments
-        ]
-        arrays = [a for a in arguments if not isinstance(a, Passed)]
+    def call(self, call: Call) -> Answer:
+        request = {
+            "call": [call.name, call.forward, call.count, call.cached],
+            "passed": [
+                [a.name, a.derivative] if isinstance(a, Passed) else None for a in call.arguments
+            ],
+        }
+        arrays = [a for a in call.arguments if not isinstance(a, Passed)]
         stdin = self._process.stdin
         assert stdin is not None
         with suppress(OSError):  # it has ended, which is found out by reading
@@ -127,7 +122,7 @@ class Child:
             )
         except (KeyError, TypeError, ValueError):
             raise Unanswered("its answer cannot be read") from None
-        if error is None and len(answer.after) != len(arguments):
+        if error is None and len(answer.after) != len(call.arguments):
             raise Unanswered("its answer cannot be read")
         return answer
 
@@ -244,13 +239,8 @@ def main() -> None:
         for passed in head["passed"]:
             array = None if passed else next(remaining)
             arguments.append(Passed(*passed) if array is None else array)
-        if len(head["call"]) == 1:
-            answer = bench.call(head["call"][0], arguments)
-        else:
-            forward, backward = head["call"]
-            dy = arguments.pop()
-            assert not isinstance(dy, Passed)
-            answer = bench.call_with_cache(forward, arguments, backward, dy)
+        name, forward, count, cached = head["call"]
+        answer = bench.call(Call(name, arguments, forward, count, cached=cached))
         said = {
             "count": len(answer.arrays),
             "names": answer.names,

@@ -13,8 +13,7 @@ from ffn_train import functional
 from ffn_train.teach import Report, check_bench, check_functions, check_gradients
 from ffn_train.teach.activations import ACTIVATIONS
 from ffn_train.teach.calls import Local
-from ffn_train.teach.mistakes import totals
-from ffn_train.teach.networks import cases, known
+from ffn_train.teach.networks import backward, cases, known
 from tests.teach.others import RIGHT, UNNAMED
 from tests.teach.planted import PLANTED, SOURCES, STYLES, Planted
 
@@ -198,10 +197,11 @@ def test_a_pair_is_checked_in_this_process() -> None:
     assert check_gradients(lambda x: x.sum(-1), lambda dy, x: x * 0 + dy[..., None], given).right
 
 
-@pytest.mark.parametrize("network", known()[:12], ids=lambda network: network.equation)
-def test_the_networks_own_gradients_agree_with_differences(network: Any) -> None:
+@pytest.mark.parametrize("place", range(0, len(known()), 40))
+def test_the_networks_own_gradients_agree_with_differences(place: int) -> None:
+    network = known()[place]
     for case in cases(network, (ACTIVATIONS["SiLU"],)):
-        analytic = totals(case, network.shares(case.values, case.act))
+        analytic = case.totals(backward(network.forward(case.values, case.act)))
         for name, gradient in analytic.items():
             scale = np.abs(case.right[name]).max()
             np.testing.assert_allclose(gradient, case.right[name], atol=1e-9 * max(scale, 1))
