@@ -36,7 +36,6 @@ def _leaky(slope: float) -> Activation:
         f"leaky ReLU of slope {slope:g}",
         lambda z: np.where(z > 0, z, slope * z),
         lambda z: np.where(z > 0, 1, slope),
-        lambda y: np.where(y > 0, 1, slope),
     )
 
 
@@ -44,17 +43,13 @@ OWN = "its own"  # the name of an activation that is none of the known
 _OURS = {
     "identity": Identity(),
     "ReLU": ReLU(),
-    "tanh": Tanh(),
     "GELU": GELU(),
     "GELU by tanh": GELUTanh(),
     "SiLU": SiLU(),
 }
-_OF_VALUE: dict[str, Function] = {
-    "tanh": lambda y: 1 - y**2,
-    "ReLU": lambda y: np.where(y > 0, 1.0, 0.0),
-}
 _KNOWN = (
-    *(Activation(k, a.value, a.derivative, _OF_VALUE.get(k)) for k, a in _OURS.items()),
+    *(Activation(name, act.value, act.derivative) for name, act in _OURS.items()),
+    Activation("tanh", np.tanh, Tanh().derivative, lambda y: 1 - y**2),
     Activation(
         "sigmoid", _sigmoid, lambda z: _sigmoid(z) * (1 - _sigmoid(z)), lambda y: y * (1 - y)
     ),

@@ -14,7 +14,7 @@ from ffn_train.teach import Report, check_bench, check_functions, check_gradient
 from ffn_train.teach.activations import ACTIVATIONS
 from ffn_train.teach.calls import Local
 from ffn_train.teach.networks import backward, cases, known
-from tests.teach.others import RIGHT, UNNAMED
+from tests.teach.others import NAMED, RIGHT, UNNAMED
 from tests.teach.planted import PLANTED, SOURCES, STYLES, Planted
 
 
@@ -52,6 +52,12 @@ def test_a_planted_mistake_is_named(planted: Planted, style: str) -> None:
     names = {name for finding in report.findings for name in finding.mistakes}
     assert names == {planted.name}, report
     assert report.status == 1
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_mistake_in_another_style_is_named_once(name: str) -> None:
+    (finding,) = checked(NAMED[name]).findings
+    assert finding.mistakes == (name,), finding
 
 
 @pytest.mark.parametrize("name", RIGHT)
