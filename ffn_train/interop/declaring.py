@@ -35,7 +35,7 @@ def layout(
     quantities: Iterable[str | Mapping[str, Any]],
     block_of: Mapping[str, int | None] | None = None,
 ) -> RunLayout:
-    """The columns of a run's measures; ``block_of`` each tensor, where its name does not tell.
+    """The columns of a run's measures; ``block_of`` each tensor, if not by its name.
 
     Raises SettingError.
     """
@@ -95,7 +95,7 @@ def _shape(key: str, tensor: Sequence[int] | Shaped) -> tuple[int, ...]:
 
 
 def _block(name: str, blocks: Sequence[str]) -> int | None:
-    """The block that a tensor belongs to: the longest name that its own goes on from."""
+    """The block that a tensor belongs to: the longest name that its name continues."""
     matching = [b for b in blocks if name.startswith(b) and not name[len(b) :][:1].isalnum()]
     return blocks.index(max(matching, key=len)) if matching else None
 
@@ -118,7 +118,9 @@ def _column(declaration: str | Mapping[str, Any]) -> QuantityColumn:
         given = {**asdict(column_of(known[name](), MEASURES, "")), **given, "per": known[name].per}
     elif "per" not in given:
         hint = nearest(name, known)
-        raise SettingError(f"quantities: {name} is unknown{hint}; one of your own says its per")
+        raise SettingError(
+            f"quantities: {name} is unknown{hint}; a quantity of your own needs a per"
+        )
     elif name in RESERVED:
         raise SettingError(f"quantities: the name {name} stands for something else")
     one_of(f"quantities: per of {name}", given["per"], get_args(Per))
@@ -130,17 +132,17 @@ def _column(declaration: str | Mapping[str, Any]) -> QuantityColumn:
 
 
 def listed(key: str, values: Iterable[T]) -> tuple[T, ...]:
-    """Several values; a single word, whose letters would be taken for them, is refused."""
+    """Several values; a single word, whose letters would be taken for values, is refused."""
     if isinstance(values, (str, Mapping)):
         raise SettingError(f"{key} must be a list, got {values!r}")
     return tuple(values)
 
 
 def unique(key: str, names: Sequence[str]) -> None:
-    """Raises SettingError for a name that is there twice."""
+    """Raises SettingError for a name that is given twice."""
     twice = [name for place, name in enumerate(names) if name in names[:place]]
     if twice:
-        raise SettingError(f"{key}: {twice[0]} is there twice")
+        raise SettingError(f"{key}: {twice[0]} is given twice")
 
 
 def identifier(key: str, name: Any) -> str:
@@ -151,7 +153,7 @@ def identifier(key: str, name: Any) -> str:
 
 
 def plain(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as config.json holds them. Raises SettingError for what JSON does not take."""
+    """Settings as config.json holds them. Raises SettingError for what JSON cannot hold."""
     try:
         return dict(json.loads(json.dumps(dict(config), allow_nan=False)))
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""``record``: the run directory of a training loop of your own, whatever it computes with."""
+"""``record``: the run directory of any training loop, whatever it computes with."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from ffn_train.train.divergence import Divergence
 from ffn_train.train.quantities.quantity import shape_of
 
 Measured = ArrayLike | Sequence[ArrayLike] | Mapping[str, ArrayLike]
-# what an array comes to that is given for a quantity whose name ends so
+# how an array is reduced that is given for a quantity whose name ends so
 REDUCED: dict[str, Callable[[Floats], Any]] = {
     "norm": np.linalg.norm,
     "rms": lambda array: np.sqrt(np.mean(np.square(array))),
@@ -63,20 +63,20 @@ def record(
 
     tensors     the parameter tensors by name, or their shapes, in the order of computation
     blocks      the blocks' names, from input to output, or a pattern such as ``blocks.*``; a tensor
-                whose name goes on from that of a block belongs to it: ``blocks.0.up.weight`` to
+                whose name continues that of a block belongs to it: ``blocks.0.up.weight`` to
                 ``blocks.0``
     quantities  what will be measured: names of this package's quantities, and declarations such as
                 ``{"name": "entropy", "per": "block", "unit": "nats", "log": False}``. ``per`` is
-                tensor, boundary, block or run; ``every`` names steps of its own (a file
+                tensor, boundary, block or run; ``every`` is its own interval in steps (a file
                 ``measures-50.npy``); ``absent`` says why a quantity does not apply
     scalars     the columns of scalars.csv: loss, and any others
-    config      settings by which comparisons tell runs apart, as nested mappings
+    config      settings that distinguish runs in comparisons, as nested mappings
     dtype       the range of numbers in which the run computes; None: that of ``tensors``, float64
                 where these are shapes
     score       what the column ``validation_score`` is: ``name``, ``symbol``, ``better`` (higher or
                 lower), and if there are ``perfect``, ``trivial``, ``no_skill``
-    first       the first step that will be logged; rows from it on, which a run of the same
-                columns left in the directory, are removed
+    first       the first step that will be logged; later rows that a run of the same columns left
+                in the directory are removed
 
     Raises SettingError for what does not fit, and if the directory holds something else or is in
     use; OSError if the disk fails.
@@ -110,7 +110,7 @@ def open_run(
     first: int,
     logger: Logger | None,
 ) -> Recorder:
-    """The same of a layout that is known; raises as ``record`` does."""
+    """The same for a known layout; raises as ``record`` does."""
     columns = declaring.listed("scalars", scalars)
     declaring.unique("scalars", ["step", *columns])
     for name in columns:
@@ -146,7 +146,7 @@ class Recording(ABC):
 
     @abstractmethod
     def end(self, error: BaseException | None) -> Run | None:
-        """End the run, by an error if there is one; nothing if it has ended already."""
+        """End the run, with the error if there is one; does nothing if it has ended."""
 
     def __enter__(self) -> Self:
         return self
@@ -180,7 +180,7 @@ class Recorder(Recording):
         self.path, self._layout, self._scalars = path, layout, scalars
         self._origin, self._next, self._first = origin, first, first
         self._loss = math.nan
-        self._torn = ""  # why no measured step may follow
+        self._torn = ""  # why no measured step can follow
         self._files: dict[str, list[QuantityColumn]] = {}
         for column in layout.quantities:
             if not column.absent:
@@ -207,9 +207,10 @@ class Recorder(Recording):
         """Append the row of ``step``, which describes the weights before the update number step.
 
         ``scalars``: the loss, and what is known of the other columns. ``measures``: a value for
-        each quantity, or for each that has the same steps of its own: a number per run, (L,) per
-        block, (L+1,) per boundary, (T,) or a mapping by name per tensor. What needs the update may
-        be left out where none follows. Raises SettingError.
+        each quantity, or for each of those with the same ``every``: a number per run, (L,) per
+        block, (L+1,) per boundary, (T,) or a mapping by name per tensor. For quantities named
+        ``..._norm`` or ``..._rms`` arrays may take the place of the numbers. What needs the update
+        may be left out where none follows. Raises SettingError.
         """
         if self._open is None:
             raise SettingError(f"path={self.path} is closed: no step can follow")
@@ -305,19 +306,19 @@ def _say(line: str) -> None:
 def _kept(
     path: Path, layout: RunLayout, columns: list[str], config: Mapping[str, Any], first: int
 ) -> Logs:
-    """How much of a directory's rows stays, those before step ``first``.
+    """Which rows of a directory are kept: those before step ``first``.
 
-    Raises SettingError if it holds another run, or one that would be lost.
+    Raises SettingError if it holds another run, or one that would be overwritten.
     """
     if is_empty(path):
         if first:
-            raise SettingError(f"first={first}: {path} holds no run that could go on there")
+            raise SettingError(f"first={first}: {path} holds no run to continue")
         return NO_LOGS
     if not files.there(path / files.LAYOUT) or files.there(path / files.DATA):
         raise SettingError(f"path={path} is not empty and holds no recorded run; name another one")
     if not first:
         raise SettingError(
-            f"path={path} holds a run; first=STEP goes on with it at that step, "
+            f"path={path} holds a run; first=STEP continues it at that step, "
             "or name another directory"
         )
     scalars, before = read_scalars(path / files.SCALARS), files.read_json(path / files.CONFIG)

@@ -1,4 +1,4 @@
-"""The activations that checks try and recognise, each with its derivative."""
+"""The activations that the checks pass in and recognise, each with its derivative."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Function = Callable[[Floats], Array]
 
 @dataclass(frozen=True, eq=False)
 class Activation:
-    """act(z) and act'(z); ``of_value`` is the form of act' that takes y = act(z), if it has one."""
+    """act(z) and act'(z); ``of_value`` is act' as a function of y = act(z), if it is one."""
 
     name: str
     value: Function
@@ -39,7 +39,7 @@ def _leaky(slope: float) -> Activation:
     )
 
 
-OWN = "its own"  # the name of an activation that is none of the known
+OWN = "its own"  # the name of an activation that is not in this table
 _OURS = {
     "identity": Identity(),
     "ReLU": ReLU(),

@@ -1,6 +1,6 @@
-"""Calls of a user's functions: in this process, or by a child (``child.py``) with the same answers.
+"""Calls of a user's functions, in this process or in a child (``child.py``).
 
-What comes back is plain: arrays of numbers, or one line that says why there are none.
+An answer is plain data: arrays of numbers, or one line that says why there are none.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ Argument = Floats | Passed
 
 @dataclass(frozen=True)
 class Call:
-    """A call of a function, after that of ``forward`` if there is one, as a training step does it.
+    """A call of a function, after that of ``forward`` if there is one, as in a training step.
 
     The first ``count`` of the arguments are those of ``forward``. ``cached``: what it returns
-    behind y is passed on: ``y, cache = forward(...)``, ``backward(dy, cache)``.
+    after y is passed on: ``y, cache = forward(...)``, ``backward(dy, cache)``.
     """
 
     name: str
@@ -56,11 +56,11 @@ class Signature:
 
 @dataclass
 class Answer:
-    """What a function returned: arrays (None where it gave none) and, of a dictionary, their names.
+    """What a function returned: arrays (None for anything else), and a dictionary's keys.
 
-    ``single``: it was an array alone, not a tuple. ``after`` are the arguments after the call,
-    those of the function called before it first.
-    ``error`` says in one line why there is nothing; ``missing``: since it is not written yet.
+    ``single``: one array, not a tuple. ``after`` are the arguments after the call,
+    those of the forward function first.
+    ``error`` says in one line why there is nothing; ``missing``: it is not written yet.
     """
 
     arrays: list[Floats | None] = field(default_factory=list)
@@ -72,21 +72,21 @@ class Answer:
 
 
 class Bench(Protocol):
-    """A file's functions, to be called by name."""
+    """Functions that are called by name."""
 
     @property
     def signatures(self) -> Mapping[str, Signature]: ...
 
     @property
     def shapes(self) -> Mapping[str, Mapping[str, tuple[int, ...]]]:
-        """The shapes of the arguments of forward functions, where they are declared."""
+        """The declared shapes of the arguments of forward functions."""
 
     def call(self, call: Call) -> Answer:
         """What a function returns, or why it returns nothing."""
 
 
 class Local:
-    """Functions of this process."""
+    """The functions of this process."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class Local:
 
 
 def signature_of(function: Callable[..., Any]) -> Signature | None:
-    """The parameters of a function; None if it does not tell them."""
+    """The parameters of a function; None if it has no signature."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -134,7 +134,7 @@ def _guarded(function: Callable[..., Any], arguments: Sequence[Argument]) -> Ans
     except NotImplementedError as error:
         return Answer(error=f"not written yet{f': {error}' if str(error) else ''}", missing=True)
     except MemoryError:
-        return Answer(error="it needs more memory than it may have")
+        return Answer(error="it needs more memory than the limit")
     except KeyboardInterrupt:
         raise
     except SystemExit as error:
@@ -163,7 +163,7 @@ def _answer(result: Any) -> Answer:
 
 
 def _array(value: Any) -> Floats | None:
-    """A copy, of the dtype that it has; None of what is no array of real numbers."""
+    """A copy of the same dtype; None for anything but real numbers."""
     if value is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Checks of a user's own functions: the textbook's, and any pair of a forward and a backward."""
+"""Checks of a user's own functions: the textbook's, and any pair of forward and backward pass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ffn_train.teach.report import Finding, Report, explained, seen_in
 from ffn_train.teach.subject import ACT, CONVENTIONS, SLOPE, Convention, Subject
 
 ACTS = tuple(ACTIVATIONS[name] for name in PASSED)
-# the arguments of a backward function that may stand before and behind those of the forward one
+# what a backward function may take before and after the arguments of the forward function
 AROUND: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("dy",), ()),
     ((), ("dy",)),
@@ -35,22 +35,22 @@ def check_gradients(
     backward: Callable[..., Any],
     shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Report:
-    """Whether ``backward`` is the gradient of ``forward``, and if not, which mistake it is.
+    """Whether ``backward`` is the gradient of ``forward``, and if not, which mistake it makes.
 
         y = forward(x, *parameters)
         dparameters and dx = backward(dy, x, *parameters)       in the order of the arguments,
                                                                  dx first or last; or a dictionary
-        y, cache = forward(x, *parameters);  backward(dy, cache)    is another way
+        y, cache = forward(x, *parameters);  backward(dy, cache)    works too
 
     x is a vector (D,) or a batch (N, D), or (D, N) with samples in columns; weights are
-    (fan_out, fan_in) or the other way round. ``shapes`` of the arguments of ``forward`` by name are
-    needed where they cannot be guessed, x too. An activation and its derivative can be arguments,
-    as of the textbook's ``forward_pass`` and ``backward_pass``.
+    (fan_out, fan_in) or the other way round. ``shapes`` of the arguments of ``forward``, x
+    included, are needed where they cannot be guessed. An activation and its derivative can be
+    arguments, as in the textbook's ``forward_pass`` and ``backward_pass``.
 
     The gradients of <dy, y> are compared with centred differences in float64 for random dy. Print
     the result to read it; ``report.right`` is True or False, ``report.findings[0].mistakes`` the
     names of the mistakes. The functions run in this process; ``ffn-train check FILE.py`` runs them
-    in a process of its own, with limits.
+    in a separate process with limits.
     """
     bench = Local({"forward": forward, "backward": backward}, {"forward": shapes} if shapes else {})
     names = (getattr(forward, "__name__", "forward"), getattr(backward, "__name__", "backward"))
@@ -60,14 +60,14 @@ def check_gradients(
 def check_functions(
     functions: Mapping[str, Callable[..., Any]] | Iterable[Callable[..., Any]],
 ) -> Report:
-    """Check functions by their names, as ``ffn-train check`` does those of a file."""
+    """Check functions by their names, as ``ffn-train check`` does for a file."""
     if not isinstance(functions, Mapping):
         functions = {function.__name__: function for function in functions}
     return check_bench(Local(functions))
 
 
 def check_bench(bench: Bench) -> Report:
-    """All functions of a bench that can be checked."""
+    """Check all functions of a bench that can be checked."""
     names, findings = bench.signatures, []
     paired = pairs(names)
     if "forward_pass" in paired and len(names[paired["forward_pass"]].names) > 4:
@@ -82,13 +82,13 @@ def check_bench(bench: Bench) -> Report:
     if "residual_backward" in names and "residual_backward" not in paired.values():
         findings.append(_residual_backward(bench))
     if "backward" in names and "backward" not in paired.values():
-        findings.append(Finding.unchecked("backward", "there is no function forward"))
+        findings.append(Finding.unchecked("backward", "there is no function named forward"))
     findings += [_pair(bench, forward, backward, backward) for forward, backward in paired.items()]
     return Report(tuple(findings))
 
 
 def pairs(names: Iterable[str]) -> dict[str, str]:
-    """Functions whose names are those of a forward pass and of its backward pass, each once."""
+    """Names of forward functions, each with that of its backward function."""
     known, paired = [*names], dict[str, str]()
     likely = [(name, name.replace("forward", "backward")) for name in known]
     likely += [(name, f"{name}_{ending}") for name in known for ending in ("backward", "grad")]
@@ -115,7 +115,9 @@ def _textbook_backward(
         others = [convention for convention in CONVENTIONS if convention not in conventions]
         other = _best(subject, roles, network, inputs, others)
         if other.right:
-            text = f"its arrays lie in another way than those of forward_pass ({other.convention})"
+            text = (
+                f"the layout of its arrays differs from that of forward_pass ({other.convention})"
+            )
             return Finding(name, "wrong", ("another convention than forward_pass",), text)
     return finding
 
@@ -175,7 +177,9 @@ def _not_understood(bench: Bench, forward: str, shown: str) -> Finding:
     if answer.missing:
         return Finding.unchecked(shown, f"{forward}: {answer.error}")
     like = ", ".join(f'"{word}": (5, 3)' for word in words)
-    text = f"{forward} takes arguments of no shapes that were tried; give them: shapes = {{{like}}}"
+    text = (
+        f"{forward} accepts none of the shapes that were tried; declare them: shapes = {{{like}}}"
+    )
     return Finding.unchecked(shown, text)
 
 
@@ -185,7 +189,7 @@ def _arguments(
     names: Mapping[str, str],
     usual: Sequence[tuple[str, ...]],
 ) -> list[tuple[str, ...]]:
-    """What the arguments of a backward function may be: by their names, then by their places."""
+    """What the arguments of a backward function may be: by name, then by position."""
     takes, by_name = signature.names, list[tuple[str, ...]]()
     rest = [name for name in takes if name not in names]
     known = {names[name] for name in takes if name in names}
@@ -217,7 +221,7 @@ def _best(
     names: Mapping[str, str] | None = None,
     shown: str = "",
 ) -> Finding:
-    """What is found in the convention in which the function is right, or its mistake has a name.
+    """The finding in the convention in which the function is right, or its mistake has a name.
 
     The results of the subject are the parameters; dx comes last or first.
     """
@@ -245,7 +249,7 @@ def _best(
 
 
 def _most_accepting(subjects: Sequence[Subject], inputs: Sequence[Case]) -> Sequence[Subject]:
-    """The ways to call a function by which it refuses the fewest inputs."""
+    """The ways of calling a function in which it refuses the fewest inputs."""
     for vector in (False, True) if len(subjects) > 1 else ():
         some = [case for case in inputs if case.vector is vector][::3]
         counts = [refused(ask(subject, some)) for subject in subjects]
@@ -256,7 +260,7 @@ def _most_accepting(subjects: Sequence[Subject], inputs: Sequence[Case]) -> Sequ
 
 
 def _forward_pass(bench: Bench) -> tuple[Finding, tuple[Convention, ...]]:
-    """Is it y = act(W x + b), and in which conventions?"""
+    """Whether it is y = act(W x + b), and in which conventions."""
     takes = bench.signatures["forward_pass"].names
     if len(takes) != 4:
         text = f"takes {', '.join(takes)}, not x, W, b, activation_fn"

@@ -1,4 +1,4 @@
-"""Is a gradient right, and if it is not, which known mistake gives the same numbers?"""
+"""Is a gradient right, and if not, which known mistake gives the same numbers?"""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ Trial = tuple[Case, Outcome]
 class Judgement:
     """The verdict on the trials of one function.
 
-    ``wrong`` are the tensors whose gradients disagree somewhere; ``mistakes`` those that explain
-    all of it, none if no single one does; ``trial`` is the smallest input that fails, ``tensor``
-    and ``entry`` what differs most there, and ``predicted`` what a mistake gives there.
+    ``wrong`` are the tensors whose gradients disagree for some input; ``mistakes`` those that
+    explain all of it, none if no single one does; ``trial`` is the smallest input that fails,
+    ``tensor`` and ``entry`` what differs most there, and ``predicted`` what a mistake gives there.
     ``changed``: arguments that were overwritten. ``notes``: what a right function does not accept.
     ``problem``: why it cannot be judged, or not completely; ``answered``: it accepted some input.
     """
@@ -58,15 +58,15 @@ class Judgement:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """Right, of a known mistake, of an unknown one (right but for inputs that it refuses
-        first), of none that can be told.
+        """In this order: right, a known mistake, an unknown one (the fewest wrong tensors first),
+        cannot be judged.
         """
         kind = 0 if self.right else 1 if self.mistakes else 2 if self.answered else 3
         return kind, len(self.wrong)
 
 
 def ask(subject: Subject, cases: Sequence[Case]) -> list[Trial]:
-    """What the function gives for each input."""
+    """The function's outcome for each input."""
     return [(case, subject.ask(case.values, case.act)) for case in cases]
 
 
@@ -116,7 +116,7 @@ def _answered(trials: Sequence[Trial]) -> tuple[list[Trial], list[str]]:
     """The trials to judge by, and what the function does not accept.
 
     Functions for batches alone, or for vectors alone, are judged by these, provided that they
-    refuse the others or return what has no gradient's shape.
+    refuse the others or return arrays of wrong shapes.
     """
     answered = [trial for trial in trials if trial[1].error is None]
     vectors = [trial for trial in trials if trial[0].vector]
@@ -128,7 +128,7 @@ def _answered(trials: Sequence[Trial]) -> tuple[list[Trial], list[str]]:
             for name in trials[0][0].right
         )
     ):
-        notes = ["it takes batches; a single vector (D,) it does not take"] if vectors else []
+        notes = ["it accepts batches, but no single vector (D,)"] if vectors else []
         return batches, notes
     # where the number of samples is also a width, W x may be computed as x Wᵀ
     telling = [
@@ -138,12 +138,12 @@ def _answered(trials: Sequence[Trial]) -> tuple[list[Trial], list[str]]:
     ]
     if not telling and len(vectors) < len(trials):
         only = [trial for trial in answered if trial[0].vector]
-        return only, ["it takes one vector (D,); a batch (N, D) it does not take"]
+        return only, ["it accepts one vector (D,), but no batch (N, D)"]
     return answered, []
 
 
 def _fits(trial: Trial, name: str) -> bool:
-    """Whether there is a gradient of the shape of its tensor."""
+    """Whether the gradient has the shape of its tensor."""
     case, outcome = trial
     array = outcome.gradients.get(name)
     return array is not None and array.shape == case.right[name].shape
@@ -182,8 +182,8 @@ def _explaining(
     answered: Sequence[Trial],
     refusing: Sequence[Trial],
 ) -> list[Mistake]:
-    """The mistakes each of which leads to all wrong gradients, in all cases, and applies to none
-    of the inputs that are refused.
+    """The mistakes that each explain all wrong gradients in all cases, and that do not apply to
+    the inputs that are refused.
     """
     left: dict[str, dict[Key, Mistake]] = {}  # for each tensor the candidates that agree so far
     keys: set[Key] | None = None
@@ -210,12 +210,12 @@ def _explaining(
 
 
 def _telling(case: Case) -> tuple[int, int]:
-    """How much an input tells apart: large ones of different widths tell most."""
+    """How well an input tells mistakes apart: large ones of different widths do best."""
     return len({length for array in case.values.values() for length in array.shape}), case.size
 
 
 def _permuted(wrong: Sequence[str], answered: Sequence[Trial]) -> bool:
-    """Whether the wrong gradients are the right ones of each other."""
+    """Whether the wrong gradients are the right ones in exchanged places."""
     fitting = {
         (name, other)
         for name in wrong
@@ -228,8 +228,8 @@ def _permuted(wrong: Sequence[str], answered: Sequence[Trial]) -> bool:
 def _by_changes(
     judgement: Judgement, network: Network | None, answered: Sequence[Trial], name: str
 ) -> bool:
-    """Whether a gradient is right for the arguments as the function leaves them, all or one of
-    them, in the whole pass or on the way back alone.
+    """Whether a gradient is right for the arguments, all or one of them, as the function leaves
+    them: in the whole pass or in the backward pass alone.
     """
     choices = [judgement.changed, *({role} for role in judgement.changed)]
     return network is not None and any(
@@ -253,7 +253,7 @@ def _changed(
 
 
 def _rounds(subject: Subject, wrong: Sequence[str], answered: Sequence[Trial]) -> bool:
-    """Whether the wrong gradients are nearly right, and the same bits for nearly the same input."""
+    """Whether the wrong gradients are nearly right, and insensitive to the inputs' last digits."""
     if not all(
         _fits((case, outcome), name)
         and error(np.asarray(outcome.gradients[name]), case.right[name]) <= ROUNDED
@@ -270,12 +270,12 @@ def _rounds(subject: Subject, wrong: Sequence[str], answered: Sequence[Trial]) -
         start = gradient(name, case.values)
         more = gradient(name, {**case.values, "dy": 4 * case.values["dy"]})
         if start is None or more is None or not np.array_equal(4 * start, more):
-            return False  # it is rounded to decimals, say
+            return False  # rounded to decimals, for example
     return all(rounding(partial(gradient, name), case.values) for name in wrong)
 
 
 def _locate(judgement: Judgement, network: Network | None, answered: Sequence[Trial]) -> None:
-    """The smallest failing input, the entry that differs most, and what the mistake gives there."""
+    """Find the smallest failing input, its most different entry, what the mistake gives there."""
     failing = [t for t in answered if not all(_right(t, name) for name in judgement.wrong)]
     if not failing:
         return

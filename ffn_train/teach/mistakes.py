@@ -1,7 +1,7 @@
-"""The known mistakes of backward passes: what each is called, and which gradients it leads to.
+"""The known mistakes of backward passes: their names, and the gradients that they lead to.
 
 A mistake is recognised by its effect alone. The table gives its candidate gradients, computed in
-float64: a ``Slip`` replaces what one kind of step hands back, and everything behind it follows; a
+float64: a ``Slip`` replaces what one kind of step passes back, and all earlier steps follow; a
 ``Total`` computes a whole tensor's gradient from the samples' shares.
 """
 
@@ -16,7 +16,7 @@ from ffn_train.nn.core import Floats
 from ffn_train.teach.activations import ACTIVATIONS
 from ffn_train.teach.networks import Case, Network, Pass, Slip, Step, Values, backward, norm_step
 
-SIGNALS = ("x", "dx_input", "dx_ffn")  # have a gradient for each sample: no sum over the batch
+SIGNALS = ("x", "dx_input", "dx_ffn")  # their gradients are not summed over the batch
 TOLERANCE = 1e-8  # of a tensor's largest entry
 Total = Callable[[Case, str], Floats]
 Matches = Callable[[Floats | None, Floats, Case, str], bool]
@@ -45,8 +45,8 @@ class Mistake:
     """A kind of mistake: its name, a sentence on it, the right equation beside the wrong.
 
     ``slips`` are made at each of the kinds of steps ``at``, alone and together, or only together.
-    ``matches``: whether a user's gradient is a candidate, if not by being the same. ``unseen``:
-    where the stages of the forward pass are not known, which may have a skip path.
+    ``matches`` compares a user's gradient with a candidate. ``unseen``: further totals where the
+    stages of the forward pass, which may have a skip path, are not known.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Mistake:
 
 
 def _times(factor: Callable[[Pass, Step], Floats]) -> Slip:
-    """The gradient times something else than act'(z)."""
+    """The gradient times something other than act'(z)."""
     return lambda passed, step: {"in": step.d * factor(passed, step)}
 
 
@@ -91,7 +91,7 @@ def _of_value_at_z(passed: Pass, step: Step) -> Values:
 
 
 def _derivatives_of(name: str) -> list[Slip]:
-    """act' of another activation, of z, and of y where it has that form."""
+    """act' of another activation: at z, and from y where there is such a form."""
     other = ACTIVATIONS[name]
     slips = [_times(lambda passed, step: np.asarray(other.derivative(step.into)))]
     if (of_value := other.of_value) is not None:
@@ -115,7 +115,7 @@ def _bias_of(k: int) -> Slip:
 
 
 def _branch_input(skip: float) -> Slip:
-    """Past the norm, with the skip part or without it."""
+    """The norm's backward step left out; the skip part times a factor."""
 
     def slip(passed: Pass, step: Step) -> Values:
         if passed.steps[0].stage.kind != "fork":
@@ -139,7 +139,7 @@ def _norm_without(term: str) -> Slip:
 
 
 def _of_batches(wrong: Total) -> Total:
-    """A mistake that a single vector does not show."""
+    """A mistake that does not show with a single vector."""
     return lambda case, name: case.right[name] if case.vector else wrong(case, name)
 
 
@@ -148,12 +148,12 @@ def _of_parameters(wrong: Total) -> Total:
 
 
 def _divided_by_length(of: str) -> Total:
-    """By len(x) or len(dy), which of a vector is its width."""
+    """Divided by len(x) or len(dy), which for a vector is its width."""
     return lambda case, name: case.right[name] / len(case.values[of])
 
 
 def _sample(n: int, *, alone: bool) -> Total:
-    """The n-th sample's share; of dL/dx with the others' zeros, or alone."""
+    """The n-th sample's share, alone or (of dL/dx) with zeros for the other samples."""
 
     def wrong(case: Case, name: str) -> Floats:
         share = np.asarray(case.shares[name])
@@ -165,11 +165,11 @@ def _sample(n: int, *, alone: bool) -> Total:
 
 
 def _unsummed(user: Floats | None, predicted: Floats, case: Case, name: str) -> bool:
-    """Whether the samples' shares are there, in any order and with whatever np.outer adds."""
+    """Whether the samples' shares are all there, in any order, perhaps among others (np.outer)."""
     share, right = case.shares[name], case.right[name]
     if user is None or name in SIGNALS:
         return False
-    if len(share) == 1:  # there is nothing to sum, though perhaps an axis too many
+    if len(share) == 1:  # nothing to sum, though there may be an extra axis
         return user.size == right.size and same(user.reshape(right.shape), right)
     if user.shape == right.shape or user.size % share.size:
         return False
@@ -178,7 +178,7 @@ def _unsummed(user: Floats | None, predicted: Floats, case: Case, name: str) -> 
 
 
 def _skip_part(factor: float) -> Total:
-    """dL/dx with so much more of the skip part."""
+    """dL/dx plus a multiple of the skip part."""
 
     def wrong(case: Case, name: str) -> Floats:
         if name not in SIGNALS or (name == "dx_ffn" and factor == -1):
@@ -230,7 +230,7 @@ MISTAKES = (
     ),
     Mistake(
         "act' of another activation",
-        "The derivative belongs to another activation than the one in the forward pass.",
+        "The derivative is not that of the activation in the forward pass.",
         "dz = dy ∘ act'(z) with the act of y = act(z)",
         at=("act",),
         slips=tuple(
@@ -368,10 +368,10 @@ MISTAKES = (
 def predictions(
     network: Network | None, case: Case, keys: set[Key] | None = None
 ) -> Iterator[tuple[Mistake, Key, dict[str, Floats]]]:
-    """The wrong gradients that each mistake leads to: at one step, or at all.
+    """The wrong gradients that each mistake leads to, made at one step or at all.
 
-    One is left out where it does not apply, as W for Wᵀ where W is not square. ``keys``: these
-    alone.
+    A mistake is left out where it does not apply, as W for Wᵀ where W is not square. ``keys``
+    limits the candidates.
     """
     passed = network.forward(case.values, case.act) if network else Pass([], case.values, case.act)
     if network:

@@ -1,8 +1,8 @@
 """Small networks with their right gradients: what a user's functions are compared with.
 
 A network is a chain of stages. Its passes are written to be read, unlike those that train, and keep
-each sample's share of a parameter's gradient, so that a wrong sum can be told from a right one. The
-backward step of any stage can be replaced by a mistaken one.
+each sample's share of a parameter's gradient, so that a wrong sum can be distinguished from a right
+one. The backward step of any stage can be replaced by a mistaken one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CLEAR = 0.02  # the least distance of a pre-activation from the kink at 0
 
 @dataclass(frozen=True)
 class Stage:
-    """A step of a network, of one of these kinds.
+    """A stage of a network, of one of these kinds.
 
         affine   W a + b
         act      act(z)
@@ -51,7 +51,7 @@ class Stage:
 class Step:
     """A stage in one forward pass: its input and output.
 
-    ``d`` is dL/d(output) in the latest backward pass, ``right`` in the one without mistakes.
+    ``d`` is dL/d(output) in the latest backward pass, ``right`` in the correct one.
     """
 
     stage: Stage
@@ -70,7 +70,7 @@ class Pass:
     act: Activation
 
 
-Slip = Callable[[Pass, Step], Values]  # what a mistaken step hands back in place of the right
+Slip = Callable[[Pass, Step], Values]  # what a mistaken step passes back instead
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Case:
 
     @property
     def shapes(self) -> str:
-        """Its shapes, for people."""
+        """Its shapes in words."""
         return ", ".join(f"{name} {array.shape}" for name, array in self.values.items())
 
     def totals(self, shares: Values) -> dict[str, Floats]:
@@ -195,7 +195,7 @@ def _right_step(passed: Pass, step: Step) -> dict[str, Floats]:
 def norm_step(
     passed: Pass, step: Step, *, mean: bool = True, variance: bool = True, gain: bool = True
 ) -> dict[str, Floats]:
-    """The backward step of a norm; without one of its terms if asked to."""
+    """The backward step of a norm, optionally without one of its terms."""
     stage = step.stage
     normed, inverse = normalised(stage, step.into)
     dx = hat = step.d * passed.values[stage.weight] if stage.weight and gain else step.d
@@ -232,7 +232,7 @@ def differences(
     return gradients, shares
 
 
-# the smallest first, so that a failing input is a small one
+# smallest first, so that failing inputs are small
 SHAPES: tuple[Sizes, ...] = (
     (None, 1, 1, 1),
     (None, 2, 2, 2),
@@ -248,7 +248,7 @@ SHAPES: tuple[Sizes, ...] = (
 
 
 def draw(letters: Mapping[str, str], sizes: Sizes, seed: int) -> dict[str, Floats]:
-    """Random values with two decimals, which can be printed in full."""
+    """Random values with two decimals, short enough to be printed in full."""
     samples, *widths = sizes
     lengths = dict(zip("DHM", widths, strict=True))
     rng = np.random.default_rng([seed, samples or 0, *widths])
@@ -267,8 +267,8 @@ def cases(network: Network, acts: tuple[Activation, ...]) -> tuple[Case, ...]:
     made = []
     for sizes in SHAPES:
         if any((sizes[0] or 1, sizes[1])[axis] < 3 for axis in axes):
-            continue  # x̂ is 1 or -1, whatever x
-        small = max(sizes[1:]) < 3  # these are for showing, the large ones for telling
+            continue  # x̂ would be 1 or -1 for any x
+        small = max(sizes[1:]) < 3  # small inputs are easy to read, large ones tell mistakes apart
         for seed, act in enumerate(acts[:1] if small else acts if len(acts) > 1 else acts * 2):
             made.append(_case(network, sizes, act, seed))
     return tuple(made)

@@ -1,4 +1,4 @@
-"""What does a user's forward function compute, and how does it take its arguments?"""
+"""What does a user's forward function compute, and how are its arguments laid out?"""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from ffn_train.teach.networks import ACT as STAGE
 from ffn_train.teach.networks import STEP, Case, Network, Sizes, Values, differences, draw, known
 from ffn_train.teach.subject import ACT, CONVENTIONS, Convention, Outcome, Subject
 
-SIZES: Sizes = (5, 3, 4, 2)  # all different, so that no array fits in the place of another
+SIZES: Sizes = (5, 3, 4, 2)  # all different, so that no array fits in another's place
 IDENTITY = ACTIVATIONS["identity"]
-GIVEN = ACTIVATIONS["GELU"]  # to a forward function that takes an activation
-NEARLY = 1e-4  # a forward pass that agrees so far may compute in float32
-SEARCHED = 1500  # shapes to try on a function that is none of the known
+GIVEN = ACTIVATIONS["GELU"]  # passed to forward functions that take an activation
+NEARLY = 1e-4  # a forward pass that agrees to this may compute in float32
+SEARCHED = 1500  # shapes to try on an unknown function
 VECTORS, MATRICES = ("H", "D", "M", ""), ("HD", "DH", "MH", "HM", "MD", "DM", "DD")
-NEAR, FAR = 1e-9, 1e-3  # relative steps: float64 resolves both, float32 the second alone
+NEAR, FAR = 1e-9, 1e-3  # relative steps: float64 resolves both, float32 only the second
 
 
 @dataclass(frozen=True)
 class Forward:
-    """A forward function: how it is called, and its network and activation if they are known.
+    """A forward function: how it is called, and its network and activation if known.
 
-    ``letters``: the shapes of the arguments and dy, or ``shapes`` where they were given.
+    ``letters``: the shapes of the arguments and dy, or ``shapes`` where declared.
     ``rounds``: it computes in less than float64.
     """
 
@@ -49,7 +49,7 @@ class Forward:
         return self.subject.ask(self.values(), self.act)
 
     def output(self, values: Values) -> Floats | None:
-        """y, samples in rows; None where it is refused."""
+        """y, samples in rows; None if the call fails."""
         return self.subject.ask(values, self.act).gradients.get("y")
 
     def values(self, sizes: Sizes = SIZES, seed: int = 0) -> Values:
@@ -68,8 +68,8 @@ def _drawn_once(letters: tuple[tuple[str, str], ...], sizes: Sizes, seed: int) -
 
 
 def recognise(bench: Bench, name: str) -> Iterator[Forward]:
-    """The networks that a forward function may be, one for each convention that fits; or else
-    arguments that it takes.
+    """The networks that a forward function may be, one for each convention that fits; otherwise
+    shapes of arguments that it accepts.
     """
     met = set[Convention]()
     near: list[Forward] = []
@@ -107,8 +107,8 @@ def _families() -> dict[tuple[tuple[str, str], ...], list[Network]]:
 
 
 def _candidates(bench: Bench, name: str) -> Iterator[tuple[Forward, Floats]]:
-    """The known networks of as many arguments in all conventions, the usual ones first, where the
-    function returns something.
+    """Known networks with as many arguments, in all conventions, usual ones first, and y, where
+    the function returns one.
     """
     signature, refused = bench.signatures[name], set[object]()
     for usual, convention, (letters, networks), extra in product(
@@ -138,12 +138,12 @@ def _orders(tensors: tuple[str, ...], usual: bool) -> list[tuple[str, ...]]:
     if usual:
         return [tensors]
     if len(tensors) > 4:
-        return [(*tensors[2:], *tensors[:2])]  # those of the norm last
+        return [(*tensors[2:], *tensors[:2])]  # the norm's parameters last
     return [order for order in permutations(tensors) if order != tensors]
 
 
 def _activations(forward: Forward) -> Iterator[Activation]:
-    """Those that it may have: the one that it was given, all that are known, its own."""
+    """The activations that it may use: the one passed in, all known ones, an unknown one."""
     assert forward.network is not None
     if ACT in forward.subject.arguments:
         yield GIVEN
@@ -163,8 +163,8 @@ def slope(function: Callable[[Floats], Floats], z: Floats) -> Floats:
 
 
 def _probe(forward: Forward) -> Callable[[Floats], Floats] | None:
-    """The activation of a function, read off its output: z is its first bias, or x where there is
-    none, and every other parameter leaves it as it is.
+    """The activation of a function, read off its output: z is passed as the first bias, or as x
+    if there is none, and the other parameters do nothing to it.
     """
     assert forward.network is not None
     network, stages = forward.network, forward.network.stages
@@ -191,7 +191,7 @@ def _probe(forward: Forward) -> Callable[[Floats], Floats] | None:
 
 
 def _unknown(bench: Bench, name: str) -> Forward | None:
-    """Arguments that a function takes which is none of the known: given, or tried."""
+    """Shapes of arguments, declared or found by trying, of a function that is not recognised."""
     words = bench.signatures[name].names
     if not words:
         return None
@@ -220,14 +220,14 @@ def _unknown(bench: Bench, name: str) -> Forward | None:
 
 
 def _letters(word: str) -> tuple[str, ...]:
-    """The shapes to try for an argument, by how its name is written."""
+    """The shapes to try for an argument, judging by its name."""
     if word[0].isupper() or word.lower().startswith(("w", "u", "v", "k", "q")):
         return MATRICES
     return VECTORS if word.lower().startswith(("b", "g", "s")) else VECTORS + MATRICES
 
 
 def unknown_cases(forward: Forward) -> list[Case]:
-    """Inputs of a function that is not known, with its differences; kinks are avoided."""
+    """Inputs of an unknown function, with gradients by differences, away from kinks."""
     sizes: list[Sizes] = [(None, 3, 4, 2), (2, 2, 2, 2), (3, 3, 3, 3), SIZES, (4, 4, 3, 5)]
     drawn = product([SIZES] if forward.shapes else sizes, range(2))
     return [case for size, seed in drawn if (case := _case(forward, size, seed)) is not None]
@@ -252,7 +252,7 @@ def _case(forward: Forward, sizes: Sizes, seed: int) -> Case | None:
 
 
 def rounding(function: Callable[[Values], Floats | None], values: Values) -> bool:
-    """Whether a function follows the last digits of some argument otherwise than the first ones."""
+    """Whether a function does not respond to the last digits of some argument as to the first."""
 
     def slope(name: str, step: float) -> Floats | None:
         start, moved = (function({**values, name: values[name] * (1 + h)}) for h in (0, step))

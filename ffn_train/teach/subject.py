@@ -1,4 +1,4 @@
-"""A user's function as it is called: the convention of its arrays, the order of its arguments."""
+"""How a user's function is called: the layout of its arrays, the order of its arguments."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ffn_train.teach.activations import Activation
 from ffn_train.teach.calls import Argument, Bench, Call, Passed
 from ffn_train.teach.networks import Values
 
-ACT, SLOPE = "act", "act'"  # the places of an activation and its derivative among the arguments
+ACT, SLOPE = "act", "act'"  # stand for an activation and its derivative among the arguments
 
 
 @dataclass(frozen=True)
 class Convention:
-    """How arrays lie: weights (fan_in, fan_out), samples in columns, biases (1, H) or (H, 1)."""
+    """The layout: weights (fan_in, fan_out), samples in columns, biases (1, H) or (H, 1)."""
 
     transposed: bool = False
     columns: bool = False
@@ -33,7 +33,7 @@ class Convention:
         return ", ".join(filter(None, words))
 
     def given(self, name: str, array: Floats) -> Floats:
-        """An array as the function takes it."""
+        """An array in the function's layout."""
         if name in ("x", "dy"):
             rows = np.atleast_2d(array) if not self.flat else array
             return rows.T if self.columns else rows
@@ -66,9 +66,9 @@ CONVENTIONS = tuple(
 
 @dataclass
 class Outcome:
-    """What a function made of a case: gradients by tensor, or an error.
+    """The result of one call: gradients by tensor, or an error.
 
-    ``after``: the arguments that it changed, as they are then. ``more``: it returned several
+    ``after``: the arguments that it changed, as it left them. ``more``: it returned several
     arrays.
     """
 
@@ -81,10 +81,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Subject:
-    """A function of a bench, with what its arguments and its results are.
+    """A function of a bench, and what its arguments and results are.
 
-    ``before``: the forward function that is called first, and what its arguments are; ``cached``:
-    what that one returns behind y is passed on.
+    ``before``: the forward function that is called first, and its arguments; ``cached``: what that
+    function returns after y is passed on.
     """
 
     bench: Bench
@@ -96,7 +96,7 @@ class Subject:
     cached: bool = False
 
     def ask(self, values: Values, act: Activation) -> Outcome:
-        """Its answer for arguments in the usual layout."""
+        """Call it with arguments in the usual layout."""
         forward, first = self.before
         roles = (*first, *self.arguments)
         given: list[Argument] = [

@@ -189,7 +189,7 @@ def test_an_altered_file_is_noticed(recorded: Path) -> None:
             r"h.0.w'\] must be an integer",
         ),
         ({"quantities": ["weight_nrom"]}, "did you mean weight_norm"),
-        ({"quantities": ["weight_norm", "weight_norm"]}, "weight_norm is there twice"),
+        ({"quantities": ["weight_norm", "weight_norm"]}, "weight_norm is given twice"),
         ({"quantities": [{"name": "a", "per": "layer"}]}, "per of a must be one of tensor"),
         ({"quantities": [{"name": "../a", "per": "run"}]}, "letters, digits and underscores"),
         ({"quantities": [{"name": "loss", "per": "run"}]}, "stands for something else"),
@@ -205,7 +205,7 @@ def test_an_altered_file_is_noticed(recorded: Path) -> None:
         ({"config": {"a": object()}}, "config must hold numbers"),
         ({"dtype": "float16"}, "dtype must be one of float32, float64"),
         ({"score": {"name": "accuracy"}}, r"score\.symbol is missing"),
-        ({"first": 3}, "holds no run that could go on there"),
+        ({"first": 3}, "holds no run to continue"),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -217,7 +217,7 @@ def test_what_does_not_fit_is_refused(
 
 def test_a_directory_that_holds_something_else_is_refused(recorded: Path, tmp_path: Path) -> None:
     for changes, message in (
-        ({}, "first=STEP goes on with it"),
+        ({}, "first=STEP continues it"),
         ({"first": 2, "config": {"norm": "post"}}, "norm='pre' there, 'post' here"),
         ({"first": 2, "scalars": ["loss"]}, "other tensors, blocks, quantities or scalars"),
     ):

@@ -447,7 +447,7 @@ def test_how_blocks_are_named() -> None:
 @pytest.mark.parametrize(
     ("blocks", "message"),
     [
-        ("layer.*", r"no module is named so; containers: layers \(3 Residual\)"),
+        ("layer.*", r"no module has such a name; containers: layers \(3 Residual\)"),
         (["layers.0", "layers.9"], "'layers.9' is no module inside the model"),
         (nn.ReLU, r"<class .*ReLU'>: a class is no module inside the model; containers: layers"),
         ([nn.ReLU], r"\[<class .*ReLU'>\]: a class is no module inside the model"),
@@ -501,8 +501,8 @@ class Obstacle(Net):
         ("checkpoint", r"layers\.2 is checkpointed"),
         ("twice", r"layers\.1 is called twice within one forward pass"),
         ("order", r"layers\.0 is called twice"),
-        ("skipped", r"calls layers\.2 where layers\.1 comes next"),
-        ("detached", r"brought no gradient to what up reads in layers\.0"),
+        ("skipped", r"calls layers\.2 where layers\.1 is expected"),
+        ("detached", r"gave no gradient to the input of up in layers\.0"),
     ],
 )
 def test_a_pass_with_a_hole_is_refused(kind: str, message: str, tmp_path: Path) -> None:
@@ -633,12 +633,12 @@ def a_closed_watch(model: Net, x: Tensor, run: Watch) -> None:
     ("loop", "message"),
     [
         (two_backward_passes, "two backward passes go through one forward pass"),
-        (no_training_mode, r"step 0 is due, and layers\.2 ran in eval mode"),
-        (a_block_in_eval_mode, r"step 0 is due, and layers\.1 ran in eval mode"),
-        (no_backward_pass, "step 0 is due, and no backward pass reached the blocks"),
-        (no_step, "step 0 is due, and no optimizer has made it"),
-        (a_copy, "a copy of the model is another one"),
-        (an_untold_scaler, "a gradient scaler multiplies the loss: give it as scaler="),
+        (no_training_mode, r"step 0 is due, but layers\.2 ran in eval mode"),
+        (a_block_in_eval_mode, r"step 0 is due, but layers\.1 ran in eval mode"),
+        (no_backward_pass, "step 0 is due, but no backward pass reached the blocks"),
+        (no_step, "step 0 is due, but no optimizer has taken it"),
+        (a_copy, "nor does a copy of the model"),
+        (an_untold_scaler, "a gradient scaler multiplies the loss: pass it as scaler="),
         (no_parameter_gradients, "gave no parameter a gradient"),
         (other_parameters, "other parameters are trained after step 0"),
         (a_closed_watch, "the watch is closed"),

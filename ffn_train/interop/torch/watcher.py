@@ -1,4 +1,4 @@
-"""The hooks of a watched model at the steps that are due, and the rows that come of them."""
+"""The hooks of a watched model at the steps that are due, and the rows made from them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from ffn_train.runs.layout import RunLayout
 
 
 class Watch(Recording):
-    """A watched model; ``log`` after each step of the optimizer, and leave the ``with`` at the end.
+    """A watched model: call ``log`` after each step of the optimizer, and use it in a ``with``.
 
-    Between the steps that are due there are no hooks in the model.
+    At steps that are not due the model has no hooks.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Watch(Recording):
         self._scaler = scaler if scaler is not None and scaler.is_enabled() else None
         self._open_run = open_run
         self._recorder: Recorder | None = None
-        self._structure: list[tuple[str, int]] = []  # of the first pass
+        self._structure: list[tuple[str, int]] = []  # of the first measured pass
         self._absent: dict[str, str] = {}
         self._handles: list[Any] = []
         self._ours: dict[Optimizer, bool] = {}
@@ -54,14 +54,14 @@ class Watch(Recording):
         self._begin()
 
     def log(self, loss: float | Tensor, **scalars: float | Tensor) -> None:
-        """Write the row of the step that the optimizer has just made.
+        """Write the row of the step that the optimizer has just taken.
 
         ``loss``: of the whole step. ``scalars``: of the other columns, such as
-        ``validation_loss``. A step that the gradient scaler left out has no row.
-        Raises Unwatchable for a due step that was not seen whole.
+        ``validation_loss``. A step that the gradient scaler skipped has no row.
+        Raises Unwatchable for a due step that was not observed completely.
         """
         if self._closed:
-            raise Unwatchable("the watch is closed: no step can follow")
+            raise Unwatchable("the watch is closed: it takes no more steps")
         if self._scaler is None or not math.isnan(self._lr):
             measures = self._measures() if self._due else {}
             assert self._recorder is not None
@@ -82,7 +82,7 @@ class Watch(Recording):
     # the hooks
 
     def _begin(self) -> None:
-        """Nothing has been seen of the step; it gets hooks if it is due."""
+        """Begin a step of which nothing has been observed; add hooks if it is due."""
         self._due = self._recorder is None or self._step % self._every == 0
         self._lr = math.nan
         self._passes: list[Pass] = []
@@ -116,7 +116,7 @@ class Watch(Recording):
             add(parameter.register_post_accumulate_grad_hook(partial(self._accumulated, name)))
 
     def _parameters(self, *, remove_duplicate: bool) -> dict[str, nn.Parameter]:
-        """Those that are trained; a shared one under each of its names, unless they are removed."""
+        """The trained parameters; a shared one under each of its names, or under one."""
         named = self._model.named_parameters(remove_duplicate=remove_duplicate)
         return {name: parameter for name, parameter in named if parameter.requires_grad}
 
@@ -138,7 +138,7 @@ class Watch(Recording):
             self._evaluated = name
             return None
         if torch._C._current_graph_task_id() != -1:
-            raise Unwatchable(f"{name} is checkpointed: the backward pass runs it once more")
+            raise Unwatchable(f"{name} is checkpointed: the backward pass runs it again")
         if not self._passes or (
             index in self._passes[-1].calls and self._passes[-1].differentiated
         ):
@@ -192,26 +192,26 @@ class Watch(Recording):
         if not self._ours[optimizer]:
             return
         if self._due and self._scaler is None and _scaled():
-            raise Unwatchable("a gradient scaler multiplies the loss: give it as scaler=")
+            raise Unwatchable("a gradient scaler multiplies the loss: pass it as scaler=")
         if math.isnan(self._lr):
             self._lr = float(optimizer.param_groups[0]["lr"])
 
     # the values
 
     def _measures(self) -> dict[str, Any]:
-        """What was measured of a due step, by quantity. Raises Unwatchable for a hole in it."""
+        """The measured values of a due step, by quantity. Raises Unwatchable if any is missing."""
         passes = [each for each in self._passes if each.differentiated]
         if not passes:
-            raise Unwatchable(f"step {self._step} is due, and {self._unseen()}")
+            raise Unwatchable(f"step {self._step} is due, but {self._unseen()}")
         if self._evaluated and any(len(each.calls) < len(self._blocks) for each in passes):
-            raise Unwatchable(f"step {self._step} is due, and {self._evaluated} ran in eval mode")
+            raise Unwatchable(f"step {self._step} is due, but {self._evaluated} ran in eval mode")
         flows = [flow(each, self._names, self._split) for each in passes]
         trained, before = self._parameters(remove_duplicate=True), self._before
         if list(trained) != list(before):
             raise Unwatchable(f"other parameters are trained after step {self._step} than before")
         updates = norms([trained[name].detach() - before[name] for name in before])
         if math.isnan(self._lr) and not any(updates):
-            raise Unwatchable(f"step {self._step} is due, and no optimizer has made it")
+            raise Unwatchable(f"step {self._step} is due, but no optimizer has taken it")
         if not self._gradients:
             raise Unwatchable("the backward pass gave no parameter a gradient (.grad)")
         if self._recorder is None:
@@ -220,7 +220,9 @@ class Watch(Recording):
             self._recorder = self._open_run(layout(flows[0], self._model, shapes))
             self._structure, self._absent = flows[0].structure, absent(flows[0])
         if flows[0].structure != self._structure:
-            raise Unwatchable(f"step {self._step}: the blocks' branches differ from those before")
+            raise Unwatchable(
+                f"step {self._step}: the blocks' branches are not those of the first measured step"
+            )
         measured = {
             "gradient_norm": self._by_tensor({**dict.fromkeys(before, 0.0), **self._gradients}),
             "weight_norm": self._by_tensor(_named(before, norms([*before.values()]))),
@@ -230,7 +232,7 @@ class Watch(Recording):
         return {name: value for name, value in measured.items() if name not in self._absent}
 
     def _by_tensor(self, norms: Mapping[str, float]) -> list[float]:
-        """For each name of a parameter, of which a shared one has several."""
+        """A value for each name of a parameter; a shared one has several."""
         named = self._parameters(remove_duplicate=False).values()
         by_id = {
             id(parameter): norms[name]
@@ -239,14 +241,14 @@ class Watch(Recording):
         return [by_id[id(parameter)] for parameter in named]
 
     def _unseen(self) -> str:
-        """Why nothing was seen of a step."""
+        """Why nothing was observed of a step."""
         if self._passes and any(each.calls for each in self._passes):
             return "no backward pass reached the blocks"
         if self._evaluated:
-            return f"{self._evaluated} ran in eval mode: model.train() comes first"
+            return f"{self._evaluated} ran in eval mode: call model.train() first"
         return (
             "no forward pass of the blocks was seen: compiled code (torch.compile) runs no hooks, "
-            "and a copy of the model is another one"
+            "nor does a copy of the model"
         )
 
 
@@ -255,7 +257,7 @@ def _named(names: Iterable[str], values: Iterable[float]) -> dict[str, float]:
 
 
 class Hook:
-    """A hook of a module; a copy of the model, or a file of it, gets one that does nothing."""
+    """A hook of a module; in a copied or pickled model it does nothing."""
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self._name, self._function = name, function
@@ -273,11 +275,11 @@ class Hook:
 
 
 def _nothing(*arguments: Any) -> None:
-    """What the hooks of a copy do."""
+    """The hooks of a copy."""
 
 
 def _passes_on(module: nn.Module) -> bool:
-    """Whether a module returns what it is called with, as a skip path does."""
+    """Whether a module returns its argument, as a skip path does."""
     return isinstance(module, nn.Identity) or (
         isinstance(module, nn.Sequential) and len(module) == 0
     )
@@ -288,7 +290,7 @@ def _is_signal(value: Any) -> bool:
 
 
 def _exchanged(args: Any, kwargs: dict[str, Any], pairs: Exchange) -> tuple[Any, dict[str, Any]]:
-    """Arguments with the second of each pair in the place of the first."""
+    """The arguments with the first of each pair replaced by the second."""
 
     def new(value: Any) -> Any:
         if isinstance(value, Tensor):
@@ -299,12 +301,12 @@ def _exchanged(args: Any, kwargs: dict[str, Any], pairs: Exchange) -> tuple[Any,
 
 
 def _compiled() -> bool:
-    """Whether compiled code calls a hook, be it while it is traced or where it gave up tracing."""
+    """Whether compiled code calls a hook, while it is traced or after tracing has failed."""
     return torch.compiler.is_compiling() or get_eval_frame_callback() is not None
 
 
 def _scaled() -> bool:
-    """Whether it is a gradient scaler that calls the optimizer."""
+    """Whether a gradient scaler calls the optimizer."""
     frame = sys._getframe()
     while frame.f_back is not None:
         frame = frame.f_back
