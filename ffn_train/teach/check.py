@@ -69,33 +69,34 @@ def check_functions(
 def check_bench(bench: Bench) -> Report:
     """Check all functions of a bench that can be checked."""
     names, findings = bench.signatures, []
-    paired = pairs(names)
-    if "forward_pass" in paired and len(names[paired["forward_pass"]].names) > 4:
-        del paired["forward_pass"]  # the textbook's, which is given the activation
+    forward_of = pairs(names)
+    for backward, forward in [*forward_of.items()]:
+        if forward == "forward_pass" and len(names[backward].names) > 4:
+            del forward_of[backward]  # the textbook's, which is given the activation
     conventions: tuple[Convention, ...] = CONVENTIONS
-    if "forward_pass" in names and "forward_pass" not in paired:
+    if "forward_pass" in names and "forward_pass" not in forward_of.values():
         finding, conventions = _forward_pass(bench)
         findings.append(finding)
     for name, network in (("backward_pass", LAYER), ("backprop_two_layer", BLOCK)):
-        if name in names and name not in paired.values():
+        if name in names and name not in forward_of:
             findings.append(_textbook_backward(bench, name, network, conventions))
-    if "residual_backward" in names and "residual_backward" not in paired.values():
+    if "residual_backward" in names and "residual_backward" not in forward_of:
         findings.append(_residual_backward(bench))
-    if "backward" in names and "backward" not in paired.values():
+    if "backward" in names and "backward" not in forward_of:
         findings.append(Finding.unchecked("backward", "there is no function named forward"))
-    findings += [_pair(bench, forward, backward, backward) for forward, backward in paired.items()]
+    findings += [_pair(bench, forward, name, name) for name, forward in forward_of.items()]
     return Report(tuple(findings))
 
 
 def pairs(names: Iterable[str]) -> dict[str, str]:
-    """Names of forward functions, each with that of its backward function."""
-    known, paired = [*names], dict[str, str]()
-    likely = [(name, name.replace("forward", "backward")) for name in known]
-    likely += [(name, f"{name}_{ending}") for name in known for ending in ("backward", "grad")]
+    """Names of backward functions, each with that of its forward function."""
+    known, forward_of = {*names}, dict[str, str]()
+    likely = [(name, name.replace("forward", "backward")) for name in names]
+    likely += [(name, f"{name}_{ending}") for name in names for ending in ("backward", "grad")]
     for name, other in likely:
-        if other != name and other in known and other not in paired.values():
-            paired.setdefault(name, other)
-    return paired
+        if other != name and other in known:
+            forward_of.setdefault(other, name)
+    return forward_of
 
 
 def _textbook_backward(
