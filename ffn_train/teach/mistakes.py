@@ -32,11 +32,9 @@ def same(user: Floats | None, expected: Floats) -> bool:
 
 def error(user: Floats, expected: Floats) -> float:
     """The largest difference, relative to the largest expected entry."""
-    if not user.size:
-        return 0.0
     with np.errstate(all="ignore"):
-        scale = max(np.abs(expected).max(), 0.01)
-        gap = float(np.abs(np.asarray(user, np.float64) - expected).max() / scale)
+        scale = np.abs(expected).max(initial=0.01)
+        gap = float(np.abs(np.asarray(user, np.float64) - expected).max(initial=0.0) / scale)
     return gap if np.isfinite(gap) else np.inf
 
 

@@ -138,15 +138,36 @@ def test_what_cannot_be_checked_is_said(backward: str, text: str) -> None:
     assert text in str(report)
 
 
-def test_a_forward_pass_whose_arguments_cannot_be_guessed_asks_for_shapes() -> None:
-    report = checked("""
+UNGUESSED = """
 def forward(x, scale):
     return x.reshape(2, 7) * scale.reshape(2, 7)
 def backward(dy, x, scale):
     return (dy * x.reshape(2, 7)).reshape(14), (dy * scale.reshape(2, 7)).reshape(14)
-""")
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (UNGUESSED, 'none of the shapes that were tried; declare them: shapes = {"x": (5, 3), "sc'),
+        ("shapes = {'x': (14,)}" + UNGUESSED, "forward accepts none of the shapes"),
+        ("shapes = {'x': (13,), 'scale': (13,)}" + UNGUESSED, "forward accepts none of the shapes"),
+        (
+            "def forward(): return 1.0\ndef backward(dy): return dy",
+            "forward accepts none of the shapes",
+        ),
+        ("def forward(x): ...\ndef backward(dy, x): ...", "forward: it returns nothing"),
+        ("def forward_pass(x, W): pass", "takes x, W, not x, W, b, activation_fn"),
+    ],
+)
+def test_a_forward_pass_that_cannot_be_checked_is_said(source: str, text: str) -> None:
+    report = checked(source)
     assert report.status == 2
-    assert 'declare them: shapes = {"x": (5, 3), "scale": (5, 3)}' in str(report)
+    assert text in str(report)
+
+
+def test_a_function_without_a_signature_is_said() -> None:
+    assert "the arguments of forward cannot be" in str(check_gradients(dict, lambda dy: dy))
 
 
 def test_a_function_that_fails_for_some_shapes_is_wrong() -> None:
