@@ -15,7 +15,7 @@ from ffn_train.compare.header import shared
 from ffn_train.compare.metrics import Metric
 from ffn_train.compare.values import SEED, is_number, short
 from ffn_train.nn.core import Floats
-from ffn_train.plots.settings import UNSET, Value, brief
+from ffn_train.plots.settings import UNSET, Value, briefs
 from ffn_train.runs.status import ENDED
 from ffn_train.view.packing import Blocks
 from ffn_train.view.page import page
@@ -45,8 +45,7 @@ def content(comparison: Comparison) -> tuple[dict[str, Any], list[str]]:
         "shared": shared(comparison),
         "over": comparison.over,
         "settings": [
-            {"key": key, "short": short(key), "levels": [_level(value) for value in values[key]]}
-            for key in keys
+            {"key": key, "short": short(key), "levels": _levels(values[key])} for key in keys
         ],
         "by": [keys.index(key) for key in comparison.keys],
         "roles": {
@@ -78,8 +77,11 @@ def content(comparison: Comparison) -> tuple[dict[str, Any], list[str]]:
     return header, blocks.texts
 
 
-def _level(value: Value) -> dict[str, Any]:
-    return {"text": brief(value, _LETTERS), "number": value if is_number(value) else None}
+def _levels(values: Sequence[Value]) -> list[dict[str, Any]]:
+    return [
+        {"text": word, "number": value if is_number(value) else None}
+        for word, value in zip(briefs(values, _LETTERS), values, strict=True)
+    ]
 
 
 def _place(key: str | None, keys: Sequence[str]) -> int | None:
