@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ffn_train.config.settings import SettingError, described, printable
+from ffn_train.nn.engine import check_engine
 from ffn_train.running import Notify
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
@@ -51,7 +52,9 @@ def run_job(sweep: str, digest: str) -> str:
 
         try:
             _set_aside_if_damaged(Path(sweep), path, notify)
-            experiment = build_experiment(_config(entry.config, path))
+            engine = usable(entry.config.get("engine", "numpy"), notify)
+            config = {**entry.config, "engine": engine}
+            experiment = build_experiment(_config(config, path))
             run = execute(experiment, notify, stop=stop, progress=False)
             if run.state != "finished":
                 notify(entry.status(Path(sweep)).reason)
@@ -66,6 +69,19 @@ def run_job(sweep: str, digest: str) -> str:
             notify(traceback.format_exc())
             _failed(Path(sweep), path, described(error))
     return entry.status(Path(sweep)).state
+
+
+def usable(engine: str, notify: Notify) -> str:
+    """The engine, or numpy if it is not installed here; ``notify`` gets a line then.
+
+    An engine that was asked for by name is checked before a sweep starts; so this is one that
+    engine=auto meant when the sweep began, maybe on another machine.
+    """
+    try:
+        return check_engine(engine)
+    except SettingError as error:
+        notify(f"warning: {error}; going on with engine=numpy, which rounds differently")
+        return "numpy"
 
 
 def _set_aside_if_damaged(sweep: Path, path: Path, notify: Notify) -> None:

@@ -19,7 +19,7 @@ from ffn_train.running.experiment import build_experiment
 from ffn_train.runs.directory import claim, is_empty
 from ffn_train.runs.files import RunError, read_json
 from ffn_train.sweep import launcher
-from ffn_train.sweep.job import FAILED, STOP
+from ffn_train.sweep.job import FAILED, STOP, usable
 from ffn_train.sweep.launcher import Launcher
 from ffn_train.sweep.manifest import MANIFEST, Entry, entry, merge, write
 from ffn_train.sweep.space import Job, Space
@@ -143,7 +143,8 @@ def run(plan: Plan, notify: Notify) -> Sweep:
             write(sweep, sys.argv, everything)
             by_digest = {job.digest: job for job in everything}
             requested = [by_digest[job.digest] for job in entries]
-            engines = sorted({str(job.config.get("engine", "numpy")) for job in requested})
+            chosen = {str(job.config.get("engine", "numpy")) for job in requested}
+            engines = sorted({usable(name, notify) for name in chosen})
             about = f"{numbered(len(requested))} in {sweep}, engine={','.join(engines)}"
             notify(f"{about}: {counts(sweep, requested)}")
             interrupted = carry_out(sweep, requested, plan.launcher, notify, short=plan.short)

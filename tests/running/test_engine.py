@@ -12,7 +12,7 @@ from ffn_train.nn import engine as engines
 from ffn_train.running import experiment
 from ffn_train.running.experiment import build_experiment
 from ffn_train.running.recording import record_training
-from ffn_train.runs import Run
+from ffn_train.runs import Run, load_run
 from ffn_train.runs.provenance import read_provenance
 from ffn_train.sweep import run as sweeping
 from ffn_train.train.trainer import Trainer
@@ -104,6 +104,28 @@ def test_a_sweep_has_one_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "engine=numpy" in lines[0]
     monkeypatch.setattr(sweeping, "WORTH_COMPILING", 0)
     assert decided("seed=0,1,2") == ["numpy"] * 3  # as its manifest says
+
+
+@pytest.mark.usefixtures("small_work_pays")
+def test_a_sweep_goes_on_where_its_engine_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = [*SMALL, "seed=0,1", f"sweep.dir={tmp_path / 'sweep'}", "hydra/launcher=serial"]
+    plan = sweeping.check(chosen)
+    with monkeypatch.context() as patch:
+        patch.setattr(sweeping, "carry_out", lambda *_, **__: None)
+        sweeping.run(plan, NOTES.append)
+    monkeypatch.setattr(engines, "_installed", lambda: False)
+    lines: list[str] = []
+    done = sweeping.run_sweep(chosen, lines.append)
+    assert any("engine=compiled needs" in line and "engine=numpy" in line for line in lines)
+    assert f"2 jobs in {done.path}, engine=numpy: " in lines[-1]
+    for job in done.entries:
+        assert job.config["engine"] == "compiled"
+        assert load_run(done.path / job.directory).config["engine"] == "numpy"
+        assert job.status(done.path).state == "finished"
+    with pytest.raises(SettingError, match="engine=compiled needs Numba"):
+        sweeping.check([*chosen, "engine=compiled"])
 
 
 @pytest.mark.parametrize(("engine", "rows"), [("numpy", 0), ("compiled", 1)])
