@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ffn_train.config.composition import hydra_defaults, register
 from ffn_train.config.mistakes import one_line_errors
 from ffn_train.config.overrides import written
 from ffn_train.config.places import CONF
@@ -34,6 +35,7 @@ LOCAL = ("local", "serial")  # launchers whose workers are on this machine
 BATCHES = 4  # of short jobs for each core, so that all cores have work until the end
 MOST = 16  # jobs in a batch
 GRACE = 3  # seconds in which an orphaned worker's job can write a checkpoint
+CHOSEN = "chosen"  # the launcher with settings of the user's
 EXTRA = {"local": "parallel", "slurm": "slurm", "ray_cluster": "ray"}
 
 
@@ -127,9 +129,11 @@ def _composed(where: str, name: str, settings: Mapping[str, Any]) -> Iterator[tu
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
-    from omegaconf import open_dict
 
-    with initialize_config_dir(str(CONF), version_base="1.3", job_name="sweep"):
+    if settings:  # a choice of their own, as a job's configuration has to name the same
+        name = CHOSEN
+        register(name, settings, "hydra/launcher")
+    with initialize_config_dir(str(CONF), job_name="sweep", **hydra_defaults()):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         with one_line_errors():
@@ -138,9 +142,6 @@ def _composed(where: str, name: str, settings: Mapping[str, Any]) -> Iterator[tu
                 overrides=[where, "job=none", f"hydra/launcher={name}"],
                 run_mode=RunMode.MULTIRUN,
             )
-            if settings:
-                with open_dict(config):
-                    config.hydra.launcher = dict(settings)
         yield hydra, config
 
 
