@@ -9,7 +9,7 @@
  *   hatched?: boolean}} Band
  * @typedef {{lines: Line[], bands?: Band[], guides?: {y: number, label: string}[], log: boolean,
  *   at?: number | null, x?: [number, number], y?: [number, number] | null, note?: string,
- *   empty?: string, axis?: string, names?: string[], nearest?: boolean}} Content
+ *   empty?: string, axis?: string, names?: string[], ticks?: number[], nearest?: boolean}} Content
  * @typedef {{title: string, explanation?: string, x: string, y: string, name?: string,
  *   place?: (x: number) => string, fractions?: boolean, pick?: (x: number) => void}} About
  */
