@@ -82,7 +82,7 @@ class RunCharts {
         high: pick(expected.high),
       };
       const from = theory.mode === "anchored" ? "this run's x₀ and ∂L/∂x_L" : "the settings alone";
-      const label = theory.holds ? `theory, from ${from}, ±1 sd` : "theory does not hold here";
+      const label = theory.holds ? `theory from ${from} (band: ±1 sd)` : "theory does not hold here";
       lines.push({
         label,
         x,
