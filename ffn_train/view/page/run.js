@@ -228,6 +228,7 @@ class RunPage {
     this.search = element("input", {
       id: "place",
       list: "places",
+      size: 14,
       placeholder: "such as blocks.3",
       autocomplete: "off",
       change: () => this.find(this.search.value),
