@@ -13,6 +13,7 @@ from ffn_train.report.headline import headline
 from ffn_train.report.text import report
 from ffn_train.using.model import Model, Which, model_of
 from ffn_train.using.trace import Trace
+from ffn_train.view import Inline, run_page
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,6 +52,10 @@ class Run(runs.Run):
         }.get(series.column.per)
         values = series.values.reshape(len(series.step), -1)
         return pd.DataFrame(values, pd.Index(series.step, name="step"), names)
+
+    def view(self) -> Inline:
+        """The run's interactive page, as a notebook shows it."""
+        return Inline(run_page(self))
 
     def __repr__(self) -> str:
         steps = self.summary.steps if self.summary is not None else None
