@@ -193,8 +193,9 @@ class Recorder:
         self._logger.log({"step": step, **row}, values)
 
     def save_weights(self, arrays: Mapping[str, ArrayLike]) -> None:
-        """Write all tensors by name to weights.safetensors."""
+        """Write all tensors by name to weights.safetensors; bfloat16 and the like as float32."""
         whole = {name: np.asarray(array) for name, array in arrays.items()}
+        whole = {k: v if v.dtype.kind in "fiu" else v.astype(np.float32) for k, v in whole.items()}
         for tensor in self._layout.tensors:
             shape = whole[tensor.name].shape if tensor.name in whole else None
             if shape != tensor.shape:

@@ -50,16 +50,18 @@ def available(name: str) -> bool:
 
 def check(name: str, settings: Mapping[str, Any]) -> None:
     """Raises SettingError if a launcher lacks one of the settings or a setting names a class."""
-    from omegaconf import OmegaConf
+    from omegaconf import OmegaConf, open_dict
 
-    with _composed("sweep=none", name, {}) as (_, shipped):
-        classes = _classes(OmegaConf.to_container(shipped.hydra.launcher, resolve=False))
-    if settings and _classes(settings) != classes:
-        raise SettingError(
-            f"hydra/launcher={name}: its settings are plain values, without _target_"
-        )
-    with _composed("sweep=none", name, settings) as (_, config), one_line_errors():
-        OmegaConf.to_container(config.hydra.launcher, resolve=True)
+    with _composed("sweep=none", name, {}) as (_, config):
+        shipped = OmegaConf.to_container(config.hydra.launcher, resolve=False)
+        if settings and _classes(settings) != _classes(shipped):
+            raise SettingError(
+                f"hydra/launcher={name}: its settings are plain values, without _target_"
+            )
+        with one_line_errors(), open_dict(config):
+            if settings:
+                config.hydra.launcher = dict(settings)
+            OmegaConf.to_container(config.hydra.launcher, resolve=True)
 
 
 def _classes(settings: Any, key: str = "") -> dict[str, Any]:

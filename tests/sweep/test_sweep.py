@@ -377,7 +377,7 @@ def test_a_damaged_job_is_set_aside_and_run_again(tmp_path: Path) -> None:
 
 def test_in_parallel_as_in_series(tmp_path: Path) -> None:
     pytest.importorskip("joblib", reason="joblib is not installed (extra 'parallel')")
-    overrides = ("seed=0,1", "model.depth=1,3", "residual=none,scaled")
+    overrides = ("model.depth=1,3", "residual=none,scaled")
     for launcher in ("serial", "local"):
         swept = sweep_command(tmp_path / launcher, *overrides, f"hydra/launcher={launcher}")
         done = process(*swept, cwd=tmp_path)
@@ -413,7 +413,7 @@ def test_a_sweep_asked_to_stop_goes_on_later(tmp_path: Path, launcher: str, to_a
     sweep = tmp_path / "sweep"
     steps = 4000 if launcher == "local" else 1000  # workers of their own take a while to notice
     overrides = sweep_command(
-        sweep, "seed=range(0,3)", f"trainer.steps={steps}", f"hydra/launcher={launcher}"
+        sweep, "seed=0,1", f"trainer.steps={steps}", f"hydra/launcher={launcher}"
     )
     started = start(*overrides, cwd=tmp_path, session=True)
     while not any(sweep.glob(f"jobs/*/{files.SCALARS}")):
@@ -428,7 +428,7 @@ def test_a_sweep_asked_to_stop_goes_on_later(tmp_path: Path, launcher: str, to_a
     assert "interrupted" in done.stdout
     assert any(sweep.glob(f"jobs/*/{files.CHECKPOINTS}/*"))
     done = command(*overrides, cwd=tmp_path)
-    assert done.stdout.splitlines()[-1].startswith(f"3 finished of 3 jobs in {sweep};"), done.stderr
+    assert done.stdout.splitlines()[-1].startswith(f"2 finished of 2 jobs in {sweep};"), done.stderr
 
 
 def holders(directory: Path) -> list[int]:

@@ -148,10 +148,10 @@ def test_a_thousand_blocks_neither_overflow_nor_underflow(
 
 
 @pytest.mark.slow
-def test_ten_thousand_blocks() -> None:
-    prediction = a_priori(*stack(depth=10_000, residual="identity"), batch=2)
+def test_thousands_of_blocks() -> None:
+    prediction = a_priori(*stack(depth=4000, residual="identity"), batch=2)
     assert prediction.log_signal_rms[-1] - prediction.log_signal_rms[0] == pytest.approx(
-        5000 * np.log(3)
+        2000 * np.log(3)
     )
     assert np.isfinite(prediction.log_signal_gradient_rms).all()
 

@@ -40,6 +40,8 @@ _MOST_ROWS = 6
 def draw(comparison: Comparison) -> Figure | None:
     """A row of panels for each combination of the other settings, a panel for each early step."""
     layout = comparison.layout
+    if len(layout.levels.get(WIDTH, ())) < 2:
+        return None
     steps = _common_steps(comparison.measured)
     rows = folded(comparison, [key for key in layout.keys if key != WIDTH])
     rows = [row for row in rows if len({group.point.get(WIDTH) for group in row.groups}) > 1]
