@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -31,9 +32,15 @@ def html(comparison: Comparison, name: str = "comparison", **more: Any) -> str:
     return page("comparison", name, {"name": name, **header, **more}, blocks)
 
 
-def content(comparison: Comparison) -> tuple[dict[str, Any], list[str]]:
-    """The header of a comparison's page and the packed arrays that it refers to by number."""
+def content(
+    comparison: Comparison, changed: Container[str] | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """The header of a comparison's page and the packed arrays that it refers to by number.
+
+    ``changed``: the runs whose curves the page lacks; those of the others are left out.
+    """
     blocks, cases = Blocks(), comparison.cases
+    sent = [changed is None or case.label in changed for case in cases]
     keys = list(dict.fromkeys([*comparison.keys, *comparison.varied, SEED]))
     values = levels(cases, keys)
     places = {key: {value: at for at, value in enumerate(values[key])} for key in keys}
@@ -67,12 +74,13 @@ def content(comparison: Comparison) -> tuple[dict[str, Any], list[str]]:
             }
             for case in cases
         ],
+        "sent": None if changed is None else [at for at, new in enumerate(sent) if new],
         "values": blocks.add([_values(case, metrics) for case in cases]),
         "curves": {
-            name: _curves([_curve(case, name) for case in cases], blocks)
+            name: _curves([_curve(case, name) for case in compress(cases, sent)], blocks)
             for name in ("train_loss", "validation_loss")
         },
-        "flow": _flow(cases, blocks),
+        "flow": _flow(list(compress(cases, sent)), blocks),
     }
     return header, blocks.texts
 
