@@ -112,7 +112,7 @@ def test_predictions_are_in_the_targets_units_and_columns_in_any_order(folder: P
 
 def test_rows_that_cannot_be_scored(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = pd.read_csv(folder / "test.csv").head(3)
-    known, unseen = rows["kind"].iloc[0], "not scored: 1 rows of classes not in the training file"
+    known, unseen = rows["kind"].iloc[0], "not scored: 1 row of classes not in the training file"
     for words, scored, said in (
         ([known, "unheard of", None], True, f"; {unseen}\n"),
         (["unheard of", None, None], False, f"{unseen}\n"),
@@ -122,7 +122,7 @@ def test_rows_that_cannot_be_scored(folder: Path, capsys: pytest.CaptureFixture[
         predict.main([str(folder / "classes"), str(folder / "unscored.csv")])
         err = capsys.readouterr().err
         assert err.endswith(said)
-        assert ("on 1 rows" in err) is scored
+        assert ("on 1 row" in err) is scored
     predict.main([str(folder / "run"), str(folder / "test.csv"), "--weights", "last"])
     assert "R²" in capsys.readouterr().err
     rows.head(1).to_csv(folder / "unscored.csv", index=False)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ffn_train.config.settings import counted
 from ffn_train.report.verdict.evidence import Evidence
 from ffn_train.report.verdict.gradient_flow import (
     MILD,
@@ -193,15 +194,19 @@ def _trivial(evidence: Evidence) -> str:
     return f"that of {(score and score.trivial) or 'knowing nothing of the inputs'}"
 
 
+def _training(evidence: Evidence) -> str:
+    passes = counted(f"{evidence.passes:.2g}", "pass")
+    return f"{counted(evidence.updates, 'step')}, {passes} over the training rows"
+
+
 def _hardly_begun(evidence: Evidence) -> Finding | None:
     begun = evidence.updates >= BEGUN and evidence.passes >= 1
     if _good(evidence) or evidence.ended_early or begun:
         return None
-    steps = "1 step" if evidence.updates == 1 else f"{evidence.updates} steps"
-    text = f"{steps}, {evidence.passes:.2g} passes over the training rows"
-    patience = evidence.setting("trainer", "early_stopping")
+    text = _training(evidence)
     if evidence.stopped_early:
-        more = (f"trainer.early_stopping={max(10 * int(patience), 20)}",)
+        patience = int(evidence.setting("trainer", "early_stopping"))
+        more = (f"trainer.early_stopping={max(10 * patience, 20)}",)
         return _finding("too few steps", f"early stopping ended the run after {text}", more)
     return _finding("too few steps", text, (f"trainer.steps={max(10 * evidence.updates, 200)}",))
 
@@ -219,7 +224,9 @@ def _rate_too_small(evidence: Evidence) -> Finding | None:
         f"{evidence.updates} together by {evidence.moved:.1g} at most"
     )
     if warmup > evidence.updates:
-        text += f"; a warm-up of {warmup:.0f} steps does not reach optimizer.lr={lr:g}"
+        text += (
+            f"; a warm-up of {counted(round(warmup), 'step')} does not reach optimizer.lr={lr:g}"
+        )
         return _finding("rate too small", text, ("schedule.warmup=0",))
     factor = np.clip(USUAL / evidence.update_size, 10, 1e6) if evidence.update_size else 100
     usual = evidence.usual_rate
@@ -311,10 +318,7 @@ def _falling(evidence: Evidence) -> bool:
 def _still_falling(evidence: Evidence) -> Finding | None:
     if evidence.skill >= FAIR or not _falling(evidence):
         return None
-    text = (
-        f"after {evidence.updates} steps, {evidence.passes:.2g} passes over the training rows, the "
-        "loss was still falling"
-    )
+    text = f"after {_training(evidence)}, the loss was still falling"
     return _finding("too few steps", text, (f"trainer.steps={4 * evidence.updates}",))
 
 
