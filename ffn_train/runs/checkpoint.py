@@ -15,7 +15,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +52,10 @@ class Logs:
 
     scalars_bytes: int
     measures_rows: Mapping[str, int]
-    digests: Mapping[str, str]
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
-NO_LOGS = Logs(0, {}, {})
+NO_LOGS = Logs(0, {})
 
 
 @dataclass(frozen=True)
@@ -138,13 +138,17 @@ def read_checkpoint(path: Path) -> Checkpoint:
             counters = json.loads(metadata["counters"])
         if metadata["sha256"] != _digest(tensors, counters):
             raise ValueError("its checksum does not match")
-        parameters = tensors.pop(_PARAMETERS)
-        rows = counters["measures_rows"]
-        rows = {MEASURES: rows} if isinstance(rows, int) else dict(rows)
-        logs = Logs(int(counters["scalars_bytes"]), rows, counters.get("digests", {}))
         known = {name: value for name, value in counters.items() if value is not None}
-        progress, identity = records.from_json(Progress, known), str(counters.get("identity", ""))
-        return Checkpoint(int(counters["step"]), parameters, tensors, progress, logs, identity)
+        if isinstance(rows := known["measures_rows"], int):
+            known["measures_rows"] = {MEASURES: rows}
+        return Checkpoint(
+            step=int(known["step"]),
+            parameters=tensors.pop(_PARAMETERS),
+            memory=tensors,
+            progress=records.from_json(Progress, known),
+            logs=records.from_json(Logs, known),
+            identity=known.get("identity", ""),
+        )
 
 
 def _digest(tensors: Mapping[str, Array], counters: Mapping[str, Any]) -> str:
