@@ -1,4 +1,4 @@
-"""ffn-train check FILE.py: are a user's own backward passes right, and if not, what is wrong?"""
+"""ffn-train check FILE.py: are a user's backward passes right, and if not, what is wrong?"""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "check",
         f"Check the functions that a file defines: {', '.join(TEXTBOOK)}, and any pair "
         "forward(x, *parameters), backward(dy, x, *parameters). Gradients are compared with "
-        "centred differences; of a wrong one the mistake is named. The file is run, with your "
-        "rights, in a process of its own with limits of time, memory and output.",
+        "centred differences, and the mistake in a wrong one is named. The file is run, with your "
+        "rights, in a separate process with limits on time, memory and output.",
     )
     parser.prog = "python -m ffn_train check"
-    parser.add_argument("file", type=Path, metavar="FILE.py", help="what defines the functions")
     parser.add_argument(
-        "--seconds", type=_positive, default=60, help="what it may take in all; default: 60"
+        "file", type=Path, metavar="FILE.py", help="the file that defines the functions"
     )
+    parser.add_argument("--seconds", type=_positive, default=60, help="time limit; default: 60")
     options = parser.parse(arguments)
     path: Path = options.file
     with parser.mistakes():

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
-from typing import Any, TypeVar, get_args
+from typing import Any, Protocol, TypeVar, get_args
 
 from ffn_train.config.registry import choices
 from ffn_train.config.settings import SettingError, integer, nearest, one_of
@@ -19,17 +19,33 @@ T = TypeVar("T", str, str | Mapping[str, Any])
 _KEYS = {field.name for field in fields(QuantityColumn)} - {"file"} | {"every"}
 
 
+class Shaped(Protocol):
+    """An array of any library."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> Any: ...
+
+
 def layout(
-    tensors: Mapping[str, Sequence[int]],
-    blocks: Sequence[str],
+    tensors: Mapping[str, Sequence[int] | Shaped],
+    blocks: str | Sequence[str],
     quantities: Iterable[str | Mapping[str, Any]],
     block_of: Mapping[str, int | None] | None = None,
 ) -> RunLayout:
-    """The columns of a run's measures; ``block_of`` each tensor, where its name does not tell.
+    """The columns of a run's measures; ``block_of`` each tensor, if not by its name.
 
     Raises SettingError.
     """
-    depth = len(listed("blocks", blocks))
+    if isinstance(blocks, str):
+        pattern = re.compile(rf"{named_by(blocks)}(?![^./])")
+        matches = [match for name in tensors if (match := pattern.match(name))]
+        if not matches:
+            raise SettingError(f"blocks={blocks!r}: no tensor's name begins so")
+        blocks = [*dict.fromkeys(match.group() for match in matches)]
+    depth = len(blocks)
     if not depth or len({*blocks}) < depth:
         raise SettingError(f"blocks must name at least one block, each once, got {list(blocks)}")
     columns = tuple(_column(quantity) for quantity in listed("quantities", quantities))
@@ -39,8 +55,15 @@ def layout(
     return RunLayout(depth, _tensors(tensors, blocks, block_of), columns)
 
 
+def named_by(pattern: str) -> str:
+    """The regular expression of a pattern, in which ``*`` is one part of a name."""
+    return re.escape(pattern).replace(r"\*", r"[^./]+")
+
+
 def _tensors(
-    shapes: Mapping[str, Sequence[int]], blocks: Sequence[str], block_of: Mapping[str, int | None]
+    tensors: Mapping[str, Sequence[int] | Shaped],
+    blocks: Sequence[str],
+    block_of: Mapping[str, int | None],
 ) -> tuple[TensorColumn, ...]:
     layer_of = {
         name: _parent(name) if block is None else blocks[block] for name, block in block_of.items()
@@ -48,7 +71,7 @@ def _tensors(
     empty = {*range(len(blocks))} - {*block_of.values()}
     if empty:
         raise SettingError(f"blocks: no tensor belongs to {blocks[min(empty)]}")
-    names = list(shapes)
+    names = list(tensors)
     start = next(place for place, name in enumerate(names) if block_of[name] is not None)
     around = [[n for n in part if block_of[n] is None] for part in (names[:start], names[start:])]
     layers = [*(layer_of[name] for name in around[0]), *blocks, *(layer_of[n] for n in around[1])]
@@ -56,18 +79,23 @@ def _tensors(
     return tuple(
         TensorColumn(
             name=name,
-            shape=tuple(integer(f"tensors[{name!r}]", size, at_least=0) for size in shape),
+            shape=_shape(f"tensors[{name!r}]", tensor),
             block=block_of[name],
             layer=layer_of[name],
             role=name.removeprefix(layer_of[name]).lstrip("./") or name,
             order=order[layer_of[name]],
         )
-        for name, shape in shapes.items()
+        for name, tensor in tensors.items()
     )
 
 
+def _shape(key: str, tensor: Sequence[int] | Shaped) -> tuple[int, ...]:
+    sizes = tensor if isinstance(tensor, Sequence) else tensor.shape
+    return tuple(integer(key, size, at_least=0) for size in sizes)
+
+
 def _block(name: str, blocks: Sequence[str]) -> int | None:
-    """The block that a tensor belongs to: the longest name that its own goes on from."""
+    """The block that a tensor belongs to: the longest name that its name continues."""
     matching = [b for b in blocks if name.startswith(b) and not name[len(b) :][:1].isalnum()]
     return blocks.index(max(matching, key=len)) if matching else None
 
@@ -90,7 +118,9 @@ def _column(declaration: str | Mapping[str, Any]) -> QuantityColumn:
         given = {**asdict(column_of(known[name](), MEASURES, "")), **given, "per": known[name].per}
     elif "per" not in given:
         hint = nearest(name, known)
-        raise SettingError(f"quantities: {name} is unknown{hint}; one of your own says its per")
+        raise SettingError(
+            f"quantities: {name} is unknown{hint}; a quantity of your own needs a per"
+        )
     elif name in RESERVED:
         raise SettingError(f"quantities: the name {name} stands for something else")
     one_of(f"quantities: per of {name}", given["per"], get_args(Per))
@@ -102,17 +132,17 @@ def _column(declaration: str | Mapping[str, Any]) -> QuantityColumn:
 
 
 def listed(key: str, values: Iterable[T]) -> tuple[T, ...]:
-    """Several values; a single word, whose letters would be taken for them, is refused."""
+    """Several values; a single word, whose letters would be taken for values, is refused."""
     if isinstance(values, (str, Mapping)):
         raise SettingError(f"{key} must be a list, got {values!r}")
     return tuple(values)
 
 
 def unique(key: str, names: Sequence[str]) -> None:
-    """Raises SettingError for a name that is there twice."""
+    """Raises SettingError for a name that is given twice."""
     twice = [name for place, name in enumerate(names) if name in names[:place]]
     if twice:
-        raise SettingError(f"{key}: {twice[0]} is there twice")
+        raise SettingError(f"{key}: {twice[0]} is given twice")
 
 
 def identifier(key: str, name: Any) -> str:
@@ -123,7 +153,7 @@ def identifier(key: str, name: Any) -> str:
 
 
 def plain(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as config.json holds them. Raises SettingError for what JSON does not take."""
+    """Settings as config.json holds them. Raises SettingError for what JSON cannot hold."""
     try:
         return dict(json.loads(json.dumps(dict(config), allow_nan=False)))
     except (TypeError, ValueError) as error:

@@ -1,11 +1,12 @@
-"""``record``: the run directory of a training loop of your own, whatever it computes with."""
+"""``record``: the run directory of any training loop, whatever it computes with."""
 
 from __future__ import annotations
 
 import math
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -35,18 +36,23 @@ from ffn_train.runs.writer import RunWriter, write_weights
 from ffn_train.train.divergence import Divergence
 from ffn_train.train.quantities.quantity import shape_of
 
-Measured = ArrayLike | Mapping[str, float]
+Measured = ArrayLike | Sequence[ArrayLike] | Mapping[str, ArrayLike]
+# how an array is reduced that is given for a quantity whose name ends so
+REDUCED: dict[str, Callable[[Floats], Any]] = {
+    "norm": np.linalg.norm,
+    "rms": lambda array: np.sqrt(np.mean(np.square(array))),
+}
 
 
 def record(
     path: str | Path,
     *,
-    tensors: Mapping[str, Sequence[int]],
-    blocks: Sequence[str],
+    tensors: Mapping[str, Sequence[int] | declaring.Shaped],
+    blocks: str | Sequence[str],
     quantities: Iterable[str | Mapping[str, Any]] = (),
     scalars: Sequence[str] = ("loss", "lr"),
     config: Mapping[str, Any] | None = None,
-    dtype: Literal["float32", "float64"] = "float64",
+    dtype: Literal["float32", "float64"] | None = None,
     loss_unit: str | None = None,
     baseline_loss: float | None = None,
     score: Mapping[str, Any] | None = None,
@@ -55,30 +61,34 @@ def record(
 ) -> Recorder:
     """Begin the directory ``path`` of a run that your own program trains; use it in a ``with``.
 
-    tensors     the parameter tensors' names and shapes, in the order of computation
-    blocks      the blocks' names, from input to output; a tensor whose name goes on from that of a
-                block belongs to it: ``blocks.0.up.weight`` to ``blocks.0``
+    tensors     the parameter tensors by name, or their shapes, in the order of computation
+    blocks      the blocks' names, from input to output, or a pattern such as ``blocks.*``; a tensor
+                whose name continues that of a block belongs to it: ``blocks.0.up.weight`` to
+                ``blocks.0``
     quantities  what will be measured: names of this package's quantities, and declarations such as
                 ``{"name": "entropy", "per": "block", "unit": "nats", "log": False}``. ``per`` is
-                tensor, boundary, block or run; ``every`` names steps of its own (a file
+                tensor, boundary, block or run; ``every`` is its own interval in steps (a file
                 ``measures-50.npy``); ``absent`` says why a quantity does not apply
     scalars     the columns of scalars.csv: loss, and any others
-    config      settings by which comparisons tell runs apart, as nested mappings
-    dtype       the range of numbers in which the run computes
+    config      settings that distinguish runs in comparisons, as nested mappings
+    dtype       the range of numbers in which the run computes; None: that of ``tensors``, float64
+                where these are shapes
     score       what the column ``validation_score`` is: ``name``, ``symbol``, ``better`` (higher or
                 lower), and if there are ``perfect``, ``trivial``, ``no_skill``
-    first       the first step that will be logged; rows from it on, which a run of the same
-                columns left in the directory, are removed
+    first       the first step that will be logged; later rows that a run of the same columns left
+                in the directory are removed
 
     Raises SettingError for what does not fit, and if the directory holds something else or is in
     use; OSError if the disk fails.
     """
+    layout = declaring.layout(tensors, blocks, quantities)
+    dtypes = {str(getattr(tensor, "dtype", "float64")) for tensor in tensors.values()}
     return open_run(
         path,
-        declaring.layout(tensors, blocks, quantities),
+        layout,
         scalars=scalars,
         config=config,
-        dtype=dtype,
+        dtype=dtype or ("float64" if "float64" in dtypes else "float32"),
         loss_unit=loss_unit,
         baseline_loss=baseline_loss,
         score=score,
@@ -100,7 +110,7 @@ def open_run(
     first: int,
     logger: Logger | None,
 ) -> Recorder:
-    """The same of a layout that is known; raises as ``record`` does."""
+    """The same for a known layout; raises as ``record`` does."""
     columns = declaring.listed("scalars", scalars)
     declaring.unique("scalars", ["step", *columns])
     for name in columns:
@@ -127,7 +137,30 @@ def open_run(
     return Recorder(Path(path), layout, columns, settings, origin, first, logger or NoLogger())
 
 
-class Recorder:
+class Recording(ABC):
+    """A run that ends when its ``with`` is left: finished, or with the error that left it."""
+
+    def close(self) -> Run | None:
+        """End the run, finished or diverged; the run that it is now, None without a row."""
+        return self.end(None)
+
+    @abstractmethod
+    def end(self, error: BaseException | None) -> Run | None:
+        """End the run, with the error if there is one; does nothing if it has ended."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.end(error)
+
+
+class Recorder(Recording):
     """A run's directory while your program trains: a row for each step that it logs.
 
     Left without an error the run is finished, or diverged if its last loss is not finite: its
@@ -147,7 +180,7 @@ class Recorder:
         self.path, self._layout, self._scalars = path, layout, scalars
         self._origin, self._next, self._first = origin, first, first
         self._loss = math.nan
-        self._torn = ""  # why no measured step may follow
+        self._torn = ""  # why no measured step can follow
         self._files: dict[str, list[QuantityColumn]] = {}
         for column in layout.quantities:
             if not column.absent:
@@ -174,9 +207,10 @@ class Recorder:
         """Append the row of ``step``, which describes the weights before the update number step.
 
         ``scalars``: the loss, and what is known of the other columns. ``measures``: a value for
-        each quantity, or for each that has the same steps of its own: a number per run, (L,) per
-        block, (L+1,) per boundary, (T,) or a mapping by name per tensor. What needs the update may
-        be left out where none follows. Raises SettingError.
+        each quantity, or for each of those with the same ``every``: a number per run, (L,) per
+        block, (L+1,) per boundary, (T,) or a mapping by name per tensor. For quantities named
+        ``..._norm`` or ``..._rms`` arrays may take the place of the numbers. What needs the update
+        may be left out where none follows. Raises SettingError.
         """
         if self._open is None:
             raise SettingError(f"path={self.path} is closed: no step can follow")
@@ -193,8 +227,9 @@ class Recorder:
         self._logger.log({"step": step, **row}, values)
 
     def save_weights(self, arrays: Mapping[str, ArrayLike]) -> None:
-        """Write all tensors by name to weights.safetensors."""
+        """Write all tensors by name to weights.safetensors; bfloat16 and the like as float32."""
         whole = {name: np.asarray(array) for name, array in arrays.items()}
+        whole = {k: v if v.dtype.kind in "fiu" else v.astype(np.float32) for k, v in whole.items()}
         for tensor in self._layout.tensors:
             shape = whole[tensor.name].shape if tensor.name in whole else None
             if shape != tensor.shape:
@@ -202,12 +237,17 @@ class Recorder:
                 raise SettingError(f"weights: {tensor.name} {what}, declared is {tensor.shape}")
         write_weights(self.path / files.WEIGHTS, whole)
 
-    def close(self) -> Run | None:
-        """End the run, finished or diverged; the run that it is now, None without a row."""
+    def end(self, error: BaseException | None) -> Run | None:
         stack, self._open = self._open, None
         if stack is None:
             return None
         with stack:
+            if error is not None:
+                stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
+                status = Status("interrupted" if stopped else "failed", described(error))
+                with suppress(OSError):
+                    status.write(self.path)
+                return None
             self._writer.to_disk()
             if self._next == self._first:
                 Status("failed", "no step was logged").write(self.path)
@@ -223,24 +263,6 @@ class Recorder:
             run = conclude(self.path, divergence)
             self._logger.close(str(run.state))
             return run
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self.close()
-        elif self._open is not None:
-            stack, self._open = self._open, None
-            with suppress(OSError):
-                stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
-                Status("interrupted" if stopped else "failed", described(error)).write(self.path)
-            stack.__exit__(kind, error, traceback)
 
     def _values(self, step: int, given: Mapping[str, Measured]) -> dict[str, Floats]:
         """The values by quantity, each of its shape."""
@@ -265,6 +287,9 @@ class Recorder:
             if missing := [name for name in names if name not in value]:
                 raise SettingError(f"measures: {column.name} of {missing[0]} is missing")
             value = [value[name] for name in names]
+        reduced = REDUCED.get(column.name.rpartition("_")[2])
+        if reduced is not None and column.per != "run" and np.iterable(value):
+            value = [reduced(np.asarray(item, np.float64)) for item in value]
         array: Floats = np.asarray(value, dtype=np.float64)
         shape = shape_of(column.per, len(self._layout.tensors), self._layout.depth)  # type: ignore[arg-type]
         if array.shape != shape:
@@ -282,19 +307,19 @@ def _say(line: str) -> None:
 def _kept(
     path: Path, layout: RunLayout, columns: list[str], config: Mapping[str, Any], first: int
 ) -> Logs:
-    """How much of a directory's rows stays, those before step ``first``.
+    """Which rows of a directory are kept: those before step ``first``.
 
-    Raises SettingError if it holds another run, or one that would be lost.
+    Raises SettingError if it holds another run, or one that would be overwritten.
     """
     if is_empty(path):
         if first:
-            raise SettingError(f"first={first}: {path} holds no run that could go on there")
+            raise SettingError(f"first={first}: {path} holds no run to continue")
         return NO_LOGS
     if not files.there(path / files.LAYOUT) or files.there(path / files.DATA):
         raise SettingError(f"path={path} is not empty and holds no recorded run; name another one")
     if not first:
         raise SettingError(
-            f"path={path} holds a run; first=STEP goes on with it at that step, "
+            f"path={path} holds a run; first=STEP continues it at that step, "
             "or name another directory"
         )
     scalars, before = read_scalars(path / files.SCALARS), files.read_json(path / files.CONFIG)

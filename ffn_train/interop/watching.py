@@ -41,16 +41,16 @@ def watch(
                 ...  # forward pass, backward pass, optimizer.step(), as ever
                 run.log(loss)
 
-    blocks  a pattern, of which a ``*`` is one part of a name; or a list of names or modules; or
-            None: the modules of which the usual containers hold most
-    every   steps between two that are measured; there are no hooks at the others
-    split   what becomes of blocks with several branches, such as attention and feed-forward: True
-            takes each for a block of its own, False takes the first for the branch and all else for
-            the skip path, None refuses them
-    scaler  the gradient scaler, if there is one
+    blocks  a pattern, in which a ``*`` is one part of a name; or a list of names or modules; or
+            None: the most frequent kind of module in the usual containers
+    every   steps from one measurement to the next; in between there are no hooks
+    split   how blocks with several branches, such as attention and feed-forward, are treated: True
+            makes each a block of its own, False takes the first for the branch and the rest for the
+            skip path, None refuses them
+    scaler  the gradient scaler, if any
 
     The rest is as in ``record``; ``scalars`` are columns beside ``loss`` and ``lr``. Raises
-    SettingError for what does not fit, Unwatchable (a RuntimeError) here or later for what cannot
+    SettingError for what does not fit, Unwatchable (a RuntimeError), now or later, for what cannot
     be watched.
     """
     try:

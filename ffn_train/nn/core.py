@@ -169,25 +169,24 @@ class Layout:
         """
         if vector.shape != (self.size,):
             raise ValueError(f"vector has shape {vector.shape}, the layout needs ({self.size},)")
-        tensors = iter(self.tensors)
-
-        end = 0
-
-        def nest(layer: Layer) -> Views:
-            nonlocal end
-            start, arrays = end, {}
-            for name in layer.shapes:
-                tensor = next(tensors)
-                arrays[name] = vector[tensor.span].reshape(tensor.shape)
-                end = tensor.span.stop
-            parts = {name: nest(part) for name, part in layer.parts.items()}
-            return Views(arrays, parts, vector[start:end])
-
-        return nest(self._layer)
+        return _views(self._layer, vector, iter(self.tensors), 0)
 
     def named(self, vector: Array) -> dict[str, Array]:
         """The flat vector's views by full name, in the layout's order."""
         return {t.name: vector[t.span].reshape(t.shape) for t in self.tensors}
+
+
+def _views(layer: Layer, vector: Array, tensors: Iterator[Tensor], start: int) -> Views:
+    """The views of a layer whose parameters, the next of ``tensors``, begin at ``start``."""
+    arrays, parts, end = {}, {}, start
+    for name in layer.shapes:
+        tensor = next(tensors)
+        arrays[name] = vector[tensor.span].reshape(tensor.shape)
+        end = tensor.span.stop
+    for name, part in layer.parts.items():
+        parts[name] = _views(part, vector, tensors, end)
+        end += parts[name].vector.size
+    return Views(arrays, parts, vector[start:end])
 
 
 Owner = tuple[int, str]  # a layer's identity and the parameter's name in it

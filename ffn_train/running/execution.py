@@ -149,6 +149,7 @@ def _carry_out(
     if trainer.model.engine is not NUMPY:  # compile what a step needs: not a part of the training
         next(trainer.fit(trainer.start(experiment.params), state_every=experiment.checkpoint_every))
     state = trainer.start(experiment.params)
+    experiment.forget_params()
     if checkpoint is not None:
         restore(state, checkpoint)
     first = state.step
@@ -209,7 +210,7 @@ def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
         observers=dict(experiment.observers),
         data=experiment.data.digest,
         seed=experiment.seed,
-        dtype=experiment.params.vector.dtype.name,
+        dtype=experiment.dtype,
         parameters=experiment.model.layout.size,
         training_rows=len(data.x_train),
         validation_rows=len(data.x_validation),

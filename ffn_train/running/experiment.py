@@ -87,6 +87,10 @@ class Experiment:
         rng = np.random.default_rng(self.initial_seed)
         return self.model.initial(self.initialiser, rng, self.dtype)
 
+    def forget_params(self) -> None:
+        """Free the memory of the initial parameters; the next use draws the same again."""
+        vars(self).pop("params", None)
+
 
 class Streams(NamedTuple):
     """A run's independent random streams; new ones are appended."""

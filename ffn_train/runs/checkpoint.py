@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from ffn_train.nn.core import Array
 from ffn_train.runs import records
@@ -37,6 +36,7 @@ from ffn_train.runs.files import (
     regular,
     write_whole,
 )
+from ffn_train.runs.tensors import pieces
 from ffn_train.train.stopping import Progress
 
 KEPT = 2
@@ -98,7 +98,8 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
         **asdict(checkpoint.logs),
     }
     entry = {"counters": counters, "sha256": _digest(tensors, counters)}
-    write_whole(checkpoint_path(run, checkpoint.step), save(tensors, {_ENTRY: json.dumps(entry)}))
+    content = pieces(tensors, {_ENTRY: json.dumps(entry)})
+    write_whole(checkpoint_path(run, checkpoint.step), content)
     for old in checkpoints(run)[:-KEPT]:
         old.unlink(missing_ok=True)
 

@@ -26,7 +26,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -73,7 +73,9 @@ class RunError(ValueError):
     """A run directory that cannot be read; the message is one line that names the file."""
 
 
-def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
+def write_whole(
+    path: Path, content: bytes | Sequence[bytes | memoryview], *, durable: bool = True
+) -> None:
     """Write a file atomically: readers see the old content or the new one.
 
     ``durable``: also flush the directory; otherwise a power loss may bring the old file back until
@@ -83,7 +85,7 @@ def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
         handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(content)
+                file.writelines([content] if isinstance(content, bytes) else content)
                 file.flush()
                 os.fsync(file.fileno())
             mask = os.umask(0)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save
 
 from ffn_train.nn.core import Array
 from ffn_train.runs import files
 from ffn_train.runs.checkpoint import NO_LOGS, Logs
 from ffn_train.runs.files import naming
 from ffn_train.runs.layout import RunLayout
+from ffn_train.runs.tensors import pieces
 from ffn_train.train.measures import Values
 from ffn_train.train.quantities.quantity import shape_of
 
@@ -152,5 +152,4 @@ def _cell(value: float) -> str:
 
 def write_weights(path: Path, named: Mapping[str, Array]) -> None:
     """Write weights by name to a file, as safetensors."""
-    whole = {name: np.ascontiguousarray(array) for name, array in named.items()}
-    files.write_whole(path, save(whole), durable=False)
+    files.write_whole(path, pieces(named, {}), durable=False)

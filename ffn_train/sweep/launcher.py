@@ -50,14 +50,15 @@ def check(name: str, settings: Mapping[str, Any]) -> None:
     """Raises SettingError if a launcher lacks one of the settings or a setting names a class."""
     from omegaconf import OmegaConf
 
-    with _composed("sweep=none", name, {}) as (_, shipped):
-        classes = _classes(OmegaConf.to_container(shipped.hydra.launcher, resolve=False))
-    if settings and _classes(settings) != classes:
-        raise SettingError(
-            f"hydra/launcher={name}: its settings are plain values, without _target_"
-        )
-    with _composed("sweep=none", name, settings) as (_, config), one_line_errors():
-        OmegaConf.to_container(config.hydra.launcher, resolve=True)
+    with _composed("sweep=none", name, {}) as (_, config):
+        shipped = OmegaConf.to_container(config.hydra.launcher, resolve=False)
+        if settings and _classes(settings) != _classes(shipped):
+            raise SettingError(
+                f"hydra/launcher={name}: its settings are plain values, without _target_"
+            )
+        with one_line_errors():
+            _set(config, settings)
+            OmegaConf.to_container(config.hydra.launcher, resolve=True)
 
 
 def _classes(settings: Any, key: str = "") -> dict[str, Any]:
@@ -127,7 +128,6 @@ def _composed(where: str, name: str, settings: Mapping[str, Any]) -> Iterator[tu
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
-    from omegaconf import open_dict
 
     with initialize_config_dir(str(CONF), version_base="1.3", job_name="sweep"):
         hydra = GlobalHydra.instance().hydra
@@ -138,10 +138,17 @@ def _composed(where: str, name: str, settings: Mapping[str, Any]) -> Iterator[tu
                 overrides=[where, "job=none", f"hydra/launcher={name}"],
                 run_mode=RunMode.MULTIRUN,
             )
-            if settings:
-                with open_dict(config):
-                    config.hydra.launcher = dict(settings)
+            _set(config, settings)
         yield hydra, config
+
+
+def _set(config: Any, settings: Mapping[str, Any]) -> None:
+    """Set the launcher's settings in a launch configuration; without any, its defaults stay."""
+    from omegaconf import open_dict
+
+    if settings:
+        with open_dict(config):
+            config.hydra.launcher = dict(settings)
 
 
 def _task(config: Any) -> str:

@@ -1,4 +1,4 @@
-"""The activations that checks try and recognise, each with its derivative."""
+"""The activations that the checks pass in and recognise, each with its derivative."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Function = Callable[[Floats], Array]
 
 @dataclass(frozen=True, eq=False)
 class Activation:
-    """act(z) and act'(z); ``of_value`` is the form of act' that takes y = act(z), if it has one."""
+    """act(z) and act'(z); ``of_value`` is act' as a function of y = act(z), if it is one."""
 
     name: str
     value: Function
@@ -36,25 +36,20 @@ def _leaky(slope: float) -> Activation:
         f"leaky ReLU of slope {slope:g}",
         lambda z: np.where(z > 0, z, slope * z),
         lambda z: np.where(z > 0, 1, slope),
-        lambda y: np.where(y > 0, 1, slope),
     )
 
 
-OWN = "its own"  # the name of an activation that is none of the known
+OWN = "its own"  # the name of an activation that is not in this table
 _OURS = {
     "identity": Identity(),
     "ReLU": ReLU(),
-    "tanh": Tanh(),
     "GELU": GELU(),
     "GELU by tanh": GELUTanh(),
     "SiLU": SiLU(),
 }
-_OF_VALUE: dict[str, Function] = {
-    "tanh": lambda y: 1 - y**2,
-    "ReLU": lambda y: np.where(y > 0, 1.0, 0.0),
-}
 _KNOWN = (
-    *(Activation(k, a.value, a.derivative, _OF_VALUE.get(k)) for k, a in _OURS.items()),
+    *(Activation(name, act.value, act.derivative) for name, act in _OURS.items()),
+    Activation("tanh", np.tanh, Tanh().derivative, lambda y: 1 - y**2),
     Activation(
         "sigmoid", _sigmoid, lambda z: _sigmoid(z) * (1 - _sigmoid(z)), lambda y: y * (1 - y)
     ),

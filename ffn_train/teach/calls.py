@@ -1,6 +1,6 @@
-"""Calls of a user's functions: in this process, or by a child (``child.py``) with the same answers.
+"""Calls of a user's functions, in this process or in a child (``child.py``).
 
-What comes back is plain: arrays of numbers, or one line that says why there are none.
+An answer is plain data: arrays of numbers, or one line that says why there are none.
 """
 
 from __future__ import annotations
@@ -32,6 +32,21 @@ Argument = Floats | Passed
 
 
 @dataclass(frozen=True)
+class Call:
+    """A call of a function, after that of ``forward`` if there is one, as in a training step.
+
+    The first ``count`` of the arguments are those of ``forward``. ``cached``: what it returns
+    after y is passed on: ``y, cache = forward(...)``, ``backward(dy, cache)``.
+    """
+
+    name: str
+    arguments: Sequence[Argument]
+    forward: str = ""
+    count: int = 0
+    cached: bool = False
+
+
+@dataclass(frozen=True)
 class Signature:
     """The names of a function's arguments without default; ``more``: it takes any number."""
 
@@ -41,10 +56,11 @@ class Signature:
 
 @dataclass
 class Answer:
-    """What a function returned: arrays (None where it gave none) and, of a dictionary, their names.
+    """What a function returned: arrays (None for anything else), and a dictionary's keys.
 
-    ``single``: it was an array alone, not a tuple. ``after`` are the arguments after the call.
-    ``error`` says in one line why there is nothing; ``missing``: since it is not written yet.
+    ``single``: one array, not a tuple. ``after`` are the arguments after the call,
+    those of the forward function first.
+    ``error`` says in one line why there is nothing; ``missing``: it is not written yet.
     """
 
     arrays: list[Floats | None] = field(default_factory=list)
@@ -56,27 +72,21 @@ class Answer:
 
 
 class Bench(Protocol):
-    """A file's functions, to be called by name."""
+    """Functions that are called by name."""
 
     @property
     def signatures(self) -> Mapping[str, Signature]: ...
 
     @property
     def shapes(self) -> Mapping[str, Mapping[str, tuple[int, ...]]]:
-        """The shapes of the arguments of forward functions, where they are declared."""
+        """The declared shapes of the arguments of forward functions."""
 
-    def call(self, name: str, arguments: Sequence[Argument]) -> Answer: ...
-
-    def call_with_cache(
-        self, forward: str, arguments: Sequence[Argument], backward: str, dy: Floats
-    ) -> Answer:
-        """``y, cache = forward(...)``, then what ``backward(dy, cache)`` returns; or backward(dy),
-        where forward keeps what it needs to itself.
-        """
+    def call(self, call: Call) -> Answer:
+        """What a function returns, or why it returns nothing."""
 
 
 class Local:
-    """Functions of this process."""
+    """The functions of this process."""
 
     def __init__(
         self,
@@ -91,23 +101,19 @@ class Local:
             if (signature := signature_of(function)) is not None
         }
 
-    def call(self, name: str, arguments: Sequence[Argument]) -> Answer:
-        return _guarded(self.functions[name], arguments)
+    def call(self, call: Call) -> Answer:
+        def run(*given: Any) -> Any:
+            rest = given[call.count :]
+            if call.forward:
+                result = self.functions[call.forward](*given[: call.count])
+                rest += tuple(result[1:]) if call.cached else ()
+            return self.functions[call.name](*rest)
 
-    def call_with_cache(
-        self, forward: str, arguments: Sequence[Argument], backward: str, dy: Floats
-    ) -> Answer:
-        def both(*given: Any) -> Any:
-            result = self.functions[forward](*given[:-1])
-            if len(self.signatures[backward].names) == 1:
-                return self.functions[backward](given[-1])
-            return self.functions[backward](given[-1], *result[1:])
-
-        return _guarded(both, [*arguments, dy])
+        return _guarded(run, call.arguments)
 
 
 def signature_of(function: Callable[..., Any]) -> Signature | None:
-    """The parameters of a function; None if it does not tell them."""
+    """The parameters of a function; None if it has no signature."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -128,7 +134,7 @@ def _guarded(function: Callable[..., Any], arguments: Sequence[Argument]) -> Ans
     except NotImplementedError as error:
         return Answer(error=f"not written yet{f': {error}' if str(error) else ''}", missing=True)
     except MemoryError:
-        return Answer(error="it needs more memory than it may have")
+        return Answer(error="it needs more memory than the limit")
     except KeyboardInterrupt:
         raise
     except SystemExit as error:
@@ -157,7 +163,7 @@ def _answer(result: Any) -> Answer:
 
 
 def _array(value: Any) -> Floats | None:
-    """A copy, of the dtype that it has; None of what is no array of real numbers."""
+    """A copy of the same dtype; None for anything but real numbers."""
     if value is None:
         return None
     try:

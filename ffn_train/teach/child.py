@@ -1,7 +1,7 @@
-"""A user's file in a process of its own, with limits: it computes, and the parent judges.
+"""A user's file in a separate process with limits: the child computes, the parent judges.
 
-The child answers calls of the file's functions with arrays, over two pipes that the file's own
-input and output have nothing to do with. It never says whether anything is right, so no file can
+The child answers calls of the file's functions with arrays, over two pipes that are separate
+from the file's own input and output. It never says whether anything is right, so no file can
 pass by what it prints, by its exit status, or by changing NumPy under the checker's feet.
 """
 
@@ -28,7 +28,7 @@ import numpy as np
 import ffn_train
 from ffn_train.config.settings import described, printable
 from ffn_train.nn.core import Floats
-from ffn_train.teach.calls import Answer, Argument, Local, Passed, Signature
+from ffn_train.teach.calls import Answer, Argument, Call, Local, Passed, Signature
 from ffn_train.teach.parts import Functions, Shapes, functions_of_parts
 
 MEMORY = 2 << 30  # bytes of address space
@@ -39,11 +39,11 @@ LENGTH = struct.Struct("<Q")
 
 
 class Unanswered(Exception):
-    """The file ended, hung or went beyond a limit: one line."""
+    """The file exited, hung or exceeded a limit: one line."""
 
 
 class Child:
-    """The functions of a file, called in a child process; a context that ends it.
+    """The functions of a file, called in a child process; a context manager that ends the process.
 
     ``seconds`` are for all calls together. Raises Unanswered.
     """
@@ -88,7 +88,7 @@ class Child:
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):
             if hasattr(os, "killpg"):
-                os.killpg(self._process.pid, 9)  # with what the file has started
+                os.killpg(self._process.pid, 9)  # along with whatever the file has started
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
@@ -96,22 +96,17 @@ class Child:
                 assert stream is not None
                 stream.close()
 
-    def call(self, name: str, arguments: Sequence[Argument]) -> Answer:
-        return self._ask({"call": [name]}, arguments)
-
-    def call_with_cache(
-        self, forward: str, arguments: Sequence[Argument], backward: str, dy: Floats
-    ) -> Answer:
-        return self._ask({"call": [forward, backward]}, [*arguments, dy])
-
-    def _ask(self, request: dict[str, Any], arguments: Sequence[Argument]) -> Answer:
-        request["passed"] = [
-            [a.name, a.derivative] if isinstance(a, Passed) else None for a in arguments
-        ]
-        arrays = [a for a in arguments if not isinstance(a, Passed)]
+    def call(self, call: Call) -> Answer:
+        request = {
+            "call": [call.name, call.forward, call.count, call.cached],
+            "passed": [
+                [a.name, a.derivative] if isinstance(a, Passed) else None for a in call.arguments
+            ],
+        }
+        arrays = [a for a in call.arguments if not isinstance(a, Passed)]
         stdin = self._process.stdin
         assert stdin is not None
-        with suppress(OSError):  # it has ended, which is found out by reading
+        with suppress(OSError):  # if the child has ended, reading will tell
             _write(stdin, request, arrays)
         head, returned = self._receive()
         try:
@@ -127,7 +122,7 @@ class Child:
             )
         except (KeyError, TypeError, ValueError):
             raise Unanswered("its answer cannot be read") from None
-        if error is None and len(answer.after) != len(arguments):
+        if error is None and len(answer.after) != len(call.arguments):
             raise Unanswered("its answer cannot be read")
         return answer
 
@@ -145,14 +140,14 @@ class Child:
             if status is None:
                 raise Unanswered("its answer cannot be read")
             how = f"exit status {status}" if status >= 0 else f"signal {-status}"
-            raise Unanswered(f"it ended the process ({how}) before it was checked")
+            raise Unanswered(f"it ended the process ({how}) before the check was complete")
         try:
             return _parsed(message)
         except (ValueError, KeyError, TypeError, struct.error):
             raise Unanswered("its answer cannot be read") from None
 
     def _read(self) -> None:
-        """Messages of the child, as they come."""
+        """Queue the child's messages as they arrive."""
         stream = self._process.stdout
         assert stream is not None
         with suppress(OSError, ValueError):
@@ -161,7 +156,7 @@ class Child:
         self._messages.put(None)
 
     def _count(self) -> None:
-        """What the file prints goes nowhere, and is not without end."""
+        """Discard what the file prints, up to a limit."""
         stream, total = self._process.stderr, 0
         assert stream is not None
         with stream:
@@ -221,7 +216,7 @@ def _parsed(message: bytes) -> tuple[dict[str, Any], list[Floats | None]]:
 
 
 def main() -> None:
-    """In the child: load the file, say what is in it, and answer calls until nobody asks."""
+    """In the child: load the file, report its functions, answer calls until the pipe closes."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
@@ -229,7 +224,7 @@ def main() -> None:
     try:
         functions, shapes = load(Path(sys.argv[1]))
     except MemoryError:
-        _write(answers, {"error": "it needs more memory than it may have"}, [])
+        _write(answers, {"error": "it needs more memory than the limit"}, [])
         return
     except BaseException as error:
         _write(answers, {"error": described(error)}, [])
@@ -244,25 +239,20 @@ def main() -> None:
         for passed in head["passed"]:
             array = None if passed else next(remaining)
             arguments.append(Passed(*passed) if array is None else array)
-        if len(head["call"]) == 1:
-            answer = bench.call(head["call"][0], arguments)
-        else:
-            forward, backward = head["call"]
-            dy = arguments.pop()
-            assert not isinstance(dy, Passed)
-            answer = bench.call_with_cache(forward, arguments, backward, dy)
-        said = {
+        name, forward, count, cached = head["call"]
+        answer = bench.call(Call(name, arguments, forward, count, cached=cached))
+        reply = {
             "count": len(answer.arrays),
             "names": answer.names,
             "single": answer.single,
             "error": answer.error,
             "missing": answer.missing,
         }
-        _write(answers, said, [*answer.arrays, *answer.after])
+        _write(answers, reply, [*answer.arrays, *answer.after])
 
 
 def _limit() -> None:
-    """At most so much memory, where the system can see to it."""
+    """Limit the memory, where the system supports it."""
     with suppress(ImportError, ValueError, OSError):
         resource = importlib.import_module("resource")
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -270,8 +260,8 @@ def _limit() -> None:
 
 
 def load(path: Path) -> tuple[Functions, Shapes]:
-    """The functions that a file defines, those of the parts that it declares, and the shapes of
-    their arguments: what its variable ``shapes`` says.
+    """The functions that a file defines, those of the parts that it declares, and the shapes that
+    its variable ``shapes`` gives.
     """
     sys.path.insert(0, str(path.parent))
     module = sys.modules[CHECKED] = ModuleType(CHECKED)
@@ -291,7 +281,7 @@ def load(path: Path) -> tuple[Functions, Shapes]:
 
 
 def _theirs(function: Any, path: Path) -> bool:
-    """Whether a function is of the file, or of another one beside it."""
+    """Whether a function is defined in the file or in another in its folder."""
     file = getattr(sys.modules.get(function.__module__), "__file__", None)
     return file is not None and Path(file).resolve().parent == path.parent
 

@@ -14,13 +14,13 @@ from ffn_train.config.settings import defaults
 from ffn_train.nn.activations.tanh import Tanh
 from ffn_train.nn.core import FlatVector, Floats, Layer, Layout
 
-WIDTH, HIDDEN, SAMPLES = 3, 5, 4  # where a part does not work with any
+WIDTH, HIDDEN, SAMPLES = 3, 5, 4  # for parts of fixed width
 Functions = dict[str, Callable[..., Any]]
 Shapes = dict[str, Mapping[str, tuple[int, ...]]]
 
 
 def functions_of_parts(module: str) -> tuple[Functions, Shapes]:
-    """A forward and a backward function for each part, and the shapes that those of blocks take."""
+    """A forward and a backward function for each part, and the shapes that blocks take."""
     functions: Functions = {}
     shapes: Shapes = {}
     for group in ("activation", "norm", "block"):
@@ -59,7 +59,7 @@ def _names(layer: Layer) -> list[str]:
 def _named(
     part: str, forward: Callable[..., Any], backward: Callable[..., Any], parameters: list[str]
 ) -> Functions:
-    """Both functions with the signatures that they are called by."""
+    """Both functions, with explicit signatures."""
     functions = {f"{part} forward": forward, f"{part} backward": backward}
     for (name, function), first in zip(functions.items(), (["x"], ["dy", "x"]), strict=True):
         kind = inspect.Parameter.POSITIONAL_ONLY
@@ -82,7 +82,7 @@ def _layer(
 
     def prepared(x: Floats, parameters: tuple[Floats, ...]) -> tuple[Layout, Layer, FlatVector]:
         if x.ndim != 2:
-            raise ValueError("x has to be a batch (N, D)")
+            raise ValueError("x must be a batch (N, D)")
         layer = build(x.shape[1])
         layout = Layout(layer)
         flat = layout.zeros("float64")
@@ -100,7 +100,7 @@ def _layer(
         if spoil:
             y[...] = np.nan
         gradients = layout.zeros("float64")
-        gradients.vector[...] = np.nan  # it has to be overwritten
+        gradients.vector[...] = np.nan  # the part must overwrite it
         dx = pullback(dy, gradients.views)
         vector, tensors = gradients.vector, layout.tensors
         return (*(vector[t.span].reshape(t.shape).copy() for t in tensors), dx)

@@ -1,4 +1,4 @@
-"""What checks have found, in words."""
+"""The findings of the checks, in words."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 
 from ffn_train.nn.core import Floats
 from ffn_train.teach.activations import OWN
-from ffn_train.teach.judge import Judgement, error
-from ffn_train.teach.mistakes import FLOAT32, IN_PLACE, Mistake
+from ffn_train.teach.judge import Judgement
+from ffn_train.teach.mistakes import Mistake, error
 from ffn_train.teach.networks import Case
 from ffn_train.teach.subject import Convention
 
 UNNAMED = "no single known mistake"
-PRINTED = 60  # entries of the smallest failing input that are shown in full
+PRINTED = 60  # the most entries of a failing input that are printed in full
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one function comes to; ``mistakes`` are the names that fit, none if none does."""
+    """The finding on one function; ``mistakes`` are the names that fit, if any."""
 
     function: str
     verdict: Literal["right", "wrong", "unchecked"]
@@ -34,14 +34,8 @@ class Finding:
         return self.verdict == "right"
 
     @classmethod
-    def of_rounding(cls, function: str, forward: str) -> Finding:
-        """A forward pass whose differences say nothing."""
-        return cls(function, "wrong", (FLOAT32.name,), _named([FLOAT32], f"seen in {forward}"))
-
-    @classmethod
-    def of_change(cls, function: str, forward: str) -> Finding:
-        """A forward pass that changes its arguments."""
-        return cls(function, "wrong", (IN_PLACE.name,), _named([IN_PLACE], f"seen in {forward}"))
+    def unchecked(cls, function: str, text: str) -> Finding:
+        return cls(function, "unchecked", (), text)
 
     def __str__(self) -> str:
         verdict = "cannot be checked" if self.verdict == "unchecked" else self.verdict
@@ -50,7 +44,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """What all functions come to; printed, it says so."""
+    """The findings on all functions; print it to read them."""
 
     findings: tuple[Finding, ...]
 
@@ -71,10 +65,15 @@ class Report:
     __repr__ = __str__
 
 
+def seen_in(forward: str, mistake: Mistake, function: str) -> Finding:
+    """A forward pass that makes a mistake, so that its differences mean nothing."""
+    return Finding(function, "wrong", (mistake.name,), _named([mistake], f"seen in {forward}"))
+
+
 def explained(
     judgement: Judgement, cases: Sequence[Case], names: Mapping[str, str], shown: str = ""
 ) -> Finding:
-    """A judgement in words; ``names`` are the user's for the tensors."""
+    """A judgement in words; ``names`` are the user's names of the tensors."""
     function, convention = shown or judgement.subject.name, judgement.subject.convention
     words = tuple(mistake.name for mistake in judgement.mistakes)
     if judgement.right:
@@ -86,7 +85,7 @@ def explained(
         text = judgement.problem or ""
         if judgement.missing:
             tensors = _listed([_gradient(name, names) for name in judgement.subject.results])
-            text += f"; it has to return {tensors}"
+            text += f"; it must return {tensors}"
         if judgement.answered:
             return Finding(function, "wrong", (), f"it fails for {text}", convention)
         return Finding(function, "unchecked", (), text, convention)
@@ -140,7 +139,7 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _evidence(judgement: Judgement, names: Mapping[str, str]) -> list[str]:
-    """The number that shows it."""
+    """The numbers that show it."""
     if judgement.trial is None:
         changed = sorted(names.get(role, role) for role in judgement.changed)
         return [f"changed: {_listed(changed)}"] if changed else []
@@ -148,7 +147,7 @@ def _evidence(judgement: Judgement, names: Mapping[str, str]) -> list[str]:
     user, right = outcome.gradients[judgement.tensor], case.right[judgement.tensor]
     tensor = _gradient(judgement.tensor, names)
     if user is None:
-        return [f"{tensor} is missing: what is returned in its place is no array of numbers"]
+        return [f"{tensor} is missing: what is returned in its place is not an array of numbers"]
     if user.shape != right.shape:
         return [f"{tensor} has shape {user.shape}, it needs {right.shape} ({_where(case, names)})"]
     entry = ", ".join(map(str, judgement.entry))
@@ -174,7 +173,7 @@ def _where(case: Case, names: Mapping[str, str]) -> str:
 
 
 def _input(judgement: Judgement, names: Mapping[str, str]) -> list[str]:
-    """The smallest input that fails, in full if it is small."""
+    """The smallest input that fails, if it is small enough to print."""
     if judgement.trial is None or judgement.trial[0].size > PRINTED:
         return []
     case = judgement.trial[0]

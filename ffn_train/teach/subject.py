@@ -1,24 +1,24 @@
-"""A user's function as it is called: the convention of its arrays, the order of its arguments."""
+"""How a user's function is called: the layout of its arrays, the order of its arguments."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
 from ffn_train.nn.core import Floats
 from ffn_train.teach.activations import Activation
-from ffn_train.teach.calls import Answer, Argument, Bench, Passed
+from ffn_train.teach.calls import Argument, Bench, Call, Passed
 from ffn_train.teach.networks import Values
 
-ACT, SLOPE = "act", "act'"  # the places of an activation and its derivative among the arguments
+ACT, SLOPE = "act", "act'"  # stand for an activation and its derivative among the arguments
 
 
 @dataclass(frozen=True)
 class Convention:
-    """How arrays lie: weights (fan_in, fan_out), samples in columns, biases (1, H) or (H, 1)."""
+    """The layout: weights (fan_in, fan_out), samples in columns, biases (1, H) or (H, 1)."""
 
     transposed: bool = False
     columns: bool = False
@@ -33,7 +33,7 @@ class Convention:
         return ", ".join(filter(None, words))
 
     def given(self, name: str, array: Floats) -> Floats:
-        """An array as the function takes it."""
+        """An array in the function's layout."""
         if name in ("x", "dy"):
             rows = np.atleast_2d(array) if not self.flat else array
             return rows.T if self.columns else rows
@@ -66,22 +66,25 @@ CONVENTIONS = tuple(
 
 @dataclass
 class Outcome:
-    """What a function made of a case: gradients by tensor, or an error.
+    """The result of one call: gradients by tensor, or an error.
 
-    ``after``: the arguments that it changed, as they are then.
+    ``after``: the arguments that it changed, as it left them. ``more``: it returned several
+    arrays.
     """
 
     gradients: dict[str, Floats | None]
     after: dict[str, Floats]
     error: str | None = None
     missing: bool = False
+    more: bool = False
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A function of a bench, with what its arguments and its results are.
+    """A function of a bench, and what its arguments and results are.
 
-    ``cached``: the forward function whose cache it takes, and that one's arguments.
+    ``before``: the forward function that is called first, and its arguments; ``cached``: what that
+    function returns after y is passed on.
     """
 
     bench: Bench
@@ -89,37 +92,38 @@ class Subject:
     arguments: tuple[str, ...]
     results: tuple[str, ...]
     convention: Convention = CONVENTIONS[0]
-    cached: tuple[str, tuple[str, ...]] | None = None
+    before: tuple[str, tuple[str, ...]] = ("", ())
+    cached: bool = False
 
     def ask(self, values: Values, act: Activation) -> Outcome:
-        """Its answer for arguments in the usual layout."""
-        forward, wanted = self.cached or ("", self.arguments)
-        given = arguments(wanted, values, act, self.convention)
-        if self.cached:
-            dy = self.convention.given("dy", values["dy"]).copy()
-            answer = self.bench.call_with_cache(forward, given, self.name, dy)
-            wanted = (*wanted, "dy")
-            given = [*given, dy]
-        else:
-            answer = self.bench.call(self.name, given)
+        """Call it with arguments in the usual layout."""
+        forward, first = self.before
+        roles = (*first, *self.arguments)
+        given: list[Argument] = [
+            Passed(act.name, role == SLOPE)
+            if role in (ACT, SLOPE)
+            else np.array(self.convention.given(role, values[role]), order="C")
+            for role in roles
+        ]
+        call = Call(self.name, given, forward, len(first), cached=self.cached)
+        answer = self.bench.call(call)
         if answer.error is not None:
             return Outcome({}, {}, answer.error, answer.missing)
         after = {
             role: self.convention.taken(role, changed, values[role])
-            for role, array, changed in zip(wanted, given, answer.after, strict=True)
+            for role, array, changed in zip(roles, given, answer.after, strict=True)
             if changed is not None and not np.array_equal(changed, np.asarray(array))
         }
-        return self._outcome(answer, values, after)
-
-    def _outcome(self, answer: Answer, values: Values, after: dict[str, Floats]) -> Outcome:
-        arrays, single = answer.arrays, answer.arrays[0] if answer.arrays else None
-        if answer.single and len(self.results) > 1 and single is not None and single.ndim:
-            arrays = list(single)  # a list of arrays of one shape
-        order = self.results
+        arrays, order = answer.arrays, self.results
+        more = not answer.single and len(arrays) > 1
+        if order == ("y",):
+            arrays = arrays[:1]
+        elif answer.single and len(order) > 1 and arrays[0] is not None and arrays[0].ndim:
+            arrays = list(arrays[0])  # a list of arrays of one shape
         if answer.names is not None:
             order = _by_key(answer.names, self.results)
         if len(arrays) != len(order):
-            wanted = ", ".join(_shown(name) for name in self.results)
+            wanted = ", ".join(f"d{name}" for name in self.results)
             plural = "" if len(arrays) == 1 else "s"
             problem = f"it returns {len(arrays)} array{plural}; {wanted} are {len(order)}"
             return Outcome({}, after, problem)
@@ -129,26 +133,7 @@ class Subject:
             else self.convention.taken(name, array, values.get(name, values["dy"]))
             for name, array in zip(order, arrays, strict=True)
         }
-        return Outcome({name: gradients[name] for name in self.results}, after)
-
-    def with_results(self, results: Sequence[str]) -> Subject:
-        return replace(self, results=tuple(results))
-
-
-def arguments(
-    wanted: Sequence[str], values: Values, act: Activation, convention: Convention
-) -> list[Argument]:
-    """The arguments of a call, by what they are."""
-    return [
-        Passed(act.name, word == SLOPE)
-        if word in (ACT, SLOPE)
-        else np.ascontiguousarray(convention.given(word, values[word]))
-        for word in wanted
-    ]
-
-
-def _shown(name: str) -> str:
-    return f"d{name}"
+        return Outcome({name: gradients[name] for name in self.results}, after, more=more)
 
 
 def _by_key(keys: Sequence[str], results: Sequence[str]) -> tuple[str, ...]:

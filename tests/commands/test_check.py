@@ -61,7 +61,7 @@ def test_a_wrong_file_is_named_and_can_be_checked_again(
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        (EXIT, "it ended the process (exit status 0) before it was checked"),
+        (EXIT, "it ended the process (exit status 0) before the check was complete"),
         (MATMUL_LAYER.replace("    X,", "    os._exit(0)\n    X,") + "import os", "ended the"),
         ("while True:\n    pass", "it has not finished after 2 s"),
         ("while True:\n    print('right' * 1000)", "it prints more than 1 MB"),
@@ -87,7 +87,7 @@ def test_a_file_that_does_not_answer_costs_one_line(
 def test_memory_has_a_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = MATMUL_LAYER.replace("    X,", "    bytearray(1 << 40)\n    X,")
     assert status_of(source, tmp_path) == 2
-    assert "it needs more memory than it may have" in capsys.readouterr().out
+    assert "it needs more memory than the limit" in capsys.readouterr().out
 
 
 def test_a_file_without_functions_or_no_file(

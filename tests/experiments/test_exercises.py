@@ -52,7 +52,7 @@ def test_an_unsolved_exercise_says_what_is_missing(
     monkeypatch.chdir(tmp_path)  # the notebook needs no other file
     returned = (*RETURNED, RETURNED[2])
     assert answers({}, capsys) == [
-        f"{name}: cannot be checked: not written yet; it has to return {tensors}"
+        f"{name}: cannot be checked: not written yet; it must return {tensors}"
         for name, tensors in zip(SOLUTIONS, returned, strict=True)
     ]
 

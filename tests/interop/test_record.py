@@ -22,6 +22,7 @@ from ffn_train.plots import draw
 from ffn_train.running.experiment import build_experiment
 from ffn_train.running.recording import scalars
 from ffn_train.runs import RunError, files, load_run
+from ffn_train.runs.layout import read_layout
 from ffn_train.runs.status import written_status
 from ffn_train.train.instruments import USUAL
 from tests.support.small_runs import config, run_in
@@ -182,13 +183,13 @@ def test_an_altered_file_is_noticed(recorded: Path) -> None:
         ({"blocks": []}, "at least one block"),
         ({"blocks": ["h.0", "h.0"]}, "each once"),
         ({"blocks": ["h.0", "h.7"]}, "no tensor belongs to h.7"),
-        ({"blocks": "h.0"}, "blocks must be a list"),
+        ({"blocks": "g.*"}, "no tensor's name begins so"),
         (
             {"tensors": {"h.0.w": (4, -1), "h.1.w": ()}},
             r"h.0.w'\] must be an integer",
         ),
         ({"quantities": ["weight_nrom"]}, "did you mean weight_norm"),
-        ({"quantities": ["weight_norm", "weight_norm"]}, "weight_norm is there twice"),
+        ({"quantities": ["weight_norm", "weight_norm"]}, "weight_norm is given twice"),
         ({"quantities": [{"name": "a", "per": "layer"}]}, "per of a must be one of tensor"),
         ({"quantities": [{"name": "../a", "per": "run"}]}, "letters, digits and underscores"),
         ({"quantities": [{"name": "loss", "per": "run"}]}, "stands for something else"),
@@ -204,7 +205,7 @@ def test_an_altered_file_is_noticed(recorded: Path) -> None:
         ({"config": {"a": object()}}, "config must hold numbers"),
         ({"dtype": "float16"}, "dtype must be one of float32, float64"),
         ({"score": {"name": "accuracy"}}, r"score\.symbol is missing"),
-        ({"first": 3}, "holds no run that could go on there"),
+        ({"first": 3}, "holds no run to continue"),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -216,7 +217,7 @@ def test_what_does_not_fit_is_refused(
 
 def test_a_directory_that_holds_something_else_is_refused(recorded: Path, tmp_path: Path) -> None:
     for changes, message in (
-        ({}, "first=STEP goes on with it"),
+        ({}, "first=STEP continues it"),
         ({"first": 2, "config": {"norm": "post"}}, "norm='pre' there, 'post' here"),
         ({"first": 2, "scalars": ["loss"]}, "other tensors, blocks, quantities or scalars"),
     ):
@@ -292,13 +293,42 @@ def test_training_into_a_recorded_directory_is_refused(recorded: Path) -> None:
     assert json.loads((recorded / files.STATUS).read_text())["state"] == "finished"
 
 
-def test_the_example_in_jax(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("jax", reason="JAX is not installed (extra 'peers')")
-    (code,) = re.findall(r"# my_jax_loop\.py\n.*?(?=```)", DOCUMENT.read_text("utf-8"), re.S)
-    (tmp_path / "my_jax_loop.py").write_text(code, encoding="utf-8")
+def test_arrays_may_take_the_place_of_shapes_and_numbers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    W = {name: rng.normal(size=shape).astype("f4") for name, shape in SHAPES.items()}
+    signals = rng.normal(size=(L + 1, 5, 4))
+    quantities = ["weight_norm", "signal_rms"]
+    with ffn_train.record(tmp_path, tensors=W, blocks="h.*", quantities=quantities) as run:
+        run.log(0, {"loss": 1.0}, {"weight_norm": W, "signal_rms": signals})
+    read = load_run(tmp_path)
+    assert [(tensor.name, tensor.block) for tensor in read_layout(tmp_path).tensors] == [
+        ("embed", None),
+        ("h.0.w", 0),
+        ("h.1.w", 1),
+        ("head/w", None),
+    ]
+    assert read.provenance.dtype == "float32"
+    norms = [np.sqrt(np.sum(array.astype("f8") ** 2)) for array in W.values()]
+    np.testing.assert_allclose(read.measures["weight_norm"].values[0], norms)
+    rms = np.sqrt(np.mean(signals**2, axis=(1, 2)))
+    np.testing.assert_allclose(read.measures["signal_rms"].values[0], rms)
+
+
+@pytest.mark.parametrize("library", ["numpy", "jax"])
+def test_the_examples_have_20_lines(
+    library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if library == "jax":
+        pytest.importorskip("jax", reason="JAX is not installed (extra 'peers')")
+    snippets = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.S)
+    (code,) = (snippet for snippet in snippets if f"outputs/{library}" in snippet)
+    lines = [line for line in code.splitlines() if line and not line.startswith("#")]
+    assert len(lines) <= 20
+    (tmp_path / "my_loop.py").write_text(code, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    runpy.run_path("my_jax_loop.py")
-    run = load_run("outputs/jax")
+    runpy.run_path("my_loop.py")
+    run = load_run(f"outputs/{library}")
     assert run.state == "finished"
+    assert run.provenance.dtype == ("float32" if library == "jax" else "float64")
     assert run.measures["signal_gradient_rms"].values.shape == (11, 7)
     assert run.scalars["loss"][-1] < run.scalars["loss"][0]

@@ -447,8 +447,10 @@ def test_how_blocks_are_named() -> None:
 @pytest.mark.parametrize(
     ("blocks", "message"),
     [
-        ("layer.*", r"no module is named so; containers: layers \(3 Residual\)"),
+        ("layer.*", r"no module has such a name; containers: layers \(3 Residual\)"),
         (["layers.0", "layers.9"], "'layers.9' is no module inside the model"),
+        (nn.ReLU, r"<class .*ReLU'>: a class is no module inside the model; containers: layers"),
+        ([nn.ReLU], r"\[<class .*ReLU'>\]: a class is no module inside the model"),
         ([nn.ReLU()], "'ReLU' is no module inside the model"),
         (["layers.0", "layers.0.up"], r"layers\.0\.up lies within layers\.0"),
         (["layers.0", "layers.0"], "are the same module"),
@@ -499,8 +501,8 @@ class Obstacle(Net):
         ("checkpoint", r"layers\.2 is checkpointed"),
         ("twice", r"layers\.1 is called twice within one forward pass"),
         ("order", r"layers\.0 is called twice"),
-        ("skipped", r"calls layers\.2 where layers\.1 comes next"),
-        ("detached", r"brought no gradient to what up reads in layers\.0"),
+        ("skipped", r"calls layers\.2 where layers\.1 is expected"),
+        ("detached", r"gave no gradient to the input of up in layers\.0"),
     ],
 )
 def test_a_pass_with_a_hole_is_refused(kind: str, message: str, tmp_path: Path) -> None:
@@ -518,12 +520,34 @@ def test_compiled_code_is_refused(tmp_path: Path) -> None:
         ffn_train.watch(compiled, path=tmp_path / "run")
     compiled(x)
     run = ffn_train.watch(model, "layers.*", path=tmp_path / "run")
-    with pytest.raises(Unwatchable, match=r"step 0 is due, and no forward pass of the blocks was"):
+    with pytest.raises(Unwatchable, match="the model is compiled, or called by compiled code"):
         train(compiled, x, run)
     run.close()
     model.layers[1].compile(backend="eager")
     with pytest.raises(Unwatchable, match=r"layers\.1 \(Residual\) is compiled"):
         ffn_train.watch(model, "layers.*", path=tmp_path / "run")
+
+
+@pytest.mark.filterwarnings("default")  # those of the compiler
+@pytest.mark.parametrize("name", ["", "layers.1", "layers.1.up"])
+def test_what_is_compiled_later_is_refused(name: str, tmp_path: Path) -> None:
+    model, x = network("mlp")
+    run = ffn_train.watch(model, "layers.*", path=tmp_path / "run")
+    model.get_submodule(name).compile(backend="eager")
+    message = f"{name or 'the model'} is compiled, or called by compiled code"
+    with pytest.raises(Unwatchable, match=message):
+        train(model, x, run)
+    run.close()
+
+
+@pytest.mark.filterwarnings("default")  # those of the compiler
+def test_a_compiled_model_may_evaluate(tmp_path: Path) -> None:
+    model, x = network("mlp")
+    compiled: Any = torch.compile(model, backend="eager")
+    with ffn_train.watch(model, "layers.*", path=tmp_path / "run") as run, torch.no_grad():
+        compiled(x)
+        with torch.enable_grad():
+            train(model, x, run)
 
 
 class FullyShardedDataParallel(nn.Module):
@@ -560,6 +584,11 @@ def no_training_mode(model: Net, x: Tensor, run: Watch) -> None:
     loss_of(model, x).backward()
     torch.optim.SGD(model.parameters(), lr=0.1).step()
     run.log(0.0)
+
+
+def a_block_in_eval_mode(model: Net, x: Tensor, run: Watch) -> None:
+    model.layers[1].eval()
+    train(model, x, run)
 
 
 def no_backward_pass(model: Net, x: Tensor, run: Watch) -> None:
@@ -604,11 +633,12 @@ def a_closed_watch(model: Net, x: Tensor, run: Watch) -> None:
     ("loop", "message"),
     [
         (two_backward_passes, "two backward passes go through one forward pass"),
-        (no_training_mode, r"step 0 is due, and layers\.2 ran in eval mode"),
-        (no_backward_pass, "step 0 is due, and no backward pass reached the blocks"),
-        (no_step, "step 0 is due, and no optimizer has made it"),
-        (a_copy, "a copy of the model is another one"),
-        (an_untold_scaler, "a gradient scaler multiplies the loss: give it as scaler="),
+        (no_training_mode, r"step 0 is due, but layers\.2 ran in eval mode"),
+        (a_block_in_eval_mode, r"step 0 is due, but layers\.1 ran in eval mode"),
+        (no_backward_pass, "step 0 is due, but no backward pass reached the blocks"),
+        (no_step, "step 0 is due, but no optimizer has taken it"),
+        (a_copy, "nor does a copy of the model"),
+        (an_untold_scaler, "a gradient scaler multiplies the loss: pass it as scaler="),
         (no_parameter_gradients, "gave no parameter a gradient"),
         (other_parameters, "other parameters are trained after step 0"),
         (a_closed_watch, "the watch is closed"),

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from ffn_train.running.execution import execute
+from ffn_train.running.experiment import build_experiment
 from ffn_train.train.cadence import Cadence
+from tests.support.small_runs import NOTES, config, run_in
 
 DEEP = """
 from pathlib import Path
@@ -64,3 +69,24 @@ def test_rows_do_not_depend_on_the_runs_length() -> None:
     assert [s for s in range(200) if cadence.due(s)] == [
         s for s in range(400) if cadence.due(s) and s < 200
     ]
+
+
+@pytest.mark.parametrize(("optimizer", "copies"), [("sgd", 5), ("adam", 6)])
+def test_a_large_model_is_in_memory_few_times(
+    optimizer: str, copies: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parameters, gradient, the optimizer's memory, and the parameters before a measured update."""
+    chosen = {
+        "model": {"depth": 1, "width": 512, "expansion": 4},
+        "run": {"dir": str(tmp_path / "run")},
+    }
+    name = {"name": optimizer, "weight_decay": 0.1}
+    experiment = build_experiment(config(**chosen, optimizer=name))
+    run_in(tmp_path / "small", config())  # imports what a run needs
+    # which asks for memory that it never touches
+    monkeypatch.setattr("ffn_train.train.trainer.keep_freed_memory", lambda: None)
+    tracemalloc.start()
+    execute(experiment, NOTES.append, progress=False)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < copies * 4 * experiment.model.layout.size

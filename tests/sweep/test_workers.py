@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from concurrent.futures.process import BrokenProcessPool
@@ -133,10 +134,19 @@ def forge(sweep: Path, **changes: Any) -> str:
     return str(content["jobs"][0]["digest"])
 
 
+@pytest.fixture(scope="module")
+def one_job(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep of one job, which has ended; tests work on copies."""
+    sweep = tmp_path_factory.mktemp("one") / "sweep"
+    assert swept(sweep, "seed=0") == ["finished"]
+    return sweep
+
+
 @pytest.mark.parametrize("key", ["trainer", "model", "threads", "seed"])
-def test_a_job_that_was_altered_in_the_manifest_is_refused(key: str, tmp_path: Path) -> None:
-    sweep = tmp_path / "sweep"
-    swept(sweep, "seed=0")
+def test_a_job_that_was_altered_in_the_manifest_is_refused(
+    key: str, one_job: Path, tmp_path: Path
+) -> None:
+    sweep = Path(shutil.copytree(one_job, tmp_path / "sweep"))
     (job,) = json.loads((sweep / "manifest.json").read_text())["jobs"]
     (path,) = (sweep / "jobs").iterdir()
     (path / files.SUMMARY).unlink()
@@ -158,10 +168,9 @@ def test_a_job_that_was_altered_in_the_manifest_is_refused(key: str, tmp_path: P
     "directory", ["../escape", "/tmp/escape", "jobs/..", "jobs/a/../../../escape", "", "jobs/", 7]
 )
 def test_a_manifest_names_no_directory_outside(
-    directory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    directory: str, one_job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep, escape = tmp_path / "sweep", tmp_path / "escape"
-    swept(sweep, "seed=0")
+    sweep, escape = Path(shutil.copytree(one_job, tmp_path / "sweep")), tmp_path / "escape"
     escape.mkdir()
     (escape / files.CONFIG).write_text("{ not ours")
     monkeypatch.setattr(manifest, "check_digest", lambda *_: None)  # as in one that has none
@@ -176,9 +185,8 @@ def test_a_manifest_names_no_directory_outside(
 
 
 @pytest.mark.parametrize("link", ["jobs", "job", "logs", "log", "damaged"])
-def test_a_sweep_follows_no_link(link: str, tmp_path: Path) -> None:
-    sweep, elsewhere = tmp_path / "sweep", tmp_path / "elsewhere"
-    swept(sweep, "seed=0")
+def test_a_sweep_follows_no_link(link: str, one_job: Path, tmp_path: Path) -> None:
+    sweep, elsewhere = Path(shutil.copytree(one_job, tmp_path / "sweep")), tmp_path / "elsewhere"
     (job,) = (sweep / "jobs").iterdir()
     (log,) = (sweep / "logs").iterdir()
     (job / files.SUMMARY).write_text("{")  # it is to be set aside and run again
@@ -197,9 +205,8 @@ def test_a_sweep_follows_no_link(link: str, tmp_path: Path) -> None:
     assert {p: p.stat().st_mtime_ns for p in (elsewhere, *elsewhere.rglob("*"))} == before
 
 
-def test_a_directory_that_no_run_was_made_in_is_not_moved(tmp_path: Path) -> None:
-    sweep = tmp_path / "sweep"
-    swept(sweep, "seed=0")
+def test_a_directory_that_no_run_was_made_in_is_not_moved(one_job: Path, tmp_path: Path) -> None:
+    sweep = Path(shutil.copytree(one_job, tmp_path / "sweep"))
     (job,) = (sweep / "jobs").iterdir()
     for file in (files.LOCK, files.STATUS, files.SUMMARY):
         os.unlink(job / file)

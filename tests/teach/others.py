@@ -1,4 +1,4 @@
-"""Right gradients in other conventions, and wrong ones that no single known mistake explains."""
+"""Right gradients in other conventions, wrong ones with and without a single known mistake."""
 
 from __future__ import annotations
 
@@ -114,6 +114,20 @@ def backward(dout):
     dz = dout * (1 - kept["y"] ** 2)
     return dz @ kept["W"].T, kept["x"].T @ dz, dz.sum(0)
 """,
+    "the forward pass keeps its activations, and its arguments are given again": """
+class Net:
+    pass
+
+net = Net()
+
+def forward(X, W1, b1, W2, b2):
+    net.A = np.tanh(W1 @ X + b1[:, None])
+    return W2 @ net.A + b2[:, None]
+
+def backward(dY, X, W1, b1, W2, b2):
+    dZ = W2.T @ dY * (1 - net.A**2)
+    return {"W1": dZ @ X.T, "b1": dZ.sum(1), "W2": dY @ net.A.T, "b2": dY.sum(1), "X": W1.T @ dZ}
+""",
     "a forward pass that is none of the known": """
 def softmax_forward(x, W):
     e = np.exp(x @ W.T)
@@ -137,7 +151,93 @@ def backward(dy, x, scale):
 }
 
 
+NAMED = {
+    "dL/dx of the branch input for that of the block": """
+def rms(v):
+    return np.sqrt((v * v).mean(-1, keepdims=True) + 1e-5)
+
+def forward(x, gain, W):
+    return x + np.tanh(gain * x / rms(x) @ W.T)
+
+def backward(dy, x, gain, W):
+    normed = x / rms(x)
+    t = np.tanh(gain * normed @ W.T)
+    dt = dy * (1 - t**2)
+    du = dt @ W
+    return dy + du, (du * normed).sum(0), dt.T @ (gain * normed)
+""",
+    "W for Wᵀ": """
+shapes = {"x": (5, 3), "w": (3, 3)}  # but none for b
+
+def affine_forward(x, w, b):
+    return x.dot(w) + b, (x, w)
+
+def affine_backward(dout, cache):
+    x, w = cache
+    return dout.dot(w), x.T.dot(dout), dout.sum(axis=0)
+""",
+    "the skip part forgotten": """
+def norm(v):
+    centred = v - v.mean(1, keepdims=True)
+    std = np.sqrt((centred**2).mean(1, keepdims=True) + 1e-5)
+    return centred / std, std
+
+def forward(x, W1, b1, W2, b2, g, s):
+    return norm(x + np.maximum(x @ W1 + b1, 0) @ W2 + b2)[0] * g + s
+
+def backward(dy, x, W1, b1, W2, b2, g, s):
+    h = np.maximum(x @ W1 + b1, 0)
+    n, std = norm(x + h @ W2 + b2)
+    dn = dy * g
+    du = (dn - dn.mean(1, keepdims=True) - n * (dn * n).mean(1, keepdims=True)) / std
+    dz = du @ W2.T * (h > 0)
+    return dz @ W1.T, x.T @ dz, dz.sum(0), h.T @ du, du.sum(0), (dy * n).sum(0), dy.sum(0)
+""",
+    "act' forgotten": """
+def forward(x, w, b):
+    return 1 / (1 + np.exp(-(x @ w + b)))
+
+def backward(dL, x, w, b):
+    gw, gb, gx = np.zeros(w.shape), np.zeros(b.shape), np.zeros(x.shape)
+    for k in range(len(x)):
+        gw += np.outer(x[k], dL[k])
+        gb += dL[k]
+        gx[k] = w @ dL[k]
+    return gx, gw, gb
+""",
+    "a norm without its variance term": """
+def ln(x, g, b):
+    centred = x - x.mean(1, keepdims=True)
+    inverse = 1 / np.sqrt((centred**2).mean(1, keepdims=True) + 1e-5)
+    return g * centred * inverse + b, (centred * inverse, inverse, g)
+
+def ln_backward(dy, cache):
+    xhat, inverse, g = cache
+    d = dy * g
+    return inverse * (d - d.mean(1, keepdims=True)), np.sum(dy * xhat, axis=0), np.sum(dy, axis=0)
+
+ln_forward = ln  # another name of the same
+""",
+}
 UNNAMED = {
+    "a mean and W for Wᵀ, shapes declared in part": """
+import numpy as np
+shapes = {"x": (4, 3), "W": (3, 3)}
+
+def forward(x, W, b):
+    return np.tanh(x @ W.T + b)
+
+def backward(dy, x, W, b):
+    dz = dy * (1 - np.tanh(x @ W.T + b) ** 2)
+    return dz.T @ x / len(x), dz.sum(0), dz @ W.T
+""",
+    "a mean, and a sum forgotten": """
+def forward(x, W, b):
+    return x @ W + b
+
+def backward(dy, x, W, b):
+    return dy @ W.T, x.T @ dy / len(x), dy
+""",
     "act' forgotten and a mean": changed(
         MATMUL_LAYER, ("dY * dact(Z)", "dY"), ("dZ.sum(axis=0)", "dZ.mean(axis=0)")
     ),
@@ -180,3 +280,4 @@ UNNAMED = {
     "not a number": changed(MATMUL_LAYER, ("return dW, db", "return dW, db * np.nan")),
 }
 RIGHT = {name: START + source for name, source in RIGHT.items()}
+NAMED = {name: START + source for name, source in NAMED.items()}

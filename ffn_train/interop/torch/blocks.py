@@ -9,34 +9,41 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from ffn_train.config.settings import SettingError
+from ffn_train.interop.declaring import named_by
 
-# classes by whose name in a module's ancestry it is known that tensors are split or copied
+# classes, by name, whose modules split or copy their tensors
 SPLIT = {"DataParallel", "DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule"}
 
 
 class Unwatchable(RuntimeError):
-    """What of a network or a step cannot be watched: one line that names it."""
+    """Part of a network or step cannot be watched: one line that names it."""
 
 
 def find(model: nn.Module, blocks: str | Sequence[str | nn.Module] | None) -> dict[str, nn.Module]:
     """The blocks by name, from input to output. Raises SettingError.
 
     A pattern such as ``layers.*`` stands for all modules of such names, in their order; a ``*`` is
-    one part of a name. Without any, they are the modules of several parts of which most lie in
+    one part of a name. Without one, they are the most frequent kind of composite module in
     ``nn.ModuleList`` or ``nn.Sequential``.
     """
     modules = dict(model.named_modules(remove_duplicate=False))
     if blocks is None:
         names = _usual(modules)
     elif isinstance(blocks, str):
-        pattern = re.compile(re.escape(blocks).replace(r"\*", r"[^.]+"))
+        pattern = re.compile(named_by(blocks))
         names = [name for name in modules if name and pattern.fullmatch(name)]
+    elif isinstance(blocks, type) or any(isinstance(block, type) for block in blocks):
+        raise SettingError(
+            f"blocks={blocks!r}: a class is no module inside the model; {_containers(modules)}"
+        )
     else:
         name_of = {module: name for name, module in reversed(modules.items())}
         names = [b if isinstance(b, str) else name_of.get(b, type(b).__name__) for b in blocks]
     wrong = [name for name in names if not name or name not in modules]
     if wrong or not names:
-        what = f"{wrong[0]!r} is no module inside the model" if wrong else "no module is named so"
+        what = (
+            f"{wrong[0]!r} is no module inside the model" if wrong else "no module has such a name"
+        )
         raise SettingError(f"blocks={blocks!r}: {what}; {_containers(modules)}")
     chosen = {name: modules[name] for name in names}
     for name, module in chosen.items():
@@ -50,7 +57,7 @@ def find(model: nn.Module, blocks: str | Sequence[str | nn.Module] | None) -> di
 
 
 def _children(modules: Mapping[str, nn.Module]) -> dict[str, type[nn.Module]]:
-    """The modules of several parts in the usual containers, and their classes."""
+    """The composite modules in the usual containers, and their classes."""
     return {
         name: type(module)
         for name, module in modules.items()
@@ -74,15 +81,15 @@ def _containers(modules: Mapping[str, nn.Module]) -> str:
 
 
 def check(model: nn.Module) -> None:
-    """Raises Unwatchable for what runs no hooks, or holds parts of tensors alone."""
+    """Raises Unwatchable for modules that run no hooks or hold only parts of tensors."""
     for name, module in model.named_modules():
         where = f"{name or 'the model'} ({type(module).__name__})"
         if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None):
             raise Unwatchable(f"{where} is compiled, and compiled code runs no hooks")
         if type(module).__module__.startswith("torch.jit"):
-            raise Unwatchable(f"{where} is a script, whose tensors no hook can exchange")
+            raise Unwatchable(f"{where} is a script, whose tensors no hook can replace")
         if SPLIT & {cls.__name__ for cls in type(module).__mro__}:
-            raise Unwatchable(f"{where} trains on shards, of which each process sees its own")
+            raise Unwatchable(f"{where} trains on shards, and each process sees only its own")
     for name, parameter in model.named_parameters():
         if type(parameter).__name__ == "DTensor":
             raise Unwatchable(f"{name} is a shard (DTensor)")

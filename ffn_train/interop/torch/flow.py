@@ -1,4 +1,4 @@
-"""What the passes of a step come to: values at the boundaries and blocks, and the run's layout."""
+"""The values of a step at boundaries and blocks, from its passes, and the run's layout."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ffn_train.train.instruments import USUAL
 
 @dataclass(frozen=True)
 class Part:
-    """A block or, where it is split, what one of its branches begins; ``starts``: of all these."""
+    """A block, or one branch of a block that is split; ``starts``: of all its branches."""
 
     call: Call
     starts: list[Start]
@@ -32,11 +32,11 @@ class Part:
 
     @property
     def name(self) -> str:
-        """The block's; of several parts with the first submodule that reads the signal there."""
+        """The block's name; if it is split, with the first submodule that reads the signal."""
         return self.call.name + (f".{self.start.reader}" if len(self.starts) > 1 else "")
 
     def has(self, order: int) -> bool:
-        """Whether a call within the block belongs to the part."""
+        """Whether a call within the block belongs to this part."""
         before = [place for place, start in enumerate(self.starts) if start.order <= order]
         return self.place == max(before, default=0)
 
@@ -49,7 +49,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Flow:
-    """A pass that was seen whole: B boundaries, B - 1 parts.
+    """A pass that was observed completely: B boundaries, B - 1 parts.
 
     ``sizes`` (B,): how many numbers a signal has; ``signals``, ``gradients`` (B,): norms, as are
     ``skips`` and ``branches`` (B - 1,).
@@ -69,21 +69,21 @@ class Flow:
 
 
 def flow(seen: Pass, names: list[str], split: bool | None) -> Flow:
-    """The values of a pass. Raises Unwatchable for a hole in it."""
+    """The values of a pass. Raises Unwatchable if any is missing."""
     called = [call.name for call in seen.calls.values()]
     for name, other in zip(names, [*called, *["none"] * len(names)], strict=False):
         if name != other:
-            raise Unwatchable(f"a forward pass calls {other} where {name} comes next")
+            raise Unwatchable(f"a forward pass calls {other} where {name} is expected")
     parts = [part for call in seen.calls.values() for part in _parts(call, split)]
     at = [part.start.boundary for part in parts]
     whole = [boundary for boundary in (*at, seen.output) if boundary is not None]
     values = [(part.start.skip, part.start.branch) for part in parts]
     for part, boundary, value in zip(parts, whole, values, strict=False):
         if boundary.gradient is None or None in value:
-            where = f"what {part.start.reader} reads in {part.call.name}"
-            raise Unwatchable(f"the backward pass brought no gradient to {where}")
+            where = f"the input of {part.start.reader} in {part.call.name}"
+            raise Unwatchable(f"the backward pass gave no gradient to {where}")
     if whole[-1].gradient is None:
-        raise Unwatchable(f"the backward pass brought no gradient to the output of {names[-1]}")
+        raise Unwatchable(f"the backward pass gave no gradient to the output of {names[-1]}")
     table = np.array([(b.size, b.signal, b.gradient) for b in whole], np.float64).T
     gradients, pieces = table[2] / seen.scale, np.array(values, np.float64).T / seen.scale
     return Flow(parts, table[0], table[1], gradients, *pieces)
@@ -94,14 +94,14 @@ def _parts(call: Call, split: bool | None) -> Iterator[Part]:
         first, second, *_ = (start.reader for start in call.starts)
         raise Unwatchable(
             f"{call.name} has {len(call.starts)} branches: {first} reads its input and {second} a "
-            "later sum; split=True takes each for a block, split=False the first for the branch"
+            "later sum; split=True makes each a block, split=False takes the first for the branch"
         )
     starts = call.starts if split else call.starts[:1]
     return (Part(call, starts, place) for place in range(len(starts)))
 
 
 def values(flows: list[Flow]) -> dict[str, Any]:
-    """The quantities of a step, of one pass or of several that accumulate their gradients."""
+    """The quantities of a step of one pass, or of several whose gradients accumulate."""
     structure = flows[0].structure
     for other in flows[1:]:
         for now, before in zip(other.structure, structure, strict=False):
@@ -121,25 +121,27 @@ def values(flows: list[Flow]) -> dict[str, Any]:
 
 
 def _norm(norms: Iterable[Floats]) -> Floats:
-    """That of several parts of a vector, from their own."""
+    """The norm of a vector from the norms of its parts."""
     total: Floats = np.hypot.reduce(list(norms))
     return total
 
 
 def absent(measured: Flow) -> dict[str, str]:
-    """Why quantities do not apply to a model."""
+    """Why some quantities do not apply to a model."""
     reasons = {}
     if not any(part.call.skips for part in measured.parts):
-        reasons["skip_gradient_rms"] = "no block adds its input to anything but in a submodule"
-        reasons["branch_gradient_rms"] = "the blocks have no skip path: it is all of it"
+        reasons["skip_gradient_rms"] = "no block adds its input to anything outside its submodules"
+        reasons["branch_gradient_rms"] = (
+            "the blocks have no skip path: the branch part is the whole gradient"
+        )
     bare = [name for name, units in measured.structure if not units]
     if bare:
-        reasons["dead_share"] = f"{bare[0]} has no module that rectifies"
+        reasons["dead_share"] = f"{bare[0]} has no ReLU, GELU or SiLU module"
     return reasons
 
 
 def layout(measured: Flow, model: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> RunLayout:
-    """The columns of a run whose first pass this was."""
+    """The columns of a run, from its first pass."""
     reasons = absent(measured)
     quantities = [{"name": name, "absent": reasons.get(name, "")} for name in USUAL]
     modules = dict(model.named_modules(remove_duplicate=False))

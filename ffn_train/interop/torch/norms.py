@@ -17,7 +17,7 @@ def norm(tensor: Tensor) -> float:
 
 
 def norms(tensors: Sequence[Tensor]) -> list[float]:
-    """That of each; a square below float32's range costs a second look, in float64."""
+    """The norm of each; those whose squares leave float32's range are computed again in float64."""
     tensors = [_dense(tensor.detach()) for tensor in tensors]
     wide = any(tensor.dtype == torch.float64 for tensor in tensors)
     dtype = torch.float64 if wide else torch.float32

@@ -1,4 +1,4 @@
-"""What is seen of one forward pass and of the backward pass through it."""
+"""What is observed of one forward pass and its backward pass."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from torch.autograd.graph import Node, get_gradient_edge
 from ffn_train.interop.torch.blocks import Unwatchable
 from ffn_train.interop.torch.norms import norm
 
-Exchange = list[tuple[Tensor, Tensor]]  # what a submodule is called with, and the view instead
+Exchange = list[tuple[Tensor, Tensor]]  # a submodule's argument, and the view that replaces it
 RECTIFYING = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU)  # act(z) > 0 exactly where z > 0
 
 
 @dataclass(eq=False)
 class Boundary:
-    """A signal at a boundary between blocks: its norm, and that of the loss's gradient there."""
+    """A signal at a boundary between blocks: its norm, and the norm of dL/d(signal)."""
 
     signal: float
     size: int
     gradient: float | None = None
 
-    def came(self, gradient: Tensor) -> None:
-        """The gradient has come. Raises Unwatchable if there was one before."""
+    def arrived(self, gradient: Tensor) -> None:
+        """The gradient has arrived. Raises Unwatchable for a second one."""
         if self.gradient is not None:
-            raise Unwatchable("two backward passes go through one forward pass: add their losses")
+            raise Unwatchable(
+                "two backward passes go through one forward pass: add the losses instead"
+            )
         self.gradient = norm(gradient)
 
 
@@ -36,8 +38,8 @@ class Boundary:
 class Start:
     """Where a branch leaves the skip path, by submodules that read a view of the signal there.
 
-    ``reader``: the first of them, ``order``: the number of its call within the block. dL/d of
-    the view is the ``branch`` part of the gradient, the rest the ``skip`` part. Holds no signal,
+    ``reader``: the first of them, ``order``: the number of its call within the block. The
+    gradient of the view is the ``branch`` part, the rest is the ``skip`` part. It holds no signal,
     and measures nothing without a ``boundary``.
     """
 
@@ -48,25 +50,28 @@ class Start:
     branch: float | None = None
     _part: Tensor | None = None
 
-    def branch_came(self, gradient: Tensor) -> None:
-        """The gradient of the view has come."""
+    def branch_arrived(self, gradient: Tensor) -> None:
+        """The gradient of the view has arrived."""
         if self.boundary is not None:
             self.branch, self._part = norm(gradient), gradient
 
-    def whole_came(self, gradient: Tensor) -> None:
-        """That of the block's signal has come, a moment later."""
+    def whole_arrived(self, gradient: Tensor) -> None:
+        """The gradient of the block's signal has arrived, right after that of the view."""
         if self._part is not None:
-            half = gradient.dtype in (torch.float16, torch.bfloat16)  # rounds the difference, too
+            half = gradient.dtype in (
+                torch.float16,
+                torch.bfloat16,
+            )  # would round the difference, too
             self.skip = norm((gradient.float() if half else gradient) - self._part)
             self._part = None
 
 
 @dataclass(eq=False)
 class Sum:
-    """A tensor that a block's own code made of its input, or the input itself (a sum of one).
+    """A tensor that a block's own code computed from its input, or the input itself.
 
-    ``node``: that of the graph that made it; ``before``: the sums that it is made of; ``through``:
-    the one that went through a submodule to become it. ``view``: what submodules read in its place.
+    ``node``: its node in the graph; ``before``: the sums that it is computed from; ``through``: the
+    sum that a submodule turned into it. ``view``: what submodules read in its place.
     """
 
     tensor: Tensor
@@ -78,31 +83,31 @@ class Sum:
     version: int = 0
 
     def read(self, start: Start) -> None:
-        """Make the view, for submodules that read the sum first at this start."""
+        """Make the view for the submodules; the first to read the sum is at this start."""
         self.start, self.version = start, self.tensor._version
         self.view = self.tensor.view_as(self.tensor)
-        self.view.register_hook(start.branch_came)
-        self.tensor.register_hook(start.whole_came)
+        self.view.register_hook(start.branch_arrived)
+        self.tensor.register_hook(start.whole_arrived)
 
     def measured(self, block: str) -> Start:
-        """The start, which has a boundary from now on."""
+        """The start, with a boundary."""
         start = self.start
         assert start is not None
         if start.boundary is None:
             if self.tensor._version != self.version:
-                raise Unwatchable(f"{block}: what {start.reader} reads is changed in place")
+                raise Unwatchable(f"{block}: the input of {start.reader} is changed in place")
             start.boundary = Boundary(norm(self.tensor), self.tensor.numel())
-            self.tensor.register_hook(start.boundary.came)
+            self.tensor.register_hook(start.boundary.arrived)
         return start
 
 
 class Call:
-    """A block while its forward pass runs, and what is known of it afterwards.
+    """A block during its forward pass, and what is known of it afterwards.
 
     ``starts``: where its branches leave the skip path, at the input first. ``skips``: whether
     the block's own code adds its input to something. ``alive``: for each call of an activation
-    the units that were positive for a sample. ``modules``: the submodules called. Both with the
-    number of the call, of those that the block's own code makes.
+    the units that were positive for some sample. ``modules``: the submodules called. Both come with
+    the number of the call, counting those that the block's own code makes.
     """
 
     def __init__(self, name: str, signal: Tensor, boundary: Boundary) -> None:
@@ -120,7 +125,7 @@ class Call:
         self._count = 0
 
     def enter(self, name: str, module: nn.Module, tensors: Iterable[Tensor]) -> Exchange:
-        """A submodule is called with these tensors; those that it is to read as views."""
+        """A submodule is called with these tensors; returns those that it shall read as views."""
         outermost = not self._reading
         self._count += outermost
         self.modules.setdefault(module, self._count)
@@ -172,7 +177,7 @@ class Call:
         self._outputs.clear()
 
     def _new(self, tensor: Tensor) -> Sum | None:
-        """The sum that a tensor is, None if the block's own code put no other sum into it."""
+        """The tensor as a sum, None if the block's own code did not compute it from another sum."""
         node = get_gradient_edge(tensor).node
         before = [] if node in self._outputs else self._reached(node)
         if not before:
@@ -181,9 +186,9 @@ class Call:
         return self._sums[-1]
 
     def _reached(self, start: Node) -> list[Sum]:
-        """The sums of which the block's own code made a tensor, found back along the graph.
+        """The sums from which the block's own code computed a tensor, by a search along the graph.
 
-        The search ends where a submodule returned, and at what was there before the block began.
+        The search stops at the outputs of submodules and at what existed before the block began.
         """
         places = {each.node: each for each in self._sums}
         reached, ahead, met = [], [start], set[Node]()
@@ -207,7 +212,7 @@ def _positive(output: Tensor) -> Tensor:
 
 
 def tensors_of(values: Iterable[Any]) -> Iterator[Tensor]:
-    """The tensors among arguments that have a gradient, each once."""
+    """The tensors among the arguments that require a gradient, each once."""
     met: list[Tensor] = []
     for value in values:
         for item in value if isinstance(value, (tuple, list)) else (value,):
@@ -219,9 +224,9 @@ def tensors_of(values: Iterable[Any]) -> Iterator[Tensor]:
 
 @dataclass(eq=False)
 class Pass:
-    """A forward pass of the model in which its blocks were called, and the backward pass.
+    """A forward pass of the model in which its blocks were called, and its backward pass.
 
-    ``scale``: by which a gradient scaler multiplied the loss.
+    ``scale``: the factor of the gradient scaler.
     """
 
     scale: float
@@ -230,11 +235,11 @@ class Pass:
     differentiated: bool = False
 
     def boundary(self, signal: Tensor) -> Boundary:
-        """Of a tensor; once its gradient has come, the pass is differentiated."""
+        """The boundary at a tensor; once its gradient arrives, the pass is differentiated."""
         boundary = Boundary(norm(signal), signal.numel())
 
         def hook(gradient: Tensor) -> None:
-            boundary.came(gradient)
+            boundary.arrived(gradient)
             self.differentiated = True
 
         signal.register_hook(hook)

@@ -1,4 +1,4 @@
-"""The hooks of a watched model at the steps that are due, and the rows that come of them."""
+"""The hooks of a watched model at the steps that are due, and the rows made from them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._dynamo.eval_frame import get_eval_frame_callback
 from torch.amp import GradScaler
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
-from ffn_train.interop.recorder import Recorder
+from ffn_train.interop.recorder import Recorder, Recording
 from ffn_train.interop.torch.blocks import Unwatchable, check
 from ffn_train.interop.torch.flow import absent, flow, layout, values
 from ffn_train.interop.torch.norms import norm, norms
@@ -23,10 +23,10 @@ from ffn_train.runs import Run
 from ffn_train.runs.layout import RunLayout
 
 
-class Watch:
-    """A watched model; ``log`` after each step of the optimizer, and leave the ``with`` at the end.
+class Watch(Recording):
+    """A watched model: call ``log`` after each step of the optimizer, and use it in a ``with``.
 
-    Between the steps that are due there are no hooks in the model.
+    At steps that are not due the model has no hooks.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Watch:
         self._scaler = scaler if scaler is not None and scaler.is_enabled() else None
         self._open_run = open_run
         self._recorder: Recorder | None = None
-        self._structure: list[tuple[str, int]] = []  # of the first pass
+        self._structure: list[tuple[str, int]] = []  # of the first measured pass
         self._absent: dict[str, str] = {}
         self._handles: list[Any] = []
         self._ours: dict[Optimizer, bool] = {}
@@ -54,14 +54,14 @@ class Watch:
         self._begin()
 
     def log(self, loss: float | Tensor, **scalars: float | Tensor) -> None:
-        """Write the row of the step that the optimizer has just made.
+        """Write the row of the step that the optimizer has just taken.
 
         ``loss``: of the whole step. ``scalars``: of the other columns, such as
-        ``validation_loss``. A step that the gradient scaler left out has no row.
-        Raises Unwatchable for a due step that was not seen whole.
+        ``validation_loss``. A step that the gradient scaler skipped has no row.
+        Raises Unwatchable for a due step that was not observed completely.
         """
         if self._closed:
-            raise Unwatchable("the watch is closed: no step can follow")
+            raise Unwatchable("the watch is closed: it takes no more steps")
         if self._scaler is None or not math.isnan(self._lr):
             measures = self._measures() if self._due else {}
             assert self._recorder is not None
@@ -71,35 +71,18 @@ class Watch:
             self._step += 1
         self._begin()
 
-    def close(self) -> Run | None:
-        """Take the hooks away and end the run, as finished or diverged."""
-        self._release()
-        return self._recorder.close() if self._recorder is not None else None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._release()
-        if self._recorder is not None:
-            self._recorder.__exit__(kind, error, traceback)
-
-    def _release(self) -> None:
+    def end(self, error: BaseException | None) -> Run | None:
         self._closed = True
         for handle in (self._of_optimizers, *self._handles):
             handle.remove()
         self._handles.clear()
         self._passes.clear()
+        return self._recorder.end(error) if self._recorder is not None else None
 
     # the hooks
 
     def _begin(self) -> None:
-        """Nothing has been seen of the step; it gets hooks if it is due."""
+        """Begin a step of which nothing has been observed; add hooks if it is due."""
         self._due = self._recorder is None or self._step % self._every == 0
         self._lr = math.nan
         self._passes: list[Pass] = []
@@ -116,24 +99,24 @@ class Watch:
             self._hook()
 
     def _hook(self) -> None:
-        add, within = self._handles.append, dict[nn.Module, str]()
-        add(self._model.register_forward_pre_hook(Hook(self._model_called)))
-        for index, block in enumerate(self._blocks):
+        add, within = self._handles.append, dict[nn.Module, tuple[str, str]]()
+        add(self._model.register_forward_pre_hook(Hook("the model", self._model_called)))
+        for index, (block_name, block) in enumerate(zip(self._names, self._blocks, strict=True)):
             called, returned = partial(self._called, index), partial(self._returned, index)
-            add(block.register_forward_pre_hook(Hook(called), with_kwargs=True))
-            add(block.register_forward_hook(Hook(returned)))
+            add(block.register_forward_pre_hook(Hook(block_name, called), with_kwargs=True))
+            add(block.register_forward_hook(Hook(block_name, returned)))
             for name, module in block.named_modules():
                 if module is not block and not _passes_on(module):
-                    within.setdefault(module, name)
-        for module, name in within.items():
-            reads = Hook(partial(self._submodule_called, name))
+                    within.setdefault(module, (f"{block_name}.{name}", name))
+        for module, (whole, name) in within.items():
+            reads = Hook(whole, partial(self._submodule_called, name))
             add(module.register_forward_pre_hook(reads, with_kwargs=True))
-            add(module.register_forward_hook(Hook(self._submodule_returned)))
+            add(module.register_forward_hook(Hook(whole, self._submodule_returned)))
         for name, parameter in self._parameters(remove_duplicate=True).items():
             add(parameter.register_post_accumulate_grad_hook(partial(self._accumulated, name)))
 
     def _parameters(self, *, remove_duplicate: bool) -> dict[str, nn.Parameter]:
-        """Those that are trained; a shared one under each of its names, unless they are removed."""
+        """The trained parameters; a shared one under each of its names, or under one."""
         named = self._model.named_parameters(remove_duplicate=remove_duplicate)
         return {name: parameter for name, parameter in named if parameter.requires_grad}
 
@@ -155,7 +138,7 @@ class Watch:
             self._evaluated = name
             return None
         if torch._C._current_graph_task_id() != -1:
-            raise Unwatchable(f"{name} is checkpointed: the backward pass runs it once more")
+            raise Unwatchable(f"{name} is checkpointed: the backward pass runs it again")
         if not self._passes or (
             index in self._passes[-1].calls and self._passes[-1].differentiated
         ):
@@ -209,24 +192,26 @@ class Watch:
         if not self._ours[optimizer]:
             return
         if self._due and self._scaler is None and _scaled():
-            raise Unwatchable("a gradient scaler multiplies the loss: give it as scaler=")
+            raise Unwatchable("a gradient scaler multiplies the loss: pass it as scaler=")
         if math.isnan(self._lr):
             self._lr = float(optimizer.param_groups[0]["lr"])
 
     # the values
 
     def _measures(self) -> dict[str, Any]:
-        """What was measured of a due step, by quantity. Raises Unwatchable for a hole in it."""
+        """The measured values of a due step, by quantity. Raises Unwatchable if any is missing."""
         passes = [each for each in self._passes if each.differentiated]
         if not passes:
-            raise Unwatchable(f"step {self._step} is due, and {self._unseen()}")
+            raise Unwatchable(f"step {self._step} is due, but {self._unseen()}")
+        if self._evaluated and any(len(each.calls) < len(self._blocks) for each in passes):
+            raise Unwatchable(f"step {self._step} is due, but {self._evaluated} ran in eval mode")
         flows = [flow(each, self._names, self._split) for each in passes]
         trained, before = self._parameters(remove_duplicate=True), self._before
         if list(trained) != list(before):
             raise Unwatchable(f"other parameters are trained after step {self._step} than before")
         updates = norms([trained[name].detach() - before[name] for name in before])
         if math.isnan(self._lr) and not any(updates):
-            raise Unwatchable(f"step {self._step} is due, and no optimizer has made it")
+            raise Unwatchable(f"step {self._step} is due, but no optimizer has taken it")
         if not self._gradients:
             raise Unwatchable("the backward pass gave no parameter a gradient (.grad)")
         if self._recorder is None:
@@ -235,7 +220,9 @@ class Watch:
             self._recorder = self._open_run(layout(flows[0], self._model, shapes))
             self._structure, self._absent = flows[0].structure, absent(flows[0])
         if flows[0].structure != self._structure:
-            raise Unwatchable(f"step {self._step}: the blocks' branches differ from those before")
+            raise Unwatchable(
+                f"step {self._step}: the blocks' branches are not those of the first measured step"
+            )
         measured = {
             "gradient_norm": self._by_tensor({**dict.fromkeys(before, 0.0), **self._gradients}),
             "weight_norm": self._by_tensor(_named(before, norms([*before.values()]))),
@@ -245,7 +232,7 @@ class Watch:
         return {name: value for name, value in measured.items() if name not in self._absent}
 
     def _by_tensor(self, norms: Mapping[str, float]) -> list[float]:
-        """For each name of a parameter, of which a shared one has several."""
+        """A value for each name of a parameter; a shared one has several."""
         named = self._parameters(remove_duplicate=False).values()
         by_id = {
             id(parameter): norms[name]
@@ -254,14 +241,14 @@ class Watch:
         return [by_id[id(parameter)] for parameter in named]
 
     def _unseen(self) -> str:
-        """Why nothing was seen of a step."""
+        """Why nothing was observed of a step."""
         if self._passes and any(each.calls for each in self._passes):
             return "no backward pass reached the blocks"
         if self._evaluated:
-            return f"{self._evaluated} ran in eval mode: model.train() comes first"
+            return f"{self._evaluated} ran in eval mode: call model.train() first"
         return (
             "no forward pass of the blocks was seen: compiled code (torch.compile) runs no hooks, "
-            "and a copy of the model is another one"
+            "nor does a copy of the model"
         )
 
 
@@ -270,28 +257,29 @@ def _named(names: Iterable[str], values: Iterable[float]) -> dict[str, float]:
 
 
 class Hook:
-    """A hook of a module; a copy of the model, or a file of it, gets one that does nothing."""
+    """A hook of a module; in a copied or pickled model it does nothing."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        self._name, self._function = name, function
 
-    def __call__(self, *arguments: Any) -> Any:
-        if torch.compiler.is_compiling():
+    def __call__(self, module: nn.Module, *arguments: Any) -> Any:
+        if _compiled() and module.training and torch.is_grad_enabled():
             raise Unwatchable(
-                "the model is compiled (torch.compile), and compiled code has no hooks"
+                f"{self._name} is compiled, or called by compiled code (torch.compile), which "
+                "runs no hooks"
             )
-        return self._function(*arguments)
+        return self._function(module, *arguments)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Hook, (_nothing,)
+        return Hook, (self._name, _nothing)
 
 
 def _nothing(*arguments: Any) -> None:
-    """What the hooks of a copy do."""
+    """The hooks of a copy."""
 
 
 def _passes_on(module: nn.Module) -> bool:
-    """Whether a module returns what it is called with, as a skip path does."""
+    """Whether a module returns its argument, as a skip path does."""
     return isinstance(module, nn.Identity) or (
         isinstance(module, nn.Sequential) and len(module) == 0
     )
@@ -302,7 +290,7 @@ def _is_signal(value: Any) -> bool:
 
 
 def _exchanged(args: Any, kwargs: dict[str, Any], pairs: Exchange) -> tuple[Any, dict[str, Any]]:
-    """Arguments with the second of each pair in the place of the first."""
+    """The arguments with the first of each pair replaced by the second."""
 
     def new(value: Any) -> Any:
         if isinstance(value, Tensor):
@@ -312,8 +300,13 @@ def _exchanged(args: Any, kwargs: dict[str, Any], pairs: Exchange) -> tuple[Any,
     return tuple(map(new, args)), {key: new(value) for key, value in kwargs.items()}
 
 
+def _compiled() -> bool:
+    """Whether compiled code calls a hook, while it is traced or after tracing has failed."""
+    return torch.compiler.is_compiling() or get_eval_frame_callback() is not None
+
+
 def _scaled() -> bool:
-    """Whether it is a gradient scaler that calls the optimizer."""
+    """Whether a gradient scaler calls the optimizer."""
     frame = sys._getframe()
     while frame.f_back is not None:
         frame = frame.f_back

@@ -59,8 +59,10 @@ class Optimizer(Choice, ABC):
         applies. Pullbacks of earlier passes with ``params`` must not be called afterwards.
         """
         if self.weight_decay:
-            scalar = params.dtype.type
-            params *= 1 - scalar(lr) * scalar(self.weight_decay) * decays
+            shrinkage = params.dtype.type(lr) * params.dtype.type(self.weight_decay)
+            decays = np.broadcast_to(decays, params.shape)
+            for chunk in chunks(params.size):
+                params[chunk] *= 1 - shrinkage * decays[chunk]
         self.descend(params, grads, memory, lr=lr, count=count)
 
     @abstractmethod
