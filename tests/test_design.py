@@ -32,7 +32,7 @@ LAW: dict[str, set[str]] = {
     "sweep": {"running"},
     "compare": {"sweep", "view"},
     "reproduce": {"sweep"},
-    "using": {"running"},  # a run put to use
+    "using": {"running", "view"},  # a run put to use
     "interop": {"using"},
     "parts": {"plots"},  # what a part of one's own imports
     "__init__": {"functional", "interop", "teach", "using"},

@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.png")
     parser.add_argument("--quantity", default="signal_gradient_rms")
     parser.add_argument("--place", default="x_32", help="the chosen layer, block or boundary")
+    parser.add_argument("--below", default="", help="a bound, such as 1e-10")
     parser.add_argument("--step", type=int, help="default: the last one")
     parser.add_argument("--size", type=int, nargs=2, default=(1240, 950), metavar="PIXELS")
     parser.add_argument("--dark", action="store_true")
@@ -51,6 +52,7 @@ def main() -> None:
             }""",
             [options.quantity, options.place, options.step],
         )
+        page.locator("#below").fill(options.below)
         page.wait_for_timeout(300)
         page.screenshot(path=options.out)
         browser.close()

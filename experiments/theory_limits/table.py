@@ -89,8 +89,10 @@ def simulate(overrides: list[str], seeds: int) -> dict[str, Any]:
     config = compose([*overrides, "engine=numpy", "threads=1", "dtype=float64", "task.rows=1024"])
     init, loss = build("init", config["init"]), build("loss", config["loss"])
     flagged, reasons, ratios, logs, deviations, names = 0, set(), [], [], [], []
-    priors = []
+    priors, has_to_hold = [], sound(config)
     for run_pass in passes(config, range(seeds)):
+        # where the forward pass overflows there is no gradient to predict
+        has_to_hold = has_to_hold and bool(np.isfinite(run_pass.signals[-1]).all())
         model = run_pass.experiment.model
         tensors = layout_of(model).tensors
         anchor = Anchor(run_pass.signals[0], run_pass.signals[-1], run_pass.signal_gradients[-1])
@@ -123,7 +125,7 @@ def simulate(overrides: list[str], seeds: int) -> dict[str, Any]:
         deviations.append(
             np.concatenate([prediction.signal_gradient_sd, prediction.gradient_sd[mask]])
         )
-    row: dict[str, Any] = {"configuration": " ".join(overrides), "sound": sound(config)}
+    row: dict[str, Any] = {"configuration": " ".join(overrides), "sound": has_to_hold}
     if reasons or not ratios:
         return {**row, "answer": "no prediction", "reason": "; ".join(sorted(reasons))}
     ratio = max(ratios, key=lambda ratio: (not ratio.holds, abs(ratio.z or 0)))
@@ -154,7 +156,8 @@ def _error(logs: Any, deviations: Any, names: list[str]) -> tuple[float, float, 
         off = np.median(logs + deviations**2, axis=0)
         measured, predicted = np.std(logs, axis=0, ddof=1), deviations.mean(axis=0)
         spread = np.maximum(np.maximum(measured, predicted), 0.01)
-        scatter = float(np.nanmedian(np.where(predicted > 0.01, measured / predicted, np.nan)))
+        scatters = (measured / predicted)[np.isfinite(measured) & (predicted > 0.01)]
+        scatter = float(np.median(scatters)) if len(scatters) else math.nan
         size = np.where(np.isfinite(off), abs(off / spread), -1)
         size += (abs(np.expm1(off)) > LIMIT_ERROR) * 1e6 * (size >= 0)
     place = int(np.argmax(size))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ffn_train.commands.options import Parser, say
 from ffn_train.compare.discovery import OUT, is_run
-from ffn_train.config.settings import SettingError
+from ffn_train.config.settings import SettingError, counted
 from ffn_train.report.table import aligned
 from ffn_train.running.resumption import last_usable
 from ffn_train.runs import RunError, files
@@ -50,14 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 continue
             for path, what in superfluous(directory):
                 size = path.lstat().st_size
-                rows.append((str(path), f"{size:,} bytes", what))
+                rows.append((str(path), counted(size, "byte"), what))
                 total += size
             if options.yes:
                 _remove(directory)
     for line in aligned(rows, left=(0, 2)) if rows else []:
         say(line)
     then = "removed" if options.yes else "--yes removes them"
-    say(f"{len(rows)} files, {total:,} bytes{f'; {then}' if rows else ''}")
+    say(f"{counted(len(rows), 'file')}, {counted(total, 'byte')}{f'; {then}' if rows else ''}")
 
 
 def superfluous(directory: Path) -> list[tuple[Path, str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ffn_train.commands.options import Parser, say, tell
 from ffn_train.config.outside import load
+from ffn_train.config.settings import counted
 from ffn_train.runs import files, load_run
 from ffn_train.using.model import model_of
 
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.out is None:
         say(text.rstrip("\n"))
     else:
-        say(f"predictions for {len(prediction.frame):,} rows in {options.out}")
+        say(f"predictions for {counted(len(prediction.frame), 'row')} in {options.out}")
     if prediction.score is not None:
-        score = f"{prediction.symbol} {prediction.score:.9g} on {prediction.scored:,} rows"
+        score = f"{prediction.symbol} {prediction.score:.9g} on {counted(prediction.scored, 'row')}"
         (tell if options.out is None else say)(score)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -10,17 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffn_train.commands.options import Parser, mention, say
-from ffn_train.config.settings import SettingError
+from ffn_train.config.settings import SettingError, counted
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.status import status
 
 if TYPE_CHECKING:
     from ffn_train.compare import Comparison
+    from ffn_train.compare.case import Case
     from ffn_train.compare.discovery import Place
     from ffn_train.view.server import Entry
 
 PAGE = "page.html"
 WHOLE = "all runs"  # the name of the comparison of all served runs
+VERSIONS = 20  # of comparisons that pages are known to have; of an older one all is sent again
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -99,6 +102,8 @@ class Directories:
     def __init__(self, roots: Sequence[Path]) -> None:
         self._roots = roots
         self._known: dict[str, Place] = {}
+        self._read_at: dict[str, tuple[float, Case | RunError]] = {}
+        self._sent: dict[str, Mapping[str, float]] = {}  # by version: when its runs had changed
 
     @cached_property
     def _alone(self) -> bool:
@@ -126,7 +131,7 @@ class Directories:
         if self._alone or not runs:
             return runs
         newest = max(entry.changed for entry in runs)
-        sweeps = [Entry(WHOLE, "comparison", f"{len(runs)} runs", newest)]
+        sweeps = [Entry(WHOLE, "comparison", counted(len(runs), "run"), newest)]
         for name, members in _sweeps(places).items():
             if name and len(members) < len(runs):
                 changed = max(_changed(place.path) for place in members)
@@ -146,32 +151,44 @@ class Directories:
     def comparison_page(self, name: str, live: Mapping[str, Any]) -> str:
         from ffn_train.compare.page import html
 
-        comparison, version = self._compared(name)
+        comparison, version = self._compared(name, self._members(name))
         return html(comparison, name, live=live, version=version)
 
     def runs(self, name: str, after: str) -> tuple[dict[str, Any], list[str]] | None:
         from ffn_train.compare.page import content
 
-        members = self._members(name)
-        if _version(members) == after:
+        members, known = self._members(name), self._sent.get(after, {})
+        changed = {label for label, (time, _) in members.items() if known.get(label) != time}
+        if not changed and len(members) == len(known):
             return None
-        comparison, version = self._compared(name)
-        header, blocks = content(comparison)
+        comparison, version = self._compared(name, members)
+        header, blocks = content(comparison, changed)
         return {"name": name, **header, "version": version}, blocks
 
-    def _members(self, name: str) -> list[Place]:
+    def _members(self, name: str) -> dict[str, tuple[float, Place]]:
+        """The runs of a comparison and the times of their last writes."""
         places = self._places()
-        return list(places.values()) if name == WHOLE else _sweeps(places)[name]
+        members = places.values() if name == WHOLE else _sweeps(places)[name]
+        return {place.label: (_changed(place.path), place) for place in members}
 
-    def _compared(self, name: str) -> tuple[Comparison, str]:
+    def _compared(
+        self, name: str, members: Mapping[str, tuple[float, Place]]
+    ) -> tuple[Comparison, str]:
+        """The comparison and its version; only what has changed is read again."""
         from ffn_train.compare import Options
         from ffn_train.compare.comparison import compare
         from ffn_train.compare.reading import read_cases
 
-        members = self._members(name)
-        version = _version(members)
-        cases = list(read_cases(members))
+        times = {label: time for label, (time, _) in members.items()}
+        old = [label for label in times if self._read_at.get(label, (None,))[0] != times[label]]
+        for label, case in zip(old, read_cases([members[label][1] for label in old]), strict=True):
+            self._read_at[label] = times[label], case
+        cases = [self._read_at[label][1] for label in times]
         sound = [case for case in cases if not isinstance(case, RunError)]
+        version = hashlib.sha256(json.dumps(times).encode()).hexdigest()[:16]
+        self._sent[version] = times
+        for forgotten in list(self._sent)[:-VERSIONS]:
+            self._sent.pop(forgotten, None)
         return compare(sound, Options(), name, len(cases) - len(sound)), version
 
 
@@ -194,9 +211,3 @@ def _changed(run: Path) -> float:
         except OSError:
             continue
     return max(times)
-
-
-def _version(places: Sequence[Place]) -> str:
-    """A digest that changes as soon as one of the runs does."""
-    text = "\n".join(f"{place.label} {_changed(place.path)}" for place in places)
-    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]

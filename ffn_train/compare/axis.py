@@ -43,7 +43,7 @@ class ValueAxis:
     @property
     def foot(self) -> float:
         """The inches that the labels need below the axis: more for words, which are rotated."""
-        words = [] if self.numeric else [shown(value) for value in self._levels]
+        words = [] if self.numeric else shown(self._levels)
         return 0.15 + _LETTER * max(map(len, words)) if sum(map(len, words)) > 30 else 0.3
 
     @property
@@ -61,7 +61,7 @@ class ValueAxis:
             limits = 10**limits
         axes.set_xlim(*limits)
         ticks: Sequence[Any] = self._levels if self.numeric else list(places)
-        labels = [shown(value) for value in self._levels]
+        labels = shown(self._levels)
         if self.numeric and len(ticks) > _NAMED:
             within = log_ticks(*limits)[0] if self._log else MaxNLocator(4).tick_values(*limits)
             ticks = [tick for tick in within if limits[0] <= tick <= limits[1]]

@@ -93,7 +93,10 @@ class Colours:
             right_legends(figure, panel, *more, rows=-1)
             return
         name = "" if self.key is None else named(self.key)
-        handles = [sample(shown(value), **self._look(value)) for value in self.levels]
+        handles = [
+            sample(word, **self._look(value))
+            for word, value in zip(shown(self.levels), self.levels, strict=True)
+        ]
         columns = -(-len(handles) // _ROWS) or 1
         right_legends(figure, panel, (name, handles), *more, columns=columns)
 

@@ -18,7 +18,7 @@ from ffn_train.compare.metrics import Metric, together
 from ffn_train.compare.reading import read_cases
 from ffn_train.compare.values import SEED, differing, resolve_among, short
 from ffn_train.compare.where import conditions
-from ffn_train.config.settings import SettingError, one_of
+from ffn_train.config.settings import SettingError, counted, one_of
 from ffn_train.plots.appearance import Appearance
 from ffn_train.plots.selection import LOSS_CEILING
 from ffn_train.plots.settings import UNSET, Value
@@ -134,9 +134,8 @@ class Comparison:
         """``27 runs: 3 diverged, 24 finished``."""
         states = Counter(case.state for case in self.cases)
         words = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-        runs = f"{len(self.cases)} run{'s' if len(self.cases) != 1 else ''}"
         damaged = f", {self.skipped} damaged and left out" if self.skipped else ""
-        return f"{runs}: {words}{damaged}"
+        return f"{counted(len(self.cases), 'run')}: {words}{damaged}"
 
     def frame(self) -> Any:
         """The settings that differ, results and verdict of each run, as a pandas frame."""

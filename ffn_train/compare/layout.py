@@ -162,7 +162,11 @@ def together(partners: Mapping[str, str]) -> str:
     )
 
 
-def panel_title(point: Mapping[str, Sequence[Value]]) -> str:
+def panel_title(point: Mapping[str, Sequence[Value]], levels: Mapping[str, Sequence[Value]]) -> str:
     """``residual none, lr 0.1/0.2``: the settings of a panel, with all their values."""
-    values_set = {key: values for key, values in point.items() if set(values) != {UNSET}}
-    return ", ".join(f"{named(key)} {'/'.join(map(shown, values_set[key]))}" for key in values_set)
+    phrases = []
+    for key, values in point.items():
+        words = dict(zip(levels[key], shown(levels[key]), strict=True))
+        if set(values) != {UNSET}:
+            phrases.append(f"{named(key)} {'/'.join(words[value] for value in values)}")
+    return ", ".join(phrases)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ffn_train.compare.header import shared
 from ffn_train.compare.metrics import Metric
 from ffn_train.compare.values import SEED, is_number, short
 from ffn_train.nn.core import Floats
-from ffn_train.plots.settings import UNSET, Value, brief
+from ffn_train.plots.settings import UNSET, Value, briefs
 from ffn_train.runs.status import ENDED
 from ffn_train.view.packing import Blocks
 from ffn_train.view.page import page
@@ -31,9 +32,15 @@ def html(comparison: Comparison, name: str = "comparison", **more: Any) -> str:
     return page("comparison", name, {"name": name, **header, **more}, blocks)
 
 
-def content(comparison: Comparison) -> tuple[dict[str, Any], list[str]]:
-    """The header of a comparison's page and the packed arrays that it refers to by number."""
+def content(
+    comparison: Comparison, changed: Container[str] | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """The header of a comparison's page and the packed arrays that it refers to by number.
+
+    ``changed``: the runs whose curves the page lacks; those of the others are left out.
+    """
     blocks, cases = Blocks(), comparison.cases
+    sent = [changed is None or case.label in changed for case in cases]
     keys = list(dict.fromkeys([*comparison.keys, *comparison.varied, SEED]))
     values = levels(cases, keys)
     places = {key: {value: at for at, value in enumerate(values[key])} for key in keys}
@@ -45,8 +52,7 @@ def content(comparison: Comparison) -> tuple[dict[str, Any], list[str]]:
         "shared": shared(comparison),
         "over": comparison.over,
         "settings": [
-            {"key": key, "short": short(key), "levels": [_level(value) for value in values[key]]}
-            for key in keys
+            {"key": key, "short": short(key), "levels": _levels(values[key])} for key in keys
         ],
         "by": [keys.index(key) for key in comparison.keys],
         "roles": {
@@ -68,18 +74,22 @@ def content(comparison: Comparison) -> tuple[dict[str, Any], list[str]]:
             }
             for case in cases
         ],
+        "sent": None if changed is None else [at for at, new in enumerate(sent) if new],
         "values": blocks.add([_values(case, metrics) for case in cases]),
         "curves": {
-            name: _curves([_curve(case, name) for case in cases], blocks)
+            name: _curves([_curve(case, name) for case in compress(cases, sent)], blocks)
             for name in ("train_loss", "validation_loss")
         },
-        "flow": _flow(cases, blocks),
+        "flow": _flow(list(compress(cases, sent)), blocks),
     }
     return header, blocks.texts
 
 
-def _level(value: Value) -> dict[str, Any]:
-    return {"text": brief(value, _LETTERS), "number": value if is_number(value) else None}
+def _levels(values: Sequence[Value]) -> list[dict[str, Any]]:
+    return [
+        {"text": word, "number": value if is_number(value) else None}
+        for word, value in zip(briefs(values, _LETTERS), values, strict=True)
+    ]
 
 
 def _place(key: str | None, keys: Sequence[str]) -> int | None:

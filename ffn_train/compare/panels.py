@@ -34,7 +34,13 @@ def panels(
     """
     groups = comparison.measured if groups is None else groups
     return [
-        Panel(panel_title({key: [value] for key, value in zip(keys, point, strict=True)}), members)
+        Panel(
+            panel_title(
+                {key: [value] for key, value in zip(keys, point, strict=True)},
+                comparison.layout.levels,
+            ),
+            members,
+        )
         for point, members in _places(comparison, keys, groups).items()
     ]
 
@@ -60,7 +66,9 @@ def folded(
         }
         if math.prod(map(len, values.values())) != len(same):
             return panels(comparison, keys, groups)
-        merged.append((len(same), Panel(panel_title(values), places[same[0]])))
+        merged.append(
+            (len(same), Panel(panel_title(values, comparison.layout.levels), places[same[0]]))
+        )
     if len(keys) > 1 and len({count for count, _ in merged}) > 1:
         return panels(comparison, keys, groups)
     return [panel for _, panel in merged]

@@ -14,7 +14,7 @@ from ffn_train.compare.layout import together
 from ffn_train.compare.metrics import Metric
 from ffn_train.compare.tables import counts
 from ffn_train.compare.values import are_numbers, short
-from ffn_train.plots.settings import Value, brief
+from ffn_train.plots.settings import Value, briefs
 from ffn_train.report.table import aligned
 
 _LONGEST = 24  # characters of a setting's value
@@ -163,7 +163,7 @@ def _settings(
 
 def _setting(key: str, groups: Sequence[Group]) -> Column:
     values: list[Value] = [group.point[key] for group in groups]
-    cells = [brief(value, _LONGEST) for value in values]
+    cells = briefs(values, _LONGEST)
     return Column(("", short(key)), cells, left=not are_numbers(values))
 
 

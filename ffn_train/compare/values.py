@@ -7,7 +7,7 @@ from typing import TypeGuard
 
 from ffn_train.config.settings import SettingError, nearest
 from ffn_train.plots.literal import legible, literal
-from ffn_train.plots.settings import UNSET, Flat, Value, brief, text
+from ffn_train.plots.settings import UNSET, Flat, Value, briefs, text
 
 RUN = "run"  # the only key of a run whose settings are unknown
 WORD = 2  # the first item of a word's sort key
@@ -56,9 +56,9 @@ def is_wide(values: Sequence[Value]) -> bool:
     return is_number(low) and is_number(high) and 0 < 4 * low <= high
 
 
-def shown(value: Value, most: int = 16) -> str:
-    """A value as a figure's text, escaped."""
-    return literal(brief(value, most, legible))
+def shown(values: Sequence[Value], most: int = 16) -> list[str]:
+    """The values of a setting as a figure's texts, escaped; no two are alike."""
+    return [literal(word) for word in briefs(values, most, legible)]
 
 
 def named(key: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -93,7 +93,7 @@ def _compose(overrides: Sequence[str]) -> Any:
     declare(hydra_overrides)
     elsewhere = [search_path(text.removeprefix(CONFIG_DIR)) for text in directories[-1:]]
     try:
-        with one_line_errors(), initialize_config_dir(str(CONF), version_base="1.3"):
+        with one_line_errors(), initialize_config_dir(str(CONF), **hydra_defaults()):
             config = hydra_compose(
                 "config", [*hydra_overrides, *elsewhere], return_hydra_config=True
             )
@@ -125,7 +125,14 @@ def complete(words: Sequence[str]) -> None:
     declare(())
     sys.argv[1:] = ["--shell-completion", *words]
     with one_line_errors():
-        hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(print)()
+        hydra.main(config_path=str(CONF), config_name="config", **hydra_defaults())(print)()
+
+
+def hydra_defaults() -> dict[str, str]:
+    """Which defaults Hydra is asked for: those of 1.3, which are the only ones from 1.4 on."""
+    from hydra import __version__
+
+    return {"version_base": "1.3"} if __version__.startswith("1.3.") else {}
 
 
 @cache
@@ -168,11 +175,16 @@ def declare(overrides: Sequence[str]) -> None:
 @cache
 def _declare(parts: tuple[str, ...]) -> None:
     """Register the choices and settings declared in Python with Hydra, with their defaults."""
-    from hydra.core.config_store import ConfigStore
-
-    store = ConfigStore.instance()
-    store.store("settings", defaults(Settings))
+    register("settings", defaults(Settings))
     for group in GROUPS:
         known = choices(group)
         for label, name in {**{name: name for name in known}, **ALIASES.get(group, {})}.items():
-            store.store(label, {"name": name, **defaults(known[name])}, group=group)
+            register(label, {"name": name, **defaults(known[name])}, group=group)
+
+
+def register(name: str, settings: Mapping[str, Any], group: str | None = None) -> None:
+    """Register settings with Hydra, in place of those that had their name."""
+    from hydra.core.config_store import ConfigStore
+
+    in_place: dict[str, Any] = {} if hydra_defaults() else {"replace": True}  # 1.3 always does
+    ConfigStore.instance().store(name, dict(settings), group=group, **in_place)

@@ -55,7 +55,7 @@ def _check(path: Path) -> None:
     also after its anchors are expanded.
     """
     import yaml
-    from omegaconf._utils import get_yaml_loader
+    from omegaconf.basecontainer import get_yaml_loader  # type: ignore[attr-defined]
 
     kind = get_yaml_loader()  # a new class at each call
     kind.yaml_constructors = {

@@ -53,6 +53,12 @@ def shortened(text: str, length: int = 100) -> str:
     return text if len(text) <= length else f"{text[:length]}... ({len(text):,} characters)"
 
 
+def counted(number: int | str, word: str) -> str:
+    """A number and what it counts: ``1 row``, ``20 rows``, ``2 passes``."""
+    text = number if isinstance(number, str) else f"{number:,}"
+    return f"{text} {word}{'' if text == '1' else 'es' if word.endswith('s') else 's'}"
+
+
 def printable(text: str) -> str:
     """The text with control characters escaped, except line ends."""
     return "".join(

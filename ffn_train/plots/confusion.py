@@ -14,7 +14,7 @@ from ffn_train.plots.appearance import requested
 from ffn_train.plots.literal import legible, literal
 from ffn_train.plots.maps import colour_bar
 from ffn_train.plots.run_figure import RunFigure
-from ffn_train.plots.settings import brief
+from ffn_train.plots.settings import briefs
 from ffn_train.plots.sheet import BOTTOM, LEFT, RIGHT, TOP, note, sheet
 from ffn_train.plots.style import INK, LETTER, SINGLE
 from ffn_train.runs import Run, files
@@ -39,7 +39,7 @@ class Confusion(RunFigure):
 
     def draw(self, run: Run) -> Figure:
         outputs = run.outputs()
-        names = [brief(name, _LONGEST, legible) for name in run.provenance.targets or ()]
+        names = briefs(run.provenance.targets or (), _LONGEST, legible)
         finite = ~np.isnan(outputs.predicted.sum(axis=1))
         counts = np.zeros((len(names), len(names)), int)
         np.add.at(counts, (outputs.true[finite], outputs.predicted[finite].argmax(axis=1)), 1)

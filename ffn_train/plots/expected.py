@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,10 +91,11 @@ def of_blocks(run: Run, predicted: Prediction) -> tuple[Floats, Floats, Floats]:
     return logs, deviations, norms
 
 
-def expect(axes: Axes, run: Run, log: Floats, sd: Floats) -> None:
+def expect(axes: Axes, run: Run, log: Floats, sd: Floats, beside: Sequence[Axes] = ()) -> None:
     """The predicted norms over places 0, 1, ..., with the band of one seed.
 
-    Where nothing that was measured can be shown they set the scale.
+    Where nothing that was measured can be shown they set the scale; otherwise the scale grows to
+    hold them, with the panels ``beside`` that share it, up to three times its length.
     """
     places = np.arange(len(log))
     low, high = band(log, sd)
@@ -105,6 +106,12 @@ def expect(axes: Axes, run: Run, log: Floats, sd: Floats) -> None:
             "nothing measured is finite" if not np.isfinite(measured).any() else "measured: zero"
         )
         tell(axes, words)
+    ends = np.array(axes.get_ylim())
+    shown = np.concatenate([low, high, np.exp(log)])
+    shown = np.clip(shown[shown > 0], ends[0] ** 2 / ends[1], ends[1] ** 2 / ends[0])
+    if len(shown) and (shown.min() < ends[0] or shown.max() > ends[1]):
+        for panel in (axes, *beside):
+            log_axis(panel, ends, shown)
     zero(axes, places, log == -np.inf)
     _fill(axes, low, high, _band_of(run))
     alone: Any = {"marker": "_", "markersize": 9} if len(log) == 1 else {}

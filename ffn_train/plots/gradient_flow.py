@@ -107,8 +107,11 @@ def _predicted(axes: list[Axes], run: Run, predicted: Prediction, looks: Looks) 
     whole = measures.layer_gradient_norm[0, measures.block_columns]
     # beside the norms of whole blocks no line for a part of one
     lines = np.where(blocks[2] < _MOST_OF * whole, np.nan, blocks[0]), flow[0]
-    for panel, line, (log, sd, norms) in zip(axes, lines, (blocks, flow), strict=False):
-        theory.expect(panel, run, line, sd)
+    beside = (), axes[2:]  # the parts have the scale of the whole
+    for panel, line, (log, sd, norms), parts in zip(
+        axes, lines, (blocks, flow), beside, strict=False
+    ):
+        theory.expect(panel, run, line, sd, parts)
         theory.strip(panel, run, (log, sd), norms, looks[0])
     for panel in axes[2:]:
         lift(panel)

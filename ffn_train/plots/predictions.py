@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ffn_train.plots.literal import legible, literal
 from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import linear_axis
 from ffn_train.plots.selection import evenly
-from ffn_train.plots.settings import brief
+from ffn_train.plots.settings import briefs
 from ffn_train.plots.sheet import STRIP, note, right_legends, sample, sheet, strip_below
 from ffn_train.plots.style import DOUBLE, INK, MUTED, SINGLE
 from ffn_train.runs import Run
@@ -44,7 +45,7 @@ class Predictions(RunFigure):
     def draw(self, run: Run) -> Figure:
         outputs, origin = run.outputs(), run.provenance
         count = outputs.true.shape[1]
-        names = [_short(name) for name in origin.targets or ["target"] * count]
+        names = _short(origin.targets or ["target"] * count)
         over_input = outputs.input is not None
         targets = evenly(range(count), _MOST - over_input)
         panels = len(targets) + over_input
@@ -60,7 +61,7 @@ class Predictions(RunFigure):
         if outputs.input is not None:
             x, order = np.sort(outputs.input), np.argsort(outputs.input)
             true, predicted = (v[order, targets[0]] for v in (outputs.true, outputs.predicted))
-            _panel(axes[0], x, true, predicted, _short((origin.inputs or ["input"])[0]))
+            _panel(axes[0], x, true, predicted, *_short((origin.inputs or ["input"])[:1]))
             _dots(axes[0], x, true, _TRUE)
             axes[0].plot(x, predicted, linewidth=1, color=_PREDICTED["color"])
             axes[0].set_title(f"{names[targets[0]]} over the input")
@@ -84,8 +85,8 @@ class Predictions(RunFigure):
         return figure
 
 
-def _short(name: str) -> str:
-    return literal(brief(name, 20, legible))
+def _short(names: Sequence[str]) -> list[str]:
+    return [literal(name) for name in briefs(names, 20, legible)]
 
 
 def _panel(panel: Axes, x: Floats, true: Floats, predicted: Floats, label: str) -> None:

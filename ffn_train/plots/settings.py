@@ -88,6 +88,19 @@ def brief(value: Value, most: int = 16, spell: Callable[[str], str] = str) -> st
     return "".join([*first(letters), "…", *reversed(first(letters[::-1]))])
 
 
+def briefs(values: Sequence[Value], most: int = 16, spell: Callable[[str], str] = str) -> list[str]:
+    """Each value as ``brief`` writes it; those that look the same when shortened are numbered."""
+    alike: dict[str, list[Value]] = {}
+    for value in sorted(set(values), key=text):
+        alike.setdefault(brief(value, most, spell), []).append(value)
+    words = {
+        value: word + f" ({number})" * (len(same) > 1)
+        for word, same in alike.items()
+        for number, value in enumerate(same, 1)
+    }
+    return [words[value] for value in values]
+
+
 def in_words(settings: Flat) -> list[str]:
     """``depth 4``, ``residual scaled``, ``sgd``, ``lr 0.1``, ``table.csv``: what a header names."""
     return [

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ffn_train.config.settings import counted
 from ffn_train.runs import Run
 from ffn_train.runs.score import ScoreResult
 
@@ -24,5 +25,5 @@ def headline(run: Run) -> tuple[ScoreResult, str] | None:
     if kept is None:
         return summary.score, "on the validation rows"
     count = np.count_nonzero(~np.isnan(run.scalars["validation_score"]))
-    where = f"on the validation rows (best of {count} evaluations, optimistic)"
+    where = f"on the validation rows (best of {counted(int(count), 'evaluation')}, optimistic)"
     return replace(summary.score, value=summary.score.best), where

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ffn_train.config.overrides import command, written
-from ffn_train.config.settings import described
+from ffn_train.config.settings import counted, described
 from ffn_train.nn.engine import NUMPY
 from ffn_train.plots import draw, undrawn
 from ffn_train.report.conclusion import conclude
@@ -93,9 +93,10 @@ def _about(experiment: Experiment) -> str:
     targets = names[0] if len(names) == 1 else several
     source = f" {task['path']}" if task.get("path") else ""
     return (
-        f"training {model.depth} block{'s' * (model.depth > 1)} of width {model.width} "
+        f"training {counted(model.depth, 'block')} of width {model.width} "
         f"({model.layout.size:,} parameters) "
-        f"for {experiment.trainer.steps:,} steps with engine={experiment.config['engine']} "
+        f"for {counted(experiment.trainer.steps, 'step')} "
+        f"with engine={experiment.config['engine']} "
         f"on {task['name']}{source}: {targets} from "
         f"{len(data.input_names)} inputs, {len(data.x_train):,} training and "
         f"{len(data.x_validation):,} validation rows"

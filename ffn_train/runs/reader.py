@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -102,14 +101,6 @@ class Run:
         if name in self.scalars and name not in USUAL:
             return None
         return self.measures.lacks(name) or None
-
-    def view(self) -> Any:
-        """The run's interactive page, as a notebook shows it.
-
-        The page is made from runs, so this one import is by name.
-        """
-        pages = import_module("ffn_train.view")
-        return pages.Inline(pages.run_page(self))
 
     def weights(self, which: Literal["last", "best"] = "last") -> dict[str, Array]:
         """The weights of the last step or of the best score, by name in the model's order.

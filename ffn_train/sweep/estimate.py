@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
+from ffn_train.config.settings import counted
 from ffn_train.report.table import aligned
 from ffn_train.running.experiment import Experiment, build_experiment
 from ffn_train.sweep.manifest import Entry
@@ -35,7 +36,9 @@ def estimate(entries: Sequence[Entry], trials: int | None = None) -> str:
     lines = aligned(rows)
     total, cores, count = sum(durations), allowed_cores(), len(durations)
     if trials is not None:
-        lines.append(f"a search: the rows are the ends of the interval of its {trials} trials")
+        lines.append(
+            f"a search: the rows are the ends of the interval of its {counted(trials, 'trial')}"
+        )
         total, count = total / 2 * trials, count // 2 * trials
     ideal = max(total / cores, max(durations))
     on = f"{cores} cores" if cores > 1 else "one core"

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ffn_train.config.composition import hydra_defaults, register
 from ffn_train.config.mistakes import one_line_errors
 from ffn_train.config.overrides import written
 from ffn_train.config.places import CONF
@@ -34,6 +35,7 @@ LOCAL = ("local", "serial")  # launchers whose workers are on this machine
 BATCHES = 4  # of short jobs for each core, so that all cores have work until the end
 MOST = 16  # jobs in a batch
 GRACE = 3  # seconds in which an orphaned worker's job can write a checkpoint
+CHOSEN = "chosen"  # the launcher with settings of the user's
 EXTRA = {"local": "parallel", "slurm": "slurm", "ray_cluster": "ray"}
 
 
@@ -48,7 +50,7 @@ def available(name: str) -> bool:
 
 def check(name: str, settings: Mapping[str, Any]) -> None:
     """Raises SettingError if a launcher lacks one of the settings or a setting names a class."""
-    from omegaconf import OmegaConf
+    from omegaconf import OmegaConf, open_dict
 
     with _composed("sweep=none", name, {}) as (_, config):
         shipped = OmegaConf.to_container(config.hydra.launcher, resolve=False)
@@ -56,8 +58,9 @@ def check(name: str, settings: Mapping[str, Any]) -> None:
             raise SettingError(
                 f"hydra/launcher={name}: its settings are plain values, without _target_"
             )
-        with one_line_errors():
-            _set(config, settings)
+        with one_line_errors(), open_dict(config):
+            if settings:
+                config.hydra.launcher = dict(settings)
             OmegaConf.to_container(config.hydra.launcher, resolve=True)
 
 
@@ -129,7 +132,10 @@ def _composed(where: str, name: str, settings: Mapping[str, Any]) -> Iterator[tu
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
 
-    with initialize_config_dir(str(CONF), version_base="1.3", job_name="sweep"):
+    if settings:  # a choice of their own, as a job's configuration has to name the same
+        name = CHOSEN
+        register(name, settings, "hydra/launcher")
+    with initialize_config_dir(str(CONF), job_name="sweep", **hydra_defaults()):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         with one_line_errors():
@@ -138,17 +144,7 @@ def _composed(where: str, name: str, settings: Mapping[str, Any]) -> Iterator[tu
                 overrides=[where, "job=none", f"hydra/launcher={name}"],
                 run_mode=RunMode.MULTIRUN,
             )
-            _set(config, settings)
         yield hydra, config
-
-
-def _set(config: Any, settings: Mapping[str, Any]) -> None:
-    """Set the launcher's settings in a launch configuration; without any, its defaults stay."""
-    from omegaconf import open_dict
-
-    if settings:
-        with open_dict(config):
-            config.hydra.launcher = dict(settings)
 
 
 def _task(config: Any) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 from ffn_train.nn.core import Floats
 from ffn_train.nn.stack import Stack
 from ffn_train.theory.recursion import Down, Up
-from ffn_train.theory.scaled import Scaled
+from ffn_train.theory.scaled import Scaled, of_mean
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,19 @@ class Climb:
     """The forward pass's covariances over seeds of the logs of squares, each (N, N).
 
     ``spreads``: of |x_l|², l = 0 ... L. For each block ``fresh``: the covariance that it adds to
-    that of |z|², and ``passing``: d log Z/d log Q.
+    that of |z|², and ``passing`` (N,): d log Z/d log Q.
     """
 
     spreads: list[Floats]
     fresh: list[Floats]
-    passing: list[float]
+    passing: list[Floats]
 
     def norm_spreads(self, model: Stack) -> list[Floats]:
         """The covariances of what each block's norm divides by: |x_l|² (pre) or |z_l|² (post)."""
         if model.block.pre is not None:
             return self.spreads[:-1]
         below = zip(self.passing, self.spreads, strict=False)
-        return [rate**2 * v + new for (rate, v), new in zip(below, self.fresh, strict=True)]
+        return [_passed(rate, v) + new for (rate, v), new in zip(below, self.fresh, strict=True)]
 
     def chance(self, blocks: Sequence[Up]) -> Floats:
         """The variance over seeds accumulated at each block's input (L,).
@@ -63,7 +63,7 @@ def climb(model: Stack, blocks: Sequence[Up], first: Floats) -> Climb:
         scatter.passing.append(passing)
         below = scatter.spreads[-1]
         resets = model.block.post is not None
-        scatter.spreads.append(np.zeros_like(fresh) if resets else passing**2 * below + fresh)
+        scatter.spreads.append(np.zeros_like(fresh) if resets else _passed(passing, below) + fresh)
     return scatter
 
 
@@ -85,9 +85,9 @@ def of_gradient(
     ``downs``: in the order of the backward pass, last block first; ``last``: the covariance at
     dLoss/dx_L; ``power``: d log P_L/d log Q_L.
     """
-    from_above, from_signal, reach = last, np.zeros_like(last), power
+    from_above, from_signal, reach = last, np.zeros_like(last), np.full(len(last), power)
     spreads = scatter.spreads
-    covariances = [from_above + reach**2 * spreads[-1]]
+    covariances = [from_above + _passed(reach, spreads[-1])]
     for index, forward in reversed(list(enumerate(blocks))):
         backward = downs[len(blocks) - 1 - index]
         new, share = _downwards(model, forward, backward)
@@ -95,21 +95,27 @@ def of_gradient(
         if model.block.post is not None:  # G = P⁺/ζ²
             from_above, reach = from_above + scatter.fresh[index], -scatter.passing[index]
         else:
-            from_signal = from_signal + reach**2 * scatter.fresh[index]
+            from_signal = from_signal + _passed(reach, scatter.fresh[index])
             sensitivity = -1.0 if model.block.pre is not None else forward.branch.slope_power
             reach = scatter.passing[index] * reach + share * sensitivity
-        covariances.append(from_above + from_signal + reach**2 * spreads[index])
+        covariances.append(from_above + from_signal + _passed(reach, spreads[index]))
     kernels = [downs[0].above, *(backward.signal for backward in downs)]
     batch = [of_batch(v, kernel) for v, kernel in zip(covariances, kernels, strict=True)]
     return covariances[::-1], np.array(batch[::-1])
 
 
-def _upwards(model: Stack, forward: Up) -> tuple[Floats, float]:
-    """v of one block and d log Z/d log Q."""
+def _passed(rates: Floats, covariance: Floats) -> Floats:
+    """The covariance (N, N) of logs that follow others at these rates (N,)."""
+    return np.asarray(rates[:, None] * rates * covariance)
+
+
+def _upwards(model: Stack, forward: Up) -> tuple[Floats, Floats]:
+    """v of one block and d log Z/d log Q (N,)."""
     skip, multiplier, width = model.block.skip**2, model.block.multiplier**2, model.width
-    sizes = forward.total.diagonal.outer()
-    skip_share = (forward.signal * skip).share_of(forward.total)
-    branch_share = (forward.branch.output * multiplier).share_of(forward.total)
+    whole = forward.total.diagonal
+    sizes = whole.outer()
+    skip_share = (forward.signal * skip).diagonal.relative_to(whole)
+    branch_share = (forward.branch.output * multiplier).diagonal.relative_to(whole)
     cross = forward.signal * forward.branch.output * (4 / width * skip * multiplier)
     squared = (forward.branch.output * forward.branch.output) * (
         forward.branch.spread * multiplier**2
@@ -118,20 +124,22 @@ def _upwards(model: Stack, forward: Up) -> tuple[Floats, float]:
     return cross.relative_to(sizes) + squared.relative_to(sizes), skip_share + power * branch_share
 
 
-def _downwards(model: Stack, forward: Up, backward: Down) -> tuple[Floats, float]:
-    """v of one block's backward pass and the branch's share of P."""
+def _downwards(model: Stack, forward: Up, backward: Down) -> tuple[Floats, Floats]:
+    """v of one block's backward pass and the share of P that came through the branch (N,)."""
     skip, width = model.block.skip**2, model.width
     branch = backward.branch
     if model.block.pre is not None and forward.scales is not None:
         branch = branch.over(forward.scales)
-    sizes = backward.signal.diagonal.outer()
+    whole = backward.signal.diagonal
+    sizes = whole.outer()
     cross = backward.output * branch * (4 / width * skip)
     squared = branch * branch * forward.branch.slope_spread
-    return cross.relative_to(sizes) + squared.relative_to(sizes), branch.share_of(backward.signal)
+    skipped = (backward.output * skip).diagonal.relative_to(whole)
+    return cross.relative_to(sizes) + squared.relative_to(sizes), 1 - skipped
 
 
 def of_batch(spread: Floats, kernel: Scaled) -> float:
     """V of the mean of squares whose logs have this covariance, weighted by their sizes."""
     sizes = np.diagonal(kernel.values)
     total = sizes.sum()
-    return float(sizes @ spread @ sizes / total**2) if total > 0 else 0.0
+    return of_mean(sizes / total, spread) if total > 0 else 0.0

@@ -171,20 +171,21 @@ def _prediction(
         if model.block.post is not None:  # 1/ζ² is not included yet
             above = above + scatter.fresh[index]
         fresh = float(np.diagonal(scatter.fresh[index]).mean())
-        shared = (
-            forward.branch_input.apart()
-            * backward.output.apart()
-            * ((correlations[index] + fresh) / 2)
-        )
+        shared = forward.branch_input.apart() * ((correlations[index] + fresh) / 2)
         for name, kernel, log, added in gradients.of_block(model, forward, backward, sums):
             sizes, chance = above + added, float(np.diagonal(above).mean()) + added
             if name in matrices or name == "norm.gain":
                 chance += correlations[index]
             if name in matrices and model.norm.placement == "none":
                 sizes = sizes + scatter.spreads[index]
-            if undecided(sums.chance_of_pairs(kernel, shared)):
-                continue
-            norms[part, name] = log, sums.spread(kernel, sizes, chance / 2)
+            pairs = sums.chance_of_pairs(kernel, shared)
+            if not undecided(pairs):
+                # their mean is not derived: in simulations, up to twice this share of the sum
+                unknown = float(np.log1p(2 * pairs))
+                variance = sums.spread(kernel, sizes, chance / 2)
+                if name not in matrices:  # a sum over the batch is one vector, and scatters as one
+                    variance = max(variance, chance)
+                norms[part, name] = log, variance + unknown**2
     weighted, variance = gradient[-1] * (inputs @ inputs.T), gradient_spread[0]
     norms["input", "weight"] = sums.log_total(weighted * model.width), variance
     norms["input", "bias"] = sums.log_total(gradient[-1] * float(model.width)), variance
@@ -197,9 +198,9 @@ def _prediction(
         norms["output", "bias"] = sums.log_total(out.error), error
         norms["final_norm", "gain"] = sums.log_total(out.gain), error + 2 / model.width
         norms["final_norm", "shift"] = sums.log_total(out.shift), error + 2 / model.width
-    unknown = (np.nan, np.nan)
+    none = (np.nan, np.nan)
     squares, variances = np.array(
-        [norms.get((t.part, t.role), unknown) for t in model.layout.tensors]
+        [norms.get((t.part, t.role), none) for t in model.layout.tensors]
     ).T
     return Prediction(
         np.array([kernel.diagonal.log_mean() for kernel in signal]) / 2,

@@ -81,6 +81,16 @@ def ratio(values: Floats, sizes: Floats) -> Floats:
     return np.divide(values, sizes, out=np.zeros(values.shape), where=sizes > 0)
 
 
+def of_mean(weights: Floats, covariance: Floats) -> float:
+    """The variance of log Σ_a w_a exp(η_a) for normal η of this covariance, where Σ_a w_a = 1.
+
+    The sum counts as log-normal with the right mean and variance (Fenton 1960): to first order it
+    is Σ_ab w_a w_b v_ab, but few large terms dominate a sum of terms that scatter widely.
+    """
+    square = float(weights @ np.expm1(np.minimum(covariance, 300.0)) @ weights)
+    return float(np.log1p(max(square, 0.0)))
+
+
 @dataclass(frozen=True)
 class Sums:
     """Sums over all pairs of a batch of ``batch`` samples, from a kernel of ``rows`` of them.
@@ -114,9 +124,7 @@ class Sums:
             * correlations
             * float((diagonal[:, None] * diagonal * kernel.apart() ** 2).sum())
         )
-        share = diagonal / diagonal.sum()
-        whole, common = float(rows @ sizes @ rows), float(share @ sizes @ share)
-        return min(whole, common) + float(np.log1p(max(whole - common, 0.0) + pairs))
+        return of_mean(rows, sizes) + float(np.log1p(pairs))
 
     def chance_of_pairs(self, kernel: Scaled, variances: Floats) -> float:
         """The pairs' random terms relative to the sum: Σ_{a≠b} sqrt(K_aa K_bb) v_ab/Σ_ab K_ab.

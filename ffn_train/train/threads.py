@@ -8,7 +8,7 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-from ffn_train.config.settings import SettingError
+from ffn_train.config.settings import SettingError, counted
 
 WORTH_A_THREAD = 2**22  # multiply-adds of a product, if each product is split over threads
 WORTH_A_SHARD = 2**24  # multiply-adds of one product in every block, if whole passes are
@@ -38,7 +38,7 @@ def warnings(setting: Any) -> list[str]:
     cores = allowed_cores()
     if setting == "auto" or setting <= cores:
         return []
-    allowed = "1 core" if cores == 1 else f"{cores} cores"
+    allowed = counted(cores, "core")
     return [
         f"threads={setting} with {allowed} allowed to this process: threads that wait for one "
         f"another can make it many times slower; use threads={cores} or auto"

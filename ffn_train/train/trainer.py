@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ffn_train.config.settings import counted
 from ffn_train.nn.core import Array, FlatVector
 from ffn_train.nn.engine import Fit, Steps
 from ffn_train.nn.losses.loss import Loss
@@ -351,12 +352,14 @@ class Trainer:
             return ""
         return (
             f"early stopping, the best {self.score.symbol} of {progress.best_score:.3g} at step "
-            f"{progress.best_step} was not improved on in {self.early_stopping} evaluations"
+            f"{progress.best_step} was not improved on in "
+            f"{counted(self.early_stopping, 'evaluation')}"
         )
 
     def _hopeless(self, step: int, loss: float, limit: float) -> Divergence:
         reason = (
             f"the loss, now {loss:.3g}, was above {HOPELESS} times that of "
-            f"{self.loss.trivial}, for {min(self.patience, self.steps)} steps and did not fall"
+            f"{self.loss.trivial}, for {counted(min(self.patience, self.steps), 'step')} "
+            "and did not fall"
         )
         return Divergence(step, "training", "loss", reason)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ffn_train.config.composition import Config, compose
-from ffn_train.config.settings import SettingError
+from ffn_train.config.settings import SettingError, counted
 from ffn_train.running import Notify
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
@@ -54,7 +54,9 @@ def fit_configured(
         _check(array, "the target", (1, 2))
         columns = array.reshape(len(array), -1)
         if len(columns) != len(frame):
-            raise SettingError(f"the table has {len(frame)} rows and the target {len(columns)}")
+            raise SettingError(
+                f"the table has {counted(len(frame), 'row')} and the target {len(columns)}"
+            )
         target = [f"y{place + 1}" for place in range(columns.shape[1])]
         frame = frame.assign(**dict(zip(target, columns.T, strict=True)))
     config = {**config, "task": {**config["task"], "path": None, "target": target}}

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ffn_train import runs
+from ffn_train.config.settings import counted
 from ffn_train.report.headline import headline
 from ffn_train.report.text import report
 from ffn_train.using.model import Model, Which, model_of
 from ffn_train.using.trace import Trace
+from ffn_train.view import Inline, run_page
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,9 +53,13 @@ class Run(runs.Run):
         values = series.values.reshape(len(series.step), -1)
         return pd.DataFrame(values, pd.Index(series.step, name="step"), names)
 
+    def view(self) -> Inline:
+        """The run's interactive page, as a notebook shows it."""
+        return Inline(run_page(self))
+
     def __repr__(self) -> str:
         steps = self.summary.steps if self.summary is not None else None
-        words = [self.state or "unknown", *([] if steps is None else [f"{steps} steps"])]
+        words = [self.state or "unknown", *([] if steps is None else [counted(steps, "step")])]
         judged = headline(self)
         if judged is not None and judged[0].value is not None:
             words.append(f"{judged[0].symbol} {judged[0].value:.3g} {judged[1]}")

@@ -85,8 +85,10 @@ def _scripts(kind: Kind) -> list[str]:
     return [*charts, f'"use strict";\n{ours}']
 
 
-# a comment that has lines to itself, an empty line, and what a line begins with
-_APART = re.compile(r"^ *(?:(?://[^\n]*|/\*\*(?:(?!\*/).)*\*/|)\n)?", re.M | re.S)
+# a comment that has lines to itself, an empty line, what a line begins with, and a type
+_APART = re.compile(
+    r"^ *(?:(?://[^\n]*|/\*\*(?:(?!\*/).)*\*/|)\n)?|/\*\* @(?:type|param) [^*]*\*/ ", re.M | re.S
+)
 
 
 @cache

@@ -271,7 +271,7 @@ def presets(tmp_path: Path) -> Path:
     ("name", "message"),
     [
         ("listed", "residual is a list in a preset, where one choice is meant"),
-        ("broken", "broken.yaml, line 4: expected the node content"),
+        ("broken", "broken.yaml, line 4: expected the node content|not find expected node content"),
         ("bomb", "bomb.yaml: with its anchors it has 1.23e+10 values, at most 100,000"),
         ("endless", "endless.yaml: with its anchors it has inf values"),
         ("caller", "hydra.callbacks in a preset: of Hydra's own settings only the launcher's"),

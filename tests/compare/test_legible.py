@@ -259,3 +259,13 @@ def test_options_of_the_figures() -> None:
     ):
         with pytest.raises(SettingError, match=message):
             figure(compared(*small_sweep(), **wrong), "loss_curves")
+
+
+@pytest.mark.parametrize("name", ["trainability_map", "final", "loss_curves"])
+def test_names_that_differ_in_their_middle_stay_apart(name: str) -> None:
+    columns = [f"目标{n}数据" * 4 for n in range(3)]
+    cases = [case(1 + n, target=c, init=i) for n, c in enumerate(columns) for i in "ab"]
+    sheet = drawn(compared(*cases), name)
+    ticks = [t for axes in sheet.axes for t in (*axes.get_xticklabels(), *axes.get_yticklabels())]
+    shown = [*titles(sheet), *legend_of(sheet), *(tick.get_text() for tick in ticks)]
+    assert len({word for word in shown if "u76ee" in word}) == 3, shown

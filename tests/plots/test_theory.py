@@ -36,6 +36,26 @@ def test_the_prediction_sets_the_scale_where_nothing_measured_is_finite(tmp_path
     assert not signal.texts
 
 
+def test_the_scale_holds_the_band_too_unless_that_flattens_what_was_measured(
+    tmp_path: Path,
+) -> None:
+    run = make_run(tmp_path)
+    measured = float(np.log(run.measures["signal_gradient_rms"].values[0]).mean())
+
+    def scales(off: float) -> tuple[tuple[float, float], ...]:
+        predictions = constant(4, len(run.measures.tensors), signal=measured + off)
+        theory = Theory({"anchored": predictions}, {})
+        _, signal, parts, *_ = figure(replace(run, theory=theory), "gradient_flow").axes
+        return signal.get_ylim(), parts.get_ylim()
+
+    usual, _ = scales(0)
+    for off in (-3.0, 3.0):
+        (low, high), parts = scales(off)
+        assert low < np.exp(measured + off) < high
+        assert parts == (low, high)
+    assert scales(100)[0][1] < (usual[1] / usual[0]) ** 1.2 * usual[1]
+
+
 def test_a_measured_zero_is_marked_in_the_strip_too(tmp_path: Path) -> None:
     def spoil(row: Any, step: int) -> None:
         row["signal_gradient_rms"][:2] = 0

@@ -355,7 +355,7 @@ def test_the_split_by_order_and_by_groups(folder: Path) -> None:
     assert made.input_names == ("a", "b")
     assert parts_of(data(grouped(), groups="who")).validation.tolist() == parts.validation.tolist()
     text = grouped().replace("v,", "u,").replace("x,", "u,")
-    assert "has one group" in refusal(lines(["1,2,u,3"] * 5, "a,b,who,y"), groups="who")
+    assert "has 1 group only" in refusal(lines(["1,2,u,3"] * 5, "a,b,who,y"), groups="who")
     assert len(parts_of(data(text, groups="who", validation=0.9)).train) > 0
 
 

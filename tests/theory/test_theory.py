@@ -22,7 +22,7 @@ from ffn_train.theory import (
     predict,
     predict_anchored,
 )
-from ffn_train.theory.scaled import Scaled, Sums
+from ffn_train.theory.scaled import Scaled, Sums, of_mean
 from tests.support.choices import settings, tiny
 from tests.theory.predictions import a_priori, stack
 from tests.theory.predictions import measured as passes
@@ -254,6 +254,17 @@ def test_where_nothing_is_derived_there_is_a_reason() -> None:
     assert "huber" in prediction.reason
     lost = Anchor(signal, np.full((4, 32), np.inf), signal)
     assert isinstance(predict_anchored(plain, init, x, lost), Unpredicted)
+
+
+def test_a_few_large_terms_dominate_a_mean_that_scatters_widely() -> None:
+    """Of 8 independent log-normals with variance 9, the median mean is e^2 times smaller."""
+    weights = np.full(8, 1 / 8)
+    assert of_mean(weights, np.full((8, 8), 9.0)) == pytest.approx(9)
+    assert of_mean(weights, 1e-4 * np.eye(8)) == pytest.approx(1e-4 / 8, rel=1e-3)
+    draws = 3 * np.random.default_rng(0).normal(size=(2000, 8)) - 9 / 2  # each of mean 1
+    variance, logs = of_mean(weights, 9 * np.eye(8)), np.log(np.exp(draws).mean(axis=1))
+    assert abs(np.median(logs) + variance / 2) < variance**0.5
+    assert logs.std() < variance**0.5
 
 
 def test_every_combination_has_a_prediction(

@@ -121,6 +121,37 @@ def test_axis_colour_panel_and_metric_are_chosen(sweep_page: Any) -> None:
     sweep_page.select_option("#metric", "0")
 
 
+NAMES = """() => {
+  const u = comparisonPage.charts[0].drawn, axis = u.axes[0];
+  const names = axis.values(u, axis.splits(u));
+  return [names, axis.rotate(u, names), u.bbox.height];
+}"""
+
+
+@pytest.mark.parametrize("key", ["activation", "lr"])
+def test_each_value_on_the_axis_is_named(key: str, opened: Opened) -> None:
+    """Words, and numbers that are not evenly spaced: slanted where there is no room."""
+    levels: dict[str, list[Any]] = {
+        "activation": ["gelu", "gelu_tanh", "leaky_relu", "relu", "tanh", "x" * 30],
+        "lr": [1e-4, 3e-4, 0.003, 0.01, 0.15, 100.0],
+    }
+    runs = [case(1.0 + at, **{key: level}) for at, level in enumerate(levels[key])]
+    page = opened(html(compared(*runs, x=key)))
+    wanted = [str(level) if len(str(level)) <= 18 else "x" * 17 + "…" for level in levels[key]]
+    names, slant, height = page.evaluate(NAMES)
+    assert [float(name) for name in names] == levels[key] if key == "lr" else names == wanted
+    assert slant == 0
+    page.set_viewport_size({"width": 340, "height": 900})
+    page.wait_for_timeout(100)
+    narrow, slant, less = page.evaluate(NAMES)
+    assert narrow == names
+    assert slant > 0
+    assert less < height
+    page.set_viewport_size({"width": 170, "height": 900})
+    page.wait_for_timeout(100)
+    assert 0 < len(page.evaluate(NAMES)[0]) < len(names)  # no room for all: some are left out
+
+
 def test_hovering_names_the_run_and_what_differs(sweep_page: Any) -> None:
     over = sweep_page.locator('[data-chart="curves"] .u-over')
     box = over.bounding_box()

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import ffn_train.view
+from ffn_train import load_run
 from ffn_train.runs import Run
 from ffn_train.view import Inline, page, run_content, run_page
 from ffn_train.view.packing import Blocks
@@ -108,7 +109,7 @@ def test_a_page_admits_its_own_style_and_scripts_alone(kind: Any) -> None:
 
 
 def test_a_notebook_shows_the_whole_page_in_a_frame(small_run: Run) -> None:
-    shown = small_run.view()
+    shown = load_run(small_run.path).view()
     assert isinstance(shown, Inline)
     frame = shown._repr_html_()
     assert re.search(r'srcdoc="[^"]*Content-Security-Policy[^"]*"', frame)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -132,6 +133,26 @@ def test_a_chart_is_read_by_keyboard(small_page: Any) -> None:
     plot.press("Enter")
     assert small_page.input_value("#place") == "blocks.1"
     assert "from" in plot.get_attribute("aria-label")
+
+
+def test_what_is_below_a_bound_is_marked_and_named(small_page: Any, small_run: Run) -> None:
+    norms = small_run.measures.layer_gradient_norm[-1][1:-1]
+    bound = float(np.sort(norms)[1]) * 1.0001
+    before = pixels(small_page, "parameter_gradient")
+    small_page.locator("#below").fill(repr(bound))
+    note = text(small_page, '[data-chart="parameter_gradient"] .note')
+    named = {f"blocks.{at}" for at in np.flatnonzero(norms < bound)}
+    assert note.startswith("below ")
+    assert set(re.findall(r"blocks\.\d", note)) == named
+    assert pixels(small_page, "parameter_gradient") != before
+    small_page.locator("#below").fill("1e-30")
+    assert "below 1e-30: nothing" in text(small_page, '[data-chart="parameter_gradient"] .note')
+    small_page.locator("#below").fill("small")
+    assert small_page.get_attribute("#below", "aria-invalid") == "true"
+    small_page.locator("#below").fill("")
+    assert pixels(small_page, "parameter_gradient") == before
+    stretches = small_page.evaluate("below([1, 0, 0, 1, 0, 1, 0, 1, 0, NaN], [...'abcdefghij'], 1)")
+    assert stretches == "below 1: b to c, e, g, and 1 more"
 
 
 def test_a_layer_is_found_by_name(small_page: Any) -> None:

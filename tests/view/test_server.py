@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ffn_train.commands.view import WHOLE, Directories, main
+from ffn_train.commands.view import VERSIONS, WHOLE, Directories, main
 from ffn_train.runs import Run, files, load_run
 from ffn_train.view.server import Server
 from tests.support.command import Forked
@@ -113,7 +113,21 @@ def test_rows_and_runs_are_those_that_came_since(folder: Path, serve: Serve) -> 
     status, _, _ = asked(server, f"/runs?name={name}&after={header['version']}")
     assert status == 204
     (folder / "two" / "default" / files.STATUS).touch()
-    assert asked(server, f"/runs?name={name}&after={header['version']}")[0] == 200
+    status, content, _ = asked(server, f"/runs?name={name}&after={header['version']}")
+    changed = json.loads(content)["header"]
+    assert status == 200
+    assert changed["sent"] == [1]
+    assert changed["curves"]["train_loss"]["counts"] == [
+        header["curves"]["train_loss"]["counts"][1]
+    ]
+    # a version that is not known, as of a server before, has nothing
+    again = json.loads(asked(server, f"/runs?name={name}&after=earlier")[1])["header"]
+    assert again["sent"] == [0, 1, 2]
+    for _ in range(VERSIONS):
+        (folder / "two" / "default" / files.STATUS).touch()
+        asked(server, f"/runs?name={name}&after=")
+    again = json.loads(asked(server, f"/runs?name={name}&after={header['version']}")[1])["header"]
+    assert again["sent"] == [0, 1, 2]
 
 
 def test_what_is_there_is_listed_and_found(folder: Path, serve: Serve, opened: Opened) -> None:
@@ -141,6 +155,8 @@ def test_the_page_of_a_sweep_follows_its_runs(
     while not text(page, ".said").startswith("3 of 3 runs"):
         page.wait_for_timeout(100)
     assert pixels(page, "curves") != before
+    drawn = page.evaluate("comparisonPage.runs.all.map(run => run.curves.train_loss.x.length)")
+    assert all(points > 1 for points in drawn)  # of the two that were there before, too
 
 
 def test_the_end_of_a_run_that_diverged_is_shown(serve: Serve) -> None:

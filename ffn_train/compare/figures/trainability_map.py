@@ -198,4 +198,5 @@ def _draw(
 def _words(values: Sequence[Value]) -> list[str]:
     """The labels of rows or columns; of very many numbers, only some."""
     apart = -(-len(values) // _NUMBERS) if are_numbers(values) else 1
-    return [shown(v, _LETTERS) if at % apart == 0 else "" for at, v in enumerate(values)]
+    words = shown(values, _LETTERS)
+    return [word if place % apart == 0 else "" for place, word in enumerate(words)]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ffn_train.config.settings import counted
 from ffn_train.nn.activations.activation import Activation
 from ffn_train.nn.blocks.residual import ResidualBlock
 from ffn_train.nn.core import Array, Layer
@@ -113,7 +114,7 @@ def source(model: Model) -> str:
     double = model.params.vector.dtype == np.float64
     numbers = "y * self.target_std + self.target_mean"
     head = HEAD.format(
-        blocks="1 block" if stack.depth == 1 else f"{stack.depth} blocks",
+        blocks=counted(stack.depth, "block"),
         width=stack.width,
         hidden=stack.hidden,
         functional="from torch.nn import functional as F\n" if "F." in block else "",

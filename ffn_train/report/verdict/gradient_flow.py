@@ -138,8 +138,8 @@ def _skip(evidence: Evidence) -> Finding | None:
     if not together <= SKIP:
         return None
     text = (
-        f"skip path: the branches of all {len(shares)} blocks together carry {together:.1%} of the "
-        "gradient, so the stack is nearly linear"
+        f"skip path: all branches together carry {together:.1%} of the gradient, so the stack is "
+        "nearly linear"
     )
     name = evidence.chosen("residual").get("name", "")
     change: tuple[str, ...] = ()

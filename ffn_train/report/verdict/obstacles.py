@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ffn_train.config.settings import counted
 from ffn_train.report.verdict.evidence import Evidence
 from ffn_train.report.verdict.gradient_flow import (
     MILD,
@@ -193,12 +194,16 @@ def _trivial(evidence: Evidence) -> str:
     return f"that of {(score and score.trivial) or 'knowing nothing of the inputs'}"
 
 
+def _training(evidence: Evidence) -> str:
+    passes = counted(f"{evidence.passes:.2g}", "pass")
+    return f"{counted(evidence.updates, 'step')}, {passes} over the training rows"
+
+
 def _hardly_begun(evidence: Evidence) -> Finding | None:
     begun = evidence.updates >= BEGUN and evidence.passes >= 1
     if _good(evidence) or evidence.ended_early or begun:
         return None
-    steps = "1 step" if evidence.updates == 1 else f"{evidence.updates} steps"
-    text = f"{steps}, {evidence.passes:.2g} passes over the training rows"
+    text = _training(evidence)
     return _finding("too few steps", text, (f"trainer.steps={max(10 * evidence.updates, 200)}",))
 
 
@@ -215,7 +220,9 @@ def _rate_too_small(evidence: Evidence) -> Finding | None:
         f"{evidence.updates} together by {evidence.moved:.1g} at most"
     )
     if warmup > evidence.updates:
-        text += f"; a warm-up of {warmup:.0f} steps does not reach optimizer.lr={lr:g}"
+        text += (
+            f"; a warm-up of {counted(round(warmup), 'step')} does not reach optimizer.lr={lr:g}"
+        )
         return _finding("rate too small", text, ("schedule.warmup=0",))
     factor = np.clip(USUAL / evidence.update_size, 10, 1e6) if evidence.update_size else 100
     usual = evidence.usual_rate
@@ -298,10 +305,7 @@ def _falling(evidence: Evidence) -> bool:
 def _still_falling(evidence: Evidence) -> Finding | None:
     if evidence.skill >= FAIR or not _falling(evidence):
         return None
-    text = (
-        f"after {evidence.updates} steps, {evidence.passes:.2g} passes over the training rows, the "
-        "loss was still falling"
-    )
+    text = f"after {_training(evidence)}, the loss was still falling"
     return _finding("too few steps", text, (f"trainer.steps={4 * evidence.updates}",))
 
 

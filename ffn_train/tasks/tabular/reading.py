@@ -21,7 +21,7 @@ from typing import IO, Any
 import numpy as np
 
 from ffn_train.config import places
-from ffn_train.config.settings import SettingError, first_line
+from ffn_train.config.settings import SettingError, counted, first_line
 from ffn_train.tasks.tabular.dialect import (
     LINES,
     MISSING,
@@ -107,10 +107,10 @@ class Reading:
         phrases += [f"{self.thousands!r} between thousands"] if self.thousands else []
         phrases += [] if self.header else ["no header (task.header=true: there is one)"]
         phrases += ["a row of units left out (task.units=false keeps it)"] if self.units else []
-        phrases += [f"{self.comments} lines of comments"] if self.comments else []
+        phrases += [f"{counted(self.comments, 'line')} of comments"] if self.comments else []
         phrases += [self.encoding] if self.encoding not in ("", "utf-8", "utf-8-sig") else []
         phrases += [f"from {self.container}"] if self.container else []
-        return ", ".join([*phrases, f"{self.rows:,} rows"])
+        return ", ".join([*phrases, counted(self.rows, "row")])
 
 
 def is_stream(path: str) -> bool:
@@ -339,7 +339,7 @@ def _refuse_short(stream: IO[str], dialect: Dialect) -> None:
     for number, row in enumerate(rows, 1):
         if len(row) < width:
             raise SettingError(
-                f"has {len(row)} fields in row {number} where there are {width} columns"
+                f"has {counted(len(row), 'field')} in row {number} where there are {width} columns"
             )
 
 

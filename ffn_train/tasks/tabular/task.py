@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ffn_train.config.registry import choice
-from ffn_train.config.settings import SettingError, setting, unchecked
+from ffn_train.config.settings import SettingError, counted, setting, unchecked
 from ffn_train.tasks.scores import R2, Accuracy, Score
 from ffn_train.tasks.table import Data, Parts, Table, held, standardised
 from ffn_train.tasks.tabular.columns import Columns, as_words, blanked, shown
@@ -289,8 +289,8 @@ class TableTask(Task):
         order = rng.permutation(len(sizes))
         needed = 1 + sum(number > 0 for number in numbers)
         if len(order) < needed:
-            few = "one group only" if len(order) == 1 else f"{len(order)} groups only"
-            raise SettingError(f"task.groups={groups!r} has {few}; {needed} are needed")
+            few = counted(len(order), "group")
+            raise SettingError(f"task.groups={groups!r} has {few} only; {needed} are needed")
         chosen = []
         for number in numbers:
             needed -= number > 0  # a group at least for each part to come, of which training is one
@@ -315,7 +315,8 @@ class TableTask(Task):
 def _check_rows(frame: Any, source: str) -> None:
     if len(frame) < FEWEST_ROWS:
         raise SettingError(
-            f"{source} has {len(frame)} rows that can be used; at least {FEWEST_ROWS} are needed"
+            f"{source} has {counted(len(frame), 'row')} that can be used; "
+            f"at least {FEWEST_ROWS} are needed"
         )
 
 

@@ -55,6 +55,36 @@ function evenTicks(low, high) {
   return ticks;
 }
 
+const LETTER = 6.2, // pixels, of the axes' font
+  MOST_LETTERS = 18;
+
+/**
+ * An x axis of names, all of which stand at their ticks: slanted where they have no room side by side.
+ * @param {() => {names?: string[], ticks?: number[]}} content
+ */
+function namedAxis(content) {
+  const longest = (/** @type {string[]} */ names) =>
+    LETTER * Math.max(0, ...names.map((name) => name.length));
+  const crowded = (/** @type {uPlot} */ u, /** @type {string[]} */ names) =>
+    names.length * (longest(names) + 2 * LETTER) > u.width - 80;
+  return {
+    splits: (/** @type {any} */ u) => {
+      const { ticks = [] } = content();
+      const inside = ticks.filter((at) => at >= u.scales.x.min && at <= u.scales.x.max);
+      const apart = Math.ceil((inside.length * 2 * LETTER) / (u.width - 80));
+      return inside.filter((_, order) => order % apart === 0);
+    },
+    values: (/** @type {any} */ _, /** @type {number[]} */ splits) =>
+      splits.map((at) => {
+        const name = content().names?.[at] ?? "";
+        return name.length > MOST_LETTERS ? `${name.slice(0, MOST_LETTERS - 1)}…` : name;
+      }),
+    rotate: (/** @type {uPlot} */ u, /** @type {string[]} */ names) => (crowded(u, names) ? 40 : 0),
+    size: (/** @type {uPlot} */ u, /** @type {string[] | null} */ names) =>
+      names && crowded(u, names) ? 20 + 0.64 * longest(names) : 26,
+  };
+}
+
 /** Ticks of a logarithmic axis. @param {number} low @param {number} high */
 function decades(low, high) {
   const first = Math.floor(Math.log10(low)),

@@ -27,9 +27,11 @@ class Chart extends Frame {
     if (content.empty || !content.lines.some((line) => line.x.length)) {
       this.erase();
       this.legend.replaceChildren();
+      this.readout.dataset.hint = "";
       this.plot.append(element("p", { class: "empty" }, content.empty || "nothing to show"));
       return;
     }
+    this.readout.dataset.hint = `hover or ← → for values${this.about.pick ? "; click or Enter chooses" : ""}`;
     const looks = content.lines.map((line) => [line.label, line.colour, line.dash, line.marker]);
     const key = JSON.stringify([looks, content.log, content.guides, content.axis]);
     const data = this.aligned();
@@ -117,6 +119,7 @@ class Chart extends Frame {
           incrs: this.about.fractions ? [0.1, 0.2, 0.5] : INTEGERS,
           values: (/** @type {any} */ _, /** @type {number[]} */ splits) =>
             splits.map((at) => this.content.names?.[at] ?? String(at)),
+          ...(this.content.ticks && namedAxis(() => this.content)),
         },
         {
           ...axis,
@@ -190,7 +193,7 @@ class Chart extends Frame {
       .filter((line) => !line.thin && !this.hidden.has(line.label))
       .map((line) => {
         const at = lastUpTo(line.x, x);
-        return line.x[at] === x ? `${line.label} ${short(line.y[at])}` : "";
+        return line.x[at] === x ? `${line.label}: ${short(line.y[at])}` : "";
       });
     const place = this.about.place?.(x) ?? `${this.about.x} ${x}`;
     this.readout.textContent = [place, ...said.filter(Boolean).slice(0, 8)].join(" · ");

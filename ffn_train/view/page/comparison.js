@@ -138,7 +138,7 @@ class ComparisonPage {
   /** @param {Data} data */
   async take(data) {
     this.data = data;
-    this.runs = await Runs.from(data);
+    this.runs = await Runs.from(data, this.runs);
     const { header } = data;
     this.top.replaceChildren(
       element("h1", {}, header.name),
@@ -270,6 +270,7 @@ class ComparisonPage {
         bands,
         log,
         names,
+        ticks: names.map((_, at) => at),
         axis: runs.settings[xs]?.short,
         x: [-0.3, names.length - 0.7],
         note: [title, about.unit].filter(Boolean).join(" · "),

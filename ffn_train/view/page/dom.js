@@ -68,6 +68,11 @@ function short(value) {
     .replace("e+", "e");
 }
 
+/** A number and what it counts. @param {number} number @param {string} word */
+function counted(number, word) {
+  return `${number} ${word}${number === 1 ? "" : "s"}`;
+}
+
 /** A number as CSV has it. @param {number | null | undefined} value */
 function full(value) {
   if (value === null || value === undefined) return "";

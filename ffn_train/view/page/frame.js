@@ -9,7 +9,7 @@
  *   hatched?: boolean}} Band
  * @typedef {{lines: Line[], bands?: Band[], guides?: {y: number, label: string}[], log: boolean,
  *   at?: number | null, x?: [number, number], y?: [number, number] | null, note?: string,
- *   empty?: string, axis?: string, names?: string[], nearest?: boolean}} Content
+ *   empty?: string, axis?: string, names?: string[], ticks?: number[], nearest?: boolean}} Content
  * @typedef {{title: string, explanation?: string, x: string, y: string, name?: string,
  *   place?: (x: number) => string, fractions?: boolean, pick?: (x: number) => void}} About
  */
@@ -85,18 +85,36 @@ class Frame {
     const chart = this.drawn.ctx.canvas,
       ratio = devicePixelRatio,
       above = 26 * ratio;
-    const entries = [...this.legend.children].map((entry) => entry.textContent ?? "");
     const sheet = document.createElement("canvas");
-    [sheet.width, sheet.height] = [chart.width, chart.height + above + 18 * ratio];
     const to = /** @type {CanvasRenderingContext2D} */ (sheet.getContext("2d"));
+    to.font = `${11 * ratio}px sans-serif`;
+    let [x, y] = [8 * ratio, chart.height + above + 12 * ratio];
+    const entries = [...this.legend.children].map((entry) => {
+      const words = entry.textContent ?? "",
+        look = entry.querySelector("canvas");
+      const drawn = look ? (look.width / 2 + 4) * ratio : 0,
+        width = drawn + to.measureText(words).width;
+      if (x + width > chart.width && x > 8 * ratio) [x, y] = [8 * ratio, y + 16 * ratio];
+      const placed = { words, look, x, y, drawn };
+      x += width + 12 * ratio;
+      return placed;
+    });
+    [sheet.width, sheet.height] = [chart.width, y + 6 * ratio];
     to.fillStyle = colour("--paper");
     to.fillRect(0, 0, sheet.width, sheet.height);
     to.drawImage(chart, 0, above);
     to.fillStyle = colour("--ink");
     to.font = `bold ${13 * ratio}px sans-serif`;
-    to.fillText(this.about.title, 8 * ratio, 18 * ratio);
+    const title = [this.about.title, this.note.textContent].filter(Boolean).join(" · ");
+    to.fillText(title, 8 * ratio, 18 * ratio, sheet.width - 16 * ratio);
     to.font = `${11 * ratio}px sans-serif`;
-    to.fillText(entries.join("   "), 8 * ratio, sheet.height - 6 * ratio, sheet.width - 16 * ratio);
+    for (const { words, look, x, y, drawn } of entries) {
+      if (look) {
+        const [width, height] = [(look.width / 2) * ratio, (look.height / 2) * ratio];
+        to.drawImage(look, x, y - 0.9 * height, width, height);
+      }
+      to.fillText(words, x + drawn, y);
+    }
     sheet.toBlob((content) => content && download(`${this.about.title}.png`, content));
   }
 

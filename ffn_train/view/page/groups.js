@@ -22,8 +22,8 @@ class Runs {
     this.by = header.by;
   }
 
-  /** @param {Data} data */
-  static async from(data) {
+  /** The runs of a page; of those whose curves were not sent again, as they were before. @param {Data} data @param {Runs} before */
+  static async from(data, before) {
     const { header } = data,
       cut = cutter;
     const values = await data.values(header.values),
@@ -41,12 +41,18 @@ class Runs {
       await data.values(header.flow.values),
       rows.map((/** @type {number} */ count, /** @type {number} */ at) => count * widths[at]),
     );
-    const all = header.runs.map((/** @type {any} */ run, /** @type {number} */ at) => ({
-      ...run,
-      values: values.subarray(at * width, (at + 1) * width),
-      curves: Object.fromEntries(Object.entries(curves).map(([name, lists]) => [name, lists[at]])),
-      flow: { steps: steps[at], rows: cut(flows[at], Array(rows[at]).fill(widths[at])) },
-    }));
+    const known = new Map(before.all.map((run) => [run.label, run]));
+    const all = header.runs.map((/** @type {any} */ run, /** @type {number} */ row) => {
+      const made = { ...known.get(run.label), ...run };
+      made.values = values.subarray(row * width, (row + 1) * width);
+      const at = header.sent ? header.sent.indexOf(row) : row;
+      if (at < 0) return made;
+      made.curves = Object.fromEntries(
+        Object.entries(curves).map(([name, lists]) => [name, lists[at]]),
+      );
+      made.flow = { steps: steps[at], rows: cut(flows[at], Array(rows[at]).fill(widths[at])) };
+      return made;
+    });
     return new Runs(header, all);
   }
 

@@ -123,9 +123,8 @@ class HeatMap extends Frame {
       this.marked.some((mark) => mark.lost) ? "red: not finite" : "",
       this.marked.some((mark) => !mark.lost) ? "black: zero" : "",
     ];
-    this.note.textContent = [`hover for values; click to choose`, ...words]
-      .filter(Boolean)
-      .join(" · ");
+    this.note.textContent = words.filter(Boolean).join(" · ");
+    this.readout.dataset.hint = "hover or arrow keys for values; a click chooses";
   }
 
   /** Where the cell of a step begins and ends: midway to its neighbours. @param {number} row @returns {[number, number]} */

@@ -4,16 +4,16 @@
 
 /** What is measured by default, in words and in the field's symbols. @type {Record<string, string>} */
 const TITLES = {
-  layer_gradient_norm: "parameter gradient of each layer, ‖∂L/∂θ‖",
-  update_ratio: "update:weight ratio of each layer, ‖Δθ‖/‖θ‖",
+  layer_gradient_norm: "parameter gradient of each layer, |∂L/∂θ|",
+  update_ratio: "update:weight ratio of each layer, |Δθ|/|θ|",
   signal_gradient_rms: "signal gradient, RMS ∂L/∂x",
   skip_gradient_rms: "skip part of the signal gradient",
   branch_gradient_rms: "branch part of the signal gradient",
   signal_rms: "signal, RMS x",
   dead_share: "share of dead units",
   gradient_norm: "parameter gradient of each tensor",
-  weight_norm: "weight norm of each tensor, ‖θ‖",
-  update_norm: "update norm of each tensor, ‖Δθ‖",
+  weight_norm: "weight norm of each tensor, |θ|",
+  update_norm: "update norm of each tensor, |Δθ|",
 };
 
 /** A quantity at K steps, of each of its places; ``values`` row by row, NaN where not finite. */

@@ -29,12 +29,14 @@ class RunPage {
         block: null,
       },
       log: true,
+      below: null,
     };
     this.top = element("header", {});
     this.said = element("p", { class: "said", "aria-live": "polite" });
     this.make();
     document.body.append(
       this.top,
+      this.settings(),
       element(
         "main",
         {},
@@ -51,7 +53,6 @@ class RunPage {
           "Drag in a chart to zoom, double-click to see all. Arrow keys change the step, space plays. ",
           "Charts: uPlot, MIT licence.",
         ),
-        ...this.settings(),
       ),
     );
     this.title(header);
@@ -95,7 +96,7 @@ class RunPage {
           ...depth,
           name: "parameter_gradient",
           title: "Parameter gradients over depth",
-          y: "‖∂L/∂θ_l‖",
+          y: "|∂L/∂θ_l|",
           explanation:
             "Norm of the loss's gradient with respect to all parameters of a block. The dotted line is the first measured step.",
         }),
@@ -162,7 +163,7 @@ class RunPage {
           ...steps,
           name: "updates",
           title: "Update:weight ratio",
-          y: "‖Δθ‖/‖θ‖",
+          y: "|Δθ| / |θ|",
           explanation:
             "Size of a step's update relative to the weights of a layer; about 1e-3 is usual.",
         }),
@@ -204,6 +205,7 @@ class RunPage {
     return {
       ...content,
       axis: quantity.axis,
+      ticks: labelled(quantity.places),
       note: [quantity.title, content.note].filter(Boolean).join(" · "),
     };
   }
@@ -226,6 +228,7 @@ class RunPage {
     this.search = element("input", {
       id: "place",
       list: "places",
+      size: 14,
       placeholder: "such as blocks.3",
       autocomplete: "off",
       change: () => this.find(this.search.value),
@@ -239,12 +242,25 @@ class RunPage {
         this.draw();
       },
     });
+    const below = element("input", {
+      id: "below",
+      size: 6,
+      placeholder: "1e-10",
+      autocomplete: "off",
+      input: () => {
+        const bound = Number(below.value);
+        below.setAttribute("aria-invalid", String(Number.isNaN(bound)));
+        this.state.below = bound || null;
+        this.draw();
+      },
+    });
     return element(
       "div",
       { class: "controls" },
       this.steps.root,
       choice("quantity ", "quantity", options, (name) => this.choose(name)),
       element("label", { class: "choice" }, "find a layer ", this.search, names),
+      element("label", { class: "choice" }, "mark what is below ", below),
       element("label", { class: "choice" }, log, "logarithmic"),
     );
   }
@@ -380,7 +396,7 @@ class RunPage {
     const table = rows.length
       ? element("table", {}, ...rows)
       : element("p", {}, "The run does not tell its settings.");
-    return [element("details", {}, element("summary", {}, `Settings (${settings.length})`), table)];
+    return element("details", {}, element("summary", {}, `Settings (${settings.length})`), table);
   }
 
   /** From where rows are to be asked for: with the last one again, whose further measures may have come since. */

@@ -1,7 +1,7 @@
 // The charts of a run: which lines each of them has at a step.
 
 /** A column over steps. @typedef {{x: ArrayLike<number>, y: ArrayLike<number>}} Series */
-/** @typedef {{step: number, quantity: Quantity, place: Place, log: boolean}} State */
+/** @typedef {{step: number, quantity: Quantity, place: Place, log: boolean, below: number | null}} State */
 
 const NOW = { colour: "--now", width: 2.4 },
   GHOST = { colour: "--muted", dash: [2, 3], width: 1.4 };
@@ -81,7 +81,8 @@ class RunCharts {
         low: pick(expected.low),
         high: pick(expected.high),
       };
-      const label = theory.holds ? `theory (${theory.mode}) ±1 sd` : "theory does not hold here";
+      const from = theory.mode === "anchored" ? "this run's x₀ and ∂L/∂x_L" : "the settings alone";
+      const label = theory.holds ? `theory from ${from} (band: ±1 sd)` : "theory does not hold here";
       lines.push({
         label,
         x,
@@ -97,10 +98,21 @@ class RunCharts {
       measured === state.step ? "" : `not measured at step ${state.step}: as at step ${measured}`,
     ];
     if (name in RUN_THEORY && !expected) notes.push(theory.reason || "no prediction");
-    const names = places.map((at) => quantity.places[at].brief);
+    const names = places.map((at) => quantity.places[at].brief),
+      now = pick(quantity.at(row)),
+      guides = [];
+    if (state.below !== null) {
+      const named = places.map((at) => quantity.places[at].name);
+      notes.push(below(now, named, state.below));
+      if (now.some((value) => value < Number(state.below))) {
+        guides.push({ y: state.below, label: short(state.below) });
+        shown.push([state.below]);
+      }
+    }
     return {
       lines: lines.map(withoutGaps),
       bands,
+      guides,
       log,
       y: extent(shown, log),
       names,
@@ -225,9 +237,9 @@ class RunCharts {
       [Array.from(series.y).filter((value) => value >= low), guides.map((guide) => guide.y)],
       false,
     );
-    const below = Array.from(series.y).filter((value) => value < y[0]).length;
+    const under = Array.from(series.y).filter((value) => value < y[0]).length;
     return {
-      note: below ? `${below} values are below the axis` : "",
+      note: under ? `${counted(under, "value")} below the axis` : "",
       lines: [{ label: score.symbol, ...series, ...NOW }],
       guides,
       log: false,
@@ -297,6 +309,20 @@ const RUN_THEORY = {
   signal_rms: 1,
   gradient_norm: 1,
 };
+
+/** Which places have a value below a bound, in words. @param {number[]} values @param {string[]} names @param {number} bound */
+function below(values, names, bound) {
+  const stretches = [];
+  for (let at = 0; at < values.length; at++) {
+    if (!(values[at] < bound)) continue;
+    const first = at;
+    while (values[at + 1] < bound) at++;
+    stretches.push(first === at ? names[at] : `${names[first]} to ${names[at]}`);
+  }
+  const left = stretches.splice(3).length;
+  if (left) stretches.push(`and ${left} more`);
+  return `below ${short(bound)}: ${stretches.join(", ") || "nothing"}`;
+}
 
 /** @param {string} why @returns {Content} */
 function nothing(why) {
