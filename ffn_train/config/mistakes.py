@@ -70,8 +70,10 @@ def one_line(error: BaseException) -> str:
 
 
 def _keys_like(name: str) -> list[str]:
-    """The settings that may have been meant by a name: those of its group or section, or all."""
+    """The settings that may have been meant by a name, the likeliest first."""
     known = [*DECLARED, *GROUPS, *sections(Settings)]
+    if any(key.endswith(f".{name}") for key in known):
+        return known
     for group in GROUPS:
         known += [f"{group}.{key}" for cls in choices(group).values() for key in declared(cls)]
     known = list(dict.fromkeys(known))
