@@ -16,7 +16,7 @@ from ffn_train.config.settings import SettingError, counted
 from ffn_train.report.table import aligned
 from ffn_train.running.resumption import last_usable
 from ffn_train.runs import RunError, files
-from ffn_train.runs.checkpoint import Damaged, checkpoints, read_checkpoint
+from ffn_train.runs.checkpoint import checkpoints, read_checkpoint
 from ffn_train.runs.directory import claim
 from ffn_train.runs.lock import in_use
 from ffn_train.sweep.manifest import MANIFEST
@@ -97,11 +97,11 @@ def _checkpoints(run: Path) -> list[tuple[Path, str]]:
             continue  # not made by this program, or another user's
         try:
             checkpoint = read_checkpoint(path)
-        except Damaged:
+        except RunError:
             damaged.append((path, "a damaged checkpoint"))
             continue
         steps[path] = checkpoint.step
-        with suppress(Damaged):  # the logs no longer match it
+        with suppress(RunError):  # the logs no longer match it
             checkpoint.check(run, checkpoint.identity)
             usable += [checkpoint.step] if checkpoint.step <= last else []
     older = [path for path, step in steps.items() if usable and step < max(usable)]

@@ -12,13 +12,13 @@ from typing import Any
 
 from ffn_train.config.combinations import unused
 from ffn_train.config.directory import search_path
-from ffn_train.config.keys import DECLARED, GROUPS, default_settings
+from ffn_train.config.keys import DECLARED, GROUPS
 from ffn_train.config.mistakes import launchers, one_line, one_line_errors, plain
 from ffn_train.config.outside import load, loaded
 from ffn_train.config.overrides import CONFIG_DIR, as_written, grammar, is_text
 from ffn_train.config.places import CONF
 from ffn_train.config.registry import ALIASES, choices
-from ffn_train.config.sections import listed
+from ffn_train.config.sections import Settings, listed
 from ffn_train.config.settings import SettingError, check, defaults, one_of
 
 Config = dict[str, Any]
@@ -53,16 +53,13 @@ def composed(overrides: Sequence[str]) -> Composition:
     config = _compose(overrides)
     hydra = config.hydra
     name = str(hydra.runtime.choices["hydra/launcher"])
-    _refuse_hydra_of_presets(overrides, hydra)
+    node = _unresolved(hydra)
+    if any(text.startswith(CONFIG_DIR) for text in overrides):
+        _refuse_hydra_of_presets(node)
     if name == IN_PROCESS:
         return Composition(plain(config), None, {})
-    from omegaconf import OmegaConf
-
     one_of("hydra/launcher", name, launchers())
-    launching = OmegaConf.to_container(hydra.launcher, resolve=False)
-    assert isinstance(launching, dict)
-    with one_line_errors():
-        return Composition(plain(config), name, {str(k): v for k, v in launching.items()})
+    return Composition(plain(config), name, node["launcher"])
 
 
 def as_yaml(overrides: Sequence[str], part: str, *, resolve: bool) -> str:
@@ -139,30 +136,27 @@ def hydra_defaults() -> dict[str, str]:
 
 
 @cache
-def _own_hydra() -> Any:
+def _own_hydra() -> Config:
     """Hydra's own node without any override."""
-    return _of_presets(_compose(()).hydra)
+    return _unresolved(_compose(()).hydra)
 
 
-def _of_presets(hydra: Any) -> Any:
-    """The part of Hydra's node that only a preset could have changed, without the launcher."""
+def _unresolved(hydra: Any) -> Config:
+    """Hydra's own node, with references unresolved."""
     from omegaconf import OmegaConf
 
-    node = OmegaConf.to_container(hydra, resolve=False)
-    assert isinstance(node, dict)
-    excluded = {"runtime", "overrides", "job", "searchpath"}
-    if node["runtime"]["choices"]["hydra/launcher"] != IN_PROCESS:
-        excluded.add("launcher")
-    return {key: value for key, value in node.items() if key not in excluded}
+    node: Any = OmegaConf.to_container(hydra, resolve=False)
+    return dict(node)
 
 
-def _refuse_hydra_of_presets(overrides: Sequence[str], hydra: Any) -> None:
+def _refuse_hydra_of_presets(node: Config) -> None:
     """Raises SettingError if a user's preset changes Hydra's settings other than the launcher's."""
-    if not any(text.startswith(CONFIG_DIR) for text in overrides):
-        return
-    node, default = _of_presets(hydra), _own_hydra()
+    default = _own_hydra()
+    ours = {"runtime", "overrides", "job", "searchpath"}  # what composing itself sets
+    if node["runtime"]["choices"]["hydra/launcher"] != IN_PROCESS:
+        ours.add("launcher")
     for key in node:
-        if node[key] != default[key]:
+        if key not in ours and node[key] != default[key]:
             raise SettingError(
                 f"hydra.{key} in a preset: of Hydra's own settings only the launcher's are used"
             )
@@ -181,18 +175,11 @@ def declare(overrides: Sequence[str]) -> None:
 @cache
 def _declare(parts: tuple[str, ...]) -> None:
     """Register the choices and settings declared in Python with Hydra, with their defaults."""
-    register("settings", default_settings())
+    register("settings", defaults(Settings))
     for group in GROUPS:
-        for name, cls in choices(group).items():
-            for label in (
-                name,
-                *(
-                    alias
-                    for (of, alias), target in ALIASES.items()
-                    if (of, target) == (group, name)
-                ),
-            ):
-                register(label, {"name": name, **defaults(cls)}, group)
+        known = choices(group)
+        for label, name in {**{name: name for name in known}, **ALIASES.get(group, {})}.items():
+            register(label, {"name": name, **defaults(known[name])}, group=group)
 
 
 def register(name: str, settings: Mapping[str, Any], group: str | None = None) -> None:

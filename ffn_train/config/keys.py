@@ -15,65 +15,45 @@ from ffn_train.config.registry import (
     canonical,
     choices,
 )
-from ffn_train.config.sections import SECTIONS, STEPS, Settings
+from ffn_train.config.sections import STEPS, Settings
 from ffn_train.config.settings import (
     ALWAYS_THERE,
     Changes,
     Setting,
     SettingError,
     declared,
-    defaults,
     nearest,
     read,
+    sections,
 )
 
 MODEL_GROUPS = ("activation", "block", "residual", "norm", "init")
 GROUPS = tuple(group for group in FOLDERS if group not in LISTED)
 PRESET = "experiment"  # the preset's name; its values are among the settings
 
-# all settings that do not belong to a choice, by dotted key
-DECLARED = {
-    f"{section}.{name}".lstrip("."): setting
-    for section, cls in SECTIONS.items()
-    for name, setting in declared(cls).items()
-}
 
-# the sections that older versions did not have
-_NEW = {
-    section
-    for section, cls in SECTIONS.items()
-    if all(setting.before is not ALWAYS_THERE for setting in declared(cls).values())
-}
+def _by_key(cls: type[Any], prefix: str = "") -> dict[str, Setting]:
+    """The settings of a dataclass and its sections, by dotted key."""
+    flat = {f"{prefix}{name}": setting for name, setting in declared(cls).items()}
+    for name, section in sections(cls).items():
+        flat |= _by_key(section, f"{prefix}{name}.")
+    return flat
 
 
-def default_settings() -> dict[str, Any]:
-    """The configuration of all sections' defaults, without the choices."""
-    whole: dict[str, Any] = {}
-    for section, cls in SECTIONS.items():
-        *outer, name = section.split(".")
-        parent = whole[outer[0]] if outer else whole
-        parent.update(defaults(cls) if not name else {name: defaults(cls)})
-    return whole
+DECLARED = _by_key(Settings)  # all settings that do not belong to a choice
 
 
 def read_settings(config: Mapping[str, Any]) -> Settings:
     """The checked settings of a resolved configuration. Raises SettingError."""
-    nested = {section for section in SECTIONS if section and "." not in section}
-    general = {key: value for key, value in config.items() if key not in (*nested, *GROUPS, PRESET)}
-    known = [*declared(SECTIONS[""]), *nested, *GROUPS]
-    for key in general:
-        if key not in known:
+    known = [*declared(Settings), *sections(Settings), *GROUPS]
+    for key in config:
+        if key not in known and key != PRESET:
             raise SettingError(f"{key} is not a setting{nearest(key, known)}")
-    for key in (*nested - _NEW, *GROUPS):
+    for key in GROUPS:
         if key not in config and key not in BEFORE:
             raise SettingError(f"{key} is missing")
-    sweep = config["sweep"]
-    search = sweep.get("search") if isinstance(sweep, Mapping) else None
-    if isinstance(sweep, Mapping):
-        sweep = {key: value for key, value in sweep.items() if key != "search"}
-    inner = {section: config.get(section, {}) for section in nested}
-    values = {"": general, **inner, "sweep": sweep, "sweep.search": search}
-    return Settings(*(read(cls, values[section], section) for section, cls in SECTIONS.items()))
+    general = {key: value for key, value in config.items() if key not in (*GROUPS, PRESET)}
+    return read(Settings, general, "")
 
 
 def dotted(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -101,7 +81,7 @@ def lasting(config: Mapping[str, Any], *also: Changes) -> dict[str, Any]:
         if setting.before is not ALWAYS_THERE
     }
     flat = {**before, **dotted(config)}
-    for group, _ in ALIASES:
+    for group in ALIASES:
         if f"{group}.name" in flat:
             flat[f"{group}.name"] = canonical(group, flat[f"{group}.name"])
     if flat.get("trainer.steps", 0) is None and flat.get("trainer.epochs") is None:

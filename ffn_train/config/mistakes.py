@@ -10,13 +10,14 @@ from typing import Any
 from ffn_train.config.keys import DECLARED, GROUPS
 from ffn_train.config.places import CONF
 from ffn_train.config.registry import choices
-from ffn_train.config.sections import SECTIONS
+from ffn_train.config.sections import Settings
 from ffn_train.config.settings import (
     SettingError,
     declared,
     nearest,
     nearest_key,
     one_of,
+    sections,
     shortened,
 )
 
@@ -57,7 +58,8 @@ def one_line(error: BaseException) -> str:
     if unknown:
         name = unknown.group(1)
         group, _, key = name.partition(".")
-        others = [choice for choice, keys in _choices(group).items() if key in keys]
+        known = choices(group) if group in GROUPS else {}
+        others = [choice for choice, cls in known.items() if key in declared(cls)]
         if others:
             has = " or ".join(f"{group}={choice}" for choice in others)
             return f"{name} is a setting of {has}, not of the {group} that is chosen"
@@ -67,22 +69,16 @@ def one_line(error: BaseException) -> str:
     return " ".join(lines[:2]) if lines else type(error).__name__
 
 
-def _choices(group: str) -> dict[str, list[str]]:
-    """The settings of each choice of a group; empty if there is no such group."""
-    known = choices(group) if group in GROUPS else {}
-    return {name: list(declared(cls)) for name, cls in known.items()}
-
-
 def _keys_like(name: str) -> list[str]:
     """The settings that may have been meant by a name, the likeliest first."""
-    group = name.partition(".")[0]
-    groups = [group] if group in GROUPS and "." in name else list(GROUPS)
-    chosen = [f"{of}.{key}" for of in groups for keys in _choices(of).values() for key in keys]
-    if groups == [group]:
-        return list(dict.fromkeys(chosen))
-    without_choice = [*DECLARED, *GROUPS, *SECTIONS]
-    exact = any(key.endswith(f".{name}") for key in without_choice)
-    return without_choice if exact else list(dict.fromkeys([*without_choice, *chosen]))
+    known = [*DECLARED, *GROUPS, *sections(Settings)]
+    if any(key.endswith(f".{name}") for key in known):
+        return known
+    for group in GROUPS:
+        known += [f"{group}.{key}" for cls in choices(group).values() for key in declared(cls)]
+    known = list(dict.fromkeys(known))
+    section, dot, _ = name.partition(".")
+    return [key for key in known if dot and key.startswith(f"{section}.")] or known
 
 
 def plain(config: Any) -> dict[str, Any]:

@@ -56,12 +56,6 @@ def load(parts: Sequence[str]) -> dict[str, str]:
     return digests
 
 
-def listed_parts(override: str) -> list[str]:
-    """The parts of ``parts=[a.py,b.py]`` or ``parts=a.py``."""
-    names = override.partition("=")[2].strip("[]").split(",")
-    return [name.strip() for name in names if name.strip()]
-
-
 def origin(error: BaseException) -> str:
     """An exception's message and where it was raised: the innermost line of a loaded part or, if
     none is involved, the innermost line of all.

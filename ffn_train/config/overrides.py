@@ -138,11 +138,9 @@ def is_text(key: str) -> bool:
 def _literal(text: str) -> str:
     """An override that Hydra's grammar cannot parse, with each of its values in quotes."""
     key, _, value = text.partition("=")
-    inner = value.strip()
-    listed = key not in PATHS and inner[:1] == "[" and inner[-1:] == "]"
-    items = [item.strip() for item in _ITEM.findall(inner[1:-1] if listed else inner)]
-    several = ",".join(i if re.fullmatch(r"(['\"]).*\1", i) else quoted(i) for i in items)
-    return f"{key}=[{several}]" if listed else f"{key}={several}"
+    if key not in PATHS and re.fullmatch(r"\[.*\]", value.strip()):
+        return f"{key}={_verbatim(value.strip())}"
+    return f"{key}={','.join(_verbatim(item.strip()) for item in _ITEM.findall(value))}"
 
 
 def as_written(text: str) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ffn_train.config.keys import DECLARED, GROUPS, default_settings, dotted
+from ffn_train.config.keys import DECLARED, GROUPS
 from ffn_train.config.places import CONF
 from ffn_train.config.registry import FOLDERS, LISTED, canonical, choices
-from ffn_train.config.settings import Setting, declared, defaults, one_of
+from ffn_train.config.settings import Setting, declared, one_of
 
 USAGE = """\
 ffn_train: gradient flow in residual feed-forward stacks.
@@ -39,36 +39,29 @@ def help_text(overrides: Sequence[str]) -> str:
     Raises SettingError for a choice that does not exist.
     """
     for group in (text for text in overrides if text in FOLDERS):
-        return "\n".join(_group(group))
+        return "\n".join(_aligned(_group(group)))
     subjects = [text.split("=", 1) for text in overrides if text.split("=")[0] in FOLDERS]
     if subjects:
         return "\n\n".join(_choice(group, name) for group, name in subjects)
-    groups = [
-        (group, name, summary(cls)) for group in GROUPS for name, cls in choices(group).items()
-    ]
-    width = max(len(f"{group}={name}") for group, name, _ in groups)
     lines = [USAGE, "Choices (GROUP=NAME; --help GROUP=NAME has the settings of each):", ""]
-    lines += (_entry(f"{group}={name}", says, width) for group, name, says in groups)
-    measured = [(name, summary(cls)) for name, cls in choices("quantity").items()]
+    lines += _aligned((f"{group}={name}", says) for group in GROUPS for name, says in _group(group))
     lines += ["", "Quantities (measure.quantities=[default,NAME]; default is all of these):", ""]
-    lines += (_entry(name, says, width) for name, says in measured)
+    lines += _aligned(_group("quantity"))
     lines += ["", "Settings and their defaults (KEY=VALUE):", ""]
-    lines += _settings((key, default, DECLARED[key]) for key, default in _defaults().items())
+    lines += _settings(DECLARED)
     lines += ["", "Presets (experiment=NAME), those with sweep: for -m:", ""]
-    lines += (_entry(name, says, width) for name, says in presets())
+    lines += _aligned(presets())
     return "\n".join([*lines, "", COMPLETION])
 
 
-def _group(group: str) -> Iterator[str]:
-    """The choices of a group, a line each."""
-    width = max(map(len, choices(group)))
-    return (_entry(name, summary(cls), width) for name, cls in choices(group).items())
+def _group(group: str) -> list[tuple[str, str]]:
+    """Name and meaning of each choice of a group."""
+    return [(name, summary(cls)) for name, cls in choices(group).items()]
 
 
 def _choice(group: str, name: str) -> str:
     cls = choices(group)[one_of(group, canonical(group, name), choices(group))]
-    values, known = defaults(cls), declared(cls)
-    lines = _settings((f"{group}.{key}", values[key], known[key]) for key in known)
+    lines = _settings({f"{group}.{key}": setting for key, setting in declared(cls).items()})
     written = f"{LISTED[group]}=[{name}]" if group in LISTED else f"{group}={name}"
     says = inspect.cleandoc(cls.__doc__ or "")
     facts = {word: getattr(cls, word) for word in _SHOWN if getattr(cls, word, "")}
@@ -78,15 +71,17 @@ def _choice(group: str, name: str) -> str:
     return "\n".join([f"{written}: {says}", "", *declares, *lines])
 
 
-def _settings(known: Iterable[tuple[str, Any, Setting]]) -> Iterator[str]:
-    rows = [(f"{key}={value(default)}", sentence(setting)) for key, default, setting in known]
+def _settings(known: Mapping[str, Setting]) -> Iterator[str]:
+    return _aligned((f"{key}={value(s.default)}", sentence(s)) for key, s in known.items())
+
+
+def _aligned(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """A line for each name and its meaning, which start in the same columns."""
+    rows = list(rows)
     width = max((len(name) for name, _ in rows), default=0)
-    return (_entry(name, says, width) for name, says in rows)
-
-
-def _entry(name: str, says: str, width: int) -> str:
-    indent = " " * (width + 4)
-    return textwrap.fill(f"  {name:{width}}  {says}", WIDTH, subsequent_indent=indent)
+    for name, says in rows:
+        indent = " " * (width + 4)
+        yield textwrap.fill(f"  {name:{width}}  {says}", WIDTH, subsequent_indent=indent)
 
 
 def sentence(setting: Setting) -> str:
@@ -119,21 +114,13 @@ def presets() -> list[tuple[str, str]]:
     return [(name, says) for _, name, says in sorted(rows)]
 
 
-def _defaults() -> dict[str, Any]:
-    """The default of every setting that does not belong to a choice, by dotted key."""
-    whole = default_settings()
-    grid = whole["sweep"].pop("grid")
-    return {**dotted(whole), "sweep.grid": grid}
-
-
 def choices_table() -> str:
     """All choices with their settings, as a Markdown table."""
     lines = ["| choice | what it is | settings and defaults |", "|---|---|---|"]
     for group in GROUPS:
         for name, cls in choices(group).items():
-            values = defaults(cls)
             keys = "; ".join(
-                f"`{key}={value(values[key])}` {sentence(setting)}"
+                f"`{key}={value(setting.default)}` {sentence(setting)}"
                 for key, setting in declared(cls).items()
             )
             lines.append(f"| `{group}={name}` | {_cell(summary(cls))} | {_cell(keys)} |")
@@ -144,8 +131,8 @@ def settings_table() -> str:
     """All settings that do not belong to a choice, as a Markdown table."""
     lines = ["| setting | default | meaning |", "|---|---|---|"]
     lines += (
-        f"| `{key}` | `{value(default)}` | {_cell(sentence(DECLARED[key]))} |"
-        for key, default in _defaults().items()
+        f"| `{key}` | `{value(setting.default)}` | {_cell(sentence(setting))} |"
+        for key, setting in DECLARED.items()
     )
     return "\n".join(lines)
 

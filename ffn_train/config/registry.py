@@ -41,8 +41,8 @@ FOLDERS = {
 LISTED = {"figure": "plot.figures", "quantity": "measure.quantities"}
 # groups that change nothing of a run and do not belong to its identity
 OBSERVING = ("figure", "logger")
-# (group, name of a choice in older versions) -> its name
-ALIASES = {("task", "csv"): "table"}
+# group -> name of a choice in older versions -> its name
+ALIASES = {"task": {"csv": "table"}}
 # group -> the choice of a configuration from before the group existed
 BEFORE = {"logger": "none"}
 
@@ -132,19 +132,18 @@ def modules(package: str) -> tuple[ModuleType, ...]:
 
 def forget(module: str) -> None:
     """Remove the choices that a module, or the modules of a package, declared."""
-    for group, known in _choices.items():
-        _choices[group] = {
-            name: cls for name, cls in known.items() if f"{cls.__module__}.".find(f"{module}.") != 0
-        }
+    for cls in _of_module(module):
+        del _choices[cls.group][cls.name]
 
 
 def groups_of(module: str) -> set[str]:
     """The groups in which a module, or the modules of a package, declared choices."""
-    return {
-        group
-        for group, known in _choices.items()
-        if any(f"{cls.__module__}.".startswith(f"{module}.") for cls in known.values())
-    }
+    return {cls.group for cls in _of_module(module)}
+
+
+def _of_module(module: str) -> list[type[Any]]:
+    classes = [cls for known in _choices.values() for cls in known.values()]
+    return [cls for cls in classes if f"{cls.__module__}.".startswith(f"{module}.")]
 
 
 def choices(group: str) -> Mapping[str, type[Any]]:
@@ -155,7 +154,7 @@ def choices(group: str) -> Mapping[str, type[Any]]:
 
 def canonical(group: str, name: Any) -> Any:
     """The present name of a choice, from that or an older name."""
-    return ALIASES.get((group, name), name) if isinstance(name, str) else name
+    return ALIASES.get(group, {}).get(name, name) if isinstance(name, str) else name
 
 
 def names(group: str) -> tuple[str, ...]:

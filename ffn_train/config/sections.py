@@ -6,9 +6,17 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
-from ffn_train.config.settings import SettingError, integer, one_of, setting, shortened, unchecked
+from ffn_train.config.settings import (
+    SettingError,
+    integer,
+    one_of,
+    section,
+    setting,
+    shortened,
+    unchecked,
+)
 
 FORMATS = ("png", "svg", "pdf")
 STEPS = 500  # without trainer.steps and trainer.epochs
@@ -34,15 +42,13 @@ def listed(words: str | list[str]) -> list[str]:
 
 def _words(key: str, value: Any) -> None:
     words: object = listed(value)
-    if not isinstance(words, list) or not words or not all(isinstance(w, str) for w in words):
+    if not isinstance(words, list) or not words or not all(isinstance(w, str) and w for w in words):
         raise SettingError(f"{key} must be a list of words, got {value!r}")
 
 
 def _names(key: str, value: Any) -> None:
-    if value:
+    if value != []:
         _words(key, value)
-    elif value != []:
-        raise SettingError(f"{key} must be a list of words, got {value!r}")
 
 
 def _quantities(key: str, value: Any) -> None:
@@ -76,51 +82,6 @@ def path(key: str, value: Any) -> None:
 def _mapping(key: str, value: Any) -> None:
     if not isinstance(value, Mapping):
         raise SettingError(f"{key} must map settings to lists of values, got {value!r}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """Settings without a section."""
-
-    seed: int = setting(
-        "of the independent random streams of data, initialisation and batch order", 0, at_least=0
-    )
-    parts: Any = setting(
-        "Python files or packages with your own parts, such as [my_parts.py]; they are executed",
-        [],
-        changes="nothing",
-        before=[],
-        check=_names,
-    )
-    dtype: str = setting(
-        "precision of parameters and passes", "float32", among=("float32", "float64")
-    )
-    threads: int | str = setting(
-        "auto, or the number of threads",
-        "auto",
-        changes="nothing",
-        check=_integer_or("auto or an integer >= 1", "auto"),
-    )
-    engine: str = setting(
-        "of passes and updates; auto is compiled if parameters x steps exceed 2³⁰, the extra "
-        "`compiled` is installed and every part has a compiled twin, else numpy",
-        "auto",
-        among=("auto", "numpy", "compiled"),
-        changes="rounding",
-        before="numpy",
-    )
-    dry_run: bool = setting(
-        "list the jobs and estimate the time, run nothing", False, changes="nothing"
-    )
-    resume: str = setting(
-        "if a sweep's code, data or settings have changed: check refuses, force continues",
-        "check",
-        among=("check", "force"),
-        changes="nothing",
-    )
-    fail_fast: bool = setting(
-        "of a sweep: stop at the first job that fails", False, changes="nothing"
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,7 +221,7 @@ class Plot:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Directory:
+class Run:
     """Where a run goes."""
 
     dir: Any = setting(
@@ -301,28 +262,59 @@ class Sweep:
         changes="nothing",
         check=unchecked,
     )
+    search: Search = section(Search)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All checked settings of a run, except those of its choices."""
+    """All settings of a run, except those of its choices."""
 
-    run: Run
-    model: Model
-    trainer: Trainer
-    evaluate: Evaluate
-    measure: Measure
-    log: Log
-    checkpoint: Checkpoint
-    theory: Theory
-    plot: Plot
-    directory: Directory
-    sweep: Sweep
-    search: Search
-
-
-_KEYS = {"run": "", "directory": "run", "search": "sweep.search"}  # where the key is another
-# the section of a configuration -> its declaration; "" holds the settings without a section
-SECTIONS: Mapping[str, type[Any]] = {
-    _KEYS.get(name, name): cls for name, cls in get_type_hints(Settings).items()
-}
+    seed: int = setting(
+        "of the independent random streams of data, initialisation and batch order", 0, at_least=0
+    )
+    parts: Any = setting(
+        "Python files or packages with your own parts, such as [my_parts.py]; they are executed",
+        [],
+        changes="nothing",
+        before=[],
+        check=_names,
+    )
+    dtype: str = setting(
+        "precision of parameters and passes", "float32", among=("float32", "float64")
+    )
+    threads: int | str = setting(
+        "auto, or the number of threads",
+        "auto",
+        changes="nothing",
+        check=_integer_or("auto or an integer >= 1", "auto"),
+    )
+    engine: str = setting(
+        "of passes and updates; auto is compiled if parameters x steps exceed 2³⁰, the extra "
+        "`compiled` is installed and every part has a compiled twin, else numpy",
+        "auto",
+        among=("auto", "numpy", "compiled"),
+        changes="rounding",
+        before="numpy",
+    )
+    dry_run: bool = setting(
+        "list the jobs and estimate the time, run nothing", False, changes="nothing"
+    )
+    resume: str = setting(
+        "if a sweep's code, data or settings have changed: check refuses, force continues",
+        "check",
+        among=("check", "force"),
+        changes="nothing",
+    )
+    fail_fast: bool = setting(
+        "of a sweep: stop at the first job that fails", False, changes="nothing"
+    )
+    model: Model = section(Model)
+    trainer: Trainer = section(Trainer)
+    evaluate: Evaluate = section(Evaluate)
+    measure: Measure = section(Measure)
+    log: Log = section(Log)
+    checkpoint: Checkpoint = section(Checkpoint)
+    theory: Theory = section(Theory)
+    plot: Plot = section(Plot)
+    run: Run = section(Run)
+    sweep: Sweep = section(Sweep)

@@ -24,6 +24,7 @@ T = TypeVar("T")
 _hints = cache(get_type_hints)
 Changes = Literal["numbers", "rounding", "source", "nothing"]
 Check = Callable[[str, Any], object]
+REQUIRED = "???"  # Hydra's mark, in place of a default
 ALWAYS_THERE = object()  # in place of the value from before a setting existed
 
 LARGEST_INTEGER = 10**50  # so that products of several are still in the range of a float
@@ -67,7 +68,7 @@ def printable(text: str) -> str:
 
 @dataclass(frozen=True)
 class Setting:
-    """The declaration of a setting, besides its name, type and default.
+    """The declaration of a setting, besides its name and type.
 
     ``says``: its meaning in a sentence. ``unit``: of its value. ``squared``: computations use its
     square root, as of a variance. ``changes``: a run's numbers, their rounding (last digits), the
@@ -78,6 +79,7 @@ class Setting:
     """
 
     says: str
+    default: Any = REQUIRED
     unit: str = ""
     at_least: float | None = None
     above: float | None = None
@@ -106,7 +108,7 @@ def unchecked(key: str, value: Any) -> None:
     """No check, for a setting that is checked together with others."""
 
 
-def setting(says: str, default: Any = MISSING, **declared: Any) -> Any:
+def setting(says: str, default: Any = REQUIRED, **declared: Any) -> Any:
     """A dataclass field that is a setting, with its meaning in a sentence and its default, if any.
 
     The keywords are those of ``Setting``: ``at_least``, ``above``, ``at_most``, ``below`` for
@@ -117,25 +119,32 @@ def setting(says: str, default: Any = MISSING, **declared: Any) -> Any:
     for keyword in declared:
         if keyword not in known:
             raise ValueError(f"setting({says!r}): {keyword} is no keyword{nearest(keyword, known)}")
-    metadata = {"setting": Setting(says, **declared)}
+    metadata = {"setting": Setting(says, default, **declared)}
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+    return field(default=MISSING if default is REQUIRED else default, metadata=metadata)
+
+
+def section(cls: type[T]) -> T:
+    """A dataclass field that is a section, whose settings another dataclass declares."""
+    declared: T = field(metadata={"section": cls})
+    return declared
 
 
 def declared(cls: type[Any]) -> dict[str, Setting]:
-    """The settings of a dataclass by name, in order."""
+    """The settings of a dataclass by name, in order, without those of its sections."""
     return {f.name: f.metadata["setting"] for f in fields(cls) if "setting" in f.metadata}
 
 
+def sections(cls: type[Any]) -> dict[str, type[Any]]:
+    """The sections of a dataclass by name, in order."""
+    return {f.name: f.metadata["section"] for f in fields(cls) if "section" in f.metadata}
+
+
 def defaults(cls: type[Any]) -> dict[str, Any]:
-    """The default of each setting; "???", Hydra's mark, for one that is required."""
-    values = {}
-    for f in fields(cls):
-        if "setting" in f.metadata:
-            value = f.default if f.default_factory is MISSING else f.default_factory()
-            values[f.name] = "???" if value is MISSING else value
-    return values
+    """The default of each setting, or ``REQUIRED``."""
+    own = {name: setting.default for name, setting in declared(cls).items()}
+    return own | {name: defaults(inner) for name, inner in sections(cls).items()}
 
 
 def check_all(section: Any, key: str) -> None:
@@ -170,25 +179,26 @@ def check(key: str, value: Any, setting: Setting, kind: Any) -> None:
 
 
 def read(cls: type[T], values: Any, key: str) -> T:
-    """The section ``key`` of a configuration as a checked dataclass.
+    """The section ``key`` of a configuration, "" for all of it, as a checked dataclass.
 
     An absent key has the value from before it existed. Raises SettingError for an unknown or
     missing key and for an invalid value.
     """
-    known = declared(cls)
-    dotted = {name: f"{key}.{name}" if key else name for name in known}
+    prefix, inner = f"{key}." if key else "", sections(cls)
+    dotted = {name: f"{prefix}{name}" for name in (*declared(cls), *inner)}
     if not isinstance(values, Mapping):
         raise SettingError(f"{key} holds {', '.join(dotted.values())}, got {values!r}")
     for name in values:
-        if name not in known:
-            full = f"{key}.{name}" if key else str(name)
+        if name not in dotted:
+            full = f"{prefix}{name}"
             raise SettingError(f"{full} is not a setting{nearest(full, dotted.values())}")
-    complete = dict(values)
-    for name, setting in known.items():
-        if name not in complete:
-            if setting.before is ALWAYS_THERE:
-                raise SettingError(f"{dotted[name]} is missing")
-            complete[name] = setting.before
+    complete: dict[str, Any] = {
+        name: read(part, values.get(name, {}), dotted[name]) for name, part in inner.items()
+    }
+    for name, setting in declared(cls).items():
+        complete[name] = values.get(name, setting.before)
+        if complete[name] is ALWAYS_THERE:
+            raise SettingError(f"{dotted[name]} is missing")
     section = cls(**complete)
     check_all(section, key)
     return section

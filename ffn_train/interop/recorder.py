@@ -334,4 +334,4 @@ def _kept(
         name: int(np.searchsorted(files.read_records(path / name)["step"], first))
         for name in {column.file for column in layout.quantities}
     }
-    return Logs(sum(map(len, lines[: rows + 1])), measures, {})
+    return Logs(sum(map(len, lines[: rows + 1])), measures)

@@ -109,14 +109,9 @@ def build_experiment(
     data, or a model ``to_train`` that exceeds this machine's memory.
     """
     settings = read_settings(config)
-    digests = load(listed(settings.run.parts))
-    general, sizes, trainer, measure = (
-        settings.run,
-        settings.model,
-        settings.trainer,
-        settings.measure,
-    )
-    streams = Streams(*np.random.SeedSequence(general.seed).spawn(len(Streams._fields)))
+    digests = load(listed(settings.parts))
+    sizes, trainer, measure = settings.model, settings.trainer, settings.measure
+    streams = Streams(*np.random.SeedSequence(settings.seed).spawn(len(Streams._fields)))
     before = {group: {"name": name} for group, name in BEFORE.items()}
     tables = {"task": {} if frame is None else {"frame": frame}}
     parts = {
@@ -132,16 +127,16 @@ def build_experiment(
     combinations.check(parts)
     for group in GROUPS:
         if group != "task":  # its rows are made in float64
-            check_precision(parts[group], group, general.dtype)
-    check_precision(trainer, "trainer", general.dtype)
-    _check_branch(parts["residual"], sizes.depth, general.dtype)
+            check_precision(parts[group], group, settings.dtype)
+    check_precision(trainer, "trainer", settings.dtype)
+    _check_branch(parts["residual"], sizes.depth, settings.dtype)
     if to_train:
-        _check_size(sizes, general.dtype)
+        _check_size(sizes, settings.dtype)
     measured = instruments(measure.quantities, Cadence(measure.every, measure.limit))
     quantities = [quantity.name for instrument in measured for quantity in instrument.quantities]
-    plot, directory = _plot_settings(settings.plot, quantities), settings.directory.dir
+    plot, directory = _plot_settings(settings.plot, quantities), settings.run.dir
     exact = _load_data(parts["task"], streams.data)
-    data = exact.astype(general.dtype)
+    data = exact.astype(settings.dtype)
     x, y = data.x_train, data.y_train
     default_size = trainer.batch_size == defaults(type(trainer))["batch_size"]
     size = min(trainer.batch_size, len(x)) if default_size else trainer.batch_size
@@ -153,8 +148,8 @@ def build_experiment(
         stack = build_stack(sizes, parts, x.shape[1], y.shape[1], chosen)
         return name, stack, chosen.update(parts["optimizer"])
 
-    automatic = general.engine == "auto"
-    engine_name, model, optimizer = computed_by("numpy" if automatic else general.engine)
+    automatic = settings.engine == "auto"
+    engine_name, model, optimizer = computed_by("numpy" if automatic else settings.engine)
     if automatic and to_train and _compiles(directory, model.layout.size * steps):
         with suppress(SettingError):  # it is not installed, or a part has no compiled twin
             engine_name, model, optimizer = computed_by("compiled")
@@ -173,7 +168,7 @@ def build_experiment(
         unit = ""
     plan, validation = (
         threads.choose(
-            general.threads,
+            settings.threads,
             batch=rows,
             width=model.width,
             hidden=model.hidden,
@@ -186,11 +181,11 @@ def build_experiment(
         config=config,
         parts={name: digest for name, digest in digests.items() if not observes(name)},
         observers={name: digest for name, digest in digests.items() if observes(name)},
-        seed=general.seed,
+        seed=settings.seed,
         model=model,
         initialiser=parts["init"],
         initial_seed=streams.initialisation,
-        dtype=general.dtype,
+        dtype=settings.dtype,
         kind=parts["task"].kind,
         data=data,
         exact=exact,
@@ -236,7 +231,7 @@ def build_experiment(
                 f"schedule.warmup={parts['schedule'].warmup} with trainer.steps={steps}: {warning}"
                 for warning in parts["schedule"].warnings(steps)
             ),
-            *threads.warnings(general.threads),
+            *threads.warnings(settings.threads),
         ],
     )
 

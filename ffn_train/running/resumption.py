@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ffn_train.config.settings import SettingError
 from ffn_train.running.experiment import Experiment
 from ffn_train.runs import files
-from ffn_train.runs.checkpoint import Checkpoint, Damaged, checkpoints, read_checkpoint
+from ffn_train.runs.checkpoint import Checkpoint, checkpoints, read_checkpoint
 from ffn_train.runs.directory import is_empty
 from ffn_train.runs.files import RunError, read_json
 from ffn_train.runs.identity import STEPS, Identity
-from ffn_train.runs.provenance import Leg, Provenance, read_provenance
+from ffn_train.runs.provenance import Leg, Origin, Provenance, read_provenance
 from ffn_train.runs.status import written_status
 from ffn_train.runs.summary import read_summary
 from ffn_train.train.trainer import Trainer
@@ -102,13 +102,7 @@ def legs(
 
 
 def _leg(origin: Provenance, first: int, steps: int | None) -> Leg:
-    shared = {
-        name: getattr(origin, name)
-        for name in (
-            *("started", "command", "code", "packages"),
-            *("engine", "blas", "blas_threads", "shards"),
-        )
-    }
+    shared = {field.name: getattr(origin, field.name) for field in fields(Origin)}
     return Leg(first=first, steps=steps, **shared)
 
 
@@ -153,7 +147,7 @@ def _newest(path: Path, steps: int, identity: str) -> tuple[Checkpoint | None, l
             if checkpoint.step <= steps:
                 checkpoint.check(path, identity)
                 return checkpoint, damaged
-        except Damaged as error:
+        except RunError as error:
             damaged.append(f"damaged checkpoint, using the one before: {error}")
     return None, damaged
 

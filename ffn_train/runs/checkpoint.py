@@ -15,14 +15,13 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from ffn_train.config.settings import first_line
 from ffn_train.nn.core import Array
 from ffn_train.runs import records
 from ffn_train.runs.files import (
@@ -53,10 +52,10 @@ class Logs:
 
     scalars_bytes: int
     measures_rows: Mapping[str, int]
-    digests: Mapping[str, str]
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
-NO_LOGS = Logs(0, {}, {})
+NO_LOGS = Logs(0, {})
 
 
 @dataclass(frozen=True)
@@ -74,38 +73,18 @@ class Checkpoint:
     identity: str = ""
 
     def check(self, run: Path, identity: str) -> None:
-        """Raises Damaged if it does not belong to this run or does not match its logs."""
+        """Raises RunError if it does not belong to this run or does not match its logs."""
         name = checkpoint_path(run, self.step)
         if self.identity not in ("", identity):
-            raise Damaged(f"{name}: it belongs to another run")
-        now = digests(run, self.logs)
-        for log, digest in self.logs.digests.items():
-            if now[log] != digest:
-                raise Damaged(f"{name}: {log} has changed since")
-
-
-def digests(run: Path, logs: Logs) -> dict[str, str]:
-    """The SHA-256 of a run's logs up to these lengths. Raises Damaged if one is shorter."""
-    by_name = {}
-    try:
-        if logs.scalars_bytes:
-            with damaged(run / SCALARS, OSError):
-                content = read_bytes(run / SCALARS)[: logs.scalars_bytes]
-            if len(content) < logs.scalars_bytes:
-                raise Damaged(f"{run / SCALARS}: it has lost rows")
-            by_name[SCALARS] = hashlib.sha256(content).hexdigest()
-        for name, count in logs.measures_rows.items():
-            rows = read_records(run / name)
-            if len(rows) < count:
-                raise Damaged(f"{run / name}: it has lost rows")
-            by_name[name] = hashlib.sha256(rows[:count].tobytes()).hexdigest()
-    except RunError as error:
-        raise Damaged(str(error)) from None
-    return by_name
-
-
-class Damaged(ValueError):
-    """A damaged or altered checkpoint; the message is one line that names the file."""
+            raise RunError(f"{name}: it belongs to another run")
+        for log, length in {SCALARS: self.logs.scalars_bytes, **self.logs.measures_rows}.items():
+            with damaged(run / log, OSError):
+                rows: Any = read_bytes(run / log) if log == SCALARS else read_records(run / log)
+            if len(rows) < length:
+                raise RunError(f"{run / log}: it has lost rows")
+            digest = hashlib.sha256(rows[:length]).hexdigest()
+            if self.logs.digests.get(log, digest) != digest:
+                raise RunError(f"{name}: {log} has changed since")
 
 
 def write_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
@@ -131,30 +110,25 @@ def checkpoint_path(run: Path, step: int) -> Path:
 
 
 def checkpoints(run: Path) -> list[Path]:
-    """The checkpoint files of a run, oldest first."""
-    return [path for _, path in sorted(_by_step(run).items())]
+    """The checkpoint files of a run, oldest first; a link to a folder is not followed."""
+    folder = run / CHECKPOINTS
+    paths = [] if folder.is_symlink() else folder.glob("step-*.safetensors")
+    return sorted((path for path in paths if re.fullmatch(r"step-\d{9,}", path.stem)), key=_step)
 
 
 def newest_step(run: Path) -> int | None:
     """The step of the newest checkpoint, by its file name; None if there is none."""
-    return max(_by_step(run), default=None)
+    return max(map(_step, checkpoints(run)), default=None)
 
 
-def _by_step(run: Path) -> dict[int, Path]:
-    """The checkpoint files by step; links are not followed."""
-    paths = {}
-    folder = run / CHECKPOINTS
-    for path in () if folder.is_symlink() else folder.glob("step-*"):
-        if name := re.fullmatch(r"step-(\d{9,})\.safetensors", path.name):
-            paths[int(name[1])] = path
-    return paths
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.stem.removeprefix("step-"))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint. Raises Damaged if it is truncated, altered or something else."""
-    try:
-        with damaged(path, OSError):
-            os.close(regular(path))  # opening a FIFO would block
+    """Read a checkpoint. Raises RunError if it is truncated, altered or something else."""
+    with damaged(path, OSError, SafetensorError, ValueError, KeyError, TypeError):
+        os.close(regular(path))  # opening a FIFO would block
         with safe_open(path, framework="np") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata()
@@ -165,18 +139,17 @@ def read_checkpoint(path: Path) -> Checkpoint:
             counters = json.loads(metadata["counters"])
         if metadata["sha256"] != _digest(tensors, counters):
             raise ValueError("its checksum does not match")
-        parameters = tensors.pop(_PARAMETERS)
-        rows = counters["measures_rows"]
-        rows = {MEASURES: rows} if isinstance(rows, int) else dict(rows)
-        logs = Logs(int(counters["scalars_bytes"]), rows, counters.get("digests", {}))
         known = {name: value for name, value in counters.items() if value is not None}
-        step, progress = int(counters["step"]), records.from_json(Progress, known)
-    except RunError as error:
-        raise Damaged(str(error)) from None
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise Damaged(f"{path}: {first_line(error)}") from None
-    identity = str(counters.get("identity", ""))
-    return Checkpoint(step, parameters, tensors, progress, logs, identity)
+        if isinstance(rows := known["measures_rows"], int):
+            known["measures_rows"] = {MEASURES: rows}
+        return Checkpoint(
+            step=int(known["step"]),
+            parameters=tensors.pop(_PARAMETERS),
+            memory=tensors,
+            progress=records.from_json(Progress, known),
+            logs=records.from_json(Logs, known),
+            identity=known.get("identity", ""),
+        )
 
 
 def _digest(tensors: Mapping[str, Array], counters: Mapping[str, Any]) -> str:

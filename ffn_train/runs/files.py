@@ -192,27 +192,34 @@ def read_records(path: Path, content: bytes | None = None) -> NDArray[np.void]:
     """
     # a header may be any Python literal, so that reading it may raise any exception
     with damaged(path, Exception):
-        content = read_bytes(path) if content is None else content
-        size = 2 if content[6:7] == b"\1" else 4  # bytes of the header's length
-        start = 8 + size + int.from_bytes(content[8 : 8 + size], "little")
-        shape, dtype = _header(content[: min(start, _LARGEST_HEADER)])
-        if dtype.names is None or dtype.hasobject or len(shape) != 1:
+        records = parse_npy(read_bytes(path) if content is None else content)
+        if records.dtype.names is None or records.ndim != 1:
             raise ValueError("it has no records")
-        if not 0 <= shape[0] * dtype.itemsize <= len(content) - start:
-            raise ValueError(f"it lacks some of the {shape[0]:.3g} records of its header")
-        records: NDArray[np.void] = np.frombuffer(content, dtype, shape[0], start).copy()
-        if "step" in dtype.names:
+        if "step" in records.dtype.names:
             check_steps(records["step"])
-        return records
+        return records.copy()
+
+
+def parse_npy(content: bytes) -> NDArray[Any]:
+    """The array in the content of a .npy file, without pickle. May raise any exception."""
+    size = 2 if content[6:7] == b"\1" else 4  # bytes of the header's length
+    start = 8 + size + int.from_bytes(content[8 : 8 + size], "little")
+    shape, fortran, dtype = _header(content[: min(start, _LARGEST_HEADER)])
+    count = math.prod(shape)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, not numbers")
+    if not 0 <= count * dtype.itemsize <= len(content) - start:
+        raise ValueError(f"it lacks some of the {count:.3g} records of its header")
+    flat = np.frombuffer(content, dtype, count, start)
+    return flat.reshape(shape, order="F" if fortran else "C")
 
 
 @lru_cache(64)  # the runs of a sweep share few headers, and parsing the Python literal is slow
-def _header(text: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _header(text: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     file = io.BytesIO(text)
     major, _ = np.lib.format.read_magic(file)
     readers = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
-    shape, _, dtype = readers[major](file)
-    return shape, dtype
+    return readers[major](file)
 
 
 def check_steps(steps: NDArray[Any]) -> None:

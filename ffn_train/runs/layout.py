@@ -100,18 +100,9 @@ def layout_of(model: Stack, instruments: Iterable[Instrument] = ()) -> RunLayout
 
 def column_of(quantity: Quantity, file: str, absent: str | None) -> QuantityColumn:
     """The declaration of a quantity that a file has."""
-    return QuantityColumn(
-        name=quantity.name,
-        per=quantity.per,
-        says=summary(type(quantity)),
-        symbol=quantity.symbol,
-        equation=quantity.equation,
-        unit=quantity.unit,
-        log=quantity.log,
-        file=file,
-        absent=absent,
-        needs=quantity.needs,
-    )
+    declared = ("name", "per", "symbol", "equation", "unit", "log", "needs")
+    values: dict[str, Any] = {name: getattr(quantity, name) for name in declared}
+    return QuantityColumn(**values, says=summary(type(quantity)), file=file, absent=absent)
 
 
 def read_layout(run: Path, content: bytes | None = None) -> RunLayout:

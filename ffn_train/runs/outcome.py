@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -61,13 +61,11 @@ def scored(run: Run) -> ScoreResult | None:
     if run.score is None:
         return None
     values = run.scalars.get("validation_score", np.zeros(0))
-    declared = {f.name: getattr(run.score, f.name) for f in fields(ScoreDeclared)}
-    result = ScoreResult(**declared, value=_last(run, "validation_score"))
+    known: dict[str, Any] = {f.name: getattr(run.score, f.name) for f in fields(ScoreDeclared)}
     index = run.score.place_of_best(values)
-    if index is None:
-        return result
-    step = int(run.scalars["step"][index])
-    return replace(result, best=float(values[index]), best_step=step)
+    if index is not None:
+        known |= {"best": float(values[index]), "best_step": int(run.scalars["step"][index])}
+    return ScoreResult(**known, value=_last(run, "validation_score"))
 
 
 def clipped(run: Run) -> NDArray[np.bool_] | None:

@@ -10,7 +10,6 @@ data.json; ``true`` and ``predicted``, (K, M) each, in the targets' units. For a
 from __future__ import annotations
 
 import io
-import math
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -92,10 +91,7 @@ def read_outputs(run: Path, content: bytes | None = None) -> Outputs:
 
 def _array(content: bytes) -> NDArray[Any]:
     """The array in the content of a .npy file. Raises ValueError if it is not of numbers."""
-    file = io.BytesIO(content)
-    np.lib.format.read_magic(file)
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    if dtype.kind not in "if":
-        raise ValueError(f"it holds {dtype}, not numbers")
-    flat = np.frombuffer(content, dtype, math.prod(shape), file.tell())
-    return flat.reshape(shape, order="F" if fortran else "C")
+    array = files.parse_npy(content)
+    if array.dtype.kind not in "if":
+        raise ValueError(f"it holds {array.dtype}, not numbers")
+    return array

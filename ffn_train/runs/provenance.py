@@ -24,8 +24,25 @@ PACKAGES = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What computed a part of a run; None for what its file does not tell.
+
+    ``code``: the commit and whether the tree was dirty.
+    """
+
+    command: tuple[str, ...] | None = None
+    code: Mapping[str, Any] | None = None
+    packages: Mapping[str, Any] | None = None
+    blas: str | None = None
+    blas_threads: int | None = None
+    shards: int | None = None
+    engine: str | None = None
+    started: str | None = None
+
+
 @dataclass(frozen=True)
-class Leg:
+class Leg(Origin):
     """A part of a run's training that one process did without interruption.
 
     ``first``: its first row. ``steps``: the planned length of the run. ``lr``: the learning rate of
@@ -37,14 +54,6 @@ class Leg:
     steps: int | None = None
     lr: float | None = None
     lr_before: float | None = None
-    started: str | None = None
-    command: tuple[str, ...] | None = None
-    code: Mapping[str, Any] | None = None
-    packages: Mapping[str, Any] | None = None
-    engine: str | None = None
-    blas: str | None = None
-    blas_threads: int | None = None
-    shards: int | None = None
 
     @property
     def stretched(self) -> bool:
@@ -69,29 +78,21 @@ class Leg:
 
 
 @dataclass(frozen=True)
-class Provenance:
-    """Where a run comes from; None for what its file does not tell.
+class Provenance(Origin):
+    """Where a run comes from.
 
-    ``code``: the commit and whether the tree was dirty. ``parts``: the digests of parts from
-    outside, ``observers`` those of parts with figures and loggers alone; ``data``: the digest of
-    the rows, "" where settings and seed decide them. ``kind``: of the targets, regression,
-    classes or a part's own. ``score``: as the task declares it;
-    ``baseline_loss``: of the score's baseline; ``trivial_loss``: of the trivial model on the
+    ``parts``: the digests of parts from outside, ``observers`` those of parts with figures and
+    loggers alone; ``data``: the digest of the rows, "" where settings and seed decide them.
+    ``kind``: of the targets, regression, classes or a part's own. ``score``: as the task declares
+    it; ``baseline_loss``: of the score's baseline; ``trivial_loss``: of the trivial model on the
     training rows; ``loss_unit``: of all losses, in words. ``legs``: all that the run had; the last
     one is what the rest tells of. The last three are times and rates, known at the end of the run.
     """
 
-    command: tuple[str, ...] | None = None
-    code: Mapping[str, Any] | None = None
     python: str | None = None
-    packages: Mapping[str, Any] | None = None
     platform: str | None = None
     processor: str | None = None
-    blas: str | None = None
-    blas_threads: int | None = None
-    shards: int | None = None
     validation_shards: int | None = None
-    engine: str | None = None
     parts: Mapping[str, str] | None = None
     observers: Mapping[str, str] | None = None
     data: str | None = None
@@ -109,7 +110,6 @@ class Provenance:
     trivial_loss: float | None = None
     loss_unit: str | None = None
     outliers: Outliers | None = None
-    started: str | None = None
     legs: tuple[Leg, ...] = ()
     training_seconds: float | None = None
     measuring_seconds: float | None = None

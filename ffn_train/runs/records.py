@@ -12,7 +12,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from ffn_train.runs import files
 from ffn_train.runs.files import damaged, read_json
@@ -70,50 +70,32 @@ def from_json(cls: Callable[..., T], content: Any, name: str = "") -> T:
     return cls(**values)
 
 
-class _Kind(NamedTuple):
-    """A type without its None, with its properties, which ``typing`` computes slowly."""
-
-    kind: Any
-    optional: bool
-    origin: Any
-    arguments: tuple[Any, ...]
-    items: _Kind | None  # of a tuple's items and a mapping's values
-    record: bool
-
-
 @cache
-def _fields(cls: Any) -> list[tuple[str, _Kind, bool]]:
+def _fields(cls: Any) -> list[tuple[str, Any, bool]]:
     """The name and type of each field, and whether its key is required."""
     hints = get_type_hints(cls)
     return [
-        (f.name, _kind(hints[f.name]), f.default is MISSING and f.default_factory is MISSING)
+        (f.name, hints[f.name], f.default is MISSING and f.default_factory is MISSING)
         for f in fields(cls)
     ]
 
 
-def _kind(kind: Any) -> _Kind:
-    optional = isinstance(kind, UnionType)
-    if optional:
-        (kind,) = (part for part in get_args(kind) if part is not NoneType)
-    origin, arguments = get_origin(kind), get_args(kind)
-    index = {tuple: 0, Mapping: 1}.get(origin)
-    items = None if index is None else _kind(arguments[index])
-    record = is_dataclass(kind) and isinstance(kind, type)
-    return _Kind(kind, optional, origin, arguments, items, record)
-
-
-def _value(name: str, value: Any, declared: _Kind) -> Any:
-    kind, optional, origin, arguments, items, record = declared
+def _value(name: str, value: Any, kind: Any) -> Any:
+    if isinstance(kind, UnionType):
+        (kind,) = (part for part in kind.__args__ if part is not NoneType)
+        if value is None and kind is not float:
+            return None
     if kind is Any or type(value) is kind:
         return value
-    if value is None and (optional or kind is float):
-        return math.nan if kind is float else None
-    if record:
+    if value is None and kind is float:
+        return math.nan
+    if is_dataclass(kind) and isinstance(kind, type):
         return from_json(kind, value, name)
-    if items and origin is tuple and isinstance(value, list):
-        return tuple(_value(name, item, items) for item in value)
-    if items and origin is Mapping and isinstance(value, dict):
-        return {key: _value(f"{name}.{key}", item, items) for key, item in value.items()}
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_value(name, item, arguments[0]) for item in value)
+    if origin is Mapping and isinstance(value, dict):
+        return {key: _value(f"{name}.{key}", item, arguments[1]) for key, item in value.items()}
     if origin is Literal and value in arguments:
         return value
     if kind in (int, float, str) and not isinstance(value, bool):

@@ -36,11 +36,11 @@ class MeasureFile:
         self.rows = rows
         before = files.read_records(path)[:rows].tobytes() if rows else b""
         self.digest = hashlib.sha256(before)  # of the records
-        self._file = open(path, "r+b" if rows else "w+b", opener=files.regular)  # noqa: SIM115
+        self.file = open(path, "r+b" if rows else "w+b", opener=files.regular)  # noqa: SIM115
         self._head = len(self._header(0))
-        self._file.write(self._header(rows) + before)  # another program's header may differ
-        self._file.flush()
-        self._file.truncate(self._head + rows * dtype.itemsize)
+        self.file.write(self._header(rows) + before)  # another program's header may differ
+        self.file.flush()
+        self.file.truncate(self._head + rows * dtype.itemsize)
 
     def _header(self, rows: int) -> bytes:
         # version 1.0 of the format: magic, header length, the header padded with spaces
@@ -53,21 +53,15 @@ class MeasureFile:
         row = np.zeros((), self.dtype)
         for name in self.dtype.names or ():
             row[name] = step if name == "step" else values.get(name, np.nan)
-        self._file.seek(self._head + self.rows * self.dtype.itemsize)
+        self.file.seek(self._head + self.rows * self.dtype.itemsize)
         content = row.tobytes()
-        self._file.write(content)
+        self.file.write(content)
         self.digest.update(content)
-        self._file.flush()
+        self.file.flush()
         self.rows += 1
-        self._file.seek(0)
-        self._file.write(self._header(self.rows))
-        self._file.flush()
-
-    def to_disk(self) -> None:
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        self._file.close()
+        self.file.seek(0)
+        self.file.write(self._header(self.rows))
+        self.file.flush()
 
 
 def row_dtypes(layout: RunLayout) -> dict[str, np.dtype[np.void]]:
@@ -105,7 +99,7 @@ class RunWriter:
             self._scalars.seek(scalars_bytes)
             for name, dtype in row_dtypes(layout).items():
                 self._measures[name] = MeasureFile(path / name, dtype, rows.get(name, 0))
-                opened.callback(self._measures[name].close)
+                opened.enter_context(self._measures[name].file)
             opened.pop_all()
 
     def __enter__(self) -> RunWriter:
@@ -113,7 +107,7 @@ class RunWriter:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         closing = {files.SCALARS: self._scalars.close}
-        closing |= {name: file.close for name, file in self._measures.items()}
+        closing |= {name: file.file.close for name, file in self._measures.items()}
         for name, close in closing.items():
             # a full disk must not hide the first error
             with naming(self.path / name) if kind is None else suppress(OSError):
@@ -144,7 +138,7 @@ class RunWriter:
             os.fsync(self._scalars.fileno())
         for name, file in self._measures.items():
             with naming(self.path / name):
-                file.to_disk()
+                os.fsync(file.file.fileno())
         rows = {name: file.rows for name, file in self._measures.items()}
         digests = {name: file.digest.hexdigest() for name, file in self._measures.items()}
         if length := self._scalars.tell():

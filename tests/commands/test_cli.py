@@ -94,7 +94,7 @@ MISTAKES = {
     "residual=[none,scaled]": "is a list where one choice is meant; residual=none,scaled with -m",
     "residual=null": "residual=null: a choice is a word",
     "run=1": "run holds run.dir, got 1",
-    "~run": "run is missing",
+    "~run": "run.dir is missing",
     "sweep.grid=1": "sweep.grid must map settings to lists of values, got 1",
     "sweep.search=true": "sweep.search holds sweep.search.trials",
     "parts=1e5": "parts must be a list of words, got 100000.0",

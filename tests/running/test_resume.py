@@ -24,8 +24,8 @@ from ffn_train.running.execution import execute
 from ffn_train.running.expectation import expectation
 from ffn_train.running.experiment import Experiment, build_experiment
 from ffn_train.running.interruption import Interrupted
-from ffn_train.runs import Run, files, load_run, records
-from ffn_train.runs.checkpoint import Damaged, checkpoints, read_checkpoint, write_checkpoint
+from ffn_train.runs import Run, RunError, files, load_run, records
+from ffn_train.runs.checkpoint import checkpoints, read_checkpoint, write_checkpoint
 from ffn_train.train.trainer import Trainer
 from tests.harness.operations import Disk, read_directory, recorded
 from tests.support.choices import files as choices_of
@@ -244,7 +244,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(
         "foreign": b"\x80\x04K\x01.",
     }
     newest.write_bytes(damages[damage])
-    with pytest.raises(Damaged, match="step-"):
+    with pytest.raises(RunError, match="step-"):
         read_checkpoint(newest)
     NOTES.clear()
     run_in(path, config(**OFTEN))

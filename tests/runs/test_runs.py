@@ -100,7 +100,7 @@ def test_measures_can_be_read_while_they_are_written(tmp_path: Path) -> None:
         file.append(count, {"signal_rms": np.full(3, float(count))})
         rows = np.load(tmp_path / "measures.npy")
         assert rows["step"].tolist() == list(range(count + 1))
-    file.close()
+    file.file.close()
     with (tmp_path / "measures.npy").open("ab") as half:  # a kill between record and header
         half.write(b"half a record")
     assert len(np.load(tmp_path / "measures.npy")) == 12

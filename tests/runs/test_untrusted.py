@@ -16,7 +16,7 @@ from ffn_train.config.settings import SettingError
 from ffn_train.plots import draw
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import RunError, files, load_run
-from ffn_train.runs.checkpoint import Damaged, checkpoints, newest_step, read_checkpoint
+from ffn_train.runs.checkpoint import checkpoints, newest_step, read_checkpoint
 from ffn_train.runs.layout import layout_of
 from ffn_train.runs.writer import RunWriter
 from tests.support.command import Forked, command
@@ -88,7 +88,7 @@ def test_only_regular_files_are_read(kind: str, copy: Path) -> None:
         run.weights()
     (newest,) = checkpoints(copy)
     REPLACED[kind](newest)
-    with pytest.raises(Damaged):
+    with pytest.raises(RunError):
         read_checkpoint(newest)
 
 

@@ -63,15 +63,11 @@ class TensorBoard(Logger):
 
         self.run, self.config, self.layout = run, config, read_layout(run)
         path = files.make_folder(folder or run / FOLDER) / FILE
-        records = [framed(Event(wall_time=time.time(), file_version="brain.Event:2"))]
+        events = [Event(wall_time=time.time(), file_version="brain.Event:2")]
         if files.there(path):
-            events = list(read_events(files.read_bytes(path)))
-            steps = [event for event in events if not event.file_version]
-            records = [framed(event) for event in events if event.file_version]
-            records += [
-                framed(event) for event in steps if event.step < first and not closing(event)
-            ]
-        files.write_whole(path, b"".join(records))
+            before = read_events(files.read_bytes(path))
+            events = [e for e in before if e.file_version or (e.step < first and not closing(e))]
+        files.write_whole(path, b"".join(map(framed, events)))
         flags = os.O_WRONLY | os.O_APPEND
         self.file = os.fdopen(files.regular(path, flags), "ab")
 
@@ -89,7 +85,8 @@ class TensorBoard(Logger):
         if state not in ("interrupted", "failed") and (outcome := read_summary(self.run)):
             step = outcome.steps or 0
             text = "\n".join(f"* {finding.question}: {finding.text}" for finding in outcome.verdict)
-            settings = {key: value for key, value in dotted(self.config).items() if _plain(value)}
+            kinds = (bool, int, float, str)
+            settings = {k: v for k, v in dotted(self.config).items() if isinstance(v, kinds)}
             losses = dict.fromkeys(("loss/training", "loss/validation"))
             for part in (summary.text("verdict", text), *summary.hparams(settings, losses)):
                 self._write(step, part.value)
@@ -165,7 +162,3 @@ def read_events(content: bytes) -> Iterator[Any]:
         start, offset = offset + 12, offset + 16 + length
         if offset <= len(content):
             yield Event.FromString(content[start : start + length])
-
-
-def _plain(value: Any) -> bool:
-    return isinstance(value, (bool, int, float, str))
