@@ -166,7 +166,11 @@ def declare(overrides: Sequence[str]) -> None:
     """Load the parts that the overrides name, and register all choices and settings with Hydra."""
     for text in overrides:
         if text.lstrip("+").startswith("parts="):
-            parts = grammar(text).value()
+            override = grammar(text)
+            if override.is_sweep_override():
+                files = text.partition("=")[2]
+                raise SettingError(f"{text}: several files are a list, parts=[{files}]")
+            parts = override.value()
             check("parts", parts, DECLARED["parts"], list)
             load(listed(parts))
     _declare(loaded())

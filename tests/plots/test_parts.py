@@ -63,6 +63,11 @@ def test_it_is_drawn_again_from_its_file_and_refused_without(part: Path) -> None
     plots = {"cwd": part.parent, "module": "ffn_train.plots"}
     again = command("run", "--figures", "phase", "--parts", "my_figures.py", **plots)
     assert (again.returncode, again.stdout) == (0, "run/plots/phase.png\n"), again.stderr
+    several = command("run", "parts=a.py,b.py", **plots)
+    assert (several.returncode, several.stderr) == (
+        2,
+        "ffn_train.plots: parts=a.py,b.py: several files are a list, parts=[a.py,b.py]\n",
+    )
     refused = command("run", "--figures", "phase", **plots)
     assert refused.returncode == 2
     assert refused.stderr == (

@@ -352,7 +352,9 @@ def test_the_command_for_many_points(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert not any(
         line.startswith("depth=4,block=feedforward") and "rows" in line for line in lines
     )
-    assert sum("no prediction: none is for gated blocks" in line for line in lines) == 2
+    assert [line.split(":")[0] for line in lines if "no prediction: none is for gated" in line] == [
+        "depth=300,block=swiglu"
+    ]
     assert (tmp_path / "many.svg").is_file()
 
 

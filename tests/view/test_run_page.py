@@ -136,14 +136,17 @@ def test_a_chart_is_read_by_keyboard(small_page: Any) -> None:
 
 
 def test_what_is_below_a_bound_is_marked_and_named(small_page: Any, small_run: Run) -> None:
-    norms = small_run.measures.layer_gradient_norm[-1][1:-1]
+    first, *_, norms = small_run.measures.layer_gradient_norm[:, 1:-1]
+    last = int(small_run.measures["gradient_norm"].step[-1])
     bound = float(np.sort(norms)[1]) * 1.0001
     before = pixels(small_page, "parameter_gradient")
     small_page.locator("#below").fill(repr(bound))
     note = text(small_page, '[data-chart="parameter_gradient"] .note')
-    named = {f"blocks.{at}" for at in np.flatnonzero(norms < bound)}
-    assert note.startswith("below ")
-    assert set(re.findall(r"blocks\.\d", note)) == named
+    now, start = note.split(" · ")
+    for said, step, at_step in ((now, last, norms), (start, 0, first)):
+        assert said.startswith(f"at step {step} below ")
+        named = {f"blocks.{at}" for at in np.flatnonzero(at_step < bound)}
+        assert set(re.findall(r"blocks\.\d", said)) == named
     assert pixels(small_page, "parameter_gradient") != before
     small_page.locator("#below").fill("1e-30")
     assert "below 1e-30: nothing" in text(small_page, '[data-chart="parameter_gradient"] .note')

@@ -103,7 +103,10 @@ class RunCharts {
       guides = [];
     if (state.below !== null) {
       const named = places.map((at) => quantity.places[at].name);
-      notes.push(below(now, named, state.below));
+      for (const at of row > 0 ? [row, 0] : [0]) {
+        const values = pick(quantity.at(at));
+        notes.push(`at step ${quantity.steps[at]} ${below(values, named, state.below)}`);
+      }
       if (now.some((value) => value < Number(state.below))) {
         guides.push({ y: state.below, label: short(state.below) });
         shown.push([state.below]);
