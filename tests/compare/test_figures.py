@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from ffn_train.compare import write_figures
+from ffn_train.compare import Options, forking, write_figures
+from ffn_train.compare import figures as drawing
 from ffn_train.compare.case import Case
 from tests.compare.made_up import (
     case,
@@ -103,3 +107,24 @@ def test_figures_that_no_longer_apply_are_removed(tmp_path: Path) -> None:
     }
     assert all(path.stat().st_size > 1000 for path in written)
     assert not (tmp_path / "coordinate_check.png").exists()
+
+
+@pytest.mark.parametrize(("platform", "cores"), [("linux", 2), ("linux", 1), ("darwin", 2)])
+def test_the_figures_of_many_runs_are_drawn_side_by_side(
+    platform: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = Options(figures=["final", "loss_curves"])
+    comparison = replace(compared(*small_sweep()), options=chosen)
+    alone = write_figures(comparison, tmp_path, ["svg"])
+    assert len(alone) == 2
+    before = [path.read_bytes() for path in alone]
+    monkeypatch.setattr(drawing, "MANY", 1)
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(forking, "allowed_cores", lambda: cores)
+    assert write_figures(comparison, tmp_path, ["svg"]) == alone
+    assert [path.read_bytes() for path in alone] == before
+    processes = forking.each(lambda _: os.getpid(), range(8))
+    assert (os.getpid() in processes) == (platform == "darwin" or cores == 1)
+    with pytest.raises(OSError, match="absent") as caught:
+        write_figures(comparison, tmp_path / "absent", ["svg"])
+    assert str(tmp_path / "absent") in str(caught.value.filename)

@@ -10,8 +10,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ffn_train.compare import forking
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.header import overrides
+from ffn_train.compare.reading import MANY
 from ffn_train.config.registry import modules
 from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import some_of
@@ -53,17 +55,25 @@ def write_figures(comparison: Comparison, out: Path, formats: Sequence[str]) -> 
     """Draw each figure, or the requested ones, once, and write it in each format."""
     formats = some_of("--formats", formats, FORMATS)
     requested = comparison.options.figures
-    names = FIGURES if requested is None else some_of("--figures", requested, FIGURES)
-    written = []
-    for name in names:
-        drawn = figure(comparison, name)
-        for kind in formats:
-            path = out / f"{name}.{kind}"
-            if drawn is None:
-                path.unlink(missing_ok=True)
-                continue
-            title, note = (text.get_text() for text in drawn.texts[:2])
-            about = title, note, overrides(comparison)
-            files.write_whole(path, encoded(drawn, kind, whole=True, about=about))
-            written.append(path)
+    names = [*FIGURES] if requested is None else some_of("--figures", requested, FIGURES)
+
+    def write(name: str) -> list[Path]:
+        return _write(comparison, name, out, formats)
+
+    many = len(comparison.cases) >= MANY
+    written = forking.each(write, names) if many else map(write, names)
+    return [path for paths in written for path in paths]
+
+
+def _write(comparison: Comparison, name: str, out: Path, formats: Sequence[str]) -> list[Path]:
+    drawn, written = figure(comparison, name), []
+    for kind in formats:
+        path = out / f"{name}.{kind}"
+        if drawn is None:
+            path.unlink(missing_ok=True)
+            continue
+        title, note = (text.get_text() for text in drawn.texts[:2])
+        about = title, note, overrides(comparison)
+        files.write_whole(path, encoded(drawn, kind, whole=True, about=about))
+        written.append(path)
     return written
