@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,11 @@ from ffn_train.config.settings import SettingError
 from ffn_train.plots import draw
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
-from ffn_train.runs import load_run
+from ffn_train.runs import checkpoint, load_run
+from ffn_train.runs.files import write_whole
 from ffn_train.runs.old_names import NAMES
+from ffn_train.runs.tensors import pieces
+from ffn_train.train.stopping import Progress
 from tests.support.command import command
 from tests.support.small_runs import NOTES
 
@@ -210,3 +214,15 @@ def test_a_sweep_of_other_code_goes_on_where_that_is_forced(old: Path, sweep: st
     jobs = sorted((old / "sweeps" / sweep / "jobs").iterdir())
     assert len(jobs) == {"finished": 4, "interrupted": 3, "search": 3}[sweep]
     assert all(load_run(job).summary for job in jobs)
+
+
+def test_counters_of_a_checkpoint_had_other_names(tmp_path: Path) -> None:
+    arrays = {"parameters": np.arange(3.0)}
+    progress = {"hopeless_for": 5, "lowest_hopeless": 2.5, "best_score": None}
+    counters: dict[str, Any] = {"step": 7, **progress, "scalars_bytes": 0, "measures_rows": {}}
+    entry = {"counters": counters, "sha256": checkpoint._digest(arrays, counters)}
+    path = tmp_path / "step-000000007.safetensors"
+    write_whole(path, pieces(arrays, {"checkpoint": json.dumps(entry)}))
+    read = checkpoint.read_checkpoint(path)
+    assert read.step == 7
+    assert read.progress == Progress(exploded_for=5, lowest_exploded=2.5)

@@ -36,6 +36,7 @@ from ffn_train.runs.files import (
     regular,
     write_whole,
 )
+from ffn_train.runs.old_names import NAMES
 from ffn_train.runs.tensors import pieces
 from ffn_train.train.stopping import Progress
 
@@ -139,7 +140,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             counters = json.loads(metadata["counters"])
         if metadata["sha256"] != _digest(tensors, counters):
             raise ValueError("its checksum does not match")
-        known = {name: value for name, value in counters.items() if value is not None}
+        known = {NAMES.get(k, k): value for k, value in counters.items() if value is not None}
         if isinstance(rows := known["measures_rows"], int):
             known["measures_rows"] = {MEASURES: rows}
         return Checkpoint(

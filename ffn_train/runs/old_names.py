@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# columns of scalars.csv, keys of summary.json and provenance.json, metrics of a comparison
+# columns of scalars.csv, keys of summary.json, provenance.json and checkpoints, metrics of a
+# comparison
 NAMES = {
     "validation_r2": "validation_score",
     "least_squares_r2": "baseline_score",
     "least_squares_loss": "baseline_loss",
+    "hopeless_for": "exploded_for",
+    "lowest_hopeless": "lowest_exploded",
 }
 SCORE = {
     "name": "r2",

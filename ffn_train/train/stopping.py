@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ffn_train.tasks.scores import Score
 
-HOPELESS = 1000  # times the loss of the trivial model
+EXPLODED = 1000  # times the loss of the trivial model
 FALLS = 0.9  # times the lowest loss so far: noise on a plateau does not get below it
 
 
@@ -15,24 +15,24 @@ FALLS = 0.9  # times the lowest loss so far: noise on a plateau does not get bel
 class Progress:
     """How a run has come along, as far as a rule needs it.
 
-    ``hopeless_for``: steps since the loss rose above the limit, or last fell by a tenth there, to
-    ``lowest_hopeless``. ``best_score``: of the evaluations, at ``best_step``, the first of equals;
+    ``exploded_for``: steps since the loss rose above the limit, or last fell by a tenth there, to
+    ``lowest_exploded``. ``best_score``: of the evaluations, at ``best_step``, the first of equals;
     ``since_best``: evaluations that came after it. Scores that are NaN do not count.
     """
 
-    hopeless_for: int = 0
-    lowest_hopeless: float | None = None
+    exploded_for: int = 0
+    lowest_exploded: float | None = None
     best_score: float | None = None
     best_step: int = 0
     since_best: int = 0
 
     def with_loss(self, loss: float, limit: float) -> Progress:
-        """After one more step, of which the loss is hopeless above ``limit``."""
+        """After one more step, whose loss has exploded if it is above ``limit``."""
         if not loss > limit:
-            return replace(self, hopeless_for=0, lowest_hopeless=None)
-        if self.lowest_hopeless is None or loss < FALLS * self.lowest_hopeless:
-            return replace(self, hopeless_for=1, lowest_hopeless=loss)
-        return replace(self, hopeless_for=self.hopeless_for + 1)
+            return replace(self, exploded_for=0, lowest_exploded=None)
+        if self.lowest_exploded is None or loss < FALLS * self.lowest_exploded:
+            return replace(self, exploded_for=1, lowest_exploded=loss)
+        return replace(self, exploded_for=self.exploded_for + 1)
 
     def with_score(self, step: int, value: float, score: Score) -> Progress:
         """After one more evaluation."""

@@ -32,7 +32,7 @@ from ffn_train.train.measures import Measurement, Values, memory_of
 from ffn_train.train.memory import keep_freed_memory
 from ffn_train.train.quantities.quantity import Quantity
 from ffn_train.train.shards import Shards, worth_threads
-from ffn_train.train.stopping import HOPELESS, Progress
+from ffn_train.train.stopping import EXPLODED, Progress
 
 BEST = "best parameters"  # a state's memory of them; no optimizer's or quantity's is called that
 
@@ -97,7 +97,7 @@ class _Tools:
     gradient: BatchGradient
     measurement: Measurement
     decays: NDArray[np.bool]
-    hopeless: float
+    limit: float  # of a loss that has not exploded
     several: Steps | None
 
 
@@ -107,7 +107,7 @@ class Trainer:
 
     ``clip`` bounds the global gradient norm (None: no clipping). ``instruments`` and ``evaluate``
     say at which steps to measure and to validate, in addition to the first and the last. A run is
-    stopped if its loss is hopeless (``HOPELESS``) and does not fall for ``patience`` steps, or once
+    stopped if its loss has exploded (``EXPLODED``) and not fallen for ``patience`` steps, or once
     its score has not improved for ``early_stopping`` evaluations. ``keep_best``: whether the
     parameters of the best score are kept. Each batch is split into ``shards``, one thread each, the
     validation part into ``validation_shards``.
@@ -159,17 +159,15 @@ class Trainer:
         with Shards(self.shards) as shards, Shards(self.validation_shards) as validation_shards:
             gradient = BatchGradient(self.model, self.loss, shards, params.dtype)
             trivial = self.trivial_loss  # without a positive one there is no limit
-            hopeless = HOPELESS * trivial if trivial > 0 else math.inf
+            limit = EXPLODED * trivial if trivial > 0 else math.inf
             measurement = Measurement(
                 self.model, self.quantities, state.memory, params.dtype, self.shards
             )
             decays = self._decays()
             several = None
             if state_every != 1 and self.shards == 1:
-                several = self._several(state, gradient, decays, hopeless)
-            tools = _Tools(
-                shards, validation_shards, gradient, measurement, decays, hopeless, several
-            )
+                several = self._several(state, gradient, decays, limit)
+            tools = _Tools(shards, validation_shards, gradient, measurement, decays, limit, several)
             while state.step <= self.steps:
                 state.between_updates = True
                 rows = quiet.run(self._rows, state, tools, state_every)
@@ -237,10 +235,10 @@ class Trainer:
     def _more_due(self, state: State, state_every: int | None) -> int:
         """The next step, this one included, at which more than an update is due.
 
-        While a loss is hopeless that is each.
+        While a loss has exploded that is each.
         """
         step = state.step
-        if state.progress.hopeless_for:
+        if state.progress.exploded_for:
             return step
         cadences = self.evaluate, *(instrument.cadence for instrument in self.instruments)
         read = self.steps if state_every is None else (step // state_every + 1) * state_every
@@ -259,13 +257,13 @@ class Trainer:
         state.between_updates = not any("memory" in quantity.needs for quantity in due)
         loss = float(gradient.take(state.params, x, targets, measurement))
         gradient_norm = gradient.norm
-        progress = state.progress.with_loss(loss, tools.hopeless)
+        progress = state.progress.with_loss(loss, tools.limit)
         divergence = None
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             updates = Updates(step, self.optimizer.lr, self.clip)
             divergence = locate(self.model, state.params, x, targets, self.loss, updates)
-        elif progress.hopeless_for >= min(self.patience, self.steps):
-            divergence = self._hopeless(step, loss, tools.hopeless)
+        elif progress.exploded_for >= min(self.patience, self.steps):
+            divergence = self._exploded(step, loss, tools.limit)
         evaluated = self._due(step, self.evaluate) or divergence is not None
         validation = (
             self.validate(state.params, tools.validation_shards) if evaluated else (np.nan, np.nan)
@@ -356,9 +354,9 @@ class Trainer:
             f"{counted(self.early_stopping, 'evaluation')}"
         )
 
-    def _hopeless(self, step: int, loss: float, limit: float) -> Divergence:
+    def _exploded(self, step: int, loss: float, limit: float) -> Divergence:
         reason = (
-            f"the loss, now {loss:.3g}, was above {HOPELESS} times that of "
+            f"the loss, now {loss:.3g}, was above {EXPLODED} times that of "
             f"{self.loss.trivial}, for {counted(min(self.patience, self.steps), 'step')} "
             "and did not fall"
         )

@@ -133,7 +133,7 @@ def exploding(path: Path, rising: int) -> tuple[Figure, np.ndarray]:
     ), run.scalars["loss"]
 
 
-def test_an_exploding_loss_is_cut_where_it_is_hopeless_and_marked_there(tmp_path: Path) -> None:
+def test_an_exploding_loss_is_cut_where_it_has_exploded_and_marked_there(tmp_path: Path) -> None:
     sheet, _ = exploding(tmp_path, rising=3)
     (axes,) = sheet.axes
     assert axes.get_ylim()[1] == LOSS_CEILING * 0.25
@@ -155,7 +155,7 @@ def test_an_exploding_loss_is_cut_where_it_is_hopeless_and_marked_there(tmp_path
     assert len(ticks) >= 2
 
 
-def test_a_loss_that_is_mostly_hopeless_is_shown_whole(tmp_path: Path) -> None:
+def test_a_loss_that_has_mostly_exploded_is_shown_whole(tmp_path: Path) -> None:
     sheet, losses = exploding(tmp_path, rising=7)
     assert sheet.axes[0].get_ylim()[1] > losses.max()
     assert BEYOND not in labels(sheet)

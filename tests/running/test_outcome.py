@@ -94,7 +94,7 @@ def test_a_long_step_is_left_where_nothing_is_torn(
     assert results(path) == results(tmp_path / "straight")
 
 
-def test_a_step_that_is_taken_again_counts_once_as_hopeless(
+def test_a_step_that_is_taken_again_counts_once_as_exploded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wild = config(trainer={"patience": 6, "clip": None}, residual={"name": "identity"})

@@ -91,7 +91,7 @@ def test_beside_a_regression_it_is_only_a_score(runs: Path, tmp_path: Path) -> N
     assert "validation_score" in (tmp_path / "tables" / "runs.csv").read_text()
 
 
-def test_a_run_is_hopeless_by_the_losss_own_measure(tmp_path: Path) -> None:
+def test_a_run_has_exploded_by_the_losss_own_measure(tmp_path: Path) -> None:
     config = compose([*SMALL, *CLASSES])
     trainer = build_experiment(config).trainer
     share = trainer.data.y_train.mean(axis=0)

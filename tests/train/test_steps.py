@@ -76,7 +76,7 @@ def test_of_classes_as_well(smoothing: float, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("value", "ends"), [(1e38, "diverged"), (1e6, "stopped"), (1e3, None)])
-def test_a_loss_that_is_not_finite_or_hopeless_in_the_middle(value: float, ends: Any) -> None:
+def test_a_loss_that_is_not_finite_or_exploded_in_the_middle(value: float, ends: Any) -> None:
     chosen = [
         "optimizer.lr=1e-3",
         "trainer.clip=1e-9",

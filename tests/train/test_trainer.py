@@ -157,7 +157,7 @@ def test_a_run_that_its_rate_drives_apart_is_told_so() -> None:
     assert "residual" not in str(row.divergence)
 
 
-def test_a_hopeless_loss_ends_the_run_after_patience() -> None:
+def test_an_exploded_loss_ends_the_run_after_patience() -> None:
     settings = config(trainer={"patience": 3, "clip": 1e-9})
     experiment = build_experiment(settings)
     experiment.model.layout.named(experiment.params.vector)["output.bias"][...] = 1e4
@@ -180,13 +180,13 @@ def test_a_hopeless_loss_ends_the_run_after_patience() -> None:
         ([1e6, 1e6, 5.0, 1e6], 2),
     ],
 )
-def test_a_loss_is_hopeless_for_as_long_as_it_does_not_fall(
+def test_a_loss_is_exploded_for_as_long_as_it_does_not_fall(
     losses: list[float], longest: int
 ) -> None:
     progress, counts = Progress(), []
     for loss in losses:
         progress = progress.with_loss(loss, 1000.0)
-        counts.append(progress.hopeless_for)
+        counts.append(progress.exploded_for)
     assert max(counts) == longest
 
 
