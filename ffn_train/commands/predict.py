@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from ffn_train.commands.options import Parser, say, tell
 from ffn_train.config.outside import load
-from ffn_train.config.settings import counted
+from ffn_train.config.settings import SettingError, counted
 from ffn_train.runs import files, load_run
 from ffn_train.using.model import model_of
 
@@ -27,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse(arguments)
     with parser.mistakes():
         load(options.parts)
+        given = (options.table, options.out)
+        if options.out is not None and all(map(os.path.exists, given)) and os.path.samefile(*given):
+            raise SettingError(f"--out {options.out} is the file that is read; name another")
         frame, model = model_of(load_run(options.run), options.weights).read(options.table)
         prediction = model.predict(frame)
         text = prediction.frame.to_csv(index=False, lineterminator="\n")

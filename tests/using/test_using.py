@@ -271,3 +271,15 @@ def test_a_notebook_shows_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     bar, shown = recording._bar()
     assert shown
     assert bar.__module__ in ("tqdm.asyncio", "tqdm.auto")
+
+
+def test_the_file_that_is_read_is_not_written_over(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = folder / "test.csv"
+    before = table.read_bytes()
+    with pytest.raises(SystemExit) as caught:
+        predict.main([str(folder / "run"), str(table), "--out", str(folder / "." / "test.csv")])
+    assert caught.value.code == 2
+    assert "is the file that is read; name another\n" in capsys.readouterr().err
+    assert table.read_bytes() == before
