@@ -88,7 +88,7 @@ class Space:
         self.intervals = {p.key: p.interval for p in parsed if p.interval is not None}
         trials = self.base.config["sweep"]["search"]["trials"] if self.intervals else 1
         self.points = _points(swept, _zipped(sweep.zip, swept), trials)
-        self._composer = _Composer(self.fixed, parsed)
+        self._composer = _Composer(self.fixed, parsed, self.base.config)
 
     def _columns_whole(self, overrides: Sequence[str]) -> list[str]:
         """The overrides; a text with a comma that is one column of the table is quoted."""
@@ -189,10 +189,11 @@ def _points(
 class _Composer:
     """Composes jobs; those that differ only in plain values share one composition of 70 ms."""
 
-    def __init__(self, fixed: Sequence[str], parsed: Sequence[Swept]) -> None:
+    def __init__(self, fixed: Sequence[str], parsed: Sequence[Swept], base: Config) -> None:
         self._fixed = list(fixed)
         self._plain = {p.key for p in parsed if (p.swept or p.interval) and p.plain}
-        self._composed: dict[tuple[str, ...], Config] = {}
+        known = all(_has(base, key) for key in self._plain)  # Hydra words the mistake if not
+        self._composed: dict[tuple[str, ...], Config] = {(): base} if known else {}
 
     def config(self, point: Mapping[str, str]) -> Config:
         plain = [f"{key}={value}" for key, value in point.items() if key in self._plain]
@@ -203,6 +204,14 @@ class _Composer:
         for parsed in parse(plain):
             _set(config, parsed.key, parsed.value)
         return config
+
+
+def _has(config: Any, key: str) -> bool:
+    for part in key.split("."):
+        if not isinstance(config, dict) or part not in config:
+            return False
+        config = config[part]
+    return True
 
 
 def _set(config: Config, key: str, value: Any) -> None:
