@@ -37,12 +37,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(autouse=True, scope="module")
 def forgotten_parts() -> Iterator[None]:
     """What a file's tests loaded of parts is unknown to the next one's."""
-    from ffn_train.config import outside, registry
+    from ffn_train.config import outside
+    from tests.support.parts import forget
 
     before = dict(outside._loaded)
     yield
-    for name, digest in outside._loaded.items() - before.items():
-        registry.forget(outside._module(name, digest))
+    new = dict(outside._loaded.items() - before.items())
+    forget(new)
+    for name in new:
         outside._roots.pop(name, None)
     outside._loaded.clear()
     outside._loaded.update(before)
@@ -51,13 +53,13 @@ def forgotten_parts() -> Iterator[None]:
 @pytest.fixture
 def parts_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The working directory, for files with parts; what they declare is forgotten at the end."""
-    from ffn_train.config import outside, registry
+    from ffn_train.config import outside
+    from tests.support.parts import forget
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(outside, "_loaded", {})
     yield tmp_path
-    for name, digest in outside._loaded.items():
-        registry.forget(outside._module(name, digest))
+    forget(outside._loaded)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

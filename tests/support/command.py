@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 import ffn_train
+from ffn_train.config import outside
 from ffn_train.config.composition import compose
+from tests.support import parts
 
 PATIENCE = 120.0  # seconds
 NOT_WARMED = ("torch", "sklearn", "compiled", "__main__")  # seconds to import, or run when imported
@@ -131,6 +133,8 @@ def start(*arguments: str, cwd: Path, module: str = "ffn_train", session: bool =
     """``python -m MODULE ARGUMENTS`` in a forked child."""
 
     def run() -> None:
+        parts.forget(outside._loaded)  # an interpreter of its own knows none
+        outside._loaded.clear()
         sys.argv = [module, *arguments]
         runpy.run_module(module, run_name="__main__", alter_sys=True)
 
