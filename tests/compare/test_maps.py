@@ -68,7 +68,7 @@ def test_the_coordinate_check_needs_widths() -> None:
 
 
 def test_values_beyond_the_colours_of_the_map_are_told_by_an_arrow() -> None:
-    ends = [(float(ratio), "neither") for ratio in np.geomspace(1.1e-5, 9e4, 40)]
+    ends = [(float(ratio), "neither") for ratio in np.geomspace(1.1e-5, 9e4, 12)]
     for ratio, wanted in (*ends, (1e-9, "min"), (1e9, "max")):
         cases = [
             case(ratio=ratio if d == 4 else 1, depth=d, residual=r)
