@@ -69,7 +69,7 @@ class Run(runs.Run):
         """The summary that its command prints, for a notebook."""
         lines = report(self).split("\n")
         text = "\n".join(line if len(line) <= 300 else f"{line[:300]}..." for line in lines[:12])
-        return f"<pre>{html.escape(text)}</pre>"
+        return f'<pre style="font-family: monospace">{html.escape(text)}</pre>'
 
 
 def load_run(path: str | Path) -> Run:

@@ -17,6 +17,7 @@ import ffn_train
 from ffn_train.commands import diff, predict
 from ffn_train.config.composition import compose
 from ffn_train.config.settings import SettingError
+from ffn_train.plots import figure
 from ffn_train.running import recording
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
@@ -229,6 +230,8 @@ def test_a_run_as_frames_and_in_a_notebook(folder: Path) -> None:
     assert "\n" not in repr(run)
     assert "R² " in repr(run)
     assert len(run._repr_html_()) < 5000
+    shown: Any = figure(run, "loss")
+    assert shown._repr_png_().startswith(b"\x89PNG")
     assert repr(load_run(OLD_RUN)).startswith("Run(")
 
 
