@@ -23,10 +23,10 @@ YEAR = 365.25  # days
 MISSING, OTHER = "(missing)", "(other)"
 _TRUTH = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "y": 1.0, "n": 0.0, "t": 1.0, "f": 0.0}
 _ISO = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?")
-_DAY_FIRST = ("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d/%m/%y")
-_MONTH_FIRST = ("%m/%d/%Y", "%m.%d.%Y", "%m-%d-%Y", "%m/%d/%y")
+_DAY_FIRST = ("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d/%m/%y", "%d.%m.%y")
+_MONTH_FIRST = ("%m/%d/%Y", "%m.%d.%Y", "%m-%d-%Y", "%m/%d/%y", "%m.%d.%y")
 _WORDED = ("%Y/%m/%d", "%d %b %Y", "%d-%b-%Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%y")
-_TIMES = ("", " %H:%M", " %H:%M:%S")
+_TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 
 Mask = NDArray[np.bool_]
 
@@ -244,11 +244,16 @@ def blanked(cells: Any, missing: Sequence[str]) -> Any:
     return cells.mask(cells.astype(str).str.strip().isin(missing))
 
 
+def _hashable(cells: Any) -> Any:
+    """The cells, with objects as text: there may be lists, and True and 1 would be the same."""
+    return cells.map(str, na_action="ignore") if cells.dtype == object else cells
+
+
 def _parsed(cells: Any, parse: Callable[[str], float | None]) -> tuple[Array, Mask]:
     """The numbers of cells, each distinct one parsed once, and a mask of those that fail."""
     import pandas as pd
 
-    codes, uniques = pd.factorize(cells)
+    codes, uniques = pd.factorize(_hashable(cells))
     values = [parse(str(cell).strip()) for cell in uniques]
     table = np.array([math.nan if value is None else value for value in values] + [math.nan])
     wrong = np.array([value is None for value in values] + [False])
@@ -257,7 +262,7 @@ def _parsed(cells: Any, parse: Callable[[str], float | None]) -> tuple[Array, Ma
 
 def as_numbers(cells: Any, numerals: Numerals) -> tuple[Array, Mask]:
     """The numbers of a column, NaN where missing, and a mask of cells without a finite number."""
-    if cells.dtype.kind in "iufb":
+    if cells.dtype.kind in "iuf":
         plain = isinstance(cells.dtype, np.dtype)  # or parquet's types, with their own NA
         values = (
             cells.to_numpy(np.float64) if plain else cells.to_numpy(np.float64, na_value=np.nan)
@@ -280,8 +285,7 @@ def as_words(cells: Any) -> tuple[list[str], NDArray[np.int64]]:
     """
     import pandas as pd
 
-    if cells.dtype == object:  # in which True and 1 would be the same
-        cells = cells.map(str, na_action="ignore")
+    cells = _hashable(cells)
     codes, uniques = pd.factorize(cells)
     number = "{:.15g}".format if cells.dtype.kind == "f" else str
     texts = [*(number(cell).strip() for cell in uniques), *([""] if (codes < 0).any() else [])]
@@ -310,11 +314,13 @@ def as_days(cells: Any, form: str) -> tuple[Array, Mask]:
 
 
 def date_forms(cells: Any, order: str | None) -> list[str]:
-    """The formats in which all cells are dates; several if day and month could be swapped."""
+    """The formats in which the most cells are dates, at least the share ``TEXT`` of the distinct
+    ones; several if day and month could be swapped.
+    """
     if cells.dtype.kind == "M":
         return ["ISO8601"]
     words = [word for word in as_words(cells)[0] if word]
-    if all(map(_ISO.fullmatch, words)):
+    if sum(map(bool, map(_ISO.fullmatch, words))) >= TEXT * len(words):
         forms: tuple[str, ...] = ("ISO8601",)
     else:
         by_order = {"day_first": _DAY_FIRST, "month_first": _MONTH_FIRST}
@@ -323,6 +329,6 @@ def date_forms(cells: Any, order: str | None) -> list[str]:
     import pandas as pd
 
     probe = pd.Series(words[:20])
-    fitting = [form for form in forms if not as_days(probe, form)[1].any()]
-    every = pd.Series(words)
-    return [form for form in fitting if not as_days(every, form)[1].any()]
+    fitting = [form for form in forms if as_days(probe, form)[1].mean() <= 0.5]
+    wrong = {form: as_days(pd.Series(words), form)[1].mean() for form in fitting}
+    return [form for form in fitting if wrong[form] == min(wrong.values()) <= 1 - TEXT]

@@ -19,6 +19,9 @@ MISSING = frozenset(
 LINES = 200  # that are examined
 _COMMENT = ("#", "%")
 _NUMERAL = re.compile(r"[-+]?\d([\d.,]*\d)?(e[-+]?\d+)?", re.A | re.I)  # with any marks
+_TYPESET = str.maketrans(
+    "\u2212\u2019\xa0\u2009\u202f", "-'   "
+)  # minus, apostrophe, narrow blanks
 _AROUND = re.compile(r"([-+]?)\s*[$€£¥]?\s*(.*?)\s*[%€$£¥]?", re.S)
 _PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?", re.A | re.I)
 
@@ -35,7 +38,7 @@ class Numerals:
 
         Currency and percent signs are ignored: 45% is 45.
         """
-        cell = cell.strip()
+        cell = cell.strip().translate(_TYPESET)
         if cell in MISSING:
             return float("nan")
         if self.decimal == "." and not self.thousands and _PLAIN.fullmatch(cell):
@@ -124,7 +127,7 @@ def find(text: str, hints: Given, *, whole: bool) -> Dialect:
     if head[0].lstrip().startswith(("# ", "% ")):
         names = [cell.strip() for cell in records([head[0].lstrip()[2:], *head[1:]], separator)[0]]
     rows = [[cell.strip() for cell in row] for row in records(rest[:LINES], separator)]
-    numerals = _numerals([cell for row in rows for cell in row], hints)
+    numerals = _numerals([cell.translate(_TYPESET) for row in rows for cell in row], hints)
     header, units = header_and_units([names, *rows], numerals, hints)
     width = Counter(map(len, rows)).most_common(1)[0][0] if rows else len(names)
     if not header:

@@ -55,6 +55,7 @@ _KINDS = (
     (rb"\x89PNG|\xff\xd8\xff|GIF8", "a picture"),
     (rb"\x80[\x02-\x05]", "a Python pickle, which is not read: save the table as CSV"),
     (rb"\{\\rtf", "a document of rich text"),
+    (rb"(?s).{257}ustar", "a tar archive: unpack it"),
     (rb"(?i)\s*<(!doctype html|html)", "a web page: save the table itself"),
     (rb"\s*<\?xml", "XML: save the table as CSV"),
     (rb"\s*[\[{]\s*[\[{\"]", "JSON: save the table as CSV"),
@@ -442,6 +443,7 @@ def _arrays(files: Mapping[str, Any], kind: str) -> tuple[Any, Reading]:
     for name, file in files.items():
         try:
             array = np.lib.format.read_array(file, allow_pickle=False)
+            array = array.astype(array.dtype.newbyteorder("="), copy=False)
         except (ValueError, MemoryError, EOFError, SyntaxError) as error:
             objects = "objects, which are not read" in str(error) or "allow_pickle" in str(error)
             reason = "Python objects, which are not read" if objects else first_line(error)
@@ -488,7 +490,8 @@ def _excel(packed: zipfile.ZipFile, hints: Given) -> tuple[Any, Reading]:
         raise SettingError(
             f"is an Excel workbook that cannot be read: {first_line(error)}"
         ) from error
-    filled = [sheet.dropna(how="all").dropna(how="all", axis=1) for sheet in sheets.values()]
+    skipped = [sheet.iloc[hints.skip :] for sheet in sheets.values()]
+    filled = [sheet.dropna(how="all").dropna(how="all", axis=1) for sheet in skipped]
     cells = next((sheet for sheet in filled if sheet.size), None)
     if cells is None:
         raise SettingError("is empty: a header line and rows are needed")
@@ -526,7 +529,8 @@ def _parquet(file: io.BytesIO, largest: int) -> tuple[Any, Reading]:
         about = parquet.ParquetFile(file).metadata
         if sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups)) > largest:
             raise _too_large(largest)
-        frame = pd.read_parquet(file, engine="pyarrow").reset_index(drop=True)
+        frame = pd.read_parquet(file, engine="pyarrow")
+        frame = frame.reset_index(drop=not any(frame.index.names))
     except SettingError:
         raise
     except Exception as error:  # Arrow raises any for a damaged file
