@@ -25,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table and write tables and figures; exits 2 with one line on errors."""
     from ffn_train.compare import Options, collect
     from ffn_train.compare.metrics import STANDARD
+    from ffn_train.compare.reading import MANY
+    from ffn_train.train.threads import allowed_cores
 
     parser = Parser(
         "compare",
@@ -76,7 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         chosen = Options(**others, **looks)
         formats = some_of("--formats", options.formats, FORMATS)
         comparison = collect(options.directories, chosen, parser.notify)
-        page = present(comparison, options.out or _out(options.directories), formats)
+        processes = allowed_cores() if len(comparison.cases) >= MANY else 1
+        page = present(comparison, options.out or _out(options.directories), formats, processes)
         mention(f"to look at: {page}")
 
 
@@ -95,7 +98,7 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def present(comparison: Comparison, out: Path, formats: Sequence[str]) -> Path:
+def present(comparison: Comparison, out: Path, formats: Sequence[str], processes: int = 1) -> Path:
     """Write tables, figures and the page, whose file is returned; print the table of the groups.
 
     Nothing is printed if writing fails.
@@ -104,7 +107,7 @@ def present(comparison: Comparison, out: Path, formats: Sequence[str]) -> Path:
 
     write_tables(comparison, out)
     mention(table(comparison, columns(sys.stdout) or sys.maxsize))
-    figures = write_figures(comparison, out, formats)
+    figures = write_figures(comparison, out, formats, processes)
     names = ", ".join(dict.fromkeys(path.stem for path in figures))
     page = write_page(comparison, out)
     mention(f"tables{f' and figures ({names})' if names else ''} in {out}")
