@@ -204,12 +204,11 @@ class _Limited(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._file.read(len(buffer))
-        self._left -= len(data)
+        count: int = self._file.readinto(buffer)  # type: ignore[attr-defined]
+        self._left -= count
         if self._left < 0:
             raise _too_large(self._largest)
-        buffer[: len(data)] = data
-        return len(data)
+        return count
 
 
 def _table(
