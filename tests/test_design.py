@@ -149,7 +149,7 @@ def test_importing_the_package_imports_no_heavy_library() -> None:
     [
         "import ffn_train.parts, ffn_train.plots",
         "from ffn_train.config.composition import compose; compose([])",
-        "from ffn_train.config.reference import help_text; help_text([])",
+        "from ffn_train.commands.help import help_text; help_text([])",
         "from ffn_train.running.experiment import build_experiment;"
         "from ffn_train.config.composition import compose; build_experiment(compose([]))",
     ],

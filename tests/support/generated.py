@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from ffn_train.commands.help import sentence, value
 from ffn_train.config.combinations import REFUSED
 from ffn_train.config.keys import DECLARED, GROUPS
 from ffn_train.config.places import CONF
-from ffn_train.config.reference import sentence, summary, value
-from ffn_train.config.registry import choices
+from ffn_train.config.registry import choices, summary
 from ffn_train.config.settings import declared
 
 README = CONF / "README.md"

@@ -1,4 +1,4 @@
-"""The choices and settings as text, from their declarations: the program's help."""
+"""``--help``: the choices, settings and presets, from their declarations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ffn_train.config.keys import DECLARED, GROUPS
 from ffn_train.config.places import CONF
-from ffn_train.config.registry import FOLDERS, LISTED, canonical, choices
+from ffn_train.config.registry import FOLDERS, LISTED, canonical, choices, summary
 from ffn_train.config.settings import Setting, declared, one_of
 
 USAGE = """\
@@ -96,11 +96,6 @@ def value(default: Any) -> str:
     if default is None or isinstance(default, bool):
         return {None: "null", True: "true", False: "false"}[default]
     return f"[{','.join(map(str, default))}]" if isinstance(default, list) else str(default)
-
-
-def summary(cls: type[Any]) -> str:
-    """The first line of a class's docstring."""
-    return (cls.__doc__ or "").strip().partition("\n")[0]
 
 
 def presets() -> list[tuple[str, str]]:
