@@ -1,7 +1,5 @@
 """Overrides of the command line, parsed by Hydra's grammar and checked before composition."""
 
-from __future__ import annotations
-
 import math
 import os
 import re

@@ -1,7 +1,5 @@
 """The composition root: builds and connects the objects that a configuration describes."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """A run's score, as its files record it: declaration and result."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """When a row is due: every so many steps, and less often as a run grows long."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -1,7 +1,5 @@
 """The likely cause of a divergence, and the settings that help."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

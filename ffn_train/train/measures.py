@@ -1,12 +1,10 @@
 """The measurements of one training step, each taken as soon as what it needs is computed."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -157,7 +155,7 @@ class Measurement:
         self._of_passes: Sequence[PassQuantity] = of_passes
         self._whole: Step | None = None
 
-    def begin(self, step: int, due: Collection[Quantity]) -> Measurement:
+    def begin(self, step: int, due: Collection[Quantity]) -> Self:
         """Start over, for the quantities that are due at this step; returns itself."""
         self.step, self._seconds, self._due = step, 0.0, due
         applying = [quantity for quantity in due if quantity.name not in self._absent]

@@ -1,10 +1,8 @@
 """What a run uses threads for: chosen by the sizes, fixed for the run and recorded with it."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from threadpoolctl import ThreadpoolController
 
@@ -106,7 +104,7 @@ class BlasThreads:
             )
         )
 
-    def __enter__(self) -> BlasThreads:
+    def __enter__(self) -> Self:
         self._limits = self._controller.limit(limits=self.threads)
         return self
 

@@ -1,7 +1,5 @@
 """The error function."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ffn_train.config.registry import choice

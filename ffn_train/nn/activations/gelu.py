@@ -1,7 +1,5 @@
 """GELU, exact and in the form with tanh."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ffn_train.config.registry import choice

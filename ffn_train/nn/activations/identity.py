@@ -1,7 +1,5 @@
 """The identity: a linear network."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ffn_train.config.registry import choice

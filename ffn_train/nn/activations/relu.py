@@ -1,7 +1,5 @@
 """The rectified linear unit, and the leaky one."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ffn_train.config.registry import choice

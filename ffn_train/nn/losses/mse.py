@@ -1,7 +1,5 @@
 """The mean squared error."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ffn_train.config.registry import choice

@@ -1,7 +1,5 @@
 """Adam, with decoupled weight decay (AdamW)."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ffn_train.config.registry import choice
