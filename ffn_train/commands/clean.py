@@ -1,7 +1,5 @@
 """ffn-train clean: lists or removes files that runs and sweeps no longer need."""
 
-from __future__ import annotations
-
 import os
 import re
 import stat

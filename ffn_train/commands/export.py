@@ -1,7 +1,5 @@
 """python -m ffn_train export: a run in the formats of other programs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``--help``: the choices, settings and presets, from their declarations."""
 
-from __future__ import annotations
-
 import inspect
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence

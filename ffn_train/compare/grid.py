@@ -4,8 +4,6 @@ Panels are positioned in inches. Legends and labels may extend beyond the page: 
 with its tight bounding box.
 """
 
-from __future__ import annotations
-
 import re
 import textwrap
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """The table of groups for a terminal: aligned, sorted and without redundant columns."""
 
-from __future__ import annotations
-
 import math
 import sys
 import textwrap

@@ -1,7 +1,5 @@
 """What may be asked of the looks of figures; importing it does not import matplotlib."""
 
-from __future__ import annotations
-
 from contextvars import ContextVar
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Places are in inches from fixed margins: nothing is solved for, so drawing is qu
 different runs line up.
 """
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The relative size of each block's updates over steps."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

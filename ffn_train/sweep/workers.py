@@ -1,7 +1,5 @@
 """Runs jobs in a launcher's workers, replaces lost workers and handles interrupts."""
 
-from __future__ import annotations
-
 import sys
 import threading
 from collections import Counter

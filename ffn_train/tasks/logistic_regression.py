@@ -1,7 +1,5 @@
 """Multinomial logistic regression, the linear model that a classifier has to beat."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

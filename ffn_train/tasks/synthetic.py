@@ -1,7 +1,5 @@
 """Regression tasks drawn from known functions."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import combinations
 

@@ -1,11 +1,9 @@
 """A table of inputs and targets, and its standardised parts: training, validation and test rows."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -71,7 +69,7 @@ class Data:
     notes: tuple[str, ...] = ()
 
     @property
-    def tested(self) -> Data | None:
+    def tested(self) -> Self | None:
         """The same with the test rows in the place of the validation rows; None without them."""
         if not len(self.x_test):
             return None
@@ -90,7 +88,7 @@ class Data:
             **self.origin,
         }
 
-    def astype(self, dtype: DTypeLike) -> Data:
+    def astype(self, dtype: DTypeLike) -> Self:
         """The same rows in another precision; the means and standard deviations stay float64.
 
         Raises SettingError for a column with a value beyond the range of the precision.
@@ -122,7 +120,7 @@ class Parts:
     test: Rows = field(default_factory=lambda: np.arange(0))
 
     @classmethod
-    def cut(cls, order: Rows, validation: int, test: int) -> Parts:
+    def cut(cls, order: Rows, validation: int, test: int) -> Self:
         """So many of the first rows for validation, so many of the next for the test."""
         held_out, tested, train = np.split(order, [validation, validation + test])
         return cls(train, held_out, tested)

@@ -1,10 +1,8 @@
 """The findings of the checks, in words."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 
@@ -34,7 +32,7 @@ class Finding:
         return self.verdict == "right"
 
     @classmethod
-    def unchecked(cls, function: str, text: str) -> Finding:
+    def unchecked(cls, function: str, text: str) -> Self:
         return cls(function, "unchecked", (), text)
 
     def __str__(self) -> str:

@@ -1,7 +1,5 @@
 """The start of the backward recursion from the measured dLoss/dx_L of a batch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

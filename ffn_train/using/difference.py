@@ -1,7 +1,5 @@
 """In which settings two runs differ."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from ffn_train.config.keys import lasting

@@ -1,7 +1,5 @@
 """Training on a table that is in memory."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from typing import Any

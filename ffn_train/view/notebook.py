@@ -1,7 +1,5 @@
 """A page inside a notebook's output."""
 
-from __future__ import annotations
-
 import html
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Horizontal lines mean that networks of all widths start to learn at the same rat
 Tensor Programs V, appendix D.1).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
