@@ -149,13 +149,19 @@ def test_importing_the_package_imports_no_heavy_library() -> None:
     [
         "import ffn_train.parts, ffn_train.plots",
         "from ffn_train.config.composition import compose; compose([])",
-        "from ffn_train.commands.help import help_text; help_text([])",
         "from ffn_train.running.experiment import build_experiment;"
         "from ffn_train.config.composition import compose; build_experiment(compose([]))",
     ],
 )
 def test_matplotlib_is_imported_for_figures_alone(code: str) -> None:
     assert "matplotlib" not in modules_after(code)
+
+
+def test_help_imports_the_choices_but_neither_hydra_nor_theory() -> None:
+    asked = "import sys; sys.argv = ['ffn_train', '--help']; from ffn_train.commands import train"
+    imported = modules_after(f"{asked}; train.main(); print('ffn_train.theory' in sys.modules)")
+    assert "False" in imported
+    assert not {"hydra", "omegaconf", "matplotlib", "pandas"} & imported
 
 
 def test_no_module_needs_a_system_of_unix_alone() -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from ffn_train.commands.options import Parser, columns, mention, words
 from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import some_of
-from ffn_train.plots import uncollected
 from ffn_train.runs.files import make_folder
 
 if TYPE_CHECKING:
@@ -24,6 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table and write tables and figures; exits 2 with one line on errors."""
     from ffn_train.compare import Options, collect
     from ffn_train.compare.metrics import STANDARD
+    from ffn_train.compare.reading import MANY
+    from ffn_train.plots import uncollected
+    from ffn_train.train.threads import allowed_cores
 
     parser = Parser(
         "compare",
@@ -75,11 +77,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         chosen = Options(**others, **looks)
         formats = some_of("--formats", options.formats, FORMATS)
         comparison = collect(options.directories, chosen, parser.notify)
-        page = present(comparison, options.out or _out(options.directories), formats)
+        processes = allowed_cores() if len(comparison.cases) >= MANY else 1
+        page = present(comparison, options.out or _out(options.directories), formats, processes)
         mention(f"to look at: {page}")
 
 
-def present(comparison: Comparison, out: Path, formats: Sequence[str]) -> Path:
+def present(comparison: Comparison, out: Path, formats: Sequence[str], processes: int = 1) -> Path:
     """Write tables, figures and the page, whose file is returned; print the table of the groups.
 
     Nothing is printed if writing fails.
@@ -88,7 +91,7 @@ def present(comparison: Comparison, out: Path, formats: Sequence[str]) -> Path:
 
     write_tables(comparison, out)
     mention(table(comparison, columns(sys.stdout) or sys.maxsize))
-    figures = write_figures(comparison, out, formats)
+    figures = write_figures(comparison, out, formats, processes)
     names = ", ".join(dict.fromkeys(path.stem for path in figures))
     page = write_page(comparison, out)
     mention(f"tables{f' and figures ({names})' if names else ''} in {out}")

@@ -11,8 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TextIO
 
 from ffn_train.config.sections import FORMATS
-from ffn_train.config.settings import SettingError, nearest, one_of, printable
-from ffn_train.runs.files import RunError
+from ffn_train.config.settings import SettingError, UserError, nearest, one_of, printable
 
 _WIDTHS = {"single": 3.5, "double": 7.0}  # inches: a column of a two-column page, and both
 
@@ -104,7 +103,7 @@ class Parser(argparse.ArgumentParser):
         """A context whose user errors end the command; ``elsewhere`` is added to those of files."""
         try:
             yield
-        except (SettingError, RunError) as error:
+        except UserError as error:
             self.error(str(error))
         except BrokenPipeError:
             raise

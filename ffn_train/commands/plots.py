@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ffn_train.commands.options import Parser, say, words
-from ffn_train.config.composition import declare
+from ffn_train.config.composition import load_parts
 from ffn_train.config.outside import load
 from ffn_train.config.registry import names
 from ffn_train.plots import draw
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with parser.mistakes():
         part_words = [text for text in options.runs if text.startswith("parts=")]
         load(options.parts)
-        declare(part_words)
+        load_parts(part_words)
         appearance = Appearance(**parser.appearance(options))
         chosen = {"figures": options.figures, "formats": options.formats, "appearance": appearance}
         for path in (text for text in options.runs if text not in part_words):

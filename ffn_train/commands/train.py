@@ -8,9 +8,9 @@ from typing import Any
 from ffn_train import __version__
 from ffn_train.commands.help import help_text
 from ffn_train.commands.options import Parser, mention, os_error, say, tell
-from ffn_train.config.composition import as_yaml, complete, compose, declare
+from ffn_train.config.composition import as_yaml, complete, compose, load_parts
 from ffn_train.config.overrides import CONFIG_DIR, command, written
-from ffn_train.config.settings import SettingError, first_line
+from ffn_train.config.settings import SettingError, UserError, first_line
 from ffn_train.running.interruption import SOON, Interrupted, Interruption
 
 SHOWN = 10  # unfinished jobs that are named
@@ -18,14 +18,12 @@ SHOWN = 10  # unfinished jobs that are named
 
 def main() -> None:
     """Run what the command line describes; exits 2 with one line on errors."""
-    from ffn_train.runs import RunError
-
     parser = _parser()
     options = parser.parse(None)
     overrides = [*(f"{CONFIG_DIR}{path}" for path in options.config_dir), *options.overrides]
     try:
         if options.help:
-            declare(options.overrides)
+            load_parts(options.overrides)
             say(help_text(options.overrides))
         elif options.version:
             say(f"ffn_train {__version__}")
@@ -41,7 +39,7 @@ def main() -> None:
             sys.exit(sweep(overrides))
         else:
             run(compose(overrides))
-    except (SettingError, RunError) as error:
+    except UserError as error:
         parser.error(str(error))
     except Interrupted as error:
         when, then = "before the first checkpoint", "to start again"

@@ -39,17 +39,21 @@ def write_tables(comparison: Comparison, out: Path) -> None:
         files.write_whole(out / name, content.encode(), durable=False)
 
 
-def write_figures(comparison: Comparison, out: Path, formats: Sequence[str]) -> list[Path]:
+def write_figures(
+    comparison: Comparison, out: Path, formats: Sequence[str], processes: int = 1
+) -> list[Path]:
     """Write the figures in each format and return their paths; without a format, write nothing.
 
     Each file is replaced atomically. An older figure that the runs no longer support is removed.
+    ``processes``: the figures are drawn in so many forked ones, which a process with threads (or
+    with JAX or PyTorch) must not ask for.
     Raises SettingError for an unknown format, OSError that names the file.
     """
     if not formats:
         return []
     from ffn_train.compare import figures  # late: it imports matplotlib
 
-    return figures.write_figures(comparison, out, formats)
+    return figures.write_figures(comparison, out, formats, processes)
 
 
 def write_page(comparison: Comparison, out: Path) -> Path:

@@ -6,24 +6,23 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from ffn_train.train.threads import allowed_cores
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _task: Callable[[Any], Any]
 
 
-def each(task: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """``[task(item) for item in items]``, on all cores where the system forks reliably.
+def each(task: Callable[[Item], Result], items: Sequence[Item], processes: int) -> list[Result]:
+    """``[task(item) for item in items]``, in up to so many processes if the system is Linux.
 
-    A task changes nothing in this process, and its result is copied to it.
+    A task changes nothing in this process, and its result is copied to it. This process must have
+    no threads: a forked one may wait forever for a lock that one of them held.
     """
-    cores = min(allowed_cores(), len(items))
-    if cores < 2 or sys.platform != "linux":
+    processes = min(processes, len(items))
+    if processes < 2 or sys.platform != "linux":
         return [task(item) for item in items]
     context = multiprocessing.get_context("fork")
-    with context.Pool(cores, _inherit, (task,)) as pool:
+    with context.Pool(processes, _inherit, (task,)) as pool:
         return pool.map(_done, items, chunksize=1)
 
 

@@ -160,8 +160,8 @@ def _refuse_hydra_of_presets(node: Config) -> None:
             )
 
 
-def declare(overrides: Sequence[str]) -> None:
-    """Load the parts that the overrides name, and register all choices and settings with Hydra."""
+def load_parts(overrides: Sequence[str]) -> None:
+    """Load the parts that the overrides name."""
     for text in overrides:
         if text.lstrip("+").startswith("parts="):
             override = grammar(text)
@@ -171,6 +171,11 @@ def declare(overrides: Sequence[str]) -> None:
             parts = override.value()
             check("parts", parts, DECLARED["parts"], list)
             load(listed(parts))
+
+
+def declare(overrides: Sequence[str]) -> None:
+    """Load the parts that the overrides name, and register all choices and settings with Hydra."""
+    load_parts(overrides)
     _declare(loaded())
 
 

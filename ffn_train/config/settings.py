@@ -29,8 +29,12 @@ LARGEST_INTEGER = 10**50  # so that products of several are still in the range o
 _COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
 
-class SettingError(ValueError):
-    """A setting that cannot be used; the message is one line for the user."""
+class UserError(ValueError):
+    """What a user gave cannot be used; the message is one line, which a command ends with."""
+
+
+class SettingError(UserError):
+    """A setting that cannot be used."""
 
 
 def first_line(error: BaseException) -> str:

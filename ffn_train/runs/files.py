@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ffn_train.config.settings import first_line
+from ffn_train.config.settings import UserError, first_line
 
 CONFIG = "config.json"
 PROVENANCE = "provenance.json"
@@ -67,8 +67,8 @@ LOCKED = re.compile(  # files that only the holder of the lock writes
 )
 
 
-class RunError(ValueError):
-    """A run directory that cannot be read; the message is one line that names the file."""
+class RunError(UserError):
+    """A run directory that cannot be read; the message names the file."""
 
 
 def write_whole(

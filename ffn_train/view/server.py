@@ -16,8 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 from urllib.parse import parse_qs, quote, urlsplit
 
-from ffn_train.config.settings import SettingError
-from ffn_train.runs import RunError
+from ffn_train.config.settings import UserError
 from ffn_train.runs.files import finite
 from ffn_train.view.page import page
 
@@ -87,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
             if answer is None:
                 raise KeyError(address.path)
             content = answer(self.server.shelf, query.get("name", ""), query.get("after", ""))
-        except (RunError, SettingError, OSError) as error:  # as of a run that has just begun
+        except (UserError, OSError) as error:  # as of a run that has just begun
             status = HTTPStatus.SERVICE_UNAVAILABLE
             self._send(status, str(error).encode(errors="replace"), "text/plain")
         except (KeyError, ValueError):

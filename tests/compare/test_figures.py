@@ -12,7 +12,6 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from ffn_train.compare import Options, forking, write_figures
-from ffn_train.compare import figures as drawing
 from ffn_train.compare.case import Case
 from tests.compare.made_up import (
     case,
@@ -20,6 +19,7 @@ from tests.compare.made_up import (
     figures,
     small_sweep,
 )
+from tests.support.command import Forked
 
 CROWDS: Mapping[str, list[Case]] = {
     "sixty": [
@@ -109,22 +109,30 @@ def test_figures_that_no_longer_apply_are_removed(tmp_path: Path) -> None:
     assert not (tmp_path / "coordinate_check.png").exists()
 
 
-@pytest.mark.parametrize(("platform", "cores"), [("linux", 2), ("linux", 1), ("darwin", 2)])
-def test_the_figures_of_many_runs_are_drawn_side_by_side(
-    platform: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_figures_of_many_runs_are_drawn_side_by_side(tmp_path: Path) -> None:
     chosen = Options(figures=["final", "loss_curves"])
     comparison = replace(compared(*small_sweep()), options=chosen)
     alone = write_figures(comparison, tmp_path, ["svg"])
     assert len(alone) == 2
     before = [path.read_bytes() for path in alone]
-    monkeypatch.setattr(drawing, "MANY", 1)
+
+    def side_by_side() -> None:  # in a child: it has no threads, as this process may
+        for path in alone:
+            path.unlink()
+        assert write_figures(comparison, tmp_path, ["svg"], processes=2) == alone
+        assert [path.read_bytes() for path in alone] == before
+        assert os.getpid() not in forking.each(lambda _: os.getpid(), range(8), 2)
+        with pytest.raises(OSError, match="absent") as caught:
+            write_figures(comparison, tmp_path / "absent", ["svg"], processes=2)
+        assert str(tmp_path / "absent") in str(caught.value.filename)
+
+    child = Forked(side_by_side, cwd=tmp_path).wait()
+    assert child.returncode == 0, child.stderr
+
+
+@pytest.mark.parametrize(("platform", "processes"), [("linux", 1), ("darwin", 2)])
+def test_no_process_is_forked_unasked_or_where_that_is_unsafe(
+    platform: str, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(forking, "allowed_cores", lambda: cores)
-    assert write_figures(comparison, tmp_path, ["svg"]) == alone
-    assert [path.read_bytes() for path in alone] == before
-    processes = forking.each(lambda _: os.getpid(), range(8))
-    assert (os.getpid() in processes) == (platform == "darwin" or cores == 1)
-    with pytest.raises(OSError, match="absent") as caught:
-        write_figures(comparison, tmp_path / "absent", ["svg"])
-    assert str(tmp_path / "absent") in str(caught.value.filename)
+    assert forking.each(lambda _: os.getpid(), range(3), processes) == [os.getpid()] * 3

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from ffn_train.compare import forking
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.header import overrides
-from ffn_train.compare.reading import MANY
 from ffn_train.config.registry import modules
 from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import some_of
@@ -49,7 +48,9 @@ def _width(drawn: Figure) -> float:
     return float(drawn.get_tightbbox().width) + 2 * MARGIN
 
 
-def write_figures(comparison: Comparison, out: Path, formats: Sequence[str]) -> list[Path]:
+def write_figures(
+    comparison: Comparison, out: Path, formats: Sequence[str], processes: int
+) -> list[Path]:
     """Draw each figure, or the requested ones, once, and write it in each format."""
     formats = some_of("--formats", formats, FORMATS)
     requested = comparison.options.figures
@@ -58,9 +59,7 @@ def write_figures(comparison: Comparison, out: Path, formats: Sequence[str]) -> 
     def write(name: str) -> list[Path]:
         return _write(comparison, name, out, formats)
 
-    many = len(comparison.cases) >= MANY
-    written = forking.each(write, names) if many else map(write, names)
-    return [path for paths in written for path in paths]
+    return [path for paths in forking.each(write, names, processes) for path in paths]
 
 
 def _write(comparison: Comparison, name: str, out: Path, formats: Sequence[str]) -> list[Path]:

@@ -17,7 +17,6 @@ from ffn_train.nn.core import Floats
 from ffn_train.runs import files
 from ffn_train.runs.layout import QuantityColumn, RunLayout, read_layout
 from ffn_train.runs.loggers.logger import Logger
-from ffn_train.runs.summary import read_summary
 
 FOLDER = "tensorboard"
 FILE = "events.out.tfevents.0.ffn_train"
@@ -79,6 +78,8 @@ class TensorBoard(Logger):
 
     def close(self, state: str) -> None:
         from tensorboardX import summary
+
+        from ffn_train.runs.summary import read_summary
 
         if state not in ("interrupted", "failed") and (outcome := read_summary(self.run)):
             step = outcome.steps or 0
