@@ -19,10 +19,10 @@ def learned(evidence: Evidence) -> Finding | None:
         what = "diverged" if run.state == "diverged" else "was stopped, because its loss had grown"
         return Finding(LEARNED, "no", f"no: the run {what}")
     judged = headline(run)
-    if judged is None or judged[0].value is None or math.isnan(judged[0].value):
+    if judged is None or math.isnan(judged[1]):
         return None
-    score, where = judged
-    value, trivial = judged[0].value, score.trivial or "knowing nothing of the inputs"
+    score, value, where = judged
+    trivial = score.trivial or "knowing nothing of the inputs"
     skill, baseline = (1 - score.unlearned(known) for known in (value, score.baseline))
     achieved = f"{score.symbol} {value:.3g} {where}"
     if score.no_better(value, score.no_skill):
