@@ -88,7 +88,10 @@ SWEEPS: Mapping[str, Sequence[Sequence[str]]] = {
     "csv": [[*DIABETES, "model.depth=1,2,4", "activation=relu,tanh", "seed=0,1,2"]],
     "theory_off": [["plot.theory=false", "model.depth=2,16", "residual=none,scaled", "seed=0,1"]],
     "theory_flagged": [
-        ["model.width=4", "model.depth=8,64", "residual=none,identity", "activation=relu"]
+        [
+            *("model.width=8", "model.depth=4,16", "block=swiglu", "init=lecun"),
+            "residual=scaled,identity",
+        ]
     ],
     "long": [
         [

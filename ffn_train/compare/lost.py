@@ -55,5 +55,6 @@ def note_lost(axes: Axes, groups: Sequence[Group]) -> None:
     if counts:
         states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
         words = f"{states} of {sum(len(group.measured) for group in groups)}"
-        look: Any = {"ha": "right", "va": "top", "size": 7, "color": RED}
+        look: Any = {"ha": "right", "va": "top", "size": 7, "color": RED, "zorder": 6}
+        look["bbox"] = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
         axes.text(0.99, 0.95, words, transform=axes.transAxes, **look)

@@ -52,7 +52,7 @@ def draw(comparison: Comparison) -> Figure | None:
         r"Gradient flow: $|\partial L/\partial x_l|$ relative to that at $l=L$",
         [
             spread(comparison, geometric=True),
-            "dashed and grey: theory, ± 1 sd of one seed" * theory,
+            "dashed: theory, RMS over seeds; grey: two seeds in three" * theory,
             comparison.theory,
             words,
         ],
