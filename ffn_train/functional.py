@@ -12,6 +12,8 @@ given as a pair of functions of the pre-activation z, such as ``np.tanh`` and
 ``lambda z: 1 - np.tanh(z) ** 2``, or the ``value`` and ``derivative`` of ffn_train.nn.activations.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

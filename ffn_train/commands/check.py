@@ -1,5 +1,7 @@
 """ffn-train check FILE.py: are a user's backward passes right, and if not, what is wrong?"""
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Sequence

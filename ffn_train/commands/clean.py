@@ -1,5 +1,7 @@
 """ffn-train clean: lists or removes files that runs and sweeps no longer need."""
 
+from __future__ import annotations
+
 import os
 import re
 import stat

@@ -1,5 +1,7 @@
 """python -m ffn_train diff: in which settings two runs differ."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 

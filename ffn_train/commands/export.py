@@ -1,5 +1,7 @@
 """python -m ffn_train export: a run in the formats of other programs."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """python -m ffn_train.gradcheck: checks the configured model's backward pass."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Sequence
 

@@ -1,5 +1,7 @@
 """``--help``: the choices, settings and presets, from their declarations."""
 
+from __future__ import annotations
+
 import inspect
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,5 +1,7 @@
 """How every command starts and ends, also on interrupts and closed pipes."""
 
+from __future__ import annotations
+
 import atexit
 import gc
 import importlib

@@ -1,5 +1,7 @@
 """The commands' parser, which reports an error in one line without the usage, and their output."""
 
+from __future__ import annotations
+
 import argparse
 import math
 import os

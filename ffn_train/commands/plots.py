@@ -1,5 +1,7 @@
 """python -m ffn_train.plots: redraws a run's figures from its directory."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from ffn_train.commands.options import Parser, say, words

@@ -1,5 +1,7 @@
 """python -m ffn_train predict: a trained model's predictions for the rows of a file."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Predictions as text: a page for one configuration, a table for many."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,5 +1,7 @@
 """python -m ffn_train.reproduce: runs the studies and checks their claims."""
 
+from __future__ import annotations
+
 import sys
 import time
 from collections.abc import Sequence

@@ -1,5 +1,7 @@
 """python -m ffn_train.theory: the theory's predictions for a configuration, without training."""
 
+from __future__ import annotations
+
 import re
 from collections import Counter
 from collections.abc import Sequence

@@ -1,5 +1,7 @@
 """python -m ffn_train: one run from the command line."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Mapping
 from pathlib import Path

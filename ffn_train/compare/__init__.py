@@ -9,6 +9,8 @@ A figure is a module of ``figures/`` with a ``NAME`` and a ``draw(comparison)``,
 where the runs have nothing to show in it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """The axis of a setting's values: numbers to scale, words side by side."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,5 +1,7 @@
 """One run of a comparison: its settings, its state, and the few rows that are drawn."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

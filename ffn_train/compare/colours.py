@@ -6,6 +6,8 @@ factor of four. Words get a palette that is safe under colour blindness. For pri
 but the many numbers of a colour bar also have their own marker, and words their own dash.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import cache
 from typing import Any

@@ -1,5 +1,7 @@
 """A comparison: the runs, the settings that differ, their groups and their layout."""
 
+from __future__ import annotations
+
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set

@@ -1,5 +1,7 @@
 """Finds the runs in and below run directories, sweeps and directories of these."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

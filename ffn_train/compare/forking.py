@@ -1,5 +1,7 @@
 """A task for each of a few items, in processes forked from this one, which share what it knows."""
 
+from __future__ import annotations
+
 import multiprocessing
 import signal
 import sys

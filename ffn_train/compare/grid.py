@@ -4,6 +4,8 @@ Panels are positioned in inches. Legends and labels may extend beyond the page: 
 with its tight bounding box.
 """
 
+from __future__ import annotations
+
 import re
 import textwrap
 from collections.abc import Iterable, Sequence

@@ -1,5 +1,7 @@
 """Groups of runs that differ only in their seed, or in settings that are not grouped by."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property

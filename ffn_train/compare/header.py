@@ -1,5 +1,7 @@
 """The header of a figure and the metadata of its file: what it shows, and of which runs."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 

@@ -10,6 +10,8 @@ so that there are few panels. ``--x``, ``--color`` and ``--panel`` take preceden
 always changes together with a higher-ranked one (as zipped ones do) is not shown.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

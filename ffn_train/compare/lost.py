@@ -1,5 +1,7 @@
 """What a figure marks at its upper edge: lost runs by crosses, losses beyond it by triangles."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any

@@ -1,5 +1,7 @@
 """The numbers by which runs are compared, from the summary or, without one, from the run's rows."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace

@@ -1,5 +1,7 @@
 """The content of a comparison's page as plain data: its runs and the settings that differ."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Container, Sequence
 from itertools import compress

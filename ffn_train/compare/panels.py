@@ -1,5 +1,7 @@
 """Groups sorted into the panels of a figure."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,5 +1,7 @@
 """Reads many runs, in several processes if that is faster."""
 
+from __future__ import annotations
+
 import gc
 import multiprocessing
 import signal

@@ -1,5 +1,7 @@
 """Dotted lines at the steps where runs were extended whose schedule depends on their length."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes

@@ -8,6 +8,8 @@ runs.csv    a row per run: state, the settings that differ, every metric, its di
 times.csv   a row per run: times, which differ between machines and days
 """
 
+from __future__ import annotations
+
 import csv
 import io
 import math

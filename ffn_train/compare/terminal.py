@@ -1,5 +1,7 @@
 """The table of groups for a terminal: aligned, sorted and without redundant columns."""
 
+from __future__ import annotations
+
 import math
 import sys
 import textwrap

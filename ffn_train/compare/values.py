@@ -1,5 +1,7 @@
 """Settings that differ between runs: how their keys are named and their values sorted."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from typing import TypeGuard
 

@@ -1,5 +1,7 @@
 """Conditions on settings: ``depth>=16``, ``residual!=none``."""
 
+from __future__ import annotations
+
 import math
 import operator
 import re

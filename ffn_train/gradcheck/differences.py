@@ -15,6 +15,8 @@ is drawn and the kink counted. If the derivative is so small compared with y tha
 as in very deep stacks, the check is not resolved: it neither passes nor fails.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 

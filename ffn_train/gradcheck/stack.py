@@ -1,5 +1,7 @@
 """A configured stack's backward pass, part by part and as a whole."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from ffn_train.gradcheck.differences import Check, check_layer, random_parameters

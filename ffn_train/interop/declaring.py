@@ -1,5 +1,7 @@
 """What a recorded run declares: its tensors, blocks, quantities and settings, checked."""
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence

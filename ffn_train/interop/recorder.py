@@ -1,5 +1,7 @@
 """``record``: the run directory of any training loop, whatever it computes with."""
 
+from __future__ import annotations
+
 import math
 import sys
 import time
@@ -56,7 +58,7 @@ def record(
     score: Mapping[str, Any] | None = None,
     first: int = 0,
     logger: Logger | None = None,
-) -> "Recorder":
+) -> Recorder:
     """Begin the directory ``path`` of a run that your own program trains; use it in a ``with``.
 
     tensors     the parameter tensors by name, or their shapes, in the order of computation
@@ -107,7 +109,7 @@ def open_run(
     score: Mapping[str, Any] | None,
     first: int,
     logger: Logger | None,
-) -> "Recorder":
+) -> Recorder:
     """The same for a known layout; raises as ``record`` does."""
     columns = declaring.listed("scalars", scalars)
     declaring.unique("scalars", ["step", *columns])

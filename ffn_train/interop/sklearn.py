@@ -3,6 +3,8 @@
 Needs the extra ``sklearn``.
 """
 
+from __future__ import annotations
+
 import signal
 import threading
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -194,7 +196,7 @@ class FFNRegressor(RegressorMixin, FFN):  # type: ignore[misc]
     checked by ``fit``, which raises ValueError in one line as the command does.
     """
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any) -> FFNRegressor:
         """Train on X (N, D) and y (N,) or (N, M). Raises ValueError."""
         x, targets = validate_data(
             self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, ensure_min_samples=2
@@ -221,7 +223,7 @@ class FFNClassifier(ClassifierMixin, FFN):  # type: ignore[misc]
     they stand in ``classes_``. All else is as in ``FFNRegressor``.
     """
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any) -> FFNClassifier:
         """Train on X (N, D) and the classes y (N,), of which there are two at least."""
         x, targets = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
         check_classification_targets(targets)

@@ -1,5 +1,7 @@
 """What may be asked of the looks of figures; importing it does not import matplotlib."""
 
+from __future__ import annotations
+
 from contextvars import ContextVar
 from dataclasses import dataclass
 

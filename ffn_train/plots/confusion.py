@@ -1,5 +1,7 @@
 """The confusion matrix: which classes are taken for which."""
 
+from __future__ import annotations
+
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes

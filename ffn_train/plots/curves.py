@@ -1,5 +1,7 @@
 """Curves that drop no point: what has no place on the axis is marked at its edge."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -1,5 +1,7 @@
 """What theory predicts for step 0: a dashed line, its band, and a strip of measured/predicted."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 

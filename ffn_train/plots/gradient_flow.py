@@ -1,5 +1,7 @@
 """Gradient flow: the norms of parameter and signal gradients against depth, at several steps."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Any
 

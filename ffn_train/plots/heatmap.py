@@ -1,5 +1,7 @@
 """Heat map of every layer's gradient norm, layer by step."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

@@ -1,5 +1,7 @@
 """The gradient norm of each block over steps, and that of all parameters together."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Where a run went on otherwise than it began: lines at these steps in figures over steps."""
 
+from __future__ import annotations
+
 from itertools import pairwise
 from typing import Any
 

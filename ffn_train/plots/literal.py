@@ -1,5 +1,7 @@
 """Text from data as a figure shows it: nothing in it is mathematics, and every letter is seen."""
 
+from __future__ import annotations
+
 from functools import cache
 
 

@@ -1,5 +1,7 @@
 """Training and validation loss over steps, with that of the baseline."""
 
+from __future__ import annotations
+
 import textwrap
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Parts of maps in colours: hatched cells and the colour bar."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

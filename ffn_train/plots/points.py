@@ -1,5 +1,7 @@
 """The looks of many points' curves: one setting gives the colour, the others that vary the dash."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Predictions without a run, one or several, as curves over depth."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

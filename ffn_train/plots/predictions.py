@@ -1,5 +1,7 @@
 """What the model predicts for the validation rows, against what is true."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,5 +1,7 @@
 """The figure of any quantity, drawn from its declaration alone."""
 
+from __future__ import annotations
+
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes

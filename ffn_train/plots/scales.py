@@ -1,5 +1,7 @@
 """Axes with limits and ticks taken from the data: log norms, steps and depth."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -1,5 +1,7 @@
 """Which blocks, steps and numbers of a run a figure shows."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import TypeVar
 

@@ -1,5 +1,7 @@
 """A run's settings as flat keys and values, and how a figure's header and metadata write them."""
 
+from __future__ import annotations
+
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence

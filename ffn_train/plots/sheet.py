@@ -4,6 +4,8 @@ Places are in inches from fixed margins: nothing is solved for, so drawing is qu
 different runs line up.
 """
 
+from __future__ import annotations
+
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace

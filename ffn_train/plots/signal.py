@@ -1,5 +1,7 @@
 """The size of the signal against depth, and the share of dead hidden units, at several steps."""
 
+from __future__ import annotations
+
 import numpy as np
 from matplotlib.figure import Figure
 

@@ -6,6 +6,8 @@ greyscale print and colour blindness, and both stop short of the light end, whic
 Each has its marker, too.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -1,5 +1,7 @@
 """The relative size of each block's updates over steps."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

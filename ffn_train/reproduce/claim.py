@@ -1,5 +1,7 @@
 """A published claim, what was measured of it, and the verdict that follows."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal

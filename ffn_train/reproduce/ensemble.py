@@ -4,6 +4,8 @@ Member s of an ensemble is what ``python -m ffn_train seed=s`` measures at step 
 parameters and its batch. Hundreds of seeds cost their arithmetic and no start of a program.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar

@@ -1,5 +1,7 @@
 """A study's figure: panels side by side, the looks that studies share, legends on the right."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 

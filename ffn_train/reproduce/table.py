@@ -1,5 +1,7 @@
 """Claims as text: aligned for a terminal, and as CSV with one row for each check."""
 
+from __future__ import annotations
+
 import csv
 import io
 from collections import Counter

@@ -1,5 +1,7 @@
 """A preset's sweep, trained: the run directories that ``-m experiment=NAME`` makes, read back."""
 
+from __future__ import annotations
+
 import tempfile
 
 from ffn_train.config.settings import SettingError

@@ -1,5 +1,7 @@
 """The cost of a sweep: its jobs, their parameters, and a time estimated from a few steps."""
 
+from __future__ import annotations
+
 import statistics
 import time
 from collections.abc import Sequence

@@ -1,5 +1,7 @@
 """One job of a sweep, run in a process that a launcher starts."""
 
+from __future__ import annotations
+
 import os
 import time
 import traceback

@@ -4,6 +4,8 @@ The launcher only starts processes: each job is one short override that names an
 sweep's manifest, or several, so a job does not compose the whole configuration again.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import os
 import signal

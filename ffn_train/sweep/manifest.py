@@ -11,6 +11,8 @@ The state of a job is always read from its directory, never from the manifest, s
 cannot disagree.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os

@@ -1,5 +1,7 @@
 """A sweep from start to end: checks, directory, launch of the missing jobs, results."""
 
+from __future__ import annotations
+
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence

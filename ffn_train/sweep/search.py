@@ -6,6 +6,8 @@ neither has a value. Trials are ordinary jobs of the sweep: the same command pro
 trials in the same order and reuses those that have ended.
 """
 
+from __future__ import annotations
+
 import math
 import warnings
 from collections import Counter

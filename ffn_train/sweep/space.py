@@ -1,5 +1,7 @@
 """The jobs of a sweep: every combination of the values, or values that vary together."""
 
+from __future__ import annotations
+
 import copy
 import itertools
 import math
@@ -8,7 +10,7 @@ from collections import ChainMap, Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 from ffn_train.config.composition import Config, composed
 from ffn_train.config.keys import DECLARED, PRESET, read_settings
@@ -40,7 +42,7 @@ class Job:
         text = re.sub(r"[^A-Za-z0-9=.,+-]+", "_", ",".join(words) or "only")
         return text.lstrip(".-")[:LONGEST_NAME]
 
-    def computed_by(self, engine: str) -> Self:
+    def computed_by(self, engine: str) -> Job:
         """The same job, with this engine in the place of engine=auto."""
         automatic = self.config["engine"] == "auto"
         return replace(self, config={**self.config, "engine": engine}) if automatic else self

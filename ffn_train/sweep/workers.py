@@ -1,5 +1,7 @@
 """Runs jobs in a launcher's workers, replaces lost workers and handles interrupts."""
 
+from __future__ import annotations
+
 import sys
 import threading
 from collections import Counter

@@ -1,5 +1,7 @@
 """Ordinary least squares, the baseline that a trained model has to beat."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from ffn_train.nn.core import Array

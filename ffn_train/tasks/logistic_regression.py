@@ -1,5 +1,7 @@
 """Multinomial logistic regression, the linear model that a classifier has to beat."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import numpy as np

@@ -1,5 +1,7 @@
 """The few rows that have most of a target's variance, if there are such."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

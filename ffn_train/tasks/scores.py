@@ -1,5 +1,7 @@
 """Scores: how good a model's outputs are, as a familiar number."""
 
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

@@ -1,5 +1,7 @@
 """Regression tasks drawn from known functions."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from itertools import combinations
 

@@ -1,9 +1,11 @@
 """A table of inputs and targets, and its standardised parts: training, validation and test rows."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -69,7 +71,7 @@ class Data:
     notes: tuple[str, ...] = ()
 
     @property
-    def tested(self) -> Self | None:
+    def tested(self) -> Data | None:
         """The same with the test rows in the place of the validation rows; None without them."""
         if not len(self.x_test):
             return None
@@ -88,7 +90,7 @@ class Data:
             **self.origin,
         }
 
-    def astype(self, dtype: DTypeLike) -> Self:
+    def astype(self, dtype: DTypeLike) -> Data:
         """The same rows in another precision; the means and standard deviations stay float64.
 
         Raises SettingError for a column with a value beyond the range of the precision.
@@ -120,7 +122,7 @@ class Parts:
     test: Rows = field(default_factory=lambda: np.arange(0))
 
     @classmethod
-    def cut(cls, order: Rows, validation: int, test: int) -> Self:
+    def cut(cls, order: Rows, validation: int, test: int) -> Parts:
         """So many of the first rows for validation, so many of the next for the test."""
         held_out, tested, train = np.split(order, [validation, validation + test])
         return cls(train, held_out, tested)

@@ -1,5 +1,7 @@
 """What a task is: a table of inputs and targets, and the score that a model is judged by."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar

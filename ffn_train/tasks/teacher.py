@@ -1,5 +1,7 @@
 """The teacher task: a student stack learns the outputs of a random stack of its own family."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from ffn_train.config.registry import choice

@@ -1,5 +1,7 @@
 """The activations that the checks pass in and recognise, each with its derivative."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -3,6 +3,8 @@
 An answer is plain data: arrays of numbers, or one line that says why there are none.
 """
 
+from __future__ import annotations
+
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence

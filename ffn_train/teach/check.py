@@ -1,5 +1,7 @@
 """Checks of a user's own functions: the textbook's, and any pair of forward and backward pass."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import permutations, product

@@ -5,6 +5,8 @@ from the file's own input and output. It never says whether anything is right, s
 pass by what it prints, by its exit status, or by changing NumPy under the checker's feet.
 """
 
+from __future__ import annotations
+
 import importlib
 import inspect
 import json
@@ -19,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import ModuleType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import numpy as np
 
@@ -63,7 +65,7 @@ class Child:
         self.signatures: Mapping[str, Signature] = {}
         self.shapes: Mapping[str, Mapping[str, tuple[int, ...]]] = {}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Child:
         try:
             head, _ = self._receive()
             if "error" in head:

@@ -1,5 +1,7 @@
 """Is a gradient right, and if not, which known mistake gives the same numbers?"""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial

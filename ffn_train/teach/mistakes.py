@@ -5,6 +5,8 @@ float64: a ``Slip`` replaces what one kind of step passes back, and all earlier 
 ``Total`` computes a whole tensor's gradient from the samples' shares.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 

@@ -5,6 +5,8 @@ each sample's share of a parameter's gradient, so that a wrong sum can be distin
 one. The backward step of any stage can be replaced by a mistaken one.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property

@@ -1,5 +1,7 @@
 """Parts of your own as pairs of functions: a file's activations, norms and blocks."""
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial

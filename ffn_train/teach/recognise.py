@@ -1,5 +1,7 @@
 """What does a user's forward function compute, and how are its arguments laid out?"""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -56,7 +58,7 @@ class Forward:
         rng = np.random.default_rng(seed)
         return {name: np.round(rng.normal(size=shape), 2) for name, shape in self.shapes}
 
-    def checked(self) -> "Forward":
+    def checked(self) -> Forward:
         return replace(self, rounds=rounding(self.output, self.values()))
 
 

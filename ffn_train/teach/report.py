@@ -1,8 +1,10 @@
 """The findings of the checks, in words."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 
@@ -32,7 +34,7 @@ class Finding:
         return self.verdict == "right"
 
     @classmethod
-    def unchecked(cls, function: str, text: str) -> Self:
+    def unchecked(cls, function: str, text: str) -> Finding:
         return cls(function, "unchecked", (), text)
 
     def __str__(self) -> str:

@@ -1,5 +1,7 @@
 """How a user's function is called: the layout of its arrays, the order of its arguments."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product

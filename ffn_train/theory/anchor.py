@@ -1,5 +1,7 @@
 """The start of the backward recursion from the measured dLoss/dx_L of a batch."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

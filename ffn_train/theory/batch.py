@@ -1,5 +1,7 @@
 """The kernel of a batch; of a large batch, that of a sample of its rows."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import NDArray
 

@@ -5,10 +5,12 @@ and a gradient kernel G at its output to G ∘ χ at its input. The squared norm
 gradient is Σ_ab (G ∘ W)_ab with a kernel W of its own.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import singledispatch
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,7 +37,7 @@ class Variances:
     independent: bool = True
 
     @classmethod
-    def of(cls, init: Initialiser, *, width: int, hidden: int, depth: int) -> Self:
+    def of(cls, init: Initialiser, *, width: int, hidden: int, depth: int) -> Variances:
         """The variances that an initialiser gives the matrices of a stack."""
         inner = init.variance(fan_in=width, fan_out=hidden, role="inner", depth=depth)
         outer = init.variance(fan_in=hidden, fan_out=width, role="outer", depth=depth)

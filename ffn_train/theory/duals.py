@@ -10,6 +10,8 @@ Closed forms are exact; other activations use their Hermite series, which needs 
 wider field. tanh and SiLU of a wide field are therefore sums of functions with closed forms.
 """
 
+from __future__ import annotations
+
 from functools import singledispatch
 from typing import NamedTuple
 

@@ -11,6 +11,8 @@ v = 5/H + 2/D: Hanin and Nica 2020, "Products of many large random matrices". No
 the standard deviation of a log norm is sqrt(V)/2.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 

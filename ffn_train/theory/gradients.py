@@ -1,5 +1,7 @@
 """The squared norms of parameter gradients, from the kernels of one forward and backward pass."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import NamedTuple
 

@@ -10,6 +10,8 @@ u a graded grid is denser near 0, where an activation bends. The remainder of th
 the last term's power, so that ρ = 1 is exact.
 """
 
+from __future__ import annotations
+
 from functools import cache
 
 import numpy as np

@@ -4,6 +4,8 @@ Each was found by simulation over seeds; ``experiments/theory_limits`` tests the
 configurations. A run's check against its measured step 0 is in ``runs.predictions``.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -1,5 +1,7 @@
 """Predicted norms at step 0: of x_l, of dLoss/dx_l and of every parameter's gradient."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

@@ -9,6 +9,8 @@ for the kernel Y of its input, from the second moment of a Wishart matrix. M + 1
 lie along the signal, E[g_a | x_a] = κ M/D x_a, and a norm of x_L removes them.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

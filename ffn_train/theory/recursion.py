@@ -13,6 +13,8 @@ Schoenholz et al. 2017, "Deep Information Propagation"; Yang and Schoenholz 2017
 Residual Networks".
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

@@ -1,5 +1,7 @@
 """In which settings two runs differ."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from ffn_train.config.keys import lasting

@@ -1,5 +1,7 @@
 """Training on a table that is in memory."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Sequence
 from typing import Any

@@ -1,8 +1,10 @@
 """A run's network with what it knows of its data: from new rows to predictions."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 
@@ -114,7 +116,7 @@ class Model:
             raise SettingError("a gradient needs a target in each row, and some rows have none")
         return trace(self.stack, self.params, self.loss, self.inputs(frame), targets)
 
-    def read(self, path: str) -> tuple[Any, Self]:
+    def read(self, path: str) -> tuple[Any, Model]:
         """The rows of a file, read as the training file was or else as it stands there, and the
         model for its way of writing numbers. Raises SettingError, which names the file.
         """

@@ -1,5 +1,7 @@
 """What can be done with a run from Python: predict, trace, tables, a notebook's view of it."""
 
+from __future__ import annotations
+
 import html
 from dataclasses import dataclass, fields
 from pathlib import Path

@@ -1,5 +1,7 @@
 """What a network computes from given rows: the signals and, for given targets, the gradients."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,5 +1,7 @@
 """A page inside a notebook's output."""
 
+from __future__ import annotations
+
 import html
 from dataclasses import dataclass
 

@@ -4,6 +4,8 @@ Bytes of equal significance lie together, since signs and exponents of neighbour
 last digits are not: grouped they pack to two thirds.
 """
 
+from __future__ import annotations
+
 import base64
 import zlib
 from typing import Any

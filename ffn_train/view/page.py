@@ -1,5 +1,7 @@
 """One self-contained HTML file: style, scripts, packed data, and a policy that admits no more."""
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import html

@@ -1,5 +1,7 @@
 """What the page of a run shows, as plain data: what its directory holds, and no more."""
 
+from __future__ import annotations
+
 import json
 import math
 from collections.abc import Mapping

@@ -8,6 +8,8 @@
 A name is one of those that were found: no path comes from a request.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass

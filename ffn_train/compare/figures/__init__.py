@@ -1,5 +1,7 @@
 """The figures of a comparison."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -4,6 +4,8 @@ Horizontal lines mean that networks of all widths start to learn at the same rat
 Tensor Programs V, appendix D.1).
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

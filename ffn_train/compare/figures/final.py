@@ -3,6 +3,8 @@
 Over a learning rate, or another number that was searched, a ring marks the best of each curve.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 

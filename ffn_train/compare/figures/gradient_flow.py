@@ -1,5 +1,7 @@
 """The signal gradient over relative depth, at the start and at the end: a line per group."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Gradient norm of every layer over steps: a small heat map per group, on a common colour scale."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import matplotlib

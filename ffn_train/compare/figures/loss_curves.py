@@ -1,8 +1,10 @@
 """Loss over steps: the mean of each group, its spread over seeds, and each run."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -99,7 +101,7 @@ class Summary:
     long: bool
 
     @classmethod
-    def of(cls, curves: Sequence[Curve]) -> Self:
+    def of(cls, curves: Sequence[Curve]) -> Summary:
         """At the steps that all of the curves have."""
         common = curves[0][0]
         for steps, _ in curves[1:]:

@@ -1,5 +1,7 @@
 """The trainability map: loss, gradient ratio and share diverged over the two main settings."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product

@@ -1,5 +1,7 @@
 """A run in the formats of other programs: PyTorch, ONNX, tables, TensorBoard."""
 
+from __future__ import annotations
+
 from importlib.util import find_spec
 from pathlib import Path
 

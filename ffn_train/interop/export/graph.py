@@ -1,5 +1,7 @@
 """A trained network as an ONNX graph, with the standardising of its inputs and outputs inside."""
 
+from __future__ import annotations
+
 import json
 import math
 from collections.abc import Callable, Mapping

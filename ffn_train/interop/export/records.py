@@ -1,5 +1,7 @@
 """A run's scalars and measures as one tidy table, or as TensorBoard's event file."""
 
+from __future__ import annotations
+
 import csv
 import io
 import tempfile

@@ -1,5 +1,7 @@
 """A trained network as PyTorch source that needs nothing of this package, with its weights."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """Which modules of a network are its blocks, and what of it cannot be watched."""
 
+from __future__ import annotations
+
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence

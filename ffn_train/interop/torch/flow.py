@@ -1,5 +1,7 @@
 """The values of a step at boundaries and blocks, from its passes, and the run's layout."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any

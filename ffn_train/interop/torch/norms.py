@@ -1,5 +1,7 @@
 """Norms that neither overflow nor underflow where their tensors do not."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 

@@ -1,5 +1,7 @@
 """What is observed of one forward pass and its backward pass."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,8 +76,8 @@ class Sum:
 
     tensor: Tensor
     node: Node
-    before: list["Sum"] = field(default_factory=list)
-    through: "Sum | None" = None
+    before: list[Sum] = field(default_factory=list)
+    through: Sum | None = None
     view: Tensor | None = None
     start: Start | None = None
     version: int = 0

@@ -1,5 +1,7 @@
 """The hooks of a watched model at the steps that are due, and the rows made from them."""
 
+from __future__ import annotations
+
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping

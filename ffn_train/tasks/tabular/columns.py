@@ -1,11 +1,13 @@
 """The kinds of a table's columns, and their coding as numbers, fitted on the training rows."""
 
+from __future__ import annotations
+
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +64,7 @@ class Column:
         parts += [f"{self.name}={MISSING}"] if self.indicator else []
         return tuple(parts)
 
-    def fitted(self, cells: Any, numerals: Numerals) -> Self:
+    def fitted(self, cells: Any, numerals: Numerals) -> Column:
         """The column with its coding fitted on the cells of the training rows."""
         if self.kind == "category":
             words, index = as_words(cells)
@@ -144,12 +146,12 @@ class Columns:
         """The names of the inputs' coded columns."""
         return tuple(name for column in self.inputs for name in column.coded)
 
-    def fitted(self, frame: Any, train: NDArray[np.int64]) -> Self:
+    def fitted(self, frame: Any, train: NDArray[np.int64]) -> Columns:
         """The columns with their coding fitted on the training rows, given by index."""
         inputs = (c.fitted(frame[c.name].iloc[train], self.numerals) for c in self.inputs)
         return replace(self, inputs=tuple(inputs))
 
-    def with_classes(self, frame: Any) -> Self:
+    def with_classes(self, frame: Any) -> Columns:
         """The columns with the classes of a frame's rows, if the target is classes."""
         if self.classes is None:
             return self
@@ -211,7 +213,7 @@ class Columns:
         }
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
+    def from_json(cls, content: Mapping[str, Any]) -> Columns:
         """The columns that ``to_json`` wrote. Raises KeyError or TypeError for anything else."""
         columns = []
         for entry in content["inputs"]:

@@ -1,5 +1,7 @@
 """The dialect of a table's text file, detected in its first lines: separator, numerals, header."""
 
+from __future__ import annotations
+
 import csv
 import re
 from collections import Counter

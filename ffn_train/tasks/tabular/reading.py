@@ -1,5 +1,7 @@
 """From a path to a pandas frame with named columns, and how it was read; nothing is executed."""
 
+from __future__ import annotations
+
 import bz2
 import codecs
 import csv

@@ -1,5 +1,7 @@
 """Selects the targets and inputs of a table and detects the kinds of its columns."""
 
+from __future__ import annotations
+
 import re
 import shlex
 from collections.abc import Iterable, Sequence

@@ -1,5 +1,7 @@
 """Regression and classification on the columns of a table in a file."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import field, replace
 from functools import cached_property
