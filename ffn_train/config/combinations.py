@@ -1,5 +1,7 @@
 """Compatibility of choices: one table, with a reason for every refusal and warning."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,5 +1,7 @@
 """From the command line to a plain dictionary, through Hydra."""
 
+from __future__ import annotations
+
 import re
 import shlex
 import sys

@@ -1,5 +1,7 @@
 """``--config-dir DIR``: the user's presets, read as data, with limits on size and expansion."""
 
+from __future__ import annotations
+
 import os
 from functools import cache
 from pathlib import Path

@@ -1,5 +1,7 @@
 """The keys of a configuration: choices, sections of settings, and settings without a section."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from functools import cache
 from typing import Any

@@ -1,5 +1,7 @@
 """Hydra's errors in one line, with suggestions of what may have been meant."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -4,6 +4,8 @@ Importing the file runs it with the rights of the user who named it; choices tha
 ``@choice`` are then like any others. Nothing is loaded unless it is named.
 """
 
+from __future__ import annotations
+
 import hashlib
 import importlib
 import sys

@@ -1,5 +1,7 @@
 """Overrides of the command line, parsed by Hydra's grammar and checked before composition."""
 
+from __future__ import annotations
+
 import math
 import os
 import re

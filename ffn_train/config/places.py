@@ -1,5 +1,7 @@
 """The folders of the configuration and the studies: next to the package, or inside a wheel."""
 
+from __future__ import annotations
+
 import os
 from contextlib import suppress
 from pathlib import Path

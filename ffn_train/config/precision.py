@@ -1,5 +1,7 @@
 """Checks settings in the run's precision: 1e-50 is above 0, but 0 in float32."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import fields
 from typing import Any

@@ -5,6 +5,8 @@ A choice is a dataclass whose fields are its settings, with their defaults. It i
 group is first asked for.
 """
 
+from __future__ import annotations
+
 import re
 import sys
 from collections.abc import Callable, Mapping

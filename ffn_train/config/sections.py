@@ -1,5 +1,7 @@
 """Every setting of a run that belongs to no choice, section by section, with its default."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -8,6 +8,8 @@ A field has its meaning in a sentence, its default and bounds, what it changes, 
 it had before it existed. An error is one line with the key, the value and what is allowed.
 """
 
+from __future__ import annotations
+
 import difflib
 import math
 import operator

@@ -14,6 +14,8 @@ Shapes, here and in every docstring of the package: N samples, D width, H hidden
 weights are (fan_out, fan_in); so y = x Wᵀ + b. ``dx`` is dLoss/dx.
 """
 
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,13 +39,13 @@ class Views:
     """
 
     arrays: dict[str, Array]
-    parts: dict[str, "Views"]
+    parts: dict[str, Views]
     vector: Array
 
     def __getitem__(self, name: str) -> Array:
         return self.arrays[name]
 
-    def part(self, name: str) -> "Views":
+    def part(self, name: str) -> Views:
         return self.parts[name]
 
 
@@ -72,7 +74,7 @@ class Layer(ABC):
         return 0.0
 
     @property
-    def parts(self) -> Mapping[str, "Layer"]:
+    def parts(self) -> Mapping[str, Layer]:
         """The layers that this one consists of; one layer may have several names."""
         return {}
 

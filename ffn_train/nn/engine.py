@@ -1,5 +1,7 @@
 """``engine=...``: what computes a stack's layers and the update of its parameters."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec

@@ -4,6 +4,8 @@ Every norm is Euclidean (Frobenius), and right even where squares over- or under
 propagate. A NumPy call costs more than the norm of a small array, so each takes many arrays.
 """
 
+from __future__ import annotations
+
 import math
 
 import numpy as np

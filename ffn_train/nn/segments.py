@@ -7,6 +7,8 @@ inputs and of the activations of k blocks at a time.
 Source: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
 """
 
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable

@@ -14,6 +14,8 @@ float32's normal range; the least that such a fraction can have is 3.5e-7.
 ``tests/nn/fit_special.py`` fits all coefficients anew, and a test compares them with these.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np

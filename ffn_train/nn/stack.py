@@ -1,5 +1,7 @@
 """The stack: input projection, L residual blocks, final norm (for pre-norm), linear read-out."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,5 +1,7 @@
 """The end of a run: writes and seals its results and verdict."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path

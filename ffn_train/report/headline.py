@@ -1,5 +1,7 @@
 """The score that a run is judged by, and on which rows it is."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Text tables with aligned columns."""
 
+from __future__ import annotations
+
 from collections.abc import Container, Iterable, Sequence
 
 

@@ -1,5 +1,7 @@
 """The short summary of a run that its command prints at the end."""
 
+from __future__ import annotations
+
 import math
 
 from ffn_train.report.headline import headline

@@ -1,5 +1,7 @@
 """One run from start to end: makes its directory, logs the records, writes the results."""
 
+from __future__ import annotations
+
 import shlex
 import time
 from collections.abc import Iterator

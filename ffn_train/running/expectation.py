@@ -1,5 +1,7 @@
 """The theory's predictions for a run's first batch, as theory.json has them."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from typing import Any

@@ -1,5 +1,7 @@
 """The composition root: builds and connects the objects that a configuration describes."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress

@@ -1,10 +1,12 @@
 """Protects a run from errors of its logger."""
 
+from __future__ import annotations
+
 import copy
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from ffn_train.config.settings import described
 from ffn_train.running import Notify
@@ -46,7 +48,7 @@ class GuardedLogger:
             except Interrupted as error:  # the run has ended already
                 self._warn("close", error)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> GuardedLogger:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -1,12 +1,14 @@
 """SIGINT and SIGTERM as a request to stop after this step; a second signal stops at once."""
 
+from __future__ import annotations
+
 import os
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any, Self
+from typing import Any
 
 PATIENCE = 0.7  # seconds for the current step to end
 GLANCE = 0.25  # seconds between checks for the file ``stop``
@@ -60,7 +62,7 @@ class Interruption:
                     self._requested = signal.SIGINT
         return self._requested
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Interruption:
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._note)

@@ -1,5 +1,7 @@
 """Writes the trainer's records to the run's files, with checkpoints, progress and interrupts."""
 
+from __future__ import annotations
+
 import math
 import sys
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Decides how a run continues in its directory: from the start, a checkpoint, or not at all."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path

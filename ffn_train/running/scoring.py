@@ -1,5 +1,7 @@
 """How good a run's outputs are, beside those of simple models."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

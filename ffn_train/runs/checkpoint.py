@@ -8,6 +8,8 @@ two checkpoints are kept, in case the newest is damaged. A checkpoint records th
 and of the logs, so that it is not used with others.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os

@@ -1,5 +1,7 @@
 """Makes a run's directory and locks it for one process."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress

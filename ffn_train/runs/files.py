@@ -16,6 +16,8 @@ status.json         running, finished, diverged, interrupted or failed, and why
 .lock               held by the process that writes to the directory
 """
 
+from __future__ import annotations
+
 import errno
 import io
 import json

@@ -1,5 +1,7 @@
 """One sentence of a run's verdict, as text and as data."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 QUESTIONS = LEARNED, HELD_BACK, FLOW = "learned", "held back", "gradient flow"  # in their order

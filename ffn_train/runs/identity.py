@@ -1,10 +1,12 @@
 """A run's identity: its settings, its parts and its rows."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from ffn_train.config.keys import DECLARED, differences, lasting
 
@@ -25,7 +27,7 @@ class Identity:
     data: str | None
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], parts: Mapping[str, str], data: str | None) -> Self:
+    def of(cls, config: Mapping[str, Any], parts: Mapping[str, str], data: str | None) -> Identity:
         """The identity of a resolved configuration with these parts and rows."""
         settings = {
             key: value for key, value in lasting(config).items() if key not in (STEPS, "parts")
@@ -43,7 +45,7 @@ class Identity:
         content = [settings, sorted(self.parts.values()), self.data or ""]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
-    def differences(self, other: Self) -> list[str]:
+    def differences(self, other: Identity) -> list[str]:
         """The differences from another identity, in words; unknown rows are not compared."""
         lines = differences(self.settings, other.settings)
         if sorted(self.parts.values()) != sorted(other.parts.values()):

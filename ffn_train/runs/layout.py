@@ -4,6 +4,8 @@ It has the name, shape, block, layer, role and order of each parameter tensor, a
 of each quantity.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace

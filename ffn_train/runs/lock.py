@@ -2,6 +2,8 @@
 for any reason, or where there is none a file that names its holder, see filelock's SoftFileLock.
 """
 
+from __future__ import annotations
+
 import errno
 import importlib
 import os

@@ -1,5 +1,7 @@
 """A run's measures as arrays over the measured steps, and quantities derived from them."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import reduce

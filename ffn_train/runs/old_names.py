@@ -3,6 +3,8 @@
 The score of all its runs was the coefficient of determination, the baseline linear regression.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,5 +1,7 @@
 """A run's outcome, computed from its rows, at its end or so far."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -7,11 +7,13 @@ data.json; ``true`` and ``predicted``, (K, M) each, in the targets' units. For a
 ``MOST`` rows, evenly chosen ones are kept.
 """
 
+from __future__ import annotations
+
 import io
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +37,7 @@ class Outputs:
     input: NDArray[Any] | None = None
 
     @classmethod
-    def of(cls, data: Data, kind: str, outputs: Array) -> Self:
+    def of(cls, data: Data, kind: str, outputs: Array) -> Outputs:
         """The predictions from a model's outputs (N, M) for all validation rows of a task."""
         count = len(outputs)
         rows = np.linspace(0, count - 1, min(count, MOST)).round().astype(np.int64)

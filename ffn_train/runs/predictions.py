@@ -5,6 +5,8 @@ where nothing is derived and "-inf" for zero, and ``sampled``, [n, N] if n of th
 were used; or a ``reason`` why there is no prediction.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields

@@ -1,5 +1,7 @@
 """provenance.json: the command, code, libraries and machine that produced a run's numbers."""
 
+from __future__ import annotations
+
 import platform
 import subprocess
 import sys
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from ffn_train import __version__
 from ffn_train.runs import files, records
@@ -58,7 +60,7 @@ class Leg(Origin):
         """Whether the schedule, which depends on the run's length, gave another rate from here."""
         return self.lr_before is not None and self.lr != self.lr_before
 
-    def computed_otherwise(self, before: Self) -> list[str]:
+    def computed_otherwise(self, before: Leg) -> list[str]:
         """What may round otherwise than it did in the leg before; of what is not known nothing."""
         compiled = self.engine == "compiled"
         values = {

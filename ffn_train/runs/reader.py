@@ -1,5 +1,7 @@
 """Reads a run's directory as typed objects; nothing in it is executed."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property

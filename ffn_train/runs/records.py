@@ -3,6 +3,8 @@
 So "unknown or not applicable" and "not finite" stay distinct; the latter is NaN when read back.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress

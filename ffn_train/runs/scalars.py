@@ -1,5 +1,7 @@
 """scalars.csv as columns, each parsed when it is first used."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache

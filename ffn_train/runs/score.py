@@ -1,5 +1,7 @@
 """A run's score, as its files record it: declaration and result."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from typing import Literal

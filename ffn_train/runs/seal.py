@@ -5,6 +5,8 @@ settings that change numbers are sealed, so that a run may be moved. Provenance 
 figures can be redrawn, and checkpoints have their own checksums: these are not sealed.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Iterable, Mapping

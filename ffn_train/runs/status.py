@@ -1,5 +1,7 @@
 """The state of a run, from status.json and the rest of its directory."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """summary.json: a run's results in numbers, and its verdict."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

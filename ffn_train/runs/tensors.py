@@ -3,6 +3,8 @@
 The library's own ``save`` holds all arrays in memory twice more while it makes the content.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
 from typing import Any

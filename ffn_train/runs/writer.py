@@ -1,12 +1,14 @@
 """Writes one run's directory, which is readable at any moment."""
 
+from __future__ import annotations
+
 import hashlib
 import math
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -100,7 +102,7 @@ class RunWriter:
                 opened.enter_context(self._measures[name].file)
             opened.pop_all()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> RunWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

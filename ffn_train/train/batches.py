@@ -1,5 +1,7 @@
 """The order of the mini-batches: a function of the seed and the step, with no state to save."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import NDArray
 

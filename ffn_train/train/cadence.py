@@ -1,5 +1,7 @@
 """When a row is due: every so many steps, and less often as a run grows long."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 

@@ -1,5 +1,7 @@
 """The likely cause of a divergence, and the settings that help."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,5 +1,7 @@
 """Where a step became non-finite: the first non-finite tensor in the order of computation."""
 
+from __future__ import annotations
+
 import copy
 import itertools
 from collections.abc import Mapping
@@ -73,7 +75,7 @@ def locate(
 
 
 def _repeat(
-    watch: "_Watch", model: Stack, params: FlatVector, x: Array, targets: Array, loss: Loss
+    watch: _Watch, model: Stack, params: FlatVector, x: Array, targets: Array, loss: Loss
 ) -> None:
     for name, array in model.layout.named(params.vector).items():
         watch("update", name, array)

@@ -1,5 +1,7 @@
 """The loss of a batch and its gradient: forward and backward pass, in shards of its rows."""
 
+from __future__ import annotations
+
 import math
 
 from numpy.typing import DTypeLike

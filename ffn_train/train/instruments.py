@@ -1,5 +1,7 @@
 """Which quantities are measured, and when: ``measure.quantities``."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,10 +1,12 @@
 """The measurements of one training step, each taken as soon as what it needs is computed."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from types import MappingProxyType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -153,7 +155,7 @@ class Measurement:
         self._whole: Step | None = None
         self.begin(0, quantities)
 
-    def begin(self, step: int, due: Collection[Quantity]) -> Self:
+    def begin(self, step: int, due: Collection[Quantity]) -> Measurement:
         """Start over, for the quantities that are due at this step; returns itself."""
         self.step, self._seconds, self._due = step, 0.0, due
         applying = [quantity for quantity in due if quantity.name not in self._absent]

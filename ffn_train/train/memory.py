@@ -1,5 +1,7 @@
 """Keeps freed memory in the process, so that a step's arrays cause no page faults."""
 
+from __future__ import annotations
+
 import numpy as np
 
 _LARGEST = 2**25 - 2**16  # bytes; glibc lets the threshold grow to 32 MiB

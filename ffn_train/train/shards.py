@@ -4,10 +4,12 @@ NumPy and the BLAS release the GIL while they compute, so threads run in paralle
 operation takes longer than passing the GIL on: some tens of microseconds.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
@@ -46,7 +48,7 @@ class Shards:
             results = [other.result() for other in others]  # no shard outlives this call
         return [first, *results]
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Shards:
         return self
 
     def __exit__(self, *_: object) -> None:

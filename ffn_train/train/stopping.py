@@ -1,8 +1,9 @@
 """The rules that stop a run before its last step, and what they remember of it."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass, replace
-from typing import Self
 
 from ffn_train.tasks.scores import Score
 
@@ -25,7 +26,7 @@ class Progress:
     best_step: int = 0
     since_best: int = 0
 
-    def with_loss(self, loss: float, limit: float) -> Self:
+    def with_loss(self, loss: float, limit: float) -> Progress:
         """After one more step, whose loss has exploded if it is above ``limit``."""
         if not loss > limit:
             return replace(self, exploded_for=0, lowest_exploded=None)
@@ -33,7 +34,7 @@ class Progress:
             return replace(self, exploded_for=1, lowest_exploded=loss)
         return replace(self, exploded_for=self.exploded_for + 1)
 
-    def with_score(self, step: int, value: float, score: Score) -> Self:
+    def with_score(self, step: int, value: float, score: Score) -> Progress:
         """After one more evaluation."""
         if math.isnan(value):
             return self

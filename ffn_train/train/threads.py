@@ -1,8 +1,10 @@
 """What a run uses threads for: chosen by the sizes, fixed for the run and recorded with it."""
 
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
@@ -104,7 +106,7 @@ class BlasThreads:
             )
         )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> BlasThreads:
         self._limits = self._controller.limit(limits=self.threads)
         return self
 

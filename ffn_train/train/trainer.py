@@ -1,5 +1,7 @@
 """The training loop: a generator of records that reads no file and writes none."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator
 from contextvars import copy_context

@@ -1,5 +1,7 @@
 """The interface of an activation: its value act(z) and its derivative act'(z)."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from typing import ClassVar
 

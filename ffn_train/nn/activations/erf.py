@@ -1,5 +1,7 @@
 """The error function."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from ffn_train.config.registry import choice

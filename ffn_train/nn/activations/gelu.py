@@ -1,5 +1,7 @@
 """GELU, exact and in the form with tanh."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from ffn_train.config.registry import choice

@@ -1,5 +1,7 @@
 """The identity: a linear network."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from ffn_train.config.registry import choice

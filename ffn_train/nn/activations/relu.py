@@ -1,5 +1,7 @@
 """The rectified linear unit, and the leaky one."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from ffn_train.config.registry import choice

@@ -1,5 +1,7 @@
 """SiLU, which gates z with its own logistic sigmoid."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from ffn_train.config.registry import choice

@@ -1,5 +1,7 @@
 """The interface of a residual branch: a layer from width to width with hidden units."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, Protocol

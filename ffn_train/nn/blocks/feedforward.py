@@ -1,5 +1,7 @@
 """The transformer's two-layer feed-forward branch: y = W₂ act(W₁ x + b₁) + b₂."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,5 +1,7 @@
 """Gated linear units, the feed-forward branch of current LLMs: y = W₂ (act(W_g x) ∘ (W_u x))."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,5 +1,7 @@
 """``norm=...``: a block's normalisation, before the branch or after the residual sum."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 

@@ -1,5 +1,7 @@
 """The residual block: y = post(skip · x + a · branch(pre(x))), and the choices of skip and a."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -78,7 +80,7 @@ class DeepNormResidual(Residual):
 class ResidualPullback:
     """Backward of z = s x + a f(x): dL/dx = s dL/dz + fᵀ(a dL/dz), the skip and the branch part."""
 
-    block: "ResidualBlock"
+    block: ResidualBlock
     params: Views
     branch: BranchPullback
     branch_output: Array | None

@@ -5,6 +5,8 @@ loops are made from it, which the passes call by address, so for another activat
 compiled. If act(z) determines act'(z), the forward pass does not keep act'(z).
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import asdict

@@ -7,6 +7,8 @@ Compiled code calls ``ffn_sgemm`` and ``ffn_small_sgemm`` (``dgemm``), names tha
 with the linker here, so Numba's cache does not depend on which library is used.
 """
 
+from __future__ import annotations
+
 import ctypes
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any

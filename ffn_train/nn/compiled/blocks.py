@@ -4,6 +4,8 @@ The equations are those of ``ffn_train.nn.blocks`` and ``ffn_train.nn.layers``, 
 compare these with.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np

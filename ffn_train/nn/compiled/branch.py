@@ -1,5 +1,7 @@
 """The residual branch: y = W₂ act(W₁ x + b₁) + b₂, or gated y = W₂ (act(W_g x + b_g) ∘ u) + b₂."""
 
+from __future__ import annotations
+
 from ffn_train.nn.compiled.activations import activate, activate_backward
 from ffn_train.nn.compiled.blas import product, product_of_transpose, product_with_transpose
 from ffn_train.nn.compiled.jit import inlined

@@ -1,5 +1,7 @@
 """A stack's ends: the input projection x_0 = W x + b, and the read-out y = W norm(x_L) + b."""
 
+from __future__ import annotations
+
 from ffn_train.nn.compiled.blas import product, product_of_transpose, product_with_transpose
 from ffn_train.nn.compiled.branch import linear_of
 from ffn_train.nn.compiled.jit import inlined

@@ -1,5 +1,7 @@
 """How this folder's functions are compiled, and how their machine code is cached on disk."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256

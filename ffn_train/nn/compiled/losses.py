@@ -1,5 +1,7 @@
 """The losses of a batch and their gradients, each in one pass over the outputs; sums in float64."""
 
+from __future__ import annotations
+
 from math import exp, log
 from typing import Any
 

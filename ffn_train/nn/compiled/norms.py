@@ -1,5 +1,7 @@
 """LayerNorm and RMSNorm, sample by sample."""
 
+from __future__ import annotations
+
 from math import inf, sqrt
 
 from ffn_train.nn.compiled.jit import summing

@@ -1,5 +1,7 @@
 """Norms of many arrays and maxima of hidden units, each in one call of compiled code."""
 
+from __future__ import annotations
+
 from math import isinf, sqrt
 
 import numpy as np

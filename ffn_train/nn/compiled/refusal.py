@@ -1,5 +1,7 @@
 """The error for a part that only the NumPy engine can compute."""
 
+from __future__ import annotations
+
 from ffn_train.config.registry import Choice
 from ffn_train.config.settings import SettingError
 

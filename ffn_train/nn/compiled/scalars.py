@@ -5,6 +5,8 @@ So in float32 these are polynomials, accurate to a few units in the last place a
 float32's normal range; in float64 they are the C library's.
 """
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

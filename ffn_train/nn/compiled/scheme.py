@@ -1,5 +1,7 @@
 """How a segment of a stack is described to compiled code, and what its forward pass keeps."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -1,5 +1,7 @@
 """A segment computed by compiled code, which keeps its values in a few large arrays."""
 
+from __future__ import annotations
+
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 

@@ -3,6 +3,8 @@
 Each calls the machine code that a single step calls from Python, so it computes the same bytes.
 """
 
+from __future__ import annotations
+
 import time
 from math import isfinite
 

@@ -1,5 +1,7 @@
 """The update rules in one pass over parameters, gradient and memory."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from dataclasses import asdict
 from math import sqrt

@@ -1,5 +1,7 @@
 """Variances that shrink with the depth of the stack: GPT-2, Fixup, DeepNorm."""
 
+from __future__ import annotations
+
 import math
 
 from ffn_train.config.registry import choice

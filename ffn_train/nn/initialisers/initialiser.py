@@ -6,6 +6,8 @@ zero bias under every choice that draws them: a zero read-out would make every b
 at step 0. All other parameters start at ``Layer.initial_value``.
 """
 
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """Matrices with orthonormal rows or columns."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from ffn_train.config.registry import choice

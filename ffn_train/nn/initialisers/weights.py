@@ -1,5 +1,7 @@
 """Initial parameters from a file of weights."""
 
+from __future__ import annotations
+
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -38,7 +40,7 @@ class Weights(Initialiser):
     def variance(self, *, fan_in: int, fan_out: int, role: Role, depth: int) -> float:
         return math.nan
 
-    def fitting(self, layout: Layout) -> "Weights":
+    def fitting(self, layout: Layout) -> Weights:
         """The same with the file's digest. Raises SettingError if the file does not fit."""
         tensors, digest = self._read()
         needed = {tensor.name: tensor.shape for tensor in layout.tensors}

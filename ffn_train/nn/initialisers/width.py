@@ -1,5 +1,7 @@
 """Variances that depend on a matrix's shape only: He, LeCun, Xavier, and any factor."""
 
+from __future__ import annotations
+
 from ffn_train.config.registry import choice
 from ffn_train.config.settings import setting
 from ffn_train.nn.initialisers.initialiser import Initialiser, Role

@@ -1,5 +1,7 @@
 """The affine map y = x Wᵀ + b."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,5 +1,7 @@
 """LayerNorm and RMSNorm over the features of each sample, with learnable gain."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 import numpy as np

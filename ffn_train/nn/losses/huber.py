@@ -1,5 +1,7 @@
 """Huber's loss: quadratic near zero, linear beyond."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from ffn_train.config.registry import choice

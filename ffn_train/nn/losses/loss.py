@@ -1,5 +1,7 @@
 """The interface of a loss: its value, a mean over samples and outputs, and dLoss/dy."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar

@@ -1,5 +1,7 @@
 """Adam, with decoupled weight decay (AdamW)."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from ffn_train.config.registry import choice

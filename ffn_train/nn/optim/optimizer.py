@@ -1,5 +1,7 @@
 """The interface of an optimizer: it updates a flat parameter vector in place."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass

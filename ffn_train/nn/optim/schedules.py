@@ -1,5 +1,7 @@
 """Learning-rate schedules: the factor on ``optimizer.lr`` at each step, all with linear warm-up."""
 
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """Stochastic gradient descent with momentum."""
 
+from __future__ import annotations
+
 from ffn_train.config.registry import choice
 from ffn_train.config.settings import SettingError, setting
 from ffn_train.nn.core import Array

@@ -3,6 +3,8 @@
 Each question is answered separately, with a number, the cause, and the setting that would help.
 """
 
+from __future__ import annotations
+
 from ffn_train.report.verdict.evidence import Evidence
 from ffn_train.report.verdict.gradient_flow import gradient_flow
 from ffn_train.report.verdict.learning import learned

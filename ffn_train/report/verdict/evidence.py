@@ -1,5 +1,7 @@
 """The numbers that a run's verdict is based on; NaN if unknown."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

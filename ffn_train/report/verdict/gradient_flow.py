@@ -8,6 +8,8 @@ healthy                none of these, and the gradient stays within a factor of 
 uneven                 none of these
 """
 
+from __future__ import annotations
+
 import math
 
 import numpy as np

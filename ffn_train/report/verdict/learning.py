@@ -1,5 +1,7 @@
 """Did it learn: the score compared with predicting the mean and with linear regression."""
 
+from __future__ import annotations
+
 import math
 
 from ffn_train.report.headline import headline

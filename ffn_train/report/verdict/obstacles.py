@@ -4,6 +4,8 @@ Each rule considers the whole run, not its last row. The thresholds were set on 
 ``experiments/verdicts`` and tested on others.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 

@@ -1,5 +1,7 @@
 """What every logger does; and the choice of none."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass

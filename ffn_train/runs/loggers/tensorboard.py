@@ -1,5 +1,7 @@
 """Event files for TensorBoard, which W&B, Aim and Trackio import, too."""
 
+from __future__ import annotations
+
 import importlib.util
 import os
 import struct

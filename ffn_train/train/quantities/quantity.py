@@ -4,6 +4,8 @@ Everything about a quantity follows from its declaration: the columns of the run
 are read back, the figure drawn of it, the comparison's metric, the documentation.
 """
 
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
