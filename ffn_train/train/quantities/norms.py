@@ -1,5 +1,7 @@
 """The norms of each parameter tensor, of its gradient and of its update."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import ClassVar
 

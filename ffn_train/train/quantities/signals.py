@@ -1,5 +1,7 @@
 """The sizes of the signal at each block boundary, of its gradient, and of the gradient's parts."""
 
+from __future__ import annotations
+
 from ffn_train.config.registry import choice
 from ffn_train.nn.core import Array
 from ffn_train.nn.stack import Stack
