@@ -61,8 +61,9 @@ class Run(runs.Run):
         steps = self.summary.steps if self.summary is not None else None
         words = [self.state or "unknown", *([] if steps is None else [counted(steps, "step")])]
         judged = headline(self)
-        if judged is not None and judged[0].value is not None:
-            words.append(f"{judged[0].symbol} {judged[0].value:.3g} {judged[1]}")
+        if judged is not None:
+            score, value, where = judged
+            words.append(f"{score.symbol} {value:.3g} {where}")
         return f"Run({str(self.path)!r}: {', '.join(words)})"
 
     def _repr_html_(self) -> str:

@@ -61,7 +61,6 @@ _KINDS = (
     (rb"\s*[\[{]\s*[\[{\"]", "JSON: save the table as CSV"),
     (rb"(?is)(\s*%[^\n]*\n|\s*\n)*\s*@relation\b", "ARFF, Weka's format: save the table as CSV"),
 )
-_UNPACKING = (csv.Error, EOFError, lzma.LZMAError, zipfile.BadZipFile, zlib.error, RuntimeError)
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
     (b"\xff\xfe\0\0", "utf-32"),
