@@ -143,7 +143,7 @@ SAME: dict[str, str | bytes | tuple[str | bytes, dict[str, Any]]] = {
     "xz": lzma.compress(PLAIN.encode()),
     "zip": archive(("folder/a.csv", PLAIN), ("__MACOSX/._a.csv", "\0")),
     "minus signs as typeset": PLAIN.replace("-", "\u2212"),
-    "npz of the other order of bytes": arrays(**dict(zip("aby", X.T.astype(">f8"), strict=True))),
+    "npz of the other byte order": arrays(**dict(zip("aby", X.T.astype(">f8"), strict=True))),
     "npz": arrays(a=X[:, 0], b=X[:, 1:2], y=X[:, 2]),
     "Excel": workbook(FRAME),
     "Excel below a title": (
@@ -631,6 +631,7 @@ def test_a_broken_file_is_refused_with_what_is_wrong(folder: Path, content: str 
     ("first", "words"),
     [
         ("1,2", "has 2 fields in row 1 where there are 3"),
+        ('# ""\n""', "has 1 field in row 1 where there are 3"),
         ("1,2,3,4", "has more fields in its first row than the 3"),
     ],
 )

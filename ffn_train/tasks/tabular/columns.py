@@ -270,10 +270,14 @@ def blanked(cells: Any, missing: Sequence[str]) -> Any:
     return cells.mask(cells.astype(str).str.strip().isin(missing))
 
 
-def indexed(cells: Any) -> Any:
-    """The cells, with text as indices of its distinct words, which are fast to compare and move."""
+def handy(cells: Any) -> Any:
+    """The cells, with text as indices of its distinct words, which are fast to compare and move,
+    and numbers in the machine's order of bytes, without which pandas cannot count them.
+    """
     import pandas as pd
 
+    if isinstance(cells.dtype, np.dtype):
+        return cells if cells.dtype.isnative else cells.astype(cells.dtype.newbyteorder("="))
     if not isinstance(cells.dtype, pd.StringDtype):
         return cells
     codes, words = pd.factorize(cells)

@@ -441,7 +441,6 @@ def _arrays(files: Mapping[str, Any], kind: str) -> tuple[Any, Reading]:
     for name, file in files.items():
         try:
             array = np.lib.format.read_array(file, allow_pickle=False)
-            array = array.astype(array.dtype.newbyteorder("="), copy=False)
         except (ValueError, MemoryError, EOFError, SyntaxError) as error:
             objects = "objects, which are not read" in str(error) or "allow_pickle" in str(error)
             reason = "Python objects, which are not read" if objects else first_line(error)

@@ -13,7 +13,7 @@ from ffn_train.config.registry import choice
 from ffn_train.config.settings import SettingError, counted, setting, unchecked
 from ffn_train.tasks.scores import R2, Accuracy, Score
 from ffn_train.tasks.table import Data, Parts, Table, held, standardised
-from ffn_train.tasks.tabular.columns import Columns, as_words, blanked, indexed, shown
+from ffn_train.tasks.tabular.columns import Columns, as_words, blanked, handy, shown
 from ffn_train.tasks.tabular.dialect import MARKS, SEPARATORS, Given
 from ffn_train.tasks.tabular.reading import Reading, read, unique
 from ffn_train.tasks.tabular.selection import Selection, Wanted, described, select
@@ -247,9 +247,8 @@ class TableTask(Task):
         roles = self._wanted()
         frame, reading = self._frame("path")
         whole = frame[frame.notna().any(axis=1)]
-        for name in whole.columns if roles.missing else ():
-            whole = whole.assign(**{name: blanked(whole[name], roles.missing)})
-        whole = whole.assign(**{name: indexed(cells) for name, cells in whole.items()})
+        cells = {name: blanked(handy(cells), roles.missing) for name, cells in whole.items()}
+        whole = whole.assign(**cells)
         _check_rows(whole, source)
         selection = select(whole, reading, roles, source)
         used, left_out = self._used(whole, selection.columns)
