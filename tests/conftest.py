@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,17 @@ import pytest
 # The tests' matrices are small, and two BLAS threads that wait for each other take several times
 # the processor time of one. It is read when NumPy is imported, by the tests' children too.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+# Composing makes tens of thousands of objects that refer to each other, and a search for garbage
+# after every 700 of them, among those of thousands of tests too, takes a fifth of its time.
+gc.set_threshold(50_000)
+
+
+def pytest_collection_finish() -> None:
+    """What collection made stays: the searches leave it alone."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,12 +37,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(autouse=True, scope="module")
 def forgotten_parts() -> Iterator[None]:
     """What a file's tests loaded of parts is unknown to the next one's."""
-    from ffn_train.config import outside, registry
+    from ffn_train.config import outside
+    from tests.support.parts import forget
 
     before = dict(outside._loaded)
     yield
-    for name, digest in outside._loaded.items() - before.items():
-        registry.forget(outside._module(name, digest))
+    new = dict(outside._loaded.items() - before.items())
+    forget(new)
+    for name in new:
         outside._roots.pop(name, None)
     outside._loaded.clear()
     outside._loaded.update(before)
@@ -39,13 +53,13 @@ def forgotten_parts() -> Iterator[None]:
 @pytest.fixture
 def parts_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The working directory, for files with parts; what they declare is forgotten at the end."""
-    from ffn_train.config import outside, registry
+    from ffn_train.config import outside
+    from tests.support.parts import forget
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(outside, "_loaded", {})
     yield tmp_path
-    for name, digest in outside._loaded.items():
-        registry.forget(outside._module(name, digest))
+    forget(outside._loaded)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

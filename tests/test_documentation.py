@@ -17,7 +17,7 @@ from ffn_train.config.places import CONF
 from ffn_train.reproduce import Claim, near
 from ffn_train.reproduce.study import discover
 from ffn_train.runs import files
-from tests.support.command import process
+from tests.support.command import command as forked
 from tests.test_design import LAW
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -154,7 +154,7 @@ def test_the_parts_of_the_examples_work(tmp_path: Path) -> None:
         composed = not {"--help", "check"} & {*arguments} and module != "ffn_train.plots"
         tiny = ["model.depth=2", "model.width=8"] if composed else []
         tiny += ONE_RUN.split() if module == "ffn_train" and tiny else []
-        done = process(*arguments, *tiny, cwd=tmp_path, module=module)
+        done = forked(*arguments, *tiny, cwd=tmp_path, module=module)
         assert done.returncode == 0, done.stderr
 
 

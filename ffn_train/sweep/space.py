@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ffn_train.config.composition import Config, composed
-from ffn_train.config.keys import DECLARED, PRESET, read_settings
+from ffn_train.config.keys import DECLARED, PRESET, dotted, read_settings
 from ffn_train.config.overrides import (
     CONFIG_DIR,
     Swept,
@@ -89,7 +89,8 @@ class Space:
         trials = self.base.config["sweep"]["search"]["trials"] if self.intervals else 1
         self.points = _points(swept, _zipped(sweep.zip, swept), trials)
         self._plain = {p.key for p in parsed if (p.swept or p.interval) and p.plain}
-        self._composed: dict[tuple[str, ...], Config] = {}
+        known = self._plain <= {*dotted(self.base.config)}  # Hydra words the mistake if not
+        self._composed: dict[tuple[str, ...], Config] = {(): self.base.config} if known else {}
 
     def _columns_whole(self, overrides: Sequence[str]) -> list[str]:
         """The overrides; a text with a comma that is one column of the table is quoted."""

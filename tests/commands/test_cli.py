@@ -225,7 +225,7 @@ def test_show_configuration_runs_nothing(order: tuple[str, ...], tmp_path: Path)
 
 
 def test_mistakes_beside_a_flag_are_one_line_too(tmp_path: Path) -> None:
-    done = process("--multirun", "model.dpeth=3,4", cwd=tmp_path)
+    done = command("--multirun", "model.dpeth=3,4", cwd=tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line == "ffn_train: model.dpeth is not a setting; did you mean model.depth?"

@@ -3,8 +3,7 @@
 # mypy: ignore-errors
 
 import csv
-import subprocess
-import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import ffn_train
 from ffn_train.gradcheck import check_layer
 from ffn_train.running.execution import execute
 from ffn_train.train.trainer import Trainer
+from tests.support import command as support
 
 PARTS = Path(__file__).parent / "parts"
 TINY = (
@@ -31,8 +31,13 @@ def parts(*names):
     return f"parts=[{','.join(str(PARTS / f'{name}.py') for name in names)}]"
 
 
+@cache
+def composed(*overrides):
+    return ffn_train.compose(["plot.when=never", *TINY, *overrides])
+
+
 def train(path, *overrides):
-    config = ffn_train.compose(["plot.when=never", *TINY, *overrides, f"run.dir={path}"])
+    config = {**composed(*overrides), "run": {"dir": str(path)}}
     execute(ffn_train.build_experiment(config), notify=lambda *_: None)
     return ffn_train.load_run(path)
 
@@ -42,12 +47,7 @@ def values(run, quantity):
 
 
 def command(*arguments, module="ffn_train"):
-    return subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return support.command(*map(str, arguments), cwd=Path.cwd(), module=module)
 
 
 @pytest.fixture(scope="module")

@@ -44,14 +44,14 @@ def test_depth_64_without_a_skip_path_gets_no_gradient() -> None:
 
 
 def test_depth_64_with_the_identity_starts_from_a_loss_out_of_all_proportion() -> None:
-    records, _ = rows("experiment=identity64", "trainer.steps=40")
+    records, _ = rows("experiment=identity64", "trainer.steps=20")
     assert records[0].loss > 1e6
     assert records[-1].loss > 1e3
     assert ratio(records[0]) > 1e4
 
 
 def test_depth_64_scaled_trains() -> None:
-    records, experiment = rows("experiment=scaled64", "trainer.steps=100")
+    records, experiment = rows("experiment=scaled64", "trainer.steps=80")
     assert 0.3 < ratio(records[0]) < 3
     assert records[-1].validation_score > least_squares(experiment) + 0.1
 

@@ -12,10 +12,10 @@ from tests.harness.campaign import Prepare, campaign
 from tests.harness.operations import Disk, Operation
 
 SMALL: dict[str, tuple[Prepare, int]] = {
-    "crash": (partial(crash.prepare, cadences=[(2, 7)]), 30),
-    "damage": (partial(damage.prepare, subjects=["a finished run", "an interrupted run"]), 40),
-    "commands": (commands.prepare, 40),
-    "tables": (tables.prepare, 80),
+    "crash": (partial(crash.prepare, cadences=[(2, 7)]), 20),
+    "damage": (partial(damage.prepare, subjects=["a finished run", "an interrupted run"]), 25),
+    "commands": (commands.prepare, 25),
+    "tables": (tables.prepare, 60),
 }
 
 

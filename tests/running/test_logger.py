@@ -10,6 +10,7 @@ import sys
 import time
 from functools import partial
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -146,9 +147,9 @@ def test_killed_at_every_step_it_has_each_step_once(part: Path) -> None:
     often = ["checkpoint.every=2", "measure.every=3"]
     straight = logged([*often, "run.dir=straight"], NOTES)
     steps = range(config()["trainer"]["steps"] + 1)
-    kills = [f"logger.killed={at} logger.before={when}" for at in steps for when in (True, False)]
-    for kill in kills:
-        deadly = compose([*SMALL, *LINES_CHOSEN, *often, *kill.split(), "run.dir=run"])
+    composed = compose([*SMALL, *LINES_CHOSEN, *often, "run.dir=run"])
+    for at, when in product(steps, (True, False)):
+        deadly = {**composed, "logger": {**composed["logger"], "killed": at, "before": when}}
         run_to_death = partial(execute, build_experiment(deadly), print)
         assert Forked(run_to_death, cwd=part.parent).wait().returncode == -signal.SIGKILL
     run = logged([*often, "run.dir=run"], NOTES)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
+import pkgutil
 import runpy
 import signal
 import subprocess
@@ -12,10 +15,32 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, NoReturn
 
+import ffn_train
+from ffn_train.config import outside
+from ffn_train.config.composition import compose
+from tests.support import parts
+
 PATIENCE = 120.0  # seconds
+NOT_WARMED = ("torch", "sklearn", "compiled", "__main__")  # seconds to import, or run when imported
+
+
+@cache
+def warm() -> None:
+    """Import and compose once what each child would import and compose for itself."""
+    for module in pkgutil.walk_packages(ffn_train.__path__, "ffn_train."):
+        if not {*NOT_WARMED} & {*module.name.split(".")}:
+            with suppress(ImportError):  # of an extra
+                importlib.import_module(module.name)
+    for late in ("matplotlib.backends.backend_agg", "pandas"):
+        importlib.import_module(late)
+    compose()
+    gc.collect()
+    gc.freeze()  # or each child's collections copy all pages
 
 
 class Forked:
@@ -27,6 +52,7 @@ class Forked:
     """
 
     def __init__(self, task: Callable[[], object], *, cwd: Path, session: bool = False) -> None:
+        warm()
         self._files = [tempfile.TemporaryFile() for _ in ("out", "err")]  # noqa: SIM115 closed by _end
         self._ended: subprocess.CompletedProcess[str] | None = None
         sys.stdout.flush()
@@ -107,6 +133,8 @@ def start(*arguments: str, cwd: Path, module: str = "ffn_train", session: bool =
     """``python -m MODULE ARGUMENTS`` in a forked child."""
 
     def run() -> None:
+        parts.forget(outside._loaded)  # an interpreter of its own knows none
+        outside._loaded.clear()
         sys.argv = [module, *arguments]
         runpy.run_module(module, run_name="__main__", alter_sys=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -178,9 +179,8 @@ def run(sweep: Path, *overrides: str, launcher: str = "serial") -> list[str]:
     return [entry.status(sweep).state for entry in swept.entries]
 
 
-def test_only_what_is_missing_is_run(tmp_path: Path) -> None:
-    sweep = tmp_path / "sweep"
-    assert run(sweep, "seed=0,1") == ["finished"] * 2
+def test_only_what_is_missing_is_run(two_jobs: Path, tmp_path: Path) -> None:
+    sweep = Path(shutil.copytree(two_jobs, tmp_path / "sweep"))
     before = {path: path.stat().st_mtime_ns for path in sweep.glob("jobs/*/*")}
     assert run(sweep, "seed=0,1,2") == ["finished"] * 3
     assert all(path.stat().st_mtime_ns == then for path, then in before.items())
@@ -190,9 +190,16 @@ def test_only_what_is_missing_is_run(tmp_path: Path) -> None:
     assert len(read(sweep)) == len(list((sweep / "jobs").iterdir())) == 5
 
 
-def test_the_manifest_tells_a_reader_the_states_and_times(tmp_path: Path) -> None:
-    run(tmp_path / "s", "seed=0,1")
-    manifest = json.loads((tmp_path / "s" / "manifest.json").read_text())
+@pytest.fixture(scope="module")
+def two_jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished sweep over seed=0,1; what alters it works on a copy."""
+    sweep = tmp_path_factory.mktemp("two") / "sweep"
+    assert run(sweep, "seed=0,1") == ["finished"] * 2
+    return sweep
+
+
+def test_the_manifest_tells_a_reader_the_states_and_times(two_jobs: Path) -> None:
+    manifest = json.loads((two_jobs / "manifest.json").read_text())
     assert manifest["space"] == {"seed": ["0", "1"]}
     assert [job["settings"] for job in manifest["jobs"]] == [{"seed": "0"}, {"seed": "1"}]
     assert {job["state"] for job in manifest["jobs"]} == {"finished"}
@@ -201,14 +208,15 @@ def test_the_manifest_tells_a_reader_the_states_and_times(tmp_path: Path) -> Non
         assert job["training_seconds"] > 0
 
 
-def test_jobs_draw_nothing_unless_asked(tmp_path: Path) -> None:
-    run(tmp_path / "plain", "seed=0,1")
-    assert not list(tmp_path.glob("plain/jobs/*/plots"))
+def test_jobs_draw_nothing_unless_asked(two_jobs: Path) -> None:
+    assert len(list(two_jobs.glob("jobs/*"))) == 2
+    assert not list(two_jobs.glob("jobs/*/plots"))
 
 
-def test_another_configuration_is_refused_with_the_difference(tmp_path: Path) -> None:
-    sweep = tmp_path / "sweep"
-    run(sweep, "seed=0,1")
+def test_another_configuration_is_refused_with_the_difference(
+    two_jobs: Path, tmp_path: Path
+) -> None:
+    sweep = Path(shutil.copytree(two_jobs, tmp_path / "sweep"))
     with pytest.raises(SettingError, match=r"optimizer\.lr=0\.15 there, 0\.1 here"):
         run(sweep, "seed=0,1", "optimizer.lr=0.1")
     manifest = json.loads((sweep / "manifest.json").read_text())
@@ -365,9 +373,8 @@ def test_what_diverged_is_told_with_its_reason(tmp_path: Path) -> None:
     assert reasons["diverged"].startswith("diverged at step ")
 
 
-def test_a_damaged_job_is_set_aside_and_run_again(tmp_path: Path) -> None:
-    sweep = tmp_path / "sweep"
-    assert run(sweep, "seed=0,1") == ["finished"] * 2
+def test_a_damaged_job_is_set_aside_and_run_again(two_jobs: Path, tmp_path: Path) -> None:
+    sweep = Path(shutil.copytree(two_jobs, tmp_path / "sweep"))
     whole = results(sweep)
     damaged = next(sweep.glob("jobs/seed=1*")) / files.SUMMARY
     damaged.write_text("{")

@@ -8,7 +8,8 @@ import shutil
 import signal
 import time
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import chdir, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,22 @@ from ffn_train.sweep import launcher, manifest
 from ffn_train.sweep import run as sweep_run
 from ffn_train.sweep.job import run_job
 from ffn_train.sweep.manifest import read
-from ffn_train.sweep.run import run_sweep
 from tests.support.command import start
 from tests.support.small_runs import NOTES, SMALL
 
 TINY = (*SMALL, "hydra/launcher=serial")
 
 
+@cache
+def plan(*overrides: str) -> sweep_run.Plan:
+    """Of a sweep in the directory ``sweep``."""
+    return sweep_run.check([*TINY, "sweep.dir=sweep", *overrides])
+
+
 def swept(sweep: Path, *overrides: str) -> list[str]:
-    entries = run_sweep([*TINY, f"sweep.dir={sweep}", *overrides], NOTES.append).entries
+    assert sweep.name == "sweep"
+    with chdir(sweep.parent):
+        entries = sweep_run.run(plan(*overrides), NOTES.append).entries
     return [entry.status(sweep).state for entry in entries]
 
 
@@ -68,6 +76,7 @@ def test_short_jobs_go_to_a_worker_several_at_a_time(
     monkeypatch.setattr(launcher, "MOST", 3)
     monkeypatch.setattr(launcher, "allowed_cores", lambda: 1)
     monkeypatch.setattr(sweep_run, "SHORT", short)
+    plan.cache_clear()
     states = swept(tmp_path / "sweep", "seed=range(0,5)", "hydra/launcher=serial")
     assert states == ["finished"] * 5
     assert dispatched == batches

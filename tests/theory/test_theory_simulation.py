@@ -1,4 +1,4 @@
-"""Theory against the project's own stack at initialisation: eight seeds, width 256, depth 16.
+"""Theory against the project's own stack at initialisation: eight seeds, width 192, depth 16.
 
 The tolerances are for the root mean square over seeds of measured/predicted, its mean over layers
 and the furthest layer. They follow from how far eight seeds lie from the mean over seeds: tamed
@@ -30,7 +30,7 @@ from tests.theory.predictions import (
     stack,
 )
 
-SIZES = ("model.width=256", "model.depth=16", "trainer.batch_size=8")
+SIZES = ("model.width=192", "model.depth=16", "trainer.batch_size=8")
 TASK = ("task=linear", "task.outputs=10", "task.rows=40")
 SEEDS = 8
 
@@ -131,7 +131,7 @@ SMALLER = ("model.width=96", "model.depth=8", "trainer.batch_size=8")
 @pytest.mark.parametrize(
     "variant",
     [
-        "residual=scaled activation=relu init=orthogonal",  # a QR at width 256 takes minutes
+        "residual=scaled activation=relu init=orthogonal",  # a QR at width 192 takes minutes
         "residual=none activation=gelu init=orthogonal init.gain=1.5",
         "residual=identity activation=identity init=orthogonal",
         "residual=identity norm=pre_rms block=swiglu init=orthogonal",
@@ -174,10 +174,10 @@ SMALL = ("model.width=32", "model.depth=8", "trainer.batch_size=1", "task=linear
 def test_the_band_of_one_seed(variant: str, closeness: float) -> None:
     """The standard deviations of log |x_L| and log |dLoss/dx_0| of one sample over seeds.
 
-    That of n seeds has the standard error 1/sqrt(2n), 5 % of 200 and 7.1 % of 100: the closeness is
-    three of them or more, so as many seeds are enough for it.
+    That of n seeds has the standard error 1/sqrt(2n), 5 % of 200 and 9 % of 60: the closeness is
+    nearly three of them, and less than the 40 % that a factor of 2 in the variance makes.
     """
-    seeds = 200 if closeness < 0.2 else 100
+    seeds = 200 if closeness < 0.2 else 60
     compared = compare((*SMALL, *variant.split()), seeds=seeds, anchored=True)
     for logs, predicted in (
         (compared.signal[:, -1], compared.prediction.signal_sd[-1]),
@@ -286,13 +286,13 @@ def test_a_broken_recursion_is_seen(
 @pytest.mark.parametrize("expansion", [1, 2])
 @pytest.mark.parametrize("outputs", [1, 4, 16])
 def test_orthogonal_weights_with_a_skip_path(outputs: int, expansion: int) -> None:
-    """The standard error of the mean over seeds is 2 %; with one output it lies at 0.93."""
+    """The standard error of the mean over seeds is 3 %; with one output it lies at 0.93."""
     settings = (
         *("residual=identity", "activation=relu", "init=orthogonal", "task=linear", "task.rows=40"),
         *("model.width=48", "model.depth=12", "trainer.batch_size=8", "dtype=float64"),
         *(f"model.expansion={expansion}", f"task.outputs={outputs}"),
     )
-    compared = compare(settings, seeds=60, anchored=True)
+    compared = compare(settings, seeds=30, anchored=True)
     assert root_mean_square(compared.signal_gradient)[0] == pytest.approx(1, abs=0.12)
 
 
