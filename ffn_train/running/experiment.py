@@ -251,7 +251,8 @@ def _steps(trainer: TrainerSettings, per_epoch: int) -> int:
         return STEPS if trainer.steps is None else trainer.steps
     if trainer.steps is not None:
         raise SettingError(
-            f"trainer.epochs={trainer.epochs} and trainer.steps={trainer.steps}: give only one"
+            f"trainer.epochs={trainer.epochs} and trainer.steps={trainer.steps}: give only one; "
+            "trainer.steps=null takes a preset's back"
         )
     return trainer.epochs * per_epoch
 
