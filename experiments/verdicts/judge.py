@@ -120,15 +120,14 @@ def outcome(run: Run) -> Outcome:
     assert run.summary is not None
     summary, judged_by = run.summary, headline(run)
     assert judged_by is not None
-    result, _ = judged_by
-    assert result.value is not None
+    result, value, _ = judged_by
     assert result.baseline is not None
     assert result.perfect is not None
-    lost = summary.divergence is not None or not math.isfinite(result.value)
+    lost = summary.divergence is not None or not math.isfinite(value)
     ratios = (summary.gradient_ratio_start, summary.gradient_ratio_end)
     return Outcome(
-        score=-math.inf if lost else result.value,
-        error=math.inf if lost else result.perfect - result.value,
+        score=-math.inf if lost else value,
+        error=math.inf if lost else result.perfect - value,
         baseline_error=result.perfect - result.baseline,
         distance=max(
             abs(math.log(ratio)) if ratio is not None and 0 < ratio < math.inf else math.inf

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from ffn_train.compare import Options, collect
     from ffn_train.compare.metrics import STANDARD
     from ffn_train.compare.reading import MANY
+    from ffn_train.plots import uncollected
     from ffn_train.train.threads import allowed_cores
 
     parser = Parser(
@@ -68,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help=f"where to write; default: comparison/ in the directory, {ELSEWHERE} for several",
     )
     options = parser.parse(arguments)
-    with _without_collector(), parser.mistakes("; --out DIR writes elsewhere"):
+    with uncollected(), parser.mistakes("; --out DIR writes elsewhere"):
         if options.figures is not None:
             from ffn_train.compare.figures import FIGURES  # late: it imports matplotlib
 
@@ -81,21 +80,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         processes = allowed_cores() if len(comparison.cases) >= MANY else 1
         page = present(comparison, options.out or _out(options.directories), formats, processes)
         mention(f"to look at: {page}")
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Don't look for reference cycles meanwhile: with 10,000 runs that takes a fifth of the time.
-
-    Only figures have some, and there are few.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def present(comparison: Comparison, out: Path, formats: Sequence[str], processes: int = 1) -> Path:

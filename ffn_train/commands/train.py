@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ffn_train import __version__
+from ffn_train.commands.help import help_text
 from ffn_train.commands.options import Parser, mention, os_error, say, tell
 from ffn_train.config.composition import as_yaml, complete, compose, load_parts
 from ffn_train.config.overrides import CONFIG_DIR, command, written
-from ffn_train.config.reference import help_text
 from ffn_train.config.settings import SettingError, UserError, first_line
 from ffn_train.running.interruption import SOON, Interrupted, Interruption
 

@@ -43,7 +43,7 @@ class Options(Appearance):
     figures: Sequence[str] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """The groups of runs and how figures show them.
 
@@ -66,6 +66,10 @@ class Comparison:
     def cases(self) -> list[Case]:
         """All runs, in the order of the groups and, within a group, of their seeds."""
         return [case for group in self.groups for case in group.cases]
+
+    def __repr__(self) -> str:
+        by = f" by {', '.join(self.keys)}" if self.keys else ""
+        return f"Comparison({self.counts}; {counted(len(self.groups), 'group')}{by})"
 
     def view(self) -> Inline:
         """The interactive page, as a notebook shows it."""

@@ -110,15 +110,3 @@ def warnings(names: Mapping[str, str], depth: int) -> list[str]:
         for rule in WARNED
         if rule.broken_by(names) is not None
     ]
-
-
-def table() -> str:
-    """The refusals as a Markdown table."""
-    lines = ["| choice | goes only with | because |", "|---|---|---|"]
-    for rule in REFUSED:
-        when = " and ".join(f"`{g}={n}`" for g, names in rule.when.items() for n in names)
-        needs = "; ".join(
-            f"`{g}` " + " or ".join(f"`{n}`" for n in names) for g, names in rule.needs.items()
-        )
-        lines.append(f"| {when} | {needs} | {rule.reason} |")
-    return "\n".join(lines)

@@ -101,9 +101,26 @@ def grammar(text: str) -> Any:
     if not override.key_or_group:
         raise SettingError(f"cannot read {shortened(text)!r}: an override is KEY=VALUE")
     refuse_hydra(override)
+    if any(map(_varies, _items(override.value()))):
+        raise SettingError(f"{text}: choice(), range(), sort() ... stand alone, not in a list")
     if override.key_or_group in (*GROUPS, PRESET) and not override.is_sweep_override():
         _refuse_no_choice(text, override)
     return override
+
+
+def _items(value: Any) -> Sequence[Any]:
+    """What a list, a mapping or several values consist of."""
+    inner = getattr(value, "list", value)
+    return (
+        [*inner.values()] if isinstance(inner, dict) else inner if isinstance(inner, list) else []
+    )
+
+
+def _varies(value: Any) -> bool:
+    """Whether a value has, at any depth, several values in the place of one."""
+    from hydra.core.override_parser.types import Glob, Sweep
+
+    return isinstance(value, (Sweep, Glob)) or any(map(_varies, _items(value)))
 
 
 def _refuse_no_choice(text: str, override: Any) -> None:
@@ -259,7 +276,7 @@ def _interval(text: str, value: Any) -> Interval:
 
 def _values(text: str, override: Any) -> list[str]:
     """The values of a key that varies, as on the command line; too many are refused first."""
-    from hydra.core.override_parser.types import Glob, RangeSweep, Sweep
+    from hydra.core.override_parser.types import Glob, RangeSweep
 
     value, key = override.value(), override.key_or_group
     if isinstance(value, Glob):
@@ -269,8 +286,6 @@ def _values(text: str, override: Any) -> list[str]:
     else:
         count = _length(value) if isinstance(value, RangeSweep) else len(value.list)
         refuse_many(text, count, "values")
-        if any(isinstance(item, (Sweep, Glob)) for item in getattr(value, "list", ())):
-            raise SettingError(f"{text}: choice(), range(), sort() ... stand alone, not in a list")
         values = [str(item) for item in override.sweep_string_iterator()] if count else []
     if not values:
         raise SettingError(f"{text} has no values")

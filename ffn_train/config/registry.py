@@ -152,6 +152,11 @@ def choices(group: str) -> Mapping[str, type[Any]]:
     return dict(sorted(_choices[group].items()))
 
 
+def summary(cls: type[Any]) -> str:
+    """What a choice is: the first line of its class's docstring."""
+    return (cls.__doc__ or "").strip().partition("\n")[0]
+
+
 def canonical(group: str, name: Any) -> Any:
     """The present name of a choice, from that or an older name."""
     return ALIASES.get(group, {}).get(name, name) if isinstance(name, str) else name

@@ -31,18 +31,16 @@ Arrays = Array | list[Array]  # arrays of one shape, stacked along the first axi
 Shape = tuple[int, ...]
 
 
+@dataclass(slots=True, eq=False)
 class Views:
     """Named views into one flat vector: a layer's own arrays by name, and the views of its parts.
 
     ``vector`` is the slice of the flat vector that they cover.
     """
 
-    __slots__ = ("arrays", "parts", "vector")
-
-    def __init__(self, arrays: dict[str, Array], parts: dict[str, Views], vector: Array) -> None:
-        self.arrays = arrays
-        self.parts = parts
-        self.vector = vector
+    arrays: dict[str, Array]
+    parts: dict[str, Views]
+    vector: Array
 
     def __getitem__(self, name: str) -> Array:
         return self.arrays[name]

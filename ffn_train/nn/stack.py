@@ -101,11 +101,6 @@ class Stack(Layer):
         """The index of each block by its name in the stack (``Tensor.part``)."""
         return {f"blocks.{index}": index for index in range(self.depth)}
 
-    def block_vectors(self, vector: Array) -> list[Array]:
-        """The slice of a flat vector with each block's parameters, as L views."""
-        views = self.layout.views(vector)
-        return [views.part(name).vector for name in self.block_of]
-
     def initial(self, init: Initialiser, rng: np.random.Generator, dtype: str) -> FlatVector:
         """The parameter vector (P,) before the first step.
 

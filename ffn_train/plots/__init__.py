@@ -138,7 +138,7 @@ def draw(
 
     formats = some_of("plot.formats", formats, FORMATS)
     chosen = _drawable(run, notify) if figures is None else _known(run, figures)
-    with _uncollected():
+    with uncollected():
         drawn = {name: figure(run, name, appearance) for name in chosen}
         settings = {key: [value] for key, value in sorted(flatten(run.config).items())}
         about = describe(run).replace("\n", "; "), as_overrides(settings)
@@ -186,10 +186,9 @@ def _of_their_own(run: Run) -> list[str]:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """No garbage collection: figures are many objects, and all live until they are written.
-
-    Looking for garbage among them takes a seventh of the time.
+def uncollected() -> Iterator[None]:
+    """No garbage collection meanwhile: of figures, many objects that live until they are written,
+    it takes a seventh of the time, of the reading of 10,000 runs a fifth.
     """
     collecting = gc.isenabled()
     gc.disable()

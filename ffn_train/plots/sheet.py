@@ -82,9 +82,18 @@ def page(
     return figure, axes
 
 
+class _Shown(Figure):
+    """A figure that a notebook shows, which without pyplot has but its name for one."""
+
+    def _repr_png_(self) -> bytes:
+        from ffn_train.plots import encoded  # which imports this module
+
+        return encoded(self, "png")
+
+
 def headed(title: str, note: str, *, width: float, height: float) -> Figure:
     """A figure of so many inches with a title, a note of any number of lines, and nothing else."""
-    figure = Figure(figsize=(width, height))
+    figure = _Shown(figsize=(width, height))
     figure.text(_EDGE / width, 1 - _EDGE / height, title, va="top", size=9, weight="bold")
     figure.text(
         _EDGE / width,

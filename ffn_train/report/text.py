@@ -62,10 +62,9 @@ def _losses(summary: Summary, unit: str | None) -> str:
 def _score(run: Run) -> str:
     """The score beside that of the baseline and, of the test rows, that of the validation rows."""
     judged = headline(run)
-    if judged is None or judged[0].value is None:
+    if judged is None:
         return ""
-    score, where = judged
-    value = judged[0].value
+    score, value, where = judged
     words = [_short(value) if where == "on the validation rows" else f"{_short(value)} {where}"]
     if score.baseline is not None:
         words.append(f"{score.baseline_name or 'baseline'} {_short(score.baseline)}")

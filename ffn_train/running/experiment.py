@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +32,6 @@ from ffn_train.runs.files import RunError, read_json
 from ffn_train.runs.identity import Identity
 from ffn_train.runs.loggers.logger import Logger
 from ffn_train.tasks.table import Data
-from ffn_train.tasks.task import Task
 from ffn_train.train import threads
 from ffn_train.train.batches import Batches
 from ffn_train.train.cadence import Cadence
@@ -92,14 +91,6 @@ class Experiment:
         vars(self).pop("params", None)
 
 
-class Streams(NamedTuple):
-    """A run's independent random streams; new ones are appended."""
-
-    data: np.random.SeedSequence
-    initialisation: np.random.SeedSequence
-    batches: np.random.SeedSequence
-
-
 def build_experiment(
     config: Mapping[str, Any], *, to_train: bool = True, frame: Any = None
 ) -> Experiment:
@@ -111,7 +102,8 @@ def build_experiment(
     settings = read_settings(config)
     digests = load(listed(settings.parts))
     sizes, trainer, measure = settings.model, settings.trainer, settings.measure
-    streams = Streams(*np.random.SeedSequence(settings.seed).spawn(len(Streams._fields)))
+    # independent random streams; new ones are appended
+    data_seed, initial_seed, batch_seed = np.random.SeedSequence(settings.seed).spawn(3)
     before = {group: {"name": name} for group, name in BEFORE.items()}
     tables = {"task": {} if frame is None else {"frame": frame}}
     parts = {
@@ -135,12 +127,12 @@ def build_experiment(
     measured = instruments(measure.quantities, Cadence(measure.every, measure.limit))
     quantities = [quantity.name for instrument in measured for quantity in instrument.quantities]
     plot, directory = _plot_settings(settings.plot, quantities), settings.run.dir
-    exact = _load_data(parts["task"], streams.data)
+    exact = parts["task"].data(*map(np.random.default_rng, data_seed.spawn(2)))  # drawn and split
     data = exact.astype(settings.dtype)
     x, y = data.x_train, data.y_train
     default_size = trainer.batch_size == defaults(type(trainer))["batch_size"]
     size = min(trainer.batch_size, len(x)) if default_size else trainer.batch_size
-    batches = Batches(x, y, size=size, seed=streams.batches)
+    batches = Batches(x, y, size=size, seed=batch_seed)
     steps = _steps(trainer, batches.per_epoch)
 
     def computed_by(name: str) -> tuple[str, Stack, Optimizer]:
@@ -184,7 +176,7 @@ def build_experiment(
         seed=settings.seed,
         model=model,
         initialiser=parts["init"],
-        initial_seed=streams.initialisation,
+        initial_seed=initial_seed,
         dtype=settings.dtype,
         kind=parts["task"].kind,
         data=data,
@@ -259,7 +251,8 @@ def _steps(trainer: TrainerSettings, per_epoch: int) -> int:
         return STEPS if trainer.steps is None else trainer.steps
     if trainer.steps is not None:
         raise SettingError(
-            f"trainer.epochs={trainer.epochs} and trainer.steps={trainer.steps}: give only one"
+            f"trainer.epochs={trainer.epochs} and trainer.steps={trainer.steps}: give only one; "
+            "trainer.steps=null takes a preset's back"
         )
     return trainer.epochs * per_epoch
 
@@ -271,12 +264,6 @@ def _check_branch(residual: Residual, depth: int, dtype: str) -> None:
     if lost is not None:
         values = ", ".join(f"residual.{key}={value}" for key, value in vars(residual).items())
         raise SettingError(f"{values} and model.depth={depth}: the factor {factor:.3g} {lost}")
-
-
-def _load_data(task: Task, seed: np.random.SeedSequence) -> Data:
-    """The task's rows; two streams of the data seed draw and split them."""
-    rows_seed, split_seed = seed.spawn(2)
-    return task.data(np.random.default_rng(rows_seed), np.random.default_rng(split_seed))
 
 
 def _check_size(sizes: Model, dtype: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,9 @@ def record_training(
 
 def _bar() -> tuple[Any, bool]:
     """The kind of progress bar for where this runs, and whether anyone sees it."""
-    if "ipykernel" not in sys.modules:
-        return text_bar, sys.stderr is not None and sys.stderr.isatty()
+    notebook = "ipykernel" in sys.modules
+    if not notebook or find_spec("ipywidgets") is None:  # without which the other one warns
+        return text_bar, notebook or (sys.stderr is not None and sys.stderr.isatty())
     from tqdm.auto import tqdm  # imports more than a command needs
 
     return tqdm, True

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 from ffn_train.config.settings import SettingError
 from ffn_train.running.experiment import Experiment
@@ -47,7 +46,11 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
             stored, parts=requested.parts
         )  # the part may have caused the failure and been fixed
     stored_steps, steps = config.get("trainer", {}).get("steps"), experiment.trainer.steps
-    _refuse_other(path, stored, requested, stored_steps, steps)
+    differing = stored.differences(requested)
+    if not isinstance(stored_steps, int) or steps < stored_steps:
+        differing.append(f"{STEPS}={stored_steps!r} there, {steps!r} here (it can only grow)")
+    if differing:
+        raise SettingError(f"run.dir={path} holds another run: {'; '.join(differing)}")
     summary = read_summary(path)
     if summary is not None and (stored_steps == steps or summary.state == "diverged"):
         note = "ended already; a larger trainer.steps extends it"
@@ -110,16 +113,6 @@ def _failed_at_once(path: Path) -> bool:
     """Whether a run failed before its first checkpoint, so that it starts again."""
     written = written_status(path)
     return written is not None and written.state == "failed" and not checkpoints(path)
-
-
-def _refuse_other(
-    path: Path, stored: Identity, requested: Identity, stored_steps: Any, steps: int
-) -> None:
-    differing = stored.differences(requested)
-    if not isinstance(stored_steps, int) or steps < stored_steps:
-        differing.append(f"{STEPS}={stored_steps!r} there, {steps!r} here (it can only grow)")
-    if differing:
-        raise SettingError(f"run.dir={path} holds another run: {'; '.join(differing)}")
 
 
 def last_usable(path: Path) -> int:

@@ -13,8 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ffn_train.config.reference import summary
-from ffn_train.config.registry import choices
+from ffn_train.config.registry import choices, summary
 from ffn_train.nn.stack import Stack
 from ffn_train.runs import records
 from ffn_train.runs.files import (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from ffn_train.nn.core import Floats
 from ffn_train.runs.reader import Run
-from ffn_train.runs.score import ScoreDeclared, ScoreResult
+from ffn_train.runs.score import ScoreResult
 from ffn_train.runs.summary import Summary
 
 LAST = 20  # rows of scalars.csv
@@ -61,11 +60,11 @@ def scored(run: Run) -> ScoreResult | None:
     if run.score is None:
         return None
     values = run.scalars.get("validation_score", np.zeros(0))
-    known: dict[str, Any] = {f.name: getattr(run.score, f.name) for f in fields(ScoreDeclared)}
+    known: dict[str, Any] = {**vars(run.score), "value": _last(run, "validation_score")}
     index = run.score.place_of_best(values)
     if index is not None:
         known |= {"best": float(values[index]), "best_step": int(run.scalars["step"][index])}
-    return ScoreResult(**known, value=_last(run, "validation_score"))
+    return ScoreResult(**known)
 
 
 def clipped(run: Run) -> NDArray[np.bool_] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,13 +39,13 @@ class ScoreDeclared:
         pick = np.argmax if self.better == "higher" else np.argmin
         return int(known[pick(values[known])])
 
-    def unlearned(self, value: float) -> float | None:
+    def unlearned(self, value: float | None) -> float:
         """The share of the trivial model's error that remains: 0 for perfect outputs.
 
-        None if the perfect score or the trivial model's is unknown.
+        NaN if the value, the perfect score or the trivial model's is unknown.
         """
-        if self.perfect is None or self.no_skill in (None, self.perfect):
-            return None
+        if value is None or self.perfect is None or self.no_skill in (None, self.perfect):
+            return math.nan
         return (self.perfect - value) / (self.perfect - self.no_skill)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ffn_train.config.composition import Config, composed
-from ffn_train.config.keys import DECLARED, PRESET, read_settings
+from ffn_train.config.keys import DECLARED, PRESET, dotted, read_settings
 from ffn_train.config.overrides import (
     CONFIG_DIR,
     Swept,
@@ -88,7 +88,9 @@ class Space:
         self.intervals = {p.key: p.interval for p in parsed if p.interval is not None}
         trials = self.base.config["sweep"]["search"]["trials"] if self.intervals else 1
         self.points = _points(swept, _zipped(sweep.zip, swept), trials)
-        self._composer = _Composer(self.fixed, parsed, self.base.config)
+        self._plain = {p.key for p in parsed if (p.swept or p.interval) and p.plain}
+        known = self._plain <= {*dotted(self.base.config)}  # Hydra words the mistake if not
+        self._composed: dict[tuple[str, ...], Config] = {(): self.base.config} if known else {}
 
     def _columns_whole(self, overrides: Sequence[str]) -> list[str]:
         """The overrides; a text with a comma that is one column of the table is quoted."""
@@ -111,7 +113,22 @@ class Space:
 
     def job(self, point: Mapping[str, str]) -> Job:
         """The job at a point, which has a value for each interval."""
-        return Job(point, self._composer.config(point)).computed_by(self.engine)
+        return Job(point, self._config(point)).computed_by(self.engine)
+
+    def _config(self, point: Mapping[str, str]) -> Config:
+        """Jobs that differ only in plain values share one composition, which takes 70 ms."""
+        plain = [f"{key}={value}" for key, value in point.items() if key in self._plain]
+        whole = tuple(f"{key}={value}" for key, value in point.items() if key not in self._plain)
+        if whole not in self._composed:
+            self._composed[whole] = composed([*self.fixed, *whole, *plain]).config
+        config = copy.deepcopy(self._composed[whole])
+        for parsed in parse(plain):
+            *path, last = parsed.key.split(".")
+            section = config
+            for part in path:
+                section = section[part]
+            section[last] = parsed.value
+        return config
 
     def jobs(self) -> list[Job]:
         """The jobs at all points; with intervals, those at the ends of each."""
@@ -184,38 +201,3 @@ def _points(
     )
     points = (ChainMap(*combination) for combination in itertools.product(*axes))
     return [{key: point[key] for key in swept} for point in points]
-
-
-class _Composer:
-    """Composes jobs; those that differ only in plain values share one composition of 70 ms."""
-
-    def __init__(self, fixed: Sequence[str], parsed: Sequence[Swept], base: Config) -> None:
-        self._fixed = list(fixed)
-        self._plain = {p.key for p in parsed if (p.swept or p.interval) and p.plain}
-        known = all(_has(base, key) for key in self._plain)  # Hydra words the mistake if not
-        self._composed: dict[tuple[str, ...], Config] = {(): base} if known else {}
-
-    def config(self, point: Mapping[str, str]) -> Config:
-        plain = [f"{key}={value}" for key, value in point.items() if key in self._plain]
-        whole = tuple(f"{key}={value}" for key, value in point.items() if key not in self._plain)
-        if whole not in self._composed:
-            self._composed[whole] = composed([*self._fixed, *whole, *plain]).config
-        config = copy.deepcopy(self._composed[whole])
-        for parsed in parse(plain):
-            _set(config, parsed.key, parsed.value)
-        return config
-
-
-def _has(config: Any, key: str) -> bool:
-    for part in key.split("."):
-        if not isinstance(config, dict) or part not in config:
-            return False
-        config = config[part]
-    return True
-
-
-def _set(config: Config, key: str, value: Any) -> None:
-    *path, last = key.split(".")
-    for part in path:
-        config = config[part]
-    config[last] = value

@@ -9,6 +9,7 @@ import numpy as np
 from ffn_train.nn.core import Array
 
 MOST = 0.01  # share of the rows that may count as few
+SHARE = 0.5  # of the variance that they have to have
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Outliers:
     share: float
 
 
-def outliers(targets: Array, names: tuple[str, ...], share: float = 0.5) -> Outliers | None:
-    """As few rows of targets (R, M) as have ``share`` of the Σ (y - mean)² of one of them.
+def outliers(targets: Array, names: tuple[str, ...]) -> Outliers | None:
+    """As few rows of targets (R, M) as have half of the Σ (y - mean)² of one of them.
 
     None where more than a hundredth of the rows is needed, and more than one.
     """
@@ -37,8 +38,8 @@ def outliers(targets: Array, names: tuple[str, ...], share: float = 0.5) -> Outl
             continue
         most = np.argsort(squares)[::-1][: max(1, int(MOST * len(column)))]
         sums = np.cumsum(squares[most]) / total
-        if sums[-1] >= share:
-            few = int(np.argmax(sums >= share)) + 1
+        if sums[-1] >= SHARE:
+            few = int(np.argmax(sums >= SHARE)) + 1
             rows = tuple(int(row) + 1 for row in most[:few])
             return Outliers(rows, len(column), name, float(sums[few - 1]))
     return None

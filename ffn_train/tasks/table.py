@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,9 +20,12 @@ BLOCK = 2048  # rows, of which a few columns fit the cache
 
 @dataclass(frozen=True)
 class Table:
-    """R rows of D inputs and M targets in float64, in the units of their source."""
+    """R rows of D inputs and M targets in float64, in the units of their source.
 
-    inputs: Array  # (R, D)
+    For ``standardised`` the inputs may be anything with a shape that gives an array for a slice.
+    """
+
+    inputs: Any  # (R, D)
     targets: Array  # (R, M)
     input_names: tuple[str, ...]
     target_names: tuple[str, ...]
@@ -172,10 +175,13 @@ def standardised(
     SettingError if a target is constant in the training rows (of those that are not standardised,
     if all are), or if a column's values are too large or too close together for float64.
     """
-    x, y = (
-        {part: columns.take(rows, axis=0) for part, rows in vars(parts).items()}
-        for columns in (table.inputs, table.targets)
-    )
+    tested = (len(parts.test),) if len(parts.test) else ()  # without them as before there were any
+    named = (table.input_names, table.target_names, len(parts.validation), *tested)
+    content = hashlib.sha256(repr(named).encode())
+    see: Callable[[Any], object] = content.update if identify else lambda block: None
+    x, y = (_in_parts(columns, parts, see) for columns in (table.inputs, table.targets))
+    for rows in (parts.validation, parts.train, parts.test):
+        see(np.ascontiguousarray(rows))
     x_train, y_train = x["train"], y["train"]
     constant = is_constant(y_train)
     if constant.any() if standardise_targets else constant.all():
@@ -184,7 +190,8 @@ def standardised(
             f"{len(y_train)} training rows: there is nothing to learn"
         )
     input_mean, input_std = _standardise(x, table.input_names)
-    target_mean, target_std = np.zeros(y_train.shape[1]), np.ones(y_train.shape[1])
+    target_mean: Array = np.zeros(y_train.shape[1])
+    target_std: Array = np.ones(y_train.shape[1])
     if standardise_targets:
         target_mean, target_std = _standardise(y, table.target_names)
     return Data(
@@ -201,18 +208,26 @@ def standardised(
         target_mean=target_mean,
         target_std=target_std,
         validation_rows=parts.validation,
-        digest=_digest(table, parts) if identify else "",
+        digest=content.hexdigest() if identify else "",
         outliers=outliers(table.targets, table.target_names) if standardise_targets else None,
     )
 
 
-def _digest(table: Table, parts: Parts) -> str:
-    tested = (len(parts.test),) if len(parts.test) else ()  # without them as before there were any
-    named = (table.input_names, table.target_names, len(parts.validation), *tested)
-    content = hashlib.sha256(repr(named).encode())
-    for array in (table.inputs, table.targets, parts.validation, parts.train, parts.test):
-        content.update(np.ascontiguousarray(array).data)
-    return content.hexdigest()
+def _in_parts(columns: Any, parts: Parts, see: Callable[[Any], object]) -> dict[str, Array]:
+    """The rows of each part; ``see`` gets all rows in their order, in blocks.
+
+    By blocks, because memory that is touched for the first time takes more time than all else.
+    """
+    order = np.concatenate([*vars(parts).values()])
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    moved: Array = np.empty((len(order), columns.shape[1]))
+    for start in range(0, len(order), BLOCK):
+        block = np.ascontiguousarray(columns[start : start + BLOCK])
+        see(block)
+        moved[places[start : start + BLOCK]] = block
+    ends = np.cumsum([len(rows) for rows in vars(parts).values()])
+    return dict(zip(vars(parts), np.split(moved, ends[:-1]), strict=True))
 
 
 def is_constant(columns: Array) -> NDArray[np.bool_]:
@@ -220,7 +235,7 @@ def is_constant(columns: Array) -> NDArray[np.bool_]:
 
     The values are compared, because rounding in the mean gives 0.1, 0.1, 0.1 a tiny sd above 0.
     """
-    constant: NDArray[np.bool_] = (columns[:2] == columns[0]).all(axis=0)
+    constant: NDArray[np.bool_] = (columns[:BLOCK] == columns[0]).all(axis=0)
     constant[constant] = (columns[:, constant] == columns[0, constant]).all(axis=0)
     return constant
 

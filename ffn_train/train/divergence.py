@@ -65,10 +65,11 @@ def locate(
         try:
             _repeat(watch, model, params, x, targets, loss)
         except _NonFinite as error:
+            phase, site, array = error.args
             before = dict(list(watch.sizes.items())[-REMEMBERED:])
-            what, growth = _entries(error.array), _growth(error.phase, watch, model)
-            reason = f"{what}; {likely_cause(model, error.phase, growth, updates)}"
-            return Divergence(updates.made, error.phase, error.site, reason, before)
+            what, growth = _entries(array), _growth(phase, watch, model)
+            reason = f"{what}; {likely_cause(model, phase, growth, updates)}"
+            return Divergence(updates.made, phase, site, reason, before)
     reason = f"finite when the step was repeated; {likely_cause(model, 'backward', 1.0, updates)}"
     return Divergence(updates.made, "backward", "gradient", reason)
 
@@ -86,8 +87,7 @@ def _repeat(
 
 
 class _NonFinite(Exception):
-    def __init__(self, phase: Phase, site: str, array: Slope) -> None:
-        self.phase, self.site, self.array = phase, site, array
+    """Of a phase, a site and an array there."""
 
 
 class _Watch:

@@ -59,16 +59,3 @@ def instruments(
         for steps in dict.fromkeys([cadence.every, *every.values()])
         if steps in every.values()
     )
-
-
-def table() -> str:
-    """All quantities, as a Markdown table."""
-    lines = [
-        "| quantity | per | what it is | equation | cost of a measured step |",
-        "|---|---|---|---|---|",
-    ]
-    for name, cls in choices("quantity").items():
-        says = (cls.__doc__ or "").strip().partition("\n")[0]
-        cells = (f"`{name}`", cls.per, says, cls.equation, cls().cost)
-        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-    return "\n".join(lines)

@@ -152,10 +152,8 @@ class Measurement:
         of_passes = [q for q in quantities if isinstance(q, PassQuantity)]
         self.shards = [ShardMeasurement(of_passes, model, dtype) for _ in range(shards)]
         self._before: Array | None = None
-        self.step, self._seconds = 0, 0.0
-        self._due: Collection[Quantity] = quantities
-        self._of_passes: Sequence[PassQuantity] = of_passes
         self._whole: Step | None = None
+        self.begin(0, quantities)
 
     def begin(self, step: int, due: Collection[Quantity]) -> Measurement:
         """Start over, for the quantities that are due at this step; returns itself."""

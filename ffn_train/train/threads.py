@@ -8,7 +8,7 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-from ffn_train.config.settings import SettingError, counted
+from ffn_train.config.settings import counted
 
 WORTH_A_THREAD = 2**22  # multiply-adds of a product, if each product is split over threads
 WORTH_A_SHARD = 2**24  # multiply-adds of one product in every block, if whole passes are
@@ -51,11 +51,9 @@ def choose(
     """The threads for the setting ``threads``, given N, D, H and L.
 
     A number is taken as it is; ``auto`` is one thread as long as a second would cost more than it
-    gains, and above that one for every core of this process. Raises SettingError.
+    gains, and above that one for every core of this process.
     """
     forced = setting != "auto"
-    if forced and (isinstance(setting, bool) or not isinstance(setting, int) or setting < 1):
-        raise SettingError(f"threads must be auto or an integer >= 1, got {setting!r}")
     decide = _of_passes if engine == "compiled" else _of_products
     count = setting if forced else allowed_cores()
     return decide(count, batch, batch * width * hidden, depth, forced=forced)

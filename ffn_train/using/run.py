@@ -61,15 +61,16 @@ class Run(runs.Run):
         steps = self.summary.steps if self.summary is not None else None
         words = [self.state or "unknown", *([] if steps is None else [counted(steps, "step")])]
         judged = headline(self)
-        if judged is not None and judged[0].value is not None:
-            words.append(f"{judged[0].symbol} {judged[0].value:.3g} {judged[1]}")
+        if judged is not None:
+            score, value, where = judged
+            words.append(f"{score.symbol} {value:.3g} {where}")
         return f"Run({str(self.path)!r}: {', '.join(words)})"
 
     def _repr_html_(self) -> str:
         """The summary that its command prints, for a notebook."""
         lines = report(self).split("\n")
         text = "\n".join(line if len(line) <= 300 else f"{line[:300]}..." for line in lines[:12])
-        return f"<pre>{html.escape(text)}</pre>"
+        return f'<pre style="font-family: monospace">{html.escape(text)}</pre>'
 
 
 def load_run(path: str | Path) -> Run:

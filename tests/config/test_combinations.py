@@ -11,7 +11,7 @@ import pytest
 from ffn_train.commands.predicted import Point
 from ffn_train.compare.values import differing
 from ffn_train.config import combinations as rules
-from ffn_train.config import reference, registry
+from ffn_train.config import registry
 from ffn_train.config.composition import compose
 from ffn_train.config.keys import GROUPS, MODEL_GROUPS
 from ffn_train.config.places import CONF
@@ -34,7 +34,7 @@ def test_each_choice_is_built_from_its_declared_defaults(group: str) -> None:
         given = {"path": "data.csv", "target": "y"} if name == "table" else {}
         part = registry.build(group, {**settings(group, name), **given})
         assert (part.group, part.name) == (group, name)
-        assert reference.summary(type(part))
+        assert registry.summary(type(part))
 
 
 def test_the_tree_of_files_has_no_choices() -> None:

@@ -239,8 +239,9 @@ def device(path: Path, draw: random.Random) -> None:
 
 
 def linked(path: Path, draw: random.Random) -> None:
-    path.rename(path.with_name("elsewhere"))
-    path.symlink_to("elsewhere")
+    elsewhere = Path("elsewhere").absolute()  # outside the run, whose files are compared
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
 
 
 def folder(path: Path, draw: random.Random) -> None:

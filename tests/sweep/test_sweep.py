@@ -89,6 +89,9 @@ def test_a_preset_may_hold_the_space() -> None:
         (("seed=glob(*)",), "seed=glob(*): glob(...) is for choices"),
         (("optimizer.lr=.1,sort(.1,.2)",), "sort() ... stand alone, not in a list"),
         (("loss=mse,glob(*)",), "stand alone, not in a list"),
+        (("activation=relu,[sort(1,2)]",), "stand alone, not in a list"),
+        (("seed=choice({a:[range(0,3)]},3)",), "stand alone, not in a list"),
+        (("activation=[choice(relu,gelu)]",), "stand alone, not in a list"),
         (("task.target=a,b",), "task.target is a setting of task=table"),
         (("seed=0,1", "seed=5"), "seed=0,1: seed is given again after it"),
         (("residual=glob(x*)",), "residual=glob(x*) has no values"),
@@ -423,8 +426,10 @@ def test_a_sweep_asked_to_stop_goes_on_later(tmp_path: Path, launcher: str, to_a
         sweep, "seed=0,1", f"trainer.steps={steps}", f"hydra/launcher={launcher}"
     )
     started = start(*overrides, cwd=tmp_path, session=True)
-    while not any(sweep.glob(f"jobs/*/{files.SCALARS}")):
-        time.sleep(0.02)
+    while not any(
+        path.read_text().count("\n") > 2 for path in sweep.glob(f"jobs/*/{files.SCALARS}")
+    ):
+        time.sleep(0.02)  # until there is something to checkpoint
     (os.killpg if to_all else os.kill)(started.pid, signal.SIGINT)
     done = started.wait()
     assert done.returncode == 130, done.stderr

@@ -142,8 +142,16 @@ SAME: dict[str, str | bytes | tuple[str | bytes, dict[str, Any]]] = {
     "bz2": bz2.compress(PLAIN.encode()),
     "xz": lzma.compress(PLAIN.encode()),
     "zip": archive(("folder/a.csv", PLAIN), ("__MACOSX/._a.csv", "\0")),
+    "minus signs as typeset": PLAIN.replace("-", "\u2212"),
+    "npz of the other byte order": arrays(**dict(zip("aby", X.T.astype(">f8"), strict=True))),
     "npz": arrays(a=X[:, 0], b=X[:, 1:2], y=X[:, 2]),
     "Excel": workbook(FRAME),
+    "Excel below a title": (
+        workbook(
+            pd.DataFrame([["Report", None, None], [None] * 3, [*"aby"], *X.tolist()]), header=False
+        ),
+        {"skip": 2},
+    ),
     "inputs by name": (
         lines([f"u{i},{row}" for i, row in enumerate(ROWS)], "id," + HEADER),
         {"inputs": ["a", "b"]},
@@ -203,6 +211,12 @@ def test_a_first_line_that_goes_on_below_is_no_header(folder: Path) -> None:
     assert read("\n".join(rows), target=-1, header=True).inputs.shape[0] == 11
 
 
+def test_a_line_of_quotes_alone_is_a_row_without_cells(folder: Path) -> None:
+    for first in ('""', '# ""\n""'):
+        table = read("\n".join([first, *ROWS]), target=-1)
+        np.testing.assert_array_equal(table.inputs, X[:, :2])
+
+
 def test_two_inputs_of_one_name(folder: Path) -> None:
     table = read(PLAIN.replace("a,b", "a,a", 1))
     assert table.input_names == ("a", "a.1")
@@ -260,6 +274,8 @@ def test_yes_and_no_are_1_and_0(folder: Path, words: tuple[str, str]) -> None:
         ("%m/%d/%Y", {}),
         ("%d %b %Y", {}),
         ("%d/%m/%Y %H:%M", {"dates": "day_first"}),
+        ("%d.%m.%y", {}),
+        ("%m/%d/%Y %I:%M %p", {}),
     ],
 )
 def test_dates_are_days_with_the_season_of_more_than_a_year(
@@ -279,6 +295,15 @@ def test_dates_that_can_be_read_in_two_ways_are_refused(folder: Path) -> None:
     content = lines(rows, "day," + HEADER)
     assert "task.dates=day_first or task.dates=month_first" in refusal(content)
     assert np.diff(read(content, dates="month_first").inputs[:2, 0]) == 28 + 3
+
+
+def test_a_cell_that_is_no_date_is_refused_among_dates(folder: Path) -> None:
+    rows = [f"{i + 10}.02.2021,{row}" for i, row in enumerate(ROWS[:11])]
+    content = lines([*rows, f"00.00.0000,{ROWS[11]}"], "day," + HEADER)
+    refused = refusal(content)
+    assert "column 'day' has a cell that is no date, such as '00.00.0000' in row 12" in refused
+    assert "'task.missing=[00.00.0000]' or 'task.categories=[day]'" in refused
+    assert read(content, missing=["00.00.0000"]).input_names[:2] == ("day", "day=(missing)")
 
 
 def test_what_is_left_out_by_rule_is_said_and_can_be_kept(folder: Path) -> None:
@@ -303,10 +328,13 @@ def test_parquet_keeps_its_kinds(folder: Path) -> None:
     pytest.importorskip("pyarrow", reason="parquet files need pyarrow")
     days = pd.date_range("2021-01-01", periods=12)
     whole = pd.array([1, None, *range(10)], dtype="Int64")
-    FRAME.assign(day=days, n=whole, kind=pd.Categorical(["u", "v"] * 6)).to_parquet("data.parquet")
+    kinds = FRAME.assign(day=days, n=whole, kind=pd.Categorical(["u", "v"] * 6), list=[[1, 2]] * 12)
+    kinds.set_index("a").to_parquet("data.parquet")
     table = TableTask(path="data.parquet", target="y").table(rng())
     assert table.input_names[:5] == ("a", "b", "day", "n", "n=(missing)")
     assert table.inputs[1, 2:5].tolist() == [18629, 4, 1]
+    with pytest.raises(SettingError, match="column 'list' is a target of text"):
+        TableTask(path="data.parquet", target=["y", "list"]).table(rng())
 
 
 # Missing cells and rows that are left out
@@ -571,7 +599,10 @@ BROKEN: dict[str | bytes, str] = {
     lines([*ROWS, "7,٨,9"]): "such as '٨' in row 13",
     lines([*ROWS, '7,"8,5",9']): "what helps: task.decimal=comma",
     lines([*ROWS, f"7,{'z' * 999},9"]): f"such as '{'z' * 37}...' in row 13",
-    lines([*ROWS, "7,8,-inf"]): "column 'y' has a cell that is no finite number, such as '-inf'",
+    lines([*ROWS, "7,8,-inf"]): (
+        "column 'y' has a cell that is no finite number, such as '-inf' in row 13; what helps: "
+        "'task.missing=[-inf]'"
+    ),
     lines([f"{row}x" for row in ROWS]): "column 'y' is a target of text, such as '3.73x'",
     lines([row.rpartition(",")[0] + "," for row in ROWS]): "column 'y' is a target without a value",
     lines(['1,2,"1,234"', '3,4,"5,678"'] * 3): "may be 1234 or 1.234: set task.thousands=comma or",
@@ -587,6 +618,7 @@ BROKEN: dict[str | bytes, str] = {
     b"PAR1" + b"x" * 40: "is a parquet file",
     b"\xd0\xcf\x11\xe0\xa1": "is an Excel workbook of before 2007",
     b"%PDF-1.7": "is a PDF document",
+    b"a.csv".ljust(257, b"\0") + b"ustar": "is a tar archive: unpack it",
     b"\x80\x04\x95": "is a Python pickle, which is not read",
     "<!DOCTYPE html>": "is a web page",
     '[{"a": 1}]': "is JSON",
@@ -621,6 +653,12 @@ def test_all_that_is_wrong_is_in_one_message(folder: Path) -> None:
     assert "column 'q q' has 3 cells" in refused
     assert "'task.drop=[p,q q]'" in refused
     read(lines(rows, "p,q q," + HEADER), drop=["p", "q q"])
+
+
+def test_truth_is_no_number(folder: Path) -> None:
+    content = lines([f"{row},{i > 5}" for i, row in enumerate(ROWS)], HEADER + ",new")
+    assert "'new' is a target of text, such as 'False'" in refusal(content, target=["y", "new"])
+    assert "'new' is a target of text" in refusal(content, target="new", classes=False)
 
 
 def test_a_column_that_is_not_there(folder: Path) -> None:
@@ -702,6 +740,8 @@ def test_a_missing_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch)
         (Numerals(",", "."), "01.02.2021", None),
         (Numerals(","), "1.5", None),
         (Numerals(thousands="'"), "1'000", 1000),
+        (Numerals(thousands="'"), "1\u2019000", 1000),
+        (Numerals(",", " "), "1\u202f234,5", 1234.5),
         (Numerals(), "-$3.50", -3.5),
         (Numerals(), "12 %", 12),
         (Numerals(), "1_0", None),

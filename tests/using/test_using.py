@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,11 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from tqdm import TqdmWarning, tqdm
 
 import ffn_train
 from ffn_train.commands import diff, predict
 from ffn_train.config.composition import compose
 from ffn_train.config.settings import SettingError
+from ffn_train.plots import figure
 from ffn_train.running import recording
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
@@ -229,6 +232,8 @@ def test_a_run_as_frames_and_in_a_notebook(folder: Path) -> None:
     assert "\n" not in repr(run)
     assert "R² " in repr(run)
     assert len(run._repr_html_()) < 5000
+    shown: Any = figure(run, "loss")
+    assert shown._repr_png_().startswith(b"\x89PNG")
     assert repr(load_run(OLD_RUN)).startswith("Run(")
 
 
@@ -268,7 +273,11 @@ def test_the_settings_in_which_two_runs_differ(
 def test_a_notebook_shows_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     assert recording._bar()[1] is sys.stderr.isatty()
     monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
-    bar, shown = recording._bar()
+    monkeypatch.setattr(recording, "find_spec", lambda name: None)  # ipywidgets is missing
+    assert recording._bar() == (tqdm, True)
+    monkeypatch.setattr(recording, "find_spec", lambda name: name)
+    with warnings.catch_warnings(action="ignore", category=TqdmWarning):
+        bar, shown = recording._bar()
     assert shown
     assert bar.__module__ in ("tqdm.asyncio", "tqdm.auto")
 

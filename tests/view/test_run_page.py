@@ -123,6 +123,14 @@ def test_a_click_on_the_heat_map_chooses_step_and_block(small_page: Any) -> None
     assert small_page.input_value("#place") > chosen
 
 
+def test_hovering_moves_no_chart(small_page: Any) -> None:
+    height = small_page.evaluate("document.body.scrollHeight")
+    for over in small_page.locator(".u-over").all():
+        over.hover()
+        small_page.wait_for_timeout(30)
+        assert small_page.evaluate("document.body.scrollHeight") == height
+
+
 def test_a_chart_is_read_by_keyboard(small_page: Any) -> None:
     plot = small_page.locator('[data-chart="signal_gradient"] .plot')
     plot.press("ArrowRight")

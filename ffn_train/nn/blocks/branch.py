@@ -8,15 +8,13 @@ from typing import ClassVar, Protocol
 
 from ffn_train.config.registry import Choice
 from ffn_train.nn.activations.activation import Activation
-from ffn_train.nn.core import Array, Layer, Views
+from ffn_train.nn.core import Array, Layer, Pullback, Views
 
 
-class BranchPullback(Protocol):
+class BranchPullback(Pullback, Protocol):
     """A pullback that also holds the activation's output (N, H), for measuring hidden units."""
 
     hidden: Array
-
-    def __call__(self, dy: Array, grads: Views) -> Array: ...
 
 
 class Branch(Layer):

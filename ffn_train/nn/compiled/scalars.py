@@ -87,16 +87,6 @@ def _erf32(x):
 
 
 @inlined
-def _gauss32(x):
-    return _decay32(-x * x)
-
-
-@inlined
-def _tanh64(x):
-    return math.tanh(x)
-
-
-@inlined
 def _sigmoid64(x):
     e = math.exp(-abs(x))
     return (1.0 if x >= 0 else e) / (1.0 + e)
@@ -107,47 +97,20 @@ def _normal64(z):
     return math.exp(-0.5 * z * z) / math.sqrt(2 * math.pi), 0.5 * math.erfc(-z / math.sqrt(2))
 
 
-@inlined
-def _erf64(x):
-    return math.erf(x)
+def _by_dtype(single: Any, double: Any) -> Any:
+    """A function for compiled code: ``single`` of a float32, ``double`` of a float64."""
+
+    def function(x: float) -> Any:
+        raise NotImplementedError
+
+    overload(function)(
+        lambda x: (lambda x: single(x)) if x == types.float32 else lambda x: double(x)
+    )
+    return function
 
 
-@inlined
-def _gauss64(x):
-    return math.exp(-x * x)
-
-
-def tanh(x: float) -> float:
-    """tanh x."""
-    raise NotImplementedError
-
-
-def sigmoid(x: float) -> float:
-    """1/(1 + exp(-x)), the lower tail in full precision."""
-    raise NotImplementedError
-
-
-def normal(z: float) -> tuple[float, float]:
-    """φ(z) and Φ(z), the lower tail in full precision."""
-    raise NotImplementedError
-
-
-def erf(x: float) -> float:
-    """2/sqrt(π) ∫₀ˣ exp(-t²) dt."""
-    raise NotImplementedError
-
-
-def gauss(x: float) -> float:
-    """exp(-x²)."""
-    raise NotImplementedError
-
-
-def _by_dtype(name: Any, single: Any, double: Any) -> None:
-    overload(name)(lambda x: (lambda x: single(x)) if x == types.float32 else lambda x: double(x))
-
-
-_by_dtype(tanh, _tanh32, _tanh64)
-_by_dtype(sigmoid, _sigmoid32, _sigmoid64)
-_by_dtype(normal, _normal32, _normal64)
-_by_dtype(erf, _erf32, _erf64)
-_by_dtype(gauss, _gauss32, _gauss64)
+tanh = _by_dtype(_tanh32, math.tanh)
+sigmoid = _by_dtype(_sigmoid32, _sigmoid64)  # 1/(1 + exp(-x)), the lower tail in full precision
+normal = _by_dtype(_normal32, _normal64)  # φ(z) and Φ(z), the lower tail in full precision
+erf = _by_dtype(_erf32, math.erf)
+gauss = _by_dtype(inlined(lambda x: _decay32(-x * x)), inlined(lambda x: math.exp(-x * x)))

@@ -28,7 +28,22 @@ def _inverse_scale(x: Array, eps: float) -> Array:
     return np.reciprocal(scale, out=scale)
 
 
-class LayerNorm(Layer):
+class _FeatureNorm(Layer):
+    """A norm over the D = ``width`` features of each sample, with a gain."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        self.width = width
+        self.eps = eps
+
+    @property
+    def shapes(self) -> Mapping[str, Shape]:
+        return {"gain": (self.width,)}
+
+    def initial_value(self, name: str) -> float:
+        return 1.0 if name == "gain" else 0.0
+
+
+class LayerNorm(_FeatureNorm):
     """y = g ∘ x̂ + s with x̂ = (x - mean(x)) / sqrt(var(x) + eps), over each sample's D features.
 
     Backward, with dx̂ = dy ∘ g: dg = Σ_n dy ∘ x̂, ds = Σ_n dy and
@@ -38,16 +53,9 @@ class LayerNorm(Layer):
     Source: Ba, Kiros and Hinton 2016, "Layer Normalization".
     """
 
-    def __init__(self, width: int, eps: float) -> None:
-        self.width = width
-        self.eps = eps
-
     @property
     def shapes(self) -> Mapping[str, Shape]:
-        return {"gain": (self.width,), "shift": (self.width,)}
-
-    def initial_value(self, name: str) -> float:
-        return 1.0 if name == "gain" else 0.0
+        return {**super().shapes, "shift": (self.width,)}
 
     def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
         gain = params["gain"]
@@ -71,24 +79,13 @@ class LayerNorm(Layer):
         return y, pullback
 
 
-class RMSNorm(Layer):
+class RMSNorm(_FeatureNorm):
     """y = g ∘ x̂ with x̂ = x / sqrt(mean(x²) + eps), over each sample's D features.
 
     Backward, with dx̂ = dy ∘ g: dg = Σ_n dy ∘ x̂ and
     dx = (dx̂ - x̂ mean(dx̂ ∘ x̂)) / sqrt(mean(x²) + eps).
     Source: Zhang and Sennrich 2019, "Root Mean Square Layer Normalization".
     """
-
-    def __init__(self, width: int, eps: float) -> None:
-        self.width = width
-        self.eps = eps
-
-    @property
-    def shapes(self) -> Mapping[str, Shape]:
-        return {"gain": (self.width,)}
-
-    def initial_value(self, name: str) -> float:
-        return 1.0 if name == "gain" else 0.0
 
     def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
         gain = params["gain"]

@@ -84,8 +84,7 @@ class Evidence:
     def skills(self) -> Floats:
         """The share of the trivial model's error that is removed, by row; NaN if not evaluated."""
         score, values = self.run.score, self.run.scalars.get("validation_score", np.zeros(0))
-        shares = [score.unlearned(value) if score else None for value in values]
-        return np.array([math.nan if share is None else 1 - share for share in shares])
+        return np.array([1 - score.unlearned(v) if score else math.nan for v in values])
 
     @property
     def kept(self) -> bool:
@@ -107,8 +106,7 @@ class Evidence:
     @property
     def baseline_skill(self) -> float:
         score = self.run.score
-        share = None if score is None or score.baseline is None else score.unlearned(score.baseline)
-        return math.nan if share is None else 1 - share
+        return math.nan if score is None else 1 - score.unlearned(score.baseline)
 
     @property
     def chance(self) -> float:

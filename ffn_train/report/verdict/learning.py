@@ -21,11 +21,11 @@ def learned(evidence: Evidence) -> Finding | None:
         what = "diverged" if run.state == "diverged" else "was stopped, because its loss had grown"
         return Finding(LEARNED, "no", f"no: the run {what}")
     judged = headline(run)
-    if judged is None or judged[0].value is None or math.isnan(judged[0].value):
+    if judged is None or math.isnan(judged[1]):
         return None
-    score, where = judged
-    value, trivial = judged[0].value, score.trivial or "knowing nothing of the inputs"
-    skill, baseline = _skill(score, value), _skill(score, score.baseline)
+    score, value, where = judged
+    trivial = score.trivial or "knowing nothing of the inputs"
+    skill, baseline = (1 - score.unlearned(known) for known in (value, score.baseline))
     achieved = f"{score.symbol} {value:.3g} {where}"
     if score.no_better(value, score.no_skill):
         than = "no better" if skill > -0.05 else "worse"
@@ -50,17 +50,10 @@ def learned(evidence: Evidence) -> Finding | None:
     return Finding(LEARNED, "yes", f"yes: {achieved}; {', '.join(comparisons)}")
 
 
-def _skill(score: ScoreDeclared, value: float | None) -> float:
-    """The share of the trivial model's error that is removed; NaN where it is not known."""
-    share = None if value is None else score.unlearned(value)
-    return math.nan if share is None else 1 - share
-
-
 def _as_good(evidence: Evidence, score: ScoreDeclared) -> float:
     """The difference in skill that says nothing: of classes that of two rows at least."""
     origin = evidence.run.provenance
     rows = origin.test_rows or origin.validation_rows
     if origin.kind != "classes" or not rows:
         return AS_GOOD
-    share = score.unlearned(1 - 2 / rows)
-    return AS_GOOD if share is None else max(AS_GOOD, share)
+    return max(AS_GOOD, score.unlearned(1 - 2 / rows))  # the first if the second is NaN

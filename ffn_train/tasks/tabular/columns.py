@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,11 @@ YEAR = 365.25  # days
 MISSING, OTHER = "(missing)", "(other)"
 _TRUTH = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "y": 1.0, "n": 0.0, "t": 1.0, "f": 0.0}
 _ISO = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?")
-_DAY_FIRST = ("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d/%m/%y")
-_MONTH_FIRST = ("%m/%d/%Y", "%m.%d.%Y", "%m-%d-%Y", "%m/%d/%y")
+_DAY_FIRST = ("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d/%m/%y", "%d.%m.%y")
+_MONTH_FIRST = ("%m/%d/%Y", "%m.%d.%Y", "%m-%d-%Y", "%m/%d/%y", "%m.%d.%y")
 _WORDED = ("%Y/%m/%d", "%d %b %Y", "%d-%b-%Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%y")
-_TIMES = ("", " %H:%M", " %H:%M:%S")
+_DAY = datetime(2001, 2, 3)
+_TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 
 Mask = NDArray[np.bool_]
 
@@ -64,27 +66,28 @@ class Column:
         parts += [f"{self.name}={MISSING}"] if self.indicator else []
         return tuple(parts)
 
-    def fitted(self, cells: Any, numerals: Numerals) -> Column:
-        """The column with its coding fitted on the cells of the training rows."""
+    def fitted(self, cells: Any, train: NDArray[np.int64], numerals: Numerals) -> Column:
+        """The column with its coding fitted on the cells of the training rows, given by index."""
         if self.kind == "category":
             words, index = as_words(cells)
-            counts = np.bincount(index, minlength=len(words))
-            levels = [word for word in words if word]
-            enough = [w for w, count in zip(words, counts, strict=True) if w and count > 1]
-            enough = enough if len(levels) > 2 else levels
+            sizes = np.bincount(index[train], minlength=len(words)).tolist()
+            counts = dict(zip(words, sizes, strict=True))
+            levels = [word for word in words if word and counts[word]]
+            enough = [word for word in levels if counts[word] > 1] if len(levels) > 2 else levels
             return replace(
                 self,
                 levels=tuple(enough),
                 pooled=len(enough) < len(levels),
-                indicator="" in words,
+                indicator=counts.get("", 0) > 0,
             )
-        values = self.values(cells, numerals)[0]
+        values = self.values(cells, numerals)[0][train]
         missing = np.isnan(values)
         present = values[~missing] if missing.any() else values
         fill = 0.0
         if present.size:
             middle = (present.size - 1) // 2, present.size // 2
-            low, high = np.partition(present, middle)[list(middle)]
+            present.partition(middle)
+            low, high = present[list(middle)]
             fill = float(low / 2 + high / 2)  # the sum could overflow
         season = self.kind == "date" and present.size > 0 and float(np.ptp(present)) >= YEAR
         return replace(self, fill=fill, indicator=len(present) < len(values), season=season)
@@ -97,7 +100,8 @@ class Column:
             if self.indicator:
                 places[""] = len(self.levels)
             other = len(self.coded) - 1
-            codes = np.array([places.get(word, other) for word in words], dtype=np.int64)[index]
+            kind = np.min_scalar_type(other)
+            codes = np.array([places.get(word, other) for word in words], dtype=kind)[index]
             return [*(codes == place for place in range(other)), (codes == other) & self.pooled]
         values = self.values(cells, numerals)[0]
         missing = np.isnan(values)
@@ -119,6 +123,27 @@ class Column:
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "coded": self.coded}
+
+
+@dataclass(frozen=True)
+class Coded:
+    """The coded columns (N,) of a table, an array of rows (n, D) for each slice of it."""
+
+    columns: Sequence[Array | Mask]
+    rows: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.rows, len(self.columns)
+
+    def __getitem__(self, rows: slice) -> Array:
+        first, last, _ = rows.indices(self.rows)
+        out = np.empty((last - first, len(self.columns)))
+        for start in range(0, len(out), BLOCK):  # fits the cache: 5 times as fast
+            block, there = out[start : start + BLOCK], slice(first + start, last)
+            for place, numbers in enumerate(self.columns):
+                block[:, place] = numbers[there][: len(block)]
+        return out
 
 
 @dataclass(frozen=True)
@@ -148,7 +173,8 @@ class Columns:
 
     def fitted(self, frame: Any, train: NDArray[np.int64]) -> Columns:
         """The columns with their coding fitted on the training rows, given by index."""
-        inputs = (c.fitted(frame[c.name].iloc[train], self.numerals) for c in self.inputs)
+        train = np.sort(train)  # the order matters to the time only
+        inputs = (c.fitted(frame[c.name], train, self.numerals) for c in self.inputs)
         return replace(self, inputs=tuple(inputs))
 
     def with_classes(self, frame: Any) -> Columns:
@@ -178,18 +204,18 @@ class Columns:
         if problems:
             raise SettingError(f"{source}: {'; '.join(problems)}")
 
-    def encode(self, frame: Any) -> Array:
-        """The inputs (N, D) of a frame's rows."""
+    def coded(self, frame: Any) -> Coded:
+        """The inputs of a frame's rows, for slices of them."""
         columns = [
             numbers
             for column in self.inputs
             for numbers in column.encode(blanked(frame[column.name], self.missing), self.numerals)
         ]
-        out = np.empty((len(frame), len(columns)))
-        for start in range(0, len(frame), BLOCK):  # fits the cache: 5 times as fast
-            for codes, numbers in enumerate(columns):
-                out[start : start + BLOCK, codes] = numbers[start : start + BLOCK]
-        return out
+        return Coded(columns, len(frame))
+
+    def encode(self, frame: Any) -> Array:
+        """The inputs (N, D) of a frame's rows."""
+        return self.coded(frame)[:]
 
     def values(self, frame: Any) -> Array:
         """The targets (N, M) of a frame's rows, NaN where they are missing; classes are one-hot."""
@@ -244,11 +270,30 @@ def blanked(cells: Any, missing: Sequence[str]) -> Any:
     return cells.mask(cells.astype(str).str.strip().isin(missing))
 
 
+def handy(cells: Any) -> Any:
+    """The cells, with text as indices of its distinct words, which are fast to compare and move,
+    and numbers in the machine's order of bytes, without which pandas cannot count them.
+    """
+    import pandas as pd
+
+    if isinstance(cells.dtype, np.dtype):
+        return cells if cells.dtype.isnative else cells.astype(cells.dtype.newbyteorder("="))
+    if not isinstance(cells.dtype, pd.StringDtype):
+        return cells
+    codes, words = pd.factorize(cells)
+    return pd.Series(pd.Categorical.from_codes(codes, words), cells.index)
+
+
+def _hashable(cells: Any) -> Any:
+    """The cells, with objects as text: there may be lists, and True and 1 would be the same."""
+    return cells.map(str, na_action="ignore") if cells.dtype == object else cells
+
+
 def _parsed(cells: Any, parse: Callable[[str], float | None]) -> tuple[Array, Mask]:
     """The numbers of cells, each distinct one parsed once, and a mask of those that fail."""
     import pandas as pd
 
-    codes, uniques = pd.factorize(cells)
+    codes, uniques = pd.factorize(_hashable(cells))
     values = [parse(str(cell).strip()) for cell in uniques]
     table = np.array([math.nan if value is None else value for value in values] + [math.nan])
     wrong = np.array([value is None for value in values] + [False])
@@ -257,7 +302,7 @@ def _parsed(cells: Any, parse: Callable[[str], float | None]) -> tuple[Array, Ma
 
 def as_numbers(cells: Any, numerals: Numerals) -> tuple[Array, Mask]:
     """The numbers of a column, NaN where missing, and a mask of cells without a finite number."""
-    if cells.dtype.kind in "iufb":
+    if cells.dtype.kind in "iuf":
         plain = isinstance(cells.dtype, np.dtype)  # or parquet's types, with their own NA
         values = (
             cells.to_numpy(np.float64) if plain else cells.to_numpy(np.float64, na_value=np.nan)
@@ -280,8 +325,7 @@ def as_words(cells: Any) -> tuple[list[str], NDArray[np.int64]]:
     """
     import pandas as pd
 
-    if cells.dtype == object:  # in which True and 1 would be the same
-        cells = cells.map(str, na_action="ignore")
+    cells = _hashable(cells)
     codes, uniques = pd.factorize(cells)
     number = "{:.15g}".format if cells.dtype.kind == "f" else str
     texts = [*(number(cell).strip() for cell in uniques), *([""] if (codes < 0).any() else [])]
@@ -309,20 +353,32 @@ def as_days(cells: Any, form: str) -> tuple[Array, Mask]:
     return days[codes], wrong[codes]
 
 
+def _look(word: str) -> str:
+    """The word with a 0 for each number and an a for each word in it."""
+    return re.sub(r"[^\W\d]+", "a", re.sub(r"\d+", "0", " ".join(word.split())))
+
+
 def date_forms(cells: Any, order: str | None) -> list[str]:
-    """The formats in which all cells are dates; several if day and month could be swapped."""
+    """The formats in which the most cells are dates, at least the share ``TEXT`` of the distinct
+    ones; several if day and month could be swapped.
+    """
     if cells.dtype.kind == "M":
         return ["ISO8601"]
     words = [word for word in as_words(cells)[0] if word]
-    if all(map(_ISO.fullmatch, words)):
+    if sum(map(bool, map(_ISO.fullmatch, words[:20]))) > len(words[:20]) / 2:
         forms: tuple[str, ...] = ("ISO8601",)
     else:
         by_order = {"day_first": _DAY_FIRST, "month_first": _MONTH_FIRST}
         dates = (*by_order.get(order or "", (*_DAY_FIRST, *_MONTH_FIRST)), *_WORDED)
-        forms = tuple(date + time for date in dates for time in _TIMES)
+        looks = {_look(word) for word in words[:20]}
+        forms = tuple(
+            form
+            for form in (date + time for date in dates for time in _TIMES)
+            if _look(_DAY.strftime(form)) in looks
+        )
     import pandas as pd
 
     probe = pd.Series(words[:20])
-    fitting = [form for form in forms if not as_days(probe, form)[1].any()]
-    every = pd.Series(words)
-    return [form for form in fitting if not as_days(every, form)[1].any()]
+    fitting = [form for form in forms if as_days(probe, form)[1].mean() <= 0.5]
+    wrong = {form: as_days(pd.Series(words), form)[1].mean() for form in fitting}
+    return [form for form in fitting if wrong[form] == min(wrong.values()) <= 1 - TEXT]

@@ -19,6 +19,9 @@ MISSING = frozenset(
 LINES = 200  # that are examined
 _COMMENT = ("#", "%")
 _NUMERAL = re.compile(r"[-+]?\d([\d.,]*\d)?(e[-+]?\d+)?", re.A | re.I)  # with any marks
+_TYPESET = str.maketrans(
+    "\u2212\u2019\xa0\u2009\u202f", "-'   "
+)  # minus, apostrophe, narrow blanks
 _AROUND = re.compile(r"([-+]?)\s*[$€£¥]?\s*(.*?)\s*[%€$£¥]?", re.S)
 _PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?", re.A | re.I)
 
@@ -35,7 +38,7 @@ class Numerals:
 
         Currency and percent signs are ignored: 45% is 45.
         """
-        cell = cell.strip()
+        cell = cell.strip().translate(_TYPESET)
         if cell in MISSING:
             return float("nan")
         if self.decimal == "." and not self.thousands and _PLAIN.fullmatch(cell):
@@ -103,6 +106,11 @@ def records(lines: Sequence[str], separator: str) -> list[list[str]]:
     return [row for row in rows if len(row) > 1 or "".join(row).strip()]
 
 
+def _first(lines: Sequence[str], separator: str) -> list[str]:
+    """The fields of the first record; of nothing but quotes an empty one."""
+    return (records(lines, separator) or [[""]])[0]
+
+
 def find(text: str, hints: Given, *, whole: bool) -> Dialect:
     """The dialect of a file from its beginning, or from the ``whole`` of it.
 
@@ -118,13 +126,13 @@ def find(text: str, hints: Given, *, whole: bool) -> Dialect:
     separator = separator or _separator(lines[first : first + LINES])
     consumed = _lines_of_record(lines[first:], separator)
     head, rest = lines[first : first + consumed], lines[first + consumed :]
-    names = [cell.strip() for cell in records(head, separator)[0]]
+    names = [cell.strip() for cell in _first(head, separator)]
     if separator == " ":
         names = [name.strip('"') for name in names]
     if head[0].lstrip().startswith(("# ", "% ")):
-        names = [cell.strip() for cell in records([head[0].lstrip()[2:], *head[1:]], separator)[0]]
+        names = [cell.strip() for cell in _first([head[0].lstrip()[2:], *head[1:]], separator)]
     rows = [[cell.strip() for cell in row] for row in records(rest[:LINES], separator)]
-    numerals = _numerals([cell for row in rows for cell in row], hints)
+    numerals = _numerals([cell.translate(_TYPESET) for row in rows for cell in row], hints)
     header, units = header_and_units([names, *rows], numerals, hints)
     width = Counter(map(len, rows)).most_common(1)[0][0] if rows else len(names)
     if not header:
@@ -161,7 +169,7 @@ def _beginning(lines: Sequence[str], hints: Given) -> tuple[int, int, str | None
         return start, 0, separator
     # the last comment is the header if it has as many fields as the row of numbers below it
     apart = separator or _separator(lines[commented[-1] : after + LINES])
-    last, below = (records([lines[i]], apart)[0] for i in (commented[-1], after))
+    last, below = (_first([lines[i]], apart) for i in (commented[-1], after))
     fields = len(last) - (apart == " " and last[0] in _COMMENT)
     if len(below) == fields > 1 and any(map(Numerals().is_number, below)):
         return commented[-1], len(commented) - 1, separator

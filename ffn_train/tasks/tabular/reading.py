@@ -55,12 +55,12 @@ _KINDS = (
     (rb"\x89PNG|\xff\xd8\xff|GIF8", "a picture"),
     (rb"\x80[\x02-\x05]", "a Python pickle, which is not read: save the table as CSV"),
     (rb"\{\\rtf", "a document of rich text"),
+    (rb"(?s).{257}ustar", "a tar archive: unpack it"),
     (rb"(?i)\s*<(!doctype html|html)", "a web page: save the table itself"),
     (rb"\s*<\?xml", "XML: save the table as CSV"),
     (rb"\s*[\[{]\s*[\[{\"]", "JSON: save the table as CSV"),
     (rb"(?is)(\s*%[^\n]*\n|\s*\n)*\s*@relation\b", "ARFF, Weka's format: save the table as CSV"),
 )
-_UNPACKING = (csv.Error, EOFError, lzma.LZMAError, zipfile.BadZipFile, zlib.error, RuntimeError)
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
     (b"\xff\xfe\0\0", "utf-32"),
@@ -203,12 +203,11 @@ class _Limited(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._file.read(len(buffer))
-        self._left -= len(data)
+        count: int = self._file.readinto(buffer)  # type: ignore[attr-defined]
+        self._left -= count
         if self._left < 0:
             raise _too_large(self._largest)
-        buffer[: len(data)] = data
-        return len(data)
+        return count
 
 
 def _table(
@@ -488,7 +487,8 @@ def _excel(packed: zipfile.ZipFile, hints: Given) -> tuple[Any, Reading]:
         raise SettingError(
             f"is an Excel workbook that cannot be read: {first_line(error)}"
         ) from error
-    filled = [sheet.dropna(how="all").dropna(how="all", axis=1) for sheet in sheets.values()]
+    skipped = [sheet.iloc[hints.skip :] for sheet in sheets.values()]
+    filled = [sheet.dropna(how="all").dropna(how="all", axis=1) for sheet in skipped]
     cells = next((sheet for sheet in filled if sheet.size), None)
     if cells is None:
         raise SettingError("is empty: a header line and rows are needed")
@@ -526,7 +526,8 @@ def _parquet(file: io.BytesIO, largest: int) -> tuple[Any, Reading]:
         about = parquet.ParquetFile(file).metadata
         if sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups)) > largest:
             raise _too_large(largest)
-        frame = pd.read_parquet(file, engine="pyarrow").reset_index(drop=True)
+        frame = pd.read_parquet(file, engine="pyarrow")
+        frame = frame.reset_index(drop=not any(frame.index.names))
     except SettingError:
         raise
     except Exception as error:  # Arrow raises any for a damaged file

@@ -16,6 +16,7 @@ from ffn_train.tasks.tabular.columns import (
     TEXT,
     Column,
     Columns,
+    as_days,
     as_numbers,
     as_truth,
     as_words,
@@ -195,18 +196,18 @@ class _Problems:
         raise SettingError(f"{source}: {'; '.join(phrases)}")
 
 
-def _wrong_cells(cells: Any, wrong: Any) -> tuple[str, str]:
+def _wrong_cells(cells: Any, wrong: Any, kind: str = "finite number") -> tuple[str, str]:
     """How many cells are wrong, in words with the first of them, and that cell."""
     places = np.flatnonzero(wrong)
     first = str(cells.iloc[places[0]])
     many = f"{len(places):,} cells that are" if len(places) > 1 else "a cell that is"
-    return f"{many} no finite number, such as {shown(first)} in row {places[0] + 1}", first.strip()
+    return f"{many} no {kind}, such as {shown(first)} in row {places[0] + 1}", first.strip()
 
 
 def _is_text(cells: Any, numerals: Numerals) -> bool:
     """Whether at least the share ``TEXT`` of the cells are not numbers."""
     wrong, present = as_numbers(cells, numerals)[1], int(cells.notna().sum())
-    return cells.dtype.kind == "b" or (present > 0 and wrong.sum() >= TEXT * present)
+    return present > 0 and wrong.sum() >= TEXT * present
 
 
 def _classes(
@@ -241,6 +242,8 @@ def _check_numbers(name: str, cells: Any, numerals: Numerals, problems: _Problem
 
 def _marks(cell: str, numerals: Numerals) -> list[str]:
     """The setting with which this cell would be a number, if any."""
+    if numerals.is_number(cell):  # but not a finite one
+        return []
     for setting, numbers in (
         ("task.decimal=comma", Numerals(",", ".")),
         ("task.decimal=point", Numerals(".", "")),
@@ -270,7 +273,12 @@ def _kind(
         return Column(name, "boolean")
     forms = date_forms(cells, order) if cells.dtype.kind not in "iuf" else []
     if len(forms) == 1:
-        return Column(name, "date", date=forms[0])
+        wrong = as_days(cells, forms[0])[1]
+        if not wrong.any():
+            return Column(name, "date", date=forms[0])
+        what, first = _wrong_cells(cells, wrong, "date")
+        problems.add(name, f"has {what}", paste("task.missing", [first]), "categories", "drop")
+        return None
     first = str(cells.iloc[int(wrong.argmax())])
     if forms:
         problems.add(

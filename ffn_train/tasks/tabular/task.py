@@ -13,7 +13,7 @@ from ffn_train.config.registry import choice
 from ffn_train.config.settings import SettingError, counted, setting, unchecked
 from ffn_train.tasks.scores import R2, Accuracy, Score
 from ffn_train.tasks.table import Data, Parts, Table, held, standardised
-from ffn_train.tasks.tabular.columns import Columns, as_words, blanked, shown
+from ffn_train.tasks.tabular.columns import Columns, as_words, blanked, handy, shown
 from ffn_train.tasks.tabular.dialect import MARKS, SEPARATORS, Given
 from ffn_train.tasks.tabular.reading import Reading, read, unique
 from ffn_train.tasks.tabular.selection import Selection, Wanted, described, select
@@ -152,7 +152,8 @@ class TableTask(Task):
         """The rows that are used, with the coding fitted on all of them; nothing is random."""
         frame, _, selection, _ = self._read
         columns = selection.columns.with_classes(frame).fitted(frame, np.arange(len(frame)))
-        return _table(columns, frame)
+        table = _table(columns, frame)
+        return replace(table, inputs=table.inputs[:])
 
     def data(self, rows: np.random.Generator, parts: np.random.Generator) -> Data:
         frame, reading, selection, read_notes = self._read
@@ -246,8 +247,8 @@ class TableTask(Task):
         roles = self._wanted()
         frame, reading = self._frame("path")
         whole = frame[frame.notna().any(axis=1)]
-        for name in whole.columns if roles.missing else ():
-            whole = whole.assign(**{name: blanked(whole[name], roles.missing)})
+        cells = {name: blanked(handy(cells), roles.missing) for name, cells in whole.items()}
+        whole = whole.assign(**cells)
         _check_rows(whole, source)
         selection = select(whole, reading, roles, source)
         used, left_out = self._used(whole, selection.columns)
@@ -321,7 +322,7 @@ def _check_rows(frame: Any, source: str) -> None:
 
 def _table(columns: Columns, frame: Any) -> Table:
     outputs = columns.classes or columns.targets
-    return Table(columns.encode(frame), columns.values(frame), columns.names, outputs)
+    return Table(columns.coded(frame), columns.values(frame), columns.names, outputs)
 
 
 def _names(key: str, value: Any) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """The share of each block's hidden units that are dead."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -216,7 +216,8 @@ class Step:
 
     def blocks(self, vector: Array) -> list[Array]:
         """A flat vector's part of each block (L of them), flat."""
-        return self.model.block_vectors(vector)
+        views = self.model.layout.views(vector)
+        return [views.part(name).vector for name in self.model.block_of]
 
 
 class StepQuantity(Quantity):

@@ -1,4 +1,4 @@
-"""The choices and settings as text, from their declarations: for --help and conf/README.md."""
+"""``--help``: the choices, settings and presets, from their declarations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ffn_train.config.keys import DECLARED, GROUPS
 from ffn_train.config.places import CONF
-from ffn_train.config.registry import FOLDERS, LISTED, canonical, choices
+from ffn_train.config.registry import FOLDERS, LISTED, canonical, choices, summary
 from ffn_train.config.settings import Setting, declared, one_of
 
 USAGE = """\
@@ -98,11 +98,6 @@ def value(default: Any) -> str:
     return f"[{','.join(map(str, default))}]" if isinstance(default, list) else str(default)
 
 
-def summary(cls: type[Any]) -> str:
-    """The first line of a class's docstring."""
-    return (cls.__doc__ or "").strip().partition("\n")[0]
-
-
 def presets() -> list[tuple[str, str]]:
     """Name and purpose of every preset: single runs first, then sweeps."""
     rows = []
@@ -112,30 +107,3 @@ def presets() -> list[tuple[str, str]]:
         sweeps = "\nsweep:" in text
         rows.append((sweeps, path.stem, f"{'sweep: ' if sweeps else ''}{comments[1]}"))
     return [(name, says) for _, name, says in sorted(rows)]
-
-
-def choices_table() -> str:
-    """All choices with their settings, as a Markdown table."""
-    lines = ["| choice | what it is | settings and defaults |", "|---|---|---|"]
-    for group in GROUPS:
-        for name, cls in choices(group).items():
-            keys = "; ".join(
-                f"`{key}={value(setting.default)}` {sentence(setting)}"
-                for key, setting in declared(cls).items()
-            )
-            lines.append(f"| `{group}={name}` | {_cell(summary(cls))} | {_cell(keys)} |")
-    return "\n".join(lines)
-
-
-def settings_table() -> str:
-    """All settings that do not belong to a choice, as a Markdown table."""
-    lines = ["| setting | default | meaning |", "|---|---|---|"]
-    lines += (
-        f"| `{key}` | `{value(setting.default)}` | {_cell(sentence(setting))} |"
-        for key, setting in DECLARED.items()
-    )
-    return "\n".join(lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", r"\|")
