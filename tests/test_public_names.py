@@ -67,13 +67,13 @@ def test_every_export_works_after_every_submodule_is_imported(tmp_path: Path) ->
     for name in submodules():
         importlib.import_module(name)
     x, W1, b1, W2, b2 = np.ones(3), np.eye(4, 3), np.zeros(4), np.eye(2, 4), np.zeros(2)
-    one = np.ones_like
+    slope = np.ones_like
     calls: dict[str, Callable[[], Any]] = {
         "Run": lambda: ffn_train.Run(**vars(ffn_train.load_run(OLD_RUN))),
         "backprop_two_layer": lambda: ffn_train.backprop_two_layer(
-            x, W1, b1, W2, b2, abs, one, np.ones(2)
+            x, W1, b1, W2, b2, abs, slope, np.ones(2)
         ),
-        "backward_pass": lambda: ffn_train.backward_pass(np.ones(4), x, W1, b1, abs, one),
+        "backward_pass": lambda: ffn_train.backward_pass(np.ones(4), x, W1, b1, abs, slope),
         "build_experiment": lambda: ffn_train.build_experiment(ffn_train.compose()),
         "check_gradients": lambda: ffn_train.check_gradients(np.tanh, lambda dy, x: dy),
         "compose": lambda: ffn_train.compose(),

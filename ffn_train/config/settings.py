@@ -147,8 +147,8 @@ def sections(cls: type[Any]) -> dict[str, type[Any]]:
 
 def defaults(cls: type[Any]) -> dict[str, Any]:
     """The default of each setting, or ``REQUIRED``."""
-    own = {name: setting.default for name, setting in declared(cls).items()}
-    return own | {name: defaults(inner) for name, inner in sections(cls).items()}
+    values = {name: setting.default for name, setting in declared(cls).items()}
+    return values | {name: defaults(inner) for name, inner in sections(cls).items()}
 
 
 def check_all(section: Any, key: str) -> None:

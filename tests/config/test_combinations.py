@@ -126,8 +126,8 @@ def test_deep_stacks_that_cannot_train_are_warned_about() -> None:
 
 @pytest.mark.parametrize("name", [name for name in files("init") if name != "weights"])
 def test_initialisers_set_the_variances_that_they_state(name: str) -> None:
-    own = {"inner": 0.4, "outer": 1.6} if name == "normal" else {}
-    init = registry.build("init", {**settings("init", name), **own, "bias_std": 0.3})
+    variances = {"inner": 0.4, "outer": 1.6} if name == "normal" else {}
+    init = registry.build("init", {**settings("init", name), **variances, "bias_std": 0.3})
     rng = np.random.default_rng(0)
     for role, (fan_in, fan_out) in {"inner": (300, 1200), "outer": (1200, 300)}.items():
         sizes = {"fan_in": fan_in, "fan_out": fan_out, "role": role, "depth": 7}

@@ -99,10 +99,10 @@ def test_help_shows_all_parts(loaded):
     # quantities and figures are not in the list of --help, and shown when they are named
     named = ("gradient_cosine", "block_update", "hidden_norm")
     asked = (*(f"quantity={name}" for name in named), "figure=cosine_and_loss")
-    one = command("--help", parts(*loaded), *asked, "activation=softplus").stdout
-    assert all(f"[{name}]: " in one for name in (*named, "cosine_and_loss"))
-    assert "activation.beta=1.0" in one
-    assert "closer to ReLU" in one
+    printed = command("--help", parts(*loaded), *asked, "activation=softplus").stdout
+    assert all(f"[{name}]: " in printed for name in (*named, "cosine_and_loss"))
+    assert "activation.beta=1.0" in printed
+    assert "closer to ReLU" in printed
 
 
 def test_a_wrong_name_is_one_line_with_a_hint(loaded):

@@ -95,8 +95,8 @@ def lost(row: Any, step: int) -> None:
 
 
 def labels(drawn: Figure) -> set[str]:
-    found = {str(line.get_label()) for axes in drawn.axes for line in axes.get_lines()}
-    return found | {text.get_text() for legend in drawn.legends for text in legend.get_texts()}
+    words = {str(line.get_label()) for axes in drawn.axes for line in axes.get_lines()}
+    return words | {text.get_text() for legend in drawn.legends for text in legend.get_texts()}
 
 
 def curves(axes: Axes) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -259,9 +259,9 @@ def test_gradients_at_two_inputs_lose_their_resemblance_as_the_recursion_says(
     study = sys.modules[load("shattered_gradients").measure.__module__]
     overrides = ["experiment=shattered_gradients", f"residual={residual}", "norm=none"]
     settings = compose([*overrides, "model.depth=4", "threads=1"])
-    found = np.mean([study.pair_correlation(settings, seed) for seed in range(8)])
+    measured = np.mean([study.pair_correlation(settings, seed) for seed in range(8)])
     expected = study.recursion(study.KINDS[residual, "none"], 4)
-    assert found == pytest.approx(expected, rel=0.15)
+    assert measured == pytest.approx(expected, rel=0.15)
 
 
 @pytest.mark.parametrize("name", STUDIES)

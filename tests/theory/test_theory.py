@@ -190,8 +190,8 @@ def test_a_part_of_the_rows_has_the_pairs_of_the_whole() -> None:
 
     def total(kernel: Scaled) -> float:
         values = kernel.values * np.exp(kernel.log)
-        own = np.trace(values)
-        return 40 / 11 * own + 40 * 39 / (11 * 10) * (values.sum() - own)
+        squares = np.trace(values)
+        return 40 / 11 * squares + 40 * 39 / (11 * 10) * (values.sum() - squares)
 
     assert total(measured_sum(x, 1.0, rows)) == pytest.approx(x.sum() ** 2)
     assert total(measured(x, 1.0, rows)) != pytest.approx(x.sum() ** 2, rel=0.5)

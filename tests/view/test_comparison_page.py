@@ -200,8 +200,8 @@ def test_names_are_text(opened: Opened, tmp_path: Path) -> None:
 def test_a_notebook_shows_the_page() -> None:
     comparison = compared(*small_sweep())
     assert comparison.view().page == html(comparison)
-    told = "Comparison(12 runs: 12 finished; 4 groups by residual, model.depth)"
-    assert repr(comparison) == told
+    line = "Comparison(12 runs: 12 finished; 4 groups by residual, model.depth)"
+    assert repr(comparison) == line
     assert repr(compared(case(1.0))) == "Comparison(1 run: 1 finished; 1 group)"
 
 
