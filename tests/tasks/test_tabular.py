@@ -104,6 +104,12 @@ SAME: dict[str, str | bytes | tuple[str | bytes, dict[str, Any]]] = {
     "semicolon": PLAIN.replace(",", ";"),
     "decimal comma": WITH_COMMA,
     "decimal comma and tabs": WITH_COMMA.replace(";", "\t"),
+    "tabs, and blanks as often in the header as in dates": (
+        WITH_COMMA.replace(";", "\t")
+        .replace("\n", "\t03 May 2020\n")
+        .replace("03 May 2020", "day of w,z", 1),
+        {"drop": ["day of w,z"]},
+    ),
     "pipes and quoted names": PLAIN.replace(HEADER, '"a","b","y"').replace(",", "|"),
     "blanks": "".join(f"  {line.replace(',', '   ')} \n" for line in PLAIN.splitlines()),
     "sep=": "sep=;\r\n" + PLAIN.replace(",", ";"),

@@ -193,8 +193,10 @@ def _separator(lines: Sequence[str]) -> str:
 
     Raises SettingError if there is none, or if commas may as well stand in numbers between blanks.
     """
-    best, score = "", 0.0
+    best, score, same = "", 0.0, False
     for separator in SEPARATORS.values():
+        if separator == " " and best == "\t" and same:
+            break  # the tabs are meant, and blanks stand in names and dates
         try:
             rows = records(lines, separator)
         except SettingError:
@@ -207,7 +209,7 @@ def _separator(lines: Sequence[str]) -> str:
         whole = sum(not rivals & {*cell} or bool(_NUMERAL.fullmatch(cell)) for cell in cells)
         fits = count / len(rows) * whole / len(cells) if width > 1 else 0
         if fits > score + 1e-9:
-            best, score = separator, fits
+            best, score, same = separator, fits, count == len(rows)
         elif separator == " " and best == "," and fits > score - 1e-9:
             if not all(_NUMERAL.fullmatch(cell) for cell in cells):
                 raise SettingError(
