@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +48,24 @@ def network(
 
 
 def batches(model: Model, seed: int = 0) -> dict[str, Array]:
-    """Usual rows, rows up to 10,000 standard deviations off, and tiny and zero ones."""
+    """Usual rows, rows up to a million standard deviations off, and tiny and zero ones."""
     usual = np.random.default_rng(seed).standard_normal((8, len(model.scale.input_mean)))
     rows = {
         "usual": usual,
-        "large": usual * np.geomspace(1, 1e4, 8)[:, None],
+        "large": usual * np.geomspace(1, 1e6, 8)[:, None],
         "tiny": usual * np.array([0, 0, 1e-30, 1e-12, 1e-6, 1e-3, 1, 1])[:, None],
     }
     inputs = {name: z * model.scale.input_std + model.scale.input_mean for name, z in rows.items()}
     inputs["tiny"][-1] = 0
     return inputs
+
+
+def in_float64(model: Model) -> Apply:
+    """The same network without the rounding of float32."""
+    params = model.stack.layout.zeros("float64")
+    params.vector[...] = model.params.vector
+    exact = replace(model, params=params)
+    return lambda x: exact.predict(x).frame.iloc[:, -len(model.outputs) :].to_numpy()
 
 
 def in_torch(path: Path) -> Apply:
