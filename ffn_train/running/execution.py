@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from threading import Timer
 
 from ffn_train.config.overrides import command, written
 from ffn_train.config.settings import counted, described
@@ -33,6 +34,7 @@ from ffn_train.runs.writer import write_weights
 from ffn_train.train.threads import BlasThreads
 from ffn_train.train.trainer import BEST
 
+PROMPT = 0.3  # seconds: a result that comes sooner needs no announcement
 RUNS = Path("outputs") / "runs"  # parent of the new directory of a run without a run.dir
 
 
@@ -48,8 +50,9 @@ def execute(
 
     If its directory already holds the run, it resumes from the last checkpoint or, if the run has
     ended, draws the missing figures. ``notify`` gets warnings and notes, a line each; ``announce``
-    a line about model and data when training starts. The file ``stop`` interrupts the run once it
-    exists; ``progress`` shows a bar on a terminal. Figures that cannot be drawn are only warned of.
+    a line about model and data if training takes longer than ``PROMPT`` seconds. The file ``stop``
+    interrupts the run once it exists; ``progress`` shows a bar on a terminal. Figures that cannot
+    be drawn are only warned of.
     Raises SettingError if the directory cannot be made, is in use or holds something else;
     Interrupted after a signal; OSError if writing fails, which names the file and has a note on how
     to resume.
@@ -69,10 +72,9 @@ def execute(
                 run = load_run(path)
                 _draw(experiment, run, notify, again=False)
                 return run
-            if announce is not None:
-                announce(f"{_about(experiment)}; files in {path}")
             with (
                 _ending(path),
+                _announced(f"{_about(experiment)}; files in {path}", announce),
                 Interruption(stop=stop) as interruption,
                 GuardedLogger(experiment.logger, notify) as logger,
             ):
@@ -101,6 +103,21 @@ def _about(experiment: Experiment) -> str:
         f"{len(data.input_names)} inputs, {len(data.x_train):,} training and "
         f"{len(data.x_validation):,} validation rows"
     )
+
+
+@contextmanager
+def _announced(line: str, announce: Notify | None) -> Iterator[None]:
+    """A context that announces the line once it has lasted ``PROMPT`` seconds."""
+    if announce is None:
+        yield
+        return
+    timer = Timer(PROMPT, announce, [line])
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()  # its line is whole before the next
 
 
 @contextmanager
