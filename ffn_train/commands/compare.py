@@ -76,8 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         others = {f.name: getattr(options, f.name) for f in fields(Options) if f.name not in looks}
         chosen = Options(**others, **looks)
         formats = some_of("--formats", options.formats, FORMATS)
-        comparison = collect(options.directories, chosen, parser.notify)
-        processes = allowed_cores() if len(comparison.cases) >= MANY else 1
+        processes = allowed_cores()
+        comparison = collect(options.directories, chosen, parser.notify, processes)
+        if len(comparison.cases) < MANY:
+            processes = 1
         page = present(comparison, options.out or _out(options.directories), formats, processes)
         mention(f"to look at: {page}")
 

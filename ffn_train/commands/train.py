@@ -138,13 +138,15 @@ def _compare(sweep: Path, plot: Mapping[str, Any]) -> Path | None:
     from ffn_train.compare import Options, collect
     from ffn_train.compare.discovery import OUT
     from ffn_train.runs.files import make_folder
+    from ffn_train.train.threads import allowed_cores
 
     to_compare = f"to compare: {command(module='ffn_train.compare', path=sweep)}"
     formats = plot["formats"] if isinstance(plot["formats"], list) else [plot["formats"]]
     formats = [] if plot["when"] == "never" else formats
     try:
         with Interruption(patience=SOON):
-            return present(collect([sweep], Options(), tell), make_folder(sweep / OUT), formats)
+            comparison = collect([sweep], Options(), tell, allowed_cores())
+            return present(comparison, make_folder(sweep / OUT), formats)
     except Interrupted as error:
         tell(f"comparison interrupted by {error}; {to_compare}")
     except Exception as error:

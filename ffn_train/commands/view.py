@@ -62,11 +62,12 @@ def _page(paths: Sequence[Path], parser: Parser) -> str:
     """A run's page, or that of the comparison of several."""
     from ffn_train.compare import Options, collect
     from ffn_train.compare.page import html
+    from ffn_train.train.threads import allowed_cores
     from ffn_train.view import run_page
 
     if len(paths) == 1 and _is_run(paths[0]):
         return run_page(load_run(paths[0]))
-    comparison = collect(paths, Options(), parser.notify)
+    comparison = collect(paths, Options(), parser.notify, allowed_cores())
     return html(comparison, ", ".join(path.resolve().name for path in paths))
 
 
@@ -178,18 +179,20 @@ class Directories:
         from ffn_train.compare import Options
         from ffn_train.compare.comparison import compare
         from ffn_train.compare.reading import read_cases
+        from ffn_train.train.threads import allowed_cores
 
         times = {label: time for label, (time, _) in members.items()}
         old = [label for label in times if self._read_at.get(label, (None,))[0] != times[label]]
-        for label, case in zip(old, read_cases([members[label][1] for label in old]), strict=True):
+        cases = read_cases([members[label][1] for label in old], allowed_cores())
+        for label, case in zip(old, cases, strict=True):
             self._read_at[label] = times[label], case
-        cases = [self._read_at[label][1] for label in times]
-        sound = [case for case in cases if not isinstance(case, RunError)]
+        known = [self._read_at[label][1] for label in times]
+        sound = [case for case in known if not isinstance(case, RunError)]
         version = hashlib.sha256(json.dumps(times).encode()).hexdigest()[:16]
         self._sent[version] = times
         for forgotten in list(self._sent)[:-VERSIONS]:
             self._sent.pop(forgotten, None)
-        return compare(sound, Options(), name, len(cases) - len(sound)), version
+        return compare(sound, Options(), name, len(known) - len(sound)), version
 
 
 def _sweeps(places: Mapping[str, Place]) -> dict[str, list[Place]]:

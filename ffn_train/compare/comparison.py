@@ -167,13 +167,16 @@ class Comparison:
         return [f"{count} {words}" for words, count in counts.items() if count]
 
 
-def collect(roots: Sequence[Path], options: Options, notify: Notify) -> Comparison:
+def collect(
+    roots: Sequence[Path], options: Options, notify: Notify, processes: int = 1
+) -> Comparison:
     """Read the runs below the directories and group them; damaged runs are reported and left out.
 
+    ``processes``: see ``read_cases``.
     Raises SettingError if an option does not fit the runs, or if there are no runs.
     """
     cases, skipped = [], 0
-    for case in read_cases(find(roots, notify)):
+    for case in read_cases(find(roots, notify), processes):
         if isinstance(case, RunError):
             notify(f"damaged run left out: {case}")
             skipped += 1

@@ -12,21 +12,23 @@ from contextlib import contextmanager
 from ffn_train.compare.case import Case, read_case
 from ffn_train.compare.discovery import Place
 from ffn_train.runs import RunError
-from ffn_train.train.threads import allowed_cores
 
 MANY = 1000  # runs from which processes are used; starting one takes as long as reading 300
 _AT_A_TIME = 50
 
 
-def read_cases(places: Sequence[Place]) -> Iterator[Case | RunError]:
-    """Each run in order, or the RunError that says why it cannot be read."""
-    cores = allowed_cores()
-    if len(places) < MANY or cores == 1:
+def read_cases(places: Sequence[Place], processes: int = 1) -> Iterator[Case | RunError]:
+    """Each run in order, or the RunError that says why it cannot be read.
+
+    ``processes``: so many read where that is faster. They import the program's main module, as
+    those of ``multiprocessing`` do, which has to be made for that.
+    """
+    if len(places) < MANY or processes == 1:
         yield from map(_read, places)
         return
     context = multiprocessing.get_context("spawn")
     # what is read has no reference cycles, and looking for them takes a fifth of the time
-    pool = ProcessPoolExecutor(min(cores, 8), context, initializer=gc.disable)
+    pool = ProcessPoolExecutor(min(processes, 8), context, initializer=gc.disable)
     try:
         with _interrupts_blocked():  # only this process handles an interrupt
             cases = pool.map(_read, places, chunksize=_AT_A_TIME)

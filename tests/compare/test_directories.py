@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from ffn_train.compare import reading, table
+from ffn_train.compare import Options, collect, reading, table
 from ffn_train.compare.metrics import STANDARD
 from ffn_train.compare.tables import tables
 from ffn_train.runs import files, load_run
@@ -80,11 +82,27 @@ def test_many_runs_are_read_by_several_processes_with_the_same_result(
     (root / "d1s1" / files.CONFIG).write_bytes(b"{")
     alone = told(root)
     monkeypatch.setattr(reading, "MANY", 4)
-    monkeypatch.setattr(reading, "allowed_cores", lambda: 2)
     monkeypatch.setattr(reading, "_AT_A_TIME", 1)
-    together = told(root)
-    assert together[1] == alone[1]  # what is damaged
-    assert tables(together[0]) == tables(alone[0])
+    notes: list[str] = []
+    together = collect([root], Options(), notes.append, processes=2)
+    assert notes == alone[1]  # what is damaged
+    assert tables(together) == tables(alone[0])
+
+
+def test_a_script_may_read_many_runs_without_a_guard_of_its_main_module(
+    sweep: Path, tmp_path: Path
+) -> None:
+    copied(sweep, tmp_path / "runs")
+    (tmp_path / "script.py").write_text(
+        "from pathlib import Path\n"
+        "from ffn_train.compare import Options, collect, reading\n"
+        "reading.MANY = 2\n"
+        "print(len(collect([Path('runs')], Options(), print).cases))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("4\n", "")
 
 
 def unfinished(path: Path) -> None:
