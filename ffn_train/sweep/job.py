@@ -19,7 +19,7 @@ from ffn_train.runs import RunError, files
 from ffn_train.runs.files import read_json
 from ffn_train.runs.lock import in_use
 from ffn_train.runs.status import ENDED, Status
-from ffn_train.sweep.manifest import read
+from ffn_train.sweep.manifest import read_job
 
 LOGS = "logs"
 STOP = ".stop"
@@ -34,9 +34,11 @@ def run_job(sweep: str, digest: str) -> str:
     a job does not start once another has failed. The file ``STOP`` in the sweep's directory makes
     all jobs, wherever they run, end with a checkpoint.
     """
-    (entry,) = read(Path(sweep), only=digest)
-    path = Path(sweep) / entry.directory
     stop = Path(sweep) / STOP
+    if stop.exists():
+        return "pending"
+    entry = read_job(Path(sweep), digest)
+    path = Path(sweep) / entry.directory
     while in_use(path) and not stop.exists():  # by a worker that outlived a killed sweep
         time.sleep(0.2)
     if (state := entry.status(Path(sweep)).state) in ENDED:

@@ -16,9 +16,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from ffn_train.config.keys import differences, lasting
 from ffn_train.config.places import find
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import RunError, files
-from ffn_train.runs.files import read_json
+from ffn_train.runs.files import damaged, read_json
 from ffn_train.runs.provenance import Provenance, read_provenance
 from ffn_train.runs.seal import SEALED, check_digest, with_digest
 from ffn_train.runs.status import Status, status
@@ -115,32 +116,53 @@ def _seen(sweep: Path, job: Entry) -> dict[str, Any]:
     return {"state": now.state, "reason": now.reason if explained else None, **times}
 
 
-def read(sweep: Path, only: str | None = None) -> list[Entry]:
-    """The jobs of a sweep's directory, or those with the digest ``only``.
+def read(sweep: Path) -> list[Entry]:
+    """The jobs of a sweep's directory.
 
     Raises RunError, which names the file, if it is damaged or a job in it was altered.
     """
-    content = read_json(sweep / MANIFEST)
-    written = {*(field.name for field in fields(Entry)), SEALED}
+    with _listed(sweep / MANIFEST):
+        return [_entry(sweep, job) for job in read_json(sweep / MANIFEST)["jobs"]]
+
+
+def read_job(sweep: Path, digest: str) -> Entry:
+    """The job with this digest; a process parses the manifest once. Raises RunError."""
+    path = sweep / MANIFEST
+    with damaged(path, OSError):
+        now = path.stat()
+    with _listed(path):
+        text = _texts(path, (now.st_ino, now.st_mtime_ns, now.st_size))[digest]
+        return _entry(sweep, json.loads(text))
+
+
+@lru_cache(1)
+def _texts(path: Path, _version: tuple[int, ...]) -> dict[str, str]:
+    """The jobs by their digests, as texts: objects take several times the memory."""
+    return {job["digest"]: json.dumps(job) for job in read_json(path)["jobs"]}
+
+
+@contextmanager
+def _listed(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError):
+        raise RunError(f"{path}: it does not list the jobs") from None
+
+
+def _entry(sweep: Path, job: Mapping[str, Any]) -> Entry:
+    """A job of the manifest, which is checked."""
     if (sweep / JOBS).is_symlink():
         raise RunError(f"{sweep / JOBS}: it is a link, which is not followed")
-    try:
-        jobs = [job for job in content["jobs"] if only in (None, job["digest"])]
-        for job in jobs:
-            check_digest(sweep / MANIFEST, {key: job[key] for key in job if key in written})
-        return [
-            Entry(
-                directory=_inside(sweep, job["directory"]),
-                settings=job["settings"],
-                config=job["config"],
-                # the stored digest may be an older version's
-                digest=_digest(job["config"], job["settings"]),
-                data=job["data"],
-            )
-            for job in jobs
-        ]
-    except (KeyError, TypeError, AttributeError):
-        raise RunError(f"{sweep / MANIFEST}: it does not list the jobs") from None
+    written = {*(field.name for field in fields(Entry)), SEALED}
+    check_digest(sweep / MANIFEST, {key: job[key] for key in job if key in written})
+    return Entry(
+        directory=_inside(sweep, job["directory"]),
+        settings=job["settings"],
+        config=job["config"],
+        # the stored digest may be an older version's
+        digest=_digest(job["config"], job["settings"]),
+        data=job["data"],
+    )
 
 
 def _inside(sweep: Path, directory: str) -> str:

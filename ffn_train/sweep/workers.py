@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -76,8 +77,11 @@ def _progress(sweep: Path, entries: Sequence[Entry]) -> Iterator[None]:
     over = threading.Event()
 
     def watch(bar: tqdm[None]) -> None:
-        while not over.wait(0.5):
+        pause = 0.5
+        while not over.wait(pause):
+            started = time.perf_counter()
             states = Counter(job.status(sweep).state for job in entries)
+            pause = max(0.5, 10 * (time.perf_counter() - started))  # many jobs take long to ask
             bar.set_postfix({s: n for s, n in states.items() if s != "pending"}, refresh=False)
             bar.n = sum(states[state] for state in (*ENDED, "failed"))
             bar.refresh()

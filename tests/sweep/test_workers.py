@@ -21,7 +21,7 @@ from ffn_train.runs.checkpoint import newest_step
 from ffn_train.runs.lock import in_use
 from ffn_train.sweep import launcher, manifest
 from ffn_train.sweep import run as sweep_run
-from ffn_train.sweep.job import run_job
+from ffn_train.sweep.job import STOP, run_job
 from ffn_train.sweep.manifest import read
 from tests.support.command import start
 from tests.support.small_runs import NOTES, SMALL
@@ -149,6 +149,35 @@ def one_job(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sweep = tmp_path_factory.mktemp("one") / "sweep"
     assert swept(sweep, "seed=0") == ["finished"]
     return sweep
+
+
+def test_a_worker_parses_the_manifest_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = []
+    read_json = files.read_json
+
+    def counted(path: Path, *content: bytes) -> dict[str, Any]:
+        parsed.append(path.name)
+        return read_json(path, *content)
+
+    sweep = tmp_path / "sweep"
+    assert swept(sweep, "seed=0,1,2") == ["finished"] * 3
+    digests = [job.digest for job in read(sweep)]
+    monkeypatch.setattr(manifest, "read_json", counted)
+    manifest._texts.cache_clear()
+    assert [run_job(str(sweep), digest) for digest in digests] == ["finished"] * 3
+    assert parsed == [manifest.MANIFEST]
+    forge(sweep, directory="jobs/other")  # the first job's: it is another file now
+    assert run_job(str(sweep), digests[1]) == "finished"
+    assert parsed == [manifest.MANIFEST] * 2
+
+
+def test_a_job_that_has_not_begun_reads_nothing_once_the_sweep_stops(
+    one_job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = Path(shutil.copytree(one_job, tmp_path / "sweep"))
+    (sweep / STOP).touch()
+    monkeypatch.setattr(files, "read_bytes", None)
+    assert run_job(str(sweep), "any") == "pending"
 
 
 @pytest.mark.parametrize("key", ["trainer", "model", "threads", "seed"])
