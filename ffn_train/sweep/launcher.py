@@ -33,7 +33,7 @@ NEEDS = {
 }
 LOCAL = ("local", "serial")  # launchers whose workers are on this machine
 BATCHES = 4  # of short jobs for each core, so that all cores have work until the end
-MOST = 16  # jobs in a batch
+MOST = 64  # jobs in a batch
 GRACE = 3  # seconds in which an orphaned worker's job can write a checkpoint
 CHOSEN = "chosen"  # the launcher with settings of the user's
 EXTRA = {"local": "parallel", "slurm": "slurm", "ray_cluster": "ray"}
