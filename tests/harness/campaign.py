@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,16 +51,17 @@ def campaign(module: str, prepare: Prepare, arguments: Sequence[str] | None = No
     findings = []
     with tempfile.TemporaryDirectory(prefix="harness-", dir=in_memory()) as scratch:
         case = prepare(options.seed, Path(scratch))
-        while number < options.start + options.cases and time.monotonic() < end:
-            outcome = case(number)
-            if outcome is None:
-                print("that was the last case")
-                break
-            covered.update(outcome.covered)
-            if outcome.finding:
-                findings.append(outcome.finding)
-                print(f"{outcome.finding}\n  {again} --start {number} --cases 1", flush=True)
-            number += 1
+        with suppress(KeyboardInterrupt):  # as when the time is over
+            while number < options.start + options.cases and time.monotonic() < end:
+                outcome = case(number)
+                if outcome is None:
+                    print("that was the last case")
+                    break
+                covered.update(outcome.covered)
+                if outcome.finding:
+                    findings.append(outcome.finding)
+                    print(f"{outcome.finding}\n  {again} --start {number} --cases 1", flush=True)
+                number += 1
     for name, count in sorted(covered.items()):
         print(f"{count:7}  {name}")
     print(f"{number - options.start} cases, {len(findings)} findings")
