@@ -318,6 +318,8 @@ def unnoticed(subject: str, reader: str, name: str, damage: Damage, ended: bool)
     """
     if name.endswith(UNSEALED) or damage is rewritten:
         return True
+    if damage is linked and Path(name).name.startswith("."):  # a half-written file: a link is none
+        return True
     if name.endswith(files.SUMMARY) and damage is deleted:  # as of a run that has not ended
         return reader not in ("resume", "extend") or subject.endswith("sweep")
     if not name.startswith("it/"):  # the user's own tables; a run knows those of its training
