@@ -13,6 +13,7 @@ from pathlib import Path
 from ffn_train.commands.options import Parser, say
 from ffn_train.compare.discovery import OUT, is_run
 from ffn_train.config.settings import SettingError, counted
+from ffn_train.interop.export import NAMES as EXPORTS
 from ffn_train.report.table import aligned
 from ffn_train.running.resumption import last_usable
 from ffn_train.runs import RunError, files
@@ -21,8 +22,10 @@ from ffn_train.runs.directory import claim
 from ffn_train.runs.lock import in_use
 from ffn_train.sweep.manifest import MANIFEST
 
-MINUTE = 60  # seconds; writing a figure or table takes less, and these have no lock
-_DRAWN = re.compile(r"[\w-]+\.(png|svg|pdf|csv)")
+MINUTE = 60  # seconds; writing one of these takes less, and they have no lock
+_UNLOCKED = re.compile(  # figures, tables and exports
+    r"[\w-]+\.(png|svg|pdf|csv)|model\.(json|py|safetensors|onnx)|records\.parquet|events\..+"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -65,8 +68,9 @@ def superfluous(directory: Path) -> list[tuple[Path, str]]:
     old = time.time() - MINUTE
     folders = (directory, directory / files.CHECKPOINTS)
     half_written = [path for folder in folders for path in _temporary(folder, files.LOCKED)]
-    for folder in (directory / files.PLOTS, directory / OUT):
-        half_written += [path for path in _temporary(folder, _DRAWN) if path.lstat().st_mtime < old]
+    for name in ("", files.PLOTS, OUT, EXPORTS["tensorboard"]):
+        unlocked = _temporary(directory / name, _UNLOCKED)
+        half_written += [path for path in unlocked if path.lstat().st_mtime < old]
     return [
         *((path, "half-written") for path in half_written),
         *_checkpoints(directory),

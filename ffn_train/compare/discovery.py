@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffn_train.config.settings import SettingError
+from ffn_train.config.settings import SettingError, counted
 from ffn_train.running import Notify
 from ffn_train.runs import RunError, files
-from ffn_train.sweep.manifest import MANIFEST, read
+from ffn_train.sweep.manifest import JOBS, MANIFEST, read
 
 OUT = "comparison"
 _NO_RUNS = (files.CHECKPOINTS, files.PLOTS, OUT)  # directories that are not searched
@@ -75,6 +75,13 @@ def _below(path: Path, notify: Notify) -> Iterator[tuple[Path, Mapping[str, Any]
         else:
             for rank, job in enumerate(entries):
                 yield path / job.directory, job.config, rank
+            listed = {path / job.directory for job in entries}
+            others = [job for job in (path / JOBS).glob("*") if job not in listed and is_run(job)]
+            if others:
+                notify(
+                    f"left out: {counted(len(others), 'run')} in {path / JOBS} that its "
+                    f"{MANIFEST} does not list"
+                )
             return
     try:
         inside = sorted(entry.name for entry in os.scandir(path) if entry.is_dir())

@@ -178,7 +178,7 @@ def linear_axis(axes: Axes, *values: ArrayLike) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def step_axis(axes: Axes, steps: NDArray[Any]) -> None:
+def step_axis(axes: Axes, steps: NDArray[Any] | Sequence[int]) -> None:
     """The x axis of these steps, a few of which have ticks; labels do not touch."""
     first, last = int(steps[0]), int(steps[-1])
     pad = 0.02 * (last - first) or 0.5

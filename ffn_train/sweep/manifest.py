@@ -18,7 +18,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from ffn_train.runs import RunError, files
 from ffn_train.runs.files import damaged, read_json
 from ffn_train.runs.provenance import Provenance, read_provenance
 from ffn_train.runs.seal import SEALED, check_digest, with_digest
-from ffn_train.runs.status import Status, status
+from ffn_train.runs.status import ENDED, Status, status
 from ffn_train.sweep.space import Job
 
 MANIFEST = "manifest.json"
@@ -51,12 +51,19 @@ class Entry:
         """The job's state, from its directory."""
         return status(sweep / self.directory)
 
+    def changed_data(self, now: str | None) -> str:
+        """The difference, in words, from data with the digest ``now``; "" if there is none."""
+        if now == self.data:
+            return ""
+        digests = f"{_short(self.data)} there, {_short(now)} here"
+        return f"the data of {self.directory} ({', '.join(_files(self.config))}: {digests})"
+
 
 def entry(job: Job) -> Entry:
     """The manifest's entry of a job; its directory's name ends in the configuration's digest."""
     digest = _digest(job.config, job.settings)
     path = f"{JOBS}/{job.name}-{digest[:8]}"
-    return Entry(path, dict(job.settings), job.config, digest, _data(job.config))
+    return Entry(path, dict(job.settings), job.config, digest, data_digest(job.config))
 
 
 def _digest(config: Mapping[str, Any], varied: Iterable[str]) -> str:
@@ -72,7 +79,7 @@ def _files(config: Mapping[str, Any]) -> list[str]:
     return [path for path in paths if isinstance(path, str) and os.path.isfile(find(path))]
 
 
-def _data(config: Mapping[str, Any]) -> str | None:
+def data_digest(config: Mapping[str, Any]) -> str | None:
     """The digest of the files that a job reads; None if it reads none."""
     contents = [find(path).read_bytes() for path in _files(config)]
     return hashlib.sha256(b"".join(contents)).hexdigest() if contents else None
@@ -196,10 +203,10 @@ def merge(
         changed.append(f"the package's code ({_short(code)} there, {_short(code_digest())} here)")
     for job in entries:
         old = before.get(job.digest)
-        if old is not None and old.data != job.data:
-            digests = f"{_short(old.data)} there, {_short(job.data)} here"
-            files = ", ".join(_files(job.config))
-            changed.append(f"the data of {old.directory} ({files}: {digests})")
+        if old is not None and (difference := old.changed_data(job.data)):
+            changed.append(difference)
+            if old.status(sweep).state not in ENDED:
+                before[job.digest] = replace(old, data=job.data)
     changed += _differences(list(before.values()), entries)
     if changed and not force:
         raise SettingError(

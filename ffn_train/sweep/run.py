@@ -24,7 +24,7 @@ from ffn_train.sweep.launcher import Launcher
 from ffn_train.sweep.manifest import MANIFEST, Entry, entry, merge, write
 from ffn_train.sweep.space import Job, Space
 from ffn_train.sweep.workers import carry_out
-from ffn_train.tasks.tabular.reading import is_stream
+from ffn_train.tasks.tabular.content import is_stream
 
 SHORT = 2**31  # parameters x steps x rows of a batch that take about a second
 SWEEPS = Path("outputs") / "sweeps"  # parent of the new directory of a sweep without a sweep.dir

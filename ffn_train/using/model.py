@@ -21,7 +21,7 @@ from ffn_train.tasks.logistic_regression import log_softmax
 from ffn_train.tasks.scores import R2, Accuracy, Score
 from ffn_train.tasks.tabular.columns import Column, Columns
 from ffn_train.tasks.tabular.dialect import MARKS, SEPARATORS, Given
-from ffn_train.tasks.tabular.reading import read
+from ffn_train.tasks.tabular.file import read
 from ffn_train.using.trace import Trace, trace
 
 ROWS = 2**14  # that the network is applied to at a time

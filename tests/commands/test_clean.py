@@ -38,9 +38,12 @@ def test_what_is_listed_is_removed_when_asked(
     (run / files.PLOTS).mkdir()
     (newest.parent / "step-000000001.safetensors").symlink_to("elsewhere")
     damaged = newest.with_name("step-000000003.safetensors")
-    ours = [run / ".summary.json.ab12_xyz", run / files.PLOTS / ".loss.png.ab12_xyz"]
+    half = ["summary.json", "plots/loss.png", "model.py", "model.onnx", "model.safetensors"]
+    half += ["model.json", "records.csv", "records.parquet", "tensorboard/events.out.tfevents.0.x"]
+    (run / "tensorboard").mkdir()
+    ours = [(run / name).with_name(f".{Path(name).name}.ab12_xyz") for name in half]
     ours += [damaged, older]
-    for path in ours[:3]:
+    for path in ours[:-1]:
         path.write_bytes(b"half")
         os.utime(path, (0, 0))
     young = run / files.PLOTS / ".loss.svg.ab12_xyz"  # somebody may be drawing it
@@ -55,7 +58,7 @@ def test_what_is_listed_is_removed_when_asked(
     assert sorted(row.split()[0] for row in rows) == sorted(map(str, ours))
     assert [row.split("  ")[-1] for row in rows if "damaged" in row] == ["a damaged checkpoint"]
     total = sum(path.stat().st_size for path in ours)
-    assert last == f"4 files, {total:,} bytes; --yes removes them"
+    assert last == f"11 files, {total:,} bytes; --yes removes them"
     assert listing(run) == before
 
     main([str(tmp_path / "runs"), "--yes"])

@@ -181,6 +181,17 @@ def test_jobs_of_a_sweep_that_have_not_begun_or_failed_are_counted(tmp_path: Pat
     assert [row["n_without_results"] for row in groups[:: len(STANDARD)]] == ["2", "0"]
 
 
+def test_what_a_manifest_does_not_list_is_left_out_and_told(sweep: Path, tmp_path: Path) -> None:
+    sweep_of(tmp_path / "sweep", "seed=0,1")
+    before = told(tmp_path / "sweep")[0]
+    jobs = tmp_path / "sweep" / "jobs"
+    shutil.copytree(sweep / "d1s0", jobs / "d1s0")
+    (jobs / "notes").mkdir()
+    comparison, notes = told(tmp_path / "sweep")
+    assert notes == [f"left out: 1 run in {jobs} that its manifest.json does not list"]
+    assert tables(comparison)["runs.csv"] == tables(before)["runs.csv"]
+
+
 def test_the_tables_hold_no_times_and_no_absolute_paths(sweep: Path, tmp_path: Path) -> None:
     root = copied(sweep, tmp_path / "elsewhere")
     for index, path in enumerate(sorted(root.iterdir(), reverse=True)):

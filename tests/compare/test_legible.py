@@ -251,6 +251,8 @@ def test_options_of_the_figures() -> None:
     for axes in limited.axes:
         assert axes.get_ylim() == (0.5, 3)
         assert axes.get_xlim() == (2, 6)
+    far = drawn(compared(*small_sweep(), xlim=(0.5, 1e30)), "loss_curves")
+    assert {axes.get_xlim() for axes in far.axes} == {(0.5, 1e30)}
     plain = drawn(compared(*small_sweep(), markers=False), "loss_curves")
     assert {line.get_marker() for axes in plain.axes for line in axes.lines} == {""}
     for wrong, message in (

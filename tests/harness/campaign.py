@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import resource
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,18 +49,19 @@ def campaign(module: str, prepare: Prepare, arguments: Sequence[str] | None = No
     end, number = time.monotonic() + 60 * options.minutes, options.start
     covered: Counter[str] = Counter()
     findings = []
-    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="harness-", dir=in_memory()) as scratch:
         case = prepare(options.seed, Path(scratch))
-        while number < options.start + options.cases and time.monotonic() < end:
-            outcome = case(number)
-            if outcome is None:
-                print("that was the last case")
-                break
-            covered.update(outcome.covered)
-            if outcome.finding:
-                findings.append(outcome.finding)
-                print(f"{outcome.finding}\n  {again} --start {number} --cases 1", flush=True)
-            number += 1
+        with suppress(KeyboardInterrupt):  # as when the time is over
+            while number < options.start + options.cases and time.monotonic() < end:
+                outcome = case(number)
+                if outcome is None:
+                    print("that was the last case")
+                    break
+                covered.update(outcome.covered)
+                if outcome.finding:
+                    findings.append(outcome.finding)
+                    print(f"{outcome.finding}\n  {again} --start {number} --cases 1", flush=True)
+                number += 1
     for name, count in sorted(covered.items()):
         print(f"{count:7}  {name}")
     print(f"{number - options.start} cases, {len(findings)} findings")
@@ -66,6 +69,12 @@ def campaign(module: str, prepare: Prepare, arguments: Sequence[str] | None = No
         print(f"{count:7}  {kind}")
     print(f"to go on: {again} --start {number} --minutes {options.minutes:g}")
     return findings
+
+
+def in_memory() -> str | None:
+    """Where the syncs of thousands of runs wait for no disk; None if there is no such place."""
+    shared = Path("/dev/shm")
+    return str(shared) if shared.is_dir() and shutil.disk_usage(shared).free > 2**30 else None
 
 
 def limited(

@@ -40,6 +40,7 @@ from tests.harness.campaign import (
     shown,
     wrong,
 )
+from tests.harness.operations import read_directory, write_directory
 
 ALONE = 100  # one case of so many is a process of its own
 TINY = "model.depth=2 model.width=4 model.expansion=2 trainer.steps=3 trainer.batch_size=4 "
@@ -190,7 +191,7 @@ def call(words: Sequence[str]) -> None:
 
 def alone(words: Sequence[str], place: Path, draw: random.Random) -> tuple[str, str]:
     """A process of its own: what was done to it, and what is wrong with its end."""
-    kind = draw.choice(["a process", "a process", "a closed pipe", "SIGINT", "SIGTERM"])
+    kind = draw.choice(["undisturbed", "undisturbed", "a closed pipe", "SIGINT", "SIGTERM"])
     reading, writing = os.pipe()
     os.close(reading)
     out = writing if kind == "a closed pipe" else subprocess.DEVNULL
@@ -242,17 +243,18 @@ def prepare(seed: int, scratch: Path) -> Case:
             call(words.split())
     shutil.rmtree(sound)
     build(sound)
+    start = read_directory(sound)
 
     def case(number: int) -> Outcome:
         draw = random.Random(f"{seed} {number}")
         grammar = Grammar(draw)
         words = [word for word in grammar.words("line") if "\0" not in word]
-        shutil.rmtree(scratch / "case", ignore_errors=True)
-        home.mkdir(parents=True)
-        shutil.copytree(sound, place)
+        write_directory(scratch / "case", {"home": None, "here": None})
+        write_directory(place, start)
         before = {*place.rglob("*")}
         if number % ALONE == ALONE - 1:
             kind, trouble = alone(words, place, draw)
+            kind = f"a process of its own: {kind}"
         else:
             done = limited(partial(call, words), place)
             kind, trouble = f"exit status {done.returncode}", wrong(done, (0, 1, 2))

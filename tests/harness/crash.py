@@ -24,9 +24,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ffn_train.commands import predict
+from ffn_train.commands import export, predict
 from ffn_train.config.composition import compose
 from ffn_train.config.settings import SettingError
+from ffn_train.interop.export import NAMES as EXPORTS
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import RunError, files, load_run
@@ -55,7 +56,8 @@ TINY = (
 Cadence = tuple[int | None, int]
 CADENCES: list[Cadence] = [(every, steps) for every in (None, 1, 2, 3) for steps in (1, 4, 7)]
 # what has times, what the summary overrules, and half-written files that nobody takes for others
-UNLIKE = (files.PROVENANCE, files.LOCK, files.STATUS, f".{files.STATUS}.", MANIFEST, ".out.csv.")
+UNLIKE: tuple[str, ...] = (files.PROVENANCE, files.LOCK, files.STATUS, MANIFEST)
+UNLIKE += (f".{files.STATUS}.", ".out.csv.", ".model.", ".records.", ".events.")
 
 
 @dataclass
@@ -136,6 +138,8 @@ def scenarios(scratch: Path, cadences: Sequence[Cadence] = CADENCES) -> Iterator
     rows = [columns, *([f"0.{(3 * i + j) % 10}" for j, _ in enumerate(columns)] for i in range(4))]
     table = "".join(f"{','.join(row)}\n" for row in rows)
     yield made("predict", predicting, {**trained, "new.csv": table.encode()})
+    for to in EXPORTS:
+        yield made(f"export to {to}", partial(export.main, ["run", "--to", to]), trained)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """Damaged files: ``python -m tests.harness.damage --minutes 10 --seed 1``.
 
 A file of a finished, interrupted or running run, of a sweep, of a run recorded by another program,
-or a table is truncated, deleted, emptied, zeroed, altered by a bit, exchanged for another run's, or
-replaced by a pipe, a device, a link or a folder. Then a command reads it. Right is the result of
-the sound files or a refusal in a line; wrong is another result, a traceback, or a command that does
-not end. The browser's reading of a page is not tried here.
+or a table is truncated, deleted, emptied, zeroed, altered by a bit, rewritten with a value that
+nobody means, exchanged for another run's, or replaced by a pipe, a device, a link or a folder; a
+folder by a link. Then a command reads it. Right is the result of the sound files or a refusal in a
+line; wrong is another result, a traceback, a command that does not end, or one that writes
+elsewhere. The browser's reading of a page is not tried here.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
+import json
+import math
 import os
 import random
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir, redirect_stdout
 from functools import cache, partial
 from pathlib import Path
 from stat import S_IFCHR
+from typing import Any
 
 import numpy as np
 
@@ -32,11 +36,12 @@ from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import RunError, files, load_run
 from ffn_train.runs.directory import claim
+from ffn_train.runs.seal import SEALED, with_digest
 from ffn_train.runs.status import Status
 from ffn_train.sweep.run import Plan, check
 from tests.harness.campaign import LATE, Case, Outcome, campaign, limited, wrong
 from tests.harness.crash import TINY, Scenario, results, sweep
-from tests.harness.operations import read_directory, write_directory
+from tests.harness.operations import Content, read_directory, write_directory
 
 PATIENCE = 30.0  # seconds
 ROWS = 40
@@ -116,6 +121,7 @@ def build(world: Path, subject: str) -> None:
                 cut(world, subject, train("it"), "step-000000004")
             if subject == "an interrupted run":
                 Status("interrupted", "SIGINT").write(Path("it"))
+            Path("it/plots").mkdir()
 
 
 # What reads it, in the world's folder; all that is printed is the result
@@ -163,11 +169,13 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+COMPARE = ("compare", "it", "other", "--out", "out", "--formats", "svg")
 LOOKS: dict[str, Callable[[], None]] = {
     "load_run": loaded,
     **{f"plots {name}": partial(plots, name) for name in ("loss", "gradient_flow")},
     "view": partial(command, "view", "it", "--out", "out/page.html"),
-    "compare": partial(command, "compare", "it", "other", "--out", "out", "--formats", "svg"),
+    "compare": partial(command, *COMPARE, "--figures", "final"),  # runs of one depth have none
+    "compare with figures": partial(command, *COMPARE),
 }
 DIFF = {"diff": partial(command, "diff", "it", "other")}
 ENDED = {
@@ -176,7 +184,10 @@ ENDED = {
 }
 RESUME: dict[str, Callable[[], None]] = {"resume": lambda: again(train("it"))}
 EXTEND: dict[str, Callable[[], None]] = {"extend": lambda: again(train("it", "trainer.steps=8"))}
-SWEPT = {"resume": swept, **{name: LOOKS[name] for name in ("view", "compare")}}
+SWEPT = {
+    "resume": swept,
+    **{name: LOOKS[name] for name in ("view", "compare", "compare with figures")},
+}
 READERS: Mapping[str, Mapping[str, Callable[[], None]]] = {
     "a finished run": {**LOOKS, **ENDED, **DIFF, **RESUME, **EXTEND},
     "an interrupted run": {**LOOKS, **DIFF, **RESUME},
@@ -185,6 +196,8 @@ READERS: Mapping[str, Mapping[str, Callable[[], None]]] = {
     "an unfinished sweep": SWEPT,
     "a recorded run": LOOKS,
 }
+OURS = ("it", "out")  # where the commands write
+DRAWING = ("plots", "compare with")  # readers that take much longer than the others, and are rarer
 
 
 # How it is damaged
@@ -220,6 +233,37 @@ def flipped(path: Path, draw: random.Random) -> None:
     path.write_bytes(content)
 
 
+def rewritten(path: Path, draw: random.Random) -> None:
+    """One of its values is another one, under a digest that fits."""
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError:
+        flipped(path, draw)
+        return
+    places = [*inside(content)]
+    if places:
+        container, key = draw.choice(places)
+        container[key] = draw.choice(HOSTILE)
+    for container, key in places:
+        if key == SEALED:
+            container |= with_digest({k: v for k, v in container.items() if k != SEALED})
+    path.write_text(json.dumps(content))
+
+
+HOSTILE: Sequence[Any] = (
+    *("../escape", "/dev/zero", "\x1b[31m", "x" * 999, "", None, [], {}),
+    *(True, -1, 0, 0.5, 1e308, math.inf, math.nan, 10**400),
+)
+
+
+def inside(content: Any) -> Iterator[tuple[Any, Any]]:
+    """The places of all values in what JSON has told: a container, and a key or an index."""
+    if isinstance(content, dict | list):
+        for key in content if isinstance(content, dict) else range(len(content)):
+            yield content, key
+            yield from inside(content[key])
+
+
 def swapped(path: Path, draw: random.Random) -> None:
     kin = [p for p in Path("other").rglob(path.name) if p.is_file()]
     shutil.copy(draw.choice(sorted(kin)) if kin else Path("spare.csv"), path)
@@ -234,7 +278,9 @@ def device(path: Path, draw: random.Random) -> None:
     path.unlink()
     try:
         os.mknod(path, S_IFCHR | 0o666, os.makedev(1, 5))  # /dev/zero
-    except PermissionError:
+        os.close(os.open(path, os.O_RDONLY))
+    except PermissionError:  # not allowed to this user, or in this file system
+        path.unlink(missing_ok=True)
         path.symlink_to("/dev/zero")
 
 
@@ -256,6 +302,7 @@ DAMAGES: tuple[Damage, ...] = (
     emptied,
     zeroed,
     flipped,
+    rewritten,
     swapped,
     fifo,
     device,
@@ -269,7 +316,9 @@ def unnoticed(subject: str, reader: str, name: str, damage: Damage, ended: bool)
 
     ``ended``: whether the file is in the directory of a run that has ended.
     """
-    if name.endswith(UNSEALED):
+    if name.endswith(UNSEALED) or damage is rewritten:
+        return True
+    if damage is linked and Path(name).name.startswith("."):  # a half-written file: a link is none
         return True
     if name.endswith(files.SUMMARY) and damage is deleted:  # as of a run that has not ended
         return reader not in ("resume", "extend") or subject.endswith("sweep")
@@ -284,14 +333,13 @@ def prepare(seed: int, scratch: Path, subjects: Sequence[str] = tuple(READERS)) 
     place = scratch / "case"
 
     @cache
-    def world(subject: str) -> Path:
+    def world(subject: str) -> Content:
         path = scratch / subject.replace(" ", "-")
         build(path, subject)
-        return path
+        return read_directory(path)
 
     def copied(subject: str) -> None:
-        shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(world(subject), place)
+        write_directory(place, world(subject))
 
     def read(subject: str, reader: str) -> None:
         def task() -> None:
@@ -327,30 +375,47 @@ def prepare(seed: int, scratch: Path, subjects: Sequence[str] = tuple(READERS)) 
     def case(number: int) -> Outcome:
         draw = random.Random(f"{seed} {number}")
         subject = draw.choice(subjects)
-        reader = draw.choice(list(READERS[subject]))
+        readers = list(READERS[subject])
+        often = [1 if reader.startswith(DRAWING) else 4 for reader in readers]
+        reader = draw.choices(readers, often)[0]
         sound = right(subject, reader)
         copied(subject)
         names = sorted(str(p.relative_to(place)) for p in (place / "it").rglob("*") if p.is_file())
+        names += sorted(str(p.relative_to(place)) for p in (place / "it").rglob("*") if p.is_dir())
         names += ["data.csv"] * (reader in ("resume", "extend"))
         names += ["new.csv"] * 2 * (reader == "predict")
         name, damage = draw.choice(names), draw.choice(DAMAGES)
+        damage = linked if (place / name).is_dir() else damage
         ended = (place / name).with_name(files.SUMMARY).exists()
         with chdir(place):
             damage(Path(name), draw)
+        around = elsewhere(place)
         done = limited(partial(read, subject, reader), place, patience=PATIENCE)
         words = f"{reader} of {subject}, {Path(name).name} {damage.__name__}"
         trouble = wrong(done, (0, 1, 2))
-        left_out = reader in ("view", "compare") and done.stderr.strip()
+        left_out = reader.startswith(("view", "compare")) and done.stderr.strip()
         if done.returncode == LATE:
             trouble = f"does not end: {words}"
         same = done.returncode != 0 or (0, done.stdout) == sound or left_out
         if not trouble and not same and not unnoticed(subject, reader, name, damage, ended):
             trouble = f"another result: {words}\n{difference(sound[1], done.stdout)}"
+        if not trouble and elsewhere(place) != around:
+            trouble = f"something is written elsewhere: {words}"
         refused = "refused" if done.returncode else "read"
         covered = [subject, reader, damage.__name__, f"file: {Path(name).name}", refused]
         return Outcome(covered, trouble + f"\n  {words}: {name}" if trouble else "")
 
     return case
+
+
+def elsewhere(place: Path) -> dict[str, bytes | None]:
+    """All that the commands may read, and not write."""
+    around: dict[str, bytes | None] = {}
+    for path in place.iterdir():
+        if path.name not in OURS:
+            around[path.name] = path.read_bytes() if path.is_file() else None
+            around |= {f"{path.name}/{k}": v for k, v in read_directory(path).items()}
+    return around
 
 
 def difference(sound: str, now: str) -> str:

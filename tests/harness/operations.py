@@ -66,8 +66,10 @@ def recorded(root: Path) -> Iterator[list[Operation]]:
     real_open, real = io.open, {name: getattr(os, name) for name in _PATHS}
     descriptor, fsync = os.open, os.fsync
 
-    def inside(path: Any) -> str | None:
-        return _inside(root, os.path.abspath(os.fsdecode(path)))
+    def inside(path: Any, folder: int | None = None) -> str | None:
+        """``folder``: the descriptor of what the path is relative to."""
+        start = "" if folder is None else os.readlink(f"/proc/self/fd/{folder}")
+        return _inside(root, os.path.abspath(os.path.join(start, os.fsdecode(path))))
 
     def name_of(handle: int) -> str | None:
         return inside(os.readlink(f"/proc/self/fd/{handle}").removesuffix(" (deleted)"))
@@ -126,7 +128,7 @@ def recorded(root: Path) -> Iterator[list[Operation]]:
         def change(path: Any, *more: Any, **options: Any) -> Any:
             result = real[name](path, *more, **options)
             target = inside(more[0]) or "" if _PATHS[name] == "rename" else ""
-            note(_PATHS[name], inside(path), target=target)
+            note(_PATHS[name], inside(path, options.get("dir_fd")), target=target)
             return result
 
         return change

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,13 @@ def test_event_files_are_those_of_the_logger(tmp_path: Path) -> None:
         both.append({tag: [(e.step, e.value) for e in values] for tag, values in scalars.items()})
         assert len(events.Tensors("verdict/text_summary")) == 1
     assert both[0] == both[1]
+    assert {event.wall_time for event in events.Scalars("loss/training")} == {
+        datetime.fromisoformat(str(run.provenance.started)).timestamp()
+    }
+    main = tmp_path / "events" / name
+    before = main.read_bytes()
+    export.main([str(run.path), "--to", "tensorboard", "--out", str(tmp_path / "events")])
+    assert main.read_bytes() == before
     assert [step for step, _ in both[0]["loss/training"]] == [0, 1, 2]
 
 

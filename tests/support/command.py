@@ -89,7 +89,7 @@ class Forked:
                 self._end(os.waitpid(self.pid, 0)[1])
                 raise subprocess.TimeoutExpired([], timeout)
             time.sleep(min(pause, max(0.0, end - time.monotonic())))
-            pause = min(1.5 * pause, 0.02)
+            pause = min(1.2 * pause, 0.02)
         assert self._ended is not None
         return self._ended
 

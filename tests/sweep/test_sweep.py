@@ -21,6 +21,7 @@ from ffn_train.runs.lock import in_use
 from ffn_train.sweep.estimate import estimate
 from ffn_train.sweep.manifest import read
 from ffn_train.sweep.run import check, run_sweep
+from ffn_train.sweep.run import run as launch
 from ffn_train.sweep.space import jobs
 from tests.support.command import command, process, start
 from tests.support.small_runs import SMALL
@@ -246,15 +247,41 @@ def test_a_mistake_in_how_to_launch_writes_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+LINES = ["a,b,y", *(f"{i % 7},{i % 5},{(i * i) % 11}" for i in range(80))]
+
+
+def on_a_table(folder: Path, *overrides: str) -> list[str]:
+    """A sweep over two seeds on a table that is written now."""
+    data = folder / "data.csv"
+    data.write_text("\n".join(LINES))
+    task = ("task=csv", f"task.path={data}", "task.target=y", "seed=0,1", *overrides)
+    tiny = [override for override in TINY if not override.startswith("task.")]
+    return [*tiny, *task, f"sweep.dir={folder / 's'}", "hydra/launcher=serial"]
+
+
+def test_data_that_change_while_a_sweep_runs_fail_the_jobs_that_would_read_them(
+    tmp_path: Path,
+) -> None:
+    arguments = on_a_table(tmp_path)
+    plan = check(arguments)
+    (tmp_path / "data.csv").write_text("\n".join([*LINES, "1,2,3"]))
+    swept = launch(plan, print)
+    for entry in swept.entries:
+        now = entry.status(swept.path)
+        assert now.state == "failed"
+        assert "was begun with something else: the data of jobs/seed=" in now.reason
+        assert not (swept.path / entry.directory / "scalars.csv").exists()
+    with pytest.raises(SettingError, match="the data of jobs/"):
+        run_sweep(arguments, print)
+    swept = run_sweep([*arguments, "resume=force"], print)  # none has ended: now those are meant
+    assert {entry.status(swept.path).state for entry in swept.entries} == {"finished"}
+    assert run_sweep(arguments, print).entries == swept.entries
+
+
 def test_changed_data_are_refused(tmp_path: Path) -> None:
-    data = tmp_path / "data.csv"
-    rows = [f"{i % 7},{i % 5},{(i * i) % 11}" for i in range(80)]
-    data.write_text("\n".join(["a,b,y", *rows]))
-    task = ("task=csv", f"task.path={data}", "task.target=y", "seed=0,1")
-    overrides = [o for o in TINY if not o.startswith("task.")]
-    arguments = [*overrides, *task, f"sweep.dir={tmp_path / 's'}", "hydra/launcher=serial"]
+    data, arguments = tmp_path / "data.csv", on_a_table(tmp_path)
     run_sweep(arguments, print)
-    data.write_text("\n".join(["a,b,y", *rows, "1,2,3"]))
+    data.write_text("\n".join([*LINES, "1,2,3"]))
     with pytest.raises(SettingError, match="the data of jobs/"):
         run_sweep(arguments, print)
     notes: list[str] = []

@@ -110,6 +110,7 @@ SAME: dict[str, str | bytes | tuple[str | bytes, dict[str, Any]]] = {
         .replace("03 May 2020", "day of w,z", 1),
         {"drop": ["day of w,z"]},
     ),
+    "two tabs in some rows": PLAIN.replace(",", "\t").replace("\t-", "\t\t-"),
     "pipes and quoted names": PLAIN.replace(HEADER, '"a","b","y"').replace(",", "|"),
     "blanks": "".join(f"  {line.replace(',', '   ')} \n" for line in PLAIN.splitlines()),
     "sep=": "sep=;\r\n" + PLAIN.replace(",", ";"),
@@ -583,6 +584,7 @@ def test_settings_are_checked(chosen: dict[str, Any], message: str) -> None:
     assert str(error.value).startswith(message)
 
 
+QUOTED_TABS = [f'"{row}"'.replace(",", '"\t"') + '\t"a;b"\t"two words"' for row in ROWS]
 BROKEN: dict[str | bytes, str] = {
     "": "is empty",
     b"\xef\xbb\xbf": "is empty",
@@ -594,6 +596,13 @@ BROKEN: dict[str | bytes, str] = {
     lines([*ROWS, "7,8,9,10"]): "has 4 fields in row 13 where there are 3 columns",
     lines(["7,8,9,10", *ROWS]): "has more fields in its first row than the 3 columns",
     lines([*ROWS, '7,"8,9']): "has a quote in row 13 that is not closed",
+    lines(  # as often divided by blanks
+        [f"{row},3 May".replace(",", "\t") for row in [*ROWS, "7,8,9,10"]],
+        HEADER.replace(",", "\t") + "\tday w,z",
+    ): "has 5 fields in row 13 where there are 4 columns",
+    lines(
+        ["m\t-\tN\t-\t-", *QUOTED_TABS, '"1\t2'], f"{HEADER},c,d".replace(",", "\t")
+    ): "has a quote in row 13 that is not closed",
     lines([*ROWS, "7,\0,9"]): "is not text: line 14 has a null byte",
     lines(ROWS).encode() + b"1,\xe9,3\n": "is not UTF-8 text (invalid continuation byte): set its",
     lines([*ROWS, "7,eight,9"]): (

@@ -65,8 +65,7 @@ def draw(comparison: Comparison) -> Figure | None:
     limits, beyond = _limits(comparison, name, list(summaries.values())), False
     for cell, (axes,) in zip(cells, page.panels, strict=True):
         log_axis(axes, limits)
-        first, last = options.xlim or (0, max(_lasts(cell.groups), default=0))
-        step_axis(axes, np.arange(int(first), int(last) + 1))
+        step_axis(axes, range(int(max(_lasts(cell.groups), default=0)) + 1))
         limit(axes, options)
         strength = min(1.0, 12 / len(cell.groups))
         for group in cell.groups:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +81,16 @@ def as_parquet(columns: dict[str, list[Any]]) -> bytes:
 
 
 def events(run: Run) -> bytes:
-    """What the logger would have written while the run trained."""
-    logger = tensorboard.TensorBoard()
+    """What the logger would have written while the run trained, all as of the run's start."""
+    logger, began = tensorboard.TensorBoard(), 0.0
     series = {name: s for name, s in run.measures.series.items() if run.measures.has(name)}
     places = {
         name: {int(step): place for place, step in enumerate(s.step)} for name, s in series.items()
     }
     columns = {name: values for name, values in run.scalars.items() if name != "step"}
+    with suppress(ValueError, TypeError, OverflowError):  # another program's run need not tell
+        began = datetime.fromisoformat(run.provenance.started or "").timestamp()
+    logger.now = lambda: began
     with tempfile.TemporaryDirectory() as scratch:
         logger.open(run.path, run.config, 0, Path(scratch))
         for row, step in enumerate(run.scalars["step"].astype(int).tolist()):

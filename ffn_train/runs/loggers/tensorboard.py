@@ -32,11 +32,7 @@ _TAGS = {
     "gradient_norm": "gradient norm/before clipping",
     "clipped_norm": "gradient norm/after clipping",
 }
-_NORMS = (
-    "gradient_norm",
-    "update_norm",
-    "weight_norm",
-)  # tensors' norms, combined to layers' norms
+_NORMS = ("gradient_norm", "update_norm", "weight_norm")  # of tensors, combined to those of layers
 
 
 @choice("logger", "tensorboard")
@@ -46,6 +42,8 @@ class TensorBoard(Logger):
     At each step the scalars; at measured steps the quantities of the first, the last and three
     blocks between; at the end settings, verdict and figures (plot.formats=[png]).
     """
+
+    now = staticmethod(time.time)  # the time of an event
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,7 +60,7 @@ class TensorBoard(Logger):
 
         self.run, self.config, self.layout = run, config, read_layout(run)
         path = files.make_folder(folder or run / FOLDER) / FILE
-        events = [Event(wall_time=time.time(), file_version="brain.Event:2")]
+        events = [Event(wall_time=self.now(), file_version="brain.Event:2")]
         if files.there(path):
             before = read_events(files.read_bytes(path))
             events = [e for e in before if e.file_version or (e.step < first and not closing(e))]
@@ -98,7 +96,7 @@ class TensorBoard(Logger):
     def _write(self, step: int, values: Any) -> None:
         from tensorboardX.proto.event_pb2 import Event
 
-        self.file.write(framed(Event(wall_time=time.time(), step=step, summary={"value": values})))
+        self.file.write(framed(Event(wall_time=self.now(), step=step, summary={"value": values})))
         self.file.flush()
 
 

@@ -191,12 +191,12 @@ def _lines_of_record(lines: Sequence[str], separator: str) -> int:
 def _separator(lines: Sequence[str]) -> str:
     """The separator that splits most lines into equally many fields without other separators.
 
-    Raises SettingError if there is none, or if commas may as well stand in numbers between blanks.
+    Blanks do so in place of tabs only if they split more lines alike, since they divide at tabs,
+    too. Raises SettingError if there is none, or if commas may as well stand in numbers between
+    blanks.
     """
-    best, score, same = "", 0.0, False
+    best, score, even = "", 0.0, 0.0
     for separator in SEPARATORS.values():
-        if separator == " " and best == "\t" and same:
-            break  # the tabs are meant, and blanks stand in names and dates
         try:
             rows = records(lines, separator)
         except SettingError:
@@ -204,12 +204,15 @@ def _separator(lines: Sequence[str]) -> str:
         if not rows:
             continue
         width, count = Counter(map(len, rows)).most_common(1)[0]
+        alike = count / len(rows)
+        if separator == " " and best == "\t" and alike <= even:
+            break
         rivals = {*SEPARATORS.values()} - {separator, " "}
         cells = [cell.strip() for row in rows for cell in row]
         whole = sum(not rivals & {*cell} or bool(_NUMERAL.fullmatch(cell)) for cell in cells)
-        fits = count / len(rows) * whole / len(cells) if width > 1 else 0
+        fits = alike * whole / len(cells) if width > 1 else 0
         if fits > score + 1e-9:
-            best, score, same = separator, fits, count == len(rows)
+            best, score, even = separator, fits, alike
         elif separator == " " and best == "," and fits > score - 1e-9:
             if not all(_NUMERAL.fullmatch(cell) for cell in cells):
                 raise SettingError(

@@ -15,7 +15,8 @@ from ffn_train.tasks.scores import R2, Accuracy, Score
 from ffn_train.tasks.table import Data, Parts, Table, held, standardised
 from ffn_train.tasks.tabular.columns import Columns, as_words, blanked, handy, shown
 from ffn_train.tasks.tabular.dialect import MARKS, SEPARATORS, Given
-from ffn_train.tasks.tabular.reading import Reading, read, unique
+from ffn_train.tasks.tabular.file import read
+from ffn_train.tasks.tabular.reading import Reading, unique
 from ffn_train.tasks.tabular.selection import Selection, Wanted, described, select
 from ffn_train.tasks.task import Task
 

@@ -1,0 +1,113 @@
+"""NumPy's arrays, workbooks and parquet as pandas frames; nothing is executed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ffn_train.config.settings import SettingError, first_line
+from ffn_train.tasks.tabular.content import too_large
+from ffn_train.tasks.tabular.dialect import LINES, MISSING, Given, Numerals, header_and_units
+from ffn_train.tasks.tabular.reading import Reading, unique
+
+
+def arrays(files: Mapping[str, Any], kind: str) -> tuple[Any, Reading]:
+    """The columns of NumPy's arrays: a matrix x has the columns x0, x1, ..."""
+    import pandas as pd
+
+    columns: dict[str, Any] = {}
+    for name, file in files.items():
+        try:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+        except (ValueError, MemoryError, EOFError, SyntaxError) as error:
+            objects = "objects, which are not read" in str(error) or "allow_pickle" in str(error)
+            reason = "Python objects, which are not read" if objects else first_line(error)
+            raise SettingError(
+                f"has a NumPy array {name!r} that cannot be used: {reason}"
+            ) from error
+        if array.dtype.names and array.ndim == 1:
+            columns |= {field: array[field] for field in array.dtype.names}
+        elif array.ndim == 2 and array.shape[1] > 1:
+            columns |= {f"{name or 'column'}{i}": array[:, i] for i in range(array.shape[1])}
+        elif array.ndim in (1, 2):
+            columns[name or "column0"] = array.reshape(-1)
+        else:
+            raise SettingError(f"has an array {name!r} of shape {array.shape}: rows are needed")
+    lengths = {name: column.shape for name, column in columns.items()}
+    if len({*lengths.values()}) > 1 or any(len(shape) > 1 for shape in lengths.values()):
+        listed = ", ".join(f"{name} has {shape[0]}" for name, shape in lengths.items())
+        raise SettingError(f"has arrays of different lengths: {listed}")
+    frame = pd.DataFrame(columns)
+    return frame, Reading(kind, len(frame))
+
+
+def excel(file: io.BytesIO, hints: Given) -> tuple[Any, Reading]:
+    """The first sheet of a workbook that is not empty."""
+    import pandas as pd
+
+    try:
+        import openpyxl  # noqa: F401
+    except ImportError:
+        raise SettingError(
+            "is an Excel workbook: pip install 'ffn_train[excel]' reads it, or save it as CSV"
+        ) from None
+    try:
+        sheets = pd.read_excel(
+            file,
+            sheet_name=None,
+            header=None,
+            engine="openpyxl",
+            keep_default_na=False,
+            na_values=sorted(MISSING),
+        )
+    except Exception as error:  # openpyxl raises any for a damaged workbook
+        raise SettingError(
+            f"is an Excel workbook that cannot be read: {first_line(error)}"
+        ) from error
+    skipped = [sheet.iloc[hints.skip :] for sheet in sheets.values()]
+    filled = [sheet.dropna(how="all").dropna(how="all", axis=1) for sheet in skipped]
+    cells = next((sheet for sheet in filled if sheet.size), None)
+    if cells is None:
+        raise SettingError("is empty: a header line and rows are needed")
+    top = cells.head(LINES).astype(object).where(cells.head(LINES).notna(), "").astype(str)
+    rows = [[cell.strip() for cell in row] for row in top.to_numpy().tolist()]
+    header, units = header_and_units(rows, Numerals(), hints)
+    names, unnamed, renamed = unique(rows[0] if header else [""] * cells.shape[1])
+    frame = cells.iloc[header + units :].reset_index(drop=True).infer_objects()
+    frame.columns = names
+    return frame, Reading(
+        kind="Excel" if len(filled) == 1 else f"Excel, the first of {len(filled)} sheets",
+        rows=len(frame),
+        header=header,
+        units=units,
+        unnamed=unnamed,
+        renamed=renamed,
+    )
+
+
+def parquet(file: io.BytesIO, largest: int) -> tuple[Any, Reading]:
+    """The table in a parquet file, with its index if that has a name."""
+    import pandas as pd
+
+    try:
+        from pyarrow import parquet as arrow
+    except ImportError:
+        raise SettingError(
+            "is a parquet file: pip install 'ffn_train[parquet]' reads it, or save it as CSV"
+        ) from None
+    try:
+        about = arrow.ParquetFile(file).metadata
+        if sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups)) > largest:
+            raise too_large(largest)
+        frame = pd.read_parquet(file, engine="pyarrow")
+        frame = frame.reset_index(drop=not any(frame.index.names))
+    except SettingError:
+        raise
+    except Exception as error:  # Arrow raises any for a damaged file
+        raise SettingError(f"is a parquet file that cannot be read: {first_line(error)}") from error
+    names, unnamed, renamed = unique([str(name) for name in frame.columns])
+    frame.columns = names
+    return frame, Reading("parquet", len(frame), unnamed=unnamed, renamed=renamed)

@@ -1,0 +1,99 @@
+"""From a path to a pandas frame with named columns, and how it was read: by its first bytes."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import re
+import zipfile
+import zlib
+from typing import IO, Any
+
+from ffn_train.config.settings import SettingError, first_line
+from ffn_train.tasks.tabular.binary import arrays, excel, parquet
+from ffn_train.tasks.tabular.content import members, opened, too_large, unpacked
+from ffn_train.tasks.tabular.dialect import Given
+from ffn_train.tasks.tabular.reading import Reading
+from ffn_train.tasks.tabular.text import encoding_of, text
+
+# the first bytes of other kinds of files, and what these are
+_KINDS = (
+    (rb"PAR1", "parquet"),
+    (rb"\x93NUMPY", "npy"),
+    (rb"\xd0\xcf\x11\xe0", "an Excel workbook of before 2007: save it as .xlsx or as CSV"),
+    (rb"\x89HDF", "HDF5: save the table as CSV"),
+    (rb"ARROW1|FEA1", "Arrow or Feather: save the table as parquet or as CSV"),
+    (rb"SQLite format 3\0", "an SQLite database: save a table of it as CSV"),
+    (rb"(7z\xbc\xaf|Rar!|\x28\xb5\x2f\xfd)", "a 7z, rar or zstd archive: unpack it"),
+    (rb"%PDF", "a PDF document"),
+    (rb"\x89PNG|\xff\xd8\xff|GIF8", "a picture"),
+    (rb"\x80[\x02-\x05]", "a Python pickle, which is not read: save the table as CSV"),
+    (rb"\{\\rtf", "a document of rich text"),
+    (rb"(?s).{257}ustar", "a tar archive: unpack it"),
+    (rb"(?i)\s*<(!doctype html|html)", "a web page: save the table itself"),
+    (rb"\s*<\?xml", "XML: save the table as CSV"),
+    (rb"\s*[\[{]\s*[\[{\"]", "JSON: save the table as CSV"),
+    (rb"(?is)(\s*%[^\n]*\n|\s*\n)*\s*@relation\b", "ARFF, Weka's format: save the table as CSV"),
+)
+
+
+def read(
+    path: str, options: Given, *, encoding: str | None = None, largest: int = 2**32
+) -> tuple[Any, Reading]:
+    """The table in a file, as a pandas frame, and how it was read.
+
+    Cells are numbers, text, or NaN if missing. ``largest``: bytes, uncompressed. Raises
+    SettingError, without the path, for a file that is not a table.
+    """
+    try:
+        with opened(path, largest) as file:
+            return _table(file, options, encoding, largest)
+    except (
+        OSError,
+        EOFError,
+        lzma.LZMAError,
+        zipfile.BadZipFile,
+        zlib.error,
+        RuntimeError,
+    ) as error:
+        # also for "~nobody" and a path with a null byte
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise SettingError(f"cannot be read: {reason}") from error
+    except UnicodeError as error:
+        raise SettingError(
+            f"is not {encoding or 'UTF-8'} text ({getattr(error, 'reason', error)}): set its "
+            "encoding, for example task.encoding=cp1252"
+        ) from error
+
+
+def _table(
+    file: IO[bytes], hints: Given, encoding: str | None, largest: int
+) -> tuple[Any, Reading]:
+    content, start, container = unpacked(file, largest)
+    if start.startswith(b"PK\x03\x04"):
+        whole = io.BytesIO(content.read())
+        packed = zipfile.ZipFile(whole)
+        names = [member.filename for member in members(packed)]
+        if sum(member.file_size for member in packed.infolist()) > largest:
+            raise too_large(largest)
+        if any(name.startswith("xl/") for name in names):
+            return excel(whole, hints)
+        if "mimetype" in names:
+            raise SettingError("is an OpenDocument file: save the table as CSV")
+        if names and all(name.endswith(".npy") for name in names):
+            return arrays({name[:-4]: packed.open(name) for name in names}, "npz")
+        raise SettingError(f"is an archive of {len(names)} files: unpack it, and name one")
+    for pattern, kind in _KINDS:
+        if re.match(pattern, start):
+            if kind == "npy":
+                return arrays({"": content}, kind)
+            if kind == "parquet":
+                return parquet(io.BytesIO(content.read()), largest)
+            raise SettingError(f"is {kind}")
+    encoding = encoding or encoding_of(start)
+
+    def again() -> IO[bytes]:
+        file.seek(0)
+        return unpacked(file, largest)[0]
+
+    return text(again, encoding, container, hints)

@@ -1,0 +1,163 @@
+"""From text to a pandas frame; the parser is pandas'."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from typing import IO, Any
+
+from ffn_train.config.settings import SettingError, counted
+from ffn_train.tasks.tabular.dialect import MISSING, Dialect, Given, find, records
+from ffn_train.tasks.tabular.reading import Reading, unique
+
+SAMPLE = 2**20  # characters in which the dialect is detected
+_BOMS = (
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+
+
+def text(
+    reopened: Callable[[], IO[bytes]], encoding: str, container: str, hints: Given
+) -> tuple[Any, Reading]:
+    """The table in a text file, which is opened once more for each time that it is read."""
+
+    def decoded(after: int) -> IO[str]:
+        stream = io.TextIOWrapper(reopened(), encoding, newline="")
+        stream.read(after)
+        return stream
+
+    sample = decoded(0).read(SAMPLE)
+    if "\0" in sample:
+        line = sample.count("\n", 0, sample.index("\0")) + 1
+        raise SettingError(f"is not text: line {line} has a null byte")
+    marked = sample.startswith("\ufeff")  # a mark that this encoding leaves in
+    dialect = find(sample[marked:], hints, whole=len(sample) < SAMPLE)
+    body = marked + dialect.body
+    rows: IO[Any]
+    if codecs.lookup(encoding).name.startswith("utf-8"):  # pandas itself decodes that, and faster
+        rows = reopened()
+        left_out = 3 if encoding == "utf-8-sig" and not marked else 0
+        rows.read(len(sample[:body].encode()) + left_out)
+    else:
+        rows = decoded(body)
+    frame = _parsed(_Rows(rows), dialect, spaced=_spaced(sample[body:], dialect.separator))
+    if len(frame) and frame.iloc[:, -1].isna().any():
+        _refuse_short(decoded(body), dialect)
+    names, unnamed, renamed = unique(dialect.names)
+    frame.columns = names
+    return frame, Reading(
+        kind="text",
+        rows=len(frame),
+        container=container,
+        encoding=encoding,
+        separator=dialect.separator,
+        decimal=dialect.numerals.decimal,
+        thousands=dialect.numerals.thousands,
+        header=dialect.header,
+        units=dialect.units,
+        comments=dialect.comments,
+        unnamed=unnamed,
+        renamed=renamed,
+    )
+
+
+def _refuse_short(stream: IO[str], dialect: Dialect) -> None:
+    """Raises SettingError for a row with too few fields, which pandas silently fills up.
+
+    Only needed if a last cell is missing.
+    """
+    width = len(dialect.names)
+    if dialect.separator == " ":
+        rows = (records([line], " ")[0] for line in stream if line.strip())
+    else:
+        reader = csv.reader(stream, delimiter=dialect.separator, skipinitialspace=True)
+        rows = (row for row in reader if len(row) > 1 or "".join(row).strip())
+    for number, row in enumerate(rows, 1):
+        if len(row) < width:
+            raise SettingError(
+                f"has {counted(len(row), 'field')} in row {number} where there are {width} columns"
+            )
+
+
+def encoding_of(start: bytes) -> str:
+    """The encoding of text that begins with these bytes."""
+    for mark, name in _BOMS:
+        if start.startswith(mark):
+            return name
+    even, odd = start[0::2].count(0), start[1::2].count(0)
+    if len(start) >= 8 and max(even, odd) > len(start) / 4 and min(even, odd) < len(start) / 40:
+        return "utf-16-be" if even > odd else "utf-16-le"
+    return "utf-8"
+
+
+class _Rows:
+    """A stream as pandas takes it, which would decode a file of bytes before its parser does."""
+
+    def __init__(self, stream: IO[Any]) -> None:
+        self.read = stream.read
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[Any]:  # pandas requires it of a file
+        return iter(self._stream)
+
+
+def _spaced(text: str, separator: str) -> bool:
+    """Whether blanks follow separators; skipping them slows pandas down."""
+    return separator != " " and re.search(rf"(^|{re.escape(separator)}) ", text, re.M) is not None
+
+
+def _parsed(rows: _Rows, dialect: Dialect, *, spaced: bool) -> Any:
+    import pandas as pd
+
+    exact: dict[str, Any] = {}
+    if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1):  # the only way from then on
+        exact = {"float_precision": "round_trip"}
+    blanks = dialect.separator == " "
+    try:
+        with warnings.catch_warnings():
+            # otherwise a first row that is too long would be truncated
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                rows,
+                sep=r"\s+" if blanks else dialect.separator,
+                header=None,
+                names=range(len(dialect.names)),
+                index_col=False,
+                decimal=dialect.numerals.decimal,
+                keep_default_na=False,
+                na_values=sorted(MISSING),
+                skipinitialspace=spaced,
+                low_memory=False,
+                **exact,
+            )
+    except pd.errors.ParserWarning:
+        raise SettingError(
+            f"has more fields in its first row than the {len(dialect.names)} columns"
+        ) from None
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame(columns=range(len(dialect.names)))
+    except (pd.errors.ParserError, csv.Error, OverflowError) as error:
+        raise SettingError(_reason(str(error), dialect)) from None
+    return frame
+
+
+def _reason(message: str, dialect: Dialect) -> str:
+    """The message of pandas about a row that does not fit, reworded."""
+    fields = re.search(r"Expected \d+ fields in line (\d+), saw (\d+)", message)
+    if fields:
+        return (
+            f"has {fields[2]} fields in row {fields[1]} where there are {len(dialect.names)} "
+            "columns"
+        )
+    opened = re.search(r"EOF inside string starting at row (\d+)", message)
+    if opened:
+        return f"has a quote in row {int(opened[1]) + 1} that is not closed"
+    return f"cannot be read: {message.strip().splitlines()[0]}"
