@@ -219,11 +219,12 @@ def encoded(
     """
     from ffn_train.plots.style import look
 
-    options: Any = {"bbox_inches": "tight", "pad_inches": MARGIN} if whole else {}
-    options |= _OPTIONS[kind]
+    options: Any = dict(_OPTIONS[kind])
     if about is not None:
         options["metadata"] = options["metadata"] | dict(zip(_ABOUT[kind], about, strict=True))
     buffer = io.BytesIO()
     with look(), np.errstate(all="ignore"):
+        if whole:  # a box; with "tight" in its place the figure would be drawn twice
+            options["bbox_inches"] = sheet.get_tightbbox().padded(MARGIN)
         sheet.savefig(buffer, format=kind, **options)
     return buffer.getvalue()
