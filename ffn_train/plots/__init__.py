@@ -133,12 +133,12 @@ def draw(
     unknown figure or format, RunError where no step has been measured yet or a figure that is named
     cannot be drawn.
     """
-    from ffn_train.plots.settings import as_overrides, flatten
-    from ffn_train.plots.sheet import describe
-
     formats = some_of("plot.formats", formats, FORMATS)
     chosen = _drawable(run, notify) if figures is None else _known(run, figures)
     with uncollected():
+        from ffn_train.plots.settings import as_overrides, flatten
+        from ffn_train.plots.sheet import describe
+
         drawn = {name: figure(run, name, appearance) for name in chosen}
         settings = {key: [value] for key, value in sorted(flatten(run.config).items())}
         about = describe(run).replace("\n", "; "), as_overrides(settings)
