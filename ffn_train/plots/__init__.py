@@ -133,12 +133,12 @@ def draw(
     unknown figure or format, RunError where no step has been measured yet or a figure that is named
     cannot be drawn.
     """
-    from ffn_train.plots.settings import as_overrides, flatten
-    from ffn_train.plots.sheet import describe
-
     formats = some_of("plot.formats", formats, FORMATS)
     chosen = _drawable(run, notify) if figures is None else _known(run, figures)
     with uncollected():
+        from ffn_train.plots.settings import as_overrides, flatten
+        from ffn_train.plots.sheet import describe
+
         drawn = {name: figure(run, name, appearance) for name in chosen}
         settings = {key: [value] for key, value in sorted(flatten(run.config).items())}
         about = describe(run).replace("\n", "; "), as_overrides(settings)
@@ -219,11 +219,12 @@ def encoded(
     """
     from ffn_train.plots.style import look
 
-    options: Any = {"bbox_inches": "tight", "pad_inches": MARGIN} if whole else {}
-    options |= _OPTIONS[kind]
+    options: Any = dict(_OPTIONS[kind])
     if about is not None:
         options["metadata"] = options["metadata"] | dict(zip(_ABOUT[kind], about, strict=True))
     buffer = io.BytesIO()
     with look(), np.errstate(all="ignore"):
+        if whole:  # a box; with "tight" in its place the figure would be drawn twice
+            options["bbox_inches"] = sheet.get_tightbbox().padded(MARGIN)
         sheet.savefig(buffer, format=kind, **options)
     return buffer.getvalue()

@@ -75,8 +75,8 @@ def coherence(activation: Activation, kernel: Floats, log: float) -> Coherence:
     values, slopes, unit = _at_nodes(activation, kernel, log)
     product = values * slopes / unit
     deviations = np.sqrt(np.diagonal(kernel))
-    wide = hermite.is_wide(deviations * unit)
-    slope = ratio(hermite.mean(product * hermite.grid(wide)[0]), deviations)
+    nodes, _ = hermite.grid(values.shape[-1])
+    slope = ratio(hermite.mean(product * nodes), deviations)
     # M enters a correction of order L/D only
     return Coherence(slope, hermite.pairs(product, correlation(kernel)[1], negligible=1e-4))
 
@@ -91,11 +91,11 @@ def _at_nodes(activation: Activation, kernel: Floats, log: float) -> tuple[Float
     """act and act' at the nodes, and the unit exp(log/2)."""
     unit = float(np.exp(_within(log) / 2))
     deviations = np.sqrt(np.diagonal(kernel)) * unit
-    return *_pair(activation, deviations), unit
+    return *_pair(activation, deviations, hermite.nodes_for(deviations)), unit
 
 
-def _pair(activation: Activation, deviations: Floats) -> tuple[Floats, Floats]:
-    nodes, _ = hermite.grid(hermite.is_wide(deviations))
+def _pair(activation: Activation, deviations: Floats, count: int) -> tuple[Floats, Floats]:
+    nodes, _ = hermite.grid(count)
     values, slopes = activation.pair(deviations[:, None] * nodes)
     return np.asarray(values, np.float64), np.asarray(slopes, np.float64)
 
@@ -246,7 +246,10 @@ def response(activation: Activation, log_variance: float) -> Response:
     step = 1e-3
     centre = _within(log_variance)
     logs = np.array([centre - step, centre, centre + step])
-    values, slopes = _pair(activation, np.exp(logs / 2))
+    deviations = np.exp(logs / 2)
+    # of one unit the finer grid costs nothing, and fourth powers show a kink
+    count = hermite.nodes_for(deviations, least=401)
+    values, slopes = _pair(activation, deviations, count)
     values /= np.exp(centre / 2)
     squares = [hermite.mean(array * array) for array in (values, slopes)]
 

@@ -20,32 +20,35 @@ from ffn_train.nn.core import Floats
 
 TERMS = 96
 
-_WIDE = 8.0  # σ from which a uniform grid's nodes, 0.045 σ apart in u, are too far apart
+_UNIFORM = {3.0: 201, 8.0: 401}  # nodes up to a σ: further out they are too far apart in u
+_GRADED = 1201
 
 
-def is_wide(deviations: Floats) -> bool:
-    """Whether some u_a is so wide that the graded grid is needed."""
-    return bool(np.max(deviations, initial=0) > _WIDE)
+def nodes_for(deviations: Floats, *, least: int = 0) -> int:
+    """How many nodes the widest u_a needs."""
+    widest = np.max(deviations, initial=0)
+    fits = (count for width, count in _UNIFORM.items() if widest <= width and count >= least)
+    return next(fits, _GRADED)
 
 
 @cache
-def grid(wide: bool = False) -> tuple[Floats, Floats]:
-    """The nodes z and the normal weights, which sum to 1, both (nodes,)."""
-    if wide:  # z = c sinh t: the trapezoid in t is as exact, with nodes c dt apart at 0
+def grid(count: int) -> tuple[Floats, Floats]:
+    """The nodes z and the normal weights, which sum to 1, both (count,)."""
+    if count == _GRADED:  # z = c sinh t: the trapezoid in t is as exact, with nodes c dt apart at 0
         scale = 1e-3
-        t = np.linspace(-1, 1, 1201) * np.arcsinh(9 / scale)
+        t = np.linspace(-1, 1, count) * np.arcsinh(9 / scale)
         nodes, density = scale * np.sinh(t), np.cosh(t)
     else:
-        nodes = np.linspace(-9, 9, 401)
+        nodes = np.linspace(-9, 9, count)
         density = np.ones_like(nodes)
     weights = np.exp(-nodes * nodes / 2) * density
     return nodes, weights / weights.sum()
 
 
 @cache
-def _weighted_polynomials(wide: bool) -> Floats:
-    """w(z) h_k(z), (nodes, TERMS)."""
-    nodes, weights = grid(wide)
+def _weighted_polynomials(count: int) -> Floats:
+    """w(z) h_k(z), (count, TERMS)."""
+    nodes, weights = grid(count)
     polynomials = [np.ones_like(nodes), nodes]
     for k in range(2, TERMS):
         polynomials.append(
@@ -56,12 +59,7 @@ def _weighted_polynomials(wide: bool) -> Floats:
 
 def mean(values: Floats) -> Floats:
     """E f(u_a) (N,) of values at the nodes."""
-    return np.asarray(values @ grid(_on_wide(values))[1])
-
-
-def _on_wide(values: Floats) -> bool:
-    """Whether the values lie on the graded grid, by their number."""
-    return bool(values.shape[-1] != len(grid()[0]))
+    return np.asarray(values @ grid(values.shape[-1])[1])
 
 
 def pairs(values: Floats, correlation: Floats, *, negligible: float = 1e-10) -> Floats:
@@ -69,7 +67,7 @@ def pairs(values: Floats, correlation: Floats, *, negligible: float = 1e-10) -> 
 
     The series ends where no further term's share of E f² exceeds ``negligible``.
     """
-    coefficients = values @ _weighted_polynomials(_on_wide(values))
+    coefficients = values @ _weighted_polynomials(values.shape[-1])
     squares = mean(values * values)
     shares = coefficients * coefficients / np.where(squares > 0, squares, 1)[:, None]
     counting = np.flatnonzero(shares.max(axis=0) > negligible)

@@ -15,6 +15,7 @@ from ffn_train.nn.activations.identity import Identity
 from ffn_train.nn.activations.relu import LeakyReLU, ReLU
 from ffn_train.nn.activations.silu import SiLU
 from ffn_train.nn.activations.tanh import Tanh
+from ffn_train.nn.core import Floats
 from ffn_train.theory import hermite
 from ffn_train.theory.duals import coherence, dual, response
 
@@ -273,8 +274,27 @@ def test_responses() -> None:
     assert flat.slope_power < -0.4  # E tanh'² falls as 1/σ
 
 
-def test_polynomials_are_orthonormal() -> None:
-    nodes, weights = hermite.grid()
+@pytest.mark.parametrize(
+    "activation", [GELU(), SiLU(), Tanh(), Erf()], ids=lambda a: type(a).__name__
+)
+def test_fewer_nodes_are_as_exact_for_narrow_fields(activation: Activation) -> None:
+    deviations = np.array([0.3, 3.0])
+    correlation: Floats = np.array([[1.0, 0.6], [0.6, 1.0]])
+
+    def expected(count: int) -> list[Floats]:
+        pair = activation.pair(deviations[:, None] * hermite.grid(count)[0])
+        values, slopes = (np.asarray(part, np.float64) for part in pair)
+        return [hermite.pairs(values * slopes, correlation), hermite.pairs(slopes, correlation)]
+
+    few = hermite.nodes_for(deviations)
+    assert few < hermite.nodes_for(deviations * 1.1)
+    for coarse, fine in zip(expected(few), expected(401), strict=True):
+        np.testing.assert_allclose(coarse, fine, rtol=1e-9)
+
+
+@pytest.mark.parametrize("count", [201, 401, 1201])
+def test_polynomials_are_orthonormal(count: int) -> None:
+    nodes, weights = hermite.grid(count)
     assert weights.sum() == pytest.approx(1)
     third = (nodes**3 - 3 * nodes) / sqrt(6)
     assert hermite.mean(third * third) == pytest.approx(1, rel=1e-12)

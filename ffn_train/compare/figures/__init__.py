@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ffn_train.compare import forking
@@ -45,8 +44,6 @@ def figure(comparison: Comparison, name: str) -> Figure | None:
 
 def _width(drawn: Figure) -> float:
     """The width of a figure as it is saved, in inches."""
-    FigureCanvasAgg(drawn)
-    drawn.draw_without_rendering()
     return float(drawn.get_tightbbox().width) + 2 * MARGIN
 
 
