@@ -129,12 +129,17 @@ def norm_scales(model: Stack, kernel: Scaled) -> Scaled:
     return Scaled(np.sqrt(square.values), square.log / 2)
 
 
-def up(model: Stack, variances: Variances, first: Scaled) -> list[Up] | None:
-    """The forward kernels of all blocks, from Q⁰; None if the branch's kernels are not derived."""
+def up(
+    model: Stack, variances: Variances, first: Scaled, known: Sequence[Floats] | None = None
+) -> list[Up] | None:
+    """The forward kernels of all blocks, from Q⁰; None if the branch's kernels are not derived.
+
+    ``known``: log |x_l|² of each sample, l = 0 ... L, to follow instead of their own.
+    """
     block, blocks = model.block, []
     skip, multiplier = block.skip**2, block.multiplier**2
     signal = first.normalised()
-    for _ in range(model.depth):
+    for index in range(model.depth):
         branch_input, scales = signal, None
         if block.pre is not None:
             scales = norm_scales(model, signal)
@@ -147,6 +152,8 @@ def up(model: Stack, variances: Variances, first: Scaled) -> list[Up] | None:
         if block.post is not None:
             scales = norm_scales(model, total)
             output = total.over(scales)
+        if known is not None:
+            output = total.with_sizes(known[index + 1])
         blocks.append(Up(signal, branch_input, total, output, scales, branch))
         signal = output
     return blocks

@@ -49,6 +49,16 @@ class Scaled:
         """The diagonal (N,) of a kernel."""
         return Scaled(self.values.diagonal(), self.log)
 
+    def with_sizes(self, logs: Floats) -> Scaled:
+        """The kernel with the same correlations and these logs (N,) of its diagonal.
+
+        Sizes e⁶⁰⁰ times smaller than the largest are raised to that, which no sum notices.
+        """
+        largest = float(np.max(logs))
+        sizes = np.exp(np.maximum(logs - largest, -600.0) / 2)
+        factors = ratio(sizes, np.sqrt(self.values.diagonal()))
+        return Scaled(self.values * factors[:, None] * factors, largest)
+
     def apart(self) -> Floats:
         """1 - ρ² of the correlations ρ of a kernel, at least 0."""
         diagonal = self.values.diagonal()
