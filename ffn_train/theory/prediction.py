@@ -169,11 +169,11 @@ def _prediction(
     if path is not None:
         blocks, scatter = path, climb(model, path, first)
     spreads = scatter.spreads if path is None else scatter.around()
-    downs = list(down(model, blocks, top, scatter.norm_spreads(model)))
+    power = out.power if out else 0.0
+    downs = list(down(model, blocks, top, scatter.norm_spreads(model), scatter.passing, power))
     gradient = [downs[0].above] + [forward.signal for forward in downs]
     correlations = scatter.chance(blocks)
     vectors = of_sum(model, blocks, downs, sums)
-    power = out.power if out else 0.0
     back_spreads, gradient_spread = of_gradient(
         model, blocks, downs, scatter, last, power, known=path is not None
     )
