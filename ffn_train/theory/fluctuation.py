@@ -205,6 +205,13 @@ def of_sum(model: Stack, blocks: Sequence[Up], downs: Sequence[Down], sums: Sums
     return np.array(spreads[::-1])
 
 
+def of_sample(spread: Floats, kernel: Scaled) -> float:
+    """The mean variance of one sample, by the samples' shares of the batch's mean square."""
+    variances, sizes = np.diagonal(spread), np.diagonal(kernel.values)
+    total = sizes.sum()
+    return float(sizes @ variances / total) if total > 0 else float(variances.mean())
+
+
 def of_batch(spread: Floats, kernel: Scaled) -> float:
     """V of the mean of squares whose logs have this covariance, weighted by their sizes."""
     sizes = np.diagonal(kernel.values)

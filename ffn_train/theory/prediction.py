@@ -17,7 +17,7 @@ from ffn_train.theory import gradients
 from ffn_train.theory.anchor import Anchor, excess, measured_top
 from ffn_train.theory.batch import measured, measured_sum, sample
 from ffn_train.theory.branch import Variances
-from ffn_train.theory.fluctuation import climb, of_gradient, of_signal, of_sum
+from ffn_train.theory.fluctuation import climb, of_gradient, of_sample, of_signal, of_sum
 from ffn_train.theory.limits import Case, refusal, undecided
 from ffn_train.theory.path import between, grows_by_products
 from ffn_train.theory.readout import ReadOut, mse_read_out, normalised_square
@@ -187,8 +187,10 @@ def _prediction(
             above = above + scatter.fresh[index]
         fresh = float(np.diagonal(scatter.fresh[index]).mean())
         shared = forward.branch_input.apart() * ((correlations[index] + fresh) / 2)
-        for name, kernel, log, added in gradients.of_block(model, forward, backward, sums):
-            sizes, chance = above + added, float(np.diagonal(above).mean()) + added
+        for name, kernel, log, added, of_pairs in gradients.of_block(
+            model, forward, backward, sums
+        ):
+            sizes, chance = above + added, of_sample(above, backward.output) + added
             if name in matrices or name == "norm.gain":
                 chance += correlations[index]
             if name in matrices and model.norm.placement == "none":
@@ -199,9 +201,8 @@ def _prediction(
                 unknown = float(np.log1p(2 * pairs))
                 variance = sums.spread(kernel, sizes, chance / 2)
                 if name not in matrices:  # a sum over the batch is one vector, and scatters as one
-                    variance = max(variance, chance)
-                if name == f"{model.branch.outer}.bias":
-                    variance = max(variance, float(vectors[index + 1]))
+                    of_sums = of_pairs**2 * float(vectors[index + 1])
+                    variance = max(variance, chance, of_sums + added)
                 norms[part, name] = log, variance + unknown**2
     weighted, variance = gradient[-1] * (inputs @ inputs.T), gradient_spread[0]
     norms["input", "weight"] = sums.log_total(weighted * model.width), variance

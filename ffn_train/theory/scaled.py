@@ -59,6 +59,12 @@ class Scaled:
         factors = ratio(sizes, np.sqrt(self.values.diagonal()))
         return Scaled(self.values * factors[:, None] * factors, largest)
 
+    def off_diagonal(self) -> float:
+        """The mean entry for two different samples, at least 0; 0 for a single sample."""
+        n = len(self.values)
+        pairs = float(self.values.sum()) - float(np.trace(self.values))
+        return max(pairs, 0.0) / (n * (n - 1)) * float(np.exp(self.log)) if n > 1 else 0.0
+
     def apart(self) -> Floats:
         """1 - ρ² of the correlations ρ of a kernel, at least 0."""
         diagonal = self.values.diagonal()
