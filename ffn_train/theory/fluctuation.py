@@ -21,7 +21,7 @@ import numpy as np
 from ffn_train.nn.core import Floats
 from ffn_train.nn.stack import Stack
 from ffn_train.theory.recursion import Down, Up
-from ffn_train.theory.scaled import Scaled, of_mean
+from ffn_train.theory.scaled import Scaled, Sums, of_mean, ratio
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,28 @@ class Climb:
             return self.spreads[:-1]
         below = zip(self.passing, self.spreads, strict=False)
         return [_passed(rate, v) + new for (rate, v), new in zip(below, self.fresh, strict=True)]
+
+    def reaches(self) -> list[Floats]:
+        """d log |x_L|²/d log |x_l|² (N,) for l = 0 ... L."""
+        reaches = [np.ones(len(self.spreads[-1]))]
+        for passing in reversed(self.passing):
+            reaches.append(reaches[-1] * passing)
+        return reaches[::-1]
+
+    def shares(self) -> list[Floats]:
+        """The mean deviation of log |x_l|² for one of log |x_L|² by 1, (N,) for l = 0 ... L."""
+        last = np.diagonal(self.spreads[-1])
+        return [
+            ratio(reach * np.diagonal(spread), last)
+            for reach, spread in zip(self.reaches(), self.spreads, strict=True)
+        ]
+
+    def around(self) -> list[Floats]:
+        """The covariances ``spreads`` that remain where |x_L|² is known."""
+        return [
+            _remaining(spread, spread * reach, self.spreads[-1])
+            for reach, spread in zip(self.reaches(), self.spreads, strict=True)
+        ]
 
     def chance(self, blocks: Sequence[Up]) -> Floats:
         """The variance over seeds accumulated at each block's input (L,).
@@ -79,15 +101,26 @@ def of_gradient(
     scatter: Climb,
     last: Floats,
     power: float,
+    *,
+    known: bool,
 ) -> tuple[list[Floats], Floats]:
     """The covariances of log |dLoss/dx_l|², and V of the batch's mean square, for l = 0 ... L.
 
     ``downs``: in the order of the backward pass, last block first; ``last``: the covariance at
-    dLoss/dx_L; ``power``: d log P_L/d log Q_L.
+    dLoss/dx_L; ``power``: d log P_L/d log Q_L; ``known``: whether |x_L|² is.
     """
     from_above, from_signal, reach = last, np.zeros_like(last), np.full(len(last), power)
-    spreads = scatter.spreads
-    covariances = [from_above + _passed(reach, spreads[-1])]
+    spreads, to_last = scatter.spreads, scatter.reaches()
+    along = np.zeros_like(last)  # the covariance of the signal's part with log |x_L|²
+
+    def covariance(index: int) -> Floats:
+        whole = from_above + from_signal + _passed(reach, spreads[index])
+        if not known:
+            return whole
+        cross = along + spreads[index] * np.multiply.outer(reach, to_last[index])
+        return _remaining(whole, cross, spreads[-1])
+
+    covariances = [covariance(len(blocks))]
     for index, forward in reversed(list(enumerate(blocks))):
         backward = downs[len(blocks) - 1 - index]
         new, share = _downwards(model, forward, backward)
@@ -96,12 +129,23 @@ def of_gradient(
             from_above, reach = from_above + scatter.fresh[index], -scatter.passing[index]
         else:
             from_signal = from_signal + _passed(reach, scatter.fresh[index])
+            along = along + scatter.fresh[index] * np.multiply.outer(reach, to_last[index + 1])
             sensitivity = -1.0 if model.block.pre is not None else forward.branch.slope_power
             reach = scatter.passing[index] * reach + share * sensitivity
-        covariances.append(from_above + from_signal + _passed(reach, spreads[index]))
+        covariances.append(covariance(index))
     kernels = [downs[0].above, *(backward.signal for backward in downs)]
     batch = [of_batch(v, kernel) for v, kernel in zip(covariances, kernels, strict=True)]
     return covariances[::-1], np.array(batch[::-1])
+
+
+def _remaining(covariance: Floats, cross: Floats, known: Floats) -> Floats:
+    """The covariance (N, N) of p where each p_a is known to deviate in the mean as q_a does.
+
+    ``cross``: of p_a and q_b; ``known``: of q.
+    """
+    gains = ratio(np.diagonal(cross), np.diagonal(known))
+    explained = gains[:, None] * cross.T
+    return covariance - explained - explained.T + _passed(gains, known)
 
 
 def _passed(rates: Floats, covariance: Floats) -> Floats:
@@ -126,16 +170,46 @@ def _upwards(model: Stack, forward: Up) -> tuple[Floats, Floats]:
 
 def _downwards(model: Stack, forward: Up, backward: Down) -> tuple[Floats, Floats]:
     """v of one block's backward pass and the share of P that came through the branch (N,)."""
-    skip, width = model.block.skip**2, model.width
-    branch = backward.branch
-    if model.block.pre is not None and forward.scales is not None:
-        branch = branch.over(forward.scales)
+    skip, width, branch = model.block.skip**2, model.width, _returned(model, forward, backward)
     whole = backward.signal.diagonal
     sizes = whole.outer()
     cross = backward.output * branch * (4 / width * skip)
     squared = branch * branch * forward.branch.slope_spread
     skipped = (backward.output * skip).diagonal.relative_to(whole)
     return cross.relative_to(sizes) + squared.relative_to(sizes), 1 - skipped
+
+
+def _returned(model: Stack, forward: Up, backward: Down) -> Scaled:
+    """The kernel of what the branch adds to dLoss/dx."""
+    if model.block.pre is not None and forward.scales is not None:
+        return backward.branch.over(forward.scales)
+    return backward.branch
+
+
+def of_sum(model: Stack, blocks: Sequence[Up], downs: Sequence[Down], sums: Sums) -> Floats:
+    """V of |Σ_a dLoss/dx_a|² of the sum over the batch, l = 0 ... L, from l = L on.
+
+    The sum is one vector. Where samples cancel in it, but less in what a branch adds to it, the
+    branch's share is larger than in any sample's gradient, and so is its chance.
+    """
+    skip, spreads = model.block.skip**2, [0.0]
+    for forward, backward in zip(reversed(blocks), downs, strict=True):
+        whole, above, branch = (
+            sums.log_total(kernel)
+            for kernel in (backward.signal, backward.output, _returned(model, forward, backward))
+        )
+        cross = 4 / model.width * skip * np.exp(above + branch - 2 * whole)
+        squared = forward.branch.slope_spread * np.exp(2 * (branch - whole))
+        # no share is known of a sum that the sampled rows do not suffice for
+        spreads.append(spreads[-1] + float(np.nansum([cross, squared])))
+    return np.array(spreads[::-1])
+
+
+def of_sample(spread: Floats, kernel: Scaled) -> float:
+    """The mean variance of one sample, by the samples' shares of the batch's mean square."""
+    variances, sizes = np.diagonal(spread), np.diagonal(kernel.values)
+    total = sizes.sum()
+    return float(sizes @ variances / total) if total > 0 else float(variances.mean())
 
 
 def of_batch(spread: Floats, kernel: Scaled) -> float:

@@ -16,13 +16,16 @@ class Square(NamedTuple):
     """The squared gradient norm of a parameter, which is named as within its block.
 
     ``kernel``: its sum over all pairs is the square; ``log``: the square's logarithm; ``spread``:
-    the variance that the block itself adds to that logarithm.
+    the variance that the block itself adds to that logarithm; ``pairs``: d log |g|²/d log |s|² for
+    the sum s = Σ_a dLoss/dx_a at the block's output where the samples' own gradients stay the same,
+    0 where that is not followed.
     """
 
     name: str
     kernel: Scaled
     log: float
     spread: float
+    pairs: float = 0.0
 
 
 def of_block(model: Stack, forward: Up, backward: Down, sums: Sums) -> Iterator[Square]:
@@ -47,7 +50,13 @@ def of_block(model: Stack, forward: Up, backward: Down, sums: Sums) -> Iterator[
         spread = branch.slope_spread if part in model.branch.inner else branch.spread
         last = part == model.branch.outer and kind == "bias"  # dLoss/dy summed over the batch
         fresh = 0.0 if last else max(spread - 2 / width, 0.0)
-        yield Square(name, square, sums.log_total(square), fresh)
+        log = sums.log_total(square)
+        of_pairs = weight.off_diagonal() * multiplier if kind == "bias" else 0.0
+        share = float(np.nan_to_num(np.exp(sums.log_total(backward.output) - log) * of_pairs))
+        if kind == "bias" and part in model.branch.inner:
+            # a unit's Σ_a act'_a c_a is normal where samples cancel: E (·)⁴ is 3 - 2 share², not 1
+            fresh += 6 * max(1 - share**2, 0.0) / model.hidden
+        yield Square(name, square, log, fresh, share)
     if block.learnable:
         chance = np.pi**2 / 2  # of the log of one squared normal
         products = backward.output * forward.branch.output

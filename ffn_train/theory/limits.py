@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ffn_train.nn.stack import Stack
+from ffn_train.theory.path import grows_by_products
 
 # Gradients of parameters are sums over pairs of samples. Products of samples that vanish in wide
 # layers leave random terms of order 1/D, correlated between forward and backward pass. Where these
@@ -22,7 +23,8 @@ PAIRS = 1.0
 # depth 192 and width 18 the gradient was 1e-7 times the prediction.
 NORMS = 2.0
 # |x|² of gated blocks without a norm grows faster than exponentially: the largest sample dominates.
-# Up to here the band, up to a factor of 30, was right; at 70 a median was 1e-6 times the predicted.
+# Without a measured x_L the band, up to a factor of 30, was right up to here; at 70 a median was
+# 1e-6 times the predicted.
 GATES = 50.0
 
 
@@ -80,11 +82,7 @@ LIMITS: Sequence[Limit] = (
         "norms' scales multiplies from block to block",
     ),
     Limit(
-        lambda case: (
-            "gate" in case.model.branch.parts
-            and case.model.norm.placement == "none"
-            and case.variance > GATES
-        ),
+        lambda case: not case.anchored and grows_by_products(case.model) and case.variance > GATES,
         "none is for gated blocks without a norm whose products grow so fast that chance decides",
     ),
 )

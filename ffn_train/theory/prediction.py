@@ -17,8 +17,9 @@ from ffn_train.theory import gradients
 from ffn_train.theory.anchor import Anchor, excess, measured_top
 from ffn_train.theory.batch import measured, measured_sum, sample
 from ffn_train.theory.branch import Variances
-from ffn_train.theory.fluctuation import climb, of_gradient, of_signal
+from ffn_train.theory.fluctuation import climb, of_gradient, of_sample, of_signal, of_sum
 from ffn_train.theory.limits import Case, refusal, undecided
+from ffn_train.theory.path import between, grows_by_products
 from ffn_train.theory.readout import ReadOut, mse_read_out, normalised_square
 from ffn_train.theory.recursion import Top, Up, down, up
 from ffn_train.theory.scaled import Scaled, Sums
@@ -99,9 +100,8 @@ def predict(
     out = mse_read_out(model, blocks[-1].output, target_kernel, len(inputs))
     top = replace(out.top, excess=excess(model, init))
     chance = 2 / model.width * normalised_square(first)
-    return _prediction(
-        model, blocks, top, Sums(len(rows), len(inputs)), inputs[rows], chance, out.spread, out
-    )
+    sums = Sums(len(rows), len(inputs))
+    return _prediction(model, blocks, None, top, sums, inputs[rows], chance, out.spread, out)
 
 
 @np.errstate(all="ignore")
@@ -113,18 +113,19 @@ def predict_anchored(
     signal, last, gradient = (
         np.asarray(array, np.float64) for array in (anchor.first, anchor.last, anchor.gradient)
     )
-    rows = sample(signal, model.depth)
+    products = grows_by_products(model)
+    rows = sample(last if products else signal, model.depth)
     first = measured(signal, 1.0, rows)
     blocks = _blocks(model, init, first, anchored=True)
     if isinstance(blocks, Unpredicted):
         return blocks
     if not np.isfinite(gradient).all() or not np.isfinite(last).all():
         return Unpredicted("the forward pass of the first batch is not finite")
-    top = measured_top(model, init, gradient, last, rows, blocks[-1].output)
+    path = between(model, _variances(model, init), blocks, last[rows]) if products else None
+    top = measured_top(model, init, gradient, last, rows, (path or blocks)[-1].output)
     nothing = np.zeros((len(rows), len(rows)))
-    return _prediction(
-        model, blocks, top, Sums(len(rows), len(inputs)), inputs[rows], nothing, nothing, None
-    )
+    sums = Sums(len(rows), len(inputs))
+    return _prediction(model, blocks, path, top, sums, inputs[rows], nothing, nothing, None)
 
 
 def _blocks(
@@ -132,8 +133,7 @@ def _blocks(
 ) -> list[Up] | Unpredicted:
     if isinstance(init, Weights):
         return Unpredicted("initial weights from a file")
-    variances = Variances.of(init, width=model.width, hidden=model.hidden, depth=model.depth)
-    blocks = up(model, variances, first)
+    blocks = up(model, _variances(model, init), first)
     if blocks is None:
         return Unpredicted(f"none is derived for {type(model.branch).__name__} blocks")
     scatter = climb(model, blocks, np.zeros_like(first.values))
@@ -143,9 +143,14 @@ def _blocks(
     return Unpredicted(why) if why else blocks
 
 
+def _variances(model: Stack, init: Initialiser) -> Variances:
+    return Variances.of(init, width=model.width, hidden=model.hidden, depth=model.depth)
+
+
 def _prediction(
     model: Stack,
     blocks: Sequence[Up],
+    path: Sequence[Up] | None,
     top: Top,
     sums: Sums,
     inputs: Floats,
@@ -153,15 +158,25 @@ def _prediction(
     last: Floats,
     out: ReadOut | None,
 ) -> Prediction:
-    """The prediction, from the covariances at x_0 (``first``) and at dLoss/dx_L (``last``)."""
+    """The prediction, from the covariances at x_0 (``first``) and at dLoss/dx_L (``last``).
+
+    ``path``: the blocks on the way to the measured |x_L|², from which the gradient is predicted;
+    None where it is predicted from ``blocks``, as the signal is.
+    """
     scatter = climb(model, blocks, first)
-    downs = list(down(model, blocks, top, scatter.norm_spreads(model)))
     signal = [forward.signal for forward in blocks] + [blocks[-1].output]
-    gradient = [downs[0].above] + [forward.signal for forward in downs]
     signal_spread = of_signal(signal, scatter)
-    correlations = scatter.chance(blocks)
+    if path is not None:
+        blocks, scatter = path, climb(model, path, first)
+    spreads = scatter.spreads if path is None else scatter.around()
     power = out.power if out else 0.0
-    back_spreads, gradient_spread = of_gradient(model, blocks, downs, scatter, last, power)
+    downs = list(down(model, blocks, top, scatter.norm_spreads(model), scatter.passing, power))
+    gradient = [downs[0].above] + [forward.signal for forward in downs]
+    correlations = scatter.chance(blocks)
+    vectors = of_sum(model, blocks, downs, sums)
+    back_spreads, gradient_spread = of_gradient(
+        model, blocks, downs, scatter, last, power, known=path is not None
+    )
     # by part and tensor: the log of the squared gradient norm, and that log's variance
     norms: dict[tuple[str, str], tuple[float, float]] = {}
     matrices = {tensor.role for tensor in model.layout.tensors if len(tensor.shape) > 1}
@@ -172,19 +187,22 @@ def _prediction(
             above = above + scatter.fresh[index]
         fresh = float(np.diagonal(scatter.fresh[index]).mean())
         shared = forward.branch_input.apart() * ((correlations[index] + fresh) / 2)
-        for name, kernel, log, added in gradients.of_block(model, forward, backward, sums):
-            sizes, chance = above + added, float(np.diagonal(above).mean()) + added
+        for name, kernel, log, added, of_pairs in gradients.of_block(
+            model, forward, backward, sums
+        ):
+            sizes, chance = above + added, of_sample(above, backward.output) + added
             if name in matrices or name == "norm.gain":
                 chance += correlations[index]
             if name in matrices and model.norm.placement == "none":
-                sizes = sizes + scatter.spreads[index]
+                sizes = sizes + spreads[index]
             pairs = sums.chance_of_pairs(kernel, shared)
             if not undecided(pairs):
                 # their mean is not derived: in simulations, up to twice this share of the sum
                 unknown = float(np.log1p(2 * pairs))
                 variance = sums.spread(kernel, sizes, chance / 2)
                 if name not in matrices:  # a sum over the batch is one vector, and scatters as one
-                    variance = max(variance, chance)
+                    of_sums = of_pairs**2 * float(vectors[index + 1])
+                    variance = max(variance, chance, of_sums + added)
                 norms[part, name] = log, variance + unknown**2
     weighted, variance = gradient[-1] * (inputs @ inputs.T), gradient_spread[0]
     norms["input", "weight"] = sums.log_total(weighted * model.width), variance

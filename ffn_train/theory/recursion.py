@@ -104,13 +104,20 @@ def _passed_between(model: Stack, forward: Up) -> float:
     return 1 / (1 + excess / model.width)  # first order in 1/D, and positive
 
 
-def _mean_inverse(spread: Floats, joint: float) -> Floats:
+def _mean_inverse(spread: Floats, joint: Floats | float) -> Floats:
     """E[p/(σ_a σ_b)] sqrt(E[σ_a²] E[σ_b²])/E[p] for log-normal σ² whose logs have this covariance.
 
-    ``joint``: the covariance of log σ² with the log of p, which the same block passes on.
+    ``joint``: the covariance of log σ_a σ_b with the log of p_ab.
     """
     variances = np.diagonal(spread)
     return np.asarray(np.exp(3 / 8 * (variances[:, None] + variances) + spread / 4 - joint))
+
+
+def _joint_above(spread: Floats, rates: Floats) -> Floats:
+    """The covariance of log σ_a σ_b with log p_ab where log p_aa follows log σ_a² at ``rates``."""
+    covariance = rates[:, None] * spread
+    own = np.diagonal(covariance)
+    return np.asarray((covariance + covariance.T + own[:, None] + own) / 4)
 
 
 def _joint(model: Stack, forward: Up) -> float:
@@ -129,12 +136,17 @@ def norm_scales(model: Stack, kernel: Scaled) -> Scaled:
     return Scaled(np.sqrt(square.values), square.log / 2)
 
 
-def up(model: Stack, variances: Variances, first: Scaled) -> list[Up] | None:
-    """The forward kernels of all blocks, from Q⁰; None if the branch's kernels are not derived."""
+def up(
+    model: Stack, variances: Variances, first: Scaled, known: Sequence[Floats] | None = None
+) -> list[Up] | None:
+    """The forward kernels of all blocks, from Q⁰; None if the branch's kernels are not derived.
+
+    ``known``: log |x_l|² of each sample, l = 0 ... L, to follow instead of their own.
+    """
     block, blocks = model.block, []
     skip, multiplier = block.skip**2, block.multiplier**2
     signal = first.normalised()
-    for _ in range(model.depth):
+    for index in range(model.depth):
         branch_input, scales = signal, None
         if block.pre is not None:
             scales = norm_scales(model, signal)
@@ -147,24 +159,34 @@ def up(model: Stack, variances: Variances, first: Scaled) -> list[Up] | None:
         if block.post is not None:
             scales = norm_scales(model, total)
             output = total.over(scales)
+        if known is not None:
+            output = total.with_sizes(known[index + 1])
         blocks.append(Up(signal, branch_input, total, output, scales, branch))
         signal = output
     return blocks
 
 
 def down(
-    model: Stack, blocks: Sequence[Up], last: Top, norm_spreads: Sequence[Floats]
+    model: Stack,
+    blocks: Sequence[Up],
+    last: Top,
+    norm_spreads: Sequence[Floats],
+    passing: Sequence[Floats],
+    power: float,
 ) -> Iterator[Down]:
     """The backward kernels of all blocks, from Pᴸ, the last block first.
 
     ``norm_spreads``: the covariances over seeds (N, N) of log σ² of each block's norm: they raise
-    E[1/σ²] above 1/E[σ²].
+    E[1/σ²] above 1/E[σ²]. ``passing``: d log |z|²/d log |x|² (N,) of each block. A large x makes a
+    pre-norm's gradient small in this block and in those above, which raises E[1/σ²] once more.
+    ``power``: d log P_L/d log Q_L.
     """
     block = model.block
     skip, multiplier = block.skip**2, block.multiplier**2
     above, coherence = last.gradient.normalised(), last.coherence
-    for index, (forward, spread) in enumerate(
-        zip(reversed(blocks), reversed(norm_spreads), strict=True)
+    reach = np.full(len(above.values), power)  # d log P/d log Q at the block's output
+    for index, (forward, spread, rate) in enumerate(
+        zip(reversed(blocks), reversed(norm_spreads), reversed(passing), strict=True)
     ):
         gradient = above
         if block.post is not None and forward.scales is not None:
@@ -173,11 +195,14 @@ def down(
         branch = gradient * forward.branch.slope * multiplier
         from_branch = branch
         if block.pre is not None and forward.scales is not None:
-            joint = 0.0 if skip else _joint(model, forward)
+            reach = rate * reach
+            joint = _joint_above(spread, reach) + (0.0 if skip else _joint(model, forward))
             from_branch = branch.over(forward.scales) * _mean_inverse(spread, joint)
             if skip:
                 from_branch = from_branch * passed(model)
         signal = gradient * skip + from_branch
+        if block.pre is not None:
+            reach = reach - from_branch.diagonal.relative_to(signal.diagonal)
         if block.post is not None or (block.pre is not None and not skip):
             signal = signal * _passed_between(model, forward)
         coherent = None

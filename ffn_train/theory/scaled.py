@@ -49,6 +49,22 @@ class Scaled:
         """The diagonal (N,) of a kernel."""
         return Scaled(self.values.diagonal(), self.log)
 
+    def with_sizes(self, logs: Floats) -> Scaled:
+        """The kernel with the same correlations and these logs (N,) of its diagonal.
+
+        Sizes e⁶⁰⁰ times smaller than the largest are raised to that, which no sum notices.
+        """
+        largest = float(np.max(logs))
+        sizes = np.exp(np.maximum(logs - largest, -600.0) / 2)
+        factors = ratio(sizes, np.sqrt(self.values.diagonal()))
+        return Scaled(self.values * factors[:, None] * factors, largest)
+
+    def off_diagonal(self) -> float:
+        """The mean entry for two different samples, at least 0; 0 for a single sample."""
+        n = len(self.values)
+        pairs = float(self.values.sum()) - float(np.trace(self.values))
+        return max(pairs, 0.0) / (n * (n - 1)) * float(np.exp(self.log)) if n > 1 else 0.0
+
     def apart(self) -> Floats:
         """1 - ρ² of the correlations ρ of a kernel, at least 0."""
         diagonal = self.values.diagonal()
