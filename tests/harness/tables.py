@@ -156,10 +156,11 @@ def written(draw: random.Random) -> Written:
             f"has {len(heading) - 1} fields in row {row + 1} where there are {len(heading)}",
         )
     elif damage == "long row":
-        row = max(row, 1)  # a first row that is longer says something else
         lines[row].append("1")
         refusal = (
-            f"has {len(heading) + 1} fields in row {row + 1} where there are {len(heading)}",
+            f"has {len(heading) + 1} fields in row {row + 1} where there are {len(heading)}"
+            if row
+            else f"has more fields in its first row than the {len(heading)} columns",
         )
     elif damage in ("word", "infinity"):
         lines[row][0] = cell = "oops" if damage == "word" else "inf"
