@@ -291,7 +291,7 @@ class Recorder(Recording):
         if reduced is not None and column.per != "run" and np.iterable(value):
             value = [reduced(np.asarray(item, np.float64)) for item in value]
         array: Floats = np.asarray(value, dtype=np.float64)
-        shape = shape_of(column.per, len(self._layout.tensors), self._layout.depth)  # type: ignore[arg-type]
+        shape = shape_of(column.per, len(self._layout.tensors), self._layout.depth)
         if array.shape != shape:
             raise SettingError(
                 f"measures: {column.name}, a value per {column.per}, has the shape {shape}, "

@@ -27,7 +27,7 @@ from ffn_train.runs.files import (
     write_json,
 )
 from ffn_train.train.instruments import USUAL, Instrument
-from ffn_train.train.quantities.quantity import Quantity
+from ffn_train.train.quantities.quantity import Per, Quantity
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class QuantityColumn:
     """
 
     name: str
-    per: str
+    per: Per
     says: str = ""
     symbol: str = ""
     equation: str = ""

@@ -169,7 +169,7 @@ def read_measures(
 
 def _series(column: QuantityColumn, rows: NDArray[np.void], layout: RunLayout) -> Series:
     values, steps = rows[column.name], rows["step"]
-    if values.shape[1:] != shape_of(column.per, len(layout.tensors), layout.depth):  # type: ignore[arg-type]
+    if values.shape[1:] != shape_of(column.per, len(layout.tensors), layout.depth):
         raise ValueError("its records do not match layout.json")
     if column.absent is None:
         absent = "it was not measured for this model" if np.isnan(values).all() else ""

@@ -68,7 +68,7 @@ def row_dtypes(layout: RunLayout) -> dict[str, np.dtype[np.void]]:
     """The record type of each file of measures: the step and the quantities in the file."""
     fields: dict[str, list[tuple[str, Any, tuple[int, ...]]]] = {}
     for column in layout.quantities:
-        shape = shape_of(column.per, len(layout.tensors), layout.depth)  # type: ignore[arg-type]
+        shape = shape_of(column.per, len(layout.tensors), layout.depth)
         first = ("step", np.int64, ())
         fields.setdefault(column.file, [first]).append((column.name, np.float64, shape))
     return {name: np.dtype(columns) for name, columns in fields.items()}

@@ -29,7 +29,8 @@ class Blocks:
         Returns what a page's header says of it: number, shape and bytes per value.
         """
         array = np.asarray(values, dtype=np.float64)
-        packed = array.astype("<f8" if exact or not _fits(array) else "<f4")
+        with np.errstate(invalid="ignore"):  # NaN stays NaN, also one that signals
+            packed = array.astype("<f8" if exact or not _fits(array) else "<f4")
         size = packed.dtype.itemsize
         planes = np.ascontiguousarray(packed).reshape(-1).view(np.uint8).reshape(-1, size).T
         key = size, planes.tobytes()

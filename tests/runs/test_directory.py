@@ -6,10 +6,12 @@ import errno
 import fcntl
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 
 from ffn_train.config.settings import SettingError
@@ -42,6 +44,25 @@ def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
         pass
     holder.send_signal(signal.SIGKILL)
     holder.wait()
+    assert not in_use(path)
+    with claim("run.dir", path, tmp_path):
+        assert in_use(path)
+
+
+def test_where_the_system_has_no_locks_a_file_names_the_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filelock, "has_fcntl", False)
+    monkeypatch.setattr(sys, "platform", "other")
+    path = tmp_path / "run"
+    assert not in_use(path)
+    with claim("run.dir", path, tmp_path):
+        assert in_use(path)
+        with (
+            pytest.raises(SettingError, match="in use by another process"),
+            claim("run.dir", path, tmp_path),
+        ):
+            pass
     assert not in_use(path)
     with claim("run.dir", path, tmp_path):
         assert in_use(path)

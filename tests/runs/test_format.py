@@ -52,6 +52,13 @@ def test_a_newer_version_is_named_and_not_called_damaged(copy: Path, name: str) 
         load_run(copy)
 
 
+def test_a_quantity_of_no_known_place_is_damage(copy: Path) -> None:
+    quantities = json.loads((copy / files.LAYOUT).read_text())["quantities"]
+    change(copy / files.LAYOUT, quantities=[{**quantities[0], "per": "x"}, *quantities[1:]])
+    with pytest.raises(RunError, match=r"layout\.json: .*per"):
+        load_run(copy)
+
+
 def test_the_layout_says_where_each_tensor_belongs(finished: Path) -> None:
     content = json.loads((finished / files.LAYOUT).read_text(encoding="utf-8"))
     assert content["schema"] == files.SCHEMA

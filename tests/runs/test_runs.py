@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -217,6 +219,52 @@ def test_a_file_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             write_whole(target, b"new")
     assert target.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EBADF, errno.EIO])
+def test_a_system_may_be_unable_to_sync_a_folder_but_must_not_fail_in_it(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        if Path(f"/proc/self/fd/{handle}").is_dir():
+            raise OSError(number, os.strerror(number))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match=r"Input") if number == errno.EIO else nullcontext():
+        write_whole(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+    monkeypatch.undo()
+    files.flush_directory(tmp_path / "nowhere")  # as on Windows, which opens no folder
+
+
+def test_a_file_in_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "plots").touch()
+    with pytest.raises(FileExistsError, match="plots"):
+        files.make_folder(tmp_path / "plots")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("measures.npy", np.zeros(3), "it has no records"),
+        ("measures.npy", np.zeros(3, [("x", float)]), "it has no records with a step"),
+        ("measures.npy", np.zeros(3, [("step", float)]), "its steps are not increasing"),
+        ("config.json", [1, 2], "expected a JSON object"),
+        ("layout.json", {"depth": 2}, "it does not list the tensors and the depth"),
+    ],
+)
+def test_what_is_sound_in_itself_may_be_no_file_of_a_run(
+    copy: Path, name: str, content: Any, words: str
+) -> None:
+    if isinstance(content, np.ndarray):
+        np.save(copy / name, content)
+    else:
+        (copy / name).write_text(json.dumps(content))
+    with pytest.raises(RunError, match=rf"{name}: {words}"):
+        load_run(copy)
 
 
 def test_files_respect_the_umask(tmp_path: Path) -> None:

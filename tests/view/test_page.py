@@ -45,6 +45,8 @@ def test_arrays_are_packed_as_float32_unless_that_would_lose_some() -> None:
     np.testing.assert_array_equal(unpacked(packed[0], blocks.texts), usual.astype(np.float32))
     np.testing.assert_array_equal(unpacked(packed[1], blocks.texts), tiny)
     np.testing.assert_array_equal(unpacked(packed[2], blocks.texts), steps)
+    signalling = np.array([0x7FF0000000000001], np.uint64).view(np.float64)
+    assert np.isnan(unpacked(blocks.add(signalling), blocks.texts)).all()
 
 
 def test_the_same_run_gives_the_same_bytes(small_run: Run) -> None:
