@@ -110,6 +110,21 @@ def test_a_step_that_is_taken_again_counts_once_as_exploded(
     assert results(path) == results(tmp_path / "straight")
 
 
+def test_not_every_row_need_be_logged(tmp_path: Path) -> None:
+    run = run_in(tmp_path / "run", config(log={"every": 3}, evaluate={"every": 4}))
+    assert run.scalars["step"].tolist() == [0, 3, 4, 5, 6, 8]  # 5 and 8 are measured
+    assert run.scalars["loss"][3] == run_in(tmp_path / "all", config()).scalars["loss"][5]
+
+
+def test_figures_that_are_there_are_not_drawn_again(tmp_path: Path) -> None:
+    drawing = config(plot={"when": "always", "figures": ["loss"]})
+    run_in(tmp_path, drawing)
+    figure = tmp_path / files.PLOTS / "loss.png"
+    figure.write_bytes(b"mine")
+    run_in(tmp_path, drawing)
+    assert figure.read_bytes() == b"mine"
+
+
 def test_what_is_said_of_a_checkpoint_is_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ from ffn_train.config.settings import SettingError
 from ffn_train.nn.stack import Stack
 from ffn_train.runs import files, load_run
 from ffn_train.runs.lock import in_use
-from ffn_train.sweep.estimate import estimate
+from ffn_train.sweep.estimate import _clock, estimate
 from ffn_train.sweep.manifest import read
 from ffn_train.sweep.run import check, run_sweep
 from ffn_train.sweep.run import run as launch
@@ -101,6 +101,12 @@ def test_a_preset_may_hold_the_space() -> None:
         (("threads=1,2",), "threads changes no result, so it cannot be varied"),
         (("sweep.dir=a,b",), "sweep.dir changes no result"),
         (("seed=0,1", "sweep.zip=[[seed,3]]"), "sweep.zip must be a list of keys"),
+        (("sweep.grid={seed:[]}",), "sweep.grid.seed must be a list of values, got []"),
+        (("sweep.grid={seed:{a:1}}",), "sweep.grid.seed must be a list of values"),
+        (
+            ("seed=0,1", "hydra/launcher=serial", "+hydra.launcher.x=[{_target_:os.system}]"),
+            "its settings are plain values, without _target_",
+        ),
         (("seed=0,1", "sweep.zip=[seed,seed]"), "sweep.zip names seed twice"),
         (("run=1",), "run holds run.dir, got 1"),
         (("run=1,2",), "run holds run.dir, got 1"),
@@ -131,6 +137,13 @@ def test_a_glob_varies_a_choice() -> None:
 def test_a_value_of_a_grid_may_hold_a_comma() -> None:
     (job,) = jobs(["task=csv", "task.target=y", "sweep.grid={task.path:['a,b.csv']}"])
     assert job.config["task"]["path"] == "a,b.csv"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.04, "0.0 s"), (59.9, "59.9 s"), (90, "2 min"), (9000, "2.5 h")]
+)
+def test_times_are_said_in_their_unit(seconds: float, words: str) -> None:
+    assert _clock(seconds) == words
 
 
 def test_a_dry_run_tells_the_size_of_every_model() -> None:

@@ -8,9 +8,11 @@ import io
 import json
 import lzma
 import os
+import re
 import sys
 import zipfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ from ffn_train.tasks.tabular import Columns, TableTask
 from ffn_train.tasks.tabular.dialect import Given, Numerals, find
 
 HEADER = "a,b,y"
+excel = pytest.mark.skipif(not find_spec("openpyxl"), reason="workbooks need openpyxl")
+parquet = pytest.mark.skipif(not find_spec("pyarrow"), reason="parquet files need pyarrow")
 ROWS = [
     *("0.03,1.36,3.73", "1.22,-0.51,9.17", "-0.3,-0.53,4.63", "0.57,-0.06,6.77"),
     *("0.75,-1.85,9.1", "1.57,-0.1,9.81", "0.68,-0.14,7.18", "-0.38,0.46,3.4"),
@@ -218,6 +222,17 @@ def test_a_first_line_that_goes_on_below_is_no_header(folder: Path) -> None:
     assert read("\n".join(rows), target=-1, header=True).inputs.shape[0] == 11
 
 
+@pytest.mark.parametrize("date", ["{}.01.2019", "{} January 2019", "2019-01-{}", "1/{}/19 08:00"])
+def test_a_first_line_with_a_date_above_dates_is_no_header(folder: Path, date: str) -> None:
+    rows = [f"{date.format(i)},{row}" for i, row in enumerate(ROWS, 10)]
+    assert len(read("\n".join(rows), target=-1).inputs) == len(ROWS)
+    months = [f"{month},{row}" for month, row in zip("ABCDEFGHIJKL", ROWS, strict=True)]
+    gaps = [f",{row}" if i % 3 else f"{i}.01.2019,{row}" for i, row in enumerate(ROWS, 10)]
+    assert len(read("\n".join(gaps), target=-1).inputs) == len(ROWS)
+    years = ",".join(["month", "2001", "2002", "2003"])  # numbers, but no words that go on below
+    assert read(lines(months, years), target="2003").input_names[:2] == ("2001", "2002")
+
+
 def test_a_line_of_quotes_alone_is_a_row_without_cells(folder: Path) -> None:
     for first in ('""', '# ""\n""'):
         table = read("\n".join([first, *ROWS]), target=-1)
@@ -329,6 +344,20 @@ def test_what_is_left_out_by_rule_is_said_and_can_be_kept(folder: Path) -> None:
     assert "id=(other)" in kept.input_names  # as no word is there twice
     assert "code=1" in kept.input_names
     assert read(content, inputs=["city", "a"]).input_names == ("city=Oslo", "city=(other)", "a")
+
+
+def test_an_array_of_rows_has_numbered_columns(folder: Path) -> None:
+    table = read(arrays(x=X[:, :2], y=X[:, 2]), "data.npz")
+    assert table.input_names == ("x0", "x1")
+    np.testing.assert_array_equal(table.inputs, X[:, :2])
+    np.save("data.npy", X)
+    alone = TableTask(path="data.npy", target="column2").table(rng())
+    np.testing.assert_array_equal(alone.inputs, X[:, :2])
+
+
+@excel
+def test_a_workbook_without_cells_is_empty(folder: Path) -> None:
+    assert "is empty" in refusal(workbook(pd.DataFrame()), "data.xlsx")
 
 
 def test_parquet_keeps_its_kinds(folder: Path) -> None:
@@ -670,6 +699,31 @@ def test_all_that_is_wrong_is_in_one_message(folder: Path) -> None:
     read(lines(rows, "p,q q," + HEADER), drop=["p", "q q"])
 
 
+def test_many_columns_that_are_wrong_are_counted(folder: Path) -> None:
+    rows = [",".join([f"{i}x" if i % 2 else str(i)] * 30) + f",{row}" for i, row in enumerate(ROWS)]
+    header = ",".join(f"p{i}" for i in range(30))
+    assert re.search(r"and \d+ more columns", refusal(lines(rows, f"{header},{HEADER}")))
+
+
+def test_a_column_has_one_role(folder: Path) -> None:
+    assert refusal(PLAIN, target=["y", "y"]) == "task.target has 'y' twice"
+    assert refusal(PLAIN, drop=["y"]) == "task.drop has 'y', which is a target too"
+    assert refusal(PLAIN, inputs=["y"]) == "task.inputs has 'y', which is a target too"
+
+
+def test_classes_need_a_word(folder: Path) -> None:
+    content = lines([f"{row}," for row in ROWS], HEADER + ",kind")
+    assert "'kind' is a target without a value" in refusal(content, target="kind", classes=True)
+
+
+def test_numbers_of_several_groups_show_their_mark(folder: Path) -> None:
+    rows = [f'"{i + 1},234,567",{row}' for i, row in enumerate(ROWS)]
+    big = read(lines(rows, "big," + HEADER)).inputs[:, 0]
+    np.testing.assert_array_equal(big, [(i + 1) * 1e6 + 234567 for i in range(len(ROWS))])
+    given = read(lines(rows, "big," + HEADER), thousands="comma").inputs[:, 0]
+    np.testing.assert_array_equal(given, big)
+
+
 def test_truth_is_no_number(folder: Path) -> None:
     content = lines([f"{row},{i > 5}" for i, row in enumerate(ROWS)], HEADER + ",new")
     assert "'new' is a target of text, such as 'False'" in refusal(content, target=["y", "new"])
@@ -727,7 +781,20 @@ def test_an_open_file_is_read_by_its_number_and_a_link_is_followed(folder: Path)
     os.close(out)
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, lambda c: archive(("a", c.decode()))])
+def framed(content: bytes) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(content.replace(b"\n" + HEADER.encode(), b"")))
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [
+        bytes,
+        gzip.compress,
+        lambda c: archive(("a", c.decode())),
+        pytest.param(lambda c: workbook(framed(c)), marks=excel),
+        pytest.param(lambda c: framed(c).to_parquet(), marks=parquet),
+    ],
+)
 def test_the_size_is_limited(folder: Path, pack: Callable[[bytes], bytes]) -> None:
     packed = pack(PLAIN.encode() * 100)
     limit = 2000 / 2**30
@@ -770,6 +837,12 @@ def test_numerals(numerals: Numerals, cell: str, value: float | None) -> None:
 def test_a_sample_that_ends_amid_a_line(folder: Path) -> None:
     dialect = find("a;b;y\n1,5;2;3\n4;5;6\n7;8", Given(), whole=False)
     assert (dialect.separator, dialect.numerals, dialect.body) == (";", Numerals(","), 6)
+
+
+def test_a_row_of_numbers_and_dates_is_no_numeral(folder: Path) -> None:
+    days = [f"{day} January 2019,{day}.01.2019" for day in range(10, 22)]
+    rows = [f"{day},{row}" for day, row in zip(days, ROWS, strict=True)]
+    assert read("\n".join(rows), target=-1).inputs[0].tolist() == [17906, 17906, 0.03, 1.36]
 
 
 def test_commas_in_numbers_between_blanks_are_not_taken_for_separators() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -52,6 +53,33 @@ def linear_r2(task: Task, seed: int = 0) -> float:
 
 
 # The split
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets", "names", "message"),
+    [
+        ((4, 2), (5, 1), (2, 1), "not (R, D) and (R, M)"),
+        ((4,), (4, 1), (1, 1), "not (R, D) and (R, M)"),
+        ((4, 2), (4,), (2, 1), "not (R, D) and (R, M)"),
+        ((4, 2), (4, 1), (3, 1), "2 columns of inputs and 1 of targets have 3 and 1 names"),
+        ((4, 2), (4, 1), (2, 2), "2 columns of inputs and 1 of targets have 2 and 2 names"),
+    ],
+)
+def test_a_table_is_whole(
+    inputs: tuple[int, ...], targets: tuple[int, ...], names: tuple[int, int], message: str
+) -> None:
+    words = [tuple(f"n{i}" for i in range(count)) for count in names]
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Table(np.ones(inputs), np.ones(targets), *words)
+
+
+def test_a_task_of_ones_own_gives_a_table() -> None:
+    class Wrong(Sinusoid):
+        def table(self, rng: np.random.Generator) -> Table:
+            return "rows"  # type: ignore[return-value]
+
+    with pytest.raises(SettingError, match="its table is 'rows', which is no Table"):
+        Wrong().data(np.random.default_rng(0), np.random.default_rng(1))
 
 
 def test_every_row_is_on_one_side_and_inputs_stay_with_their_targets() -> None:

@@ -18,7 +18,10 @@ MISSING = frozenset(
 )
 LINES = 200  # that are examined
 _COMMENT = ("#", "%")
-_NUMERAL = re.compile(r"[-+]?\d([\d.,]*\d)?(e[-+]?\d+)?", re.A | re.I)  # with any marks
+_NUMERAL = re.compile(  # with any mark of decimals, or of groups and any other of decimals
+    r"[-+]?(\d+([.,]\d+)?|\d{1,3}((,\d{2,3})+(\.\d+)?|(\.\d{2,3})+(,\d+)?))(e[-+]?\d+)?",
+    re.A | re.I,
+)
 _TYPESET = str.maketrans(
     "\u2212\u2019\xa0\u2009\u202f", "-'   "
 )  # minus, apostrophe, narrow blanks
@@ -286,7 +289,8 @@ def _is_header(first: Sequence[str], rows: Sequence[Sequence[str]], numerals: Nu
     """Whether the first line names the columns.
 
     It does not if it has only numbers; it does if it has a word above a column of numbers.
-    Otherwise it does unless one of its words occurs again below it.
+    Otherwise it does unless one of its words occurs again below it, or has the form of all words
+    below it, as dates have.
     """
     number = numerals.is_number
     if all(number(cell) or cell in MISSING for cell in first):
@@ -295,7 +299,16 @@ def _is_header(first: Sequence[str], rows: Sequence[Sequence[str]], numerals: Nu
     if not numeric or any(not number(first[i]) and first[i] not in MISSING for i in numeric):
         return True
     words = [i for i in range(len(columns)) if i not in numeric]
-    return not any(first[i] in columns[i] for i in words)
+    return not any(first[i] in columns[i] or _goes_on(first[i], columns[i]) for i in words)
+
+
+def _goes_on(word: str, below: Sequence[str]) -> bool:
+    """Whether a word with digits has the form of those below it."""
+    form, *forms = (
+        re.sub(r"[^\W\d]+", "a", re.sub(r"\d+", "0", cell))
+        for cell in (word, *(cell for cell in below if cell not in MISSING))
+    )
+    return "0" in form and {*forms} == {form}
 
 
 def _units(rows: Sequence[Sequence[str]], numerals: Numerals) -> bool:
