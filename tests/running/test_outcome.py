@@ -20,7 +20,8 @@ from ffn_train.nn.optim.sgd import SGD
 from ffn_train.report.text import report
 from ffn_train.running import execution, recording
 from ffn_train.running.interruption import Interrupted
-from ffn_train.runs import files, load_run
+from ffn_train.running.resumption import last_usable
+from ffn_train.runs import RunError, files, load_run
 from ffn_train.runs.checkpoint import (
     Checkpoint,
     checkpoints,
@@ -108,6 +109,20 @@ def test_a_step_that_is_taken_again_counts_once_as_exploded(
             run_in(path, wild)
     assert run_in(path, wild).state == "stopped"
     assert results(path) == results(tmp_path / "straight")
+
+
+def test_a_run_can_be_resumed_up_to_its_last_row(tmp_path: Path) -> None:
+    run_in(tmp_path / "whole", config())
+    assert last_usable(tmp_path / "whole") == 8
+    wild = config(trainer={"clip": None}, optimizer={**settings("optimizer", "sgd"), "lr": 1e9})
+    diverged = run_in(tmp_path / "diverged", wild)
+    assert diverged.summary is not None
+    assert diverged.summary.divergence is not None
+    assert last_usable(tmp_path / "diverged") == diverged.summary.divergence.step < 8
+    (tmp_path / "whole" / files.SUMMARY).unlink()
+    (tmp_path / "whole" / files.CONFIG).write_text('{"trainer": {}}')
+    with pytest.raises(RunError, match=r"it has no trainer\.steps"):
+        last_usable(tmp_path / "whole")
 
 
 def test_not_every_row_need_be_logged(tmp_path: Path) -> None:
