@@ -21,6 +21,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir, redirect_stdout
+from dataclasses import fields
 from functools import cache, partial
 from pathlib import Path
 from stat import S_IFCHR
@@ -38,6 +39,7 @@ from ffn_train.runs import RunError, files, load_run
 from ffn_train.runs.directory import claim
 from ffn_train.runs.seal import SEALED, with_digest
 from ffn_train.runs.status import Status
+from ffn_train.sweep.manifest import Entry
 from ffn_train.sweep.run import Plan, check
 from tests.harness.campaign import LATE, Case, Outcome, campaign, limited, wrong
 from tests.harness.crash import TINY, Scenario, results, sweep
@@ -246,10 +248,13 @@ def rewritten(path: Path, draw: random.Random) -> None:
         container[key] = draw.choice(HOSTILE)
     for container, key in places:
         if key == SEALED:
-            container |= with_digest({k: v for k, v in container.items() if k != SEALED})
+            sealed = JOB if "directory" in container else container.keys()
+            rest = {k: v for k, v in container.items() if k in sealed and k != SEALED}
+            container |= with_digest(rest)
     path.write_text(json.dumps(content))
 
 
+JOB = [field.name for field in fields(Entry)]  # what a job's digest in a manifest is of
 HOSTILE: Sequence[Any] = (
     *("../escape", "/dev/zero", "\x1b[31m", "x" * 999, "", None, [], {}),
     *(True, -1, 0, 0.5, 1e308, math.inf, math.nan, 10**400),
