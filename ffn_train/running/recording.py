@@ -18,6 +18,8 @@ from ffn_train.runs.layout import layout_of
 from ffn_train.runs.writer import RunWriter
 from ffn_train.train.trainer import Record, State
 
+SHOWN = 1.0  # seconds until the bar, which comes after the announcement
+
 
 def record_training(
     experiment: Experiment,
@@ -43,6 +45,7 @@ def record_training(
         disable=not (progress and shown),
         leave=False,
         mininterval=0.2,
+        delay=SHOWN,
     )
     interruption.may_break = lambda: state.between_updates or logger.busy
     with RunWriter(path, layout, logs) as writer, bar:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import subprocess
@@ -10,11 +11,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from ffn_train.nn.optim.sgd import SGD
 from ffn_train.report.text import report
@@ -123,6 +126,23 @@ def test_a_run_can_be_resumed_up_to_its_last_row(tmp_path: Path) -> None:
     (tmp_path / "whole" / files.CONFIG).write_text('{"trainer": {}}')
     with pytest.raises(RunError, match=r"it has no trainer\.steps"):
         last_usable(tmp_path / "whole")
+
+
+def test_the_bar_comes_after_the_announcement_and_not_at_all_for_a_short_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(recording, "_bar", lambda: (partial(tqdm, file=terminal), True))
+    monkeypatch.setattr(recording, "SHOWN", 1e6)
+    run_in(tmp_path / "short", config())
+    assert not terminal.getvalue().strip()
+    monkeypatch.setattr(recording, "SHOWN", 0.0)
+    run_in(tmp_path / "long", config())
+    assert "/8 " in terminal.getvalue()
+
+
+def test_the_announcement_does_not_break_into_the_bar() -> None:
+    assert execution.PROMPT < recording.SHOWN
 
 
 def test_not_every_row_need_be_logged(tmp_path: Path) -> None:
