@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="what holds for every combination of choices is tested for all of them, "
         "not for a few that hold every pair of choices",
     )
+
+
+@pytest.fixture(autouse=True)
+def interrupts() -> Iterator[None]:
+    """A command that a test runs in this process lets Ctrl-C end it, as its own process may."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True, scope="module")

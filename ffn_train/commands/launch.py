@@ -71,6 +71,8 @@ def run(name: str) -> None:
             raise
         _tell(f"{program}: {origin(error)}")
         sys.exit(2)
+    finally:
+        _end_silently()  # the interpreter's own end would print a traceback
 
 
 def _tell(line: str) -> None:
@@ -110,15 +112,21 @@ def _imported(name: str, program: str) -> Callable[[], None]:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """A context in which SIGINT has its default effect: it ends the process."""
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    ):
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """A context in which SIGINT ends the process silently."""
+    ours = _end_silently()
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end_silently() -> bool:
+    """Let SIGINT end the process silently from now on; False where that is not ours to decide."""
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) != signal.SIG_IGN
+    )
+    if ours:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return ours

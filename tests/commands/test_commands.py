@@ -252,6 +252,21 @@ def test_ctrl_c_while_a_command_is_imported_ends_it_without_a_word(
     assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
 
 
+@pytest.mark.parametrize(("arguments", "output"), [(["--version"], b"ffn_train "), (["--x"], b"")])
+def test_ctrl_c_while_the_interpreter_ends_is_silent(arguments: list[str], output: bytes) -> None:
+    code = (
+        "import os, sys, threading\n"
+        "threading._register_atexit(os.kill, os.getpid(), 2)\n"
+        f"sys.argv[1:] = {arguments}\n"
+        "from ffn_train.commands.launch import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert done.returncode == -signal.SIGINT
+    assert done.stdout.startswith(output)
+    assert b"KeyboardInterrupt" not in done.stderr
+
+
 def test_a_program_that_imports_the_package_keeps_its_ctrl_c() -> None:
     code = "import ffn_train, signal; print(signal.getsignal(2) is signal.default_int_handler)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
