@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from ffn_train.commands import export, predict
 from ffn_train.config.composition import compose
 from ffn_train.config.settings import SettingError
 from ffn_train.interop.export import NAMES as EXPORTS
+from ffn_train.interop.export import NEEDS
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import RunError, files, load_run
@@ -142,6 +144,9 @@ def scenarios(scratch: Path, cadences: Sequence[Cadence] = CADENCES) -> Iterator
     table = "".join(f"{','.join(row)}\n" for row in rows)
     yield made("predict", predicting, {**trained, "new.csv": table.encode()})
     for to in EXPORTS:
+        if to in NEEDS and find_spec(NEEDS[to]) is None:
+            print(f"not tried: export to {to}, whose extra is not installed")
+            continue
         yield made(f"export to {to}", partial(export.main, ["run", "--to", to]), trained)
 
 
