@@ -7,6 +7,7 @@ import hashlib
 import html
 import json
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -17,11 +18,16 @@ from ffn_train.runs.files import finite
 Kind = Literal["run", "comparison", "list"]
 
 _HERE = Path(__file__).parent
+# what stays where the scripts do not run, or find that the data are damaged
+_WAIT = (
+    "One moment. If this line stays, the browser runs no scripts, or this file is damaged: "
+    "make it again."
+)
 _COMMON = ("data", "dom", "axes", "frame", "drawing", "chart", "step")
 # the scripts of each kind of page, in the order of their use
 SCRIPTS: Mapping[Kind, tuple[str, ...]] = {
     "comparison": (*_COMMON, "groups", "table", "map", "pair", "comparison", "live"),
-    "list": ("dom", "list"),
+    "list": ("data", "dom", "list"),
     "run": (*_COMMON, "heatmap", "quantities", "run_charts", "run", "live"),
 }
 
@@ -29,15 +35,17 @@ SCRIPTS: Mapping[Kind, tuple[str, ...]] = {
 def page(kind: Kind, title: str, header: Mapping[str, Any], blocks: Sequence[str]) -> str:
     """A page of this kind; ``header``: its data but for the packed arrays, ``blocks``: those.
 
-    Everything in the header is shown as text. The same data give the same page.
+    Everything in the header is shown as text. The same data give the same page. It shows nothing
+    where the data do not fit their checksum.
     """
-    style, scripts = _style(), _scripts(kind)
+    style, script = _style(), _script(kind)
     policy = (
-        f"default-src 'none'; script-src {' '.join(map(_digest, scripts))}; "
+        f"default-src 'none'; script-src {_digest(script)}; "
         f"style-src {_digest(style)}; img-src blob: data:; base-uri 'none'; form-action 'none'"
     )
     if header.get("live"):
         policy += "; connect-src 'self'"
+    data = [_json(header), *blocks]
     parts = [
         "<!doctype html>",
         '<html lang="en">',
@@ -49,14 +57,12 @@ def page(kind: Kind, title: str, header: Mapping[str, Any], blocks: Sequence[str
         '<link rel="icon" href="data:,">',
         f"<style>{style}</style>",
         "</head>",
-        "<body>",
-        f'<script type="application/json" id="header">{_json(header)}</script>',
-        *(
-            f'<script type="application/octet-stream" id="block-{number}">{text}</script>'
-            for number, text in enumerate(blocks)
-        ),
+        f'<body data-adler32="{zlib.adler32("".join(data).encode())}">',
+        f'<p id="wait">{_WAIT}</p>',
+        f'<script type="application/json" id="header">{data[0]}</script>',
+        *(f'<script type="application/octet-stream">{text}</script>' for text in blocks),
         f"<!-- uPlot\n{_read('uplot/LICENSE')}\n-->",
-        *(f"<script>{script}</script>" for script in scripts),
+        f"<script>{script}</script>",
         "</body>",
         "</html>",
     ]
@@ -78,11 +84,14 @@ def _style() -> str:
     return _read("uplot/uPlot.min.css") + _read("page/page.css")
 
 
-def _scripts(kind: Kind) -> list[str]:
-    """uPlot, as it is, and our scripts in one, without comments and indentation."""
+def _script(kind: Kind) -> str:
+    """uPlot, as it is, and our scripts without comments and indentation.
+
+    They are one element, so that a browser runs all of them or, where one is damaged, none.
+    """
     ours = "".join(_APART.sub("", _read(f"page/{name}.js")) for name in SCRIPTS[kind])
-    charts = [] if kind == "list" else [_read("uplot/uPlot.iife.min.js")]
-    return [*charts, f'"use strict";\n{ours}']
+    charts = "" if kind == "list" else _read("uplot/uPlot.iife.min.js")
+    return f'"use strict";\n{charts}{ours}'
 
 
 # a comment that has lines to itself, an empty line, what a line begins with, and a type

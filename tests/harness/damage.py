@@ -5,7 +5,7 @@ or a table is truncated, deleted, emptied, zeroed, altered by a bit, rewritten w
 nobody means, exchanged for another run's, or replaced by a pipe, a device, a link or a folder; a
 folder by a link. Then a command reads it. Right is the result of the sound files or a refusal in a
 line; wrong is another result, a traceback, a command that does not end, or one that writes
-elsewhere. The browser's reading of a page is not tried here.
+elsewhere. Where Chromium is installed, damaged pages are opened too, see ``tests.harness.pages``.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from ffn_train.runs.seal import SEALED, with_digest
 from ffn_train.runs.status import Status
 from ffn_train.sweep.manifest import Entry
 from ffn_train.sweep.run import Plan, check
+from tests.harness import pages
 from tests.harness.campaign import LATE, Case, Outcome, campaign, limited, wrong
 from tests.harness.crash import TINY, Scenario, results, sweep
 from tests.harness.operations import Content, read_directory, write_directory
@@ -199,6 +200,7 @@ READERS: Mapping[str, Mapping[str, Callable[[], None]]] = {
     "a recorded run": LOOKS,
 }
 OURS = ("it", "out")  # where the commands write
+IN_A_BROWSER = 0.2  # the share of cases that open a page
 DRAWING = ("plots", "compare with")  # readers that take much longer than the others, and are rarer
 
 
@@ -334,7 +336,9 @@ def unnoticed(subject: str, reader: str, name: str, damage: Damage, ended: bool)
     return not ended and subject in ("an interrupted run", "a running run", "an unfinished sweep")
 
 
-def prepare(seed: int, scratch: Path, subjects: Sequence[str] = tuple(READERS)) -> Case:
+def prepare(
+    seed: int, scratch: Path, subjects: Sequence[str] = tuple(READERS), browse: bool = True
+) -> Case:
     place = scratch / "case"
 
     @cache
@@ -379,6 +383,8 @@ def prepare(seed: int, scratch: Path, subjects: Sequence[str] = tuple(READERS)) 
 
     def case(number: int) -> Outcome:
         draw = random.Random(f"{seed} {number}")
+        if browsing and draw.random() < IN_A_BROWSER:
+            return browsing(draw)
         subject = draw.choice(subjects)
         readers = list(READERS[subject])
         often = [1 if reader.startswith(DRAWING) else 4 for reader in readers]
@@ -410,7 +416,20 @@ def prepare(seed: int, scratch: Path, subjects: Sequence[str] = tuple(READERS)) 
         covered = [subject, reader, damage.__name__, f"file: {Path(name).name}", refused]
         return Outcome(covered, trouble + f"\n  {words}: {name}" if trouble else "")
 
+    browsing = opened_pages(scratch) if browse and pages.executable() else None
     return case
+
+
+def opened_pages(scratch: Path) -> Callable[[random.Random], Outcome]:
+    """Cases of damaged pages: a run's, and a comparison's."""
+    world = scratch / "pages"
+    build(world, "a sweep")
+    with chdir(world), redirect_stdout(io.StringIO()):
+        train("run")()
+        for name in ("run", "it"):
+            command("view", name, "--out", f"{name}.html")
+    found = {"a run's page": world / "run.html", "a comparison's page": world / "it.html"}
+    return pages.opening(found, world, pages.chromium())
 
 
 def elsewhere(place: Path) -> dict[str, bytes | None]:

@@ -13,7 +13,10 @@ from tests.harness.operations import Disk, Operation
 
 SMALL: dict[str, tuple[Prepare, int]] = {
     "crash": (partial(crash.prepare, cadences=[(2, 7)]), 30),
-    "damage": (partial(damage.prepare, subjects=["a finished run", "an interrupted run"]), 40),
+    "damage": (
+        partial(damage.prepare, subjects=["a finished run", "an interrupted run"], browse=False),
+        40,
+    ),
     "commands": (commands.prepare, 40),
     "tables": (tables.prepare, 80),
 }

@@ -132,7 +132,7 @@ class ComparisonPage {
 
   async start() {
     await this.take(this.data);
-    document.body.dataset.ready = "yes";
+    ready();
   }
 
   /** @param {Data} data */

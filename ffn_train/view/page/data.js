@@ -15,10 +15,14 @@ class Data {
     this.unpacked = new Map();
   }
 
-  /** The data that this page holds. */
+  /** The data that this page holds: a header, and the packed arrays; throws for damaged ones. */
   static ofPage() {
-    const content = (/** @type {string} */ id) => document.getElementById(id)?.textContent ?? "";
-    return new Data(JSON.parse(content("header")), (number) => content(`block-${number}`));
+    const elements = document.querySelectorAll('script[type^="application/"]');
+    const [header, ...blocks] = Array.from(elements, (each) => each.textContent ?? "");
+    if (document.body.dataset.adler32 !== String(adler32([header, ...blocks].join("")))) {
+      throw new Error("the data of this page are damaged");
+    }
+    return new Data(JSON.parse(header), (number) => blocks[number]);
   }
 
   /**
@@ -49,6 +53,17 @@ async function inflate(text) {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** The checksum of a text in UTF-8. @param {string} text */
+function adler32(text) {
+  let sum = 1,
+    sums = 0;
+  for (const byte of new TextEncoder().encode(text)) {
+    sum = (sum + byte) % 65521;
+    sums = (sums + sum) % 65521;
+  }
+  return sums * 65536 + sum;
 }
 
 /**

@@ -106,6 +106,12 @@ function takesKeys(target) {
   );
 }
 
+/** Say that all is drawn. */
+function ready() {
+  document.getElementById("wait")?.remove();
+  document.body.dataset.ready = "yes";
+}
+
 /** Call back when the colours change. @param {() => void} redraw */
 function onTheme(redraw) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);

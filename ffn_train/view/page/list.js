@@ -30,7 +30,7 @@ class List {
       ),
     );
     this.draw();
-    document.body.dataset.ready = "yes";
+    ready();
     setInterval(() => this.ask(header.live.address), header.every);
   }
 
@@ -74,4 +74,4 @@ class List {
   }
 }
 
-const list = new List(JSON.parse(document.getElementById("header")?.textContent ?? ""));
+const list = new List(Data.ofPage().header);

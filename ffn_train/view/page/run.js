@@ -73,7 +73,7 @@ class RunPage {
     );
     await Promise.all([this.charts.ready(), this.state.quantity.ready()]);
     this.draw();
-    document.body.dataset.ready = "yes";
+    ready();
   }
 
   make() {
