@@ -36,10 +36,11 @@ def outliers(targets: Array, names: tuple[str, ...]) -> Outliers | None:
         total = squares.sum()
         if not (np.isfinite(total) and total > 0):
             continue
-        most = np.argsort(squares)[::-1][: max(1, int(MOST * len(column)))]
-        sums = np.cumsum(squares[most]) / total
+        few = max(1, int(MOST * len(column)))
+        largest = np.sort(np.partition(squares, -few)[-few:])[::-1]
+        sums = np.cumsum(largest) / total
         if sums[-1] >= SHARE:
             few = int(np.argmax(sums >= SHARE)) + 1
-            rows = tuple(int(row) + 1 for row in most[:few])
+            rows = tuple(int(row) + 1 for row in np.argsort(squares)[::-1][:few])
             return Outliers(rows, len(column), name, float(sums[few - 1]))
     return None

@@ -222,10 +222,12 @@ def _in_parts(columns: Any, parts: Parts, see: Callable[[Any], object]) -> dict[
     places = np.empty_like(order)
     places[order] = np.arange(len(order))
     moved: Array = np.empty((len(order), columns.shape[1]))
+    row = np.dtype((np.void, moved.strides[0]))  # rows as single items are moved faster
     for start in range(0, len(order), BLOCK):
         block = np.ascontiguousarray(columns[start : start + BLOCK])
         see(block)
-        moved[places[start : start + BLOCK]] = block
+        block = block.astype(moved.dtype, copy=False)
+        moved.view(row)[places[start : start + BLOCK]] = block.view(row)
     ends = np.cumsum([len(rows) for rows in vars(parts).values()])
     return dict(zip(vars(parts), np.split(moved, ends[:-1]), strict=True))
 

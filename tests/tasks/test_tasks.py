@@ -43,6 +43,14 @@ def halves(table: Table, validation: float = 0.2, seed: int = 0) -> Data:
     return split(table, validation=validation, rng=np.random.default_rng(seed))
 
 
+def test_whole_numbers_are_taken_as_numbers() -> None:
+    inputs, targets = np.arange(60).reshape(20, 3) ** 2, np.arange(20)[:, None] % 7
+    whole = Table(inputs, targets, ("a", "b", "c"), ("y",))
+    exact = Table(inputs.astype(np.float64), targets.astype(np.float64), ("a", "b", "c"), ("y",))
+    for part in ("x_train", "y_train", "x_validation", "y_validation"):
+        np.testing.assert_array_equal(getattr(halves(whole), part), getattr(halves(exact), part))
+
+
 def drawn(task: Task, seed: int = 0) -> Table:
     return task.table(np.random.default_rng(seed))
 

@@ -85,9 +85,10 @@ class Column:
         present = values[~missing] if missing.any() else values
         fill = 0.0
         if present.size:
-            middle = (present.size - 1) // 2, present.size // 2
+            middle = present.size // 2
             present.partition(middle)
-            low, high = present[list(middle)]
+            high = present[middle]
+            low = high if present.size % 2 else present[:middle].max()
             fill = float(low / 2 + high / 2)  # the sum could overflow
         season = self.kind == "date" and present.size > 0 and float(np.ptp(present)) >= YEAR
         return replace(self, fill=fill, indicator=len(present) < len(values), season=season)
@@ -289,11 +290,21 @@ def _hashable(cells: Any) -> Any:
     return cells.map(str, na_action="ignore") if cells.dtype == object else cells
 
 
-def _parsed(cells: Any, parse: Callable[[str], float | None]) -> tuple[Array, Mask]:
-    """The numbers of cells, each distinct one parsed once, and a mask of those that fail."""
+def _distinct(cells: Any) -> tuple[NDArray[np.integer[Any]], Any]:
+    """The index (N,) of each cell's value among the distinct ones, -1 where missing, and these."""
     import pandas as pd
 
+    if isinstance(cells.dtype, pd.CategoricalDtype):
+        codes = cells.cat.codes.to_numpy()
+        if np.bincount(codes + np.int64(1), minlength=1 + len(cells.cat.categories))[1:].all():
+            return codes, cells.cat.categories
     codes, uniques = pd.factorize(_hashable(cells))
+    return codes, uniques
+
+
+def _parsed(cells: Any, parse: Callable[[str], float | None]) -> tuple[Array, Mask]:
+    """The numbers of cells, each distinct one parsed once, and a mask of those that fail."""
+    codes, uniques = _distinct(cells)
     values = [parse(str(cell).strip()) for cell in uniques]
     table = np.array([math.nan if value is None else value for value in values] + [math.nan])
     wrong = np.array([value is None for value in values] + [False])
@@ -323,10 +334,7 @@ def as_words(cells: Any) -> tuple[list[str], NDArray[np.int64]]:
     """The distinct words of a category, sorted, "" where missing, and the index (N,) of each cell's
     word; the code 3.0 is the word 3.
     """
-    import pandas as pd
-
-    cells = _hashable(cells)
-    codes, uniques = pd.factorize(cells)
+    codes, uniques = _distinct(cells)
     number = "{:.15g}".format if cells.dtype.kind == "f" else str
     texts = [*(number(cell).strip() for cell in uniques), *([""] if (codes < 0).any() else [])]
     words, places = np.unique(np.array(texts, dtype=object), return_inverse=True)
@@ -345,7 +353,7 @@ def as_days(cells: Any, form: str) -> tuple[Array, Mask]:
     """Days since 1970, NaN where missing, and a mask of cells that are not dates of this format."""
     import pandas as pd
 
-    codes, uniques = pd.factorize(cells)
+    codes, uniques = _distinct(cells)
     stamps = pd.to_datetime(pd.Series(uniques), format=form, errors="coerce", utc=True)
     epoch = pd.Timestamp("1970-01-01", tz="UTC")
     days = np.append(((stamps - epoch) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64), np.nan)

@@ -1,0 +1,265 @@
+"""Tables that are refused: what is wrong, and what to paste."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ffn_train.config.settings import SettingError
+from ffn_train.tasks.tabular import TableTask
+from tests.tasks.written import (
+    FRAME,
+    HEADER,
+    PLAIN,
+    ROWS,
+    X,
+    archive,
+    arrays,
+    excel,
+    lines,
+    parquet,
+    read,
+    refusal,
+    rng,
+    workbook,
+)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({}, "task.path is missing: name a file (task.path=data.csv)"),
+        ({"path": "???"}, "task.path is missing"),
+        ({"path": 3, "target": "y"}, "task.path must be the path of a file, got 3"),
+        ({"path": "a"}, "task.target is missing: name the column to predict (task.target=y)"),
+        ({"path": "a", "target": []}, "task.target is missing"),
+        ({"path": "a", "target": ["y", None]}, "task.target must be a column's name or a list"),
+        ({"path": "a", "target": ["y", " y"]}, "task.target has 'y' twice"),
+        ({"path": "a", "target": "y", "drop": {"y": 1}}, "task.drop must be a column's name"),
+        ({"path": "a", "target": "y", "drop": ["y"]}, "task.drop has 'y', which is a target too"),
+        ({"path": "a", "target": "y", "validation": 0}, "task.validation must be a number > 0"),
+        ({"path": "a", "target": "y", "separator": "semi"}, "task.separator must be one of comma,"),
+        ({"path": "a", "target": "y", "encoding": "klingon"}, "task.encoding must be an encoding"),
+        ({"path": "a", "target": "y", "header": "no"}, "task.header must be true or false"),
+        (
+            {"path": "a", "target": "y", "split": "ordered"},
+            "task.split must be one of random, last",
+        ),
+        ({"path": "a", "target": "y", "dates": "us"}, "task.dates must be one of day_first,"),
+        ({"path": "a", "target": "y", "groups": "g", "split": "last"}, "task.groups draws groups"),
+        (
+            {"path": "a", "target": "y", "groups": "g", "validation_path": "b"},
+            "task.validation_path",
+        ),
+    ],
+)
+def test_settings_are_checked(chosen: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError) as error:
+        TableTask(**chosen)
+    assert str(error.value).startswith(message)
+
+
+QUOTED_TABS = [f'"{row}"'.replace(",", '"\t"') + '\t"a;b"\t"two words"' for row in ROWS]
+BROKEN: dict[str | bytes, str] = {
+    "": "is empty",
+    b"\xef\xbb\xbf": "is empty",
+    "\n \n": "is empty",
+    "a,b,y\n": "has 0 rows that can be used; at least 4 are needed",
+    "a,y\n1,2\n3,4\n5,6\n": "has 3 rows that can be used",
+    "a\n1\n2\n": "has only one column, 'a'; inputs and target are needed, separated by comma, tab,",
+    lines([*ROWS, "7,8"]): "has 2 fields in row 13 where there are 3 columns",
+    lines([*ROWS, "7,8,9,10"]): "has 4 fields in row 13 where there are 3 columns",
+    lines(["7,8,9,10", *ROWS]): "has more fields in its first row than the 3 columns",
+    lines([*ROWS, '7,"8,9']): "has a quote in row 13 that is not closed",
+    lines(  # as often divided by blanks
+        [f"{row},3 May".replace(",", "\t") for row in [*ROWS, "7,8,9,10"]],
+        HEADER.replace(",", "\t") + "\tday w,z",
+    ): "has 5 fields in row 13 where there are 4 columns",
+    lines(
+        ["m\t-\tN\t-\t-", *QUOTED_TABS, '"1\t2'], f"{HEADER},c,d".replace(",", "\t")
+    ): "has a quote in row 13 that is not closed",
+    lines([*ROWS, "7,\0,9"]): "is not text: line 14 has a null byte",
+    lines(ROWS).encode() + b"1,\xe9,3\n": "is not UTF-8 text (invalid continuation byte): set its",
+    lines([*ROWS, "7,eight,9"]): (
+        "column 'b' has a cell that is no finite number, such as 'eight' in row 13; what helps: "
+        "'task.missing=[eight]' or 'task.categories=[b]' or 'task.drop=[b]'"
+    ),
+    lines([*ROWS, "7,1e999,9"]): "column 'b' has a cell that is no finite number, such as 'inf'",
+    lines([*ROWS, "7,8_0,9"]): "such as '8_0' in row 13",
+    lines([*ROWS, "7,٨,9"]): "such as '٨' in row 13",
+    lines([*ROWS, '7,"8,5",9']): "what helps: task.decimal=comma",
+    lines([*ROWS, f"7,{'z' * 999},9"]): f"such as '{'z' * 37}...' in row 13",
+    lines([*ROWS, "7,8,-inf"]): (
+        "column 'y' has a cell that is no finite number, such as '-inf' in row 13; what helps: "
+        "'task.missing=[-inf]'"
+    ),
+    lines([f"{row}x" for row in ROWS]): "column 'y' is a target of text, such as '3.73x'",
+    lines([row.rpartition(",")[0] + "," for row in ROWS]): "column 'y' is a target without a value",
+    lines(['1,2,"1,234"', '3,4,"5,678"'] * 3): "may be 1234 or 1.234: set task.thousands=comma or",
+    archive(("a.csv", PLAIN), ("b.csv", PLAIN)): "is an archive of 2 files: unpack it",
+    archive(("mimetype", "x"), ("content.xml", "x")): "is an OpenDocument file",
+    archive(("xl/workbook.xml", "x"), ("a", "b")): "is an Excel workbook that cannot be read",
+    arrays(a=np.arange(4), y=np.arange(5)): "has arrays of different lengths: a has 4, y has 5",
+    arrays(a=np.array([{}], dtype=object)): "Python objects, which are not read",
+    arrays(a=np.zeros((2, 2, 2))): "has an array 'a' of shape (2, 2, 2)",
+    arrays(a=np.zeros(5, [("b", float, 2)])): "has arrays of different lengths",
+    gzip.compress(PLAIN.encode())[:-9]: "cannot be read",
+    gzip.compress(PLAIN.encode())[:20] + b"x" * 40: "cannot be read",
+    b"PAR1" + b"x" * 40: "is a parquet file",
+    b"\xd0\xcf\x11\xe0\xa1": "is an Excel workbook of before 2007",
+    b"%PDF-1.7": "is a PDF document",
+    b"a.csv".ljust(257, b"\0") + b"ustar": "is a tar archive: unpack it",
+    b"\x80\x04\x95": "is a Python pickle, which is not read",
+    "<!DOCTYPE html>": "is a web page",
+    '[{"a": 1}]': "is JSON",
+    "% made up\n@relation r\n@attribute a numeric\n@data\n1\n": "is ARFF, Weka's format",
+}
+
+
+@pytest.mark.parametrize("content", BROKEN, ids=lambda content: BROKEN[content][:40])
+def test_a_broken_file_is_refused_with_what_is_wrong(folder: Path, content: str | bytes) -> None:
+    refused = refusal(content)
+    assert refused.startswith("task.path='data.csv'")
+    assert BROKEN[content] in refused
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        ("1,2", "has 2 fields in row 1 where there are 3"),
+        ("1,2,3,4", "has more fields in its first row than the 3"),
+    ],
+)
+def test_without_a_header_the_other_rows_say_how_many_columns_there_are(
+    first: str, words: str, folder: Path
+) -> None:
+    assert words in refusal("\n".join([first, *ROWS]), target=-1)
+
+
+def test_all_that_is_wrong_is_in_one_message(folder: Path) -> None:
+    rows = [f"{i if i % 3 else 'x'},{i if i % 4 else 'z'},{row}" for i, row in enumerate(ROWS)]
+    refused = refusal(lines(rows, "p,q q," + HEADER))
+    assert "column 'p' has 4 cells" in refused
+    assert "column 'q q' has 3 cells" in refused
+    assert "'task.drop=[p,q q]'" in refused
+    read(lines(rows, "p,q q," + HEADER), drop=["p", "q q"])
+
+
+def test_many_columns_that_are_wrong_are_counted(folder: Path) -> None:
+    rows = [",".join([f"{i}x" if i % 2 else str(i)] * 30) + f",{row}" for i, row in enumerate(ROWS)]
+    header = ",".join(f"p{i}" for i in range(30))
+    assert re.search(r"and \d+ more columns", refusal(lines(rows, f"{header},{HEADER}")))
+
+
+def test_a_column_has_one_role(folder: Path) -> None:
+    assert refusal(PLAIN, target=["y", "y"]) == "task.target has 'y' twice"
+    assert refusal(PLAIN, drop=["y"]) == "task.drop has 'y', which is a target too"
+    assert refusal(PLAIN, inputs=["y"]) == "task.inputs has 'y', which is a target too"
+
+
+def test_classes_need_a_word(folder: Path) -> None:
+    content = lines([f"{row}," for row in ROWS], HEADER + ",kind")
+    assert "'kind' is a target without a value" in refusal(content, target="kind", classes=True)
+
+
+def test_numbers_of_several_groups_show_their_mark(folder: Path) -> None:
+    rows = [f'"{i + 1},234,567",{row}' for i, row in enumerate(ROWS)]
+    big = read(lines(rows, "big," + HEADER)).inputs[:, 0]
+    np.testing.assert_array_equal(big, [(i + 1) * 1e6 + 234567 for i in range(len(ROWS))])
+    given = read(lines(rows, "big," + HEADER), thousands="comma").inputs[:, 0]
+    np.testing.assert_array_equal(given, big)
+
+
+def test_truth_is_no_number(folder: Path) -> None:
+    content = lines([f"{row},{i > 5}" for i, row in enumerate(ROWS)], HEADER + ",new")
+    assert "'new' is a target of text, such as 'False'" in refusal(content, target=["y", "new"])
+    assert "'new' is a target of text" in refusal(content, target="new", classes=False)
+
+
+def test_a_column_that_is_not_there(folder: Path) -> None:
+    assert refusal(PLAIN, target="yy") == (
+        "task.target 'yy' is not a column of task.path='data.csv', which has 'a', 'b', 'y'; "
+        "-1 is the last one; did you mean 'y'?"
+    )
+    assert refusal(PLAIN, drop=["bee"]).startswith("task.drop 'bee' is not a column")
+    assert "task.header=true" in refusal("\n".join(ROWS), target="3.73")
+    wide = ",".join(f"c{i}" for i in range(500))
+    assert "'c19' and 480 more" in refusal(lines([",".join("1" * 500)] * 4, wide))
+    message = "has no input left: every column is in task.target or task.drop"
+    assert message in refusal(PLAIN, target=["a", "b", "y"])
+    assert message in refusal(PLAIN, drop=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("nowhere.csv", "task.path='nowhere.csv' does not exist: there is no such file"),
+        ("a\0b", "task.path='a\\x00b' does not exist: there is no such file"),
+        (".", "task.path='.' is a directory; a file is needed"),
+        ("https://example.org/a.csv", "task.path='https://example.org/a.csv' is an address"),
+        ("~no-such-user/a.csv", "task.path='~no-such-user/a.csv' does not exist"),
+        ("x" * 5000, f"task.path='{'x' * 5000}' cannot be read: File name too long"),
+        ("/dev/zero", "task.path='/dev/zero' is a pipe or a device, not a file"),
+    ],
+)
+def test_a_file_that_is_not_there(path: str, message: str) -> None:
+    with pytest.raises(SettingError) as error:
+        TableTask(path=path, target="y").table(rng())
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+def test_a_named_pipe_is_refused_rather_than_waited_for(folder: Path) -> None:
+    os.mkfifo("pipe")
+    with pytest.raises(SettingError, match="is a pipe or a device"):
+        TableTask(path="pipe", target="y").table(rng())
+
+
+def test_an_open_file_is_read_by_its_number_and_a_link_is_followed(folder: Path) -> None:
+    Path("data.csv").write_text(PLAIN)
+    out, into = os.pipe()
+    os.write(into, PLAIN.encode())
+    os.close(into)
+    piped = TableTask(path=f"/dev/fd/{out}", target="y")
+    os.symlink("data.csv", "link.csv")
+    for task_ in (piped, piped, TableTask(path="link.csv", target="y")):  # read once, and kept
+        np.testing.assert_array_equal(task_.table(rng()).inputs, X[:, :2])
+    os.close(out)
+
+
+def framed(content: bytes) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(content.replace(b"\n" + HEADER.encode(), b"")))
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [
+        bytes,
+        gzip.compress,
+        lambda c: archive(("a", c.decode())),
+        pytest.param(lambda c: workbook(framed(c)), marks=excel),
+        pytest.param(lambda c: framed(c).to_parquet(), marks=parquet),
+    ],
+)
+def test_the_size_is_limited(folder: Path, pack: Callable[[bytes], bytes]) -> None:
+    packed = pack(PLAIN.encode() * 100)
+    limit = 2000 / 2**30
+    assert "(task.largest is the limit, in GiB)" in refusal(packed, largest=limit)
+
+
+def test_a_missing_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = workbook(FRAME)
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert "pip install 'ffn_train[excel]'" in refusal(content)
+    assert "pip install 'ffn_train[parquet]'" in refusal(b"PAR1....PAR1")
