@@ -44,7 +44,8 @@ def halves(table: Table, validation: float = 0.2, seed: int = 0) -> Data:
 
 
 def test_whole_numbers_are_taken_as_numbers() -> None:
-    inputs, targets = np.arange(60).reshape(20, 3) ** 2, np.arange(20)[:, None] % 7
+    inputs: Any = np.arange(60).reshape(20, 3) ** 2
+    targets: Any = np.arange(20)[:, None] % 7
     whole = Table(inputs, targets, ("a", "b", "c"), ("y",))
     exact = Table(inputs.astype(np.float64), targets.astype(np.float64), ("a", "b", "c"), ("y",))
     for part in ("x_train", "y_train", "x_validation", "y_validation"):
