@@ -221,7 +221,7 @@ def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
         **surroundings(),
         blas=threads.library,
         blas_threads=threads.threads,
-        shards=trainer.shards,
+        shards=trainer.shards * trainer.turns,
         validation_shards=trainer.validation_shards,
         engine=experiment.config["engine"],
         parts=dict(experiment.parts),

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ffn_train.config.settings import described
-from ffn_train.nn.core import Array
 from ffn_train.running.experiment import Experiment
 from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import files
@@ -47,20 +46,20 @@ def anchored(experiment: Experiment) -> Prediction | Unpredicted:
 @np.errstate(all="ignore")  # a stack may explode
 def anchor(experiment: Experiment) -> Anchor:
     """x_0, x_L and dLoss/dx_L of the first batch, from the initial parameters."""
-    model, params = experiment.model, experiment.params
+    model, views = experiment.model, experiment.params.views
     inputs, targets = experiment.trainer.batches.at(0)
-    signals: list[Array] = []
-    outputs, pullback = model.forward(
-        params.views, inputs, observe=lambda x, hidden: signals.extend(x)
-    )
-    _, gradient = experiment.trainer.loss.value_and_gradient(outputs, targets)
-    flow: list[Array] = []  # the gradient at the end of each segment, last segment first
-    pullback(
-        gradient,
-        model.layout.zeros(params.vector.dtype).views,
-        observe=lambda at: flow.append(at.dx[-1].copy()),
-    )
-    return Anchor(signals[0], signals[-1], flow[0])
+    first = last = model.input.predict(views.part("input"), inputs)
+    for block in model.block_of:
+        last = model.block.predict(views.part(block), last)
+    after = [name for name in ("final_norm", "output") if name in model.parts]
+    y, pullbacks = last, {}
+    for name in after:
+        y, pullbacks[name] = model.parts[name].forward(views.part(name), y)
+    _, gradient = experiment.trainer.loss.value_and_gradient(y, targets)
+    grads = model.layout.zeros(y.dtype).views
+    for name in reversed(after):
+        gradient = pullbacks[name](gradient, grads.part(name))
+    return Anchor(first, last, gradient)
 
 
 def _mode(

@@ -199,6 +199,9 @@ def build_experiment(
             shards=plan.shards,
             # the BLAS's own threads would come on top of them
             validation_shards=validation.shards if plan.blas == 1 else plan.shards,
+            turns=threads.turns(
+                batches.size // plan.shards, model.width, model.hidden, model.depth
+            ),
         ),
         loss_unit=unit or None,
         threads=plan.blas,

@@ -22,14 +22,20 @@ class BatchGradient:
         L = Σ_s n_s/N L_s,    dL/dθ = Σ_s n_s/N dL_s/dθ.
 
     Each shard has its own gradient, and they are added in a fixed order: to the last bit the result
-    depends on the number of shards, but not on which of them finishes first.
+    depends on the number of shards, but not on which of them finishes first. A shard's rows are
+    passed in ``turns``, so that the activations of a part of them are in memory at a time.
     """
 
-    def __init__(self, model: Stack, loss: Loss, shards: Shards, dtype: DTypeLike) -> None:
+    def __init__(
+        self, model: Stack, loss: Loss, shards: Shards, dtype: DTypeLike, turns: int = 1
+    ) -> None:
         self._model, self._loss, self._shards = model, loss, shards
         self._norm = model.engine.reductions.norm
         self._gradient_of = model.engine.gradient_of(loss)
+        self._turns = turns
         self._gradients = [model.layout.zeros(dtype) for _ in range(shards.count)]
+        later = range(shards.count if turns > 1 else 0)
+        self._of_later_turns = [model.layout.zeros(dtype) for _ in later]
         self.vector = self._gradients[0].vector
         self.norm = 0.0
 
@@ -40,17 +46,26 @@ class BatchGradient:
 
         ``vector`` (P,) is then its gradient, not clipped, and ``norm`` the norm of that.
         """
+        parts = self._shards.count * self._turns
 
-        def forward_and_backward(shard: int) -> float:
-            rows, grads = self._shards.span(shard, len(x)), self._gradients[shard].views
-            signals = None if measured is None else measured.shards[shard]
+        def pass_rows(part: int, grads: FlatVector) -> float:
+            rows = slice(len(x) * part // parts, len(x) * (part + 1) // parts)
+            signals = None if measured is None else measured.shards[part]
             forward, backward = (signals.forward, signals.backward) if signals else (None, None)
             y, pullback = self._model.forward(params.views, x[rows], observe=forward)
             loss, dy = self._gradient_of(y, targets[rows])
             if len(y) < len(x):
                 loss *= len(y) / len(x)
                 dy *= len(y) / len(x)
-            pullback(dy, grads, observe=backward)
+            pullback(dy, grads.views, observe=backward)
+            return loss
+
+        def forward_and_backward(shard: int) -> float:
+            first, total = shard * self._turns, self._gradients[shard].vector
+            loss = pass_rows(first, self._gradients[shard])
+            for part in range(first + 1, first + self._turns):
+                loss += pass_rows(part, self._of_later_turns[shard])
+                total += self._of_later_turns[shard].vector
             return loss
 
         losses = self._shards.each(forward_and_backward)

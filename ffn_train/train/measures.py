@@ -132,6 +132,7 @@ class Measurement:
         memory: Mapping[str, Array],
         dtype: np.dtype[Any],
         shards: int = 1,
+        turns: int = 1,
     ) -> None:
         tensors, depth = len(model.layout.tensors), model.depth
         self._model = model
@@ -150,7 +151,8 @@ class Measurement:
             for q in quantities
         }
         of_passes = [q for q in quantities if isinstance(q, PassQuantity)]
-        self.shards = [ShardMeasurement(of_passes, model, dtype) for _ in range(shards)]
+        self._turns = turns
+        self.shards = [ShardMeasurement(of_passes, model, dtype) for _ in range(shards * turns)]
         self._before: Array | None = None
         self._whole: Step | None = None
         self.begin(0, quantities)
@@ -176,7 +178,7 @@ class Measurement:
 
     @property
     def seconds(self) -> float:
-        return self._seconds + max(shard.seconds for shard in self.shards)
+        return self._seconds + self._turns * max(shard.seconds for shard in self.shards)
 
     def after_backward(self, step: Step, threads: Shards) -> None:
         """Measure what is known after the backward pass: signals, parameters and gradients.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from ffn_train.config.settings import counted
 
 WORTH_A_THREAD = 2**22  # multiply-adds of a product, if each product is split over threads
 WORTH_A_SHARD = 2**24  # multiply-adds of one product in every block, if whole passes are
+KEPT = 2**26  # numbers of a shard's activations at a time: 256 MiB in float32
 ROWS = 64  # of a shard: with fewer the BLAS does not reach its full speed
 
 
@@ -86,6 +88,14 @@ def _of_passes(count: int, batch: int, product: int, depth: int, *, forced: bool
     if depth * product < WORTH_A_SHARD and not forced:
         count = 1
     return Threads(blas=1, shards=min(count, batch))
+
+
+def turns(rows: int, width: int, hidden: int, depth: int) -> int:
+    """In how many turns a shard's rows are passed, given D, H and L, to bound memory.
+
+    A block keeps its input, its hidden units and their derivatives: L (D + 2 H) numbers a row.
+    """
+    return min(rows, math.ceil(rows * depth * (width + 2 * hidden) / KEPT))
 
 
 class BlasThreads:

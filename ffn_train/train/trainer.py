@@ -110,7 +110,7 @@ class Trainer:
     stopped if its loss has exploded (``EXPLODED``) and not fallen for ``patience`` steps, or once
     its score has not improved for ``early_stopping`` evaluations. ``keep_best``: whether the
     parameters of the best score are kept. Each batch is split into ``shards``, one thread each, the
-    validation part into ``validation_shards``.
+    validation part into ``validation_shards``; the rows of a shard are passed in ``turns``.
     """
 
     model: Stack
@@ -129,6 +129,7 @@ class Trainer:
     keep_best: bool = False
     shards: int = 1
     validation_shards: int = 1
+    turns: int = 1
 
     def start(self, params: FlatVector) -> State:
         """The state before the first step, with a copy of the initial parameters."""
@@ -157,15 +158,15 @@ class Trainer:
         quiet.run(np.seterr, over="ignore", under="ignore", invalid="ignore")
         params = state.params.vector
         with Shards(self.shards) as shards, Shards(self.validation_shards) as validation_shards:
-            gradient = BatchGradient(self.model, self.loss, shards, params.dtype)
+            gradient = BatchGradient(self.model, self.loss, shards, params.dtype, self.turns)
             trivial = self.trivial_loss  # without a positive one there is no limit
             limit = EXPLODED * trivial if trivial > 0 else math.inf
             measurement = Measurement(
-                self.model, self.quantities, state.memory, params.dtype, self.shards
+                self.model, self.quantities, state.memory, params.dtype, self.shards, self.turns
             )
             decays = self._decays()
             several = None
-            if state_every != 1 and self.shards == 1:
+            if state_every != 1 and self.shards == self.turns == 1:
                 several = self._several(state, gradient, decays, limit)
             tools = _Tools(shards, validation_shards, gradient, measurement, decays, limit, several)
             while state.step <= self.steps:

@@ -1,9 +1,7 @@
 """python -m tests.interop.all_exports: every combination of choices, exported and compared.
 
 Prints how many networks were compared on three batches each, and the largest difference (see
-``exported.differences``). Exits 1 if a difference is larger than allowed and float32's rounding
-does not explain it: sums of numbers that cancel depend on their order. A larger difference may be
-``SOME`` times that of the model's own outputs in float32 from those in float64.
+``exported.differences``). Exits 1 if a difference is larger than allowed.
 """
 
 from __future__ import annotations
@@ -12,10 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.interop.exported import TOLERANCE, batches, differences, doors, in_float64, network
+from tests.interop.exported import TOLERANCE, batches, differences, doors, network
 from tests.support.choices import allowed
-
-SOME = 10
 
 
 def main() -> None:
@@ -31,9 +27,8 @@ def main() -> None:
                     case = f"{'-'.join(names.values())}, classes={classes}, {batch} rows"
                     for to, size in differences(model, networks, x).items():
                         if not size <= TOLERANCE:
-                            exact = differences(model, {"float64": in_float64(model)}, x)["float64"]
-                            wrong |= not size <= SOME * exact
-                            print(f"{to}: {size:.2g}, of float64 {exact:.2g} ({case})")
+                            wrong = True
+                            print(f"{to}: {size:.2g} ({case})")
                         if not size <= worst[to][0]:
                             worst[to] = size, case
     for to, (size, case) in worst.items():

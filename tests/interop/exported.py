@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +57,6 @@ def batches(model: Model, seed: int = 0) -> dict[str, Array]:
     inputs = {name: z * model.scale.input_std + model.scale.input_mean for name, z in rows.items()}
     inputs["tiny"][-1] = 0
     return inputs
-
-
-def in_float64(model: Model) -> Apply:
-    """The same network without the rounding of float32."""
-    params = model.stack.layout.zeros("float64")
-    params.vector[...] = model.params.vector
-    exact = replace(model, params=params)
-    return lambda x: exact.predict(x).frame.iloc[:, -len(model.outputs) :].to_numpy()
 
 
 def in_torch(path: Path) -> Apply:

@@ -12,6 +12,7 @@ import pytest
 
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
+from ffn_train.train import threads
 from ffn_train.train.cadence import Cadence
 from tests.support.small_runs import NOTES, config, run_in
 
@@ -90,3 +91,26 @@ def test_a_large_model_is_in_memory_few_times(
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < copies * 4 * experiment.model.layout.size
+
+
+def test_a_large_batch_is_passed_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a step nor the theory keeps the activations of all its rows at a time."""
+    monkeypatch.setattr(threads, "KEPT", 2**20)
+    rows, model = 2**14, {"depth": 16, "width": 16, "expansion": 4}
+    experiment = build_experiment(
+        config(
+            task={"rows": 2 * rows},
+            trainer={"batch_size": rows, "steps": 2},
+            model=model,
+            run={"dir": str(tmp_path / "run")},
+            threads=1,
+        )
+    )
+    run_in(tmp_path / "small", config())  # imports what a run needs
+    monkeypatch.setattr("ffn_train.train.trainer.keep_freed_memory", lambda: None)
+    tracemalloc.start()
+    execute(experiment, NOTES.append, progress=False)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert experiment.trainer.turns == 36
+    assert peak < 4 * rows * 16 * (16 + 2 * 64) / 2  # half of what they are

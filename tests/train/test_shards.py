@@ -20,19 +20,20 @@ from tests.support.small_runs import config
 
 
 def gradients(
-    count: int, measured: bool = False, **changes: Any
+    count: int, measured: bool = False, turns: int = 1, **changes: Any
 ) -> tuple[float, np.ndarray, Measurement | None]:
-    """Loss, gradient and row of a batch in so many shards."""
+    """Loss, gradient and row of a batch in so many shards, each in so many turns."""
     experiment = build_experiment(config(**changes))
     trainer, params = experiment.trainer, experiment.params
     x, targets = trainer.batches.at(0)
     everything = trainer.quantities
     row = None
     if measured:
-        row = Measurement(trainer.model, everything, {}, params.vector.dtype, count)
+        row = Measurement(trainer.model, everything, {}, params.vector.dtype, count, turns)
         row.begin(0, everything)
     with Shards(count) as shards:
-        gradient = BatchGradient(trainer.model, trainer.loss, shards, params.vector.dtype)
+        dtype = params.vector.dtype
+        gradient = BatchGradient(trainer.model, trainer.loss, shards, dtype, turns)
         gradient.vector[...] = np.nan
         loss = gradient.take(params, x, targets, row)
     return loss, gradient.vector, row
@@ -47,18 +48,23 @@ CHOICES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("choices", CHOICES)
-@pytest.mark.parametrize("count", [2, 3])  # of 16 rows: equal shards and unequal ones
-def test_the_gradient_is_that_of_the_whole_batch(count: int, choices: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("count", "turns"), [(2, 1), (3, 1), (1, 3), (2, 3), (3, 2)])  # of 16 rows
+def test_the_gradient_is_that_of_the_whole_batch(
+    count: int, turns: int, choices: dict[str, Any]
+) -> None:
     loss, whole, _ = gradients(1, dtype="float64", **choices)
-    same_loss, summed, _ = gradients(count, dtype="float64", **choices)
+    same_loss, summed, _ = gradients(count, turns=turns, dtype="float64", **choices)
     assert same_loss == pytest.approx(loss, rel=1e-12)
     np.testing.assert_allclose(summed, whole, rtol=1e-10, atol=1e-14)
 
 
 @pytest.mark.parametrize("choices", CHOICES)
-def test_the_row_is_that_of_the_whole_batch(choices: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("count", "turns"), [(3, 1), (1, 3), (2, 2)])
+def test_the_row_is_that_of_the_whole_batch(
+    count: int, turns: int, choices: dict[str, Any]
+) -> None:
     _, _, whole = gradients(1, measured=True, dtype="float64", **choices)
-    _, _, parts = gradients(3, measured=True, dtype="float64", **choices)
+    _, _, parts = gradients(count, measured=True, turns=turns, dtype="float64", **choices)
     assert whole is not None
     assert parts is not None
     for name, values in whole.values.items():
@@ -66,10 +72,12 @@ def test_the_row_is_that_of_the_whole_batch(choices: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("choices", CHOICES)
-@pytest.mark.parametrize("count", [1, 2])
-def test_measuring_changes_no_byte_of_the_gradient(count: int, choices: dict[str, Any]) -> None:
-    loss, plain, _ = gradients(count, **choices)
-    same_loss, measured, row = gradients(count, measured=True, **choices)
+@pytest.mark.parametrize(("count", "turns"), [(1, 1), (2, 1), (2, 2)])
+def test_measuring_changes_no_byte_of_the_gradient(
+    count: int, turns: int, choices: dict[str, Any]
+) -> None:
+    loss, plain, _ = gradients(count, turns=turns, **choices)
+    same_loss, measured, row = gradients(count, measured=True, turns=turns, **choices)
     assert row is not None
     assert loss == same_loss
     assert plain.tobytes() == measured.tobytes()

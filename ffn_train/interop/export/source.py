@@ -40,8 +40,19 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import nn
-{functional}
+from torch.nn import functional as F
+
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
+'''
+
+LINEAR = '''
+
+class Linear(nn.Linear):
+    """weight x + bias, summed in float64: in rows far off, large terms cancel."""
+
+    def forward(self, x):
+        weight, bias = self.weight.double(), self.bias.double()
+        return F.linear(x.double(), weight, bias).to(x.dtype)
 '''
 
 NORM = '''
@@ -67,9 +78,9 @@ class Model(nn.Module):
 
     def __init__(self):
         super().__init__()
-{buffers}        self.input = nn.Linear({inputs}, {width})
+{buffers}        self.input = Linear({inputs}, {width})
         self.blocks = nn.ModuleList(Block() for _ in range({depth}))
-{final_norm}        self.output = nn.Linear({width}, {outputs})
+{final_norm}        self.output = Linear({width}, {outputs})
 {double}
     def forward(self, x):
         x = (x.double() - self.input_mean) / self.input_std
@@ -109,7 +120,6 @@ def source(model: Model) -> str:
     """The module: what this model's choices need, and no more."""
     stack = model.stack
     norm = stack.block.pre or stack.block.post
-    block = _block(stack)
     final = "self.final_norm(x)" if stack.final_norm else "x"
     double = model.params.vector.dtype == np.float64
     numbers = "y * self.target_std + self.target_mean"
@@ -117,7 +127,6 @@ def source(model: Model) -> str:
         blocks=counted(stack.depth, "block"),
         width=stack.width,
         hidden=stack.hidden,
-        functional="from torch.nn import functional as F\n" if "F." in block else "",
     )
     body = MODEL.format(
         inputs=stack.input.fan_in,
@@ -136,7 +145,7 @@ def source(model: Model) -> str:
     )
     names = {"INPUTS": model.columns.names, "OUTPUTS": model.outputs}
     tables = "".join(_tuple(name, values) for name, values in names.items())
-    return head + tables + (_norm(norm) if norm else "") + block + body
+    return head + tables + LINEAR + (_norm(norm) if norm else "") + _block(stack) + body
 
 
 def scale_of(model: Model) -> Mapping[str, Array]:
@@ -171,7 +180,7 @@ def _block(stack: Stack) -> str:
     lines.append("        super().__init__()")
     for name, part in block.parts.items():
         if isinstance(part, Linear):
-            lines.append(f"        self.{name} = nn.Linear({part.fan_in}, {part.fan_out})")
+            lines.append(f"        self.{name} = Linear({part.fan_in}, {part.fan_out})")
         else:
             lines.append(f"        self.{name} = {_name(part)}()")
     if block.learnable:
