@@ -72,7 +72,7 @@ def test_short_jobs_go_to_a_worker_several_at_a_time(
         return task(config)
 
     monkeypatch.setattr(launcher, "_task", counted)
-    monkeypatch.setattr(launcher, "BATCHES", 1)
+    monkeypatch.setattr(launcher, "SHARE", 1)
     monkeypatch.setattr(launcher, "MOST", 3)
     monkeypatch.setattr(launcher, "allowed_cores", lambda: 1)
     monkeypatch.setattr(sweep_run, "SHORT", short)
