@@ -103,7 +103,7 @@ def sweep(overrides: list[str]) -> int:
     if plan.config["dry_run"]:
         from ffn_train.sweep.estimate import estimate
 
-        say(estimate(plan.entries, plan.trials))
+        say(estimate(plan.entries, plan.trials, plan.sizes))
         return 0
     for warning in threads.warnings(plan.config["threads"]):
         tell(f"warning: {warning}")
