@@ -32,7 +32,7 @@ NEEDS = {
     "ray_cluster": "hydra_plugins.hydra_ray_launcher",
 }
 LOCAL = ("local", "serial")  # launchers whose workers are on this machine
-SHARE = 2  # a batch of short jobs is this fraction of what is left for a core
+SHARE = 2 / 3  # of the short jobs that are left for a core: its next batch
 MOST = 64  # jobs in a batch
 GRACE = 3  # seconds in which an orphaned worker's job can write a checkpoint
 EXTRA = {"local": "parallel", "slurm": "slurm", "ray_cluster": "ray"}
@@ -51,11 +51,6 @@ def check(name: str, settings: Mapping[str, Any]) -> None:
     """Raises SettingError if a launcher lacks one of the settings or a setting names a class."""
     from omegaconf import OmegaConf
 
-    shipped = _composed("sweep=none", name, {}).hydra.launcher
-    if settings and _classes(settings) != _classes(OmegaConf.to_container(shipped, resolve=False)):
-        raise SettingError(
-            f"hydra/launcher={name}: its settings are plain values, without _target_"
-        )
     config = _composed("sweep=none", name, settings)
     with one_line_errors():
         OmegaConf.to_container(config.hydra.launcher, resolve=True)
@@ -104,9 +99,9 @@ def launch(
 
 
 def _batches(digests: Sequence[str], most: int) -> Iterator[Sequence[str]]:
-    """The jobs in batches that become smaller, so that all cores have work until the end."""
+    """The jobs in batches of at most ``most``, ever smaller, so that the cores end together."""
     while digests:
-        several = min(max(len(digests) // (SHARE * allowed_cores()), 1), most)
+        several = min(max(int(SHARE * len(digests) / allowed_cores()), 1), most)
         yield digests[:several]
         digests = digests[several:]
 
@@ -140,11 +135,11 @@ def _end_with_parent(parent: int) -> None:
 
 
 def _composed(where: str, name: str, settings: Mapping[str, Any]) -> Any:
-    """The launch configuration with a launcher and its settings."""
+    """The launch configuration with a launcher and its settings, if it has any of its own."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
-    from omegaconf import open_dict
+    from omegaconf import OmegaConf, open_dict
 
     with initialize_config_dir(str(CONF), job_name="sweep", **hydra_defaults()):
         hydra = GlobalHydra.instance().hydra
@@ -155,8 +150,13 @@ def _composed(where: str, name: str, settings: Mapping[str, Any]) -> Any:
                 overrides=[where, "job=none", f"hydra/launcher={name}"],
                 run_mode=RunMode.MULTIRUN,
             )
-    with one_line_errors(), open_dict(config):
-        if settings:
+    if settings:
+        shipped = OmegaConf.to_container(config.hydra.launcher, resolve=False)
+        if _classes(settings) != _classes(shipped):
+            raise SettingError(
+                f"hydra/launcher={name}: its settings are plain values, without _target_"
+            )
+        with one_line_errors(), open_dict(config):
             config.hydra.launcher = dict(settings)
     return config
 
