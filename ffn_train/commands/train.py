@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from importlib import import_module
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 from ffn_train import __version__
@@ -16,6 +19,7 @@ from ffn_train.config.settings import SettingError, UserError, first_line
 from ffn_train.running.interruption import SOON, Interrupted, Interruption
 
 SHOWN = 10  # unfinished jobs that are named
+LATER = 1.0  # seconds until the workers of a sweep are at work
 
 
 def main() -> None:
@@ -103,11 +107,13 @@ def sweep(overrides: list[str]) -> int:
     if plan.config["dry_run"]:
         from ffn_train.sweep.estimate import estimate
 
-        say(estimate(plan.entries, plan.trials))
+        say(estimate(plan.entries, plan.trials, plan.sizes))
         return 0
     for warning in threads.warnings(plan.config["threads"]):
         tell(f"warning: {warning}")
-    swept = run_sweep(plan, tell)
+    drawn = plan.config["plot"]["when"] != "never"
+    with _imported_meanwhile("ffn_train.compare.figures") if drawn else nullcontext():
+        swept = run_sweep(plan, tell)
     path, entries = swept.path, swept.entries
     states = [(entry.directory, entry.status(path)) for entry in entries]
     unfinished = [
@@ -128,6 +134,23 @@ def sweep(overrides: list[str]) -> int:
         tell(f"to go on: {_again('sweep.dir', path)}")
         return 128 + swept.interrupted
     return 0 if all(status.state in ENDED for _, status in states) else 1
+
+
+@contextmanager
+def _imported_meanwhile(module: str) -> Iterator[None]:
+    """A context in which a thread imports a module that takes long, once the jobs have started."""
+
+    def load() -> None:
+        with suppress(Exception):  # reported by what needs the module
+            import_module(module)
+
+    timer = Timer(LATER, load)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def _compare(sweep: Path, plot: Mapping[str, Any]) -> Path | None:

@@ -21,6 +21,7 @@ from ffn_train.config.settings import SettingError, declared, first_line, printa
 MOST = 10_000  # jobs of one sweep, or values of one key
 CONFIG_DIR = "--config-dir="  # prefix of a directory of presets among the overrides
 PATHS = {key for key, setting in DECLARED.items() if setting.check is path} | {"task.path"}
+_WHOLE = re.compile(r"0|-?[1-9]\d{,17}")  # a number that Hydra reads as Python does
 _ITEM = re.compile(r"""\s*("[^"]*"|'[^']*'|[^,]+)\s*(?:,|$)""")  # a value of a comma-separated list
 
 
@@ -76,6 +77,14 @@ def parse(overrides: Sequence[str]) -> list[Swept]:
         plain = not group and not any("$" in value for value in values)
         parsed.append(Swept(key, text, swept, values, value, plain))
     return parsed
+
+
+def value_of(key: str, text: str) -> Any:
+    """The value of ``key=text``. Parsing takes .3 ms, without which whole numbers are read."""
+    override = f"{key}={text}"
+    if _WHOLE.fullmatch(text) and not is_text(key) and not is_literal(override):
+        return int(text)
+    return parse([override])[0].value
 
 
 def grammar(text: str) -> Any:

@@ -172,12 +172,13 @@ def build(group: str, settings: Mapping[str, Any], **more: Any) -> Any:
 
     Raises SettingError for an unknown name or key; the class checks the values.
     """
+    classes = choices(group)
     if not isinstance(settings, Mapping):
-        raise SettingError(f"{group} must be one of {', '.join(names(group))}, got {settings!r}")
+        raise SettingError(f"{group} must be one of {', '.join(classes)}, got {settings!r}")
     values = dict(settings)
     word = values.pop("name", None)
-    name = one_of(f"{group}.name", canonical(group, word), names(group))
-    cls = choices(group)[name]
+    name = one_of(f"{group}.name", canonical(group, word), classes)
+    cls = classes[name]
     known = list(declared(cls))
     for key in values:
         if key not in known:

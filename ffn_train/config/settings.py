@@ -135,14 +135,19 @@ def section(cls: type[T]) -> T:
     return declared
 
 
-def declared(cls: type[Any]) -> dict[str, Setting]:
+def declared(cls: Any) -> Mapping[str, Setting]:
     """The settings of a dataclass by name, in order, without those of its sections."""
-    return {f.name: f.metadata["setting"] for f in fields(cls) if "setting" in f.metadata}
+    return _fields(cls, "setting")
 
 
-def sections(cls: type[Any]) -> dict[str, type[Any]]:
+def sections(cls: Any) -> Mapping[str, type[Any]]:
     """The sections of a dataclass by name, in order."""
-    return {f.name: f.metadata["section"] for f in fields(cls) if "section" in f.metadata}
+    return _fields(cls, "section")
+
+
+@cache
+def _fields(cls: Any, kind: str) -> dict[str, Any]:
+    return {f.name: f.metadata[kind] for f in fields(cls) if kind in f.metadata}
 
 
 def defaults(cls: type[Any]) -> dict[str, Any]:

@@ -156,8 +156,9 @@ def _carry_out(
 ) -> Run:
     origin = replace(origin, legs=legs(path, origin, experiment.trainer, checkpoint))
     Status("running").write(path)  # first: without a summary the status says how a run ended
-    (path / files.SUMMARY).unlink(missing_ok=True)
-    files.flush_directory(path)  # no power loss brings it back beside other settings
+    if files.there(path / files.SUMMARY):
+        (path / files.SUMMARY).unlink()
+        files.flush_directory(path)  # no power loss brings it back beside other settings
     # the first checkpoint makes these durable, too; until then there is nothing to lose
     files.write_json(path / files.CONFIG, experiment.config, durable=False)
     records.write(path / files.PROVENANCE, origin)

@@ -11,7 +11,7 @@ from typing import Any
 from ffn_train.config.settings import described
 from ffn_train.running import Notify
 from ffn_train.running.interruption import Interrupted
-from ffn_train.runs.loggers.logger import Logger
+from ffn_train.runs.loggers.logger import Logger, NoLogger
 from ffn_train.train.measures import Values
 
 
@@ -28,7 +28,8 @@ class GuardedLogger:
         self.busy = False  # whether the logger's code is running
 
     def open(self, run: Path, config: Mapping[str, Any], first: int) -> None:
-        self._open = self._call(self._logger.open, run, copy.deepcopy(dict(config)), first)
+        if not isinstance(self._logger, NoLogger):  # which needs no copies
+            self._open = self._call(self._logger.open, run, copy.deepcopy(dict(config)), first)
 
     def log(self, scalars: Mapping[str, float], measures: Values) -> None:
         """Log a row of scalars, step included, and the measures of this step."""

@@ -19,6 +19,7 @@ from ffn_train.runs.writer import RunWriter
 from ffn_train.train.trainer import Record, State
 
 SHOWN = 1.0  # seconds until the bar, which comes after the announcement
+COLUMNS = [name for name in Record._fields if name not in ("measures", "divergence", "stopped")]
 
 
 def record_training(
@@ -100,9 +101,7 @@ def _checkpoint_due(step: int, experiment: Experiment) -> bool:
 
 def scalars(record: Record) -> dict[str, float]:
     """A record's row of scalars.csv."""
-    row = record._asdict()
-    silent = ("measures", "divergence", "stopped")
-    return {name: value for name, value in row.items() if name not in silent}
+    return {name: getattr(record, name) for name in COLUMNS}
 
 
 def restore(state: State, checkpoint: Checkpoint) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -118,7 +117,7 @@ class RunWriter:
 
         A file of measures gets a record if any of its quantities was measured.
         """
-        with naming(self.path / files.SCALARS):
+        with naming(self._scalars.name):
             lines = ",".join(scalars) + "\n" if self._header_due else ""
             lines += ",".join(map(_cell, scalars.values())) + "\n"
             self._header_due = False
@@ -147,7 +146,7 @@ class RunWriter:
 
 
 def _cell(value: float) -> str:
-    return "" if math.isnan(value) else repr(value)
+    return repr(value) if value == value else ""  # NaN
 
 
 def write_weights(path: Path, named: Mapping[str, Array]) -> None:

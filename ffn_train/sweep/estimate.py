@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from ffn_train.config.settings import counted
 from ffn_train.report.table import aligned
@@ -16,23 +17,39 @@ STEPS = 4  # timed for each shape of model
 START = 0.1  # seconds of a job besides its steps, roughly
 
 
-def estimate(entries: Sequence[Entry], trials: int | None = None) -> str:
+@dataclass(frozen=True)
+class Size:
+    """The size of a run; ``shape``: all that the time of a step depends on, besides the engine."""
+
+    parameters: int
+    steps: int
+    batch: int
+    shape: str
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> Size:
+        trainer, parameters = experiment.trainer, experiment.model.layout.size
+        return cls(parameters, trainer.steps, trainer.batches.size, _shape(experiment))
+
+
+def estimate(
+    entries: Sequence[Entry], trials: int | None = None, sizes: Mapping[str, Size] | None = None
+) -> str:
     """A table of the jobs and a line with the total, as text; nothing is written.
 
     ``trials``: of a search, whose entries are the two ends of its interval at each point; a trial
-    is assumed to cost their mean.
+    is assumed to cost their mean. ``sizes``: those that are known, by the jobs' digests.
     """
-    seconds: dict[str, float] = {}
+    seconds: dict[tuple[str, str], float] = {}
     rows, durations = [("job", "parameters", "time")], []
     for job in entries:
-        experiment = build_experiment(job.config)
-        shape = _shape(experiment)
-        if shape not in seconds:
-            seconds[shape] = _time(experiment)
-        duration = START + seconds[shape] * experiment.trainer.steps
+        size = (sizes or {}).get(job.digest) or Size.of(build_experiment(job.config))
+        key = size.shape, job.config["engine"]
+        if key not in seconds:
+            seconds[key] = _time(build_experiment(job.config))
+        duration = START + seconds[key] * size.steps
         durations.append(duration)
-        parameters = experiment.model.layout.size
-        rows.append((job.directory.partition("/")[2], f"{parameters:,}", _clock(duration)))
+        rows.append((job.directory.partition("/")[2], f"{size.parameters:,}", _clock(duration)))
     lines = aligned(rows)
     total, cores, count = sum(durations), allowed_cores(), len(durations)
     if trials is not None:
@@ -50,7 +67,6 @@ def estimate(entries: Sequence[Entry], trials: int | None = None) -> str:
 
 
 def _shape(experiment: Experiment) -> str:
-    """A key of all that the time of a step depends on."""
     config, data = experiment.config, experiment.data
     groups = ("model", "block", "activation", "norm", "residual", "optimizer")
     names = [config[group] if group == "model" else config[group]["name"] for group in groups]
@@ -60,7 +76,7 @@ def _shape(experiment: Experiment) -> str:
         data.y_train.shape[1],
         len(data.x_validation),
     )
-    return repr((names, sizes, config["dtype"], config["engine"], config["loss"]["name"]))
+    return repr((names, sizes, config["dtype"], config["loss"]["name"]))
 
 
 def _time(experiment: Experiment) -> float:

@@ -1,22 +1,22 @@
 """Runs jobs through one of Hydra's launchers: in this process, on all cores, or on a cluster.
 
 The launcher only starts processes: each job is one short override that names an entry of the
-sweep's manifest, or several, so a job does not compose the whole configuration again.
+sweep's manifest, or several, and no process composes a configuration.
 """
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ffn_train.config.composition import hydra_defaults, register
+from ffn_train.config.composition import hydra_defaults
 from ffn_train.config.mistakes import one_line_errors
 from ffn_train.config.overrides import written
 from ffn_train.config.places import CONF
@@ -32,10 +32,9 @@ NEEDS = {
     "ray_cluster": "hydra_plugins.hydra_ray_launcher",
 }
 LOCAL = ("local", "serial")  # launchers whose workers are on this machine
-BATCHES = 4  # of short jobs for each core, so that all cores have work until the end
+SHARE = 2 / 3  # of the short jobs that are left for a core: its next batch
 MOST = 64  # jobs in a batch
 GRACE = 3  # seconds in which an orphaned worker's job can write a checkpoint
-CHOSEN = "chosen"  # the launcher with settings of the user's
 EXTRA = {"local": "parallel", "slurm": "slurm", "ray_cluster": "ray"}
 
 
@@ -50,18 +49,11 @@ def available(name: str) -> bool:
 
 def check(name: str, settings: Mapping[str, Any]) -> None:
     """Raises SettingError if a launcher lacks one of the settings or a setting names a class."""
-    from omegaconf import OmegaConf, open_dict
+    from omegaconf import OmegaConf
 
-    with _composed("sweep=none", name, {}) as (_, config):
-        shipped = OmegaConf.to_container(config.hydra.launcher, resolve=False)
-        if settings and _classes(settings) != _classes(shipped):
-            raise SettingError(
-                f"hydra/launcher={name}: its settings are plain values, without _target_"
-            )
-        with one_line_errors(), open_dict(config):
-            if settings:
-                config.hydra.launcher = dict(settings)
-            OmegaConf.to_container(config.hydra.launcher, resolve=True)
+    config = _composed("sweep=none", name, settings)
+    with one_line_errors():
+        OmegaConf.to_container(config.hydra.launcher, resolve=True)
 
 
 def _classes(settings: Any, key: str = "") -> dict[str, Any]:
@@ -93,20 +85,37 @@ def launch(
     from hydra.core.plugins import Plugins
     from hydra.types import HydraContext
 
-    where = written("sweep", str(sweep.resolve()))
-    with _composed(where, name, settings) as (hydra, config):
-        context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
-        launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=context, task_function=_task, config=config
-        )
-        if hasattr(launcher, "joblib"):  # its arguments of joblib.Parallel
-            launcher.joblib |= {"initializer": _end_with_parent, "initargs": (os.getpid(),)}
-        several = 1
-        if short and name in LOCAL:
-            several = min(max(len(digests) // (BATCHES * allowed_cores()), 1), MOST)
-        batches = [digests[at : at + several] for at in range(0, len(digests), several)]
-        jobs = [[where, f"job=job_{'_'.join(batch)}"] for batch in batches]
-        launcher.launch(jobs, initial_job_idx=0)
+    loader: Any = _Loader()
+    launcher = Plugins.instance().instantiate_launcher(
+        hydra_context=HydraContext(config_loader=loader, callbacks=Callbacks()),
+        task_function=_task,
+        config=_composed(written("sweep", str(sweep.resolve())), name, settings),
+    )
+    if hasattr(launcher, "joblib"):  # its arguments of joblib.Parallel
+        launcher.joblib |= {"initializer": _end_with_parent, "initargs": (os.getpid(),)}
+    most = MOST if short and name in LOCAL else 1
+    jobs = [[f"job=job_{'_'.join(batch)}"] for batch in _batches(digests, most)]
+    launcher.launch(jobs, initial_job_idx=0)
+
+
+def _batches(digests: Sequence[str], most: int) -> Iterator[Sequence[str]]:
+    """The jobs in batches of at most ``most``, ever smaller, so that the cores end together."""
+    while digests:
+        several = min(max(int(SHARE * len(digests) / allowed_cores()), 1), most)
+        yield digests[:several]
+        digests = digests[several:]
+
+
+class _Loader:
+    """In the place of Hydra's: a job's configuration is the launch configuration with its name.
+
+    Composing it would take longer than a short job.
+    """
+
+    def load_sweep_config(self, config: Any, overrides: Sequence[str]) -> Any:
+        config = copy.deepcopy(config)
+        config.job = overrides[0].partition("=")[2]
+        return config
 
 
 def _end_with_parent(parent: int) -> None:
@@ -125,16 +134,13 @@ def _end_with_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-@contextmanager
-def _composed(where: str, name: str, settings: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
-    """Initialised Hydra, and the launch configuration with a launcher and its settings."""
+def _composed(where: str, name: str, settings: Mapping[str, Any]) -> Any:
+    """The launch configuration with a launcher and its settings, if it has any of its own."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
+    from omegaconf import OmegaConf, open_dict
 
-    if settings:  # a choice of their own, as a job's configuration has to name the same
-        name = CHOSEN
-        register(name, settings, "hydra/launcher")
     with initialize_config_dir(str(CONF), job_name="sweep", **hydra_defaults()):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
@@ -144,7 +150,15 @@ def _composed(where: str, name: str, settings: Mapping[str, Any]) -> Iterator[tu
                 overrides=[where, "job=none", f"hydra/launcher={name}"],
                 run_mode=RunMode.MULTIRUN,
             )
-        yield hydra, config
+    if settings:
+        shipped = OmegaConf.to_container(config.hydra.launcher, resolve=False)
+        if _classes(settings) != _classes(shipped):
+            raise SettingError(
+                f"hydra/launcher={name}: its settings are plain values, without _target_"
+            )
+        with one_line_errors(), open_dict(config):
+            config.hydra.launcher = dict(settings)
+    return config
 
 
 def _task(config: Any) -> str:

@@ -69,7 +69,8 @@ def entry(job: Job) -> Entry:
 def _digest(config: Mapping[str, Any], varied: Iterable[str]) -> str:
     """The digest of the settings that change numbers, and of the rows' source if it varies."""
     content = lasting(config, "rounding")
-    content |= {k: v for k, v in lasting(config, "rounding", "source").items() if k in {*varied}}
+    if others := {*varied} - {*content}:
+        content |= {k: v for k, v in lasting(config, "rounding", "source").items() if k in others}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

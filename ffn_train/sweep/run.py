@@ -19,6 +19,7 @@ from ffn_train.running.experiment import build_experiment
 from ffn_train.runs.directory import claim, is_empty
 from ffn_train.runs.files import RunError, read_json
 from ffn_train.sweep import launcher
+from ffn_train.sweep.estimate import Size
 from ffn_train.sweep.job import FAILED, STOP, usable
 from ffn_train.sweep.launcher import Launcher
 from ffn_train.sweep.manifest import MANIFEST, Entry, entry, merge, write
@@ -49,7 +50,7 @@ class Plan:
 
     ``short``: whether each takes about a second or less. ``hint``: why the launcher is not the
     default one. For a search, ``entries`` are the jobs at the ends of its intervals, and ``trials``
-    is the number of trials at each point.
+    is the number of trials at each point. ``sizes``: of the jobs, by their digests.
     """
 
     space: Space
@@ -57,6 +58,7 @@ class Plan:
     launcher: Launcher
     hint: str | None
     short: bool
+    sizes: Mapping[str, Size]
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -75,7 +77,7 @@ def check(overrides: Sequence[str]) -> Plan:
         grammar(text)
     space = Space([text for text in overrides if text not in launching])
     chosen, hint = _launcher(space, launching)
-    jobs, work, longest = space.jobs(), 0, 0
+    jobs, sizes = space.jobs(), []
     for job in jobs:
         path = str(job.config["task"].get("path"))
         if is_stream(path):
@@ -83,13 +85,13 @@ def check(overrides: Sequence[str]) -> Plan:
         experiment = build_experiment(job.computed_by("numpy").config)
         if experiment.directory is not None:
             raise SettingError("run.dir names one run's directory; a sweep's is sweep.dir")
-        work = max(work, experiment.model.layout.size * experiment.trainer.steps)
-        rows = experiment.trainer.steps * experiment.trainer.batches.size
-        longest = max(longest, experiment.model.layout.size * rows)
-    space.engine = _engine(jobs, work)
+        sizes.append(Size.of(experiment))
+    space.engine = _engine(jobs, max(size.parameters * size.steps for size in sizes))
     entries = [entry(job.computed_by(space.engine)) for job in jobs]
+    short = all(size.parameters * size.steps * size.batch < SHORT for size in sizes)
+    by_digest = {job.digest: size for job, size in zip(entries, sizes, strict=True)}
     entries = list({job.digest: job for job in entries}.values())
-    return Plan(space, entries, chosen, hint, longest < SHORT)
+    return Plan(space, entries, chosen, hint, short, by_digest)
 
 
 def _engine(jobs: Sequence[Job], work: int) -> str:

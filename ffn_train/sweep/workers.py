@@ -41,19 +41,19 @@ def carry_out(
 
     with _progress(sweep, entries), Interruption(patience=None, on_signal=stop) as interruption:
         for _ in range(ROUNDS):
+            before = {job.digest: job.status(sweep) for job in entries}
             remaining = [
                 job
                 for job in entries
-                if (state := job.status(sweep).state) not in ENDED
+                if (state := before[job.digest].state) not in ENDED
                 and not (job.digest in tried and state == "failed")
             ]
             failed_fast = entries[0].config["fail_fast"] and (sweep / FAILED).exists()
             if interruption.requested is not None or not remaining or failed_fast:
                 break
             # jobs still held by workers of a killed sweep come last
-            remaining.sort(key=lambda job: job.status(sweep).state == "running")
+            remaining.sort(key=lambda job: before[job.digest].state == "running")
             tried |= {job.digest for job in remaining}
-            before = [job.status(sweep) for job in remaining]
             try:
                 launcher.launch(sweep, [job.digest for job in remaining], *chosen, short)
             except SettingError:
@@ -62,7 +62,7 @@ def carry_out(
                 if interruption.requested is not None:
                     continue  # type: ignore[unreachable]  # it arrived meanwhile
                 lost = isinstance(error, BrokenProcessPool)  # possibly before its first job
-                if not lost and [job.status(sweep) for job in remaining] == before:
+                if not lost and all(job.status(sweep) == before[job.digest] for job in remaining):
                     raise SettingError(f"no job could be launched: {first_line(error)}") from None
                 notify(f"the workers were lost ({first_line(error)}); going on with new ones")
     return interruption.requested

@@ -347,3 +347,20 @@ def test_a_signal_while_a_sweep_is_compared_names_the_command(
     train._compare(tmp_path, {"when": "auto", "formats": ["png"]})
     draws = f"to compare: python -m ffn_train.compare {tmp_path}"
     assert capsys.readouterr().err == f"comparison interrupted by {number.name}; {draws}\n"
+
+
+def test_a_module_is_imported_while_jobs_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_part.py").write_text("")
+    (tmp_path / "broken_part.py").write_text("raise ValueError")
+    monkeypatch.syspath_prepend(tmp_path)
+    with train._imported_meanwhile("slow_part"):
+        pass
+    assert "slow_part" not in sys.modules  # what ends soon does not wait for it
+    monkeypatch.setattr(train, "LATER", 0.0)
+    for name in ("slow_part", "broken_part"):
+        with train._imported_meanwhile(name):
+            time.sleep(0.2)
+    assert "slow_part" in sys.modules
+    del sys.modules["slow_part"]

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from ffn_train.config.composition import compose
 from ffn_train.config.keys import read_settings
-from ffn_train.config.overrides import as_written, command, written
+from ffn_train.config.overrides import as_written, command, parse, value_of, written
 from ffn_train.config.settings import SettingError
 
 HOSTILE = (
@@ -62,6 +62,26 @@ LITERAL = {
     "task.target=[age (years), 'a,b',plain]": ["age (years)", "a,b", "plain"],
     "task.drop=['x=1']": ["x=1"],
 }
+
+
+@pytest.mark.parametrize("key", ["seed", "optimizer.lr", "task.drop", "task.target", "run.dir"])
+def test_a_value_is_that_of_hydra(key: str) -> None:
+    for text in (
+        "0",
+        "7",
+        "-3",
+        "+3",
+        "-0",
+        "007",
+        "1_000",
+        "9" * 18,
+        "9" * 30,
+        "1e3",
+        "x",
+        "null",
+    ):
+        known, value = parse([f"{key}={text}"])[0].value, value_of(key, text)
+        assert (type(value), value) == (type(known), known), text
 
 
 def test_text_that_hydra_cannot_read_is_taken_as_it_is() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from ffn_train.config.settings import SettingError
 from ffn_train.nn.stack import Stack
+from ffn_train.running.experiment import Experiment, build_experiment
 from ffn_train.runs import files, load_run
 from ffn_train.runs.lock import in_use
 from ffn_train.sweep.estimate import _clock, estimate
@@ -150,6 +151,20 @@ def test_a_dry_run_tells_the_size_of_every_model() -> None:
     text = estimate(check([*TINY, "task.inputs=3,20", "model.depth=1,2"]).entries)
     sizes = [line.split()[1] for line in text.splitlines()[1:-1]]
     assert len(set(sizes)) == 4
+
+
+def test_jobs_are_built_once_to_list_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, built = check([*TINY, "seed=0,1,2", "model.depth=1,2"]), []
+
+    def counted(config: Any) -> Experiment:
+        built.append(config["seed"])
+        return build_experiment(config)
+
+    monkeypatch.setattr("ffn_train.sweep.estimate.build_experiment", counted)
+    monkeypatch.setattr("ffn_train.sweep.estimate._time", lambda experiment: 0.01)
+    known = estimate(plan.entries, plan.trials, plan.sizes)
+    assert len(built) == 2  # one of each depth, to time its steps
+    assert known == estimate(plan.entries, plan.trials)
 
 
 def test_no_weights_are_drawn_to_check_jobs(monkeypatch: pytest.MonkeyPatch) -> None:

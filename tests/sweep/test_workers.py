@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import RunError, files
@@ -72,7 +73,7 @@ def test_short_jobs_go_to_a_worker_several_at_a_time(
         return task(config)
 
     monkeypatch.setattr(launcher, "_task", counted)
-    monkeypatch.setattr(launcher, "BATCHES", 1)
+    monkeypatch.setattr(launcher, "SHARE", 1)
     monkeypatch.setattr(launcher, "MOST", 3)
     monkeypatch.setattr(launcher, "allowed_cores", lambda: 1)
     monkeypatch.setattr(sweep_run, "SHORT", short)
@@ -80,6 +81,31 @@ def test_short_jobs_go_to_a_worker_several_at_a_time(
     states = swept(tmp_path / "sweep", "seed=range(0,5)", "hydra/launcher=serial")
     assert states == ["finished"] * 5
     assert dispatched == batches
+
+
+def test_batches_become_smaller_so_that_the_cores_end_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(launcher, "allowed_cores", lambda: 2)
+    jobs = [str(number) for number in range(32)]
+    batches = [*launcher._batches(jobs, 64)]
+    assert [*map(len, batches)] == [10, 7, 5, 3, 2, 1, 1, 1, 1, 1]
+    assert [job for batch in batches for job in batch] == jobs
+    assert [*map(len, launcher._batches(jobs, 1))] == [1] * 32
+
+
+def test_hydra_composes_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    composed = []
+    load = ConfigLoaderImpl.load_configuration
+
+    def counted(self: ConfigLoaderImpl, config_name: str, *arguments: Any, **more: Any) -> Any:
+        composed.append(config_name)
+        return load(self, config_name, *arguments, **more)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", counted)
+    plan.cache_clear()
+    assert swept(tmp_path / "sweep", "seed=0,1,2") == ["finished"] * 3
+    assert composed == ["config", "launch", "launch"]  # to check the launcher, and to launch
 
 
 def test_a_launcher_that_cannot_launch_is_a_mistake(
