@@ -39,6 +39,7 @@ from ffn_train.runs import RunError, files, load_run
 from ffn_train.runs.directory import claim
 from ffn_train.runs.seal import SEALED, with_digest
 from ffn_train.runs.status import Status
+from ffn_train.sweep.job import DAMAGED
 from ffn_train.sweep.manifest import Entry
 from ffn_train.sweep.run import Plan, check
 from tests.harness import pages
@@ -156,11 +157,11 @@ def plots(name: str) -> None:
 
 
 def again(run: Callable[[], object]) -> None:
-    """The same command, or one that goes further."""
+    """The same command, or one that goes further; what it has set aside is no result."""
     with redirect_stdout(sys.stderr):
         run()
     for name, content in results(read_directory(Path("it"))).items():
-        if "plots" not in name and "comparison" not in name:
+        if not {"plots", "comparison", DAMAGED} & {*Path(name).parts}:
             print(name, digest(content))
 
 
