@@ -142,7 +142,8 @@ DAMAGES: tuple[Damage, ...] = (
 def trouble(sound: Shown, now: Shown, whole: bool) -> str:
     """What is wrong with what a damaged page shows; ``whole``: the line that waits is undamaged."""
     if now.ready:  # the data are undamaged; of damaged markup some may stand beside the text
-        if " ".join(sound.text.split()) not in " ".join(now.text.split()):
+        words, shown = (f" {' '.join(page.text.split())} " for page in (sound, now))
+        if words not in shown:
             return "another text"
         return "" if now.pictures == sound.pictures or not now.styled else "another picture"
     if now.drawn:
