@@ -48,6 +48,15 @@ def opened(path: str, largest: int) -> IO[bytes]:
         raise SettingError("does not exist: there is no such file") from None
 
 
+def path_of(file: IO[bytes], largest: int) -> str | None:
+    """A path to this very file, whatever becomes of its name; None if it has none or is larger."""
+    try:
+        path = f"/proc/self/fd/{file.fileno()}"
+        return path if os.path.getsize(path) <= largest else None
+    except OSError:  # it is in memory, or the system has no such paths
+        return None
+
+
 def _regular(path: str, flags: int) -> int:
     handle = os.open(path, flags | _NOT_WAITING)
     try:

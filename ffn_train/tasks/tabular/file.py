@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from ffn_train.config.settings import SettingError, first_line
 from ffn_train.tasks.tabular.binary import arrays, excel, parquet
-from ffn_train.tasks.tabular.content import members, opened, too_large, unpacked
+from ffn_train.tasks.tabular.content import members, opened, path_of, too_large, unpacked
 from ffn_train.tasks.tabular.dialect import Given
 from ffn_train.tasks.tabular.reading import Reading
 from ffn_train.tasks.tabular.text import encoding_of, text
@@ -96,4 +96,4 @@ def _table(
         file.seek(0)
         return unpacked(file, largest)[0]
 
-    return text(again, encoding, container, hints)
+    return text(again, encoding, container, hints, None if container else path_of(file, largest))

@@ -7,11 +7,12 @@ import csv
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
 from ffn_train.config.settings import SettingError, counted
 from ffn_train.tasks.tabular.dialect import MISSING, Dialect, Given, find, records
+from ffn_train.tasks.tabular.pieces import fast_and_exact, in_pieces
 from ffn_train.tasks.tabular.reading import Reading, unique
 
 SAMPLE = 2**20  # characters in which the dialect is detected
@@ -25,9 +26,16 @@ _BOMS = (
 
 
 def text(
-    reopened: Callable[[], IO[bytes]], encoding: str, container: str, hints: Given
+    reopened: Callable[[], IO[bytes]],
+    encoding: str,
+    container: str,
+    hints: Given,
+    path: str | None = None,
 ) -> tuple[Any, Reading]:
-    """The table in a text file, which is opened once more for each time that it is read."""
+    """The table in a text file, which is opened once more for each time that it is read.
+
+    ``path`` leads to the same text, if any does.
+    """
 
     def decoded(after: int) -> IO[str]:
         stream = io.TextIOWrapper(reopened(), encoding, newline="")
@@ -41,14 +49,17 @@ def text(
     marked = sample.startswith("\ufeff")  # a mark that this encoding leaves in
     dialect = find(sample[marked:], hints, whole=len(sample) < SAMPLE)
     body = marked + dialect.body
-    rows: IO[Any]
-    if codecs.lookup(encoding).name.startswith("utf-8"):  # pandas itself decodes that, and faster
-        rows = reopened()
-        left_out = 3 if encoding == "utf-8-sig" and not marked else 0
-        rows.read(len(sample[:body].encode()) + left_out)
-    else:
-        rows = decoded(body)
-    frame = _parsed(_Rows(rows), dialect, spaced=_spaced(sample[body:], dialect.separator))
+    options = _options(dialect, spaced=_spaced(sample[body:], dialect.separator))
+    as_bytes = codecs.lookup(encoding).name.startswith("utf-8")  # pandas decodes that, and faster
+    frame = None
+    if as_bytes and path is not None and len(sample) == SAMPLE:
+        frame = in_pieces(path, sample[:body], options)
+    if frame is None:
+        rows: IO[Any] = reopened() if as_bytes else decoded(body)
+        if as_bytes:
+            left_out = 3 if encoding == "utf-8-sig" and not marked else 0
+            rows.read(len(sample[:body].encode()) + left_out)
+        frame = _parsed(_Rows(rows), dialect, options)
     if len(frame) and frame.iloc[:, -1].isna().any():
         _refuse_short(decoded(body), dialect)
     names, unnamed, renamed = unique(dialect.names)
@@ -110,34 +121,35 @@ class _Rows:
 
 
 def _spaced(text: str, separator: str) -> bool:
-    """Whether blanks follow separators; skipping them slows pandas down."""
-    return separator != " " and re.search(rf"(^|{re.escape(separator)}) ", text, re.M) is not None
+    """Whether blanks follow separators or begin lines; skipping them slows pandas down."""
+    return separator != " " and any(f"{mark} " in text for mark in (separator, "\n", "\r"))
 
 
-def _parsed(rows: _Rows, dialect: Dialect, *, spaced: bool) -> Any:
+def _options(dialect: Dialect, *, spaced: bool) -> dict[str, Any]:
+    """How pandas reads the rows, apart from where they are."""
+    return {
+        "sep": r"\s+" if dialect.separator == " " else dialect.separator,
+        "header": None,
+        "names": range(len(dialect.names)),
+        "index_col": False,
+        "decimal": dialect.numerals.decimal,
+        "keep_default_na": False,
+        "na_values": sorted(MISSING),
+        "skipinitialspace": spaced,
+    }
+
+
+def _parsed(rows: _Rows, dialect: Dialect, options: Mapping[str, Any]) -> Any:
     import pandas as pd
 
     exact: dict[str, Any] = {}
-    if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1):  # the only way from then on
+    if not fast_and_exact():
         exact = {"float_precision": "round_trip"}
-    blanks = dialect.separator == " "
     try:
         with warnings.catch_warnings():
             # otherwise a first row that is too long would be truncated
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(
-                rows,
-                sep=r"\s+" if blanks else dialect.separator,
-                header=None,
-                names=range(len(dialect.names)),
-                index_col=False,
-                decimal=dialect.numerals.decimal,
-                keep_default_na=False,
-                na_values=sorted(MISSING),
-                skipinitialspace=spaced,
-                low_memory=False,
-                **exact,
-            )
+            frame = pd.read_csv(rows, low_memory=False, **options, **exact)
     except pd.errors.ParserWarning:
         raise SettingError(
             f"has more fields in its first row than the {len(dialect.names)} columns"
