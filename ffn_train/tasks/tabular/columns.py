@@ -104,13 +104,17 @@ class Column:
             kind = np.min_scalar_type(other)
             codes = np.array([places.get(word, other) for word in words], dtype=kind)[index]
             return [*(codes == place for place in range(other)), (codes == other) & self.pooled]
-        values = self.values(cells, numerals)[0]
+        numeric = cells.dtype.kind in "iuf"
+        values = self.values(distinct(cells), numerals)[0]
+        if not numeric:
+            values = np.append(values, np.nan)  # for missing cells
         missing = np.isnan(values)
         if missing.any():
             values = np.where(missing, self.fill, values)
         turn = 2 * np.pi * ((values / YEAR) % 1) if self.season else values
         waves = [np.sin(turn), np.cos(turn)] if self.season else []
-        return [values, *waves, *([missing] if self.indicator else [])]
+        coded = [values, *waves, *([missing] if self.indicator else [])]
+        return coded if numeric else [numbers.take(_distinct(cells)[0]) for numbers in coded]
 
     def values(self, cells: Any, numerals: Numerals) -> tuple[Array, Mask]:
         """The number (N,) of each cell of a kind other than category, NaN where missing, and a mask
@@ -296,10 +300,20 @@ def _distinct(cells: Any) -> tuple[NDArray[np.integer[Any]], Any]:
 
     if isinstance(cells.dtype, pd.CategoricalDtype):
         codes = cells.cat.codes.to_numpy()
-        if np.bincount(codes + np.int64(1), minlength=1 + len(cells.cat.categories))[1:].all():
-            return codes, cells.cat.categories
+        for some in (codes[: 16 * BLOCK], codes):  # most tables have each word early
+            if np.bincount(some + np.int64(1), minlength=1 + len(cells.cat.categories))[1:].all():
+                return codes, cells.cat.categories
     codes, uniques = pd.factorize(_hashable(cells))
     return codes, uniques
+
+
+def distinct(cells: Any) -> Any:
+    """Each of the cells of text once, without missing ones; cells of numbers as they are."""
+    import pandas as pd
+
+    if cells.dtype.kind in "iuf":
+        return cells
+    return pd.Series(_distinct(cells)[1])
 
 
 def _parsed(cells: Any, parse: Callable[[str], float | None]) -> tuple[Array, Mask]:
@@ -308,7 +322,7 @@ def _parsed(cells: Any, parse: Callable[[str], float | None]) -> tuple[Array, Ma
     values = [parse(str(cell).strip()) for cell in uniques]
     table = np.array([math.nan if value is None else value for value in values] + [math.nan])
     wrong = np.array([value is None for value in values] + [False])
-    return table[codes], wrong[codes]
+    return table.take(codes), wrong.take(codes)
 
 
 def as_numbers(cells: Any, numerals: Numerals) -> tuple[Array, Mask]:
@@ -338,7 +352,7 @@ def as_words(cells: Any) -> tuple[list[str], NDArray[np.int64]]:
     number = "{:.15g}".format if cells.dtype.kind == "f" else str
     texts = [*(number(cell).strip() for cell in uniques), *([""] if (codes < 0).any() else [])]
     words, places = np.unique(np.array(texts, dtype=object), return_inverse=True)
-    return words.tolist(), places[codes]  # the code of a missing cell is -1
+    return words.tolist(), places.take(codes)  # the code of a missing cell is -1
 
 
 def class_words(cells: Any) -> tuple[str, ...]:
@@ -358,7 +372,7 @@ def as_days(cells: Any, form: str) -> tuple[Array, Mask]:
     epoch = pd.Timestamp("1970-01-01", tz="UTC")
     days = np.append(((stamps - epoch) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64), np.nan)
     wrong = np.append(stamps.isna().to_numpy(), False)
-    return days[codes], wrong[codes]
+    return days.take(codes), wrong.take(codes)
 
 
 def _look(word: str) -> str:

@@ -22,6 +22,7 @@ from ffn_train.tasks.tabular.columns import (
     as_words,
     class_words,
     date_forms,
+    distinct,
     shown,
 )
 from ffn_train.tasks.tabular.dialect import Numerals
@@ -266,19 +267,20 @@ def _kind(
         return Column(name, "date", date="ISO8601")
     if cells.dtype.kind == "b":
         return Column(name, "boolean")
-    values, wrong = as_numbers(cells, reading.numerals)
+    each = distinct(cells)
+    values, wrong = as_numbers(each, reading.numerals)
     if not wrong.any():
         return "it is empty" if np.isnan(values).all() else Column(name, "number")
-    if not as_truth(cells)[1].any():
+    if not as_truth(each)[1].any():
         return Column(name, "boolean")
-    forms = date_forms(cells, order) if cells.dtype.kind not in "iuf" else []
+    forms = date_forms(each, order) if cells.dtype.kind not in "iuf" else []
     if len(forms) == 1:
-        wrong = as_days(cells, forms[0])[1]
-        if not wrong.any():
+        if not as_days(each, forms[0])[1].any():
             return Column(name, "date", date=forms[0])
-        what, first = _wrong_cells(cells, wrong, "date")
+        what, first = _wrong_cells(cells, as_days(cells, forms[0])[1], "date")
         problems.add(name, f"has {what}", paste("task.missing", [first]), "categories", "drop")
         return None
+    wrong = as_numbers(cells, reading.numerals)[1]
     first = str(cells.iloc[int(wrong.argmax())])
     if forms:
         problems.add(
