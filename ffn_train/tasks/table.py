@@ -290,8 +290,9 @@ def _mean_square(columns: Array) -> Array:
 
 
 def _check_finite(columns: Array, names: Sequence[str], trouble: str) -> None:
-    if np.isfinite(columns).all():
-        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(columns.sum()):  # then they all are, and no second array is needed
+            return
     for name, column in zip(names, columns.T, strict=True):
         if not np.isfinite(column).all():
             raise SettingError(f"task column {name!r} has a value that {trouble}")

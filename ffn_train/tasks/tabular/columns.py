@@ -178,7 +178,9 @@ class Columns:
 
     def fitted(self, frame: Any, train: NDArray[np.int64]) -> Columns:
         """The columns with their coding fitted on the training rows, given by index."""
-        train = np.sort(train)  # the order matters to the time only
+        trains = np.zeros(len(frame), bool)
+        trains[train] = True
+        train = np.flatnonzero(trains)  # in order, which matters to the time only
         inputs = (c.fitted(frame[c.name], train, self.numerals) for c in self.inputs)
         return replace(self, inputs=tuple(inputs))
 

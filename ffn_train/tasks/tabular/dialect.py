@@ -29,6 +29,11 @@ _AROUND = re.compile(r"([-+]?)\s*[$€£¥]?\s*(.*?)\s*[%€$£¥]?", re.S)
 _PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?", re.A | re.I)
 
 
+def _typed(cell: str) -> str:
+    """The cell with the marks of a keyboard in the place of those of a typesetter."""
+    return cell if cell.isascii() else cell.translate(_TYPESET)
+
+
 @dataclass(frozen=True)
 class Numerals:
     """The format of numbers: the decimal mark, and the mark between thousands or ""."""
@@ -41,7 +46,7 @@ class Numerals:
 
         Currency and percent signs are ignored: 45% is 45.
         """
-        cell = cell.strip().translate(_TYPESET)
+        cell = _typed(cell.strip())
         if cell in MISSING:
             return float("nan")
         if self.decimal == "." and not self.thousands and _PLAIN.fullmatch(cell):
@@ -135,7 +140,7 @@ def find(text: str, hints: Given, *, whole: bool) -> Dialect:
     if head[0].lstrip().startswith(("# ", "% ")):
         names = [cell.strip() for cell in _first([head[0].lstrip()[2:], *head[1:]], separator)]
     rows = [[cell.strip() for cell in row] for row in records(rest[:LINES], separator)]
-    numerals = _numerals([cell.translate(_TYPESET) for row in rows for cell in row], hints)
+    numerals = _numerals([_typed(cell) for row in rows for cell in row], hints)
     header, units = header_and_units([names, *rows], numerals, hints)
     width = Counter(map(len, rows)).most_common(1)[0][0] if rows else len(names)
     if not header:

@@ -158,6 +158,8 @@ class TableTask(Task):
 
     def data(self, rows: np.random.Generator, parts: np.random.Generator) -> Data:
         frame, reading, selection, read_notes = self._read
+        standardise_targets = self.standardise_targets
+        vars(self).pop("_read")  # the frame is large, and seldom needed again
         notes = list(read_notes)
         columns = selection.columns
         chosen = self._parts(frame, selection.groups, parts)
@@ -176,9 +178,7 @@ class TableTask(Task):
                 f"missing cells in {listed}: the training rows' median, or a level of their own "
                 "(task.fill=drop drops the rows)"
             )
-        data = standardised(
-            _table(columns, frame), chosen, standardise_targets=self.standardise_targets
-        )
+        data = standardised(_table(columns, frame), chosen, standardise_targets=standardise_targets)
         rows_of = {p: places[rows].tolist() for p, rows in vars(chosen).items() if len(rows)}
         origin = {"reading": reading.to_json(), "columns": columns.to_json(), "rows": rows_of}
         outliers = data.outliers
@@ -192,7 +192,7 @@ class TableTask(Task):
             validation_rows=places[chosen.validation],
         )
 
-    @property
+    @cached_property
     def kind(self) -> str:  # type: ignore[override]
         return "regression" if self._read[2].columns.classes is None else "classes"
 
