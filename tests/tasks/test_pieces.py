@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -23,7 +24,7 @@ def write(path: Path, first: str, then: str, header: str = "a,b,c\n") -> Path:
     return path
 
 
-def cells(frame) -> list:
+def cells(frame: Any) -> list[Any]:
     """The columns' types, cells and order, with the sign of zeros."""
     columns = []
     for name, column in frame.items():
@@ -54,7 +55,9 @@ def cells(frame) -> list:
         ("NA", "0"),
     ],
 )
-def test_pieces_of_different_kinds_give_what_one_piece_gives(tmp_path, first, then):
+def test_pieces_of_different_kinds_give_what_one_piece_gives(
+    tmp_path: Path, first: str, then: str
+) -> None:
     path = write(tmp_path / "t.csv", first, then)
     whole = text(lambda: io.BytesIO(path.read_bytes()), "utf-8", "", Given())
     frame, reading = read(str(path), Given())
@@ -75,14 +78,14 @@ def test_pieces_of_different_kinds_give_what_one_piece_gives(tmp_path, first, th
         "",
     ],
 )
-def test_the_first_row_is_the_one_below_the_header(tmp_path, header):
+def test_the_first_row_is_the_one_below_the_header(tmp_path: Path, header: str) -> None:
     path = write(tmp_path / "t.csv", "7", "8", header)
     frame, _ = read(str(path), Given())
     assert len(frame) == MANY + FEW
     assert frame.iloc[[0, -1], 1].tolist() == [7, 8]
 
 
-def test_an_ordinary_table_is_read_in_pieces(tmp_path):
+def test_an_ordinary_table_is_read_in_pieces(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", "0.0", "red")
     options = {"header": None, "names": range(3), "index_col": False, "decimal": "."}
     assert in_pieces(str(path), "a,b,c\n", options) is None
@@ -90,7 +93,7 @@ def test_an_ordinary_table_is_read_in_pieces(tmp_path):
     assert (in_pieces(str(path), "a,b,c\n", options) is not None) == fast_and_exact()
 
 
-def test_a_row_that_does_not_fit_is_named_by_its_number_in_the_file(tmp_path):
+def test_a_row_that_does_not_fit_is_named_by_its_number_in_the_file(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", "0.5", "7,8")
     with pytest.raises(SettingError, match=f"has 4 fields in row {MANY + 1} where there are 3 col"):
         read(str(path), Given())

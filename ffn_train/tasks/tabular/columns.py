@@ -104,17 +104,20 @@ class Column:
             kind = np.min_scalar_type(other)
             codes = np.array([places.get(word, other) for word in words], dtype=kind)[index]
             return [*(codes == place for place in range(other)), (codes == other) & self.pooled]
-        numeric = cells.dtype.kind in "iuf"
         values = self.values(distinct(cells), numerals)[0]
+        numeric = cells.dtype.kind in "iuf"
         if not numeric:
-            values = np.append(values, np.nan)  # for missing cells
+            values = np.append(values, np.nan)  # of a missing cell, whose code is -1
         missing = np.isnan(values)
         if missing.any():
             values = np.where(missing, self.fill, values)
         turn = 2 * np.pi * ((values / YEAR) % 1) if self.season else values
         waves = [np.sin(turn), np.cos(turn)] if self.season else []
         coded = [values, *waves, *([missing] if self.indicator else [])]
-        return coded if numeric else [numbers.take(_distinct(cells)[0]) for numbers in coded]
+        if numeric:
+            return coded
+        codes, _ = _distinct(cells)
+        return [numbers.take(codes) for numbers in coded]
 
     def values(self, cells: Any, numerals: Numerals) -> tuple[Array, Mask]:
         """The number (N,) of each cell of a kind other than category, NaN where missing, and a mask
@@ -304,18 +307,14 @@ def _distinct(cells: Any) -> tuple[NDArray[np.integer[Any]], Any]:
         codes = cells.cat.codes.to_numpy()
         for some in (codes[: 16 * BLOCK], codes):  # most tables have each word early
             if np.bincount(some + np.int64(1), minlength=1 + len(cells.cat.categories))[1:].all():
-                return codes, cells.cat.categories
+                return codes, pd.Series(cells.cat.categories)
     codes, uniques = pd.factorize(_hashable(cells))
-    return codes, uniques
+    return codes, pd.Series(uniques)
 
 
 def distinct(cells: Any) -> Any:
     """Each of the cells of text once, without missing ones; cells of numbers as they are."""
-    import pandas as pd
-
-    if cells.dtype.kind in "iuf":
-        return cells
-    return pd.Series(_distinct(cells)[1])
+    return cells if cells.dtype.kind in "iuf" else _distinct(cells)[1]
 
 
 def _parsed(cells: Any, parse: Callable[[str], float | None]) -> tuple[Array, Mask]:
@@ -370,7 +369,7 @@ def as_days(cells: Any, form: str) -> tuple[Array, Mask]:
     import pandas as pd
 
     codes, uniques = _distinct(cells)
-    stamps = pd.to_datetime(pd.Series(uniques), format=form, errors="coerce", utc=True)
+    stamps = pd.to_datetime(uniques, format=form, errors="coerce", utc=True)
     epoch = pd.Timestamp("1970-01-01", tz="UTC")
     days = np.append(((stamps - epoch) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64), np.nan)
     wrong = np.append(stamps.isna().to_numpy(), False)

@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ffn_train.tasks.tabular.columns import handy
 from ffn_train.tasks.tabular.dialect import MISSING
 
@@ -44,7 +46,7 @@ def in_pieces(path: str, before: str, options: Mapping[str, Any]) -> Any:
             frame[name] = handy(frame[name])
         if not _alike(frame[name]):
             return None
-        zeros = zeros or (frame[name].dtype.kind == "f" and bool((frame[name] == 0).any()))
+        zeros = zeros or (frame[name].dtype.kind == "f" and not frame[name].to_numpy().all())
     return None if zeros and _has_minus_zero(path, options["decimal"]) else frame
 
 
@@ -55,7 +57,7 @@ def _alike(cells: Any) -> bool:
     if isinstance(cells.dtype, pd.CategoricalDtype):  # numbers too long leave these as they are
         return MISSING.isdisjoint(cells.cat.categories)
     if cells.dtype.kind == "f":  # integers from 2^63 on are a kind of their own
-        return not ((cells >= 2**63) | (cells <= -(2**63))).any()
+        return bool(np.fmax.reduce(cells.to_numpy(), initial=0) < 2**63)
     return cells.dtype.kind in "iub"
 
 
