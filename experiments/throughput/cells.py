@@ -30,6 +30,16 @@ class Cell:
         return f"{self.depth}, {self.width}, {self.hidden}, {self.batch}"
 
     @property
+    def multiply_adds(self) -> int:
+        """Of one of the six products in each block."""
+        return self.depth * self.batch * self.width * self.hidden
+
+    @property
+    def flops(self) -> int:
+        """Of a step's six products in each block."""
+        return 12 * self.multiply_adds
+
+    @property
     def rate(self) -> float:
         """A learning rate that is stable at every width."""
         return 0.1 / self.width

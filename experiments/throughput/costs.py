@@ -18,13 +18,27 @@ from statistics import median
 from typing import Any
 
 from cells import ENDLESS, Cell, arrays, build
-from grid import COMPILED, EAGER, NUMPY, PEERS, STEPS, Row, Worker, missing, spread, take_turns
+from grid import (
+    COMPILED,
+    EAGER,
+    LIMIT,
+    MKL_LIMIT,
+    NUMPY,
+    PEERS,
+    STEPS,
+    Row,
+    Worker,
+    missing,
+    spread,
+    take_turns,
+)
 
 from ffn_train.train.threads import BlasThreads
 
 INSIDE = LINEAR, ACTIVATIONS, NORMS = "linear maps", "activations", "norms"  # of a pass
 PASSES, SUMS, UPDATE, REST = "rest of the passes", "gradient's sum and norm", "update", "all else"
 KINDS = (*INSIDE, PASSES, SUMS, UPDATE, REST)
+SQUARE = 1024  # rows and columns of the matrices that the processor's peak is measured with
 SECONDS, ROUNDS = 0.5, 5  # of steps in each of the profile's rounds
 DEFAULT_EVERY = 50  # conf/config.yaml's measure.every
 THIN = Cell(1, 32, 128, 64)  # the stack that grows deep
@@ -157,6 +171,19 @@ def measures(engine: str, cell: Cell, *, rounds: int, turn: float) -> list[Row]:
         {"cadence": cadence, "ms": median(ms[every]), **spread("cost", cost)}
         for cadence, every, cost in (*costs, ("every step", 1, always))
     ]
+
+
+def peak(rounds: int) -> Iterator[Row]:
+    """The most GFLOP/s that products of large matrices reach on one thread and on two."""
+    name = LIMIT if missing(MKL_LIMIT) else MKL_LIMIT
+    for threads in (1, 2):
+        cell, seconds = Cell(1, SQUARE, SQUARE, SQUARE * threads), []
+        with Worker(name, threads) as worker:
+            worker.ask("load", cell)
+            for _ in range(rounds):
+                worker.ask("steps", 1)
+                seconds.append(worker.seconds)
+        yield {"threads": threads, "gflops": 1e-9 * cell.flops / min(seconds)}
 
 
 def memory(cells: Sequence[Cell], threads: int = 2, **pace: Any) -> Iterator[Row]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from cells import KINDS, Cell
 from costs import RECOMPUTE
-from grid import COMPILED, EAGER, ENGINES, LIMIT, MKL_LIMIT, NUMPY, OPENBLAS, OVER, PEERS
+from grid import ALONE, COMPILED, EAGER, ENGINES, LIMIT, MKL_LIMIT, NUMPY, OPENBLAS, OVER, PEERS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -19,6 +19,7 @@ from ffn_train.plots.style import DOUBLE, INK, MUTED
 
 BEGIN, END = "<!-- written by benchmark.py -->", "<!-- end -->"
 TITLES = {
+    "peak": "The processor's peak: products of large matrices",
     "profile": "Where a step goes, ms on one thread",
     "measures": "Cost of measuring, as a share of the time without it",
     "memory": "Peak resident memory",
@@ -40,7 +41,7 @@ PANELS = (  # position, title, labels of x and y
     ((0.745, 0.065, 0.22, 0.2), "(e)  memory; pale: libraries", "", "peak memory (MiB)"),
 )
 BLUE, GREEN = "#123f6b", "#2f7d4f"
-OTHERS = ("#c2501c", "#e3a13a", "#8d6bb0", "#d7a6e0")
+OTHERS = ("#c2501c", "#e3a13a", "#8d6bb0", "#d7a6e0", "#9a9a9a")
 COLOURS = dict(zip((*ENGINES, *PEERS), (BLUE, GREEN, GREEN, *OTHERS), strict=True))
 COLOURS |= {f"{NUMPY} {RECOMPUTE}": "#7fb0cf", f"{COMPILED} {RECOMPUTE}": "#9cc9a8"}
 WORDS = dict(zip(KINDS, ("relu", "relu, norm", "gelu", "gelu, norm"), strict=True))
@@ -50,6 +51,7 @@ SHADES = (BLUE, "#3b78a8", "#7fb0cf", "#bcd7e6")
 def text(tables: Mapping[str, Sequence[Row]], machine: str) -> str:
     """All findings as Markdown."""
     cells = by_cell(tables.get("results", ()))
+    peaks = {row["threads"]: row["gflops"] for row in tables.get("peak", ())}
     sections = {
         "Time per step, ms (threads), and relative to the fastest peer's (quartiles)": [
             vars(size) | against_peers(cell) for size, cell in cells.items()
@@ -58,7 +60,8 @@ def text(tables: Mapping[str, Sequence[Row]], machine: str) -> str:
             in_the_mean(list(cells.values()), engine) for engine in ENGINES if cells
         ],
         "The step's matrix products alone, ms, and as a share of each engine's step": [
-            vars(size) | against_products(cell) for size, cell in cells.items()
+            vars(size) | against_products(cell) | of_peak(size, cell, peaks)
+            for size, cell in cells.items()
         ],
     }
     depth = tables.get("depth", ())
@@ -118,6 +121,16 @@ def against_products(cell: Mapping[str, Row]) -> dict[str, str]:
     known = [pair for pair in pairs if cell.keys() >= set(pair)]
     shares = {f"{limit} / {e}": f"{share(cell, limit, e):.0f} %" for limit, e in known}
     return times(cell, (LIMIT, MKL_LIMIT)) | shares
+
+
+def of_peak(size: Cell, cell: Mapping[str, Row], peaks: Mapping[int, float]) -> dict[str, str]:
+    """How much of the processor's peak the compiled step reaches, and what two threads gain."""
+    if not {COMPILED, ALONE} <= cell.keys():
+        return {}
+    threads, ms = cell[COMPILED]["threads"], cell[COMPILED]["ms"]
+    reached = 1e-6 * size.flops / ms / peaks.get(threads, float("nan"))
+    gain = f"{1 / cell[ALONE][OVER[COMPILED]]:.2f}" if threads > 1 else ""
+    return {"compiled / peak": f"{100 * reached:.0f} %", "one thread / two": gain}
 
 
 def in_the_mean(cells: Sequence[Mapping[str, Row]], engine: str) -> Row:

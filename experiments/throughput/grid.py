@@ -21,20 +21,24 @@ import numpy as np
 from cells import Cell, arrays
 
 NUMPY, COMPILED, OPENBLAS = "numpy", "compiled", "compiled, OpenBLAS"
+ALONE = "compiled, one thread"
 ENGINES = (NUMPY, COMPILED, OPENBLAS)  # this project's; the last, where the second has MKL
 LIMIT, MKL_LIMIT = "products", "products, MKL"
-EAGER, GRAPH, JAX, EPOCHS = "torch eager", "torch.compile", "jax", "jax, 32 steps"
-PEERS = (EAGER, GRAPH, JAX, EPOCHS)
+EAGER, GRAPH, JAX = "torch eager", "torch.compile", "jax"
+SCAN, LONG_SCAN = "jax, 32 steps", "jax, 500 steps"
+PEERS = (EAGER, GRAPH, JAX, SCAN, LONG_SCAN)
 CONTESTANTS = {  # where it is defined, the packages it needs, its numbers of threads (0: auto)
     NUMPY: ("ours:NumPy", (), (0,)),
     COMPILED: ("ours:Compiled", ("numba", "scipy"), (0,)),
+    ALONE: ("ours:CompiledAlone", ("numba", "scipy"), (1,)),
     OPENBLAS: ("ours:CompiledWithoutMKL", ("numba", "scipy", "mkl"), (0,)),
     LIMIT: ("ours:Products", (), (1, 2)),
     MKL_LIMIT: ("ours:MKLProducts", ("numba", "scipy", "mkl"), (1, 2)),
     EAGER: ("torch_peer:Eager", ("torch",), (1, 2)),
     GRAPH: ("torch_peer:Compiled", ("torch",), (1, 2)),
     JAX: ("jax_peer:Jit", ("jax",), (1, 2)),
-    EPOCHS: ("jax_peer:Epochs", ("jax",), (1, 2)),
+    SCAN: ("jax_peer:Scan", ("jax",), (1, 2)),
+    LONG_SCAN: ("jax_peer:LongScan", ("jax",), (1, 2)),
 }
 VERSIONS = {distribution.name: distribution.version for distribution in distributions()}
 OVER = {NUMPY: "numpy_over", COMPILED: "compiled_over", OPENBLAS: "openblas_over"}
@@ -70,7 +74,7 @@ contestant: Any = None  # of this process
 
 def hold(name: str, threads: int) -> None:
     global contestant
-    if name in (JAX, EPOCHS):  # uses a thread for each core that it may run on
+    if name.startswith(JAX):  # uses a thread for each core that it may run on
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
     contestant = pkgutil.resolve_name(CONTESTANTS[name][0])(threads)
 
@@ -119,7 +123,7 @@ def agreement(worker: Worker, cell: Cell, reference: dict[Any, Any]) -> float:
         errors.append(largest_error(gradients, reference.setdefault(batch, gradients)))
         if worker.name != NUMPY and errors[-1] <= TOLERANCE:
             break
-    losses = np.array(worker.ask("steps", STEPS))
+    losses = np.array(worker.ask("steps", STEPS)[:STEPS])
     apart = np.abs(losses / reference.setdefault("losses", losses) - 1).max()
     if not (min(errors) <= TOLERANCE and apart <= TOLERANCE):
         apart = f"gradients differ by {min(errors):.2g}, first losses by {apart:.2g}"
@@ -138,19 +142,22 @@ def largest_error(gradients: Arrays, reference: Arrays) -> float:
 
 
 def take_turns(workers: Sequence[Worker], *, rounds: int, turn: float) -> list[list[float]]:
-    """Each worker's milliseconds per step in each round; each round begins with another worker."""
+    """Each worker's milliseconds per step in each round; each round begins with another worker.
+
+    A contestant that makes several steps at once may make more than it is asked for.
+    """
     counts = []
     for worker in workers:
         worker.ask("steps", STEPS)  # warm
-        worker.ask("steps", STEPS)
-        counts.append(max(STEPS, math.ceil(STEPS * turn / worker.seconds)))
+        made = len(worker.ask("steps", STEPS))
+        counts.append(max(STEPS, math.ceil(made * turn / worker.seconds)))
     times: list[list[float]] = [[] for _ in workers]
     for round_ in range(rounds):
         for position in range(round_, round_ + len(workers)):
             index = position % len(workers)
             time.sleep(PAUSE)
-            workers[index].ask("steps", counts[index])
-            times[index].append(1e3 * workers[index].seconds / counts[index])
+            made = len(workers[index].ask("steps", counts[index]))
+            times[index].append(1e3 * workers[index].seconds / made)
     return times
 
 

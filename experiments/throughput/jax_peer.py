@@ -1,6 +1,6 @@
 """JAX: the whole step in one ``jit``, with ``lax.scan`` over the blocks and donated buffers.
 
-Or the 32 steps of an epoch in one ``jit``, with ``lax.scan`` over the steps as well.
+Or many steps in one ``jit``, with ``lax.scan`` over the steps as well.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from cells import BATCHES, EPS, MOMENTUM, Cell, layers
 
+SHORT, LONG, FEW = 2**21, 2**27, 4  # multiply-adds of a cell, and steps at once beyond LONG
 ACTIVATIONS = {"relu": jax.nn.relu, "gelu_tanh": lambda z: jax.nn.gelu(z, approximate=True)}
 
 
@@ -67,32 +68,54 @@ class Jit:
         return losses
 
 
-class Epochs(Jit):
-    """An epoch of steps in one ``jit``; the rest of a turn, less than an epoch, step by step."""
+class Scan(Jit):
+    """``at_once`` steps in one ``jit``, which picks their batches itself.
+
+    ``FEW`` where a step takes so long that the cost of a call does not show.
+    """
+
+    at_once = BATCHES
 
     def load(self, cell: Cell, data: Mapping[str, np.ndarray]) -> dict[str, Any]:
         facts = super().load(cell, data)
-        step, self.stacked = self.step, (jnp.asarray(data["x"]), jnp.asarray(data["y"]))
+        if self.at_once > BATCHES and cell.multiply_adds > SHORT:
+            return {"note": f"{self.at_once} steps take too long"}
+        self.count = FEW if cell.multiply_adds > LONG else self.at_once
+        self.done, self.data = 0, (jnp.asarray(data["x"]), jnp.asarray(data["y"]))
+        step = self.step
 
-        def one(carry: Any, batch: Any) -> Any:
-            *carry, loss = step(*carry, *batch)
-            return tuple(carry), loss
+        def several(
+            params: Any, velocity: Any, picked: jax.Array, x: jax.Array, y: jax.Array
+        ) -> Any:
+            def one(carry: Any, batch: jax.Array) -> Any:
+                *carry, loss = step(*carry, x[batch], y[batch])
+                return tuple(carry), loss
 
-        def epoch(params: Any, velocity: Any, x: jax.Array, y: jax.Array) -> Any:
-            return jax.lax.scan(one, (params, velocity), (x, y))
+            return jax.lax.scan(one, (params, velocity), picked)
 
-        self.whole = jax.jit(epoch, donate_argnums=(0, 1))
+        self.several = jax.jit(several, donate_argnums=(0, 1))
         copies = jax.tree.map(jnp.copy, (self.params, self.velocity))
         started = time.perf_counter()
-        jax.block_until_ready(self.whole(*copies, *self.stacked))
+        jax.block_until_ready(self.several(*copies, self.picked(), *self.data))
         return {**facts, "compile_seconds": time.perf_counter() - started}
+
+    def picked(self) -> jax.Array:
+        """The next steps' batches."""
+        return jnp.arange(self.done, self.done + self.count) % BATCHES
 
     def steps(self, count: int) -> list[float]:
         losses: list[float] = []
-        for _ in range(count // BATCHES):
-            carry, each = self.whole(self.params, self.velocity, *self.stacked)
+        while len(losses) < count:
+            carry, each = self.several(self.params, self.velocity, self.picked(), *self.data)
             (self.params, self.velocity), losses = carry, losses + np.asarray(each).tolist()
-        return losses + super().steps(count % BATCHES)
+            self.done += self.count
+        return losses
+
+
+class LongScan(Scan):
+    """500 steps in one ``jit``."""
+
+    at_once = 500
 
 
 def loss_of(cell: Cell) -> Callable[..., jax.Array]:

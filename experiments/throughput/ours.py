@@ -7,7 +7,6 @@ gradient's norm and the check that both are finite.
 from __future__ import annotations
 
 import importlib.metadata
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -30,8 +29,8 @@ class NumPy:
         self.experiment = build(cell, engine=self.engine, **options)
         trainer = self.experiment.trainer
         BlasThreads(self.experiment.threads).__enter__()
-        state = trainer.start(self.experiment.params)
-        self._records = trainer.fit(state, state_every=None)
+        self._state = trainer.start(self.experiment.params)
+        self._records = trainer.fit(self._state, state_every=None)
         return {"threads": max(self.experiment.threads, trainer.shards)}
 
     def gradients(self, batch: int) -> dict[str, np.ndarray]:
@@ -45,10 +44,13 @@ class NumPy:
         return layout.named(state.memory["velocity"])
 
     def steps(self, count: int) -> list[float]:
-        losses = [record.loss for record in islice(self._records, count)]
-        if len(losses) < count:
-            raise RuntimeError("the training diverged")
-        return losses
+        """The losses of ``count`` steps, and of those that were made with the last one at once."""
+        losses = []
+        for record in self._records:
+            losses.append(record.loss)
+            if len(losses) >= count and self._state.step == record.step + 1:
+                return losses
+        raise RuntimeError("the training diverged")
 
 
 class Compiled(NumPy):
@@ -59,6 +61,13 @@ class Compiled(NumPy):
     def __init__(self, threads: int) -> None:
         super().__init__(threads)
         importlib.import_module("ffn_train.nn.compiled.segment")  # libraries, before memory is read
+
+
+class CompiledAlone(Compiled):
+    """On one thread in every cell."""
+
+    def load(self, cell: Cell, data: Any = None, **options: Any) -> dict[str, Any]:
+        return super().load(cell, data, threads=1, **options)
 
 
 class CompiledWithoutMKL(Compiled):
@@ -107,10 +116,11 @@ class Products:
         self.products = forward + backward[::-1]
         return {"threads": self.threads}
 
-    def steps(self, count: int) -> None:
+    def steps(self, count: int) -> range:
         for _ in range(count):
             for left, right, out in self.products:
                 np.matmul(left, right, out=out)
+        return range(count)
 
 
 class MKLProducts(Products):
@@ -136,6 +146,7 @@ class MKLProducts(Products):
         each = Shards(threads).each
         self._step = lambda: each(lambda shard: products(*self.arrays[shard]))
 
-    def steps(self, count: int) -> None:
+    def steps(self, count: int) -> range:
         for _ in range(count):
             self._step()
+        return range(count)

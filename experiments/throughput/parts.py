@@ -53,16 +53,17 @@ def main() -> None:
 
 def parts(scratch: Path, *, quick: bool) -> dict[str, Callable[[], Iterable[Row]]]:
     """How each table is measured."""
-    pace = {"rounds": 3, "turn": 0.02} if quick else {"rounds": 9, "turn": 0.08}
+    pace = {"rounds": 3, "turn": 0.02} if quick else {"rounds": 5, "turn": 0.2}
     plain, profiled = (SMALL, SMALL[1:]) if quick else (PLAIN, PROFILED)
     large, depths = (SMALL, (8, 64)) if quick else (PLAIN[4:6], costs.DEPTHS)
     return {
         "results": lambda: over_the_grid(scratch / "results.csv", SMALL if quick else GRID, pace),
+        "peak": lambda: costs.peak(pace["rounds"]),
         "profile": lambda: costs.in_processes(costs.profile, profiled),
         "measures": lambda: costs.in_processes(costs.measures, plain, **pace),
         "memory": lambda: costs.memory(large, **pace),
         "depth": lambda: costs.over_depth(depths, **pace),
-        "start": lambda: costs.start(1 if quick else 5),
+        "start": lambda: costs.start(1 if quick else 3),
         "many_runs": lambda: costs.many_runs(*((4, 0.3) if quick else (60, 2.0))),
     }
 
