@@ -85,6 +85,9 @@ BROKEN: dict[str | bytes, str] = {
         [f"{row},3 May".replace(",", "\t") for row in [*ROWS, "7,8,9,10"]],
         HEADER.replace(",", "\t") + "\tday w,z",
     ): "has 5 fields in row 13 where there are 4 columns",
+    lines(  # divided by blanks, each row has three
+        [row.replace(",", "\t") for row in [*ROWS, "7,,8,9"]], HEADER.replace(",", "\t")
+    ): "has 4 fields in row 13 where there are 3 columns",
     lines(
         ["m\t-\tN\t-\t-", *QUOTED_TABS, '"1\t2'], f"{HEADER},c,d".replace(",", "\t")
     ): "has a quote in row 13 that is not closed",

@@ -55,6 +55,10 @@ SAME: dict[str, str | bytes | tuple[str | bytes, dict[str, Any]]] = {
         .replace("03 May 2020", "day of w,z", 1),
         {"drop": ["day of w,z"]},
     ),
+    "blanks, and tabs before the target": "".join(
+        "   ".join(line.rsplit(",", 1)[0].split(",")) + "\t" + line.rsplit(",", 1)[1] + "\n"
+        for line in PLAIN.splitlines()
+    ),
     "two tabs in some rows": PLAIN.replace(",", "\t").replace("\t-", "\t\t-"),
     "pipes and quoted names": PLAIN.replace(HEADER, '"a","b","y"').replace(",", "|"),
     "blanks": "".join(f"  {line.replace(',', '   ')} \n" for line in PLAIN.splitlines()),
@@ -566,6 +570,12 @@ def test_a_row_of_numbers_and_dates_is_no_numeral(folder: Path) -> None:
     days = [f"{day} January 2019,{day}.01.2019" for day in range(10, 22)]
     rows = [f"{day},{row}" for day, row in zip(days, ROWS, strict=True)]
     assert read("\n".join(rows), target=-1).inputs[0].tolist() == [17906, 17906, 0.03, 1.36]
+
+
+def test_a_first_row_with_quoted_words_between_blanks_is_no_header(folder: Path) -> None:
+    rows = [f'{row.replace(",", "  ")}\t"a car"\n' for row in ROWS]
+    table = read("".join(rows), target=2, drop=["column3"])
+    np.testing.assert_array_equal(table.targets, read(PLAIN).targets)
 
 
 def test_commas_in_numbers_between_blanks_are_not_taken_for_separators() -> None:

@@ -114,6 +114,11 @@ def records(lines: Sequence[str], separator: str) -> list[list[str]]:
     return [row for row in rows if len(row) > 1 or "".join(row).strip()]
 
 
+def _bare(cell: str, separator: str) -> str:
+    """A field of ``records`` without what is around it: between blanks quotes, else blanks."""
+    return cell.strip('"') if separator == " " else cell.strip()
+
+
 def _first(lines: Sequence[str], separator: str) -> list[str]:
     """The fields of the first record; of nothing but quotes an empty one."""
     return (records(lines, separator) or [[""]])[0]
@@ -134,12 +139,10 @@ def find(text: str, hints: Given, *, whole: bool) -> Dialect:
     separator = separator or _separator(lines[first : first + LINES])
     consumed = _lines_of_record(lines[first:], separator)
     head, rest = lines[first : first + consumed], lines[first + consumed :]
-    names = [cell.strip() for cell in _first(head, separator)]
-    if separator == " ":
-        names = [name.strip('"') for name in names]
+    names = [_bare(cell, separator) for cell in _first(head, separator)]
     if head[0].lstrip().startswith(("# ", "% ")):
         names = [cell.strip() for cell in _first([head[0].lstrip()[2:], *head[1:]], separator)]
-    rows = [[cell.strip() for cell in row] for row in records(rest[:LINES], separator)]
+    rows = [[_bare(cell, separator) for cell in row] for row in records(rest[:LINES], separator)]
     numerals = _numerals([_typed(cell) for row in rows for cell in row], hints)
     header, units = header_and_units([names, *rows], numerals, hints)
     width = Counter(map(len, rows)).most_common(1)[0][0] if rows else len(names)
@@ -199,11 +202,11 @@ def _lines_of_record(lines: Sequence[str], separator: str) -> int:
 def _separator(lines: Sequence[str]) -> str:
     """The separator that splits most lines into equally many fields without other separators.
 
-    Blanks do so in place of tabs only if they split more lines alike, since they divide at tabs,
-    too. Raises SettingError if there is none, or if commas may as well stand in numbers between
-    blanks.
+    Blanks, which divide at tabs too, do so in place of tabs only if they split two lines more
+    alike (a single one with an empty cell and a cell too many is damaged) or divide numbers. Raises
+    SettingError if there is none, or if commas may as well stand in numbers between blanks.
     """
-    best, score, even = "", 0.0, 0.0
+    best, score, even, divided = "", 0.0, 0, 0
     for separator in SEPARATORS.values():
         try:
             rows = records(lines, separator)
@@ -212,15 +215,15 @@ def _separator(lines: Sequence[str]) -> str:
         if not rows:
             continue
         width, count = Counter(map(len, rows)).most_common(1)[0]
-        alike = count / len(rows)
-        if separator == " " and best == "\t" and alike <= even:
-            break
+        if separator == " " and best == "\t" and count < even + 2:
+            return " " if divided >= count - 1 else "\t"
         rivals = {*SEPARATORS.values()} - {separator, " "}
         cells = [cell.strip() for row in rows for cell in row]
         whole = sum(not rivals & {*cell} or bool(_NUMERAL.fullmatch(cell)) for cell in cells)
-        fits = alike * whole / len(cells) if width > 1 else 0
+        fits = count / len(rows) * whole / len(cells) if width > 1 else 0
         if fits > score + 1e-9:
-            best, score, even = separator, fits, alike
+            best, score, even = separator, fits, count
+            divided = sum(any(map(_numbers_in, row)) for row in rows)
         elif separator == " " and best == "," and fits > score - 1e-9:
             if not all(_NUMERAL.fullmatch(cell) for cell in cells):
                 raise SettingError(
@@ -236,6 +239,13 @@ def _separator(lines: Sequence[str]) -> str:
             f"separated by {', '.join([*SEPARATORS][:-1])} or blanks (task.separator=semicolon)"
         )
     return best
+
+
+def _numbers_in(cell: str) -> bool:
+    """Whether a cell is several numbers, divided by blanks."""
+    parts = cell.split()
+    numbers = (_PLAIN.fullmatch(p) or _NUMERAL.fullmatch(p) or p in MISSING for p in parts)
+    return len(parts) > 1 and all(numbers)
 
 
 def _numerals(cells: Sequence[str], hints: Given) -> Numerals:
