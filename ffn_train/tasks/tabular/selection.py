@@ -261,7 +261,7 @@ def _kind(
     name: str, cells: Any, reading: Reading, order: str | None, problems: _Problems
 ) -> Column | str | None:
     """A column with its kind, or the reason to leave it out; None if that is a problem."""
-    if not cells.notna().any():
+    if cells.dtype.kind not in "iuf" and not cells.notna().any():
         return "it is empty"
     if cells.dtype.kind == "M":
         return Column(name, "date", date="ISO8601")

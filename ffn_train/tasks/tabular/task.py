@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ffn_train.config.registry import choice
 from ffn_train.config.settings import SettingError, counted, setting, unchecked
@@ -247,7 +248,7 @@ class TableTask(Task):
         source = "the table" if self.path is None else f"task.path={self.path!r}"
         roles = self._wanted()
         frame, reading = self._frame("path")
-        whole = frame[frame.notna().any(axis=1)]
+        whole = frame[_filled(frame)]
         cells = {name: blanked(handy(cells), roles.missing) for name, cells in whole.items()}
         whole = whole.assign(**cells)
         _check_rows(whole, source)
@@ -309,8 +310,18 @@ class TableTask(Task):
         source = f"task.{key}={getattr(self, key)!r}"
         names = [*(column.name for column in columns.inputs), *columns.targets]
         columns.check(second, source)
-        both = pd.concat([frame[names], second[second.notna().any(axis=1)][names]])
+        both = pd.concat([frame[names], second[_filled(second)][names]])
         return self._used(both, columns.with_classes(both))[0], reading
+
+
+def _filled(frame: Any) -> NDArray[np.bool_]:
+    """Which rows have any cell (N,); most tables have one in each row of the first column."""
+    filled = np.zeros(len(frame), dtype=bool)
+    for _, cells in frame.items():
+        filled |= cells.notna().to_numpy()
+        if filled.all():
+            break
+    return filled
 
 
 def _check_rows(frame: Any, source: str) -> None:
