@@ -14,14 +14,15 @@ the standard deviation of a log norm is sqrt(V)/2.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ffn_train.nn.core import Floats
 from ffn_train.nn.stack import Stack
 from ffn_train.theory.recursion import Down, Up
-from ffn_train.theory.scaled import Scaled, Sums, of_mean, ratio
+from ffn_train.theory.scaled import Scaled, ratio
+from ffn_train.theory.sums import LogNormals, Sums
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,21 @@ class Climb:
     """The forward pass's covariances over seeds of the logs of squares, each (N, N).
 
     ``spreads``: of |x_l|², l = 0 ... L. For each block ``fresh``: the covariance that it adds to
-    that of |z|², and ``passing`` (N,): d log Z/d log Q.
+    that of |z|², and ``passing`` (N,): d log Z/d log Q. ``resets``: whether a norm of z removes it.
     """
 
     spreads: list[Floats]
     fresh: list[Floats]
     passing: list[Floats]
+    resets: bool
+
+    def starting_at(self, first: Floats) -> Climb:
+        """The same with this covariance of |x_0|²."""
+        spreads = [first]
+        for fresh, passing in zip(self.fresh, self.passing, strict=True):
+            below = _passed(passing, spreads[-1])
+            spreads.append(np.zeros_like(fresh) if self.resets else below + fresh)
+        return replace(self, spreads=spreads)
 
     def norm_spreads(self, model: Stack) -> list[Floats]:
         """The covariances of what each block's norm divides by: |x_l|² (pre) or |z_l|² (post)."""
@@ -71,27 +81,22 @@ class Climb:
         A norm removes only the scatter of the sizes |x_l|²; the correlations between samples keep
         theirs, which is half that variance.
         """
-        new = [of_batch(v, forward.total) for v, forward in zip(self.fresh, blocks, strict=True)]
-        first = of_batch(self.spreads[0], blocks[0].signal)
+        fresh = zip(self.fresh, blocks, strict=True)
+        new = [_of_batch(LogNormals(v), forward.total) for v, forward in fresh]
+        first = _of_batch(LogNormals(self.spreads[0]), blocks[0].signal)
         return first + np.concatenate([[0], np.cumsum(new)[:-1]])
 
 
 def climb(model: Stack, blocks: Sequence[Up], first: Floats) -> Climb:
     """The covariances of all blocks, from that at x_0 (``first``)."""
-    scatter = Climb([first], [], [])
-    for forward in blocks:
-        fresh, passing = _upwards(model, forward)
-        scatter.fresh.append(fresh)
-        scatter.passing.append(passing)
-        below = scatter.spreads[-1]
-        resets = model.block.post is not None
-        scatter.spreads.append(np.zeros_like(fresh) if resets else _passed(passing, below) + fresh)
-    return scatter
+    fresh, passing = map(list, zip(*(_upwards(model, forward) for forward in blocks), strict=True))
+    return Climb([], fresh, passing, model.block.post is not None).starting_at(first)
 
 
 def of_signal(signal: Sequence[Scaled], scatter: Climb) -> Floats:
     """V of the batch's mean square of x_l (L+1,), from the kernels of x_l."""
-    return np.array([of_batch(v, k) for v, k in zip(scatter.spreads, signal, strict=True)])
+    spreads = zip(map(LogNormals, scatter.spreads), signal, strict=True)
+    return np.array([_of_batch(squares, kernel) for squares, kernel in spreads])
 
 
 def of_gradient(
@@ -103,8 +108,8 @@ def of_gradient(
     power: float,
     *,
     known: bool,
-) -> tuple[list[Floats], Floats]:
-    """The covariances of log |dLoss/dx_l|², and V of the batch's mean square, for l = 0 ... L.
+) -> tuple[list[LogNormals], Floats]:
+    """The |dLoss/dx_l|² of the samples, and V of the batch's mean square, for l = 0 ... L.
 
     ``downs``: in the order of the backward pass, last block first; ``last``: the covariance at
     dLoss/dx_L; ``power``: d log P_L/d log Q_L; ``known``: whether |x_L|² is.
@@ -113,14 +118,14 @@ def of_gradient(
     spreads, to_last = scatter.spreads, scatter.reaches()
     along = np.zeros_like(last)  # the covariance of the signal's part with log |x_L|²
 
-    def covariance(index: int) -> Floats:
+    def squares(index: int) -> LogNormals:
         whole = from_above + from_signal + _passed(reach, spreads[index])
         if not known:
-            return whole
+            return LogNormals(whole)
         cross = along + spreads[index] * np.multiply.outer(reach, to_last[index])
-        return _remaining(whole, cross, spreads[-1])
+        return LogNormals(_remaining(whole, cross, spreads[-1]))
 
-    covariances = [covariance(len(blocks))]
+    of_samples = [squares(len(blocks))]
     for index, forward in reversed(list(enumerate(blocks))):
         backward = downs[len(blocks) - 1 - index]
         new, share = _downwards(model, forward, backward)
@@ -132,10 +137,10 @@ def of_gradient(
             along = along + scatter.fresh[index] * np.multiply.outer(reach, to_last[index + 1])
             sensitivity = -1.0 if model.block.pre is not None else forward.branch.slope_power
             reach = scatter.passing[index] * reach + share * sensitivity
-        covariances.append(covariance(index))
+        of_samples.append(squares(index))
     kernels = [downs[0].above, *(backward.signal for backward in downs)]
-    batch = [of_batch(v, kernel) for v, kernel in zip(covariances, kernels, strict=True)]
-    return covariances[::-1], np.array(batch[::-1])
+    batch = [_of_batch(each, kernel) for each, kernel in zip(of_samples, kernels, strict=True)]
+    return of_samples[::-1], np.array(batch[::-1])
 
 
 def _remaining(covariance: Floats, cross: Floats, known: Floats) -> Floats:
@@ -212,8 +217,8 @@ def of_sample(spread: Floats, kernel: Scaled) -> float:
     return float(sizes @ variances / total) if total > 0 else float(variances.mean())
 
 
-def of_batch(spread: Floats, kernel: Scaled) -> float:
-    """V of the mean of squares whose logs have this covariance, weighted by their sizes."""
+def _of_batch(squares: LogNormals, kernel: Scaled) -> float:
+    """V of the mean of the samples' squares, weighted by their sizes."""
     sizes = np.diagonal(kernel.values)
     total = sizes.sum()
-    return of_mean(sizes / total, spread) if total > 0 else 0.0
+    return squares.of_mean(sizes / total) if total > 0 else 0.0

@@ -9,20 +9,21 @@ import numpy as np
 
 from ffn_train.nn.stack import Stack
 from ffn_train.theory.recursion import Down, Up
-from ffn_train.theory.scaled import Scaled, Sums
+from ffn_train.theory.scaled import Scaled
+from ffn_train.theory.sums import Sum, Sums
 
 
 class Square(NamedTuple):
     """The squared gradient norm of a parameter, which is named as within its block.
 
-    ``kernel``: its sum over all pairs is the square; ``log``: the square's logarithm; ``spread``:
-    the variance that the block itself adds to that logarithm; ``pairs``: d log |g|²/d log |s|² for
-    the sum s = Σ_a dLoss/dx_a at the block's output where the samples' own gradients stay the same,
-    0 where that is not followed.
+    ``sum``: over all pairs; ``log``: the square's logarithm; ``spread``: the variance that the
+    block itself adds to that logarithm; ``pairs``: d log |g|²/d log |s|² for the sum
+    s = Σ_a dLoss/dx_a at the block's output where the samples' own gradients stay the same, 0 where
+    that is not followed.
     """
 
     name: str
-    kernel: Scaled
+    sum: Sum
     log: float
     spread: float
     pairs: float = 0.0
@@ -38,6 +39,7 @@ def of_block(model: Stack, forward: Up, backward: Down, sums: Sums) -> Iterator[
     block, branch, width = model.block, forward.branch, float(model.width)
     multiplier = block.multiplier**2
     inner = backward.coherence * multiplier if backward.coherence is not None else None
+    above = sums.log_total(backward.output)
     for name, weight in branch.weights.items():
         square = backward.output * weight * multiplier
         if (
@@ -50,16 +52,17 @@ def of_block(model: Stack, forward: Up, backward: Down, sums: Sums) -> Iterator[
         spread = branch.slope_spread if part in model.branch.inner else branch.spread
         last = part == model.branch.outer and kind == "bias"  # dLoss/dy summed over the batch
         fresh = 0.0 if last else max(spread - 2 / width, 0.0)
-        log = sums.log_total(square)
-        of_pairs = weight.off_diagonal() * multiplier if kind == "bias" else 0.0
-        share = float(np.nan_to_num(np.exp(sums.log_total(backward.output) - log) * of_pairs))
+        whole, share = sums.of(square), 0.0
+        if kind == "bias":
+            of_pairs = weight.off_diagonal() * multiplier
+            share = float(np.nan_to_num(np.exp(above - whole.log) * of_pairs))
         if kind == "bias" and part in model.branch.inner:
             # a unit's Σ_a act'_a c_a is normal where samples cancel: E (·)⁴ is 3 - 2 share², not 1
             fresh += 6 * max(1 - share**2, 0.0) / model.hidden
-        yield Square(name, square, log, fresh, share)
+        yield Square(name, whole, whole.log, fresh, share)
     if block.learnable:
         chance = np.pi**2 / 2  # of the log of one squared normal
-        products = backward.output * forward.branch.output
+        products = sums.of(backward.output * forward.branch.output)
         yield Square("multiplier", products, _multiplier(model, forward, backward, sums), chance)
     for norm, gradient, output, spread in (
         (block.pre, backward.branch, forward.branch_input, branch.slope_spread),
@@ -72,8 +75,9 @@ def of_block(model: Stack, forward: Up, backward: Down, sums: Sums) -> Iterator[
             ):  # E y_a² y_b² = Y_aa Y_bb + 2 Y_ab²; ``gain`` has one Y_ab²
                 fourth = output.diagonal.outer() + output * output
                 gain = gain + backward.along.outer() * fourth * width
-            yield Square("norm.gain", gain, sums.log_total(gain), spread + 8 / width)
-            yield Square("norm.shift", shift, sums.log_total(shift), spread + 2 / width)
+            for name, kernel, fresh in (("gain", gain, 8 / width), ("shift", shift, 2 / width)):
+                whole = sums.of(kernel)
+                yield Square(f"norm.{name}", whole, whole.log, spread + fresh)
 
 
 def _multiplier(model: Stack, forward: Up, backward: Down, sums: Sums) -> float:

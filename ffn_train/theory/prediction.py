@@ -17,12 +17,13 @@ from ffn_train.theory import gradients
 from ffn_train.theory.anchor import Anchor, excess, measured_top
 from ffn_train.theory.batch import measured, measured_sum, sample
 from ffn_train.theory.branch import Variances
-from ffn_train.theory.fluctuation import climb, of_gradient, of_sample, of_signal, of_sum
+from ffn_train.theory.fluctuation import Climb, climb, of_gradient, of_sample, of_signal, of_sum
 from ffn_train.theory.limits import Case, refusal, undecided
 from ffn_train.theory.path import between, grows_by_products
 from ffn_train.theory.readout import ReadOut, mse_read_out, normalised_square
 from ffn_train.theory.recursion import Top, Up, down, up
-from ffn_train.theory.scaled import Scaled, Sums
+from ffn_train.theory.scaled import Scaled
+from ffn_train.theory.sums import LogNormals, Sums
 
 
 @dataclass(frozen=True)
@@ -91,17 +92,18 @@ def predict(
     inputs = np.asarray(x, np.float64)
     rows = sample(inputs, model.depth)
     first = measured(inputs, 1.0, rows)
-    blocks = _blocks(model, init, first, anchored=False)
-    if isinstance(blocks, Unpredicted):
-        return blocks
+    found = _blocks(model, init, first, anchored=False)
+    if isinstance(found, Unpredicted):
+        return found
+    blocks, scatter = found
     target_kernel = measured_sum(np.asarray(targets, np.float64), 1.0, rows) * float(
         targets.shape[1]
     )
     out = mse_read_out(model, blocks[-1].output, target_kernel, len(inputs))
     top = replace(out.top, excess=excess(model, init))
-    chance = 2 / model.width * normalised_square(first)
+    scatter = scatter.starting_at(2 / model.width * normalised_square(first))
     sums = Sums(len(rows), len(inputs))
-    return _prediction(model, blocks, None, top, sums, inputs[rows], chance, out.spread, out)
+    return _prediction(model, blocks, scatter, None, top, sums, inputs[rows], out.spread, out)
 
 
 @np.errstate(all="ignore")
@@ -116,21 +118,23 @@ def predict_anchored(
     products = grows_by_products(model)
     rows = sample(last if products else signal, model.depth)
     first = measured(signal, 1.0, rows)
-    blocks = _blocks(model, init, first, anchored=True)
-    if isinstance(blocks, Unpredicted):
-        return blocks
+    found = _blocks(model, init, first, anchored=True)
+    if isinstance(found, Unpredicted):
+        return found
+    blocks, scatter = found
     if not np.isfinite(gradient).all() or not np.isfinite(last).all():
         return Unpredicted("the forward pass of the first batch is not finite")
     path = between(model, _variances(model, init), blocks, last[rows]) if products else None
     top = measured_top(model, init, gradient, last, rows, (path or blocks)[-1].output)
     nothing = np.zeros((len(rows), len(rows)))
     sums = Sums(len(rows), len(inputs))
-    return _prediction(model, blocks, path, top, sums, inputs[rows], nothing, nothing, None)
+    return _prediction(model, blocks, scatter, path, top, sums, inputs[rows], nothing, None)
 
 
 def _blocks(
     model: Stack, init: Initialiser, first: Scaled, *, anchored: bool
-) -> list[Up] | Unpredicted:
+) -> tuple[list[Up], Climb] | Unpredicted:
+    """The blocks, and their scatter where nothing scatters below them."""
     if isinstance(init, Weights):
         return Unpredicted("initial weights from a file")
     blocks = up(model, _variances(model, init), first)
@@ -140,7 +144,7 @@ def _blocks(
     norms = sum(float(np.diagonal(fresh).mean()) for fresh in scatter.fresh)
     variance = float(scatter.spreads[-1].max())
     why = refusal(Case(model, not init.independent, anchored, norms, variance))
-    return Unpredicted(why) if why else blocks
+    return Unpredicted(why) if why else (blocks, scatter)
 
 
 def _variances(model: Stack, init: Initialiser) -> Variances:
@@ -150,31 +154,30 @@ def _variances(model: Stack, init: Initialiser) -> Variances:
 def _prediction(
     model: Stack,
     blocks: Sequence[Up],
+    scatter: Climb,
     path: Sequence[Up] | None,
     top: Top,
     sums: Sums,
     inputs: Floats,
-    first: Floats,
     last: Floats,
     out: ReadOut | None,
 ) -> Prediction:
-    """The prediction, from the covariances at x_0 (``first``) and at dLoss/dx_L (``last``).
+    """The prediction, from the covariances of the signal and of dLoss/dx_L (``last``).
 
     ``path``: the blocks on the way to the measured |x_L|², from which the gradient is predicted;
     None where it is predicted from ``blocks``, as the signal is.
     """
-    scatter = climb(model, blocks, first)
     signal = [forward.signal for forward in blocks] + [blocks[-1].output]
     signal_spread = of_signal(signal, scatter)
     if path is not None:
-        blocks, scatter = path, climb(model, path, first)
+        blocks, scatter = path, climb(model, path, scatter.spreads[0])
     spreads = scatter.spreads if path is None else scatter.around()
     power = out.power if out else 0.0
     downs = list(down(model, blocks, top, scatter.norm_spreads(model), scatter.passing, power))
     gradient = [downs[0].above] + [forward.signal for forward in downs]
     correlations = scatter.chance(blocks)
     vectors = of_sum(model, blocks, downs, sums)
-    back_spreads, gradient_spread = of_gradient(
+    squares, gradient_spread = of_gradient(
         model, blocks, downs, scatter, last, power, known=path is not None
     )
     # by part and tensor: the log of the squared gradient norm, and that log's variance
@@ -182,24 +185,24 @@ def _prediction(
     matrices = {tensor.role for tensor in model.layout.tensors if len(tensor.shape) > 1}
     of_blocks = zip(model.block_of.items(), blocks, reversed(downs), strict=True)
     for (part, index), forward, backward in of_blocks:
-        above = back_spreads[index + 1]
+        above = of_products = squares[index + 1]
         if model.block.post is not None:  # 1/ζ² is not included yet
-            above = above + scatter.fresh[index]
+            above = of_products = LogNormals(above.covariance + scatter.fresh[index])
+        if model.norm.placement == "none":
+            of_products = LogNormals(above.covariance + spreads[index])
+        alone = of_sample(above.covariance, backward.output)
         fresh = float(np.diagonal(scatter.fresh[index]).mean())
         shared = forward.branch_input.apart() * ((correlations[index] + fresh) / 2)
-        for name, kernel, log, added, of_pairs in gradients.of_block(
-            model, forward, backward, sums
-        ):
-            sizes, chance = above + added, of_sample(above, backward.output) + added
+        for name, total, log, added, of_pairs in gradients.of_block(model, forward, backward, sums):
+            chance = alone + added
             if name in matrices or name == "norm.gain":
                 chance += correlations[index]
-            if name in matrices and model.norm.placement == "none":
-                sizes = sizes + spreads[index]
-            pairs = sums.chance_of_pairs(kernel, shared)
+            pairs = total.chance_of_pairs(shared)
             if not undecided(pairs):
                 # their mean is not derived: in simulations, up to twice this share of the sum
                 unknown = float(np.log1p(2 * pairs))
-                variance = sums.spread(kernel, sizes, chance / 2)
+                terms = of_products if name in matrices else above
+                variance = total.spread(terms, chance / 2, added)
                 if name not in matrices:  # a sum over the batch is one vector, and scatters as one
                     of_sums = of_pairs**2 * float(vectors[index + 1])
                     variance = max(variance, chance, of_sums + added)
@@ -217,13 +220,11 @@ def _prediction(
         norms["final_norm", "gain"] = sums.log_total(out.gain), error + 2 / model.width
         norms["final_norm", "shift"] = sums.log_total(out.shift), error + 2 / model.width
     none = (np.nan, np.nan)
-    squares, variances = np.array(
-        [norms.get((t.part, t.role), none) for t in model.layout.tensors]
-    ).T
+    logs, variances = np.array([norms.get((t.part, t.role), none) for t in model.layout.tensors]).T
     return Prediction(
         np.array([kernel.diagonal.log_mean() for kernel in signal]) / 2,
         np.array([kernel.diagonal.log_mean() for kernel in reversed(gradient)]) / 2,
-        squares / 2,
+        logs / 2,
         np.sqrt(signal_spread) / 2,
         np.sqrt(gradient_spread) / 2,
         np.sqrt(variances) / 2,

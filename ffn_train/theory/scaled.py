@@ -8,8 +8,6 @@ import numpy as np
 
 from ffn_train.nn.core import Floats
 
-_LEFT = 0.01  # a sum over sampled pairs is trusted from this share of its summands' sizes on
-
 
 @dataclass(frozen=True)
 class Scaled:
@@ -26,9 +24,9 @@ class Scaled:
         return Scaled(self.values / largest, self.log + float(np.log(largest)))
 
     def __add__(self, other: Scaled) -> Scaled:
-        if not np.count_nonzero(self.values):
+        if _is_zero(self.values):
             return other
-        if not np.count_nonzero(other.values):
+        if _is_zero(other.values):
             return self
         large, small = (self, other) if self.log >= other.log else (other, self)
         return Scaled(large.values + small.values * np.exp(small.log - large.log), large.log)
@@ -81,89 +79,22 @@ class Scaled:
 
     def log_mean(self) -> float:
         """The logarithm of the mean entry; -inf if that is not positive."""
-        return self._log(float(np.add.reduce(self.values, axis=None)) / self.values.size)
+        return self.log_of(float(np.add.reduce(self.values, axis=None)) / self.values.size)
 
     def share_of(self, whole: Scaled) -> float:
         """The mean diagonal over that of ``whole``; 0 if it is not positive."""
         difference = self.diagonal.log_mean() - whole.diagonal.log_mean()
         return float(np.exp(difference)) if difference > -np.inf else 0.0
 
-    def _log(self, value: float) -> float:
+    def log_of(self, value: float) -> float:
+        """The logarithm of value · exp(log); -inf if that is not positive."""
         return float(np.log(value)) + self.log if value > 0 else -np.inf
+
+
+def _is_zero(values: Floats) -> bool:
+    return not values.item(0) and not np.count_nonzero(values)  # the first is seldom 0
 
 
 def ratio(values: Floats, sizes: Floats) -> Floats:
     """values / sizes, 0 where a size is not above 0."""
     return np.divide(values, sizes, out=np.zeros(values.shape), where=sizes > 0)
-
-
-def of_mean(weights: Floats, covariance: Floats) -> float:
-    """The variance of log Σ_a w_a exp(η_a) for normal η of this covariance, where Σ_a w_a = 1.
-
-    The sum counts as log-normal with the right mean and variance (Fenton 1960): to first order it
-    is Σ_ab w_a w_b v_ab, but few large terms dominate a sum of terms that scatter widely.
-    """
-    square = float(weights @ np.expm1(np.minimum(covariance, 300.0)) @ weights)
-    return float(np.log1p(max(square, 0.0)))
-
-
-@dataclass(frozen=True)
-class Sums:
-    """Sums over all pairs of a batch of ``batch`` samples, from a kernel of ``rows`` of them.
-
-    Σ_ab K_ab is estimated by (N/n) Σ_a K_aa + N (N-1)/(n (n-1)) Σ_{a≠b} K_ab, exact for n = N.
-    With 64 of 128 rows it was within a factor of 1.3 (once 1.9) of the full sum, but off by up to
-    6 where the sum is a hundredth of its summands' sizes or less: there no estimate is given.
-    """
-
-    rows: int
-    batch: int
-
-    def spread(self, kernel: Scaled, sizes: Floats, correlations: float) -> float:
-        """The variance of log Σ_ab K_ab for random entries.
-
-        ``sizes``: the covariance (n, n) of the logs η_a of K_aa. K_ab scales as (η_a + η_b)/2, so
-        the sum changes by Σ_a η_a Σ_b K_ab, which is small for a sum that nearly cancels.
-        ``correlations``: the variance of a correlation at ρ = 0, at others (1 - ρ²)² times that
-        (Fisher 1915); correlations of different pairs count as independent.
-        """
-        log = self.log_total(kernel)
-        if not np.isfinite(log):
-            return float(sizes.mean())
-        values = kernel.values * float(np.exp(min(kernel.log - log, 300.0)))
-        diagonal, n, batch = np.diagonal(values), self.rows, self.batch
-        pair_weight = batch * (batch - 1) / (n * (n - 1)) if n > 1 else 1.0
-        rows = pair_weight * values.sum(axis=1) + (batch / n - pair_weight) * diagonal
-        pairs = (
-            2
-            * pair_weight
-            * correlations
-            * float((diagonal[:, None] * diagonal * kernel.apart() ** 2).sum())
-        )
-        return of_mean(rows, sizes) + float(np.log1p(pairs))
-
-    def chance_of_pairs(self, kernel: Scaled, variances: Floats) -> float:
-        """The pairs' random terms relative to the sum: Σ_{a≠b} sqrt(K_aa K_bb) v_ab/Σ_ab K_ab.
-
-        ``variances`` (n, n): of the correlations, 0 for a = b. Forward and backward kernels share
-        their features, so the randomness of their products does not average out.
-        """
-        log = self.log_total(kernel)
-        if not np.isfinite(log):
-            return 0.0
-        diagonal, n, batch = np.diagonal(kernel.values), self.rows, self.batch
-        pair_weight = batch * (batch - 1) / (n * (n - 1)) if n > 1 else 1.0
-        total = pair_weight * float((np.sqrt(diagonal[:, None] * diagonal) * variances).sum())
-        return total * float(np.exp(min(kernel.log - log, 300.0)))
-
-    def log_total(self, kernel: Scaled) -> float:
-        """log Σ_ab K_ab; -inf for zero, NaN where the sampled rows do not suffice."""
-        trace = float(np.trace(kernel.values))
-        pairs = float(kernel.values.sum()) - trace
-        n, batch = self.rows, self.batch
-        whole = batch / n * trace + (batch * (batch - 1) / (n * (n - 1)) * pairs if n > 1 else 0)
-        if n < batch:
-            sizes = float(np.abs(kernel.values).sum()) - trace
-            if whole < _LEFT * (batch / n * trace + batch * (batch - 1) / (n * (n - 1)) * sizes):
-                return np.nan
-        return kernel._log(whole)

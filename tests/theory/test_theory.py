@@ -22,7 +22,8 @@ from ffn_train.theory import (
     predict,
     predict_anchored,
 )
-from ffn_train.theory.scaled import Scaled, Sums, of_mean
+from ffn_train.theory.scaled import Scaled
+from ffn_train.theory.sums import LogNormals, Sums
 from tests.support.choices import settings, tiny
 from tests.theory.predictions import a_priori, stack
 from tests.theory.predictions import measured as passes
@@ -260,10 +261,13 @@ def test_where_nothing_is_derived_there_is_a_reason() -> None:
 def test_a_few_large_terms_dominate_a_mean_that_scatters_widely() -> None:
     """Of 8 independent log-normals with variance 9, the median mean is e^2 times smaller."""
     weights = np.full(8, 1 / 8)
-    assert of_mean(weights, np.full((8, 8), 9.0)) == pytest.approx(9)
-    assert of_mean(weights, 1e-4 * np.eye(8)) == pytest.approx(1e-4 / 8, rel=1e-3)
+    assert LogNormals(np.full((8, 8), 9.0)).of_mean(weights) == pytest.approx(9)
+    little = LogNormals(1e-4 * np.eye(8))
+    assert little.of_mean(weights) == pytest.approx(1e-4 / 8, rel=1e-3)
+    together = LogNormals(1e-4 * np.eye(8) + 0.5).of_mean(weights)
+    assert little.of_mean(weights, common=0.5) == pytest.approx(together, rel=1e-12)
     draws = 3 * np.random.default_rng(0).normal(size=(2000, 8)) - 9 / 2  # each of mean 1
-    variance, logs = of_mean(weights, 9 * np.eye(8)), np.log(np.exp(draws).mean(axis=1))
+    variance, logs = LogNormals(9 * np.eye(8)).of_mean(weights), np.log(np.exp(draws).mean(axis=1))
     assert abs(np.median(logs) + variance / 2) < variance**0.5
     assert logs.std() < variance**0.5
 
