@@ -65,6 +65,9 @@ SAME: dict[str, str | bytes | tuple[str | bytes, dict[str, Any]]] = {
     "sep=": "sep=;\r\n" + PLAIN.replace(",", ";"),
     "comments": "# exported by a logger\n# m, kg, N\n" + PLAIN,
     "a header behind a #": "# " + PLAIN,
+    "a quoted header behind a #, between blanks": (
+        "# " + PLAIN.replace(HEADER, '"a" "b" "y"').replace(",", " ")
+    ),
     "a row of units": lines(["m,-,N", *ROWS]),
     "lines before": ("Report, of today\n\n\n" + PLAIN, {"skip": 2}),
     "columns without name and cell": lines([row + ",," for row in ROWS], HEADER + ",,"),

@@ -139,9 +139,9 @@ def find(text: str, hints: Given, *, whole: bool) -> Dialect:
     separator = separator or _separator(lines[first : first + LINES])
     consumed = _lines_of_record(lines[first:], separator)
     head, rest = lines[first : first + consumed], lines[first + consumed :]
-    names = [_bare(cell, separator) for cell in _first(head, separator)]
     if head[0].lstrip().startswith(("# ", "% ")):
-        names = [cell.strip() for cell in _first([head[0].lstrip()[2:], *head[1:]], separator)]
+        head = [head[0].lstrip()[2:], *head[1:]]
+    names = [_bare(cell, separator) for cell in _first(head, separator)]
     rows = [[_bare(cell, separator) for cell in row] for row in records(rest[:LINES], separator)]
     numerals = _numerals([_typed(cell) for row in rows for cell in row], hints)
     header, units = header_and_units([names, *rows], numerals, hints)
