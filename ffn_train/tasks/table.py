@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -179,15 +178,10 @@ def standardised(
     tested = (len(parts.test),) if len(parts.test) else ()  # without them as before there were any
     named = (table.input_names, table.target_names, len(parts.validation), *tested)
     content = hashlib.sha256(repr(named).encode())
-    with ThreadPoolExecutor(1) as beside:  # in their order
-
-        def see(block: Any) -> None:
-            if identify:
-                beside.submit(content.update, block)
-
-        x, y = (_in_parts(columns, parts, see) for columns in (table.inputs, table.targets))
-        for rows in (parts.validation, parts.train, parts.test):
-            see(np.ascontiguousarray(rows))
+    see: Callable[[Any], object] = content.update if identify else lambda block: None
+    x, y = (_in_parts(columns, parts, see) for columns in (table.inputs, table.targets))
+    for rows in (parts.validation, parts.train, parts.test):
+        see(np.ascontiguousarray(rows))
     x_train, y_train = x["train"], y["train"]
     constant = is_constant(y_train)
     if constant.any() if standardise_targets else constant.all():
