@@ -13,6 +13,8 @@ import numpy as np
 from cells import Cell, build
 from threadpoolctl import threadpool_limits
 
+from ffn_train.nn.engine import NUMPY
+from ffn_train.train.memory import map_packing_buffers
 from ffn_train.train.shards import Shards
 from ffn_train.train.threads import BlasThreads
 
@@ -94,6 +96,7 @@ class Products:
     def __init__(self, threads: int) -> None:
         self.threads = threads
         threadpool_limits(threads, user_api="blas")
+        map_packing_buffers(NUMPY.product, np.float32, Shards(1))  # as a fit does
 
     def load(self, cell: Cell, data: Any = None) -> dict[str, Any]:
         depth, n, d, h = cell.depth, cell.batch // self.shards, cell.width, cell.hidden
@@ -143,7 +146,10 @@ class MKLProducts(Products):
                 blas.product(wide, up[i], narrow)
 
         self.threads = self.shards = threads
-        each = Shards(threads).each
+        threadpool_limits(1, user_api="blas")  # of SciPy's OpenBLAS, for small products
+        shards = Shards(threads)
+        map_packing_buffers(blas.small_product, np.float32, shards)
+        each = shards.each
         self._step = lambda: each(lambda shard: products(*self.arrays[shard]))
 
     def steps(self, count: int) -> range:

@@ -63,6 +63,7 @@ class Engine:
 
     ``steps``: what makes several steps in one call, or None where a part has to be run step by
     step. ``delay``: gives the line that announces the compilation before a first use, or None.
+    ``product``: of two matrices, by the library that multiplies the small ones of a step.
     """
 
     segment: type[Segment]
@@ -71,6 +72,7 @@ class Engine:
     reductions: Reductions
     steps: Callable[[Fit], Steps | None]
     delay: Callable[[], str | None]
+    product: Callable[[Array, Array], Array]
 
     def __reduce__(self) -> str:  # by its name: only models of this engine are pickled
         return "NUMPY"
@@ -83,6 +85,7 @@ NUMPY = Engine(
     reductions=Reductions(),
     steps=lambda fit: None,
     delay=lambda: None,
+    product=np.dot,
 )
 
 
@@ -105,6 +108,7 @@ def engine(name: str) -> Engine:
     if check_engine(name) == "numpy":
         return NUMPY
     try:
+        from ffn_train.nn.compiled.blas import small_product
         from ffn_train.nn.compiled.blocks import delay  # late: Numba is slow to import
         from ffn_train.nn.compiled.losses import gradient_of
         from ffn_train.nn.compiled.reductions import CompiledReductions
@@ -123,4 +127,5 @@ def engine(name: str) -> Engine:
         reductions=CompiledReductions(),
         steps=compiled_steps,
         delay=delay,
+        product=small_product,
     )

@@ -29,7 +29,7 @@ from ffn_train.train.divergence import Divergence, locate
 from ffn_train.train.gradient import BatchGradient
 from ffn_train.train.instruments import Instrument
 from ffn_train.train.measures import Measurement, Values, memory_of
-from ffn_train.train.memory import keep_freed_memory
+from ffn_train.train.memory import keep_freed_memory, map_packing_buffers
 from ffn_train.train.quantities.quantity import Quantity
 from ffn_train.train.shards import Shards, worth_threads
 from ffn_train.train.stopping import EXPLODED, Progress
@@ -158,6 +158,7 @@ class Trainer:
         quiet.run(np.seterr, over="ignore", under="ignore", invalid="ignore")
         params = state.params.vector
         with Shards(self.shards) as shards, Shards(self.validation_shards) as validation_shards:
+            map_packing_buffers(self.model.engine.product, params.dtype, shards)
             gradient = BatchGradient(self.model, self.loss, shards, params.dtype, self.turns)
             trivial = self.trivial_loss  # without a positive one there is no limit
             limit = EXPLODED * trivial if trivial > 0 else math.inf

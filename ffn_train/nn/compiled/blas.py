@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 import llvmlite.binding
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -21,6 +22,7 @@ from numba.core.errors import TypingError
 from numba.extending import get_cython_function_address, intrinsic
 
 from ffn_train.nn.compiled.jit import inlined
+from ffn_train.nn.core import Array
 
 _SMALL = 10**6  # multiplications
 _SEQUENTIAL = 1  # MKL_THREADING_SEQUENTIAL: the shards have the threads
@@ -42,10 +44,30 @@ def _mkl() -> ctypes.CDLL | None:
     return None
 
 
+def _small(name: str) -> int:
+    """The address of SciPy's ``sgemm`` or ``dgemm``."""
+    return int(get_cython_function_address("scipy.linalg.cython_blas", name))
+
+
+def small_product(a: Array, b: Array) -> Array:
+    """a (N, M) b (M, K), C-ordered and of one type, by the library of the small products.
+
+    For Python: compiled code need not wait for a call by ctypes.
+    """
+    name, real = ("sgemm", ctypes.c_float) if a.itemsize == 4 else ("dgemm", ctypes.c_double)
+    gemm = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 13)(_small(name))
+    out = np.empty((len(a), b.shape[1]), a.dtype)
+    letter, one, zero = (ctypes.byref(x) for x in (ctypes.c_char(b"N"), real(1), real(0)))
+    n, m, k = (ctypes.byref(ctypes.c_int64(size)) for size in (*a.shape, b.shape[1]))
+    left, right, y = (x.ctypes.data for x in (b, a, out))  # swapped, as below
+    gemm(letter, letter, k, n, m, one, left, k, right, m, zero, y, k)
+    return out
+
+
 def _link() -> None:
     mkl = _mkl()
     for name in ("sgemm", "dgemm"):
-        small = large = get_cython_function_address("scipy.linalg.cython_blas", name)
+        small = large = _small(name)
         if mkl is not None:
             large = ctypes.cast(getattr(mkl, f"{name}_"), ctypes.c_void_p).value or 0
         llvmlite.binding.add_symbol(f"ffn_small_{name}", small)
