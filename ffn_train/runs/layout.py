@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,9 @@ class RunLayout:
 
     def write(self, run: Path) -> None:
         """Write layout.json into a run's directory."""
-        write_json(run / LAYOUT, {"schema": SCHEMA, **asdict(self)}, durable=False)
+        columns = {name: list(map(vars, getattr(self, name))) for name in ("tensors", "quantities")}
+        content = {"schema": SCHEMA, "depth": self.depth, **columns}
+        write_json(run / LAYOUT, content, durable=False)
 
 
 def layout_of(model: Stack, instruments: Iterable[Instrument] = ()) -> RunLayout:

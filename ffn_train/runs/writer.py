@@ -32,6 +32,7 @@ class MeasureFile:
 
     def __init__(self, path: Path, dtype: np.dtype[np.void], rows: int = 0) -> None:
         self.dtype = dtype
+        self._descr = repr(dtype.descr)  # which NumPy works out at each call
         self.rows = rows
         before = files.read_records(path)[:rows].tobytes() if rows else b""
         self.digest = hashlib.sha256(before)  # of the records
@@ -43,7 +44,7 @@ class MeasureFile:
 
     def _header(self, rows: int) -> bytes:
         # version 1.0 of the format: magic, header length, the header padded with spaces
-        text = f"{{'descr': {self.dtype.descr!r}, 'fortran_order': False, 'shape': ({rows},), }}"
+        text = f"{{'descr': {self._descr}, 'fortran_order': False, 'shape': ({rows},), }}"
         length = -(-(len(text) - len(str(rows)) + _HEADER) // 64) * 64
         body = text.ljust(length - 11) + "\n"
         return b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body.encode()

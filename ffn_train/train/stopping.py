@@ -29,6 +29,8 @@ class Progress:
     def with_loss(self, loss: float, limit: float) -> Progress:
         """After one more step, whose loss has exploded if it is above ``limit``."""
         if not loss > limit:
+            if not self.exploded_for:
+                return self
             return replace(self, exploded_for=0, lowest_exploded=None)
         if self.lowest_exploded is None or loss < FALLS * self.lowest_exploded:
             return replace(self, exploded_for=1, lowest_exploded=loss)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import count
 from types import MappingProxyType
 from typing import NamedTuple
@@ -177,6 +178,11 @@ class Trainer:
                 if rows[-1].ends:
                     return
 
+    @cached_property
+    def _cadences(self) -> tuple[Cadence, ...]:
+        """Those at which more than an update is due."""
+        return tuple({self.evaluate, *(instrument.cadence for instrument in self.instruments)})
+
     def validate(self, params: FlatVector, shards: Shards) -> tuple[float, float]:
         """Loss and score on the validation part."""
         y, targets = self.predict(params, shards, self.data), self.data.y_validation
@@ -242,9 +248,8 @@ class Trainer:
         step = state.step
         if state.progress.exploded_for:
             return step
-        cadences = self.evaluate, *(instrument.cadence for instrument in self.instruments)
         read = self.steps if state_every is None else (step // state_every + 1) * state_every
-        return min(self.steps, read, *(cadence.next(step) for cadence in cadences))
+        return min(self.steps, read, *(cadence.next(step) for cadence in self._cadences))
 
     def _row(self, state: State, tools: _Tools) -> Record:
         step, gradient = state.step, tools.gradient

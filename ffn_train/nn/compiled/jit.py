@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -48,10 +49,11 @@ def entry(function: Callable[..., Any]) -> Any:
     return compiled
 
 
+@cache
 def address(function: Any, *arguments: Any) -> int:
     """The address of a compiled function's machine code for arguments of these Numba types.
 
-    It is valid as long as the function lives.
+    The function is kept for as long as the process lives, since the address is valid no longer.
     """
     function.compile(arguments)
     overload = function.overloads[arguments]
