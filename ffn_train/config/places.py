@@ -26,3 +26,12 @@ def find(path: str) -> Path:
         local = local.expanduser()
     shipped = EXPERIMENTS.parent / path
     return shipped if not os.path.exists(local) and os.path.exists(shipped) else local
+
+
+def version_of(path: Path) -> tuple[int, ...]:
+    """What is another once a file was written or replaced: device, inode, size and time.
+
+    Raises OSError.
+    """
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

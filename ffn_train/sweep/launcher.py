@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,9 @@ def _composed(where: str, name: str, settings: Mapping[str, Any]) -> Any:
 
 def _task(config: Any) -> str:
     from ffn_train.sweep.job import run_job
+    from ffn_train.tasks.tabular.kept import tables_kept
 
     digests = str(config.job).removeprefix("job_").split("_")
-    return ", ".join(run_job(str(config.sweep), digest) for digest in digests)
+    # the table of one job alone is freed while it trains
+    with tables_kept() if len(digests) > 1 else nullcontext():
+        return ", ".join(run_job(str(config.sweep), digest) for digest in digests)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ffn_train.config.keys import differences, lasting
-from ffn_train.config.places import find
+from ffn_train.config.places import find, version_of
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import RunError, files
 from ffn_train.runs.files import damaged, read_json
@@ -82,8 +82,14 @@ def _files(config: Mapping[str, Any]) -> list[str]:
 
 def data_digest(config: Mapping[str, Any]) -> str | None:
     """The digest of the files that a job reads; None if it reads none."""
-    contents = [find(path).read_bytes() for path in _files(config)]
-    return hashlib.sha256(b"".join(contents)).hexdigest() if contents else None
+    paths = [find(path) for path in _files(config)]
+    return _digest_of(tuple((path, version_of(path)) for path in paths)) if paths else None
+
+
+@lru_cache(16)
+def _digest_of(read: tuple[tuple[Path, tuple[int, ...]], ...]) -> str:
+    """The digest of files, given with their versions, by which it is remembered."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path, _ in read)).hexdigest()
 
 
 def code_digest() -> str:

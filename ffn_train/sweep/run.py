@@ -26,6 +26,7 @@ from ffn_train.sweep.manifest import MANIFEST, Entry, entry, merge, write
 from ffn_train.sweep.space import Job, Space
 from ffn_train.sweep.workers import carry_out
 from ffn_train.tasks.tabular.content import is_stream
+from ffn_train.tasks.tabular.kept import tables_kept
 
 SHORT = 2**31  # parameters x steps x rows of a batch that take about a second
 SWEEPS = Path("outputs") / "sweeps"  # parent of the new directory of a sweep without a sweep.dir
@@ -77,21 +78,26 @@ def check(overrides: Sequence[str]) -> Plan:
         grammar(text)
     space = Space([text for text in overrides if text not in launching])
     chosen, hint = _launcher(space, launching)
-    jobs, sizes = space.jobs(), []
-    for job in jobs:
-        path = str(job.config["task"].get("path"))
-        if is_stream(path):
-            raise SettingError(f"task.path={path} can be read once: a sweep's table is in a file")
-        experiment = build_experiment(job.computed_by("numpy").config)
-        if experiment.directory is not None:
-            raise SettingError("run.dir names one run's directory; a sweep's is sweep.dir")
-        sizes.append(Size.of(experiment))
-    space.engine = _engine(jobs, max(size.parameters * size.steps for size in sizes))
+    jobs = space.jobs()
+    with tables_kept():
+        sizes = [_size(job) for job in jobs]
+        space.engine = _engine(jobs, max(size.parameters * size.steps for size in sizes))
     entries = [entry(job.computed_by(space.engine)) for job in jobs]
     short = all(size.parameters * size.steps * size.batch < SHORT for size in sizes)
     by_digest = {job.digest: size for job, size in zip(entries, sizes, strict=True)}
     entries = list({job.digest: job for job in entries}.values())
     return Plan(space, entries, chosen, hint, short, by_digest)
+
+
+def _size(job: Job) -> Size:
+    """The size of a job's experiment. Raises SettingError for a mistake in it."""
+    path = str(job.config["task"].get("path"))
+    if is_stream(path):
+        raise SettingError(f"task.path={path} can be read once: a sweep's table is in a file")
+    experiment = build_experiment(job.computed_by("numpy").config)
+    if experiment.directory is not None:
+        raise SettingError("run.dir names one run's directory; a sweep's is sweep.dir")
+    return Size.of(experiment)
 
 
 def _engine(jobs: Sequence[Job], work: int) -> str:

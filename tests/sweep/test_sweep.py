@@ -24,6 +24,7 @@ from ffn_train.sweep.manifest import read
 from ffn_train.sweep.run import check, run_sweep
 from ffn_train.sweep.run import run as launch
 from ffn_train.sweep.space import jobs
+from ffn_train.tasks.tabular.file import read as read_table
 from tests.support.command import command, process, start
 from tests.support.small_runs import SMALL
 
@@ -304,6 +305,30 @@ def test_data_that_change_while_a_sweep_runs_fail_the_jobs_that_would_read_them(
     swept = run_sweep([*arguments, "resume=force"], print)  # none has ended: now those are meant
     assert {entry.status(swept.path).state for entry in swept.entries} == {"finished"}
     assert run_sweep(arguments, print).entries == swept.entries
+
+
+def test_a_table_is_read_once_for_jobs_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+
+    def counted(path: str, *arguments: Any, **options: Any) -> Any:
+        reads.append(path)
+        return read_table(path, *arguments, **options)
+
+    monkeypatch.setattr("ffn_train.tasks.tabular.task.read", counted)
+    monkeypatch.setattr("ffn_train.sweep.launcher.allowed_cores", lambda: 1)
+    seeds = on_a_table(tmp_path)
+    plan = check([text.replace("seed=0,1", "seed=range(0,6)") for text in seeds])
+    assert len(reads) == 1
+    swept = launch(plan, print)
+    assert len(reads) == 4  # by batches of four jobs, of one, and of one
+    for entry in swept.entries:
+        assert entry.status(swept.path).state == "finished"
+        written = json.loads((swept.path / entry.directory / files.DATA).read_text())
+        alone = build_experiment(entry.config).exact.to_json()
+        assert written == json.loads(json.dumps(alone))
+    assert len(reads) == 10
 
 
 def test_changed_data_are_refused(tmp_path: Path) -> None:

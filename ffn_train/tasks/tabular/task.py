@@ -17,11 +17,14 @@ from ffn_train.tasks.table import Data, Parts, Table, held, standardised
 from ffn_train.tasks.tabular.columns import Columns, as_words, blanked, handy, shown
 from ffn_train.tasks.tabular.dialect import MARKS, SEPARATORS, Given
 from ffn_train.tasks.tabular.file import read
+from ffn_train.tasks.tabular.kept import kept
 from ffn_train.tasks.tabular.reading import Reading, unique
 from ffn_train.tasks.tabular.selection import Selection, Wanted, described, select
 from ffn_train.tasks.task import Task
 
 FEWEST_ROWS = 4
+# the rows that are used, how they were read, the columns, and notes on these
+_Read = tuple[Any, Reading, Selection, list[str]]
 Setting = str | Sequence[str]
 
 
@@ -243,8 +246,12 @@ class TableTask(Task):
             raise SettingError(f"task.{key}={path!r} {error}") from error.__cause__
 
     @cached_property
-    def _read(self) -> tuple[Any, Reading, Selection, list[str]]:
-        """The rows that are used, how they were read, the columns, and notes on these."""
+    def _read(self) -> _Read:
+        if self.path is None or self.frame is not None:
+            return self._selected()
+        return kept("path", self.path, repr(self), self._selected)
+
+    def _selected(self) -> _Read:
         source = "the table" if self.path is None else f"task.path={self.path!r}"
         roles = self._wanted()
         frame, reading = self._frame("path")
@@ -306,8 +313,9 @@ class TableTask(Task):
         """A frame with the rows of a second file below it, and how that was read."""
         import pandas as pd
 
-        second, reading = self._frame(key)
-        source = f"task.{key}={getattr(self, key)!r}"
+        path = getattr(self, key)
+        second, reading = kept(key, path, repr(self), lambda: self._frame(key))
+        source = f"task.{key}={path!r}"
         names = [*(column.name for column in columns.inputs), *columns.targets]
         columns.check(second, source)
         both = pd.concat([frame[names], second[_filled(second)][names]])
