@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ffn_train.config.kept import kept
 from ffn_train.config.settings import described
 from ffn_train.running.experiment import Experiment
 from ffn_train.running.interruption import Interrupted
@@ -15,6 +17,11 @@ from ffn_train.runs import files
 from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
 
 DECIMALS = 9  # of the logarithms; further digits differ between machines
+# settings that come into play after the first batch, or not at all
+AFTER = (
+    *("optimizer", "schedule", "trainer", "evaluate", "measure", "log", "checkpoint", "logger"),
+    *("plot", "run", "sweep"),
+)
 
 
 def expectation(experiment: Experiment) -> dict[str, Any]:
@@ -25,10 +32,19 @@ def expectation(experiment: Experiment) -> dict[str, Any]:
     modes = {"anchored": anchored, "a priori": a_priori}
     if not experiment.predicts:
         modes = dict.fromkeys(modes, lambda experiment: Unpredicted("theory.predict=false"))
-    return {
-        "schema": files.SCHEMA,
-        **{mode: _mode(predicted, experiment) for mode, predicted in modes.items()},
-    }
+
+    def predictions() -> dict[str, Any]:
+        return {mode: _mode(predicted, experiment) for mode, predicted in modes.items()}
+
+    same = _first_batch(experiment)
+    return {"schema": files.SCHEMA, **kept(("predictions", same), None, predictions)}
+
+
+def _first_batch(experiment: Experiment) -> str:
+    """What the first batch and the initial parameters depend on; see ``AFTER``."""
+    config = {key: value for key, value in experiment.config.items() if key not in AFTER}
+    size = experiment.trainer.batches.size
+    return json.dumps([config, size, experiment.data.digest, experiment.parts], sort_keys=True)
 
 
 def a_priori(experiment: Experiment) -> Prediction | Unpredicted:

@@ -163,10 +163,10 @@ def _composed(where: str, name: str, settings: Mapping[str, Any]) -> Any:
 
 
 def _task(config: Any) -> str:
+    from ffn_train.config.kept import kept_in_turn
     from ffn_train.sweep.job import run_job
-    from ffn_train.tasks.tabular.kept import tables_kept
 
     digests = str(config.job).removeprefix("job_").split("_")
     # the table of one job alone is freed while it trains
-    with tables_kept() if len(digests) > 1 else nullcontext():
+    with kept_in_turn() if len(digests) > 1 else nullcontext():
         return ", ".join(run_job(str(config.sweep), digest) for digest in digests)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ffn_train.config.composition import composed
+from ffn_train.config.kept import kept_in_turn
 from ffn_train.config.overrides import grammar
 from ffn_train.config.settings import SettingError
 from ffn_train.nn.engine import WORTH_COMPILING
@@ -26,7 +27,6 @@ from ffn_train.sweep.manifest import MANIFEST, Entry, entry, merge, write
 from ffn_train.sweep.space import Job, Space
 from ffn_train.sweep.workers import carry_out
 from ffn_train.tasks.tabular.content import is_stream
-from ffn_train.tasks.tabular.kept import tables_kept
 
 SHORT = 2**31  # parameters x steps x rows of a batch that take about a second
 SWEEPS = Path("outputs") / "sweeps"  # parent of the new directory of a sweep without a sweep.dir
@@ -79,7 +79,7 @@ def check(overrides: Sequence[str]) -> Plan:
     space = Space([text for text in overrides if text not in launching])
     chosen, hint = _launcher(space, launching)
     jobs = space.jobs()
-    with tables_kept():
+    with kept_in_turn():
         sizes = [_size(job) for job in jobs]
         space.engine = _engine(jobs, max(size.parameters * size.steps for size in sizes))
     entries = [entry(job.computed_by(space.engine)) for job in jobs]

@@ -16,6 +16,7 @@ import pytest
 
 from ffn_train.config.settings import SettingError
 from ffn_train.nn.stack import Stack
+from ffn_train.running import expectation
 from ffn_train.running.experiment import Experiment, build_experiment
 from ffn_train.runs import files, load_run
 from ffn_train.runs.lock import in_use
@@ -329,6 +330,39 @@ def test_a_table_is_read_once_for_jobs_in_turn(
         alone = build_experiment(entry.config).exact.to_json()
         assert written == json.loads(json.dumps(alone))
     assert len(reads) == 10
+
+
+def test_the_theory_of_the_same_first_batch_is_worked_out_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By jobs in turn, whatever differs in their training, but not in what is before it."""
+    modes = []
+
+    def counted(predicted: Any, experiment: Experiment) -> Any:
+        modes.append(experiment.seed)
+        return mode(predicted, experiment)
+
+    mode = expectation._mode
+    monkeypatch.setattr("ffn_train.running.expectation._mode", counted)
+    monkeypatch.setattr("ffn_train.sweep.launcher.allowed_cores", lambda: 1)
+    monkeypatch.setattr("ffn_train.sweep.launcher.SHARE", 1)  # all jobs are one batch
+    sweep = tmp_path / "s"
+    assert run(sweep, "optimizer.lr=0.1,0.2,0.3", "seed=0,1") == ["finished"] * 6
+    assert modes == [0, 0, 1, 1]
+    for entry in read(sweep):
+        written = json.loads((sweep / entry.directory / files.THEORY).read_text())
+        assert written == expectation.expectation(build_experiment(entry.config))
+    for number, other in enumerate(
+        (
+            "init=he,xavier",
+            "trainer.batch_size=8,9",
+            "residual=none,scaled",
+            "dtype=float32,float64",
+        )
+    ):
+        modes.clear()
+        assert run(tmp_path / str(number), other) == ["finished"] * 2
+        assert len(modes) == 4
 
 
 def test_changed_data_are_refused(tmp_path: Path) -> None:

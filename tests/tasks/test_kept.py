@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ffn_train.config.kept import kept_in_turn
 from ffn_train.tasks.table import Data
 from ffn_train.tasks.tabular.file import read
-from ffn_train.tasks.tabular.kept import tables_kept
 from ffn_train.tasks.tabular.task import TableTask
 
 LINES = ["a,b,y", *(f"{i % 7},{'uvw'[i % 3] if i % 11 else ''},{(i * i) % 13}" for i in range(90))]
@@ -58,7 +58,7 @@ def test_a_table_is_read_once_and_changed_by_nobody(tmp_path: Path, reads: list[
     for settings in cases:
         alone = [data(path, seed, **settings) for seed in (0, 1)]
         reads.clear()
-        with tables_kept():
+        with kept_in_turn():
             kept = [data(path, seed, **settings) for seed in (0, 1, 0)]
         assert reads == [path.name, second.name][: 1 + any("path" in key for key in settings)]
         assert same(kept[0], alone[0])
@@ -69,7 +69,7 @@ def test_a_table_is_read_once_and_changed_by_nobody(tmp_path: Path, reads: list[
 def test_another_file_or_another_way_is_read_anew(tmp_path: Path, reads: list[str]) -> None:
     path = tmp_path / "t.csv"
     path.write_text("\n".join(LINES))
-    with tables_kept():
+    with kept_in_turn():
         data(path)
         data(path, fill="drop")
         data(path)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ffn_train.config.kept import kept
+from ffn_train.config.places import find, version_of
 from ffn_train.config.registry import choice
 from ffn_train.config.settings import SettingError, counted, setting, unchecked
 from ffn_train.tasks.scores import R2, Accuracy, Score
@@ -17,12 +19,12 @@ from ffn_train.tasks.table import Data, Parts, Table, held, standardised
 from ffn_train.tasks.tabular.columns import Columns, as_words, blanked, handy, shown
 from ffn_train.tasks.tabular.dialect import MARKS, SEPARATORS, Given
 from ffn_train.tasks.tabular.file import read
-from ffn_train.tasks.tabular.kept import kept
 from ffn_train.tasks.tabular.reading import Reading, unique
 from ffn_train.tasks.tabular.selection import Selection, Wanted, described, select
 from ffn_train.tasks.task import Task
 
 FEWEST_ROWS = 4
+_Value = TypeVar("_Value")
 # the rows that are used, how they were read, the columns, and notes on these
 _Read = tuple[Any, Reading, Selection, list[str]]
 Setting = str | Sequence[str]
@@ -247,9 +249,18 @@ class TableTask(Task):
 
     @cached_property
     def _read(self) -> _Read:
-        if self.path is None or self.frame is not None:
-            return self._selected()
-        return kept("path", self.path, repr(self), self._selected)
+        return self._kept("path", self._selected)
+
+    def _kept(self, key: str, work_out: Callable[[], _Value]) -> _Value:
+        """What follows from the file that a setting names, and from the settings of this task."""
+        path = getattr(self, key)
+        if path is None or (key == "path" and self.frame is not None):
+            return work_out()
+        try:
+            version = version_of(find(path))
+        except (OSError, ValueError):  # of which reading tells
+            return work_out()
+        return kept(f"task.{key}", (repr(self), version), work_out)
 
     def _selected(self) -> _Read:
         source = "the table" if self.path is None else f"task.path={self.path!r}"
@@ -313,9 +324,8 @@ class TableTask(Task):
         """A frame with the rows of a second file below it, and how that was read."""
         import pandas as pd
 
-        path = getattr(self, key)
-        second, reading = kept(key, path, repr(self), lambda: self._frame(key))
-        source = f"task.{key}={path!r}"
+        second, reading = self._kept(key, lambda: self._frame(key))
+        source = f"task.{key}={getattr(self, key)!r}"
         names = [*(column.name for column in columns.inputs), *columns.targets]
         columns.check(second, source)
         both = pd.concat([frame[names], second[_filled(second)][names]])
