@@ -11,11 +11,13 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import chdir, suppress
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
+from ffn_train.config.kept import kept
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import RunError, files
 from ffn_train.runs.checkpoint import newest_step
@@ -278,3 +280,19 @@ def test_a_directory_that_no_run_was_made_in_is_not_moved(one_job: Path, tmp_pat
     assert swept(sweep, "seed=0") == ["failed"]
     assert (job / files.CONFIG).read_text() == "{ not ours"
     assert not (sweep / "damaged").exists()
+
+
+def test_a_job_alone_keeps_nothing_while_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its table's frame would take as much memory again as the rows that it trains on."""
+    worked_out: list[str] = []
+
+    def job(_: str, digest: str) -> str:
+        for _again in range(2):
+            kept("table", None, lambda: worked_out.append(digest))
+        return "finished"
+
+    monkeypatch.setattr("ffn_train.sweep.job.run_job", job)
+    assert launcher._task(SimpleNamespace(sweep="s", job="job_a_b")) == "finished, finished"
+    assert worked_out == ["a"]
+    assert launcher._task(SimpleNamespace(sweep="s", job="job_c")) == "finished"
+    assert worked_out == ["a", "c", "c"]
