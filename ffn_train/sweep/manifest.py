@@ -143,9 +143,9 @@ def read_job(sweep: Path, digest: str) -> Entry:
     """The job with this digest; a process parses the manifest once. Raises RunError."""
     path = sweep / MANIFEST
     with damaged(path, OSError):
-        now = path.stat()
+        version = version_of(path)
     with _listed(path):
-        text = _texts(path, (now.st_ino, now.st_mtime_ns, now.st_size))[digest]
+        text = _texts(path, version)[digest]
         return _entry(sweep, json.loads(text))
 
 
