@@ -108,8 +108,8 @@ def engine(name: str) -> Engine:
     if check_engine(name) == "numpy":
         return NUMPY
     try:
-        from ffn_train.nn.compiled.blas import small_product
-        from ffn_train.nn.compiled.blocks import delay  # late: Numba is slow to import
+        from ffn_train.nn.compiled.blas import small_product  # late: Numba is slow to import
+        from ffn_train.nn.compiled.blocks import delay
         from ffn_train.nn.compiled.losses import gradient_of
         from ffn_train.nn.compiled.reductions import CompiledReductions
         from ffn_train.nn.compiled.segment import CompiledSegment

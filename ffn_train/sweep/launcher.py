@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ffn_train.config.composition import hydra_defaults
+from ffn_train.config.kept import kept_in_turn
 from ffn_train.config.mistakes import one_line_errors
 from ffn_train.config.overrides import written
 from ffn_train.config.places import CONF
@@ -163,7 +164,6 @@ def _composed(where: str, name: str, settings: Mapping[str, Any]) -> Any:
 
 
 def _task(config: Any) -> str:
-    from ffn_train.config.kept import kept_in_turn
     from ffn_train.sweep.job import run_job
 
     digests = str(config.job).removeprefix("job_").split("_")
