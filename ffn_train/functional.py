@@ -3,13 +3,13 @@
 A vector x has shape (D,), and y = W x + b; a batch x has shape (N, D), one sample per row, and
 y = x Wᵀ + b. Weights are (fan_out, fan_in). Arguments are arrays or lists of numbers; integers
 become float64. A gradient ``dx`` is dLoss/dx and has the shape of x; over a batch the gradients of
-W and b are sums over its samples. Training steps along the negative gradient, and what a gradient
-does, as described below, is what that step does.
+W and b are sums over its samples. What dW "does" below is what a step along -dW does in training.
 
 Each training step of a language model runs these equations backward through every feed-forward
 block y = W₂ act(W₁ x + b₁) + b₂, at every position of every sequence. ``act`` and ``act'`` are
 given as a pair of functions of the pre-activation z, such as ``np.tanh`` and
-``lambda z: 1 - np.tanh(z) ** 2``, or the ``value`` and ``derivative`` of ffn_train.nn.activations.
+``lambda z: 1 - np.tanh(z) ** 2``, or the methods ``value`` and ``derivative`` of an activation of
+this package, such as ``GELU()`` of ffn_train.nn.activations.gelu.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def backward_pass(
         dx = Wᵀ dz
 
     Shapes: dy like y, (H,) or (N, H); dW (H, D); db (H,); dx like x. ``activation_grad_fn`` takes
-    the pre-activation z, so ``activation_fn`` is checked for its shape only.
+    the pre-activation z, so that the gradient does not need ``activation_fn``: only the shape of
+    its result is checked.
 
     What each is for when a language model is trained:
 
@@ -94,6 +95,8 @@ def backprop_two_layer(
         dz = dh ∘ act'(z)                        the nonlinearity
         dW1 = dz xᵀ,    db1 = dz,   dx = W1ᵀ dz  the first layer
 
+    Over a batch the gradients of matrices and biases are sums: dW2 = Σ_n dy_n h_nᵀ, db2 = Σ_n dy_n.
+
     Shapes: x and dy (D,) or (N, D); W1 (H, D); b1 (H,); W2 (D, H); b2 (D,); each gradient like its
     argument. (W2 may map to another width than that of x; dy is then as wide as b2.)
 
@@ -103,8 +106,8 @@ def backprop_two_layer(
       key-value memory (Geva et al. 2021), W1 holds the keys and W2 the values, and this corrects
       the values, weighted by how strongly each key matched.
     * db2 shifts what the block writes at every position alike.
-    * dW1, row i: which inputs should make unit i fire: dh says how useful its value is, act'
-      whether the unit still responds to its input.
+    * dW1, row i: which inputs should make unit i fire: -dh says how much a larger h_i would lower
+      the loss, act' whether the unit still responds to its input.
     * db1 moves the units' thresholds, and with them the share of inputs at which each fires.
     * dx is the block's part of the residual stream's gradient, which is added to the part along the
       skip path (``residual_backward``). Two matrices and one act' multiply it, so without the skip
@@ -133,9 +136,11 @@ def residual_backward(dout: ArrayLike) -> tuple[Array, Array]:
     The sum copies its gradient to both terms; the whole gradient of x is dx_input plus what comes
     out of the block's backward pass when dx_ffn goes in.
 
-    This copy is why a language model of a hundred blocks can be trained: dx_input reaches the first
-    block, and the embedding, without passing through a single matrix. Each block adds a correction
-    to a gradient that is already there, instead of being the only way through.
+    Without this copy the gradient of a language model of a hundred blocks vanishes on its way back.
+    With it dx_input reaches the first block, and the embedding, without passing through a single
+    matrix (if no norm lies on the skip path): each block adds a correction to a gradient that is
+    already there, instead of being the only way through. So that these corrections do not add up
+    to an explosion, deep models have a norm before each branch, or a small factor on it.
 
     Any shape; the two arrays returned share no memory with each other or with ``dout``.
 

@@ -46,7 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="settings to group by; default: all that differ except the seed. A key may be "
         "shortened (depth) if that is not ambiguous",
     )
-    parser.add_argument("--x", metavar="KEY", help="the setting on the axis; default: the depth")
+    parser.add_argument(
+        "--x",
+        metavar="KEY",
+        help="the setting on the axis; default: a searched number, a learning rate or the depth",
+    )
     parser.add_argument("--color", metavar="KEY", help="the setting that the colour shows")
     parser.add_argument("--panel", metavar="KEY", help="the setting with a panel per value")
     parser.add_argument("--metric", metavar="NAME", help=f"of {', '.join(STANDARD)}")

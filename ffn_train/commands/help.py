@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -26,6 +27,9 @@ ffn_train: gradient flow in residual feed-forward stacks.
   python -m ffn_train.gradcheck block=swiglu              check the backward pass
   python -m ffn_train.theory model.depth=512              predict, without training
   python -m ffn_train.plots outputs/mine --formats pdf    redraw a run's figures
+  python -m ffn_train predict outputs/mine new.csv        apply a run's network to a table
+
+Other commands: compare, view, diff, export, check, reproduce, clean; each has --help.
 """
 COMPLETION = 'Tab completion: eval "$(ffn-train --shell-completion install=bash)"'
 WIDTH = 100
@@ -56,7 +60,15 @@ def help_text(overrides: Sequence[str]) -> str:
 
 def _group(group: str) -> list[tuple[str, str]]:
     """Name and meaning of each choice of a group."""
-    return [(name, summary(cls)) for name, cls in choices(group).items()]
+    usual = default_choices().get(group)
+    marks = {usual: " (the default)"}
+    return [(name, summary(cls) + marks.get(name, "")) for name, cls in choices(group).items()]
+
+
+def default_choices() -> dict[str, str]:
+    """The choice of each group that is made without an override."""
+    listed = re.findall(r"^  - (\w+): (\w+)$", (CONF / "config.yaml").read_text("utf-8"), re.M)
+    return {group: name for group, name in listed if group in GROUPS}
 
 
 def _choice(group: str, name: str) -> str:

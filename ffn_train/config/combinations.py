@@ -25,7 +25,7 @@ class Rule:
 
 
 NO_POST = ("none", "pre_layer", "pre_rms")
-SKIPS = ("identity", "scaled", "rezero", "deepnorm")
+SKIPS = ("identity", "scaled", "rezero")
 
 REFUSED = (
     Rule(

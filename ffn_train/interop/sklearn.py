@@ -81,7 +81,7 @@ class FFN(BaseEstimator):  # type: ignore[misc]
         norm: str = "none",
         optimizer: str = "adam",
         lr: float = 0.0005,
-        weight_decay: float = 4.0,
+        weight_decay: float = 1.0,
         steps: int | None = None,
         epochs: int | None = None,
         batch_size: int = 32,

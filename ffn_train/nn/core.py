@@ -69,7 +69,8 @@ class Layer(ABC):
     def initial_value(self, name: str) -> float:
         """The initial value of every entry of one of the layer's own parameters.
 
-        ``Stack.initial`` draws the matrices of the ends, and those and the biases of blocks.
+        It holds for what ``Stack.initial`` does not draw: that draws the weights of input
+        projection and read-out, and the weights and biases of the branches.
         """
         return 0.0
 

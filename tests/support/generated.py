@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from ffn_train.commands.help import sentence, value
+from ffn_train.commands.help import default_choices, sentence, value
 from ffn_train.config.combinations import REFUSED
 from ffn_train.config.keys import DECLARED, GROUPS
 from ffn_train.config.places import CONF
@@ -21,10 +21,12 @@ Row = Sequence[str]
 
 def _choices() -> Iterable[Row]:
     yield "choice", "what it is", "settings and defaults"
+    usual = default_choices().items()
     for group in GROUPS:
         for name, cls in choices(group).items():
             settings = (f"`{k}={value(s.default)}` {sentence(s)}" for k, s in declared(cls).items())
-            yield f"`{group}={name}`", summary(cls), "; ".join(settings)
+            mark = " (**default**)" * ((group, name) in usual)
+            yield f"`{group}={name}`", summary(cls) + mark, "; ".join(settings)
 
 
 def _combinations() -> Iterable[Row]:

@@ -37,8 +37,9 @@ class Branch(Layer):
     def forward(self, params: Views, x: Array) -> tuple[Array, BranchPullback]:
         """Map x (N, D) to y (N, D) and the pullback, which must not read y.
 
-        The block overwrites y with its residual sum, also that of ``predict``. So y must be a new
-        array, and a backward pass that needs its values, such as that of y = tanh(Wx + b), a copy.
+        The block adds the skip path into the array y, after ``forward`` and after ``predict``. So y
+        must be a new array, and a backward pass that needs its values, such as that of
+        y = tanh(Wx + b), needs a copy.
         """
 
 

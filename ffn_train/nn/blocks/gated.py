@@ -72,7 +72,10 @@ class Gated(Branch):
 
 @choice("block", "swiglu")
 class SwiGLU(Block):
-    """W₂ (silu(W_g x) ∘ W_u x), as in Llama: it takes no `activation`."""
+    """W₂ (silu(W_g x) ∘ W_u x), as in Llama but with biases: it takes no `activation`.
+
+    With three matrices a block has 3/2 of the parameters of ``feedforward`` at equal expansion.
+    """
 
     def branch(self, *, width: int, hidden: int, activation: Activation) -> Branch:
         return Gated(width, hidden, SiLU())
