@@ -29,12 +29,14 @@ IN_PROCESS = "basic"  # Hydra's default launcher
 class Composition:
     """A resolved configuration, and the launcher that it names for a sweep's jobs, if any.
 
-    ``launching``: that launcher's settings, with references unresolved.
+    ``launching``: that launcher's settings, and ``written``: the configuration, both with
+    references unresolved.
     """
 
     config: Config
     launcher: str | None
     launching: Config
+    written: Config
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
@@ -56,10 +58,11 @@ def composed(overrides: Sequence[str]) -> Composition:
     node = _unresolved(hydra)
     if any(text.startswith(CONFIG_DIR) for text in overrides):
         _refuse_hydra_of_presets(node)
+    written = plain(config, resolve=False)
     if name == IN_PROCESS:
-        return Composition(plain(config), None, {})
+        return Composition(plain(config), None, {}, written)
     one_of("hydra/launcher", name, launchers())
-    return Composition(plain(config), name, node["launcher"])
+    return Composition(plain(config), name, node["launcher"], written)
 
 
 def as_yaml(overrides: Sequence[str], part: str, *, resolve: bool) -> str:

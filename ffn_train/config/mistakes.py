@@ -81,12 +81,12 @@ def _keys_like(name: str) -> list[str]:
     return [key for key in known if dot and key.startswith(f"{section}.")] or known
 
 
-def plain(config: Any) -> dict[str, Any]:
-    """The resolved configuration as a plain dictionary, without Hydra's own part."""
+def plain(config: Any, *, resolve: bool = True) -> dict[str, Any]:
+    """The configuration, resolved or not, as a plain dictionary without Hydra's own part."""
     from omegaconf import OmegaConf
 
     keys = [key for key in config if key != "hydra"]
-    plain = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
+    plain = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=resolve)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 

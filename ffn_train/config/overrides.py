@@ -74,7 +74,7 @@ def parse(overrides: Sequence[str]) -> list[Swept]:
         values = _values(text, override) if swept else []
         value = None if swept else override.value()
         group = "/" in key or key in (*GROUPS, PRESET) or not key[:1].isalpha()
-        plain = not group and not any("$" in value for value in values)
+        plain = not group and "$" not in text  # a reference is resolved in a composition
         parsed.append(Swept(key, text, swept, values, value, plain))
     return parsed
 

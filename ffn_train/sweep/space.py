@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ffn_train.config.composition import Config, composed
+from ffn_train.config.composition import Composition, Config, composed
 from ffn_train.config.keys import DECLARED, PRESET, dotted, read_settings
 from ffn_train.config.overrides import (
     CONFIG_DIR,
@@ -75,12 +75,13 @@ class Space:
         self.fixed += [p.text for p in parsed if not p.swept and p.interval is None]
         self.base = composed(self.fixed)
         sweep = read_settings(self.base.config).sweep
-        keys = [p.key for p in parsed]
+        keys = [p.key.lstrip("+") for p in parsed]
         for index, p in enumerate(parsed):
-            if (p.swept or p.interval) and p.key in keys[index + 1 :]:
+            if (p.swept or p.interval) and keys[index] in keys[index + 1 :]:
                 raise SettingError(f"{p.text}: {p.key} is given again after it")
-        preset = [_axis(key, values) for key, values in sweep.grid.items()]
-        parsed += [p for p in preset if p.key not in keys]  # the command line outranks the preset
+        preset = [_axis(key, values) for key, values in _grid(self.base).items()]
+        # the command line outranks the preset
+        parsed += [p for p in preset if p.key.lstrip("+") not in keys]
         swept = {p.key: p.values for p in parsed if p.swept}
         for p in parsed:
             setting = DECLARED.get(p.key.lstrip("+"))
@@ -91,7 +92,8 @@ class Space:
         self.points = _points(swept, _zipped(sweep.zip, swept), trials)
         self._plain = {p.key for p in parsed if (p.swept or p.interval) and p.plain}
         known = self._plain <= {*dotted(self.base.config)}  # Hydra words the mistake if not
-        self._composed: dict[tuple[str, ...], Config] = {(): self.base.config} if known else {}
+        shared = known and not _refers(self.base)
+        self._composed: dict[tuple[str, ...], Config] = {(): self.base.config} if shared else {}
         self._values: dict[tuple[str, str], Any] = {}  # that are parsed, which jobs share
 
     def _columns_whole(self, overrides: Sequence[str]) -> list[str]:
@@ -118,12 +120,17 @@ class Space:
         return Job(point, self._config(point)).computed_by(self.engine)
 
     def _config(self, point: Mapping[str, str]) -> Config:
-        """Jobs that differ only in plain values share one composition, which takes 70 ms."""
+        """Jobs that differ only in plain values share one composition, which takes 70 ms, unless
+        a setting refers to another (``${model.depth}``), which may vary.
+        """
         plain = [(key, value) for key, value in point.items() if key in self._plain]
         whole = tuple(f"{key}={value}" for key, value in point.items() if key not in self._plain)
         if whole not in self._composed:
             texts = [f"{key}={value}" for key, value in plain]
-            self._composed[whole] = composed([*self.fixed, *whole, *texts]).config
+            composition = composed([*self.fixed, *whole, *texts])
+            if _refers(composition):
+                return composition.config
+            self._composed[whole] = composition.config
         config = dict(self._composed[whole])
         for key, text in plain:
             if (key, text) not in self._values:
@@ -146,6 +153,18 @@ class Space:
 def jobs(overrides: Sequence[str]) -> list[Job]:
     """The jobs that the overrides describe."""
     return Space(overrides).jobs()
+
+
+def _refers(composition: Composition) -> bool:
+    """Whether a setting may refer to another; an escaped reference counts, too."""
+    return "${" in str(composition.written)
+
+
+def _grid(base: Composition) -> Config:
+    """The values of ``sweep.grid`` by key; a reference in a list is left to the jobs."""
+    grid, written = base.config["sweep"]["grid"], dotted(base.written)
+    lists = {key: written.get(f"sweep.grid.{key}") for key in grid}
+    return {key: lists[key] if isinstance(lists[key], list) else grid[key] for key in grid}
 
 
 def _axis(key: str, values: Any) -> Swept:

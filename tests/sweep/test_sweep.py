@@ -20,6 +20,7 @@ from ffn_train.running import expectation
 from ffn_train.running.experiment import Experiment, build_experiment
 from ffn_train.runs import files, load_run
 from ffn_train.runs.lock import in_use
+from ffn_train.sweep import space
 from ffn_train.sweep.estimate import _clock, estimate
 from ffn_train.sweep.manifest import read
 from ffn_train.sweep.run import check, run_sweep
@@ -62,6 +63,56 @@ def test_keys_that_vary_together() -> None:
         ("2", "0.2", "0"),
         ("2", "0.2", "1"),
     ]
+
+
+REFERENCE = "trainer.steps=${model.depth}"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "steps"),
+    [
+        (("model.depth=4,16", REFERENCE), [4, 16]),
+        (("model.depth=4,16", "residual=none,scaled", REFERENCE), [4, 4, 16, 16]),
+        (("model.depth=4,16", "trainer.steps=9,${model.depth}"), [9, 4, 9, 16]),
+        (("sweep.grid={model.depth:[4,16],trainer.steps:['${model.depth}',9]}",), [4, 9, 16, 9]),
+        (("model.depth=int(interval(4,16))", REFERENCE), [4, 16]),
+    ],
+)
+def test_a_reference_is_resolved_in_each_job(overrides: tuple[str, ...], steps: list[int]) -> None:
+    planned = jobs([*(text for text in TINY if "steps" not in text), *overrides])
+    assert [job.config["trainer"]["steps"] for job in planned] == steps
+
+
+def test_a_reference_of_ones_own_preset_is_resolved_in_each_job(tmp_path: Path) -> None:
+    folder = tmp_path / "experiment"
+    folder.mkdir()
+    preset = "# @package _global_\ntrainer: {steps: '${model.depth}'}\n"
+    (folder / "mine.yaml").write_text(preset, encoding="utf-8")
+    own = (f"--config-dir={tmp_path}", "experiment=mine")
+    planned = jobs([*own, "model.depth=4,16"])
+    assert [job.config["trainer"]["steps"] for job in planned] == [4, 16]
+
+
+@pytest.mark.parametrize(("reference", "composed"), [((), 1), ((REFERENCE,), 4)])
+def test_jobs_without_a_reference_share_a_composition(
+    reference: tuple[str, ...], composed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, compose = 0, space.composed
+
+    def counted(overrides: list[str]) -> Any:
+        nonlocal count
+        count += 1
+        return compose(overrides)
+
+    monkeypatch.setattr(space, "composed", counted)
+    jobs([*TINY, "seed=0,1,2", *reference])
+    assert count == composed
+
+
+@pytest.mark.parametrize("written", ["++seed=7", "seed=7"])
+def test_the_command_line_outranks_a_grid(written: str) -> None:
+    (job,) = jobs([*TINY, "sweep.grid={seed:[0,1]}", written])
+    assert job.config["seed"] == 7
 
 
 def test_a_preset_may_hold_the_space() -> None:
