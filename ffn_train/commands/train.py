@@ -127,7 +127,7 @@ def sweep(overrides: list[str]) -> int:
         tell(f"and {len(unfinished) - SHOWN} more")
     for line in swept.best:
         say(line)
-    page = _compare(path, entries[0].config["plot"])
+    page = _compare(path, plan.config["plot"])
     look = f"; to look at: {page}" if page else ""
     say(f"{counts(path, entries)} of {numbered(len(entries))} in {path}{look}")
     if swept.interrupted is not None:

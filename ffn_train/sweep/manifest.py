@@ -195,7 +195,7 @@ def merge(
     """The jobs already in the sweep's directory followed by the new ones, and the differences.
 
     Differences, in words, of the code, a job's data or a setting that does not vary raise
-    SettingError unless ``force``.
+    SettingError unless ``force``. A job that has not ended takes all other settings anew.
     """
     path = sweep / MANIFEST
     if not path.is_file():
@@ -210,10 +210,13 @@ def merge(
         changed.append(f"the package's code ({_short(code)} there, {_short(code_digest())} here)")
     for job in entries:
         old = before.get(job.digest)
-        if old is not None and (difference := old.changed_data(job.data)):
+        if old is None:
+            continue
+        if difference := old.changed_data(job.data):
             changed.append(difference)
-            if old.status(sweep).state not in ENDED:
-                before[job.digest] = replace(old, data=job.data)
+        now = replace(old, config=job.config, data=job.data)
+        if now != old and old.status(sweep).state not in ENDED:
+            before[job.digest] = now
     changed += _differences(list(before.values()), entries)
     if changed and not force:
         raise SettingError(

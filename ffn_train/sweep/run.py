@@ -155,7 +155,14 @@ def run(plan: Plan, notify: Notify) -> Sweep:
             engines = sorted({usable(name, notify) for name in chosen})
             about = f"{numbered(len(requested))} in {sweep}, engine={','.join(engines)}"
             notify(f"{about}: {counts(sweep, requested)}")
-            interrupted = carry_out(sweep, requested, plan.launcher, notify, short=plan.short)
+            interrupted = carry_out(
+                sweep,
+                requested,
+                plan.launcher,
+                notify,
+                short=plan.short,
+                fail_fast=config["fail_fast"],
+            )
             write(sweep, sys.argv, everything)
             return requested, interrupted
 

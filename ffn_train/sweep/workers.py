@@ -26,12 +26,19 @@ ROUNDS = 3  # the sweep gives up after losing so many pools of workers
 
 
 def carry_out(
-    sweep: Path, entries: Sequence[Entry], chosen: Launcher, notify: Notify, *, short: bool
+    sweep: Path,
+    entries: Sequence[Entry],
+    chosen: Launcher,
+    notify: Notify,
+    *,
+    short: bool,
+    fail_fast: bool,
 ) -> int | None:
     """Launch jobs until all have ended; returns the signal that interrupted them, if any.
 
-    ``short``: whether each takes about a second or less. Lost workers are replaced up to ``ROUNDS``
-    times. Raises SettingError if the launcher fails before any job has started.
+    ``short``: whether each takes about a second or less. ``fail_fast``: whether one that fails ends
+    the sweep. Lost workers are replaced up to ``ROUNDS`` times. Raises SettingError if the launcher
+    fails before any job has started.
     """
     tried: set[str] = set()
 
@@ -48,7 +55,7 @@ def carry_out(
                 if (state := before[job.digest].state) not in ENDED
                 and not (job.digest in tried and state == "failed")
             ]
-            failed_fast = entries[0].config["fail_fast"] and (sweep / FAILED).exists()
+            failed_fast = fail_fast and (sweep / FAILED).exists()
             if interruption.requested is not None or not remaining or failed_fast:
                 break
             # jobs still held by workers of a killed sweep come last

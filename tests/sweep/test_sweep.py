@@ -22,11 +22,12 @@ from ffn_train.runs import files, load_run
 from ffn_train.runs.lock import in_use
 from ffn_train.sweep import space
 from ffn_train.sweep.estimate import _clock, estimate
-from ffn_train.sweep.manifest import read
+from ffn_train.sweep.manifest import merge, read, write
 from ffn_train.sweep.run import check, run_sweep
 from ffn_train.sweep.run import run as launch
 from ffn_train.sweep.space import jobs
 from ffn_train.tasks.tabular.file import read as read_table
+from ffn_train.train.trainer import Trainer
 from tests.support.command import command, process, start
 from tests.support.small_runs import SMALL
 
@@ -431,8 +432,6 @@ def test_changed_data_are_refused(tmp_path: Path) -> None:
 def test_one_failure_does_not_spoil_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ffn_train.train.trainer import Trainer
-
     fit = Trainer.fit
 
     def failing(self: Trainer, state: Any, **options: Any) -> Any:
@@ -457,6 +456,50 @@ def test_one_failure_does_not_spoil_the_others(
 
 def sweep_command(sweep: Path, *overrides: str) -> list[str]:
     return ["-m", f"sweep.dir={sweep}", *TINY, *overrides]
+
+
+def test_a_job_that_has_not_ended_takes_the_settings_that_it_is_asked_for_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, fit = tmp_path / "sweep", Trainer.fit
+
+    def failing(self: Trainer, state: Any, **options: Any) -> Any:
+        if self.model.depth > 1:
+            raise ValueError("on purpose")
+        return fit(self, state, **options)
+
+    depths = "model.depth=1,2,3"
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "fit", failing)
+        assert run(sweep, depths, "fail_fast=true") == ["finished", "failed", "pending"]
+        assert run(sweep, depths) == ["finished", "failed", "failed"]
+    before = read(sweep)
+    other = ("plot.when=always", "plot.formats=[svg]", "plot.figures=[loss]", "checkpoint.every=1")
+    assert run(sweep, depths, *other) == ["finished"] * 3
+    for job in before[1:]:
+        config = load_run(sweep / job.directory).config
+        assert config["checkpoint"]["every"] == 1
+        assert [p.name for p in (sweep / job.directory / files.PLOTS).iterdir()] == ["loss.svg"]
+    assert read(sweep)[0] == before[0]  # it has ended
+
+
+def test_the_comparison_is_drawn_as_it_is_asked_for_now(two_jobs: Path, tmp_path: Path) -> None:
+    sweep = Path(shutil.copytree(two_jobs, tmp_path / "sweep"))
+    asked = ("seed=0,1", "hydra/launcher=serial", "plot.when=auto", "plot.formats=[svg]")
+    done = command(*sweep_command(sweep, *asked), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {path.suffix for path in (sweep / "comparison").glob("*")} >= {".svg"}
+
+
+def test_a_job_reads_the_table_where_it_is_now(tmp_path: Path) -> None:
+    arguments = on_a_table(tmp_path)
+    plan = check(arguments)
+    sweep = tmp_path / "s"
+    sweep.mkdir()
+    write(sweep, [], merge(sweep, plan.entries, force=False)[0])  # as one that was killed at once
+    moved = (tmp_path / "data.csv").rename(tmp_path / "moved.csv")
+    swept = run_sweep([*arguments, f"task.path={moved}"], print)
+    assert [entry.status(sweep).state for entry in swept.entries] == ["finished"] * 2
 
 
 def test_the_command_ends_with_counts_and_its_status(tmp_path: Path) -> None:
