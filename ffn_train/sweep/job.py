@@ -19,7 +19,7 @@ from ffn_train.runs import RunError, files
 from ffn_train.runs.files import read_json
 from ffn_train.runs.lock import in_use
 from ffn_train.runs.status import ENDED, Status
-from ffn_train.sweep.manifest import data_digest, read_job
+from ffn_train.sweep.manifest import read_job
 
 LOGS = "logs"
 STOP = ".stop"
@@ -57,8 +57,9 @@ def run_job(sweep: str, digest: str) -> str:
             engine = usable(entry.config.get("engine", "numpy"), notify)
             config = {**entry.config, "engine": engine}
             experiment = build_experiment(_config(config, path))
-            if changed := entry.changed_data(data_digest(config)):
-                raise SettingError(f"the sweep was begun with something else: {changed}")
+            if changed := entry.changed(entry.read_again()):
+                what = "; ".join(changed)
+                raise SettingError(f"the sweep was begun with something else: {what}")
             run = execute(experiment, notify, stop=stop, progress=False)
             if run.state != "finished":
                 notify(entry.status(Path(sweep)).reason)

@@ -16,16 +16,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ffn_train.config.keys import differences, lasting
+from ffn_train.config.keys import differences, dotted, lasting
+from ffn_train.config.outside import load, observes
 from ffn_train.config.places import find, version_of
-from ffn_train.config.settings import SettingError
+from ffn_train.config.sections import listed
+from ffn_train.config.settings import Changes, SettingError
 from ffn_train.runs import RunError, files
 from ffn_train.runs.files import damaged, read_json
 from ffn_train.runs.provenance import Provenance, read_provenance
@@ -35,59 +37,106 @@ from ffn_train.sweep.space import Job
 
 MANIFEST = "manifest.json"
 JOBS = "jobs"
+DATA = ("task.path", "init.path")  # the settings of files with one digest together
+MORE = ("task.validation_path", "task.test_path")  # of further ones, each with its own
+_TELLING: tuple[Changes, ...] = ("rounding", "source")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A job in the manifest; ``directory`` is relative to the sweep's."""
+    """A job in the manifest; ``directory`` is relative to the sweep's.
+
+    ``data``: the digest of the files of ``DATA``, None without any. ``others``: the digests of what
+    else its numbers depend on, by setting; empty in a manifest of an older version.
+    """
 
     directory: str
     settings: Mapping[str, str]
     config: Mapping[str, Any]
     digest: str
     data: str | None
+    others: Mapping[str, str] = field(default_factory=dict)
 
     def status(self, sweep: Path) -> Status:
         """The job's state, from its directory."""
         return status(sweep / self.directory)
 
-    def changed_data(self, now: str | None) -> str:
-        """The difference, in words, from data with the digest ``now``; "" if there is none."""
-        if now == self.data:
-            return ""
-        digests = f"{_short(self.data)} there, {_short(now)} here"
-        return f"the data of {self.directory} ({', '.join(_files(self.config))}: {digests})"
+    def read_again(self) -> Entry:
+        """The same job with the digests of what its configuration names now."""
+        return replace(self, data=_data(self.config), others=_others(self.config))
+
+    def changed(self, now: Entry, varied: Collection[str] = ()) -> list[str]:
+        """The differences of another job in settings and content, in words; unknown content is not
+        compared. ``varied``: settings that may differ.
+        """
+
+        def fixed(key: str) -> bool:
+            return not any(key == v or key.startswith(f"{v}.") for v in varied)
+
+        before, after = (
+            {k: v for k, v in lasting(job.config, *_TELLING).items() if fixed(k)}
+            for job in (self, now)
+        )
+        # of files that both read only the content matters
+        after |= {key: before[key] for key in (*DATA, *MORE) if before.get(key) and after.get(key)}
+        lines = differences(before, after)
+        if self.data != now.data and all(map(fixed, DATA)):
+            digests = f"{_short(self.data)} there, {_short(now.data)} here"
+            paths = ", ".join(_files(now.config, DATA).values())
+            lines.append(f"the data of {self.directory} ({paths}: {digests})")
+        for key, digest in self.others.items():
+            if fixed(key) and now.others.get(key, digest) != digest:
+                digests = f"{_short(digest)} there, {_short(now.others[key])} here"
+                lines.append(f"the content of {key} ({digests})")
+        return lines
 
 
 def entry(job: Job) -> Entry:
     """The manifest's entry of a job; its directory's name ends in the configuration's digest."""
     digest = _digest(job.config, job.settings)
     path = f"{JOBS}/{job.name}-{digest[:8]}"
-    return Entry(path, dict(job.settings), job.config, digest, data_digest(job.config))
+    return Entry(path, dict(job.settings), job.config, digest, None).read_again()
 
 
 def _digest(config: Mapping[str, Any], varied: Iterable[str]) -> str:
     """The digest of the settings that change numbers, and of the rows' source if it varies."""
     content = lasting(config, "rounding")
-    if others := {*varied} - {*content}:
-        content |= {k: v for k, v in lasting(config, "rounding", "source").items() if k in others}
+    if others := {key.lstrip("+~") for key in varied} - {*content}:
+        content |= {k: v for k, v in lasting(config, *_TELLING).items() if k in others}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _files(config: Mapping[str, Any]) -> list[str]:
-    """The files that the task and the initialisation read."""
-    paths = [config[group].get("path") for group in ("task", "init")]
-    return [path for path in paths if isinstance(path, str) and os.path.isfile(find(path))]
+def _files(config: Mapping[str, Any], keys: Iterable[str]) -> dict[str, str]:
+    """The files that these settings name, by setting."""
+    flat = dotted(config)
+    named = {key: flat.get(key) for key in keys}
+    return {k: p for k, p in named.items() if isinstance(p, str) and os.path.isfile(find(p))}
 
 
-def data_digest(config: Mapping[str, Any]) -> str | None:
-    """The digest of the files that a job reads; None if it reads none."""
-    paths = [find(path) for path in _files(config)]
-    return _digest_of(tuple((path, version_of(path)) for path in paths)) if paths else None
+def _data(config: Mapping[str, Any]) -> str | None:
+    """The digest of the files of ``DATA``; None if there is none."""
+    paths = _files(config, DATA).values()
+    return _digest_of(*paths) if paths else None
+
+
+def _others(config: Mapping[str, Any]) -> dict[str, str]:
+    """The digests of the files of ``MORE`` and of the parts that change numbers, by setting."""
+    digests = {key: _digest_of(path) for key, path in _files(config, MORE).items()}
+    parts = load(listed(config.get("parts", [])))
+    own = sorted(digest for name, digest in parts.items() if not observes(name))
+    if own:
+        digests["parts"] = hashlib.sha256("".join(own).encode()).hexdigest()
+    return digests
+
+
+def _digest_of(*paths: str) -> str:
+    """The digest of the content of files."""
+    found = map(find, paths)
+    return _remembered(tuple((path, version_of(path)) for path in found))
 
 
 @lru_cache(16)
-def _digest_of(read: tuple[tuple[Path, tuple[int, ...]], ...]) -> str:
+def _remembered(read: tuple[tuple[Path, tuple[int, ...]], ...]) -> str:
     """The digest of files, given with their versions, by which it is remembered."""
     return hashlib.sha256(b"".join(path.read_bytes() for path, _ in read)).hexdigest()
 
@@ -176,6 +225,7 @@ def _entry(sweep: Path, job: Mapping[str, Any]) -> Entry:
         # the stored digest may be an older version's
         digest=_digest(job["config"], job["settings"]),
         data=job["data"],
+        others=job.get("others", {}),
     )
 
 
@@ -205,19 +255,21 @@ def merge(
         code = read_json(path).get("code")
     except RunError as error:
         raise SettingError(f"sweep.dir={sweep}: {error}") from None
+    ended = {digest for digest, job in before.items() if job.status(sweep).state in ENDED}
+    # the others will read further files and parts as they are now
+    before = {d: job if d in ended else replace(job, others={}) for d, job in before.items()}
     changed = []
     if code != code_digest():
         changed.append(f"the package's code ({_short(code)} there, {_short(code_digest())} here)")
+    if before and entries:
+        first = before[min(before, key=lambda digest: digest not in ended)]
+        changed += first.changed(entries[0], _varied([*before.values()]) | _varied(entries))
     for job in entries:
-        old = before.get(job.digest)
-        if old is None:
-            continue
-        if difference := old.changed_data(job.data):
-            changed.append(difference)
-        now = replace(old, config=job.config, data=job.data)
-        if now != old and old.status(sweep).state not in ENDED:
-            before[job.digest] = now
-    changed += _differences(list(before.values()), entries)
+        if (old := before.get(job.digest)) is not None:
+            changed += old.changed(job)
+            if job.digest not in ended:
+                before[job.digest] = replace(job, directory=old.directory)
+    changed = list(dict.fromkeys(changed))
     if changed and not force:
         raise SettingError(
             f"sweep.dir={sweep} was made with something else: {'; '.join(changed)} "
@@ -230,17 +282,15 @@ def _short(digest: str | None) -> str:
     return str(digest)[:8]
 
 
-def _differences(old: Sequence[Entry], new: Sequence[Entry]) -> list[str]:
-    """The settings that differ between the sweeps although they vary in neither."""
-    varied = {key.lstrip("+~") for job in (*old, *new) for key in job.settings}
-
-    def fixed(job: Entry) -> dict[str, Any]:
-        return {
-            key: value
-            for key, value in lasting(job.config, "rounding").items()
-            if not any(key == v or key.startswith(f"{v}.") for v in varied)
-        }
-
-    if not old or not new:
-        return []
-    return differences(fixed(old[0]), fixed(new[0]))
+def _varied(jobs: Sequence[Entry]) -> set[str]:
+    """The settings that were given several values, and those that differ because they refer to
+    one of these; of files the content counts.
+    """
+    named = {key.lstrip("+~") for job in jobs for key in job.settings}
+    if len({job.data for job in jobs}) > 1:
+        named |= {*DATA}
+    first, differing = lasting(jobs[0].config, *_TELLING), set[str]()
+    for job in jobs:
+        now = lasting(job.config, *_TELLING)
+        differing |= {key for key in now if first.get(key) != now[key]}
+    return named | (differing - {*DATA, *MORE})

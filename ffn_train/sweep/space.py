@@ -23,7 +23,7 @@ from ffn_train.config.overrides import (
     refuse_many,
     value_of,
 )
-from ffn_train.config.registry import build
+from ffn_train.config.registry import OBSERVING, build
 from ffn_train.config.settings import SettingError, nearest
 
 LONGEST_NAME = 80
@@ -84,8 +84,10 @@ class Space:
         parsed += [p for p in preset if p.key.lstrip("+") not in keys]
         swept = {p.key: p.values for p in parsed if p.swept}
         for p in parsed:
-            setting = DECLARED.get(p.key.lstrip("+"))
-            if (p.swept or p.interval) and setting and setting.changes == "nothing":
+            key = p.key.lstrip("+")
+            silent = key.partition(".")[0] in OBSERVING
+            silent |= key in DECLARED and DECLARED[key].changes == "nothing"
+            if (p.swept or p.interval) and silent:
                 raise SettingError(f"{p.text}: {p.key} changes no result, so it cannot be varied")
         self.intervals = {p.key: p.interval for p in parsed if p.interval is not None}
         trials = self.base.config["sweep"]["search"]["trials"] if self.intervals else 1

@@ -16,6 +16,7 @@ from ffn_train.config.settings import SettingError
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import load_run
+from ffn_train.sweep.run import run_sweep
 from tests.support.command import command
 from tests.support.small_runs import NOTES, SMALL
 
@@ -157,6 +158,27 @@ def test_the_jobs_of_a_sweep_know_it_and_readers_do_not_run_it(part: Path) -> No
     read = command("sweep", "--formats", "svg", cwd=part.parent, module="ffn_train.compare")
     assert read.returncode == 0, read.stderr
     assert "softplus" in read.stdout
+
+
+def test_a_sweep_is_not_extended_by_another_content(part: Path) -> None:
+    arguments = [*SMALL, "parts=[my_parts.py]", "activation=softplus", "hydra/launcher=serial"]
+    arguments += ["sweep.dir=sweep", "trainer.steps=2"]
+
+    def states(seeds: str) -> list[str]:
+        swept = run_sweep([*arguments, f"seed={seeds}"], NOTES.append)
+        return [entry.status(swept.path).state for entry in swept.entries]
+
+    part.write_text(SOFTPLUS.replace("np.logaddexp", "np.logadexp"), encoding="utf-8")
+    assert states("0,1") == ["failed"] * 2
+    part.write_text(SOFTPLUS, encoding="utf-8")
+    assert states("0,1") == ["finished"] * 2  # it was mended before any had ended
+    part.write_text(f"{SOFTPLUS}\n# changed", encoding="utf-8")
+    for seeds in ("0,1,2", "2,3"):
+        with pytest.raises(SettingError, match="the content of parts .* there, .* here"):
+            states(seeds)
+    part.rename(part.with_name("moved.py")).write_text(SOFTPLUS, encoding="utf-8")
+    arguments[arguments.index("parts=[my_parts.py]")] = "parts=[moved.py]"
+    assert states("0,1,2") == ["finished"] * 3
 
 
 QUANTITY = """

@@ -155,6 +155,7 @@ def test_a_preset_may_hold_the_space() -> None:
         (("optimizer.lr=interval(0.1,inf)",), "both finite"),
         (("threads=1,2",), "threads changes no result, so it cannot be varied"),
         (("sweep.dir=a,b",), "sweep.dir changes no result"),
+        (("logger=none,tensorboard",), "logger changes no result, so it cannot be varied"),
         (("seed=0,1", "sweep.zip=[[seed,3]]"), "sweep.zip must be a list of keys"),
         (("sweep.grid={seed:[]}",), "sweep.grid.seed must be a list of values, got []"),
         (("sweep.grid={seed:{a:1}}",), "sweep.grid.seed must be a list of values"),
@@ -427,6 +428,76 @@ def test_changed_data_are_refused(tmp_path: Path) -> None:
     swept = run_sweep([*arguments, "resume=force"], notes.append)
     assert {entry.status(swept.path).state for entry in swept.entries} == {"finished"}
     assert sum("are kept, although made with the data of jobs/" in note for note in notes) == 2
+
+
+def without(sweep: Path, *keys: str) -> None:
+    """Let the jobs of a manifest lack keys, as those of older versions do."""
+    manifest = json.loads((sweep / "manifest.json").read_text())
+    for job in manifest["jobs"]:
+        for key in (*keys, "sha256"):
+            job.pop(key, None)
+    (sweep / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_changed_rows_for_validation_or_the_test_are_refused(tmp_path: Path) -> None:
+    second = tmp_path / "second.csv"
+    second.write_text("\n".join(LINES[:40]))
+    for key in ("task.validation_path", "task.test_path"):
+        folder = tmp_path / key
+        folder.mkdir()
+        arguments = on_a_table(folder, f"{key}={second}")
+        run_sweep(arguments, print)
+        second.write_text("\n".join(LINES[:30]))
+        with pytest.raises(SettingError, match=f"the content of {key} .* there, .* here"):
+            run_sweep(arguments, print)
+        further = [text.replace("seed=0,1", "seed=2,3") for text in arguments]
+        with pytest.raises(SettingError, match=f"the content of {key} "):
+            run_sweep(further, print)
+        without(folder / "s", "others")
+        swept = run_sweep(arguments, print)  # what is not known is not compared
+        assert [entry.status(swept.path).state for entry in swept.entries] == ["finished"] * 2
+
+
+def test_a_table_that_is_read_in_another_way_is_refused(tmp_path: Path) -> None:
+    arguments = on_a_table(tmp_path)
+    run_sweep(arguments, print)
+    further = [text.replace("seed=0,1", "seed=2,3") for text in arguments]
+    for key, value in (("task.encoding", "cp1252"), ("task.validation_path", "data.csv")):
+        value = str(tmp_path / value) if key.endswith("path") else value
+        for asked in (arguments, further):
+            with pytest.raises(SettingError, match=f"{key}=None there, '.*{value}' here"):
+                run_sweep([*asked, f"{key}={value}"], print)
+    (tmp_path / "data.csv").write_text("\n".join([*LINES, "1,2,3"]))
+    with pytest.raises(SettingError, match="the data of jobs/"):
+        run_sweep(further, print)
+
+
+def test_how_a_table_is_read_may_vary_and_then_no_more(tmp_path: Path) -> None:
+    arguments = [text.replace("seed=0,1", "seed=0") for text in on_a_table(tmp_path)]
+    run_sweep(arguments, print)
+    run_sweep([*arguments, "task.encoding=ascii,cp1252"], print)
+    assert len(read(tmp_path / "s")) == 3
+    run_sweep(arguments, print)
+    with pytest.raises(SettingError, match=r"task\.encoding=None there, 'ascii' here"):
+        run_sweep([*arguments, "task.encoding=ascii"], print)
+
+
+def test_what_differs_by_a_reference_is_not_shared(tmp_path: Path) -> None:
+    reference = "trainer.batch_size=${model.depth}"
+    assert run(tmp_path / "s", "model.depth=1,2", reference) == ["finished"] * 2
+    assert run(tmp_path / "s", "model.depth=2,3", reference) == ["finished"] * 2
+
+
+@pytest.mark.parametrize("key", ["task.path", "++task.path"])
+def test_tables_that_vary_are_different_jobs(key: str, tmp_path: Path) -> None:
+    arguments = on_a_table(tmp_path)
+    path = next(text for text in arguments if text.startswith("task.path="))
+    other = tmp_path / "other.csv"
+    other.write_text("\n".join(LINES[:50]))
+    varied = f"{key}{path.removeprefix('task.path')},{other}"
+    entries = check([text if text != path else varied for text in arguments]).entries
+    assert len({entry.digest for entry in entries}) == len({e.directory for e in entries}) == 4
+    assert len({entry.data for entry in entries}) == 2
 
 
 def test_one_failure_does_not_spoil_the_others(
