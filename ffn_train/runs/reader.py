@@ -105,13 +105,17 @@ class Run:
     def weights(self, which: Literal["last", "best"] = "last") -> dict[str, Array]:
         """The weights of the last step or of the best score, by name in the model's order.
 
-        Raises RunError if the file is missing or damaged.
+        Raises RunError if the run has not ended: one that is extended still has the file of before;
+        and if it is missing or damaged.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
         path = self.path / (files.BEST if which == "best" else files.WEIGHTS)
-        if which == "best" and self.summary is not None and self.summary.kept_step is None:
+        if self.summary is None:
+            then = f"; the same command with run.dir={self.path} goes on" if self.config else ""
+            raise RunError(f"{self.path} has not ended: {path.name} comes at its end{then}")
+        if which == "best" and self.summary.kept_step is None:
             raise RunError(f"{self.path} has no best weights: trainer.keep=best keeps them")
         checked = read_files(self.path, _digests(self.summary), [path.name])
         with damaged(path, OSError, SafetensorError, ValueError):

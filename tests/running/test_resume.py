@@ -27,6 +27,7 @@ from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import Run, RunError, files, load_run, records
 from ffn_train.runs.checkpoint import checkpoints, read_checkpoint, write_checkpoint
 from ffn_train.train.trainer import Trainer
+from ffn_train.using.model import model_of
 from tests.harness.operations import Disk, read_directory, recorded
 from tests.support.choices import files as choices_of
 from tests.support.choices import settings
@@ -301,6 +302,22 @@ def test_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert states(path) == "failed"
     run_in(path, config(**OFTEN))
     assert states(path) == "finished"
+
+
+def test_an_extended_run_has_the_weights_of_its_new_end_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, longer = tmp_path / "run", {**OFTEN, "trainer": {"steps": 12, "keep": "best"}}
+    run_in(path, config(**{**longer, "trainer": {"steps": 8, "keep": "best"}}))
+    cut_run(path, 2, monkeypatch, **longer)
+    for which, name in (("last", files.WEIGHTS), ("best", files.BEST)):
+        assert (path / name).exists()  # from before
+        with pytest.raises(RunError, match=f"has not ended: {name} .* run.dir={path} goes on"):
+            load_run(path).weights(which)
+    with pytest.raises(RunError, match="has not ended"):
+        model_of(load_run(path))
+    run = run_in(path, config(**longer))
+    assert {*run.weights()} == {*run.weights("best")}
 
 
 def test_an_interrupted_run_writes_where_it_was(

@@ -26,6 +26,7 @@ from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import RunError, files
 from ffn_train.using.run import Run, load_run
 from tests.support.small_runs import NOTES
+from tests.support.unsealed import unseal
 
 OLD_RUN = Path(__file__).parent.parent / "old_runs" / "runs" / "default"
 SMALL = (
@@ -186,7 +187,7 @@ def test_a_run_that_does_not_tell_enough_is_refused(folder: Path, tmp_path: Path
         load_run(OLD_RUN).model()
     copy = tmp_path / "copy"
     shutil.copytree(folder / "run", copy)
-    (copy / files.SUMMARY).unlink()  # which seals the rest
+    unseal(copy)
     content = json.loads((copy / files.DATA).read_text())
     (copy / files.DATA).write_text(json.dumps({**content, "input_mean": [0.0]}))
     with pytest.raises(RunError, match="do not fit together"):
