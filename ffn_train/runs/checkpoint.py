@@ -117,6 +117,15 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted((path for path in paths if re.fullmatch(r"step-\d{9,}", path.stem)), key=_step)
 
 
+def discard_after(run: Path, step: int) -> None:
+    """Delete the checkpoints after a step: those that a run does not go on from could be counted
+    as its newest ones.
+    """
+    for path in checkpoints(run):
+        if _step(path) > step:
+            path.unlink(missing_ok=True)
+
+
 def newest_step(run: Path) -> int | None:
     """The step of the newest checkpoint, by its file name; None if there is none."""
     return max(map(_step, checkpoints(run)), default=None)

@@ -267,6 +267,39 @@ def test_without_a_usable_checkpoint_a_run_starts_again(
     assert results(path) == results(tmp_path / "straight")
 
 
+@pytest.mark.parametrize("lost", [1, 2])
+@pytest.mark.parametrize("how", ["damaged", "other rows"])
+def test_checkpoints_that_are_not_gone_on_from_displace_no_new_one(
+    how: str, lost: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run"
+    cut_run(path, 7, monkeypatch, **OFTEN)
+    if how == "damaged":
+        for checkpoint in checkpoints(path)[-lost:]:  # of steps 4 and 6
+            checkpoint.write_bytes(b"")
+    else:
+        rows = (path / files.SCALARS).read_bytes().splitlines(keepends=True)
+        rows[{1: 6, 2: 2}[lost]] = b"9,9\n"
+        (path / files.SCALARS).write_bytes(b"".join(rows))
+    left = {1: 4, 2: 0}[lost]
+    fit = Trainer.fit
+
+    def interrupted(self: Trainer, state: Any, **options: Any) -> Any:
+        for record in fit(self, state, **options):
+            if record.step == left + 2:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield record
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "fit", interrupted)
+        with pytest.raises(Interrupted) as caught:
+            run_in(path, config(**OFTEN))
+    assert caught.value.checkpoint == left + 3
+    assert [read_checkpoint(p).step for p in checkpoints(path)] == [left + 2, left + 3]
+    run_in(path, config(**OFTEN))
+    assert f"{path} continues at step {left + 3}" in NOTES
+
+
 def test_damaged_settings_are_told_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "run"
     run_in(path, config())
@@ -310,6 +343,7 @@ def test_an_extended_run_has_the_weights_of_its_new_end_or_none(
     path, longer = tmp_path / "run", {**OFTEN, "trainer": {"steps": 12, "keep": "best"}}
     run_in(path, config(**{**longer, "trainer": {"steps": 8, "keep": "best"}}))
     cut_run(path, 2, monkeypatch, **longer)
+    which: Any
     for which, name in (("last", files.WEIGHTS), ("best", files.BEST)):
         assert (path / name).exists()  # from before
         with pytest.raises(RunError, match=f"has not ended: {name} .* run.dir={path} goes on"):
