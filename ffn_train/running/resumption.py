@@ -41,10 +41,11 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
     origin = read_provenance(path)
     stored = Identity.of(config, origin.parts or {}, origin.data)
     requested = experiment.identity
-    if _failed_at_once(path):
-        stored = replace(
-            stored, parts=requested.parts
-        )  # the part may have caused the failure and been fixed
+    begun = (files.PROVENANCE, files.CHECKPOINTS, files.SUMMARY)
+    if not any(files.there(path / name) for name in begun):  # killed before it wrote them down
+        stored = replace(stored, parts=requested.parts, data=requested.data)
+    elif _failed_at_once(path):  # the part may have caused the failure and been fixed
+        stored = replace(stored, parts=requested.parts)
     stored_steps, steps = config.get("trainer", {}).get("steps"), experiment.trainer.steps
     differing = stored.differences(requested)
     if not isinstance(stored_steps, int) or steps < stored_steps:
@@ -59,7 +60,7 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
         return Plan(done=True, checkpoint=None, notes=(f"{path} has {note}",))
     folder = path / files.CHECKPOINTS
     if files.there(folder) and (folder.is_symlink() or not folder.is_dir()):
-        what = "a link" if folder.is_symlink() else "no directory"
+        what = "a link" if folder.is_symlink() else "not a directory"
         raise SettingError(f"run.dir={path}: {folder} is {what}, so no checkpoint can be written")
     checkpoint, notes = _newest(path, last_usable(path), requested.digest)
     notes += _other_bits(path, provenance)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,16 @@ def test_its_content_is_part_of_what_a_run_is(part: Path) -> None:
     part.with_name("moved.py").write_text(f"{SOFTPLUS}\n# changed", encoding="utf-8")
     with pytest.raises(SettingError, match=f"my_parts.py {digest[:8]} there, moved.py .* here"):
         execute(build_experiment(compose(moved)), NOTES.append)
+
+
+def test_a_run_killed_before_it_wrote_down_its_parts_starts_again(part: Path) -> None:
+    overrides = [*SMALL, "parts=[my_parts.py]", "activation=softplus"]
+    run = execute(build_experiment(compose([*overrides, "run.dir=run"])), NOTES.append)
+    Path("killed").mkdir()
+    shutil.copy(run.path / "config.json", "killed")
+    killed = execute(build_experiment(compose([*overrides, "run.dir=killed"])), NOTES.append)
+    assert killed.state == "finished"
+    assert killed.provenance.parts == run.provenance.parts
 
 
 def test_a_changed_file_replaces_what_it_declared(part: Path) -> None:

@@ -60,6 +60,19 @@ def test_other_rows_are_another_run(
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
+def test_a_run_killed_before_it_wrote_down_its_rows_starts_again(tmp_path: Path) -> None:
+    table, run, killed = tmp_path / "table.csv", tmp_path / "run", tmp_path / "killed"
+    write_table(table)
+    run_in(run, config(**on(table)))
+    killed.mkdir()
+    shutil.copy(run / files.CONFIG, killed)
+    NOTES.clear()
+    run_in(killed, config(**on(table)))
+    assert f"{killed} has no usable checkpoint: starting again from step 0" in NOTES
+    assert not any("of an old version" in note for note in NOTES)
+    assert results(killed) == results(run)
+
+
 def test_a_moved_file_and_a_cell_that_is_not_used_are_the_same_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

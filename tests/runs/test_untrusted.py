@@ -218,7 +218,7 @@ def test_a_run_whose_checkpoints_cannot_be_written_is_refused_at_once(
     assert run_in(copy, config()).state == "finished"  # which needs none
     assert newest_step(copy) is None
     before = {path.name: path.lstat().st_mtime_ns for path in copy.iterdir()}
-    what = "a link" if kind == "link" else "no directory"
+    what = "a link" if kind == "link" else "not a directory"
     with pytest.raises(SettingError, match=f"{folder} is {what}, so no checkpoint can be written"):
         run_in(copy, longer)
     assert {path.name: path.lstat().st_mtime_ns for path in copy.iterdir()} == before
