@@ -28,11 +28,12 @@ DAMAGED = "damaged"
 
 
 def run_job(sweep: str, digest: str) -> str:
-    """Start or resume the job with this digest and return its state; never raises.
+    """Start or resume the job with this digest and return its state.
 
     Messages of the run, and the traceback if it fails, go to ``logs/NAME.log``. With ``fail_fast``
     a job does not start once another has failed. The file ``STOP`` in the sweep's directory makes
-    all jobs, wherever they run, end with a checkpoint.
+    all jobs, wherever they run, end with a checkpoint. Raises RunError if the manifest is damaged,
+    OSError if the job's failure cannot be written down.
     """
     stop = Path(sweep) / STOP
     if stop.exists():
@@ -45,8 +46,13 @@ def run_job(sweep: str, digest: str) -> str:
         return state
     if stop.exists() or (entry.config["fail_fast"] and (Path(sweep) / FAILED).exists()):
         return "pending"
-    logs = files.make_folder(Path(sweep) / LOGS)
-    with open(logs / f"{path.name}.log", "a", encoding="utf-8", opener=files.regular) as log:
+    try:
+        name = files.make_folder(Path(sweep) / LOGS) / f"{path.name}.log"
+        log = open(name, "a", encoding="utf-8", opener=files.regular)  # noqa: SIM115
+    except OSError as error:
+        _failed(Path(sweep), path, str(error))
+        return entry.status(Path(sweep)).state
+    with log:
 
         def notify(line: str) -> None:
             with suppress(OSError):  # a full disk will fail the run itself

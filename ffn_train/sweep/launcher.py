@@ -80,11 +80,12 @@ def launch(
     """Run the jobs with these digests under a launcher; without ``settings``, with its defaults.
 
     On this machine several ``short`` ones go to a worker at a time, as dispatching each takes about
-    as long. Returns when all have ended in some state. If its processes are lost, the launcher's
-    exception is raised.
+    as long. Returns when all have ended in some state. If its processes are lost, or a job cannot
+    write down why it failed, that exception is raised.
     """
     from hydra._internal.callbacks import Callbacks
     from hydra.core.plugins import Plugins
+    from hydra.core.utils import JobStatus
     from hydra.types import HydraContext
 
     loader: Any = _Loader()
@@ -97,7 +98,9 @@ def launch(
         launcher.joblib |= {"initializer": _end_with_parent, "initargs": (os.getpid(),)}
     most = MOST if short and name in LOCAL else 1
     jobs = [[f"job=job_{'_'.join(batch)}"] for batch in _batches(digests, most)]
-    launcher.launch(jobs, initial_job_idx=0)
+    for done in launcher.launch(jobs, initial_job_idx=0):
+        if done.status is JobStatus.FAILED:  # Hydra keeps exceptions, and would print them itself
+            raise done._return_value
 
 
 def _batches(digests: Sequence[str], most: int) -> Iterator[Sequence[str]]:

@@ -47,7 +47,7 @@ def carry_out(
         notify("stopping: running jobs write a checkpoint (a second signal stops at once)")
 
     with _progress(sweep, entries), Interruption(patience=None, on_signal=stop) as interruption:
-        for _ in range(ROUNDS):
+        for attempt in range(ROUNDS):
             before = {job.digest: job.status(sweep) for job in entries}
             remaining = [
                 job
@@ -69,9 +69,11 @@ def carry_out(
                 if interruption.requested is not None:
                     continue  # type: ignore[unreachable]  # it arrived meanwhile
                 lost = isinstance(error, BrokenProcessPool)  # possibly before its first job
-                if not lost and all(job.status(sweep) == before[job.digest] for job in remaining):
+                unchanged = all(job.status(sweep) == before[job.digest] for job in remaining)
+                if unchanged and not lost and attempt == 0:
                     raise SettingError(f"no job could be launched: {first_line(error)}") from None
-                notify(f"the workers were lost ({first_line(error)}); going on with new ones")
+                what = "the workers were lost" if lost else "not all jobs were run"
+                notify(f"{what} ({first_line(error)}); going on with new ones")
     return interruption.requested
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
 from ffn_train.config.kept import kept
 from ffn_train.config.settings import SettingError
+from ffn_train.running import Notify
 from ffn_train.runs import RunError, files
 from ffn_train.runs.checkpoint import newest_step
 from ffn_train.runs.lock import in_use
@@ -269,6 +271,44 @@ def test_a_sweep_follows_no_link(link: str, one_job: Path, tmp_path: Path) -> No
     with suppress(SettingError, OSError):
         assert swept(sweep, "seed=0") == ["failed"]
     assert {p: p.stat().st_mtime_ns for p in (elsewhere, *elsewhere.rglob("*"))} == before
+
+
+def test_a_log_that_cannot_be_written_fails_the_job_with_the_reason(
+    one_job: Path, tmp_path: Path
+) -> None:
+    sweep = Path(shutil.copytree(one_job, tmp_path / "sweep"))
+    (sweep / "logs").rename(tmp_path / "logs")
+    (sweep / "logs").write_text("mine")
+    assert swept(sweep, "seed=0,1") == ["finished", "failed"]
+    (reason,) = (job.status(sweep).reason for job in read(sweep)[1:])
+    assert "File exists" in reason
+    assert "logs" in reason
+    (sweep / "logs").unlink()
+    assert swept(sweep, "seed=0,1") == ["finished"] * 2
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_a_failure_that_cannot_be_written_down_is_told(
+    others: bool, one_job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = Path(shutil.copytree(one_job, tmp_path / "sweep"))
+
+    def full(where: Path, job: Path, reason: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(job))
+
+    def failing(sweep: Path, path: Path, notify: Notify) -> None:
+        if "seed=1" in path.name:
+            raise SettingError("on purpose")
+
+    monkeypatch.setattr("ffn_train.sweep.job._failed", full)
+    monkeypatch.setattr("ffn_train.sweep.job._set_aside_if_damaged", failing)
+    NOTES.clear()
+    if others:
+        assert swept(sweep, "seed=2,1") == ["finished", "pending"]
+        assert sum("not all jobs were run ([Errno 28] No space left" in n for n in NOTES) == 3
+    else:
+        with pytest.raises(SettingError, match=r"no job could be launched: .*No space left on"):
+            swept(sweep, "seed=1")
 
 
 def test_a_directory_that_no_run_was_made_in_is_not_moved(one_job: Path, tmp_path: Path) -> None:
