@@ -42,7 +42,7 @@ class Composition:
 def compose(overrides: Sequence[str] = ()) -> Config:
     """The resolved configuration that the overrides of one run describe. Raises SettingError.
 
-    They may include ``--config-dir=DIR``, a directory of the user's presets.
+    They may include ``--config-dir=DIR``, directories of the user's presets.
     """
     composition = composed(overrides)
     if composition.launcher is not None:
@@ -84,8 +84,8 @@ def _compose(overrides: Sequence[str]) -> Any:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    directories = [text for text in overrides if text.startswith(CONFIG_DIR)]
-    typed = [text for text in overrides if text not in directories]
+    typed = [text for text in overrides if not text.startswith(CONFIG_DIR)]
+    directories = [text.removeprefix(CONFIG_DIR) for text in overrides if text not in typed]
     for text in typed:
         if grammar(text).is_sweep_override():
             key, _, value = text.partition("=")
@@ -94,7 +94,7 @@ def _compose(overrides: Sequence[str]) -> Any:
             raise SettingError(f"{text} gives several values: a sweep, with -m{as_one}")
     hydra_overrides = [as_written(text) for text in typed]
     declare(hydra_overrides)
-    elsewhere = [search_path(text.removeprefix(CONFIG_DIR)) for text in directories[-1:]]
+    elsewhere = [search_path(directories)] if directories else []
     try:
         with one_line_errors(), initialize_config_dir(str(CONF), **hydra_defaults()):
             config = hydra_compose(

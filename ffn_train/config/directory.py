@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -15,17 +16,21 @@ MOST = 100_000  # values in a file, anchors expanded
 PLAIN = ("map", "seq", "str", "int", "float", "bool", "null")  # the allowed YAML tags
 
 
-def search_path(directory: str) -> str:
-    """The override that makes Hydra search the directory, after the shipped presets.
+def search_path(directories: Sequence[str]) -> str:
+    """The override that makes Hydra search the directories, after the shipped presets; of two
+    files with one name the last directory's counts.
 
-    Raises SettingError if there is no such directory.
+    Raises SettingError if one of them is not there.
     """
-    check_path("--config-dir", directory)
-    path = Path(directory).expanduser().absolute()
-    if not path.is_dir():
-        raise SettingError(f"--config-dir {directory}: there is no such directory")
+    places = []
+    for directory in reversed(directories):
+        check_path("--config-dir", directory)
+        path = Path(directory).expanduser().absolute()
+        if not path.is_dir():
+            raise SettingError(f"--config-dir {directory}: there is no such directory")
+        places.append(quoted(f"checked://{path}"))
     _register()
-    return f"hydra.searchpath=[{quoted(f'checked://{path}')}]"
+    return f"hydra.searchpath=[{','.join(places)}]"
 
 
 @cache
@@ -77,7 +82,7 @@ def _check(path: Path) -> None:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it is no YAML"
+        problem = getattr(error, "problem", None) or "it is not YAML"
         raise SettingError(f"{path}{line}: {problem}") from None
     except SettingError:
         raise

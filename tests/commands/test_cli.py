@@ -364,6 +364,19 @@ def test_a_sweep_is_one_also_with_presets_of_ones_own(name: str, presets: Path) 
         assert "hydra/launcher=serial starts a sweep's jobs, with -m" in single.stderr
 
 
+def test_presets_may_lie_in_several_directories(tmp_path: Path) -> None:
+    for folder, names in (("one", "ab"), ("two", "bc")):
+        (tmp_path / folder / "experiment").mkdir(parents=True)
+        for name in names:
+            file = tmp_path / folder / "experiment" / f"{name}.yaml"
+            file.write_text(f"# @package _global_\nrun: {{dir: {folder}}}\n")
+    both = [f"--config-dir={tmp_path / folder}" for folder in ("one", "two")]
+    found = {name: compose([*both, f"experiment={name}"])["run"]["dir"] for name in "abc"}
+    assert found == {"a": "one", "b": "two", "c": "two"}
+    with pytest.raises(SettingError, match="nowhere: there is no such directory"):
+        compose(["--config-dir=nowhere", *both, "experiment=b"])
+
+
 @pytest.mark.parametrize("name", ["1e5", "12.50", "1_0", "true", "2024"])
 def test_a_directory_is_named_as_it_was_typed(name: str) -> None:
     assert compose([f"run.dir={name}"])["run"]["dir"] == name
