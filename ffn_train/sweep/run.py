@@ -168,7 +168,8 @@ def run(plan: Plan, notify: Notify) -> Sweep:
 
         if search is None:
             return Sweep(sweep, *work(plan.entries))
-        return Sweep(sweep, *search.run(sweep, work), search.best())
+        swept = search.run(sweep, work, fail_fast=config["fail_fast"])
+        return Sweep(sweep, *swept, search.best())
 
 
 def numbered(jobs: int) -> str:

@@ -19,6 +19,7 @@ from ffn_train.config.overrides import Interval
 from ffn_train.config.settings import SettingError
 from ffn_train.runs.status import ENDED
 from ffn_train.runs.summary import read_summary
+from ffn_train.sweep.job import FAILED
 from ffn_train.sweep.manifest import Entry, entry
 from ffn_train.sweep.space import Space
 
@@ -57,8 +58,9 @@ class Search:
                 for _ in space.points
             ]
 
-    def run(self, sweep: Path, work: Work) -> tuple[list[Entry], int | None]:
-        """Propose trials, run their jobs and report the losses, until all are done or interrupted.
+    def run(self, sweep: Path, work: Work, *, fail_fast: bool) -> tuple[list[Entry], int | None]:
+        """Propose trials, run their jobs and report the losses, until all are done, or it is
+        interrupted or, with ``fail_fast``, a job has failed.
 
         Returns the jobs and the signal that interrupted the search, if any.
         """
@@ -76,7 +78,7 @@ class Search:
             entries += entries_run
             for study, trial, job in requested:
                 self._tell(study, trial, sweep, job)
-            if interrupted is not None:
+            if interrupted is not None or (fail_fast and (sweep / FAILED).exists()):
                 return entries, interrupted
         return entries, None
 

@@ -105,3 +105,18 @@ def test_losses_that_are_not_finite_are_said_to_be(
     assert line == (
         "2 finished, none with a finite loss (2 finished, 0 diverged or stopped of 2 trials)"
     )
+
+
+def test_a_search_ends_with_the_first_job_that_fails_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise ValueError("on purpose")
+
+    monkeypatch.setattr("ffn_train.sweep.job.execute", failing)
+    trials = ("sweep.search.trials=6", "sweep.search.at_once=2")
+    swept = search(tmp_path / "fast", INTERVAL, *trials, "fail_fast=true")
+    assert [job.status(swept.path).state for job in swept.entries] == ["failed", "pending"]
+    assert swept.best == ["no trial finished (0 finished, 0 diverged or stopped of 2 trials)"]
+    swept = search(tmp_path / "all", INTERVAL, *trials)
+    assert [job.status(swept.path).state for job in swept.entries] == ["failed"] * 6
