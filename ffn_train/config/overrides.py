@@ -91,6 +91,8 @@ def grammar(text: str) -> Any:
     """One override as Hydra's own object. Raises SettingError."""
     from hydra.errors import HydraException
 
+    if re.search("[\ud800-\udfff]", text):
+        raise SettingError(f"cannot read {shortened(text)!r}: it is not UTF-8")
     if not text.strip():
         raise SettingError(f"cannot read {text!r}: an override is KEY=VALUE")
     if "=" not in text and not text.startswith("~"):

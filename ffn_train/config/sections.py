@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ def path(key: str, value: Any) -> None:
     if value is not None and (type(value) not in (str, int) or not str(value).strip()):
         quotes = ", in quotes" if isinstance(value, (bool, float)) else ""
         raise SettingError(f"{key} must be a path{quotes}, got {value!r}")
-    if {"\0", "\n"} & {*str(value)}:
+    if re.search("[\0\n\ud800-\udfff]", str(value)):  # the last: bytes that are not UTF-8
         raise SettingError(f"{key} must be a path, got {value!r}")
     try:
         os.lstat(Path(str(value)).expanduser())
