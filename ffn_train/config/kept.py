@@ -23,7 +23,7 @@ def kept_in_turn() -> Iterator[None]:
 
 
 def kept(what: Hashable, depends: Any, work_out: Callable[[], Value]) -> Value:
-    """What ``work_out`` gives, or gave the last time if it depends on the same as then."""
+    """What ``work_out`` returns, or returned the last time if ``depends`` was the same then."""
     if _kept is None:
         return work_out()
     if what not in _kept or _kept[what][0] != depends:

@@ -29,7 +29,7 @@ def find(path: str) -> Path:
 
 
 def version_of(path: Path) -> tuple[int, ...]:
-    """What is another once a file was written or replaced: device, inode, size and time.
+    """What differs once a file was written or replaced: its device, inode, size and time.
 
     Raises OSError.
     """

@@ -113,7 +113,9 @@ def _check_outside(group: str, name: str, cls: type[Any]) -> None:
     if not re.fullmatch(r"[A-Za-z]\w*", name):
         raise ValueError(f"{where}: a name has letters, digits and underscores")
     if not issubclass(cls, base):
-        raise ValueError(f"{where}, is no {base.__name__}, the base class in ffn_train.parts")
+        raise ValueError(
+            f"{where}, is not derived from {base.__name__}, the base class in ffn_train.parts"
+        )
     if missing := sorted(getattr(cls, "__abstractmethods__", ())):
         raise ValueError(f"{where}, has no {', '.join(missing)}")
     try:
@@ -168,7 +170,7 @@ def names(group: str) -> tuple[str, ...]:
 
 
 def build(group: str, settings: Mapping[str, Any], **more: Any) -> Any:
-    """The object that ``{"name": ..., **its settings}`` describes; ``more`` are no settings.
+    """The object that ``{"name": ..., **its settings}`` describes; ``more``: what is not a setting.
 
     Raises SettingError for an unknown name or key; the class checks the values.
     """

@@ -122,7 +122,8 @@ def setting(says: str, default: Any = REQUIRED, **declared: Any) -> Any:
     known = [f.name for f in fields(Setting)]
     for keyword in declared:
         if keyword not in known:
-            raise ValueError(f"setting({says!r}): {keyword} is no keyword{nearest(keyword, known)}")
+            hint = nearest(keyword, known)
+            raise ValueError(f"setting({says!r}): {keyword} is not a keyword{hint}")
     metadata = {"setting": Setting(says, default, **declared)}
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)

@@ -216,7 +216,7 @@ DECLARED_WRONG = {
     ),
     'symbol = equation = "m"': ('equation = "m"', "symbol is not declared"),
     "def value": ("def velue", "quantity=mine, the class Mine, has no value"),
-    "(StepQuantity)": ("", "quantity=mine, the class Mine, is no Quantity"),
+    "(StepQuantity)": ("", "quantity=mine, the class Mine, is not derived from Quantity"),
     '"mine"': ('"step"', "the name stands for something else: step, "),
     ', "mine"': (', "my own"', "a name has letters, digits and underscores"),
 }
@@ -259,7 +259,7 @@ class Mine(Task):
     """@choice("activation", "mine")
 class Mine(Activation):
     beta: float = setting("β", 1.0, least=0)
-""": r"least is no keyword; did you mean at_least\?",
+""": r"least is not a keyword; did you mean at_least\?",
 }
 
 
