@@ -21,7 +21,7 @@ from ffn_train.config.composition import compose
 from ffn_train.plots import draw
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
-from ffn_train.sweep.run import run_sweep
+from ffn_train.sweep.run import check, run_sweep
 
 DATA = Path(__file__).resolve().parents[1] / "diabetes" / "diabetes.csv"
 TINY = (
@@ -151,7 +151,7 @@ def sweep_figures(out: Path, kind: str) -> list[Path]:
         given = [word.replace("OUT", str(out.parents[1])) for word in given]
         if any("," in word for word in settings):
             given += [f"sweep.dir={root}", "hydra/launcher=serial", "resume=force"]
-            run_sweep(given, lambda line: None)
+            run_sweep(check(given), lambda line: None)
         else:
             execute(build_experiment(compose([*given, f"run.dir={root}"])), print, progress=False)
     comparison = collect([out / "runs"], Options(), print)

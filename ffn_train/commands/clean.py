@@ -7,7 +7,7 @@ import re
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from ffn_train.commands.options import Parser, say
@@ -51,30 +51,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if in_use(directory):
                 parser.notify(f"in use, left alone: {directory}")
                 continue
-            for path, what in superfluous(directory):
-                size = path.lstat().st_size
-                rows.append((str(path), counted(size, "byte"), what))
-                total += size
-            if options.yes:
-                _remove(directory)
+            found = [(path, "half-written", _size(path)) for path in _half_written(directory)]
+            # with the lock, which removes some of them, nobody writes checkpoints
+            with claim("DIR", directory, directory) if options.yes else nullcontext():
+                found += [(path, what, _size(path)) for path, what in _checkpoints(directory)]
+                for path, _, _ in found if options.yes else ():
+                    path.unlink(missing_ok=True)
+            rows += [(str(path), counted(size, "byte"), what) for path, what, size in found]
+            total += sum(size for _, _, size in found)
     for line in aligned(rows, left=(0, 2)) if rows else []:
         say(line)
     then = "removed" if options.yes else "--yes removes them"
     say(f"{counted(len(rows), 'file')}, {counted(total, 'byte')}{f'; {then}' if rows else ''}")
 
 
-def superfluous(directory: Path) -> list[tuple[Path, str]]:
-    """The superfluous files of a run's or sweep's directory, each with a description."""
+def _size(path: Path) -> int:
+    return path.lstat().st_size
+
+
+def _half_written(directory: Path) -> list[Path]:
+    """The temporary files of killed processes in a run's or sweep's directory."""
     old = time.time() - MINUTE
     folders = (directory, directory / files.CHECKPOINTS)
     half_written = [path for folder in folders for path in _temporary(folder, files.LOCKED)]
     for name in ("", files.PLOTS, OUT, EXPORTS["tensorboard"]):
         unlocked = _temporary(directory / name, _UNLOCKED)
         half_written += [path for path in unlocked if path.lstat().st_mtime < old]
-    return [
-        *((path, "half-written") for path in half_written),
-        *_checkpoints(directory),
-    ]
+    return half_written
 
 
 def _places(root: Path) -> Iterator[Path]:
@@ -110,9 +113,3 @@ def _checkpoints(run: Path) -> list[tuple[Path, str]]:
             usable += [checkpoint.step] if checkpoint.step <= last else []
     older = [path for path, step in steps.items() if usable and step < max(usable)]
     return [*damaged, *((path, "an older checkpoint") for path in older)]
-
-
-def _remove(directory: Path) -> None:
-    with claim("DIR", directory, directory):  # also removes half-written files
-        for path, _ in superfluous(directory):
-            path.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from ffn_train.commands.help import help_text
 from ffn_train.commands.options import Parser, mention, os_error, say, tell
 from ffn_train.config.composition import as_yaml, complete, compose, load_parts
 from ffn_train.config.overrides import CONFIG_DIR, command, written
-from ffn_train.config.settings import SettingError, UserError, first_line
+from ffn_train.config.settings import SettingError, UserError, counted, first_line
 from ffn_train.running.interruption import SOON, Interrupted, Interruption
 
 SHOWN = 10  # unfinished jobs that are named
@@ -99,8 +99,7 @@ def run(config: dict[str, Any]) -> None:
 def sweep(overrides: list[str]) -> int:
     """Run a sweep and report its results; returns the exit status, 1 if a job failed or is left."""
     from ffn_train.runs.status import EARLY, ENDED
-    from ffn_train.sweep.run import check, counts, numbered
-    from ffn_train.sweep.run import run as run_sweep
+    from ffn_train.sweep.run import check, counts, run_sweep
     from ffn_train.train import threads
 
     plan = check(overrides)
@@ -129,7 +128,7 @@ def sweep(overrides: list[str]) -> int:
         say(line)
     page = _compare(path, plan.config["plot"])
     look = f"; to look at: {page}" if page else ""
-    say(f"{counts(path, entries)} of {numbered(len(entries))} in {path}{look}")
+    say(f"{counts(path, entries)} of {counted(len(entries), 'job')} in {path}{look}")
     if swept.interrupted is not None:
         tell(f"to go on: {_again('sweep.dir', path)}")
         return 128 + swept.interrupted

@@ -7,7 +7,7 @@ import tempfile
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import Run, load_run
 from ffn_train.runs.status import ENDED
-from ffn_train.sweep.run import run_sweep
+from ffn_train.sweep.run import check, run_sweep
 
 
 def trained(name: str, *overrides: str) -> list[Run]:
@@ -19,7 +19,8 @@ def trained(name: str, *overrides: str) -> list[Run]:
     """
     with tempfile.TemporaryDirectory() as folder:
         where = f"sweep.dir='{folder}/sweep'"
-        swept = run_sweep([f"experiment={name}", *overrides, where], lambda line: None)
+        plan = check([f"experiment={name}", *overrides, where])
+        swept = run_sweep(plan, lambda line: None)
         if swept.interrupted is not None:
             raise KeyboardInterrupt
         for entry in swept.entries:

@@ -60,7 +60,7 @@ def estimate(
     ideal = max(total / cores, max(durations))
     on = f"{cores} cores" if cores > 1 else "one core"
     lines.append(
-        f"{count} job{'s' * (count != 1)}: about {_clock(total)} one after the other, "
+        f"{counted(count, 'job')}: about {_clock(total)} one after the other, "
         f"{_clock(ideal)} on the {on} of this machine"
     )
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """A sweep's identity: the manifest of its jobs.
 
     manifest.json   the command, the space, the code's digest, and for each job its directory,
-                    settings, digests of configuration and data; for human readers also its state
+                    settings, digests of configuration, data and parts; for human readers its state
                     and times when the manifest was written, at the sweep's start and end
     jobs/NAME/      each job's run directory
     logs/NAME.log   each job's messages, and the traceback if it failed

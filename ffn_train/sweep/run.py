@@ -13,7 +13,7 @@ from typing import Any
 from ffn_train.config.composition import composed
 from ffn_train.config.kept import kept_in_turn
 from ffn_train.config.overrides import grammar
-from ffn_train.config.settings import SettingError
+from ffn_train.config.settings import SettingError, counted
 from ffn_train.nn.engine import WORTH_COMPILING
 from ffn_train.running import Notify
 from ffn_train.running.experiment import build_experiment
@@ -117,12 +117,7 @@ def _engine(jobs: Sequence[Job], work: int) -> str:
     return "numpy"
 
 
-def run_sweep(arguments: Sequence[str], notify: Notify) -> Sweep:
-    """Run the jobs of the described sweep that have not ended. Raises SettingError."""
-    return run(check(arguments), notify)
-
-
-def run(plan: Plan, notify: Notify) -> Sweep:
+def run_sweep(plan: Plan, notify: Notify) -> Sweep:
     """Run the jobs of a sweep that have not ended. Raises SettingError."""
     config = plan.config
     directory, force = config["sweep"]["dir"], config["resume"] == "force"
@@ -153,7 +148,7 @@ def run(plan: Plan, notify: Notify) -> Sweep:
             requested = [by_digest[job.digest] for job in entries]
             chosen = {str(job.config.get("engine", "numpy")) for job in requested}
             engines = sorted({usable(name, notify) for name in chosen})
-            about = f"{numbered(len(requested))} in {sweep}, engine={','.join(engines)}"
+            about = f"{counted(len(requested), 'job')} in {sweep}, engine={','.join(engines)}"
             notify(f"{about}: {counts(sweep, requested)}")
             interrupted = carry_out(
                 sweep,
@@ -170,11 +165,6 @@ def run(plan: Plan, notify: Notify) -> Sweep:
             return Sweep(sweep, *work(plan.entries))
         swept = search.run(sweep, work, fail_fast=config["fail_fast"])
         return Sweep(sweep, *swept, search.best())
-
-
-def numbered(jobs: int) -> str:
-    """``1 job`` or ``3 jobs``."""
-    return f"{jobs} job{'s' * (jobs != 1)}"
 
 
 def counts(sweep: Path, entries: Sequence[Entry]) -> str:

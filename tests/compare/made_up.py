@@ -103,10 +103,11 @@ def copied(sweep: Path, to: Path) -> Path:
 
 
 def sweep_of(root: Path, *overrides: str) -> None:
-    from ffn_train.sweep.run import run_sweep
+    from ffn_train.sweep.run import check, run_sweep
     from tests.support.small_runs import SMALL
 
-    run_sweep([*SMALL, *overrides, f"sweep.dir={root}", "hydra/launcher=serial"], lambda line: None)
+    plan = check([*SMALL, *overrides, f"sweep.dir={root}", "hydra/launcher=serial"])
+    run_sweep(plan, lambda line: None)
 
 
 def drawn(comparison: Comparison, name: str) -> Figure:

@@ -17,7 +17,7 @@ from ffn_train.config.settings import SettingError
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import load_run
-from ffn_train.sweep.run import run_sweep
+from ffn_train.sweep.run import check, run_sweep
 from tests.support.command import command
 from tests.support.small_runs import NOTES, SMALL
 
@@ -176,7 +176,7 @@ def test_a_sweep_is_not_extended_by_another_content(part: Path) -> None:
     arguments += ["sweep.dir=sweep", "trainer.steps=2"]
 
     def states(seeds: str) -> list[str]:
-        swept = run_sweep([*arguments, f"seed={seeds}"], NOTES.append)
+        swept = run_sweep(check([*arguments, f"seed={seeds}"]), NOTES.append)
         return [entry.status(swept.path).state for entry in swept.entries]
 
     part.write_text(SOFTPLUS.replace("np.logaddexp", "np.logadexp"), encoding="utf-8")

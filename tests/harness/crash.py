@@ -35,8 +35,7 @@ from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import RunError, files, load_run
 from ffn_train.runs.status import ENDED, status
 from ffn_train.sweep.manifest import MANIFEST
-from ffn_train.sweep.run import Plan, check
-from ffn_train.sweep.run import run as run_sweep
+from ffn_train.sweep.run import Plan, check, run_sweep
 from tests.harness.campaign import Case, Outcome, campaign, limited, wrong
 from tests.harness.operations import (
     CHANGING,

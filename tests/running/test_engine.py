@@ -99,7 +99,7 @@ def test_a_sweep_has_one_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sweeping, "WORTH_COMPILING", work)
     assert decided("model.depth=2,5") == ["numpy"] * 2
     lines: list[str] = []
-    sweeping.run_sweep([*chosen, "seed=0,1"], lines.append)
+    sweeping.run_sweep(sweeping.check([*chosen, "seed=0,1"]), lines.append)
     assert "2 jobs in" in lines[0]
     assert "engine=numpy" in lines[0]
     monkeypatch.setattr(sweeping, "WORTH_COMPILING", 0)
@@ -114,10 +114,10 @@ def test_a_sweep_goes_on_where_its_engine_is_missing(
     plan = sweeping.check(chosen)
     with monkeypatch.context() as patch:
         patch.setattr(sweeping, "carry_out", lambda *_, **__: None)
-        sweeping.run(plan, NOTES.append)
+        sweeping.run_sweep(plan, NOTES.append)
     monkeypatch.setattr(engines, "_installed", lambda: False)
     lines: list[str] = []
-    done = sweeping.run_sweep(chosen, lines.append)
+    done = sweeping.run_sweep(sweeping.check(chosen), lines.append)
     assert any("engine=compiled needs" in line and "engine=numpy" in line for line in lines)
     assert f"2 jobs in {done.path}, engine=numpy: " in lines[-1]
     for job in done.entries:

@@ -39,7 +39,7 @@ def test_both_ends_are_checked_before_any_trial(override: str, message: str) -> 
 
 def search(sweep: Path, *overrides: str) -> Sweep:
     pytest.importorskip("optuna", reason="Optuna is not installed (extra 'search')")
-    return run_sweep([*TINY, *overrides, f"sweep.dir={sweep}"], lambda line: None)
+    return run_sweep(check([*TINY, *overrides, f"sweep.dir={sweep}"]), lambda line: None)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,6 @@ from ffn_train.sweep import space
 from ffn_train.sweep.estimate import _clock, estimate
 from ffn_train.sweep.manifest import merge, read, write
 from ffn_train.sweep.run import check, run_sweep
-from ffn_train.sweep.run import run as launch
 from ffn_train.sweep.space import jobs
 from ffn_train.tasks.tabular.file import read as read_table
 from ffn_train.train.trainer import Trainer
@@ -258,7 +257,7 @@ def tables(sweep: Path) -> dict[str, bytes]:
 def run(sweep: Path, *overrides: str, launcher: str = "serial") -> list[str]:
     notes: list[str] = []
     arguments = [*TINY, *overrides, f"sweep.dir={sweep}", f"hydra/launcher={launcher}"]
-    swept = run_sweep(arguments, notes.append)
+    swept = run_sweep(check(arguments), notes.append)
     assert swept.path == sweep
     return [entry.status(sweep).state for entry in swept.entries]
 
@@ -348,17 +347,18 @@ def test_data_that_change_while_a_sweep_runs_fail_the_jobs_that_would_read_them(
     arguments = on_a_table(tmp_path)
     plan = check(arguments)
     (tmp_path / "data.csv").write_text("\n".join([*LINES, "1,2,3"]))
-    swept = launch(plan, print)
+    swept = run_sweep(plan, print)
     for entry in swept.entries:
         now = entry.status(swept.path)
         assert now.state == "failed"
         assert "was begun with something else: the data of jobs/seed=" in now.reason
         assert not (swept.path / entry.directory / "scalars.csv").exists()
     with pytest.raises(SettingError, match="the data of jobs/"):
-        run_sweep(arguments, print)
-    swept = run_sweep([*arguments, "resume=force"], print)  # none has ended: now those are meant
+        run_sweep(check(arguments), print)
+    forced = check([*arguments, "resume=force"])
+    swept = run_sweep(forced, print)  # none has ended: now those are meant
     assert {entry.status(swept.path).state for entry in swept.entries} == {"finished"}
-    assert run_sweep(arguments, print).entries == swept.entries
+    assert run_sweep(check(arguments), print).entries == swept.entries
 
 
 def test_a_table_is_read_once_for_jobs_in_turn(
@@ -375,7 +375,7 @@ def test_a_table_is_read_once_for_jobs_in_turn(
     seeds = on_a_table(tmp_path)
     plan = check([text.replace("seed=0,1", "seed=range(0,6)") for text in seeds])
     assert len(reads) == 1
-    swept = launch(plan, print)
+    swept = run_sweep(plan, print)
     assert len(reads) == 4  # by batches of four jobs, of one, and of one
     for entry in swept.entries:
         assert entry.status(swept.path).state == "finished"
@@ -420,12 +420,12 @@ def test_the_theory_of_the_same_first_batch_is_worked_out_once(
 
 def test_changed_data_are_refused(tmp_path: Path) -> None:
     data, arguments = tmp_path / "data.csv", on_a_table(tmp_path)
-    run_sweep(arguments, print)
+    run_sweep(check(arguments), print)
     data.write_text("\n".join([*LINES, "1,2,3"]))
     with pytest.raises(SettingError, match="the data of jobs/"):
-        run_sweep(arguments, print)
+        run_sweep(check(arguments), print)
     notes: list[str] = []
-    swept = run_sweep([*arguments, "resume=force"], notes.append)
+    swept = run_sweep(check([*arguments, "resume=force"]), notes.append)
     assert {entry.status(swept.path).state for entry in swept.entries} == {"finished"}
     assert sum("are kept, although made with the data of jobs/" in note for note in notes) == 2
 
@@ -446,40 +446,40 @@ def test_changed_rows_for_validation_or_the_test_are_refused(tmp_path: Path) -> 
         folder = tmp_path / key
         folder.mkdir()
         arguments = on_a_table(folder, f"{key}={second}")
-        run_sweep(arguments, print)
+        run_sweep(check(arguments), print)
         second.write_text("\n".join(LINES[:30]))
         with pytest.raises(SettingError, match=f"the content of {key} .* there, .* here"):
-            run_sweep(arguments, print)
+            run_sweep(check(arguments), print)
         further = [text.replace("seed=0,1", "seed=2,3") for text in arguments]
         with pytest.raises(SettingError, match=f"the content of {key} "):
-            run_sweep(further, print)
+            run_sweep(check(further), print)
         without(folder / "s", "others")
-        swept = run_sweep(arguments, print)  # what is not known is not compared
+        swept = run_sweep(check(arguments), print)  # what is not known is not compared
         assert [entry.status(swept.path).state for entry in swept.entries] == ["finished"] * 2
 
 
 def test_a_table_that_is_read_in_another_way_is_refused(tmp_path: Path) -> None:
     arguments = on_a_table(tmp_path)
-    run_sweep(arguments, print)
+    run_sweep(check(arguments), print)
     further = [text.replace("seed=0,1", "seed=2,3") for text in arguments]
     for key, value in (("task.encoding", "cp1252"), ("task.validation_path", "data.csv")):
         value = str(tmp_path / value) if key.endswith("path") else value
         for asked in (arguments, further):
             with pytest.raises(SettingError, match=f"{key}=None there, '.*{value}' here"):
-                run_sweep([*asked, f"{key}={value}"], print)
+                run_sweep(check([*asked, f"{key}={value}"]), print)
     (tmp_path / "data.csv").write_text("\n".join([*LINES, "1,2,3"]))
     with pytest.raises(SettingError, match="the data of jobs/"):
-        run_sweep(further, print)
+        run_sweep(check(further), print)
 
 
 def test_how_a_table_is_read_may_vary_and_then_no_more(tmp_path: Path) -> None:
     arguments = [text.replace("seed=0,1", "seed=0") for text in on_a_table(tmp_path)]
-    run_sweep(arguments, print)
-    run_sweep([*arguments, "task.encoding=ascii,cp1252"], print)
+    run_sweep(check(arguments), print)
+    run_sweep(check([*arguments, "task.encoding=ascii,cp1252"]), print)
     assert len(read(tmp_path / "s")) == 3
-    run_sweep(arguments, print)
+    run_sweep(check(arguments), print)
     with pytest.raises(SettingError, match=r"task\.encoding=None there, 'ascii' here"):
-        run_sweep([*arguments, "task.encoding=ascii"], print)
+        run_sweep(check([*arguments, "task.encoding=ascii"]), print)
 
 
 def test_what_differs_by_a_reference_is_not_shared(tmp_path: Path) -> None:
@@ -569,7 +569,7 @@ def test_a_job_reads_the_table_where_it_is_now(tmp_path: Path) -> None:
     sweep.mkdir()
     write(sweep, [], merge(sweep, plan.entries, force=False)[0])  # as one that was killed at once
     moved = (tmp_path / "data.csv").rename(tmp_path / "moved.csv")
-    swept = run_sweep([*arguments, f"task.path={moved}"], print)
+    swept = run_sweep(check([*arguments, f"task.path={moved}"]), print)
     assert [entry.status(sweep).state for entry in swept.entries] == ["finished"] * 2
 
 

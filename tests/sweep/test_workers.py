@@ -43,7 +43,7 @@ def plan(*overrides: str) -> sweep_run.Plan:
 def swept(sweep: Path, *overrides: str) -> list[str]:
     assert sweep.name == "sweep"
     with chdir(sweep.parent):
-        entries = sweep_run.run(plan(*overrides), NOTES.append).entries
+        entries = sweep_run.run_sweep(plan(*overrides), NOTES.append).entries
     return [entry.status(sweep).state for entry in entries]
 
 
