@@ -441,8 +441,8 @@ def without(sweep: Path, *keys: str) -> None:
 
 def test_changed_rows_for_validation_or_the_test_are_refused(tmp_path: Path) -> None:
     second = tmp_path / "second.csv"
-    second.write_text("\n".join(LINES[:40]))
     for key in ("task.validation_path", "task.test_path"):
+        second.write_text("\n".join(LINES[:40]))
         folder = tmp_path / key
         folder.mkdir()
         arguments = on_a_table(folder, f"{key}={second}")
