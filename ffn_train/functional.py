@@ -188,7 +188,7 @@ def _affine_gradients(dz: Array, x: Array, W: Array) -> tuple[Array, Array, Arra
 
 
 def _apply(function: Elementwise, z: Array, name: str) -> Array:
-    result = function(z)
+    result = function(z.copy())  # which it may overwrite, as np.tanh(z, out=z) does
     _need(f"the result of {name}", result, "z", z.shape)
     # in the precision of z: a derivative such as np.where(z > 0, 1.0, 0.0) is float64 for any z
     return np.asarray(result, np.result_type(z, np.float16))

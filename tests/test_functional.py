@@ -414,6 +414,16 @@ def test_arguments_are_left_alone_and_results_are_new(pair: Pair, lead: tuple[in
         assert not any(np.shares_memory(a, b) for a, b in combinations(results, 2))
 
 
+@vector_and_batch
+def test_an_activation_may_overwrite_what_it_is_given(lead: tuple[int, ...]) -> None:
+    in_place: Pair = (lambda z: np.tanh(z, out=z), lambda z: np.subtract(1, np.tanh(z) ** 2, out=z))
+    for draw, gradients in ((draw_layer, layer_gradients), (draw_block, block_gradients)):
+        t = draw(lead)
+        expected = gradients(TANH, t)
+        for name, gradient in gradients(in_place, t).items():
+            np.testing.assert_array_equal(gradient, expected[name])
+
+
 @pytest.mark.parametrize("shape", [(D,), (N, D)])
 def test_residual_backward_copies_to_both_paths(shape: tuple[int, ...]) -> None:
     dout = np.random.default_rng(0).standard_normal(shape)
