@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 
 from ffn_train.commands.options import Parser, say
 from ffn_train.gradcheck import Check
+from ffn_train.gradcheck.differences import DRAWS
 from ffn_train.report.table import aligned
 
 
@@ -15,8 +17,8 @@ def main() -> None:
     parser = Parser(
         "gradcheck",
         "Check the configured model's backward pass in float64, with random cotangents "
-        "and random parameters, against centred differences: each layer and block alone, then the "
-        "whole stack.",
+        "and random parameters, against centred differences: a block and its parts alone, then "
+        "both ends of the whole stack.",
     )
     parser.add_argument(
         "overrides", nargs="*", help="as for ffn_train: model.depth=4 block=swiglu norm=pre_rms"
@@ -26,13 +28,13 @@ def main() -> None:
         checks = check(options.overrides)
     say(table(checks))
     rows = [check for part in checks.values() for check in part]
+    unjudged = Counter(check.unjudged for check in rows if check.unjudged)
+    more = "".join(f"; {count} not judged: {why}" for why, count in unjudged.items())
     failed = [check.tensor for check in rows if check.failed]
     if failed:
-        say(f"{len(failed)} of {len(rows)} derivatives disagree: {', '.join(failed)}")
+        say(f"{len(failed)} of {len(rows)} derivatives disagree: {', '.join(failed)}{more}")
         sys.exit(1)
-    hidden = sum(not check.resolved for check in rows)
-    more = f"; {hidden} more are too small relative to the output to be resolved in float64"
-    say(f"all {len(rows) - hidden} derivatives agree{more if hidden else ''}")
+    say(f"all {len(rows) - unjudged.total()} derivatives agree{more}")
 
 
 def check(overrides: Sequence[str]) -> dict[str, list[Check]]:
@@ -63,8 +65,8 @@ def table(checks: dict[str, list[Check]]) -> str:
 
 
 def _row(check: Check) -> Sequence[str]:
-    note = f"FAILED (above {check.tolerance:g})" if check.failed else ""
-    note = note if check.resolved else "lost in rounding"
-    kinks = f"{check.kinks} kink{'s' if check.kinks > 1 else ''} avoided" if check.kinks else ""
+    note = f"FAILED (above {check.tolerance:g})" if check.failed else check.unjudged
+    avoided = f"{check.kinks} kink{'s' if check.kinks > 1 else ''} avoided"
     numbers = f"{check.analytic:.7e}", f"{check.numeric:.7e}", f"{check.error:.1e}"
-    return f"  {check.tensor}", *numbers, "  ".join(filter(None, (note, kinks)))
+    notes = filter(None, (note, avoided if 0 < check.kinks < DRAWS else ""))
+    return f"  {check.tensor}", *numbers, "  ".join(notes)

@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ffn_train.commands.gradcheck import check, table
+from ffn_train.commands.gradcheck import check, main, table
 from ffn_train.config.registry import build, names
 from ffn_train.gradcheck import check_layer, check_loss, failures
+from ffn_train.gradcheck.differences import DRAWS
 from ffn_train.nn.activations.gelu import GELU
 from ffn_train.nn.core import Array, Layer, Pullback, Views
+from ffn_train.nn.layers.linear import Linear
+from ffn_train.nn.losses.mse import MSE
 from tests.support.choices import tiny
 from tests.support.command import command
 
@@ -78,12 +81,64 @@ def test_relu_passes_whatever_its_kinks() -> None:
         assert not list(failures(check_layer(model, inputs=3, rng=np.random.default_rng(seed))))
 
 
+class Rough(Layer):
+    """|sin(10⁹ x)|, whose kinks lie closer together than the shortest steps."""
+
+    def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
+        return np.abs(np.sin(1e9 * x)), lambda dy, grads: dy
+
+
+class Overflowing(Layer):
+    """exp(x + 1000), which is infinite in float64."""
+
+    def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
+        y = np.exp(x + 1000)
+        return y, lambda dy, grads: dy * y
+
+
+@pytest.mark.parametrize(
+    ("layer", "why", "kinks"),
+    [
+        (Rough(), "a kink at every point tried", DRAWS),
+        (Overflowing(), "values that are not finite", 0),
+    ],
+)
+def test_what_cannot_be_judged_is_neither_right_nor_wrong(
+    layer: Layer, why: str, kinks: int
+) -> None:
+    (result,) = check_layer(layer, inputs=3, rng=np.random.default_rng(0))
+    assert (result.unjudged, result.kinks, result.failed) == (why, kinks, False)
+    shown = table({"layer": [result]})
+    assert why in shown
+    assert "avoided" not in shown
+
+
+def test_what_is_not_judged_is_counted_and_does_not_agree(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = [*check_layer(Linear(3, 2), inputs=3, rng=rng), *check_layer(Rough(), inputs=3, rng=rng)]
+    monkeypatch.setattr("ffn_train.commands.gradcheck.check", lambda overrides: {"layers": rows})
+    monkeypatch.setattr("sys.argv", ["gradcheck"])
+    main()
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said == "all 3 derivatives agree; 1 not judged: a kink at every point tried"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_kinks_of_a_deep_stack_are_avoided(seed: int) -> None:
+    names = {**NAMES, "residual": "scaled", "activation": "relu"}
+    model, rng = tiny(names, depth=256), np.random.default_rng(seed)
+    checks = check_layer(model, inputs=3, rng=rng, tensors=["input.weight"], tolerance=1e-5)
+    assert not any(check.unjudged or check.failed for check in checks)
+
+
 def test_what_rounding_hides_is_neither_passed_nor_failed() -> None:
     checks = check(["model.depth=80", "model.width=8", "residual=none", "activation=tanh"])
     whole = {c.tensor: c for c in checks["stack of depth 80"]}
-    assert not whole["blocks.0.up.weight"].resolved
+    assert whole["blocks.0.up.weight"].unjudged == "lost in rounding"
     assert not whole["blocks.0.up.weight"].failed
-    assert whole["output.weight"].resolved
+    assert not whole["output.weight"].unjudged
     assert "lost in rounding" in table(checks)
     assert not [c for part in checks.values() for c in part if c.failed]
 
@@ -100,3 +155,25 @@ def test_a_losss_gradient_is_checked_and_a_wrong_one_fails(name: str) -> None:
             return value, 2 * gradient
 
     assert check_loss(Doubled(), targets, rng).failed
+
+
+@pytest.mark.parametrize(
+    ("value", "gradient", "unjudged", "failed"),
+    [
+        (np.nan, 1.0, "values that are not finite", False),
+        (np.inf, 1.0, "values that are not finite", False),
+        (1.0, np.nan, "", True),
+        (1.0, np.inf, "", True),
+    ],
+)
+def test_a_loss_that_is_not_finite_does_not_agree(
+    value: float, gradient: float, unjudged: str, failed: bool
+) -> None:
+    class Broken(MSE):
+        def value_and_gradient(self, y: Array, targets: Array) -> tuple[float, Array]:
+            right, slope = super().value_and_gradient(y, targets)
+            return right * value, slope * gradient
+
+    rng = np.random.default_rng(0)
+    result = check_loss(Broken(), rng.normal(size=(5, 2)), rng)
+    assert (result.unjudged, result.failed) == (unjudged, failed)
