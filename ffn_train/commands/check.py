@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ffn_train.commands.options import Parser, say
@@ -27,14 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "file", type=Path, metavar="FILE.py", help="the file that defines the functions"
     )
-    parser.add_argument("--seconds", type=_positive, default=60, help="time limit; default: 60")
+    parser.add_argument("--seconds", metavar="N", default="60", help="time limit; default: 60")
     options = parser.parse(arguments)
     path: Path = options.file
     with parser.mistakes():
         if not path.is_file():
             raise SettingError(f"{path} is not a file")
+        seconds = _seconds(options.seconds)
     try:
-        with Child(path.resolve(), options.seconds) as child:
+        with Child(path.resolve(), seconds) as child:
             report = check_bench(child)
             if not report.findings:
                 raise Unanswered(
@@ -46,8 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(report.status)
 
 
-def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number <= 3600:
-        raise argparse.ArgumentTypeError(f"{text} is not in (0, 3600]")
-    return number
+def _seconds(text: str) -> float:
+    """A time limit. Raises SettingError."""
+    with suppress(ValueError):
+        if 0 < (seconds := float(text)) <= 3600:
+            return seconds
+    raise SettingError(f"--seconds must be a number in (0, 3600], got {text!r}")

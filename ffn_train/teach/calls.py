@@ -6,18 +6,22 @@ An answer is plain data: arrays of numbers, or one line that says why there are 
 from __future__ import annotations
 
 import inspect
+import math
+import operator
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
-from ffn_train.config.settings import described
+from ffn_train.config.settings import SettingError, UserError, described, shortened
 from ffn_train.nn.core import Floats
 from ffn_train.teach.activations import ACTIVATIONS
 
-LARGEST = 1_000_000  # entries that a function may return
+LARGEST = 1_000_000  # entries of an array that a function is given or returns
+DIMENSIONS = 32
+MEMORY = 2 << 30  # bytes that a file which is checked may use
 
 
 @dataclass(frozen=True)
@@ -91,14 +95,18 @@ class Local:
     def __init__(
         self,
         functions: Mapping[str, Callable[..., Any]],
-        shapes: Mapping[str, Mapping[str, tuple[int, ...]]] | None = None,
+        shapes: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self.functions = functions
-        self.shapes = shapes or {}
         self.signatures = {
             name: signature
             for name, function in functions.items()
             if (signature := signature_of(function)) is not None
+        }
+        self.shapes = {
+            name: shapes_of(declared, ("x", *self.signatures[name].names))
+            for name, declared in (shapes or {}).items()
+            if name in self.signatures
         }
 
     def call(self, call: Call) -> Answer:
@@ -110,6 +118,29 @@ class Local:
             return self.functions[call.name](*rest)
 
         return _guarded(run, call.arguments)
+
+
+def shapes_of(declared: Mapping[str, Any], names: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """The declared shapes of the arguments with these names; what else is declared is ignored.
+
+    Raises SettingError for what is not the shape of an array, or of too large a one.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name in names:
+        if name not in declared:
+            continue
+        given = shortened(repr(declared[name]))
+        try:
+            shape = tuple(map(operator.index, declared[name]))
+        except TypeError:
+            shape = (0,)
+        if min(shape, default=1) < 1:
+            raise SettingError(f"shapes: {name} must be a tuple of integers >= 1, got {given}")
+        if len(shape) > DIMENSIONS or math.prod(shape) > LARGEST:
+            most = f"at most {DIMENSIONS} dimensions and {LARGEST:,} entries"
+            raise SettingError(f"shapes: {name} must have {most}, got {given}")
+        shapes[name] = shape
+    return shapes
 
 
 def signature_of(function: Callable[..., Any]) -> Signature | None:
@@ -133,16 +164,21 @@ def _guarded(function: Callable[..., Any], arguments: Sequence[Argument]) -> Ans
             answer = _answer(function(*given))
     except NotImplementedError as error:
         return Answer(error=f"not written yet{f': {error}' if str(error) else ''}", missing=True)
-    except MemoryError:
-        return Answer(error="it needs more memory than the limit")
     except KeyboardInterrupt:
         raise
     except SystemExit as error:
         return Answer(error=f"it ends the program (SystemExit: {error.code})")
     except BaseException as error:
-        return Answer(error=described(error)[:200])
+        return Answer(error=reason(error)[:200])
     answer.after = [g if isinstance(g, np.ndarray) else None for g in given]
     return answer
+
+
+def reason(error: BaseException) -> str:
+    """Why there is no answer, in one line."""
+    if isinstance(error, MemoryError):
+        return f"it runs out of memory: a file that is checked has {MEMORY >> 30} GB"
+    return str(error) if isinstance(error, UserError) else described(error)
 
 
 def _given(argument: Argument) -> Any:

@@ -50,7 +50,7 @@ def check_gradients(
     The gradients of <dy, y> are compared with centred differences in float64 for random dy. Print
     the result to read it; ``report.right`` is True or False, ``report.findings[0].mistakes`` the
     names of the mistakes. The functions run in this process; ``ffn-train check FILE.py`` runs them
-    in a separate process with limits.
+    in a separate process with limits. Raises ValueError for shapes that no array has.
     """
     bench = Local({"forward": forward, "backward": backward}, {"forward": shapes} if shapes else {})
     names = (getattr(forward, "__name__", "forward"), getattr(backward, "__name__", "backward"))

@@ -26,12 +26,21 @@ from typing import IO, Any
 import numpy as np
 
 import ffn_train
-from ffn_train.config.settings import described, printable
+from ffn_train.config.settings import printable
 from ffn_train.nn.core import Floats
-from ffn_train.teach.calls import Answer, Argument, Call, Local, Passed, Signature
-from ffn_train.teach.parts import Functions, Shapes, functions_of_parts
+from ffn_train.teach.calls import (
+    MEMORY,
+    Answer,
+    Argument,
+    Call,
+    Local,
+    Passed,
+    Signature,
+    reason,
+    shapes_of,
+)
+from ffn_train.teach.parts import Functions, functions_of_parts
 
-MEMORY = 2 << 30  # bytes of address space
 PRINTED = 1 << 20  # bytes that the file may print
 MESSAGE = 64 << 20  # the largest answer
 CHECKED = "ffn_train_checked"  # the name of the file's module
@@ -75,7 +84,7 @@ class Child:
                 for name, (names, more) in head["signatures"].items()
             }
             self.shapes = {
-                str(name): {str(n): tuple(map(int, shape)) for n, shape in shapes.items()}
+                str(name): shapes_of(shapes, map(str, shapes))
                 for name, shapes in head["shapes"].items()
             }
         except BaseException as error:
@@ -222,16 +231,12 @@ def main() -> None:
     os.dup2(2, 1)
     _limit()
     try:
-        functions, shapes = load(Path(sys.argv[1]))
-    except MemoryError:
-        _write(answers, {"error": "it needs more memory than the limit"}, [])
-        return
+        bench = Local(*load(Path(sys.argv[1])))
     except BaseException as error:
-        _write(answers, {"error": described(error)}, [])
+        _write(answers, {"error": reason(error)}, [])
         return
-    bench = Local(functions, shapes)
     signatures = {name: [s.names, s.more] for name, s in bench.signatures.items()}
-    _write(answers, {"signatures": signatures, "shapes": shapes}, [])
+    _write(answers, {"signatures": signatures, "shapes": bench.shapes}, [])
     while (message := _message(requests)) is not None:
         head, arrays = _parsed(message)
         remaining = iter(arrays)
@@ -255,11 +260,12 @@ def _limit() -> None:
     """Limit the memory, where the system supports it."""
     with suppress(ImportError, ValueError, OSError):
         resource = importlib.import_module("resource")
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        # not RLIMIT_AS, which libraries reach that only map much, as torch does
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def load(path: Path) -> tuple[Functions, Shapes]:
+def load(path: Path) -> tuple[Functions, Mapping[str, Mapping[str, Any]]]:
     """The functions that a file defines, those of the parts that it declares, and the shapes that
     its variable ``shapes`` gives.
     """
@@ -272,10 +278,8 @@ def load(path: Path) -> tuple[Functions, Shapes]:
         for name, value in vars(module).items()
         if inspect.isfunction(value) and _theirs(value, path)
     }
-    shapes: Shapes = {}
-    if isinstance(declared := vars(module).get("shapes"), Mapping):
-        given = {str(name): tuple(map(int, shape)) for name, shape in declared.items()}
-        shapes = dict.fromkeys(functions, given)
+    declared = vars(module).get("shapes")
+    shapes = dict.fromkeys(functions, declared) if isinstance(declared, Mapping) else {}
     more, theirs = functions_of_parts(CHECKED)
     return functions | more, shapes | theirs
 

@@ -85,9 +85,9 @@ def test_a_file_that_does_not_answer_costs_one_line(
 
 
 def test_memory_has_a_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = MATMUL_LAYER.replace("    X,", "    bytearray(1 << 40)\n    X,")
+    source = MATMUL_LAYER.replace("    X,", "    bytearray(3 << 30)\n    X,")
     assert status_of(source, tmp_path) == 2
-    assert "it needs more memory than the limit" in capsys.readouterr().out
+    assert "it runs out of memory: a file that is checked has 2 GB" in capsys.readouterr().out
 
 
 def test_a_file_without_functions_or_no_file(
@@ -99,3 +99,36 @@ def test_a_file_without_functions_or_no_file(
         check.main([str(tmp_path / "none.py")])
     assert ended.value.code == 2
     assert "is not a file" in capsys.readouterr().err
+
+
+UNRECOGNISED = """
+def forward(x, scale):
+    return x.reshape(2, 7) * scale.reshape(2, 7)
+def backward(dy, x, scale):
+    return (dy * x.reshape(2, 7)).reshape(14), (dy * scale.reshape(2, 7)).reshape(14)
+"""
+
+
+def test_shapes_that_no_array_has_cost_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = {"x": (14,), "scale": (14,)}
+    assert status_of(f"shapes = {right}{UNRECOGNISED}", tmp_path) == 0
+    assert status_of(f"shapes = {right | {'x': (-1, 3)}}{UNRECOGNISED}", tmp_path) == 2
+    said = "mine.py cannot be checked: shapes: x must be a tuple of integers >= 1, got (-1, 3)\n"
+    assert capsys.readouterr().err.endswith(said)
+    assert status_of(f"shapes = {{'note': 'abc'}}\n{MATMUL_LAYER}", tmp_path) == 0
+
+
+def test_what_is_mapped_and_not_written_counts_little(tmp_path: Path) -> None:
+    mapped = "import mmap\nlarge = mmap.mmap(-1, 3 << 30, mmap.MAP_PRIVATE, mmap.PROT_READ)\n"
+    assert status_of(mapped + MATMUL_LAYER, tmp_path) == 0
+
+
+@pytest.mark.parametrize("seconds", ["abc", "nan", "0", "3601"])
+def test_a_limit_that_is_not_one_costs_one_line(
+    seconds: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of(MATMUL_LAYER, tmp_path, "--seconds", seconds) == 2
+    said = f"ffn_train.check: --seconds must be a number in (0, 3600], got {seconds!r}\n"
+    assert capsys.readouterr().err == said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -164,6 +165,33 @@ def test_a_forward_pass_that_cannot_be_checked_is_said(source: str, text: str) -
     report = checked(source)
     assert report.status == 2
     assert text in str(report)
+
+
+MOST = "must have at most 32 dimensions and 1,000,000 entries"
+NO_SHAPES = [  # what a file declares, and what is said
+    ({"x": (-1, 3)}, "x must be a tuple of integers >= 1, got (-1, 3)"),
+    ({"x": (0,)}, "x must be a tuple of integers >= 1, got (0,)"),
+    ({"x": 5}, "x must be a tuple of integers >= 1, got 5"),
+    ({"x": (None, 3)}, "x must be a tuple of integers >= 1, got (None, 3)"),
+    ({"x": (14,), "scale": "14"}, "scale must be a tuple of integers >= 1, got '14'"),
+    ({"x": (10**6, 2)}, f"x {MOST}, got (1000000, 2)"),
+    ({"x": (1,) * 33}, f"x {MOST}, got (1, 1"),
+]
+
+
+@pytest.mark.parametrize(("shapes", "text"), NO_SHAPES)
+def test_what_is_not_the_shape_of_an_argument_is_named(shapes: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(f'shapes: {text}')}"):
+        checked(f"shapes = {shapes!r}{UNGUESSED}")
+    with pytest.raises(ValueError, match=f"^{re.escape(f'shapes: {text}')}"):
+        check_gradients(lambda x, scale: x * scale, lambda dy, x, scale: (x, dy), shapes)
+
+
+def test_a_variable_of_that_name_without_shapes_is_ignored() -> None:
+    report = checked("shapes = {'note': 'abc'}\n" + SOURCES["layer"]["matmul"])
+    assert report.right, report
+    ignored: Any = {"note": None}
+    assert check_gradients(lambda x: 2 * x, lambda dy, x: 2 * dy, ignored).right
 
 
 def test_a_function_without_a_signature_is_said() -> None:
