@@ -43,19 +43,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--serve", action="store_true", help="show it to this machine's browsers until Ctrl-C"
     )
-    parser.add_argument("--port", type=int, metavar="N", help="for --serve; default: a free one")
+    parser.add_argument("--port", metavar="N", help="for --serve; default: a free one")
     options = parser.parse(arguments)
     with parser.mistakes("; --out FILE.html writes elsewhere"):
-        if options.port is not None and not (options.serve and 0 < options.port < 2**16):
-            raise SettingError(f"--port must be 1 to 65535, with --serve, got {options.port}")
+        if options.port is not None and not (options.serve and _is_port(options.port)):
+            raise SettingError(f"--port must be 1 to 65535, with --serve, got {options.port!r}")
         if options.serve:
             if options.out:
                 raise SettingError("--out goes without --serve, which writes nothing")
-            serve(options.paths, options.port or 0, parser)
+            serve(options.paths, int(options.port or 0), parser)
             return
         out = options.out or options.paths[0] / PAGE
         files.write_whole(out, _page(options.paths, parser).encode(), durable=False)
         mention(f"to look at: {out}")
+
+
+def _is_port(text: str) -> bool:
+    return text.isdecimal() and len(text) <= 5 and 0 < int(text) < 2**16
 
 
 def _page(paths: Sequence[Path], parser: Parser) -> str:
@@ -147,7 +151,7 @@ class Directories:
     def rows(self, name: str, after: int) -> tuple[dict[str, Any], list[str]]:
         from ffn_train.view import run_content
 
-        return run_content(self._read(name), after=max(after, 0))
+        return run_content(self._read(name), after=after)
 
     def comparison_page(self, name: str, live: Mapping[str, Any]) -> str:
         from ffn_train.compare.page import html

@@ -41,13 +41,16 @@ def run_page(run: Run, *, live: Mapping[str, Any] | None = None) -> str:
     return page("run", run.path.resolve().name, {**header, "live": live}, blocks)
 
 
-def run_content(run: Run, *, after: int = -1) -> tuple[dict[str, Any], list[str]]:
+def run_content(run: Run, *, after: int | None = None) -> tuple[dict[str, Any], list[str]]:
     """The header of a run's page and the packed arrays that it refers to by number.
 
-    With ``after`` the rows of later steps alone, as a page asks for them that has the others.
+    With ``after`` the rows of later steps alone, as a page asks for them that has the others, or
+    for -1 that had none: then what theory predicts comes with step 0.
     """
     blocks, measures, now = Blocks(), run.measures, status(run.path)
-    kept = _thinned(measures.step, _width(measures)) if after < 0 else measures.step
+    whole = after is None
+    after = -1 if after is None else after
+    kept = _thinned(measures.step, _width(measures)) if whole else measures.step
     quantities = [_quantity(series, blocks, after, kept) for series in measures.series.values()]
     layers = measures.layers
     header = {
@@ -61,9 +64,9 @@ def run_content(run: Run, *, after: int = -1) -> tuple[dict[str, Any], list[str]
         "measured": {"all": len(measures.step), "shown": len(kept)},
         "steps": _last_step(run),
         "quantities": quantities,
-        "scalars": _scalars(run, blocks, after),
+        "scalars": _scalars(run, blocks, after, thin=whole),
     }
-    if after < 0:
+    if whole:
         tensors = measures.tensors
         header |= {
             "settings": _settings(run.config),
@@ -80,8 +83,9 @@ def run_content(run: Run, *, after: int = -1) -> tuple[dict[str, Any], list[str]
                 "names": [tensor.name for tensor in tensors],
                 "layers": [layers.index(tensor.layer) for tensor in tensors],
             },
-            "theory": _theory(run, blocks),
         }
+    if after < 0:
+        header["theory"] = _theory(run, blocks)
     return header, blocks.texts
 
 
@@ -124,7 +128,7 @@ def _quantity(
     }
 
 
-def _scalars(run: Run, blocks: Blocks, after: int) -> list[dict[str, Any]]:
+def _scalars(run: Run, blocks: Blocks, after: int, *, thin: bool) -> list[dict[str, Any]]:
     """The columns over steps, each at the steps at which it is known; ``clipped`` is 0 or 1."""
     steps = run.scalars["step"]
     # the row that ends a run (no step is taken from it) always is evaluated: a gap there is a loss
@@ -143,7 +147,7 @@ def _scalars(run: Run, blocks: Blocks, after: int) -> list[dict[str, Any]]:
         columns.append(("clipped", taken[taken > after], cut[taken > after].astype(np.float64)))
     shown = []
     for name, x, y in columns:
-        rows = _extremes(y) if after < 0 and name != "clipped" else slice(None)
+        rows = _extremes(y) if thin and name != "clipped" else slice(None)
         packed = {"x": blocks.add(x[rows], exact=True), "y": blocks.add(y[rows])}
         shown.append({"name": name, "all": len(x), "shown": len(x[rows]), **packed})
     return shown

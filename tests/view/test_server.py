@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ffn_train.commands.view import VERSIONS, WHOLE, Directories, main
 from ffn_train.runs import Run, files, load_run
+from ffn_train.runs.status import Status
 from ffn_train.view.server import Server
 from tests.support.command import Forked
 from tests.support.small_runs import config, run_in
@@ -128,6 +130,42 @@ def test_rows_and_runs_are_those_that_came_since(folder: Path, serve: Serve) -> 
         asked(server, f"/runs?name={name}&after=")
     again = json.loads(asked(server, f"/runs?name={name}&after={header['version']}")[1])["header"]
     assert again["sent"] == [0, 1, 2]
+
+
+def test_all_rows_come_with_what_theory_predicts_and_without_what_a_page_has(
+    folder: Path, serve: Serve
+) -> None:
+    server = serve(folder)
+    after = {
+        step: json.loads(asked(server, f"/rows?name=first&after={step}")[1])["header"]
+        for step in (-1, 0)
+    }
+    for step, header in after.items():
+        assert {min(each["steps"]) for each in header["quantities"]} == {0 if step < 0 else 3}
+        assert "settings" not in header
+    assert after[-1]["theory"]["curves"]
+    assert "theory" not in after[0]
+
+
+def test_a_page_that_was_opened_before_the_first_row_shows_it_and_theory(
+    tmp_path: Path, small_run: Run, serve: Serve, opened: Opened
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(small_run.path, run)
+    (run / files.SUMMARY).unlink()
+    Status("running").write(run)
+    rows, measures = (run / files.SCALARS).read_bytes(), (run / files.MEASURES).read_bytes()
+    (run / files.SCALARS).write_bytes(rows.splitlines(keepends=True)[0])
+    np.save(run / files.MEASURES, np.load(run / files.MEASURES)[:0])
+    page = opened(serve(run).address)
+    assert page.evaluate("runPage.steps.steps") == []
+    assert "theory" not in text(page, '[data-chart="parameter_gradient"]')
+    for name, content in ((files.SCALARS, rows), (files.MEASURES, measures)):
+        files.write_whole(run / name, content)
+    while not page.evaluate("runPage.steps.steps.length"):
+        page.wait_for_timeout(100)
+    assert page.evaluate("runPage.steps.steps") == small_run.measures.step.tolist()
+    assert "theory from" in text(page, '[data-chart="parameter_gradient"] .legend')
 
 
 def test_what_is_there_is_listed_and_found(folder: Path, serve: Serve, opened: Opened) -> None:
@@ -244,6 +282,7 @@ def test_the_command_writes_pages(
     [
         (["nowhere"], "nowhere is not a directory"),
         ([".", "--port", "80"], "--port must be 1 to 65535, with --serve"),
+        ([".", "--serve", "--port", "abc"], "--port must be 1 to 65535, with --serve, got 'abc'"),
         ([".", "--serve", "--out", "a.html"], "--out goes without --serve"),
         (["."], "no run to compare in ."),
     ],

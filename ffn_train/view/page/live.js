@@ -24,5 +24,5 @@ async function live(source, page) {
     await page.extend(new Data(content.header, (number) => content.blocks[number]));
     if (content.header.ended) break;
   }
-  says.textContent = "the end has come: nothing more is asked for";
+  says.textContent = "training has ended; this page no longer updates";
 }

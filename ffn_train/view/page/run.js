@@ -404,7 +404,7 @@ class RunPage {
     return `&after=${(this.steps.steps[this.steps.steps.length - 1] ?? 0) - 1}`;
   }
 
-  /** Rows that came since. @param {Data} more */
+  /** Rows that came since; with step 0 comes what theory predicts. @param {Data} more */
   async extend(more) {
     for (const column of more.header.scalars) {
       const before = this.scalars.get(column.name) ?? { x: [], y: [] };
@@ -425,6 +425,7 @@ class RunPage {
       const derived = this.quantities.get(name);
       if (derived) derived.loading = null;
     }
+    if (more.header.theory) this.charts.theory = more;
     await this.charts.ready();
     await this.state.quantity.ready();
     this.steps.extend(union([...this.quantities.values()].map((each) => each.steps)));

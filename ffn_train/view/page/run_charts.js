@@ -12,6 +12,8 @@ class RunCharts {
   /** @param {Data} data @param {Map<string, Quantity>} quantities @param {Map<string, Series>} scalars */
   constructor(data, quantities, scalars) {
     this.data = data;
+    // the data with the prediction, which comes with step 0
+    this.theory = data;
     this.quantities = quantities;
     this.scalars = scalars;
     /** @type {Record<string, {x: number[], log: number[], low: number[], high: number[]}>} */
@@ -28,8 +30,8 @@ class RunCharts {
       "update_ratio",
     ];
     await Promise.all(needed.map((name) => this.quantities.get(name)?.ready()));
-    for (const [name, packed] of Object.entries(this.data.header.theory.curves ?? {})) {
-      const values = Array.from(await this.data.values(/** @type {Packed} */ (packed))),
+    for (const [name, packed] of Object.entries(this.theory.header.theory.curves ?? {})) {
+      const values = Array.from(await this.theory.values(/** @type {Packed} */ (packed))),
         count = values.length / 3;
       const power = values.map((value) => 10 ** value);
       const part = (/** @type {number} */ at) => power.slice(at * count, (at + 1) * count);
@@ -72,7 +74,7 @@ class RunCharts {
     const shown = [quantity.values];
     /** @type {Band[]} */
     const bands = [];
-    const theory = this.data.header.theory,
+    const theory = this.theory.header.theory,
       expected = this.expected[name];
     if (expected) {
       const line = {
