@@ -8,10 +8,11 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ffn_train.config.keys import DECLARED, GROUPS
+from ffn_train.config.keys import DECLARED, GROUPS, PRESET
+from ffn_train.config.mistakes import keys_like
 from ffn_train.config.places import CONF
 from ffn_train.config.registry import FOLDERS, LISTED, canonical, choices, summary
-from ffn_train.config.settings import Setting, declared, one_of
+from ffn_train.config.settings import Setting, SettingError, declared, nearest_key, one_of
 
 USAGE = """\
 ffn_train: gradient flow in residual feed-forward stacks.
@@ -37,16 +38,14 @@ _SHOWN = ("per", "equation", "unit", "needs", "kind", "kinds")  # attributes in 
 
 
 def help_text(overrides: Sequence[str]) -> str:
-    """All choices, settings and presets, a line each; with overrides such as ``optimizer=adam``
-    only these choices.
+    """All choices, settings and presets, a line each; with words such as ``optimizer=adam`` or
+    ``model.depth`` only what these words name.
 
-    Raises SettingError for a choice that does not exist.
+    Raises SettingError for a choice or a setting that does not exist.
     """
-    for group in (text for text in overrides if text in FOLDERS):
-        return "\n".join(_aligned(_group(group)))
-    subjects = [text.split("=", 1) for text in overrides if text.split("=")[0] in FOLDERS]
-    if subjects:
-        return "\n\n".join(_choice(group, name) for group, name in subjects)
+    named = dict.fromkeys(text for text in map(_named, overrides) if text)
+    if named:
+        return "\n\n".join(named)
     lines = [USAGE, "Choices (GROUP=NAME; --help GROUP=NAME has the settings of each):", ""]
     lines += _aligned((f"{group}={name}", says) for group in GROUPS for name, says in _group(group))
     lines += ["", "Quantities (measure.quantities=[default,NAME]; default is all of these):", ""]
@@ -56,6 +55,25 @@ def help_text(overrides: Sequence[str]) -> str:
     lines += ["", "Presets (experiment=NAME), those with sweep: for -m:", ""]
     lines += _aligned(presets())
     return "\n".join([*lines, "", COMPLETION])
+
+
+def _named(text: str) -> str:
+    """The help on what a word names; "" for parts and for what Hydra owns."""
+    key, equals, name = text.lstrip("+~").partition("=")
+    if key in FOLDERS:
+        return _choice(key, name) if equals else "\n".join(_aligned(_group(key)))
+    if key == PRESET:
+        return "\n".join(_aligned(presets()))
+    if key == "parts" or key.startswith("hydra"):
+        return ""
+    group, _, last = key.partition(".")
+    having = choices(group) if group in FOLDERS else {}
+    if chosen := [name for name, cls in having.items() if last in declared(cls)]:
+        return "\n\n".join(_choice(group, name) for name in chosen)
+    settings = {k: s for k, s in DECLARED.items() if f"{k}.".startswith(f"{key}.")}
+    if not settings:
+        raise SettingError(f"{key} is not a choice or a setting{nearest_key(key, keys_like(key))}")
+    return "\n".join(_settings(settings))
 
 
 def _group(group: str) -> list[tuple[str, str]]:

@@ -63,13 +63,13 @@ def one_line(error: BaseException) -> str:
         if others:
             has = " or ".join(f"{group}={choice}" for choice in others)
             return f"{name} is a setting of {has}, not of the {group} that is chosen"
-        return f"{name} is not a setting{nearest_key(name, _keys_like(name))}"
+        return f"{name} is not a setting{nearest_key(name, keys_like(name))}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("See https")]
     return " ".join(lines[:2]) if lines else type(error).__name__
 
 
-def _keys_like(name: str) -> list[str]:
+def keys_like(name: str) -> list[str]:
     """The settings that may have been meant by a name, the likeliest first."""
     known = [*DECLARED, *GROUPS, *sections(Settings)]
     if any(key.endswith(f".{name}") for key in known):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -10,6 +11,7 @@ from subprocess import PIPE
 
 import pytest
 
+from ffn_train.commands.help import help_text
 from ffn_train.config.composition import compose
 from ffn_train.config.keys import DECLARED, GROUPS
 from ffn_train.config.places import CONF, EXPERIMENTS
@@ -237,6 +239,38 @@ def test_help_on_one_choice_has_its_settings_alone(tmp_path: Path) -> None:
     assert wrong.stderr == (
         "ffn_train: optimizer must be one of adam, sgd, got 'adm'; did you mean adam?\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (("model.depth",), "  model.depth=8  L, the number of blocks"),
+        (("+model.depth=3",), "  model.depth=8  L, the number of blocks"),
+        (("seed=1", "model.depth"), "\n\n  model.depth=8  "),
+        (("optimizer.beta1",), "optimizer=adam: "),
+        (("experiment=diabetes",), "  diabetes "),
+        (("loss",), "  mse "),
+    ],
+)
+def test_help_on_words_has_what_they_name_alone(words: tuple[str, ...], shown: str) -> None:
+    said = help_text(words)
+    assert shown in f"\n{said}"
+    assert "Settings and their defaults" not in said
+    assert help_text(("model",)).count("  model.") == sum(k.startswith("model.") for k in DECLARED)
+    assert help_text(("parts=[]", "hydra/launcher=local")) == help_text(())
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("optimizr=adam", "optimizr is not a choice or a setting; did you mean optimizer?"),
+        ("model.dpeth=3", "model.dpeth is not a choice or a setting; did you mean model.depth?"),
+        ("optimizer.bta1", "optimizer.bta1 is not a choice or a setting; did you mean optimizer.b"),
+    ],
+)
+def test_help_on_what_there_is_not_names_the_nearest(word: str, said: str) -> None:
+    with pytest.raises(SettingError, match=f"^{re.escape(said)}"):
+        help_text(("optimizer=adam", word))
 
 
 @pytest.mark.parametrize(
