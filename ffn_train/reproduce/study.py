@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -61,17 +63,20 @@ def run(study: Study, out: Path | None = None) -> Sequence[Claim]:
     """Measure, judge, and write the table and the figure to ``out``/NAME or beside the study.
 
     The BLAS runs on one thread, so that a study gives the same figures on any number of cores.
+    Raises OSError where nothing can be written, before anything is measured.
     """
     from ffn_train.plots import encoded
     from ffn_train.plots.style import look
 
+    folder = study.folder if out is None else out / study.name
+    folder.mkdir(parents=True, exist_ok=True)  # before minutes of measuring
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
     with BlasThreads(1):
         results = study.measure()
     claims = study.claims(results)
     with look():
         picture = encoded(study.figure(results), "png")
-    folder = study.folder if out is None else out / study.name
-    folder.mkdir(parents=True, exist_ok=True)
     files.write_whole(folder / CLAIMS, table.csv_text(claims).encode())
     files.write_whole(folder / FIGURE, picture)
     return claims

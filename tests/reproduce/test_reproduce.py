@@ -244,12 +244,18 @@ def test_an_unknown_study_costs_one_line(
 
 
 def test_a_directory_that_cannot_be_written_costs_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tiny(tmp_path / "studies", "refuted")
+    study = folder / "tiny" / "study.py"
+    study.write_text(study.read_text().replace("def measure():", "def measure():\n    1 / 0"))
     (tmp_path / "file").write_text("")
     assert status(["--out", str(tmp_path / "file")], folder) == 2
     assert "--out DIR writes elsewhere" in capsys.readouterr().err.splitlines()[-1]
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path / "full" / "tiny")
+    assert status(["--out", str(tmp_path / "full")], folder) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith("full/tiny: Permission denied; --out DIR writes elsewhere")
 
 
 @pytest.mark.parametrize("residual", ["none", "identity"])
