@@ -260,6 +260,7 @@ def test_a_page_follows_a_run_that_goes_on(tmp_path: Path, serve: Serve, opened:
         page.wait_for_timeout(100)
     assert page.evaluate("runPage.state.step") == 24
     assert page.evaluate("runPage.steps.steps") == list(range(0, 25, 3))
+    assert text(page, ".live") == "training has ended; this page no longer updates"
     assert pixels(page, "signal_gradient") != before
     assert child.wait().returncode == 0
     alone = run_in(tmp_path / "alone", config(**LONG))
