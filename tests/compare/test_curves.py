@@ -122,6 +122,29 @@ def test_runs_of_several_depths_may_share_a_group() -> None:
     assert line.get_ydata()[0] == pytest.approx(1e1)  # the geometric mean
 
 
+def test_a_run_that_did_not_measure_the_flow_takes_no_part_in_its_group() -> None:
+    measured = [case(ratio=1e3, depth=4, seed=s, theory=True) for s in (0, 1)]
+    deeper = case(depth=16, theory=True)
+    assert deeper.traces is not None
+    traces = replace(deeper.traces, flow=np.zeros((0, 0)), flow_steps=np.zeros(0))
+    cases = [*measured, replace(deeper, traces=traces)]
+    alone, together = (
+        lines_of(drawn(compared(*some, by=["lr"]), "gradient_flow"), 5) for some in (measured, cases)
+    )
+    assert len(together) == len(alone) == 4  # measured and predicted, their ratio, and the end
+    for line, before in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), before.get_ydata())
+
+
+def test_a_group_of_curves_without_a_common_step_is_left_out() -> None:
+    other = case(seed=1)
+    assert other.traces is not None
+    later = {name: (steps + 1, values) for name, (steps, values) in other.traces.curves.items()}
+    apart = [case(seed=0), replace(other, traces=replace(other.traces, curves=later))]
+    sheet = drawn(compared(*apart, case(2.0, depth=8)), "loss_curves")
+    assert len(lines_of(sheet, 3)) == 1
+
+
 def test_figures_of_curves_say_how_many_of_very_many_groups_they_show() -> None:
     comparison = compared(*(case(d, depth=d, lr=float(lr)) for d in (4, 8) for lr in range(1, 101)))
     losses, flow = drawn(comparison, "loss_curves"), drawn(comparison, "gradient_flow")

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ffn_train.compare.case import Case
+from ffn_train.compare.case import Case, Traces
 from ffn_train.compare.colours import Colours
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import sheet
@@ -73,7 +73,7 @@ def draw(comparison: Comparison) -> Figure | None:
             first = relative_flow(group.measured, "flow_start")
             last = relative_flow(group.sound, "flow_end")
             flows += [*_draw_flow(start, first, look), *_draw_flow(end, last, look)]
-            if prediction is not None and len(first):
+            if prediction is not None:
                 flows += log_band(*prediction)
                 ratios += _draw_theory(start, strips[0], first, prediction, look)
         note_lost(end, cell.groups)
@@ -94,22 +94,28 @@ def draw(comparison: Comparison) -> Figure | None:
 
 def relative_flow(cases: Sequence[Case], name: str) -> Floats:
     """log RMS dL/dx_l relative to l = L: (runs, places); ``name``: of the flow among the traces."""
-    rows = [getattr(case.traces, name) for case in cases]
-    return _stacked(
-        [np.log(np.where(row > 0, row, np.nan) / row[-1]) for row in rows if row[-1:] > 0]
-    )
+    flows = [getattr(traces, name) for traces in _with_flow(cases, name)]
+    return _stacked([np.log(np.where(flow > 0, flow, np.nan) / flow[-1]) for flow in flows])
 
 
 def expected(cases: Sequence[Case]) -> tuple[Floats, Floats] | None:
     """Theory's log RMS of dL/dx_l relative to l = L and its sd of one seed, (places,) each.
 
-    The mean over the runs, each predicted from its own batch; None unless every run has one.
+    The mean over the runs whose flow is drawn at the start, each predicted from its own batch; None
+    unless each of them has a prediction.
     """
-    predictions = [case.traces.expected for case in cases if case.traces and case.traces.expected]
-    if not cases or len(predictions) < len(cases):
+    predictions = [traces.expected for traces in _with_flow(cases, "flow_start")]
+    known = [prediction for prediction in predictions if prediction is not None]
+    if not known or len(known) < len(predictions):
         return None
-    log, sd = (_stacked(rows).mean(axis=0) for rows in zip(*predictions, strict=True))
+    log, sd = (_stacked(rows).mean(axis=0) for rows in zip(*known, strict=True))
     return log, sd
+
+
+def _with_flow(cases: Sequence[Case], name: str) -> list[Traces]:
+    """The traces of the runs whose flow was measured and is above 0 at l = L."""
+    traces = [case.traces for case in cases if case.traces is not None]
+    return [each for each in traces if (getattr(each, name)[-1:] > 0).any()]
 
 
 def _stacked(rows: Sequence[Floats]) -> Floats:

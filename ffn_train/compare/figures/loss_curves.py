@@ -101,13 +101,14 @@ class Summary:
 
     @classmethod
     def of(cls, curves: Sequence[Curve]) -> Summary:
-        """At the steps that all of the curves have."""
+        """At the steps that all of the curves have, if there are any."""
         common = curves[0][0]
         for steps, _ in curves[1:]:
             common = np.intersect1d(common, steps)
         logs = np.log([values[np.isin(steps, common)] for steps, values in curves])
         long = len(common) >= _MANY
-        bins = np.array_split(np.arange(len(common)), _BINS if long else max(len(common), 1))
+        count = _BINS if long else len(common)
+        bins = np.array_split(np.arange(len(common)), count) if count else []
         runs = np.array([logs[:, each].mean(axis=1) for each in bins]).reshape(-1, len(curves)).T
         mean = runs.mean(axis=0)
         if long:
@@ -115,7 +116,7 @@ class Summary:
         else:
             std = runs.std(axis=0, ddof=1) if len(runs) > 1 else np.full(len(mean), np.nan)
             low, high = mean - std, mean + std
-        steps = np.array([common[each].mean() for each in bins if len(each)])
+        steps = np.array([common[each].mean() for each in bins])
         return cls(steps, np.exp(mean), np.exp(low), np.exp(high), np.exp(runs), long)
 
 
