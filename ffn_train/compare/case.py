@@ -19,6 +19,7 @@ from ffn_train.plots.selection import evenly
 from ffn_train.plots.settings import Flat, Value, flatten
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.files import read_json
+from ffn_train.runs.layout import read_layout
 from ffn_train.runs.predictions import relative_gradient
 from ffn_train.runs.status import EARLY, ENDED, status
 
@@ -118,8 +119,7 @@ def read_case(place: Place) -> Case:
                 read_json(place.path / name)  # failed, or damaged
     if not begun and now in ENDED:
         raise RunError(f"{place.path}: it has {now}, but {files.CONFIG} is missing")
-    rows = all((place.path / name).is_file() for name in (files.SCALARS, files.MEASURES))
-    if now in WITHOUT_RESULTS or not begun or (now == "running" and not rows):
+    if now in WITHOUT_RESULTS or not begun or (now == "running" and not _has_files(place.path)):
         if not begun and place.config is None:
             raise RunError(f"{place.path}: {files.CONFIG} is missing")
         config = place.config if not begun else read_json(place.path / files.CONFIG)
@@ -148,6 +148,13 @@ def read_case(place: Place) -> Case:
         run.provenance.trivial_loss or run.baseline_loss or math.nan,
         run.summary is not None and run.summary.stopped is not None,
     )
+
+
+def _has_files(run: Path) -> bool:
+    """Whether a run has made all files for its rows, which it does one after the other."""
+    if not all((run / name).is_file() for name in (files.LAYOUT, files.SCALARS)):
+        return False
+    return all((run / column.file).is_file() for column in read_layout(run).quantities)
 
 
 def _stretched(run: Run) -> Flat:

@@ -152,6 +152,20 @@ def test_a_run_that_has_just_begun_is_no_damaged_one(
     assert "1 without results" in table(comparison)
 
 
+def test_a_running_run_counts_that_measures_at_steps_of_its_own(tmp_path: Path) -> None:
+    from ffn_train.runs.directory import claim
+
+    path = tmp_path / "run"
+    run_in(path, config(measure={"quantities": {"default": 4}}))
+    assert not (path / files.MEASURES).exists()
+    unfinished(path)
+    with claim("run.dir", path, tmp_path):
+        (case,) = told(path)[0].cases
+    assert case.state == "running"
+    assert case.traces is not None
+    assert case.traces.flow_steps.tolist() == [0, 4, 8]
+
+
 @pytest.mark.parametrize("lost", [files.CONFIG, files.SCALARS])
 def test_an_ended_run_without_its_settings_or_rows_is_a_damaged_one(
     sweep: Path, tmp_path: Path, lost: str
