@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import math
 import os
 import re
@@ -16,6 +17,8 @@ from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import SettingError, UserError, nearest, one_of, printable
 
 _WIDTHS = {"single": 3.5, "double": 7.0}  # inches: a column of a two-column page, and both
+# a disk that is full or fails: the place that was named could be written to
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class Parser(argparse.ArgumentParser):
@@ -102,7 +105,10 @@ class Parser(argparse.ArgumentParser):
 
     @contextmanager
     def mistakes(self, elsewhere: str = "") -> Iterator[None]:
-        """A context whose user errors end the command; ``elsewhere`` is added to those of files."""
+        """A context whose user errors end the command, ``elsewhere`` added to those of files.
+
+        The status is 2, also for a place that cannot be used, and 1 for a disk that fails.
+        """
         try:
             yield
         except UserError as error:
@@ -110,7 +116,8 @@ class Parser(argparse.ArgumentParser):
         except BrokenPipeError:
             raise
         except OSError as error:
-            self.error(f"{os_error(error)}{elsewhere}")
+            self.notify(f"{os_error(error)}{elsewhere}")
+            sys.exit(1 if error.errno in _DISK else 2)
 
     def notify(self, line: str) -> None:
         """Print a message of this command on stderr."""

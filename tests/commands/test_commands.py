@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -203,6 +204,24 @@ def test_a_file_that_cannot_be_written_is_named_and_not_its_stand_in(tmp_path: P
     with pytest.raises(FileNotFoundError) as caught:
         files.write_whole(tmp_path / "nowhere" / "loss.png", b"")
     assert caught.value.filename == str(tmp_path / "nowhere" / "loss.png")
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        *((errno.ENOSPC, 1), (errno.EDQUOT, 1), (errno.EFBIG, 1), (errno.EIO, 1)),
+        *((errno.EACCES, 2), (errno.ENOTDIR, 2), (errno.ENOENT, 2), (errno.EROFS, 2)),
+    ],
+)
+def test_a_disk_that_fails_is_not_a_mistake_in_the_command(
+    number: int, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = options.Parser("plots", "")
+    with pytest.raises(SystemExit) as ended, parser.mistakes("; --out DIR writes elsewhere"):
+        raise OSError(number, "the reason", "run/plots/loss.png")
+    assert ended.value.code == status
+    said = "ffn_train.plots: run/plots/loss.png: the reason; --out DIR writes elsewhere\n"
+    assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize(
