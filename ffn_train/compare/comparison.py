@@ -99,6 +99,15 @@ class Comparison:
         return LOSS_CEILING * max(losses, default=math.inf)
 
     @property
+    def objective(self) -> Metric:
+        """The metric in which the best of several runs is the best: the compared one or, if neither
+        low nor high values of that are better, the loss that is compared by default.
+        """
+        if self.metric.better:
+            return self.metric
+        return self.metrics[_metric(None, self.cases, self.metrics)]
+
+    @property
     def over(self) -> str:
         """The settings in which a group's runs differ, in words: ``seeds and width``."""
         pooled = [short(key) for key in self.varied if key not in self.keys]

@@ -6,12 +6,15 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Literal
 
 import numpy as np
 
 from ffn_train.nn.core import Floats
 from ffn_train.runs import Run
 from ffn_train.runs.outcome import outcome, scored, training_loss
+
+Better = Literal["lower", "higher", ""]
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class Metric:
     ``symbol``: its name on a figure's axis; ``heading``: its column's heading in a table, in two
     lines; ``log``: positive, shown on a logarithmic axis; ``factor``: a product over the blocks,
     log-normal over seeds and therefore averaged geometrically; ``at_start``: measured before the
-    first update; ``unit``: in words.
+    first update; ``unit``: in words; ``better``: which values are better, "" if neither low nor
+    high ones are, as of a ratio.
     """
 
     name: str
@@ -31,6 +35,13 @@ class Metric:
     factor: bool = False
     at_start: bool = False
     unit: str = ""
+    better: Better = ""
+
+    def badness(self, value: float) -> float:
+        """A number that grows as the value gets worse; infinite if the value is not finite."""
+        if not math.isfinite(value):
+            return math.inf
+        return -value if self.better == "higher" else value
 
 
 def _factors(name: str, symbol: str, heading: str) -> list[Metric]:
@@ -42,11 +53,14 @@ def _factors(name: str, symbol: str, heading: str) -> list[Metric]:
 
 
 _RATIO = r"$|\partial L/\partial x_0|\,/\,|\partial L/\partial x_L|$"
-_LOSSES = (
-    Metric("validation_loss", "final validation loss", ("validation", "loss")),
-    Metric("best_validation_loss", "best validation loss", ("best val.", "loss")),
-    Metric("train_loss", "final training loss", ("training", "loss")),
-    Metric("best_train_loss", "lowest training loss of a batch", ("best train.", "loss")),
+_LOSSES = tuple(
+    Metric(name, symbol, (heading, "loss"), better="lower")
+    for name, symbol, heading in (
+        ("validation_loss", "final validation loss", "validation"),
+        ("best_validation_loss", "best validation loss", "best val."),
+        ("train_loss", "final training loss", "training"),
+        ("best_train_loss", "lowest training loss of a batch", "best train."),
+    )
 )
 _FLOW = (
     *_factors("gradient_ratio", _RATIO, "ratio"),
@@ -55,31 +69,36 @@ _FLOW = (
 
 
 @cache
-def _scores(symbol: str, baseline: str) -> tuple[Metric, ...]:
+def _scores(symbol: str, baseline: str, better: Better) -> tuple[Metric, ...]:
     """The final and the best score, and that of the baseline."""
     return (
-        Metric("validation_score", f"final validation {symbol}", ("", symbol), log=False),
-        Metric("best_score", f"best validation {symbol}", ("best", symbol), log=False),
+        Metric(
+            "validation_score", f"final validation {symbol}", ("", symbol), False, better=better
+        ),
+        Metric("best_score", f"best validation {symbol}", ("best", symbol), False, better=better),
         Metric("baseline_score", f"{baseline} {symbol}", (baseline, symbol), False, at_start=True),
     )
 
 
 # by name in the order of the tables; these names are used where the runs' declarations differ
-STANDARD = {m.name: m for m in (*_LOSSES, *_scores("score", "baseline"), *_FLOW)}
+STANDARD = {m.name: m for m in (*_LOSSES, *_scores("score", "baseline", ""), *_FLOW)}
 
 
 def declared_metrics(run: Run) -> tuple[Metric, ...]:
     """The metrics that a run may be compared by."""
     score = run.score
-    scores = _scores(score.symbol, score.baseline_name or "baseline") if score else ()
-    tested = (_test(score.symbol),) if score and run.summary and run.summary.test_score else ()
+    scores: tuple[Metric, ...] = ()
+    if score:
+        scores = _scores(score.symbol, score.baseline_name or "baseline", score.better)
+        if run.summary and run.summary.test_score:
+            scores = (*scores, _test(score.symbol, score.better))
     losses = _losses(run.provenance.loss_unit or "")
-    return (*losses, *scores, *tested, *_FLOW, *_quantities(run))
+    return (*losses, *scores, *_FLOW, *_quantities(run))
 
 
 @cache
-def _test(symbol: str) -> Metric:
-    return Metric("test_score", f"test {symbol}", ("test", symbol), log=False)
+def _test(symbol: str, better: Better) -> Metric:
+    return Metric("test_score", f"test {symbol}", ("test", symbol), False, better=better)
 
 
 @cache  # equal metrics of many runs are one object, which processes exchange once

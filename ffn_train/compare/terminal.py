@@ -94,14 +94,15 @@ def table(comparison: Comparison, width: int = sys.maxsize) -> str:
 
 
 def _best(comparison: Comparison) -> str:
-    """The group of the lowest mean loss, by its settings; "" for another metric."""
+    """The group of the best mean, by its settings; "" for a metric without a better end."""
     metric = comparison.metric
     known = [(group.statistics(metric).mean, group) for group in comparison.measured]
     known = [(mean, group) for mean, group in known if math.isfinite(mean)]
-    if len(known) < 2 or "loss" not in metric.name:
+    if len(known) < 2 or not metric.better:
         return ""
-    mean, group = min(known, key=lambda pair: pair[0])
-    return f"lowest {metric.symbol}: {group} ({mean:.3g})"
+    mean, group = min(known, key=lambda pair: metric.badness(pair[0]))
+    end = "lowest" if metric.better == "lower" else "highest"
+    return f"{end} {metric.symbol}: {group} ({mean:.3g})"
 
 
 def _across(columns: Sequence[Column]) -> int:

@@ -134,6 +134,21 @@ def test_the_end_as_it_stands_is_that_of_the_summary(sweep: Path, tmp_path: Path
     assert after == before
 
 
+def test_a_program_that_logs_no_loss_is_compared_by_what_it_has(
+    sweep: Path, tmp_path: Path
+) -> None:
+    root = copied(sweep, tmp_path / "runs")
+    for name in ("d1s0", "d3s0"):
+        unfinished(root / name)
+        scalars = root / name / files.SCALARS
+        text = scalars.read_text()
+        assert text.startswith("step,loss,")
+        scalars.write_text(text.replace("step,loss,", "step,error,", 1))
+    comparison, notes = told(root / "d1s0", root / "d3s0")
+    assert notes == []
+    assert titles(drawn(comparison, "layers")) == ["depth 1", "depth 3"]
+
+
 @pytest.mark.parametrize("left", [(), (files.SCALARS,), (files.SCALARS, files.LAYOUT)])
 def test_a_run_that_has_just_begun_is_no_damaged_one(
     sweep: Path, tmp_path: Path, left: tuple[str, ...]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from PIL import Image
 from ffn_train.compare import write_figures
 from ffn_train.compare.case import STRETCHED, Case
 from ffn_train.compare.colours import Colours
-from ffn_train.compare.figures import figure
+from ffn_train.compare.figures import figure, layers
 from ffn_train.compare.terminal import table
 from ffn_train.config.settings import SettingError
 from ffn_train.plots import encoded
@@ -133,6 +135,47 @@ def test_a_search_is_an_axis_with_its_best_marked() -> None:
     assert len(rings) == 4
     assert {float(ring.get_ydata()[0]) for ring in rings} >= set(best)
     assert all(len(titles(each)) <= 4 for each in figures(comparison).values())
+
+
+def judged(trial: Case, better: Any) -> Case:
+    """The run with a score of which such values are better."""
+    declared = [
+        replace(metric, better=better) if metric.name == "validation_score" else metric
+        for metric in trial.declared
+    ]
+    return replace(trial, declared=declared)
+
+
+@pytest.mark.parametrize(
+    ("metric", "better", "end", "best"),
+    [
+        ("validation_loss", "", "lowest", min),
+        ("validation_score", "lower", "lowest", min),
+        ("validation_score", "higher", "highest", max),
+        ("gradient_ratio_end", "", "", min),  # of a ratio none is better: that of the loss
+    ],
+)
+def test_the_best_of_a_search_is_at_the_better_end_of_the_metric(
+    metric: str, better: str, end: str, best: Callable[..., float]
+) -> None:
+    rng = np.random.default_rng(0)
+    searches = [
+        [
+            judged(case(abs(np.log10(lr) + 1), depth=depth, lr=lr, ratio=lr), better)
+            for lr in 10 ** rng.uniform(-3, 0, 12)
+        ]
+        for depth in (2, 8)
+    ]
+    comparison = compared(*searches[0], *searches[1], metric=metric)
+    assert comparison.objective.name == (metric if end else "validation_loss")
+    values = [best(trial.metrics["validation_loss"] for trial in trials) for trials in searches]
+    groups = layers._best(comparison)
+    assert [group.cases[0].metrics["validation_loss"] for group in groups] == values
+    (axes,) = drawn(comparison, "final").axes
+    rings = [line.get_ydata()[0] for line in axes.lines if line.get_markersize() > 7]
+    assert sorted(rings) == (sorted(values) if end else [])
+    said = [line for line in table(comparison).splitlines() if "lr=" in line]
+    assert [line.split()[0] for line in said] == ([end] if end else [])
 
 
 def test_curves_of_words_differ_in_marker_and_dash_and_numbers_in_marker() -> None:

@@ -73,7 +73,7 @@ def draw(comparison: Comparison) -> Figure | None:
         wide=axis.crowded,
     )
     lost = not metric.at_start and any(group.n_lost for group in comparison.measured)
-    best = layout.optimised and "loss" in metric.name
+    best = layout.optimised and bool(metric.better)
     beyond = False
     for cell, (axes,) in zip(cells, page.panels, strict=True):
         (log_axis if log else linear_axis)(axes, values)
@@ -96,8 +96,10 @@ def draw(comparison: Comparison) -> Figure | None:
             for look, alike in _by_look(points, shades):
                 beyond |= _draw(axes, alike, metric, look)
             finite = [(mean.mean, x) for mean, x in zip(means, places, strict=True) if mean.n]
-            if best and len(finite) > 1 and (least := min(finite))[0] <= axes.get_ylim()[1]:
-                axes.plot([least[1]], [least[0]], zorder=4, **_RING)
+            if best and len(finite) > 1:
+                value, place = min(finite, key=lambda point: metric.badness(point[0]))
+                if value <= axes.get_ylim()[1]:
+                    axes.plot([place], [value], zorder=4, **_RING)
     page.share(metric.symbol, xlabel=named(layout.x))
     entries = [(best, sample("best of a curve", **_RING)), (lost, cross()), (beyond, triangle())]
     colours.explain(page.upper_right, ("", [entry for present, entry in entries if present]))

@@ -44,7 +44,7 @@ def draw(comparison: Comparison) -> Figure | None:
     elif len(groups) > 1:
         phrases.append("one run each")
     if layout.searched:
-        phrases.append(f"of each search the trial of the best {comparison.metric.name}")
+        phrases.append(f"of each search the trial of the best {comparison.objective.name}")
         groups = _best(comparison)
     groups, words = thinned(groups, layout, MOST)
     phrases.append(words)
@@ -60,7 +60,8 @@ def draw(comparison: Comparison) -> Figure | None:
     phrases += [sign for sign, where in signs.items() if where.any()]
     # an exploding run, or the last norms of a lost run, would dominate the colours
     usual = [(cell.groups[0].measured[0], measures.layer_gradient_norm) for cell, measures in maps]
-    calm = [norms for case, norms in usual if case.metrics["train_loss"] <= comparison.ceiling]
+    ceiling = comparison.ceiling
+    calm = [norms for case, norms in usual if case.metrics.get("train_loss", 0) <= ceiling]
     low, high = _limits([norms[: -1 if case.lost else None] for case, norms in usual], calm)
     phrases += [f"dotted: {STRETCHED}"] * bool(stretched(groups))
     columns = 1 if layout.x is None else len(layout.levels[layout.x])
@@ -96,14 +97,12 @@ def _limits(usual: Sequence[Floats], calm: Sequence[Floats]) -> tuple[float, flo
 
 
 def _best(comparison: Comparison) -> list[Group]:
-    """For each combination of the settings that were not searched, the group of the best metric."""
-    layout, metric = comparison.layout, comparison.metric
+    """For each combination of the settings that were not searched, the best group."""
+    layout, metric = comparison.layout, comparison.objective
     places = panels(comparison, [key for key in layout.keys if key not in layout.searched])
-    sign = 1 if "loss" in metric.name else -1
 
     def badness(group: Group) -> float:
-        mean = sign * group.statistics(metric).mean
-        return mean if np.isfinite(mean) else np.inf
+        return metric.badness(group.statistics(metric).mean)
 
     return [min(panel.groups, key=badness) for panel in places]
 
