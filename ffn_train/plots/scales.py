@@ -224,7 +224,9 @@ def limit(axes: Axes, appearance: Appearance) -> None:
             set_ticks(axes.yaxis, *log_ticks(*ends))
         elif not log:
             axis = axes.xaxis if name == "x" else axes.yaxis
-            axis.set_major_locator(MaxNLocator(5, integer=True))
+            ticks = axis.get_major_locator()  # fixed ones at whole numbers count steps or blocks
+            whole = isinstance(ticks, FixedLocator) and not np.mod(ticks(), 1).any()
+            axis.set_major_locator(MaxNLocator(5, integer=whole))
             axis.set_major_formatter(ScalarFormatter(useOffset=False))
 
 

@@ -286,6 +286,18 @@ def test_a_figure_is_as_wide_as_a_column(inches: float) -> None:
         assert png.width / sheet.dpi == pytest.approx(inches, abs=0.03), name
 
 
+def test_requested_limits_have_ticks_at_whole_numbers_only_where_steps_are_counted() -> None:
+    for name, axis, options, whole in (
+        ("final", "y", {"metric": "validation_score"}, False),
+        ("gradient_flow", "x", {}, False),
+        ("loss_curves", "x", {}, True),
+    ):
+        sheet = drawn(compared(*small_sweep(), **options, **{f"{axis}lim": (0, 1)}), name)
+        ticks = getattr(sheet.axes[0], f"get_{axis}ticks")()
+        within = [tick for tick in ticks if 0 <= tick <= 1]
+        assert within == [0, 1] if whole else len(within) > 4, name
+
+
 def test_options_of_the_figures() -> None:
     panel = drawn(compared(*small_sweep(), only_panel=2, title=False), "loss_curves")
     assert titles(panel) == ["residual scaled"]
