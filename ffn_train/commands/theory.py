@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ffn_train.commands.options import Parser, say
 from ffn_train.commands.predicted import Point, beyond, sheet, table
 from ffn_train.config.sections import FORMATS
-from ffn_train.config.settings import one_of
+from ffn_train.config.settings import SettingError
 from ffn_train.sweep.space import Job, jobs
 from ffn_train.theory import Prediction
 from ffn_train.train.threads import BlasThreads
@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse(arguments)
     with parser.mistakes():
         path = options.out or FOLDER / f"{_slug(options.overrides)}.png"
-        one_of("--out", path.suffix.removeprefix("."), FORMATS)
+        if path.suffix.removeprefix(".") not in FORMATS:
+            endings = ", ".join(f".{kind}" for kind in FORMATS)
+            raise SettingError(f"--out must end in one of {endings}, got {path}")
         with BlasThreads(1):  # the products are small: a second thread slows them down
             points = predictions(options.overrides, swept=options.multirun)
         say(table(points) if options.multirun else sheet(points[0]))

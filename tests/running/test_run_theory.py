@@ -377,7 +377,8 @@ def test_the_command_prints_the_band_that_the_figures_draw() -> None:
     ("arguments", "message"),
     [
         (["model.dept=3"], "model.dept is not a setting; did you mean model.depth?"),
-        (["--out", "figure.gif"], "--out must be one of png, svg, pdf, got 'gif'"),
+        (["--out", "figure.gif"], "--out must end in one of .png, .svg, .pdf, got figure.gif\n"),
+        (["--out", "figure"], "--out must end in one of .png, .svg, .pdf, got figure\n"),
         (["--frobnicate"], "--frobnicate is not an option"),
         (["residual=rezero", "norm=post_layer"], "residual=rezero needs"),
     ],
