@@ -121,6 +121,7 @@ def build_experiment(
         if group != "task":  # its rows are made in float64
             check_precision(parts[group], group, settings.dtype)
     check_precision(trainer, "trainer", settings.dtype)
+    parts["activation"].check_results(settings.dtype)
     _check_branch(parts["residual"], sizes.depth, settings.dtype)
     if to_train:
         _check_size(sizes, settings.dtype)

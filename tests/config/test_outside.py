@@ -270,6 +270,49 @@ def test_so_are_those_of_other_kinds(part: Path, content: str) -> None:
         compose([*SMALL, "parts=[my_parts.py]"])
 
 
+ACTIVATION = """
+import numpy as np
+from ffn_train.parts import Activation, choice
+
+
+@choice("activation", "mine")
+class Mine(Activation):
+    def value(self, z):
+        return z * 2
+
+    def derivative(self, z):
+        return np.full_like(z, 2)
+"""
+RESULTS_WRONG = {
+    "return z * 2": (
+        "return z * np.sqrt(2.0)",
+        r"value must keep shape and dtype, \(2, 3\) float32, got \(2, 3\) float64",
+    ),
+    "return np.full_like(z, 2)": (
+        "return 2.0",
+        r"derivative must keep shape and dtype, \(2, 3\) float32, got \(\) float64",
+    ),
+    "    def derivative": (
+        "    def pair(self, z):\n        return z.sum(axis=1), z\n\n    def derivative",
+        r"pair must keep shape and dtype, \(2, 3\) float32, got \(2,\) float32",
+    ),
+    "z * 2": ("np.multiply(z, 2, out=z)", "value must not change its argument"),
+}
+
+
+@pytest.mark.parametrize("right", RESULTS_WRONG)
+def test_an_activation_that_changes_its_argument_or_dtype_is_refused_before_anything_is_written(
+    part: Path, right: str
+) -> None:
+    chosen = [*SMALL, "parts=[my_parts.py]", "activation=mine", "run.dir=run"]
+    wrong, message = RESULTS_WRONG[right]
+    part.write_text(ACTIVATION.replace(right, wrong, 1), encoding="utf-8")
+    with pytest.raises(SettingError, match=f"^activation=mine: {message}$"):
+        build_experiment(compose(chosen))
+    part.write_text(ACTIVATION.replace("np.full_like(z, 2)", "z < np.inf"), encoding="utf-8")
+    build_experiment(compose(chosen))  # a mask may be the derivative
+
+
 VALUES_WRONG = {
     "max()": ("lost()", r"parts=mine\.py, line 15, in .*: AttributeError: "),
     "float(np.abs(part).max())": (

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffn_train.config.registry import Choice
+from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Array
 
 Slope = Array | NDArray[np.bool]  # what dz = dh ∘ act' multiplies with: numbers, or a mask
@@ -18,8 +19,9 @@ CHUNK = 65_536  # elements; a float32 piece and its scratch fit the second-level
 class Activation(Choice, ABC):
     """act(z), elementwise, of an array of any shape; results have z's shape and dtype.
 
-    ``value`` and ``derivative`` are the pair that the textbook functions take. Blocks call
-    ``pair_in_place``, or ``value_in_place`` if no backward pass follows; both may overwrite z.
+    ``value`` and ``derivative`` are the pair that the textbook functions take. They do not change
+    z, and a derivative of zeros and ones may be a mask. Blocks call ``pair_in_place``, or
+    ``value_in_place`` if no backward pass follows; both may overwrite z.
     ``rectifies``: act(z) > 0 exactly where z > 0, so a unit that is positive for no sample of a
     batch passes almost nothing on and is called dead. ``kinks``: the z at which act' jumps. For
     ``engine=compiled`` a class of your own may have a static method ``compiled_pair(z, ...)``,
@@ -61,6 +63,28 @@ class Activation(Choice, ABC):
         for piece in _pieces(z):
             piece[...] = self.value(piece)
         return z
+
+    def check_results(self, dtype: str) -> None:
+        """Raises SettingError for an activation of your own that changes z, or its shape or dtype.
+
+        float64 from float32 is not seen by gradcheck, which computes in float64.
+        """
+        if self.ours:
+            return
+        z = np.linspace(-3, 3, 6).reshape(2, 3).astype(dtype)
+        for method in ("value", "derivative", "pair"):
+            given = z.copy()
+            with np.errstate(all="ignore"):
+                results = getattr(self, method)(given)
+            kinds = (z.dtype,) if method == "value" else (z.dtype, np.dtype(bool))
+            for result in map(np.asarray, results if method == "pair" else [results]):
+                if result.shape != z.shape or result.dtype not in kinds:
+                    raise SettingError(
+                        f"activation={self.name}: {method} must keep shape and dtype, "
+                        f"{z.shape} {z.dtype}, got {result.shape} {result.dtype}"
+                    )
+            if method != "pair" and not np.array_equal(given, z):
+                raise SettingError(f"activation={self.name}: {method} must not change its argument")
 
 
 def _pieces(array: Array) -> list[Array]:
