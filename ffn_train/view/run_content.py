@@ -81,6 +81,7 @@ def run_content(run: Run, *, after: int | None = None) -> tuple[dict[str, Any], 
             "layers": {"names": layers, "blocks": _blocks_of(layers, tensors)},
             "tensors": {
                 "names": [tensor.name for tensor in tensors],
+                "roles": [tensor.role for tensor in tensors],
                 "layers": [layers.index(tensor.layer) for tensor in tensors],
             },
         }

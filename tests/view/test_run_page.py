@@ -279,6 +279,21 @@ def test_a_run_of_another_program_has_a_page(opened: Opened) -> None:
     assert "does not tell its settings" in page.inner_html("details")
 
 
+def test_tensors_are_labelled_by_their_roles_whatever_their_names(
+    small_run: Run, opened: Opened
+) -> None:
+    layout = small_run.measures.layout
+    tensors = tuple(
+        t if t.block is None else replace(t, name=f"h_{t.block}/{t.role}", layer=f"h_{t.block}")
+        for t in layout.tensors
+    )
+    measures = replace(small_run.measures, layout=replace(layout, tensors=tensors))
+    page = opened(run_page(replace(small_run, measures=measures)))
+    labels = page.evaluate("runPage.quantities.get('gradient_norm').places.map((p) => p.brief)")
+    assert labels == [t.name if t.block is None else f"{t.block} {t.role}" for t in tensors]
+    assert "0 up.weight" in labels
+
+
 def test_hostile_names_are_text(small_run: Run, opened: Opened, tmp_path: Path) -> None:
     hostile = "</script><img src=x onerror=alert(1)>"
     layout = small_run.measures.layout

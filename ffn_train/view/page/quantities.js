@@ -104,7 +104,7 @@ function quantitiesOf(data) {
         return {
           name,
           block,
-          brief: block === null ? name : `${block} ${name.split(".").slice(2).join(".")}`,
+          brief: block === null ? name : `${block} ${tensors.roles[at]}`,
         };
       }),
       "tensor",
