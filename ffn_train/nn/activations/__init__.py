@@ -1,1 +1,1 @@
-"""Activations; a new one is a new module of this folder and a file in ``conf/activation/``."""
+"""Activations; a new one is a class with ``@choice`` in a module of this folder."""
