@@ -83,7 +83,7 @@ def page(
 
 
 class _Shown(Figure):
-    """A figure that a notebook shows, which without pyplot has but its name for one."""
+    """A figure that a notebook shows as a picture; without pyplot it would show only its repr."""
 
     def _repr_png_(self) -> bytes:
         from ffn_train.plots import encoded  # which imports this module
@@ -160,7 +160,10 @@ def lift(panel: Axes) -> None:
 
 
 def adjust(figure: Figure, name: str, appearance: Appearance) -> None:
-    """Leave but the panel, the header and the limits that are asked for. Raises SettingError."""
+    """Keep only the requested panel, hide an unwanted header and set the requested limits.
+
+    Raises SettingError.
+    """
     labels = list(dict.fromkeys(str(axes.get_label()) for axes in figure.axes))
     number = appearance.only_panel
     if number is not None and not 1 <= number <= len(labels):

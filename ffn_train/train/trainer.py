@@ -364,7 +364,7 @@ class Trainer:
     def _exploded(self, step: int, loss: float, limit: float) -> Divergence:
         reason = (
             f"the loss, now {loss:.3g}, was above {EXPLODED} times that of "
-            f"{self.loss.trivial}, for {counted(min(self.patience, self.steps), 'step')} "
+            f"{self.loss.trivial} for {counted(min(self.patience, self.steps), 'step')} "
             "and did not fall"
         )
         return Divergence(step, "training", "loss", reason)

@@ -67,7 +67,7 @@ class Server(ThreadingHTTPServer):
         return f"http://{HOST}:{self.server_port}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that closes a connection early is no error."""
+        """A browser that closes a connection early is not an error."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -244,7 +244,7 @@ def test_a_mistyped_command_is_answered_with_the_nearest(
 
 
 @pytest.mark.parametrize("module", ["ffn_train", "ffn_train.gradcheck", "ffn_train.theory"])
-def test_a_pipe_that_nobody_reads_is_no_failure(module: str, tmp_path: Path) -> None:
+def test_a_pipe_that_nobody_reads_is_not_a_failure(module: str, tmp_path: Path) -> None:
     def run() -> None:
         read, write = os.pipe()
         os.dup2(write, 1)
@@ -314,7 +314,7 @@ def test_nothing_that_a_terminal_acts_on_is_printed_raw(capsys: pytest.CaptureFi
     assert printed.err == "a\\x1b]0;t\\x07\\nb\n"
 
 
-def test_a_closed_stderr_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_stderr_is_not_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     closed = io.StringIO()
     closed.close()
     monkeypatch.setattr(sys, "stderr", closed)

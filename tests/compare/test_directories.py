@@ -150,7 +150,7 @@ def test_a_program_that_logs_no_loss_is_compared_by_what_it_has(
 
 
 @pytest.mark.parametrize("left", [(), (files.SCALARS,), (files.SCALARS, files.LAYOUT)])
-def test_a_run_that_has_just_begun_is_no_damaged_one(
+def test_a_run_that_has_just_begun_is_not_a_damaged_one(
     sweep: Path, tmp_path: Path, left: tuple[str, ...]
 ) -> None:
     root = copied(sweep, tmp_path / "runs")

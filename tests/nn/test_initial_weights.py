@@ -131,7 +131,7 @@ def with_bias(path: Path, value: Any) -> None:
         (lambda path: path.unlink(), "there is no such file"),
         (instead_a_folder, "it is not a regular file"),
         (instead_a_fifo, "it is not a regular file"),
-        (lambda path: path.write_bytes(b"\x80\x04."), "is no safetensors file: "),
+        (lambda path: path.write_bytes(b"\x80\x04."), "is not a safetensors file: "),
         (
             lambda path: with_bias(path, np.zeros(6, int)),
             "'input.bias' is I64; F64, F32, F16, BF16 are read",

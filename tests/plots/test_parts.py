@@ -94,7 +94,7 @@ def test_readers_do_not_run_its_file(part: Path) -> None:
         assert done.returncode == 0, done.stderr
 
 
-def test_its_content_is_no_part_of_what_a_run_is(part: Path) -> None:
+def test_its_content_is_not_a_part_of_what_a_run_is(part: Path) -> None:
     part.write_text(PHASE.replace('"loss"]', '"los"]'), encoding="utf-8")
     chosen = [*SMALL, PARTS, "plot.figures=[phase]", "plot.when=always", "run.dir=run"]
     run = execute(build_experiment(compose(chosen)), NOTES.append)

@@ -127,7 +127,7 @@ def test_what_chance_kills_is_not_called_dead(
     assert many_dead(Evidence(run), shares[0]) == many
 
 
-def test_a_share_that_falls_with_the_depth_is_no_fault(tmp_path: Path) -> None:
+def test_a_share_that_falls_with_the_depth_is_not_a_fault(tmp_path: Path) -> None:
     """A block of 300 carries a sixth of one of 8; together they carry as much."""
     run = verdict(tmp_path, depth=300, width=8, section={"trainer": {"steps": 2}})
     shares = run.measures.common("skip_gradient_rms", "branch_gradient_rms")[1]

@@ -167,7 +167,7 @@ def test_an_exploded_loss_ends_the_run_after_patience() -> None:
     assert rows[-1].divergence.phase == "training"
     message = str(rows[-1].divergence)
     assert message.startswith("stopped at step 2: the loss, now ")
-    assert message.endswith("that of predicting the mean, for 3 steps and did not fall")
+    assert message.endswith("that of predicting the mean for 3 steps and did not fall")
     assert rows[-1].divergence.state == "stopped"
 
 

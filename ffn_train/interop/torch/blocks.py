@@ -34,7 +34,7 @@ def find(model: nn.Module, blocks: str | Sequence[str | nn.Module] | None) -> di
         names = [name for name in modules if name and pattern.fullmatch(name)]
     elif isinstance(blocks, type) or any(isinstance(block, type) for block in blocks):
         raise SettingError(
-            f"blocks={blocks!r}: a class is no module inside the model; {_containers(modules)}"
+            f"blocks={blocks!r}: a class is not a module inside the model; {_containers(modules)}"
         )
     else:
         name_of = {module: name for name, module in reversed(modules.items())}
@@ -42,7 +42,7 @@ def find(model: nn.Module, blocks: str | Sequence[str | nn.Module] | None) -> di
     wrong = [name for name in names if not name or name not in modules]
     if wrong or not names:
         what = (
-            f"{wrong[0]!r} is no module inside the model" if wrong else "no module has such a name"
+            f"{wrong[0]!r} is not a module inside the model" if wrong else "no module has such a name"
         )
         raise SettingError(f"blocks={blocks!r}: {what}; {_containers(modules)}")
     chosen = {name: modules[name] for name in names}

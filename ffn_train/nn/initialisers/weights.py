@@ -69,7 +69,7 @@ class Weights(Initialiser):
                 array[...] = tensors[name]
             if not np.isfinite(array).all():
                 raise SettingError(
-                    f"init.path={self.path}: {name} has a value that is no finite {array.dtype}"
+                    f"init.path={self.path}: {name} has a value that is not a finite {array.dtype}"
                 )
 
     def _read(self) -> tuple[dict[str, Array], str]:
@@ -95,7 +95,7 @@ class Weights(Initialiser):
             entries = deserialize(content)  # type: ignore[no-untyped-call]
         except (SafetensorError, ValueError) as error:
             reason = printable(shortened(first_line(error)))
-            raise SettingError(f"{key} is no safetensors file: {reason}") from None
+            raise SettingError(f"{key} is not a safetensors file: {reason}") from None
         tensors = {}
         for name, entry in entries:
             if entry["dtype"] not in DTYPES:
