@@ -32,7 +32,7 @@ _NAMED = 3  # groups in a line
 
 @dataclass(frozen=True)
 class Options(Appearance):
-    """The options of a comparison; ``figures``: those to draw. None leaves it to the runs."""
+    """The options of a comparison; ``figures``: those to draw. None: chosen to suit the runs."""
 
     by: Sequence[str] | None = None
     x: str | None = None
@@ -168,7 +168,7 @@ class Comparison:
 
     @property
     def reservations(self) -> list[str]:
-        """Caveats to the numbers, one line each."""
+        """Caveats about the numbers, one line each."""
         counts = {
             "unfinished, shown as they are now": sum(case.unfinished for case in self.cases),
             "without results": sum(case.traces is None for case in self.cases),

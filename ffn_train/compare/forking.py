@@ -1,4 +1,5 @@
-"""A task for each of a few items, in processes forked from this one, which share what it knows."""
+"""Does a task for each of a few items, in processes forked from this one, whose memory they share.
+"""
 
 from __future__ import annotations
 

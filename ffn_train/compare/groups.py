@@ -43,7 +43,7 @@ class Group:
         return self.n_lost / len(self.measured) if self.measured else float("nan")
 
     def count(self, state: str) -> int:
-        """How many of the runs are in a state, but for those that early stopping ended."""
+        """How many of the runs are in a state; early stopping leaves them in one of its own."""
         return sum(case.words == state for case in self.cases)
 
     def counted(self, metric: Metric) -> list[Case]:

@@ -75,8 +75,8 @@ def folded(
 
 
 def thinned(groups: Sequence[Group], layout: Layout, most: int) -> tuple[list[Group], str]:
-    """At most ``most`` groups, with evenly chosen values of the settings that have most values; and
-    in words how many of the groups these are, "" if all.
+    """At most ``most`` groups, with evenly chosen values of the settings that have most values, and
+    a note of how many of the groups these are, "" if all.
     """
     some = list(groups)
     levels = [(key, layout.levels[key]) for key in layout.keys]

@@ -1,8 +1,8 @@
 """A run's figures, drawn from its directory alone.
 
-Each figure is a module of this folder with a ``RunFigure``; a new figure is a new module and no
-more. A quantity has a figure of its name that follows from its declaration. matplotlib is imported
-when the first figure is asked for: nothing is slower to import.
+Each figure is a module of this folder with a ``RunFigure``; a new figure needs only a new module. A
+quantity has a figure of its name that follows from its declaration. matplotlib is imported when the
+first figure is requested: nothing is slower to import.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # how a file of each of FORMATS is written: without dates, so that a run gives the same bytes again;
-# a PNG packed in half the time of the usual level, for four hundredths more bytes
+# this level packs a PNG in half the time of the usual one, into 4 % more bytes
 _OPTIONS: Mapping[str, dict[str, Any]] = {
     "png": {"metadata": {}, "pil_kwargs": {"compress_level": 3}},
     "svg": {"metadata": {"Date": None}},
@@ -39,8 +39,8 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
 def figure(run: Run, name: str, appearance: Appearance = USUAL) -> Figure:
     """One figure of a run, not yet written.
 
-    Raises SettingError for an unknown name or what the figure cannot look like, RunError where no
-    step has been measured yet or the run lacks what the figure needs.
+    Raises SettingError for an unknown name or an appearance that the figure cannot have, RunError
+    where no step has been measured yet or the run lacks what the figure needs.
     """
     from ffn_train.plots.curves import tell_if_empty
     from ffn_train.plots.quantity import draw_quantity
@@ -80,9 +80,8 @@ def _known(run: Run, figures: Sequence[str]) -> tuple[str, ...]:
 
 
 def _elsewhere(run: Run) -> str:
-    """Where a figure may be declared that is not known: in the run's parts, unless some are loaded.
-
-    They are never loaded unasked.
+    """A hint that an unknown figure may be declared in the run's parts, which are never loaded
+    unasked; "" if some parts are loaded.
     """
     parts = ",".join(_words(run.config.get("parts")))
     return f"; {run.path} was made with parts: --parts {parts}" if parts and not loaded() else ""
@@ -187,8 +186,8 @@ def _of_their_own(run: Run) -> list[str]:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """No garbage collection meanwhile: of figures, many objects that live until they are written,
-    it takes a seventh of the time, of the reading of 10,000 runs a fifth.
+    """A context without garbage collection, which would take a seventh of the time of figures, many
+    objects that live until they are written, and a fifth of that of reading 10,000 runs.
     """
     collecting = gc.isenabled()
     gc.disable()

@@ -1,4 +1,4 @@
-"""What may be asked of the looks of figures; importing it does not import matplotlib."""
+"""What can be requested of a figure's appearance; importing it does not import matplotlib."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class Confusion(RunFigure):
 
 
 def _write(axes: Axes, counts: NDArray[np.int_], shares: NDArray[np.floating], cell: float) -> None:
-    """The counts in their cells of so many points, but for zeros."""
+    """Write each count but zeros into its cell, which is ``cell`` points wide."""
     for row, column in np.argwhere(counts):
         number = str(counts[row, column])
         size = min(_SIZE, cell / (0.6 * len(number) + 0.4))

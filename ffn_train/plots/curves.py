@@ -204,7 +204,7 @@ def values_of(axes: Axes) -> NDArray[np.float64]:
 
 
 def tell_if_empty(axes: Axes) -> None:
-    """Words in place of an invented scale, where a panel of curves on a log axis shows none."""
+    """Words in place of an invented scale, where a panel on a log axis shows none of its curves."""
     values = values_of(axes)
     shown = (np.isfinite(values) & (values > 0)).any()
     shown |= any(isinstance(part, PolyCollection) for part in axes.collections)  # a band

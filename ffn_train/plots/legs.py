@@ -1,4 +1,4 @@
-"""Where a run went on otherwise than it began: lines at these steps in figures over steps."""
+"""Lines in figures over steps where a run went on in another way than it had begun."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _OTHERWISE_LOOK: Any = {**_LOOK, "linestyle": (0, (5, 1.5, 1, 1.5))}
 
 
 def mark_legs(axes: Axes, run: Run) -> list[Artist]:
-    """Draw a line where the schedule was stretched, and where a leg began whose engine, version,
-    BLAS or threads were others; the legend's entries. A plain resume leaves no trace.
+    """Draw a line where the schedule was stretched, and where a leg began with another engine,
+    version, BLAS or number of threads; returns the legend's entries. A plain resume is not shown.
     """
     legs = run.provenance.legs
     # the rows of a leg are written again by one that starts no later

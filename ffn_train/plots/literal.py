@@ -1,4 +1,4 @@
-"""Text from data as a figure shows it: nothing in it is mathematics, and every letter is seen."""
+"""Text from data as a figure shows it: nothing in it is mathematics, and each letter is visible."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ def literal(text: str) -> str:
 
 
 def legible(text: str, *, first_font: bool = False) -> str:
-    r"""A text whose letters all can be drawn; one that the fonts lack is its escape, \u76ee.
+    r"""A text whose letters can all be drawn; one that the fonts lack becomes its escape, \u76ee.
 
-    ``first_font``: of a text that holds formulas, which has the first font alone.
+    ``first_font``: for a text with formulas, which is set in the first font alone.
     """
     letters = _letters()[:1] if first_font else _letters()
     return "".join(

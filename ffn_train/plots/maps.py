@@ -31,8 +31,8 @@ def colour_bar(
 ) -> None:
     """A colour bar to the right of a panel, with its label above it.
 
-    A logarithmic scale has ticks at powers of ten. ``within``: the inches that are kept free of the
-    panel's height below and above the bar.
+    A logarithmic scale has ticks at powers of ten. ``within``: the inches of the panel's height
+    that are kept free below and above the bar.
     """
     figure = panel.get_figure(root=True)
     assert figure is not None

@@ -92,7 +92,7 @@ def _short(names: Sequence[str]) -> list[str]:
 def _panel(panel: Axes, x: Floats, true: Floats, predicted: Floats, label: str) -> None:
     """Predicted values over x, and below them how far they are from the true ones.
 
-    What lies further from the true values than these from each other is marked at the edge.
+    A prediction that is off by more than the range of the true values is marked at the edge.
     """
     order = np.argsort(x)
     x, true, predicted = x[order], true[order], predicted[order]

@@ -198,7 +198,7 @@ def step_axis(axes: Axes, steps: NDArray[Any] | Sequence[int]) -> None:
 
 
 def side_by_side(axes: Axes, words: Sequence[str]) -> int:
-    """Every how many-th of evenly spaced words to show, so that they do not overlap."""
+    """n, if only each n-th of evenly spaced words is shown so that they do not overlap."""
     return max(1, math.ceil(_LETTER * (max(map(len, words)) + 1) * len(words) / width_of(axes)))
 
 

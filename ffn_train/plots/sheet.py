@@ -1,7 +1,7 @@
 """The sheet a figure is drawn on: header, panels side by side, and legends in the right margin.
 
-Places are in inches from fixed margins: nothing is solved for, so drawing is quick and panels of
-different runs line up.
+Places are in inches from fixed margins: no layout has to be solved for, so drawing is quick and
+panels of different runs line up.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def page(
     """A figure with a header and its panels, side by side or, where they would be too narrow, one
     above the other. ``height``: with a note of one line; ``gaps``: the inches between panels.
 
-    Of panels of which only one is asked for, each has all the room.
+    If only one of the panels is requested, each has all the room.
     """
     appearance = requested.get()
     alone = appearance.only_panel is not None
@@ -133,7 +133,7 @@ def wrapped(text: str, width: float) -> list[str]:
 
 
 def strip_below(panel: Axes, label: str) -> Axes:
-    """A narrow panel below another one, which gives way to it, with the same x axis."""
+    """A narrow panel below another one, which shrinks to make room, with the same x axis."""
     figure = panel.get_figure(root=True)
     assert figure is not None
     place, height = panel.get_position(), figure.get_size_inches()[1]
@@ -185,7 +185,7 @@ def adjust(figure: Figure, name: str, appearance: Appearance) -> None:
 
 
 def describe(run: Run) -> str:
-    """What tells a run from others, in lines for half a page: its settings, and how it came out."""
+    """What tells a run from others, in lines for half a page: its settings and its outcome."""
     settings = {**flatten(run.config), "model.depth": run.measures.depth}
     seed = settings.get("seed")
     words = [*in_words(settings), *([] if seed is None else [f"seed {seed}"])]
@@ -194,7 +194,7 @@ def describe(run: Run) -> str:
 
 
 def _outcome(run: Run) -> list[str]:
-    """State and verdict in a word each; the score behind what was learned."""
+    """The state, the score and the verdict, in a few words each."""
     summary = run.summary
     if summary is None:
         steps: Floats = run.scalars["step"]

@@ -1,4 +1,4 @@
-"""The score that a run is judged by, and on which rows it is."""
+"""The score that a run is judged by, and the rows that it is of."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def _losses(summary: Summary, unit: str | None) -> str:
 
 
 def _score(run: Run) -> str:
-    """The score beside that of the baseline and, of the test rows, that of the validation rows."""
+    """The score beside that of the baseline and, if it is of test rows, that of validation rows."""
     judged = headline(run)
     if judged is None:
         return ""

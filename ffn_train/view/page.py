@@ -33,7 +33,7 @@ SCRIPTS: Mapping[Kind, tuple[str, ...]] = {
 
 
 def page(kind: Kind, title: str, header: Mapping[str, Any], blocks: Sequence[str]) -> str:
-    """A page of this kind; ``header``: its data but for the packed arrays, ``blocks``: those.
+    """A page of this kind; ``header``: its data except the packed arrays, ``blocks``: those.
 
     Everything in the header is shown as text. The same data give the same page. It shows nothing
     where the data do not fit their checksum.

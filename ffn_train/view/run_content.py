@@ -1,4 +1,4 @@
-"""What the page of a run shows, as plain data: what its directory holds, and no more."""
+"""What the page of a run shows, as plain data from its directory alone."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def run_page(run: Run, *, live: Mapping[str, Any] | None = None) -> str:
 def run_content(run: Run, *, after: int | None = None) -> tuple[dict[str, Any], list[str]]:
     """The header of a run's page and the packed arrays that it refers to by number.
 
-    With ``after`` the rows of later steps alone, as a page asks for them that has the others, or
-    for -1 that had none: then what theory predicts comes with step 0.
+    With ``after`` only the rows of later steps, for a page that already has the others, or for -1
+    had none: then what theory predicts comes with step 0.
     """
     blocks, measures, now = Blocks(), run.measures, status(run.path)
     whole = after is None
@@ -165,7 +165,7 @@ def _extremes(values: Floats) -> Any:
 
 
 def _outcome(run: Run) -> list[tuple[str, str]]:
-    """The summary that a run's command prints, of an unfinished run as its rows stand."""
+    """The summary that a run's command prints; of an unfinished run, from its rows so far."""
     if run.summary is None and len(run.scalars["step"]):
         with np.errstate(all="ignore"):
             run = replace(run, summary=outcome(run))
@@ -173,7 +173,7 @@ def _outcome(run: Run) -> list[tuple[str, str]]:
 
 
 def _last_step(run: Run) -> int:
-    """The step that the run is to come to, or has come to."""
+    """The last step of the run as it is configured, or as far as it has come."""
     section = run.config.get("trainer")
     asked = section.get("steps") if isinstance(section, dict) else None
     steps = run.scalars["step"]

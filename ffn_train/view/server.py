@@ -77,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 30
 
     def do_GET(self) -> None:
-        # a name of another site that leads here would let that site read what is served
+        # a name of another site that resolves to this machine would let it read what is served
         if self.headers.get("Host") not in self.server.hosts:
             self._send(HTTPStatus.FORBIDDEN, b"this host is not served", "text/plain")
             return

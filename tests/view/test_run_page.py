@@ -276,7 +276,7 @@ def test_a_run_of_another_program_has_a_page(opened: Opened) -> None:
     run = load_run(Path(__file__).parents[1] / "old_runs" / "foreign")
     page = opened(run_page(run))
     assert "no prediction" in text(page, '[data-chart="parameter_gradient"]')
-    assert "does not tell its settings" in page.inner_html("details")
+    assert "settings were not recorded" in page.inner_html("details")
 
 
 def test_tensors_are_labelled_by_their_roles_whatever_their_names(

@@ -274,7 +274,7 @@ class Chart extends Frame {
         return element("li", {}, entry);
       }),
       ...guides,
-      ...(left ? [element("li", {}, `and ${left} more, which hovering names`)] : []),
+      ...(left ? [element("li", {}, `and ${left} more; hover to see their names`)] : []),
     );
   }
 

@@ -124,7 +124,7 @@ class ComparisonPage {
         element(
           "p",
           {},
-          "A click on a heading sorts; on a cell of the map or a first cell of the table opens its runs. Charts: uPlot, MIT licence.",
+          "A click on a heading sorts; a click on a cell of the map, or on the first cell of a row of the table, opens its runs. Charts: uPlot, MIT licence.",
         ),
       ),
     );

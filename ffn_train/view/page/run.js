@@ -395,7 +395,7 @@ class RunPage {
     );
     const table = rows.length
       ? element("table", {}, ...rows)
-      : element("p", {}, "The run does not tell its settings.");
+      : element("p", {}, "The run's settings were not recorded.");
     return element("details", {}, element("summary", {}, `Settings (${settings.length})`), table);
   }
 
@@ -447,7 +447,7 @@ const STATES = {
 
 /** @type {Record<string, string>} */
 const EXPLAINED = {
-  loss: "What training makes small. Training: the mean over the last 20 rows; validation: on rows that are not trained on.",
+  loss: "What training minimises. Training: the mean over the last 20 rows; validation: on rows that are not trained on.",
   "R²": "Share of the validation rows' variance that the network explains: 0 for predicting the mean, 1 at best.",
   "|dL/dx_0| / |dL/dx_L|":
     "Gradient ratio: the gradient at the input of the first block relative to that at the output of the last. Far below 1 it vanishes, far above 1 it explodes.",
@@ -456,7 +456,7 @@ const EXPLAINED = {
     "How the norms at step 0 compare with their predictions; sd: standard deviation of the logarithm over seeds.",
   "held back": "What kept the run from learning more, and the setting that would change it.",
   "gradient flow":
-    "Whether the gradient reaches the first blocks in the size in which it left the last.",
+    "Whether the gradient that reaches the first blocks is about as large as the one that left the last.",
 };
 
 const runPage = new RunPage(Data.ofPage());
