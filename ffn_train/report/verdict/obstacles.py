@@ -118,7 +118,7 @@ def _dead_from_the_start(evidence: Evidence) -> Finding | None:
         return None
     text = (
         f"up to {evidence.units(share.max())} hidden units of a block are dead at step 0, before "
-        "any update: the initial biases and weights are why"
+        "any update, because of the initial weights and biases"
     )
     return _finding("dead units at initialisation", text, reviving(evidence))
 
@@ -288,8 +288,8 @@ def _overfitting(evidence: Evidence) -> Finding | None:
         f"{evidence.best_step}"
     )
     if evidence.kept:
-        text = f"trainer.keep=best holds it in check: {text}; more rows would help, more steps not"
-        return _finding("overfitting", text)
+        text = f"trainer.keep=best holds it in check: {text}; more rows would help"
+        return _finding("overfitting", f"{text}, more steps would not")
     if losses.min() < BELOW * min(1, losses[-1]):
         return _finding("overfitting", text, ("trainer.keep=best",))
     return _finding("overfitting", f"{text}; more rows would help, fewer steps would not")
