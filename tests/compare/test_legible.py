@@ -298,6 +298,12 @@ def test_requested_limits_have_ticks_at_whole_numbers_only_where_steps_are_count
         assert within == [0, 1] if whole else len(within) > 4, name
 
 
+def test_words_on_an_axis_keep_their_places_whatever_the_limits_of_numbers() -> None:
+    (axes,) = drawn(compared(*small_sweep(), x="residual", xlim=(0, 500)), "final").axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["none", "scaled"]
+    assert axes.get_xlim()[1] < 2
+
+
 def test_options_of_the_figures() -> None:
     panel = drawn(compared(*small_sweep(), only_panel=2, title=False), "loss_curves")
     assert titles(panel) == ["residual scaled"]

@@ -6,6 +6,7 @@ Over a learning rate, or another number that was searched, a ring marks the best
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,7 +79,7 @@ def draw(comparison: Comparison) -> Figure | None:
     for cell, (axes,) in zip(cells, page.panels, strict=True):
         (log_axis if log else linear_axis)(axes, values)
         axis.apply(axes)
-        limit(axes, options)
+        limit(axes, options if axis.numeric else replace(options, xlim=None))
         if not len(values):
             axes.set_yticks([])  # all diverged
         if lost:
