@@ -194,7 +194,7 @@ class Recorder(Recording):
             files.write_json(path / files.CONFIG, dict(config), durable=False)
             records.write(path / files.PROVENANCE, origin)
             self._writer = stack.enter_context(RunWriter(path, layout, logs))
-            self._logger = stack.enter_context(GuardedLogger(logger, _say))
+            self._logger = stack.enter_context(GuardedLogger(logger, say))
             self._logger.open(path, config, first)
             self._open: ExitStack | None = stack.pop_all()
 
@@ -300,7 +300,7 @@ class Recorder(Recording):
         return array
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     print(f"ffn_train: {line}", file=sys.stderr)
 
 

@@ -324,12 +324,43 @@ def test_steps_that_are_not_due_have_no_hooks(tmp_path: Path) -> None:
     assert hooks[0] == hooks[2] > 0 == hooks[1]
 
 
+class Calling(torch.optim.SGD):
+    """An optimizer whose step calls its parent class's: PyTorch calls hooks for both."""
+
+    def step(self, closure: Any = None) -> Any:
+        return super().step(closure)
+
+
+def test_rows_are_numbered_by_the_steps_of_the_optimizer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, x = network("mlp")
+    parts = [model.inputs, model.layers, model.outputs]
+    optimizers = [Calling(part.parameters(), lr=0.1) for part in parts]
+    with ffn_train.watch(model, "layers.*", path=tmp_path / "run", every=2) as run:
+        for _ in range(5):
+            loss = loss_of(model, x)
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            loss.backward()
+            for optimizer in optimizers:
+                optimizer.step()
+            run.log(loss)
+    assert load_run(tmp_path / "run").scalars["step"].tolist() == [0, 1, 2, 3, 4]
+    assert not capsys.readouterr().err
+    with ffn_train.watch(model, "layers.*", path=tmp_path / "none"):
+        train(model, x, None, steps=1)
+    assert "no step was logged (run.log), so that nothing was" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("fused", [False, True])  # which skips the scaler's steps itself
 def test_a_gradient_scaler_is_divided_out_and_its_left_out_steps_have_no_row(
-    tmp_path: Path,
+    fused: bool, tmp_path: Path
 ) -> None:
     model, x = network("mlp")
     alone = watched(copy.deepcopy(model), x, tmp_path / "alone")
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, fused=fused)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=1000)
     with ffn_train.watch(model, "layers.*", path=tmp_path / "run", every=1, scaler=scaler) as run:
         for step in range(5):
@@ -573,6 +604,11 @@ def test_shards_and_scripts_are_refused(tmp_path: Path) -> None:
         ffn_train.watch(model, "layers.*", path=tmp_path / "run")
 
 
+def a_row_for_ten_steps(model: Net, x: Tensor, run: Watch) -> None:
+    train(model, x, None, steps=10)
+    run.log(0.0)
+
+
 def two_backward_passes(model: Net, x: Tensor, run: Watch) -> None:
     loss = loss_of(model, x)
     loss.backward(retain_graph=True)
@@ -632,6 +668,7 @@ def a_closed_watch(model: Net, x: Tensor, run: Watch) -> None:
 @pytest.mark.parametrize(
     ("loop", "message"),
     [
+        (a_row_for_ten_steps, "has taken 2 steps since the last row; call run.log after each"),
         (two_backward_passes, "two backward passes go through one forward pass"),
         (no_training_mode, r"step 0 is due, but layers\.2 ran in eval mode"),
         (a_block_in_eval_mode, r"step 0 is due, but layers\.1 ran in eval mode"),

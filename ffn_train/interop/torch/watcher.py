@@ -12,9 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch._C._dynamo.eval_frame import get_eval_frame_callback
 from torch.amp import GradScaler
-from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
+from torch.optim.optimizer import (
+    Optimizer,
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
 
-from ffn_train.interop.recorder import Recorder, Recording
+from ffn_train.interop.recorder import Recorder, Recording, say
 from ffn_train.interop.torch.blocks import Unwatchable, check
 from ffn_train.interop.torch.flow import absent, flow, layout, values
 from ffn_train.interop.torch.norms import norm, norms
@@ -50,7 +54,10 @@ class Watch(Recording):
         self._handles: list[Any] = []
         self._ours: dict[Optimizer, bool] = {}
         self._closed = False
-        self._of_optimizers = register_optimizer_step_post_hook(self._stepped)
+        self._of_optimizers = (
+            register_optimizer_step_pre_hook(self._steps),
+            register_optimizer_step_post_hook(self._stepped),
+        )
         self._begin()
 
     def log(self, loss: float | Tensor, **scalars: float | Tensor) -> None:
@@ -62,7 +69,7 @@ class Watch(Recording):
         """
         if self._closed:
             raise Unwatchable("the watch is closed: it takes no more steps")
-        if self._scaler is None or not math.isnan(self._lr):
+        if self._scaler is None or self._taken:
             measures = self._measures() if self._due else {}
             assert self._recorder is not None
             row = {"loss": loss, **scalars}
@@ -72,8 +79,10 @@ class Watch(Recording):
         self._begin()
 
     def end(self, error: BaseException | None) -> Run | None:
+        if error is None and self._recorder is None and not self._closed:
+            say("warning: no step was logged (run.log), so that nothing was recorded")
         self._closed = True
-        for handle in (self._of_optimizers, *self._handles):
+        for handle in (*self._of_optimizers, *self._handles):
             handle.remove()
         self._handles.clear()
         self._passes.clear()
@@ -85,6 +94,8 @@ class Watch(Recording):
         """Begin a step of which nothing has been observed; add hooks if it is due."""
         self._due = self._recorder is None or self._step % self._every == 0
         self._lr = math.nan
+        self._stepping: set[Optimizer] = set()  # ours that are taking a step
+        self._taken: set[Optimizer] = set()  # ours that have taken one
         self._passes: list[Pass] = []
         self._running: Call | None = None
         self._evaluated = ""  # a block that ran in eval mode
@@ -185,14 +196,26 @@ class Watch(Recording):
         if parameter.grad is not None and self._before:
             self._gradients[name] = norm(parameter.grad) / self._scale()
 
-    def _stepped(self, optimizer: Optimizer, *_: Any) -> None:
+    def _steps(self, optimizer: Optimizer, *_: Any) -> None:
         if optimizer not in self._ours:
             trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
             self._ours[optimizer] = any(id(p) in trained for p in self._model.parameters())
-        if not self._ours[optimizer]:
+        if self._ours[optimizer]:
+            self._stepping.add(optimizer)
+
+    def _stepped(self, optimizer: Optimizer, *_: Any) -> None:
+        if optimizer not in self._stepping:  # not ours, or it called its parent class's step
             return
+        self._stepping.remove(optimizer)
         if self._due and self._scaler is None and _scaled():
             raise Unwatchable("a gradient scaler multiplies the loss: pass it as scaler=")
+        if getattr(optimizer, "found_inf", None):  # a fused optimizer skips the step itself
+            return
+        if optimizer in self._taken:
+            raise Unwatchable(
+                "the optimizer has taken 2 steps since the last row; call run.log after each"
+            )
+        self._taken.add(optimizer)
         if math.isnan(self._lr):
             self._lr = float(optimizer.param_groups[0]["lr"])
 
