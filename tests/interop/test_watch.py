@@ -9,6 +9,7 @@ import re
 import runpy
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -307,6 +308,91 @@ def test_evaluation_is_not_watched_and_raises_nothing(tmp_path: Path) -> None:
     for name, series in alone.series.items():
         np.testing.assert_array_equal(seen.measures[name].values, series.values, err_msg=name)
     assert not np.isnan(seen.scalars["validation_loss"]).any()
+
+
+def discarded(model: Net, x: Tensor, *, to_none: bool) -> None:
+    x = x.clone().requires_grad_()
+    (3 * loss_of(model, x)).backward()
+    assert x.grad is not None
+    model.zero_grad(set_to_none=to_none)
+
+
+def of_the_input_alone(model: Net, x: Tensor) -> None:
+    x = x.clone().requires_grad_()
+    torch.autograd.grad(3 * loss_of(model, x), x)
+
+
+def in_eval_mode(model: Net, x: Tensor) -> None:
+    model.eval()
+    discarded(model, x, to_none=True)
+    model.train()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        partial(discarded, to_none=True),
+        partial(discarded, to_none=False),
+        of_the_input_alone,
+        in_eval_mode,
+    ],
+)
+@pytest.mark.parametrize("place", ["before", "between", "after"])
+def test_backward_passes_that_the_update_does_not_use_are_left_out(
+    other: Callable[[Net, Tensor], None], place: str, tmp_path: Path
+) -> None:
+    model, x = network("mlp")
+    alone = watched(copy.deepcopy(model), x, tmp_path / "alone")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with ffn_train.watch(model, "layers.*", path=tmp_path / "run", every=1) as run:
+        for _ in range(3):
+            if place == "before":
+                other(model, 2 * x)
+            loss = loss_of(model, x)
+            if place == "between":
+                other(model, 2 * x)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if place == "after":
+                other(model, 2 * x)
+            run.log(loss)
+    measures = load_run(tmp_path / "run").measures
+    for name, series in alone.series.items():
+        np.testing.assert_array_equal(measures[name].values, series.values, err_msg=name)
+
+
+def test_the_gradient_is_the_one_that_the_update_uses(tmp_path: Path) -> None:
+    """The weights are moved before the second pass and back after it, as SAM does."""
+    model, x = network("mlp")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def second_pass() -> Tensor:
+        with torch.no_grad():
+            for parameter, step in zip(model.parameters(), steps, strict=True):
+                parameter += step
+        optimizer.zero_grad()
+        loss = loss_of(model, x)
+        loss.backward()
+        with torch.no_grad():
+            for parameter, step in zip(model.parameters(), steps, strict=True):
+                parameter -= step
+        return loss
+
+    with ffn_train.watch(model, "layers.*", path=tmp_path / "run", every=1) as run:
+        for closure in (False, True):  # within the optimizer's step
+            optimizer.zero_grad()
+            loss_of(model, x).backward()
+            steps = [0.1 * gradient(parameter) for parameter in model.parameters()]
+            if closure:
+                optimizer.step(second_pass)
+            else:
+                second_pass()
+                optimizer.step()
+            used = [float(gradient(parameter).double().norm()) for parameter in model.parameters()]
+            run.log(0.0)
+            seen = load_run(tmp_path / "run").measures["gradient_norm"].values[-1]
+            np.testing.assert_allclose(seen, used, rtol=1e-6)
 
 
 def test_steps_that_are_not_due_have_no_hooks(tmp_path: Path) -> None:
@@ -615,6 +701,38 @@ def two_backward_passes(model: Net, x: Tensor, run: Watch) -> None:
     loss.backward()
 
 
+def several_gradients_within_a_step(model: Net, x: Tensor, run: Watch) -> None:
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=3)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = loss_of(model, x)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+
+
+def optimizers_in_turn(model: Net, x: Tensor, run: Watch) -> None:
+    for part in (model.inputs, model.outputs):
+        loss_of(model, x).backward()
+        torch.optim.SGD(part.parameters(), lr=0.1).step()
+
+
+def gradients_of_some_discarded(model: Net, x: Tensor, run: Watch) -> None:
+    loss_of(model, x).backward()
+    model.inputs.zero_grad()
+    loss_of(model, x).backward()
+
+
+def gradients_discarded_before_the_step(model: Net, x: Tensor, run: Watch) -> None:
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    loss_of(model, x).backward()
+    optimizer.zero_grad()
+    optimizer.step()
+    run.log(0.0)
+
+
 def no_training_mode(model: Net, x: Tensor, run: Watch) -> None:
     model.eval()
     loss_of(model, x).backward()
@@ -670,6 +788,10 @@ def a_closed_watch(model: Net, x: Tensor, run: Watch) -> None:
     [
         (a_row_for_ten_steps, "has taken 2 steps since the last row; call run.log after each"),
         (two_backward_passes, "two backward passes go through one forward pass"),
+        (several_gradients_within_a_step, "evaluates several gradients within a step"),
+        (optimizers_in_turn, "step 0: a backward pass lies between the steps of two optimizers"),
+        (gradients_of_some_discarded, r"the gradient of inputs\.weight was discarded, and that"),
+        (gradients_discarded_before_the_step, "discarded before the step"),
         (no_training_mode, r"step 0 is due, but layers\.2 ran in eval mode"),
         (a_block_in_eval_mode, r"step 0 is due, but layers\.1 ran in eval mode"),
         (no_backward_pass, "step 0 is due, but no backward pass reached the blocks"),

@@ -226,13 +226,18 @@ def tensors_of(values: Iterable[Any]) -> Iterator[Tensor]:
 class Pass:
     """A forward pass of the model in which its blocks were called, and its backward pass.
 
-    ``scale``: the factor of the gradient scaler.
+    ``scale``: the factor of the gradient scaler. ``backward``: PyTorch's number of the
+    backward pass.
     """
 
     scale: float
     calls: dict[int, Call] = field(default_factory=dict)
     output: Boundary | None = None
-    differentiated: bool = False
+    backward: int | None = None
+
+    @property
+    def differentiated(self) -> bool:
+        return self.backward is not None
 
     def boundary(self, signal: Tensor) -> Boundary:
         """The boundary at a tensor; once its gradient arrives, the pass is differentiated."""
@@ -240,7 +245,7 @@ class Pass:
 
         def hook(gradient: Tensor) -> None:
             boundary.arrived(gradient)
-            self.differentiated = True
+            self.backward = torch._C._current_graph_task_id()
 
         signal.register_hook(hook)
         return boundary

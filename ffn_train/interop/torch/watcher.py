@@ -101,6 +101,10 @@ class Watch(Recording):
         self._evaluated = ""  # a block that ran in eval mode
         self._before: dict[str, Tensor] = {}  # the parameters that the update starts from
         self._gradients: dict[str, float] = {}
+        # the backward passes that gave them, by number: whether it was within an optimizer's step
+        self._backward: dict[int, bool] = {}
+        self._arrived = -1  # the last backward pass that reached a parameter
+        self._late = False  # whether one reached a parameter after a step of the optimizer
         if not self._due:
             for handle in self._handles:
                 handle.remove()
@@ -123,10 +127,11 @@ class Watch(Recording):
             reads = Hook(whole, partial(self._submodule_called, name))
             add(module.register_forward_pre_hook(reads, with_kwargs=True))
             add(module.register_forward_hook(Hook(whole, self._submodule_returned)))
-        for name, parameter in self._parameters(remove_duplicate=True).items():
+        for name, parameter in self._parameters().items():
+            add(parameter.register_hook(self._arriving))
             add(parameter.register_post_accumulate_grad_hook(partial(self._accumulated, name)))
 
-    def _parameters(self, *, remove_duplicate: bool) -> dict[str, nn.Parameter]:
+    def _parameters(self, *, remove_duplicate: bool = True) -> dict[str, nn.Parameter]:
         """The trained parameters; a shared one under each of its names, or under one."""
         named = self._model.named_parameters(remove_duplicate=remove_duplicate)
         return {name: parameter for name, parameter in named if parameter.requires_grad}
@@ -150,6 +155,8 @@ class Watch(Recording):
             return None
         if torch._C._current_graph_task_id() != -1:
             raise Unwatchable(f"{name} is checkpointed: the backward pass runs it again")
+        if self._taken:
+            return None
         if not self._passes or (
             index in self._passes[-1].calls and self._passes[-1].differentiated
         ):
@@ -162,7 +169,7 @@ class Watch(Recording):
             raise Unwatchable(f"{name} is called with no tensor of floating-point numbers")
         if not self._before:
             with torch.no_grad():
-                named = self._parameters(remove_duplicate=True)
+                named = self._parameters()
                 self._before = {name: parameter.clone() for name, parameter in named.items()}
         source = signal if signal.requires_grad else signal.detach().requires_grad_()
         boundary, view = seen.boundary(source), source.view_as(source)
@@ -192,9 +199,43 @@ class Watch(Recording):
         if self._running is not None:
             self._running.leave(module, output)
 
+    def _arriving(self, _: Tensor) -> None:
+        """A gradient arrives at a parameter: forget the earlier ones if they were discarded."""
+        number = torch._C._current_graph_task_id()
+        if number == self._arrived or self._taken:
+            return
+        self._arrived = number
+        left = {name: parameter.grad for name, parameter in self._parameters().items()}
+        kept, lost = list[str](), list[str]()
+        for name, before in self._gradients.items():
+            if before:
+                gradient = left.get(name)
+                (kept if gradient is not None and norm(gradient) else lost).append(name)
+        if lost and kept:
+            raise Unwatchable(
+                f"step {self._step}: between two backward passes the gradient of {lost[0]} was "
+                f"discarded, and that of {kept[0]} was not"
+            )
+        if lost and any(self._backward.values()):
+            raise Unwatchable(
+                "the optimizer evaluates several gradients within a step, none of which is the "
+                "step's own"
+            )
+        if lost:
+            self._forget()
+
     def _accumulated(self, name: str, parameter: Tensor) -> None:
-        if parameter.grad is not None and self._before:
+        number = torch._C._current_graph_task_id()
+        if self._taken and number not in self._backward:
+            self._late = True
+        elif parameter.grad is not None and self._before:
             self._gradients[name] = norm(parameter.grad) / self._scale()
+            self._backward.setdefault(number, bool(self._stepping))
+
+    def _forget(self) -> None:
+        """Forget gradients that were discarded before a step used them."""
+        self._gradients.clear()
+        self._backward.clear()
 
     def _steps(self, optimizer: Optimizer, *_: Any) -> None:
         if optimizer not in self._ours:
@@ -202,6 +243,9 @@ class Watch(Recording):
             self._ours[optimizer] = any(id(p) in trained for p in self._model.parameters())
         if self._ours[optimizer]:
             self._stepping.add(optimizer)
+            unused = bool(self._gradients) and not self._taken
+            if unused and all(p.grad is None for p in self._model.parameters()):
+                self._forget()
 
     def _stepped(self, optimizer: Optimizer, *_: Any) -> None:
         if optimizer not in self._stepping:  # not ours, or it called its parent class's step
@@ -215,6 +259,11 @@ class Watch(Recording):
             raise Unwatchable(
                 "the optimizer has taken 2 steps since the last row; call run.log after each"
             )
+        if self._late:
+            raise Unwatchable(
+                f"step {self._step}: a backward pass lies between the steps of two optimizers; "
+                "watch the part of the model that one of them trains"
+            )
         self._taken.add(optimizer)
         if math.isnan(self._lr):
             self._lr = float(optimizer.param_groups[0]["lr"])
@@ -223,20 +272,24 @@ class Watch(Recording):
 
     def _measures(self) -> dict[str, Any]:
         """The measured values of a due step, by quantity. Raises Unwatchable if any is missing."""
-        passes = [each for each in self._passes if each.differentiated]
-        if not passes:
+        seen = [each for each in self._passes if each.differentiated]
+        if not seen:
             raise Unwatchable(f"step {self._step} is due, but {self._unseen()}")
+        passes = [each for each in seen if each.backward in self._backward]
+        if not passes:
+            raise Unwatchable(
+                "the backward pass gave no parameter a gradient (.grad), or it was discarded "
+                "before the step"
+            )
         if self._evaluated and any(len(each.calls) < len(self._blocks) for each in passes):
             raise Unwatchable(f"step {self._step} is due, but {self._evaluated} ran in eval mode")
         flows = [flow(each, self._names, self._split) for each in passes]
-        trained, before = self._parameters(remove_duplicate=True), self._before
+        trained, before = self._parameters(), self._before
         if list(trained) != list(before):
             raise Unwatchable(f"other parameters are trained after step {self._step} than before")
         updates = norms([trained[name].detach() - before[name] for name in before])
         if math.isnan(self._lr) and not any(updates):
             raise Unwatchable(f"step {self._step} is due, but no optimizer has taken it")
-        if not self._gradients:
-            raise Unwatchable("the backward pass gave no parameter a gradient (.grad)")
         if self._recorder is None:
             parameters = self._parameters(remove_duplicate=False)
             shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
@@ -257,10 +310,7 @@ class Watch(Recording):
     def _by_tensor(self, norms: Mapping[str, float]) -> list[float]:
         """A value for each name of a parameter; a shared one has several."""
         named = self._parameters(remove_duplicate=False).values()
-        by_id = {
-            id(parameter): norms[name]
-            for name, parameter in self._parameters(remove_duplicate=True).items()
-        }
+        by_id = {id(each): norms[name] for name, each in self._parameters().items()}
         return [by_id[id(parameter)] for parameter in named]
 
     def _unseen(self) -> str:
