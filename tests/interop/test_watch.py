@@ -351,7 +351,7 @@ def test_backward_passes_that_the_update_does_not_use_are_left_out(
             loss = loss_of(model, x)
             if place == "between":
                 other(model, 2 * x)
-            optimizer.zero_grad()
+            optimizer.zero_grad(set_to_none=False)
             loss.backward()
             optimizer.step()
             if place == "after":
@@ -547,6 +547,59 @@ def test_the_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run.state == "finished"
     assert run.measures["branch_gradient_rms"].values.shape == (11, 6)
     assert run.measures.layers == ("0", *map(str, range(1, 7)), "7")
+
+
+# parameters that are frozen, unfrozen or replaced
+
+
+def unfrozen(model: Net) -> None:
+    model.inputs.requires_grad_(requires_grad=True)
+
+
+def another_frozen(model: Net) -> None:
+    model.inputs.requires_grad_(requires_grad=True)
+    model.outputs.requires_grad_(requires_grad=False)
+
+
+def of_another_shape(model: Net) -> None:
+    model.outputs = nn.Linear(WIDTH, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (unfrozen, r"step 1: inputs\.weight is trained with the shape \(8, 5\); .* not trained"),
+        (another_frozen, r"step 1: outputs\.weight is not trained; .* it was trained"),
+        (of_another_shape, r"outputs\.weight is trained with the shape \(3, 8\); .* \(2, 8\)"),
+    ],
+)
+def test_the_trained_parameters_stay_those_of_the_first_row(
+    change: Callable[[Net], None], message: str, tmp_path: Path
+) -> None:
+    model, x = network("mlp")
+    model.inputs.requires_grad_(requires_grad=False)
+    with (
+        pytest.raises(Unwatchable, match=message),
+        ffn_train.watch(model, "layers.*", path=tmp_path / "run", every=1) as run,
+    ):
+        train(model, x, run, steps=1)
+        change(model)
+        train(model, x, run, steps=1)
+    assert load_run(tmp_path / "run").scalars["step"].tolist() == [0]
+
+
+@pytest.mark.parametrize("later", [False, True])  # than the first row
+def test_what_is_replaced_between_two_steps_is_watched(later: bool, tmp_path: Path) -> None:
+    model, x = network("mlp")
+    with ffn_train.watch(model, "layers.*", path=tmp_path / "run", every=1) as run:
+        if later:
+            train(model, x, run, steps=1)
+        model.outputs, model.layers[1].up = nn.Linear(WIDTH, 2), nn.Linear(WIDTH, 16)
+        expected = reference(copy.deepcopy(model), x)
+        train(model, x, run, steps=1)
+    measures = load_run(tmp_path / "run").measures
+    for name, values in expected.items():
+        np.testing.assert_allclose(measures[name].values[-1], values, rtol=1e-6, err_msg=name)
 
 
 # which blocks
@@ -790,7 +843,7 @@ def a_closed_watch(model: Net, x: Tensor, run: Watch) -> None:
         (two_backward_passes, "two backward passes go through one forward pass"),
         (several_gradients_within_a_step, "evaluates several gradients within a step"),
         (optimizers_in_turn, "step 0: a backward pass lies between the steps of two optimizers"),
-        (gradients_of_some_discarded, r"the gradient of inputs\.weight was discarded, and that"),
+        (gradients_of_some_discarded, r"the gradient of inputs\.\w+ was discarded, and that"),
         (gradients_discarded_before_the_step, "discarded before the step"),
         (no_training_mode, r"step 0 is due, but layers\.2 ran in eval mode"),
         (a_block_in_eval_mode, r"step 0 is due, but layers\.1 ran in eval mode"),
@@ -799,7 +852,7 @@ def a_closed_watch(model: Net, x: Tensor, run: Watch) -> None:
         (a_copy, "nor does a copy of the model"),
         (an_untold_scaler, "a gradient scaler multiplies the loss: pass it as scaler="),
         (no_parameter_gradients, "gave no parameter a gradient"),
-        (other_parameters, "other parameters are trained after step 0"),
+        (other_parameters, r"step 0: inputs\.weight was replaced, frozen or unfrozen before"),
         (a_closed_watch, "the watch is closed"),
     ],
 )

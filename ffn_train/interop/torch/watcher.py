@@ -50,8 +50,10 @@ class Watch(Recording):
         self._open_run = open_run
         self._recorder: Recorder | None = None
         self._structure: list[tuple[str, int]] = []  # of the first measured pass
+        self._shapes: dict[str, tuple[int, ...]] = {}  # of the parameters trained then
         self._absent: dict[str, str] = {}
         self._handles: list[Any] = []
+        self._hooked: dict[str, nn.Module | nn.Parameter] = {}
         self._ours: dict[Optimizer, bool] = {}
         self._closed = False
         self._of_optimizers = (
@@ -82,9 +84,9 @@ class Watch(Recording):
         if error is None and self._recorder is None and not self._closed:
             say("warning: no step was logged (run.log), so that nothing was recorded")
         self._closed = True
-        for handle in (*self._of_optimizers, *self._handles):
+        for handle in self._of_optimizers:
             handle.remove()
-        self._handles.clear()
+        self._unhook()
         self._passes.clear()
         return self._recorder.end(error) if self._recorder is not None else None
 
@@ -106,14 +108,18 @@ class Watch(Recording):
         self._arrived = -1  # the last backward pass that reached a parameter
         self._late = False  # whether one reached a parameter after a step of the optimizer
         if not self._due:
-            for handle in self._handles:
-                handle.remove()
-            self._handles.clear()
+            self._unhook()
         elif not self._handles:
-            check(self._model)
             self._hook()
 
+    def _unhook(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
     def _hook(self) -> None:
+        check(self._model)
+        self._hooked = self._hookable()
         add, within = self._handles.append, dict[nn.Module, tuple[str, str]]()
         add(self._model.register_forward_pre_hook(Hook("the model", self._model_called)))
         for index, (block_name, block) in enumerate(zip(self._names, self._blocks, strict=True)):
@@ -136,8 +142,22 @@ class Watch(Recording):
         named = self._model.named_parameters(remove_duplicate=remove_duplicate)
         return {name: parameter for name, parameter in named if parameter.requires_grad}
 
+    def _hookable(self) -> dict[str, nn.Module | nn.Parameter]:
+        """What the hooks are for: the modules of the blocks and the trained parameters, by name."""
+        blocks = zip(self._names, self._blocks, strict=True)
+        within = [each for name, block in blocks for each in block.named_modules(prefix=name)]
+        return {**dict(within), **self._parameters(remove_duplicate=False)}
+
+    def _changed(self) -> list[str]:
+        """The names of what the hooks are for and are not on, and the reverse."""
+        now, hooked = self._hookable(), self._hooked
+        return [name for name in {**hooked, **now} if now.get(name) is not hooked.get(name)]
+
     def _model_called(self, *_: Any) -> None:
         if torch.is_grad_enabled():
+            if not self._before and self._changed():
+                self._unhook()
+                self._hook()
             self._passes.append(Pass(self._scale()))
 
     def _scale(self) -> float:
@@ -283,18 +303,28 @@ class Watch(Recording):
             )
         if self._evaluated and any(len(each.calls) < len(self._blocks) for each in passes):
             raise Unwatchable(f"step {self._step} is due, but {self._evaluated} ran in eval mode")
+        if changed := self._changed():
+            raise Unwatchable(
+                f"step {self._step}: {changed[0]} was replaced, frozen or unfrozen before run.log"
+            )
         flows = [flow(each, self._names, self._split) for each in passes]
         trained, before = self._parameters(), self._before
-        if list(trained) != list(before):
-            raise Unwatchable(f"other parameters are trained after step {self._step} than before")
         updates = norms([trained[name].detach() - before[name] for name in before])
         if math.isnan(self._lr) and not any(updates):
             raise Unwatchable(f"step {self._step} is due, but no optimizer has taken it")
+        parameters = self._parameters(remove_duplicate=False)
+        shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
         if self._recorder is None:
-            parameters = self._parameters(remove_duplicate=False)
-            shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
             self._recorder = self._open_run(layout(flows[0], self._model, shapes))
+            self._shapes = shapes
             self._structure, self._absent = flows[0].structure, absent(flows[0])
+        for name in {**self._shapes, **shapes}:
+            now, then = shapes.get(name), self._shapes.get(name)
+            if now != then:
+                raise Unwatchable(
+                    f"step {self._step}: {name} is {_trained(now)}; at the first measured step it "
+                    f"was {_trained(then)}"
+                )
         if flows[0].structure != self._structure:
             raise Unwatchable(
                 f"step {self._step}: the blocks' branches are not those of the first measured step"
@@ -307,11 +337,11 @@ class Watch(Recording):
         }
         return {name: value for name, value in measured.items() if name not in self._absent}
 
-    def _by_tensor(self, norms: Mapping[str, float]) -> list[float]:
-        """A value for each name of a parameter; a shared one has several."""
-        named = self._parameters(remove_duplicate=False).values()
+    def _by_tensor(self, norms: Mapping[str, float]) -> dict[str, float]:
+        """The values by each name of a parameter; a shared one has several."""
         by_id = {id(each): norms[name] for name, each in self._parameters().items()}
-        return [by_id[id(parameter)] for parameter in named]
+        named = self._parameters(remove_duplicate=False)
+        return {name: by_id[id(parameter)] for name, parameter in named.items()}
 
     def _unseen(self) -> str:
         """Why nothing was observed of a step."""
@@ -323,6 +353,10 @@ class Watch(Recording):
             "no forward pass of the blocks was seen: compiled code (torch.compile) runs no hooks, "
             "nor does a copy of the model"
         )
+
+
+def _trained(shape: tuple[int, ...] | None) -> str:
+    return "not trained" if shape is None else f"trained with the shape {shape}"
 
 
 def _named(names: Iterable[str], values: Iterable[float]) -> dict[str, float]:
