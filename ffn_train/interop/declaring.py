@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields
 from typing import Any, Protocol, TypeVar, get_args
 
 from ffn_train.config.registry import choices
-from ffn_train.config.settings import SettingError, integer, nearest, one_of
+from ffn_train.config.settings import SettingError, integer, nearest, one_of, shortened
 from ffn_train.runs import records
 from ffn_train.runs.files import MEASURES
 from ffn_train.runs.layout import QuantityColumn, RunLayout, TensorColumn, column_of
@@ -150,6 +151,16 @@ def identifier(key: str, name: Any) -> str:
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z]\w*", name):
         raise SettingError(f"{key}: a name has letters, digits and underscores, got {name!r}")
     return name
+
+
+def number(key: str, value: Any) -> float:
+    """The value, or an array's only one, as a float. Raises SettingError."""
+    with suppress(TypeError, ValueError, OverflowError, RuntimeError):  # the last is PyTorch's
+        if not isinstance(value, str):
+            return float(value)
+    shape = getattr(value, "shape", None)
+    got = f"an array of the shape {tuple(shape)}" if shape else shortened(repr(value))
+    raise SettingError(f"{key} must be one number, got {got}")
 
 
 def plain(config: Mapping[str, Any]) -> dict[str, Any]:

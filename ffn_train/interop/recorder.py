@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ffn_train.config.keys import differences, dotted
-from ffn_train.config.settings import SettingError, described, integer, one_of
+from ffn_train.config.settings import SettingError, described, first_line, integer, one_of
 from ffn_train.interop import declaring
 from ffn_train.nn.core import Floats
 from ffn_train.report.conclusion import conclude
@@ -82,13 +82,14 @@ def record(
     use; OSError if the disk fails.
     """
     layout = declaring.layout(tensors, blocks, quantities)
-    dtypes = {str(getattr(tensor, "dtype", "float64")) for tensor in tensors.values()}
+    # PyTorch's is "torch.float64", TensorFlow's "<dtype: 'float64'>"
+    wide = any("float64" in str(getattr(each, "dtype", "float64")) for each in tensors.values())
     return open_run(
         path,
         layout,
         scalars=scalars,
         config=config,
-        dtype=dtype or ("float64" if "float64" in dtypes else "float32"),
+        dtype=dtype or ("float64" if wide else "float32"),
         loss_unit=loss_unit,
         baseline_loss=baseline_loss,
         score=score,
@@ -220,7 +221,10 @@ class Recorder(Recording):
             one_of("scalars", name, self._scalars)
         if "loss" not in scalars:
             raise SettingError(f"scalars: the loss of step {step} is missing")
-        row = {name: float(scalars.get(name, math.nan)) for name in self._scalars}
+        row = {
+            name: declaring.number(f"{name} of step {step}", scalars.get(name, math.nan))
+            for name in self._scalars
+        }
         values = self._values(step, measures or {})
         self._loss, self._next = row["loss"], step + 1
         self._writer.record({"step": step, **row}, values)
@@ -288,9 +292,13 @@ class Recorder(Recording):
                 raise SettingError(f"measures: {column.name} of {missing[0]} is missing")
             value = [value[name] for name in names]
         reduced = REDUCED.get(column.name.rpartition("_")[2])
-        if reduced is not None and column.per != "run" and np.iterable(value):
-            value = [reduced(np.asarray(item, np.float64)) for item in value]
-        array: Floats = np.asarray(value, dtype=np.float64)
+        try:
+            if reduced is not None and column.per != "run" and np.iterable(value):
+                value = [reduced(np.asarray(item, np.float64)) for item in value]
+            array: Floats = np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError, RuntimeError) as error:  # the last is PyTorch's
+            reason = first_line(error)
+            raise SettingError(f"measures: {column.name} does not hold numbers: {reason}") from None
         shape = shape_of(column.per, len(self._layout.tensors), self._layout.depth)
         if array.shape != shape:
             raise SettingError(

@@ -7,6 +7,7 @@ import math
 import re
 import runpy
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -244,10 +245,14 @@ def test_a_directory_that_holds_something_else_is_refused(recorded: Path, tmp_pa
         (2, {"loss": 1.0}, {"probe": 1.0}, "weight_norm of step 2 is missing"),
         (2, {"loss": 1.0}, {"entropy": [1.0]}, r"per block, has the shape \(2,\), got \(1,\)"),
         (2, {"loss": 1.0}, {"weight_norm": {"embed": 1.0}}, r"weight_norm of h\.0\.w is missing"),
+        (2, {"loss": None}, {}, "loss of step 2 must be one number, got None"),
+        (2, {"loss": np.zeros(3)}, {}, r"loss of step 2 must .* got an array of the shape \(3,\)"),
+        (2, {"loss": 1.0, "lr": "0.1"}, {}, "lr of step 2 must be one number, got '0.1'"),
+        (2, {"loss": 1.0}, {"entropy": ["high", "low"]}, "entropy does not hold numbers: could"),
     ],
 )
 def test_a_row_that_does_not_fit_is_refused(
-    step: int, row: dict[str, float], values: dict[str, Any], message: str, tmp_path: Path
+    step: int, row: dict[str, Any], values: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     with begin(tmp_path / "run") as run:
         fill(run, last=1)
@@ -312,6 +317,31 @@ def test_arrays_may_take_the_place_of_shapes_and_numbers(tmp_path: Path) -> None
     np.testing.assert_allclose(read.measures["weight_norm"].values[0], norms)
     rms = np.sqrt(np.mean(signals**2, axis=(1, 2)))
     np.testing.assert_allclose(read.measures["signal_rms"].values[0], rms)
+
+
+@dataclass
+class Foreign:
+    """A tensor of a library that has dtypes of its own."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@pytest.mark.parametrize(
+    ("dtype", "recorded"),
+    [
+        ("torch.float64", "float64"),
+        ("<dtype: 'float64'>", "float64"),
+        ("torch.bfloat16", "float32"),
+    ],
+)
+def test_the_range_of_numbers_is_that_of_the_tensors(
+    dtype: str, recorded: str, tmp_path: Path
+) -> None:
+    tensors = {name: Foreign(shape, dtype) for name, shape in SHAPES.items()}
+    with begin(tmp_path / "run", tensors=tensors) as run:
+        run.log(0, {"loss": 1.0})
+    assert load_run(run.path).provenance.dtype == recorded
 
 
 @pytest.mark.parametrize("library", ["numpy", "jax"])

@@ -410,6 +410,22 @@ def test_steps_that_are_not_due_have_no_hooks(tmp_path: Path) -> None:
     assert hooks[0] == hooks[2] > 0 == hooks[1]
 
 
+def test_numbers_are_kept_as_they_are(tmp_path: Path) -> None:
+    model, x = network("mlp")
+    options: Any = {"path": tmp_path / "run", "scalars": ["validation_loss"]}
+    with ffn_train.watch(model, "layers.*", **options) as run:
+        train(model, x, None, steps=1)
+        run.log(0.1, validation_loss=1e39)
+        train(model, x, None, steps=1)
+        for value, got in ((None, "None"), (x[0], r"an array of the shape \(5,\)")):
+            with pytest.raises(SettingError, match=f"loss of step 1 must be one number, got {got}"):
+                run.log(value)
+        run.log(torch.tensor(0.5, dtype=torch.bfloat16, requires_grad=True))
+    scalars = (tmp_path / "run" / "scalars.csv").read_text()
+    assert scalars.splitlines()[1:3] == ["0,0.1,0.1,1e+39", "1,0.5,0.1,"]
+    assert load_run(tmp_path / "run").state == "finished"
+
+
 class Calling(torch.optim.SGD):
     """An optimizer whose step calls its parent class's: PyTorch calls hooks for both."""
 

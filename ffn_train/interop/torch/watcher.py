@@ -67,16 +67,20 @@ class Watch(Recording):
 
         ``loss``: of the whole step. ``scalars``: of the other columns, such as
         ``validation_loss``. A step that the gradient scaler skipped has no row.
-        Raises Unwatchable for a due step that was not observed completely.
+        Raises Unwatchable for a due step that was not observed completely, SettingError for
+        scalars that do not fit.
         """
         if self._closed:
             raise Unwatchable("the watch is closed: it takes no more steps")
         if self._scaler is None or self._taken:
             measures = self._measures() if self._due else {}
             assert self._recorder is not None
-            row = {"loss": loss, **scalars}
-            numbers = {name: float(torch.as_tensor(value).detach()) for name, value in row.items()}
-            self._recorder.log(self._step, {"lr": self._lr, **numbers}, measures)
+            row = {"lr": self._lr, "loss": loss, **scalars}
+            numbers: dict[str, Any] = {
+                name: value.detach() if isinstance(value, Tensor) else value
+                for name, value in row.items()
+            }
+            self._recorder.log(self._step, numbers, measures)
             self._step += 1
         self._begin()
 
