@@ -84,9 +84,8 @@ def record(
     layout = declaring.layout(tensors, blocks, quantities)
     # PyTorch's is "torch.float64", TensorFlow's "<dtype: 'float64'>"
     wide = any("float64" in str(getattr(each, "dtype", "float64")) for each in tensors.values())
-    return open_run(
+    begin = declared(
         path,
-        layout,
         scalars=scalars,
         config=config,
         dtype=dtype or ("float64" if wide else "float32"),
@@ -96,22 +95,25 @@ def record(
         first=first,
         logger=logger,
     )
+    return begin(layout)
 
 
-def open_run(
+def declared(
     path: str | Path,
-    layout: RunLayout,
     *,
     scalars: Sequence[str],
     config: Mapping[str, Any] | None,
     dtype: str,
-    loss_unit: str | None,
-    baseline_loss: float | None,
+    loss_unit: Any,
+    baseline_loss: Any,
     score: Mapping[str, Any] | None,
     first: int,
-    logger: Logger | None,
-) -> Recorder:
-    """The same for a known layout; raises as ``record`` does."""
+    logger: Any,
+) -> Callable[[RunLayout], Recorder]:
+    """Check all that is declared of a run but its layout, with which the result begins the run.
+
+    Raises SettingError; what is returned raises as ``record`` does.
+    """
     columns = declaring.listed("scalars", scalars)
     declaring.unique("scalars", ["step", *columns])
     for name in columns:
@@ -120,22 +122,33 @@ def open_run(
         raise SettingError(f"scalars must have loss among them, got {', '.join(columns)}")
     settings = declaring.plain(config or {})
     try:
-        declared = None if score is None else records.from_json(ScoreDeclared, score, "score")
+        scored = None if score is None else records.from_json(ScoreDeclared, score, "score")
     except ValueError as error:
         raise SettingError(str(error)) from None
-    seed = settings.get("seed")
-    origin = Provenance(
-        **{**surroundings(), "code": None},
-        seed=seed if isinstance(seed, int) else None,
-        dtype=one_of("dtype", dtype, ("float32", "float64")),
-        parameters=sum(math.prod(tensor.shape) for tensor in layout.tensors),
-        score=declared,
-        baseline_loss=baseline_loss,
-        loss_unit=loss_unit,
-        started=datetime.now().astimezone().isoformat(timespec="seconds"),
-    )
+    if baseline_loss is not None:
+        baseline_loss = declaring.number("baseline_loss", baseline_loss)
+    if not isinstance(loss_unit, str | None):
+        raise SettingError(f"loss_unit must be text, got {loss_unit!r}")
+    if not isinstance(logger, Logger | None):
+        raise SettingError(f"logger must be a Logger of ffn_train.parts, got {logger!r}")
+    one_of("dtype", dtype, ("float32", "float64"))
     integer("first", first, at_least=0)
-    return Recorder(Path(path), layout, columns, settings, origin, first, logger or NoLogger())
+    seed = settings.get("seed")
+
+    def begin(layout: RunLayout) -> Recorder:
+        origin = Provenance(
+            **{**surroundings(), "code": None},
+            seed=seed if type(seed) is int else None,
+            dtype=dtype,
+            parameters=sum(math.prod(tensor.shape) for tensor in layout.tensors),
+            score=scored,
+            baseline_loss=baseline_loss,
+            loss_unit=loss_unit,
+            started=datetime.now().astimezone().isoformat(timespec="seconds"),
+        )
+        return Recorder(Path(path), layout, columns, settings, origin, first, logger or NoLogger())
+
+    return begin
 
 
 class Recording(ABC):
@@ -326,10 +339,13 @@ def _kept(
     if not files.there(path / files.LAYOUT) or files.there(path / files.DATA):
         raise SettingError(f"path={path} is not empty and holds no recorded run; name another one")
     if not first:
-        raise SettingError(
-            f"path={path} holds a run; first=STEP continues it at that step, "
-            "or name another directory"
-        )
+        table = path / files.SCALARS
+        if files.there(table) and len(read_scalars(table)["step"]):
+            raise SettingError(
+                f"path={path} holds a run; first=STEP continues it at that step, "
+                "or name another directory"
+            )
+        return NO_LOGS
     scalars, before = read_scalars(path / files.SCALARS), files.read_json(path / files.CONFIG)
     differing = differences(dotted(before), dotted(config))
     if read_layout(path) != layout or list(scalars) != columns:

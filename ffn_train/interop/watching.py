@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffn_train.config.settings import SettingError, integer
-from ffn_train.interop.recorder import open_run
+from ffn_train.interop.declaring import listed
+from ffn_train.interop.recorder import declared
 from ffn_train.runs.loggers.logger import Logger
 
 if TYPE_CHECKING:
@@ -61,16 +61,14 @@ def watch(
     from ffn_train.interop.torch.watcher import Watch
 
     integer("every", every, at_least=1)
-    integer("first", first, at_least=0)
     wide = any(parameter.dtype == torch.float64 for parameter in model.parameters())
     finding.check(model)
     return Watch(
         model,
         finding.find(model, blocks),
-        partial(
-            open_run,
+        declared(
             path,
-            scalars=("loss", "lr", *scalars),
+            scalars=("loss", "lr", *listed("scalars", scalars)),
             config=config,
             dtype="float64" if wide else "float32",  # bfloat16 has the range of the latter
             loss_unit=loss_unit,

@@ -207,6 +207,9 @@ def test_an_altered_file_is_noticed(recorded: Path) -> None:
         ({"dtype": "float16"}, "dtype must be one of float32, float64"),
         ({"score": {"name": "accuracy"}}, r"score\.symbol is missing"),
         ({"first": 3}, "holds no run to continue"),
+        ({"baseline_loss": "0.5"}, "baseline_loss must be one number, got '0.5'"),
+        ({"loss_unit": 5}, "loss_unit must be text, got 5"),
+        ({"logger": "csv"}, "logger must be a Logger of ffn_train.parts, got 'csv'"),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -214,6 +217,29 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(SettingError, match=message):
         begin(tmp_path / "run", **changes)
+    assert not (tmp_path / "run" / files.STATUS).exists()
+
+
+def test_a_directory_without_a_row_is_begun_anew(recorded: Path, tmp_path: Path) -> None:
+    path = tmp_path / "tried"
+    with (
+        pytest.raises(ZeroDivisionError),
+        begin(path, scalars=["loss"], quantities=["weight_norm"]),
+    ):
+        raise ZeroDivisionError
+    with begin(path) as run:
+        fill(run)
+    for name in (files.SCALARS, files.MEASURES, "measures-2.npy", files.LAYOUT):
+        assert (path / name).read_bytes() == (recorded / name).read_bytes(), name
+    assert load_run(path).state == "finished"
+
+
+def test_what_is_declared_is_read_again(tmp_path: Path) -> None:
+    with begin(tmp_path / "run", baseline_loss=np.float32(0.5), config={"seed": True}) as run:
+        fill(run)
+    provenance = load_run(run.path).provenance
+    assert provenance.baseline_loss == 0.5
+    assert provenance.seed is None
 
 
 def test_a_directory_that_holds_something_else_is_refused(recorded: Path, tmp_path: Path) -> None:
@@ -221,6 +247,7 @@ def test_a_directory_that_holds_something_else_is_refused(recorded: Path, tmp_pa
         ({}, "first=STEP continues it"),
         ({"first": 2, "config": {"norm": "post"}}, "norm='pre' there, 'post' here"),
         ({"first": 2, "scalars": ["loss"]}, "other tensors, blocks, quantities or scalars"),
+        ({"first": 2, "logger": "csv"}, "must be a Logger"),
     ):
         with pytest.raises(SettingError, match=message):
             begin(recorded, **changes)

@@ -417,7 +417,8 @@ def test_numbers_are_kept_as_they_are(tmp_path: Path) -> None:
         train(model, x, None, steps=1)
         run.log(0.1, validation_loss=1e39)
         train(model, x, None, steps=1)
-        for value, got in ((None, "None"), (x[0], r"an array of the shape \(5,\)")):
+        wrong: list[tuple[Any, str]] = [(None, "None"), (x[0], r"an array of the shape \(5,\)")]
+        for value, got in wrong:
             with pytest.raises(SettingError, match=f"loss of step 1 must be one number, got {got}"):
                 run.log(value)
         run.log(torch.tensor(0.5, dtype=torch.bfloat16, requires_grad=True))
@@ -646,6 +647,24 @@ def test_blocks_that_are_not_there(blocks: Any, message: str, tmp_path: Path) ->
     model, _ = network("mlp")
     with pytest.raises(SettingError, match=message):
         ffn_train.watch(model, blocks, path=tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scalars": "validation_loss"}, "scalars must be a list"),
+        ({"config": {"lr": np.nan}}, "config must hold numbers"),
+        ({"baseline_loss": "0.5"}, "baseline_loss must be one number"),
+        ({"logger": "csv"}, "logger must be a Logger"),
+        ({"first": -1}, "first must be an integer >= 0"),
+    ],
+)
+def test_what_is_declared_is_checked_at_once(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    model, _ = network("mlp")
+    with pytest.raises(SettingError, match=message):
+        ffn_train.watch(model, "layers.*", path=tmp_path / "run", **options)
 
 
 # what cannot be watched
