@@ -522,6 +522,20 @@ def test_shared_and_frozen_parameters(tmp_path: Path) -> None:
     assert (measures["signal_gradient_rms"].values > 0).all()
 
 
+def test_frozen_blocks_are_refused_at_once(tmp_path: Path) -> None:
+    model, x = network("pre_norm")
+    model.layers[0].requires_grad_(requires_grad=False)
+    message = r"blocks='layers.*': layers.0 has no trained parameter; name the others in blocks="
+    with pytest.raises(SettingError, match=message):
+        ffn_train.watch(model, "layers.*", path=tmp_path / "run")
+    others = watched(model, x, tmp_path / "run", blocks=["layers.1", "layers.2"], split=True)
+    assert "layers.0.attn.in_proj_weight" not in [tensor.name for tensor in others.tensors]
+    for part in ("ln_2", "mlp"):
+        model.layers[1].get_submodule(part).requires_grad_(requires_grad=False)
+    with pytest.raises(Unwatchable, match=r"layers.1.ln_2 has no trained parameter: split=False"):
+        watched(model, x, tmp_path / "parts", blocks=["layers.1", "layers.2"], split=True)
+
+
 def test_the_parts_of_split_blocks(tmp_path: Path) -> None:
     for kind, readers in (("pre_norm", ("ln_1", "ln_2")), ("post_norm", ("qkv", "linear1"))):
         model, x = network(kind, depth=2)

@@ -53,6 +53,10 @@ def find(model: nn.Module, blocks: str | Sequence[str | nn.Module] | None) -> di
         outer = next((other for other in chosen if name.startswith(f"{other}.")), None)
         if outer is not None:
             raise SettingError(f"blocks={blocks!r}: {name} lies within {outer}")
+        if not any(parameter.requires_grad for parameter in module.parameters()):
+            raise SettingError(
+                f"blocks={blocks!r}: {name} has no trained parameter; name the others in blocks="
+            )
     return chosen
 
 
