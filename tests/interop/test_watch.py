@@ -920,7 +920,7 @@ class Odd(nn.Module):
 
     def __init__(self, kind: str) -> None:
         super().__init__()
-        self.kind, self.act = kind, nn.ReLU(inplace=True)
+        self.kind, self.act, self.tanh = kind, nn.ReLU(inplace=True), nn.Tanh()
         self.layer, self.weight = nn.Linear(WIDTH, WIDTH), nn.Parameter(torch.eye(WIDTH))
 
     def forward(self, x: Tensor) -> Any:
@@ -928,6 +928,13 @@ class Odd(nn.Module):
             return x + F.linear(x, self.weight)
         if self.kind == "in place":
             return x + self.layer(self.act(x))
+        if self.kind == "in place by itself":
+            y = self.layer(self.tanh(x))
+            x += y
+            return x
+        if self.kind == "in place at first":
+            x *= 2
+            return x + self.layer(x)
         if self.kind == "no tensor":
             return {"hidden": x + self.layer(x)}
         y = self.layer(x)
@@ -939,6 +946,8 @@ class Odd(nn.Module):
     [
         ("no submodule", "layers.0: none of its submodules reads its input"),
         ("in place", "layers.0: act changes the block's input in place"),
+        ("in place by itself", "layers.0 changes its input in place"),
+        ("in place at first", "layers.0 changes its input in place"),
         ("no tensor", "layers.0 returns no tensor that has a gradient"),
         ("detached", "layers.0 returns no tensor that has a gradient"),
         ("two branches", r"layers.0 has 2 branches: ln_1 reads its input and ln_2 a later sum"),
@@ -956,6 +965,15 @@ def test_a_block_that_cannot_be_taken_apart_is_refused(
     elif kind != "two branches":
         model.layers[0] = Odd(kind)
     with pytest.raises(Unwatchable, match=message):
+        watched(model, x, tmp_path / "run")
+
+
+def test_a_change_of_an_input_without_a_gradient_is_refused(tmp_path: Path) -> None:
+    model, x = network("mlp")
+    model.layers[0] = Odd("in place by itself")
+    model.inputs.requires_grad_(requires_grad=False)
+    loss_of(model, x)
+    with pytest.raises(Unwatchable, match=r"layers\.0 changes its input in place"):
         watched(model, x, tmp_path / "run")
 
 

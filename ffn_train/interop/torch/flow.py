@@ -141,14 +141,14 @@ def absent(measured: Flow) -> dict[str, str]:
 
 
 def layout(measured: Flow, model: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> RunLayout:
-    """The columns of a run, from its first pass. Raises Unwatchable for a part without a tensor."""
+    """The columns of a run, from its first pass. Raises Unwatchable for a part of no tensors."""
     reasons = absent(measured)
     quantities = [{"name": name, "absent": reasons.get(name, "")} for name in USUAL]
     modules = dict(model.named_modules(remove_duplicate=False))
     part_of = {name: _part_of(name, measured.parts, modules) for name in shapes}
     for place, part in enumerate(measured.parts):
         if place not in part_of.values():
-            raise Unwatchable(f"{part.name} has no trained parameter: split=False joins it to others")
+            raise Unwatchable(f"{part.name} has no trained parameter: split=False joins the parts")
     return declaring.layout(shapes, [part.name for part in measured.parts], quantities, part_of)
 
 

@@ -119,6 +119,7 @@ class Call:
         self.modules: dict[nn.Module, int] = {}
         node = get_gradient_edge(signal).node
         self._began = node._sequence_nr()
+        self._version = signal._version
         self._sums = [Sum(signal, node)]
         self._outputs: set[Node] = set()  # of submodules
         self._reading: list[list[Sum]] = []  # what the submodules read that run now
@@ -161,6 +162,8 @@ class Call:
     def end(self, output: Tensor) -> None:
         """The block has returned: find where its branches leave the skip path."""
         first = self._sums[0]
+        if first.tensor._version != self._version:
+            raise Unwatchable(f"{self.name} changes its input in place")
         if first.start is None:
             raise Unwatchable(f"{self.name}: none of its submodules reads its input")
         parents = [each.before for each in self._sums]

@@ -196,7 +196,9 @@ class Watch(Recording):
                 named = self._parameters()
                 self._before = {name: parameter.clone() for name, parameter in named.items()}
         source = signal if signal.requires_grad else signal.detach().requires_grad_()
-        boundary, view = seen.boundary(source), source.view_as(source)
+        boundary = seen.boundary(source)
+        # of a leaf a copy, since PyTorch lets no block change a leaf's view in place
+        view = source.view_as(source) if signal.requires_grad else source.clone()
         self._running = seen.calls[index] = Call(name, view, boundary)
         return _exchanged(args, kwargs, [(signal, view)])
 
