@@ -177,8 +177,9 @@ class Recording(ABC):
 class Recorder(Recording):
     """A run's directory while your program trains: a row for each step that it logs.
 
-    Left without an error the run is finished, or diverged if its last loss is not finite: its
-    files are sealed by their digests. After Ctrl-C it is interrupted, after an error failed.
+    If its ``with`` ends without an error, the run is finished, or diverged if its last loss is not
+    finite: its files are sealed by their digests. After Ctrl-C or ``sys.exit()`` it is interrupted,
+    after another error failed.
     """
 
     def __init__(
