@@ -231,6 +231,8 @@ class Watch(Recording):
         if number == self._arrived or self._taken:
             return
         self._arrived = number
+        if not self._gradients:
+            return
         left = {name: parameter.grad for name, parameter in self._parameters().items()}
         kept, lost = list[str](), list[str]()
         for name, before in self._gradients.items():
