@@ -323,6 +323,7 @@ class Recorder(Recording):
 
 
 def say(line: str) -> None:
+    """Print a line on standard error."""
     print(f"ffn_train: {line}", file=sys.stderr)
 
 
