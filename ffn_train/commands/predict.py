@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from ffn_train.commands.options import Parser, say, tell
 from ffn_train.config.outside import load
-from ffn_train.config.settings import SettingError, counted
+from ffn_train.config.settings import SettingError, counted, printable
 from ffn_train.runs import files, load_run
 from ffn_train.using.model import model_of
 
@@ -31,13 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given = (options.table, options.out)
         if options.out is not None and all(map(os.path.exists, given)) and os.path.samefile(*given):
             raise SettingError(f"--out {options.out} is the file that is read; name another")
-        frame, model = model_of(load_run(options.run), options.weights).read(options.table)
-        prediction = model.predict(frame)
+        model = model_of(load_run(options.run), options.weights)
+        prediction = model.predict(model.read(options.table))
         text = prediction.frame.to_csv(index=False, lineterminator="\n")
         if options.out is not None:
             files.write_whole(options.out, text.encode(), durable=False)
     if options.out is None:
-        say(text.rstrip("\n"))
+        # data, which a pipe or a file gets as they are
+        print(printable(text) if sys.stdout.isatty() else text, end="", flush=True)
     else:
         say(f"predictions for {counted(len(prediction.frame), 'row')} in {options.out}")
     about = []
@@ -47,5 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if prediction.unknown:
         rows = counted(prediction.unknown, "row")
         about.append(f"not scored: {rows} of classes not in the training file")
+    if prediction.lacking:
+        rows = counted(prediction.lacking, "row")
+        about.append(f"not predicted: {rows} without an input (task.fill=drop)")
     if about:
         (tell if options.out is None else say)("; ".join(about))

@@ -85,6 +85,13 @@ def loaded() -> tuple[str, ...]:
     return tuple(sorted(_loaded.values()))
 
 
+def digest_of(choice: object) -> str:
+    """The digest of the loaded part that declares a choice; "" for the package's own."""
+    module = f"{type(choice).__module__}."
+    parts = (d for name, d in _loaded.items() if module.startswith(f"{_module(name, d)}."))
+    return next(parts, "")
+
+
 def _module(name: str, digest: str | None) -> str:
     return f"ffn_train_parts_{(digest or '')[:12]}" if name.endswith(".py") else name
 

@@ -27,8 +27,9 @@ def fit(
 
     ``table``: a pandas frame, a mapping of columns, or an array (N, D) of columns x1 ... xD.
     ``target``: the name of its target or a list of names, or an array (N,) or (N, M) of targets,
-    which are y1 ... yM. ``notify`` gets what the command prints beside the outcome, by default on
-    stderr. Returns the run, whose directory is new unless ``run.dir=PATH`` names one.
+    which are y1 ... yM, names that no column may have. ``notify`` gets what the command prints
+    beside the outcome, by default on stderr. Returns the run, whose directory is new unless
+    ``run.dir=PATH`` names one.
     Raises SettingError, in one line, for settings or data that cannot be used.
     """
     return fit_configured(compose([*overrides, "task=table"]), table, target, notify=notify)
@@ -58,6 +59,11 @@ def fit_configured(
                 f"the table has {counted(len(frame), 'row')} and the target {len(columns)}"
             )
         target = [f"y{place + 1}" for place in range(columns.shape[1])]
+        taken = sorted({*target} & {str(name).strip() for name in frame.columns})
+        if taken:
+            raise SettingError(
+                f"the table has a column {taken[0]!r}, as the target array is called: rename it"
+            )
         frame = frame.assign(**dict(zip(target, columns.T, strict=True)))
     config = {**config, "task": {**config["task"], "path": None, "target": target}}
     run = execute(build_experiment(config, frame=frame), notify or _tell, progress=progress)

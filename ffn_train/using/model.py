@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ffn_train.config.keys import MODEL_GROUPS, read_settings
+from ffn_train.config.outside import digest_of
 from ffn_train.config.registry import BEFORE, build, choices
 from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Array, FlatVector
@@ -19,12 +22,15 @@ from ffn_train.runs import Run, RunError, files
 from ffn_train.runs.files import damaged, read_json
 from ffn_train.tasks.logistic_regression import log_softmax
 from ffn_train.tasks.scores import R2, Accuracy, Score
+from ffn_train.tasks.tabular.binary import settled
 from ffn_train.tasks.tabular.columns import Column, Columns
 from ffn_train.tasks.tabular.dialect import MARKS, SEPARATORS, Given
 from ffn_train.tasks.tabular.file import read
+from ffn_train.tasks.tabular.reading import Reading
 from ffn_train.using.trace import Trace, trace
 
 ROWS = 2**14  # that the network is applied to at a time
+_WORDS = {mark: word for word, mark in SEPARATORS.items()}
 Which = Literal["last", "best"]
 
 
@@ -35,7 +41,8 @@ class Prediction:
     ``frame``: one row each; a column for each target in its own units or, of classes, the class and
     the probability of each. ``score``: over the ``scored`` rows that have the target, with its
     ``symbol``; None without such rows, or where it is not defined for them. ``unknown``: the rows
-    with a class that training did not have, which are not scored.
+    with a class that training did not have, which are not scored; ``lacking``: those without an
+    input where training left such rows out, which have no prediction.
     """
 
     frame: Any
@@ -43,6 +50,7 @@ class Prediction:
     scored: int
     symbol: str
     unknown: int = 0
+    lacking: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,12 +87,13 @@ class Model:
         """The predictions for the rows of a table (see ``framed``).
 
         Columns are found by name, in any order; unknown levels and missing cells are treated as in
-        training. Raises SettingError for a column that is missing or has cells of another kind.
+        training, where ``task.fill=drop`` leaves out a row that lacks an input: its prediction is
+        missing. Raises SettingError for a column that is missing or has cells of another kind.
         """
         import pandas as pd
 
         frame = self.framed(table)
-        x, targets = self.inputs(frame), self.targets(frame)
+        x, targets, lacking = self.inputs(frame), self.targets(frame), self._left_out(frame)
         chunks = [x[start : start + ROWS] for start in range(0, len(x), ROWS)]
         with np.errstate(all="ignore"):
             y = np.concatenate(
@@ -97,29 +106,51 @@ class Model:
                 values = y * self.scale.target_std + self.scale.target_mean
                 columns = dict(zip(self.outputs, values.T, strict=True))
             known = np.zeros(len(y), bool) if targets is None else ~np.isnan(targets).any(axis=1)
+            scored = known & ~lacking
             score = None
-            if targets is not None and known.any():
-                value = float(self.score.value(targets[known], y[known]))
+            if targets is not None and scored.any():
+                value = float(self.score.value(targets[scored], y[scored]))
                 score = None if np.isnan(value) else value  # of one row, R² is not defined
         predicted = pd.DataFrame(columns, index=frame.index)
+        if lacking.any():
+            predicted.iloc[lacking] = np.nan
         unknown = 0
         if targets is not None and self.columns.classes is not None:
-            named = frame[self.columns.targets[0]].notna().to_numpy()
-            unknown = int((named & ~known).sum())
-        return Prediction(predicted, score, int(known.sum()), self.score.symbol, unknown)
+            named = self.columns.cells(frame, self.columns.targets[0]).notna().to_numpy()
+            unknown = int((named & ~known & ~lacking).sum())
+        return Prediction(
+            frame=predicted,
+            score=score,
+            scored=int(scored.sum()),
+            symbol=self.score.symbol,
+            unknown=unknown,
+            lacking=int(lacking.sum()),
+        )
 
     def trace(self, table: Any) -> Trace:
         """What the network computes from these rows and, if they have the target, its gradients."""
         frame = self.framed(table)
-        targets = self.targets(frame)
+        x, targets = self.inputs(frame), self.targets(frame)
+        if self._left_out(frame).any():
+            raise SettingError("a trace needs all inputs of a run with task.fill=drop")
         if targets is not None and np.isnan(targets).any():
             raise SettingError("a gradient needs a target in each row, and some rows have none")
-        return trace(self.stack, self.params, self.loss, self.inputs(frame), targets)
+        return trace(self.stack, self.params, self.loss, x, targets)
 
-    def read(self, path: str) -> tuple[Any, Model]:
-        """The rows of a file, read as the training file was or else as it stands there, and the
-        model for its way of writing numbers. Raises SettingError, which names the file.
+    def _left_out(self, frame: Any) -> NDArray[np.bool_]:
+        """The rows (N,) without an input where training left such rows out."""
+        if self.source.get("fill") == "drop":
+            return self.columns.lacking(frame)
+        return np.zeros(len(frame), bool)
+
+    def read(self, path: str) -> Any:
+        """The rows of a file, with numbers as such.
+
+        It is read as the training file was. If the columns are not there then, the file decides on
+        separator, encoding and lines before the table, and at last on the marks of numbers that no
+        setting names. Raises SettingError, which names the file.
         """
+        columns = self.columns
         given = Given(
             separator=SEPARATORS.get(str(self.source.get("separator"))),
             decimal=MARKS.get(str(self.source.get("decimal"))),
@@ -127,19 +158,20 @@ class Model:
             header=self.source.get("header"),
             units=self.source.get("units"),
             skip=self.source.get("skip") or 0,
+            columns=frozenset([*(column.name for column in columns.inputs), *columns.targets]),
+            words=columns.of_words,
         )
-        errors = []
-        for way in dict.fromkeys((given, Given(header=given.header))):
-            try:
-                encoding = self.source.get("encoding")
-                frame, reading = read(path, way, encoding=encoding, largest=files.LARGEST)
-                model = replace(self, columns=replace(self.columns, numerals=reading.numerals))
-                model.columns.check(frame, path, targets=model.has_target(frame))
-                return frame, model
-            except SettingError as error:
-                text = str(error)
-                errors.append(text if text.startswith(f"{path}: ") else f"{path} {text}")
-        raise SettingError(errors[0])
+        anew = replace(given, separator=None, units=None, skip=0)
+        encoding, numerals = self.source.get("encoding"), vars(columns.numerals)
+        ways = {
+            (replace(given, **numerals), encoding): None,
+            (replace(anew, **numerals), None): None,
+            (given, encoding): None,
+            (anew, None): None,
+        }
+        largest = int(float(self.source.get("largest", 4)) * 2**30)
+        readers = [partial(_read, path, *way, largest) for way in ways]
+        return columns.of_another(readers, path, targets=False)[0]
 
     def framed(self, table: Any) -> Any:
         """A pandas frame, a mapping of columns, or an array (N, columns) in training's order."""
@@ -149,24 +181,21 @@ class Model:
             names = [column.name for column in self.columns.inputs]
             if table.ndim != 2 or table.shape[1] != len(names):
                 raise SettingError(f"an array of shape {table.shape} is not (N, {len(names)})")
-            return pd.DataFrame(table, columns=names)
-        return pd.DataFrame(table).rename(columns=lambda name: str(name).strip())
+            table = pd.DataFrame(table, columns=names)
+        return settled(pd.DataFrame(table), "frame", Given(**vars(self.columns.numerals)))[0]
 
     def inputs(self, frame: Any) -> Array:
         """The coded and standardised inputs (N, D) in the run's precision."""
-        self.columns.check(frame, "the table", targets=self.has_target(frame))
+        self.columns.check(frame, "the table", targets=self.columns.has_targets(frame))
         x = (self.columns.encode(frame) - self.scale.input_mean) / self.scale.input_std
         return x.astype(self.params.vector.dtype)
 
     def targets(self, frame: Any) -> Array | None:
         """The standardised targets (N, M), NaN where they are missing; None without the columns."""
-        if not self.has_target(frame):
+        if not self.columns.has_targets(frame):
             return None
         y = (self.columns.values(frame) - self.scale.target_mean) / self.scale.target_std
         return y.astype(self.params.vector.dtype)
-
-    def has_target(self, frame: Any) -> bool:
-        return {*self.columns.targets} <= {*frame.columns}
 
     @property
     def of_classes(self) -> bool:
@@ -181,6 +210,14 @@ class Model:
         return {name: likely, **each}
 
 
+def _read(path: str, way: Given, encoding: str | None, largest: int) -> tuple[Any, Reading]:
+    """``read``, whose errors name the file."""
+    try:
+        return read(path, way, encoding=encoding, largest=largest)
+    except SettingError as error:
+        raise SettingError(f"{path} {error}") from error.__cause__
+
+
 def _unpickled(fields: Mapping[str, Any]) -> Model:
     """The model whose parameters are given as their flat vector."""
     vector = fields["params"]
@@ -192,7 +229,8 @@ def model_of(run: Run, which: Which | None = None) -> Model:
     """The model that a run trained, with its last or best weights; None: the best if they are kept.
 
     Reads nothing but the run's own directory. Raises RunError, in one line, where that does not
-    tell enough or is damaged, SettingError for parts of one's own that are not loaded.
+    tell enough or is damaged, SettingError for parts of one's own that are not loaded, or not those
+    that trained it.
     """
     if not {*MODEL_GROUPS} <= {*run.config}:
         raise RunError(f"{run.path} was recorded by another program: no model can be built of it")
@@ -207,6 +245,9 @@ def model_of(run: Run, which: Which | None = None) -> Model:
             columns = Columns.from_json(content["columns"])
         else:  # of a task whose columns are numbers
             columns = Columns(tuple(Column(name, "number") for name in inputs), outputs)
+        reading = content.get("reading", {})
+        separator = _WORDS.get(reading.get("separator"))
+        read_as = {"header": reading.get("header"), "separator": separator}
         sizes = [array.shape for array in vars(scale).values()]
         if sizes != [(len(columns.names),)] * 2 + [(len(outputs),)] * 2:
             raise ValueError("its columns, means and standard deviations do not fit together")
@@ -216,7 +257,7 @@ def model_of(run: Run, which: Which | None = None) -> Model:
     settings = read_settings(run.config)
     before = {group: {"name": name} for group, name in BEFORE.items()}
     described = {**before, **run.config}
-    parts = {group: build(group, described[group]) for group in (*MODEL_GROUPS, "loss")}
+    parts = {group: _part(run, group, described[group]) for group in (*MODEL_GROUPS, "loss")}
     with damaged(run.path / files.CONFIG, ValueError):
         if settings.model.depth != run.measures.depth:
             raise ValueError(f"model.depth={settings.model.depth} is not that of {files.LAYOUT}")
@@ -227,7 +268,6 @@ def model_of(run: Run, which: Which | None = None) -> Model:
     params = stack.layout.zeros(run.dtype)
     for name, array in stack.layout.named(params.vector).items():
         array[...] = weights[name]
-    header = content.get("reading", {}).get("header")
     return Model(
         stack=stack,
         params=params,
@@ -236,8 +276,26 @@ def model_of(run: Run, which: Which | None = None) -> Model:
         columns=columns,
         outputs=outputs,
         scale=scale,
-        source={**run.config["task"], "header": header},
+        source={**run.config["task"], **read_as},
     )
+
+
+def _part(run: Run, group: str, settings: Any) -> Any:
+    """The choice of a run. Raises SettingError for one of a part that is not the one loaded."""
+    recorded = run.provenance.parts or {}
+    name = settings.get("name") if isinstance(settings, Mapping) else None
+    if recorded and isinstance(name, str) and name not in choices(group):
+        made = f"{run.path} was made with parts: --parts {','.join(recorded)}"
+        raise SettingError(f"{group}={name} is not declared; {made}")
+    part = build(group, settings)
+    digest = digest_of(part)
+    if digest and run.provenance.parts is not None and digest not in recorded.values():
+        before = ", ".join(f"{file} {content[:8]}" for file, content in recorded.items())
+        raise SettingError(
+            f"{run.path} was trained by parts with the content {before or '(none)'}, and "
+            f"{group}={name} is of one with the content {digest[:8]}"
+        )
+    return part
 
 
 def _score(run: Run) -> Score:

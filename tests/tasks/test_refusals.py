@@ -183,6 +183,74 @@ def test_numbers_of_several_groups_show_their_mark(folder: Path) -> None:
     np.testing.assert_array_equal(given, big)
 
 
+def advised(content: str, **chosen: Any) -> list[str]:
+    """The settings of numbers that are advised for a file; none if it is read."""
+    try:
+        read(content, **chosen)
+    except SettingError as error:
+        return re.findall(r"task\.((?:decimal|thousands)=\w+)", str(error))
+    return []
+
+
+@pytest.mark.parametrize(
+    ("cell", "chosen", "advice"),
+    [
+        ("1.234,5", {}, ["decimal=comma"]),
+        ("1.234,5", {"decimal": "comma"}, ["thousands=point"]),
+        ("1.234", {"decimal": "comma"}, ["decimal=point", "thousands=point"]),
+        ("1,234", {"decimal": "point"}, ["decimal=comma", "thousands=comma"]),
+        ("1,234.5", {"decimal": "comma"}, ["decimal=point"]),
+        ("1 234.5", {}, ["thousands=blank"]),
+        ("1'234", {}, ["thousands=apostrophe"]),
+    ],
+)
+def test_what_is_advised_for_numbers_helps(
+    folder: Path, cell: str, chosen: dict[str, str], advice: list[str]
+) -> None:
+    rows = [f"{i};{i};{i * i % 7}" for i in range(220)]  # more than those that are examined
+    content = lines([*rows, f"{cell};1;2"], "a;b;y")
+    assert advised(content, **chosen) == advice
+    for setting in advice:
+        settings = {**chosen, **dict([setting.split("=")])}
+        further = advised(content, **settings)  # the other mark, if there are two
+        assert not advised(content, **settings, **dict(text.split("=") for text in further))
+
+
+@pytest.mark.parametrize(
+    ("cells", "chosen", "values"),
+    [
+        (["1.234,5", "2,5"], {"decimal": "comma"}, [1234.5, 2.5]),
+        (["1.234", "2"], {"thousands": "point"}, [1234, 2]),
+        (["1.234", "2"], {"decimal": "comma"}, [1234, 2]),
+        (['"1,234"', "2.5"], {"decimal": "point"}, [1234, 2.5]),
+    ],
+)
+def test_what_is_not_set_of_numbers_is_detected(
+    folder: Path, cells: list[str], chosen: dict[str, Any], values: list[float]
+) -> None:
+    content = lines([f"{cells[i % 2]};{i};{i * i % 7}" for i in range(8)], "a;b;y")
+    assert read(content, **chosen).inputs[:2, 0].tolist() == values
+
+
+def test_numbers_as_text_in_a_table_in_memory(folder: Path) -> None:
+    frame = FRAME.assign(b=["1.234,5", 2.5, *map(str, range(10))])
+    path: dict[str, Any] = {"path": None, "target": "y", "frame": frame}
+    helps = r"in row 1; what helps: task\."
+    with pytest.raises(SettingError, match=f"{helps}decimal=comma"):
+        TableTask(**path).table(rng())
+    with pytest.raises(SettingError, match=f"{helps}thousands=point"):
+        TableTask(**path, decimal="comma").table(rng())
+    table = TableTask(**path, decimal="comma", thousands="point").table(rng())
+    assert table.inputs[:3, 1].tolist() == [1234.5, 2.5, 0]
+
+
+@excel
+def test_numbers_as_text_in_a_workbook(folder: Path) -> None:
+    content = workbook(FRAME.assign(b=["1,5", 2.5, *map(str, range(10))]))
+    assert "what helps: task.decimal=comma" in refusal(content, "data.xlsx")
+    assert read(content, "data.xlsx", decimal="comma").inputs[:3, 1].tolist() == [1.5, 2.5, 0]
+
+
 def test_truth_is_no_number(folder: Path) -> None:
     content = lines([f"{row},{i > 5}" for i, row in enumerate(ROWS)], HEADER + ",new")
     assert "'new' is a target of text, such as 'False'" in refusal(content, target=["y", "new"])

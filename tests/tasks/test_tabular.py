@@ -25,6 +25,7 @@ from ffn_train.tasks.table import Parts
 from ffn_train.tasks.tabular import Columns, TableTask
 from ffn_train.tasks.tabular.columns import Column, as_words
 from ffn_train.tasks.tabular.dialect import Given, Numerals, find
+from ffn_train.tasks.tabular.reading import unique
 from tests.tasks.written import (
     FRAME,
     HEADER,
@@ -351,6 +352,58 @@ def test_missing_cells(folder: Path) -> None:
     assert "6 rows without an input left out" in dropped.notes[0]
 
 
+def test_missing_cells_are_named_as_the_file_writes_its_numbers(folder: Path) -> None:
+    cells = ["-200,0", "-200", "0,0", *"1234567"]
+    rows = [f"{cell};{i};{i % 5 + 1}" for i, cell in enumerate(cells, 1)]
+    for word in ("-200,0", "-200", -200.0):
+        made = data(lines(rows, "a;b;y"), missing=[word, "0,0"], decimal="comma")
+        assert made.input_names == ("a", "a=(missing)", "b")
+        assert (made.x_train[:, 1] > 0).sum() + (made.x_validation[:, 1] > 0).sum() == 3
+        assert len(made.notes) == 3  # of which the last is on the fill
+    unseen = data(lines(rows, "a;b;y"), missing=["-200.00", "-999", "n.a.", "NA"])
+    said = "task.path='data.csv': no cell is '-999' or 'n.a.' (task.missing)"
+    assert unseen.notes[2] == said
+
+
+def test_words_for_missing_cells_are_so_in_every_kind_of_table(folder: Path) -> None:
+    words = ["u", "?", "v", "NA", "u", "v", "-", "u", "v", "", "u", "v"]
+    frame = FRAME.assign(kind=words)
+    columns = dict(zip("aby", X.T, strict=True))
+    tables = {"data.npz": arrays(**columns, kind=np.array(words))}
+    tables["data.csv"] = frame.to_csv(index=False).encode()
+    for name, content in tables.items():
+        table = read(content, name)
+        levels = {"kind=u", "kind=v", "kind=(missing)", "kind=(other)"}
+        assert {*table.input_names} == {"a", "b", *levels}
+    path: dict[str, Any] = {"path": None, "target": "y", "frame": frame}
+    assert {*TableTask(**path).table(rng()).input_names} == {"a", "b", *levels}
+
+
+def test_arrays_of_one_name_are_two_columns(folder: Path) -> None:
+    table = read(arrays(x=X[:, :2], x0=X[:, 0] ** 2, y=X[:, 2]), "data.npz")
+    assert table.input_names == ("x0", "x1", "x0.1")
+    np.testing.assert_array_equal(table.inputs[:, [0, 2]], np.column_stack([X[:, 0], X[:, 0] ** 2]))
+
+
+def test_a_cell_may_be_long(folder: Path) -> None:
+    long = "z" * 140_000  # csv's limit is 131,072
+    cells = [(long if i % 2 else "b", "" if i < 2 else i % 3) for i in range(len(ROWS))]
+    rows = [f'{row},"{word}",{last}' for row, (word, last) in zip(ROWS, cells, strict=True)]
+    table = read(lines(rows, HEADER + ",word,last"))
+    words = ("word=b", f"word={long}", "word=(other)")
+    assert table.input_names == ("a", "b", *words, "last", "last=(missing)")
+    short = lines([*rows, "1,2,3"], HEADER + ",word,last")
+    assert "has 3 fields in row 13 where there are 5 columns" in refusal(short)
+
+
+def test_many_columns_of_one_name_are_told_apart() -> None:
+    names, unnamed, renamed = unique(["a", " a", "", "column2", "a.1", "", "a"])
+    assert names == ["a", "a.2", "column2.1", "column2", "a.1", "column5", "a.3"]
+    assert unnamed == ("column2.1", "column5")
+    assert renamed == {"a.2": "a", "a.3": "a"}
+    assert unique(["a"] * 60_000)[0][-1] == "a.59999"
+
+
 def test_rows_without_a_target_are_left_out_and_counted(folder: Path) -> None:
     content = PLAIN.replace("9.17", "NA").replace("6.77", "") + ",,\n"
     made = data(content)
@@ -399,6 +452,37 @@ def test_a_second_file_is_for_validation(folder: Path) -> None:
         "task.validation_path='second.csv': it has no column 'b'; "
         "column 'a' has 'x' in row 2, where a number is needed"
     )
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "value"),
+    [
+        ("1.234,5", "a;b;y\n1.234;2.500;3\n4;5;6\n", 1234),  # as the first file has them
+        ("1.234,5", "a;b;y\n1.234;2.5;3\n4;5;6\n", 1.234),
+        ("1.234,5", "a,b,y\n1234.5,2,3\n4,5,6\n", 1234.5),
+        ("1234,5", "a;b;y\n1.234,5;2;3\n4;5;6\n", 1234.5),
+        ("1234.5", "a;b;y\n1,5;2;3\n4;5;6\n", 1.5),
+    ],
+)
+def test_numbers_of_a_second_file_mean_what_they_do_in_the_first(
+    folder: Path, first: str, second: str, value: float
+) -> None:
+    Path("second.csv").write_text(second)
+    rows = [f"{first};{i};{i * i % 7}" for i in range(4)]
+    rows += [f"{i};{i};{i * i % 5}" for i in range(4)]
+    for part in ("validation", "test"):
+        chosen = {f"{part}_path": "second.csv"}
+        made = data(lines(rows, "a;b;y"), **chosen)
+        x = getattr(made, f"x_{part}") * made.input_std + made.input_mean
+        assert x[0, 0] == pytest.approx(value)
+        trained = made.x_train * made.input_std + made.input_mean
+        assert trained.max() == pytest.approx(1234.5)
+
+
+def test_a_row_of_a_second_file_without_an_input_is_dropped_too(folder: Path) -> None:
+    Path("second.csv").write_text("a,b,y\n1,2,3\n-200,5,6\n,5,6\n")
+    made = data(PLAIN, validation_path="second.csv", missing=[-200], fill="drop")
+    assert len(made.x_validation) == 1
 
 
 def test_a_test_part_is_drawn_after_the_validation_part_or_is_the_last_rows(folder: Path) -> None:
@@ -550,6 +634,7 @@ def test_in_a_sweep_a_column_with_a_comma_wins_over_two_values(folder: Path) -> 
         (Numerals(thousands=","), "12,34", None),
         (Numerals(",", "."), "-1.234,5", -1234.5),
         (Numerals(",", "."), "01.02.2021", None),
+        (Numerals(",", "."), "0.123", None),
         (Numerals(","), "1.5", None),
         (Numerals(thousands="'"), "1'000", 1000),
         (Numerals(thousands="'"), "1\u2019000", 1000),

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,7 @@ from tqdm import TqdmWarning, tqdm
 
 import ffn_train
 from ffn_train.commands import diff, predict
+from ffn_train.config import outside
 from ffn_train.config.composition import compose
 from ffn_train.config.settings import SettingError
 from ffn_train.plots import figure
@@ -24,8 +26,12 @@ from ffn_train.running import recording
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import RunError, files
+from ffn_train.using.model import Model
 from ffn_train.using.run import Run, load_run
+from tests.support.parts import forget
 from tests.support.small_runs import NOTES
+from tests.tasks.written import parquet
+
 from tests.support.unsealed import unseal
 
 OLD_RUN = Path(__file__).parent.parent / "old_runs" / "runs" / "default"
@@ -177,8 +183,8 @@ def test_what_is_wrong_with_a_file_is_one_line(
 def test_a_file_written_in_another_way_is_read(folder: Path, tmp_path: Path) -> None:
     model, rows = load_run(folder / "run").model(), pd.read_csv(folder / "test.csv")
     rows.to_csv(tmp_path / "new.csv", sep=";", decimal=",", index=False)
-    frame, other = model.read(str(tmp_path / "new.csv"))
-    again = other.predict(frame)
+    frame = model.read(str(tmp_path / "new.csv"))
+    again = model.predict(frame)
     assert again.score == pytest.approx(model.predict(rows).score, abs=1e-9)
 
 
@@ -293,3 +299,303 @@ def test_the_file_that_is_read_is_not_written_over(
     assert caught.value.code == 2
     assert "is the file that is read; name another\n" in capsys.readouterr().err
     assert table.read_bytes() == before
+
+
+# Files that are written in another way than the training file
+
+
+TINY = (
+    *("model.depth=1", "model.width=4", "trainer.steps=1", "theory.predict=false"),
+    *("plot.when=never", "threads=1"),
+)
+
+
+def trained_on(content: str | bytes, folder: Path, *overrides: str) -> Model:
+    """The model of a run of one step on a file with this content."""
+    write(folder / "data.csv", content)
+    place = (f"task.path={folder}/data.csv", f"run.dir={folder}/run")
+    config = compose([*TINY, "task=table", *place, *overrides])
+    execute(build_experiment(config), NOTES.append)
+    return load_run(folder / "run").model()
+
+
+def write(path: Path, content: str | bytes) -> str:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return str(path)
+
+
+def numbers(rows: int = 8, form: Callable[[float], str] = str, separator: str = ";") -> str:
+    """A table of numbers a, b, y with one decimal, from a thousand on."""
+    values = [[1000.5 + i, 2000.5 + i * i % 7, 10.5 + i] for i in range(rows)]
+    cells = [separator.join(map(form, row)) for row in values]
+    return "\n".join([separator.join("aby"), *cells]) + "\n"
+
+
+def german(number: float) -> str:
+    return f"{number:,.1f}".translate({ord(","): ".", ord("."): ","})
+
+
+def comma(number: float) -> str:
+    return str(number).replace(".", ",")
+
+
+@pytest.mark.parametrize(
+    ("training", "new", "values"),
+    [
+        (german, "a;b\n1.234;2.500\n", [1234, 2500]),  # as they are in the training file
+        (german, "a;b\n0.123;2.500\n", [0.123, 2.5]),  # of which one cannot be a thousand
+        (german, "a,b\n1.5,2.5\n", [1.5, 2.5]),
+        (german, "a,b\n1.5,2.5\n3,4\n5,6\n", [1.5, 2.5]),  # no units above whole numbers
+        (german, "a;b\n1234,5;0\n", [1234.5, 0]),
+        (comma, "a;b\n1.234,5;2.500,0\n", [1234.5, 2500]),
+        (comma, "a;b\n2.5;2.25\n", [2.5, 2.25]),
+        ("{:,}".format, 'a,b\n"1,234","2,500"\n', [1234, 2500]),
+        (str, "a;b\n1,5;2,25\n", [1.5, 2.25]),
+        (str, "a;b\n1.234;2.5\n", [1.234, 2.5]),
+    ],
+)
+def test_numbers_mean_what_they_do_in_the_training_file(
+    training: Any, new: str, values: list[float], tmp_path: Path
+) -> None:
+    model = trained_on(numbers(form=training), tmp_path, "task.target=y")
+    frame = model.read(write(tmp_path / "new.csv", new))
+    assert frame[["a", "b"]].iloc[0].tolist() == values
+    assert np.isfinite(model.predict(frame).frame.to_numpy()).all()
+    objects = np.array([[1.234, 5678.5]], dtype=object)  # numbers are what they are
+    coded = model.columns.encode(model.framed(objects))
+    np.testing.assert_array_equal(coded, [[1.234, 5678.5]])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "new", "message"),
+    [
+        ([], "a;b\n1,234;2\n", "column 'a' has '1,234' in row 1, where a number is needed"),
+        (
+            ["task.decimal=comma"],
+            "a;b\n1,234;0\n2.5;0\n",
+            "column 'a' has '2.5' in row 2, where a number is needed",
+        ),
+        ([], "a;b\n1,5;5\nx;2\n", "column 'a' has 'x' in row 2, where a number is needed"),
+        (["task.skip=1"], "a;b\n1;x\n", "column 'b' has 'x' in row 1, where a number is needed"),
+        ([], "a\n1\n2\n", "it has no column 'b'"),
+    ],
+)
+def test_what_a_setting_says_of_numbers_holds_for_other_files(
+    chosen: list[str], new: str, message: str, tmp_path: Path
+) -> None:
+    content = numbers(form=comma if "task.decimal=comma" in chosen else str)
+    content = "title\n" + content if "task.skip=1" in chosen else content
+    model = trained_on(content, tmp_path, "task.target=y", *chosen)
+    path = write(tmp_path / "new.csv", new)
+    with pytest.raises(SettingError) as caught:
+        model.read(path)
+    assert str(caught.value) == f"{path}: {message}"
+
+
+def test_another_layout_is_read_with_the_numbers_of_the_training_file(tmp_path: Path) -> None:
+    content = "of today\n\n" + numbers(form=german)
+    chosen = ("task.target=y", "task.skip=2", "task.separator=semicolon")
+    model = trained_on(content, tmp_path, *chosen)
+    frame = model.read(write(tmp_path / "new.csv", "b\ta\n2.500\t1.234\n"))
+    assert frame[["a", "b"]].iloc[0].tolist() == [1234, 2500]
+
+
+def cities(encoding: str, name: str = "city") -> bytes:
+    rows = [f"{('Zürich', 'Köln')[i % 2]},{i},{i * i % 5}" for i in range(8)]
+    return "\n".join([f"{name},a,y", *rows]).encode(encoding)
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"), [("city", "cp1252"), ("city", "utf-8-sig"), ("größe", "utf-8")]
+)
+def test_a_byte_order_mark_or_the_names_tell_another_encoding(
+    name: str, encoding: str, tmp_path: Path
+) -> None:
+    chosen = ("task.target=y", "task.encoding=cp1252")
+    model = trained_on(cities("cp1252", name), tmp_path, *chosen)
+    frame = model.read(write(tmp_path / "new.csv", cities(encoding, name)))
+    assert frame[name].tolist()[:2] == ["Zürich", "Köln"]
+
+
+@pytest.mark.parametrize(
+    ("words", "new"),
+    [
+        (["true", "false", "unknown"], ["true", "false"]),
+        (["1.0", "2.0", "beta"], ["1.0", "2.0"]),
+        (["007", "K12"], ["007"]),
+        (["1.0", "2.0", "3.0"], ["1", "2.0"]),  # numbers in the training file, and told as such
+        (["1", "2", "3"], ["1.0", "2", "beta"]),
+        (["True", "False"], ["true", "FALSE", "?"]),
+        (["red", "blue"], ["blue"]),
+    ],
+)
+def test_words_are_known_whatever_else_is_in_the_file(
+    words: list[str], new: list[str], tmp_path: Path
+) -> None:
+    rows = [f"{words[i % len(words)]},{i},{i * i % 5}" for i in range(12)]
+    content = "\n".join(["c,a,y", *rows]) + "\n"
+    model = trained_on(content, tmp_path, "task.target=y", "task.categories=[c]")
+    path = write(tmp_path / "new.csv", "\n".join(["a,c", *(f"1,{word}" for word in new)]))
+    coded = model.columns.encode(model.read(path))
+    names = model.columns.names
+    told = [{names[place] for place in np.flatnonzero(row)} - {"a"} for row in coded]
+    meant = {f"c={level}" for level in model.columns.inputs[0].levels}
+    inferred = pd.read_csv(path)  # True for true and 7 for 007
+    np.testing.assert_array_equal(model.columns.encode(model.framed(inferred)), coded)
+    for word, found in zip(new, told, strict=True):
+        assert found <= meant
+        assert len(found) == (word not in ("beta", "?"))
+    second = f"task.validation_path={write(tmp_path / 'second.csv', with_targets(new))}"
+    chosen = ("task=table", "task.target=y", "task.categories=[c]", second)
+    task = build_experiment(compose([*TINY, f"task.path={tmp_path}/data.csv", *chosen]))
+    assert {*task.exact.input_names} - {"c=(missing)"} == {*names}
+    known = task.exact.x_validation * task.exact.input_std + task.exact.input_mean
+    levels = [place for place, name in enumerate(task.exact.input_names) if name in meant]
+    found_there = known[:, levels].round(6).sum(axis=1).tolist()
+    assert found_there == [float(word not in ("beta", "?")) for word in new]
+
+
+def with_targets(words: list[str]) -> str:
+    return "\n".join(["a,c,y", *(f"1,{word},2" for word in words)])
+
+
+def test_classes_are_known_whatever_else_is_in_the_file(tmp_path: Path) -> None:
+    rows = [f"{i},{('true', 'false', 'unknown')[i % 3]}" for i in range(12)]
+    model = trained_on("\n".join(["a,y", *rows]), tmp_path, "task.target=y")
+    frame = model.read(write(tmp_path / "new.csv", "a,y\n1,true\n2,false\n"))
+    predicted = model.predict(frame)
+    assert (predicted.scored, predicted.unknown) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "content", "new", "values"),
+    [
+        ([], "x,y\n", "x\n1\n2\n", [1, 2]),
+        ([], "x,y\n", "x\n1,5\n2,5\n3,25\n", [1.5, 2.5, 3.25]),
+        ([], "x;y\n", '"x"\r\n1\r\n""\r\n', [1, np.nan]),
+        (["task.target=-1"], "", "1.5\n2.5\n", [1.5, 2.5]),
+        (["task.target=-1"], "", "# made today\n1.5\n2.5\n", [1.5, 2.5]),
+    ],
+)
+def test_a_network_of_one_input_reads_one_column(
+    chosen: list[str], content: str, new: str, values: list[float], tmp_path: Path
+) -> None:
+    separator = ";" if ";" in content else ","
+    rows = "".join(f"{i + 0.5}{separator}{i * i % 5}\n" for i in range(8))
+    model = trained_on(content + rows, tmp_path, *(chosen or ["task.target=y"]))
+    frame = model.read(write(tmp_path / "new.csv", new))
+    np.testing.assert_array_equal(frame[model.columns.inputs[0].name], values)
+
+
+def test_a_table_in_memory_has_the_names_of_one_that_was_fitted(tmp_path: Path) -> None:
+    a = np.arange(12.0)
+    frame = pd.DataFrame(np.column_stack([a, a**2 % 7, a % 3, a % 5, a % 4]))
+    frame.columns = ["a", "a", "", "Price ", "y"]
+    chosen = [*TINY, f"run.dir={tmp_path / 'run'}"]
+    run = ffn_train.fit(frame, "y", chosen, notify=NOTES.append)
+    names = [column.name for column in run.model().columns.inputs]
+    assert names == ["a", "a.1", "column2", "Price"]
+    assert np.isfinite(run.predict(frame)["y"]).all()
+    content = json.loads((run.path / files.DATA).read_text())
+    content["columns"]["inputs"][3]["name"] = "Price "  # as an older version left it
+    (run.path / files.SUMMARY).unlink()  # which seals the rest
+    (run.path / files.DATA).write_text(json.dumps(content))
+    pd.testing.assert_frame_equal(load_run(run.path).predict(frame), run.predict(frame))
+    with pytest.raises(SettingError, match="the table has a column 'y1', as the target array is"):
+        ffn_train.fit(frame.rename(columns={"y": " y1"}), a, chosen)
+
+
+@parquet
+def test_a_parquet_file_has_the_names_of_the_same_table_in_memory(tmp_path: Path) -> None:
+    a = np.arange(12.0)
+    frame = pd.DataFrame({"Price ": a, "kind": ["u", "v", "?"] * 4, "y ": a**2 % 7})
+    frame.to_parquet(tmp_path / "data.csv")
+    content = (tmp_path / "data.csv").read_bytes()
+    model = trained_on(content, tmp_path, "task.target=y")
+    assert model.columns.names == (
+        *("Price", "kind=u", "kind=v", "kind=(missing)", "kind=(other)"),
+    )
+    again = model.read(str(tmp_path / "data.csv"))
+    pd.testing.assert_frame_equal(model.predict(again).frame, model.predict(frame).frame)
+
+
+def test_rows_without_an_input_are_not_predicted_where_training_left_them_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{i if i else 'NA'},{'uvw'[i % 3]},{('no', 'yes')[i % 2]}" for i in range(12)]
+    content = "\n".join(["a,b,y", *rows])
+    chosen = ("task.target=y", "task.fill=drop", "task.missing=[w,9]")
+    model = trained_on(content, tmp_path, *chosen)
+    new = write(tmp_path / "new.csv", "a,b,y\n1,u,yes\n,v,yes\n2,w,no\n9,u,no\n3,v,w\n4,v,maybe\n")
+    prediction = model.predict(model.read(new))
+    assert prediction.frame.isna().all(axis=1).tolist() == [False, True, True, True, False, False]
+    assert (prediction.scored, prediction.unknown, prediction.lacking) == (1, 1, 3)
+    predict.main([str(tmp_path / "run"), new])
+    streams = capsys.readouterr()
+    assert streams.out.splitlines()[2] == ",,"
+    assert streams.err.endswith(
+        "on 1 row; not scored: 1 row of classes not in the training file; "
+        "not predicted: 3 rows without an input (task.fill=drop)\n"
+    )
+    with pytest.raises(SettingError, match=r"a trace needs all inputs of a run with task.fill=dr"):
+        model.trace(model.read(new))
+
+
+def test_what_is_printed_into_a_pipe_is_what_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("5\xa0kg", "tab\there")
+    rows = [f'{i};"{words[i % 2]}"' for i in range(8)]
+    trained_on("\n".join(["a;y", *rows]), tmp_path, "task.target=y")
+    arguments = [str(tmp_path / "run"), write(tmp_path / "new.csv", "a\n1\n2\n")]
+    predict.main(arguments)
+    printed = capsys.readouterr().out
+    predict.main([*arguments, "--out", str(tmp_path / "out.csv")])
+    assert printed == (tmp_path / "out.csv").read_text(encoding="utf-8")
+    assert "5\xa0kg" in printed
+
+
+def test_the_limit_of_a_files_size_is_the_runs(tmp_path: Path) -> None:
+    content = numbers()
+    limit = 2 * len(content) / 2**30
+    model = trained_on(content, tmp_path, "task.target=y", f"task.largest={limit}")
+    path = write(tmp_path / "new.csv", content * 2 + "1;2;3\n")
+    with pytest.raises(SettingError, match=r"is larger than .*task\.largest is the limit"):
+        model.read(path)
+
+
+def test_a_part_is_the_one_that_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(outside, "_loaded", {})
+    part = Path(__file__).parent.parent / "contributed" / "parts" / "softplus.py"
+    shutil.copy(part, "own.py")
+    chosen = ("task.target=y", "parts=[own.py]", "activation=softplus")
+    trained_on(numbers(), tmp_path, *chosen)
+    arguments = ["run", write(Path("new.csv"), "a;b\n1;2\n")]
+    predict.main([*arguments, "--parts", "own.py"])
+    assert capsys.readouterr().out.startswith("y\n")
+    before = outside._loaded.copy()
+    shutil.copy("own.py", "other.py")
+    with Path("other.py").open("a") as opened:
+        opened.write("# another\n")
+    forget(before)
+    outside._loaded.clear()
+    assert _refused(arguments, capsys) == (
+        "activation=softplus is not declared; run was made with parts: --parts own.py"
+    )
+    refused = _refused([*arguments, "--parts", "other.py"], capsys)
+    assert refused.startswith(
+        f"run was trained by parts with the content own.py {before['own.py'][:8]}, and "
+        "activation=softplus is of one with the content "
+    )
+    forget(outside._loaded)
+
+
+def _refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as caught:
+        predict.main(arguments)
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line.removeprefix("ffn_train.predict: ")

@@ -1,24 +1,57 @@
-"""NumPy's arrays, workbooks and parquet as pandas frames; nothing is executed."""
+"""NumPy's arrays, workbooks, parquet and frames in memory as tables; nothing is executed."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from ffn_train.config.settings import SettingError, first_line
+from ffn_train.tasks.tabular.columns import with_cells
 from ffn_train.tasks.tabular.content import too_large
-from ffn_train.tasks.tabular.dialect import LINES, MISSING, Given, Numerals, header_and_units
+from ffn_train.tasks.tabular.dialect import (
+    LINES,
+    MISSING,
+    Given,
+    Numerals,
+    header_and_units,
+    numerals_of,
+)
 from ffn_train.tasks.tabular.reading import Reading, unique
 
 
-def arrays(files: Mapping[str, Any], kind: str) -> tuple[Any, Reading]:
+def settled(frame: Any, kind: str, hints: Given, **read: Any) -> tuple[Any, Reading]:
+    """A frame as the table of a text file: with unique names, and no words for missing cells.
+
+    Numbers in cells of text are written as the settings say, and numbers beside text are made so.
+    """
+    names, unnamed, renamed = unique(frame.columns)
+    frame = frame.set_axis(names, axis=1)
+    numerals = numerals_of((), hints)
+
+    def written(cell: Any) -> Any:
+        number = isinstance(cell, (float, np.floating))
+        return str(cell).replace(".", numerals.decimal) if number else cell
+
+    texts = {}
+    for name, cells in frame.items():
+        if cells.dtype == object and numerals.decimal != ".":
+            cells = cells.map(written, na_action="ignore")
+        if cells.dtype.kind not in "iufbcmM":
+            missing = np.array([isinstance(c, str) and c in MISSING for c in cells], dtype=bool)
+            texts[name] = cells.mask(missing) if missing.any() else cells
+    about = {**read, **asdict(numerals), "unnamed": unnamed, "renamed": renamed}
+    return with_cells(frame, texts), Reading(kind, len(frame), **about)
+
+
+def arrays(files: Mapping[str, Any], kind: str, hints: Given) -> tuple[Any, Reading]:
     """The columns of NumPy's arrays: a matrix x has the columns x0, x1, ..."""
     import pandas as pd
 
-    columns: dict[str, Any] = {}
+    columns: list[tuple[str, Any]] = []
     for name, file in files.items():
         try:
             array = np.lib.format.read_array(file, allow_pickle=False)
@@ -29,19 +62,20 @@ def arrays(files: Mapping[str, Any], kind: str) -> tuple[Any, Reading]:
                 f"has a NumPy array {name!r} that cannot be used: {reason}"
             ) from error
         if array.dtype.names and array.ndim == 1:
-            columns |= {field: array[field] for field in array.dtype.names}
+            columns += [(field, array[field]) for field in array.dtype.names]
         elif array.ndim == 2 and array.shape[1] > 1:
-            columns |= {f"{name or 'column'}{i}": array[:, i] for i in range(array.shape[1])}
+            columns += [(f"{name or 'column'}{i}", array[:, i]) for i in range(array.shape[1])]
         elif array.ndim in (1, 2):
-            columns[name or "column0"] = array.reshape(-1)
+            columns.append((name or "column0", array.reshape(-1)))
         else:
             raise SettingError(f"has an array {name!r} of shape {array.shape}: rows are needed")
-    lengths = {name: column.shape for name, column in columns.items()}
-    if len({*lengths.values()}) > 1 or any(len(shape) > 1 for shape in lengths.values()):
-        listed = ", ".join(f"{name} has {shape[0]}" for name, shape in lengths.items())
+    shapes = [column.shape for _, column in columns]
+    if len({*shapes}) > 1 or any(len(shape) > 1 for shape in shapes):
+        listed = ", ".join(f"{name} has {len(column)}" for name, column in columns)
         raise SettingError(f"has arrays of different lengths: {listed}")
-    frame = pd.DataFrame(columns)
-    return frame, Reading(kind, len(frame))
+    frame = pd.DataFrame(dict(enumerate(column for _, column in columns)))
+    frame.columns = [name for name, _ in columns]
+    return settled(frame, kind, hints)
 
 
 def excel(file: io.BytesIO, hints: Given) -> tuple[Any, Reading]:
@@ -75,20 +109,13 @@ def excel(file: io.BytesIO, hints: Given) -> tuple[Any, Reading]:
     top = cells.head(LINES).astype(object).where(cells.head(LINES).notna(), "").astype(str)
     rows = [[cell.strip() for cell in row] for row in top.to_numpy().tolist()]
     header, units = header_and_units(rows, Numerals(), hints)
-    names, unnamed, renamed = unique(rows[0] if header else [""] * cells.shape[1])
     frame = cells.iloc[header + units :].reset_index(drop=True).infer_objects()
-    frame.columns = names
-    return frame, Reading(
-        kind="Excel" if len(filled) == 1 else f"Excel, the first of {len(filled)} sheets",
-        rows=len(frame),
-        header=header,
-        units=units,
-        unnamed=unnamed,
-        renamed=renamed,
-    )
+    frame.columns = rows[0] if header else [""] * cells.shape[1]
+    kind = "Excel" if len(filled) == 1 else f"Excel, the first of {len(filled)} sheets"
+    return settled(frame, kind, hints, header=header, units=units)
 
 
-def parquet(file: io.BytesIO, largest: int) -> tuple[Any, Reading]:
+def parquet(file: io.BytesIO, hints: Given, largest: int) -> tuple[Any, Reading]:
     """The table in a parquet file, with its index if that has a name."""
     import pandas as pd
 
@@ -108,6 +135,4 @@ def parquet(file: io.BytesIO, largest: int) -> tuple[Any, Reading]:
         raise
     except Exception as error:  # Arrow raises any for a damaged file
         raise SettingError(f"is a parquet file that cannot be read: {first_line(error)}") from error
-    names, unnamed, renamed = unique([str(name) for name in frame.columns])
-    frame.columns = names
-    return frame, Reading("parquet", len(frame), unnamed=unnamed, renamed=renamed)
+    return settled(frame, "parquet", hints)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -17,6 +17,7 @@ from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Array
 from ffn_train.tasks.table import BLOCK
 from ffn_train.tasks.tabular.dialect import Numerals
+from ffn_train.tasks.tabular.reading import unique
 
 LEVELS = 50  # a category with more levels, or more than half as many as rows, is left out
 TEXT = 0.9  # a column is text if at least this share of its cells are not numbers
@@ -39,11 +40,11 @@ class Column:
 
     ``kind``: number, boolean, date or category. ``fill``: the value for missing cells, the median
     of the training rows; ``indicator``: whether an extra column marks missing cells. ``levels``:
-    the words of a category that have a column each, those of at least two training rows; all others
-    share one. ``pooled``: whether training rows have such others; if not, that column was not
-    trained and stays 0. ``date``: the format of dates; ``season``: whether the day of the year has
-    two columns in addition to the days since 1970. All but kind and format are fitted on the
-    training rows.
+    the words of a category; once it is fitted, those that have a column each, of at least two
+    training rows, while all others share one. ``pooled``: whether training rows have such others;
+    if not, that column was not trained and stays 0. ``date``: the format of dates; ``season``:
+    whether the day of the year has two columns in addition to the days since 1970. All but kind and
+    format are fitted on the training rows.
     """
 
     name: str
@@ -96,7 +97,7 @@ class Column:
     def encode(self, cells: Any, numerals: Numerals) -> list[Array | Mask]:
         """The coded columns of N cells, (N,) each; a mask is 1 and 0."""
         if self.kind == "category":
-            words, index = as_words(cells)
+            words, index = _known_words(cells, self.levels, numerals)
             places = {word: codes for codes, word in enumerate(self.levels)}
             if self.indicator:
                 places[""] = len(self.levels)
@@ -179,6 +180,21 @@ class Columns:
         """The names of the inputs' coded columns."""
         return tuple(name for column in self.inputs for name in column.coded)
 
+    @property
+    def of_words(self) -> frozenset[str]:
+        """The columns whose cells are text even where a file has nothing but numbers in them."""
+        words = {column.name: column.levels for column in self.inputs if column.kind == "category"}
+        words |= {self.targets[0]: self.classes} if self.classes is not None else {}
+        return frozenset(name for name, known in words.items() if _textual(known))
+
+    def cells(self, frame: Any, name: str) -> Any:
+        """A column of a frame, with NaN in place of the cells that count as missing."""
+        return blanked(frame[name], self.missing, self.numerals)
+
+    def has_targets(self, frame: Any) -> bool:
+        """Whether a frame has a column for each target."""
+        return {*self.targets} <= {*frame.columns}
+
     def fitted(self, frame: Any, train: NDArray[np.int64]) -> Columns:
         """The columns with their coding fitted on the training rows, given by index."""
         trains = np.zeros(len(frame), bool)
@@ -191,8 +207,9 @@ class Columns:
         """The columns with the classes of a frame's rows, if the target is classes."""
         if self.classes is None:
             return self
-        words = class_words(blanked(frame[self.targets[0]], self.missing))
-        return replace(self, classes=words)
+        cells = self.cells(frame, self.targets[0])
+        words, _ = _known_words(cells, self.classes, self.numerals)
+        return replace(self, classes=class_words(words))
 
     def check(self, frame: Any, source: str, *, targets: bool = True) -> None:
         """Raises SettingError if a frame lacks a column or has a cell of another kind."""
@@ -203,7 +220,7 @@ class Columns:
         for column in needed:
             if column.name in lacking or column.kind == "category":
                 continue
-            cells = blanked(frame[column.name], self.missing)
+            cells = self.cells(frame, column.name)
             wrong = column.values(cells, self.numerals)[1]
             if wrong.any():
                 row = int(wrong.argmax())
@@ -214,12 +231,56 @@ class Columns:
         if problems:
             raise SettingError(f"{source}: {'; '.join(problems)}")
 
+    def of_another(
+        self,
+        ways: Iterable[Callable[[], tuple[Any, Any]]],
+        source: str,
+        *,
+        targets: bool = True,
+    ) -> tuple[Any, Any]:
+        """The table of another file, and how it was read, in the first of these ways in which it
+        has the columns; without ``targets`` it may lack these.
+
+        Its numbers are numbers then, however they are written there. If none will do, raises the
+        SettingError of the last of those that found most columns.
+        """
+        errors: list[tuple[int, SettingError]] = []
+        for way in ways:
+            found = -1
+            try:
+                frame, reading = way()
+                found = sum(column.name in frame.columns for column in self.inputs)
+                there = replace(self, numerals=reading.numerals)
+                there.check(frame, source, targets=targets or self.has_targets(frame))
+                return there.numbered(frame), reading
+            except SettingError as error:
+                errors.append((found, error))
+        raise max(reversed(errors), key=lambda each: each[0])[1]
+
+    def numbered(self, frame: Any) -> Any:
+        """The frame, which has been checked, with numbers in place of their text."""
+        names = [column.name for column in self.inputs if column.kind == "number"]
+        names += self.targets if self.classes is None and self.has_targets(frame) else ()
+        numbers = {
+            name: as_numbers(self.cells(frame, name), self.numerals)[0]
+            for name in names
+            if frame[name].dtype.kind not in "iuf"
+        }
+        return with_cells(frame, numbers)
+
+    def lacking(self, frame: Any) -> Mask:
+        """The rows (N,) in which an input is missing."""
+        lacks = np.zeros(len(frame), dtype=bool)
+        for column in self.inputs:
+            lacks |= self.cells(frame, column.name).isna().to_numpy()
+        return lacks
+
     def coded(self, frame: Any) -> Coded:
         """The inputs of a frame's rows, for slices of them."""
         columns = [
             numbers
             for column in self.inputs
-            for numbers in column.encode(blanked(frame[column.name], self.missing), self.numerals)
+            for numbers in column.encode(self.cells(frame, column.name), self.numerals)
         ]
         return Coded(columns, len(frame))
 
@@ -229,9 +290,9 @@ class Columns:
 
     def values(self, frame: Any) -> Array:
         """The targets (N, M) of a frame's rows, NaN where they are missing; classes are one-hot."""
-        columns = [blanked(frame[name], self.missing) for name in self.targets]
+        columns = [self.cells(frame, name) for name in self.targets]
         if self.classes is not None:
-            words, index = as_words(columns[0])
+            words, index = _known_words(columns[0], self.classes, self.numerals)
             one_hot = (np.array(words)[:, None] == np.array(self.classes)).astype(np.float64)
             one_hot[~one_hot.any(axis=1)] = np.nan
             targets: Array = one_hot[index]
@@ -252,12 +313,15 @@ class Columns:
     def from_json(cls, content: Mapping[str, Any]) -> Columns:
         """The columns that ``to_json`` wrote. Raises KeyError or TypeError for anything else."""
         columns = []
-        for entry in content["inputs"]:
+        # unique as those of a table are: older versions left blanks around them
+        names, _, _ = unique(entry["name"] for entry in content["inputs"])
+        for name, entry in zip(names, content["inputs"], strict=True):
             fields = {key: value for key, value in entry.items() if key != "coded"}
-            columns.append(Column(**{**fields, "levels": tuple(fields["levels"])}))
+            levels = tuple(fields["levels"])
+            columns.append(Column(**{**fields, "name": name, "levels": levels}))
         return cls(
             inputs=tuple(columns),
-            targets=tuple(content["targets"]),
+            targets=tuple(name.strip() for name in content["targets"]),
             classes=None if (classes := content.get("classes")) is None else tuple(classes),
             numerals=Numerals(**content["numerals"]),
             missing=tuple(content["missing"]),
@@ -270,14 +334,36 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
-def blanked(cells: Any, missing: Sequence[str]) -> Any:
-    """The cells, with those whose text is in ``missing`` replaced by NaN."""
-    if not missing:
-        return cells
+def with_cells(frame: Any, cells: Mapping[str, Any]) -> Any:
+    """The frame with other cells in these columns, of any name."""
+    changed = frame.copy(deep=False)
+    for name, column in cells.items():
+        changed[name] = column
+    return changed
+
+
+def named(cells: Any, words: Collection[str], numerals: Numerals) -> Mask:
+    """Which cells (N,) are one of these words or, of numbers, have the value of one.
+
+    The words are written as the numbers are, or as a setting that is a number.
+    """
     if cells.dtype.kind in "iuf":
-        values = [value for value in map(Numerals().value, missing) if value is not None]
-        return cells.mask(cells.isin(values))
-    return cells.mask(cells.astype(str).str.strip().isin(missing))
+        values = [value for word in words if (value := _meant(word, numerals)) is not None]
+        hits: Mask = cells.isin(values).to_numpy(bool)
+        return hits
+    codes, uniques = _distinct(cells)
+    return np.append(uniques.astype(str).str.strip().isin(words).to_numpy(bool), False).take(codes)
+
+
+def _meant(word: str, numerals: Numerals) -> float | None:
+    value = numerals.value(word)
+    return Numerals().value(word) if value is None else value
+
+
+def blanked(cells: Any, missing: Collection[str], numerals: Numerals) -> Any:
+    """The cells, with NaN in place of those that ``missing`` names."""
+    hits = named(cells, missing, numerals) if missing else np.zeros(0, dtype=bool)
+    return cells.mask(hits) if hits.any() else cells
 
 
 def handy(cells: Any) -> Any:
@@ -356,12 +442,44 @@ def as_words(cells: Any) -> tuple[list[str], NDArray[np.int64]]:
     return words.tolist(), places.take(codes)  # the code of a missing cell is -1
 
 
-def class_words(cells: Any) -> tuple[str, ...]:
-    """The distinct words of a column, sorted as numbers if all are numbers."""
-    words = [word for word in as_words(cells)[0] if word]
+def class_words(words: Iterable[str]) -> tuple[str, ...]:
+    """The distinct words that are not missing, sorted as numbers if all are numbers."""
+    present = sorted({word for word in words if word})
     with suppress(ValueError):
-        words.sort(key=float)
-    return tuple(words)
+        present.sort(key=float)
+    return tuple(present)
+
+
+def _among_numbers(word: str, numerals: Numerals) -> str | None:
+    """What this word is in a column that has only numbers or only true and false; None: text."""
+    if word.lower() in ("true", "false"):
+        return word.capitalize()
+    value = numerals.value(word)
+    return None if value is None or math.isnan(value) else f"{value:.15g}"
+
+
+def _textual(known: Iterable[str]) -> bool:
+    """Whether a category with these words was read as text, not as numbers or true and false."""
+    return any(_among_numbers(word, Numerals()) != word for word in known)
+
+
+def _known_words(
+    cells: Any, known: Sequence[str], numerals: Numerals
+) -> tuple[list[str], NDArray[np.int64]]:
+    """``as_words`` of a category that has these words, whatever pandas took its cells for.
+
+    Of text, what stands for a number that is known is that one; of numbers, and of true and false,
+    what one known word alone stands for is that word.
+    """
+    words, index = as_words(cells)
+    plain = cells.dtype.kind in "iufb"
+    if not plain and not _textual(known):
+        words = [_among_numbers(word, numerals) or word for word in words]
+    elif plain and _textual(known):
+        forms = [_among_numbers(word, numerals) for word in known]
+        stands_for = {f: word for f, word in zip(forms, known, strict=True) if forms.count(f) == 1}
+        words = [word if word in known else stands_for.get(word, word) for word in words]
+    return words, index
 
 
 def as_days(cells: Any, form: str) -> tuple[Array, Mask]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ffn_train.config.settings import SettingError
@@ -17,6 +18,7 @@ MISSING = frozenset(
     ("", "NA", "N/A", "n/a", "na", "nan", "NaN", "NAN", "null", "NULL", "None", "?", "-", "#N/A")
 )
 LINES = 200  # that are examined
+ALONE = "\x1f"  # in place of a separator, in a file of one column
 _COMMENT = ("#", "%")
 _NUMERAL = re.compile(  # with any mark of decimals, or of groups and any other of decimals
     r"[-+]?(\d+([.,]\d+)?|\d{1,3}((,\d{2,3})+(\.\d+)?|(\.\d{2,3})+(,\d+)?))(e[-+]?\d+)?",
@@ -55,7 +57,7 @@ class Numerals:
         sign, digits = parts.groups() if parts else ("", cell)
         if self.thousands and self.thousands in digits:
             mark, decimal = re.escape(self.thousands), re.escape(self.decimal)
-            if not re.fullmatch(rf"\d{{1,3}}({mark}\d{{3}})+({decimal}\d*)?", digits, re.A):
+            if not re.fullmatch(rf"[1-9]\d?\d?({mark}\d{{3}})+({decimal}\d*)?", digits, re.A):
                 return None
             digits = digits.replace(self.thousands, "")
         if self.decimal != ".":
@@ -74,7 +76,9 @@ class Given:
     """The settings of a file's dialect; None where it is detected.
 
     ``separator``, ``decimal`` and ``thousands``: the characters themselves; ``skip``: the number of
-    lines before the table.
+    lines before the table. Of a file for columns that are known already: ``columns``, their names,
+    of which one alone is a header too, and ``words``, those whose cells are text whatever they look
+    like.
     """
 
     separator: str | None = None
@@ -83,6 +87,8 @@ class Given:
     header: bool | None = None
     units: bool | None = None
     skip: int = 0
+    columns: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,17 @@ class Dialect:
     comments: int = 0
 
 
+@contextmanager
+def any_length() -> Iterator[None]:
+    """A context in which csv takes fields of any length, as pandas does."""
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+@any_length()
 def records(lines: Sequence[str], separator: str) -> list[list[str]]:
     """The fields of each line that is not blank; a quoted field may contain line ends."""
     if separator == " ":
@@ -136,14 +153,15 @@ def find(text: str, hints: Given, *, whole: bool) -> Dialect:
     first = next((i for i in range(start, len(lines)) if lines[i].strip()), None)
     if first is None:
         raise SettingError("is empty: a header line and rows are needed")
-    separator = separator or _separator(lines[first : first + LINES])
+    alone = hints.header is not False and lines[first].strip(' "\r\n') in hints.columns
+    separator = ALONE if alone else separator or _separator(lines[first : first + LINES], hints)
     consumed = _lines_of_record(lines[first:], separator)
     head, rest = lines[first : first + consumed], lines[first + consumed :]
     if head[0].lstrip().startswith(("# ", "% ")):
         head = [head[0].lstrip()[2:], *head[1:]]
     names = [_bare(cell, separator) for cell in _first(head, separator)]
     rows = [[_bare(cell, separator) for cell in row] for row in records(rest[:LINES], separator)]
-    numerals = _numerals([_typed(cell) for row in rows for cell in row], hints)
+    numerals = numerals_of([_typed(cell) for row in rows for cell in row], hints)
     header, units = header_and_units([names, *rows], numerals, hints)
     width = Counter(map(len, rows)).most_common(1)[0][0] if rows else len(names)
     if not header:
@@ -179,7 +197,7 @@ def _beginning(lines: Sequence[str], hints: Given) -> tuple[int, int, str | None
     if not commented or after == len(lines):
         return start, 0, separator
     # the last comment is the header if it has as many fields as the row of numbers below it
-    apart = separator or _separator(lines[commented[-1] : after + LINES])
+    apart = separator or _separator(lines[commented[-1] : after + LINES], hints)
     last, below = (_first([lines[i]], apart) for i in (commented[-1], after))
     fields = len(last) - (apart == " " and last[0] in _COMMENT)
     if len(below) == fields > 1 and any(map(Numerals().is_number, below)):
@@ -187,6 +205,7 @@ def _beginning(lines: Sequence[str], hints: Given) -> tuple[int, int, str | None
     return after, len(commented), separator
 
 
+@any_length()
 def _lines_of_record(lines: Sequence[str], separator: str) -> int:
     """The number of lines of the first record."""
     if separator == " ":
@@ -199,12 +218,13 @@ def _lines_of_record(lines: Sequence[str], separator: str) -> int:
     return reader.line_num
 
 
-def _separator(lines: Sequence[str]) -> str:
+def _separator(lines: Sequence[str], hints: Given) -> str:
     """The separator that splits most lines into equally many fields without other separators.
 
     Blanks, which divide at tabs too, do so in place of tabs only if they split two lines more
     alike (a single one with an empty cell and a cell too many is damaged) or divide numbers. Raises
-    SettingError if there is none, or if commas may as well stand in numbers between blanks.
+    SettingError if there is none, unless one column may be all that is needed, or if commas may as
+    well stand in numbers between blanks.
     """
     best, score, even, divided = "", 0.0, 0, 0
     for separator in SEPARATORS.values():
@@ -231,6 +251,8 @@ def _separator(lines: Sequence[str]) -> str:
                     "task.separator=comma or task.separator=blanks"
                 )
             best = separator
+    if not best and hints.columns:
+        return ALONE
     if not best:
         line = lines[0].strip()
         excerpt = line if len(line) <= 40 else f"{line[:37]}..."
@@ -248,10 +270,13 @@ def _numbers_in(cell: str) -> bool:
     return len(parts) > 1 and all(numbers)
 
 
-def _numerals(cells: Sequence[str], hints: Given) -> Numerals:
-    """The marks of numbers, from unambiguous cells. Raises SettingError if all are ambiguous."""
-    if hints.decimal is not None:
-        return Numerals(hints.decimal, hints.thousands or "")
+def numerals_of(cells: Sequence[str], hints: Given) -> Numerals:
+    """The marks of numbers, as given or else from unambiguous cells; of no cells the usual ones.
+
+    Raises SettingError if all are ambiguous.
+    """
+    if hints.decimal is not None and hints.thousands is not None:
+        return Numerals(hints.decimal, hints.thousands)
     decimals, groups, unclear = set(), set(), ""
     if hints.thousands:
         groups.add(hints.thousands)
@@ -270,11 +295,14 @@ def _numerals(cells: Sequence[str], hints: Given) -> Numerals:
             groups.add(last)
         elif len(marks) == 1 and not grouped:
             decimals.add(last)
+        elif len(marks) == 1 and hints.decimal is not None:
+            groups.add(last)
         elif len(marks) == 1 and last == ",":
             unclear = unclear or cell
     if hints.thousands is not None:
         groups, unclear = {hints.thousands} - {""}, ""
-    decimal = "," if decimals == {","} and "," not in groups else "."
+    comma = hints.thousands == "." or (decimals == {","} and "," not in groups)
+    decimal = hints.decimal or ("," if comma else ".")
     if unclear and not decimals and not groups:
         number = unclear.replace(",", "")
         raise SettingError(
@@ -327,11 +355,12 @@ def _goes_on(word: str, below: Sequence[str]) -> bool:
 
 
 def _units(rows: Sequence[Sequence[str]], numerals: Numerals) -> bool:
-    """Whether the first row has words, and no number, above the columns of numbers."""
+    """Whether the first row has words, and no number of any marks, above the columns of numbers."""
     first, *below = rows
     numeric = _columns([row for row in below if len(row) == len(first)], numerals)[1]
-    values = [numerals.value(first[i]) for i in numeric]
-    return None in values and all(value is None or value != value for value in values)
+    words = [first[i] for i in numeric if first[i] not in MISSING]
+    marks = (numerals, Numerals(".", ","), Numerals(",", "."))
+    return bool(words) and not any(m.is_number(word) for m in marks for word in words)
 
 
 def _columns(

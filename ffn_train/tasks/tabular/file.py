@@ -81,16 +81,16 @@ def _table(
         if "mimetype" in names:
             raise SettingError("is an OpenDocument file: save the table as CSV")
         if names and all(name.endswith(".npy") for name in names):
-            return arrays({name[:-4]: packed.open(name) for name in names}, "npz")
+            return arrays({name[:-4]: packed.open(name) for name in names}, "npz", hints)
         raise SettingError(f"is an archive of {len(names)} files: unpack it, and name one")
     for pattern, kind in _KINDS:
         if re.match(pattern, start):
             if kind == "npy":
-                return arrays({"": content}, kind)
+                return arrays({"": content}, kind, hints)
             if kind == "parquet":
-                return parquet(io.BytesIO(content.read()), largest)
+                return parquet(io.BytesIO(content.read()), hints, largest)
             raise SettingError(f"is {kind}")
-    encoding = encoding or encoding_of(start)
+    encoding = encoding_of(start, encoding)
 
     def again() -> IO[bytes]:
         file.seek(0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -54,22 +55,24 @@ class Reading:
         return ", ".join([*phrases, counted(self.rows, "row")])
 
 
-def unique(names: Sequence[str]) -> tuple[list[str], tuple[str, ...], dict[str, str]]:
-    """Unique names of all columns; those given to unnamed ones; those given to duplicates, with
-    the original name.
+def unique(given: Iterable[Any]) -> tuple[list[str], tuple[str, ...], dict[str, str]]:
+    """Unique names of all columns, without blanks around; those given to unnamed ones; those given
+    to duplicates, with the original name.
     """
-    result: list[str] = []
+    names = [str(name).strip() for name in given]
+    result: dict[str, None] = {}  # in their order
+    counts: Counter[str] = Counter()
     unnamed, renamed = [], {}
     given_names = {*names}
     for index, name in enumerate(names):
-        stem, count = name or f"column{index}", 0
+        stem = name or f"column{index}"
         unique_name = stem
         while unique_name in result or (unique_name != name and unique_name in given_names):
-            count += 1
-            unique_name = f"{stem}.{count}"
-        result.append(unique_name)
+            counts[stem] += 1
+            unique_name = f"{stem}.{counts[stem]}"
+        result[unique_name] = None
         if not name:
             unnamed.append(unique_name)
         elif unique_name != name:
             renamed[unique_name] = name
-    return result, tuple(unnamed), renamed
+    return [*result], tuple(unnamed), renamed

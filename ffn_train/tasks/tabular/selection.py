@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from ffn_train.tasks.tabular.columns import (
     distinct,
     shown,
 )
-from ffn_train.tasks.tabular.dialect import Numerals
+from ffn_train.tasks.tabular.dialect import MARKS, Numerals
 from ffn_train.tasks.tabular.reading import Reading
 
 CODES = 10  # up to this many distinct numbers in a target may be codes of classes
@@ -151,6 +151,8 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
                 left_out.append((name, reason))
                 continue
             remarks += [note] if note and not asked_for else []
+            if kind.kind == "category":
+                kind = replace(kind, levels=class_words(as_words(cells)[0]))
             inputs.append(kind)
         elif kind:
             left_out.append((name, kind))
@@ -215,7 +217,7 @@ def _classes(
     name: str, cells: Any, numerals: Numerals, roles: Wanted, problems: _Problems
 ) -> tuple[str, ...]:
     """The words of a target of classes; a problem if they are too many or could be numbers."""
-    classes = class_words(cells)
+    classes = class_words(as_words(cells)[0])
     if not classes:
         problems.add(name, "is a target without a value")
     elif not roles.classes:
@@ -242,19 +244,18 @@ def _check_numbers(name: str, cells: Any, numerals: Numerals, problems: _Problem
 
 
 def _marks(cell: str, numerals: Numerals) -> list[str]:
-    """The setting with which this cell would be a number, if any."""
+    """The settings with each of which this cell would be a number."""
     if numerals.is_number(cell):  # but not a finite one
         return []
-    for setting, numbers in (
-        ("task.decimal=comma", Numerals(",", ".")),
-        ("task.decimal=point", Numerals(".", "")),
-        ("task.thousands=comma", Numerals(".", ",")),
-        ("task.thousands=blank", Numerals(numerals.decimal, " ")),
-        ("task.thousands=apostrophe", Numerals(numerals.decimal, "'")),
-    ):
-        if numbers != numerals and numbers.is_number(cell):
-            return [setting]
-    return []
+    words = {mark: word for word, mark in MARKS.items()}
+    decimal = "," if numerals.decimal == "." else "."
+    ways = []
+    if any(Numerals(decimal, mark).is_number(cell) for mark in ("", numerals.decimal)):
+        ways.append(f"task.decimal={words[decimal]}")
+    for mark in (decimal, " ", "'"):
+        if mark != numerals.thousands and Numerals(numerals.decimal, mark).is_number(cell):
+            ways.append(f"task.thousands={words[mark]}")
+    return ways
 
 
 def _kind(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,10 +16,19 @@ from ffn_train.config.registry import choice
 from ffn_train.config.settings import SettingError, counted, setting, unchecked
 from ffn_train.tasks.scores import R2, Accuracy, Score
 from ffn_train.tasks.table import Data, Parts, Table, held, standardised
-from ffn_train.tasks.tabular.columns import Columns, as_words, blanked, handy, shown
-from ffn_train.tasks.tabular.dialect import MARKS, SEPARATORS, Given
+from ffn_train.tasks.tabular.binary import settled
+from ffn_train.tasks.tabular.columns import (
+    Columns,
+    as_words,
+    blanked,
+    handy,
+    named,
+    shown,
+    with_cells,
+)
+from ffn_train.tasks.tabular.dialect import MARKS, MISSING, SEPARATORS, Given
 from ffn_train.tasks.tabular.file import read
-from ffn_train.tasks.tabular.reading import Reading, unique
+from ffn_train.tasks.tabular.reading import Reading
 from ffn_train.tasks.tabular.selection import Selection, Wanted, described, select
 from ffn_train.tasks.task import Task
 
@@ -212,7 +221,7 @@ class TableTask(Task):
 
     def names(self) -> list[str]:
         """The names of the file's columns."""
-        return [str(name) for name in self._frame("path")[0].columns]
+        return [str(name) for name in self._frame("path", self._hints)[0].columns]
 
     def _wanted(self) -> Wanted:
         groups = () if self.groups is None else _names("task.groups", self.groups)
@@ -227,14 +236,9 @@ class TableTask(Task):
             classes=self.classes,
         )
 
-    def _frame(self, key: str) -> tuple[Any, Reading]:
-        """The file that a setting names, and how it was read."""
-        if key == "path" and self.frame is not None:
-            names, unnamed, renamed = unique([str(name).strip() for name in self.frame.columns])
-            frame = self.frame.set_axis(names, axis=1)
-            return frame, Reading("frame", len(frame), unnamed=unnamed, renamed=renamed)
-        path = getattr(self, key)
-        hints = Given(
+    @property
+    def _hints(self) -> Given:
+        return Given(
             separator=SEPARATORS.get(str(self.separator)),
             decimal=MARKS.get(str(self.decimal)),
             thousands=MARKS.get(str(self.thousands)),
@@ -242,6 +246,12 @@ class TableTask(Task):
             units=self.units,
             skip=self.skip,
         )
+
+    def _frame(self, key: str, hints: Given) -> tuple[Any, Reading]:
+        """The file that a setting names, and how it was read."""
+        if key == "path" and self.frame is not None:
+            return settled(self.frame, "frame", hints)
+        path = getattr(self, key)
         try:
             return read(path, hints, encoding=self.encoding, largest=int(self.largest * 2**30))
         except SettingError as error:
@@ -251,8 +261,10 @@ class TableTask(Task):
     def _read(self) -> _Read:
         return self._kept("path", self._selected)
 
-    def _kept(self, key: str, work_out: Callable[[], _Value]) -> _Value:
-        """What follows from the file that a setting names, and from the settings of this task."""
+    def _kept(self, key: str, work_out: Callable[[], _Value], *known: Any) -> _Value:
+        """What follows from the file that a setting names, from the settings of this task and from
+        what is ``known`` already.
+        """
         path = getattr(self, key)
         if path is None or (key == "path" and self.frame is not None):
             return work_out()
@@ -260,15 +272,23 @@ class TableTask(Task):
             version = version_of(find(path))
         except (OSError, ValueError):  # of which reading tells
             return work_out()
-        return kept(f"task.{key}", (repr(self), version), work_out)
+        return kept(f"task.{key}", (repr(self), version, *known), work_out)
 
     def _selected(self) -> _Read:
         source = "the table" if self.path is None else f"task.path={self.path!r}"
         roles = self._wanted()
-        frame, reading = self._frame("path")
+        frame, reading = self._frame("path", self._hints)
         whole = frame[_filled(frame)]
-        cells = {name: blanked(handy(cells), roles.missing) for name, cells in whole.items()}
-        whole = whole.assign(**cells)
+        cells = {name: handy(cells) for name, cells in whole.items()}
+        unseen = [
+            word
+            for word in roles.missing
+            if word not in MISSING
+            and not any(named(column, [word], reading.numerals).any() for column in cells.values())
+        ]
+        missing, numerals = roles.missing, reading.numerals
+        blank = {name: blanked(column, missing, numerals) for name, column in cells.items()}
+        whole = with_cells(whole, blank)
         _check_rows(whole, source)
         selection = select(whole, reading, roles, source)
         used, left_out = self._used(whole, selection.columns)
@@ -280,6 +300,9 @@ class TableTask(Task):
             if count
         ]
         notes = ["; ".join([f"{source}: {reading.says()}", *phrases]), described(selection)]
+        if unseen:
+            words = " or ".join(map(shown, unseen))
+            notes.append(f"{source}: no cell is {words} (task.missing)")
         return used, reading, selection, notes
 
     def _used(self, frame: Any, columns: Columns) -> tuple[Any, dict[str, int]]:
@@ -287,8 +310,7 @@ class TableTask(Task):
         blank = np.isnan(columns.values(frame)).any(axis=1)
         left_out = {"without a target": int(blank.sum())}
         if self.fill == "drop":
-            names = [column.name for column in columns.inputs]
-            lacking = frame[names].isna().to_numpy().any(axis=1) & ~blank
+            lacking = columns.lacking(frame) & ~blank
             left_out["without an input"] = int(lacking.sum())
             blank |= lacking
         return frame[~blank] if blank.any() else frame, left_out
@@ -321,14 +343,18 @@ class TableTask(Task):
         return Parts(rows[np.isin(group, order)], *chosen)
 
     def _with_rows_of(self, key: str, frame: Any, columns: Columns) -> tuple[Any, Reading]:
-        """A frame with the rows of a second file below it, and how that was read."""
+        """A frame with the rows of a second file below it, and how that was read: its numbers and
+        words as those of the first file, or else as they stand there.
+        """
         import pandas as pd
 
-        second, reading = self._kept(key, lambda: self._frame(key))
         source = f"task.{key}={getattr(self, key)!r}"
+        hints = replace(self._hints, words=columns.of_words)
+        as_first = replace(hints, **vars(columns.numerals))
+        ways = [partial(self._frame, key, way) for way in dict.fromkeys((as_first, hints))]
+        second, reading = self._kept(key, lambda: columns.of_another(ways, source), columns)
         names = [*(column.name for column in columns.inputs), *columns.targets]
-        columns.check(second, source)
-        both = pd.concat([frame[names], second[_filled(second)][names]])
+        both = pd.concat([columns.numbered(frame)[names], second[_filled(second)][names]])
         return self._used(both, columns.with_classes(both))[0], reading
 
 

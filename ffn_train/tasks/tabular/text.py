@@ -7,11 +7,11 @@ import csv
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from ffn_train.config.settings import SettingError, counted
-from ffn_train.tasks.tabular.dialect import MISSING, Dialect, Given, find, records
+from ffn_train.tasks.tabular.dialect import MISSING, Dialect, Given, any_length, find, records
 from ffn_train.tasks.tabular.pieces import fast_and_exact, in_pieces
 from ffn_train.tasks.tabular.reading import Reading, unique
 
@@ -49,7 +49,10 @@ def text(
     marked = sample.startswith("\ufeff")  # a mark that this encoding leaves in
     dialect = find(sample[marked:], hints, whole=len(sample) < SAMPLE)
     body = marked + dialect.body
-    options = _options(dialect, spaced=_spaced(sample[body:], dialect.separator))
+    names, unnamed, renamed = unique(dialect.names)
+    words = [place for place, name in enumerate(names) if name in hints.words]
+    spaced = _spaced(sample[body:], dialect.separator)
+    options = _options(dialect, words, spaced=spaced)
     as_bytes = codecs.lookup(encoding).name.startswith("utf-8")  # pandas decodes that, and faster
     frame = None
     if as_bytes and path is not None and len(sample) == SAMPLE:
@@ -62,7 +65,6 @@ def text(
         frame = _parsed(_Rows(rows), dialect, options)
     if len(frame) and frame.iloc[:, -1].isna().any():
         _refuse_short(decoded(body), dialect)
-    names, unnamed, renamed = unique(dialect.names)
     frame.columns = names
     return frame, Reading(
         kind="text",
@@ -80,6 +82,7 @@ def text(
     )
 
 
+@any_length()
 def _refuse_short(stream: IO[str], dialect: Dialect) -> None:
     """Raises SettingError for a row with too few fields, which pandas silently fills up.
 
@@ -98,11 +101,18 @@ def _refuse_short(stream: IO[str], dialect: Dialect) -> None:
             )
 
 
-def encoding_of(start: bytes) -> str:
-    """The encoding of text that begins with these bytes."""
+def encoding_of(start: bytes, given: str | None) -> str:
+    """The encoding of text that begins with these bytes: as given, but for a byte order mark.
+
+    Text in an encoding that is not Unicode's does not begin with one.
+    """
+    if given and codecs.lookup(given).name.startswith("utf"):
+        return given
     for mark, name in _BOMS:
         if start.startswith(mark):
             return name
+    if given:
+        return given
     even, odd = start[0::2].count(0), start[1::2].count(0)
     if len(start) >= 8 and max(even, odd) > len(start) / 4 and min(even, odd) < len(start) / 40:
         return "utf-16-be" if even > odd else "utf-16-le"
@@ -125,8 +135,8 @@ def _spaced(text: str, separator: str) -> bool:
     return separator != " " and any(f"{mark} " in text for mark in (separator, "\n", "\r"))
 
 
-def _options(dialect: Dialect, *, spaced: bool) -> dict[str, Any]:
-    """How pandas reads the rows, apart from where they are."""
+def _options(dialect: Dialect, words: Sequence[int], *, spaced: bool) -> dict[str, Any]:
+    """How pandas reads the rows, apart from where they are; ``words``: text columns, by place."""
     return {
         "sep": r"\s+" if dialect.separator == " " else dialect.separator,
         "header": None,
@@ -136,6 +146,7 @@ def _options(dialect: Dialect, *, spaced: bool) -> dict[str, Any]:
         "keep_default_na": False,
         "na_values": sorted(MISSING),
         "skipinitialspace": spaced,
+        "dtype": dict.fromkeys(words, str) or None,
     }
 
 
