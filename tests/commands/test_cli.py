@@ -402,9 +402,9 @@ def test_a_sweep_is_one_also_with_presets_of_ones_own(name: str, presets: Path) 
 
 
 def test_presets_may_lie_in_several_directories(tmp_path: Path) -> None:
-    for folder, names in (("one", "ab"), ("two", "bc")):
+    for folder, presets in (("one", "ab"), ("two", "bc")):
         (tmp_path / folder / "experiment").mkdir(parents=True)
-        for name in names:
+        for name in presets:
             file = tmp_path / folder / "experiment" / f"{name}.yaml"
             file.write_text(f"# @package _global_\nrun: {{dir: {folder}}}\n")
     both = [f"--config-dir={tmp_path / folder}" for folder in ("one", "two")]

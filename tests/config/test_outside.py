@@ -185,10 +185,9 @@ def test_a_sweep_is_not_extended_by_another_content(part: Path) -> None:
     assert states("0,1") == ["finished"] * 2  # it was mended before any had ended
     part.write_text(f"{SOFTPLUS}\n# changed", encoding="utf-8")
     for seeds in ("0,1,2", "2,3"):
-        with pytest.raises(SettingError, match="the content of parts .* there, .* here"):
+        with pytest.raises(SettingError, match=r"the content of parts .* there, .* here"):
             states(seeds)
-    part.rename(part.with_name("moved.py")).write_text(SOFTPLUS, encoding="utf-8")
-    arguments[arguments.index("parts=[my_parts.py]")] = "parts=[moved.py]"
+    part.write_text(SOFTPLUS, encoding="utf-8")
     assert states("0,1,2") == ["finished"] * 3
 
 
