@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
+from ffn_train.config.composition import composed
 from ffn_train.config.settings import SettingError
 from ffn_train.nn.stack import Stack
 from ffn_train.running import expectation
 from ffn_train.running.experiment import Experiment, build_experiment
 from ffn_train.runs import files, load_run
 from ffn_train.runs.lock import in_use
-from ffn_train.sweep import space
 from ffn_train.sweep.estimate import _clock, estimate
 from ffn_train.sweep.manifest import merge, read, write
 from ffn_train.sweep.run import check, run_sweep
@@ -94,20 +94,20 @@ def test_a_reference_of_ones_own_preset_is_resolved_in_each_job(tmp_path: Path) 
     assert [job.config["trainer"]["steps"] for job in planned] == [4, 16]
 
 
-@pytest.mark.parametrize(("reference", "composed"), [((), 1), ((REFERENCE,), 4)])
+@pytest.mark.parametrize(("reference", "times"), [((), 1), ((REFERENCE,), 4)])
 def test_jobs_without_a_reference_share_a_composition(
-    reference: tuple[str, ...], composed: int, monkeypatch: pytest.MonkeyPatch
+    reference: tuple[str, ...], times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    count, compose = 0, space.composed
+    count = 0
 
     def counted(overrides: list[str]) -> Any:
         nonlocal count
         count += 1
-        return compose(overrides)
+        return composed(overrides)
 
-    monkeypatch.setattr(space, "composed", counted)
+    monkeypatch.setattr("ffn_train.sweep.space.composed", counted)
     jobs([*TINY, "seed=0,1,2", *reference])
-    assert count == composed
+    assert count == times
 
 
 @pytest.mark.parametrize("written", ["++seed=7", "seed=7"])
