@@ -1,5 +1,4 @@
-"""Does a task for each of a few items, in processes forked from this one, whose memory they share.
-"""
+"""A task for each of a few items, in processes forked from this one, whose memory they share."""
 
 from __future__ import annotations
 

@@ -129,7 +129,8 @@ def test_a_run_that_did_not_measure_the_flow_takes_no_part_in_its_group() -> Non
     traces = replace(deeper.traces, flow=np.zeros((0, 0)), flow_steps=np.zeros(0))
     cases = [*measured, replace(deeper, traces=traces)]
     alone, together = (
-        lines_of(drawn(compared(*some, by=["lr"]), "gradient_flow"), 5) for some in (measured, cases)
+        lines_of(drawn(compared(*some, by=["lr"]), "gradient_flow"), 5)
+        for some in (measured, cases)
     )
     assert len(together) == len(alone) == 4  # measured and predicted, their ratio, and the end
     for line, before in zip(together, alone, strict=True):

@@ -30,9 +30,8 @@ from ffn_train.using.model import Model
 from ffn_train.using.run import Run, load_run
 from tests.support.parts import forget
 from tests.support.small_runs import NOTES
-from tests.tasks.written import parquet
-
 from tests.support.unsealed import unseal
+from tests.tasks.written import parquet
 
 OLD_RUN = Path(__file__).parent.parent / "old_runs" / "runs" / "default"
 SMALL = (

@@ -42,7 +42,9 @@ def find(model: nn.Module, blocks: str | Sequence[str | nn.Module] | None) -> di
     wrong = [name for name in names if not name or name not in modules]
     if wrong or not names:
         what = (
-            f"{wrong[0]!r} is not a module inside the model" if wrong else "no module has such a name"
+            f"{wrong[0]!r} is not a module inside the model"
+            if wrong
+            else "no module has such a name"
         )
         raise SettingError(f"blocks={blocks!r}: {what}; {_containers(modules)}")
     chosen = {name: modules[name] for name in names}
