@@ -25,7 +25,7 @@ from ffn_train.running.recording import record_training, restore
 from ffn_train.running.resumption import legs, plan
 from ffn_train.running.scoring import declared, final_scores
 from ffn_train.runs import Run, files, load_run, records
-from ffn_train.runs.checkpoint import NO_LOGS, Checkpoint, discard_after, newest_step
+from ffn_train.runs.checkpoint import NO_LOGS, Checkpoint, newest_step
 from ffn_train.runs.directory import claim
 from ffn_train.runs.outputs import Outputs
 from ffn_train.runs.provenance import Provenance, surroundings
@@ -174,7 +174,6 @@ def _carry_out(
     first = state.step
     started = time.perf_counter()
     logs = NO_LOGS if checkpoint is None else checkpoint.logs
-    discard_after(path, first if checkpoint is not None else -1)  # now the logs are cut back, too
     last = record_training(experiment, state, path, logs, logger, interruption, progress)
     seconds = time.perf_counter() - started
     origin = replace(

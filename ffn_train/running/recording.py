@@ -13,7 +13,7 @@ from tqdm import tqdm as text_bar
 from ffn_train.running.experiment import Experiment
 from ffn_train.running.guard import GuardedLogger
 from ffn_train.running.interruption import Interrupted, Interruption
-from ffn_train.runs.checkpoint import Checkpoint, Logs, write_checkpoint
+from ffn_train.runs.checkpoint import Checkpoint, Logs, discard_after, write_checkpoint
 from ffn_train.runs.layout import layout_of
 from ffn_train.runs.writer import RunWriter
 from ffn_train.train.trainer import Record, State
@@ -50,6 +50,7 @@ def record_training(
     )
     interruption.may_break = lambda: state.between_updates or logger.busy
     with RunWriter(path, layout, logs) as writer, bar:
+        discard_after(path, first)  # whose rows are cut off now
         logger.open(path, experiment.config, state.step)
         try:
             for record in trainer.fit(state, state_every=experiment.checkpoint_every):

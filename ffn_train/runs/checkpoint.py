@@ -118,8 +118,8 @@ def checkpoints(run: Path) -> list[Path]:
 
 
 def discard_after(run: Path, step: int) -> None:
-    """Delete the checkpoints after a step: those that a run does not go on from could be counted
-    as its newest ones.
+    """Delete the checkpoints after the step from which a run goes on: they would count as its
+    newest ones.
     """
     for path in checkpoints(run):
         if _step(path) > step:
