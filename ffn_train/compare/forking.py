@@ -1,4 +1,4 @@
-"""A task for each of a few items, in processes forked from this one, whose memory they share."""
+"""Does a task for each of a few items, in forked processes, which share this one's memory."""
 
 from __future__ import annotations
 

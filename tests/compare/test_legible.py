@@ -172,7 +172,7 @@ def test_the_best_of_a_search_is_at_the_better_end_of_the_metric(
     groups = layers._best(comparison)
     assert [group.cases[0].metrics["validation_loss"] for group in groups] == values
     (axes,) = drawn(comparison, "final").axes
-    rings = [line.get_ydata()[0] for line in axes.lines if line.get_markersize() > 7]
+    rings = [float(line.get_ydata()[0]) for line in axes.lines if line.get_markersize() > 7]
     assert sorted(rings) == (sorted(values) if end else [])
     said = [line for line in table(comparison).splitlines() if "lr=" in line]
     assert [line.split()[0] for line in said] == ([end] if end else [])

@@ -23,13 +23,8 @@ class Error(R2):
 @pytest.mark.parametrize(
     ("score", "values", "best", "step", "since"),
     [
-        (
-            R2(),
-            [0.1, 0.3, 0.3, math.nan, 0.2],
-            0.3,
-            1,
-            2,
-        ),  # the first of equals; NaN is not a score
+        # the first of equals; NaN does not count
+        (R2(), [0.1, 0.3, 0.3, math.nan, 0.2], 0.3, 1, 2),
         (Error(), [0.1, 0.3, 0.05], 0.05, 2, 0),
         (R2(), [-math.inf, -2.0], -2.0, 1, 0),
         (R2(), [math.nan, math.nan], None, 0, 0),
