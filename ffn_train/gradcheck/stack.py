@@ -43,6 +43,7 @@ def check_stack(model: Stack, rng: np.random.Generator) -> dict[str, list[Check]
     return checks
 
 
+@np.errstate(all="ignore")
 def _against_numpy(model: Stack, rng: np.random.Generator) -> Check:
     """The model's output along a random direction, by its engine and by NumPy."""
     params, x = random_parameters(model, rng).views, rng.standard_normal((3, model.input.fan_in))

@@ -75,6 +75,24 @@ def test_a_point_on_a_kink_is_drawn_anew_and_counted() -> None:
     assert "avoided" in table({"kinked": [result]})
 
 
+class NearKink(Layer):
+    """|x - a| with a so near to the first x that both slopes there are the mean of its sides'."""
+
+    def __init__(self) -> None:
+        self.kink: Array | None = None
+
+    def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
+        if self.kink is None:
+            self.kink = x + 1e-13
+        sign = np.sign(x - self.kink)
+        return np.abs(x - self.kink), lambda dy, grads: dy * sign
+
+
+def test_a_kink_nearer_than_all_points_of_the_differences_is_found() -> None:
+    (result,) = check_layer(NearKink(), inputs=3, rng=np.random.default_rng(0))
+    assert (result.kinks, result.failed, result.unjudged) == (1, False, "")
+
+
 def test_relu_passes_whatever_its_kinks() -> None:
     model = tiny({**NAMES, "activation": "relu"}, depth=2)
     for seed in range(20):
