@@ -73,13 +73,15 @@ class Entry:
         def fixed(key: str) -> bool:
             return not any(key == v or key.startswith(f"{v}.") for v in varied)
 
-        before, after = (
-            {k: v for k, v in lasting(job.config, *_TELLING).items() if fixed(k)}
-            for job in (self, now)
-        )
-        # of files that both read only the content matters
-        after |= {key: before[key] for key in (*DATA, *MORE) if before.get(key) and after.get(key)}
-        lines = differences(before, after)
+        lines = []
+        if self.config != now.config:
+            before, after = (
+                {k: v for k, v in lasting(job.config, *_TELLING).items() if fixed(k)}
+                for job in (self, now)
+            )
+            both = {key for key in (*DATA, *MORE) if before.get(key) and after.get(key)}
+            after |= {key: before[key] for key in both}  # of which only the content matters
+            lines = differences(before, after)
         if self.data != now.data and all(map(fixed, DATA)):
             digests = f"{_short(self.data)} there, {_short(now.data)} here"
             paths = ", ".join(_files(now.config, DATA).values())
