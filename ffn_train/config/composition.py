@@ -15,7 +15,7 @@ from ffn_train.config.directory import search_path
 from ffn_train.config.keys import DECLARED, GROUPS
 from ffn_train.config.mistakes import launchers, one_line, one_line_errors, plain
 from ffn_train.config.outside import load, loaded
-from ffn_train.config.overrides import CONFIG_DIR, as_written, grammar, is_text
+from ffn_train.config.overrides import CONFIG_DIR, as_written, grammar, is_text, refuse_bytes
 from ffn_train.config.places import CONF
 from ffn_train.config.registry import ALIASES, choices
 from ffn_train.config.sections import Settings, listed
@@ -86,6 +86,7 @@ def _compose(overrides: Sequence[str]) -> Any:
 
     typed = [text for text in overrides if not text.startswith(CONFIG_DIR)]
     directories = [text.removeprefix(CONFIG_DIR) for text in overrides if text not in typed]
+    refuse_bytes(typed)
     for text in typed:
         if grammar(text).is_sweep_override():
             key, _, value = text.partition("=")

@@ -87,12 +87,17 @@ def value_of(key: str, text: str) -> Any:
     return parse([override])[0].value
 
 
+def refuse_bytes(overrides: Sequence[str]) -> None:
+    """Raises SettingError for an override that is not UTF-8, which a run's files could not hold."""
+    for text in overrides:
+        if re.search("[\ud800-\udfff]", text):
+            raise SettingError(f"cannot read {shortened(text)!r}: it is not UTF-8")
+
+
 def grammar(text: str) -> Any:
     """One override as Hydra's own object. Raises SettingError."""
     from hydra.errors import HydraException
 
-    if re.search("[\ud800-\udfff]", text):
-        raise SettingError(f"cannot read {shortened(text)!r}: it is not UTF-8")
     if not text.strip():
         raise SettingError(f"cannot read {text!r}: an override is KEY=VALUE")
     if "=" not in text and not text.startswith("~"):

@@ -20,6 +20,7 @@ from ffn_train.config.overrides import (
     is_literal,
     parse,
     quoted,
+    refuse_bytes,
     refuse_many,
     value_of,
 )
@@ -64,6 +65,7 @@ class Space:
 
     def __init__(self, overrides: Sequence[str]) -> None:
         to_parse = [text for text in overrides if not text.startswith(CONFIG_DIR)]
+        refuse_bytes(to_parse)
         self.notes: list[str] = []
         self.engine = "auto"  # of jobs with engine=auto, once one is decided on for all
         parsed = parse(self._columns_whole(to_parse))
