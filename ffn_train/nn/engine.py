@@ -19,7 +19,8 @@ from ffn_train.nn.segments import PlainSegment, Segment, StackLayers
 
 ENGINES = ("numpy", "compiled")
 # parameters x steps from which ``engine=auto`` compiles. Loading takes 1.2 s of every process and
-# compiling 20 s once; at this size numpy takes 10 to 46 s in the study, and compiled saves 3 to 35
+# compiling 20 s once; at this size numpy takes 20 to 180 s in the study, and compiled saves 7 to
+# 150 of them, but at the two widest shapes, where products are nearly all, up to 5
 WORTH_COMPILING = 2**30
 
 

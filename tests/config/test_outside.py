@@ -179,7 +179,8 @@ def test_a_sweep_is_not_extended_by_another_content(part: Path) -> None:
         swept = run_sweep(check([*arguments, f"seed={seeds}"]), NOTES.append)
         return [entry.status(swept.path).state for entry in swept.entries]
 
-    part.write_text(SOFTPLUS.replace("np.logaddexp", "np.logadexp"), encoding="utf-8")
+    wrong = SOFTPLUS.replace("        return np", "        assert len(z) < 3\n        return np")
+    part.write_text(wrong, encoding="utf-8")  # which only a batch shows
     assert states("0,1") == ["failed"] * 2
     part.write_text(SOFTPLUS, encoding="utf-8")
     assert states("0,1") == ["finished"] * 2  # it was mended before any had ended

@@ -497,7 +497,7 @@ def test_a_table_in_memory_has_the_names_of_one_that_was_fitted(tmp_path: Path) 
     assert np.isfinite(run.predict(frame)["y"]).all()
     content = json.loads((run.path / files.DATA).read_text())
     content["columns"]["inputs"][3]["name"] = "Price "  # as an older version left it
-    (run.path / files.SUMMARY).unlink()  # which seals the rest
+    unseal(run.path)
     (run.path / files.DATA).write_text(json.dumps(content))
     pd.testing.assert_frame_equal(load_run(run.path).predict(frame), run.predict(frame))
     with pytest.raises(SettingError, match="the table has a column 'y1', as the target array is"):
