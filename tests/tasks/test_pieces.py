@@ -9,7 +9,7 @@ import pytest
 
 from ffn_train.config.settings import SettingError
 from ffn_train.tasks.tabular import read
-from ffn_train.tasks.tabular.columns import handy
+from ffn_train.tasks.tabular.cells import handy
 from ffn_train.tasks.tabular.dialect import Given
 from ffn_train.tasks.tabular.pieces import fast_and_exact, in_pieces
 from ffn_train.tasks.tabular.text import text

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ffn_train.config.settings import SettingError, first_line
-from ffn_train.tasks.tabular.columns import with_cells
+from ffn_train.tasks.tabular.cells import with_cells
 from ffn_train.tasks.tabular.content import too_large
 from ffn_train.tasks.tabular.dialect import (
     LINES,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ffn_train.tasks.tabular.columns import handy
+from ffn_train.tasks.tabular.cells import handy
 from ffn_train.tasks.tabular.dialect import MISSING
 
 

@@ -11,23 +11,14 @@ from typing import Any
 import numpy as np
 
 from ffn_train.config.settings import SettingError, nearest, printable
-from ffn_train.tasks.tabular.columns import (
-    LEVELS,
-    TEXT,
-    Column,
-    Columns,
-    as_days,
-    as_numbers,
-    as_truth,
-    as_words,
-    class_words,
-    date_forms,
-    distinct,
-    shown,
-)
+from ffn_train.tasks.tabular.categories import as_words, class_words
+from ffn_train.tasks.tabular.cells import TEXT, as_numbers, as_truth, distinct, shown
+from ffn_train.tasks.tabular.columns import Column, Columns
+from ffn_train.tasks.tabular.dates import as_days, date_forms
 from ffn_train.tasks.tabular.dialect import MARKS, Numerals
 from ffn_train.tasks.tabular.reading import Reading
 
+LEVELS = 50  # a category with more levels, or more than half as many as rows, is left out
 CODES = 10  # up to this many distinct numbers in a target may be codes of classes
 LISTED = 20  # columns or problems in a message before the rest is only counted
 

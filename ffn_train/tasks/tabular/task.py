@@ -17,15 +17,9 @@ from ffn_train.config.settings import SettingError, counted, setting, unchecked
 from ffn_train.tasks.scores import R2, Accuracy, Score
 from ffn_train.tasks.table import Data, Parts, Table, held, standardised
 from ffn_train.tasks.tabular.binary import settled
-from ffn_train.tasks.tabular.columns import (
-    Columns,
-    as_words,
-    blanked,
-    handy,
-    named,
-    shown,
-    with_cells,
-)
+from ffn_train.tasks.tabular.categories import as_words
+from ffn_train.tasks.tabular.cells import blanked, handy, named, shown, with_cells
+from ffn_train.tasks.tabular.columns import Columns
 from ffn_train.tasks.tabular.dialect import MARKS, MISSING, SEPARATORS, Given
 from ffn_train.tasks.tabular.file import read
 from ffn_train.tasks.tabular.reading import Reading

@@ -1,0 +1,121 @@
+"""The cells of a column: its distinct ones, and the numbers and words that they stand for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffn_train.nn.core import Array
+from ffn_train.tasks.table import BLOCK
+from ffn_train.tasks.tabular.dialect import Numerals
+
+TEXT = 0.9  # a column is text if at least this share of its cells are not numbers
+_TRUTH = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "y": 1.0, "n": 0.0, "t": 1.0, "f": 0.0}
+
+Mask = NDArray[np.bool_]
+
+
+def shown(text: str) -> str:
+    """The text in quotes, on one line, shortened to 40 characters."""
+    return repr(text if len(text) <= 40 else text[:37] + "...")
+
+
+def with_cells(frame: Any, cells: Mapping[str, Any]) -> Any:
+    """The frame with other cells in these columns, of any name."""
+    changed = frame.copy(deep=False)
+    for name, column in cells.items():
+        changed[name] = column
+    return changed
+
+
+def named(cells: Any, words: Collection[str], numerals: Numerals) -> Mask:
+    """Which cells (N,) are one of these words or, of numbers, have the value of one.
+
+    The words are written as the numbers are, or as a setting that is a number.
+    """
+    if cells.dtype.kind in "iuf":
+        values = [value for word in words if (value := _meant(word, numerals)) is not None]
+        hits: Mask = cells.isin(values).to_numpy(bool)
+        return hits
+    codes, uniques = factorized(cells)
+    return np.append(uniques.astype(str).str.strip().isin(words).to_numpy(bool), False).take(codes)
+
+
+def _meant(word: str, numerals: Numerals) -> float | None:
+    value = numerals.value(word)
+    return Numerals().value(word) if value is None else value
+
+
+def blanked(cells: Any, missing: Collection[str], numerals: Numerals) -> Any:
+    """The cells, with NaN in place of those that ``missing`` names."""
+    hits = named(cells, missing, numerals) if missing else np.zeros(0, dtype=bool)
+    return cells.mask(hits) if hits.any() else cells
+
+
+def handy(cells: Any) -> Any:
+    """The cells, with text as indices of its distinct words, which are fast to compare and move,
+    and numbers in the machine's order of bytes, without which pandas cannot count them.
+    """
+    import pandas as pd
+
+    if isinstance(cells.dtype, np.dtype):
+        return cells if cells.dtype.isnative else cells.astype(cells.dtype.newbyteorder("="))
+    if not isinstance(cells.dtype, pd.StringDtype):
+        return cells
+    codes, words = pd.factorize(cells)
+    return pd.Series(pd.Categorical.from_codes(codes, words), cells.index)
+
+
+def _hashable(cells: Any) -> Any:
+    """The cells, with objects as text: there may be lists, and True and 1 would be the same."""
+    return cells.map(str, na_action="ignore") if cells.dtype == object else cells
+
+
+def factorized(cells: Any) -> tuple[NDArray[np.integer[Any]], Any]:
+    """The index (N,) of each cell's value among the distinct ones, -1 where missing, and these."""
+    import pandas as pd
+
+    if isinstance(cells.dtype, pd.CategoricalDtype):
+        codes = cells.cat.codes.to_numpy()
+        for some in (codes[: 16 * BLOCK], codes):  # most tables have each word early
+            if np.bincount(some + np.int64(1), minlength=1 + len(cells.cat.categories))[1:].all():
+                return codes, pd.Series(cells.cat.categories)
+    codes, uniques = pd.factorize(_hashable(cells))
+    return codes, pd.Series(uniques)
+
+
+def distinct(cells: Any) -> Any:
+    """Each of the cells of text once, without missing ones; cells of numbers as they are."""
+    return cells if cells.dtype.kind in "iuf" else factorized(cells)[1]
+
+
+def _parsed(cells: Any, parse: Callable[[str], float | None]) -> tuple[Array, Mask]:
+    """The numbers of cells, each distinct one parsed once, and a mask of those that fail."""
+    codes, uniques = factorized(cells)
+    values = [parse(str(cell).strip()) for cell in uniques]
+    table = np.array([math.nan if value is None else value for value in values] + [math.nan])
+    wrong = np.array([value is None for value in values] + [False])
+    return table.take(codes), wrong.take(codes)
+
+
+def as_numbers(cells: Any, numerals: Numerals) -> tuple[Array, Mask]:
+    """The numbers of a column, NaN where missing, and a mask of cells without a finite number."""
+    if cells.dtype.kind in "iuf":
+        plain = isinstance(cells.dtype, np.dtype)  # or parquet's types, with their own NA
+        values = (
+            cells.to_numpy(np.float64) if plain else cells.to_numpy(np.float64, na_value=np.nan)
+        )
+        wrong = np.isinf(values)
+    else:
+        values, wrong = _parsed(cells, numerals.value)
+        wrong |= np.isinf(values)
+    return values, wrong
+
+
+def as_truth(cells: Any) -> tuple[Array, Mask]:
+    """1 and 0 for yes and no, NaN where missing, and a mask of cells that are neither."""
+    return _parsed(cells, lambda cell: _TRUTH.get(cell.lower()))
