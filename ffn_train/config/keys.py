@@ -22,6 +22,8 @@ from ffn_train.config.settings import (
     Setting,
     SettingError,
     declared,
+    floats,
+    is_number,
     nearest,
     read,
     sections,
@@ -38,6 +40,12 @@ def _by_key(cls: type[Any], prefix: str = "") -> dict[str, Setting]:
     for name, section in sections(cls).items():
         flat |= _by_key(section, f"{prefix}{name}.")
     return flat
+
+
+def _floats(cls: Any, prefix: str = "") -> set[str]:
+    """The settings of a dataclass and its sections that are floats, by dotted key."""
+    keys = {f"{prefix}{name}" for name in floats(cls)}
+    return keys.union(*(_floats(part, f"{prefix}{name}.") for name, part in sections(cls).items()))
 
 
 DECLARED = _by_key(Settings)  # all settings that do not belong to a choice
@@ -71,10 +79,11 @@ def lasting(config: Mapping[str, Any], *also: Changes) -> dict[str, Any]:
     """The settings that change a run's numbers, by dotted key; ``also``: further kinds of changes.
 
     Runs with equal settings and rows have equal numbers. A setting that a configuration of an older
-    version lacks has the value from before it existed.
+    version lacks has the value from before it existed; a number is a float where one is declared,
+    however it was typed.
     """
     changing = {"numbers", *also}
-    declarations = {**DECLARED, **_of_choices(config)}
+    declarations, real = _known(_chosen(config))
     before = {
         key: setting.before
         for key, setting in declarations.items()
@@ -87,28 +96,31 @@ def lasting(config: Mapping[str, Any], *also: Changes) -> dict[str, Any]:
     if flat.get("trainer.steps", 0) is None and flat.get("trainer.epochs") is None:
         flat["trainer.steps"] = STEPS
     return {
-        key: value
+        key: float(value) if key in real and is_number(value) else value
         for key, value in flat.items()
         if key.partition(".")[0] not in (PRESET, *OBSERVING)
         and (key not in declarations or declarations[key].changes in changing)
     }
 
 
-def _of_choices(config: Mapping[str, Any]) -> dict[str, Setting]:
-    """The declared settings of a configuration's choices, by dotted key; none of unknown ones."""
-    settings: dict[str, Setting] = {}
+def _chosen(config: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The classes of a configuration's choices; none of unknown ones."""
+    classes: list[Any] = []
     for group in GROUPS:
         value = config.get(group)
         name = value.get("name") if isinstance(value, Mapping) else None
-        cls: Any = choices(group).get(str(canonical(group, name)))
-        if cls is not None:
-            settings |= _of_choice(cls)
-    return settings
+        classes.append(choices(group).get(str(canonical(group, name))))
+    return tuple(cls for cls in classes if cls is not None)
 
 
 @cache
-def _of_choice(cls: Any) -> dict[str, Setting]:
-    return {f"{cls.group}.{name}": setting for name, setting in declared(cls).items()}
+def _known(classes: tuple[Any, ...]) -> tuple[dict[str, Setting], set[str]]:
+    """All settings of a configuration with these choices, by dotted key, and which are floats."""
+    settings, real = DECLARED.copy(), _floats(Settings)
+    for cls in classes:
+        settings |= _by_key(cls, f"{cls.group}.")
+        real |= _floats(cls, f"{cls.group}.")
+    return settings, real
 
 
 def differences(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:

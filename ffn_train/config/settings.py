@@ -151,6 +151,15 @@ def _fields(cls: Any, kind: str) -> dict[str, Any]:
     return {f.name: f.metadata[kind] for f in fields(cls) if kind in f.metadata}
 
 
+@cache
+def floats(cls: Any) -> frozenset[str]:
+    """The settings of a dataclass that are floats, of which 1 is 1.0."""
+    kinds = _hints(cls)
+    return frozenset(
+        name for name in declared(cls) if float in (kinds[name], *get_args(kinds[name]))
+    )
+
+
 def defaults(cls: type[Any]) -> dict[str, Any]:
     """The default of each setting, or ``REQUIRED``."""
     values = {name: setting.default for name, setting in declared(cls).items()}
@@ -227,10 +236,15 @@ def integer(key: str, value: Any, *, at_least: float | None = None) -> int:
 
 def _number(key: str, value: Any, setting: Setting) -> None:
     """Check a finite number and its bounds."""
-    fits = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= 1e300
-    if not fits or not all(_COMPARE[sign](value, bound) for sign, bound in setting.bounds):
+    bounds = setting.bounds
+    if not is_number(value) or not all(_COMPARE[sign](value, bound) for sign, bound in bounds):
         kind = "finite number" if value in (math.inf, -math.inf) or value != value else "number"
         raise SettingError(f"{key} must be a {kind} {setting.range}".rstrip() + f", got {value!r}")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number that a float can hold."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= 1e300
 
 
 def one_of(key: str, value: Any, allowed: Iterable[str]) -> str:
