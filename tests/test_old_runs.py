@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -168,10 +169,11 @@ def test_one_that_was_cut_short_goes_on_to_where_an_undisturbed_one_came(
 def test_one_that_has_ended_is_left_as_it_is(old: Path, name: str) -> None:
     before = {p: p.read_bytes() for p in (old / "runs" / name).rglob("*") if p.is_file()}
     execute(build_experiment(compose(overrides_of(old / "runs" / name))), NOTES.append)
-    state = "ended already; a larger trainer.steps extends it"
-    if name == "diverged":
-        state = "diverged, so it cannot be extended"
-    assert NOTES[-1] == f"runs/{name} has {state}"
+    state = {
+        "diverged": "has diverged, so it cannot be extended",
+        "stopped": r"was stopped \(the loss, .* lets it go on\); more steps do not extend it",
+    }.get(name, r"has ended already; a larger trainer\.steps extends it")
+    assert re.fullmatch(f"runs/{name} {state}", NOTES[-1])
     after = {p: p.read_bytes() for p in (old / "runs" / name).rglob("*") if p.is_file()}
     assert {p: b for p, b in after.items() if p.name != ".lock"} == before
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from ffn_train.config.settings import SettingError
 from ffn_train.running.experiment import Experiment
 from ffn_train.runs import files
-from ffn_train.runs.checkpoint import Checkpoint, checkpoints, read_checkpoint
+from ffn_train.runs.checkpoint import Checkpoint, checkpoints, newest_step, read_checkpoint
 from ffn_train.runs.directory import is_empty
 from ffn_train.runs.files import RunError, read_json
 from ffn_train.runs.identity import STEPS, Identity
 from ffn_train.runs.provenance import Leg, Origin, Provenance, read_provenance
 from ffn_train.runs.status import written_status
-from ffn_train.runs.summary import read_summary
+from ffn_train.runs.summary import Summary, read_summary
 from ffn_train.train.trainer import Trainer
 
 
@@ -48,21 +48,27 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
         stored = replace(stored, parts=requested.parts)
     stored_steps, steps = config.get("trainer", {}).get("steps"), experiment.trainer.steps
     differing = stored.differences(requested)
-    if not isinstance(stored_steps, int) or steps < stored_steps:
-        differing.append(f"{STEPS}={stored_steps!r} there, {steps!r} here (it can only grow)")
+    summary = read_summary(path)
+    # what has not ended may also take fewer steps than it was meant to
+    least = stored_steps if summary is not None else newest_step(path) or 0
+    if not isinstance(stored_steps, int) or steps < least:
+        taken = "it can only grow" if summary is not None else f"it has taken {least}"
+        differing.append(f"{STEPS}={stored_steps!r} there, {steps!r} here ({taken})")
     if differing:
         raise SettingError(f"run.dir={path} holds another run: {'; '.join(differing)}")
-    summary = read_summary(path)
-    if summary is not None and (stored_steps == steps or summary.state == "diverged"):
-        note = "ended already; a larger trainer.steps extends it"
-        if summary.state == "diverged":
-            note = "diverged, so it cannot be extended"
-        return Plan(done=True, checkpoint=None, notes=(f"{path} has {note}",))
+    if summary is not None and (stored_steps == steps or summary.state != "finished"):
+        return Plan(done=True, checkpoint=None, notes=(f"{path} {_ended(summary)}",))
     folder = path / files.CHECKPOINTS
     if files.there(folder) and (folder.is_symlink() or not folder.is_dir()):
         what = "a link" if folder.is_symlink() else "not a directory"
         raise SettingError(f"run.dir={path}: {folder} is {what}, so no checkpoint can be written")
-    checkpoint, notes = _newest(path, last_usable(path), requested.digest)
+    known = {identity.digest for identity in (requested, stored.as_typed(config))}
+    checkpoint, notes = _newest(path, last_usable(path), known)
+    if checkpoint is None and notes and summary is not None:
+        raise SettingError(
+            f"run.dir={path} has ended, and no checkpoint can be used to extend it: {notes[0]}; "
+            "restore the file or name another run.dir"
+        )
     notes += _other_bits(path, provenance)
     if stored.data is None and requested.data:
         notes.append(
@@ -70,18 +76,30 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
         )
     if checkpoint is None:
         notes.append(f"{path} has no usable checkpoint: starting again from step 0")
-    elif summary is not None:
-        rates = [_rate(experiment.trainer, checkpoint.step, n) for n in (stored_steps, steps)]
-        if rates[0] != rates[1]:
-            notes.append(
-                f"the schedule is stretched to {steps} steps: at step {checkpoint.step} the rate "
-                f"goes from {rates[0]:.3g} to {rates[1]:.3g}, so the run differs from one of "
-                f"{steps} steps"
-            )
+        return Plan(done=False, checkpoint=None, notes=tuple(notes))
+    rates = [_rate(experiment.trainer, checkpoint.step, n) for n in (stored_steps, steps)]
+    if rates[0] != rates[1]:
+        stretched = "stretched" if steps > stored_steps else "compressed"
+        notes.append(
+            f"the schedule is {stretched} to {steps} steps: at step {checkpoint.step} the rate "
+            f"goes from {rates[0]:.3g} to {rates[1]:.3g}, so the run differs from one of "
+            f"{steps} steps"
+        )
+    if summary is not None:
         notes.append(f"{path} was {summary.state} at step {summary.steps}, now goes on to {steps}")
     else:
         notes.append(f"{path} continues at step {checkpoint.step}")
     return Plan(done=False, checkpoint=checkpoint, notes=tuple(notes))
+
+
+def _ended(summary: Summary) -> str:
+    """How a run has ended, and whether more steps extend it."""
+    if summary.state == "finished":
+        return "has ended already; a larger trainer.steps extends it"
+    if summary.state == "diverged":
+        return "has diverged, so it cannot be extended"
+    why = summary.divergence.reason if summary.divergence else summary.stopped
+    return f"was stopped ({why}); more steps do not extend it"
 
 
 def _rate(trainer: Trainer, step: int, steps: int) -> float:
@@ -130,20 +148,20 @@ def last_usable(path: Path) -> int:
     raise RunError(f"{path / files.CONFIG}: it has no trainer.steps")
 
 
-def _newest(path: Path, steps: int, identity: str) -> tuple[Checkpoint | None, list[str]]:
-    """The last undamaged checkpoint up to ``steps`` that matches the run and its logs, if any, and
-    notes on damaged ones.
+def _newest(path: Path, steps: int, known: Collection[str]) -> tuple[Checkpoint | None, list[str]]:
+    """The last undamaged checkpoint up to ``steps`` that matches the run, of these identities, and
+    its logs, if any, and notes on damaged ones.
     """
-    damaged: list[str] = []
+    unusable: list[str] = []
     for candidate in reversed(checkpoints(path)):
         try:
             checkpoint = read_checkpoint(candidate)
             if checkpoint.step <= steps:
-                checkpoint.check(path, identity)
-                return checkpoint, damaged
+                checkpoint.check(path, known)
+                return checkpoint, [f"using the checkpoint before: {error}" for error in unusable]
         except RunError as error:
-            damaged.append(f"damaged checkpoint, using the one before: {error}")
-    return None, damaged
+            unusable.append(str(error))
+    return None, unusable
 
 
 def _other_bits(path: Path, now: Provenance) -> Iterator[str]:

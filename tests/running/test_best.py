@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -137,14 +138,12 @@ def test_a_run_that_stopped_early_counts_in_means(stopped: Run) -> None:
     assert Status("stopped", "its loss grew").words == "stopped"
 
 
-def test_a_longer_run_goes_on_from_where_early_stopping_ended_it(stopped: Run) -> None:
-    longer = noisy(early_stopping=3, steps=40)
-    steps = outcome(stopped)[0].steps
-    run = run_in(stopped.path, longer)
-    assert f"{stopped.path} was stopped at step {steps}, now goes on to 40" in NOTES
+def test_more_steps_do_not_extend_what_early_stopping_ended(stopped: Run) -> None:
+    before = {path: path.read_bytes() for path in stopped.path.glob("*.*")}
+    run = run_in(stopped.path, noisy(early_stopping=3, steps=40))
     assert run.state == "stopped"
-    assert run_in(stopped.path, longer).state == "stopped"
-    assert NOTES[-1].endswith("has ended already; a larger trainer.steps extends it")
+    assert re.search(r"was stopped \(early stopping, .*\); more steps do not extend it", NOTES[-1])
+    assert {path: path.read_bytes() for path in stopped.path.glob("*.*")} == before
 
 
 def test_the_best_weights_are_sealed(tmp_path: Path) -> None:

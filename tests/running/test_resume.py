@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ffn_train.config.settings import SettingError
 from ffn_train.report import conclusion
 from ffn_train.running import execution, recording
 from ffn_train.running.execution import execute
@@ -249,7 +250,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(
         read_checkpoint(newest)
     NOTES.clear()
     run_in(path, config(**OFTEN))
-    assert any("damaged checkpoint, using the one before" in note for note in NOTES)
+    assert any(f"using the checkpoint before: {newest}: " in note for note in NOTES)
     assert any("continues at step 4" in note for note in NOTES)
     assert results(path) == results(tmp_path / "straight")
 
@@ -265,6 +266,57 @@ def test_without_a_usable_checkpoint_a_run_starts_again(
     run_in(path, config(**OFTEN))
     assert "starting again from step 0" in NOTES[-1]
     assert results(path) == results(tmp_path / "straight")
+
+
+def test_a_finished_run_whose_checkpoints_do_not_match_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    run_in(path, config(**OFTEN))
+    rows = (path / files.SCALARS).read_bytes()
+    (path / files.SCALARS).write_bytes(rows.replace(b"\n0,", b"\n00,"))
+    before = results(path)
+    with pytest.raises(SettingError, match=r"has ended, and no checkpoint .* has changed since"):
+        run_in(path, config(**OFTEN, trainer={"steps": 12}))
+    assert results(path) == before
+
+
+def test_a_number_may_be_typed_in_another_way(tmp_path: Path) -> None:
+    as_float, as_integer = (
+        {"trainer": {"clip": one, "steps": 12}, "optimizer": {"weight_decay": zero}}
+        for one, zero in ((1.0, 0.0), (1, 0))
+    )
+    assert config(**as_float) == config(**as_integer)  # for Python
+    for first, second in ((as_float, as_integer), (as_integer, as_float)):
+        path = tmp_path / f"{first['trainer']['clip']}"
+        short = {**first, "trainer": {**first["trainer"], "steps": 8}}
+        run_in(path, config(**OFTEN, **short))
+        run_in(path, config(**OFTEN, **second))
+        assert NOTES[-1] == f"{path} was finished at step 8, now goes on to 12"
+
+
+def test_a_checkpoint_of_an_old_version_has_the_digest_of_a_number_as_it_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {**OFTEN, "trainer": {"clip": 1}}
+    cut_run(tmp_path, 7, monkeypatch, **changes)
+    experiment = build_experiment(config(**changes))
+    identity = experiment.identity.as_typed(experiment.config)
+    assert identity.digest != experiment.identity.digest
+    for path in checkpoints(tmp_path):
+        write_checkpoint(tmp_path, replace(read_checkpoint(path), identity=identity.digest))
+    run_in(tmp_path, config(**changes))
+    assert f"{tmp_path} continues at step 6" in NOTES
+
+
+def test_what_has_not_ended_may_take_fewer_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_run(tmp_path, 7, monkeypatch, **OFTEN, trainer={"steps": 1000})
+    with pytest.raises(SettingError, match=r"1000 there, 5 here \(it has taken 6\)"):
+        run_in(tmp_path, config(**OFTEN, trainer={"steps": 5}))
+    run = run_in(tmp_path, config(**OFTEN, trainer={"steps": 9}))
+    assert any("the schedule is compressed to 9 steps: at step 6" in note for note in NOTES)
+    assert (run.state, run.scalars["step"].tolist()) == ("finished", list(range(10)))
+    assert [leg.steps for leg in run.provenance.legs] == [1000, 9]
 
 
 @pytest.mark.parametrize("lost", [1, 2])
