@@ -97,7 +97,9 @@ def run(config: dict[str, Any]) -> None:
 
 
 def sweep(overrides: list[str]) -> int:
-    """Run a sweep and report its results; returns the exit status, 1 if a job failed or is left."""
+    """Run a sweep and report its results; returns the exit status, 1 if a job failed, is left or
+    is damaged.
+    """
     from ffn_train.runs.status import EARLY, ENDED
     from ffn_train.sweep.run import check, counts, run_sweep
     from ffn_train.train import threads
@@ -126,13 +128,16 @@ def sweep(overrides: list[str]) -> int:
         tell(f"and {len(unfinished) - SHOWN} more")
     for line in swept.best:
         say(line)
-    page = _compare(path, plan.config["plot"])
+    page, damaged = _compare(path, plan.config["plot"])
+    if damaged:
+        tell("to run a damaged job again, remove its directory and repeat the command")
+    also = f", {damaged} damaged" if damaged else ""
     look = f"; to look at: {page}" if page else ""
-    say(f"{counts(path, entries)} of {counted(len(entries), 'job')} in {path}{look}")
+    say(f"{counts(path, entries)}{also} of {counted(len(entries), 'job')} in {path}{look}")
     if swept.interrupted is not None:
         tell(f"to go on: {_again('sweep.dir', path)}")
         return 128 + swept.interrupted
-    return 0 if all(status.state in ENDED for _, status in states) else 1
+    return 0 if all(status.state in ENDED for _, status in states) and not damaged else 1
 
 
 @contextmanager
@@ -152,9 +157,9 @@ def _imported_meanwhile(module: str) -> Iterator[None]:
         timer.join()
 
 
-def _compare(sweep: Path, plot: Mapping[str, Any]) -> Path | None:
-    """The sweep's table, figures and page, whose file is returned; a failure is only reported,
-    since the sweep is done.
+def _compare(sweep: Path, plot: Mapping[str, Any]) -> tuple[Path | None, int]:
+    """The sweep's table, figures and page, whose file is returned, with the number of damaged jobs;
+    a failure is only reported, since the sweep is done.
     """
     from ffn_train.commands.compare import present
     from ffn_train.compare import Options, collect
@@ -168,12 +173,12 @@ def _compare(sweep: Path, plot: Mapping[str, Any]) -> Path | None:
     try:
         with Interruption(patience=SOON):
             comparison = collect([sweep], Options(), tell, allowed_cores())
-            return present(comparison, make_folder(sweep / OUT), formats)
+            return present(comparison, make_folder(sweep / OUT), formats), comparison.skipped
     except Interrupted as error:
         tell(f"comparison interrupted by {error}; {to_compare}")
     except Exception as error:
         tell(f"no comparison: {first_line(error)}; {to_compare}")
-    return None
+    return None, 0
 
 
 def _again(key: str, path: Path | None) -> str:

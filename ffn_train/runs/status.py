@@ -43,12 +43,19 @@ def written_status(run: Path) -> Status | None:
     return Status(str(content.get("state")), str(content.get("reason") or ""))
 
 
-def status(run: Path) -> Status:
-    """A run's present status; the file of a killed run still says ``running``."""
+def status(run: Path, steps: int | None = None) -> Status:
+    """A run's present status; the file of a killed run still says ``running``.
+
+    ``steps``: how many it is to take; a run that has finished with fewer is pending.
+    """
     try:
         written = written_status(run)
         if files.there(run / files.SUMMARY):
-            state = renamed(read_json(run / files.SUMMARY)).get("state", "finished")
+            content = renamed(read_json(run / files.SUMMARY))
+            state = content.get("state", "finished")
+            taken = content.get("steps")
+            if state == "finished" and steps is not None and taken is not None and taken < steps:
+                return Status("pending", f"finished with {taken} steps, to go on to {steps}")
             return Status(str(state), written.reason if written else "")
     except RunError as error:
         return Status("failed", str(error))

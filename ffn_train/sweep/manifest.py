@@ -26,10 +26,11 @@ from typing import Any
 from ffn_train.config.keys import differences, dotted, lasting
 from ffn_train.config.outside import load, observes
 from ffn_train.config.places import find, version_of
-from ffn_train.config.sections import listed
+from ffn_train.config.sections import STEPS, listed
 from ffn_train.config.settings import Changes, SettingError
 from ffn_train.runs import RunError, files
 from ffn_train.runs.files import damaged, read_json
+from ffn_train.runs.identity import STEPS as IN_STEPS
 from ffn_train.runs.provenance import Provenance, read_provenance
 from ffn_train.runs.seal import SEALED, check_digest, with_digest
 from ffn_train.runs.status import ENDED, Status, status
@@ -59,7 +60,19 @@ class Entry:
 
     def status(self, sweep: Path) -> Status:
         """The job's state, from its directory."""
-        return status(sweep / self.directory)
+        return status(sweep / self.directory, self.steps)
+
+    def grows_to(self, other: Entry) -> bool:
+        """Whether another job takes more steps."""
+        return self.steps is not None and other.steps is not None and self.steps < other.steps
+
+    @property
+    def steps(self) -> int | None:
+        """The number of steps; None if it follows from the epochs."""
+        trainer = self.config["trainer"]
+        plain = trainer["steps"] is None and trainer.get("epochs") is None
+        steps: int | None = STEPS if plain else trainer["steps"]
+        return steps
 
     def read_again(self) -> Entry:
         """The same job with the digests of what its configuration names now."""
@@ -81,6 +94,8 @@ class Entry:
             )
             both = {key for key in (*DATA, *MORE) if before.get(key) and after.get(key)}
             after |= {key: before[key] for key in both}  # of which only the content matters
+            if self.grows_to(now) and IN_STEPS in after:
+                before[IN_STEPS] = after[IN_STEPS]
             lines = differences(before, after)
         if self.data != now.data and all(map(fixed, DATA)):
             digests = f"{_short(self.data)} there, {_short(now.data)} here"
@@ -106,6 +121,12 @@ def _digest(config: Mapping[str, Any], varied: Iterable[str]) -> str:
     if others := {key.lstrip("+~") for key in varied} - {*content}:
         content |= {k: v for k, v in lasting(config, *_TELLING).items() if k in others}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _whatever_steps(job: Entry) -> str:
+    """The digest of a job without its number of steps."""
+    trainer = {**job.config["trainer"], "steps": None}
+    return _digest({**job.config, "trainer": trainer}, job.settings)
 
 
 def _files(config: Mapping[str, Any], keys: Iterable[str]) -> dict[str, str]:
@@ -247,7 +268,8 @@ def merge(
     """The jobs already in the sweep's directory followed by the new ones, and the differences.
 
     Differences, in words, of the code, a job's data or a setting that does not vary raise
-    SettingError unless ``force``. A job that has not ended takes all other settings anew.
+    SettingError unless ``force``. A job that has not ended takes all other settings anew, and so
+    does one that is to take more steps.
     """
     path = sweep / MANIFEST
     if not path.is_file():
@@ -266,6 +288,8 @@ def merge(
     if before and entries:
         first = before[min(before, key=lambda digest: digest not in ended)]
         changed += first.changed(entries[0], _varied([*before.values()]) | _varied(entries))
+    longer = _longer(before, entries)
+    before = {longer.get(digest, digest): job for digest, job in before.items()}
     for job in entries:
         if (old := before.get(job.digest)) is not None:
             changed += old.changed(job)
@@ -278,6 +302,16 @@ def merge(
             "(resume=force continues anyway)"
         )
     return [*before.values(), *(job for job in entries if job.digest not in before)], changed
+
+
+def _longer(before: Mapping[str, Entry], entries: Sequence[Entry]) -> dict[str, str]:
+    """The digests of new jobs that continue old ones with more steps, by the old ones' digests."""
+    new = [job for job in entries if job.digest not in before]
+    if not new or any(IN_STEPS in job.settings for job in (*new, *before.values())):
+        return {}
+    known = {_whatever_steps(old): old for old in before.values()}
+    pairs = ((known.get(_whatever_steps(job)), job) for job in new)
+    return {old.digest: job.digest for old, job in pairs if old is not None and old.grows_to(job)}
 
 
 def _short(digest: str | None) -> str:

@@ -420,6 +420,51 @@ def test_the_theory_of_the_same_first_batch_is_worked_out_once(
         assert len(modes) == 4
 
 
+def test_a_sweep_is_extended_in_steps(tmp_path: Path) -> None:
+    def swept(steps: int, seeds: str = "0,1") -> list[Path]:
+        arguments = [*TINY, f"seed={seeds}", f"trainer.steps={steps}", f"sweep.dir={tmp_path}"]
+        plan = check(arguments)
+        notes: list[str] = []
+        entries = run_sweep(plan, notes.append).entries
+        assert {job.status(tmp_path).state for job in entries} == {"finished"}
+        assert not [note for note in notes if "warning" in note]
+        return [tmp_path / job.directory for job in entries]
+
+    short = swept(3)
+    before = [(path / files.WEIGHTS).read_bytes() for path in short]
+    assert swept(5) == short
+    assert len(list((tmp_path / "jobs").iterdir())) == 2
+    assert [load_run(path).scalars["step"].tolist() for path in short] == [[0, 1, 2, 3, 4, 5]] * 2
+    assert [(path / files.WEIGHTS).read_bytes() for path in short] != before
+    with pytest.raises(SettingError, match=r"trainer\.steps=5 there, 4 here"):
+        swept(4, "2,3")
+    assert swept(7, "1,2")[0] == short[1]  # of one job only
+    assert [load_run(path).summary.steps for path in short] == [5, 7]  # type: ignore[union-attr]
+
+
+def test_a_number_that_is_typed_in_another_way_is_the_same_job(tmp_path: Path) -> None:
+    directories = []
+    for values in ("0.5,1", "0.5,1.0"):
+        plan = check([*TINY, f"optimizer.lr={values}", f"sweep.dir={tmp_path}"])
+        swept = run_sweep(plan, print)
+        directories.append([job.directory for job in swept.entries])
+    assert directories[0] == directories[1]
+    assert len(check([*TINY, "optimizer.lr=1,1.0"]).entries) == 1
+
+
+def test_a_damaged_job_fails_the_sweep(tmp_path: Path) -> None:
+    arguments = ["-m", *TINY, "seed=0,1", "plot.when=never", "sweep.dir=s"]
+    assert command(*arguments, cwd=tmp_path).returncode == 0
+    (job,) = (tmp_path / "s" / "jobs").glob("seed=0-*")
+    (job / files.SCALARS).write_bytes(b"")
+    done = command(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "remove its directory and repeat the command" in done.stderr
+    assert "2 finished, 1 damaged of 2 jobs" in done.stdout
+    shutil.rmtree(job)
+    assert command(*arguments, cwd=tmp_path).returncode == 0
+
+
 def test_changed_data_are_refused(tmp_path: Path) -> None:
     data, arguments = tmp_path / "data.csv", on_a_table(tmp_path)
     run_sweep(check(arguments), print)
