@@ -110,6 +110,7 @@ def build_experiment(
         group: build(group, {**before, **config}[group], **tables.get(group, {}))
         for group in GROUPS
     }
+    parts["task"] = parts["task"].going_on(_written(settings.run.dir, files.DATA))
     notes = []
     if config["loss"] == {"name": "mse"} and (loss := LOSSES.get(parts["task"].kind)):
         parts["loss"] = build("loss", {"name": loss})
@@ -242,11 +243,17 @@ def build_stack(
 
 def _compiles(directory: Any, work: int) -> bool:
     """Whether ``engine=auto`` means compiled: as before in the run's directory, or by the work."""
-    path = None if directory is None else Path(str(directory)).expanduser() / files.CONFIG
+    before = _written(directory, files.CONFIG)
+    return before.get("engine") == "compiled" if before else work > WORTH_COMPILING
+
+
+def _written(directory: Any, name: str) -> dict[str, Any]:
+    """What the run in a directory has written in a file; {} if it has none that can be read."""
+    path = None if directory is None else Path(str(directory)).expanduser() / name
     if path is not None and files.there(path):
         with suppress(RunError):  # of which resuming tells
-            return bool(read_json(path).get("engine") == "compiled")
-    return work > WORTH_COMPILING
+            return dict(read_json(path))
+    return {}
 
 
 def _steps(trainer: TrainerSettings, per_epoch: int) -> int:

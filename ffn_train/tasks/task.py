@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -47,6 +48,10 @@ class Task(Choice, ABC):
     @abstractmethod
     def table(self, rng: np.random.Generator) -> Table:
         """The table; generators of the same state give the same bytes."""
+
+    def going_on(self, recorded: Mapping[str, Any]) -> Task:
+        """The task of a run that goes on, with what its ``data.json`` has; {} of a new run."""
+        return self
 
     def data(self, rows: np.random.Generator, parts: np.random.Generator) -> Data:
         """The table's parts; ``rows`` draws the table and ``parts`` the split."""

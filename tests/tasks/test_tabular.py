@@ -172,6 +172,18 @@ def test_a_first_line_that_goes_on_below_is_no_header(folder: Path) -> None:
     assert read("\n".join(rows), target=-1, header=True).inputs.shape[0] == 11
 
 
+def test_a_first_line_of_words_that_mostly_go_on_below_is_no_header(folder: Path) -> None:
+    words = [f"{'uv'[i % 2]},n{i},{'pqr'[i % 3]},{'no' if i % 3 else 'yes'}" for i in range(12)]
+    made = data("\n".join(words), target=-1)
+    assert made.notes[0].endswith("no header (task.header=true: there is one), 12 rows")
+    named = read(lines(words, "kind,p,r,label"), target="label")  # r is a word of its column
+    assert (len(named.inputs), named.target_names) == (12, ("no", "yes"))
+    unnamed = [f"{'' if i % 2 else 'u'},{row}" for i, row in enumerate(words)]
+    assert len(read(lines(unnamed, ",kind,p,r,label"), target="label").inputs) == 12
+    counted = [f"{'' if i % 2 else 'u'},{i},{i * i % 7}" for i in range(12)]
+    assert len(read(lines(counted, ",2001,y")).inputs) == 12
+
+
 @pytest.mark.parametrize("date", ["{}.01.2019", "{} January 2019", "2019-01-{}", "1/{}/19 08:00"])
 def test_a_first_line_with_a_date_above_dates_is_no_header(folder: Path, date: str) -> None:
     rows = [f"{date.format(i)},{row}" for i, row in enumerate(ROWS, 10)]
@@ -250,6 +262,13 @@ def test_yes_and_no_are_1_and_0(folder: Path, words: tuple[str, str]) -> None:
     np.testing.assert_array_equal(table.inputs[:, 0], [1, 0] * 6)
     missing = lines(["," + ROWS[0], *rows[1:]], "new," + HEADER)
     assert read(missing).input_names[:2] == ("new", "new=(missing)")
+
+
+@pytest.mark.parametrize("words", ["nf", "nfyt", "ty", "fNn", ("yes", "N"), ("True", "no")])
+def test_words_of_several_pairs_of_yes_and_no_are_a_category(folder: Path, words: Any) -> None:
+    rows = [f"{words[i % len(words)]},{row}" for i, row in enumerate(ROWS)]
+    names = read(lines(rows, "gill," + HEADER)).input_names
+    assert names == (*(f"gill={word}" for word in sorted(words)), "gill=(other)", "a", "b")
 
 
 @pytest.mark.parametrize(

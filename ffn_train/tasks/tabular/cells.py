@@ -14,7 +14,8 @@ from ffn_train.tasks.table import BLOCK
 from ffn_train.tasks.tabular.dialect import Numerals
 
 TEXT = 0.9  # a column is text if at least this share of its cells are not numbers
-_TRUTH = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "y": 1.0, "n": 0.0, "t": 1.0, "f": 0.0}
+_PAIRS = (("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"))
+_TRUTH = {word: value for pair in _PAIRS for word, value in zip(pair, (1.0, 0.0), strict=True)}
 
 Mask = NDArray[np.bool_]
 
@@ -119,3 +120,9 @@ def as_numbers(cells: Any, numerals: Numerals) -> tuple[Array, Mask]:
 def as_truth(cells: Any) -> tuple[Array, Mask]:
     """1 and 0 for yes and no, NaN where missing, and a mask of cells that are neither."""
     return _parsed(cells, lambda cell: _TRUTH.get(cell.lower()))
+
+
+def are_truth(cells: Any) -> bool:
+    """Whether all present cells are yes or no in words of one pair: f beside n may be two codes."""
+    words = {str(cell).strip().lower() for cell in factorized(cells)[1]}
+    return any(words <= {*pair} for pair in _PAIRS)

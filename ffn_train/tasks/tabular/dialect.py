@@ -333,16 +333,20 @@ def _is_header(first: Sequence[str], rows: Sequence[Sequence[str]], numerals: Nu
 
     It does not if it has only numbers; it does if it has a word above a column of numbers.
     Otherwise it does unless one of its words occurs again below it, or has the form of all words
-    below it, as dates have.
+    below it, as dates have. Where no column is numbers, half of its words must occur again, since a
+    name may be a word of its column.
     """
     number = numerals.is_number
     if all(number(cell) or cell in MISSING for cell in first):
         return False
     columns, numeric = _columns([row for row in rows if len(row) == len(first)], numerals)
-    if not numeric or any(not number(first[i]) and first[i] not in MISSING for i in numeric):
+    if any(not number(first[i]) and first[i] not in MISSING for i in numeric):
         return True
-    words = [i for i in range(len(columns)) if i not in numeric]
-    return not any(first[i] in columns[i] or _goes_on(first[i], columns[i]) for i in words)
+    words = [i for i in range(len(columns)) if i not in numeric and first[i]]
+    again = [i for i in words if first[i] in columns[i]]
+    if not numeric:
+        return not words or 2 * len(again) < len(words)
+    return not again and not any(_goes_on(first[i], columns[i]) for i in words)
 
 
 def _goes_on(word: str, below: Sequence[str]) -> bool:

@@ -12,7 +12,14 @@ import numpy as np
 
 from ffn_train.config.settings import SettingError, nearest, printable
 from ffn_train.tasks.tabular.categories import as_words, class_words
-from ffn_train.tasks.tabular.cells import TEXT, as_numbers, as_truth, distinct, shown
+from ffn_train.tasks.tabular.cells import (
+    TEXT,
+    are_truth,
+    as_numbers,
+    as_truth,
+    distinct,
+    shown,
+)
 from ffn_train.tasks.tabular.columns import Column, Columns
 from ffn_train.tasks.tabular.dates import as_days, date_forms
 from ffn_train.tasks.tabular.dialect import MARKS, Numerals
@@ -27,7 +34,8 @@ LISTED = 20  # columns or problems in a message before the rest is only counted
 class Wanted:
     """The columns' roles, with names as in the settings; ``dates``: day_first, month_first or None.
 
-    ``classes``: whether the target is classes; None: if it is text.
+    ``classes``: whether the target is classes; None: if it is text. ``truths``: columns that are
+    yes and no in words of any pair.
     """
 
     target: tuple[str, ...]
@@ -38,6 +46,7 @@ class Wanted:
     missing: tuple[str, ...] = ()
     dates: str | None = None
     classes: bool | None = None
+    truths: tuple[str, ...] = ()
 
 
 @dataclass
@@ -134,7 +143,7 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
         if name in categories:
             kind = Column(name, "category")
         else:
-            kind = _kind(name, cells, reading, roles.dates, problems)
+            kind = _kind(name, cells, reading, roles, problems)
         if isinstance(kind, Column):
             reason, note = _odd(kind, cells, name in reading.unnamed)
             asked_for = name in requested or name in categories
@@ -250,7 +259,7 @@ def _marks(cell: str, numerals: Numerals) -> list[str]:
 
 
 def _kind(
-    name: str, cells: Any, reading: Reading, order: str | None, problems: _Problems
+    name: str, cells: Any, reading: Reading, roles: Wanted, problems: _Problems
 ) -> Column | str | None:
     """A column with its kind, or the reason to leave it out; None if that is a problem."""
     if cells.dtype.kind not in "iuf" and not cells.notna().any():
@@ -263,9 +272,9 @@ def _kind(
     values, wrong = as_numbers(each, reading.numerals)
     if not wrong.any():
         return "it is empty" if np.isnan(values).all() else Column(name, "number")
-    if not as_truth(each)[1].any():
+    if are_truth(each) or (name in roles.truths and not as_truth(each)[1].any()):
         return Column(name, "boolean")
-    forms = date_forms(each, order) if cells.dtype.kind not in "iuf" else []
+    forms = date_forms(each, roles.dates) if cells.dtype.kind not in "iuf" else []
     if len(forms) == 1:
         if not as_days(each, forms[0])[1].any():
             return Column(name, "date", date=forms[0])

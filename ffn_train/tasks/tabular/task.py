@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -132,6 +132,7 @@ class TableTask(Task):
     largest: float = _how("size of a file, uncompressed", 4.0, above=0, unit="GiB")
 
     frame: Any = field(default=None, repr=False, compare=False)  # a pandas frame instead of a file
+    truths: tuple[str, ...] = field(default=(), compare=False)  # yes and no in words of any pair
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -157,6 +158,21 @@ class TableTask(Task):
             raise SettingError("task.test_path has the test's rows: not with a share, task.test")
         if self.groups is not None and self.split == "last":
             raise SettingError("task.groups draws groups at random: not with task.split=last")
+
+    def going_on(self, recorded: Mapping[str, Any]) -> TableTask:
+        """The task with its first line and its yes and no read as the run has read them: older
+        versions took more lines for headers, and any words for yes and no.
+        """
+        try:
+            columns = Columns.from_json(recorded["columns"])
+            header = bool(recorded["reading"]["header"])
+        except (KeyError, TypeError, ValueError, AttributeError):  # a new run, or one to refuse
+            return self
+        return replace(
+            self,
+            header=header if self.header is None else self.header,
+            truths=tuple(column.name for column in columns.inputs if column.kind == "boolean"),
+        )
 
     def table(self, rng: np.random.Generator) -> Table:
         """The rows that are used, with the coding fitted on all of them; nothing is random."""
@@ -228,6 +244,7 @@ class TableTask(Task):
             missing=_names("task.missing", self.missing),
             dates=self.dates,
             classes=self.classes,
+            truths=self.truths,
         )
 
     @property

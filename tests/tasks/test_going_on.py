@@ -1,0 +1,60 @@
+"""A run on a table goes on with the header and the yes and no that it was begun with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ffn_train.config.composition import compose
+from ffn_train.config.settings import SettingError
+from ffn_train.running.execution import execute
+from ffn_train.running.experiment import build_experiment
+from ffn_train.runs import Run
+from tests.support.small_runs import NOTES, SMALL
+from tests.tasks.written import ROWS, data, lines
+
+ALL_WORDS = "\n".join(["u,p,no", *("u,q,yes" if i % 2 else "v,p,no" for i in range(14))])
+
+
+def run(*overrides: str, name: str = "run") -> Run:
+    small = [text for text in SMALL if not text.startswith(("task.rows", "trainer.batch_size"))]
+    table = ("task=table", "task.path=data.csv", "trainer.batch_size=4", f"run.dir={name}")
+    return execute(build_experiment(compose([*small, *table, *overrides])), NOTES.append)
+
+
+def with_codes(words: str) -> str:
+    rows = [f"{words[i % len(words)]},{row}" for i, row in enumerate(ROWS)]
+    return lines(rows, "code,a,b,y")
+
+
+def test_words_of_several_pairs_that_a_run_took_for_yes_and_no(folder: Path) -> None:
+    """Older versions took f and n for the same."""
+    Path("data.csv").write_text(with_codes("fftt"))
+    run("task.target=y")
+    assert "code=f" in data(with_codes("fnty")).input_names
+    went_on = run("task.target=y", "trainer.steps=12")
+    assert NOTES[-1] == "run was finished at step 8, now goes on to 12"
+    assert went_on.summary is not None
+    assert went_on.summary.steps == 12
+    Path("data.csv").write_text(with_codes("fnno"))
+    with pytest.raises(SettingError, match="run.dir=run holds another run: rows with the digest"):
+        run("task.target=y", "trainer.steps=12")
+
+
+def test_a_first_line_that_a_run_took_for_a_header(folder: Path) -> None:
+    """Older versions took any words above words for one."""
+    Path("data.csv").write_text(ALL_WORDS)
+    run("task.target=-1", "task.header=true")
+    assert data(ALL_WORDS, target=-1).to_json()["reading"]["header"] is False
+    run("task.target=-1", "trainer.steps=12")
+    assert NOTES[-1] == "run was finished at step 8, now goes on to 12"
+
+
+def test_a_damaged_record_is_no_help(folder: Path) -> None:
+    Path("data.csv").write_text(ALL_WORDS)
+    run("task.target=-1", "task.header=true")
+    for content in ("{", "[]", '{"columns": 3}', '{"reading": {"header": true}}'):
+        Path("run/data.json").write_text(content)
+        with pytest.raises(SettingError, match="run.dir=run holds another run"):
+            run("task.target=-1", "trainer.steps=12")
