@@ -38,7 +38,7 @@ def test_words_of_several_pairs_that_a_run_took_for_yes_and_no(folder: Path) -> 
     assert went_on.summary is not None
     assert went_on.summary.steps == 12
     Path("data.csv").write_text(with_codes("fnno"))
-    with pytest.raises(SettingError, match="run.dir=run holds another run: rows with the digest"):
+    with pytest.raises(SettingError, match=r"run.dir=run holds another run: rows with the digest"):
         run("task.target=y", "trainer.steps=12")
 
 
@@ -56,5 +56,5 @@ def test_a_damaged_record_is_no_help(folder: Path) -> None:
     run("task.target=-1", "task.header=true")
     for content in ("{", "[]", '{"columns": 3}', '{"reading": {"header": true}}'):
         Path("run/data.json").write_text(content)
-        with pytest.raises(SettingError, match="run.dir=run holds another run"):
+        with pytest.raises(SettingError, match=r"run.dir=run holds another run"):
             run("task.target=-1", "trainer.steps=12")

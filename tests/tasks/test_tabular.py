@@ -23,7 +23,7 @@ from ffn_train.sweep.space import Space
 from ffn_train.tasks import Data
 from ffn_train.tasks.table import Parts
 from ffn_train.tasks.tabular import Columns, TableTask
-from ffn_train.tasks.tabular.categories import as_words
+from ffn_train.tasks.tabular.categories import as_words, known_words
 from ffn_train.tasks.tabular.columns import Column
 from ffn_train.tasks.tabular.dialect import Given, Numerals, find
 from ffn_train.tasks.tabular.reading import unique
@@ -247,6 +247,55 @@ def test_a_level_that_no_row_has_any_more_is_none() -> None:
     assert [words[place] for place in places] == ["v", "", "v", "u"]
 
 
+@pytest.mark.parametrize("first", [4111111111111111, 9007199254740993])
+def test_long_codes_are_told_apart_beside_a_missing_one(folder: Path, first: int) -> None:
+    """Numbers beside a missing cell are floating-point ones, which round the longer codes."""
+    codes = [*(str(first + i % 4) for i in range(11)), ""]
+    content = lines([f"{code},{row}" for code, row in zip(codes, ROWS, strict=True)], "c,a,b,y")
+    words = [f"c={first + i}" for i in range(4)]
+    made = read(content, categories=["c"])
+    assert made.input_names == (*words, "c=(missing)", "c=(other)", "a", "b")
+    np.testing.assert_array_equal(made.inputs[:4, :4], np.eye(4))
+    assert read(content, target="c", classes=True).target_names == tuple(w[2:] for w in words)
+    parts = parts_of(data(content, groups="c", validation=0.4))
+    grouped = np.arange(11) % 4
+    assert not {*grouped[parts.train[parts.train < 11]]} & {
+        *grouped[parts.validation[parts.validation < 11]]
+    }
+    Path("second.csv").write_text(f"c,a,b,y\n{first + 1},1,2,3\n,1,2,3\n")
+    both = data(content, categories=["c"], validation_path="second.csv")
+    x = both.x_validation * both.input_std + both.input_mean
+    np.testing.assert_allclose(x[:, :6], [[0, 1, 0, 0, 0, 0], [0, 0, 0, 0, 1, 0]], atol=1e-12)
+
+
+def test_codes_that_are_rounded_already_are_refused(folder: Path) -> None:
+    frame = FRAME.assign(c=[math.nan, *(2.0**53 + 2 * i for i in range(11))])
+    path: dict[str, Any] = {"path": None, "target": "y", "frame": frame}
+    with pytest.raises(SettingError, match=r"^the table: column 'c' has codes among floating-point"):
+        TableTask(**path, categories=["c"]).table(rng())
+    assert "c" in TableTask(**path).table(rng()).input_names
+    marked = TableTask(**path, categories=["c"], missing=[2.0**53 + 2 * i for i in range(10)])
+    with pytest.raises(SettingError, match="column 'c' has codes"):
+        marked.table(rng())
+    assert (
+        "c=(missing)"
+        in TableTask(
+            **{**path, "frame": frame.assign(c=[2.0**60, *range(11)])},
+            categories=["c"],
+            missing=[2**60],
+        )
+        .table(rng())
+        .input_names
+    )
+
+
+def test_older_versions_wrote_words_of_bytes_and_long_codes_otherwise() -> None:
+    known = ("4.11111111111111e+15", "b'red'", "5")
+    cells = pd.Series(["red", "4111111111111111", "5", "blue", None])
+    words, index = known_words(cells, known, Numerals())
+    assert [words[i] for i in index] == ["b'red'", "4.11111111111111e+15", "5", "blue", ""]
+
+
 @pytest.mark.parametrize("values", [[3.0, 1.0, 2.0], [4.0, 1.0, 3.0, 2.0], [2.0], [5.0, 5.0]])
 def test_the_fill_is_the_median_of_the_present_cells(values: list[float]) -> None:
     cells = pd.Series([*values, math.nan])
@@ -397,6 +446,23 @@ def test_words_for_missing_cells_are_so_in_every_kind_of_table(folder: Path) -> 
         assert {*table.input_names} == {"a", "b", *levels}
     path: dict[str, Any] = {"path": None, "target": "y", "frame": frame}
     assert {*TableTask(**path).table(rng()).input_names} == {"a", "b", *levels}
+
+
+def test_bytes_are_the_text_that_they_stand_for(folder: Path) -> None:
+    words = ["größe", "?", "v", "NA", "v", "größe", "v", "", "v", "größe", "v", "v"]
+    numbers = [row.split(",")[0] for row in ROWS]
+    columns = dict(zip("by", X.T[1:], strict=True))
+    table = FRAME[["b", "y"]].assign(kind=words, a=numbers)
+    plain = read(table.to_csv(index=False))
+    as_bytes = {name: np.array([c.encode() for c in table[name]]) for name in ("kind", "a")}
+    packed = read(arrays(**columns, **as_bytes), "data.npz")
+    frame = table.assign(**{name: [*cells] for name, cells in as_bytes.items()})
+    for made in (packed, TableTask(path=None, target="y", frame=frame).table(rng())):
+        assert made.input_names == plain.input_names
+        np.testing.assert_array_equal(made.inputs, plain.inputs)
+    latin = arrays(**columns, a=np.array([word.encode("latin-1") for word in words]))
+    message = "task.path='data.npz' column 'a' has bytes that are not UTF-8 text"
+    assert refusal(latin, "data.npz") == message
 
 
 def test_arrays_of_one_name_are_two_columns(folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ffn_train.config.settings import SettingError, first_line
-from ffn_train.tasks.tabular.cells import with_cells
+from ffn_train.tasks.tabular.cells import shown, with_cells
 from ffn_train.tasks.tabular.content import too_large
 from ffn_train.tasks.tabular.dialect import (
     LINES,
@@ -24,9 +24,11 @@ from ffn_train.tasks.tabular.reading import Reading, unique
 
 
 def settled(frame: Any, kind: str, hints: Given, **read: Any) -> tuple[Any, Reading]:
-    """A frame as the table of a text file: with unique names, and no words for missing cells.
+    """A frame as the table of a text file: with unique names, text in place of bytes, and no words
+    for missing cells.
 
     Numbers in cells of text are written as the settings say, and numbers beside text are made so.
+    Raises SettingError for bytes that are not UTF-8.
     """
     names, unnamed, renamed = unique(frame.columns)
     frame = frame.set_axis(names, axis=1)
@@ -38,6 +40,8 @@ def settled(frame: Any, kind: str, hints: Given, **read: Any) -> tuple[Any, Read
 
     texts = {}
     for name, cells in frame.items():
+        if cells.dtype == object and any(isinstance(cell, bytes) for cell in cells):
+            cells = texts[name] = _decoded(name, cells)
         if cells.dtype == object and numerals.decimal != ".":
             cells = cells.map(written, na_action="ignore")
         if cells.dtype.kind not in "iufbcmM":
@@ -45,6 +49,14 @@ def settled(frame: Any, kind: str, hints: Given, **read: Any) -> tuple[Any, Read
             texts[name] = cells.mask(missing) if missing.any() else cells
     about = {**read, **asdict(numerals), "unnamed": unnamed, "renamed": renamed}
     return with_cells(frame, texts), Reading(kind, len(frame), **about)
+
+
+def _decoded(name: str, cells: Any) -> Any:
+    """The cells with the text that bytes among them stand for."""
+    try:
+        return cells.map(lambda cell: cell.decode() if isinstance(cell, bytes) else cell)
+    except UnicodeDecodeError:
+        raise SettingError(f"column {shown(name)} has bytes that are not UTF-8 text") from None
 
 
 def arrays(files: Mapping[str, Any], kind: str, hints: Given) -> tuple[Any, Reading]:
@@ -109,7 +121,9 @@ def excel(file: io.BytesIO, hints: Given) -> tuple[Any, Reading]:
     top = cells.head(LINES).astype(object).where(cells.head(LINES).notna(), "").astype(str)
     rows = [[cell.strip() for cell in row] for row in top.to_numpy().tolist()]
     header, units = header_and_units(rows, Numerals(), hints)
-    frame = cells.iloc[header + units :].reset_index(drop=True).infer_objects()
+    places = cells.index  # an empty row among the others is one of the table
+    above = int(places[header + units - 1]) + 1 if header else int(places[0])
+    frame = cells.reindex(range(above, int(places[-1]) + 1)).reset_index(drop=True).infer_objects()
     frame.columns = rows[0] if header else [""] * cells.shape[1]
     kind = "Excel" if len(filled) == 1 else f"Excel, the first of {len(filled)} sheets"
     return settled(frame, kind, hints, header=header, units=units)

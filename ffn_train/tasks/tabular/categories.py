@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -13,16 +12,28 @@ from numpy.typing import NDArray
 from ffn_train.tasks.tabular.cells import factorized
 from ffn_train.tasks.tabular.dialect import Numerals
 
+EXACT = 2.0**53  # up to which floating-point numbers tell integers apart
+
 
 def as_words(cells: Any) -> tuple[list[str], NDArray[np.int64]]:
     """The distinct words of a category, sorted, "" where missing, and the index (N,) of each cell's
     word; the code 3.0 is the word 3.
     """
     codes, uniques = factorized(cells)
-    number = "{:.15g}".format if cells.dtype.kind == "f" else str
+    number = _digits if cells.dtype.kind == "f" else str
     texts = [*(number(cell).strip() for cell in uniques), *([""] if (codes < 0).any() else [])]
     words, places = np.unique(np.array(texts, dtype=object), return_inverse=True)
     return words.tolist(), places.take(codes)  # the code of a missing cell is -1
+
+
+def _digits(value: float) -> str:
+    """The number in 15 digits, in which 0.1 + 0.2 is 0.3, or all digits of a longer code."""
+    return f"{value:.{17 if abs(value) >= 1e15 else 15}g}"
+
+
+def too_long(cells: Any) -> bool:
+    """Whether there are numbers among cells that several codes would be read as."""
+    return cells.dtype.kind == "f" and bool((cells.abs() >= EXACT).any())
 
 
 def class_words(words: Iterable[str]) -> tuple[str, ...]:
@@ -38,7 +49,7 @@ def _among_numbers(word: str, numerals: Numerals) -> str | None:
     if word.lower() in ("true", "false"):
         return word.capitalize()
     value = numerals.value(word)
-    return None if value is None or math.isnan(value) else f"{value:.15g}"
+    return _digits(value) if value is not None and abs(value) < EXACT else None
 
 
 def of_text(known: Iterable[str]) -> bool:
@@ -62,4 +73,12 @@ def known_words(
         forms = [_among_numbers(word, numerals) for word in known]
         stands_for = {f: word for f, word in zip(forms, known, strict=True) if forms.count(f) == 1}
         words = [word if word in known else stands_for.get(word, word) for word in words]
-    return words, index
+    there = frozenset(known)
+    return [next((w for w in (word, *_older(word)) if w in there), word) for word in words], index
+
+
+def _older(word: str) -> tuple[str, str]:
+    """The words that older versions made of such cells: of bytes, and of a long code among gaps."""
+    value = Numerals().value(word)
+    long = value is not None and abs(value) >= 1e15
+    return repr(word.encode()), f"{value:.15g}" if long else word

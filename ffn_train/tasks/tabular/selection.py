@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from ffn_train.config.settings import SettingError, nearest, printable
-from ffn_train.tasks.tabular.categories import as_words, class_words
+from ffn_train.tasks.tabular.categories import as_words, class_words, too_long
 from ffn_train.tasks.tabular.cells import (
     TEXT,
     are_truth,
     as_numbers,
     as_truth,
+    blanked,
     distinct,
     shown,
 )
@@ -99,6 +100,18 @@ class _Names:
         )
 
 
+def long_codes(frame: Any, reading: Reading, roles: Wanted, source: str) -> frozenset[str]:
+    """The columns of codes whose numbers are too long to be told apart; text would be."""
+    names = _Names(frame, reading, source)
+    targets = names.of("task.target", roles.target)
+    coded = [*names.of("task.categories", roles.categories), *names.of("task.groups", roles.groups)]
+    return frozenset(
+        name
+        for name in (*coded, *(targets if roles.classes else ()))
+        if too_long(blanked(frame[name], roles.missing, reading.numerals))
+    )
+
+
 def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selection:
     """Select targets and inputs and detect their kinds. Raises SettingError with all problems."""
     names = _Names(frame, reading, source)
@@ -121,6 +134,12 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
     candidates = requested or [n for n in names.all if n not in {*targets, *dropped, *groups}]
     candidates = [name for name in dict.fromkeys(candidates) if name not in dropped]
     problems = _Problems()
+    for name in sorted(long_codes(frame, reading, roles, source)):
+        problems.add(
+            name,
+            "has codes among floating-point numbers of more than 15 digits, which do not tell them "
+            "apart: make them text",
+        )
     inputs, left_out, remarks = [], [], []
     may_be_classes = len(targets) == 1 and roles.classes is not False
     classes = None

@@ -23,7 +23,7 @@ from ffn_train.tasks.tabular.columns import Columns
 from ffn_train.tasks.tabular.dialect import MARKS, MISSING, SEPARATORS, Given
 from ffn_train.tasks.tabular.file import read
 from ffn_train.tasks.tabular.reading import Reading
-from ffn_train.tasks.tabular.selection import Selection, Wanted, described, select
+from ffn_train.tasks.tabular.selection import Selection, Wanted, described, long_codes, select
 from ffn_train.tasks.task import Task
 
 FEWEST_ROWS = 4
@@ -289,6 +289,8 @@ class TableTask(Task):
         source = "the table" if self.path is None else f"task.path={self.path!r}"
         roles = self._wanted()
         frame, reading = self._frame("path", self._hints)
+        if codes := long_codes(frame, reading, roles, source):
+            frame, reading = self._frame("path", replace(self._hints, words=codes))
         whole = frame[_filled(frame)]
         cells = {name: handy(cells) for name, cells in whole.items()}
         unseen = [
