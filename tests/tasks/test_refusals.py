@@ -149,6 +149,22 @@ def test_without_a_header_the_other_rows_say_how_many_columns_there_are(
     assert words in refusal("\n".join([first, *ROWS]), target=-1)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("7,8,9,10", "has 4 fields in row 15 where there are 3 columns"),
+        ("7,8", "has 2 fields in row 15 where there are 3 columns"),
+        ('7,8,"9', "has a quote in row 15 that is not closed"),
+        ("bad,8,9", "such as 'bad' in row 15"),
+    ],
+)
+def test_rows_of_empty_cells_are_counted_and_blank_lines_are_not(
+    folder: Path, wrong: str, words: str
+) -> None:
+    rows = ["", ",,", ROWS[0], '"1\n\n",2,3', *ROWS[1:5], " ", "", *ROWS[5:]]
+    assert words in refusal(lines([*rows, wrong]))
+
+
 def test_all_that_is_wrong_is_in_one_message(folder: Path) -> None:
     rows = [f"{i if i % 3 else 'x'},{i if i % 4 else 'z'},{row}" for i, row in enumerate(ROWS)]
     refused = refusal(lines(rows, "p,q q," + HEADER))

@@ -271,7 +271,9 @@ def test_long_codes_are_told_apart_beside_a_missing_one(folder: Path, first: int
 def test_codes_that_are_rounded_already_are_refused(folder: Path) -> None:
     frame = FRAME.assign(c=[math.nan, *(2.0**53 + 2 * i for i in range(11))])
     path: dict[str, Any] = {"path": None, "target": "y", "frame": frame}
-    with pytest.raises(SettingError, match=r"^the table: column 'c' has codes among floating-point"):
+    with pytest.raises(
+        SettingError, match=r"^the table: column 'c' has codes among floating-point"
+    ):
         TableTask(**path, categories=["c"]).table(rng())
     assert "c" in TableTask(**path).table(rng()).input_names
     marked = TableTask(**path, categories=["c"], missing=[2.0**53 + 2 * i for i in range(10)])
@@ -386,6 +388,24 @@ def test_an_array_of_rows_has_numbered_columns(folder: Path) -> None:
     np.save("data.npy", X)
     alone = TableTask(path="data.npy", target="column2").table(rng())
     np.testing.assert_array_equal(alone.inputs, X[:, :2])
+
+
+@excel
+def test_empty_rows_of_a_workbook_count_as_those_of_text_do(folder: Path) -> None:
+    blank = [None] * 3
+    rows = [blank, [*"aby"], ["m", "-", "N"], *X[:2].tolist(), blank, *X[2:].tolist(), blank]
+    below_title = workbook(pd.DataFrame([blank, ["Report", None, None], *rows]), header=False)
+    made = data(below_title, "data.xlsx", skip=2, split="last")
+    assert made.notes[0].endswith("13 rows; 1 row without any cell left out")
+    rows_of = made.to_json()["rows"]
+    assert [*rows_of["train"], *rows_of["validation"]] == [0, 1, *range(3, 13)]
+    assert made.to_json()["reading"]["units"]
+    text = lines([*ROWS[:2], ",,", *ROWS[2:]])
+    assert made.digest == data(text, split="last").digest
+    wrong = workbook(pd.DataFrame([*rows[1:], ["x", 1, 2]]), header=False)
+    assert "such as 'x' in row 15" in refusal(wrong, "data.xlsx")
+    headless = workbook(pd.DataFrame(rows[3:]), header=False)
+    assert read(headless, "data.xlsx", target=-1).inputs.shape == (12, 2)
 
 
 @excel

@@ -223,7 +223,8 @@ def _wrong_cells(cells: Any, wrong: Any, kind: str = "finite number") -> tuple[s
     places = np.flatnonzero(wrong)
     first = str(cells.iloc[places[0]])
     many = f"{len(places):,} cells that are" if len(places) > 1 else "a cell that is"
-    return f"{many} no {kind}, such as {shown(first)} in row {places[0] + 1}", first.strip()
+    row = cells.index[places[0]] + 1  # in the file, of which empty rows are left out by now
+    return f"{many} no {kind}, such as {shown(first)} in row {row}", first.strip()
 
 
 def _is_text(cells: Any, numerals: Numerals) -> bool:

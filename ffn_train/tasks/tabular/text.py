@@ -62,7 +62,7 @@ def text(
         if as_bytes:
             left_out = 3 if encoding == "utf-8-sig" and not marked else 0
             rows.read(len(sample[:body].encode()) + left_out)
-        frame = _parsed(_Rows(rows), dialect, options)
+        frame = _parsed(_Rows(rows), dialect, options, lambda: decoded(body))
     if len(frame) and frame.iloc[:, -1].isna().any():
         _refuse_short(decoded(body), dialect)
     frame.columns = names
@@ -89,16 +89,19 @@ def _refuse_short(stream: IO[str], dialect: Dialect) -> None:
     Only needed if a last cell is missing.
     """
     width = len(dialect.names)
-    if dialect.separator == " ":
-        rows = (records([line], " ")[0] for line in stream if line.strip())
-    else:
-        reader = csv.reader(stream, delimiter=dialect.separator, skipinitialspace=True)
-        rows = (row for row in reader if len(row) > 1 or "".join(row).strip())
-    for number, row in enumerate(rows, 1):
+    for number, row in _numbered(stream, dialect):
         if len(row) < width:
             raise SettingError(
                 f"has {counted(len(row), 'field')} in row {number} where there are {width} columns"
             )
+
+
+def _numbered(stream: IO[str], dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
+    """The fields of each row, with its number from 1 on; blank lines are no rows."""
+    if dialect.separator == " ":
+        return enumerate((records([line], " ")[0] for line in stream if line.strip()), 1)
+    reader = csv.reader(stream, delimiter=dialect.separator, skipinitialspace=True)
+    return enumerate((row for row in reader if len(row) > 1 or "".join(row).strip()), 1)
 
 
 def encoding_of(start: bytes, given: str | None) -> str:
@@ -150,7 +153,10 @@ def _options(dialect: Dialect, words: Sequence[int], *, spaced: bool) -> dict[st
     }
 
 
-def _parsed(rows: _Rows, dialect: Dialect, options: Mapping[str, Any]) -> Any:
+def _parsed(
+    rows: _Rows, dialect: Dialect, options: Mapping[str, Any], again: Callable[[], IO[str]]
+) -> Any:
+    """The frame of the rows; ``again``: their text once more, for what is wrong with it."""
     import pandas as pd
 
     exact: dict[str, Any] = {}
@@ -168,19 +174,23 @@ def _parsed(rows: _Rows, dialect: Dialect, options: Mapping[str, Any]) -> Any:
     except pd.errors.EmptyDataError:
         return pd.DataFrame(columns=range(len(dialect.names)))
     except (pd.errors.ParserError, csv.Error, OverflowError) as error:
-        raise SettingError(_reason(str(error), dialect)) from None
+        raise SettingError(_reason(str(error), dialect, again())) from None
     return frame
 
 
-def _reason(message: str, dialect: Dialect) -> str:
-    """The message of pandas about a row that does not fit, reworded."""
+@any_length()
+def _reason(message: str, dialect: Dialect, stream: IO[str]) -> str:
+    """The message of pandas about a row that does not fit, reworded; pandas counts blank lines."""
+    width = len(dialect.names)
     fields = re.search(r"Expected \d+ fields in line (\d+), saw (\d+)", message)
     if fields:
-        return (
-            f"has {fields[2]} fields in row {fields[1]} where there are {len(dialect.names)} "
-            "columns"
-        )
+        longer = ((n, len(row)) for n, row in _numbered(stream, dialect) if len(row) > width)
+        row, many = next(longer, (fields[1], fields[2]))
+        return f"has {many} fields in row {row} where there are {width} columns"
     opened = re.search(r"EOF inside string starting at row (\d+)", message)
     if opened:
-        return f"has a quote in row {int(opened[1]) + 1} that is not closed"
+        row = int(opened[1]) + 1
+        if dialect.separator != " ":  # the open field is that of the last row
+            row = max((n for n, _ in _numbered(stream, dialect)), default=row)
+        return f"has a quote in row {row} that is not closed"
     return f"cannot be read: {message.strip().splitlines()[0]}"
