@@ -139,7 +139,19 @@ def test_columns_come_back_from_their_json_with_the_classes(folder: Path) -> Non
         (flowers(('"1,5"', '"2,5"')), {}, "what helps: task.decimal=comma or task.classes=true"),
         (flowers(), {"target": ["kind", "x"]}, "is a target of text, such as 'versicolor'"),
         (flowers(("", "")), {}, "column 'kind' is a target without a value"),
-        (flowers(("one", "one")), {}, "target 'one' is constant in the 48 training rows"),
+        (flowers(("one", "one")), {}, "task.target 'kind' is 'one' in all 48 training rows"),
+        (
+            flowers(("b", "b")) + "0,0,a\n",
+            {"split": "last", "validation": 1 / 61},
+            "task.target 'kind' is 'b' in all 60 training rows: there is nothing to learn",
+        ),
+        (
+            flowers(("1", "2", "A")),
+            {},
+            "column 'kind' has 20 cells that are no finite number, such as 'A' in row 3; what "
+            "helps: task.classes=true or 'task.missing=[A]'",
+        ),
+        (flowers(("1", "2", "A")), {"classes": False}, "in row 3; what helps: 'task.missing=[A]'"),
     ],
 )
 def test_what_is_no_target_of_classes(

@@ -174,6 +174,14 @@ def test_all_that_is_wrong_is_in_one_message(folder: Path) -> None:
     read(lines(rows, "p,q q," + HEADER), drop=["p", "q q"])
 
 
+def test_a_cell_that_is_too_long_to_be_pasted_is_not_advised(folder: Path) -> None:
+    for column, helps in ((0, "; what helps: 'task.categories=[a]' or 'task.drop=[a]'"), (2, "")):
+        row = ["1", "2", "3"]
+        row[column] = "z" * 401
+        refused = refusal(lines([*ROWS, ",".join(row)]))
+        assert refused.endswith(f"such as '{'z' * 37}...' in row 13{helps}")
+
+
 def test_many_columns_that_are_wrong_are_counted(folder: Path) -> None:
     rows = [",".join([f"{i}x" if i % 2 else str(i)] * 30) + f",{row}" for i, row in enumerate(ROWS)]
     header = ",".join(f"p{i}" for i in range(30))

@@ -552,11 +552,51 @@ def test_a_second_file_is_for_validation(folder: Path) -> None:
     x = made.x_validation * made.input_std + made.input_mean
     np.testing.assert_allclose(x, [[3, 2], [6, 5]])
     np.testing.assert_allclose(made.input_mean, X[:, :2].mean(axis=0))
-    assert "task.validation_path='second.csv': separated by comma, 3 rows" in made.notes
+    assert made.notes[-1] == (
+        "task.validation_path='second.csv': separated by comma, 3 rows; "
+        "1 row without any cell left out"
+    )
     Path("second.csv").write_text("y,a\n1,2\n4,x\n")
     assert refusal(PLAIN, validation_path="second.csv") == (
         "task.validation_path='second.csv': it has no column 'b'; "
         "column 'a' has 'x' in row 2, where a number is needed"
+    )
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+@pytest.mark.parametrize(
+    ("second", "chosen", "words"),
+    [
+        ("a,b,y\n", {}, "separated by comma, 0 rows"),
+        ("a,b,y\n1,2,\n,,\n", {}, "1 row without any cell left out; 1 row without a target left"),
+        ("a,b,y\n1,,3\n", {"fill": "drop"}, "1 row; 1 row without an input left out"),
+    ],
+)
+def test_a_second_file_without_a_row_is_refused(
+    folder: Path, part: str, second: str, chosen: dict[str, Any], words: str
+) -> None:
+    Path("second.csv").write_text(second)
+    refused = refusal(PLAIN, **{f"{part}_path": "second.csv"}, **chosen)
+    assert refused.startswith(f"task.{part}_path='second.csv': ")
+    assert words in refused
+    assert refused.endswith(": it has no row that can be used")
+
+
+def test_what_a_second_file_leaves_out_is_said(folder: Path) -> None:
+    Path("second.csv").write_text("a,b,y\n1,2,3\n1,2,\n,,\n")
+    made = data(PLAIN, test_path="second.csv")
+    assert (
+        "task.test_path='second.csv': separated by comma, 3 rows; 1 row without any cell left out; "
+        "1 row without a target left out"
+    ) in made.notes
+
+
+def test_a_number_where_yes_or_no_is_needed(folder: Path) -> None:
+    rows = [f"{'yes' if i % 2 else 'no'},{row}" for i, row in enumerate(ROWS)]
+    Path("second.csv").write_text("new,a,b,y\n1,2,3,4\n")
+    assert refusal(lines(rows, "new,a,b,y"), validation_path="second.csv") == (
+        "task.validation_path='second.csv': column 'new' has '1' in row 1, where yes or no (or "
+        "true or false, y or n, t or f) is needed"
     )
 
 

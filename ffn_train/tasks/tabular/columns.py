@@ -28,6 +28,11 @@ from ffn_train.tasks.tabular.dialect import Numerals
 from ffn_train.tasks.tabular.reading import unique
 
 YEAR = 365.25  # days
+_NEEDED = {
+    "number": "a number",
+    "date": "a date",
+    "boolean": "yes or no (or true or false, y or n, t or f)",
+}
 MISSING, OTHER = "(missing)", "(other)"
 
 
@@ -223,7 +228,7 @@ class Columns:
                 row = int(wrong.argmax())
                 problems.append(
                     f"column {shown(column.name)} has {shown(str(cells.iloc[row]))} in row "
-                    f"{row + 1}, where a {column.kind} is needed"
+                    f"{row + 1}, where {_NEEDED[column.kind]} is needed"
                 )
         if problems:
             raise SettingError(f"{source}: {'; '.join(problems)}")

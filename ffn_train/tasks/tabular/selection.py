@@ -28,6 +28,7 @@ from ffn_train.tasks.tabular.reading import Reading
 
 LEVELS = 50  # a category with more levels, or more than half as many as rows, is left out
 CODES = 10  # up to this many distinct numbers in a target may be codes of classes
+LONG = 200  # characters of a cell that no message repeats in full
 LISTED = 20  # columns or problems in a message before the rest is only counted
 
 
@@ -147,7 +148,8 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
         if roles.classes or (may_be_classes and _is_text(frame[name], reading.numerals)):
             classes = _classes(name, frame[name], reading.numerals, roles, problems)
         else:
-            _check_numbers(name, frame[name], reading.numerals, problems)
+            asked = may_be_classes and roles.classes is None
+            _check_numbers(name, frame[name], reading.numerals, problems, may_be_classes=asked)
             first = frame[name].head(1000)  # more than CODES of them are enough to know
             few = may_be_classes and first.nunique() <= CODES
             numbers = frame[name].nunique() if few else 0
@@ -251,7 +253,9 @@ def _classes(
     return classes
 
 
-def _check_numbers(name: str, cells: Any, numerals: Numerals, problems: _Problems) -> None:
+def _check_numbers(
+    name: str, cells: Any, numerals: Numerals, problems: _Problems, *, may_be_classes: bool
+) -> None:
     values, wrong = as_numbers(cells, numerals)
     if np.isnan(values).all() and not wrong.any():
         problems.add(name, "is a target without a value")
@@ -260,7 +264,14 @@ def _check_numbers(name: str, cells: Any, numerals: Numerals, problems: _Problem
         problems.add(name, f"is a target of text, such as {shown(first)}: numbers are needed")
     elif wrong.any():
         what, first = _wrong_cells(cells, wrong)
-        problems.add(name, f"has {what}", *_marks(first, numerals), paste("task.missing", [first]))
+        few = may_be_classes and cells.nunique() <= min(LEVELS, len(cells) / 2)
+        classes = ["task.classes=true"] if few else []
+        problems.add(name, f"has {what}", *_marks(first, numerals), *classes, *_as_missing(first))
+
+
+def _as_missing(cell: str) -> list[str]:
+    """The setting by which this cell counts as missing, unless it is too long to be pasted."""
+    return [paste("task.missing", [cell])] if len(cell) <= LONG else []
 
 
 def _marks(cell: str, numerals: Numerals) -> list[str]:
@@ -299,7 +310,7 @@ def _kind(
         if not as_days(each, forms[0])[1].any():
             return Column(name, "date", date=forms[0])
         what, first = _wrong_cells(cells, as_days(cells, forms[0])[1], "date")
-        problems.add(name, f"has {what}", paste("task.missing", [first]), "categories", "drop")
+        problems.add(name, f"has {what}", *_as_missing(first), "categories", "drop")
         return None
     wrong = as_numbers(cells, reading.numerals)[1]
     first = str(cells.iloc[int(wrong.argmax())])
@@ -315,7 +326,7 @@ def _kind(
     marks = _marks(first.strip(), reading.numerals)
     if marks or wrong.sum() < TEXT * cells.notna().sum():
         what, first = _wrong_cells(cells, wrong)
-        alternatives = [] if marks else [paste("task.missing", [first]), "categories"]
+        alternatives = [] if marks else [*_as_missing(first), "categories"]
         problems.add(name, f"has {what}", *marks, *alternatives, "drop")
         return None
     return Column(name, "category")

@@ -191,9 +191,9 @@ class TableTask(Task):
         for part in ("validation", "test"):
             if getattr(self, f"{part}_path") is not None:
                 first = len(frame)
-                frame, other = self._with_rows_of(f"{part}_path", frame, columns)
+                frame, note = self._with_rows_of(f"{part}_path", frame, columns)
                 chosen = replace(chosen, **{part: np.arange(first, len(frame))})
-                notes.append(f"task.{part}_path={getattr(self, f'{part}_path')!r}: {other.says()}")
+                notes.append(note)
         places = np.asarray(frame.index, dtype=np.int64)
         columns = columns.with_classes(frame).fitted(frame, chosen.train)
         missing = [column.name for column in columns.inputs if column.indicator]
@@ -203,7 +203,10 @@ class TableTask(Task):
                 f"missing cells in {listed}: the training rows' median, or a level of their own "
                 "(task.fill=drop drops the rows)"
             )
-        data = standardised(_table(columns, frame), chosen, standardise_targets=standardise_targets)
+        table = _table(columns, frame)
+        if columns.classes is not None:
+            _check_classes(table, chosen.train, columns.targets[0])
+        data = standardised(table, chosen, standardise_targets=standardise_targets)
         rows_of = {p: places[rows].tolist() for p, rows in vars(chosen).items() if len(rows)}
         origin = {"reading": reading.to_json(), "columns": columns.to_json(), "rows": rows_of}
         outliers = data.outliers
@@ -307,12 +310,7 @@ class TableTask(Task):
         used, left_out = self._used(whole, selection.columns)
         _check_rows(used, source)
         left_out = {"without any cell": len(frame) - len(whole), **left_out}
-        phrases = [
-            f"{count:,} row{'s' * (count > 1)} {why} left out"
-            for why, count in left_out.items()
-            if count
-        ]
-        notes = ["; ".join([f"{source}: {reading.says()}", *phrases]), described(selection)]
+        notes = [_note(source, reading, left_out), described(selection)]
         if unseen:
             words = " or ".join(map(shown, unseen))
             notes.append(f"{source}: no cell is {words} (task.missing)")
@@ -355,9 +353,10 @@ class TableTask(Task):
             order = order[count:]
         return Parts(rows[np.isin(group, order)], *chosen)
 
-    def _with_rows_of(self, key: str, frame: Any, columns: Columns) -> tuple[Any, Reading]:
-        """A frame with the rows of a second file below it, and how that was read: its numbers and
-        words as those of the first file, or else as they stand there.
+    def _with_rows_of(self, key: str, frame: Any, columns: Columns) -> tuple[Any, str]:
+        """A frame with the usable rows of a second file below it, and a note on how that was read:
+        its numbers and words as those of the first file, or else as they stand there. Raises
+        SettingError if it has no such row.
         """
         import pandas as pd
 
@@ -367,8 +366,13 @@ class TableTask(Task):
         ways = [partial(self._frame, key, way) for way in dict.fromkeys((as_first, hints))]
         second, reading = self._kept(key, lambda: columns.of_another(ways, source), columns)
         names = [*(column.name for column in columns.inputs), *columns.targets]
-        both = pd.concat([columns.numbered(frame)[names], second[_filled(second)][names]])
-        return self._used(both, columns.with_classes(both))[0], reading
+        whole = second[_filled(second)]
+        both = pd.concat([columns.numbered(frame)[names], whole[names]])
+        used, left_out = self._used(both, columns.with_classes(both))
+        note = _note(source, reading, {"without any cell": len(second) - len(whole), **left_out})
+        if len(used) == len(frame):
+            raise SettingError(f"{note}: it has no row that can be used")
+        return used, note
 
 
 def _filled(frame: Any) -> NDArray[np.bool_]:
@@ -381,11 +385,31 @@ def _filled(frame: Any) -> NDArray[np.bool_]:
     return filled
 
 
+def _note(source: str, reading: Reading, left_out: Mapping[str, int]) -> str:
+    """How a file was read, and how many of its rows are left out for what they lack."""
+    phrases = [
+        f"{count:,} row{'s' * (count > 1)} {why} left out"
+        for why, count in left_out.items()
+        if count
+    ]
+    return "; ".join([f"{source}: {reading.says()}", *phrases])
+
+
 def _check_rows(frame: Any, source: str) -> None:
     if len(frame) < FEWEST_ROWS:
         raise SettingError(
             f"{source} has {counted(len(frame), 'row')} that can be used; "
             f"at least {FEWEST_ROWS} are needed"
+        )
+
+
+def _check_classes(table: Table, train: NDArray[np.int64], target: str) -> None:
+    """Raises SettingError if all training rows are of one class."""
+    sizes = table.targets[train].sum(axis=0)
+    if sizes.max() == len(train):
+        raise SettingError(
+            f"task.target {shown(target)} is {shown(table.target_names[sizes.argmax()])} in all "
+            f"{len(train)} training rows: there is nothing to learn"
         )
 
 
