@@ -51,6 +51,16 @@ def test_a_first_line_that_a_run_took_for_a_header(folder: Path) -> None:
     assert NOTES[-1] == "run was finished at step 8, now goes on to 12"
 
 
+def test_the_header_of_another_run_is_not_taken(folder: Path) -> None:
+    Path("data.csv").write_text("\n".join(ROWS))
+    run("task.target=-1")
+    Path("data.csv").write_text(lines(ROWS[:8]))
+    with pytest.raises(
+        SettingError, match=r"run.dir=run holds another run: task.target='-1' there"
+    ):
+        run("task.target=y")
+
+
 def test_a_damaged_record_is_no_help(folder: Path) -> None:
     Path("data.csv").write_text(ALL_WORDS)
     run("task.target=-1", "task.header=true")

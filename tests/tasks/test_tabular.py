@@ -276,7 +276,7 @@ def test_codes_that_are_rounded_already_are_refused(folder: Path) -> None:
     ):
         TableTask(**path, categories=["c"]).table(rng())
     assert "c" in TableTask(**path).table(rng()).input_names
-    marked = TableTask(**path, categories=["c"], missing=[2.0**53 + 2 * i for i in range(10)])
+    marked = TableTask(**path, categories=["c"], missing=[str(2**53 + 2 * i) for i in range(10)])
     with pytest.raises(SettingError, match="column 'c' has codes"):
         marked.table(rng())
     assert (
@@ -284,7 +284,7 @@ def test_codes_that_are_rounded_already_are_refused(folder: Path) -> None:
         in TableTask(
             **{**path, "frame": frame.assign(c=[2.0**60, *range(11)])},
             categories=["c"],
-            missing=[2**60],
+            missing=[str(2**60)],
         )
         .table(rng())
         .input_names

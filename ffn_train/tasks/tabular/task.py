@@ -165,12 +165,12 @@ class TableTask(Task):
         """
         try:
             columns = Columns.from_json(recorded["columns"])
-            header = bool(recorded["reading"]["header"])
+            named = recorded["reading"]["header"] is True
         except (KeyError, TypeError, ValueError, AttributeError):  # a new run, or one to refuse
             return self
         return replace(
             self,
-            header=header if self.header is None else self.header,
+            header=True if named and self.header is None else self.header,
             truths=tuple(column.name for column in columns.inputs if column.kind == "boolean"),
         )
 
