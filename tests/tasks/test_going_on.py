@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -32,11 +33,16 @@ def test_words_of_several_pairs_that_a_run_took_for_yes_and_no(folder: Path) -> 
     """Older versions took f and n for the same."""
     Path("data.csv").write_text(with_codes("fftt"))
     run("task.target=y")
+    record = json.loads(Path("run/data.json").read_text())
+    assert record["columns"]["inputs"][0].pop("levels") == ["t", "f"]
+    record["columns"]["inputs"][0]["levels"] = []
+    Path("run/data.json").write_text(json.dumps(record))
     assert "code=f" in data(with_codes("fnty")).input_names
     went_on = run("task.target=y", "trainer.steps=12")
     assert NOTES[-1] == "run was finished at step 8, now goes on to 12"
     assert went_on.summary is not None
     assert went_on.summary.steps == 12
+    assert json.loads(Path("run/data.json").read_text()) == record
     Path("data.csv").write_text(with_codes("fnno"))
     with pytest.raises(SettingError, match=r"run.dir=run holds another run: rows with the digest"):
         run("task.target=y", "trainer.steps=12")

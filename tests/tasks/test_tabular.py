@@ -592,12 +592,31 @@ def test_what_a_second_file_leaves_out_is_said(folder: Path) -> None:
 
 
 def test_a_number_where_yes_or_no_is_needed(folder: Path) -> None:
-    rows = [f"{'yes' if i % 2 else 'no'},{row}" for i, row in enumerate(ROWS)]
-    Path("second.csv").write_text("new,a,b,y\n1,2,3,4\n")
-    assert refusal(lines(rows, "new,a,b,y"), validation_path="second.csv") == (
-        "task.validation_path='second.csv': column 'new' has '1' in row 1, where yes or no (or "
-        "true or false, y or n, t or f) is needed"
-    )
+    Path("second.csv").write_text("new,a,b,y\nTRUE,2,3,4\n1,2,3,4\n")
+    start = "task.validation_path='second.csv': column 'new' has '1' in row 2, where true or false,"
+    for words, needed in (
+        (("yes", "no"), "yes or no, y or n, t or f"),
+        (("Y", "N"), "yes or no, y or n"),
+        (("t", "f"), "yes or no, t or f"),
+    ):
+        content = lines([f"{words[i % 2]},{row}" for i, row in enumerate(ROWS)], "new,a,b,y")
+        refused = refusal(content, validation_path="second.csv")
+        assert refused == f"{start} {needed} is needed"
+
+
+def test_letters_of_another_pair_are_refused_in_a_second_file(folder: Path) -> None:
+    content = lines([f"{'tf'[i % 2]},{row}" for i, row in enumerate(ROWS)], "gill,a,b,y")
+    Path("second.csv").write_text("gill,a,b,y\nF,1,2,3\nyes,1,2,3\nn,1,2,3\n")
+    refused = refusal(content, test_path="second.csv")
+    assert "column 'gill' has 'n' in row 3, where true or false, yes or no, t or f" in refused
+    made = data(content).to_json()["columns"]
+    columns = Columns.from_json(json.loads(json.dumps(made)))
+    frame = pd.DataFrame({"gill": ["t", "no", None], "a": 1, "b": 2})
+    columns.check(frame, "new.csv", targets=False)
+    assert columns.encode(frame)[:2, 0].tolist() == [1, 0]
+    made["inputs"][0]["levels"] = ()  # as older versions have it, which take any words
+    older = Columns.from_json(made)
+    assert older.encode(frame.assign(gill=["y", "n", "f"]))[:, 0].tolist() == [1, 0, 0]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from ffn_train.tasks.tabular.dialect import Numerals
 
 TEXT = 0.9  # a column is text if at least this share of its cells are not numbers
 _PAIRS = (("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"))
-_TRUTH = {word: value for pair in _PAIRS for word, value in zip(pair, (1.0, 0.0), strict=True)}
 
 Mask = NDArray[np.bool_]
 
@@ -117,12 +116,25 @@ def as_numbers(cells: Any, numerals: Numerals) -> tuple[Array, Mask]:
     return values, wrong
 
 
-def as_truth(cells: Any) -> tuple[Array, Mask]:
-    """1 and 0 for yes and no, NaN where missing, and a mask of cells that are neither."""
-    return _parsed(cells, lambda cell: _TRUTH.get(cell.lower()))
+def truth_pairs(letters: Sequence[str]) -> list[tuple[str, str]]:
+    """The words for yes and no, in pairs, of which one of letters only if it is this; () is any."""
+    return [pair for pair in _PAIRS if len(pair[0]) > 1 or pair == tuple(letters or pair)]
 
 
-def are_truth(cells: Any) -> bool:
-    """Whether all present cells are yes or no in words of one pair: f beside n may be two codes."""
+def as_truth(cells: Any, letters: Sequence[str] = ()) -> tuple[Array, Mask]:
+    """1 and 0 for yes and no, NaN where missing, and a mask of cells that are neither.
+
+    ``letters``: the pair of letters that alone is so, if any is: n beside t and f may be a code.
+    """
+    truth = {
+        word: value
+        for pair in truth_pairs(letters)
+        for word, value in zip(pair, (1.0, 0.0), strict=True)
+    }
+    return _parsed(cells, lambda cell: truth.get(cell.lower()))
+
+
+def pair_of(cells: Any) -> tuple[str, str] | None:
+    """The pair of words for yes and no that all present cells are of, if they are of one."""
     words = {str(cell).strip().lower() for cell in factorized(cells)[1]}
-    return any(words <= {*pair} for pair in _PAIRS)
+    return next((pair for pair in _PAIRS if words <= {*pair}), None)

@@ -21,6 +21,7 @@ from ffn_train.tasks.tabular.cells import (
     distinct,
     factorized,
     shown,
+    truth_pairs,
     with_cells,
 )
 from ffn_train.tasks.tabular.dates import as_days
@@ -28,11 +29,6 @@ from ffn_train.tasks.tabular.dialect import Numerals
 from ffn_train.tasks.tabular.reading import unique
 
 YEAR = 365.25  # days
-_NEEDED = {
-    "number": "a number",
-    "date": "a date",
-    "boolean": "yes or no (or true or false, y or n, t or f)",
-}
 MISSING, OTHER = "(missing)", "(other)"
 
 
@@ -43,7 +39,8 @@ class Column:
     ``kind``: number, boolean, date or category. ``fill``: the value for missing cells, the median
     of the training rows; ``indicator``: whether an extra column marks missing cells. ``levels``:
     the words of a category; once it is fitted, those that have a column each, of at least two
-    training rows, while all others share one. ``pooled``: whether training rows have such others;
+    training rows, while all others share one; of yes and no their letters, if it was those, and ()
+    where any words will do. ``pooled``: whether training rows have such others;
     if not, that column was not trained and stays 0. ``date``: the format of dates; ``season``:
     whether the day of the year has two columns in addition to the days since 1970. All but kind and
     format are fitted on the training rows.
@@ -68,6 +65,13 @@ class Column:
         parts += [f"{self.name} {wave}" for wave in ("sine", "cosine") if self.season]
         parts += [f"{self.name}={MISSING}"] if self.indicator else []
         return tuple(parts)
+
+    @property
+    def needed(self) -> str:
+        """What a cell must be, in words."""
+        if self.kind != "boolean":
+            return f"a {self.kind}"
+        return ", ".join(f"{yes} or {no}" for yes, no in truth_pairs(self.levels))
 
     def fitted(self, cells: Any, train: NDArray[np.int64], numerals: Numerals) -> Column:
         """The column with its coding fitted on the cells of the training rows, given by index."""
@@ -129,7 +133,7 @@ class Column:
         if self.kind == "date":
             return as_days(cells, self.date)
         if self.kind == "boolean":
-            return as_truth(cells)
+            return as_truth(cells, self.levels)
         return as_numbers(cells, numerals)
 
     def to_json(self) -> dict[str, Any]:
@@ -228,7 +232,7 @@ class Columns:
                 row = int(wrong.argmax())
                 problems.append(
                     f"column {shown(column.name)} has {shown(str(cells.iloc[row]))} in row "
-                    f"{row + 1}, where {_NEEDED[column.kind]} is needed"
+                    f"{row + 1}, where {column.needed} is needed"
                 )
         if problems:
             raise SettingError(f"{source}: {'; '.join(problems)}")

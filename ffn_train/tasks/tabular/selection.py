@@ -14,11 +14,11 @@ from ffn_train.config.settings import SettingError, nearest, printable
 from ffn_train.tasks.tabular.categories import as_words, class_words, too_long
 from ffn_train.tasks.tabular.cells import (
     TEXT,
-    are_truth,
     as_numbers,
     as_truth,
     blanked,
     distinct,
+    pair_of,
     shown,
 )
 from ffn_train.tasks.tabular.columns import Column, Columns
@@ -303,8 +303,10 @@ def _kind(
     values, wrong = as_numbers(each, reading.numerals)
     if not wrong.any():
         return "it is empty" if np.isnan(values).all() else Column(name, "number")
-    if are_truth(each) or (name in roles.truths and not as_truth(each)[1].any()):
+    if name in roles.truths and not as_truth(each)[1].any():
         return Column(name, "boolean")
+    if pair := pair_of(each):
+        return Column(name, "boolean", levels=pair if len(pair[0]) == 1 else ())
     forms = date_forms(each, roles.dates) if cells.dtype.kind not in "iuf" else []
     if len(forms) == 1:
         if not as_days(each, forms[0])[1].any():

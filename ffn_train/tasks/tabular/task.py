@@ -171,7 +171,7 @@ class TableTask(Task):
         return replace(
             self,
             header=True if named and self.header is None else self.header,
-            truths=tuple(column.name for column in columns.inputs if column.kind == "boolean"),
+            truths=tuple(c.name for c in columns.inputs if c.kind == "boolean" and not c.levels),
         )
 
     def table(self, rng: np.random.Generator) -> Table:
