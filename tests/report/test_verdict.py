@@ -386,24 +386,138 @@ def test_nothing_divided_by_nothing_is_written_so(tmp_path: Path) -> None:
     )
 
 
-def test_classes_that_are_right_by_chance(tmp_path: Path) -> None:
-    """Of 25 rows in two classes 16 may be right by chance, and 20 at the best of evaluations."""
-    run = verdict(tmp_path, depth=2)
+CHANCES = [  # rows, share of the commonest class, accuracy, whether the best of many, answer
+    (25, 0.5, 0.65, False, "no"),  # 16 of 25 may be right by chance, and 20 at the best of many
+    (25, 0.5, 0.75, False, "yes"),
+    (25, 0.5, 0.75, True, "no"),
+    (2500, 0.5, 0.65, False, "yes"),
+    (2500, 0.5, 0.75, True, "yes"),
+    (60, 55 / 60, 59 / 60, True, "yes"),  # chance finds 4 of 5 rows among 60 once in 100,000 times
+    (60, 55 / 60, 57 / 60, True, "no"),  # and 2 once in 170
+    (60, 55 / 60, 57 / 60, False, "yes"),
+    (60, 55 / 60, 54 / 60, True, "no"),
+    (120, 108 / 120, 111 / 120, True, "yes"),
+    (12, 7 / 12, 1.0, True, "yes"),  # once in 792
+    (12, 8 / 12, 1.0, True, "cannot tell"),  # once in 495
+    (10, 0.5, 1.0, True, "cannot tell"),
+    (10, 0.5, 0.5, True, "no"),
+    (3, 1 / 3, 1.0, False, "cannot tell"),
+    (12, 1.0, 1.0, True, "cannot tell"),  # all rows are of one class
+    (100, 0.25, 0.3, False, "no"),
+    (100, 0.25, 0.4, False, "yes"),
+]
+
+
+@pytest.mark.parametrize(("rows", "share", "value", "kept", "kind"), CHANCES)
+def test_classes_that_are_right_by_chance(
+    rows: int, share: float, value: float, kept: bool, kind: str, trained: Run
+) -> None:
+    run = of_classes(trained, rows=rows, share=share, values=[value], kept=0 if kept else None)
+    finding = words(run)[0]
+    assert (finding.question, finding.kind) == (LEARNED, kind)
+    assert finding.text.startswith(kind)
+    if kind == "cannot tell":
+        assert "but guesses may be that good by chance" in finding.text
+        assert finding.text.endswith(f"with only {rows} rows")
+    if kind == "no":
+        than = "hardly better than" if value > share else "worse" if value < share else "no better"
+        assert than in finding.text
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return verdict(tmp_path_factory.mktemp("trained"), depth=2, section=TRAINED)
+
+
+def of_classes(
+    run: Run, *, rows: int, share: float, values: list[float], kept: int | None = None
+) -> Run:
+    """The run as if of classes, with these accuracies; the last one is its score, and its best."""
     assert run.summary is not None
     assert run.summary.score is not None
-    score = replace(run.summary.score, perfect=1.0, no_skill=0.5, baseline=0.5, best=0.8)
-    for rows, value, kept, kind in (
-        (25, 0.65, None, "no"),
-        (25, 0.75, None, "yes"),
-        (25, 0.75, 0, "no"),
-        (2500, 0.65, None, "yes"),
-        (2500, 0.75, 0, "yes"),
-    ):
-        origin = replace(run.provenance, kind="classes", validation_rows=rows, test_rows=None)
-        summary = replace(run.summary, score=replace(score, value=value), kept_step=kept)
-        finding = words(replace(run, provenance=origin, summary=summary))[0]
-        assert (finding.question, finding.kind) == (LEARNED, kind)
-        assert ("hardly better than" in finding.text) is (kind == "no")
+    score = replace(
+        run.summary.score,
+        perfect=1.0,
+        no_skill=share,
+        baseline=share,
+        value=values[-1],
+        best=values[-1],
+    )
+    return replace(
+        with_scores(run, values),
+        provenance=replace(run.provenance, kind="classes", validation_rows=rows, test_rows=None),
+        summary=replace(run.summary, score=score, kept_step=kept),
+    )
+
+
+def with_scores(run: Run, scores: list[float], losses: list[float] | None = None) -> Run:
+    """The run with these validation scores and losses at its first evaluations, and no others."""
+    trivial = run.provenance.trivial_loss
+    assert trivial is not None
+    columns = {name: np.full_like(run.scalars["loss"], np.nan) for name in ("score", "loss")}
+    columns["score"][: len(scores)] = scores
+    columns["loss"][: len(scores)] = trivial * np.array(losses or [1.0] * len(scores))
+    new = {f"validation_{name}": column for name, column in columns.items()}
+    return replace(run, scalars={**run.scalars, **new})
+
+
+def memorised(run: Run) -> Run:
+    """The run with a training loss of a tenth of the trivial one, by weights that moved far."""
+    assert run.provenance.trivial_loss is not None
+    assert Evidence(run).moved > 0.05
+    loss = np.full_like(run.scalars["loss"], 0.1 * run.provenance.trivial_loss)
+    return replace(run, scalars={**run.scalars, "loss": loss})
+
+
+def held_back(run: Run) -> Finding:
+    (finding,) = (finding for finding in words(run) if finding.question == HELD_BACK)
+    return finding
+
+
+@pytest.mark.parametrize(
+    ("rows", "share", "values", "noise"),
+    [
+        (60, 55 / 60, [55 / 60, 56 / 60], True),
+        (60, 55 / 60, [55 / 60, 59 / 60], False),  # four of the five were found
+        (12, 8 / 12, [8 / 12, 8 / 12], False),  # so few rows would not show it
+        (300, 0.5, [0.5, 0.52], True),
+    ],
+)
+def test_noise_is_what_enough_rows_show(
+    rows: int, share: float, values: list[float], noise: bool, trained: Run
+) -> None:
+    run = memorised(of_classes(trained, rows=rows, share=share, values=values))
+    assert (held_back(run).kind == "noise") is noise
+
+
+def test_noise_is_told_with_both_losses(trained: Run) -> None:
+    run = memorised(with_scores(trained, [0.05, -0.3], [0.95, 1.3]))
+    assert run.summary is not None
+    assert run.summary.score is not None
+    score = replace(run.summary.score, baseline=0.0)
+    run = replace(run, summary=replace(run.summary, score=score))
+    finding = held_back(run)
+    assert finding.kind == "noise"
+    assert "the loss fell to 0.1 times that of predicting the mean on the training" in finding.text
+    assert "and on the validation rows to 0.95 times at best" in finding.text
+
+
+def test_an_undefined_score_shows_nothing(tmp_path: Path) -> None:
+    """R² needs two rows with different targets."""
+    section = {**TRAINED, "task": {"rows": 400, "validation": 0.0025}}
+    run = verdict(tmp_path, depth=2, section=section)
+    assert run.provenance.validation_rows == 1
+    findings = answers(run)
+    assert findings[LEARNED].kind == "cannot tell"
+    assert findings[LEARNED].text == "cannot tell: R² is undefined on the validation rows (1 row)"
+    assert held_back(memorised(with_scores(run, [math.nan], [1.5]))).kind == "nothing"
+
+
+def test_passes_over_the_rows_are_of_the_batches_that_there_were(trained: Run) -> None:
+    """A batch that is larger than the rows is reduced to them."""
+    assert Evidence(trained).passes == pytest.approx(150 * 64 / 320)
+    trainer = {**trained.config["trainer"], "batch_size": 1000}
+    assert Evidence(replace(trained, config={**trained.config, "trainer": trainer})).passes == 150
 
 
 def test_early_stopping_that_ended_a_run_at_once(tmp_path: Path) -> None:

@@ -17,7 +17,10 @@ from ffn_train.nn.core import Floats
 from ffn_train.nn.optim.optimizer import Optimizer
 from ffn_train.runs import Run
 from ffn_train.runs.outcome import LAST, clipped_share
+from ffn_train.runs.score import ScoreDeclared
 from ffn_train.theory import Prediction
+
+HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -108,18 +111,24 @@ class Evidence:
         score = self.run.score
         return math.nan if score is None else 1 - score.unlearned(score.baseline)
 
-    @property
-    def chance(self) -> float:
-        """The standard deviation of the skill that classes have by chance; 0 for numbers.
+    def by_chance(self, score: ScoreDeclared, rows: int | None, deviations: float) -> float:
+        """The skill that guesses at so many rows' classes reach by chance; 0 for numbers.
 
-        It is that of the share of the commonest class among so few rows.
+        ``deviations`` says how seldom: as a normal variable is that far above its mean. From 1 on
+        no score tells a network from guesses.
         """
-        origin, score = self.run.provenance, self.run.score
-        share = score.no_skill if score is not None and origin.kind == "classes" else None
-        rows = origin.test_rows or origin.validation_rows
-        if not share or share >= 1 or not rows:
+        share = score.no_skill
+        a_share = share is not None and 0 <= share <= 1 and score.perfect == 1
+        if share is None or not a_share or self.run.provenance.kind != "classes" or not rows:
             return 0.0
-        return math.sqrt(share / (1 - share) / rows)
+        if share == 1:
+            return math.inf
+        if share <= HALF:
+            gain = deviations * math.sqrt(share * (1 - share) / rows)
+        else:  # each guess of a rarer class is lost with this share, and few are likely to pay
+            odds = math.log(share / (1 - share))
+            gain = (math.sqrt(odds**2 + 4 * deviations**2 / rows) - odds) / 4
+        return (gain + HALF / rows) / (1 - share)  # rows are whole ones
 
     @property
     def best_step(self) -> int:
@@ -166,7 +175,9 @@ class Evidence:
     def passes(self) -> float:
         """The number of passes over the training rows."""
         rows = self.run.provenance.training_rows
-        return self.updates * self.setting("trainer", "batch_size") / rows if rows else math.nan
+        if not rows:
+            return math.nan
+        return self.updates * min(self.setting("trainer", "batch_size"), rows) / rows
 
     @property
     def clipped_share(self) -> float:

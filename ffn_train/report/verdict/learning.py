@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+from ffn_train.config.settings import counted
 from ffn_train.report.headline import headline
 from ffn_train.report.verdict.evidence import Evidence
 from ffn_train.runs.finding import LEARNED, Finding
 from ffn_train.runs.score import ScoreDeclared
 
+UNKNOWN = "cannot tell"
 AS_GOOD = 0.02  # of the trivial model's error: a difference that another split would make
 
 
@@ -21,19 +23,25 @@ def learned(evidence: Evidence) -> Finding | None:
         what = "diverged" if run.state == "diverged" else "was stopped, because its loss had grown"
         return Finding(LEARNED, "no", f"no: the run {what}")
     judged = headline(run)
-    if judged is None or math.isnan(judged[1]):
+    if judged is None:
         return None
     score, value, where = judged
+    rows = run.provenance.test_rows or run.provenance.validation_rows
+    if math.isnan(value):
+        of = f" ({counted(rows, 'row')})" if rows else ""
+        return Finding(LEARNED, UNKNOWN, f"cannot tell: {score.symbol} is undefined {where}{of}")
     trivial = score.trivial or "knowing nothing of the inputs"
     skill, baseline = (1 - score.unlearned(known) for known in (value, score.baseline))
     achieved = f"{score.symbol} {value:.3g} {where}"
+    best_of_many = evidence.kept and not run.provenance.test_rows
+    guessed = evidence.by_chance(score, rows, 3 if best_of_many else 2)
+    if guessed >= 1 and not skill <= 0:
+        text = f"guesses may be that good by chance with only {counted(rows or 0, 'row')}"
+        return Finding(LEARNED, UNKNOWN, f"cannot tell: {achieved}, but {text}")
     if score.no_better(value, score.no_skill):
         than = "no better" if skill > -0.05 else "worse"
         return Finding(LEARNED, "no", f"no: {achieved}, {than} than {trivial}")
-    deviations = (
-        3 if evidence.kept and not run.provenance.test_rows else 2
-    )  # of the best of many, or one
-    if skill <= max(AS_GOOD, deviations * evidence.chance):
+    if skill <= max(AS_GOOD, guessed):
         return Finding(LEARNED, "no", f"no: {achieved}, hardly better than {trivial}")
     comparisons = [] if score.no_skill is None else [f"{trivial} has {score.no_skill:.3g}"]
     name = score.baseline_name

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ffn_train.config.settings import counted
-from ffn_train.report.verdict.evidence import Evidence
+from ffn_train.report.verdict.evidence import HALF, Evidence
 from ffn_train.report.verdict.gradient_flow import (
     MILD,
     STRONG,
@@ -29,7 +29,6 @@ from ffn_train.runs.finding import HELD_BACK, NOTHING, Finding
 # skills: shares of the trivial model's error that are removed
 GOOD = 0.9  # nothing held such a run back, if linear regression is no better
 FAIR = 0.8  # more steps would not matter much
-HALF = 0.5
 LITTLE = 0.2
 # losses, relative to another loss
 SPIKE = 3.0  # over the trivial model's: far beyond the scatter between batches
@@ -254,13 +253,20 @@ def _clipping(evidence: Evidence) -> Finding | None:
 
 
 def _little(evidence: Evidence) -> bool:
-    """Whether neither the stack nor the baseline has learned more than chance may give."""
+    """Whether neither the stack nor the baseline has learned more than chance may give.
+
+    Not where no score would tell that.
+    """
+    run = evidence.run
+    if run.score is None or np.isnan(evidence.skills).all():
+        return False
+    guessed = evidence.by_chance(run.score, run.provenance.validation_rows, 3)
     skill = max(evidence.best_skill, evidence.baseline_skill)
-    return skill < max(LITTLE, 3 * evidence.chance)
+    return guessed < 1 and skill < max(LITTLE, guessed)
 
 
 def _noise(evidence: Evidence) -> Finding | None:
-    """The training loss fell, the validation loss never did."""
+    """The training loss fell, and nothing of that is seen on the validation rows."""
     losses = evidence.validation_losses
     if not (_little(evidence) and len(losses)) or _few_parameters(evidence):
         return None
@@ -270,8 +276,8 @@ def _noise(evidence: Evidence) -> Finding | None:
         return None
     text = (
         f"the loss fell to {evidence.last_loss:.2g} times {_trivial(evidence)} on the training "
-        "rows and never below it on the validation rows: the stack learns the noise; more rows, or "
-        "inputs that say more, would help"
+        f"rows and on the validation rows to {losses.min():.2g} times at best: the stack learns "
+        "the noise; more rows, or inputs that say more, would help"
     )
     return _finding("noise", text)
 
