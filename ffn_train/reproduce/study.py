@@ -72,6 +72,8 @@ def run(study: Study, out: Path | None = None) -> Sequence[Claim]:
     folder.mkdir(parents=True, exist_ok=True)  # before minutes of measuring
     if not os.access(folder, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+    for name in (CLAIMS, FIGURE):
+        files.check_replaceable(folder / name)
     with BlasThreads(1):
         results = study.measure()
     claims = study.claims(results)

@@ -79,8 +79,10 @@ def write_whole(
     """Write a file atomically: readers see the old content or the new one.
 
     ``durable``: also flush the directory; otherwise a power loss may bring the old file back until
-    something durable is written to the same directory. Raises OSError that names the file.
+    something durable is written to the same directory. Raises OSError that names the file, also
+    where a link or anything but a regular file is in its place, which stays.
     """
+    check_replaceable(path)
     with naming(path):
         handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
@@ -98,6 +100,16 @@ def write_whole(
             raise
         if durable:
             flush_directory(path.parent)
+
+
+def check_replaceable(path: Path) -> None:
+    """Raises OSError, which names the path, unless it is a regular file or nothing is there."""
+    with naming(path), suppress(FileNotFoundError):
+        mode = os.lstat(path).st_mode
+        if stat.S_ISLNK(mode):
+            raise OSError(errno.ELOOP, "it is a link, which is not written through")
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
 
 
 def flush_directory(path: Path) -> None:

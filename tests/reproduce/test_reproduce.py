@@ -252,6 +252,9 @@ def test_a_directory_that_cannot_be_written_costs_one_line(
     (tmp_path / "file").write_text("")
     assert status(["--out", str(tmp_path / "file")], folder) == 2
     assert "--out DIR writes elsewhere" in capsys.readouterr().err.splitlines()[-1]
+    (tmp_path / "out" / "tiny" / "figure.png").mkdir(parents=True)
+    assert status(["--out", str(tmp_path / "out")], folder) == 2
+    assert "tiny/figure.png: it is not a regular file" in capsys.readouterr().err.splitlines()[-1]
     monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path / "full" / "tiny")
     assert status(["--out", str(tmp_path / "full")], folder) == 2
     said = capsys.readouterr().err.splitlines()[-1]

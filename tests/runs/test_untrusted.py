@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 
 from ffn_train.commands.compare import main as compare
+from ffn_train.commands.predict import main as predict
+from ffn_train.commands.theory import main as theory
+from ffn_train.commands.view import main as view
 from ffn_train.config.settings import SettingError
 from ffn_train.plots import draw
 from ffn_train.running.experiment import build_experiment
@@ -123,6 +126,52 @@ def test_figures_and_tables_are_written_through_no_link(copy: Path) -> None:
         "through; --out DIR writes elsewhere\n"
     )
     assert not list(elsewhere.iterdir())
+
+
+def dangling(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nothing")
+
+
+@pytest.mark.parametrize("kind", [fifo, link, dangling, folder])
+def test_what_is_no_regular_file_is_not_replaced(
+    kind: Callable[[Path], None], tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    files.write_whole(path, b"old")
+    files.write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
+    kind(path)
+    before = path.lstat()
+    what = "a link, which is not written through" if path.is_symlink() else "not a regular file"
+    with pytest.raises(OSError, match=f"it is {what}") as caught:
+        files.write_whole(path, b"newer")
+    assert caught.value.filename == str(path)
+    assert path.lstat() == before
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_nor_by_a_command_that_is_told_to_write_there(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, rows = copy.parent / "comparison", copy.parent / "rows.csv"
+    inputs = load_run(copy).provenance.inputs or ()
+    rows.write_text(f"{','.join(inputs)}\n{','.join('1' for _ in inputs)}\n")
+    commands: dict[Path, Callable[[str], object]] = {
+        copy.parent / "p.csv": lambda path: predict([str(copy), str(rows), "--out", path]),
+        copy.parent / "p.html": lambda path: view([str(copy), "--out", path]),
+        copy.parent / "p.svg": lambda path: theory(["model.depth=2", "--out", path]),
+        out / "index.html": lambda _: compare([str(copy), "--figures=loss_curves", f"--out={out}"]),
+    }
+    out.mkdir()
+    for path, write in commands.items():
+        path.touch()
+        fifo(path)
+        with pytest.raises(SystemExit) as ended:
+            write(str(path))
+        assert ended.value.code == 2
+        assert f"{path}: it is not a regular file" in capsys.readouterr().err
+        assert path.is_fifo()
 
 
 def in_config(path: Path, old: str, new: str) -> None:
