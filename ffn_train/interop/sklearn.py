@@ -34,7 +34,6 @@ from ffn_train.config.registry import build
 from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Floats
 from ffn_train.running.interruption import Interrupted
-from ffn_train.tasks.table import held
 from ffn_train.using.fit import fit_configured
 from ffn_train.using.model import Model
 
@@ -158,14 +157,10 @@ class FFN(BaseEstimator):  # type: ignore[misc]
             (config[section] if section else config)[last] = values[name]
         config["task"]["classes"] = classes
         read_settings(config)
-        task = build("task", {**config["task"], "path": "-", "target": "y1"})
-        trainer = config["trainer"]
+        build("task", {**config["task"], "path": "-", "target": "y1"})
         if rows < FEW:  # all of them train, and are looked at in the place of validation rows
             config["task"] |= {"validation": 0.5, "test": 0.0, "split": "last"}
-            trainer |= {"keep": "last", "early_stopping": None}
-        else:
-            rows -= sum(held(rows, task.validation, task.test))
-        trainer["batch_size"] = min(trainer["batch_size"], rows)
+            config["trainer"] |= {"keep": "last", "early_stopping": None}
         return config
 
 

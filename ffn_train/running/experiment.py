@@ -19,7 +19,7 @@ from ffn_train.config.precision import check_precision, misread
 from ffn_train.config.registry import BEFORE, build, names
 from ffn_train.config.sections import STEPS, Model, Plot, listed
 from ffn_train.config.sections import Trainer as TrainerSettings
-from ffn_train.config.settings import SettingError, defaults, some_of
+from ffn_train.config.settings import SettingError, counted, some_of
 from ffn_train.nn.blocks.residual import Residual
 from ffn_train.nn.core import FlatVector
 from ffn_train.nn.engine import NUMPY, WORTH_COMPILING, Engine, engine
@@ -31,6 +31,7 @@ from ffn_train.runs import files
 from ffn_train.runs.files import RunError, read_json
 from ffn_train.runs.identity import Identity
 from ffn_train.runs.loggers.logger import Logger
+from ffn_train.tasks.scores import R2, Score
 from ffn_train.tasks.table import Data
 from ffn_train.train import threads
 from ffn_train.train.batches import Batches
@@ -132,8 +133,7 @@ def build_experiment(
     exact = parts["task"].data(*map(np.random.default_rng, data_seed.spawn(2)))  # drawn and split
     data = exact.astype(settings.dtype)
     x, y = data.x_train, data.y_train
-    default_size = trainer.batch_size == defaults(type(trainer))["batch_size"]
-    size = min(trainer.batch_size, len(x)) if default_size else trainer.batch_size
+    size = min(trainer.batch_size, len(x))
     batches = Batches(x, y, size=size, seed=batch_seed)
     steps = _steps(trainer, batches.per_epoch)
 
@@ -216,7 +216,7 @@ def build_experiment(
         notes=[
             *exact.notes,
             *notes,
-            *([] if size == trainer.batch_size else [f"a batch is all {size} training rows"]),
+            *([] if size == trainer.batch_size else [_reduced(trainer.batch_size, size)]),
         ],
         warnings=[
             *combinations.warnings(names, model.depth),
@@ -229,8 +229,32 @@ def build_experiment(
                 for warning in parts["schedule"].warnings(steps)
             ),
             *threads.warnings(settings.threads),
+            *_without_a_score(trainer, parts["task"].score, data),
         ],
     )
+
+
+def _reduced(size: int, rows: int) -> str:
+    return (
+        f"trainer.batch_size={size} is more than the {counted(rows, 'training row')}: "
+        "a batch is all of them"
+    )
+
+
+def _without_a_score(trainer: TrainerSettings, score: Score, data: Data) -> list[str]:
+    """A warning if a setting needs the score of validation rows for which it is undefined."""
+    asked = ["trainer.keep=best"] if trainer.keep == "best" else []
+    if trainer.early_stopping is not None:
+        asked.append(f"trainer.early_stopping={trainer.early_stopping}")
+    rows = data.y_validation
+    if not asked or not isinstance(score, R2) or not np.isnan(score.value(rows, rows)):
+        return []
+    what = f"{' and '.join(asked)} {'does' if len(asked) == 1 else 'do'} nothing"
+    return [
+        f"{what}: {score.symbol} takes two validation rows with different targets, and there "
+        f"{'is one row' if len(rows) == 1 else f'are {len(rows)} alike'} "
+        "(task.validation is their share)"
+    ]
 
 
 def build_stack(

@@ -732,15 +732,44 @@ def test_a_small_table_has_small_batches_and_may_count_epochs(folder: Path) -> N
 
     experiment = built(epochs=7)
     assert experiment.trainer.batches.size == 10
-    assert experiment.notes[-1] == "a batch is all 10 training rows"
+    reduced = "is more than the 10 training rows: a batch is all of them"
+    assert experiment.notes[-1] == f"trainer.batch_size=128 {reduced}"
     assert experiment.trainer.steps == experiment.config["trainer"]["steps"] == 7
     assert built(epochs=7, batch_size=2).trainer.steps == 35
     assert built().trainer.steps == 500
     assert built(steps=3).trainer.steps == 3
-    with pytest.raises(SettingError, match="at most the 10 training rows"):
-        built(batch_size=11)
+    assert built(batch_size=11).trainer.batches.size == 10
+    assert built(batch_size=11).notes[-1] == f"trainer.batch_size=11 {reduced}"
+    assert "batch" not in built(batch_size=10).notes[-1]
     with pytest.raises(SettingError, match=r"trainer.epochs=7 and trainer.steps=5: give only one"):
         built(epochs=7, steps=5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "asked", "doing"),
+    [
+        ("1,1\n", ("experiment=table",), "trainer.keep=best and trainer.early_stopping=40 do"),
+        ("1,1\n2,1\n", ("trainer.early_stopping=3",), "trainer.early_stopping=3 does"),
+        ("1,1\n2,2\n", ("experiment=table",), ""),
+        ("1,1\n", (), ""),
+    ],
+)
+def test_a_setting_that_needs_a_score_says_where_there_is_none(
+    rows: str, asked: tuple[str, ...], doing: str, folder: Path
+) -> None:
+    Path("data.csv").write_text("a,y\n" + "".join(f"{i},{i * i}\n" for i in range(9)))
+    Path("new.csv").write_text(f"a,y\n{rows}")
+    files = ("task.path=data.csv", "task.target=y", "task.validation_path=new.csv")
+    experiment = build_experiment(compose(["task=table", *asked, *files]))
+    there = "there is one row" if rows.count("\n") == 1 else "there are 2 alike"
+    assert experiment.warnings == (
+        [
+            f"{doing} nothing: R² takes two validation rows with different targets, and {there} "
+            "(task.validation is their share)"
+        ]
+        if doing
+        else []
+    )
 
 
 @pytest.mark.parametrize(
