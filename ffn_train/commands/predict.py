@@ -52,5 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if prediction.lacking:
         rows = counted(prediction.lacking, "row")
         about.append(f"not predicted: {rows} without an input (task.fill=drop)")
+    if prediction.beyond:
+        rows = counted(prediction.beyond, "row")
+        about.append(f"not predicted: {rows} too far from the training rows, with infinite outputs")
     if about:
         (tell if options.out is None else say)("; ".join(about))

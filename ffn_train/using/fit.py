@@ -14,6 +14,7 @@ from ffn_train.running import Notify
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.using.run import Run, load_run
+from ffn_train.using.tables import array_of, framed
 
 
 def fit(
@@ -25,13 +26,17 @@ def fit(
 ) -> Run:
     """Train on a table in memory, as the command does on a file with these overrides.
 
-    ``table``: a pandas frame, a mapping of columns, or an array (N, D) of columns x1 ... xD.
-    ``target``: the name of its target or a list of names, or an array (N,) or (N, M) of targets,
-    which are y1 ... yM, names that no column may have. ``notify`` gets what the command prints
-    beside the outcome, by default on stderr. Returns the run, whose directory is new unless
-    ``run.dir=PATH`` names one.
+    ``table``: a pandas frame, a mapping of columns, or an array (N, D) or list of rows, whose
+    columns are x1 ... xD. ``target``: the name of its target or a list of names, or an array (N,)
+    or (N, M) of targets, which are y1 ... yM, names that no column may have. ``notify`` gets what
+    the command prints beside the outcome, by default on stderr. Returns the run, whose directory is
+    new unless ``run.dir=PATH`` names one.
     Raises SettingError, in one line, for settings or data that cannot be used.
     """
+    for text in overrides:
+        key = text.partition("=")[0].strip("+~ ")
+        if key in ("task.path", "task.target"):
+            raise SettingError(f"overrides must not have {text}: table and target are arguments")
     return fit_configured(compose([*overrides, "task=table"]), table, target, notify=notify)
 
 
@@ -44,21 +49,15 @@ def fit_configured(
     progress: bool = True,
 ) -> Run:
     """``fit`` with a resolved configuration, of ``task=table``; ``progress`` as in ``execute``."""
-    import pandas as pd
-
-    if isinstance(table, np.ndarray):
-        _check(table, "the table", (2,))
-        table = pd.DataFrame(table, columns=[f"x{place + 1}" for place in range(table.shape[1])])
-    frame = pd.DataFrame(table).reset_index(drop=True)
-    if isinstance(target, (np.ndarray, pd.Series, pd.DataFrame)):
-        array = np.asarray(target)
-        _check(array, "the target", (1, 2))
-        columns = array.reshape(len(array), -1)
+    frame = framed(table, lambda shape: _numbered("x", shape[1])).reset_index(drop=True)
+    if not _are_names(target, len(frame)):
+        columns = array_of(target, "the target", (1, 2))
+        columns = columns[:, None] if columns.ndim == 1 else columns
         if len(columns) != len(frame):
             raise SettingError(
                 f"the table has {counted(len(frame), 'row')} and the target {len(columns)}"
             )
-        target = [f"y{place + 1}" for place in range(columns.shape[1])]
+        target = _numbered("y", columns.shape[1])
         taken = sorted({*target} & {str(name).strip() for name in frame.columns})
         if taken:
             raise SettingError(
@@ -70,9 +69,16 @@ def fit_configured(
     return load_run(run.path)
 
 
-def _check(array: Any, what: str, dimensions: tuple[int, ...]) -> None:
-    if array.ndim not in dimensions:
-        raise SettingError(f"{what} has shape {array.shape}: (N, columns) is needed")
+def _are_names(target: Any, rows: int) -> bool:
+    """Whether a target names columns, and does not hold the values of so many rows."""
+    if isinstance(target, (list, tuple)):
+        kinds = (str,) if len(target) == rows else (str, int)
+        return all(isinstance(name, kinds) for name in target)
+    return target is None or np.isscalar(target)
+
+
+def _numbered(letter: str, columns: int) -> list[str]:
+    return [f"{letter}{place + 1}" for place in range(columns)]
 
 
 def _tell(line: str) -> None:

@@ -27,6 +27,7 @@ from ffn_train.tasks.tabular.columns import Column, Columns
 from ffn_train.tasks.tabular.dialect import MARKS, SEPARATORS, Given
 from ffn_train.tasks.tabular.file import read
 from ffn_train.tasks.tabular.reading import Reading
+from ffn_train.using.tables import framed
 from ffn_train.using.trace import Trace, trace
 
 ROWS = 2**14  # that the network is applied to at a time
@@ -41,8 +42,9 @@ class Prediction:
     ``frame``: one row each; a column for each target in its own units or, of classes, the class and
     the probability of each. ``score``: over the ``scored`` rows that have the target, with its
     ``symbol``; None without such rows, or where it is not defined for them. ``unknown``: the rows
-    with a class that training did not have, which are not scored; ``lacking``: those without an
-    input where training left such rows out, which have no prediction.
+    with a class that training did not have, which are not scored. No prediction have the rows
+    without an input where training left such rows out, ``lacking``, and those with numbers too far
+    from the training rows for the run's precision, ``beyond``.
     """
 
     frame: Any
@@ -51,6 +53,7 @@ class Prediction:
     symbol: str
     unknown: int = 0
     lacking: int = 0
+    beyond: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ class Model:
 
         Columns are found by name, in any order; unknown levels and missing cells are treated as in
         training, where ``task.fill=drop`` leaves out a row that lacks an input: its prediction is
-        missing. Raises SettingError for a column that is missing or has cells of another kind.
+        missing, as that of a row with too large a number. Raises SettingError for a column that is
+        missing or has cells of another kind.
         """
         import pandas as pd
 
@@ -105,19 +109,20 @@ class Model:
             else:
                 values = y * self.scale.target_std + self.scale.target_mean
                 columns = dict(zip(self.outputs, values.T, strict=True))
-            known = np.zeros(len(y), bool) if targets is None else ~np.isnan(targets).any(axis=1)
-            scored = known & ~lacking
+            beyond = ~np.isfinite(y).all(axis=1) & ~lacking
+            known = np.zeros(len(y), bool) if targets is None else np.isfinite(targets).all(axis=1)
+            scored = known & ~lacking & ~beyond
             score = None
             if targets is not None and scored.any():
                 value = float(self.score.value(targets[scored], y[scored]))
                 score = None if np.isnan(value) else value  # of one row, R² is not defined
         predicted = pd.DataFrame(columns, index=frame.index)
-        if lacking.any():
-            predicted.iloc[lacking] = np.nan
+        if (lacking | beyond).any():
+            predicted.iloc[lacking | beyond] = np.nan
         unknown = 0
         if targets is not None and self.columns.classes is not None:
             named = self.columns.cells(frame, self.columns.targets[0]).notna().to_numpy()
-            unknown = int((named & ~known & ~lacking).sum())
+            unknown = int((named & ~known & ~lacking & ~beyond).sum())
         return Prediction(
             frame=predicted,
             score=score,
@@ -125,6 +130,7 @@ class Model:
             symbol=self.score.symbol,
             unknown=unknown,
             lacking=int(lacking.sum()),
+            beyond=int(beyond.sum()),
         )
 
     def trace(self, table: Any) -> Trace:
@@ -174,28 +180,45 @@ class Model:
         return columns.of_another(readers, path, targets=False)[0]
 
     def framed(self, table: Any) -> Any:
-        """A pandas frame, a mapping of columns, or an array (N, columns) in training's order."""
-        import pandas as pd
+        """A pandas frame, a mapping of columns, or an array (N, columns) or list of rows.
 
-        if isinstance(table, np.ndarray):
-            names = [column.name for column in self.columns.inputs]
-            if table.ndim != 2 or table.shape[1] != len(names):
-                raise SettingError(f"an array of shape {table.shape} is not (N, {len(names)})")
-            table = pd.DataFrame(table, columns=names)
-        return settled(pd.DataFrame(table), "frame", Given(**vars(self.columns.numerals)))[0]
+        These have all columns of the table that trained but the targets, in its order, or else the
+        inputs alone, in the order in which they were chosen.
+        """
+        inputs = tuple(column.name for column in self.columns.inputs)
+
+        def of_array(shape: tuple[int, int]) -> tuple[str, ...]:
+            for names in (self.columns.table, inputs):
+                if shape[1] == len(names):
+                    return names
+            counts = sorted({len(names) for names in (self.columns.table, inputs) if names})
+            sizes = " or ".join(f"(N, {count})" for count in counts)
+            listed = ", ".join([*inputs[:8], *(["..."] if len(inputs) > 8 else [])])
+            raise SettingError(f"an array of shape {shape} is not {sizes}; the inputs are {listed}")
+
+        frame = framed(table, of_array)
+        return settled(frame, "frame", Given(**vars(self.columns.numerals)))[0]
 
     def inputs(self, frame: Any) -> Array:
         """The coded and standardised inputs (N, D) in the run's precision."""
         self.columns.check(frame, "the table", targets=self.columns.has_targets(frame))
-        x = (self.columns.encode(frame) - self.scale.input_mean) / self.scale.input_std
-        return x.astype(self.params.vector.dtype)
+        return self._standardised(
+            self.columns.encode(frame), self.scale.input_mean, self.scale.input_std
+        )
 
     def targets(self, frame: Any) -> Array | None:
         """The standardised targets (N, M), NaN where they are missing; None without the columns."""
         if not self.columns.has_targets(frame):
             return None
-        y = (self.columns.values(frame) - self.scale.target_mean) / self.scale.target_std
-        return y.astype(self.params.vector.dtype)
+        return self._standardised(
+            self.columns.values(frame), self.scale.target_mean, self.scale.target_std
+        )
+
+    def _standardised(self, columns: Array, mean: Array, std: Array) -> Array:
+        """The columns in the run's precision, infinite beyond its range."""
+        with np.errstate(over="ignore"):
+            scaled: Array = ((columns - mean) / std).astype(self.params.vector.dtype)
+        return scaled
 
     @property
     def of_classes(self) -> bool:

@@ -77,6 +77,12 @@ def test_a_pipeline_is_cloned_and_scored_in_threads() -> None:
     assert (scores > 0.5).all()
 
 
+@pytest.mark.parametrize("override", ["task.inputs=[x4,x3,x2,x1]", "task.drop=[x2]"])
+def test_the_columns_of_x_are_those_of_the_fit_whichever_are_used(override: str) -> None:
+    estimator = regressor(overrides=[override], keep="last", early_stopping=None)
+    assert estimator.fit(X, Y).score(X, Y) > 0.5
+
+
 def test_the_same_seed_predicts_the_same_and_none_another_each_time(fitted: FFNRegressor) -> None:
     np.testing.assert_array_equal(regressor().fit(X, Y).predict(X), fitted.predict(X))
     states = [np.random.RandomState(0), None]

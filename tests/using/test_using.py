@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import warnings
@@ -37,6 +38,12 @@ OLD_RUN = Path(__file__).parent.parent / "old_runs" / "runs" / "default"
 SMALL = (
     *("model.depth=2", "model.width=8", "trainer.steps=20", "evaluate.every=4"),
     *("trainer.keep=best", "plot.when=never", "threads=1", "task.test=0.25"),
+)
+
+
+TINY = (
+    *("model.depth=1", "model.width=4", "trainer.steps=1", "theory.predict=false"),
+    *("plot.when=never", "threads=1"),
 )
 
 
@@ -258,6 +265,170 @@ def test_a_table_in_memory_is_fitted(tmp_path: Path) -> None:
         ffn_train.fit(frame, "z", [*SMALL])
 
 
+X = np.random.default_rng(0).normal(size=(80, 3))
+Y = X @ [3.0, 0.5, 0.1]
+FITTED = (*TINY, "trainer.steps=60", "optimizer=adam", "optimizer.lr=0.02", "model.width=16")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "used"),
+    [
+        ((), (0, 1, 2)),
+        (("task.inputs=[x3,x2,x1]",), (2, 1, 0)),
+        (("task.inputs=[x3,x1]",), (2, 0)),
+        (("task.drop=[x2]",), (0, 2)),
+    ],
+)
+def test_an_array_has_the_columns_in_the_order_of_training(
+    overrides: tuple[str, ...], used: tuple[int, ...], tmp_path: Path
+) -> None:
+    chosen = [*FITTED, *overrides, f"run.dir={tmp_path / 'run'}"]
+    run = ffn_train.fit(X, Y, chosen, notify=NOTES.append)
+    frame = pd.DataFrame(X, columns=["x1", "x2", "x3"])
+    expected = run.predict(frame)
+    assert np.corrcoef(expected["y1"], Y)[0, 1] > 0.9
+    for table in (X, X.tolist(), Fake(X), frame.to_dict("list"), frame.to_dict("records")):
+        pd.testing.assert_frame_equal(run.predict(table), expected)
+    if len(used) < 3:
+        pd.testing.assert_frame_equal(run.predict(X[:, used]), expected)
+    sizes = f"(N, {len(used)})" + " or (N, 3)" * (len(used) < 3)
+    inputs = ", ".join(f"x{place + 1}" for place in used)
+    message = f"an array of shape (80, 4) is not {sizes}; the inputs are {inputs}"
+    with pytest.raises(SettingError, match=re.escape(message)):
+        run.predict(np.zeros((80, 4)))
+    content = json.loads((run.path / files.DATA).read_text())
+    del content["columns"]["table"]  # as older versions wrote it
+    unseal(run.path)
+    (run.path / files.DATA).write_text(json.dumps(content))
+    pd.testing.assert_frame_equal(load_run(run.path).predict(X[:, used]), expected)
+
+
+def test_columns_that_were_left_out_are_in_an_array_too(tmp_path: Path) -> None:
+    """One without a cell, one of a single word, and that of the groups."""
+    words = np.full(80, "same")
+    frame = pd.DataFrame({"a": X[:, 0], "none": np.nan, "word": words, "group": np.arange(80) % 8})
+    chosen = [*FITTED, "task.groups=group", f"run.dir={tmp_path / 'run'}"]
+    run = ffn_train.fit(frame, Y, chosen, notify=NOTES.append)
+    model = run.model()
+    assert [column.name for column in model.columns.inputs] == ["a"]
+    assert dict(model.columns.left_out)["group"] == "it groups the rows"
+    array = frame.to_numpy(dtype=object)
+    pd.testing.assert_frame_equal(run.predict(array), run.predict(frame))
+    pd.testing.assert_frame_equal(run.predict(X[:, :1]), run.predict(frame))
+
+
+class Fake:
+    """Something that NumPy can make an array of, such as a tensor."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        if self.array is None:
+            raise RuntimeError("it is elsewhere")
+        return np.asarray(self.array, dtype)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        Y.tolist(),
+        (Y > 0).astype(int).tolist(),
+        np.column_stack([Y, -Y]).tolist(),
+        pd.Index(Y),
+        pd.array(Y),
+        pd.Categorical(np.where(Y > 0, "up", "down")),
+        pd.Series(Y, index=range(5, 85)),
+        pd.DataFrame({"a": Y, "b": -Y}),
+        Fake(Y),
+    ],
+    ids=lambda target: type(target).__name__,
+)
+def test_a_target_is_anything_that_numpy_makes_an_array_of(target: Any, tmp_path: Path) -> None:
+    runs = [
+        ffn_train.fit(X, values, [*TINY, f"run.dir={tmp_path / name}"], notify=NOTES.append)
+        for name, values in (("given", target), ("array", np.asarray(target)))
+    ]
+    digests = {run.provenance.data for run in runs}
+    assert len(digests) == 1
+    assert runs[0].provenance.targets == (
+        ("down", "up")
+        if isinstance(target, pd.Categorical)
+        else tuple(f"y{place + 1}" for place in range(np.asarray(target).reshape(80, -1).shape[1]))
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "target", "message"),
+    [
+        (np.zeros((0, 3)), np.zeros(0), "the table has 0 rows that can be used; at least 4"),
+        ("table.csv", Y, "the table is 'table.csv': a frame, a mapping of columns or an array"),
+        (Path("table.csv"), Y, "the table is 'table.csv'"),
+        ({"x1": 1.0, "x2": 2.0}, Y, "a mapping's columns must be arrays or lists of one length"),
+        ({"x1": [1.0], "x2": [2.0, 3.0]}, Y, "the table cannot be used: a mapping's columns must"),
+        (None, Y, "the table is one value, of the type NoneType: an array is needed"),
+        (X[None], Y, "the table has shape (1, 80, 3): (N, columns) is needed"),
+        (X[0], Y, "the table has shape (3,): (N, columns) is needed"),
+        (Fake(None), Y, "the table cannot be used: it is elsewhere"),
+        (X, Y[:, None, None], "the target has shape (80, 1, 1)"),
+        (X, Fake(3.0), "the target is one value, of the type Fake: an array is needed"),
+        (X, Y[1:].tolist(), "the table has 80 rows and the target 79"),
+        (X, ["x1", "nix"], "task.target 'nix' is not a column of the table"),
+        (X, None, "task.target is missing"),
+    ],
+)
+def test_what_is_no_table_or_target_is_refused_in_a_line(
+    table: Any, target: Any, message: str, folder: Path, tmp_path: Path
+) -> None:
+    chosen = [*TINY, f"run.dir={tmp_path / 'run'}"]
+    with pytest.raises(SettingError, match=re.escape(message)) as caught:
+        ffn_train.fit(table, target, chosen, notify=NOTES.append)
+    assert "\n" not in str(caught.value)
+    if message.startswith("the table ") and "rows" not in message:
+        with pytest.raises(SettingError, match=re.escape(message)):
+            load_run(folder / "run").predict(table)
+
+
+@pytest.mark.parametrize("override", ["task.path=data.csv", "+task.target=y"])
+def test_a_table_in_memory_is_not_named_by_an_override_too(override: str) -> None:
+    message = f"overrides must not have {override}: table and target are arguments"
+    with pytest.raises(SettingError, match=re.escape(message)):
+        ffn_train.fit(X, Y, [*TINY, override])
+
+
+@pytest.mark.parametrize("name", ["run", "classes"])
+@pytest.mark.filterwarnings("error")
+def test_a_row_too_far_from_those_of_training_has_no_prediction(
+    name: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = pd.read_csv(folder / "test.csv")
+    run, far = load_run(folder / name), rows.copy()
+    far.loc[[1, 4], "a"] = 1e300, -1.7e308
+    prediction = run.model().predict(far)
+    assert prediction.beyond == 2
+    assert prediction.scored == 13
+    lost = prediction.frame.isna().all(axis=1)
+    assert list(np.flatnonzero(lost)) == [1, 4]
+    kept = rows.drop(index=[1, 4])
+    expected = run.model().predict(kept)
+    assert prediction.score == pytest.approx(expected.score)
+    pd.testing.assert_frame_equal(prediction.frame[~lost], expected.frame, rtol=1e-4)
+    predict.main([str(run.path), write(tmp_path / "far.csv", far.to_csv(index=False))])
+    streams = capsys.readouterr()
+    assert streams.out.splitlines()[2].strip('"') == "," * (prediction.frame.shape[1] - 1)
+    assert streams.err.endswith(
+        "on 13 rows; not predicted: 2 rows too far from the training rows, with infinite outputs\n"
+    )
+
+
+def test_a_target_beyond_the_precision_is_not_scored(folder: Path) -> None:
+    rows = pd.read_csv(folder / "test.csv")
+    model = load_run(folder / "run").model()
+    prediction = model.predict(rows.assign(y=rows["y"].where(rows.index > 0, 1e300)))
+    assert (prediction.scored, prediction.beyond) == (14, 0)
+    assert prediction.score == pytest.approx(model.predict(rows[1:]).score)
+
+
 def _rows(run: Run, part: str) -> list[int]:
     rows: list[int] = json.loads((run.path / files.DATA).read_text())["rows"][part]
     return rows
@@ -301,12 +472,6 @@ def test_the_file_that_is_read_is_not_written_over(
 
 
 # Files that are written in another way than the training file
-
-
-TINY = (
-    *("model.depth=1", "model.width=4", "trainer.steps=1", "theory.predict=false"),
-    *("plot.when=never", "threads=1"),
-)
 
 
 def trained_on(content: str | bytes, folder: Path, *overrides: str) -> Model:

@@ -167,7 +167,8 @@ class Columns:
 
     ``classes``: the words of a classification's target in all rows used; None for numbers.
     ``left_out``: columns that are not inputs, with the reasons. ``missing``: cells that count as
-    missing.
+    missing. ``table``: the names of all columns of the table but the targets, in its order; () of a
+    run of a version that did not record them.
     """
 
     inputs: tuple[Column, ...]
@@ -176,6 +177,7 @@ class Columns:
     numerals: Numerals = Numerals()  # noqa: RUF009 immutable
     missing: tuple[str, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
+    table: tuple[str, ...] = ()
 
     @property
     def target_kind(self) -> str:
@@ -313,6 +315,7 @@ class Columns:
             "numerals": asdict(self.numerals),
             "missing": list(self.missing),
             "left_out": dict(self.left_out),
+            "table": list(self.table),
         }
 
     @classmethod
@@ -332,4 +335,5 @@ class Columns:
             numerals=Numerals(**content["numerals"]),
             missing=tuple(content["missing"]),
             left_out=tuple(content["left_out"].items()),
+            table=tuple(map(str, content.get("table", ()))),
         )

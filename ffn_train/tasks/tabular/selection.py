@@ -141,7 +141,8 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
             "has codes among floating-point numbers of more than 15 digits, which do not tell them "
             "apart: make them text",
         )
-    inputs, left_out, remarks = [], [], []
+    inputs, remarks = [], []
+    left_out = [(name, "it groups the rows") for name in groups if name not in candidates]
     may_be_classes = len(targets) == 1 and roles.classes is not False
     classes = None
     for name in targets:
@@ -191,6 +192,7 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
         numerals=reading.numerals,
         missing=roles.missing,
         left_out=tuple(left_out),
+        table=tuple(name for name in names.all if name not in targets),
     )
     return Selection(columns, groups[0] if groups else None, remarks)
 

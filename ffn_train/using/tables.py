@@ -1,0 +1,52 @@
+"""Tables that are in memory: frames, mappings, arrays and lists of rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ffn_train.config.settings import SettingError, first_line
+
+
+def framed(table: Any, names: Callable[[tuple[int, int]], Sequence[str]]) -> Any:
+    """The table as a pandas frame.
+
+    ``table``: a frame, a mapping of columns, a list of mappings, or rows without names, (N, D): an
+    array, what NumPy can make one of, or a list. ``names``: what their D columns are called, by the
+    shape. Raises SettingError, in one line, for anything else.
+    """
+    import pandas as pd
+
+    if isinstance(table, (str, bytes, os.PathLike)):
+        raise SettingError(
+            f"the table is {str(table)[:60]!r}: a frame, a mapping of columns or an array is needed"
+        )
+    if not isinstance(table, (pd.DataFrame, pd.Series, Mapping, list, tuple)):
+        table = array_of(table, "the table", (2,))
+    try:
+        frame = pd.DataFrame(table)
+    except (ValueError, TypeError) as error:
+        needed = "a mapping's columns must be arrays or lists of one length"
+        trouble = needed if isinstance(table, Mapping) else first_line(error)
+        raise SettingError(f"the table cannot be used: {trouble}") from None
+    nameless = isinstance(table, np.ndarray) or (
+        isinstance(table, (list, tuple)) and isinstance(frame.columns, pd.RangeIndex)
+    )
+    return frame.set_axis(list(names(frame.shape)), axis=1) if nameless else frame
+
+
+def array_of(values: Any, what: str, dimensions: tuple[int, ...]) -> Any:
+    """The array of anything that NumPy can make one of. Raises SettingError for other shapes."""
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:  # a tensor that needs its gradient
+        raise SettingError(f"{what} cannot be used: {first_line(error)}") from None
+    if array.ndim == 0:
+        kind = type(values).__name__
+        raise SettingError(f"{what} is one value, of the type {kind}: an array is needed")
+    if array.ndim not in dimensions:
+        raise SettingError(f"{what} has shape {array.shape}: (N, columns) is needed")
+    return array
