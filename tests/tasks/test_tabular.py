@@ -554,7 +554,7 @@ def test_a_second_file_is_for_validation(folder: Path) -> None:
     np.testing.assert_allclose(made.input_mean, X[:, :2].mean(axis=0))
     assert made.notes[-1] == (
         "task.validation_path='second.csv': separated by comma, 3 rows; "
-        "1 row without any cell left out"
+        "1 row without any cell left out; in place of the share task.validation=0.2"
     )
     Path("second.csv").write_text("y,a\n1,2\n4,x\n")
     assert refusal(PLAIN, validation_path="second.csv") == (

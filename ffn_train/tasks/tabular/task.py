@@ -77,7 +77,7 @@ class TableTask(Task):
         "whether the target is classes; null: it is if it is text", None, before=None
     )
     drop: Setting = _columns("columns to leave out")
-    inputs: Setting = _columns("the columns to predict from; default: all others")
+    inputs: Setting = _columns("the columns to predict from; default: all others but task.groups")
     categories: Setting = _columns("columns whose numbers are codes, or with many words to keep")
     missing: Setting = _columns(
         "cells that count as missing, such as -200, besides NA, ? and the like"
@@ -193,6 +193,8 @@ class TableTask(Task):
                 first = len(frame)
                 frame, note = self._with_rows_of(f"{part}_path", frame, columns)
                 chosen = replace(chosen, **{part: np.arange(first, len(frame))})
+                if part == "validation":
+                    note += f"; in place of the share task.validation={self.validation:g}"
                 notes.append(note)
         places = np.asarray(frame.index, dtype=np.int64)
         columns = columns.with_classes(frame).fitted(frame, chosen.train)
