@@ -32,9 +32,10 @@ def main() -> None:
     more = "".join(f"; {count} not judged: {why}" for why, count in unjudged.items())
     failed = [check.tensor for check in rows if check.failed]
     if failed:
-        say(f"{len(failed)} of {len(rows)} derivatives disagree: {', '.join(failed)}{more}")
+        where = ", ".join(failed)
+        say(f"{len(failed)} of {len(rows)} derivatives and outputs disagree: {where}{more}")
         sys.exit(1)
-    say(f"all {len(rows) - unjudged.total()} derivatives agree{more}")
+    say(f"all {len(rows) - unjudged.total()} derivatives and outputs agree{more}")
 
 
 def check(overrides: Sequence[str]) -> dict[str, list[Check]]:
@@ -42,14 +43,16 @@ def check(overrides: Sequence[str]) -> dict[str, list[Check]]:
     import numpy as np
 
     from ffn_train.config.composition import compose
-    from ffn_train.gradcheck import check_loss, check_stack
+    from ffn_train.gradcheck import check_loss, check_loss_value, check_stack
     from ffn_train.running.experiment import build_experiment
 
     experiment = build_experiment(compose(overrides))
     rng = np.random.default_rng(experiment.seed)
     checks = check_stack(experiment.model, rng)
     targets = experiment.data.y_train[:5].astype(np.float64)
-    return {**checks, "loss": [check_loss(experiment.trainer.loss, targets, rng)]}
+    loss = experiment.trainer.loss
+    of_loss = [check_loss(loss, targets, rng), check_loss_value(loss, targets, rng)]
+    return {**checks, "loss": of_loss}
 
 
 def table(checks: dict[str, list[Check]]) -> str:

@@ -4,9 +4,18 @@ from ffn_train.gradcheck.differences import (
     Check,
     check_layer,
     check_loss,
+    check_loss_value,
     failures,
     random_parameters,
 )
 from ffn_train.gradcheck.stack import check_stack
 
-__all__ = ["Check", "check_layer", "check_loss", "check_stack", "failures", "random_parameters"]
+__all__ = [
+    "Check",
+    "check_layer",
+    "check_loss",
+    "check_loss_value",
+    "check_stack",
+    "failures",
+    "random_parameters",
+]

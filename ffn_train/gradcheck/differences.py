@@ -15,6 +15,9 @@ pass: the kink is counted, and another point is drawn, with steps a quarter as l
 leave a derivative unjudged, neither right nor wrong: a kink at every point that was tried; F not
 finite; and a derivative so small compared with y that rounding hides it, as in very deep stacks. A
 gradient that is not finite where F is, is wrong.
+
+What evaluation computes without a backward pass, ``Layer.predict`` and ``Loss.value``, is compared
+with what training computes.
 """
 
 from __future__ import annotations
@@ -94,14 +97,17 @@ def check_layer(
     tolerance: float = TOLERANCE,
 ) -> list[Check]:
     """Check the input's gradient (``x``) and that of every parameter tensor of a layer, or of those
-    that are named in ``tensors``.
+    that are named in ``tensors``; and that ``predict``, if the layer has its own, is ``forward``.
     """
     layout = Layout(layer)
     spans: list[tuple[str, slice | None]] = [("x", None)]
     spans += [(t.name, t.span) for t in layout.tensors if tensors is None or t.name in tensors]
-    return [
+    checks = [
         _check(layer, layout, name, span, inputs, samples, rng, tolerance) for name, span in spans
     ]
+    if type(layer).predict is not Layer.predict:
+        checks.append(_predicted(layer, inputs, samples, rng, tolerance))
+    return checks
 
 
 @np.errstate(all="ignore")  # overflows leave a check unjudged
@@ -117,6 +123,42 @@ def check_loss(loss: Loss, targets: Array, rng: np.random.Generator) -> Check:
         if check.kinks == kinks:
             break
     return check
+
+
+@np.errstate(all="ignore")
+def check_loss_value(loss: Loss, targets: Array, rng: np.random.Generator) -> Check:
+    """Check ``value`` of a loss at random outputs y against that of ``value_and_gradient``."""
+    y = rng.standard_normal(targets.shape)
+    right = np.asarray(loss.value_and_gradient(y.copy(), targets)[0])
+    return check_array("value", loss.value(y, targets), right, rng)
+
+
+@np.errstate(all="ignore")
+def check_array(
+    name: str,
+    array: Array | float,
+    right: Array,
+    rng: np.random.Generator,
+    tolerance: float = TOLERANCE,
+) -> Check:
+    """Check an array against what it should be; both are shown along a random direction, numbers
+    as they are.
+    """
+    direction = rng.standard_normal(right.shape) if right.ndim else np.ones(())
+    numeric = float(np.vdot(direction, right))
+    if np.shape(array) != right.shape:
+        return Check(name, np.nan, numeric, np.inf, 0.0, 0, tolerance)
+    error = _relative(float(np.linalg.norm(array - right)), float(np.linalg.norm(right)))
+    return Check(name, float(np.vdot(direction, array)), numeric, error, 0.0, 0, tolerance)
+
+
+@np.errstate(all="ignore")
+def _predicted(
+    layer: Layer, inputs: int, samples: int, rng: np.random.Generator, tolerance: float
+) -> Check:
+    params, x = random_parameters(layer, rng).views, rng.standard_normal((samples, inputs))
+    right = layer.forward(params, x.copy())[0]
+    return check_array("predict", layer.predict(params, x), right, rng, tolerance)
 
 
 def _losses(loss: Loss, y: Array, direction: Array, targets: Array) -> Callable[[float], float]:

@@ -135,7 +135,7 @@ def test_gradcheck_agrees(part, overrides):
         parts(part), *overrides, "model.depth=2", "model.width=8", module="ffn_train.gradcheck"
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "derivatives agree" in done.stdout
+    assert "derivatives and outputs agree" in done.stdout
 
 
 def test_the_norm_agrees_alone_and_starts_at_a_half(loaded):

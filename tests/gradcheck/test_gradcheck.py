@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 
 from ffn_train.commands.gradcheck import check, main, table
 from ffn_train.config.registry import build, names
-from ffn_train.gradcheck import check_layer, check_loss, failures
+from ffn_train.gradcheck import check_layer, check_loss, check_loss_value, failures
 from ffn_train.gradcheck.differences import DRAWS
 from ffn_train.nn.activations.gelu import GELU
 from ffn_train.nn.core import Array, Layer, Pullback, Views
 from ffn_train.nn.layers.linear import Linear
+from ffn_train.nn.layers.norms import RMSNorm
 from ffn_train.nn.losses.mse import MSE
 from tests.support.choices import tiny
 from tests.support.command import command
@@ -28,7 +30,7 @@ def test_the_command_checks_every_part_and_says_so(tmp_path: Path) -> None:
         assert f"{part}\n" in done.stdout
     for tensor in ("x ", "blocks.0.up.weight", "blocks.2.norm.gain", "final_norm.gain"):
         assert tensor in done.stdout
-    assert "derivatives agree" in done.stdout.splitlines()[-1]
+    assert "derivatives and outputs agree" in done.stdout.splitlines()[-1]
     assert not list(tmp_path.iterdir())
 
 
@@ -140,7 +142,7 @@ def test_what_is_not_judged_is_counted_and_does_not_agree(
     monkeypatch.setattr("sys.argv", ["gradcheck"])
     main()
     said = capsys.readouterr().out.splitlines()[-1]
-    assert said == "all 3 derivatives agree; 1 not judged: a kink at every point tried"
+    assert said == "all 3 derivatives and outputs agree; 1 not judged: a kink at every point tried"
 
 
 class Sawtooth(Layer):
@@ -202,3 +204,69 @@ def test_a_loss_that_is_not_finite_does_not_agree(
     rng = np.random.default_rng(0)
     result = check_loss(Broken(), rng.normal(size=(5, 2)), rng)
     assert (result.unjudged, result.failed) == (unjudged, failed)
+
+
+class Predicting(Linear):
+    """A layer with a ``predict`` of its own: the output that it gets, changed."""
+
+    def __init__(self, change: Callable[[Array], Array]) -> None:
+        super().__init__(3, 2)
+        self.change = change
+
+    def predict(self, params: Views, x: Array) -> Array:
+        return self.change(super().predict(params, x))
+
+
+@pytest.mark.parametrize(
+    ("change", "failed"),
+    [
+        (np.copy, False),
+        (lambda y: 3 * y, True),
+        (lambda y: y + 1e-6, True),
+        (lambda y: y[:, :1], True),
+        (lambda y: y * np.nan, True),
+    ],
+)
+def test_a_layers_predict_is_compared_with_its_forward_pass(
+    change: Callable[[Array], Array], failed: bool
+) -> None:
+    *others, predict = check_layer(Predicting(change), inputs=3, rng=np.random.default_rng(0))
+    assert (predict.tensor, predict.failed, predict.unjudged) == ("predict", failed, "")
+    assert not list(failures(others))
+
+
+class PredictingOverflow(Overflowing):
+    def predict(self, params: Views, x: Array) -> Array:
+        return x
+
+
+def test_a_forward_pass_that_is_not_finite_leaves_predict_unjudged() -> None:
+    _, predict = check_layer(PredictingOverflow(), inputs=3, rng=np.random.default_rng(0))
+    assert (predict.unjudged, predict.failed) == ("values that are not finite", False)
+
+
+def test_the_command_compares_the_outputs_of_all_parts_that_have_a_wrong_predict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wrong = lambda self, params, x: 3 * x * params["gain"]  # noqa: E731
+    monkeypatch.setattr(RMSNorm, "predict", wrong, raising=False)
+    checks = check(["model.depth=2", "model.width=4", "norm=pre_rms"])
+    failed = {part: [c.tensor for c in failures(rows)] for part, rows in checks.items()}
+    assert {part for part, names in failed.items() if names == ["predict"]} == {
+        *("norm", "block", "stack of depth 2")
+    }
+    assert sum(map(len, failed.values())) == 3
+
+
+@pytest.mark.parametrize(("more", "failed"), [(0.0, False), (5.0, True)])
+def test_a_losss_value_alone_is_compared_with_the_one_beside_its_gradient(
+    more: float, failed: bool
+) -> None:
+    class Shifted(MSE):
+        def value(self, y: Array, targets: Array) -> float:
+            return super().value(y, targets) + more
+
+    rng = np.random.default_rng(0)
+    targets = rng.normal(size=(5, 2))
+    assert not check_loss(Shifted(), targets, rng).failed  # a constant has no derivative
+    assert check_loss_value(Shifted(), targets, rng).failed == failed

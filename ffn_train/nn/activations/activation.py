@@ -14,6 +14,13 @@ from ffn_train.nn.core import Array
 
 Slope = Array | NDArray[np.bool]  # what dz = dh ∘ act' multiplies with: numbers, or a mask
 CHUNK = 65_536  # elements; a float32 piece and its scratch fit the second-level cache
+RESULTS = {
+    "value": ("value",),
+    "derivative": ("derivative",),
+    "pair": ("value", "derivative"),
+    "pair_in_place": ("value", "derivative"),
+    "value_in_place": ("value",),
+}  # what each method returns
 
 
 class Activation(Choice, ABC):
@@ -65,25 +72,34 @@ class Activation(Choice, ABC):
         return z
 
     def check_results(self, dtype: str) -> None:
-        """Raises SettingError for an activation of your own that changes z, or its shape or dtype.
+        """Raises SettingError for an activation of your own that changes z, or its shape or dtype,
+        or whose methods disagree.
 
         float64 from float32 is not seen by gradcheck, which computes in float64.
         """
         if self.ours:
             return
         z = np.linspace(-3, 3, 6).reshape(2, 3).astype(dtype)
-        for method in ("value", "derivative", "pair"):
+        near, right = float(np.finfo(dtype).eps) ** 0.5, dict[str, Array]()
+        for method, whats in RESULTS.items():
             given = z.copy()
             with np.errstate(all="ignore"):
                 results = getattr(self, method)(given)
-            kinds = (z.dtype,) if method == "value" else (z.dtype, np.dtype(bool))
-            for result in map(np.asarray, results if method == "pair" else [results]):
+            arrays = map(np.asarray, results if len(whats) > 1 else [results])
+            for what, result in zip(whats, arrays, strict=False):
+                kinds = (z.dtype,) if what == "value" else (z.dtype, np.dtype(bool))
                 if result.shape != z.shape or result.dtype not in kinds:
                     raise SettingError(
                         f"activation={self.name}: {method} must keep shape and dtype, "
                         f"{z.shape} {z.dtype}, got {result.shape} {result.dtype}"
                     )
-            if method != "pair" and not np.array_equal(given, z):
+                apart = ~np.isclose(result, right.setdefault(what, result), near, near, True)
+                if apart.any():
+                    raise SettingError(
+                        f"activation={self.name}: {method} and {what} must agree, "
+                        f"and differ at z={z[apart][0]:g}"
+                    )
+            if method in right and not np.array_equal(given, z):
                 raise SettingError(f"activation={self.name}: {method} must not change its argument")
 
 
