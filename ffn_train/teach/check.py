@@ -11,13 +11,14 @@ import numpy as np
 
 from ffn_train.nn.core import Floats
 from ffn_train.teach.activations import ACTIVATIONS, PASSED
-from ffn_train.teach.calls import Bench, Call, Local, Signature
+from ffn_train.teach.calls import Bench, Local, Signature
 from ffn_train.teach.judge import ask, judge, refused
 from ffn_train.teach.mistakes import FLOAT32, IN_PLACE
 from ffn_train.teach.networks import BLOCK, LAYER, Case, Network, cases
 from ffn_train.teach.recognise import Forward, recognise, unknown_cases
 from ffn_train.teach.report import Finding, Report, explained, seen_in
 from ffn_train.teach.subject import ACT, CONVENTIONS, SLOPE, Convention, Subject
+from ffn_train.teach.unfit import unfit, unsteady
 
 ACTS = tuple(ACTIVATIONS[name] for name in PASSED)
 # what a backward function may take before and after the arguments of the forward function
@@ -135,6 +136,7 @@ def _residual_backward(bench: Bench) -> Finding:
     return explained(judge(subject, None, ask(subject, inputs)), inputs, {"dy": "dout"})
 
 
+@np.errstate(all="ignore")  # of results that are not finite
 def _pair(bench: Bench, forward: str, backward: str, shown: str) -> Finding:
     for name in (forward, backward):
         if name not in bench.signatures:
@@ -145,13 +147,15 @@ def _pair(bench: Bench, forward: str, backward: str, shown: str) -> Finding:
         if findings[-1].right:
             return findings[-1]
     if not findings:
-        return _not_understood(bench, forward, shown)
+        return Finding.unchecked(shown, unfit(bench, forward))
     return next((finding for finding in findings if finding.mistakes), findings[0])
 
 
 def _pair_as(reading: Forward, backward: str, shown: str) -> Finding:
     passed, outcome = reading.subject, reading.outcome()
     bench, network, words = passed.bench, reading.network, passed.arguments
+    if problem := unsteady(reading):
+        return Finding.unchecked(shown, problem)
     if reading.rounds or outcome.after:
         return seen_in(passed.name, FLOAT32 if reading.rounds else IN_PLACE, shown)
     if network is not None:
@@ -159,7 +163,7 @@ def _pair_as(reading: Forward, backward: str, shown: str) -> Finding:
     else:
         inputs = unknown_cases(reading)
     if not inputs:
-        return _not_understood(bench, passed.name, shown)
+        return Finding.unchecked(shown, unfit(bench, passed.name, reading))
     given = dict(zip(bench.signatures[passed.name].names, words, strict=False))
     signature = bench.signatures[backward]
     cached = outcome.more and len(signature.names) == 2
@@ -170,18 +174,6 @@ def _pair_as(reading: Forward, backward: str, shown: str) -> Finding:
     )
     names = {role: name for name, role in given.items()}
     return _best(subject, roles, network, inputs, [passed.convention], names, shown)
-
-
-def _not_understood(bench: Bench, forward: str, shown: str) -> Finding:
-    words = bench.signatures[forward].names
-    answer = bench.call(Call(forward, [np.ones((5, 3)) for _ in words]))
-    if answer.missing:
-        return Finding.unchecked(shown, f"{forward}: {answer.error}")
-    like = ", ".join(f'"{word}": (5, 3)' for word in words)
-    text = (
-        f"{forward} accepts none of the shapes that were tried; declare them: shapes = {{{like}}}"
-    )
-    return Finding.unchecked(shown, text)
 
 
 def _arguments(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import islice, permutations, product
+from itertools import chain, islice, permutations, product
 
 import numpy as np
 
@@ -22,6 +22,7 @@ IDENTITY = ACTIVATIONS["identity"]
 GIVEN = ACTIVATIONS["GELU"]  # passed to forward functions that take an activation
 NEARLY = 1e-4  # a forward pass that agrees to this may compute in float32
 SEARCHED = 1500  # shapes to try on an unknown function
+ATTEMPTS = 100  # of them, to find out why none fits
 VECTORS, MATRICES = ("H", "D", "M", ""), ("HD", "DH", "MH", "HM", "MD", "DM", "DD")
 NEAR, FAR = 1e-9, 1e-3  # relative steps: float64 resolves both, float32 only the second
 
@@ -193,30 +194,66 @@ def _probe(forward: Forward) -> Callable[[Floats], Floats] | None:
 def _unknown(bench: Bench, name: str) -> Forward | None:
     """Shapes of arguments, declared or found by trying, of a function that is not recognised."""
     words = bench.signatures[name].names
-    if not words:
+    if not words or undeclared(bench, name):
         return None
     subject = Subject(bench, name, ("x", *words[1:]), ("y",))
-    if declared := bench.shapes.get(name):
-        if not {*words} - {words[0], "x"} <= {*declared}:
-            return None
-        shapes = {word: declared[word] for word in words[1:]}
-        shapes = {"x": declared.get(words[0], declared.get("x", ())), **shapes}
-        forward = Forward(subject, shapes=(*shapes.items(), ("dy", ())))
+    if bench.shapes.get(name):
+        forward = _declared(subject, words)
         y = forward.output(forward.values())
         if y is None:
             return None
-        return replace(forward, shapes=(*shapes.items(), ("dy", y.shape))).checked()
-    tried = product(product(*map(_letters, words[1:])), (CONVENTIONS[0], CONVENTIONS[2]))
-    for picked, convention in islice(tried, 2 * SEARCHED):
-        letters = (("x", "D"), *zip(words[1:], picked, strict=True), ("dy", "M"))
-        forward = Forward(replace(subject, convention=convention), letters)
+        return replace(forward, shapes=(*forward.shapes[:-1], ("dy", y.shape))).checked()
+    for forward in islice(_guesses(subject, words), 2 * SEARCHED):
         y = forward.output(forward.values())
         if y is None or y.ndim != 2 or len(y) != SIZES[0] or not np.isfinite(y).all():
             continue
         for letter, length in zip("DHM", SIZES[1:], strict=True):
             if y.shape[1] == length:
-                return replace(forward, letters=(*letters[:-1], ("dy", letter))).checked()
+                return replace(forward, letters=(*forward.letters[:-1], ("dy", letter))).checked()
     return None
+
+
+def _guesses(subject: Subject, words: Sequence[str]) -> Iterator[Forward]:
+    """Shapes to try for the arguments of an unknown function, by their names."""
+    tried = product(product(*map(_letters, words[1:])), (CONVENTIONS[0], CONVENTIONS[2]))
+    for picked, convention in tried:
+        letters = (("x", "D"), *zip(words[1:], picked, strict=True), ("dy", "M"))
+        yield Forward(replace(subject, convention=convention), letters)
+
+
+def undeclared(bench: Bench, name: str) -> list[str]:
+    """The arguments of a function that are missing where shapes are declared for others."""
+    declared, words = bench.shapes.get(name), bench.signatures[name].names
+    return [word for word in words[1:] if word not in declared] if declared else []
+
+
+def _declared(subject: Subject, words: Sequence[str]) -> Forward:
+    """A function called with the declared shapes of its arguments; the shape of dy is not known."""
+    declared = subject.bench.shapes[subject.name]
+    shapes = {word: declared[word] for word in words[1:]}
+    shapes = {"x": declared.get(words[0], declared.get("x", ())), **shapes}
+    return Forward(subject, shapes=(*shapes.items(), ("dy", ())))
+
+
+def attempts(bench: Bench, name: str) -> Iterator[Forward]:
+    """Ways of calling a function of which no reading was found: with the declared shapes, or with
+    those of the networks of as many arguments and by the arguments' names; with an activation last.
+    """
+    words = bench.signatures[name].names
+    subject = Subject(bench, name, ("x", *words[1:]), ("y",))
+    if bench.shapes.get(name):
+        yield _declared(subject, words)
+        return
+    guesses = islice(_guesses(subject, words), ATTEMPTS)
+    plain, given = _by_family(subject, len(words)), _by_family(subject, len(words), ACT)
+    yield from chain(plain, guesses, given)
+
+
+def _by_family(subject: Subject, count: int, *extra: str) -> Iterator[Forward]:
+    for letters in _families():
+        roles = (*(role for role, _ in letters[:-1]), *extra)
+        if len(roles) == count:
+            yield Forward(replace(subject, arguments=roles), letters, act=GIVEN)
 
 
 def _letters(word: str) -> tuple[str, ...]:

@@ -151,12 +151,13 @@ def backward(dy, x, scale):
     ("source", "text"),
     [
         (UNGUESSED, 'none of the shapes that were tried; declare them: shapes = {"x": (5, 3), "sc'),
-        ("shapes = {'x': (14,)}" + UNGUESSED, "forward accepts none of the shapes"),
-        ("shapes = {'x': (13,), 'scale': (13,)}" + UNGUESSED, "forward accepts none of the shapes"),
+        ("shapes = {'x': (14,)}" + UNGUESSED, "forward: the shape of scale is not declared"),
         (
-            "def forward(): return 1.0\ndef backward(dy): return dy",
-            "forward accepts none of the shapes",
+            "shapes = {'x': (13,), 'scale': (15,)}" + UNGUESSED,
+            "forward fails: ValueError: cannot reshape array of size 13 into shape (2,7) "
+            "(for x (13,), scale (15,))",
         ),
+        ("def forward(): return 1.0\ndef backward(dy): return dy", "forward takes no arguments"),
         ("def forward(x): ...\ndef backward(dy, x): ...", "forward: it returns nothing"),
         ("def forward_pass(x, W): pass", "takes x, W, not x, W, b, activation_fn"),
     ],
@@ -165,6 +166,42 @@ def test_a_forward_pass_that_cannot_be_checked_is_said(source: str, text: str) -
     report = checked(source)
     assert report.status == 2
     assert text in str(report)
+
+
+LINEAR = "def backward(dy, x, W, b): return dy.T @ x, dy.sum(0), dy @ W"
+CAUSES = {  # a forward pass whose shapes are not at fault, and what is said of it
+    "x, W, b): return np.log(-(x @ W.T + b) ** 2)": "is not finite (for x (5, 3), W (4, 3)",
+    "x, W, b, act): return act(x @ W.T + b) / 0": "is not finite (for x (5, 3), W (4, 3)",
+    "x, W, b): return np.random.randn() * (x @ W.T + b)": "differs between calls",
+    "x, W, b): return (x @ W.T + b) * (np.random.rand(len(W)) > 0.5)": "differs between calls",
+    "x, W, b): return x @ W.T + b + np.random.randn(len(W))": "differs between calls",
+    "x, W, b): return ((x @ W.T + b) ** 2).mean()": "returns a number, not an array",
+    "x, W, b): return str(x @ W.T + b)": "returns no array of numbers",
+    "x, W, b): return np.rleu(x @ W.T + b)": "fails: AttributeError: module 'numpy' has no",
+    "x, W, b): return (x @ W.T + b) @ missing": "fails: NameError: name 'missing' is not defined",
+}
+SHAPES = "shapes = {'x': (5, 3), 'W': (4, 3), 'b': (4,), 'act': (1,)}\n"
+
+
+@pytest.mark.parametrize("shapes", ["", SHAPES])
+@pytest.mark.parametrize("forward", CAUSES)
+def test_of_a_forward_pass_whose_shapes_are_right_the_cause_is_said(
+    forward: str, shapes: str
+) -> None:
+    report = checked(f"import numpy as np\n{shapes}def forward({forward}\n{LINEAR}")
+    assert str(report).startswith(f"backward: cannot be checked: forward {CAUSES[forward]}"), report
+    assert report.status == 2
+
+
+@pytest.mark.parametrize("shapes", ["", "shapes = {'x': (5, 3), 'a': (3,)}\n"])
+def test_a_forward_pass_without_derivatives_is_not_called_one_of_other_shapes(shapes: str) -> None:
+    report = checked(f"""
+import numpy as np
+{shapes}
+def forward(x, a): return np.floor(100 * np.abs(x) + 1e-6) * a
+def backward(dy, x, a): return (dy * x).sum(0), dy * a
+""")
+    assert "cannot be checked: forward jumps where it was tried" in str(report)
 
 
 MOST = "must have at most 32 dimensions and 1,000,000 entries"
