@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -212,6 +213,8 @@ class Recorder(Recording):
             self._logger = stack.enter_context(GuardedLogger(logger, say))
             self._logger.open(path, config, first)
             self._open: ExitStack | None = stack.pop_all()
+            # of a run that is dropped without ``close``; when the process ends, the system does it
+            finalize(self, self._open.close).atexit = False
 
     def log(
         self,

@@ -66,6 +66,7 @@ def watch(
     return Watch(
         model,
         finding.find(model, blocks),
+        path,
         declared(
             path,
             scalars=("loss", "lr", *listed("scalars", scalars)),

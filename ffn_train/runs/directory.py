@@ -12,6 +12,8 @@ from ffn_train.config.settings import SettingError
 from ffn_train.runs import files
 from ffn_train.runs.lock import taken
 
+_HELD: set[tuple[int, int, int]] = set()  # the locks: the process, device and inode of each
+
 
 @contextmanager
 def claim(key: str, path: Path | None, parent: Path) -> Iterator[Path]:
@@ -19,8 +21,7 @@ def claim(key: str, path: Path | None, parent: Path) -> Iterator[Path]:
 
     A new directory is in ``parent`` and named after the time. The operating system releases the
     lock when the process ends for any reason. Half-written files of killed processes are removed.
-    Raises SettingError if another process holds the lock, or the directory cannot be made, written
-    to or locked.
+    Raises SettingError if the lock is held, or the directory cannot be made, written to or locked.
     """
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     with ExitStack() as stack:
@@ -35,13 +36,18 @@ def claim(key: str, path: Path | None, parent: Path) -> Iterator[Path]:
             stack.callback(os.close, lock)
             what = "locked"
             acquired = taken(path, lock, stack)
+            status = os.fstat(lock)
         except OSError as error:
             reason = f"cannot be {what}: {_reason(error, path or parent)}"
             if path is None or what == "locked":
                 reason += f"; {key}=PATH names another place"
             raise SettingError(f"{parent if path is None else f'{key}={path}'} {reason}") from None
+        holder = os.getpid(), status.st_dev, status.st_ino
         if not acquired:
-            raise SettingError(f"{key}={path} is in use by another process")
+            who = "another run of this process" if holder in _HELD else "another process"
+            raise SettingError(f"{key}={path} is in use by {who}")
+        _HELD.add(holder)
+        stack.callback(_HELD.discard, holder)
         for leftover in (*files.temporary(path), *files.temporary(path / files.CHECKPOINTS)):
             with suppress(OSError):
                 leftover.unlink()

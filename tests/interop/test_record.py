@@ -257,7 +257,7 @@ def test_a_directory_that_holds_something_else_is_refused(recorded: Path, tmp_pa
         begin(tmp_path)
     with begin(tmp_path / "busy") as run:
         fill(run)
-        with pytest.raises(SettingError, match="in use by another process"):
+        with pytest.raises(SettingError, match="in use by another run of this process"):
             begin(tmp_path / "busy", first=1)
 
 

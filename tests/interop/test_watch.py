@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import io
 import pickle
 import re
@@ -24,6 +25,8 @@ from ffn_train.nn.blocks.residual import Residual
 from ffn_train.plots import draw
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import Measures, load_run
+from ffn_train.runs.lock import in_use
+from ffn_train.runs.status import Status, status
 from tests.support.choices import settings
 from tests.support.small_runs import config, run_in
 
@@ -914,6 +917,63 @@ def test_a_loop_that_is_not_seen_whole_is_refused(
     with pytest.raises(Unwatchable, match=message):
         loop(model, x, run)
     run.close()
+
+
+@pytest.mark.parametrize("every", [1, 50])  # with hooks on the model after the row, and without
+def test_a_block_has_one_open_watch(every: int, tmp_path: Path) -> None:
+    model, x = network("mlp")
+    run = ffn_train.watch(model, "layers.*", path=tmp_path / "one", every=every)
+    train(model, x, run)
+    message = r"^block layers\.1 is watched already \(path=.*one\): close that watch first"
+    with pytest.raises(Unwatchable, match=message):
+        ffn_train.watch(model, ["layers.1"], path=tmp_path / "two", every=every)
+    with pytest.raises(SettingError, match="one is in use by another run of this process"):
+        watched(network("mlp")[0], x, tmp_path / "one")
+    train(model, x, run)  # which goes on
+    assert run.close() is not None
+    expected = watched(copy.deepcopy(model), x, tmp_path / "three", every=every)
+    np.testing.assert_array_equal(
+        watched(model, x, tmp_path / "two", every=every)["signal_rms"].values,
+        expected["signal_rms"].values,
+    )
+    assert len(load_run(tmp_path / "one").scalars["step"]) == 6
+
+
+def test_other_blocks_of_a_model_may_have_a_watch_of_their_own(tmp_path: Path) -> None:
+    model, x = network("mlp")
+    whole = watched(copy.deepcopy(model), x, tmp_path / "whole")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with (
+        ffn_train.watch(model, ["layers.0"], path=tmp_path / "first", every=1) as first,
+        ffn_train.watch(model, ["layers.1"], path=tmp_path / "second", every=1) as second,
+    ):
+        for _ in range(3):
+            loss = loss_of(model, x)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            first.log(loss)
+            second.log(loss)
+    measures = load_run(tmp_path / "second").measures
+    np.testing.assert_array_equal(measures["signal_rms"].values, whole["signal_rms"].values[:, 1:3])
+
+
+@pytest.mark.parametrize("every", [1, 50])
+def test_a_watch_that_nothing_refers_to_is_gone(every: int, tmp_path: Path) -> None:
+    model, x = network("mlp")
+
+    def cell() -> None:
+        run = ffn_train.watch(model, "layers.*", path=tmp_path / "lost", every=every)
+        train(model, x, run)
+
+    cell()
+    gc.collect()
+    assert not any(module._forward_pre_hooks for module in model.modules())
+    assert not in_use(tmp_path / "lost")
+    assert status(tmp_path / "lost") == Status("interrupted", "killed")
+    assert len(load_run(tmp_path / "lost").scalars["step"]) == 3
+    watched(model, x, tmp_path / "next")
+    assert load_run(tmp_path / "next").state == "finished"
 
 
 class Odd(nn.Module):

@@ -59,7 +59,7 @@ def test_where_the_system_has_no_locks_a_file_names_the_holder(
     with claim("run.dir", path, tmp_path):
         assert in_use(path)
         with (
-            pytest.raises(SettingError, match="in use by another process"),
+            pytest.raises(SettingError, match="in use by another run of this process"),
             claim("run.dir", path, tmp_path),
         ):
             pass

@@ -201,7 +201,7 @@ def test_a_finished_run_says_so_and_does_nothing(finished: Path) -> None:
 def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:
     with (
         claim("run.dir", tmp_path / "run", tmp_path) as path,
-        pytest.raises(SettingError, match="in use by another process"),
+        pytest.raises(SettingError, match="in use by another run of this process"),
     ):
         run_in(path, config())
 

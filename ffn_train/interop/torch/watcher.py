@@ -6,7 +6,9 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
+from weakref import WeakMethod, WeakSet, finalize
 
 import torch
 from torch import Tensor, nn
@@ -30,13 +32,15 @@ from ffn_train.runs.layout import RunLayout
 class Watch(Recording):
     """A watched model: call ``log`` after each step of the optimizer, and use it in a ``with``.
 
-    At steps that are not due the model has no hooks.
+    At steps that are not due the model has no hooks. The hooks do not keep the watch alive: one
+    that is dropped without ``close`` ends without a word, and its run as if the process had died.
     """
 
     def __init__(
         self,
         model: nn.Module,
         blocks: Mapping[str, nn.Module],
+        path: str | Path,
         open_run: Callable[[RunLayout], Recorder],
         *,
         every: int,
@@ -45,6 +49,8 @@ class Watch(Recording):
         first: int,
     ) -> None:
         self._model, self._names, self._blocks = model, list(blocks), list(blocks.values())
+        self._path = path
+        self._alone()
         self._every, self._split, self._step = every, split, first
         self._scaler = scaler if scaler is not None and scaler.is_enabled() else None
         self._open_run = open_run
@@ -56,11 +62,14 @@ class Watch(Recording):
         self._hooked: dict[str, nn.Module | nn.Parameter] = {}
         self._ours: dict[Optimizer, bool] = {}
         self._closed = False
-        self._of_optimizers = (
-            register_optimizer_step_pre_hook(self._steps),
-            register_optimizer_step_post_hook(self._stepped),
-        )
+        self._of_optimizers = [
+            register_optimizer_step_pre_hook(_weakly(self._steps)),
+            register_optimizer_step_post_hook(_weakly(self._stepped)),
+        ]
+        for handles in (self._handles, self._of_optimizers):
+            finalize(self, _remove, handles)
         self._begin()
+        _OPEN.add(self)
 
     def log(self, loss: float | Tensor, **scalars: float | Tensor) -> None:
         """Write the row of the step that the optimizer has just taken.
@@ -88,11 +97,21 @@ class Watch(Recording):
         if error is None and self._recorder is None and not self._closed:
             say("warning: no step was logged (run.log), so that nothing was recorded")
         self._closed = True
-        for handle in self._of_optimizers:
-            handle.remove()
+        _OPEN.discard(self)
+        _remove(self._of_optimizers)
         self._unhook()
         self._passes.clear()
         return self._recorder.end(error) if self._recorder is not None else None
+
+    def _alone(self) -> None:
+        """Raises Unwatchable if another watch that is open has one of the blocks."""
+        for other in _OPEN:
+            for name, block in zip(self._names, self._blocks, strict=True):
+                if any(block is each for each in other._blocks):
+                    raise Unwatchable(
+                        f"block {name} is watched already (path={other._path}): close that watch "
+                        "first, or use watch in a `with`"
+                    )
 
     # the hooks
 
@@ -117,29 +136,29 @@ class Watch(Recording):
             self._hook()
 
     def _unhook(self) -> None:
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+        _remove(self._handles)
 
     def _hook(self) -> None:
         check(self._model)
         self._hooked = self._hookable()
         add, within = self._handles.append, dict[nn.Module, tuple[str, str]]()
-        add(self._model.register_forward_pre_hook(Hook("the model", self._model_called)))
+        add(self._model.register_forward_pre_hook(Hook("the model", _weakly(self._model_called))))
         for index, (block_name, block) in enumerate(zip(self._names, self._blocks, strict=True)):
-            called, returned = partial(self._called, index), partial(self._returned, index)
+            called = partial(_weakly(self._called), index)
+            returned = partial(_weakly(self._returned), index)
             add(block.register_forward_pre_hook(Hook(block_name, called), with_kwargs=True))
             add(block.register_forward_hook(Hook(block_name, returned)))
             for name, module in block.named_modules():
                 if module is not block and not _passes_on(module):
                     within.setdefault(module, (f"{block_name}.{name}", name))
         for module, (whole, name) in within.items():
-            reads = Hook(whole, partial(self._submodule_called, name))
+            reads = Hook(whole, partial(_weakly(self._submodule_called), name))
             add(module.register_forward_pre_hook(reads, with_kwargs=True))
-            add(module.register_forward_hook(Hook(whole, self._submodule_returned)))
+            add(module.register_forward_hook(Hook(whole, _weakly(self._submodule_returned))))
         for name, parameter in self._parameters().items():
-            add(parameter.register_hook(self._arriving))
-            add(parameter.register_post_accumulate_grad_hook(partial(self._accumulated, name)))
+            add(parameter.register_hook(_weakly(self._arriving)))
+            accumulated = partial(_weakly(self._accumulated), name)
+            add(parameter.register_post_accumulate_grad_hook(accumulated))
 
     def _parameters(self, *, remove_duplicate: bool = True) -> dict[str, nn.Parameter]:
         """The trained parameters; a shared one under each of its names, or under one."""
@@ -285,7 +304,8 @@ class Watch(Recording):
             return
         if optimizer in self._taken:
             raise Unwatchable(
-                "the optimizer has taken 2 steps since the last row; call run.log after each"
+                f"path={self._path}: the optimizer has taken 2 steps since the last row; call "
+                "run.log after each"
             )
         if self._late:
             raise Unwatchable(
@@ -361,6 +381,27 @@ class Watch(Recording):
             "no forward pass of the blocks was seen: compiled code (torch.compile) runs no hooks, "
             "nor does a copy of the model"
         )
+
+
+_OPEN: WeakSet[Watch] = WeakSet()  # those that are not closed
+
+
+def _weakly(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A bound method that does not keep its object alive; without it, it does nothing."""
+    weak = WeakMethod(method)
+
+    def call(*arguments: Any) -> Any:
+        bound = weak()
+        return None if bound is None else bound(*arguments)
+
+    return call
+
+
+def _remove(handles: list[Any]) -> None:
+    """Remove hooks by their handles."""
+    for handle in handles:
+        handle.remove()
+    handles.clear()
 
 
 def _trained(shape: tuple[int, ...] | None) -> str:
