@@ -173,7 +173,7 @@ CAUSES = {  # a forward pass whose shapes are not at fault, and what is said of 
     "x, W, b): return np.log(-(x @ W.T + b) ** 2)": "is not finite (for x (5, 3), W (4, 3)",
     "x, W, b, act): return act(x @ W.T + b) / 0": "is not finite (for x (5, 3), W (4, 3)",
     "x, W, b): return np.random.randn() * (x @ W.T + b)": "differs between calls",
-    "x, W, b): return (x @ W.T + b) * (np.random.rand(len(W)) > 0.5)": "differs between calls",
+    "x, W, b): return (x @ W.T + b) * (np.random.rand(len(x), len(W)) > 0.5)": "differs between",
     "x, W, b): return x @ W.T + b + np.random.randn(len(W))": "differs between calls",
     "x, W, b): return ((x @ W.T + b) ** 2).mean()": "returns a number, not an array",
     "x, W, b): return str(x @ W.T + b)": "returns no array of numbers",
