@@ -12,7 +12,7 @@ from ffn_train.runs.reader import Run
 from ffn_train.runs.score import ScoreResult
 from ffn_train.runs.summary import Summary
 
-LAST = 20  # rows of scalars.csv
+LAST, SHARE = 20, 0.1  # rows of scalars.csv; the part of a run that they may come from
 
 
 def outcome(run: Run) -> Summary:
@@ -42,12 +42,26 @@ def outcome(run: Run) -> Summary:
 
 
 def training_loss(run: Run) -> float | None:
-    """The training loss of a run: the mean over its last ``LAST`` rows, since a row has the loss of
-    one batch. None if the run has none.
+    """The training loss: the mean over the rows at the run's end, since a row has that of a batch.
+
+    None if the run has none.
     """
-    losses = run.scalars.get("loss", np.zeros(0))[-LAST:]
+    losses = at_the_end(run, run.scalars.get("loss", np.zeros(0)))
     with np.errstate(all="ignore"):  # diverged runs overflow
         return float(losses.mean()) if losses.size else None
+
+
+def at_the_end(run: Run, column: Floats) -> Floats:
+    """What a column of scalars.csv has at the run's end: of its last ``LAST`` rows those of the
+    last ``LAST`` steps, or of the last ``SHARE`` of the run if that is longer.
+
+    The last row is always among them, and where rows are far apart no row of long before is.
+    """
+    if not column.size:
+        return column
+    steps = run.scalars["step"]
+    recent: Floats = column[steps > steps[-1] - max(LAST, SHARE * steps[-1])]
+    return recent[-LAST:]
 
 
 def _step_of_least(run: Run, losses: Floats) -> int | None:

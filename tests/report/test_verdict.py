@@ -269,6 +269,59 @@ def test_overfitting_with_its_losses_and_the_best_step(tmp_path: Path) -> None:
         assert "trainer.keep=best holds it in check" in finding.text
 
 
+def overfitted(run: Run, every: int) -> Run:
+    """Its loss has fallen to a hundredth of the validation loss; it has a row each so many steps.
+
+    The rows of the steps in between are of a loss that has not fallen.
+    """
+    trivial, steps = run.provenance.trivial_loss, run.scalars["step"]
+    assert trivial is not None
+    fallen = np.where(steps > run.scalars["step"][-1] - 20, 0.01, 1.0) * trivial
+    score = np.where(steps % 10 == 0, 0.1, np.nan)
+    changed = {"loss": fallen, "validation_score": score, "validation_loss": (1 - score) * trivial}
+    kept = steps % every == 0
+    scalars = {name: values[kept] for name, values in {**run.scalars, **changed}.items()}
+    return replace(run, scalars=scalars)
+
+
+def test_how_far_apart_the_rows_are_changes_no_loss_of_the_verdict(tmp_path: Path) -> None:
+    """Also where most of the last 20 rows are of long before; a single batch is no judge."""
+    run = verdict(tmp_path, depth=4, section=TRAINED)
+    for every, kind in ((1, "overfitting"), (5, "overfitting"), (150, "nothing")):
+        finding = next(f for f in words(overfitted(run, every)) if f.question == HELD_BACK)
+        assert finding.kind == kind
+        if kind == "overfitting":
+            assert "the loss is 0.01 times that of predicting the mean on the" in finding.text
+        else:
+            assert "are not judged by so few rows of the log: try log.every=1" in finding.text
+
+
+def test_noise_is_not_read_from_a_single_batch(tmp_path: Path) -> None:
+    run = verdict(tmp_path, depth=4, section=TRAINED)
+    assert run.summary is not None
+    assert run.summary.score is not None
+    score = replace(run.summary.score, baseline=0.0)
+    run = replace(run, summary=replace(run.summary, score=score))
+    for every, noise in ((1, True), (150, False)):
+        text = next(f for f in words(overfitted(run, every)) if f.question == HELD_BACK).text
+        assert ("the stack learns the noise" in text) is noise
+
+
+def test_parts_of_a_run_are_parts_of_its_steps_not_of_its_rows(tmp_path: Path) -> None:
+    run = verdict(tmp_path, depth=2)
+    for steps, means in (
+        (range(100), (37, 62)),
+        ((*range(0, 50, 20), *range(50, 100)), (math.nan, 62)),  # of 25 to 50 row 40: too few
+        ((*range(50), *range(50, 99, 5), 99), (37, 60)),
+    ):
+        step = np.array(steps)
+        evidence = Evidence(replace(run, scalars={"step": step, "loss": step.astype(float)}))
+        trivial = run.provenance.trivial_loss
+        assert trivial is not None
+        parts = [evidence.mean_loss(start, start + 0.25) * trivial for start in (0.25, 0.5)]
+        assert parts == pytest.approx(means, nan_ok=True)
+
+
 def test_inputs_that_say_nothing(tmp_path: Path) -> None:
     """The weights move far, and neither training nor validation rows are predicted."""
     section = {"trainer": {"steps": 200, "batch_size": 64}, "task": {"rows": 1000, "noise": 20.0}}

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from ffn_train.runs.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from ffn_train.runs.outcome import training_loss
 from ffn_train.runs.writer import RunWriter
 from ffn_train.train.gradient import BatchGradient
 from ffn_train.train.stopping import Progress
@@ -386,3 +387,39 @@ def test_the_training_loss_is_the_mean_over_the_last_rows(tmp_path: Path) -> Non
     best = f"best validation loss {np.nanmin(validation):.3g}, at step "
     assert f"{best}{run.summary.best_validation_step}   " in printed
     assert printed.endswith("(in squared standard deviations of the target)")
+
+
+@pytest.mark.parametrize("last", [1, 19, 20, 21, 150, 400, 1000])
+def test_where_every_step_has_a_row_the_training_loss_is_that_of_the_last_20(
+    tmp_path: Path, last: int
+) -> None:
+    losses = np.random.default_rng(last).exponential(size=last + 1)
+    run = run_in(tmp_path / "run", config())
+    run = replace(run, scalars={"step": np.arange(last + 1.0), "loss": losses})
+    assert training_loss(run) == losses[-20:].mean()
+
+
+@pytest.mark.parametrize(
+    ("steps", "rows"),
+    [
+        ((0, 70), 1),
+        ((0, 50, 51, 70), 2),  # of the last 20 steps
+        (range(0, 2001, 25), 8),  # of the last 10 % of the run
+        (range(0, 100_001, 50), 20),
+    ],
+)
+def test_rows_of_long_before_the_end_are_not_in_the_training_loss(
+    tmp_path: Path, steps: Sequence[int], rows: int
+) -> None:
+    losses = 1 / (1 + np.array(steps, dtype=float))
+    run = run_in(tmp_path / "run", config())
+    run = replace(run, scalars={"step": np.array(steps), "loss": losses})
+    assert training_loss(run) == losses[-rows:].mean()
+
+
+def test_a_longer_interval_of_the_log_does_not_raise_the_training_loss(tmp_path: Path) -> None:
+    sparse = {name: {"every": 1000} for name in ("log", "evaluate", "measure")}
+    run = run_in(tmp_path / "run", config(trainer={"steps": 70}, **sparse))
+    assert run.scalars["step"].tolist() == [0, 70]
+    assert run.summary is not None
+    assert run.summary.train_loss == run.scalars["loss"][-1]

@@ -16,11 +16,12 @@ from ffn_train.nn.blocks.residual import Residual
 from ffn_train.nn.core import Floats
 from ffn_train.nn.optim.optimizer import Optimizer
 from ffn_train.runs import Run
-from ffn_train.runs.outcome import LAST, clipped_share
+from ffn_train.runs.outcome import at_the_end, clipped_share
 from ffn_train.runs.score import ScoreDeclared
 from ffn_train.theory import Prediction
 
 HALF = 0.5
+FEW_ROWS = 2  # the loss of a single batch is too uncertain to judge a run by
 
 
 @dataclass(frozen=True)
@@ -154,16 +155,25 @@ class Evidence:
         return known
 
     def mean_loss(self, start: float, end: float) -> float:
-        """The mean loss over a part of the run, where 0 is its start and 1 its end."""
-        rows = len(self.losses)
-        first = min(int(start * rows), max(rows - 1, 0))
-        part = self.losses[first : max(int(end * rows), first + 1)]
-        return float(part.mean()) if len(part) else math.nan
+        """The mean loss over a part of the steps, from 0 to 1; NaN if it has too few rows."""
+        steps, count = self.run.scalars["step"], self.updates + 1
+        part = self.losses[(steps >= int(start * count)) & (steps < int(end * count))]
+        return float(part.mean()) if len(part) >= FEW_ROWS else math.nan
+
+    @cached_property
+    def last_losses(self) -> Floats:
+        """The losses of the rows at the end of the run."""
+        return at_the_end(self.run, self.losses)
 
     @property
     def last_loss(self) -> float:
-        """The mean loss over the last rows."""
-        return float(self.losses[-LAST:].mean()) if len(self.losses) else math.nan
+        """Their mean."""
+        return float(self.last_losses.mean()) if len(self.last_losses) else math.nan
+
+    @property
+    def end_unknown(self) -> bool:
+        """Whether they are too few to be compared with the validation loss."""
+        return len(self.last_losses) < FEW_ROWS
 
     # the updates
 

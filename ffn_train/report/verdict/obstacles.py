@@ -62,7 +62,11 @@ def held_back(evidence: Evidence) -> Finding | None:
         finding = rule(evidence)
         if finding is not None:
             return finding
-    more = "; the loss was still falling, so more steps may help" * _falling(evidence)
+    more = ""
+    if _falling(evidence):
+        more = "; the loss was still falling, so more steps may help"
+    elif evidence.end_unknown and not _good(evidence):
+        more = "; overfitting and noise are not judged by so few rows of the log: try log.every=1"
     return Finding(HELD_BACK, NOTHING, f"nothing that the run shows{more}")
 
 
@@ -172,7 +176,7 @@ def _rate_too_large(evidence: Evidence) -> Finding | None:
         )
         return _finding("rate too large", text, change)
     before, after = evidence.mean_loss(0.1, 0.5), evidence.mean_loss(0.5, 1)
-    if after > max(1, FALLING * before) and evidence.update_size > FAST:
+    if after > 1 and after > FALLING * before and evidence.update_size > FAST:
         text = f"with {lr} the loss stays at {after:.3g} times {_trivial(evidence)}"
         if evidence.clipped_share > 0.5:
             text += f"; clipping in {evidence.clipped_share:.0%} of the steps holds it up"
@@ -182,7 +186,7 @@ def _rate_too_large(evidence: Evidence) -> Finding | None:
     if not _good(evidence) and spikes >= max(2, SPIKES * rows):
         text = (
             f"with {lr} the loss jumped above {above:.3g} times {_trivial(evidence)} in {spikes} "
-            f"of {rows} steps, up to {np.nanmax(evidence.losses):.3g} times"
+            f"of {rows} logged steps, up to {np.nanmax(evidence.losses):.3g} times"
         )
         return _finding("rate too large", text, change)
     return None
@@ -270,7 +274,7 @@ def _noise(evidence: Evidence) -> Finding | None:
     losses = evidence.validation_losses
     if not (_little(evidence) and len(losses)) or _few_parameters(evidence):
         return None
-    if evidence.moved < TRAVELLED:
+    if evidence.moved < TRAVELLED or evidence.end_unknown:
         return None
     if not evidence.last_loss < BELOW * min(1, losses[-1]):
         return None
@@ -284,7 +288,7 @@ def _noise(evidence: Evidence) -> Finding | None:
 
 def _overfitting(evidence: Evidence) -> Finding | None:
     losses = evidence.validation_losses
-    if not len(losses) or not losses[-1] > WORSE * evidence.last_loss:
+    if evidence.end_unknown or not len(losses) or not losses[-1] > WORSE * evidence.last_loss:
         return None
     if not (1 - evidence.skill) * (1 - evidence.last_loss / losses[-1]) > GAP:
         return None
@@ -316,6 +320,8 @@ def _falling(evidence: Evidence) -> bool:
     """Whether the loss fell in the middle of the run; at its end the schedule may stop it."""
     if evidence.stopped_early:
         return False  # the validation score did not improve
+    if evidence.end_unknown:
+        return False  # it may have fallen on the training rows only
     before, after = evidence.mean_loss(0.25, 0.5), evidence.mean_loss(0.5, 0.75)
     limit = FALLING if evidence.skill >= HALF else SLOWLY_FALLING
     return evidence.skill < GOOD and after < limit * before and evidence.moved < FAR

@@ -447,7 +447,7 @@ const STATES = {
 
 /** @type {Record<string, string>} */
 const EXPLAINED = {
-  loss: "What training minimises. Training: the mean over the last 20 rows; validation: on rows that are not trained on.",
+  loss: "What training minimises. Training: the mean over the last 20 batches logged near the end; validation: on rows that are not trained on.",
   "R²": "Share of the validation rows' variance that the network explains: 0 for predicting the mean, 1 at best.",
   "|dL/dx_0| / |dL/dx_L|":
     "Gradient ratio: the gradient at the input of the first block relative to that at the output of the last. Far below 1 it vanishes, far above 1 it explodes.",
