@@ -371,15 +371,47 @@ def test_a_flow_that_training_makes_worse_is_named_after_its_end(
     assert finding.change
 
 
-def test_a_flow_that_the_updates_spoil_is_uneven(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("depth", "kind"), [(12, "uneven"), (16, "vanishing")])
+def test_a_flow_that_the_updates_spoil(depth: int, kind: str, tmp_path: Path) -> None:
     steep = {**TRAINED, "optimizer": {"lr": 0.1}}
     names: dict[str, Any] = {"residual": "none", "init": "lecun", "activation": "tanh"}
-    finding = answers(verdict(tmp_path, depth=16, section=steep, **names))[FLOW]
-    assert finding.kind == "uneven"
-    assert "this came with training, not with the initialisation" in finding.text
+    finding = answers(verdict(tmp_path, depth=depth, section=steep, **names))[FLOW]
+    assert finding.kind == kind
+    assert "came with training, not with the initialisation; try residual=scaled" in finding.text
     names["residual"] = "scaled"
-    advised = answers(verdict(tmp_path / "advised", depth=16, section=steep, **names))
+    advised = answers(verdict(tmp_path / "advised", depth=depth, section=steep, **names))
     assert advised[FLOW].kind == "healthy"
+
+
+@pytest.mark.parametrize("residual", ["scaled", "none"])
+@pytest.mark.parametrize(
+    ("start", "end", "kind"),
+    [
+        (-1, -10, "vanishing"),
+        (2, -10, "vanishing"),
+        (4, -10, "vanishing"),
+        (-1, 10, "exploding"),
+        (-4, 10, "exploding"),
+        (-1, -4, "uneven"),
+        (-1, 4, "uneven"),
+        (-1, -900, "vanishing"),  # extrapolated, and out of the range of numbers
+    ],
+)
+def test_a_flow_that_training_spoils_is_named_after_its_end_with_a_remedy(
+    tmp_path: Path, start: float, end: float, kind: str, residual: str
+) -> None:
+    """The logarithms of the change at step 0 and at the last step."""
+    run = verdict(tmp_path, depth=16, section={"trainer": {"steps": 2}}, residual=residual)
+    flow, part = run.measures["signal_gradient_rms"].values, 1 - np.arange(17) / 16
+    flow[0], flow[-1] = np.exp(start * part), np.exp(end * part)
+    finding = words(run)[-1]
+    change = "residual=scaled" if residual == "none" else "optimizer.lr=0.05"
+    assert finding.kind == kind
+    assert finding.text.startswith(f"{kind}: the first block gets {math.exp(start):.3g} times ")
+    assert finding.text.endswith(
+        f"; this came with training, not with the initialisation; try {change}"
+    )
+    assert finding.change == (change,)
 
 
 def test_underflow_is_told_apart_and_not_carried_on_in_silence(tmp_path: Path) -> None:

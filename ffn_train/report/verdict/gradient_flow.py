@@ -1,6 +1,7 @@
 """Is the gradient flow healthy: exploding, vanishing, dead units, or all carried by the skip path?
 
-exploding, vanishing   the signal gradient changes more than a hundredfold from output to input
+exploding, vanishing   the signal gradient changes more than a hundredfold from output to input, at
+                       step 0 or at the last
 dead units             most of a block's hidden units are dead on the whole last batch
 skip path              the branches of all blocks together carry almost nothing of the gradient
 healthy                none of these, and the gradient stays within a factor of ten, at step 0
@@ -61,8 +62,8 @@ def changing(evidence: Evidence) -> Finding | None:
 
 
 def _steady(evidence: Evidence) -> Finding:
-    """Healthy or uneven: no strong change at step 0."""
-    flows = first, last = evidence.slope(0), evidence.slope(-1)
+    """No strong change at step 0: healthy or uneven, or what training made of it."""
+    first, last = evidence.slope(0), evidence.slope(-1)
     if evidence.ended_early and first is not None:  # later gradients follow the growing loss
         text = f"the first block got {math.exp(first.log):.3g} times the last block's gradient"
         return Finding(FLOW, "healthy", f"healthy at step 0: {text}")
@@ -70,19 +71,21 @@ def _steady(evidence: Evidence) -> Finding:
         when = "step 0" if first is None else "the last step"
         text = f"less than {evidence.run.dtype.name} can hold reaches the blocks at {when}"
         return Finding(FLOW, "vanishing", f"no gradient: {text}")
-    start, end = (math.exp(min(flow.log, 700.0)) for flow in flows if flow is not None)
+    start, end = first.log, last.log
     step = evidence.run.measures["signal_gradient_rms"].step[-1]
-    text = f"the first block gets {start:.3g} times the last block's gradient at step 0"
-    text += f", {end:.3g} times at step {step}"
-    even_first, even_last = (1 / MILD <= ratio <= MILD for ratio in (start, end))
+    text = f"the first block gets {math.exp(start):.3g} times the last block's gradient at step 0"
+    text += f", {math.exp(min(end, 700.0)):.3g} times at step {step}"
+    even_first, even_last = (abs(flow) <= math.log(MILD) for flow in (start, end))
     if even_first and even_last:
         return Finding(FLOW, "healthy", f"healthy: {text}{_units(evidence)}")
-    if even_first:
-        text = f"uneven: {text}; this came with training, not with the initialisation"
+    strong = abs(end) >= math.log(STRONG)
+    word = "exploding" if (end if strong else start) > 0 else "vanishing"
+    if even_first or (strong and start * end < 0):
+        kind = word if strong else "uneven"
         change = slower(evidence, 3) if skips(evidence) else remedy(evidence)
-        return Finding(FLOW, "uneven", text, change)
-    word, later = ("exploding", end) if start > 1 else ("vanishing", 1 / end)
-    if later >= STRONG:
+        text = f"{kind}: {text}; this came with training, not with the initialisation"
+        return Finding(FLOW, kind, f"{text}{tried(change)}", change)
+    if strong:
         text = f"{word}: {text}, so training made it worse{cause(evidence)}"
         return Finding(FLOW, word, text, remedy(evidence))
     text = f"somewhat {word}: {text} (from {STRONG:g}x on we call it {word}){cause(evidence)}"
