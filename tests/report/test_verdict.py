@@ -103,13 +103,77 @@ def test_dead_at_the_start_is_the_initialisations_doing(tmp_path: Path) -> None:
     findings = {finding.question: finding for finding in words(run)}
     assert findings[HELD_BACK].kind == "dead units at initialisation"
     assert "up to 86 of 96 hidden units of a block are dead at step 0" in findings[HELD_BACK].text
-    assert findings[HELD_BACK].change == findings[FLOW].change == ("init=lecun", "init.bias_std=0")
+    assert findings[HELD_BACK].change == findings[FLOW].change
     share[0] = 0
     run = replace(run, scalars={**run.scalars, "validation_loss": run.scalars["loss"]})
     run = replace(run, measures=with_values(run.measures, dead_share=share))
     findings = {finding.question: finding for finding in words(run)}
     assert findings[HELD_BACK].kind == "dead units"
     assert findings[HELD_BACK].change == findings[FLOW].change == ("optimizer.lr=0.015",)
+
+
+@pytest.mark.parametrize(
+    ("name", "bias_std", "width", "change"),
+    [
+        ("he", 3.0, 24, ("init=lecun", "init.bias_std=0")),
+        ("he", 0.0, 24, ("init=lecun",)),
+        ("lecun", 3.0, 24, ("init.bias_std=0",)),
+        ("lecun", 0.0, 24, ("model.width=32",)),
+        ("lecun", 0.0, 32, ("residual=scaled",)),
+    ],
+)
+def test_no_setting_of_the_run_is_advised_against_dead_units(
+    name: str, bias_std: float, width: int, change: tuple[str, ...], tmp_path: Path
+) -> None:
+    section = {**TRAINED, "init": settings("init", name) | {"bias_std": bias_std}}
+    names = {"activation": "relu", "residual": "none"}
+    run = verdict(tmp_path, depth=4, width=width, section=section, **names)
+    shares = np.full_like(run.measures["dead_share"].values, 0.9)
+    run = replace(run, measures=with_values(run.measures, dead_share=shares))
+    findings = {finding.question: finding for finding in words(run)}
+    assert findings[HELD_BACK].change == findings[FLOW].change == change
+    assert ("weights and biases" in findings[HELD_BACK].text) is (bias_std > 0)
+    for question in (HELD_BACK, FLOW):
+        assert findings[question].text.endswith(f"; try {' '.join(change)}")
+
+
+@pytest.mark.parametrize("norm", ["pre_layer", "post_layer"])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("residual", ["scaled", "none"])
+def test_a_layer_norm_over_one_feature_is_the_cause(
+    norm: str, activation: str, residual: str, tmp_path: Path
+) -> None:
+    names = {"norm": norm, "activation": activation, "residual": residual}
+    findings = answers(verdict(tmp_path, depth=2, width=1, section=TRAINED, **names))
+    assert findings[HELD_BACK].kind == "model too small"
+    assert findings[FLOW].kind == "vanishing"
+    for question in (HELD_BACK, FLOW):
+        assert "a LayerNorm over one feature returns its shift" in findings[question].text
+        assert f"try model.width=32 or norm={norm.split('_')[0]}_rms" in findings[question].text
+        assert findings[question].change == ("model.width=32",)
+
+
+def test_an_rms_norm_over_one_feature_hides_nothing(tmp_path: Path) -> None:
+    run = verdict(tmp_path, depth=2, width=1, section=TRAINED, norm="pre_rms")
+    findings = answers(run)
+    assert not any("LayerNorm" in finding.text for finding in findings.values())
+    assert findings[HELD_BACK].kind == "initialisation"
+    assert findings[HELD_BACK].change == ("model.width=32",)  # init=lecun is the run's
+
+
+def test_a_block_of_dead_units_has_no_factor_of_infinity(tmp_path: Path) -> None:
+    """Where nothing reaches the blocks below, nothing says how their weights change it."""
+    names = {"activation": "relu", "residual": "none"}
+    run = verdict(tmp_path, depth=2, width=1, section=TRAINED, **names)
+    flow = np.zeros_like(run.measures["signal_gradient_rms"].values)
+    flow[:, -1] = 1
+    shares = np.ones_like(run.measures["dead_share"].values)
+    measures = with_values(run.measures, signal_gradient_rms=flow, dead_share=shares)
+    run = replace(run, measures=measures, theory=None)
+    assert math.isnan(Evidence(run).branch_variance)
+    finding = next(finding for finding in words(run) if finding.question == HELD_BACK)
+    assert finding.kind == "dead units at initialisation"
+    assert finding.change == ("model.width=32",)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ class _Norm(Norm):
             return []
         return [
             "a LayerNorm over one feature returns its shift whatever its input, so the output does "
-            "not depend on the data; try a larger width or an RMSNorm"
+            f"not depend on the data; try model.width=32 or norm={self.placement}_rms"
         ]
 
 

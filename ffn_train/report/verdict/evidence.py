@@ -12,6 +12,7 @@ import numpy as np
 
 from ffn_train.config.registry import build, choices
 from ffn_train.config.settings import SettingError, defaults
+from ffn_train.nn.blocks.norm import Norm
 from ffn_train.nn.blocks.residual import Residual
 from ffn_train.nn.core import Floats
 from ffn_train.nn.optim.optimizer import Optimizer
@@ -57,6 +58,14 @@ class Evidence:
         choice = self.run.config.get(group)
         return choice if isinstance(choice, Mapping) else {}
 
+    def has(self, override: str) -> bool:
+        """Whether this is a setting of the run already: ``init=lecun``, ``init.bias_std=0``."""
+        key, value = override.split("=")
+        group, _, name = key.partition(".")
+        if not name:
+            return bool(self.chosen(group).get("name") == value)
+        return self.setting(group, name) == float(value)
+
     def setting(self, section: str, name: str) -> float:
         """A number of the configuration."""
         value = self.chosen(section).get(name)
@@ -70,6 +79,17 @@ class Evidence:
         except SettingError:
             return None
         return residual
+
+    @cached_property
+    def one_feature(self) -> str:
+        """What speaks against the norm where it is over a single feature; empty if nothing does."""
+        if self.setting("model", "width") != 1:
+            return ""
+        try:
+            norm: Norm = build("norm", self.chosen("norm"))
+        except SettingError:
+            return ""
+        return "; ".join(norm.warnings(1))
 
     @property
     def optimizer(self) -> type[Optimizer] | None:
@@ -289,16 +309,16 @@ class Evidence:
     def branch_variance(self) -> float:
         """The factor by which a branch multiplies the gradient's variance at step 0, as measured.
 
-        The largest of the blocks. A norm makes it smaller from block to block.
+        The largest of the blocks, or their mean where there is no skip path, predicted if nothing
+        was measured. A norm makes it smaller from block to block.
         """
         residual, depth = self.residual, self.run.measures.depth
         if residual is None:
             return math.nan
         skip, multiplier = residual.skip(depth), residual.multiplier(depth)
         if skip == 0:
-            flow = self.slope(0)
-            log = math.nan if flow is None else 2 * flow.log / depth
-            return math.exp(log) if log < 700 else math.inf
+            log = math.nan if self.change is None else 2 * self.change / depth
+            return math.exp(min(log, 700.0))
         shares = self.branch_shares(0)
         if not len(shares) or not np.isfinite(shares).any() or multiplier == 0:
             return math.nan

@@ -27,6 +27,8 @@ DEAD = 0.6  # share of a block's units
 CHANCE = 3.0  # standard deviations of that share if half of them are dead by chance
 COMMON = 0.4  # share of the units of most blocks, if there is a skip path
 GROUPS = ("norm", "block", "init")  # of the choices that remedies depend on
+WIDE = 32  # a model.width at which the draw of single weights does not matter
+WIDER = (f"model.width={WIDE}",)
 SKIP = 0.05  # of the branches' gradients, all blocks together, over the skip paths'
 
 
@@ -35,6 +37,9 @@ def gradient_flow(evidence: Evidence) -> Finding | None:
     measures = evidence.run.measures
     if not measures.has("signal_gradient_rms") or not len(measures["signal_gradient_rms"].step):
         return None
+    if evidence.one_feature and measures["signal_gradient_rms"].values[0, 0] == 0:
+        text = f"no gradient reaches block 0: {evidence.one_feature}"
+        return Finding(FLOW, "vanishing", text, WIDER)
     lasting = None if evidence.ended_early else _dead(evidence) or _skip(evidence)
     return changing(evidence) or lasting or _steady(evidence)
 
@@ -163,8 +168,18 @@ def tried(change: tuple[str, ...]) -> str:
 def reviving(evidence: Evidence) -> tuple[str, ...]:
     """The overrides against dead units: of what killed them, the initialisation or the updates."""
     if many_dead(evidence, evidence.dead(0)):
-        return ("init=lecun", "init.bias_std=0")
+        return initialised(evidence, "init=lecun", "init.bias_std=0")
     return slower(evidence, 10)
+
+
+def initialised(evidence: Evidence, *change: str) -> tuple[str, ...]:
+    """These overrides of the initialisation, those that the run has not; if it has them all, what
+    else there is: more units where few are drawn, or what limits the change with depth.
+    """
+    new = tuple(override for override in change if not evidence.has(override))
+    if new:
+        return new
+    return WIDER if evidence.setting("model", "width") < WIDE else remedy(evidence)
 
 
 def slower(evidence: Evidence, factor: float) -> tuple[str, ...]:

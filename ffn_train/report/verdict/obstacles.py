@@ -16,6 +16,9 @@ from ffn_train.report.verdict.evidence import HALF, Evidence
 from ffn_train.report.verdict.gradient_flow import (
     MILD,
     STRONG,
+    WIDE,
+    WIDER,
+    initialised,
     many_dead,
     remedy,
     reviving,
@@ -101,6 +104,14 @@ def _outlier(evidence: Evidence) -> Finding | None:
     )
 
 
+def _one_feature(evidence: Evidence) -> Finding | None:
+    """A norm over a single feature, which leaves nothing of the data."""
+    if _good(evidence) or not evidence.one_feature:
+        return None
+    kind = "model too small"
+    return Finding(HELD_BACK, kind, f"{kind}: {evidence.one_feature}", WIDER)
+
+
 def _initialisation(evidence: Evidence) -> Finding | None:
     """The branches' initial weights are far too large or too small."""
     variance, init = evidence.branch_variance, evidence.chosen("init").get("name", "")
@@ -112,16 +123,17 @@ def _initialisation(evidence: Evidence) -> Finding | None:
         f"the initial weights are too {size}: a branch multiplies the gradient's variance by "
         f"{variance:.2g}"
     )
-    return _finding("initialisation", text, ("init=lecun",))
+    return _finding("initialisation", text, initialised(evidence, "init=lecun"))
 
 
 def _dead_from_the_start(evidence: Evidence) -> Finding | None:
     share = evidence.dead(0)
     if _good(evidence) or not many_dead(evidence, share):
         return None
+    biases = "" if evidence.has("init.bias_std=0") else " and biases"
     text = (
         f"up to {evidence.units(share.max())} hidden units of a block are dead at step 0, before "
-        "any update, because of the initial weights and biases"
+        f"any update, because of the initial weights{biases}"
     )
     return _finding("dead units at initialisation", text, reviving(evidence))
 
@@ -351,7 +363,7 @@ def _too_small(evidence: Evidence) -> Finding | None:
         f"the loss is {evidence.last_loss:.2g} times {_trivial(evidence)} even on the training "
         f"rows: {evidence.run.provenance.parameters:,} parameters are too few"
     )
-    change = () if math.isnan(width) else (f"model.width={max(32, 4 * int(width))}",)
+    change = () if math.isnan(width) else (f"model.width={max(WIDE, 4 * int(width))}",)
     return _finding("model too small", text, change)
 
 
@@ -369,6 +381,7 @@ def _nothing_to_learn(evidence: Evidence) -> Finding | None:
 RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
     _no_rate,
     _outlier,
+    _one_feature,
     _initialisation,
     _depth,
     _out_of_range_at_once,
