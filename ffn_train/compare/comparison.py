@@ -169,8 +169,11 @@ class Comparison:
     @property
     def reservations(self) -> list[str]:
         """Caveats about the numbers, one line each."""
+        shown = sum(case.unfinished for group in self.groups for case in group.ended)
         counts = {
-            "unfinished, shown as they are now": sum(case.unfinished for case in self.cases),
+            "unfinished, shown as they are now": shown,
+            "unfinished, left out of the final means": sum(case.unfinished for case in self.cases)
+            - shown,
             "without results": sum(case.traces is None for case in self.cases),
         }
         return [f"{count} {words}" for words, count in counts.items() if count]

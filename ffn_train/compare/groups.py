@@ -34,6 +34,11 @@ class Group:
         return [case for case in self.measured if not case.lost]
 
     @property
+    def ended(self) -> list[Case]:
+        """The sound runs that have ended; while there is none, all sound runs as they are now."""
+        return [case for case in self.sound if not case.unfinished] or self.sound
+
+    @property
     def n_lost(self) -> int:
         return sum(case.lost for case in self.cases)
 
@@ -47,12 +52,12 @@ class Group:
         return sum(case.words == state for case in self.cases)
 
     def counted(self, metric: Metric) -> list[Case]:
-        """The runs whose metric is averaged: those that have it and are not lost.
+        """The runs whose metric is averaged: of those that have it, the ones in ``ended``.
 
-        A metric measured before the first update counts for lost runs too: excluding them for
-        their later divergence would be selection bias.
+        A metric measured before the first update counts for all: excluding lost runs for their
+        later divergence would be selection bias.
         """
-        cases = self.measured if metric.at_start else self.sound
+        cases = self.measured if metric.at_start else self.ended
         return [case for case in cases if metric.name in case.metrics]
 
     def statistics(self, metric: Metric, *, log: bool = False) -> Statistics:

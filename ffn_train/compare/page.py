@@ -68,6 +68,7 @@ def content(
                 "label": case.label,
                 "state": case.state,
                 "lost": case.lost,
+                "unfinished": case.unfinished,
                 "measured": case.traces is not None,
                 "at": [places[key][case.settings.get(key, UNSET)] for key in keys],
                 "verdict": list(case.verdict.values()),

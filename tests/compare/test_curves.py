@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 
 from ffn_train.compare.case import Case
 from ffn_train.compare.panels import MOST
@@ -144,6 +146,57 @@ def test_a_group_of_curves_without_a_common_step_is_left_out() -> None:
     apart = [case(seed=0), replace(other, traces=replace(other.traces, curves=later))]
     sheet = drawn(compared(*apart, case(2.0, depth=8)), "loss_curves")
     assert len(lines_of(sheet, 3)) == 1
+
+
+def of_length(steps: int, loss: float, **settings: Any) -> Case:
+    """A run with a constant loss at every step until this one."""
+    run = case(**settings)
+    assert run.traces is not None
+    curve = np.arange(steps + 1.0), np.full(steps + 1, loss)
+    curves = {"train_loss": curve, "validation_loss": curve}
+    return replace(run, traces=replace(run.traces, curves=curves))
+
+
+def thin_lines(axes: Axes) -> list[Any]:
+    several = [each for each in axes.collections if isinstance(each, LineCollection)]
+    ticks = [each for each in several if str(each.get_label()).startswith("_minor")]
+    (thin,) = (each for each in several if each not in ticks)
+    return [np.array(run) for run in thin.get_segments()]
+
+
+SHARED = "means only at the steps that all runs of a group share"
+
+
+@pytest.mark.parametrize("times", [1, 20])  # long curves are drawn as means over some steps
+def test_each_run_is_drawn_to_its_end_and_the_mean_as_far_as_all_go(times: int) -> None:
+    cases = [of_length(10 * times, 1.0, seed=0), of_length(30 * times, 4.0, seed=1)]
+    sheet = drawn(compared(*cases), "loss_curves")
+    (axes,) = sheet.axes
+    mean = axes.lines[0]
+    runs = thin_lines(axes)
+    about = times - 1  # a point stands for so many steps around it
+    assert mean.get_xdata()[-1] == pytest.approx(10 * times, abs=about)
+    np.testing.assert_allclose(mean.get_ydata(), 2.0)
+    for run, (end, loss) in zip(runs, ((10, 1.0), (30, 4.0)), strict=True):
+        assert run[-1, 0] == pytest.approx(end * times, abs=about)
+        np.testing.assert_allclose(run[:, 1], loss)
+    if times > 1:
+        assert len(runs[1]) == 50  # a fiftieth of the longest run's steps each
+        assert len(runs[0]) == len(mean.get_xdata()) == 17
+    assert SHARED in words_of(sheet)
+    assert SHARED not in words_of(drawn(compared(*small_sweep()), "loss_curves"))
+
+
+def test_the_mean_is_that_of_the_runs_that_ended() -> None:
+    cases = [of_length(10, loss, seed=seed) for seed, loss in enumerate((1.0, 4.0))]
+    cases.append(of_length(3, 90.0, seed=2, state="interrupted"))
+    sheet = drawn(compared(*cases), "loss_curves")
+    (axes,) = sheet.axes
+    assert axes.lines[0].get_xdata().tolist() == list(range(11))
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), 2.0)
+    assert [len(run) for run in thin_lines(axes)] == [11, 11, 4]
+    assert "1 unfinished, left out of the final means" in words_of(sheet)
+    assert SHARED not in words_of(sheet)
 
 
 def test_figures_of_curves_say_how_many_of_very_many_groups_they_show() -> None:

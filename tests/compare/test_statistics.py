@@ -117,6 +117,27 @@ def test_diverged_runs_are_counted_and_not_averaged_in() -> None:
     assert group.statistics(STANDARD["gradient_ratio_end"]).n == 2
 
 
+def test_an_unfinished_run_is_not_averaged_with_those_that_ended() -> None:
+    cases = [case(1, seed=0), case(3, seed=1), case(90, seed=2, ratio=8.0, state="interrupted")]
+    comparison = compared(*cases, case(7, depth=8, state="running"))
+    four, eight = comparison.groups
+    loss = comparison.metric
+    assert (four.statistics(loss).n, four.statistics(loss).mean) == (2, 2.0)
+    # what was measured before the first update is known
+    assert four.statistics(STANDARD["gradient_ratio_start"]).mean == pytest.approx(2)
+    assert four.statistics(STANDARD["gradient_ratio_end"]).mean == 1
+    assert eight.statistics(loss).mean == 7  # there is none that ended
+    assert comparison.reservations == [
+        "1 unfinished, shown as they are now",
+        "1 unfinished, left out of the final means",
+    ]
+    flows = lines_of(drawn(comparison, "gradient_flow"), 5)
+    start, end = (line.get_ydata()[0] for line in flows)
+    assert (start, end) == (pytest.approx(2), 1)
+    only_lost = compared(case(seed=0, state="diverged"), case(5, seed=1, state="running"))
+    assert only_lost.groups[0].statistics(loss).mean == 5
+
+
 def test_all_diverged() -> None:
     comparison = compared(*(case(seed=seed, state="diverged") for seed in range(2)))
     row = next(

@@ -60,6 +60,21 @@ def test_numbers_are_those_of_the_tables(sweep_page: Any) -> None:
         assert f"{float(f'{ratio.mean:.3g}'):g} ×/÷" in " ".join(table[name])
 
 
+def test_an_unfinished_run_counts_only_where_none_has_ended(opened: Opened) -> None:
+    runs = [case(1, seed=0), case(3, seed=1), case(90, seed=2, ratio=8.0, state="interrupted")]
+    comparison = compared(*runs, case(7, depth=8, seed=0, state="running"))
+    page = opened(html(comparison))
+    for row, group in zip(rows(page), comparison.groups, strict=True):
+        assert row[0] == f"depth {group.point['model.depth']}"
+        for name in ("validation_loss", "gradient_ratio_start", "gradient_ratio_end"):
+            at = list(comparison.metrics).index(name)
+            mean = page.evaluate(
+                f"comparisonPage.runs.statistics(comparisonPage.runs.all.filter(run => "
+                f"run.label.split(',')[1] === '{group.point['model.depth']}'), {at}).mean"
+            )
+            assert mean == pytest.approx(group.statistics(comparison.metrics[name]).mean)
+
+
 def test_charts_are_drawn_and_the_flow_changes_with_the_step(opened: Opened) -> None:
     runs = small_sweep()
     for each in runs:

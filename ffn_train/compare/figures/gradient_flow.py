@@ -36,8 +36,8 @@ def draw(comparison: Comparison) -> Figure | None:
     """RMS dL/dx_l relative to l = L against l/L, above at the start and below at the end;
     None if no run has measured it.
 
-    All runs count at the start; at the end, those that did not diverge. A prediction is drawn with
-    the start, and a strip of measured/predicted below it.
+    All runs count at the start; at the end, those whose final metrics count. A prediction is drawn
+    with the start, and a strip of measured/predicted below it.
     """
     if not any(case.traces and case.traces.flow_start.size for case in comparison.cases):
         return None
@@ -71,7 +71,7 @@ def draw(comparison: Comparison) -> Figure | None:
         for group in cell.groups:
             look, prediction = colours.look(group), expected(group.measured)
             first = relative_flow(group.measured, "flow_start")
-            last = relative_flow(group.sound, "flow_end")
+            last = relative_flow(group.ended, "flow_end")
             flows += [*_draw_flow(start, first, look), *_draw_flow(end, last, look)]
             if prediction is not None:
                 flows += log_band(*prediction)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -48,11 +49,11 @@ def draw(comparison: Comparison) -> Figure | None:
     comparison, words = uncrowded(comparison)
     roles, options = comparison.layout.curves, comparison.options
     colours = Colours(comparison.layout, roles.color, markers=options.markers)
-    curves = {
-        id(group): [line for case in group.sound if len((line := _curve(case, name))[0])]
+    summaries = {
+        id(group): summary
         for group in comparison.measured
+        if (summary := _summary(group, name)) is not None
     }
-    summaries = {key: Summary.of(several) for key, several in curves.items() if several}
     long = any(summary.long for summary in summaries.values())
     phrases = [spread(comparison, "thin", geometric=True)] if summaries else []
     if long:
@@ -60,6 +61,8 @@ def draw(comparison: Comparison) -> Figure | None:
             "geometric means over a fiftieth of the steps; bands: 10 to 90 % of the losses there",
             "thin: each run" if any(len(group.sound) > 1 for group in comparison.measured) else "",
         ]
+    if any(summary.partial for summary in summaries.values()):
+        phrases.append("means only at the steps that all runs of a group share")
     title = "Validation loss" if name == "validation_loss" else "Training loss"
     page, cells = sheet(comparison, roles, title, [*phrases, words], heights=[1.6])
     limits, beyond = _limits(comparison, name, list(summaries.values())), False
@@ -87,37 +90,69 @@ def draw(comparison: Comparison) -> Figure | None:
 class Summary:
     """The curves of a group's runs: their geometric mean, a band around it and each run.
 
-    ``runs`` are (runs, points). The band is a geometric standard deviation over the runs; for long
-    curves, whose points cover many steps, the 10 to 90 % quantiles of all their losses. NaN if
-    neither is defined.
+    ``runs``: each to its own end. The band is a geometric standard deviation over the averaged
+    runs; for long curves, whose points cover many steps, the 10 to 90 % quantiles of all their
+    losses. NaN if neither is defined. ``partial``: the mean lacks some of the averaged runs' steps.
     """
 
     steps: Floats
     mean: Floats
     low: Floats
     high: Floats
-    runs: Floats
+    runs: Sequence[Curve]
     long: bool
+    partial: bool
 
     @classmethod
-    def of(cls, curves: Sequence[Curve]) -> Summary:
-        """At the steps that all of the curves have, if there are any."""
-        common = curves[0][0]
-        for steps, _ in curves[1:]:
-            common = np.intersect1d(common, steps)
-        logs = np.log([values[np.isin(steps, common)] for steps, values in curves])
-        long = len(common) >= _MANY
-        count = _BINS if long else len(common)
-        bins = np.array_split(np.arange(len(common)), count) if count else []
-        runs = np.array([logs[:, each].mean(axis=1) for each in bins]).reshape(-1, len(curves)).T
-        mean = runs.mean(axis=0)
+    def of(cls, curves: Sequence[Curve], averaged: Sequence[Curve]) -> Summary:
+        """Of the ``curves``; mean and band of some of them, at the steps that all of these have."""
+        common = reduce(np.intersect1d, [steps for steps, _ in averaged] or [np.zeros(0)])
+        long = max(len(steps) for steps, _ in curves) >= _MANY
+        span = max(float(np.ptp(steps)) for steps, _ in curves) if long else 0.0
+        logs = np.log([values[np.isin(steps, common)] for steps, values in averaged])
+        bins = _bins(common, span)
+        means = np.array([logs[:, each].mean(axis=1) for each in bins]).reshape(-1, len(averaged))
+        mean = means.mean(axis=1)
         if long:
-            low, high = np.array([np.quantile(logs[:, each], _QUANTILES) for each in bins]).T
+            quantiles = [np.quantile(logs[:, each], _QUANTILES) for each in bins]
+            low, high = np.array(quantiles).reshape(-1, 2).T
         else:
-            std = runs.std(axis=0, ddof=1) if len(runs) > 1 else np.full(len(mean), np.nan)
+            one = np.full(len(mean), np.nan)
+            std = means.std(axis=1, ddof=1) if len(averaged) > 1 else one
             low, high = mean - std, mean + std
-        steps = np.array([common[each].mean() for each in bins])
-        return cls(steps, np.exp(mean), np.exp(low), np.exp(high), np.exp(runs), long)
+        return cls(
+            np.array([common[each].mean() for each in bins]),
+            np.exp(mean),
+            np.exp(low),
+            np.exp(high),
+            [_thin(curve, span) for curve in curves],
+            long,
+            any(len(steps) > len(common) for steps, _ in averaged),
+        )
+
+
+def _summary(group: Group, name: str) -> Summary | None:
+    """Of the runs that are not lost; the mean of those whose final metrics count."""
+    curves = [line for case in group.sound if len((line := _curve(case, name))[0])]
+    averaged = [line for case in group.ended if len((line := _curve(case, name))[0])]
+    return Summary.of(curves, averaged) if curves else None
+
+
+def _bins(steps: Floats, span: float) -> list[Any]:
+    """The places of the points of each fiftieth of the ``span``; of each point if that is 0."""
+    count = round(_BINS * float(np.ptp(steps)) / span) if span and len(steps) else len(steps)
+    count = min(max(count, 1), len(steps))
+    return np.array_split(np.arange(len(steps)), count) if count else []
+
+
+def _thin(run: Curve, span: float) -> Curve:
+    """A run's points, or their geometric means over each fiftieth of the ``span``."""
+    steps, values = run
+    bins, logs = _bins(steps, span), np.log(values)
+    return (
+        np.array([steps[each].mean() for each in bins]),
+        np.exp([logs[each].mean() for each in bins]),
+    )
 
 
 def _lasts(groups: Sequence[Group]) -> list[float]:
@@ -134,7 +169,9 @@ def _limits(comparison: Comparison, name: str, summaries: Sequence[Summary]) -> 
     """
     lost = [case for case in comparison.cases if case.lost and case.traces]
     firsts = np.array([value for case in lost for value in _curve(case, name)[1][:1]])
-    rows = [row.ravel() for s in summaries for row in (s.mean, s.low, s.high, s.runs)]
+    rows = [
+        row.ravel() for s in summaries for row in (s.mean, s.low, s.high, *(y for _, y in s.runs))
+    ]
     if not rows:
         return bounded(np.concatenate([_curve(case, name)[1] for case in lost]), comparison.ceiling)
     losses = bounded(np.concatenate(rows), comparison.ceiling)
@@ -158,7 +195,7 @@ def _draw(axes: Axes, summary: Summary, look: dict[str, Any], strength: float) -
         zorder=1.5,
     )
     if len(summary.runs) > 1:
-        lines = [np.column_stack([summary.steps, run]) for run in summary.runs]
+        lines = [np.column_stack(run) for run in summary.runs]
         thin = {"alpha": 0.45 * strength, "linewidths": 0.5, "zorder": 1.8}
         axes.add_collection(LineCollection(lines, colors=[colour], **thin), autolim=False)
     every = evenly(range(len(summary.steps)), _MARKERS)

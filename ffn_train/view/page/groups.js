@@ -4,7 +4,7 @@
  * @typedef {{key: string, short: string, levels: {text: string, number: number | null}[]}} Setting
  * @typedef {{name: string, label: string, log: boolean, factor: boolean, at_start: boolean, unit: string}} Metric
  * @typedef {{x: ArrayLike<number>, y: ArrayLike<number>}} Curve
- * @typedef {{label: string, state: string, lost: boolean, measured: boolean, at: number[], verdict: string[],
+ * @typedef {{label: string, state: string, lost: boolean, unfinished: boolean, measured: boolean, at: number[], verdict: string[],
  *   values: ArrayLike<number>, curves: Record<string, Curve>, flow: {steps: ArrayLike<number>, rows: ArrayLike<number>[]}}} Run
  * @typedef {{name: string, at: number[], runs: Run[]}} Group
  * @typedef {{n: number, mean: number, low: number, high: number, spread: number, geometric: boolean}} Statistics
@@ -89,12 +89,16 @@ class Runs {
   }
 
   /**
-   * Mean and standard deviation of the runs that count; what precedes all divergence counts of all.
+   * Mean and standard deviation of the runs that count: those that ended and are not lost, or while there is none, all
+   * that are not lost. What precedes all divergence counts of all.
    * @param {Run[]} runs @param {number} metric @param {boolean} [logs] @returns {Statistics}
    */
   statistics(runs, metric, logs = false) {
     const about = this.metrics[metric];
-    const counted = runs.filter((run) => run.measured && (about.at_start || !run.lost));
+    const measured = runs.filter((run) => run.measured),
+      sound = measured.filter((run) => !run.lost),
+      ended = sound.filter((run) => !run.unfinished);
+    const counted = about.at_start ? measured : ended.length ? ended : sound;
     return statistics(
       counted.map((run) => run.values[metric]),
       about.factor || (logs && about.log),
