@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from ffn_train.compare.metrics import Metric, declared_metrics, metrics
 from ffn_train.compare.values import RUN, SEED
 from ffn_train.nn.core import Floats
 from ffn_train.plots.selection import evenly
-from ffn_train.plots.settings import Flat, Value, flatten
+from ffn_train.plots.settings import UNSET, Flat, Value, flatten
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.files import read_json
 from ffn_train.runs.layout import read_layout
@@ -101,6 +102,23 @@ class Case:
     def lost(self) -> bool:
         """Whether it diverged, or its loss grew until it was stopped; then it has no final loss."""
         return self.state in ("diverged", "stopped") and not self.stopped_early
+
+    @cached_property
+    def quantities(self) -> Mapping[str, Mapping[str, object]]:
+        """What is known of what its losses and its scores are: settings, unit, name of the score.
+
+        A score does not depend on the loss function.
+        """
+        known = {key: value for key, value in self.settings.items() if value not in (None, UNSET)}
+        task: dict[str, object] = {k: known[k] for k in ("task", "task.target") if k in known}
+        of_loss, of_score = task.copy(), task.copy()
+        of_loss |= {key: known[key] for key in known if f"{key}.".startswith("loss.")}
+        for metric in self.declared:
+            if metric.unit and "loss" not in known:
+                of_loss["unit of the loss"] = metric.unit
+            if metric.name == "validation_score":
+                of_score["score"] = metric.heading[-1]
+        return {"loss": of_loss, "score": of_score}
 
     @property
     def unfinished(self) -> bool:

@@ -14,6 +14,7 @@ from ffn_train.compare.case import Case
 from ffn_train.compare.discovery import find
 from ffn_train.compare.groups import Group, group, levels
 from ffn_train.compare.layout import Layout, lay_out
+from ffn_train.compare.likeness import without_mean
 from ffn_train.compare.metrics import Metric, together
 from ffn_train.compare.reading import read_cases
 from ffn_train.compare.values import SEED, differing, resolve_among, short
@@ -176,7 +177,8 @@ class Comparison:
             - shown,
             "without results": sum(case.traces is None for case in self.cases),
         }
-        return [f"{count} {words}" for words, count in counts.items() if count]
+        words = [f"{count} {words}" for words, count in counts.items() if count]
+        return [*words, *without_mean(group.ended for group in self.groups)]
 
 
 def collect(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ffn_train.compare.case import Case
+from ffn_train.compare.likeness import apart
 from ffn_train.compare.metrics import Metric, Statistics, statistics
 from ffn_train.compare.values import WORD, order, short
 from ffn_train.plots.settings import UNSET, Value, text
@@ -52,13 +53,15 @@ class Group:
         return sum(case.words == state for case in self.cases)
 
     def counted(self, metric: Metric) -> list[Case]:
-        """The runs whose metric is averaged: of those that have it, the ones in ``ended``.
+        """The runs whose metric is averaged: of those that have it, the ones in ``ended``; none if
+        it is not the same quantity in all of these.
 
         A metric measured before the first update counts for all: excluding lost runs for their
         later divergence would be selection bias.
         """
         cases = self.measured if metric.at_start else self.ended
-        return [case for case in cases if metric.name in case.metrics]
+        cases = [case for case in cases if metric.name in case.metrics]
+        return [] if apart(cases, metric.name) else cases
 
     def statistics(self, metric: Metric, *, log: bool = False) -> Statistics:
         """Statistics of the runs that count; geometric for a factor or on a ``log`` axis."""

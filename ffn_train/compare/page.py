@@ -13,6 +13,7 @@ from ffn_train.compare.case import Case, Curve
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.groups import levels
 from ffn_train.compare.header import shared
+from ffn_train.compare.likeness import apart
 from ffn_train.compare.metrics import Metric
 from ffn_train.compare.values import SEED, is_number, short
 from ffn_train.nn.core import Floats
@@ -45,6 +46,7 @@ def content(
     values = levels(cases, keys)
     places = {key: {value: at for at, value in enumerate(values[key])} for key in keys}
     layout, metrics = comparison.layout, comparison.metrics
+    kinds = {kind: _alike(cases, kind) for kind in ("loss", "score")}
     header = {
         "counts": comparison.counts,
         "ended": all(case.state in (*ENDED, "failed") for case in cases),
@@ -69,11 +71,12 @@ def content(
                 "state": case.state,
                 "lost": case.lost,
                 "unfinished": case.unfinished,
+                "kinds": {kind: numbers[at] for kind, numbers in kinds.items()},
                 "measured": case.traces is not None,
                 "at": [places[key][case.settings.get(key, UNSET)] for key in keys],
                 "verdict": list(case.verdict.values()),
             }
-            for case in cases
+            for at, case in enumerate(cases)
         ],
         "sent": None if changed is None else [at for at, new in enumerate(sent) if new],
         "values": blocks.add([_values(case, metrics) for case in cases]),
@@ -97,10 +100,26 @@ def _place(key: str | None, keys: Sequence[str]) -> int | None:
     return None if key is None else keys.index(key)
 
 
+def _alike(cases: Sequence[Case], kind: str) -> list[int]:
+    """A number for each run, the same where the loss or the score is the same quantity; -1 if it is
+    not known what it is.
+    """
+    first: list[Case] = []
+    numbers: dict[int, int] = {}
+    for case in sorted(cases, key=lambda case: -len(case.quantities[kind])):
+        same = (at for at, other in enumerate(first) if not apart([other, case], f"_{kind}"))
+        number = next(same, len(first)) if case.quantities[kind] else -1
+        numbers[id(case)] = number
+        if number == len(first):
+            first.append(case)
+    return [numbers[id(case)] for case in cases]
+
+
 def _metric(metric: Metric) -> dict[str, Any]:
     words = " ".join(filter(None, metric.heading))
     return {
         "name": metric.name,
+        "kind": metric.name.rpartition("_")[2],
         "label": metric.name.replace("_", " ") if not metric.heading[0] else words,
         "log": metric.log,
         "factor": metric.factor,

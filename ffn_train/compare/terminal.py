@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import together
+from ffn_train.compare.likeness import apart, in_words
 from ffn_train.compare.metrics import Metric
 from ffn_train.compare.tables import counts
 from ffn_train.compare.values import are_numbers, short
@@ -94,14 +95,19 @@ def table(comparison: Comparison, width: int = sys.maxsize) -> str:
 
 
 def _best(comparison: Comparison) -> str:
-    """The group of the best mean, by its settings; "" for a metric without a better end."""
+    """The group of the best mean, by its settings; "" for a metric without a better end.
+
+    If the metric is another quantity in some runs, there is none, and the words say why.
+    """
     metric = comparison.metric
     known = [(group.statistics(metric).mean, group) for group in comparison.measured]
     known = [(mean, group) for mean, group in known if math.isfinite(mean)]
     if len(known) < 2 or not metric.better:
         return ""
-    mean, group = min(known, key=lambda pair: metric.badness(pair[0]))
     end = "lowest" if metric.better == "lower" else "highest"
+    if keys := apart([case for group in comparison.measured for case in group.ended], metric.name):
+        return f"no {end} {metric.symbol}: the runs {in_words(keys)}"
+    mean, group = min(known, key=lambda pair: metric.badness(pair[0]))
     return f"{end} {metric.symbol}: {group} ({mean:.3g})"
 
 
@@ -214,7 +220,8 @@ def _baseline(comparison: Comparison, groups: Sequence[Group]) -> str:
         return ""
     means = {_number(group.statistics(metric).mean) for group in groups if group.measured}
     name, symbol = metric.heading
-    return f"{symbol} of {name}: {means.pop()} in every group" if len(means) == 1 else ""
+    shared = len(means) == 1 and not apart(comparison.cases, BASELINE)
+    return f"{symbol} of {name}: {means.pop()} in every group" if shared else ""
 
 
 def _share(value: float) -> str:

@@ -6,6 +6,8 @@ import csv
 import io
 import math
 import shutil
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,11 @@ def case(
     )
     declared, times = list(STANDARD.values()), {"training_seconds": 1.0}
     return Case(Path(label), label, state, settings, numbers, declared, times, traces)
+
+
+def having(run: Case, settings: Mapping[str, Any]) -> Case:
+    """The run with further settings, by their full names."""
+    return replace(run, settings={**run.settings, **settings})
 
 
 def compared(*cases: Case, **options: Any) -> Comparison:

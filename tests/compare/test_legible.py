@@ -26,6 +26,7 @@ from tests.compare.made_up import (
     compared,
     drawn,
     figures,
+    having,
     small_sweep,
     titles,
     told,
@@ -176,6 +177,42 @@ def test_the_best_of_a_search_is_at_the_better_end_of_the_metric(
     assert sorted(rings) == (sorted(values) if end else [])
     said = [line for line in table(comparison).splitlines() if "lr=" in line]
     assert [line.split()[0] for line in said] == ([end] if end else [])
+
+
+BEST = "best of a curve"
+
+
+@pytest.mark.parametrize(
+    ("losses", "ringed"),
+    [
+        ([{}, {}, {}], True),
+        ([{"loss": "mse"}, {"loss": "mse"}, {"loss": "huber"}], False),  # another quantity
+    ],
+)
+def test_a_ring_is_in_the_legend_where_one_is_drawn(
+    losses: list[dict[str, str]], ringed: bool
+) -> None:
+    cases = [having(case(1.0 + at, lr=lr), losses[at]) for at, lr in enumerate((0.1, 0.2, 0.3))]
+    sheet = drawn(compared(*cases, by=["lr"]), "final")
+    rings = [line for axes in sheet.axes for line in axes.lines if line.get_markersize() > 7]
+    words = [text.get_text() for legend in sheet.legends for text in legend.get_texts()]
+    assert bool(rings) == ringed
+    assert (BEST in words) == ringed
+    one_each = [case(1.0 + at, lr=lr, depth=at) for at, lr in enumerate((0.1, 0.2, 0.3), 1)]
+    alone = drawn(compared(*one_each, x="lr", color="depth"), "final")
+    assert not [line for axes in alone.axes for line in axes.lines if line.get_markersize() > 7]
+    assert BEST not in [text.get_text() for legend in alone.legends for text in legend.get_texts()]
+
+
+def test_where_nothing_has_a_mean_there_is_no_figure_of_it() -> None:
+    cases = [
+        having(case(lr=lr, seed=seed), {"loss": loss})
+        for lr in (0.1, 0.2)
+        for seed, loss in enumerate(("mse", "huber"))
+    ]
+    assert figure(compared(*cases, by=["lr"]), "final") is None
+    lost = case(lr=0.3, state="diverged")
+    assert figure(compared(*cases, lost, by=["lr"]), "final") is not None
 
 
 def test_curves_of_words_differ_in_marker_and_dash_and_numbers_in_marker() -> None:

@@ -15,6 +15,7 @@ from tests.compare.made_up import (
     case,
     compared,
     drawn,
+    having,
     small_sweep,
     titles,
     told,
@@ -51,6 +52,27 @@ def test_cells_of_the_map_without_a_run_are_told_of() -> None:
     for axes in sheet.axes[:2]:
         (hatched,) = (c for c in axes.collections if c.get_hatch())
         assert len(hatched.get_paths()) == 1
+
+
+def test_cells_of_the_map_over_different_losses_have_no_mean() -> None:
+    cases = [
+        having(case(d, depth=d, lr=lr, seed=seed), {"loss": loss, "log.every": at})
+        for d in (4, 8)
+        for lr in (1, 2)
+        for seed, loss in enumerate(("mse", "huber" if d * lr == 16 else "mse"))
+        for at in range(1, 8)  # too many values for a row each
+    ]
+    lost = having(case(depth=8, lr=2, state="diverged"), {"loss": "mse", "log.every": 1})
+    comparison = compared(*cases, lost, by=["depth", "lr", "log.every", "loss"])
+    sheet = drawn(comparison, "trainability_map")
+    loss, ratio = (axes.collections[0].get_array() for axes in sheet.axes[:2])
+    assert loss.mask.tolist() == [[False, False], [False, True]]
+    assert not ratio.mask.any()
+    assert not [line for line in sheet.axes[0].lines if line.get_marker() == "x"]  # one lives
+    words = "no mean of losses over runs that differ in loss"
+    assert words_of(sheet).count(words) == 1
+    pooled = compared(*cases, by=["depth", "lr"])
+    assert words_of(drawn(pooled, "trainability_map")).count(words) == 1
 
 
 def test_no_map_of_mostly_nothing() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ffn_train.compare import table
+from ffn_train.compare.case import Case
 from ffn_train.compare.metrics import STANDARD, statistics
 from ffn_train.compare.tables import tables
 from tests.compare.made_up import (
@@ -16,6 +17,7 @@ from tests.compare.made_up import (
     compared,
     drawn,
     figures,
+    having,
     lines_of,
     rows,
     words_of,
@@ -136,6 +138,83 @@ def test_an_unfinished_run_is_not_averaged_with_those_that_ended() -> None:
     assert (start, end) == (pytest.approx(2), 1)
     only_lost = compared(case(seed=0, state="diverged"), case(5, seed=1, state="running"))
     assert only_lost.groups[0].statistics(loss).mean == 5
+
+
+QUANTITIES = [
+    {"task": "sinusoid", "loss": "mse"},
+    {"task": "sinusoid", "loss": "huber", "loss.delta": 1.0},
+    {"task": "sinusoid", "loss": "huber", "loss.delta": 2.0},
+    {"task": "table", "task.target": "a", "loss": "mse"},
+    {"task": "table", "task.target": "b", "loss": "mse"},
+    {"task": "table", "loss": "mse"},
+    {},
+]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "losses", "scores"),
+    [
+        (0, 0, "", ""),
+        (0, 1, "loss", ""),
+        (1, 2, "loss.delta", ""),
+        (0, 3, "task", "task"),
+        (1, 3, "loss and task", "task"),
+        (3, 4, "task.target", "task.target"),
+        (3, 5, "", ""),  # an unknown target may be the same
+        (0, 6, "", ""),
+    ],
+)
+def test_what_is_another_quantity_in_some_runs_has_neither_mean_nor_best(
+    first: int, second: int, losses: str, scores: str
+) -> None:
+    cases = [
+        having(case(loss, depth=depth), QUANTITIES[index])
+        for loss, depth, index in ((1.0, 4, first), (2.0, 5, second))
+    ]
+    pooled, apart = compared(*cases, by=["lr"]), compared(*cases)
+    (group,) = pooled.groups
+    for name, differing in (
+        ("validation_loss", losses),
+        ("best_train_loss", losses),
+        ("validation_score", scores),
+        ("baseline_score", scores),
+        ("gradient_ratio_end", ""),
+    ):
+        mean = 1.0 if name.startswith("gradient") else 1.5
+        assert group.statistics(STANDARD[name]).n == (0 if differing else 2)
+        assert differing or group.statistics(STANDARD[name]).mean == mean
+    assert pooled.reservations == [
+        f"no mean of {kind} over runs that differ in {differing}"
+        for kind, differing in (("losses", losses), ("scores", scores))
+        if differing
+    ]
+    assert apart.reservations == []  # a group each
+    best = "no lowest final validation loss: the runs differ in " + losses
+    lines = table(apart).split("\n")
+    assert (best in lines) == bool(losses)
+    assert any(line.startswith("lowest final validation loss: ") for line in lines) != bool(losses)
+    assert any(" of baseline: " in line for line in table(pooled).split("\n")) != bool(scores)
+    means = lines_of(drawn(pooled, "loss_curves"), 0 if losses else 3)
+    assert len(means) == 1
+
+
+def test_runs_of_unlike_scores_or_units_are_another_quantity() -> None:
+    """As those of a recorded run, of whose loss function nothing else is known."""
+
+    def declared(unit: str, score: str) -> Case:
+        about = [replace(STANDARD["train_loss"], unit=unit)]
+        about += [replace(STANDARD["validation_score"], heading=("", score))] * bool(score)
+        return replace(case(seed=unit), declared=about)
+
+    def words(*cases: Case) -> str:
+        return " ".join(compared(*cases).reservations)
+
+    nats, bits = declared("in nats", "R²"), declared("in bits", "accuracy")
+    assert "losses over runs that differ in unit of the loss" in words(nats, bits)
+    assert "scores over runs that differ in score" in words(nats, bits)
+    assert words(nats, declared("", "")) == ""
+    known = [having(each, {"loss": "mse"}) for each in (nats, bits)]
+    assert "losses" not in words(*known)  # an older version had other words for the unit
 
 
 def test_all_diverged() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ffn_train.compare.page import content, html
-from tests.compare.made_up import case, compared, small_sweep
+from tests.compare.made_up import case, compared, having, small_sweep
 from tests.view.conftest import Opened, pixels, text, visit
 
 HOSTILE = "</script><img/src=x/onerror=alert(1)>"
@@ -73,6 +73,27 @@ def test_an_unfinished_run_counts_only_where_none_has_ended(opened: Opened) -> N
                 f"run.label.split(',')[1] === '{group.point['model.depth']}'), {at}).mean"
             )
             assert mean == pytest.approx(group.statistics(comparison.metrics[name]).mean)
+
+
+def test_what_is_another_quantity_in_some_runs_has_no_mean(opened: Opened) -> None:
+    kinds = [{"loss": "mse", "task": "a"}, {"loss": "huber", "task": "a"}, {"task": "b"}, {}]
+    runs = [having(case(1.0 + at, depth=8 + at), kind) for at, kind in enumerate(kinds)]
+    page = opened(html(compared(*runs)))
+    names = list(compared(*runs).metrics)
+
+    def mean(name: str, *places: int) -> float | None:
+        """NaN arrives as None."""
+        some = f"comparisonPage.runs.all.filter((_, at) => {list(places)}.includes(at))"
+        number = page.evaluate(f"comparisonPage.runs.statistics({some}, {names.index(name)}).mean")
+        return None if number is None or math.isnan(number) else number
+
+    order = [run.settings["model.depth"] for run in compared(*runs).cases]
+    mse, huber, other, unknown = (order.index(8 + at) for at in range(4))
+    assert mean("validation_loss", mse, huber) is None
+    assert mean("validation_score", mse, huber) == 1.5
+    assert mean("validation_score", mse, other) is None
+    assert mean("train_loss", mse, unknown) == 2.5
+    assert mean("gradient_ratio_end", mse, huber, other) == 1
 
 
 def test_charts_are_drawn_and_the_flow_changes_with_the_step(opened: Opened) -> None:

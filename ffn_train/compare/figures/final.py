@@ -5,7 +5,7 @@ Over a learning rate, or another number that was searched, a ring marks the best
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import sheet
 from ffn_train.compare.groups import Group
 from ffn_train.compare.header import spread
+from ffn_train.compare.likeness import apart
 from ffn_train.compare.lost import (
     cross,
     headroom,
@@ -49,7 +50,7 @@ _RING: Any = {
 
 
 def draw(comparison: Comparison) -> Figure | None:
-    """The metric against the setting on the axis; None if no setting differs.
+    """The metric against the setting on the axis; None if no setting differs or nothing is known.
 
     Runs that diverged are crosses at the top edge and excluded from mean and spread; losses beyond
     10 times that of predicting the mean are triangles there.
@@ -64,6 +65,9 @@ def draw(comparison: Comparison) -> Figure | None:
     # words get colours even without a colour key
     shades = colours if roles.color or axis.numeric else Colours(layout, layout.x, **looks)
     log, values = _scale(comparison, metric)
+    lost = not metric.at_start and any(group.n_lost for group in comparison.measured)
+    if not len(values) and not lost:
+        return None
     page, cells = sheet(
         comparison,
         roles,
@@ -73,9 +77,7 @@ def draw(comparison: Comparison) -> Figure | None:
         foot=axis.foot,
         wide=axis.crowded,
     )
-    lost = not metric.at_start and any(group.n_lost for group in comparison.measured)
-    best = layout.optimised and bool(metric.better)
-    beyond = False
+    beyond = ringed = False
     for cell, (axes,) in zip(cells, page.panels, strict=True):
         (log_axis if log else linear_axis)(axes, values)
         axis.apply(axes)
@@ -96,13 +98,10 @@ def draw(comparison: Comparison) -> Figure | None:
             points = map(_Point, line.groups, places, runs_x, means)
             for look, alike in _by_look(points, shades):
                 beyond |= _draw(axes, alike, metric, look)
-            finite = [(mean.mean, x) for mean, x in zip(means, places, strict=True) if mean.n]
-            if best and len(finite) > 1:
-                value, place = min(finite, key=lambda point: metric.badness(point[0]))
-                if value <= axes.get_ylim()[1]:
-                    axes.plot([place], [value], zorder=4, **_RING)
+            if layout.optimised and metric.better:
+                ringed |= _mark_best(axes, metric, line.groups, places, means)
     page.share(metric.symbol, xlabel=named(layout.x))
-    entries = [(best, sample("best of a curve", **_RING)), (lost, cross()), (beyond, triangle())]
+    entries = [(ringed, sample("best of a curve", **_RING)), (lost, cross()), (beyond, triangle())]
     colours.explain(page.upper_right, ("", [entry for present, entry in entries if present]))
     return page.figure
 
@@ -139,6 +138,26 @@ def _by_look(
         look = colours.look(point.group)
         looks.setdefault(str(look), (look, []))[1].append(point)
     return looks.values()
+
+
+def _mark_best(
+    axes: Axes,
+    metric: Metric,
+    groups: Sequence[Group],
+    places: Sequence[float],
+    means: Sequence[Statistics],
+) -> bool:
+    """Draw a ring around the best of the means, if there are several and it is within the axis;
+    returns whether it is drawn. What is another quantity in some groups has no best.
+    """
+    known = [(mean.mean, x) for mean, x in zip(means, places, strict=True) if mean.n]
+    if len(known) < 2 or apart([case for group in groups for case in group.ended], metric.name):
+        return False
+    value, place = min(known, key=lambda point: metric.badness(point[0]))
+    if value > axes.get_ylim()[1]:
+        return False
+    axes.plot([place], [value], zorder=4, **_RING)
+    return True
 
 
 def _draw(axes: Axes, points: list[_Point], metric: Metric, look: dict[str, Any]) -> bool:

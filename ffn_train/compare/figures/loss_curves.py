@@ -20,6 +20,7 @@ from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import sheet
 from ffn_train.compare.groups import Group
 from ffn_train.compare.header import spread
+from ffn_train.compare.likeness import apart
 from ffn_train.compare.lost import cross, mark_beyond, mark_lost, note_lost, triangle
 from ffn_train.compare.panels import uncrowded
 from ffn_train.compare.stretched import dotted, mark_stretched, stretched
@@ -111,7 +112,9 @@ class Summary:
         span = max(float(np.ptp(steps)) for steps, _ in curves) if long else 0.0
         logs = np.log([values[np.isin(steps, common)] for steps, values in averaged])
         bins = _bins(common, span)
-        means = np.array([logs[:, each].mean(axis=1) for each in bins]).reshape(-1, len(averaged))
+        means = np.array([logs[:, each].mean(axis=1) for each in bins]).reshape(
+            -1, len(averaged) or 1
+        )
         mean = means.mean(axis=1)
         if long:
             quantiles = [np.quantile(logs[:, each], _QUANTILES) for each in bins]
@@ -132,9 +135,10 @@ class Summary:
 
 
 def _summary(group: Group, name: str) -> Summary | None:
-    """Of the runs that are not lost; the mean of those whose final metrics count."""
+    """Of the runs that are not lost; the mean of those whose final losses count."""
     curves = [line for case in group.sound if len((line := _curve(case, name))[0])]
-    averaged = [line for case in group.ended if len((line := _curve(case, name))[0])]
+    ended = [] if apart(group.ended, name) else group.ended
+    averaged = [line for case in ended if len((line := _curve(case, name))[0])]
     return Summary.of(curves, averaged) if curves else None
 
 

@@ -17,6 +17,7 @@ from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import chosen, grid, room
 from ffn_train.compare.groups import Group
 from ffn_train.compare.header import notes
+from ffn_train.compare.likeness import without_mean
 from ffn_train.compare.metrics import Metric
 from ffn_train.compare.panels import Panel, folded
 from ffn_train.compare.values import are_numbers, named, short, shown
@@ -93,6 +94,8 @@ def draw(comparison: Comparison) -> Figure | None:
         phrases.append("×: all diverged or stopped")
     if any(len(table) < cells for table in tables):
         phrases.append("hatched: no run")
+    caveats = without_mean([group.ended for group in groups], [comparison.metric.name])
+    phrases += [words for words in caveats if words not in comparison.reservations]
     titles = [
         f"{legible(row.title, first_font=True)}: " * bool(row.title and each is maps[0])
         + each.title
@@ -184,7 +187,7 @@ def _draw(
             shade = INK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.55 else "white"
             word = f"{value:.0f}" if 99.5 <= abs(value) < 999.5 else f"{value:#.2g}".rstrip(".")
             axes.text(*centre, word, color=shade, ha="center", va="center", size=7)
-        elif group is not None and group.n_lost and not np.isfinite(value):
+        elif group is not None and group.n_lost and not group.sound:
             axes.plot(*centre, "x", color=MUTED, markersize=4.5, markeredgewidth=1.0)
     for axis, names in ((axes.xaxis, columns), (axes.yaxis, rows)):
         words = {centre + 0.5: word for centre, word in enumerate(_words(names)) if word}

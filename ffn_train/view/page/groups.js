@@ -2,9 +2,9 @@
 
 /**
  * @typedef {{key: string, short: string, levels: {text: string, number: number | null}[]}} Setting
- * @typedef {{name: string, label: string, log: boolean, factor: boolean, at_start: boolean, unit: string}} Metric
+ * @typedef {{name: string, kind: string, label: string, log: boolean, factor: boolean, at_start: boolean, unit: string}} Metric
  * @typedef {{x: ArrayLike<number>, y: ArrayLike<number>}} Curve
- * @typedef {{label: string, state: string, lost: boolean, unfinished: boolean, measured: boolean, at: number[], verdict: string[],
+ * @typedef {{label: string, state: string, lost: boolean, unfinished: boolean, kinds: Record<string, number>, measured: boolean, at: number[], verdict: string[],
  *   values: ArrayLike<number>, curves: Record<string, Curve>, flow: {steps: ArrayLike<number>, rows: ArrayLike<number>[]}}} Run
  * @typedef {{name: string, at: number[], runs: Run[]}} Group
  * @typedef {{n: number, mean: number, low: number, high: number, spread: number, geometric: boolean}} Statistics
@@ -90,7 +90,7 @@ class Runs {
 
   /**
    * Mean and standard deviation of the runs that count: those that ended and are not lost, or while there is none, all
-   * that are not lost. What precedes all divergence counts of all.
+   * that are not lost. What precedes all divergence counts of all. What is another quantity in some of them has no mean.
    * @param {Run[]} runs @param {number} metric @param {boolean} [logs] @returns {Statistics}
    */
   statistics(runs, metric, logs = false) {
@@ -99,8 +99,10 @@ class Runs {
       sound = measured.filter((run) => !run.lost),
       ended = sound.filter((run) => !run.unfinished);
     const counted = about.at_start ? measured : ended.length ? ended : sound;
+    const kinds = counted.map((run) => run.kinds[about.kind] ?? -1).filter((kind) => kind >= 0);
+    const alike = new Set(kinds).size < 2;
     return statistics(
-      counted.map((run) => run.values[metric]),
+      alike ? counted.map((run) => run.values[metric]) : [],
       about.factor || (logs && about.log),
     );
   }

@@ -21,6 +21,7 @@ function trainabilityMap(runs, shown, x, y, metric, open) {
         inside,
         value: runs.statistics(inside, metric).mean,
         lost: inside.filter((run) => run.lost).length,
+        sound: inside.some((run) => run.measured && !run.lost),
         at: inside[0]?.at,
       };
     }),
@@ -42,7 +43,7 @@ function trainabilityMap(runs, shown, x, y, metric, open) {
       ...row.map((cell) => {
         if (!cell.inside.length) return element("td", { class: "absent", title: "no run" }, "");
         const finite = Number.isFinite(cell.value),
-          words = finite ? short(cell.value) : cell.lost ? "×" : "–";
+          words = finite ? short(cell.value) : cell.lost && !cell.sound ? "×" : "–";
         const name = `${across.short} ${across.levels[cell.at[x]].text}, ${up.short} ${up.levels[cell.at[y]].text}`;
         const lost = cell.lost ? `, ${cell.lost} of ${cell.inside.length} diverged or stopped` : "";
         const made = button(
