@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ffn_train.commands.options import Parser, columns, mention, words
 from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import some_of
-from ffn_train.runs.files import make_folder
+from ffn_train.runs.files import unlinked
 
 if TYPE_CHECKING:
     from ffn_train.compare import Comparison
@@ -91,15 +91,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def present(comparison: Comparison, out: Path, formats: Sequence[str], processes: int = 1) -> Path:
     """Write tables, figures and the page, whose file is returned; print the table of the groups.
 
-    Nothing is printed if writing fails.
+    Nothing is printed if writing fails, and nothing is written if a figure refuses an option.
     """
     from ffn_train.compare import table, write_figures, write_page, write_tables
 
-    write_tables(comparison, out)
-    mention(table(comparison, columns(sys.stdout) or sys.maxsize))
     figures = write_figures(comparison, out, formats, processes)
-    names = ", ".join(dict.fromkeys(path.stem for path in figures))
+    write_tables(comparison, out)
     page = write_page(comparison, out)
+    mention(table(comparison, columns(sys.stdout) or sys.maxsize))
+    names = ", ".join(dict.fromkeys(path.stem for path in figures))
     mention(f"tables{f' and figures ({names})' if names else ''} in {out}")
     return page
 
@@ -108,5 +108,5 @@ def _out(directories: Sequence[Path]) -> Path:
     from ffn_train.compare.discovery import OUT, is_run
 
     if len(directories) == 1 and not is_run(directories[0]):
-        return make_folder(directories[0] / OUT)
+        return unlinked(directories[0] / OUT)
     return ELSEWHERE

@@ -1,8 +1,8 @@
 """Comparison of many runs: their groups, tables and figures, from their directories alone.
 
     comparison = collect([Path("outputs/sweeps/depths")], Options(), notify=print)
-    write_tables(comparison, Path("comparison"))
     write_figures(comparison, Path("comparison"), ["png"])
+    write_tables(comparison, Path("comparison"))
     write_page(comparison, Path("comparison"))
 
 A figure is a module of ``figures/`` with a ``NAME`` and a ``draw(comparison)``, which returns None
@@ -46,10 +46,11 @@ def write_figures(
 ) -> list[Path]:
     """Write the figures in each format and return their paths; without a format, write nothing.
 
-    Each file is replaced atomically. An older figure that the runs no longer support is removed.
-    ``processes``: the figures are drawn in so many forked ones, which a process with threads (or
-    with JAX or PyTorch) must not ask for.
-    Raises SettingError for an unknown format, OSError that names the file.
+    All are drawn before one is written. Each file is replaced atomically; an older figure that the
+    runs no longer support is removed. ``processes``: the figures are drawn in so many forked ones,
+    which a process with threads (or with JAX or PyTorch) must not ask for.
+    Raises SettingError for an unknown format, or for an option of the comparison that a figure
+    cannot have, OSError that names the file.
     """
     if not formats:
         return []

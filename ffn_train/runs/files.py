@@ -127,16 +127,22 @@ def flush_directory(path: Path) -> None:
         os.close(handle)
 
 
+def unlinked(path: Path) -> Path:
+    """The path of a folder that is to be written. Raises OSError that names it if it is a link."""
+    with naming(path):
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, "it is a link, which is not written through")
+    return path
+
+
 def make_folder(path: Path) -> Path:
     """Make a folder in a run's or sweep's directory durably, unless it exists.
 
     Raises OSError that names it, also for a link, which could lead anywhere.
     """
     with naming(path):
-        if path.is_symlink():
-            raise OSError(errno.ELOOP, "it is a link, which is not written through")
         try:
-            path.mkdir()
+            unlinked(path).mkdir()
         except FileExistsError:
             if not path.is_dir():
                 raise

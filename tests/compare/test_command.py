@@ -44,6 +44,9 @@ def test_the_command(
         (["SWEEP", "--width", "3"], "--width must be one of single, double, got '3'"),
         (["SWEEP", "--ylim", "3,1"], "--ylim must be LOW,HIGH, two ascending numbers, got '3,1'"),
         (["SWEEP", "--x", "dept"], "--x must name one of model.depth, got 'dept'"),
+        (["SWEEP", "--ylim", "0,1"], "--ylim must be above 0 on an axis of logarithms, got 0"),
+        (["SWEEP", "--ylim=-1,1", "--formats", "svg"], "--ylim must be above 0 on an axis of"),
+        (["SWEEP", "--only-panel", "99"], "--only-panel must be 1 to 1, got 99"),
         (["SWEEP", "--where", "depth"], "--where must be KEY SIGN VALUE"),
         (["SWEEP", "--out", "FILE/x"], "--out DIR writes elsewhere"),
         (["SWEEP", "--colour", "depth"], "--colour is not an option; did you mean --color?"),
@@ -71,6 +74,7 @@ def test_mistakes_cost_a_line(
     assert message in err
     assert err.count("\n") == 1
     assert not list((tmp_path / "empty").iterdir())
+    assert not (sweep / "comparison").exists()
 
 
 def test_a_sweep_ends_with_its_comparison(tmp_path: Path) -> None:

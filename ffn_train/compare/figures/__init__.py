@@ -50,26 +50,31 @@ def _width(drawn: Figure) -> float:
 def write_figures(
     comparison: Comparison, out: Path, formats: Sequence[str], processes: int
 ) -> list[Path]:
-    """Draw each figure, or the requested ones, once, and write it in each format."""
+    """Draw each figure, or the requested ones, once; then write them in each format."""
     formats = some_of("--formats", formats, FORMATS)
     requested = comparison.options.figures
     names = [*FIGURES] if requested is None else some_of("--figures", requested, FIGURES)
 
-    def write(name: str) -> list[Path]:
-        return _write(comparison, name, out, formats)
+    def contents(name: str) -> dict[str, bytes | None]:
+        return _contents(comparison, name, formats)
 
-    return [path for paths in forking.each(write, names, processes) for path in paths]
-
-
-def _write(comparison: Comparison, name: str, out: Path, formats: Sequence[str]) -> list[Path]:
-    drawn, written = figure(comparison, name), []
-    for kind in formats:
-        path = out / f"{name}.{kind}"
-        if drawn is None:
-            path.unlink(missing_ok=True)
-            continue
-        title, note = (text.get_text() for text in drawn.texts[:2])
-        about = title, note, overrides(comparison)
-        files.write_whole(path, encoded(drawn, kind, whole=True, about=about))
-        written.append(path)
+    drawn = forking.each(contents, names, processes)
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, content in (file for each in drawn for file in each.items()):
+        if content is None:
+            (out / name).unlink(missing_ok=True)
+        else:
+            files.write_whole(out / name, content)
+            written.append(out / name)
     return written
+
+
+def _contents(comparison: Comparison, name: str, formats: Sequence[str]) -> dict[str, bytes | None]:
+    """The content of a figure's file in each format; None if the runs have nothing to show."""
+    drawn = figure(comparison, name)
+    if drawn is None:
+        return {f"{name}.{kind}": None for kind in formats}
+    title, note = (text.get_text() for text in drawn.texts[:2])
+    about = title, note, overrides(comparison)
+    return {f"{name}.{kind}": encoded(drawn, kind, whole=True, about=about) for kind in formats}
