@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from ffn_train.compare.layout import Layout
-from ffn_train.compare.values import are_numbers, is_wide, shown
+from ffn_train.compare.values import are_numbers, is_wide, is_wide_above_zero, shown
 from ffn_train.plots.scales import log_ticks, width_of
 from ffn_train.plots.settings import Value
 from ffn_train.plots.style import LETTER
@@ -21,15 +20,22 @@ _DODGE, _ASIDE = 0.014, 0.1  # of the axis's length: between two groups at a val
 
 
 class ValueAxis:
-    """Positions on the axis of one key; logarithmic where numbers span more than a factor of 4."""
+    """Positions on the axis of one key; logarithmic where numbers span more than a factor of 4.
+
+    There, a zero has a place of its own below the others.
+    """
 
     def __init__(self, layout: Layout, key: str) -> None:
         self.key = key
         self._levels = layout.levels[key]
         self.numeric = are_numbers(self._levels)
-        self._log = self.numeric and is_wide(self._levels)
+        zero = self.numeric and is_wide_above_zero(self._levels)
+        self._log = self.numeric and (zero or is_wide(self._levels))
         places = np.array(self._levels if self.numeric else range(len(self._levels)), dtype=float)
-        places = np.log10(places) if self._log else places
+        if self._log:
+            logs = np.log10(places[int(zero) :])
+            below = [logs[0] - np.ptp(logs) / (len(logs) - 1)] * zero
+            places = np.array([*below, *logs])
         self._places = dict(zip(self._levels, places.tolist(), strict=True))
         self._span = float(np.ptp(places)) or 1.0
         self._nearest = min(np.diff(places), default=self._span)
@@ -60,12 +66,18 @@ class ValueAxis:
             axes.set_xscale("log")
             limits = 10**limits
         axes.set_xlim(*limits)
-        ticks: Sequence[Any] = self._levels if self.numeric else list(places)
+        ticks: list[Any] = list(self._levels if self.numeric else places)
         labels = shown(self._levels)
         if self.numeric and len(ticks) > _NAMED:
-            within = log_ticks(*limits)[0] if self._log else MaxNLocator(4).tick_values(*limits)
-            ticks = [tick for tick in within if limits[0] <= tick <= limits[1]]
+            zero = [0] * (self._log and ticks[0] == 0)
+            low = ticks[1] if zero else limits[0]
+            within = (
+                log_ticks(low, limits[1])[0] if self._log else MaxNLocator(4).tick_values(*limits)
+            )
+            ticks = [*zero, *(tick for tick in within if limits[0] <= tick <= limits[1])]
             labels = [f"{tick:g}" for tick in ticks]
+        if self._log:
+            ticks = [tick or self.place(tick) for tick in ticks]
         end = -np.inf
         for index, centre in enumerate(np.log10(ticks) if self._log else ticks):
             half = letter * (len(labels[index]) + 1) / 2

@@ -2,8 +2,9 @@
 
 Numbers are coloured on an ordered scale (viridis, of evenly growing lightness): a few by rank, so
 that close values can be distinguished; many by size, or its logarithm where they span more than a
-factor of four. Words get a palette that is safe under colour blindness. For printing in grey, all
-but the many numbers of a colour bar also have their own marker, and words their own dash.
+factor of four, or of ten above a zero. Words get a palette that is safe under colour blindness. For
+printing in grey, all but the many numbers of a colour bar also have their own marker, and words
+their own dash.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, Normalize
+from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, Normalize, SymLogNorm
 from matplotlib.typing import ColorType
 
 from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import Layout
-from ffn_train.compare.values import are_numbers, is_wide, named, shown
+from ffn_train.compare.values import are_numbers, is_wide, is_wide_above_zero, named, shown
 from ffn_train.plots.maps import colour_bar
 from ffn_train.plots.settings import Value
 from ffn_train.plots.sheet import right_legends, sample
@@ -49,7 +50,11 @@ class Colours:
         ranks = np.linspace(0, 1, len(self.levels))
         if numbers and len(self.levels) > _FEW:
             ends: Any = (self.levels[0], self.levels[-1])
-            self._scale = (LogNorm if is_wide(self.levels) else Normalize)(*ends)
+            if is_wide_above_zero(self.levels):
+                least: Any = self.levels[1]
+                self._scale = SymLogNorm(least, vmin=0, vmax=ends[1], base=10)
+            else:
+                self._scale = (LogNorm if is_wide(self.levels) else Normalize)(*ends)
             ranks = np.array(self._scale(np.array(self.levels, dtype=float)))
         self._shades: list[Any]
         if numbers:

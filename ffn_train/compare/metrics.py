@@ -160,7 +160,8 @@ def metrics(run: Run) -> dict[str, float]:
         series = run.measures[name].values
         if len(series):
             values[metric.name] = float(series[0 if end == "start" else -1])
-    return {name: value for name, value in values.items() if value is not None}
+    known = {name: value for name, value in values.items() if value is not None}
+    return {name: value if math.isfinite(value) else math.nan for name, value in known.items()}
 
 
 def least(values: Floats) -> float:

@@ -50,10 +50,17 @@ def are_numbers(values: Iterable[Value]) -> bool:
     return all(is_number(value) for value in values)
 
 
-def is_wide(values: Sequence[Value]) -> bool:
+def is_wide(values: Sequence[Value], factor: float = 4) -> bool:
     """Whether ascending numbers span a factor of four, for which a scale is logarithmic."""
     low, high = values[0], values[-1]
-    return is_number(low) and is_number(high) and 0 < 4 * low <= high
+    return is_number(low) and is_number(high) and 0 < factor * low <= high
+
+
+def is_wide_above_zero(values: Sequence[Value]) -> bool:
+    """Whether ascending numbers are a zero and others that span a factor of ten: on a linear scale
+    the small ones would be as zero, a logarithmic one needs a place of its own for it.
+    """
+    return len(values) > 2 and values[0] == 0 and is_wide(values[1:], 10)
 
 
 def shown(values: Sequence[Value], most: int = 16) -> list[str]:

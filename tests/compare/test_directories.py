@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -133,6 +134,18 @@ def test_the_end_as_it_stands_is_that_of_the_summary(sweep: Path, tmp_path: Path
     unfinished(root / "d3s1")
     before, after = (told(path)[0].cases[-1].metrics for path in (sweep, root))
     assert after == before
+
+
+def test_a_number_that_is_not_finite_is_nan_in_the_table(tmp_path: Path) -> None:
+    lost = config(optimizer={"lr": 1e4}, trainer={"clip": None})
+    run = run_in(tmp_path / "lost", lost)
+    assert run.state == "diverged"
+    assert run.scalars["loss"].max() == math.inf
+    comparison, _ = told(tmp_path)
+    (row,) = rows(tables(comparison)["runs.csv"])
+    assert row["train_loss"] == "nan"
+    assert "inf" not in row.values()
+    assert math.isfinite(float(row["gradient_ratio_start"]))
 
 
 def test_a_program_that_logs_no_loss_is_compared_by_what_it_has(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from matplotlib.colors import to_rgba
 
 from ffn_train.compare.colours import Colours
@@ -65,3 +66,35 @@ def test_every_near_value_has_its_tick_and_no_label_stands_on_another() -> None:
     assert axes.get_xticks().tolist() == [0.001, 0.01, 1.0, 1.01]
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert labels == ["0.001", "0.01", "1", ""]
+
+
+@pytest.mark.parametrize(
+    "rates",
+    [
+        (0, 0.15, 1e6),
+        (0.0, 0.001, 0.01, 0.1),
+        (0, *(float(f"{10 ** (-4 + at / 3):.3g}") for at in range(13))),  # some have ticks
+    ],
+)
+def test_a_zero_among_numbers_over_decades_has_a_place_and_a_colour(
+    rates: tuple[float, ...],
+) -> None:
+    comparison = compared(*(case(1.0 + at, lr=lr) for at, lr in enumerate(rates)))
+    (axes,) = drawn(comparison, "final").axes
+    (line,) = lines_of(axes.figure, len(rates))
+    assert axes.get_xscale() == "log"
+    gaps = np.diff(np.log10(line.get_xdata()))
+    np.testing.assert_allclose(line.get_xdata()[1:], rates[1:])
+    np.testing.assert_allclose(gaps[0], gaps[1:].mean())  # as wide as the others on average
+    words = [label.get_text() for label in axes.get_xticklabels()]
+    assert (words[0], words[-1]) == ("0", f"{rates[-1]:.7g}")
+    assert axes.get_xticks()[[0, -1]].tolist() == [line.get_xdata()[0], rates[-1]]
+    shade = Colours(comparison.layout, "optimizer.lr")
+    shades = np.array([to_rgba(shade(lr)) for lr in rates])
+    assert np.linalg.norm(np.diff(shades, axis=0), axis=1).min() > 0.03
+
+
+def test_a_zero_among_numbers_of_a_decade_is_to_scale() -> None:
+    (axes,) = drawn(compared(*(case(lr=lr) for lr in (0, 1, 2, 4, 9))), "final").axes
+    assert axes.get_xscale() == "linear"
+    assert axes.get_xticks().tolist() == [0, 1, 2, 4, 9]
