@@ -34,7 +34,7 @@ class ValueAxis:
         places = np.array(self._levels if self.numeric else range(len(self._levels)), dtype=float)
         if self._log:
             logs = np.log10(places[int(zero) :])
-            below = [logs[0] - np.ptp(logs) / (len(logs) - 1)] * zero
+            below = [logs[0] - np.ptp(logs) / (len(logs) - 1)] if zero else []
             places = np.array([*below, *logs])
         self._places = dict(zip(self._levels, places.tolist(), strict=True))
         self._span = float(np.ptp(places)) or 1.0
@@ -69,7 +69,7 @@ class ValueAxis:
         ticks: list[Any] = list(self._levels if self.numeric else places)
         labels = shown(self._levels)
         if self.numeric and len(ticks) > _NAMED:
-            zero = [0] * (self._log and ticks[0] == 0)
+            zero = [0] if self._log and ticks[0] == 0 else []
             low = ticks[1] if zero else limits[0]
             within = (
                 log_ticks(low, limits[1])[0] if self._log else MaxNLocator(4).tick_values(*limits)

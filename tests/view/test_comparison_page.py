@@ -64,6 +64,7 @@ def test_an_unfinished_run_counts_only_where_none_has_ended(opened: Opened) -> N
     runs = [case(1, seed=0), case(3, seed=1), case(90, seed=2, ratio=8.0, state="interrupted")]
     comparison = compared(*runs, case(7, depth=8, seed=0, state="running"))
     page = opened(html(comparison))
+    assert [each.statistics(comparison.metric).mean for each in comparison.groups] == [2, 7]
     for row, group in zip(rows(page), comparison.groups, strict=True):
         assert row[0] == f"depth {group.point['model.depth']}"
         for name in ("validation_loss", "gradient_ratio_start", "gradient_ratio_end"):
