@@ -137,13 +137,19 @@ def _values(case: Case, metrics: Sequence[str] | Any) -> list[float]:
 
 
 def _curve(case: Case, name: str) -> Curve:
-    """A curve, as means over bins if it has many points, as in the figures."""
+    """A curve, if it has many points as means over bins of its planned steps.
+
+    So the curves of a group have the same bins, also where one ended early or goes on.
+    """
     if case.traces is None:
         return np.zeros(0), np.zeros(0)
     steps, values = case.traces.curves[name]
     if len(steps) < 2 * _BINS:
         return steps, values
-    starts = np.arange(0, len(steps), len(steps) // _BINS)
+    planned = case.settings.get("trainer.steps")
+    length = max(steps[-1], planned if isinstance(planned, int) else 0)
+    bins = np.minimum(np.floor(steps * _BINS / length), _BINS - 1)
+    starts = np.flatnonzero(np.diff(bins, prepend=-1))
     counts = np.diff(np.append(starts, len(steps)))
     with np.errstate(all="ignore"):
         return tuple(np.add.reduceat(part, starts) / counts for part in (steps, values))  # type: ignore[return-value]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from ffn_train.compare.case import Case
 from ffn_train.compare.page import content, html
-from tests.compare.made_up import case, compared, having, small_sweep
+from tests.compare.made_up import case, compared, drawn, having, lines_of, small_sweep
 from tests.view.conftest import Opened, pixels, text, visit
 
 HOSTILE = "</script><img/src=x/onerror=alert(1)>"
@@ -212,6 +214,89 @@ def test_two_runs_are_shown_with_their_difference(sweep_page: Any) -> None:
     for chart in ("pair_loss", "pair_difference", "pair_flow"):
         assert pixels(sweep_page, chart)[0] > 300
     sweep_page.locator("#pair > summary").click()
+
+
+Means = dict[str, tuple[Any, Any]]
+MEANS = """chart => comparisonPage[chart].content.lines.filter(line => !line.thin)
+  .map(line => [line.label, Array.from(line.x), Array.from(line.y)])"""
+
+
+def means(page: Any, chart: str) -> Means:
+    """The thick lines of a chart, by their names."""
+    return {name: (x, y) for name, x, y in page.evaluate(MEANS, chart)}
+
+
+def with_curve(run: Case, steps: Any, losses: Any) -> Case:
+    assert run.traces is not None
+    curve = np.array(steps, float), np.array(losses, float)
+    curves = {"validation_loss": curve, "train_loss": curve}
+    return replace(run, traces=replace(run.traces, curves=curves))
+
+
+def test_runs_are_averaged_at_their_common_steps_without_lost_and_unfinished_ones(
+    opened: Opened,
+) -> None:
+    runs = [
+        with_curve(case(lr=0.1, seed=0), [0, 5, 10], [4, 2, 1]),
+        with_curve(case(lr=0.1, seed=1), [0, 5, 7, 10, 15], [1, 8, 9, 4, 2]),
+        with_curve(case(lr=0.1, seed=2, state="diverged"), [0, 4, 5, 10], [9, 1e8, 1e9, np.inf]),
+        with_curve(case(lr=0.1, seed=3, state="interrupted"), [0, 3], [2, 3]),
+        with_curve(case(lr=0.2, seed=0, state="diverged"), [0, 5], [3, np.inf]),
+        with_curve(case(lr=0.2, seed=1, state="stopped"), [0, 5], [3, 1e6]),
+        with_curve(case(lr=0.3, seed=0, state="running"), [0, 5], [4, 9]),
+        with_curve(case(lr=0.3, seed=1, state="running"), [0, 5, 10], [1, 1, 1]),
+        with_curve(case(lr=0.4, seed=0, state="diverged"), [0, 5], [3, np.inf]),
+        with_curve(case(lr=0.4, seed=1), [0, 5], [3, 6]),
+    ]
+    page = opened(html(compared(*runs, x="lr")))
+    shown = means(page, "curves")
+    assert shown["lr 0.1"] == ([0, 5, 10], pytest.approx([2, 4, 2]))
+    assert shown["lr 0.2"] == ([], [])  # all lost
+    assert shown["lr 0.3"] == ([0, 5], pytest.approx([2, 3]))
+    assert shown["lr 0.4"] == ([0, 5], [3, 6])  # the run that is left
+    ends = page.evaluate("comparisonPage.curves.limits()")
+    assert 9 < ends["max"] < 20  # the first loss of a lost run is in view, its later ones are not
+
+
+def test_the_mean_of_the_page_is_that_of_the_figure(opened: Opened) -> None:
+    runs = [*small_sweep(), case(9.0, state="diverged", depth=4, residual="none", seed=3)]
+    comparison = compared(*runs, x="depth", color="residual")
+    lines = lines_of(drawn(comparison, "loss_curves"), 3)
+    wanted = sorted(tuple(np.round(np.array(line.get_ydata()), 4)) for line in lines)
+    pages = means(opened(html(comparison)), "curves").values()
+    assert sorted(tuple(np.round(y, 4)) for _, y in pages) == wanted
+
+
+def test_long_curves_have_the_same_bins_where_one_ends_early(opened: Opened) -> None:
+    steps = np.arange(500.0)
+    planned: dict[str, Any] = {"trainer.steps": 500}
+    runs = [
+        with_curve(case(seed=0, **planned), steps, 1 + steps),
+        with_curve(case(seed=1, **planned), steps[:333], 1 + steps[:333]),
+        with_curve(case(seed=2), steps, 1 + steps),  # how long it would be is not known
+    ]
+    page = opened(html(compared(*runs, by=["model.depth"])))
+    ((x, y),) = means(page, "curves").values()
+    assert x == [10 * at + 4.5 for at in range(33)]
+    assert y == pytest.approx([1 + at for at in x])
+
+
+def test_the_flow_is_averaged_over_the_runs_that_count_at_its_step(opened: Opened) -> None:
+    """At the start over all; later without lost ones, which do not stretch the axis either."""
+    runs = [
+        case(ratio=4.0, seed=0),
+        case(ratio=1.0, seed=1, depth=2),
+        case(ratio=1e12, seed=2, state="diverged"),
+    ]
+    page = opened(html(compared(*runs, by=["optimizer.lr"])))
+    ((x, y),) = means(page, "flow").values()
+    assert x == [0, 0.25, 0.5, 0.75, 1]
+    assert y == pytest.approx([2 ** (1 - at) for at in x], rel=1e-4)
+    assert page.evaluate("comparisonPage.flow.limits()")["max"] < 10
+    page.keyboard.press("Home")
+    ((x, y),) = means(page, "flow").values()
+    assert y == pytest.approx([4e12 ** ((1 - at) / 3) for at in x], rel=1e-4)
+    assert page.evaluate("comparisonPage.flow.limits()")["max"] > 1e12
 
 
 def test_what_a_run_lacks_and_what_is_not_finite_stay_apart() -> None:

@@ -61,7 +61,7 @@ class ComparisonPage {
       x: "step",
       y: "loss",
       explanation:
-        "Thin lines: runs; thick lines: means of groups, with a band of a standard deviation. Lines are means over bins where a run has many rows.",
+        "Thin lines: runs; thick lines: means of groups at the steps that their runs have in common, with a band of a standard deviation. Runs that diverged or were stopped are not averaged, nor are unfinished ones where others have ended. Lines are means over bins where a run has many rows.",
     });
     this.flow = new Chart({
       name: "flow",
@@ -70,7 +70,7 @@ class ComparisonPage {
       x: "relative depth l/L",
       y: "|∂L/∂x_l| / |∂L/∂x_L|",
       explanation:
-        "Size of the signal gradient relative to the one at the output of the last block, at the slider's step.",
+        "Size of the signal gradient relative to the one at the output of the last block, at the slider's step. After the first step, runs that diverged or were stopped are not averaged.",
     });
     this.pair = new Pair(() => this.drawFlow());
     this.top = element("header", {});
@@ -310,40 +310,46 @@ class ComparisonPage {
       name = runs.metrics[state.metric ?? 0]?.name.includes("train")
         ? "train_loss"
         : "validation_loss";
-    const ceiling = this.data.header.ceiling ?? Infinity;
-    this.thickAndThin(
-      this.curves,
-      (run) => run.curves[name],
-      (values) => values.filter((value) => value <= ceiling),
-      `${name.replace("_", " ")}`,
-    );
+    this.thickAndThin(this.curves, {
+      curve: (run) => run.curves[name],
+      places: common,
+      atStart: false,
+      ofLost: 1,
+      ceiling: this.data.header.ceiling ?? Infinity,
+      note: name.replace("_", " "),
+    });
   }
 
   drawFlow() {
-    const step = this.steps.step;
-    this.thickAndThin(
-      this.flow,
-      (run) => relativeFlow(run, step),
-      (values) => values,
-      `step ${step}, or the last measured before`,
-    );
+    const { step, index } = this.steps;
+    this.thickAndThin(this.flow, {
+      curve: (run) => relativeFlow(run, step),
+      places: longest,
+      atStart: index === 0,
+      ofLost: 0,
+      ceiling: Infinity,
+      note: `step ${step}, or the last measured before`,
+    });
     this.pair.show("validation_loss", step);
   }
 
   /**
-   * @param {Chart} chart @param {(run: Run) => Curve} curve @param {(values: number[]) => number[]} bounded
-   * @param {string} note
+   * `places`: where curves are averaged; `atStart`: runs that are lost later count, too; the axis
+   * shows so many first values `ofLost` runs, unless there are no others, and none above `ceiling`.
+   * @param {Chart} chart
+   * @param {{curve: (run: Run) => Curve, places: (curves: Curve[]) => number[], atStart: boolean,
+   *   ofLost: number, ceiling: number, note: string}} of
    */
-  thickAndThin(chart, curve, bounded, note) {
+  thickAndThin(chart, { curve, places, atStart, ofLost, ceiling, note }) {
     const groups = (this.groups ?? []).filter((group) => group.runs.some((run) => run.measured)),
       drawn = groups.slice(0, MOST_LINES);
     const several = drawn.some((group) => group.runs.length > 1),
-      count = drawn.reduce((sum, group) => sum + group.runs.length, 0);
-    const every = drawn.flatMap((group) => group.runs.map((run) => curve(run))),
-      log = every.every(({ y }) => Array.from(y).every((value) => !(value < 0)));
+      all = drawn.flatMap((group) => group.runs.filter((run) => run.measured)),
+      whole = atStart || all.every((run) => run.lost);
+    const log = all.every((run) => Array.from(curve(run).y).every((value) => !(value < 0)));
     /** @type {Line[]} */
     const thin =
-      several && count <= MOST_THIN
+      several && all.length <= MOST_THIN
         ? drawn.flatMap((group, order) =>
             group.runs.length > 1
               ? group.runs.map((run) => ({
@@ -361,21 +367,30 @@ class ComparisonPage {
     const bands = [];
     const thick = drawn.map((group, order) => {
       const look = this.look(group.at, order),
-        known = group.runs.map(curve).filter(({ x }) => x.length);
-      if (group.runs.length === 1 || known.length < 2) {
+        counted = group.runs.length > 1 ? counting(group.runs, atStart) : group.runs,
+        known = counted.filter((run) => curve(run).x.length);
+      if (known.length < 2) {
         return {
           label: group.name,
-          says: this.says(group.runs[0]),
-          ...(known[0] ?? { x: [], y: [] }),
+          says: known.length ? this.says(known[0]) : group.name,
+          ...(known.length ? curve(known[0]) : { x: [], y: [] }),
           ...look,
         };
       }
-      const mean = averaged(known, log);
+      const curves = known.map(curve),
+        mean = averaged(curves, places(curves), log);
       if (drawn.length <= MOST_BANDS)
         bands.push({ x: mean.x, low: mean.low, high: mean.high, colour: look.colour });
       return { label: group.name, x: mean.x, y: mean.mean, ...look, width: 2.2 };
     });
-    const y = extent([bounded(every.flatMap((each) => Array.from(each.y)))], log);
+    const y = extent(
+      all.map((run) =>
+        Array.from(curve(run).y)
+          .slice(0, run.lost && !whole ? ofLost : undefined)
+          .filter((value) => value <= ceiling),
+      ),
+      log,
+    );
     const left =
       groups.length > drawn.length
         ? `${drawn.length} of ${groups.length} groups: filter or open some`

@@ -89,16 +89,12 @@ class Runs {
   }
 
   /**
-   * Mean and standard deviation of the runs that count: those that ended and are not lost, or while there is none, all
-   * that are not lost. What precedes all divergence counts of all. What is another quantity in some of them has no mean.
+   * Mean and standard deviation of the runs that count; what is another quantity in some of them has no mean.
    * @param {Run[]} runs @param {number} metric @param {boolean} [logs] @returns {Statistics}
    */
   statistics(runs, metric, logs = false) {
     const about = this.metrics[metric];
-    const measured = runs.filter((run) => run.measured),
-      sound = measured.filter((run) => !run.lost),
-      ended = sound.filter((run) => !run.unfinished);
-    const counted = about.at_start ? measured : ended.length ? ended : sound;
+    const counted = counting(runs, about.at_start);
     const kinds = counted.map((run) => run.kinds[about.kind] ?? -1).filter((kind) => kind >= 0);
     const alike = new Set(kinds).size < 2;
     return statistics(
@@ -170,6 +166,18 @@ function compareLists(a, b) {
   return at < 0 ? 0 : a[at] - b[at];
 }
 
+/**
+ * The runs that means are taken of: at the start all that have results; later no lost ones, and
+ * no unfinished ones where others have ended.
+ * @param {Run[]} runs @param {boolean} atStart
+ */
+function counting(runs, atStart) {
+  const measured = runs.filter((run) => run.measured),
+    sound = measured.filter((run) => !run.lost),
+    ended = sound.filter((run) => !run.unfinished);
+  return atStart ? measured : ended.length ? ended : sound;
+}
+
 /** Of the values that are finite; geometric ones need positive values. @param {number[]} values @param {boolean} geometric @returns {Statistics} */
 function statistics(values, geometric) {
   const known = values.filter(Number.isFinite),
@@ -204,22 +212,34 @@ function spreadWords({ n, mean, spread, geometric }) {
   return `${short(mean)} ${geometric ? "×/÷" : "±"} ${short(spread)}`;
 }
 
-/** A curve's value between its points, by its logarithm where that is asked for. @param {ArrayLike<number>} x @param {ArrayLike<number>} y @param {number} at */
-function between(x, y, at) {
+/** A curve's value between its points, by its logarithm where that is asked for. @param {Curve} curve @param {number} at @param {boolean} log */
+function between({ x, y }, at, log) {
   const before = Math.min(Math.max(lastUpTo(x, at), 0), x.length - 1),
     after = Math.min(before + 1, x.length - 1);
   const share = x[after] > x[before] ? (at - x[before]) / (x[after] - x[before]) : 0;
-  return share <= 0 ? y[before] : y[before] + share * (y[after] - y[before]);
+  if (share <= 0) return y[before];
+  return log && y[before] > 0 && y[after] > 0
+    ? y[before] * (y[after] / y[before]) ** share
+    : y[before] + share * (y[after] - y[before]);
 }
 
-/** Mean and spread of several curves at the places of all. @param {Curve[]} curves @param {boolean} log */
-function averaged(curves, log) {
-  const x = union(curves.map((curve) => curve.x));
+/** The places that all of these curves have. @param {Curve[]} curves */
+function common(curves) {
+  const has = (/** @type {Curve} */ { x }, /** @type {number} */ at) => x[lastUpTo(x, at)] === at;
+  return Array.from(curves[0].x).filter((at) => curves.every((curve) => has(curve, at)));
+}
+
+/** The places of the longest of these curves. @param {Curve[]} curves */
+function longest(curves) {
+  const lengths = curves.map((curve) => curve.x.length);
+  return Array.from(curves[lengths.indexOf(Math.max(...lengths))].x);
+}
+
+/** Mean and spread of several curves at these places. @param {Curve[]} curves @param {number[]} x @param {boolean} log */
+function averaged(curves, x, log) {
   const points = x.map((at) =>
     statistics(
-      curves
-        .filter((curve) => curve.x.length && at >= curve.x[0] && at <= curve.x[curve.x.length - 1])
-        .map((curve) => between(curve.x, curve.y, at)),
+      curves.map((curve) => between(curve, at, log)),
       log,
     ),
   );

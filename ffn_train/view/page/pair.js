@@ -147,7 +147,7 @@ class Pair {
     const ratio = {
       label: "B / A",
       x: flows[0].x,
-      y: Array.from(flows[0].x, (x, at) => between(flows[1].x, flows[1].y, x) / flows[0].y[at]),
+      y: Array.from(flows[0].x, (x, at) => between(flows[1], x, true) / flows[0].y[at]),
       colour: "--muted",
       dash: [2, 3],
     };
