@@ -15,8 +15,15 @@ from typing import Any, get_args, get_type_hints
 from ffn_train.config.keys import DECLARED, GROUPS, PRESET
 from ffn_train.config.mistakes import refuse_hydra
 from ffn_train.config.registry import choices, names
-from ffn_train.config.sections import path
-from ffn_train.config.settings import SettingError, declared, first_line, printable, shortened
+from ffn_train.config.sections import Settings, path
+from ffn_train.config.settings import (
+    SettingError,
+    declared,
+    first_line,
+    printable,
+    sections,
+    shortened,
+)
 
 MOST = 10_000  # jobs of one sweep, or values of one key
 CONFIG_DIR = "--config-dir="  # prefix of a directory of presets among the overrides
@@ -68,7 +75,7 @@ def parse(overrides: Sequence[str]) -> list[Swept]:
         override = grammar(text)
         key, swept = override.get_key_element(), override.is_sweep_override()
         if swept and not override.is_discrete_sweep():
-            interval = _interval(text, override.value())
+            interval = _interval(text, key, override.value())
             parsed.append(Swept(key, text, False, [], None, True, interval))
             continue
         values = _values(text, override) if swept else []
@@ -162,10 +169,23 @@ def _parser() -> Any:
 def is_text(key: str) -> bool:
     """Whether a setting takes text of any characters: a path, a name or several names."""
     key = key.lstrip("+")
-    group, _, name = key.partition(".")
-    classes = choices(group).values() if group in GROUPS else ()
-    kinds = [get_type_hints(cls)[name] for cls in classes if name in declared(cls)]
-    return key in PATHS or any(kind is str or str in get_args(kind) for kind in kinds)
+    chosen = key.partition(".")[0] in GROUPS
+    return key in PATHS or (chosen and any(str in kinds for kinds in _kinds(key)))
+
+
+def _kinds(key: str) -> list[tuple[Any, ...]]:
+    """The types that a setting takes, of each choice that has it; none of an unknown one."""
+    group, _, name = key.lstrip("+").partition(".")
+    classes: list[Any]
+    if group in GROUPS:
+        classes = [*choices(group).values()]
+    else:
+        *path, name = key.lstrip("+").split(".")
+        classes = [Settings]
+        for part in path:
+            classes = [sections(cls)[part] for cls in classes if part in sections(cls)]
+    hints = [get_type_hints(cls)[name] for cls in classes if name in declared(cls)]
+    return [get_args(hint) or (hint,) for hint in hints]
 
 
 def _literal(text: str) -> str:
@@ -280,9 +300,16 @@ def _escaped(character: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
 
 
-def _interval(text: str, value: Any) -> Interval:
-    """The interval of an override. Raises SettingError if it is empty or not finite."""
-    interval = Interval(value.start, value.end, "log" in value.tags)
+def _interval(text: str, key: str, value: Any) -> Interval:
+    """The interval of an override, of integers if the setting is one.
+
+    Raises SettingError if it is empty or not finite.
+    """
+    low, high = value.start, value.end
+    kinds = _kinds(key)
+    if kinds and all(int in kind and float not in kind for kind in kinds):
+        low, high = (int(end) if end % 1 == 0 else end for end in (low, high))
+    interval = Interval(low, high, "log" in value.tags)
     if not (interval.low < interval.high and math.isfinite(interval.high - interval.low)):
         raise SettingError(f"{text}: an interval's low end must be below its high end, both finite")
     if interval.log and interval.low <= 0:

@@ -71,8 +71,8 @@ class Search:
             for point, study in zip(self._space.points, self._studies, strict=True):
                 for _ in range(min(at_once, trials - done)):
                     trial = study.ask(self._distributions)
-                    values = {key: _text(value) for key, value in trial.params.items()}
-                    requested.append((study, trial, entry(self._space.job({**point, **values}))))
+                    made = self._space.job({**point, **self._written(trial.params)})
+                    requested.append((study, trial, entry(made)))
             unique = list({job.digest: job for _, _, job in requested}.values())
             entries_run, interrupted = work(unique)
             entries += entries_run
@@ -96,6 +96,9 @@ class Search:
         else:
             study.tell(trial, state=states.PRUNED if state in ENDED else states.FAIL)
 
+    def _written(self, params: Mapping[str, float]) -> dict[str, str]:
+        return {key: _text(value, self._space.intervals[key]) for key, value in params.items()}
+
     def best(self) -> list[str]:
         """A line for each point: its best values and loss, and the number of trials."""
         lines = []
@@ -106,7 +109,8 @@ class Search:
             finished = len(ended) + self._not_finite[study]
             of = f"{finished} finished, {pruned} diverged or stopped of {len(study.trials)} trials"
             if ended:
-                values = " ".join(f"{k}={_text(v)}" for k, v in study.best_params.items())
+                best = self._written(study.best_params)
+                values = " ".join(f"{key}={value}" for key, value in best.items())
                 result = f"best {values}, validation loss {study.best_value:.4g}"
             else:
                 result = f"{finished} finished, none with a finite loss"
@@ -121,6 +125,15 @@ def _distribution(optuna: Any, interval: Interval) -> Any:
     return kind(interval.low, interval.high, log=interval.log)
 
 
-def _text(value: float) -> str:
-    """A number in four digits, short enough for a directory's name."""
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+def _text(value: float, interval: Interval) -> str:
+    """A number of the interval, short enough for a directory's name.
+
+    It has four digits, or as many more as tell a hundred numbers of a narrow interval apart.
+    """
+    if isinstance(value, int):
+        return str(value)
+    low, high = interval.low, interval.high
+    power = math.floor(math.log10(max(abs(low), abs(high))))
+    digits = max(4, math.ceil(power - math.log10(high - low) + 3))
+    text = f"{value:.{digits}g}"
+    return text if low <= float(text) <= high else repr(low if float(text) < low else high)

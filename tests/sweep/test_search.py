@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from ffn_train.config.overrides import Interval
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import load_run
 from ffn_train.runs.summary import Summary, read_summary
 from ffn_train.sweep.manifest import read
 from ffn_train.sweep.run import Sweep, check, run_sweep
+from ffn_train.sweep.search import _text
 from ffn_train.sweep.space import Space
 from tests.support.small_runs import SMALL
 
@@ -27,7 +29,9 @@ INTERVAL = "optimizer.lr=tag(log,interval(0.0001,1))"
         ("optimizer.lr=tag(log,interval(0,1))", "must be above 0"),
         ("optimizer.lr=interval(1)", "; write interval(LOW,HIGH), of two numbers"),
         ("model.depth=int(interval(-3,4))", "model.depth must be an integer >= 1, got -3"),
-        ("model.depth=interval(1,4)", "model.depth must be an integer >= 1, got 1.0"),
+        ("model.depth=interval(-3,4)", "model.depth must be an integer >= 1, got -3"),
+        ("model.depth=interval(1,4.5)", "model.depth must be an integer >= 1, got 4.5"),
+        ("block.units=interval(1,4)", "block.units is not a setting"),
         ("model.dpeth=interval(1,4)", "did you mean model.depth?"),
     ],
 )
@@ -88,8 +92,52 @@ def test_a_diverged_trial_is_pruned(tmp_path: Path) -> None:
 
 
 def test_whole_numbers_stay_whole(tmp_path: Path) -> None:
-    swept = search(tmp_path / "s", "model.depth=int(interval(1,4))", "sweep.search.trials=3")
+    swept = search(tmp_path / "s", "model.depth=interval(1,4)", "sweep.search.trials=3")
     assert all(isinstance(job.config["model"]["depth"], int) for job in swept.entries)
+
+
+@pytest.mark.parametrize(
+    ("override", "whole"),
+    [
+        ("model.depth=interval(1,4)", True),
+        ("++model.depth=tag(log,interval(1,4))", True),
+        ("trainer.early_stopping=interval(1,4)", True),  # or null
+        ("task.rows=interval(64,128)", True),
+        ("seed=interval(1,4)", True),
+        ("optimizer.lr=int(interval(1,4))", True),
+        ("optimizer.lr=interval(1,4)", False),
+        ("init.bias_std=interval(0,1)", False),
+    ],
+)
+def test_settings_of_whole_numbers_are_searched_in_these(override: str, whole: bool) -> None:
+    (interval,) = Space([*TINY[:-1], override]).intervals.values()
+    assert interval.whole == whole
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "text"),
+    [
+        (0.123456, 0.0001, 1.0, "0.1235"),
+        (0.100013456, 0.10001, 0.10002, "0.10001346"),
+        (123456.4321, 123456.0, 123457.0, "123456.43"),
+        (0.000123431, 0.00012343, 1.0, "0.00012343"),  # four digits are below the interval
+        (0.99999, 0.1, 0.99999, "0.99999"),  # above
+        (3, 1, 4, "3"),
+    ],
+)
+def test_a_value_is_written_in_as_few_digits_as_stay_in_its_interval(
+    value: float, low: float, high: float, text: str
+) -> None:
+    assert _text(value, Interval(low, high, log=False)) == text
+
+
+def test_the_trials_of_a_narrow_interval_are_jobs_of_their_own(tmp_path: Path) -> None:
+    narrow = "optimizer.lr=interval(0.10001,0.10002)"
+    swept = search(tmp_path / "s", narrow, "sweep.search.trials=3")
+    rates = {job.config["optimizer"]["lr"] for job in swept.entries}
+    assert len(rates) == 3
+    assert all(0.10001 <= rate <= 0.10002 for rate in rates)
+    assert swept.best[0].partition("=")[2].partition(",")[0] in map(str, rates)
 
 
 def test_losses_that_are_not_finite_are_said_to_be(

@@ -262,9 +262,9 @@ def test_the_mean_of_the_page_is_that_of_the_figure(opened: Opened) -> None:
     runs = [*small_sweep(), case(9.0, state="diverged", depth=4, residual="none", seed=3)]
     comparison = compared(*runs, x="depth", color="residual")
     lines = lines_of(drawn(comparison, "loss_curves"), 3)
-    wanted = sorted(tuple(np.round(np.array(line.get_ydata()), 4)) for line in lines)
+    wanted = sorted(np.round(np.array(line.get_ydata()), 4).tolist() for line in lines)
     pages = means(opened(html(comparison)), "curves").values()
-    assert sorted(tuple(np.round(y, 4)) for _, y in pages) == wanted
+    assert sorted(np.round(y, 4).tolist() for _, y in pages) == wanted
 
 
 def test_long_curves_have_the_same_bins_where_one_ends_early(opened: Opened) -> None:
