@@ -57,7 +57,8 @@ class Prediction:
     @property
     def log_gradient_ratio(self) -> float:
         """The log of |dLoss/dx_0| / |dLoss/dx_L|."""
-        return float(self.log_signal_gradient_rms[0] - self.log_signal_gradient_rms[-1])
+        with np.errstate(invalid="ignore"):  # where all of it is infinite
+            return float(self.log_signal_gradient_rms[0] - self.log_signal_gradient_rms[-1])
 
     @property
     def log_growth(self) -> float:

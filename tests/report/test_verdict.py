@@ -535,6 +535,26 @@ def test_nothing_divided_by_nothing_is_written_so(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("lost", [math.nan, math.inf])
+@pytest.mark.parametrize(("row", "when"), [(0, "step 0"), (-1, "the last step")])
+def test_a_flow_that_is_not_finite_does_not_vanish(
+    lost: float, row: int, when: str, tmp_path: Path
+) -> None:
+    run = verdict(tmp_path, depth=4, section=TRAINED)
+    flow = run.measures["signal_gradient_rms"].values.copy()
+    flow[row] = [0, 0, lost, lost, 1]
+    run = replace(run, measures=with_values(run.measures, signal_gradient_rms=flow))
+    assert words(run)[-1] == Finding(
+        FLOW, "not finite", f"not measured: dL/dx_l is not finite at {when}"
+    )
+
+
+def test_a_network_that_overflows_at_once_does_not_vanish(tmp_path: Path) -> None:
+    init = {"name": "normal", "inner": 1e38, "outer": 1e38}
+    run = run_in(tmp_path / "run", config(init={**settings("init", "normal"), **init}))
+    assert answers(run)[FLOW].kind == "not finite"
+
+
 CHANCES = [  # rows, share of the commonest class, accuracy, whether the best of many, answer
     (25, 0.5, 0.65, False, "no"),  # 16 of 25 may be right by chance, and 20 at the best of many
     (25, 0.5, 0.75, False, "yes"),

@@ -6,6 +6,7 @@ dead units             most of a block's hidden units are dead on the whole last
 skip path              the branches of all blocks together carry almost nothing of the gradient
 healthy                none of these, and the gradient stays within a factor of ten, at step 0
                        and at the last
+not finite             nothing finite was measured at one of these steps
 uneven                 none of these
 """
 
@@ -41,7 +42,7 @@ def gradient_flow(evidence: Evidence) -> Finding | None:
         text = f"no gradient reaches block 0: {evidence.one_feature}"
         return Finding(FLOW, "vanishing", text, WIDER)
     lasting = None if evidence.ended_early else _dead(evidence) or _skip(evidence)
-    return changing(evidence) or lasting or _steady(evidence)
+    return changing(evidence) or lasting or _not_finite(evidence) or _steady(evidence)
 
 
 def changing(evidence: Evidence) -> Finding | None:
@@ -64,6 +65,15 @@ def changing(evidence: Evidence) -> Finding | None:
     elif predicted is not None:
         text += f"; theory says {theory:.3g}x"
     return Finding(FLOW, kind, text + cause(evidence), remedy(evidence))
+
+
+def _not_finite(evidence: Evidence) -> Finding | None:
+    """Numbers that are not finite where a slope would need them, which says nothing of its sign."""
+    rows = evidence.run.measures["signal_gradient_rms"].values
+    for row, when in ((0, "step 0"), (-1, "the last step"))[: 1 if evidence.ended_early else 2]:
+        if evidence.slope(row) is None and not np.isfinite(rows[row]).all():
+            return Finding(FLOW, "not finite", f"not measured: dL/dx_l is not finite at {when}")
+    return None
 
 
 def _steady(evidence: Evidence) -> Finding:
