@@ -47,6 +47,7 @@ class Theory:
 
 
 LIMIT_Z, LIMIT_ERROR = 4.0, 0.2  # z is the largest of about a hundred
+WIDE = 2.0  # a factor that says little where the scatter between seeds is as large
 _SMALLEST_SD = 0.01  # the accuracy of a theory of wide layers
 
 
@@ -70,16 +71,18 @@ class Ratio:
     def sentence(self) -> str:
         """The comparison in words, to follow the word "theory"."""
         far = abs(self.z or 0.0)
-        size = f"{far:.1f}" if far < 1e3 else "more than 1000"
-        scatter = f"{size} sd of the scatter between seeds"
-        if self.holds:
-            factor = self.within or max(self.ratio, 1 / self.ratio)
-            close = factor <= 1 + LIMIT_ERROR
-            size = f"{max(100 * (factor - 1), 1):.0f} %" if close else f"a factor of {factor:.2g}"
-            return f"agrees within {size} at step 0 (worst: {self.where}, {scatter})"
-        return (
-            f"does not hold here: {self.where} is {self.ratio:.2g} times the prediction, {scatter}"
-        )
+        sd = f"{far:.1f} sd" if far < 1e3 else "more than 1000 sd"
+        scatter, times = "the scatter between seeds", f"{self.ratio:.2g} times the prediction"
+        if not self.holds:
+            return f"does not hold here: {self.where} is {times}, {sd} of {scatter}"
+        factor = self.within or max(self.ratio, 1 / self.ratio)
+        size = f"a factor of {factor:.2g}"
+        if factor > WIDE:  # which is often not that of the furthest in sd
+            worst = f"worst: {self.where}, {times}, {sd}"
+            return f"agrees within {scatter}, here up to {size}, at step 0 ({worst})"
+        if factor <= 1 + LIMIT_ERROR:
+            size = f"{max(100 * (factor - 1), 1):.0f} %"
+        return f"agrees within {size} at step 0 (worst: {self.where}, {sd} of {scatter})"
 
     @property
     def holds(self) -> bool:

@@ -124,6 +124,32 @@ def test_theory_fails_beyond_4_sd_and_20_percent(z: float, ratio: float, holds: 
     assert Ratio(ratio, "dL/dx_0", "anchored", 0.1, z).holds == holds
 
 
+@pytest.mark.parametrize(
+    ("ratio", "z", "within", "sentence"),
+    [
+        (0.95, 1.2, 1.09, "agrees within 9 % at step 0 (worst: X, 1.2 sd of the scatter"),
+        (0.95, 1.2, 1.001, "agrees within 1 % at step 0 (worst: X, 1.2 sd of the scatter"),
+        (
+            0.95,
+            1.2,
+            1.9,
+            "agrees within a factor of 1.9 at step 0 (worst: X, 1.2 sd of the scatter",
+        ),
+        (
+            *(0.616, -1.7, 1721.0),
+            "agrees within the scatter between seeds, here up to a factor of 1.7e+03, at step 0 "
+            "(worst: X, 0.62 times the prediction, 1.7 sd",
+        ),
+        (0.8, -1.5, None, "agrees within a factor of 1.2 at step 0 (worst: X, 1.5 sd of"),
+        (0.4, -5e3, 9.0, "does not hold here: X is 0.4 times the prediction, more than 1000 sd of"),
+    ],
+)
+def test_the_agreement_in_words(
+    ratio: float, z: float, within: float | None, sentence: str
+) -> None:
+    assert Ratio(ratio, "X", "anchored", 0.1, z, within).sentence.startswith(sentence)
+
+
 def test_numpy_does_not_warn_of_extremes(tmp_path: Path) -> None:
     """Warnings are errors here."""
     extreme = ["model.depth=300", "residual=identity", "block=swiglu", "init=he", "model.width=8"]
