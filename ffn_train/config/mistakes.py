@@ -28,6 +28,19 @@ EXTRAS = {
     "ray": ("ray_cluster", "ray"),
 }
 
+FUNCTIONS = {  # of a value, and how each is written
+    "choice": "choice(A,B,...)",
+    "range": "range(START,STOP) or range(START,STOP,STEP), of numbers",
+    "interval": "interval(LOW,HIGH), of two numbers",
+    "tag": "tag(log,interval(LOW,HIGH))",
+    "glob": "glob(PATTERN)",
+    "sort": "sort(A,B,...), of numbers or of words",
+    "shuffle": "shuffle(A,B,...)",
+    **{kind: f"{kind}(NUMBER)" for kind in ("int", "float")},
+    **{kind: f"{kind}(VALUE)" for kind in ("bool", "str")},
+}
+_QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""")
+
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
@@ -67,6 +80,38 @@ def one_line(error: BaseException) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("See https")]
     return " ".join(lines[:2]) if lines else type(error).__name__
+
+
+def misread(value: str) -> str:
+    """What keeps Hydra's grammar from reading a value, in words."""
+    outside = _QUOTED.sub("_", value)
+    if re.search("['\"]", outside):
+        return "a quote is not closed"
+    calls, brackets = re.findall(r"(\w+)\(", outside), _bracket(outside)
+    unknown = [name for name in calls if name not in FUNCTIONS]
+    if brackets:
+        return brackets
+    if re.search(r"(^|[,(\[{])\s*,|,\s*($|[)\]}])", outside):
+        return "a value is missing beside a comma"
+    if unknown:
+        known = ", ".join(f"{name}()" for name in FUNCTIONS)
+        return f"there is no {unknown[0]}(), only {known}"
+    if calls:
+        return f"write {FUNCTIONS['interval' if 'interval' in calls else calls[0]]}"
+    if ";" in outside:
+        return "several values are separated by commas"
+    return "a value is a number, a word, a list [A,B] or a mapping {A: B}; other text is quoted"
+
+
+def _bracket(text: str) -> str:
+    """The first bracket that has no partner, in words; "" if all have one."""
+    waiting: list[str] = []
+    for letter in text:
+        if letter in "([{":
+            waiting.append(letter)
+        elif letter in ")]}" and (not waiting or waiting.pop() + letter not in ("()", "[]", "{}")):
+            return f"{letter} closes no bracket"
+    return f"{waiting[-1]} is not closed" if waiting else ""
 
 
 def keys_like(name: str) -> list[str]:

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from ffn_train.config.keys import DECLARED, GROUPS, PRESET
-from ffn_train.config.mistakes import refuse_hydra
+from ffn_train.config.mistakes import misread, refuse_hydra
 from ffn_train.config.registry import choices, names
 from ffn_train.config.sections import Settings, path
 from ffn_train.config.settings import (
     SettingError,
     declared,
-    first_line,
     printable,
     sections,
     shortened,
@@ -117,10 +116,7 @@ def grammar(text: str) -> Any:
                 raise
             override = _parser().parse_override(_literal(text))
     except (HydraException, ValueError, RecursionError) as error:
-        form = "" if "interval(" not in text else "; write interval(LOW,HIGH), of two numbers"
-        deep = isinstance(error, RecursionError)
-        reason = "it is nested too deeply" if deep else shortened(first_line(error), 200)
-        raise SettingError(f"cannot read {shortened(text)!r}: {reason}{form}") from None
+        raise SettingError(f"cannot read {shortened(text)!r}: {_why(text, error)}") from None
     if not override.key_or_group:
         raise SettingError(f"cannot read {shortened(text)!r}: an override is KEY=VALUE")
     refuse_hydra(override)
@@ -129,6 +125,18 @@ def grammar(text: str) -> Any:
     if override.key_or_group in (*GROUPS, PRESET) and not override.is_sweep_override():
         _refuse_no_choice(text, override)
     return override
+
+
+def _why(text: str, error: Exception) -> str:
+    """What is wrong with an override, in words."""
+    key, _, value = text.partition("=")
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, ValueError):
+        return "a number has too many digits"
+    if not _readable(f"{key}=1"):
+        return "a key is a name, or several joined by points"
+    return misread(value)
 
 
 def _items(value: Any) -> Sequence[Any]:

@@ -138,7 +138,7 @@ MISTAKES = {
     "run.dir=caf\udce9": r"cannot read 'run.dir=caf\udce9': it is not UTF-8",
     "task.path=caf\udce9.csv": r"cannot read 'task.path=caf\udce9.csv': it is not UTF-8",
     "--config-dir=caf\udce9": r"--config-dir must be a path, got 'caf\udce9'",
-    f"seed={'9' * 5000}": "9999... (5,005 characters)': Exceeds the limit",
+    f"seed={'9' * 5000}": "9999... (5,005 characters)': a number has too many digits",
     f"seed={'[' * 900}1{']' * 900}": "it is nested too deeply",
     f"seed={'9' * 60}": "seed must be an integer of at most 50 digits",
     "seed='\x1b[31mred'": r"\x1b[31mred",

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from ffn_train.config.composition import compose
 from ffn_train.config.keys import read_settings
+from ffn_train.config.mistakes import FUNCTIONS
 from ffn_train.config.overrides import as_written, command, parse, value_of, written
 from ffn_train.config.settings import SettingError
 
@@ -108,3 +109,42 @@ def test_what_is_no_single_text_is_refused(text: str, message: str) -> None:
     with pytest.raises(SettingError) as refused:
         read_settings(compose(["task=csv", text]))
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("model.depth=2,", "a value is missing beside a comma"),
+        ("model.depth=,2", "a value is missing beside a comma"),
+        ("model.depth=2,,4", "a value is missing beside a comma"),
+        ("model.depth=choice(2,)", "a value is missing beside a comma"),
+        ("model.depth=choice(2,4", "( is not closed"),
+        ("model.depth=[2,{a: [4]]", "] closes no bracket"),
+        ("model.depth=choice(2,4))", ") closes no bracket"),
+        ("model.depth=${seed", "{ is not closed"),
+        ("model.depth='2", "a quote is not closed"),
+        ("model.depth=['(', '\\'(']]", "] closes no bracket"),
+        ("model.depth=2;4", "several values are separated by commas"),
+        ("optimizer.lr=range(a,b)", "write range(START,STOP) or range(START,STOP,STEP), of"),
+        ("optimizer.lr=range(1,2,3,4)", "write range(START,STOP) or range(START,STOP,STEP), of"),
+        ("optimizer.lr=tag(log,interval(1))", "write interval(LOW,HIGH), of two numbers"),
+        ("model.depth=choice()", "write choice(A,B,...)"),
+        ("model.depth=sort(1,a)", "write sort(A,B,...), of numbers or of words"),
+        ("model.depth=int(a)", "write int(NUMBER)"),
+        ("model.depth=rnage(1,4)", "there is no rnage(), only choice(), range(), "),
+        ("model.depth=(2,4)", "a value is a number, a word, a list [A,B] or a mapping {A: B}"),
+        ("model.depth==2", "a value is a number, a word, a list [A,B] or a mapping {A: B}"),
+        ("model depth=2", "a key is a name, or several joined by points"),
+        ("model..depth=2", "a key is a name, or several joined by points"),
+    ],
+)
+def test_what_hydra_cannot_read_is_said_in_words(text: str, reason: str) -> None:
+    with pytest.raises(SettingError) as refused:
+        parse([text])
+    assert str(refused.value).startswith(f"cannot read {text!r}: {reason}")
+
+
+def test_each_function_of_a_value_can_be_written_as_is_said() -> None:
+    from hydra.core.override_parser.overrides_parser import create_functions
+
+    assert set(FUNCTIONS) == set(create_functions().functions)

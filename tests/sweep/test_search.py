@@ -27,7 +27,7 @@ INTERVAL = "optimizer.lr=tag(log,interval(0.0001,1))"
     [
         ("optimizer.lr=interval(1,0.1)", "low end must be below its high end"),
         ("optimizer.lr=tag(log,interval(0,1))", "must be above 0"),
-        ("optimizer.lr=interval(1)", "; write interval(LOW,HIGH), of two numbers"),
+        ("optimizer.lr=interval(1)", ": write interval(LOW,HIGH), of two numbers"),
         ("model.depth=int(interval(-3,4))", "model.depth must be an integer >= 1, got -3"),
         ("model.depth=interval(-3,4)", "model.depth must be an integer >= 1, got -3"),
         ("model.depth=interval(1,4.5)", "model.depth must be an integer >= 1, got 4.5"),
