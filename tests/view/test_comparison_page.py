@@ -126,7 +126,21 @@ def test_the_table_is_sorted_in_place(sweep_page: Any) -> None:
 
 @pytest.mark.parametrize(
     ("words", "count"),
-    [("depth>=16", 6), ("residual!=none depth=4", 4), ("scaled", 6), ("diverged", 1), ("x9", 0)],
+    [
+        ("depth>=16", 6),
+        ("depth >= 16", 6),
+        ("model.depth>4", 6),
+        ("depth<16", 7),
+        ("depth<=4.0", 7),
+        ("depth==4.0", 7),
+        ("residual!=none depth=4", 4),
+        ("residual==none", 6),
+        ("scaled", 6),
+        ("diverged", 1),
+        ("4,8,scaled,0.1", 3),  # of a run's name
+        ("depth=16,residual=scaled", 0),
+        ("x9", 0),
+    ],
 )
 def test_a_filter_holds_for_all(words: str, count: int, sweep_page: Any) -> None:
     before = pixels(sweep_page, "curves")
@@ -135,6 +149,43 @@ def test_a_filter_holds_for_all(words: str, count: int, sweep_page: Any) -> None
     assert count == 0 or pixels(sweep_page, "curves") != before
     invalid = sweep_page.get_attribute("#filter", "aria-invalid")
     assert invalid == ("false" if count else "true")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            "dpeth>=2",
+            "dpeth>=2: dpeth is not among the settings that differ: residual, depth, seed",
+        ),
+        ("depth>=abc", "depth>=abc: >= needs a number"),
+        ("depth<", "depth<: a condition is SETTING SIGN VALUE, as depth>=16"),
+        (">=16", ">=16: a condition is SETTING SIGN VALUE, as depth>=16"),
+        ("depth=8", "depth=8: no run has it; depth is 4, 16"),
+        ("residual==non", "residual==non: no run has it; residual is none, identity, scaled"),
+        ("residual>none", "residual>none: > compares numbers"),
+        ("depth=4 seed<x", "seed<x: < needs a number"),
+    ],
+)
+def test_a_condition_that_no_run_can_meet_is_told(words: str, said: str, sweep_page: Any) -> None:
+    sweep_page.locator("#filter").fill(words)
+    assert text(sweep_page, ".said").strip() == f"0 of 13 runs; {said}"
+    assert sweep_page.get_attribute("#filter", "aria-invalid") == "true"
+
+
+def test_the_value_of_a_setting_that_a_run_lacks_has_no_order(opened: Opened) -> None:
+    page = opened(html(compared(case(1.0, units=2), case(2.0, units=4), case(3.0))))
+    page.locator("#filter").fill("units>=2")
+    assert text(page, ".said").startswith("2 of 3 runs")
+    page.locator("#filter").fill("units!=2")
+    assert text(page, ".said").startswith("2 of 3 runs")
+
+
+def test_a_name_that_looks_like_a_condition_is_found(opened: Opened) -> None:
+    runs = [replace(case(1.0, seed=at), label=f"jobs/wide=yes,seed={at}") for at in (0, 1)]
+    page = opened(html(compared(*runs)))
+    page.locator("#filter").fill("wide=yes,seed=1")
+    assert text(page, ".said").startswith("1 of 2 runs")
 
 
 def test_a_cell_of_the_map_opens_its_curves(sweep_page: Any) -> None:

@@ -172,13 +172,13 @@ class ComparisonPage {
   draw() {
     const { state, runs } = this,
       { open } = state;
-    const shown = runs.matching(state.words);
+    const { runs: shown, mistakes } = runs.matching(state.words);
     this.filter.setAttribute("aria-invalid", String(!shown.length));
     this.shown = shown;
     this.chosen = open ? shown.filter((run) => open.runs.has(run.label)) : shown;
     this.groups = runs.groups(this.chosen, runs.by);
     this.said.replaceChildren(
-      `${shown.length} of ${runs.all.length} runs`,
+      [`${shown.length} of ${runs.all.length} runs`, ...mistakes].join("; "),
       ...(open
         ? [`; opened: ${open.name} `, button("show all", () => this.open(open.name, []))]
         : []),

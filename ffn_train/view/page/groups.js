@@ -104,54 +104,79 @@ class Runs {
   }
 
   /**
-   * The runs that meet all words: `depth>=16`, `residual!=none`, or any text of theirs.
-   * @param {string} words @returns {Run[]}
+   * The runs that meet all words: `depth>=16`, `residual!=none`, or any text of theirs; and what is
+   * wrong with conditions that no run can meet.
+   * @param {string} words @returns {{runs: Run[], mistakes: string[]}}
    */
   matching(words) {
     const tests = words
+      .replace(SIGNS, "$1")
       .split(/\s+/)
       .filter(Boolean)
       .map((word) => this.condition(word));
-    return this.all.filter((run) => tests.every((test) => test(run)));
-  }
-
-  /** @param {string} word @returns {(run: Run) => boolean} */
-  condition(word) {
-    const parts = /^([\w.]+)(>=|<=|!=|=|>|<)(.*)$/.exec(word);
-    const setting = parts
-      ? this.settings.findIndex(
-          ({ key, short: name }) => [key, name].includes(parts[1]) || key.endsWith(`.${parts[1]}`),
-        )
-      : -1;
-    if (!parts || setting < 0) {
-      const wanted = word.toLowerCase();
-      return (run) =>
-        [
-          run.label,
-          run.state,
-          ...run.verdict,
-          ...this.settings.map((_, at) => this.text(at, run.at)),
-        ].some((text) => text.toLowerCase().includes(wanted));
-    }
-    const [, , sign, text] = parts;
-    return (run) => {
-      const level = this.settings[setting].levels[run.at[setting]];
-      const [left, right] =
-        level.number !== null && text !== "" && !Number.isNaN(Number(text))
-          ? [level.number, Number(text)]
-          : [level.text, text];
-      return (
-        {
-          ">=": left >= right,
-          "<=": left <= right,
-          ">": left > right,
-          "<": left < right,
-          "=": left === right,
-          "!=": left !== right,
-        }[sign] ?? false
-      );
+    return {
+      runs: this.all.filter((run) => tests.every(({ holds }) => holds(run))),
+      mistakes: tests.map(({ mistake }) => mistake).filter(Boolean),
     };
   }
+
+  /** @param {string} word @returns {{holds: (run: Run) => boolean, mistake: string}} */
+  condition(word) {
+    const [, name, sign, text] = CONDITION.exec(word) ?? [];
+    const setting = this.setting(name),
+      mistake = sign ? this.mistake(name, sign, text, setting) : "";
+    if (!sign || (mistake && this.all.some((run) => run.label.includes(word)))) {
+      const wanted = word.toLowerCase();
+      return { holds: (run) => this.texts(run).some((each) => each.includes(wanted)), mistake: "" };
+    }
+    const holds = (/** @type {Run} */ run) =>
+      !mistake && meets(this.settings[setting].levels[run.at[setting]], sign, text);
+    return { holds, mistake: mistake && `${word}: ${mistake}` };
+  }
+
+  /** All that is written of a run, in small letters. @param {Run} run */
+  texts(run) {
+    const values = this.settings.map((_, at) => this.text(at, run.at));
+    return [run.label, run.state, ...run.verdict, ...values].map((text) => text.toLowerCase());
+  }
+
+  /** The place of a setting by its name, or the end of that; -1 if there is none. @param {string} name */
+  setting(name) {
+    const exact = this.settings.findIndex((each) => [each.key, each.short].includes(name));
+    return exact < 0 ? this.settings.findIndex(({ key }) => key.endsWith(`.${name}`)) : exact;
+  }
+
+  /** Why no run can meet a condition; "" if one can. @param {string} name @param {string} sign @param {string} text @param {number} setting */
+  mistake(name, sign, text, setting) {
+    if (!name || !text) return "a condition is SETTING SIGN VALUE, as depth>=16";
+    if (setting < 0) {
+      const known = this.settings.map((each) => each.short).join(", ");
+      return `${name} is not among the settings that differ: ${known}`;
+    }
+    const { levels } = this.settings[setting];
+    if (sign.startsWith("=") && !levels.some((level) => meets(level, sign, text))) {
+      const listed = levels.slice(0, MOST_LISTED).map((level) => level.text);
+      return `no run has it; ${name} is ${listed.join(", ")}${levels.length > listed.length ? ", …" : ""}`;
+    }
+    if (!/[<>]/.test(sign)) return "";
+    if (levels.every((level) => level.number === null)) return `${sign} compares numbers`;
+    return Number.isNaN(Number(text)) ? `${sign} needs a number` : "";
+  }
+}
+
+const MOST_LISTED = 8,
+  SIGNS = /\s*(>=|<=|!=|==|=|>|<)\s*/g,
+  CONDITION = /^([^=!<>]*)(>=|<=|!=|==|=|>|<)(.*)$/;
+
+/** Whether a value meets a condition; only numbers have an order. @param {{text: string, number: number | null}} level @param {string} sign @param {string} text */
+function meets({ text: word, number }, sign, text) {
+  const numbers = number !== null && !Number.isNaN(Number(text)),
+    [left, right] = numbers ? [number, Number(text)] : [word, text];
+  if (sign === "!=") return left !== right;
+  if (!/[<>]/.test(sign)) return left === right;
+  if (!numbers) return false;
+  if (sign.startsWith(">")) return left > right || (sign === ">=" && left === right);
+  return left < right || (sign === "<=" && left === right);
 }
 
 /** A list in parts of these lengths. @param {Values} values @param {number[]} counts @returns {Values[]} */
