@@ -211,6 +211,27 @@ def test_axis_colour_panel_and_metric_are_chosen(sweep_page: Any) -> None:
     sweep_page.select_option("#metric", "0")
 
 
+WITHOUT_BANDS = """() => {
+  const chart = comparisonPage.charts[0];
+  chart.show({ ...chart.content, bands: [] });
+}"""
+
+
+def test_a_spread_that_stands_alone_is_an_error_bar(opened: Opened) -> None:
+    runs = [case(1.0, seed=0), case(2.0, seed=1), case(1.5, depth=8)]
+    page = opened(html(compared(*runs, x="depth")))
+    page.select_option("#metric", "1")
+    bars = pixels(page, "metric_0")
+    page.evaluate(WITHOUT_BANDS)
+    assert pixels(page, "metric_0") != bars
+
+
+def test_a_band_ends_at_a_gap(sweep_page: Any) -> None:
+    values = "[NaN, 1, NaN, 1, 1, Infinity, 1, 1]"
+    band = f"{{ x: [0, 1, 2, 3, 4, 5, 6, 7], low: {values}, high: {values} }}"
+    assert sweep_page.evaluate(f"() => stretches({band})") == [[1], [3, 4], [6, 7]]
+
+
 NAMES = """() => {
   const u = comparisonPage.charts[0].drawn, axis = u.axes[0];
   const names = axis.values(u, axis.splits(u));

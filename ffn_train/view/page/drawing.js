@@ -35,34 +35,53 @@ function shape(to, kind, x, y, size) {
   to.fill();
 }
 
-/** @param {uPlot} u @param {Content} content */
+/** Bands between places that follow each other; a place that stands alone has an error bar. @param {uPlot} u @param {Content} content */
 function drawBands(u, content) {
+  const to = u.ctx;
+  to.save();
+  clipped(u);
   for (const band of content.bands ?? []) {
-    const to = u.ctx;
-    const x = Array.from(band.x),
-      held = (/** @type {number} */ y) =>
-        u.valToPos(content.log ? Math.max(y, Number.MIN_VALUE) : y, "y", true);
-    const edge = (/** @type {ArrayLike<number>} */ y, /** @type {number} */ at) => held(y[at]);
-    to.save();
-    clipped(u);
-    to.beginPath();
-    const known = x
-      .map((_, at) => at)
-      .filter((at) => Number.isFinite(band.low[at]) && Number.isFinite(band.high[at]));
-    const pad = x.length === 1 ? 8 : 0;
-    for (const at of known) to.lineTo(u.valToPos(x[at], "x", true) - pad, edge(band.high, at));
-    if (pad)
-      for (const at of known) to.lineTo(u.valToPos(x[at], "x", true) + pad, edge(band.high, at));
-    for (const at of known.reverse())
-      to.lineTo(u.valToPos(x[at], "x", true) + pad, edge(band.low, at));
-    if (pad)
-      for (const at of known) to.lineTo(u.valToPos(x[at], "x", true) - pad, edge(band.low, at));
-    to.closePath();
+    const across = (/** @type {number} */ at) => u.valToPos(band.x[at], "x", true);
+    const up = (/** @type {number} */ y) =>
+      u.valToPos(content.log ? Math.max(y, Number.MIN_VALUE) : y, "y", true);
+    const [ink, alone] = [colour(band.colour), /** @type {number[]} */ ([])];
     to.globalAlpha = 0.22;
-    to.fillStyle = band.hatched ? hatching(to, colour(band.colour)) : colour(band.colour);
-    to.fill();
-    to.restore();
+    to.fillStyle = band.hatched ? hatching(to, ink) : ink;
+    for (const part of stretches(band)) {
+      if (part.length === 1) {
+        alone.push(part[0]);
+        continue;
+      }
+      to.beginPath();
+      for (const at of part) to.lineTo(across(at), up(band.high[at]));
+      for (const at of part.reverse()) to.lineTo(across(at), up(band.low[at]));
+      to.closePath();
+      to.fill();
+    }
+    to.globalAlpha = 0.8;
+    for (const at of alone) errorBar(to, ink, across(at), up(band.low[at]), up(band.high[at]));
   }
+  to.restore();
+}
+
+/** The places of a band that follow each other without a gap. @param {Band} band */
+function stretches({ x, low, high }) {
+  /** @type {number[][]} */
+  const parts = [];
+  for (let at = 0, open = false; at < x.length; at++) {
+    const known = Number.isFinite(low[at]) && Number.isFinite(high[at]);
+    if (known && open) parts[parts.length - 1].push(at);
+    else if (known) parts.push([at]);
+    open = known;
+  }
+  return parts;
+}
+
+/** @param {CanvasRenderingContext2D} to @param {string} ink @param {number} x @param {number} low @param {number} high */
+function errorBar(to, ink, x, low, high) {
+  const cap = 4 * devicePixelRatio;
+  stroke(to, ink, [], x, low, null, high);
+  for (const end of [low, high]) stroke(to, ink, [], x - cap, end, x + cap, null);
 }
 
 /** @param {CanvasRenderingContext2D} to @param {string} ink */
