@@ -263,6 +263,13 @@ def test_each_value_on_the_axis_is_named(key: str, opened: Opened) -> None:
     assert 0 < len(page.evaluate(NAMES)[0]) < len(names)  # no room for all: some are left out
 
 
+@pytest.mark.parametrize("width", [420, 320])
+def test_a_narrow_window_has_all_controls_in_it(width: int, opened: Opened) -> None:
+    page = opened(html(compared(*small_sweep(), x="depth", color="residual")))
+    page.set_viewport_size({"width": width, "height": 900})
+    page.wait_for_function(f"document.documentElement.scrollWidth === {width}", timeout=5000)
+
+
 def test_hovering_names_the_run_and_what_differs(sweep_page: Any) -> None:
     over = sweep_page.locator('[data-chart="curves"] .u-over')
     box = over.bounding_box()

@@ -380,3 +380,10 @@ def test_a_quantity_without_values_says_why(small_run: Run, opened: Opened) -> N
     assert "not measured" in text(page, '[data-chart="updates"]')
     choose(page, "signal_rms")
     assert "not measured at step 8: as at step 3" in text(page, '[data-chart="quantity_depth"]')
+
+
+@pytest.mark.parametrize("width", [420, 320])
+def test_a_narrow_window_has_all_controls_in_it(width: int, small_run: Run, opened: Opened) -> None:
+    page = opened(run_page(small_run))
+    page.set_viewport_size({"width": width, "height": 900})
+    page.wait_for_function(f"document.documentElement.scrollWidth === {width}", timeout=5000)
