@@ -136,6 +136,7 @@ def build_experiment(
     size = min(trainer.batch_size, len(x))
     batches = Batches(x, y, size=size, seed=batch_seed)
     steps = _steps(trainer, batches.per_epoch)
+    parts["schedule"].check_results(steps)
 
     def computed_by(name: str) -> tuple[str, Stack, Optimizer]:
         chosen = engine(name)

@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from ffn_train.config.registry import Choice, choice
-from ffn_train.config.settings import setting
+from ffn_train.config.settings import SettingError, setting, shortened
+
+TRIED = 1000  # steps at which a schedule of the user's own is tried before the training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +26,38 @@ class Schedule(Choice, ABC):
     warmup: int = setting("steps of linear warm-up", 0, unit="steps", at_least=0)
 
     def rate(self, step: int, steps: int) -> float:
-        """The factor on the learning rate at ``step`` of a run of ``steps``."""
+        """The factor on the learning rate at ``step`` of a run of ``steps``.
+
+        Raises SettingError if ``factor`` gives no finite number.
+        """
         if step < self.warmup:
             return (step + 1) / self.warmup
         after = step - self.warmup
-        return self.factor(after, after / max(1, steps - self.warmup))
+        factor = self.factor(after, after / max(1, steps - self.warmup))
+        if type(factor) is float and math.isfinite(factor):
+            return factor
+        return self._as_float(factor, step)
+
+    def _as_float(self, factor: Any, step: int) -> float:
+        """A factor that is no float, such as a NumPy number, as one. Raises SettingError."""
+        number = np.asarray(factor)
+        if number.ndim or number.dtype.kind not in "biuf" or not np.isfinite(number):
+            raise SettingError(
+                f"schedule={self.name}: factor must return a finite number, got "
+                f"{shortened(repr(factor))} at step {step}"
+            )
+        return float(number)
+
+    def check_results(self, steps: int) -> None:
+        """Try a schedule of your own at steps from the first to the last of a run of ``steps``.
+
+        Raises SettingError if it gives no finite number.
+        """
+        if self.ours:
+            return
+        with np.errstate(all="ignore"):
+            for step in (*range(0, steps, max(1, steps // TRIED)), max(0, steps - 1)):
+                self.rate(step, steps)
 
     def warnings(self, steps: int) -> list[str]:
         """Warnings about it for a run of ``steps``."""
@@ -38,7 +70,10 @@ class Schedule(Choice, ABC):
 
     @abstractmethod
     def factor(self, step: int, progress: float) -> float:
-        """The factor ``step`` steps after the warm-up; ``progress`` is their share of the rest."""
+        """The factor ``step`` steps after the warm-up; ``progress`` is their share of the rest.
+
+        A finite number, Python's or NumPy's.
+        """
 
 
 @choice("schedule", "constant")
