@@ -59,20 +59,30 @@ def run(name: str) -> None:
     except MemoryError as error:
         _tell(f"{program}: not enough memory: {str(error) or 'none is left'}")
         sys.exit(1)
-    except SystemExit:
-        raise
     except KeyboardInterrupt:
         _tell(f"{program}: interrupted")
         sys.exit(INTERRUPTED)
     except BaseException as error:
-        from ffn_train.config.outside import loaded, origin  # late: Ctrl-C while it is imported
-
-        if not loaded():
+        line = _of_parts(error)
+        if not line:
             raise
-        _tell(f"{program}: {origin(error)}")
+        _tell(f"{program}: {line}")
         sys.exit(2)
     finally:
         _end_silently()  # the interpreter's own end would print a traceback
+
+
+def _of_parts(error: BaseException) -> str:
+    """The line for an error with the user's own parts loaded.
+
+    "" if none are, or if the command itself has ended; a part must not end it.
+    """
+    outside = sys.modules.get("ffn_train.config.outside")
+    if outside is None or not outside.loaded():
+        return ""
+    if isinstance(error, SystemExit) and not outside.place_in_part(error):
+        return ""
+    return str(outside.origin(error))
 
 
 def _tell(line: str) -> None:

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from ffn_train.config.places import find
 from ffn_train.config.registry import OBSERVING, forget, groups_of
@@ -61,17 +61,28 @@ def origin(error: BaseException) -> str:
     none is involved, the innermost line of all.
     """
     reason = described(error)
-    frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    for code, line in reversed(frames):
-        for name, root in _roots.items():
-            if Path(code.co_filename) == root or root in Path(code.co_filename).parents:
-                return f"parts={name}, line {line}, in {code.co_name}: {reason}"
-    code, line = frames[-1]
+    if place := place_in_part(error):
+        return f"{place}: {reason}"
+    code, line = _frames(error)[-1]
     parts = ", ".join(_roots)
     return (
         f"{reason} ({Path(code.co_filename).name}, line {line}); a part of {parts} may violate the "
         "contract of its base class in ffn_train.parts"
     )
+
+
+def place_in_part(error: BaseException) -> str:
+    """The innermost line of a loaded part through which an exception went; "" if there is none."""
+    for code, line in reversed(_frames(error)):
+        for name, root in _roots.items():
+            if Path(code.co_filename) == root or root in Path(code.co_filename).parents:
+                return f"parts={name}, line {line}, in {code.co_name}"
+    return ""
+
+
+def _frames(error: BaseException) -> list[tuple[CodeType, int]]:
+    """The code and line of each frame that an exception went through, the innermost last."""
+    return [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
 
 
 def observes(name: str) -> bool:

@@ -192,6 +192,28 @@ def test_a_sweep_is_not_extended_by_another_content(part: Path) -> None:
     assert states("0,1,2") == ["finished"] * 3
 
 
+@pytest.mark.parametrize(
+    ("ending", "words"), [("SystemExit('bye')", ()), ("SystemExit", ("-m", "seed=0,1"))]
+)
+def test_a_part_must_not_end_a_command(part: Path, ending: str, words: tuple[str, ...]) -> None:
+    ends = SOFTPLUS.replace("return np", f"raise {ending}\n        return np")
+    part.write_text(ends, encoding="utf-8")
+    done = command(*SMALL, "parts=[my_parts.py]", "activation=softplus", *words, cwd=part.parent)
+    line = "ffn_train: parts=my_parts.py, line 13, in value: SystemExit"
+    assert re.match(line, done.stderr), done.stderr
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("module", ["ffn_train.gradcheck", "ffn_train.theory"])
+def test_nor_a_command_that_does_not_train(part: Path, module: str) -> None:
+    ends = SOFTPLUS.replace("return 1", "raise SystemExit(0)\n        return 1")
+    part.write_text(ends, encoding="utf-8")
+    chosen = ("parts=[my_parts.py]", "activation=softplus")
+    done = command(*chosen, cwd=part.parent, module=module)
+    line = f"{module}: parts=my_parts.py, line 16, in derivative: SystemExit: 0\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
+
+
 QUANTITY = """
 import numpy as np
 from ffn_train.parts import StepQuantity, choice
