@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ffn_train.config.outside import loaded
+from ffn_train.config.outside import loaded, origin, place_in_part
 from ffn_train.config.registry import choices, names
 from ffn_train.config.sections import FORMATS
-from ffn_train.config.settings import SettingError, some_of
+from ffn_train.config.settings import SettingError, UserError, described, shortened, some_of
 from ffn_train.plots.appearance import USUAL, Appearance, requested
 from ffn_train.runs import Run, RunError, files
 from ffn_train.train.instruments import USUAL as USUAL_QUANTITIES
@@ -36,27 +36,42 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
 }
 
 
+class Undrawn(RunError):
+    """Figures whose code failed; the others are ``written``.
+
+    ``reasons``: by name, a line each, which says where it failed.
+    """
+
+    def __init__(self, reasons: Mapping[str, str], written: list[Path]) -> None:
+        super().__init__("; ".join(f"figure {name}: {line}" for name, line in reasons.items()))
+        self.reasons, self.written = reasons, written
+
+
 def figure(run: Run, name: str, appearance: Appearance = USUAL) -> Figure:
     """One figure of a run, not yet written.
 
     Raises SettingError for an unknown name or an appearance that the figure cannot have, RunError
-    where no step has been measured yet or the run lacks what the figure needs.
+    where no step has been measured yet or the run lacks what the figure needs, TypeError for a
+    figure of your own that returns none.
     """
+    from matplotlib.figure import Figure
+
     from ffn_train.plots.curves import tell_if_empty
     from ffn_train.plots.quantity import draw_quantity
     from ffn_train.plots.sheet import adjust
     from ffn_train.plots.style import look
 
     _known(run, [name])
-    if not len(run.measures.step):
-        raise RunError(f"{run.path}: no step has been measured yet, so there is nothing to draw")
-    if lack := _lack(run, name):
-        raise RunError(lack)
+    _check(run, [name])
     before = requested.set(appearance)
     try:
         with look(), np.errstate(all="ignore"):  # a run that diverged is drawn like any other
             if name in names("figure"):
-                drawn: Figure = choices("figure")[name]().draw(run)
+                returned = choices("figure")[name]().draw(run)
+                if not isinstance(returned, Figure):
+                    got = shortened(repr(returned))
+                    raise TypeError(f"draw must return a matplotlib Figure, got {got}")
+                drawn = returned
             else:
                 drawn = draw_quantity(run, name)
             if appearance != USUAL:
@@ -66,6 +81,14 @@ def figure(run: Run, name: str, appearance: Appearance = USUAL) -> Figure:
             return drawn
     finally:
         requested.reset(before)
+
+
+def _check(run: Run, figures: Sequence[str]) -> None:
+    """Raises RunError if no step has been measured or the run lacks what one of them needs."""
+    if figures and not len(run.measures.step):
+        raise RunError(f"{run.path}: no step has been measured yet, so there is nothing to draw")
+    for lack in filter(None, (_lack(run, name) for name in figures)):
+        raise RunError(lack)
 
 
 def _known(run: Run, figures: Sequence[str]) -> tuple[str, ...]:
@@ -130,27 +153,50 @@ def draw(
     Each file appears whole or not at all, and replaces one of the same name. Of all figures, those
     that need what the run lacks are left out; ``notify`` is told which. Raises SettingError for an
     unknown figure or format, RunError where no step has been measured yet or a figure that is named
-    cannot be drawn.
+    lacks what it needs, and Undrawn, once the others are written, for those whose code fails.
     """
     formats = some_of("plot.formats", formats, FORMATS)
     chosen = _drawable(run, notify) if figures is None else _known(run, figures)
+    _check(run, chosen)
+    failed: dict[str, str] = {}
     with uncollected():
         from ffn_train.plots.settings import as_overrides, flatten
         from ffn_train.plots.sheet import describe
 
-        drawn = {name: figure(run, name, appearance) for name in chosen}
+        drawn = {}
+        for name in chosen:
+            with _noting(name, failed):
+                drawn[name] = figure(run, name, appearance)
         settings = {key: [value] for key, value in sorted(flatten(run.config).items())}
         about = describe(run).replace("\n", "; "), as_overrides(settings)
         folder = files.make_folder(run.path / files.PLOTS)
         paths = []
         for name, sheet in drawn.items():
-            for kind in formats:
-                path = folder / f"{name}.{kind}"
+            contents = {}
+            with _noting(name, failed):
                 title = sheet.texts[0].get_text() if sheet.texts else name
-                content = encoded(sheet, kind, about=(title, *about))
-                files.write_whole(path, content, durable=False)
-                paths.append(path)
+                contents = {kind: encoded(sheet, kind, about=(title, *about)) for kind in formats}
+            for kind, content in contents.items():
+                paths.append(folder / f"{name}.{kind}")
+                files.write_whole(paths[-1], content, durable=False)
+    if failed:
+        raise Undrawn(failed, paths)
     return paths
+
+
+@contextmanager
+def _noting(name: str, failed: dict[str, str]) -> Iterator[None]:
+    """A context that notes why a figure's code fails, so that the others are drawn.
+
+    What is not the figure's fault passes: an appearance that it cannot have, too little memory.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        ours = isinstance(error, (UserError, MemoryError, SystemExit))
+        if ours and not place_in_part(error):
+            raise
+        failed[name] = origin(error) if loaded() else described(error)
 
 
 def undrawn(run: Run, figures: Sequence[str] | None, formats: Sequence[str]) -> list[str]:

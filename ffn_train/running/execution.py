@@ -14,7 +14,7 @@ from threading import Timer
 from ffn_train.config.overrides import command, written
 from ffn_train.config.settings import counted, described
 from ffn_train.nn.engine import NUMPY
-from ffn_train.plots import draw, undrawn
+from ffn_train.plots import Undrawn, draw, undrawn
 from ffn_train.report.conclusion import conclude
 from ffn_train.running import Notify
 from ffn_train.running.expectation import expectation
@@ -199,16 +199,25 @@ def _draw(experiment: Experiment, run: Run, notify: Notify, *, again: bool = Tru
     plot = experiment.plot
     if plot.when == "never":
         return
-    to_draw = f"to draw them: {command(module='ffn_train.plots', path=run.path)}"
+    parts = ",".join([*experiment.parts, *experiment.observers])
+    words = ["--parts", parts] if parts else []
+
+    def to_draw(*more: str) -> str:
+        return command(*words, *more, module="ffn_train.plots", path=run.path)
+
     try:
         with Interruption(patience=SOON):
             figures = plot.figures if again else undrawn(run, plot.figures, plot.formats)
             if figures != []:
                 draw(run, figures=figures, formats=plot.formats, notify=notify)
     except Interrupted as error:
-        notify(f"figures interrupted by {error}; {to_draw}")
+        notify(f"figures interrupted by {error}; to draw them: {to_draw()}")
+    except Undrawn as error:
+        for name, reason in error.reasons.items():
+            then = f"once that is fixed, to draw it: {to_draw('--figures', name)}"
+            notify(f"warning: figure {name} left out: {reason}; {then}")
     except BaseException as error:  # also from parts
-        then = f"once that is fixed, {to_draw}"
+        then = f"once that is fixed, to draw them: {to_draw()}"
         notify(f"warning: figures left out: {described(error)}; {then}")
 
 

@@ -16,10 +16,11 @@ SOON = 0.02  # seconds between checks of ``may_break``
 _ALARM = hasattr(signal, "SIGALRM")  # without it a step always ends first
 
 
-class Interrupted(Exception):
+class Interrupted(BaseException):
     """A run was interrupted by ``signal``; ``path``: the run's directory.
 
-    ``checkpoint``: the step of the newest checkpoint, None without one.
+    ``checkpoint``: the step of the newest checkpoint, None without one. Like KeyboardInterrupt it
+    is no Exception, so that it passes through what protects from errors of parts.
     """
 
     def __init__(self, number: int) -> None:

@@ -99,12 +99,68 @@ def test_its_content_is_not_a_part_of_what_a_run_is(part: Path) -> None:
     chosen = [*SMALL, PARTS, "plot.figures=[phase]", "plot.when=always", "run.dir=run"]
     run = execute(build_experiment(compose(chosen)), NOTES.append)
     assert run.state == "finished"
-    assert NOTES[-1].startswith("warning: figures left out: KeyError: 'los'")
+    assert NOTES[-1] == (
+        "warning: figure phase left out: parts=my_figures.py, line 15, in draw: KeyError: 'los'; "
+        "once that is fixed, to draw it: "
+        "python -m ffn_train.plots --parts my_figures.py --figures phase run"
+    )
     part.write_text(PHASE, encoding="utf-8")
     run = execute(build_experiment(compose(chosen)), NOTES.append)
     assert "has ended already" in NOTES[-1]
     draw(run, figures=["phase"])
     assert (run.path / "plots" / "phase.png").is_file()
+
+
+BROKEN = f"""{PHASE}
+
+@choice("figure", "ends")
+class Ends(RunFigure):
+    def draw(self, run):
+        raise SystemExit(0)
+
+
+@choice("figure", "asks")
+class Asks(RunFigure):
+    def draw(self, run):
+        return run.measures["nothing"]
+
+
+@choice("figure", "none")
+class Nothing(RunFigure):
+    def draw(self, run):
+        pass
+
+
+@choice("figure", "text")
+class Text(RunFigure):
+    def draw(self, run):
+        figure = Figure()
+        figure.suptitle(r"$\\broken$")
+        return figure
+"""
+REASONS = {
+    "ends": "parts=my_figures.py, line 22, in draw: SystemExit: 0",
+    "asks": "parts=my_figures.py, line 28, in draw: ",
+    "none": "TypeError: draw must return a matplotlib Figure, got None",
+    "text": "ValueError: ",
+}
+
+
+def test_figures_that_fail_leave_the_others_to_be_drawn(part: Path) -> None:
+    part.write_text(BROKEN, encoding="utf-8")
+    chosen = [PARTS, "plot.when=always", "run.dir=run"]
+    named = "plot.figures=[ends,asks,none,text,phase,loss]"
+    run = execute(build_experiment(compose([*SMALL, *chosen, named])), NOTES.append)
+    assert {path.stem for path in (run.path / "plots").iterdir()} == {"phase", "loss"}
+    for note, (name, reason) in zip(NOTES[-4:], REASONS.items(), strict=True):
+        assert note.startswith(f"warning: figure {name} left out: {reason}")
+        assert f"--parts my_figures.py --figures {name} run" in note
+    done = command("run", "--parts", "my_figures.py", cwd=part.parent, module="ffn_train.plots")
+    assert done.returncode == 2
+    assert set(done.stdout.split()) == {f"run/plots/{name}.png" for name in ("phase", *ALL)}
+    lines = sorted(done.stderr.splitlines())
+    for line, (name, reason) in zip(lines, sorted(REASONS.items()), strict=True):
+        assert line.startswith(f"ffn_train.plots: figure {name} of run left out: {reason}")
 
 
 def test_a_name_of_the_packages_own_is_not_taken(part: Path) -> None:
