@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from ffn_train.config.combinations import unused
@@ -185,7 +185,7 @@ def declare(overrides: Sequence[str]) -> None:
     _declare(loaded())
 
 
-@cache
+@lru_cache(maxsize=1)  # Hydra knows what was registered last
 def _declare(parts: tuple[str, ...]) -> None:
     """Register the choices and settings declared in Python with Hydra, with their defaults."""
     register("settings", defaults(Settings))

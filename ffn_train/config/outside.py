@@ -40,20 +40,31 @@ def load(parts: Sequence[str]) -> dict[str, str]:
             raise SettingError(f"parts={name}: {error.strerror}") from None
         digests[name] = digest = hashlib.sha256(b"".join(content)).hexdigest()
         if digest not in _loaded.values():
-            forget(_module(name, _loaded.get(name)))
+            _forget(name)
             try:
                 if name.endswith(".py"):
                     _run(_module(name, digest), path, content[0])
                 else:
-                    importlib.import_module(name)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # SystemExit too: a part must not end the program
+                    _import(name)
+            except BaseException as error:
                 forget(_module(name, digest))
+                if isinstance(error, KeyboardInterrupt):
+                    raise
+                # SystemExit too: a part must not end the program
                 raise SettingError(f"parts={name}: {described(error)}") from None
         _loaded[name] = digest
         _roots[name] = path.parent if path.name == "__init__.py" else path
     return digests
+
+
+def _forget(name: str) -> None:
+    """Forget what was loaded under this name, if anything, so that it can be loaded anew."""
+    before = _loaded.get(name)
+    if not name.endswith(".py") and groups_of(name):
+        _drop(name, set())
+    forget(_module(name, before))
+    for other in [each for each, digest in _loaded.items() if digest == before]:
+        del _loaded[other]  # of the same content, whose choices are forgotten with it
 
 
 def origin(error: BaseException) -> str:
@@ -119,6 +130,8 @@ def _source(name: str) -> Path:
             near = nearest(path.name, [p.name for p in path.parent.glob("*.py")])
             raise SettingError(f"parts={name}: there is no such file{near}")
         return path
+    if name.partition(".")[0] == "ffn_train":
+        raise SettingError(f"parts={name}: the choices of ffn_train need not be named")
     try:
         spec = find_spec(name)
     except (ImportError, ValueError) as error:
@@ -134,3 +147,21 @@ def _run(module: str, path: Path, content: bytes) -> None:
     sys.modules[module] = ModuleType(module)
     sys.modules[module].__file__ = str(path)
     exec(code, vars(sys.modules[module]))
+
+
+def _import(package: str) -> None:
+    """Import a package; if that fails, none of its modules stays behind half imported."""
+    before = {*sys.modules}
+    importlib.invalidate_caches()  # a module may be younger than the last look into its folder
+    try:
+        importlib.import_module(package)
+    except BaseException:
+        _drop(package, before)
+        raise
+
+
+def _drop(package: str, kept: set[str]) -> None:
+    """Remove a package's modules from those that are imported, but for those to be kept."""
+    for module in {*sys.modules} - kept:
+        if f"{module}.".startswith(f"{package}."):
+            del sys.modules[module]

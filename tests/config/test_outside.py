@@ -89,6 +89,8 @@ def test_a_changed_file_replaces_what_it_declared(part: Path) -> None:
     assert compose(overrides)["activation"]["beta"] == 1.0
     part.write_text(SOFTPLUS.replace('"β", 1.0', '"β", 3.0'), encoding="utf-8")
     assert compose(overrides)["activation"]["beta"] == 3.0
+    part.write_text(SOFTPLUS, encoding="utf-8")
+    assert compose(overrides)["activation"]["beta"] == 1.0
 
 
 def test_a_package_is_named_in_the_same_way(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +101,54 @@ def test_a_package_is_named_in_the_same_way(part: Path, monkeypatch: pytest.Monk
     monkeypatch.syspath_prepend(part.parent)
     config = compose([*SMALL, "parts=[activations_of_mine]", "activation=softplus"])
     assert config["activation"]["name"] == "softplus"
+
+
+def test_a_package_may_be_edited_broken_and_mended(
+    part: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = part.parent / "edited_of_mine"
+    package.mkdir()
+    start, soft = package / "__init__.py", package / "soft.py"
+    monkeypatch.syspath_prepend(part.parent)
+    overrides = [*SMALL, "parts=[edited_of_mine]", "activation=softplus"]
+
+    def beta(first: str, declared: str) -> float:
+        start.write_text(first, encoding="utf-8")
+        soft.write_text(declared, encoding="utf-8")
+        return float(compose(overrides)["activation"]["beta"])
+
+    imports = "from edited_of_mine import soft"
+    assert beta(imports, SOFTPLUS) == 1.0
+    assert beta(imports, SOFTPLUS.replace('"β", 1.0', '"beta", 3.0')) == 3.0
+    assert beta(f"{imports}  # edited", SOFTPLUS) == 1.0
+    with pytest.raises(SettingError, match="division by zero"):  # once soft has been imported
+        beta(f"{imports}\n1/0", SOFTPLUS)
+    assert beta(imports, SOFTPLUS) == 1.0
+
+
+def test_a_file_is_loaded_again_once_a_mistake_is_taken_back(part: Path) -> None:
+    overrides = [*SMALL, "parts=[my_parts.py]", "activation=softplus"]
+    compose(overrides)
+    part.write_text(f"{SOFTPLUS}\nbroken(", encoding="utf-8")
+    with pytest.raises(SettingError, match="SyntaxError"):
+        compose(overrides)
+    part.write_text(f"{SOFTPLUS}\nraise KeyboardInterrupt", encoding="utf-8")
+    with pytest.raises(KeyboardInterrupt):
+        compose(overrides)
+    part.write_text(SOFTPLUS, encoding="utf-8")
+    assert compose(overrides)["activation"]["beta"] == 1.0
+
+
+def test_a_copy_that_is_edited_does_not_stand_for_the_file(part: Path) -> None:
+    copied = part.with_name("copied.py")
+    chosen = [*SMALL, "activation=softplus"]
+    for name in (part.name, copied.name):
+        copied.write_text(SOFTPLUS, encoding="utf-8")
+        compose([*chosen, f"parts=[{name}]"])
+    copied.write_text(SOFTPLUS.replace('"β", 1.0', '"β", 3.0'), encoding="utf-8")
+    assert compose([*chosen, "parts=[copied.py]"])["activation"]["beta"] == 3.0
+    with pytest.raises(SettingError, match=r"declared twice, in copied\.py and in my_parts\.py"):
+        compose([*chosen, "parts=[my_parts.py]"])
 
 
 @pytest.mark.parametrize(
@@ -138,6 +188,7 @@ def test_what_is_no_such_file_is_told_in_a_line(part: Path) -> None:
     for name, message in (
         ("my_prts.py", "parts=my_prts.py: there is no such file; did you mean my_parts.py?"),
         ("no_package", "parts=no_package: there is no such package"),
+        ("ffn_train.nn", "parts=ffn_train.nn: the choices of ffn_train need not be named"),
         ("fifo.py", "parts=fifo.py: it is not a regular file"),
         ("folder.py", "parts=folder.py: it is a directory"),
         (f"{'a' * 300}.py", "File name too long"),
