@@ -25,6 +25,7 @@ from ffn_train.nn.core import FlatVector
 from ffn_train.nn.engine import NUMPY, WORTH_COMPILING, Engine, engine
 from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.initialisers.weights import Weights
+from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.optim.optimizer import Optimizer
 from ffn_train.nn.stack import Stack
 from ffn_train.runs import files
@@ -133,6 +134,7 @@ def build_experiment(
     exact = parts["task"].data(*map(np.random.default_rng, data_seed.spawn(2)))  # drawn and split
     data = exact.astype(settings.dtype)
     x, y = data.x_train, data.y_train
+    _protect(data, parts["loss"])
     size = min(trainer.batch_size, len(x))
     batches = Batches(x, y, size=size, seed=batch_seed)
     steps = _steps(trainer, batches.per_epoch)
@@ -291,6 +293,14 @@ def _steps(trainer: TrainerSettings, per_epoch: int) -> int:
             "trainer.steps=null takes a preset's back"
         )
     return trainer.epochs * per_epoch
+
+
+def _protect(data: Data, loss: Loss) -> None:
+    """Try a loss of the user's own, and let none change the targets."""
+    loss.check_results(data.y_train[:3])
+    if not loss.ours:
+        for targets in (data.y_train, data.y_validation, data.y_test):
+            targets.flags.writeable = False
 
 
 def _check_branch(residual: Residual, depth: int, dtype: str) -> None:

@@ -87,3 +87,62 @@ def test_a_schedule_that_fails_at_an_untried_step_is_named_as_the_cause(build: B
     experiment = build(SCHEDULE.format(factor=factor), "schedule=mine", "trainer.steps=4000")
     with pytest.raises(SettingError, match=r"^schedule=mine: factor .*, got nan at step 3$"):
         trained(experiment)
+
+
+LOSS = """
+@choice("loss", "mine")
+class Mine(Loss):
+    \"\"\"Mine.\"\"\"
+
+    def value_and_gradient(self, y, targets):
+        error = y - targets
+        value, dy = (error * error).mean(), (2 / error.size) * error
+        {before}
+        return {returned}
+
+    def value(self, y, targets):
+        {alone}
+"""
+RIGHT = {"before": "", "returned": "value, dy", "alone": "return ((y - targets) ** 2).mean()"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"before": "targets -= y"}, "value_and_gradient must not change the targets"),
+        ({"before": "y += 1"}, "value_and_gradient must not change the outputs"),
+        ({"alone": "targets *= 2; return 1"}, "value must not change the targets"),
+        ({"alone": "return (y - targets).mean(keepdims=True)"}, "value must return a number as"),
+        ({"returned": "None"}, "value_and_gradient must return the loss and its gradient, got N"),
+        ({"returned": "(complex(value), dy)"}, r"value_and_gradient must return .*, got \(0\."),
+        ({"returned": "(value, dy[:, 0])"}, r".*shape and dtype, \(3, 1\) float32, got .*\(3,\)"),
+        ({"returned": "(value, dy.astype(float))"}, r".*got ndarray \(3, 1\) float64$"),
+        ({"returned": "(value, [0.0])"}, r".* \(3, 1\) float32, got list$"),
+    ],
+)
+def test_a_loss_that_breaks_its_contract_is_refused_before_the_run(
+    build: Build, wrong: dict[str, str], message: str
+) -> None:
+    with pytest.raises(SettingError, match=f"^loss=mine: {message}"):
+        build(LOSS.format(**{**RIGHT, **wrong}), "loss=mine")
+    assert not Path("run").exists()
+
+
+def test_no_loss_changes_targets_on_occasion(build: Build) -> None:
+    rare = "targets *= 2 if len(targets) > 3 else 1; return 0.0"
+    for dtype in ("float32", "float64"):
+        experiment = build(LOSS.format(**{**RIGHT, "alone": rare}), "loss=mine", f"dtype={dtype}")
+        targets = [array.copy() for array in (experiment.data.y_train, experiment.exact.y_train)]
+        with pytest.raises(ValueError, match="read-only"):
+            trained(experiment)
+        assert np.array_equal(experiment.data.y_train, targets[0])
+        assert np.array_equal(experiment.exact.y_train, targets[1])
+
+
+def test_a_right_loss_trains_as_the_packages_own(build: Build) -> None:
+    mine = trained(build(LOSS.format(**RIGHT), "loss=mine"))
+    own = trained(build_experiment(compose([*SMALL, "run.dir=own"])))
+    np.testing.assert_allclose(mine.scalars["loss"], own.scalars["loss"], rtol=1e-5)
+    np.testing.assert_allclose(
+        mine.scalars["validation_loss"], own.scalars["validation_loss"], rtol=1e-5
+    )
