@@ -20,7 +20,7 @@ BLOCK = 2048  # rows, of which a few columns fit the cache
 
 @dataclass(frozen=True)
 class Table:
-    """R rows of D inputs and M targets in float64, in the units of their source.
+    """R rows of D inputs and M targets in float64, in the units of their source; lists will do.
 
     For ``standardised`` the inputs may be anything with a shape that gives an array for a slice.
     """
@@ -31,6 +31,14 @@ class Table:
     target_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        for name in ("inputs", "targets"):
+            if isinstance(getattr(self, name), (list, tuple)):
+                object.__setattr__(self, name, np.asarray(getattr(self, name)))
+        for name in ("input_names", "target_names"):
+            names = tuple(getattr(self, name))
+            if not all(isinstance(each, str) for each in names):
+                raise ValueError(f"{name} must be text, got {names!r}")
+            object.__setattr__(self, name, names)
         inputs, targets = np.shape(self.inputs), np.shape(self.targets)
         named = (len(self.input_names), len(self.target_names))
         if len(inputs) != 2 or len(targets) != 2 or inputs[0] != targets[0]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ffn_train.config.registry import Choice
-from ffn_train.config.settings import SettingError, one_of, setting
+from ffn_train.config.settings import SettingError, first_line, one_of, setting
 from ffn_train.tasks.scores import R2, Score
 from ffn_train.tasks.table import Data, Table, split
 
@@ -44,6 +44,14 @@ class Task(Choice, ABC):
         if not isinstance(cls.score, Score):
             raise ValueError(f"score must be an instance of a Score, got {cls.score!r}")
         one_of("score.better", cls.score.better, ("higher", "lower"))
+        if cls.kind == "classes":
+            if isinstance(cls.score, R2):
+                raise ValueError(
+                    "kind is classes, so score must be one of classes, such as "
+                    "ffn_train.tasks.scores.Accuracy()"
+                )
+            if cls.standardise_targets is True:
+                raise ValueError("kind is classes, so standardise_targets must be False")
 
     @abstractmethod
     def table(self, rng: np.random.Generator) -> Table:
@@ -58,6 +66,8 @@ class Task(Choice, ABC):
         table = self.table(rows)
         if not isinstance(table, Table):
             raise SettingError(f"task={self.name}: its table is {table!r}, which is no Table")
+        if not self.ours:
+            self._check(table)
         return split(
             table,
             validation=self.validation,
@@ -66,3 +76,31 @@ class Task(Choice, ABC):
             standardise_targets=self.standardise_targets,
             identify=not self.drawn,
         )
+
+    def _check(self, table: Table) -> None:
+        """Raises SettingError for a table with a value that is no finite number, or targets of the
+        kind classes that are not one-hot.
+        """
+        for columns, names in (
+            (table.inputs, table.input_names),
+            (table.targets, table.target_names),
+        ):
+            try:
+                numbers = np.asarray(columns, np.float64)
+            except (TypeError, ValueError) as error:
+                columns_of = f"the columns {', '.join(map(str, names))} are not all numbers"
+                raise SettingError(f"task={self.name}: {columns_of}: {first_line(error)}") from None
+            for name, column in zip(names, numbers.T, strict=True):
+                if wrong := np.count_nonzero(~np.isfinite(column)):
+                    what = "NaN" if np.isnan(column).any() else "infinity"
+                    raise SettingError(
+                        f"task={self.name}: column {name!r} has {what} in {wrong} of {len(column)} "
+                        "rows"
+                    )
+        one = numbers == 1
+        hot = (one | (numbers == 0)).all() and (one.sum(axis=1) == 1).all()
+        if self.kind == "classes" and not (hot and one.shape[1] > 1):
+            raise SettingError(
+                f"task={self.name}: targets of the kind classes are one-hot: a column for each of "
+                "two classes or more, and a single 1 among zeros in each row"
+            )

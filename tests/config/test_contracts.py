@@ -146,3 +146,78 @@ def test_a_right_loss_trains_as_the_packages_own(build: Build) -> None:
     np.testing.assert_allclose(
         mine.scalars["validation_loss"], own.scalars["validation_loss"], rtol=1e-5
     )
+
+
+TASK = """
+from ffn_train.tasks.scores import Accuracy
+
+
+@choice("task", "mine")
+class Mine(Task):
+    \"\"\"Mine.\"\"\"
+
+    {declared}
+    rows: int = setting("rows", 80)
+
+    def table(self, rng):
+        x = rng.standard_normal((self.rows, 2))
+        y = (x[:, :1] > 0) * 1.0
+        return Table({inputs}, {targets}, {names})
+"""
+NUMBERS = {"declared": "", "inputs": "x", "targets": "x @ x.T[:, :1]", "names": "'ab', 'y'"}
+ONE_HOT = {
+    "declared": "kind, score, standardise_targets = 'classes', Accuracy(), False",
+    "inputs": "x",
+    "targets": "np.hstack([y, 1 - y])",
+    "names": "'ab', ('yes', 'no')",
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {**NUMBERS, "inputs": "np.where(x > 1, np.nan, x)"},
+            r"^task=mine: column 'a' has NaN in \d+ of 80 rows$",
+        ),
+        (
+            {**NUMBERS, "targets": "np.where(np.arange(80)[:, None] < 2, np.inf, x[:, :1])"},
+            "^task=mine: column 'y' has infinity in 2 of 80 rows$",
+        ),
+        (
+            {**NUMBERS, "inputs": "[['1', 'many']] * 80"},
+            "^task=mine: the columns a, b are not all numbers: could not convert string to float: ",
+        ),
+        ({**NUMBERS, "names": "'ab', (1,)"}, r"^target_names must be text, got \(1,\)"),
+        ({**ONE_HOT, "targets": "y", "names": "'ab', 'y'"}, "^task=mine: .* are one-hot: a column"),
+        ({**ONE_HOT, "targets": "np.hstack([y, y])"}, "are one-hot"),
+        ({**ONE_HOT, "targets": "np.hstack([2 * y, 1 - 2 * y])"}, "are one-hot"),
+        (
+            {**ONE_HOT, "declared": "kind, standardise_targets = 'classes', False"},
+            r"task=mine, the class Mine: kind is classes, so score must be .*\.Accuracy\(\)$",
+        ),
+        (
+            {**ONE_HOT, "declared": "kind, score = 'classes', Accuracy()"},
+            "kind is classes, so standardise_targets must be False$",
+        ),
+    ],
+)
+def test_a_table_that_cannot_be_learned_is_refused_with_its_reason(
+    build: Build, given: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):  # as a SettingError is
+        build(TASK.format(**given), "task=mine")
+    assert not Path("run").exists()
+
+
+def test_a_table_may_have_lists_and_classes_are_one_hot(build: Build) -> None:
+    listed = {**NUMBERS, "inputs": "x.tolist()", "targets": "(x @ x.T[:, :1]).tolist()"}
+    tables = [build(TASK.format(**each), "task=mine") for each in (NUMBERS, listed)]
+    array, same = (each.data for each in tables)
+    np.testing.assert_array_equal(array.x_train, same.x_train)
+    np.testing.assert_array_equal(array.y_train, same.y_train)
+    run = trained(build(TASK.format(**ONE_HOT), "task=mine"))
+    assert run.summary is not None
+    assert run.summary.score is not None
+    assert run.summary.score.name == "accuracy"
+    assert run.provenance.inputs == ("a", "b")
