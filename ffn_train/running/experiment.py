@@ -23,7 +23,7 @@ from ffn_train.config.settings import SettingError, counted, some_of
 from ffn_train.nn.blocks.residual import Residual
 from ffn_train.nn.core import FlatVector
 from ffn_train.nn.engine import NUMPY, WORTH_COMPILING, Engine, engine
-from ffn_train.nn.initialisers.initialiser import Initialiser
+from ffn_train.nn.initialisers.initialiser import Initialiser, Role
 from ffn_train.nn.initialisers.weights import Weights
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.optim.optimizer import Optimizer
@@ -150,6 +150,7 @@ def build_experiment(
     if automatic and to_train and _compiles(directory, model.layout.size * steps):
         with suppress(SettingError):  # it is not installed, or a part has no compiled twin
             engine_name, model, optimizer = computed_by("compiled")
+    _check_initialiser(parts["init"], model)
     config = {
         **config,
         "engine": engine_name,
@@ -301,6 +302,15 @@ def _protect(data: Data, loss: Loss) -> None:
     if not loss.ours:
         for targets in (data.y_train, data.y_validation, data.y_test):
             targets.flags.writeable = False
+
+
+def _check_initialiser(init: Initialiser, model: Stack) -> None:
+    """Try an initialiser of the user's own on each matrix of a block."""
+    branch = model.branch
+    for name in (*branch.inner, branch.outer):
+        fan_out, fan_in = branch.parts[name].shapes["weight"]
+        role: Role = "outer" if name == branch.outer else "inner"
+        init.check_results(fan_in=fan_in, fan_out=fan_out, role=role, depth=model.depth)
 
 
 def _check_branch(residual: Residual, depth: int, dtype: str) -> None:

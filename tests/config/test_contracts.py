@@ -221,3 +221,49 @@ def test_a_table_may_have_lists_and_classes_are_one_hot(build: Build) -> None:
     assert run.summary.score is not None
     assert run.summary.score.name == "accuracy"
     assert run.provenance.inputs == ("a", "b")
+
+
+INIT = """
+@choice("init", "mine")
+class Mine(Initialiser):
+    \"\"\"Mine.\"\"\"
+
+    def variance(self, *, fan_in, fan_out, role, depth):
+        return {variance}
+
+    def weight(self, rng, *, fan_in, fan_out, role, depth):
+        return rng.standard_normal({shape}) / fan_in**0.5
+
+    def bias(self, rng, size):
+        return {bias}
+"""
+DRAWN = {"variance": "1 / fan_in", "shape": "(fan_out, fan_in)", "bias": "np.zeros(size)"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"variance": "-1"}, "variance must be a finite number >= 0, got -1 "),
+        ({"variance": "float('nan')"}, "variance must be a finite number >= 0, got nan "),
+        ({"variance": "np.inf"}, "variance must be a finite number >= 0, got inf "),
+        ({"variance": "None"}, "variance must be a finite number >= 0, got None "),
+        ({"variance": "[1.0]"}, r"variance must be a finite number >= 0, got \[1\.0\] "),
+        ({"shape": "fan_in"}, r"weight must have the shape \(12, 6\), got \(6,\) "),
+        ({"shape": "(fan_in, fan_out)"}, r"weight must have the shape \(12, 6\), got \(6, 12\) "),
+        ({"bias": "0.0"}, r"bias must have the shape \(12,\), got \(\) "),
+    ],
+)
+def test_an_initialiser_that_draws_no_weights_is_refused_before_the_run(
+    build: Build, wrong: dict[str, str], message: str
+) -> None:
+    with pytest.raises(SettingError, match=f"^init=mine: {message}") as caught:
+        build(INIT.format(**{**DRAWN, **wrong}), "init=mine")
+    assert str(caught.value).endswith("(fan_in=6, fan_out=12, role=inner, depth=3)")
+    assert not Path("run").exists()
+
+
+def test_only_the_matrix_that_an_initialiser_gets_wrong_is_named(build: Build) -> None:
+    outer = {**DRAWN, "variance": "1 if role == 'inner' else -fan_in"}
+    with pytest.raises(SettingError, match=r"got -12 \(fan_in=12, fan_out=6, role=outer, depth=3"):
+        build(INIT.format(**outer), "init=mine")
+    assert trained(build(INIT.format(**DRAWN), "init=mine")).state == "finished"

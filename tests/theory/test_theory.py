@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -289,6 +290,14 @@ def test_every_combination_has_a_prediction(
     assert not np.isnan(prediction.gradient_sd[mask]).any()
     assert np.isfinite(prediction.log_signal_gradient_rms).all()
     assert np.isfinite(prediction.signal_sd).all()
+
+
+@pytest.mark.parametrize("log", [-np.inf, np.inf, np.nan])
+def test_gradients_that_are_all_zero_or_not_finite_have_no_ratio(log: float) -> None:
+    _, _, prediction = growth(residual="identity")
+    without = replace(prediction, log_signal_gradient_rms=np.full(DEPTH + 1, log))
+    assert np.isnan(without.log_gradient_ratio)  # without a warning
+    assert np.isnan(without.log_growth)
 
 
 def test_a_branch_of_another_kind_is_not_predicted() -> None:

@@ -73,7 +73,7 @@ class Activation(Choice, ABC):
 
     def check_results(self, dtype: str) -> None:
         """Raises SettingError for an activation of your own that changes z, or its shape or dtype,
-        or whose methods disagree.
+        is NaN for all z, or whose methods disagree.
 
         float64 from float32 is not seen by gradcheck, which computes in float64.
         """
@@ -92,6 +92,10 @@ class Activation(Choice, ABC):
                     raise SettingError(
                         f"activation={self.name}: {method} must keep shape and dtype, "
                         f"{z.shape} {z.dtype}, got {result.shape} {result.dtype}"
+                    )
+                if np.isnan(result).all():
+                    raise SettingError(
+                        f"activation={self.name}: {method} is NaN for every z tried from -3 to 3"
                     )
                 apart = ~np.isclose(result, right.setdefault(what, result), near, near, True)
                 if apart.any():

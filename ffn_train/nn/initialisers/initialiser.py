@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from ffn_train.config.registry import Choice
-from ffn_train.config.settings import setting
+from ffn_train.config.settings import SettingError, setting
 from ffn_train.nn.core import Array
 
 Role = Literal["inner", "outer"]
@@ -47,3 +47,27 @@ class Initialiser(Choice, ABC):
     def bias(self, rng: np.random.Generator, size: int) -> Array:
         """A bias vector (size,) in float64."""
         return rng.standard_normal(size) * self.bias_std
+
+    def check_results(self, *, fan_in: int, fan_out: int, role: Role, depth: int) -> None:
+        """Try an initialiser of your own on one matrix.
+
+        Raises SettingError for a variance that is none, or a weight or bias of another shape.
+        """
+        if self.ours:
+            return
+        sizes: dict[str, Any] = {"fan_in": fan_in, "fan_out": fan_out, "role": role, "depth": depth}
+        rng = np.random.default_rng(0)
+        with np.errstate(all="ignore"):
+            variance = np.asarray(self.variance(**sizes))
+            if variance.ndim or variance.dtype.kind not in "iuf" or not 0 <= variance < np.inf:
+                self._refuse("variance", "be a finite number >= 0", variance.tolist(), sizes)
+            for method, result, shape in (
+                ("weight", self.weight(rng, **sizes), (fan_out, fan_in)),
+                ("bias", self.bias(rng, fan_out), (fan_out,)),
+            ):
+                if np.shape(result) != shape:
+                    self._refuse(method, f"have the shape {shape}", np.shape(result), sizes)
+
+    def _refuse(self, method: str, what: str, got: Any, sizes: dict[str, Any]) -> None:
+        given = ", ".join(f"{name}={value}" for name, value in sizes.items())
+        raise SettingError(f"init={self.name}: {method} must {what}, got {got} ({given})")
