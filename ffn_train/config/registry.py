@@ -45,6 +45,8 @@ OBSERVING = ("figure", "logger")
 ALIASES = {"task": {"csv": "table"}}
 # group -> the choice of a configuration from before the group existed
 BEFORE = {"logger": "none"}
+# what Hydra reads as something else than a word, in any case
+NO_WORDS = ("null", "true", "false", "nan", "inf")
 
 _choices: dict[str, dict[str, type[Any]]] = {group: {} for group in FOLDERS}
 
@@ -110,8 +112,13 @@ def _check_outside(group: str, name: str, cls: type[Any]) -> None:
     ours: tuple[type[Any], ...] = next(iter(_choices[group].values())).__mro__
     base = ours[ours.index(Choice) - 1]
     where = f"{group}={name}, the class {cls.__name__}"
-    if not re.fullmatch(r"[A-Za-z]\w*", name):
-        raise ValueError(f"{where}: a name has letters, digits and underscores")
+    if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
+        raise ValueError(
+            f"{where}: a name has letters, digits and underscores, and begins with a letter: "
+            "a-z, A-Z, 0-9, _"
+        )
+    if name.lower() in NO_WORDS:
+        raise ValueError(f"{where}: on the command line {name} is no word but a value")
     if not issubclass(cls, base):
         raise ValueError(
             f"{where}, is not derived from {base.__name__}, the base class in ffn_train.parts"

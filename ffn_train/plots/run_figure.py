@@ -23,6 +23,11 @@ class RunFigure(Choice, ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     kinds: ClassVar[tuple[str, ...]] = ()
 
+    @classmethod
+    def check_class(cls) -> None:
+        if cls.name == "all":
+            raise ValueError("the name stands for all figures")
+
     @abstractmethod
     def draw(self, run: Run) -> Figure:
         """The figure as a matplotlib Figure; without pyplot, whose state is global."""

@@ -292,6 +292,8 @@ DECLARED_WRONG = {
     "(StepQuantity)": ("", "quantity=mine, the class Mine, is not derived from Quantity"),
     '"mine"': ('"step"', "the name stands for something else: step, "),
     ', "mine"': (', "my own"', "a name has letters, digits and underscores"),
+    ', "mine")': (', "größe")', "a name has letters, .*: a-z, A-Z, 0-9, _"),
+    '"quantity", "mine"': ('"quantity", "Nan"', "on the command line Nan is no word but a value"),
 }
 
 
@@ -329,6 +331,10 @@ class Mine(Task):
     score = Score
     def table(self, rng): return None
 """: "score must be an instance of a Score",
+    """@choice("figure", "all")
+class Mine(RunFigure):
+    def draw(self, run): return None
+""": "figure=all, the class Mine: the name stands for all figures",
     """@choice("activation", "mine")
 class Mine(Activation):
     beta: float = setting("β", 1.0, least=0)

@@ -8,7 +8,9 @@ import sys
 import pytest
 
 from ffn_train.config import registry
+from ffn_train.config.overrides import grammar
 from ffn_train.config.settings import SettingError
+from ffn_train.nn.activations.activation import Activation
 from tests.support.choices import files
 
 
@@ -50,3 +52,13 @@ def test_a_name_is_declared_once() -> None:
     registry.names("activation")
     with pytest.raises(ValueError, match="activation=relu is declared twice"):
         registry.choice("activation", "relu")(object)
+
+
+@pytest.mark.parametrize("word", registry.NO_WORDS)
+def test_a_name_that_no_command_line_can_select_is_refused(word: str) -> None:
+    for name in (word, word.upper(), word.capitalize()):
+        assert grammar(f"seed={name}").value() != name  # which Hydra reads so
+        declare = registry.choice("activation", name)
+        with pytest.raises(ValueError, match=f"on the command line {name} is no word"):
+            declare(type("Mine", (Activation,), {"value": print, "derivative": print}))
+        assert name not in registry.names("activation")
