@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from threading import Timer
 
+from ffn_train.config.outside import place_in_part
 from ffn_train.config.overrides import command, written
 from ffn_train.config.settings import counted, described
 from ffn_train.nn.engine import NUMPY
@@ -133,7 +134,8 @@ def _ending(path: Path) -> Iterator[None]:
     except BaseException as error:
         with suppress(OSError):
             Status("failed", described(error)).write(path)
-        if isinstance(error, SystemExit):  # from a part, which must not end the program
+        ends = SystemExit if not place_in_part(error) else (SystemExit, KeyboardInterrupt)
+        if isinstance(error, ends):  # from a part, which must not end the program
             raise RuntimeError(described(error)).with_traceback(error.__traceback__) from None
         if isinstance(error, OSError):
             step = newest_step(path)

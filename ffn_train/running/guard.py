@@ -10,7 +10,7 @@ from typing import Any
 
 from ffn_train.config.settings import described
 from ffn_train.running import Notify
-from ffn_train.running.interruption import Interrupted
+from ffn_train.running.interruption import Interrupted, notes_ctrl_c
 from ffn_train.runs.loggers.logger import Logger, NoLogger
 from ffn_train.train.measures import Values
 
@@ -61,9 +61,11 @@ class GuardedLogger:
         self.busy = True
         try:
             method(*arguments)
-        except (Interrupted, KeyboardInterrupt):
+        except Interrupted:
             raise
         except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and not notes_ctrl_c():
+                raise
             self._warn(method.__name__, error)
             return False
         finally:

@@ -91,8 +91,8 @@ class Interruption:
             _alarm_in(self._patience)
         if self._on_signal is not None:
             self._on_signal()
-        outer = self._before.get(number)
-        if callable(outer) and isinstance(getattr(outer, "__self__", None), Interruption):
+        outer: Any = self._before.get(number)
+        if _is_ours(outer):
             outer(number, frame)
 
     def _give_up(self, number: int, frame: FrameType | None) -> None:
@@ -101,6 +101,15 @@ class Interruption:
             _alarm_in(SOON)
             return
         raise Interrupted(self._requested)
+
+
+def notes_ctrl_c() -> bool:
+    """Whether Ctrl-C is recorded, so that a KeyboardInterrupt does not come from it."""
+    return _is_ours(signal.getsignal(signal.SIGINT))
+
+
+def _is_ours(handler: Any) -> bool:
+    return isinstance(getattr(handler, "__self__", None), Interruption)
 
 
 def _alarm_in(seconds: float) -> None:

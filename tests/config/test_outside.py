@@ -280,6 +280,9 @@ class Mine(StepQuantity):
 
     def value(self, step, memory, out):
         return [float(np.abs(part).max()) for part in step.blocks(step.gradient)]
+
+    def quit(self):
+        raise KeyboardInterrupt("enough")
 """
 DECLARED_WRONG = {
     'per = "block"': ('per = "blocks"', r"per must be one of .*; did you mean block\?"),
@@ -419,6 +422,10 @@ VALUES_WRONG = {
     ),
     "np.abs(part).max()": ("part.fill(0)", r"line 15, in .*: ValueError: .* read-only"),
     "[float(np.abs(part).max())": ("[exit(0)", r"parts=mine\.py, line 15, in .*: SystemExit: 0"),
+    "[float(np": (
+        "[self.quit() or float(np",
+        r"parts=mine\.py, line 18, in quit: RuntimeError: KeyboardInterrupt: enough$",
+    ),
     "return [float(np.abs(part).max())": (
         "raise BaseException('\x1b[31mred') or [0",
         r"parts=mine\.py, line 15, in value: BaseException: \\x1b\[31mred$",

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -21,6 +22,7 @@ from ffn_train.config.settings import SettingError
 from ffn_train.plots.settings import flatten
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
+from ffn_train.running.guard import GuardedLogger
 from ffn_train.runs import Run, files, load_run, loggers
 from tests.support.choices import settings
 from tests.support.command import Forked, command, start
@@ -43,6 +45,7 @@ class Lines(Logger):
 
     file: str = setting("the file's name", "log.jsonl")
     fails: str = setting("the method that raises", "")
+    stops: bool = setting("whether it raises KeyboardInterrupt", False)
     waits: str = setting("the method that takes long", "")
     killed: int = setting("the step at which the process is killed", -1)
     before: bool = setting("whether that is before the line is written", False)
@@ -77,6 +80,7 @@ class Lines(Logger):
     def happens(self, method):
         if method == self.fails:
             kind = {"open": OSError, "log": SystemExit, "close": GeneratorExit}[method]
+            kind = KeyboardInterrupt if self.stops else kind
             raise kind(f"no room in\\n{method}")
         if method == self.waits:
             Path("waiting").touch()
@@ -129,18 +133,39 @@ def test_the_run_is_the_same_with_and_without(part: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "kind"), [("open", "OSError"), ("log", "SystemExit"), ("close", "GeneratorExit")]
+    ("method", "kind"),
+    [
+        ("open", "OSError"),
+        ("log", "SystemExit"),
+        ("close", "GeneratorExit"),
+        *((method, "KeyboardInterrupt") for method in ("open", "log", "close")),
+    ],
 )
 def test_one_that_raises_is_warned_of_once_and_the_run_goes_on(
     method: str, kind: str, part: Path
 ) -> None:
     notes: list[str] = []
-    run = logged([f"logger.fails={method}", "run.dir=run"], notes)
+    stops = f"logger.stops={kind == 'KeyboardInterrupt'}"
+    run = logged([f"logger.fails={method}", stops, "run.dir=run"], notes)
     assert notes == [
         f"warning: logger=lines failed in {method} and is not called again: {kind}: no room in"
     ]
     assert results(run.path) == results(run_in(part.parent / "bare", config()).path)
     assert not (run.path / "state").exists()
+
+
+@pytest.mark.parametrize("method", ["open", "log", "close"])
+def test_ctrl_c_in_a_loop_of_ones_own_passes_through_its_logger(method: str) -> None:
+    logger = Mock(**{f"{method}.side_effect": KeyboardInterrupt})
+    guarded = GuardedLogger(logger, NOTES.append)
+
+    def logging() -> None:
+        guarded.open(Path("run"), {}, 0)
+        guarded.log({"step": 0}, {})
+        guarded.close("finished")
+
+    with pytest.raises(KeyboardInterrupt):
+        logging()
 
 
 def test_killed_at_every_step_it_has_each_step_once(part: Path) -> None:
