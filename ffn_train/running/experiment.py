@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,27 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from ffn_train.config import combinations
 from ffn_train.config.keys import GROUPS, MODEL_GROUPS, read_settings
 from ffn_train.config.outside import load, observes
-from ffn_train.config.precision import check_precision, misread
 from ffn_train.config.registry import BEFORE, build, names
 from ffn_train.config.sections import STEPS, Model, Plot, listed
 from ffn_train.config.sections import Trainer as TrainerSettings
-from ffn_train.config.settings import SettingError, counted, some_of
-from ffn_train.nn.blocks.residual import Residual
+from ffn_train.config.settings import SettingError, some_of
 from ffn_train.nn.core import FlatVector
 from ffn_train.nn.engine import NUMPY, WORTH_COMPILING, Engine, engine
-from ffn_train.nn.initialisers.initialiser import Initialiser, Role
+from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.initialisers.weights import Weights
-from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.optim.optimizer import Optimizer
 from ffn_train.nn.stack import Stack
+from ffn_train.running import checks
 from ffn_train.runs import files
 from ffn_train.runs.files import RunError, read_json
 from ffn_train.runs.identity import Identity
 from ffn_train.runs.loggers.logger import Logger
-from ffn_train.tasks.scores import R2, Score
 from ffn_train.tasks.table import Data
 from ffn_train.train import threads
 from ffn_train.train.batches import Batches
@@ -40,7 +35,6 @@ from ffn_train.train.cadence import Cadence
 from ffn_train.train.instruments import instruments
 from ffn_train.train.trainer import Trainer
 
-BLOCK = 3500  # bytes of a block besides its arrays, measured
 LOSSES = {"classes": "cross_entropy"}  # of kinds of tasks that the default loss does not fit
 
 
@@ -118,23 +112,16 @@ def build_experiment(
         parts["loss"] = build("loss", {"name": loss})
         config = {**config, "loss": {"name": loss, **vars(parts["loss"])}}
         notes.append(f"loss={loss}: the target is {parts['task'].kind}")
-    names = {group: parts[group].name for group in MODEL_GROUPS}
-    combinations.check(parts)
-    for group in GROUPS:
-        if group != "task":  # its rows are made in float64
-            check_precision(parts[group], group, settings.dtype)
-    check_precision(trainer, "trainer", settings.dtype)
-    parts["activation"].check_results(settings.dtype)
-    _check_branch(parts["residual"], sizes.depth, settings.dtype)
+    checks.choices(parts, settings)
     if to_train:
-        _check_size(sizes, settings.dtype)
+        checks.size(sizes, settings.dtype)
     measured = instruments(measure.quantities, Cadence(measure.every, measure.limit))
     quantities = [quantity.name for instrument in measured for quantity in instrument.quantities]
     plot, directory = _plot_settings(settings.plot, quantities), settings.run.dir
     exact = parts["task"].data(*map(np.random.default_rng, data_seed.spawn(2)))  # drawn and split
     data = exact.astype(settings.dtype)
     x, y = data.x_train, data.y_train
-    _protect(data, parts["loss"])
+    checks.targets(data, parts["loss"])
     size = min(trainer.batch_size, len(x))
     batches = Batches(x, y, size=size, seed=batch_seed)
     steps = _steps(trainer, batches.per_epoch)
@@ -150,7 +137,7 @@ def build_experiment(
     if automatic and to_train and _compiles(directory, model.layout.size * steps):
         with suppress(SettingError):  # it is not installed, or a part has no compiled twin
             engine_name, model, optimizer = computed_by("compiled")
-    _check_initialiser(parts["init"], model)
+    checks.initialiser(parts["init"], model)
     config = {
         **config,
         "engine": engine_name,
@@ -217,48 +204,9 @@ def build_experiment(
         predicts=settings.theory.predict,
         plot=plot,
         directory=None if directory is None else Path(str(directory)).expanduser(),
-        notes=[
-            *exact.notes,
-            *notes,
-            *([] if size == trainer.batch_size else [_reduced(trainer.batch_size, size)]),
-        ],
-        warnings=[
-            *combinations.warnings(names, model.depth),
-            *(
-                f"norm={names['norm']} with model.width={model.width}: {warning}"
-                for warning in parts["norm"].warnings(model.width)
-            ),
-            *(
-                f"schedule.warmup={parts['schedule'].warmup} with trainer.steps={steps}: {warning}"
-                for warning in parts["schedule"].warnings(steps)
-            ),
-            *threads.warnings(settings.threads),
-            *_without_a_score(trainer, parts["task"].score, data),
-        ],
+        notes=[*exact.notes, *notes, *checks.reduced(trainer.batch_size, size)],
+        warnings=checks.warnings(parts, settings, model, steps, data),
     )
-
-
-def _reduced(size: int, rows: int) -> str:
-    return (
-        f"trainer.batch_size={size} is more than the {counted(rows, 'training row')}: "
-        "a batch is all of them"
-    )
-
-
-def _without_a_score(trainer: TrainerSettings, score: Score, data: Data) -> list[str]:
-    """A warning if a setting needs the score of validation rows for which it is undefined."""
-    asked = ["trainer.keep=best"] if trainer.keep == "best" else []
-    if trainer.early_stopping is not None:
-        asked.append(f"trainer.early_stopping={trainer.early_stopping}")
-    rows = data.y_validation
-    if not asked or not isinstance(score, R2) or not np.isnan(score.value(rows, rows)):
-        return []
-    what = f"{' and '.join(asked)} {'does' if len(asked) == 1 else 'do'} nothing"
-    return [
-        f"{what}: {score.symbol} takes two validation rows with different targets, and there "
-        f"{'is one row' if len(rows) == 1 else f'are {len(rows)} alike'} "
-        "(task.validation is their share)"
-    ]
 
 
 def build_stack(
@@ -294,47 +242,6 @@ def _steps(trainer: TrainerSettings, per_epoch: int) -> int:
             "trainer.steps=null takes a preset's back"
         )
     return trainer.epochs * per_epoch
-
-
-def _protect(data: Data, loss: Loss) -> None:
-    """Try a loss of the user's own, and let none change the targets."""
-    loss.check_results(data.y_train[:3])
-    if not loss.ours:
-        for targets in (data.y_train, data.y_validation, data.y_test):
-            targets.flags.writeable = False
-
-
-def _check_initialiser(init: Initialiser, model: Stack) -> None:
-    """Try an initialiser of the user's own on each matrix of a block."""
-    branch = model.branch
-    for name in (*branch.inner, branch.outer):
-        fan_out, fan_in = branch.parts[name].shapes["weight"]
-        role: Role = "outer" if name == branch.outer else "inner"
-        init.check_results(fan_in=fan_in, fan_out=fan_out, role=role, depth=model.depth)
-
-
-def _check_branch(residual: Residual, depth: int, dtype: str) -> None:
-    """Refuse a branch factor that over- or underflows in the run's dtype."""
-    factor = residual.multiplier(depth)
-    lost = misread(factor, dtype)
-    if lost is not None:
-        values = ", ".join(f"residual.{key}={value}" for key, value in vars(residual).items())
-        raise SettingError(f"{values} and model.depth={depth}: the factor {factor:.3g} {lost}")
-
-
-def _check_size(sizes: Model, dtype: str) -> None:
-    """Refuse a model that with its gradients and momentum exceeds this machine's memory."""
-    matrices = 2 * sizes.depth * sizes.expansion * sizes.width**2
-    needed = 3 * matrices * np.dtype(dtype).itemsize + sizes.depth * BLOCK
-    if not hasattr(os, "sysconf"):
-        return
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > memory:
-        raise SettingError(
-            f"model.depth={sizes.depth}, model.width={sizes.width} and "
-            f"model.expansion={sizes.expansion} need {needed / 2**30:.3g} GiB, "
-            f"more than this machine's {memory / 2**30:.3g} GiB"
-        )
 
 
 def _plot_settings(plot: Plot, quantities: Sequence[str]) -> Plot:

@@ -1,0 +1,117 @@
+"""What is checked before a run starts, beyond the single settings, and what may go wrong in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ffn_train.config import combinations
+from ffn_train.config.keys import GROUPS, MODEL_GROUPS
+from ffn_train.config.precision import check_precision, misread
+from ffn_train.config.sections import Model, Settings, Trainer
+from ffn_train.config.settings import SettingError, counted
+from ffn_train.nn.blocks.residual import Residual
+from ffn_train.nn.initialisers.initialiser import Initialiser, Role
+from ffn_train.nn.losses.loss import Loss
+from ffn_train.nn.stack import Stack
+from ffn_train.tasks.scores import R2, Score
+from ffn_train.tasks.table import Data
+from ffn_train.train import threads
+
+BLOCK = 3500  # bytes of a block besides its arrays, measured
+
+
+def choices(parts: Mapping[str, Any], settings: Settings) -> None:
+    """Refuse choices that do not go together, or whose numbers the run's dtype does not hold."""
+    combinations.check(parts)
+    for group in GROUPS:
+        if group != "task":  # its rows are made in float64
+            check_precision(parts[group], group, settings.dtype)
+    check_precision(settings.trainer, "trainer", settings.dtype)
+    parts["activation"].check_results(settings.dtype)
+    _branch(parts["residual"], settings.model.depth, settings.dtype)
+
+
+def _branch(residual: Residual, depth: int, dtype: str) -> None:
+    """Refuse a branch factor that over- or underflows in the run's dtype."""
+    factor = residual.multiplier(depth)
+    lost = misread(factor, dtype)
+    if lost is not None:
+        values = ", ".join(f"residual.{key}={value}" for key, value in vars(residual).items())
+        raise SettingError(f"{values} and model.depth={depth}: the factor {factor:.3g} {lost}")
+
+
+def size(sizes: Model, dtype: str) -> None:
+    """Refuse a model that with its gradients and momentum exceeds this machine's memory."""
+    matrices = 2 * sizes.depth * sizes.expansion * sizes.width**2
+    needed = 3 * matrices * np.dtype(dtype).itemsize + sizes.depth * BLOCK
+    if not hasattr(os, "sysconf"):
+        return
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory:
+        raise SettingError(
+            f"model.depth={sizes.depth}, model.width={sizes.width} and "
+            f"model.expansion={sizes.expansion} need {needed / 2**30:.3g} GiB, "
+            f"more than this machine's {memory / 2**30:.3g} GiB"
+        )
+
+
+def targets(data: Data, loss: Loss) -> None:
+    """Try a loss of the user's own, and let none change the targets."""
+    loss.check_results(data.y_train[:3])
+    if not loss.ours:
+        for rows in (data.y_train, data.y_validation, data.y_test):
+            rows.flags.writeable = False
+
+
+def initialiser(init: Initialiser, model: Stack) -> None:
+    """Try an initialiser of the user's own on each matrix of a block."""
+    branch = model.branch
+    for name in (*branch.inner, branch.outer):
+        fan_out, fan_in = branch.parts[name].shapes["weight"]
+        role: Role = "outer" if name == branch.outer else "inner"
+        init.check_results(fan_in=fan_in, fan_out=fan_out, role=role, depth=model.depth)
+
+
+def reduced(size: int, used: int) -> list[str]:
+    """A note if a batch has fewer rows than were asked for."""
+    if size == used:
+        return []
+    rows = counted(used, "training row")
+    return [f"trainer.batch_size={size} is more than the {rows}: a batch is all of them"]
+
+
+def warnings(
+    parts: Mapping[str, Any], settings: Settings, model: Stack, steps: int, data: Data
+) -> list[str]:
+    """What may go wrong, a line each."""
+    norm, schedule = parts["norm"], parts["schedule"]
+    names = {group: parts[group].name for group in MODEL_GROUPS}
+    of_norm = f"norm={norm.name} with model.width={model.width}"
+    of_schedule = f"schedule.warmup={schedule.warmup} with trainer.steps={steps}"
+    return [
+        *combinations.warnings(names, model.depth),
+        *(f"{of_norm}: {warning}" for warning in norm.warnings(model.width)),
+        *(f"{of_schedule}: {warning}" for warning in schedule.warnings(steps)),
+        *threads.warnings(settings.threads),
+        *_without_a_score(settings.trainer, parts["task"].score, data),
+    ]
+
+
+def _without_a_score(trainer: Trainer, score: Score, data: Data) -> list[str]:
+    """A warning if a setting needs the score of validation rows for which it is undefined."""
+    asked = ["trainer.keep=best"] if trainer.keep == "best" else []
+    if trainer.early_stopping is not None:
+        asked.append(f"trainer.early_stopping={trainer.early_stopping}")
+    rows = data.y_validation
+    if not asked or not isinstance(score, R2) or not np.isnan(score.value(rows, rows)):
+        return []
+    what = f"{' and '.join(asked)} {'does' if len(asked) == 1 else 'do'} nothing"
+    return [
+        f"{what}: {score.symbol} takes two validation rows with different targets, and there "
+        f"{'is one row' if len(rows) == 1 else f'are {len(rows)} alike'} "
+        "(task.validation is their share)"
+    ]
