@@ -131,9 +131,9 @@ def sweep(overrides: list[str]) -> int:
     page, damaged = _compare(path, plan.config["plot"])
     if damaged:
         tell("to run a damaged job again, remove its directory and repeat the command")
-    also = f", {damaged} damaged" if damaged else ""
+    also = f"; {counted(damaged, 'run')} there damaged" if damaged else ""
     look = f"; to look at: {page}" if page else ""
-    say(f"{counts(path, entries)}{also} of {counted(len(entries), 'job')} in {path}{look}")
+    say(f"{counts(path, entries)} of {counted(len(entries), 'job')} in {path}{also}{look}")
     if swept.interrupted is not None:
         tell(f"to go on: {_again('sweep.dir', path)}")
         return 128 + swept.interrupted
@@ -178,6 +178,7 @@ def _compare(sweep: Path, plot: Mapping[str, Any]) -> tuple[Path | None, int]:
         tell(f"comparison interrupted by {error}; {to_compare}")
     except Exception as error:
         tell(f"no comparison: {first_line(error)}; {to_compare}")
+        return None, getattr(error, "skipped", 0)
     return None, 0
 
 

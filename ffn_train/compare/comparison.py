@@ -181,6 +181,14 @@ class Comparison:
         return [*words, *without_mean(group.ended for group in self.groups)]
 
 
+class NothingToCompare(SettingError):
+    """There is no run that could be compared; ``skipped`` are damaged."""
+
+    def __init__(self, message: str, skipped: int) -> None:
+        super().__init__(message)
+        self.skipped = skipped
+
+
 def collect(
     roots: Sequence[Path], options: Options, notify: Notify, processes: int = 1
 ) -> Comparison:
@@ -198,7 +206,7 @@ def collect(
             cases.append(case)
     where = ", ".join(map(str, roots))
     if not cases:
-        raise SettingError(f"no run to compare in {where}")
+        raise NothingToCompare(f"no run to compare in {where}", skipped)
     return compare(cases, options, where, skipped)
 
 

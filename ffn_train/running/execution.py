@@ -26,7 +26,7 @@ from ffn_train.running.recording import record_training, restore
 from ffn_train.running.resumption import legs, plan
 from ffn_train.running.scoring import declared, final_scores
 from ffn_train.runs import Run, files, load_run, records
-from ffn_train.runs.checkpoint import NO_LOGS, Checkpoint, newest_step
+from ffn_train.runs.checkpoint import NO_LOGS, Checkpoint, newest_step, write_checkpoint
 from ffn_train.runs.directory import claim
 from ffn_train.runs.outputs import Outputs
 from ffn_train.runs.provenance import Provenance, surroundings
@@ -161,6 +161,9 @@ def _carry_out(
     if files.there(path / files.SUMMARY):
         (path / files.SUMMARY).unlink()
         files.flush_directory(path)  # no power loss brings it back beside other settings
+    if checkpoint is not None and checkpoint.identity not in ("", experiment.identity.digest):
+        # of an older version, which config.json in today's words would not tell any more
+        write_checkpoint(path, replace(checkpoint, identity=experiment.identity.digest))
     # the first checkpoint makes these durable, too; until then there is nothing to lose
     files.write_json(path / files.CONFIG, experiment.config, durable=False)
     records.write(path / files.PROVENANCE, origin)

@@ -12,7 +12,7 @@ from ffn_train.runs import files
 from ffn_train.runs.checkpoint import Checkpoint, checkpoints, newest_step, read_checkpoint
 from ffn_train.runs.directory import is_empty
 from ffn_train.runs.files import RunError, read_json
-from ffn_train.runs.identity import STEPS, Identity
+from ffn_train.runs.identity import STEPS_KEY, Identity
 from ffn_train.runs.provenance import Leg, Origin, Provenance, read_provenance
 from ffn_train.runs.status import written_status
 from ffn_train.runs.summary import Summary, read_summary
@@ -53,7 +53,7 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
     least = stored_steps if summary is not None else newest_step(path) or 0
     if not isinstance(stored_steps, int) or steps < least:
         taken = "it can only grow" if summary is not None else f"it has taken {least}"
-        differing.append(f"{STEPS}={stored_steps!r} there, {steps!r} here ({taken})")
+        differing.append(f"{STEPS_KEY}={stored_steps!r} there, {steps!r} here ({taken})")
     if differing:
         raise SettingError(f"run.dir={path} holds another run: {'; '.join(differing)}")
     if summary is not None and (stored_steps == steps or summary.state != "finished"):
@@ -64,10 +64,11 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
         raise SettingError(f"run.dir={path}: {folder} is {what}, so no checkpoint can be written")
     known = {identity.digest for identity in (requested, stored.as_typed(config))}
     checkpoint, notes = _newest(path, last_usable(path), known)
-    if checkpoint is None and notes and summary is not None:
+    if checkpoint is None and summary is not None:
+        why = f"{notes[0]}; restore the file" if notes else "it has none; restore one"
         raise SettingError(
-            f"run.dir={path} has ended, and no checkpoint can be used to extend it: {notes[0]}; "
-            "restore the file or name another run.dir"
+            f"run.dir={path} has ended, and no checkpoint can be used to extend it: {why} or name "
+            "another directory"
         )
     notes += _other_bits(path, provenance)
     if stored.data is None and requested.data:

@@ -104,11 +104,8 @@ def write_whole(
 
 def check_replaceable(path: Path) -> None:
     """Raises OSError, which names the path, unless it is a regular file or nothing is there."""
-    with naming(path), suppress(FileNotFoundError):
-        mode = os.lstat(path).st_mode
-        if stat.S_ISLNK(mode):
-            raise OSError(errno.ELOOP, "it is a link, which is not written through")
-        if not stat.S_ISREG(mode):
+    with naming(unlinked(path)), suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.lstat(path).st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file")
 
 
@@ -128,7 +125,7 @@ def flush_directory(path: Path) -> None:
 
 
 def unlinked(path: Path) -> Path:
-    """The path of a folder that is to be written. Raises OSError that names it if it is a link."""
+    """The path of what is to be written. Raises OSError that names it if it is a link."""
     with naming(path):
         if path.is_symlink():
             raise OSError(errno.ELOOP, "it is a link, which is not written through")

@@ -10,16 +10,16 @@ from typing import Any
 
 from ffn_train.config.keys import DECLARED, differences, dotted, lasting
 
-STEPS = "trainer.steps"  # may grow
+STEPS_KEY = "trainer.steps"  # may grow
 
 
 @dataclass(frozen=True)
 class Identity:
     """What distinguishes runs.
 
-    ``settings``: those that change numbers, except ``STEPS``, by dotted key. ``parts``: the digests
-    of the user's own parts by name. ``data``: the digest of the rows, "" if settings and seed
-    determine them; None in a run of an old version.
+    ``settings``: those that change numbers, except ``STEPS_KEY``, by dotted key. ``parts``: the
+    digests of the user's own parts by name. ``data``: the digest of the rows, "" if settings and
+    seed determine them; None in a run of an old version.
     """
 
     settings: Mapping[str, Any]
@@ -30,7 +30,7 @@ class Identity:
     def of(cls, config: Mapping[str, Any], parts: Mapping[str, str], data: str | None) -> Identity:
         """The identity of a resolved configuration with these parts and rows."""
         settings = {
-            key: value for key, value in lasting(config).items() if key not in (STEPS, "parts")
+            key: value for key, value in lasting(config).items() if key not in (STEPS_KEY, "parts")
         }
         return cls(settings, parts, data)
 

@@ -54,7 +54,11 @@ def status(run: Path, steps: int | None = None) -> Status:
             content = renamed(read_json(run / files.SUMMARY))
             state = content.get("state", "finished")
             taken = content.get("steps")
+            if not isinstance(taken, int | None):
+                raise RunError(f"{run / files.SUMMARY}: its steps are no number")
             if state == "finished" and steps is not None and taken is not None and taken < steps:
+                if written is not None and written.state == "failed":
+                    return written
                 return Status("pending", f"finished with {taken} steps, to go on to {steps}")
             return Status(str(state), written.reason if written else "")
     except RunError as error:

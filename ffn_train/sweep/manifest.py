@@ -30,7 +30,7 @@ from ffn_train.config.sections import STEPS, listed
 from ffn_train.config.settings import Changes, SettingError
 from ffn_train.runs import RunError, files
 from ffn_train.runs.files import damaged, read_json
-from ffn_train.runs.identity import STEPS as IN_STEPS
+from ffn_train.runs.identity import STEPS_KEY
 from ffn_train.runs.provenance import Provenance, read_provenance
 from ffn_train.runs.seal import SEALED, check_digest, with_digest
 from ffn_train.runs.status import ENDED, Status, status
@@ -69,10 +69,8 @@ class Entry:
     @property
     def steps(self) -> int | None:
         """The number of steps; None if it follows from the epochs."""
-        trainer = self.config["trainer"]
-        plain = trainer["steps"] is None and trainer.get("epochs") is None
-        steps: int | None = STEPS if plain else trainer["steps"]
-        return steps
+        trainer: Any = self.config["trainer"]
+        return trainer["steps"] or (None if trainer.get("epochs") else STEPS)
 
     def read_again(self) -> Entry:
         """The same job with the digests of what its configuration names now."""
@@ -94,8 +92,8 @@ class Entry:
             )
             both = {key for key in (*DATA, *MORE) if before.get(key) and after.get(key)}
             after |= {key: before[key] for key in both}  # of which only the content matters
-            if self.grows_to(now) and IN_STEPS in after:
-                before[IN_STEPS] = after[IN_STEPS]
+            if self.grows_to(now) and STEPS_KEY in after:
+                before[STEPS_KEY] = after[STEPS_KEY]
             lines = differences(before, after)
         if self.data != now.data and all(map(fixed, DATA)):
             digests = f"{_short(self.data)} there, {_short(now.data)} here"
@@ -263,13 +261,13 @@ def _inside(sweep: Path, directory: str) -> str:
 
 
 def merge(
-    sweep: Path, entries: Sequence[Entry], *, force: bool
+    sweep: Path, entries: Sequence[Entry], *, force: bool, grows: bool = True
 ) -> tuple[list[Entry], Sequence[str]]:
     """The jobs already in the sweep's directory followed by the new ones, and the differences.
 
     Differences, in words, of the code, a job's data or a setting that does not vary raise
     SettingError unless ``force``. A job that has not ended takes all other settings anew, and so
-    does one that is to take more steps.
+    does one that is to take more steps, unless none ``grows``: trials of a search are compared.
     """
     path = sweep / MANIFEST
     if not path.is_file():
@@ -289,12 +287,24 @@ def merge(
         first = before[min(before, key=lambda digest: digest not in ended)]
         changed += first.changed(entries[0], _varied([*before.values()]) | _varied(entries))
     longer = _longer(before, entries)
+    if longer and not grows:
+        raise SettingError(
+            f"sweep.dir={sweep} holds a search of {first.steps} steps, and its trials are not "
+            f"extended to {entries[0].steps}: name another sweep.dir"
+        )
     before = {longer.get(digest, digest): job for digest, job in before.items()}
     for job in entries:
         if (old := before.get(job.digest)) is not None:
             changed += old.changed(job)
             if job.digest not in ended:
                 before[job.digest] = replace(job, directory=old.directory)
+    held = {job.directory: job for job in before.values()}
+    for job in entries:
+        if job.digest not in before and (old := held.get(job.directory)) is not None:
+            raise SettingError(
+                f"sweep.dir={sweep}: {job.directory} has gone on to {old.steps} steps, so that it "
+                f"is not the job of {job.steps} any more: name another sweep.dir"
+            )
     changed = list(dict.fromkeys(changed))
     if changed and not force:
         raise SettingError(
@@ -307,7 +317,7 @@ def merge(
 def _longer(before: Mapping[str, Entry], entries: Sequence[Entry]) -> dict[str, str]:
     """The digests of new jobs that continue old ones with more steps, by the old ones' digests."""
     new = [job for job in entries if job.digest not in before]
-    if not new or any(IN_STEPS in job.settings for job in (*new, *before.values())):
+    if not new or any(STEPS_KEY in job.settings for job in (*new, *before.values())):
         return {}
     known = {_whatever_steps(old): old for old in before.values()}
     pairs = ((known.get(_whatever_steps(job)), job) for job in new)

@@ -140,7 +140,7 @@ def run_sweep(plan: Plan, notify: Notify) -> Sweep:
             (sweep / mark).unlink(missing_ok=True)
 
         def work(entries: Sequence[Entry]) -> tuple[list[Entry], int | None]:
-            everything, changed = merge(sweep, entries, force=force)
+            everything, changed = merge(sweep, entries, force=force, grows=search is None)
             for difference in changed:
                 notify(f"warning: jobs that have ended are kept, although made with {difference}")
             write(sweep, sys.argv, everything)

@@ -307,6 +307,31 @@ def test_a_checkpoint_of_an_old_version_has_the_digest_of_a_number_as_it_was_typ
     assert f"{tmp_path} continues at step 6" in NOTES
 
 
+def test_an_extension_that_is_killed_at_once_keeps_the_checkpoint_of_an_old_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed, other = ({**OFTEN, "trainer": {"clip": one, "steps": 12}} for one in (1, 1.0))
+    run_in(tmp_path, config(**{**typed, "trainer": {"clip": 1, "steps": 8}}))
+    old = build_experiment(config(**typed))
+    identity = old.identity.as_typed(old.config).digest
+    for path in checkpoints(tmp_path):
+        write_checkpoint(tmp_path, replace(read_checkpoint(path), identity=identity))
+    cut_run(tmp_path, 1, monkeypatch, **other)
+    NOTES.clear()
+    run_in(tmp_path, config(**other))
+    assert f"{tmp_path} continues at step 8" in NOTES
+    assert "starting again" not in " ".join(NOTES)
+
+
+def test_a_finished_run_without_checkpoints_is_left_alone(tmp_path: Path) -> None:
+    run_in(tmp_path, config(**OFTEN))
+    shutil.rmtree(tmp_path / files.CHECKPOINTS)
+    before = results(tmp_path)
+    with pytest.raises(SettingError, match=r"no checkpoint can be used .* it has none"):
+        run_in(tmp_path, config(**OFTEN, trainer={"steps": 12}))
+    assert results(tmp_path) == before
+
+
 def test_what_has_not_ended_may_take_fewer_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

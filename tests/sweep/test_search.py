@@ -168,3 +168,10 @@ def test_a_search_ends_with_the_first_job_that_fails_where_that_is_asked_for(
     assert swept.best == ["no trial finished (0 finished, 0 diverged or stopped of 2 trials)"]
     swept = search(tmp_path / "all", INTERVAL, *trials)
     assert [job.status(swept.path).state for job in swept.entries] == ["failed"] * 6
+
+
+def test_the_trials_of_a_search_are_not_extended(tmp_path: Path) -> None:
+    search(tmp_path, INTERVAL, "sweep.search.trials=2")
+    pattern = "holds a search of 30 steps, and its trials are not extended to 60"
+    with pytest.raises(SettingError, match=pattern):
+        search(tmp_path, INTERVAL, "sweep.search.trials=2", "trainer.steps=60")

@@ -442,6 +442,39 @@ def test_a_sweep_is_extended_in_steps(tmp_path: Path) -> None:
     assert [load_run(path).summary.steps for path in short] == [5, 7]  # type: ignore[union-attr]
 
 
+def test_a_job_that_has_gone_on_is_not_the_shorter_one_too(tmp_path: Path) -> None:
+    def swept(steps: int, seeds: str, *more: str) -> None:
+        fixed = (f"trainer.steps={steps}", f"seed={seeds}", f"sweep.dir={tmp_path}")
+        run_sweep(check([*TINY, *fixed, *more]), print)
+
+    swept(3, "0,1")
+    swept(6, "0")
+    for more in ((), ("resume=force",)):
+        with pytest.raises(SettingError, match="has gone on to 6 steps, so that it is not"):
+            swept(3, "0,1", *more)
+
+
+def test_an_extension_that_fails_says_why(tmp_path: Path) -> None:
+    arguments = ["-m", *TINY, "seed=0,1", "plot.when=never", "sweep.dir=s"]
+    assert command(*arguments, cwd=tmp_path).returncode == 0
+    (job,) = (tmp_path / "s" / "jobs").glob("seed=0-*")
+    rows = (job / files.SCALARS).read_bytes()
+    (job / files.SCALARS).write_bytes(rows.replace(b"\n0,", b"\n00,"))
+    done = command(*arguments, "trainer.steps=6", cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"failed: s/jobs/{job.name}: run.dir=" in done.stderr
+    assert "has ended, and no checkpoint can be used to extend it" in done.stderr
+    assert (tmp_path / "s" / "logs" / f"{job.name}.log").read_text().count("has ended") == 1
+
+
+def test_a_summary_with_other_steps_is_no_traceback(tmp_path: Path) -> None:
+    arguments = [*TINY, "seed=0,1", f"sweep.dir={tmp_path}"]
+    path = tmp_path / run_sweep(check(arguments), print).entries[0].directory / files.SUMMARY
+    path.write_text(path.read_text().replace('"steps": 3', '"steps": "3"'))
+    states = [job.status(tmp_path).state for job in run_sweep(check(arguments), print).entries]
+    assert states == ["failed", "finished"]
+
+
 def test_a_number_that_is_typed_in_another_way_is_the_same_job(tmp_path: Path) -> None:
     directories = []
     for values in ("0.5,1", "0.5,1.0"):
@@ -460,8 +493,12 @@ def test_a_damaged_job_fails_the_sweep(tmp_path: Path) -> None:
     done = command(*arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert "remove its directory and repeat the command" in done.stderr
-    assert "2 finished, 1 damaged of 2 jobs" in done.stdout
-    shutil.rmtree(job)
+    assert "2 finished of 2 jobs in s; 1 run there damaged" in done.stdout
+    for path in (tmp_path / "s" / "jobs").iterdir():
+        (path / files.SCALARS).write_bytes(b"")
+    done = command(*arguments, cwd=tmp_path)
+    assert (done.returncode, "2 runs there damaged" in done.stdout) == (1, True)
+    shutil.rmtree(tmp_path / "s" / "jobs")
     assert command(*arguments, cwd=tmp_path).returncode == 0
 
 
