@@ -82,7 +82,7 @@ def one_line(error: BaseException) -> str:
     return " ".join(lines[:2]) if lines else type(error).__name__
 
 
-def misread(value: str) -> str:
+def unreadable(value: str) -> str:
     """What keeps Hydra's grammar from reading a value, in words."""
     outside = _QUOTED.sub("_", value)
     if re.search("['\"]", outside):

@@ -13,16 +13,10 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from ffn_train.config.keys import DECLARED, GROUPS, PRESET
-from ffn_train.config.mistakes import misread, refuse_hydra
+from ffn_train.config.mistakes import refuse_hydra, unreadable
 from ffn_train.config.registry import choices, names
 from ffn_train.config.sections import Settings, path
-from ffn_train.config.settings import (
-    SettingError,
-    declared,
-    printable,
-    sections,
-    shortened,
-)
+from ffn_train.config.settings import SettingError, declared, printable, sections, shortened
 
 MOST = 10_000  # jobs of one sweep, or values of one key
 CONFIG_DIR = "--config-dir="  # prefix of a directory of presets among the overrides
@@ -136,7 +130,7 @@ def _why(text: str, error: Exception) -> str:
         return "a number has too many digits"
     if not _readable(f"{key}=1"):
         return "a key is a name, or several joined by points"
-    return misread(value)
+    return unreadable(value)
 
 
 def _items(value: Any) -> Sequence[Any]:

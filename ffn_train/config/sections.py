@@ -113,7 +113,9 @@ class Trainer:
         "passes over the training rows, instead of steps", None, at_least=1, before=None
     )
     batch_size: int = setting(
-        "rows per mini-batch; reduced to the training rows if there are fewer", 128, at_least=1
+        "rows per mini-batch; the default, and any of a table, is at most all training rows",
+        128,
+        at_least=1,
     )
     clip: float | None = setting(
         "largest global gradient norm (gradient clipping); null for none", 1.0, above=0

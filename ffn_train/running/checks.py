@@ -59,12 +59,12 @@ def size(sizes: Model, dtype: str) -> None:
         )
 
 
-def targets(data: Data, loss: Loss) -> None:
-    """Try a loss of the user's own, and let none change the targets."""
-    loss.check_results(data.y_train[:3])
+def targets(data: Data, loss: Loss, rows: int) -> None:
+    """Try a loss of the user's own on a batch of so many rows, and let none change the targets."""
+    loss.check_results(data.y_train[:rows])
     if not loss.ours:
-        for rows in (data.y_train, data.y_validation, data.y_test):
-            rows.flags.writeable = False
+        for part in (data.y_train, data.y_validation, data.y_test):
+            part.flags.writeable = False
 
 
 def initialiser(init: Initialiser, model: Stack) -> None:

@@ -16,7 +16,7 @@ from ffn_train.config.outside import load, observes
 from ffn_train.config.registry import BEFORE, build, names
 from ffn_train.config.sections import STEPS, Model, Plot, listed
 from ffn_train.config.sections import Trainer as TrainerSettings
-from ffn_train.config.settings import SettingError, some_of
+from ffn_train.config.settings import SettingError, declared, defaults, some_of
 from ffn_train.nn.core import FlatVector
 from ffn_train.nn.engine import NUMPY, WORTH_COMPILING, Engine, engine
 from ffn_train.nn.initialisers.initialiser import Initialiser
@@ -121,8 +121,11 @@ def build_experiment(
     exact = parts["task"].data(*map(np.random.default_rng, data_seed.spawn(2)))  # drawn and split
     data = exact.astype(settings.dtype)
     x, y = data.x_train, data.y_train
-    checks.targets(data, parts["loss"])
-    size = min(trainer.batch_size, len(x))
+    size = trainer.batch_size
+    # of a table nobody chose the number of rows
+    if size == defaults(type(trainer))["batch_size"] or "rows" not in declared(type(parts["task"])):
+        size = min(size, len(x))
+    checks.targets(data, parts["loss"], size)
     batches = Batches(x, y, size=size, seed=batch_seed)
     steps = _steps(trainer, batches.per_epoch)
     parts["schedule"].check_results(steps)

@@ -138,7 +138,10 @@ def _blocks(
     """The blocks, and their scatter where nothing scatters below them."""
     if isinstance(init, Weights):
         return Unpredicted("initial weights from a file")
-    blocks = up(model, _variances(model, init), first)
+    variances = _variances(model, init)
+    if not np.isfinite([variances.inner, variances.outer]).all():
+        return Unpredicted(f"init={init.name} knows no variance of its weights")
+    blocks = up(model, variances, first)
     if blocks is None:
         return Unpredicted(f"none is derived for {type(model.branch).__name__} blocks")
     scatter = climb(model, blocks, np.zeros_like(first.values))

@@ -145,6 +145,7 @@ MISTAKES = {
     "optimizer.lr=1e-46": "optimizer.lr=1e-46 is 0 in float32: at least 1.18e-38, or dtype=float64",
     "hydra.run.dir=x": "run.dir=PATH names a run's directory",
     "run.dir=/proc/nowhere": "run.dir=/proc/nowhere cannot be made",
+    "trainer.batch_size=5000": "trainer.batch_size must be at most the 3277 training rows",
     "task=csv": "task.path is missing",
 }
 

@@ -79,14 +79,18 @@ class Activation(Choice, ABC):
         """
         if self.ours:
             return
-        z = np.linspace(-3, 3, 6).reshape(2, 3).astype(dtype)
+        z = np.linspace(-3.1, 2.9, 6).reshape(2, 3).astype(dtype)
         near, right = float(np.finfo(dtype).eps) ** 0.5, dict[str, Array]()
         for method, whats in RESULTS.items():
             given = z.copy()
             with np.errstate(all="ignore"):
                 results = getattr(self, method)(given)
-            arrays = map(np.asarray, results if len(whats) > 1 else [results])
-            for what, result in zip(whats, arrays, strict=False):
+            arrays = [np.asarray(a) for a in (results if len(whats) > 1 else [results])]
+            if len(arrays) != len(whats):
+                raise SettingError(
+                    f"activation={self.name}: {method} must return {' and '.join(whats)}"
+                )
+            for what, result in zip(whats, arrays, strict=True):
                 kinds = (z.dtype,) if what == "value" else (z.dtype, np.dtype(bool))
                 if result.shape != z.shape or result.dtype not in kinds:
                     raise SettingError(
@@ -95,7 +99,7 @@ class Activation(Choice, ABC):
                     )
                 if np.isnan(result).all():
                     raise SettingError(
-                        f"activation={self.name}: {method} is NaN for every z tried from -3 to 3"
+                        f"activation={self.name}: {method} is NaN for every z tried, -3.1 to 2.9"
                     )
                 apart = ~np.isclose(result, right.setdefault(what, result), near, near, True)
                 if apart.any():

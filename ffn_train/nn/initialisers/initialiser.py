@@ -59,7 +59,9 @@ class Initialiser(Choice, ABC):
         rng = np.random.default_rng(0)
         with np.errstate(all="ignore"):
             variance = np.asarray(self.variance(**sizes))
-            if variance.ndim or variance.dtype.kind not in "iuf" or not 0 <= variance < np.inf:
+            number = not variance.ndim and variance.dtype.kind in "iuf"
+            own = type(self).weight is not Initialiser.weight  # which may have no known variance
+            if not number or not (0 <= variance < np.inf or (own and np.isnan(variance))):
                 self._refuse("variance", "be a finite number >= 0", variance.tolist(), sizes)
             for method, result, shape in (
                 ("weight", self.weight(rng, **sizes), (fan_out, fan_in)),
