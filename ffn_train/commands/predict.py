@@ -54,6 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         about.append(f"not predicted: {rows} without an input (task.fill=drop)")
     if prediction.beyond:
         rows = counted(prediction.beyond, "row")
-        about.append(f"not predicted: {rows} too far from the training rows, with infinite outputs")
+        about.append(f"not predicted: {rows} whose outputs are not finite")
     if about:
         (tell if options.out is None else say)("; ".join(about))

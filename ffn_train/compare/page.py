@@ -47,6 +47,9 @@ def content(
     places = {key: {value: at for at, value in enumerate(values[key])} for key in keys}
     layout, metrics = comparison.layout, comparison.metrics
     kinds = {kind: _alike(cases, kind) for kind in ("loss", "score")}
+    rows = [case.traces.curves["train_loss"][0] for case in cases if case.traces]
+    last = max((steps[-1] for steps in rows if len(steps)), default=1)
+    taken = 2 ** math.ceil(math.log2(max(last, 1)))  # seldom another while runs go on
     header = {
         "counts": comparison.counts,
         "ended": all(case.state in (*ENDED, "failed") for case in cases),
@@ -81,7 +84,7 @@ def content(
         "sent": None if changed is None else [at for at, new in enumerate(sent) if new],
         "values": blocks.add([_values(case, metrics) for case in cases]),
         "curves": {
-            name: _curves([_curve(case, name) for case in compress(cases, sent)], blocks)
+            name: _curves([_curve(case, name, taken) for case in compress(cases, sent)], blocks)
             for name in ("train_loss", "validation_loss")
         },
         "flow": _flow(list(compress(cases, sent)), blocks),
@@ -104,15 +107,17 @@ def _alike(cases: Sequence[Case], kind: str) -> list[int]:
     """A number for each run, the same where the loss or the score is the same quantity; -1 if it is
     not known what it is.
     """
+    known = [frozenset(case.quantities[kind].items()) for case in cases]
+    numbers: dict[frozenset[tuple[str, object]], int] = {frozenset(): -1}
     first: list[Case] = []
-    numbers: dict[int, int] = {}
-    for case in sorted(cases, key=lambda case: -len(case.quantities[kind])):
-        same = (at for at, other in enumerate(first) if not apart([other, case], f"_{kind}"))
-        number = next(same, len(first)) if case.quantities[kind] else -1
-        numbers[id(case)] = number
-        if number == len(first):
-            first.append(case)
-    return [numbers[id(case)] for case in cases]
+    for what, case in sorted(zip(known, cases, strict=True), key=lambda pair: -len(pair[0])):
+        if what not in numbers:
+            keys = case.quantities[kind].keys()  # of which equal ones have other values
+            others = (at for at, c in enumerate(first) if c.quantities[kind].keys() != keys)
+            same = (at for at in others if not apart([first[at], case], f"_{kind}"))
+            numbers[what] = next(same, len(first))
+            first += [case] if numbers[what] == len(first) else []
+    return [numbers[what] for what in known]
 
 
 def _metric(metric: Metric) -> dict[str, Any]:
@@ -136,8 +141,8 @@ def _values(case: Case, metrics: Sequence[str] | Any) -> list[float]:
     return [finite.get(name, math.nan) for name in metrics]
 
 
-def _curve(case: Case, name: str) -> Curve:
-    """A curve, if it has many points as means over bins of its planned steps.
+def _curve(case: Case, name: str, taken: int) -> Curve:
+    """A curve, if it has many points as means over bins of its planned steps, at most of ``taken``.
 
     So the curves of a group have the same bins, also where one ended early or goes on.
     """
@@ -146,9 +151,9 @@ def _curve(case: Case, name: str) -> Curve:
     steps, values = case.traces.curves[name]
     if len(steps) < 2 * _BINS:
         return steps, values
-    planned = case.settings.get("trainer.steps")
-    length = max(steps[-1], planned if isinstance(planned, int) else 0)
-    bins = np.minimum(np.floor(steps * _BINS / length), _BINS - 1)
+    planned, first = case.settings.get("trainer.steps"), steps[0]
+    length = max(steps[-1], min(planned, taken) if isinstance(planned, int) else 0) - first
+    bins = np.minimum(np.floor((steps - first) * _BINS / length), _BINS - 1)
     starts = np.flatnonzero(np.diff(bins, prepend=-1))
     counts = np.diff(np.append(starts, len(steps)))
     with np.errstate(all="ignore"):

@@ -43,8 +43,8 @@ class Prediction:
     the probability of each. ``score``: over the ``scored`` rows that have the target, with its
     ``symbol``; None without such rows, or where it is not defined for them. ``unknown``: the rows
     with a class that training did not have, which are not scored. No prediction have the rows
-    without an input where training left such rows out, ``lacking``, and those with numbers too far
-    from the training rows for the run's precision, ``beyond``.
+    without an input where training left such rows out, ``lacking``, and those whose outputs are not
+    finite, as with numbers too far from the training rows for the run's precision, ``beyond``.
     """
 
     frame: Any

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from ffn_train.config.settings import SettingError, first_line
 def framed(table: Any, names: Callable[[tuple[int, int]], Sequence[str]]) -> Any:
     """The table as a pandas frame.
 
-    ``table``: a frame, a mapping of columns, a list of mappings, or rows without names, (N, D): an
+    ``table``: a frame, a mapping of columns, mappings one by one, or rows without names, (N, D): an
     array, what NumPy can make one of, or a list. ``names``: what their D columns are called, by the
     shape. Raises SettingError, in one line, for anything else.
     """
@@ -24,6 +24,8 @@ def framed(table: Any, names: Callable[[tuple[int, int]], Sequence[str]]) -> Any
         raise SettingError(
             f"the table is {str(table)[:60]!r}: a frame, a mapping of columns or an array is needed"
         )
+    if isinstance(table, Iterator):
+        table = list(table)
     if not isinstance(table, (pd.DataFrame, pd.Series, Mapping, list, tuple)):
         table = array_of(table, "the table", (2,))
     try:

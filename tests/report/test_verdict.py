@@ -572,6 +572,7 @@ CHANCES = [  # rows, share of the commonest class, accuracy, whether the best of
     (10, 0.5, 0.5, True, "no"),
     (3, 1 / 3, 1.0, False, "cannot tell"),
     (12, 1.0, 1.0, True, "cannot tell"),  # all rows are of one class
+    (12, 1.0, 0.75, True, "no"),
     (100, 0.25, 0.3, False, "no"),
     (100, 0.25, 0.4, False, "yes"),
 ]
@@ -586,8 +587,9 @@ def test_classes_that_are_right_by_chance(
     assert (finding.question, finding.kind) == (LEARNED, kind)
     assert finding.text.startswith(kind)
     if kind == "cannot tell":
-        assert "but guesses may be that good by chance" in finding.text
-        assert finding.text.endswith(f"with only {rows} rows")
+        chance = f"guesses may be that good by chance with only {rows} rows"
+        why = f"all {rows} rows are of one class" if share == 1 else chance
+        assert finding.text.endswith(f", but {why}")
     if kind == "no":
         than = "hardly better than" if value > share else "worse" if value < share else "no better"
         assert than in finding.text

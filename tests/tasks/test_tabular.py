@@ -182,6 +182,8 @@ def test_a_first_line_of_words_that_mostly_go_on_below_is_no_header(folder: Path
     assert len(read(lines(unnamed, ",kind,p,r,label"), target="label").inputs) == 12
     counted = [f"{'' if i % 2 else 'u'},{i},{i * i % 7}" for i in range(12)]
     assert len(read(lines(counted, ",2001,y")).inputs) == 12
+    gaps = [f"{'' if i % 2 else 'u'},n{i},{i / 7}" for i in range(1, 13)]
+    assert len(read("\n".join(gaps), target=-1, categories=["column1"]).inputs) == 12
 
 
 @pytest.mark.parametrize("date", ["{}.01.2019", "{} January 2019", "2019-01-{}", "1/{}/19 08:00"])
@@ -266,6 +268,12 @@ def test_long_codes_are_told_apart_beside_a_missing_one(folder: Path, first: int
     both = data(content, categories=["c"], validation_path="second.csv")
     x = both.x_validation * both.input_std + both.input_mean
     np.testing.assert_allclose(x[:, :6], [[0, 1, 0, 0, 0, 0], [0, 0, 0, 0, 1, 0]], atol=1e-12)
+
+
+def test_infinity_is_no_long_code() -> None:
+    frame = FRAME.assign(c=[1.0, np.inf] * 6)
+    made = TableTask(path=None, target="y", categories=["c"], frame=frame).table(rng())
+    assert made.input_names[-3:] == ("c=1", "c=inf", "c=(other)")
 
 
 def test_codes_that_are_rounded_already_are_refused(folder: Path) -> None:
@@ -477,7 +485,9 @@ def test_bytes_are_the_text_that_they_stand_for(folder: Path) -> None:
     as_bytes = {name: np.array([c.encode() for c in table[name]]) for name in ("kind", "a")}
     packed = read(arrays(**columns, **as_bytes), "data.npz")
     frame = table.assign(**{name: [*cells] for name, cells in as_bytes.items()})
-    for made in (packed, TableTask(path=None, target="y", frame=frame).table(rng())):
+    levels = frame.astype({"kind": "category"})
+    frames = (TableTask(path=None, target="y", frame=f).table(rng()) for f in (frame, levels))
+    for made in (packed, *frames):
         assert made.input_names == plain.input_names
         np.testing.assert_array_equal(made.inputs, plain.inputs)
     latin = arrays(**columns, a=np.array([word.encode("latin-1") for word in words]))

@@ -416,9 +416,7 @@ def test_a_row_too_far_from_those_of_training_has_no_prediction(
     predict.main([str(run.path), write(tmp_path / "far.csv", far.to_csv(index=False))])
     streams = capsys.readouterr()
     assert streams.out.splitlines()[2].strip('"') == "," * (prediction.frame.shape[1] - 1)
-    assert streams.err.endswith(
-        "on 13 rows; not predicted: 2 rows too far from the training rows, with infinite outputs\n"
-    )
+    assert streams.err.endswith("on 13 rows; not predicted: 2 rows whose outputs are not finite\n")
 
 
 def test_a_target_beyond_the_precision_is_not_scored(folder: Path) -> None:

@@ -35,8 +35,11 @@ def learned(evidence: Evidence) -> Finding | None:
     achieved = f"{score.symbol} {value:.3g} {where}"
     best_of_many = evidence.kept and not run.provenance.test_rows
     guessed = evidence.by_chance(score, rows, 3 if best_of_many else 2)
-    if guessed >= 1 and not skill <= 0:
+    worse = score.no_better(value, score.no_skill) and value != score.no_skill
+    if guessed >= 1 and not (skill <= 0 or worse):
         text = f"guesses may be that good by chance with only {counted(rows or 0, 'row')}"
+        if score.no_skill == score.perfect:
+            text = f"all {counted(rows or 0, 'row')} are of one class"
         return Finding(LEARNED, UNKNOWN, f"cannot tell: {achieved}, but {text}")
     if score.no_better(value, score.no_skill):
         than = "no better" if skill > -0.05 else "worse"

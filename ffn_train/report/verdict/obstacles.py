@@ -330,10 +330,8 @@ def _dead(evidence: Evidence) -> Finding | None:
 
 def _falling(evidence: Evidence) -> bool:
     """Whether the loss fell in the middle of the run; at its end the schedule may stop it."""
-    if evidence.stopped_early:
-        return False  # the validation score did not improve
-    if evidence.end_unknown:
-        return False  # it may have fallen on the training rows only
+    if evidence.stopped_early or evidence.end_unknown:
+        return False  # the validation score did not improve, or may not have
     before, after = evidence.mean_loss(0.25, 0.5), evidence.mean_loss(0.5, 0.75)
     limit = FALLING if evidence.skill >= HALF else SLOWLY_FALLING
     return evidence.skill < GOOD and after < limit * before and evidence.moved < FAR

@@ -40,6 +40,9 @@ def settled(frame: Any, kind: str, hints: Given, **read: Any) -> tuple[Any, Read
 
     texts = {}
     for name, cells in frame.items():
+        words = getattr(cells.dtype, "categories", ())
+        if any(isinstance(word, bytes) for word in words):
+            cells = cells.astype(object)
         if cells.dtype == object and any(isinstance(cell, bytes) for cell in cells):
             cells = texts[name] = _decoded(name, cells)
         if cells.dtype == object and numerals.decimal != ".":

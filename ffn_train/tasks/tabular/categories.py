@@ -33,7 +33,7 @@ def _digits(value: float) -> str:
 
 def too_long(cells: Any) -> bool:
     """Whether there are numbers among cells that several codes would be read as."""
-    return cells.dtype.kind == "f" and bool((cells.abs() >= EXACT).any())
+    return cells.dtype.kind == "f" and bool(cells.abs().between(EXACT, np.finfo(float).max).any())
 
 
 def class_words(words: Iterable[str]) -> tuple[str, ...]:
@@ -73,8 +73,14 @@ def known_words(
         forms = [_among_numbers(word, numerals) for word in known]
         stands_for = {f: word for f, word in zip(forms, known, strict=True) if forms.count(f) == 1}
         words = [word if word in known else stands_for.get(word, word) for word in words]
-    there = frozenset(known)
-    return [next((w for w in (word, *_older(word)) if w in there), word) for word in words], index
+    absent = {*known} - {*words}
+    if absent:
+        there = {*known}
+        words = [
+            word if word in there else next((w for w in _older(word) if w in absent), word)
+            for word in words
+        ]
+    return words, index
 
 
 def _older(word: str) -> tuple[str, str]:

@@ -126,11 +126,8 @@ def as_truth(cells: Any, letters: Sequence[str] = ()) -> tuple[Array, Mask]:
 
     ``letters``: the pair of letters that alone is so, if any is: n beside t and f may be a code.
     """
-    truth = {
-        word: value
-        for pair in truth_pairs(letters)
-        for word, value in zip(pair, (1.0, 0.0), strict=True)
-    }
+    pairs = truth_pairs(letters)
+    truth = {yes: 1.0 for yes, _ in pairs} | {no: 0.0 for _, no in pairs}
     return _parsed(cells, lambda cell: truth.get(cell.lower()))
 
 

@@ -342,7 +342,7 @@ def _is_header(first: Sequence[str], rows: Sequence[Sequence[str]], numerals: Nu
     columns, numeric = _columns([row for row in rows if len(row) == len(first)], numerals)
     if any(not number(first[i]) and first[i] not in MISSING for i in numeric):
         return True
-    words = [i for i in range(len(columns)) if i not in numeric and first[i]]
+    words = [i for i in range(len(columns)) if i not in numeric and (numeric or first[i])]
     again = [i for i in words if first[i] in columns[i]]
     if not numeric:
         return not words or 2 * len(again) < len(words)
