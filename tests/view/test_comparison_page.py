@@ -355,6 +355,15 @@ def test_a_curve_keeps_its_points_whatever_its_steps(first: int, planned: int | 
     assert all(30 < count <= 60 for count in counts)
 
 
+def test_curves_of_other_losses_have_no_mean(opened: Opened) -> None:
+    runs = [having(case(1.0, seed=at), {"loss": loss}) for at, loss in enumerate(("mse", "huber"))]
+    alike = [having(case(2.0, seed=at, depth=2), {"loss": "mse"}) for at in range(2)]
+    page = opened(html(compared(*runs, *alike, by=["model.depth"])))
+    curves, flows = means(page, "curves"), means(page, "flow")
+    assert sorted(len(x) for x, _ in curves.values()) == [0, 3]
+    assert all(x for x, _ in flows.values())
+
+
 def test_long_curves_have_the_same_bins_where_one_ends_early(opened: Opened) -> None:
     steps = np.arange(500.0)
     planned: dict[str, Any] = {"trainer.steps": 500}

@@ -312,6 +312,7 @@ class ComparisonPage {
         : "validation_loss";
     this.thickAndThin(this.curves, {
       curve: (run) => run.curves[name],
+      kind: "loss",
       places: common,
       atStart: false,
       ofLost: 1,
@@ -324,6 +325,7 @@ class ComparisonPage {
     const { step, index } = this.steps;
     this.thickAndThin(this.flow, {
       curve: (run) => relativeFlow(run, step),
+      kind: "flow",
       places: longest,
       atStart: index === 0,
       ofLost: 0,
@@ -334,13 +336,14 @@ class ComparisonPage {
   }
 
   /**
-   * `places`: where curves are averaged; `atStart`: runs that are lost later count, too; the axis
-   * shows so many first values `ofLost` runs, unless there are no others, and none above `ceiling`.
+   * `kind`: what the curves are, of which other quantities have no mean; `places`: where curves are averaged;
+   * `atStart`: runs that are lost later count, too; the axis shows so many first values `ofLost` runs, unless there are
+   * no others, and none above `ceiling`.
    * @param {Chart} chart
-   * @param {{curve: (run: Run) => Curve, places: (curves: Curve[]) => number[], atStart: boolean,
+   * @param {{curve: (run: Run) => Curve, kind: string, places: (curves: Curve[]) => number[], atStart: boolean,
    *   ofLost: number, ceiling: number, note: string}} of
    */
-  thickAndThin(chart, { curve, places, atStart, ofLost, ceiling, note }) {
+  thickAndThin(chart, { curve, kind, places, atStart, ofLost, ceiling, note }) {
     const groups = (this.groups ?? []).filter((group) => group.runs.some((run) => run.measured)),
       drawn = groups.slice(0, MOST_LINES);
     const several = drawn.some((group) => group.runs.length > 1),
@@ -367,7 +370,8 @@ class ComparisonPage {
     const bands = [];
     const thick = drawn.map((group, order) => {
       const look = this.look(group.at, order),
-        counted = group.runs.length > 1 ? counting(group.runs, atStart) : group.runs,
+        counted =
+          group.runs.length > 1 ? alike(counting(group.runs, atStart), kind) : group.runs,
         known = counted.filter((run) => curve(run).x.length);
       if (known.length < 2) {
         return {

@@ -94,11 +94,8 @@ class Runs {
    */
   statistics(runs, metric, logs = false) {
     const about = this.metrics[metric];
-    const counted = counting(runs, about.at_start);
-    const kinds = counted.map((run) => run.kinds[about.kind] ?? -1).filter((kind) => kind >= 0);
-    const alike = new Set(kinds).size < 2;
     return statistics(
-      alike ? counted.map((run) => run.values[metric]) : [],
+      alike(counting(runs, about.at_start), about.kind).map((run) => run.values[metric]),
       about.factor || (logs && about.log),
     );
   }
@@ -201,6 +198,15 @@ function counting(runs, atStart) {
     sound = measured.filter((run) => !run.lost),
     ended = sound.filter((run) => !run.unfinished);
   return atStart ? measured : ended.length ? ended : sound;
+}
+
+/**
+ * The runs, or none if the loss or the score is another quantity in some of them.
+ * @param {Run[]} runs @param {string} kind "loss", "score" or another metric's, which is the same in all
+ */
+function alike(runs, kind) {
+  const kinds = runs.map((run) => run.kinds[kind] ?? -1).filter((known) => known >= 0);
+  return new Set(kinds).size < 2 ? runs : [];
 }
 
 /** Of the values that are finite; geometric ones need positive values. @param {number[]} values @param {boolean} geometric @returns {Statistics} */
