@@ -349,8 +349,9 @@ def test_the_mean_of_the_page_is_that_of_the_figure(opened: Opened) -> None:
 @pytest.mark.parametrize(("first", "planned"), [(0, 50_000), (1_000_000, None)])
 def test_a_curve_keeps_its_points_whatever_its_steps(first: int, planned: int | None) -> None:
     steps = first + np.arange(941.0)
-    run = with_curve(case(**{"trainer.steps": planned}), steps, np.geomspace(2, 1, 941))
-    short = with_curve(case(**{"trainer.steps": planned}), steps[:700], np.ones(700))
+    settings: dict[str, Any] = {"trainer.steps": planned}
+    run = with_curve(case(**settings), steps, np.geomspace(2, 1, 941))
+    short = with_curve(case(**settings), steps[:700], np.ones(700))
     counts = content(compared(run, short))[0]["curves"]["train_loss"]["counts"]
     assert all(30 < count <= 60 for count in counts)
 
