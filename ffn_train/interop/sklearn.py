@@ -34,7 +34,7 @@ from ffn_train.config.registry import build
 from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Floats
 from ffn_train.running.interruption import Interrupted
-from ffn_train.using.fit import fit_configured
+from ffn_train.using.fit import fit_configured, refuse_overrides
 from ffn_train.using.model import Model
 
 FEW = 20  # rows, below which none are for validation
@@ -144,10 +144,7 @@ class FFN(BaseEstimator):  # type: ignore[misc]
             isinstance(text, str) for text in overrides
         ):
             raise SettingError(f"overrides must be a list of texts, got {overrides!r}")
-        for text in overrides:
-            key = text.partition("=")[0].strip("+~ ")
-            if key in TAKEN:
-                raise SettingError(f"overrides must not have {text}: {TAKEN[key]} sets {key}")
+        refuse_overrides(overrides, {key: f"{name} sets {key}" for key, name in TAKEN.items()})
         # not the usual ones, of which none fits a block with an activation of its own
         chosen = [f"{name}={values[name]}" for name in CHOICES if values[name] != usual[name]]
         with _composing:

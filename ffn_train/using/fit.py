@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,11 +33,17 @@ def fit(
     new unless ``run.dir=PATH`` names one.
     Raises SettingError, in one line, for settings or data that cannot be used.
     """
+    arguments = "table and target are arguments"
+    refuse_overrides(overrides, {"task.path": arguments, "task.target": arguments})
+    return fit_configured(compose([*overrides, "task=table"]), table, target, notify=notify)
+
+
+def refuse_overrides(overrides: Sequence[str], taken: Mapping[str, str]) -> None:
+    """Raises SettingError for an override of a key that is taken, with the reason."""
     for text in overrides:
         key = text.partition("=")[0].strip("+~ ")
-        if key in ("task.path", "task.target"):
-            raise SettingError(f"overrides must not have {text}: table and target are arguments")
-    return fit_configured(compose([*overrides, "task=table"]), table, target, notify=notify)
+        if key in taken:
+            raise SettingError(f"overrides must not have {text}: {taken[key]}")
 
 
 def fit_configured(
