@@ -39,8 +39,8 @@ def main() -> None:
 def run(name: str) -> None:
     """Import a command of this folder and call its ``main``.
 
-    Exits 130 on an interrupt, silently 141 on a closed pipe, and 1 when out of memory. With the
-    user's own parts loaded, an exception is one line that says where it comes from.
+    Exits 130 on an interrupt, silently 141 on a closed pipe, and 1 when out of memory or disk. With
+    the user's own parts loaded, an exception is one line that says where it comes from.
     """
     program = "ffn_train" if name == "train" else f"ffn_train.{name}"
     os.environ["MPLBACKEND"] = "agg"  # a notebook sets one that may not be installed
@@ -53,8 +53,7 @@ def run(name: str) -> None:
         command()
         sys.stdout.flush()
     except BrokenPipeError:
-        # otherwise the interpreter would fail again when it flushes stdout
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(UNREAD)
     except MemoryError as error:
         _tell(f"{program}: not enough memory: {str(error) or 'none is left'}")
@@ -63,13 +62,21 @@ def run(name: str) -> None:
         _tell(f"{program}: interrupted")
         sys.exit(INTERRUPTED)
     except BaseException as error:
-        line = _of_parts(error)
+        full = _of_disk(error)
+        line = full or _of_parts(error)
         if not line:
             raise
         _tell(f"{program}: {line}")
-        sys.exit(2)
+        if full:
+            _drop_output()
+        sys.exit(1 if full else 2)
     finally:
         _end_silently()  # the interpreter's own end would print a traceback
+
+
+def _drop_output() -> None:
+    """Lose what is left for stdout; otherwise the interpreter would fail again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _of_parts(error: BaseException) -> str:
@@ -83,6 +90,13 @@ def _of_parts(error: BaseException) -> str:
     if isinstance(error, SystemExit) and not outside.place_in_part(error):
         return ""
     return str(outside.origin(error))
+
+
+def _of_disk(error: BaseException) -> str:
+    """The line for a full or failing disk, of which the command knows no place but stdout."""
+    from ffn_train.commands.options import DISK, os_error
+
+    return os_error(error) if isinstance(error, OSError) and error.errno in DISK else ""
 
 
 def _tell(line: str) -> None:

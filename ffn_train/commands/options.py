@@ -18,7 +18,7 @@ from ffn_train.config.settings import SettingError, UserError, nearest, one_of, 
 
 _WIDTHS = {"single": 3.5, "double": 7.0}  # inches: a column of a two-column page, and both
 # a disk that is full or fails: the place that was named could be written to
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class Parser(argparse.ArgumentParser):
@@ -117,7 +117,7 @@ class Parser(argparse.ArgumentParser):
             raise
         except OSError as error:
             self.notify(f"{os_error(error)}{elsewhere}")
-            sys.exit(1 if error.errno in _DISK else 2)
+            sys.exit(1 if error.errno in DISK else 2)
 
     def notify(self, line: str) -> None:
         """Print a message of this command on stderr."""
@@ -135,8 +135,8 @@ def say(text: str) -> None:
 
 
 def mention(text: str) -> None:
-    """``say``, but a closed pipe is ignored, so that the command still writes its files."""
-    with suppress(BrokenPipeError):
+    """``say``, but an unusable stdout is ignored, so that the command still writes its files."""
+    with suppress(OSError):
         say(text)
 
 

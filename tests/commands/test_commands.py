@@ -258,6 +258,19 @@ def test_a_pipe_that_nobody_reads_is_not_a_failure(module: str, tmp_path: Path) 
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("module", ["ffn_train", "ffn_train.gradcheck", "ffn_train.theory"])
+def test_a_full_disk_behind_stdout_costs_one_line(module: str, tmp_path: Path) -> None:
+    def run() -> None:
+        os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
+        sys.argv = [module, *SMALL, *(["run.dir=run"] if module == "ffn_train" else [])]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+    done = Forked(run, cwd=tmp_path).wait()
+    assert done.returncode == 1
+    assert done.stderr == f"{module}: No space left on device\n"
+    assert module != "ffn_train" or (tmp_path / "run" / files.SUMMARY).is_file()  # all the same
+
+
 @pytest.mark.parametrize("module", ["ffn_train", "ffn_train.gradcheck"])
 def test_ctrl_c_while_a_command_is_imported_ends_it_without_a_word(
     module: str, tmp_path: Path
