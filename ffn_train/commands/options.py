@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from ffn_train.config.sections import FORMATS
@@ -127,6 +128,15 @@ class Parser(argparse.ArgumentParser):
         """Print the message on stderr and exit with status 2."""
         self.notify(message)
         sys.exit(2)
+
+
+def free(out: Path) -> Path:
+    """The file that --out names. Raises SettingError for a run's or a sweep's own file."""
+    from ffn_train.runs import files  # NumPy comes with it, for which --help does not wait
+
+    if files.OWN.fullmatch(out.name) and out.exists():
+        raise SettingError(f"--out {out} is a file of a run or a sweep; name another")
+    return out
 
 
 def say(text: str) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ffn_train.commands.options import Parser, say, tell
+from ffn_train.commands.options import Parser, free, say, tell
 from ffn_train.config.outside import load
 from ffn_train.config.settings import SettingError, counted, printable
 from ffn_train.runs import files, load_run
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse(arguments)
     with parser.mistakes():
         load(options.parts)
-        given = (options.table, options.out)
+        given = (options.table, options.out and free(options.out))
         if options.out is not None and all(map(os.path.exists, given)) and os.path.samefile(*given):
             raise SettingError(f"--out {options.out} is the file that is read; name another")
         model = model_of(load_run(options.run), options.weights)

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffn_train.commands.options import Parser, mention, say
+from ffn_train.commands.options import Parser, free, mention, say
 from ffn_train.config.settings import SettingError, counted
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.status import status
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 raise SettingError("--out goes without --serve, which writes nothing")
             serve(options.paths, int(options.port or 0), parser)
             return
-        out = options.out or options.paths[0] / PAGE
+        out = free(options.out or options.paths[0] / PAGE)
         files.write_whole(out, _page(options.paths, parser).encode(), durable=False)
         mention(f"to look at: {out}")
 

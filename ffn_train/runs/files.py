@@ -67,6 +67,7 @@ LOCKED = re.compile(  # files that only the holder of the lock writes
     r"(config|provenance|layout|data|theory|summary|status|manifest)\.json"
     r"|(weights(-best)?|step-\d{9,})\.safetensors|predictions\.npz"
 )
+OWN = re.compile(rf"{LOCKED.pattern}|scalars\.csv|measures(-\d+)?\.npy")  # no result's name
 
 
 class RunError(UserError):

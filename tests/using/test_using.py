@@ -18,7 +18,7 @@ import pytest
 from tqdm import TqdmWarning, tqdm
 
 import ffn_train
-from ffn_train.commands import diff, predict
+from ffn_train.commands import diff, predict, view
 from ffn_train.config import outside
 from ffn_train.config.composition import compose
 from ffn_train.config.settings import SettingError
@@ -467,6 +467,22 @@ def test_the_file_that_is_read_is_not_written_over(
     assert caught.value.code == 2
     assert "is the file that is read; name another\n" in capsys.readouterr().err
     assert table.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["config.json", "scalars.csv", "measures.npy", "status.json"])
+@pytest.mark.parametrize("command", ["predict", "view"])
+def test_no_result_is_written_over_a_file_of_a_run(
+    command: str, name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder / "run" / name
+    before = out.read_bytes()
+    table = [str(folder / "test.csv")] if command == "predict" else []
+    main = {"predict": predict.main, "view": view.main}[command]
+    with pytest.raises(SystemExit) as caught:
+        main([str(folder / "run"), *table, "--out", str(out)])
+    assert caught.value.code == 2
+    assert f"--out {out} is a file of a run or a sweep; name another" in capsys.readouterr().err
+    assert out.read_bytes() == before
 
 
 # Files that are written in another way than the training file
