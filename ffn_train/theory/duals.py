@@ -12,6 +12,7 @@ wider field. tanh and SiLU of a wide field are therefore sums of functions with 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import singledispatch
 from typing import NamedTuple
 
@@ -158,17 +159,22 @@ def _gelu_pairs(left: Floats, right: Floats, size: Floats, rho: Floats) -> tuple
     return value, slope
 
 
+def _closed(pairs: Callable[..., tuple[Floats, Floats]], kernel: Floats, log: float) -> Dual:
+    """The dual of an activation that has a closed form for pairs."""
+    unit = float(np.exp(_within(log)))
+    size, rho = correlation(kernel)
+    variances = np.diagonal(kernel) * unit
+    value, slope = pairs(variances[:, None], variances, size * unit, rho)
+    return Dual(value / unit, slope)
+
+
 @dual.register
 def _(activation: Erf, kernel: Floats, log: float) -> Dual:
     """Williams 1997: A = 2/π arcsin(2 K_ab/sqrt((1 + 2 K_aa)(1 + 2 K_bb))).
 
     D = 4/π / sqrt((1 + 2 K_aa)(1 + 2 K_bb) - 4 K_ab²).
     """
-    unit = float(np.exp(_within(log)))
-    size, rho = correlation(kernel)
-    variances = np.diagonal(kernel) * unit
-    value, slope = _erf_pairs(variances[:, None], variances, size * unit, rho)
-    return Dual(value / unit, slope)
+    return _closed(_erf_pairs, kernel, log)
 
 
 @dual.register
@@ -178,11 +184,7 @@ def _(activation: GELU, kernel: Floats, log: float) -> Dual:
     A = K_ab/4 + (K_ab² + K_aa K_bb δ²)/(2π p δ) + K_ab ω/(2π),
     D = 1/4 + ω/(2π) + K_ab (1/δ² + (1 - K_aa K_bb)/p + 1)/(2π δ). Tsuchida et al. 2021.
     """
-    unit = float(np.exp(_within(log)))
-    size, rho = correlation(kernel)
-    variances = np.diagonal(kernel) * unit
-    value, slope = _gelu_pairs(variances[:, None], variances, size * unit, rho)
-    return Dual(value / unit, slope)
+    return _closed(_gelu_pairs, kernel, log)
 
 
 # tanh z = Σ_j c_j erf(b_j z) to 8e-6, its derivative to 7e-5 of itself: (b_j, c_j), least squares
@@ -208,16 +210,16 @@ def _(activation: Tanh | SiLU | GELUTanh, kernel: Floats, log: float) -> Dual:
     variances = np.diagonal(kernel) * unit
     if np.max(variances, initial=0) < _WIDE**2:
         return _series(activation, kernel, log)
-    size, rho = correlation(kernel)
-    pairs, rates, power = _erf_pairs, [b for b, _ in _TANH], 0
-    shares = [c for _, c in _TANH]
-    if not isinstance(activation, Tanh):
-        pairs, rates, power = _gelu_pairs, [b / np.sqrt(2) for b in rates], 1
     if isinstance(activation, GELUTanh):
-        rates, shares = [1.0], [1.0]
+        return _closed(_gelu_pairs, kernel, log)
+    size, rho = correlation(kernel)
+    pairs, scale, power = _erf_pairs, 1.0, 0
+    if isinstance(activation, SiLU):
+        pairs, scale, power = _gelu_pairs, np.sqrt(2), 1
+    terms = [(rate / scale, share) for rate, share in _TANH]
     value, slope = np.zeros_like(kernel), np.zeros_like(kernel)
-    for a, left in zip(rates, shares, strict=True):
-        for b, right in zip(rates, shares, strict=True):
+    for a, left in terms:
+        for b, right in terms:
             values, slopes = pairs(
                 a * a * variances[:, None], b * b * variances, a * b * unit * size, rho
             )
