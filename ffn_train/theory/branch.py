@@ -18,7 +18,8 @@ from ffn_train.nn.blocks.branch import Branch
 from ffn_train.nn.blocks.feedforward import FeedForward
 from ffn_train.nn.blocks.gated import Gated
 from ffn_train.nn.initialisers.initialiser import Initialiser
-from ffn_train.theory.duals import Response, coherence, dual, response, square_pairs
+from ffn_train.nn.stack import Stack
+from ffn_train.theory.duals import coherence, dual, response, square_pairs
 from ffn_train.theory.scaled import Scaled
 
 
@@ -37,8 +38,9 @@ class Variances:
     independent: bool = True
 
     @classmethod
-    def of(cls, init: Initialiser, *, width: int, hidden: int, depth: int) -> Variances:
+    def of(cls, model: Stack, init: Initialiser) -> Variances:
         """The variances that an initialiser gives the matrices of a stack."""
+        width, hidden, depth = model.width, model.hidden, model.depth
         inner = init.variance(fan_in=width, fan_out=hidden, role="inner", depth=depth)
         outer = init.variance(fan_in=hidden, fan_out=width, role="outer", depth=depth)
         return cls(width, hidden, width * inner, hidden * outer, init.bias_std**2, init.independent)
@@ -165,7 +167,7 @@ def _gated(branch: Gated, variances: Variances, y: Scaled) -> BranchKernels:
     product, gate = value * field, slope * field
     output = product * v.outer + _constant(v.bias, y)
     share = (y * v.inner).share_of(field)
-    unit: Response = response(branch.activation, field.diagonal.log_mean())
+    unit = response(branch.activation, field.diagonal.log_mean())
     # the two backward paths of a unit, through the gate and past it; a normal factor has E u⁴ = 3
     gate_share = gate.share_of(gate + value)
     paths = 3 * gate_share**2 * unit.slope_tail + (1 - gate_share) ** 2 * unit.value_tail

@@ -125,7 +125,7 @@ def predict_anchored(
     blocks, scatter = found
     if not np.isfinite(gradient).all() or not np.isfinite(last).all():
         return Unpredicted("the forward pass of the first batch is not finite")
-    path = between(model, _variances(model, init), blocks, last[rows]) if products else None
+    path = between(model, Variances.of(model, init), blocks, last[rows]) if products else None
     top = measured_top(model, init, gradient, last, rows, (path or blocks)[-1].output)
     nothing = np.zeros((len(rows), len(rows)))
     sums = Sums(len(rows), len(inputs))
@@ -138,7 +138,7 @@ def _blocks(
     """The blocks, and their scatter where nothing scatters below them."""
     if isinstance(init, Weights):
         return Unpredicted("initial weights from a file")
-    variances = _variances(model, init)
+    variances = Variances.of(model, init)
     if not np.isfinite([variances.inner, variances.outer]).all():
         return Unpredicted(f"init={init.name} knows no variance of its weights")
     blocks = up(model, variances, first)
@@ -149,10 +149,6 @@ def _blocks(
     variance = float(scatter.spreads[-1].max())
     why = refusal(Case(model, not init.independent, anchored, norms, variance))
     return Unpredicted(why) if why else (blocks, scatter)
-
-
-def _variances(model: Stack, init: Initialiser) -> Variances:
-    return Variances.of(init, width=model.width, hidden=model.hidden, depth=model.depth)
 
 
 def _prediction(

@@ -87,6 +87,14 @@ def passed(model: Stack) -> float:
     return 1 - 1 / model.width
 
 
+def _shares(model: Stack, forward: Up) -> tuple[float, float]:
+    """The branch's share of |z|², and of the square of a random gradient that is passed back."""
+    skip, multiplier, branch = model.block.skip**2, model.block.multiplier**2, forward.branch
+    back = branch.slope * multiplier
+    whole = back + Scaled(np.full_like(back.values, skip))
+    return (branch.output * multiplier).share_of(forward.total), back.share_of(whole)
+
+
 def _passed_between(model: Stack, forward: Up) -> float:
     """κ of a block's norm below another one, whose gradient is already orthogonal to z.
 
@@ -94,13 +102,10 @@ def _passed_between(model: Stack, forward: Up) -> float:
     than of any other: |Jᵀ z|² exceeds P Z by 2 s² a² x · J x + a⁴ (|Jᵀ f|² - χ F), all relative to
     D, where the branch's Jacobian J maps x to (d log F/d log Q) f.
     """
-    skip, multiplier, branch = model.block.skip**2, model.block.multiplier**2, forward.branch
-    share = (branch.output * multiplier).share_of(forward.total)
-    back = branch.slope * multiplier
-    passed_back = back.share_of(back + Scaled(np.full_like(back.values, skip)))
-    excess = share * passed_back * branch.reflected
-    if skip:
-        excess += 2 * branch.power * share * (1 - passed_back)
+    share, passed_back = _shares(model, forward)
+    excess = share * passed_back * forward.branch.reflected
+    if model.block.skip:
+        excess += 2 * forward.branch.power * share * (1 - passed_back)
     return 1 / (1 + excess / model.width)  # first order in 1/D, and positive
 
 
@@ -122,11 +127,8 @@ def _joint_above(spread: Floats, rates: Floats) -> Floats:
 
 def _joint(model: Stack, forward: Up) -> float:
     """The covariance of log |z|² and of the log of the squared gradient passed back."""
-    multiplier = model.block.multiplier**2
-    added = (forward.branch.output * multiplier).share_of(forward.total)
-    back = forward.branch.slope * multiplier
-    slope = back + Scaled(np.full_like(back.values, model.block.skip**2))
-    return added * back.share_of(slope) * forward.branch.joint
+    share, passed_back = _shares(model, forward)
+    return share * passed_back * forward.branch.joint
 
 
 def norm_scales(model: Stack, kernel: Scaled) -> Scaled:
