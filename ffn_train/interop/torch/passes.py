@@ -58,10 +58,8 @@ class Start:
     def whole_arrived(self, gradient: Tensor) -> None:
         """The gradient of the block's signal has arrived, right after that of the view."""
         if self._part is not None:
-            half = gradient.dtype in (
-                torch.float16,
-                torch.bfloat16,
-            )  # would round the difference, too
+            # half precision would round the difference, too
+            half = gradient.dtype in (torch.float16, torch.bfloat16)
             self.skip = norm((gradient.float() if half else gradient) - self._part)
             self._part = None
 
