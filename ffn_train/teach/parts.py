@@ -86,8 +86,8 @@ def _layer(
         layer = build(x.shape[1])
         layout = Layout(layer)
         flat = layout.zeros("float64")
-        for tensor, array in zip(layout.tensors, parameters, strict=True):
-            flat.vector[tensor.span].reshape(tensor.shape)[...] = array
+        for view, array in zip(layout.named(flat.vector).values(), parameters, strict=True):
+            view[...] = array
         return layout, layer, flat
 
     def forward(x: Floats, *parameters: Floats) -> Any:
@@ -102,7 +102,6 @@ def _layer(
         gradients = layout.zeros("float64")
         gradients.vector[...] = np.nan  # the part must overwrite it
         dx = pullback(dy, gradients.views)
-        vector, tensors = gradients.vector, layout.tensors
-        return (*(vector[t.span].reshape(t.shape).copy() for t in tensors), dx)
+        return (*(array.copy() for array in layout.named(gradients.vector).values()), dx)
 
     return forward, backward

@@ -84,8 +84,7 @@ def explained(
     if not judgement.wrong and not words:
         text = judgement.problem or ""
         if judgement.missing:
-            tensors = _listed([_gradient(name, names) for name in judgement.subject.results])
-            text += f"; it must return {tensors}"
+            text += f"; it must return {_gradients(judgement.subject.results, names)}"
         if judgement.answered:
             return Finding(function, "wrong", (), f"it fails for {text}", convention)
         return Finding(function, "unchecked", (), text, convention)
@@ -112,7 +111,7 @@ def _named(mistakes: Sequence[Mistake], *shows: str) -> str:
 
 
 def _agreement(judgement: Judgement, cases: Sequence[Case], names: Mapping[str, str]) -> str:
-    tensors = _listed([_gradient(name, names) for name in judgement.subject.results])
+    tensors = _gradients(judgement.subject.results, names)
     verb = "agrees" if len(judgement.subject.results) == 1 else "agree"
     what = "the equation" if judgement.subject.results == ("y",) else "centred differences"
     return f"{tensors} {verb} with {what} for {len(cases)} inputs"
@@ -120,12 +119,10 @@ def _agreement(judgement: Judgement, cases: Sequence[Case], names: Mapping[str, 
 
 def _tensors(judgement: Judgement, names: Mapping[str, str]) -> str:
     right = [name for name in judgement.subject.results if name not in judgement.wrong]
-    wrong = _listed([_gradient(name, names) for name in judgement.wrong])
-    if not wrong:
+    if not judgement.wrong:
         return ""
-    return f"wrong: {wrong}" + (
-        f"; right: {_listed([_gradient(name, names) for name in right])}" if right else ""
-    )
+    also = f"; right: {_gradients(right, names)}" if right else ""
+    return f"wrong: {_gradients(judgement.wrong, names)}{also}"
 
 
 def _gradient(name: str, names: Mapping[str, str]) -> str:
@@ -134,15 +131,20 @@ def _gradient(name: str, names: Mapping[str, str]) -> str:
     return f"d{names.get(name, name)}"
 
 
+def _gradients(tensors: Sequence[str], names: Mapping[str, str]) -> str:
+    return _listed([_gradient(name, names) for name in tensors])
+
+
 def _listed(words: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def _evidence(judgement: Judgement, names: Mapping[str, str]) -> list[str]:
     """The numbers that show it."""
+    roles = sorted(names.get(role, role) for role in judgement.changed)
+    changed = [f"changed: {_listed(roles)}"] if roles else []
     if judgement.trial is None:
-        changed = sorted(names.get(role, role) for role in judgement.changed)
-        return [f"changed: {_listed(changed)}"] if changed else []
+        return changed
     case, outcome = judgement.trial
     user, right = outcome.gradients[judgement.tensor], case.right[judgement.tensor]
     tensor = _gradient(judgement.tensor, names)
@@ -159,11 +161,7 @@ def _evidence(judgement: Judgement, names: Mapping[str, str]) -> list[str]:
     )
     if judgement.predicted is not None:
         line += f", with this mistake {judgement.predicted:.{digits}g}"
-    changed = sorted(names.get(role, role) for role in judgement.changed)
-    return [
-        f"{line} ({_where(case, names)})",
-        *([f"changed: {_listed(changed)}"] if changed else []),
-    ]
+    return [f"{line} ({_where(case, names)})", *changed]
 
 
 def _where(case: Case, names: Mapping[str, str]) -> str:
