@@ -56,12 +56,14 @@ def choose(
     gains, and above that one for every core of this process.
     """
     forced = setting != "auto"
-    decide = _of_passes if engine == "compiled" else _of_products
     count = setting if forced else allowed_cores()
-    return decide(count, batch, batch * width * hidden, depth, forced=forced)
+    product = batch * width * hidden
+    if engine == "compiled":
+        return _of_passes(count, batch, depth * product, forced=forced)
+    return _of_products(count, batch, product, forced=forced)
 
 
-def _of_products(count: int, batch: int, product: int, depth: int, *, forced: bool) -> Threads:
+def _of_products(count: int, batch: int, product: int, *, forced: bool) -> Threads:
     """Decided by the multiply-adds N·D·H of a product, since every operation needs the GIL.
 
     One thread below 2²². Above, the batch is split into shards, one thread and one BLAS thread
@@ -78,14 +80,14 @@ def _of_products(count: int, batch: int, product: int, depth: int, *, forced: bo
     return Threads(blas=count, shards=1)
 
 
-def _of_passes(count: int, batch: int, product: int, depth: int, *, forced: bool) -> Threads:
+def _of_passes(count: int, batch: int, products: int, *, forced: bool) -> Threads:
     """Decided by L·N·D·H: compiled passes need the GIL twice per step, however deep the stack.
 
     Shards from 2²⁴ on. Measured on two cores of a Xeon, time of a step on two shards over that on
     one, N=64 D=32 H=128: 1.51 at 2²¹, 1.37, 1.10 and .91 at 2²⁴; N=128 D=64 H=256: 1.24 at 2²²,
     1.07 and .93 at 2²⁴; N=1024 D=64 H=256: .56 at 2²⁷.
     """
-    if depth * product < WORTH_A_SHARD and not forced:
+    if products < WORTH_A_SHARD and not forced:
         count = 1
     return Threads(blas=1, shards=min(count, batch))
 
