@@ -39,15 +39,12 @@ def of_block(model: Stack, forward: Up, backward: Down, sums: Sums) -> Iterator[
     block, branch, width = model.block, forward.branch, float(model.width)
     multiplier = block.multiplier**2
     inner = backward.coherence * multiplier if backward.coherence is not None else None
+    along = backward.coherent.weights if backward.coherent is not None else {}
     above = sums.log_total(backward.output)
     for name, weight in branch.weights.items():
         square = backward.output * weight * multiplier
-        if (
-            inner is not None
-            and backward.coherent is not None
-            and name in backward.coherent.weights
-        ):
-            square = square + inner.outer() * backward.coherent.weights[name]
+        if inner is not None and name in along:
+            square = square + inner.outer() * along[name]
         part, _, kind = name.partition(".")
         spread = branch.slope_spread if part in model.branch.inner else branch.spread
         last = part == model.branch.outer and kind == "bias"  # dLoss/dy summed over the batch
@@ -70,9 +67,8 @@ def of_block(model: Stack, forward: Up, backward: Down, sums: Sums) -> Iterator[
     ):
         if norm is not None:  # D features; E[g⁴ y⁴] = 9, E[g⁴] = 3
             gain, shift = gradient * output * width, gradient * width
-            if (
-                backward.along is not None
-            ):  # E y_a² y_b² = Y_aa Y_bb + 2 Y_ab²; ``gain`` has one Y_ab²
+            if backward.along is not None:
+                # E y_a² y_b² = Y_aa Y_bb + 2 Y_ab²; ``gain`` has one Y_ab²
                 fourth = output.diagonal.outer() + output * output
                 gain = gain + backward.along.outer() * fourth * width
             for name, kernel, fresh in (("gain", gain, 8 / width), ("shift", shift, 2 / width)):

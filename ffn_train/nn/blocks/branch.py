@@ -24,7 +24,6 @@ class Branch(Layer):
     writes back to it; initialisers treat the two differently.
     """
 
-    name: ClassVar[str]
     activation: Activation
     inner: ClassVar[tuple[str, ...]]
     outer: ClassVar[str]
