@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ffn_train.nn.compiled.branch import branch, branch_backward
-from ffn_train.nn.compiled.ends import projection, projection_backward, read_out, read_out_backward
+from ffn_train.nn.compiled.ends import linear, linear_backward, read_out, read_out_backward
 from ffn_train.nn.compiled.jit import entry, inlined, summing
 from ffn_train.nn.compiled.norms import norm, norm_backward
 from ffn_train.nn.compiled.scheme import POST, PRE, kept_of, norm_of
@@ -71,7 +71,7 @@ def forward(record, theta, x, signals, hiddens, storage, y, blocks):
     gate = np.empty((rows, scheme.hidden if scheme.gated else 0), theta.dtype)
     total = np.empty((rows, scheme.width if scheme.placement == POST else 0), theta.dtype)
     if scheme.inputs > 0:
-        projection(scheme, theta, x, signals[0])
+        linear(theta, 0, scheme.width, scheme.inputs, x, signals[0])
     else:
         signals[0] = x
     for block in range(blocks):
@@ -176,7 +176,7 @@ def backward(record, theta, grads, x, signals, hiddens, storage, dy, dx, flow):
             _sum(dz, skip, zero, dz, flow[2, block])  # s dz
         above = below
     if scheme.inputs > 0:
-        projection_backward(scheme, theta, grads, above, x, dx)
+        linear_backward(theta, grads, 0, scheme.width, scheme.inputs, above, x, dx)
     else:
         dx[:] = above
 

@@ -1,4 +1,4 @@
-"""A stack's ends: the input projection x_0 = W x + b, and the read-out y = W norm(x_L) + b."""
+"""A stack's ends: x_0 = W x + b, a linear layer, and the read-out y = W norm(x_L) + b."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from ffn_train.nn.compiled.scheme import PRE, norm_of
 
 
 @inlined
-def _linear(weight, bias, x, y):
+def linear(theta, at, fan_out, fan_in, x, y):
+    """y = W x + b into ``y``, with the parameters that begin at ``at``."""
+    weight, bias, _ = linear_of(theta, at, fan_out, fan_in)
     product_with_transpose(x, weight, y)
     for n in range(y.shape[0]):
         for j in range(y.shape[1]):
@@ -18,28 +20,16 @@ def _linear(weight, bias, x, y):
 
 
 @inlined
-def _linear_backward(weight, dweight, dbias, dy, x, dx):
+def linear_backward(theta, grads, at, fan_out, fan_in, dy, x, dx):
+    """From dL/dy to dL/dx; fills dL/dW and dL/db."""
+    weight, _, _ = linear_of(theta, at, fan_out, fan_in)
+    dweight, dbias, _ = linear_of(grads, at, fan_out, fan_in)
     product_of_transpose(dy, x, dweight)
     product(dy, weight, dx)
     dbias[:] = 0
     for n in range(dy.shape[0]):
         for j in range(dy.shape[1]):
             dbias[j] += dy[n, j]
-
-
-@inlined
-def projection(scheme, theta, x, signal):
-    """x_0 into ``signal``."""
-    weight, bias, _ = linear_of(theta, 0, scheme.width, scheme.inputs)
-    _linear(weight, bias, x, signal)
-
-
-@inlined
-def projection_backward(scheme, theta, grads, dsignal, x, dx):
-    """From dL/dx_0 to dL/dx."""
-    weight, _, _ = linear_of(theta, 0, scheme.width, scheme.inputs)
-    dweight, dbias, _ = linear_of(grads, 0, scheme.width, scheme.inputs)
-    _linear_backward(weight, dweight, dbias, dsignal, x, dx)
 
 
 @inlined
@@ -51,8 +41,7 @@ def read_out(scheme, theta, at, signal, kept, slot, y):
         inner, normed, inverse = kept.inner[slot], kept.normed[slot], kept.inverse[slot]
         eps = theta.dtype.type(scheme.eps)
         norm(signal, gain, shift, scheme.centred, eps, normed, inverse, inner)
-    weight, bias, _ = linear_of(theta, at, scheme.outputs, scheme.width)
-    _linear(weight, bias, inner, y)
+    linear(theta, at, scheme.outputs, scheme.width, inner, y)
 
 
 @inlined
@@ -62,9 +51,7 @@ def read_out_backward(scheme, theta, grads, at, dy, signal, kept, slot, dinner, 
     if scheme.placement == PRE:
         inner, dx = kept.inner[slot], dinner
         _, _, start = norm_of(scheme, theta, at)
-    weight, _, _ = linear_of(theta, start, scheme.outputs, scheme.width)
-    dweight, dbias, _ = linear_of(grads, start, scheme.outputs, scheme.width)
-    _linear_backward(weight, dweight, dbias, dy, inner, dx)
+    linear_backward(theta, grads, start, scheme.outputs, scheme.width, dy, inner, dx)
     if scheme.placement == PRE:
         gain, _, _ = norm_of(scheme, theta, at)
         dgain, dshift, _ = norm_of(scheme, grads, at)
