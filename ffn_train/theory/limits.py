@@ -43,29 +43,22 @@ class Case:
     variance: float
 
 
-@dataclass(frozen=True)
-class Limit:
-    """A condition ``where`` nothing is predicted; ``why`` is half a line."""
-
-    where: Callable[[Case], bool]
-    why: str
-
-
 def _plain(case: Case) -> bool:
     return case.model.block.skip == 0
 
 
-LIMITS: Sequence[Limit] = (
-    Limit(
+# where nothing is predicted, and why in half a line
+LIMITS: Sequence[tuple[Callable[[Case], bool], str]] = (
+    (
         # ratios of up to 6; LayerNorm of one feature is 0
         lambda case: case.model.width < 5 and case.model.norm.placement != "none",
         "none is for a norm over fewer than 5 features: they are no wide layer",
     ),
-    Limit(
+    (
         lambda case: case.orthogonal and case.model.hidden <= case.model.width and _plain(case),
         "none is verified for square orthogonal matrices without a skip path",
     ),
-    Limit(
+    (
         # 0.69 for a linear stack of D = 40, L = 24; 0.43 for tanh of D = 64, L = 128
         lambda case: (
             case.anchored
@@ -76,12 +69,12 @@ LIMITS: Sequence[Limit] = (
         "none is for a plain stack without a norm that is deeper than wide, from its measured "
         "gradient: the chance in that counts for more in each block, up to exp(L/2D)",
     ),
-    Limit(
+    (
         lambda case: case.model.norm.placement != "none" and _plain(case) and case.norms > NORMS,
         "none is for a plain stack with a norm that is so deep and narrow: the chance in the "
         "norms' scales multiplies from block to block",
     ),
-    Limit(
+    (
         lambda case: not case.anchored and grows_by_products(case.model) and case.variance > GATES,
         "none is for gated blocks without a norm whose products grow so fast that chance decides",
     ),
@@ -90,7 +83,7 @@ LIMITS: Sequence[Limit] = (
 
 def refusal(case: Case) -> str:
     """Why nothing is predicted; "" if something is."""
-    return next((limit.why for limit in LIMITS if limit.where(case)), "")
+    return next((why for where, why in LIMITS if where(case)), "")
 
 
 def undecided(share: float) -> bool:
