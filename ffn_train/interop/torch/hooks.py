@@ -73,7 +73,7 @@ class Observed:
 class Hooks:
     """The hooks of a model at the steps that are due; ``seen`` is what they observe of one.
 
-    They do not keep this object alive: without it they are removed.
+    They do not keep this object alive, and are removed with it.
     """
 
     seen: Observed
@@ -165,12 +165,11 @@ class Hooks:
         return [name for name in {**hooked, **now} if now.get(name) is not hooked.get(name)]
 
     def _model_called(self, *_: Any) -> None:
-        seen = self.seen
         if torch.is_grad_enabled():
-            if not seen.before and self._changed():
+            if not self.seen.before and self._changed():
                 _remove(self._handles)
                 self._hook()
-            seen.passes.append(Pass(self._scale()))
+            self.seen.passes.append(Pass(self._scale()))
 
     def _scale(self) -> float:
         return 1.0 if self.scaler is None else float(self.scaler.get_scale())
@@ -223,21 +222,18 @@ class Hooks:
     def _submodule_called(
         self, name: str, module: nn.Module, args: Any, kwargs: dict[str, Any]
     ) -> tuple[Any, dict[str, Any]] | None:
-        seen = self.seen
-        if seen.running is None:
+        if self.seen.running is None:
             return None
         tensors = tensors_of((*args, *kwargs.values())) if torch.is_grad_enabled() else ()
-        return _exchanged(args, kwargs, seen.running.enter(name, module, tensors))
+        return _exchanged(args, kwargs, self.seen.running.enter(name, module, tensors))
 
     def _submodule_returned(self, module: nn.Module, args: Any, output: Any) -> None:
-        seen = self.seen
-        if seen.running is not None:
-            seen.running.leave(module, output)
+        if self.seen.running is not None:
+            self.seen.running.leave(module, output)
 
     def _arriving(self, _: Tensor) -> None:
         """A gradient arrives at a parameter: forget the earlier ones if they were discarded."""
-        seen = self.seen
-        number = torch._C._current_graph_task_id()
+        seen, number = self.seen, torch._C._current_graph_task_id()
         if number == seen.arrived or seen.taken:
             return
         seen.arrived = number
@@ -263,8 +259,7 @@ class Hooks:
             seen.forget()
 
     def _accumulated(self, name: str, parameter: Tensor) -> None:
-        seen = self.seen
-        number = torch._C._current_graph_task_id()
+        seen, number = self.seen, torch._C._current_graph_task_id()
         if seen.taken and number not in seen.backward:
             seen.late = True
         elif parameter.grad is not None and seen.before:
