@@ -9,7 +9,7 @@ import numpy as np
 
 from ffn_train.nn.activations.gelu import GELU, GELUTanh
 from ffn_train.nn.activations.identity import Identity
-from ffn_train.nn.activations.relu import ReLU
+from ffn_train.nn.activations.relu import LeakyReLU, ReLU
 from ffn_train.nn.activations.silu import SiLU
 from ffn_train.nn.activations.tanh import Tanh
 from ffn_train.nn.core import Array, Floats
@@ -32,11 +32,8 @@ def _sigmoid(z: Floats) -> Floats:
 
 
 def _leaky(slope: float) -> Activation:
-    return Activation(
-        f"leaky ReLU of slope {slope:g}",
-        lambda z: np.where(z > 0, z, slope * z),
-        lambda z: np.where(z > 0, 1, slope),
-    )
+    act = LeakyReLU(slope=slope)
+    return Activation(f"leaky ReLU of slope {slope:g}", act.value, act.derivative)
 
 
 OWN = "its own"  # the name of an activation that is not in this table
