@@ -15,7 +15,7 @@ from ffn_train.config.settings import SettingError
 from ffn_train.interop.export.source import scale_of
 from ffn_train.nn.blocks.residual import ResidualBlock
 from ffn_train.nn.core import Array, Layer
-from ffn_train.nn.layers.norms import FeatureNorm
+from ffn_train.nn.layers.norms import LayerNorm, RMSNorm
 from ffn_train.using.model import Model
 
 OPSET, IR = 17, 8  # of 2022, which readers since then know
@@ -58,9 +58,9 @@ class Graph:
 
         A row above 1 is divided by its largest entry first, so that no square overflows.
         """
-        assert isinstance(norm, FeatureNorm)
+        assert isinstance(norm, (LayerNorm, RMSNorm))
         features: dict[str, Any] = {"axes": [-1], "keepdims": 1}
-        if norm.centred:
+        if isinstance(norm, LayerNorm):
             x = self.add("Sub", x, self.add("ReduceMean", x, **features))
         largest = self.add("ReduceMax", self.add("Abs", x), **features)
         largest = self.add("Max", largest, self.number(1))
@@ -69,7 +69,7 @@ class Graph:
         eps = self.add("Div", self.number(norm.eps), self.add("Mul", largest, largest))
         x = self.add("Div", x, self.add("Sqrt", self.add("Add", square, eps)))
         x = self.add("Mul", x, f"{name}.gain")
-        return self.add("Add", x, f"{name}.shift") if norm.centred else x
+        return self.add("Add", x, f"{name}.shift") if isinstance(norm, LayerNorm) else x
 
     def erf(self, z: str) -> str:
         """erf z in float32, since onnxruntime has none for float64."""

@@ -12,7 +12,7 @@ from ffn_train.nn.activations.activation import Activation
 from ffn_train.nn.blocks.residual import ResidualBlock
 from ffn_train.nn.core import Array, Layer
 from ffn_train.nn.layers.linear import Linear
-from ffn_train.nn.layers.norms import FeatureNorm
+from ffn_train.nn.layers.norms import LayerNorm, RMSNorm
 from ffn_train.nn.stack import Stack
 from ffn_train.using.model import Model
 
@@ -159,8 +159,8 @@ def _name(norm: Layer | None) -> str:
 
 
 def _norm(norm: Layer) -> str:
-    assert isinstance(norm, FeatureNorm)
-    centred = norm.centred
+    assert isinstance(norm, (LayerNorm, RMSNorm))
+    centred = isinstance(norm, LayerNorm)
     mean = "x - mean" if centred else "x"
     moment = "variance" if centred else "mean of x²"
     return NORM.format(

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from ffn_train.config.registry import Choice, choice
 from ffn_train.config.settings import one_of, setting
 from ffn_train.nn.core import Layer
-from ffn_train.nn.layers.norms import FeatureNorm, LayerNorm, RMSNorm
+from ffn_train.nn.layers.norms import LayerNorm, RMSNorm
 
 
 class Norm(Choice):
@@ -42,13 +42,13 @@ class NoNorm(Norm):
 class _Norm(Norm):
     eps: float = setting("added to the variance", 1.0e-5, above=0, below=1)
 
-    kind: ClassVar[type[FeatureNorm]]
+    kind: ClassVar[type[LayerNorm] | type[RMSNorm]]
 
     def layer(self, width: int) -> Layer:
         return self.kind(width, self.eps)
 
     def warnings(self, width: int) -> list[str]:
-        if width > 1 or not self.kind.centred:
+        if width > 1 or self.kind is not LayerNorm:
             return []
         return [
             "a LayerNorm over one feature returns its shift whatever its input, so the output does "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import numpy as np
 
@@ -29,13 +28,8 @@ def _inverse_scale(x: Array, eps: float) -> Array:
     return np.reciprocal(scale, out=scale)
 
 
-class FeatureNorm(Layer):
-    """A norm over the D = ``width`` features of each sample, with a gain g.
-
-    ``centred``: x minus its mean is normed, and a shift s is added.
-    """
-
-    centred: ClassVar[bool]
+class _FeatureNorm(Layer):
+    """A norm over the D = ``width`` features of each sample, with a gain."""
 
     def __init__(self, width: int, eps: float) -> None:
         self.width = width
@@ -43,38 +37,13 @@ class FeatureNorm(Layer):
 
     @property
     def shapes(self) -> Mapping[str, Shape]:
-        gain = {"gain": (self.width,)}
-        return {**gain, "shift": (self.width,)} if self.centred else gain
+        return {"gain": (self.width,)}
 
     def initial_value(self, name: str) -> float:
         return 1.0 if name == "gain" else 0.0
 
-    def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
-        gain, centred = params["gain"], self.centred
-        deviation = x - feature_mean(x) if centred else x
-        inverse = _inverse_scale(deviation, self.eps)
-        normed = np.multiply(deviation, inverse, out=deviation if centred else None)
-        y = normed * gain
-        if centred:
-            y += params["shift"]
 
-        def pullback(dy: Array, grads: Views) -> Array:
-            if centred:
-                sample_sum(dy, out=grads["shift"])
-            product = dy * normed
-            sample_sum(product, out=grads["gain"])
-            dx = dy * gain
-            through_scale = feature_mean(np.multiply(dx, normed, out=product))
-            if centred:
-                dx -= feature_mean(dx)
-            dx -= np.multiply(normed, through_scale, out=product)
-            dx *= inverse
-            return dx
-
-        return y, pullback
-
-
-class LayerNorm(FeatureNorm):
+class LayerNorm(_FeatureNorm):
     """y = g ∘ x̂ + s with x̂ = (x - mean(x)) / sqrt(var(x) + eps), over each sample's D features.
 
     Backward, with dx̂ = dy ∘ g: dg = Σ_n dy ∘ x̂, ds = Σ_n dy and
@@ -84,10 +53,33 @@ class LayerNorm(FeatureNorm):
     Source: Ba, Kiros and Hinton 2016, "Layer Normalization".
     """
 
-    centred = True
+    @property
+    def shapes(self) -> Mapping[str, Shape]:
+        return {**super().shapes, "shift": (self.width,)}
+
+    def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
+        gain = params["gain"]
+        normed = x - feature_mean(x)
+        inverse = _inverse_scale(normed, self.eps)
+        normed *= inverse
+        y = normed * gain
+        y += params["shift"]
+
+        def pullback(dy: Array, grads: Views) -> Array:
+            sample_sum(dy, out=grads["shift"])
+            product = dy * normed
+            sample_sum(product, out=grads["gain"])
+            dx = dy * gain
+            through_variance = feature_mean(np.multiply(dx, normed, out=product))
+            dx -= feature_mean(dx)
+            dx -= np.multiply(normed, through_variance, out=product)
+            dx *= inverse
+            return dx
+
+        return y, pullback
 
 
-class RMSNorm(FeatureNorm):
+class RMSNorm(_FeatureNorm):
     """y = g ∘ x̂ with x̂ = x / sqrt(mean(x²) + eps), over each sample's D features.
 
     Backward, with dx̂ = dy ∘ g: dg = Σ_n dy ∘ x̂ and
@@ -95,4 +87,19 @@ class RMSNorm(FeatureNorm):
     Source: Zhang and Sennrich 2019, "Root Mean Square Layer Normalization".
     """
 
-    centred = False
+    def forward(self, params: Views, x: Array) -> tuple[Array, Pullback]:
+        gain = params["gain"]
+        inverse = _inverse_scale(x, self.eps)
+        normed = x * inverse
+        y = normed * gain
+
+        def pullback(dy: Array, grads: Views) -> Array:
+            product = dy * normed
+            sample_sum(product, out=grads["gain"])
+            dx = dy * gain
+            through_scale = feature_mean(np.multiply(dx, normed, out=product))
+            dx -= np.multiply(normed, through_scale, out=product)
+            dx *= inverse
+            return dx
+
+        return y, pullback
