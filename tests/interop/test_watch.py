@@ -463,6 +463,25 @@ def test_rows_are_numbered_by_the_steps_of_the_optimizer(
     assert not (tmp_path / "none").exists()
 
 
+def test_an_optimizer_may_be_given_the_model_later(tmp_path: Path) -> None:
+    model, x = network("mlp")
+    other = nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([other], lr=0.25)
+    with ffn_train.watch(model, "layers.*", path=tmp_path / "run", every=1) as run:
+        other.grad = torch.ones(1)
+        optimizer.step()
+        optimizer.add_param_group({"params": list(model.parameters()), "lr": 0.125})
+        for _ in range(2):
+            loss = loss_of(model, x)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            run.log(loss)
+    scalars = load_run(tmp_path / "run").scalars
+    assert scalars["step"].tolist() == [0, 1]
+    assert np.isfinite(scalars["lr"]).all()
+
+
 @pytest.mark.parametrize("fused", [False, True])  # which skips the scaler's steps itself
 def test_a_gradient_scaler_is_divided_out_and_its_left_out_steps_have_no_row(
     fused: bool, tmp_path: Path

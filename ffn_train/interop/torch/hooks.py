@@ -89,7 +89,7 @@ class Hooks:
         self.scaler = scaler if scaler is not None and scaler.is_enabled() else None
         self._handles: list[Any] = []
         self._hooked: dict[str, nn.Module | nn.Parameter] = {}
-        self._ours: dict[Optimizer, bool] = {}
+        self._ours: set[Optimizer] = set()
         self._of_optimizers = [
             register_optimizer_step_pre_hook(_weakly(self._steps)),
             register_optimizer_step_post_hook(_weakly(self._stepped)),
@@ -268,10 +268,11 @@ class Hooks:
 
     def _steps(self, optimizer: Optimizer, *_: Any) -> None:
         seen = self.seen
-        if optimizer not in self._ours:
+        if optimizer not in self._ours:  # or not yet
             its = {id(p) for group in optimizer.param_groups for p in group["params"]}
-            self._ours[optimizer] = any(id(p) in its for p in self.model.parameters())
-        if self._ours[optimizer]:
+            if any(id(p) in its for p in self.model.parameters()):
+                self._ours.add(optimizer)
+        if optimizer in self._ours:
             seen.stepping.add(optimizer)
             unused = bool(seen.gradients) and not seen.taken
             if unused and all(p.grad is None for p in self.model.parameters()):
