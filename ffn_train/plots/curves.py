@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,14 @@ def block_curves(axes: Axes, steps: ArrayLike, values: Floats, depth: int) -> li
         trend(axes, steps, row, label=str(block), **block_look(block, depth))
         for block, row in zip(blocks(depth), values, strict=True)
     ]
+
+
+def over_depth(axes: Axes, table: Floats, looks: Mapping[int, Mapping[str, Any]]) -> None:
+    """A line over places 0, 1, ... for each of these rows of a table (K, places)."""
+    places = np.arange(table.shape[1])
+    for row, look in looks.items():
+        curve(axes, places, table[row], **look)
+    mark(axes, places, *table[list(looks)])
 
 
 def mark(axes: Axes, x: ArrayLike, *values: ArrayLike) -> None:

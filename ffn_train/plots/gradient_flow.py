@@ -10,14 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ffn_train.config.registry import choice
-from ffn_train.nn.core import Floats
 from ffn_train.plots import expected as theory
-from ffn_train.plots.curves import curve, mark, marks
+from ffn_train.plots.curves import marks, over_depth
 from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import depth_axis, log_axis, number
 from ffn_train.plots.selection import rows
 from ffn_train.plots.sheet import STRIP, lift, note, right_legends, sample, sheet
-from ffn_train.plots.style import DOUBLE, INK, step_look
+from ffn_train.plots.style import DOUBLE, INK, step_looks
 from ffn_train.runs import Measures, Run
 from ffn_train.theory import Prediction
 
@@ -46,8 +45,7 @@ class GradientFlow(RunFigure):
         measured, (norms, signal, *parts) = measures.common(
             "gradient_norm", "signal_gradient_rms", *(_PARTS if parted else ())
         )
-        chosen = rows(signal)
-        looks = {row: step_look(order, len(chosen)) for order, row in enumerate(chosen)}
+        looks = step_looks(signal)
         predicted = theory.prediction(run)
         figure, axes = sheet(
             run,
@@ -58,15 +56,17 @@ class GradientFlow(RunFigure):
             gaps=(0.66, 0.12) if parted else (0.66,),
         )
         depth = measures.depth
-        _over_depth(axes[0], measures.by_layer(norms)[:, measures.block_columns], looks)
-        _over_depth(axes[1], signal, looks)
+        of_blocks = measures.by_layer(norms)[:, measures.block_columns]
+        ends = {row: looks[row] for row in rows(signal, count=2)}
+        log_axis(axes[0], of_blocks[list(looks)])
+        for panel in axes[1:]:  # one scale for the whole and its parts, labelled once
+            log_axis(panel, signal[list(looks)], *(part[list(ends)] for part in parts))
+        over_depth(axes[0], of_blocks, looks)
+        over_depth(axes[1], signal, looks)
         kinds = []
         if parted:
-            ends = {row: looks[row] for row in rows(signal, count=2)}
             for part, style in zip(parts, ({}, _BRANCH), strict=True):
-                _over_depth(axes[2], part, ends, **style)
-            for panel in axes[1:]:  # one scale for the whole and its parts, labelled once
-                log_axis(panel, signal[chosen], *(part[list(ends)] for part in parts))
+                over_depth(axes[2], part, {row: {**look, **style} for row, look in ends.items()})
             if axes[2].get_position().x0 > axes[1].get_position().x0:  # beside it
                 axes[2].tick_params(axis="y", which="both", labelleft=False)
                 axes[2].yaxis.label.set_visible(False)
@@ -125,14 +125,6 @@ def _left_out(measures: Measures, predicted: Prediction | None) -> list[str]:
     count = int(np.isnan(predicted.log_gradient_norm[inside]).sum())
     why = "whose sums over pairs of rows chance decides"
     return [f"no prediction for {count} of {sum(inside)} tensors, {why}"] * bool(count)
-
-
-def _over_depth(axes: Axes, table: Floats, looks: Looks, **more: object) -> None:
-    log_axis(axes, table[list(looks)])
-    places = np.arange(table.shape[1])
-    for row, look in looks.items():
-        curve(axes, places, table[row], **{**look, **more})
-    mark(axes, places, *(table[row] for row in looks))
 
 
 def _headline(figure: Figure, measures: Measures) -> None:

@@ -8,13 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ffn_train.nn.core import Floats
-from ffn_train.plots.curves import band_entry, curve, drawn, mark, marks, tell, trend
+from ffn_train.plots.curves import band_entry, curve, drawn, mark, marks, over_depth, tell, trend
 from ffn_train.plots.legs import mark_legs
 from ffn_train.plots.literal import literal
 from ffn_train.plots.scales import depth_axis, linear_axis, log_axis, step_axis
-from ffn_train.plots.selection import rows
 from ffn_train.plots.sheet import BOTTOM, RIGHT, ROW, TITLE, TOP, note, right_legends, sample, sheet
-from ffn_train.plots.style import DOUBLE, INK, MARKERS, PALETTE, SINGLE, step_look
+from ffn_train.plots.style import DOUBLE, INK, MARKERS, PALETTE, SINGLE, step_looks
 from ffn_train.runs import Measures, Run
 from ffn_train.runs.layout import TensorColumn
 from ffn_train.runs.measures import Series
@@ -67,16 +66,12 @@ def _panels(axes: list[Axes], series: Series, run: Run) -> list[tuple[str, list[
             handles = _of_tensors(panel, values, measures)
             panel.set_title(f"step {step}")
         return [("tensor", handles)]
-    chosen = rows(series.values)
-    looks = [step_look(order, len(chosen)) for order in range(len(chosen))]
-    places = np.arange(series.values.shape[1])
-    scale(axes[0], series.values[chosen])
-    for row, look in zip(chosen, looks, strict=True):
-        curve(axes[0], places, series.values[row], **look)
-    mark(axes[0], places, *series.values[chosen])
+    looks = step_looks(series.values)
+    scale(axes[0], series.values[list(looks)])
+    over_depth(axes[0], series.values, looks)
     what = "block boundary $l$" if series.column.per == "boundary" else "block $l$"
-    depth_axis(axes[0], len(places) - 1, measures.depth, what)
-    steps = [sample(str(series.step[row]), **look) for row, look in zip(chosen, looks, strict=True)]
+    depth_axis(axes[0], series.values.shape[1] - 1, measures.depth, what)
+    steps = [sample(str(series.step[row]), **look) for row, look in looks.items()]
     return [("step", [*steps])]
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from ffn_train.config.registry import choice
 from ffn_train.plots import expected as theory
-from ffn_train.plots.curves import curve, mark, marks
+from ffn_train.plots.curves import marks, over_depth
 from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import depth_axis, log_axis
-from ffn_train.plots.selection import rows
 from ffn_train.plots.sheet import STRIP, right_legends, sample, sheet
-from ffn_train.plots.style import DOUBLE, SINGLE, step_look
+from ffn_train.plots.style import DOUBLE, SINGLE, step_looks
 from ffn_train.runs import Run
 
 
@@ -31,8 +29,8 @@ class Signal(RunFigure):
         measured, (signal, *dead) = measures.common(
             "signal_rms", *(["dead_share"] if rectifies else [])
         )
-        chosen = rows(signal)
-        looks = [step_look(order, len(chosen)) for order in range(len(chosen))]
+        looks = step_looks(signal)
+        chosen = list(looks)
         none_dead = rectifies and not dead[0][chosen].any()  # what is not finite counts as some
         beside = rectifies and not none_dead
         predicted = theory.prediction(run)
@@ -44,19 +42,14 @@ class Signal(RunFigure):
             panels=2 if beside else 1,
             gaps=(0.66,) if beside else (),
         )
-        boundaries = np.arange(measures.depth + 1)
         log_axis(axes[0], signal[chosen])
-        for row, look in zip(chosen, looks, strict=True):
-            curve(axes[0], boundaries, signal[row], **look)
-        mark(axes[0], boundaries, *signal[chosen])
+        over_depth(axes[0], signal, looks)
         depth_axis(axes[0], measures.depth, measures.depth, "block boundary $l$")
         axes[0].set_ylabel("RMS $x_l$")
         if beside:
             axes[0].set_title("(a)  signal")
             axes[1].set_title("(b)  hidden units dead on the whole batch")
-            for row, look in zip(chosen, looks, strict=True):
-                curve(axes[1], boundaries[:-1], 100 * dead[0][row], **look)
-            mark(axes[1], boundaries[:-1], *dead[0][chosen])
+            over_depth(axes[1], 100 * dead[0], looks)
             axes[1].set_ylim(-4, 104)
             depth_axis(axes[1], measures.depth - 1, measures.depth, "block $l$")
             axes[1].set_ylabel("dead units (%)")
@@ -65,9 +58,7 @@ class Signal(RunFigure):
             theory.expect(axes[0], run, log, sd)
             theory.strip(axes[0], run, (log, sd), signal[0], looks[0])
         theory.caption(figure, run)
-        steps = [
-            sample(str(measured[row]), **look) for row, look in zip(chosen, looks, strict=True)
-        ]
+        steps = [sample(str(measured[row]), **look) for row, look in looks.items()]
         alive = ("dead units", [sample("none", linestyle="none")] * none_dead)
         right_legends(
             figure, axes[-1], ("step", steps), theory.legend(run), alive, ("", marks(*figure.axes))

@@ -15,8 +15,9 @@ from typing import Any
 import matplotlib
 from matplotlib.typing import ColorType
 
+from ffn_train.nn.core import Floats
 from ffn_train.plots.appearance import requested
-from ffn_train.plots.selection import SHALLOW, blocks
+from ffn_train.plots.selection import SHALLOW, blocks, rows
 
 SINGLE = 3.5  # inches: one column of a two-column page
 DOUBLE = 7.0  # inches: the whole width
@@ -118,6 +119,12 @@ def step_colour(order: int, count: int) -> ColorType:
 def step_look(order: int, count: int) -> dict[str, Any]:
     """Colour and marker of the ``order``-th of ``count`` steps drawn."""
     return {"color": step_colour(order, count), **_marker(order)}
+
+
+def step_looks(values: Floats) -> dict[int, dict[str, Any]]:
+    """The measured rows of a table (K, ...) that are drawn, each with its look."""
+    chosen = rows(values)
+    return {row: step_look(order, len(chosen)) for order, row in enumerate(chosen)}
 
 
 def _marker(order: int) -> dict[str, Any]:
