@@ -74,6 +74,11 @@ class Group:
         return [(case.state, str(sorted(case.metrics.items()))) for case in self.measured]
 
 
+def differences(groups: Iterable[Group], metric: Metric) -> list[str]:
+    """The settings that make a metric another quantity in some of the groups than in others."""
+    return apart([case for group in groups for case in group.ended], metric.name)
+
+
 def levels(cases: Sequence[Case], keys: Sequence[str]) -> dict[str, list[Value]]:
     """The values of each key: numbers by size, words in the order of their sweep."""
     return {key: _in_order(cases, key) for key in keys}

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ffn_train.compare.comparison import Comparison
-from ffn_train.compare.groups import Group
+from ffn_train.compare.groups import Group, differences
 from ffn_train.compare.layout import together
 from ffn_train.compare.likeness import apart, in_words
 from ffn_train.compare.metrics import Metric
@@ -105,7 +105,7 @@ def _best(comparison: Comparison) -> str:
     if len(known) < 2 or not metric.better:
         return ""
     end = "lowest" if metric.better == "lower" else "highest"
-    if keys := apart([case for group in comparison.measured for case in group.ended], metric.name):
+    if keys := differences(comparison.measured, metric):
         return f"no {end} {metric.symbol}: the runs {in_words(keys)}"
     mean, group = min(known, key=lambda pair: metric.badness(pair[0]))
     return f"{end} {metric.symbol}: {group} ({mean:.3g})"

@@ -17,9 +17,8 @@ from ffn_train.compare.axis import ValueAxis
 from ffn_train.compare.colours import Colours
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import sheet
-from ffn_train.compare.groups import Group
+from ffn_train.compare.groups import Group, differences
 from ffn_train.compare.header import spread
-from ffn_train.compare.likeness import apart
 from ffn_train.compare.lost import (
     cross,
     headroom,
@@ -89,17 +88,23 @@ def draw(comparison: Comparison) -> Figure | None:
             note_lost(axes, cell.groups)
         lines = panels(comparison, roles.keys, cell.groups)  # sharing all but the axis's setting
         for order, line in enumerate(lines):
-            places = [axis.place(g.point[layout.x], order, len(lines)) for g in line.groups]
-            means = [group.statistics(metric, log=log) for group in line.groups]
+            points = [
+                _Point(
+                    group,
+                    axis.place(group.point[layout.x], order, len(lines)),
+                    axis.place(group.point[layout.x], order + 0.4, len(lines)),
+                    group.statistics(metric, log=log),
+                )
+                for group in line.groups
+            ]
             if axis.numeric:
                 trend = {**shades.look(line.groups[0]), "marker": ""}
-                axes.plot(places, [mean.mean for mean in means], linewidth=1.0, **trend)
-            runs_x = [axis.place(g.point[layout.x], order + 0.4, len(lines)) for g in line.groups]
-            points = map(_Point, line.groups, places, runs_x, means)
+                means = [point.mean.mean for point in points]
+                axes.plot([point.x for point in points], means, linewidth=1.0, **trend)
             for look, alike in _by_look(points, shades):
                 beyond |= _draw(axes, alike, metric, look)
             if layout.optimised and metric.better:
-                ringed |= _mark_best(axes, metric, line.groups, places, means)
+                ringed |= _mark_best(axes, metric, points)
     page.share(metric.symbol, xlabel=named(layout.x))
     entries = [(ringed, sample("best of a curve", **_RING)), (lost, cross()), (beyond, triangle())]
     colours.explain(page.upper_right, ("", [entry for present, entry in entries if present]))
@@ -140,23 +145,17 @@ def _by_look(
     return looks.values()
 
 
-def _mark_best(
-    axes: Axes,
-    metric: Metric,
-    groups: Sequence[Group],
-    places: Sequence[float],
-    means: Sequence[Statistics],
-) -> bool:
+def _mark_best(axes: Axes, metric: Metric, points: Sequence[_Point]) -> bool:
     """Draw a ring around the best of the means, if there are several and it is within the axis;
     returns whether it is drawn. What is another quantity in some groups has no best.
     """
-    known = [(mean.mean, x) for mean, x in zip(means, places, strict=True) if mean.n]
-    if len(known) < 2 or apart([case for group in groups for case in group.ended], metric.name):
+    known = [point for point in points if point.mean.n]
+    if len(known) < 2 or differences([point.group for point in points], metric):
         return False
-    value, place = min(known, key=lambda point: metric.badness(point[0]))
-    if value > axes.get_ylim()[1]:
+    best = min(known, key=lambda point: metric.badness(point.mean.mean))
+    if best.mean.mean > axes.get_ylim()[1]:
         return False
-    axes.plot([place], [value], zorder=4, **_RING)
+    axes.plot([best.x], [best.mean.mean], zorder=4, **_RING)
     return True
 
 
