@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, fields
 
 from ffn_train.compare.case import TIMES
@@ -25,7 +25,15 @@ from ffn_train.plots.settings import UNSET, Value, text
 from ffn_train.runs.finding import QUESTIONS
 
 GROUPS, RUNS, TIMES_FILE = "groups.csv", "runs.csv", "times.csv"
-COUNTS = ("n", "n_diverged", "n_stopped", "share_lost", "n_unfinished", "n_without_results")
+# the columns of a group's numbers of runs
+COUNTS: Mapping[str, Callable[[Group], object]] = {
+    "n": lambda group: len(group.measured),
+    "n_diverged": lambda group: group.count("diverged"),
+    "n_stopped": lambda group: group.count("stopped"),
+    "share_lost": lambda group: group.share_lost,
+    "n_unfinished": lambda group: sum(case.unfinished for case in group.measured),
+    "n_without_results": lambda group: len(group.cases) - len(group.measured),
+}
 
 
 def tables(comparison: Comparison) -> dict[str, str]:
@@ -41,23 +49,11 @@ def _groups(comparison: Comparison) -> Iterable[Sequence[object]]:
     statistics = [field.name for field in fields(Statistics)]
     yield (*comparison.keys, *COUNTS, "metric", "average", "n_values", *statistics[1:-1])
     for group in comparison.groups:
+        counts = [count(group) for count in COUNTS.values()]
         for name, metric in comparison.metrics.items():
             *values, geometric = astuple(group.statistics(metric))
             average = "geometric" if geometric else "arithmetic"
-            yield (*_cells(group.point, comparison.keys), *counts(group), name, average, *values)
-
-
-def counts(group: Group) -> tuple[object, ...]:
-    """The values of ``COUNTS`` for a group."""
-    measured = group.measured
-    return (
-        len(measured),
-        group.count("diverged"),
-        group.count("stopped"),
-        group.share_lost,
-        sum(case.unfinished for case in measured),
-        len(group.cases) - len(measured),
-    )
+            yield (*_cells(group.point, comparison.keys), *counts, name, average, *values)
 
 
 def _runs(comparison: Comparison) -> Iterable[Sequence[object]]:

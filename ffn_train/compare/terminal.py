@@ -13,7 +13,7 @@ from ffn_train.compare.groups import Group, differences
 from ffn_train.compare.layout import together
 from ffn_train.compare.likeness import apart, in_words
 from ffn_train.compare.metrics import Metric
-from ffn_train.compare.tables import counts
+from ffn_train.compare.tables import COUNTS
 from ffn_train.compare.values import are_numbers, short
 from ffn_train.plots.settings import Value, briefs
 from ffn_train.report.table import aligned
@@ -31,6 +31,13 @@ _FIRST = (  # these metrics come first if there is no room for all
     "growth_per_block_end",
     "train_loss",
 )
+_COUNTED = {
+    "n": ("", "n"),
+    "n_diverged": ("", "diverged"),
+    "n_stopped": ("", "stopped"),
+    "n_unfinished": ("", "unfinished"),
+    "n_without_results": ("no", "results"),
+}
 _ROWS = 200  # further groups are only in the file
 _FACTORS = {  # what the headings of factors mean
     "ratio": "ratio |dL/dx_0| / |dL/dx_L|",
@@ -175,17 +182,9 @@ def _setting(key: str, groups: Sequence[Group]) -> Column:
 
 
 def _counts(groups: Sequence[Group]) -> list[Column]:
-    rows = [counts(group) for group in groups]
-    headings = {
-        "n": 0,
-        "diverged": 1,
-        "stopped": 2,
-        "unfinished": 4,
-        "results": 5,
-    }  # places among the counts
     columns = [
-        Column(("no" * (name == "results"), name), [str(row[index]) for row in rows])
-        for name, index in headings.items()
+        Column(heading, [str(COUNTS[name](group)) for group in groups])
+        for name, heading in _COUNTED.items()
     ]
     return columns[:2] + [column for column in columns[2:] if set(column.cells) != {"0"}]
 
