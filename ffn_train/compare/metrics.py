@@ -44,10 +44,10 @@ class Metric:
         return -value if self.better == "higher" else value
 
 
-def _factors(name: str, symbol: str, heading: str) -> list[Metric]:
-    """A product over the blocks, at the start and at the end."""
+def _ends(name: str, symbol: str, heading: str, *, log: bool, factor: bool = False) -> list[Metric]:
+    """What is measured over the steps, at the start and at the end."""
     return [
-        Metric(f"{name}_{end}", f"{symbol} at {end}", (heading, end), True, True, end == "start")
+        Metric(f"{name}_{end}", f"{symbol} at {end}", (heading, end), log, factor, end == "start")
         for end in ("start", "end")
     ]
 
@@ -63,8 +63,8 @@ _LOSSES = tuple(
     )
 )
 _FLOW = (
-    *_factors("gradient_ratio", _RATIO, "ratio"),
-    *_factors("growth_per_block", "growth per block", "growth"),
+    *_ends("gradient_ratio", _RATIO, "ratio", log=True, factor=True),
+    *_ends("growth_per_block", "growth per block", "growth", log=True, factor=True),
 )
 
 
@@ -111,11 +111,7 @@ def _quantities(run: Run) -> Iterator[Metric]:
     for name, series in run.measures.series.items():
         column = series.column
         if column.per == "run" and not column.absent:
-            symbol = column.symbol or name
-            yield Metric(
-                f"{name}_start", f"{symbol} at start", (name, "start"), column.log, at_start=True
-            )
-            yield Metric(f"{name}_end", f"{symbol} at end", (name, "end"), column.log)
+            yield from _ends(name, column.symbol or name, name, log=column.log)
 
 
 def together(declared: Iterable[Metric]) -> dict[str, Metric]:
@@ -143,7 +139,7 @@ def metrics(run: Run) -> dict[str, float]:
     values: dict[str, float | None] = {name: getattr(summary, name, None) for name in STANDARD}
     if "loss" in run.scalars:
         values["train_loss"] = training_loss(run)  # old summaries hold the last batch's
-        values["best_train_loss"] = least(run.scalars["loss"])
+        values["best_train_loss"] = float(np.fmin.reduce(run.scalars["loss"], initial=np.nan))
     if run.score is not None:
         values["baseline_score"] = run.score.baseline
     if summary.score is not None:
@@ -162,12 +158,6 @@ def metrics(run: Run) -> dict[str, float]:
             values[metric.name] = float(series[0 if end == "start" else -1])
     known = {name: value for name, value in values.items() if value is not None}
     return {name: value if math.isfinite(value) else math.nan for name, value in known.items()}
-
-
-def least(values: Floats) -> float:
-    """The smallest value that is not NaN; NaN if there is none."""
-    numbers = values[~np.isnan(values)]
-    return float(numbers.min()) if len(numbers) else math.nan
 
 
 @dataclass(frozen=True)
