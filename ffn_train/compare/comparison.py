@@ -78,6 +78,11 @@ class Comparison:
 
         return Inline(html(self))
 
+    @property
+    def telling(self) -> list[str]:
+        """The settings that tell the runs apart: those grouped by, all that differ, the seed."""
+        return list(dict.fromkeys([*self.keys, *self.varied, SEED]))
+
     @cached_property
     def values(self) -> Mapping[str, Set[Value]]:
         """The values of each setting among the runs, ``UNSET`` for a run that lacks it."""
@@ -155,10 +160,9 @@ class Comparison:
         """The settings that differ, results and verdict of each run, as a pandas frame."""
         import pandas as pd
 
-        keys = list(dict.fromkeys([*self.keys, *self.varied, SEED]))
         return pd.DataFrame(
             {
-                **{key: case.settings.get(key) for key in keys},
+                **{key: case.settings.get(key) for key in self.telling},
                 "state": case.state,
                 **case.verdict,
                 **case.metrics,

@@ -15,8 +15,9 @@ from ffn_train.compare.groups import levels
 from ffn_train.compare.header import shared
 from ffn_train.compare.likeness import apart
 from ffn_train.compare.metrics import Metric
-from ffn_train.compare.values import SEED, is_number, short
+from ffn_train.compare.values import is_number, short
 from ffn_train.nn.core import Floats
+from ffn_train.plots.selection import evenly
 from ffn_train.plots.settings import UNSET, Value, briefs
 from ffn_train.runs.status import ENDED
 from ffn_train.view.packing import Blocks
@@ -42,7 +43,7 @@ def content(
     """
     blocks, cases = Blocks(), comparison.cases
     sent = [changed is None or case.label in changed for case in cases]
-    keys = list(dict.fromkeys([*comparison.keys, *comparison.varied, SEED]))
+    keys = comparison.telling
     values = levels(cases, keys)
     places = {key: {value: at for at, value in enumerate(values[key])} for key in keys}
     layout, metrics = comparison.layout, comparison.metrics
@@ -176,10 +177,7 @@ def _flow(cases: Sequence[Case], blocks: Blocks) -> dict[str, Any]:
     flows = [(c.traces.flow_steps, c.traces.flow) if c.traces else nothing for c in cases]
     widths = [len(flow[0]) if len(flow) else 0 for _, flow in flows]
     most = max(2, _MOST_FLOW // max(sum(widths), 1))
-    rows = [
-        sorted({round(at) for at in np.linspace(0, len(flow) - 1, min(most, len(flow)))})
-        for _, flow in flows
-    ]
+    rows = [evenly(range(len(flow)), most) for _, flow in flows]
     empty: list[Floats] = [np.zeros(0)]
     steps = [s[r] for (s, _), r in zip(flows, rows, strict=True) if r]
     values = [f[r].ravel() for (_, f), r in zip(flows, rows, strict=True) if r]

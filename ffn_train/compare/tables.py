@@ -20,7 +20,6 @@ from ffn_train.compare.case import TIMES
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.groups import Group
 from ffn_train.compare.metrics import Statistics
-from ffn_train.compare.values import SEED
 from ffn_train.plots.settings import UNSET, Value, text
 from ffn_train.runs.finding import QUESTIONS
 
@@ -57,7 +56,7 @@ def _groups(comparison: Comparison) -> Iterable[Sequence[object]]:
 
 
 def _runs(comparison: Comparison) -> Iterable[Sequence[object]]:
-    keys = list(dict.fromkeys([*comparison.keys, *comparison.varied, SEED]))
+    keys = comparison.telling
     questions = [question.replace(" ", "_") for question in QUESTIONS]
     yield (*keys, "state", *questions, *comparison.metrics, "directory")
     for case in comparison.cases:
