@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +23,7 @@ from ffn_train.runs.files import read_json
 from ffn_train.runs.layout import read_layout
 from ffn_train.runs.predictions import relative_gradient
 from ffn_train.runs.status import EARLY, ENDED, status
+from ffn_train.runs.summary import Summary
 
 BEYOND = 1e150  # the largest absolute value of a setting
 LARGEST_INTEGER = np.iinfo(np.int64).max
@@ -53,16 +54,6 @@ class Traces:
     early_steps: Floats
     early_signal: Floats
     theory_holds: bool = True
-
-    @property
-    def flow_start(self) -> Floats:
-        """At the first measured step."""
-        return self.flow[0] if len(self.flow) else np.zeros(0)
-
-    @property
-    def flow_end(self) -> Floats:
-        """At the last measured step."""
-        return self.flow[-1] if len(self.flow) else np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -144,27 +135,23 @@ def read_case(place: Place) -> Case:
         return Case(place.path, place.label, now, _settings(place, config), rank=place.rank)
     run = ended or load_run(place.path)
     settings = {**_settings(place, run.config), **_stretched(run)}
+    case = Case(place.path, place.label, now, settings, rank=place.rank)
     if not len(run.scalars["step"]):
         if now in ENDED:
             raise RunError(f"{place.path}: it has {now}, but {files.SCALARS} has no row")
-        return Case(place.path, place.label, now, settings, rank=place.rank)
+        return case
     with np.errstate(all="ignore"):  # diverged runs overflow
         numbers, traces = metrics(run), _traces(run)
-    return Case(
-        place.path,
-        place.label,
-        now,
-        settings,
-        numbers,
-        [metric for metric in declared_metrics(run) if metric.name in numbers],
-        {name: getattr(run.provenance, name) for name in TIMES},
-        traces,
-        place.rank,
-        {finding.question: finding.kind for finding in run.summary.verdict if finding.question}
-        if run.summary
-        else {},
-        run.provenance.trivial_loss or run.baseline_loss or math.nan,
-        run.summary is not None and run.summary.stopped is not None,
+    summary = run.summary or Summary()
+    return replace(
+        case,
+        metrics=numbers,
+        declared=[metric for metric in declared_metrics(run) if metric.name in numbers],
+        times={name: getattr(run.provenance, name) for name in TIMES},
+        traces=traces,
+        verdict={each.question: each.kind for each in summary.verdict if each.question},
+        trivial=run.provenance.trivial_loss or run.baseline_loss or math.nan,
+        stopped_early=summary.stopped is not None,
     )
 
 

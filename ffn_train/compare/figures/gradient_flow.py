@@ -39,7 +39,7 @@ def draw(comparison: Comparison) -> Figure | None:
     All runs count at the start; at the end, those whose final metrics count. A prediction is drawn
     with the start, and a strip of measured/predicted below it.
     """
-    if not any(case.traces and case.traces.flow_start.size for case in comparison.cases):
+    if not any(case.traces and case.traces.flow.size for case in comparison.cases):
         return None
     comparison, words = uncrowded(comparison)
     roles = comparison.layout.curves
@@ -70,8 +70,8 @@ def draw(comparison: Comparison) -> Figure | None:
             axes.set_yscale("log")
         for group in cell.groups:
             look, prediction = colours.look(group), expected(group.measured)
-            first = relative_flow(group.measured, "flow_start")
-            last = relative_flow(group.ended, "flow_end")
+            first = relative_flow(group.measured, 0)
+            last = relative_flow(group.ended, -1)
             flows += [*_draw_flow(start, first, look), *_draw_flow(end, last, look)]
             if prediction is not None:
                 flows += log_band(*prediction)
@@ -92,9 +92,9 @@ def draw(comparison: Comparison) -> Figure | None:
     return page.figure
 
 
-def relative_flow(cases: Sequence[Case], name: str) -> Floats:
-    """log RMS dL/dx_l relative to l = L: (runs, places); ``name``: of the flow among the traces."""
-    flows = [getattr(traces, name) for traces in _with_flow(cases, name)]
+def relative_flow(cases: Sequence[Case], row: int) -> Floats:
+    """log RMS dL/dx_l relative to l = L: (runs, places), at the first measured step or the last."""
+    flows = [traces.flow[row] for traces in _with_flow(cases, row)]
     return _stacked([np.log(np.where(flow > 0, flow, np.nan) / flow[-1]) for flow in flows])
 
 
@@ -104,7 +104,7 @@ def expected(cases: Sequence[Case]) -> tuple[Floats, Floats] | None:
     The mean over the runs whose flow is drawn at the start, each predicted from its own batch; None
     unless each of them has a prediction.
     """
-    predictions = [traces.expected for traces in _with_flow(cases, "flow_start")]
+    predictions = [traces.expected for traces in _with_flow(cases, 0)]
     known = [prediction for prediction in predictions if prediction is not None]
     if not known or len(known) < len(predictions):
         return None
@@ -112,10 +112,10 @@ def expected(cases: Sequence[Case]) -> tuple[Floats, Floats] | None:
     return log, sd
 
 
-def _with_flow(cases: Sequence[Case], name: str) -> list[Traces]:
+def _with_flow(cases: Sequence[Case], row: int) -> list[Traces]:
     """The traces of the runs whose flow was measured and is above 0 at l = L."""
     traces = [case.traces for case in cases if case.traces is not None]
-    return [each for each in traces if (getattr(each, name)[-1:] > 0).any()]
+    return [each for each in traces if len(each.flow) and each.flow[row, -1] > 0]
 
 
 def _stacked(rows: Sequence[Floats]) -> Floats:
