@@ -26,11 +26,10 @@ from ffn_train.compare.values import are_numbers, is_wide, is_wide_above_zero, n
 from ffn_train.plots.maps import colour_bar
 from ffn_train.plots.settings import Value
 from ffn_train.plots.sheet import right_legends, sample
-from ffn_train.plots.style import INK, MARKERS, PALETTE
+from ffn_train.plots.style import DASHES, INK, MARKERS, PALETTE
 
 _FEW = 8  # up to this many numbers there is a legend, for more a colour bar
 _ROWS = 14  # entries in one column of a legend
-_DASHES: Sequence[Any] = ("-", (0, (4, 1.6)), (0, (1.2, 1.4)), (0, (7, 1.6, 1.2, 1.6)))
 
 
 class Colours:
@@ -82,7 +81,7 @@ class Colours:
             return {"color": INK, "marker": MARKERS[0] if self._markers else ""}
         at = self.levels.index(value)
         marker = MARKERS[0 if self._scale else at % len(MARKERS)]
-        dash = _DASHES[at % len(_DASHES) if self._dashed and not self._numbers else 0]
+        dash = DASHES[at % len(DASHES) if self._dashed and not self._numbers else 0]
         return {
             "color": self(value),
             "marker": marker if self._markers else "",

@@ -23,9 +23,9 @@ NOT_FINITE = "not finite"
 ZERO = "zero"
 _FEW = 20  # points: up to here each is marked
 _MARKED = 8  # points of a longer line that are
-_BINS = 50  # of the steps of a long curve
-_LONG = 4 * _BINS  # a curve of at least so many points is long
-_QUANTILES = (0.1, 0.9)
+BINS = 50  # of the steps of a long curve
+LONG = 4 * BINS  # a curve of at least so many points is long
+QUANTILES = (0.1, 0.9)
 _MARKS = 20  # marks that have room side by side along an edge
 
 
@@ -55,7 +55,7 @@ def trend(axes: Axes, steps: ArrayLike, values: ArrayLike, **look: Any) -> Line2
     quantile of the values there. On a log axis the means are geometric.
     """
     places, rows = np.asarray(steps, dtype=np.float64), np.asarray(values, dtype=np.float64)
-    if len(rows) < _LONG:
+    if len(rows) < LONG:
         return curve(axes, places, rows, **look)
     log = axes.get_yscale() == "log"
     centres, mean, low, high = binned(places, rows, log=log)
@@ -84,7 +84,7 @@ def binned(steps: Floats, values: Floats, *, log: bool) -> tuple[Floats, Floats,
     sums = np.where(np.isfinite(shown), shown, 0).sum(axis=1)
     low, high = (
         shown[np.arange(len(shown)), np.rint(share * np.maximum(counts - 1, 0)).astype(int)]
-        for share in _QUANTILES
+        for share in QUANTILES
     )
     mean = np.divide(sums, counts, out=np.full(len(shown), np.nan), where=counts > 0)
     places = rows(steps)
@@ -94,7 +94,7 @@ def binned(steps: Floats, values: Floats, *, log: bool) -> tuple[Floats, Floats,
 
 def drawn(values: Floats) -> Floats:
     """What a trend shows of values (..., K), for the limits of an axis: all, or the quantiles."""
-    if values.shape[-1] < _LONG:
+    if values.shape[-1] < LONG:
         return values
     rows = values.reshape(-1, values.shape[-1])
     return np.array([binned(row, row, log=False)[2:] for row in rows])
@@ -102,7 +102,7 @@ def drawn(values: Floats) -> Floats:
 
 def bin_size(count: int) -> int:
     """How many of so many values a point of a ``trend`` stands for."""
-    return -(-count // _BINS) if count >= _LONG else 1
+    return -(-count // BINS) if count >= LONG else 1
 
 
 def band_entry(*counts: int) -> list[Patch]:
@@ -144,7 +144,7 @@ def mark(axes: Axes, x: ArrayLike, *values: ArrayLike) -> None:
 
 def beyond(axes: Axes, steps: Floats, values: Floats, colour: str) -> None:
     """Mark where a finite value lies above the axis; of a long curve the upper end of its band."""
-    if len(values) >= _LONG:
+    if len(values) >= LONG:
         steps, _, _, values = binned(steps, values, log=axes.get_yscale() == "log")
     above = (values > axes.get_ylim()[1]) & np.isfinite(values)
     _edge(axes, steps, above, 1.0, BEYOND, marker="^", color=colour)

@@ -11,9 +11,8 @@ from matplotlib.typing import ColorType
 
 from ffn_train.plots.selection import evenly
 from ffn_train.plots.sheet import sample
-from ffn_train.plots.style import INK, PALETTE
+from ffn_train.plots.style import DASHES, INK, PALETTE
 
-_DASHES: Sequence[Any] = ("-", (0, (4, 1.6)), (0, (1.2, 1.4)), (0, (7, 1.6, 1.2, 1.6)))
 _MARKERS = (
     "s",
     "^",
@@ -78,7 +77,7 @@ def _kind(point: Point, keys: Sequence[str]) -> str:
 
 
 def _dash(place: int) -> dict[str, Any]:
-    look: dict[str, Any] = {"linestyle": _DASHES[place % len(_DASHES)]}
-    beyond = place - len(_DASHES)
+    look: dict[str, Any] = {"linestyle": DASHES[place % len(DASHES)]}
+    beyond = place - len(DASHES)
     marker = _MARKERS[beyond % len(_MARKERS)]
     return look if beyond < 0 else {**look, "marker": marker, "markevery": 0.12, "markersize": 4}

@@ -13,12 +13,12 @@ from ffn_train.plots.legs import mark_legs
 from ffn_train.plots.literal import literal
 from ffn_train.plots.scales import depth_axis, linear_axis, log_axis, step_axis
 from ffn_train.plots.sheet import BOTTOM, RIGHT, ROW, TITLE, TOP, note, right_legends, sample, sheet
-from ffn_train.plots.style import DOUBLE, INK, MARKERS, PALETTE, SINGLE, step_looks
+from ffn_train.plots.style import DASHES, DOUBLE, INK, MARKERS, PALETTE, SINGLE, step_looks
 from ffn_train.runs import Measures, Run
 from ffn_train.runs.layout import TensorColumn
 from ffn_train.runs.measures import Series
 
-_DASHES = ("-", (0, (4, 1.6)), (0, (1.2, 1.4)))  # once the colours are used up
+_DASHES = DASHES[:3]  # once the colours are used up
 
 
 def draw_quantity(run: Run, name: str) -> Figure:

@@ -8,7 +8,7 @@ Each has its marker, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,6 +29,7 @@ RED = "#d81b1b"
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b4a9c", "#7a5230")
 
 MARKERS = ("o", "s", "D", "v", "P", "X", "<", ">", "p", "h", "d")  # "^": a value beyond the axis
+DASHES: Sequence[Any] = ("-", (0, (4, 1.6)), (0, (1.2, 1.4)), (0, (7, 1.6, 1.2, 1.6)))
 LETTER = 0.0068  # inches of a letter, for each point of its size
 
 # they ship with matplotlib, so every machine draws the same; the second has what the first lacks

@@ -25,15 +25,12 @@ from ffn_train.compare.lost import cross, mark_beyond, mark_lost, note_lost, tri
 from ffn_train.compare.panels import uncrowded
 from ffn_train.compare.stretched import dotted, mark_stretched, stretched
 from ffn_train.nn.core import Floats
-from ffn_train.plots.curves import curve
+from ffn_train.plots.curves import BINS, LONG, QUANTILES, curve
 from ffn_train.plots.scales import limit, log_axis, step_axis
 from ffn_train.plots.selection import bounded, evenly
 
 NAME = "loss_curves"
 
-_BINS = 50  # of the steps of a long curve
-_MANY = 4 * _BINS  # a curve of at least so many points is long
-_QUANTILES = (0.1, 0.9)
 _MARKERS = 8  # of a curve
 _FIRST = 1e3  # a lost run's first loss is shown up to this multiple of the other runs' losses
 
@@ -108,7 +105,7 @@ class Summary:
     def of(cls, curves: Sequence[Curve], averaged: Sequence[Curve]) -> Summary:
         """Of the ``curves``; mean and band of some of them, at the steps that all of these have."""
         common = reduce(np.intersect1d, [steps for steps, _ in averaged] or [np.zeros(0)])
-        long = max(len(steps) for steps, _ in curves) >= _MANY
+        long = max(len(steps) for steps, _ in curves) >= LONG
         span = max(float(np.ptp(steps)) for steps, _ in curves) if long else 0.0
         logs = np.log([values[np.isin(steps, common)] for steps, values in averaged])
         bins = _bins(common, span)
@@ -117,7 +114,7 @@ class Summary:
         )
         mean = means.mean(axis=1)
         if long:
-            quantiles = [np.quantile(logs[:, each], _QUANTILES) for each in bins]
+            quantiles = [np.quantile(logs[:, each], QUANTILES) for each in bins]
             low, high = np.array(quantiles).reshape(-1, 2).T
         else:
             one = np.full(len(mean), np.nan)
@@ -144,7 +141,7 @@ def _summary(group: Group, name: str) -> Summary | None:
 
 def _bins(steps: Floats, span: float) -> list[Any]:
     """The places of the points of each fiftieth of the ``span``; of each point if that is 0."""
-    count = round(_BINS * float(np.ptp(steps)) / span) if span and len(steps) else len(steps)
+    count = round(BINS * float(np.ptp(steps)) / span) if span and len(steps) else len(steps)
     count = min(max(count, 1), len(steps))
     return np.array_split(np.arange(len(steps)), count) if count else []
 
