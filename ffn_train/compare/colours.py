@@ -24,6 +24,7 @@ from ffn_train.compare.groups import Group
 from ffn_train.compare.layout import Layout
 from ffn_train.compare.values import are_numbers, is_wide, is_wide_above_zero, named, shown
 from ffn_train.plots.maps import colour_bar
+from ffn_train.plots.scales import figure_of
 from ffn_train.plots.settings import Value
 from ffn_train.plots.sheet import right_legends, sample
 from ffn_train.plots.style import DASHES, INK, MARKERS, PALETTE
@@ -90,8 +91,7 @@ class Colours:
 
     def explain(self, panel: Axes, *more: tuple[str, Sequence[Artist]]) -> None:
         """A legend, or a colour bar for many numbers, beside a panel; ``more`` legends below it."""
-        figure = panel.get_figure(root=True)
-        assert figure is not None
+        figure = figure_of(panel)
         if self.key is not None and self._scale is not None:
             colour_bar(panel, self._scale, _map(), named(self.key))
             right_legends(figure, panel, *more, rows=-1)

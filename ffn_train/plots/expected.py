@@ -10,11 +10,11 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
+from matplotlib.ticker import NullFormatter, NullLocator
 
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve, mark, tell, values_of, zero
-from ffn_train.plots.scales import log_axis, tick_label
+from ffn_train.plots.scales import fix_ticks, log_axis, tick_label
 from ffn_train.plots.sheet import note, sample, strip_below
 from ffn_train.plots.style import INK
 from ffn_train.runs import Run
@@ -158,10 +158,9 @@ def ratio_axis(axes: Axes, *values: Floats) -> None:
     furthest = float(np.exp(np.max(np.abs(np.log(flat)), initial=0)))
     limit = next((limit for limit in _LIMITS if furthest <= 1.02 * limit), furthest)
     axes.set_ylim(limit**-1.25, limit**1.25)
-    axes.yaxis.set_major_locator(FixedLocator([1 / limit, 1, limit]))
     labels = [f"{1 / limit:.2g}", "1", f"{limit:.4g}"]
     if limit >= 1e3:
         labels = [tick_label(1 / limit), "1", tick_label(limit)]
-    axes.yaxis.set_major_formatter(FixedFormatter(labels))
+    fix_ticks(axes.yaxis, [1 / limit, 1, limit], labels)
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_formatter(NullFormatter())

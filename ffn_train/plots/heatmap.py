@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedFormatter, FixedLocator
 from numpy.typing import NDArray
 
 from ffn_train.config.registry import choice
@@ -20,7 +19,7 @@ from ffn_train.plots.curves import NOT_FINITE, ZERO, mark
 from ffn_train.plots.legs import mark_legs
 from ffn_train.plots.maps import LOST_LOOK, ZERO_LOOK, colour_bar, hatched
 from ffn_train.plots.run_figure import RunFigure
-from ffn_train.plots.scales import depth_stride, log_limits, step_axis
+from ffn_train.plots.scales import depth_stride, fix_ticks, log_limits, step_axis
 from ffn_train.plots.sheet import lines_of, right_legends, sheet
 from ffn_train.plots.style import SINGLE
 from ffn_train.runs import Measures, Run
@@ -89,6 +88,5 @@ def _layer_ticks(axes: Axes, measures: Measures) -> None:
     else:
         stride = depth_stride(measures.depth)
         places = [0, *range(1 + stride, last - stride // 2, stride), last]
-    axes.yaxis.set_major_locator(FixedLocator(places))
-    axes.yaxis.set_major_formatter(FixedFormatter([names[place] for place in places]))
+    fix_ticks(axes.yaxis, places, [names[place] for place in places])
     axes.set_ylabel("block $l$")

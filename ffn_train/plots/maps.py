@@ -12,12 +12,14 @@ from matplotlib.typing import ColorType
 from numpy.typing import NDArray
 
 from ffn_train.nn.core import Floats
-from ffn_train.plots.scales import log_ticks, set_ticks
+from ffn_train.plots.scales import figure_of, log_ticks, set_ticks
 from ffn_train.plots.style import INK, RED
 
 LOST_LOOK: Any = {"hatch": "xxxx", "colour": RED}  # cells that are not finite
 _TICK = 0.2  # inches of a colour bar that a label takes
 ZERO_LOOK: Any = {"hatch": "////", "colour": INK}
+# a colour bar's ``extend``: whether there are values below its scale, and above it
+EXTEND = (("neither", "max"), ("min", "both"))
 
 
 def colour_bar(
@@ -34,8 +36,7 @@ def colour_bar(
     A logarithmic scale has ticks at powers of ten. ``within``: the inches of the panel's height
     that are kept free below and above the bar.
     """
-    figure = panel.get_figure(root=True)
-    assert figure is not None
+    figure = figure_of(panel)
     box, (width, height) = panel.get_position(), figure.get_size_inches()
     below, above = np.array(within) / height
     place = box.x1 + 0.1 / width, box.y0 + below, 0.09 / width, box.height - below - above

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis, YAxis
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 from matplotlib.ticker import (
     FixedFormatter,
     FixedLocator,
@@ -122,9 +123,7 @@ def exponent_axis(axes: Axes, *exponents: ArrayLike) -> None:
         return
     stride = _stride(int(high) - int(low), 6)
     major = range(int(-(-low // stride)) * stride, int(high) + 1, stride)
-    axes.yaxis.set_major_locator(FixedLocator(list(major)))
-    labels = [rf"$10^{{{power}}}$" if power else "1" for power in major]
-    axes.yaxis.set_major_formatter(FixedFormatter(labels))
+    fix_ticks(axes.yaxis, major, [rf"$10^{{{power}}}$" if power else "1" for power in major])
 
 
 def set_ticks(
@@ -132,11 +131,16 @@ def set_ticks(
 ) -> None:
     """Fix an axis's ticks and label the major ones; ``logs``: the axis itself counts in log10."""
     places = [np.log10(ticks).tolist() if logs else list(ticks) for ticks in (major, minor)]
-    axis.set_major_locator(FixedLocator(places[0]))
-    axis.set_major_formatter(FixedFormatter([tick_label(tick) for tick in major]))
+    fix_ticks(axis, places[0], [tick_label(tick) for tick in major])
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
     _minor_ticks(axis, places[1])
+
+
+def fix_ticks(axis: Axis, places: Sequence[float], labels: Sequence[str]) -> None:
+    """Label an axis at these places alone."""
+    axis.set_major_locator(FixedLocator(list(places)))
+    axis.set_major_formatter(FixedFormatter(list(labels)))
 
 
 def _minor_ticks(axis: XAxis | YAxis, places: Sequence[float]) -> None:
@@ -193,7 +197,7 @@ def step_axis(axes: Axes, steps: NDArray[Any] | Sequence[int]) -> None:
         for step in map(int, steps):
             if not ticks or step - ticks[-1] >= letter * (len(str(step)) + 1):
                 ticks.append(step)
-    _ticks(axes.xaxis, ticks)
+    fix_ticks(axes.xaxis, ticks, [*map(str, ticks)])
     axes.set_xlabel("step")
 
 
@@ -204,9 +208,14 @@ def side_by_side(axes: Axes, words: Sequence[str]) -> int:
 
 def width_of(axes: Axes) -> float:
     """The width of the axes in inches."""
+    return float(figure_of(axes).get_size_inches()[0] * axes.get_position().width)
+
+
+def figure_of(axes: Axes) -> Figure:
+    """The figure that the axes are in."""
     figure = axes.get_figure(root=True)
     assert figure is not None
-    return float(figure.get_size_inches()[0] * axes.get_position().width)
+    return figure
 
 
 def limit(axes: Axes, appearance: Appearance) -> None:
@@ -214,16 +223,16 @@ def limit(axes: Axes, appearance: Appearance) -> None:
     for name, ends in (("x", appearance.xlim), ("y", appearance.ylim)):
         if ends is None:
             continue
-        log = (axes.get_xscale() if name == "x" else axes.get_yscale()) == "log"
+        axis: Axis = getattr(axes, f"{name}axis")
+        log = axis.get_scale() == "log"
         if log and ends[0] <= 0:
             raise SettingError(
                 f"--{name}lim must be above 0 on an axis of logarithms, got {ends[0]:g}"
             )
-        (axes.set_xlim if name == "x" else axes.set_ylim)(*ends)
+        axes.set(**{f"{name}lim": ends})
         if log and name == "y":
             set_ticks(axes.yaxis, *log_ticks(*ends))
         elif not log:
-            axis = axes.xaxis if name == "x" else axes.yaxis
             ticks = axis.get_major_locator()  # fixed ones at whole numbers count steps or blocks
             whole = isinstance(ticks, FixedLocator) and not np.mod(ticks(), 1).any()
             axis.set_major_locator(MaxNLocator(5, integer=whole))
@@ -234,7 +243,8 @@ def depth_axis(axes: Axes, last: int, depth: int, label: str) -> None:
     """The x axis of places 0 ... ``last`` in a stack of ``depth`` blocks."""
     pad = 0.04 * last or 0.5
     axes.set_xlim(-pad, last + pad)
-    _ticks(axes.xaxis, range(0, last + 1, depth_stride(depth)))
+    places = range(0, last + 1, depth_stride(depth))
+    fix_ticks(axes.xaxis, places, [*map(str, places)])
     axes.set_xlabel(label)
 
 
@@ -244,8 +254,3 @@ def depth_stride(depth: int) -> int:
         return 1
     parts = [depth // count for count in (4, 5, 3) if depth % count == 0]
     return (parts or [stride for stride in _ROUND if depth <= 5 * stride])[0]
-
-
-def _ticks(axis: Axis, places: Sequence[int]) -> None:
-    axis.set_major_locator(FixedLocator(list(places)))
-    axis.set_major_formatter(FixedFormatter([str(place) for place in places]))

@@ -21,7 +21,7 @@ from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Floats
 from ffn_train.plots.appearance import Appearance, requested
 from ffn_train.plots.literal import legible
-from ffn_train.plots.scales import limit
+from ffn_train.plots.scales import figure_of, limit
 from ffn_train.plots.settings import flatten, in_words, joined
 from ffn_train.plots.style import LETTER, MUTED, SINGLE
 from ffn_train.runs import Run
@@ -134,8 +134,7 @@ def wrapped(text: str, width: float) -> list[str]:
 
 def strip_below(panel: Axes, label: str) -> Axes:
     """A narrow panel below another one, which shrinks to make room, with the same x axis."""
-    figure = panel.get_figure(root=True)
-    assert figure is not None
+    figure = figure_of(panel)
     place, height = panel.get_position(), figure.get_size_inches()[1]
     lift(panel)
     box = place.x0, place.y0, place.width, (STRIP - _GAP) / height
@@ -153,9 +152,7 @@ def strip_below(panel: Axes, label: str) -> Axes:
 
 def lift(panel: Axes) -> None:
     """Lift a panel's foot to where a strip ends, or would."""
-    figure = panel.get_figure(root=True)
-    assert figure is not None
-    place, foot = panel.get_position(), STRIP / figure.get_size_inches()[1]
+    place, foot = panel.get_position(), STRIP / figure_of(panel).get_size_inches()[1]
     panel.set_position((place.x0, place.y0 + foot, place.width, place.height - foot))
 
 

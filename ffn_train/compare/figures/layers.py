@@ -21,7 +21,7 @@ from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import NOT_FINITE, ZERO
 from ffn_train.plots.heatmap import edges
 from ffn_train.plots.legs import STRETCHED
-from ffn_train.plots.maps import LOST_LOOK, ZERO_LOOK, colour_bar, hatched
+from ffn_train.plots.maps import EXTEND, LOST_LOOK, ZERO_LOOK, colour_bar, hatched
 from ffn_train.plots.scales import log_limits, step_axis
 from ffn_train.runs import Measures, RunError, load_run
 
@@ -80,8 +80,7 @@ def draw(comparison: Comparison) -> Figure | None:
         mark_stretched(axes, cell.groups)
     page.share("", xlabel="step")
     finite = norms[np.isfinite(norms) & (norms > 0)]
-    beyond = {(True, False): "min", (False, True): "max", (True, True): "both"}
-    extend = beyond.get((bool((finite < low).any()), bool((finite > high).any())), "neither")
+    extend = EXTEND[bool((finite < low).any())][bool((finite > high).any())]
     label = r"$\|\partial L/\partial\theta\|$"
     colour_bar(page.upper_right, LogNorm(low, high), colours, label, extend)
     return page.figure

@@ -23,7 +23,7 @@ from ffn_train.compare.panels import Panel, folded
 from ffn_train.compare.values import are_numbers, named, short, shown
 from ffn_train.nn.core import Floats
 from ffn_train.plots.literal import legible
-from ffn_train.plots.maps import colour_bar, hatched
+from ffn_train.plots.maps import EXTEND, colour_bar, hatched
 from ffn_train.plots.selection import bounded
 from ffn_train.plots.settings import Value
 from ffn_train.plots.style import INK, LETTER, MUTED
@@ -146,15 +146,14 @@ def _maps(comparison: Comparison, groups: Sequence[Group]) -> list[_Map]:
     if metric != ratio and len(values):
         in_range = bounded(values, comparison.ceiling if "loss" in metric.name else np.inf)
         low, high = float(in_range.min()), float(in_range.max())
-        extend = "max" if values.max() > high else "neither"
+        extend = EXTEND[False][bool(values.max() > high)]
         log = metric.log and high > 10 * low > 0
         high = high if high > low else low + 1
         maps.append(_Map(metric.symbol, metric, "viridis", low, high, log, extend))
     logs = np.log10(ratios[ratios > 0])
     if ratio is not None and len(logs):
         most = float(np.clip(np.abs(logs).max(), 1, _DECADES))
-        beyond = {(True, False): "min", (False, True): "max", (True, True): "both"}
-        extend = beyond.get((logs.min() < -most, logs.max() > most), "neither")
+        extend = EXTEND[bool(logs.min() < -most)][bool(logs.max() > most)]
         maps.append(_Map(ratio.symbol, ratio, "cividis", 10**-most, 10**most, True, extend))
     if any(group.n_lost for group in groups):
         maps.append(_Map("share diverged or stopped", None, "Reds", 0, 1))
