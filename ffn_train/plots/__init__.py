@@ -54,6 +54,12 @@ def figure(run: Run, name: str, appearance: Appearance = USUAL) -> Figure:
     where no step has been measured yet or the run lacks what the figure needs, TypeError for a
     figure of your own that returns none.
     """
+    _check(run, _known(run, [name]))
+    return _drawn(run, name, appearance)
+
+
+def _drawn(run: Run, name: str, appearance: Appearance) -> Figure:
+    """A figure that is known and for which the run has what it needs."""
     from matplotlib.figure import Figure
 
     from ffn_train.plots.curves import tell_if_empty
@@ -61,8 +67,6 @@ def figure(run: Run, name: str, appearance: Appearance = USUAL) -> Figure:
     from ffn_train.plots.sheet import adjust
     from ffn_train.plots.style import look
 
-    _known(run, [name])
-    _check(run, [name])
     before = requested.set(appearance)
     try:
         with look(), np.errstate(all="ignore"):  # a run that diverged is drawn like any other
@@ -166,7 +170,7 @@ def draw(
         drawn = {}
         for name in chosen:
             with _noting(name, failed):
-                drawn[name] = figure(run, name, appearance)
+                drawn[name] = _drawn(run, name, appearance)
         settings = {key: [value] for key, value in sorted(flatten(run.config).items())}
         about = describe(run).replace("\n", "; "), as_overrides(settings)
         folder = files.make_folder(run.path / files.PLOTS)
