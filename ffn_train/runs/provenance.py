@@ -148,14 +148,12 @@ def _version(package: str) -> str | None:
 def _code() -> dict[str, Any]:
     """The checkout's commit and whether it is dirty; None outside a checkout."""
     root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return {"commit": None, "dirty": None}
-    try:
-        commit = _git(root, "rev-parse", "HEAD").strip()
-        dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=no").strip())
-    except (OSError, subprocess.SubprocessError):
-        return {"commit": None, "dirty": None}
-    return {"commit": commit, "dirty": dirty}
+    if (root / ".git").exists():
+        with suppress(OSError, subprocess.SubprocessError):
+            commit = _git(root, "rev-parse", "HEAD").strip()
+            dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=no").strip())
+            return {"commit": commit, "dirty": dirty}
+    return {"commit": None, "dirty": None}
 
 
 def _git(root: Path, *arguments: str) -> str:

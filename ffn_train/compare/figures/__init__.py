@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,11 +55,7 @@ def write_figures(
     formats = some_of("--formats", formats, FORMATS)
     requested = comparison.options.figures
     names = [*FIGURES] if requested is None else some_of("--figures", requested, FIGURES)
-
-    def contents(name: str) -> dict[str, bytes | None]:
-        return _contents(comparison, name, formats)
-
-    drawn = forking.each(contents, names, processes)
+    drawn = forking.each(partial(_contents, comparison, formats), names, processes)
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for name, content in (file for each in drawn for file in each.items()):
@@ -70,7 +67,7 @@ def write_figures(
     return written
 
 
-def _contents(comparison: Comparison, name: str, formats: Sequence[str]) -> dict[str, bytes | None]:
+def _contents(comparison: Comparison, formats: Sequence[str], name: str) -> dict[str, bytes | None]:
     """The content of a figure's file in each format; None if the runs have nothing to show."""
     drawn = figure(comparison, name)
     if drawn is None:
