@@ -31,6 +31,7 @@ from ffn_train.config.settings import (
 
 MODEL_GROUPS = ("activation", "block", "residual", "norm", "init")
 GROUPS = tuple(group for group in FOLDERS if group not in LISTED)
+PATHS = ("task.path", "task.validation_path", "task.test_path", "init.path", "parts")  # of files
 PRESET = "experiment"  # the preset's name; its values are among the settings
 
 

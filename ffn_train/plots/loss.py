@@ -20,6 +20,7 @@ from ffn_train.plots.selection import LOSS_CEILING, bounded, scalar
 from ffn_train.plots.sheet import right_legends, sheet
 from ffn_train.plots.style import INK, SINGLE
 from ffn_train.runs import Run
+from ffn_train.runs.outcome import complete
 
 _TRAINING, _VALIDATION = "#5b8fcf", "#9c3d0f"  # apart in greyscale, too
 
@@ -38,9 +39,8 @@ class Loss(RunFigure):
         steps, training = scalar(run, "loss")
         validation = run.scalars.get("validation_loss", np.full(len(steps), np.nan))
         evaluated = ~np.isnan(validation)
-        # the row that ends a run (no step is taken from it) always is: a gap there is a lost loss
-        if evaluated.any() and np.isnan(run.scalars.get("lr", np.zeros(1))[-1]):
-            evaluated[-1] = True
+        if evaluated.any() and complete(run):
+            evaluated[-1] = True  # a gap in the row that ends a run is a lost loss
         floor = run.baseline_loss
 
         figure, (axes,) = sheet(run, "Loss", width=SINGLE, height=2.3, right=0.95)

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ffn_train.config.combinations import unused
-from ffn_train.config.keys import lasting
+from ffn_train.config.keys import PATHS, lasting
 from ffn_train.plots.literal import legible
 
 Value = str | int | float | bool | None
@@ -37,7 +37,6 @@ _NAMED = {
     "trainer.epochs": "epochs ",
 }
 _USUAL = {"block": "feedforward", "norm": "none", "loss": "mse", "task": "table"}  # not named
-_PATHS = ("task.path", "task.validation_path", "task.test_path", "init.path", "parts")
 _LONGEST = 40  # letters of a value
 
 
@@ -123,7 +122,7 @@ def as_overrides(values: Mapping[str, Sequence[Value]]) -> str:
 
 def _without_path(key: str, value: Value) -> Value:
     """A value; for a path the file's name, for a list of paths the files' names."""
-    if key not in _PATHS or not isinstance(value, str):
+    if key not in PATHS or not isinstance(value, str):
         return value
     if value.startswith("["):
         return json.dumps([PurePath(str(path)).name for path in json.loads(value)])

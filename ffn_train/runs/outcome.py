@@ -32,7 +32,7 @@ def outcome(run: Run) -> Summary:
         train_loss=training_loss(run),
         validation_loss=_last(run, "validation_loss"),
         best_validation_loss=float(np.fmin.reduce(losses)) if losses.size else None,
-        best_validation_step=_step_of_least(run, losses),
+        best_validation_step=best_validation_step(run),
         score=scored(run),
         baseline_loss=run.baseline_loss,
         theory=run.worst_ratio,
@@ -64,9 +64,17 @@ def at_the_end(run: Run, column: Floats) -> Floats:
     return recent[-LAST:]
 
 
-def _step_of_least(run: Run, losses: Floats) -> int | None:
+def best_validation_step(run: Run) -> int | None:
+    """The step of the lowest validation loss; None if none is known."""
+    losses = run.scalars.get("validation_loss", np.zeros(0))
     known = ~np.isnan(losses)
     return int(run.scalars["step"][np.nanargmin(losses)]) if known.any() else None
+
+
+def complete(run: Run) -> bool:
+    """Whether the last row ends the run: no step is taken from it, and it is always evaluated."""
+    rates = run.scalars.get("lr", np.zeros(0))
+    return len(rates) > 0 and bool(np.isnan(rates[-1]))
 
 
 def scored(run: Run) -> ScoreResult | None:
@@ -97,9 +105,9 @@ def clipped_share(run: Run) -> float | None:
 
 
 def _last(run: Run, column: str) -> float | None:
-    """The latest value; if the last row ends the run (it has no update), that row's, even NaN."""
-    values, rates = (run.scalars.get(name, np.zeros(0)) for name in (column, "lr"))
+    """The latest value; if the last row ends the run, that row's, even NaN."""
+    values = run.scalars.get(column, np.zeros(0))
     known = values[~np.isnan(values)]
-    if rates.size and values.size and np.isnan(rates[-1]):
+    if values.size and complete(run):
         return float(values[-1])
     return float(known[-1]) if known.size else None

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ffn_train.config.keys import lasting
+from ffn_train.config.keys import PATHS, lasting
 from ffn_train.nn.core import Floats
 from ffn_train.report.text import rows
 from ffn_train.runs import Measures, Run
 from ffn_train.runs.layout import TensorColumn
 from ffn_train.runs.measures import Series
-from ffn_train.runs.outcome import clipped, outcome
+from ffn_train.runs.outcome import clipped, complete, outcome
 from ffn_train.runs.predictions import log_band
 from ffn_train.runs.status import ENDED, status
 from ffn_train.view.packing import Blocks
@@ -26,13 +26,7 @@ from ffn_train.view.page import page
 
 MOST_VALUES = 1_000_000  # of all quantities together: 4 MB of a page
 MOST_ROWS = 600  # measured steps, and bins of a curve over steps: more than a screen has room for
-_FILES = (
-    "task.path",
-    "task.validation_path",
-    "task.test_path",
-    "init.path",
-    "parts",
-)  # settings of which a page shows the name
+_DECLARED = ("name", "per", "says", "equation", "unit", "log", "absent")  # of a quantity
 
 
 def run_page(run: Run, *, live: Mapping[str, Any] | None = None) -> str:
@@ -108,37 +102,23 @@ def _quantity(
     series: Series, blocks: Blocks, after: int, kept: NDArray[np.int64]
 ) -> dict[str, Any]:
     column = series.column
-    described = {
-        name: getattr(column, name) for name in ("name", "per", "says", "equation", "unit")
-    }
-    if column.absent:
-        return {
-            **described,
-            "log": column.log,
-            "absent": column.absent,
-            "steps": [],
-            "values": None,
-        }
-    shown = (series.step > after) & np.isin(series.step, kept)
+    shown = (series.step > after) & np.isin(series.step, kept) & (not column.absent)
     return {
-        **described,
-        "log": column.log,
-        "absent": "",
+        **{name: getattr(column, name) for name in _DECLARED},
         "steps": series.step[shown].tolist(),
-        "values": blocks.add(series.values[shown]),
+        "values": None if column.absent else blocks.add(series.values[shown]),
     }
 
 
 def _scalars(run: Run, blocks: Blocks, after: int, *, thin: bool) -> list[dict[str, Any]]:
     """The columns over steps, each at the steps at which it is known; ``clipped`` is 0 or 1."""
     steps = run.scalars["step"]
-    # the row that ends a run (no step is taken from it) always is evaluated: a gap there is a loss
-    # that is not finite
-    ended = len(steps) > 0 and bool(np.isnan(run.scalars.get("lr", np.zeros(1))[-1]))
+    ended = complete(run)
     columns = []
     for name, values in run.scalars.items():
         if name != "step":
             known = ~np.isnan(values)
+            # a gap in the row that ends a run is a loss that is not finite
             known[len(known) - 1 :] |= ended and name.startswith(("loss", "validation"))
             columns.append((name, steps[known & (steps > after)], values[known & (steps > after)]))
     cut = clipped(run)
@@ -186,7 +166,7 @@ def _settings(config: Mapping[str, Any]) -> list[tuple[str, str]]:
         return []
     shown = []
     for key, value in lasting(config, "rounding", "source").items():
-        if key in _FILES:
+        if key in PATHS:
             names = value if isinstance(value, list) else [value]
             value = [PurePath(name).name for name in names if isinstance(name, str)]
         text = value if isinstance(value, str) else json.dumps(value)

@@ -71,25 +71,24 @@ class Evidence:
         value = self.chosen(section).get(name)
         return float(value) if isinstance(value, (int, float)) else math.nan
 
+    def _built(self, group: str) -> Any:
+        """The part that the configuration chooses; None if it cannot be built."""
+        try:
+            return build(group, self.chosen(group))
+        except SettingError:
+            return None
+
     @cached_property
     def residual(self) -> Residual | None:
         """The residual connection; None if unknown."""
-        try:
-            residual: Residual = build("residual", self.chosen("residual"))
-        except SettingError:
-            return None
+        residual: Residual | None = self._built("residual")
         return residual
 
     @cached_property
     def one_feature(self) -> str:
         """What speaks against the norm where it is over a single feature; empty if nothing does."""
-        if self.setting("model", "width") != 1:
-            return ""
-        try:
-            norm: Norm = build("norm", self.chosen("norm"))
-        except SettingError:
-            return ""
-        return "; ".join(norm.warnings(1))
+        norm: Norm | None = self._built("norm") if self.setting("model", "width") == 1 else None
+        return "" if norm is None else "; ".join(norm.warnings(1))
 
     @property
     def optimizer(self) -> type[Optimizer] | None:
@@ -150,12 +149,6 @@ class Evidence:
             odds = math.log(share / (1 - share))
             gain = (math.sqrt(odds**2 + 4 * deviations**2 / rows) - odds) / 4
         return (gain + HALF / rows) / (1 - share)  # rows are whole ones
-
-    @property
-    def best_step(self) -> int:
-        """The step of the lowest validation loss."""
-        losses = self.run.scalars["validation_loss"]
-        return int(self.run.scalars["step"][np.nanargmin(losses)])
 
     # the losses, relative to the trivial model's
 

@@ -28,6 +28,7 @@ from ffn_train.report.verdict.gradient_flow import (
 )
 from ffn_train.report.verdict.learning import AS_GOOD
 from ffn_train.runs.finding import HELD_BACK, NOTHING, Finding
+from ffn_train.runs.outcome import best_validation_step
 
 # skills: shares of the trivial model's error that are removed
 GOOD = 0.9  # nothing held such a run back, if linear regression is no better
@@ -307,7 +308,7 @@ def _overfitting(evidence: Evidence) -> Finding | None:
     text = (
         f"the loss is {evidence.last_loss:.2g} times {_trivial(evidence)} on the training rows and "
         f"{losses[-1]:.2g} times on the validation rows, at best {losses.min():.2g} at step "
-        f"{evidence.best_step}"
+        f"{best_validation_step(evidence.run)}"
     )
     if evidence.kept:
         text = f"trainer.keep=best holds it in check: {text}; more rows would help"
