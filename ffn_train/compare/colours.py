@@ -69,10 +69,6 @@ class Colours:
         shade: ColorType = self._shades[self.levels.index(value)]
         return shade
 
-    def of(self, group: Group) -> ColorType:
-        """The colour of a group's value."""
-        return INK if self.key is None else self(group.point[self.key])
-
     def look(self, group: Group) -> dict[str, Any]:
         """Colour, marker and dash of a group's curve."""
         return self._look(None if self.key is None else group.point[self.key])

@@ -70,10 +70,10 @@ def draw(comparison: Comparison) -> Figure | None:
         limit(axes, options)
         strength = min(1.0, 12 / len(cell.groups))
         for group in cell.groups:
-            summary = summaries.get(id(group))
+            summary, look = summaries.get(id(group)), colours.look(group)
             if summary is not None:
-                beyond |= _draw(axes, summary, colours.look(group), strength)
-            _draw_lost(axes, group, name, colours.of(group), strength)
+                beyond |= _draw(axes, summary, look, strength)
+            _draw_lost(axes, group, name, look["color"], strength)
         note_lost(axes, cell.groups)
         mark_stretched(axes, cell.groups)
     page.share("loss $L$", xlabel="step")
@@ -159,7 +159,7 @@ def _thin(run: Curve, span: float) -> Curve:
 def _lasts(groups: Sequence[Group]) -> list[float]:
     """The last step of each run; of a lost run also its planned last step."""
     cases = [case for group in groups for case in group.measured]
-    lasts = [float(case.traces.curves["train_loss"][0][-1]) for case in cases if case.traces]
+    lasts = [float(_curve(case, "train_loss")[0][-1]) for case in cases]
     planned = [case.settings.get("trainer.steps") for case in cases if case.lost]
     return [*lasts, *(float(steps) for steps in planned if isinstance(steps, int))]
 
@@ -235,9 +235,8 @@ def _until_lost(axes: Axes, case: Case, name: str) -> Curve:
 
     A last loss that is unknown or not a number is drawn at the top.
     """
-    assert case.traces is not None
     steps, losses = _curve(case, name)
-    last = case.traces.curves["train_loss"][0][-1]
+    last = _curve(case, "train_loss")[0][-1]
     if not len(steps) or steps[-1] < last:
         steps, losses = np.append(steps, last), np.append(losses, np.inf)
     low, top = axes.get_ylim()
