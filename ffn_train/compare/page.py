@@ -16,7 +16,6 @@ from ffn_train.compare.header import shared
 from ffn_train.compare.likeness import apart
 from ffn_train.compare.metrics import Metric
 from ffn_train.compare.values import is_number, short
-from ffn_train.nn.core import Floats
 from ffn_train.plots.selection import evenly
 from ffn_train.plots.settings import UNSET, Value, briefs
 from ffn_train.runs.status import ENDED
@@ -163,12 +162,15 @@ def _curve(case: Case, name: str, taken: int) -> Curve:
 
 def _curves(curves: Sequence[Curve], blocks: Blocks) -> dict[str, Any]:
     """All curves one after the other; ``counts``: how many points each has."""
-    empty: list[Floats] = [np.zeros(0)]
-    return {
-        "counts": [len(x) for x, _ in curves],
-        "x": blocks.add(np.concatenate([*(x for x, _ in curves), *empty]), exact=True),
-        "y": blocks.add(np.concatenate([*(y for _, y in curves), *empty])),
-    }
+    x, y = _joined(curves)
+    counts = [len(steps) for steps, _ in curves]
+    return {"counts": counts, "x": blocks.add(x, exact=True), "y": blocks.add(y)}
+
+
+def _joined(curves: Sequence[Curve]) -> Curve:
+    nothing: Curve = np.zeros(0), np.zeros(0)
+    x, y = map(np.concatenate, zip(nothing, *curves, strict=True))
+    return x, y
 
 
 def _flow(cases: Sequence[Case], blocks: Blocks) -> dict[str, Any]:
@@ -178,12 +180,10 @@ def _flow(cases: Sequence[Case], blocks: Blocks) -> dict[str, Any]:
     widths = [len(flow[0]) if len(flow) else 0 for _, flow in flows]
     most = max(2, _MOST_FLOW // max(sum(widths), 1))
     rows = [evenly(range(len(flow)), most) for _, flow in flows]
-    empty: list[Floats] = [np.zeros(0)]
-    steps = [s[r] for (s, _), r in zip(flows, rows, strict=True) if r]
-    values = [f[r].ravel() for (_, f), r in zip(flows, rows, strict=True) if r]
+    steps, values = _joined([(s[r], f[r].ravel()) for (s, f), r in zip(flows, rows, strict=True)])
     return {
         "rows": [len(chosen) for chosen in rows],
         "widths": widths,
-        "steps": blocks.add(np.concatenate([*steps, *empty]), exact=True),
-        "values": blocks.add(np.concatenate([*values, *empty])),
+        "steps": blocks.add(steps, exact=True),
+        "values": blocks.add(values),
     }
