@@ -113,9 +113,7 @@ def _folded(title: str, room: int) -> str:
     return "\n".join(textwrap.fill(line.replace("\xa0", " "), room) for line in lines)
 
 
-def room(
-    comparison: Comparison, columns: int, *, gap: float, wide: bool = False
-) -> tuple[int, float]:
+def room(comparison: Comparison, columns: int, *, gap: float, wide: bool) -> tuple[int, float]:
     """How many columns of panels fit, and the inches across each."""
     inches = comparison.options.inches
     if inches is None:

@@ -32,15 +32,9 @@ def panels(
 
     ``groups``: by default all that have results.
     """
-    groups = comparison.measured if groups is None else groups
+    levels = comparison.layout.levels
     return [
-        Panel(
-            panel_title(
-                {key: [value] for key, value in zip(keys, point, strict=True)},
-                comparison.layout.levels,
-            ),
-            members,
-        )
+        Panel(panel_title({k: [v] for k, v in zip(keys, point, strict=True)}, levels), members)
         for point, members in _places(comparison, keys, groups).items()
     ]
 
@@ -52,7 +46,7 @@ def folded(
 
     With several keys only if all merge alike, so that rows and columns keep their meaning.
     """
-    places = _places(comparison, keys, comparison.measured if groups is None else groups)
+    places = _places(comparison, keys, groups)
     other_keys = [key for key in comparison.layout.keys if key not in keys]
     alike: dict[str, list[tuple[Value, ...]]] = {}
     for point, members in places.items():
@@ -101,10 +95,11 @@ def uncrowded(comparison: Comparison) -> tuple[Comparison, str]:
 
 
 def _places(
-    comparison: Comparison, keys: Sequence[str], groups: Sequence[Group]
+    comparison: Comparison, keys: Sequence[str], groups: Sequence[Group] | None
 ) -> dict[tuple[Value, ...], list[Group]]:
     """The groups at each combination of the keys, in order."""
     places: dict[tuple[Value, ...], list[Group]] = {}
+    groups = comparison.measured if groups is None else groups
     for group in in_order(groups, keys, comparison.layout.levels):
         places.setdefault(tuple(group.point[key] for key in keys), []).append(group)
     return places

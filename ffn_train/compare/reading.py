@@ -17,7 +17,7 @@ MANY = 1000  # runs from which processes are used; starting one takes as long as
 _AT_A_TIME = 50
 
 
-def read_cases(places: Sequence[Place], processes: int = 1) -> Iterator[Case | RunError]:
+def read_cases(places: Sequence[Place], processes: int) -> Iterator[Case | RunError]:
     """Each run in order, or the RunError that says why it cannot be read.
 
     ``processes``: so many read where that is faster. They import the program's main module, as

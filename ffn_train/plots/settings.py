@@ -66,7 +66,7 @@ def text(value: Value) -> str:
     return str(value)
 
 
-def brief(value: Value, most: int = 16, spell: Callable[[str], str] = str) -> str:
+def brief(value: Value, most: int, spell: Callable[[str], str]) -> str:
     """A value as figures and the terminal show it: four digits, and a dash if unset.
 
     A word of more than ``most`` letters is shortened in its middle; ``spell`` writes each of its
@@ -87,7 +87,7 @@ def brief(value: Value, most: int = 16, spell: Callable[[str], str] = str) -> st
     return "".join([*first(letters), "…", *reversed(first(letters[::-1]))])
 
 
-def briefs(values: Sequence[Value], most: int = 16, spell: Callable[[str], str] = str) -> list[str]:
+def briefs(values: Sequence[Value], most: int, spell: Callable[[str], str] = str) -> list[str]:
     """Each value as ``brief`` writes it; those that look the same when shortened are numbered."""
     alike: dict[str, list[Value]] = {}
     for value in sorted(set(values), key=text):

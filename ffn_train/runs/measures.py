@@ -146,9 +146,7 @@ class Measures:
         return result
 
 
-def read_measures(
-    run: Path, layout: RunLayout, contents: Mapping[str, bytes] | None = None
-) -> Measures:
+def read_measures(run: Path, layout: RunLayout, contents: Mapping[str, bytes]) -> Measures:
     """The quantities in a run's files; columns that are not in its layout are ignored.
 
     ``contents``: of the files that have been read, by name. Raises RunError for a damaged file.
@@ -156,7 +154,7 @@ def read_measures(
     series: dict[str, Series] = {}
     for name in dict.fromkeys(column.file for column in layout.quantities):
         path = run / name
-        rows = read_records(path, (contents or {}).get(name))
+        rows = read_records(path, contents.get(name))
         with damaged(path, ValueError):
             fields = rows.dtype.names or ()
             if "step" not in fields:
