@@ -26,14 +26,15 @@ def learned(evidence: Evidence) -> Finding | None:
     if judged is None:
         return None
     score, value, where = judged
-    rows = run.provenance.test_rows or run.provenance.validation_rows
+    origin = run.provenance
+    rows = origin.test_rows or origin.validation_rows
     if math.isnan(value):
         of = f" ({counted(rows, 'row')})" if rows else ""
         return Finding(LEARNED, UNKNOWN, f"cannot tell: {score.symbol} is undefined {where}{of}")
     trivial = score.trivial or "knowing nothing of the inputs"
     skill, baseline = (1 - score.unlearned(known) for known in (value, score.baseline))
     achieved = f"{score.symbol} {value:.3g} {where}"
-    best_of_many = evidence.kept and not run.provenance.test_rows
+    best_of_many = evidence.kept and not origin.test_rows
     guessed = evidence.by_chance(score, rows, 3 if best_of_many else 2)
     worse = score.no_better(value, score.no_skill) and value != score.no_skill
     if guessed >= 1 and not (skill <= 0 or worse):
@@ -49,7 +50,7 @@ def learned(evidence: Evidence) -> Finding | None:
     comparisons = [] if score.no_skill is None else [f"{trivial} has {score.no_skill:.3g}"]
     name = score.baseline_name
     if score.baseline is not None and not math.isnan(baseline):
-        if abs(skill - baseline) <= _as_good(evidence, score) and baseline > 0:
+        if abs(skill - baseline) <= _as_good(score, origin.kind, rows) and baseline > 0:
             text = f"as much as {name}: {achieved}, {name} has {score.baseline:.3g}"
             return Finding(LEARNED, f"as {name}", text)
         comparisons.append(f"{name} {score.baseline:.3g}")
@@ -61,10 +62,8 @@ def learned(evidence: Evidence) -> Finding | None:
     return Finding(LEARNED, "yes", f"yes: {achieved}; {', '.join(comparisons)}")
 
 
-def _as_good(evidence: Evidence, score: ScoreDeclared) -> float:
+def _as_good(score: ScoreDeclared, kind: str | None, rows: int | None) -> float:
     """The difference in skill that says nothing: of classes that of two rows at least."""
-    origin = evidence.run.provenance
-    rows = origin.test_rows or origin.validation_rows
-    if origin.kind != "classes" or not rows:
+    if kind != "classes" or not rows:
         return AS_GOOD
     return max(AS_GOOD, score.unlearned(1 - 2 / rows))  # the first if the second is NaN
