@@ -38,7 +38,7 @@ def page(kind: Kind, title: str, header: Mapping[str, Any], blocks: Sequence[str
     Everything in the header is shown as text. The same data give the same page. It shows nothing
     where the data do not fit their checksum.
     """
-    style, script = _style(), _script(kind)
+    style, script = _read("uplot/uPlot.min.css") + _read("page/page.css"), _script(kind)
     policy = (
         f"default-src 'none'; script-src {_digest(script)}; "
         f"style-src {_digest(style)}; img-src blob: data:; base-uri 'none'; form-action 'none'"
@@ -78,10 +78,6 @@ def _json(content: Any) -> str:
 def _digest(text: str) -> str:
     """How the policy names the script or style that it admits."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _style() -> str:
-    return _read("uplot/uPlot.min.css") + _read("page/page.css")
 
 
 def _script(kind: Kind) -> str:

@@ -79,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         # a name of another site that resolves to this machine would let it read what is served
         if self.headers.get("Host") not in self.server.hosts:
-            self._send(HTTPStatus.FORBIDDEN, b"this host is not served", "text/plain")
+            self._send(HTTPStatus.FORBIDDEN, b"this host is not served")
             return
         address = urlsplit(self.path)
         query = {key: values[-1] for key, values in parse_qs(address.query).items()}
@@ -89,18 +89,17 @@ class _Handler(BaseHTTPRequestHandler):
                 raise KeyError(address.path)
             content = answer(self.server.shelf, query.get("name", ""), query.get("after", ""))
         except (UserError, OSError) as error:  # as of a run that has just begun
-            status = HTTPStatus.SERVICE_UNAVAILABLE
-            self._send(status, str(error).encode(errors="replace"), "text/plain")
+            self._send(HTTPStatus.SERVICE_UNAVAILABLE, str(error).encode(errors="replace"))
         except (KeyError, ValueError):
-            self._send(HTTPStatus.NOT_FOUND, b"there is no such page", "text/plain")
+            self._send(HTTPStatus.NOT_FOUND, b"there is no such page")
         else:
             if content is None:
-                self._send(HTTPStatus.NO_CONTENT, b"", "text/plain")
+                self._send(HTTPStatus.NO_CONTENT, b"")
             else:
                 kind = "text/html" if content.startswith("<") else "application/json"
                 self._send(HTTPStatus.OK, content.encode(), kind)
 
-    def _send(self, status: HTTPStatus, content: bytes, kind: str) -> None:
+    def _send(self, status: HTTPStatus, content: bytes, kind: str = "text/plain") -> None:
         self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(content)))
