@@ -218,8 +218,7 @@ def _drawable(run: Run, notify: Callable[[str], object]) -> list[str]:
     """
     known = [name for name in names("figure") if _applies(run, name)]
     lacks = {name: _lack(run, name) for name in (*known, *_of_their_own(run))}
-    section = run.config.get("plot")
-    for name in _words(section.get("figures")) if isinstance(section, dict) else ():
+    for name in _words(run.section("plot").get("figures")):
         if name != "all":
             lacks.setdefault(name, f"{name} is not declared{_elsewhere(run)}")
     for lack in filter(None, lacks.values()):

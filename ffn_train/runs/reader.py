@@ -44,6 +44,11 @@ class Run:
     state: str | None
     theory: Theory | None
 
+    def section(self, name: str) -> Mapping[str, Any]:
+        """A section or a choice of the configuration; empty if there is none."""
+        section = self.config.get(name)
+        return section if isinstance(section, Mapping) else {}
+
     @property
     def score(self) -> ScoreDeclared | None:
         """The declaration of the run's score; None if unknown."""
@@ -58,8 +63,7 @@ class Run:
     @property
     def shown_theory(self) -> Theory | None:
         """The theory that figures show; None without a row of step 0 or with plot.theory=false."""
-        section = self.config.get("plot")
-        hidden = isinstance(section, dict) and section.get("theory") is False
+        hidden = self.section("plot").get("theory") is False
         started = any(0 in series.step[:1] for series in self.measures.series.values())
         return self.theory if started and not hidden else None
 

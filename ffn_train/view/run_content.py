@@ -154,8 +154,7 @@ def _outcome(run: Run) -> list[tuple[str, str]]:
 
 def _last_step(run: Run) -> int:
     """The last step of the run as it is configured, or as far as it has come."""
-    section = run.config.get("trainer")
-    asked = section.get("steps") if isinstance(section, dict) else None
+    asked = run.section("trainer").get("steps")
     steps = run.scalars["step"]
     return max(int(steps[-1]) if len(steps) else 0, asked if isinstance(asked, int) else 0)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -53,28 +52,23 @@ class Evidence:
         """Whether the run was ended because its validation score did not improve any more."""
         return self.run.summary is not None and self.run.summary.stopped is not None
 
-    def chosen(self, group: str) -> Mapping[str, Any]:
-        """A choice of the run's configuration; empty if it has none."""
-        choice = self.run.config.get(group)
-        return choice if isinstance(choice, Mapping) else {}
-
     def has(self, override: str) -> bool:
         """Whether this is a setting of the run already: ``init=lecun``, ``init.bias_std=0``."""
         key, value = override.split("=")
         group, _, name = key.partition(".")
         if not name:
-            return bool(self.chosen(group).get("name") == value)
+            return bool(self.run.section(group).get("name") == value)
         return self.setting(group, name) == float(value)
 
     def setting(self, section: str, name: str) -> float:
         """A number of the configuration."""
-        value = self.chosen(section).get(name)
+        value = self.run.section(section).get(name)
         return float(value) if isinstance(value, (int, float)) else math.nan
 
     def _built(self, group: str) -> Any:
         """The part that the configuration chooses; None if it cannot be built."""
         try:
-            return build(group, self.chosen(group))
+            return build(group, self.run.section(group))
         except SettingError:
             return None
 
@@ -93,7 +87,7 @@ class Evidence:
     @property
     def optimizer(self) -> type[Optimizer] | None:
         """The class of the optimizer; None if unknown."""
-        return choices("optimizer").get(str(self.chosen("optimizer").get("name")))
+        return choices("optimizer").get(str(self.run.section("optimizer").get("name")))
 
     @property
     def usual_rate(self) -> float:

@@ -159,9 +159,9 @@ def _skip(evidence: Evidence) -> Finding | None:
         f"skip path: all branches together carry {together:.1%} of the gradient, so the stack is "
         "nearly linear"
     )
-    name = evidence.chosen("residual").get("name", "")
+    name = evidence.run.section("residual").get("name", "")
     change: tuple[str, ...] = ()
-    if evidence.chosen("init").get("name") == "normal":
+    if evidence.run.section("init").get("name") == "normal":
         change = ("init=lecun",)
     elif name == "scaled":
         change = (f"residual.scale={3 * evidence.setting('residual', 'scale'):g}",)
@@ -215,14 +215,14 @@ def remedy(evidence: Evidence) -> tuple[str, ...]:
 def _remedies(evidence: Evidence) -> list[str]:
     """The same in words, the best first; none for an unknown residual connection."""
     residual = evidence.residual
-    names = {group: evidence.chosen(group).get("name", "none") for group in GROUPS}
+    names = {group: evidence.run.section(group).get("name", "none") for group in GROUPS}
     return settings(residual, evidence.run.measures.depth, **names) if residual else []
 
 
 def cause(evidence: Evidence) -> str:
     """The cause of the predicted change, and the settings that would reduce it."""
     residual, depth = evidence.residual, evidence.run.measures.depth
-    names = {group: evidence.chosen(group).get("name") for group in MODEL_GROUPS}
+    names = {group: evidence.run.section(group).get("name") for group in MODEL_GROUPS}
     if residual is None or None in names.values():
         return ""
     advice = f"; try {either(_remedies(evidence))}"

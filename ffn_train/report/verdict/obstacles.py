@@ -115,7 +115,7 @@ def _one_feature(evidence: Evidence) -> Finding | None:
 
 def _initialisation(evidence: Evidence) -> Finding | None:
     """The branches' initial weights are far too large or too small."""
-    variance, init = evidence.branch_variance, evidence.chosen("init").get("name", "")
+    variance, init = evidence.branch_variance, evidence.run.section("init").get("name", "")
     small_by_design = init in ("gpt2", "fixup", "deepnorm")
     if _good(evidence) or not (variance > LARGE or (variance < SMALL and not small_by_design)):
         return None
