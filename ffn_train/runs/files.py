@@ -276,12 +276,9 @@ def damaged(path: Path, *errors: type[Exception]) -> Iterator[None]:
     """A context that turns these errors into a RunError that names the file."""
     try:
         yield
-    except OSError as error:
-        if not isinstance(error, errors):
-            raise
-        raise RunError(f"{path}: {error.strerror or error}") from None
     except errors as error:
-        raise RunError(f"{path}: {first_line(error)}") from None
+        reason = (error.strerror or error) if isinstance(error, OSError) else first_line(error)
+        raise RunError(f"{path}: {reason}") from None
 
 
 def _whole(text: str) -> int:
@@ -303,6 +300,6 @@ def finite(value: Any) -> Any:
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
