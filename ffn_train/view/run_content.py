@@ -16,7 +16,6 @@ from ffn_train.config.keys import PATHS, lasting
 from ffn_train.nn.core import Floats
 from ffn_train.report.text import rows
 from ffn_train.runs import Measures, Run
-from ffn_train.runs.layout import TensorColumn
 from ffn_train.runs.measures import Series
 from ffn_train.runs.outcome import clipped, complete, outcome
 from ffn_train.runs.predictions import log_band
@@ -44,7 +43,7 @@ def run_content(run: Run, *, after: int | None = None) -> tuple[dict[str, Any], 
     blocks, measures, now = Blocks(), run.measures, status(run.path)
     whole = after is None
     after = -1 if after is None else after
-    kept = _thinned(measures.step, _width(measures)) if whole else measures.step
+    kept = _thinned(measures) if whole else measures.step
     quantities = [_quantity(series, blocks, after, kept) for series in measures.series.values()]
     layers = measures.layers
     header = {
@@ -62,6 +61,7 @@ def run_content(run: Run, *, after: int | None = None) -> tuple[dict[str, Any], 
     }
     if whole:
         tensors = measures.tensors
+        block_of = {tensor.layer: tensor.block for tensor in tensors}
         header |= {
             "settings": _settings(run.config),
             "score": run.score
@@ -72,7 +72,7 @@ def run_content(run: Run, *, after: int | None = None) -> tuple[dict[str, Any], 
             },
             "baseline_loss": run.baseline_loss,
             "loss_unit": run.provenance.loss_unit,
-            "layers": {"names": layers, "blocks": _blocks_of(layers, tensors)},
+            "layers": {"names": layers, "blocks": [block_of[layer] for layer in layers]},
             "tensors": {
                 "names": [tensor.name for tensor in tensors],
                 "roles": [tensor.role for tensor in tensors],
@@ -84,17 +84,13 @@ def run_content(run: Run, *, after: int | None = None) -> tuple[dict[str, Any], 
     return header, blocks.texts
 
 
-def _width(measures: Measures) -> int:
-    """How many values there are at a measured step."""
-    return sum(math.prod(series.values.shape[1:]) for series in measures.series.values())
-
-
-def _thinned(steps: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+def _thinned(measures: Measures) -> NDArray[np.int64]:
     """All steps, or as many as a page has room for: the first and the last and some between."""
+    steps = measures.step
+    width = sum(math.prod(series.values.shape[1:]) for series in measures.series.values())
     most = max(2, min(MOST_ROWS, MOST_VALUES // max(width, 1)))
-    if len(steps) <= most:
-        return steps
-    chosen: NDArray[np.int64] = steps[np.linspace(0, len(steps) - 1, most).round().astype(int)]
+    places = np.linspace(0, len(steps) - 1, min(most, len(steps))).round().astype(int)
+    chosen: NDArray[np.int64] = steps[places]
     return chosen
 
 
@@ -171,11 +167,6 @@ def _settings(config: Mapping[str, Any]) -> list[tuple[str, str]]:
         text = value if isinstance(value, str) else json.dumps(value)
         shown.append((key.removesuffix(".name"), text))
     return shown
-
-
-def _blocks_of(layers: tuple[str, ...], tensors: tuple[TensorColumn, ...]) -> list[int | None]:
-    block = {tensor.layer: tensor.block for tensor in tensors}
-    return [block[layer] for layer in layers]
 
 
 def _theory(run: Run, blocks: Blocks) -> dict[str, Any]:
