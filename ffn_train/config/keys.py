@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from ffn_train.config.registry import (
     ALIASES,
@@ -22,34 +22,30 @@ from ffn_train.config.settings import (
     Setting,
     SettingError,
     declared,
-    floats,
     is_number,
+    kinds,
     nearest,
     read,
     sections,
 )
 
+T = TypeVar("T")
 MODEL_GROUPS = ("activation", "block", "residual", "norm", "init")
 GROUPS = tuple(group for group in FOLDERS if group not in LISTED)
 PATHS = ("task.path", "task.validation_path", "task.test_path", "init.path", "parts")  # of files
 PRESET = "experiment"  # the preset's name; its values are among the settings
 
 
-def _by_key(cls: type[Any], prefix: str = "") -> dict[str, Setting]:
-    """The settings of a dataclass and its sections, by dotted key."""
-    flat = {f"{prefix}{name}": setting for name, setting in declared(cls).items()}
+def _by_key(of: Callable[[Any], Mapping[str, T]], cls: Any, prefix: str = "") -> dict[str, T]:
+    """What ``of`` has for each setting of a dataclass and of its sections, by dotted key."""
+    flat = {f"{prefix}{name}": value for name, value in of(cls).items()}
     for name, section in sections(cls).items():
-        flat |= _by_key(section, f"{prefix}{name}.")
+        flat |= _by_key(of, section, f"{prefix}{name}.")
     return flat
 
 
-def _floats(cls: Any, prefix: str = "") -> set[str]:
-    """The settings of a dataclass and its sections that are floats, by dotted key."""
-    keys = {f"{prefix}{name}" for name in floats(cls)}
-    return keys.union(*(_floats(part, f"{prefix}{name}.") for name, part in sections(cls).items()))
-
-
-DECLARED = _by_key(Settings)  # all settings that do not belong to a choice
+DECLARED: dict[str, Setting] = _by_key(declared, Settings)  # those that belong to no choice
+KINDS = _by_key(kinds, Settings)  # their types
 
 
 def read_settings(config: Mapping[str, Any]) -> Settings:
@@ -117,11 +113,11 @@ def _chosen(config: Mapping[str, Any]) -> tuple[Any, ...]:
 @cache
 def _known(classes: tuple[Any, ...]) -> tuple[dict[str, Setting], set[str]]:
     """All settings of a configuration with these choices, by dotted key, and which are floats."""
-    settings, real = DECLARED.copy(), _floats(Settings)
+    settings, types = DECLARED.copy(), KINDS.copy()
     for cls in classes:
-        settings |= _by_key(cls, f"{cls.group}.")
-        real |= _floats(cls, f"{cls.group}.")
-    return settings, real
+        settings |= _by_key(declared, cls, f"{cls.group}.")
+        types |= _by_key(kinds, cls, f"{cls.group}.")
+    return settings, {key for key, some in types.items() if float in some}
 
 
 def differences(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:

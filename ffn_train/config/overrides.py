@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
-from ffn_train.config.keys import DECLARED, GROUPS, PRESET
+from ffn_train.config.keys import DECLARED, GROUPS, KINDS, PRESET
 from ffn_train.config.mistakes import refuse_hydra, unreadable
 from ffn_train.config.registry import choices, names
-from ffn_train.config.sections import Settings, path
-from ffn_train.config.settings import SettingError, declared, printable, sections, shortened
+from ffn_train.config.sections import path
+from ffn_train.config.settings import SettingError, declared, kinds, printable, shortened
 
 MOST = 10_000  # jobs of one sweep, or values of one key
 CONFIG_DIR = "--config-dir="  # prefix of a directory of presets among the overrides
@@ -172,22 +172,17 @@ def is_text(key: str) -> bool:
     """Whether a setting takes text of any characters: a path, a name or several names."""
     key = key.lstrip("+")
     chosen = key.partition(".")[0] in GROUPS
-    return key in PATHS or (chosen and any(str in kinds for kinds in _kinds(key)))
+    return key in PATHS or (chosen and any(str in types for types in _kinds(key)))
 
 
 def _kinds(key: str) -> list[tuple[Any, ...]]:
     """The types that a setting takes, of each choice that has it; none of an unknown one."""
-    group, _, name = key.lstrip("+").partition(".")
-    classes: list[Any]
-    if group in GROUPS:
-        classes = [*choices(group).values()]
-    else:
-        *path, name = key.lstrip("+").split(".")
-        classes = [Settings]
-        for part in path:
-            classes = [sections(cls)[part] for cls in classes if part in sections(cls)]
-    hints = [get_type_hints(cls)[name] for cls in classes if name in declared(cls)]
-    return [get_args(hint) or (hint,) for hint in hints]
+    key = key.lstrip("+")
+    if key in KINDS:
+        return [KINDS[key]]
+    group, _, name = key.partition(".")
+    known = choices(group) if group in GROUPS else {}
+    return [kinds(cls)[name] for cls in known.values() if name in declared(cls)]
 
 
 def _literal(text: str) -> str:
@@ -308,8 +303,8 @@ def _interval(text: str, key: str, value: Any) -> Interval:
     Raises SettingError if it is empty or not finite.
     """
     low, high = value.start, value.end
-    kinds = _kinds(key)
-    if kinds and all(int in kind and float not in kind for kind in kinds):
+    known = _kinds(key)
+    if known and all(int in types and float not in types for types in known):
         low, high = (int(end) if end % 1 == 0 else end for end in (low, high))
     interval = Interval(low, high, "log" in value.tags)
     if not (interval.low < interval.high and math.isfinite(interval.high - interval.low)):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from ffn_train.config.settings import SettingError, check, declared
+from ffn_train.config.settings import SettingError, check, declared, kinds
 
 
 def check_precision(section: Any, key: str, dtype: str) -> None:
@@ -17,9 +16,9 @@ def check_precision(section: Any, key: str, dtype: str) -> None:
     Raises SettingError for a number that over- or underflows, or then violates its bounds.
     """
     known = declared(type(section))
-    for name in (f.name for f in fields(section) if f.name in known and "float" in str(f.type)):
+    for name, types in kinds(type(section)).items():
         value = getattr(section, name)
-        if value is None:
+        if value is None or float not in types:
             continue
         squared = known[name].squared
         lost = misread(math.sqrt(value) if squared else value, dtype)

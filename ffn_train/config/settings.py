@@ -151,13 +151,10 @@ def _fields(cls: Any, kind: str) -> dict[str, Any]:
     return {f.name: f.metadata[kind] for f in fields(cls) if kind in f.metadata}
 
 
-@cache
-def floats(cls: Any) -> frozenset[str]:
-    """The settings of a dataclass that are floats, of which 1 is 1.0."""
-    kinds = _hints(cls)
-    return frozenset(
-        name for name in declared(cls) if float in (kinds[name], *get_args(kinds[name]))
-    )
+def kinds(cls: Any) -> Mapping[str, tuple[Any, ...]]:
+    """The types that each setting of a dataclass takes, by name."""
+    hints = _hints(cls)
+    return {name: get_args(hints[name]) or (hints[name],) for name in declared(cls)}
 
 
 def defaults(cls: type[Any]) -> dict[str, Any]:
