@@ -43,8 +43,8 @@ LISTED = {"figure": "plot.figures", "quantity": "measure.quantities"}
 OBSERVING = ("figure", "logger")
 # group -> name of a choice in older versions -> its name
 ALIASES = {"task": {"csv": "table"}}
-# group -> the choice of a configuration from before the group existed
-BEFORE = {"logger": "none"}
+# group -> what a configuration from before the group existed has for it
+BEFORE = {"logger": {"name": "none"}}
 # what Hydra reads as something else than a word, in any case
 NO_WORDS = ("null", "true", "false", "nan", "inf")
 

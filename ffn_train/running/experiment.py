@@ -100,12 +100,9 @@ def build_experiment(
     sizes, trainer, measure = settings.model, settings.trainer, settings.measure
     # independent random streams; new ones are appended
     data_seed, initial_seed, batch_seed = np.random.SeedSequence(settings.seed).spawn(3)
-    before = {group: {"name": name} for group, name in BEFORE.items()}
-    tables = {"task": {} if frame is None else {"frame": frame}}
-    parts = {
-        group: build(group, {**before, **config}[group], **tables.get(group, {}))
-        for group in GROUPS
-    }
+    described = {**BEFORE, **config}
+    tables = {} if frame is None else {"task": {"frame": frame}}
+    parts = {group: build(group, described[group], **tables.get(group, {})) for group in GROUPS}
     parts["task"] = parts["task"].going_on(_written(settings.run.dir, files.DATA))
     notes = []
     if config["loss"] == {"name": "mse"} and (loss := LOSSES.get(parts["task"].kind)):

@@ -278,8 +278,7 @@ def model_of(run: Run, which: Which | None = None) -> Model:
         which = "best" if run.summary and run.summary.kept_step is not None else "last"
     weights = run.weights(which)
     settings = read_settings(run.config)
-    before = {group: {"name": name} for group, name in BEFORE.items()}
-    described = {**before, **run.config}
+    described = {**BEFORE, **run.config}
     parts = {group: _part(run, group, described[group]) for group in (*MODEL_GROUPS, "loss")}
     with damaged(run.path / files.CONFIG, ValueError):
         if settings.model.depth != run.measures.depth:
