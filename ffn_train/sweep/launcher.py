@@ -12,14 +12,14 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from ffn_train.config.composition import hydra_defaults
 from ffn_train.config.kept import kept_in_turn
-from ffn_train.config.mistakes import one_line_errors
+from ffn_train.config.mistakes import EXTRAS, one_line_errors
 from ffn_train.config.overrides import written
 from ffn_train.config.places import CONF
 from ffn_train.config.settings import SettingError
@@ -37,7 +37,7 @@ LOCAL = ("local", "serial")  # launchers whose workers are on this machine
 SHARE = 2 / 3  # of the short jobs that are left for a core: its next batch
 MOST = 64  # jobs in a batch
 GRACE = 3  # seconds in which an orphaned worker's job can write a checkpoint
-EXTRA = {"local": "parallel", "slurm": "slurm", "ray_cluster": "ray"}
+EXTRA = dict(EXTRAS.values())  # launcher -> the extra that brings it
 
 
 def available(name: str) -> bool:
@@ -58,20 +58,16 @@ def check(name: str, settings: Mapping[str, Any]) -> None:
         OmegaConf.to_container(config.hydra.launcher, resolve=True)
 
 
-def _classes(settings: Any, key: str = "") -> dict[str, Any]:
-    """The keys with a leading underscore, which Hydra reads as instructions."""
-    items: Iterable[tuple[Any, Any]] = ()
+def _instructions(settings: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The keys with a leading underscore, which Hydra reads as instructions, and their values."""
+    if isinstance(settings, list):
+        settings = dict(enumerate(settings))
     if isinstance(settings, Mapping):
-        items = settings.items()
-    elif isinstance(settings, list):
-        items = enumerate(settings)
-    classes = {}
-    for name, value in items:
-        if str(name).startswith("_"):
-            classes[f"{key}.{name}"] = value
-        else:
-            classes |= _classes(value, f"{key}.{name}")
-    return classes
+        for key, value in settings.items():
+            if str(key).startswith("_"):
+                yield f"{path}.{key}", value
+            else:
+                yield from _instructions(value, f"{path}.{key}")
 
 
 def launch(
@@ -157,7 +153,7 @@ def _composed(where: str, name: str, settings: Mapping[str, Any]) -> Any:
             )
     if settings:
         shipped = OmegaConf.to_container(config.hydra.launcher, resolve=False)
-        if _classes(settings) != _classes(shipped):
+        if dict(_instructions(settings)) != dict(_instructions(shipped)):
             raise SettingError(
                 f"hydra/launcher={name}: its settings are plain values, without _target_"
             )

@@ -185,9 +185,6 @@ def _launcher(space: Space, overrides: Sequence[str]) -> tuple[Launcher, str | N
             extra = launcher.EXTRA[name]
             hint = f"one job at a time: pip install 'ffn_train[{extra}]' runs them on all cores"
             name = "serial"
-    elif not launcher.available(name):
-        extra = launcher.EXTRA[name]
-        raise SettingError(f"hydra/launcher={name} needs pip install 'ffn_train[{extra}]'")
     if overrides:
         settings = composed([*space.fixed, f"hydra/launcher={name}", *overrides]).launching
     if settings:
