@@ -23,7 +23,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "centred differences, and the mistake in a wrong one is named. The file is run, with your "
         "rights, in a separate process with limits on time, memory and output.",
     )
-    parser.prog = "python -m ffn_train check"
     parser.add_argument(
         "file", type=Path, metavar="FILE.py", help="the file that defines the functions"
     )

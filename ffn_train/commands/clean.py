@@ -36,7 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "directories; with --yes, remove them. The newest usable checkpoint of each run stays, so "
         "that it can be resumed or extended. Directories in use are left alone.",
     )
-    parser.prog = "python -m ffn_train clean"
     parser.add_argument("directories", nargs="+", type=Path, metavar="DIR", help="where to look")
     parser.add_argument("--yes", action="store_true", help="remove what is listed")
     options = parser.parse(arguments)

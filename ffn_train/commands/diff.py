@@ -14,7 +14,6 @@ from ffn_train.using.difference import difference
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print a table of the settings; exits 2 with one line on errors."""
     parser = Parser("diff", "Print the settings in which two runs differ, with both values.")
-    parser.prog = "python -m ffn_train diff"
     parser.add_argument("first", type=Path, metavar="RUN_DIR")
     parser.add_argument("second", type=Path, metavar="RUN_DIR")
     options = parser.parse(arguments)

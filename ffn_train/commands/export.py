@@ -19,7 +19,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "(onnx), or what it measured as a tidy table (csv, parquet) or as TensorBoard's events. "
         "A file that exists with other content is not replaced.",
     )
-    parser.prog = "python -m ffn_train export"
     parser.add_argument("run", type=Path, metavar="RUN_DIR")
     parser.add_argument("--to", choices=tuple(NAMES), required=True)
     parser.add_argument(

@@ -17,17 +17,19 @@ from typing import Any, NoReturn, TextIO
 from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import SettingError, UserError, nearest, one_of, printable
 
+MODULES = ("compare", "gradcheck", "plots", "reproduce", "theory")  # python -m ffn_train.NAME
 _WIDTHS = {"single": 3.5, "double": 7.0}  # inches: a column of a two-column page, and both
 # a disk that is full or fails: the place that was named could be written to
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class Parser(argparse.ArgumentParser):
-    """The parser of ``python -m ffn_train.NAME``; for an unknown option it names the nearest."""
+    """The parser of a command, "" for training; for an unknown option it names the nearest."""
 
     def __init__(self, name: str, description: str, **options: Any) -> None:
         self.program = f"ffn_train.{name}" if name else "ffn_train"
-        super().__init__(prog=f"python -m {self.program}", description=description, **options)
+        typed = self.program if name in ("", *MODULES) else f"ffn_train {name}"
+        super().__init__(prog=f"python -m {typed}", description=description, **options)
 
     def parse(self, arguments: Sequence[str] | None) -> argparse.Namespace:
         """Parse the arguments (None: the command line's), with options in any position.
@@ -52,12 +54,16 @@ class Parser(argparse.ArgumentParser):
             help="of the best validation score or the last step; default: the best if they were "
             "kept",
         )
+        self.add_parts("parts of your own that the run has")
+
+    def add_parts(self, parts: str) -> None:
+        """Add the option ``--parts``, for such parts."""
         self.add_argument(
             "--parts",
             type=words,
             default=[],
             metavar="FILE,...",
-            help="Python files or packages with parts of your own that the run has; they are run",
+            help=f"Python files or packages with {parts}; they are run",
         )
 
     def add_formats(self) -> None:

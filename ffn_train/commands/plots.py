@@ -32,13 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="NAME,...",
         help=f"of {', '.join(names('figure'))}; default: all",
     )
-    parser.add_argument(
-        "--parts",
-        type=words,
-        default=[],
-        metavar="FILE,...",
-        help="Python files or packages with figures of your own; they are run",
-    )
+    parser.add_parts("figures of your own")
     parser.add_appearance()
     parser.add_formats()
     options = parser.parse(arguments)

@@ -21,7 +21,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "Predict the targets of a file's rows, in their own units, by the network that a run has "
         "trained. Columns are found by name. The training file is not needed.",
     )
-    parser.prog = "python -m ffn_train predict"
     parser.add_argument("run", type=Path, metavar="RUN_DIR")
     parser.add_argument("table", metavar="NEW.csv", help="a file of any kind that task.path takes")
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="default: print them")

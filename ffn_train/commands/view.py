@@ -33,7 +33,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "Make one interactive page of a run, or of all runs below directories: a file that needs "
         "nothing else. With --serve it is shown while the runs go on.",
     )
-    parser.prog = "python -m ffn_train view"
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH", help="a run, a sweep, or what holds some"
     )
