@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from ffn_train.commands.options import Parser, say
 from ffn_train.commands.predicted import Point, beyond, sheet, table
 from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import SettingError
-from ffn_train.sweep.space import Job, jobs
+from ffn_train.sweep.space import Job, file_name, jobs
 from ffn_train.theory import Prediction
 from ffn_train.train.threads import BlasThreads
 
@@ -34,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="the figure: .png, .svg or .pdf")
     options = parser.parse(arguments)
     with parser.mistakes():
-        path = options.out or FOLDER / f"{_slug(options.overrides)}.png"
+        name = file_name(",".join(options.overrides) or "default")
+        path = options.out or FOLDER / f"{name}.png"
         if path.suffix.removeprefix(".") not in FORMATS:
             endings = ", ".join(f".{kind}" for kind in FORMATS)
             raise SettingError(f"--out must end in one of {endings}, got {path}")
@@ -94,8 +94,3 @@ def _draw(points: Sequence[Point], path: Path) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, encoded(drawn, path.suffix.removeprefix("."), whole=True))
     return True
-
-
-def _slug(overrides: Sequence[str]) -> str:
-    words = ",".join(overrides) or "default"
-    return re.sub(r"[^A-Za-z0-9=.,+-]+", "_", words).lstrip(".-")[:80]

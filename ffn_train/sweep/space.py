@@ -41,13 +41,17 @@ class Job:
     def name(self) -> str:
         """A readable name that is safe for a directory: ``depth=4,residual=none,seed=0``."""
         words = [f"{_short(key)}={value}" for key, value in self.settings.items()]
-        text = re.sub(r"[^A-Za-z0-9=.,+-]+", "_", ",".join(words) or "only")
-        return text.lstrip(".-")[:LONGEST_NAME]
+        return file_name(",".join(words) or "only")
 
     def computed_by(self, engine: str) -> Job:
         """The same job, with this engine in the place of engine=auto."""
         automatic = self.config["engine"] == "auto"
         return replace(self, config={**self.config, "engine": engine}) if automatic else self
+
+
+def file_name(text: str) -> str:
+    """The text as a name that is safe for a file or a directory."""
+    return re.sub(r"[^A-Za-z0-9=.,+-]+", "_", text).lstrip(".-")[:LONGEST_NAME]
 
 
 def _short(key: str) -> str:
