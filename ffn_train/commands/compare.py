@@ -6,27 +6,23 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ffn_train import compare
 from ffn_train.commands.options import Parser, columns, mention, words
+from ffn_train.compare.discovery import OUT, is_run
+from ffn_train.compare.metrics import STANDARD
+from ffn_train.compare.reading import MANY
 from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import some_of
+from ffn_train.plots import uncollected
 from ffn_train.runs.files import unlinked
-
-if TYPE_CHECKING:
-    from ffn_train.compare import Comparison
+from ffn_train.train.threads import allowed_cores
 
 ELSEWHERE = Path("outputs") / "comparison"  # for several directories
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table and write tables and figures; exits 2 with one line on errors."""
-    from ffn_train.compare import Options, collect
-    from ffn_train.compare.metrics import STANDARD
-    from ffn_train.compare.reading import MANY
-    from ffn_train.plots import uncollected
-    from ffn_train.train.threads import allowed_cores
-
     parser = Parser(
         "compare",
         "Compare runs, finished or not: the settings that differ, mean and spread over "
@@ -77,36 +73,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
             some_of("--figures", options.figures, FIGURES)
         looks = parser.appearance(options)
-        others = {f.name: getattr(options, f.name) for f in fields(Options) if f.name not in looks}
-        chosen = Options(**others, **looks)
+        names = [field.name for field in fields(compare.Options) if field.name not in looks]
+        chosen = compare.Options(**{name: getattr(options, name) for name in names}, **looks)
         formats = some_of("--formats", options.formats, FORMATS)
         processes = allowed_cores()
-        comparison = collect(options.directories, chosen, parser.notify, processes)
+        comparison = compare.collect(options.directories, chosen, parser.notify, processes)
         if len(comparison.cases) < MANY:
             processes = 1
         page = present(comparison, options.out or _out(options.directories), formats, processes)
         mention(f"to look at: {page}")
 
 
-def present(comparison: Comparison, out: Path, formats: Sequence[str], processes: int = 1) -> Path:
+def present(
+    comparison: compare.Comparison, out: Path, formats: Sequence[str], processes: int = 1
+) -> Path:
     """Write tables, figures and the page, whose file is returned; print the table of the groups.
 
     Nothing is printed if writing fails, and nothing is written if a figure refuses an option.
     """
-    from ffn_train.compare import table, write_figures, write_page, write_tables
-
-    figures = write_figures(comparison, out, formats, processes)
-    write_tables(comparison, out)
-    page = write_page(comparison, out)
-    mention(table(comparison, columns(sys.stdout) or sys.maxsize))
+    figures = compare.write_figures(comparison, out, formats, processes)
+    compare.write_tables(comparison, out)
+    page = compare.write_page(comparison, out)
+    mention(compare.table(comparison, columns(sys.stdout) or sys.maxsize))
     names = ", ".join(dict.fromkeys(path.stem for path in figures))
     mention(f"tables{f' and figures ({names})' if names else ''} in {out}")
     return page
 
 
 def _out(directories: Sequence[Path]) -> Path:
-    from ffn_train.compare.discovery import OUT, is_run
-
     if len(directories) == 1 and not is_run(directories[0]):
         return unlinked(directories[0] / OUT)
     return ELSEWHERE

@@ -8,18 +8,21 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ffn_train.commands.options import Parser, free, mention, say
+from ffn_train.compare import Comparison, Options, collect
+from ffn_train.compare.case import Case
+from ffn_train.compare.comparison import compare
+from ffn_train.compare.discovery import Place, find, is_run
+from ffn_train.compare.page import content, html
+from ffn_train.compare.reading import read_cases
 from ffn_train.config.settings import SettingError, counted
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.status import status
-
-if TYPE_CHECKING:
-    from ffn_train.compare import Comparison
-    from ffn_train.compare.case import Case
-    from ffn_train.compare.discovery import Place
-    from ffn_train.view.server import Entry
+from ffn_train.train.threads import allowed_cores
+from ffn_train.view import run_content, run_page
+from ffn_train.view.server import Entry, Server
 
 PAGE = "page.html"
 WHOLE = "all runs"  # the name of the comparison of all served runs
@@ -63,11 +66,6 @@ def _is_port(text: str) -> bool:
 
 def _page(paths: Sequence[Path], parser: Parser) -> str:
     """A run's page, or that of the comparison of several."""
-    from ffn_train.compare import Options, collect
-    from ffn_train.compare.page import html
-    from ffn_train.train.threads import allowed_cores
-    from ffn_train.view import run_page
-
     if len(paths) == 1 and _is_run(paths[0]):
         return run_page(load_run(paths[0]))
     comparison = collect(paths, Options(), parser.notify, allowed_cores())
@@ -75,8 +73,6 @@ def _page(paths: Sequence[Path], parser: Parser) -> str:
 
 
 def _is_run(path: Path) -> bool:
-    from ffn_train.compare.discovery import is_run
-
     if not path.is_dir():
         raise SettingError(f"{path} is not a directory")
     return is_run(path) or files.there(path / files.LAYOUT)
@@ -87,8 +83,6 @@ def serve(paths: Sequence[Path], port: int, parser: Parser) -> None:
 
     Raises SettingError for a port that is taken.
     """
-    from ffn_train.view.server import Server
-
     shelf = Directories(paths)
     shelf.entries()
     try:
@@ -114,8 +108,6 @@ class Directories:
         return len(self._roots) == 1 and _is_run(self._roots[0])
 
     def _places(self) -> dict[str, Place]:
-        from ffn_train.compare.discovery import find
-
         self._known = {place.label: place for place in find(self._roots, lambda line: None)}
         return self._known
 
@@ -124,8 +116,6 @@ class Directories:
         return load_run((self._known if name in self._known else self._places())[name].path)
 
     def entries(self) -> list[Entry]:
-        from ffn_train.view.server import Entry
-
         places = self._places()
         runs = [
             Entry(name, "run", status(place.path).state, _changed(place.path))
@@ -143,24 +133,16 @@ class Directories:
         return [*sweeps, *runs]
 
     def run_page(self, name: str, live: Mapping[str, Any]) -> str:
-        from ffn_train.view import run_page
-
         return run_page(self._read(name), live=live)
 
     def rows(self, name: str, after: int) -> tuple[dict[str, Any], list[str]]:
-        from ffn_train.view import run_content
-
         return run_content(self._read(name), after=after)
 
     def comparison_page(self, name: str, live: Mapping[str, Any]) -> str:
-        from ffn_train.compare.page import html
-
         comparison, version = self._compared(name, self._members(name))
         return html(comparison, name, live=live, version=version)
 
     def runs(self, name: str, after: str) -> tuple[dict[str, Any], list[str]] | None:
-        from ffn_train.compare.page import content
-
         members, known = self._members(name), self._sent.get(after, {})
         changed = {label for label, (time, _) in members.items() if known.get(label) != time}
         if not changed and len(members) == len(known):
@@ -179,11 +161,6 @@ class Directories:
         self, name: str, members: Mapping[str, tuple[float, Place]]
     ) -> tuple[Comparison, str]:
         """The comparison and its version; only what has changed is read again."""
-        from ffn_train.compare import Options
-        from ffn_train.compare.comparison import compare
-        from ffn_train.compare.reading import read_cases
-        from ffn_train.train.threads import allowed_cores
-
         times = {label: time for label, (time, _) in members.items()}
         old = [label for label in times if self._read_at.get(label, (None,))[0] != times[label]]
         cases = read_cases([members[label][1] for label in old], allowed_cores())
