@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
-from threading import Timer
 from typing import Any
 
 from ffn_train import __version__
@@ -17,6 +16,7 @@ from ffn_train.config.composition import as_yaml, complete, compose, load_parts
 from ffn_train.config.overrides import CONFIG_DIR, command, written
 from ffn_train.config.settings import SettingError, UserError, counted, first_line
 from ffn_train.running.interruption import SOON, Interrupted, Interruption
+from ffn_train.running.later import later
 
 SHOWN = 10  # unfinished jobs that are named
 LATER = 1.0  # seconds until the workers of a sweep are at work
@@ -140,21 +140,14 @@ def sweep(overrides: list[str]) -> int:
     return 0 if all(status.state in ENDED for _, status in states) and not damaged else 1
 
 
-@contextmanager
-def _imported_meanwhile(module: str) -> Iterator[None]:
+def _imported_meanwhile(module: str) -> AbstractContextManager[None]:
     """A context in which a thread imports a module that takes long, once the jobs have started."""
 
     def load() -> None:
         with suppress(Exception):  # reported by what needs the module
             import_module(module)
 
-    timer = Timer(LATER, load)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
+    return later(LATER, load)
 
 
 def _compare(sweep: Path, plot: Mapping[str, Any]) -> tuple[Path | None, int]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from threading import Timer
 
 from ffn_train.config.outside import place_in_part
 from ffn_train.config.overrides import command, written
@@ -22,6 +22,7 @@ from ffn_train.running.expectation import expectation
 from ffn_train.running.experiment import Experiment
 from ffn_train.running.guard import GuardedLogger
 from ffn_train.running.interruption import SOON, Interrupted, Interruption
+from ffn_train.running.later import later
 from ffn_train.running.recording import record_training, restore
 from ffn_train.running.resumption import legs, plan
 from ffn_train.running.scoring import declared, final_scores
@@ -73,9 +74,10 @@ def execute(
                 run = load_run(path)
                 _draw(experiment, run, notify, again=False)
                 return run
+            about = f"{_about(experiment)}; files in {path}"
             with (
                 _ending(path),
-                _announced(f"{_about(experiment)}; files in {path}", announce),
+                later(PROMPT, partial(announce, about)) if announce else nullcontext(),
                 Interruption(stop=stop) as interruption,
                 GuardedLogger(experiment.logger, notify) as logger,
             ):
@@ -104,21 +106,6 @@ def _about(experiment: Experiment) -> str:
         f"{len(data.input_names)} inputs, {len(data.x_train):,} training and "
         f"{len(data.x_validation):,} validation rows"
     )
-
-
-@contextmanager
-def _announced(line: str, announce: Notify | None) -> Iterator[None]:
-    """A context that announces the line once it has lasted ``PROMPT`` seconds."""
-    if announce is None:
-        yield
-        return
-    timer = Timer(PROMPT, announce, [line])
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()  # its line is whole before the next
 
 
 @contextmanager
