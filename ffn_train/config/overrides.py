@@ -47,18 +47,22 @@ class Interval:
 class Swept:
     """A parsed override.
 
-    ``values``: of ``key=a,b``, as written; ``value``: of ``key=a``; ``interval``: to search over.
+    ``values``: of ``key=a,b``, as written; ``interval``: to search over; ``value``: of ``key=a``.
     ``plain``: it sets numbers, words or booleans of a key that is not a group, which needs no
     composition of its own.
     """
 
     key: str
     text: str
-    swept: bool
     values: list[str]
+    interval: Interval | None
     value: Any
     plain: bool
-    interval: Interval | None = None
+
+    @property
+    def swept(self) -> bool:
+        """Whether it varies the key."""
+        return bool(self.values) or self.interval is not None
 
 
 def parse(overrides: Sequence[str]) -> list[Swept]:
@@ -66,16 +70,17 @@ def parse(overrides: Sequence[str]) -> list[Swept]:
     parsed = []
     for text in map(as_axis, overrides):
         override = grammar(text)
-        key, swept = override.get_key_element(), override.is_sweep_override()
-        if swept and not override.is_discrete_sweep():
+        key = override.get_key_element()
+        values, interval, value = list[str](), None, None
+        if not override.is_sweep_override():
+            value = override.value()
+        elif override.is_discrete_sweep():
+            values = _values(text, override)
+        else:
             interval = _interval(text, key, override.value())
-            parsed.append(Swept(key, text, False, [], None, True, interval))
-            continue
-        values = _values(text, override) if swept else []
-        value = None if swept else override.value()
         group = "/" in key or key in (*GROUPS, PRESET) or not key[:1].isalpha()
         plain = not group and "$" not in text  # a reference is resolved in a composition
-        parsed.append(Swept(key, text, swept, values, value, plain))
+        parsed.append(Swept(key, text, values, interval, value, plain))
     return parsed
 
 

@@ -73,32 +73,32 @@ class Space:
         self.notes: list[str] = []
         self.engine = "auto"  # of jobs with engine=auto, once one is decided on for all
         parsed = parse(self._columns_whole(to_parse))
-        if any(p.key == PRESET for p in parsed if p.swept):
+        if any(p.key == PRESET for p in parsed if p.values):
             raise SettingError(
                 "experiment=a,b cannot be swept: presets may hold sweeps of their own"
             )
         self.fixed = [text for text in overrides if text not in to_parse]
-        self.fixed += [p.text for p in parsed if not p.swept and p.interval is None]
+        self.fixed += [p.text for p in parsed if not p.swept]
         self.base = composed(self.fixed)
         sweep = read_settings(self.base.config).sweep
         keys = [p.key.lstrip("+") for p in parsed]
         for index, p in enumerate(parsed):
-            if (p.swept or p.interval) and keys[index] in keys[index + 1 :]:
+            if p.swept and keys[index] in keys[index + 1 :]:
                 raise SettingError(f"{p.text}: {p.key} is given again after it")
         preset = [_axis(key, values) for key, values in _grid(self.base).items()]
         # the command line outranks the preset
         parsed += [p for p in preset if p.key.lstrip("+") not in keys]
-        swept = {p.key: p.values for p in parsed if p.swept}
+        swept = {p.key: p.values for p in parsed if p.values}
         for p in parsed:
             key = p.key.lstrip("+")
             silent = key.partition(".")[0] in OBSERVING
             silent |= key in DECLARED and DECLARED[key].changes == "nothing"
-            if (p.swept or p.interval) and silent:
+            if p.swept and silent:
                 raise SettingError(f"{p.text}: {p.key} changes no result, so it cannot be varied")
         self.intervals = {p.key: p.interval for p in parsed if p.interval is not None}
         trials = self.base.config["sweep"]["search"]["trials"] if self.intervals else 1
         self.points = _points(swept, _zipped(sweep.zip, swept), trials)
-        self._plain = {p.key for p in parsed if (p.swept or p.interval) and p.plain}
+        self._plain = {p.key for p in parsed if p.swept and p.plain}
         known = self._plain <= {*dotted(self.base.config)}  # Hydra words the mistake if not
         shared = known and not _refers(self.base)
         self._composed: dict[tuple[str, ...], Config] = {(): self.base.config} if shared else {}
@@ -182,7 +182,7 @@ def _axis(key: str, values: Any) -> Swept:
     if isinstance(values, (list, dict)) or values is None or not str(values).strip():
         raise SettingError(f"sweep.grid.{key} must be a list of values, got {values!r}")
     axis = parse([f"{key}={values}"])[0]
-    return axis if axis.swept or axis.interval else replace(axis, swept=True, values=[str(values)])
+    return axis if axis.swept else replace(axis, values=[str(values)])
 
 
 def _item(value: Any) -> str:

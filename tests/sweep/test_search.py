@@ -114,6 +114,11 @@ def test_settings_of_whole_numbers_are_searched_in_these(override: str, whole: b
     assert interval.whole == whole
 
 
+def test_a_setting_that_is_overridden_with_plus_signs_is_searched() -> None:
+    jobs = Space([*TINY[:-1], "++optimizer.lr=interval(0.125,0.25)"]).jobs()
+    assert [job.config["optimizer"]["lr"] for job in jobs] == [0.125, 0.25]
+
+
 @pytest.mark.parametrize(
     ("value", "low", "high", "text"),
     [

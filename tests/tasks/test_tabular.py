@@ -819,6 +819,8 @@ def test_in_a_sweep_a_column_with_a_comma_wins_over_two_values(folder: Path) -> 
     (job,) = space.jobs()
     assert job.config["task"]["target"] == "w,z"
     assert space.notes == ["task.target=w,z is the column 'w,z' of data.csv, not two values"]
+    searched = Space([*base, "task.target=w,z", "optimizer.lr=interval(0.125,0.25)"])
+    assert {job.config["task"]["target"] for job in searched.jobs()} == {"w,z"}
     several = Space([*base, "task.target=a,b"])
     assert [point["task.target"] for point in several.points] == ["a", "b"]
     assert not several.notes
