@@ -14,6 +14,7 @@ from ffn_train.commands.help import help_text
 from ffn_train.commands.options import Parser, mention, os_error, say, tell
 from ffn_train.config.composition import as_yaml, complete, compose, load_parts
 from ffn_train.config.overrides import CONFIG_DIR, command, written
+from ffn_train.config.sections import listed
 from ffn_train.config.settings import SettingError, UserError, counted, first_line
 from ffn_train.running.interruption import SOON, Interrupted, Interruption
 from ffn_train.running.later import later
@@ -161,8 +162,7 @@ def _compare(sweep: Path, plot: Mapping[str, Any]) -> tuple[Path | None, int]:
     from ffn_train.train.threads import allowed_cores
 
     to_compare = f"to compare: {command(module='ffn_train.compare', path=sweep)}"
-    formats = plot["formats"] if isinstance(plot["formats"], list) else [plot["formats"]]
-    formats = [] if plot["when"] == "never" else formats
+    formats = [] if plot["when"] == "never" else listed(plot["formats"])
     try:
         with Interruption(patience=SOON):
             comparison = collect([sweep], Options(), tell, allowed_cores())

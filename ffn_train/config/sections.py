@@ -80,6 +80,11 @@ def path(key: str, value: Any) -> None:
         raise SettingError(f"{key}={shortened(str(value))}: {error.strerror}") from None
 
 
+def path_of(value: Any) -> Path | None:
+    """The path that a setting names, None for null."""
+    return None if value is None else Path(str(value)).expanduser()
+
+
 def _mapping(key: str, value: Any) -> None:
     if not isinstance(value, Mapping):
         raise SettingError(f"{key} must map settings to lists of values, got {value!r}")

@@ -14,7 +14,7 @@ import numpy as np
 from ffn_train.config.keys import GROUPS, MODEL_GROUPS, read_settings
 from ffn_train.config.outside import load, observes
 from ffn_train.config.registry import BEFORE, build, names
-from ffn_train.config.sections import STEPS, Model, Plot, listed
+from ffn_train.config.sections import STEPS, Model, Plot, listed, path_of
 from ffn_train.config.sections import Trainer as TrainerSettings
 from ffn_train.config.settings import SettingError, declared, defaults, some_of
 from ffn_train.nn.core import FlatVector
@@ -103,7 +103,8 @@ def build_experiment(
     described = {**BEFORE, **config}
     tables = {} if frame is None else {"task": {"frame": frame}}
     parts = {group: build(group, described[group], **tables.get(group, {})) for group in GROUPS}
-    parts["task"] = parts["task"].going_on(_written(settings.run.dir, files.DATA))
+    directory = path_of(settings.run.dir)
+    parts["task"] = parts["task"].going_on(_written(directory, files.DATA))
     notes = []
     if config["loss"] == {"name": "mse"} and (loss := LOSSES.get(parts["task"].kind)):
         parts["loss"] = build("loss", {"name": loss})
@@ -114,7 +115,7 @@ def build_experiment(
         checks.size(sizes, settings.dtype)
     measured = instruments(measure.quantities, Cadence(measure.every, measure.limit))
     quantities = [quantity.name for instrument in measured for quantity in instrument.quantities]
-    plot, directory = _plot_settings(settings.plot, quantities), settings.run.dir
+    plot = _plot_settings(settings.plot, quantities)
     exact = parts["task"].data(*map(np.random.default_rng, data_seed.spawn(2)))  # drawn and split
     data = exact.astype(settings.dtype)
     x, y = data.x_train, data.y_train
@@ -203,7 +204,7 @@ def build_experiment(
         checkpoint_every=settings.checkpoint.every,
         predicts=settings.theory.predict,
         plot=plot,
-        directory=None if directory is None else Path(str(directory)).expanduser(),
+        directory=directory,
         notes=[*exact.notes, *notes, *checks.reduced(trainer.batch_size, size)],
         warnings=checks.warnings(parts, settings, model, steps, data),
     )
@@ -217,18 +218,17 @@ def build_stack(
     return Stack(inputs=inputs, outputs=outputs, **vars(sizes), engine=engine, **chosen)
 
 
-def _compiles(directory: Any, work: int) -> bool:
+def _compiles(directory: Path | None, work: int) -> bool:
     """Whether ``engine=auto`` means compiled: as before in the run's directory, or by the work."""
     before = _written(directory, files.CONFIG)
     return before.get("engine") == "compiled" if before else work > WORTH_COMPILING
 
 
-def _written(directory: Any, name: str) -> dict[str, Any]:
+def _written(directory: Path | None, name: str) -> dict[str, Any]:
     """What the run in a directory has written in a file; {} if it has none that can be read."""
-    path = None if directory is None else Path(str(directory)).expanduser() / name
-    if path is not None and files.there(path):
+    if directory is not None and files.there(directory / name):
         with suppress(RunError):  # of which resuming tells
-            return dict(read_json(path))
+            return read_json(directory / name)
     return {}
 
 

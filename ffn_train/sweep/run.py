@@ -13,6 +13,7 @@ from typing import Any
 from ffn_train.config.composition import composed
 from ffn_train.config.kept import kept_in_turn
 from ffn_train.config.overrides import grammar
+from ffn_train.config.sections import path_of
 from ffn_train.config.settings import SettingError, counted
 from ffn_train.nn.engine import WORTH_COMPILING
 from ffn_train.running import Notify
@@ -104,10 +105,10 @@ def _engine(jobs: Sequence[Job], work: int) -> str:
     """The engine of all jobs with engine=auto: that of the sweep's directory, or by ``work``, the
     largest job's parameters x steps, if every job can be compiled.
     """
-    directory = jobs[0].config["sweep"]["dir"]
+    directory = path_of(jobs[0].config["sweep"]["dir"])
     if directory is not None:
         with suppress(RunError, LookupError, TypeError, AttributeError):  # merging tells of damage
-            manifest = read_json(Path(str(directory)).expanduser() / MANIFEST)
+            manifest = read_json(directory / MANIFEST)
             return str(manifest["jobs"][0]["config"].get("engine", "numpy"))
     if work > WORTH_COMPILING:
         with suppress(SettingError):
@@ -120,7 +121,7 @@ def _engine(jobs: Sequence[Job], work: int) -> str:
 def run_sweep(plan: Plan, notify: Notify) -> Sweep:
     """Run the jobs of a sweep that have not ended. Raises SettingError."""
     config = plan.config
-    directory, force = config["sweep"]["dir"], config["resume"] == "force"
+    path, force = path_of(config["sweep"]["dir"]), config["resume"] == "force"
     search = None
     if plan.space.intervals:
         from ffn_train.sweep.search import Search  # late: it needs an extra
@@ -130,7 +131,6 @@ def run_sweep(plan: Plan, notify: Notify) -> Sweep:
             if interval.crowded:
                 ends = f"interval({interval.low},{interval.high})"
                 notify(f"{key}={ends} is sampled uniformly; tag(log,{ends}) samples its logarithm")
-    path = None if directory is None else Path(str(directory)).expanduser()
     if path is not None and path.is_dir() and not (path / MANIFEST).is_file() | is_empty(path):
         raise SettingError(f"sweep.dir={path} is not empty and holds no sweep")
     with claim("sweep.dir", path, SWEEPS) as sweep:
