@@ -10,8 +10,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 COMMANDS = (
     *("predict", "diff", "compare", "plots", "view", "theory", "gradcheck", "check", "reproduce"),
@@ -124,25 +124,17 @@ def _imported(name: str, program: str) -> Callable[[], None]:
     """The command's ``main``. During the import Ctrl-C ends the process silently: half-imported
     libraries would raise errors of their own.
     """
+    ours = _end_silently()
     try:
-        with _deaf_to_interrupts():
-            command: Callable[[], None] = importlib.import_module(f"ffn_train.commands.{name}").main
+        command: Callable[[], None] = importlib.import_module(f"ffn_train.commands.{name}").main
     except ImportError as error:  # as where `ulimit -v` leaves no room for NumPy's libraries
         reason = " ".join(str(error).split())[:300]
         _tell(f"{program} cannot start: {reason}")
         sys.exit(1)
-    return command
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """A context in which SIGINT ends the process silently."""
-    ours = _end_silently()
-    try:
-        yield
     finally:
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+    return command
 
 
 def _end_silently() -> bool:
