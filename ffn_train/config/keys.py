@@ -48,6 +48,13 @@ DECLARED: dict[str, Setting] = _by_key(declared, Settings)  # those that belong 
 KINDS = _by_key(kinds, Settings)  # their types
 
 
+def having(key: str) -> dict[str, type[Any]]:
+    """The choices that have a setting, by name: of ``optimizer.momentum`` those of optimizers."""
+    group, _, name = key.partition(".")
+    known = choices(group) if group in GROUPS else {}
+    return {choice: cls for choice, cls in known.items() if name in declared(cls)}
+
+
 def read_settings(config: Mapping[str, Any]) -> Settings:
     """The checked settings of a resolved configuration. Raises SettingError."""
     known = [*declared(Settings), *sections(Settings), *GROUPS]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ffn_train.config.keys import DECLARED, GROUPS
+from ffn_train.config.keys import DECLARED, GROUPS, having
 from ffn_train.config.places import CONF
 from ffn_train.config.registry import choices
 from ffn_train.config.sections import Settings
@@ -70,10 +70,8 @@ def one_line(error: BaseException) -> str:
     unknown = re.search(r"Could not override '([^']+)'\.\s*To append", text)
     if unknown:
         name = unknown.group(1)
-        group, _, key = name.partition(".")
-        known = choices(group) if group in GROUPS else {}
-        others = [choice for choice, cls in known.items() if key in declared(cls)]
-        if others:
+        if others := having(name):
+            group = name.partition(".")[0]
             has = " or ".join(f"{group}={choice}" for choice in others)
             return f"{name} is a setting of {has}, not of the {group} that is chosen"
         return f"{name} is not a setting{nearest_key(name, keys_like(name))}"

@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ffn_train.config.keys import DECLARED, GROUPS, KINDS, PRESET
+from ffn_train.config.keys import DECLARED, GROUPS, KINDS, PRESET, having
 from ffn_train.config.mistakes import refuse_hydra, unreadable
-from ffn_train.config.registry import choices, names
+from ffn_train.config.registry import names
 from ffn_train.config.sections import path
 from ffn_train.config.settings import SettingError, declared, kinds, printable, shortened
 
@@ -185,9 +185,8 @@ def _kinds(key: str) -> list[tuple[Any, ...]]:
     key = key.lstrip("+")
     if key in KINDS:
         return [KINDS[key]]
-    group, _, name = key.partition(".")
-    known = choices(group) if group in GROUPS else {}
-    return [kinds(cls)[name] for cls in known.values() if name in declared(cls)]
+    name = key.partition(".")[2]
+    return [kinds(cls)[name] for cls in having(key).values()]
 
 
 def _literal(text: str) -> str:
@@ -230,9 +229,9 @@ def is_literal(text: str) -> bool:
 
     If another choice has a setting of that name that is not literal, only what Hydra cannot parse.
     """
-    group, _, name = text.partition("=")[0].lstrip("+").partition(".")
-    known = [declared(cls) for cls in choices(group).values()] if group in GROUPS else []
-    literal = [settings[name].literal for settings in known if name in settings]
+    key = text.partition("=")[0].lstrip("+")
+    name = key.partition(".")[2]
+    literal = [declared(cls)[name].literal for cls in having(key).values()]
     return any(literal) and (all(literal) or not _readable(text))
 
 
