@@ -52,7 +52,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
 
 def composed(overrides: Sequence[str]) -> Composition:
     """``compose`` with the launcher, for a sweep. Raises SettingError."""
-    config = _compose(overrides)
+    config, resolved = _compose(overrides)
     hydra = config.hydra
     name = str(hydra.runtime.choices["hydra/launcher"])
     node = _unresolved(hydra)
@@ -60,16 +60,16 @@ def composed(overrides: Sequence[str]) -> Composition:
         _refuse_hydra_of_presets(node)
     written = plain(config, resolve=False)
     if name == IN_PROCESS:
-        return Composition(plain(config), None, {}, written)
+        return Composition(resolved, None, {}, written)
     one_of("hydra/launcher", name, launchers())
-    return Composition(plain(config), name, node["launcher"], written)
+    return Composition(resolved, name, node["launcher"], written)
 
 
 def as_yaml(overrides: Sequence[str], part: str, *, resolve: bool) -> str:
     """The configuration as YAML: the job's, Hydra's own or all of it. Raises SettingError."""
     from omegaconf import OmegaConf, open_dict
 
-    config = _compose(overrides)
+    config, _ = _compose(overrides)
     if part == "hydra":
         config = OmegaConf.masked_copy(config, ["hydra"])
     elif part == "job":
@@ -79,8 +79,11 @@ def as_yaml(overrides: Sequence[str], part: str, *, resolve: bool) -> str:
         return OmegaConf.to_yaml(config, resolve=resolve)
 
 
-def _compose(overrides: Sequence[str]) -> Any:
-    """Hydra's own configuration, with its node ``hydra``. Raises SettingError."""
+def _compose(overrides: Sequence[str]) -> tuple[Any, Config]:
+    """Hydra's own configuration, with its node ``hydra``, and the resolved one without it.
+
+    Raises SettingError.
+    """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
@@ -101,23 +104,22 @@ def _compose(overrides: Sequence[str]) -> Any:
             config = hydra_compose(
                 "config", [*hydra_overrides, *elsewhere], return_hydra_config=True
             )
-            plain(config)
+            resolved = plain(config)
     except SettingError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         # errors that Hydra does not wrap
         raise SettingError(f"{' '.join(hydra_overrides)}: {one_line(error)}") from None
-    for group in unused(config):
+    for group in unused(resolved):
         for text in typed:
             if text.lstrip("+").startswith((f"{group}=", f"{group}.")):
-                subject = f"block={config.block.name} has an {group} of its own"
+                subject = f"block={resolved['block']['name']} has an {group} of its own"
                 raise SettingError(f"{subject}: {text} would have no effect")
     for group in GROUPS:
-        if (
-            group in config and group not in config.hydra.runtime.choices
-        ):  # Hydra does not record lists
+        # Hydra does not record lists
+        if group in resolved and group not in config.hydra.runtime.choices:
             raise SettingError(f"{group} is a list in a preset, where one choice is meant")
-    return config
+    return config, resolved
 
 
 def complete(words: Sequence[str]) -> None:
@@ -142,7 +144,7 @@ def hydra_defaults() -> dict[str, str]:
 @cache
 def _own_hydra() -> Config:
     """Hydra's own node without any override."""
-    return _unresolved(_compose(()).hydra)
+    return _unresolved(_compose(())[0].hydra)
 
 
 def _unresolved(hydra: Any) -> Config:
