@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.serve:
             if options.out:
                 raise SettingError("--out goes without --serve, which writes nothing")
-            serve(options.paths, int(options.port or 0), parser)
+            serve(options.paths, int(options.port or 0))
             return
         out = free(options.out or options.paths[0] / PAGE)
         files.write_whole(out, _page(options.paths, parser).encode(), durable=False)
@@ -78,7 +78,7 @@ def _is_run(path: Path) -> bool:
     return is_run(path) or files.there(path / files.LAYOUT)
 
 
-def serve(paths: Sequence[Path], port: int, parser: Parser) -> None:
+def serve(paths: Sequence[Path], port: int) -> None:
     """Serve the pages of all runs in and below the directories until the process is interrupted.
 
     Raises SettingError for a port that is taken.

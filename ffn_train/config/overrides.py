@@ -16,7 +16,7 @@ from ffn_train.config.keys import DECLARED, GROUPS, KINDS, PRESET, having
 from ffn_train.config.mistakes import refuse_hydra, unreadable
 from ffn_train.config.registry import names
 from ffn_train.config.sections import path
-from ffn_train.config.settings import SettingError, declared, kinds, printable, shortened
+from ffn_train.config.settings import SettingError, declared, kinds, shortened
 
 MOST = 10_000  # jobs of one sweep, or values of one key
 CONFIG_DIR = "--config-dir="  # prefix of a directory of presets among the overrides
@@ -291,7 +291,7 @@ def command(*words: str, module: str = "ffn_train", path: Path | None = None) ->
 
 
 def _shell(word: str) -> str:
-    if printable(word) == word and "\n" not in word:
+    if word.isprintable():
         return shlex.quote(word)
     escaped = (c if c.isprintable() and c not in "\\'" else _escaped(c) for c in word)
     return f"$'{''.join(escaped)}'"
