@@ -212,10 +212,8 @@ def _ends(name: str, text: str | None) -> tuple[float, float] | None:
     """``LOW,HIGH`` as numbers. Raises SettingError."""
     if text is None:
         return None
-    try:
+    with suppress(ValueError):
         low, high = (float(word) for word in text.split(","))
         if -math.inf < low < high < math.inf:
             return low, high
-    except ValueError:
-        pass
     raise SettingError(f"--{name} must be LOW,HIGH, two ascending numbers, got {text!r}")

@@ -189,8 +189,6 @@ def _changed(run: Path) -> float:
     """The time of a run's last write, in seconds; 0 if it has not started."""
     times = [0.0]
     for name in (files.STATUS, files.SCALARS, files.SUMMARY):
-        try:
+        with suppress(OSError):
             times.append((run / name).stat().st_mtime)
-        except OSError:
-            continue
     return max(times)

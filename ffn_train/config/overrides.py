@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -262,11 +263,9 @@ def written(key: str, value: str) -> str:
     from hydra.errors import HydraException
 
     plain = f"{key}={value}"
-    try:
+    with suppress(HydraException):
         if "${" not in value and _parser().parse_override(plain).value() == value:
             return plain
-    except HydraException:
-        pass
     # a reference is escaped, and so are the backslashes before it
     escaped = re.sub(r"(\\*)\$(?={)", r"\1\1\\$", value)
     return f"{key}={quoted(escaped)}"
