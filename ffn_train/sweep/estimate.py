@@ -68,15 +68,15 @@ def estimate(
 
 def _shape(experiment: Experiment) -> str:
     config, data = experiment.config, experiment.data
-    groups = ("model", "block", "activation", "norm", "residual", "optimizer")
-    names = [config[group] if group == "model" else config[group]["name"] for group in groups]
+    groups = ("block", "activation", "norm", "residual", "optimizer", "loss")
+    names = [config[group]["name"] for group in groups]
     sizes = (
         experiment.trainer.batches.size,
         data.x_train.shape[1],
         data.y_train.shape[1],
         len(data.x_validation),
     )
-    return repr((names, sizes, config["dtype"], config["loss"]["name"]))
+    return repr((config["model"], names, sizes, config["dtype"]))
 
 
 def _time(experiment: Experiment) -> float:
