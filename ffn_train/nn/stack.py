@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,18 @@ from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.initialisers.weights import Weights
 from ffn_train.nn.layers.linear import Linear
 from ffn_train.nn.segments import Observe, ObserveGradients, Segment, segment_length
+
+BLOCK = 3500  # bytes of a block besides its arrays, measured
+
+
+def beyond_memory(needed: float) -> str:
+    """So many bytes beside this machine's memory, in words; "" if it has, or may have, as many."""
+    if not hasattr(os, "sysconf"):
+        return ""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed <= memory:
+        return ""
+    return f"{needed / 2**30:.3g} GiB, more than this machine's {memory / 2**30:.3g} GiB"
 
 
 @dataclass(slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,12 +15,10 @@ from ffn_train.config.settings import SettingError, counted
 from ffn_train.nn.blocks.residual import Residual
 from ffn_train.nn.initialisers.initialiser import Initialiser, Role
 from ffn_train.nn.losses.loss import Loss
-from ffn_train.nn.stack import Stack
+from ffn_train.nn.stack import BLOCK, Stack, beyond_memory
 from ffn_train.tasks.scores import R2, Score
 from ffn_train.tasks.table import Data
 from ffn_train.train import threads
-
-BLOCK = 3500  # bytes of a block besides its arrays, measured
 
 
 def choices(parts: Mapping[str, Any], settings: Settings) -> None:
@@ -48,14 +45,10 @@ def size(sizes: Model, dtype: str) -> None:
     """Refuse a model that with its gradients and momentum exceeds this machine's memory."""
     matrices = 2 * sizes.depth * sizes.expansion * sizes.width**2
     needed = 3 * matrices * np.dtype(dtype).itemsize + sizes.depth * BLOCK
-    if not hasattr(os, "sysconf"):
-        return
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > memory:
+    if beyond := beyond_memory(needed):
         raise SettingError(
             f"model.depth={sizes.depth}, model.width={sizes.width} and "
-            f"model.expansion={sizes.expansion} need {needed / 2**30:.3g} GiB, "
-            f"more than this machine's {memory / 2**30:.3g} GiB"
+            f"model.expansion={sizes.expansion} need {beyond}"
         )
 
 

@@ -10,10 +10,11 @@ import numpy as np
 from ffn_train.config.registry import choice
 from ffn_train.config.settings import SettingError, setting
 from ffn_train.nn.core import Array
-from ffn_train.tasks.table import Table, moments
+from ffn_train.tasks.table import Table
 from ffn_train.tasks.task import Task
 
 LARGEST = 10**8  # entries of one array: 0.8 GB in float64
+LOUDEST = 1e100  # the noise, whose square float64 must hold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,22 +26,43 @@ class _Synthetic(Task):
     rows: int = setting("training and validation rows together", 4096, at_least=2)
     inputs: int = setting("D, of x ~ N(0, I)", 8, at_least=1)
     noise: float = setting(
-        "standard deviation of the noise, in units of the clean target's", 0.05, at_least=0
+        "standard deviation of the noise, in units of the clean target's",
+        0.05,
+        at_least=0,
+        at_most=LOUDEST,
     )
-
-    def _check_sizes(self, *keys: str) -> None:
-        """Raise SettingError before drawing an array too large for an ordinary machine."""
-        for first, second in combinations(keys, 2):
-            rows, columns = getattr(self, first), getattr(self, second)
-            if rows * columns > LARGEST:
-                raise SettingError(
-                    f"task.{first} times task.{second} must be at most {LARGEST}, "
-                    f"got {rows} times {columns}"
-                )
 
     def _with_noise(self, inputs: Array, clean: Array, rng: np.random.Generator) -> Table:
         targets = clean + self.noise * rng.standard_normal(clean.shape)
         return Table(inputs, targets, _numbered("x", inputs), _numbered("y", targets))
+
+
+def check_sizes(task: Task, *keys: str) -> None:
+    """Raise SettingError before drawing an array too large for an ordinary machine."""
+    for first, second in combinations(keys, 2):
+        rows, columns = getattr(task, first), getattr(task, second)
+        if rows * columns > LARGEST:
+            raise SettingError(
+                f"task.{first} times task.{second} must be at most {LARGEST}, "
+                f"got {rows} times {columns}"
+            )
+
+
+def standard(clean: Array, task: Task, *keys: str) -> Array:
+    """Clean targets (R, M) with mean 0 and standard deviation 1 in each column.
+
+    Raises SettingError, which names the settings ``keys`` that decide their size, if float64 cannot
+    hold the standard deviation.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = clean.mean(axis=0), clean.std(axis=0)
+    if not (np.isfinite(std) & (std > 0)).all():
+        values = " and ".join(f"task.{key}={getattr(task, key)}" for key in keys)
+        size = "small" if (std == 0).any() else "large"
+        raise SettingError(
+            f"{values}: the targets without noise have a standard deviation too {size} for float64"
+        )
+    return np.asarray((clean - mean) / std)
 
 
 def _numbered(letter: str, columns: Array) -> tuple[str, ...]:
@@ -64,7 +86,7 @@ class Sinusoid(_Synthetic):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_sizes("rows", "inputs", "waves")
+        check_sizes(self, "rows", "inputs", "waves")
 
     def table(self, rng: np.random.Generator) -> Table:
         directions = rng.standard_normal((self.waves, self.inputs))
@@ -73,8 +95,7 @@ class Sinusoid(_Synthetic):
         phases = inputs @ directions.T
         phases *= self.frequency
         clean = np.sin(phases).sum(axis=1, keepdims=True)
-        mean, std = moments(clean, ("y1",))
-        return self._with_noise(inputs, (clean - mean) / std, rng)
+        return self._with_noise(inputs, standard(clean, self, "frequency", "spread"), rng)
 
 
 @choice("task", "friedman")
@@ -91,11 +112,12 @@ class Friedman(_Synthetic):
         "standard deviation of the noise, in the target's units (the clean target's is 4.9)",
         1.0,
         at_least=0,
+        at_most=LOUDEST,
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_sizes("rows", "inputs")
+        check_sizes(self, "rows", "inputs")
 
     def table(self, rng: np.random.Generator) -> Table:
         inputs = rng.random((self.rows, self.inputs))
@@ -117,7 +139,7 @@ class LinearMap(_Synthetic):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_sizes("rows", "inputs", "outputs")
+        check_sizes(self, "rows", "inputs", "outputs")
 
     def table(self, rng: np.random.Generator) -> Table:
         weights = rng.standard_normal((self.outputs, self.inputs))

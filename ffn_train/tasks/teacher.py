@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from ffn_train.config.registry import choice
-from ffn_train.config.settings import setting
+from ffn_train.config.settings import SettingError, setting
 from ffn_train.nn.activations.gelu import GELU
 from ffn_train.nn.blocks.feedforward import FeedForwardChoice
 from ffn_train.nn.blocks.norm import NoNorm
 from ffn_train.nn.blocks.residual import IdentityResidual
 from ffn_train.nn.initialisers.width import He
-from ffn_train.nn.stack import Stack
+from ffn_train.nn.stack import BLOCK, Stack, beyond_memory
+from ffn_train.tasks.synthetic import LOUDEST, check_sizes, standard
 from ffn_train.tasks.table import Table
 from ffn_train.tasks.task import Task
+
+EXPANSION = 4
 
 
 @choice("task", "teacher")
@@ -32,16 +35,34 @@ class Teacher(Task):
     width: int = setting("of the teacher", 32, at_least=1)
     gain: float = setting("factor of the teacher's inputs: larger is less linear", 2.0, above=0)
     noise: float = setting(
-        "standard deviation of the noise, in units of the clean target's", 0.05, at_least=0
+        "standard deviation of the noise, in units of the clean target's",
+        0.05,
+        at_least=0,
+        at_most=LOUDEST,
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_sizes(self, "rows", "inputs", "outputs")
+
+    def _check_memory(self) -> None:
+        """Raise SettingError if memory cannot hold the teacher and the hidden units of all rows."""
+        hidden = EXPANSION * self.width
+        ends = (self.rows + self.width) * (self.inputs + self.outputs)
+        entries = 2 * self.depth * self.width * hidden + self.rows * hidden + ends
+        if beyond := beyond_memory(8 * entries + BLOCK * self.depth):
+            sizes = ("rows", "inputs", "outputs", "depth", "width")
+            *first, last = (f"task.{key}={getattr(self, key)}" for key in sizes)
+            raise SettingError(f"{', '.join(first)} and {last} need {beyond}")
+
     def table(self, rng: np.random.Generator) -> Table:
+        self._check_memory()
         teacher = Stack(
             inputs=self.inputs,
             outputs=self.outputs,
             depth=self.depth,
             width=self.width,
-            expansion=4,
+            expansion=EXPANSION,
             activation=GELU(),
             block=FeedForwardChoice(),
             residual=IdentityResidual(),
@@ -49,8 +70,9 @@ class Teacher(Task):
         )
         params = teacher.initial(He(), rng, "float64")
         inputs = rng.standard_normal((self.rows, self.inputs))
-        clean = teacher.predict(params.views, self.gain * inputs)
-        clean = (clean - clean.mean(axis=0)) / clean.std(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            clean = teacher.predict(params.views, self.gain * inputs)
+        clean = standard(clean, self, "gain", "depth")
         return Table(
             inputs=inputs,
             targets=clean + self.noise * rng.standard_normal(clean.shape),

@@ -15,6 +15,7 @@ from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Array
 from ffn_train.tasks import R2, Data, Table, Task, fit_least_squares, split
 from ffn_train.tasks.synthetic import Friedman, LinearMap, Sinusoid
+from ffn_train.tasks.teacher import Teacher
 
 r2 = R2().value
 SYNTHETIC = (Sinusoid, Friedman, LinearMap)
@@ -349,6 +350,11 @@ def test_least_squares_fits_the_linear_map() -> None:
         (Friedman, {"rows": 10**12}, "task.rows times task.inputs must be at most"),
         (LinearMap, {"outputs": 0}, "task.outputs must be an integer >= 1"),
         (LinearMap, {"rows": 2, "inputs": 10**6, "outputs": 10**6}, "task.inputs times task.out"),
+        (Teacher, {"rows": 10**12}, "task.rows times task.inputs must be at most"),
+        *(
+            (kind, {"noise": 1e200}, "task.noise must be a number >= 0 and <= 1e+100, got 1e+200")
+            for kind in (Sinusoid, Friedman, Teacher)
+        ),
     ],
 )
 def test_settings_are_checked(kind: type[Any], settings: dict[str, Any], message: str) -> None:
@@ -357,9 +363,50 @@ def test_settings_are_checked(kind: type[Any], settings: dict[str, Any], message
     assert str(error.value).startswith(message)
 
 
-def test_a_sinusoid_too_flat_to_standardise_is_refused() -> None:
-    with pytest.raises(SettingError, match="too small"):
-        drawn(Sinusoid(rows=20, frequency=1e-200))
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (
+            Sinusoid(rows=20, frequency=1e-200),
+            "task.frequency=1e-200 and task.spread=1.5: .* small",
+        ),
+        (Sinusoid(rows=20, frequency=1e-200, spread=1e-200), "task.frequency=1e-200 and .* small"),
+        (Teacher(rows=20, gain=1e-300), "task.gain=1e-300 and task.depth=2: .* small"),
+        (Teacher(rows=20, gain=1e200), "task.gain=1e[+]200 and task.depth=2: .* large"),
+        (Teacher(rows=20, depth=3000, width=2), "task.gain=2.0 and task.depth=3000: .* large"),
+    ],
+)
+def test_targets_that_cannot_be_standardised_are_refused(task: Task, message: str) -> None:
+    with pytest.raises(SettingError, match=f"^{message} for float64$"):
+        drawn(task)
+
+
+def test_the_teacher_is_drawn_before_its_inputs_and_its_targets_are_standardised() -> None:
+    clean = drawn(Teacher(rows=500, outputs=3, noise=0))
+    noisy = drawn(Teacher(rows=500, outputs=3, noise=0.5))
+    np.testing.assert_array_equal(clean.inputs, noisy.inputs)
+    np.testing.assert_allclose(clean.targets.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(clean.targets.std(axis=0), 1, atol=1e-12)
+    assert (noisy.targets - clean.targets).std() == pytest.approx(0.5, abs=0.03)
+    few = drawn(Teacher(rows=50, outputs=3, noise=0))
+    np.testing.assert_array_equal(few.inputs, clean.inputs[:50])
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"depth": 10**8},
+        {"width": 10**9},
+        {"rows": 10**7, "width": 10**5},
+        {"rows": 4, "inputs": 10**7, "width": 10**5},
+    ],
+)
+def test_a_teacher_beyond_the_memory_is_refused_before_it_is_built(sizes: dict[str, int]) -> None:
+    with pytest.raises(SettingError) as refused:
+        drawn(Teacher(**sizes))
+    assert str(refused.value).startswith("task.rows=")
+    assert all(f"task.{key}={value}" in str(refused.value) for key, value in sizes.items())
+    assert " GiB, more than this machine's " in str(refused.value)
 
 
 # Configuration
