@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeGuard, TypeVar, get_args, get_type_hints
 
 T = TypeVar("T")
 _hints = cache(get_type_hints)
@@ -28,6 +28,7 @@ REQUIRED = "???"  # Hydra's mark, in place of a default
 ALWAYS_THERE = object()  # in place of the value from before a setting existed
 
 LARGEST_INTEGER = 10**50  # so that products of several are still in the range of a float
+LARGEST_NUMBER = 1e300
 _COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
 
@@ -233,15 +234,23 @@ def integer(key: str, value: Any, *, at_least: float | None = None) -> int:
 
 def _number(key: str, value: Any, setting: Setting) -> None:
     """Check a finite number and its bounds."""
-    bounds = setting.bounds
-    if not is_number(value) or not all(_COMPARE[sign](value, bound) for sign, bound in bounds):
-        kind = "finite number" if value in (math.inf, -math.inf) or value != value else "number"
-        raise SettingError(f"{key} must be a {kind} {setting.range}".rstrip() + f", got {value!r}")
+    got = shortened(repr(value))
+    infinite = value in (math.inf, -math.inf) or value != value
+    held = _is_real(value) and all(_COMPARE[sign](value, end) for sign, end in setting.bounds)
+    if infinite or not held:
+        kind = "finite number" if infinite else "number"
+        raise SettingError(f"{key} must be a {kind} {setting.range}".rstrip() + f", got {got}")
+    if not is_number(value):
+        raise SettingError(f"{key} must be at most {LARGEST_NUMBER:g} in size, got {got}")
 
 
 def is_number(value: Any) -> bool:
     """Whether a value is a number that a float can hold."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= 1e300
+    return _is_real(value) and abs(value) <= LARGEST_NUMBER
+
+
+def _is_real(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def one_of(key: str, value: Any, allowed: Iterable[str]) -> str:
