@@ -15,7 +15,7 @@ from ffn_train.commands.options import Parser, mention, os_error, say, tell
 from ffn_train.config.composition import as_yaml, complete, compose, load_parts
 from ffn_train.config.overrides import CONFIG_DIR, command, written
 from ffn_train.config.sections import listed
-from ffn_train.config.settings import SettingError, UserError, counted, first_line
+from ffn_train.config.settings import SettingError, UserError, counted, first_line, shortened
 from ffn_train.running.interruption import SOON, Interrupted, Interruption
 from ffn_train.running.later import later
 
@@ -45,7 +45,7 @@ def main() -> None:
         elif options.multirun:
             sys.exit(sweep(overrides))
         else:
-            run(compose(overrides))
+            run(overrides)
     except UserError as error:
         parser.error(str(error))
     except Interrupted as error:
@@ -77,13 +77,15 @@ def _parser() -> Parser:
     return parser
 
 
-def run(config: dict[str, Any]) -> None:
-    """Build, execute and summarise one run."""
+def run(overrides: list[str]) -> None:
+    """Build, execute and summarise one run. Raises SettingError."""
     from ffn_train.report.text import report
     from ffn_train.running.execution import execute
     from ffn_train.running.experiment import build_experiment
 
+    config = compose(overrides)
     experiment = build_experiment(config)
+    _refuse_sweeps(overrides)
     if config["sweep"]["grid"]:
         varied = ", ".join(config["sweep"]["grid"])
         tell(f"without -m this is one run of the base settings, not the sweep over {varied}")
@@ -95,6 +97,15 @@ def run(config: dict[str, Any]) -> None:
         say(estimate([entry(Job({}, config))]))
         return
     say(report(execute(experiment, tell, announce=mention)))
+
+
+def _refuse_sweeps(overrides: list[str]) -> None:
+    """Raises SettingError for settings of a sweep, typed for one run; a preset's are for -m."""
+    for text in overrides:
+        key = text.lstrip("+").partition("=")[0]
+        if key.startswith("sweep.") and key != "sweep.grid":  # of which the run tells
+            where = "; run.dir=PATH names a run's directory" if key == "sweep.dir" else ""
+            raise SettingError(f"{shortened(text)} is for a sweep, with -m{where}")
 
 
 def sweep(overrides: list[str]) -> int:

@@ -81,6 +81,14 @@ def test_a_preset_that_is_a_sweep_says_so_without_the_flag(tmp_path: Path) -> No
     assert done.stderr == f"without -m this is one run of the base settings, not {varied}\n"
 
 
+def test_what_a_preset_says_about_sweeps_is_no_mistake_in_one_run(presets: Path) -> None:
+    done = command("--config-dir=mine", "experiment=told", "dry_run=true", cwd=presets)
+    assert (done.returncode, done.stderr) == (0, "")
+    typed = command("--config-dir=mine", "experiment=told", "sweep.zip=[seed]", cwd=presets)
+    assert typed.returncode == 2
+    assert typed.stderr == "ffn_train: sweep.zip=[seed] is for a sweep, with -m\n"
+
+
 def test_launches_of_the_same_second_get_directories_of_their_own(tmp_path: Path) -> None:
     runs = [start(*SMALL, cwd=tmp_path) for _ in range(4)]
     assert [run.wait().returncode for run in runs] == [0] * 4
@@ -125,6 +133,9 @@ MISTAKES = {
     "~run": "run.dir is missing",
     "sweep.grid=1": "sweep.grid must map settings to lists of values, got 1",
     "sweep.search=true": "sweep.search holds sweep.search.trials",
+    "sweep.dir=zz": "sweep.dir=zz is for a sweep, with -m; run.dir=PATH names a run's directory",
+    "+sweep.zip=[seed]": "sweep.zip=[seed] is for a sweep, with -m",
+    "sweep.search.trials=3": "sweep.search.trials=3 is for a sweep, with -m",
     "parts=1e5": "parts must be a list of words, got 100000.0",
     "hydra=1": "of Hydra's own settings only hydra/launcher=NAME and hydra.launcher.KEY=VALUE",
     "hydra.launcher=null": "of Hydra's own settings only",
@@ -307,6 +318,7 @@ PRESETS = {
     "swept": "model: {depth: 1}\nsweep: {grid: {seed: [0, 1]}}",
     "launched": "defaults: [override /hydra/launcher: serial]\nsweep: {grid: {seed: [0, 1]}}",
     "listed": "defaults: [override /residual: [none, scaled]]",
+    "told": "sweep: {dir: zz, zip: [seed], search: {trials: 3}}",
     "broken": "model: [1,\nseed: {",
     "bomb": "a: &a [1,1,1,1,1,1,1,1,1,1]\n"
     + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]\n" for a, b in pairwise("abcdefghij")),
