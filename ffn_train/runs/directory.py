@@ -55,11 +55,12 @@ def claim(key: str, path: Path | None, parent: Path) -> Iterator[Path]:
 
 
 def _reason(error: OSError, path: Path) -> str:
-    """The operating system's reason; names the file that is where a directory should be."""
+    """The reason; names a file inside the directory, and one where a directory should be."""
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         file = next((p for p in (path, *path.parents) if p.exists() and not p.is_dir()), path)
         return f"{file} is a file"
-    return str(error.strerror)
+    where = f"{error.filename}: " if error.filename not in (None, str(path)) else ""
+    return f"{where}{error.strerror}"
 
 
 def _make(path: Path) -> None:

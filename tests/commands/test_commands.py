@@ -194,9 +194,25 @@ def test_a_place_that_cannot_be_used_is_named_by_its_setting(tmp_path: Path) -> 
             claim("run.dir", path, parent),
         ):
             pass
-    (tmp_path / "full" / files.LOCK).mkdir(parents=True)
-    wanted = f"^run.dir={tmp_path / 'full'} cannot be written to: "
-    with pytest.raises(SettingError, match=wanted), claim("run.dir", tmp_path / "full", tmp_path):
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
+def test_a_lock_that_is_no_file_is_named_and_not_its_directory(kind: str, tmp_path: Path) -> None:
+    lock = tmp_path / files.LOCK
+    reasons = {
+        "link": "it is a link, which is not followed",
+        "folder": "Is a directory",
+        "pipe": "it is not a regular file",
+    }
+    if kind == "link":
+        lock.symlink_to("nowhere")
+    elif kind == "folder":
+        lock.mkdir()
+    else:
+        os.mkfifo(lock)
+    message = f"run.dir={tmp_path} cannot be written to: {lock}: {reasons[kind]}"
+    wanted = pytest.raises(SettingError, match=f"^{re.escape(message)}$")
+    with wanted, claim("run.dir", tmp_path, tmp_path):
         pass
 
 
