@@ -49,8 +49,9 @@ def first_line(error: BaseException) -> str:
 
 
 def described(error: BaseException) -> str:
-    """An error's type and the first line of its message."""
-    return f"{type(error).__name__}: {first_line(error)}"
+    """The first line of an error's message, behind its type unless the message is for the user."""
+    line = first_line(error)
+    return line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"
 
 
 def shortened(text: str, length: int = 100) -> str:

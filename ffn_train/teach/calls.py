@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ffn_train.config.settings import SettingError, UserError, described, shortened
+from ffn_train.config.settings import SettingError, described, shortened
 from ffn_train.nn.core import Floats
 from ffn_train.teach.activations import ACTIVATIONS
 
@@ -178,7 +178,7 @@ def reason(error: BaseException) -> str:
     """Why there is no answer, in one line."""
     if isinstance(error, MemoryError):
         return f"it runs out of memory: a file that is checked has {MEMORY >> 30} GB"
-    return str(error) if isinstance(error, UserError) else described(error)
+    return described(error)
 
 
 def _given(argument: Argument) -> Any:

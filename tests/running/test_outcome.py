@@ -203,17 +203,17 @@ def test_a_full_disk_promises_no_checkpoint_that_is_not_there(
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "reason"),
     [
-        OSError(errno.ENOSPC, "No space left on device"),
-        ValueError("no such font"),
-        MemoryError(),
-        SystemExit(0),
+        (OSError(errno.ENOSPC, "full"), f"OSError: [Errno {errno.ENOSPC}] full"),
+        (ValueError("no such font"), "ValueError: no such font"),
+        (files.RunError("m: no step has been measured yet"), "m: no step has been measured yet"),
+        (MemoryError(), "MemoryError: MemoryError"),
+        (SystemExit(0), "SystemExit: 0"),
     ],
-    ids=lambda error: type(error).__name__,
 )
 def test_figures_that_fail_are_warned_of(
-    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: BaseException, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a run"
 
@@ -224,9 +224,8 @@ def test_figures_that_fail_are_warned_of(
     monkeypatch.setattr(execution, "draw", draw)
     run = run_in(path, config(plot={"when": "always"}))
     assert run.state == load_run(path).state == "finished"
-    assert NOTES[-1].startswith("warning: figures left out: ")
-    draws = f"to draw them: python -m ffn_train.plots '{path}'"
-    assert NOTES[-1].endswith(f"; once that is fixed, {draws}")
+    draws = f"once that is fixed, to draw them: python -m ffn_train.plots '{path}'"
+    assert NOTES[-1] == f"warning: figures left out: {reason}; {draws}"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
