@@ -75,6 +75,12 @@ def one_line(error: BaseException) -> str:
             has = " or ".join(f"{group}={choice}" for choice in others)
             return f"{name} is a setting of {has}, not of the {group} that is chosen"
         return f"{name} is not a setting{nearest_key(name, keys_like(name))}"
+    if preset := re.match(r"In '([^']+)': ConfigTypeError .*\nCannot merge", text):
+        return f"{preset[1]} has a list where a mapping is meant, or the other way round"
+    unlike = r"Cannot merge .*\s+full_key: (\S+)\s+object_type=(list|dict)"
+    if merged := re.match(unlike, str(error.__cause__)):
+        kinds = {"list": "a list, got a mapping", "dict": "a mapping, got a list"}
+        return f"{merged[1]} must be {kinds[merged[2]]}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("See https")]
     return " ".join(lines[:2]) if lines else type(error).__name__

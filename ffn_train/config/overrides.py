@@ -155,15 +155,17 @@ def _varies(value: Any) -> bool:
 
 
 def _refuse_no_choice(text: str, override: Any) -> None:
-    """Raises SettingError for a list or a number where a choice's name is expected."""
+    """Raises SettingError for a list, a number or nothing where a choice's name is expected."""
     value, key = override.value(), override.get_key_element()
     if isinstance(value, list):
         several = ",".join(map(str, value))
-        raise SettingError(
-            f"{text} is a list where one choice is meant; {key}={several} with -m sweeps over them"
-        )
-    none = value is None and (override.key_or_group == PRESET or override.is_delete())
-    if not (none or isinstance(value, str)):
+        sweeps = "" if key == PRESET else f"; {key}={several} with -m sweeps over them"
+        raise SettingError(f"{text} is a list where one choice is meant{sweeps}")
+    if override.is_add() or override.is_force_add():
+        raise SettingError(f"{text}: a choice is written without +, {text.lstrip('+')}")
+    if override.is_delete() and value is None:
+        return
+    if not isinstance(value, str) or not value.strip() or ".." in value:
         raise SettingError(f"{text}: a choice is a word; --help lists those of {key}")
 
 

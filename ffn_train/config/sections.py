@@ -53,8 +53,7 @@ def _names(key: str, value: Any) -> None:
 
 
 def _quantities(key: str, value: Any) -> None:
-    if not isinstance(value, Mapping) or not all(isinstance(word, str) for word in value):
-        _words(key, list(value) if isinstance(value, Mapping) else value)
+    _words(key, [*value] if value and isinstance(value, Mapping) else value)
 
 
 def _formats(key: str, value: Any) -> None:

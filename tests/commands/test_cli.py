@@ -128,7 +128,15 @@ MISTAKES = {
     "model.depth=4,8": "model.depth=4,8 gives several values: a sweep, with -m",
     "residual=none,scaled": "residual=none,scaled gives several values: a sweep, with -m",
     "residual=[none,scaled]": "is a list where one choice is meant; residual=none,scaled with -m",
-    "residual=null": "residual=null: a choice is a word",
+    "residual=null": "residual=null: a choice is a word; --help lists those of residual",
+    "experiment=null": "experiment=null: a choice is a word; --help lists those of experiment",
+    "experiment=": "experiment=: a choice is a word; --help lists those of experiment",
+    "activation=": "activation=: a choice is a word; --help lists those of activation",
+    "experiment=[table]": "experiment=[table] is a list where one choice is meant\n",
+    "norm=' '": "norm=' ': a choice is a word; --help lists those of norm",
+    "task=../config": "task=../config: a choice is a word; --help lists those of task",
+    "+task=teacher": "+task=teacher: a choice is written without +, task=teacher",
+    "++experiment=table": "++experiment=table: a choice is written without +, experiment=table",
     "run=1": "run holds run.dir, got 1",
     "~run": "run.dir is missing",
     "sweep.grid=1": "sweep.grid must map settings to lists of values, got 1",
@@ -136,6 +144,11 @@ MISTAKES = {
     "sweep.dir=zz": "sweep.dir=zz is for a sweep, with -m; run.dir=PATH names a run's directory",
     "+sweep.zip=[seed]": "sweep.zip=[seed] is for a sweep, with -m",
     "sweep.search.trials=3": "sweep.search.trials=3 is for a sweep, with -m",
+    "sweep.grid=[]": "sweep.grid must be a mapping, got a list",
+    "plot.formats={}": "plot.formats must be a list, got a mapping",
+    "measure.quantities={}": "measure.quantities must be a list of words, got {}",
+    "measure.quantities=[]": "measure.quantities must be a list of words, got []",
+    "measure.quantities={1: 5}": "measure.quantities must be a list of words, got [1]",
     "parts=1e5": "parts must be a list of words, got 100000.0",
     "hydra=1": "of Hydra's own settings only hydra/launcher=NAME and hydra.launcher.KEY=VALUE",
     "hydra.launcher=null": "of Hydra's own settings only",
@@ -170,7 +183,7 @@ def test_a_mistake_gives_one_clear_line(mistake: str, tmp_path: Path) -> None:
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("ffn_train: ")
-    assert MISTAKES[mistake] in line
+    assert MISTAKES[mistake] in done.stderr
     assert done.stdout == ""
     assert not list(tmp_path.iterdir()), "a refused run leaves nothing behind"
 
@@ -319,6 +332,7 @@ PRESETS = {
     "launched": "defaults: [override /hydra/launcher: serial]\nsweep: {grid: {seed: [0, 1]}}",
     "listed": "defaults: [override /residual: [none, scaled]]",
     "told": "sweep: {dir: zz, zip: [seed], search: {trials: 3}}",
+    "unlike": "plot: {formats: {png: 1}}",
     "broken": "model: [1,\nseed: {",
     "bomb": "a: &a [1,1,1,1,1,1,1,1,1,1]\n"
     + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]\n" for a, b in pairwise("abcdefghij")),
@@ -350,6 +364,7 @@ def presets(tmp_path: Path) -> Path:
         ("endless", "endless.yaml: with its anchors it has inf values"),
         ("caller", "hydra.callbacks in a preset: of Hydra's own settings only the launcher's"),
         ("target", "plain values, without _target_|starts a sweep's jobs, with -m"),
+        ("unlike", "experiment/unlike has a list where a mapping is meant, or the other way round"),
         ("nowhere", "experiment must be one of"),
         ("typo", "hydra/launcher must be one of local, ray_cluster, serial, slurm, got 'typo'"),
     ],
