@@ -21,6 +21,7 @@ MODULES = ("compare", "gradcheck", "plots", "reproduce", "theory")  # python -m 
 _WIDTHS = {"single": 3.5, "double": 7.0}  # inches: a column of a two-column page, and both
 # a disk that is full or fails: the place that was named could be written to
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_lost: list[OSError] = []  # see mention
 
 
 class Parser(argparse.ArgumentParser):
@@ -151,9 +152,21 @@ def say(text: str) -> None:
 
 
 def mention(text: str) -> None:
-    """``say``, but an unusable stdout is ignored, so that the command still writes its files."""
-    with suppress(OSError):
+    """``say``, but an unusable stdout is ignored, so that the command still writes its files.
+
+    A full disk behind it is told by ``check_mentioned``, at the command's end.
+    """
+    try:
         say(text)
+    except OSError as error:
+        if error.errno in DISK:
+            _lost.append(error)
+
+
+def check_mentioned() -> None:
+    """Raises the OSError of the disk that has lost what was mentioned, if any."""
+    if _lost:
+        raise _lost.pop()
 
 
 def tell(line: str) -> None:

@@ -27,7 +27,7 @@ from ffn_train.runs import files
 from ffn_train.runs.directory import claim
 from ffn_train.train import threads
 from tests.support.command import Forked
-from tests.support.small_runs import SMALL, config
+from tests.support.small_runs import SMALL, config, run_in
 
 
 def interrupt(*_: Any, **__: Any) -> None:
@@ -285,6 +285,30 @@ def test_a_full_disk_behind_stdout_costs_one_line(module: str, tmp_path: Path) -
     assert done.returncode == 1
     assert done.stderr == f"{module}: No space left on device\n"
     assert module != "ffn_train" or (tmp_path / "run" / files.SUMMARY).is_file()  # all the same
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "unread"),
+    [("compare", "out/groups.csv", False), ("view", "out", False), ("view", "out", True)],
+)
+def test_files_are_written_all_the_same_where_stdout_cannot_be(
+    name: str, file: str, unread: bool, tmp_path: Path
+) -> None:
+    """With a full disk behind it, or ``unread``; in a real process, whose stdout has a buffer."""
+    run_in(tmp_path / "run", config())
+    reads, writes = os.pipe()
+    os.close(reads)
+    with open(writes if unread else "/dev/full", "w", encoding="utf-8") as stdout:
+        done = subprocess.run(
+            [sys.executable, "-m", "ffn_train", name, "run", "--out", "out"],
+            cwd=tmp_path,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    said = "" if unread else f"ffn_train.{name}: No space left on device\n"
+    assert (done.returncode, done.stderr) == (0 if unread else 1, said)
+    assert (tmp_path / file).is_file()
 
 
 @pytest.mark.parametrize("module", ["ffn_train", "ffn_train.gradcheck"])
