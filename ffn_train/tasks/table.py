@@ -250,14 +250,6 @@ def is_constant(columns: Array) -> NDArray[np.bool_]:
     return constant
 
 
-def moments(columns: Array, names: Sequence[str]) -> tuple[Array, Array]:
-    """Mean and standard deviation of each column, (D,) each; a constant column has sd 1.
-
-    Raises SettingError for a column whose standard deviation float64 cannot hold.
-    """
-    return _standardise({"train": columns.copy()}, names)
-
-
 def _standardise(parts: Mapping[str, Array], names: Sequence[str]) -> tuple[Array, Array]:
     """Standardise the columns of all parts in place, by the moments of ``train``, which it returns.
 
