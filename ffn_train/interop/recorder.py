@@ -75,7 +75,8 @@ def record(
     dtype       the range of numbers in which the run computes; None: that of ``tensors``, float64
                 where these are shapes
     score       what the column ``validation_score`` is: ``name``, ``symbol``, ``better`` (higher or
-                lower), and if there are ``perfect``, ``trivial``, ``no_skill``
+                lower), and if there are ``perfect``, ``trivial`` and its score ``no_skill``,
+                without which nothing says whether the run learned
     first       the first step that will be logged; later rows that a run of the same columns left
                 in the directory are removed
 

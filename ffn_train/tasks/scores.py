@@ -39,7 +39,10 @@ class Score(ABC):
         """The score of outputs (N, M) for targets (N, M); NaN where it is undefined."""
 
     def no_skill(self, data: Data) -> float | None:
-        """The score of the trivial model on the validation rows; None if that is not known."""
+        """The score of the trivial model on the validation rows; None if that is not known.
+
+        Without it a run's verdict cannot tell whether it learned.
+        """
         return None
 
     def baseline(self, data: Data) -> Array | None:

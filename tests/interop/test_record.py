@@ -120,6 +120,37 @@ def test_a_score_of_ones_own_is_judged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("better", "declared", "value", "kind", "says"),
+    [
+        ("lower", {}, 3.8, "cannot tell", "3.8 on the validation rows, but what guessing has is"),
+        ("lower", {"perfect": 0}, 3.8, "cannot tell", "but what guessing has is not known"),
+        ("higher", {"perfect": 1}, 0.0, "cannot tell", "but what guessing has is not known"),
+        ("higher", {"no_skill": math.nan}, 0.5, "cannot tell", "but what guessing has is"),
+        ("higher", {"no_skill": 0.5}, 0.5, "no", "no better than guessing"),
+        ("higher", {"no_skill": 0.5}, 0.5001, "no", "hardly better than guessing"),
+        ("lower", {"no_skill": 0.5}, 0.4999, "no", "hardly better than guessing"),
+        ("higher", {"no_skill": 0.5}, 0.9, "yes", "0.9 on the validation rows; guessing has 0.5"),
+        ("lower", {"no_skill": 0.5}, 0.1, "yes", "0.1 on the validation rows; guessing has 0.5"),
+        ("higher", {"no_skill": -2.0}, -1.0, "yes", "guessing has -2"),
+        ("higher", {"no_skill": -2.0}, -1.9, "no", "hardly: it -1.9 on the validation rows; gu"),
+        ("lower", {"no_skill": 0.0}, 0.1, "no", "worse than guessing"),
+        ("lower", {"no_skill": 0.0}, 0.0, "no", "no better than guessing"),
+        ("higher", {"no_skill": 0.0}, 0.1, "cannot tell", "needs a perfect score (perfect)"),
+    ],
+)
+def test_what_a_score_does_not_declare_is_not_taken_for_learning(
+    better: str, declared: dict[str, float], value: float, kind: str, says: str, tmp_path: Path
+) -> None:
+    score = {"name": "it", "symbol": "it", "better": better, "trivial": "guessing", **declared}
+    with begin(tmp_path / "run", scalars=["loss", "validation_score"], score=score) as run:
+        run.log(0, {"loss": 1.0, "validation_score": value})
+    summary = load_run(run.path).summary
+    assert summary is not None
+    assert summary.verdict[0].kind == kind
+    assert says in summary.verdict[0].text
+
+
+@pytest.mark.parametrize(
     ("error", "loss", "state"),
     [
         (None, 1.0, "finished"),

@@ -595,6 +595,21 @@ def test_classes_that_are_right_by_chance(
         assert than in finding.text
 
 
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(2.1, "no"), (1.5, "partly"), (1.01, "as linear regression"), (0.5, "yes")],
+)
+def test_a_baseline_is_compared_with_where_no_score_is_perfect(
+    value: float, kind: str, trained: Run
+) -> None:
+    assert trained.summary is not None
+    assert trained.summary.score is not None
+    score = replace(trained.summary.score, better="lower", perfect=None, no_skill=2.0)
+    score = replace(score, baseline=1.0, value=value)
+    run = replace(trained, summary=replace(trained.summary, score=score))
+    assert words(run)[0].kind == kind
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return verdict(tmp_path_factory.mktemp("trained"), depth=2, section=TRAINED)

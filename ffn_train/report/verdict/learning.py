@@ -32,7 +32,7 @@ def learned(evidence: Evidence) -> Finding | None:
         of = f" ({counted(rows, 'row')})" if rows else ""
         return Finding(LEARNED, UNKNOWN, f"cannot tell: {score.symbol} is undefined {where}{of}")
     trivial = score.trivial or "knowing nothing of the inputs"
-    skill, baseline = (1 - score.unlearned(known) for known in (value, score.baseline))
+    skill, baseline = (_skill(score, known) for known in (value, score.baseline))
     achieved = f"{score.symbol} {value:.3g} {where}"
     best_of_many = evidence.kept and not origin.test_rows
     guessed = evidence.by_chance(score, rows, 3 if best_of_many else 2)
@@ -43,11 +43,17 @@ def learned(evidence: Evidence) -> Finding | None:
             text = f"all {counted(rows or 0, 'row')} are of one class"
         return Finding(LEARNED, UNKNOWN, f"cannot tell: {achieved}, but {text}")
     if score.no_better(value, score.no_skill):
-        than = "no better" if skill > -0.05 else "worse"
+        than = "no better" if skill > -0.05 or not worse else "worse"
         return Finding(LEARNED, "no", f"no: {achieved}, {than} than {trivial}")
+    no_skill = math.nan if score.no_skill is None else score.no_skill
+    if math.isnan(skill):
+        text = f"how much better than {trivial} that is needs a perfect score (perfect)"
+        if math.isnan(no_skill):
+            text = f"what {trivial} has is not known (no_skill)"
+        return Finding(LEARNED, UNKNOWN, f"cannot tell: {achieved}, but {text}")
     if skill <= max(AS_GOOD, guessed):
         return Finding(LEARNED, "no", f"no: {achieved}, hardly better than {trivial}")
-    comparisons = [] if score.no_skill is None else [f"{trivial} has {score.no_skill:.3g}"]
+    comparisons = [f"{trivial} has {no_skill:.3g}"]
     name = score.baseline_name
     if score.baseline is not None and not math.isnan(baseline):
         if abs(skill - baseline) <= _as_good(score, origin.kind, rows) and baseline > 0:
@@ -60,6 +66,17 @@ def learned(evidence: Evidence) -> Finding | None:
     if skill < 0.1:
         return Finding(LEARNED, "no", f"hardly: {achieved}; {', '.join(comparisons)}")
     return Finding(LEARNED, "yes", f"yes: {achieved}; {', '.join(comparisons)}")
+
+
+def _skill(score: ScoreDeclared, value: float | None) -> float:
+    """The share of the trivial model's error that is removed; NaN if unknown.
+
+    Where no score is perfect, how much better it is than the trivial model's, relative to that.
+    """
+    if score.perfect is not None or value is None or not score.no_skill:
+        return 1 - score.unlearned(value)
+    gain = (value - score.no_skill) / abs(score.no_skill)
+    return gain if score.better == "higher" else -gain
 
 
 def _as_good(score: ScoreDeclared, kind: str | None, rows: int | None) -> float:
