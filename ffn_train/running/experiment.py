@@ -124,6 +124,7 @@ def build_experiment(
     if size == defaults(type(trainer))["batch_size"] or "rows" not in declared(type(parts["task"])):
         size = min(size, len(x))
     checks.targets(data, parts["loss"], size)
+    parts["task"].score.check_results(data)
     batches = Batches(x, y, size=size, seed=batch_seed)
     steps = _steps(trainer, batches.per_epoch)
     parts["schedule"].check_results(steps)

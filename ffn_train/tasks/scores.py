@@ -9,6 +9,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from ffn_train.config.registry import is_ours
+from ffn_train.config.settings import SettingError, shortened
 from ffn_train.nn.core import Array
 from ffn_train.tasks.least_squares import fit_least_squares
 from ffn_train.tasks.logistic_regression import fit_logistic_regression, log_softmax
@@ -48,6 +50,24 @@ class Score(ABC):
     def baseline(self, data: Data) -> Array | None:
         """The baseline's outputs (N, M) for the validation rows; None without a baseline."""
         return None
+
+    def check_results(self, data: Data) -> None:
+        """Try a score of your own. Raises SettingError if it gives something else than a number."""
+        if is_ours(type(self)):
+            return
+        targets = data.y_validation.copy()
+        with np.errstate(all="ignore"):
+            results = {
+                "value": self.value(targets, targets.copy()),
+                "no_skill": self.no_skill(data),
+            }
+        for method, result in results.items():
+            number = np.asarray(math.nan if method == "no_skill" and result is None else result)
+            if number.ndim or number.dtype.kind not in "biuf":
+                raise SettingError(
+                    f"score {self.name}: {method} must return a number, "
+                    f"got {shortened(repr(number.tolist()))}"
+                )
 
     def details(self, data: Data, outputs: Array) -> Mapping[str, Mapping[str, float]]:
         """Other scores of outputs (N, M) for the validation rows: symbol -> target -> value.

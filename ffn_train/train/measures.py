@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ffn_train.config.settings import SettingError
+from ffn_train.config.settings import SettingError, shortened
 from ffn_train.nn.core import Array, Arrays, Floats
 from ffn_train.nn.reductions import Reductions
 from ffn_train.nn.segments import SignalGradients
@@ -183,7 +183,7 @@ class Measurement:
     def after_backward(self, step: Step, threads: Shards) -> None:
         """Measure what is known after the backward pass: signals, parameters and gradients.
 
-        Raises SettingError for a quantity's value of the wrong shape.
+        Raises SettingError for a quantity's value of the wrong shape, or that is no real number.
         """
         before = time.perf_counter()
         batch = Batch(
@@ -245,4 +245,10 @@ class Measurement:
                 f"quantity={quantity.name}: a value per {quantity.per} has the shape {out.shape}, "
                 f"got {np.shape(value)}"
             )
-        out[...] = value
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            raise SettingError(
+                f"quantity={quantity.name}: a value per {quantity.per} must be a real number, "
+                f"got {shortened(repr(array.tolist()))}"
+            )
+        out[...] = array

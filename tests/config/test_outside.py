@@ -352,6 +352,56 @@ def test_so_are_those_of_other_kinds(part: Path, content: str) -> None:
         compose([*SMALL, "parts=[my_parts.py]"])
 
 
+SCORED = """
+import numpy as np
+from ffn_train.parts import Score, Table, Task, choice
+
+
+class Mine(Score):
+    name = "mine"
+
+    def value(self, targets, outputs):
+        return {value}
+
+    def no_skill(self, data):
+        return {no_skill}
+
+
+@choice("task", "mine")
+class OfMine(Task):
+    kind = "regression"
+    score = Mine()
+
+    def table(self, rng):
+        x = rng.normal(size=(20, 2))
+        return Table(inputs=x, targets=x[:, :1], input_names=("a", "b"), target_names=("y",))
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "no_skill", "message"),
+    [
+        ("1 + 2j", "None", "score mine: value must return a number, got (1+2j)"),
+        ("'1.5'", "None", "score mine: value must return a number, got '1.5'"),
+        ("None", "None", "score mine: value must return a number, got None"),
+        ("np.ones(2)", "None", "score mine: value must return a number, got [1.0, 1.0]"),
+        ("1", "1j", "score mine: no_skill must return a number, got 1j"),
+        ("np.float32(1)", "None", ""),
+        ("np.nan", "np.True_", ""),
+    ],
+)
+def test_a_score_that_is_no_number_is_refused_before_the_run(
+    part: Path, value: str, no_skill: str, message: str
+) -> None:
+    part.write_text(SCORED.format(value=value, no_skill=no_skill), encoding="utf-8")
+    config = compose(["parts=[my_parts.py]", "task=mine"])
+    if not message:
+        assert build_experiment(config).trainer.score.name == "mine"
+        return
+    with pytest.raises(SettingError, match=f"^{re.escape(message)}$"):
+        build_experiment(config)
+
+
 ACTIVATION = """
 import numpy as np
 from ffn_train.parts import Activation, choice
@@ -423,6 +473,14 @@ VALUES_WRONG = {
     "float(np.abs(part).max())": (
         "[0, 1]",
         r"a value per block has the shape \(3,\), got \(3, 2\)",
+    ),
+    "[float(np.abs(part).max()) for": (
+        "[1 + 2j for",
+        r"mine: a value per block must be a real number, got \[\(1\+2j\), \(1\+2j\), \(1\+2j\)\]$",
+    ),
+    "float(np.abs(part).max()) for": (
+        "'1.5' for",
+        r"mine: a value per block must be a real number, got \['1.5', '1.5', '1.5'\]$",
     ),
     "np.abs(part).max()": ("part.fill(0)", r"line 15, in .*: ValueError: .* read-only"),
     "[float(np.abs(part).max())": ("[exit(0)", r"parts=mine\.py, line 15, in .*: SystemExit: 0"),
