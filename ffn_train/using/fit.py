@@ -39,9 +39,13 @@ def fit(
 
 
 def refuse_overrides(overrides: Sequence[str], taken: Mapping[str, str]) -> None:
-    """Raises SettingError for an override of a key that is taken, with the reason."""
+    """Raises SettingError for an override of a key that is taken, with the reason, and for one of
+    ``dry_run`` or ``sweep``, which the command alone reads.
+    """
     for text in overrides:
         key = text.partition("=")[0].strip("+~ ")
+        if key == "dry_run" or key.partition(".")[0] == "sweep":
+            raise SettingError(f"overrides must not have {text}: this trains one network, at once")
         if key in taken:
             raise SettingError(f"overrides must not have {text}: {taken[key]}")
 

@@ -175,6 +175,7 @@ def test_overrides_set_all_that_no_parameter_does() -> None:
         ({"overrides": ["optimizer=adam"]}, "the parameter optimizer sets optimizer"),
         ({"overrides": ["+seed=3"]}, "the parameter random_state sets seed"),
         ({"overrides": ["task.path=a.csv"]}, r"fit\(X, y\) sets task.path"),
+        ({"overrides": ["sweep.dir=many"]}, "sweep.dir=many: this trains one network, at once"),
         ({"overrides": "dtype=float64"}, "overrides must be a list of texts, got 'dtype=float64'"),
         ({"overrides": ["shcedule=cosine"]}, "shcedule is not a setting; did you mean schedule"),
     ],

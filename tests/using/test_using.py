@@ -396,6 +396,16 @@ def test_a_table_in_memory_is_not_named_by_an_override_too(override: str) -> Non
         ffn_train.fit(X, Y, [*TINY, override])
 
 
+@pytest.mark.parametrize(
+    "override", ["dry_run=true", "sweep.dir=many", "++sweep.search.trials=3", "+sweep={dir: many}"]
+)
+def test_what_has_no_effect_on_one_training_is_refused(override: str, tmp_path: Path) -> None:
+    message = f"overrides must not have {override}: this trains one network, at once"
+    with pytest.raises(SettingError, match=f"^{re.escape(message)}$"):
+        ffn_train.fit(X, Y, [*TINY, f"run.dir={tmp_path / 'run'}", override])
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("name", ["run", "classes"])
 @pytest.mark.filterwarnings("error")
 def test_a_row_too_far_from_those_of_training_has_no_prediction(
