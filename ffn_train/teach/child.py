@@ -54,11 +54,12 @@ class Unanswered(Exception):
 class Child:
     """The functions of a file, called in a child process; a context manager that ends the process.
 
-    ``seconds`` are for all calls together. Raises Unanswered.
+    ``seconds`` are for the start and all calls together, without what passes between them. Raises
+    Unanswered.
     """
 
     def __init__(self, path: Path, seconds: float) -> None:
-        self._end, self._seconds = time.monotonic() + seconds, seconds
+        self._left = self._seconds = seconds
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "ffn_train.teach.child", str(path)],
             stdin=subprocess.PIPE,
@@ -136,8 +137,12 @@ class Child:
         return answer
 
     def _receive(self) -> tuple[dict[str, Any], list[Floats | None]]:
+        before = time.monotonic()
         try:
-            message = self._messages.get(timeout=max(0.0, self._end - time.monotonic()))
+            message = self._messages.get(timeout=self._left)
+            self._left -= time.monotonic() - before
+            if self._left < 0:
+                raise Empty
         except Empty:
             raise Unanswered(f"it has not finished after {self._seconds:g} s") from None
         if message is None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from ffn_train.commands import check
+from ffn_train.teach import child
+from ffn_train.teach.calls import Call
 from tests.teach.planted import MATMUL_LAYER, PLANTED
 
 EXIT = "\nimport os\nprint('backward_pass: right')\nos._exit(0)\n"
@@ -82,6 +86,30 @@ def test_a_file_that_does_not_answer_costs_one_line(
     assert output == ""
     assert says in errors
     assert errors.count("\n") == 1
+
+
+def test_the_limit_is_of_the_time_that_the_file_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that moves between the calls, and then within each of them."""
+    path, now, tick = tmp_path / "mine.py", 0.0, 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += tick
+        return now
+
+    path.write_text("def forward(x):\n    return x", encoding="utf-8")
+    monkeypatch.setattr(child, "time", SimpleNamespace(monotonic=clock))
+    with child.Child(path, 1000.0) as started:
+        call = Call("forward", [np.ones(2)])
+        for _ in range(3):
+            now += 900
+            assert started.call(call).error is None
+        tick = 600
+        assert started.call(call).error is None
+        with pytest.raises(child.Unanswered, match="it has not finished after 1000 s"):
+            started.call(call)
 
 
 def test_memory_has_a_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
