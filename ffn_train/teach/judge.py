@@ -190,6 +190,8 @@ def _explaining(
     for case, outcome in sorted(answered, key=lambda trial: _telling(trial[0]), reverse=True):
         agreeing: dict[str, dict[Key, Mistake]] = {name: {} for name in wrong}
         for mistake, key, gradients in predictions(network, case, keys):
+            if mistake.throughout and not _all_same(outcome, gradients):
+                continue
             for name in wrong:
                 user, expected = outcome.gradients[name], gradients.get(name)
                 if expected is None or (left and key not in left[name]):
@@ -207,6 +209,10 @@ def _explaining(
         }
     first, *others = ({*its.values()} for its in left.values())
     return [m for m in dict.fromkeys(left[wrong[0]].values()) if m in first.intersection(*others)]
+
+
+def _all_same(outcome: Outcome, gradients: Values) -> bool:
+    return all(same(outcome.gradients[name], expected) for name, expected in gradients.items())
 
 
 def _telling(case: Case) -> tuple[int, int]:

@@ -42,7 +42,8 @@ def error(user: Floats, expected: Floats) -> float:
 class Mistake:
     """A kind of mistake: its name, a sentence on it, the right equation beside the wrong.
 
-    ``slips`` are made at each of the kinds of steps ``at``, alone and together, or only together.
+    ``slips`` are made at each of the kinds of steps ``at``, alone and together, or only together;
+    ``throughout``: all gradients show it, none by chance, as that of a multiple of an activation.
     ``matches`` compares a user's gradient with a candidate. ``unseen``: further totals where the
     stages of the forward pass, which may have a skip path, are not known.
     """
@@ -53,6 +54,7 @@ class Mistake:
     at: tuple[str, ...] = ()
     slips: tuple[Slip, ...] = ()
     together: bool = False
+    throughout: bool = False
     totals: tuple[Total, ...] = ()
     unseen: tuple[Total, ...] = ()
     matches: Matches = lambda user, predicted, case, name: same(user, predicted)
@@ -124,7 +126,22 @@ def _branch_input(skip: float) -> Slip:
 
 
 def _skip(factor: float, branch: float = 1.0) -> Slip:
-    return lambda passed, step: {"skip": factor * step.d, "in": branch * step.d}
+    return lambda passed, step: {
+        "skip": factor * step.d,
+        "in": branch * step.stage.factor * step.d,
+    }
+
+
+def _branch_factor(skip: bool) -> Slip:
+    """The branch's factor left out, or on the skip path as well."""
+
+    def slip(passed: Pass, step: Step) -> Values:
+        factor = step.stage.factor
+        if factor == 1:
+            raise ValueError("it has none")
+        return {"skip": factor * step.d} if skip else {"in": step.d}
+
+    return slip
 
 
 def _norm_without(term: str) -> Slip:
@@ -173,6 +190,11 @@ def _unsummed(user: Floats | None, predicted: Floats, case: Case, name: str) -> 
         return False
     gaps = np.abs(user.reshape(-1, 1) - share.reshape(1, -1)).min(axis=0)
     return bool(gaps.max() <= TOLERANCE * np.abs(share).max())
+
+
+def _same_entries(user: Floats | None, predicted: Floats, case: Case, name: str) -> bool:
+    """Equal but for axes of length 1."""
+    return user is not None and same(np.squeeze(user), np.squeeze(predicted))
 
 
 def _skip_part(factor: float) -> Total:
@@ -234,6 +256,7 @@ MISTAKES = (
         slips=tuple(
             slip for name in ACTIVATIONS if name != "identity" for slip in _derivatives_of(name)
         ),
+        throughout=True,
     ),
     Mistake(
         "act in place of act'",
@@ -274,11 +297,15 @@ MISTAKES = (
         totals=(
             _of_batches(_of_parameters(lambda case, name: case.shares[name].sum(axis=1))),
             _of_parameters(lambda case, name: case.shares[name].sum(axis=1)),
-            _of_parameters(lambda case, name: np.asarray(case.right[name].sum())),
         ),
-        matches=lambda user, predicted, case, name: (
-            user is not None and same(np.squeeze(user), np.squeeze(predicted))
-        ),
+        matches=_same_entries,
+    ),
+    Mistake(
+        "the sum over all axes",
+        "The sum runs over the units, too; it has to run over the samples alone.",
+        "db_i = Σ_n dz_ni, not Σ_n Σ_i dz_ni",
+        totals=(_of_parameters(lambda case, name: np.asarray(case.right[name].sum())),),
+        matches=_same_entries,
     ),
     Mistake(
         "the outer product the wrong way round",
@@ -316,6 +343,20 @@ MISTAKES = (
         at=("join",),
         slips=(_skip(0.5), _skip(0.5, 0.5)),
         unseen=(_skip_part(-0.5),),
+    ),
+    Mistake(
+        "the branch's factor forgotten",
+        "A branch that is added times a constant c gets the gradient times c.",
+        "dx = dout + c Jᵀ dout, not dout + Jᵀ dout",
+        at=("join",),
+        slips=(_branch_factor(skip=False),),
+    ),
+    Mistake(
+        "the branch's factor on the skip path",
+        "The constant c is the branch's alone; the gradient passes the skip path unchanged.",
+        "dx = dout + c Jᵀ dout, not c dout + c Jᵀ dout",
+        at=("join",),
+        slips=(_branch_factor(skip=True),),
     ),
     Mistake(
         "dL/dx of the branch input for that of the block",

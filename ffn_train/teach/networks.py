@@ -32,7 +32,7 @@ class Stage:
         act      act(z)
         norm     gain ∘ x̂ + shift, x̂ = (x - mean) / sqrt(var + eps), of each sample or feature
         fork     where the skip path leaves, and
-        join     where it is added
+        join     where ``factor`` times the branch is added to it
 
     ``weight`` and ``bias`` name the parameters (W and b, or gain and shift; "" for none), ``sizes``
     are the letters of the weight's shape.
@@ -45,6 +45,7 @@ class Stage:
     centred: bool = True
     axis: int = 1
     eps: float = 1e-5
+    factor: float = 1.0
 
 
 @dataclass(eq=False)
@@ -135,7 +136,7 @@ class Network:
             elif stage.kind == "fork":
                 skip = x
             else:
-                out = skip + x
+                out = skip + stage.factor * x
             if stage.bias:
                 out = out + values[stage.bias]
             steps.append(Step(stage, x, out))
@@ -189,7 +190,7 @@ def _right_step(passed: Pass, step: Step) -> dict[str, Floats]:
         return {"in": d * passed.act.derivative(step.into)}
     if stage.kind == "norm":
         return norm_step(passed, step)
-    return {"in": d, "skip": d} if stage.kind == "join" else {"in": d}
+    return {"in": stage.factor * d, "skip": d} if stage.kind == "join" else {"in": d}
 
 
 def norm_step(

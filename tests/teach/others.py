@@ -17,6 +17,31 @@ from tests.teach.planted import (
 )
 
 START = "import numpy as np\n"
+SCALED_BRANCH = """
+def forward(x, W1, W2):
+    return x + 0.3 * np.tanh(x @ W1.T) @ W2.T
+
+def backward(dy, x, W1, W2):
+    h = np.tanh(x @ W1.T)
+    dh = dy @ W2 * (1 - h * h)
+    return 0.3 * dh.T @ x, 0.3 * dy.T @ h, dy + 0.3 * dh @ W1
+"""
+SCALED_BLOCK = """
+def rms(x):
+    return np.sqrt((x * x).mean(1, keepdims=True) + 1e-6)
+
+def forward(x, g, W1, b1, W2, b2):
+    return x - 0.125 * (np.maximum(x / rms(x) * g @ W1 + b1, 0) @ W2 + b2)
+
+def backward(dy, x, g, W1, b1, W2, b2):
+    hat = x / rms(x)
+    h = np.maximum(hat * g @ W1 + b1, 0)
+    d = -0.125 * dy
+    dz = d @ W2.T * (h > 0)
+    da = dz @ W1.T
+    dbranch = (da * g - hat * (da * g * hat).mean(1, keepdims=True)) / rms(x)
+    return dy + dbranch, (da * hat).sum(0), (hat * g).T @ dz, dz.sum(0), h.T @ d, d.sum(0)
+"""
 RIGHT = {
     "weights (fan_in, fan_out), with forward_pass": """
 def forward_pass(x, W, b, act):
@@ -138,6 +163,8 @@ def softmax_backward(dy, x, W):
     dz = p * (dy - (dy * p).sum(-1, keepdims=True))
     return (np.atleast_2d(dz).T @ np.atleast_2d(x)), dz @ W
 """,
+    "a branch times a constant": SCALED_BRANCH,
+    "a block with a norm and a branch times a constant": SCALED_BLOCK,
     "declared shapes": """
 shapes = {"x": (4, 3, 2), "scale": (2, 2)}
 
@@ -166,6 +193,10 @@ def backward(dy, x, gain, W):
     du = dt @ W
     return dy + du, (du * normed).sum(0), dt.T @ (gain * normed)
 """,
+    "the branch's factor forgotten": changed(SCALED_BRANCH, ("dy + 0.3 * dh", "dy + dh")),
+    "the branch's factor on the skip path": changed(
+        SCALED_BLOCK, ("return dy + dbranch", "return d + dbranch")
+    ),
     "W for Wᵀ": """
 shapes = {"x": (5, 3), "w": (3, 3)}  # but none for b
 
@@ -269,6 +300,18 @@ def backward(dy, x, W, b):
         LOOPS_LAYER, ("ddata = ddata", "dweight += 0.01 * weight\n    ddata = ddata")
     ),
     "a factor": changed(EINSUM_PRENORM, ("dx = dy + dbranch", "dx = dy + 1.1 * dbranch")),
+    "a factor in place of that of the branch": changed(
+        SCALED_BRANCH, ("dy + 0.3 * dh", "dy + 0.2 * dh")
+    ),
+    "an activation's factor forgotten in one gradient": """
+def forward(x, W1, W2):
+    return 0.3 * np.tanh(x @ W1.T) @ W2.T
+
+def backward(dy, x, W1, W2):
+    h = np.tanh(x @ W1.T)
+    dh = dy @ W2 * (1 - h * h)
+    return 0.3 * dh.T @ x, 0.3 * dy.T @ h, dh @ W1
+""",
     "samples mixed": changed(MATMUL_BLOCK, ("dX = dZ @ W1", "dX = np.roll(dZ, 1, axis=0) @ W1")),
     "clipped": changed(MATMUL_LAYER, ("dW = dZ.T @ X", "dW = np.clip(dZ.T @ X, -1, 1)")),
     "rounded to decimals": changed(MATMUL_LAYER, ("dZ @ W\n", "np.round(dZ @ W, 6)\n")),
@@ -281,3 +324,5 @@ def backward(dy, x, W, b):
 }
 RIGHT = {name: START + source for name, source in RIGHT.items()}
 NAMED = {name: START + source for name, source in NAMED.items()}
+UNNAMED = {name: START + source for name, source in UNNAMED.items()}
+SCALED_BLOCK = START + SCALED_BLOCK

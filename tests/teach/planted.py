@@ -438,6 +438,24 @@ PLANTED = (
         ('"ni,nj->ij", delta, a', '"ni,nj->ij", delta[:1], a[:1]'),
     ),
     Planted(
+        "the sum over the wrong axis",
+        "layer",
+        (
+            "    return dweight",
+            "    dz = deltas * slope_fn(many @ weight.T + bias)\n"
+            "    dbias = dz.sum(axis=1)\n    return dweight",
+        ),
+        ("dZ.sum(axis=0)", "dZ.sum(axis=1)"),
+        ('"nh->h"', '"nh->n"'),
+    ),
+    Planted(
+        "the sum over all axes",
+        "layer",
+        ("return dweight, dbias", "return dweight, sum(dbias)"),
+        ("dZ.sum(axis=0)", "dZ.sum()"),
+        ('"nh->h"', '"nh->"'),
+    ),
+    Planted(
         "the outer product the wrong way round",
         "layer",
         ("return dweight,", "return dweight.T,"),

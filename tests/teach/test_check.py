@@ -15,8 +15,8 @@ from ffn_train.teach import Report, check_bench, check_functions, check_gradient
 from ffn_train.teach.activations import ACTIVATIONS
 from ffn_train.teach.calls import Local
 from ffn_train.teach.networks import backward, cases, known
-from tests.teach.others import NAMED, RIGHT, UNNAMED
-from tests.teach.planted import PLANTED, SOURCES, STYLES, Planted
+from tests.teach.others import NAMED, RIGHT, SCALED_BLOCK, UNNAMED
+from tests.teach.planted import PLANTED, SOURCES, STYLES, Planted, changed
 
 
 def checked(source: str) -> Report:
@@ -106,6 +106,22 @@ def backward(dy, x, W1, b1, W2, b2):
         "dL/dx of the branch input for that of the block",
     )
     assert "no input tells them apart" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "names"),
+    [
+        ("d = -0.125 * dy", "d = dy", ("the branch's factor forgotten",)),
+        ("return dy +", "return 0 * dy +", ("the skip part forgotten",)),
+        ("* (h > 0)", "", ("act' forgotten",)),
+        ("d.sum(0)", "dy.sum(0)", ("the branch's factor forgotten",)),
+    ],
+)
+def test_a_mistake_with_a_branch_times_a_constant_is_named(
+    right: str, wrong: str, names: tuple[str, ...]
+) -> None:
+    (finding,) = checked(changed(SCALED_BLOCK, (right, wrong))).findings
+    assert finding.mistakes == names, finding
 
 
 @pytest.mark.parametrize(
