@@ -22,6 +22,7 @@ from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.files import read_json
 from ffn_train.runs.layout import read_layout
 from ffn_train.runs.predictions import relative_gradient
+from ffn_train.runs.scalars import logged
 from ffn_train.runs.status import EARLY, ENDED, status
 from ffn_train.runs.summary import Summary
 
@@ -184,7 +185,7 @@ def _traces(run: Run) -> Traces:
     steps = run.scalars["step"]
     unknown = np.full(len(steps), np.nan)
     training, validation = (run.scalars.get(n, unknown) for n in ("loss", "validation_loss"))
-    validated = ~np.isnan(validation)
+    validated = logged(run.scalars, "validation_loss")
     flow, flow_steps = _series(run, "signal_gradient_rms")
     shown = evenly(range(len(flow)), FLOW_ROWS)
     signal, early = _series(run, "signal_rms")

@@ -15,9 +15,9 @@ from ffn_train.compare.groups import levels
 from ffn_train.compare.header import shared
 from ffn_train.compare.likeness import apart
 from ffn_train.compare.metrics import Metric
-from ffn_train.compare.values import is_number, short
+from ffn_train.compare.values import in_brief, is_number, short
 from ffn_train.plots.selection import evenly
-from ffn_train.plots.settings import UNSET, Value, briefs
+from ffn_train.plots.settings import UNSET, Value
 from ffn_train.runs.status import ENDED
 from ffn_train.view.packing import Blocks
 from ffn_train.view.page import page
@@ -95,7 +95,7 @@ def content(
 def _levels(values: Sequence[Value]) -> list[dict[str, Any]]:
     return [
         {"text": word, "number": value if is_number(value) else None}
-        for word, value in zip(briefs(values, _LETTERS), values, strict=True)
+        for word, value in zip(in_brief(values, _LETTERS), values, strict=True)
     ]
 
 

@@ -14,8 +14,8 @@ from ffn_train.compare.layout import together
 from ffn_train.compare.likeness import apart, in_words
 from ffn_train.compare.metrics import Metric
 from ffn_train.compare.tables import COUNTS
-from ffn_train.compare.values import are_numbers, short
-from ffn_train.plots.settings import Value, briefs
+from ffn_train.compare.values import are_numbers, in_brief, short
+from ffn_train.plots.settings import Value
 from ffn_train.report.table import aligned
 
 _LONGEST = 24  # characters of a setting's value
@@ -177,7 +177,7 @@ def _settings(
 
 def _setting(key: str, groups: Sequence[Group]) -> Column:
     values: list[Value] = [group.point[key] for group in groups]
-    cells = briefs(values, _LONGEST)
+    cells = in_brief(values, _LONGEST)
     return Column(("", short(key)), cells, left=not are_numbers(values))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeGuard
 
+from ffn_train.config.keys import without_paths
 from ffn_train.config.settings import SettingError, nearest
 from ffn_train.plots.literal import legible, literal
 from ffn_train.plots.settings import UNSET, Flat, Value, briefs, text
@@ -63,9 +64,14 @@ def is_wide_above_zero(values: Sequence[Value]) -> bool:
     return len(values) > 2 and values[0] == 0 and is_wide(values[1:], 10)
 
 
+def in_brief(values: Sequence[Value], most: int, spell: Callable[[str], str] = str) -> list[str]:
+    """The values of a setting in brief, without absolute paths; no two are alike."""
+    return briefs(values, most, spell, without_paths)
+
+
 def shown(values: Sequence[Value], most: int = 16) -> list[str]:
-    """The values of a setting as a figure's texts, escaped; no two are alike."""
-    return [literal(word) for word in briefs(values, most, legible)]
+    """The same as a figure's texts, escaped."""
+    return [literal(word) for word in in_brief(values, most, legible)]
 
 
 def named(key: str) -> str:

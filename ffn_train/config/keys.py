@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 from ffn_train.config.registry import (
@@ -105,6 +108,23 @@ def lasting(config: Mapping[str, Any], *also: Changes) -> dict[str, Any]:
         if key.partition(".")[0] not in (PRESET, *OBSERVING)
         and (key not in declarations or declarations[key].changes in changing)
     }
+
+
+def without_paths(value: Any, key: str = "") -> Any:
+    """A setting's value with the file's name in place of a path; so too in a list as JSON's text.
+
+    A path is any value of the settings of files, and an absolute path of any other.
+    """
+    if not isinstance(value, str):
+        return value
+    if value.startswith("["):
+        with suppress(ValueError, RecursionError):
+            items = json.loads(value)
+            names = [without_paths(item, key) for item in items]
+            return value if names == items else json.dumps(names)
+    path = PurePath(value)
+    # "/word" may be the name of a column, and does not say where anything lies
+    return path.name if key in PATHS or (path.is_absolute() and len(path.parts) > 2) else value
 
 
 def _chosen(config: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -14,9 +14,10 @@ from ffn_train.config.settings import SettingError, integer, nearest, one_of, sh
 from ffn_train.runs import records
 from ffn_train.runs.files import MEASURES
 from ffn_train.runs.layout import QuantityColumn, RunLayout, TensorColumn, column_of
-from ffn_train.train.quantities.quantity import RESERVED, Per
+from ffn_train.runs.score import ScoreDeclared
+from ffn_train.train.quantities.quantity import RESERVED, Need, Per
 
-T = TypeVar("T", str, str | Mapping[str, Any])
+T = TypeVar("T")
 _KEYS = {field.name for field in fields(QuantityColumn)} - {"file"} | {"every"}
 
 
@@ -40,12 +41,18 @@ def layout(
 
     Raises SettingError.
     """
+    instance("tensors", tensors, Mapping, "a mapping from names to arrays or shapes")
+    for name in tensors:
+        instance("tensors: a name", name, str, "text")
     if isinstance(blocks, str):
         pattern = re.compile(rf"{named_by(blocks)}(?![^./])")
         matches = [match for name in tensors if (match := pattern.match(name))]
         if not matches:
             raise SettingError(f"blocks={blocks!r}: no tensor's name begins so")
         blocks = [*dict.fromkeys(match.group() for match in matches)]
+    blocks = listed("blocks", blocks)
+    for block in blocks:
+        instance("blocks: a name", block, str, "text")
     depth = len(blocks)
     if not depth or len({*blocks}) < depth:
         raise SettingError(f"blocks must name at least one block, each once, got {list(blocks)}")
@@ -91,7 +98,9 @@ def _tensors(
 
 
 def _shape(key: str, tensor: Sequence[int] | Shaped) -> tuple[int, ...]:
-    sizes = tensor if isinstance(tensor, Sequence) else tensor.shape
+    sizes = tensor if isinstance(tensor, Sequence) else getattr(tensor, "shape", None)
+    if not isinstance(sizes, Iterable):
+        raise SettingError(f"{key} must be an array or a shape, got {shortened(repr(tensor))}")
     return tuple(integer(key, size, at_least=0) for size in sizes)
 
 
@@ -107,6 +116,7 @@ def _parent(name: str) -> str:
 
 
 def _column(declaration: str | Mapping[str, Any]) -> QuantityColumn:
+    instance("quantities: each", declaration, str | Mapping, "a name or a mapping")
     given = {"name": declaration} if isinstance(declaration, str) else dict(declaration)
     for key in given:
         one_of("quantities: a key of a declaration", key, sorted(_KEYS))
@@ -125,8 +135,9 @@ def _column(declaration: str | Mapping[str, Any]) -> QuantityColumn:
     elif name in RESERVED:
         raise SettingError(f"quantities: the name {name} stands for something else")
     one_of(f"quantities: per of {name}", given["per"], get_args(Per))
+    key = f"quantities: needs of {name}"
+    needs = [one_of(key, need, get_args(Need)) for need in listed(key, given.get("needs", ()))]
     try:
-        needs = list(given.get("needs", ()))
         return records.from_json(QuantityColumn, {**given, "needs": needs}, name)
     except ValueError as error:
         raise SettingError(f"quantities: {error}") from None
@@ -134,9 +145,15 @@ def _column(declaration: str | Mapping[str, Any]) -> QuantityColumn:
 
 def listed(key: str, values: Iterable[T]) -> tuple[T, ...]:
     """Several values; a single word, whose letters would be taken for values, is refused."""
-    if isinstance(values, (str, Mapping)):
-        raise SettingError(f"{key} must be a list, got {values!r}")
+    if isinstance(values, (str, Mapping)) or not isinstance(values, Iterable):
+        raise SettingError(f"{key} must be a list, got {shortened(repr(values))}")
     return tuple(values)
+
+
+def instance(key: str, value: Any, kind: Any, what: str) -> None:
+    """Raises SettingError for a value that is not of a type or union; ``what``: that in words."""
+    if not isinstance(value, kind):
+        raise SettingError(f"{key} must be {what}, got {shortened(repr(value))}")
 
 
 def unique(key: str, names: Sequence[str]) -> None:
@@ -161,6 +178,17 @@ def number(key: str, value: Any) -> float:
     shape = getattr(value, "shape", None)
     got = f"an array of the shape {tuple(shape)}" if shape else shortened(repr(value))
     raise SettingError(f"{key} must be one number, got {got}")
+
+
+def score(given: Any) -> ScoreDeclared:
+    """The declaration of a score. Raises SettingError."""
+    instance("score", given, Mapping, "a mapping")
+    for key in given:
+        one_of("score: a key", key, [field.name for field in fields(ScoreDeclared)])
+    try:
+        return records.from_json(ScoreDeclared, given, "score")
+    except ValueError as error:
+        raise SettingError(str(error)) from None
 
 
 def plain(config: Mapping[str, Any]) -> dict[str, Any]:

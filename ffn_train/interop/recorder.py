@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import datetime
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -22,6 +23,7 @@ from ffn_train.config.keys import differences, dotted
 from ffn_train.config.settings import SettingError, described, first_line, integer, one_of
 from ffn_train.interop import declaring
 from ffn_train.nn.core import Floats
+from ffn_train.nn.reductions import norm, rms
 from ffn_train.report.conclusion import conclude
 from ffn_train.running.guard import GuardedLogger
 from ffn_train.runs import Run, files, records
@@ -31,7 +33,6 @@ from ffn_train.runs.layout import QuantityColumn, RunLayout, read_layout
 from ffn_train.runs.loggers.logger import Logger, NoLogger
 from ffn_train.runs.provenance import Provenance, surroundings
 from ffn_train.runs.scalars import read_scalars
-from ffn_train.runs.score import ScoreDeclared
 from ffn_train.runs.status import Status
 from ffn_train.runs.writer import RunWriter, write_weights
 from ffn_train.train.divergence import Divergence
@@ -39,9 +40,9 @@ from ffn_train.train.quantities.quantity import shape_of
 
 Measured = ArrayLike | Sequence[ArrayLike] | Mapping[str, ArrayLike]
 # how an array is reduced that is given for a quantity whose name ends so
-REDUCED: dict[str, Callable[[Floats], Any]] = {
-    "norm": np.linalg.norm,
-    "rms": lambda array: np.sqrt(np.mean(np.square(array))),
+REDUCED: dict[str, Callable[[Floats], float]] = {
+    "norm": norm,
+    "rms": lambda array: rms(array) if array.size else math.nan,
 }
 
 
@@ -123,16 +124,14 @@ def declared(
     if "loss" not in columns:
         raise SettingError(f"scalars must have loss among them, got {', '.join(columns)}")
     settings = declaring.plain(config or {})
-    try:
-        scored = None if score is None else records.from_json(ScoreDeclared, score, "score")
-    except ValueError as error:
-        raise SettingError(str(error)) from None
+    scored = None if score is None else declaring.score(score)
     if baseline_loss is not None:
         baseline_loss = declaring.number("baseline_loss", baseline_loss)
-    if not isinstance(loss_unit, str | None):
-        raise SettingError(f"loss_unit must be text, got {loss_unit!r}")
-    if not isinstance(logger, Logger | None):
-        raise SettingError(f"logger must be a Logger of ffn_train.parts, got {logger!r}")
+        if not math.isfinite(baseline_loss):
+            raise SettingError(f"baseline_loss must be a finite number, got {baseline_loss}")
+    declaring.instance("path", path, str | PathLike, "a path")
+    declaring.instance("loss_unit", loss_unit, str | None, "text")
+    declaring.instance("logger", logger, Logger | None, "a Logger of ffn_train.parts")
     one_of("dtype", dtype, ("float32", "float64"))
     integer("first", first, at_least=0)
     seed = settings.get("seed")
@@ -225,11 +224,11 @@ class Recorder(Recording):
     ) -> None:
         """Append the row of ``step``, which describes the weights before the update number step.
 
-        ``scalars``: the loss, and what is known of the other columns. ``measures``: a value for
-        each quantity, or for each of those with the same ``every``: a number per run, (L,) per
-        block, (L+1,) per boundary, (T,) or a mapping by name per tensor. For quantities named
-        ``..._norm`` or ``..._rms`` arrays may take the place of the numbers. What needs the update
-        may be left out where none follows. Raises SettingError.
+        ``scalars``: the loss, and what was computed of the other columns; NaN is a value that is
+        not finite. ``measures``: a value for each quantity, or for each of those with the same
+        ``every``: a number per run, (L,) per block, (L+1,) per boundary, (T,) or a mapping by name
+        per tensor. For quantities named ``..._norm`` or ``..._rms`` arrays may take the place of
+        the numbers. What needs the update may be left out where none follows. Raises SettingError.
         """
         if self._open is None:
             raise SettingError(f"path={self.path} is closed: no step can follow")
@@ -239,14 +238,15 @@ class Recorder(Recording):
             one_of("scalars", name, self._scalars)
         if "loss" not in scalars:
             raise SettingError(f"scalars: the loss of step {step} is missing")
-        row = {
-            name: declaring.number(f"{name} of step {step}", scalars.get(name, math.nan))
-            for name in self._scalars
+        known = {
+            name: declaring.number(f"{name} of step {step}", value)
+            for name, value in scalars.items()
         }
+        row = {"step": step, **{name: known.get(name) for name in self._scalars}}
         values = self._values(step, measures or {})
-        self._loss, self._next = row["loss"], step + 1
-        self._writer.record({"step": step, **row}, values)
-        self._logger.log({"step": step, **row}, values)
+        self._loss, self._next = known["loss"], step + 1
+        self._writer.record(row, values)
+        self._logger.log(row, values)
 
     def save_weights(self, arrays: Mapping[str, ArrayLike]) -> None:
         """Write all tensors by name to weights.safetensors; bfloat16 and the like as float32."""
@@ -312,7 +312,8 @@ class Recorder(Recording):
         reduced = REDUCED.get(column.name.rpartition("_")[2])
         try:
             if reduced is not None and column.per != "run" and np.iterable(value):
-                value = [reduced(np.asarray(item, np.float64)) for item in value]
+                arrays = [np.asarray(item, np.float64) for item in value]
+                value = [reduced(array) if array.ndim else float(array) for array in arrays]
             array: Floats = np.asarray(value, dtype=np.float64)
         except (TypeError, ValueError, RuntimeError) as error:  # the last is PyTorch's
             reason = first_line(error)

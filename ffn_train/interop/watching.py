@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffn_train.config.settings import SettingError, integer
-from ffn_train.interop.declaring import listed
+from ffn_train.interop.declaring import instance, listed
 from ffn_train.interop.recorder import declared
 from ffn_train.runs.loggers.logger import Logger
 
@@ -55,12 +55,17 @@ def watch(
     """
     try:
         import torch
+        from torch import nn
+        from torch.amp import GradScaler
     except ImportError:
         raise SettingError("watch needs PyTorch: pip install 'ffn_train[torch]'") from None
     from ffn_train.interop.torch import blocks as finding
     from ffn_train.interop.torch.watcher import Watch
 
     integer("every", every, at_least=1)
+    instance("model", model, nn.Module, "a torch.nn.Module")
+    instance("split", split, bool | None, "True, False or None")
+    instance("scaler", scaler, GradScaler | None, "a torch.amp.GradScaler")
     wide = any(parameter.dtype == torch.float64 for parameter in model.parameters())
     finding.check(model)
     return Watch(

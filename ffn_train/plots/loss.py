@@ -20,7 +20,7 @@ from ffn_train.plots.selection import LOSS_CEILING, bounded, scalar
 from ffn_train.plots.sheet import right_legends, sheet
 from ffn_train.plots.style import INK, SINGLE
 from ffn_train.runs import Run
-from ffn_train.runs.outcome import complete
+from ffn_train.runs.outcome import evaluated
 
 _TRAINING, _VALIDATION = "#5b8fcf", "#9c3d0f"  # apart in greyscale, too
 
@@ -38,13 +38,11 @@ class Loss(RunFigure):
     def draw(self, run: Run) -> Figure:
         steps, training = scalar(run, "loss")
         validation = run.scalars.get("validation_loss", np.full(len(steps), np.nan))
-        evaluated = ~np.isnan(validation)
-        if evaluated.any() and complete(run):
-            evaluated[-1] = True  # a gap in the row that ends a run is a lost loss
+        known = evaluated(run, "validation_loss")
         floor = run.baseline_loss
 
         figure, (axes,) = sheet(run, "Loss", width=SINGLE, height=2.3, right=0.95)
-        curves = training, validation[evaluated], np.array([] if floor is None else [floor])
+        curves = training, validation[known], np.array([] if floor is None else [floor])
         shown = np.concatenate([drawn(values).ravel() for values in curves])
         ceiling = LOSS_CEILING * (run.provenance.trivial_loss or floor or np.inf)
         finite = shown[np.isfinite(shown)]
@@ -59,9 +57,9 @@ class Loss(RunFigure):
 
         label = _label("training", len(training))
         entries: list[Artist] = [trend(axes, steps, training, color=_TRAINING, label=label)]
-        entries += band_entry(len(training), int(evaluated.sum()))
-        if evaluated.any():
-            taken = steps[evaluated], validation[evaluated]
+        entries += band_entry(len(training), int(known.sum()))
+        if known.any():
+            taken = steps[known], validation[known]
             look = {"marker": "s", "linestyle": (0, (5, 1.2))}
             label = _label("validation", len(taken[0]))
             entries.append(trend(axes, *taken, color=_VALIDATION, label=label, **look))
@@ -74,7 +72,7 @@ class Loss(RunFigure):
             dotted: Any = {"color": INK, "linewidth": 1.1, "dashes": (1, 1.2)}
             entries.append(axes.axhline(floor, label=label.replace(" ", "\n"), **dotted))
         entries += mark_legs(axes, run)
-        mark(axes, steps, training, np.where(evaluated, validation, 1))
+        mark(axes, steps, training, np.where(known, validation, 1))
         step_axis(axes, steps)
         words = f"loss $L$ {run.provenance.loss_unit or ''}"
         axes.set_ylabel("\n".join(textwrap.wrap(words, 30)))

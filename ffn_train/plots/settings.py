@@ -6,11 +6,10 @@ import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
-from pathlib import PurePath
 from typing import Any
 
 from ffn_train.config.combinations import unused
-from ffn_train.config.keys import PATHS, lasting
+from ffn_train.config.keys import lasting, without_paths
 from ffn_train.plots.literal import legible
 
 Value = str | int | float | bool | None
@@ -87,11 +86,18 @@ def brief(value: Value, most: int, spell: Callable[[str], str]) -> str:
     return "".join([*first(letters), "…", *reversed(first(letters[::-1]))])
 
 
-def briefs(values: Sequence[Value], most: int, spell: Callable[[str], str] = str) -> list[str]:
-    """Each value as ``brief`` writes it; those that look the same when shortened are numbered."""
+def briefs(
+    values: Sequence[Value],
+    most: int,
+    spell: Callable[[str], str] = str,
+    part: Callable[[Value], Value] = lambda value: value,
+) -> list[str]:
+    """Each value as ``brief`` writes it, or what ``part`` makes of it; those that then look the
+    same are numbered.
+    """
     alike: dict[str, list[Value]] = {}
     for value in sorted(set(values), key=text):
-        alike.setdefault(brief(value, most, spell), []).append(value)
+        alike.setdefault(brief(part(value), most, spell), []).append(value)
     words = {
         value: word + f" ({number})" * (len(same) > 1)
         for word, same in alike.items()
@@ -103,7 +109,7 @@ def briefs(values: Sequence[Value], most: int, spell: Callable[[str], str] = str
 def in_words(settings: Flat) -> list[str]:
     """``depth 4``, ``residual scaled``, ``sgd``, ``lr 0.1``, ``table.csv``: what a header names."""
     return [
-        f"{before}{brief(_without_path(key, settings[key]), _LONGEST, legible)}"
+        f"{before}{brief(without_paths(settings[key], key), _LONGEST, legible)}"
         for key, before in _NAMED.items()
         if settings.get(key) not in (None, UNSET, _USUAL.get(key))
     ]
@@ -116,14 +122,5 @@ def joined(words: Sequence[str]) -> str:
 
 def as_overrides(values: Mapping[str, Sequence[Value]]) -> str:
     """All settings as overrides of a command, with file names in place of paths."""
-    words = {key: ",".join(text(_without_path(key, v)) for v in values[key]) for key in values}
+    words = {key: ",".join(text(without_paths(v, key)) for v in values[key]) for key in values}
     return " ".join(shlex.quote(f"{key}={word}") for key, word in words.items())
-
-
-def _without_path(key: str, value: Value) -> Value:
-    """A value; for a path the file's name, for a list of paths the files' names."""
-    if key not in PATHS or not isinstance(value, str):
-        return value
-    if value.startswith("["):
-        return json.dumps([PurePath(str(path)).name for path in json.loads(value)])
-    return PurePath(value).name

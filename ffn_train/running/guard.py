@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,15 +30,13 @@ class GuardedLogger:
         if not isinstance(self._logger, NoLogger):  # which needs no copies
             self._open = self._call(self._logger.open, run, copy.deepcopy(dict(config)), first)
 
-    def log(self, scalars: Mapping[str, float], measures: Values) -> None:
-        """Log a row of scalars, step included, and the measures of this step."""
+    def log(self, scalars: Mapping[str, float | None], measures: Values) -> None:
+        """Log a row of scalars, step included, without those that are None, and the measures."""
         if self._open:
-            finite = {
-                name: float(value) for name, value in scalars.items() if not math.isnan(value)
-            }
-            step = int(finite.pop("step"))
+            known = {name: float(value) for name, value in scalars.items() if value is not None}
+            step = int(known.pop("step"))
             measured = {name: values.copy() for name, values in measures.items()}
-            self._open = self._call(self._logger.log, step, finite, measured)
+            self._open = self._call(self._logger.log, step, known, measured)
 
     def close(self, state: str) -> None:
         if self._open:

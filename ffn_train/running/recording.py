@@ -100,9 +100,10 @@ def _checkpoint_due(step: int, experiment: Experiment) -> bool:
     return step == last or (every is not None and step % every == 0)
 
 
-def scalars(record: Record) -> dict[str, float]:
-    """A record's row of scalars.csv."""
-    return {name: getattr(record, name) for name in COLUMNS}
+def scalars(record: Record) -> dict[str, float | None]:
+    """A record's row of scalars.csv; None in place of NaN, which is what was not computed."""
+    row = {name: getattr(record, name) for name in COLUMNS}
+    return {name: None if value != value else value for name, value in row.items()}
 
 
 def restore(state: State, checkpoint: Checkpoint) -> None:

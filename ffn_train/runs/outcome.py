@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ffn_train.nn.core import Floats
 from ffn_train.runs.reader import Run
+from ffn_train.runs.scalars import logged
 from ffn_train.runs.score import ScoreResult
 from ffn_train.runs.summary import Summary
 
@@ -71,12 +72,6 @@ def best_validation_step(run: Run) -> int | None:
     return int(run.scalars["step"][np.nanargmin(losses)]) if known.any() else None
 
 
-def complete(run: Run) -> bool:
-    """Whether the last row ends the run: no step is taken from it, and it is always evaluated."""
-    rates = run.scalars.get("lr", np.zeros(0))
-    return len(rates) > 0 and bool(np.isnan(rates[-1]))
-
-
 def scored(run: Run) -> ScoreResult | None:
     """A run's last and best score, from its rows; None for a run without a score."""
     if run.score is None:
@@ -104,10 +99,19 @@ def clipped_share(run: Run) -> float | None:
     return None if flags is None or not flags.size else float(flags.mean())
 
 
+def evaluated(run: Run, column: str) -> NDArray[np.bool_]:
+    """The rows in which a loss or a score has a value, finite or not.
+
+    The runs of this package leave one that is not finite empty; the row that ends them, from which
+    no step is taken, has always been evaluated, so that a gap there is such a value.
+    """
+    rows, rates = logged(run.scalars, column), run.scalars.get("lr", np.zeros(0))
+    if run.provenance.engine is not None and column in run.scalars and rates.size:
+        rows[-1] |= np.isnan(rates[-1])
+    return rows
+
+
 def _last(run: Run, column: str) -> float | None:
-    """The latest value; if the last row ends the run, that row's, even NaN."""
-    values = run.scalars.get(column, np.zeros(0))
-    known = values[~np.isnan(values)]
-    if values.size and complete(run):
-        return float(values[-1])
+    """The latest value, finite or not; None without one."""
+    known = run.scalars[column][evaluated(run, column)] if column in run.scalars else np.zeros(0)
     return float(known[-1]) if known.size else None

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ffn_train.nn.core import Floats
 from ffn_train.runs.files import check_steps, damaged, read_bytes
@@ -15,7 +16,7 @@ from ffn_train.runs.old_names import NAMES
 
 
 class Scalars(Mapping[str, Floats]):
-    """The columns by name, each (rows,); NaN where a row has no value.
+    """The columns by name, each (rows,); NaN where a row has no value, or NaN (see ``logged``).
 
     A comparison reads three of seven columns, and parsing numbers dominates reading a run. Raises
     RunError for a column with something other than numbers, when it is first used.
@@ -39,6 +40,18 @@ class Scalars(Mapping[str, Floats]):
 
     def __len__(self) -> int:
         return len(self._texts)
+
+
+def logged(scalars: Mapping[str, Floats], name: str) -> NDArray[np.bool_]:
+    """The rows (rows,) in which a column has a value, finite or not; none without the column.
+
+    Columns that are not those of a file have one where they are not NaN.
+    """
+    if name not in scalars:
+        return np.zeros(len(scalars["step"]), dtype=bool)
+    if isinstance(scalars, Scalars):
+        return np.array([cell != "" for cell in scalars._texts[name]], dtype=bool)
+    return ~np.isnan(scalars[name])
 
 
 def read_scalars(path: Path, content: bytes | None = None) -> Scalars:

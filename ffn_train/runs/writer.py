@@ -113,8 +113,8 @@ class RunWriter:
             with naming(self.path / name) if kind is None else suppress(OSError):
                 close()
 
-    def record(self, scalars: Mapping[str, float], measures: Values) -> None:
-        """Append a row of scalars, with an empty field for NaN, and records of the measures.
+    def record(self, scalars: Mapping[str, Any], measures: Values) -> None:
+        """Append a row of scalars, None where one has no value, and records of the measures.
 
         A file of measures gets a record if any of its quantities was measured.
         """
@@ -146,8 +146,8 @@ class RunWriter:
         return Logs(length, rows, digests)
 
 
-def _cell(value: float) -> str:
-    return repr(value) if value == value else ""  # NaN
+def _cell(value: float | None) -> str:
+    return "" if value is None else repr(value)
 
 
 def write_weights(path: Path, named: Mapping[str, Array]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class Run(runs.Run):
             "tensor": [tensor.name for tensor in self.measures.tensors],
             "run": [quantity],
         }.get(series.column.per)
-        values = series.values.reshape(len(series.step), -1)
+        values = series.values.reshape(len(series.step), math.prod(series.values.shape[1:]))
         return pd.DataFrame(values, pd.Index(series.step, name="step"), names)
 
     def view(self) -> Inline:

@@ -6,19 +6,19 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ffn_train.config.keys import PATHS, lasting
+from ffn_train.config.keys import lasting, without_paths
 from ffn_train.nn.core import Floats
 from ffn_train.report.text import rows
 from ffn_train.runs import Measures, Run
 from ffn_train.runs.measures import Series
-from ffn_train.runs.outcome import clipped, complete, outcome
+from ffn_train.runs.outcome import clipped, evaluated, outcome
 from ffn_train.runs.predictions import log_band
+from ffn_train.runs.scalars import logged
 from ffn_train.runs.status import ENDED, status
 from ffn_train.view.packing import Blocks
 from ffn_train.view.page import page
@@ -109,13 +109,11 @@ def _quantity(
 def _scalars(run: Run, blocks: Blocks, after: int, *, thin: bool) -> list[dict[str, Any]]:
     """The columns over steps, each at the steps at which it is known; ``clipped`` is 0 or 1."""
     steps = run.scalars["step"]
-    ended = complete(run)
     columns = []
     for name, values in run.scalars.items():
         if name != "step":
-            known = ~np.isnan(values)
-            # a gap in the row that ends a run is a loss that is not finite
-            known[len(known) - 1 :] |= ended and name.startswith(("loss", "validation"))
+            of_model = name.startswith(("loss", "validation"))
+            known = evaluated(run, name) if of_model else logged(run.scalars, name)
             columns.append((name, steps[known & (steps > after)], values[known & (steps > after)]))
     cut = clipped(run)
     if cut is not None:
@@ -161,11 +159,8 @@ def _settings(config: Mapping[str, Any]) -> list[tuple[str, str]]:
         return []
     shown = []
     for key, value in lasting(config, "rounding", "source").items():
-        if key in PATHS:
-            names = value if isinstance(value, list) else [value]
-            value = [PurePath(name).name for name in names if isinstance(name, str)]
         text = value if isinstance(value, str) else json.dumps(value)
-        shown.append((key.removesuffix(".name"), text))
+        shown.append((key.removesuffix(".name"), without_paths(text, key)))
     return shown
 
 

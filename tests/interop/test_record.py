@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import re
@@ -15,18 +16,25 @@ import numpy as np
 import pytest
 
 import ffn_train
-from ffn_train.compare import Options, collect
+from ffn_train.compare import Options, collect, write_figures
+from ffn_train.compare.figures import loss_curves
+from ffn_train.compare.page import html
+from ffn_train.compare.values import shown
 from ffn_train.config.settings import SettingError
+from ffn_train.interop.export.records import as_csv, table
 from ffn_train.interop.recorder import Recorder
 from ffn_train.parts import Logger
-from ffn_train.plots import draw
+from ffn_train.plots import draw, figure
+from ffn_train.report.verdict.evidence import Evidence
 from ffn_train.running.experiment import build_experiment
 from ffn_train.running.recording import scalars
 from ffn_train.runs import RunError, files, load_run
 from ffn_train.runs.layout import read_layout
 from ffn_train.runs.status import written_status
 from ffn_train.train.instruments import USUAL
+from ffn_train.view import run_content
 from tests.support.small_runs import config, run_in
+from tests.view.test_page import unpacked
 
 DOCUMENT = Path(ffn_train.__file__).parent / "interop" / "README.md"
 L = 2
@@ -76,7 +84,7 @@ def test_the_files_are_those_of_a_run_of_this_package(tmp_path: Path) -> None:
     ) as run:
         state = trainer.start(experiment.params)
         for record in trainer.fit(state):
-            row = scalars(record)
+            row = {name: value for name, value in scalars(record).items() if value is not None}
             run.log(int(row.pop("step")), row, record.measures)
         weights = experiment.model.layout.named(state.params.vector)
         run.save_weights(weights)
@@ -108,6 +116,28 @@ def test_a_recorded_run_is_read_drawn_compared_and_judged(recorded: Path) -> Non
     assert comparison.cases[0].metrics["gradient_ratio_end"] == pytest.approx(1 / 3)
 
 
+def test_what_is_shown_has_file_names_in_place_of_absolute_paths(tmp_path: Path) -> None:
+    paths: list[Path] = []
+    for folder in ("alices", "bobs"):
+        given = {"rows": f"/home/{folder}/me/rows.csv", "more": [f"/home/{folder}/more.csv", 3]}
+        with begin(tmp_path / f"run{len(paths)}", config={**given, "column": "/word"}) as run:
+            fill(run)
+        paths.append(run.path)
+    read = load_run(paths[0])
+    settings = {*run_content(read)[0]["settings"]}
+    assert settings >= {("rows", "rows.csv"), ("more", '["more.csv", 3]'), ("column", "/word")}
+    comparison = collect(paths, Options(by=["rows"]), print)
+    drawn = draw(read, figures=["loss"], formats=["svg"])
+    drawn += write_figures(comparison, tmp_path / "figures", ["svg"])
+    for text in (html(comparison), *(path.read_text() for path in drawn)):
+        assert "rows.csv" in text
+        assert not re.search("alices|bobs", text)
+    assert shown([config["rows"] for config in (read.config, load_run(paths[1]).config)]) == [
+        "rows.csv (1)",
+        "rows.csv (2)",
+    ]
+
+
 def test_a_score_of_ones_own_is_judged(tmp_path: Path) -> None:
     score = {"name": "accuracy", "symbol": "accuracy", "better": "higher", "perfect": 1}
     score |= {"no_skill": 0.1, "trivial": "guessing"}
@@ -117,6 +147,75 @@ def test_a_score_of_ones_own_is_judged(tmp_path: Path) -> None:
     summary = load_run(run.path).summary
     assert summary is not None
     assert summary.verdict[0].text.startswith("yes: accuracy 0.9 on the validation rows; guessing")
+
+
+@pytest.fixture
+def lost(tmp_path: Path) -> Path:
+    """A run whose validation was never computed at odd steps and not finite from step 4 on."""
+    score = {"name": "accuracy", "symbol": "accuracy", "better": "higher", "perfect": 1}
+    columns = ["loss", "lr", "validation_loss", "validation_score", "gradient_norm"]
+    with begin(tmp_path / "lost", scalars=columns, score={**score, "no_skill": 0.1}) as run:
+        for step in range(8):
+            known = {"validation_loss": 0.5, "validation_score": 0.9} if step < 4 else {}
+            known = known or dict.fromkeys(("validation_loss", "validation_score"), math.nan)
+            row = {"loss": 1.0, "gradient_norm": math.nan if step == 2 else math.inf}
+            run.log(step, row | (known if step % 2 == 0 else {}), measures(step))
+    return run.path
+
+
+def test_the_last_value_is_reported_even_if_it_is_not_finite(lost: Path) -> None:
+    run = load_run(lost)
+    assert run.summary is not None
+    assert run.summary.score is not None
+    assert math.isnan(run.summary.validation_loss or 0)
+    assert math.isnan(run.summary.score.value or 0)
+    assert (run.summary.score.best, run.summary.best_validation_loss) == (0.9, 0.5)
+    assert math.isnan(Evidence(run).skill)
+    assert [finding.kind for finding in run.summary.verdict][:1] == ["cannot tell"]
+
+
+def test_a_value_that_is_not_finite_and_none_stay_apart(lost: Path) -> None:
+    run = load_run(lost)
+    rows = list(csv.DictReader(as_csv(table(run)).decode().splitlines()))
+    seen: dict[str, dict[int, str]] = {
+        name: {} for name in ("validation_loss", "gradient_norm", "lr")
+    }
+    for row in rows:
+        if row["quantity"] in seen:
+            seen[row["quantity"]][int(row["step"])] = row["value"]
+    assert seen["validation_loss"] == {0: "0.5", 2: "0.5", 4: "nan", 6: "nan"}
+    assert seen["gradient_norm"] == {**dict.fromkeys(range(8), "inf"), 2: "nan"}
+    assert seen["lr"] == {}
+    header, texts = run_content(run)
+    page = {column["name"]: unpacked(column["x"], texts).tolist() for column in header["scalars"]}
+    assert page["validation_loss"] == [0, 2, 4, 6]
+    assert page["gradient_norm"] == [*range(8)]
+    (axes,) = figure(run, "loss").axes
+    (crosses,) = (line for line in axes.get_lines() if line.get_label() == "not finite")
+    assert np.asarray(crosses.get_xdata()).tolist() == [4, 6]
+    comparison = collect([lost], Options(metric="validation_loss"), print)
+    case = comparison.cases[0]
+    assert case.traces is not None
+    assert case.traces.curves["validation_loss"][0].tolist() == [0, 2, 4, 6]
+    assert math.isnan(case.metrics["validation_loss"])
+    assert loss_curves.draw(comparison) is not None
+
+
+def test_quantities_without_a_row_are_read(tmp_path: Path) -> None:
+    with begin(tmp_path / "run") as run:
+        run.log(0, {"loss": 1.0})
+    read = load_run(run.path)
+    assert ffn_train.load_run(run.path).frame("signal_gradient_rms").shape == (0, L + 1)
+    assert table(read)["quantity"] == ["loss"]
+
+
+def test_a_last_row_without_validation_is_not_one_that_is_lost(tmp_path: Path) -> None:
+    with begin(tmp_path / "run", scalars=["loss", "lr", "validation_loss"]) as run:
+        run.log(0, {"loss": 1.0, "lr": 0.1, "validation_loss": 0.5})
+        run.log(1, {"loss": 0.5})
+    read = load_run(run.path)
+    assert read.summary is not None
+    assert read.summary.validation_loss == 0.5
 
 
 @pytest.mark.parametrize(
@@ -209,6 +308,11 @@ def test_an_altered_file_is_noticed(recorded: Path) -> None:
         load_run(recorded)
 
 
+def test_a_path_that_is_none_is_refused() -> None:
+    with pytest.raises(SettingError, match="path must be a path, got None"):
+        begin(None)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -219,6 +323,16 @@ def test_an_altered_file_is_noticed(recorded: Path) -> None:
         (
             {"tensors": {"h.0.w": (4, -1), "h.1.w": ()}},
             r"h.0.w'\] must be an integer",
+        ),
+        ({"tensors": None}, "tensors must be a mapping from names to arrays or shapes, got None"),
+        ({"tensors": {1: (3,)}}, "tensors: a name must be text, got 1"),
+        ({"tensors": {**SHAPES, "h.0.b": 3}}, r"h.0.b'\] must be an array or a shape, got 3"),
+        ({"blocks": None}, "blocks must be a list, got None"),
+        ({"blocks": [0, 1]}, "blocks: a name must be text, got 0"),
+        ({"quantities": 3}, "quantities must be a list, got 3"),
+        (
+            {"quantities": [("a", "b")]},
+            r"quantities: each must be a name or a mapping, got \('a', ",
         ),
         ({"quantities": ["weight_nrom"]}, "did you mean weight_norm"),
         ({"quantities": ["weight_norm", "weight_norm"]}, "weight_norm is given twice"),
@@ -231,14 +345,27 @@ def test_an_altered_file_is_noticed(recorded: Path) -> None:
             {"quantities": [{"name": "a", "per": "run", "every": 0}]},
             "every of a must be an",
         ),
+        (
+            {"quantities": [{**PROBE, "needs": "update"}]},
+            "needs of probe must be a list, got 'update'",
+        ),
+        (
+            {"quantities": [{**PROBE, "needs": ["updat"]}]},
+            "needs of probe must be one of .*; did you mean update",
+        ),
+        ({"scalars": None}, "scalars must be a list, got None"),
         ({"scalars": ["lr"]}, "must have loss among them"),
         ({"scalars": ["loss", "a,b"]}, "letters, digits and underscores"),
         ({"config": {"lr": math.nan}}, "config must hold numbers"),
         ({"config": {"a": object()}}, "config must hold numbers"),
         ({"dtype": "float16"}, "dtype must be one of float32, float64"),
         ({"score": {"name": "accuracy"}}, r"score\.symbol is missing"),
+        ({"score": "accuracy"}, "score must be a mapping, got 'accuracy'"),
+        ({"score": {"prefect": 1}}, "score: a key must be one of .*; did you mean perfect"),
         ({"first": 3}, "holds no run to continue"),
         ({"baseline_loss": "0.5"}, "baseline_loss must be one number, got '0.5'"),
+        ({"baseline_loss": math.nan}, "baseline_loss must be a finite number, got nan"),
+        ({"baseline_loss": math.inf}, "baseline_loss must be a finite number, got inf"),
         ({"loss_unit": 5}, "loss_unit must be text, got 5"),
         ({"logger": "csv"}, "logger must be a Logger of ffn_train.parts, got 'csv'"),
     ],
@@ -350,6 +477,13 @@ def test_a_logger_hears_each_row_and_cannot_stop_the_run(
     assert load_run(run.path).state == "finished"
 
 
+def test_a_logger_hears_nan_and_nothing_of_what_was_not_computed(tmp_path: Path) -> None:
+    columns = ["loss", "lr", "validation_loss"]
+    with begin(tmp_path / "run", scalars=columns, logger=Listener()) as run:
+        run.log(0, {"loss": 1.0, "validation_loss": math.nan})
+    assert sorted(HEARD[-1][1]) == ["loss", "validation_loss"]
+
+
 def test_training_into_a_recorded_directory_is_refused(recorded: Path) -> None:
     with pytest.raises(SettingError, match="holds another run"):
         run_in(recorded, config())
@@ -375,6 +509,21 @@ def test_arrays_may_take_the_place_of_shapes_and_numbers(tmp_path: Path) -> None
     np.testing.assert_allclose(read.measures["weight_norm"].values[0], norms)
     rms = np.sqrt(np.mean(signals**2, axis=(1, 2)))
     np.testing.assert_allclose(read.measures["signal_rms"].values[0], rms)
+
+
+def test_numbers_and_arrays_far_from_1_keep_their_size(tmp_path: Path) -> None:
+    numbers = {"gradient_norm": [1e-170, 3e-200, 0.0, 1e200], "signal_rms": [1e-200, 1e-170, 1e200]}
+    arrays = {name: np.full(shape, 1e-200) for name, shape in SHAPES.items()}
+    signals = [np.full((5, 4), 1e200), np.full((5, 4), 5e-324), np.zeros((0, 4))]
+    with begin(tmp_path / "run", quantities=[*numbers]) as run:
+        run.log(0, {"loss": 1.0}, numbers)
+        run.log(1, {"loss": 1.0}, {"gradient_norm": arrays, "signal_rms": signals})
+    measured = load_run(run.path).measures
+    for name, values in numbers.items():
+        assert measured[name].values[0].tolist() == values
+    sizes = [math.prod(shape) for shape in SHAPES.values()]
+    np.testing.assert_allclose(measured["gradient_norm"].values[1], 1e-200 * np.sqrt(sizes))
+    np.testing.assert_allclose(measured["signal_rms"].values[1], [1e200, 5e-324, math.nan])
 
 
 @dataclass

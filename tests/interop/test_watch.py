@@ -221,6 +221,25 @@ def test_values_are_those_of_kept_gradients(kind: str, dtype: torch.dtype, tmp_p
         np.testing.assert_allclose(measures[name].values[0], values, rtol=rounding, err_msg=name)
 
 
+@pytest.mark.parametrize("factor", [2.0**-664, 2.0**664])  # whose square no float64 can hold
+def test_gradients_far_from_1_keep_their_size(factor: float, tmp_path: Path) -> None:
+    seen = []
+    for times in (1.0, factor):
+        model, x = network("mlp")
+        model, x = model.double(), x.double()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+        with ffn_train.watch(model, "layers.*", path=tmp_path / str(times)) as run:
+            (times * model(x).square().mean()).backward()
+            optimizer.step()
+            run.log(1.0)
+        seen.append(load_run(tmp_path / str(times)).measures)
+    parts = [f"{part}_gradient_rms" for part in ("signal", "skip", "branch")]
+    for name in ("gradient_norm", *parts):
+        usual, far = (measures[name].values[0] for measures in seen)
+        assert (usual > 0).all()
+        np.testing.assert_allclose(far, factor * usual, rtol=1e-12, err_msg=name)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_training_goes_on_as_if_nobody_watched(kind: str, tmp_path: Path) -> None:
     model, x = network(kind)
@@ -678,6 +697,7 @@ def test_how_blocks_are_named() -> None:
         ([nn.ReLU()], "'ReLU' is not a module inside the model"),
         (["layers.0", "layers.0.up"], r"layers\.0\.up lies within layers\.0"),
         (["layers.0", "layers.0"], "are the same module"),
+        (3, "blocks must be a list, got 3"),
     ],
 )
 def test_blocks_that_are_not_there(blocks: Any, message: str, tmp_path: Path) -> None:
@@ -694,6 +714,9 @@ def test_blocks_that_are_not_there(blocks: Any, message: str, tmp_path: Path) ->
         ({"baseline_loss": "0.5"}, "baseline_loss must be one number"),
         ({"logger": "csv"}, "logger must be a Logger"),
         ({"first": -1}, "first must be an integer >= 0"),
+        ({"split": "yes"}, "split must be True, False or None, got 'yes'"),
+        ({"scaler": "x"}, "scaler must be a torch.amp.GradScaler, got 'x'"),
+        ({"model": "x"}, "model must be a torch.nn.Module, got 'x'"),
     ],
 )
 def test_what_is_declared_is_checked_at_once(
@@ -701,7 +724,9 @@ def test_what_is_declared_is_checked_at_once(
 ) -> None:
     model, _ = network("mlp")
     with pytest.raises(SettingError, match=message):
-        ffn_train.watch(model, "layers.*", path=tmp_path / "run", **options)
+        ffn_train.watch(
+            **{"model": model, "blocks": "layers.*", "path": tmp_path / "run", **options}
+        )
 
 
 # what cannot be watched

@@ -40,14 +40,19 @@ def make_run(
     spoil: Any = None,
     ended: bool = True,
     clipped: bool = False,
+    gap: bool = False,
 ) -> Run:
-    """A run directory of made-up numbers; ``spoil(row, step)`` changes a row as it is written."""
+    """A run directory of made-up numbers; ``spoil(row, step)`` changes a row as it is written.
+
+    ``gap``: the last row has no validation loss.
+    """
     rng = np.random.default_rng(depth)
     path.mkdir(parents=True, exist_ok=True)
     kind = "scaled" if residual else "none"
     config = {"task": {}, "residual": {"name": kind}, "activation": {"name": "gelu"}}
     files.write_json(path / files.CONFIG, config)
-    files.write_json(path / files.PROVENANCE, {"least_squares_loss": 0.5, "kind": "regression"})
+    origin = {"least_squares_loss": 0.5, "kind": "regression", "engine": "numpy"}
+    files.write_json(path / files.PROVENANCE, origin)
     columns = layout(depth, residual=residual, rectifies=rectifies)
     with RunWriter(path, columns) as writer:
         for step in range(steps):
@@ -64,10 +69,12 @@ def make_run(
             scalars["lr"] = np.nan if step == steps - 1 and ended else 0.1
             if clipped:
                 scalars["clipped_norm"] = np.nan if step == steps - 1 and ended else 1.0
-            scalars["validation_loss"] = np.nan if step % 2 and step < steps - 1 else 1 / (step + 2)
+            unknown = gap if step == steps - 1 else step % 2
+            scalars["validation_loss"] = np.nan if unknown else 1 / (step + 2)
             if spoil is not None:
                 spoil(row, step)
-            writer.record(scalars, {name: row[name] for name in row.dtype.names or ()})
+            cells = {name: None if np.isnan(value) else value for name, value in scalars.items()}
+            writer.record(cells, {name: row[name] for name in row.dtype.names or ()})
     files.write_json(path / files.SUMMARY, {"state": "finished"})
     outputs(targets=1).write(path)
     return load_run(path)

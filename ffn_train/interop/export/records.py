@@ -10,10 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ffn_train.runs import Run, files
 from ffn_train.runs.loggers import tensorboard
+from ffn_train.runs.scalars import logged
 
 COLUMNS = ("step", "quantity", "per", "block", "tensor", "value", "unit")
 LOSSES = ("loss", "validation_loss")
@@ -38,8 +37,9 @@ def table(run: Run) -> dict[str, list[Any]]:
     steps = run.scalars["step"].astype(int).tolist()
     for name in run.scalars:
         unit = (run.provenance.loss_unit or "") if name in LOSSES else ""
-        for step, value in zip(steps, run.scalars[name].tolist(), strict=True):
-            if name != "step" and (name == "loss" or value == value):  # each row has a loss
+        known = logged(run.scalars, name).tolist()
+        for step, value, there in zip(steps, run.scalars[name].tolist(), known, strict=True):
+            if name != "step" and (name == "loss" or there):  # each row has a loss
                 rows.append((step, name, "run", None, None, value, unit))
     places: dict[str, list[tuple[int | None, str | None]]] = {
         "tensor": [(tensor.block, tensor.name) for tensor in run.measures.tensors],
@@ -50,7 +50,8 @@ def table(run: Run) -> dict[str, list[Any]]:
     for name, series in run.measures.series.items():
         if not run.measures.has(name):
             continue
-        column, values = series.column, series.values.reshape(len(series.step), -1)
+        column = series.column
+        values = series.values.reshape(len(series.step), len(places[column.per]))
         for step, measured in zip(series.step.tolist(), values.tolist(), strict=True):
             for (block, tensor), value in zip(places[column.per], measured, strict=True):
                 rows.append((step, name, column.per, block, tensor, value, column.unit))
@@ -88,16 +89,16 @@ def events(run: Run) -> bytes:
         name: {int(step): place for place, step in enumerate(s.step)} for name, s in series.items()
     }
     columns = {name: values for name, values in run.scalars.items() if name != "step"}
+    known = {name: logged(run.scalars, name) for name in columns}
     with suppress(ValueError, TypeError, OverflowError):  # another program's run need not tell
         began = datetime.fromisoformat(run.provenance.started or "").timestamp()
     logger.now = lambda: began
     with tempfile.TemporaryDirectory() as scratch:
         logger.open(run.path, run.config, 0, Path(scratch))
         for row, step in enumerate(run.scalars["step"].astype(int).tolist()):
-            scalars = {name: float(values[row]) for name, values in columns.items()}
             logger.log(
                 step,
-                {name: value for name, value in scalars.items() if not np.isnan(value)},
+                {name: float(values[row]) for name, values in columns.items() if known[name][row]},
                 {name: series[name].values[at[step]] for name, at in places.items() if step in at},
             )
         logger.close(run.state or "")

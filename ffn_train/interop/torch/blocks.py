@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from ffn_train.config.settings import SettingError
-from ffn_train.interop.declaring import named_by
+from ffn_train.interop.declaring import listed, named_by
 
 # classes, by name, whose modules split or copy their tensors
 SPLIT = {"DataParallel", "DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule"}
@@ -32,7 +32,7 @@ def find(model: nn.Module, blocks: str | Sequence[str | nn.Module] | None) -> di
     elif isinstance(blocks, str):
         pattern = re.compile(named_by(blocks))
         names = [name for name in modules if name and pattern.fullmatch(name)]
-    elif isinstance(blocks, type) or any(isinstance(block, type) for block in blocks):
+    elif isinstance(blocks, type) or any(isinstance(b, type) for b in listed("blocks", blocks)):
         raise SettingError(
             f"blocks={blocks!r}: a class is not a module inside the model; {_containers(modules)}"
         )

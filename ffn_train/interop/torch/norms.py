@@ -17,17 +17,24 @@ def norm(tensor: Tensor) -> float:
 
 
 def norms(tensors: Sequence[Tensor]) -> list[float]:
-    """The norm of each; those whose squares leave float32's range are computed again in float64."""
+    """The norm of each; those whose squares may leave the range are computed again, scaled."""
     tensors = [_dense(tensor.detach()) for tensor in tensors]
     wide = any(tensor.dtype == torch.float64 for tensor in tensors)
     dtype = torch.float64 if wide else torch.float32
     values = torch.stack(torch._foreach_norm(tensors, 2, dtype)).tolist() if tensors else []
     return [
-        value
-        if wide or _SAFE[0] < value < _SAFE[1] or math.isnan(value)
-        else float(torch.linalg.vector_norm(tensor, dtype=torch.float64))
+        value if _SAFE[0] < value < _SAFE[1] or math.isnan(value) else _scaled(tensor)
         for value, tensor in zip(values, tensors, strict=True)
     ]
+
+
+def _scaled(tensor: Tensor) -> float:
+    """The norm in float64, of the entries relative to the largest."""
+    entries = tensor.double()
+    largest = float(entries.abs().max()) if entries.numel() else 0.0
+    if largest == 0 or math.isinf(largest):
+        return largest
+    return largest * float(torch.linalg.vector_norm(entries / largest))
 
 
 def _dense(tensor: Tensor) -> Tensor:

@@ -66,7 +66,8 @@ class Watch(Recording):
         if self._hooks.scaler is None or seen.taken:
             measures = self._measures() if seen.due else {}
             assert self._recorder is not None
-            row = {"lr": seen.lr, "loss": loss, **scalars}
+            rate = {} if math.isnan(seen.lr) else {"lr": seen.lr}
+            row = {**rate, "loss": loss, **scalars}
             numbers: dict[str, Any] = {
                 name: value.detach() if isinstance(value, Tensor) else value
                 for name, value in row.items()

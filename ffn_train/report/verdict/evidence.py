@@ -17,6 +17,7 @@ from ffn_train.nn.core import Floats
 from ffn_train.nn.optim.optimizer import Optimizer
 from ffn_train.runs import Run
 from ffn_train.runs.outcome import at_the_end, clipped_share
+from ffn_train.runs.scalars import logged
 from ffn_train.runs.score import ScoreDeclared
 from ffn_train.theory import Prediction
 
@@ -100,7 +101,8 @@ class Evidence:
     @cached_property
     def skills(self) -> Floats:
         """The share of the trivial model's error that is removed, by row; NaN if not evaluated."""
-        score, values = self.run.score, self.run.scalars.get("validation_score", np.zeros(0))
+        unknown = np.full(len(self.run.scalars["step"]), np.nan)
+        score, values = self.run.score, self.run.scalars.get("validation_score", unknown)
         return np.array([1 - score.unlearned(v) if score else math.nan for v in values])
 
     @property
@@ -113,7 +115,7 @@ class Evidence:
         """The skill at the last evaluation, or at the best one if its weights are kept."""
         if self.kept:
             return self.best_skill
-        known = self.skills[~np.isnan(self.skills)]
+        known = self.skills[logged(self.run.scalars, "validation_score")]
         return float(known[-1]) if len(known) else math.nan
 
     @property
