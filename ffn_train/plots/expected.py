@@ -133,13 +133,15 @@ def strip(
     measured: Floats,
     look: Mapping[str, Any],
 ) -> None:
-    """A strip below a panel: measured/predicted at step 0.
+    """A strip below a panel: measured/predicted at step 0; none where no quotient is finite.
 
     ``predicted``: the log norms and their sd; ``look``: of the curve.
     """
     log, sd = predicted
-    below = strip_below(panel, "meas./pred.")
     ratio = measured / np.exp(log)
+    if not np.isfinite(ratio).any():
+        return
+    below = strip_below(panel, "meas./pred.")
     places = np.arange(len(log))
     low, high = band(np.zeros_like(sd), sd)
     below.axhline(1, **{**_LINE, "zorder": 2})

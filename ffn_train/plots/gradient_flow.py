@@ -123,8 +123,9 @@ def _left_out(measures: Measures, predicted: Prediction | None) -> list[str]:
         return []
     inside = [tensor.block is not None for tensor in measures.tensors]
     count = int(np.isnan(predicted.log_gradient_norm[inside]).sum())
-    why = "whose sums over pairs of rows chance decides"
-    return [f"no prediction for {count} of {sum(inside)} tensors, {why}"] * bool(count)
+    why = "chance decides how far the rows' parts cancel"
+    which = f"the gradients of {count} of {sum(inside)} tensors"
+    return [f"no prediction for {which}: {why}"] * bool(count)
 
 
 def _headline(figure: Figure, measures: Measures) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
+NO_BREAK = "\xa0"  # the one space besides the common one that headers use
+
 
 def literal(text: str) -> str:
     """A name where ``$`` would begin a formula: it is a dollar; and see ``legible``."""
@@ -12,14 +14,15 @@ def literal(text: str) -> str:
 
 
 def legible(text: str, *, first_font: bool = False) -> str:
-    r"""A text whose letters can all be drawn; one that the fonts lack becomes its escape, \u76ee.
+    r"""A text whose letters can all be seen; one that the fonts lack, or that is a control of the
+    direction of writing or the like, becomes its escape: \u76ee, \u202e.
 
     ``first_font``: for a text with formulas, which is set in the first font alone.
     """
     letters = _letters()[:1] if first_font else _letters()
     return "".join(
         letter
-        if any(ord(letter) in font for font in letters)
+        if (letter.isprintable() or letter == NO_BREAK) and any(ord(letter) in f for f in letters)
         else letter.encode("unicode_escape").decode()
         for letter in text
     )

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from ffn_train.config.registry import choice
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import BEYOND, mark, marks, tell
 from ffn_train.plots.literal import legible, literal
 from ffn_train.plots.run_figure import RunFigure
-from ffn_train.plots.scales import linear_axis
+from ffn_train.plots.scales import linear_axis, linear_ticks
 from ffn_train.plots.selection import evenly
 from ffn_train.plots.settings import briefs
 from ffn_train.plots.sheet import STRIP, note, right_legends, sample, sheet, strip_below
@@ -97,7 +96,7 @@ def _panel(panel: Axes, x: Floats, true: Floats, predicted: Floats, label: str) 
     order = np.argsort(x)
     x, true, predicted = x[order], true[order], predicted[order]
     panel.set_xlim(*_padded(x))
-    panel.xaxis.set_major_locator(MaxNLocator(4))
+    linear_ticks(panel.xaxis, 4)
     panel.set_xlabel(label)
     strip = strip_below(panel, "residual")
     strip.axhline(0, zorder=3, **_IDEAL)
@@ -115,7 +114,7 @@ def _panel(panel: Axes, x: Floats, true: Floats, predicted: Floats, label: str) 
                 look: Any = {**_PREDICTED, "marker": marker, "clip_on": False, "label": BEYOND}
                 axes.plot(x[beyond], np.full(beyond.sum(), height), markersize=3, **look)
         mark(axes, x, np.where(np.isinf(values), 0, values))
-    strip.yaxis.set_major_locator(MaxNLocator(2))
+    linear_ticks(strip.yaxis, 2)
     if not np.isfinite(predicted).any():
         tell(panel, "no prediction is finite")
 

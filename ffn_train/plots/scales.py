@@ -173,13 +173,56 @@ def _minor_ticks(axis: XAxis | YAxis, places: Sequence[float]) -> None:
     axes.add_artist(ticks)
 
 
+class PlainFormatter(ScalarFormatter):
+    """Labels of linear ticks that need no further number in the corner, which would run into
+    titles and other panels: −2e−6 where matplotlib writes −2 and 1e−6, and 100.02 where it writes
+    0.02 and +1e2.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(useOffset=False)
+
+    def format_ticks(self, values: list[float]) -> list[str]:
+        labels = super().format_ticks(values)
+        if not super().get_offset():
+            return labels
+        digits = next((n for n in range(1, 17) if _told(values, n)), 17)
+        return [_short(value, digits) for value in values]
+
+    def get_offset(self) -> str:
+        return ""
+
+
+def _told(values: Sequence[float], digits: int) -> bool:
+    """Whether so many digits give evenly spaced ticks to within a hundredth of their distance."""
+    apart = float(np.ptp(values)) / max(len(values) - 1, 1)
+    return all(abs(float(f"{value:.{digits}g}") - value) <= apart / 100 for value in values)
+
+
+def _short(value: float, digits: int) -> str:
+    """A number in so many digits, with a short exponent: 0, 2.5e−6, −1e12."""
+    lead, _, exponent = f"{value:.{digits}g}".partition("e")
+    text = f"{lead}e{int(exponent)}" if exponent else lead
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def linear_ticks(axis: XAxis | YAxis, most: int) -> None:
+    """At most so many intervals between ticks, within limits that are set; where numbers need an
+    exponent, ticks of one digit, so that labels stay short.
+    """
+    size = float(np.max(np.abs(axis.get_view_interval())))
+    plain = 1e-4 <= size < 1e6
+    axis.set_major_locator(MaxNLocator(most, steps=None if plain else [1, 2, 5, 10]))
+    axis.set_major_formatter(PlainFormatter())
+
+
 def linear_axis(axes: Axes, *values: ArrayLike) -> None:
     """Limits of a linear y around all finite values."""
     flat = _finite(values)
     low, high = (float(flat.min()), float(flat.max())) if len(flat) else (0.0, 1.0)
     pad = 0.06 * (high - low) or 0.1 * abs(high) or 0.5
     axes.set_ylim(low - pad, high + pad)
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    linear_ticks(axes.yaxis, 5)
 
 
 def step_axis(axes: Axes, steps: NDArray[Any] | Sequence[int]) -> None:
@@ -236,7 +279,7 @@ def limit(axes: Axes, appearance: Appearance) -> None:
             ticks = axis.get_major_locator()  # fixed ones at whole numbers count steps or blocks
             whole = isinstance(ticks, FixedLocator) and not np.mod(ticks(), 1).any()
             axis.set_major_locator(MaxNLocator(5, integer=whole))
-            axis.set_major_formatter(ScalarFormatter(useOffset=False))
+            axis.set_major_formatter(PlainFormatter())
 
 
 def depth_axis(axes: Axes, last: int, depth: int, label: str) -> None:

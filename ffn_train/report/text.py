@@ -7,6 +7,7 @@ import math
 from ffn_train.report.headline import headline
 from ffn_train.report.table import aligned
 from ffn_train.runs import Run
+from ffn_train.runs.predictions import COMPARED
 from ffn_train.runs.provenance import Provenance
 from ffn_train.runs.summary import Summary
 from ffn_train.tasks.scores import ALL
@@ -129,6 +130,9 @@ def _theory(run: Run) -> str:
         return f"{ratio.sentence}{rows}"
     if run.theory.chosen is None:
         return f"no prediction: {run.theory.reason}"
+    lacking = [f"{name} {why}" for name in COMPARED if (why := run.measures.lacks(name))]
+    if lacking:
+        return f"not compared with the run: {', '.join(lacking)}"
     return "nothing finite to compare with at step 0"
 
 

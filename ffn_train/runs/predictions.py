@@ -18,6 +18,7 @@ from ffn_train.nn.core import Floats
 from ffn_train.runs.layout import TensorColumn
 from ffn_train.theory import Prediction
 
+COMPARED = ("signal_gradient_rms", "gradient_norm")  # the quantities that are, at step 0
 MODES = ("anchored", "a priori")  # the first available one is shown
 
 

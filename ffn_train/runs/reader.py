@@ -16,7 +16,7 @@ from ffn_train.runs.files import RunError, damaged, read_json
 from ffn_train.runs.layout import read_layout
 from ffn_train.runs.measures import Measures, read_measures
 from ffn_train.runs.outputs import Outputs, read_outputs
-from ffn_train.runs.predictions import Ratio, Theory, parse, worst
+from ffn_train.runs.predictions import COMPARED, Ratio, Theory, parse, worst
 from ffn_train.runs.provenance import Provenance, read_provenance
 from ffn_train.runs.scalars import read_scalars
 from ffn_train.runs.score import ScoreDeclared
@@ -81,10 +81,9 @@ class Run:
     @cached_property
     def worst_ratio(self) -> Ratio | None:
         """The worst measured/predicted at step 0, see ``predictions.worst``; None without one."""
-        names = ("signal_gradient_rms", "gradient_norm")
-        if not self.measures.has(*names):
+        if not self.measures.has(*COMPARED):
             return None
-        signal, gradient = (self.measures[name] for name in names)
+        signal, gradient = (self.measures[name] for name in COMPARED)
         if 0 not in signal.step[:1] or 0 not in gradient.step[:1]:
             return None
         tiny = float(np.finfo(self.dtype).tiny)

@@ -11,6 +11,10 @@ from ffn_train.nn.stack import Stack
 
 Phase = Literal["forward", "backward", "update", "training"]
 GROWS = 1.2  # per block: slower growth is not what makes a signal overflow
+# a branch's factor on the variance, beyond that of usual initial weights: as the mean over many
+# units, and as the largest entries of a few show it
+LARGE, VERY_LARGE = 8.0, 100.0
+TOO_LARGE = "the initial weights or biases are too large"
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,22 @@ def likely_cause(model: Stack, phase: Phase, growth: float, updates: Updates) ->
         names = {"norm": model.norm.name, "block": model.block_choice.name}
         remedies = either(settings(model.residual, model.depth, **names))
         what = "gradient" if phase == "backward" else "signal"
-        return f"at initialisation the {what} grows {growth:.2g}x per block; try {remedies}"
+        grows = f"at initialisation the {what} grows {growth:.2g}x per block"
+        if _beyond_usual_weights(model, growth):
+            return f"{grows}: {TOO_LARGE}; try init=lecun init.bias_std=0"
+        return f"{grows}; try {remedies}"
     return "no update changed the weights: they, or the data, were too large from the start"
+
+
+def _beyond_usual_weights(model: Stack, growth: float) -> bool:
+    """Whether usual initial weights, at any depth, would not let a block grow the signal so much.
+
+    A gated branch without a norm squares its input: its growth says nothing of the weights.
+    """
+    if model.norm.name == "none" and model.block_choice.name in GATED:
+        return False
+    skip, multiplier = model.residual.skip(model.depth), model.residual.multiplier(model.depth)
+    return growth**2 - skip**2 > VERY_LARGE * multiplier**2
 
 
 def settings(

@@ -79,6 +79,7 @@ def test_nothing_is_empty_and_no_words_overlap(crowd: str) -> None:
                 ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
                 labels = [label for tick in ticks for label in (tick.label1, tick.label2)]
                 words += [label for label in labels if label.get_visible()]
+                words.append(axis.get_offset_text())
         for legend in sheet.legends:
             words += [*legend.get_texts(), legend.get_title()]
         words += sheet.texts

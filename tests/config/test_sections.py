@@ -118,14 +118,25 @@ def test_of_a_variance_the_square_root_is_what_has_to_fit(variance: float) -> No
 
 
 @pytest.mark.parametrize(
-    ("norm", "width", "warned"),
+    ("norm", "width", "returns"),
     [
-        ("pre_layer", 1, True),
-        ("post_layer", 1, True),
-        ("pre_rms", 1, False),
-        ("pre_layer", 2, False),
+        ("pre_layer", 1, "a LayerNorm over one feature returns its shift"),
+        ("post_layer", 1, "a LayerNorm over one feature returns its shift"),
+        ("pre_layer", 2, "a LayerNorm over two features returns a sign"),
+        ("post_layer", 2, "a LayerNorm over two features returns a sign"),
+        ("pre_rms", 1, "an RMSNorm over one feature returns a sign"),
+        ("post_rms", 1, "an RMSNorm over one feature returns a sign"),
+        ("pre_layer", 3, None),
+        ("pre_rms", 2, None),
+        ("none", 1, None),
     ],
 )
-def test_a_layer_norm_over_one_feature_is_warned_of(norm: str, width: int, warned: bool) -> None:
+def test_a_norm_over_too_few_features_is_warned_of(
+    norm: str, width: int, returns: str | None
+) -> None:
     whole = compose([*SMALL, f"norm={norm}", f"model.width={width}"])
-    assert any("model.width=1" in line for line in build_experiment(whole).warnings) == warned
+    said = [line for line in build_experiment(whole).warnings if f"model.width={width}" in line]
+    assert len(said) == (returns is not None)
+    if returns is not None:
+        assert returns in said[0]
+        assert said[0].endswith("; try model.width=32")  # no other norm would do

@@ -84,7 +84,7 @@ def texts(sheet: Figure) -> list[Text]:
     for axes in sheet.axes:
         written += [axes.title, axes._left_title, *axes.texts]
         for axis, ends in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
-            written.append(axis.label)
+            written += [axis.label, axis.get_offset_text()]
             for tick in axis.get_major_ticks():
                 if min(ends) <= tick.get_loc() <= max(ends):
                     written += [tick.label1, tick.label2]
@@ -148,6 +148,37 @@ def test_long_names_in_letters_that_no_font_has_are_shortened(tmp_path: Path, na
         assert "…" in words
         whole = re.sub(r"\\u[0-9a-f]{4}", "", words)
         assert "\\" not in whole, words  # no escape is cut
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e-30, 1e7, 1e12])
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_values_of_any_size_have_ticks_that_say_it(
+    tmp_path: Path, size: float, inputs: int
+) -> None:
+    run = make_run(tmp_path)
+    written = outputs(targets=3, inputs=inputs)
+    x = None if written.input is None else size * written.input
+    scaled = replace(written, true=size * written.true, predicted=size * written.predicted, input=x)
+    scaled.write(tmp_path)
+    names = {"targets": ("a", "b", "c"), "inputs": ("x",)}
+    sheet = figure(replace(run, provenance=replace(run.provenance, **names)), "predictions")
+    with look():
+        FigureCanvasAgg(sheet).draw()
+    assert_inside_and_apart(sheet)
+    for axes in sheet.axes:
+        words = [tick.label1.get_text() for tick in axes.yaxis.get_major_ticks()]
+        ticks = [float(word.replace("\N{MINUS SIGN}", "-")) for word in words]
+        assert ticks == pytest.approx(list(axes.get_yticks()), rel=1e-9, abs=0)
+
+
+def test_a_name_that_turns_the_writing_round_is_drawn_as_its_escape(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    outputs(targets=2, inputs=1).write(tmp_path)
+    turned = {"targets": ("a\N{RIGHT-TO-LEFT OVERRIDE}bc", "d"), "inputs": ("\N{SOFT HYPHEN}e",)}
+    sheet = figure(replace(run, provenance=replace(run.provenance, **turned)), "predictions")
+    said = {text.get_text() for text in texts(sheet)}
+    assert {r"a\u202ebc over the input", r"a\u202ebc", r"\xade"} <= said
+    assert not any(set(text) & set("\N{RIGHT-TO-LEFT OVERRIDE}\N{SOFT HYPHEN}") for text in said)
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -26,6 +26,27 @@ def test_log_limits_hold_the_values_and_a_decade_and_a_tick(values: list[float])
     assert all(low <= tick <= high for tick in (*major, *minor))
 
 
+@pytest.mark.parametrize(
+    ("ticks", "words"),
+    [
+        ([-2e-6, -1e-6, 0, 1e-6], "−2e−6 −1e−6 0 1e−6"),
+        ([-1.5e12, 0, 1.5e12], "−1.5e12 0 1.5e12"),
+        ([0, 0.5, 1], "0.0 0.5 1.0"),
+        ([99.98, 100, 100.02], "99.98 100.00 100.02"),
+        ([1234567.25, 1234567.5], "1234567.25 1234567.5"),
+        ([3e7 + 1, 3e7 + 2], "30000001 30000002"),
+    ],
+)
+def test_ticks_of_a_linear_axis_need_no_number_in_the_corner(
+    ticks: list[float], words: str
+) -> None:
+    axes = Figure().add_axes((0, 0, 1, 1))
+    scales.linear_axis(axes, ticks)
+    labels = axes.yaxis.get_major_formatter().format_ticks(ticks)
+    assert " ".join(labels) == words
+    assert axes.yaxis.get_major_formatter().get_offset() == ""
+
+
 def test_minor_ticks_are_drawn_once_where_the_last_limits_put_them() -> None:
     axes = Figure().add_axes((0, 0, 1, 1))
     scales.log_axis(axes, [1, 10])

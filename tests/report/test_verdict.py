@@ -18,6 +18,7 @@ from ffn_train.report.verdict.gradient_flow import many_dead
 from ffn_train.running import expectation
 from ffn_train.runs import Run, load_run
 from ffn_train.runs.finding import FLOW, HELD_BACK, LEARNED, Finding
+from ffn_train.train.divergence import Divergence
 from tests.support.choices import settings
 from tests.support.made_measures import with_values
 from tests.support.small_runs import config, run_in
@@ -149,16 +150,31 @@ def test_a_layer_norm_over_one_feature_is_the_cause(
     assert findings[FLOW].kind == "vanishing"
     for question in (HELD_BACK, FLOW):
         assert "a LayerNorm over one feature returns its shift" in findings[question].text
-        assert f"try model.width=32 or norm={norm.split('_')[0]}_rms" in findings[question].text
+        assert findings[question].text.endswith("; try model.width=32")
         assert findings[question].change == ("model.width=32",)
 
 
-def test_an_rms_norm_over_one_feature_hides_nothing(tmp_path: Path) -> None:
-    run = verdict(tmp_path, depth=2, width=1, section=TRAINED, norm="pre_rms")
-    findings = answers(run)
-    assert not any("LayerNorm" in finding.text for finding in findings.values())
-    assert findings[HELD_BACK].kind == "initialisation"
-    assert findings[HELD_BACK].change == ("model.width=32",)  # init=lecun is the run's
+@pytest.mark.parametrize(
+    ("norm", "width", "residual"),
+    [("post_rms", 1, "scaled"), ("post_layer", 2, "scaled"), ("pre_layer", 2, "none")],
+)
+def test_a_norm_that_leaves_signs_is_the_cause(
+    norm: str, width: int, residual: str, tmp_path: Path
+) -> None:
+    names = {"norm": norm, "residual": residual}
+    section = {**TRAINED, "trainer": {"steps": 10}}
+    findings = answers(verdict(tmp_path, depth=2, width=width, section=section, **names))
+    assert findings[HELD_BACK].kind == "model too small"
+    assert "returns a sign times its gain" in findings[HELD_BACK].text
+    assert findings[FLOW].kind == "vanishing"
+    for question in (HELD_BACK, FLOW):
+        assert findings[question].change == ("model.width=32",)
+        assert findings[question].text.endswith("; try model.width=32")
+
+
+def test_an_rms_norm_over_two_features_hides_nothing(tmp_path: Path) -> None:
+    findings = answers(verdict(tmp_path, depth=2, width=2, section=TRAINED, norm="pre_rms"))
+    assert not any("Norm" in finding.text for finding in findings.values())
 
 
 def test_a_block_of_dead_units_has_no_factor_of_infinity(tmp_path: Path) -> None:
@@ -197,6 +213,57 @@ def test_a_share_that_falls_with_the_depth_is_not_a_fault(tmp_path: Path) -> Non
     shares = run.measures.common("skip_gradient_rms", "branch_gradient_rms")[1]
     assert np.median(shares[1][-1] / shares[0][-1]) < 0.05
     assert answers(run)[FLOW].kind == "healthy"
+
+
+def test_branches_scaled_to_nothing_are_what_held_it_back(tmp_path: Path) -> None:
+    section = {**TRAINED, "residual": settings("residual", "scaled") | {"power": 2.0}}
+    findings = answers(verdict(tmp_path, depth=16, width=16, section=section))
+    assert findings[LEARNED].kind == "as linear regression"
+    for question in (HELD_BACK, FLOW):
+        assert findings[question].kind == "skip path"
+        assert findings[question].change == ("residual.power=0.5",)
+    assert "residual.scale=1 and residual.power=2 leave all branches" in findings[HELD_BACK].text
+
+
+@pytest.mark.parametrize(
+    ("residual", "init", "change"),
+    [
+        ({"power": 3.0}, {}, ("residual.power=0.5", "residual.scale=4.4")),  # 0.02 * 2^2.5
+        ({"power": 6.0}, {}, ("residual.power=0.5",)),
+        ({"power": 0.2, "scale": 0.04}, {}, ("residual.scale=1",)),
+        ({"scale": 0.04}, {"name": "normal"}, ("residual.scale=1",)),
+        ({}, {"name": "normal"}, ("init=lecun",)),
+        ({}, {}, ("residual.scale=25",)),  # from 0.02 at the usual scale to 0.5
+    ],
+)
+def test_a_skip_path_that_carries_all_has_a_remedy_that_does_it_in_one_step(
+    residual: dict[str, Any], init: dict[str, Any], change: tuple[str, ...], trained: Run
+) -> None:
+    run = replace(
+        trained,
+        config={
+            **trained.config,
+            "residual": settings("residual", "scaled") | residual,
+            "init": settings("init", init.get("name", "lecun")),
+        },
+        measures=with_values(
+            trained.measures,
+            signal_gradient_rms=np.ones((2, 3)),
+            skip_gradient_rms=np.ones((2, 2)),
+            branch_gradient_rms=np.full((2, 2), 0.02 / np.sqrt(2)),
+        ),
+    )
+    run = with_scores(run, [0.0])
+    assert words(run)[-1].kind == "skip path"
+    assert words(run)[-1].change == change
+    named = held_back(run)
+    assert (named.kind == "skip path") is bool(residual)
+    assert named.change == change or not residual
+    assert held_back(with_scores(run, [0.7])).kind != "skip path"  # far more than linear
+    narrow = {"model": run.config["model"] | {"width": 1}, "norm": settings("norm", "pre_rms")}
+    run = replace(run, config={**run.config, **narrow})
+    assert words(run)[-1].change == ("model.width=32",)
+    assert "RMSNorm over one feature returns a sign" in words(run)[-1].text
 
 
 def test_branches_that_carry_nothing(tmp_path: Path) -> None:
@@ -300,6 +367,64 @@ def test_initial_weights_out_of_all_proportion(variance: float, size: str, tmp_p
     finding = answers(run)[HELD_BACK]
     assert finding.kind == "initialisation"
     assert f"the initial weights are too {size}" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("init", "names", "change"),
+    [
+        ({"name": "orthogonal", "gain": 1e2}, {}, "init=lecun"),  # the backward pass overflows
+        ({"name": "orthogonal", "gain": 1e4}, {}, "init=lecun"),  # the forward pass does
+        ({"name": "orthogonal", "gain": 1e30}, {}, "init=lecun"),  # in the first block
+        ({"name": "normal", "inner": 1e40, "outer": 1e40}, {"norm": "pre_rms"}, "init=lecun"),
+        ({"name": "normal", "inner": 1e60, "outer": 1e60}, {"norm": "post_rms"}, "init=lecun"),
+        ({"name": "normal", "inner": 1e40, "outer": 1.0}, {"residual": "none"}, "init=lecun"),
+        ({"name": "lecun", "bias_std": 1e20}, {}, "init.bias_std=0"),
+        ({"name": "lecun", "bias_std": 1e38}, {}, "init.bias_std=0"),
+    ],
+)
+def test_weights_that_overflow_at_once_are_not_laid_to_the_depth(
+    init: dict[str, Any], names: dict[str, str], change: str, tmp_path: Path
+) -> None:
+    section = {"init": settings("init", init["name"]) | init}
+    run = verdict(tmp_path, depth=8, width=16, section=section, **names)
+    findings = answers(run)
+    assert run.state == "diverged"
+    assert findings[HELD_BACK].kind == "initialisation"
+    assert findings[HELD_BACK].change == (change,)
+    assert not re.search(r"\b(nan|inf)(x|\b)", findings[HELD_BACK].text + findings[FLOW].text)
+    if findings[FLOW].kind == "exploding":
+        assert findings[FLOW].change == (change,)
+        assert f"; try {change}" in findings[FLOW].text
+
+
+def test_data_that_overflow_at_once_are_not_laid_to_the_weights(trained: Run) -> None:
+    assert trained.summary is not None
+    stop = Divergence(0, "forward", "output of input", "infinite in 4 of 4 entries; no update ...")
+    nothing = np.full_like(trained.measures["signal_gradient_rms"].values, math.nan)
+    run = replace(
+        trained,
+        summary=replace(trained.summary, divergence=stop),
+        scalars={name: column[:1] for name, column in trained.scalars.items()},
+        measures=with_values(trained.measures, signal_gradient_rms=nothing),
+        theory=None,
+    )
+    finding = held_back(run)
+    assert finding.text == f"initialisation: output of input: {stop.reason}"
+    assert finding.change == ()
+
+
+@pytest.mark.parametrize(("scale", "advised"), [(1e8, "1"), (4.0, "0.4")])
+def test_a_scale_that_overflows_is_brought_back_at_once(
+    scale: float, advised: str, trained: Run
+) -> None:
+    flow = np.ones_like(trained.measures["signal_gradient_rms"].values)
+    flow[:, 0] = 1e6
+    run = replace(
+        trained,
+        config={**trained.config, "residual": settings("residual", "scaled") | {"scale": scale}},
+        measures=with_values(trained.measures, signal_gradient_rms=flow),
+    )
+    assert words(run)[-1].change == (f"residual.scale={advised}",)
 
 
 def test_too_small_a_model(tmp_path: Path) -> None:
@@ -517,6 +642,81 @@ def test_without_theory_the_measures_speak(tmp_path: Path, monkeypatch: pytest.M
 
 
 RATIOS = ("gradient_ratio", "growth_per_block")
+
+
+def without(run: Run, *names: str) -> Run:
+    """The run as if these quantities had not been measured."""
+    series = {name: one for name, one in run.measures.series.items() if name not in names}
+    return replace(run, measures=replace(run.measures, series=series))
+
+
+@pytest.mark.parametrize(
+    ("measured", "said"),
+    [
+        (["signal_gradient_rms"], "gradient_norm not measured"),
+        (["signal_rms"], "signal_gradient_rms not measured, gradient_norm not measured"),
+    ],
+)
+def test_what_was_not_measured_is_not_called_infinite(
+    measured: list[str], said: str, tmp_path: Path
+) -> None:
+    run = run_in(tmp_path / "run", config(measure={"quantities": measured}))
+    shown = report.report(run)
+    assert re.search(rf"^theory +not compared with the run: {said}$", shown, re.MULTILINE)
+
+
+def test_what_was_measured_and_is_infinite_is_called_so(trained: Run) -> None:
+    lost = np.full_like(trained.measures["signal_gradient_rms"].values, math.nan)
+    none = np.full_like(trained.measures["gradient_norm"].values, math.nan)
+    measures = with_values(trained.measures, signal_gradient_rms=lost, gradient_norm=none)
+    shown = report.report(replace(trained, measures=measures))
+    assert "nothing finite to compare with at step 0" in shown
+
+
+UPDATES = ("update_norm", "weight_norm")
+
+
+@pytest.mark.parametrize("unmeasured", [(), UPDATES])
+@pytest.mark.parametrize(("end", "falling"), [(0.5, True), (0.9, False)])
+def test_what_was_not_measured_hides_no_falling_loss(
+    end: float, falling: bool, unmeasured: tuple[str, ...], trained: Run
+) -> None:
+    assert trained.provenance.trivial_loss is not None
+    losses = np.linspace(1, end, len(trained.scalars["loss"])) * trained.provenance.trivial_loss
+    run = with_scores(without(trained, *unmeasured), [0.3], [0.7])
+    finding = held_back(replace(run, scalars={**run.scalars, "loss": losses}))
+    assert finding.kind == ("too few steps" if falling else "nothing")
+    named = "; not all causes are judged without weight_norm, update_norm"
+    assert finding.text.endswith(named) is (bool(unmeasured) and not falling)
+
+
+def test_a_good_run_needs_no_further_measurement(trained: Run) -> None:
+    run = with_scores(without(trained, *UPDATES), [0.95], [0.05])
+    assert held_back(run).text == "nothing that the run shows"
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_weights_that_may_not_have_moved_do_not_make_a_target_noise(
+    measured: bool, trained: Run
+) -> None:
+    """Far fewer parameters than rows, and no skill of the stack or of linear regression."""
+    assert trained.summary is not None
+    assert trained.summary.score is not None
+    score = replace(trained.summary.score, baseline=0.0)
+    norms = trained.measures["weight_norm"].values
+    far = with_values(trained.measures, weight_norm=norms, update_norm=0.02 * norms)
+    run = replace(
+        with_scores(trained, [0.0]),
+        measures=far,
+        summary=replace(trained.summary, score=score),
+        provenance=replace(trained.provenance, parameters=None),
+        scalars={
+            **with_scores(trained, [0.0]).scalars,
+            "loss": np.full_like(trained.scalars["loss"], trained.provenance.trivial_loss),
+        },
+    )
+    finding = held_back(run if measured else without(run, *UPDATES))
+    assert finding.kind == ("noise" if measured else "nothing")
 
 
 def test_nothing_divided_by_nothing_is_written_so(tmp_path: Path) -> None:

@@ -215,7 +215,23 @@ def test_a_tensor_without_a_prediction_is_left_out_and_told(sampled: Run) -> Non
     drawn = figure(dataclasses.replace(sampled, theory=theory), "gradient_flow")
     mask = [tensor.block is not None for tensor in sampled.measures.tensors]
     missing = int(np.isnan(logs[mask]).sum())
-    assert f"no prediction for {missing} of 12 tensors" in " ".join(texts(drawn))
+    said = " ".join(texts(drawn))
+    assert f"no prediction for the gradients of {missing} of 12 tensors: chance decides" in said
+    strips = [axes.get_label() for axes in drawn.axes if axes.get_ylabel() == "meas./pred."]
+    assert strips == ["panel 1", "panel 2"]
+
+
+def test_where_no_tensor_has_a_prediction_there_is_no_empty_strip(sampled: Run) -> None:
+    assert sampled.theory is not None
+    prediction = sampled.theory.predictions["anchored"]
+    logs = np.full_like(prediction.log_gradient_norm, np.nan)
+    nothing = dataclasses.replace(prediction, log_gradient_norm=logs)
+    theory = dataclasses.replace(sampled.theory, predictions={"anchored": nothing})
+    drawn = figure(dataclasses.replace(sampled, theory=theory), "gradient_flow")
+    (strip,) = (axes for axes in drawn.axes if axes.get_ylabel() == "meas./pred.")
+    assert strip.get_label() == "panel 2"
+    assert drawn.axes[0].get_xlabel() == "block $l$"  # at its own foot, where the strip's is
+    assert drawn.axes[0].get_position().y0 == pytest.approx(strip.get_position().y0)
 
 
 def test_a_run_that_does_not_tell_its_rows_is_read(run: Run, tmp_path: Path) -> None:

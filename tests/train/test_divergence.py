@@ -221,6 +221,25 @@ def test_a_gated_branch_needs_a_norm() -> None:
     assert plain == ["residual=scaled"]  # a norm alone would not do
 
 
+@pytest.mark.parametrize(
+    ("scale", "names", "weights"),
+    [
+        (1.0, {}, False),  # twice the variance in each branch
+        (3.0, {}, True),  # 3^4 of that
+        (3.0, {"residual": "none"}, True),
+        (3.0, {"block": "swiglu"}, False),  # whose square of the signal does it with any weights
+    ],
+)
+def test_a_growth_beyond_that_of_usual_weights_is_laid_to_the_weights(
+    scale: float, names: dict[str, Any], weights: bool
+) -> None:
+    model, params, x, targets = doubling(**names)
+    params.vector[...] *= np.float32(scale)
+    reason = locate(model, params, x, targets, MSE(), Updates(0, 0.1, None)).reason
+    assert ("per block: the initial weights or biases are too large" in reason) is weights
+    assert reason.endswith("; try init=lecun init.bias_std=0") is weights
+
+
 def test_a_loss_that_is_one_number_is_not_counted() -> None:
     model, params, x, targets = doubling(depth=1)
     result = locate(model, params, x * 0, targets * 1e30, MSE(), Updates(0, 0.1, None))

@@ -48,12 +48,17 @@ class _Norm(Norm):
         return self.kind(width, self.eps)
 
     def warnings(self, width: int) -> list[str]:
-        if width > 1 or self.kind is not LayerNorm:
+        free = width - 1 if self.kind is LayerNorm else width  # numbers left without the mean
+        if free > 1:
             return []
-        return [
-            "a LayerNorm over one feature returns its shift whatever its input, so the output does "
-            f"not depend on the data; try model.width=32 or norm={self.placement}_rms"
-        ]
+        what = f"{self.kind.__name__} over {'one feature' if width == 1 else 'two features'}"
+        if free == 0:
+            lost = "its shift whatever its input, so the output does not depend on the data"
+        else:
+            lost = "a sign times its gain, so the size of the input is lost and hardly any gradient"
+            lost += " gets through"
+        article = "a" if self.kind is LayerNorm else "an"
+        return [f"{article} {what} returns {lost}; try model.width=32"]
 
 
 @choice("norm", "pre_layer")

@@ -22,6 +22,7 @@ from ffn_train.runs.score import ScoreDeclared
 from ffn_train.theory import Prediction
 
 HALF = 0.5
+RESOLVED = 1e-6  # of the skip path's variance: what a branch adds to a prediction is lost below it
 FEW_ROWS = 2  # the loss of a single batch is too uncertain to judge a run by
 
 
@@ -80,10 +81,18 @@ class Evidence:
         return residual
 
     @cached_property
-    def one_feature(self) -> str:
-        """What speaks against the norm where it is over a single feature; empty if nothing does."""
-        norm: Norm | None = self._built("norm") if self.setting("model", "width") == 1 else None
-        return "" if norm is None else "; ".join(norm.warnings(1))
+    def norm(self) -> Norm | None:
+        """The norm of the blocks; None if unknown."""
+        norm: Norm | None = self._built("norm")
+        return norm
+
+    @cached_property
+    def narrow_norm(self) -> str:
+        """What speaks against the norm where it is over one or two features; empty if nothing."""
+        width = self.setting("model", "width")
+        if width not in (1, 2) or self.norm is None:
+            return ""
+        return "; ".join(self.norm.warnings(int(width)))
 
     @property
     def optimizer(self) -> type[Optimizer] | None:
@@ -294,12 +303,17 @@ class Evidence:
             shares: Floats = branches[row] / skips[row]
         return shares
 
+    def branches(self, row: int) -> float:
+        """That of all blocks together, the root of the sum of squares; NaN if unknown."""
+        shares = self.branch_shares(row)
+        return float(np.sqrt(np.sum(shares**2))) if len(shares) else math.nan
+
     @cached_property
     def branch_variance(self) -> float:
         """The factor by which a branch multiplies the gradient's variance at step 0, as measured.
 
-        The largest of the blocks, or their mean where there is no skip path, predicted if nothing
-        was measured. A norm makes it smaller from block to block.
+        The largest of the blocks, or their mean where there is no skip path; that of block 0 as
+        predicted if nothing finite was measured. A norm makes it smaller from block to block.
         """
         residual, depth = self.residual, self.run.measures.depth
         if residual is None:
@@ -308,7 +322,21 @@ class Evidence:
         if skip == 0:
             log = math.nan if self.change is None else 2 * self.change / depth
             return math.exp(min(log, 700.0))
-        shares = self.branch_shares(0)
-        if not len(shares) or not np.isfinite(shares).any() or multiplier == 0:
+        if multiplier == 0:
             return math.nan
-        return float((np.nanmax(shares) * skip / multiplier) ** 2)
+        shares = self.branch_shares(0)
+        shares = shares[np.isfinite(shares)]
+        if len(shares):
+            return float((shares.max() * skip / multiplier) ** 2)
+        added = self._predicted_of_block_0 - skip**2
+        return added / multiplier**2 if added > RESOLVED * skip**2 else math.nan
+
+    @property
+    def _predicted_of_block_0(self) -> float:
+        """The predicted factor of block 0 on the gradient's variance, whose input is of the data's
+        size; NaN if unknown, or if a norm after the sum hides that of the branch.
+        """
+        if self.predicted is None or self.norm is None or self.norm.placement == "post":
+            return math.nan
+        log = self.predicted.log_signal_gradient_rms
+        return math.exp(min(2 * float(log[0] - log[1]), 700.0))

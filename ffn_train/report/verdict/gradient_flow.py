@@ -17,11 +17,12 @@ import math
 import numpy as np
 
 from ffn_train.config.keys import MODEL_GROUPS
+from ffn_train.nn.blocks.residual import ScaledResidual
 from ffn_train.nn.core import Floats
-from ffn_train.report.verdict.evidence import Evidence
+from ffn_train.report.verdict.evidence import Evidence, Slope
 from ffn_train.runs.finding import FLOW, Finding
 from ffn_train.theory import Prediction
-from ffn_train.train.diagnosis import either, settings
+from ffn_train.train.diagnosis import LARGE, either, settings
 
 STRONG, MILD = 100.0, 10.0  # changes of the signal gradient over the whole stack
 DEAD = 0.6  # share of a block's units
@@ -30,7 +31,9 @@ COMMON = 0.4  # share of the units of most blocks, if there is a skip path
 GROUPS = ("norm", "block", "init")  # of the choices that remedies depend on
 WIDE = 32  # a model.width at which the draw of single weights does not matter
 WIDER = (f"model.width={WIDE}",)
-SKIP = 0.05  # of the branches' gradients, all blocks together, over the skip paths'
+# the branches' gradients, all blocks together, over the skip paths'
+SKIP, WEAK, PART = 0.05, 0.2, 0.5  # next to none, few, and a little less than usual
+USUAL_POWER = 0.5  # the default of residual.power
 
 
 def gradient_flow(evidence: Evidence) -> Finding | None:
@@ -38,11 +41,19 @@ def gradient_flow(evidence: Evidence) -> Finding | None:
     measures = evidence.run.measures
     if not measures.has("signal_gradient_rms") or not len(measures["signal_gradient_rms"].step):
         return None
-    if evidence.one_feature and measures["signal_gradient_rms"].values[0, 0] == 0:
-        text = f"no gradient reaches block 0: {evidence.one_feature}"
+    if evidence.narrow_norm and _lost(evidence):
+        some = "hardly any" if measures["signal_gradient_rms"].values[0, 0] else "no"
+        text = f"vanishing: {some} gradient reaches block 0: {evidence.narrow_norm}"
         return Finding(FLOW, "vanishing", text, WIDER)
     lasting = None if evidence.ended_early else _dead(evidence) or _skip(evidence)
     return changing(evidence) or lasting or _not_finite(evidence) or _steady(evidence)
+
+
+def _lost(evidence: Evidence) -> bool:
+    """Whether the gradient vanishes at step 0, as far as it is measured."""
+    change = evidence.change
+    below = change is not None and change <= -math.log(STRONG)
+    return below or evidence.run.measures["signal_gradient_rms"].values[0, 0] == 0
 
 
 def changing(evidence: Evidence) -> Finding | None:
@@ -52,7 +63,7 @@ def changing(evidence: Evidence) -> Finding | None:
     if change is None or abs(change) < math.log(STRONG):
         return None
     kind = "exploding" if change > 0 else "vanishing"
-    growth = theory if flow is None else run.measures.growth_per_block[0]
+    growth = theory if flow is None else _growth(evidence, flow)
     text = f"{kind}: dL/dx_l changes by {growth:.3g}x per block from output to "
     total = f"10^{change / math.log(10):.1f} in all"
     if flow is None or flow.lost is None:
@@ -65,6 +76,14 @@ def changing(evidence: Evidence) -> Finding | None:
     elif predicted is not None:
         text += f"; theory says {theory:.3g}x"
     return Finding(FLOW, kind, text + cause(evidence), remedy(evidence))
+
+
+def _growth(evidence: Evidence, flow: Slope) -> float:
+    """The factor per block at step 0; that of the finite part where it is all that there is."""
+    growth = float(evidence.run.measures.growth_per_block[0])
+    if math.isfinite(growth):
+        return growth
+    return math.exp(min(flow.log / evidence.run.measures.depth, 700.0))
 
 
 def _not_finite(evidence: Evidence) -> Finding | None:
@@ -151,23 +170,43 @@ def skips(evidence: Evidence) -> bool:
 
 def _skip(evidence: Evidence) -> Finding | None:
     """All branches together carry almost nothing; the share of each falls with depth by design."""
-    shares = evidence.branch_shares(-1)
-    together = float(np.sqrt(np.sum(shares**2))) if len(shares) else math.nan
+    together = evidence.branches(-1)
     if not together <= SKIP:
         return None
     text = (
-        f"skip path: all branches together carry {together:.1%} of the gradient, so the stack is "
-        "nearly linear"
+        f"skip path: all branches together carry {100 * together:.2g}% of the gradient, so the "
+        "stack is nearly linear"
     )
-    name = evidence.run.section("residual").get("name", "")
-    change: tuple[str, ...] = ()
-    if evidence.run.section("init").get("name") == "normal":
-        change = ("init=lecun",)
-    elif name == "scaled":
-        change = (f"residual.scale={3 * evidence.setting('residual', 'scale'):g}",)
-    elif name == "rezero":
+    if evidence.narrow_norm:
+        text += f": {evidence.narrow_norm.partition('; try ')[0]}"
+    elif evidence.run.section("residual").get("name") == "rezero":
         text += "; more steps or a larger optimizer.lr let the learnable multipliers grow"
+    change = strengthened(evidence, together)
     return Finding(FLOW, "skip path", f"{text}{tried(change)}", change)
+
+
+def scaled_down(evidence: Evidence) -> bool:
+    """Whether the run scales its branches by less than residual=scaled does by default."""
+    residual, depth = evidence.residual, evidence.run.measures.depth
+    usual = 0.99 * depth**-USUAL_POWER
+    return isinstance(residual, ScaledResidual) and residual.multiplier(depth) < usual
+
+
+def strengthened(evidence: Evidence, together: float) -> tuple[str, ...]:
+    """The overrides that let the branches, which carry this part together, carry PART of it."""
+    if evidence.narrow_norm:
+        return WIDER
+    change: tuple[str, ...] = ()
+    depth, power = evidence.run.measures.depth, evidence.setting("residual", "power")
+    if power > USUAL_POWER and depth > 1:
+        together *= depth ** (power - USUAL_POWER)
+        change = (f"residual.power={USUAL_POWER:g}",)
+    elif evidence.run.section("init").get("name") == "normal" and not scaled_down(evidence):
+        return ("init=lecun",)
+    scale = evidence.setting("residual", "scale")
+    if 0 < together <= WEAK and not math.isnan(scale):
+        change = (*change, f"residual.scale={scale * PART / together:.2g}")
+    return change
 
 
 def tried(change: tuple[str, ...]) -> str:
@@ -206,7 +245,7 @@ def remedy(evidence: Evidence) -> tuple[str, ...]:
         return ()
     first = remedies[0]
     if first == "a smaller residual.scale":
-        first = f"residual.scale={evidence.setting('residual', 'scale') / 10:g}"
+        first = f"residual.scale={min(evidence.setting('residual', 'scale') / 10, 1):g}"
     elif first == "a smaller residual.start":
         first = "residual.start=0"
     return tuple(first.split(" with "))
@@ -215,8 +254,14 @@ def remedy(evidence: Evidence) -> tuple[str, ...]:
 def _remedies(evidence: Evidence) -> list[str]:
     """The same in words, the best first; none for an unknown residual connection."""
     residual = evidence.residual
+    if evidence.narrow_norm:
+        return list(WIDER)
+    if residual is None:
+        return []
     names = {group: evidence.run.section(group).get("name", "none") for group in GROUPS}
-    return settings(residual, evidence.run.measures.depth, **names) if residual else []
+    found = settings(residual, evidence.run.measures.depth, **names)
+    large = skips(evidence) and evidence.branch_variance > LARGE
+    return ["init=lecun", *found] if large and names["init"] != "lecun" else found
 
 
 def cause(evidence: Evidence) -> str:

@@ -16,24 +16,29 @@ from ffn_train.report.verdict.evidence import HALF, Evidence
 from ffn_train.report.verdict.gradient_flow import (
     MILD,
     STRONG,
+    WEAK,
     WIDE,
     WIDER,
     initialised,
     many_dead,
     remedy,
     reviving,
+    scaled_down,
     skips,
     slower,
+    strengthened,
     tried,
 )
 from ffn_train.report.verdict.learning import AS_GOOD
 from ffn_train.runs.finding import HELD_BACK, NOTHING, Finding
 from ffn_train.runs.outcome import best_validation_step
+from ffn_train.train.diagnosis import LARGE, TOO_LARGE
 
 # skills: shares of the trivial model's error that are removed
 GOOD = 0.9  # nothing held such a run back, if linear regression is no better
 FAIR = 0.8  # more steps would not matter much
 LITTLE = 0.2
+MORE_THAN_LINEAR = 0.1  # what it takes to be more than linear regression
 # losses, relative to another loss
 SPIKE = 3.0  # over the trivial model's: far beyond the scatter between batches
 FALLING = 0.8  # over an earlier loss: still falling
@@ -49,13 +54,21 @@ USUAL = 1e-3  # of a step that trains well
 FAR = 3.0  # far enough to have converged
 TRAVELLED = 0.05  # the least for memorising
 OUTLIER = 0.5  # a few rows' share of a target's variance
-LARGE, SMALL = 8.0, 0.01  # a branch's factor on the variance, outside of usual initial weights
+SMALL = 0.01  # a branch's factor on the variance, below that of usual initial weights
 SPIKES = 0.005  # share of the rows
 CLIPPED = 0.9  # share of the updates
 USUAL_CLIP = 1.0  # the default of trainer.clip
 BEGUN = 20  # updates
 MANY = 12  # blocks
 FEW = 0.5  # parameters per training row
+JUDGED_BY = (  # the quantities that rules read
+    "signal_gradient_rms",
+    "skip_gradient_rms",
+    "branch_gradient_rms",
+    "dead_share",
+    "weight_norm",
+    "update_norm",
+)
 
 
 def held_back(evidence: Evidence) -> Finding | None:
@@ -71,6 +84,9 @@ def held_back(evidence: Evidence) -> Finding | None:
         more = "; the loss was still falling, so more steps may help"
     elif evidence.end_unknown and not _good(evidence):
         more = "; overfitting and noise are not judged by so few rows of the log: try log.every=1"
+    unmeasured = [name for name in JUDGED_BY if name not in evidence.run.measures.series]
+    if unmeasured and not _good(evidence):
+        more += f"; not all causes are judged without {', '.join(unmeasured)}"
     return Finding(HELD_BACK, NOTHING, f"nothing that the run shows{more}")
 
 
@@ -105,12 +121,12 @@ def _outlier(evidence: Evidence) -> Finding | None:
     )
 
 
-def _one_feature(evidence: Evidence) -> Finding | None:
-    """A norm over a single feature, which leaves nothing of the data."""
-    if _good(evidence) or not evidence.one_feature:
+def _narrow_norm(evidence: Evidence) -> Finding | None:
+    """A norm over one or two features, which leaves nothing of the data or only signs."""
+    if _good(evidence) or not evidence.narrow_norm:
         return None
     kind = "model too small"
-    return Finding(HELD_BACK, kind, f"{kind}: {evidence.one_feature}", WIDER)
+    return Finding(HELD_BACK, kind, f"{kind}: {evidence.narrow_norm}", WIDER)
 
 
 def _initialisation(evidence: Evidence) -> Finding | None:
@@ -142,12 +158,14 @@ def _dead_from_the_start(evidence: Evidence) -> Finding | None:
 def _out_of_range_at_once(evidence: Evidence) -> Finding | None:
     """Diverged at step 0, before any update."""
     summary = evidence.run.summary
-    if not evidence.ended_early or evidence.updates > 0 or summary is None:
+    if summary is None or summary.divergence is None or evidence.updates > 0:
         return None
-    reason = summary.divergence.reason if summary.divergence is not None else ""
-    if "per block" in reason:
-        return Finding(HELD_BACK, "depth", f"depth: {reason}", remedy(evidence))
-    return Finding(HELD_BACK, "initialisation", f"initialisation: {reason}")
+    reason, site = summary.divergence.reason, summary.divergence.site
+    if "per block" in reason and TOO_LARGE not in reason:
+        return Finding(HELD_BACK, "depth", f"depth: {site}: {reason}", remedy(evidence))
+    usual = ("init=lecun", "init.bias_std=0") if "blocks." in site or TOO_LARGE in reason else ()
+    change = tuple(override for override in usual if not evidence.has(override))
+    return _finding("initialisation", f"{site}: {reason.partition('; try ')[0]}", change)
 
 
 def _all_alike(evidence: Evidence) -> Finding | None:
@@ -282,6 +300,20 @@ def _little(evidence: Evidence) -> bool:
     return guessed < 1 and skill < max(LITTLE, guessed)
 
 
+def _skip_path(evidence: Evidence) -> Finding | None:
+    """Branches scaled down by so much that there is hardly more than linear regression."""
+    together = evidence.branches(0)
+    linear = evidence.skill < max(evidence.baseline_skill, 0) + MORE_THAN_LINEAR
+    if not scaled_down(evidence) or not together <= WEAK or not linear or _good(evidence):
+        return None
+    scale, power = (evidence.setting("residual", name) for name in ("scale", "power"))
+    text = (
+        f"residual.scale={scale:g} and residual.power={power:g} leave all branches together "
+        f"{100 * together:.2g}% of the gradient at step 0, so the stack is nearly linear"
+    )
+    return _finding("skip path", text, strengthened(evidence, together))
+
+
 def _noise(evidence: Evidence) -> Finding | None:
     """The training loss fell, and nothing of that is seen on the validation rows."""
     losses = evidence.validation_losses
@@ -335,7 +367,7 @@ def _falling(evidence: Evidence) -> bool:
         return False  # the validation score did not improve, or may not have
     before, after = evidence.mean_loss(0.25, 0.5), evidence.mean_loss(0.5, 0.75)
     limit = FALLING if evidence.skill >= HALF else SLOWLY_FALLING
-    return evidence.skill < GOOD and after < limit * before and evidence.moved < FAR
+    return evidence.skill < GOOD and after < limit * before and not evidence.moved >= FAR
 
 
 def _still_falling(evidence: Evidence) -> Finding | None:
@@ -368,7 +400,7 @@ def _too_small(evidence: Evidence) -> Finding | None:
 
 def _nothing_to_learn(evidence: Evidence) -> Finding | None:
     """The weights moved far, and still nothing predicts the target, nor does linear regression."""
-    if not _little(evidence) or evidence.moved < HALF:
+    if not _little(evidence) or not evidence.moved >= HALF:
         return None
     text = (
         "neither the stack nor linear regression predicts the target from these inputs: it is "
@@ -380,7 +412,7 @@ def _nothing_to_learn(evidence: Evidence) -> Finding | None:
 RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
     _no_rate,
     _outlier,
-    _one_feature,
+    _narrow_norm,
     _initialisation,
     _depth,
     _out_of_range_at_once,
@@ -388,6 +420,7 @@ RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
     _hardly_begun,
     _all_alike,
     _rate_too_large,
+    _skip_path,
     _noise,
     _overfitting,
     _clipping,
