@@ -137,5 +137,18 @@ def pixels(page: Any, chart: str) -> tuple[int, int]:
     return drawn, total
 
 
+def fits(page: Any, width: int) -> bool:
+    """Whether the page comes to fit a window of this width.
+
+    It is asked repeatedly: its policy forbids the evaluation by which Playwright waits.
+    """
+    page.set_viewport_size({"width": width, "height": 900})
+    for _ in range(50):
+        if page.evaluate("document.documentElement.scrollWidth") == width:
+            return True
+        page.wait_for_timeout(100)
+    return False
+
+
 def text(page: Any, selector: str) -> str:
     return str(page.inner_text(selector))

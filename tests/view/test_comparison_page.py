@@ -13,7 +13,7 @@ import pytest
 from ffn_train.compare.case import Case
 from ffn_train.compare.page import content, html
 from tests.compare.made_up import case, compared, drawn, having, lines_of, small_sweep
-from tests.view.conftest import Opened, pixels, text, visit
+from tests.view.conftest import Opened, fits, pixels, text, visit
 
 HOSTILE = "</script><img/src=x/onerror=alert(1)>"
 
@@ -266,8 +266,7 @@ def test_each_value_on_the_axis_is_named(key: str, opened: Opened) -> None:
 @pytest.mark.parametrize("width", [420, 320])
 def test_a_narrow_window_has_all_controls_in_it(width: int, opened: Opened) -> None:
     page = opened(html(compared(*small_sweep(), x="depth", color="residual")))
-    page.set_viewport_size({"width": width, "height": 900})
-    page.wait_for_function(f"document.documentElement.scrollWidth === {width}", timeout=5000)
+    assert fits(page, width)
 
 
 def test_hovering_names_the_run_and_what_differs(sweep_page: Any) -> None:

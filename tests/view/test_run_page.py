@@ -16,7 +16,7 @@ from ffn_train.runs import Run
 from ffn_train.view import run_page
 from tests.support.made_measures import with_values
 from tests.support.small_runs import config, run_in
-from tests.view.conftest import Opened, pixels, text
+from tests.view.conftest import Opened, fits, pixels, text
 
 DEPTH = ("parameter_gradient", "signal_gradient", "quantity_depth", "heat_map")
 STEPS = ("quantity_steps", "loss", "score", "ratio", "updates", "clipped")
@@ -385,5 +385,4 @@ def test_a_quantity_without_values_says_why(small_run: Run, opened: Opened) -> N
 @pytest.mark.parametrize("width", [420, 320])
 def test_a_narrow_window_has_all_controls_in_it(width: int, small_run: Run, opened: Opened) -> None:
     page = opened(run_page(small_run))
-    page.set_viewport_size({"width": width, "height": 900})
-    page.wait_for_function(f"document.documentElement.scrollWidth === {width}", timeout=5000)
+    assert fits(page, width)
