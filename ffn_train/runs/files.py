@@ -12,7 +12,7 @@ predictions.npz     the model's predictions for the validation rows (see ffn_tra
 summary.json        the results; present once the run has ended, before its figures are drawn
 checkpoints/        the last two states that the run can resume from
 plots/              the figures
-status.json         running, finished, diverged, interrupted or failed, and why
+status.json         running, finished, stopped, diverged, interrupted or failed, and why
 .lock               held by the process that writes to the directory
 """
 

@@ -44,9 +44,9 @@ class Logger(Choice, ABC):
         """
 
     def close(self, state: str) -> None:
-        """End: ``finished``, ``diverged``, ``interrupted`` or ``failed``.
+        """End: ``finished``, ``stopped``, ``diverged``, ``interrupted`` or ``failed``.
 
-        Of a run that has ended, in one of the first two states, the directory has all files,
+        Of a run that has ended, in one of the first three states, the directory has all files,
         summary.json and the figures among them.
         """
 
