@@ -59,7 +59,8 @@ def _reason(error: OSError, path: Path) -> str:
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         file = next((p for p in (path, *path.parents) if p.exists() and not p.is_dir()), path)
         return f"{file} is a file"
-    where = f"{error.filename}: " if error.filename not in (None, str(path)) else ""
+    file = Path(error.filename or path)
+    where = f"{file}: " if file != path and os.path.lexists(file) else ""
     return f"{where}{error.strerror}"
 
 
