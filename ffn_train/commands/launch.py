@@ -51,7 +51,9 @@ def run(name: str) -> None:
         _streams()
         command = _imported(name, program)
         command()
-        _check_mentioned()
+        from ffn_train.commands.options import check_mentioned  # which the command has imported
+
+        check_mentioned()
         sys.stdout.flush()
     except BrokenPipeError:
         _drop_output()
@@ -91,13 +93,6 @@ def _of_parts(error: BaseException) -> str:
     if isinstance(error, SystemExit) and not outside.place_in_part(error):
         return ""
     return str(outside.origin(error))
-
-
-def _check_mentioned() -> None:
-    """Raises the OSError of a full disk that has lost what the command mentioned."""
-    from ffn_train.commands.options import check_mentioned
-
-    check_mentioned()
 
 
 def _of_disk(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from ffn_train import __version__
 from ffn_train.commands.help import help_text
 from ffn_train.commands.options import Parser, mention, os_error, say, tell
 from ffn_train.config.composition import as_yaml, complete, compose, load_parts
+from ffn_train.config.keys import DECLARED
 from ffn_train.config.overrides import CONFIG_DIR, command, written
 from ffn_train.config.sections import listed
 from ffn_train.config.settings import SettingError, UserError, counted, first_line, shortened
@@ -84,8 +85,8 @@ def run(overrides: list[str]) -> None:
     from ffn_train.running.experiment import build_experiment
 
     config = compose(overrides)
-    experiment = build_experiment(config)
     _refuse_sweeps(overrides)
+    experiment = build_experiment(config)
     if config["sweep"]["grid"]:
         varied = ", ".join(config["sweep"]["grid"])
         tell(f"without -m this is one run of the base settings, not the sweep over {varied}")
@@ -103,7 +104,8 @@ def _refuse_sweeps(overrides: list[str]) -> None:
     """Raises SettingError for settings of a sweep, typed for one run; a preset's are for -m."""
     for text in overrides:
         key = text.lstrip("+").partition("=")[0]
-        if key.startswith("sweep.") and key != "sweep.grid":  # of which the run tells
+        of_sweeps = key.startswith("sweep.") and key in DECLARED
+        if of_sweeps and key != "sweep.grid":  # of which the run tells
             where = "; run.dir=PATH names a run's directory" if key == "sweep.dir" else ""
             raise SettingError(f"{shortened(text)} is for a sweep, with -m{where}")
 

@@ -102,8 +102,8 @@ def _checkpoint_due(step: int, experiment: Experiment) -> bool:
 
 def scalars(record: Record) -> dict[str, float | None]:
     """A record's row of scalars.csv; None in place of NaN, which is what was not computed."""
-    row = {name: getattr(record, name) for name in COLUMNS}
-    return {name: None if value != value else value for name, value in row.items()}
+    row = ((name, getattr(record, name)) for name in COLUMNS)
+    return {name: None if value != value else value for name, value in row}
 
 
 def restore(state: State, checkpoint: Checkpoint) -> None:

@@ -39,14 +39,18 @@ class ScoreDeclared:
         pick = np.argmax if self.better == "higher" else np.argmin
         return int(known[pick(values[known])])
 
-    def unlearned(self, value: float | None) -> float:
-        """The share of the trivial model's error that remains: 0 for perfect outputs.
+    def skill(self, value: float | None) -> float:
+        """The share of the trivial model's error that is removed: 1 for perfect outputs.
 
-        NaN if the value, the perfect score or the trivial model's is unknown.
+        Where no score is perfect, how much better a value is than the trivial model's, relative to
+        that. NaN if the value or the trivial model's score is unknown, or that is 0 or perfect.
         """
-        if value is None or self.perfect is None or self.no_skill in (None, self.perfect):
+        if value is None or self.no_skill is None:
             return math.nan
-        return (self.perfect - value) / (self.perfect - self.no_skill)
+        most = abs(self.no_skill) * (1 if self.better == "higher" else -1)
+        if self.perfect is not None:
+            most = self.perfect - self.no_skill
+        return (value - self.no_skill) / most if most else math.nan
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ LOUDEST = 1e100  # the noise, whose square float64 must hold
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Synthetic(Task):
+class Synthetic(Task):
     """A table of ``rows`` rows (training and validation) with ``inputs`` inputs, and noise."""
 
     drawn = True
@@ -32,37 +32,36 @@ class _Synthetic(Task):
         at_most=LOUDEST,
     )
 
+    def _check_sizes(self, *keys: str) -> None:
+        """Raise SettingError before drawing an array too large for an ordinary machine."""
+        for first, second in combinations(keys, 2):
+            rows, columns = getattr(self, first), getattr(self, second)
+            if rows * columns > LARGEST:
+                raise SettingError(
+                    f"task.{first} times task.{second} must be at most {LARGEST}, "
+                    f"got {rows} times {columns}"
+                )
+
+    def _standard(self, clean: Array, *keys: str) -> Array:
+        """Clean targets (R, M) with mean 0 and standard deviation 1 in each column.
+
+        Raises SettingError, which names the settings ``keys`` that decide their size, if float64
+        cannot hold the standard deviation.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, std = clean.mean(axis=0), clean.std(axis=0)
+        if not (np.isfinite(std) & (std > 0)).all():
+            values = " and ".join(f"task.{key}={getattr(self, key)}" for key in keys)
+            size = "small" if (std == 0).any() else "large"
+            raise SettingError(
+                f"{values}: the targets without noise have a standard deviation too {size} for "
+                "float64"
+            )
+        return np.asarray((clean - mean) / std)
+
     def _with_noise(self, inputs: Array, clean: Array, rng: np.random.Generator) -> Table:
         targets = clean + self.noise * rng.standard_normal(clean.shape)
         return Table(inputs, targets, _numbered("x", inputs), _numbered("y", targets))
-
-
-def check_sizes(task: Task, *keys: str) -> None:
-    """Raise SettingError before drawing an array too large for an ordinary machine."""
-    for first, second in combinations(keys, 2):
-        rows, columns = getattr(task, first), getattr(task, second)
-        if rows * columns > LARGEST:
-            raise SettingError(
-                f"task.{first} times task.{second} must be at most {LARGEST}, "
-                f"got {rows} times {columns}"
-            )
-
-
-def standard(clean: Array, task: Task, *keys: str) -> Array:
-    """Clean targets (R, M) with mean 0 and standard deviation 1 in each column.
-
-    Raises SettingError, which names the settings ``keys`` that decide their size, if float64 cannot
-    hold the standard deviation.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, std = clean.mean(axis=0), clean.std(axis=0)
-    if not (np.isfinite(std) & (std > 0)).all():
-        values = " and ".join(f"task.{key}={getattr(task, key)}" for key in keys)
-        size = "small" if (std == 0).any() else "large"
-        raise SettingError(
-            f"{values}: the targets without noise have a standard deviation too {size} for float64"
-        )
-    return np.asarray((clean - mean) / std)
 
 
 def _numbered(letter: str, columns: Array) -> tuple[str, ...]:
@@ -70,7 +69,7 @@ def _numbered(letter: str, columns: Array) -> tuple[str, ...]:
 
 
 @choice("task", "sinusoid")
-class Sinusoid(_Synthetic):
+class Sinusoid(Synthetic):
     """y = Σ_k sin(ω a_k·x), standardised, plus noise: a smooth function that no linear model fits.
 
     x ~ N(0, I) of D = ``inputs``; a_k ~ N(0, spread²/D I) for k = 1 ... ``waves``, the same for any
@@ -86,7 +85,7 @@ class Sinusoid(_Synthetic):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_sizes(self, "rows", "inputs", "waves")
+        self._check_sizes("rows", "inputs", "waves")
 
     def table(self, rng: np.random.Generator) -> Table:
         directions = rng.standard_normal((self.waves, self.inputs))
@@ -95,11 +94,11 @@ class Sinusoid(_Synthetic):
         phases = inputs @ directions.T
         phases *= self.frequency
         clean = np.sin(phases).sum(axis=1, keepdims=True)
-        return self._with_noise(inputs, standard(clean, self, "frequency", "spread"), rng)
+        return self._with_noise(inputs, self._standard(clean, "frequency", "spread"), rng)
 
 
 @choice("task", "friedman")
-class Friedman(_Synthetic):
+class Friedman(Synthetic):
     """y = 10 sin(π x₁ x₂) + 20 (x₃ - ½)² + 10 x₄ + 5 x₅, plus noise: "Friedman #1".
 
     x is uniform on [0, 1]^D with D = ``inputs`` >= 5; the inputs after the fifth have no effect.
@@ -117,7 +116,7 @@ class Friedman(_Synthetic):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_sizes(self, "rows", "inputs")
+        self._check_sizes("rows", "inputs")
 
     def table(self, rng: np.random.Generator) -> Table:
         inputs = rng.random((self.rows, self.inputs))
@@ -127,7 +126,7 @@ class Friedman(_Synthetic):
 
 
 @choice("task", "linear")
-class LinearMap(_Synthetic):
+class LinearMap(Synthetic):
     """y = A x plus noise, with x ~ N(0, I): no model can do better than linear regression.
 
     A is (``outputs``, ``inputs``); its rows are uniformly distributed unit vectors, so that each
@@ -139,7 +138,7 @@ class LinearMap(_Synthetic):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_sizes(self, "rows", "inputs", "outputs")
+        self._check_sizes("rows", "inputs", "outputs")
 
     def table(self, rng: np.random.Generator) -> Table:
         weights = rng.standard_normal((self.outputs, self.inputs))

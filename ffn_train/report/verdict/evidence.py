@@ -112,7 +112,7 @@ class Evidence:
         """The share of the trivial model's error that is removed, by row; NaN if not evaluated."""
         unknown = np.full(len(self.run.scalars["step"]), np.nan)
         score, values = self.run.score, self.run.scalars.get("validation_score", unknown)
-        return np.array([1 - score.unlearned(v) if score else math.nan for v in values])
+        return np.array([score.skill(v) if score else math.nan for v in values])
 
     @property
     def kept(self) -> bool:
@@ -134,7 +134,7 @@ class Evidence:
     @property
     def baseline_skill(self) -> float:
         score = self.run.score
-        return math.nan if score is None else 1 - score.unlearned(score.baseline)
+        return math.nan if score is None else score.skill(score.baseline)
 
     def by_chance(self, score: ScoreDeclared, rows: int | None, deviations: float) -> float:
         """The skill that guesses at so many rows' classes reach by chance; 0 for numbers.

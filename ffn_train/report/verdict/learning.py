@@ -32,7 +32,7 @@ def learned(evidence: Evidence) -> Finding | None:
         of = f" ({counted(rows, 'row')})" if rows else ""
         return Finding(LEARNED, UNKNOWN, f"cannot tell: {score.symbol} is undefined {where}{of}")
     trivial = score.trivial or "knowing nothing of the inputs"
-    skill, baseline = (_skill(score, known) for known in (value, score.baseline))
+    skill, baseline = (score.skill(known) for known in (value, score.baseline))
     achieved = f"{score.symbol} {value:.3g} {where}"
     best_of_many = evidence.kept and not origin.test_rows
     guessed = evidence.by_chance(score, rows, 3 if best_of_many else 2)
@@ -68,19 +68,8 @@ def learned(evidence: Evidence) -> Finding | None:
     return Finding(LEARNED, "yes", f"yes: {achieved}; {', '.join(comparisons)}")
 
 
-def _skill(score: ScoreDeclared, value: float | None) -> float:
-    """The share of the trivial model's error that is removed; NaN if unknown.
-
-    Where no score is perfect, how much better it is than the trivial model's, relative to that.
-    """
-    if score.perfect is not None or value is None or not score.no_skill:
-        return 1 - score.unlearned(value)
-    gain = (value - score.no_skill) / abs(score.no_skill)
-    return gain if score.better == "higher" else -gain
-
-
 def _as_good(score: ScoreDeclared, kind: str | None, rows: int | None) -> float:
     """The difference in skill that says nothing: of classes that of two rows at least."""
     if kind != "classes" or not rows:
         return AS_GOOD
-    return max(AS_GOOD, score.unlearned(1 - 2 / rows))  # the first if the second is NaN
+    return max(AS_GOOD, 1 - score.skill(1 - 2 / rows))  # the first if the second is NaN
