@@ -5,7 +5,7 @@
     python experiments/throughput/benchmark.py --quick      two small cells, to see that it works
 
 Writes the tables, the figure and the findings in README.md next to this file; with ``--quick`` to
-outputs/throughput/quick instead. Needs pip install -e ".[peers,parallel,mkl]"; a contestant that is
+outputs/throughput/quick instead. Needs pip install -e ".[peers,parallel,compiled]" mkl; whoever is
 not installed is left out, with a message.
 """
 

@@ -21,8 +21,8 @@ from cells import ENDLESS, Cell, arrays, build
 from grid import (
     COMPILED,
     EAGER,
+    ITS_LIMIT,
     LIMIT,
-    MKL_LIMIT,
     NUMPY,
     PEERS,
     STEPS,
@@ -175,7 +175,7 @@ def measures(engine: str, cell: Cell, *, rounds: int, turn: float) -> list[Row]:
 
 def peak(rounds: int) -> Iterator[Row]:
     """The most GFLOP/s that products of large matrices reach on one thread and on two."""
-    name = LIMIT if missing(MKL_LIMIT) else MKL_LIMIT
+    name = LIMIT if missing(ITS_LIMIT) else ITS_LIMIT
     for threads in (1, 2):
         cell, seconds = Cell(1, SQUARE, SQUARE, SQUARE * threads), []
         with Worker(name, threads) as worker:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from cells import KINDS, Cell
 from costs import RECOMPUTE
-from grid import ALONE, COMPILED, EAGER, ENGINES, LIMIT, MKL_LIMIT, NUMPY, OPENBLAS, OVER, PEERS
+from grid import ALONE, COMPILED, EAGER, ENGINES, LIMIT, LIMITS, NUMPY, OVER, PEERS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -42,7 +42,7 @@ PANELS = (  # position, title, labels of x and y
 )
 BLUE, GREEN = "#123f6b", "#2f7d4f"
 OTHERS = ("#c2501c", "#e3a13a", "#8d6bb0", "#d7a6e0", "#9a9a9a")
-COLOURS = dict(zip((*ENGINES, *PEERS), (BLUE, GREEN, GREEN, *OTHERS), strict=True))
+COLOURS = dict(zip((*ENGINES, *PEERS), (BLUE, GREEN, *OTHERS), strict=True))
 COLOURS |= {f"{NUMPY} {RECOMPUTE}": "#7fb0cf", f"{COMPILED} {RECOMPUTE}": "#9cc9a8"}
 WORDS = dict(zip(KINDS, ("relu", "relu, norm", "gelu", "gelu, norm"), strict=True))
 SHADES = (BLUE, "#3b78a8", "#7fb0cf", "#bcd7e6")
@@ -117,10 +117,10 @@ def against_peers(cell: Mapping[str, Row]) -> dict[str, str]:
 
 
 def against_products(cell: Mapping[str, Row]) -> dict[str, str]:
-    pairs = [*((LIMIT, engine) for engine in ENGINES), (MKL_LIMIT, COMPILED)]
+    pairs = [(LIMIT, NUMPY), *((limit, COMPILED) for limit in LIMITS)]
     known = [pair for pair in pairs if cell.keys() >= set(pair)]
     shares = {f"{limit} / {e}": f"{share(cell, limit, e):.0f} %" for limit, e in known}
-    return times(cell, (LIMIT, MKL_LIMIT)) | shares
+    return times(cell, LIMITS) | shares
 
 
 def of_peak(size: Cell, cell: Mapping[str, Row], peaks: Mapping[int, float]) -> dict[str, str]:
@@ -195,11 +195,10 @@ def draw_speed(axes: Axes, cells: Cells) -> None:
         x, low, middle, high = np.array(speeds).T
         look = {"marker": "_", "markersize": 8, "markeredgewidth": 1.4}
         if name in ENGINES:
-            x += 0.2 * (order - 1)
+            x += 0.2 * (order - 0.5)
             look = {"marker": "o" if name == NUMPY else "D", "markersize": 3.4, "zorder": 3}
         look |= {"linestyle": "none", "color": COLOURS[name], "elinewidth": 0.8, "label": name}
-        face = "white" if name == OPENBLAS else COLOURS[name]
-        axes.errorbar(x, middle, yerr=(middle - low, high - middle), markerfacecolor=face, **look)
+        axes.errorbar(x, middle, yerr=(middle - low, high - middle), **look)
     axes.axhline(1, color=INK, linewidth=0.9, zorder=1)
     axes.set_yscale("log")
     low, high = axes.get_ylim()

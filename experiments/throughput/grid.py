@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 from cells import Cell, arrays
 
-NUMPY, COMPILED, OPENBLAS = "numpy", "compiled", "compiled, OpenBLAS"
+NUMPY, COMPILED = "numpy", "compiled"
 ALONE = "compiled, one thread"
-ENGINES = (NUMPY, COMPILED, OPENBLAS)  # this project's; the last, where the second has MKL
-LIMIT, MKL_LIMIT = "products", "products, MKL"
+ENGINES = (NUMPY, COMPILED)  # this project's
+LIMIT, ITS_LIMIT, MKL_LIMIT = "products", "products, compiled", "products, MKL"
+LIMITS = (LIMIT, ITS_LIMIT, MKL_LIMIT)
 EAGER, GRAPH, JAX = "torch eager", "torch.compile", "jax"
 SCAN, LONG_SCAN = "jax, 32 steps", "jax, 500 steps"
 PEERS = (EAGER, GRAPH, JAX, SCAN, LONG_SCAN)
@@ -31,9 +32,9 @@ CONTESTANTS = {  # where it is defined, the packages it needs, its numbers of th
     NUMPY: ("ours:NumPy", (), (0,)),
     COMPILED: ("ours:Compiled", ("numba", "scipy"), (0,)),
     ALONE: ("ours:CompiledAlone", ("numba", "scipy"), (1,)),
-    OPENBLAS: ("ours:CompiledWithoutMKL", ("numba", "scipy", "mkl"), (0,)),
     LIMIT: ("ours:Products", (), (1, 2)),
-    MKL_LIMIT: ("ours:MKLProducts", ("numba", "scipy", "mkl"), (1, 2)),
+    ITS_LIMIT: ("compiled_products:CompiledProducts", ("numba", "scipy"), (1, 2)),
+    MKL_LIMIT: ("compiled_products:MKLProducts", ("numba", "scipy", "mkl"), (1, 2)),
     EAGER: ("torch_peer:Eager", ("torch",), (1, 2)),
     GRAPH: ("torch_peer:Compiled", ("torch",), (1, 2)),
     JAX: ("jax_peer:Jit", ("jax",), (1, 2)),
@@ -41,7 +42,7 @@ CONTESTANTS = {  # where it is defined, the packages it needs, its numbers of th
     LONG_SCAN: ("jax_peer:LongScan", ("jax",), (1, 2)),
 }
 VERSIONS = {distribution.name: distribution.version for distribution in distributions()}
-OVER = {NUMPY: "numpy_over", COMPILED: "compiled_over", OPENBLAS: "openblas_over"}
+OVER = {NUMPY: "numpy_over", COMPILED: "compiled_over"}
 
 TOLERANCE = 1e-4  # of a tensor's largest gradient; relative, for the first losses
 TRIED = 4  # batches, of which one has to agree
@@ -102,7 +103,7 @@ def measure(workers: Sequence[Worker], cell: Cell, *, rounds: int, turn: float) 
             facts = worker.ask("load", cell, data if worker.name in PEERS else None)
         except Exception as error:  # torch.compile finds no C++ compiler, say
             facts = {"note": f"{type(error).__name__}: {error}".splitlines()[0]}
-        if worker.name not in (LIMIT, MKL_LIMIT) and "note" not in facts:
+        if worker.name not in LIMITS and "note" not in facts:
             facts["gradient_error"] = agreement(worker, cell, reference)
         results[worker] = {"contestant": worker.name, **facts}
     ready = [worker for worker, facts in results.items() if "note" not in facts]

@@ -6,7 +6,7 @@ gradient's norm and the check that both are finite.
 
 from __future__ import annotations
 
-import importlib.metadata
+import importlib
 from typing import Any
 
 import numpy as np
@@ -56,8 +56,6 @@ class NumPy:
 
 
 class Compiled(NumPy):
-    """With MKL's products where the package ``mkl`` is installed, else with SciPy's OpenBLAS."""
-
     engine = "compiled"
 
     def __init__(self, threads: int) -> None:
@@ -70,18 +68,6 @@ class CompiledAlone(Compiled):
 
     def load(self, cell: Cell, data: Any = None, **options: Any) -> dict[str, Any]:
         return super().load(cell, data, threads=1, **options)
-
-
-class CompiledWithoutMKL(Compiled):
-    """As if the package ``mkl``, which the engine looks up, were not installed."""
-
-    def __init__(self, threads: int) -> None:
-
-        def absent(name: str) -> None:
-            raise importlib.metadata.PackageNotFoundError(name)
-
-        importlib.metadata.distribution = absent
-        super().__init__(threads)
 
 
 class Products:
@@ -123,36 +109,4 @@ class Products:
         for _ in range(count):
             for left, right, out in self.products:
                 np.matmul(left, right, out=out)
-        return range(count)
-
-
-class MKLProducts(Products):
-    """The same by MKL from compiled code; each of two threads has half the rows."""
-
-    def __init__(self, threads: int) -> None:
-        from numba import njit
-
-        from ffn_train.nn.compiled import blas
-
-        @njit(nogil=True)
-        def products(up, down, d_up, d_down, x, hidden, wide, narrow, dy):
-            for i in range(len(up)):
-                blas.product_with_transpose(x[i], up[i], wide)
-                blas.product_with_transpose(hidden[i], down[i], narrow)
-            for i in range(len(up) - 1, -1, -1):
-                blas.product_of_transpose(dy, hidden[i], d_down[i])
-                blas.product(dy, down[i], wide)
-                blas.product_of_transpose(wide, x[i], d_up[i])
-                blas.product(wide, up[i], narrow)
-
-        self.threads = self.shards = threads
-        threadpool_limits(1, user_api="blas")  # of SciPy's OpenBLAS, for small products
-        shards = Shards(threads)
-        map_packing_buffers(blas.small_product, np.float32, shards)
-        each = shards.each
-        self._step = lambda: each(lambda shard: products(*self.arrays[shard]))
-
-    def steps(self, count: int) -> range:
-        for _ in range(count):
-            self._step()
         return range(count)

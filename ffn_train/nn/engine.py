@@ -64,7 +64,7 @@ class Engine:
 
     ``steps``: what makes several steps in one call, or None where a part has to be run step by
     step. ``delay``: gives the line that announces the compilation before a first use, or None.
-    ``product``: of two matrices, by the library that multiplies the small ones of a step.
+    ``product``: of two matrices, by the library that multiplies those of a step.
     """
 
     segment: type[Segment]
@@ -109,7 +109,7 @@ def engine(name: str) -> Engine:
     if check_engine(name) == "numpy":
         return NUMPY
     try:
-        from ffn_train.nn.compiled.blas import small_product  # late: Numba is slow to import
+        from ffn_train.nn.compiled.blas import product_from_python  # late: Numba is slow to import
         from ffn_train.nn.compiled.blocks import delay
         from ffn_train.nn.compiled.losses import gradient_of
         from ffn_train.nn.compiled.reductions import CompiledReductions
@@ -128,5 +128,5 @@ def engine(name: str) -> Engine:
         reductions=CompiledReductions(),
         steps=compiled_steps,
         delay=delay,
-        product=small_product,
+        product=product_from_python,
     )

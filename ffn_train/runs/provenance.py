@@ -20,7 +20,7 @@ from ffn_train.tasks.outliers import Outliers
 
 PACKAGES = (
     *("numpy", "hydra-core", "omegaconf", "matplotlib", "safetensors", "threadpoolctl"),
-    *("pandas", "numba", "scipy", "mkl"),
+    *("pandas", "numba", "scipy"),
 )
 
 

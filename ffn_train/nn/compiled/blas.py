@@ -1,16 +1,12 @@
-"""Matrix products for compiled code: the BLAS's ``gemm``, MKL's if it is installed, else SciPy's.
+"""Matrix products for compiled code, by the ``gemm`` of SciPy's OpenBLAS.
 
-Small products other than x Wᵀ go to SciPy's OpenBLAS in any case: its kernels for them skip the
-packing and are up to twice as fast as MKL's.
-
-Compiled code calls ``ffn_sgemm`` and ``ffn_small_sgemm`` (``dgemm``), names that are registered
-with the linker here, so Numba's cache does not depend on which library is used.
+Compiled code calls ``ffn_sgemm`` and ``ffn_dgemm``, names that are registered with the linker here,
+so Numba's cache does not depend on where the library lies.
 """
 
 from __future__ import annotations
 
 import ctypes
-from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 import llvmlite.binding
@@ -24,57 +20,26 @@ from numba.extending import get_cython_function_address, intrinsic
 from ffn_train.nn.compiled.jit import inlined
 from ffn_train.nn.core import Array
 
-_SMALL = 10**6  # multiplications
-_SEQUENTIAL = 1  # MKL_THREADING_SEQUENTIAL: the shards have the threads
-_REPRODUCIBLE = 2 | 0x10000  # MKL_CBWR_AUTO | MKL_CBWR_STRICT: alignment does not change the bytes
 
-
-def _mkl() -> ctypes.CDLL | None:
-    """MKL, where the package ``mkl`` is installed."""
-    try:
-        files = distribution("mkl").files or []
-    except PackageNotFoundError:
-        return None
-    for file in files:
-        if file.name.startswith(("libmkl_rt.so", "mkl_rt.")) and file.suffix != ".lib":
-            library = ctypes.CDLL(str(file.locate()))
-            library.MKL_Set_Threading_Layer(_SEQUENTIAL)
-            library.MKL_CBWR_Set(_REPRODUCIBLE)
-            return library
-    return None
-
-
-def _small(name: str) -> int:
+def _address(name: str) -> int:
     """The address of SciPy's ``sgemm`` or ``dgemm``."""
     return int(get_cython_function_address("scipy.linalg.cython_blas", name))
 
 
-def small_product(a: Array, b: Array) -> Array:
-    """a (N, M) b (M, K), C-ordered and of one type, by the library of the small products.
+for _name in ("sgemm", "dgemm"):
+    llvmlite.binding.add_symbol(f"ffn_{_name}", _address(_name))
 
-    For Python: compiled code need not wait for a call by ctypes.
-    """
+
+def product_from_python(a: Array, b: Array) -> Array:
+    """a (N, M) b (M, K), C-ordered and of one type: compiled code need not wait for this call."""
     name, real = ("sgemm", ctypes.c_float) if a.itemsize == 4 else ("dgemm", ctypes.c_double)
-    gemm = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 13)(_small(name))
+    gemm = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 13)(_address(name))
     out = np.empty((len(a), b.shape[1]), a.dtype)
     letter, one, zero = (ctypes.byref(x) for x in (ctypes.c_char(b"N"), real(1), real(0)))
     n, m, k = (ctypes.byref(ctypes.c_int64(size)) for size in (*a.shape, b.shape[1]))
     left, right, y = (x.ctypes.data for x in (b, a, out))  # swapped, as below
     gemm(letter, letter, k, n, m, one, left, k, right, m, zero, y, k)
     return out
-
-
-def _link() -> None:
-    mkl = _mkl()
-    for name in ("sgemm", "dgemm"):
-        small = large = _small(name)
-        if mkl is not None:
-            large = ctypes.cast(getattr(mkl, f"{name}_"), ctypes.c_void_p).value or 0
-        llvmlite.binding.add_symbol(f"ffn_small_{name}", small)
-        llvmlite.binding.add_symbol(f"ffn_{name}", large)
-
-
-_link()
 
 
 def _gemm(context, ta, tb, m, n, k, a, lda, b, ldb, c):
@@ -107,13 +72,7 @@ def _gemm(context, ta, tb, m, n, k, a, lda, b, ldb, c):
             return builder.bitcast(array.data, pointer)
 
         kind = ir.FunctionType(ir.VoidType(), [pointer] * 13)
-        small, large = (
-            cgutils.get_or_insert_function(builder.module, kind, f"ffn_{size}{name}")
-            for size in ("small_", "")
-        )
-        count = builder.mul(builder.mul(values[2], values[3]), values[4])
-        few = builder.icmp_signed("<=", count, count.type(_SMALL))
-        function = builder.select(builder.and_(few, builder.not_(values[0])), small, large)
+        function = cgutils.get_or_insert_function(builder.module, kind, f"ffn_{name}")
         shape = [letter(values[0]), letter(values[1]), size(2), size(3), size(4)]
         factors = [address(real(1.0)), data(5), size(6), data(7), size(8)]
         builder.call(function, [*shape, *factors, address(real(0.0)), data(9), size(2)])
