@@ -115,6 +115,7 @@ def sweep(overrides: list[str]) -> int:
     is damaged.
     """
     from ffn_train.runs.status import EARLY, ENDED
+    from ffn_train.sweep.launcher import end_workers
     from ffn_train.sweep.run import check, counts, run_sweep
     from ffn_train.train import threads
 
@@ -129,6 +130,7 @@ def sweep(overrides: list[str]) -> int:
     drawn = plan.config["plot"]["when"] != "never"
     with _imported_meanwhile("ffn_train.compare.figures") if drawn else nullcontext():
         swept = run_sweep(plan, tell)
+    end_workers()  # which takes them half a second, beside the comparison
     path, entries = swept.path, swept.entries
     states = [(entry.directory, entry.status(path)) for entry in entries]
     unfinished = [

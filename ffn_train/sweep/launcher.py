@@ -10,6 +10,7 @@ import copy
 import importlib.util
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -97,6 +98,12 @@ def launch(
     for done in launcher.launch(jobs, initial_job_idx=0):
         if done.status is JobStatus.FAILED:  # Hydra keeps exceptions, and would print them itself
             raise done._return_value
+
+
+def end_workers() -> None:
+    """Have this machine's idle workers, if there are any, end without being waited for."""
+    if loky := sys.modules.get("joblib.externals.loky"):
+        loky.get_reusable_executor(reuse=True).shutdown(wait=False)
 
 
 def _batches(digests: Sequence[str], most: int) -> Iterator[Sequence[str]]:

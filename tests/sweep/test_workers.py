@@ -164,6 +164,19 @@ def test_workers_of_a_killed_parent_end_with_a_checkpoint(tmp_path: Path) -> Non
     assert any(newest_step(job.parent) for job in jobs)
 
 
+def test_idle_workers_end_and_others_can_take_their_place() -> None:
+    loky = pytest.importorskip("joblib.externals.loky", reason="joblib is not installed")
+    for _ in range(2):
+        worker = loky.get_reusable_executor(max_workers=1).submit(os.getpid).result()
+        assert alive(worker)
+        launcher.end_workers()
+        launcher.end_workers()  # there are none any more
+        end = time.monotonic() + 30
+        while alive(worker) and time.monotonic() < end:
+            time.sleep(0.02)
+        assert not alive(worker)
+
+
 def forge(sweep: Path, **changes: Any) -> str:
     """Let the manifest say something else of its only job; the job's digest."""
     path = sweep / manifest.MANIFEST
