@@ -131,7 +131,7 @@ class Space:
         return Job(point, self._config(point)).computed_by(self.engine)
 
     def _config(self, point: Mapping[str, str]) -> Config:
-        """Jobs that differ only in plain values share one composition, which takes 70 ms, unless
+        """Jobs that differ only in plain values share one composition, which takes 40 ms, unless
         a setting refers to another (``${model.depth}``), which may vary.
         """
         plain = [(key, value) for key, value in point.items() if key in self._plain]
