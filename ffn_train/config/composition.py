@@ -52,40 +52,34 @@ def compose(overrides: Sequence[str] = ()) -> Config:
 
 def composed(overrides: Sequence[str]) -> Composition:
     """``compose`` with the launcher, for a sweep. Raises SettingError."""
-    config, resolved = _compose(overrides)
-    hydra = config.hydra
-    name = str(hydra.runtime.choices["hydra/launcher"])
-    node = _unresolved(hydra)
+    hydra, written, resolved = _compose(overrides)
+    name = str(hydra["runtime"]["choices"]["hydra/launcher"])
     if any(text.startswith(CONFIG_DIR) for text in overrides):
-        _refuse_hydra_of_presets(node)
-    written = plain(config, resolve=False)
+        _refuse_hydra_of_presets(hydra)
     if name == IN_PROCESS:
         return Composition(resolved, None, {}, written)
     one_of("hydra/launcher", name, launchers())
-    return Composition(resolved, name, node["launcher"], written)
+    return Composition(resolved, name, hydra["launcher"], written)
 
 
 def as_yaml(overrides: Sequence[str], part: str, *, resolve: bool) -> str:
     """The configuration as YAML: the job's, Hydra's own or all of it. Raises SettingError."""
-    from omegaconf import OmegaConf, open_dict
+    from omegaconf import OmegaConf
 
-    config, _ = _compose(overrides)
-    if part == "hydra":
-        config = OmegaConf.masked_copy(config, ["hydra"])
-    elif part == "job":
-        with open_dict(config):
-            del config["hydra"]
+    hydra, job, _ = _compose(overrides)
+    parts = {"hydra": {"hydra": hydra}, "job": job, "all": {"hydra": hydra, **job}}
     with one_line_errors():
-        return OmegaConf.to_yaml(config, resolve=resolve)
+        return OmegaConf.to_yaml(OmegaConf.create(parts[part]), resolve=resolve)
 
 
-def _compose(overrides: Sequence[str]) -> tuple[Any, Config]:
-    """Hydra's own configuration, with its node ``hydra``, and the resolved one without it.
+def _compose(overrides: Sequence[str]) -> tuple[Config, Config, Config]:
+    """Hydra's own settings and the configuration, with references unresolved; that resolved.
 
     Raises SettingError.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
+    from omegaconf import OmegaConf
 
     typed = [text for text in overrides if not text.startswith(CONFIG_DIR)]
     directories = [text.removeprefix(CONFIG_DIR) for text in overrides if text not in typed]
@@ -104,7 +98,9 @@ def _compose(overrides: Sequence[str]) -> tuple[Any, Config]:
             config = hydra_compose(
                 "config", [*hydra_overrides, *elsewhere], return_hydra_config=True
             )
-            resolved = plain(config)
+            OmegaConf.set_struct(config, False)
+            hydra = plain(config.pop("hydra"), resolve=False)
+            written, resolved = plain(config, resolve=False), plain(config)
     except SettingError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -117,9 +113,9 @@ def _compose(overrides: Sequence[str]) -> tuple[Any, Config]:
                 raise SettingError(f"{subject}: {text} would have no effect")
     for group in GROUPS:
         # Hydra does not record lists
-        if group in resolved and group not in config.hydra.runtime.choices:
+        if group in resolved and group not in hydra["runtime"]["choices"]:
             raise SettingError(f"{group} is a list in a preset, where one choice is meant")
-    return config, resolved
+    return hydra, written, resolved
 
 
 def complete(words: Sequence[str]) -> None:
@@ -144,15 +140,7 @@ def hydra_defaults() -> dict[str, str]:
 @cache
 def _own_hydra() -> Config:
     """Hydra's own node without any override."""
-    return _unresolved(_compose(())[0].hydra)
-
-
-def _unresolved(hydra: Any) -> Config:
-    """Hydra's own node, with references unresolved."""
-    from omegaconf import OmegaConf
-
-    node: Any = OmegaConf.to_container(hydra, resolve=False)
-    return dict(node)
+    return _compose(())[0]
 
 
 def _refuse_hydra_of_presets(node: Config) -> None:

@@ -131,11 +131,10 @@ def keys_like(name: str) -> list[str]:
 
 
 def plain(config: Any, *, resolve: bool = True) -> dict[str, Any]:
-    """The configuration, resolved or not, as a plain dictionary without Hydra's own part."""
+    """A configuration, with its references resolved or not, as a plain dictionary."""
     from omegaconf import OmegaConf
 
-    keys = [key for key in config if key != "hydra"]
-    plain = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=resolve)
+    plain = OmegaConf.to_container(config, resolve=resolve)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
