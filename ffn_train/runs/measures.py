@@ -78,8 +78,9 @@ class Measures:
     @property
     def block_columns(self) -> list[int]:
         """The index of each block among the layers."""
-        layers = {tensor.block: self.layers.index(tensor.layer) for tensor in self.tensors}
-        return [layers[block] for block in range(self.depth)]
+        columns = {layer: column for column, layer in enumerate(self.layers)}
+        blocks = {tensor.block: columns[tensor.layer] for tensor in self.tensors}
+        return [blocks[block] for block in range(self.depth)]
 
     def common(self, *names: str) -> tuple[Steps, list[Floats]]:
         """The steps at which all of these were measured, and the values of each there."""
