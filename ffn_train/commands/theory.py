@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,7 +13,7 @@ from ffn_train.commands.options import Parser, say
 from ffn_train.commands.predicted import Point, beyond, sheet, table
 from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import SettingError
-from ffn_train.sweep.space import Job, file_name, jobs
+from ffn_train.sweep.space import LONGEST_NAME, Job, file_name, jobs
 from ffn_train.theory import Prediction
 from ffn_train.train.threads import BlasThreads
 
@@ -33,8 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="the figure: .png, .svg or .pdf")
     options = parser.parse(arguments)
     with parser.mistakes():
-        name = file_name(",".join(options.overrides) or "default")
-        path = options.out or FOLDER / f"{name}.png"
+        path = options.out or FOLDER / f"{_name(options.overrides)}.png"
         if path.suffix.removeprefix(".") not in FORMATS:
             endings = ", ".join(f".{kind}" for kind in FORMATS)
             raise SettingError(f"--out must end in one of {endings}, got {path}")
@@ -43,6 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         say(table(points) if options.multirun else sheet(points[0]))
         if _draw(points, path):
             say(f"\nfigure  {path}")
+
+
+def _name(overrides: Sequence[str]) -> str:
+    """The figure's, of the overrides; those that are too long to be told apart have a digest."""
+    text = ",".join(overrides) or "default"
+    digest = f"-{hashlib.sha256(text.encode()).hexdigest()[:8]}" * (len(text) > LONGEST_NAME)
+    return file_name(text) + digest
 
 
 def predictions(overrides: Sequence[str], *, swept: bool) -> list[Point]:
@@ -68,6 +75,13 @@ def _predict(job: Job) -> Point:
     return Point(job, experiment.model, mode, predicted(experiment))
 
 
+def _short(settings: Mapping[str, str]) -> dict[str, str]:
+    """The settings under the last word of their keys, where that tells them apart."""
+    last = Counter(key.rpartition(".")[2] for key in settings)
+    named = {key: key.rpartition(".")[2] for key in settings}
+    return {short if last[short] == 1 else key: settings[key] for key, short in named.items()}
+
+
 def _draw(points: Sequence[Point], path: Path) -> bool:
     """Draw the predictions; returns whether there were any."""
     from ffn_train.plots import encoded
@@ -78,8 +92,7 @@ def _draw(points: Sequence[Point], path: Path) -> bool:
     for point in points:
         if isinstance(point.prediction, Prediction):
             predicted.append(point)
-            short = {key.rpartition(".")[2]: value for key, value in point.job.settings.items()}
-            curves.append((short, point.prediction))
+            curves.append((_short(point.job.settings), point.prediction))
     if not predicted:
         return False
     note = [word for word in predicted[0].about if all(word in point.about for point in predicted)]
@@ -89,7 +102,8 @@ def _draw(points: Sequence[Point], path: Path) -> bool:
     else:
         note.insert(0, f"{len(predicted)} points")
         more = [f"{count} of them {words}" for words, count in parts.items()]
-    title = f"Predicted at initialisation, {points[0].mode}"
+    modes = dict.fromkeys(point.mode for point in predicted)
+    title = f"Predicted at initialisation, {' and '.join(modes)}"
     drawn = figure(title, " · ".join(note), "; ".join(filter(None, more)), curves)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, encoded(drawn, path.suffix.removeprefix("."), whole=True))

@@ -104,7 +104,7 @@ def _refuse_sweeps(overrides: list[str]) -> None:
     """Raises SettingError for settings of a sweep, typed for one run; a preset's are for -m."""
     for text in overrides:
         key = text.lstrip("+").partition("=")[0]
-        of_sweeps = key.startswith("sweep.") and key in DECLARED
+        of_sweeps = key in DECLARED and f"{key}.".startswith(("sweep.", "resume.", "fail_fast."))
         if of_sweeps and key != "sweep.grid":  # of which the run tells
             where = "; run.dir=PATH names a run's directory" if key == "sweep.dir" else ""
             raise SettingError(f"{shortened(text)} is for a sweep, with -m{where}")

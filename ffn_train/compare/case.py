@@ -65,7 +65,8 @@ class Case:
     ``rank``: its position in its sweep, which orders values that are words.
     ``verdict``: the kind of the answer to each question (see ``runs.finding``).
     ``trivial``: the loss of predicting the mean, or the baseline's; NaN if neither is known.
-    ``stopped_early``: because its validation score did not improve any more.
+    ``stopped_early``: because its validation score did not improve any more. ``data``: the digest
+    of its rows, and ``parts``: those of its parts from outside.
     """
 
     path: Path
@@ -80,6 +81,8 @@ class Case:
     verdict: Mapping[str, str] = field(default_factory=dict)
     trivial: float = math.nan
     stopped_early: bool = False
+    data: str | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def seed(self) -> Value:
@@ -103,6 +106,7 @@ class Case:
         """
         known = {key: value for key, value in self.settings.items() if value not in (None, UNSET)}
         task: dict[str, object] = {k: known[k] for k in ("task", "task.target") if k in known}
+        task |= {f"the content of {Path(name).stem}": digest for name, digest in self.parts.items()}
         of_loss, of_score = task.copy(), task.copy()
         of_loss |= {key: known[key] for key in known if f"{key}.".startswith("loss.")}
         for metric in self.declared:
@@ -153,6 +157,8 @@ def read_case(place: Place) -> Case:
         verdict={each.question: each.kind for each in summary.verdict if each.question},
         trivial=run.provenance.trivial_loss or run.baseline_loss or math.nan,
         stopped_early=summary.stopped is not None,
+        data=run.provenance.data,
+        parts=run.provenance.parts or {},
     )
 
 

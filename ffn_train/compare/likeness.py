@@ -21,7 +21,18 @@ def apart(cases: Sequence[Case], metric: str) -> list[str]:
             for key, value in case.quantities.get(kind, {}).items():
                 known.setdefault(key, set()).add(value)
     differing = [key for key, values in known.items() if len(values) > 1]
+    if kind in ("loss", "score") and _of_other_rows(cases):
+        differing.append("the rows")
     return [key for key in differing if key != "score"] or differing  # which follows from the task
+
+
+def _of_other_rows(cases: Sequence[Case]) -> bool:
+    """Whether a table had other rows in a run of the same settings and seed."""
+    rows: dict[object, set[str]] = {}
+    for case in cases:
+        if case.data:
+            rows.setdefault(frozenset(case.settings.items()), set()).add(case.data)
+    return any(len(digests) > 1 for digests in rows.values())
 
 
 def in_words(keys: Iterable[str]) -> str:

@@ -92,9 +92,10 @@ def check(overrides: Sequence[str]) -> Plan:
 
 def _size(job: Job) -> Size:
     """The size of a job's experiment. Raises SettingError for a mistake in it."""
-    path = str(job.config["task"].get("path"))
-    if is_stream(path):
-        raise SettingError(f"task.path={path} can be read once: a sweep's table is in a file")
+    for key in ("path", "validation_path", "test_path"):
+        path = str(job.config["task"].get(key))
+        if is_stream(path):
+            raise SettingError(f"task.{key}={path} can be read once: a sweep's table is in a file")
     experiment = build_experiment(job.computed_by("numpy").config)
     if experiment.directory is not None:
         raise SettingError("run.dir names one run's directory; a sweep's is sweep.dir")

@@ -201,7 +201,7 @@ def _skip_part(factor: float) -> Total:
     """dL/dx plus a multiple of the skip part."""
 
     def wrong(case: Case, name: str) -> Floats:
-        if name not in SIGNALS or (name == "dx_ffn" and factor == -1):
+        if name not in SIGNALS or (name == "dx_ffn" and factor != -0.5):  # halved between both
             return case.right[name]
         return case.right[name] + factor * case.values["dy"]
 

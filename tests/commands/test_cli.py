@@ -144,6 +144,8 @@ MISTAKES = {
     "sweep.dir=zz": "sweep.dir=zz is for a sweep, with -m; run.dir=PATH names a run's directory",
     "+sweep.zip=[seed]": "sweep.zip=[seed] is for a sweep, with -m",
     "sweep.search.trials=3": "sweep.search.trials=3 is for a sweep, with -m",
+    "resume=force": "resume=force is for a sweep, with -m",
+    "fail_fast=true": "fail_fast=true is for a sweep, with -m",
     "sweep.grid=[]": "sweep.grid must be a mapping, got a list",
     "plot.formats={}": "plot.formats must be a list, got a mapping",
     "measure.quantities={}": "measure.quantities must be a list of words, got {}",

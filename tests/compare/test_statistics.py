@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,6 +197,28 @@ def test_what_is_another_quantity_in_some_runs_has_neither_mean_nor_best(
     assert any(" of baseline: " in line for line in table(pooled).split("\n")) != bool(scores)
     means = lines_of(drawn(pooled, "loss_curves"), 0 if losses else 3)
     assert len(means) == 1
+
+
+def test_runs_of_other_rows_or_another_part_have_no_mean() -> None:
+    """The settings are the same; seeds may have other rows, as they split them otherwise."""
+    runs = [replace(case(float(seed), seed=seed), data=f"d{seed}") for seed in (1, 2)]
+    assert not compared(*runs).reservations
+    assert compared(*runs).groups[0].statistics(STANDARD["validation_loss"]).n == 2
+    edited = compared(*runs, replace(runs[0], path=Path("later"), data="d3"))
+    assert edited.reservations == [
+        "no mean of losses over runs that differ in the rows",
+        "no mean of scores over runs that differ in the rows",
+    ]
+    (group,) = edited.groups
+    assert group.statistics(STANDARD["validation_loss"]).n == 0
+    assert group.statistics(STANDARD["gradient_ratio_end"]).n == 3
+    parts = [replace(run, parts={"mine/act.py": digest}) for run, digest in zip(runs, "ab")]
+    assert compared(*parts).reservations == [
+        "no mean of losses over runs that differ in the content of act",
+        "no mean of scores over runs that differ in the content of act",
+    ]
+    same = [replace(run, parts={"act.py": "a"}) for run in runs]
+    assert not compared(*same).reservations
 
 
 def test_runs_of_unlike_scores_or_units_are_another_quantity() -> None:

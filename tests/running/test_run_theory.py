@@ -18,6 +18,7 @@ from ffn_train.commands.predicted import norm, one_seed, sheet
 from ffn_train.commands.theory import main, predictions
 from ffn_train.plots import figure
 from ffn_train.plots.expected import DOES_NOT_HOLD
+from ffn_train.plots.predicted import figure as drawn
 from ffn_train.report import text as report
 from ffn_train.running import expectation
 from ffn_train.runs import Run, RunError, files, load_run
@@ -413,6 +414,38 @@ def test_the_command_prints_the_band_that_the_figures_draw() -> None:
     assert f"{norm(log)}   {one_seed(log, sd)}" in sheet(point)
     assert high / low == pytest.approx(np.exp(2 * sd), rel=0.02)
     assert low * high < np.exp(2 * log)  # the median lies below the mean
+
+
+def test_long_overrides_have_figures_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = ["model.depth=2", "model.width=4", "model.expansion=1", "trainer.batch_size=2"]
+    for last in ("init.bias_std=0.1", "init.bias_std=0.2"):
+        main([*small, "task.rows=10", "activation=tanh", last])
+    main(small)
+    names = sorted(path.name for path in (tmp_path / "outputs" / "theory").iterdir())
+    assert len(names) == 3
+    assert "model.depth=2,model.width=4,model.expansion=1,trainer.batch_size=2.png" in names
+
+
+def test_curves_of_keys_that_end_alike_and_of_both_modes_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def figure(*arguments: Any) -> Any:
+        seen.append(arguments)
+        return drawn(*arguments)
+
+    monkeypatch.setattr("ffn_train.plots.predicted.figure", figure)
+    small = ["model.width=4", "trainer.batch_size=2", f"--out={tmp_path / 'x.png'}", "-m"]
+    main([*small, "task=teacher", "task.depth=1,2", "model.depth=2,3", "loss=mse,huber"])
+    ((title, _, _, curves),) = seen
+    assert title == "Predicted at initialisation, a priori and anchored"
+    names = [tuple(sorted(settings.items())) for settings, _ in curves]
+    assert len({*names}) == 8
+    assert set(curves[0][0]) == {"task.depth", "model.depth", "loss"}
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from tests.tasks.written import (
     X,
     archive,
     arrays,
+    data,
     excel,
     lines,
     parquet,
@@ -57,6 +58,10 @@ from tests.tasks.written import (
         ),
         ({"path": "a", "target": "y", "dates": "us"}, "task.dates must be one of day_first,"),
         ({"path": "a", "target": "y", "groups": "g", "split": "last"}, "task.groups draws groups"),
+        (
+            {"path": "a", "target": "y", "decimal": "point", "thousands": "point"},
+            "task.decimal and task.thousands are both point",
+        ),
         (
             {"path": "a", "target": "y", "groups": "g", "validation_path": "b"},
             "task.validation_path",
@@ -358,3 +363,50 @@ def test_a_missing_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert "pip install 'ffn_train[excel]'" in refusal(content)
     assert "pip install 'ffn_train[parquet]'" in refusal(b"PAR1....PAR1")
+
+
+def test_rows_are_grouped_by_one_column(folder: Path) -> None:
+    assert refusal(PLAIN, groups=["a", "b"]) == "task.groups is one column, got 'a', 'b'"
+    twice = PLAIN.replace("a,b,y", "a,a,y")
+    assert refusal(twice, groups="a") == "task.groups is one column, got 'a', 'a.1'"
+    assert len(data(PLAIN, groups=["a"]).x_train)
+
+
+@pytest.mark.parametrize(
+    ("name", "unused"),
+    [
+        ("data.npy", {"skip": 1}),
+        ("data.npy", {"header": False}),
+        ("data.npz", {"units": True}),
+        pytest.param("data.parquet", {"separator": "comma"}, marks=parquet),
+        pytest.param("data.xlsx", {"encoding": "cp1252"}, marks=excel),
+        (None, {"skip": 2}),
+    ],
+)
+def test_a_setting_of_text_is_refused_for_another_table(
+    folder: Path, name: str | None, unused: dict[str, Any]
+) -> None:
+    frame, kind = None if name else FRAME, "frame"
+    if name:
+        kind = name.partition(".")[2]
+        if kind == "npy":
+            np.save(name, X)
+        elif kind == "npz":
+            Path(name).write_bytes(arrays(**FRAME))
+        elif kind == "parquet":
+            FRAME.to_parquet(name)
+        else:
+            kind = "Excel"
+            Path(name).write_bytes(workbook(FRAME))
+    chosen: dict[str, Any] = {"path": name, "target": -1, "frame": frame}
+    TableTask(**chosen).table(rng())
+    with pytest.raises(SettingError) as error:
+        TableTask(**chosen, **unused).table(rng())
+    ((key, value),) = unused.items()
+    source = f"task.path={name!r}" if name else "the table"
+    assert str(error.value) == (
+        f"task.{key}={str(value).lower()} is for tables of text; {source} is {kind}"
+    )
+    Path("second.csv").write_text(PLAIN)  # which the setting may be for
+    if name not in (None, "data.npy") and key != "units":
+        TableTask(**{**chosen, "target": "y"}, **unused, validation_path="second.csv")

@@ -270,6 +270,22 @@ def test_long_codes_are_told_apart_beside_a_missing_one(folder: Path, first: int
     np.testing.assert_allclose(x[:, :6], [[0, 1, 0, 0, 0, 0], [0, 0, 0, 0, 1, 0]], atol=1e-12)
 
 
+def test_codes_beside_a_gap_are_those_of_a_second_file_that_has_words(folder: Path) -> None:
+    """The gap makes the codes of one file floating-point, and a word those of the other text."""
+
+    def file(last: str) -> str:
+        codes = [*"123" * 3, "1", "2", last]
+        return lines([f"{c},{row}" for c, row in zip(codes, ROWS, strict=True)], "c,a,b,y")
+
+    for first, second in (("", "A7"), ("A7", "")):
+        Path("second.csv").write_text(file(second))
+        made = data(file(first), categories=["c"], validation_path="second.csv")
+        places = [made.input_names.index(f"c={code}") for code in "123"]
+        for x in (made.x_train, made.x_validation):
+            codes = (x * made.input_std + made.input_mean)[:, places].round(9)
+            assert codes.sum(axis=0).tolist() == [4, 4, 3]
+
+
 def test_infinity_is_no_long_code() -> None:
     frame = FRAME.assign(c=[1.0, np.inf] * 6)
     made = TableTask(path=None, target="y", categories=["c"], frame=frame).table(rng())
@@ -417,6 +433,13 @@ def test_empty_rows_of_a_workbook_count_as_those_of_text_do(folder: Path) -> Non
 
 
 @excel
+def test_a_year_above_numbers_with_fractions_is_a_name_as_in_text(folder: Path) -> None:
+    rows = [["y", 2019, 2020], *([n, n / 2, n] for n in range(12))]
+    table = read(workbook(pd.DataFrame(rows), header=False), "data.xlsx", inputs=[2019, 2020])
+    assert table.input_names == ("2019", "2020")
+
+
+@excel
 def test_a_workbook_without_cells_is_empty(folder: Path) -> None:
     assert "is empty" in refusal(workbook(pd.DataFrame()), "data.xlsx")
 
@@ -553,6 +576,16 @@ def test_the_split_by_order_and_by_groups(folder: Path) -> None:
     text = grouped().replace("v,", "u,").replace("x,", "u,")
     assert "has 1 group only" in refusal(lines(["1,2,u,3"] * 5, "a,b,who,y"), groups="who")
     assert len(parts_of(data(text, groups="who", validation=0.9)).train) > 0
+
+
+def test_outliers_are_told_of_the_file_that_is_trained_on(folder: Path) -> None:
+    """Their numbers are those of its rows; a second file's are of other ones."""
+    Path("second.csv").write_text("a,b,y\n1,2,3\n1,2,30000\n")
+    assert data(PLAIN, validation_path="second.csv").outliers is None
+    typed = lines([*ROWS[:3], "1,2,3000", *ROWS[3:]])
+    found = data(typed, validation_path="second.csv").outliers
+    assert found is not None
+    assert (found.rows, found.of, found.target) == ((4,), 13, "y")
 
 
 def test_a_second_file_is_for_validation(folder: Path) -> None:
@@ -827,6 +860,9 @@ def test_in_a_sweep_a_column_with_a_comma_wins_over_two_values(folder: Path) -> 
     assert parse(["task.target=C6H6(GT),größe"])[0].values == ["'C6H6(GT)'", "'größe'"]
     with pytest.raises(SettingError, match=r"task.path=- can be read once"):
         check([*base, "task.path=-", "task.target=y"])
+    for part in ("validation", "test"):
+        with pytest.raises(SettingError, match=f"task.{part}_path=- can be read once"):
+            check([*base, "task.path=data.csv", "task.target=a", f"task.{part}_path=-"])
 
 
 # Numerals

@@ -251,6 +251,12 @@ ln_forward = ln  # another name of the same
 """,
 }
 UNNAMED = {
+    "the branch's part doubled, which is not the skip part": """
+import numpy as np
+
+def residual_backward(dout):
+    return dout, 2 * dout
+""",
     "a mean and W for Wᵀ, shapes declared in part": """
 import numpy as np
 shapes = {"x": (4, 3), "W": (3, 3)}

@@ -121,8 +121,8 @@ def excel(file: io.BytesIO, hints: Given) -> tuple[Any, Reading]:
     cells = next((sheet for sheet in filled if sheet.size), None)
     if cells is None:
         raise SettingError("is empty: a header line and rows are needed")
-    top = cells.head(LINES).astype(object).where(cells.head(LINES).notna(), "").astype(str)
-    rows = [[cell.strip() for cell in row] for row in top.to_numpy().tolist()]
+    top = cells.head(LINES).astype(object).where(cells.head(LINES).notna(), "")
+    rows = [[_as_typed(cell).strip() for cell in row] for row in top.to_numpy().tolist()]
     header, units = header_and_units(rows, Numerals(), hints)
     places = cells.index  # an empty row among the others is one of the table
     above = int(places[header + units - 1]) + 1 if header else int(places[0])
@@ -130,6 +130,12 @@ def excel(file: io.BytesIO, hints: Given) -> tuple[Any, Reading]:
     frame.columns = rows[0] if header else [""] * cells.shape[1]
     kind = "Excel" if len(filled) == 1 else f"Excel, the first of {len(filled)} sheets"
     return settled(frame, kind, hints, header=header, units=units)
+
+
+def _as_typed(cell: Any) -> str:
+    """A cell's text: a year above numbers with fractions is 2019 all the same."""
+    whole = isinstance(cell, float) and cell.is_integer()
+    return str(int(cell) if whole else cell)
 
 
 def parquet(file: io.BytesIO, hints: Given, largest: int) -> tuple[Any, Reading]:

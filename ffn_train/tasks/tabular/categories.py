@@ -26,6 +26,15 @@ def as_words(cells: Any) -> tuple[list[str], NDArray[np.int64]]:
     return words.tolist(), places.take(codes)  # the code of a missing cell is -1
 
 
+def spelt(cells: Any) -> Any:
+    """The codes of a category as text, as ``as_words`` has them, and NaN where missing."""
+    import pandas as pd
+
+    words, index = as_words(cells)
+    texts = np.array([word or np.nan for word in words], dtype=object)
+    return pd.Series(texts.take(index), cells.index, dtype=object)
+
+
 def _digits(value: float) -> str:
     """The number in 15 digits, in which 0.1 + 0.2 is 0.3, or all digits of a longer code."""
     return f"{value:.{17 if abs(value) >= 1e15 else 15}g}"

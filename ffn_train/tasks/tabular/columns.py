@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Array
 from ffn_train.tasks.table import BLOCK
-from ffn_train.tasks.tabular.categories import as_words, class_words, known_words, of_text
+from ffn_train.tasks.tabular.categories import as_words, class_words, known_words, of_text, spelt
 from ffn_train.tasks.tabular.cells import (
     Mask,
     as_numbers,
@@ -275,6 +275,19 @@ class Columns:
             if frame[name].dtype.kind not in "iuf"
         }
         return with_cells(frame, numbers)
+
+    def spelt(self, frame: Any, other: Any) -> Any:
+        """The frame with the words of those categories whose codes are numbers with a fraction's
+        type here, which missing cells make them, and text in the ``other`` frame.
+        """
+        names = [column.name for column in self.inputs if column.kind == "category"]
+        names += self.targets if self.classes is not None else ()
+        words = {
+            name: spelt(frame[name])
+            for name in names
+            if frame[name].dtype.kind == "f" and other[name].dtype.kind not in "iufb"
+        }
+        return with_cells(frame, words)
 
     def lacking(self, frame: Any) -> Mask:
         """The rows (N,) in which an input is missing."""

@@ -129,6 +129,8 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
     requested = names.of("task.inputs", roles.inputs)
     categories = names.of("task.categories", roles.categories)
     groups = names.of("task.groups", roles.groups)
+    if len(groups) > 1:
+        raise SettingError(f"task.groups is one column, got {', '.join(map(shown, groups))}")
     for key, other_names in (("task.drop", dropped), ("task.inputs", requested)):
         for name in set(targets) & set(other_names):
             raise SettingError(f"{key} has {shown(name)}, which is a target too")
@@ -338,12 +340,12 @@ def _kind(
 
 def _odd(column: Column, cells: Any, unnamed: bool) -> tuple[str, str]:
     """The reason to leave out an input, or else a remark on it; "" for none."""
-    if column.kind == "category":
+    if column.kind in ("category", "boolean"):
         words = as_words(cells)[0]
         levels = sum(map(bool, words))
         if levels == len(words) == 1:
             return "it is one word in all rows", ""
-        if levels > min(LEVELS, len(cells) / 2):
+        if column.kind == "category" and levels > min(LEVELS, len(cells) / 2):
             keep = paste("task.categories", [column.name])
             return f"it has {levels:,} different words ({keep} keeps it)", ""
         return "", ""

@@ -14,6 +14,7 @@ from ffn_train.config.kept import kept
 from ffn_train.config.places import find, version_of
 from ffn_train.config.registry import choice
 from ffn_train.config.settings import SettingError, counted, setting, unchecked
+from ffn_train.tasks.outliers import outliers
 from ffn_train.tasks.scores import R2, Accuracy, Score
 from ffn_train.tasks.table import Data, Parts, Table, held, standardised
 from ffn_train.tasks.tabular.binary import settled
@@ -144,6 +145,8 @@ class TableTask(Task):
                 raise SettingError(f"task.{key} must be the path of a file, got {value!r}")
         if self.target is None or self.target in ("", "???", [], ()):
             raise SettingError("task.target is missing: name the column to predict (task.target=y)")
+        if self.decimal is not None and self.decimal == self.thousands:
+            raise SettingError(f"task.decimal and task.thousands are both {self.decimal}")
         roles = self._wanted()
         for name in roles.target:
             if roles.target.count(name) > 1:
@@ -188,6 +191,7 @@ class TableTask(Task):
         notes = list(read_notes)
         columns = selection.columns
         chosen = self._parts(frame, selection.groups, parts)
+        own = len(frame)
         for part in ("validation", "test"):
             if getattr(self, f"{part}_path") is not None:
                 first = len(frame)
@@ -211,14 +215,16 @@ class TableTask(Task):
         data = standardised(table, chosen, standardise_targets=standardise_targets)
         rows_of = {p: places[rows].tolist() for p, rows in vars(chosen).items() if len(rows)}
         origin = {"reading": reading.to_json(), "columns": columns.to_json(), "rows": rows_of}
-        outliers = data.outliers
-        if outliers is not None:  # by their rows in the file
-            outliers = replace(outliers, rows=tuple(int(places[r - 1]) + 1 for r in outliers.rows))
+        found = data.outliers
+        if found is not None:  # by their rows in the file of task.path
+            found = outliers(table.targets[:own], table.target_names)
+        if found is not None:
+            found = replace(found, rows=tuple(int(places[r - 1]) + 1 for r in found.rows))
         return replace(
             data,
             origin=origin,
             notes=tuple(notes),
-            outliers=outliers,
+            outliers=found,
             validation_rows=places[chosen.validation],
         )
 
@@ -294,6 +300,7 @@ class TableTask(Task):
         source = "the table" if self.path is None else f"task.path={self.path!r}"
         roles = self._wanted()
         frame, reading = self._frame("path", self._hints)
+        self._refuse_unused(reading.kind, source)
         if codes := long_codes(frame, reading, roles, source):
             frame, reading = self._frame("path", replace(self._hints, words=codes))
         whole = frame[_filled(frame)]
@@ -317,6 +324,20 @@ class TableTask(Task):
             words = " or ".join(map(shown, unseen))
             notes.append(f"{source}: no cell is {words} (task.missing)")
         return used, reading, selection, notes
+
+    def _refuse_unused(self, kind: str, source: str) -> None:
+        """Raises SettingError for a setting that a table of this kind does not use, unless a second
+        file may use it.
+        """
+        unused = ("separator", "encoding", "header", "units", "skip")
+        if kind.startswith("Excel"):
+            unused = unused[:2]
+        if kind == "text" or self.validation_path is not None or self.test_path is not None:
+            return
+        for key in unused:
+            value = str(getattr(self, key)).lower()
+            if value not in ("none", "0"):
+                raise SettingError(f"task.{key}={value} is for tables of text; {source} is {kind}")
 
     def _used(self, frame: Any, columns: Columns) -> tuple[Any, dict[str, int]]:
         """The usable rows, and the numbers of the others by what they lack."""
@@ -369,7 +390,8 @@ class TableTask(Task):
         second, reading = self._kept(key, lambda: columns.of_another(ways, source), columns)
         names = [*(column.name for column in columns.inputs), *columns.targets]
         whole = second[_filled(second)]
-        both = pd.concat([columns.numbered(frame)[names], whole[names]])
+        first, whole = columns.numbered(frame)[names], whole[names]
+        both = pd.concat([columns.spelt(first, whole), columns.spelt(whole, first)])
         used, left_out = self._used(both, columns.with_classes(both))
         note = _note(source, reading, {"without any cell": len(second) - len(whole), **left_out})
         if len(used) == len(frame):
