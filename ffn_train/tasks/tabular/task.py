@@ -329,9 +329,8 @@ class TableTask(Task):
         """Raises SettingError for a setting that a table of this kind does not use, unless a second
         file may use it.
         """
-        unused = ("separator", "encoding", "header", "units", "skip")
-        if kind.startswith("Excel"):
-            unused = unused[:2]
+        unused = ["separator", "encoding"]
+        unused += [] if kind.startswith("Excel") else ["header", "units", "skip"]
         if kind == "text" or self.validation_path is not None or self.test_path is not None:
             return
         for key in unused:
