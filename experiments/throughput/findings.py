@@ -205,7 +205,7 @@ def draw_speed(axes: Axes, cells: Cells) -> None:
     axes.set_ylim(min(low, 0.7), 1.7 * max(high, 1.5))
     set_ticks(axes.yaxis, [0.1, 0.2, 0.5, 1, 2, 5, 10], [])
     entries = axes.get_legend_handles_labels()
-    axes.legend(*entries, loc="upper right", ncols=6, columnspacing=1)
+    axes.legend(*entries, loc="upper right", ncols=4, columnspacing=1)
     shapes: dict[str, list[int]] = {}
     for x, cell in enumerate(cells):
         shapes.setdefault(cell.shape, []).append(x)
