@@ -130,7 +130,8 @@ def sweep(overrides: list[str]) -> int:
     drawn = plan.config["plot"]["when"] != "never"
     with _imported_meanwhile("ffn_train.compare.figures") if drawn else nullcontext():
         swept = run_sweep(plan, tell)
-    end_workers()  # which takes them half a second, beside the comparison
+    if plan.launcher[0] == "local":
+        end_workers()  # which takes them half a second, beside the comparison
     path, entries = swept.path, swept.entries
     states = [(entry.directory, entry.status(path)) for entry in entries]
     unfinished = [

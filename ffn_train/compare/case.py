@@ -106,7 +106,6 @@ class Case:
         """
         known = {key: value for key, value in self.settings.items() if value not in (None, UNSET)}
         task: dict[str, object] = {k: known[k] for k in ("task", "task.target") if k in known}
-        task |= {f"the content of {Path(name).stem}": digest for name, digest in self.parts.items()}
         of_loss, of_score = task.copy(), task.copy()
         of_loss |= {key: known[key] for key in known if f"{key}.".startswith("loss.")}
         for metric in self.declared:

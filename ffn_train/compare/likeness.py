@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from ffn_train.compare.case import Case
-from ffn_train.compare.values import short
+from ffn_train.compare.values import SEED, short
 
 
 def apart(cases: Sequence[Case], metric: str) -> list[str]:
@@ -21,18 +22,24 @@ def apart(cases: Sequence[Case], metric: str) -> list[str]:
             for key, value in case.quantities.get(kind, {}).items():
                 known.setdefault(key, set()).add(value)
     differing = [key for key, values in known.items() if len(values) > 1]
-    if kind in ("loss", "score") and _of_other_rows(cases):
-        differing.append("the rows")
+    if kind in ("loss", "score"):
+        differing += _altered(cases)
     return [key for key in differing if key != "score"] or differing  # which follows from the task
 
 
-def _of_other_rows(cases: Sequence[Case]) -> bool:
-    """Whether a table had other rows in a run of the same settings and seed."""
-    rows: dict[object, set[str]] = {}
+def _altered(cases: Sequence[Case]) -> list[str]:
+    """What was altered between runs of the same settings: a table's rows, between those of the same
+    seed, since a split depends on that, or the content of parts.
+    """
+    rows: defaultdict[object, set[object]] = defaultdict(set)
+    parts: defaultdict[object, set[object]] = defaultdict(set)
     for case in cases:
+        same_but_seed = frozenset((k, v) for k, v in case.settings.items() if k != SEED)
         if case.data:
-            rows.setdefault(frozenset(case.settings.items()), set()).add(case.data)
-    return any(len(digests) > 1 for digests in rows.values())
+            rows[same_but_seed, case.seed].add(case.data)
+        parts[same_but_seed].add(frozenset(case.parts.items()))
+    altered = {"the rows": rows, "the content of parts": parts}
+    return [what for what, seen in altered.items() if any(len(s) > 1 for s in seen.values())]
 
 
 def in_words(keys: Iterable[str]) -> str:

@@ -101,7 +101,7 @@ def launch(
 
 
 def end_workers() -> None:
-    """Have this machine's idle workers, if there are any, end without being waited for."""
+    """Have the idle workers of the launcher ``local`` end, without waiting for them."""
     if loky := sys.modules.get("joblib.externals.loky"):
         loky.get_reusable_executor(reuse=True).shutdown(wait=False)
 

@@ -97,7 +97,7 @@ class Space:
                 raise SettingError(f"{p.text}: {p.key} changes no result, so it cannot be varied")
         self.intervals = {p.key: p.interval for p in parsed if p.interval is not None}
         for text in [] if self.intervals else to_parse:
-            if text.lstrip("+").startswith("sweep.search."):
+            if text.lstrip("+").startswith(("sweep.search.", "sweep.search=")):
                 raise SettingError(f"{text} is for a search: no setting has interval(LOW,HIGH)")
         trials = self.base.config["sweep"]["search"]["trials"] if self.intervals else 1
         self.points = _points(swept, _zipped(sweep.zip, swept), trials)

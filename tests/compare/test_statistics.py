@@ -214,11 +214,14 @@ def test_runs_of_other_rows_or_another_part_have_no_mean() -> None:
     assert group.statistics(STANDARD["gradient_ratio_end"]).n == 3
     parts = [replace(run, parts={"mine/act.py": run.data or ""}) for run in runs]
     assert compared(*parts).reservations == [
-        "no mean of losses over runs that differ in the content of act",
-        "no mean of scores over runs that differ in the content of act",
+        "no mean of losses over runs that differ in the content of parts",
+        "no mean of scores over runs that differ in the content of parts",
     ]
     same = [replace(run, parts={"act.py": "a"}) for run in runs]
-    assert not compared(*same).reservations
+    deeper = [replace(case(depth=8, seed=run.seed), parts={"act.py": "b"}) for run in runs]
+    whole = compared(*same, *deeper)  # which have other settings, so that they may be compared
+    assert not whole.reservations
+    assert "lowest final validation loss: " in table(whole)
 
 
 def test_runs_of_unlike_scores_or_units_are_another_quantity() -> None:

@@ -164,6 +164,7 @@ def test_a_preset_may_hold_the_space() -> None:
             "its settings are plain values, without _target_",
         ),
         (("seed=0,1", "sweep.zip=[seed,seed]"), "sweep.zip names seed twice"),
+        (("seed=0,1", "sweep.search={trials: 3}"), "trials: 3} is for a search"),
         (("seed=0,1", "sweep.search.trials=3"), "trials=3 is for a search: no setting has inter"),
         (("sweep.grid={seed:[0]}", "run.dir=x,caf\udce9"), r"caf\udce9': it is not UTF-8"),
         (("run=1",), "run holds run.dir, got 1"),

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from ffn_train import fit
 from ffn_train.config.composition import compose
 from ffn_train.config.settings import SettingError
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
-from ffn_train.runs import Run
+from ffn_train.runs import Run, load_run
 from tests.support.small_runs import NOTES, SMALL
-from tests.tasks.written import ROWS, data, lines
+from tests.tasks.written import FRAME, ROWS, X, data, lines
 
 ALL_WORDS = "\n".join(["u,p,no", *("u,q,yes" if i % 2 else "v,p,no" for i in range(14))])
 
@@ -27,6 +29,21 @@ def run(*overrides: str, name: str = "run") -> Run:
 def with_codes(words: str) -> str:
     rows = [f"{words[i % len(words)]},{row}" for i, row in enumerate(ROWS)]
     return lines(rows, "code,a,b,y")
+
+
+@pytest.mark.parametrize("kind", ["npy", "frame"])
+def test_a_table_without_a_header_line_goes_on(folder: Path, kind: str) -> None:
+    np.save("data.npy", X)
+    small = [text for text in SMALL if not text.startswith(("task.rows", "trainer.steps"))]
+    more = [*small, "run.dir=run", "trainer.batch_size=4"]
+    for steps in (4, 6):
+        chosen = [*more, f"trainer.steps={steps}"]
+        if kind == "frame":
+            fit(FRAME, target="y", overrides=chosen)
+        else:
+            table = ["task=table", "task.path=data.npy", "task.target=-1"]
+            execute(build_experiment(compose([*table, *chosen])), NOTES.append)
+        assert load_run("run").scalars["step"][-1] == steps
 
 
 def test_words_of_several_pairs_that_a_run_took_for_yes_and_no(folder: Path) -> None:

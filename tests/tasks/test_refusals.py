@@ -386,7 +386,7 @@ def test_rows_are_grouped_by_one_column(folder: Path) -> None:
 def test_a_setting_of_text_is_refused_for_another_table(
     folder: Path, name: str | None, unused: dict[str, Any]
 ) -> None:
-    frame, kind = None if name else FRAME, "frame"
+    frame, where = None if name else FRAME, "a table in memory"
     if name:
         kind = name.partition(".")[2]
         if kind == "npy":
@@ -398,15 +398,14 @@ def test_a_setting_of_text_is_refused_for_another_table(
         else:
             kind = "Excel"
             Path(name).write_bytes(workbook(FRAME))
+        where = f"task.path={name!r}, which is {kind}"
     chosen: dict[str, Any] = {"path": name, "target": -1, "frame": frame}
     TableTask(**chosen).table(rng())
     with pytest.raises(SettingError) as error:
         TableTask(**chosen, **unused).table(rng())
     ((key, value),) = unused.items()
-    source = f"task.path={name!r}" if name else "the table"
-    assert str(error.value) == (
-        f"task.{key}={str(value).lower()} is for tables of text; {source} is {kind}"
-    )
+    written = str(value).lower() if isinstance(value, bool) else value
+    assert str(error.value) == f"task.{key}={written} has no effect on {where}; leave it out"
     Path("second.csv").write_text(PLAIN)  # which the setting may be for
     if name not in (None, "data.npy") and key != "units":
         TableTask(**{**chosen, "target": "y"}, **unused, validation_path="second.csv")

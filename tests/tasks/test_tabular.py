@@ -586,6 +586,18 @@ def test_outliers_are_told_of_the_file_that_is_trained_on(folder: Path) -> None:
     found = data(typed, validation_path="second.csv").outliers
     assert found is not None
     assert (found.rows, found.of, found.target) == ((4,), 13, "y")
+    Path("second.csv").write_text("a,b,y\n" + "1,2,90000\n1,2,-90000\n" * 50)  # all vary more
+    hidden = data(typed, validation_path="second.csv").outliers
+    assert hidden == found
+
+
+def test_a_yes_in_all_rows_is_told(folder: Path) -> None:
+    rows = [f"yes,{row}" for row in ROWS]
+    made = data(lines(rows, "on,a,b,y"))
+    assert made.input_names[0] == "on"
+    assert any("on is the same in all rows" in note for note in made.notes)
+    gaps = data(lines([",1,2,3", *rows], "on,a,b,y"))
+    assert not any("is the same in all rows" in note for note in gaps.notes)
 
 
 def test_a_second_file_is_for_validation(folder: Path) -> None:

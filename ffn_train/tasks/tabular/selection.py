@@ -18,6 +18,7 @@ from ffn_train.tasks.tabular.cells import (
     as_truth,
     blanked,
     distinct,
+    factorized,
     pair_of,
     shown,
 )
@@ -340,15 +341,17 @@ def _kind(
 
 def _odd(column: Column, cells: Any, unnamed: bool) -> tuple[str, str]:
     """The reason to leave out an input, or else a remark on it; "" for none."""
-    if column.kind in ("category", "boolean"):
+    if column.kind == "category":
         words = as_words(cells)[0]
         levels = sum(map(bool, words))
         if levels == len(words) == 1:
             return "it is one word in all rows", ""
-        if column.kind == "category" and levels > min(LEVELS, len(cells) / 2):
+        if levels > min(LEVELS, len(cells) / 2):
             keep = paste("task.categories", [column.name])
             return f"it has {levels:,} different words ({keep} keeps it)", ""
         return "", ""
+    if column.kind == "boolean" and cells.notna().all() and len(factorized(cells)[1]) == 1:
+        return "", f"{column.name} is the same in all rows"
     if column.kind != "number" or cells.dtype.kind not in "iuf":
         return "", ""
     values = cells.to_numpy()

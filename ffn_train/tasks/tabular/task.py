@@ -168,7 +168,8 @@ class TableTask(Task):
         """
         try:
             columns = Columns.from_json(recorded["columns"])
-            named = recorded["reading"]["header"] is True
+            reading = recorded["reading"]
+            named = reading["header"] is True and not _unused(reading["kind"])
         except (KeyError, TypeError, ValueError, AttributeError):  # a new run, or one to refuse
             return self
         return replace(
@@ -216,7 +217,7 @@ class TableTask(Task):
         rows_of = {p: places[rows].tolist() for p, rows in vars(chosen).items() if len(rows)}
         origin = {"reading": reading.to_json(), "columns": columns.to_json(), "rows": rows_of}
         found = data.outliers
-        if found is not None:  # by their rows in the file of task.path
+        if standardise_targets and len(frame) > own:  # of the file of task.path
             found = outliers(table.targets[:own], table.target_names)
         if found is not None:
             found = replace(found, rows=tuple(int(places[r - 1]) + 1 for r in found.rows))
@@ -329,14 +330,14 @@ class TableTask(Task):
         """Raises SettingError for a setting that a table of this kind does not use, unless a second
         file may use it.
         """
-        unused = ["separator", "encoding"]
-        unused += [] if kind.startswith("Excel") else ["header", "units", "skip"]
-        if kind == "text" or self.validation_path is not None or self.test_path is not None:
+        if self.validation_path is not None or self.test_path is not None:
             return
-        for key in unused:
-            value = str(getattr(self, key)).lower()
-            if value not in ("none", "0"):
-                raise SettingError(f"task.{key}={value} is for tables of text; {source} is {kind}")
+        where = "a table in memory" if self.path is None else f"{source}, which is {kind}"
+        for key in _unused(kind):
+            value = getattr(self, key)
+            if value not in (None, 0) or value is False:
+                shown = str(value).lower() if isinstance(value, bool) else value
+                raise SettingError(f"task.{key}={shown} has no effect on {where}; leave it out")
 
     def _used(self, frame: Any, columns: Columns) -> tuple[Any, dict[str, int]]:
         """The usable rows, and the numbers of the others by what they lack."""
@@ -396,6 +397,14 @@ class TableTask(Task):
         if len(used) == len(frame):
             raise SettingError(f"{note}: it has no row that can be used")
         return used, note
+
+
+def _unused(kind: str) -> tuple[str, ...]:
+    """The settings of how a file is read that a table of this kind does not use."""
+    if kind == "text":
+        return ()
+    of_text = ("separator", "encoding")
+    return of_text if kind.startswith("Excel") else (*of_text, "header", "units", "skip")
 
 
 def _filled(frame: Any) -> NDArray[np.bool_]:
