@@ -124,6 +124,57 @@ def test_the_table_is_sorted_in_place(sweep_page: Any) -> None:
     assert [cell for cell in down if cell != "–"] == [cell for cell in up if cell != "–"][::-1]
 
 
+@pytest.mark.parametrize("down", [False, True])
+def test_runs_without_a_number_are_last_in_both_directions(down: bool, opened: Opened) -> None:
+    runs = [case(1.0), case(9.0, state="diverged", seed=1), case(2.0, seed=2)]
+    page = opened(html(compared(case(state="failed", seed=3), *runs)))
+    page.select_option("#rows", "runs")
+    heading = page.locator(".runs thead button", has_text="validation loss").first
+    for _ in range(1 + down):
+        heading.click()
+    at = page.evaluate("comparisonPage.table.sorted.column")
+    numbers = ["2", "1"] if down else ["1", "2"]
+    assert [row[at] for row in rows(page)] == [*numbers, "not finite", "–"]
+
+
+def test_equal_values_have_no_spread_and_an_axis_around_them(opened: Opened) -> None:
+    runs = [case(1.0, seed=at) for at in range(6)]
+    page = opened(html(compared(*runs, metric="validation_score")))
+    assert rows(page)[0][1:4] == ["6", "0", "1"]
+    almost = "1 - 2 ** -53"
+    assert page.evaluate(f"extent([[{almost}, 1]], false)") == pytest.approx([0.9, 1.1])
+    assert len(page.evaluate(f"evenTicks({almost}, 1)")) < 10
+    assert page.evaluate("evenTicks(0.88, 1.12)") == pytest.approx([0.9, 0.95, 1, 1.05, 1.1])
+
+
+EXTEND = """async ([header, blocks]) =>
+  comparisonPage.extend(new Data({ name: "", ...header }, (number) => blocks[number]))"""
+CHOSEN = """() => ["x", "color", "panel", "metric"].map((id) =>
+  document.getElementById(id).selectedOptions[0].text)"""
+
+
+def test_what_is_chosen_stays_so_where_a_run_brings_a_setting_and_a_metric(opened: Opened) -> None:
+    runs, more = small_sweep(), case(1.0, width=16, depth=8)
+    bare = [m for m in runs[0].declared if "train" not in m.name]
+    runs = [replace(run, declared=bare) for run in runs]
+    page = opened(html(compared(*runs, x="depth", color="residual")))
+    page.select_option("#panel", label="seed")
+    page.select_option("#metric", label="ratio start")
+    page.locator(".runs thead button", has_text="lost").click()
+    before = page.evaluate(CHOSEN)
+    page.evaluate(EXTEND, content(compared(*runs, more, x="depth", color="residual")))
+    assert page.evaluate(CHOSEN) == before == ["depth", "residual", "seed", "ratio start"]
+    for control in ("#x", "#color", "#panel"):
+        assert "width" in text(page, control)
+    assert "training loss" in text(page, "#metric")
+    shown = page.evaluate(
+        "comparisonPage.charts.map((each) => [each.about.title, each.content.axis])"
+    )
+    assert shown == [["ratio start", "depth"]] * 3
+    assert page.evaluate("comparisonPage.charts[0].about.place(1)") == "depth 8"
+    assert text(page, "th[aria-sort=ascending]").startswith("lost")
+
+
 @pytest.mark.parametrize(
     ("words", "count"),
     [

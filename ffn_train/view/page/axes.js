@@ -39,7 +39,9 @@ function extent(lists, log) {
     const room = Math.max(Math.pow(high / low, 0.06), 1.15);
     return [Math.max(low / room, Number.MIN_VALUE), Math.min(high * room, Number.MAX_VALUE)];
   }
-  const room = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
+  // a smaller difference is that of rounding
+  const size = Math.max(-low, high),
+    room = high - low > 1e-12 * size ? (high - low) * 0.06 : size * 0.1 || 1;
   return [low - room, high + room];
 }
 
@@ -49,10 +51,9 @@ function evenTicks(low, high) {
   const apart = [`0.2e${power}`, `0.5e${power}`, `1e${power}`, `2e${power}`, `5e${power}`]
     .map(Number)
     .find((each) => (high - low) / each <= 6);
-  const ticks = [];
-  for (let at = Math.ceil(low / Number(apart)); at * Number(apart) <= high; at++)
-    ticks.push(at * Number(apart));
-  return ticks;
+  const first = Math.ceil(low / Number(apart));
+  const ticks = [0, 1, 2, 3, 4, 5, 6].map((at) => (first + at) * Number(apart));
+  return ticks.filter((tick) => tick <= high);
 }
 
 const LETTER = 6.2, // pixels, of the axes' font

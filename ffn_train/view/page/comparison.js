@@ -10,7 +10,7 @@ class ComparisonPage {
   /** @param {Data} data */
   constructor(data) {
     this.data = data;
-    const { settings, metrics, roles, metric } = data.header;
+    const { roles, metric } = data.header;
     this.runs = new Runs(data.header, []);
     this.state = {
       x: roles.x ?? 0,
@@ -22,21 +22,12 @@ class ComparisonPage {
       /** @type {{name: string, runs: Set<string>} | null} */ open: null,
     };
     this.steps = new StepControl([], () => this.drawFlow());
-    const none = { value: "", text: "–" };
-    const keys = settings.map((/** @type {Setting} */ each, /** @type {number} */ at) => ({
-      value: String(at),
-      text: each.short,
-    }));
-    const number = (/** @type {string} */ value) => (value === "" ? null : Number(value));
-    /** @type {(label: string, id: "x" | "color" | "panel" | "metric", options: any[]) => HTMLElement} */
-    const select = (label, id, options) => {
-      const made = choice(`${label} `, id, options, (value) => {
-        this.state[id] = number(value);
+    /** @type {(label: string, id: "x" | "color" | "panel" | "metric") => HTMLElement} */
+    const select = (label, id) =>
+      choice(`${label} `, id, [], (value) => {
+        this.state[id] = value === "" ? null : Number(value);
         this.draw();
       });
-      made.querySelector("select").value = String(this.state[id] ?? "");
-      return made;
-    };
     this.filter = element("input", {
       id: "filter",
       type: "search",
@@ -94,17 +85,10 @@ class ComparisonPage {
         element(
           "div",
           { class: "controls" },
-          select("x", "x", keys),
-          select("colour", "color", [none, ...keys]),
-          select("panel", "panel", [none, ...keys]),
-          select(
-            "metric",
-            "metric",
-            metrics.map((/** @type {Metric} */ each, /** @type {number} */ at) => ({
-              value: String(at),
-              text: each.label,
-            })),
-          ),
+          select("x", "x"),
+          select("colour", "color"),
+          select("panel", "panel"),
+          select("metric", "metric"),
           element("label", { class: "choice" }, "filter ", this.filter),
           this.steps.root,
         ),
@@ -137,8 +121,10 @@ class ComparisonPage {
 
   /** @param {Data} data */
   async take(data) {
+    const before = this.runs;
     this.data = data;
-    this.runs = await Runs.from(data, this.runs);
+    this.runs = await Runs.from(data, before);
+    this.offer(before);
     const { header } = data;
     this.top.replaceChildren(
       element("h1", {}, header.name),
@@ -151,6 +137,28 @@ class ComparisonPage {
     this.steps.extend(union(this.runs.all.map((run) => run.flow.steps)));
     this.pair.use(this.runs);
     this.draw();
+  }
+
+  /** Offer the settings and metrics that there are; what is chosen stays so. @param {Runs} before */
+  offer(before) {
+    const named = (/** @type {Runs} */ runs, /** @type {string} */ id) =>
+      id === "metric"
+        ? runs.metrics.map(({ name, label }) => ({ key: name, text: label }))
+        : runs.settings.map(({ key, short }) => ({ key, text: short }));
+    for (const id of /** @type {const} */ (["x", "color", "panel", "metric"])) {
+      const now = named(this.runs, id),
+        chosen = named(before, id)[this.state[id] ?? -1],
+        at = now.findIndex(({ key }) => key === chosen?.key),
+        optional = id === "color" || id === "panel";
+      this.state[id] = at >= 0 ? at : optional ? null : 0;
+      const options = now.map(({ text }, value) => element("option", { value }, text));
+      if (optional) options.unshift(element("option", { value: "" }, "–"));
+      const select = /** @type {HTMLSelectElement} */ (document.getElementById(id));
+      // one that is open would close
+      if (select.textContent !== options.map((each) => each.textContent).join(""))
+        select.replaceChildren(...options);
+      select.value = String(this.state[id] ?? "");
+    }
   }
 
   since() {
@@ -291,8 +299,10 @@ class ComparisonPage {
           title: "Metric",
           x: "",
           y: "",
-          place: (value) =>
-            `${runs.settings[this.state.x ?? 0].short} ${runs.settings[this.state.x ?? 0].levels[value]?.text}`,
+          place: (value) => {
+            const { short, levels } = this.runs.settings[this.state.x ?? 0];
+            return `${short} ${levels[value]?.text}`;
+          },
         });
         this.panels.append(this.charts[at].root);
       }

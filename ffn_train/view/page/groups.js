@@ -218,8 +218,10 @@ function statistics(values, geometric) {
   if (geometric && Math.min(...known) <= 0)
     return { ...nothing, mean: Math.min(...known) === 0 ? 0 : NaN };
   const taken = geometric ? known.map(Math.log) : known;
-  const scale = Math.max(...taken.map(Math.abs)) || 1,
-    mean = scale * taken.reduce((sum, value) => sum + value / scale / n, 0);
+  const [least, most] = [Math.min(...taken), Math.max(...taken)],
+    scale = Math.max(-least, most) || 1;
+  const sum = taken.reduce((sum, value) => sum + value / scale, 0),
+    mean = Math.min(Math.max(scale * (sum / n), least), most);
   const spread =
     n > 1
       ? scale *

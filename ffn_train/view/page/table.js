@@ -31,6 +31,10 @@ class Table {
 
   /** @param {Column[]} columns @param {any[]} rows @param {(row: any) => boolean} chosen */
   show(columns, rows, chosen) {
+    const { column } = this.sorted,
+      label = this.columns[column]?.label;
+    if (columns[column]?.label !== label)
+      this.sorted.column = columns.findIndex((each) => each.label === label);
     [this.columns, this.rows, this.chosen] = [columns, rows, chosen];
     this.draw();
   }
@@ -47,7 +51,7 @@ class Table {
     const rows = [...this.rows];
     if (columns[column]) {
       const value = columns[column].value;
-      rows.sort((a, b) => order(value(a), value(b)) * (down ? -1 : 1));
+      rows.sort((a, b) => order(value(a), value(b), down));
     }
     this.head.replaceChildren(
       element(
@@ -113,12 +117,12 @@ class Table {
   }
 }
 
-/** Numbers before words, what is not a number last. @param {number | string} a @param {number | string} b */
-function order(a, b) {
+/** Numbers before words; what is not finite or not known last, also downwards. @param {number | string} a @param {number | string} b @param {boolean} down */
+function order(a, b, down) {
+  const sign = down ? -1 : 1;
   if (typeof a === "number" && typeof b === "number") {
-    if (Number.isNaN(a) || Number.isNaN(b))
-      return Number(Number.isNaN(a)) - Number(Number.isNaN(b));
-    return a - b;
+    const rank = (/** @type {number} */ x) => (Number.isNaN(x) ? 2 : Number(!Number.isFinite(x)));
+    return rank(a) - rank(b) || sign * (a - b);
   }
-  return String(a) < String(b) ? -1 : Number(String(a) > String(b));
+  return sign * (String(a) < String(b) ? -1 : Number(String(a) > String(b)));
 }
