@@ -258,6 +258,21 @@ def test_unusual_numbers_are_shown_in_their_place(
     assert pixels(page, "signal_gradient")[0] > 100
 
 
+def test_a_score_that_is_not_finite_leaves_the_others_in_view(
+    small_run: Run, opened: Opened
+) -> None:
+    scalars = {name: column.copy() for name, column in small_run.scalars.items()}
+    score = scalars["validation_score"]
+    score[~np.isnan(score)] = [0.1, 0.9, np.nan]
+    page = opened(run_page(replace(small_run, scalars=scalars)))
+    assert "× not finite" in text(page, '[data-chart="score"]')
+    low, high = page.evaluate(
+        "runPage.drawn.find(([chart]) => chart.about.name === 'score')[0].content.y"
+    )
+    assert low < 0.1
+    assert high > 0.9
+
+
 @pytest.mark.parametrize("name", ["diverged", "none", "killed", "several_targets"])
 def test_old_and_unfinished_runs_have_a_page(
     name: str, old_run: Callable[[str], Run], opened: Opened

@@ -237,7 +237,8 @@ class RunCharts {
     if (!score || !series?.x.length) return nothing("no score was computed");
     const guides =
       score.value === null ? [] : [{ y: score.value, label: score.name || "baseline" }];
-    const low = Math.max(-1, Math.min(...Array.from(series.y).slice(1), 0));
+    const later = Array.from(series.y).slice(1).filter(Number.isFinite),
+      low = Math.max(-1, Math.min(...later, 0));
     const y = extent(
       [Array.from(series.y).filter((value) => value >= low), guides.map((guide) => guide.y)],
       false,
