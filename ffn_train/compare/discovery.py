@@ -46,6 +46,7 @@ def find(roots: Sequence[Path], notify: Notify) -> list[Place]:
         for path, config, rank in _below(root, notify):
             if path not in places or places[path].config is None:
                 label = Path(os.path.relpath(path, base)).as_posix()
+                label = label.encode(errors="backslashreplace").decode()  # of names in other bytes
                 places[path] = Place(path, label, config, rank)
     return sorted(places.values(), key=lambda place: place.label)
 

@@ -53,7 +53,7 @@ def page(kind: Kind, title: str, header: Mapping[str, Any], blocks: Sequence[str
         '<meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{html.escape(title)}</title>",
+        f"<title>{_encodable(html.escape(title))}</title>",
         '<link rel="icon" href="data:,">',
         f"<style>{style}</style>",
         "</head>",
@@ -72,7 +72,12 @@ def page(kind: Kind, title: str, header: Mapping[str, Any], blocks: Sequence[str
 def _json(content: Any) -> str:
     """JSON that no parser of HTML takes for markup."""
     text = json.dumps(finite(content), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c")
+    return _encodable(text.replace("<", "\\u003c"))
+
+
+def _encodable(text: str) -> str:
+    """The text as UTF-8 can hold it: the name of a directory may have other bytes."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _digest(text: str) -> str:

@@ -95,6 +95,12 @@ def test_names_are_never_markup() -> None:
     assert json.loads(re.search(r'id="header">(.*)</script>', made)[1]) == {"name": HOSTILE}  # type: ignore[index]
 
 
+def test_a_name_that_is_not_utf_8_is_written_in_a_form_that_is() -> None:
+    made = page("run", "r\udcff", {"name": "r\udcff"}, []).encode()
+    assert rb"<title>r\udcff</title>" in made
+    assert rb'id="header">{"name":"r\udcff"}</script>' in made
+
+
 @pytest.mark.parametrize("kind", SCRIPTS)
 def test_a_page_admits_its_own_style_and_scripts_alone(kind: Any) -> None:
     made = page(kind, "a page", {}, ["AAAA"])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shutil
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -179,6 +181,23 @@ def test_what_is_there_is_listed_and_found(folder: Path, serve: Serve, opened: O
     page.locator("tbody a").click()
     page.wait_for_selector("body[data-ready]")
     assert "interrupted" in text(page, "h1")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes on Linux alone")
+def test_a_directory_whose_name_is_not_utf_8_is_listed_shown_and_compared(
+    tmp_path: Path, small_run: Run, serve: Serve, opened: Opened
+) -> None:
+    root, strange = tmp_path / "runs", os.fsdecode(b"r\xff")
+    for name in ("first", strange):
+        shutil.copytree(small_run.path, root / name)
+    page = opened(serve(root).address)
+    page.locator("tbody a", has_text="udcff").click()
+    page.wait_for_selector("body[data-ready]")
+    assert "finished" in text(page, "h1")
+    assert asked(serve(root / strange), "/")[0] == 200
+    for out, paths in (("run.html", [root / strange]), ("all.html", [root])):
+        main([*map(str, paths), "--out", str(tmp_path / out)])
+        assert "udcff" in (tmp_path / out).read_text()
 
 
 def test_the_page_of_a_sweep_follows_its_runs(
