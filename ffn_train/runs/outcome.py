@@ -100,7 +100,7 @@ def clipped_share(run: Run) -> float | None:
 
 
 def evaluated(run: Run, column: str) -> NDArray[np.bool_]:
-    """The rows in which a loss or a score has a value, finite or not.
+    """The rows in which a loss, a score or the gradient's norm has a value, finite or not.
 
     The runs of this package leave one that is not finite empty; the row that ends them, from which
     no step is taken, has always been evaluated, so that a gap there is such a value.

@@ -219,8 +219,11 @@ def test_a_number_that_is_not_finite_is_one_and_what_does_not_apply_is_none(tmp_
         export.main([str(run), "--to", to, "--out", str(tmp_path / f"records.{to}")])
     with (tmp_path / "records.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["value"] for row in rows if row["quantity"] == "loss"][-1] == "nan"
-    assert not any(row["step"] == "1" and row["quantity"] == "validation_loss" for row in rows)
+    last = {
+        row["quantity"]: row["value"] for row in rows if row["step"] == "1" and row["per"] == "run"
+    }
+    evaluated = ("loss", "gradient_norm", "validation_loss", "validation_score")
+    assert last == dict.fromkeys(evaluated, "nan")  # and no update, of which lr is a part
     other = parquet.read_table(tmp_path / "records.parquet").to_pylist()
     as_text = [{name: "" if v is None else str(v) for name, v in row.items()} for row in other]
     assert as_text == rows
@@ -250,6 +253,18 @@ def test_event_files_are_those_of_the_logger(tmp_path: Path) -> None:
     export.main([str(run.path), "--to", "tensorboard", "--out", str(tmp_path / "events")])
     assert main.read_bytes() == before
     assert [step for step, _ in both[0]["loss/training"]] == [0, 1, 2]
+
+
+@TABLES
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"GIF89a" * 9])
+def test_a_figure_that_is_damaged_is_named(
+    content: bytes, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(runs / "targets", tmp_path / "run"))
+    (run / files.PLOTS).mkdir()
+    (run / files.PLOTS / "loss.png").write_bytes(content)
+    line = refused(capsys, run, "--to", "tensorboard")
+    assert line == f"{run}/plots/loss.png: it is not a PNG figure"
 
 
 @NETWORKS

@@ -12,10 +12,12 @@ from typing import Any
 
 from ffn_train.runs import Run, files
 from ffn_train.runs.loggers import tensorboard
+from ffn_train.runs.outcome import evaluated
 from ffn_train.runs.scalars import logged
 
 COLUMNS = ("step", "quantity", "per", "block", "tensor", "value", "unit")
 LOSSES = ("loss", "validation_loss")
+EVALUATED = ("validation_loss", "validation_score", "gradient_norm")  # see ``outcome.evaluated``
 
 
 def files_of(run: Run, to: str, path: Path) -> dict[Path, bytes]:
@@ -37,7 +39,7 @@ def table(run: Run) -> dict[str, list[Any]]:
     steps = run.scalars["step"].astype(int).tolist()
     for name in run.scalars:
         unit = (run.provenance.loss_unit or "") if name in LOSSES else ""
-        known = logged(run.scalars, name).tolist()
+        known = evaluated(run, name) if name in EVALUATED else logged(run.scalars, name)
         for step, value, there in zip(steps, run.scalars[name].tolist(), known, strict=True):
             if name != "step" and (name == "loss" or there):  # each row has a loss
                 rows.append((step, name, "run", None, None, value, unit))

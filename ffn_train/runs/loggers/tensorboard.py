@@ -81,7 +81,9 @@ class TensorBoard(Logger):
 
         from ffn_train.runs.summary import read_summary
 
-        if state not in ("interrupted", "failed") and (outcome := read_summary(self.run)):
+        with self.file:
+            if state in ("interrupted", "failed") or not (outcome := read_summary(self.run)):
+                return
             step = outcome.steps or 0
             text = "\n".join(f"* {finding.question}: {finding.text}" for finding in outcome.verdict)
             kinds = (bool, int, float, str)
@@ -91,7 +93,6 @@ class TensorBoard(Logger):
                 self._write(step, part.value)
             for path in sorted((self.run / files.PLOTS).glob("*.png")):
                 self._write(step, [picture(path)])
-        self.file.close()
 
     def _write(self, step: int, values: Any) -> None:
         from tensorboardX.proto.event_pb2 import Event
@@ -129,8 +130,10 @@ def tagged(column: QuantityColumn, values: Floats, layout: RunLayout) -> dict[st
 
 
 def picture(path: Path) -> dict[str, Any]:
-    """A PNG figure as a value of a TensorBoard summary."""
+    """A PNG figure as a value of a TensorBoard summary. Raises RunError for another content."""
     content = files.read_bytes(path)
+    if not content.startswith(b"\x89PNG\r\n\x1a\n") or len(content) < 24:
+        raise files.RunError(f"{path}: it is not a PNG figure")
     width, height = struct.unpack(">II", content[16:24])  # of a PNG's header
     image = {"width": width, "height": height, "colorspace": 4, "encoded_image_string": content}
     return {"tag": f"figures/{path.stem}", "image": image}
