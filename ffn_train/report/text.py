@@ -95,18 +95,17 @@ def _scores(summary: Summary) -> str:
 
 
 def _change(run: Run, summary: Summary, name: str) -> str:
-    """A quotient of signal gradients at the first and the last step; both may be 0."""
+    """A quotient of signal gradients at the first and the last measured step; both may be 0."""
     start, end = (getattr(summary, f"{name}_{when}") for when in ("start", "end"))
-    if start is None or end is None:
+    flow = run.measures.series.get("signal_gradient_rms")
+    if start is None or end is None or flow is None or not len(flow.step):
         return ""
-    flow = run.measures["signal_gradient_rms"].values
 
     def quotient(value: float, row: int) -> str:
-        nothing = math.isnan(value) and len(flow) and flow[row, -1] == 0
-        return "0/0" if nothing else factor(value)
+        nothing = math.isnan(value) and flow.values[row, -1] == 0
+        return f"{'0/0' if nothing else factor(value)} at step {flow.step[row]}"
 
-    last = "the last step" if summary.steps is None else f"step {summary.steps}"
-    return f"{quotient(start, 0)} at step 0   {quotient(end, -1)} at {last}"
+    return f"{quotient(start, 0)}   {quotient(end, -1)}"
 
 
 def _vanished(run: Run) -> str:

@@ -25,6 +25,7 @@ from ffn_train.interop.export.records import as_csv, table
 from ffn_train.interop.recorder import Recorder
 from ffn_train.parts import Logger
 from ffn_train.plots import draw, figure
+from ffn_train.report.text import report
 from ffn_train.report.verdict.evidence import Evidence
 from ffn_train.running.experiment import build_experiment
 from ffn_train.running.recording import scalars
@@ -216,6 +217,16 @@ def test_a_last_row_without_validation_is_not_one_that_is_lost(tmp_path: Path) -
     read = load_run(run.path)
     assert read.summary is not None
     assert read.summary.validation_loss == 0.5
+
+
+def test_a_flow_is_told_with_the_steps_at_which_it_was_measured(tmp_path: Path) -> None:
+    with begin(tmp_path / "run", quantities=["signal_gradient_rms"]) as run:
+        for step in range(1, 9):
+            measured = {"signal_gradient_rms": [1, 2, 4]} if step % 3 == 0 else {}
+            run.log(step, {"loss": 1.0}, measured)
+    told = report(load_run(run.path))
+    assert "|dL/dx_0| / |dL/dx_L|  0.25 at step 3   0.25 at step 6\n" in told
+    assert "block's gradient at step 3, 0.25 times at step 6" in told
 
 
 @pytest.mark.parametrize(

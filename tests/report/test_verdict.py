@@ -728,7 +728,7 @@ def test_nothing_divided_by_nothing_is_written_so(tmp_path: Path) -> None:
     not_finite: dict[str, Any] = dict.fromkeys(numbers, math.nan)
     run = replace(run, measures=nothing, summary=replace(run.summary, **not_finite))
     shown = report.report(run)
-    assert "0/0 at step 0   0/0 at step 150   (below float32's range everywhere)" in shown
+    assert "0/0 at step 0   0/0 at step 30   (below float32's range everywhere)" in shown
     assert "not finite" not in shown
     assert words(run)[-1].text == (
         "no gradient: less than float32 can hold reaches the blocks at step 0"
@@ -736,7 +736,7 @@ def test_nothing_divided_by_nothing_is_written_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lost", [math.nan, math.inf])
-@pytest.mark.parametrize(("row", "when"), [(0, "step 0"), (-1, "the last step")])
+@pytest.mark.parametrize(("row", "when"), [(0, "step 0"), (-1, "step 30")])
 def test_a_flow_that_is_not_finite_does_not_vanish(
     lost: float, row: int, when: str, tmp_path: Path
 ) -> None:

@@ -88,27 +88,28 @@ def _growth(evidence: Evidence, flow: Slope) -> float:
 
 def _not_finite(evidence: Evidence) -> Finding | None:
     """Numbers that are not finite where a slope would need them, which says nothing of its sign."""
-    rows = evidence.run.measures["signal_gradient_rms"].values
-    for row, when in ((0, "step 0"), (-1, "the last step"))[: 1 if evidence.ended_early else 2]:
-        if evidence.slope(row) is None and not np.isfinite(rows[row]).all():
-            return Finding(FLOW, "not finite", f"not measured: dL/dx_l is not finite at {when}")
+    flow = evidence.run.measures["signal_gradient_rms"]
+    for row in (0,) if evidence.ended_early else (0, -1):
+        if evidence.slope(row) is None and not np.isfinite(flow.values[row]).all():
+            text = f"not measured: dL/dx_l is not finite at step {flow.step[row]}"
+            return Finding(FLOW, "not finite", text)
     return None
 
 
 def _steady(evidence: Evidence) -> Finding:
     """No strong change at step 0: healthy or uneven, or what training made of it."""
     first, last = evidence.slope(0), evidence.slope(-1)
+    steps = evidence.run.measures["signal_gradient_rms"].step
     if evidence.ended_early and first is not None:  # later gradients follow the growing loss
         text = f"the first block got {math.exp(first.log):.3g} times the last block's gradient"
-        return Finding(FLOW, "healthy", f"healthy at step 0: {text}")
+        return Finding(FLOW, "healthy", f"healthy at step {steps[0]}: {text}")
     if first is None or last is None:
-        when = "step 0" if first is None else "the last step"
-        text = f"less than {evidence.run.dtype.name} can hold reaches the blocks at {when}"
+        step = steps[0 if first is None else -1]
+        text = f"less than {evidence.run.dtype.name} can hold reaches the blocks at step {step}"
         return Finding(FLOW, "vanishing", f"no gradient: {text}")
     start, end = first.log, last.log
-    step = evidence.run.measures["signal_gradient_rms"].step[-1]
-    text = f"the first block gets {math.exp(start):.3g} times the last block's gradient at step 0"
-    text += f", {math.exp(min(end, 700.0)):.3g} times at step {step}"
+    text = f"the first block gets {math.exp(start):.3g} times the last block's gradient"
+    text += f" at step {steps[0]}, {math.exp(min(end, 700.0)):.3g} times at step {steps[-1]}"
     even_first, even_last = (abs(flow) <= math.log(MILD) for flow in (start, end))
     if even_first and even_last:
         return Finding(FLOW, "healthy", f"healthy: {text}{_units(evidence)}")
