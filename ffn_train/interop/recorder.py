@@ -202,9 +202,13 @@ class Recorder(Recording):
             if not column.absent:
                 self._files.setdefault(column.file, []).append(column)
         self._started = time.perf_counter()
+        given = path, layout, ["step", *scalars], config, first
+        with suppress(OSError):  # which ``claim`` tells
+            if not files.there(path / files.LOCK):
+                _kept(*given)  # refuses before a directory or a lock is made
         with ExitStack() as stack:
             stack.enter_context(claim("path", path, path.parent))
-            logs = _kept(path, layout, ["step", *scalars], config, first)
+            logs = _kept(*given)
             Status("running").write(path)
             (path / files.SUMMARY).unlink(missing_ok=True)
             files.write_json(path / files.CONFIG, dict(config), durable=False)
@@ -250,6 +254,8 @@ class Recorder(Recording):
 
     def save_weights(self, arrays: Mapping[str, ArrayLike]) -> None:
         """Write all tensors by name to weights.safetensors; bfloat16 and the like as float32."""
+        if self._open is None:
+            raise SettingError(f"path={self.path} is closed: no weights can follow")
         whole = {name: np.asarray(array) for name, array in arrays.items()}
         whole = {k: v if v.dtype.kind in "fiu" else v.astype(np.float32) for k, v in whole.items()}
         for tensor in self._layout.tensors:
@@ -269,10 +275,12 @@ class Recorder(Recording):
                 status = Status("interrupted" if stopped else "failed", described(error))
                 with suppress(OSError):
                     status.write(self.path)
+                self._logger.close(status.state)
                 return None
             self._writer.to_disk()
             if self._next == self._first:
                 Status("failed", "no step was logged").write(self.path)
+                self._logger.close("failed")
                 return None
             seconds = time.perf_counter() - self._started
             rate = (self._next - self._first) / seconds
@@ -339,7 +347,7 @@ def _kept(
 
     Raises SettingError if it holds another run, or one that would be overwritten.
     """
-    if is_empty(path):
+    if not path.is_dir() or is_empty(path):
         if first:
             raise SettingError(f"first={first}: {path} holds no run to continue")
         return NO_LOGS

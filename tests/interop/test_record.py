@@ -272,8 +272,9 @@ def test_what_a_score_does_not_declare_is_not_taken_for_learning(
 def test_how_a_loop_ends_is_the_runs_state(
     error: BaseException | None, loss: float, state: str, tmp_path: Path
 ) -> None:
+    ENDS.clear()
     try:
-        with begin(tmp_path / "run") as run:
+        with begin(tmp_path / "run", logger=Ending()) as run:
             fill(run)
             run.log(9, {"loss": loss})
             assert load_run(run.path).state == "running"
@@ -285,14 +286,20 @@ def test_how_a_loop_ends_is_the_runs_state(
     assert (load_run(run.path).summary is None) == (error is not None)
     with pytest.raises(SettingError, match="is closed"):
         run.log(10, {"loss": 1.0})
+    with pytest.raises(SettingError, match="is closed: no weights can follow"):
+        run.save_weights({name: np.ones(shape) for name, shape in SHAPES.items()})
+    assert not (run.path / files.WEIGHTS).exists()
+    assert [state] == ENDS
 
 
 def test_without_a_row_a_run_has_failed(tmp_path: Path) -> None:
-    with begin(tmp_path / "run") as run:
+    ENDS.clear()
+    with begin(tmp_path / "run", logger=Ending()) as run:
         pass
     status = written_status(run.path)
     assert status is not None
     assert (status.state, status.reason) == ("failed", "no step was logged")
+    assert ENDS == ["failed"]
 
 
 def test_an_interrupted_run_goes_on_at_any_step(recorded: Path, tmp_path: Path) -> None:
@@ -386,7 +393,7 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(SettingError, match=message):
         begin(tmp_path / "run", **changes)
-    assert not (tmp_path / "run" / files.STATUS).exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_directory_without_a_row_is_begun_anew(recorded: Path, tmp_path: Path) -> None:
@@ -424,10 +431,12 @@ def test_a_directory_that_holds_something_else_is_refused(recorded: Path, tmp_pa
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(SettingError, match="holds no recorded run"):
         begin(tmp_path)
+    assert not (tmp_path / files.LOCK).exists()
     with begin(tmp_path / "busy") as run:
         fill(run)
-        with pytest.raises(SettingError, match="in use by another run of this process"):
-            begin(tmp_path / "busy", first=1)
+        for first in (0, 1):
+            with pytest.raises(SettingError, match="in use by another run of this process"):
+                begin(tmp_path / "busy", first=first)
 
 
 @pytest.mark.parametrize(
@@ -474,6 +483,21 @@ class Listener(Logger):
 
 
 HEARD: list[tuple[int, dict[str, float], list[str]]] = []
+
+
+class Ending(Logger):
+    """Remembers how runs ended."""
+
+    name = "ending"
+
+    def log(self, step: int, scalars: Mapping[str, float], measures: Mapping[str, Any]) -> None:
+        pass
+
+    def close(self, state: str) -> None:
+        ENDS.append(state)
+
+
+ENDS: list[str] = []
 
 
 def test_a_logger_hears_each_row_and_cannot_stop_the_run(
