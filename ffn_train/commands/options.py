@@ -18,6 +18,7 @@ from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import SettingError, UserError, nearest, one_of, printable
 
 MODULES = ("compare", "gradcheck", "plots", "reproduce", "theory")  # python -m ffn_train.NAME
+_LIMITS = ("--xlim", "--ylim")
 _WIDTHS = {"single": 3.5, "double": 7.0}  # inches: a column of a two-column page, and both
 # a disk that is full or fails: the place that was named could be written to
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -37,7 +38,7 @@ class Parser(argparse.ArgumentParser):
 
         Unknown options are reported first: they could make other arguments seem to be missing.
         """
-        typed = list(sys.argv[1:] if arguments is None else arguments)
+        typed = _joined(sys.argv[1:] if arguments is None else arguments)
         options = [text for action in self._actions for text in action.option_strings]
         for text in typed[: typed.index("--")] if "--" in typed else typed:
             word = text.partition("=")[0]
@@ -87,7 +88,7 @@ class Parser(argparse.ArgumentParser):
             metavar="NAME",
             help="of a figure with its legends: single (3.5 in) or double (7 in) column of a page",
         )
-        for name in ("--xlim", "--ylim"):
+        for name in _LIMITS:
             self.add_argument(
                 name, metavar="LOW,HIGH", help=f"the limits of the {name[2]} axis of curves"
             )
@@ -179,7 +180,10 @@ def columns(stream: TextIO) -> int | None:
     """The terminal's width in characters; None for a pipe or a file."""
     if not stream.isatty():
         return None
-    return int(os.environ.get("COLUMNS") or os.get_terminal_size(stream.fileno()).columns) or 80
+    with suppress(KeyError, ValueError):
+        if (width := int(os.environ["COLUMNS"])) > 0:
+            return width
+    return os.get_terminal_size(stream.fileno()).columns or 80
 
 
 def _fitted(text: str, stream: TextIO) -> str:
@@ -219,6 +223,17 @@ def os_error(error: OSError) -> str:
     """The operating system's message, with the file's name if it has one."""
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}"
+
+
+def _joined(typed: Sequence[str]) -> list[str]:
+    """The words, with ``--ylim -1,2`` as one: ``-1,2`` by itself reads as an option."""
+    joined: list[str] = []
+    for word in typed:
+        if joined and joined[-1] in _LIMITS and word.startswith("-") and "," in word:
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _ends(name: str, text: str | None) -> tuple[float, float] | None:

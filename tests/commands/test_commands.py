@@ -403,6 +403,28 @@ def test_only_a_terminal_has_lines_wrapped(
     assert capsys.readouterr() == ("word word word word\nword word word\n",) * 2
 
 
+@pytest.mark.parametrize("given", ["wide", "", "0", "-20"])
+def test_columns_that_are_no_width_leave_it_to_the_terminal(
+    given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setenv("COLUMNS", given)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(terminal, "fileno", lambda: 1)
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((33, 10)))
+    assert options.columns(terminal) == 33
+
+
+def test_limits_below_zero_are_no_options() -> None:
+    parser = options.Parser("plots", "Draws.")
+    parser.add_argument("runs", nargs="+")
+    parser.add_appearance()
+    typed = parser.parse(["--xlim", "-2,-1", "run", "--ylim", "-.5,1"])
+    assert typed.runs == ["run"]
+    chosen = parser.appearance(typed)
+    assert (chosen["xlim"], chosen["ylim"]) == ((-2, -1), (-0.5, 1))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_a_sweep_is_compared_names_the_command(
     number: signal.Signals,
