@@ -158,7 +158,10 @@ def norm(log: float, digits: int = 3) -> str:
     power = int(np.floor(log / np.log(10)))
     if -4 <= power < 4:
         return f"{np.exp(log):.{digits}g}"
-    return f"{np.exp(log - power * np.log(10)):.2f}e{power:+03d}"
+    mantissa = f"{np.exp(log - power * np.log(10)):.2f}"
+    if mantissa == "10.00":  # rounded up
+        mantissa, power = "1.00", power + 1
+    return f"{mantissa}e{power:+03d}"
 
 
 def one_seed(log: float, sd: float) -> str:

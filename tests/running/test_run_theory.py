@@ -448,6 +448,12 @@ def test_curves_of_keys_that_end_alike_and_of_both_modes_are_told_apart(
     assert set(curves[0][0]) == {"task.depth", "model.depth", "loss"}
 
 
+def test_a_norm_that_is_rounded_up_has_a_mantissa_below_10() -> None:
+    norms = {9.996e5: "1.00e+06", 1e6: "1.00e+06", 9.994e5: "9.99e+05", 9.996e-6: "1.00e-05"}
+    assert {size: norm(math.log(size)) for size in norms} == norms
+    assert norm(400 * math.log(10) - 1e-9) == "1.00e+400"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
