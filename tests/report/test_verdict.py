@@ -260,6 +260,11 @@ def test_a_skip_path_that_carries_all_has_a_remedy_that_does_it_in_one_step(
     assert (named.kind == "skip path") is bool(residual)
     assert named.change == change or not residual
     assert held_back(with_scores(run, [0.7])).kind != "skip path"  # far more than linear
+    assert run.summary is not None
+    assert run.summary.score is not None
+    score = replace(run.summary.score, baseline=None)
+    unknown = replace(run, summary=replace(run.summary, score=score))
+    assert (held_back(unknown).kind == "skip path") is bool(residual)
     narrow = {"model": run.config["model"] | {"width": 1}, "norm": settings("norm", "pre_rms")}
     run = replace(run, config={**run.config, **narrow})
     assert words(run)[-1].change == ("model.width=32",)
@@ -919,3 +924,94 @@ def test_early_stopping_that_ended_a_run_at_once(tmp_path: Path) -> None:
     (finding,) = (finding for finding in words(stopped) if finding.question == HELD_BACK)
     assert (finding.kind, finding.change) == ("too few steps", ("trainer.early_stopping=20",))
     assert "early stopping ended the run after 5 steps" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("perfect", "no_skill", "baseline", "value", "kind"),
+    [
+        (1.0, 0.5, 0.9, 0.88, "as linear regression"),  # a row of 60 less
+        (1.0, 0.5, 0.9, 0.75, "partly"),
+        (0.0, 0.5, 0.1, 0.4, "partly"),  # an error rate
+        (100.0, 50.0, 90.0, 60.0, "partly"),  # an accuracy in percent
+    ],
+)
+def test_only_of_an_accuracy_two_rows_make_no_difference(
+    perfect: float, no_skill: float, baseline: float, value: float, kind: str, trained: Run
+) -> None:
+    run = of_classes(trained, rows=60, share=no_skill, values=[value])
+    assert run.summary is not None
+    assert run.summary.score is not None
+    better: Any = "higher" if perfect else "lower"
+    score = replace(run.summary.score, perfect=perfect, baseline=baseline, better=better)
+    run = replace(run, summary=replace(run.summary, score=score))
+    assert words(run)[0].kind == kind
+
+
+@pytest.mark.parametrize("kept", [None, 0])
+@pytest.mark.parametrize("parameters", [None, 10])
+def test_a_skill_that_is_unknown_is_not_taken_for_a_bad_one(
+    kept: int | None, parameters: int | None, trained: Run
+) -> None:
+    """Of a score without ``no_skill``; the losses alone would be those of overfitting."""
+    run = memorised(with_scores(trained, [0.5], [1.5]))
+    assert run.summary is not None
+    assert run.summary.score is not None
+    score = replace(run.summary.score, no_skill=None)
+    run = replace(
+        run,
+        summary=replace(run.summary, score=score, kept_step=kept),
+        provenance=replace(run.provenance, parameters=parameters),
+    )
+    assert math.isnan(Evidence(run).skill)
+    assert held_back(run).kind == "nothing"
+
+
+def test_an_undefined_score_does_not_make_the_samples_alike(tmp_path: Path) -> None:
+    section = {**TRAINED, "task": {"rows": 400, "validation": 0.0025}}
+    names: dict[str, Any] = {"residual": "none", "activation": "identity"}
+    assert held_back(verdict(tmp_path, depth=12, section=section, **names)).kind != "depth"
+
+
+def test_a_loss_that_was_as_large_before_any_update_is_not_laid_to_the_rate(tmp_path: Path) -> None:
+    section = {
+        "init": settings("init", "lecun") | {"bias_std": 1e4},
+        "optimizer": {"lr": 1e-9},
+        "trainer": {"steps": 30, "patience": 5},
+    }
+    run = verdict(tmp_path, depth=2, section=section, activation="identity")
+    assert run.state == "stopped"
+    findings = answers(run)
+    assert findings[LEARNED].text == "no: the run was stopped for its large loss"
+    assert findings[HELD_BACK].kind == "initialisation"
+    assert "times that of predicting the mean before any update" in findings[HELD_BACK].text
+    assert findings[HELD_BACK].change == ("init.bias_std=0",)
+    grown = run.scalars["loss"] * (1 + 3 * run.scalars["step"])
+    finding = held_back(replace(run, scalars={**run.scalars, "loss": grown}))
+    assert finding.kind == "rate too large"
+    assert " and with optimizer.lr=1e-09 it grew to " in finding.text
+
+
+@pytest.mark.parametrize("state", ["diverged", "stopped"])
+def test_the_weights_that_were_kept_are_judged_also_if_the_run_is_lost_later(
+    state: str, trained: Run
+) -> None:
+    assert trained.summary is not None
+    assert trained.summary.score is not None
+    end = Divergence(9, "forward" if state == "diverged" else "training", "loss", "NaN")
+    score = replace(trained.summary.score, value=-5.0, best=0.91, baseline=0.2)
+    summary = replace(trained.summary, state=state, divergence=end, score=score, kept_step=4)
+    finding, *_ = words(replace(trained, state=state, summary=summary))
+    after = {"diverged": "diverged", "stopped": "was stopped for its large loss"}[state]
+    assert finding.kind == "yes"
+    assert finding.text.startswith("yes: R² 0.91 on the validation rows (best of ")
+    assert f" evaluations, optimistic), after which the run {after}; pre" in finding.text
+    lost = replace(trained, state=state, summary=replace(summary, kept_step=None))
+    assert words(lost)[0] == Finding(LEARNED, "no", f"no: the run {after}")
+
+
+def test_a_growth_beyond_the_range_of_numbers_is_cut_off(tmp_path: Path) -> None:
+    init = settings("init", "normal") | {"inner": 1e32, "outer": 1e32}
+    run = verdict(tmp_path, depth=4, section={"init": init}, block="swiglu")
+    finding = answers(run)[FLOW]
+    assert finding.kind == "exploding"
+    assert "inf" not in finding.text

@@ -26,6 +26,11 @@ RESOLVED = 1e-6  # of the skip path's variance: what a branch adds to a predicti
 FEW_ROWS = 2  # the loss of a single batch is too uncertain to judge a run by
 
 
+def exp(log: float) -> float:
+    """e to this power, cut off below the end of float64's range."""
+    return math.exp(min(log, 700.0))
+
+
 @dataclass(frozen=True)
 class Slope:
     """The change of the signal gradient from output to input at a measured step.
@@ -61,6 +66,10 @@ class Evidence:
         if not name:
             return bool(self.run.section(group).get("name") == value)
         return self.setting(group, name) == float(value)
+
+    def new(self, *overrides: str) -> tuple[str, ...]:
+        """Those that are not settings of the run already."""
+        return tuple(override for override in overrides if not self.has(override))
 
     def setting(self, section: str, name: str) -> float:
         """A number of the configuration."""
@@ -129,12 +138,18 @@ class Evidence:
 
     @property
     def best_skill(self) -> float:
-        return float(np.fmax.reduce(self.skills, initial=-np.inf))
+        return float(np.fmax.reduce(self.skills, initial=math.nan))
 
     @property
     def baseline_skill(self) -> float:
         score = self.run.score
         return math.nan if score is None else score.skill(score.baseline)
+
+    def right_by_guessing(self, score: ScoreDeclared) -> float | None:
+        """The share of the classes that the trivial model has right; None of any other score."""
+        share = score.no_skill
+        a_share = share is not None and 0 <= share <= 1 and score.perfect == 1
+        return share if a_share and self.run.provenance.kind == "classes" else None
 
     def by_chance(self, score: ScoreDeclared, rows: int | None, deviations: float) -> float:
         """The skill that guesses at so many rows' classes reach by chance; 0 for numbers.
@@ -142,9 +157,8 @@ class Evidence:
         ``deviations`` says how seldom: as a normal variable is that far above its mean. From 1 on
         no score tells a network from guesses.
         """
-        share = score.no_skill
-        a_share = share is not None and 0 <= share <= 1 and score.perfect == 1
-        if share is None or not a_share or self.run.provenance.kind != "classes" or not rows:
+        share = self.right_by_guessing(score)
+        if share is None or not rows:
             return 0.0
         if share == 1:
             return math.inf
@@ -320,8 +334,7 @@ class Evidence:
             return math.nan
         skip, multiplier = residual.skip(depth), residual.multiplier(depth)
         if skip == 0:
-            log = math.nan if self.change is None else 2 * self.change / depth
-            return math.exp(min(log, 700.0))
+            return math.nan if self.change is None else exp(2 * self.change / depth)
         if multiplier == 0:
             return math.nan
         shares = self.branch_shares(0)
@@ -339,4 +352,4 @@ class Evidence:
         if self.predicted is None or self.norm is None or self.norm.placement == "post":
             return math.nan
         log = self.predicted.log_signal_gradient_rms
-        return math.exp(min(2 * float(log[0] - log[1]), 700.0))
+        return exp(2 * float(log[0] - log[1]))

@@ -19,7 +19,7 @@ import numpy as np
 from ffn_train.config.keys import MODEL_GROUPS
 from ffn_train.nn.blocks.residual import ScaledResidual
 from ffn_train.nn.core import Floats
-from ffn_train.report.verdict.evidence import Evidence, Slope
+from ffn_train.report.verdict.evidence import Evidence, Slope, exp
 from ffn_train.runs.finding import FLOW, Finding
 from ffn_train.theory import Prediction
 from ffn_train.train.diagnosis import LARGE, either, settings
@@ -59,7 +59,7 @@ def _lost(evidence: Evidence) -> bool:
 def changing(evidence: Evidence) -> Finding | None:
     """Exploding or vanishing at step 0, as measured or, without a measurement, as predicted."""
     run, flow, predicted = evidence.run, evidence.slope(0), evidence.predicted
-    change, theory = evidence.change, math.exp(predicted.log_growth) if predicted else math.nan
+    change, theory = evidence.change, exp(predicted.log_growth) if predicted else math.nan
     if change is None or abs(change) < math.log(STRONG):
         return None
     kind = "exploding" if change > 0 else "vanishing"
@@ -83,7 +83,7 @@ def _growth(evidence: Evidence, flow: Slope) -> float:
     growth = float(evidence.run.measures.growth_per_block[0])
     if math.isfinite(growth):
         return growth
-    return math.exp(min(flow.log / evidence.run.measures.depth, 700.0))
+    return exp(flow.log / evidence.run.measures.depth)
 
 
 def _not_finite(evidence: Evidence) -> Finding | None:
@@ -109,7 +109,7 @@ def _steady(evidence: Evidence) -> Finding:
         return Finding(FLOW, "vanishing", f"no gradient: {text}")
     start, end = first.log, last.log
     text = f"the first block gets {math.exp(start):.3g} times the last block's gradient"
-    text += f" at step {steps[0]}, {math.exp(min(end, 700.0)):.3g} times at step {steps[-1]}"
+    text += f" at step {steps[0]}, {exp(end):.3g} times at step {steps[-1]}"
     even_first, even_last = (abs(flow) <= math.log(MILD) for flow in (start, end))
     if even_first and even_last:
         return Finding(FLOW, "healthy", f"healthy: {text}{_units(evidence)}")
@@ -226,8 +226,7 @@ def initialised(evidence: Evidence, *change: str) -> tuple[str, ...]:
     """These overrides of the initialisation, those that the run has not; if it has them all, what
     else there is: more units where few are drawn, or what limits the change with depth.
     """
-    new = tuple(override for override in change if not evidence.has(override))
-    if new:
+    if new := evidence.new(*change):
         return new
     return WIDER if evidence.setting("model", "width") < WIDE else remedy(evidence)
 
@@ -299,4 +298,4 @@ def _per_block(predicted: Prediction) -> float:
     signal = predicted.log_signal_rms
     up, down = 2 * float(signal[-1] - signal[0]), 2 * predicted.log_gradient_ratio
     factor = up if abs(up - down) < 0.1 * abs(down) else down
-    return math.exp(factor / (len(signal) - 1))
+    return exp(factor / (len(signal) - 1))

@@ -19,9 +19,12 @@ def learned(evidence: Evidence) -> Finding | None:
     run = evidence.run
     if run.score is None or "validation_score" not in run.scalars:
         return None
+    then = ""
     if evidence.ended_early:
-        what = "diverged" if run.state == "diverged" else "was stopped, because its loss had grown"
-        return Finding(LEARNED, "no", f"no: the run {what}")
+        end = "diverged" if run.state == "diverged" else "was stopped for its large loss"
+        if not evidence.kept:
+            return Finding(LEARNED, "no", f"no: the run {end}")
+        then = f", after which the run {end}"
     judged = headline(run)
     if judged is None:
         return None
@@ -33,7 +36,7 @@ def learned(evidence: Evidence) -> Finding | None:
         return Finding(LEARNED, UNKNOWN, f"cannot tell: {score.symbol} is undefined {where}{of}")
     trivial = score.trivial or "knowing nothing of the inputs"
     skill, baseline = (score.skill(known) for known in (value, score.baseline))
-    achieved = f"{score.symbol} {value:.3g} {where}"
+    achieved = f"{score.symbol} {value:.3g} {where}{then}"
     best_of_many = evidence.kept and not origin.test_rows
     guessed = evidence.by_chance(score, rows, 3 if best_of_many else 2)
     worse = score.no_better(value, score.no_skill) and value != score.no_skill
@@ -56,7 +59,7 @@ def learned(evidence: Evidence) -> Finding | None:
     comparisons = [f"{trivial} has {no_skill:.3g}"]
     name = score.baseline_name
     if score.baseline is not None and not math.isnan(baseline):
-        if abs(skill - baseline) <= _as_good(score, origin.kind, rows) and baseline > 0:
+        if abs(skill - baseline) <= _as_good(evidence, score, rows) and baseline > 0:
             text = f"as much as {name}: {achieved}, {name} has {score.baseline:.3g}"
             return Finding(LEARNED, f"as {name}", text)
         comparisons.append(f"{name} {score.baseline:.3g}")
@@ -68,8 +71,8 @@ def learned(evidence: Evidence) -> Finding | None:
     return Finding(LEARNED, "yes", f"yes: {achieved}; {', '.join(comparisons)}")
 
 
-def _as_good(score: ScoreDeclared, kind: str | None, rows: int | None) -> float:
+def _as_good(evidence: Evidence, score: ScoreDeclared, rows: int | None) -> float:
     """The difference in skill that says nothing: of classes that of two rows at least."""
-    if kind != "classes" or not rows:
+    if not rows or evidence.right_by_guessing(score) is None:
         return AS_GOOD
     return max(AS_GOOD, 1 - score.skill(1 - 2 / rows))  # the first if the second is NaN

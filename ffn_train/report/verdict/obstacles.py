@@ -164,14 +164,14 @@ def _out_of_range_at_once(evidence: Evidence) -> Finding | None:
     if "per block" in reason and TOO_LARGE not in reason:
         return Finding(HELD_BACK, "depth", f"depth: {site}: {reason}", remedy(evidence))
     usual = ("init=lecun", "init.bias_std=0") if "blocks." in site or TOO_LARGE in reason else ()
-    change = tuple(override for override in usual if not evidence.has(override))
+    change = evidence.new(*usual)
     return _finding("initialisation", f"{site}: {reason.partition('; try ')[0]}", change)
 
 
 def _all_alike(evidence: Evidence) -> Finding | None:
     """Over many blocks without a skip path the signals of all samples become alike."""
     residual, depth = evidence.residual, evidence.run.measures.depth
-    if residual is None or skips(evidence) or depth < MANY or evidence.skill >= LITTLE:
+    if residual is None or skips(evidence) or depth < MANY or not evidence.skill < LITTLE:
         return None
     text = (
         f"over {depth} blocks without a skip path the signals of different samples come to look "
@@ -193,6 +193,20 @@ def _depth(evidence: Evidence) -> Finding | None:
     factor = f"{math.exp(size):.3g}" if size < math.log(1e6) else f"10^{size / math.log(10):.1f}"
     text = f"the gradient {kind} by a factor of {factor} over the {evidence.run.measures.depth} "
     return _finding("depth", f"{text}blocks at step 0", remedy(evidence))
+
+
+def _large_from_the_start(evidence: Evidence) -> Finding | None:
+    """Stopped because of a loss that the updates did not make."""
+    losses = evidence.losses
+    if not evidence.ended_early or evidence.run.state != "stopped":
+        return None
+    if np.nanmax(losses) > SPIKE * losses[0]:
+        return None
+    text = (
+        f"the loss was {losses[0]:.3g} times {_trivial(evidence)} before any update, and did not "
+        "grow much: the initial weights or biases are too large, or the targets too small"
+    )
+    return _finding("initialisation", text, evidence.new("init=lecun", "init.bias_std=0"))
 
 
 def _rate_too_large(evidence: Evidence) -> Finding | None:
@@ -303,7 +317,7 @@ def _little(evidence: Evidence) -> bool:
 def _skip_path(evidence: Evidence) -> Finding | None:
     """Branches scaled down by so much that there is hardly more than linear regression."""
     together = evidence.branches(0)
-    linear = evidence.skill < max(evidence.baseline_skill, 0) + MORE_THAN_LINEAR
+    linear = evidence.skill < max(0, evidence.baseline_skill) + MORE_THAN_LINEAR
     if not scaled_down(evidence) or not together <= WEAK or not linear or _good(evidence):
         return None
     scale, power = (evidence.setting("residual", name) for name in ("scale", "power"))
@@ -387,7 +401,7 @@ def _few_parameters(evidence: Evidence) -> bool:
 
 def _too_small(evidence: Evidence) -> Finding | None:
     """Training and validation loss are high, and there are few parameters."""
-    if _good(evidence) or not _few_parameters(evidence):
+    if math.isnan(evidence.skill) or _good(evidence) or not _few_parameters(evidence):
         return None
     width = evidence.setting("model", "width")
     text = (
@@ -419,6 +433,7 @@ RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
     _dead_from_the_start,
     _hardly_begun,
     _all_alike,
+    _large_from_the_start,
     _rate_too_large,
     _skip_path,
     _noise,
