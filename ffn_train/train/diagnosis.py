@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,7 +59,7 @@ def _beyond_usual_weights(model: Stack, growth: float) -> bool:
     if model.norm.name == "none" and model.block_choice.name in GATED:
         return False
     skip, multiplier = model.residual.skip(model.depth), model.residual.multiplier(model.depth)
-    return growth**2 - skip**2 > VERY_LARGE * multiplier**2
+    return growth > math.hypot(skip, math.sqrt(VERY_LARGE) * multiplier)
 
 
 def settings(

@@ -55,15 +55,24 @@ class Divergence:
 
 
 def locate(
-    model: Stack, params: FlatVector, x: Array, targets: Array, loss: Loss, updates: Updates
+    model: Stack,
+    params: FlatVector,
+    x: Array,
+    targets: Array,
+    loss: Loss,
+    updates: Updates,
+    turns: int = 1,
 ) -> Divergence:
     """Repeat a step, on the batch ``x`` (N, D) and ``targets`` (N, M), and name the first
-    non-finite tensor. ``updates`` are those before this step.
+    non-finite tensor. ``updates`` are those before this step. The rows are passed in ``turns``,
+    which bounds memory as in the step itself; the first part with such a tensor is reported.
     """
-    watch = _Watch()
-    with np.errstate(all="ignore"):
+    for turn in range(turns):
+        rows = slice(len(x) * turn // turns, len(x) * (turn + 1) // turns)
+        watch = _Watch()
         try:
-            _repeat(watch, model, params, x, targets, loss)
+            with np.errstate(all="ignore"):
+                _repeat(watch, model, params, x[rows], targets[rows], loss)
         except _NonFinite as error:
             phase, site, array = error.args
             before = dict(list(watch.sizes.items())[-REMEMBERED:])

@@ -267,25 +267,25 @@ class Trainer:
         progress = state.progress.with_loss(loss, tools.limit)
         divergence = None
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
-            updates = Updates(step, self.optimizer.lr, self.clip)
-            divergence = locate(self.model, state.params, x, targets, self.loss, updates)
-        elif progress.exploded_for >= min(self.patience, self.steps):
-            divergence = self._exploded(step, loss, tools.limit)
+            before = Updates(step, self.optimizer.lr, self.clip)
+            divergence = locate(self.model, state.params, x, targets, self.loss, before, self.turns)
+        elif progress.exploded_for >= self.patience:
+            divergence = self._exploded(step, loss)
         evaluated = self._due(step, self.evaluate) or divergence is not None
         validation = (
             self.validate(state.params, tools.validation_shards) if evaluated else (np.nan, np.nan)
         )
         progress = progress.with_score(step, validation[1], self.score)
-        stopped = self._stopped_early(progress) if step < self.steps else ""
+        stopped = "" if divergence or step == self.steps else self._stopped_early(progress)
         ends = divergence is not None or bool(stopped)
         values: Values = {}
-        if ends:  # measure what is not due as well
+        state.between_updates = False  # a quantity with memory may be among what is not due
+        if ends:  # measure that as well
             values = {} if measurement is None else measurement.values
             rest = [quantity for quantity in self.quantities if quantity not in due]
             if rest:
                 measurement = tools.measurement.begin(step, rest)
                 gradient.take(state.params, x, targets, measurement)
-        state.between_updates = False
         state.progress = progress
         if evaluated and state.kept == step:
             state.memory[BEST][...] = state.params.vector
@@ -361,10 +361,9 @@ class Trainer:
             f"{counted(self.early_stopping, 'evaluation')}"
         )
 
-    def _exploded(self, step: int, loss: float, limit: float) -> Divergence:
+    def _exploded(self, step: int, loss: float) -> Divergence:
         reason = (
             f"the loss, now {loss:.3g}, was above {EXPLODED} times that of "
-            f"{self.loss.trivial} for {counted(min(self.patience, self.steps), 'step')} "
-            "and did not fall"
+            f"{self.loss.trivial} for {counted(self.patience, 'step')} and did not fall"
         )
         return Divergence(step, "training", "loss", reason)

@@ -12,7 +12,7 @@ from ffn_train.nn.blocks import residual as choices
 from ffn_train.nn.core import Array, FlatVector, Views
 from ffn_train.nn.losses.mse import MSE
 from ffn_train.nn.stack import Stack
-from ffn_train.train.diagnosis import Updates, settings
+from ffn_train.train.diagnosis import Updates, likely_cause, settings
 from ffn_train.train.divergence import locate
 from tests.support.choices import tiny
 
@@ -251,3 +251,17 @@ def test_watching_leaves_the_model_as_it_was() -> None:
     before = (model.input, model.block, model.block.branch, model.branch.activation)
     assert failing_tensor(model) == ("backward", "gradient")  # nothing is wrong here
     assert (model.input, model.block, model.block.branch, model.branch.activation) == before
+
+
+@pytest.mark.parametrize("row", [0, 3])
+def test_rows_in_turns_are_repeated_in_turns(row: int) -> None:
+    model, params, x, targets = doubling(depth=1)
+    x[row] = np.inf
+    result = locate(model, params, x, targets, MSE(), Updates(0, 0.1, None), 2)
+    assert (result.phase, result.site) == ("forward", "output of input")
+    assert f" of {2 * model.width} entries" in result.reason
+
+
+def test_a_growth_whose_square_is_out_of_range_is_laid_to_the_weights() -> None:
+    reason = likely_cause(doubling(depth=1)[0], "forward", 1e200, Updates(0, 0.1, None))
+    assert "1e+200x per block: the initial weights or biases are too large" in reason

@@ -18,6 +18,7 @@ from ffn_train.parts import PassQuantity, StepQuantity
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import load_run
 from ffn_train.train.cadence import Cadence
+from ffn_train.train.gradient import BatchGradient
 from ffn_train.train.instruments import USUAL, instruments
 from ffn_train.train.quantities.quantity import Backward, Batch, Forward, Step
 from tests.support.small_runs import config, run_in
@@ -173,7 +174,8 @@ def test_the_passes_show_each_block_and_boundary_once(
     assert ((active > 0) & (active < 16 * 3 * 12)).all()
 
 
-def test_a_memory_of_its_own_is_kept_by_checkpoints(tmp_path: Path) -> None:
+@pytest.fixture
+def rows_so_far() -> str:
     @choice("quantity", "rows_so_far")
     class Rows(StepQuantity):
         """How often it was measured before."""
@@ -190,17 +192,47 @@ def test_a_memory_of_its_own_is_kept_by_checkpoints(tmp_path: Path) -> None:
             out[...] = memory["count"] or np.nan
             memory["count"][...] += 1
 
-    chosen = {"rows_so_far": 1, "signal_rms": None}
+    return Rows.name
+
+
+def test_a_memory_of_its_own_is_kept_by_checkpoints(rows_so_far: str, tmp_path: Path) -> None:
+    chosen = {rows_so_far: 1, "signal_rms": None}
     settings = config(measure={"quantities": chosen}, schedule={"name": "constant", "warmup": 0})
     short = {**settings, "trainer": {**settings["trainer"], "steps": 4}}
     run_in(tmp_path / "run", short)
     run = run_in(tmp_path / "run", settings)
-    series = run.measures["rows_so_far"]
+    series = run.measures[rows_so_far]
     assert series.step.tolist() == list(range(1, 9))  # none before step 0: NaN, not measured
     assert series.values.tolist() == list(range(1, 9))
     whole = run_in(tmp_path / "whole", settings)
     for name in ("measures-1.npy", "measures.npy", "scalars.csv", "weights.safetensors"):
         assert (run.path / name).read_bytes() == (whole.path / name).read_bytes(), name
+
+
+def test_no_row_is_taken_again_once_a_memory_has_changed(
+    rows_so_far: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a run that ends early measures what is not due."""
+    settings = config(
+        optimizer={**config()["optimizer"], "lr": 0.0},
+        trainer={"early_stopping": 2},
+        evaluate={"every": 1},
+        measure={"quantities": {rows_so_far: 3}},
+    )
+    experiment = build_experiment(settings)
+    state, take = experiment.trainer.start(experiment.params), BatchGradient.take
+    count = state.memory[f"{rows_so_far}/count"]
+
+    def watched(*arguments: Any) -> float:
+        before = count.copy()
+        loss = take(*arguments)
+        assert count == before or not state.between_updates
+        return loss
+
+    monkeypatch.setattr(BatchGradient, "take", watched)
+    *_, last = experiment.trainer.fit(state)
+    assert last.stopped
+    assert last.step == count == 2
 
 
 def test_at_a_divergence_everything_is_measured(tmp_path: Path) -> None:

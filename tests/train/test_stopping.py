@@ -89,3 +89,19 @@ def test_the_last_step_is_an_end_of_its_own() -> None:
     _, state, _ = trained(keep="last")
     assert state.kept is None
     assert BEST not in state.memory
+
+
+def test_a_loss_that_has_exploded_is_no_early_stopping() -> None:
+    """Both rules apply at step 3; a row has one end, and this one is lost."""
+    chosen = {
+        "init": settings("init", "he") | {"bias_std": 1e4},
+        "optimizer": settings("optimizer", "sgd") | {"lr": 0.0},
+        "residual": settings("residual", "identity"),
+        "trainer": {"patience": 4, "early_stopping": 3},
+        "evaluate": {"every": 1},
+    }
+    experiment = build_experiment(config(**chosen))
+    *_, last = experiment.trainer.fit(experiment.trainer.start(experiment.params))
+    assert last.step == 3
+    assert last.divergence is not None
+    assert not last.stopped

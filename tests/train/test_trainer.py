@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from ffn_train.config.settings import SettingError
 from ffn_train.running.experiment import build_experiment
+from ffn_train.train import divergence
 from ffn_train.train.stopping import Progress
 from ffn_train.train.trainer import Record, Trainer
 from tests.support.small_runs import config
@@ -169,6 +171,34 @@ def test_an_exploded_loss_ends_the_run_after_patience() -> None:
     assert message.startswith("stopped at step 2: the loss, now ")
     assert message.endswith("that of predicting the mean for 3 steps and did not fall")
     assert rows[-1].divergence.state == "stopped"
+
+
+def test_a_patience_beyond_the_last_step_ends_no_run() -> None:
+    """It would end a longer one no sooner, and the shorter one could not be extended."""
+    settings = config(trainer={"patience": 100, "clip": 1e-9})
+    experiment = build_experiment(settings)
+    experiment.model.layout.named(experiment.params.vector)["output.bias"][...] = 1e4
+    rows = list(experiment.trainer.fit(experiment.trainer.start(experiment.params)))
+    assert [row.step for row in rows] == list(range(9))
+    assert not rows[-1].ends
+
+
+def test_a_divergence_is_explained_in_the_turns_of_the_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = config(trainer={"clip": None}, optimizer={"lr": 1e9})
+    experiment = build_experiment(settings)
+    repeat, rows = divergence._repeat, []
+
+    def counted(watch: Any, model: Any, params: Any, x: Any, *rest: Any) -> None:
+        rows.append(len(x))
+        repeat(watch, model, params, x, *rest)
+
+    monkeypatch.setattr(divergence, "_repeat", counted)
+    trainer = replace(experiment.trainer, turns=4)
+    *_, row = trainer.fit(trainer.start(experiment.params))
+    assert row.divergence is not None
+    assert {*rows} == {4}
 
 
 @pytest.mark.parametrize(
