@@ -52,12 +52,17 @@ def record_training(
     with RunWriter(path, layout, logs) as writer, bar:
         discard_after(path, first)  # whose rows are cut off now
         logger.open(path, experiment.config, state.step)
+        hung = False  # whether a signal had to break the logger off
         try:
             for record in trainer.fit(state, state_every=experiment.checkpoint_every):
                 if _logged(record, experiment):
                     row = scalars(record)
                     writer.record(row, record.measures)
-                    logger.log(row, record.measures)
+                    try:
+                        if not hung:
+                            logger.log(row, record.measures)
+                    except Interrupted:
+                        hung = True  # the row and its update are complete: they are saved below
                 if state.step > record.step + 1:
                     continue  # it was one of several updates at once, of which more rows follow
                 if not math.isnan(record.validation_loss):

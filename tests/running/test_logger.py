@@ -24,6 +24,7 @@ from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.running.guard import GuardedLogger
 from ffn_train.runs import Run, files, load_run, loggers
+from ffn_train.runs.checkpoint import newest_step
 from tests.support.choices import settings
 from tests.support.command import Forked, command, start
 from tests.support.small_runs import NOTES, SMALL, config, run_in
@@ -223,14 +224,20 @@ def interrupted(part: Path, *overrides: str) -> subprocess.CompletedProcess[str]
     return run.wait(timeout=20)
 
 
-@pytest.mark.parametrize("method", ["open", "log"])
-def test_a_signal_ends_the_run_also_while_it_waits(method: str, part: Path) -> None:
+@pytest.mark.parametrize(("method", "step"), [("open", None), ("log", 1)])
+def test_a_signal_ends_the_run_also_while_it_waits(
+    method: str, step: int | None, part: Path
+) -> None:
+    """The row that is being logged is complete, with its update; only the logger misses it."""
     done = interrupted(part, f"logger.waits={method}")
+    path = part.parent / "run"
     assert done.returncode == 130
     assert done.stderr.startswith("ffn_train: interrupted ")
-    assert load_run(part.parent / "run").state == "interrupted"
+    assert load_run(path).state == "interrupted"
+    assert newest_step(path) == step
     logged(["run.dir=run"], NOTES)
-    assert len(lines(part.parent / "run")) == 9
+    assert [line["step"] for line in lines(path)] == list(range(step or 0, 9))
+    assert results(path) == results(run_in(part.parent / "bare", config()).path)
 
 
 def test_a_signal_while_it_closes_leaves_the_run_finished(part: Path) -> None:

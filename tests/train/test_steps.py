@@ -16,6 +16,7 @@ from ffn_train.nn.engine import NUMPY
 from ffn_train.nn.losses.mse import MSE
 from ffn_train.nn.stack import Stack
 from ffn_train.running.experiment import Experiment, build_experiment
+from ffn_train.running.guard import GuardedLogger
 from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import files
 from ffn_train.runs.checkpoint import checkpoints
@@ -138,9 +139,11 @@ def test_what_has_no_compiled_twin_runs_step_by_step(
     assert single == list(range(41))
 
 
+@pytest.mark.parametrize("hangs", [False, True])
 def test_files_are_the_same_also_after_an_interrupt(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hangs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also one that has to break the logger off between rows of steps made at once."""
     settings = compose([*COMMON, "checkpoint.every=15"])
     run_in(tmp_path / "several", settings)
     with monkeypatch.context() as patched:
@@ -154,8 +157,14 @@ def test_files_are_the_same_also_after_an_interrupt(
         if scalars["step"] == 9:
             os.kill(os.getpid(), signal.SIGINT)
 
+    def broken_off(logger: GuardedLogger, scalars: Any, measures: Any) -> None:
+        if scalars["step"] == 9:
+            raise Interrupted(signal.SIGINT)
+
     with monkeypatch.context() as patched:
         patched.setattr(RunWriter, "record", interrupting)
+        if hangs:
+            patched.setattr(GuardedLogger, "log", broken_off)
         with pytest.raises(Interrupted) as interrupt:
             run_in(tmp_path / "resumed", settings)
     assert interrupt.value.checkpoint == steps[-1] + 1 == len(steps)
