@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from ffn_train.config.settings import SettingError
 from ffn_train.running.experiment import Experiment
@@ -46,15 +47,15 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
         stored = replace(stored, parts=requested.parts, data=requested.data)
     elif _failed_at_once(path):  # the part may have caused the failure and been fixed
         stored = replace(stored, parts=requested.parts)
-    stored_steps, steps = config.get("trainer", {}).get("steps"), experiment.trainer.steps
+    stored_steps, steps = _planned(config), experiment.trainer.steps
     differing = stored.differences(requested)
     summary = read_summary(path)
     # what has not ended may also take fewer steps than it was meant to
-    least = stored_steps if summary is not None else newest_step(path) or 0
-    if not isinstance(stored_steps, int) or steps < least:
+    least = (stored_steps if summary is not None else newest_step(path)) or 0
+    if stored_steps is None or steps < least:
         taken = "it can only grow" if summary is not None else f"it has taken {least}"
         differing.append(f"{STEPS_KEY}={stored_steps!r} there, {steps!r} here ({taken})")
-    if differing:
+    if differing or stored_steps is None:
         raise SettingError(f"run.dir={path} holds another run: {'; '.join(differing)}")
     if summary is not None and (stored_steps == steps or summary.state != "finished"):
         return Plan(done=True, checkpoint=None, notes=(f"{path} {_ended(summary)}",))
@@ -115,8 +116,7 @@ def legs(
     first = checkpoint.step if checkpoint is not None else 0
     earlier = before.legs
     if checkpoint is not None and not earlier:  # a run of an old version
-        length = read_json(path / files.CONFIG).get("trainer", {}).get("steps")
-        earlier = (_leg(before, 0, length),)
+        earlier = (_leg(before, 0, _planned(read_json(path / files.CONFIG))),)
     lr = _rate(trainer, first, trainer.steps)
     coming = replace(_leg(now, first, trainer.steps), lr=lr)
     if earlier and earlier[-1].steps is not None:
@@ -143,10 +143,17 @@ def last_usable(path: Path) -> int:
     summary = read_summary(path)
     if summary is not None and summary.divergence is not None:
         return summary.divergence.step
-    trainer = read_json(path / files.CONFIG).get("trainer")
-    if isinstance(trainer, dict) and isinstance(trainer.get("steps"), int):
-        return int(trainer["steps"])
-    raise RunError(f"{path / files.CONFIG}: it has no trainer.steps")
+    steps = _planned(read_json(path / files.CONFIG))
+    if steps is None:
+        raise RunError(f"{path / files.CONFIG}: it has no trainer.steps")
+    return steps
+
+
+def _planned(config: Mapping[str, Any]) -> int | None:
+    """The number of steps in a run's settings; None where these have none."""
+    trainer = config.get("trainer")
+    steps = trainer.get("steps") if isinstance(trainer, dict) else None
+    return steps if isinstance(steps, int) else None
 
 
 def _newest(path: Path, steps: int, known: Collection[str]) -> tuple[Checkpoint | None, list[str]]:

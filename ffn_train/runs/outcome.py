@@ -21,7 +21,7 @@ def outcome(run: Run) -> Summary:
 
     Validation loss and score of an unfinished run are the latest ones.
     """
-    losses, measures = run.scalars.get("validation_loss", np.zeros(0)), run.measures
+    losses, measures = _known(run, "validation_loss"), run.measures
     flow: dict[str, Any] = {}
     if measures.has("signal_gradient_rms") and len(measures["signal_gradient_rms"].step):
         for name in ("gradient_ratio", "growth_per_block"):
@@ -111,7 +111,13 @@ def evaluated(run: Run, column: str) -> NDArray[np.bool_]:
     return rows
 
 
+def _known(run: Run, column: str) -> Floats:
+    """The values of a loss or a score, finite or not, in the rows that have one."""
+    values = run.scalars.get(column)
+    return np.zeros(0) if values is None else values[evaluated(run, column)]
+
+
 def _last(run: Run, column: str) -> float | None:
     """The latest value, finite or not; None without one."""
-    known = run.scalars[column][evaluated(run, column)] if column in run.scalars else np.zeros(0)
+    known = _known(run, column)
     return float(known[-1]) if known.size else None

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from tqdm import tqdm
 
+from ffn_train import record
 from ffn_train.nn.optim.sgd import SGD
 from ffn_train.report.text import report
 from ffn_train.running import execution, recording
@@ -422,3 +423,14 @@ def test_a_longer_interval_of_the_log_does_not_raise_the_training_loss(tmp_path:
     assert run.scalars["step"].tolist() == [0, 70]
     assert run.summary is not None
     assert run.summary.train_loss == run.scalars["loss"][-1]
+
+
+def test_a_validation_loss_that_was_never_computed_is_not_called_infinite(tmp_path: Path) -> None:
+    columns = ["loss", "validation_loss"]
+    shapes = {"blocks.0.weight": (2, 2)}
+    with record(tmp_path, tensors=shapes, blocks="blocks.*", scalars=columns) as recorder:
+        recorder.log(0, {"loss": 1.0})
+    run = load_run(tmp_path)
+    assert run.summary is not None
+    assert run.summary.best_validation_loss is None
+    assert "not finite" not in report(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import random
 import re
@@ -386,6 +387,14 @@ def test_damaged_settings_are_told_in_one_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"ffn_train: {path / files.CONFIG}: ")
+
+
+def test_settings_without_steps_are_another_run(tmp_path: Path) -> None:
+    run_in(tmp_path, config())
+    path = tmp_path / files.CONFIG
+    path.write_text(json.dumps({**json.loads(path.read_text()), "trainer": None}))
+    with pytest.raises(SettingError, match=r"trainer\.steps=None there, 8 here"):
+        run_in(tmp_path, config())
 
 
 def test_other_threads_or_numpy_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
