@@ -269,7 +269,7 @@ class Trainer:
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             before = Updates(step, self.optimizer.lr, self.clip)
             divergence = locate(self.model, state.params, x, targets, self.loss, before, self.turns)
-        elif progress.exploded_for >= self.patience:
+        elif progress.exploded_for >= min(self.patience, self.steps):
             divergence = self._exploded(step, loss)
         evaluated = self._due(step, self.evaluate) or divergence is not None
         validation = (
@@ -364,6 +364,7 @@ class Trainer:
     def _exploded(self, step: int, loss: float) -> Divergence:
         reason = (
             f"the loss, now {loss:.3g}, was above {EXPLODED} times that of "
-            f"{self.loss.trivial} for {counted(self.patience, 'step')} and did not fall"
+            f"{self.loss.trivial} for {counted(min(self.patience, self.steps), 'step')} "
+            "and did not fall"
         )
         return Divergence(step, "training", "loss", reason)

@@ -173,16 +173,6 @@ def test_an_exploded_loss_ends_the_run_after_patience() -> None:
     assert rows[-1].divergence.state == "stopped"
 
 
-def test_a_patience_beyond_the_last_step_ends_no_run() -> None:
-    """It would end a longer one no sooner, and the shorter one could not be extended."""
-    settings = config(trainer={"patience": 100, "clip": 1e-9})
-    experiment = build_experiment(settings)
-    experiment.model.layout.named(experiment.params.vector)["output.bias"][...] = 1e4
-    rows = list(experiment.trainer.fit(experiment.trainer.start(experiment.params)))
-    assert [row.step for row in rows] == list(range(9))
-    assert not rows[-1].ends
-
-
 def test_a_divergence_is_explained_in_the_turns_of_the_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
