@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ffn_train import fit
@@ -15,7 +16,7 @@ from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import Run, load_run
 from tests.support.small_runs import NOTES, SMALL
-from tests.tasks.written import FRAME, ROWS, X, data, lines
+from tests.tasks.written import FRAME, ROWS, X, data, excel, lines, workbook
 
 ALL_WORDS = "\n".join(["u,p,no", *("u,q,yes" if i % 2 else "v,p,no" for i in range(14))])
 
@@ -65,12 +66,16 @@ def test_words_of_several_pairs_that_a_run_took_for_yes_and_no(folder: Path) -> 
         run("task.target=y", "trainer.steps=12")
 
 
-def test_a_first_line_that_a_run_took_for_a_header(folder: Path) -> None:
+@pytest.mark.parametrize("name", ["data.csv", pytest.param("data.xlsx", marks=excel)])
+def test_a_first_line_that_a_run_took_for_a_header(folder: Path, name: str) -> None:
     """Older versions took any words above words for one."""
-    Path("data.csv").write_text(ALL_WORDS)
-    run("task.target=-1", "task.header=true")
-    assert data(ALL_WORDS, target=-1).to_json()["reading"]["header"] is False
-    run("task.target=-1", "trainer.steps=12")
+    cells = pd.DataFrame([line.split(",") for line in ALL_WORDS.splitlines()])
+    content = ALL_WORDS.encode() if name == "data.csv" else workbook(cells, header=False)
+    Path(name).write_bytes(content)
+    table = (f"task.path={name}", "task.target=-1")
+    run(*table, "task.header=true")
+    assert data(content, name, target=-1).to_json()["reading"]["header"] is False
+    run(*table, "trainer.steps=12")
     assert NOTES[-1] == "run was finished at step 8, now goes on to 12"
 
 

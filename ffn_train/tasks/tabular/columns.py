@@ -277,8 +277,8 @@ class Columns:
         return with_cells(frame, numbers)
 
     def spelt(self, frame: Any, other: Any) -> Any:
-        """The frame with the words of those categories whose codes are numbers with a fraction's
-        type here, which missing cells make them, and text in the ``other`` frame.
+        """The frame with words in place of codes that are floating-point here, as missing cells
+        make them, and text in the ``other`` frame.
         """
         names = [column.name for column in self.inputs if column.kind == "category"]
         names += self.targets if self.classes is not None else ()

@@ -55,6 +55,14 @@ class Reading:
         return ", ".join([*phrases, counted(self.rows, "row")])
 
 
+def unused(kind: str) -> tuple[str, ...]:
+    """The settings of how a file is read that have no effect on a table of this kind."""
+    if kind == "text":
+        return ()
+    of_text = ("separator", "encoding")
+    return of_text if kind.startswith("Excel") else (*of_text, "header", "units", "skip")
+
+
 def unique(given: Iterable[Any]) -> tuple[list[str], tuple[str, ...], dict[str, str]]:
     """Unique names of all columns, without blanks around; those given to unnamed ones; those given
     to duplicates, with the original name.

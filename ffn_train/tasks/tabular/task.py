@@ -23,7 +23,7 @@ from ffn_train.tasks.tabular.cells import blanked, handy, named, shown, with_cel
 from ffn_train.tasks.tabular.columns import Columns
 from ffn_train.tasks.tabular.dialect import MARKS, MISSING, SEPARATORS, Given
 from ffn_train.tasks.tabular.file import read
-from ffn_train.tasks.tabular.reading import Reading
+from ffn_train.tasks.tabular.reading import Reading, unused
 from ffn_train.tasks.tabular.selection import Selection, Wanted, described, long_codes, select
 from ffn_train.tasks.task import Task
 
@@ -169,7 +169,7 @@ class TableTask(Task):
         try:
             columns = Columns.from_json(recorded["columns"])
             reading = recorded["reading"]
-            named = reading["header"] is True and not _unused(reading["kind"])
+            named = reading["header"] is True and "header" not in unused(reading["kind"])
         except (KeyError, TypeError, ValueError, AttributeError):  # a new run, or one to refuse
             return self
         return replace(
@@ -333,7 +333,7 @@ class TableTask(Task):
         if self.validation_path is not None or self.test_path is not None:
             return
         where = "a table in memory" if self.path is None else f"{source}, which is {kind}"
-        for key in _unused(kind):
+        for key in unused(kind):
             value = getattr(self, key)
             if value not in (None, 0) or value is False:
                 shown = str(value).lower() if isinstance(value, bool) else value
@@ -397,14 +397,6 @@ class TableTask(Task):
         if len(used) == len(frame):
             raise SettingError(f"{note}: it has no row that can be used")
         return used, note
-
-
-def _unused(kind: str) -> tuple[str, ...]:
-    """The settings of how a file is read that a table of this kind does not use."""
-    if kind == "text":
-        return ()
-    of_text = ("separator", "encoding")
-    return of_text if kind.startswith("Excel") else (*of_text, "header", "units", "skip")
 
 
 def _filled(frame: Any) -> NDArray[np.bool_]:
