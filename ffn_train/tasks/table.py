@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from ffn_train.nn.core import Array
 from ffn_train.tasks.outliers import Outliers, outliers
 
 Rows = NDArray[np.int64]
-BLOCK = 2048  # rows, of which a few columns fit the cache
+BLOCK = 4096  # rows, of which a few columns fit the cache
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class Data:
     not standardised have mean 0 and standard deviation 1 here. Without a test part its arrays have
     no rows. ``validation_rows``: the places of the validation rows in the table. ``digest`` is that
     of the table's rows in their order, the columns' names and the rows of each part. ``origin``: of
-    a table from a file, how it was read and what its columns are, as JSON; ``notes`` tell that to a
-    person.
+    a table from a file, how it was read and what its columns are, as JSON, and ``rows``, the places
+    in it of each part's rows; ``notes`` tell that to a person.
     """
 
     x_train: Array
@@ -79,6 +80,7 @@ class Data:
     digest: str = ""
     outliers: Outliers | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
+    rows: Mapping[str, Rows] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -99,6 +101,9 @@ class Data:
             "target_mean": self.target_mean.tolist(),
             "target_std": self.target_std.tolist(),
             **self.origin,
+            **(
+                {"rows": {part: at.tolist() for part, at in self.rows.items()}} if self.rows else {}
+            ),
         }
 
     def astype(self, dtype: DTypeLike) -> Data:
@@ -183,13 +188,27 @@ def standardised(
     SettingError if a target is constant in the training rows (of those that are not standardised,
     if all are), or if a column's values are too large or too close together for float64.
     """
+    with ThreadPoolExecutor(1) as beside:  # hashing takes as long as all else
+        digest = beside.submit(_digest, table, parts) if identify else None
+        data = _standardised(table, parts, standardise_targets=standardise_targets)
+    return data if digest is None else replace(data, digest=digest.result())
+
+
+def _digest(table: Table, parts: Parts) -> str:
+    """What identifies the rows in their order, the columns' names and the rows of each part."""
     tested = (len(parts.test),) if len(parts.test) else ()  # without them as before there were any
     named = (table.input_names, table.target_names, len(parts.validation), *tested)
     content = hashlib.sha256(repr(named).encode())
-    see: Callable[[Any], object] = content.update if identify else lambda block: None
-    x, y = (_in_parts(columns, parts, see) for columns in (table.inputs, table.targets))
+    for columns in (table.inputs, table.targets):
+        for start in range(0, len(table.targets), BLOCK):
+            content.update(np.ascontiguousarray(columns[start : start + BLOCK]).data)
     for rows in (parts.validation, parts.train, parts.test):
-        see(np.ascontiguousarray(rows))
+        content.update(np.ascontiguousarray(rows).data)
+    return content.hexdigest()
+
+
+def _standardised(table: Table, parts: Parts, *, standardise_targets: bool) -> Data:
+    x, y = (_in_parts(columns, parts) for columns in (table.inputs, table.targets))
     x_train, y_train = x["train"], y["train"]
     constant = is_constant(y_train)
     if constant.any() if standardise_targets else constant.all():
@@ -216,13 +235,12 @@ def standardised(
         target_mean=target_mean,
         target_std=target_std,
         validation_rows=parts.validation,
-        digest=content.hexdigest() if identify else "",
         outliers=outliers(table.targets, table.target_names) if standardise_targets else None,
     )
 
 
-def _in_parts(columns: Any, parts: Parts, see: Callable[[Any], object]) -> dict[str, Array]:
-    """The rows of each part; ``see`` gets all rows in their order, in blocks.
+def _in_parts(columns: Any, parts: Parts) -> dict[str, Array]:
+    """The rows of each part.
 
     By blocks, because memory that is touched for the first time takes more time than all else.
     """
@@ -232,9 +250,7 @@ def _in_parts(columns: Any, parts: Parts, see: Callable[[Any], object]) -> dict[
     moved: Array = np.empty((len(order), columns.shape[1]))
     row = np.dtype((np.void, moved.strides[0]))  # rows as single items are moved faster
     for start in range(0, len(order), BLOCK):
-        block = np.ascontiguousarray(columns[start : start + BLOCK])
-        see(block)
-        block = block.astype(moved.dtype, copy=False)
+        block = np.ascontiguousarray(columns[start : start + BLOCK], moved.dtype)
         moved.view(row)[places[start : start + BLOCK]] = block.view(row)
     ends = np.cumsum([len(rows) for rows in vars(parts).values()])
     return dict(zip(vars(parts), np.split(moved, ends[:-1]), strict=True))
@@ -260,9 +276,8 @@ def _standardise(parts: Mapping[str, Array], names: Sequence[str]) -> tuple[Arra
     constant = is_constant(train)
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.where(constant, train[0], train.mean(axis=0))
-        for columns in parts.values():
-            columns -= mean
-        std = np.where(constant, 1.0, np.sqrt(_mean_square(train)))
+        squares = {part: _centre(columns, mean) for part, columns in parts.items()}
+        std = np.where(constant, 1.0, np.sqrt(squares["train"]))
     for name, value in zip(names, std, strict=True):
         if not np.isfinite(value) or value == 0:
             size = "small" if value == 0 else "large"
@@ -271,22 +286,29 @@ def _standardise(parts: Mapping[str, Array], names: Sequence[str]) -> tuple[Arra
                 f"{size} for float64; rescale the column"
             )
     for columns in parts.values():
-        with np.errstate(over="ignore"):
-            columns /= std
-        _check_finite(columns, names, "is too far from the training rows to be standardised")
+        for block in _blocks(columns):
+            with np.errstate(over="ignore"):
+                block /= std
+            _check_finite(block, names, "is too far from the training rows to be standardised")
     return mean, std
 
 
-def _mean_square(columns: Array) -> Array:
-    """``np.square(columns).mean(axis=0)`` to the bit, without a second array of that size."""
-    if columns.shape[1] == 1:  # which numpy adds up in pairs, and others row by row
-        return np.asarray(np.square(columns).mean(axis=0))
+def _blocks(columns: Array) -> Iterator[Array]:
+    """The rows in blocks that stay in the cache, from which the next step takes them."""
+    return (columns[start : start + BLOCK] for start in range(0, len(columns), BLOCK))
+
+
+def _centre(columns: Array, mean: Array) -> Array:
+    """Subtract the mean in place; returns ``np.square(columns).mean(axis=0)``, to the bit."""
     total = np.zeros(columns.shape[1])
-    for start in range(0, len(columns), BLOCK):
-        squares = np.square(columns[start : start + BLOCK])
+    for block in _blocks(columns):
+        block -= mean
+        squares = np.square(block)
         squares[0] += total
         total = squares.sum(axis=0)
-    return total / len(columns)
+    if columns.shape[1] == 1:  # which numpy adds up in pairs, and others row by row
+        total = np.square(columns).sum(axis=0)
+    return total / max(len(columns), 1)
 
 
 def _check_finite(columns: Array, names: Sequence[str], trouble: str) -> None:

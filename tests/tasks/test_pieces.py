@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -91,6 +92,17 @@ def test_an_ordinary_table_is_read_in_pieces(tmp_path: Path) -> None:
     assert in_pieces(str(path), "a,b,c\n", options) is None
     path = write(tmp_path / "t.csv", "0.0", "0.5")
     assert (in_pieces(str(path), "a,b,c\n", options) is not None) == fast_and_exact()
+
+
+@pytest.mark.parametrize("zero", ["0.0", "0", "-0.0", "-0"])
+@pytest.mark.parametrize("place", [0, 1, MANY // 2, MANY - 1])
+def test_the_sign_of_a_zero_among_fractions_is_kept(tmp_path: Path, place: int, zero: str) -> None:
+    rows = ["1.25,0.5,0.625\n"] * MANY
+    rows[place] = f"1.25,{zero},0.625\n"
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,c\n" + "".join(rows))
+    signs = np.signbit(read(str(path), Given())[0]["b"].to_numpy())
+    assert np.flatnonzero(signs).tolist() == [place] * zero.startswith("-")
 
 
 def test_a_row_that_does_not_fit_is_named_by_its_number_in_the_file(tmp_path: Path) -> None:

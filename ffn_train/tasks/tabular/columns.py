@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -208,8 +209,9 @@ class Columns:
         trains = np.zeros(len(frame), bool)
         trains[train] = True
         train = np.flatnonzero(trains)  # in order, which matters to the time only
-        inputs = (c.fitted(frame[c.name], train, self.numerals) for c in self.inputs)
-        return replace(self, inputs=tuple(inputs))
+        with ThreadPoolExecutor(2) as threads:  # NumPy's sorting does not hold the others up
+            fit = threads.map(lambda c: c.fitted(frame[c.name], train, self.numerals), self.inputs)
+            return replace(self, inputs=tuple(fit))
 
     def with_classes(self, frame: Any) -> Columns:
         """The columns with the classes of a frame's rows, if the target is classes."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 from ffn_train.config.settings import SettingError
 
@@ -28,7 +29,11 @@ _TYPESET = str.maketrans(
     "\u2212\u2019\xa0\u2009\u202f", "-'   "
 )  # minus, apostrophe, narrow blanks
 _AROUND = re.compile(r"([-+]?)\s*[$€£¥]?\s*(.*?)\s*[%€$£¥]?", re.S)
+_GROUPED = re.compile(r"[1-9]\d{0,2}([.,]\d{3})+")
+_MARK = re.compile(r"[.,]")
 _PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?", re.A | re.I)
+
+_IsNumber = Callable[[str], bool]
 
 
 def _typed(cell: str) -> str:
@@ -283,11 +288,11 @@ def numerals_of(cells: Sequence[str], hints: Given) -> Numerals:
     for cell in cells:
         parts = _AROUND.fullmatch(cell)
         digits = parts[2] if parts else ""
-        marks = "".join(re.findall(r"[.,]", digits))
+        marks = _MARK.findall(digits)
         if not marks or not _NUMERAL.fullmatch(digits):
             continue
         last = marks[-1]
-        grouped = re.fullmatch(r"[1-9]\d{0,2}([.,]\d{3})+", digits)
+        grouped = _GROUPED.fullmatch(digits)
         if len({*marks}) == 2 and marks.count(last) == 1:
             decimals.add(last)
             groups.add(marks[0])
@@ -321,14 +326,13 @@ def header_and_units(
 ) -> tuple[bool, bool]:
     """Whether the first of these rows has the columns' names, and the second their units."""
     first, *rest = rows
-    header = _is_header(first, rest, numerals) if hints.header is None else hints.header
-    units = (
-        header and bool(rest) and (_units(rest, numerals) if hints.units is None else hints.units)
-    )
+    number = cache(numerals.is_number)
+    header = _is_header(first, rest, number) if hints.header is None else hints.header
+    units = header and bool(rest) and (_units(rest, number) if hints.units is None else hints.units)
     return header, units
 
 
-def _is_header(first: Sequence[str], rows: Sequence[Sequence[str]], numerals: Numerals) -> bool:
+def _is_header(first: Sequence[str], rows: Sequence[Sequence[str]], number: _IsNumber) -> bool:
     """Whether the first line names the columns.
 
     It does not if it has only numbers; it does if it has a word above a column of numbers.
@@ -336,10 +340,9 @@ def _is_header(first: Sequence[str], rows: Sequence[Sequence[str]], numerals: Nu
     below it, as dates have. Where no column is numbers, half of its words must occur again, since a
     name may be a word of its column.
     """
-    number = numerals.is_number
     if all(number(cell) or cell in MISSING for cell in first):
         return False
-    columns, numeric = _columns([row for row in rows if len(row) == len(first)], numerals)
+    columns, numeric = _columns([row for row in rows if len(row) == len(first)], number)
     if any(not number(first[i]) and first[i] not in MISSING for i in numeric):
         return True
     words = [i for i in range(len(columns)) if i not in numeric and (numeric or first[i])]
@@ -358,21 +361,19 @@ def _goes_on(word: str, below: Sequence[str]) -> bool:
     return "0" in form and {*forms} == {form}
 
 
-def _units(rows: Sequence[Sequence[str]], numerals: Numerals) -> bool:
+def _units(rows: Sequence[Sequence[str]], number: _IsNumber) -> bool:
     """Whether the first row has words, and no number of any marks, above the columns of numbers."""
     first, *below = rows
-    numeric = _columns([row for row in below if len(row) == len(first)], numerals)[1]
+    numeric = _columns([row for row in below if len(row) == len(first)], number)[1]
     words = [first[i] for i in numeric if first[i] not in MISSING]
-    marks = (numerals, Numerals(".", ","), Numerals(",", "."))
-    return bool(words) and not any(m.is_number(word) for m in marks for word in words)
+    marks = (number, Numerals(".", ",").is_number, Numerals(",", ".").is_number)
+    return bool(words) and not any(is_one(word) for is_one in marks for word in words)
 
 
 def _columns(
-    rows: Sequence[Sequence[str]], numerals: Numerals
+    rows: Sequence[Sequence[str]], number: _IsNumber
 ) -> tuple[list[tuple[str, ...]], list[int]]:
     """The columns, and the indices of those whose present cells are all numbers."""
     columns = list(zip(*rows, strict=True))
     present = [[cell for cell in column if cell not in MISSING] for column in columns]
-    return columns, [
-        i for i, cells in enumerate(present) if cells and all(map(numerals.is_number, cells))
-    ]
+    return columns, [i for i, cells in enumerate(present) if cells and all(map(number, cells))]

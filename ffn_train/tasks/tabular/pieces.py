@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import mmap
+import os
 import re
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ffn_train.tasks.tabular.cells import handy
 from ffn_train.tasks.tabular.dialect import MISSING
+
+LONG_ROW = 2**12  # bytes, of which a piece has several rows still
 
 
 def fast_and_exact() -> bool:
@@ -40,13 +44,15 @@ def in_pieces(path: str, before: str, options: Mapping[str, Any]) -> Any:
             frame = pd.read_csv(path, compression=None, skiprows=len(lines) - 1, **options)
     except (pd.errors.ParserWarning, pd.errors.DtypeWarning, ValueError, OverflowError):
         return None
-    zeros = False
+    zeros, few = False, os.path.getsize(path) > LONG_ROW * len(frame)
     for name in frame:
         if isinstance(frame[name].dtype, pd.StringDtype):
             frame[name] = handy(frame[name])
         if not _alike(frame[name]):
             return None
-        zeros = zeros or (frame[name].dtype.kind == "f" and not frame[name].to_numpy().all())
+        if frame[name].dtype.kind == "f" and not zeros:
+            values = frame[name].to_numpy()
+            zeros = not values.all() and (few or _zero_by_integer(values))
     return None if zeros and _has_minus_zero(path, options["decimal"]) else frame
 
 
@@ -59,6 +65,13 @@ def _alike(cells: Any) -> bool:
     if cells.dtype.kind == "f":  # integers from 2^63 on are a kind of their own
         return bool(np.fmax.reduce(cells.to_numpy(), initial=0) < 2**63)
     return cells.dtype.kind in "iub"
+
+
+def _zero_by_integer(values: NDArray[np.float64]) -> bool:
+    """Whether a 0 may be in a piece of integers, which has the row above or below it too."""
+    zeros = np.flatnonzero(values == 0)
+    above, below = values[np.maximum(zeros - 1, 0)], values[np.minimum(zeros + 1, len(values) - 1)]
+    return bool(((above == np.trunc(above)) | (below == np.trunc(below))).any())
 
 
 def _has_minus_zero(path: str, decimal: str) -> bool:

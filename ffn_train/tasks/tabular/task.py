@@ -214,8 +214,6 @@ class TableTask(Task):
         if columns.classes is not None:
             _check_classes(table, chosen.train, columns.targets[0])
         data = standardised(table, chosen, standardise_targets=standardise_targets)
-        rows_of = {p: places[rows].tolist() for p, rows in vars(chosen).items() if len(rows)}
-        origin = {"reading": reading.to_json(), "columns": columns.to_json(), "rows": rows_of}
         found = data.outliers
         if standardise_targets and len(frame) > own:  # of the file of task.path
             found = outliers(table.targets[:own], table.target_names)
@@ -223,7 +221,8 @@ class TableTask(Task):
             found = replace(found, rows=tuple(int(places[r - 1]) + 1 for r in found.rows))
         return replace(
             data,
-            origin=origin,
+            origin={"reading": reading.to_json(), "columns": columns.to_json()},
+            rows={part: places[rows] for part, rows in vars(chosen).items() if len(rows)},
             notes=tuple(notes),
             outliers=found,
             validation_rows=places[chosen.validation],
