@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ffn_train.config.settings import (
     SettingError,
@@ -187,12 +187,21 @@ class Log:
 class Checkpoint:
     """States to resume from."""
 
-    every: int | None = setting(
-        "steps between checkpoints; null for one at the end only",
-        200,
-        at_least=1,
+    every: int | str | None = setting(
+        "steps between checkpoints; auto: 200, but a second at least; null for one at the end only",
+        "auto",
+        check=_integer_or("null, auto or an integer >= 1", None, "auto"),
         changes="nothing",
     )
+
+    @property
+    def steps(self) -> int | None:
+        return 200 if self.every == "auto" else cast("int | None", self.every)
+
+    @property
+    def pause(self) -> float:
+        """The least time from one to the next in seconds."""
+        return 1.0 if self.every == "auto" else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -158,7 +158,7 @@ def _carry_out(
     files.write_json(path / files.THEORY, expectation(experiment), durable=False)
     trainer = experiment.trainer
     if trainer.model.engine is not NUMPY:  # compile what a step needs: not a part of the training
-        next(trainer.fit(trainer.start(experiment.params), state_every=experiment.checkpoint_every))
+        next(trainer.fit(trainer.start(experiment.params), state_every=experiment.checkpoint.steps))
     state = trainer.start(experiment.params)
     experiment.forget_params()
     if checkpoint is not None:

@@ -14,7 +14,7 @@ import numpy as np
 from ffn_train.config.keys import GROUPS, MODEL_GROUPS, read_settings
 from ffn_train.config.outside import load, observes
 from ffn_train.config.registry import BEFORE, build, names
-from ffn_train.config.sections import STEPS, Model, Plot, listed, path_of
+from ffn_train.config.sections import STEPS, Checkpoint, Model, Plot, listed, path_of
 from ffn_train.config.sections import Trainer as TrainerSettings
 from ffn_train.config.settings import SettingError, declared, defaults, some_of
 from ffn_train.nn.core import FlatVector
@@ -64,7 +64,7 @@ class Experiment:
     threads: int
     log: Cadence
     logger: Logger
-    checkpoint_every: int | None
+    checkpoint: Checkpoint
     predicts: bool
     plot: Plot
     directory: Path | None
@@ -202,7 +202,7 @@ def build_experiment(
         threads=plan.blas,
         log=Cadence(**vars(settings.log)),
         logger=parts["logger"],
-        checkpoint_every=settings.checkpoint.every,
+        checkpoint=settings.checkpoint,
         predicts=settings.theory.predict,
         plot=plot,
         directory=directory,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tqdm import tqdm as text_bar
 
@@ -19,7 +20,7 @@ from ffn_train.runs.writer import RunWriter
 from ffn_train.train.trainer import Record, State
 
 SHOWN = 1.0  # seconds until the bar, which comes after the announcement
-COLUMNS = [name for name in Record._fields if name not in ("measures", "divergence", "stopped")]
+COLUMNS = Record._fields[: Record._fields.index("measures")]  # the numbers
 
 
 def record_training(
@@ -48,13 +49,14 @@ def record_training(
         mininterval=0.2,
         delay=SHOWN,
     )
+    saved = time.monotonic()
     interruption.may_break = lambda: state.between_updates or logger.busy
     with RunWriter(path, layout, logs) as writer, bar:
         discard_after(path, first)  # whose rows are cut off now
         logger.open(path, experiment.config, state.step)
         hung = False  # whether a signal had to break the logger off
         try:
-            for record in trainer.fit(state, state_every=experiment.checkpoint_every):
+            for record in trainer.fit(state, state_every=experiment.checkpoint.steps):
                 if _logged(record, experiment):
                     row = scalars(record)
                     writer.record(row, record.measures)
@@ -74,8 +76,9 @@ def record_training(
                     interruption.settle()
                     _save(state, writer, identity)
                     raise Interrupted(interruption.requested)
-                if _checkpoint_due(state.step, experiment):
+                if _checkpoint_due(state.step, experiment, saved):
                     _save(state, writer, identity)
+                    saved = time.monotonic()
         except Interrupted:
             if state.between_updates and state.step > first:  # in the middle of a step
                 _save(state, writer, identity)
@@ -99,16 +102,20 @@ def _logged(record: Record, experiment: Experiment) -> bool:
     return bool(extraordinary) or experiment.log.due(record.step)
 
 
-def _checkpoint_due(step: int, experiment: Experiment) -> bool:
-    """Whether to save before row ``step``; also before the last row, to extend the run from."""
-    every, last = experiment.checkpoint_every, experiment.trainer.steps
-    return step == last or (every is not None and step % every == 0)
+def _checkpoint_due(step: int, experiment: Experiment, saved: float) -> bool:
+    """Whether to save before row ``step``, after having ``saved`` last at that time; also before
+    the last row, to extend the run from.
+    """
+    every, last = experiment.checkpoint.steps, experiment.trainer.steps
+    if step == last or every is None or step % every:
+        return step == last
+    return time.monotonic() - saved >= experiment.checkpoint.pause
 
 
 def scalars(record: Record) -> dict[str, float | None]:
     """A record's row of scalars.csv; None in place of NaN, which is what was not computed."""
-    row = ((name, getattr(record, name)) for name in COLUMNS)
-    return {name: None if value != value else value for name, value in row}
+    values = zip(COLUMNS, cast("tuple[float, ...]", record), strict=False)
+    return {name: None if value != value else value for name, value in values}
 
 
 def restore(state: State, checkpoint: Checkpoint) -> None:

@@ -192,13 +192,18 @@ def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
         return file.readall()
 
 
-@contextmanager
-def naming(path: str | Path) -> Iterator[None]:
-    """A context whose OSError names this file."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
+class naming:
+    """A context whose OSError names this file; as a generator it would slow each row down."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(self._path)) from None
 
 
 def read_records(path: Path, content: bytes | None = None) -> NDArray[np.void]:

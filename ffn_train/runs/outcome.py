@@ -105,7 +105,7 @@ def evaluated(run: Run, column: str) -> NDArray[np.bool_]:
     The runs of this package leave one that is not finite empty; the row that ends them, from which
     no step is taken, has always been evaluated, so that a gap there is such a value.
     """
-    rows, rates = logged(run.scalars, column), run.scalars.get("lr", np.zeros(0))
+    rows, rates = logged(run.scalars, column).copy(), run.scalars.get("lr", np.zeros(0))
     if run.provenance.engine is not None and column in run.scalars and rates.size:
         rows[-1] |= np.isnan(rates[-1])
     return rows

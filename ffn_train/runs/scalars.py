@@ -25,12 +25,21 @@ class Scalars(Mapping[str, Floats]):
     def __init__(self, path: Path, texts: Mapping[str, Sequence[str]], steps: Floats) -> None:
         self._path, self._texts = path, texts
         self._columns = {"step": steps}
+        self._logged: dict[str, NDArray[np.bool_]] = {}
 
     def __getitem__(self, name: str) -> Floats:
         if name not in self._columns:
             with damaged(self._path, ValueError):
                 self._columns[name] = _numbers(self._texts[name])
         return self._columns[name]
+
+    def logged(self, name: str) -> NDArray[np.bool_]:
+        """The rows (rows,) in which a column of the file has a value, finite or not."""
+        if name not in self._logged:
+            cells = self._texts[name]
+            self._logged[name] = np.fromiter(map(bool, cells), dtype=bool, count=len(cells))
+            self._logged[name].flags.writeable = False
+        return self._logged[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self._texts
@@ -50,7 +59,7 @@ def logged(scalars: Mapping[str, Floats], name: str) -> NDArray[np.bool_]:
     if name not in scalars:
         return np.zeros(len(scalars["step"]), dtype=bool)
     if isinstance(scalars, Scalars):
-        return np.array([cell != "" for cell in scalars._texts[name]], dtype=bool)
+        return scalars.logged(name)
     return ~np.isnan(scalars[name])
 
 
@@ -66,11 +75,10 @@ def read_scalars(path: Path, content: bytes | None = None) -> Scalars:
         names = [NAMES.get(name, name) for name in header.split(",")]
         if names[0] != "step":
             raise ValueError("expected a table whose first column is step")
-        try:
-            columns = zip(names, *(line.split(",") for line in body), strict=True)
-            texts = {name: cells for name, *cells in columns}
-        except ValueError:
-            raise ValueError(f"a row does not have {len(names)} fields") from None
+        if any(line.count(",") != len(names) - 1 for line in body):
+            raise ValueError(f"a row does not have {len(names)} fields")
+        cells = ",".join(body).split(",") if body else []
+        texts = {name: cells[place :: len(names)] for place, name in enumerate(names)}
         return Scalars(path, texts, _steps(tuple(texts["step"])))
 
 

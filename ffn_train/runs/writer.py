@@ -120,7 +120,7 @@ class RunWriter:
         """
         with naming(self._scalars.name):
             lines = ",".join(scalars) + "\n" if self._header_due else ""
-            lines += ",".join(map(_cell, scalars.values())) + "\n"
+            lines += ",".join(["" if v is None else repr(v) for v in scalars.values()]) + "\n"
             self._header_due = False
             self._scalars.write(lines)
             self._digest.update(lines.encode())
@@ -144,10 +144,6 @@ class RunWriter:
         if length := self._scalars.tell():
             digests[files.SCALARS] = self._digest.hexdigest()
         return Logs(length, rows, digests)
-
-
-def _cell(value: float | None) -> str:
-    return "" if value is None else repr(value)
 
 
 def write_weights(path: Path, named: Mapping[str, Array]) -> None:

@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -63,6 +65,26 @@ def cut_run(path: Path, rows: int, monkeypatch: pytest.MonkeyPatch, **changes: A
         patch.setattr(Trainer, "fit", broken)
         with pytest.raises(Cut):
             run_in(path, config(**changes))
+
+
+@pytest.mark.parametrize(
+    ("every", "saved"),
+    [("auto", [400, 800, 1000]), (200, [200, 400, 600, 800, 1000]), (None, [1000])],
+)
+def test_quick_steps_are_saved_a_second_apart_unless_a_number_is_given(
+    every: Any, saved: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+
+    def noted(path: Path, checkpoint: Any) -> None:
+        steps.append(checkpoint.step)
+        write_checkpoint(path, checkpoint)
+
+    clock = SimpleNamespace(monotonic=count(0, 0.5).__next__)  # asked at each 200 steps and save
+    monkeypatch.setattr(recording, "time", clock)
+    monkeypatch.setattr(recording, "write_checkpoint", noted)
+    run_in(tmp_path, config(trainer={"steps": 1000}, checkpoint={"every": every}))
+    assert steps == saved
 
 
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ffn_train.nn.blocks.feedforward import FeedForward
 from ffn_train.nn.blocks.gated import Gated
-from ffn_train.nn.compiled.activations import loops_of
+from ffn_train.nn.compiled.activations import TWINS, loops_of
 from ffn_train.nn.compiled.blocks import backward, forward
 from ffn_train.nn.compiled.refusal import no_twin
 from ffn_train.nn.compiled.scheme import NO_NORM, POST, PRE, Scheme
@@ -31,16 +31,9 @@ class _Passed(NamedTuple):
 def scheme_of(
     layers: StackLayers, dtype: np.dtype[Any], is_first: bool, is_last: bool
 ) -> tuple[Scheme, NDArray[Any]]:
-    """The description of a segment, and the same as a record for compiled code.
-
-    Raises SettingError for a part that has no compiled twin.
-    """
+    """The description of a segment, and the same as a record for compiled code."""
     block = layers.block
     branch, norm = block.branch, block.pre or block.post
-    if type(branch) not in (FeedForward, Gated):
-        raise no_twin(layers.block_choice)
-    if type(norm) not in (type(None), LayerNorm, RMSNorm):
-        raise no_twin(layers.norm)
     loops = loops_of(branch.activation, dtype)
     hidden, width = branch.parts[branch.inner[0]].shapes["weight"]
     scheme = Scheme(
@@ -75,7 +68,13 @@ class CompiledSegment(Segment):
 
     @classmethod
     def check(cls, layers: StackLayers) -> None:
-        scheme_of(layers, np.dtype(np.float32), True, True)
+        block = layers.block
+        if type(block.branch) not in (FeedForward, Gated):
+            raise no_twin(layers.block_choice)
+        if type(block.pre or block.post) not in (type(None), LayerNorm, RMSNorm):
+            raise no_twin(layers.norm)
+        if type(block.branch.activation) not in TWINS:  # with one of the user's own, it may fail
+            loops_of(block.branch.activation, np.dtype(np.float32))
 
     def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
         blocks, keep_all = len(self.span), keep or observe is not None

@@ -119,9 +119,12 @@ class Evidence:
     @cached_property
     def skills(self) -> Floats:
         """The share of the trivial model's error that is removed, by row; NaN if not evaluated."""
-        unknown = np.full(len(self.run.scalars["step"]), np.nan)
-        score, values = self.run.score, self.run.scalars.get("validation_score", unknown)
-        return np.array([score.skill(v) if score else math.nan for v in values])
+        skills = np.full(len(self.run.scalars["step"]), np.nan)
+        score, values = self.run.score, self.run.scalars.get("validation_score", skills)
+        if score is not None:
+            known = ~np.isnan(values)
+            skills[known] = [score.skill(value) for value in values[known]]
+        return skills
 
     @property
     def kept(self) -> bool:
