@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import random
@@ -13,7 +14,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -80,7 +80,9 @@ def test_quick_steps_are_saved_a_second_apart_unless_a_number_is_given(
         steps.append(checkpoint.step)
         write_checkpoint(path, checkpoint)
 
-    clock = SimpleNamespace(monotonic=count(0, 0.5).__next__)  # asked at each 200 steps and save
+    clock = SimpleNamespace(
+        monotonic=itertools.count(0, 0.5).__next__
+    )  # asked at each 200 steps and save
     monkeypatch.setattr(recording, "time", clock)
     monkeypatch.setattr(recording, "write_checkpoint", noted)
     run_in(tmp_path, config(trainer={"steps": 1000}, checkpoint={"every": every}))
