@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,9 +13,11 @@ from typing import Any
 
 from ffn_train.config.composition import composed
 from ffn_train.config.kept import kept_in_turn
+from ffn_train.config.keys import DECLARED
 from ffn_train.config.overrides import grammar
 from ffn_train.config.sections import path_of
 from ffn_train.config.settings import SettingError, counted
+from ffn_train.config.settings import check as check_setting
 from ffn_train.nn.engine import WORTH_COMPILING
 from ffn_train.running import Notify
 from ffn_train.running.experiment import build_experiment
@@ -80,14 +83,25 @@ def check(overrides: Sequence[str]) -> Plan:
     space = Space([text for text in overrides if text not in launching])
     chosen, hint = _launcher(space, launching)
     jobs = space.jobs()
+    kinds = [_whatever_seed(job) for job in jobs]
+    of_kind = dict(zip(kinds, jobs, strict=True))
     with kept_in_turn():
-        sizes = [_size(job) for job in jobs]
-        space.engine = _engine(jobs, max(size.parameters * size.steps for size in sizes))
+        sizes = {kind: _size(job) for kind, job in of_kind.items()}
+        most = max(size.parameters * size.steps for size in sizes.values())
+        space.engine = _engine([*of_kind.values()], most)
     entries = [entry(job.computed_by(space.engine)) for job in jobs]
-    short = all(size.parameters * size.steps * size.batch < SHORT for size in sizes)
-    by_digest = {job.digest: size for job, size in zip(entries, sizes, strict=True)}
+    short = all(size.parameters * size.steps * size.batch < SHORT for size in sizes.values())
+    by_digest = {job.digest: sizes[kind] for job, kind in zip(entries, kinds, strict=True)}
     entries = list({job.digest: job for job in entries}.values())
     return Plan(space, entries, chosen, hint, short, by_digest)
+
+
+def _whatever_seed(job: Job) -> str:
+    """A job's configuration without its seed, which is checked: the rest decides on its size and
+    on mistakes in it.
+    """
+    check_setting("seed", job.config["seed"], DECLARED["seed"], int)
+    return json.dumps({**job.config, "seed": None}, sort_keys=True)
 
 
 def _size(job: Job) -> Size:

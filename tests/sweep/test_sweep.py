@@ -150,6 +150,8 @@ def test_a_preset_may_hold_the_space() -> None:
         (("activation=[choice(relu,gelu)]",), "stand alone, not in a list"),
         (("task.target=a,b",), "task.target is a setting of task=table"),
         (("seed=0,1", "seed=5"), "seed=0,1: seed is given again after it"),
+        (("seed=0,-1",), "seed must be an integer >= 0, got -1"),
+        (("seed=0,1", "model.depth=1,0"), "model.depth must be an integer >= 1, got 0"),
         (("residual=glob(x*)",), "residual=glob(x*) has no values"),
         (("residual=[none,scaled]",), "is a list where one choice is meant"),
         (("optimizer.lr=interval(0.1,inf)",), "both finite"),
@@ -185,6 +187,22 @@ def test_a_mistake_is_found_before_any_job_starts(overrides: tuple[str, ...], me
         check([*TINY, *overrides])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_jobs_that_differ_in_the_seed_alone_are_checked_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built: list[int] = []
+
+    def counted(config: Any) -> Experiment:
+        built.append(config["model"]["depth"])
+        return build_experiment(config)
+
+    monkeypatch.setattr("ffn_train.sweep.run.build_experiment", counted)
+    plan = check([*TINY, "model.depth=1,2", "seed=range(0,50)"])
+    assert built == [1, 2]
+    assert len({job.digest for job in plan.entries}) == len(plan.sizes) == 100
+    assert len({size.parameters for size in plan.sizes.values()}) == 2
 
 
 def test_a_glob_varies_a_choice() -> None:
