@@ -131,7 +131,7 @@ def sweep(overrides: list[str]) -> int:
     with _imported_meanwhile("ffn_train.compare.figures") if drawn else nullcontext():
         swept = run_sweep(plan, tell)
     if plan.launcher[0] == "local":
-        end_workers()  # which takes them half a second, beside the comparison
+        end_workers()  # so that the comparison has the cores
     path, entries = swept.path, swept.entries
     states = [(entry.directory, entry.status(path)) for entry in entries]
     unfinished = [

@@ -196,11 +196,12 @@ class Checkpoint:
 
     @property
     def steps(self) -> int | None:
+        """The least number of steps from one to the next."""
         return 200 if self.every == "auto" else cast("int | None", self.every)
 
     @property
     def pause(self) -> float:
-        """The least time from one to the next in seconds."""
+        """The least time from one to the next, in seconds."""
         return 1.0 if self.every == "auto" else 0.0
 
 

@@ -208,6 +208,7 @@ def _digest(table: Table, parts: Parts) -> str:
 
 
 def _standardised(table: Table, parts: Parts, *, standardise_targets: bool) -> Data:
+    """``standardised`` without the digest."""
     x, y = (_in_parts(columns, parts) for columns in (table.inputs, table.targets))
     x_train, y_train = x["train"], y["train"]
     constant = is_constant(y_train)
