@@ -28,7 +28,7 @@ from ffn_train.sweep import launcher, manifest
 from ffn_train.sweep import run as sweep_run
 from ffn_train.sweep.job import STOP, run_job
 from ffn_train.sweep.manifest import read
-from tests.support.command import start
+from tests.support.command import process, start
 from tests.support.small_runs import NOTES, SMALL
 
 TINY = (*SMALL, "hydra/launcher=serial")
@@ -349,3 +349,21 @@ def test_a_job_alone_keeps_nothing_while_it_trains(monkeypatch: pytest.MonkeyPat
     assert worked_out == ["a"]
     assert launcher._task(SimpleNamespace(sweep="s", job="job_c")) == "finished"
     assert worked_out == ["a", "c", "c"]
+
+
+LOUD = """
+from ffn_train.parts import Logger, choice
+
+@choice("logger", "loud")
+class Loud(Logger):
+    def log(self, step, scalars, measures):
+        print("seen by a logger", end="")
+"""
+
+
+def test_what_a_worker_has_printed_is_not_lost_when_it_ends(tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text(LOUD)
+    parts = ("parts=loud.py", "logger=loud", "trainer.steps=2", "log.every=5")
+    done = process("-m", "seed=0,1", *SMALL[:3], *parts, "sweep.dir=sweep", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("seen by a logger") == 4  # in the first and the last row of each job
