@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
+from ffn_train.config.outside import place_in_part
 from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import SettingError, UserError, nearest, one_of, printable
 
@@ -125,6 +126,8 @@ class Parser(argparse.ArgumentParser):
         except BrokenPipeError:
             raise
         except OSError as error:
+            if place_in_part(error):
+                raise
             self.notify(f"{os_error(error)}{elsewhere}")
             sys.exit(1 if error.errno in DISK else 2)
 

@@ -14,6 +14,7 @@ from ffn_train.commands.help import help_text
 from ffn_train.commands.options import Parser, mention, os_error, say, tell
 from ffn_train.config.composition import as_yaml, complete, compose, load_parts
 from ffn_train.config.keys import DECLARED
+from ffn_train.config.outside import place_in_part
 from ffn_train.config.overrides import CONFIG_DIR, command, written
 from ffn_train.config.sections import listed
 from ffn_train.config.settings import SettingError, UserError, counted, first_line, shortened
@@ -61,6 +62,8 @@ def main() -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
+        if place_in_part(error):
+            raise
         parser.notify("; ".join([os_error(error), *getattr(error, "__notes__", [])]))
         sys.exit(1)
 

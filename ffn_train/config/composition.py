@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, cast
 
 from ffn_train.config.combinations import unused
 from ffn_train.config.directory import search_path
@@ -19,7 +19,7 @@ from ffn_train.config.overrides import CONFIG_DIR, as_written, grammar, is_text,
 from ffn_train.config.places import CONF
 from ffn_train.config.registry import ALIASES, choices
 from ffn_train.config.sections import Settings, listed
-from ffn_train.config.settings import SettingError, check, defaults, one_of
+from ffn_train.config.settings import SettingError, check, defaults, one_of, shortened
 
 Config = dict[str, Any]
 IN_PROCESS = "basic"  # Hydra's default launcher
@@ -44,10 +44,18 @@ def compose(overrides: Sequence[str] = ()) -> Config:
 
     They may include ``--config-dir=DIR``, directories of the user's presets.
     """
-    composition = composed(overrides)
+    composition = composed(texts(overrides))
     if composition.launcher is not None:
         raise SettingError(f"hydra/launcher={composition.launcher} starts a sweep's jobs, with -m")
     return composition.config
+
+
+def texts(overrides: Any) -> Sequence[str]:
+    """The overrides, a list of texts. Raises SettingError for anything else."""
+    listed = isinstance(overrides, (list, tuple))
+    if not listed or not all(isinstance(text, str) for text in overrides):
+        raise SettingError(f"overrides must be a list of texts, got {shortened(repr(overrides))}")
+    return cast("Sequence[str]", overrides)
 
 
 def composed(overrides: Sequence[str]) -> Composition:

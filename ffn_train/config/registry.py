@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -125,6 +125,9 @@ def _check_outside(group: str, name: str, cls: type[Any]) -> None:
         )
     if missing := sorted(getattr(cls, "__abstractmethods__", ())):
         raise ValueError(f"{where}, has no {', '.join(missing)}")
+    plain = [f.name for f in fields(cls) if f.init and "setting" not in f.metadata]
+    if given := [name for name in plain if name in vars(cls).get("__annotations__", {})]:
+        raise ValueError(f'{where}: {given[0]} is not declared as a setting: setting("...", 2)')
     try:
         cls.check_class()
     except ValueError as error:

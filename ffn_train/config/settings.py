@@ -178,6 +178,8 @@ def check(key: str, value: Any, setting: Setting, kind: Any) -> None:
     if setting.check is not None:
         setting.check(key, value)
         return
+    if isinstance(value, str) and value == REQUIRED:
+        raise SettingError(f"{key} is missing")
     if isinstance(kind, UnionType) and NoneType in get_args(kind):
         if value is None:
             return
@@ -261,6 +263,14 @@ def one_of(key: str, value: Any, allowed: Iterable[str]) -> str:
         hint = nearest(value, words)
         raise SettingError(f"{key} must be one of {', '.join(words)}, got {value!r}{hint}")
     return value
+
+
+def check_kinds(owner: Any, kinds: Mapping[str, type], prefix: str = "") -> None:
+    """Raises ValueError for an attribute that is declared as something of another type."""
+    words = {str: "text", bool: "True or False"}
+    for name, kind in kinds.items():
+        if not isinstance(value := getattr(owner, name), kind):
+            raise ValueError(f"{prefix}{name} must be {words[kind]}, got {shortened(repr(value))}")
 
 
 def some_of(key: str, words: Sequence[str], allowed: Iterable[str]) -> tuple[str, ...]:

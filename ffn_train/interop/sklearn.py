@@ -31,7 +31,6 @@ except ImportError:
 from ffn_train.config.composition import Config, compose
 from ffn_train.config.keys import read_settings
 from ffn_train.config.registry import build
-from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Floats
 from ffn_train.running.interruption import Interrupted
 from ffn_train.using.fit import fit_configured, refuse_overrides
@@ -140,10 +139,6 @@ class FFN(BaseEstimator):  # type: ignore[misc]
         if values["steps"] is None and values["epochs"] is None:
             values["steps"] = min(max(A_ROW * rows, FEWEST), MOST)
         overrides = values["overrides"]
-        if not isinstance(overrides, (list, tuple)) or not all(
-            isinstance(text, str) for text in overrides
-        ):
-            raise SettingError(f"overrides must be a list of texts, got {overrides!r}")
         refuse_overrides(overrides, {key: f"{name} sets {key}" for key, name in TAKEN.items()})
         # not the usual ones, of which none fits a block with an activation of its own
         chosen = [f"{name}={values[name]}" for name in CHOICES if values[name] != usual[name]]

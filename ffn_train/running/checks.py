@@ -29,6 +29,7 @@ def choices(parts: Mapping[str, Any], settings: Settings) -> None:
             check_precision(parts[group], group, settings.dtype)
     check_precision(settings.trainer, "trainer", settings.dtype)
     parts["activation"].check_results(settings.dtype)
+    parts["optimizer"].check_results()
     _branch(parts["residual"], settings.model.depth, settings.dtype)
 
 

@@ -114,8 +114,8 @@ def build_experiment(
     if to_train:
         checks.size(sizes, settings.dtype)
     measured = instruments(measure.quantities, Cadence(measure.every, measure.limit))
-    quantities = [quantity.name for instrument in measured for quantity in instrument.quantities]
-    plot = _plot_settings(settings.plot, quantities)
+    quantities = [quantity for instrument in measured for quantity in instrument.quantities]
+    plot = _plot_settings(settings.plot, [quantity.name for quantity in quantities])
     exact = parts["task"].data(*map(np.random.default_rng, data_seed.spawn(2)))  # drawn and split
     data = exact.astype(settings.dtype)
     x, y = data.x_train, data.y_train
@@ -140,6 +140,8 @@ def build_experiment(
         with suppress(SettingError):  # it is not installed, or a part has no compiled twin
             engine_name, model, optimizer = computed_by("compiled")
     checks.initialiser(parts["init"], model)
+    for quantity in quantities:
+        quantity.check_results(model)
     config = {
         **config,
         "engine": engine_name,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ffn_train.config.settings import one_of
 from ffn_train.nn.core import Array, Floats
 from ffn_train.runs import files
 from ffn_train.runs.files import RunError, damaged, read_json
@@ -108,12 +109,13 @@ class Run:
     def weights(self, which: Literal["last", "best"] = "last") -> dict[str, Array]:
         """The weights of the last step or of the best score, by name in the model's order.
 
-        Raises RunError if the run has not ended: one that is extended still has the file of before;
-        and if it is missing or damaged.
+        Raises SettingError for another word. Raises RunError if the run has not ended: one that is
+        extended still has the file of before; and if it is missing or damaged.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
+        one_of("which", which, ("last", "best"))
         path = self.path / (files.BEST if which == "best" else files.WEIGHTS)
         if self.summary is None:
             then = f"; the same command with run.dir={self.path} goes on" if self.config else ""

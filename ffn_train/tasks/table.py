@@ -21,7 +21,8 @@ BLOCK = 4096  # rows, of which a few columns fit the cache
 
 @dataclass(frozen=True)
 class Table:
-    """R rows of D inputs and M targets in float64, in the units of their source; lists will do.
+    """R rows of D inputs and M targets in float64, in the units of their source; lists and frames
+    will do.
 
     For ``standardised`` the inputs may be anything with a shape that gives an array for a slice.
     """
@@ -33,8 +34,9 @@ class Table:
 
     def __post_init__(self) -> None:
         for name in ("inputs", "targets"):
-            if isinstance(getattr(self, name), (list, tuple)):
-                object.__setattr__(self, name, np.asarray(getattr(self, name)))
+            given = getattr(self, name)
+            if isinstance(given, (list, tuple)) or hasattr(given, "to_numpy"):
+                object.__setattr__(self, name, np.asarray(given))
         for name in ("input_names", "target_names"):
             names = tuple(getattr(self, name))
             if not all(isinstance(each, str) for each in names):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,7 +11,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ffn_train.config.registry import Choice
-from ffn_train.config.settings import SettingError, first_line, one_of, setting
+from ffn_train.config.settings import (
+    SettingError,
+    check_kinds,
+    first_line,
+    is_number,
+    one_of,
+    setting,
+    shortened,
+)
 from ffn_train.tasks.scores import R2, Score
 from ffn_train.tasks.table import Data, Table, split
 
@@ -43,7 +52,11 @@ class Task(Choice, ABC):
     def check_class(cls) -> None:
         if not isinstance(cls.score, Score):
             raise ValueError(f"score must be an instance of a Score, got {cls.score!r}")
+        texts = dict.fromkeys(("name", "symbol", "says", "trivial", "baseline_name"), str)
+        check_kinds(cls.score, texts, "score.")
         one_of("score.better", cls.score.better, ("higher", "lower"))
+        if cls.score.perfect is not None and not is_number(cls.score.perfect):
+            raise ValueError(f"score.perfect must be a number, got {cls.score.perfect!r}")
         if cls.kind == "classes":
             if isinstance(cls.score, R2):
                 raise ValueError(
@@ -63,9 +76,10 @@ class Task(Choice, ABC):
 
     def data(self, rows: np.random.Generator, parts: np.random.Generator) -> Data:
         """The table's parts; ``rows`` draws the table and ``parts`` the split."""
-        table = self.table(rows)
+        table: Any = self.table(rows)
         if not isinstance(table, Table):
-            raise SettingError(f"task={self.name}: its table is {table!r}, which is no Table")
+            what = shortened(repr(table))
+            raise SettingError(f"task={self.name}: its table is {what}, which is no Table")
         if not self.ours:
             self._check(table)
         return split(
@@ -78,9 +92,12 @@ class Task(Choice, ABC):
         )
 
     def _check(self, table: Table) -> None:
-        """Raises SettingError for a table with a value that is no finite number, or targets of the
-        kind classes that are not one-hot.
+        """Raises SettingError for a table with two columns of one name, with a value that is no
+        finite number, or with targets of the kind classes that are not one-hot.
         """
+        for name, count in Counter((*table.input_names, *table.target_names)).items():
+            if count > 1:
+                raise SettingError(f"task={self.name}: {count} columns are called {name!r}")
         for columns, names in (
             (table.inputs, table.input_names),
             (table.targets, table.target_names),

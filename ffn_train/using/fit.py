@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ffn_train.config.composition import Config, compose
+from ffn_train.config.composition import Config, compose, texts
+from ffn_train.config.registry import canonical
 from ffn_train.config.settings import SettingError, counted
 from ffn_train.running import Notify
 from ffn_train.running.execution import execute
@@ -39,15 +40,20 @@ def fit(
 
 
 def refuse_overrides(overrides: Sequence[str], taken: Mapping[str, str]) -> None:
-    """Raises SettingError for an override of a key that is taken, with the reason, and for one of
-    ``dry_run`` or ``sweep``, which the command alone reads.
+    """Raises SettingError for an override of a key that is taken, or of a section with one, with
+    the reason, for another task than the table, and for one of ``dry_run`` or ``sweep``, which the
+    command alone reads.
     """
-    for text in overrides:
-        key = text.partition("=")[0].strip("+~ ")
+    for text in texts(overrides):
+        key, _, value = text.partition("=")
+        key = key.strip("+~ ")
+        if key == "task" and canonical("task", value.strip()) != "table":
+            raise SettingError(f"overrides must not have {text}: the task is the given table")
         if key == "dry_run" or key.partition(".")[0] == "sweep":
             raise SettingError(f"overrides must not have {text}: this trains one network, at once")
-        if key in taken:
-            raise SettingError(f"overrides must not have {text}: {taken[key]}")
+        for name, reason in taken.items():
+            if key == name or (name.startswith(f"{key}.") and key != "task"):
+                raise SettingError(f"overrides must not have {text}: {reason}")
 
 
 def fit_configured(
@@ -60,7 +66,7 @@ def fit_configured(
 ) -> Run:
     """``fit`` with a resolved configuration, of ``task=table``; ``progress`` as in ``execute``."""
     frame = framed(table, lambda shape: _numbered("x", shape[1])).reset_index(drop=True)
-    if not _are_names(target, len(frame)):
+    if not _are_names(target, frame):
         columns = array_of(target, "the target", (1, 2))
         columns = columns[:, None] if columns.ndim == 1 else columns
         if len(columns) != len(frame):
@@ -79,11 +85,13 @@ def fit_configured(
     return load_run(run.path)
 
 
-def _are_names(target: Any, rows: int) -> bool:
-    """Whether a target names columns, and does not hold the values of so many rows."""
+def _are_names(target: Any, frame: Any) -> bool:
+    """Whether a target names columns, and does not hold the values of all rows."""
     if isinstance(target, (list, tuple)):
-        kinds = (str,) if len(target) == rows else (str, int)
-        return all(isinstance(name, kinds) for name in target)
+        if len(target) != len(frame):
+            return all(isinstance(name, (str, int)) for name in target)
+        columns = {str(name).strip() for name in frame.columns}
+        return all(isinstance(name, str) and name.strip() in columns for name in target)
     return target is None or np.isscalar(target)
 
 

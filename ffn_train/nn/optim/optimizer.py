@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffn_train.config.registry import Choice
-from ffn_train.config.settings import setting
+from ffn_train.config.settings import SettingError, setting
 from ffn_train.nn.core import Array
 
 CHUNK = 32_768  # elements; parameters, gradient and memory of a chunk stay in the cache
@@ -64,6 +64,20 @@ class Optimizer(Choice, ABC):
             for chunk in chunks(params.size):
                 params[chunk] *= 1 - shrinkage * decays[chunk]
         self.descend(params, grads, memory, lr=lr, count=count)
+
+    def check_results(self) -> None:
+        """Raises SettingError for an optimizer of your own that changes other than ``params``."""
+        if self.ours:
+            return
+        params: Array = np.ones(4)
+        memory: Memory = {name: np.zeros(4) for name in self.slots}
+        with np.errstate(all="ignore"):
+            for count in (1, 2, 3):  # the first may only fill the memory
+                self.descend(params, np.full(4, 0.5), memory, lr=1.0, count=count)
+        if (params == 1).all():
+            raise SettingError(
+                f"optimizer={self.name}: descend must change params in place, as in params -= ..."
+            )
 
     @abstractmethod
     def descend(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ffn_train.config.registry import Choice
-from ffn_train.config.settings import one_of
+from ffn_train.config.settings import SettingError, check_kinds, one_of
 from ffn_train.nn.core import Array, Arrays, Floats, Shape
 from ffn_train.nn.reductions import Reductions
 from ffn_train.nn.stack import Stack
@@ -70,6 +70,7 @@ class Quantity(Choice, ABC):
         for name in ("per", "symbol", "equation", "needs"):
             if not hasattr(cls, name):
                 raise ValueError(f"{name} is not declared")
+        check_kinds(cls, {"symbol": str, "equation": str, "unit": str, "log": bool})
         one_of("per", cls.per, get_args(Per))
         if not isinstance(cls.needs, tuple):
             raise ValueError(f"needs must be a tuple such as ('gradient',), got {cls.needs!r}")
@@ -81,6 +82,11 @@ class Quantity(Choice, ABC):
     def absent(self, model: Stack) -> str:
         """Why it does not apply to a model; "" where it does. Its values are NaN then."""
         return ""
+
+    def check_results(self, model: Stack) -> None:
+        """Raises SettingError if it cannot be told whether it applies to the model."""
+        if not isinstance(why := self.absent(model), str):
+            raise SettingError(f"quantity {self.name}: absent must return text, got {why!r}")
 
     @property
     def cost(self) -> str:
