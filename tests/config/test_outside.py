@@ -292,6 +292,8 @@ DECLARED_WRONG = {
     ),
     'symbol = equation = "m"': ('equation = "m"', "symbol is not declared"),
     "def value": ("def velue", "quantity=mine, the class Mine, has no value"),
+    "    needs = (": ("    unit = 3\n    needs = (", "the class Mine: unit must be text, got 3"),
+    "    def value": ("    log = 'no'\n\n    def value", "log must be True or False, got 'no'"),
     "(StepQuantity)": ("", "quantity=mine, the class Mine, is not derived from Quantity"),
     '"mine"': ('"step"', "the name stands for something else: step, "),
     ', "mine"': (', "my own"', "a name has letters, digits and underscores"),
@@ -342,6 +344,12 @@ class Mine(RunFigure):
 class Mine(Activation):
     beta: float = setting("β", 1.0, least=0)
 """: r"least is not a keyword; did you mean at_least\?",
+    """@choice("activation", "mine")
+class Mine(Activation):
+    beta: float = 1.0
+    def value(self, z): return z
+    def derivative(self, z): return z > -np.inf
+""": r"activation=mine, the class Mine: beta is not declared as a setting: setting\(",
 }
 
 
@@ -400,6 +408,76 @@ def test_a_score_that_is_no_number_is_refused_before_the_run(
         return
     with pytest.raises(SettingError, match=f"^{re.escape(message)}$"):
         build_experiment(config)
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ("symbol = 3", "score.symbol must be text, got 3"),
+        ("says = None", "score.says must be text, got None"),
+        ('perfect = "1"', "score.perfect must be a number, got '1'"),
+    ],
+)
+def test_a_score_that_is_declared_wrongly_is_refused_when_it_is_loaded(
+    part: Path, declared: str, message: str
+) -> None:
+    content = SCORED.format(value="1.0", no_skill="None")
+    part.write_text(content.replace('name = "mine"\n', f'name = "mine"\n    {declared}\n', 1))
+    with pytest.raises(SettingError, match=f"task=mine, the class OfMine: {re.escape(message)}$"):
+        compose(["parts=[my_parts.py]", "task=mine"])
+
+
+TRIED = {
+    """@choice("optimizer", "mine")
+class Mine(Optimizer):
+    slots = ()
+    def descend(self, params, grads, memory, *, lr, count): params = params - lr * grads
+""": (["optimizer=mine", "+optimizer.lr=0.1"], "optimizer=mine: descend must change params in pl"),
+    QUANTITY.replace(
+        "def quit(self)", "def absent(self, model): return True\n\n    def quit(self)"
+    ): (
+        ["measure.quantities=[mine]"],
+        "quantity mine: absent must return text, got True",
+    ),
+    """@choice("logger", "mine")
+class Mine(Logger):
+    url: str = setting("where to")
+    def log(self, step, scalars, measures): pass
+""": (["logger=mine"], "logger.url is missing"),
+    SCORED.format(value="1.0", no_skill="None").replace('"a", "b"', '"a", "a"'): (
+        ["task=mine"],
+        "task=mine: 2 columns are called 'a'",
+    ),
+    SCORED.format(value="1.0", no_skill="None").replace('"y",', '"a",'): (
+        ["task=mine"],
+        "task=mine: 2 columns are called 'a'",
+    ),
+    SCORED.format(value="1.0", no_skill="None").replace("return Table(", "return dict("): (
+        ["task=mine"],
+        "which is no Table",
+    ),
+}
+
+
+@pytest.mark.parametrize("content", TRIED)
+def test_what_only_a_try_can_tell_is_told_before_the_run(part: Path, content: str) -> None:
+    overrides, message = TRIED[content]
+    part.write_text(f"from ffn_train.parts import *\n\n\n{content}", encoding="utf-8")
+    small = [text for text in SMALL if not text.startswith("task.")]
+    with pytest.raises(SettingError, match=re.escape(message)) as caught:
+        build_experiment(compose([*small, "parts=[my_parts.py]", *overrides]))
+    assert len(str(caught.value)) < 200
+
+
+def test_a_file_that_a_part_lacks_is_a_mistake_of_the_part(part: Path) -> None:
+    lacking = SCORED.format(value="1.0", no_skill="None").replace("20, 2", "open('no.csv'), 2")
+    part.write_text(lacking, encoding="utf-8")
+    done = command("parts=[my_parts.py]", "task=mine", cwd=part.parent)
+    assert done.returncode == 2
+    assert re.fullmatch(
+        r"ffn_train: parts=my_parts\.py, line \d+, in table: FileNotFoundError: .*no\.csv.*\n",
+        done.stderr,
+    )
 
 
 ACTIVATION = """

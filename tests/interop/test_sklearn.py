@@ -174,6 +174,7 @@ def test_overrides_set_all_that_no_parameter_does() -> None:
         ({"epochs": 3}, "trainer.epochs=3 and trainer.steps=40: give only one"),
         ({"overrides": ["optimizer=adam"]}, "the parameter optimizer sets optimizer"),
         ({"overrides": ["+seed=3"]}, "the parameter random_state sets seed"),
+        ({"overrides": ["model={depth: 7}"]}, "model={depth: 7}: the parameter depth sets model"),
         ({"overrides": ["task.path=a.csv"]}, r"fit\(X, y\) sets task.path"),
         ({"overrides": ["sweep.dir=many"]}, "sweep.dir=many: this trains one network, at once"),
         ({"overrides": "dtype=float64"}, "overrides must be a list of texts, got 'dtype=float64'"),

@@ -259,6 +259,8 @@ def test_a_table_in_memory_is_fitted(tmp_path: Path) -> None:
     x, y = frame[["a"]].to_numpy(), frame["y"].to_numpy()
     other = ffn_train.fit(x, y, [*SMALL, f"run.dir={tmp_path / 'arrays'}"], notify=NOTES.append)
     assert other.predict(x).columns.tolist() == ["y1"]
+    listed = ffn_train.fit(x, frame["color"].tolist(), [*TINY, f"run.dir={tmp_path / 'words'}"])
+    assert listed.model().columns.classes == ("blue", "green", "red")
     with pytest.raises(SettingError, match="the table has 60 rows and the target 59"):
         ffn_train.fit(x, y[1:], [*SMALL])
     with pytest.raises(SettingError, match="'z' is not a column of the table"):
@@ -387,6 +389,29 @@ def test_what_is_no_table_or_target_is_refused_in_a_line(
     if message.startswith("the table ") and "rows" not in message:
         with pytest.raises(SettingError, match=re.escape(message)):
             load_run(folder / "run").predict(table)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ("trainer.steps=2", "overrides must be a list of texts, got 'trainer.steps=2'"),
+        (None, "overrides must be a list of texts, got None"),
+        ([1], "overrides must be a list of texts, got [1]"),
+        (["task=sinusoid"], "overrides must not have task=sinusoid: the task is the given table"),
+        (["task={name: table, path: a.csv}"], "the task is the given table"),
+    ],
+)
+def test_overrides_that_cannot_be_used_are_named(overrides: Any, message: str) -> None:
+    with pytest.raises(SettingError, match=re.escape(message)):
+        ffn_train.fit(X, Y, overrides)
+
+
+@pytest.mark.parametrize("which", ["Best", "first"])
+def test_only_the_last_and_the_best_weights_are_kept(which: Any, folder: Path) -> None:
+    run = load_run(folder / "run")
+    for ask in (run.weights, run.model):
+        with pytest.raises(SettingError, match=f"which must be one of last, best, got {which!r}"):
+            ask(which)
 
 
 @pytest.mark.parametrize("override", ["task.path=data.csv", "+task.target=y"])
