@@ -1,4 +1,4 @@
-"""What a figure marks at its upper edge: lost runs by crosses, losses beyond it by triangles."""
+"""What a figure marks at its edges: lost runs by crosses, what is beyond or zero by triangles."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from matplotlib.typing import ColorType
 from numpy.typing import ArrayLike
 
 from ffn_train.compare.groups import Group
+from ffn_train.plots.curves import ZERO
 from ffn_train.plots.sheet import sample
 from ffn_train.plots.style import MUTED, RED
 
 _LOOK: Any = {"marker": "x", "linestyle": "none", "markersize": 4.0, "markeredgewidth": 1.1}
 
 _BEYOND: Any = {"marker": "^", "linestyle": "none", "markersize": 3.6, "clip_on": False}
+_ZERO: Any = {**_BEYOND, "marker": "v"}
 
 
 def mark_beyond(axes: Axes, x: ArrayLike, y: ArrayLike, colour: ColorType) -> bool:
@@ -33,6 +35,19 @@ def mark_beyond(axes: Axes, x: ArrayLike, y: ArrayLike, colour: ColorType) -> bo
 def triangle() -> Line2D:
     """The legend's entry for the triangles."""
     return sample("beyond the axis", color=MUTED, **_BEYOND)
+
+
+def mark_zero(axes: Axes, x: ArrayLike, y: ArrayLike, colour: ColorType) -> None:
+    """Draw a triangle at the lower edge for each zero, which no axis of logarithms can show."""
+    zeros = np.asarray(x)[np.asarray(y) == 0]
+    if len(zeros) and axes.get_yscale() == "log":
+        edge = axes.get_xaxis_transform()
+        axes.plot(zeros, np.zeros(len(zeros)), color=colour, zorder=5, transform=edge, **_ZERO)
+
+
+def zero() -> Line2D:
+    """The legend's entry for these triangles."""
+    return sample(ZERO, color=MUTED, **_ZERO)
 
 
 def mark_lost(axes: Axes, x: ArrayLike, y: ArrayLike, colour: ColorType) -> None:

@@ -75,6 +75,16 @@ def having(run: Case, settings: Mapping[str, Any]) -> Case:
     return replace(run, settings={**run.settings, **settings})
 
 
+def vanished(run: Case) -> Case:
+    """The run with a gradient of 0 but for the last two places."""
+    assert run.traces is not None
+    flow = run.traces.flow.copy()
+    flow[:, :-2] = 0
+    ratios = {"gradient_ratio_start": 0.0, "gradient_ratio_end": 0.0}
+    traces = replace(run.traces, flow=flow)
+    return replace(run, metrics={**run.metrics, **ratios}, traces=traces)
+
+
 def compared(*cases: Case, **options: Any) -> Comparison:
     return compare(cases, Options(**options), "here")
 

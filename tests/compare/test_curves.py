@@ -19,6 +19,7 @@ from tests.compare.made_up import (
     drawn,
     lines_of,
     small_sweep,
+    vanished,
     words_of,
 )
 
@@ -98,6 +99,35 @@ def test_the_flow_is_relative_to_its_end() -> None:
         assert line.get_ydata()[0] == pytest.approx(ratio)
         assert line.get_ydata()[-1] == pytest.approx(1)
         assert line.get_xdata()[[0, -1]].tolist() == [0, 1]
+
+
+def zeros_of(axes: Axes) -> list[Any]:
+    """The triangles at the lower edge."""
+    marked = [line for line in axes.lines if line.get_transform() == axes.get_xaxis_transform()]
+    return [line for line in marked if line.get_marker() == "v" and not any(line.get_ydata())]
+
+
+def test_a_gradient_that_has_vanished_is_marked_at_the_lower_edge() -> None:
+    sound, gone = case(theory=True), vanished(case(depth=8, theory=True))
+    flow = drawn(compared(sound, gone), "gradient_flow")
+    assert len(flow.axes) == 3
+    for axes in flow.axes:
+        (triangles,) = zeros_of(axes)
+        assert triangles.get_xdata().tolist() == [at / 8 for at in range(7)]
+    final = drawn(compared(sound, gone, metric="gradient_ratio_start"), "final")
+    (triangle,) = zeros_of(final.axes[0])
+    assert triangle.get_xdata().tolist() == [8]
+    without = drawn(compared(sound), "gradient_flow")
+    for sheet, count in ((flow, 1), (final, 1), (without, 0)):
+        words = [text.get_text() for legend in sheet.legends for text in legend.get_texts()]
+        assert words.count("zero") == count
+
+
+def test_a_zero_on_a_linear_axis_has_its_place() -> None:
+    cases = [case(loss, depth=4 + loss) for loss in (0, 1, 2)]
+    (axes,) = drawn(compared(*cases), "final").axes
+    assert axes.get_yscale() == "linear"
+    assert not zeros_of(axes)
 
 
 def test_theory_stands_beside_the_flow_with_the_ratio_below() -> None:

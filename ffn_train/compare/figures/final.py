@@ -24,8 +24,10 @@ from ffn_train.compare.lost import (
     headroom,
     mark_beyond,
     mark_lost,
+    mark_zero,
     note_lost,
     triangle,
+    zero,
 )
 from ffn_train.compare.metrics import Metric, Statistics
 from ffn_train.compare.panels import panels
@@ -52,7 +54,8 @@ def draw(comparison: Comparison) -> Figure | None:
     """The metric against the setting on the axis; None if no setting differs or nothing is known.
 
     Runs that diverged are crosses at the top edge and excluded from mean and spread; losses beyond
-    10 times that of predicting the mean are triangles there.
+    10 times that of predicting the mean are triangles there, zeros on a logarithmic axis at the
+    lower edge.
     """
     layout, roles, options = comparison.layout, comparison.layout.over_x, comparison.options
     metric = comparison.metric
@@ -107,6 +110,7 @@ def draw(comparison: Comparison) -> Figure | None:
                 ringed |= _mark_best(axes, metric, points)
     page.share(metric.symbol, xlabel=named(layout.x))
     entries = [(ringed, sample("best of a curve", **_RING)), (lost, cross()), (beyond, triangle())]
+    entries.append((log and not values.all(), zero()))
     colours.explain(page.upper_right, ("", [entry for present, entry in entries if present]))
     return page.figure
 
@@ -164,7 +168,9 @@ def _draw(axes: Axes, points: list[_Point], metric: Metric, look: dict[str, Any]
     colour, top = look["color"], axes.get_ylim()[1]
     runs = [[case.metrics[metric.name] for case in p.group.counted(metric)] for p in points]
     x = [p.x for p, values in zip(points, runs, strict=True) for _ in values]
-    beyond = mark_beyond(axes, x, [value for values in runs for value in values], colour)
+    flat = [value for values in runs for value in values]
+    beyond = mark_beyond(axes, x, flat, colour)
+    mark_zero(axes, x, flat, colour)
     several = [(p, values) for p, values in zip(points, runs, strict=True) if len(values) > 1]
     if several:
         axes.plot(

@@ -14,7 +14,7 @@ from ffn_train.compare.colours import Colours
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.grid import sheet
 from ffn_train.compare.header import spread
-from ffn_train.compare.lost import note_lost
+from ffn_train.compare.lost import mark_zero, note_lost, zero
 from ffn_train.compare.panels import uncrowded
 from ffn_train.nn.core import Floats
 from ffn_train.plots.curves import curve
@@ -88,14 +88,15 @@ def draw(comparison: Comparison) -> Figure | None:
     page.share(
         "at the start", *["meas./pred."] * theory, "at the end", xlabel="relative depth $l/L$"
     )
-    colours.explain(page.upper_right)
+    vanished = any(np.isneginf(logs).any() for logs in flows)
+    colours.explain(page.upper_right, ("", [zero()] * vanished))
     return page.figure
 
 
 def relative_flow(cases: Sequence[Case], row: int) -> Floats:
     """log RMS dL/dx_l relative to l = L: (runs, places), at the first measured step or the last."""
     flows = [traces.flow[row] for traces in _with_flow(cases, row)]
-    return _stacked([np.log(np.where(flow > 0, flow, np.nan) / flow[-1]) for flow in flows])
+    return _stacked([np.log(flow / flow[-1]) for flow in flows])
 
 
 def expected(cases: Sequence[Case]) -> tuple[Floats, Floats] | None:
@@ -135,6 +136,7 @@ def _draw_flow(axes: Axes, logs: Floats, look: dict[str, Any]) -> Sequence[Float
     places, mean = np.linspace(0, 1, logs.shape[1]), logs.mean(axis=0)
     every = evenly(range(len(places)), _MARKERS)
     curve(axes, places, np.exp(mean), markevery=every, markersize=2.6, **look)
+    mark_zero(axes, places[every], np.exp(mean)[every], look["color"])
     if len(logs) == 1:
         return [mean]
     std = logs.std(axis=0, ddof=1)
@@ -153,5 +155,7 @@ def _draw_theory(
     panel.plot(places, np.exp(log), **_DASHED)
     ratio, limits = np.exp(logs.mean(axis=0) - log), band(np.zeros_like(sd), sd)
     strip.fill_between(places, *limits, **_ONE_SEED)
-    curve(strip, places, ratio, markevery=evenly(range(len(ratio)), _MARKERS), **look)
+    every = evenly(range(len(ratio)), _MARKERS)
+    curve(strip, places, ratio, markevery=every, **look)
+    mark_zero(strip, places[every], ratio[every], look["color"])
     return [ratio, *limits]
