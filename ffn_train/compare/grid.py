@@ -131,7 +131,8 @@ def chosen(comparison: Comparison, panels: Sequence[T]) -> Sequence[T]:
     if number is None:
         return panels
     if not 1 <= number <= len(panels):
-        raise SettingError(f"--only-panel must be 1 to {len(panels)}, got {number}")
+        words = f"--only-panel must be 1 to {len(panels)}, got {number}"
+        raise SettingError(f"{words}; --figures chooses other figures")
     return panels[number - 1 : number]
 
 

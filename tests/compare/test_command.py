@@ -46,7 +46,7 @@ def test_the_command(
         (["SWEEP", "--x", "dept"], "--x must name one of model.depth, got 'dept'"),
         (["SWEEP", "--ylim", "0,1"], "--ylim must be above 0 on an axis of logarithms, got 0"),
         (["SWEEP", "--ylim=-1,1", "--formats", "svg"], "--ylim must be above 0 on an axis of"),
-        (["SWEEP", "--only-panel", "99"], "--only-panel must be 1 to 1, got 99"),
+        (["SWEEP", "--only-panel", "9"], "final: --only-panel must be 1 to 1, got 9; --figures"),
         (["SWEEP", "--where", "depth"], "--where must be KEY SIGN VALUE"),
         (["SWEEP", "--out", "FILE/x"], "--out DIR writes elsewhere"),
         (["SWEEP", "--colour", "depth"], "--colour is not an option; did you mean --color?"),

@@ -15,7 +15,7 @@ from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.header import overrides
 from ffn_train.config.registry import modules
 from ffn_train.config.sections import FORMATS
-from ffn_train.config.settings import some_of
+from ffn_train.config.settings import SettingError, some_of
 from ffn_train.plots import MARGIN, encoded
 from ffn_train.plots.style import look
 from ffn_train.runs import files
@@ -69,7 +69,10 @@ def write_figures(
 
 def _contents(comparison: Comparison, formats: Sequence[str], name: str) -> dict[str, bytes | None]:
     """The content of a figure's file in each format; None if the runs have nothing to show."""
-    drawn = figure(comparison, name)
+    try:
+        drawn = figure(comparison, name)
+    except SettingError as mistake:
+        raise SettingError(f"{name}: {mistake}") from None
     if drawn is None:
         return {f"{name}.{kind}": None for kind in formats}
     title, note = (text.get_text() for text in drawn.texts[:2])
