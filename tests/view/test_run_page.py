@@ -258,19 +258,20 @@ def test_unusual_numbers_are_shown_in_their_place(
     assert pixels(page, "signal_gradient")[0] > 100
 
 
-def test_a_score_that_is_not_finite_leaves_the_others_in_view(
-    small_run: Run, opened: Opened
+@pytest.mark.parametrize("scores", [[0.1, 0.9, np.nan], [-3, np.nan, np.nan], [-5, -3, -4]])
+def test_scores_are_in_view_where_others_are_not_finite_or_all_are_low(
+    scores: list[float], small_run: Run, opened: Opened
 ) -> None:
     scalars = {name: column.copy() for name, column in small_run.scalars.items()}
     score = scalars["validation_score"]
-    score[~np.isnan(score)] = [0.1, 0.9, np.nan]
+    score[~np.isnan(score)] = scores
     page = opened(run_page(replace(small_run, scalars=scalars)))
-    assert "× not finite" in text(page, '[data-chart="score"]')
+    assert ("× not finite" in text(page, '[data-chart="score"]')) is bool(np.isnan(scores).any())
     low, high = page.evaluate(
         "runPage.drawn.find(([chart]) => chart.about.name === 'score')[0].content.y"
     )
-    assert low < 0.1
-    assert high > 0.9
+    assert low < np.nanmin(scores)
+    assert high > np.nanmax(scores)
 
 
 @pytest.mark.parametrize("name", ["diverged", "none", "killed", "several_targets"])

@@ -237,13 +237,11 @@ class RunCharts {
     if (!score || !series?.x.length) return nothing("no score was computed");
     const guides =
       score.value === null ? [] : [{ y: score.value, label: score.name || "baseline" }];
-    const later = Array.from(series.y).slice(1).filter(Number.isFinite),
-      low = Math.max(-1, Math.min(...later, 0));
-    const y = extent(
-      [Array.from(series.y).filter((value) => value >= low), guides.map((guide) => guide.y)],
-      false,
-    );
-    const under = Array.from(series.y).filter((value) => value < y[0]).length;
+    const values = Array.from(series.y),
+      low = Math.max(-1, Math.min(...values.slice(1).filter(Number.isFinite), 0)),
+      shown = values.filter((value) => value >= low);
+    const y = extent([shown.length ? shown : values, guides.map((guide) => guide.y)], false);
+    const under = values.filter((value) => value < y[0]).length;
     return {
       note: under ? `${counted(under, "value")} below the axis` : "",
       lines: [{ label: score.symbol, ...series, ...NOW }],
