@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from itertools import compress
 from typing import Any
 
@@ -13,7 +13,7 @@ from ffn_train.compare.case import Case, Curve
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.groups import levels
 from ffn_train.compare.header import shared
-from ffn_train.compare.likeness import apart
+from ffn_train.compare.likeness import apart, in_words
 from ffn_train.compare.metrics import Metric
 from ffn_train.compare.values import in_brief, is_number, short
 from ffn_train.plots.selection import evenly
@@ -47,6 +47,7 @@ def content(
     places = {key: {value: at for at, value in enumerate(values[key])} for key in keys}
     layout, metrics = comparison.layout, comparison.metrics
     kinds = {kind: _alike(cases, kind) for kind in ("loss", "score")}
+    differ = {kind: in_words(apart(cases, f"_{kind}")) for kind in kinds}
     rows = [case.traces.curves["train_loss"][0] for case in cases if case.traces]
     last = max((steps[-1] for steps in rows if len(steps)), default=1)
     taken = 2 ** math.ceil(math.log2(max(last, 1)))  # seldom another while runs go on
@@ -65,7 +66,7 @@ def content(
             "color": _place(layout.over_x.color, keys),
             "panel": _place(next(iter(layout.over_x.panels), None), keys),
         },
-        "metrics": [_metric(metric) for metric in metrics.values()],
+        "metrics": [_metric(metric, differ) for metric in metrics.values()],
         "metric": list(metrics).index(comparison.metric.name),
         "ceiling": comparison.ceiling,
         "runs": [
@@ -120,11 +121,12 @@ def _alike(cases: Sequence[Case], kind: str) -> list[int]:
     return [numbers[what] for what in known]
 
 
-def _metric(metric: Metric) -> dict[str, Any]:
-    words = " ".join(filter(None, metric.heading))
+def _metric(metric: Metric, differ: Mapping[str, str]) -> dict[str, Any]:
+    words, kind = " ".join(filter(None, metric.heading)), metric.name.rpartition("_")[2]
     return {
         "name": metric.name,
-        "kind": metric.name.rpartition("_")[2],
+        "kind": kind,
+        "apart": differ.get(kind, ""),
         "label": metric.name.replace("_", " ") if not metric.heading[0] else words,
         "log": metric.log,
         "factor": metric.factor,

@@ -12,7 +12,7 @@ import pytest
 
 from ffn_train.compare.case import Case
 from ffn_train.compare.page import content, html
-from tests.compare.made_up import case, compared, drawn, having, lines_of, small_sweep
+from tests.compare.made_up import case, compared, drawn, having, lines_of, small_sweep, vanished
 from tests.view.conftest import Opened, fits, pixels, text, visit
 
 HOSTILE = "</script><img/src=x/onerror=alert(1)>"
@@ -404,6 +404,38 @@ def test_a_curve_keeps_its_points_whatever_its_steps(first: int, planned: int | 
     short = with_curve(case(**settings), steps[:700], np.ones(700))
     counts = content(compared(run, short))[0]["curves"]["train_loss"]["counts"]
     assert all(30 < count <= 60 for count in counts)
+
+
+def test_a_point_over_other_losses_is_left_out_and_said_to_be(opened: Opened) -> None:
+    runs = [having(case(1.0, seed=at), {"loss": loss}) for at, loss in enumerate(("mse", "huber"))]
+    alike = [having(case(2.0, seed=at, depth=8), {"loss": "mse"}) for at in range(2)]
+    page = opened(html(compared(*runs, *alike, by=["model.depth"], x="depth")))
+    ((line, said),) = page.evaluate(
+        "comparisonPage.charts.map(({ content, note }) => [content.lines[0], note.textContent])"
+    )
+    assert (line["x"], line["y"]) == ([1], [2])
+    assert said == "no mean: the runs differ in loss"
+
+
+def test_a_ratio_of_zero_leaves_the_others_on_a_logarithmic_scale(opened: Opened) -> None:
+    ratios = {2: 1.0, 4: 0.09, 8: 2e-23, 16: 0.0}
+    runs = [
+        case(ratio=ratio, depth=depth, residual=residual)
+        if ratio
+        else vanished(case(depth=depth, residual=residual))
+        for depth, ratio in ratios.items()
+        for residual in ("none", "scaled")
+    ]
+    options = {"x": "depth", "color": "residual", "metric": "gradient_ratio_start"}
+    page = opened(html(compared(*runs, **options)))
+    assert text(page, '[data-chart="metric_0"] .note') == "▾ zero"
+    assert page.evaluate("comparisonPage.charts[0].content.log")
+    assert 0 < page.evaluate("comparisonPage.charts[0].limits().min") < 2e-23
+    shades = page.eval_on_selector_all(
+        ".map tbody tr:first-child button", "all => all.map((each) => each.style.background)"
+    )
+    assert len(set(shades)) == 3
+    assert shades[2] == shades[3]  # the low end of the scale
 
 
 def test_curves_of_other_losses_have_no_mean(opened: Opened) -> None:

@@ -233,19 +233,21 @@ class ComparisonPage {
             .slice(0, MOST_PANELS);
     const xs = x === null ? 0 : x,
       names = runs.settings[xs]?.levels.map((level) => level.text) ?? [];
+    const measured = (this.chosen ?? []).filter((run) => run.measured),
+      values = measured.map((run) => run.values[metric]).filter(Number.isFinite),
+      log = about.log && values.every((value) => value >= 0) && values.some((value) => value > 0);
+    const mixed = (/** @type {Group} */ point) => runs.apart(point.runs, metric);
     /** @type {Content[]} */
     const contents = places.map((place) => {
-      const inside = (this.chosen ?? []).filter(
-        (run) => run.measured && (place === null || run.at[panel ?? 0] === place),
-      );
-      const values = inside.map((run) => run.values[metric]).filter(Number.isFinite);
-      const log = about.log && values.every((value) => value > 0) && values.length > 0;
+      const inside = measured.filter((run) => place === null || run.at[panel ?? 0] === place);
       const lines = runs.groups(inside, color === null ? [] : [color]).map((group, order) => {
-        const points = runs.groups(group.runs, [xs]).map((point) => ({
-          at: point.at[xs],
-          statistics: runs.statistics(point.runs, metric, log),
-          runs: point.runs,
-        }));
+        const points = runs
+          .groups(group.runs, [xs])
+          .filter((point) => !mixed(point))
+          .map((point) => ({
+            at: point.at[xs],
+            statistics: runs.statistics(point.runs, metric, log),
+          }));
         return { group, order, points };
       });
       /** @type {Line[]} */
@@ -273,6 +275,9 @@ class ComparisonPage {
         place === null || panel === null
           ? ""
           : `${runs.settings[panel].short} ${runs.settings[panel].levels[place].text}`;
+      const without =
+        runs.groups(inside, color === null ? [xs] : [color, xs]).some(mixed) &&
+        `no mean: the runs ${about.apart}`;
       return {
         lines: drawn,
         bands,
@@ -281,7 +286,7 @@ class ComparisonPage {
         ticks: names.map((_, at) => at),
         axis: runs.settings[xs]?.short,
         x: [-0.3, names.length - 0.7],
-        note: [title, about.unit].filter(Boolean).join(" · "),
+        note: [title, about.unit, without].filter(Boolean).join(" · "),
       };
     });
     const together = extent(
@@ -289,7 +294,7 @@ class ComparisonPage {
         ...content.lines.map((line) => line.y),
         ...(content.bands ?? []).flatMap((band) => [band.low, band.high]),
       ]),
-      contents.every((content) => content.log),
+      log,
     );
     while (this.charts.length > contents.length) this.charts.pop()?.root.remove();
     contents.forEach((content, at) => {
@@ -307,10 +312,7 @@ class ComparisonPage {
         this.panels.append(this.charts[at].root);
       }
       this.charts[at].title(about.label);
-      this.charts[at].show({
-        ...content,
-        y: contents.every((each) => each.log === content.log) ? together : null,
-      });
+      this.charts[at].show({ ...content, y: together });
     });
   }
 

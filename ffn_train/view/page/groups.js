@@ -2,7 +2,7 @@
 
 /**
  * @typedef {{key: string, short: string, levels: {text: string, number: number | null}[]}} Setting
- * @typedef {{name: string, kind: string, label: string, log: boolean, factor: boolean, at_start: boolean, unit: string}} Metric
+ * @typedef {{name: string, kind: string, label: string, log: boolean, factor: boolean, at_start: boolean, unit: string, apart: string}} Metric
  * @typedef {{x: ArrayLike<number>, y: ArrayLike<number>}} Curve
  * @typedef {{label: string, state: string, lost: boolean, unfinished: boolean, kinds: Record<string, number>, measured: boolean, at: number[], verdict: string[],
  *   values: ArrayLike<number>, curves: Record<string, Curve>, flow: {steps: ArrayLike<number>, rows: ArrayLike<number>[]}}} Run
@@ -98,6 +98,13 @@ class Runs {
       alike(counting(runs, about.at_start), about.kind).map((run) => run.values[metric]),
       about.factor || (logs && about.log),
     );
+  }
+
+  /** Whether a metric is another quantity in some of the runs that count. @param {Run[]} runs @param {number} metric */
+  apart(runs, metric) {
+    const { at_start, kind } = this.metrics[metric],
+      counted = counting(runs, at_start);
+    return alike(counted, kind).length < counted.length;
   }
 
   /**

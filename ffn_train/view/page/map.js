@@ -30,10 +30,10 @@ function trainabilityMap(runs, shown, x, y, metric, open) {
     .flat()
     .map((cell) => cell.value)
     .filter(Number.isFinite);
-  const log =
-    about.log && Math.min(...values) > 0 && Math.max(...values) > 10 * Math.min(...values);
+  const least = Math.min(...values.filter((value) => value > 0)),
+    log = about.log && Math.min(...values) >= 0 && Math.max(...values) > 10 * least;
   const to = (/** @type {number} */ value) => (log ? Math.log10(value) : value);
-  const low = to(Math.min(...values)),
+  const low = to(log ? least : Math.min(...values)),
     span = to(Math.max(...values)) - low || 1;
   const body = cells.map((row, at) =>
     element(
