@@ -438,6 +438,30 @@ def test_a_ratio_of_zero_leaves_the_others_on_a_logarithmic_scale(opened: Opened
     assert shades[2] == shades[3]  # the low end of the scale
 
 
+@pytest.mark.parametrize("evaluated", [0, 1, 3])
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_lost_run_s_curve_goes_on_to_a_cross_at_its_last_step(
+    evaluated: int, seeds: int, opened: Opened
+) -> None:
+    lost = with_curve(case(state="stopped", depth=8), range(5), [4, 5, 60, 700, 8000])
+    assert lost.traces is not None
+    steps, losses = lost.traces.curves["train_loss"]
+    curves = {
+        "train_loss": (steps, losses),
+        "validation_loss": (steps[:evaluated], losses[:evaluated]),
+    }
+    lost = replace(lost, traces=replace(lost.traces, curves=curves))
+    page = opened(html(compared(lost, *(case(seed=at, depth=8) for at in range(1, seeds)))))
+    lines = page.evaluate(
+        "comparisonPage.curves.content.lines.map((line) => [...line.x].map((x, at) => "
+        "[x, String(line.y[at])]))"
+    )
+    assert [[at, str(losses[at]).removesuffix(".0")] for at in range(evaluated)] + [
+        [4, "NaN"]
+    ] in lines
+    assert "× diverged or stopped" in text(page, '[data-chart="curves"] .note')
+
+
 def test_curves_of_other_losses_have_no_mean(opened: Opened) -> None:
     runs = [having(case(1.0, seed=at), {"loss": loss}) for at, loss in enumerate(("mse", "huber"))]
     alike = [having(case(2.0, seed=at, depth=2), {"loss": "mse"}) for at in range(2)]

@@ -323,13 +323,14 @@ class ComparisonPage {
         ? "train_loss"
         : "validation_loss";
     this.thickAndThin(this.curves, {
-      curve: (run) => run.curves[name],
+      curve: (run) => untilLost(run, name),
       kind: "loss",
       places: common,
       atStart: false,
       ofLost: 1,
       ceiling: this.data.header.ceiling ?? Infinity,
       note: name.replace("_", " "),
+      cross: "diverged or stopped",
     });
   }
 
@@ -353,9 +354,9 @@ class ComparisonPage {
    * no others, and none above `ceiling`.
    * @param {Chart} chart
    * @param {{curve: (run: Run) => Curve, kind: string, places: (curves: Curve[]) => number[], atStart: boolean,
-   *   ofLost: number, ceiling: number, note: string}} of
+   *   ofLost: number, ceiling: number, note: string, cross?: string}} of
    */
-  thickAndThin(chart, { curve, kind, places, atStart, ofLost, ceiling, note }) {
+  thickAndThin(chart, { curve, kind, places, atStart, ofLost, ceiling, note, cross }) {
     const groups = (this.groups ?? []).filter((group) => group.runs.some((run) => run.measured)),
       drawn = groups.slice(0, MOST_LINES);
     const several = drawn.some((group) => group.runs.length > 1),
@@ -417,6 +418,7 @@ class ComparisonPage {
       log,
       y,
       note: [note, left].filter(Boolean).join(" · "),
+      cross,
       nearest: true,
     });
   }
@@ -477,6 +479,14 @@ class ComparisonPage {
       );
     }
   }
+}
+
+/** A run's curve; if the run is lost later, on to its last step. @param {Run} run @param {string} name @returns {Curve} */
+function untilLost(run, name) {
+  const { x, y } = run.curves[name],
+    last = Array.from(run.curves.train_loss.x).pop();
+  if (!run.lost || last === undefined || x[x.length - 1] >= last) return { x, y };
+  return { x: [...Array.from(x), last], y: [...Array.from(y), NaN] };
 }
 
 const comparisonPage = new ComparisonPage(Data.ofPage());

@@ -220,5 +220,5 @@ function marks(content) {
   const values = content.lines.map((line) => Array.from(line.y));
   const lost = values.some((line) => line.some((y) => !Number.isFinite(y)));
   const zero = content.log && values.some((line) => line.some((y) => y === 0));
-  return [lost ? "× not finite" : "", zero ? "▾ zero" : ""];
+  return [lost ? `× ${content.cross ?? "not finite"}` : "", zero ? "▾ zero" : ""];
 }

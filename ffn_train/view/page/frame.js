@@ -2,14 +2,16 @@
 
 /**
  * `colour` and `dash` tell lines apart, and so does `marker` where there is no colour. A value that
- * is not finite is marked at the upper edge, zero on a logarithmic axis at the lower one.
+ * is not finite is marked at the upper edge, zero on a logarithmic axis at the lower one; `cross`:
+ * what the mark at the upper edge says instead.
  * @typedef {{label: string, x: ArrayLike<number>, y: ArrayLike<number>, colour: string, dash?: number[],
  *   width?: number, marker?: "circle" | "square" | "diamond", thin?: boolean, says?: string}} Line
  * @typedef {{x: ArrayLike<number>, low: ArrayLike<number>, high: ArrayLike<number>, colour: string,
  *   hatched?: boolean}} Band
  * @typedef {{lines: Line[], bands?: Band[], guides?: {y: number, label: string}[], log: boolean,
  *   at?: number | null, x?: [number, number], y?: [number, number] | null, note?: string,
- *   empty?: string, axis?: string, names?: string[], ticks?: number[], nearest?: boolean}} Content
+ *   empty?: string, axis?: string, names?: string[], ticks?: number[], nearest?: boolean,
+ *   cross?: string}} Content
  * @typedef {{title: string, explanation?: string, x: string, y: string, name?: string,
  *   place?: (x: number) => string, fractions?: boolean, pick?: (x: number) => void}} About
  */
