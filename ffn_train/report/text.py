@@ -109,14 +109,16 @@ def _change(run: Run, summary: Summary, name: str) -> str:
 
 
 def _vanished(run: Run) -> str:
-    """The block from which down the gradient underflows; "" if it does not."""
-    lowest = [run.vanished(row) for row in (0, -1)] if len(run.measures.step) else []
-    blocks = [block for block in lowest if block is not None]
-    if not blocks:
+    """The block from which down the gradient is zero or underflows; "" if it does not."""
+    rows = (0, -1) if len(run.measures.step) else ()
+    lowest = [(block, row) for row in rows if (block := run.vanished(row)) is not None]
+    if not lowest:
         return ""
-    lost = max(blocks)
+    lost, row = max(lowest)
     where = "everywhere" if lost == run.measures.depth else f"from block {lost} down"
-    return f"   (below {run.dtype.name}'s range {where})"
+    some = run.measures["signal_gradient_rms"].values[row, : lost + 1].any()
+    size = f"below {run.dtype.name}'s range" if some else "zero"
+    return f"   ({size} {where})"
 
 
 def _theory(run: Run) -> str:

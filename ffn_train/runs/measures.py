@@ -119,7 +119,7 @@ class Measures:
         """The factor by which |dLoss/dx_l| grows per block towards the input (K,).
 
         exp(-slope) of the least-squares line through log |dLoss/dx_l| over those l = 0 ... L where
-        it does not underflow to 0.
+        it does not underflow to 0; 0 where all but dLoss/dx_L do.
         """
         flow, index = self["signal_gradient_rms"].values, np.arange(self.depth + 1)
         nonzero = flow != 0
@@ -128,7 +128,8 @@ class Measures:
             offset = np.where(nonzero, index - middle[:, None], 0)
             log = np.where(nonzero, np.log(flow), 0)
             slope = (log * offset).sum(axis=1) / (offset**2).sum(axis=1)
-        growth: Floats = np.exp(-slope)
+        only_last = (flow[:, -1] > 0) & ~flow[:, :-1].any(axis=1)
+        growth: Floats = np.where(only_last, 0, np.exp(-slope))
         return growth
 
     def by_layer(self, norms: Floats) -> Floats:

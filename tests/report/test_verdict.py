@@ -733,11 +733,20 @@ def test_nothing_divided_by_nothing_is_written_so(tmp_path: Path) -> None:
     not_finite: dict[str, Any] = dict.fromkeys(numbers, math.nan)
     run = replace(run, measures=nothing, summary=replace(run.summary, **not_finite))
     shown = report.report(run)
-    assert "0/0 at step 0   0/0 at step 30   (below float32's range everywhere)" in shown
+    assert "0/0 at step 0   0/0 at step 30   (zero everywhere)" in shown
     assert "not finite" not in shown
     assert words(run)[-1].text == (
         "no gradient: less than float32 can hold reaches the blocks at step 0"
     )
+
+
+def test_a_gradient_that_ends_at_the_last_block_is_called_zero(tmp_path: Path) -> None:
+    init = {**settings("init", "normal"), "inner": 0.0, "outer": 0.0}
+    run = verdict(tmp_path, depth=4, section={"init": init}, residual="none")
+    shown = report.report(run)
+    assert "0 at step 0   0 at step 8   (zero from block 3 down)" in shown
+    assert run.measures.growth_per_block.tolist() == [0] * len(run.measures.step)
+    assert "not finite" not in shown
 
 
 @pytest.mark.parametrize("lost", [math.nan, math.inf])
