@@ -365,6 +365,19 @@ def test_a_rate_that_drove_the_run_apart(tmp_path: Path) -> None:
     assert findings[FLOW].text.startswith("healthy at step 0: the first block got ")
 
 
+def test_a_loss_that_did_not_grow_before_the_run_diverged(tmp_path: Path) -> None:
+    run = verdict(tmp_path, depth=2, section={"optimizer": {"lr": 1e30}})
+    assert run.state == "diverged"
+    finding = answers(run)[HELD_BACK]
+    assert finding.kind == "rate too large"
+    assert " and with optimizer.lr=1e+30 not all numbers were finite at step 1; " in finding.text
+    grown = np.array([*run.scalars["loss"][:-1] * 7, np.inf])
+    losses = np.array([run.scalars["loss"][0], *grown])
+    scalars = {name: np.append(column[:1], column) for name, column in run.scalars.items()}
+    finding = held_back(replace(run, scalars={**scalars, "loss": losses}))
+    assert f" it grew to {7 * Evidence(run).losses[0]:.3g} times; " in finding.text
+
+
 @pytest.mark.parametrize(("variance", "size"), [(1e4, "large"), (1e-4, "small")])
 def test_initial_weights_out_of_all_proportion(variance: float, size: str, tmp_path: Path) -> None:
     init = settings("init", "normal") | {"inner": variance, "outer": variance}

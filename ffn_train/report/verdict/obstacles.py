@@ -215,10 +215,13 @@ def _rate_too_large(evidence: Evidence) -> Finding | None:
     if math.isnan(evidence.setting("trainer", "clip")):  # the usual rate needs it
         change = (*change, f"trainer.clip={USUAL_CLIP:g}")
     if evidence.ended_early and evidence.updates > 0:
-        text = (
-            f"the loss was {evidence.losses[0]:.3g} times {_trivial(evidence)} at step 0, and with "
-            f"{lr} it grew to {np.nanmax(evidence.losses):.3g} times"
-        )
+        losses = evidence.losses
+        largest = losses[np.isfinite(losses)].max(initial=losses[0])
+        first, most = f"{losses[0]:.3g}", f"{largest:.3g}"
+        then = f"it grew to {most} times"
+        if most == first:
+            then = f"not all numbers were finite at step {evidence.updates}"
+        text = f"the loss was {first} times {_trivial(evidence)} at step 0, and with {lr} {then}"
         return _finding("rate too large", text, change)
     before, after = evidence.mean_loss(0.1, 0.5), evidence.mean_loss(0.5, 1)
     if after > 1 and after > FALLING * before and evidence.update_size > FAST:
