@@ -276,7 +276,9 @@ def merge(
         before = {job.digest: job for job in read(sweep)}
         code = read_json(path).get("code")
     except RunError as error:
-        raise SettingError(f"sweep.dir={sweep}: {error}") from None
+        raise SettingError(
+            f"sweep.dir={sweep}: {error} (name another sweep.dir; `compare` still reads its runs)"
+        ) from None
     ended = {digest for digest, job in before.items() if job.status(sweep).state in ENDED}
     # the others will read further files and parts as they are now
     before = {d: job if d in ended else replace(job, others={}) for d, job in before.items()}

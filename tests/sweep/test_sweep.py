@@ -522,6 +522,17 @@ def test_a_damaged_job_fails_the_sweep(tmp_path: Path) -> None:
     assert command(*arguments, cwd=tmp_path).returncode == 0
 
 
+def test_what_may_be_done_about_a_damaged_manifest_is_told(two_jobs: Path, tmp_path: Path) -> None:
+    sweep = Path(shutil.copytree(two_jobs, tmp_path / "sweep"))
+    (sweep / "manifest.json").write_text("{")
+    remedy = r"manifest\.json: .* \(name another sweep\.dir; `compare` still reads its runs\)$"
+    with pytest.raises(SettingError, match=remedy):
+        run(sweep, "seed=0,1")
+    compared = command("compare", "sweep", cwd=tmp_path)
+    assert compared.returncode == 0
+    assert "2 runs: 2 finished" in compared.stdout
+
+
 def test_changed_data_are_refused(tmp_path: Path) -> None:
     data, arguments = tmp_path / "data.csv", on_a_table(tmp_path)
     run_sweep(check(arguments), print)
