@@ -23,6 +23,8 @@ from ffn_train.sweep.job import FAILED
 from ffn_train.sweep.manifest import Entry, entry
 from ffn_train.sweep.space import Space
 
+STARTUP = 8  # random trials; not a share of all, so that more trials continue a search
+
 Work = Callable[[Sequence[Entry]], tuple[list[Entry], int | None]]
 
 
@@ -49,11 +51,10 @@ class Search:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.TPESampler
-            startup = max(1, min(10, settings["trials"] // 2))
             self._not_finite: Counter[Any] = Counter()  # finished trials without a loss, by study
             self._studies = [
                 optuna.create_study(
-                    sampler=sampler(seed=seed % 2**32, n_startup_trials=startup, constant_liar=True)
+                    sampler=sampler(seed=seed % 2**32, n_startup_trials=STARTUP, constant_liar=True)
                 )
                 for _ in space.points
             ]
@@ -62,9 +63,9 @@ class Search:
         """Propose trials, run their jobs and report the losses, until all are done, or it is
         interrupted or, with ``fail_fast``, a job has failed.
 
-        Returns the jobs and the signal that interrupted the search, if any.
+        Returns the jobs, each once, and the signal that interrupted the search, if any.
         """
-        entries: list[Entry] = []
+        entries: dict[str, Entry] = {}
         trials, at_once = self._settings["trials"], self._settings["at_once"]
         for done in range(0, trials, at_once):
             requested = []
@@ -75,12 +76,12 @@ class Search:
                     requested.append((study, trial, entry(made)))
             unique = list({job.digest: job for _, _, job in requested}.values())
             entries_run, interrupted = work(unique)
-            entries += entries_run
+            entries |= {job.digest: job for job in entries_run}
             for study, trial, job in requested:
                 self._tell(study, trial, sweep, job)
             if interrupted is not None or (fail_fast and (sweep / FAILED).exists()):
-                return entries, interrupted
-        return entries, None
+                return [*entries.values()], interrupted
+        return [*entries.values()], None
 
     def _tell(self, study: Any, trial: Any, sweep: Path, job: Entry) -> None:
         states = self._optuna.trial.TrialState

@@ -82,6 +82,20 @@ def test_each_point_has_its_search_and_its_best(tmp_path: Path) -> None:
     assert after == before
 
 
+def test_more_trials_continue_a_search(tmp_path: Path) -> None:
+    few = search(tmp_path / "s", INTERVAL, "sweep.search.trials=6").entries
+    more = search(tmp_path / "s", INTERVAL, "sweep.search.trials=12").entries
+    assert len(more) == 12
+    assert more[:6] == few
+
+
+def test_a_job_that_several_trials_propose_is_one(tmp_path: Path) -> None:
+    trials = ("sweep.search.trials=5", "sweep.search.at_once=1")
+    swept = search(tmp_path / "s", "model.depth=interval(1,2)", *trials)
+    assert sorted(job.config["model"]["depth"] for job in swept.entries) == [1, 2]
+    assert swept.best[0].endswith("of 5 trials)")
+
+
 def test_a_diverged_trial_is_pruned(tmp_path: Path) -> None:
     swept = search(
         tmp_path / "s",
