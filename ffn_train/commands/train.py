@@ -115,7 +115,7 @@ def _refuse_sweeps(overrides: list[str]) -> None:
 
 def sweep(overrides: list[str]) -> int:
     """Run a sweep and report its results; returns the exit status, 1 if a job failed, is left or
-    is damaged.
+    is damaged, or the manifest could not be written.
     """
     from ffn_train.runs.status import EARLY, ENDED
     from ffn_train.sweep.launcher import end_workers
@@ -157,7 +157,8 @@ def sweep(overrides: list[str]) -> int:
     if swept.interrupted is not None:
         tell(f"to go on: {_again('sweep.dir', path)}")
         return 128 + swept.interrupted
-    return 0 if all(status.state in ENDED for _, status in states) and not damaged else 1
+    ended = all(status.state in ENDED for _, status in states)
+    return 0 if ended and not damaged and not swept.stale else 1
 
 
 def _imported_meanwhile(module: str) -> AbstractContextManager[None]:

@@ -40,13 +40,15 @@ SWEEPS = Path("outputs") / "sweeps"  # parent of the new directory of a sweep wi
 class Sweep:
     """A sweep that was run: its directory, the requested jobs, the signal that interrupted it.
 
-    ``best``: a line for each point with the result of its search.
+    ``best``: a line for each point with the result of its search. ``stale``: whether the manifest
+    could not be given the states at the end.
     """
 
     path: Path
     entries: list[Entry]
     interrupted: int | None
     best: Sequence[str] = ()
+    stale: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,7 @@ def run_sweep(plan: Plan, notify: Notify) -> Sweep:
                 notify(f"{key}={ends} is sampled uniformly; tag(log,{ends}) samples its logarithm")
     if path is not None and path.is_dir() and not (path / MANIFEST).is_file() | is_empty(path):
         raise SettingError(f"sweep.dir={path} is not empty and holds no sweep")
+    stale = False
     with claim("sweep.dir", path, SWEEPS) as sweep:
         for note in (*plan.space.notes, *([plan.hint] if plan.hint else [])):
             notify(note)
@@ -155,6 +158,7 @@ def run_sweep(plan: Plan, notify: Notify) -> Sweep:
             (sweep / mark).unlink(missing_ok=True)
 
         def work(entries: Sequence[Entry]) -> tuple[list[Entry], int | None]:
+            nonlocal stale
             everything, changed = merge(sweep, entries, force=force, grows=search is None)
             for difference in changed:
                 notify(f"warning: jobs that have ended are kept, although made with {difference}")
@@ -173,13 +177,17 @@ def run_sweep(plan: Plan, notify: Notify) -> Sweep:
                 short=plan.short,
                 fail_fast=config["fail_fast"],
             )
-            write(sweep, sys.argv, everything)
+            try:
+                write(sweep, sys.argv, everything)
+            except OSError as error:  # the jobs themselves are not affected
+                stale = True
+                notify(f"warning: the manifest's states are those of the start: {error}")
             return requested, interrupted
 
         if search is None:
-            return Sweep(sweep, *work(plan.entries))
+            return Sweep(sweep, *work(plan.entries), stale=stale)
         swept = search.run(sweep, work, fail_fast=config["fail_fast"])
-        return Sweep(sweep, *swept, search.best())
+        return Sweep(sweep, *swept, search.best(), stale)
 
 
 def counts(sweep: Path, entries: Sequence[Entry]) -> str:

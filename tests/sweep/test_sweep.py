@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -696,6 +697,24 @@ def test_the_command_ends_with_counts_and_its_status(tmp_path: Path) -> None:
     last = f"2 finished of 2 jobs in {tmp_path / 'sweep'}; to look at: {page}"
     assert done.stdout.splitlines()[-1] == last
     assert {p.name for p in tmp_path.iterdir()} == {"sweep"}
+
+
+def test_a_disk_that_is_full_at_the_end_hides_no_finished_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Path] = []
+
+    def full(sweep: Path, *content: Any) -> None:
+        if written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(sweep / "manifest.json"))
+        write(sweep, *content)
+        written.append(sweep)
+
+    monkeypatch.setattr("ffn_train.sweep.run.write", full)
+    done = command("-m", *TINY, "seed=0,1", "plot.when=never", "sweep.dir=s", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "states are those of the start: [Errno 28] No space left on device" in done.stderr
+    assert "2 finished of 2 jobs in s" in done.stdout
 
 
 def test_a_dry_run_lists_the_jobs_and_writes_nothing(tmp_path: Path) -> None:
