@@ -221,6 +221,71 @@ def test_values_are_those_of_kept_gradients(kind: str, dtype: torch.dtype, tmp_p
         np.testing.assert_allclose(measures[name].values[0], values, rtol=rounding, err_msg=name)
 
 
+class Beside(networks.Residual):
+    """A block that is given another tensor before its signal, or returns one before it."""
+
+    def forward(self, *given: Tensor) -> Any:
+        x = given[-1]
+        y = self.down(self.act(self.up(x) + sum(self.up(other) for other in given[:-1])))
+        z = self.mark("sum", x + y)
+        return z if given[:-1] else (y, z)
+
+
+class Between(Net):
+    """A network whose blocks have more than the signal between them."""
+
+    def __init__(self, kind: str, depth: int = 3) -> None:
+        torch.manual_seed(0)
+        linear = nn.Linear(5, WIDTH), nn.Linear(WIDTH, 2)
+        super().__init__([Beside() for _ in range(depth)], *linear)
+        self.kind = kind
+        self.first = nn.Parameter(torch.ones(6, WIDTH), requires_grad="parameter" in kind)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, total = self.inputs(2 * x), torch.zeros(())
+        if "parameter" in self.kind:
+            first = self.first
+        x = self.inputs(x)
+        for block in self.layers:
+            x = self.mark("signal", x.clone() if "computed" in self.kind else x)
+            if "given" in self.kind:
+                x = block(first, x)
+            else:
+                y, x = block(x)
+                total = total + y.square().mean()
+        result: Tensor = self.outputs(self.mark("signal", x)) + total
+        return result
+
+
+@pytest.mark.parametrize("kind", ["given", "given, computed", "given, parameter", "returned"])
+def test_the_signal_is_what_goes_from_block_to_block(kind: str, tmp_path: Path) -> None:
+    model, x = Between(kind), network("mlp")[1]
+    expected = reference(copy.deepcopy(model), x)
+    measures = watched(model, x, tmp_path / "run")
+    for name, values in expected.items():
+        np.testing.assert_allclose(measures[name].values[0], values, rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "depth", "message"),
+    [
+        ("given", 1, r"layers\.0 is given 2 tensors and returns 1, and which of them are its"),
+        (
+            "returned",
+            1,
+            r"layers\.0 is given 1 tensor and returns 2, .* put the others into a tuple",
+        ),
+        ("returned, computed", 2, r"layers\.0 is given 1 tensor and returns 2"),
+    ],
+)
+def test_what_may_be_the_signal_is_not_guessed(
+    kind: str, depth: int, message: str, tmp_path: Path
+) -> None:
+    model, x = Between(kind, depth), network("mlp")[1]
+    with pytest.raises(Unwatchable, match=message):
+        watched(model, x, tmp_path / "run")
+
+
 @pytest.mark.parametrize("factor", [2.0**-664, 2.0**664])  # whose square no float64 can hold
 def test_gradients_far_from_1_keep_their_size(factor: float, tmp_path: Path) -> None:
     seen = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from torch.optim.optimizer import (
 from ffn_train.interop.torch.blocks import Unwatchable, check
 from ffn_train.interop.torch.norms import norm
 from ffn_train.interop.torch.passes import Call, Exchange, Pass, tensors_of
+from ffn_train.interop.torch.signals import Passage
 
 
 @dataclass
@@ -44,7 +45,7 @@ class Observed:
     stepping: set[Optimizer] = field(default_factory=set)
     taken: set[Optimizer] = field(default_factory=set)
     passes: list[Pass] = field(default_factory=list)
-    running: Call | None = None
+    running: Passage | None = None
     evaluated: str = ""
     before: dict[str, Tensor] = field(default_factory=dict)
     gradients: dict[str, float] = field(default_factory=dict)
@@ -193,43 +194,60 @@ class Hooks:
         latest = seen.passes[-1]
         if index in latest.calls:
             raise Unwatchable(f"{name} is called twice within one forward pass of the model")
-        signal = next(filter(_is_signal, (*args, *kwargs.values())), None)
-        if signal is None:
+        given = _floats((*args, *kwargs.values()))
+        if not given:
             raise Unwatchable(f"{name} is called with no tensor of floating-point numbers")
         if not seen.before:
             with torch.no_grad():
                 named = trained(self.model)
                 seen.before = {name: parameter.clone() for name, parameter in named.items()}
-        source = signal if signal.requires_grad else signal.detach().requires_grad_()
-        boundary = latest.boundary(source)
-        # of a leaf a copy, since PyTorch lets no block change a leaf's view in place
-        view = source.view_as(source) if signal.requires_grad else source.clone()
-        seen.running = latest.calls[index] = Call(name, view, boundary)
-        return _exchanged(args, kwargs, [(signal, view)])
+        before = latest.last
+        if before is not None and before.output is None:
+            latest.calls[before.index] = before.end(given)
+        running = latest.last = Passage(index, name, before, given)
+        views: Exchange = []
+        for signal in running.possible:
+            # a mask is left without a gradient, with which attention would compute another way
+            if not signal.requires_grad and signal is not running.possible[0]:
+                continue
+            source = signal if signal.requires_grad else signal.detach().requires_grad_()
+            if source.is_leaf and signal.requires_grad:  # a parameter, say, which outlives the step
+                source = signal.view_as(signal)
+            boundary = latest.boundary(source)
+            # of a leaf a copy, since PyTorch lets no block change a leaf's view in place
+            view = source.view_as(source) if signal.requires_grad else source.clone()
+            running.calls.append((signal, Call(name, view, boundary)))
+            views.append((signal, view))
+        seen.running, latest.calls[index] = running, running.calls[0][1]
+        return _exchanged(args, kwargs, views)
 
     def _returned(self, index: int, block: nn.Module, args: Any, output: Any) -> None:
         seen = self.seen
-        call, seen.running = seen.running, None
-        if call is None:
+        running, seen.running = seen.running, None
+        if running is None:
             return
-        signal = next(tensors_of([output]), None)
-        if signal is None:
-            raise Unwatchable(f"{call.name} returns no tensor that has a gradient")
-        call.end(signal)
-        if index == len(self.blocks) - 1:
-            seen.passes[-1].output = seen.passes[-1].boundary(signal)
+        running.returned = list(tensors_of([output]))
+        if not running.returned:
+            raise Unwatchable(f"{running.name} returns no tensor that has a gradient")
+        latest, at_end = seen.passes[-1], index == len(self.blocks) - 1
+        if at_end or running.clear:
+            latest.calls[index] = running.end([])
+        if at_end and running.output is not None:
+            latest.output, latest.last = latest.boundary(running.output), None
 
     def _submodule_called(
         self, name: str, module: nn.Module, args: Any, kwargs: dict[str, Any]
     ) -> tuple[Any, dict[str, Any]] | None:
         if self.seen.running is None:
             return None
-        tensors = tensors_of((*args, *kwargs.values())) if torch.is_grad_enabled() else ()
-        return _exchanged(args, kwargs, self.seen.running.enter(name, module, tensors))
+        for _, call in self.seen.running.calls:
+            tensors = tensors_of((*args, *kwargs.values())) if torch.is_grad_enabled() else ()
+            args, kwargs = _exchanged(args, kwargs, call.enter(name, module, tensors))
+        return args, kwargs
 
     def _submodule_returned(self, module: nn.Module, args: Any, output: Any) -> None:
-        if self.seen.running is not None:
-            self.seen.running.leave(module, output)
+        for _, call in self.seen.running.calls if self.seen.running is not None else ():
+            call.leave(module, output)
 
     def _arriving(self, _: Tensor) -> None:
         """A gradient arrives at a parameter: forget the earlier ones if they were discarded."""
@@ -355,8 +373,10 @@ def _passes_on(module: nn.Module) -> bool:
     )
 
 
-def _is_signal(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point()
+def _floats(values: Iterable[Any]) -> list[Tensor]:
+    """The tensors of floating-point numbers among the arguments, each once."""
+    tensors = [each for each in values if isinstance(each, Tensor) and each.is_floating_point()]
+    return [*{id(each): each for each in tensors}.values()]
 
 
 def _exchanged(args: Any, kwargs: dict[str, Any], pairs: Exchange) -> tuple[Any, dict[str, Any]]:

@@ -12,6 +12,7 @@ from torch.autograd.graph import Node, get_gradient_edge
 
 from ffn_train.interop.torch.blocks import Unwatchable
 from ffn_train.interop.torch.norms import norm
+from ffn_train.interop.torch.signals import Passage
 
 Exchange = list[tuple[Tensor, Tensor]]  # a submodule's argument, and the view that replaces it
 RECTIFYING = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU)  # act(z) > 0 exactly where z > 0
@@ -227,12 +228,13 @@ def tensors_of(values: Iterable[Any]) -> Iterator[Tensor]:
 class Pass:
     """A forward pass of the model in which its blocks were called, and its backward pass.
 
-    ``scale``: the factor of the gradient scaler. ``backward``: PyTorch's number of the
-    backward pass.
+    ``scale``: the factor of the gradient scaler. ``last``: the last block that was called, until
+    the end of the stack. ``backward``: PyTorch's number of the backward pass.
     """
 
     scale: float
     calls: dict[int, Call] = field(default_factory=dict)
+    last: Passage | None = None
     output: Boundary | None = None
     backward: int | None = None
 
