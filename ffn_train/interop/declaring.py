@@ -9,8 +9,11 @@ from contextlib import suppress
 from dataclasses import asdict, fields
 from typing import Any, Protocol, TypeVar, get_args
 
+import numpy as np
+
+from ffn_train.config import settings
 from ffn_train.config.registry import choices
-from ffn_train.config.settings import SettingError, integer, nearest, one_of, shortened
+from ffn_train.config.settings import SettingError, nearest, one_of, shortened
 from ffn_train.runs import records
 from ffn_train.runs.files import MEASURES
 from ffn_train.runs.layout import QuantityColumn, RunLayout, TensorColumn, column_of
@@ -122,7 +125,7 @@ def _column(declaration: str | Mapping[str, Any]) -> QuantityColumn:
         one_of("quantities: a key of a declaration", key, sorted(_KEYS))
     name, every = identifier("quantities", given.get("name")), given.pop("every", None)
     if every is not None:
-        integer(f"quantities: every of {name}", every, at_least=1)
+        every = integer(f"quantities: every of {name}", every, at_least=1)
     given["file"] = MEASURES if every is None else f"measures-{every}.npy"
     known = choices("quantity")
     if name in known:
@@ -170,6 +173,12 @@ def identifier(key: str, name: Any) -> str:
     return name
 
 
+def integer(key: str, value: Any, *, at_least: int) -> int:
+    """An integer of Python or NumPy as Python's. Raises SettingError."""
+    value = value.item() if isinstance(value, np.integer) else value
+    return settings.integer(key, value, at_least=at_least)
+
+
 def number(key: str, value: Any) -> float:
     """The value, or an array's only one, as a float. Raises SettingError."""
     with suppress(TypeError, ValueError, OverflowError, RuntimeError):  # the last is PyTorch's
@@ -194,7 +203,14 @@ def score(given: Any) -> ScoreDeclared:
 def plain(config: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as config.json holds them. Raises SettingError for what JSON cannot hold."""
     try:
-        return dict(json.loads(json.dumps(dict(config), allow_nan=False)))
+        return dict(json.loads(json.dumps(dict(config), allow_nan=False, default=_scalar)))
     except (TypeError, ValueError) as error:
         reason = f"config must hold numbers, words and mappings of them: {error}"
         raise SettingError(reason) from None
+
+
+def _scalar(value: Any) -> Any:
+    """A number of NumPy as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")

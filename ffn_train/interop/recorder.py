@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ffn_train.config.keys import differences, dotted
-from ffn_train.config.settings import SettingError, described, first_line, integer, one_of
+from ffn_train.config.settings import SettingError, described, first_line, one_of
 from ffn_train.interop import declaring
 from ffn_train.nn.core import Floats
 from ffn_train.nn.reductions import norm, rms
@@ -133,7 +133,7 @@ def declared(
     declaring.instance("loss_unit", loss_unit, str | None, "text")
     declaring.instance("logger", logger, Logger | None, "a Logger of ffn_train.parts")
     one_of("dtype", dtype, ("float32", "float64"))
-    integer("first", first, at_least=0)
+    first = declaring.integer("first", first, at_least=0)
     seed = settings.get("seed")
 
     def begin(layout: RunLayout) -> Recorder:
@@ -222,7 +222,7 @@ class Recorder(Recording):
 
     def log(
         self,
-        step: int,
+        step: int | np.integer[Any],
         scalars: Mapping[str, float],
         measures: Mapping[str, Measured] | None = None,
     ) -> None:
@@ -236,7 +236,8 @@ class Recorder(Recording):
         """
         if self._open is None:
             raise SettingError(f"path={self.path} is closed: no step can follow")
-        if integer("step", step, at_least=0) < self._next:
+        step = declaring.integer("step", step, at_least=0)
+        if step < self._next:
             raise SettingError(f"step={step} is not after the last one: {self._next} may come next")
         for name in scalars:
             one_of("scalars", name, self._scalars)

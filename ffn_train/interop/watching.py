@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffn_train.config.settings import SettingError, integer
-from ffn_train.interop.declaring import instance, listed
+from ffn_train.config.settings import SettingError
+from ffn_train.interop.declaring import instance, integer, listed
 from ffn_train.interop.recorder import declared
 from ffn_train.runs.loggers.logger import Logger
 
@@ -62,7 +62,7 @@ def watch(
     from ffn_train.interop.torch import blocks as finding
     from ffn_train.interop.torch.watcher import Watch
 
-    integer("every", every, at_least=1)
+    every, first = integer("every", every, at_least=1), integer("first", first, at_least=0)
     instance("model", model, nn.Module, "a torch.nn.Module")
     instance("split", split, bool | None, "True, False or None")
     instance("scaler", scaler, GradScaler | None, "a torch.amp.GradScaler")

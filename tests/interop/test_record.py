@@ -561,6 +561,20 @@ def test_numbers_and_arrays_far_from_1_keep_their_size(tmp_path: Path) -> None:
     np.testing.assert_allclose(measured["signal_rms"].values[1], [1e200, 5e-324, math.nan])
 
 
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    config = {"width": np.int64(3), "rate": np.float32(0.5), "seed": np.int32(4), "on": np.True_}
+    entropy = {**ENTROPY, "every": np.int64(2)}
+    for first in (np.int64(0), np.int64(4)):
+        with begin(tmp_path / "run", config=config, quantities=[entropy], first=first) as run:
+            for step in np.arange(first, 5):
+                run.log(step, {"loss": 1.0}, {"entropy": [0.5, 1]} if step % 2 == 0 else {})
+    read = load_run(run.path)
+    assert read.config == {"width": 3, "rate": 0.5, "seed": 4, "on": True}
+    assert read.provenance.seed == 4
+    assert read.scalars["step"].tolist() == [*range(5)]
+    assert read.measures["entropy"].step.tolist() == [0, 2, 4]
+
+
 @dataclass
 class Foreign:
     """A tensor of a library that has dtypes of its own."""
