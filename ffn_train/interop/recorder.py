@@ -98,7 +98,7 @@ def record(
         first=first,
         logger=logger,
     )
-    return begin(layout)
+    return begin(layout, sum(math.prod(tensor.shape) for tensor in layout.tensors))
 
 
 def declared(
@@ -112,8 +112,8 @@ def declared(
     score: Mapping[str, Any] | None,
     first: int,
     logger: Any,
-) -> Callable[[RunLayout], Recorder]:
-    """Check all that is declared of a run but its layout, with which the result begins the run.
+) -> Callable[[RunLayout, int], Recorder]:
+    """Check what is declared of a run; its layout and number of parameters let the result begin it.
 
     Raises SettingError; what is returned raises as ``record`` does.
     """
@@ -136,12 +136,12 @@ def declared(
     first = declaring.integer("first", first, at_least=0)
     seed = settings.get("seed")
 
-    def begin(layout: RunLayout) -> Recorder:
+    def begin(layout: RunLayout, parameters: int) -> Recorder:
         origin = Provenance(
             **{**surroundings(), "code": None},
             seed=seed if type(seed) is int else None,
             dtype=dtype,
-            parameters=sum(math.prod(tensor.shape) for tensor in layout.tensors),
+            parameters=parameters,
             score=scored,
             baseline_loss=baseline_loss,
             loss_unit=loss_unit,

@@ -628,6 +628,8 @@ def test_shared_and_frozen_parameters(tmp_path: Path) -> None:
     for name in ("gradient_norm", "weight_norm", "update_norm"):
         values = measures[name].values[:, places]
         assert (values == values[:, :1]).all()
+    trained = [p.numel() for p in model.parameters() if p.requires_grad]
+    assert load_run(tmp_path / "run").provenance.parameters == sum(trained)
     assert (measures["signal_gradient_rms"].values > 0).all()
 
 

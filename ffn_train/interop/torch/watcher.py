@@ -32,7 +32,7 @@ class Watch(Recording):
         model: nn.Module,
         blocks: Mapping[str, nn.Module],
         path: str | Path,
-        open_run: Callable[[RunLayout], Recorder],
+        open_run: Callable[[RunLayout, int], Recorder],
         *,
         every: int,
         split: bool | None,
@@ -99,7 +99,8 @@ class Watch(Recording):
         parameters = trained(model, remove_duplicate=False)
         shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
         if self._recorder is None:
-            self._recorder = self._open_run(layout(flows[0], model, shapes))
+            count = sum(tensor.numel() for tensor in tensors.values())
+            self._recorder = self._open_run(layout(flows[0], model, shapes), count)
             self._shapes = shapes
             self._structure, self._absent = flows[0].structure, absent(flows[0])
         for name in {**self._shapes, **shapes}:
