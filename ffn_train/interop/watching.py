@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def watch(
     model: nn.Module,
-    blocks: str | Sequence[str | nn.Module] | None = None,
+    blocks: str | Iterable[str | nn.Module] | None = None,
     *,
     path: str | Path,
     every: int = 50,

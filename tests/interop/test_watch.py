@@ -752,6 +752,7 @@ def test_how_blocks_are_named() -> None:
     assert list(find(model, "layers.*")) == usual
     assert list(find(model, "layers.*.conv1")) == [f"{name}.conv1" for name in usual]
     assert list(find(model, ["layers.2", model.layers[0]])) == ["layers.2", "layers.0"]
+    assert list(find(model, (layer for layer in model.layers))) == usual
 
 
 @pytest.mark.parametrize(
@@ -890,6 +891,17 @@ class FullyShardedDataParallel(nn.Module):
 
 class DTensor(nn.Parameter):
     """Stands in for PyTorch's."""
+
+
+def test_without_blocks_or_shapes_the_reason_is_told(tmp_path: Path) -> None:
+    plain = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
+    message = r"blocks=None: a block has submodules, and no nn\.ModuleList or nn\.Sequential holds"
+    with pytest.raises(SettingError, match=message):
+        ffn_train.watch(plain, path=tmp_path / "run")
+    model, _ = network("mlp")
+    model.layers[1].up = nn.LazyLinear(16)
+    with pytest.raises(Unwatchable, match=r"^layers\.1\.up\.weight has no shape yet"):
+        ffn_train.watch(model, "layers.*", path=tmp_path / "run")
 
 
 def test_shards_and_scripts_are_refused(tmp_path: Path) -> None:

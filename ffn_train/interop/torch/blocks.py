@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
 from ffn_train.config.settings import SettingError
 from ffn_train.interop.declaring import listed, named_by
@@ -19,7 +20,7 @@ class Unwatchable(RuntimeError):
     """Part of a network or step cannot be watched: one line that names it."""
 
 
-def find(model: nn.Module, blocks: str | Sequence[str | nn.Module] | None) -> dict[str, nn.Module]:
+def find(model: nn.Module, blocks: str | Iterable[str | nn.Module] | None) -> dict[str, nn.Module]:
     """The blocks by name, from input to output. Raises SettingError.
 
     A pattern such as ``layers.*`` stands for all modules of such names, in their order; a ``*`` is
@@ -32,20 +33,21 @@ def find(model: nn.Module, blocks: str | Sequence[str | nn.Module] | None) -> di
     elif isinstance(blocks, str):
         pattern = re.compile(named_by(blocks))
         names = [name for name in modules if name and pattern.fullmatch(name)]
-    elif isinstance(blocks, type) or any(isinstance(b, type) for b in listed("blocks", blocks)):
-        raise SettingError(
-            f"blocks={blocks!r}: a class is not a module inside the model; {_containers(modules)}"
-        )
     else:
+        given = [blocks] if isinstance(blocks, type) else listed("blocks", blocks)
+        if any(isinstance(each, type) for each in given):
+            what = "a class is not a module inside the model"
+            raise SettingError(f"blocks={blocks!r}: {what}; {_containers(modules)}")
         name_of = {module: name for name, module in reversed(modules.items())}
-        names = [b if isinstance(b, str) else name_of.get(b, type(b).__name__) for b in blocks]
+        names = [b if isinstance(b, str) else name_of.get(b, type(b).__name__) for b in given]
     wrong = [name for name in names if not name or name not in modules]
     if wrong or not names:
-        what = (
-            f"{wrong[0]!r} is not a module inside the model"
-            if wrong
-            else "no module has such a name"
-        )
+        if wrong:
+            what = f"{wrong[0]!r} is not a module inside the model"
+        elif blocks is None:
+            what = "a block has submodules, and no nn.ModuleList or nn.Sequential holds one"
+        else:
+            what = "no module has such a name"
         raise SettingError(f"blocks={blocks!r}: {what}; {_containers(modules)}")
     chosen = {name: modules[name] for name in names}
     for name, module in chosen.items():
@@ -87,7 +89,7 @@ def _containers(modules: Mapping[str, nn.Module]) -> str:
 
 
 def check(model: nn.Module) -> None:
-    """Raises Unwatchable for modules that run no hooks or hold only parts of tensors."""
+    """Raises Unwatchable for modules that run no hooks or do not hold whole tensors."""
     for name, module in model.named_modules():
         where = f"{name or 'the model'} ({type(module).__name__})"
         if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None):
@@ -99,3 +101,5 @@ def check(model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
         if type(parameter).__name__ == "DTensor":
             raise Unwatchable(f"{name} is a shard (DTensor)")
+        if isinstance(parameter, UninitializedParameter):
+            raise Unwatchable(f"{name} has no shape yet (a lazy module): call the model first")
