@@ -182,7 +182,7 @@ def integer(key: str, value: Any, *, at_least: int) -> int:
 def number(key: str, value: Any) -> float:
     """The value, or an array's only one, as a float. Raises SettingError."""
     with suppress(TypeError, ValueError, OverflowError, RuntimeError):  # the last is PyTorch's
-        if not isinstance(value, str):
+        if not isinstance(value, (str, np.complexfloating)):
             return float(value)
     shape = getattr(value, "shape", None)
     got = f"an array of the shape {tuple(shape)}" if shape else shortened(repr(value))

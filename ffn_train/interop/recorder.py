@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from ffn_train.config.keys import differences, dotted
 from ffn_train.config.settings import SettingError, described, first_line, one_of
 from ffn_train.interop import declaring
-from ffn_train.nn.core import Floats
+from ffn_train.nn.core import Array, Floats
 from ffn_train.nn.reductions import norm, rms
 from ffn_train.report.conclusion import conclude
 from ffn_train.running.guard import GuardedLogger
@@ -86,7 +86,8 @@ def record(
     """
     layout = declaring.layout(tensors, blocks, quantities)
     # PyTorch's is "torch.float64", TensorFlow's "<dtype: 'float64'>"
-    wide = any("float64" in str(getattr(each, "dtype", "float64")) for each in tensors.values())
+    dtypes = [str(getattr(each, "dtype", "float64")) for each in tensors.values()]
+    wide = any("float64" in each or "complex128" in each for each in dtypes)
     begin = declared(
         path,
         scalars=scalars,
@@ -258,6 +259,9 @@ class Recorder(Recording):
         if self._open is None:
             raise SettingError(f"path={self.path} is closed: no weights can follow")
         whole = {name: np.asarray(array) for name, array in arrays.items()}
+        for name, array in whole.items():
+            if np.iscomplexobj(array):
+                raise SettingError(f"weights: {name} is complex; save its real and imaginary parts")
         whole = {k: v if v.dtype.kind in "fiu" else v.astype(np.float32) for k, v in whole.items()}
         for tensor in self._layout.tensors:
             shape = whole[tensor.name].shape if tensor.name in whole else None
@@ -321,9 +325,12 @@ class Recorder(Recording):
         reduced = REDUCED.get(column.name.rpartition("_")[2])
         try:
             if reduced is not None and column.per != "run" and np.iterable(value):
-                arrays = [np.asarray(item, np.float64) for item in value]
+                arrays = [_real(np.asarray(item)) for item in value]
                 value = [reduced(array) if array.ndim else float(array) for array in arrays]
-            array: Floats = np.asarray(value, dtype=np.float64)
+            array = np.asarray(value)
+            if np.iscomplexobj(array):
+                raise TypeError("they are complex")
+            array = array.astype(np.float64)
         except (TypeError, ValueError, RuntimeError) as error:  # the last is PyTorch's
             reason = first_line(error)
             raise SettingError(f"measures: {column.name} does not hold numbers: {reason}") from None
@@ -334,6 +341,11 @@ class Recorder(Recording):
                 f"got {array.shape}"
             )
         return array
+
+
+def _real(array: Array) -> Floats:
+    """The array in float64, |z| for complex numbers, whose norm is the same."""
+    return np.asarray(np.abs(array) if np.iscomplexobj(array) else array, np.float64)
 
 
 def say(line: str) -> None:

@@ -66,8 +66,8 @@ def watch(
     instance("model", model, nn.Module, "a torch.nn.Module")
     instance("split", split, bool | None, "True, False or None")
     instance("scaler", scaler, GradScaler | None, "a torch.amp.GradScaler")
-    wide = any(parameter.dtype == torch.float64 for parameter in model.parameters())
     finding.check(model)
+    wide = any(each.dtype in (torch.float64, torch.complex128) for each in model.parameters())
     return Watch(
         model,
         finding.find(model, blocks),

@@ -561,6 +561,29 @@ def test_numbers_and_arrays_far_from_1_keep_their_size(tmp_path: Path) -> None:
     np.testing.assert_allclose(measured["signal_rms"].values[1], [1e200, 5e-324, math.nan])
 
 
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+def test_complex_numbers_count_by_their_size_or_are_refused(dtype: Any, tmp_path: Path) -> None:
+    W = {name: np.full(shape, 3 + 4j, dtype) for name, shape in SHAPES.items()}
+    signals = np.full((L + 1, 5, 4), -2j, dtype)
+    quantities = ["weight_norm", "signal_rms", PROBE]
+    values: dict[str, Any] = {"weight_norm": W, "signal_rms": signals, "probe": 1.0}
+    with begin(tmp_path / "run", tensors=W, quantities=quantities) as run:
+        run.log(0, {"loss": 1.0}, values)
+        for row, changed, message in (
+            ({"loss": 1.0}, {"probe": dtype(1j)}, "probe does not hold numbers: they are complex"),
+            ({"loss": dtype(1j)}, {}, "loss of step 1 must be one number"),
+        ):
+            with pytest.raises(SettingError, match=message):
+                run.log(1, row, {**values, **changed})
+        with pytest.raises(SettingError, match="weights: embed is complex"):
+            run.save_weights(W)
+    read = load_run(run.path)
+    sizes = [5 * math.sqrt(math.prod(shape)) for shape in SHAPES.values()]
+    np.testing.assert_allclose(read.measures["weight_norm"].values[0], sizes)
+    np.testing.assert_allclose(read.measures["signal_rms"].values[0], 2.0)
+    assert read.provenance.dtype == ("float64" if dtype == np.complex128 else "float32")
+
+
 def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
     config = {"width": np.int64(3), "rate": np.float32(0.5), "seed": np.int32(4), "on": np.True_}
     entropy = {**ENTROPY, "every": np.int64(2)}

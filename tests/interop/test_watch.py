@@ -633,6 +633,31 @@ def test_shared_and_frozen_parameters(tmp_path: Path) -> None:
     assert (measures["signal_gradient_rms"].values > 0).all()
 
 
+class Complex(networks.Residual):
+    """A block with a complex parameter, as filters of frequencies are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filter = nn.Parameter(torch.full((WIDTH,), 3 + 4j))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.fft.fft(self.down(self.up(x))) * self.filter
+        return super().forward(torch.fft.ifft(y).real)
+
+
+def test_complex_parameters_have_the_norm_of_their_parts(tmp_path: Path) -> None:
+    model, x = network("mlp")
+    model.layers[1] = Complex()
+    first = copy.deepcopy(model)
+    loss_of(first, x).backward()
+    measures = watched(model, x, tmp_path / "run")
+    place = [tensor.name for tensor in measures.tensors].index("layers.1.filter")
+    whole = {name: measures[f"{name}_norm"].values[0, place] for name in ("weight", "gradient")}
+    np.testing.assert_allclose(whole["weight"], 5 * WIDTH**0.5, rtol=1e-6)
+    np.testing.assert_allclose(whole["gradient"], gradient(first.layers[1].filter).norm().item())
+    assert measures["update_norm"].values[0, place] > 0
+
+
 def test_frozen_blocks_are_refused_at_once(tmp_path: Path) -> None:
     model, x = network("pre_norm")
     model.layers[0].requires_grad_(requires_grad=False)

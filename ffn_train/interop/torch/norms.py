@@ -38,4 +38,6 @@ def _scaled(tensor: Tensor) -> float:
 
 
 def _dense(tensor: Tensor) -> Tensor:
-    return tensor.coalesce().values() if tensor.is_sparse else tensor
+    """The entries, complex ones as pairs of real ones."""
+    entries = tensor.coalesce().values() if tensor.is_sparse else tensor
+    return torch.view_as_real(entries.resolve_conj()) if entries.is_complex() else entries
