@@ -83,9 +83,7 @@ def test_numbers_are_classes_where_a_setting_says_so(folder: Path) -> None:
     codes = flowers(("10", "9", "-1"), rows=120)
     plain, asked = data(codes), data(codes, classes=True)
     assert plain.target_names == ("kind",)
-    assert (
-        "kind has 3 different numbers (task.classes=true makes classes of them)" in plain.notes[1]
-    )
+    assert "kind: 3 different numbers (task.classes=true makes classes of them)" in plain.notes[1]
     assert asked.target_names == ("-1", "9", "10")  # in the order of the numbers
     assert "different numbers" not in data(codes, classes=False).notes[1]
     words = flowers(("1.5 kg", "2 kg", "3 kg"))

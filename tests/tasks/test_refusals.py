@@ -6,8 +6,10 @@ import gzip
 import io
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ffn_train.config.composition import compose
 from ffn_train.config.settings import SettingError
+from ffn_train.running.experiment import build_experiment
 from ffn_train.tasks.tabular import TableTask
 from tests.tasks.written import (
     FRAME,
@@ -114,6 +118,8 @@ BROKEN: dict[str | bytes, str] = {
     lines([f"{row}x" for row in ROWS]): "column 'y' is a target of text, such as '3.73x'",
     lines([row.rpartition(",")[0] + "," for row in ROWS]): "column 'y' is a target without a value",
     lines(['1,2,"1,234"', '3,4,"5,678"'] * 3): "may be 1234 or 1.234: set task.thousands=comma or",
+    archive(): "is an empty archive",
+    archive(("a.csv.gz", gzip.compress(PLAIN.encode()))): "is compressed twice: unpack it",
     archive(("a.csv", PLAIN), ("b.csv", PLAIN)): "is an archive of 2 files: unpack it",
     archive(("mimetype", "x"), ("content.xml", "x")): "is an OpenDocument file",
     archive(("xl/workbook.xml", "x"), ("a", "b")): "is an Excel workbook that cannot be read",
@@ -185,6 +191,28 @@ def test_a_cell_that_is_too_long_to_be_pasted_is_not_advised(folder: Path) -> No
         row[column] = "z" * 401
         refused = refusal(lines([*ROWS, ",".join(row)]))
         assert refused.endswith(f"such as '{'z' * 37}...' in row 13{helps}")
+
+
+@pytest.mark.parametrize("cell", ["${b}", "${", '"', 'a"b', "it's", "1;5,[x]", "Null"])
+def test_a_cell_that_is_advised_can_be_pasted(folder: Path, cell: str) -> None:
+    content = FRAME.astype({"b": object}).replace({"b": {X[3, 1]: cell}}).to_csv(index=False)
+    advice = re.search(r"what helps: (.*) or 'task.cat", refusal(content))
+    assert advice is not None
+    chosen = ["task=table", "task.path=data.csv", "task.target=y", *shlex.split(advice[1])]
+    assert build_experiment(compose(chosen)).exact.input_names[:2] == ("a", "b")
+
+
+def test_a_cell_that_cannot_be_typed_is_not_advised(folder: Path) -> None:
+    assert refusal(lines([*ROWS, "7,a\tb,9"])).endswith(
+        "what helps: 'task.categories=[b]' or 'task.drop=[b]'"
+    )
+
+
+def test_another_encoding_is_advised_than_the_one_that_failed(folder: Path) -> None:
+    content = lines([*ROWS, "7,\x81,9"]).encode("latin-1")
+    assert refusal(content).endswith("for example task.encoding=cp1252")
+    assert refusal(content, encoding="utf-8").endswith("for example task.encoding=cp1252")
+    assert refusal(content, encoding="windows-1252").endswith("for example task.encoding=latin-1")
 
 
 def test_many_columns_that_are_wrong_are_counted(folder: Path) -> None:
@@ -278,6 +306,15 @@ def test_numbers_as_text_in_a_workbook(folder: Path) -> None:
     content = workbook(FRAME.assign(b=["1,5", 2.5, *map(str, range(10))]))
     assert "what helps: task.decimal=comma" in refusal(content, "data.xlsx")
     assert read(content, "data.xlsx", decimal="comma").inputs[:3, 1].tolist() == [1.5, 2.5, 0]
+
+
+@parquet
+def test_decimal_numbers_are_numbers_whatever_the_mark_in_text(folder: Path) -> None:
+    frame = FRAME.assign(b=[Decimal(i) / 4 for i in range(12)], c=[f"{i},5" for i in range(12)])
+    content = io.BytesIO()
+    frame.to_parquet(content)
+    table = read(content.getvalue(), "data.parquet", decimal="comma")
+    assert table.inputs[:2, 1:].tolist() == [[0, 0.5], [0.25, 1.5]]
 
 
 def test_truth_is_no_number(folder: Path) -> None:

@@ -396,7 +396,7 @@ def test_what_is_left_out_by_rule_is_said_and_can_be_kept(folder: Path) -> None:
     assert made.notes[1] == (
         "inputs: numbers No, code, a, b; target y; id left out: it has 12 different words "
         "('task.categories=[id]' keeps it); city left out: it is one word in all rows; "
-        "No counts the rows ('task.drop=[No]' leaves it out)"
+        "No: it counts the rows ('task.drop=[No]' leaves it out)"
     )
     assert len(made.notes) == 2
     kept = read(content, categories=["id", "code"])
@@ -595,9 +595,11 @@ def test_a_yes_in_all_rows_is_told(folder: Path) -> None:
     rows = [f"yes,{row}" for row in ROWS]
     made = data(lines(rows, "on,a,b,y"))
     assert made.input_names[0] == "on"
-    assert any("on is the same in all rows" in note for note in made.notes)
+    assert any("; on: the same in all rows" in note for note in made.notes)
     gaps = data(lines([",1,2,3", *rows], "on,a,b,y"))
-    assert not any("is the same in all rows" in note for note in gaps.notes)
+    assert not any("the same in all rows" in note for note in gaps.notes)
+    more = data(lines([f"{row},yes,7,8" for row in ROWS], HEADER + ",on,seven,eight"))
+    assert more.notes[1].endswith("; on, seven, eight: the same in all rows")
 
 
 def test_a_second_file_is_for_validation(folder: Path) -> None:

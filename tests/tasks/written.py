@@ -55,7 +55,7 @@ def refusal(content: str | bytes, name: str = "data.csv", **chosen: Any) -> str:
     return message
 
 
-def archive(*files: tuple[str, str]) -> bytes:
+def archive(*files: tuple[str, str | bytes]) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as opened:
         for name, content in files:

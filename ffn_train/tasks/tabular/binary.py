@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import asdict
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def settled(frame: Any, kind: str, hints: Given, **read: Any) -> tuple[Any, Read
     numerals = numerals_of((), hints)
 
     def written(cell: Any) -> Any:
-        number = isinstance(cell, (float, np.floating))
+        number = isinstance(cell, (float, np.floating, Decimal))
         return str(cell).replace(".", numerals.decimal) if number else cell
 
     texts = {}

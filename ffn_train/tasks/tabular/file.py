@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import lzma
 import re
@@ -25,6 +26,8 @@ _KINDS = (
     (rb"ARROW1|FEA1", "Arrow or Feather: save the table as parquet or as CSV"),
     (rb"SQLite format 3\0", "an SQLite database: save a table of it as CSV"),
     (rb"(7z\xbc\xaf|Rar!|\x28\xb5\x2f\xfd)", "a 7z, rar or zstd archive: unpack it"),
+    (rb"PK\x05\x06", "an empty archive"),
+    (rb"\x1f\x8b|BZh[1-9]|\xfd7zXZ\0", "compressed twice: unpack it"),
     (rb"%PDF", "a PDF document"),
     (rb"\x89PNG|\xff\xd8\xff|GIF8", "a picture"),
     (rb"\x80[\x02-\x05]", "a Python pickle, which is not read: save the table as CSV"),
@@ -60,9 +63,10 @@ def read(
         reason = getattr(error, "strerror", None) or first_line(error)
         raise SettingError(f"cannot be read: {reason}") from error
     except UnicodeError as error:
+        failed = encoding is not None and codecs.lookup(encoding).name == "cp1252"
         raise SettingError(
             f"is not {encoding or 'UTF-8'} text ({getattr(error, 'reason', error)}): set its "
-            "encoding, for example task.encoding=cp1252"
+            f"encoding, for example task.encoding={'latin-1' if failed else 'cp1252'}"
         ) from error
 
 

@@ -58,12 +58,14 @@ class Selection:
 
     columns: Columns
     groups: str | None
-    remarks: list[str] = field(default_factory=list)  # on unusual columns
+    remarks: list[tuple[str, str]] = field(default_factory=list)  # on unusual columns
 
 
 def paste(key: str, names: Iterable[str]) -> str:
     """The setting that lists these names, quoted for a shell."""
-    quoted = [f'"{name}"' if re.search(r"[,\[\]'\"]|^\s*$", name) else name for name in names]
+    literal = (name.replace("${", r"\${").replace('"', r"\"") for name in names)
+    apart = re.compile(r"[,\[\]'\"]|^\s*$|^null$", re.I)
+    quoted = [f'"{name}"' if apart.search(name) else name for name in literal]
     return printable(shlex.quote(f"{key}=[{','.join(quoted)}]")).replace("\n", "\\n")
 
 
@@ -158,10 +160,8 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
             few = may_be_classes and first.nunique() <= CODES
             numbers = frame[name].nunique() if few else 0
             if 1 < numbers <= CODES and roles.classes is None and 10 * numbers <= len(frame):
-                remarks.append(
-                    f"{name} has {numbers} different numbers (task.classes=true makes classes of "
-                    "them)"
-                )
+                many = f"{numbers} different numbers (task.classes=true makes classes of them)"
+                remarks.append((name, many))
     for name in candidates:
         cells = frame[name]
         kind: Column | str | None
@@ -175,7 +175,7 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
             if reason and not asked_for:
                 left_out.append((name, reason))
                 continue
-            remarks += [note] if note and not asked_for else []
+            remarks += [(name, note)] if note and not asked_for else []
             if kind.kind == "category":
                 kind = replace(kind, levels=class_words(as_words(cells)[0]))
             inputs.append(kind)
@@ -275,8 +275,8 @@ def _check_numbers(
 
 
 def _as_missing(cell: str) -> list[str]:
-    """The setting by which this cell counts as missing, unless it is too long to be pasted."""
-    return [paste("task.missing", [cell])] if len(cell) <= LONG else []
+    """The setting by which this cell counts as missing, unless it is too long or hard to paste."""
+    return [paste("task.missing", [cell])] if len(cell) <= LONG and cell.isprintable() else []
 
 
 def _marks(cell: str, numerals: Numerals) -> list[str]:
@@ -351,17 +351,17 @@ def _odd(column: Column, cells: Any, unnamed: bool) -> tuple[str, str]:
             return f"it has {levels:,} different words ({keep} keeps it)", ""
         return "", ""
     if column.kind == "boolean" and cells.notna().all() and len(factorized(cells)[1]) == 1:
-        return "", f"{column.name} is the same in all rows"
+        return "", "the same in all rows"
     if column.kind != "number" or cells.dtype.kind not in "iuf":
         return "", ""
     values = cells.to_numpy()
     if (values == values[0]).all():
-        return "", f"{column.name} is the same in all rows"
+        return "", "the same in all rows"
     counts = values.dtype.kind in "iu" and len(values) > 2 and values[0] in (0, 1)
     if counts and (np.diff(values) == 1).all():
         drop = paste("task.drop", [column.name])
-        note = f"{column.name} counts the rows ({drop} leaves it out)"
-        return ("it counts the rows", "") if unnamed else ("", note)
+        reason = "it counts the rows"
+        return (reason, "") if unnamed else ("", f"{reason} ({drop} leaves it out)")
     return "", ""
 
 
@@ -376,11 +376,17 @@ def described(selection: Selection) -> str:
     text = f"inputs: {'; '.join(phrases)}; target {_some(columns.targets)}"
     if columns.classes is not None:
         text += f", {len(columns.classes)} classes: {_some(columns.classes)}"
-    reasons: dict[str, list[str]] = {}
-    for name, reason in columns.left_out:
-        reasons.setdefault(reason, []).append(name)
-    text += "".join(f"; {_some(names)} left out: {reason}" for reason, names in reasons.items())
-    return text + "".join(f"; {note}" for note in selection.remarks[:LISTED])
+    left_out = _together((name, f" left out: {reason}") for name, reason in columns.left_out)
+    remarks = _together((name, f": {remark}") for name, remark in selection.remarks)
+    return "; ".join([text, *left_out, *remarks[:LISTED]])
+
+
+def _together(said: Iterable[tuple[str, str]]) -> list[str]:
+    """What is said of names, each once after all that it is said of."""
+    names: dict[str, list[str]] = {}
+    for name, what in said:
+        names.setdefault(what, []).append(name)
+    return [f"{_some(those)}{what}" for what, those in names.items()]
 
 
 def _some(names: Sequence[str]) -> str:
