@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,11 @@ from ffn_train.config.composition import compose
 from ffn_train.config.settings import SettingError
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
-from ffn_train.runs import Run, load_run
+from ffn_train.runs import Run
+from ffn_train.tasks.tabular import TableTask
+from ffn_train.using.run import load_run
 from tests.support.small_runs import NOTES, SMALL
+from tests.support.unsealed import unseal
 from tests.tasks.written import FRAME, ROWS, X, data, excel, lines, workbook
 
 ALL_WORDS = "\n".join(["u,p,no", *("u,q,yes" if i % 2 else "v,p,no" for i in range(14))])
@@ -64,6 +68,37 @@ def test_words_of_several_pairs_that_a_run_took_for_yes_and_no(folder: Path) -> 
     Path("data.csv").write_text(with_codes("fnno"))
     with pytest.raises(SettingError, match=r"run.dir=run holds another run: rows with the digest"):
         run("task.target=y", "trainer.steps=12")
+
+
+@pytest.mark.parametrize(
+    ("cells", "chosen", "coded"),
+    [
+        ([*"uvuvuvuvuvu", "NA "], [], [0, 1, 0]),  # of the last three
+        (["01", "1", "2"], ["task.categories=[code]"], [1, 1, 0]),
+        ([*(f"2021-02-{day}" for day in range(10, 21)), "2019"], [], [18677, 18678, 17897]),
+    ],
+)
+def test_cells_that_a_run_of_an_older_version_has_read_otherwise(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cells: list[str],
+    chosen: list[str],
+    coded: list[float],
+) -> None:
+    rows = [f"{cells[i % len(cells)]},{row}" for i, row in enumerate(ROWS)]
+    Path("data.csv").write_text(lines(rows, "code,a,b,y"))
+    with monkeypatch.context() as older:
+        older.setattr(TableTask, "going_on", lambda task, _: replace(task, version=1))
+        run("task.target=y", *chosen)
+    record = json.loads(Path("run/data.json").read_text())
+    assert record["columns"].pop("version") == 1
+    Path("run/data.json").write_text(json.dumps(record))
+    unseal(Path("run"))
+    model = load_run("run").model()
+    assert model.columns.encode(model.read("data.csv"))[-3:, 0].tolist() == coded
+    run("task.target=y", "trainer.steps=12", *chosen)
+    assert NOTES[-1] == "run was finished at step 8, now goes on to 12"
+    assert json.loads(Path("run/data.json").read_text())["columns"].pop("version") == 1
 
 
 @pytest.mark.parametrize("name", ["data.csv", pytest.param("data.xlsx", marks=excel)])

@@ -286,6 +286,22 @@ def test_codes_beside_a_gap_are_those_of_a_second_file_that_has_words(folder: Pa
             assert codes.sum(axis=0).tolist() == [4, 4, 3]
 
 
+def test_codes_keep_their_leading_zeros(folder: Path) -> None:
+    codes = [*["01067", "1067", "22"] * 3, "22", "22", ""]
+    content = lines([f"{c},{row}" for c, row in zip(codes, ROWS, strict=True)], "c,a,b,y")
+    words = ("01067", "1067", "22")
+    made = read(content, categories=["c"])
+    assert made.input_names[:3] == tuple(f"c={word}" for word in words)
+    assert made.inputs[:3, :3].tolist() == np.eye(3).tolist()
+    assert {*read(content, target="c", classes=True).target_names} == {*words}
+    parts = parts_of(data(content, groups="c", validation=0.3))
+    assert len({codes[row] for row in (*parts.train, *parts.validation)}) == 4
+    assert not {codes[row] for row in parts.train} & {codes[row] for row in parts.validation}
+    assert read(content).input_names[:1] == ("c",)
+    without = lines([f"{c}.0,{row}" for c, row in zip("12" * 6, ROWS, strict=True)], "c,a,b,y")
+    assert read(without, categories=["c"]).input_names[:2] == ("c=1", "c=2")
+
+
 def test_infinity_is_no_long_code() -> None:
     frame = FRAME.assign(c=[1.0, np.inf] * 6)
     made = TableTask(path=None, target="y", categories=["c"], frame=frame).table(rng())
@@ -376,6 +392,38 @@ def test_dates_that_can_be_read_in_two_ways_are_refused(folder: Path) -> None:
     content = lines(rows, "day," + HEADER)
     assert "task.dates=day_first or task.dates=month_first" in refusal(content)
     assert np.diff(read(content, dates="month_first").inputs[:2, 0]) == 28 + 3
+
+
+@pytest.mark.parametrize("form", ["%B %d, %Y", "%d %B %Y", "%B %d, %Y %H:%M"])
+def test_may_is_no_other_month_where_it_is_short(folder: Path, form: str) -> None:
+    days = pd.date_range("2021-05-02", periods=12)
+    rows = [f'"{day.strftime(form)}",{row}' for day, row in zip(days, ROWS, strict=True)]
+    assert np.diff(read(lines(rows, "day," + HEADER)).inputs[:, 0]).tolist() == [1] * 11
+
+
+@pytest.mark.parametrize(
+    ("form", "cell"),
+    [
+        *(("%Y-%m-%d", cell) for cell in ("9999", "2021", "2021-02", "today", "now")),
+        ("%d.%m.%Y", "today"),
+        ("%B %d, %Y", "now"),
+    ],
+)
+def test_what_names_no_day_is_refused_among_dates(folder: Path, form: str, cell: str) -> None:
+    days = pd.date_range("2021-02-20", periods=12).strftime(form)
+    rows = [f'"{day}",{row}' for day, row in zip([*days[:11], cell], ROWS, strict=True)]
+    assert f"a cell that is no date, such as '{cell}' in row 12" in refusal(
+        lines(rows, "day," + HEADER)
+    )
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M+00:00 "])
+def test_full_days_are_dates_with_time_and_zone_or_without(folder: Path, form: str) -> None:
+    days = pd.date_range("2021-02-20", periods=12)
+    ways = [day.strftime(form) for day in days[:10]] + ["20210302", "2021-3-3"]
+    rows = [f"{day},{row}" for day, row in zip(ways, ROWS, strict=True)]
+    table = read(lines(rows, "day," + HEADER))
+    assert np.diff(table.inputs[:, 0]).tolist() == [1] * 11
 
 
 def test_a_cell_that_is_no_date_is_refused_among_dates(folder: Path) -> None:
@@ -483,6 +531,25 @@ def test_missing_cells_are_named_as_the_file_writes_its_numbers(folder: Path) ->
     unseen = data(lines(rows, "a;b;y"), missing=["-200.00", "-999", "n.a.", "NA"])
     said = "task.path='data.csv': no cell is '-999' or 'n.a.' (task.missing)"
     assert unseen.notes[2] == said
+
+
+@pytest.mark.parametrize("name", ["data.csv", pytest.param("data.xlsx", marks=excel)])
+def test_blanks_around_a_word_for_a_missing_cell_change_nothing(folder: Path, name: str) -> None:
+    columns = {
+        "k": ["NA ", "u ", "?  ", *"vuvuvuvuv"],
+        "on": [" None ", "yes", "no", *["yes "] * 9],
+        "day": ["2021-02-03 ", "- ", *[f"2021-03-{10 + i}" for i in range(10)]],
+    }
+    frame = pd.DataFrame(columns | FRAME.to_dict("list"))
+    bare = frame.map(lambda cell: cell.strip() if isinstance(cell, str) else cell)
+    kinds = workbook if name.endswith("xlsx") else lambda frame: frame.to_csv(index=False).encode()
+    padded = data(kinds(frame), name)
+    assert {"k=(missing)", "on=(missing)", "day=(missing)"} <= {*padded.input_names}
+    assert padded.digest == data(kinds(bare), name).digest
+    assert "3 rows without an input left out" in data(kinds(frame), name, fill="drop").notes[0]
+    classes = data(kinds(frame), name, target="k")
+    assert classes.target_names == ("u", "v")
+    assert "2 rows without a target left out" in classes.notes[0]
 
 
 def test_words_for_missing_cells_are_so_in_every_kind_of_table(folder: Path) -> None:
@@ -776,6 +843,11 @@ def test_columns_encode_new_rows_after_a_round_trip_through_json(folder: Path) -
     np.testing.assert_allclose(coded[:9], made.x_train)
     np.testing.assert_allclose(coded[9:], made.x_validation)
     columns.check(frame, "new.csv")
+    needed = (
+        r"^new.csv: column 'day' has '1.2.21' in row 1, where a date such as 2020-01-31 is needed$"
+    )
+    with pytest.raises(SettingError, match=needed):
+        columns.check(frame.assign(day=["1.2.21"] * 12), "new.csv")
     with pytest.raises(SettingError, match=r"^new.csv: it has no column 'day'; column 'n' has 'x'"):
         columns.check(frame.drop(columns="day").assign(n=["x"] * 12), "new.csv")
 

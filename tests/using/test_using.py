@@ -158,7 +158,7 @@ def test_classes_have_probabilities(folder: Path) -> None:
 def test_unknown_levels_and_missing_cells_are_as_in_training(folder: Path) -> None:
     model = load_run(folder / "run").model()
     rows = pd.read_csv(folder / "test.csv").head(2)
-    unknown = rows.assign(color=["violet", None], b=[None, None])
+    unknown = rows.assign(color=["violet", "NA "], b=[None, "? "])
     coded = pd.DataFrame(model.columns.encode(unknown), columns=model.columns.names)
     assert not coded[["color=blue", "color=green", "color=red"]].to_numpy().any()
     assert coded["color=(missing)"].tolist() == [0, 1]
@@ -173,6 +173,10 @@ def test_unknown_levels_and_missing_cells_are_as_in_training(folder: Path) -> No
     [
         (lambda rows: rows.drop(columns=["when", "b"]), "it has no column 'when', 'b'"),
         (lambda rows: rows.assign(b="x"), "column 'b' has 'x' in row 1, where a number is needed"),
+        (
+            lambda rows: rows.assign(when="2021"),
+            "column 'when' has '2021' in row 1, where a date such as 2020-01-31 is needed",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_line(
@@ -636,6 +640,7 @@ def test_a_byte_order_mark_or_the_names_tell_another_encoding(
         (["true", "false", "unknown"], ["true", "false"]),
         (["1.0", "2.0", "beta"], ["1.0", "2.0"]),
         (["007", "K12"], ["007"]),
+        (["01", "02", "3"], ["01", "3"]),
         (["1.0", "2.0", "3.0"], ["1", "2.0"]),  # numbers in the training file, and told as such
         (["1", "2", "3"], ["1.0", "2", "beta"]),
         (["True", "False"], ["true", "FALSE", "?"]),

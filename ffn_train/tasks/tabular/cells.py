@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ffn_train.nn.core import Array
 from ffn_train.tasks.table import BLOCK
-from ffn_train.tasks.tabular.dialect import Numerals
+from ffn_train.tasks.tabular.dialect import MISSING, Numerals
 
 TEXT = 0.9  # a column is text if at least this share of its cells are not numbers
 _PAIRS = (("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"))
@@ -50,8 +50,14 @@ def _meant(word: str, numerals: Numerals) -> float | None:
     return Numerals().value(word) if value is None else value
 
 
-def blanked(cells: Any, missing: Collection[str], numerals: Numerals) -> Any:
-    """The cells, with NaN in place of those that ``missing`` names."""
+def blanked(
+    cells: Any, missing: Collection[str], numerals: Numerals, *, padded: bool = True
+) -> Any:
+    """The cells, with NaN in place of those that ``missing`` names and, if ``padded``, of the usual
+    words for missing cells, which have blanks around them if a reader has left them.
+    """
+    if padded and cells.dtype.kind not in "iufbmM":
+        missing = MISSING.union(missing)
     hits = named(cells, missing, numerals) if missing else np.zeros(0, dtype=bool)
     return cells.mask(hits) if hits.any() else cells
 

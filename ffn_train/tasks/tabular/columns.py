@@ -25,11 +25,12 @@ from ffn_train.tasks.tabular.cells import (
     truth_pairs,
     with_cells,
 )
-from ffn_train.tasks.tabular.dates import as_days
+from ffn_train.tasks.tabular.dates import as_days, example
 from ffn_train.tasks.tabular.dialect import Numerals
 from ffn_train.tasks.tabular.reading import unique
 
 YEAR = 365.25  # days
+VERSION = 2  # of the rules by which cells are read
 MISSING, OTHER = "(missing)", "(other)"
 
 
@@ -70,6 +71,8 @@ class Column:
     @property
     def needed(self) -> str:
         """What a cell must be, in words."""
+        if self.kind == "date":
+            return f"a date such as {example(self.date)}"
         if self.kind != "boolean":
             return f"a {self.kind}"
         return ", ".join(f"{yes} or {no}" for yes, no in truth_pairs(self.levels))
@@ -169,7 +172,9 @@ class Columns:
     ``classes``: the words of a classification's target in all rows used; None for numbers.
     ``left_out``: columns that are not inputs, with the reasons. ``missing``: cells that count as
     missing. ``table``: the names of all columns of the table but the targets, in its order; () of a
-    run of a version that did not record them.
+    run of a version that did not record them. ``version``: of the rules by which cells are read; by
+    the first, which is not recorded, words for missing cells with blanks around them are words, a
+    year among dates is its first day, and codes lose their leading zeros.
     """
 
     inputs: tuple[Column, ...]
@@ -179,6 +184,7 @@ class Columns:
     missing: tuple[str, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
     table: tuple[str, ...] = ()
+    version: int = VERSION
 
     @property
     def target_kind(self) -> str:
@@ -198,7 +204,8 @@ class Columns:
 
     def cells(self, frame: Any, name: str) -> Any:
         """A column of a frame, with NaN in place of the cells that count as missing."""
-        return blanked(frame[name], self.missing, self.numerals)
+        padded = self.version > 1
+        return blanked(frame[name], self.missing, self.numerals, padded=padded)
 
     def has_targets(self, frame: Any) -> bool:
         """Whether a frame has a column for each target."""
@@ -331,6 +338,7 @@ class Columns:
             "missing": list(self.missing),
             "left_out": dict(self.left_out),
             "table": list(self.table),
+            "version": self.version,
         }
 
     @classmethod
@@ -351,4 +359,5 @@ class Columns:
             missing=tuple(content["missing"]),
             left_out=tuple(content["left_out"].items()),
             table=tuple(map(str, content.get("table", ()))),
+            version=int(content.get("version", 1)),
         )

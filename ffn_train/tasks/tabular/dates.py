@@ -12,11 +12,13 @@ from ffn_train.nn.core import Array
 from ffn_train.tasks.tabular.categories import as_words
 from ffn_train.tasks.tabular.cells import TEXT, Mask, factorized
 
+ANY_ISO = "ISO8601"  # pandas' name, by which a year or a month alone is its first day
+FULL_ISO = "ISO8601 day"
 _ISO = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?")
 _DAY_FIRST = ("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d/%m/%y", "%d.%m.%y")
 _MONTH_FIRST = ("%m/%d/%Y", "%m.%d.%Y", "%m-%d-%Y", "%m/%d/%y", "%m.%d.%y")
 _WORDED = ("%Y/%m/%d", "%d %b %Y", "%d-%b-%Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%y")
-_DAY = datetime(2001, 2, 3)
+_DAY = datetime(2020, 1, 31)
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 
 
@@ -25,6 +27,14 @@ def as_days(cells: Any, form: str) -> tuple[Array, Mask]:
     import pandas as pd
 
     codes, uniques = factorized(cells)
+    if uniques.dtype.kind == "f":
+        uniques = uniques.map("{:.15g}".format)
+    if uniques.dtype.kind != "M":
+        words = uniques.astype(str).str.strip()
+        shortest = len("2020-1-1") if form == FULL_ISO else 0
+        # pandas takes the time from the clock for two words
+        uniques = words.mask(words.isin(("now", "today")) | (words.str.len() < shortest))
+    form = ANY_ISO if form == FULL_ISO else form
     stamps = pd.to_datetime(uniques, format=form, errors="coerce", utc=True)
     epoch = pd.Timestamp("1970-01-01", tz="UTC")
     days = np.append(((stamps - epoch) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64), np.nan)
@@ -32,20 +42,23 @@ def as_days(cells: Any, form: str) -> tuple[Array, Mask]:
     return days.take(codes), wrong.take(codes)
 
 
+def example(form: str) -> str:
+    """A date in this format."""
+    return _DAY.strftime("%Y-%m-%d" if form in (ANY_ISO, FULL_ISO) else form)
+
+
 def _look(word: str) -> str:
     """The word with a 0 for each number and an a for each word in it."""
     return re.sub(r"[^\W\d]+", "a", re.sub(r"\d+", "0", " ".join(word.split())))
 
 
-def date_forms(cells: Any, order: str | None) -> list[str]:
+def date_forms(cells: Any, order: str | None, iso: str = FULL_ISO) -> list[str]:
     """The formats in which the most cells are dates, at least the share ``TEXT`` of the distinct
-    ones; several if day and month could be swapped.
+    ones; several if day and month could be swapped. ``iso``: the one of 2020-01-31.
     """
-    if cells.dtype.kind == "M":
-        return ["ISO8601"]
     words = [word for word in as_words(cells)[0] if word]
     if sum(map(bool, map(_ISO.fullmatch, words[:20]))) > len(words[:20]) / 2:
-        forms: tuple[str, ...] = ("ISO8601",)
+        forms: tuple[str, ...] = (iso,)
     else:
         by_order = {"day_first": _DAY_FIRST, "month_first": _MONTH_FIRST}
         dates = (*by_order.get(order or "", (*_DAY_FIRST, *_MONTH_FIRST)), *_WORDED)
@@ -60,4 +73,5 @@ def date_forms(cells: Any, order: str | None) -> list[str]:
     probe = pd.Series(words[:20])
     fitting = [form for form in forms if as_days(probe, form)[1].mean() <= 0.5]
     wrong = {form: as_days(pd.Series(words), form)[1].mean() for form in fitting}
-    return [form for form in fitting if wrong[form] == min(wrong.values()) <= 1 - TEXT]
+    best = [form for form in fitting if wrong[form] == min(wrong.values()) <= 1 - TEXT]
+    return [*{form.replace("%B", "%b"): form for form in best}.values()]  # May has one name

@@ -22,8 +22,8 @@ from ffn_train.tasks.tabular.cells import (
     pair_of,
     shown,
 )
-from ffn_train.tasks.tabular.columns import Column, Columns
-from ffn_train.tasks.tabular.dates import as_days, date_forms
+from ffn_train.tasks.tabular.columns import VERSION, Column, Columns
+from ffn_train.tasks.tabular.dates import ANY_ISO, FULL_ISO, as_days, date_forms
 from ffn_train.tasks.tabular.dialect import MARKS, Numerals
 from ffn_train.tasks.tabular.reading import Reading
 
@@ -38,7 +38,7 @@ class Wanted:
     """The columns' roles, with names as in the settings; ``dates``: day_first, month_first or None.
 
     ``classes``: whether the target is classes; None: if it is text. ``truths``: columns that are
-    yes and no in words of any pair.
+    yes and no in words of any pair. ``version``: as in ``Columns``.
     """
 
     target: tuple[str, ...]
@@ -50,6 +50,7 @@ class Wanted:
     dates: str | None = None
     classes: bool | None = None
     truths: tuple[str, ...] = ()
+    version: int = VERSION
 
 
 @dataclass
@@ -104,14 +105,20 @@ class _Names:
         )
 
 
-def long_codes(frame: Any, reading: Reading, roles: Wanted, source: str) -> frozenset[str]:
-    """The columns of codes whose numbers are too long to be told apart; text would be."""
+def numeric_codes(frame: Any, reading: Reading, roles: Wanted, source: str) -> frozenset[str]:
+    """The columns of codes that were read as numbers."""
     names = _Names(frame, reading, source)
     targets = names.of("task.target", roles.target)
     coded = [*names.of("task.categories", roles.categories), *names.of("task.groups", roles.groups)]
+    among = (*coded, *(targets if roles.classes else ()))
+    return frozenset(name for name in among if frame[name].dtype.kind in "iuf")
+
+
+def long_codes(frame: Any, reading: Reading, roles: Wanted, source: str) -> frozenset[str]:
+    """The columns of codes whose numbers are too long to be told apart; text would be."""
     return frozenset(
         name
-        for name in (*coded, *(targets if roles.classes else ()))
+        for name in numeric_codes(frame, reading, roles, source)
         if too_long(blanked(frame[name], roles.missing, reading.numerals))
     )
 
@@ -196,6 +203,7 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
         missing=roles.missing,
         left_out=tuple(left_out),
         table=tuple(name for name in names.all if name not in targets),
+        version=roles.version,
     )
     return Selection(columns, groups[0] if groups else None, remarks)
 
@@ -298,10 +306,11 @@ def _kind(
     name: str, cells: Any, reading: Reading, roles: Wanted, problems: _Problems
 ) -> Column | str | None:
     """A column with its kind, or the reason to leave it out; None if that is a problem."""
+    iso = FULL_ISO if roles.version > 1 else ANY_ISO
     if cells.dtype.kind not in "iuf" and not cells.notna().any():
         return "it is empty"
     if cells.dtype.kind == "M":
-        return Column(name, "date", date="ISO8601")
+        return Column(name, "date", date=iso)
     if cells.dtype.kind == "b":
         return Column(name, "boolean")
     each = distinct(cells)
@@ -312,7 +321,7 @@ def _kind(
         return Column(name, "boolean")
     if pair := pair_of(each):
         return Column(name, "boolean", levels=pair if len(pair[0]) == 1 else ())
-    forms = date_forms(each, roles.dates) if cells.dtype.kind not in "iuf" else []
+    forms = date_forms(each, roles.dates, iso) if cells.dtype.kind not in "iuf" else []
     if len(forms) == 1:
         if not as_days(each, forms[0])[1].any():
             return Column(name, "date", date=forms[0])

@@ -18,13 +18,20 @@ from ffn_train.tasks.outliers import outliers
 from ffn_train.tasks.scores import R2, Accuracy, Score
 from ffn_train.tasks.table import Data, Parts, Table, held, standardised
 from ffn_train.tasks.tabular.binary import settled
-from ffn_train.tasks.tabular.categories import as_words
+from ffn_train.tasks.tabular.categories import as_words, with_zeros
 from ffn_train.tasks.tabular.cells import blanked, handy, named, shown, with_cells
-from ffn_train.tasks.tabular.columns import Columns
+from ffn_train.tasks.tabular.columns import VERSION, Columns
 from ffn_train.tasks.tabular.dialect import MARKS, MISSING, SEPARATORS, Given
 from ffn_train.tasks.tabular.file import read
 from ffn_train.tasks.tabular.reading import Reading, unused
-from ffn_train.tasks.tabular.selection import Selection, Wanted, described, long_codes, select
+from ffn_train.tasks.tabular.selection import (
+    Selection,
+    Wanted,
+    described,
+    long_codes,
+    numeric_codes,
+    select,
+)
 from ffn_train.tasks.task import Task
 
 FEWEST_ROWS = 4
@@ -134,6 +141,7 @@ class TableTask(Task):
 
     frame: Any = field(default=None, repr=False, compare=False)  # a pandas frame instead of a file
     truths: tuple[str, ...] = field(default=(), compare=False)  # yes and no in words of any pair
+    version: int = field(default=VERSION, compare=False)  # of the rules by which cells are read
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -163,8 +171,8 @@ class TableTask(Task):
             raise SettingError("task.groups draws groups at random: not with task.split=last")
 
     def going_on(self, recorded: Mapping[str, Any]) -> TableTask:
-        """The task with its first line and its yes and no read as the run has read them: older
-        versions took more lines for headers, and any words for yes and no.
+        """The task with its first line and its cells read as the run has read them: older versions
+        took more lines for headers, any words for yes and no, and more (see ``Columns``).
         """
         try:
             columns = Columns.from_json(recorded["columns"])
@@ -176,6 +184,7 @@ class TableTask(Task):
             self,
             header=True if named and self.header is None else self.header,
             truths=tuple(c.name for c in columns.inputs if c.kind == "boolean" and not c.levels),
+            version=columns.version,
         )
 
     def table(self, rng: np.random.Generator) -> Table:
@@ -256,6 +265,7 @@ class TableTask(Task):
             dates=self.dates,
             classes=self.classes,
             truths=self.truths,
+            version=self.version,
         )
 
     @property
@@ -301,8 +311,8 @@ class TableTask(Task):
         roles = self._wanted()
         frame, reading = self._frame("path", self._hints)
         self._refuse_unused(reading.kind, source)
-        if codes := long_codes(frame, reading, roles, source):
-            frame, reading = self._frame("path", replace(self._hints, words=codes))
+        if reading.kind == "text":
+            frame = self._with_codes(frame, reading, roles, source)
         whole = frame[_filled(frame)]
         cells = {name: handy(cells) for name, cells in whole.items()}
         unseen = [
@@ -312,7 +322,11 @@ class TableTask(Task):
             and not any(named(column, [word], reading.numerals).any() for column in cells.values())
         ]
         missing, numerals = roles.missing, reading.numerals
-        blank = {name: blanked(column, missing, numerals) for name, column in cells.items()}
+        padded = self.version > 1
+        blank = {
+            name: blanked(column, missing, numerals, padded=padded)
+            for name, column in cells.items()
+        }
         whole = with_cells(whole, blank)
         _check_rows(whole, source)
         selection = select(whole, reading, roles, source)
@@ -324,6 +338,18 @@ class TableTask(Task):
             words = " or ".join(map(shown, unseen))
             notes.append(f"{source}: no cell is {words} (task.missing)")
         return used, reading, selection, notes
+
+    def _with_codes(self, frame: Any, reading: Reading, roles: Wanted, source: str) -> Any:
+        """The frame with codes as they are written where their numbers do not tell them apart."""
+        long = long_codes(frame, reading, roles, source)
+        codes = numeric_codes(frame, reading, roles, source) if self.version > 1 else long
+        if not codes:
+            return frame
+        written, _ = self._frame("path", replace(self._hints, words=codes))
+        apart = {name: written[name] for name in codes}
+        return with_cells(
+            frame, {n: cells for n, cells in apart.items() if n in long or with_zeros(cells)}
+        )
 
     def _refuse_unused(self, kind: str, source: str) -> None:
         """Raises SettingError for a setting that a table of this kind does not use, unless a second
