@@ -259,6 +259,7 @@ def advised(content: str, **chosen: Any) -> list[str]:
         ("1,234.5", {"decimal": "comma"}, ["decimal=point"]),
         ("1 234.5", {}, ["thousands=blank"]),
         ("1'234", {}, ["thousands=apostrophe"]),
+        ("1 234,5", {"decimal": "comma"}, ["thousands=blank"]),
     ],
 )
 def test_what_is_advised_for_numbers_helps(
@@ -271,6 +272,13 @@ def test_what_is_advised_for_numbers_helps(
         settings = {**chosen, **dict([setting.split("=")])}
         further = advised(content, **settings)  # the other mark, if there are two
         assert not advised(content, **settings, **dict(text.split("=") for text in further))
+
+
+def test_two_settings_are_advised_together_where_one_does_not_help(folder: Path) -> None:
+    rows = [f"{i};{i};{i * i % 7}" for i in range(220)]  # more than those that are examined
+    content = lines([*rows, "1 234,5;1;2"], "a;b;y")
+    assert "what helps: task.decimal=comma task.thousands=blank or" in refusal(content)
+    assert read(content, decimal="comma", thousands="blank").inputs[-1, 0] == 1234.5
 
 
 @pytest.mark.parametrize(

@@ -960,6 +960,10 @@ def test_in_a_sweep_a_column_with_a_comma_wins_over_two_values(folder: Path) -> 
         (Numerals(), "1,234.5", None),
         (Numerals(thousands=","), "1,234.5", 1234.5),
         (Numerals(thousands=","), "12,34", None),
+        (Numerals(thousands=","), "1,23,45,678.50", 12345678.5),
+        (Numerals(thousands=","), "-12,34,567", -1234567),
+        (Numerals(thousands=","), "123,45,678", None),
+        (Numerals(",", "."), "1.23.456", None),
         (Numerals(",", "."), "-1.234,5", -1234.5),
         (Numerals(",", "."), "01.02.2021", None),
         (Numerals(",", "."), "0.123", None),
@@ -1002,3 +1006,42 @@ def test_commas_in_numbers_between_blanks_are_not_taken_for_separators() -> None
     assert separator(["name,size", *(f"Unit {n},2" for n in range(4))]) == ","
     with pytest.raises(SettingError, match="separated by commas, or by blanks with commas"):
         separator([f"{n},5 blue 7,2{n}" for n in range(4)])
+
+
+@pytest.mark.parametrize("blank", [" ", "\xa0", "\u202f"])
+def test_blanks_between_thousands_are_not_taken_for_separators(folder: Path, blank: str) -> None:
+    rows = [f"{2001 + i}\t{1 + i}{blank}234\t{i * i % 7}" for i in range(8)]
+    content = lines(rows, "year\tpop\ty")
+    assert refusal(content).endswith("task.thousands=blank or 'task.drop=[pop]'")
+    assert read(content, thousands="blank").inputs[:2].tolist() == [[2001, 1234], [2002, 2234]]
+
+
+def test_tabs_separate_where_blanks_do_so_in_numbers_by_a_setting() -> None:
+    content = "\n".join(["n\tpop\tyear", *(f"{n}\t1 234\t20 0{n}" for n in range(1, 9))])
+    assert find(content, Given(), whole=True).separator == " "
+    assert find(content, Given(thousands=" "), whole=True).separator == "\t"
+
+
+@pytest.mark.parametrize(
+    ("cell", "decimal", "thousands"),
+    [
+        ("1 234,50", ",", " "),
+        ("1\xa0234,50", ",", " "),
+        ("1 234 567,5 €", ",", " "),
+        ("1'234.50", ".", "'"),
+        ("-12 345.678", ".", " "),
+        ("1 234", ".", ""),
+        ("0 234,50", ".", ""),
+        ("1 234'567,5", ".", ""),
+    ],
+)
+def test_a_decimal_mark_after_thousands_settles_both(
+    cell: str, decimal: str, thousands: str
+) -> None:
+    dialect = find(f"a;y\n{cell};1\n{cell};2\n", Given(), whole=True)
+    assert (dialect.separator, dialect.numerals) == (";", Numerals(decimal, thousands))
+
+
+def test_commas_between_hundreds_of_thousands_settle_those_between_thousands(folder: Path) -> None:
+    rows = [f'"{i + 1},23,456","1,456",{i * i % 7}' for i in range(8)]
+    assert read(lines(rows, "a,b,y")).inputs[1].tolist() == [223456, 1456]

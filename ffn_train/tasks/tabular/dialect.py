@@ -29,7 +29,9 @@ _TYPESET = str.maketrans(
     "\u2212\u2019\xa0\u2009\u202f", "-'   "
 )  # minus, apostrophe, narrow blanks
 _AROUND = re.compile(r"([-+]?)\s*[$€£¥]?\s*(.*?)\s*[%€$£¥]?", re.S)
-_GROUPED = re.compile(r"[1-9]\d{0,2}([.,]\d{3})+")
+_INDIAN = r"[1-9]\d?(,\d{2})+,\d{3}"
+_GROUPED = re.compile(rf"[1-9]\d{{0,2}}([.,]\d{{3}})+|{_INDIAN}")
+_SPACED = re.compile(r"[-+]?[1-9]\d{0,2}([ '])\d{3}(\1\d{3})*(?:([.,])\d+)?", re.A)
 _MARK = re.compile(r"[.,]")
 _PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?", re.A | re.I)
 
@@ -62,7 +64,8 @@ class Numerals:
         sign, digits = parts.groups() if parts else ("", cell)
         if self.thousands and self.thousands in digits:
             mark, decimal = re.escape(self.thousands), re.escape(self.decimal)
-            if not re.fullmatch(rf"[1-9]\d?\d?({mark}\d{{3}})+({decimal}\d*)?", digits, re.A):
+            groups = rf"[1-9]\d?\d?({mark}\d{{3}})+" + f"|{_INDIAN}" * (self.thousands == ",")
+            if not re.fullmatch(rf"({groups})({decimal}\d*)?", digits, re.A):
                 return None
             digits = digits.replace(self.thousands, "")
         if self.decimal != ".":
@@ -127,8 +130,9 @@ def any_length() -> Iterator[None]:
 @any_length()
 def records(lines: Sequence[str], separator: str) -> list[list[str]]:
     """The fields of each line that is not blank; a quoted field may contain line ends."""
-    if separator == " ":
-        return [re.findall(r'"[^"]*"|\S+', line) for line in lines if line.strip()]
+    if separator == " ":  # or tabs, but no other blanks, as for pandas
+        fields = (re.findall(r'"[^"]*"|[^ \t\r\n]+', line) for line in lines)
+        return [row for row in fields if row]
     try:
         rows = list(csv.reader(lines, delimiter=separator, skipinitialspace=True))
     except csv.Error:
@@ -227,11 +231,12 @@ def _separator(lines: Sequence[str], hints: Given) -> str:
     """The separator that splits most lines into equally many fields without other separators.
 
     Blanks, which divide at tabs too, do so in place of tabs only if they split two lines more
-    alike (a single one with an empty cell and a cell too many is damaged) or divide numbers. Raises
-    SettingError if there is none, unless one column may be all that is needed, or if commas may as
-    well stand in numbers between blanks.
+    alike (a single one with an empty cell and a cell too many is damaged) or divide numbers, and
+    not if all that they divide are numbers with blanks between thousands. Raises SettingError if
+    there is none, unless one column may be all that is needed, or if commas may as well stand in
+    numbers between blanks.
     """
-    best, score, even, divided = "", 0.0, 0, 0
+    best, score, even, divided, grouped = "", 0.0, 0, 0, False
     for separator in SEPARATORS.values():
         try:
             rows = records(lines, separator)
@@ -240,15 +245,18 @@ def _separator(lines: Sequence[str], hints: Given) -> str:
         if not rows:
             continue
         width, count = Counter(map(len, rows)).most_common(1)[0]
-        if separator == " " and best == "\t" and count < even + 2:
-            return " " if divided >= count - 1 else "\t"
+        if separator == " " and best == "\t" and (grouped or count < even + 2):
+            return " " if divided >= count - 1 and not grouped else "\t"
         rivals = {*SEPARATORS.values()} - {separator, " "}
-        cells = [cell.strip() for row in rows for cell in row]
+        typed = [_typed(cell.strip()) for row in rows for cell in row]
+        cells = [_joined(cell) for cell in typed]
         whole = sum(not rivals & {*cell} or bool(_NUMERAL.fullmatch(cell)) for cell in cells)
         fits = count / len(rows) * whole / len(cells) if width > 1 else 0
         if fits > score + 1e-9:
             best, score, even = separator, fits, count
             divided = sum(any(map(_numbers_in, row)) for row in rows)
+            spaced = any(" " in cell for cell in {*typed} - {*cells})
+            grouped = hints.thousands == " " or (spaced and not divided)
         elif separator == " " and best == "," and fits > score - 1e-9:
             if not all(_NUMERAL.fullmatch(cell) for cell in cells):
                 raise SettingError(
@@ -270,9 +278,14 @@ def _separator(lines: Sequence[str], hints: Given) -> str:
 
 def _numbers_in(cell: str) -> bool:
     """Whether a cell is several numbers, divided by blanks."""
-    parts = cell.split()
+    parts = _joined(_typed(cell)).split()
     numbers = (_PLAIN.fullmatch(p) or _NUMERAL.fullmatch(p) or p in MISSING for p in parts)
     return len(parts) > 1 and all(numbers)
+
+
+def _joined(cell: str) -> str:
+    """The cell without the blanks or apostrophes between thousands, if it is such a number."""
+    return re.sub("[ ']", "", cell) if _SPACED.fullmatch(cell) else cell
 
 
 def numerals_of(cells: Sequence[str], hints: Given) -> Numerals:
@@ -288,6 +301,11 @@ def numerals_of(cells: Sequence[str], hints: Given) -> Numerals:
     for cell in cells:
         parts = _AROUND.fullmatch(cell)
         digits = parts[2] if parts else ""
+        spaced = _SPACED.fullmatch(digits)
+        if spaced and spaced[3]:
+            groups.add(spaced[1])
+            decimals.add(spaced[3])
+            continue
         marks = _MARK.findall(digits)
         if not marks or not _NUMERAL.fullmatch(digits):
             continue
@@ -318,7 +336,7 @@ def numerals_of(cells: Sequence[str], hints: Given) -> Numerals:
         groups.add(",")
     mark = "." if decimal == "," else ","
     unusual = groups - {".", ","}
-    return Numerals(decimal, unusual.pop() if unusual else mark if mark in groups else "")
+    return Numerals(decimal, min(unusual) if unusual else mark if mark in groups else "")
 
 
 def header_and_units(

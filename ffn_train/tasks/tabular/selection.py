@@ -288,7 +288,7 @@ def _as_missing(cell: str) -> list[str]:
 
 
 def _marks(cell: str, numerals: Numerals) -> list[str]:
-    """The settings with each of which this cell would be a number."""
+    """The settings with each of which, or else the pairs with which, this cell is a number."""
     if numerals.is_number(cell):  # but not a finite one
         return []
     words = {mark: word for word, mark in MARKS.items()}
@@ -299,7 +299,11 @@ def _marks(cell: str, numerals: Numerals) -> list[str]:
     for mark in (decimal, " ", "'"):
         if mark != numerals.thousands and Numerals(numerals.decimal, mark).is_number(cell):
             ways.append(f"task.thousands={words[mark]}")
-    return ways
+    return ways or [
+        f"task.decimal={words[decimal]} task.thousands={words[mark]}"
+        for mark in (" ", "'")
+        if Numerals(decimal, mark).is_number(cell)
+    ]
 
 
 def _kind(

@@ -99,7 +99,7 @@ def _refuse_short(stream: IO[str], dialect: Dialect) -> None:
 def _numbered(stream: IO[str], dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
     """The fields of each row, with its number from 1 on; blank lines are no rows."""
     if dialect.separator == " ":
-        return enumerate((records([line], " ")[0] for line in stream if line.strip()), 1)
+        return enumerate((row for line in stream for row in records([line], " ")), 1)
     reader = csv.reader(stream, delimiter=dialect.separator, skipinitialspace=True)
     return enumerate((row for row in reader if len(row) > 1 or "".join(row).strip()), 1)
 
