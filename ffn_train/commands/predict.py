@@ -32,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.out is not None and all(map(os.path.exists, given)) and os.path.samefile(*given):
             raise SettingError(f"--out {options.out} is the file that is read; name another")
         model = model_of(load_run(options.run), options.weights)
-        prediction = model.predict(model.read(options.table))
+        frame, reading = model.reading(options.table)
+        prediction = model.predict(frame)
         text = prediction.frame.to_csv(index=False, lineterminator="\n")
         if options.out is not None:
             files.write_whole(options.out, text.encode(), durable=False)
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(printable(text) if sys.stdout.isatty() else text, end="", flush=True)
     else:
         say(f"predictions for {counted(len(prediction.frame), 'row')} in {options.out}")
-    about = []
+    about = ["a row of units is left out"] if reading.units else []
     if prediction.score is not None:
         rows = counted(prediction.scored, "row")
         about.append(f"{prediction.symbol} {prediction.score:.9g} on {rows}")

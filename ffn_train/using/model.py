@@ -150,11 +150,15 @@ class Model:
         return np.zeros(len(frame), bool)
 
     def read(self, path: str) -> Any:
-        """The rows of a file, with numbers as such.
+        """The rows of a file, with numbers as such. Raises SettingError, which names the file."""
+        return self.reading(path)[0]
 
-        It is read as the training file was. If the columns are not there then, the file decides on
-        separator, encoding and lines before the table, and at last on the marks of numbers that no
-        setting names. Raises SettingError, which names the file.
+    def reading(self, path: str) -> tuple[Any, Reading]:
+        """The rows of a file, and how it was read: as the training file was.
+
+        If the columns are not there then, the file decides on separator, encoding and lines before
+        the table, and at last on the marks of numbers that no setting names. It has a row of units
+        only if the training file had one.
         """
         columns = self.columns
         given = Given(
@@ -164,10 +168,12 @@ class Model:
             header=self.source.get("header"),
             units=self.source.get("units"),
             skip=self.source.get("skip") or 0,
+            missing=frozenset(columns.missing),
             columns=frozenset([*(column.name for column in columns.inputs), *columns.targets]),
             words=columns.of_words,
         )
-        anew = replace(given, separator=None, units=None, skip=0)
+        units = None if given.units else given.units
+        anew = replace(given, separator=None, units=units, skip=0)
         encoding, numerals = self.source.get("encoding"), vars(columns.numerals)
         ways = {
             (replace(given, **numerals), encoding): None,
@@ -177,7 +183,7 @@ class Model:
         }
         largest = int(float(self.source.get("largest", 4)) * 2**30)
         readers = [partial(_read, path, *way, largest) for way in ways]
-        return columns.of_another(readers, path, targets=False)[0]
+        return columns.of_another(readers, path, targets=False)
 
     def framed(self, table: Any) -> Any:
         """A pandas frame, a mapping of columns, or an array (N, columns) or list of rows.
@@ -271,6 +277,8 @@ def model_of(run: Run, which: Which | None = None) -> Model:
         reading = content.get("reading", {})
         separator = _WORDS.get(reading.get("separator"))
         read_as = {"header": reading.get("header"), "separator": separator}
+        if reading.get("units") is False:  # else a new file may have units or not
+            read_as["units"] = False
         sizes = [array.shape for array in vars(scale).values()]
         if sizes != [(len(columns.names),)] * 2 + [(len(outputs),)] * 2:
             raise ValueError("its columns, means and standard deviations do not fit together")

@@ -114,6 +114,17 @@ def test_a_first_line_that_a_run_took_for_a_header(folder: Path, name: str) -> N
     assert NOTES[-1] == "run was finished at step 8, now goes on to 12"
 
 
+@pytest.mark.parametrize(
+    ("first", "chosen"), [("a,b,y\nx,x,x", ["task.missing=[x]"]), ("Report,,\na,b,y", [])]
+)
+def test_a_row_that_a_run_took_for_units(first: str, chosen: list[str], folder: Path) -> None:
+    """Older versions took words of missing cells, and names below a title, for units."""
+    Path("data.csv").write_text("\n".join([first, *ROWS]))
+    run("task.target=-1", *chosen, "task.header=true", "task.units=true")
+    run("task.target=-1", *chosen, "trainer.steps=12")
+    assert NOTES[-1] == "run was finished at step 8, now goes on to 12"
+
+
 def test_the_header_of_another_run_is_not_taken(folder: Path) -> None:
     Path("data.csv").write_text("\n".join(ROWS))
     run("task.target=-1")

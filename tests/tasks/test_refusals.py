@@ -90,6 +90,14 @@ BROKEN: dict[str | bytes, str] = {
     lines([*ROWS, "7,8,9,10"]): "has 4 fields in row 13 where there are 3 columns",
     lines(["7,8,9,10", *ROWS]): "has more fields in its first row than the 3 columns",
     lines([*ROWS, '7,"8,9']): "has a quote in row 13 that is not closed",
+    f"Report\n{PLAIN}": (
+        "has more fields in its first row than the 1 columns; task.skip leaves out lines above"
+    ),
+    f"Report\nby someone\n\n{PLAIN}": (
+        "has 3 fields in row 2 where there are 1 columns; task.skip leaves out lines above the name"
+    ),
+    f"Report,,\n{PLAIN}": "has a first line with fewer cells than the second: set task.skip=1 if",
+    f"# of today\nReport,,\n{PLAIN}": "than the second: set task.skip=1 if",
     lines(  # as often divided by blanks
         [f"{row},3 May".replace(",", "\t") for row in [*ROWS, "7,8,9,10"]],
         HEADER.replace(",", "\t") + "\tday w,z",
@@ -158,6 +166,14 @@ def test_without_a_header_the_other_rows_say_how_many_columns_there_are(
     first: str, words: str, folder: Path
 ) -> None:
     assert words in refusal("\n".join([first, *ROWS]), target=-1)
+
+
+def test_a_title_above_the_names_is_left_out_by_the_setting_that_is_named(folder: Path) -> None:
+    content = f"Report,,\nUnit 5,,\n{PLAIN}"
+    assert "task.skip=2 if it is a title" in refusal(content, skip=1)
+    assert read(content, skip=2).input_names == ("a", "b")
+    named = read(lines(["m,-,N", *ROWS], "a,,y"), header=True)  # whose second column has no name
+    assert named.input_names == ("a", "column1")
 
 
 @pytest.mark.parametrize(
@@ -274,6 +290,37 @@ def test_what_is_advised_for_numbers_helps(
         assert not advised(content, **settings, **dict(text.split("=") for text in further))
 
 
+POINTS = ["T0;823;1.234", "T1;1.234;12.345", "T2;12.345;1.234", "T3;-7.123;2.345"]
+
+
+def test_points_that_may_be_between_thousands_are_refused_beside_smaller_numbers(
+    folder: Path,
+) -> None:
+    content = lines(POINTS, "id;a;y")
+    assert refusal(content).endswith(
+        "has numbers such as '1.234', which may be 1234 or 1.234: set task.thousands=point or "
+        "task.decimal=point"
+    )
+    assert read(content, thousands="point").inputs[:2, 0].tolist() == [823, 1234]
+    assert read(content, decimal="point").inputs[:2, 0].tolist() == [823, 1.234]
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([row.replace("823", "2.823") for row in POINTS], True),
+        ([row.replace("823", "823.5") for row in POINTS], False),
+        ([row.replace("823", "0.823") for row in POINTS], False),
+        ([row.replace(";", ",") for row in POINTS], False),
+    ],
+)
+def test_points_that_are_no_less_likely_decimal_marks_are_so(
+    rows: list[str], told: bool, folder: Path
+) -> None:
+    read_as = data(lines(rows, "id;a;y" if ";" in rows[0] else "id,a,y")).notes[0]
+    assert ("2.823 has decimals (task.thousands=point makes it 2823)" in read_as) == told
+
+
 def test_two_settings_are_advised_together_where_one_does_not_help(folder: Path) -> None:
     rows = [f"{i};{i};{i * i % 7}" for i in range(220)]  # more than those that are examined
     content = lines([*rows, "1 234,5;1;2"], "a;b;y")
@@ -338,6 +385,8 @@ def test_a_column_that_is_not_there(folder: Path) -> None:
     )
     assert refusal(PLAIN, drop=["bee"]).startswith("task.drop 'bee' is not a column")
     assert "task.header=true" in refusal("\n".join(ROWS), target="3.73")
+    titled = refusal(f"Report,,\nby someone,,\n{PLAIN}")
+    assert "'column2'; -1 is the last one; task.skip leaves out lines above the names" in titled
     wide = ",".join(f"c{i}" for i in range(500))
     assert "'c19' and 480 more" in refusal(lines([",".join("1" * 500)] * 4, wide))
     message = "has no input left: every column is in task.target or task.drop"

@@ -197,6 +197,19 @@ def test_a_first_line_with_a_date_above_dates_is_no_header(folder: Path, date: s
     assert read(lines(months, years), target="2003").input_names[:2] == ("2001", "2002")
 
 
+def test_a_word_for_missing_cells_is_no_unit_and_no_name(folder: Path) -> None:
+    rows = ["n.d.,u,yes", *(f"{i},u,{('yes', 'no')[i % 2]}" for i in range(8))]
+    assert len(read(lines(rows)).inputs) == 8  # all but the units
+    assert len(read(lines(rows), missing=["n.d."]).inputs) == 9
+    assert len(read("\n".join(rows), missing=["n.d."], target=-1).inputs) == 9
+
+
+def test_a_header_one_name_short_is_told(folder: Path) -> None:
+    notes = data(lines([f"{i},{row}" for i, row in enumerate(ROWS)])).notes
+    assert "one name fewer than columns: the first has none, 12 rows" in notes[0]
+    assert "one name fewer" not in data(PLAIN).notes[0]
+
+
 def test_a_line_of_quotes_alone_is_a_row_without_cells(folder: Path) -> None:
     for first in ('""', '# ""\n""'):
         table = read("\n".join([first, *ROWS]), target=-1)

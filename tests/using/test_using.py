@@ -705,6 +705,26 @@ def test_a_network_of_one_input_reads_one_column(
     np.testing.assert_array_equal(frame[model.columns.inputs[0].name], values)
 
 
+def test_a_word_in_the_first_row_is_no_unit_where_training_had_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{i},{'uv'[i % 2]},{('no', 'yes')[i % 3 > 0]}" for i in range(12)]
+    new = write(tmp_path / "new.csv", "temp,kind\nunknown,u\n1.5,v\n")
+    table = "\n".join(["temp,kind,y", *rows])
+    model = trained_on(table, tmp_path, "task.target=y")
+    with pytest.raises(SettingError, match="column 'temp' has 'unknown' in row 1, where a number"):
+        model.read(new)
+    (tmp_path / "units").mkdir()
+    table = "\n".join(["temp,kind,y", "°C,-,-", *rows])
+    model = trained_on(table, tmp_path / "units", "task.target=y", "task.missing=[none]")
+    predict.main([str(tmp_path / "units" / "run"), new])
+    streams = capsys.readouterr()
+    assert len(streams.out.splitlines()) == 2
+    assert streams.err == "a row of units is left out\n"
+    assert len(model.read(write(tmp_path / "bare.csv", "temp,kind\n1,u\n1.5,v\n"))) == 2
+    assert len(model.read(write(tmp_path / "blank.csv", "temp,kind\nnone,u\n1.5,v\n"))) == 2
+
+
 def test_a_table_in_memory_has_the_names_of_one_that_was_fitted(tmp_path: Path) -> None:
     a = np.arange(12.0)
     frame = pd.DataFrame(np.column_stack([a, a**2 % 7, a % 3, a % 5, a % 4]))

@@ -84,9 +84,9 @@ class Given:
     """The settings of a file's dialect; None where it is detected.
 
     ``separator``, ``decimal`` and ``thousands``: the characters themselves; ``skip``: the number of
-    lines before the table. Of a file for columns that are known already: ``columns``, their names,
-    of which one alone is a header too, and ``words``, those whose cells are text whatever they look
-    like.
+    lines before the table; ``missing``: further cells that count as missing. Of a file for columns
+    that are known already: ``columns``, their names, of which one alone is a header too, and
+    ``words``, those whose cells are text whatever they look like.
     """
 
     separator: str | None = None
@@ -95,6 +95,7 @@ class Given:
     header: bool | None = None
     units: bool | None = None
     skip: int = 0
+    missing: frozenset[str] = frozenset()
     columns: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
 
@@ -105,7 +106,7 @@ class Dialect:
 
     ``names``: of the columns, "" if unnamed. ``body``: the offset of the rows in characters.
     ``header`` and ``units``: whether there are lines of names and of units; ``comments``: the
-    number of comment lines before them.
+    number of comment lines before them. ``fields``: of most rows; ``remarks``: on what is unusual.
     """
 
     separator: str
@@ -115,6 +116,8 @@ class Dialect:
     header: bool = True
     units: bool = False
     comments: int = 0
+    fields: int = 0
+    remarks: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -173,18 +176,40 @@ def find(text: str, hints: Given, *, whole: bool) -> Dialect:
     numerals = numerals_of([_typed(cell) for row in rows for cell in row], hints)
     header, units = header_and_units([names, *rows], numerals, hints)
     width = Counter(map(len, rows)).most_common(1)[0][0] if rows else len(names)
+    remarks = []
+    detected = hints.decimal is None and hints.thousands is None
+    if separator == ";" and detected and numerals == Numerals():  # but a decimal comma is likely
+        remarks += _of_points([row for row in rows if len(row) == width])
     if not header:
-        return Dialect(separator, numerals, ("",) * width, _size(lines[:first]), False)
+        return Dialect(
+            separator,
+            numerals,
+            ("",) * width,
+            _size(lines[:first]),
+            header=False,
+            fields=width,
+            remarks=tuple(remarks),
+        )
     if separator not in (",", " ") and len(names) > 1:
         names[-1] = names[-1].rstrip(",").strip()  # a remnant of a former separator
     if width == len(names) + 1 and any(row[-1] for row in rows if len(row) == width):
         names.insert(0, "")  # a column of row names has no header
+        remarks.append("one name fewer than columns: the first has none")
     body = first + consumed
     if units:
         while not lines[body].strip():
             body += 1
         body += _lines_of_record(lines[body:], separator)
-    return Dialect(separator, numerals, tuple(names), _size(lines[:body]), True, units, comments)
+    return Dialect(
+        separator,
+        numerals,
+        tuple(names),
+        _size(lines[:body]),
+        units=units,
+        comments=comments,
+        fields=width,
+        remarks=tuple(remarks),
+    )
 
 
 def _size(lines: Sequence[str]) -> int:
@@ -193,7 +218,8 @@ def _size(lines: Sequence[str]) -> int:
 
 def _beginning(lines: Sequence[str], hints: Given) -> tuple[int, int, str | None]:
     """The first line of the table, the number of comment lines before it, and the separator."""
-    start, separator = hints.skip, hints.separator
+    separator = hints.separator
+    start = next((i for i in range(hints.skip, len(lines)) if lines[i].strip()), len(lines))
     marked = re.fullmatch(r'"?sep=(.)"?\s*', lines[start] if start < len(lines) else "", re.I)
     if marked:
         start, separator = start + 1, separator or marked[1]
@@ -299,8 +325,7 @@ def numerals_of(cells: Sequence[str], hints: Given) -> Numerals:
     if hints.thousands:
         groups.add(hints.thousands)
     for cell in cells:
-        parts = _AROUND.fullmatch(cell)
-        digits = parts[2] if parts else ""
+        digits = _digits(cell)
         spaced = _SPACED.fullmatch(digits)
         if spaced and spaced[3]:
             groups.add(spaced[1])
@@ -327,11 +352,7 @@ def numerals_of(cells: Sequence[str], hints: Given) -> Numerals:
     comma = hints.thousands == "." or (decimals == {","} and "," not in groups)
     decimal = hints.decimal or ("," if comma else ".")
     if unclear and not decimals and not groups:
-        number = unclear.replace(",", "")
-        raise SettingError(
-            f"has numbers such as {unclear!r}, which may be {number} or {unclear.replace(',', '.')}"
-            ": set task.thousands=comma or task.decimal=comma"
-        )
+        raise _unclear(unclear, "comma")
     if unclear and decimal == ".":
         groups.add(",")
     mark = "." if decimal == "," else ","
@@ -339,14 +360,57 @@ def numerals_of(cells: Sequence[str], hints: Given) -> Numerals:
     return Numerals(decimal, min(unusual) if unusual else mark if mark in groups else "")
 
 
+def _of_points(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A remark if all numbers with points have three digits after each: these may be thousands.
+
+    Raises SettingError if a column has whole numbers below 1000 too, beside which they would not be
+    a thousandth throughout.
+    """
+    columns = [[_digits(cell) for cell in column] for column in zip(*rows, strict=True)]
+    numbers = [cell for cells in columns for cell in cells if _NUMERAL.fullmatch(cell)]
+    pointed = [number for number in numbers if "." in number]
+    if not pointed or not all(map(_GROUPED.fullmatch, pointed)):
+        return []
+    for cells in columns:
+        if {*pointed} & {*cells} and any(re.fullmatch(r"[1-9]\d{0,2}", cell) for cell in cells):
+            raise _unclear(pointed[0], "point")
+    whole = pointed[0].replace(".", "")
+    return [f"{pointed[0]} has decimals (task.thousands=point makes it {whole})"]
+
+
+def _unclear(cell: str, mark: str) -> SettingError:
+    """The error of numbers such as in this cell, whose only mark may be of two kinds."""
+    number = cell.replace(MARKS[mark], "")
+    return SettingError(
+        f"has numbers such as {cell!r}, which may be {number} or {cell.replace(MARKS[mark], '.')}: "
+        f"set task.thousands={mark} or task.decimal={mark}"
+    )
+
+
+def _digits(cell: str) -> str:
+    """A number without its sign, currency and percent sign."""
+    parts = _AROUND.fullmatch(cell)
+    return parts[2] if parts else ""
+
+
 def header_and_units(
     rows: Sequence[Sequence[str]], numerals: Numerals, hints: Given
 ) -> tuple[bool, bool]:
-    """Whether the first of these rows has the columns' names, and the second their units."""
-    first, *rest = rows
+    """Whether the first of these rows has the columns' names, and the second their units.
+
+    Raises SettingError if the first may be a title above the names, with fewer cells than these.
+    """
     number = cache(numerals.is_number)
+    blank = {word for word in hints.missing if not number(word)}
+    first, *rest = ([cell if cell not in blank else "" for cell in row] for row in rows)
     header = _is_header(first, rest, number) if hints.header is None else hints.header
     units = header and bool(rest) and (_units(rest, number) if hints.units is None else hints.units)
+    detected = units and hints.header is None and hints.units is None
+    if detected and rows[0][: len(rows[1])].count("") > rows[1].count(""):
+        raise SettingError(
+            "has a first line with fewer cells than the second: set "
+            f"task.skip={hints.skip + 1} if it is a title, task.header=true if it has the names"
+        )
     return header, units
 
 

@@ -17,6 +17,7 @@ class Reading:
 
     ``unnamed``: the names given to columns without one; ``renamed``: the names given to the second
     and further columns of the same name, with that name. ``container``: the compression or archive.
+    ``remarks``: what else is to be said.
     """
 
     kind: str
@@ -31,6 +32,7 @@ class Reading:
     comments: int = 0
     unnamed: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @property
     def numerals(self) -> Numerals:
@@ -50,6 +52,7 @@ class Reading:
         phrases += [] if self.header else ["no header (task.header=true: there is one)"]
         phrases += ["a row of units left out (task.units=false keeps it)"] if self.units else []
         phrases += [f"{counted(self.comments, 'line')} of comments"] if self.comments else []
+        phrases += self.remarks
         phrases += [self.encoding] if self.encoding not in ("", "utf-8", "utf-8-sig") else []
         phrases += [f"from {self.container}"] if self.container else []
         return ", ".join([*phrases, counted(self.rows, "row")])

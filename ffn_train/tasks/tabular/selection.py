@@ -25,7 +25,7 @@ from ffn_train.tasks.tabular.cells import (
 from ffn_train.tasks.tabular.columns import VERSION, Column, Columns
 from ffn_train.tasks.tabular.dates import ANY_ISO, FULL_ISO, as_days, date_forms
 from ffn_train.tasks.tabular.dialect import MARKS, Numerals
-from ffn_train.tasks.tabular.reading import Reading
+from ffn_train.tasks.tabular.reading import Reading, unused
 
 LEVELS = 50  # a category with more levels, or more than half as many as rows, is left out
 CODES = 10  # up to this many distinct numbers in a target may be codes of classes
@@ -77,6 +77,7 @@ class _Names:
         self.all = list(frame.columns)
         self.source = source
         self._header = reading.header
+        self._title = reading.unnamed and "skip" not in unused(reading.kind)
         self._columns: dict[str, list[str]] = {"": list(reading.unnamed)}
         for name in self.all:
             self._columns.setdefault(reading.renamed.get(name, name), []).append(name)
@@ -99,6 +100,8 @@ class _Names:
         places = "; -1 is the last one" if key == "task.target" else ""
         if not self._header:
             places += "; the first line was taken for a row, which task.header=true changes"
+        elif self._title:
+            places += "; task.skip leaves out lines above the names"
         raise SettingError(
             f"{key} {shown(name)} is not a column of {self.source}, which has "
             f"{', '.join(quoted[:LISTED])}{more}{places}{nearest(shown(name), quoted)}"

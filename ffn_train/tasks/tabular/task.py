@@ -171,8 +171,8 @@ class TableTask(Task):
             raise SettingError("task.groups draws groups at random: not with task.split=last")
 
     def going_on(self, recorded: Mapping[str, Any]) -> TableTask:
-        """The task with its first line and its cells read as the run has read them: older versions
-        took more lines for headers, any words for yes and no, and more (see ``Columns``).
+        """The task with its first lines and its cells read as the run has read them: older versions
+        took more lines for headers or units, any words for yes and no, and more (see ``Columns``).
         """
         try:
             columns = Columns.from_json(recorded["columns"])
@@ -183,6 +183,7 @@ class TableTask(Task):
         return replace(
             self,
             header=True if named and self.header is None else self.header,
+            units=True if named and reading.get("units") and self.units is None else self.units,
             truths=tuple(c.name for c in columns.inputs if c.kind == "boolean" and not c.levels),
             version=columns.version,
         )
@@ -277,6 +278,7 @@ class TableTask(Task):
             header=self.header,
             units=self.units,
             skip=self.skip,
+            missing=frozenset(_names("task.missing", self.missing)),
         )
 
     def _frame(self, key: str, hints: Given) -> tuple[Any, Reading]:

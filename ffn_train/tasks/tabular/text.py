@@ -79,6 +79,7 @@ def text(
         comments=dialect.comments,
         unnamed=unnamed,
         renamed=renamed,
+        remarks=dialect.remarks,
     )
 
 
@@ -170,12 +171,19 @@ def _parsed(
     except pd.errors.ParserWarning:
         raise SettingError(
             f"has more fields in its first row than the {len(dialect.names)} columns"
+            f"{_title(dialect)}"
         ) from None
     except pd.errors.EmptyDataError:
         return pd.DataFrame(columns=range(len(dialect.names)))
     except (pd.errors.ParserError, csv.Error, OverflowError) as error:
         raise SettingError(_reason(str(error), dialect, again())) from None
     return frame
+
+
+def _title(dialect: Dialect) -> str:
+    """What to set if the line of names is none, since it is shorter than most rows."""
+    short = dialect.header and len(dialect.names) < dialect.fields
+    return "; task.skip leaves out lines above the names" if short else ""
 
 
 @any_length()
@@ -186,7 +194,7 @@ def _reason(message: str, dialect: Dialect, stream: IO[str]) -> str:
     if fields:
         longer = ((n, len(row)) for n, row in _numbered(stream, dialect) if len(row) > width)
         row, many = next(longer, (fields[1], fields[2]))
-        return f"has {many} fields in row {row} where there are {width} columns"
+        return f"has {many} fields in row {row} where there are {width} columns{_title(dialect)}"
     opened = re.search(r"EOF inside string starting at row (\d+)", message)
     if opened:
         row = int(opened[1]) + 1
