@@ -1055,6 +1055,11 @@ def test_a_decimal_mark_after_thousands_settles_both(
     assert (dialect.separator, dialect.numerals) == (";", Numerals(decimal, thousands))
 
 
+def test_a_word_that_looks_like_a_number_does_not_outdo_the_marks_of_others(folder: Path) -> None:
+    rows = [f"{('u', '12 345,5')[i % 2]};1.234,{i};{i * i % 7}" for i in range(8)]
+    assert read(lines(rows, "code;a;y")).inputs[:2, -1].tolist() == [1234, 1234.1]
+
+
 def test_commas_between_hundreds_of_thousands_settle_those_between_thousands(folder: Path) -> None:
     rows = [f'"{i + 1},23,456","1,456",{i * i % 7}' for i in range(8)]
     assert read(lines(rows, "a,b,y")).inputs[1].tolist() == [223456, 1456]

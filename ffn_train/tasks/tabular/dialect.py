@@ -357,7 +357,7 @@ def numerals_of(cells: Sequence[str], hints: Given) -> Numerals:
         groups.add(",")
     mark = "." if decimal == "," else ","
     unusual = groups - {".", ","}
-    return Numerals(decimal, min(unusual) if unusual else mark if mark in groups else "")
+    return Numerals(decimal, mark if mark in groups else min(unusual, default=""))
 
 
 def _of_points(rows: Sequence[Sequence[str]]) -> list[str]:
