@@ -24,8 +24,9 @@ from ffn_train.tasks.logistic_regression import log_softmax
 from ffn_train.tasks.scores import R2, Accuracy, Score
 from ffn_train.tasks.tabular.binary import settled
 from ffn_train.tasks.tabular.columns import Column, Columns
-from ffn_train.tasks.tabular.dialect import MARKS, SEPARATORS, Given
+from ffn_train.tasks.tabular.dialect import SEPARATORS, Given
 from ffn_train.tasks.tabular.file import read
+from ffn_train.tasks.tabular.numerals import MARKS
 from ffn_train.tasks.tabular.reading import Reading
 from ffn_train.using.tables import framed
 from ffn_train.using.trace import Trace, trace

@@ -25,7 +25,8 @@ from ffn_train.tasks.table import Parts
 from ffn_train.tasks.tabular import Columns, TableTask
 from ffn_train.tasks.tabular.categories import as_words, known_words
 from ffn_train.tasks.tabular.columns import Column
-from ffn_train.tasks.tabular.dialect import Given, Numerals, find
+from ffn_train.tasks.tabular.dialect import Given, find
+from ffn_train.tasks.tabular.numerals import Numerals
 from ffn_train.tasks.tabular.reading import unique
 from tests.tasks.written import (
     FRAME,

@@ -13,14 +13,8 @@ import numpy as np
 from ffn_train.config.settings import SettingError, first_line
 from ffn_train.tasks.tabular.cells import shown, with_cells
 from ffn_train.tasks.tabular.content import too_large
-from ffn_train.tasks.tabular.dialect import (
-    LINES,
-    MISSING,
-    Given,
-    Numerals,
-    header_and_units,
-    numerals_of,
-)
+from ffn_train.tasks.tabular.dialect import LINES, Given, header_and_units
+from ffn_train.tasks.tabular.numerals import MISSING, Numerals, numerals_of
 from ffn_train.tasks.tabular.reading import Reading, unique
 
 
@@ -33,7 +27,7 @@ def settled(frame: Any, kind: str, hints: Given, **read: Any) -> tuple[Any, Read
     """
     names, unnamed, renamed = unique(frame.columns)
     frame = frame.set_axis(names, axis=1)
-    numerals = numerals_of((), hints)
+    numerals = numerals_of((), hints.decimal, hints.thousands)
 
     def written(cell: Any) -> Any:
         number = isinstance(cell, (float, np.floating, Decimal))

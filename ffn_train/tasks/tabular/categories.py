@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffn_train.tasks.tabular.cells import factorized
-from ffn_train.tasks.tabular.dialect import Numerals
+from ffn_train.tasks.tabular.numerals import Numerals
 
 EXACT = 2.0**53  # up to which floating-point numbers tell integers apart
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ffn_train.nn.core import Array
 from ffn_train.tasks.table import BLOCK
-from ffn_train.tasks.tabular.dialect import MISSING, Numerals
+from ffn_train.tasks.tabular.numerals import MISSING, Numerals
 
 TEXT = 0.9  # a column is text if at least this share of its cells are not numbers
 _PAIRS = (("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"))

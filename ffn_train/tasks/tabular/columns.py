@@ -26,7 +26,7 @@ from ffn_train.tasks.tabular.cells import (
     with_cells,
 )
 from ffn_train.tasks.tabular.dates import as_days, example
-from ffn_train.tasks.tabular.dialect import Numerals
+from ffn_train.tasks.tabular.numerals import Numerals
 from ffn_train.tasks.tabular.reading import unique
 
 YEAR = 365.25  # days

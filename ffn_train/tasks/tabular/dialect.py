@@ -11,72 +11,22 @@ from dataclasses import dataclass
 from functools import cache
 
 from ffn_train.config.settings import SettingError
+from ffn_train.tasks.tabular.numerals import (
+    MISSING,
+    NUMERAL,
+    Numerals,
+    joined,
+    numbers_in,
+    numerals_of,
+    of_points,
+    typed,
+)
 
 SEPARATORS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "blanks": " "}
-MARKS = {"none": "", "point": ".", "comma": ",", "blank": " ", "apostrophe": "'"}
-# the cells that count as missing; a longer list would include words of categories
-MISSING = frozenset(
-    ("", "NA", "N/A", "n/a", "na", "nan", "NaN", "NAN", "null", "NULL", "None", "?", "-", "#N/A")
-)
 LINES = 200  # that are examined
 ALONE = "\x1f"  # in place of a separator, in a file of one column
 _COMMENT = ("#", "%")
-_NUMERAL = re.compile(  # with any mark of decimals, or of groups and any other of decimals
-    r"[-+]?(\d+([.,]\d+)?|\d{1,3}((,\d{2,3})+(\.\d+)?|(\.\d{2,3})+(,\d+)?))(e[-+]?\d+)?",
-    re.A | re.I,
-)
-_TYPESET = str.maketrans(
-    "\u2212\u2019\xa0\u2009\u202f", "-'   "
-)  # minus, apostrophe, narrow blanks
-_AROUND = re.compile(r"([-+]?)\s*[$€£¥]?\s*(.*?)\s*[%€$£¥]?", re.S)
-_INDIAN = r"[1-9]\d?(,\d{2})+,\d{3}"
-_GROUPED = re.compile(rf"[1-9]\d{{0,2}}([.,]\d{{3}})+|{_INDIAN}")
-_SPACED = re.compile(r"[-+]?[1-9]\d{0,2}([ '])\d{3}(\1\d{3})*(?:([.,])\d+)?", re.A)
-_MARK = re.compile(r"[.,]")
-_PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?", re.A | re.I)
-
 _IsNumber = Callable[[str], bool]
-
-
-def _typed(cell: str) -> str:
-    """The cell with the marks of a keyboard in the place of those of a typesetter."""
-    return cell if cell.isascii() else cell.translate(_TYPESET)
-
-
-@dataclass(frozen=True)
-class Numerals:
-    """The format of numbers: the decimal mark, and the mark between thousands or ""."""
-
-    decimal: str = "."
-    thousands: str = ""
-
-    def value(self, cell: str) -> float | None:
-        """The number in a cell, NaN if it counts as missing, None for text.
-
-        Currency and percent signs are ignored: 45% is 45.
-        """
-        cell = _typed(cell.strip())
-        if cell in MISSING:
-            return float("nan")
-        if self.decimal == "." and not self.thousands and _PLAIN.fullmatch(cell):
-            return float(cell)
-        parts = _AROUND.fullmatch(cell)
-        sign, digits = parts.groups() if parts else ("", cell)
-        if self.thousands and self.thousands in digits:
-            mark, decimal = re.escape(self.thousands), re.escape(self.decimal)
-            groups = rf"[1-9]\d?\d?({mark}\d{{3}})+" + f"|{_INDIAN}" * (self.thousands == ",")
-            if not re.fullmatch(rf"({groups})({decimal}\d*)?", digits, re.A):
-                return None
-            digits = digits.replace(self.thousands, "")
-        if self.decimal != ".":
-            if "." in digits:
-                return None
-            digits = digits.replace(self.decimal, ".", 1)
-        return float(sign + digits) if _PLAIN.fullmatch(sign + digits) else None
-
-    def is_number(self, cell: str) -> bool:
-        value = self.value(cell)
-        return value is not None and value == value
 
 
 @dataclass(frozen=True)
@@ -173,13 +123,15 @@ def find(text: str, hints: Given, *, whole: bool) -> Dialect:
         head = [head[0].lstrip()[2:], *head[1:]]
     names = [_bare(cell, separator) for cell in _first(head, separator)]
     rows = [[_bare(cell, separator) for cell in row] for row in records(rest[:LINES], separator)]
-    numerals = numerals_of([_typed(cell) for row in rows for cell in row], hints)
+    numerals = numerals_of(
+        [typed(cell) for row in rows for cell in row], hints.decimal, hints.thousands
+    )
     header, units = header_and_units([names, *rows], numerals, hints)
     width = Counter(map(len, rows)).most_common(1)[0][0] if rows else len(names)
     remarks = []
     detected = hints.decimal is None and hints.thousands is None
     if separator == ";" and detected and numerals == Numerals():  # but a decimal comma is likely
-        remarks += _of_points([row for row in rows if len(row) == width])
+        remarks += of_points([row for row in rows if len(row) == width])
     if not header:
         return Dialect(
             separator,
@@ -274,17 +226,17 @@ def _separator(lines: Sequence[str], hints: Given) -> str:
         if separator == " " and best == "\t" and (grouped or count < even + 2):
             return " " if divided >= count - 1 and not grouped else "\t"
         rivals = {*SEPARATORS.values()} - {separator, " "}
-        typed = [_typed(cell.strip()) for row in rows for cell in row]
-        cells = [_joined(cell) for cell in typed]
-        whole = sum(not rivals & {*cell} or bool(_NUMERAL.fullmatch(cell)) for cell in cells)
+        marked = [typed(cell.strip()) for row in rows for cell in row]
+        cells = [joined(cell) for cell in marked]
+        whole = sum(not rivals & {*cell} or bool(NUMERAL.fullmatch(cell)) for cell in cells)
         fits = count / len(rows) * whole / len(cells) if width > 1 else 0
         if fits > score + 1e-9:
             best, score, even = separator, fits, count
-            divided = sum(any(map(_numbers_in, row)) for row in rows)
-            spaced = any(" " in cell for cell in {*typed} - {*cells})
+            divided = sum(any(map(numbers_in, row)) for row in rows)
+            spaced = any(" " in cell for cell in {*marked} - {*cells})
             grouped = hints.thousands == " " or (spaced and not divided)
         elif separator == " " and best == "," and fits > score - 1e-9:
-            if not all(_NUMERAL.fullmatch(cell) for cell in cells):
+            if not all(NUMERAL.fullmatch(cell) for cell in cells):
                 raise SettingError(
                     "may be separated by commas, or by blanks with commas in numbers: set "
                     "task.separator=comma or task.separator=blanks"
@@ -300,97 +252,6 @@ def _separator(lines: Sequence[str], hints: Given) -> str:
             f"separated by {', '.join([*SEPARATORS][:-1])} or blanks (task.separator=semicolon)"
         )
     return best
-
-
-def _numbers_in(cell: str) -> bool:
-    """Whether a cell is several numbers, divided by blanks."""
-    parts = _joined(_typed(cell)).split()
-    numbers = (_PLAIN.fullmatch(p) or _NUMERAL.fullmatch(p) or p in MISSING for p in parts)
-    return len(parts) > 1 and all(numbers)
-
-
-def _joined(cell: str) -> str:
-    """The cell without the blanks or apostrophes between thousands, if it is such a number."""
-    return re.sub("[ ']", "", cell) if _SPACED.fullmatch(cell) else cell
-
-
-def numerals_of(cells: Sequence[str], hints: Given) -> Numerals:
-    """The marks of numbers, as given or else from unambiguous cells; of no cells the usual ones.
-
-    Raises SettingError if all are ambiguous.
-    """
-    if hints.decimal is not None and hints.thousands is not None:
-        return Numerals(hints.decimal, hints.thousands)
-    decimals, groups, unclear = set(), set(), ""
-    if hints.thousands:
-        groups.add(hints.thousands)
-    for cell in cells:
-        digits = _digits(cell)
-        spaced = _SPACED.fullmatch(digits)
-        if spaced and spaced[3]:
-            groups.add(spaced[1])
-            decimals.add(spaced[3])
-            continue
-        marks = _MARK.findall(digits)
-        if not marks or not _NUMERAL.fullmatch(digits):
-            continue
-        last = marks[-1]
-        grouped = _GROUPED.fullmatch(digits)
-        if len({*marks}) == 2 and marks.count(last) == 1:
-            decimals.add(last)
-            groups.add(marks[0])
-        elif len(marks) > 1 and grouped:
-            groups.add(last)
-        elif len(marks) == 1 and not grouped:
-            decimals.add(last)
-        elif len(marks) == 1 and hints.decimal is not None:
-            groups.add(last)
-        elif len(marks) == 1 and last == ",":
-            unclear = unclear or cell
-    if hints.thousands is not None:
-        groups, unclear = {hints.thousands} - {""}, ""
-    comma = hints.thousands == "." or (decimals == {","} and "," not in groups)
-    decimal = hints.decimal or ("," if comma else ".")
-    if unclear and not decimals and not groups:
-        raise _unclear(unclear, "comma")
-    if unclear and decimal == ".":
-        groups.add(",")
-    mark = "." if decimal == "," else ","
-    unusual = groups - {".", ","}
-    return Numerals(decimal, mark if mark in groups else min(unusual, default=""))
-
-
-def _of_points(rows: Sequence[Sequence[str]]) -> list[str]:
-    """A remark if all numbers with points have three digits after each: these may be thousands.
-
-    Raises SettingError if a column has whole numbers below 1000 too, beside which they would not be
-    a thousandth throughout.
-    """
-    columns = [[_digits(cell) for cell in column] for column in zip(*rows, strict=True)]
-    numbers = [cell for cells in columns for cell in cells if _NUMERAL.fullmatch(cell)]
-    pointed = [number for number in numbers if "." in number]
-    if not pointed or not all(map(_GROUPED.fullmatch, pointed)):
-        return []
-    for cells in columns:
-        if {*pointed} & {*cells} and any(re.fullmatch(r"[1-9]\d{0,2}", cell) for cell in cells):
-            raise _unclear(pointed[0], "point")
-    whole = pointed[0].replace(".", "")
-    return [f"{pointed[0]} has decimals (task.thousands=point makes it {whole})"]
-
-
-def _unclear(cell: str, mark: str) -> SettingError:
-    """The error of numbers such as in this cell, whose only mark may be of two kinds."""
-    number = cell.replace(MARKS[mark], "")
-    return SettingError(
-        f"has numbers such as {cell!r}, which may be {number} or {cell.replace(MARKS[mark], '.')}: "
-        f"set task.thousands={mark} or task.decimal={mark}"
-    )
-
-
-def _digits(cell: str) -> str:
-    """A number without its sign, currency and percent sign."""
-    parts = _AROUND.fullmatch(cell)
-    return parts[2] if parts else ""
 
 
 def header_and_units(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffn_train.tasks.tabular.cells import handy
-from ffn_train.tasks.tabular.dialect import MISSING
+from ffn_train.tasks.tabular.numerals import MISSING
 
 LONG_ROW = 2**12  # bytes, of which a piece has several rows still
 

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ffn_train.config.settings import counted
-from ffn_train.tasks.tabular.dialect import SEPARATORS, Numerals
+from ffn_train.tasks.tabular.dialect import SEPARATORS
+from ffn_train.tasks.tabular.numerals import Numerals
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from ffn_train.tasks.tabular.cells import (
 )
 from ffn_train.tasks.tabular.columns import VERSION, Column, Columns
 from ffn_train.tasks.tabular.dates import ANY_ISO, FULL_ISO, as_days, date_forms
-from ffn_train.tasks.tabular.dialect import MARKS, Numerals
+from ffn_train.tasks.tabular.numerals import MARKS, Numerals
 from ffn_train.tasks.tabular.reading import Reading, unused
 
 LEVELS = 50  # a category with more levels, or more than half as many as rows, is left out

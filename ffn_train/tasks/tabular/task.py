@@ -21,8 +21,9 @@ from ffn_train.tasks.tabular.binary import settled
 from ffn_train.tasks.tabular.categories import as_words, with_zeros
 from ffn_train.tasks.tabular.cells import blanked, handy, named, shown, with_cells
 from ffn_train.tasks.tabular.columns import VERSION, Columns
-from ffn_train.tasks.tabular.dialect import MARKS, MISSING, SEPARATORS, Given
+from ffn_train.tasks.tabular.dialect import SEPARATORS, Given
 from ffn_train.tasks.tabular.file import read
+from ffn_train.tasks.tabular.numerals import MARKS, MISSING
 from ffn_train.tasks.tabular.reading import Reading, unused
 from ffn_train.tasks.tabular.selection import (
     Selection,

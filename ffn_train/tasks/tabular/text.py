@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from ffn_train.config.settings import SettingError, counted
-from ffn_train.tasks.tabular.dialect import MISSING, Dialect, Given, any_length, find, records
+from ffn_train.tasks.tabular.dialect import Dialect, Given, any_length, find, records
+from ffn_train.tasks.tabular.numerals import MISSING
 from ffn_train.tasks.tabular.pieces import fast_and_exact, in_pieces
 from ffn_train.tasks.tabular.reading import Reading, unique
 
