@@ -385,8 +385,11 @@ def test_a_column_that_is_not_there(folder: Path) -> None:
     )
     assert refusal(PLAIN, drop=["bee"]).startswith("task.drop 'bee' is not a column")
     assert "task.header=true" in refusal("\n".join(ROWS), target="3.73")
+    assert "task.skip" not in refusal("\n".join([*ROWS, "7,eight,9"]), target=-1)
     titled = refusal(f"Report,,\nby someone,,\n{PLAIN}")
     assert "'column2'; -1 is the last one; task.skip leaves out lines above the names" in titled
+    titled = refusal(f"Report,,\nby someone,,\n{PLAIN}", target=-1)
+    assert titled.endswith("'task.missing=[b]'; task.skip leaves out lines above the names")
     wide = ",".join(f"c{i}" for i in range(500))
     assert "'c19' and 480 more" in refusal(lines([",".join("1" * 500)] * 4, wide))
     message = "has no input left: every column is in task.target or task.drop"

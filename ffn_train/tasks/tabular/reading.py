@@ -11,6 +11,8 @@ from ffn_train.config.settings import counted
 from ffn_train.tasks.tabular.dialect import SEPARATORS
 from ffn_train.tasks.tabular.numerals import Numerals
 
+SKIP = "task.skip leaves out lines above the names"  # where the first line may be a title
+
 
 @dataclass(frozen=True)
 class Reading:

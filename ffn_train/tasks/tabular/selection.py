@@ -25,7 +25,7 @@ from ffn_train.tasks.tabular.cells import (
 from ffn_train.tasks.tabular.columns import VERSION, Column, Columns
 from ffn_train.tasks.tabular.dates import ANY_ISO, FULL_ISO, as_days, date_forms
 from ffn_train.tasks.tabular.numerals import MARKS, Numerals
-from ffn_train.tasks.tabular.reading import Reading, unused
+from ffn_train.tasks.tabular.reading import SKIP, Reading, unused
 
 LEVELS = 50  # a category with more levels, or more than half as many as rows, is left out
 CODES = 10  # up to this many distinct numbers in a target may be codes of classes
@@ -77,7 +77,9 @@ class _Names:
         self.all = list(frame.columns)
         self.source = source
         self._header = reading.header
-        self._title = reading.unnamed and "skip" not in unused(reading.kind)
+        # without a name, perhaps since the first line is a title
+        titled = reading.header and "skip" not in unused(reading.kind)
+        self.untitled = reading.unnamed if titled else ()
         self._columns: dict[str, list[str]] = {"": list(reading.unnamed)}
         for name in self.all:
             self._columns.setdefault(reading.renamed.get(name, name), []).append(name)
@@ -100,8 +102,8 @@ class _Names:
         places = "; -1 is the last one" if key == "task.target" else ""
         if not self._header:
             places += "; the first line was taken for a row, which task.header=true changes"
-        elif self._title:
-            places += "; task.skip leaves out lines above the names"
+        elif self.untitled:
+            places += f"; {SKIP}"
         raise SettingError(
             f"{key} {shown(name)} is not a column of {self.source}, which has "
             f"{', '.join(quoted[:LISTED])}{more}{places}{nearest(shown(name), quoted)}"
@@ -191,7 +193,7 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
             inputs.append(kind)
         elif kind:
             left_out.append((name, kind))
-    problems.refuse(source)
+    problems.refuse(source, names.untitled)
     if not inputs:
         why = "".join(f"; {shown(name)}: {reason}" for name, reason in left_out[:LISTED])
         raise SettingError(
@@ -223,7 +225,7 @@ class _Problems:
         for line in advice:
             self._advice.setdefault(line, []).append(name)
 
-    def refuse(self, source: str) -> None:
+    def refuse(self, source: str, untitled: Sequence[str]) -> None:
         if not self._found:
             return
         phrases = [f"column {shown(name)} {trouble}" for name, trouble in self._found[:LISTED]]
@@ -233,6 +235,7 @@ class _Problems:
         for advice, names in self._advice.items():
             ways.append(advice if "=" in advice else paste(f"task.{advice}", names))
         phrases += [f"what helps: {' or '.join(ways)}"] if ways else []
+        phrases += [SKIP] if {*untitled} & {name for name, _ in self._found} else []
         raise SettingError(f"{source}: {'; '.join(phrases)}")
 
 

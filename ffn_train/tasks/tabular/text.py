@@ -14,7 +14,7 @@ from ffn_train.config.settings import SettingError, counted
 from ffn_train.tasks.tabular.dialect import Dialect, Given, any_length, find, records
 from ffn_train.tasks.tabular.numerals import MISSING
 from ffn_train.tasks.tabular.pieces import fast_and_exact, in_pieces
-from ffn_train.tasks.tabular.reading import Reading, unique
+from ffn_train.tasks.tabular.reading import SKIP, Reading, unique
 
 SAMPLE = 2**20  # characters in which the dialect is detected
 _BOMS = (
@@ -184,7 +184,7 @@ def _parsed(
 def _title(dialect: Dialect) -> str:
     """What to set if the line of names is none, since it is shorter than most rows."""
     short = dialect.header and len(dialect.names) < dialect.fields
-    return "; task.skip leaves out lines above the names" if short else ""
+    return f"; {SKIP}" if short else ""
 
 
 @any_length()
