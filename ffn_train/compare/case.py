@@ -56,6 +56,12 @@ class Traces:
     early_signal: Floats
     theory_holds: bool = True
 
+    @property
+    def last(self) -> float | None:
+        """The run's last step; None without a row."""
+        steps = self.curves["train_loss"][0]
+        return float(steps[-1]) if len(steps) else None
+
 
 @dataclass(frozen=True)
 class Case:

@@ -74,6 +74,7 @@ def content(
                 "label": case.label,
                 "state": case.state,
                 "lost": case.lost,
+                "last": None if case.traces is None else case.traces.last,
                 "unfinished": case.unfinished,
                 "kinds": {kind: numbers[at] for kind, numbers in kinds.items()},
                 "measured": case.traces is not None,

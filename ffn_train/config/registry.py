@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -125,9 +125,10 @@ def _check_outside(group: str, name: str, cls: type[Any]) -> None:
         )
     if missing := sorted(getattr(cls, "__abstractmethods__", ())):
         raise ValueError(f"{where}, has no {', '.join(missing)}")
-    plain = [f.name for f in fields(cls) if f.init and "setting" not in f.metadata]
-    if given := [name for name in plain if name in vars(cls).get("__annotations__", {})]:
-        raise ValueError(f'{where}: {given[0]} is not declared as a setting: setting("...", 2)')
+    needed = [f for f in fields(cls) if f.init and f.default is f.default_factory is MISSING]
+    for unknown in (f.name for f in needed if "setting" not in f.metadata):
+        what = f"{unknown} is not declared as a setting"
+        raise ValueError(f'{where}: {what}, as in {unknown}: float = setting("...", 2.0)')
     try:
         cls.check_class()
     except ValueError as error:

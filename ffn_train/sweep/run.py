@@ -179,6 +179,7 @@ def run_sweep(plan: Plan, notify: Notify) -> Sweep:
             )
             try:
                 write(sweep, sys.argv, everything)
+                stale = False
             except OSError as error:  # the jobs themselves are not affected
                 stale = True
                 notify(f"warning: the manifest's states are those of the start: {error}")

@@ -346,10 +346,10 @@ class Mine(Activation):
 """: r"least is not a keyword; did you mean at_least\?",
     """@choice("activation", "mine")
 class Mine(Activation):
-    beta: float = 1.0
+    beta: float
     def value(self, z): return z
     def derivative(self, z): return z > -np.inf
-""": r"activation=mine, the class Mine: beta is not declared as a setting: setting\(",
+""": r"activation=mine, the class Mine: beta is not declared as a setting, as in",
 }
 
 
@@ -467,6 +467,36 @@ def test_what_only_a_try_can_tell_is_told_before_the_run(part: Path, content: st
     with pytest.raises(SettingError, match=re.escape(message)) as caught:
         build_experiment(compose([*small, "parts=[my_parts.py]", *overrides]))
     assert len(str(caught.value)) < 200
+
+
+ACCEPTED = {
+    """@choice("optimizer", "mine")
+class Mine(Optimizer):
+    slots = ("sum",)
+    def descend(self, params, grads, memory, *, lr, count):
+        memory["sum"] += grads
+        if count % 16 == 0:
+            params -= lr * memory["sum"]
+            memory["sum"][...] = 0
+""": ["optimizer=mine", "+optimizer.lr=0.1"],
+    """@choice("optimizer", "mine")
+class Mine(Optimizer):
+    slots = ()
+    def step(self, params, grads, memory, *, lr, count, decays=True): params -= lr * grads
+    def descend(self, params, grads, memory, *, lr, count): raise NotImplementedError
+""": ["optimizer=mine", "+optimizer.lr=0.1"],
+    """@choice("logger", "mine")
+class Mine(Logger):
+    file: object = None
+    def log(self, step, scalars, measures): pass
+""": ["logger=mine"],
+}
+
+
+@pytest.mark.parametrize("content", ACCEPTED)
+def test_what_is_unusual_is_not_refused(part: Path, content: str) -> None:
+    part.write_text(f"from ffn_train.parts import *\n\n\n{content}", encoding="utf-8")
+    build_experiment(compose([*SMALL, "parts=[my_parts.py]", *ACCEPTED[content]]))
 
 
 def test_a_file_that_a_part_lacks_is_a_mistake_of_the_part(part: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +15,7 @@ from ffn_train.config.overrides import Interval
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import load_run
 from ffn_train.runs.summary import Summary, read_summary
-from ffn_train.sweep.manifest import read
+from ffn_train.sweep.manifest import read, write
 from ffn_train.sweep.run import Sweep, check, run_sweep
 from ffn_train.sweep.search import _text
 from ffn_train.sweep.space import Space
@@ -94,6 +97,22 @@ def test_a_job_that_several_trials_propose_is_one(tmp_path: Path) -> None:
     swept = search(tmp_path / "s", "model.depth=interval(1,2)", *trials)
     assert sorted(job.config["model"]["depth"] for job in swept.entries) == [1, 2]
     assert swept.best[0].endswith("of 5 trials)")
+
+
+@pytest.mark.parametrize(("failing", "stale"), [(2, False), (4, True)])
+def test_a_manifest_that_was_written_in_the_end_is_not_stale(
+    failing: int, stale: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = itertools.count(1)
+
+    def full(*content: Any) -> None:
+        if next(calls) == failing:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(*content)
+
+    monkeypatch.setattr("ffn_train.sweep.run.write", full)
+    batches = ("sweep.search.trials=2", "sweep.search.at_once=1")  # a batch is written twice
+    assert search(tmp_path / "s", INTERVAL, *batches).stale == stale
 
 
 def test_a_diverged_trial_is_pruned(tmp_path: Path) -> None:

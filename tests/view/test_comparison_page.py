@@ -438,7 +438,7 @@ def test_a_ratio_of_zero_leaves_the_others_on_a_logarithmic_scale(opened: Opened
     assert shades[2] == shades[3]  # the low end of the scale
 
 
-@pytest.mark.parametrize("evaluated", [0, 1, 3])
+@pytest.mark.parametrize("evaluated", [0, 1, 3, 5])
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_a_lost_run_s_curve_goes_on_to_a_cross_at_its_last_step(
     evaluated: int, seeds: int, opened: Opened

@@ -236,8 +236,9 @@ def _until_lost(axes: Axes, case: Case, name: str) -> Curve:
     A last loss that is unknown or not a number is drawn at the top.
     """
     steps, losses = _curve(case, name)
-    last = _curve(case, "train_loss")[0][-1]
-    if not len(steps) or steps[-1] < last:
+    assert case.traces is not None
+    last = case.traces.last
+    if last is not None and (not len(steps) or steps[-1] < last):
         steps, losses = np.append(steps, last), np.append(losses, np.inf)
     low, top = axes.get_ylim()
     return steps, np.where(losses <= top, np.maximum(losses, low), top)

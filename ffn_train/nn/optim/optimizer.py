@@ -16,6 +16,8 @@ from ffn_train.nn.core import Array
 
 CHUNK = 32_768  # elements; parameters, gradient and memory of a chunk stay in the cache
 
+TRIED = 1000  # updates of an optimizer of the user's own, before the training
+
 Memory = dict[str, Array]
 
 
@@ -72,12 +74,13 @@ class Optimizer(Choice, ABC):
         params: Array = np.ones(4)
         memory: Memory = {name: np.zeros(4) for name in self.slots}
         with np.errstate(all="ignore"):
-            for count in (1, 2, 3):  # the first may only fill the memory
-                self.descend(params, np.full(4, 0.5), memory, lr=1.0, count=count)
-        if (params == 1).all():
-            raise SettingError(
-                f"optimizer={self.name}: descend must change params in place, as in params -= ..."
-            )
+            for count in range(1, TRIED + 1):  # it may wait, and collect gradients in its memory
+                self.step(params, np.full(4, 0.5), memory, lr=1.0, count=count, decays=False)
+                if (params != 1).any():
+                    return
+        raise SettingError(
+            f"optimizer={self.name}: descend must change params in place, as in params -= ..."
+        )
 
     @abstractmethod
     def descend(

@@ -481,12 +481,11 @@ class ComparisonPage {
   }
 }
 
-/** A run's curve; if the run is lost later, on to its last step. @param {Run} run @param {string} name @returns {Curve} */
+/** A run's curve; of a lost run on to a gap at its last step. @param {Run} run @param {string} name @returns {Curve} */
 function untilLost(run, name) {
-  const { x, y } = run.curves[name],
-    last = Array.from(run.curves.train_loss.x).pop();
-  if (!run.lost || last === undefined || x[x.length - 1] >= last) return { x, y };
-  return { x: [...Array.from(x), last], y: [...Array.from(y), NaN] };
+  const { x, y } = run.curves[name];
+  if (!run.lost || run.last === null || !Number.isFinite(y[y.length - 1] ?? 0)) return { x, y };
+  return { x: [...Array.from(x), run.last], y: [...Array.from(y), NaN] };
 }
 
 const comparisonPage = new ComparisonPage(Data.ofPage());

@@ -4,7 +4,7 @@
  * @typedef {{key: string, short: string, levels: {text: string, number: number | null}[]}} Setting
  * @typedef {{name: string, kind: string, label: string, log: boolean, factor: boolean, at_start: boolean, unit: string, apart: string}} Metric
  * @typedef {{x: ArrayLike<number>, y: ArrayLike<number>}} Curve
- * @typedef {{label: string, state: string, lost: boolean, unfinished: boolean, kinds: Record<string, number>, measured: boolean, at: number[], verdict: string[],
+ * @typedef {{label: string, state: string, lost: boolean, last: number | null, unfinished: boolean, kinds: Record<string, number>, measured: boolean, at: number[], verdict: string[],
  *   values: ArrayLike<number>, curves: Record<string, Curve>, flow: {steps: ArrayLike<number>, rows: ArrayLike<number>[]}}} Run
  * @typedef {{name: string, at: number[], runs: Run[]}} Group
  * @typedef {{n: number, mean: number, low: number, high: number, spread: number, geometric: boolean}} Statistics
