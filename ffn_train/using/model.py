@@ -278,7 +278,7 @@ def model_of(run: Run, which: Which | None = None) -> Model:
         reading = content.get("reading", {})
         separator = _WORDS.get(reading.get("separator"))
         read_as = {"header": reading.get("header"), "separator": separator}
-        if reading.get("units") is False:  # else a new file may have units or not
+        if reading.get("units") is False and columns.version > 1:  # else it may have them or not
             read_as["units"] = False
         sizes = [array.shape for array in vars(scale).values()]
         if sizes != [(len(columns.names),)] * 2 + [(len(outputs),)] * 2:

@@ -74,7 +74,6 @@ def test_words_of_several_pairs_that_a_run_took_for_yes_and_no(folder: Path) -> 
     ("cells", "chosen", "coded"),
     [
         ([*"uvuvuvuvuvu", "NA "], [], [0, 1, 0]),  # of the last three
-        (["01", "1", "2"], ["task.categories=[code]"], [1, 1, 0]),
         ([*(f"2021-02-{day}" for day in range(10, 21)), "2019"], [], [18677, 18678, 17897]),
     ],
 )

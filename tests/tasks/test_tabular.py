@@ -300,20 +300,12 @@ def test_codes_beside_a_gap_are_those_of_a_second_file_that_has_words(folder: Pa
             assert codes.sum(axis=0).tolist() == [4, 4, 3]
 
 
-def test_codes_keep_their_leading_zeros(folder: Path) -> None:
-    codes = [*["01067", "1067", "22"] * 3, "22", "22", ""]
-    content = lines([f"{c},{row}" for c, row in zip(codes, ROWS, strict=True)], "c,a,b,y")
-    words = ("01067", "1067", "22")
-    made = read(content, categories=["c"])
-    assert made.input_names[:3] == tuple(f"c={word}" for word in words)
-    assert made.inputs[:3, :3].tolist() == np.eye(3).tolist()
-    assert {*read(content, target="c", classes=True).target_names} == {*words}
-    parts = parts_of(data(content, groups="c", validation=0.3))
-    assert len({codes[row] for row in (*parts.train, *parts.validation)}) == 4
-    assert not {codes[row] for row in parts.train} & {codes[row] for row in parts.validation}
-    assert read(content).input_names[:1] == ("c",)
-    without = lines([f"{c}.0,{row}" for c, row in zip("12" * 6, ROWS, strict=True)], "c,a,b,y")
-    assert read(without, categories=["c"]).input_names[:2] == ("c=1", "c=2")
+@pytest.mark.parametrize("first", ["-", ""])
+def test_row_numbers_without_a_name_may_stand_beside_units(folder: Path, first: str) -> None:
+    rows = [f"{first},m,s,N", *(f"{number},{row}" for number, row in enumerate(ROWS))]
+    table = read(lines(rows, ",a,b,y"))
+    assert table.input_names == ("a", "b")
+    assert len(table.inputs) == len(ROWS)
 
 
 def test_infinity_is_no_long_code() -> None:

@@ -640,7 +640,6 @@ def test_a_byte_order_mark_or_the_names_tell_another_encoding(
         (["true", "false", "unknown"], ["true", "false"]),
         (["1.0", "2.0", "beta"], ["1.0", "2.0"]),
         (["007", "K12"], ["007"]),
-        (["01", "02", "3"], ["01", "3"]),
         (["1.0", "2.0", "3.0"], ["1", "2.0"]),  # numbers in the training file, and told as such
         (["1", "2", "3"], ["1.0", "2", "beta"]),
         (["True", "False"], ["true", "FALSE", "?"]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -44,11 +43,6 @@ def _digits(value: float) -> str:
 def too_long(cells: Any) -> bool:
     """Whether there are numbers among cells that several codes would be read as."""
     return cells.dtype.kind == "f" and bool(cells.abs().between(EXACT, np.finfo(float).max).any())
-
-
-def with_zeros(cells: Any) -> bool:
-    """Whether there are codes among cells of text that as numbers would lose leading zeros."""
-    return any(re.fullmatch(r"\s*0\d+\s*", str(word)) for word in factorized(cells)[1])
 
 
 def class_words(words: Iterable[str]) -> tuple[str, ...]:

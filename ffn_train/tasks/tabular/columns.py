@@ -173,8 +173,8 @@ class Columns:
     ``left_out``: columns that are not inputs, with the reasons. ``missing``: cells that count as
     missing. ``table``: the names of all columns of the table but the targets, in its order; () of a
     run of a version that did not record them. ``version``: of the rules by which cells are read; by
-    the first, which is not recorded, words for missing cells with blanks around them are words, a
-    year among dates is its first day, and codes lose their leading zeros.
+    the first, which is not recorded, words for missing cells with blanks around them are words, and
+    a year among dates is its first day.
     """
 
     inputs: tuple[Column, ...]

@@ -267,7 +267,8 @@ def header_and_units(
     header = _is_header(first, rest, number) if hints.header is None else hints.header
     units = header and bool(rest) and (_units(rest, number) if hints.units is None else hints.units)
     detected = units and hints.header is None and hints.units is None
-    if detected and rows[0][: len(rows[1])].count("") > rows[1].count(""):
+    unnamed = [place for place, name in enumerate(rows[0][: len(rows[1])]) if not name]
+    if detected and unnamed != [0] and len(unnamed) > sum(cell in MISSING for cell in rows[1]):
         raise SettingError(
             "has a first line with fewer cells than the second: set "
             f"task.skip={hints.skip + 1} if it is a title, task.header=true if it has the names"

@@ -110,20 +110,14 @@ class _Names:
         )
 
 
-def numeric_codes(frame: Any, reading: Reading, roles: Wanted, source: str) -> frozenset[str]:
-    """The columns of codes that were read as numbers."""
+def long_codes(frame: Any, reading: Reading, roles: Wanted, source: str) -> frozenset[str]:
+    """The columns of codes whose numbers are too long to be told apart; text would be."""
     names = _Names(frame, reading, source)
     targets = names.of("task.target", roles.target)
     coded = [*names.of("task.categories", roles.categories), *names.of("task.groups", roles.groups)]
-    among = (*coded, *(targets if roles.classes else ()))
-    return frozenset(name for name in among if frame[name].dtype.kind in "iuf")
-
-
-def long_codes(frame: Any, reading: Reading, roles: Wanted, source: str) -> frozenset[str]:
-    """The columns of codes whose numbers are too long to be told apart; text would be."""
     return frozenset(
         name
-        for name in numeric_codes(frame, reading, roles, source)
+        for name in (*coded, *(targets if roles.classes else ()))
         if too_long(blanked(frame[name], roles.missing, reading.numerals))
     )
 

@@ -18,7 +18,7 @@ from ffn_train.tasks.outliers import outliers
 from ffn_train.tasks.scores import R2, Accuracy, Score
 from ffn_train.tasks.table import Data, Parts, Table, held, standardised
 from ffn_train.tasks.tabular.binary import settled
-from ffn_train.tasks.tabular.categories import as_words, with_zeros
+from ffn_train.tasks.tabular.categories import as_words
 from ffn_train.tasks.tabular.cells import blanked, handy, named, shown, with_cells
 from ffn_train.tasks.tabular.columns import VERSION, Columns
 from ffn_train.tasks.tabular.dialect import SEPARATORS, Given
@@ -30,7 +30,6 @@ from ffn_train.tasks.tabular.selection import (
     Wanted,
     described,
     long_codes,
-    numeric_codes,
     select,
 )
 from ffn_train.tasks.task import Task
@@ -314,8 +313,8 @@ class TableTask(Task):
         roles = self._wanted()
         frame, reading = self._frame("path", self._hints)
         self._refuse_unused(reading.kind, source)
-        if reading.kind == "text":
-            frame = self._with_codes(frame, reading, roles, source)
+        if codes := long_codes(frame, reading, roles, source):
+            frame, reading = self._frame("path", replace(self._hints, words=codes))
         whole = frame[_filled(frame)]
         cells = {name: handy(cells) for name, cells in whole.items()}
         unseen = [
@@ -341,18 +340,6 @@ class TableTask(Task):
             words = " or ".join(map(shown, unseen))
             notes.append(f"{source}: no cell is {words} (task.missing)")
         return used, reading, selection, notes
-
-    def _with_codes(self, frame: Any, reading: Reading, roles: Wanted, source: str) -> Any:
-        """The frame with codes as they are written where their numbers do not tell them apart."""
-        long = long_codes(frame, reading, roles, source)
-        codes = numeric_codes(frame, reading, roles, source) if self.version > 1 else long
-        if not codes:
-            return frame
-        written, _ = self._frame("path", replace(self._hints, words=codes))
-        apart = {name: written[name] for name in codes}
-        return with_cells(
-            frame, {n: cells for n, cells in apart.items() if n in long or with_zeros(cells)}
-        )
 
     def _refuse_unused(self, kind: str, source: str) -> None:
         """Raises SettingError for a setting that a table of this kind does not use, unless a second
