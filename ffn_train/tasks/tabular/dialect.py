@@ -267,13 +267,18 @@ def header_and_units(
     header = _is_header(first, rest, number) if hints.header is None else hints.header
     units = header and bool(rest) and (_units(rest, number) if hints.units is None else hints.units)
     detected = units and hints.header is None and hints.units is None
-    unnamed = [place for place, name in enumerate(rows[0][: len(rows[1])]) if not name]
-    if detected and unnamed != [0] and len(unnamed) > sum(cell in MISSING for cell in rows[1]):
+    if detected and _is_title(rows[0], rows[1]):
         raise SettingError(
             "has a first line with fewer cells than the second: set "
             f"task.skip={hints.skip + 1} if it is a title, task.header=true if it has the names"
         )
     return header, units
+
+
+def _is_title(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Whether a line has more empty cells than the next, besides the name of an index."""
+    empty = [place for place, cell in enumerate(first[: len(second)]) if not cell]
+    return empty != [0] and len(empty) > sum(cell in MISSING for cell in second)
 
 
 def _is_header(first: Sequence[str], rows: Sequence[Sequence[str]], number: _IsNumber) -> bool:
