@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -132,6 +133,8 @@ def complete(words: Sequence[str]) -> None:
 
     if len(words) != 1 or not re.fullmatch(r"(install|uninstall|query)=(bash|zsh|fish)", words[0]):
         raise SettingError("--shell-completion takes install=SHELL, of bash, zsh, fish")
+    if words[0].startswith("query=") and "COMP_LINE" not in os.environ:
+        raise SettingError(f"--shell-completion {words[0]} is for the shell, which sets COMP_LINE")
     declare(())
     sys.argv[1:] = ["--shell-completion", *words]
     with one_line_errors():

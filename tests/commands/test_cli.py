@@ -449,3 +449,12 @@ def test_presets_may_lie_in_several_directories(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["1e5", "12.50", "1_0", "true", "2024"])
 def test_a_directory_is_named_as_it_was_typed(name: str) -> None:
     assert compose([f"run.dir={name}"])["run"]["dir"] == name
+
+
+def test_a_shell_s_question_needs_a_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("COMP_LINE", raising=False)
+    done = command("--shell-completion", "query=bash", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "ffn_train: --shell-completion query=bash is for the shell, which sets COMP_LINE\n"
+    )

@@ -88,6 +88,7 @@ def test_what_changes_no_number_does_not_tell_runs_apart() -> None:
         ("loss", {"name": "huber", "delta": 1e-46}, "loss.delta=1e-46 is 0"),
         ("residual", {"scale": 10**39}, "is infinite in float32"),
         ("residual", {"power": 400}, "residual.power=400 and model.depth=3: the factor"),
+        ("residual", {"power": 1e9}, "the factor 0 is too small for any precision"),
         ("init", {"name": "lecun", "bias_std": 1e-46}, "init.bias_std=1e-46 is 0"),
         ("init", {"name": "normal", "inner": 1e-80}, "a square root that loses digits in float32"),
         ("init", {"name": "normal", "outer": 1e80}, "a square root that is infinite in float32"),

@@ -192,6 +192,17 @@ def test_a_block_of_dead_units_has_no_factor_of_infinity(tmp_path: Path) -> None
     assert finding.change == ("model.width=32",)
 
 
+@pytest.mark.parametrize(("rows", "many"), [(1, False), (2, True)])
+def test_a_unit_is_dead_in_half_of_the_batches_of_one_row(
+    rows: int, many: bool, tmp_path: Path
+) -> None:
+    section = {"trainer": {"steps": 2, "batch_size": rows}}
+    run = verdict(tmp_path, depth=2, width=24, section=section, residual="identity")
+    shares = np.full_like(run.measures["dead_share"].values, 0.5)
+    run = replace(run, measures=with_values(run.measures, dead_share=shares))
+    assert many_dead(Evidence(run), shares[0]) == many
+
+
 @pytest.mark.parametrize(
     ("width", "share", "many"), [(24, 0.6, False), (24, 0.7, True), (1, 0.8, False), (1, 1.0, True)]
 )

@@ -153,13 +153,15 @@ def _units(evidence: Evidence) -> str:
 def many_dead(evidence: Evidence, share: Floats) -> bool:
     """Whether more of the blocks' units are dead than chance and depth alone explain.
 
-    Where depth has made the samples alike, a unit is dead with a probability of one half.
+    Where depth has made the samples alike, a unit is dead with a probability of one half; in a
+    batch of one row it always is.
     """
     if not len(share):
         return False
+    alone = evidence.setting("trainer", "batch_size") == 1
     chance = 0.5 + CHANCE * 0.5 / math.sqrt(evidence.hidden) if evidence.hidden else DEAD
     many = min(max(chance, DEAD), 1.0)
-    common = skips(evidence) and chance < 1 and np.median(share) >= COMMON
+    common = skips(evidence) and not alone and chance < 1 and np.median(share) >= COMMON
     return bool(share.max() >= many or common)
 
 
