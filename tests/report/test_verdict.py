@@ -192,6 +192,25 @@ def test_a_block_of_dead_units_has_no_factor_of_infinity(tmp_path: Path) -> None
     assert finding.change == ("model.width=32",)
 
 
+@pytest.mark.parametrize("decay", [0.1, 1.0, 20.0])
+def test_weights_that_decay_away(decay: float, tmp_path: Path) -> None:
+    """Up to exploding ones: a step that takes 300 % off turns the weights round, three as large."""
+
+    def finding(weight_decay: float) -> Finding:
+        optimizer = settings("optimizer", "sgd") | {"weight_decay": weight_decay}
+        section = {**TRAINED, "optimizer": optimizer}
+        where = tmp_path / str(weight_decay)
+        where.mkdir()
+        return answers(verdict(where, depth=4, width=16, section=section))[HELD_BACK]
+
+    lost = finding(decay)
+    assert lost.kind == "weight decay too large"
+    (change,) = lost.change
+    less = float(change.removeprefix("optimizer.weight_decay="))
+    assert 0 < less < 0.01
+    assert finding(less).kind != lost.kind
+
+
 @pytest.mark.parametrize(("rows", "many"), [(1, False), (2, True)])
 def test_a_unit_is_dead_in_half_of_the_batches_of_one_row(
     rows: int, many: bool, tmp_path: Path

@@ -59,6 +59,7 @@ SPIKES = 0.005  # share of the rows
 CLIPPED = 0.9  # share of the updates
 USUAL_CLIP = 1.0  # the default of trainer.clip
 BEGUN = 20  # updates
+SHRINKING = 0.005  # part of the weights that decay takes in a step
 MANY = 12  # blocks
 FEW = 0.5  # parameters per training row
 JUDGED_BY = (  # the quantities that rules read
@@ -207,6 +208,19 @@ def _large_from_the_start(evidence: Evidence) -> Finding | None:
         "grow much: the initial weights or biases are too large, or the targets too small"
     )
     return _finding("initialisation", text, evidence.new("init=lecun", "init.bias_std=0"))
+
+
+def _weight_decay(evidence: Evidence) -> Finding | None:
+    """The weights shrink faster than gradients can hold them up."""
+    decay, lr = evidence.setting("optimizer", "weight_decay"), evidence.highest_rate
+    if _good(evidence) or not lr * decay > SHRINKING or not lr * decay * evidence.updates > 1:
+        return None
+    text = (
+        f"each step takes {100 * lr * decay:.3g}% off the weights, the learning rate of {lr:.2g} "
+        f"times optimizer.weight_decay={decay:g}"
+    )
+    usual = f"optimizer.weight_decay={SHRINKING / 10 / lr:.2g}"
+    return _finding("weight decay too large", text, (usual,))
 
 
 def _rate_too_large(evidence: Evidence) -> Finding | None:
@@ -432,6 +446,7 @@ RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
     _narrow_norm,
     _initialisation,
     _depth,
+    _weight_decay,
     _out_of_range_at_once,
     _dead_from_the_start,
     _hardly_begun,
