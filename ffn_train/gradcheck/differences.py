@@ -30,6 +30,7 @@ import numpy as np
 from ffn_train.nn.blocks.branch import Branch
 from ffn_train.nn.core import Array, FlatVector, Layer, Layout, Views
 from ffn_train.nn.losses.loss import Loss
+from ffn_train.nn.reductions import norm, rms
 
 STEP = 1e-4
 TOLERANCE = 1e-7
@@ -148,7 +149,7 @@ def check_array(
     numeric = float(np.vdot(direction, right))
     if np.shape(array) != right.shape:
         return Check(name, np.nan, numeric, np.inf, 0.0, 0, tolerance)
-    error = _relative(float(np.linalg.norm(array - right)), float(np.linalg.norm(right)))
+    error = _relative(norm(array - right), norm(right))
     return Check(name, float(np.vdot(direction, array)), numeric, error, 0.0, 0, tolerance)
 
 
@@ -218,7 +219,7 @@ def _compared(
         return Check(tensor, analytic, np.nan, np.nan, 0.0, kinks, tolerance)
     if not np.isfinite(analytic):
         return Check(tensor, analytic, fine, np.inf, 0.0, kinks, tolerance)
-    typical = float(np.linalg.norm(gradient)) / np.sqrt(gradient.size)
+    typical = rms(gradient)
     scale = max(abs(analytic), abs(coarse), typical)
     error = _relative(abs(analytic - fine), scale)
     resolution = _relative(10 * np.finfo(np.float64).eps * size / step, scale)

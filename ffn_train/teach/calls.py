@@ -184,8 +184,13 @@ def reason(error: BaseException) -> str:
 def _given(argument: Argument) -> Any:
     if isinstance(argument, Passed):
         activation = ACTIVATIONS[argument.name]
-        return activation.derivative if argument.derivative else activation.value
+        return _of_numbers_too(activation.derivative if argument.derivative else activation.value)
     return argument.copy()
+
+
+def _of_numbers_too(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A function of arrays, which also takes a number, as in a loop over units."""
+    return lambda z: function(z) if np.ndim(z) else function(np.full(1, z, np.float64))[0]
 
 
 def _answer(result: Any) -> Answer:

@@ -50,8 +50,9 @@ class Forward:
         return self.subject.ask(self.values(), self.act)
 
     def output(self, values: Values) -> Floats | None:
-        """y, samples in rows; None if the call fails."""
-        return self.subject.ask(values, self.act).gradients.get("y")
+        """y, samples in rows, of truth values as 1 and 0; None if the call fails."""
+        y = self.subject.ask(values, self.act).gradients.get("y")
+        return y.astype(np.float64) if y is not None and y.dtype == bool else y
 
     def values(self, sizes: Sizes = SIZES, seed: int = 0) -> Values:
         if not self.shapes:

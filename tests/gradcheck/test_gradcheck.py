@@ -160,6 +160,15 @@ def test_kinks_that_lie_close_together_are_avoided_by_shorter_steps(seed: int) -
     assert (result.unjudged, result.failed) == ("", False)
 
 
+def test_gradients_whose_squares_are_infinite_are_compared() -> None:
+    large = ("residual.scale=1e20", "residual.power=0", "model.depth=9", "model.width=8")
+    checks = check(["residual=scaled", *large])
+    compared = [c for part in checks.values() for c in part if abs(c.analytic) > 1e155]
+    assert len(compared) > 5
+    assert all(0 < c.error < 1e-7 or c.tensor == "predict" for c in compared)
+    assert not [c for part in checks.values() for c in part if c.failed]
+
+
 def test_what_rounding_hides_is_neither_passed_nor_failed() -> None:
     checks = check(["model.depth=80", "model.width=8", "residual=none", "activation=tanh"])
     whole = {c.tensor: c for c in checks["stack of depth 80"]}

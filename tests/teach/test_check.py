@@ -39,6 +39,34 @@ def test_the_textbook_functions_are_right() -> None:
     assert report.status == 0
 
 
+LOOPS = """
+import numpy as np
+
+def forward_pass(x, W, b, act):
+    if x.ndim == 2:
+        return np.array([forward_pass(row, W, b, act) for row in x])
+    return np.array([act(W[i] @ x + b[i]) for i in range(len(W))])
+
+def backward_pass(dy, x, W, b, act, act_grad):
+    dz = dy * np.vectorize(act_grad)(x @ W.T + b)
+    return dz.T @ x, dz.sum(axis=0), dz @ W
+"""
+
+
+def test_activations_take_the_numbers_of_a_loop() -> None:
+    report = checked(LOOPS)
+    assert [(f.function, f.verdict) for f in report.findings] == [
+        ("forward_pass", "right"),
+        ("backward_pass", "right"),
+    ]
+
+
+def test_truth_values_have_no_derivative() -> None:
+    (finding,) = pair("x): return x > 0", "dy, x): return dy").findings
+    assert finding.verdict == "wrong"
+    assert pair("x): return x > 0", "dy, x): return 0 * dy").right
+
+
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("source", SOURCES)
 def test_right_gradients_are_right_in_every_style(source: str, style: str) -> None:
