@@ -37,7 +37,7 @@ def _branch(residual: Residual, depth: int, dtype: str) -> None:
     """Refuse a branch factor that over- or underflows in the run's dtype."""
     factor = residual.multiplier(depth)
     lost = misread(factor, dtype)
-    if factor == 0 != getattr(residual, "scale", 0):  # in float64 too
+    if not factor and vars(residual).get("scale"):  # 0 in float64 too
         lost = "is too small for any precision"
     if lost is not None:
         values = ", ".join(f"residual.{key}={value}" for key, value in vars(residual).items())

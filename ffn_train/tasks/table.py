@@ -94,7 +94,7 @@ class Data:
 
     def to_json(self) -> dict[str, Any]:
         """What a model needs to be used on other rows; of the rows themselves nothing."""
-        return {
+        content = {
             "digest": self.digest,
             "inputs": list(self.input_names),
             "input_mean": self.input_mean.tolist(),
@@ -103,10 +103,10 @@ class Data:
             "target_mean": self.target_mean.tolist(),
             "target_std": self.target_std.tolist(),
             **self.origin,
-            **(
-                {"rows": {part: at.tolist() for part, at in self.rows.items()}} if self.rows else {}
-            ),
         }
+        if self.rows:
+            content["rows"] = {part: places.tolist() for part, places in self.rows.items()}
+        return content
 
     def astype(self, dtype: DTypeLike) -> Data:
         """The same rows in another precision; the means and standard deviations stay float64.
