@@ -129,9 +129,9 @@ def test_columns_come_back_from_their_json_with_the_classes(folder: Path) -> Non
     ("content", "chosen", "message"),
     [
         (
-            flowers(tuple(f"n{i}" for i in range(51)), rows=200),
+            flowers(tuple(f"n{i}" for i in range(65)), rows=200),
             {},
-            "column 'kind' is a target of text, such as 'n1', and has 51 different words, many for "
+            "column 'kind' is a target of text, such as 'n1', and has 65 different words, many for "
             "classes; what helps: task.classes=true",
         ),
         (flowers(('"1,5"', '"2,5"')), {}, "what helps: task.decimal=comma or task.classes=true"),

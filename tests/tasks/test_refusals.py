@@ -114,6 +114,12 @@ BROKEN: dict[str | bytes, str] = {
         "column 'b' has a cell that is no finite number, such as 'eight' in row 13; what helps: "
         "'task.missing=[eight]' or 'task.categories=[b]' or 'task.drop=[b]'"
     ),
+    lines([*ROWS, "7,eight,9", "x,nine,9", "x,eight,9"]): (
+        "'task.missing=[x,eight,nine]' or 'task.categories=[a,b]' or 'task.drop=[a,b]'"
+    ),
+    lines([*ROWS, *(f"7,{word},9" for word in "abcdefghijk"), "x,1,2"]): (  # of 11 none is named
+        "such as 'x' in row 24; what helps: 'task.missing=[x]' or 'task.categories=[a]' or"
+    ),
     lines([*ROWS, "7,1e999,9"]): "column 'b' has a cell that is no finite number, such as '",
     lines([*ROWS, "7,8_0,9"]): "such as '8_0' in row 13",
     lines([*ROWS, "7,٨,9"]): "such as '٨' in row 13",
@@ -389,7 +395,12 @@ def test_a_column_that_is_not_there(folder: Path) -> None:
     titled = refusal(f"Report,,\nby someone,,\n{PLAIN}")
     assert "'column2'; -1 is the last one; task.skip leaves out lines above the names" in titled
     titled = refusal(f"Report,,\nby someone,,\n{PLAIN}", target=-1)
-    assert titled.endswith("'task.missing=[b]'; task.skip leaves out lines above the names")
+    assert titled.endswith(
+        "'task.drop=[Report,column1]'; task.skip leaves out lines above the names"
+    )
+    assert refusal(PLAIN, target=None) == (
+        "task.target is missing: name the column to predict (task.target=y), one of 'a', 'b', 'y'"
+    )
     wide = ",".join(f"c{i}" for i in range(500))
     assert "'c19' and 480 more" in refusal(lines([",".join("1" * 500)] * 4, wide))
     message = "has no input left: every column is in task.target or task.drop"

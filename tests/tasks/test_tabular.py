@@ -7,6 +7,7 @@ import gzip
 import json
 import lzma
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -430,6 +431,70 @@ def test_full_days_are_dates_with_time_and_zone_or_without(folder: Path, form: s
     rows = [f"{day},{row}" for day, row in zip(ways, ROWS, strict=True)]
     table = read(lines(rows, "day," + HEADER))
     assert np.diff(table.inputs[:, 0]).tolist() == [1] * 11
+
+
+@pytest.mark.parametrize("form", ["%Y-%m", "%Y/%m", "%b %Y", "%B-%Y"])
+def test_a_month_is_its_first_day(folder: Path, form: str) -> None:
+    months = pd.date_range("2021-05-01", periods=12, freq="MS")
+    rows = [f"{day.strftime(form)},{row}" for day, row in zip(months, ROWS, strict=True)]
+    table = read(lines(rows, "month," + HEADER))
+    assert np.diff(table.inputs[:4, 0]).tolist() == [31, 30, 31]
+    assert table.input_names[0] == "month"
+
+
+def test_a_season_of_two_years_is_no_month(folder: Path) -> None:
+    rows = [f"20{i:02}-{i + 1:02},{row}" for i, row in enumerate(ROWS, 8)]
+    note = data(lines(rows, "season," + HEADER)).notes[1]
+    assert "season left out: it has 12 different words" in note
+
+
+@pytest.mark.parametrize(
+    ("words", "numbers", "coded"),
+    [
+        ("fr", "4", ["drive=4", "drive=f", "drive=r"]),
+        (["18-29", "30-44"], "7", ["drive=18-29", "drive=30-44", "drive=7"]),
+        ("f", "468", None),  # one word may stand for missing cells
+        ("fr", "468", None),
+    ],
+)
+def test_words_that_outnumber_the_numbers_beside_them(
+    folder: Path, words: Sequence[str], numbers: str, coded: list[str] | None
+) -> None:
+    cells = [*words, *words, *words, *words, *(numbers * 4)][: len(ROWS)]
+    rows = [f"{cell},{row}" for cell, row in zip(cells, ROWS, strict=True)]
+    content = lines(rows, "drive," + HEADER)
+    if coded is None:
+        assert "'task.categories=[drive]'" in refusal(content)
+    else:
+        assert [*read(content).input_names[:3]] == coded
+
+
+def test_many_words_among_numbers_are_text_and_damaged_numbers_are_not(folder: Path) -> None:
+    rows = [f"{{}}{i},{ROWS[i % len(ROWS)]}" for i in range(36)]
+    tickets = [row.format("PC " if i % 3 == 0 else "") for i, row in enumerate(rows)]
+    left_out = data(lines(tickets, "ticket," + HEADER)).notes[1]
+    assert "ticket left out: it has 36 different words" in left_out
+    damaged = [row.format("<" if i % 3 == 0 else "") for i, row in enumerate(rows)]
+    assert "column 'ticket' has 12 cells that are no finite number" in refusal(
+        lines(damaged, "ticket," + HEADER)
+    )
+
+
+def test_the_states_of_a_country_are_categories(folder: Path) -> None:
+    rows = [f"s{i % 51:02},{ROWS[i % len(ROWS)]}" for i in range(153)]
+    assert "state=s50" in read(lines(rows, "state," + HEADER)).input_names
+
+
+def test_the_errors_of_spreadsheets_are_missing_cells(folder: Path) -> None:
+    rows = [*ROWS, *(f"1,{error},2" for error in ("#DIV/0!", "#NULL!", "#VALUE!", "<NA>"))]
+    assert data(lines(rows)).notes[2].startswith("missing cells in b: ")
+
+
+def test_the_names_that_pandas_gives_to_columns_are_a_header(folder: Path) -> None:
+    Path("data.csv").write_text(pd.DataFrame(X).to_csv())
+    assert TableTask(path="data.csv", target="2").table(rng()).input_names == ("0", "1")
+    Path("data.csv").write_text(pd.DataFrame(X).to_csv(index=False))  # may be a row
+    assert TableTask(path="data.csv", target="2").table(rng()).inputs.shape == (13, 2)
 
 
 def test_a_cell_that_is_no_date_is_refused_among_dates(folder: Path) -> None:

@@ -30,7 +30,7 @@ from ffn_train.tasks.tabular.numerals import Numerals
 from ffn_train.tasks.tabular.reading import unique
 
 YEAR = 365.25  # days
-VERSION = 2  # of the rules by which cells are read
+VERSION = 3  # of the rules by which cells are read
 MISSING, OTHER = "(missing)", "(other)"
 
 
@@ -174,7 +174,8 @@ class Columns:
     missing. ``table``: the names of all columns of the table but the targets, in its order; () of a
     run of a version that did not record them. ``version``: of the rules by which cells are read; by
     the first, which is not recorded, words for missing cells with blanks around them are words, and
-    a year among dates is its first day.
+    a year among dates is its first day; by the first two, months are words, and words are too many
+    from 51 on.
     """
 
     inputs: tuple[Column, ...]

@@ -18,6 +18,7 @@ _ISO = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?")
 _DAY_FIRST = ("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d/%m/%y", "%d.%m.%y")
 _MONTH_FIRST = ("%m/%d/%Y", "%m.%d.%Y", "%m-%d-%Y", "%m/%d/%y", "%m.%d.%y")
 _WORDED = ("%Y/%m/%d", "%d %b %Y", "%d-%b-%Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%y")
+_MONTHS = ("%Y-%m", "%Y/%m", "%b %Y", "%b-%Y", "%B %Y", "%B-%Y")
 _DAY = datetime(2020, 1, 31)
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 
@@ -52,9 +53,12 @@ def _look(word: str) -> str:
     return re.sub(r"[^\W\d]+", "a", re.sub(r"\d+", "0", " ".join(word.split())))
 
 
-def date_forms(cells: Any, order: str | None, iso: str = FULL_ISO) -> list[str]:
+def date_forms(
+    cells: Any, order: str | None, iso: str = FULL_ISO, *, months: bool = True
+) -> list[str]:
     """The formats in which the most cells are dates, at least the share ``TEXT`` of the distinct
-    ones; several if day and month could be swapped. ``iso``: the one of 2020-01-31.
+    ones; several if day and month could be swapped. ``iso``: the one of 2020-01-31; ``months``:
+    whether months are dates, each its first day.
     """
     words = [word for word in as_words(cells)[0] if word]
     if sum(map(bool, map(_ISO.fullmatch, words[:20]))) > len(words[:20]) / 2:
@@ -62,6 +66,7 @@ def date_forms(cells: Any, order: str | None, iso: str = FULL_ISO) -> list[str]:
     else:
         by_order = {"day_first": _DAY_FIRST, "month_first": _MONTH_FIRST}
         dates = (*by_order.get(order or "", (*_DAY_FIRST, *_MONTH_FIRST)), *_WORDED)
+        dates += _MONTHS if months else ()
         looks = {_look(word) for word in words[:20]}
         forms = tuple(
             form

@@ -284,13 +284,14 @@ def _is_title(first: Sequence[str], second: Sequence[str]) -> bool:
 def _is_header(first: Sequence[str], rows: Sequence[Sequence[str]], number: _IsNumber) -> bool:
     """Whether the first line names the columns.
 
-    It does not if it has only numbers; it does if it has a word above a column of numbers.
+    It does not if it has only numbers, but for those that pandas gives to columns: nothing above
+    the index, and 0, 1, 2, ... It does if it has a word above a column of numbers.
     Otherwise it does unless one of its words occurs again below it, or has the form of all words
     below it, as dates have. Where no column is numbers, half of its words must occur again, since a
     name may be a word of its column.
     """
     if all(number(cell) or cell in MISSING for cell in first):
-        return False
+        return len(first) > 2 and [*first] == ["", *map(str, range(len(first) - 1))]
     columns, numeric = _columns([row for row in rows if len(row) == len(first)], number)
     if any(not number(first[i]) and first[i] not in MISSING for i in numeric):
         return True

@@ -11,7 +11,10 @@ from ffn_train.config.settings import SettingError
 MARKS = {"none": "", "point": ".", "comma": ",", "blank": " ", "apostrophe": "'"}
 # the cells that count as missing; a longer list would include words of categories
 MISSING = frozenset(
-    ("", "NA", "N/A", "n/a", "na", "nan", "NaN", "NAN", "null", "NULL", "None", "?", "-", "#N/A")
+    [
+        *("", "NA", "N/A", "n/a", "na", "nan", "NaN", "NAN", "null", "NULL", "None", "?", "-"),
+        *("<NA>", "NaT", "#N/A", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "#NAME?"),
+    ]
 )
 NUMERAL = re.compile(  # with any mark of decimals, or of groups and any other of decimals
     r"[-+]?(\d+([.,]\d+)?|\d{1,3}((,\d{2,3})+(\.\d+)?|(\.\d{2,3})+(,\d+)?))(e[-+]?\d+)?",

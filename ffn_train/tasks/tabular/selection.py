@@ -27,7 +27,8 @@ from ffn_train.tasks.tabular.dates import ANY_ISO, FULL_ISO, as_days, date_forms
 from ffn_train.tasks.tabular.numerals import MARKS, Numerals
 from ffn_train.tasks.tabular.reading import SKIP, Reading, unused
 
-LEVELS = 50  # a category with more levels, or more than half as many as rows, is left out
+LEVELS = 64  # a category with more levels, or more than half as many as rows, is left out
+WORDS = 10  # more different words among numbers are no marks of missing cells
 CODES = 10  # up to this many distinct numbers in a target may be codes of classes
 LONG = 200  # characters of a cell that no message repeats in full
 LISTED = 20  # columns or problems in a message before the rest is only counted
@@ -176,7 +177,8 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
         else:
             kind = _kind(name, cells, reading, roles, problems)
         if isinstance(kind, Column):
-            reason, note = _odd(kind, cells, name in reading.unnamed)
+            levels = LEVELS if roles.version > 2 else 50
+            reason, note = _odd(kind, cells, name in reading.unnamed, levels)
             asked_for = name in requested or name in categories
             if reason and not asked_for:
                 left_out.append((name, reason))
@@ -214,10 +216,12 @@ class _Problems:
         self._found: list[tuple[str, str]] = []
         self._advice: dict[str, list[str]] = {}
 
-    def add(self, name: str, trouble: str, *advice: str) -> None:
+    def add(self, name: str, trouble: str, *advice: str, missing: Iterable[str] = ()) -> None:
+        """``advice``: settings, or names of those that list columns and, ``missing``, cells."""
         self._found.append((name, trouble))
         for line in advice:
-            self._advice.setdefault(line, []).append(name)
+            listed = missing if line == "missing" else [name]
+            self._advice.setdefault(line, []).extend(listed)
 
     def refuse(self, source: str, untitled: Sequence[str]) -> None:
         if not self._found:
@@ -226,20 +230,23 @@ class _Problems:
         if len(self._found) > LISTED:
             phrases.append(f"and {len(self._found) - LISTED} more columns")
         ways = []
-        for advice, names in self._advice.items():
-            ways.append(advice if "=" in advice else paste(f"task.{advice}", names))
+        for advice, listed in self._advice.items():
+            if "=" in advice:
+                ways.append(advice)
+            elif listed:
+                ways.append(paste(f"task.{advice}", dict.fromkeys(listed)))
         phrases += [f"what helps: {' or '.join(ways)}"] if ways else []
         phrases += [SKIP] if {*untitled} & {name for name, _ in self._found} else []
         raise SettingError(f"{source}: {'; '.join(phrases)}")
 
 
-def _wrong_cells(cells: Any, wrong: Any, kind: str = "finite number") -> tuple[str, str]:
-    """How many cells are wrong, in words with the first of them, and that cell."""
+def _wrong_cells(cells: Any, wrong: Any, kind: str = "finite number") -> str:
+    """How many cells are wrong, in words with the first of them."""
     places = np.flatnonzero(wrong)
     first = str(cells.iloc[places[0]])
     many = f"{len(places):,} cells that are" if len(places) > 1 else "a cell that is"
     row = cells.index[places[0]] + 1  # in the file, of which empty rows are left out by now
-    return f"{many} no {kind}, such as {shown(first)} in row {row}", first.strip()
+    return f"{many} no {kind}, such as {shown(first)} in row {row}"
 
 
 def _is_text(cells: Any, numerals: Numerals) -> bool:
@@ -276,15 +283,20 @@ def _check_numbers(
         first = str(cells[wrong].iloc[0])
         problems.add(name, f"is a target of text, such as {shown(first)}: numbers are needed")
     elif wrong.any():
-        what, first = _wrong_cells(cells, wrong)
         few = may_be_classes and cells.nunique() <= min(LEVELS, len(cells) / 2)
         classes = ["task.classes=true"] if few else []
-        problems.add(name, f"has {what}", *_marks(first, numerals), *classes, *_as_missing(first))
+        marks = _marks(str(cells[wrong].iloc[0]).strip(), numerals)
+        words, trouble = _as_missing(cells[wrong]), f"has {_wrong_cells(cells, wrong)}"
+        problems.add(name, trouble, *marks, *classes, "missing", missing=words)
 
 
-def _as_missing(cell: str) -> list[str]:
-    """The setting by which this cell counts as missing, unless it is too long or hard to paste."""
-    return [paste("task.missing", [cell])] if len(cell) <= LONG and cell.isprintable() else []
+def _as_missing(cells: Any) -> list[str]:
+    """The words that ``task.missing`` may list for these cells; none if they are too many different
+    ones, too long or hard to paste.
+    """
+    words = [*dict.fromkeys(str(cell).strip() for cell in factorized(cells)[1])]
+    many = len(words) > WORDS or sum(map(len, words)) > LONG
+    return [] if many or not "".join(words).isprintable() else words
 
 
 def _marks(cell: str, numerals: Numerals) -> list[str]:
@@ -325,13 +337,16 @@ def _kind(
         return Column(name, "boolean")
     if pair := pair_of(each):
         return Column(name, "boolean", levels=pair if len(pair[0]) == 1 else ())
-    forms = date_forms(each, roles.dates, iso) if cells.dtype.kind not in "iuf" else []
+    plain = cells.dtype.kind in "iuf"
+    forms = [] if plain else date_forms(each, roles.dates, iso, months=roles.version > 2)
     if len(forms) == 1:
         if not as_days(each, forms[0])[1].any():
             return Column(name, "date", date=forms[0])
-        what, first = _wrong_cells(cells, as_days(cells, forms[0])[1], "date")
-        problems.add(name, f"has {what}", *_as_missing(first), "categories", "drop")
+        undated = as_days(cells, forms[0])[1]
+        trouble, words = f"has {_wrong_cells(cells, undated, 'date')}", _as_missing(cells[undated])
+        problems.add(name, trouble, "missing", "categories", "drop", missing=words)
         return None
+    words = each[wrong].astype(str).str.strip()
     wrong = as_numbers(cells, reading.numerals)[1]
     first = str(cells.iloc[int(wrong.argmax())])
     if forms:
@@ -344,22 +359,37 @@ def _kind(
         )
         return None
     marks = _marks(first.strip(), reading.numerals)
-    if marks or wrong.sum() < TEXT * cells.notna().sum():
-        what, first = _wrong_cells(cells, wrong)
-        alternatives = [] if marks else [*_as_missing(first), "categories"]
-        problems.add(name, f"has {what}", *marks, *alternatives, "drop")
+    hits, present = int(wrong.sum()), int(cells.notna().sum())
+    text = hits >= TEXT * present or (not plain and _are_text(words, hits, len(each), present))
+    if marks or not text:
+        trouble, listed = f"has {_wrong_cells(cells, wrong)}", _as_missing(cells[wrong])
+        ways = marks or ("missing", "categories")
+        problems.add(name, trouble, *ways, "drop", missing=listed)
         return None
     return Column(name, "category")
 
 
-def _odd(column: Column, cells: Any, unnamed: bool) -> tuple[str, str]:
+def _are_text(words: Any, hits: int, different: int, present: int) -> bool:
+    """Whether the numbers beside these words, in so many cells, are text as well.
+
+    They are if the words are the most of what may be a category, or many that do not begin as a
+    damaged number may; a few among many numbers may stand for missing cells.
+    """
+    few = different <= min(LEVELS, present / 2)
+    if few and 2 * hits >= present and 2 * len(words) >= different:
+        return True
+    many = len(words) > WORDS and hits >= (1 - TEXT) * present
+    return many and bool(words.str[:1].str.isalpha().all())
+
+
+def _odd(column: Column, cells: Any, unnamed: bool, most: int) -> tuple[str, str]:
     """The reason to leave out an input, or else a remark on it; "" for none."""
     if column.kind == "category":
         words = as_words(cells)[0]
         levels = sum(map(bool, words))
         if levels == len(words) == 1:
             return "it is one word in all rows", ""
-        if levels > min(LEVELS, len(cells) / 2):
+        if levels > min(most, len(cells) / 2):
             keep = paste("task.categories", [column.name])
             return f"it has {levels:,} different words ({keep} keeps it)", ""
         return "", ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import field, replace
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ from ffn_train.tasks.tabular.file import read
 from ffn_train.tasks.tabular.numerals import MARKS, MISSING
 from ffn_train.tasks.tabular.reading import Reading, unused
 from ffn_train.tasks.tabular.selection import (
+    LISTED,
     Selection,
     Wanted,
     described,
@@ -152,7 +154,14 @@ class TableTask(Task):
             if value is not None and not isinstance(value, str):
                 raise SettingError(f"task.{key} must be the path of a file, got {value!r}")
         if self.target is None or self.target in ("", "???", [], ()):
-            raise SettingError("task.target is missing: name the column to predict (task.target=y)")
+            names = []
+            with suppress(SettingError):
+                names = self.names()
+            listed = ", ".join([*map(shown, names[:LISTED]), *["..."][: len(names) - LISTED]])
+            one = f", one of {listed}" if names else ""
+            raise SettingError(
+                f"task.target is missing: name the column to predict (task.target=y){one}"
+            )
         if self.decimal is not None and self.decimal == self.thousands:
             raise SettingError(f"task.decimal and task.thousands are both {self.decimal}")
         roles = self._wanted()
