@@ -17,6 +17,7 @@ from ffn_train.tasks.outliers import Outliers, outliers
 
 Rows = NDArray[np.int64]
 BLOCK = 4096  # rows, of which a few columns fit the cache
+ENDLESS = 1e30  # the unit of an input without variance, in float32 too
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,8 @@ def standardised(
     """The parts, standardised by the training part's mean and sd.
 
     z = (x - mean) / sd for every column, where mean and sd know nothing of the other rows. An
-    input that is constant in the training rows has sd 1, so that it becomes 0 there. Raises
+    input that is constant in the training rows is 0 there, and next to it elsewhere (its sd counts
+    as 1e30): weights that have learned nothing of it would make noise of its size. Raises
     SettingError if a target is constant in the training rows (of those that are not standardised,
     if all are), or if a column's values are too large or too close together for float64.
     """
@@ -280,7 +282,7 @@ def _standardise(parts: Mapping[str, Array], names: Sequence[str]) -> tuple[Arra
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.where(constant, train[0], train.mean(axis=0))
         squares = {part: _centre(columns, mean) for part, columns in parts.items()}
-        std = np.where(constant, 1.0, np.sqrt(squares["train"]))
+        std = np.where(constant, ENDLESS, np.sqrt(squares["train"]))
     for name, value in zip(names, std, strict=True):
         if not np.isfinite(value) or value == 0:
             size = "small" if value == 0 else "large"
