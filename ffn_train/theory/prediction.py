@@ -32,8 +32,9 @@ class Prediction:
 
     log_signal_rms, log_signal_gradient_rms   (L+1,)  RMS of x_l and of dLoss/dx_l, l = 0 ... L
     log_gradient_norm                         (T,)    |dLoss/dθ| of each tensor in the layout's
-                                                      order; NaN where none is derived or the
-                                                      sampled rows do not suffice, -inf for 0
+                                                      order; NaN where none is derived, the
+                                                      sampled rows do not suffice or all terms
+                                                      cancel, -inf for 0
     signal_sd, signal_gradient_sd             (L+1,)  standard deviation of the log over seeds
     gradient_sd                               (T,)    the same; too low for sums that cancel
                                                       between samples

@@ -10,7 +10,9 @@ import numpy as np
 from ffn_train.nn.core import Floats
 from ffn_train.theory.scaled import Scaled
 
-_LEFT = 0.01  # a sum over sampled pairs is trusted from this share of its summands' sizes on
+# the least share of its summands' sizes at which a sum over sampled or all pairs is trusted: below
+# the latter both the prediction and the norm that a run measures are rounding
+_LEFT, _ROUNDING = 0.01, float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,9 @@ class LogNormals:
 class Sum:
     """Σ_ab K_ab over all pairs of a batch.
 
-    ``log``: its logarithm; -inf for zero, NaN where the sampled rows do not suffice. ``rows`` (n,):
-    Σ_b K_ab by sample, in the kernel's unit; they make up the sum. ``pair_weight``: how many of the
-    batch's pairs a pair of the sample counts for.
+    ``log``: its logarithm; -inf for zero, NaN where the sampled rows do not suffice or all summands
+    cancel. ``rows`` (n,): Σ_b K_ab by sample, in the kernel's unit; they make up the sum.
+    ``pair_weight``: how many of the batch's pairs a pair of the sample counts for.
     """
 
     kernel: Scaled
@@ -100,10 +102,11 @@ class Sums:
         own = (batch / n - weight) * values.diagonal()
         rows = weight * values.sum(axis=1) + own
         whole = float(rows.sum())
-        if n < batch and whole < _LEFT * float(weight * np.abs(values).sum() + own.sum()):
+        least = _LEFT if n < batch else _ROUNDING
+        if whole < least * float(weight * np.abs(values).sum() + own.sum()):
             return Sum(kernel, np.nan, rows, weight)
         return Sum(kernel, kernel.log_of(whole), rows, weight)
 
     def log_total(self, kernel: Scaled) -> float:
-        """log Σ_ab K_ab; -inf for zero, NaN where the sampled rows do not suffice."""
+        """log Σ_ab K_ab; -inf for zero, NaN where it is not known (see ``Sum``)."""
         return self.of(kernel).log

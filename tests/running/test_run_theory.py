@@ -118,6 +118,24 @@ def test_a_theory_that_does_not_hold_is_said_not_to(run: Run) -> None:
     assert not any(DOES_NOT_HOLD in text for text in texts(figure(run, "gradient_flow")))
 
 
+def test_a_sum_that_cancels_down_to_rounding_does_not_judge_theory(tmp_path: Path) -> None:
+    """Each block starts as the identity, and inputs and targets of a batch of all rows have a mean
+    of 0, so that the errors, whose sum is the gradient of each last bias, have one as well.
+    """
+    rows = np.random.default_rng(0).normal(size=(100, 3))
+    np.savetxt(tmp_path / "rows.csv", rows, delimiter=",", header="a,b,y", comments="")
+    table = {**settings("task", "table"), "path": str(tmp_path / "rows.csv"), "target": "y"}
+    parts = {"task": table, **chosen(init="fixup", residual="identity")}
+    run = run_in(tmp_path / "run", config(trainer={"batch_size": 80}, **parts))
+    assert run.theory is not None
+    names = [tensor.name for tensor in run.measures.tensors]
+    for prediction in run.theory.predictions.values():
+        derived = dict(zip(names, np.isfinite(prediction.log_gradient_norm), strict=True))
+        assert not derived["blocks.1.down.bias"]
+        assert derived["blocks.1.down.weight"]
+    assert run.theory_holds
+
+
 @pytest.mark.parametrize(
     ("z", "ratio", "holds"), [(3.9, 2.0, True), (-4.1, 0.7, False), (9.0, 1.1, True)]
 )
