@@ -33,6 +33,7 @@ from ffn_train.config.keys import read_settings
 from ffn_train.config.registry import build
 from ffn_train.nn.core import Floats
 from ffn_train.running.interruption import Interrupted
+from ffn_train.runs.finding import HELD_BACK
 from ffn_train.using.fit import fit_configured, refuse_overrides
 from ffn_train.using.model import Model
 
@@ -125,7 +126,8 @@ class FFN(BaseEstimator):  # type: ignore[misc]
             summary = run.summary
             assert summary is not None
             if summary.state == "diverged" and summary.divergence is not None:
-                raise ValueError(summary.divergence.line)
+                why = [answer.text for answer in summary.verdict if answer.question == HELD_BACK]
+                raise ValueError("; ".join([summary.divergence.line, *why]))
             self.model_ = _in_float64(run.model())
             self.n_iter_ = summary.steps
 

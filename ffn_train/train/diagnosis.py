@@ -20,26 +20,22 @@ TOO_LARGE = "the initial weights or biases are too large"
 
 @dataclass(frozen=True)
 class Updates:
-    """The updates before a step: how many, their optimizer.lr and trainer.clip."""
+    """The updates before a step: how many, and their optimizer.lr."""
 
     made: int
     lr: float
-    clip: float | None
 
 
 def likely_cause(model: Stack, phase: Phase, growth: float, updates: Updates) -> str:
-    """The likely cause and its remedies, none of which is in use already.
+    """The likely cause of an overflow at step 0, which is due to the initialisation, and remedies
+    that are not in use already.
 
-    Step 0 comes before all updates, so an overflow there is due to the initialisation; a later one
-    is due to the updates. ``growth`` is the factor per block by which the signal (forward pass) or
+    A later one came with the updates; why they did it is left to the verdict, which knows the whole
+    run: their rate may be usual and the gradients huge. ``growth`` is the factor per block by which the signal (forward pass) or
     its gradient (backward pass) grew in the failing step.
     """
     if updates.made > 0 and updates.lr > 0:
-        clip = ", or trainer.clip=1" if updates.clip is None else ""
-        return (
-            f"step 0 was finite, so the updates caused it: optimizer.lr={updates.lr:g} is "
-            f"probably too large; try a smaller one{clip}"
-        )
+        return f"step 0 was finite, so the updates with optimizer.lr={updates.lr:g} led to it"
     if growth >= GROWS:
         names = {"norm": model.norm.name, "block": model.block_choice.name}
         remedies = either(settings(model.residual, model.depth, **names))

@@ -267,7 +267,7 @@ class Trainer:
         progress = state.progress.with_loss(loss, tools.limit)
         divergence = None
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
-            before = Updates(step, self.optimizer.lr, self.clip)
+            before = Updates(step, self.optimizer.lr)
             divergence = locate(self.model, state.params, x, targets, self.loss, before, self.turns)
         elif progress.exploded_for >= min(self.patience, self.steps):
             divergence = self._exploded(step, loss)

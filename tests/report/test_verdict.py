@@ -395,6 +395,16 @@ def test_a_rate_that_drove_the_run_apart(tmp_path: Path) -> None:
     assert findings[FLOW].text.startswith("healthy at step 0: the first block got ")
 
 
+def test_a_run_driven_apart_by_its_depth_is_not_laid_to_its_rate_elsewhere(tmp_path: Path) -> None:
+    hot = {"trainer": {"steps": 30, "clip": None}, "optimizer": {"lr": 0.1}}
+    run = verdict(tmp_path, depth=64, section=hot, residual="identity", init="he")
+    assert run.state == "diverged"
+    assert run.summary is not None
+    assert run.summary.divergence is not None
+    assert answers(run)[HELD_BACK].kind == "depth"
+    assert "too large" not in run.summary.divergence.reason
+
+
 def test_a_loss_that_did_not_grow_before_the_run_diverged(tmp_path: Path) -> None:
     run = verdict(tmp_path, depth=2, section={"optimizer": {"lr": 1e30}})
     assert run.state == "diverged"

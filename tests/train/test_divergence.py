@@ -26,7 +26,7 @@ def failing_tensor(model: Stack, loss: Any = None) -> tuple[str, str]:
     params = model.layout.zeros("float64")
     params.vector[...] = rng.standard_normal(params.vector.size) / 3
     x, targets = rng.standard_normal((4, 3)), rng.standard_normal((4, 2))
-    result = locate(model, params, x, targets, loss or MSE(), Updates(5, 0.1, None))
+    result = locate(model, params, x, targets, loss or MSE(), Updates(5, 0.1))
     assert result.step == 5
     assert "\n" not in str(result)
     return result.phase, result.site
@@ -148,9 +148,9 @@ def test_a_parameter_is_named_as_the_update_that_spoiled_it(value: float) -> Non
         params.vector[...] = rng.standard_normal(params.vector.size)
         params.vector[tensor.start] = value
         x, targets = rng.standard_normal((4, 3)), rng.standard_normal((4, 2))
-        result = locate(model, params, x, targets, MSE(), Updates(1, 0.1, None))
+        result = locate(model, params, x, targets, MSE(), Updates(1, 0.1))
         assert (result.phase, result.site) == ("update", tensor.name)
-        assert "optimizer.lr=0.1 is probably too large" in result.reason
+        assert "the updates with optimizer.lr=0.1 led to it" in result.reason
 
 
 Doubling = tuple[Stack, FlatVector, Array, Array]
@@ -169,7 +169,7 @@ def doubling(depth: int = 120, **names: str) -> Doubling:
 
 
 def test_what_grows_from_the_start_is_laid_to_the_initialisation_with_what_to_change() -> None:
-    result = locate(*doubling(), MSE(), Updates(0, 50.0, None))
+    result = locate(*doubling(), MSE(), Updates(0, 50.0))
     assert result.phase == "forward"
     assert "at initialisation the signal grows " in result.reason
     assert result.reason.endswith("try residual=scaled, norm=pre_layer or init=gpt2")
@@ -178,19 +178,15 @@ def test_what_grows_from_the_start_is_laid_to_the_initialisation_with_what_to_ch
     assert all(np.isfinite(size) for size in result.before.values())
 
 
-@pytest.mark.parametrize(("clip", "advice"), [(None, ", or trainer.clip=1"), (1.0, "")])
-def test_what_was_finite_before_the_updates_is_laid_to_the_learning_rate(
-    clip: float | None, advice: str
-) -> None:
-    result = locate(*doubling(), MSE(), Updates(3, 50.0, clip))
-    assert "step 0 was finite" in result.reason
-    assert result.reason.endswith(
-        f"optimizer.lr=50 is probably too large; try a smaller one{advice}"
-    )
+def test_what_was_finite_before_the_updates_came_with_them_for_a_reason_left_to_the_verdict() -> (
+    None
+):
+    reason = locate(*doubling(), MSE(), Updates(3, 50.0)).reason
+    assert reason.endswith("; step 0 was finite, so the updates with optimizer.lr=50 led to it")
 
 
 def test_a_rate_of_zero_is_not_to_blame() -> None:
-    assert "optimizer.lr" not in locate(*doubling(), MSE(), Updates(3, 0.0, None)).reason
+    assert "optimizer.lr" not in locate(*doubling(), MSE(), Updates(3, 0.0)).reason
 
 
 @pytest.mark.parametrize(
@@ -235,14 +231,14 @@ def test_a_growth_beyond_that_of_usual_weights_is_laid_to_the_weights(
 ) -> None:
     model, params, x, targets = doubling(**names)
     params.vector[...] *= np.float32(scale)
-    reason = locate(model, params, x, targets, MSE(), Updates(0, 0.1, None)).reason
+    reason = locate(model, params, x, targets, MSE(), Updates(0, 0.1)).reason
     assert ("per block: the initial weights or biases are too large" in reason) is weights
     assert reason.endswith("; try init=lecun init.bias_std=0") is weights
 
 
 def test_a_loss_that_is_one_number_is_not_counted() -> None:
     model, params, x, targets = doubling(depth=1)
-    result = locate(model, params, x * 0, targets * 1e30, MSE(), Updates(0, 0.1, None))
+    result = locate(model, params, x * 0, targets * 1e30, MSE(), Updates(0, 0.1))
     assert str(result).startswith("diverged at step 0, forward pass, loss: infinite; no update")
 
 
@@ -257,11 +253,11 @@ def test_watching_leaves_the_model_as_it_was() -> None:
 def test_rows_in_turns_are_repeated_in_turns(row: int) -> None:
     model, params, x, targets = doubling(depth=1)
     x[row] = np.inf
-    result = locate(model, params, x, targets, MSE(), Updates(0, 0.1, None), 2)
+    result = locate(model, params, x, targets, MSE(), Updates(0, 0.1), 2)
     assert (result.phase, result.site) == ("forward", "output of input")
     assert f" of {2 * model.width} entries" in result.reason
 
 
 def test_a_growth_whose_square_is_out_of_range_is_laid_to_the_weights() -> None:
-    reason = likely_cause(doubling(depth=1)[0], "forward", 1e200, Updates(0, 0.1, None))
+    reason = likely_cause(doubling(depth=1)[0], "forward", 1e200, Updates(0, 0.1))
     assert "1e+200x per block: the initial weights or biases are too large" in reason

@@ -154,8 +154,7 @@ def test_a_run_that_its_rate_drives_apart_is_told_so() -> None:
     experiment = build_experiment(settings)
     *_, row = experiment.trainer.fit(experiment.trainer.start(experiment.params))
     assert row.divergence is not None
-    assert "optimizer.lr=1e+09 is probably too large" in str(row.divergence)
-    assert "trainer.clip=1" in str(row.divergence)
+    assert "the updates with optimizer.lr=1e+09 led to it" in str(row.divergence)
     assert "residual" not in str(row.divergence)
 
 
