@@ -786,6 +786,16 @@ def test_what_a_second_file_leaves_out_is_said(folder: Path) -> None:
     ) in made.notes
 
 
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_a_second_file_has_a_row_of_units_only_if_the_first_had_one(
+    folder: Path, part: str
+) -> None:
+    Path("second.csv").write_text(lines(["m,-,N", *ROWS]))
+    second = {f"{part}_path": "second.csv"}
+    assert "column 'a' has 'm' in row 1, where a number is needed" in refusal(PLAIN, **second)
+    assert len(getattr(data(lines(["m,-,N", *ROWS]), **second), f"x_{part}")) == len(ROWS)
+
+
 def test_a_number_where_yes_or_no_is_needed(folder: Path) -> None:
     Path("second.csv").write_text("new,a,b,y\nTRUE,2,3,4\n1,2,3,4\n")
     start = "task.validation_path='second.csv': column 'new' has '1' in row 2, where true or false,"

@@ -215,7 +215,7 @@ class TableTask(Task):
         for part in ("validation", "test"):
             if getattr(self, f"{part}_path") is not None:
                 first = len(frame)
-                frame, note = self._with_rows_of(f"{part}_path", frame, columns)
+                frame, note = self._with_rows_of(f"{part}_path", frame, columns, reading)
                 chosen = replace(chosen, **{part: np.arange(first, len(frame))})
                 if part == "validation":
                     note += f"; in place of the share task.validation={self.validation:g}"
@@ -400,18 +400,22 @@ class TableTask(Task):
             order = order[count:]
         return Parts(rows[np.isin(group, order)], *chosen)
 
-    def _with_rows_of(self, key: str, frame: Any, columns: Columns) -> tuple[Any, str]:
+    def _with_rows_of(
+        self, key: str, frame: Any, columns: Columns, first_read: Reading
+    ) -> tuple[Any, str]:
         """A frame with the usable rows of a second file below it, and a note on how that was read:
-        its numbers and words as those of the first file, or else as they stand there. Raises
-        SettingError if it has no such row.
+        its numbers and words as those of the first file, or else as they stand there, and a row of
+        units only if the first file had one, as ``Model.reading``. Raises SettingError if it has no
+        such row.
         """
         import pandas as pd
 
         source = f"task.{key}={getattr(self, key)!r}"
-        hints = replace(self._hints, words=columns.of_words)
+        units = self.units if first_read.units or self.version == 1 else False
+        hints = replace(self._hints, words=columns.of_words, units=units)
         as_first = replace(hints, **vars(columns.numerals))
         ways = [partial(self._frame, key, way) for way in dict.fromkeys((as_first, hints))]
-        second, reading = self._kept(key, lambda: columns.of_another(ways, source), columns)
+        second, reading = self._kept(key, lambda: columns.of_another(ways, source), columns, units)
         names = [*(column.name for column in columns.inputs), *columns.targets]
         whole = second[_filled(second)]
         first, whole = columns.numbered(frame)[names], whole[names]
