@@ -30,7 +30,8 @@ except ImportError:
 
 from ffn_train.config.composition import Config, compose
 from ffn_train.config.keys import read_settings
-from ffn_train.config.registry import build
+from ffn_train.config.registry import build, choices
+from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Floats
 from ffn_train.running.interruption import Interrupted
 from ffn_train.runs.finding import HELD_BACK
@@ -144,8 +145,12 @@ class FFN(BaseEstimator):  # type: ignore[misc]
         refuse_overrides(overrides, {key: f"{name} sets {key}" for key, name in TAKEN.items()})
         # not the usual ones, of which none fits a block with an activation of its own
         chosen = [f"{name}={values[name]}" for name in CHOICES if values[name] != usual[name]]
+        usual_loss = ["loss=cross_entropy"] if classes else []  # instead of the regression's
         with _composing:
-            config = deepcopy(_composed((*PRESET, *chosen, *overrides)))
+            config = deepcopy(_composed((*PRESET, *usual_loss, *chosen, *overrides)))
+        fit_classes = [n for n, loss in choices("loss").items() if "classes" in loss.kinds]
+        if classes and (loss := config["loss"]["name"]) not in fit_classes:
+            raise SettingError(f"loss={loss} is not for classes: {' or '.join(fit_classes)} is")
         for name, key in SETTINGS.items():
             section, _, last = key.rpartition(".")
             (config[section] if section else config)[last] = values[name]

@@ -188,6 +188,13 @@ def test_a_bad_parameter_is_a_value_error_in_one_line(changes: dict[str, Any], l
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("loss", ["mse", "huber"])
+def test_a_loss_that_is_not_for_classes_is_refused(loss: str) -> None:
+    line = f"^loss={loss} is not for classes: cross_entropy is$"
+    with pytest.raises(ValueError, match=line):
+        FFNClassifier(**TINY, overrides=[f"loss={loss}"]).fit(X, Y > Y.mean())
+
+
 def test_a_diverged_run_is_a_value_error() -> None:
     wild = regressor(lr=1e30, optimizer="sgd", weight_decay=0.0, overrides=["trainer.clip=null"])
     why = "diverged at step 1, .*; rate too large: .* try optimizer.lr=.* trainer.clip=1"
