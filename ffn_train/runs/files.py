@@ -258,15 +258,19 @@ def write_json(path: Path, content: Any, *, durable: bool = True) -> None:
 
 def read_json(path: Path, content: bytes | None = None) -> dict[str, Any]:
     """A JSON object from a file; ``content``: the file's, if it has been read. Raises RunError."""
-    with damaged(path, OSError, ValueError, RecursionError):
+    with damaged(path, OSError, ValueError):
         return json_object(read_bytes(path, LARGEST_JSON) if content is None else content)
 
 
 def json_object(text: bytes) -> dict[str, Any]:
-    """The JSON object in a text. Raises ValueError; RecursionError if it is nested too deeply."""
-    content = json.loads(
-        text.decode(), parse_int=_whole, parse_float=_number, parse_constant=_number
-    )
+    """The JSON object in a text. Raises ValueError, in words for a user."""
+    try:
+        content = json.loads(
+            text.decode(), parse_int=_whole, parse_float=_number, parse_constant=_number
+        )
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        what = "it is damaged (not JSON)" if text.strip() else "it is empty"
+        raise ValueError(f"{what}: restore a copy of it, or use another directory") from None
     if not isinstance(content, dict):
         raise ValueError("expected a JSON object")
     schema = content.get("schema", 1)

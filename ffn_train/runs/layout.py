@@ -112,7 +112,7 @@ def read_layout(run: Path, content: bytes | None = None) -> RunLayout:
     Raises RunError.
     """
     path = run / LAYOUT
-    with damaged(path, OSError, ValueError, RecursionError):
+    with damaged(path, OSError, ValueError):
         return _parsed(read_bytes(path, LARGEST_JSON) if content is None else content)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from ffn_train.runs.layout import layout_of
 from ffn_train.runs.writer import RunWriter
 from tests.support.command import Forked, command
 from tests.support.small_runs import SMALL, config, run_in
+from tests.support.unsealed import unseal
 
 READ = (
     *(files.CONFIG, files.PROVENANCE, files.LAYOUT, files.THEORY, files.SCALARS, files.MEASURES),
@@ -70,6 +72,17 @@ def huge(path: Path) -> None:
 REPLACED: dict[str, Callable[[Path], None]] = {
     each.__name__: each for each in (fifo, device, folder, link, huge)
 }
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("name", [files.CONFIG, files.LAYOUT, files.STATUS, files.SUMMARY])
+def test_what_is_no_json_is_said_in_words(name: str, content: bytes, copy: Path) -> None:
+    unseal(copy)
+    (copy / name).write_bytes(content)
+    what = "damaged (not JSON)" if content else "empty"
+    line = f"{copy / name}: it is {what}: restore a copy of it, or use another directory"
+    with pytest.raises(RunError, match=f"^{re.escape(line)}$"):
+        load_run(copy)
 
 
 @pytest.mark.parametrize("kind", REPLACED)
