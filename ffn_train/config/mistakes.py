@@ -56,6 +56,12 @@ def one_line_errors() -> Iterator[None]:
 
 def one_line(error: BaseException) -> str:
     """An error of Hydra's in one line, reworded if it is a common one."""
+    from omegaconf.errors import (
+        GrammarParseError,
+        InterpolationResolutionError,
+        UnsupportedInterpolationType,
+    )
+
     text = str(error) or str(error.__cause__ or "")  # Hydra may only wrap it
     options = getattr(error, "options", None)
     group, _, missing = (getattr(error, "missing_cfg_file", None) or "").rpartition("/")
@@ -81,9 +87,20 @@ def one_line(error: BaseException) -> str:
     if merged := re.match(unlike, str(error.__cause__)):
         kinds = {"list": "a list, got a mapping", "dict": "a mapping, got a list"}
         return f"{merged[1]} must be {kinds[merged[2]]}"
+    unresolved = GrammarParseError, InterpolationResolutionError, UnsupportedInterpolationType
+    if isinstance(wrong := error.__cause__ or error, unresolved):
+        return f"{wrong.full_key}: {_no_reference(str(wrong))}; \\${{ is the text ${{"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("See https")]
     return " ".join(lines[:2]) if lines else type(error).__name__
+
+
+def _no_reference(text: str) -> str:
+    """Why OmegaConf, which says this, cannot follow a reference, in words."""
+    if missing := re.match("Interpolation key '(.*)' not found", text):
+        return f"{missing[1]} is not a setting{nearest_key(missing[1], keys_like(missing[1]))}"
+    said = re.search('interpolation: "(.*)"', text)
+    return said[1] if said else "${ begins a reference to another setting, as in ${seed}"
 
 
 def unreadable(value: str) -> str:

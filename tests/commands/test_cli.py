@@ -404,7 +404,7 @@ def test_a_presets_launcher_that_is_not_installed_is_refused(name: str, presets:
         ("seed: !!int one", "mine.yaml: invalid literal for int"),
         ("[seed, 1]", "mine.yaml: KEY: VALUE is expected"),
         ("null: 1", "Incompatible key type 'NoneType'"),
-        ("seed: ${", "no viable alternative at input '${'"),
+        ("seed: ${", "seed: ${ begins a reference to another setting, as in ${seed}; "),
     ],
 )
 def test_what_is_no_plain_value_is_named_with_its_line(

@@ -144,6 +144,25 @@ def test_what_hydra_cannot_read_is_said_in_words(text: str, reason: str) -> None
     assert str(refused.value).startswith(f"cannot read {text!r}: {reason}")
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        *((f"run.dir=a/{x}", "${ begins a reference") for x in ("${x", "${", "${}", "${x y}")),
+        ("run.dir=a/${no:x}", "${ begins a reference to another setting, as in ${seed}"),
+        ("run.dir=${run.dir}", "${ begins a reference to another setting, as in ${seed}"),
+        ("run.dir=a/${sede}", "sede is not a setting; did you mean seed?"),
+        ("run.dir=a/${oc.env:NOWHERE}", "Environment variable 'NOWHERE' not found"),
+    ],
+)
+def test_a_reference_that_leads_nowhere_is_said_in_words(text: str, reason: str) -> None:
+    with pytest.raises(SettingError) as refused:
+        compose([text])
+    message = str(refused.value)
+    assert message.startswith(f"run.dir: {reason}")
+    assert message.endswith(r"; \${ is the text ${")
+    assert compose([r"run.dir=a/\${x"])["run"]["dir"] == "a/${x"
+
+
 def test_each_function_of_a_value_can_be_written_as_is_said() -> None:
     from hydra.core.override_parser.overrides_parser import create_functions
 
