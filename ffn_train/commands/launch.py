@@ -27,11 +27,14 @@ def main() -> None:
     if word in COMMANDS:
         run(sys.argv.pop(1))
         return
-    if word.isalpha():
-        from ffn_train.config.settings import nearest
+    if word[:1].isalpha() and not {*"=./"} & {*word}:
+        from ffn_train.config.keys import DECLARED, GROUPS
+        from ffn_train.config.sections import Settings
+        from ffn_train.config.settings import nearest, sections
 
-        if hint := nearest(word, COMMANDS):
-            print(f"ffn_train: {word} is not a command{hint}", file=sys.stderr)
+        hint = nearest(word, COMMANDS)
+        if hint or word not in (*GROUPS, *DECLARED, *sections(Settings)):
+            _tell(f"ffn_train: {word} is not a command ({', '.join(COMMANDS)}){hint}")
             sys.exit(2)
     run("train")
 

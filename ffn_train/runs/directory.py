@@ -57,8 +57,9 @@ def claim(key: str, path: Path | None, parent: Path) -> Iterator[Path]:
 def _reason(error: OSError, path: Path) -> str:
     """The reason; names a file inside the directory, and one where a directory should be."""
     if isinstance(error, (FileExistsError, NotADirectoryError)):
-        file = next((p for p in (path, *path.parents) if p.exists() and not p.is_dir()), path)
-        return f"{file} is a file"
+        there = (p for p in (path, *path.parents) if os.path.lexists(p) and not p.is_dir())
+        file = next(there, path)
+        return f"{file} is a {'file' if file.exists() else 'link to nothing'}"
     file = Path(error.filename or path)
     where = f"{file}: " if file != path and os.path.lexists(file) else ""
     return f"{where}{error.strerror}"

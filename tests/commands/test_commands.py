@@ -178,9 +178,11 @@ def test_the_version_is_that_of_this_package(
 
 
 def test_a_place_that_cannot_be_used_is_named_by_its_setting(tmp_path: Path) -> None:
-    file = tmp_path / "file"
+    file, link = tmp_path / "file", tmp_path / "link"
     file.touch()
+    link.symlink_to("nowhere")
     for path, parent, message in (
+        (link, tmp_path, f"run.dir={link} cannot be made: {link} is a link to nothing"),
         (file, tmp_path, f"run.dir={file} cannot be made: {file} is a file"),
         (
             file / "a" / "b",
@@ -241,9 +243,13 @@ def test_a_disk_that_fails_is_not_a_mistake_in_the_command(
 
 
 @pytest.mark.parametrize(
-    ("word", "meant"), [("comprae", "compare"), ("plot", "plots"), ("cleen", "clean")]
+    ("word", "meant"),
+    [
+        *(("comprae", "; did you mean compare?"), ("plot", "; did you mean plots?")),
+        *(("grad-check", "; did you mean gradcheck?"), ("bogus", "")),
+    ],
 )
-def test_a_mistyped_command_is_answered_with_the_nearest(
+def test_a_mistyped_command_is_answered_with_the_commands_and_the_nearest(
     word: str,
     meant: str,
     started: list[tuple[str, list[str]]],
@@ -255,7 +261,7 @@ def test_a_mistyped_command_is_answered_with_the_nearest(
         launch.main()
     assert ended.value.code == 2
     said = capsys.readouterr().err
-    assert said == f"ffn_train: {word} is not a command; did you mean {meant}?\n"
+    assert said == f"ffn_train: {word} is not a command ({', '.join(launch.COMMANDS)}){meant}\n"
     assert not started
 
 
