@@ -20,6 +20,7 @@ from ffn_train.plots.style import MUTED, RED, block_look
 
 BEYOND = "beyond\nthe axis"
 NOT_FINITE = "not finite"
+NO_WEIGHTS = "the weights\nare all 0"
 ZERO = "zero"
 _FEW = 20  # points: up to here each is marked
 _MARKED = 8  # points of a longer line that are
@@ -150,6 +151,11 @@ def beyond(axes: Axes, steps: Floats, values: Floats, colour: str) -> None:
     _edge(axes, steps, above, 1.0, BEYOND, marker="^", color=colour)
 
 
+def no_weights(axes: Axes, places: NDArray[Any], where: NDArray[np.bool_]) -> None:
+    """Mark the places at which all weights of a block are 0, so that nothing is relative to them."""
+    _edge(axes, places, where, 1.02, NO_WEIGHTS, marker="x", color=MUTED)
+
+
 def zero(axes: Axes, places: NDArray[Any], where: NDArray[np.bool_]) -> None:
     """Mark the places at which a value is zero, which no axis of logarithms can show."""
     _edge(axes, places, where, 0.0, ZERO, marker="v", color=MUTED)
@@ -241,4 +247,4 @@ def tell(axes: Axes, words: str) -> None:
 def marks(*panels: Axes) -> list[Line2D]:
     """One legend entry for each kind of mark that the panels bear."""
     lines = {line.get_label(): line for panel in panels for line in panel.get_lines()}
-    return [lines[label] for label in (BEYOND, NOT_FINITE, ZERO) if label in lines]
+    return [lines[label] for label in (BEYOND, NOT_FINITE, NO_WEIGHTS, ZERO) if label in lines]

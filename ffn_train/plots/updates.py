@@ -11,7 +11,15 @@ from matplotlib.figure import Figure
 
 from ffn_train.config.registry import choice
 from ffn_train.plots.appearance import Appearance
-from ffn_train.plots.curves import band_entry, block_curves, drawn, mark, marks, tell
+from ffn_train.plots.curves import (
+    band_entry,
+    block_curves,
+    drawn,
+    mark,
+    marks,
+    no_weights,
+    tell,
+)
 from ffn_train.plots.legs import mark_legs
 from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import limit, log_axis, step_axis
@@ -34,7 +42,8 @@ class Updates(RunFigure):
 
     def draw(self, run: Run) -> Figure:
         measures = run.measures
-        steps, _ = measures.common("update_norm", "weight_norm")
+        steps, (_, weights) = measures.common("update_norm", "weight_norm")
+        none = shown_blocks(measures, measures.by_layer(weights)) == 0
         ratio = shown_blocks(measures, measures.update_ratio)
         figure, (axes,) = sheet(
             run, "Update against weight of each block", width=SINGLE, height=2.3, right=1.05
@@ -43,7 +52,8 @@ class Updates(RunFigure):
         guide = axes.axhline(GUIDE, color=MUTED, linewidth=0.9, dashes=(4, 2))
         guide.set_label("rule of thumb,\n$10^{-3}$ a step")
         lines = block_curves(axes, steps, ratio, measures.depth)
-        mark(axes, steps, *ratio)
+        mark(axes, steps, *np.where(none, GUIDE, ratio))
+        no_weights(axes, steps, none.any(axis=0))
         if not len(steps):
             tell(axes, "no step was taken")
         step_axis(axes, measures["weight_norm"].step)

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ffn_train.plots import draw, figure
-from ffn_train.plots.curves import BEYOND, mark
+from ffn_train.plots.curves import BEYOND, NO_WEIGHTS, mark
 from ffn_train.plots.selection import LOSS_CEILING
 from ffn_train.plots.style import look
 from tests.plots.made_up import (
@@ -31,6 +31,17 @@ def test_a_row_that_is_not_finite_is_marked(tmp_path: Path, name: str) -> None:
     whole, spoilt = make_run(tmp_path / "whole"), make_run(tmp_path / "spoilt", spoil=spoilt_row)
     assert "not finite" not in labels(figure(whole, name))
     assert "not finite" in labels(figure(spoilt, name))
+
+
+def test_updates_of_weights_that_are_all_zero_are_not_called_not_finite(tmp_path: Path) -> None:
+    def spoil(row: Any, step: int) -> None:
+        row["weight_norm"] = 0 if step == 2 else row["weight_norm"]
+
+    drawn = figure(make_run(tmp_path, spoil=spoil), "updates")
+    (marked,) = [line for line in drawn.axes[0].get_lines() if line.get_label() == NO_WEIGHTS]
+    np.testing.assert_array_equal(marked.get_xdata(), [20])
+    assert NO_WEIGHTS in labels(drawn)
+    assert "not finite" not in labels(drawn)
 
 
 def test_a_loss_that_is_not_finite_is_marked_where_it_occurs(tmp_path: Path) -> None:
