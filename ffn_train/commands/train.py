@@ -115,7 +115,7 @@ def _refuse_sweeps(overrides: list[str]) -> None:
 
 def sweep(overrides: list[str]) -> int:
     """Run a sweep and report its results; returns the exit status, 1 if a job failed, is left or
-    is damaged, or the manifest could not be written.
+    is damaged, or the manifest or the comparison could not be written.
     """
     from ffn_train.runs.status import EARLY, ENDED
     from ffn_train.sweep.launcher import end_workers
@@ -158,7 +158,7 @@ def sweep(overrides: list[str]) -> int:
         tell(f"to go on: {_again('sweep.dir', path)}")
         return 128 + swept.interrupted
     ended = all(status.state in ENDED for _, status in states)
-    return 0 if ended and not damaged and not swept.stale else 1
+    return 0 if ended and page and not damaged and not swept.stale else 1
 
 
 def _imported_meanwhile(module: str) -> AbstractContextManager[None]:
@@ -173,7 +173,7 @@ def _imported_meanwhile(module: str) -> AbstractContextManager[None]:
 
 def _compare(sweep: Path, plot: Mapping[str, Any]) -> tuple[Path | None, int]:
     """The sweep's table, figures and page, whose file is returned, with the number of damaged jobs;
-    a failure is only reported, since the sweep is done.
+    a failure is reported, and there is no page then.
     """
     from ffn_train.commands.compare import present
     from ffn_train.compare import Options, collect

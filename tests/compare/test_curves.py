@@ -123,6 +123,20 @@ def test_a_gradient_that_has_vanished_is_marked_at_the_lower_edge() -> None:
         assert words.count("zero") == count
 
 
+def test_a_loss_of_zero_is_marked_at_the_lower_edge() -> None:
+    learned = case()
+    assert learned.traces is not None
+    curve = np.arange(4.0), np.array([1.0, 0.01, 0.0, 0.0])
+    curves = {"train_loss": curve, "validation_loss": curve}
+    learned = replace(learned, traces=replace(learned.traces, curves=curves))
+    for cases, count in (([learned, case(depth=8)], 1), ([case(depth=8)], 0)):
+        sheet = drawn(compared(*cases), "loss_curves")
+        marked = [line.get_xdata().tolist() for line in zeros_of(sheet.axes[0])]
+        assert marked == [[2, 3]] * count
+        words = [text.get_text() for legend in sheet.legends for text in legend.get_texts()]
+        assert words.count("zero") == count
+
+
 def test_a_zero_on_a_linear_axis_has_its_place() -> None:
     cases = [case(loss, depth=4 + loss) for loss in (0, 1, 2)]
     (axes,) = drawn(compared(*cases), "final").axes

@@ -137,6 +137,20 @@ def test_runs_without_a_number_are_last_in_both_directions(down: bool, opened: O
     assert [row[at] for row in rows(page)] == [*numbers, "not finite", "–"]
 
 
+def test_a_point_without_a_mean_is_said_to_have_none_for_its_own_reason(opened: Opened) -> None:
+    missing = case(depth=16, state="interrupted")
+    missing = replace(missing, metrics={k: v for k, v in missing.metrics.items() if "loss" not in k})
+    stopped, infinite = case(depth=8, state="stopped"), case(math.inf, depth=16)
+    for runs, words in (
+        ([stopped], "× diverged or stopped"),
+        ([missing], "× no value"),
+        ([infinite], "× not finite"),
+        ([infinite, stopped], "× diverged or stopped, not finite"),
+    ):
+        page = opened(html(compared(case(), *runs, x="depth")))
+        assert words in text(page, '[data-chart="metric_0"] .note')
+
+
 def test_equal_values_have_no_spread_and_an_axis_around_them(opened: Opened) -> None:
     runs = [case(1.0, seed=at) for at in range(6)]
     page = opened(html(compared(*runs, metric="validation_score")))

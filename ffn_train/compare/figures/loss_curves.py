@@ -21,7 +21,15 @@ from ffn_train.compare.grid import sheet
 from ffn_train.compare.groups import Group
 from ffn_train.compare.header import spread
 from ffn_train.compare.likeness import apart
-from ffn_train.compare.lost import cross, mark_beyond, mark_lost, note_lost, triangle
+from ffn_train.compare.lost import (
+    cross,
+    mark_beyond,
+    mark_lost,
+    mark_zero,
+    note_lost,
+    triangle,
+    zero,
+)
 from ffn_train.compare.panels import uncrowded
 from ffn_train.compare.stretched import dotted, mark_stretched, stretched
 from ffn_train.nn.core import Floats
@@ -39,7 +47,8 @@ def draw(comparison: Comparison) -> Figure | None:
     """The validation loss (for ``--metric train_loss`` the training loss), y logarithmic.
 
     A run that diverges is excluded from its group's mean and drawn to a cross at its last step.
-    Losses beyond 10 times that of predicting the mean are marked along the top edge.
+    Losses beyond 10 times that of predicting the mean are marked along the top edge, means of 0
+    along the lower one.
     """
     name = "train_loss" if "train" in comparison.metric.name else "validation_loss"
     if not any(len(_curve(case, name)[0]) for case in comparison.cases if case.traces):
@@ -79,6 +88,7 @@ def draw(comparison: Comparison) -> Figure | None:
     page.share("loss $L$", xlabel="step")
     entries: list[Artist] = [cross()] if any(case.lost for case in comparison.cases) else []
     entries += [triangle()] * beyond
+    entries += [zero()] * any((summary.mean == 0).any() for summary in summaries.values())
     entries += [dotted()] * bool(stretched(comparison.groups))
     colours.explain(page.upper_right, ("", entries))
     return page.figure
@@ -210,6 +220,7 @@ def _draw(axes: Axes, summary: Summary, look: dict[str, Any], strength: float) -
         zorder=2.5,
         **look,
     )
+    mark_zero(axes, summary.steps, summary.mean, colour)
     return mark_beyond(axes, summary.steps[every], summary.mean[every], colour)
 
 

@@ -193,7 +193,8 @@ class Chart extends Frame {
       .filter((line) => !line.thin && !this.hidden.has(line.label))
       .map((line) => {
         const at = lastUpTo(line.x, x);
-        return line.x[at] === x ? `${line.label}: ${short(line.y[at])}` : "";
+        const value = Number.isFinite(line.y[at]) ? undefined : this.content.cross;
+        return line.x[at] === x ? `${line.label}: ${value ?? short(line.y[at])}` : "";
       });
     const place = this.about.place?.(x) ?? `${this.about.x} ${x}`;
     this.readout.textContent = [place, ...said.filter(Boolean).slice(0, 8)].join(" · ");

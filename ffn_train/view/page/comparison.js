@@ -247,6 +247,7 @@ class ComparisonPage {
           .map((point) => ({
             at: point.at[xs],
             statistics: runs.statistics(point.runs, metric, log),
+            missing: runs.missing(point.runs, metric),
           }));
         return { group, order, points };
       });
@@ -278,10 +279,12 @@ class ComparisonPage {
       const without =
         runs.groups(inside, color === null ? [xs] : [color, xs]).some(mixed) &&
         `no mean: the runs ${about.apart}`;
+      const empty = lines.flatMap(({ points }) => points.filter((point) => !point.statistics.n));
       return {
         lines: drawn,
         bands,
         log,
+        cross: [...new Set(empty.map((point) => point.missing))].join(", ") || undefined,
         names,
         ticks: names.map((_, at) => at),
         axis: runs.settings[xs]?.short,

@@ -100,6 +100,13 @@ class Runs {
     );
   }
 
+  /** Why runs have no mean of a metric. @param {Run[]} runs @param {number} metric */
+  missing(runs, metric) {
+    const counted = counting(runs, this.metrics[metric].at_start);
+    if (!counted.length) return "diverged or stopped";
+    return counted.some((run) => run.values[metric] === Infinity) ? "not finite" : "no value";
+  }
+
   /** Whether a metric is another quantity in some of the runs that count. @param {Run[]} runs @param {number} metric */
   apart(runs, metric) {
     const { at_start, kind } = this.metrics[metric],
