@@ -152,7 +152,7 @@ def beyond(axes: Axes, steps: Floats, values: Floats, colour: str) -> None:
 
 
 def no_weights(axes: Axes, places: NDArray[Any], where: NDArray[np.bool_]) -> None:
-    """Mark the places at which all weights of a block are 0, so that nothing is relative to them."""
+    """Mark the places at which all weights of a block are 0: nothing is relative to them."""
     _edge(axes, places, where, 1.02, NO_WEIGHTS, marker="x", color=MUTED)
 
 

@@ -31,8 +31,8 @@ def likely_cause(model: Stack, phase: Phase, growth: float, updates: Updates) ->
     that are not in use already.
 
     A later one came with the updates; why they did it is left to the verdict, which knows the whole
-    run: their rate may be usual and the gradients huge. ``growth`` is the factor per block by which the signal (forward pass) or
-    its gradient (backward pass) grew in the failing step.
+    run: their rate may be usual and the gradients huge. ``growth`` is the factor per block by which
+    the signal (forward pass) or its gradient (backward pass) grew in the failing step.
     """
     if updates.made > 0 and updates.lr > 0:
         return f"step 0 was finite, so the updates with optimizer.lr={updates.lr:g} led to it"

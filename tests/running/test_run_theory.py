@@ -21,6 +21,7 @@ from ffn_train.plots.expected import DOES_NOT_HOLD
 from ffn_train.plots.predicted import figure as drawn
 from ffn_train.report import text as report
 from ffn_train.running import expectation
+from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.predictions import Ratio, band, relative_gradient
 from ffn_train.theory import Prediction, batch
@@ -95,6 +96,17 @@ def test_predictions_are_skipped_if_asked(tmp_path: Path, monkeypatch: pytest.Mo
     assert run.theory is not None
     assert run.theory.chosen is None
     assert "theory                 no prediction: theory.predict=false" in report.report(run)
+
+
+@pytest.mark.parametrize(
+    ("depth", "predict", "told"), [(20_000, True, 1), (20_000, False, 0), (1000, True, 0)]
+)
+def test_a_stack_for_which_theory_takes_long_is_told_of(
+    depth: int, predict: bool, told: int
+) -> None:
+    settings = config(model={"depth": depth, "width": 1}, theory={"predict": predict})
+    line = "theory takes about 29 s for 20,000 blocks before the first step; theory.predict=false "
+    assert sum(note.startswith(line) for note in build_experiment(settings).notes) == told
 
 
 def test_a_theory_that_does_not_hold_is_said_not_to(run: Run) -> None:

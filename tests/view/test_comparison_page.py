@@ -139,7 +139,9 @@ def test_runs_without_a_number_are_last_in_both_directions(down: bool, opened: O
 
 def test_a_point_without_a_mean_is_said_to_have_none_for_its_own_reason(opened: Opened) -> None:
     missing = case(depth=16, state="interrupted")
-    missing = replace(missing, metrics={k: v for k, v in missing.metrics.items() if "loss" not in k})
+    missing = replace(
+        missing, metrics={k: v for k, v in missing.metrics.items() if "loss" not in k}
+    )
     stopped, infinite = case(depth=8, state="stopped"), case(math.inf, depth=16)
     for runs, words in (
         ([stopped], "× diverged or stopped"),
