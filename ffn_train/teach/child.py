@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import ModuleType
@@ -101,10 +102,9 @@ class Child:
                 os.killpg(self._process.pid, 9)  # along with whatever the file has started
         self._process.kill()
         self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):
-                assert stream is not None
-                stream.close()
+        with suppress(OSError):
+            assert self._process.stdin is not None
+            self._process.stdin.close()
 
     def call(self, call: Call) -> Answer:
         request = {
@@ -161,13 +161,19 @@ class Child:
             raise Unanswered("its answer cannot be read") from None
 
     def _read(self) -> None:
-        """Queue the child's messages as they arrive."""
+        """Queue the child's messages as they arrive.
+
+        The pipe is closed here, at its end: to close it elsewhere would be to wait for that end,
+        which a process that the file has left behind may keep from coming.
+        """
         stream = self._process.stdout
         assert stream is not None
-        with suppress(OSError, ValueError):
+        with stream:
             while (message := _message(stream)) is not None:
                 self._messages.put(message)
-        self._messages.put(None)
+            self._messages.put(None)
+            while stream.read(1 << 16):
+                pass
 
     def _count(self) -> None:
         """Discard what the file prints, up to a limit."""
@@ -281,7 +287,7 @@ def load(path: Path) -> tuple[Functions, Mapping[str, Mapping[str, Any]]]:
     functions: Functions = {
         name: value
         for name, value in vars(module).items()
-        if inspect.isfunction(value) and _theirs(value, path)
+        if callable(value) and not inspect.isclass(value) and _theirs(value, path)
     }
     declared = vars(module).get("shapes")
     shapes = dict.fromkeys(functions, declared) if isinstance(declared, Mapping) else {}
@@ -290,8 +296,9 @@ def load(path: Path) -> tuple[Functions, Mapping[str, Mapping[str, Any]]]:
 
 
 def _theirs(function: Any, path: Path) -> bool:
-    """Whether a function is defined in the file or in another in its folder."""
-    file = getattr(sys.modules.get(function.__module__), "__file__", None)
+    """Whether a function, or an object's class, is defined in the file or another in its folder."""
+    defined = function.func if isinstance(function, partial) else function
+    file = getattr(sys.modules.get(getattr(defined, "__module__", "")), "__file__", None)
     return file is not None and Path(file).resolve().parent == path.parent
 
 

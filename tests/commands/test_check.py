@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -116,6 +119,61 @@ def test_memory_has_a_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     source = MATMUL_LAYER.replace("    X,", "    bytearray(3 << 30)\n    X,")
     assert status_of(source, tmp_path) == 2
     assert "it runs out of memory: a file that is checked has 2 GB" in capsys.readouterr().out
+
+
+CALLABLE = """
+from functools import partial
+import numpy as np
+
+class Layer:
+    def forward(self, x, W, b):
+        self.kept = x, W, b
+        return np.tanh(x @ W.T + b)
+
+    def backward(self, dy):
+        x, W, b = self.kept
+        dz = dy * (1 - np.tanh(x @ W.T + b) ** 2)
+        return dz.T @ x, dz.sum(0), dz @ W
+
+class Power:
+    def __call__(self, x):
+        return x**3
+
+layer = Layer()
+forward, backward = layer.forward, layer.backward
+cube, cube_backward = Power(), partial(lambda n, dy, x: n * dy * x**2, 3)
+"""
+
+
+def test_methods_objects_and_partials_are_functions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of(CALLABLE, tmp_path) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == ["backward", "cube_backward"]
+
+
+def test_a_process_that_is_left_behind_does_not_hold_up_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = tmp_path / "pid"
+    source = f"""
+import os, pathlib, time
+if os.fork() == 0:
+    os.setsid()
+    pathlib.Path({str(left)!r}).write_text(str(os.getpid()))
+    time.sleep(60)
+    os._exit(0)
+while True:
+    time.sleep(1)
+"""
+    began = time.monotonic()
+    try:
+        assert status_of(source, tmp_path, "--seconds", "4") == 2
+        assert "it has not finished after 4 s" in capsys.readouterr().err
+        assert time.monotonic() - began < 30
+    finally:
+        os.kill(int(left.read_text()), signal.SIGKILL)
 
 
 def test_a_file_without_functions_or_no_file(
