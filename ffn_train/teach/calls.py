@@ -11,6 +11,7 @@ import operator
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,10 +53,22 @@ class Call:
 
 @dataclass(frozen=True)
 class Signature:
-    """The names of a function's arguments without default; ``more``: it takes any number."""
+    """The names of the arguments, the ``required`` ones first; ``more``: it takes any number.
+
+    Those with a default count as far as it is a function or None; numbers are settings.
+    """
 
     names: tuple[str, ...]
+    required: int
     more: bool = False
+
+    @property
+    def choices(self) -> list[tuple[str, ...]]:
+        """What it may be given, the most arguments first."""
+        return [self.names[:count] for count in range(len(self.names), self.required - 1, -1)]
+
+    def takes(self, count: int) -> bool:
+        return self.required <= count and (self.more or count <= len(self.names))
 
 
 @dataclass
@@ -97,12 +110,12 @@ class Local:
         functions: Mapping[str, Callable[..., Any]],
         shapes: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        self.functions = functions
         self.signatures = {
             name: signature
             for name, function in functions.items()
             if (signature := signature_of(function)) is not None
         }
+        self.functions = {name: _by_place(functions[name]) for name in self.signatures}
         self.shapes = {
             name: shapes_of(declared, ("x", *self.signatures[name].names))
             for name, declared in (shapes or {}).items()
@@ -150,10 +163,28 @@ def signature_of(function: Callable[..., Any]) -> Signature | None:
     except (TypeError, ValueError):
         return None
     single = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    return Signature(
-        tuple(p.name for p in single if p.default is p.empty),
-        any(p.kind == p.VAR_POSITIONAL for p in parameters),
-    )
+    required = [p.name for p in single if p.default is p.empty]
+    optional = [p for p in single if p.default is not p.empty and p.kind != p.KEYWORD_ONLY]
+    given = takewhile(lambda p: p.default is None or callable(p.default), optional)
+    more = any(p.kind == p.VAR_POSITIONAL for p in parameters)
+    names = () if _keywords(parameters) else (p.name for p in given)
+    return Signature((*required, *names), len(required), more)
+
+
+def _keywords(parameters: Iterable[inspect.Parameter]) -> list[str]:
+    """The arguments that have to be given by keyword."""
+    return [p.name for p in parameters if p.kind == p.KEYWORD_ONLY and p.default is p.empty]
+
+
+def _by_place(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with the arguments that it takes by keyword alone behind the others."""
+    names = _keywords(inspect.signature(function).parameters.values())
+
+    def call(*given: Any) -> Any:
+        count = len(given) - len(names)
+        return function(*given[:count], **dict(zip(names, given[count:], strict=True)))
+
+    return call if names else function
 
 
 def _guarded(function: Callable[..., Any], arguments: Sequence[Argument]) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import permutations, product
+from itertools import chain, permutations, product
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,8 @@ AROUND: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("dy",), (SLOPE,)),
     ((), (SLOPE, "dy")),
 )
+REMEMBERED = [("dy",), ("dy", SLOPE), (SLOPE, "dy")]  # where the forward pass keeps the others
+FORWARD = ("x", "W", "b", ACT)  # the arguments of forward_pass
 TEXTBOOK = ("forward_pass", "backward_pass", "backprop_two_layer", "residual_backward")
 
 
@@ -70,17 +72,21 @@ def check_functions(
 def check_bench(bench: Bench) -> Report:
     """Check all functions of a bench that can be checked."""
     names, findings = bench.signatures, []
-    forward_of = pairs(names)
-    for backward, forward in [*forward_of.items()]:
-        if forward == "forward_pass" and len(names[backward].names) > 4:
-            del forward_of[backward]  # the textbook's, which is given the activation
+    forward_of = {
+        backward: forward
+        for backward, forward in pairs(names).items()
+        if not _of_activation(names, forward, backward)
+    }
     conventions: tuple[Convention, ...] = CONVENTIONS
+    before: tuple[str, tuple[str, ...]] = ("", ())
     if "forward_pass" in names and "forward_pass" not in forward_of.values():
         finding, conventions = _forward_pass(bench)
         findings.append(finding)
-    for name, network in (("backward_pass", LAYER), ("backprop_two_layer", BLOCK)):
-        if name in names and name not in forward_of:
-            findings.append(_textbook_backward(bench, name, network, conventions))
+        before = ("forward_pass", FORWARD) if finding.right else before
+    if "backward_pass" in names and "backward_pass" not in forward_of:
+        findings.append(_textbook_backward(bench, "backward_pass", LAYER, conventions, before))
+    if "backprop_two_layer" in names and "backprop_two_layer" not in forward_of:
+        findings.append(_textbook_backward(bench, "backprop_two_layer", BLOCK, conventions))
     if "residual_backward" in names and "residual_backward" not in forward_of:
         findings.append(_residual_backward(bench))
     if "backward" in names and "backward" not in forward_of:
@@ -100,9 +106,22 @@ def pairs(names: Iterable[str]) -> dict[str, str]:
     return forward_of
 
 
+def _of_activation(names: Mapping[str, Signature], forward: str, backward: str) -> bool:
+    """Whether they are act and act', or the textbook's, which are given these."""
+    first, second = names[forward], names[backward]
+    if forward == "forward_pass":
+        return len(second.names) > 4 and (first.takes(4) or second.required > 4)
+    return backward.endswith("_grad") and len(first.names) == len(second.names) == 1
+
+
 def _textbook_backward(
-    bench: Bench, name: str, network: Network, conventions: Sequence[Convention]
+    bench: Bench,
+    name: str,
+    network: Network,
+    conventions: Sequence[Convention],
+    before: tuple[str, tuple[str, ...]] = ("", ()),
 ) -> Finding:
+    """``before``: a forward function, which may leave something behind for the backward pass."""
     usual: tuple[str, ...] = ("dy", "x", "W", "b", ACT, SLOPE)
     if network is BLOCK:
         usual = ("x", "W1", "b1", "W2", "b2", ACT, SLOPE, "dy")
@@ -110,9 +129,15 @@ def _textbook_backward(
     names = {**dict(zip(usual, usual, strict=True)), "activation_fn": ACT}
     names["activation_grad_fn"] = SLOPE
     roles = _arguments(bench.signatures[name], forward, names, [usual])
+    if not roles:
+        takes = {ACT: "activation_fn", SLOPE: "activation_grad_fn"}
+        return _takes(bench, name, [takes.get(word, word) for word in usual])
     subject = Subject(bench, name, (), tuple(network.shapes))
     inputs = cases(network, ACTS)
     finding = _best(subject, roles, network, inputs, conventions)
+    if before[0] and not finding.right:
+        after = _best(replace(subject, before=before), roles, network, inputs, conventions)
+        finding = _clearest([finding, after])
     if not finding.right and len(conventions) < len(CONVENTIONS):
         others = [convention for convention in CONVENTIONS if convention not in conventions]
         other = _best(subject, roles, network, inputs, others)
@@ -132,6 +157,8 @@ def _residual_backward(bench: Bench) -> Finding:
         right = {"dx_input": dy, "dx_ffn": dy}
         shares = {name: np.atleast_2d(dy) for name in right}
         inputs.append(Case({"dy": dy}, ACTS[0], dy.ndim == 1, right, shares))
+    if not bench.signatures["residual_backward"].takes(1):
+        return _takes(bench, "residual_backward", ["dout"])
     subject = Subject(bench, "residual_backward", ("dy",), ("dx_input", "dx_ffn"))
     return explained(judge(subject, None, ask(subject, inputs)), inputs, {"dy": "dout"})
 
@@ -141,14 +168,27 @@ def _pair(bench: Bench, forward: str, backward: str, shown: str) -> Finding:
     for name in (forward, backward):
         if name not in bench.signatures:
             return Finding.unchecked(shown, f"the arguments of {name} cannot be determined")
-    findings = []
-    for reading in recognise(bench, forward):
-        findings.append(_pair_as(reading, backward, shown))
-        if findings[-1].right:
-            return findings[-1]
-    if not findings:
-        return Finding.unchecked(shown, unfit(bench, forward))
-    return next((finding for finding in findings if finding.mistakes), findings[0])
+    findings: list[Finding] = []
+    for words in bench.signatures[forward].choices:
+        for reading in recognise(bench, forward, words):
+            findings.append(_pair_as(reading, backward, shown))
+            if findings[-1].right:
+                return findings[-1]
+        if any(finding.verdict == "wrong" for finding in findings):
+            break
+    return _clearest(findings or [Finding.unchecked(shown, unfit(bench, forward))])
+
+
+def _clearest(findings: Sequence[Finding]) -> Finding:
+    """The finding that the function is right, or its mistake has a name, or the first."""
+    right = (finding for finding in findings if finding.right)
+    named = (finding for finding in findings if finding.mistakes)
+    return next(chain(right, named, findings))
+
+
+def _takes(bench: Bench, name: str, wanted: Iterable[str], shown: str = "") -> Finding:
+    takes = ", ".join(bench.signatures[name].names) or "no arguments"
+    return Finding.unchecked(shown or name, f"takes {takes}, not {', '.join(wanted)}")
 
 
 def _pair_as(reading: Forward, backward: str, shown: str) -> Finding:
@@ -159,7 +199,8 @@ def _pair_as(reading: Forward, backward: str, shown: str) -> Finding:
     if reading.rounds or outcome.after:
         return seen_in(passed.name, FLOAT32 if reading.rounds else IN_PLACE, shown)
     if network is not None:
-        inputs: Sequence[Case] = cases(network, ACTS if ACT in words else (reading.act,))
+        drawn = cases(network, ACTS if ACT in words else (reading.act,))
+        inputs = [case for case in drawn if case.vector or not reading.alone]
     else:
         inputs = unknown_cases(reading)
     if not inputs:
@@ -167,13 +208,17 @@ def _pair_as(reading: Forward, backward: str, shown: str) -> Finding:
     given = dict(zip(bench.signatures[passed.name].names, words, strict=False))
     signature = bench.signatures[backward]
     cached = outcome.more and len(signature.names) == 2
-    alone = cached or (not signature.more and len(signature.names) == 1)
-    roles = [("dy",)] if alone else _arguments(signature, words, given, [])
+    roles = [("dy",)] if cached else _arguments(signature, words, given, REMEMBERED)
+    if ACT in words[bench.signatures[passed.name].required :]:  # else its default is meant
+        roles = [role for role in roles if {ACT, SLOPE} & {*role}]
+    if not roles:
+        return _takes(bench, backward, ("dy", *given), shown)
     subject = Subject(
         bench, backward, (), reading.tensors, before=(passed.name, words), cached=cached
     )
     names = {role: name for name, role in given.items()}
-    return _best(subject, roles, network, inputs, [passed.convention], names, shown)
+    finding = _best(subject, roles, network, inputs, [passed.convention], names, shown)
+    return replace(finding, text=f"{finding.text}{reading.guessed}") if finding.right else finding
 
 
 def _arguments(
@@ -183,12 +228,12 @@ def _arguments(
     usual: Sequence[tuple[str, ...]],
 ) -> list[tuple[str, ...]]:
     """What the arguments of a backward function may be: by name, then by position."""
-    takes, by_name = signature.names, list[tuple[str, ...]]()
-    rest = [name for name in takes if name not in names]
-    known = {names[name] for name in takes if name in names}
-    for count in range(4) if len(known) > 1 else ():
-        for words in permutations(("dy", ACT, SLOPE), count):
-            if len(words) == len(rest) and not known & {*words} and words != (SLOPE, ACT):
+    by_name = list[tuple[str, ...]]()
+    for takes in signature.choices:
+        rest = [name for name in takes if name not in names]
+        known = {names[name] for name in takes if name in names}
+        for words in permutations(("dy", ACT, SLOPE), len(rest)) if len(known) > 1 else ():
+            if not known & {*words} and words != (SLOPE, ACT):
                 others = dict(zip(rest, words, strict=True))
                 by_name.append(tuple(names.get(name) or others[name] for name in takes))
     bare = tuple(word for word in forward if word != ACT)
@@ -199,7 +244,7 @@ def _arguments(
     return [
         words
         for words in [*by_name, *usual, *by_place]
-        if (len(words) == len(takes) or (signature.more and len(words) > len(takes)))
+        if signature.takes(len(words))
         and "dy" in words
         and (ACT in forward or not {ACT, SLOPE} & {*words})
     ]
@@ -216,14 +261,12 @@ def _best(
 ) -> Finding:
     """The finding in the convention in which the function is right, or its mistake has a name.
 
-    The results of the subject are the parameters; dx comes last or first.
+    The results of the subject are the parameters; dx comes last or first, or in its place among
+    the arguments of the forward function.
     """
     tensors = subject.results
-    if not roles:
-        takes = ", ".join(subject.bench.signatures[subject.name].names)
-        wanted = ", ".join(("dy", "x", *tensors))
-        return Finding.unchecked(shown or subject.name, f"takes {takes}, not {wanted}")
-    orders = list(dict.fromkeys([(*tensors, "x"), ("x", *tensors)]))
+    taken = tuple(word for word in subject.before[1] if word != ACT) or ("x", *tensors)
+    orders = list(dict.fromkeys([(*tensors, "x"), ("x", *tensors), taken]))
     subjects = [
         replace(subject, arguments=words, convention=convention, results=orders[0])
         for words, convention in product(dict.fromkeys(roles), conventions)
@@ -254,17 +297,15 @@ def _most_accepting(subjects: Sequence[Subject], inputs: Sequence[Case]) -> Sequ
 
 def _forward_pass(bench: Bench) -> tuple[Finding, tuple[Convention, ...]]:
     """Whether it is y = act(W x + b), and in which conventions."""
-    takes = bench.signatures["forward_pass"].names
-    if len(takes) != 4:
-        text = f"takes {', '.join(takes)}, not x, W, b, activation_fn"
-        return Finding.unchecked("forward_pass", text), CONVENTIONS
+    if not bench.signatures["forward_pass"].takes(len(FORWARD)):
+        return _takes(bench, "forward_pass", ["x", "W", "b", "activation_fn"]), CONVENTIONS
     inputs = []
     for case in cases(LAYER, ACTS):
         y = LAYER.output(case.values, case.act)
         inputs.append(replace(case, right={"y": y}, shares={"y": np.atleast_2d(y)}))
     judgements = []
     for convention in CONVENTIONS:
-        subject = Subject(bench, "forward_pass", ("x", "W", "b", ACT), ("y",), convention)
+        subject = Subject(bench, "forward_pass", FORWARD, ("y",), convention)
         trials = ask(subject, inputs)
         judgements.append((refused(trials), judge(subject, None, trials)))
     fitting = tuple(j.subject.convention for _, j in judgements if j.right)

@@ -82,8 +82,8 @@ class Child:
             if "error" in head:
                 raise Unanswered(_line(head["error"]))
             self.signatures = {
-                str(name): Signature(tuple(map(str, names)), bool(more))
-                for name, (names, more) in head["signatures"].items()
+                str(name): Signature(tuple(map(str, names)), int(required), bool(more))
+                for name, (names, required, more) in head["signatures"].items()
             }
             self.shapes = {
                 str(name): shapes_of(shapes, map(str, shapes))
@@ -246,7 +246,7 @@ def main() -> None:
     except BaseException as error:
         _write(answers, {"error": reason(error)}, [])
         return
-    signatures = {name: [s.names, s.more] for name, s in bench.signatures.items()}
+    signatures = {name: [s.names, s.required, s.more] for name, s in bench.signatures.items()}
     _write(answers, {"signatures": signatures, "shapes": bench.shapes}, [])
     while (message := _message(requests)) is not None:
         head, arrays = _parsed(message)

@@ -134,7 +134,7 @@ def _answered(trials: Sequence[Trial]) -> tuple[list[Trial], list[str]]:
     telling = [
         case
         for case, _ in batches
-        if len(case.values["dy"]) not in {array.shape[-1] for array in case.values.values()}
+        if case.values["dy"].shape[:1] not in {array.shape[-1:] for array in case.values.values()}
     ]
     if not telling and len(vectors) < len(trials):
         only = [trial for trial in answered if trial[0].vector]

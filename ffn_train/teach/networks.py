@@ -249,14 +249,17 @@ SHAPES: tuple[Sizes, ...] = (
 
 
 def draw(letters: Mapping[str, str], sizes: Sizes, seed: int) -> dict[str, Floats]:
-    """Random values with two decimals, short enough to be printed in full."""
+    """Random values with two decimals, short enough to be printed in full.
+
+    N is the number of samples, an axis that a single vector does not have.
+    """
     samples, *widths = sizes
-    lengths = dict(zip("DHM", widths, strict=True))
+    lengths = dict(zip("NDHM", sizes, strict=True))
     rng = np.random.default_rng([seed, samples or 0, *widths])
-    lead = () if samples is None else (samples,)
+    axes = {name: f"N{word}" if name in ("x", "dy") else word for name, word in letters.items()}
     shapes = {
-        name: (*(lead if name in ("x", "dy") else ()), *(lengths[letter] for letter in word))
-        for name, word in letters.items()
+        name: [length for letter in word if (length := lengths[letter]) is not None]
+        for name, word in axes.items()
     }
     return {name: np.round(rng.normal(size=shape), 2) for name, shape in shapes.items()}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain, islice, permutations, product
@@ -21,9 +22,13 @@ SIZES: Sizes = (5, 3, 4, 2)  # all different, so that no array fits in another's
 IDENTITY = ACTIVATIONS["identity"]
 GIVEN = ACTIVATIONS["GELU"]  # passed to forward functions that take an activation
 NEARLY = 1e-4  # a forward pass that agrees to this may compute in float32
-SEARCHED = 1500  # shapes to try on an unknown function
+SEARCHED = 10_000  # shapes to try on an unknown function
 ATTEMPTS = 100  # of them, to find out why none fits
 VECTORS, MATRICES = ("H", "D", "M", ""), ("HD", "DH", "MH", "HM", "MD", "DM", "DD")
+BATCHES = ("ND", "NH", "NM", "DN", "HN", "MN")
+VECTOR = re.compile(r"[bgs](_?\w)?|(bias|beta|gain|gamma|shift|offset).*")
+MATRIX = re.compile(r"[wuvkq].*", re.IGNORECASE)
+READINGS = 16  # the most shapes of the arguments in which a function is checked
 NEAR, FAR = 1e-9, 1e-3  # relative steps: float64 resolves both, float32 only the second
 
 
@@ -32,7 +37,7 @@ class Forward:
     """A forward function: how it is called, and its network and activation if known.
 
     ``letters``: the shapes of the arguments and dy, or ``shapes`` where declared.
-    ``rounds``: it computes in less than float64.
+    ``rounds``: it computes in less than float64. ``alone``: x is one vector, not a batch.
     """
 
     subject: Subject
@@ -41,10 +46,19 @@ class Forward:
     act: Activation = IDENTITY
     shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
     rounds: bool = False
+    alone: bool = False
 
     @property
     def tensors(self) -> tuple[str, ...]:
         return tuple(word for word in self.subject.arguments if word not in ("x", ACT))
+
+    @property
+    def guessed(self) -> str:
+        """The shapes of arguments that are numbers, or have a row or column for each sample."""
+        if self.alone:
+            return "; x (D,)"
+        words = self.letters[1:-1] if self.network is None else ()
+        return "".join(f"; {n} ({', '.join(word)})" for n, word in words if not word or "N" in word)
 
     def outcome(self) -> Outcome:
         return self.subject.ask(self.values(), self.act)
@@ -56,7 +70,7 @@ class Forward:
 
     def values(self, sizes: Sizes = SIZES, seed: int = 0) -> Values:
         if not self.shapes:
-            return _drawn_once(self.letters, sizes, seed)
+            return _drawn_once(self.letters, (None, *sizes[1:]) if self.alone else sizes, seed)
         rng = np.random.default_rng(seed)
         return {name: np.round(rng.normal(size=shape), 2) for name, shape in self.shapes}
 
@@ -69,14 +83,31 @@ def _drawn_once(letters: tuple[tuple[str, str], ...], sizes: Sizes, seed: int) -
     return draw(dict(letters), sizes, seed)
 
 
-def recognise(bench: Bench, name: str) -> Iterator[Forward]:
-    """The networks that a forward function may be, one for each convention that fits; otherwise
-    shapes of arguments that it accepts.
+def recognise(bench: Bench, name: str, words: Sequence[str]) -> Iterator[Forward]:
+    """The networks that a forward function may be, given these arguments, one for each convention
+    that fits; then other shapes that it accepts of arguments whose names do not tell them; last,
+    where samples lie in columns, as in W x, one vector.
     """
-    met = set[Convention]()
+    readings = []
+    for reading in _readings(bench, name, words):
+        readings.append(reading)
+        yield reading
+    for reading in readings:
+        if reading.letters and reading.subject.convention.columns:
+            convention = replace(reading.subject.convention, columns=False, flat=True)
+            subject = replace(reading.subject, convention=convention)
+            vector = replace(reading, subject=subject, alone=True)
+            y = vector.output(vector.values())
+            if y is not None and y.shape == vector.values()["dy"].shape:
+                yield vector
+
+
+def _readings(bench: Bench, name: str, words: Sequence[str]) -> Iterator[Forward]:
+    """Those of batches."""
+    met, told = set[Convention](), all(map(_told, _roles(words)))
     near: list[Forward] = []
     act: Activation | None = None
-    for forward, y in _candidates(bench, name):
+    for forward, y in _candidates(bench, name, len(words)):
         convention, values, network = forward.subject.convention, forward.values(), forward.network
         assert network is not None
         for tried in () if convention in met else [act] if act else _activations(forward):
@@ -85,18 +116,18 @@ def recognise(bench: Bench, name: str) -> Iterator[Forward]:
             exact = network if same(y, expected) else _scaled(network, values["x"], y, expected)
             if exact is not None:
                 met.add(convention)
+                told = told or ACT in forward.subject.arguments
                 act = tried
                 fitting = replace(forward, network=exact, act=tried)
                 yield fitting.checked() if tried.name == OWN else fitting
                 break
             if y.shape == expected.shape and error(y, expected) < NEARLY:
                 near.append(forward)
-    if met:
-        return
     rough = next((forward.checked() for forward in near if forward.checked().rounds), None)
-    unknown = rough or _unknown(bench, name)
-    if unknown is not None:
-        yield unknown
+    if rough and not met:
+        yield rough
+    elif not met or not told:
+        yield from islice(_unknown(bench, name, words), READINGS)
 
 
 def _scaled(network: Network, x: Floats, y: Floats, expected: Floats) -> Network | None:
@@ -125,22 +156,24 @@ def _families() -> dict[tuple[tuple[str, str], ...], list[Network]]:
     return families
 
 
-def _candidates(bench: Bench, name: str) -> Iterator[tuple[Forward, Floats]]:
+def _candidates(bench: Bench, name: str, given: int) -> Iterator[tuple[Forward, Floats]]:
     """Known networks with as many arguments, in all conventions, usual ones first, and y, where
     the function returns one.
     """
     signature, refused = bench.signatures[name], set[object]()
+    place = _roles(signature.names).index("x") if given else 0
     for usual, convention, (letters, networks), extra in product(
         (True, False), CONVENTIONS, _families().items(), ((), (ACT,))
     ):
         tensors = tuple(word for word, _ in letters[1:-1])
         count = 1 + len(tensors) + len(extra)
-        if count != len(signature.names) and not (signature.more and count > len(signature.names)):
+        if count != given and not (signature.more and count > given):
             continue
         if convention.transposed and all(len(word) < 2 for _, word in letters):
             continue
         for order in _orders(tensors, usual):
-            words = ("x", *order, *extra)
+            words = (*order, *extra)
+            words = (*words[:place], "x", *words[place:])
             shapes = (tuple(dict(letters).get(word) for word in words), convention)
             if shapes in refused:
                 continue
@@ -209,47 +242,66 @@ def _probe(forward: Forward) -> Callable[[Floats], Floats] | None:
     return value
 
 
-def _unknown(bench: Bench, name: str) -> Forward | None:
+def _unknown(bench: Bench, name: str, words: Sequence[str]) -> Iterator[Forward]:
     """Shapes of arguments, declared or found by trying, of a function that is not recognised."""
-    words = bench.signatures[name].names
-    if not words or undeclared(bench, name):
-        return None
-    subject = Subject(bench, name, ("x", *words[1:]), ("y",))
+    if not words or undeclared(bench, name, words):
+        return
+    subject = Subject(bench, name, _roles(words), ("y",))
     if bench.shapes.get(name):
         forward = _declared(subject, words)
         y = forward.output(forward.values())
-        if y is None:
-            return None
-        return replace(forward, shapes=(*forward.shapes[:-1], ("dy", y.shape))).checked()
-    for forward in islice(_guesses(subject, words), 2 * SEARCHED):
+        if y is not None:
+            yield replace(forward, shapes=(*forward.shapes[:-1], ("dy", y.shape))).checked()
+        return
+    letters = {word: _letters(word) for word in subject.arguments if word != "x"}
+    first = next(_accepted(subject, letters), None)
+    if first is not None:
+        yield first
+    if first is not None and not all(map(_told, letters)):
+        found = dict(first.letters)
+        others = {
+            word: (found[word],) if _told(word) else sorted(tried, key=lambda it: "N" not in it)
+            for word, tried in letters.items()
+        }
+        yield from _accepted(subject, others)
+
+
+def _accepted(subject: Subject, letters: Mapping[str, Sequence[str]]) -> Iterator[Forward]:
+    """The shapes of arguments, of these, that a function accepts."""
+    for forward in islice(_guesses(subject, letters), SEARCHED):
         y = forward.output(forward.values())
         if y is None or y.ndim != 2 or len(y) != SIZES[0] or not np.isfinite(y).all():
             continue
         for letter, length in zip("DHM", SIZES[1:], strict=True):
             if y.shape[1] == length:
-                return replace(forward, letters=(*forward.letters[:-1], ("dy", letter))).checked()
-    return None
+                yield replace(forward, letters=(*forward.letters[:-1], ("dy", letter))).checked()
+                break
 
 
-def _guesses(subject: Subject, words: Sequence[str]) -> Iterator[Forward]:
-    """Shapes to try for the arguments of an unknown function, by their names."""
-    tried = product(product(*map(_letters, words[1:])), (CONVENTIONS[0], CONVENTIONS[2]))
-    for picked, convention in tried:
-        letters = (("x", "D"), *zip(words[1:], picked, strict=True), ("dy", "M"))
-        yield Forward(replace(subject, convention=convention), letters)
+def _roles(words: Sequence[str]) -> tuple[str, ...]:
+    """The arguments of a forward function: x is that of this name, or the first."""
+    x = next((word for word in words if word in ("x", "X")), "".join(words[:1]))
+    return tuple("x" if word == x else word for word in words)
 
 
-def undeclared(bench: Bench, name: str) -> list[str]:
+def _guesses(subject: Subject, letters: Mapping[str, Sequence[str]]) -> Iterator[Forward]:
+    """Shapes to try for the arguments of an unknown function."""
+    for picked, convention in product(product(*letters.values()), (CONVENTIONS[0], CONVENTIONS[2])):
+        words = (("x", "D"), *zip(letters, picked, strict=True), ("dy", "M"))
+        yield Forward(replace(subject, convention=convention), words)
+
+
+def undeclared(bench: Bench, name: str, words: Sequence[str]) -> list[str]:
     """The arguments of a function that are missing where shapes are declared for others."""
-    declared, words = bench.shapes.get(name), bench.signatures[name].names
-    return [word for word in words[1:] if word not in declared] if declared else []
+    declared = bench.shapes.get(name)
+    return [word for word in _roles(words) if word not in {*declared, "x"}] if declared else []
 
 
 def _declared(subject: Subject, words: Sequence[str]) -> Forward:
     """A function called with the declared shapes of its arguments; the shape of dy is not known."""
     declared = subject.bench.shapes[subject.name]
-    shapes = {word: declared[word] for word in words[1:]}
-    shapes = {"x": declared.get(words[0], declared.get("x", ())), **shapes}
+    named = dict(zip(subject.arguments, words, strict=True))
+    shapes = {role: declared.get(word, declared.get(role, ())) for role, word in named.items()}
     return Forward(subject, shapes=(*shapes.items(), ("dy", ())))
 
 
@@ -257,12 +309,14 @@ def attempts(bench: Bench, name: str) -> Iterator[Forward]:
     """Ways of calling a function of which no reading was found: with the declared shapes, or with
     those of the networks of as many arguments and by the arguments' names; with an activation last.
     """
-    words = bench.signatures[name].names
-    subject = Subject(bench, name, ("x", *words[1:]), ("y",))
+    choices = bench.signatures[name].choices
+    words = next(words for words in choices if not undeclared(bench, name, words))
+    subject = Subject(bench, name, _roles(words), ("y",))
     if bench.shapes.get(name):
         yield _declared(subject, words)
         return
-    guesses = islice(_guesses(subject, words), ATTEMPTS)
+    letters = {word: _letters(word) for word in subject.arguments if word != "x"}
+    guesses = islice(_guesses(subject, letters), ATTEMPTS)
     plain, given = _by_family(subject, len(words)), _by_family(subject, len(words), ACT)
     yield from chain(plain, guesses, given)
 
@@ -276,9 +330,16 @@ def _by_family(subject: Subject, count: int, *extra: str) -> Iterator[Forward]:
 
 def _letters(word: str) -> tuple[str, ...]:
     """The shapes to try for an argument, judging by its name."""
-    if word[0].isupper() or word.lower().startswith(("w", "u", "v", "k", "q")):
+    if MATRIX.fullmatch(word):
         return MATRICES
-    return VECTORS if word.lower().startswith(("b", "g", "s")) else VECTORS + MATRICES
+    if VECTOR.fullmatch(word) or word.startswith("scale"):
+        return VECTORS
+    return VECTORS + BATCHES + MATRICES
+
+
+def _told(word: str) -> bool:
+    """Whether an argument's name says that it is x, a weight, or a vector."""
+    return word == "x" or bool(MATRIX.fullmatch(word) or VECTOR.fullmatch(word))
 
 
 def unknown_cases(forward: Forward) -> list[Case]:

@@ -13,7 +13,7 @@ from ffn_train.teach.activations import OWN
 from ffn_train.teach.judge import Judgement
 from ffn_train.teach.mistakes import Mistake, error
 from ffn_train.teach.networks import Case
-from ffn_train.teach.subject import Convention
+from ffn_train.teach.subject import Convention, gradient_name
 
 UNNAMED = "no single known mistake"
 PRINTED = 60  # the most entries of a failing input that are printed in full
@@ -125,14 +125,8 @@ def _tensors(judgement: Judgement, names: Mapping[str, str]) -> str:
     return f"wrong: {_gradients(judgement.wrong, names)}{also}"
 
 
-def _gradient(name: str, names: Mapping[str, str]) -> str:
-    if name == "y" or name.startswith("dx"):
-        return name
-    return f"d{names.get(name, name)}"
-
-
 def _gradients(tensors: Sequence[str], names: Mapping[str, str]) -> str:
-    return _listed([_gradient(name, names) for name in tensors])
+    return _listed([gradient_name(name, names) for name in tensors])
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -147,7 +141,7 @@ def _evidence(judgement: Judgement, names: Mapping[str, str]) -> list[str]:
         return changed
     case, outcome = judgement.trial
     user, right = outcome.gradients[judgement.tensor], case.right[judgement.tensor]
-    tensor = _gradient(judgement.tensor, names)
+    tensor = gradient_name(judgement.tensor, names)
     if user is None:
         return [f"{tensor} is missing: what is returned in its place is not an array of numbers"]
     if user.shape != right.shape:

@@ -118,15 +118,14 @@ class Subject:
         more = not answer.single and len(arrays) > 1
         if order == ("y",):
             arrays = arrays[:1]
-        elif answer.single and len(order) > 1 and arrays[0] is not None and arrays[0].ndim:
+        elif answer.single and arrays[0] is not None and self._stacked(arrays[0], values):
             arrays = list(arrays[0])  # a list of arrays of one shape
         if answer.names is not None:
             order = _by_key(answer.names, self.results)
         if len(arrays) != len(order):
-            wanted = ", ".join(f"d{name}" for name in self.results)
+            wanted = ", ".join(gradient_name(name, {}) for name in self.results)
             plural = "" if len(arrays) == 1 else "s"
-            problem = f"it returns {len(arrays)} array{plural}; {wanted} are {len(order)}"
-            return Outcome({}, after, problem)
+            return Outcome({}, after, f"it returns {len(arrays)} array{plural}, not {wanted}")
         gradients = {
             name: None
             if array is None
@@ -134,6 +133,16 @@ class Subject:
             for name, array in zip(order, arrays, strict=True)
         }
         return Outcome({name: gradients[name] for name in self.results}, after, more=more)
+
+    def _stacked(self, array: Floats, values: Values) -> bool:
+        """Whether one array is all the gradients: it has more dimensions than any of them."""
+        most = max(np.ndim(values.get(name, values["dy"])) for name in self.results)
+        return array.ndim > most and 1 < len(array) == len(self.results)
+
+
+def gradient_name(tensor: str, names: Mapping[str, str]) -> str:
+    """What its gradient is called; ``names`` are the user's names of the tensors."""
+    return tensor if tensor == "y" or tensor.startswith("dx") else f"d{names.get(tensor, tensor)}"
 
 
 def _by_key(keys: Sequence[str], results: Sequence[str]) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ def unfit(bench: Bench, name: str, known: Forward | None = None) -> str:
     words = bench.signatures[name].names
     if not words:
         return f"{name} takes no arguments, not x and its parameters"
-    if missing := undeclared(bench, name):
+    if missing := undeclared(bench, name, bench.signatures[name].choices[-1]):
         return f"{name}: the shape of {', '.join(missing)} is not declared in shapes"
     errors: list[str] = []
     for forward in [known] if known else attempts(bench, name):

@@ -165,6 +165,132 @@ def softmax_backward(dy, x, W):
 """,
     "a branch times a constant": SCALED_BRANCH,
     "a block with a norm and a branch times a constant": SCALED_BLOCK,
+    "a second array like x": """
+def residual_forward(x, ffn):
+    return x + ffn
+
+def residual_backward(dout):
+    return dout, dout
+""",
+    "a product, in capitals": """
+def forward(X, F):
+    return X * F
+
+def backward(dY, X, F):
+    return dY * F, dY * X
+""",
+    "a second array like y, beside weights": """
+def rnn_forward(x, h, Wx, Wh, b):
+    return np.tanh(x @ Wx + h @ Wh + b)
+
+def rnn_backward(dy, x, h, Wx, Wh, b):
+    dz = dy * (1 - rnn_forward(x, h, Wx, Wh, b) ** 2)
+    return dz @ Wx.T, dz @ Wh.T, x.T @ dz, h.T @ dz, dz.sum(0)
+""",
+    "a second array like y, in the place of a bias": """
+def forward(x, W, skip):
+    return x @ W + skip
+
+def backward(dy, x, W, skip):
+    return dy @ W.T, x.T @ dy, dy
+""",
+    "two batches and a number": """
+def mix_forward(x, f, t):
+    return t * x + (1 - t) * f
+
+def mix_backward(dy, x, f, t):
+    return t * dy, (1 - t) * dy, np.sum(dy * (x - f))
+""",
+    "a number": """
+def forward(x, scale):
+    return x * scale
+
+def backward(dy, x, scale):
+    return dy * scale, (dy * x).sum()
+""",
+    "one vector, and x last": """
+def forward(W, b, x):
+    return np.tanh(W @ x + b)
+
+def backward(dy, W, b, x):
+    dz = dy * (1 - np.tanh(W @ x + b) ** 2)
+    return np.outer(dz, x), dz, W.T @ dz
+""",
+    "x in the middle": """
+def forward(h, x, W):
+    return np.tanh(x @ W) * h
+
+def backward(dy, h, x, W):
+    t = np.tanh(x @ W)
+    dz = dy * h * (1 - t**2)
+    return dy * t, dz @ W.T, x.T @ dz
+""",
+    "forward_pass keeps what backward_pass needs": """
+kept = {}
+
+def forward_pass(x, W, b, act):
+    kept["z"] = x @ W + b
+    return act(kept["z"])
+
+def backward_pass(dy, x, W, b, act, dact):
+    dz = dy * dact(kept["z"])
+    return x.T @ dz, dz.sum(0), dz @ W.T
+""",
+    "forward_pass keeps all but the derivative": """
+def forward_pass(x, W, b, act):
+    forward_pass.cache = x, W, x @ W.T + b
+    return act(forward_pass.cache[-1])
+
+def backward_pass(dy, act_grad):
+    x, W, z = forward_pass.cache
+    dz = dy * act_grad(z)
+    return dz.T @ x, dz.sum(0), dz @ W
+""",
+    "activations by default": """
+def relu(z):
+    return np.maximum(z, 0)
+
+def relu_grad(z):
+    return (z > 0) * 1.0
+
+def forward_pass(x, W, b, activation_fn=relu):
+    return activation_fn(x @ W.T + b)
+
+def backward_pass(dy, x, W, b, activation_fn=relu, activation_grad_fn=relu_grad):
+    dz = dy * activation_grad_fn(x @ W.T + b)
+    return dz.T @ x, dz.sum(0), dz @ W
+""",
+    "an activation by default, which is not passed on": """
+def forward(x, W, b, act=np.tanh, rate=0.5):
+    return rate * act(x @ W.T + b)
+
+def backward(dy, x, W, b):
+    dz = 0.5 * dy * (1 - np.tanh(x @ W.T + b) ** 2)
+    return dz.T @ x, dz.sum(0), dz @ W
+""",
+    "weights by default": """
+def forward(x, W=None, b=None):
+    return np.tanh(x @ W.T + b)
+
+def backward(dy, x, W=None, b=None):
+    dz = dy * (1 - np.tanh(x @ W.T + b) ** 2)
+    return dz.T @ x, dz.sum(0), dz @ W
+""",
+    "no bias by default": """
+def forward(x, W, b=None):
+    return x @ W.T if b is None else x @ W.T + b
+
+def backward(dy, x, W, b=None):
+    return dy.T @ x, dy @ W
+""",
+    "arguments by keyword alone": """
+def forward(x, *, W, b):
+    return np.tanh(x @ W + b)
+
+def backward(dy, *, x, W, b):
+    dz = dy * (1 - forward(x, W=W, b=b) ** 2)
+    return x.T @ dz, dz.sum(0), dz @ W.T
+""",
     "declared shapes": """
 shapes = {"x": (4, 3, 2), "scale": (2, 2)}
 
@@ -192,6 +318,28 @@ def backward(dy, x, gain, W):
     dt = dy * (1 - t**2)
     du = dt @ W
     return dy + du, (du * normed).sum(0), dt.T @ (gain * normed)
+""",
+    "the outer product the wrong way round": """
+def forward(x, W, b):
+    return np.tanh(W @ x + b)
+
+def backward(dy, x, W, b):
+    dz = dy * (1 - np.tanh(W @ x + b) ** 2)
+    return np.outer(x, dz), dz, W.T @ dz
+""",
+    "a mean over the batch": """
+def forward(x, W, b=None):
+    return x @ W.T if b is None else x @ W.T + b
+
+def backward(dy, x, W, b=None):
+    return (dy.T @ x, dy @ W) if b is None else (dy.T @ x, dy.mean(0), dy @ W)
+""",
+    "the sum over the batch forgotten": """
+def forward(x, kernel, offset):
+    return x @ kernel + offset
+
+def backward(dy, x, kernel, offset):
+    return x.T @ dy, dy, dy @ kernel.T
 """,
     "the branch's factor forgotten": changed(SCALED_BRANCH, ("dy + 0.3 * dh", "dy + dh")),
     "the branch's factor on the skip path": changed(

@@ -95,6 +95,17 @@ def test_a_right_gradient_of_another_convention_is_right(name: str) -> None:
     assert report.right, report
 
 
+def test_shapes_that_no_name_tells_are_said() -> None:
+    assert str(checked(RIGHT["two batches and a number"])).endswith("; f (N, D); t ()")
+    assert str(checked(RIGHT["one vector, and x last"])).endswith("; x (D,)")
+
+
+def test_a_cache_of_forward_pass_is_that_of_the_same_arguments() -> None:
+    source = RIGHT["forward_pass keeps what backward_pass needs"].replace("dact(", "dact(act(")
+    report = checked(source.replace('["z"])\n    return x', '["z"]))\n    return x'))
+    assert report.findings[1].mistakes == ("act' taken at the wrong place",)
+
+
 @pytest.mark.parametrize("name", UNNAMED)
 def test_what_no_single_known_mistake_explains_gets_no_name(name: str) -> None:
     report = checked(UNNAMED[name])
@@ -170,11 +181,11 @@ def test_a_mistake_of_the_forward_pass_is_named(forward: str, mistake: str) -> N
     [
         ("dy, x, W, b): raise NotImplementedError", "not written yet; it must return dW, db and"),
         ("dy, x, W, b): ...", "returns nothing; it must return dW, db and dx"),
-        ("dy, x, W, b): return 1, 2", "it returns 2 arrays; dW, db, dx are 3"),
+        ("dy, x, W, b): return 1, 2", "it returns 2 arrays, not dW, db, dx"),
         ("dy, x, W, b): return 'dW', 'db', 'dx'", "not an array of numbers"),
         ("dy, x, W, b): raise SystemExit(0)", "it ends the program"),
         ("dy, x, W, b, other, more): pass", "takes dy, x, W, b, other, more, not dy, x, W, b"),
-        ("*, dy, x, W, b): pass", "takes 0 positional arguments but 4"),
+        ("dy, x, W, b): return x", "it returns 1 array, not dW, db, dx"),
     ],
 )
 def test_what_cannot_be_checked_is_said(backward: str, text: str) -> None:
@@ -204,6 +215,20 @@ def backward(dy, x, scale):
         ("def forward(): return 1.0\ndef backward(dy): return dy", "forward takes no arguments"),
         ("def forward(x): ...\ndef backward(dy, x): ...", "forward: it returns nothing"),
         ("def forward_pass(x, W): pass", "takes x, W, not x, W, b, activation_fn"),
+        (
+            "def backward_pass(p, q): pass",
+            "takes p, q, not dy, x, W, b, activation_fn, activation_grad_fn",
+        ),
+        (
+            "def backprop_two_layer(): pass",
+            "takes no arguments, not x, W1, b1, W2, b2, activation_fn, activation_grad_fn, dy",
+        ),
+        ("def residual_backward(dout, x): pass", "takes dout, x, not dout"),
+        ("def residual_backward(dout): return dout", "returns 1 array, not dx_input, dx_ffn"),
+        (
+            "def forward(x, a, act): return act(x * a)\ndef backward(p, q, r, s, t, u): pass",
+            "takes p, q, r, s, t, u, not dy, x, a, act",
+        ),
     ],
 )
 def test_a_forward_pass_that_cannot_be_checked_is_said(source: str, text: str) -> None:
