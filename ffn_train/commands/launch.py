@@ -23,6 +23,8 @@ UNREAD = 141  # the shell's exit status for a closed pipe, as of `| head`: 128 +
 
 def main() -> None:
     """``ffn-train [COMMAND] ...`` and ``python -m ffn_train ...``; without a command, train."""
+    if not sys.flags.safe_path:
+        sys.path.insert(0, "")  # where parts are looked for: a script lacks what `python -m` has
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     if word in COMMANDS:
         run(sys.argv.pop(1))

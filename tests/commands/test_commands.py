@@ -39,6 +39,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
     """The commands that are started from here on, each with its arguments, instead of run."""
     calls: list[tuple[str, list[str]]] = []
     monkeypatch.setattr(launch, "run", lambda name: calls.append((name, sys.argv[1:])))
+    monkeypatch.setattr(sys, "path", [*sys.path])
     return calls
 
 
@@ -81,6 +82,7 @@ def test_the_script_and_the_package_start_the_command_that_is_named_first(
     ):
         monkeypatch.setattr(sys, "argv", [*given])
         entrance()
+        assert sys.path.pop(0) == ""  # parts are found where the command is given
     assert started == [start, start]
 
 
