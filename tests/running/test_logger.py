@@ -317,4 +317,7 @@ def test_the_guides_logger_for_a_tracker_has_each_step_once(
     assert tracker.summary == {"state": "finished"}
     assert list(tracker.rows) == run.scalars["step"].tolist()
     assert [row["loss"] for row in tracker.rows.values()] == run.scalars["loss"].tolist()
-    assert tracker.rows[0]["gradient_norm"] > 0
+    scalars = [row["gradient_norm"] for row in tracker.rows.values()]
+    assert scalars == run.scalars["gradient_norm"].tolist()
+    assert tracker.rows[0]["measures/update_norm"] > 0
+    assert "measures/update_norm" not in tracker.rows[12]
