@@ -71,15 +71,20 @@ def origin(error: BaseException) -> str:
     """An exception's message and where it was raised: the innermost line of a loaded part or, if
     none is involved, the innermost line of all.
     """
-    reason = described(error)
-    if place := place_in_part(error):
-        return f"{place}: {reason}"
+    reason = located(error)
+    if place_in_part(error):
+        return reason
     code, line = _frames(error)[-1]
     parts = ", ".join(_roots)
     return (
         f"{reason} ({Path(code.co_filename).name}, line {line}); a part of {parts} may violate the "
         "contract of its base class in ffn_train.parts"
     )
+
+
+def located(error: BaseException) -> str:
+    """An exception's message, behind the line of a loaded part that it went through, if any."""
+    return ": ".join(filter(None, (place_in_part(error), described(error))))
 
 
 def place_in_part(error: BaseException) -> str:

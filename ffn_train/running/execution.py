@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from ffn_train.config.outside import place_in_part
+from ffn_train.config.outside import located, place_in_part
 from ffn_train.config.overrides import command, written
 from ffn_train.config.settings import counted, described
 from ffn_train.nn.engine import NUMPY
@@ -120,7 +120,7 @@ def _ending(path: Path) -> Iterator[None]:
         raise
     except BaseException as error:
         with suppress(OSError):
-            Status("failed", described(error)).write(path)
+            Status("failed", located(error)).write(path)
         ends = SystemExit if not place_in_part(error) else (SystemExit, KeyboardInterrupt)
         if isinstance(error, ends):  # from a part, which must not end the program
             raise RuntimeError(described(error)).with_traceback(error.__traceback__) from None

@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ffn_train.config.settings import SettingError, described, printable
+from ffn_train.config.outside import located, place_in_part
+from ffn_train.config.settings import SettingError, printable
 from ffn_train.nn.engine import check_engine
 from ffn_train.running import Notify
 from ffn_train.running.execution import execute
@@ -73,12 +74,10 @@ def run_job(sweep: str, digest: str) -> str:
             notify(f"interrupted by {error}")
         except KeyboardInterrupt:
             notify("interrupted before it started")
-        except (SettingError, OSError) as error:
-            notify(str(error))
-            _failed(Path(sweep), path, str(error))
         except BaseException as error:
-            notify(traceback.format_exc())
-            _failed(Path(sweep), path, described(error))
+            plain = isinstance(error, (SettingError, OSError)) and not place_in_part(error)
+            notify(str(error) if plain else traceback.format_exc())
+            _failed(Path(sweep), path, str(error) if plain else located(error))
     return entry.status(Path(sweep)).state
 
 

@@ -361,6 +361,28 @@ class Loud(Logger):
 """
 
 
+SILENT = """
+from ffn_train.parts import StepQuantity, choice
+
+@choice("quantity", "silent")
+class Silent(StepQuantity):
+    per, symbol, equation, needs = "run", "s", "s", ("gradient",)
+
+    def value(self, step, memory, out):
+        open("nowhere")
+"""
+
+
+def test_a_job_that_a_part_ends_says_where(parts_folder: Path) -> None:
+    (parts_folder / "silent.py").write_text(SILENT)
+    chosen = ("parts=silent.py", "measure.quantities=silent", "seed=0,1")
+    plan = sweep_run.check([*TINY, *chosen, "sweep.dir=sweep"])
+    for entry in sweep_run.run_sweep(plan, NOTES.append).entries:
+        status = entry.status(Path("sweep"))
+        assert status.state == "failed"
+        assert status.reason.startswith("parts=silent.py, line 9, in value: FileNotFoundError: ")
+
+
 def test_what_a_worker_has_printed_is_not_lost_when_it_ends(tmp_path: Path) -> None:
     (tmp_path / "loud.py").write_text(LOUD)
     parts = ("parts=loud.py", "logger=loud", "trainer.steps=2", "log.every=5")
