@@ -18,7 +18,15 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
-from ffn_train.config.settings import SettingError, check_all, declared, nearest, one_of, setting
+from ffn_train.config.settings import (
+    SettingError,
+    check_all,
+    check_defaults,
+    declared,
+    nearest,
+    one_of,
+    setting,
+)
 
 T = TypeVar("T")
 
@@ -130,8 +138,9 @@ def _check_outside(group: str, name: str, cls: type[Any]) -> None:
         what = f"{unknown} is not declared as a setting"
         raise ValueError(f'{where}: {what}, as in {unknown}: float = setting("...", 2.0)')
     try:
+        check_defaults(cls)
         cls.check_class()
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}") from None
 
 

@@ -126,6 +126,8 @@ def setting(says: str, default: Any = REQUIRED, **declared: Any) -> Any:
         if keyword not in known:
             hint = nearest(keyword, known)
             raise ValueError(f"setting({says!r}): {keyword} is not a keyword{hint}")
+    if getattr(default, "ndim", None) == 0:  # NumPy's numbers, which Hydra does not take
+        default = default.item()
     metadata = {"setting": Setting(says, default, **declared)}
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
@@ -165,6 +167,18 @@ def defaults(cls: type[Any]) -> dict[str, Any]:
     return values | {name: defaults(inner) for name, inner in sections(cls).items()}
 
 
+def check_defaults(cls: Any) -> None:
+    """Raises TypeError for a setting whose type needs a check of its own, and SettingError for a
+    default that is none of the setting's values.
+    """
+    hints = _hints(cls)
+    for name, setting in declared(cls).items():
+        if setting.default is not REQUIRED:
+            check(name, setting.default, setting, hints[name])
+        elif setting.check is None:
+            _simple(name, hints[name])
+
+
 def check_all(section: Any, key: str) -> None:
     """Check every setting of a dataclass's instance; ``key`` is the dotted name of the section."""
     cls: Any = type(section)
@@ -178,24 +192,31 @@ def check(key: str, value: Any, setting: Setting, kind: Any) -> None:
     if setting.check is not None:
         setting.check(key, value)
         return
+    kind, optional = _simple(key, kind)
     if isinstance(value, str) and value == REQUIRED:
         raise SettingError(f"{key} is missing")
-    if isinstance(kind, UnionType) and NoneType in get_args(kind):
-        if value is None:
-            return
-        (kind,) = (part for part in get_args(kind) if part is not NoneType)
+    if value is None and optional:
+        return
     if kind is int:
         integer(key, value, at_least=setting.at_least)
     elif kind is float:
         _number(key, value, setting)
     elif kind is str and setting.among:
         one_of(key, value, setting.among)
-    elif kind in (bool, str):
-        if not isinstance(value, kind):
-            what = "text" if kind is str else "true or false"
-            raise SettingError(f"{key} must be {what}, got {value!r}")
-    else:
-        raise TypeError(f"{key}: a setting of type {kind} needs its own check")
+    elif not isinstance(value, kind):
+        what = "text" if kind is str else "true or false"
+        raise SettingError(f"{key} must be {what}, got {value!r}")
+
+
+def _simple(key: str, kind: Any) -> tuple[Any, bool]:
+    """The type that a setting has, and whether it may be None. Raises TypeError for one that needs
+    its own check.
+    """
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    simple = [part for part in kinds if part is not NoneType]
+    if len(simple) != 1 or simple[0] not in (int, float, str, bool):
+        raise TypeError(f"{key}: a setting of type {kind} needs a check of its own, check=...")
+    return simple[0], len(kinds) > 1
 
 
 def read(cls: type[T], values: Any, key: str) -> T:
@@ -271,6 +292,12 @@ def check_kinds(owner: Any, kinds: Mapping[str, type], prefix: str = "") -> None
     for name, kind in kinds.items():
         if not isinstance(value := getattr(owner, name), kind):
             raise ValueError(f"{prefix}{name} must be {words[kind]}, got {shortened(repr(value))}")
+
+
+def check_words(name: str, words: Any, example: str) -> None:
+    """Raises ValueError for what is declared as something else than a tuple of texts."""
+    if not isinstance(words, tuple) or not all(isinstance(word, str) for word in words):
+        raise ValueError(f"{name} must be a tuple such as ({example!r},), got {words!r}")
 
 
 def some_of(key: str, words: Sequence[str], allowed: Iterable[str]) -> tuple[str, ...]:

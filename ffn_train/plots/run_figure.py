@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from ffn_train.config.registry import Choice
+from ffn_train.config.settings import check_words
 from ffn_train.runs import Run
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class RunFigure(Choice, ABC):
     def check_class(cls) -> None:
         if cls.name == "all":
             raise ValueError("the name stands for all figures")
+        check_words("needs", cls.needs, "loss")
+        check_words("kinds", cls.kinds, "classes")
 
     @abstractmethod
     def draw(self, run: Run) -> Figure:
