@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffn_train.config.settings import counted
-from ffn_train.nn.core import Array, FlatVector
+from ffn_train.nn.core import Array, FlatVector, InPlace
 from ffn_train.nn.engine import Fit, Steps
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.optim.optimizer import Memory, Optimizer
@@ -306,7 +306,7 @@ class Trainer:
         params, grads = state.params.vector, tools.gradient.vector
 
         def part(span: slice) -> None:
-            memory = {name: state.memory[name][span] for name in self.optimizer.slots}
+            memory = InPlace({name: state.memory[name][span] for name in self.optimizer.slots})
             self.optimizer.step(
                 params[span],
                 grads[span],

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ffn_train.config.registry import Choice
 from ffn_train.config.settings import SettingError, setting
-from ffn_train.nn.core import Array
+from ffn_train.nn.core import Array, InPlace
 
 CHUNK = 32_768  # elements; parameters, gradient and memory of a chunk stay in the cache
 
@@ -68,11 +68,11 @@ class Optimizer(Choice, ABC):
         self.descend(params, grads, memory, lr=lr, count=count)
 
     def check_results(self) -> None:
-        """Raises SettingError for an optimizer of your own that changes other than ``params``."""
+        """Raises SettingError for an optimizer of your own that does not change ``params``."""
         if self.ours:
             return
         params: Array = np.ones(4)
-        memory: Memory = {name: np.zeros(4) for name in self.slots}
+        memory = InPlace({name: np.zeros(4) for name in self.slots})
         with np.errstate(all="ignore"):
             for count in range(1, TRIED + 1):  # it may wait, and collect gradients in its memory
                 self.step(params, np.full(4, 0.5), memory, lr=1.0, count=count, decays=False)

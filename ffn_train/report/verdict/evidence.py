@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ffn_train.config.registry import build, choices
-from ffn_train.config.settings import SettingError, defaults
+from ffn_train.config.settings import REQUIRED, SettingError, defaults
 from ffn_train.nn.blocks.norm import Norm
 from ffn_train.nn.blocks.residual import Residual
 from ffn_train.nn.core import Floats
@@ -112,7 +112,7 @@ class Evidence:
     def usual_rate(self) -> float:
         """The default learning rate of the optimizer; infinite if it has none."""
         rate = defaults(self.optimizer).get("lr") if self.optimizer is not None else None
-        return math.inf if rate is None else float(rate)
+        return math.inf if rate in (None, REQUIRED) else float(rate)
 
     # what was learned
 
