@@ -10,17 +10,21 @@ import numpy as np
 from ffn_train.config import combinations
 from ffn_train.config.keys import GROUPS, MODEL_GROUPS
 from ffn_train.config.precision import check_precision, misread
+from ffn_train.config.registry import is_ours
 from ffn_train.config.sections import Model, Settings, Trainer
 from ffn_train.config.settings import SettingError, counted
 from ffn_train.nn.blocks.residual import Residual
+from ffn_train.nn.core import Array, Layer, Layout
 from ffn_train.nn.initialisers.initialiser import Initialiser, Role
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.stack import BLOCK, Stack, beyond_memory
+from ffn_train.nn.trial import agree, array, number, tried
 from ffn_train.tasks.scores import R2, Score
 from ffn_train.tasks.table import Data
 from ffn_train.train import threads
 
 SLOW, BLOCKS_A_SECOND = 10_000, 700  # from so many blocks on theory takes long; measured
+ROWS = 3  # on which a layer is tried
 
 
 def choices(parts: Mapping[str, Any], settings: Settings) -> None:
@@ -32,6 +36,7 @@ def choices(parts: Mapping[str, Any], settings: Settings) -> None:
     check_precision(settings.trainer, "trainer", settings.dtype)
     parts["activation"].check_results(settings.dtype)
     parts["optimizer"].check_results()
+    parts["residual"].check_results(settings.model.depth)
     _branch(parts["residual"], settings.model.depth, settings.dtype)
 
 
@@ -57,12 +62,55 @@ def size(sizes: Model, dtype: str) -> None:
         )
 
 
-def targets(data: Data, loss: Loss, rows: int) -> None:
-    """Try a loss of the user's own on a batch of so many rows, and let none change the targets."""
+def targets(data: Data, loss: Loss, score: Score, rows: int) -> None:
+    """Try a loss and a score of the user's own, and let none change the targets.
+
+    A loss is tried on a batch of so many rows.
+    """
     loss.check_results(data.y_train[:rows])
+    score.check_results(data)
     if not loss.ours:
-        for part in (data.y_train, data.y_validation, data.y_test):
-            part.flags.writeable = False
+        data.y_train.flags.writeable = False
+    if not (loss.ours and is_ours(type(score))):
+        data.y_validation.flags.writeable = data.y_test.flags.writeable = False
+
+
+def layers(parts: Mapping[str, Any], model: Stack, dtype: str) -> None:
+    """Try a norm and a branch of the user's own, in the run's dtype."""
+    for group, layer in (("norm", model.block.pre or model.block.post), ("block", model.branch)):
+        if layer is not None and not parts[group].ours:
+            _layer(f"{group}={parts[group].name}", layer, model, dtype)
+
+
+def _layer(who: str, layer: Layer, model: Stack, dtype: str) -> None:
+    """Raises SettingError for a norm or branch that breaks its contract on a few rows."""
+    rng, layout = np.random.default_rng(0), Layout(layer)
+    for tensor in layout.tensors:
+        number(f"{who}: initial_value", tensor.initial, finite=True, where=f" for {tensor.name}")
+    params, grads = (layout.zeros(dtype).views for _ in range(2))
+    params.vector[...] = rng.standard_normal(layout.size)
+    x, dy = rng.standard_normal((2, ROWS, model.width)).astype(dtype)
+
+    def fits(method: str, result: Array, given: Array) -> Array:
+        array(f"{who}: {method}", result, "an array like x", x.shape, x.dtype)
+        if layer is model.branch and np.may_share_memory(result, given):
+            raise SettingError(f"{who}: {method} must return a new array, which the block adds to")
+        return result
+
+    def both(x: Array, dy: Array) -> Array:
+        y, pullback = layer.forward(params, x)
+        fits("forward", y, x)
+        if layer is model.branch:
+            what = "a pullback with its units (N, H) as hidden"
+            array(f"{who}: forward", getattr(pullback, "hidden", None), what)
+        fits("the pullback", pullback(dy, grads), dy)
+        return y
+
+    def alone(x: Array) -> Array:
+        return fits("predict", layer.predict(params, x), x)
+
+    y = tried(f"{who}: forward with its pullback", both, {"x": x, "dL/dy": dy})
+    agree(f"{who}: predict and forward", tried(f"{who}: predict", alone, {"x": x}), y, dtype)
 
 
 def initialiser(init: Initialiser, model: Stack) -> None:

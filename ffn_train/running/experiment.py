@@ -123,8 +123,7 @@ def build_experiment(
     # of a table nobody chose the number of rows
     if size == defaults(type(trainer))["batch_size"] or "rows" not in declared(type(parts["task"])):
         size = min(size, len(x))
-    checks.targets(data, parts["loss"], size)
-    parts["task"].score.check_results(data)
+    checks.targets(data, parts["loss"], parts["task"].score, size)
     batches = Batches(x, y, size=size, seed=batch_seed)
     steps = _steps(trainer, batches.per_epoch)
     parts["schedule"].check_results(steps)
@@ -139,9 +138,10 @@ def build_experiment(
     if automatic and to_train and _compiles(directory, model.layout.size * steps):
         with suppress(SettingError):  # it is not installed, or a part has no compiled twin
             engine_name, model, optimizer = computed_by("compiled")
+    checks.layers(parts, model, settings.dtype)
     checks.initialiser(parts["init"], model)
     for quantity in quantities:
-        quantity.check_results(model)
+        quantity.check_results(model, np.dtype(settings.dtype))
     config = {
         **config,
         "engine": engine_name,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ffn_train.nn.core import Array, FlatVector
+from ffn_train.nn.trial import protected
 from ffn_train.running.experiment import Experiment
 from ffn_train.runs.score import ScoreDeclared, ScoreResult
 from ffn_train.tasks.scores import Score
@@ -21,9 +22,10 @@ def final_scores(experiment: Experiment, params: FlatVector) -> tuple[Array, dic
     with Shards(trainer.validation_shards) as shards, np.errstate(all="ignore"):
         outputs = trainer.predict(params, shards, trainer.data)
         if data is None or exact is None:
-            return outputs, {"scores": score.details(trainer.data, outputs)}
+            return outputs, {"scores": score.plain_details(trainer.data, outputs)}
         tested = trainer.predict(params, shards, data)
-        value, details = float(score.value(data.y_validation, tested)), score.details(data, tested)
+        value = float(score.value(data.y_validation, tested))
+        details = score.plain_details(data, tested)
     result = ScoreResult(**vars(declared(score, exact)[0]), value=value)
     return outputs, {"scores": details, "test_score": result}
 
@@ -32,6 +34,7 @@ def declared(score: Score, data: Data) -> tuple[ScoreDeclared, Array | None]:
     """The score with the baseline's and the trivial model's on the validation rows of this data,
     and the baseline's outputs for them.
     """
+    data = protected(data)
     outputs, no_skill = score.baseline(data), score.no_skill(data)
     baseline = None if outputs is None else float(score.value(data.y_validation, outputs))
     result = ScoreDeclared(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from functools import partial
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from ffn_train.config.registry import is_ours
 from ffn_train.config.settings import SettingError, shortened
 from ffn_train.nn.core import Array
+from ffn_train.nn.trial import array, number, protected, tried
 from ffn_train.tasks.least_squares import fit_least_squares
 from ffn_train.tasks.logistic_regression import fit_logistic_regression, log_softmax
 from ffn_train.tasks.table import Data, is_constant
@@ -52,22 +54,21 @@ class Score(ABC):
         return None
 
     def check_results(self, data: Data) -> None:
-        """Try a score of your own. Raises SettingError if it gives something else than a number."""
+        """Try a score of your own. Raises SettingError if it changes what it is given, or gives
+        something else than numbers and the baseline's outputs.
+        """
         if is_ours(type(self)):
             return
-        targets = data.y_validation.copy()
+        who, data, targets = f"score {self.name}: ", protected(data), data.y_validation
+        given = {"the targets": targets, "the outputs": targets}
+        number(f"{who}value", tried(f"{who}value", self.value, given))
         with np.errstate(all="ignore"):
-            results = {
-                "value": self.value(targets, targets.copy()),
-                "no_skill": self.no_skill(data),
-            }
-        for method, result in results.items():
-            number = np.asarray(math.nan if method == "no_skill" and result is None else result)
-            if number.ndim or number.dtype.kind not in "biuf":
-                raise SettingError(
-                    f"score {self.name}: {method} must return a number, "
-                    f"got {shortened(repr(number.tolist()))}"
-                )
+            no_skill, baseline = self.no_skill(data), self.baseline(data)
+        if no_skill is not None:
+            number(f"{who}no_skill", no_skill)
+        if baseline is not None:
+            array(f"{who}baseline", baseline, "the outputs", targets.shape)
+        tried(f"{who}details", partial(self.plain_details, data), {"the outputs": targets})
 
     def details(self, data: Data, outputs: Array) -> Mapping[str, Mapping[str, float]]:
         """Other scores of outputs (N, M) for the validation rows: symbol -> target -> value.
@@ -75,6 +76,22 @@ class Score(ABC):
         In the target's own units; under ``ALL`` what is of all targets together.
         """
         return {}
+
+    def plain_details(self, data: Data, outputs: Array) -> dict[str, dict[str, float]]:
+        """``details`` in Python's own types. Raises SettingError if they are something else."""
+        details: Any = self.details(protected(data), outputs)
+        who = f"score {self.name}: details"
+        mapping = isinstance(details, Mapping)
+        if not mapping or not all(isinstance(values, Mapping) for values in details.values()):
+            got = shortened(repr(details))
+            raise SettingError(f"{who} must return symbol -> target -> value, got {got}")
+        return {
+            str(symbol): {
+                str(target): number(who, value, where=f" as {symbol} of {target}")
+                for target, value in values.items()
+            }
+            for symbol, values in details.items()
+        }
 
 
 class R2(Score):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields, replace
-from types import MappingProxyType
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ffn_train.config.settings import SettingError, shortened
-from ffn_train.nn.core import Array, Arrays, Floats
+from ffn_train.nn.core import Array, Arrays, Floats, InPlace
 from ffn_train.nn.reductions import Reductions
 from ffn_train.nn.segments import SignalGradients
 from ffn_train.nn.stack import Stack
+from ffn_train.nn.trial import protected
 from ffn_train.train.quantities.quantity import (
     BACKWARD,
     FORWARD,
@@ -50,22 +50,10 @@ Source = TypeVar("Source", Forward, Backward, Step)
 
 def _protected(source: Source) -> Source:
     """The same with read-only arrays, for a quantity from outside the package."""
-    changed: dict[str, Any] = {}
-    for field in fields(source):
-        value = getattr(source, field.name)
-        if isinstance(value, np.ndarray):
-            changed[field.name] = _read_only(value)
-        elif isinstance(value, list):
-            changed[field.name] = [_read_only(array) for array in value]
-    if not isinstance(source, Step):
-        changed["reductions"] = Reductions()  # compiled code takes writable arrays only
-    return replace(source, **changed)
-
-
-def _read_only(array: Array) -> Array:
-    view = array.view()
-    view.flags.writeable = False
-    return view
+    if isinstance(source, Step):
+        return protected(source)
+    # compiled code takes writable arrays only
+    return replace(protected(source), reductions=Reductions())
 
 
 class ShardMeasurement:
@@ -141,7 +129,7 @@ class Measurement:
         }
         self._absent = {q.name for q in quantities if q.absent(model)}
         self._memory = {
-            q.name: MappingProxyType(
+            q.name: InPlace(
                 {
                     key.removeprefix(f"{q.name}/"): array
                     for key, array in memory.items()

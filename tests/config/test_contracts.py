@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from ffn_train.config.composition import compose
+from ffn_train.config.registry import names
 from ffn_train.config.settings import SettingError
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import Experiment, build_experiment
 from ffn_train.runs import Run
+from ffn_train.train.quantities.quantity import RESERVED
 from tests.support.small_runs import NOTES, SMALL
 
 Build = Callable[..., Experiment]
@@ -112,7 +114,11 @@ RIGHT = {"before": "", "returned": "value, dy", "alone": "return ((y - targets) 
         ({"before": "targets -= y"}, "value_and_gradient must not change the targets"),
         ({"before": "y += 1"}, "value_and_gradient must not change the outputs"),
         ({"alone": "targets *= 2; return 1"}, "value must not change the targets"),
-        ({"alone": "return (y - targets).mean(keepdims=True)"}, "value must return a number as"),
+        ({"alone": "return (y - targets).mean(keepdims=True)"}, "value must return a number, got"),
+        (
+            {"alone": "return ((y - targets) ** 2).sum()"},
+            "value and value_and_gradient must agree$",
+        ),
         ({"returned": "None"}, "value_and_gradient must return the loss and its gradient, got N"),
         ({"returned": "(complex(value), dy)"}, r"value_and_gradient must return .*, got \("),
         ({"returned": "(value, dy[:, 0])"}, r".*shape and dtype, \(16, 1\) float32, got .*\(16,\)"),
@@ -129,7 +135,7 @@ def test_a_loss_that_breaks_its_contract_is_refused_before_the_run(
 
 
 def test_no_loss_changes_targets_on_occasion(build: Build) -> None:
-    rare = "targets *= 2 if len(targets) != 16 else 1; return 0.0"
+    rare = f"targets *= 2 if len(targets) != 16 else 1; {RIGHT['alone']}"
     for dtype in ("float32", "float64"):
         experiment = build(LOSS.format(**{**RIGHT, "alone": rare}), "loss=mine", f"dtype={dtype}")
         targets = [array.copy() for array in (experiment.data.y_train, experiment.exact.y_train)]
@@ -255,6 +261,8 @@ DRAWN = {"variance": "1 / fan_in", "shape": "(fan_out, fan_in)", "bias": "np.zer
         ({"shape": "fan_in"}, r"weight must have the shape \(12, 6\), got \(6,\) "),
         ({"shape": "(fan_in, fan_out)"}, r"weight must have the shape \(12, 6\), got \(6, 12\) "),
         ({"bias": "0.0"}, r"bias must have the shape \(12,\), got \(\) "),
+        ({"bias": "np.full(size, np.nan)"}, "bias must hold finite real numbers, got nan "),
+        ({"bias": "np.full(size, 2 + 1j)"}, r"bias must hold finite real numbers, got \(2\+1j\) "),
     ],
 )
 def test_an_initialiser_that_draws_no_weights_is_refused_before_the_run(
@@ -285,3 +293,212 @@ def test_only_the_matrix_that_an_initialiser_gets_wrong_is_named(build: Build) -
     with pytest.raises(SettingError, match=r"got -12 \(fan_in=12, fan_out=6, role=outer, depth=3"):
         build(INIT.format(**outer), "init=mine")
     assert trained(build(INIT.format(**DRAWN), "init=mine")).state == "finished"
+
+
+@pytest.mark.parametrize("infinite", [False, True])
+def test_an_optimizer_needs_no_usual_rate_and_may_assign_to_its_memory(
+    build: Build, infinite: bool
+) -> None:
+    """Without a default learning rate; its memory is a sum, in place or not."""
+    content = """
+@choice("optimizer", "mine")
+class Mine(Optimizer):
+    slots = ("sum", "same")
+
+    def descend(self, params, grads, memory, *, lr, count):
+        memory["sum"] = memory["sum"] + grads
+        memory["same"] += grads
+        assert (memory["sum"] == memory["same"]).all()
+        params -= lr * memory["sum"]
+"""
+    lr = "1e30" if infinite else "0.01"
+    clipped = ("trainer.clip=1e-3", "trainer.steps=60", f"+optimizer.lr={lr}")
+    experiment = build(content, "optimizer=mine", *clipped)
+    run = trained(experiment)
+    assert run.state == ("diverged" if infinite else "finished")
+    assert run.summary is not None
+    assert run.summary.verdict
+    if not infinite:
+        state = experiment.trainer.start(experiment.params)
+        for _ in experiment.trainer.fit(state):
+            pass
+        assert state.memory["sum"].any()
+        assert np.array_equal(state.memory["sum"], state.memory["same"])
+
+
+SCORE = """
+class Mine(Score):
+    name = "mine"
+
+    def value(self, t, o):
+        {value}
+        return -((t - o) ** 2).mean()
+
+    def baseline(self, data):
+        return {baseline}
+
+    def details(self, data, outputs):
+        {before}
+        return {details}
+
+
+@choice("task", "mine")
+class OfMine(Task):
+    score = Mine()
+    rows: int = setting("rows", 80)
+
+    def table(self, rng):
+        x = rng.standard_normal((80, 2))
+        return Table(x, x[:, :1], "ab", "y")
+"""
+SCORED = {"value": "", "baseline": "None", "before": "", "details": "{}"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"value": "t -= t.mean(0) + 1.0"}, "value must not change the targets$"),
+        ({"value": "o *= 0"}, "value must not change the outputs$"),
+        ({"before": "outputs += 1"}, "details must not change the outputs$"),
+        ({"details": "[1.0]"}, r"details must return symbol -> target -> value, got \[1\.0\]$"),
+        ({"details": "{'MAE': 1.0}"}, r"details must return symbol -> target -> value, got {"),
+        ({"details": "{'MAE': {'y': '1'}}"}, "details must return a number, got '1' as MAE of y$"),
+        ({"baseline": "[0.0]"}, r"baseline must return the outputs, \(16, 1\), got list$"),
+    ],
+)
+def test_a_score_that_breaks_its_contract_is_refused_before_the_run(
+    build: Build, wrong: dict[str, str], message: str
+) -> None:
+    with pytest.raises(SettingError, match=f"^score mine: {message}"):
+        build(SCORE.format(**{**SCORED, **wrong}), "task=mine")
+
+
+def test_a_score_changes_no_data_on_occasion_and_loses_no_run(build: Build) -> None:
+    rarely = {"value": "t *= 1 if (t == o).all() else 2"}
+    for wrong in ({"baseline": "data.x_train.fill(0)"}, rarely):
+        with pytest.raises(ValueError, match="read-only"):
+            trained(build(SCORE.format(**{**SCORED, **wrong}), "task=mine"))
+    numbers = {"details": "{'MAE': {'y': np.float32(2)}}", "baseline": "data.y_validation * 0"}
+    run = trained(build(SCORE.format(**{**SCORED, **numbers}), "task=mine"))
+    assert run.summary is not None
+    assert run.summary.scores == {"MAE": {"y": 2.0}}
+
+
+LAYER = """
+class Scale(Layer):
+    shapes = {{"gain": (1,)}}
+
+    def initial_value(self, name):
+        return {initial}
+
+    def forward(self, params, x):
+        {before}
+        return {y}, lambda dy, grads: {dx}
+
+    def predict(self, params, x):
+        return {alone}
+
+
+@choice("norm", "mine")
+class Mine(Norm):
+    placement = "{placement}"
+
+    def layer(self, width):
+        return Scale()
+"""
+SCALE = {"initial": "1.0", "before": "", "y": "x * 2", "dx": "dy * 2", "alone": "x * 2"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"y": "x * np.float64(2)"}, r"forward must .* \(3, 6\) float32, got .* float64$"),
+        (
+            {"y": "x[:, :1]"},
+            r"forward must return an array like x, .*, got ndarray \(3, 1\) float32",
+        ),
+        (
+            {"dx": "dy[:, :1] * 2"},
+            r"the pullback must return an array like x, .* \(3, 1\) float32$",
+        ),
+        ({"before": "x *= 2"}, "forward with its pullback must not change x$"),
+        ({"dx": "np.multiply(dy, 2, out=dy)"}, "forward with its pullback must not change dL/dy$"),
+        ({"alone": "np.multiply(x, 2, out=x)"}, "predict must not change x$"),
+        ({"alone": "x"}, "predict and forward must agree$"),
+        ({"initial": "np.nan"}, "initial_value must return a finite number, got nan for gain$"),
+    ],
+)
+def test_a_norm_that_breaks_its_contract_is_refused_before_the_run(
+    build: Build, wrong: dict[str, str], message: str
+) -> None:
+    placement = "pre" if "dx" in wrong else "post"
+    with pytest.raises(SettingError, match=f"^norm=mine: {message}"):
+        build(LAYER.format(placement=placement, **{**SCALE, **wrong}), "norm=mine")
+
+
+BRANCH = """
+from ffn_train.nn.blocks.feedforward import FeedForward
+
+
+class Mine(FeedForward):
+    def forward(self, params, x):
+        {before}
+        y, pullback = super().forward(params, x)
+        return {y}, {pullback}
+
+
+@choice("block", "mine")
+class Of(Block):
+    def branch(self, *, width, hidden, activation):
+        return Mine(width, hidden, activation)
+"""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"before": "x *= 2"}, "forward with its pullback must not change x$"),
+        ({"y": "x"}, "forward must return a new array, which the block adds to$"),
+        ({"pullback": "lambda *given: pullback(*given)"}, "forward must .* hidden, got NoneType$"),
+        ({}, ""),
+    ],
+)
+def test_a_branch_that_breaks_its_contract_is_refused_before_the_run(
+    build: Build, wrong: dict[str, str], message: str
+) -> None:
+    content = BRANCH.format(**{"before": "", "y": "y", "pullback": "pullback", **wrong})
+    if not wrong:
+        assert trained(build(content, "block=mine")).state == "finished"
+        return
+    with pytest.raises(SettingError, match=f"^block=mine: {message}"):
+        build(content, "block=mine")
+
+
+RESIDUAL = """
+@choice("residual", "mine")
+class Mine(Residual):
+    def {method}(self, depth):
+        return {value}
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "value"),
+    [("multiplier", "None"), ("skip", "np.nan"), ("multiplier", "'1'")],
+)
+def test_a_residual_whose_factor_is_no_number_is_refused_before_the_run(
+    build: Build, method: str, value: str
+) -> None:
+    message = f"^residual=mine: {method} must return a finite number, got "
+    with pytest.raises(SettingError, match=message):
+        build(RESIDUAL.format(method=method, value=value), "residual=mine")
+
+
+@pytest.mark.parametrize("method", ["multiplier", "skip"])
+def test_a_residual_may_return_numpys_numbers(build: Build, method: str) -> None:
+    content = RESIDUAL.format(method=method, value="1 / np.sqrt(depth)")
+    assert trained(build(content, "residual=mine")).state == "finished"
+
+
+def test_the_names_of_figures_are_reserved() -> None:
+    assert {*names("figure")} <= {*RESERVED}

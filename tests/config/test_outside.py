@@ -16,7 +16,7 @@ from ffn_train.config.composition import compose
 from ffn_train.config.settings import SettingError
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
-from ffn_train.runs import load_run
+from ffn_train.runs.status import written_status
 from ffn_train.sweep.run import check, run_sweep
 from tests.support.command import command
 from tests.support.small_runs import NOTES, SMALL
@@ -295,6 +295,7 @@ DECLARED_WRONG = {
     "    needs = (": ("    unit = 3\n    needs = (", "the class Mine: unit must be text, got 3"),
     "    def value": ("    log = 'no'\n\n    def value", "log must be True or False, got 'no'"),
     "(StepQuantity)": ("", "quantity=mine, the class Mine, is not derived from Quantity"),
+    '"mine")': ('"signal")', "the name stands for something else: .*, signal, "),
     '"mine"': ('"step"', "the name stands for something else: step, "),
     ', "mine"': (', "my own"', "a name has letters, digits and underscores"),
     ', "mine")': (', "größe")', "a name has letters, .*: a-z, A-Z, 0-9, _"),
@@ -331,6 +332,26 @@ class Mine(Loss):
     kinds = "regression"
     def value_and_gradient(self, y, targets): return 0.0, y
 """: "kinds must be a tuple such as",
+    """@choice("loss", "mine")
+class Mine(Loss):
+    unit = 3
+    def value_and_gradient(self, y, targets): return 0.0, y
+""": "unit must be text, got 3",
+    """@choice("figure", "mine")
+class Mine(RunFigure):
+    needs = ("loss")
+    def draw(self, run): return None
+""": r"needs must be a tuple such as \('loss',\), got 'loss'",
+    """@choice("schedule", "mine")
+class Mine(Schedule):
+    at: list[int] = setting("where it falls", [1, 2])
+    def factor(self, step, progress): return 1.0
+""": r"schedule=mine, the class Mine: at: a setting of type list\[int\] needs .*, check=\.\.\.",
+    """@choice("schedule", "mine")
+class Mine(Schedule):
+    at: int = setting("where it falls", 1.5)
+    def factor(self, step, progress): return 1.0
+""": "schedule=mine, the class Mine: at must be an integer, got 1.5",
     """@choice("task", "mine")
 class Mine(Task):
     score = Score
@@ -392,7 +413,7 @@ class OfMine(Task):
         ("1 + 2j", "None", "score mine: value must return a number, got (1+2j)"),
         ("'1.5'", "None", "score mine: value must return a number, got '1.5'"),
         ("None", "None", "score mine: value must return a number, got None"),
-        ("np.ones(2)", "None", "score mine: value must return a number, got [1.0, 1.0]"),
+        ("np.ones(2)", "None", "score mine: value must return a number, got array([1., 1.])"),
         ("1", "1j", "score mine: no_skill must return a number, got 1j"),
         ("np.float32(1)", "None", ""),
         ("np.nan", "np.True_", ""),
@@ -438,6 +459,23 @@ class Mine(Optimizer):
     ): (
         ["measure.quantities=[mine]"],
         "quantity mine: absent must return text, got True",
+    ),
+    QUANTITY.replace(
+        "def quit(self)",
+        "def memory(self, model, dtype): return {'a': [0.0]}\n\n    def quit(self)",
+    ): (
+        ["measure.quantities=[mine]"],
+        "quantity=mine: memory must return an array of numbers as 'a', got list",
+    ),
+    """@choice("quantity", "mine")
+class Mine(PassQuantity):
+    per, symbol, equation, needs = "run", "m", "m", ("signals",)
+    def start(self, model, dtype): return 0.0
+    def forward(self, at, partial): pass
+    def value(self, partial, batch, out): return partial
+""": (
+        ["measure.quantities=[mine]"],
+        "quantity=mine: start must return an array of numbers, got fl",
     ),
     """@choice("logger", "mine")
 class Mine(Logger):
@@ -485,6 +523,14 @@ class Mine(Optimizer):
     def step(self, params, grads, memory, *, lr, count, decays=True): params -= lr * grads
     def descend(self, params, grads, memory, *, lr, count): raise NotImplementedError
 """: ["optimizer=mine", "+optimizer.lr=0.1"],
+    """import numpy as np
+@choice("schedule", "mine")
+class Mine(Schedule):
+    k: float = setting("k", np.sqrt(2))
+    on: bool | None = setting("on", np.True_)
+    words: list[str] = setting("words", ["a"], check=lambda key, value: None)
+    def factor(self, step, progress): return self.k * self.on
+""": ["schedule=mine"],
     """@choice("logger", "mine")
 class Mine(Logger):
     file: object = None
@@ -613,7 +659,10 @@ def test_a_mistake_while_it_trains_is_a_line_and_mended_goes_on(part: Path, righ
     assert re.search(message, done.stderr), done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.count("\n") == 1
-    assert load_run(part.with_name("run")).state == "failed"
+    status = written_status(part.with_name("run"))
+    assert status is not None
+    assert status.state == "failed"
+    assert status.reason.startswith("parts=mine.py, line ") == ("line " in message)
     part.with_name("mine.py").write_text(QUANTITY, encoding="utf-8")
     execute(build_experiment(compose([*SMALL, *chosen])), NOTES.append)
     assert NOTES[-1] == "run has no usable checkpoint: starting again from step 0"

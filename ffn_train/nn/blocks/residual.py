@@ -13,6 +13,7 @@ from ffn_train.config.settings import setting
 from ffn_train.nn.blocks.branch import Branch, BranchPullback
 from ffn_train.nn.blocks.norm import Norm
 from ffn_train.nn.core import Array, Layer, Pullback, Shape, Views
+from ffn_train.nn.trial import number
 
 
 class Residual(Choice):
@@ -27,6 +28,11 @@ class Residual(Choice):
     def multiplier(self, depth: int) -> float:
         """The factor a of the branch; its initial value if it is learnable."""
         return 1.0
+
+    def check_results(self, depth: int) -> None:
+        """Raises SettingError for a factor that is no finite number."""
+        for method in (self.skip, self.multiplier):
+            number(f"residual={self.name}: {method.__name__}", method(depth), finite=True)
 
 
 @choice("residual", "none")
@@ -122,8 +128,8 @@ class ResidualBlock(Layer):
         self, *, branch: Branch, residual: Residual, norm: Norm, width: int, depth: int
     ) -> None:
         self.branch = branch
-        self.skip = residual.skip(depth)
-        self.multiplier = residual.multiplier(depth)
+        self.skip = float(residual.skip(depth))
+        self.multiplier = float(residual.multiplier(depth))
         self.learnable = residual.learnable
         self.pre = norm.layer(width) if norm.placement == "pre" else None
         self.post = norm.layer(width) if norm.placement == "post" else None

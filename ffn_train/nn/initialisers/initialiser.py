@@ -51,7 +51,8 @@ class Initialiser(Choice, ABC):
     def check_results(self, *, fan_in: int, fan_out: int, role: Role, depth: int) -> None:
         """Try an initialiser of your own on one matrix.
 
-        Raises SettingError for a variance that is none, or a weight or bias of another shape.
+        Raises SettingError for a variance that is none, or a weight or bias of another shape or
+        with an entry that is no finite real number.
         """
         if self.ours:
             return
@@ -69,6 +70,11 @@ class Initialiser(Choice, ABC):
             ):
                 if np.shape(result) != shape:
                     self._refuse(method, f"have the shape {shape}", np.shape(result), sizes)
+                wrong = np.asarray(result)
+                if wrong.dtype.kind in "biuf":
+                    wrong = wrong[~np.isfinite(wrong)]
+                if wrong.size:
+                    self._refuse(method, "hold finite real numbers", wrong.flat[0], sizes)
 
     def _refuse(self, method: str, what: str, got: Any, sizes: dict[str, Any]) -> None:
         given = ", ".join(f"{name}={value}" for name, value in sizes.items())

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ffn_train.config.registry import Choice, choice
-from ffn_train.config.settings import SettingError, setting, shortened
+from ffn_train.config.settings import setting
+from ffn_train.nn.trial import number
 
 TRIED = 1000  # steps at which a schedule of the user's own is tried before the training
 
@@ -36,17 +36,8 @@ class Schedule(Choice, ABC):
         factor = self.factor(after, after / max(1, steps - self.warmup))
         if type(factor) is float and math.isfinite(factor):
             return factor
-        return self._as_float(factor, step)
-
-    def _as_float(self, factor: Any, step: int) -> float:
-        """A factor that is no float, such as a NumPy number, as one. Raises SettingError."""
-        number = np.asarray(factor)
-        if number.ndim or number.dtype.kind not in "biuf" or not np.isfinite(number):
-            raise SettingError(
-                f"schedule={self.name}: factor must return a finite number, got "
-                f"{shortened(repr(factor))} at step {step}"
-            )
-        return float(number)
+        who = f"schedule={self.name}: factor"
+        return number(who, factor, finite=True, where=f" at step {step}")
 
     def check_results(self, steps: int) -> None:
         """Try a schedule of your own at steps from the first to the last of a run of ``steps``.

@@ -16,14 +16,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ffn_train.config.registry import Choice
-from ffn_train.config.settings import SettingError, check_kinds, one_of
+from ffn_train.config.settings import SettingError, check_kinds, check_words, one_of
 from ffn_train.nn.core import Array, Arrays, Floats, Shape
 from ffn_train.nn.reductions import Reductions
 from ffn_train.nn.stack import Stack
+from ffn_train.nn.trial import array
 
 Value = ArrayLike | None
-# names that a quantity cannot have: words of settings, columns and metrics
-RESERVED = ("step", "default", "loss", "lr", "gradient_ratio", "growth_per_block")
+# names that a quantity cannot have: words of settings, columns, metrics and figures
+RESERVED = (
+    *("step", "default", "loss", "lr", "gradient_ratio", "growth_per_block"),
+    *("signal", "layers", "updates", "heatmap", "predictions", "confusion", "gradient_flow"),
+)
 Per = Literal["tensor", "boundary", "block", "run"]
 Need = Literal[
     "signals",
@@ -72,8 +76,7 @@ class Quantity(Choice, ABC):
                 raise ValueError(f"{name} is not declared")
         check_kinds(cls, {"symbol": str, "equation": str, "unit": str, "log": bool})
         one_of("per", cls.per, get_args(Per))
-        if not isinstance(cls.needs, tuple):
-            raise ValueError(f"needs must be a tuple such as ('gradient',), got {cls.needs!r}")
+        check_words("needs", cls.needs, "gradient")
         for need in cls.needs:
             one_of("needs", need, get_args(Need))
         if cls.name in RESERVED:
@@ -83,8 +86,10 @@ class Quantity(Choice, ABC):
         """Why it does not apply to a model; "" where it does. Its values are NaN then."""
         return ""
 
-    def check_results(self, model: Stack) -> None:
-        """Raises SettingError if it cannot be told whether it applies to the model."""
+    def check_results(self, model: Stack, dtype: np.dtype[Any]) -> None:
+        """Raises SettingError if it cannot be told whether it applies to the model, or if what it
+        keeps, its ``memory`` or its ``start``, are no arrays.
+        """
         if not isinstance(why := self.absent(model), str):
             raise SettingError(f"quantity {self.name}: absent must return text, got {why!r}")
 
@@ -169,6 +174,10 @@ class PassQuantity(Quantity):
         tensors = len(model.layout.tensors)
         return np.zeros(shape_of(self.per, tensors, model.depth))
 
+    def check_results(self, model: Stack, dtype: np.dtype[Any]) -> None:
+        super().check_results(model, dtype)
+        array(f"quantity={self.name}: start", self.start(model, dtype), "an array of numbers")
+
     def forward(self, at: Forward, partial: Array) -> None:
         """Add a segment's forward pass to ``partial``; called if ``signals`` or ``hidden units``
         are among the needs.
@@ -233,10 +242,15 @@ class StepQuantity(Quantity):
         """The initial arrays of its memory, by name; checkpoints store them."""
         return {}
 
+    def check_results(self, model: Stack, dtype: np.dtype[Any]) -> None:
+        super().check_results(model, dtype)
+        for slot, initial in self.memory(model, dtype).items():
+            array(f"quantity={self.name}: memory", initial, f"an array of numbers as {slot!r}")
+
     @abstractmethod
-    def value(self, step: Step, memory: Mapping[str, Array], out: Floats) -> Value:
+    def value(self, step: Step, memory: dict[str, Array], out: Floats) -> Value:
         """Write the value into ``out``, or return it.
 
-        ``memory`` holds the quantity's own arrays, kept from one measured step to the next; it
-        writes into them, as in ``memory["before"][...] = now``.
+        ``memory`` holds the quantity's own arrays, kept from one measured step to the next; an
+        assignment to a name writes into its array.
         """

@@ -1,0 +1,79 @@
+"""A method of a part of one's own, tried: what it is given must stay, what it returns must fit.
+
+An error begins with ``who``, the choice and its method, as in ``loss=mine: value``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from ffn_train.config.settings import SettingError, shortened
+from ffn_train.nn.core import Array
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T")
+Source = TypeVar("Source", bound="DataclassInstance")
+
+
+def tried(who: str, method: Callable[..., T], given: Mapping[str, Array]) -> T:
+    """What a method returns for arrays, each named in words.
+
+    Raises SettingError if it changes one of them.
+    """
+    copies = [array.copy() for array in given.values()]
+    with np.errstate(all="ignore"):
+        result = method(*copies)
+    for (what, before), now in zip(given.items(), copies, strict=True):
+        if not np.array_equal(before, now):
+            raise SettingError(f"{who} must not change {what}")
+    return result
+
+
+def number(who: str, result: Any, *, finite: bool = False, where: str = "") -> float:
+    """A real number, Python's or NumPy's, as a float. Raises SettingError for anything else."""
+    value = np.asarray(result)
+    if value.ndim or value.dtype.kind not in "biuf" or (finite and not np.isfinite(value)):
+        what = "a finite number" if finite else "a number"
+        raise SettingError(f"{who} must return {what}, got {shortened(repr(result))}{where}")
+    return float(value)
+
+
+def array(who: str, result: Any, what: str, *like: Any) -> None:
+    """Raises SettingError for no array of real numbers or, if given, of this shape and dtype."""
+    kind = getattr(result, "shape", None), getattr(result, "dtype", None)
+    real = isinstance(result, np.ndarray) and result.dtype.kind in "biuf"
+    if not real or kind[: len(like)] != like:
+        expected = ", ".join(filter(None, (what, " ".join(map(str, like)))))
+        got = " ".join(str(word) for word in (type(result).__name__, *kind) if word is not None)
+        raise SettingError(f"{who} must return {expected}, got {got}")
+
+
+def agree(who: str, one: Any, other: Any, dtype: Any) -> None:
+    """Raises SettingError if two results differ by more than half of the digits of ``dtype``."""
+    near = float(np.finfo(dtype).eps) ** 0.5
+    if not np.allclose(one, other, near, near, equal_nan=True):
+        raise SettingError(f"{who} must agree")
+
+
+def protected(source: Source) -> Source:
+    """A dataclass with read-only views of its arrays, for code from outside the package."""
+    changed: dict[str, Any] = {}
+    for field in fields(source):
+        value = getattr(source, field.name)
+        if isinstance(value, np.ndarray):
+            changed[field.name] = _read_only(value)
+        elif isinstance(value, list):
+            changed[field.name] = [_read_only(each) for each in value]
+    return replace(source, **changed)
+
+
+def _read_only(array: Array) -> Array:
+    view = array.view()
+    view.flags.writeable = False
+    return view
