@@ -100,7 +100,7 @@ def _known(run: Run, figures: Sequence[str]) -> tuple[str, ...]:
     try:
         declared = [name for name in figures if name not in run.measures.series]
         if declared or not figures:
-            some_of("plot.figures", declared, names("figure"))
+            some_of("figures", declared, names("figure"))
     except SettingError as error:
         raise SettingError(f"{error}{_elsewhere(run)}") from None
     return tuple(dict.fromkeys(figures))
@@ -159,7 +159,7 @@ def draw(
     unknown figure or format, RunError where no step has been measured yet or a figure that is named
     lacks what it needs, and Undrawn, once the others are written, for those whose code fails.
     """
-    formats = some_of("plot.formats", formats, FORMATS)
+    formats = some_of("formats", formats, FORMATS)
     chosen = _drawable(run, notify) if figures is None else _known(run, figures)
     _check(run, chosen)
     failed: dict[str, str] = {}

@@ -42,10 +42,10 @@ def test_settings_outside_neither_matter_nor_change(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"figures": ["los"]}, ["plot.figures", "'los'", "did you mean loss"]),
-        ({"figures": []}, ["plot.figures"]),
-        ({"formats": ["gif"]}, ["plot.formats", "'gif'", "png, svg, pdf"]),
-        ({"formats": []}, ["plot.formats"]),
+        ({"figures": ["los"]}, ["figures must", "'los'", "did you mean loss"]),
+        ({"figures": []}, ["figures must"]),
+        ({"formats": ["gif"]}, ["formats must", "'gif'", "png, svg, pdf"]),
+        ({"formats": []}, ["formats must"]),
     ],
 )
 def test_unknown_figures_and_formats(
@@ -56,6 +56,7 @@ def test_unknown_figures_and_formats(
         draw(run, **options)
     assert all(word in str(error.value) for word in words)
     assert "\n" not in str(error.value)
+    assert "plot." not in str(error.value)  # which is a setting
     assert not (tmp_path / "plots").exists()
 
 

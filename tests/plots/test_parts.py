@@ -71,7 +71,7 @@ def test_it_is_drawn_again_from_its_file_and_refused_without(part: Path) -> None
     refused = command("run", "--figures", "phase", **plots)
     assert refused.returncode == 2
     assert refused.stderr == (
-        f"ffn_train.plots: plot.figures must be one of {', '.join(DECLARED)}, got 'phase'; "
+        f"ffn_train.plots: figures must be one of {', '.join(DECLARED)}, got 'phase'; "
         "run was made with parts: --parts my_figures.py\n"
     )
     rest = command("run", **plots)
