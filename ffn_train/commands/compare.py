@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ffn_train import compare
 from ffn_train.commands.options import Parser, columns, mention, words
+from ffn_train.compare import earlier
 from ffn_train.compare.discovery import OUT, is_run
 from ffn_train.compare.metrics import STANDARD
 from ffn_train.compare.reading import MANY
@@ -89,11 +90,14 @@ def present(
 ) -> Path:
     """Write tables, figures and the page, whose file is returned; print the table of the groups.
 
-    Nothing is printed if writing fails, and nothing is written if a figure refuses an option.
+    Nothing is printed if writing fails, and nothing is written if a figure refuses an option or a
+    file is in the way. Figures of earlier comparisons are removed.
     """
+    earlier.check(out / name for name in compare.OTHERS)
     figures = compare.write_figures(comparison, out, formats, processes)
     compare.write_tables(comparison, out)
     page = compare.write_page(comparison, out)
+    earlier.remove_figures(out, but=figures)
     mention(compare.table(comparison, columns(sys.stdout) or sys.maxsize))
     names = ", ".join(dict.fromkeys(path.stem for path in figures))
     mention(f"tables{f' and figures ({names})' if names else ''} in {out}")

@@ -17,7 +17,7 @@ from pathlib import Path
 from ffn_train.compare.comparison import Comparison, Options, collect
 from ffn_train.compare.discovery import OUT
 from ffn_train.compare.page import html
-from ffn_train.compare.tables import tables
+from ffn_train.compare.tables import GROUPS, RUNS, TIMES_FILE, tables
 from ffn_train.compare.terminal import table
 from ffn_train.runs import files
 
@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 PAGE = "index.html"
+OTHERS = (GROUPS, RUNS, TIMES_FILE, PAGE)  # what is written besides figures
 
 
 def write_tables(comparison: Comparison, out: Path) -> None:
@@ -46,11 +47,11 @@ def write_figures(
 ) -> list[Path]:
     """Write the figures in each format and return their paths; without a format, write nothing.
 
-    All are drawn before one is written. Each file is replaced atomically; an older figure that the
-    runs no longer support is removed. ``processes``: the figures are drawn in so many forked ones,
-    which a process with threads (or with JAX or PyTorch) must not ask for.
-    Raises SettingError for an unknown format, or for an option of the comparison that a figure
-    cannot have, OSError that names the file.
+    All are drawn before one is written. Each file is replaced atomically. ``processes``: the
+    figures are drawn in so many forked ones, which a process with threads (or with JAX or PyTorch)
+    must not ask for.
+    Raises SettingError for an unknown format, an option of the comparison that a figure cannot have
+    or a file that no comparison wrote, OSError that names the file.
     """
     if not formats:
         return []

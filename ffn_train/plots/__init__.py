@@ -249,27 +249,26 @@ def uncollected() -> Iterator[None]:
 
 MARGIN = 0.08  # inches around a whole figure
 
-# what a format calls a figure's title, its description and the settings that it was made with
+# what a format calls a figure's title, its description, the settings that it was made with, and
+# what made it
 _ABOUT = {
-    "png": ("Title", "Description", "Overrides"),
-    "svg": ("Title", "Description", "Keywords"),
-    "pdf": ("Title", "Subject", "Keywords"),
+    "png": ("Title", "Description", "Overrides", "Software"),
+    "svg": ("Title", "Description", "Keywords", "Creator"),
+    "pdf": ("Title", "Subject", "Keywords", "Creator"),
 }
 
 
-def encoded(
-    sheet: Figure, kind: str, *, whole: bool = False, about: tuple[str, str, str] | None = None
-) -> bytes:
+def encoded(sheet: Figure, kind: str, *, whole: bool = False, about: Sequence[str] = ()) -> bytes:
     """A figure as the bytes of a file of this format; the same figure gives the same bytes.
 
     ``whole``: with all that stands beside its panels, and no more, whatever the figure's size.
-    ``about``: title, description and overrides, which the file's metadata hold.
+    ``about``: title, description, overrides and, unless it is matplotlib, the maker, which the
+    file's metadata hold.
     """
     from ffn_train.plots.style import look
 
     options: Any = dict(_OPTIONS[kind])
-    if about is not None:
-        options["metadata"] = options["metadata"] | dict(zip(_ABOUT[kind], about, strict=True))
+    options["metadata"] = options["metadata"] | dict(zip(_ABOUT[kind], about, strict=False))
     buffer = io.BytesIO()
     with look(), np.errstate(all="ignore"):
         if whole:  # a box; with "tight" in its place the figure would be drawn twice

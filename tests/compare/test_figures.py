@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from ffn_train.compare import Options, forking, write_figures
+from ffn_train.commands.compare import present
+from ffn_train.compare import OTHERS, Options, forking, write_figures
 from ffn_train.compare.case import Case
+from ffn_train.config.settings import SettingError
 from tests.compare.made_up import (
     case,
     compared,
@@ -98,8 +100,7 @@ def test_nothing_is_empty_and_no_words_overlap(crowd: str) -> None:
                 assert apart, f"{name}: {word!r} on {other!r}"
 
 
-def test_figures_that_no_longer_apply_are_removed(tmp_path: Path) -> None:
-    (tmp_path / "coordinate_check.png").touch()
+def test_figures_are_written_in_each_format(tmp_path: Path) -> None:
     written = write_figures(compared(*small_sweep()), tmp_path, ["png", "pdf"])
     assert {path.name for path in written} == {
         f"{name}.{kind}"
@@ -107,7 +108,23 @@ def test_figures_that_no_longer_apply_are_removed(tmp_path: Path) -> None:
         for kind in ("png", "pdf")
     }
     assert all(path.stat().st_size > 1000 for path in written)
-    assert not (tmp_path / "coordinate_check.png").exists()
+
+
+def test_only_what_an_earlier_comparison_wrote_is_replaced_or_removed(tmp_path: Path) -> None:
+    several = compared(case(), case(depth=8), figures=["final"])
+    alone = compared(case(), figures=["loss_curves"])
+    for comparison, formats in ((several, ["svg", "pdf"]), (several, ["pdf"]), (alone, ["png"])):
+        present(comparison, tmp_path, formats)
+        (tmp_path / "layers.png").write_bytes(b"mine")
+    figures = {path.name for path in tmp_path.iterdir()} - {*OTHERS}
+    assert figures == {"loss_curves.png", "layers.png"}
+    for name in ("loss_curves.png", *OTHERS):
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(b"mine")
+        with pytest.raises(SettingError, match=f"{name} exists; remove it, or name another"):
+            present(alone, tmp_path, ["png"])
+        assert (tmp_path / name).read_bytes() == b"mine"
+        (tmp_path / name).write_bytes(content)
 
 
 def test_the_figures_of_many_runs_are_drawn_side_by_side(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from ffn_train.compare import forking
+from ffn_train.compare import earlier, forking
 from ffn_train.compare.comparison import Comparison
 from ffn_train.compare.header import overrides
 from ffn_train.config.registry import modules
@@ -57,24 +57,21 @@ def write_figures(
     names = [*FIGURES] if requested is None else some_of("--figures", requested, FIGURES)
     drawn = forking.each(partial(_contents, comparison, formats), names, processes)
     out.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, content in (file for each in drawn for file in each.items()):
-        if content is None:
-            (out / name).unlink(missing_ok=True)
-        else:
-            files.write_whole(out / name, content)
-            written.append(out / name)
-    return written
+    contents = {out / file: content for each in drawn for file, content in each.items()}
+    earlier.check(contents)
+    for path, content in contents.items():
+        files.write_whole(path, content)
+    return [*contents]
 
 
-def _contents(comparison: Comparison, formats: Sequence[str], name: str) -> dict[str, bytes | None]:
-    """The content of a figure's file in each format; None if the runs have nothing to show."""
+def _contents(comparison: Comparison, formats: Sequence[str], name: str) -> dict[str, bytes]:
+    """The content of a figure's file in each format; none if the runs have nothing to show."""
     try:
         drawn = figure(comparison, name)
     except SettingError as mistake:
         raise SettingError(f"{name}: {mistake}") from None
     if drawn is None:
-        return {f"{name}.{kind}": None for kind in formats}
+        return {}
     title, note = (text.get_text() for text in drawn.texts[:2])
-    about = title, note, overrides(comparison)
+    about = title, note, overrides(comparison), earlier.MAKER
     return {f"{name}.{kind}": encoded(drawn, kind, whole=True, about=about) for kind in formats}
