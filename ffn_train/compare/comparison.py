@@ -50,7 +50,8 @@ class Comparison:
 
     ``keys``: the settings grouped by; ``varied``: all settings that differ, except the seed;
     ``metrics``: those of the runs, by name; ``metric``: the one that is compared; ``skipped``: the
-    number of damaged runs; ``right``: the inches right of the panels if ``inches`` is set.
+    number of damaged runs, ``repeated``: of those that repeat another one; ``right``: the inches
+    right of the panels if ``inches`` is set.
     """
 
     groups: Sequence[Group]
@@ -62,6 +63,7 @@ class Comparison:
     skipped: int = 0
     options: Options = Options()
     right: float = 0.9
+    repeated: int = 0
 
     @cached_property
     def cases(self) -> list[Case]:
@@ -157,12 +159,19 @@ class Comparison:
         return f"{counted(len(self.cases), 'run')}: {words}{damaged}"
 
     def frame(self) -> Any:
-        """The settings that differ, results and verdict of each run, as a pandas frame."""
+        """The settings that differ, results and verdict of each run, as a pandas frame.
+
+        A setting of null is that word; one that a run lacks is missing.
+        """
         import pandas as pd
 
         return pd.DataFrame(
             {
-                **{key: case.settings.get(key) for key in self.telling},
+                **{
+                    key: "null" if case.settings[key] is None else case.settings[key]
+                    for key in self.telling
+                    if key in case.settings
+                },
                 "state": case.state,
                 **case.verdict,
                 **case.metrics,
@@ -174,12 +183,15 @@ class Comparison:
     @property
     def reservations(self) -> list[str]:
         """Caveats about the numbers, one line each."""
+        name = self.metric.name
         shown = sum(case.unfinished for group in self.groups for case in group.ended)
         counts = {
             "unfinished, shown as they are now": shown,
             "unfinished, left out of the final means": sum(case.unfinished for case in self.cases)
             - shown,
             "without results": sum(case.traces is None for case in self.cases),
+            f"without {name}": sum(name not in case.metrics for case in self.cases if case.traces),
+            "with another's settings and seed, left out": self.repeated,
         }
         words = [f"{count} {words}" for words, count in counts.items() if count]
         return [*words, *without_mean(group.ended for group in self.groups)]
@@ -219,6 +231,7 @@ def compare(cases: Sequence[Case], options: Options, where: str, skipped: int = 
     settings = [case.settings for case in cases]
     filters = conditions(options.where, settings)
     cases = [case for case in cases if all(each.holds(case.settings) for each in filters)]
+    found, cases = len(cases), _distinct(cases)
     if not cases:
         raise SettingError(f"no run in {where} meets --where {' '.join(options.where)}")
     if not any(case.traces for case in cases):
@@ -236,13 +249,30 @@ def compare(cases: Sequence[Case], options: Options, where: str, skipped: int = 
     points = [each.point for each in groups]
     requested = {"x": options.x, "color": options.color, "panel": options.panel}
     layout = lay_out(points, values, requested)
-    return Comparison(groups, keys, varied, layout, metrics, metric, skipped, options)
+    repeated = found - len(cases)
+    return Comparison(
+        groups, keys, varied, layout, metrics, metric, skipped, options, repeated=repeated
+    )
+
+
+def _distinct(cases: Sequence[Case]) -> list[Case]:
+    """The runs without repetitions, which are no samples of their own: of several with the same
+    settings, known seed, rows and parts one that has ended, if any.
+    """
+    first: dict[object, Case] = {}
+    for case in sorted(cases, key=lambda case: (case.traces is None, case.unfinished)):
+        same = frozenset(case.settings.items()), case.data, frozenset(case.parts.items())
+        first.setdefault(case.path if case.seed is None else same, case)
+    return [*first.values()]
 
 
 def _metric(requested: str | None, cases: Sequence[Case], metrics: Mapping[str, Metric]) -> str:
     """The name of the requested metric, which may be an old name, or else of the default."""
     if requested is not None:
         return one_of("--metric", old_names.NAMES.get(requested, requested), metrics)
-    validated = any(math.isfinite(case.metrics.get("validation_loss", math.nan)) for case in cases)
+    measured = [case.metrics for case in cases if case.traces]
+    validated = all("validation_loss" in each for each in measured) and any(
+        math.isfinite(each["validation_loss"]) for each in measured
+    )
     usual = ("validation_loss", "train_loss") if validated else ("train_loss", "validation_loss")
     return next(name for name in (*usual, *metrics) if name in metrics)

@@ -90,5 +90,9 @@ def _below(path: Path, notify: Notify) -> Iterator[tuple[Path, Mapping[str, Any]
         notify(f"{path}: {error.strerror}")
         return
     for name in inside:
-        if not name.startswith(".") and name not in _NO_RUNS and not (path / name).is_symlink():
+        if name.startswith(".") or name in _NO_RUNS:
+            continue
+        if not (path / name).is_symlink():
             yield from _below(path / name, notify)
+        elif is_run(path / name):  # other links may lead in circles
+            yield (path / name).resolve(), None, 0

@@ -68,6 +68,10 @@ class Group:
         values = [case.metrics[metric.name] for case in self.counted(metric)]
         return statistics(values, geometric=metric.factor or log)
 
+    def n_not_finite(self, metric: Metric) -> int:
+        """How many of the runs that count have a value that is not finite."""
+        return len(self.counted(metric)) - self.statistics(metric).n
+
     @cached_property
     def numbers(self) -> list[tuple[str, str]]:
         """The results of its runs; groups and runs with equal ``numbers`` look the same."""

@@ -46,13 +46,15 @@ def tables(comparison: Comparison) -> dict[str, str]:
 
 def _groups(comparison: Comparison) -> Iterable[Sequence[object]]:
     statistics = [field.name for field in fields(Statistics)]
-    yield (*comparison.keys, *COUNTS, "metric", "average", "n_values", *statistics[1:-1])
+    numbers = "n_values", "n_not_finite"
+    yield (*comparison.keys, *COUNTS, "metric", "average", *numbers, *statistics[1:-1])
     for group in comparison.groups:
         counts = [count(group) for count in COUNTS.values()]
         for name, metric in comparison.metrics.items():
-            *values, geometric = astuple(group.statistics(metric))
+            n, *values, geometric = astuple(group.statistics(metric))
             average = "geometric" if geometric else "arithmetic"
-            yield (*_cells(group.point, comparison.keys), *counts, name, average, *values)
+            of_metric = name, average, n, group.n_not_finite(metric), *values
+            yield (*_cells(group.point, comparison.keys), *counts, *of_metric)
 
 
 def _runs(comparison: Comparison) -> Iterable[Sequence[object]]:

@@ -143,18 +143,12 @@ def _legend(
     lines += [f"losses {unit}" for unit in sorted({m.unit for m in metrics.values() if m.unit})]
     for name, column in columns.items():
         metric = metrics[name]
-        missing = sum(_not_finite(group, metric) for group in groups)
+        missing = sum(g.n_not_finite(metric) for g in groups if g.statistics(metric).n)
         if missing:
             lines.append(f"{column.name}: {missing} not finite and in no mean")
         if metric.factor and any(group.statistics(metric).mean == 0 for group in groups):
             lines.append(f"{column.name}: the mean is 0 where that of a run is")
     return lines
-
-
-def _not_finite(group: Group, metric: Metric) -> int:
-    """How many of a group's counted runs have no finite value, if others have one."""
-    n_finite = group.statistics(metric).n
-    return len(group.counted(metric)) - n_finite if n_finite else 0
 
 
 def _settings(

@@ -35,6 +35,14 @@ def test_runs_are_found_wherever_they_are_and_once(sweep: Path) -> None:
     assert [c.label for c in alone.cases] == ["d3s1"]
 
 
+def test_links_to_runs_are_followed(sweep: Path, tmp_path: Path) -> None:
+    for name, target in (("a", sweep / "d1s0"), ("b", sweep / "d3s1"), ("circle", tmp_path)):
+        (tmp_path / name).symlink_to(target)
+    comparison, notes = told(tmp_path, sweep / "d1s0")
+    assert notes == []
+    assert [case.path for case in comparison.cases] == [sweep / "d1s0", sweep / "d3s1"]
+
+
 def test_metrics_are_those_of_the_summary(sweep: Path) -> None:
     comparison, _ = told(sweep)
     for case in comparison.cases:

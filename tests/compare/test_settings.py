@@ -14,6 +14,7 @@ from ffn_train.plots.settings import flatten
 from tests.compare.made_up import (
     case,
     compared,
+    having,
 )
 from tests.support.small_runs import config
 
@@ -40,6 +41,12 @@ def test_settings_that_a_choice_implies_do_not_differ() -> None:
         "residual",
         "residual.scale",
     ]
+
+
+def test_a_frame_tells_null_from_what_a_run_lacks() -> None:
+    clips = [having(case(seed=i), {"trainer.clip": clip}) for i, clip in enumerate((None, 1.0))]
+    frame = compared(*clips, case(seed=2)).frame()
+    assert frame["trainer.clip"].fillna("lacks").tolist() == ["lacks", "null", 1.0]
 
 
 def test_groups_over_seeds_sorted_by_number() -> None:

@@ -101,6 +101,9 @@ def test_ratios_that_are_not_finite_are_told_of() -> None:
     assert "4 ×/÷ " in text
     assert "ratio end: 1 not finite and in no mean" in text
     assert "mean is 0" not in text
+    lines = rows(tables(compared(*cases))["groups.csv"])
+    (row,) = (line for line in lines if line["metric"] == "gradient_ratio_end")
+    assert (row["n_values"], row["n_not_finite"]) == ("2", "1")
     cases[2] = replace(cases[2], metrics={**lost, "gradient_ratio_end": 0.0})
     text = table(compared(*cases, metric="gradient_ratio_end"))
     assert "ratio end: the mean is 0 where that of a run is" in text
@@ -118,6 +121,30 @@ def test_diverged_runs_are_counted_and_not_averaged_in() -> None:
     # what is measured before the first update is that of all
     assert group.statistics(STANDARD["gradient_ratio_start"]).n == 3
     assert group.statistics(STANDARD["gradient_ratio_end"]).n == 2
+
+
+def test_a_run_and_its_repetitions_count_once() -> None:
+    repeated = [case(9, state="interrupted"), case(1), case(1, state="running"), case(3, seed=1)]
+    comparison = compared(*repeated)
+    result = comparison.groups[0].statistics(STANDARD["train_loss"])
+    assert (result.n, result.mean) == (2, 2.0)
+    assert result.stderr == pytest.approx(1)
+    said = "2 runs: 2 finished; 2 with another's settings and seed, left out"
+    assert said in table(comparison)
+    unknown = case(seed=None)
+    assert len(compared(unknown, replace(unknown, path=Path("another"))).cases) == 2
+    altered = [replace(case(), data=digest) for digest in "ab"]
+    assert len(compared(*altered).cases) == 2
+
+
+def test_the_metric_is_one_that_all_runs_have() -> None:
+    cases = [case(seed=seed) for seed in range(3)]
+    assert compared(*cases).metric.name == "validation_loss"
+    known = {k: v for k, v in cases[2].metrics.items() if k != "validation_loss"}
+    cases[2] = replace(cases[2], metrics=known)
+    assert compared(*cases, case(seed=3, state="pending")).metric.name == "train_loss"
+    chosen = compared(*cases, metric="validation_loss")
+    assert "3 runs: 3 finished; 1 without validation_loss" in table(chosen)
 
 
 def test_an_unfinished_run_is_not_averaged_with_those_that_ended() -> None:

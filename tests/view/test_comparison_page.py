@@ -520,8 +520,8 @@ def test_the_flow_is_averaged_over_the_runs_that_count_at_its_step(opened: Opene
 
 
 def test_what_a_run_lacks_and_what_is_not_finite_stay_apart() -> None:
-    lost = case(2.0, state="diverged")
-    header, _ = content(compared(case(), lost, case(state="failed", seed=1)))
+    lost = case(2.0, state="diverged", seed=1)
+    header, _ = content(compared(case(), lost, case(state="failed", seed=2)))
     names = [metric["name"] for metric in header["metrics"]]
     from ffn_train.compare.page import _values
 

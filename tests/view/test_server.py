@@ -25,6 +25,7 @@ from tests.support.command import Forked
 from tests.support.small_runs import config, run_in
 from tests.view.conftest import Opened, pixels, text
 
+OLD = Path(__file__).parents[1] / "old_runs" / "runs"
 Serve = Callable[..., Server]
 
 
@@ -62,10 +63,11 @@ def asked(server: Server, path: str, method: str = "GET", host: str | None = Non
 def folder(tmp_path_factory: pytest.TempPathFactory, small_run: Run) -> Path:
     """A directory with a run and a folder of two, one of which was interrupted."""
     root = tmp_path_factory.mktemp("outputs")
-    old = Path(__file__).parents[1] / "old_runs" / "runs"
     shutil.copytree(small_run.path, root / "first")
-    shutil.copytree(old / "default", root / "two" / "default")
-    shutil.copytree(old / "interrupted", root / "two" / "interrupted")
+    for name in ("default", "interrupted"):
+        shutil.copytree(OLD / name, root / "two" / name)
+    config = root / "two" / "interrupted" / files.CONFIG
+    config.write_text(config.read_text().replace('"seed": 0', '"seed": 1'))
     return root
 
 
@@ -188,8 +190,8 @@ def test_a_directory_whose_name_is_not_utf_8_is_listed_shown_and_compared(
     tmp_path: Path, small_run: Run, serve: Serve, opened: Opened
 ) -> None:
     root, strange = tmp_path / "runs", os.fsdecode(b"r\xff")
-    for name in ("first", strange):
-        shutil.copytree(small_run.path, root / name)
+    for name, run in (("first", OLD / "default"), (strange, small_run.path)):
+        shutil.copytree(run, root / name)
     page = opened(serve(root).address)
     page.locator("tbody a", has_text="udcff").click()
     page.wait_for_selector("body[data-ready]")
@@ -217,7 +219,7 @@ def test_the_page_of_a_sweep_follows_its_runs(
 
 
 def test_the_end_of_a_run_that_diverged_is_shown(serve: Serve) -> None:
-    diverged = Path(__file__).parents[1] / "old_runs" / "runs" / "diverged"
+    diverged = OLD / "diverged"
     header = json.loads(asked(serve(diverged), "/rows?name=diverged&after=0")[1])["header"]
     assert header["state"] == "diverged"
     assert header["ended"]
