@@ -70,6 +70,7 @@ def sheet(point: Point) -> str:
         cells = [norm(prediction.log_gradient_norm[index]) for index in places]
         seed = one_seed(prediction.log_gradient_norm[places[0]], prediction.gradient_sd[places[0]])
         gradients.append([kind, *cells, seed])
+    gaps = prediction.gaps([block is not None for block, _ in tensors])
     return "\n".join(
         [
             f"{about}   ({', '.join(filter(None, [point.mode, point.rows]))})",
@@ -82,7 +83,7 @@ def sheet(point: Point) -> str:
             "",
             *aligned(gradients, gap=GAP),
             "",
-            *([beyond(point), ""] if beyond(point) else []),
+            *(line for text in filter(None, (gaps, beyond(point))) for line in (text, "")),
             EXPLAINED,
         ]
     )
@@ -91,7 +92,10 @@ def sheet(point: Point) -> str:
 def table(points: Sequence[Point]) -> str:
     """The predictions as a table with a row per point."""
     ratios = ("gradient flow", "growth per block", "|dL/dx_0|/|dL/dx_L|")
-    rows, remarks = [("point", *ratios, "RMS x_L", "RMS dL/dx_0", ONE_SEED)], []
+    modes = dict.fromkeys(point.mode for point in points)
+    several = len(modes) > 1
+    rows = [("point", *ratios, "RMS x_L", "RMS dL/dx_0", ONE_SEED, "predicted" * several)]
+    remarks = []
     for point in points:
         prediction = point.prediction
         if isinstance(prediction, Unpredicted):
@@ -102,10 +106,9 @@ def table(points: Sequence[Point]) -> str:
         kind, _, _ = flow(point, ratio).partition(":")
         growth = kind, _growth(prediction.log_growth), norm(ratio)
         norms = norm(prediction.log_signal_rms[-1]), norm(first), one_seed(first, sd)
-        rows.append((point.job.name, *growth, *norms))
+        rows.append((point.job.name, *growth, *norms, point.mode * several))
         words = filter(None, (point.rows, beyond(point)))
         remarks += [f"{point.job.name}: {text}" for text in words]
-    modes = dict.fromkeys(point.mode for point in points)
     text = [f"predicted {' and '.join(modes)}", "", *aligned(rows, gap=GAP), *remarks]
     return "\n".join([*text, "", EXPLAINED] if len(rows) > 1 else text)
 

@@ -92,7 +92,8 @@ def _draw(points: Sequence[Point], path: Path) -> bool:
     for point in points:
         if isinstance(point.prediction, Prediction):
             predicted.append(point)
-            curves.append((_short(point.job.settings), point.prediction))
+            looks = {**_short(point.job.settings), "predicted": point.mode}
+            curves.append((looks, point.prediction))
     if not predicted:
         return False
     note = [word for word in predicted[0].about if all(word in point.about for point in predicted)]

@@ -41,7 +41,7 @@ def prediction(run: Run) -> Prediction | None:
 
 def caption(figure: Figure, run: Run, *more: str) -> None:
     """A line in the header: no prediction, or only from a part of the batch; and ``more``."""
-    theory, words = run.shown_theory, list(more)
+    theory, words = run.shown_theory, [*filter(None, more)]
     if theory is not None and theory.chosen is None:
         words.insert(0, f"no prediction: {theory.reason}")
     elif theory is not None:

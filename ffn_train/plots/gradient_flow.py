@@ -67,7 +67,7 @@ class GradientFlow(RunFigure):
         if parted:
             for part, style in zip(parts, ({}, _BRANCH), strict=True):
                 over_depth(axes[2], part, {row: {**look, **style} for row, look in ends.items()})
-            if axes[2].get_position().x0 > axes[1].get_position().x0:  # beside it
+            if _beside(axes):
                 axes[2].tick_params(axis="y", which="both", labelleft=False)
                 axes[2].yaxis.label.set_visible(False)
             kinds = [
@@ -84,7 +84,8 @@ class GradientFlow(RunFigure):
         axes[0].set_xlabel("block $l$")
         if predicted is not None:
             _predicted(axes, run, predicted, looks)
-        theory.caption(figure, run, *_left_out(measures, predicted))
+        inside = [tensor.block is not None for tensor in measures.tensors]
+        theory.caption(figure, run, "" if predicted is None else predicted.gaps(inside))
         _headline(figure, measures)
         steps = [sample(str(measured[row]), **look) for row, look in looks.items()]
         right_legends(
@@ -113,19 +114,13 @@ def _predicted(axes: list[Axes], run: Run, predicted: Prediction, looks: Looks) 
     ):
         theory.expect(panel, run, line, sd, parts)
         theory.strip(panel, run, (log, sd), norms, looks[0])
-    for panel in axes[2:]:
-        lift(panel)
+    if len(axes) > 2 and _beside(axes):
+        lift(axes[2])
 
 
-def _left_out(measures: Measures, predicted: Prediction | None) -> list[str]:
-    """Words on the tensors that have no prediction, where some have one."""
-    if predicted is None:
-        return []
-    inside = [tensor.block is not None for tensor in measures.tensors]
-    count = int(np.isnan(predicted.log_gradient_norm[inside]).sum())
-    why = "chance decides how far the rows' parts cancel"
-    which = f"the gradients of {count} of {sum(inside)} tensors"
-    return [f"no prediction for {which}: {why}"] * bool(count)
+def _beside(axes: list[Axes]) -> bool:
+    """Whether the third panel stands beside the second, not below it or alone."""
+    return bool(axes[2].get_position().x0 > axes[1].get_position().x0)
 
 
 def _headline(figure: Figure, measures: Measures) -> None:

@@ -71,6 +71,13 @@ class Prediction:
         with np.errstate(invalid="ignore"):
             return float(offset @ log / (offset @ offset))
 
+    def gaps(self, inside: Sequence[bool]) -> str:
+        """Words on the tensors ``inside`` blocks that have no prediction; "" if all have one."""
+        count = int(np.isnan(self.log_gradient_norm[inside]).sum())
+        which = f"the gradients of {count} of {sum(inside)} tensors"
+        why = "chance decides how far the rows' parts cancel"
+        return f"no prediction for {which}: {why}" if count else ""
+
 
 @dataclass(frozen=True)
 class Unpredicted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 from ffn_train.commands.predicted import norm, one_seed, sheet
 from ffn_train.commands.theory import main, predictions
 from ffn_train.plots import figure
+from ffn_train.plots.appearance import Appearance
 from ffn_train.plots.expected import DOES_NOT_HOLD
 from ffn_train.plots.predicted import figure as drawn
 from ffn_train.report import text as report
@@ -250,6 +252,13 @@ def test_a_tensor_without_a_prediction_is_left_out_and_told(sampled: Run) -> Non
     assert f"no prediction for the gradients of {missing} of 12 tensors: chance decides" in said
     strips = [axes.get_label() for axes in drawn.axes if axes.get_ylabel() == "meas./pred."]
     assert strips == ["panel 1", "panel 2"]
+    page = sheet(*predictions(["model.width=4", "model.depth=16", "residual=none"], swept=False))
+    assert re.search(r"none derived(.|\n)*no prediction for the gradients of \d+ of 64 tens", page)
+
+
+def test_stacked_panels_end_with_the_last_label(sampled: Run) -> None:
+    appearance = Appearance(inches=3.5)
+    assert figure(sampled, "gradient_flow", appearance).get_tightbbox().y0 < 0.15
 
 
 def test_where_no_tensor_has_a_prediction_there_is_no_empty_strip(sampled: Run) -> None:
@@ -460,7 +469,7 @@ def test_long_overrides_have_figures_of_their_own(
 
 
 def test_curves_of_keys_that_end_alike_and_of_both_modes_are_told_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen: list[Any] = []
 
@@ -475,7 +484,9 @@ def test_curves_of_keys_that_end_alike_and_of_both_modes_are_told_apart(
     assert title == "Predicted at initialisation, a priori and anchored"
     names = [tuple(sorted(settings.items())) for settings, _ in curves]
     assert len({*names}) == 8
-    assert set(curves[0][0]) == {"task.depth", "model.depth", "loss"}
+    assert set(curves[0][0]) == {"task.depth", "model.depth", "loss", "predicted"}
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines if "loss=huber" in line] == ["anchored"] * 4
 
 
 def test_a_norm_that_is_rounded_up_has_a_mantissa_below_10() -> None:
