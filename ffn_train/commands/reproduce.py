@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None, folder: Path = EXPERIMENTS) -> 
     )
     options = parser.parse(arguments)
     with parser.mistakes("; --out DIR writes elsewhere"):
-        studies = [load(name, folder) for name in options.studies or discover(folder)]
+        names = dict.fromkeys(options.studies) or discover(folder)
+        studies = [load(name, folder) for name in names]
         claims: list[Claim] = []
         for index, study in enumerate(studies, start=1):
             progress = f"{index} of {len(studies)}: {study.name}"

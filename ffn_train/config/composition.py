@@ -98,7 +98,9 @@ def _compose(overrides: Sequence[str]) -> tuple[Config, Config, Config]:
             key, _, value = text.partition("=")
             as_text = shlex.quote(f'{key}="{value}"')
             as_one = f"; as one text: {as_text}" if is_text(key) else ""
-            raise SettingError(f"{text} gives several values: a sweep, with -m{as_one}")
+            raise SettingError(
+                f"{text} gives several values: a sweep, with -m of ffn_train or theory{as_one}"
+            )
     hydra_overrides = [as_written(text) for text in typed]
     declare(hydra_overrides)
     elsewhere = [search_path(directories)] if directories else []

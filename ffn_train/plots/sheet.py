@@ -26,6 +26,7 @@ from ffn_train.plots.settings import flatten, in_words, joined
 from ffn_train.plots.style import LETTER, MUTED, SINGLE
 from ffn_train.runs import Run
 from ffn_train.runs.finding import NOTHING
+from ffn_train.runs.status import status
 
 LEFT, RIGHT, TOP, BOTTOM = 0.66, 0.87, 0.46, 0.40
 TITLE = 0.24  # inches that panel titles take
@@ -195,7 +196,9 @@ def _outcome(run: Run) -> list[str]:
     summary = run.summary
     if summary is None:
         steps: Floats = run.scalars["step"]
-        return [f"{run.state or 'not ended'}, at step {steps[-1]:g}"] if len(steps) else []
+        state = run.state or "not ended"
+        state = status(run.path).state if state == "running" else state  # or killed
+        return [f"{state}, at step {steps[-1]:g}"] if len(steps) else []
     words = [f"{f.question}: {f.kind}" for f in summary.verdict if f.kind != NOTHING]
     score = summary.score
     if score is not None and score.value is not None:

@@ -209,6 +209,7 @@ def test_a_run_that_has_not_ended_or_ended_badly_says_so(tmp_path: Path) -> None
     run = make_run(tmp_path, steps=2)
     for state, summary, words in (
         ("interrupted", None, "interrupted, at step 10"),
+        ("running", None, "finished, at step 10"),  # as its directory says
         ("diverged", Summary(state="diverged", score=SUMMARY.score), "diverged · R² 0.951"),
     ):
         sheet = figure(replace(run, state=state, summary=summary), "loss")

@@ -182,7 +182,7 @@ def status(arguments: list[str], folder: Path) -> int:
 
 def test_a_study_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tiny(tmp_path / "studies", "refuted")
-    assert status(["tiny"], folder) == 0
+    assert status(["tiny", "tiny"], folder) == 0  # it is run once
     out, err = capsys.readouterr()
     assert "tiny: Is the mean of the seeds their mean?" in out
     assert "refuted         The signal is zero" in out

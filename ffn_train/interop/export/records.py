@@ -38,7 +38,7 @@ def table(run: Run) -> dict[str, list[Any]]:
     rows: list[tuple[Any, ...]] = []
     steps = run.scalars["step"].astype(int).tolist()
     for name in run.scalars:
-        unit = (run.provenance.loss_unit or "") if name in LOSSES else ""
+        unit = (run.provenance.loss_unit or "").removeprefix("in ") if name in LOSSES else ""
         known = evaluated(run, name) if name in EVALUATED else logged(run.scalars, name)
         for step, value, there in zip(steps, run.scalars[name].tolist(), known, strict=True):
             if name != "step" and (name == "loss" or there):  # each row has a loss
