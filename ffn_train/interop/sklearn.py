@@ -81,7 +81,7 @@ class FFN(BaseEstimator):  # type: ignore[misc]
         norm: str = "none",
         optimizer: str = "adam",
         lr: float = 0.0005,
-        weight_decay: float = 1.0,
+        weight_decay: float | None = None,
         steps: int | None = None,
         epochs: int | None = None,
         batch_size: int = 32,
@@ -172,7 +172,8 @@ class FFNRegressor(RegressorMixin, FFN):  # type: ignore[misc]
 
     depth, width, expansion       L, D and H/D
     activation, residual, norm    names, as on the command line (conf/README.md)
-    optimizer, lr, weight_decay   the optimizer's name and its settings
+    optimizer, lr, weight_decay   the optimizer's name and its settings; None: the weight decay for
+                                  so many rows
     steps, epochs                 the longest training, in one of the two; None: 50 steps for each
                                   row, but from 500 to 10,000
     batch_size                    rows of a batch; at most all that train

@@ -119,6 +119,11 @@ def build_experiment(
     exact = parts["task"].data(*map(np.random.default_rng, data_seed.spawn(2)))  # drawn and split
     data = exact.astype(settings.dtype)
     x, y = data.x_train, data.y_train
+    parts["optimizer"] = parts["optimizer"].decaying_for(len(x))
+    decay = parts["optimizer"].weight_decay
+    if decay != config["optimizer"]["weight_decay"]:
+        config = {**config, "optimizer": {**config["optimizer"], "weight_decay": decay}}
+        notes.append(f"optimizer.weight_decay={decay:g}, of {len(x):,} training rows")
     size = trainer.batch_size
     # of a table nobody chose the number of rows
     if size == defaults(type(trainer))["batch_size"] or "rows" not in declared(type(parts["task"])):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,6 +87,36 @@ def test_an_optimizer_applies_the_weight_decay_that_it_holds(
     decayed = float(1 - np.dtype(dtype).type(0.1) * np.dtype(dtype).type(0.5))
     assert after() == [decayed] * 4
     assert after(decays=np.array([True, False, True, False])) == [decayed, 1, decayed, 1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "lr", "decay"),
+    [
+        (40, 5e-4, 25),
+        (150, 5e-4, 6.67),
+        (1000, 5e-4, 1),
+        (10**6, 5e-4, 1),
+        (8, 5e-4, 40),
+        (8, 1, 1),
+    ],
+)
+def test_weight_decay_of_few_rows_is_stronger(rows: int, lr: float, decay: float) -> None:
+    chosen = {**settings("optimizer", "adam"), "lr": lr, "weight_decay": None}
+    optimizer = build("optimizer", chosen)
+    assert optimizer.decaying_for(rows).weight_decay == decay
+    assert replace(optimizer, weight_decay=0.5).decaying_for(rows).weight_decay == 0.5
+
+
+def test_the_weight_decay_of_the_rows_is_that_of_the_run() -> None:
+    chosen = {**settings("optimizer", "sgd"), "lr": 1e-4, "weight_decay": None}
+    experiment = build_experiment(config(optimizer=chosen))
+    rows = len(experiment.data.x_train)
+    decay = float(f"{1000 / rows:.3g}")
+    assert rows < 1000
+    assert experiment.trainer.optimizer.weight_decay == decay
+    assert experiment.config["optimizer"]["weight_decay"] == decay
+    assert f"optimizer.weight_decay={decay:g}, of {rows} training rows" in experiment.notes
+    assert build_experiment(experiment.config).config == experiment.config
 
 
 @pytest.mark.parametrize(("warmup", "share"), [(0, None), (5, None), (6, "0.83"), (1000, "0.005")])

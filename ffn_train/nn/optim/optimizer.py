@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from ffn_train.config.registry import Choice
 from ffn_train.config.settings import SettingError, setting
 from ffn_train.nn.core import Array, InPlace
 
+FEW = 1000  # rows, from which on a weight decay of 1 was as good as any for tables
+STRONGEST = 0.02  # part of the weights that a decay for few rows takes in a step
 CHUNK = 32_768  # elements; parameters, gradient and memory of a chunk stay in the cache
 
 TRIED = 1000  # updates of an optimizer of the user's own, before the training
@@ -33,8 +35,11 @@ class Optimizer(Choice, ABC):
     """
 
     lr: float = setting("the highest learning rate, which the schedule scales", at_least=0)
-    weight_decay: float = setting(
-        "decoupled: weight matrices shrink by lr x weight_decay a step", 0.0, at_least=0
+    weight_decay: float | None = setting(
+        "decoupled: weight matrices shrink by lr x weight_decay a step; null: 1, with fewer than "
+        f"{FEW} training rows {FEW}/rows, up to {STRONGEST}/lr",
+        0.0,
+        at_least=0,
     )
 
     side_by_side: ClassVar[bool] = False
@@ -66,6 +71,15 @@ class Optimizer(Choice, ABC):
             for chunk in chunks(params.size):
                 params[chunk] *= 1 - shrinkage * decays[chunk]
         self.descend(params, grads, memory, lr=lr, count=count)
+
+    def decaying_for(self, rows: int) -> Self:
+        """The same with a weight decay, for so many training rows where none is given: a prior
+        weighs as much less beside the data as these are more.
+        """
+        if self.weight_decay is not None:
+            return self
+        few = min(FEW / rows, STRONGEST / max(self.lr, 1e-9))
+        return replace(self, weight_decay=float(f"{max(1.0, few):.3g}"))
 
     def check_results(self) -> None:
         """Raises SettingError for an optimizer of your own that does not change ``params``."""

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 from ffn_train.config.settings import counted
+from ffn_train.nn.optim.optimizer import FEW as FEW_ROWS
+from ffn_train.nn.optim.optimizer import STRONGEST
 from ffn_train.report.verdict.evidence import HALF, Evidence
 from ffn_train.report.verdict.gradient_flow import (
     MILD,
@@ -60,6 +62,7 @@ CLIPPED = 0.9  # share of the updates
 USUAL_CLIP = 1.0  # the default of trainer.clip
 BEGUN = 20  # updates
 SHRINKING = 0.005  # part of the weights that decay takes in a step
+USUAL_SHRINKING = 0.0005  # with many rows
 MANY = 12  # blocks
 FEW = 0.5  # parameters per training row
 JUDGED_BY = (  # the quantities that rules read
@@ -211,15 +214,17 @@ def _large_from_the_start(evidence: Evidence) -> Finding | None:
 
 
 def _weight_decay(evidence: Evidence) -> Finding | None:
-    """The weights shrink faster than gradients can hold them up."""
+    """The weights shrink faster than gradients can hold them up, and than so few rows need."""
     decay, lr = evidence.setting("optimizer", "weight_decay"), evidence.highest_rate
-    if _good(evidence) or not lr * decay > SHRINKING or not lr * decay * evidence.updates > 1:
+    few = USUAL_SHRINKING * FEW_ROWS / (evidence.run.provenance.training_rows or FEW_ROWS)
+    most = max(SHRINKING, min(few, STRONGEST))
+    if _good(evidence) or not lr * decay > most or not lr * decay * evidence.updates > 1:
         return None
     text = (
         f"each step takes {100 * lr * decay:.3g}% off the weights, the learning rate of {lr:.2g} "
         f"times optimizer.weight_decay={decay:g}"
     )
-    usual = f"optimizer.weight_decay={SHRINKING / 10 / lr:.2g}"
+    usual = f"optimizer.weight_decay={USUAL_SHRINKING / lr:.2g}"
     return _finding("weight decay too large", text, (usual,))
 
 
