@@ -433,6 +433,26 @@ def test_full_days_are_dates_with_time_and_zone_or_without(folder: Path, form: s
     assert np.diff(table.inputs[:, 0]).tolist() == [1] * 11
 
 
+def test_a_first_row_with_a_name_of_its_own_is_no_header(folder: Path) -> None:
+    rows = [f"n{chr(97 + i)},{row}" for i, row in enumerate(ROWS)]
+    made = data("\n".join(rows), target=-1)
+    assert "no header" in made.notes[0]
+    assert len(made.x_train) + len(made.x_validation) == len(ROWS)
+    for header in ("name,2001,2002,y", "name,650.5,640.5,630.5", "name,1,2,y"):
+        assert len(read(lines(rows, header), target=-1).inputs) == len(ROWS)
+
+
+def test_separators_that_only_the_header_ends_with_are_no_columns(folder: Path) -> None:
+    assert read(PLAIN.replace(HEADER, HEADER + ",,")).input_names == ("a", "b")
+
+
+def test_a_remnant_of_another_separator_is_no_column(folder: Path) -> None:
+    ends = (",", ",,", "")
+    rows = [f"{row.replace(',', ';')};{ends[i % 3]}" for i, row in enumerate(ROWS)]
+    note = data(lines(rows, "a;b;y;,,")).notes[1]
+    assert "column3 left out: it is empty" in note
+
+
 @pytest.mark.parametrize("form", ["%Y-%m", "%Y/%m", "%b %Y", "%B-%Y"])
 def test_a_month_is_its_first_day(folder: Path, form: str) -> None:
     months = pd.date_range("2021-05-01", periods=12, freq="MS")

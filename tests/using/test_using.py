@@ -309,6 +309,27 @@ def test_an_array_has_the_columns_in_the_order_of_training(
     pd.testing.assert_frame_equal(load_run(run.path).predict(X[:, used]), expected)
 
 
+@pytest.mark.parametrize("kind", ["csv", "npy"])
+def test_a_file_without_names_may_lack_the_targets(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The columns behind a target that is not there have other places."""
+    monkeypatch.chdir(tmp_path)
+    for name, array in {"whole": np.column_stack([Y, X]), "inputs": X, "few": X[:, :2]}.items():
+        if kind == "csv":
+            np.savetxt(f"{name}.csv", array, delimiter=",")
+        else:
+            np.save(f"{name}.npy", array)
+    task = ("task=table", f"task.path=whole.{kind}", "task.target=0", "task.drop=[-1]")
+    run = execute(build_experiment(compose([*TINY, *task, "run.dir=run"])), NOTES.append)
+    model = load_run(run.path).model()
+    whole, inputs = (model.predict(model.read(f"{name}.{kind}")) for name in ("whole", "inputs"))
+    pd.testing.assert_frame_equal(whole.frame, inputs.frame)
+    message = "it has 2 columns without names, where 4 are needed, or the 3 that are no targets"
+    with pytest.raises(SettingError, match=message):
+        model.read(f"few.{kind}")
+
+
 def test_columns_that_were_left_out_are_in_an_array_too(tmp_path: Path) -> None:
     """One without a cell, one of a single word, and that of the groups."""
     words = np.full(80, "same")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ffn_train.config.settings import SettingError
+from ffn_train.config.settings import SettingError, counted
 from ffn_train.nn.core import Array
 from ffn_train.tasks.table import BLOCK
 from ffn_train.tasks.tabular.categories import as_words, class_words, known_words, of_text, spelt
@@ -267,6 +267,7 @@ class Columns:
             found = -1
             try:
                 frame, reading = way()
+                frame = self._by_place(frame, source)
                 found = sum(column.name in frame.columns for column in self.inputs)
                 there = replace(self, numerals=reading.numerals)
                 there.check(frame, source, targets=targets or self.has_targets(frame))
@@ -274,6 +275,23 @@ class Columns:
             except SettingError as error:
                 errors.append((found, error))
         raise max(reversed(errors), key=lambda each: each[0])[1]
+
+    def _by_place(self, frame: Any, source: str) -> Any:
+        """The frame; if its columns have no names, and had none, with those of the table's columns
+        without the targets where they are as many: what is behind a target had another place there.
+        """
+        without, whole = len(self.table), len(self.table) + len(self.targets)
+        places = unique([""] * max(whole, frame.shape[1]))[0]
+        if [*frame.columns] != places[: frame.shape[1]] or not self.table:
+            return frame
+        if {*self.table, *self.targets} != {*places[:whole]} or frame.shape[1] == whole:
+            return frame
+        if frame.shape[1] == without:
+            return frame.set_axis(self.table, axis=1)
+        raise SettingError(
+            f"{source}: it has {counted(frame.shape[1], 'column')} without names, where {whole} "
+            f"are needed, or the {without} that are no targets"
+        )
 
     def numbered(self, frame: Any) -> Any:
         """The frame, which has been checked, with numbers in place of their text."""

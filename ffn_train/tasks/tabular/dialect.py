@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 from ffn_train.config.settings import SettingError
 from ffn_train.tasks.tabular.numerals import (
@@ -144,6 +145,8 @@ def find(text: str, hints: Given, *, whole: bool) -> Dialect:
         )
     if separator not in (",", " ") and len(names) > 1:
         names[-1] = names[-1].rstrip(",").strip()  # a remnant of a former separator
+    while len(names) > width and not names[-1]:  # separators that only this line ends with
+        names.pop()
     if width == len(names) + 1 and any(row[-1] for row in rows if len(row) == width):
         names.insert(0, "")  # a column of row names has no header
         remarks.append("one name fewer than columns: the first has none")
@@ -264,7 +267,9 @@ def header_and_units(
     number = cache(numerals.is_number)
     blank = {word for word in hints.missing if not number(word)}
     first, *rest = ([cell if cell not in blank else "" for cell in row] for row in rows)
-    header = _is_header(first, rest, number) if hints.header is None else hints.header
+    header = hints.header
+    if header is None:
+        header = _is_header(first, rest, number) and _may_name(first, rest, numerals)
     units = header and bool(rest) and (_units(rest, number) if hints.units is None else hints.units)
     detected = units and hints.header is None and hints.units is None
     if detected and _is_title(rows[0], rows[1]):
@@ -300,6 +305,20 @@ def _is_header(first: Sequence[str], rows: Sequence[Sequence[str]], number: _IsN
     if not numeric:
         return not words or 2 * len(again) < len(words)
     return not again and not any(_goes_on(first[i], columns[i]) for i in words)
+
+
+def _may_name(first: Sequence[str], rows: Sequence[Sequence[str]], numerals: Numerals) -> bool:
+    """Whether the numbers above columns of numbers may be names: years or wavelengths are in order,
+    and a single one or two are whole.
+    """
+    numeric = _columns([row for row in rows if len(row) == len(first)], numerals.is_number)[1]
+    cells = [numerals.value(first[i]) for i in numeric if first[i] not in MISSING]
+    values = [value for value in cells if value is not None]
+    if len(values) < len(cells) or not values:
+        return True
+    pairs = list(pairwise(values))
+    ordered = all(a < b for a, b in pairs) or all(a > b for a, b in pairs)
+    return ordered and (len(values) > 2 or all(value.is_integer() for value in values))
 
 
 def _goes_on(word: str, below: Sequence[str]) -> bool:

@@ -66,6 +66,9 @@ def text(
         frame = _parsed(_Rows(rows), dialect, options, lambda: decoded(body))
     if len(frame) and frame.iloc[:, -1].isna().any():
         _refuse_short(decoded(body), dialect)
+    for place in (place for place, name in enumerate(dialect.names) if not name):
+        if _marks_alone(frame[place]):  # a remnant of a former separator
+            frame[place] = float("nan")
     frame.columns = names
     return frame, Reading(
         kind="text",
@@ -82,6 +85,14 @@ def text(
         renamed=renamed,
         remarks=dialect.remarks,
     )
+
+
+def _marks_alone(cells: Any) -> bool:
+    """Whether a column has nothing but separators in its cells."""
+    if cells.dtype.kind in "iufb":
+        return False
+    words = cells.dropna().astype(str)
+    return bool(len(words) and words.str.fullmatch(r"[,;|\s]*").all())
 
 
 @any_length()
