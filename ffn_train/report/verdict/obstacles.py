@@ -12,8 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ffn_train.config.settings import counted
-from ffn_train.nn.optim.optimizer import FEW as FEW_ROWS
-from ffn_train.nn.optim.optimizer import STRONGEST
+from ffn_train.nn.optim.optimizer import STRONGEST, for_few
 from ffn_train.report.verdict.evidence import HALF, Evidence
 from ffn_train.report.verdict.gradient_flow import (
     MILD,
@@ -216,8 +215,8 @@ def _large_from_the_start(evidence: Evidence) -> Finding | None:
 def _weight_decay(evidence: Evidence) -> Finding | None:
     """The weights shrink faster than gradients can hold them up, and than so few rows need."""
     decay, lr = evidence.setting("optimizer", "weight_decay"), evidence.highest_rate
-    few = USUAL_SHRINKING * FEW_ROWS / (evidence.run.provenance.training_rows or FEW_ROWS)
-    most = max(SHRINKING, min(few, STRONGEST))
+    rows = evidence.run.provenance.training_rows
+    most = max(SHRINKING, min(USUAL_SHRINKING * for_few(rows), STRONGEST) if rows else 0.0)
     if _good(evidence) or not lr * decay > most or not lr * decay * evidence.updates > 1:
         return None
     text = (
