@@ -29,7 +29,9 @@ from ffn_train.tasks.tabular.dates import as_days, example
 from ffn_train.tasks.tabular.numerals import Numerals
 from ffn_train.tasks.tabular.reading import unique
 
-YEAR = 365.25  # days
+YEAR, WEEK = 365.25, 7.0  # days
+DAILY = 2  # days between those of daily dates of which a random part is left out
+SAME_TIME = 1e-6  # days, above what rounding makes of one
 VERSION = 3  # of the rules by which cells are read
 MISSING, OTHER = "(missing)", "(other)"
 
@@ -43,9 +45,9 @@ class Column:
     the words of a category; once it is fitted, those that have a column each, of at least two
     training rows, while all others share one; of yes and no their letters, if it was those, and ()
     where any words will do. ``pooled``: whether training rows have such others;
-    if not, that column was not trained and stays 0. ``date``: the format of dates; ``season``:
-    whether the day of the year has two columns in addition to the days since 1970. All but kind and
-    format are fitted on the training rows.
+    if not, that column was not trained and stays 0. ``date``: the format of dates; ``season``,
+    ``week`` and ``day``: whether the time of the year, of the week and of the day has two columns
+    in addition to the days since 1970. All but kind and format are fitted on the training rows.
     """
 
     name: str
@@ -56,6 +58,14 @@ class Column:
     levels: tuple[str, ...] = ()
     pooled: bool = False
     season: bool = False
+    week: bool = False
+    day: bool = False
+
+    @property
+    def waves(self) -> dict[str, float]:
+        """The periods, in days, whose sine and cosine dates have, by the names of their columns."""
+        known = (("", YEAR, self.season), (" week", WEEK, self.week), (" day", 1.0, self.day))
+        return {f"{self.name}{name}": period for name, period, has in known if has}
 
     @property
     def coded(self) -> tuple[str, ...]:
@@ -64,7 +74,7 @@ class Column:
             missing = (MISSING,) if self.indicator else ()
             return tuple(f"{self.name}={level}" for level in (*self.levels, *missing, OTHER))
         parts = [self.name]
-        parts += [f"{self.name} {wave}" for wave in ("sine", "cosine") if self.season]
+        parts += [f"{name} {wave}" for name in self.waves for wave in ("sine", "cosine")]
         parts += [f"{self.name}={MISSING}"] if self.indicator else []
         return tuple(parts)
 
@@ -77,7 +87,9 @@ class Column:
             return f"a {self.kind}"
         return ", ".join(f"{yes} or {no}" for yes, no in truth_pairs(self.levels))
 
-    def fitted(self, cells: Any, train: NDArray[np.int64], numerals: Numerals) -> Column:
+    def fitted(
+        self, cells: Any, train: NDArray[np.int64], numerals: Numerals, version: int = VERSION
+    ) -> Column:
         """The column with its coding fitted on the cells of the training rows, given by index."""
         if self.kind == "category":
             words, index = as_words(cells)
@@ -101,8 +113,16 @@ class Column:
             high = present[middle]
             low = high if present.size % 2 else present[:middle].max()
             fill = float(low / 2 + high / 2)  # the sum could overflow
-        season = self.kind == "date" and present.size > 0 and float(np.ptp(present)) >= YEAR
-        return replace(self, fill=fill, indicator=len(present) < len(values), season=season)
+        span = np.ptp(present) if self.kind == "date" and present.size else 0.0
+        finer = version > 2 and span >= 1
+        return replace(
+            self,
+            fill=fill,
+            indicator=len(present) < len(values),
+            season=bool(span >= YEAR),
+            week=bool(finer and span >= 2 * WEEK and _apart(present) <= DAILY),
+            day=bool(finer and np.ptp(present % 1) > SAME_TIME),
+        )
 
     def encode(self, cells: Any, numerals: Numerals) -> list[Array | Mask]:
         """The coded columns of N cells, (N,) each; a mask is 1 and 0."""
@@ -122,8 +142,8 @@ class Column:
         missing = np.isnan(values)
         if missing.any():
             values = np.where(missing, self.fill, values)
-        turn = 2 * np.pi * ((values / YEAR) % 1) if self.season else values
-        waves = [np.sin(turn), np.cos(turn)] if self.season else []
+        turns = [2 * np.pi * ((values / period) % 1) for period in self.waves.values()]
+        waves = [wave(turn) for turn in turns for wave in (np.sin, np.cos)]
         coded = [values, *waves, *([missing] if self.indicator else [])]
         if numeric:
             return coded
@@ -142,6 +162,11 @@ class Column:
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "coded": self.coded}
+
+
+def _apart(days: Array) -> float:
+    """The median number of days from one day to the next of those that occur, two at least."""
+    return float(np.median(np.diff(np.unique(np.floor(days)))))
 
 
 @dataclass(frozen=True)
@@ -174,8 +199,8 @@ class Columns:
     missing. ``table``: the names of all columns of the table but the targets, in its order; () of a
     run of a version that did not record them. ``version``: of the rules by which cells are read; by
     the first, which is not recorded, words for missing cells with blanks around them are words, and
-    a year among dates is its first day; by the first two, months are words, and words are too many
-    from 51 on.
+    a year among dates is its first day; by the first two, months, quarters and weeks are words,
+    20200131 is a number, dates have neither week nor day, and words are too many from 51 on.
     """
 
     inputs: tuple[Column, ...]
@@ -218,7 +243,8 @@ class Columns:
         trains[train] = True
         train = np.flatnonzero(trains)  # in order, which matters to the time only
         with ThreadPoolExecutor(2) as threads:  # NumPy's sorting does not hold the others up
-            fit = threads.map(lambda c: c.fitted(frame[c.name], train, self.numerals), self.inputs)
+            known = train, self.numerals, self.version
+            fit = threads.map(lambda c: c.fitted(frame[c.name], *known), self.inputs)
             return replace(self, inputs=tuple(fit))
 
     def with_classes(self, frame: Any) -> Columns:
