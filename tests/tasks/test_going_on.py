@@ -71,33 +71,42 @@ def test_words_of_several_pairs_that_a_run_took_for_yes_and_no(folder: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("cells", "chosen", "coded"),
+    ("version", "cells", "coded"),
     [
-        ([*"uvuvuvuvuvu", "NA "], [], [0, 1, 0]),  # of the last three
-        ([*(f"2021-02-{day}" for day in range(10, 21)), "2019"], [], [18677, 18678, 17897]),
+        (1, [*"uvuvuvuvuvu", "NA "], [0, 1, 0]),  # of the last three
+        (1, [*(f"2021-02-{day}" for day in range(10, 21)), "2019"], [18677, 18678, 17897]),
+        (2, [f"2021{month:02}01" for month in range(1, 13)], [20211001, 20211101, 20211201]),
+        (
+            2,
+            [f"2021-02-{day:02} {day // 2 % 2 * 12:02}:00" for day in range(4, 28, 2)],
+            [18680.5, 18682, 18684.5],
+        ),
     ],
 )
 def test_cells_that_a_run_of_an_older_version_has_read_otherwise(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
+    version: int,
     cells: list[str],
-    chosen: list[str],
     coded: list[float],
 ) -> None:
     rows = [f"{cells[i % len(cells)]},{row}" for i, row in enumerate(ROWS)]
     Path("data.csv").write_text(lines(rows, "code,a,b,y"))
     with monkeypatch.context() as older:
-        older.setattr(TableTask, "going_on", lambda task, _: replace(task, version=1))
-        run("task.target=y", *chosen)
+        older.setattr(TableTask, "going_on", lambda task, _: replace(task, version=version))
+        run("task.target=y")
     record = json.loads(Path("run/data.json").read_text())
-    assert record["columns"].pop("version") == 1
-    Path("run/data.json").write_text(json.dumps(record))
-    unseal(Path("run"))
+    assert record["columns"]["version"] == version
+    if version == 1:  # which was not recorded
+        del record["columns"]["version"]
+        Path("run/data.json").write_text(json.dumps(record))
+        unseal(Path("run"))
     model = load_run("run").model()
+    assert not {"code week sine", "code day sine"} & {*model.columns.names}
     assert model.columns.encode(model.read("data.csv"))[-3:, 0].tolist() == coded
-    run("task.target=y", "trainer.steps=12", *chosen)
+    run("task.target=y", "trainer.steps=12")
     assert NOTES[-1] == "run was finished at step 8, now goes on to 12"
-    assert json.loads(Path("run/data.json").read_text())["columns"].pop("version") == 1
+    assert json.loads(Path("run/data.json").read_text())["columns"]["version"] == version
 
 
 @pytest.mark.parametrize("name", ["data.csv", pytest.param("data.xlsx", marks=excel)])

@@ -394,11 +394,61 @@ def test_dates_are_days_with_the_season_of_more_than_a_year(
     assert short.input_names[:2] == ("day", "a")
 
 
+@pytest.mark.parametrize(
+    ("apart", "waves"),
+    [("31h", ["week", "day"]), ("2D", ["week"]), ("5h", ["day"]), ("3D", []), ("1h", [])],
+)
+def test_dates_tell_the_time_of_the_week_and_of_the_day(
+    folder: Path, apart: str, waves: list[str]
+) -> None:
+    days = pd.date_range("2021-01-15 09:10", periods=12, freq=apart)
+    table = read(
+        lines([f"{day},{row}" for day, row in zip(days, ROWS, strict=True)], f"t,{HEADER}")
+    )
+    names = [f"t {wave} {part}" for wave in waves for part in ("sine", "cosine")]
+    assert table.input_names == ("t", *names, "a", "b")
+    if "day" in waves:
+        turn = 2 * np.pi * (days.hour + days.minute / 60) / 24
+        np.testing.assert_allclose(table.inputs[:, len(waves) * 2 - 1], np.sin(turn), atol=1e-9)
+
+
 def test_dates_that_can_be_read_in_two_ways_are_refused(folder: Path) -> None:
     rows = [f"0{i % 9 + 1}/02/2021,{row}" for i, row in enumerate(ROWS)]
     content = lines(rows, "day," + HEADER)
     assert "task.dates=day_first or task.dates=month_first" in refusal(content)
     assert np.diff(read(content, dates="month_first").inputs[:2, 0]) == 28 + 3
+    firsts = lines([f"01/{i:02}/2021,{row}" for i, row in enumerate(ROWS, 1)], f"day,{HEADER}")
+    assert "in which day or month may come first" in refusal(firsts)
+
+
+@pytest.mark.parametrize(("form", "other"), [("%d/%m/%Y", "month"), ("%m/%d/%Y", "day")])
+def test_the_firsts_of_months_in_several_years_are_no_days_of_january(
+    folder: Path, form: str, other: str
+) -> None:
+    months = pd.date_range("2021-05-01", periods=12, freq="MS").strftime(form)
+    content = lines([f"{day},{row}" for day, row in zip(months, ROWS, strict=True)], f"t,{HEADER}")
+    assert np.diff(read(content).inputs[:4, 0]).tolist() == [31, 30, 31]
+    remark = f"t: each date is the first of a month (task.dates={other}_first: in January)"
+    assert remark in data(content).notes[1]
+    assert np.diff(read(content, dates=f"{other}_first").inputs[:4, 0]).tolist() == [1] * 3
+
+
+@pytest.mark.parametrize("form", ["%Y%m%d", "%Y%m%dT%H%M%S"])
+def test_dates_without_marks(folder: Path, form: str) -> None:
+    days = pd.date_range("2021-05-02", periods=12, freq="9D").strftime(form)
+    content = lines([f"{day},{row}" for day, row in zip(days, ROWS, strict=True)], f"t,{HEADER}")
+    assert np.diff(read(content).inputs[:, 0]).tolist() == [9] * 11
+    said = "t: whole numbers of eight digits, as in 20010601, are dates" in data(content).notes[1]
+    assert said == (form == "%Y%m%d")
+
+
+@pytest.mark.parametrize("step", [1, 99, 10000])  # the last are all 1st of January
+def test_numbers_of_eight_digits_that_are_not_all_days_of_months_are_numbers(
+    folder: Path, step: int
+) -> None:
+    first = 20010101 if step < 10000 else 20950101
+    content = lines([f"{first + step * i},{row}" for i, row in enumerate(ROWS)], f"n,{HEADER}")
+    assert read(content).inputs[:2, 0].tolist() == [first, first + step]
 
 
 @pytest.mark.parametrize("form", ["%B %d, %Y", "%d %B %Y", "%B %d, %Y %H:%M"])
@@ -453,13 +503,44 @@ def test_a_remnant_of_another_separator_is_no_column(folder: Path) -> None:
     assert "column3 left out: it is empty" in note
 
 
-@pytest.mark.parametrize("form", ["%Y-%m", "%Y/%m", "%b %Y", "%B-%Y"])
+@pytest.mark.parametrize("form", ["%Y-%m", "%Y/%m", "%b %Y", "%B-%Y", "%Y %b"])
 def test_a_month_is_its_first_day(folder: Path, form: str) -> None:
     months = pd.date_range("2021-05-01", periods=12, freq="MS")
     rows = [f"{day.strftime(form)},{row}" for day, row in zip(months, ROWS, strict=True)]
     table = read(lines(rows, "month," + HEADER))
     assert np.diff(table.inputs[:4, 0]).tolist() == [31, 30, 31]
     assert table.input_names[0] == "month"
+
+
+@pytest.mark.parametrize(
+    ("form", "days"),
+    [
+        ("{} Q{}", [90, 91, 92]),
+        ("{}Q{}", [90, 91, 92]),
+        ("Q{1} {0}", [90, 91, 92]),
+        ("{} W0{}", [7] * 3),
+    ],
+)
+def test_a_quarter_and_a_week_are_their_first_day(
+    folder: Path, form: str, days: list[float]
+) -> None:
+    spans = [form.format(1981 + i // 4, i % 4 + 1) for i in range(12)]
+    rows = [f"{span},{row}" for span, row in zip(spans, ROWS, strict=True)]
+    assert np.diff(read(lines(rows, "t," + HEADER)).inputs[:4, 0]).tolist() == days
+
+
+def test_years_of_two_digits_are_said(folder: Path) -> None:
+    days = pd.date_range("2063-11-25", periods=12).strftime("%d/%m/%y")
+    months = pd.date_range("1975-10-01", periods=12, freq="MS").strftime("%b-%y")
+    for cells, first, years in ((days, 34296, "2063 to 2063"), (months, 2099, "1975 to 1976")):
+        content = lines([f"{t},{row}" for t, row in zip(cells, ROWS, strict=True)], f"t,{HEADER}")
+        assert read(content).inputs[0, 0] == first
+        assert f"t: years of two digits are {years}" in data(content).notes[1]
+
+
+def test_a_month_with_a_day_is_no_month_of_a_year(folder: Path) -> None:
+    rows = [f"Jun-{i % 2 * 14 + 1:02},{row}" for i, row in enumerate(ROWS)]
+    assert read(lines(rows, "t," + HEADER)).input_names[:2] == ("t=Jun-01", "t=Jun-15")
 
 
 def test_a_season_of_two_years_is_no_month(folder: Path) -> None:

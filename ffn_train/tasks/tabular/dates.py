@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ffn_train.nn.core import Array
 from ffn_train.tasks.tabular.categories import as_words
@@ -18,7 +19,9 @@ _ISO = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?")
 _DAY_FIRST = ("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d/%m/%y", "%d.%m.%y")
 _MONTH_FIRST = ("%m/%d/%Y", "%m.%d.%Y", "%m-%d-%Y", "%m/%d/%y", "%m.%d.%y")
 _WORDED = ("%Y/%m/%d", "%d %b %Y", "%d-%b-%Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%y")
-_MONTHS = ("%Y-%m", "%Y/%m", "%b %Y", "%b-%Y", "%B %Y", "%B-%Y")
+_MONTHS = ("%Y-%m", "%Y/%m", "%b %Y", "%b-%Y", "%B %Y", "%B-%Y", "%Y %b", "%b-%y")
+_SPANS = ("%Y Q1", "%Y-Q1", "%YQ1", "Q1 %Y", "%G W%V", "%G-W%V")  # quarters and weeks
+COMPACT = "%Y%m%d"
 _DAY = datetime(2020, 1, 31)
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 
@@ -35,6 +38,12 @@ def as_days(cells: Any, form: str) -> tuple[Array, Mask]:
         shortest = len("2020-1-1") if form == FULL_ISO else 0
         # pandas takes the time from the clock for two words
         uniques = words.mask(words.isin(("now", "today")) | (words.str.len() < shortest))
+        if "Q1" in form:  # which pandas does not know
+            first = {f"Q{quarter}": f"M{3 * quarter - 2:02}" for quarter in (1, 2, 3, 4)}
+            uniques = uniques.str.replace(r"Q[1-4]", lambda q: first[q[0]], regex=True)
+            form = form.replace("Q1", "M%m")
+        elif "%V" in form:
+            uniques, form = uniques + " 1", form + " %u"  # Monday
     form = ANY_ISO if form == FULL_ISO else form
     stamps = pd.to_datetime(uniques, format=form, errors="coerce", utc=True)
     epoch = pd.Timestamp("1970-01-01", tz="UTC")
@@ -48,6 +57,40 @@ def example(form: str) -> str:
     return _DAY.strftime("%Y-%m-%d" if form in (ANY_ISO, FULL_ISO) else form)
 
 
+def _dates(days: Array) -> NDArray[np.datetime64]:
+    """Days since 1970 as dates, without their times and missing ones."""
+    return np.floor(days[~np.isnan(days)]).astype("M8[D]")
+
+
+def _firsts(dates: NDArray[np.datetime64]) -> bool:
+    return bool((dates == dates.astype("M8[M]")).all())
+
+
+def are_compact(cells: Any, values: Array) -> bool:
+    """Whether these cells, with these ``values`` (N,), are numbers such as 20010601 that are all
+    dates, from 1800 to 2100 and in three months or more, which the numbers of a counter are not.
+    """
+    if not (np.nanmin(values) >= 18000101 and np.nanmax(values) <= 21001231):
+        return False
+    days, wrong = as_days(cells, COMPACT)
+    return not wrong.any() and len(np.unique(_dates(days).astype("M8[M]"))) > 2
+
+
+def doubts(cells: Any, form: str, order: str | None) -> list[str]:
+    """What is to be said of dates in this format that may be meant otherwise."""
+    if form == COMPACT:
+        return ["whole numbers of eight digits, as in 20010601, are dates"]
+    numeric, remarks = re.match("%([dm]).%[dm]", form), []
+    dates = _dates(as_days(cells, form)[0])
+    if "%y" in form:
+        years = dates.astype("M8[Y]")
+        remarks.append(f"years of two digits are {years.min()} to {years.max()}")
+    if numeric and order is None and _firsts(dates):
+        other = "month_first" if numeric[1] == "d" else "day_first"
+        remarks.append(f"each date is the first of a month (task.dates={other}: in January)")
+    return remarks
+
+
 def _look(word: str) -> str:
     """The word with a 0 for each number and an a for each word in it."""
     return re.sub(r"[^\W\d]+", "a", re.sub(r"\d+", "0", " ".join(word.split())))
@@ -57,8 +100,9 @@ def date_forms(
     cells: Any, order: str | None, iso: str = FULL_ISO, *, months: bool = True
 ) -> list[str]:
     """The formats in which the most cells are dates, at least the share ``TEXT`` of the distinct
-    ones; several if day and month could be swapped. ``iso``: the one of 2020-01-31; ``months``:
-    whether months are dates, each its first day.
+    ones; several if day and month could be swapped, unless this makes first days of months those of
+    January in several years. ``iso``: the one of 2020-01-31; ``months``: whether months, quarters
+    and weeks are dates, each its first day, 20200131T000000 is one, and first days of months tell.
     """
     words = [word for word in as_words(cells)[0] if word]
     if sum(map(bool, map(_ISO.fullmatch, words[:20]))) > len(words[:20]) / 2:
@@ -66,7 +110,7 @@ def date_forms(
     else:
         by_order = {"day_first": _DAY_FIRST, "month_first": _MONTH_FIRST}
         dates = (*by_order.get(order or "", (*_DAY_FIRST, *_MONTH_FIRST)), *_WORDED)
-        dates += _MONTHS if months else ()
+        dates += (*_MONTHS, *_SPANS, "%Y%m%dT%H%M%S") if months else ()
         looks = {_look(word) for word in words[:20]}
         forms = tuple(
             form
@@ -79,4 +123,11 @@ def date_forms(
     fitting = [form for form in forms if as_days(probe, form)[1].mean() <= 0.5]
     wrong = {form: as_days(pd.Series(words), form)[1].mean() for form in fitting}
     best = [form for form in fitting if wrong[form] == min(wrong.values()) <= 1 - TEXT]
+    if best == ["%b-%y"] and (wrong["%b-%y"] or max(word[-2:] for word in words) <= "31"):
+        return []  # Jun-15 may be a day of June
+    if months and len(best) > 1:
+        dated = {form: _dates(as_days(pd.Series(words), form)[0]) for form in best}
+        firsts = [form for form in best if _firsts(dated[form])]
+        if len(firsts) == 1 and len(np.unique(dated[firsts[0]].astype("M8[Y]"))) > 1:
+            best = firsts
     return [*{form.replace("%B", "%b"): form for form in best}.values()]  # May has one name

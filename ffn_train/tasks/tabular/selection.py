@@ -23,7 +23,15 @@ from ffn_train.tasks.tabular.cells import (
     shown,
 )
 from ffn_train.tasks.tabular.columns import VERSION, Column, Columns
-from ffn_train.tasks.tabular.dates import ANY_ISO, FULL_ISO, as_days, date_forms
+from ffn_train.tasks.tabular.dates import (
+    ANY_ISO,
+    COMPACT,
+    FULL_ISO,
+    are_compact,
+    as_days,
+    date_forms,
+    doubts,
+)
 from ffn_train.tasks.tabular.numerals import MARKS, Numerals
 from ffn_train.tasks.tabular.reading import SKIP, Reading, unused
 
@@ -184,6 +192,8 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
                 left_out.append((name, reason))
                 continue
             remarks += [(name, note)] if note and not asked_for else []
+            if kind.kind == "date":
+                remarks += [(name, doubt) for doubt in doubts(cells, kind.date, roles.dates)]
             if kind.kind == "category":
                 kind = replace(kind, levels=class_words(as_words(cells)[0]))
             inputs.append(kind)
@@ -332,7 +342,11 @@ def _kind(
     each = distinct(cells)
     values, wrong = as_numbers(each, reading.numerals)
     if not wrong.any():
-        return "it is empty" if np.isnan(values).all() else Column(name, "number")
+        if np.isnan(values).all():
+            return "it is empty"
+        if roles.version > 2 and are_compact(each, values):
+            return Column(name, "date", date=COMPACT)
+        return Column(name, "number")
     if name in roles.truths and not as_truth(each)[1].any():
         return Column(name, "boolean")
     if pair := pair_of(each):
