@@ -105,7 +105,7 @@ class Optimizer(Choice, ABC):
 
 def for_few(rows: int) -> float:
     """How strong a weight decay is best for so few rows of a table, found by trial."""
-    return (FEW / rows) ** 1.5
+    return float((FEW / rows) ** 1.5)
 
 
 def chunks(size: int) -> Iterator[slice]:
