@@ -84,7 +84,8 @@ def doubts(cells: Any, form: str, order: str | None) -> list[str]:
     dates = _dates(as_days(cells, form)[0])
     if "%y" in form:
         years = dates.astype("M8[Y]")
-        remarks.append(f"years of two digits are {years.min()} to {years.max()}")
+        ends = dict.fromkeys(map(str, (years.min(), years.max())))
+        remarks.append(f"years of two digits are {' to '.join(ends)}")
     if numeric and order is None and _firsts(dates):
         other = "month_first" if numeric[1] == "d" else "day_first"
         remarks.append(f"each date is the first of a month (task.dates={other}: in January)")
