@@ -91,7 +91,7 @@ def test_an_optimizer_applies_the_weight_decay_that_it_holds(
 
 @pytest.mark.parametrize(
     ("rows", "lr", "decay"),
-    [(125, 5e-4, 8), (499, 5e-4, 1), (500, 5e-4, 1), (10**6, 5e-4, 1), (8, 5e-4, 40), (8, 1, 1)],
+    [(125, 5e-4, 8), (500, 5e-4, 1), (10**6, 5e-4, 1), (8, 5e-4, 40), (125, 1e-3, 4), (8, 0, 0)],
 )
 def test_weight_decay_of_few_rows_is_stronger(rows: int, lr: float, decay: float) -> None:
     chosen = {**settings("optimizer", "adam"), "lr": lr, "weight_decay": None}
@@ -104,7 +104,7 @@ def test_the_weight_decay_of_the_rows_is_that_of_the_run() -> None:
     chosen = {**settings("optimizer", "sgd"), "lr": 1e-4, "weight_decay": None}
     experiment = build_experiment(config(optimizer=chosen))
     rows = len(experiment.data.x_train)
-    decay = float(f"{(500 / rows) ** 1.5:.3g}")
+    decay = float(f"{0.0005 * (500 / rows) ** 1.5 / 1e-4:.3g}")
     assert rows < 400
     assert experiment.trainer.optimizer.weight_decay == decay
     assert experiment.config["optimizer"]["weight_decay"] == decay

@@ -211,6 +211,15 @@ def test_weights_that_decay_away(decay: float, tmp_path: Path) -> None:
     assert finding(less).kind != lost.kind
 
 
+@pytest.mark.parametrize("lr", [5e-4, 2e-3])
+def test_the_weight_decay_of_few_rows_is_not_too_large(lr: float, tmp_path: Path) -> None:
+    optimizer = settings("optimizer", "adam") | {"lr": lr, "weight_decay": None}
+    task = settings("task", "linear") | {"rows": 90, "noise": 9.0}
+    section = {**TRAINED, "optimizer": optimizer, "task": task}
+    lost = answers(verdict(tmp_path, depth=2, width=8, section=section))[HELD_BACK]
+    assert lost.kind != "weight decay too large"
+
+
 @pytest.mark.parametrize(("rows", "many"), [(1, False), (2, True)])
 def test_a_unit_is_dead_in_half_of_the_batches_of_one_row(
     rows: int, many: bool, tmp_path: Path

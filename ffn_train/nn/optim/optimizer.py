@@ -14,8 +14,9 @@ from ffn_train.config.registry import Choice
 from ffn_train.config.settings import SettingError, setting
 from ffn_train.nn.core import Array, InPlace
 
-FEW = 500  # rows, from which on a weight decay of 1 was as good as any for tables
-STRONGEST = 0.02  # part of the weights that a decay for few rows takes in a step
+# the part of the weights that decay takes in a step: with FEW training rows of a table and more,
+# and with ever so few; found by trial
+SHRINKING, STRONGEST, FEW = 0.0005, 0.02, 500
 CHUNK = 32_768  # elements; parameters, gradient and memory of a chunk stay in the cache
 
 TRIED = 1000  # updates of an optimizer of the user's own, before the training
@@ -36,8 +37,8 @@ class Optimizer(Choice, ABC):
 
     lr: float = setting("the highest learning rate, which the schedule scales", at_least=0)
     weight_decay: float | None = setting(
-        "decoupled: weight matrices shrink by lr x weight_decay a step; null: 1, with fewer than "
-        f"{FEW} training rows ({FEW}/rows)^1.5, up to {STRONGEST}/lr",
+        "decoupled: weight matrices shrink by lr x weight_decay a step; null: by "
+        f"{SHRINKING}, and by more with fewer than {FEW} training rows, up to {STRONGEST}",
         0.0,
         at_least=0,
     )
@@ -78,8 +79,8 @@ class Optimizer(Choice, ABC):
         """
         if self.weight_decay is not None:
             return self
-        most = STRONGEST / max(self.lr, 1e-9)
-        return replace(self, weight_decay=float(f"{max(1.0, min(for_few(rows), most)):.3g}"))
+        decay = shrinking(rows) / self.lr if self.lr else 0.0
+        return replace(self, weight_decay=float(f"{decay:.3g}"))
 
     def check_results(self) -> None:
         """Raises SettingError for an optimizer of your own that does not change ``params``."""
@@ -103,9 +104,9 @@ class Optimizer(Choice, ABC):
         """The rule's step along the gradient, without decay, in place and elementwise."""
 
 
-def for_few(rows: int) -> float:
-    """How strong a weight decay is best for so few rows of a table, found by trial."""
-    return float((FEW / rows) ** 1.5)
+def shrinking(rows: int) -> float:
+    """The part of the weights that decay takes in a step where no weight decay is given."""
+    return min(SHRINKING * max(1.0, float((FEW / rows) ** 1.5)), STRONGEST)
 
 
 def chunks(size: int) -> Iterator[slice]:

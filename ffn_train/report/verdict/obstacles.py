@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ffn_train.config.settings import counted
-from ffn_train.nn.optim.optimizer import STRONGEST, for_few
+from ffn_train.nn.optim.optimizer import SHRINKING, shrinking
 from ffn_train.report.verdict.evidence import HALF, Evidence
 from ffn_train.report.verdict.gradient_flow import (
     MILD,
@@ -60,8 +60,6 @@ SPIKES = 0.005  # share of the rows
 CLIPPED = 0.9  # share of the updates
 USUAL_CLIP = 1.0  # the default of trainer.clip
 BEGUN = 20  # updates
-SHRINKING = 0.005  # part of the weights that decay takes in a step
-USUAL_SHRINKING = 0.0005  # with many rows
 MANY = 12  # blocks
 FEW = 0.5  # parameters per training row
 JUDGED_BY = (  # the quantities that rules read
@@ -216,14 +214,14 @@ def _weight_decay(evidence: Evidence) -> Finding | None:
     """The weights shrink faster than gradients can hold them up, and than so few rows need."""
     decay, lr = evidence.setting("optimizer", "weight_decay"), evidence.highest_rate
     rows = evidence.run.provenance.training_rows
-    most = max(SHRINKING, min(USUAL_SHRINKING * for_few(rows), STRONGEST) if rows else 0.0)
+    most = max(10 * SHRINKING, 1.01 * shrinking(rows) if rows else 0.0)  # which is rounded
     if _good(evidence) or not lr * decay > most or not lr * decay * evidence.updates > 1:
         return None
     text = (
         f"each step takes {100 * lr * decay:.3g}% off the weights, the learning rate of {lr:.2g} "
         f"times optimizer.weight_decay={decay:g}"
     )
-    usual = f"optimizer.weight_decay={USUAL_SHRINKING / lr:.2g}"
+    usual = f"optimizer.weight_decay={SHRINKING / lr:.2g}"
     return _finding("weight decay too large", text, (usual,))
 
 
