@@ -98,6 +98,8 @@ def run(overrides: list[str]) -> None:
         from ffn_train.sweep.manifest import entry
         from ffn_train.sweep.space import Job
 
+        for note in experiment.notes:
+            tell(note)
         say(estimate([entry(Job({}, config))]))
         return
     say(report(execute(experiment, tell, announce=mention)))

@@ -81,6 +81,14 @@ def test_a_preset_that_is_a_sweep_says_so_without_the_flag(tmp_path: Path) -> No
     assert done.stderr == f"without -m this is one run of the base settings, not {varied}\n"
 
 
+def test_a_dry_run_says_how_a_table_was_read(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("a,y\n7,2\n2,3\n3,5\n4,4\n5,6\n")
+    done = command(
+        "task=table", "task.path=data.csv", "task.target=y", "dry_run=true", cwd=tmp_path
+    )
+    assert "5 rows\ninputs: numbers a; target y\n" in done.stderr
+
+
 def test_what_a_preset_says_about_sweeps_is_no_mistake_in_one_run(presets: Path) -> None:
     done = command("--config-dir=mine", "experiment=told", "dry_run=true", cwd=presets)
     assert (done.returncode, done.stderr) == (0, "")
