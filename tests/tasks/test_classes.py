@@ -134,7 +134,7 @@ def test_columns_come_back_from_their_json_with_the_classes(folder: Path) -> Non
             "column 'kind' is a target of text, such as 'n1', and has 65 different words, many for "
             "classes; what helps: task.classes=true",
         ),
-        (flowers(('"1,5"', '"2,5"')), {}, "what helps: task.decimal=comma or task.classes=true"),
+        (flowers(('"1,5"', '"2,5"')), {}, "such as '2,5'; what helps: task.classes=true"),
         (flowers(), {"target": ["kind", "x"]}, "is a target of text, such as 'versicolor'"),
         (flowers(("", "")), {}, "column 'kind' is a target without a value"),
         (flowers(("one", "one")), {}, "task.target 'kind' is 'one' in all 48 training rows"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from ffn_train.tasks.table import BLOCK
 from ffn_train.tasks.tabular.numerals import MISSING, Numerals
 
 TEXT = 0.9  # a column is text if at least this share of its cells are not numbers
+MEASURED = 10  # numbers with a unit are so if more than this, or half the rows, differ
+_UNIT = re.compile(r".*\d\s*((?:[^\W\d_]|°)(?:[^\W\d_]|[°/^])*\d?)")
 _PAIRS = (("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"))
 
 Mask = NDArray[np.bool_]
@@ -120,6 +123,30 @@ def as_numbers(cells: Any, numerals: Numerals) -> tuple[Array, Mask]:
         values, wrong = _parsed(cells, numerals.value)
         wrong |= np.isinf(values)
     return values, wrong
+
+
+def unit_of(cells: Any, numerals: Numerals) -> str:
+    """The word behind different numbers in all cells but 0, or else alone there; "" for none."""
+    if cells.dtype.kind in "iufbmM":
+        return ""
+    words = [word for cell in factorized(cells)[1] if (word := str(cell).strip()) != "0"]
+    measured = next(filter(None, map(_UNIT.fullmatch, words[:10])), None)
+    if measured is None or not all(word.endswith(measured[1]) for word in words):
+        return ""
+    numbers = {word.removesuffix(measured[1]).strip() for word in words} - {""}
+    few = len(numbers) <= min(MEASURED, len(cells) / 2)
+    return "" if few or not all(map(numerals.is_number, numbers)) else measured[1]
+
+
+def without(unit: str, cells: Any) -> Any:
+    """The cells without the unit behind their numbers, NaN in place of a unit alone."""
+    if cells.dtype.kind in "iuf":
+        return cells
+    import pandas as pd
+
+    codes, uniques = factorized(cells)
+    bare = [str(cell).strip().removesuffix(unit).strip() or math.nan for cell in uniques]
+    return pd.Series(np.array([*bare, math.nan], dtype=object).take(codes), cells.index)
 
 
 def truth_pairs(letters: Sequence[str]) -> list[tuple[str, str]]:

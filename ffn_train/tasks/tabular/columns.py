@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from ffn_train.tasks.tabular.cells import (
     shown,
     truth_pairs,
     with_cells,
+    without,
 )
 from ffn_train.tasks.tabular.dates import as_days, example
 from ffn_train.tasks.tabular.numerals import Numerals
@@ -197,10 +198,11 @@ class Columns:
     ``classes``: the words of a classification's target in all rows used; None for numbers.
     ``left_out``: columns that are not inputs, with the reasons. ``missing``: cells that count as
     missing. ``table``: the names of all columns of the table but the targets, in its order; () of a
-    run of a version that did not record them. ``version``: of the rules by which cells are read; by
-    the first, which is not recorded, words for missing cells with blanks around them are words, and
-    a year among dates is its first day; by the first two, months, quarters and weeks are words,
-    20200131 is a number, dates have neither week nor day, and words are too many from 51 on.
+    run of a version that did not record them. ``units``: the words behind the numbers of columns.
+    ``version``: of the rules by which cells are read; by the first, which is not recorded, words
+    for missing cells with blanks around them are words, and a year among dates is its first day; by
+    the first two, months, quarters and weeks, numbers with a unit and points among numbers are
+    words, 20200131 is a number, dates have neither week nor day, and words are too many from 51 on.
     """
 
     inputs: tuple[Column, ...]
@@ -210,6 +212,7 @@ class Columns:
     missing: tuple[str, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
     table: tuple[str, ...] = ()
+    units: Mapping[str, str] = field(default_factory=dict)
     version: int = VERSION
 
     @property
@@ -229,9 +232,10 @@ class Columns:
         return frozenset(name for name, known in words.items() if of_text(known))
 
     def cells(self, frame: Any, name: str) -> Any:
-        """A column of a frame, with NaN in place of the cells that count as missing."""
+        """A column of a frame without its unit, with NaN where cells count as missing."""
         padded = self.version > 1
-        return blanked(frame[name], self.missing, self.numerals, padded=padded)
+        cells = blanked(frame[name], self.missing, self.numerals, padded=padded)
+        return without(self.units[name], cells) if name in self.units else cells
 
     def has_targets(self, frame: Any) -> bool:
         """Whether a frame has a column for each target."""
@@ -244,7 +248,7 @@ class Columns:
         train = np.flatnonzero(trains)  # in order, which matters to the time only
         with ThreadPoolExecutor(2) as threads:  # NumPy's sorting does not hold the others up
             known = train, self.numerals, self.version
-            fit = threads.map(lambda c: c.fitted(frame[c.name], *known), self.inputs)
+            fit = threads.map(lambda c: c.fitted(self.cells(frame, c.name), *known), self.inputs)
             return replace(self, inputs=tuple(fit))
 
     def with_classes(self, frame: Any) -> Columns:
@@ -347,7 +351,11 @@ class Columns:
         """The rows (N,) in which an input is missing."""
         lacks = np.zeros(len(frame), dtype=bool)
         for column in self.inputs:
-            lacks |= self.cells(frame, column.name).isna().to_numpy()
+            cells = self.cells(frame, column.name)
+            if column.kind == "number":  # of which more words are missing cells
+                lacks |= np.isnan(as_numbers(cells, self.numerals)[0])
+            else:
+                lacks |= cells.isna().to_numpy()
         return lacks
 
     def coded(self, frame: Any) -> Coded:
@@ -383,6 +391,7 @@ class Columns:
             "missing": list(self.missing),
             "left_out": dict(self.left_out),
             "table": list(self.table),
+            "units": dict(self.units),
             "version": self.version,
         }
 
@@ -404,5 +413,6 @@ class Columns:
             missing=tuple(content["missing"]),
             left_out=tuple(content["left_out"].items()),
             table=tuple(map(str, content.get("table", ()))),
+            units=dict(content.get("units", {})),
             version=int(content.get("version", 1)),
         )

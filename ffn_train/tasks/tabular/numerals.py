@@ -16,6 +16,7 @@ MISSING = frozenset(
         *("<NA>", "NaT", "#N/A", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "#NAME?"),
     ]
 )
+BLANKS = frozenset([".", "*", "**", "***"])  # missing too among numbers; words of a category
 NUMERAL = re.compile(  # with any mark of decimals, or of groups and any other of decimals
     r"[-+]?(\d+([.,]\d+)?|\d{1,3}((,\d{2,3})+(\.\d+)?|(\.\d{2,3})+(,\d+)?))(e[-+]?\d+)?",
     re.A | re.I,
@@ -49,7 +50,7 @@ class Numerals:
         Currency and percent signs are ignored: 45% is 45.
         """
         cell = typed(cell.strip())
-        if cell in MISSING:
+        if cell in MISSING or cell in BLANKS:
             return float("nan")
         if self.decimal == "." and not self.thousands and _PLAIN.fullmatch(cell):
             return float(cell)

@@ -19,8 +19,12 @@ from ffn_train.tasks.tabular.cells import (
     blanked,
     distinct,
     factorized,
+    named,
     pair_of,
     shown,
+    unit_of,
+    with_cells,
+    without,
 )
 from ffn_train.tasks.tabular.columns import VERSION, Column, Columns
 from ffn_train.tasks.tabular.dates import (
@@ -32,14 +36,19 @@ from ffn_train.tasks.tabular.dates import (
     date_forms,
     doubts,
 )
-from ffn_train.tasks.tabular.numerals import MARKS, Numerals
+from ffn_train.tasks.tabular.marks import Marks
+from ffn_train.tasks.tabular.numerals import BLANKS, Numerals
 from ffn_train.tasks.tabular.reading import SKIP, Reading, unused
 
 LEVELS = 64  # a category with more levels, or more than half as many as rows, is left out
 WORDS = 10  # more different words among numbers are no marks of missing cells
 CODES = 10  # up to this many distinct numbers in a target may be codes of classes
+RARE = 0.005  # a value that stands for missing cells is in at least this share of the rows
 LONG = 200  # characters of a cell that no message repeats in full
 LISTED = 20  # columns or problems in a message before the rest is only counted
+_OPEN = re.compile(r"[<>≤≥]\s*=?\s*\d+|\d+\s*\+")  # the last or first of some levels
+_CODE = re.compile(r"\d+[A-Za-z]")
+_IDENTIFIER = re.compile(r"(?i:id|uuid|guid|index|key|no\.?|nr\.?)|.*_(?i:id)|.*[a-z]I[Dd]")
 
 
 @dataclass(frozen=True)
@@ -154,6 +163,15 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
             raise SettingError(f"{key} has {shown(name)}, which is a target too")
     candidates = requested or [n for n in names.all if n not in {*targets, *dropped, *groups}]
     candidates = [name for name in dict.fromkeys(candidates) if name not in dropped]
+    measured = [name for name in candidates if name not in categories]
+    measured += [] if roles.classes else targets
+    units = {
+        name: unit
+        for name in (measured if roles.version > 2 else ())
+        if (unit := unit_of(frame[name], reading.numerals))
+    }
+    frame = with_cells(frame, {name: without(unit, frame[name]) for name, unit in units.items()})
+    marks = Marks(frame, reading)
     problems = _Problems()
     for name in sorted(long_codes(frame, reading, roles, source)):
         problems.add(
@@ -161,29 +179,31 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
             "has codes among floating-point numbers of more than 15 digits, which do not tell them "
             "apart: make them text",
         )
-    inputs, remarks = [], []
+    inputs, remarks = [], [(name, f" in {unit}") for name, unit in units.items()]
     left_out = [(name, "it groups the rows") for name in groups if name not in candidates]
     may_be_classes = len(targets) == 1 and roles.classes is not False
     classes = None
     for name in targets:
         if roles.classes or (may_be_classes and _is_text(frame[name], reading.numerals)):
-            classes = _classes(name, frame[name], reading.numerals, roles, problems)
+            classes = _classes(name, frame[name], marks, roles, problems)
         else:
             asked = may_be_classes and roles.classes is None
-            _check_numbers(name, frame[name], reading.numerals, problems, may_be_classes=asked)
+            _check_numbers(name, frame[name], marks, problems, may_be_classes=asked)
             first = frame[name].head(1000)  # more than CODES of them are enough to know
             few = may_be_classes and first.nunique() <= CODES
             numbers = frame[name].nunique() if few else 0
             if 1 < numbers <= CODES and roles.classes is None and 10 * numbers <= len(frame):
                 many = f"{numbers} different numbers (task.classes=true makes classes of them)"
-                remarks.append((name, many))
+                remarks.append((name, f": {many}"))
+            elif note := _sentinel(frame[name]):
+                remarks.append((name, f": {note}"))
     for name in candidates:
         cells = frame[name]
         kind: Column | str | None
         if name in categories:
             kind = Column(name, "category")
         else:
-            kind = _kind(name, cells, reading, roles, problems)
+            kind = _kind(name, cells, marks, roles, problems)
         if isinstance(kind, Column):
             levels = LEVELS if roles.version > 2 else 50
             reason, note = _odd(kind, cells, name in reading.unnamed, levels)
@@ -191,9 +211,10 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
             if reason and not asked_for:
                 left_out.append((name, reason))
                 continue
-            remarks += [(name, note)] if note and not asked_for else []
+            remarks += [(name, f": {note}")] if note and not asked_for else []
             if kind.kind == "date":
-                remarks += [(name, doubt) for doubt in doubts(cells, kind.date, roles.dates)]
+                said = doubts(cells, kind.date, roles.dates)
+                remarks += [(name, f": {doubt}") for doubt in said]
             if kind.kind == "category":
                 kind = replace(kind, levels=class_words(as_words(cells)[0]))
             inputs.append(kind)
@@ -214,6 +235,7 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
         missing=roles.missing,
         left_out=tuple(left_out),
         table=tuple(name for name in names.all if name not in targets),
+        units=units,
         version=roles.version,
     )
     return Selection(columns, groups[0] if groups else None, remarks)
@@ -266,7 +288,7 @@ def _is_text(cells: Any, numerals: Numerals) -> bool:
 
 
 def _classes(
-    name: str, cells: Any, numerals: Numerals, roles: Wanted, problems: _Problems
+    name: str, cells: Any, marks: Marks, roles: Wanted, problems: _Problems
 ) -> tuple[str, ...]:
     """The words of a target of classes; a problem if they are too many or could be numbers."""
     classes = class_words(as_words(cells)[0])
@@ -274,18 +296,19 @@ def _classes(
         problems.add(name, "is a target without a value")
     elif not roles.classes:
         first = str(cells[cells.notna()].iloc[0])
-        marks = _marks(first.strip(), numerals)
-        if marks or len(classes) > min(LEVELS, len(cells) / 2):
+        others = marks.others(first)
+        if others or len(classes) > min(LEVELS, len(cells) / 2):
             trouble = f"is a target of text, such as {shown(first)}"
-            if not marks:
+            if not others:
                 trouble += f", and has {len(classes):,} different words, many for classes"
-            problems.add(name, trouble, *marks, "task.classes=true")
+            problems.add(name, trouble, *marks.helping(first), "task.classes=true")
     return classes
 
 
 def _check_numbers(
-    name: str, cells: Any, numerals: Numerals, problems: _Problems, *, may_be_classes: bool
+    name: str, cells: Any, marks: Marks, problems: _Problems, *, may_be_classes: bool
 ) -> None:
+    numerals = marks.numerals
     values, wrong = as_numbers(cells, numerals)
     if np.isnan(values).all() and not wrong.any():
         problems.add(name, "is a target without a value")
@@ -295,9 +318,9 @@ def _check_numbers(
     elif wrong.any():
         few = may_be_classes and cells.nunique() <= min(LEVELS, len(cells) / 2)
         classes = ["task.classes=true"] if few else []
-        marks = _marks(str(cells[wrong].iloc[0]).strip(), numerals)
+        ways = marks.helping(str(cells[wrong].iloc[0]))
         words, trouble = _as_missing(cells[wrong]), f"has {_wrong_cells(cells, wrong)}"
-        problems.add(name, trouble, *marks, *classes, "missing", missing=words)
+        problems.add(name, trouble, *ways, *classes, "missing", missing=words)
 
 
 def _as_missing(cells: Any) -> list[str]:
@@ -309,27 +332,8 @@ def _as_missing(cells: Any) -> list[str]:
     return [] if many or not "".join(words).isprintable() else words
 
 
-def _marks(cell: str, numerals: Numerals) -> list[str]:
-    """The settings with each of which, or else the pairs with which, this cell is a number."""
-    if numerals.is_number(cell):  # but not a finite one
-        return []
-    words = {mark: word for word, mark in MARKS.items()}
-    decimal = "," if numerals.decimal == "." else "."
-    ways = []
-    if any(Numerals(decimal, mark).is_number(cell) for mark in ("", numerals.decimal)):
-        ways.append(f"task.decimal={words[decimal]}")
-    for mark in (decimal, " ", "'"):
-        if mark != numerals.thousands and Numerals(numerals.decimal, mark).is_number(cell):
-            ways.append(f"task.thousands={words[mark]}")
-    return ways or [
-        f"task.decimal={words[decimal]} task.thousands={words[mark]}"
-        for mark in (" ", "'")
-        if Numerals(decimal, mark).is_number(cell)
-    ]
-
-
 def _kind(
-    name: str, cells: Any, reading: Reading, roles: Wanted, problems: _Problems
+    name: str, cells: Any, marks: Marks, roles: Wanted, problems: _Problems
 ) -> Column | str | None:
     """A column with its kind, or the reason to leave it out; None if that is a problem."""
     iso = FULL_ISO if roles.version > 1 else ANY_ISO
@@ -340,7 +344,10 @@ def _kind(
     if cells.dtype.kind == "b":
         return Column(name, "boolean")
     each = distinct(cells)
-    values, wrong = as_numbers(each, reading.numerals)
+    plain = cells.dtype.kind in "iuf"
+    words_too = BLANKS if roles.version < 3 and not plain else ()
+    values, wrong = as_numbers(each, marks.numerals)
+    wrong |= named(each, words_too, marks.numerals)
     if not wrong.any():
         if np.isnan(values).all():
             return "it is empty"
@@ -351,7 +358,6 @@ def _kind(
         return Column(name, "boolean")
     if pair := pair_of(each):
         return Column(name, "boolean", levels=pair if len(pair[0]) == 1 else ())
-    plain = cells.dtype.kind in "iuf"
     forms = [] if plain else date_forms(each, roles.dates, iso, months=roles.version > 2)
     if len(forms) == 1:
         if not as_days(each, forms[0])[1].any():
@@ -361,7 +367,9 @@ def _kind(
         problems.add(name, trouble, "missing", "categories", "drop", missing=words)
         return None
     words = each[wrong].astype(str).str.strip()
-    wrong = as_numbers(cells, reading.numerals)[1]
+    if roles.version > 2 and len(each) <= CODES and all(map(_OPEN.fullmatch, words)):
+        return Column(name, "category")
+    wrong = as_numbers(cells, marks.numerals)[1] | named(cells, words_too, marks.numerals)
     first = str(cells.iloc[int(wrong.argmax())])
     if forms:
         problems.add(
@@ -372,12 +380,13 @@ def _kind(
             "drop",
         )
         return None
-    marks = _marks(first.strip(), reading.numerals)
     hits, present = int(wrong.sum()), int(cells.notna().sum())
     text = hits >= TEXT * present or (not plain and _are_text(words, hits, len(each), present))
-    if marks or not text:
+    if marks.others(first) or not text:
         trouble, listed = f"has {_wrong_cells(cells, wrong)}", _as_missing(cells[wrong])
-        ways = marks or ("missing", "categories")
+        ways = marks.helping(first) or ["missing", "categories"]
+        if all(map(_CODE.fullmatch, words)) and not (values % 1 > 0).any():
+            ways.reverse()  # they may be codes, as the whole numbers beside them
         problems.add(name, trouble, *ways, "drop", missing=listed)
         return None
     return Column(name, "category")
@@ -404,6 +413,8 @@ def _odd(column: Column, cells: Any, unnamed: bool, most: int) -> tuple[str, str
         if levels == len(words) == 1:
             return "it is one word in all rows", ""
         if levels > min(most, len(cells) / 2):
+            if levels == cells.notna().sum():
+                return "its words all differ", ""
             keep = paste("task.categories", [column.name])
             return f"it has {levels:,} different words ({keep} keeps it)", ""
         return "", ""
@@ -419,7 +430,31 @@ def _odd(column: Column, cells: Any, unnamed: bool, most: int) -> tuple[str, str
         drop = paste("task.drop", [column.name])
         reason = "it counts the rows"
         return (reason, "") if unnamed else ("", f"{reason} ({drop} leaves it out)")
-    return "", ""
+    if values.dtype.kind in "iu" and _IDENTIFIER.fullmatch(column.name) and cells.is_unique:
+        drop = paste("task.drop", [column.name])
+        return "", f"it may only tell the rows apart ({drop} leaves it out)"
+    return "", _sentinel(cells)
+
+
+def _sentinel(cells: Any) -> str:
+    """A remark on a number that may stand for missing cells: it is further from all others than
+    these are from each other, and too frequent for an outlier.
+    """
+    if cells.dtype.kind not in "iuf":
+        return ""
+    values = as_numbers(cells, Numerals())[0]
+    for value in (np.fmin.reduce(values), np.fmax.reduce(values)):
+        hits, word = np.count_nonzero(values == value), f"{value:.15g}"
+        marks = value < 0 or {*word} <= {*"9."}
+        if not marks or hits < max(3, RARE * len(values)):
+            continue
+        rest = values[(values != value) & ~np.isnan(values)]
+        with np.errstate(over="ignore"):
+            apart = len(rest) > 0 and np.abs(rest - value).min() > np.ptp(rest)
+        if apart and len(np.unique(rest)) > CODES:
+            setting = paste("task.missing", [word])
+            return f"{word} in {hits:,} rows, far from the rest ({setting})"
+    return ""
 
 
 def described(selection: Selection) -> str:
@@ -434,8 +469,7 @@ def described(selection: Selection) -> str:
     if columns.classes is not None:
         text += f", {len(columns.classes)} classes: {_some(columns.classes)}"
     left_out = _together((name, f" left out: {reason}") for name, reason in columns.left_out)
-    remarks = _together((name, f": {remark}") for name, remark in selection.remarks)
-    return "; ".join([text, *left_out, *remarks[:LISTED]])
+    return "; ".join([text, *left_out, *_together(selection.remarks)[:LISTED]])
 
 
 def _together(said: Iterable[tuple[str, str]]) -> list[str]:

@@ -230,6 +230,8 @@ class TableTask(Task):
                 "(task.fill=drop drops the rows)"
             )
         table = _table(columns, frame)
+        if self.version > 2:
+            _check_inputs(table, chosen.train)
         if columns.classes is not None:
             _check_classes(table, chosen.train, columns.targets[0])
         data = standardised(table, chosen, standardise_targets=standardise_targets)
@@ -452,6 +454,16 @@ def _check_rows(frame: Any, source: str) -> None:
         raise SettingError(
             f"{source} has {counted(len(frame), 'row')} that can be used; "
             f"at least {FEWEST_ROWS} are needed"
+        )
+
+
+def _check_inputs(table: Table, train: NDArray[np.int64]) -> None:
+    """Raises SettingError if the training rows do not differ in any input."""
+    coded = (numbers[train] for numbers in table.inputs.columns)
+    if all((numbers == numbers[0]).all() for numbers in coded):
+        raise SettingError(
+            f"no input differs between the {len(train)} training rows "
+            f"({', '.join(table.input_names[:LISTED])}): there is nothing to learn from"
         )
 
 

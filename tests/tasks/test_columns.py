@@ -1,0 +1,124 @@
+"""What kinds of columns a table has, and what is said of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ffn_train.tasks.tabular.columns import Columns
+from tests.tasks.written import HEADER, ROWS, data, lines, read, refusal, rng, task
+
+MANY = [*ROWS, *(f"{i},{-i},{i * i % 7}" for i in range(90))]
+
+
+def beside(cells: list[str], rows: list[str] = ROWS) -> str:
+    """A table with these cells, over and over, in a first column c."""
+    shown = [f"{cells[i % len(cells)]},{row}" for i, row in enumerate(rows)]
+    return lines(shown, f"c,{HEADER}")
+
+
+@pytest.mark.parametrize("unit", [" kmpl", "kg", " °C", " µg/m3", " m^2"])
+def test_numbers_with_a_unit_are_numbers(folder: Path, unit: str) -> None:
+    cells = [*(f"{i / 2}{unit}" for i in range(10)), unit, "0"]
+    made = data(beside(cells))
+    assert made.notes[1].endswith(f"c in {unit.strip()}")
+    table = read(beside(cells))
+    assert table.input_names == ("c", "c=(missing)", "a", "b")
+    assert table.inputs[[1, 10, 11], 0].tolist() == [0.5, 2, 0]
+    assert len(read(beside(cells), fill="drop").inputs) == len(ROWS) - 1
+    columns = Columns.from_json(json.loads(json.dumps(made.to_json()["columns"])))
+    other = pd.DataFrame({"c": [f"7.5{unit}", "3", unit], "a": 1, "b": 2, "y": 3})
+    columns.check(other, "the table")
+    assert columns.encode(other)[:, 0].tolist() == [7.5, 3, 2]
+
+
+def test_a_target_has_a_unit_and_so_has_a_second_file(folder: Path) -> None:
+    rows = [f"{row} kg" for row in ROWS]
+    Path("second.csv").write_text(lines(rows[:2]))
+    made = data(lines(rows), validation_path="second.csv")
+    assert read(lines(rows)).targets[:2, 0].tolist() == [3.73, 9.17]
+    np.testing.assert_allclose(made.y_validation, made.y_train[:2])
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [f"{i}{'AB'[i % 2]}" for i in range(12)],  # codes
+        [*(f"{i} kmpl" for i in range(11)), "3 km/kg"],
+        [f"{i % 5}th" for i in range(12)],  # few numbers
+        [f"2014{i:04}T000000" for i in range(12)],
+    ],
+)
+def test_words_that_begin_with_a_number_are_words(folder: Path, cells: list[str]) -> None:
+    assert "c" not in data(beside(cells)).input_names
+
+
+def test_older_runs_have_no_units_and_no_points_for_missing_cells(folder: Path) -> None:
+    for cells in ([f"{i} kg" for i in range(12)], [*".*.*1", *".*.*2"]):
+        old = replace(task(beside(cells)), version=2)
+        assert "c" not in old.table(rng()).input_names
+        assert "c" in read(beside(cells)).input_names
+
+
+def test_marks_are_missing_cells_of_numbers_and_words_of_categories(folder: Path) -> None:
+    cells = [".", "*", "**", "***", *map(str, range(8))]
+    assert read(beside(cells)).input_names[:2] == ("c", "c=(missing)")
+    assert len(read(beside(cells), fill="drop").inputs) == 8
+    assert read(beside([*"..uv"])).input_names[:2] == ("c=.", "c=u")
+
+
+@pytest.mark.parametrize("cells", [["0", "1", "2", "3+"], ["<5", "5", "6", "> 10"]])
+def test_the_last_of_few_levels_may_be_open(folder: Path, cells: list[str]) -> None:
+    assert read(beside(cells)).input_names[:4] == tuple(f"c={cell}" for cell in sorted(cells))
+    many = [*map(str, range(11)), cells[-1]]
+    assert "c=" not in str(refusal(beside(many)))
+
+
+def test_codes_with_a_letter_are_advised_to_be_a_category(folder: Path) -> None:
+    helps = "what helps: 'task.categories=[c]' or 'task.missing=[136A]'"
+    assert helps in refusal(beside([*map(str, range(130, 141)), "136A"]))
+    assert "what helps: 'task.missing" in refusal(beside([*map(str, range(130, 141)), "rotary"]))
+
+
+def test_marks_that_other_numbers_contradict_are_not_advised(folder: Path) -> None:
+    whole = [f"{i},{i % 5},{i * i % 7}" for i in range(12)]
+    cells = [*(f"0.{i}75" for i in range(1, 12)), "23.799.999.900"]
+    for rows in (ROWS, whole):
+        assert "task.decimal" not in refusal(beside(cells, rows))
+    cells[:-1] = map(str, range(11))
+    assert "task.decimal" in refusal(beside(cells, whole))
+
+
+def test_a_column_whose_words_all_differ_is_no_category(folder: Path) -> None:
+    unique = "\n".join(["month,y", *(f"m{i},{i * i % 7}" for i in range(12))])
+    refused = refusal(unique)
+    assert "'month': its words all differ" in refused
+    assert "categories" not in refused
+    assert refusal(unique, categories=["month"]) == (
+        "no input differs between the 10 training rows (month=(other)): there is nothing to learn "
+        "from"
+    )
+
+
+@pytest.mark.parametrize("value", ["-200", "-99.99", "9999"])
+def test_a_number_far_from_all_others_is_remarked(folder: Path, value: str) -> None:
+    cells = [*map(str, range(20, 50)), value]
+    note = data(beside(cells, MANY)).notes[1]
+    assert f"c: {value} in 3 rows, far from the rest ('task.missing=[{value}]')" in note
+    assert data(beside(cells, MANY), target="c").notes[1].count(value) == 2
+    for ordinary in (["0", *cells[:-1]], [*cells[:-1], "-9"], [*cells[:-1], "1500"]):
+        assert "far from" not in data(beside(ordinary, MANY)).notes[1]
+
+
+@pytest.mark.parametrize("name", ["id", "user_id", "userID", "No."])
+def test_a_column_that_tells_the_rows_apart_is_remarked(folder: Path, name: str) -> None:
+    content = beside([str(7 * i % 101) for i in range(50)]).replace("c,", f"{name},", 1)
+    assert (
+        f"{name}: it may only tell the rows apart ('task.drop=[{name}]'" in data(content).notes[1]
+    )
+    assert "apart" not in data(content.replace(name, "idea", 1)).notes[1]
