@@ -586,6 +586,18 @@ def test_the_states_of_a_country_are_categories(folder: Path) -> None:
     assert "state=s50" in read(lines(rows, "state," + HEADER)).input_names
 
 
+@pytest.mark.parametrize(
+    ("words", "rare", "kept"), [(70, 7, True), (70, 8, False), (300, 0, False)]
+)
+def test_many_words_are_a_category_if_they_are_common(
+    folder: Path, words: int, rare: int, kept: bool
+) -> None:
+    cells = [f"c{i:03}" for i in range(words) for _ in range(1 + 3 * (i >= rare))]
+    rows = [f"{cell},{ROWS[i % len(ROWS)]}" for i, cell in enumerate(cells)]
+    names = read(lines(rows, "country," + HEADER)).input_names
+    assert (f"country=c{words - 1:03}" in names) == kept
+
+
 def test_the_errors_of_spreadsheets_are_missing_cells(folder: Path) -> None:
     rows = [*ROWS, *(f"1,{error},2" for error in ("#DIV/0!", "#NULL!", "#VALUE!", "<NA>"))]
     assert data(lines(rows)).notes[2].startswith("missing cells in b: ")

@@ -40,7 +40,8 @@ from ffn_train.tasks.tabular.marks import Marks
 from ffn_train.tasks.tabular.numerals import BLANKS, Numerals
 from ffn_train.tasks.tabular.reading import SKIP, Reading, unused
 
-LEVELS = 64  # a category with more levels, or more than half as many as rows, is left out
+LEVELS = 64  # a category with more levels, or more than half as many as rows, is left out,
+COMMON_LEVELS, COMMON = 256, 4  # or with more than these if nine in ten are in so many rows
 WORDS = 10  # more different words among numbers are no marks of missing cells
 CODES = 10  # up to this many distinct numbers in a target may be codes of classes
 RARE = 0.005  # a value that stands for missing cells is in at least this share of the rows
@@ -205,8 +206,7 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
         else:
             kind = _kind(name, cells, marks, roles, problems)
         if isinstance(kind, Column):
-            levels = LEVELS if roles.version > 2 else 50
-            reason, note = _odd(kind, cells, name in reading.unnamed, levels)
+            reason, note = _odd(kind, cells, name in reading.unnamed, roles.version)
             asked_for = name in requested or name in categories
             if reason and not asked_for:
                 left_out.append((name, reason))
@@ -405,14 +405,22 @@ def _are_text(words: Any, hits: int, different: int, present: int) -> bool:
     return many and bool(words.str[:1].str.isalpha().all())
 
 
-def _odd(column: Column, cells: Any, unnamed: bool, most: int) -> tuple[str, str]:
+def _too_many(words: Sequence[str], index: Any, version: int) -> bool:
+    """Whether a category has too many levels for a column each."""
+    counts = [n for word, n in zip(words, np.bincount(index), strict=True) if word]
+    levels, most = len(counts), LEVELS if version > 2 else 50
+    common = levels <= COMMON_LEVELS and sum(n >= COMMON for n in counts) >= 0.9 * levels
+    return levels > min(most, len(index) / 2) and not (common and version > 2)
+
+
+def _odd(column: Column, cells: Any, unnamed: bool, version: int) -> tuple[str, str]:
     """The reason to leave out an input, or else a remark on it; "" for none."""
     if column.kind == "category":
-        words = as_words(cells)[0]
+        words, index = as_words(cells)
         levels = sum(map(bool, words))
         if levels == len(words) == 1:
             return "it is one word in all rows", ""
-        if levels > min(most, len(cells) / 2):
+        if _too_many(words, index, version):
             if levels == cells.notna().sum():
                 return "its words all differ", ""
             keep = paste("task.categories", [column.name])
