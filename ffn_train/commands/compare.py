@@ -91,13 +91,18 @@ def present(
     """Write tables, figures and the page, whose file is returned; print the table of the groups.
 
     Nothing is printed if writing fails, and nothing is written if a figure refuses an option or a
-    file is in the way. Figures of earlier comparisons are removed.
+    file is in the way. Figures of earlier comparisons of other runs are removed.
     """
+    from ffn_train.compare.figures import FIGURES  # late: it imports matplotlib
+
+    before = earlier.tables(out)
     earlier.check(out / name for name in compare.OTHERS)
     figures = compare.write_figures(comparison, out, formats, processes)
     compare.write_tables(comparison, out)
     page = compare.write_page(comparison, out)
-    earlier.remove_figures(out, but=figures)
+    if earlier.tables(out) != before:
+        named = {out / f"{name}.{kind}" for name in FIGURES for kind in FORMATS}
+        earlier.remove_figures(named - {*figures})
     mention(compare.table(comparison, columns(sys.stdout) or sys.maxsize))
     names = ", ".join(dict.fromkeys(path.stem for path in figures))
     mention(f"tables{f' and figures ({names})' if names else ''} in {out}")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
-from ffn_train.compare.discovery import OUT
-from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import files
 
@@ -21,22 +19,33 @@ _SIGNS = {
 
 
 def _ours(path: Path) -> bool:
-    return _SIGNS.get(path.name, MAKER.encode()) in files.read_bytes(path)
+    try:
+        return _SIGNS.get(path.name, MAKER.encode()) in files.read_bytes(path)
+    except OSError:
+        return False
 
 
 def check(paths: Iterable[Path]) -> None:
-    """Raises SettingError for a file that something else wrote, OSError for a link.
+    """Raises SettingError for files that something else wrote.
 
-    The folder ``comparison`` is a comparison's own: one of version 0.1.0 did not sign its figures.
+    Where the tables are a comparison's, so are the figures: older versions did not sign them.
     """
-    for path in paths:
-        if files.there(path) and path.parent.name != OUT and not _ours(path):
-            raise SettingError(f"{path} exists; remove it, or name another directory by --out")
+    foreign = [path for path in paths if files.there(path) and not _ours(path)]
+    foreign = [path for path in foreign if path.name in _SIGNS or not tables(path.parent)]
+    if foreign:
+        exist, them = ("exists", "it") if len(foreign) == 1 else ("exist", "them")
+        listed = ", ".join(map(str, foreign))
+        raise SettingError(f"{listed} {exist}; remove {them}, or name another directory by --out")
 
 
-def remove_figures(out: Path, but: Collection[Path]) -> None:
-    """Remove the figures of earlier comparisons, of which these are not."""
-    for path in sorted(out.iterdir()):
-        picture = path.suffix.removeprefix(".") in FORMATS and path not in but
-        if picture and path.is_file() and not path.is_symlink() and _ours(path):
+def tables(out: Path) -> list[bytes]:
+    """The contents of the tables that tell which runs an earlier comparison had, if it was one."""
+    paths = [path for path in (out / "groups.csv", out / "runs.csv") if _ours(path)]
+    return [files.read_bytes(path) for path in paths]
+
+
+def remove_figures(figures: Iterable[Path]) -> None:
+    """Remove those of these figures that an earlier comparison wrote."""
+    for path in figures:
+        if not path.is_symlink() and _ours(path):
             path.unlink()

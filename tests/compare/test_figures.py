@@ -14,7 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from ffn_train.commands.compare import present
 from ffn_train.compare import OTHERS, Options, forking, write_figures
 from ffn_train.compare.case import Case
+from ffn_train.compare.earlier import MAKER
 from ffn_train.config.settings import SettingError
+from ffn_train.runs import files
 from tests.compare.made_up import (
     case,
     compared,
@@ -112,19 +114,41 @@ def test_figures_are_written_in_each_format(tmp_path: Path) -> None:
 
 def test_only_what_an_earlier_comparison_wrote_is_replaced_or_removed(tmp_path: Path) -> None:
     several = compared(case(), case(depth=8), figures=["final"])
-    alone = compared(case(), figures=["loss_curves"])
-    for comparison, formats in ((several, ["svg", "pdf"]), (several, ["pdf"]), (alone, ["png"])):
-        present(comparison, tmp_path, formats)
-        (tmp_path / "layers.png").write_bytes(b"mine")
+    for formats in (["svg"], ["pdf"]):  # of the same runs, a paper's figures one by one
+        present(several, tmp_path, formats)
+    (tmp_path / "layers.png").write_bytes(b"mine")
+    os.truncate(tmp_path / "layers.png", files.LARGEST + 1)  # sparse
+    (tmp_path / "mine.png").write_bytes(MAKER.encode())
     figures = {path.name for path in tmp_path.iterdir()} - {*OTHERS}
-    assert figures == {"loss_curves.png", "layers.png"}
-    for name in ("loss_curves.png", *OTHERS):
-        content = (tmp_path / name).read_bytes()
-        (tmp_path / name).write_bytes(b"mine")
+    assert figures == {"final.svg", "final.pdf", "layers.png", "mine.png"}
+    alone = compared(case(), figures=["loss_curves"])
+    present(alone, tmp_path, ["png"])
+    figures = {path.name for path in tmp_path.iterdir()} - {*OTHERS}
+    assert figures == {"loss_curves.png", "layers.png", "mine.png"}
+    unsigned = (tmp_path / "loss_curves.png").read_bytes().replace(MAKER.encode(), b"version 0.1.0")
+    (tmp_path / "loss_curves.png").write_bytes(unsigned)
+    present(alone, tmp_path, ["png"])
+    assert MAKER.encode() in (tmp_path / "loss_curves.png").read_bytes()
+
+
+def test_what_something_else_wrote_is_left_alone(tmp_path: Path) -> None:
+    alone = compared(case(), figures=["loss_curves"])
+    out = tmp_path / "comparison"
+    present(alone, out, ["png"])
+    for name in OTHERS:
+        content = (out / name).read_bytes()
+        (out / name).write_bytes(b"mine")
         with pytest.raises(SettingError, match=f"{name} exists; remove it, or name another"):
-            present(alone, tmp_path, ["png"])
-        assert (tmp_path / name).read_bytes() == b"mine"
-        (tmp_path / name).write_bytes(content)
+            present(alone, out, ["png"])
+        assert (out / name).read_bytes() == b"mine"
+        (out / name).write_bytes(content)
+    for name in ("groups.csv", "runs.csv"):
+        (out / name).unlink()
+    for kind in ("png", "svg"):
+        (out / f"loss_curves.{kind}").write_bytes(b"mine")
+    both = "loss_curves.png, .*/loss_curves.svg exist; remove them, or name another"
+    with pytest.raises(SettingError, match=both):
+        present(alone, out, ["png", "svg"])
 
 
 def test_the_figures_of_many_runs_are_drawn_side_by_side(tmp_path: Path) -> None:
