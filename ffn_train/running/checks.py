@@ -23,7 +23,6 @@ from ffn_train.tasks.scores import R2, Score
 from ffn_train.tasks.table import Data
 from ffn_train.train import threads
 
-SLOW, BLOCKS_A_SECOND = 10_000, 700  # from so many blocks on theory takes long; measured
 ROWS = 3  # on which a layer is tried
 
 
@@ -128,14 +127,6 @@ def reduced(size: int, used: int) -> list[str]:
         return []
     rows = counted(used, "training row")
     return [f"trainer.batch_size={size} is more than the {rows}: a batch is all of them"]
-
-
-def slow_theory(depth: int) -> list[str]:
-    """A note if theory takes long, before the first step."""
-    if depth < SLOW:
-        return []
-    about = f"theory takes about {depth / BLOCKS_A_SECOND:.0f} s for {depth:,} blocks"
-    return [f"{about} before the first step; theory.predict=false leaves it out"]
 
 
 def warnings(

@@ -82,7 +82,14 @@ def execute(
                 GuardedLogger(experiment.logger, notify) as logger,
             ):
                 run = _carry_out(
-                    experiment, path, what.checkpoint, origin, logger, interruption, progress
+                    experiment,
+                    path,
+                    what.checkpoint,
+                    origin,
+                    logger,
+                    interruption,
+                    progress,
+                    notify,
                 )
             _draw(experiment, run, notify)
             with Interruption(patience=SOON):
@@ -142,6 +149,7 @@ def _carry_out(
     logger: GuardedLogger,
     interruption: Interruption,
     progress: bool,
+    notify: Notify,
 ) -> Run:
     origin = replace(origin, legs=legs(path, origin, experiment.trainer, checkpoint))
     Status("running").write(path)  # first: without a summary the status says how a run ended
@@ -155,7 +163,7 @@ def _carry_out(
     files.write_json(path / files.CONFIG, experiment.config, durable=False)
     records.write(path / files.PROVENANCE, origin)
     files.write_json(path / files.DATA, experiment.exact.to_json(), durable=False)
-    files.write_json(path / files.THEORY, expectation(experiment), durable=False)
+    files.write_json(path / files.THEORY, expectation(experiment, notify), durable=False)
     trainer = experiment.trainer
     if trainer.model.engine is not NUMPY:  # compile what a step needs: not a part of the training
         next(trainer.fit(trainer.start(experiment.params), state_every=experiment.checkpoint.steps))

@@ -11,11 +11,13 @@ import numpy as np
 
 from ffn_train.config.kept import kept
 from ffn_train.config.settings import described
+from ffn_train.running import Notify
 from ffn_train.running.experiment import Experiment
 from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import files
 from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
 
+SLOW, BLOCKS_A_SECOND = 10_000, 700  # from so many blocks on theory takes long; measured
 DECIMALS = 9  # of the logarithms; further digits differ between machines
 # settings that come into play after the first batch, or not at all
 AFTER = (
@@ -24,16 +26,21 @@ AFTER = (
 )
 
 
-def expectation(experiment: Experiment) -> dict[str, Any]:
+def expectation(experiment: Experiment, notify: Notify) -> dict[str, Any]:
     """Both modes' predictions for the initial parameters and the first batch; see runs.predictions.
 
-    A mode without a prediction, also because of an exception, gives the reason.
+    A mode without a prediction, also because of an exception, gives the reason. ``notify`` is told
+    if it takes long.
     """
     modes = {"anchored": anchored, "a priori": a_priori}
     if not experiment.predicts:
         modes = dict.fromkeys(modes, lambda experiment: Unpredicted("theory.predict=false"))
 
     def predictions() -> dict[str, Any]:
+        depth = experiment.model.depth
+        if experiment.predicts and depth >= SLOW:
+            about = f"theory takes about {depth / BLOCKS_A_SECOND:.0f} s for {depth:,} blocks"
+            notify(f"{about} before the first step; theory.predict=false leaves it out")
         return {mode: _mode(predicted, experiment) for mode, predicted in modes.items()}
 
     same = _first_batch(experiment)

@@ -213,10 +213,7 @@ def build_experiment(
         predicts=settings.theory.predict,
         plot=plot,
         directory=directory,
-        notes=[
-            *(*exact.notes, *notes, *checks.reduced(trainer.batch_size, size)),
-            *(checks.slow_theory(model.depth) if settings.theory.predict else []),
-        ],
+        notes=[*exact.notes, *notes, *checks.reduced(trainer.batch_size, size)],
         warnings=checks.warnings(parts, settings, model, steps, data),
     )
 

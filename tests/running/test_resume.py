@@ -199,8 +199,8 @@ def test_whatever_a_kill_leaves_ends_as_a_straight_run(
     of each run half are tried, drawn by lot.
     """
     lot = random.Random(every)
-    predicted = expectation(tiny(STEPS[0], every))
-    monkeypatch.setattr(execution, "expectation", lambda experiment: predicted)
+    predicted = expectation(tiny(STEPS[0], every), NOTES.append)
+    monkeypatch.setattr(execution, "expectation", lambda *given: predicted)
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     for steps in STEPS:
         path = tmp_path / f"run{steps}"

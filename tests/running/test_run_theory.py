@@ -23,12 +23,11 @@ from ffn_train.plots.expected import DOES_NOT_HOLD
 from ffn_train.plots.predicted import figure as drawn
 from ffn_train.report import text as report
 from ffn_train.running import expectation
-from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.predictions import Ratio, band, relative_gradient
 from ffn_train.theory import Prediction, batch
 from tests.support.choices import settings
-from tests.support.small_runs import config, run_in
+from tests.support.small_runs import NOTES, config, run_in
 from tests.support.unsealed import unseal
 
 WIDE = {"width": 32, "expansion": 4}
@@ -100,15 +99,21 @@ def test_predictions_are_skipped_if_asked(tmp_path: Path, monkeypatch: pytest.Mo
     assert "theory                 no prediction: theory.predict=false" in report.report(run)
 
 
-@pytest.mark.parametrize(
-    ("depth", "predict", "told"), [(20_000, True, 1), (20_000, False, 0), (1000, True, 0)]
-)
-def test_a_stack_for_which_theory_takes_long_is_told_of(
-    depth: int, predict: bool, told: int
+@pytest.mark.parametrize(("slow", "predict", "told"), [(3, True, 1), (3, False, 0), (4, True, 0)])
+def test_a_run_whose_theory_takes_long_says_so_where_it_is_computed(
+    slow: int, predict: bool, told: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = config(model={"depth": depth, "width": 1}, theory={"predict": predict})
-    line = "theory takes about 29 s for 20,000 blocks before the first step; theory.predict=false "
-    assert sum(note.startswith(line) for note in build_experiment(settings).notes) == told
+    monkeypatch.setattr(expectation, "SLOW", slow)
+    monkeypatch.setattr(expectation, "BLOCKS_A_SECOND", 0.1)
+    line = "theory takes about 30 s for 3 blocks before the first step; theory.predict=false leaves"
+
+    def notes() -> int:
+        NOTES.clear()
+        run_in(tmp_path / "run", config(theory={"predict": predict}))
+        return sum(note.startswith(line) for note in NOTES)
+
+    assert notes() == told
+    assert notes() == 0  # the run has ended
 
 
 def test_a_theory_that_does_not_hold_is_said_not_to(run: Run) -> None:

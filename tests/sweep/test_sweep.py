@@ -29,7 +29,7 @@ from ffn_train.sweep.space import jobs
 from ffn_train.tasks.tabular.file import read as read_table
 from ffn_train.train.trainer import Trainer
 from tests.support.command import command, process, start
-from tests.support.small_runs import SMALL
+from tests.support.small_runs import NOTES, SMALL
 
 TINY = (*SMALL[:3], "trainer.steps=3", *SMALL[4:])
 RESULTS = (files.SCALARS, files.MEASURES, files.WEIGHTS, files.SUMMARY, files.THEORY)
@@ -427,7 +427,8 @@ def test_the_theory_of_the_same_first_batch_is_worked_out_once(
     assert modes == [0, 0, 1, 1]
     for entry in read(sweep):
         written = json.loads((sweep / entry.directory / files.THEORY).read_text())
-        assert written == expectation.expectation(build_experiment(entry.config))
+        experiment = build_experiment(entry.config)
+        assert written == expectation.expectation(experiment, NOTES.append)
     for number, other in enumerate(
         (
             "init=he,xavier",
