@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ffn_train.nn.core import Array, FlatVector
-from ffn_train.nn.trial import protected
+from ffn_train.nn.trial import array, protected
 from ffn_train.running.experiment import Experiment
 from ffn_train.runs.score import ScoreDeclared, ScoreResult
 from ffn_train.tasks.scores import Score
@@ -32,11 +32,14 @@ def final_scores(experiment: Experiment, params: FlatVector) -> tuple[Array, dic
 
 def declared(score: Score, data: Data) -> tuple[ScoreDeclared, Array | None]:
     """The score with the baseline's and the trivial model's on the validation rows of this data,
-    and the baseline's outputs for them.
+    and the baseline's outputs for them. Raises SettingError if these are none.
     """
     data = protected(data)
     outputs, no_skill = score.baseline(data), score.no_skill(data)
-    baseline = None if outputs is None else float(score.value(data.y_validation, outputs))
+    baseline = None
+    if outputs is not None:
+        array(f"score {score.name}: baseline", outputs, "the outputs", data.y_validation.shape)
+        baseline = float(score.value(data.y_validation, outputs))
     result = ScoreDeclared(
         name=score.name,
         symbol=score.symbol,

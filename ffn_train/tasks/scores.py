@@ -13,7 +13,7 @@ import numpy as np
 from ffn_train.config.registry import is_ours
 from ffn_train.config.settings import SettingError, shortened
 from ffn_train.nn.core import Array
-from ffn_train.nn.trial import array, number, protected, tried
+from ffn_train.nn.trial import number, protected, tried
 from ffn_train.tasks.least_squares import fit_least_squares
 from ffn_train.tasks.logistic_regression import fit_logistic_regression, log_softmax
 from ffn_train.tasks.table import Data, is_constant
@@ -55,7 +55,7 @@ class Score(ABC):
 
     def check_results(self, data: Data) -> None:
         """Try a score of your own. Raises SettingError if it changes what it is given, or gives
-        something else than numbers and the baseline's outputs.
+        something else than numbers.
         """
         if is_ours(type(self)):
             return
@@ -63,11 +63,9 @@ class Score(ABC):
         given = {"the targets": targets, "the outputs": targets}
         number(f"{who}value", tried(f"{who}value", self.value, given))
         with np.errstate(all="ignore"):
-            no_skill, baseline = self.no_skill(data), self.baseline(data)
+            no_skill = self.no_skill(data)
         if no_skill is not None:
             number(f"{who}no_skill", no_skill)
-        if baseline is not None:
-            array(f"{who}baseline", baseline, "the outputs", targets.shape)
         tried(f"{who}details", partial(self.plain_details, data), {"the outputs": targets})
 
     def details(self, data: Data, outputs: Array) -> Mapping[str, Mapping[str, float]]:

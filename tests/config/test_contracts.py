@@ -364,13 +364,27 @@ SCORED = {"value": "", "baseline": "None", "before": "", "details": "{}"}
         ({"details": "{'MAE': 1.0}"}, r"details must return symbol -> target -> value, got {"),
         ({"details": "{'MAE': {'y': '1'}}"}, "details must return a number, got '1' as MAE of y$"),
         ({"baseline": "[0.0]"}, r"baseline must return the outputs, \(16, 1\), got list$"),
+        (
+            {"baseline": "data.y_validation[:, 0]"},
+            r"baseline must return the outputs, \(16, 1\), got ndarray \(16,\) float64$",
+        ),
     ],
 )
 def test_a_score_that_breaks_its_contract_is_refused_before_the_run(
     build: Build, wrong: dict[str, str], message: str
 ) -> None:
     with pytest.raises(SettingError, match=f"^score mine: {message}"):
-        build(SCORE.format(**{**SCORED, **wrong}), "task=mine")
+        trained(build(SCORE.format(**{**SCORED, **wrong}), "task=mine"))
+    assert not Path("run").exists()
+
+
+def test_the_baseline_of_a_score_is_fitted_once(build: Build) -> None:
+    fitted = "self.fits.append(1) or data.y_validation"
+    content = SCORE.format(**{**SCORED, "baseline": fitted})
+    named = 'name = "mine"\n'
+    experiment = build(content.replace(named, f"{named}    fits = []\n", 1), "task=mine")
+    trained(experiment)
+    assert vars(type(experiment.trainer.score))["fits"] == [1]
 
 
 def test_a_score_changes_no_data_on_occasion_and_loses_no_run(build: Build) -> None:
