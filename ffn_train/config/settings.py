@@ -169,14 +169,17 @@ def defaults(cls: type[Any]) -> dict[str, Any]:
 
 def check_defaults(cls: Any) -> None:
     """Raises TypeError for a setting whose type needs a check of its own, and SettingError for a
-    default that is none of the setting's values.
+    default that is none of the setting's values; one with such a check may have a default that
+    passes it on some machines only.
     """
     hints = _hints(cls)
     for name, setting in declared(cls).items():
-        if setting.default is not REQUIRED:
-            check(name, setting.default, setting, hints[name])
-        elif setting.check is None:
+        if setting.check is not None:
+            continue
+        if setting.default is REQUIRED:
             _simple(name, hints[name])
+        else:
+            check(name, setting.default, setting, hints[name])
 
 
 def check_all(section: Any, key: str) -> None:
@@ -287,17 +290,20 @@ def one_of(key: str, value: Any, allowed: Iterable[str]) -> str:
 
 
 def check_kinds(owner: Any, kinds: Mapping[str, type], prefix: str = "") -> None:
-    """Raises ValueError for an attribute that is declared as something of another type."""
+    """Raises SettingError for an attribute that is declared as something of another type."""
     words = {str: "text", bool: "True or False"}
     for name, kind in kinds.items():
         if not isinstance(value := getattr(owner, name), kind):
-            raise ValueError(f"{prefix}{name} must be {words[kind]}, got {shortened(repr(value))}")
+            what = f"{words[kind]}, got {shortened(repr(value))}"
+            raise SettingError(f"{prefix}{name} must be {what}")
 
 
-def check_words(name: str, words: Any, example: str) -> None:
-    """Raises ValueError for what is declared as something else than a tuple of texts."""
-    if not isinstance(words, tuple) or not all(isinstance(word, str) for word in words):
+def check_words(owner: Any, name: str, example: str) -> None:
+    """Make a declared list of texts a tuple. Raises ValueError for what is neither."""
+    words = getattr(owner, name)
+    if not isinstance(words, (tuple, list)) or not all(isinstance(word, str) for word in words):
         raise ValueError(f"{name} must be a tuple such as ({example!r},), got {words!r}")
+    setattr(owner, name, tuple(words))
 
 
 def some_of(key: str, words: Sequence[str], allowed: Iterable[str]) -> tuple[str, ...]:

@@ -45,10 +45,10 @@ def number(who: str, result: Any, *, finite: bool = False, where: str = "") -> f
 
 
 def array(who: str, result: Any, what: str, *like: Any) -> None:
-    """Raises SettingError for no array of real numbers or, if given, of this shape and dtype."""
+    """Raises SettingError for no array of numbers or, if given, of this shape and dtype."""
     kind = getattr(result, "shape", None), getattr(result, "dtype", None)
-    real = isinstance(result, np.ndarray) and result.dtype.kind in "biuf"
-    if not real or kind[: len(like)] != like:
+    numbers = isinstance(result, np.ndarray) and result.dtype.kind in "biufc"
+    if not numbers or kind[: len(like)] != like:
         expected = ", ".join(filter(None, (what, " ".join(map(str, like)))))
         got = " ".join(str(word) for word in (type(result).__name__, *kind) if word is not None)
         raise SettingError(f"{who} must return {expected}, got {got}")

@@ -28,8 +28,8 @@ class RunFigure(Choice, ABC):
     def check_class(cls) -> None:
         if cls.name == "all":
             raise ValueError("the name stands for all figures")
-        check_words("needs", cls.needs, "loss")
-        check_words("kinds", cls.kinds, "classes")
+        check_words(cls, "needs", "loss")
+        check_words(cls, "kinds", "classes")
 
     @abstractmethod
     def draw(self, run: Run) -> Figure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -420,7 +421,15 @@ class Mine(Norm):
     def layer(self, width):
         return Scale()
 """
-SCALE = {"initial": "1.0", "before": "", "y": "x * 2", "dx": "dy * 2", "alone": "x * 2"}
+SCALE = {
+    "placement": "post",
+    "initial": "1.0",
+    "before": "",
+    "y": "x * 2",
+    "dx": "dy * 2",
+    "alone": "x * 2",
+}
+IN_PLACE = "np.multiply(dy, 2, out=dy)"
 
 
 @pytest.mark.parametrize(
@@ -432,11 +441,11 @@ SCALE = {"initial": "1.0", "before": "", "y": "x * 2", "dx": "dy * 2", "alone": 
             r"forward must return an array like x, .*, got ndarray \(3, 1\) float32",
         ),
         (
-            {"dx": "dy[:, :1] * 2"},
+            {"dx": "dy[:, :1] * 2", "placement": "pre"},
             r"the pullback must return an array like x, .* \(3, 1\) float32$",
         ),
         ({"before": "x *= 2"}, "forward with its pullback must not change x$"),
-        ({"dx": "np.multiply(dy, 2, out=dy)"}, "forward with its pullback must not change dL/dy$"),
+        ({"dx": IN_PLACE}, "forward with its pullback must not change dL/dy$"),
         ({"alone": "np.multiply(x, 2, out=x)"}, "predict must not change x$"),
         ({"alone": "x"}, "predict and forward must agree$"),
         ({"initial": "np.nan"}, "initial_value must return a finite number, got nan for gain$"),
@@ -445,9 +454,20 @@ SCALE = {"initial": "1.0", "before": "", "y": "x * 2", "dx": "dy * 2", "alone": 
 def test_a_norm_that_breaks_its_contract_is_refused_before_the_run(
     build: Build, wrong: dict[str, str], message: str
 ) -> None:
-    placement = "pre" if "dx" in wrong else "post"
     with pytest.raises(SettingError, match=f"^norm=mine: {message}"):
-        build(LAYER.format(placement=placement, **{**SCALE, **wrong}), "norm=mine")
+        build(LAYER.format(**{**SCALE, **wrong}), "norm=mine")
+
+
+def test_a_norm_before_the_branch_may_change_the_gradient_in_place(build: Build) -> None:
+    runs = []
+    for number, dx in enumerate((SCALE["dx"], IN_PLACE)):
+        content = LAYER.format(**{**SCALE, "placement": "pre", "dx": dx})
+        experiment = build(content, "norm=mine", "theory.predict=false")
+        runs.append(trained(replace(experiment, directory=Path(f"run{number}"))))
+    for name in ("loss", "gradient_norm"):
+        np.testing.assert_array_equal(runs[0].scalars[name], runs[1].scalars[name])
+    flow, expected = (run.measures["signal_gradient_rms"].values for run in runs)
+    np.testing.assert_array_equal(flow, expected)
 
 
 BRANCH = """

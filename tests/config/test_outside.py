@@ -332,11 +332,6 @@ class Mine(Loss):
     kinds = "regression"
     def value_and_gradient(self, y, targets): return 0.0, y
 """: "kinds must be a tuple such as",
-    """@choice("loss", "mine")
-class Mine(Loss):
-    unit = 3
-    def value_and_gradient(self, y, targets): return 0.0, y
-""": "unit must be text, got 3",
     """@choice("figure", "mine")
 class Mine(RunFigure):
     needs = ("loss")
@@ -449,6 +444,11 @@ def test_a_score_that_is_declared_wrongly_is_refused_when_it_is_loaded(
 
 
 TRIED = {
+    """@choice("loss", "mine")
+class Mine(Loss):
+    unit = 3
+    def value_and_gradient(self, y, targets): return 0.0, y
+""": (["loss=mine"], "loss=mine: unit must be text, got 3"),
     """@choice("optimizer", "mine")
 class Mine(Optimizer):
     slots = ()
@@ -531,6 +531,37 @@ class Mine(Schedule):
     words: list[str] = setting("words", ["a"], check=lambda key, value: None)
     def factor(self, step, progress): return self.k * self.on
 """: ["schedule=mine"],
+    """from pathlib import Path
+def exists(key, value):
+    if not Path(value).exists(): raise ValueError(f"{key} does not exist")
+@choice("schedule", "mine")
+class Mine(Schedule):
+    path: str = setting("the file", "elsewhere.csv", check=exists)
+    def factor(self, step, progress): return 1.0
+""": ["schedule=mine", "schedule.path=my_parts.py"],
+    """@choice("figure", "mine")
+class Mine(RunFigure):
+    needs = ["loss"]
+    kinds = ["regression"]
+    def draw(self, run): return None
+""": [],
+    """@choice("loss", "mine")
+class Mine(Loss):
+    squared: bool = setting("whether it is squared", True)
+    @property
+    def unit(self): return "squared standard deviations" if self.squared else ""
+    def value_and_gradient(self, y, targets):
+        error = y - targets
+        return (error * error).mean(), (2 / error.size) * error
+""": ["loss=mine"],
+    """import numpy as np
+@choice("quantity", "mine")
+class Mine(PassQuantity):
+    per, symbol, equation, needs = "run", "m", "m", ("signals",)
+    def start(self, model, dtype): return np.zeros((), complex)
+    def forward(self, at, partial): pass
+    def value(self, partial, batch, out): return abs(partial)
+""": ["measure.quantities=[mine]"],
     """@choice("logger", "mine")
 class Mine(Logger):
     file: object = None

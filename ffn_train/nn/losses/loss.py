@@ -31,8 +31,7 @@ class Loss(Choice, ABC):
 
     @classmethod
     def check_class(cls) -> None:
-        check_words("kinds", cls.kinds, "regression")
-        check_kinds(cls, {"trivial": str, "unit": str})
+        check_words(cls, "kinds", "regression")
 
     @abstractmethod
     def value_and_gradient(self, y: Array, targets: Array) -> tuple[float, Array]:
@@ -49,10 +48,12 @@ class Loss(Choice, ABC):
         """Try a loss of your own on a few targets (N, M).
 
         Raises SettingError if it changes what it is given, returns something else than a number
-        and a gradient of the outputs' shape and dtype, or if its methods disagree.
+        and a gradient of the outputs' shape and dtype, if its methods disagree, or for words that
+        are none.
         """
         if self.ours:
             return
+        check_kinds(self, {"trivial": str, "unit": str}, f"loss={self.name}: ")
         y = np.linspace(-1, 1, targets.size, dtype=targets.dtype).reshape(targets.shape)
         given, who = {"the outputs": y, "the targets": targets}, f"loss={self.name}: value"
         both: Any = tried(f"{who}_and_gradient", self.value_and_gradient, given)

@@ -76,7 +76,7 @@ class Quantity(Choice, ABC):
                 raise ValueError(f"{name} is not declared")
         check_kinds(cls, {"symbol": str, "equation": str, "unit": str, "log": bool})
         one_of("per", cls.per, get_args(Per))
-        check_words("needs", cls.needs, "gradient")
+        check_words(cls, "needs", "gradient")
         for need in cls.needs:
             one_of("needs", need, get_args(Need))
         if cls.name in RESERVED:
