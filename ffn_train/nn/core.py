@@ -31,13 +31,6 @@ Arrays = Array | list[Array]  # arrays of one shape, stacked along the first axi
 Shape = tuple[int, ...]
 
 
-class InPlace(dict[str, Array]):
-    """Arrays by name that stay where they are: an assignment writes into the array of that name."""
-
-    def __setitem__(self, name: str, value: Array) -> None:
-        self[name][...] = value
-
-
 @dataclass(slots=True, eq=False)
 class Views:
     """Named views into one flat vector: a layer's own arrays by name, and the views of its parts.

@@ -1,4 +1,4 @@
-"""A method of a part of one's own, tried: what it is given must stay, what it returns must fit.
+"""What a method of a part of one's own is given must stay, and what it returns or keeps must fit.
 
 An error begins with ``who``, the choice and its method, as in ``loss=mine: value``.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from ffn_train.config.registry import Choice
 from ffn_train.config.settings import SettingError, shortened
 from ffn_train.nn.core import Array
 
@@ -52,6 +53,27 @@ def array(who: str, result: Any, what: str, *like: Any) -> None:
         expected = ", ".join(filter(None, (what, " ".join(map(str, like)))))
         got = " ".join(str(word) for word in (type(result).__name__, *kind) if word is not None)
         raise SettingError(f"{who} must return {expected}, got {got}")
+
+
+def put_back(part: Choice, memory: Mapping[str, Array], arrays: Mapping[str, Array]) -> None:
+    """Copy what a part has put into its ``memory`` in place of its ``arrays`` into these.
+
+    Raises SettingError for a name that is not among them, and for another shape or kind of number.
+    """
+    changed = {}  # all are copied before one is written: they may have been swapped
+    for name, value in memory.items():
+        if name in arrays and value is arrays[name]:
+            continue
+        who = f"{part.group}={part.name}: memory[{name!r}]"
+        if name not in arrays:
+            raise SettingError(f"{who} is not among its arrays: {', '.join(arrays) or 'none'}")
+        now, before = np.array(value), arrays[name]
+        if now.shape != before.shape or not np.can_cast(now.dtype, before.dtype, "same_kind"):
+            kinds = f"{before.shape} {before.dtype}, got {now.shape} {now.dtype}"
+            raise SettingError(f"{who} must stay an array {kinds}")
+        changed[name] = now
+    for name, now in changed.items():
+        arrays[name][...] = now
 
 
 def agree(who: str, one: Any, other: Any, dtype: Any) -> None:

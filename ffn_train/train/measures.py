@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ffn_train.config.settings import SettingError, shortened
-from ffn_train.nn.core import Array, Arrays, Floats, InPlace
+from ffn_train.nn.core import Array, Arrays, Floats
 from ffn_train.nn.reductions import Reductions
 from ffn_train.nn.segments import SignalGradients
 from ffn_train.nn.stack import Stack
-from ffn_train.nn.trial import protected
+from ffn_train.nn.trial import protected, put_back
 from ffn_train.train.quantities.quantity import (
     BACKWARD,
     FORWARD,
@@ -129,13 +129,11 @@ class Measurement:
         }
         self._absent = {q.name for q in quantities if q.absent(model)}
         self._memory = {
-            q.name: InPlace(
-                {
-                    key.removeprefix(f"{q.name}/"): array
-                    for key, array in memory.items()
-                    if key.startswith(f"{q.name}/")
-                }
-            )
+            q.name: {
+                key.removeprefix(f"{q.name}/"): array
+                for key, array in memory.items()
+                if key.startswith(f"{q.name}/")
+            }
             for q in quantities
         }
         of_passes = [q for q in quantities if isinstance(q, PassQuantity)]
@@ -221,7 +219,9 @@ class Measurement:
         for quantity in quantities:
             name = quantity.name
             source = step if quantity.ours else _protected(step)
-            self._set(quantity, quantity.value(source, self._memory[name], self._values[name]))
+            memory = dict(self._memory[name])
+            self._set(quantity, quantity.value(source, memory, self._values[name]))
+            put_back(quantity, memory, self._memory[name])
 
     def _set(self, quantity: Quantity, value: Value) -> None:
         """Store a value that was returned instead of written to ``out``."""

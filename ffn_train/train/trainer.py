@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffn_train.config.settings import counted
-from ffn_train.nn.core import Array, FlatVector, InPlace
+from ffn_train.nn.core import Array, FlatVector
 from ffn_train.nn.engine import Fit, Steps
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.optim.optimizer import Memory, Optimizer
 from ffn_train.nn.optim.schedules import Schedule
 from ffn_train.nn.stack import Stack
+from ffn_train.nn.trial import put_back
 from ffn_train.tasks.scores import Score
 from ffn_train.tasks.table import Data
 from ffn_train.train.batches import Batches
@@ -306,7 +307,8 @@ class Trainer:
         params, grads = state.params.vector, tools.gradient.vector
 
         def part(span: slice) -> None:
-            memory = InPlace({name: state.memory[name][span] for name in self.optimizer.slots})
+            arrays = {name: state.memory[name][span] for name in self.optimizer.slots}
+            memory = dict(arrays)
             self.optimizer.step(
                 params[span],
                 grads[span],
@@ -315,6 +317,7 @@ class Trainer:
                 count=state.step + 1,
                 decays=tools.decays[span],
             )
+            put_back(self.optimizer, memory, arrays)
 
         if measurement is not None:
             measurement.before_update(params)

@@ -327,6 +327,70 @@ class Mine(Optimizer):
         assert np.array_equal(state.memory["sum"], state.memory["same"])
 
 
+REPLACED = {
+    "in place": """old = memory["m"].copy()
+        memory["m"][...] = 0.9 * old + grads
+        now = memory["m"]""",
+    "assigned": """old = memory["m"]
+        memory["m"] = now = 0.9 * old + grads""",
+    "updated": """old = memory["m"]
+        memory.update(m=0.9 * old + grads)
+        now = memory["m"]""",
+    "merged": """old = memory["m"]
+        memory |= {"m": 0.9 * old + grads}
+        now = memory["m"]""",
+    "taken out": """old = memory.pop("m")
+        now = memory.setdefault("m", 0.9 * old + grads)""",
+    "swapped": """memory["m"], memory["other"] = memory["other"], memory["m"]
+        old = memory["other"]
+        memory["m"] = now = 0.9 * old + grads""",
+}
+
+
+def test_what_a_part_puts_into_its_memory_is_kept_and_changes_nothing_else(build: Build) -> None:
+    """By an optimizer with the old and the new mean, and by a quantity, also when it goes on."""
+    runs: list[Run] = []
+    for name, rule in REPLACED.items():
+        experiment = build(
+            f"""
+@choice("optimizer", "mine")
+class Mine(Optimizer):
+    slots = ("m", "other")
+
+    def descend(self, params, grads, memory, *, lr, count):
+        {rule}
+        params -= lr * (0.5 * old + 0.5 * now)
+
+
+@choice("quantity", "moved")
+class Moved(StepQuantity):
+    per, symbol, equation, needs = "run", "m", "m", ("parameters", "memory")
+
+    def memory(self, model, dtype):
+        return {{"before": np.zeros(model.layout.size, dtype), "turns": np.zeros(1, np.complex64)}}
+
+    def value(self, step, memory, out):
+        old = memory["before"]
+        memory.update(before=step.params, turns=memory["turns"] + 1j)
+        out[...] = np.linalg.norm(step.params - old) * memory["turns"].imag[0]
+""",
+            *("optimizer=mine", "+optimizer.lr=0.1", "measure.quantities={moved: 1}"),
+            *("checkpoint.every=1", "schedule=constant"),
+        )
+        experiment = replace(experiment, directory=Path(name))
+        if runs:
+            config = {**experiment.config, "trainer": {**experiment.config["trainer"], "steps": 4}}
+            half = replace(experiment.trainer, steps=4)
+            trained(replace(experiment, config=config, trainer=half))
+        runs.append(trained(experiment))
+        assert not runs[1:] or NOTES[-1] == f"{name} was finished at step 4, now goes on to 8"
+        assert (runs[-1].measures["moved"].values[1:] > 0).all()
+        for run in runs[1:]:
+            np.testing.assert_equal(run.weights(), runs[0].weights())
+            moved, expected = (each.measures["moved"].values for each in (run, runs[0]))
+            np.testing.assert_array_equal(moved, expected)
+
+
 SCORE = """
 class Mine(Score):
     name = "mine"

@@ -451,6 +451,26 @@ class Mine(Loss):
 """: (["loss=mine"], "loss=mine: unit must be text, got 3"),
     """@choice("optimizer", "mine")
 class Mine(Optimizer):
+    slots = ("sum",)
+    def descend(self, params, grads, memory, *, lr, count):
+        memory["mean"] = grads
+        params -= lr * grads
+""": (
+        ["optimizer=mine", "+optimizer.lr=0.1"],
+        "optimizer=mine: memory['mean'] is not among its arrays: sum",
+    ),
+    """@choice("optimizer", "mine")
+class Mine(Optimizer):
+    slots = ("sum",)
+    def descend(self, params, grads, memory, *, lr, count):
+        memory["sum"] = grads.sum()
+        params -= lr * grads
+""": (
+        ["optimizer=mine", "+optimizer.lr=0.1"],
+        "optimizer=mine: memory['sum'] must stay an array (4,) float64, got () float64",
+    ),
+    """@choice("optimizer", "mine")
+class Mine(Optimizer):
     slots = ()
     def descend(self, params, grads, memory, *, lr, count): params = params - lr * grads
 """: (["optimizer=mine", "+optimizer.lr=0.1"], "optimizer=mine: descend must change params in pl"),

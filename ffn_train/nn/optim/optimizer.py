@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ffn_train.config.registry import Choice
 from ffn_train.config.settings import SettingError, setting
-from ffn_train.nn.core import Array, InPlace
+from ffn_train.nn.core import Array
+from ffn_train.nn.trial import put_back
 
 # the part of the weights that decay takes in a step: with FEW training rows of a table and more,
 # and with ever so few; found by trial
@@ -83,14 +84,18 @@ class Optimizer(Choice, ABC):
         return replace(self, weight_decay=float(f"{decay:.3g}"))
 
     def check_results(self) -> None:
-        """Raises SettingError for an optimizer of your own that does not change ``params``."""
+        """Raises SettingError for an optimizer of your own that does not change ``params``, or
+        whose memory does not stay of its shape.
+        """
         if self.ours:
             return
         params: Array = np.ones(4)
-        memory = InPlace({name: np.zeros(4) for name in self.slots})
+        arrays: Memory = {name: np.zeros(4) for name in self.slots}
         with np.errstate(all="ignore"):
             for count in range(1, TRIED + 1):  # it may wait, and collect gradients in its memory
+                memory = dict(arrays)
                 self.step(params, np.full(4, 0.5), memory, lr=1.0, count=count, decays=False)
+                put_back(self, memory, arrays)
                 if (params != 1).any():
                     return
         raise SettingError(
@@ -101,7 +106,10 @@ class Optimizer(Choice, ABC):
     def descend(
         self, params: Array, grads: Array, memory: Memory, *, lr: float, count: int
     ) -> None:
-        """The rule's step along the gradient, without decay, in place and elementwise."""
+        """The rule's step along the gradient, without decay, in place and elementwise.
+
+        An array put into ``memory`` in place of another is copied into that one afterwards.
+        """
 
 
 def shrinking(rows: int) -> float:

@@ -252,5 +252,5 @@ class StepQuantity(Quantity):
         """Write the value into ``out``, or return it.
 
         ``memory`` holds the quantity's own arrays, kept from one measured step to the next; an
-        assignment to a name writes into its array.
+        array put into it in place of another is copied into that one afterwards.
         """
