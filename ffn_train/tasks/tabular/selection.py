@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ffn_train.config.settings import SettingError, nearest, printable
+from ffn_train.tasks.table import BLOCK
 from ffn_train.tasks.tabular.categories import as_words, class_words, too_long
 from ffn_train.tasks.tabular.cells import (
     TEXT,
@@ -347,7 +348,8 @@ def _kind(
     plain = cells.dtype.kind in "iuf"
     words_too = BLANKS if roles.version < 3 and not plain else ()
     values, wrong = as_numbers(each, marks.numerals)
-    wrong |= named(each, words_too, marks.numerals)
+    if words_too:
+        wrong |= named(each, words_too, marks.numerals)
     if not wrong.any():
         if np.isnan(values).all():
             return "it is empty"
@@ -451,7 +453,11 @@ def _sentinel(cells: Any) -> str:
     if cells.dtype.kind not in "iuf":
         return ""
     values = as_numbers(cells, Numerals())[0]
-    for value in (np.fmin.reduce(values), np.fmax.reduce(values)):
+    some = values[:: max(1, len(values) // (16 * BLOCK))]
+    for extreme in (np.fmin, np.fmax):
+        if np.count_nonzero(some == extreme.reduce(some)) < RARE / 2 * len(some):
+            continue
+        value = extreme.reduce(values)
         hits, word = np.count_nonzero(values == value), f"{value:.15g}"
         marks = value < 0 or {*word} <= {*"9."}
         if not marks or hits < max(3, RARE * len(values)):
