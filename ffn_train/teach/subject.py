@@ -142,7 +142,8 @@ class Subject:
 
 def gradient_name(tensor: str, names: Mapping[str, str]) -> str:
     """What its gradient is called; ``names`` are the user's names of the tensors."""
-    return tensor if tensor == "y" or tensor.startswith("dx") else f"d{names.get(tensor, tensor)}"
+    known = tensor.startswith("dx") or (tensor == "y" and tensor not in names)
+    return tensor if known else f"d{names.get(tensor, tensor)}"
 
 
 def _by_key(keys: Sequence[str], results: Sequence[str]) -> tuple[str, ...]:

@@ -100,6 +100,11 @@ def test_shapes_that_no_name_tells_are_said() -> None:
     assert str(checked(RIGHT["one vector, and x last"])).endswith("; x (D,)")
 
 
+def test_the_gradient_of_an_argument_y_is_dy() -> None:
+    report = pair("x, y): return x * y", "g, x, y): return g * y, g * x")
+    assert str(report).startswith("backward: right: dx and dy agree")
+
+
 def test_a_cache_of_forward_pass_is_that_of_the_same_arguments() -> None:
     source = RIGHT["forward_pass keeps what backward_pass needs"].replace("dact(", "dact(act(")
     report = checked(source.replace('["z"])\n    return x', '["z"]))\n    return x'))
