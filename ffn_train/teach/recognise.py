@@ -26,7 +26,9 @@ SEARCHED = 10_000  # shapes to try on an unknown function
 ATTEMPTS = 100  # of them, to find out why none fits
 VECTORS, MATRICES = ("H", "D", "M", ""), ("HD", "DH", "MH", "HM", "MD", "DM", "DD")
 BATCHES = ("ND", "NH", "NM", "DN", "HN", "MN")
-VECTOR = re.compile(r"[bgs](_?\w)?|(bias|beta|gain|gamma|shift|offset).*")
+VECTOR = re.compile(
+    r"b\w{0,3}|[bg]_\w+|[gs](\d*|_?\w)|(bias|beta|gain|gamma|shift|offset).*", re.IGNORECASE
+)
 MATRIX = re.compile(r"[wuvkq].*", re.IGNORECASE)
 READINGS = 16  # the most shapes of the arguments in which a function is checked
 NEAR, FAR = 1e-9, 1e-3  # relative steps: float64 resolves both, float32 only the second

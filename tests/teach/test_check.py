@@ -105,6 +105,13 @@ def test_the_gradient_of_an_argument_y_is_dy() -> None:
     assert str(report).startswith("backward: right: dx and dy agree")
 
 
+@pytest.mark.parametrize("bias", ["B", "b12", "b_in", "b_out", "bias_2", "bhh", "bout", "g_ln"])
+def test_an_argument_with_the_name_of_a_bias_is_not_a_batch(bias: str) -> None:
+    wrong = f"dy, x, W, {bias}): return dy.T @ x, dy, dy @ W"
+    (finding,) = pair(f"x, W, {bias}): return x @ W.T + {bias}", wrong).findings
+    assert finding.mistakes == ("the sum over the batch forgotten",)
+
+
 def test_a_cache_of_forward_pass_is_that_of_the_same_arguments() -> None:
     source = RIGHT["forward_pass keeps what backward_pass needs"].replace("dact(", "dact(act(")
     report = checked(source.replace('["z"])\n    return x', '["z"]))\n    return x'))
