@@ -227,7 +227,9 @@ def _arguments(
     names: Mapping[str, str],
     usual: Sequence[tuple[str, ...]],
 ) -> list[tuple[str, ...]]:
-    """What the arguments of a backward function may be: by name, then by position."""
+    """What the arguments of a backward function may be: by name, then by position. A function
+    among them is act' rather than act, unless its name says otherwise.
+    """
     by_name = list[tuple[str, ...]]()
     for takes in signature.choices:
         rest = [name for name in takes if name not in names]
@@ -241,13 +243,15 @@ def _arguments(
     by_place = [
         (*before, *words, *behind) for words in (forward, bare, biased) for before, behind in AROUND
     ]
-    return [
+    roles = [
         words
         for words in [*by_name, *usual, *by_place]
         if signature.takes(len(words))
         and "dy" in words
         and (ACT in forward or not {ACT, SLOPE} & {*words})
+        and not any(names.get(n) == ACT != w for n, w in zip(signature.names, words, strict=False))
     ]
+    return sorted(roles, key=lambda words: ACT in words and SLOPE not in words)
 
 
 def _best(
@@ -275,8 +279,7 @@ def _best(
     for each, order in product(_most_accepting(subjects, inputs), orders):
         ordered = replace(each, results=order)
         judgements.append(judge(ordered, network, ask(ordered, inputs)))
-        named = order is orders[-1] and any(judgement.mistakes for judgement in judgements)
-        if judgements[-1].right or named:
+        if judgements[-1].right:
             break
     if not judgements[-1].right:
         judgements.append(judge(subjects[0], network, ask(subjects[0], inputs)))

@@ -260,6 +260,14 @@ def backward_pass(dy, x, W, b, activation_fn=relu, activation_grad_fn=relu_grad)
     dz = dy * activation_grad_fn(x @ W.T + b)
     return dz.T @ x, dz.sum(0), dz @ W
 """,
+    "an activation, and its derivative in the same place": """
+def forward(x, W, b, f):
+    return f(x @ W.T + b)
+
+def backward(dy, x, W, b, df):
+    dz = dy * df(x @ W.T + b)
+    return dz.T @ x, dz.sum(0), dz @ W
+""",
     "an activation by default, which is not passed on": """
 def forward(x, W, b, act=np.tanh, rate=0.5):
     return rate * act(x @ W.T + b)

@@ -112,6 +112,12 @@ def test_an_argument_with_the_name_of_a_bias_is_not_a_batch(bias: str) -> None:
     assert finding.mistakes == ("the sum over the batch forgotten",)
 
 
+def test_act_under_its_own_name_is_not_its_derivative() -> None:
+    wrong = "dy, x, W, b, f): dz = dy * f(x @ W.T + b); return dz.T @ x, dz.sum(0), dz @ W"
+    (finding,) = pair("x, W, b, f): return f(x @ W.T + b)", wrong).findings
+    assert finding.mistakes == ("act in place of act'",)
+
+
 def test_a_cache_of_forward_pass_is_that_of_the_same_arguments() -> None:
     source = RIGHT["forward_pass keeps what backward_pass needs"].replace("dact(", "dact(act(")
     report = checked(source.replace('["z"])\n    return x', '["z"]))\n    return x'))
