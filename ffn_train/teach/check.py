@@ -169,9 +169,9 @@ def _pair(bench: Bench, forward: str, backward: str, shown: str) -> Finding:
         if name not in bench.signatures:
             return Finding.unchecked(shown, f"the arguments of {name} cannot be determined")
     findings: list[Finding] = []
-    for words in bench.signatures[forward].choices:
-        for reading in recognise(bench, forward, words):
-            findings.append(_pair_as(reading, backward, shown))
+    for readings in recognise(bench, forward):
+        for reading in readings:
+            findings.append(_pair_as(reading, backward, shown, first=not findings))
             if findings[-1].right:
                 return findings[-1]
         if any(finding.verdict == "wrong" for finding in findings):
@@ -191,13 +191,28 @@ def _takes(bench: Bench, name: str, wanted: Iterable[str], shown: str = "") -> F
     return Finding.unchecked(shown or name, f"takes {takes}, not {', '.join(wanted)}")
 
 
-def _pair_as(reading: Forward, backward: str, shown: str) -> Finding:
+def _pair_as(reading: Forward, backward: str, shown: str, first: bool) -> Finding:
+    """The finding on one reading of the forward function; where it is not the first, gradients
+    of other shapes than the arguments' speak against the reading.
+    """
     passed, outcome = reading.subject, reading.outcome()
     bench, network, words = passed.bench, reading.network, passed.arguments
     if problem := unsteady(reading):
         return Finding.unchecked(shown, problem)
     if reading.rounds or outcome.after:
         return seen_in(passed.name, FLOAT32 if reading.rounds else IN_PLACE, shown)
+    given = dict(zip(bench.signatures[passed.name].names, words, strict=False))
+    signature = bench.signatures[backward]
+    cached = outcome.more and len(signature.names) == 2
+    roles = [("dy",)] if cached else _arguments(signature, words, given, REMEMBERED)
+    if ACT in words[bench.signatures[passed.name].required :]:  # else its default is meant
+        roles = [role for role in roles if {ACT, SLOPE} & {*role}]
+    before = passed.name, words
+    subject = Subject(bench, backward, (), reading.tensors, passed.convention, before, cached)
+    if network is None and not first:
+        roles = [role for role in roles if _fits(replace(subject, arguments=role), reading)]
+    if not roles:
+        return _takes(bench, backward, ("dy", *given), shown)
     if network is not None:
         drawn = cases(network, ACTS if ACT in words else (reading.act,))
         inputs = [case for case in drawn if case.vector or not reading.alone]
@@ -205,17 +220,6 @@ def _pair_as(reading: Forward, backward: str, shown: str) -> Finding:
         inputs = unknown_cases(reading)
     if not inputs:
         return Finding.unchecked(shown, unfit(bench, passed.name, reading))
-    given = dict(zip(bench.signatures[passed.name].names, words, strict=False))
-    signature = bench.signatures[backward]
-    cached = outcome.more and len(signature.names) == 2
-    roles = [("dy",)] if cached else _arguments(signature, words, given, REMEMBERED)
-    if ACT in words[bench.signatures[passed.name].required :]:  # else its default is meant
-        roles = [role for role in roles if {ACT, SLOPE} & {*role}]
-    if not roles:
-        return _takes(bench, backward, ("dy", *given), shown)
-    subject = Subject(
-        bench, backward, (), reading.tensors, before=(passed.name, words), cached=cached
-    )
     names = {role: name for name, role in given.items()}
     finding = _best(subject, roles, network, inputs, [passed.convention], names, shown)
     return replace(finding, text=f"{finding.text}{reading.guessed}") if finding.right else finding
@@ -265,12 +269,9 @@ def _best(
 ) -> Finding:
     """The finding in the convention in which the function is right, or its mistake has a name.
 
-    The results of the subject are the parameters; dx comes last or first, or in its place among
-    the arguments of the forward function.
+    The results of the subject are the parameters.
     """
-    tensors = subject.results
-    taken = tuple(word for word in subject.before[1] if word != ACT) or ("x", *tensors)
-    orders = list(dict.fromkeys([(*tensors, "x"), ("x", *tensors), taken]))
+    orders = _orders(subject)
     subjects = [
         replace(subject, arguments=words, convention=convention, results=orders[0])
         for words, convention in product(dict.fromkeys(roles), conventions)
@@ -285,6 +286,26 @@ def _best(
         judgements.append(judge(subjects[0], network, ask(subjects[0], inputs)))
     best = min(judgements, key=lambda judgement: judgement.rank)
     return explained(best, inputs, names or {}, shown)
+
+
+def _orders(subject: Subject) -> list[tuple[str, ...]]:
+    """The orders of its results: dx comes last or first, or in its place among the arguments of the
+    forward function.
+    """
+    tensors = subject.results
+    taken = tuple(word for word in subject.before[1] if word != ACT) or ("x", *tensors)
+    return list(dict.fromkeys([(*tensors, "x"), ("x", *tensors), taken]))
+
+
+def _fits(subject: Subject, reading: Forward) -> bool:
+    """Whether the gradients have the shapes of the arguments, in some order."""
+    values = reading.values()
+    return any(
+        outcome.error is None
+        and all(g is not None and g.shape == values[n].shape for n, g in outcome.gradients.items())
+        for order in _orders(subject)
+        for outcome in [replace(subject, results=order).ask(values, reading.act)]
+    )
 
 
 def _most_accepting(subjects: Sequence[Subject], inputs: Sequence[Case]) -> Sequence[Subject]:

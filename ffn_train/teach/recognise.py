@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import chain, islice, permutations, product
+from itertools import chain, islice, permutations, product, takewhile
 
 import numpy as np
 
@@ -66,8 +66,14 @@ class Forward:
         return self.subject.ask(self.values(), self.act)
 
     def output(self, values: Values) -> Floats | None:
-        """y, samples in rows, of truth values as 1 and 0; None if the call fails."""
-        y = self.subject.ask(values, self.act).gradients.get("y")
+        """y, samples in rows, of truth values as 1 and 0; None if the call fails, or writes into an
+        argument that it need not be given, such as ``out``.
+        """
+        subject, outcome = self.subject, self.subject.ask(values, self.act)
+        optional = subject.arguments[subject.bench.signatures[subject.name].required :]
+        if outcome.after.keys() & {*optional}:
+            return None
+        y = outcome.gradients.get("y")
         return y.astype(np.float64) if y is not None and y.dtype == bool else y
 
     def values(self, sizes: Sizes = SIZES, seed: int = 0) -> Values:
@@ -85,13 +91,32 @@ def _drawn_once(letters: tuple[tuple[str, str], ...], sizes: Sizes, seed: int) -
     return draw(dict(letters), sizes, seed)
 
 
-def recognise(bench: Bench, name: str, words: Sequence[str]) -> Iterator[Forward]:
+def recognise(bench: Bench, name: str) -> Iterator[Iterator[Forward]]:
+    """What a forward function may be, for each choice of its arguments; the search is the shorter
+    the later the choice.
+    """
+    for place, words in enumerate(choices(bench, name)):
+        yield _recognised(bench, name, words, SEARCHED // 4**place)
+
+
+def choices(bench: Bench, name: str) -> list[tuple[str, ...]]:
+    """What a forward function may be given: first what it requires, with the weights and vectors
+    behind it, then fewer of these, last the others, which may be anything.
+    """
+    signature, declared = bench.signatures[name], bench.shapes.get(name, {})
+    optional = signature.names[signature.required :]
+    told = [*takewhile(lambda word: _told(word) or word in declared, optional)]
+    more = signature.required + len(told)
+    return sorted(signature.choices, key=lambda words: (len(words) > more, abs(len(words) - more)))
+
+
+def _recognised(bench: Bench, name: str, words: Sequence[str], most: int) -> Iterator[Forward]:
     """The networks that a forward function may be, given these arguments, one for each convention
     that fits; then other shapes that it accepts of arguments whose names do not tell them; last,
     where samples lie in columns, as in W x, one vector.
     """
     readings = []
-    for reading in _readings(bench, name, words):
+    for reading in _readings(bench, name, words, most):
         readings.append(reading)
         yield reading
     for reading in readings:
@@ -104,7 +129,7 @@ def recognise(bench: Bench, name: str, words: Sequence[str]) -> Iterator[Forward
                 yield vector
 
 
-def _readings(bench: Bench, name: str, words: Sequence[str]) -> Iterator[Forward]:
+def _readings(bench: Bench, name: str, words: Sequence[str], most: int) -> Iterator[Forward]:
     """Those of batches."""
     met, told = set[Convention](), all(map(_told, _roles(words)))
     near: list[Forward] = []
@@ -129,7 +154,7 @@ def _readings(bench: Bench, name: str, words: Sequence[str]) -> Iterator[Forward
     if rough and not met:
         yield rough
     elif not met or not told:
-        yield from islice(_unknown(bench, name, words), READINGS)
+        yield from islice(_unknown(bench, name, words, most), READINGS)
 
 
 def _scaled(network: Network, x: Floats, y: Floats, expected: Floats) -> Network | None:
@@ -244,7 +269,7 @@ def _probe(forward: Forward) -> Callable[[Floats], Floats] | None:
     return value
 
 
-def _unknown(bench: Bench, name: str, words: Sequence[str]) -> Iterator[Forward]:
+def _unknown(bench: Bench, name: str, words: Sequence[str], most: int) -> Iterator[Forward]:
     """Shapes of arguments, declared or found by trying, of a function that is not recognised."""
     if not words or undeclared(bench, name, words):
         return
@@ -256,7 +281,7 @@ def _unknown(bench: Bench, name: str, words: Sequence[str]) -> Iterator[Forward]
             yield replace(forward, shapes=(*forward.shapes[:-1], ("dy", y.shape))).checked()
         return
     letters = {word: _letters(word) for word in subject.arguments if word != "x"}
-    first = next(_accepted(subject, letters), None)
+    first = next(_accepted(subject, letters, most), None)
     if first is not None:
         yield first
     if first is not None and not all(map(_told, letters)):
@@ -265,12 +290,14 @@ def _unknown(bench: Bench, name: str, words: Sequence[str]) -> Iterator[Forward]
             word: (found[word],) if _told(word) else sorted(tried, key=lambda it: "N" not in it)
             for word, tried in letters.items()
         }
-        yield from _accepted(subject, others)
+        yield from _accepted(subject, others, most)
 
 
-def _accepted(subject: Subject, letters: Mapping[str, Sequence[str]]) -> Iterator[Forward]:
+def _accepted(
+    subject: Subject, letters: Mapping[str, Sequence[str]], most: int
+) -> Iterator[Forward]:
     """The shapes of arguments, of these, that a function accepts."""
-    for forward in islice(_guesses(subject, letters), SEARCHED):
+    for forward in islice(_guesses(subject, letters), most):
         y = forward.output(forward.values())
         if y is None or y.ndim != 2 or len(y) != SIZES[0] or not np.isfinite(y).all():
             continue
@@ -311,8 +338,7 @@ def attempts(bench: Bench, name: str) -> Iterator[Forward]:
     """Ways of calling a function of which no reading was found: with the declared shapes, or with
     those of the networks of as many arguments and by the arguments' names; with an activation last.
     """
-    choices = bench.signatures[name].choices
-    words = next(words for words in choices if not undeclared(bench, name, words))
+    words = next(w for w in choices(bench, name) if not undeclared(bench, name, w))
     subject = Subject(bench, name, _roles(words), ("y",))
     if bench.shapes.get(name):
         yield _declared(subject, words)

@@ -260,6 +260,31 @@ def backward_pass(dy, x, W, b, activation_fn=relu, activation_grad_fn=relu_grad)
     dz = dy * activation_grad_fn(x @ W.T + b)
     return dz.T @ x, dz.sum(0), dz @ W
 """,
+    "activations by default, each function with its own": """
+def relu(z):
+    return np.maximum(z, 0)
+
+def relu_grad(z):
+    return (z > 0) * 1.0
+
+def forward(x, W, b, activation_fn=relu):
+    return activation_fn(x @ W.T + b)
+
+def backward(dy, x, W, b, activation_grad_fn=relu_grad):
+    dz = dy * activation_grad_fn(x @ W.T + b)
+    return dz.T @ x, dz.sum(0), dz @ W
+""",
+    "activations by default, which are ignored": """
+def relu(z):
+    return np.maximum(z, 0)
+
+def forward(x, W, b, act=relu):
+    return relu(x @ W.T + b)
+
+def backward(dy, x, W, b, act_grad=relu):
+    dz = dy * (x @ W.T + b > 0)
+    return dz.T @ x, dz.sum(0), dz @ W
+""",
     "an activation, and its derivative in the same place": """
 def forward(x, W, b, f):
     return f(x @ W.T + b)
@@ -267,6 +292,22 @@ def forward(x, W, b, f):
 def backward(dy, x, W, b, df):
     dz = dy * df(x @ W.T + b)
     return dz.T @ x, dz.sum(0), dz @ W
+""",
+    "an array to write into by default": """
+def forward(x, W, b, out=None):
+    return np.add(x @ W.T, b, out=out)
+
+def backward(dy, x, W, b):
+    return dy.T @ x, dy.sum(0), dy @ W
+""",
+    "a state by default": """
+def forward(x, Wx, Wh, b, h=None):
+    return np.tanh(x @ Wx + (0 if h is None else h @ Wh) + b)
+
+def backward(dy, x, Wx, Wh, b, h=None):
+    h = np.zeros((len(x), len(Wh))) if h is None else h
+    dz = dy * (1 - forward(x, Wx, Wh, b, h) ** 2)
+    return dz @ Wx.T, x.T @ dz, h.T @ dz, dz.sum(0), dz @ Wh.T
 """,
     "an activation by default, which is not passed on": """
 def forward(x, W, b, act=np.tanh, rate=0.5):

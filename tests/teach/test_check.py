@@ -13,7 +13,7 @@ import pytest
 from ffn_train import functional
 from ffn_train.teach import Report, check_bench, check_functions, check_gradients
 from ffn_train.teach.activations import ACTIVATIONS
-from ffn_train.teach.calls import Local
+from ffn_train.teach.calls import Answer, Call, Local
 from ffn_train.teach.networks import backward, cases, known
 from tests.teach.others import NAMED, RIGHT, SCALED_BLOCK, UNNAMED
 from tests.teach.planted import PLANTED, SOURCES, STYLES, Planted, changed
@@ -116,6 +116,45 @@ def test_act_under_its_own_name_is_not_its_derivative() -> None:
     wrong = "dy, x, W, b, f): dz = dy * f(x @ W.T + b); return dz.T @ x, dz.sum(0), dz @ W"
     (finding,) = pair("x, W, b, f): return f(x @ W.T + b)", wrong).findings
     assert finding.mistakes == ("act in place of act'",)
+
+
+def test_an_array_that_is_written_into_by_choice_is_no_mistake() -> None:
+    forward = "x, W, b, out=None): return np.add(x @ W.T, b, out=out)"
+    report = pair(forward, "dy, x, W, b): return dy.T @ x, dy @ W")
+    assert str(report) == "backward: cannot be checked: it returns 2 arrays, not dW, db, dx"
+
+
+class Counting(Local):
+    calls = 0
+
+    def call(self, call: Call) -> Answer:
+        self.calls += 1
+        return super().call(call)
+
+
+@pytest.mark.parametrize(
+    ("act", "backward", "most"),
+    [
+        ("h", "return (dy @ W2).T @ x, (dy @ W2).sum(0), dy.T @ z, dy.sum(0), dy @ W2 @ W1", 100),
+        ("h", "return dy", 8000),
+        ("np.exp(h) / np.exp(h).sum(1, keepdims=True)", "return dy", 8000),
+        ("np.exp(h) / np.exp(h).sum(1, keepdims=True)", "raise NotImplementedError", 8000),
+    ],
+)
+def test_arguments_that_may_be_anything_cost_few_calls(act: str, backward: str, most: int) -> None:
+    functions: dict[str, Any] = {"np": np}
+    source = f"""
+def forward(x, W1, b1, W2, b2, mask=None, rng=None, training=None):
+    h = (x @ W1.T + b1) @ W2.T + b2
+    return {act}
+def backward(dy, x, W1, b1, W2, b2):
+    z = x @ W1.T + b1
+    {backward}
+"""
+    exec(source, functions)
+    bench = Counting({name: functions[name] for name in ("forward", "backward")})
+    assert check_bench(bench).right == (most == 100)
+    assert bench.calls < most
 
 
 def test_a_cache_of_forward_pass_is_that_of_the_same_arguments() -> None:
