@@ -315,9 +315,10 @@ def _roles(words: Sequence[str]) -> tuple[str, ...]:
 
 def _guesses(subject: Subject, letters: Mapping[str, Sequence[str]]) -> Iterator[Forward]:
     """Shapes to try for the arguments of an unknown function."""
-    for picked, convention in product(product(*letters.values()), (CONVENTIONS[0], CONVENTIONS[2])):
+    for picked in product(*letters.values()):
         words = (("x", "D"), *zip(letters, picked, strict=True), ("dy", "M"))
-        yield Forward(replace(subject, convention=convention), words)
+        for convention in (CONVENTIONS[0], CONVENTIONS[2]):
+            yield Forward(replace(subject, convention=convention), words)
 
 
 def undeclared(bench: Bench, name: str, words: Sequence[str]) -> list[str]:
