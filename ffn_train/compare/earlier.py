@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from ffn_train.config.settings import SettingError
@@ -19,14 +20,11 @@ _SIGNS = {
 
 
 def _ours(path: Path) -> bool:
-    try:
-        return _SIGNS.get(path.name, MAKER.encode()) in files.read_bytes(path)
-    except OSError:
-        return False
+    return _SIGNS.get(path.name, MAKER.encode()) in files.read_bytes(path)
 
 
 def check(paths: Iterable[Path]) -> None:
-    """Raises SettingError for files that something else wrote.
+    """Raises SettingError for files that something else wrote, OSError for what is no file.
 
     Where the tables are a comparison's, so are the figures: older versions did not sign them.
     """
@@ -40,12 +38,16 @@ def check(paths: Iterable[Path]) -> None:
 
 def tables(out: Path) -> list[bytes]:
     """The contents of the tables that tell which runs an earlier comparison had, if it was one."""
-    paths = [path for path in (out / "groups.csv", out / "runs.csv") if _ours(path)]
-    return [files.read_bytes(path) for path in paths]
+    found = []
+    for path in (out / "groups.csv", out / "runs.csv"):
+        with suppress(OSError):
+            found += [files.read_bytes(path)] if _ours(path) else []
+    return found
 
 
 def remove_figures(figures: Iterable[Path]) -> None:
     """Remove those of these figures that an earlier comparison wrote."""
     for path in figures:
-        if not path.is_symlink() and _ours(path):
-            path.unlink()
+        with suppress(OSError):  # of what is not there, is no file or cannot be read
+            if _ours(path):
+                path.unlink()
