@@ -122,3 +122,34 @@ def test_a_column_that_tells_the_rows_apart_is_remarked(folder: Path, name: str)
         f"{name}: it may only tell the rows apart ('task.drop=[{name}]'" in data(content).notes[1]
     )
     assert "apart" not in data(content.replace(name, "idea", 1)).notes[1]
+
+
+@pytest.mark.parametrize(
+    ("cells", "levels"), [(["*", "**", "***"], 3), (["ns", "*", "**"], 3), ([".", ".", "x"], 2)]
+)
+def test_points_and_asterisks_without_numbers_are_words(
+    folder: Path, cells: list[str], levels: int
+) -> None:
+    rows = [f"{cells[i % len(cells)]},{row}" for i, row in enumerate(ROWS * 2)]
+    content = lines(rows, "stars," + HEADER)
+    assert sum(name.startswith("stars=") for name in read(content).input_names) >= levels - 1
+    assert len(data(content, target="stars").target_names) == levels
+
+
+@pytest.mark.parametrize("form", ["20{0:02}-{1:02}", "20{0:02}/{1:02}"])
+def test_seasons_are_no_months(folder: Path, form: str) -> None:
+    rows = [f"{form.format(i % 4, i % 4 + 1)},{row}" for i, row in enumerate(ROWS * 2)]
+    assert read(lines(rows, "season," + HEADER)).input_names[0].startswith("season=")
+
+
+def test_names_sorted_as_text_are_a_header_and_a_row_with_a_gap_is_none(folder: Path) -> None:
+    rows = [f"s{chr(97 + i)},{i},{row}" for i, row in enumerate(ROWS)]
+    assert read(lines(rows, "store,1,10,2,3"), target="3").input_names[:3] == ("1", "10", "2")
+    numbers = "\n".join([",0,1", *("5,6,7", "1,2,3", "4,8,1", "2,2,9") * 3])
+    assert len(read(numbers, target=-1).inputs) == 13
+
+
+def test_marks_are_words_where_there_is_no_header(folder: Path) -> None:
+    rows = ["\t".join(["|;,"[i % 3], row.replace(",", "\t")]) for i, row in enumerate(ROWS * 2)]
+    names = read("\n".join(rows), target=-1).input_names
+    assert "column0=;" in names

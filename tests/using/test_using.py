@@ -315,7 +315,7 @@ def test_a_file_without_names_may_lack_the_targets(
 ) -> None:
     """The columns behind a target that is not there have other places."""
     monkeypatch.chdir(tmp_path)
-    for name, array in {"whole": np.column_stack([Y, X]), "inputs": X, "few": X[:, :2]}.items():
+    for name, array in {"whole": np.column_stack([Y, X]), "inputs": X, "few": X[:, :1]}.items():
         if kind == "csv":
             np.savetxt(f"{name}.csv", array, delimiter=",")
         else:
@@ -325,7 +325,7 @@ def test_a_file_without_names_may_lack_the_targets(
     model = load_run(run.path).model()
     whole, inputs = (model.predict(model.read(f"{name}.{kind}")) for name in ("whole", "inputs"))
     pd.testing.assert_frame_equal(whole.frame, inputs.frame)
-    message = "it has 2 columns without names, where 4 are needed, or the 3 that are no targets"
+    message = "it has 1 column without names, where 4 are needed, or the 3 that are no targets"
     with pytest.raises(SettingError, match=message):
         model.read(f"few.{kind}")
 

@@ -316,11 +316,12 @@ class Columns:
             return frame
         if {*self.table, *self.targets} != {*places[:whole]} or frame.shape[1] == whole:
             return frame
-        if frame.shape[1] == without:
-            return frame.set_axis(self.table, axis=1)
+        for names in (self.table, [column.name for column in self.inputs]):
+            if frame.shape[1] == len(names):
+                return frame.set_axis(names, axis=1)
         raise SettingError(
             f"{source}: it has {counted(frame.shape[1], 'column')} without names, where {whole} "
-            f"are needed, or the {without} that are no targets"
+            f"are needed, or the {without} that are no targets, or the inputs"
         )
 
     def numbered(self, frame: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -94,6 +95,14 @@ def doubts(cells: Any, form: str, order: str | None) -> list[str]:
     return remarks
 
 
+def _are_spans(words: Sequence[str]) -> bool:
+    """Whether words such as 2010-11 are seasons of years, or numbers, not months."""
+    pairs = [tuple(map(int, re.findall(r"\d+", word)[:2])) for word in words]
+    pairs = [pair for pair in pairs if len(pair) == 2]
+    apart = {month - year % 100 for year, month in pairs}
+    return len(apart) == 1 or any(not 1800 <= year <= 2100 for year, _ in pairs)
+
+
 def _look(word: str) -> str:
     """The word with a 0 for each number and an a for each word in it."""
     return re.sub(r"[^\W\d]+", "a", re.sub(r"\d+", "0", " ".join(word.split())))
@@ -126,6 +135,8 @@ def date_forms(
     fitting = [form for form in forms if as_days(probe, form)[1].mean() <= 0.5]
     wrong = {form: as_days(pd.Series(words), form)[1].mean() for form in fitting}
     best = [form for form in fitting if wrong[form] == min(wrong.values()) <= 1 - TEXT]
+    if best and best[0] in ("%Y-%m", "%Y/%m") and _are_spans(words):
+        return []
     if best == ["%b-%y"] and (wrong["%b-%y"] or max(word[-2:] for word in words) <= "31"):
         return []  # Jun-15 may be a day of June
     if months and len(best) > 1:

@@ -296,7 +296,8 @@ def _is_header(first: Sequence[str], rows: Sequence[Sequence[str]], number: _IsN
     name may be a word of its column.
     """
     if all(number(cell) or cell in MISSING for cell in first):
-        return len(first) > 2 and [*first] == ["", *map(str, range(len(first) - 1))]
+        counts = [row[0] for row in rows[:3]] == ["0", "1", "2"]
+        return counts and len(first) > 2 and [*first] == ["", *map(str, range(len(first) - 1))]
     columns, numeric = _columns([row for row in rows if len(row) == len(first)], number)
     if any(not number(first[i]) and first[i] not in MISSING for i in numeric):
         return True
@@ -317,7 +318,9 @@ def _may_name(first: Sequence[str], rows: Sequence[Sequence[str]], numerals: Num
     if len(values) < len(cells) or not values:
         return True
     pairs = list(pairwise(values))
+    names = [first[i] for i in numeric if first[i] not in MISSING]
     ordered = all(a < b for a, b in pairs) or all(a > b for a, b in pairs)
+    ordered |= names == sorted({*names})  # as text is sorted: 1, 10, 2
     return ordered and (len(values) > 2 or all(value.is_integer() for value in values))
 
 

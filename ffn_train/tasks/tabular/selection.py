@@ -186,11 +186,12 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
     may_be_classes = len(targets) == 1 and roles.classes is not False
     classes = None
     for name in targets:
-        if roles.classes or (may_be_classes and _is_text(frame[name], reading.numerals)):
+        wrong = _numbers(frame[name], reading.numerals, roles.version)[1]
+        if roles.classes or (may_be_classes and _is_text(frame[name], wrong)):
             classes = _classes(name, frame[name], marks, roles, problems)
         else:
             asked = may_be_classes and roles.classes is None
-            _check_numbers(name, frame[name], marks, problems, may_be_classes=asked)
+            _check_numbers(name, frame[name], wrong, marks, problems, may_be_classes=asked)
             first = frame[name].head(1000)  # more than CODES of them are enough to know
             few = may_be_classes and first.nunique() <= CODES
             numbers = frame[name].nunique() if few else 0
@@ -282,9 +283,17 @@ def _wrong_cells(cells: Any, wrong: Any, kind: str = "finite number") -> str:
     return f"{many} no {kind}, such as {shown(first)} in row {row}"
 
 
-def _is_text(cells: Any, numerals: Numerals) -> bool:
-    """Whether at least the share ``TEXT`` of the cells are not numbers."""
-    wrong, present = as_numbers(cells, numerals)[1], int(cells.notna().sum())
+def _numbers(cells: Any, numerals: Numerals, version: int) -> tuple[Any, Any]:
+    """``as_numbers``; points and asterisks are words where no cell is a number."""
+    values, wrong = as_numbers(cells, numerals)
+    if cells.dtype.kind not in "iuf" and (version < 3 or not np.isfinite(values).any()):
+        wrong |= named(cells, BLANKS, numerals)
+    return values, wrong
+
+
+def _is_text(cells: Any, wrong: Any) -> bool:
+    """Whether at least the share ``TEXT`` of the cells are ``wrong``, no numbers."""
+    present = int(cells.notna().sum())
     return present > 0 and wrong.sum() >= TEXT * present
 
 
@@ -307,13 +316,11 @@ def _classes(
 
 
 def _check_numbers(
-    name: str, cells: Any, marks: Marks, problems: _Problems, *, may_be_classes: bool
+    name: str, cells: Any, wrong: Any, marks: Marks, problems: _Problems, *, may_be_classes: bool
 ) -> None:
-    numerals = marks.numerals
-    values, wrong = as_numbers(cells, numerals)
-    if np.isnan(values).all() and not wrong.any():
+    if not wrong.any() and np.isnan(as_numbers(cells, marks.numerals)[0]).all():
         problems.add(name, "is a target without a value")
-    elif _is_text(cells, numerals):
+    elif _is_text(cells, wrong):
         first = str(cells[wrong].iloc[0])
         problems.add(name, f"is a target of text, such as {shown(first)}: numbers are needed")
     elif wrong.any():
@@ -346,10 +353,7 @@ def _kind(
         return Column(name, "boolean")
     each = distinct(cells)
     plain = cells.dtype.kind in "iuf"
-    words_too = BLANKS if roles.version < 3 and not plain else ()
-    values, wrong = as_numbers(each, marks.numerals)
-    if words_too:
-        wrong |= named(each, words_too, marks.numerals)
+    values, wrong = _numbers(each, marks.numerals, roles.version)
     if not wrong.any():
         if np.isnan(values).all():
             return "it is empty"
@@ -371,7 +375,7 @@ def _kind(
     words = each[wrong].astype(str).str.strip()
     if roles.version > 2 and len(each) <= CODES and all(map(_OPEN.fullmatch, words)):
         return Column(name, "category")
-    wrong = as_numbers(cells, marks.numerals)[1] | named(cells, words_too, marks.numerals)
+    wrong = _numbers(cells, marks.numerals, roles.version)[1]
     first = str(cells.iloc[int(wrong.argmax())])
     if forms:
         problems.add(

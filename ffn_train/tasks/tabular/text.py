@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from ffn_train.config.settings import SettingError, counted
+from ffn_train.tasks.tabular.cells import factorized
 from ffn_train.tasks.tabular.dialect import Dialect, Given, any_length, find, records
 from ffn_train.tasks.tabular.numerals import MISSING
 from ffn_train.tasks.tabular.pieces import fast_and_exact, in_pieces
@@ -66,9 +67,9 @@ def text(
         frame = _parsed(_Rows(rows), dialect, options, lambda: decoded(body))
     if len(frame) and frame.iloc[:, -1].isna().any():
         _refuse_short(decoded(body), dialect)
-    for place in (place for place, name in enumerate(dialect.names) if not name):
-        if _marks_alone(frame[place]):  # a remnant of a former separator
-            frame[place] = float("nan")
+    for place, name in enumerate(dialect.names):
+        if dialect.header and not name and _marks_alone(frame[place]):
+            frame[place] = float("nan")  # a remnant of a former separator
     frame.columns = names
     return frame, Reading(
         kind="text",
@@ -91,7 +92,7 @@ def _marks_alone(cells: Any) -> bool:
     """Whether a column has nothing but separators in its cells."""
     if cells.dtype.kind in "iufb":
         return False
-    words = cells.dropna().astype(str)
+    words = factorized(cells)[1].astype(str)
     return bool(len(words) and words.str.fullmatch(r"[,;|\s]*").all())
 
 
