@@ -310,7 +310,7 @@ class Columns:
         """The frame; if its columns have no names, and had none, with those of the table's columns
         without the targets where they are as many: what is behind a target had another place there.
         """
-        without, whole = len(self.table), len(self.table) + len(self.targets)
+        whole = len(self.table) + len(self.targets)
         places = unique([""] * max(whole, frame.shape[1]))[0]
         if [*frame.columns] != places[: frame.shape[1]] or not self.table:
             return frame
@@ -321,7 +321,7 @@ class Columns:
                 return frame.set_axis(names, axis=1)
         raise SettingError(
             f"{source}: it has {counted(frame.shape[1], 'column')} without names, where {whole} "
-            f"are needed, or the {without} that are no targets, or the inputs"
+            f"are needed, or the {len(self.table)} that are no targets, or the inputs"
         )
 
     def numbered(self, frame: Any) -> Any:
