@@ -28,10 +28,10 @@ def fit(
     """Train on a table in memory, as the command does on a file with these overrides.
 
     ``table``: a pandas frame, a mapping of columns, or an array (N, D) or list of rows, whose
-    columns are x1 ... xD. ``target``: the name of its target or a list of names, or an array (N,)
-    or (N, M) of targets, which are y1 ... yM, names that no column may have. ``notify`` gets what
-    the command prints beside the outcome, by default on stderr. Returns the run, whose directory is
-    new unless ``run.dir=PATH`` names one.
+    columns are x1 ... xD. ``target``: the name of its target or a list of names, or the targets
+    (N,) or (N, M), which keep their names in pandas and are otherwise y1 ... yM; no column of the
+    table may have these. ``notify`` gets what the command prints beside the outcome, by default on
+    stderr. Returns the run, whose directory is new unless ``run.dir=PATH`` names one.
     Raises SettingError, in one line, for settings or data that cannot be used.
     """
     arguments = "table and target are arguments"
@@ -65,19 +65,22 @@ def fit_configured(
     progress: bool = True,
 ) -> Run:
     """``fit`` with a resolved configuration, of ``task=table``; ``progress`` as in ``execute``."""
-    frame = framed(table, lambda shape: _numbered("x", shape[1])).reset_index(drop=True)
+    frame = framed(table, lambda shape: _numbered("x", shape[1]))
+    index, frame = frame.index, frame.reset_index(drop=True)
     if not _are_names(target, frame):
+        _check_order(target, index)
         columns = array_of(target, "the target", (1, 2))
         columns = columns[:, None] if columns.ndim == 1 else columns
         if len(columns) != len(frame):
             raise SettingError(
                 f"the table has {counted(len(frame), 'row')} and the target {len(columns)}"
             )
-        target = _numbered("y", columns.shape[1])
+        target = _own_names(target) or _numbered("y", columns.shape[1])
         taken = sorted({*target} & {str(name).strip() for name in frame.columns})
         if taken:
             raise SettingError(
-                f"the table has a column {taken[0]!r}, as the target array is called: rename it"
+                f"the table has a column {taken[0]!r}, as the target is called: the network would "
+                "predict from it; drop or rename it, or give its name as the target"
             )
         frame = frame.assign(**dict(zip(target, columns.T, strict=True)))
     config = {**config, "task": {**config["task"], "path": None, "target": target}}
@@ -93,6 +96,33 @@ def _are_names(target: Any, frame: Any) -> bool:
         columns = {str(name).strip() for name in frame.columns}
         return all(isinstance(name, str) and name.strip() in columns for name in target)
     return target is None or np.isscalar(target)
+
+
+def _check_order(target: Any, index: Any) -> None:
+    """Raises SettingError where pandas would pair the rows in another order than they stand in."""
+    import pandas as pd
+
+    own = target.index if isinstance(target, (pd.Series, pd.DataFrame)) else index
+    if (
+        len(own) == len(index)
+        and not own.equals(index)
+        and own.sort_values().equals(index.sort_values())
+    ):
+        raise SettingError(
+            "the target has the table's index in another order: bring both into one order, such as "
+            "with target.loc[table.index], or give the values alone, target.to_numpy()"
+        )
+
+
+def _own_names(target: Any) -> list[str]:
+    """The names that pandas has for targets; none for arrays and numbered columns."""
+    import pandas as pd
+
+    if isinstance(target, pd.Series):
+        target = target.to_frame()
+    names = list(target.columns) if isinstance(target, pd.DataFrame) else []
+    named = all(isinstance(name, str) and name.strip() for name in names)
+    return [name.strip() for name in names] if named and len({*names}) == len(names) else []
 
 
 def _numbered(letter: str, columns: int) -> list[str]:

@@ -16,7 +16,8 @@ def framed(table: Any, names: Callable[[tuple[int, int]], Sequence[str]]) -> Any
 
     ``table``: a frame, a mapping of columns, mappings one by one, or rows without names, (N, D): an
     array, what NumPy can make one of, or a list. ``names``: what their D columns are called, by the
-    shape. Raises SettingError, in one line, for anything else.
+    shape; an array's fields have names. Masked entries are missing cells. Raises SettingError, in
+    one line, for anything else.
     """
     import pandas as pd
 
@@ -26,6 +27,8 @@ def framed(table: Any, names: Callable[[tuple[int, int]], Sequence[str]]) -> Any
         )
     if isinstance(table, Iterator):
         table = list(table)
+    if isinstance(table, np.ndarray) and table.dtype.names:
+        table = {name: table[name] for name in table.dtype.names}
     if not isinstance(table, (pd.DataFrame, pd.Series, Mapping, list, tuple)):
         table = array_of(table, "the table", (2,))
     try:
@@ -43,6 +46,8 @@ def framed(table: Any, names: Callable[[tuple[int, int]], Sequence[str]]) -> Any
 def array_of(values: Any, what: str, dimensions: tuple[int, ...]) -> Any:
     """The array of anything that NumPy can make one of. Raises SettingError for other shapes."""
     try:
+        if isinstance(values, np.ma.MaskedArray) and values.dtype.kind in "biuf":
+            values = np.ma.filled(values.astype(np.float64), np.nan)
         array = np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:  # a tensor that needs its gradient
         raise SettingError(f"{what} cannot be used: {first_line(error)}") from None

@@ -366,7 +366,7 @@ class Fake:
         pd.array(Y),
         pd.Categorical(np.where(Y > 0, "up", "down")),
         pd.Series(Y, index=range(5, 85)),
-        pd.DataFrame({"a": Y, "b": -Y}),
+        pd.DataFrame(np.column_stack([Y, -Y])),
         Fake(Y),
     ],
     ids=lambda target: type(target).__name__,
@@ -759,8 +759,53 @@ def test_a_table_in_memory_has_the_names_of_one_that_was_fitted(tmp_path: Path) 
     unseal(run.path)
     (run.path / files.DATA).write_text(json.dumps(content))
     pd.testing.assert_frame_equal(load_run(run.path).predict(frame), run.predict(frame))
-    with pytest.raises(SettingError, match="the table has a column 'y1', as the target array is"):
+    with pytest.raises(SettingError, match="the table has a column 'y1', as the target is called"):
         ffn_train.fit(frame.rename(columns={"y": " y1"}), a, chosen)
+
+
+def test_targets_of_pandas_keep_their_names_and_the_order_of_the_table(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(40, 3)), columns=["a", "y", "z"])
+    inputs = frame[["a"]]
+    fitted = [
+        ffn_train.fit(inputs, target, [*TINY, f"run.dir={tmp_path / str(place)}"])
+        for place, target in enumerate((frame["y"], frame[["z", "y"]], frame["y"].rename(None)))
+    ]
+    predicted = [run.predict(inputs).columns.tolist() for run in fitted]
+    assert predicted == [["y"], ["z", "y"], ["y1"]]
+    with pytest.raises(SettingError, match="the table has a column 'y', as the target is called"):
+        ffn_train.fit(frame, frame["y"], TINY)
+    shuffled = frame["y"].sample(frac=1, random_state=0)
+    with pytest.raises(SettingError, match="the table's index in another order"):
+        ffn_train.fit(inputs, shuffled, TINY)
+    values = ffn_train.fit(inputs, shuffled.to_numpy(), [*TINY, f"run.dir={tmp_path / 'values'}"])
+    assert values.predict(inputs).columns.tolist() == ["y1"]
+    some = ffn_train.fit(inputs[5:], frame["y"][5:], [*TINY, f"run.dir={tmp_path / 'some'}"])
+    assert some.predict(inputs).columns.tolist() == ["y"]
+
+
+def test_masks_fields_and_durations_of_tables_in_memory(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 2))
+    masked = np.ma.masked_greater(x, 1)
+    assert masked[:, 0].mask.any()
+    assert masked[:, 1].mask.any()
+    run = ffn_train.fit(masked, x[:, 0], [*TINY, f"run.dir={tmp_path / 'masked'}"])
+    assert all(column.indicator for column in run.model().columns.inputs)
+    notes: list[str] = []
+    chosen = [*TINY, f"run.dir={tmp_path / 'target'}"]
+    ffn_train.fit(x, masked[:, 1], chosen, notify=notes.append)
+    assert f"{masked[:, 1].mask.sum()} rows without a target left out" in "\n".join(notes)
+    fields = np.array([(*row, row[0]) for row in x], dtype=[("a", "f8"), ("b", "f4"), ("y", "f8")])
+    run = ffn_train.fit(fields, "y", [*TINY, f"run.dir={tmp_path / 'fields'}"])
+    assert run.model().columns.names == ("a", "b")
+    hours = pd.DataFrame({"lasted": pd.to_timedelta(np.arange(40), unit="h"), "y": x[:, 0]})
+    hours.loc[3, "lasted"] = pd.NaT
+    run = ffn_train.fit(hours, "y", [*TINY, f"run.dir={tmp_path / 'hours'}"])
+    model = run.model()
+    coded = model.columns.encode(model.framed(hours))
+    assert coded[6, 0] == 0.25
+    assert coded[3, 1] == 1
 
 
 @parquet

@@ -19,8 +19,8 @@ from ffn_train.tasks.tabular.reading import Reading, unique
 
 
 def settled(frame: Any, kind: str, hints: Given, **read: Any) -> tuple[Any, Reading]:
-    """A frame as the table of a text file: with unique names, text in place of bytes, and no words
-    for missing cells.
+    """A frame as the table of a text file: with unique names, text in place of bytes, days in place
+    of durations, and no words for missing cells.
 
     Numbers in cells of text are written as the settings say, and numbers beside text are made so.
     Raises SettingError for bytes that are not UTF-8.
@@ -40,6 +40,8 @@ def settled(frame: Any, kind: str, hints: Given, **read: Any) -> tuple[Any, Read
             cells = cells.astype(object)
         if cells.dtype == object and any(isinstance(cell, bytes) for cell in cells):
             cells = texts[name] = _decoded(name, cells)
+        if cells.dtype.kind == "m":
+            texts[name] = cells.dt.total_seconds() / 86400
         if cells.dtype == object and numerals.decimal != ".":
             cells = cells.map(written, na_action="ignore")
         if cells.dtype.kind not in "iufbcmM":
