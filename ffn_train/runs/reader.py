@@ -27,7 +27,7 @@ from ffn_train.runs.summary import Summary, read_summary
 from ffn_train.train.instruments import USUAL
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """A run, read from its directory; ``summary`` is None until it has ended.
 

@@ -36,7 +36,7 @@ _WORDS = {mark: word for word, mark in SEPARATORS.items()}
 Which = Literal["last", "best"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """The predictions for new rows, and their score if the rows have the target.
 
@@ -67,7 +67,7 @@ class Scale:
     target_std: Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """A trained stack with its parameters, the coding of its columns and their scale.
 

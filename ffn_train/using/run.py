@@ -17,7 +17,7 @@ from ffn_train.using.trace import Trace
 from ffn_train.view import Inline, run_page
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run(runs.Run):
     """One run as its directory tells it, and its network for further use."""
 

@@ -13,7 +13,7 @@ from ffn_train.nn.segments import SignalGradients
 from ffn_train.nn.stack import Stack
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trace:
     """The passes over N rows, of width D and depth L, in the run's precision.
 

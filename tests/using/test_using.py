@@ -252,6 +252,7 @@ def test_a_run_as_frames_and_in_a_notebook(folder: Path) -> None:
     shown: Any = figure(run, "loss")
     assert shown._repr_png_().startswith(b"\x89PNG")
     assert repr(load_run(OLD_RUN)).startswith("Run(")
+    assert run in [load_run(OLD_RUN), run]  # which compares them
 
 
 def test_a_table_in_memory_is_fitted(tmp_path: Path) -> None:
