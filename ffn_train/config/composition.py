@@ -110,6 +110,10 @@ def _compose(overrides: Sequence[str]) -> tuple[Config, Config, Config]:
                 "config", [*hydra_overrides, *elsewhere], return_hydra_config=True
             )
             OmegaConf.set_struct(config, False)
+            given = {text.lstrip("+").partition("=")[0] for text in typed}
+            epochs = "trainer.epochs" in given and config.trainer.epochs is not None
+            if epochs and "trainer.steps" not in given:
+                config.trainer.steps = None  # a preset's, which would be a second length
             hydra = plain(config.pop("hydra"), resolve=False)
             written, resolved = plain(config, resolve=False), plain(config)
     except SettingError:

@@ -114,7 +114,10 @@ class Trainer:
         at_least=1,
     )
     epochs: int | None = setting(
-        "passes over the training rows, instead of steps", None, at_least=1, before=None
+        "passes over the training rows, instead of steps, a preset's too",
+        None,
+        at_least=1,
+        before=None,
     )
     batch_size: int = setting(
         "rows per mini-batch; the default, and any of a table, is at most all training rows",

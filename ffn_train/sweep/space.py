@@ -101,7 +101,8 @@ class Space:
                 raise SettingError(f"{text} is for a search: no setting has interval(LOW,HIGH)")
         trials = self.base.config["sweep"]["search"]["trials"] if self.intervals else 1
         self.points = _points(swept, _zipped(sweep.zip, swept), trials)
-        self._plain = {p.key for p in parsed if p.swept and p.plain}
+        # epochs replace a preset's steps
+        self._plain = {p.key for p in parsed if p.swept and p.plain} - {"trainer.epochs"}
         known = self._plain <= {*dotted(self.base.config)}  # Hydra words the mistake if not
         shared = known and not _refers(self.base)
         self._composed: dict[tuple[str, ...], Config] = {(): self.base.config} if shared else {}

@@ -111,6 +111,19 @@ def test_jobs_without_a_reference_share_a_composition(
     assert count == times
 
 
+def test_epochs_on_the_command_line_replace_the_steps_of_a_preset() -> None:
+    def lengths(*overrides: str) -> list[tuple[int | None, int | None]]:
+        planned = jobs(["experiment=table", "task.path=experiments/digits/digits.csv", *overrides])
+        trainers = [job.config["trainer"] for job in planned]
+        return [(trainer["steps"], trainer["epochs"]) for trainer in trainers]
+
+    assert lengths() == [(10000, None)]
+    assert lengths("trainer.epochs=null") == [(10000, None)]
+    assert lengths("trainer.epochs=3", "seed=0,1") == [(None, 3), (None, 3)]
+    assert lengths("trainer.epochs=3,4") == [(None, 3), (None, 4)]
+    assert lengths("trainer.epochs=3", "trainer.steps=20") == [(20, 3)]
+
+
 @pytest.mark.parametrize("written", ["++seed=7", "seed=7"])
 def test_the_command_line_outranks_a_grid(written: str) -> None:
     (job,) = jobs([*TINY, "sweep.grid={seed:[0,1]}", written])
