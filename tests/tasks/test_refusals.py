@@ -41,6 +41,25 @@ from tests.tasks.written import (
 
 
 @pytest.mark.parametrize(
+    ("encoding", "word"),
+    [
+        ("cp949", "서울특별시"),
+        ("gbk", "上海市"),
+        ("shift_jis", "テスト"),
+        ("big5", "台北市"),
+        ("cp1251", "Москва"),
+        ("cp1252", "Größe in m²"),
+    ],
+)
+def test_an_encoding_is_advised_by_what_decodes(folder: Path, encoding: str, word: str) -> None:
+    content = lines([f"{row},{word}" for row in ROWS], f"{HEADER},{word}").encode(encoding)
+    ways = refusal(content).partition("task.encoding=")[2].split(" or ")
+    assert encoding in ways
+    assert len(ways) < 6
+    assert len(read(content, encoding=encoding).inputs) == len(ROWS)
+
+
+@pytest.mark.parametrize(
     ("chosen", "message"),
     [
         ({}, "task.path is missing: name a file (task.path=data.csv)"),

@@ -8,6 +8,7 @@ import lzma
 import re
 import zipfile
 import zlib
+from contextlib import suppress
 from typing import IO, Any
 
 from ffn_train.config.settings import SettingError, first_line
@@ -63,11 +64,26 @@ def read(
         reason = getattr(error, "strerror", None) or first_line(error)
         raise SettingError(f"cannot be read: {reason}") from error
     except UnicodeError as error:
-        failed = encoding is not None and codecs.lookup(encoding).name == "cp1252"
+        ways = " or ".join(_encodings(getattr(error, "object", b""), encoding or "utf-8"))
         raise SettingError(
             f"is not {encoding or 'UTF-8'} text ({getattr(error, 'reason', error)}): set its "
-            f"encoding, for example task.encoding={'latin-1' if failed else 'cp1252'}"
+            f"encoding, for example task.encoding={ways}"
         ) from error
+
+
+def _encodings(text: bytes, failed: str) -> list[str]:
+    """The encodings that may be a text's: of Europe where most letters that are not ASCII stand
+    alone, and those of East Asia in which it can be read where some do not.
+    """
+    words = re.findall(rb"(?s)[\x82\x83].|[\x80-\xff]+", text)  # kana may end in ASCII
+    pairs = sum(len(word) > 1 for word in words)
+    western = "latin-1" if codecs.lookup(failed).name == "cp1252" else "cp1252"
+    fitting = [western if 2 * pairs <= len(words) else "cp1251"]
+    for name in ("cp949", "gbk", "big5", "shift_jis") if 4 * pairs > len(words) else ():
+        with suppress(UnicodeDecodeError):
+            codecs.getincrementaldecoder(name)().decode(text)  # which may end within a letter
+            fitting.insert(-1, name)
+    return fitting
 
 
 def _table(
