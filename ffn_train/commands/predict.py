@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(printable(text) if sys.stdout.isatty() else text, end="", flush=True)
     else:
         say(f"predictions for {counted(len(prediction.frame), 'row')} in {options.out}")
-    about = ["a row of units is left out"] if reading.units else []
+    about = [*(["a row of units is left out"] if reading.units else []), *reading.remarks]
     if prediction.score is not None:
         rows = counted(prediction.scored, "row")
         about.append(f"{prediction.symbol} {prediction.score:.9g} on {rows}")

@@ -182,19 +182,25 @@ def split(
 
 
 def standardised(
-    table: Table, parts: Parts, *, standardise_targets: bool = True, identify: bool = True
+    table: Table,
+    parts: Parts,
+    *,
+    standardise_targets: bool = True,
+    identify: bool = True,
+    constant_std: float = ENDLESS,
 ) -> Data:
     """The parts, standardised by the training part's mean and sd.
 
     z = (x - mean) / sd for every column, where mean and sd know nothing of the other rows. An
     input that is constant in the training rows is 0 there, and next to it elsewhere (its sd counts
-    as 1e30): weights that have learned nothing of it would make noise of its size. Raises
-    SettingError if a target is constant in the training rows (of those that are not standardised,
-    if all are), or if a column's values are too large or too close together for float64.
+    as ``constant_std``): weights that have learned nothing of it would make noise of its size.
+    Raises SettingError if a target is constant in the training rows (of those that are not
+    standardised, if all are), or if a column's values are too large or too close together for
+    float64.
     """
     with ThreadPoolExecutor(1) as beside:  # hashing takes as long as all else
         digest = beside.submit(_digest, table, parts) if identify else None
-        data = _standardised(table, parts, standardise_targets=standardise_targets)
+        data = _standardised(table, parts, standardise_targets, constant_std)
     return data if digest is None else replace(data, digest=digest.result())
 
 
@@ -211,7 +217,9 @@ def _digest(table: Table, parts: Parts) -> str:
     return content.hexdigest()
 
 
-def _standardised(table: Table, parts: Parts, *, standardise_targets: bool) -> Data:
+def _standardised(
+    table: Table, parts: Parts, standardise_targets: bool, constant_std: float
+) -> Data:
     """``standardised`` without the digest."""
     x, y = (_in_parts(columns, parts) for columns in (table.inputs, table.targets))
     x_train, y_train = x["train"], y["train"]
@@ -221,7 +229,7 @@ def _standardised(table: Table, parts: Parts, *, standardise_targets: bool) -> D
             f"task target {table.target_names[constant.argmax()]!r} is constant in the "
             f"{len(y_train)} training rows: there is nothing to learn"
         )
-    input_mean, input_std = _standardise(x, table.input_names)
+    input_mean, input_std = _standardise(x, table.input_names, constant_std)
     target_mean: Array = np.zeros(y_train.shape[1])
     target_std: Array = np.ones(y_train.shape[1])
     if standardise_targets:
@@ -271,7 +279,9 @@ def is_constant(columns: Array) -> NDArray[np.bool_]:
     return constant
 
 
-def _standardise(parts: Mapping[str, Array], names: Sequence[str]) -> tuple[Array, Array]:
+def _standardise(
+    parts: Mapping[str, Array], names: Sequence[str], constant_std: float = ENDLESS
+) -> tuple[Array, Array]:
     """Standardise the columns of all parts in place, by the moments of ``train``, which it returns.
 
     Raises SettingError for a column whose standard deviation float64 cannot hold, or with a value
@@ -282,7 +292,7 @@ def _standardise(parts: Mapping[str, Array], names: Sequence[str]) -> tuple[Arra
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.where(constant, train[0], train.mean(axis=0))
         squares = {part: _centre(columns, mean) for part, columns in parts.items()}
-        std = np.where(constant, ENDLESS, np.sqrt(squares["train"]))
+        std = np.where(constant, constant_std, np.sqrt(squares["train"]))
     for name, value in zip(names, std, strict=True):
         if not np.isfinite(value) or value == 0:
             size = "small" if value == 0 else "large"

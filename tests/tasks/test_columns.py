@@ -153,3 +153,65 @@ def test_marks_are_words_where_there_is_no_header(folder: Path) -> None:
     rows = ["\t".join(["|;,"[i % 3], row.replace(",", "\t")]) for i, row in enumerate(ROWS * 2)]
     names = read("\n".join(rows), target=-1).input_names
     assert "column0=;" in names
+
+
+def test_points_among_dates_are_missing(folder: Path) -> None:
+    compact = [*(f"20{i:02}0{i % 9 + 1}01" for i in range(11)), "."]
+    for cells in (compact, [*(f"20{i:02}-0{i % 9 + 1}-01" for i in range(11)), "*"]):
+        names = read(beside(cells)).input_names
+        assert names[:4] == ("c", "c sine", "c cosine", "c=(missing)")
+        assert len(read(beside(cells), fill="drop").inputs) == len(ROWS) - 1
+
+
+@pytest.mark.parametrize("mark", [".", "*", "0", "0.0"])
+def test_zeros_and_marks_of_missing_cells_need_no_unit(folder: Path, mark: str) -> None:
+    table = read(beside([mark, *(f"{i} km" for i in range(1, 12))]))
+    assert table.inputs[:2, 0].tolist() == [0 if "0" in mark else 6, 1]
+
+
+@pytest.mark.parametrize("cell", ["-200 m", "-200.0 m", "-200"])
+def test_a_number_is_missing_whatever_its_unit(folder: Path, cell: str) -> None:
+    """In training as in other rows, of a file or in memory."""
+    cells = [cell, *(f"{i} m" for i in range(1, 12))]
+    made = data(beside(cells), missing=[-200])
+    assert "no cell is" not in " ".join(made.notes)
+    assert made.input_names[:2] == ("c", "c=(missing)")
+    columns = Columns.from_json(json.loads(json.dumps(made.to_json()["columns"])))
+    other = pd.DataFrame({"c": ["7 m", cell], "a": 1, "b": 2, "y": 3})
+    assert columns.encode(columns.numbered(other))[:, 1].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("zone", ["+02:00", "Z"])
+def test_summer_time_is_no_time_of_the_day(folder: Path, zone: str) -> None:
+    """Midnight there is at 22 or 23 o'clock in UTC, or at 23 or 0."""
+    summer, winter = (zone, "+01:00") if zone != "Z" else ("+01:00", "Z")
+    cells = [f"2020-{m:02}-01T00:00:00{summer if 4 <= m <= 10 else winter}" for m in range(1, 13)]
+    assert not any("day" in name for name in read(beside(cells)).input_names)
+    assert (
+        "c day sine"
+        in read(beside([cells[0].replace("00:00:00", "12:00:00"), *cells[1:]])).input_names
+    )
+
+
+def test_points_are_neither_names_nor_units(folder: Path) -> None:
+    rows = [".,1,2", *(row.replace("-", "") for row in ROWS)]
+    assert len(read("\n".join(rows), target=-1).inputs) == len(rows)
+    units = [".,x,1", "m,s,kg", *([".,1,2"] * 2), *ROWS]
+    assert len(read("\n".join(["a,b,y", *units[1:]])).inputs) == len(ROWS) + 2
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [["Source: WHO, 2010"], ["", "* estimates"], ["Data from: WHO", "Last updated: 1/2/19"]],
+)
+def test_lines_below_a_table_are_left_out(folder: Path, notes: list[str]) -> None:
+    content = lines([*ROWS, *notes])
+    many = len([note for note in notes if note])
+    first = notes[-many].replace(", ", ",")
+    made = data(content)
+    assert (
+        f"{many} line{'s' * (many > 1)} below the table left out, {first!r}, 12 rows"
+        in made.notes[0]
+    )
+    np.testing.assert_array_equal(made.x_train, data(lines(ROWS)).x_train)
+    assert f"row 13 where there are 3 columns: {first!r}" in refusal(lines([*ROWS, *notes, "7,8"]))

@@ -109,6 +109,26 @@ def test_cells_that_a_run_of_an_older_version_has_read_otherwise(
     assert json.loads(Path("run/data.json").read_text())["columns"]["version"] == version
 
 
+def test_what_newer_versions_take_for_missing_or_as_constant(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Errors of spreadsheets were words, and the sd of a constant input was 1."""
+    rows = [f"{('#REF!', 'u', 'NaT')[i % 3]},{i // 11},{row}" for i, row in enumerate(ROWS)]
+    Path("data.csv").write_text(lines(rows, "code,same,a,b,y"))
+    chosen = ("task.target=y", "task.split=last", "task.validation=0.1")
+    with monkeypatch.context() as older:
+        older.setattr(TableTask, "going_on", lambda task, _: replace(task, version=2))
+        run(*chosen)
+    model = load_run("run").model()
+    assert model.columns.names[:3] == ("code=#REF!", "code=NaT", "code=u")
+    assert model.scale.input_std[4] == 1
+    for frame in (model.read("data.csv"), pd.read_csv("data.csv", keep_default_na=False)):
+        coded = model.columns.encode(model.framed(frame))
+        assert coded[:3, :3].tolist() == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
+    run(*chosen, "trainer.steps=12")
+    assert load_run("run").model().scale.input_std[4] == 1
+
+
 @pytest.mark.parametrize("name", ["data.csv", pytest.param("data.xlsx", marks=excel)])
 def test_a_first_line_that_a_run_took_for_a_header(folder: Path, name: str) -> None:
     """Older versions took any words above words for one."""

@@ -326,7 +326,10 @@ def test_a_file_without_names_may_lack_the_targets(
     model = load_run(run.path).model()
     whole, inputs = (model.predict(model.read(f"{name}.{kind}")) for name in ("whole", "inputs"))
     pd.testing.assert_frame_equal(whole.frame, inputs.frame)
-    message = "it has 1 column without names, where 4 are needed, or the 3 that are no targets"
+    message = (
+        "it has 1 column without names, and the training table has 4: give it these, or the 3 that "
+        r"are no targets, or the inputs alone \(2\), in that order"
+    )
     with pytest.raises(SettingError, match=message):
         model.read(f"few.{kind}")
 

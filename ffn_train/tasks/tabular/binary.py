@@ -14,7 +14,7 @@ from ffn_train.config.settings import SettingError, first_line
 from ffn_train.tasks.tabular.cells import shown, with_cells
 from ffn_train.tasks.tabular.content import too_large
 from ffn_train.tasks.tabular.dialect import LINES, Given, header_and_units
-from ffn_train.tasks.tabular.numerals import MISSING, Numerals, numerals_of
+from ffn_train.tasks.tabular.numerals import Numerals, numerals_of
 from ffn_train.tasks.tabular.reading import Reading, unique
 
 
@@ -45,7 +45,7 @@ def settled(frame: Any, kind: str, hints: Given, **read: Any) -> tuple[Any, Read
         if cells.dtype == object and numerals.decimal != ".":
             cells = cells.map(written, na_action="ignore")
         if cells.dtype.kind not in "iufbcmM":
-            missing = np.array([isinstance(c, str) and c in MISSING for c in cells], dtype=bool)
+            missing = np.array([isinstance(c, str) and c in hints.usual for c in cells], dtype=bool)
             texts[name] = cells.mask(missing) if missing.any() else cells
     about = {**read, **asdict(numerals), "unnamed": unnamed, "renamed": renamed}
     return with_cells(frame, texts), Reading(kind, len(frame), **about)
@@ -107,7 +107,7 @@ def excel(file: io.BytesIO, hints: Given) -> tuple[Any, Reading]:
             header=None,
             engine="openpyxl",
             keep_default_na=False,
-            na_values=sorted(MISSING),
+            na_values=sorted(hints.usual),
         )
     except Exception as error:  # openpyxl raises any for a damaged workbook
         raise SettingError(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ffn_train.nn.core import Array
 from ffn_train.tasks.table import BLOCK
-from ffn_train.tasks.tabular.numerals import MISSING, Numerals
+from ffn_train.tasks.tabular.numerals import Numerals, missing_words
 
 TEXT = 0.9  # a column is text if at least this share of its cells are not numbers
 MEASURED = 10  # numbers with a unit are so if more than this, or half the rows, differ
@@ -53,14 +53,12 @@ def _meant(word: str, numerals: Numerals) -> float | None:
     return Numerals().value(word) if value is None else value
 
 
-def blanked(
-    cells: Any, missing: Collection[str], numerals: Numerals, *, padded: bool = True
-) -> Any:
-    """The cells, with NaN in place of those that ``missing`` names and, if ``padded``, of the usual
-    words for missing cells, which have blanks around them if a reader has left them.
+def blanked(cells: Any, missing: Collection[str], numerals: Numerals, version: int) -> Any:
+    """The cells, with NaN in place of those that ``missing`` names and, from version 2 on, of the
+    usual words for missing cells, which have blanks around them if a reader has left them.
     """
-    if padded and cells.dtype.kind not in "iufbmM":
-        missing = MISSING.union(missing)
+    if version > 1 and cells.dtype.kind not in "iufbmM":
+        missing = missing_words(version).union(missing)
     hits = named(cells, missing, numerals) if missing else np.zeros(0, dtype=bool)
     return cells.mask(hits) if hits.any() else cells
 
@@ -126,10 +124,12 @@ def as_numbers(cells: Any, numerals: Numerals) -> tuple[Array, Mask]:
 
 
 def unit_of(cells: Any, numerals: Numerals) -> str:
-    """The word behind different numbers in all cells but 0, or else alone there; "" for none."""
+    """The word behind different numbers in all cells but 0 and marks of missing ones, or else alone
+    there; "" for none.
+    """
     if cells.dtype.kind in "iufbmM":
         return ""
-    words = [word for cell in factorized(cells)[1] if (word := str(cell).strip()) != "0"]
+    words = [word for cell in factorized(cells)[1] if (word := str(cell).strip()).strip("0.,*")]
     measured = next(filter(None, map(_UNIT.fullmatch, words[:10])), None)
     if measured is None or not all(word.endswith(measured[1]) for word in words):
         return ""

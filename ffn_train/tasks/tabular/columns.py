@@ -32,7 +32,7 @@ from ffn_train.tasks.tabular.reading import unique
 
 YEAR, WEEK = 365.25, 7.0  # days
 DAILY = 2  # days between those of daily dates of which a random part is left out
-SAME_TIME = 1e-6  # days, above what rounding makes of one
+ONE_TIME = 1 / 24 + 1e-6  # days between what summer time, and rounding, make of one
 VERSION = 3  # of the rules by which cells are read
 MISSING, OTHER = "(missing)", "(other)"
 
@@ -122,7 +122,7 @@ class Column:
             indicator=len(present) < len(values),
             season=bool(span >= YEAR),
             week=bool(finer and span >= 2 * WEEK and _apart(present) <= DAILY),
-            day=bool(finer and np.ptp(present % 1) > SAME_TIME),
+            day=bool(finer and np.ptp((present - present[0] + 0.5) % 1) > ONE_TIME),
         )
 
     def encode(self, cells: Any, numerals: Numerals) -> list[Array | Mask]:
@@ -201,8 +201,9 @@ class Columns:
     run of a version that did not record them. ``units``: the words behind the numbers of columns.
     ``version``: of the rules by which cells are read; by the first, which is not recorded, words
     for missing cells with blanks around them are words, and a year among dates is its first day; by
-    the first two, months, quarters and weeks, numbers with a unit and points among numbers are
-    words, 20200131 is a number, dates have neither week nor day, and words are too many from 51 on.
+    the first two, months, quarters and weeks, numbers with a unit, points among numbers and errors
+    of spreadsheets are words, 20200131 is a number, dates have neither week nor day, words are too
+    many from 51 on, and an input that is constant in the training rows has the sd 1.
     """
 
     inputs: tuple[Column, ...]
@@ -233,8 +234,7 @@ class Columns:
 
     def cells(self, frame: Any, name: str) -> Any:
         """A column of a frame without its unit, with NaN where cells count as missing."""
-        padded = self.version > 1
-        cells = blanked(frame[name], self.missing, self.numerals, padded=padded)
+        cells = blanked(frame[name], self.missing, self.numerals, self.version)
         return without(self.units[name], cells) if name in self.units else cells
 
     def has_targets(self, frame: Any) -> bool:
@@ -320,8 +320,9 @@ class Columns:
             if frame.shape[1] == len(names):
                 return frame.set_axis(names, axis=1)
         raise SettingError(
-            f"{source}: it has {counted(frame.shape[1], 'column')} without names, where {whole} "
-            f"are needed, or the {len(self.table)} that are no targets, or the inputs"
+            f"{source}: it has {counted(frame.shape[1], 'column')} without names, and the training "
+            f"table has {whole}: give it these, or the {len(self.table)} that are no targets, or "
+            f"the inputs alone ({len(self.inputs)}), in that order"
         )
 
     def numbered(self, frame: Any) -> Any:
@@ -353,10 +354,10 @@ class Columns:
         lacks = np.zeros(len(frame), dtype=bool)
         for column in self.inputs:
             cells = self.cells(frame, column.name)
-            if column.kind == "number":  # of which more words are missing cells
-                lacks |= np.isnan(as_numbers(cells, self.numerals)[0])
-            else:
+            if column.kind == "category":
                 lacks |= cells.isna().to_numpy()
+            else:  # of which more words are missing cells
+                lacks |= np.isnan(column.values(cells, self.numerals)[0])
         return lacks
 
     def coded(self, frame: Any) -> Coded:

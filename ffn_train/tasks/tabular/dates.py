@@ -14,6 +14,7 @@ from ffn_train.nn.core import Array
 from ffn_train.tasks.table import BLOCK
 from ffn_train.tasks.tabular.categories import as_words
 from ffn_train.tasks.tabular.cells import TEXT, Mask, factorized
+from ffn_train.tasks.tabular.numerals import BLANKS
 
 ANY_ISO = "ISO8601"  # pandas' name, by which a year or a month alone is its first day
 FULL_ISO = "ISO8601 day"
@@ -33,10 +34,12 @@ def as_days(cells: Any, form: str) -> tuple[Array, Mask]:
     import pandas as pd
 
     codes, uniques = factorized(cells)
+    blank = np.zeros(len(uniques), bool)
     if uniques.dtype.kind == "f":
         uniques = uniques.map("{:.15g}".format)
     if uniques.dtype.kind != "M":
         words = uniques.astype(str).str.strip()
+        blank = words.isin(BLANKS).to_numpy(bool)
         shortest = len("2020-1-1") if form == FULL_ISO else 0
         # pandas takes the time from the clock for two words
         uniques = words.mask(words.isin(("now", "today")) | (words.str.len() < shortest))
@@ -50,7 +53,7 @@ def as_days(cells: Any, form: str) -> tuple[Array, Mask]:
     stamps = pd.to_datetime(uniques, format=form, errors="coerce", utc=True)
     epoch = pd.Timestamp("1970-01-01", tz="UTC")
     days = np.append(((stamps - epoch) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64), np.nan)
-    wrong = np.append(stamps.isna().to_numpy(), False)
+    wrong = np.append(stamps.isna().to_numpy() & ~blank, False)
     return days.take(codes), wrong.take(codes)
 
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from ffn_train.config.settings import SettingError
 from ffn_train.tasks.tabular.numerals import (
+    BLANKS,
     MISSING,
     NUMERAL,
     Numerals,
@@ -27,6 +28,7 @@ SEPARATORS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "blanks"
 LINES = 200  # that are examined
 ALONE = "\x1f"  # in place of a separator, in a file of one column
 _COMMENT = ("#", "%")
+_GAPS = MISSING | BLANKS  # cells that are missing among numbers
 _IsNumber = Callable[[str], bool]
 
 
@@ -35,7 +37,8 @@ class Given:
     """The settings of a file's dialect; None where it is detected.
 
     ``separator``, ``decimal`` and ``thousands``: the characters themselves; ``skip``: the number of
-    lines before the table; ``missing``: further cells that count as missing. Of a file for columns
+    lines before the table; ``missing``: further cells that count as missing, besides the ``usual``
+    ones. Of a file for columns
     that are known already: ``columns``, their names, of which one alone is a header too, and
     ``words``, those whose cells are text whatever they look like.
     """
@@ -47,6 +50,7 @@ class Given:
     units: bool | None = None
     skip: int = 0
     missing: frozenset[str] = frozenset()
+    usual: frozenset[str] = MISSING
     columns: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
 
@@ -283,7 +287,7 @@ def header_and_units(
 def _is_title(first: Sequence[str], second: Sequence[str]) -> bool:
     """Whether a line has more empty cells than the next, besides the name of an index."""
     empty = [place for place, cell in enumerate(first[: len(second)]) if not cell]
-    return empty != [0] and len(empty) > sum(cell in MISSING for cell in second)
+    return empty != [0] and len(empty) > sum(cell in _GAPS for cell in second)
 
 
 def _is_header(first: Sequence[str], rows: Sequence[Sequence[str]], number: _IsNumber) -> bool:
@@ -295,11 +299,11 @@ def _is_header(first: Sequence[str], rows: Sequence[Sequence[str]], number: _IsN
     below it, as dates have. Where no column is numbers, half of its words must occur again, since a
     name may be a word of its column.
     """
-    if all(number(cell) or cell in MISSING for cell in first):
+    if all(number(cell) or cell in _GAPS for cell in first):
         counts = [row[0] for row in rows[:3]] == ["0", "1", "2"]
         return counts and len(first) > 2 and [*first] == ["", *map(str, range(len(first) - 1))]
     columns, numeric = _columns([row for row in rows if len(row) == len(first)], number)
-    if any(not number(first[i]) and first[i] not in MISSING for i in numeric):
+    if any(not number(first[i]) and first[i] not in _GAPS for i in numeric):
         return True
     words = [i for i in range(len(columns)) if i not in numeric and (numeric or first[i])]
     again = [i for i in words if first[i] in columns[i]]
@@ -313,12 +317,12 @@ def _may_name(first: Sequence[str], rows: Sequence[Sequence[str]], numerals: Num
     and a single one or two are whole.
     """
     numeric = _columns([row for row in rows if len(row) == len(first)], numerals.is_number)[1]
-    cells = [numerals.value(first[i]) for i in numeric if first[i] not in MISSING]
+    cells = [numerals.value(first[i]) for i in numeric if first[i] not in _GAPS]
     values = [value for value in cells if value is not None]
     if len(values) < len(cells) or not values:
         return True
     pairs = list(pairwise(values))
-    names = [first[i] for i in numeric if first[i] not in MISSING]
+    names = [first[i] for i in numeric if first[i] not in _GAPS]
     ordered = all(a < b for a, b in pairs) or all(a > b for a, b in pairs)
     ordered |= names == sorted({*names})  # as text is sorted: 1, 10, 2
     return ordered and (len(values) > 2 or all(value.is_integer() for value in values))
@@ -328,7 +332,7 @@ def _goes_on(word: str, below: Sequence[str]) -> bool:
     """Whether a word with digits has the form of those below it."""
     form, *forms = (
         re.sub(r"[^\W\d]+", "a", re.sub(r"\d+", "0", cell))
-        for cell in (word, *(cell for cell in below if cell not in MISSING))
+        for cell in (word, *(cell for cell in below if cell not in _GAPS))
     )
     return "0" in form and {*forms} == {form}
 
@@ -337,7 +341,7 @@ def _units(rows: Sequence[Sequence[str]], number: _IsNumber) -> bool:
     """Whether the first row has words, and no number of any marks, above the columns of numbers."""
     first, *below = rows
     numeric = _columns([row for row in below if len(row) == len(first)], number)[1]
-    words = [first[i] for i in numeric if first[i] not in MISSING]
+    words = [first[i] for i in numeric if first[i] not in _GAPS]
     marks = (number, Numerals(".", ",").is_number, Numerals(",", ".").is_number)
     return bool(words) and not any(is_one(word) for is_one in marks for word in words)
 
@@ -347,5 +351,5 @@ def _columns(
 ) -> tuple[list[tuple[str, ...]], list[int]]:
     """The columns, and the indices of those whose present cells are all numbers."""
     columns = list(zip(*rows, strict=True))
-    present = [[cell for cell in column if cell not in MISSING] for column in columns]
+    present = [[cell for cell in column if cell not in _GAPS] for column in columns]
     return columns, [i for i, cells in enumerate(present) if cells and all(map(number, cells))]

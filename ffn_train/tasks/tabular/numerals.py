@@ -10,12 +10,11 @@ from ffn_train.config.settings import SettingError
 
 MARKS = {"none": "", "point": ".", "comma": ",", "blank": " ", "apostrophe": "'"}
 # the cells that count as missing; a longer list would include words of categories
-MISSING = frozenset(
-    [
-        *("", "NA", "N/A", "n/a", "na", "nan", "NaN", "NAN", "null", "NULL", "None", "?", "-"),
-        *("<NA>", "NaT", "#N/A", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "#NAME?"),
-    ]
+_ALWAYS = frozenset(
+    ("", "NA", "N/A", "n/a", "na", "nan", "NaN", "NAN", "null", "NULL", "None", "?", "-", "#N/A")
 )
+_ERRORS = ("<NA>", "NaT", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "#NAME?")
+MISSING = _ALWAYS.union(_ERRORS)
 BLANKS = frozenset([".", "*", "**", "***"])  # missing too among numbers; words of a category
 NUMERAL = re.compile(  # with any mark of decimals, or of groups and any other of decimals
     r"[-+]?(\d+([.,]\d+)?|\d{1,3}((,\d{2,3})+(\.\d+)?|(\.\d{2,3})+(,\d+)?))(e[-+]?\d+)?",
@@ -30,6 +29,11 @@ _GROUPED = re.compile(rf"[1-9]\d{{0,2}}([.,]\d{{3}})+|{_INDIAN}")
 _SPACED = re.compile(r"[-+]?[1-9]\d{0,2}([ '])\d{3}(\1\d{3})*(?:([.,])\d+)?", re.A)
 _MARK = re.compile(r"[.,]")
 _PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?", re.A | re.I)
+
+
+def missing_words(version: int) -> frozenset[str]:
+    """The cells that count as missing by the rules of a version."""
+    return MISSING if version > 2 else _ALWAYS
 
 
 def typed(cell: str) -> str:

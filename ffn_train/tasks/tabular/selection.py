@@ -38,7 +38,7 @@ from ffn_train.tasks.tabular.dates import (
     doubts,
 )
 from ffn_train.tasks.tabular.marks import Marks
-from ffn_train.tasks.tabular.numerals import BLANKS, Numerals
+from ffn_train.tasks.tabular.numerals import BLANKS, MISSING, Numerals, missing_words
 from ffn_train.tasks.tabular.reading import SKIP, Reading, unused
 
 LEVELS = 64  # a category with more levels, or more than half as many as rows, is left out,
@@ -138,7 +138,7 @@ def long_codes(frame: Any, reading: Reading, roles: Wanted, source: str) -> froz
     return frozenset(
         name
         for name in (*coded, *(targets if roles.classes else ()))
-        if too_long(blanked(frame[name], roles.missing, reading.numerals))
+        if too_long(blanked(frame[name], roles.missing, reading.numerals, roles.version))
     )
 
 
@@ -287,7 +287,7 @@ def _numbers(cells: Any, numerals: Numerals, version: int) -> tuple[Any, Any]:
     """``as_numbers``; points and asterisks are words where no cell is a number."""
     values, wrong = as_numbers(cells, numerals)
     if cells.dtype.kind not in "iuf" and (version < 3 or not np.isfinite(values).any()):
-        wrong |= named(cells, BLANKS, numerals)
+        wrong |= named(cells, BLANKS | MISSING - missing_words(version), numerals)
     return values, wrong
 
 

@@ -17,14 +17,14 @@ from ffn_train.config.registry import choice
 from ffn_train.config.settings import SettingError, counted, setting, unchecked
 from ffn_train.tasks.outliers import outliers
 from ffn_train.tasks.scores import R2, Accuracy, Score
-from ffn_train.tasks.table import Data, Parts, Table, held, standardised
+from ffn_train.tasks.table import ENDLESS, Data, Parts, Table, held, standardised
 from ffn_train.tasks.tabular.binary import settled
 from ffn_train.tasks.tabular.categories import as_words
 from ffn_train.tasks.tabular.cells import blanked, handy, named, shown, with_cells
 from ffn_train.tasks.tabular.columns import VERSION, Columns
 from ffn_train.tasks.tabular.dialect import SEPARATORS, Given
 from ffn_train.tasks.tabular.file import read
-from ffn_train.tasks.tabular.numerals import MARKS, MISSING
+from ffn_train.tasks.tabular.numerals import MARKS, MISSING, missing_words
 from ffn_train.tasks.tabular.reading import Reading, unused
 from ffn_train.tasks.tabular.selection import (
     LISTED,
@@ -234,7 +234,12 @@ class TableTask(Task):
             _check_inputs(table, chosen.train)
         if columns.classes is not None:
             _check_classes(table, chosen.train, columns.targets[0])
-        data = standardised(table, chosen, standardise_targets=standardise_targets)
+        data = standardised(
+            table,
+            chosen,
+            standardise_targets=standardise_targets,
+            constant_std=ENDLESS if self.version > 2 else 1.0,
+        )
         found = data.outliers
         if standardise_targets and len(frame) > own:  # of the file of task.path
             found = outliers(table.targets[:own], table.target_names)
@@ -290,6 +295,7 @@ class TableTask(Task):
             units=self.units,
             skip=self.skip,
             missing=frozenset(_names("task.missing", self.missing)),
+            usual=missing_words(self.version),
         )
 
     def _frame(self, key: str, hints: Given) -> tuple[Any, Reading]:
@@ -328,21 +334,24 @@ class TableTask(Task):
             frame, reading = self._frame("path", replace(self._hints, words=codes))
         whole = frame[_filled(frame)]
         cells = {name: handy(cells) for name, cells in whole.items()}
-        unseen = [
-            word
-            for word in roles.missing
-            if word not in MISSING
-            and not any(named(column, [word], reading.numerals).any() for column in cells.values())
-        ]
         missing, numerals = roles.missing, reading.numerals
-        padded = self.version > 1
         blank = {
-            name: blanked(column, missing, numerals, padded=padded)
-            for name, column in cells.items()
+            name: blanked(column, missing, numerals, self.version) for name, column in cells.items()
         }
         whole = with_cells(whole, blank)
         _check_rows(whole, source)
         selection = select(whole, reading, roles, source)
+        if self.version > 2:  # as of other rows, whose numbers without units may be missing
+            whole = selection.columns.numbered(whole)
+        unseen = [
+            word
+            for word in missing
+            if word not in MISSING
+            and not any(
+                named(column, [word], numerals).any()
+                for column in (*cells.values(), *(column for _, column in whole.items()))
+            )
+        ]
         used, left_out = self._used(whole, selection.columns)
         _check_rows(used, source)
         left_out = {"without any cell": len(frame) - len(whole), **left_out}

@@ -8,16 +8,18 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import IO, Any
 
 from ffn_train.config.settings import SettingError, counted
-from ffn_train.tasks.tabular.cells import factorized
+from ffn_train.tasks.tabular.cells import factorized, shown
 from ffn_train.tasks.tabular.dialect import Dialect, Given, any_length, find, records
-from ffn_train.tasks.tabular.numerals import MISSING
 from ffn_train.tasks.tabular.pieces import fast_and_exact, in_pieces
 from ffn_train.tasks.tabular.reading import SKIP, Reading, unique
 
+MOST_NOTES = 10  # lines below a table that may be no rows
 SAMPLE = 2**20  # characters in which the dialect is detected
+_FOOTNOTE = re.compile(r"\W*[^\W\d_]+( [^\W\d_]+){0,3}: .|[*†]+\s?[^\W\d]")
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
     (b"\xff\xfe\0\0", "utf-32"),
@@ -54,19 +56,27 @@ def text(
     names, unnamed, renamed = unique(dialect.names)
     words = [place for place, name in enumerate(names) if name in hints.words]
     spaced = _spaced(sample[body:], dialect.separator)
-    options = _options(dialect, words, spaced=spaced)
+    options = _options(dialect, hints.usual, words, spaced=spaced)
     as_bytes = codecs.lookup(encoding).name.startswith("utf-8")  # pandas decodes that, and faster
-    frame = None
-    if as_bytes and path is not None and len(sample) == SAMPLE:
-        frame = in_pieces(path, sample[:body], options)
-    if frame is None:
+
+    def parsed(**more: Any) -> Any:
         rows: IO[Any] = reopened() if as_bytes else decoded(body)
         if as_bytes:
             left_out = 3 if encoding == "utf-8-sig" and not marked else 0
             rows.read(len(sample[:body].encode()) + left_out)
-        frame = _parsed(_Rows(rows), dialect, options, lambda: decoded(body))
+        return _parsed(_Rows(rows), dialect, {**options, **more}, lambda: decoded(body))
+
+    frame, remarks = None, dialect.remarks
+    if as_bytes and path is not None and len(sample) == SAMPLE:
+        frame = in_pieces(path, sample[:body], options)
+    if frame is None:
+        frame = parsed()
     if len(frame) and frame.iloc[:, -1].isna().any():
-        _refuse_short(decoded(body), dialect)
+        count, notes = _footnotes(decoded(body), dialect)
+        if notes:
+            frame = parsed(nrows=count)
+            lines = counted(len(notes), "line")
+            remarks += (f"{lines} below the table left out, {shown(notes[0])}",)
     for place, name in enumerate(dialect.names):
         if dialect.header and not name and _marks_alone(frame[place]):
             frame[place] = float("nan")  # a remnant of a former separator
@@ -84,7 +94,7 @@ def text(
         comments=dialect.comments,
         unnamed=unnamed,
         renamed=renamed,
-        remarks=dialect.remarks,
+        remarks=remarks,
     )
 
 
@@ -97,17 +107,26 @@ def _marks_alone(cells: Any) -> bool:
 
 
 @any_length()
-def _refuse_short(stream: IO[str], dialect: Dialect) -> None:
-    """Raises SettingError for a row with too few fields, which pandas silently fills up.
+def _footnotes(stream: IO[str], dialect: Dialect) -> tuple[int, list[str]]:
+    """The number of a table's rows, and the lines such as "Source: WHO" below them.
 
-    Only needed if a last cell is missing.
+    Raises SettingError for any other row with too few fields, which pandas silently fills up: only
+    needed if a last cell is missing.
     """
-    width = len(dialect.names)
-    for number, row in _numbered(stream, dialect):
+    width, number = len(dialect.names), 0
+    rows = _numbered(stream, dialect)
+    for number, row in rows:
         if len(row) < width:
+            last = [row, *(row for _, row in islice(rows, MOST_NOTES))]
+            lines = [dialect.separator.join(row) for row in last]
+            short = len(last) <= MOST_NOTES and max(map(len, last)) < width
+            if short and all(map(_FOOTNOTE.match, lines)):
+                return number - 1, lines
             raise SettingError(
-                f"has {counted(len(row), 'field')} in row {number} where there are {width} columns"
+                f"has {counted(len(row), 'field')} in row {number} where there are {width} "
+                f"columns: {shown(lines[0])}"
             )
+    return number, []
 
 
 def _numbered(stream: IO[str], dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
@@ -152,7 +171,9 @@ def _spaced(text: str, separator: str) -> bool:
     return separator != " " and any(f"{mark} " in text for mark in (separator, "\n", "\r"))
 
 
-def _options(dialect: Dialect, words: Sequence[int], *, spaced: bool) -> dict[str, Any]:
+def _options(
+    dialect: Dialect, missing: frozenset[str], words: Sequence[int], *, spaced: bool
+) -> dict[str, Any]:
     """How pandas reads the rows, apart from where they are; ``words``: text columns, by place."""
     return {
         "sep": r"\s+" if dialect.separator == " " else dialect.separator,
@@ -161,7 +182,7 @@ def _options(dialect: Dialect, words: Sequence[int], *, spaced: bool) -> dict[st
         "index_col": False,
         "decimal": dialect.numerals.decimal,
         "keep_default_na": False,
-        "na_values": sorted(MISSING),
+        "na_values": sorted(missing),
         "skipinitialspace": spaced,
         "dtype": dict.fromkeys(words, str) or None,
     }
