@@ -105,7 +105,7 @@ def choices(bench: Bench, name: str) -> list[tuple[str, ...]]:
     """
     signature, declared = bench.signatures[name], bench.shapes.get(name, {})
     optional = signature.names[signature.required :]
-    told = [*takewhile(lambda word: _told(word) or word in declared, optional)]
+    told = [*takewhile(lambda word: _told(word, signature.names) or word in declared, optional)]
     more = signature.required + len(told)
     return sorted(signature.choices, key=lambda words: (len(words) > more, abs(len(words) - more)))
 
@@ -131,7 +131,7 @@ def _recognised(bench: Bench, name: str, words: Sequence[str], most: int) -> Ite
 
 def _readings(bench: Bench, name: str, words: Sequence[str], most: int) -> Iterator[Forward]:
     """Those of batches."""
-    met, told = set[Convention](), all(map(_told, _roles(words)))
+    met, told = set[Convention](), all(_told(word, words) for word in _roles(words))
     near: list[Forward] = []
     act: Activation | None = None
     for forward, y in _candidates(bench, name, len(words)):
@@ -280,15 +280,17 @@ def _unknown(bench: Bench, name: str, words: Sequence[str], most: int) -> Iterat
         if y is not None:
             yield replace(forward, shapes=(*forward.shapes[:-1], ("dy", y.shape))).checked()
         return
-    letters = {word: _letters(word) for word in subject.arguments if word != "x"}
+    letters = _tried(subject, words)
     first = next(_accepted(subject, letters, most), None)
     if first is not None:
         yield first
-    if first is not None and not all(map(_told, letters)):
+    if first is not None and not all(_told(word, words) for word in letters):
         found = dict(first.letters)
         others = {
-            word: (found[word],) if _told(word) else sorted(tried, key=lambda it: "N" not in it)
-            for word, tried in letters.items()
+            word: (found[word],)
+            if _told(word, words)
+            else sorted(them, key=lambda it: "N" not in it)
+            for word, them in letters.items()
         }
         yield from _accepted(subject, others, most)
 
@@ -318,7 +320,7 @@ def _guesses(subject: Subject, letters: Mapping[str, Sequence[str]]) -> Iterator
     for picked in product(*letters.values()):
         words = (("x", "D"), *zip(letters, picked, strict=True), ("dy", "M"))
         for convention in (CONVENTIONS[0], CONVENTIONS[2]):
-            yield Forward(replace(subject, convention=convention), words)
+            yield Forward(replace(subject, convention=convention), words, act=_given(subject))
 
 
 def undeclared(bench: Bench, name: str, words: Sequence[str]) -> list[str]:
@@ -331,8 +333,16 @@ def _declared(subject: Subject, words: Sequence[str]) -> Forward:
     """A function called with the declared shapes of its arguments; the shape of dy is not known."""
     declared = subject.bench.shapes[subject.name]
     named = dict(zip(subject.arguments, words, strict=True))
-    shapes = {role: declared.get(word, declared.get(role, ())) for role, word in named.items()}
-    return Forward(subject, shapes=(*shapes.items(), ("dy", ())))
+    shapes = {
+        role: declared.get(word, declared.get(role, ()))
+        for role, word in named.items()
+        if role != ACT
+    }
+    return Forward(subject, shapes=(*shapes.items(), ("dy", ())), act=_given(subject))
+
+
+def _given(subject: Subject) -> Activation:
+    return GIVEN if ACT in subject.arguments else IDENTITY
 
 
 def attempts(bench: Bench, name: str) -> Iterator[Forward]:
@@ -344,7 +354,7 @@ def attempts(bench: Bench, name: str) -> Iterator[Forward]:
     if bench.shapes.get(name):
         yield _declared(subject, words)
         return
-    letters = {word: _letters(word) for word in subject.arguments if word != "x"}
+    letters = _tried(subject, words)
     guesses = islice(_guesses(subject, letters), ATTEMPTS)
     plain, given = _by_family(subject, len(words)), _by_family(subject, len(words), ACT)
     yield from chain(plain, guesses, given)
@@ -357,18 +367,31 @@ def _by_family(subject: Subject, count: int, *extra: str) -> Iterator[Forward]:
             yield Forward(replace(subject, arguments=roles), letters, act=GIVEN)
 
 
-def _letters(word: str) -> tuple[str, ...]:
-    """The shapes to try for an argument, judging by its name."""
+def _tried(subject: Subject, words: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The shapes to try for the parameters of a function with these arguments."""
+    return {w: _letters(w, words) for w in subject.arguments if w not in ("x", ACT)}
+
+
+def _letters(word: str, words: Sequence[str]) -> tuple[str, ...]:
+    """The shapes to try for one of these arguments, judging by its name."""
     if MATRIX.fullmatch(word):
         return MATRICES
-    if VECTOR.fullmatch(word) or word.startswith("scale"):
+    if _vector(word, words) or word.startswith("scale"):
         return VECTORS
     return VECTORS + BATCHES + MATRICES
 
 
-def _told(word: str) -> bool:
+def _vector(word: str, words: Sequence[str]) -> bool:
+    """Whether an argument's name says that it is a vector; c does behind a weight, as in V h + c,
+    and may be a state before it.
+    """
+    weighted = word == "c" and any(map(MATRIX.fullmatch, words[: words.index(word)]))
+    return weighted or bool(VECTOR.fullmatch(word))
+
+
+def _told(word: str, words: Sequence[str]) -> bool:
     """Whether an argument's name says that it is x, a weight, or a vector."""
-    return word == "x" or bool(MATRIX.fullmatch(word) or VECTOR.fullmatch(word))
+    return word == "x" or bool(MATRIX.fullmatch(word)) or _vector(word, words)
 
 
 def unknown_cases(forward: Forward) -> list[Case]:

@@ -105,7 +105,29 @@ def test_the_gradient_of_an_argument_y_is_dy() -> None:
     assert str(report).startswith("backward: right: dx and dy agree")
 
 
-@pytest.mark.parametrize("bias", ["B", "b12", "b_in", "b_out", "bias_2", "bhh", "bout", "g_ln"])
+def test_an_activation_is_given_to_an_unknown_function() -> None:
+    """Whose name stood for an array as well."""
+    forward = "x, W, b, act): return 2 * act(x @ W.T + b) + 1"
+    backward = "dy, x, W, b, slope): dz = 2 * dy * slope(x @ W.T + b); return "
+    assert pair(forward, f"{backward}dz.T @ x, dz.sum(0), dz @ W").right
+    (finding,) = pair(forward, f"{backward}dz.T @ x, dz.mean(0), dz @ W").findings
+    assert finding.mistakes == ("a mean over the batch",)
+
+
+def test_c_is_a_bias_behind_a_weight_and_may_be_a_state_before_it() -> None:
+    deep = "x, W, b, c): return 2 * np.tanh(x @ W.T + b) + c"
+    wrong = "dy, x, W, b, c): z = x @ W.T + b; dz = 2 * dy / np.cosh(z) ** 2; return "
+    (finding,) = pair(deep, f"{wrong}dz.T @ x, dz.sum(0), dy, dz @ W").findings
+    assert finding.mistakes == ("the sum over the batch forgotten",)
+    assert pair(
+        "x, c, W): return x @ W.T * c",
+        "d, x, c, W): e = d * c; return e @ W, d * (x @ W.T), e.T @ x",
+    ).right
+
+
+@pytest.mark.parametrize(
+    "bias", ["B", "b12", "b_in", "b_out", "bias_2", "bhh", "bout", "g_ln", "c"]
+)
 def test_an_argument_with_the_name_of_a_bias_is_not_a_batch(bias: str) -> None:
     wrong = f"dy, x, W, {bias}): return dy.T @ x, dy, dy @ W"
     (finding,) = pair(f"x, W, {bias}): return x @ W.T + {bias}", wrong).findings
