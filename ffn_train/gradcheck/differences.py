@@ -187,7 +187,7 @@ def _check(
             y[...] = np.nan  # a block overwrites it with the residual sum
         grads = layout.zeros("float64")
         grads.vector[...] = np.nan  # a gradient that is never written must not pass as zero
-        dx = pullback(cotangent, grads.views)
+        dx = pullback(cotangent.copy(), grads.views)  # which that of a pre-norm may overwrite
         gradient = (dx if span is None else grads.vector[span]).reshape(-1)
         direction = rng.standard_normal(gradient.size)
         direction /= np.linalg.norm(direction)

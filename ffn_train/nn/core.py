@@ -5,9 +5,10 @@
 
 The pullback is the backward pass of that one forward pass, and holds everything that it needs: a
 layer keeps no state between calls. A pullback overwrites the gradients of its layer, so they need
-not be set to zero first, and never changes ``dy``. It reads the parameters where they are stored,
-and an update changes them in place, so a pullback must be called before the next update: later it
-silently mixes old activations with new weights.
+not be set to zero first, and does not change ``dy``, but for that of a block's pre-norm, after
+which nothing reads it. It reads the parameters where they are stored, and an update changes them in
+place, so a pullback must be called before the next update: later it silently mixes old activations
+with new weights.
 
 Shapes, here and in every docstring of the package: N samples, D width, H hidden width, L depth
 (number of blocks), M outputs, T parameter tensors, P parameters. Rows are samples: x is (N, D);

@@ -70,6 +70,31 @@ class Kinked(Layer):
         return np.abs(x - centre), lambda dy, grads: dy * sign
 
 
+def test_a_pre_norm_may_overwrite_what_it_is_given(tmp_path: Path) -> None:
+    """Of which the derivative was taken afterwards."""
+    source = """
+from ffn_train.nn.core import Layer
+from ffn_train.parts import Norm, choice
+
+class Halved(Layer):
+    def forward(self, params, x):
+        def pullback(dy, grads):
+            dy /= 2
+            return dy
+        return x / 2, pullback
+
+@choice("norm", "halved")
+class HalvedNorm(Norm):
+    placement = "pre"
+    def layer(self, width):
+        return Halved()
+"""
+    (tmp_path / "halved.py").write_text(source)
+    chosen = ("parts=[halved.py]", "norm=halved", "model.depth=2")
+    done = command(*chosen, cwd=tmp_path, module="ffn_train.gradcheck")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_point_on_a_kink_is_drawn_anew_and_counted() -> None:
     (result,) = check_layer(Kinked(), inputs=3, rng=np.random.default_rng(0))
     assert result.kinks >= 1
