@@ -25,7 +25,8 @@ def pieces(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> list[by
     end = 0
     for name, array in arrays.items():
         start, end = end, end + array.nbytes
-        dtype = f"{array.dtype.kind.upper()}{8 * array.dtype.itemsize}"
+        bits = f"{array.dtype.kind.upper()}{8 * array.dtype.itemsize}"
+        dtype = "BOOL" if array.dtype.kind == "b" else bits
         header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": (start, end)}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)

@@ -487,6 +487,13 @@ class Mine(Optimizer):
         ["measure.quantities=[mine]"],
         "quantity=mine: memory must return an array of numbers as 'a', got list",
     ),
+    QUANTITY.replace(
+        "def quit(self)",
+        "def memory(self, model, dtype): return {'a': np.zeros(2, complex)}\n\n    def quit(self)",
+    ): (
+        ["measure.quantities=[mine]"],
+        "quantity=mine: memory['a'] is complex128, which no checkpoint holds",
+    ),
     """@choice("quantity", "mine")
 class Mine(PassQuantity):
     per, symbol, equation, needs = "run", "m", "m", ("signals",)

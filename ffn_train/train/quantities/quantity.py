@@ -245,7 +245,11 @@ class StepQuantity(Quantity):
     def check_results(self, model: Stack, dtype: np.dtype[Any]) -> None:
         super().check_results(model, dtype)
         for slot, initial in self.memory(model, dtype).items():
-            array(f"quantity={self.name}: memory", initial, f"an array of numbers as {slot!r}")
+            who = f"quantity={self.name}: memory"
+            array(who, initial, f"an array of numbers as {slot!r}")
+            kind = initial.dtype
+            if kind.kind == "c" or kind.itemsize > 8 or not kind.isnative:
+                raise SettingError(f"{who}[{slot!r}] is {kind}, which no checkpoint holds")
 
     @abstractmethod
     def value(self, step: Step, memory: dict[str, Array], out: Floats) -> Value:
