@@ -258,6 +258,22 @@ def test_unusual_numbers_are_shown_in_their_place(
     assert pixels(page, "signal_gradient")[0] > 100
 
 
+def test_nothing_is_relative_to_weights_that_are_all_zero(small_run: Run, opened: Opened) -> None:
+    """As at the start of Fixup."""
+    weights = small_run.measures["weight_norm"].values.copy()
+    weights[0, [column.block == 0 for column in small_run.measures.tensors]] = 0
+    measures = with_values(small_run.measures, weight_norm=weights)
+    page = opened(run_page(replace(small_run, measures=measures)))
+    for quantity in ("update_ratio", "weight_norm"):
+        choose(page, quantity)
+        page.evaluate("runPage.find('blocks.0')")
+        go(page, 0)
+        zero = "does not apply: all weights are 0"
+        assert text(page, "#value-now") == (zero if quantity == "update_ratio" else "0")
+        assert "not finite" not in text(page, "body")
+    assert f"× {zero}" in text(page, '[data-chart="updates"]')
+
+
 @pytest.mark.parametrize("scores", [[0.1, 0.9, np.nan], [-3, np.nan, np.nan], [-5, -3, -4]])
 def test_scores_are_in_view_where_others_are_not_finite_or_all_are_low(
     scores: list[float], small_run: Run, opened: Opened

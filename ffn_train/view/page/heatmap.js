@@ -58,7 +58,7 @@ class HeatMap extends Frame {
     const where = `${quantity.title}: ${quantity.places[place]?.name} at step ${quantity.steps[row]}`;
     this.plot.setAttribute(
       "aria-label",
-      `heat map of ${where}, ${short(value)}; arrow keys choose`,
+      `heat map of ${where}, ${quantity.says(value)}; arrow keys choose`,
     );
     if (same && this.drawn) {
       this.drawn.redraw(false);
@@ -120,7 +120,7 @@ class HeatMap extends Frame {
     [this.cells.width, this.cells.height] = [rows, columns];
     this.cells.getContext("2d")?.putImageData(image, 0, 0);
     const words = [
-      this.marked.some((mark) => mark.lost) ? "red: not finite" : "",
+      this.marked.some((mark) => mark.lost) ? `red: ${quantity.lost}` : "",
       this.marked.some((mark) => !mark.lost) ? "black: zero" : "",
     ];
     this.note.textContent = words.filter(Boolean).join(" · ");
@@ -274,7 +274,7 @@ class HeatMap extends Frame {
     const at = this.under(u),
       quantity = /** @type {Quantity} */ (this.quantity);
     this.readout.textContent = at
-      ? `step ${quantity.steps[at.row]} · ${quantity.places[at.place].name} · ${short(quantity.at(at.row)[at.place])}`
+      ? `step ${quantity.steps[at.row]} · ${quantity.places[at.place].name} · ${quantity.says(quantity.at(at.row)[at.place])}`
       : "";
   }
 
@@ -298,7 +298,7 @@ class HeatMap extends Frame {
     const step = quantity.steps[held(row + along, quantity.steps.length)],
       place = held(this.place + up, quantity.columns);
     this.choose(step, place);
-    this.readout.textContent = `step ${step} · ${quantity.places[place].name} · ${short(quantity.at(lastUpTo(quantity.steps, step))[place])}`;
+    this.readout.textContent = `step ${step} · ${quantity.places[place].name} · ${quantity.says(quantity.at(lastUpTo(quantity.steps, step))[place])}`;
     event.preventDefault();
     event.stopPropagation();
   }

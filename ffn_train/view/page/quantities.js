@@ -30,6 +30,7 @@ class Quantity {
     this.unit = about.unit;
     this.log = about.log;
     this.absent = about.absent;
+    this.lost = "not finite"; // what a value that is not finite stands for
     this.steps = steps;
     this.places = places;
     this.axis = axis;
@@ -60,6 +61,11 @@ class Quantity {
   /** The row of a step's number among the measured ones. @param {number} row */
   at(row) {
     return Array.prototype.slice.call(this.values, row * this.columns, (row + 1) * this.columns);
+  }
+
+  /** A value in words. @param {number} value */
+  says(value) {
+    return Number.isFinite(value) ? short(value) : this.lost;
   }
 
   /** A place's values over the steps. @param {number} place */
@@ -210,6 +216,10 @@ function ratioQuantity(update, weight, layers, layerOf) {
       const [above, below] = [update, weight].map((norms) =>
         byLayer(norms, layerOf, layers.length),
       );
+      if (below.includes(0)) {
+        const other = above.some(Number.isNaN) || below.some(Number.isNaN);
+        ratio.lost = `does not apply: all weights are 0${other ? ", or not finite" : ""}`;
+      }
       return Float64Array.from(
         ratio.steps.flatMap((step) => {
           const [up, down] = [update, weight].map(

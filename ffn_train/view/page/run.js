@@ -340,7 +340,7 @@ class RunPage {
     if (row >= 0 && quantity.places[place]) {
       words.push(
         `${quantity.title}, ${quantity.places[place].name}: `,
-        element("b", { id: "value-now" }, short(quantity.at(row)[place])),
+        element("b", { id: "value-now" }, quantity.says(quantity.at(row)[place])),
         quantity.steps[row] === step
           ? ""
           : ` (not measured at this step: as at step ${quantity.steps[row]})`,

@@ -122,6 +122,7 @@ class RunCharts {
       y: extent(shown, log),
       names,
       note: notes.filter(Boolean).join(" · "),
+      cross: quantity.lost,
     };
   }
 
@@ -174,7 +175,7 @@ class RunCharts {
       y: quantity.of(at),
       ...NOW,
     };
-    return { lines: [line], log, at: state.step, x: this.span };
+    return { lines: [line], log, at: state.step, x: this.span, cross: quantity.lost };
   }
 
   /** |dL/dx_0| / |dL/dx_L| at each measured step. @returns {Series} */
@@ -280,6 +281,7 @@ class RunCharts {
       at: state.step,
       x: this.span,
       guides: [{ y: GUIDE, label: "1e-3: usual" }],
+      cross: ratio.lost,
     };
   }
 
