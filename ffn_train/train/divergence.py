@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -13,7 +12,6 @@ import numpy as np
 
 from ffn_train.nn.activations.activation import Activation, Slope
 from ffn_train.nn.core import Array, FlatVector, Layer, Pullback, Views
-from ffn_train.nn.engine import NUMPY
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.stack import Stack
 from ffn_train.train.diagnosis import Phase, Updates, likely_cause
@@ -88,11 +86,16 @@ def _repeat(
 ) -> None:
     for name, array in model.layout.named(params.vector).items():
         watch("update", name, array)
-    y, pullback = _watched_stack(model, watch).forward(params.views, x)
+    y, pullbacks, grads = x, dict[str, Pullback](), model.layout.zeros(params.vector.dtype).views
+    for name, part in model.parts.items():
+        watched = _watched_part(part, name, model.block_of.get(name), watch)
+        y, pullbacks[name] = watched.forward(params.views.part(name), y)
     value, dy = loss.value_and_gradient(y, targets)
     watch("forward", "loss", np.array([value]))
     watch("backward", "dL/dy", dy)
-    pullback(dy, model.layout.zeros(params.vector.dtype).views)
+    while pullbacks:
+        name, pullback = pullbacks.popitem()
+        dy = pullback(dy, grads.part(name))
 
 
 class _NonFinite(Exception):
@@ -115,28 +118,12 @@ class _Watch:
             self.sizes[site] = float(np.max(np.abs(array), initial=0))
 
 
-def _watched_stack(model: Stack, watch: _Watch) -> Stack:
-    """A copy of the stack whose layers pass what they compute to ``watch``, by name."""
-    clone: Any = copy.copy(model)
-    for name in ("input", "final_norm", "output"):
-        layer = getattr(model, name)
-        if layer is not None:
-            setattr(clone, name, _watched(layer, name, watch))
-    clone.block = copy.copy(model.block)
-    calls = itertools.count()  # the blocks share their layers: the n-th call is block n
-
-    def forward(params: Views, x: Array) -> tuple[Array, Pullback]:
-        index = next(calls)
-        name, output = f"blocks.{index}", f"x_{index + 1} (output of block {index})"
-        block = _with_watched_parts(model.block, name, watch)
-        watched: Layer = _watched(block, name, watch, output=output, dx=f"dL/dx_{index}")
-        return watched.forward(params, x)
-
-    clone.block.forward = forward
-    clone.engine = NUMPY
-    clone.segment = model.depth  # no block is repeated, so that the calls count them
-    stack: Stack = clone
-    return stack
+def _watched_part(part: Layer, name: str, block: int | None, watch: _Watch) -> Any:
+    """A copy of a part of the stack, a block's with its index, that passes on what it computes."""
+    if block is None:
+        return _watched(part, name, watch)
+    output, dx = f"x_{block + 1} (output of block {block})", f"dL/dx_{block}"
+    return _watched(_with_watched_parts(part, name, watch), name, watch, output=output, dx=dx)
 
 
 def _with_watched_parts(layer: Any, name: str, watch: _Watch) -> Any:
