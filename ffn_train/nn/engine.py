@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,10 @@ from ffn_train.nn.core import Array
 from ffn_train.nn.losses.loss import GradientOf, Loss
 from ffn_train.nn.optim.optimizer import Memory, Optimizer
 from ffn_train.nn.reductions import Reductions
-from ffn_train.nn.segments import PlainSegment, Segment, StackLayers
+from ffn_train.nn.segments import PlainSegment, Segment
+
+if TYPE_CHECKING:
+    from ffn_train.nn.stack import Stack
 
 ENGINES = ("numpy", "compiled")
 # parameters x steps from which ``engine=auto`` compiles. Loading takes 1.2 s of every process and
@@ -44,7 +47,7 @@ class Steps(Protocol):
 class Fit:
     """What ``Steps`` are made for: the training rows, and what is done with a batch of ``rows``."""
 
-    model: StackLayers
+    model: Stack
     loss: Loss
     optimizer: Optimizer
     x: Array
@@ -60,34 +63,27 @@ class Fit:
 
 @dataclass(frozen=True)
 class Engine:
-    """What computes a segment of a stack, a loss and its gradient, an update, and norms.
+    """What computes a segment of a stack, a loss and its gradient, an update, and norms; by default
+    NumPy.
 
     ``steps``: what makes several steps in one call, or None where a part has to be run step by
     step. ``delay``: gives the line that announces the compilation before a first use, or None.
     ``product``: of two matrices, by the library that multiplies those of a step.
     """
 
-    segment: type[Segment]
-    gradient_of: Callable[[Loss], GradientOf]
-    update: Callable[[Optimizer], Optimizer]
-    reductions: Reductions
-    steps: Callable[[Fit], Steps | None]
-    delay: Callable[[], str | None]
-    product: Callable[[Array, Array], Array]
+    segment: type[Segment] = PlainSegment
+    gradient_of: Callable[[Loss], GradientOf] = lambda loss: loss.value_and_gradient
+    update: Callable[[Optimizer], Optimizer] = lambda optimizer: optimizer
+    reductions: Reductions = field(default_factory=Reductions)
+    steps: Callable[[Fit], Steps | None] = lambda fit: None
+    delay: Callable[[], str | None] = lambda: None
+    product: Callable[[Array, Array], Array] = np.dot
 
     def __reduce__(self) -> str:  # by its name: only models of this engine are pickled
         return "NUMPY"
 
 
-NUMPY = Engine(
-    segment=PlainSegment,
-    gradient_of=lambda loss: loss.value_and_gradient,
-    update=lambda optimizer: optimizer,
-    reductions=Reductions(),
-    steps=lambda fit: None,
-    delay=lambda: None,
-    product=np.dot,
-)
+NUMPY = Engine()
 
 
 def check_engine(name: Any) -> str:

@@ -12,34 +12,19 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
-from ffn_train.nn.blocks.branch import Block
-from ffn_train.nn.blocks.norm import Norm
-from ffn_train.nn.blocks.residual import ResidualBlock, ResidualPullback
+from ffn_train.nn.blocks.residual import ResidualPullback
 from ffn_train.nn.core import Array, Arrays, Layer, Pullback, Views
-from ffn_train.nn.layers.linear import Linear
+
+if TYPE_CHECKING:
+    from ffn_train.nn.stack import Stack
 
 # called once per segment with the signals x_l (N, D) that it computes, in order, and the hidden
 # units (N, H) of its blocks; the first segment's signals begin with x_0
 Observe = Callable[[Arrays, Arrays], None]
 # called once per segment, from the last to the first, with the gradients of its blocks' inputs
 ObserveGradients = Callable[["SignalGradients"], None]
-
-
-class StackLayers(Protocol):
-    """What a stack consists of; the blocks differ in their parameters alone."""
-
-    input: Linear
-    block: ResidualBlock
-    block_choice: Block
-    norm: Norm
-    depth: int
-    segment: int
-    final_norm: Layer | None
-    output: Linear
-
-    def __hash__(self) -> int: ...
 
 
 class SignalGradients(NamedTuple):
@@ -71,13 +56,13 @@ class Segment(ABC):
     ``grads`` in the backward pass, are the views of the whole stack. Serves one backward pass.
     """
 
-    def __init__(self, layers: StackLayers, params: Views, span: range, x: Array) -> None:
-        self.layers, self.params, self.span, self.x = layers, params, span, x
-        self.is_first, self.is_last = span.start == 0, span.stop == layers.depth
+    def __init__(self, stack: Stack, params: Views, span: range, x: Array) -> None:
+        self.stack, self.params, self.span, self.x = stack, params, span, x
+        self.is_first, self.is_last = span.start == 0, span.stop == stack.depth
 
     @classmethod
     @abstractmethod
-    def check(cls, layers: StackLayers) -> None:
+    def check(cls, stack: Stack) -> None:
         """Raises SettingError for a stack that cannot be computed in this way."""
 
     @abstractmethod
@@ -105,64 +90,57 @@ class PlainSegment(Segment):
     A repeated forward pass has the same operations and operands: gradients are bit-identical.
     """
 
-    def __init__(self, layers: StackLayers, params: Views, span: range, x: Array) -> None:
-        super().__init__(layers, params, span, x)
-        self._before: dict[str, Layer] = {"input": layers.input} if self.is_first else {}
-        norm = {} if layers.final_norm is None else {"final_norm": layers.final_norm}
-        self._after: dict[str, Layer] = {**norm, "output": layers.output} if self.is_last else {}
-        self.ends: dict[str, Pullback] = {}
-        self._blocks: list[ResidualPullback] = []
+    def __init__(self, stack: Stack, params: Views, span: range, x: Array) -> None:
+        super().__init__(stack, params, span, x)
+        self._layers: dict[str, Layer] = {"input": stack.input} if self.is_first else {}
+        self._layers |= dict.fromkeys((f"blocks.{index}" for index in span), stack.block)
+        if self.is_last:
+            self._layers |= {"final_norm": stack.final_norm} if stack.final_norm else {}
+            self._layers["output"] = stack.output
+        self.pullbacks: dict[str, Pullback] = {}
 
     @classmethod
-    def check(cls, layers: StackLayers) -> None:
+    def check(cls, stack: Stack) -> None:
         """Every stack can be computed."""
 
     def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
-        x, block, ends = self.x, self.layers.block, {}
+        x = self.x
         signals: list[Array] = []
         hidden: list[Array] = []
-        for name, layer in self._before.items():
-            x, ends[name] = layer.forward(self.params.part(name), x)
-            signals.append(x)
-        for views in self._views(self.params):
-            x, pullback = block.forward(views, x)
+        for name, layer in self._layers.items():
+            x, pullback = layer.forward(self.params.part(name), x)
             if keep:
-                self._blocks.append(pullback)
-            if observe is not None:
+                self.pullbacks[name] = pullback
+            if observe is not None and name == "input":
+                signals.append(x)
+            elif observe is not None and isinstance(pullback, ResidualPullback):
                 signals.append(x)
                 hidden.append(pullback.branch.hidden)
         if observe is not None:
             observe(signals, hidden)
-        for name, layer in self._after.items():
-            x, ends[name] = layer.forward(self.params.part(name), x)
-        if keep:
-            self.ends = ends
         return x
 
     def predict(self) -> Array:
-        x, block = self.x, self.layers.block
-        for name, layer in self._before.items():
-            x = layer.predict(self.params.part(name), x)
-        for views in self._views(self.params):
-            x = block.predict(views, x)
-        for name, layer in self._after.items():
+        x = self.x
+        for name, layer in self._layers.items():
             x = layer.predict(self.params.part(name), x)
         return x
 
     def backward(
         self, dy: Array, grads: Views, *, observe: ObserveGradients | None = None
     ) -> Array:
-        if not self._blocks:
+        if not self.pullbacks:
             self.forward(keep=True)
-        dx = self._through(self._after, dy, grads)
-        flow = [dx] if self.is_last else []
+        dx, flow = dy, list[Array]()
         skips: list[Array] = []
         branches: list[Array] = []
-        for views in reversed(self._views(grads)):
-            pullback = self._blocks.pop()
-            if observe is None:
+        for name in reversed(self._layers):
+            pullback, views = self.pullbacks.pop(name), grads.part(name)
+            if observe is None or not isinstance(pullback, ResidualPullback):
                 dx = pullback(dx, views)
                 continue
+            if self.is_last and not flow:
+                flow.append(dx)
             skip, dx = pullback.split(dx, views)
             branches.append(dx)
             if skip is not None:
@@ -172,13 +150,4 @@ class PlainSegment(Segment):
         if observe is not None:
             parts = skips[::-1] or None, branches[::-1]
             observe(SignalGradients(self.span.start, flow[::-1], *parts))
-        return self._through(self._before, dx, grads)
-
-    def _through(self, ends: dict[str, Layer], dy: Array, grads: Views) -> Array:
-        """The backward pass of the layers on one side of the blocks."""
-        for name in reversed(ends):
-            dy = self.ends[name](dy, grads.part(name))
-        return dy
-
-    def _views(self, views: Views) -> list[Views]:
-        return [views.part(f"blocks.{index}") for index in self.span]
+        return dx

@@ -363,13 +363,13 @@ def test_a_stack_without_its_final_norm_is_named() -> None:
         _, pullback = model.forward(params, x)
         (segment,) = pullback.segments
         assert isinstance(segment, PlainSegment)
-        final = segment.ends["final_norm"]
+        final = segment.pullbacks["final_norm"]
 
         def passed_by(dy: Array, grads: Views) -> Array:
             final(dy, grads)
             return dy
 
-        segment.ends["final_norm"] = passed_by
+        segment.pullbacks["final_norm"] = passed_by
         return pullback(dy, grads)
 
     rng = np.random.default_rng(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,10 @@ from ffn_train.nn.compiled.refusal import no_twin
 from ffn_train.nn.compiled.scheme import NO_NORM, POST, PRE, Scheme
 from ffn_train.nn.core import Array, Layout, Views
 from ffn_train.nn.layers.norms import LayerNorm, RMSNorm
-from ffn_train.nn.segments import Observe, ObserveGradients, Segment, SignalGradients, StackLayers
+from ffn_train.nn.segments import Observe, ObserveGradients, Segment, SignalGradients
+
+if TYPE_CHECKING:
+    from ffn_train.nn.stack import Stack
 
 
 class _Passed(NamedTuple):
@@ -29,17 +32,17 @@ class _Passed(NamedTuple):
 
 @lru_cache(maxsize=16)
 def scheme_of(
-    layers: StackLayers, dtype: np.dtype[Any], is_first: bool, is_last: bool
+    stack: Stack, dtype: np.dtype[Any], is_first: bool, is_last: bool
 ) -> tuple[Scheme, NDArray[Any]]:
     """The description of a segment, and the same as a record for compiled code."""
-    block = layers.block
+    block = stack.block
     branch, norm = block.branch, block.pre or block.post
     loops = loops_of(branch.activation, dtype)
     hidden, width = branch.parts[branch.inner[0]].shapes["weight"]
     scheme = Scheme(
-        inputs=layers.input.fan_in if is_first else 0,
-        outputs=layers.output.fan_out if is_last else 0,
-        before=Layout(layers.input).size if is_first else 0,
+        inputs=stack.input.fan_in if is_first else 0,
+        outputs=stack.output.fan_out if is_last else 0,
+        before=Layout(stack.input).size if is_first else 0,
         block=Layout(block).size,
         width=width,
         hidden=hidden,
@@ -58,21 +61,21 @@ def scheme_of(
 class CompiledSegment(Segment):
     """A segment's passes as two calls of compiled code; inputs are converted to its dtype."""
 
-    def __init__(self, layers: StackLayers, params: Views, span: range, x: Array) -> None:
-        super().__init__(layers, params, span, x)
+    def __init__(self, stack: Stack, params: Views, span: range, x: Array) -> None:
+        super().__init__(stack, params, span, x)
         dtype = params.vector.dtype
-        self._scheme, self._record = scheme_of(layers, dtype, self.is_first, self.is_last)
+        self._scheme, self._record = scheme_of(stack, dtype, self.is_first, self.is_last)
         self._theta = self._part(params)
         self.x = self._matrix(x, len(x), self._scheme.inputs or self._scheme.width)
         self._kept: _Passed | None = None
 
     @classmethod
-    def check(cls, layers: StackLayers) -> None:
-        block = layers.block
+    def check(cls, stack: Stack) -> None:
+        block = stack.block
         if type(block.branch) not in (FeedForward, Gated):
-            raise no_twin(layers.block_choice)
+            raise no_twin(stack.block_choice)
         if type(block.pre or block.post) not in (type(None), LayerNorm, RMSNorm):
-            raise no_twin(layers.norm)
+            raise no_twin(stack.norm)
         if type(block.branch.activation) not in TWINS:  # with one of the user's own, it may fail
             loops_of(block.branch.activation, np.dtype(np.float32))
 
@@ -110,14 +113,14 @@ class CompiledSegment(Segment):
 
     def _flow(self) -> Array:
         """Storage for the signals' gradients and their parts."""
-        block, rows, width = self.layers.block, len(self.x), self._scheme.width
+        block, rows, width = self.stack.block, len(self.x), self._scheme.width
         parts = 3 if block.skip != 0 and not block.passes_gradient_on else 2
         return np.empty((parts, len(self.span) + 1, rows, width), self._theta.dtype)
 
     def _signal_gradients(self, flow: Array) -> SignalGradients:
         dx = flow[0] if self.is_last else flow[0, :-1]
         skip = flow[2, :-1] if len(flow) > 2 else flow[0, 1:]
-        part = None if self.layers.block.skip == 0 else skip
+        part = None if self.stack.block.skip == 0 else skip
         return SignalGradients(self.span.start, dx, part, flow[1, :-1])
 
     def _storage(self, blocks: int) -> _Passed:
