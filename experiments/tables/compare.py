@@ -65,7 +65,7 @@ def _peers(split: Experiment) -> tuple[float, float]:
     from sklearn.linear_model import LogisticRegression, RidgeCV
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-    data, seed = split.exact, split.seed
+    data, seed = split.exact, split.settings.seed
     x = np.concatenate([data.x_train, data.x_validation])
     y = np.concatenate([data.y_train, data.y_validation])
     network: dict[str, Any] = {"early_stopping": True, "max_iter": 2000, "random_state": seed}

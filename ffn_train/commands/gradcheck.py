@@ -47,7 +47,7 @@ def check(overrides: Sequence[str]) -> dict[str, list[Check]]:
     from ffn_train.running.experiment import build_experiment
 
     experiment = build_experiment(compose(overrides))
-    rng = np.random.default_rng(experiment.seed)
+    rng = np.random.default_rng(experiment.settings.seed)
     checks = check_stack(experiment.model, rng)
     targets = experiment.data.y_train[:5].astype(np.float64)
     loss = experiment.trainer.loss

@@ -34,7 +34,7 @@ from ffn_train.runs.provenance import Provenance, surroundings
 from ffn_train.runs.status import Status
 from ffn_train.runs.writer import write_weights
 from ffn_train.train.threads import BlasThreads
-from ffn_train.train.trainer import BEST
+from ffn_train.train.trainer import BEST, Record, State
 
 PROMPT = 0.3  # seconds: a result that comes sooner needs no announcement
 RUNS = Path("outputs") / "runs"  # parent of the new directory of a run without a run.dir
@@ -81,16 +81,24 @@ def execute(
                 Interruption(stop=stop) as interruption,
                 GuardedLogger(experiment.logger, notify) as logger,
             ):
-                run = _carry_out(
-                    experiment,
-                    path,
-                    what.checkpoint,
-                    origin,
-                    logger,
-                    interruption,
-                    progress,
-                    notify,
+                origin = replace(
+                    origin, legs=legs(path, origin, experiment.trainer, what.checkpoint)
                 )
+                _write_settings(experiment, path, what.checkpoint, origin, notify)
+                state = _beginning(experiment, what.checkpoint)
+                first, started = state.step, time.perf_counter()
+                logs = NO_LOGS if what.checkpoint is None else what.checkpoint.logs
+                last = record_training(
+                    experiment, state, path, logs, logger, interruption, progress
+                )
+                seconds = time.perf_counter() - started
+                origin = replace(
+                    origin,
+                    training_seconds=seconds,
+                    measuring_seconds=state.measuring,
+                    steps_per_second=(state.step - first) / seconds,
+                )
+                run = _write_results(experiment, path, state, last, origin)
             _draw(experiment, run, notify)
             with Interruption(patience=SOON):
                 logger.close(run.state or "")
@@ -141,17 +149,14 @@ def _ending(path: Path) -> Iterator[None]:
         raise
 
 
-def _carry_out(
+def _write_settings(
     experiment: Experiment,
     path: Path,
     checkpoint: Checkpoint | None,
     origin: Provenance,
-    logger: GuardedLogger,
-    interruption: Interruption,
-    progress: bool,
     notify: Notify,
-) -> Run:
-    origin = replace(origin, legs=legs(path, origin, experiment.trainer, checkpoint))
+) -> None:
+    """Write what is known before the first step, and what theory predicts of it."""
     Status("running").write(path)  # first: without a summary the status says how a run ended
     if files.there(path / files.SUMMARY):
         (path / files.SUMMARY).unlink()
@@ -164,24 +169,24 @@ def _carry_out(
     records.write(path / files.PROVENANCE, origin)
     files.write_json(path / files.DATA, experiment.exact.to_json(), durable=False)
     files.write_json(path / files.THEORY, expectation(experiment, notify), durable=False)
-    trainer = experiment.trainer
-    if trainer.model.engine is not NUMPY:  # compile what a step needs: not a part of the training
-        next(trainer.fit(trainer.start(experiment.params), state_every=experiment.checkpoint.steps))
+
+
+def _beginning(experiment: Experiment, checkpoint: Checkpoint | None) -> State:
+    """The state to train from, with what a step needs compiled: not a part of the training."""
+    trainer, every = experiment.trainer, experiment.settings.checkpoint.steps
+    if trainer.model.engine is not NUMPY:
+        next(trainer.fit(trainer.start(experiment.params), state_every=every))
     state = trainer.start(experiment.params)
     experiment.forget_params()
     if checkpoint is not None:
         restore(state, checkpoint)
-    first = state.step
-    started = time.perf_counter()
-    logs = NO_LOGS if checkpoint is None else checkpoint.logs
-    last = record_training(experiment, state, path, logs, logger, interruption, progress)
-    seconds = time.perf_counter() - started
-    origin = replace(
-        origin,
-        training_seconds=seconds,
-        measuring_seconds=state.measuring,
-        steps_per_second=(state.step - first) / seconds,
-    )
+    return state
+
+
+def _write_results(
+    experiment: Experiment, path: Path, state: State, last: Record, origin: Provenance
+) -> Run:
+    """Write weights, predictions and summary of a run that has ended; returns the run."""
     records.write(path / files.PROVENANCE, origin)
     layout, params = experiment.model.layout, state.params
     write_weights(path / files.WEIGHTS, layout.named(params.vector))
@@ -237,8 +242,8 @@ def _provenance(experiment: Experiment, threads: BlasThreads) -> Provenance:
         parts=dict(experiment.parts),
         observers=dict(experiment.observers),
         data=experiment.data.digest,
-        seed=experiment.seed,
-        dtype=experiment.dtype,
+        seed=experiment.settings.seed,
+        dtype=experiment.settings.dtype,
         parameters=experiment.model.layout.size,
         training_rows=len(data.x_train),
         validation_rows=len(data.x_validation),

@@ -33,12 +33,12 @@ def expectation(experiment: Experiment, notify: Notify) -> dict[str, Any]:
     if it takes long.
     """
     modes = {"anchored": anchored, "a priori": a_priori}
-    if not experiment.predicts:
+    if not experiment.settings.theory.predict:
         modes = dict.fromkeys(modes, lambda experiment: Unpredicted("theory.predict=false"))
 
     def predictions() -> dict[str, Any]:
         depth = experiment.model.depth
-        if experiment.predicts and depth >= SLOW:
+        if experiment.settings.theory.predict and depth >= SLOW:
             about = f"theory takes about {depth / BLOCKS_A_SECOND:.0f} s for {depth:,} blocks"
             notify(f"{about} before the first step; theory.predict=false leaves it out")
         return {mode: _mode(predicted, experiment) for mode, predicted in modes.items()}

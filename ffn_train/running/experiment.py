@@ -14,7 +14,7 @@ import numpy as np
 from ffn_train.config.keys import GROUPS, MODEL_GROUPS, read_settings
 from ffn_train.config.outside import load, observes
 from ffn_train.config.registry import BEFORE, build, names
-from ffn_train.config.sections import STEPS, Checkpoint, Model, Plot, listed, path_of
+from ffn_train.config.sections import STEPS, Model, Plot, Settings, listed, path_of
 from ffn_train.config.sections import Trainer as TrainerSettings
 from ffn_train.config.settings import SettingError, declared, defaults, some_of
 from ffn_train.nn.core import FlatVector
@@ -45,17 +45,16 @@ class Experiment:
     ``parts``: the digests of the user's parts that belong to the run's identity, by name;
     ``observers``: those of parts with only figures and loggers. ``data`` is in the run's dtype,
     ``exact`` the same in float64; ``notes``: how it was read; ``warnings``: what may go wrong;
-    ``kind``: of the task's targets; ``predicts``: whether theory does.
+    ``kind``: of the task's targets.
     """
 
     config: Mapping[str, Any]
     parts: Mapping[str, str]
     observers: Mapping[str, str]
-    seed: int
+    settings: Settings
     model: Stack
     initialiser: Initialiser
     initial_seed: np.random.SeedSequence
-    dtype: str
     kind: str
     data: Data
     exact: Data
@@ -64,8 +63,6 @@ class Experiment:
     threads: int
     log: Cadence
     logger: Logger
-    checkpoint: Checkpoint
-    predicts: bool
     plot: Plot
     directory: Path | None
     notes: list[str]
@@ -80,7 +77,7 @@ class Experiment:
     def params(self) -> FlatVector:
         """The initial parameters, drawn at the first use, since checks need none."""
         rng = np.random.default_rng(self.initial_seed)
-        return self.model.initial(self.initialiser, rng, self.dtype)
+        return self.model.initial(self.initialiser, rng, self.settings.dtype)
 
     def forget_params(self) -> None:
         """Free the memory of the initial parameters; the next use draws the same again."""
@@ -175,11 +172,10 @@ def build_experiment(
         config=config,
         parts={name: digest for name, digest in digests.items() if not observes(name)},
         observers={name: digest for name, digest in digests.items() if observes(name)},
-        seed=settings.seed,
+        settings=settings,
         model=model,
         initialiser=parts["init"],
         initial_seed=initial_seed,
-        dtype=settings.dtype,
         kind=parts["task"].kind,
         data=data,
         exact=exact,
@@ -209,8 +205,6 @@ def build_experiment(
         threads=plan.blas,
         log=Cadence(**vars(settings.log)),
         logger=parts["logger"],
-        checkpoint=settings.checkpoint,
-        predicts=settings.theory.predict,
         plot=plot,
         directory=directory,
         notes=[*exact.notes, *notes, *checks.reduced(trainer.batch_size, size)],

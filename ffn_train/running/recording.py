@@ -56,7 +56,7 @@ def record_training(
         logger.open(path, experiment.config, state.step)
         hung = False  # whether a signal had to break the logger off
         try:
-            for record in trainer.fit(state, state_every=experiment.checkpoint.steps):
+            for record in trainer.fit(state, state_every=experiment.settings.checkpoint.steps):
                 if _logged(record, experiment):
                     row = scalars(record)
                     writer.record(row, record.measures)
@@ -106,10 +106,10 @@ def _checkpoint_due(step: int, experiment: Experiment, saved: float) -> bool:
     """Whether to save before row ``step``, after having ``saved`` last at that time; also before
     the last row, to extend the run from.
     """
-    every, last = experiment.checkpoint.steps, experiment.trainer.steps
+    every, last = experiment.settings.checkpoint.steps, experiment.trainer.steps
     if step == last or every is None or step % every:
         return step == last
-    return time.monotonic() - saved >= experiment.checkpoint.pause
+    return time.monotonic() - saved >= experiment.settings.checkpoint.pause
 
 
 def scalars(record: Record) -> dict[str, float | None]:

@@ -428,7 +428,7 @@ def test_the_theory_of_the_same_first_batch_is_worked_out_once(
     modes = []
 
     def counted(predicted: Any, experiment: Experiment) -> Any:
-        modes.append(experiment.seed)
+        modes.append(experiment.settings.seed)
         return mode(predicted, experiment)
 
     mode = expectation._mode

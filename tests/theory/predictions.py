@@ -117,7 +117,7 @@ def shared_parameters(experiment: Experiment) -> FlatVector:
         numbers = np.concatenate([numbers, more])
         DRAWN[key] = generator, numbers
     replayed = cast(np.random.Generator, Replayed(numbers))
-    return model.initial(experiment.initialiser, replayed, experiment.dtype)
+    return model.initial(experiment.initialiser, replayed, experiment.settings.dtype)
 
 
 @cache
