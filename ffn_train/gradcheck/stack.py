@@ -7,7 +7,7 @@ import numpy as np
 from ffn_train.gradcheck.differences import Check, check_array, check_layer, random_parameters
 from ffn_train.nn.core import Layer
 from ffn_train.nn.engine import NUMPY
-from ffn_train.nn.segments import PlainSegment
+from ffn_train.nn.segments import Segment
 from ffn_train.nn.stack import Stack
 
 WHOLE = 1e-5  # tolerance for the whole stack: rounding grows with the depth
@@ -46,5 +46,5 @@ def check_stack(model: Stack, rng: np.random.Generator) -> dict[str, list[Check]
 def _against_numpy(model: Stack, rng: np.random.Generator) -> Check:
     """The model's output along a random direction, by its engine and by NumPy."""
     params, x = random_parameters(model, rng).views, rng.standard_normal((3, model.input.fan_in))
-    plain = PlainSegment(model, params, range(model.depth), x).predict()
+    plain = Segment(model, params, range(model.depth), x).predict()
     return check_array("y", model.predict(params, x), plain, rng, WHOLE)

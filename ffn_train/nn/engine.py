@@ -15,7 +15,7 @@ from ffn_train.nn.core import Array
 from ffn_train.nn.losses.loss import GradientOf, Loss
 from ffn_train.nn.optim.optimizer import Memory, Optimizer
 from ffn_train.nn.reductions import Reductions
-from ffn_train.nn.segments import PlainSegment, Segment
+from ffn_train.nn.segments import Segment
 
 if TYPE_CHECKING:
     from ffn_train.nn.stack import Stack
@@ -71,7 +71,7 @@ class Engine:
     ``product``: of two matrices, by the library that multiplies those of a step.
     """
 
-    segment: type[Segment] = PlainSegment
+    segment: type[Segment] = Segment
     gradient_of: Callable[[Loss], GradientOf] = lambda loss: loss.value_and_gradient
     update: Callable[[Optimizer], Optimizer] = lambda optimizer: optimizer
     reductions: Reductions = field(default_factory=Reductions)

@@ -10,8 +10,8 @@ Source: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from ffn_train.nn.blocks.residual import ResidualPullback
@@ -49,61 +49,27 @@ def segment_length(recompute: int | str | None, depth: int) -> int:
     return int(recompute)
 
 
-class Segment(ABC):
+class Segment:
     """The blocks ``span`` in one forward pass of a stack, with the ends next to them.
 
     ``x`` (N, D) is their input: the stack's, or the output of the block before. ``params``, and
     ``grads`` in the backward pass, are the views of the whole stack. Serves one backward pass.
+
+    This one goes layer by layer in NumPy and keeps each layer's pullback. A repeated forward pass
+    has the same operations and operands: gradients are bit-identical.
     """
 
     def __init__(self, stack: Stack, params: Views, span: range, x: Array) -> None:
         self.stack, self.params, self.span, self.x = stack, params, span, x
         self.is_first, self.is_last = span.start == 0, span.stop == stack.depth
-
-    @classmethod
-    @abstractmethod
-    def check(cls, stack: Stack) -> None:
-        """Raises SettingError for a stack that cannot be computed in this way."""
-
-    @abstractmethod
-    def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
-        """The segment's output; ``keep``: keep what its backward pass needs."""
-
-    @abstractmethod
-    def predict(self) -> Array:
-        """The output of ``forward``, bit for bit; nothing is kept."""
-
-    @abstractmethod
-    def backward(
-        self, dy: Array, grads: Views, *, observe: ObserveGradients | None = None
-    ) -> Array:
-        """From dL/dy of the segment's output to dL/dx of its input; fills ``grads``.
-
-        If ``forward`` kept nothing, it runs again first, with the parameters as they are then.
-        ``observe`` is called with the dL/dx_l of the blocks' inputs, and of x_L.
-        """
-
-
-class PlainSegment(Segment):
-    """Layer by layer in NumPy, keeping each layer's pullback.
-
-    A repeated forward pass has the same operations and operands: gradients are bit-identical.
-    """
-
-    def __init__(self, stack: Stack, params: Views, span: range, x: Array) -> None:
-        super().__init__(stack, params, span, x)
-        self._layers: dict[str, Layer] = {"input": stack.input} if self.is_first else {}
-        self._layers |= dict.fromkeys((f"blocks.{index}" for index in span), stack.block)
-        if self.is_last:
-            self._layers |= {"final_norm": stack.final_norm} if stack.final_norm else {}
-            self._layers["output"] = stack.output
         self.pullbacks: dict[str, Pullback] = {}
 
     @classmethod
     def check(cls, stack: Stack) -> None:
-        """Every stack can be computed."""
+        """Raises SettingError for a stack that cannot be computed in this way."""
 
     def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
+        """The segment's output; ``keep``: keep what its backward pass needs."""
         x = self.x
         signals: list[Array] = []
         hidden: list[Array] = []
@@ -121,6 +87,7 @@ class PlainSegment(Segment):
         return x
 
     def predict(self) -> Array:
+        """The output of ``forward``, bit for bit; nothing is kept."""
         x = self.x
         for name, layer in self._layers.items():
             x = layer.predict(self.params.part(name), x)
@@ -129,6 +96,11 @@ class PlainSegment(Segment):
     def backward(
         self, dy: Array, grads: Views, *, observe: ObserveGradients | None = None
     ) -> Array:
+        """From dL/dy of the segment's output to dL/dx of its input; fills ``grads``.
+
+        If ``forward`` kept nothing, it runs again first, with the parameters as they are then.
+        ``observe`` is called with the dL/dx_l of the blocks' inputs, and of x_L.
+        """
         if not self.pullbacks:
             self.forward(keep=True)
         dx, flow = dy, list[Array]()
@@ -151,3 +123,12 @@ class PlainSegment(Segment):
             parts = skips[::-1] or None, branches[::-1]
             observe(SignalGradients(self.span.start, flow[::-1], *parts))
         return dx
+
+    @cached_property
+    def _layers(self) -> dict[str, Layer]:
+        """The segment's parts by name, from input to output."""
+        stack, norm = self.stack, self.stack.final_norm
+        before = {"input": stack.input} if self.is_first else {}
+        blocks = dict.fromkeys((f"blocks.{index}" for index in self.span), stack.block)
+        after = {**({"final_norm": norm} if norm else {}), "output": stack.output}
+        return {**before, **blocks, **(after if self.is_last else {})}

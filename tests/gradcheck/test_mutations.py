@@ -20,7 +20,7 @@ from ffn_train.nn.core import Array, Layer, Shape, Views
 from ffn_train.nn.layers.linear import Linear
 from ffn_train.nn.layers.norms import LayerNorm, RMSNorm
 from ffn_train.nn.losses.cross_entropy import CrossEntropy
-from ffn_train.nn.segments import PlainSegment
+from ffn_train.nn.segments import Segment
 from tests.support.choices import tiny
 
 D, H = 5, 7
@@ -362,7 +362,7 @@ def test_a_stack_without_its_final_norm_is_named() -> None:
     def broken(*, x: Array, dy: Array, params: Views, grads: Views, dx: Array) -> Array:
         _, pullback = model.forward(params, x)
         (segment,) = pullback.segments
-        assert isinstance(segment, PlainSegment)
+        assert isinstance(segment, Segment)
         final = segment.pullbacks["final_norm"]
 
         def passed_by(dy: Array, grads: Views) -> Array:
