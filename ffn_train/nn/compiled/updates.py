@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import asdict
 from math import sqrt
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,19 +18,14 @@ from ffn_train.nn.optim.sgd import SGD
 
 
 @entry
-def _descend(params, grads, first, second, numbers):
-    rate = params.dtype.type(numbers[0])
-    for i in range(params.size):
-        params[i] -= rate * grads[i]
-
-
-@entry
-def _descend_with_momentum(params, grads, velocity, second, numbers):
+def _descend(params, grads, velocity, second, numbers):
     real = params.dtype.type
     rate, momentum, nesterov = real(numbers[0]), real(numbers[1]), numbers[2] != 0
     for i in range(params.size):
-        v = momentum * velocity[i] + grads[i]
-        velocity[i] = v
+        v = grads[i]
+        if momentum != 0:
+            v += momentum * velocity[i]
+            velocity[i] = v
         params[i] -= rate * (grads[i] + momentum * v if nesterov else v)
 
 
@@ -56,10 +51,7 @@ class CompiledOptimizer(Optimizer):
 
     side_by_side = True
 
-    @property
-    @abstractmethod
-    def kernel(self) -> Any:
-        """The compiled function."""
+    kernel: ClassVar[Any]
 
     @abstractmethod
     def numbers(self, lr: float, count: int) -> tuple[float, ...]:
@@ -79,9 +71,7 @@ class CompiledOptimizer(Optimizer):
 class CompiledSGD(CompiledOptimizer, SGD):
     """``SGD``, compiled."""
 
-    @property
-    def kernel(self) -> Any:
-        return _descend_with_momentum if self.momentum else _descend
+    kernel = staticmethod(_descend)
 
     def numbers(self, lr: float, count: int) -> tuple[float, ...]:
         return float(lr), self.momentum, self.nesterov
@@ -90,9 +80,7 @@ class CompiledSGD(CompiledOptimizer, SGD):
 class CompiledAdam(CompiledOptimizer, Adam):
     """``Adam``, compiled."""
 
-    @property
-    def kernel(self) -> Any:
-        return _adam
+    kernel = staticmethod(_adam)
 
     def numbers(self, lr: float, count: int) -> tuple[float, ...]:
         rate, correction = lr / (1 - self.beta1**count), 1 / (1 - self.beta2**count)
