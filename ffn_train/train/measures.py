@@ -16,8 +16,6 @@ from ffn_train.nn.segments import SignalGradients
 from ffn_train.nn.stack import Stack
 from ffn_train.nn.trial import protected, put_back
 from ffn_train.train.quantities.quantity import (
-    BACKWARD,
-    FORWARD,
     Backward,
     Batch,
     Forward,
@@ -69,8 +67,7 @@ class ShardMeasurement:
 
     def begin(self, due: Sequence[PassQuantity]) -> None:
         """Reset, to measure the quantities that are due."""
-        self._in_forward = [q for q in due if {*FORWARD} & {*q.needs}]
-        self._in_backward = [q for q in due if {*BACKWARD} & {*q.needs}]
+        self._due = due
         for quantity in due:
             self.partial[quantity.name].fill(0)
         self.seconds = 0.0
@@ -84,7 +81,7 @@ class ShardMeasurement:
         self._signals, self._blocks = boundaries.stop, blocks.stop
         self.samples = len(signals[0])
         at = Forward(signals, boundaries, hidden, blocks, self._reductions)
-        for quantity in self._in_forward:
+        for quantity in self._due:
             source = at if quantity.ours else _protected(at)
             quantity.forward(source, self.partial[quantity.name])
         self.seconds += time.perf_counter() - before
@@ -94,14 +91,14 @@ class ShardMeasurement:
         before = time.perf_counter()
         first, dx, skip, branch = flow
         boundaries, blocks = slice(first, first + len(dx)), slice(first, first + len(branch))
-        if self._in_backward:
+        if self._due:
             self._reductions.norms(dx, self._norms[boundaries])
             passes_on = self._model.block.passes_gradient_on
             at = Backward(
                 *(dx, boundaries, skip, branch, blocks),
                 *(self._norms, passes_on, self._reductions),
             )
-            for quantity in self._in_backward:
+            for quantity in self._due:
                 source = at if quantity.ours else _protected(at)
                 quantity.backward(source, self.partial[quantity.name])
         self.seconds += time.perf_counter() - before
