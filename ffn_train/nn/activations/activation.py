@@ -82,33 +82,25 @@ class Activation(Choice, ABC):
         z = np.linspace(-3.1, 2.9, 6).reshape(2, 3).astype(dtype)
         near, right = float(np.finfo(dtype).eps) ** 0.5, dict[str, Array]()
         for method, whats in RESULTS.items():
-            given = z.copy()
+            given, who = z.copy(), f"activation={self.name}: {method}"
             with np.errstate(all="ignore"):
                 results = getattr(self, method)(given)
             arrays = [np.asarray(a) for a in (results if len(whats) > 1 else [results])]
             if len(arrays) != len(whats):
-                raise SettingError(
-                    f"activation={self.name}: {method} must return {' and '.join(whats)}"
-                )
+                raise SettingError(f"{who} must return {' and '.join(whats)}")
             for what, result in zip(whats, arrays, strict=True):
                 kinds = (z.dtype,) if what == "value" else (z.dtype, np.dtype(bool))
                 if result.shape != z.shape or result.dtype not in kinds:
-                    raise SettingError(
-                        f"activation={self.name}: {method} must keep shape and dtype, "
-                        f"{z.shape} {z.dtype}, got {result.shape} {result.dtype}"
-                    )
+                    want, got = (f"{a.shape} {a.dtype}" for a in (z, result))
+                    raise SettingError(f"{who} must keep shape and dtype, {want}, got {got}")
                 if np.isnan(result).all():
-                    raise SettingError(
-                        f"activation={self.name}: {method} is NaN for every z tried, -3.1 to 2.9"
-                    )
+                    raise SettingError(f"{who} is NaN for every z tried, -3.1 to 2.9")
                 apart = ~np.isclose(result, right.setdefault(what, result), near, near, True)
                 if apart.any():
-                    raise SettingError(
-                        f"activation={self.name}: {method} and {what} must agree, "
-                        f"and differ at z={z[apart][0]:g}"
-                    )
+                    where = f"and differ at z={z[apart][0]:g}"
+                    raise SettingError(f"{who} and {what} must agree, {where}")
             if method in right and not np.array_equal(given, z):
-                raise SettingError(f"activation={self.name}: {method} must not change its argument")
+                raise SettingError(f"{who} must not change its argument")
 
 
 def _pieces(array: Array) -> list[Array]:
