@@ -66,8 +66,7 @@ def forward(record, theta, x, signals, hiddens, storage, y, blocks):
     scheme = record[0]
     slots, rows = hiddens.shape[:2]
     kept = kept_of(scheme, storage, slots, rows)
-    real = theta.dtype.type
-    skip, eps = real(scheme.skip), real(scheme.eps)
+    skip = theta.dtype.type(scheme.skip)
     gate = np.empty((rows, scheme.hidden if scheme.gated else 0), theta.dtype)
     total = np.empty((rows, scheme.width if scheme.placement == POST else 0), theta.dtype)
     if scheme.inputs > 0:
@@ -85,8 +84,7 @@ def forward(record, theta, x, signals, hiddens, storage, y, blocks):
         inner, slope, value, output, joined = below, hidden, hidden, above, above
         if scheme.placement == PRE:
             inner = kept.inner[slot]
-            normed, inverse = kept.normed[slot], kept.inverse[slot]
-            norm(below, gain, shift, scheme.centred, eps, normed, inverse, inner)
+            norm(scheme, below, gain, shift, kept, slot, inner)
         if scheme.keeps_slope:
             slope = kept.slope[slot]
         if scheme.gated:
@@ -104,8 +102,7 @@ def forward(record, theta, x, signals, hiddens, storage, y, blocks):
         else:
             _add_to(joined, bias, multiplier, skip, below)
         if scheme.placement == POST:
-            normed, inverse = kept.normed[slot], kept.inverse[slot]
-            norm(joined, gain, shift, scheme.centred, eps, normed, inverse, above)
+            norm(scheme, joined, gain, shift, kept, slot, above)
     if scheme.outputs > 0:
         end = scheme.before + blocks * scheme.block
         read_out(scheme, theta, end, signals[slots], kept, slots, y)
@@ -153,8 +150,7 @@ def backward(record, theta, grads, x, signals, hiddens, storage, dy, dx, flow):
             value = kept.value[block]
         if scheme.placement == POST:
             dz = dsum
-            normed, inverse = kept.normed[block], kept.inverse[block]
-            norm_backward(above, gain, scheme.centred, normed, inverse, dgain, dshift, dz)
+            norm_backward(scheme, above, gain, kept, block, dgain, dshift, dz)
         if scheme.learnable:
             grads[first] = _dot(dz, kept.branch[block])
         dbias = grads[first + scheme.block - scheme.width : first + scheme.block]
@@ -168,8 +164,7 @@ def backward(record, theta, grads, x, signals, hiddens, storage, dy, dx, flow):
             scheme, theta, grads, at, dbranch, inner, hidden, slope, value, dhidden, dvalue, dinner
         )
         if scheme.placement == PRE:
-            normed, inverse = kept.normed[block], kept.inverse[block]
-            norm_backward(dinner, gain, scheme.centred, normed, inverse, dgain, dshift, dx_branch)
+            norm_backward(scheme, dinner, gain, kept, block, dgain, dshift, dx_branch)
         below = dsignals[block % slots]
         _sum(dx_branch, one, skip, dz, below)
         if len(flow) > 2:

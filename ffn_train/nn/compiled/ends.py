@@ -38,9 +38,8 @@ def read_out(scheme, theta, at, signal, kept, slot, y):
     inner = signal
     if scheme.placement == PRE:
         gain, shift, at = norm_of(scheme, theta, at)
-        inner, normed, inverse = kept.inner[slot], kept.normed[slot], kept.inverse[slot]
-        eps = theta.dtype.type(scheme.eps)
-        norm(signal, gain, shift, scheme.centred, eps, normed, inverse, inner)
+        inner = kept.inner[slot]
+        norm(scheme, signal, gain, shift, kept, slot, inner)
     linear(theta, at, scheme.outputs, scheme.width, inner, y)
 
 
@@ -55,5 +54,4 @@ def read_out_backward(scheme, theta, grads, at, dy, signal, kept, slot, dinner, 
     if scheme.placement == PRE:
         gain, _, _ = norm_of(scheme, theta, at)
         dgain, dshift, _ = norm_of(scheme, grads, at)
-        normed, inverse = kept.normed[slot], kept.inverse[slot]
-        norm_backward(dinner, gain, scheme.centred, normed, inverse, dgain, dshift, dsignal)
+        norm_backward(scheme, dinner, gain, kept, slot, dgain, dshift, dsignal)

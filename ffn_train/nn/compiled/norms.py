@@ -8,9 +8,11 @@ from ffn_train.nn.compiled.jit import summing
 
 
 @summing
-def norm(x, gain, shift, centred, eps, normed, inverse, y):
+def norm(scheme, x, gain, shift, kept, slot, y):
     """y = g ∘ x̂ + s of x (N, D), keeping x̂ and 1/scale; RMSNorm: not ``centred``, and no s."""
     real, width = x.dtype.type, x.shape[1]
+    centred, eps = scheme.centred, real(scheme.eps)
+    normed, inverse = kept.normed[slot], kept.inverse[slot]
     for n in range(x.shape[0]):
         mean, square = real(0), real(0)
         if centred:
@@ -38,9 +40,10 @@ def norm(x, gain, shift, centred, eps, normed, inverse, y):
 
 
 @summing
-def norm_backward(dy, gain, centred, normed, inverse, dgain, dshift, dx):
+def norm_backward(scheme, dy, gain, kept, slot, dgain, dshift, dx):
     """dx (which may be dy), dg = Σ_n dy ∘ x̂ and ds = Σ_n dy."""
-    real, width = dy.dtype.type, dy.shape[1]
+    real, width, centred = dy.dtype.type, dy.shape[1], scheme.centred
+    normed, inverse = kept.normed[slot], kept.inverse[slot]
     dgain[:] = 0
     dshift[:] = 0
     for n in range(dy.shape[0]):

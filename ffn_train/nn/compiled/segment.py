@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -103,7 +103,7 @@ class CompiledSegment(Segment):
             self.forward(keep=True)
         kept, self._kept = self._kept, None
         assert kept is not None
-        flow = _no_flow(self._theta.dtype) if observe is None else self._flow()
+        flow = self._flow(observed=observe is not None)
         gradient, dx = self._part(grads), np.empty_like(self.x)
         dy = self._matrix(dy, len(self.x), self._scheme.outputs or self._scheme.width)
         backward(self._record, self._theta, gradient, self.x, *kept, dy, dx, flow)
@@ -111,11 +111,12 @@ class CompiledSegment(Segment):
             observe(self._signal_gradients(flow))
         return dx
 
-    def _flow(self) -> Array:
-        """Storage for the signals' gradients and their parts."""
+    def _flow(self, *, observed: bool) -> Array:
+        """Storage for the signals' gradients and their parts, if they are observed."""
         block, rows, width = self.stack.block, len(self.x), self._scheme.width
         parts = 3 if block.skip != 0 and not block.passes_gradient_on else 2
-        return np.empty((parts, len(self.span) + 1, rows, width), self._theta.dtype)
+        shape = (parts, len(self.span) + 1, rows, width) if observed else (0, 0, 0, 0)
+        return np.empty(shape, self._theta.dtype)
 
     def _signal_gradients(self, flow: Array) -> SignalGradients:
         dx = flow[0] if self.is_last else flow[0, :-1]
@@ -147,8 +148,3 @@ class CompiledSegment(Segment):
         if array.shape != (rows, columns):
             raise ValueError(f"array has shape {array.shape}, the stack needs ({rows}, {columns})")
         return np.ascontiguousarray(array, self._theta.dtype)
-
-
-@cache
-def _no_flow(dtype: np.dtype[Any]) -> Array:
-    return np.empty((0, 0, 0, 0), dtype)
