@@ -45,7 +45,10 @@ class Steps(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """What ``Steps`` are made for: the training rows, and what is done with a batch of ``rows``."""
+    """What ``Steps`` are made for: the training rows, and what is done with a batch of ``rows``.
+
+    ``limit``: of a loss that has not exploded.
+    """
 
     model: Stack
     loss: Loss

@@ -98,9 +98,8 @@ class _Tools:
     validation_shards: Shards
     gradient: BatchGradient
     measurement: Measurement
-    decays: NDArray[np.bool]
-    limit: float  # of a loss that has not exploded
-    several: Steps | None
+    fit: Fit
+    several: Steps | None  # what makes several steps at once, if something can
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,16 +161,13 @@ class Trainer:
         with Shards(self.shards) as shards, Shards(self.validation_shards) as validation_shards:
             map_packing_buffers(self.model.engine.product, params.dtype, shards)
             gradient = BatchGradient(self.model, self.loss, shards, params.dtype, self.turns)
-            trivial = self.trivial_loss  # without a positive one there is no limit
-            limit = EXPLODED * trivial if trivial > 0 else math.inf
             measurement = Measurement(
                 self.model, self.quantities, state.memory, params.dtype, self.shards, self.turns
             )
-            decays = self._decays()
-            several = None
-            if state_every != 1 and self.shards == self.turns == 1:
-                several = self._several(state, gradient, decays, limit)
-            tools = _Tools(shards, validation_shards, gradient, measurement, decays, limit, several)
+            fit, engine = self._fit(state, gradient), self.model.engine
+            alone = state_every == 1 or self.shards * self.turns > 1
+            several = None if alone else engine.steps(fit)
+            tools = _Tools(shards, validation_shards, gradient, measurement, fit, several)
             while state.step <= self.steps:
                 state.between_updates = True
                 rows = quiet.run(self._rows, state, tools, state_every)
@@ -196,25 +192,21 @@ class Trainer:
             shards.each(lambda n: self.model.predict(params.views, x[shards.span(n, len(x))]))
         )
 
-    def _several(
-        self, state: State, gradient: BatchGradient, decays: NDArray[np.bool], limit: float
-    ) -> Steps | None:
-        """What makes several steps at once, if something can."""
-        return self.model.engine.steps(
-            Fit(
-                model=self.model,
-                loss=self.loss,
-                optimizer=self.optimizer,
-                x=self.batches.x,
-                targets=self.batches.y,
-                rows=self.batches.size,
-                params=state.params.vector,
-                gradient=gradient.vector,
-                memory=state.memory,
-                decays=decays,
-                clip=self.clip,
-                limit=limit,
-            )
+    def _fit(self, state: State, gradient: BatchGradient) -> Fit:
+        trivial = self.trivial_loss  # without a positive one there is no limit
+        return Fit(
+            model=self.model,
+            loss=self.loss,
+            optimizer=self.optimizer,
+            x=self.batches.x,
+            targets=self.batches.y,
+            rows=self.batches.size,
+            params=state.params.vector,
+            gradient=gradient.vector,
+            memory=state.memory,
+            decays=self._decays(),
+            clip=self.clip,
+            limit=EXPLODED * trivial if trivial > 0 else math.inf,
         )
 
     def _rows(self, state: State, tools: _Tools, state_every: int | None) -> list[Record]:
@@ -265,7 +257,7 @@ class Trainer:
         state.between_updates = not any("memory" in quantity.needs for quantity in due)
         loss = float(gradient.take(state.params, x, targets, measurement))
         gradient_norm = gradient.norm
-        progress = state.progress.with_loss(loss, tools.limit)
+        progress = state.progress.with_loss(loss, tools.fit.limit)
         divergence = None
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             before = Updates(step, self.optimizer.lr)
@@ -315,7 +307,7 @@ class Trainer:
                 memory,
                 lr=lr,
                 count=state.step + 1,
-                decays=tools.decays[span],
+                decays=tools.fit.decays[span],
             )
             put_back(self.optimizer, memory, arrays)
 
