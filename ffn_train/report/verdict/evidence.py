@@ -101,7 +101,7 @@ class Evidence:
         width = self.setting("model", "width")
         if width not in (1, 2) or self.norm is None:
             return ""
-        return "; ".join(self.norm.warnings(int(width)))
+        return "; ".join(self.norm.warnings(int(width))).partition("; try ")[0]
 
     @property
     def optimizer(self) -> type[Optimizer] | None:

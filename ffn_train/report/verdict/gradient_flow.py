@@ -44,7 +44,7 @@ def gradient_flow(evidence: Evidence) -> Finding | None:
     if evidence.narrow_norm and _lost(evidence):
         some = "hardly any" if measures["signal_gradient_rms"].values[0, 0] else "no"
         text = f"vanishing: {some} gradient reaches block 0: {evidence.narrow_norm}"
-        return Finding(FLOW, "vanishing", text, WIDER)
+        return Finding(FLOW, "vanishing", f"{text}{tried(WIDER)}", WIDER)
     lasting = None if evidence.ended_early else _dead(evidence) or _skip(evidence)
     return changing(evidence) or lasting or _not_finite(evidence) or _steady(evidence)
 
@@ -181,7 +181,7 @@ def _skip(evidence: Evidence) -> Finding | None:
         "stack is nearly linear"
     )
     if evidence.narrow_norm:
-        text += f": {evidence.narrow_norm.partition('; try ')[0]}"
+        text += f": {evidence.narrow_norm}"
     elif evidence.run.section("residual").get("name") == "rezero":
         text += "; more steps or a larger optimizer.lr let the learnable multipliers grow"
     change = strengthened(evidence, together)

@@ -126,8 +126,7 @@ def _narrow_norm(evidence: Evidence) -> Finding | None:
     """A norm over one or two features, which leaves nothing of the data or only signs."""
     if _good(evidence) or not evidence.narrow_norm:
         return None
-    kind = "model too small"
-    return Finding(HELD_BACK, kind, f"{kind}: {evidence.narrow_norm}", WIDER)
+    return _finding("model too small", evidence.narrow_norm, WIDER)
 
 
 def _initialisation(evidence: Evidence) -> Finding | None:
