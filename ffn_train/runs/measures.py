@@ -96,11 +96,8 @@ class Measures:
     @property
     def update_ratio(self) -> Floats:
         """|Δθ|/|θ| of each layer as a whole (K, layers), at the steps common to both."""
-        _, (update, weight) = self.common("update_norm", "weight_norm")
-        weight = self.by_layer(weight)
-        with np.errstate(invalid="ignore"):
-            ratio: Floats = self.by_layer(update) / np.where(weight > 0, weight, np.nan)
-        return ratio
+        _, norms = self.common("update_norm", "weight_norm")
+        return _over(*map(self.by_layer, norms))
 
     @property
     def gradient_ratio(self) -> Floats:
@@ -109,10 +106,7 @@ class Measures:
         0 where dLoss/dx_0 underflows; NaN where dLoss/dx_L already does.
         """
         flow = self["signal_gradient_rms"].values
-        last = flow[:, -1]
-        with np.errstate(invalid="ignore"):
-            ratio: Floats = flow[:, 0] / np.where(last > 0, last, np.nan)
-        return ratio
+        return _over(flow[:, 0], flow[:, -1])
 
     @property
     def growth_per_block(self) -> Floats:
@@ -146,6 +140,13 @@ class Measures:
                 squares[:, column[tensor.layer]] += (norms[:, index] / scale[:, 0]) ** 2
         result: Floats = np.sqrt(squares) * scale
         return result
+
+
+def _over(values: Floats, others: Floats) -> Floats:
+    """The quotients; NaN where the denominator is not positive."""
+    with np.errstate(invalid="ignore"):
+        quotients: Floats = values / np.where(others > 0, others, np.nan)
+    return quotients
 
 
 def read_measures(run: Path, layout: RunLayout, contents: Mapping[str, bytes]) -> Measures:
