@@ -49,7 +49,18 @@ def _settings() -> Iterable[Row]:
 def _quantities() -> Iterable[Row]:
     yield "quantity", "per", "what it is", "equation", "cost of a measured step"
     for name, cls in choices("quantity").items():
-        yield f"`{name}`", cls.per, summary(cls), cls.equation, cls().cost
+        yield f"`{name}`", cls.per, summary(cls), cls.equation, _cost(cls.needs)
+
+
+def _cost(needs: Sequence[str]) -> str:
+    """What measuring adds to the cost of a step."""
+    if "extra passes" in needs:
+        return "passes of its own"
+    if {"update", "memory"} & {*needs}:
+        return "a copy of the parameters and passes over it"
+    if {"parameters", "gradient"} & {*needs}:
+        return "a pass over the parameters"
+    return "norms of what the passes compute anyway"
 
 
 PARTS = {

@@ -93,17 +93,6 @@ class Quantity(Choice, ABC):
         if not isinstance(why := self.absent(model), str):
             raise SettingError(f"quantity {self.name}: absent must return text, got {why!r}")
 
-    @property
-    def cost(self) -> str:
-        """What measuring adds to the cost of a step."""
-        if "extra passes" in self.needs:
-            return "passes of its own"
-        if {"update", "memory"} & {*self.needs}:
-            return "a copy of the parameters and passes over it"
-        if {"parameters", "gradient"} & {*self.needs}:
-            return "a pass over the parameters"
-        return "norms of what the passes compute anyway"
-
 
 @dataclass(frozen=True)
 class Forward:
