@@ -11,6 +11,7 @@ import numpy as np
 
 from ffn_train.config.kept import kept
 from ffn_train.config.settings import described
+from ffn_train.nn.segments import Segment
 from ffn_train.running import Notify
 from ffn_train.running.experiment import Experiment
 from ffn_train.running.interruption import Interrupted
@@ -74,15 +75,10 @@ def anchor(experiment: Experiment) -> Anchor:
     first = last = model.input.predict(views.part("input"), inputs)
     for block in model.block_of:
         last = model.block.predict(views.part(block), last)
-    after = [name for name in ("final_norm", "output") if name in model.parts]
-    y, pullbacks = last, {}
-    for name in after:
-        y, pullbacks[name] = model.parts[name].forward(views.part(name), y)
+    end = Segment(model, views, range(model.depth, model.depth), last)  # without a block
+    y = end.forward(keep=True)
     _, gradient = experiment.trainer.loss.value_and_gradient(y, targets)
-    grads = model.layout.zeros(y.dtype).views
-    for name in reversed(after):
-        gradient = pullbacks[name](gradient, grads.part(name))
-    return Anchor(first, last, gradient)
+    return Anchor(first, last, end.backward(gradient, model.layout.zeros(y.dtype).views))
 
 
 def _mode(
