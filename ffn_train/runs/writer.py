@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -97,21 +97,20 @@ class RunWriter:
             )
             self._scalars.truncate(scalars_bytes)
             self._scalars.seek(scalars_bytes)
+            self._files: dict[str, IO[Any]] = {files.SCALARS: self._scalars}
             for name, dtype in row_dtypes(layout).items():
                 self._measures[name] = MeasureFile(path / name, dtype, rows.get(name, 0))
-                opened.enter_context(self._measures[name].file)
+                self._files[name] = opened.enter_context(self._measures[name].file)
             opened.pop_all()
 
     def __enter__(self) -> RunWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        closing = {files.SCALARS: self._scalars.close}
-        closing |= {name: file.file.close for name, file in self._measures.items()}
-        for name, close in closing.items():
+        for name, file in self._files.items():
             # a full disk must not hide the first error
             with naming(self.path / name) if kind is None else suppress(OSError):
-                close()
+                file.close()
 
     def record(self, scalars: Mapping[str, Any], measures: Values) -> None:
         """Append a row of scalars, None where one has no value, and records of the measures.
@@ -133,14 +132,12 @@ class RunWriter:
 
     def to_disk(self) -> Logs:
         """Flush all rows to disk; returns the lengths and digests for a checkpoint."""
-        with naming(self.path / files.SCALARS):
-            self._scalars.flush()
-            os.fsync(self._scalars.fileno())
-        for name, file in self._measures.items():
+        for name, file in self._files.items():
             with naming(self.path / name):
-                os.fsync(file.file.fileno())
-        rows = {name: file.rows for name, file in self._measures.items()}
-        digests = {name: file.digest.hexdigest() for name, file in self._measures.items()}
+                file.flush()
+                os.fsync(file.fileno())
+        rows = {name: measures.rows for name, measures in self._measures.items()}
+        digests = {name: measures.digest.hexdigest() for name, measures in self._measures.items()}
         if length := self._scalars.tell():
             digests[files.SCALARS] = self._digest.hexdigest()
         return Logs(length, rows, digests)
