@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ffn_train.config.combinations import unused
+from ffn_train.config.settings import either
 from ffn_train.nn.stack import Stack
 from ffn_train.report.table import aligned
 from ffn_train.report.text import factor
@@ -15,7 +16,7 @@ from ffn_train.report.verdict.gradient_flow import GROUPS, MILD, STRONG
 from ffn_train.runs.predictions import log_band
 from ffn_train.sweep.space import Job
 from ffn_train.theory import Prediction, Unpredicted
-from ffn_train.train.diagnosis import either, settings
+from ffn_train.train.diagnosis import settings
 
 GAP = "   "
 ONE_SEED = "one seed"

@@ -65,6 +65,12 @@ def counted(number: int | str, word: str) -> str:
     return f"{text} {word}{'' if text == '1' else 'es' if word.endswith('s') else 's'}"
 
 
+def either(words: Sequence[str]) -> str:
+    """``a``, ``a or b``, ``a, b or c``."""
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def printable(text: str) -> str:
     """The text with control characters escaped, except line ends."""
     return "".join(
@@ -320,9 +326,7 @@ def nearest_key(name: str, keys: Iterable[str]) -> str:
     last = {key: key.rpartition(".")[2] for key in known}
     meant = difflib.get_close_matches(name, last.values(), n=1, cutoff=0.75)
     same = [key for key in known if last[key] in meant]
-    if len(same) > 1:
-        return f"; did you mean {', '.join(same[:-1])} or {same[-1]}?"
-    return f"; did you mean {same[0]}?" if same else nearest(name, known)
+    return f"; did you mean {either(same)}?" if same else nearest(name, known)
 
 
 def nearest(word: Any, words: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ffn_train.config.combinations import GATED
+from ffn_train.config.settings import either
 from ffn_train.nn.blocks.residual import DeepNormResidual, Residual, ScaledResidual
 from ffn_train.nn.stack import Stack
 
@@ -78,9 +79,3 @@ def settings(
     if residual.skip(depth) == 0:
         return ["residual=scaled"]
     return ["residual=scaled", *normed, *([] if init == "gpt2" else ["init=gpt2"])]
-
-
-def either(words: list[str]) -> str:
-    """``a``, ``a or b``, ``a, b or c``."""
-    *others, last = words
-    return f"{', '.join(others)} or {last}" if others else last

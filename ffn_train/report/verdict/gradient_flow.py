@@ -17,12 +17,13 @@ import math
 import numpy as np
 
 from ffn_train.config.keys import MODEL_GROUPS
+from ffn_train.config.settings import either
 from ffn_train.nn.blocks.residual import ScaledResidual
 from ffn_train.nn.core import Floats
 from ffn_train.report.verdict.evidence import Evidence, Slope, exp
 from ffn_train.runs.finding import FLOW, Finding
 from ffn_train.theory import Prediction
-from ffn_train.train.diagnosis import LARGE, either, settings
+from ffn_train.train.diagnosis import LARGE, settings
 
 STRONG, MILD = 100.0, 10.0  # changes of the signal gradient over the whole stack
 DEAD = 0.6  # share of a block's units
