@@ -14,6 +14,7 @@ import pytest
 
 from ffn_train.config.settings import SettingError
 from ffn_train.tasks import Data, Table
+from ffn_train.tasks.table import Parts
 from ffn_train.tasks.tabular import TableTask
 
 HEADER = "a,b,y"
@@ -77,3 +78,8 @@ def workbook(frame: pd.DataFrame, **options: Any) -> bytes:
 
 def lines(rows: list[str], header: str = HEADER) -> str:
     return "\n".join([header, *rows]) + "\n"
+
+
+def parts_of(made: Data) -> Parts:
+    rows = made.to_json()["rows"]
+    return Parts(np.array(rows["train"]), np.array(rows["validation"]))

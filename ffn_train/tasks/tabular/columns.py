@@ -26,7 +26,7 @@ from ffn_train.tasks.tabular.cells import (
     with_cells,
     without,
 )
-from ffn_train.tasks.tabular.dates import as_days, example
+from ffn_train.tasks.tabular.dates import CLOCKS, as_days, example
 from ffn_train.tasks.tabular.numerals import Numerals
 from ffn_train.tasks.tabular.reading import unique
 
@@ -83,7 +83,7 @@ class Column:
     def needed(self) -> str:
         """What a cell must be, in words."""
         if self.kind == "date":
-            return f"a date such as {example(self.date)}"
+            return example(self.date)
         if self.kind != "boolean":
             return f"a {self.kind}"
         return ", ".join(f"{yes} or {no}" for yes, no in truth_pairs(self.levels))
@@ -116,13 +116,14 @@ class Column:
             fill = float(low / 2 + high / 2)  # the sum could overflow
         span = np.ptp(present) if self.kind == "date" and present.size else 0.0
         finer = version > 2 and span >= 1
+        of_times = finer or (self.date in CLOCKS and present.size > 0)
         return replace(
             self,
             fill=fill,
             indicator=len(present) < len(values),
             season=bool(span >= YEAR),
             week=bool(finer and span >= 2 * WEEK and _apart(present) <= DAILY),
-            day=bool(finer and np.ptp((present - present[0] + 0.5) % 1) > ONE_TIME),
+            day=bool(of_times and np.ptp((present - present[0] + 0.5) % 1) > ONE_TIME),
         )
 
     def encode(self, cells: Any, numerals: Numerals) -> list[Array | Mask]:
@@ -202,8 +203,8 @@ class Columns:
     ``version``: of the rules by which cells are read; by the first, which is not recorded, words
     for missing cells with blanks around them are words, and a year among dates is its first day; by
     the first two, months, quarters and weeks, numbers with a unit, points among numbers and errors
-    of spreadsheets are words, 20200131 is a number, dates have neither week nor day, words are too
-    many from 51 on, and an input that is constant in the training rows has the sd 1.
+    of spreadsheets and times are words, 20200131 is a number, dates have neither week nor day,
+    words are too many from 51 on, and an input that is constant in the training rows has the sd 1.
     """
 
     inputs: tuple[Column, ...]

@@ -1,4 +1,4 @@
-"""Dates as days since 1970, and the formats that they are in."""
+"""Dates as days since 1970, times as shares of a day, and the formats that they are in."""
 
 from __future__ import annotations
 
@@ -26,11 +26,14 @@ _MONTHS = ("%Y-%m", "%Y/%m", "%b %Y", "%b-%Y", "%B %Y", "%B-%Y", "%Y %b", "%b-%y
 _SPANS = ("%Y Q1", "%Y-Q1", "%YQ1", "Q1 %Y", "%G W%V", "%G-W%V")  # quarters and weeks
 COMPACT = "%Y%m%d"
 _DAY = datetime(2020, 1, 31)
-_TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+CLOCKS = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")
+_TIMES = ("", *(f" {clock}" for clock in CLOCKS))
 
 
 def as_days(cells: Any, form: str) -> tuple[Array, Mask]:
-    """Days since 1970, NaN where missing, and a mask of cells that are not dates of this format."""
+    """Days since 1970 or, of times, since midnight, NaN where missing, and a mask of cells that are
+    not of this format.
+    """
     import pandas as pd
 
     codes, uniques = factorized(cells)
@@ -53,13 +56,15 @@ def as_days(cells: Any, form: str) -> tuple[Array, Mask]:
     stamps = pd.to_datetime(uniques, format=form, errors="coerce", utc=True)
     epoch = pd.Timestamp("1970-01-01", tz="UTC")
     days = np.append(((stamps - epoch) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64), np.nan)
+    days = days % 1 if form in CLOCKS else days
     wrong = np.append(stamps.isna().to_numpy() & ~blank, False)
     return days.take(codes), wrong.take(codes)
 
 
 def example(form: str) -> str:
-    """A date in this format."""
-    return _DAY.strftime("%Y-%m-%d" if form in (ANY_ISO, FULL_ISO) else form)
+    """A date or time in this format, in words."""
+    day = _DAY.strftime("%Y-%m-%d" if form in (ANY_ISO, FULL_ISO) else form)
+    return f"a {'time' if form in CLOCKS else 'date'} such as {day}"
 
 
 def _dates(days: Array) -> NDArray[np.datetime64]:
@@ -117,7 +122,8 @@ def date_forms(
     """The formats in which the most cells are dates, at least the share ``TEXT`` of the distinct
     ones; several if day and month could be swapped, unless this makes first days of months those of
     January in several years. ``iso``: the one of 2020-01-31; ``months``: whether months, quarters
-    and weeks are dates, each its first day, 20200131T000000 is one, and first days of months tell.
+    and weeks are dates, each its first day, 20200131T000000 is one, first days of months tell, and
+    there are times of day.
     """
     words = [word for word in as_words(cells)[0] if word]
     if sum(map(bool, map(_ISO.fullmatch, words[:20]))) > len(words[:20]) / 2:
@@ -125,7 +131,7 @@ def date_forms(
     else:
         by_order = {"day_first": _DAY_FIRST, "month_first": _MONTH_FIRST}
         dates = (*by_order.get(order or "", (*_DAY_FIRST, *_MONTH_FIRST)), *_WORDED)
-        dates += (*_MONTHS, *_SPANS, "%Y%m%dT%H%M%S") if months else ()
+        dates += (*_MONTHS, *_SPANS, "%Y%m%dT%H%M%S", *CLOCKS) if months else ()
         looks = {_look(word) for word in words[:20]}
         forms = tuple(
             form
@@ -140,6 +146,8 @@ def date_forms(
     best = [form for form in fitting if wrong[form] == min(wrong.values()) <= 1 - TEXT]
     if best and best[0] in ("%Y-%m", "%Y/%m") and _are_spans(words):
         return []
+    if best and best[0] in CLOCKS and wrong[best[0]]:
+        return []  # minutes and seconds, of which some are beyond a day's hours
     if best == ["%b-%y"] and (wrong["%b-%y"] or max(word[-2:] for word in words) <= "31"):
         return []  # Jun-15 may be a day of June
     if months and len(best) > 1:

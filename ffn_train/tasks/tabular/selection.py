@@ -30,6 +30,7 @@ from ffn_train.tasks.tabular.cells import (
 from ffn_train.tasks.tabular.columns import VERSION, Column, Columns
 from ffn_train.tasks.tabular.dates import (
     ANY_ISO,
+    CLOCKS,
     COMPACT,
     FULL_ISO,
     are_compact,
@@ -46,6 +47,7 @@ COMMON_LEVELS, COMMON = 256, 4  # or with more than these if nine in ten are in 
 WORDS = 10  # more different words among numbers are no marks of missing cells
 CODES = 10  # up to this many distinct numbers in a target may be codes of classes
 RARE = 0.005  # a value that stands for missing cells is in at least this share of the rows
+HOURS = 24  # up to so many different times of day are a category
 LONG = 200  # characters of a cell that no message repeats in full
 LISTED = 20  # columns or problems in a message before the rest is only counted
 _OPEN = re.compile(r"[<>≤≥]\s*=?\s*\d+|\d+\s*\+")  # the last or first of some levels
@@ -365,6 +367,8 @@ def _kind(
     if pair := pair_of(each):
         return Column(name, "boolean", levels=pair if len(pair[0]) == 1 else ())
     forms = [] if plain else date_forms(each, roles.dates, iso, months=roles.version > 2)
+    if forms and forms[0] in CLOCKS and len(each) <= HOURS:
+        return Column(name, "category")
     if len(forms) == 1:
         if not as_days(each, forms[0])[1].any():
             return Column(name, "date", date=forms[0])
