@@ -237,7 +237,7 @@ class StepQuantity(Quantity):
             who = f"quantity={self.name}: memory"
             array(who, initial, f"an array of numbers as {slot!r}")
             kind = initial.dtype
-            if kind.kind == "c" or kind.itemsize > 8 or not kind.isnative:
+            if kind.itemsize > 8 or not kind.isnative:
                 raise SettingError(f"{who}[{slot!r}] is {kind}, which no checkpoint holds")
 
     @abstractmethod
