@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from ffn_train.config.directory import search_path
 from ffn_train.config.keys import DECLARED, GROUPS
 from ffn_train.config.mistakes import launchers, one_line, one_line_errors, plain
 from ffn_train.config.outside import load, loaded
-from ffn_train.config.overrides import CONFIG_DIR, as_written, grammar, is_text, refuse_bytes
+from ffn_train.config.overrides import CONFIG_DIR, as_written, grammar, refuse_bytes, several
 from ffn_train.config.places import CONF
 from ffn_train.config.registry import ALIASES, choices
 from ffn_train.config.sections import Settings, listed
@@ -95,12 +94,7 @@ def _compose(overrides: Sequence[str]) -> tuple[Config, Config, Config]:
     refuse_bytes(typed)
     for text in typed:
         if grammar(text).is_sweep_override():
-            key, _, value = text.partition("=")
-            as_text = shlex.quote(f'{key}="{value}"')
-            as_one = f"; as one text: {as_text}" if is_text(key) else ""
-            raise SettingError(
-                f"{text} gives several values: a sweep, with -m of ffn_train or theory{as_one}"
-            )
+            raise several(text)
     hydra_overrides = [as_written(text) for text in typed]
     declare(hydra_overrides)
     elsewhere = [search_path(directories)] if directories else []
@@ -179,8 +173,7 @@ def load_parts(overrides: Sequence[str]) -> None:
         if text.lstrip("+").startswith("parts="):
             override = grammar(text)
             if override.is_sweep_override():
-                files = text.partition("=")[2]
-                raise SettingError(f"{text}: several files are a list, parts=[{files}]")
+                raise several(text)
             parts = override.value()
             check("parts", parts, DECLARED["parts"], list)
             load(listed(parts))

@@ -110,6 +110,13 @@ def lasting(config: Mapping[str, Any], *also: Changes) -> dict[str, Any]:
     }
 
 
+def silent(key: str) -> bool:
+    """Whether a setting changes no result, so that a sweep cannot vary it."""
+    return key.partition(".")[0] in OBSERVING or (
+        key in DECLARED and DECLARED[key].changes == "nothing"
+    )
+
+
 def without_paths(value: Any, key: str = "") -> Any:
     """A setting's value with the file's name in place of a path; so too in a list as JSON's text.
 

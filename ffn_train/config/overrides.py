@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ffn_train.config.keys import DECLARED, GROUPS, KINDS, PRESET, having
+from ffn_train.config.keys import DECLARED, GROUPS, KINDS, PRESET, having, silent
 from ffn_train.config.mistakes import refuse_hydra, unreadable
 from ffn_train.config.registry import names
 from ffn_train.config.sections import path
@@ -159,7 +159,8 @@ def _refuse_no_choice(text: str, override: Any) -> None:
     value, key = override.value(), override.get_key_element()
     if isinstance(value, list):
         several = ",".join(map(str, value))
-        sweeps = "" if key == PRESET else f"; {key}={several} with -m sweeps over them"
+        fixed = key == PRESET or silent(key)
+        sweeps = "" if fixed else f"; {key}={several} with -m sweeps over them"
         raise SettingError(f"{text} is a list where one choice is meant{sweeps}")
     if override.is_add() or override.is_force_add():
         raise SettingError(f"{text}: a choice is written without +, {text.lstrip('+')}")
@@ -181,6 +182,22 @@ def is_text(key: str) -> bool:
     key = key.lstrip("+")
     chosen = key.partition(".")[0] in GROUPS
     return key in PATHS or (chosen and any(str in types for types in _kinds(key)))
+
+
+def several(text: str) -> SettingError:
+    """The error of several values in the place of one: what they may be meant as."""
+    key, _, values = text.partition("=")
+    bare = key.lstrip("+")
+    lists = KINDS.get(bare) == (Any,) and bare not in {*PATHS, "sweep.grid"}
+    ways = []
+    if lists or any(Sequence[str] in types for types in _kinds(key)):
+        ways.append(f"as a list: {shlex.quote(f'{key}=[{values}]')}")
+    elif not silent(bare) and bare != PRESET:
+        ways.append("a sweep, with -m of ffn_train or theory")
+    if is_text(key):
+        as_text = shlex.quote(f'{key}="{values}"')
+        ways.append(f"as one text: {as_text}")
+    return SettingError(f"{text} gives several values: {'; '.join(ways) or 'one is meant'}")
 
 
 def _kinds(key: str) -> list[tuple[Any, ...]]:

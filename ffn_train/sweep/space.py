@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ffn_train.config.composition import Composition, Config, composed
-from ffn_train.config.keys import DECLARED, PRESET, dotted, read_settings
+from ffn_train.config.keys import PRESET, dotted, read_settings, silent
 from ffn_train.config.overrides import (
     CONFIG_DIR,
     Swept,
@@ -24,7 +24,7 @@ from ffn_train.config.overrides import (
     refuse_many,
     value_of,
 )
-from ffn_train.config.registry import OBSERVING, build
+from ffn_train.config.registry import build
 from ffn_train.config.settings import SettingError, nearest
 
 LONGEST_NAME = 80
@@ -90,10 +90,7 @@ class Space:
         parsed += [p for p in preset if p.key.lstrip("+") not in keys]
         swept = {p.key: p.values for p in parsed if p.values}
         for p in parsed:
-            key = p.key.lstrip("+")
-            silent = key.partition(".")[0] in OBSERVING
-            silent |= key in DECLARED and DECLARED[key].changes == "nothing"
-            if p.swept and silent:
+            if p.swept and silent(p.key.lstrip("+")):
                 raise SettingError(f"{p.text}: {p.key} changes no result, so it cannot be varied")
         self.intervals = {p.key: p.interval for p in parsed if p.interval is not None}
         for text in [] if self.intervals else to_parse:

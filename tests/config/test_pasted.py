@@ -97,7 +97,10 @@ def test_text_that_hydra_cannot_read_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("task.target=age (years),ü", "a sweep, with -m of ffn_train or theory; as one text: "),
+        (
+            "task.target=age (years),ü",
+            "several values: as a list: 'task.target=[age (years),ü]'; as one text: ",
+        ),
         ("task.target=a (b, c)", "; as one text: 'task.target=\"a (b, c)\"'"),
         ("seed=1,2", "seed=1,2 gives several values: a sweep, with -m"),
         ("model.depth=a=b", "cannot read 'model.depth=a=b'"),

@@ -66,7 +66,7 @@ def test_it_is_drawn_again_from_its_file_and_refused_without(part: Path) -> None
     several = command("run", "parts=a.py,b.py", **plots)
     assert (several.returncode, several.stderr) == (
         2,
-        "ffn_train.plots: parts=a.py,b.py: several files are a list, parts=[a.py,b.py]\n",
+        "ffn_train.plots: parts=a.py,b.py gives several values: as a list: 'parts=[a.py,b.py]'\n",
     )
     refused = command("run", "--figures", "phase", **plots)
     assert refused.returncode == 2
