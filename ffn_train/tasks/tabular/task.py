@@ -25,15 +25,10 @@ from ffn_train.tasks.tabular.columns import VERSION, Columns
 from ffn_train.tasks.tabular.dialect import SEPARATORS, Given
 from ffn_train.tasks.tabular.file import read
 from ffn_train.tasks.tabular.numerals import MARKS, MISSING, missing_words
+from ffn_train.tasks.tabular.problems import LISTED
 from ffn_train.tasks.tabular.reading import Reading, unused
-from ffn_train.tasks.tabular.selection import (
-    LISTED,
-    Selection,
-    Wanted,
-    described,
-    long_codes,
-    select,
-)
+from ffn_train.tasks.tabular.roles import Wanted
+from ffn_train.tasks.tabular.selection import Selection, described, long_codes, select
 from ffn_train.tasks.task import Task
 
 FEWEST_ROWS = 4
