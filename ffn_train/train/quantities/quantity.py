@@ -136,8 +136,8 @@ class Batch:
     reductions: Reductions
 
 
-FORWARD: tuple[Need, ...] = ("signals", "hidden units")  # the needs that ``forward`` serves
-BACKWARD: tuple[Need, ...] = ("signal gradients",)
+# the needs that a method of a quantity serves
+SERVES = {"forward": ("signals", "hidden units"), "backward": ("signal gradients",)}
 
 
 class PassQuantity(Quantity):
@@ -152,7 +152,7 @@ class PassQuantity(Quantity):
     @classmethod
     def check_class(cls) -> None:
         super().check_class()
-        for method, needs in (("forward", FORWARD), ("backward", BACKWARD)):
+        for method, needs in SERVES.items():
             defined = getattr(cls, method) is not getattr(PassQuantity, method)
             if defined != bool({*needs} & {*cls.needs}):
                 words = " or ".join(repr(need) for need in needs)
