@@ -151,11 +151,10 @@ class Layout:
     """
 
     def __init__(self, layer: Layer) -> None:
-        owned = tuple(_tensors(layer))
-        self.tensors = tuple(tensor for _, tensor in owned)
+        self.tensors = tuple(_tensors(layer))
         self.size = sum(tensor.size for tensor in self.tensors)
         self.starts = np.array([tensor.start for tensor in self.tensors])
-        self.alike = tuple(_alike(owned))
+        self.alike = tuple(_alike(self.tensors))
         self._layer = layer
 
     def zeros(self, dtype: DTypeLike) -> FlatVector:
@@ -189,38 +188,30 @@ def _views(layer: Layer, vector: Array, tensors: Iterator[Tensor], start: int) -
     return Views(arrays, parts, vector[start:end])
 
 
-Owner = tuple[int, str]  # a layer's identity and the parameter's name in it
-
-
-def _alike(owned: Sequence[tuple[Owner, Tensor]]) -> Iterator[Alike]:
-    """The tensors of each owner together: a layer with several names owns one under each."""
-    by_owner: dict[Owner, list[int]] = {}
-    for index, (owner, _) in enumerate(owned):
-        by_owner.setdefault(owner, []).append(index)
-    for indices in by_owner.values():
-        first = owned[indices[0]][1]
-        starts = np.array([owned[index][1].start for index in indices])
+def _alike(tensors: Sequence[Tensor]) -> Iterator[Alike]:
+    """The tensors of each role and shape together, if they lie at equal distances."""
+    groups: dict[tuple[str, Shape], list[int]] = {}
+    for index, tensor in enumerate(tensors):
+        groups.setdefault((tensor.role, tensor.shape), []).append(index)
+    for indices in groups.values():
+        first, starts = tensors[indices[0]], [tensors[index].start for index in indices]
         if len({*np.diff(starts).tolist()}) == len({*np.diff(indices).tolist()}) == 1:
-            step, stride = indices[1] - indices[0], int(starts[1] - starts[0])
+            step, stride = indices[1] - indices[0], starts[1] - starts[0]
             span = slice(indices[0], indices[-1] + 1, step)
             yield Alike(span, first.start, stride, (len(indices), first.size))
         else:
-            for index, start in zip(indices, starts.tolist(), strict=True):
+            for index, start in zip(indices, starts, strict=True):
                 yield Alike(slice(index, index + 1), start, first.size, (1, first.size))
 
 
-def _tensors(layer: Layer) -> Iterator[tuple[Owner, Tensor]]:
-    start = 0
-
-    def walk(layer: Layer, path: tuple[str, ...]) -> Iterator[tuple[Owner, Tensor]]:
-        nonlocal start
-        for name, shape in layer.shapes.items():
-            part, role = ".".join(path[:1]), ".".join((*path[1:], name))
-            full = ".".join((*path, name))
-            tensor = Tensor(full, shape, start, layer.initial_value(name), part, role)
-            start += tensor.size
-            yield (id(layer), name), tensor
-        for name, inner in layer.parts.items():
-            yield from walk(inner, (*path, name))
-
-    return walk(layer, ())
+def _tensors(layer: Layer, path: tuple[str, ...] = (), start: int = 0) -> Iterator[Tensor]:
+    for name, shape in layer.shapes.items():
+        part, role = ".".join(path[:1]), ".".join((*path[1:], name))
+        full = ".".join((*path, name))
+        tensor = Tensor(full, shape, start, layer.initial_value(name), part, role)
+        start = tensor.span.stop
+        yield tensor
+    for name, inner in layer.parts.items():
+        for tensor in _tensors(inner, (*path, name), start):
+            start = tensor.span.stop
+            yield tensor
