@@ -10,7 +10,7 @@ from ffn_train.theory.scaled import Scaled
 
 ROWS = 128  # the largest batch that is used whole
 FEWEST_ROWS = 16
-_ENTRIES = 256 * ROWS**2  # kernel entries over all blocks; a deeper stack uses fewer rows
+_ENTRIES = 32 * ROWS**2  # kernel entries over all blocks; a deeper stack uses fewer rows
 
 
 def sample(x: Floats, depth: int) -> NDArray[np.intp]:

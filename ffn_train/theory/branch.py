@@ -2,25 +2,33 @@
 
 A branch of independent centred Gaussian weights maps the kernel Y of its input to F of its output,
 and a gradient kernel G at its output to G ∘ χ at its input. The squared norm of a parameter's
-gradient is Σ_ab (G ∘ W)_ab with a kernel W of its own.
+gradient is Σ_ab (G ∘ W)_ab with a kernel W of its own. With H the kernel of the hidden units and P
+that of their derivative by what an inner matrix gives them,
+
+    K = σ_i² Y + σ_b²        F = σ_o² H + σ_b²        χ = σ_i² σ_o² Σ P
+
+with a P for each inner matrix. Branches differ in their ``Units`` alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import singledispatch
 from typing import NamedTuple
 
 import numpy as np
 
+from ffn_train.nn.activations.activation import Activation
 from ffn_train.nn.blocks.branch import Branch
 from ffn_train.nn.blocks.feedforward import FeedForward
 from ffn_train.nn.blocks.gated import Gated
+from ffn_train.nn.core import Floats
 from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.stack import Stack
 from ffn_train.theory.duals import coherence, dual, response, square_pairs
-from ffn_train.theory.scaled import Scaled
+from ffn_train.theory.scaled import Scaled, Stacked, by_chunks
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class Variances:
         outer = init.variance(fan_in=hidden, fan_out=width, role="outer", depth=depth)
         return cls(width, hidden, width * inner, hidden * outer, init.bias_std**2, init.independent)
 
-    def spread(self, tail: float, *powers: float) -> float:
+    def spread(self, tail: Floats, *powers: Floats | float) -> Floats:
         """The relative variance of a squared norm after both matrices, for E s⁴/(E s²)² of a unit.
 
         Orthonormal rows or columns preserve the norms of the Gaussian factors of s, on which
@@ -54,14 +62,14 @@ class Variances:
         if self.independent:
             return 2 / self.width + (tail - 1) / self.hidden
         projection = 2 / self.width * max(1 - self.width / self.hidden, 0.0)
-        return projection + max(tail - 1 - 2 * sum(p * p for p in powers), 0.0) / self.hidden
+        return projection + np.maximum(tail - 1 - 2 * sum(p * p for p in powers), 0.0) / self.hidden
 
-    def joint(self, mixed: float, power: float, slope_power: float) -> float:
+    def joint(self, mixed: Floats, power: Floats, slope_power: Floats) -> Floats:
         """The relative covariance of the squares forward and backward, for a unit's E s² s'²."""
         shared = 0.0 if self.independent else 2 * power * slope_power
         return (mixed - 1 - shared) / self.hidden
 
-    def reflected(self, mixed: float, along: float) -> float:
+    def reflected(self, mixed: Floats, along: Floats) -> Floats:
         """E|Jᵀ f|²/(|f|² χ) - 1 of the branch's own output f, which W_outᵀ W_out partly returns.
 
         ``along``: the square of the part along the branch's input. Orthonormal rows and columns
@@ -74,148 +82,261 @@ class Variances:
         return (1 - square) * (along + mixed * square) + square * (mixed - 1)
 
 
-class Coherent(NamedTuple):
-    """The backward pass of a gradient c_a x_a along the branch's own output.
+@dataclass(frozen=True)
+class Field(Stacked):
+    """K, and the activation's A and D there (see ``duals``), or the diagonals of these."""
 
-    With c the coherence at the block's output and a the multiplier, the branch's input has the
-    coherence a² c ∘ ``slope`` (N,), and the gradient's kernel there and the squared norms gain
-    (a² c_a) (a² c_b) times these kernels.
-    """
-
-    slope: Scaled
     kernel: Scaled
-    weights: Mapping[str, Scaled]
+    value: Scaled
+    slope: Scaled
+
+    @property
+    def diagonal(self) -> Field:
+        """That of each sample with itself."""
+        return Field(self.kernel.diagonal, self.value.diagonal, self.slope.diagonal)
 
 
 @dataclass(frozen=True)
-class BranchKernels:
-    """F, χ, the weight W of each parameter by name, and how the branch fluctuates.
+class Paths(Stacked):
+    """A kernel for each inner matrix."""
 
-    ``power``: d log F/d log Y and ``slope_power``: d log χ/d log Y of a sample; ``spread`` and
-    ``slope_spread``: the relative variance (over the squared mean) of a squared norm through the
-    branch for one sample, forward and backward; ``joint``: their covariance. ``reflected``: the
-    excess with which the square of a gradient along the branch's output is passed back.
+    up: Scaled
+    gate: Scaled | None = None
+
+    @property
+    def sum(self) -> Scaled:
+        """That of all."""
+        return self.up if self.gate is None else self.gate + self.up
+
+    def items(self) -> Iterator[tuple[str, Scaled]]:
+        """Each with the name of the matrix."""
+        return ((name, kernel) for name, kernel in vars(self).items() if kernel is not None)
+
+
+@dataclass(frozen=True)
+class Coherent(Stacked):
+    """The backward pass of a gradient c_a h_a of hidden units h_a along the units themselves.
+
+    The field gets the part c ∘ ``slope`` (N,) along itself, and an inner matrix's units products of
+    the mean c_a c_b ``paths``, as they get P of a random gradient.
     """
 
-    output: Scaled
     slope: Scaled
-    weights: Mapping[str, Scaled]
-    power: float
-    slope_power: float
-    spread: float
-    slope_spread: float
-    joint: float
-    reflected: float
-    coherent: Callable[[], Coherent]
+    paths: Paths
+
+
+class Fluctuation(NamedTuple):
+    """How a branch responds to the size of its input and scatters, for the mean sample.
+
+    ``power``: d log H/d log Y and ``slope_power``: d log χ/d log Y; ``spread`` and
+    ``slope_spread``: the relative variance (over the squared mean) of a squared norm through the
+    branch for one sample, forward and backward; ``joint``: their covariance. ``mixed``: of a unit
+    E s² s'²/(E s² E s'²).
+    """
+
+    power: Floats
+    slope_power: Floats
+    spread: Floats
+    slope_spread: Floats
+    joint: Floats
+    mixed: Floats
+
+
+@dataclass(frozen=True)
+class Units(ABC):
+    """The hidden units of a branch, in a field."""
+
+    activation: Activation
+
+    @abstractmethod
+    def hidden(self, field: Field) -> Scaled:
+        """H."""
+
+    @abstractmethod
+    def paths(self, field: Field) -> Paths:
+        """P."""
+
+    @abstractmethod
+    def coherent(self, field: Field) -> Coherent:
+        """What comes back of a gradient along the units."""
+
+    @abstractmethod
+    def fluctuation(self, v: Variances, field: Field, share: Floats) -> Fluctuation:
+        """For the ``field``'s diagonal, of which ``share`` is not the bias."""
+
+
+class Plain(Units):
+    """Units act(u)."""
+
+    def hidden(self, field: Field) -> Scaled:
+        return field.value
+
+    def paths(self, field: Field) -> Paths:
+        return Paths(field.slope)
+
+    def coherent(self, field: Field) -> Coherent:
+        k = field.kernel
+        along = coherence(self.activation, k.values, k.log)
+        return Coherent(Scaled.plain(along.slope), Paths(Scaled(along.pairs, k.log)))
+
+    def fluctuation(self, v: Variances, field: Field, share: Floats) -> Fluctuation:
+        unit = response(self.activation, field.kernel.log_mean())
+        return Fluctuation(
+            power=share * unit.value_power,
+            slope_power=share * unit.slope_power,
+            spread=v.spread(unit.value_tail, unit.value_power),
+            slope_spread=v.spread(3 * unit.slope_tail, 1.0, unit.slope_power),
+            joint=v.joint(unit.mixed_tail, unit.value_power, unit.slope_power),
+            mixed=unit.mixed_tail,
+        )
+
+
+class Gates(Units):
+    """Units act(u) w, with the gate's field u and the factor w of the same distribution."""
+
+    def hidden(self, field: Field) -> Scaled:
+        return field.value * field.kernel
+
+    def paths(self, field: Field) -> Paths:
+        return Paths(up=field.value, gate=field.slope * field.kernel)
+
+    def coherent(self, field: Field) -> Coherent:
+        k, squares = field.kernel, field.kernel.diagonal
+        along = coherence(self.activation, k.values, k.log)
+        fourth = Scaled(square_pairs(self.activation, k.values, k.log), 2 * k.log)
+        slope = field.value.diagonal + squares * Scaled.plain(along.slope)
+        # E w_a² w_b² = K_aa K_bb + 2 K_ab²
+        gates = Scaled(along.pairs, k.log) * (squares.outer() + k * k * 2.0)
+        return Coherent(slope, Paths(up=fourth * k, gate=gates))
+
+    def fluctuation(self, v: Variances, field: Field, share: Floats) -> Fluctuation:
+        unit = response(self.activation, field.kernel.log_mean())
+        # the two backward paths of a unit, through the gate and past it; a normal w has E w⁴ = 3
+        gate = field.slope * field.kernel
+        through = gate.share_of(gate + field.value)
+        past = 1 - through
+        paths = 3 * through**2 * unit.slope_tail + past**2 * unit.value_tail
+        paths += 2 * through * past * unit.mixed_tail
+        both = 3 * through * unit.mixed_tail + past * unit.value_tail
+        return Fluctuation(
+            power=share * (unit.value_power + 1),
+            slope_power=share,
+            spread=v.spread(3 * unit.value_tail, 1.0, unit.value_power),
+            slope_spread=v.spread(3 * paths, 1.0, share),
+            joint=v.joint(both, share, share),
+            mixed=both,
+        )
 
 
 @singledispatch
-def kernels(branch: Branch, variances: Variances, y: Scaled) -> BranchKernels | None:
-    """The branch's kernels for the kernel ``y`` of its input; None if none are derived."""
+def units(branch: Branch) -> Units | None:
+    """The branch's hidden units; None if no kernels are derived."""
     return None
 
 
-@kernels.register
-def _feed_forward(branch: FeedForward, variances: Variances, y: Scaled) -> BranchKernels:
-    """F = σ_o² A + σ_b², χ = σ_i² σ_o² D, from K = σ_i² Y + σ_b²."""
-    v, d, h = variances, variances.width, variances.hidden
-    field = y * v.inner + _constant(v.bias, y)
-    duals = dual(branch.activation, field.values, field.log)
-    value, slope = Scaled(duals.value, field.log), Scaled(duals.slope)
-    output = value * v.outer + _constant(v.bias, y)
-    share = (y * v.inner).share_of(field)
-    unit = response(branch.activation, field.diagonal.log_mean())
+@units.register
+def _(branch: FeedForward) -> Units:
+    return Plain(branch.activation)
 
-    def coherent() -> Coherent:
-        along = coherence(branch.activation, field.values, field.log)
-        # W_outᵀ W_out h is σ_o² (D/H) h plus noise that is independent between units
-        pairs = Scaled(along.pairs, field.log) * (v.outer * d / h) ** 2
-        return Coherent(
-            Scaled(along.slope * (v.inner * v.outer)),
-            pairs * (v.inner * h / d),
-            {"up.weight": pairs * y * (h * d), "up.bias": pairs * h},
+
+@units.register
+def _(branch: Gated) -> Units:
+    return Gates(branch.activation)
+
+
+@dataclass(frozen=True)
+class BranchKernels(Stacked):
+    """F and χ, with the field they are of, and how the branch fluctuates (see ``Fluctuation``).
+
+    ``power``: d log F/d log Y. ``reflected``: the excess with which the square of a gradient along
+    the branch's output is passed back.
+    """
+
+    field: Field
+    output: Scaled
+    slope: Scaled
+    power: Floats
+    slope_power: Floats
+    spread: Floats
+    slope_spread: Floats
+    joint: Floats
+    reflected: Floats
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The maps of a branch with these units and variances of its matrices."""
+
+    units: Units
+    v: Variances
+
+    def kernel(self, y: Scaled) -> Scaled:
+        """K."""
+        return (y * self.v.inner).plus(self.v.bias)
+
+    def field(self, y: Scaled) -> Field:
+        """The field of one block."""
+        kernel = self.kernel(y)
+        duals = dual(self.units.activation, kernel.values, kernel.log)
+        return Field(kernel, Scaled(duals.value, kernel.log), Scaled(duals.slope))
+
+    def output(self, field: Field) -> Scaled:
+        """F."""
+        return (self.units.hidden(field) * self.v.outer).plus(self.v.bias)
+
+    def slope(self, field: Field) -> Scaled:
+        """χ."""
+        return self.units.paths(field).sum * (self.v.inner * self.v.outer)
+
+    def kernels(self, y: Scaled, field: Field) -> BranchKernels:
+        """All of the branch's kernels, of all blocks."""
+        v, rows = self.v, y.values.shape[-1]
+        sizes, own = y.diagonal, field.diagonal
+        share = (sizes * v.inner).share_of(own.kernel)
+        of_units = lambda own, share: self.units.fluctuation(v, own, share)  # noqa: E731
+        unit = Fluctuation(*by_chunks(of_units, rows, own, share))
+        output, back = self.output(own), self.slope(own)
+        power = unit.power * (self.units.hidden(own) * v.outer).share_of(output)
+        return BranchKernels(
+            field=field,
+            output=self.output(field),
+            slope=self.slope(field),
+            power=power,
+            slope_power=unit.slope_power,
+            spread=unit.spread,
+            slope_spread=unit.slope_spread,
+            joint=unit.joint,
+            reflected=v.reflected(unit.mixed, power**2 * output.share_of(back * sizes)),
         )
 
-    power = share * unit.value_power * (value * v.outer).share_of(output)
-    back = slope * (v.inner * v.outer)
-    return BranchKernels(
-        output=output,
-        slope=back,
-        weights={
-            "down.weight": value * (d * h),
-            "down.bias": Scaled(np.full_like(slope.values, d)),
-            "up.weight": slope * y * (v.outer * d * d),
-            "up.bias": slope * (v.outer * d),
-        },
-        power=power,
-        slope_power=share * unit.slope_power,
-        spread=v.spread(unit.value_tail, unit.value_power),
-        slope_spread=v.spread(3 * unit.slope_tail, 1, unit.slope_power),
-        joint=v.joint(unit.mixed_tail, unit.value_power, unit.slope_power),
-        reflected=v.reflected(unit.mixed_tail, power**2 * output.share_of(back * y)),
-        coherent=coherent,
-    )
+    def coherent(self, field: Field) -> Coherent:
+        """The backward pass of a gradient along the branch's own output F, c_a f_a.
 
+        W_outᵀ W_out h is σ_o² (D/H) h plus noise that is independent between units.
+        """
+        v, found = self.v, self.units.coherent(field)
+        slope = found.slope * (v.inner * v.outer)
+        factor = (v.outer * v.width / v.hidden) ** 2
+        return Coherent(slope, Paths(**{name: path * factor for name, path in found.paths.items()}))
 
-@kernels.register
-def _gated(branch: Gated, variances: Variances, y: Scaled) -> BranchKernels:
-    """F = σ_o² A ∘ K + σ_b², χ = σ_i² σ_o² (K ∘ D + A): A and D of the gate, K of its factor."""
-    v, d, h = variances, variances.width, variances.hidden
-    field = y * v.inner + _constant(v.bias, y)
-    duals = dual(branch.activation, field.values, field.log)
-    value, slope = Scaled(duals.value, field.log), Scaled(duals.slope)
-    product, gate = value * field, slope * field
-    output = product * v.outer + _constant(v.bias, y)
-    share = (y * v.inner).share_of(field)
-    unit = response(branch.activation, field.diagonal.log_mean())
-    # the two backward paths of a unit, through the gate and past it; a normal factor has E u⁴ = 3
-    gate_share = gate.share_of(gate + value)
-    paths = 3 * gate_share**2 * unit.slope_tail + (1 - gate_share) ** 2 * unit.value_tail
-    paths += 2 * gate_share * (1 - gate_share) * unit.mixed_tail
-    both = 3 * gate_share * unit.mixed_tail + (1 - gate_share) * unit.value_tail
+    def coherent_kernel(self, coherent: Coherent) -> Scaled:
+        """What the branch's input gets of its paths."""
+        return coherent.paths.sum * (self.v.inner * self.v.hidden / self.v.width)
 
-    def coherent() -> Coherent:
-        along = coherence(branch.activation, field.values, field.log)
-        fourth = Scaled(square_pairs(branch.activation, field.values, field.log), 2 * field.log)
-        squares = field.diagonal
-        factor = (v.outer * d / h) ** 2
-        # E u_a² u_b² = K_aa K_bb + 2 K_ab² of the ungated factor u
-        gates = Scaled(along.pairs, field.log) * (squares.outer() + field * field * 2.0) * factor
-        ups = fourth * field * factor
-        slope = value.diagonal + squares * along.slope
-        return Coherent(
-            slope * (v.inner * v.outer),
-            (gates + ups) * (v.inner * h / d),
-            {
-                "up.weight": ups * y * (h * d),
-                "up.bias": ups * h,
-                "gate.weight": gates * y * (h * d),
-                "gate.bias": gates * h,
-            },
+    def weights(
+        self, y: Scaled, field: Field, coherent: Coherent | None
+    ) -> Iterator[tuple[str, Scaled, Scaled | None]]:
+        """Each parameter's name, its W, and its W for a coherent gradient, if that adds one."""
+        v, d, h = self.v, self.v.width, self.v.hidden
+        hidden = self.units.hidden(field)
+        yield "down.weight", hidden * (d * h), None
+        yield (
+            "down.bias",
+            Scaled(np.broadcast_to(float(d), hidden.values.shape), hidden.log * 0),
+            None,
         )
-
-    power = share * (unit.value_power + 1) * (product * v.outer).share_of(output)
-    back = (gate + value) * (v.inner * v.outer)
-    return BranchKernels(
-        output=output,
-        slope=back,
-        weights={
-            "down.weight": product * (d * h),
-            "down.bias": Scaled(np.full_like(slope.values, d)),
-            "up.weight": value * y * (v.outer * d * d),
-            "up.bias": value * (v.outer * d),
-            "gate.weight": gate * y * (v.outer * d * d),
-            "gate.bias": gate * (v.outer * d),
-        },
-        power=power,
-        slope_power=share,
-        spread=v.spread(3 * unit.value_tail, 1, unit.value_power),
-        slope_spread=v.spread(3 * paths, 1, share),
-        joint=v.joint(both, share, share),
-        reflected=v.reflected(both, power**2 * output.share_of(back * y)),
-        coherent=coherent,
-    )
-
-
-def _constant(value: float, like: Scaled) -> Scaled:
-    return Scaled(np.full_like(like.values, value))
+        along = {} if coherent is None else dict(coherent.paths.items())
+        for name, path in self.units.paths(field).items():
+            random, own = path * (v.outer * d), along.get(name)
+            yield f"{name}.weight", random * y * d, own and own * y * (h * d)
+            yield f"{name}.bias", random, own and own * h

@@ -6,6 +6,7 @@ For (u_a, u_b) ~ N(0, K), with all pairs of a batch at once:
     s_a  = E[(act act')'(u_a)]          M_ab = E[(act act')(u_a) (act act')(u_b)]
 
 K is ``kernel`` · exp(``log``); A and M are returned in units of exp(log), D and s have no unit.
+The kernels of several blocks, with a log each, have leading axes.
 Closed forms are exact; other activations use their Hermite series, which needs more terms for a
 wider field. tanh and SiLU of a wide field are therefore sums of functions with closed forms.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import singledispatch
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,12 +51,17 @@ class Coherence(NamedTuple):
 
 def correlation(kernel: Floats) -> tuple[Floats, Floats]:
     """sqrt(K_aa K_bb) and ρ_ab = K_ab over it, in [-1, 1] and 1 on the diagonal."""
-    deviations = np.sqrt(kernel.diagonal())
-    size = deviations[:, None] * deviations
-    rho = ratio(kernel, size)
+    deviations = _deviations(kernel)
+    inverse = ratio(np.ones_like(deviations), deviations)
+    rho = kernel * inverse[..., :, None]
+    rho *= inverse[..., None, :]
     np.minimum(np.maximum(rho, -1, out=rho), 1, out=rho)
-    rho.flat[:: len(rho) + 1] = 1
-    return size, rho
+    np.einsum("...aa->...a", rho)[...] = 1
+    return deviations[..., :, None] * deviations[..., None, :], rho
+
+
+def _deviations(kernel: Floats) -> Floats:
+    return np.sqrt(np.diagonal(kernel, axis1=-2, axis2=-1))
 
 
 @singledispatch
@@ -71,38 +77,38 @@ def _series(activation: Activation, kernel: Floats, log: float) -> Dual:
 
 
 @singledispatch
-def coherence(activation: Activation, kernel: Floats, log: float) -> Coherence:
-    """s and M for the kernel exp(log) K (N, N); s by Stein's lemma, E[u act act']/K_aa."""
+def coherence(activation: Activation, kernel: Floats, log: Any) -> Coherence:
+    """s and M for the kernel exp(log) K (..., N, N); s by Stein's lemma, E[u act act']/K_aa."""
     values, slopes, unit = _at_nodes(activation, kernel, log)
-    product = values * slopes / unit
-    deviations = np.sqrt(np.diagonal(kernel))
+    product = values * slopes
+    product /= unit
     nodes, _ = hermite.grid(values.shape[-1])
-    slope = ratio(hermite.mean(product * nodes), deviations)
+    slope = ratio(hermite.mean(product * nodes), _deviations(kernel))
     # M enters a correction of order L/D only
     return Coherence(slope, hermite.pairs(product, correlation(kernel)[1], negligible=1e-4))
 
 
-def square_pairs(activation: Activation, kernel: Floats, log: float) -> Floats:
+def square_pairs(activation: Activation, kernel: Floats, log: Any) -> Floats:
     """E[act(u_a)² act(u_b)²] in units of exp(2 log)."""
     values, _, unit = _at_nodes(activation, kernel, log)
     return hermite.pairs((values / unit) ** 2, correlation(kernel)[1], negligible=1e-4)
 
 
-def _at_nodes(activation: Activation, kernel: Floats, log: float) -> tuple[Floats, Floats, float]:
-    """act and act' at the nodes, and the unit exp(log/2)."""
-    unit = float(np.exp(_within(log) / 2))
-    deviations = np.sqrt(np.diagonal(kernel)) * unit
+def _at_nodes(activation: Activation, kernel: Floats, log: Any) -> tuple[Floats, Floats, Floats]:
+    """act and act' at the nodes, and the unit exp(log/2), (..., 1, 1)."""
+    unit = np.exp(_within(log) / 2)[..., None, None]
+    deviations = _deviations(kernel) * unit[..., 0]
     return *_pair(activation, deviations, hermite.nodes_for(deviations)), unit
 
 
 def _pair(activation: Activation, deviations: Floats, count: int) -> tuple[Floats, Floats]:
     nodes, _ = hermite.grid(count)
-    values, slopes = activation.pair(deviations[:, None] * nodes)
+    values, slopes = activation.pair(deviations[..., None] * nodes)
     return np.asarray(values, np.float64), np.asarray(slopes, np.float64)
 
 
-def _within(log: float) -> float:
-    return float(np.clip(log, -_FURTHEST, _FURTHEST))
+def _within(log: Any) -> Floats:
+    return np.asarray(np.minimum(np.maximum(log, -_FURTHEST), _FURTHEST))
 
 
 def _rectified(kernel: Floats) -> Dual:
@@ -132,9 +138,9 @@ def _(activation: ReLU | LeakyReLU | Identity, kernel: Floats, log: float) -> Du
 
 
 @coherence.register
-def _(activation: ReLU | LeakyReLU | Identity, kernel: Floats, log: float) -> Coherence:
+def _(activation: ReLU | LeakyReLU | Identity, kernel: Floats, log: Any) -> Coherence:
     square = _slope_below_zero(activation) ** 2  # act act' is the leaky unit of the squared slope
-    return Coherence(np.full(len(kernel), (1 + square) / 2), _leaky(kernel, square).value)
+    return Coherence(np.full(kernel.shape[:-1], (1 + square) / 2), _leaky(kernel, square).value)
 
 
 def _erf_pairs(left: Floats, right: Floats, size: Floats, rho: Floats) -> tuple[Floats, Floats]:
@@ -236,31 +242,27 @@ class Response(NamedTuple):
     E (act act')²/(E act² E act'²).
     """
 
-    value_power: float
-    slope_power: float
-    value_tail: float
-    slope_tail: float
-    mixed_tail: float
+    value_power: Floats
+    slope_power: Floats
+    value_tail: Floats
+    slope_tail: Floats
+    mixed_tail: Floats
 
 
-def response(activation: Activation, log_variance: float) -> Response:
-    """The response at one variance exp(log_variance), by sums on the grid."""
-    step = 1e-3
-    centre = _within(log_variance)
-    logs = np.array([centre - step, centre, centre + step])
-    deviations = np.exp(logs / 2)
+def response(activation: Activation, log_variance: Any) -> Response:
+    """The response at each variance exp(log_variance), by sums on the grid."""
+    unit = np.exp(_within(log_variance) / 2)
     # of one unit the finer grid costs nothing, and fourth powers show a kink
-    count = hermite.nodes_for(deviations, least=401)
-    values, slopes = _pair(activation, deviations, count)
-    values /= np.exp(centre / 2)
-    squares = [hermite.mean(array * array) for array in (values, slopes)]
-
-    def power(square: Floats) -> float:
-        return float(np.log(square[2] / square[0]) / (2 * step)) if square.all() else 0.0
-
+    count = hermite.nodes_for(unit, least=400)
+    nodes, weights = hermite.grid(count)
+    values, slopes = _pair(activation, unit, count)
+    squares = (values / unit[..., None]) ** 2, slopes**2
+    means = [hermite.mean(square) for square in squares]
+    # the density of N(0, σ²) changes by (z² - 1)/2 of itself
+    growth = weights * (nodes**2 - 1) / 2
+    powers = [ratio(square @ growth, mean) for square, mean in zip(squares, means, strict=True)]
     value, slope = (
-        array[1] ** 2 / square[1] if square[1] else np.ones_like(array[1])
-        for array, square in zip((values, slopes), squares, strict=True)
+        np.where(mean[..., None], square / mean[..., None], 1.0)
+        for square, mean in zip(squares, means, strict=True)
     )
-    tails = [float(hermite.mean(product)) for product in (value**2, slope**2, value * slope)]
-    return Response(power(squares[0]), power(squares[1]), *tails)
+    return Response(*powers, *map(hermite.mean, (value * value, slope * slope, value * slope)))

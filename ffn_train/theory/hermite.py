@@ -20,8 +20,9 @@ from ffn_train.nn.core import Floats
 
 TERMS = 96
 
-_UNIFORM = {3.0: 201, 8.0: 401}  # nodes up to a σ: further out they are too far apart in u
-_GRADED = 1201
+# nodes up to a σ: further out they are too far apart in u. None lies at 0, where activations bend
+_UNIFORM = {2.0: 140, 3.0: 200, 8.0: 400}
+_GRADED = 1200
 
 
 def nodes_for(deviations: Floats, *, least: int = 0) -> int:
@@ -58,25 +59,25 @@ def _weighted_polynomials(count: int) -> Floats:
 
 
 def mean(values: Floats) -> Floats:
-    """E f(u_a) (N,) of values at the nodes."""
+    """E f(u_a) (..., N) of values at the nodes."""
     return np.asarray(values @ grid(values.shape[-1])[1])
 
 
 def pairs(values: Floats, correlation: Floats, *, negligible: float = 1e-10) -> Floats:
-    """E f(u_a) f(u_b) (N, N), for values of f at the nodes (N, nodes) and ρ (N, N).
+    """E f(u_a) f(u_b) (..., N, N), for values of f at the nodes (..., N, nodes) and ρ (..., N, N).
 
     The series ends where no further term's share of E f² exceeds ``negligible``.
     """
     coefficients = values @ _weighted_polynomials(values.shape[-1])
     squares = mean(values * values)
-    shares = coefficients * coefficients / np.where(squares > 0, squares, 1)[:, None]
-    counting = np.flatnonzero(shares.max(axis=0) > negligible)
+    shares = coefficients * coefficients / np.where(squares > 0, squares, 1)[..., None]
+    counting = np.flatnonzero(shares.reshape(-1, TERMS).max(axis=0) > negligible)
     terms = int(counting[-1]) + 1 if counting.size else TERMS  # each is small in a wide field
-    columns = np.ascontiguousarray(coefficients[:, :terms].T)
+    columns = np.ascontiguousarray(np.moveaxis(coefficients[..., :terms], -1, 0))
     rest = np.sqrt(np.maximum(squares - (columns * columns).sum(axis=0), 0))
-    total = rest[:, None] * rest
+    total = rest[..., :, None] * rest[..., None, :]
     term = np.empty_like(total)
-    for left, right in zip(columns[::-1, :, None], columns[::-1, None, :], strict=True):
+    for column in columns[::-1]:
         total *= correlation
-        total += np.multiply(left, right, out=term)
+        total += np.multiply(column[..., :, None], column[..., None, :], out=term)
     return np.asarray(total)

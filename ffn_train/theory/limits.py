@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ffn_train.nn.core import Floats
 from ffn_train.nn.stack import Stack
 from ffn_train.theory.path import grows_by_products
 
@@ -86,6 +88,6 @@ def refusal(case: Case) -> str:
     return next((why for where, why in LIMITS if where(case)), "")
 
 
-def undecided(share: float) -> bool:
+def undecided(share: Floats) -> NDArray[np.bool]:
     """Whether random terms are too large a share of a sum over all pairs of samples."""
-    return bool(np.isfinite(share) and share > PAIRS)
+    return np.isfinite(share) & (share > PAIRS)

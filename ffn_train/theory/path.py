@@ -13,10 +13,10 @@ import numpy as np
 
 from ffn_train.nn.core import Floats
 from ffn_train.nn.stack import Stack
-from ffn_train.theory.branch import Variances
+from ffn_train.theory.branch import Maps
 from ffn_train.theory.fluctuation import climb
 from ffn_train.theory.recursion import Up, up
-from ffn_train.theory.scaled import Scaled
+from ffn_train.theory.scaled import Scaled, recurrence
 
 ROUNDS = 10
 CLOSE = 0.05  # of a log |x_l|²: its effect on a norm is about the accuracy of the theory
@@ -29,29 +29,27 @@ def grows_by_products(model: Stack) -> bool:
     return "gate" in model.branch.parts and model.norm.placement == "none"
 
 
-def between(model: Stack, variances: Variances, blocks: list[Up], last: Floats) -> list[Up]:
+def between(model: Stack, maps: Maps, blocks: Up, last: Floats) -> Up:
     """The recursion's ``blocks`` with |x_l|² on the way to the measured x_L, ``last`` (N, D)."""
-    nothing = np.zeros_like(blocks[0].signal.values)
-    way = [_logs(forward.signal) for forward in blocks] + [_logs(blocks[-1].output)]
+    first = blocks.signal.at(0)
+    nothing = np.zeros_like(first.values)
+    way = _logs(blocks.sizes)
     start, end = way[0], _log_squares(last)
     lowest, highest = np.minimum(start, end) - BEYOND, np.maximum(start, end) + BEYOND
     for _ in range(ROUNDS):
         scatter = climb(model, blocks, nothing)
-        free = [start]
-        for forward, passing, here in zip(blocks, scatter.passing, way, strict=False):
-            free.append(_logs(forward.total) + passing * (free[-1] - here))
-        before, way = way, []
-        for log, share in zip(free, scatter.shares(), strict=True):
-            log = log + share * (end - free[-1])
-            way.append(np.clip(np.where(np.isnan(log), highest, log), lowest, highest))
-        if np.max(np.abs(np.subtract(way, before))) < CLOSE:
+        own = _logs(blocks.total.diagonal) - scatter.passing * way[:-1]
+        free = recurrence(start, scatter.passing, own)
+        free += scatter.shares() * (end - free[-1])
+        before, way = way, np.clip(np.where(np.isnan(free), highest, free), lowest, highest)
+        if np.max(np.abs(way - before)) < CLOSE:
             break
-        blocks = up(model, variances, blocks[0].signal, way) or blocks
+        blocks = up(model, maps, first, way)
     return blocks
 
 
-def _logs(kernel: Scaled) -> Floats:
-    return np.asarray(np.log(np.maximum(kernel.diagonal.values, _TINY)) + kernel.log)
+def _logs(sizes: Scaled) -> Floats:
+    return np.asarray(np.log(np.maximum(sizes.values, _TINY)) + sizes.log[:, None])
 
 
 def _log_squares(x: Floats) -> Floats:

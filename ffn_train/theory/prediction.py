@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +18,13 @@ from ffn_train.nn.stack import Stack
 from ffn_train.theory import gradients
 from ffn_train.theory.anchor import Anchor, excess, measured_top
 from ffn_train.theory.batch import measured, measured_sum, sample
-from ffn_train.theory.branch import Variances
-from ffn_train.theory.fluctuation import Climb, climb, of_gradient, of_sample, of_signal, of_sum
+from ffn_train.theory.branch import Maps, Variances, units
+from ffn_train.theory.fluctuation import Climb, climb, of_batch, of_gradient, of_sample, of_sum
 from ffn_train.theory.limits import Case, refusal, undecided
 from ffn_train.theory.path import between, grows_by_products
 from ffn_train.theory.readout import ReadOut, mse_read_out, normalised_square
-from ffn_train.theory.recursion import Top, Up, down, up
-from ffn_train.theory.scaled import Scaled
+from ffn_train.theory.recursion import Down, Top, Up, down, up
+from ffn_train.theory.scaled import Scaled, by_chunks
 from ffn_train.theory.sums import LogNormals, Sums
 
 
@@ -104,15 +106,15 @@ def predict(
     found = _blocks(model, init, first, anchored=False)
     if isinstance(found, Unpredicted):
         return found
-    blocks, scatter = found
+    maps, blocks, scatter = found
     target_kernel = measured_sum(np.asarray(targets, np.float64), 1.0, rows) * float(
         targets.shape[1]
     )
-    out = mse_read_out(model, blocks[-1].output, target_kernel, len(inputs))
+    out = mse_read_out(model, blocks.output.at(-1), target_kernel, len(inputs))
     top = replace(out.top, excess=excess(model, init))
     scatter = scatter.starting_at(2 / model.width * normalised_square(first))
     sums = Sums(len(rows), len(inputs))
-    return _prediction(model, blocks, scatter, None, top, sums, inputs[rows], out.spread, out)
+    return _prediction(model, maps, blocks, scatter, None, top, sums, inputs[rows], out.spread, out)
 
 
 @np.errstate(all="ignore")
@@ -130,40 +132,43 @@ def predict_anchored(
     found = _blocks(model, init, first, anchored=True)
     if isinstance(found, Unpredicted):
         return found
-    blocks, scatter = found
+    maps, blocks, scatter = found
     if not np.isfinite(gradient).all() or not np.isfinite(last).all():
         return Unpredicted("the forward pass of the first batch is not finite")
-    path = between(model, Variances.of(model, init), blocks, last[rows]) if products else None
-    top = measured_top(model, init, gradient, last, rows, (path or blocks)[-1].output)
+    path = between(model, maps, blocks, last[rows]) if products else None
+    predicted = (blocks if path is None else path).output.at(-1)
+    top = measured_top(model, init, gradient, last, rows, predicted)
     nothing = np.zeros((len(rows), len(rows)))
     sums = Sums(len(rows), len(inputs))
-    return _prediction(model, blocks, scatter, path, top, sums, inputs[rows], nothing, None)
+    return _prediction(model, maps, blocks, scatter, path, top, sums, inputs[rows], nothing, None)
 
 
 def _blocks(
     model: Stack, init: Initialiser, first: Scaled, *, anchored: bool
-) -> tuple[list[Up], Climb] | Unpredicted:
-    """The blocks, and their scatter where nothing scatters below them."""
+) -> tuple[Maps, Up, Climb] | Unpredicted:
+    """The branch's maps, the blocks, and their scatter where nothing scatters below them."""
     if isinstance(init, Weights):
         return Unpredicted("initial weights from a file")
-    variances = Variances.of(model, init)
+    variances, hidden = Variances.of(model, init), units(model.branch)
     if not np.isfinite([variances.inner, variances.outer]).all():
         return Unpredicted(f"init={init.name} knows no variance of its weights")
-    blocks = up(model, variances, first)
-    if blocks is None:
+    if hidden is None:
         return Unpredicted(f"none is derived for {type(model.branch).__name__} blocks")
+    maps = Maps(hidden, variances)
+    blocks = up(model, maps, first)
     scatter = climb(model, blocks, np.zeros_like(first.values))
-    norms = sum(float(np.diagonal(fresh).mean()) for fresh in scatter.fresh)
+    norms = float(np.diagonal(scatter.fresh, axis1=1, axis2=2).mean(axis=1).sum())
     variance = float(scatter.spreads[-1].max())
     why = refusal(Case(model, not init.independent, anchored, norms, variance))
-    return Unpredicted(why) if why else (blocks, scatter)
+    return Unpredicted(why) if why else (maps, blocks, scatter)
 
 
 def _prediction(
     model: Stack,
-    blocks: Sequence[Up],
+    maps: Maps,
+    blocks: Up,
     scatter: Climb,
-    path: Sequence[Up] | None,
+    path: Up | None,
     top: Top,
     sums: Sums,
     inputs: Floats,
@@ -175,49 +180,32 @@ def _prediction(
     ``path``: the blocks on the way to the measured |x_L|², from which the gradient is predicted;
     None where it is predicted from ``blocks``, as the signal is.
     """
-    signal = [forward.signal for forward in blocks] + [blocks[-1].output]
-    signal_spread = of_signal(signal, scatter)
+    sizes = blocks.sizes
+    signal_spread = of_batch(scatter.spreads, sizes)
     if path is not None:
         blocks, scatter = path, climb(model, path, scatter.spreads[0])
-    spreads = scatter.spreads if path is None else scatter.around()
     power = out.power if out else 0.0
-    downs = list(down(model, blocks, top, scatter.norm_spreads(model), scatter.passing, power))
-    gradient = [downs[0].above] + [forward.signal for forward in downs]
-    correlations = scatter.chance(blocks)
-    vectors = of_sum(model, blocks, downs, sums)
-    squares, gradient_spread = of_gradient(
-        model, blocks, downs, scatter, last, power, known=path is not None
+    norm_spreads = scatter.norm_spreads(model)
+    downs = down(model, maps, blocks, top, norm_spreads, scatter.passing, power)
+    gradient = downs.sizes
+    squares = of_gradient(model, blocks, downs, scatter, last, power, known=path is not None)
+    gradient_spread = of_batch(squares, gradient)
+    spreads = scatter.spreads if path is None else scatter.around()
+    of_blocks = by_chunks(
+        partial(_of_parameters, model, maps, sums),
+        *(len(inputs), blocks, downs, squares[1:], scatter.fresh, spreads[:-1]),
+        *(scatter.chance(blocks), of_sum(model, blocks, downs, sums)[1:]),
     )
     # by part and tensor: the log of the squared gradient norm, and that log's variance
-    norms: dict[tuple[str, str], tuple[float, float]] = {}
-    matrices = {tensor.role for tensor in model.layout.tensors if len(tensor.shape) > 1}
-    of_blocks = zip(model.block_of.items(), blocks, reversed(downs), strict=True)
-    for (part, index), forward, backward in of_blocks:
-        above = of_products = squares[index + 1]
-        if model.block.post is not None:  # 1/ζ² is not included yet
-            above = of_products = LogNormals(above.covariance + scatter.fresh[index])
-        if model.norm.placement == "none":
-            of_products = LogNormals(above.covariance + spreads[index])
-        alone = of_sample(above.covariance, backward.output)
-        fresh = float(np.diagonal(scatter.fresh[index]).mean())
-        shared = forward.branch_input.apart() * ((correlations[index] + fresh) / 2)
-        for name, total, log, added, of_pairs in gradients.of_block(model, forward, backward, sums):
-            chance = alone + added
-            if name in matrices or name == "norm.gain":
-                chance += correlations[index]
-            pairs = total.chance_of_pairs(shared)
-            if not undecided(pairs):
-                # their mean is not derived: in simulations, up to twice this share of the sum
-                unknown = float(np.log1p(2 * pairs))
-                terms = of_products if name in matrices else above
-                variance = total.spread(terms, chance / 2, added)
-                if name not in matrices:  # a sum over the batch is one vector, and scatters as one
-                    of_sums = of_pairs**2 * float(vectors[index + 1])
-                    variance = max(variance, chance, of_sums + added)
-                norms[part, name] = log, variance + unknown**2
-    weighted, variance = gradient[-1] * (inputs @ inputs.T), gradient_spread[0]
+    norms: dict[tuple[str, str], tuple[Any, Any]] = {
+        (part, name): (logs[index], variances[index])
+        for name, (logs, variances) in of_blocks.items()
+        for part, index in model.block_of.items()
+    }
+    first, variance = downs.signal.at(0), gradient_spread[0]
+    weighted = first * Scaled(inputs @ inputs.T)
     norms["input", "weight"] = sums.log_total(weighted * model.width), variance
-    norms["input", "bias"] = sums.log_total(gradient[-1] * float(model.width)), variance
+    norms["input", "bias"] = sums.log_total(first * model.width), variance
     if out is not None:
         error, weighted = float(out.error_spread.mean()), out.error * out.final_signal
         norms["output", "weight"] = (
@@ -230,11 +218,56 @@ def _prediction(
     none = (np.nan, np.nan)
     logs, variances = np.array([norms.get((t.part, t.role), none) for t in model.layout.tensors]).T
     return Prediction(
-        np.array([kernel.diagonal.log_mean() for kernel in signal]) / 2,
-        np.array([kernel.diagonal.log_mean() for kernel in reversed(gradient)]) / 2,
+        sizes.log_mean() / 2,
+        gradient.log_mean() / 2,
         logs / 2,
         np.sqrt(signal_spread) / 2,
         np.sqrt(gradient_spread) / 2,
         np.sqrt(variances) / 2,
         (sums.rows, sums.batch) if sums.rows < sums.batch else None,
     )
+
+
+def _of_parameters(
+    model: Stack,
+    maps: Maps,
+    sums: Sums,
+    forward: Up,
+    backward: Down,
+    covariance: Floats,
+    fresh: Floats,
+    spread: Floats,
+    correlations: Floats,
+    vectors: Floats,
+) -> dict[str, tuple[Floats, Floats]]:
+    """By the parameter's name, of each block, as in ``_prediction``'s norms.
+
+    ``covariance``: of the logs of the samples' |dLoss/dx|² at the block's output, ``vectors``: the
+    variance of their sum's; ``fresh``: what the block adds to ``spread``, that of the signal's;
+    ``correlations``: the variance accumulated at the block's input.
+    """
+    if model.block.post is not None:  # 1/ζ² is not included yet
+        covariance = covariance + fresh
+    above = of_products = LogNormals(covariance)
+    if model.norm.placement == "none":
+        of_products = LogNormals(covariance + spread)
+    alone = of_sample(covariance, backward.output)
+    own = np.diagonal(fresh, axis1=1, axis2=2).mean(axis=1)
+    shared = forward.branch_input.apart() * ((correlations + own) / 2)[:, None, None]
+    matrices = {tensor.role for tensor in model.layout.tensors if len(tensor.shape) > 1}
+    found = {}
+    for square in gradients.of_blocks(model, maps, forward, backward, sums):
+        name, matrix = square.name, square.name in matrices
+        chance = alone + square.spread
+        if matrix or name == "norm.gain":
+            chance = chance + correlations
+        pairs = square.sum.chance_of_pairs(shared)
+        # their mean is not derived: in simulations, up to twice this share of the sum
+        unknown = np.log1p(2 * pairs)
+        variance = square.sum.spread(of_products if matrix else above, chance / 2, square.spread)
+        if not matrix:  # a sum over the batch is one vector, and scatters as one
+            of_sums = square.pairs**2 * vectors + square.spread
+            variance = np.maximum(variance, np.maximum(chance, of_sums))
+        known = np.array([square.log, variance + unknown**2])
+        found[name] = tuple(np.where(undecided(pairs), np.nan, known))
+    return found

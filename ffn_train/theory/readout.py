@@ -57,7 +57,8 @@ def mse_read_out(model: Stack, signal: Scaled, targets: Scaled, batch: int) -> R
         top = Top(whole, projected, None if post else coherence, along=coherence if post else None)
     error = (y * outputs + targets) * kappa**2
     chance = _chance(y, targets, outputs)
-    share = (y * float(outputs)).share_of(y * float(outputs) + targets)
+    own = y.diagonal * float(outputs)
+    share = own.share_of(own + targets.diagonal)
     squares, along = y.diagonal, kappa * outputs / width
     return ReadOut(
         top=top,
@@ -68,7 +69,7 @@ def mse_read_out(model: Stack, signal: Scaled, targets: Scaled, batch: int) -> R
         shift=(error + y * (outputs * (outputs + 1) / width * kappa**2)),
         spread=chance + 2 / width * normalised_square(top.gradient),
         error_spread=chance,
-        power=-1.0 if model.final_norm is not None else share,
+        power=-1.0 if model.final_norm is not None else float(share),
     )
 
 
@@ -80,13 +81,10 @@ def _chance(y: Scaled, targets: Scaled, outputs: int) -> Floats:
     one degree (v = 2).
     """
     square = y * y * (2.0 * outputs) + y * targets * 4.0
-    whole = (y * outputs + targets).diagonal
-    means = whole.outer()
-    share = square.values / np.where(means.values > 0, means.values, 1)
-    v = np.asarray(share * np.exp(square.log - means.log))
+    v = square.relative_to_sizes((y * outputs + targets).diagonal)
     return np.asarray(v + v**2 / 2 + v**3 / 6)
 
 
 def normalised_square(kernel: Scaled) -> Floats:
     """K_ab²/(K_aa K_bb); 0 where K_aa or K_bb is 0."""
-    return (kernel * kernel).relative_to(kernel.diagonal.outer())
+    return (kernel * kernel).relative_to_sizes(kernel.diagonal)

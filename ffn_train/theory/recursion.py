@@ -15,22 +15,23 @@ Residual Networks".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from ffn_train.nn.core import Floats
 from ffn_train.nn.stack import Stack
-from ffn_train.theory.branch import BranchKernels, Coherent, Variances, kernels
-from ffn_train.theory.scaled import Scaled
+from ffn_train.theory.branch import BranchKernels, Coherent, Field, Maps
+from ffn_train.theory.scaled import Scaled, Stacked, accumulated, by_chunks, ratio
 
 
 @dataclass(frozen=True)
-class Up:
-    """One block's forward kernels: Q and Y at its input, Z of the sum, Q⁺ at its output.
+class Up(Stacked):
+    """The blocks' forward kernels: Q and Y at the input, Z of the sum, Q⁺ at the output.
 
-    ``scales``: σ or ζ (N,) of the block's norm, if it has one.
+    ``scales``: σ or ζ (L, N) of the blocks' norms, if they have one.
     """
 
     signal: Scaled
@@ -40,24 +41,36 @@ class Up:
     scales: Scaled | None
     branch: BranchKernels
 
+    @property
+    def sizes(self) -> Scaled:
+        """The samples' mean squares of x_l (L+1, N)."""
+        return self.signal.diagonal.followed_by(self.output.at(-1).diagonal)
+
 
 @dataclass(frozen=True)
-class Down:
-    """One block's backward kernels: P⁺ and G at its output, P at its input.
+class Down(Stacked):
+    """The blocks' backward kernels: P⁺ and G at the output, P at the input.
 
-    ``branch``: the branch's part of P, before a pre-norm's backward pass.
     ``coherence``: c_a at the block's output if E[dLoss/dx_a | x_a] = c_a x_a is tracked, and
-    ``coherent`` its effect within the block. ``along``: c_a of ``above`` if it is known and the
+    ``coherent`` its effect within the block. ``along``: c_a of ``above`` where it is known and the
     block's norm removes it.
     """
 
     above: Scaled
     output: Scaled
     signal: Scaled
-    branch: Scaled
     coherence: Scaled | None
     coherent: Coherent | None
     along: Scaled | None
+
+    @property
+    def sizes(self) -> Scaled:
+        """The samples' mean squares of dLoss/dx_l (L+1, N)."""
+        return self.signal.diagonal.followed_by(self.above.at(-1).diagonal)
+
+    def through(self, model: Stack, forward: Up) -> Scaled:
+        """What comes back through the branch, before a pre-norm's backward pass."""
+        return self.output * forward.branch.slope * model.block.multiplier**2
 
 
 @dataclass(frozen=True)
@@ -87,15 +100,15 @@ def passed(model: Stack) -> float:
     return 1 - 1 / model.width
 
 
-def _shares(model: Stack, forward: Up) -> tuple[float, float]:
+def _shares(model: Stack, forward: Up) -> tuple[Floats, Floats]:
     """The branch's share of |z|², and of the square of a random gradient that is passed back."""
-    skip, multiplier, branch = model.block.skip**2, model.block.multiplier**2, forward.branch
-    back = branch.slope * multiplier
-    whole = back + Scaled(np.full_like(back.values, skip))
-    return (branch.output * multiplier).share_of(forward.total), back.share_of(whole)
+    multiplier, branch = model.block.multiplier**2, forward.branch
+    back = branch.slope.diagonal * multiplier
+    of_sum = (branch.output.diagonal * multiplier).share_of(forward.total.diagonal)
+    return of_sum, back.share_of(back.plus(model.block.skip**2))
 
 
-def _passed_between(model: Stack, forward: Up) -> float:
+def _passed_between(model: Stack, forward: Up) -> Floats:
     """κ of a block's norm below another one, whose gradient is already orthogonal to z.
 
     A random gradient has 1/D of its square along z, and the block passes more of that part back
@@ -106,26 +119,27 @@ def _passed_between(model: Stack, forward: Up) -> float:
     excess = share * passed_back * forward.branch.reflected
     if model.block.skip:
         excess += 2 * forward.branch.power * share * (1 - passed_back)
-    return 1 / (1 + excess / model.width)  # first order in 1/D, and positive
+    return np.asarray(1 / (1 + excess / model.width))  # first order in 1/D, and positive
 
 
-def _mean_inverse(spread: Floats, joint: Floats | float) -> Floats:
+def _mean_inverse(spread: Floats, joint: Floats) -> Floats:
     """E[p/(σ_a σ_b)] sqrt(E[σ_a²] E[σ_b²])/E[p] for log-normal σ² whose logs have this covariance.
 
     ``joint``: the covariance of log σ_a σ_b with the log of p_ab.
     """
-    variances = np.diagonal(spread)
-    return np.asarray(np.exp(3 / 8 * (variances[:, None] + variances) + spread / 4 - joint))
+    variances = np.diagonal(spread, axis1=-2, axis2=-1)
+    sums = variances[..., :, None] + variances[..., None, :]
+    return np.asarray(np.exp(3 / 8 * sums + spread / 4 - joint))
 
 
 def _joint_above(spread: Floats, rates: Floats) -> Floats:
     """The covariance of log σ_a σ_b with log p_ab where log p_aa follows log σ_a² at ``rates``."""
-    covariance = rates[:, None] * spread
-    own = np.diagonal(covariance)
-    return np.asarray((covariance + covariance.T + own[:, None] + own) / 4)
+    own = rates * np.diagonal(spread, axis1=-2, axis2=-1)
+    sums = (rates[..., :, None] + rates[..., None, :]) * spread
+    return np.asarray((sums + own[..., :, None] + own[..., None, :]) / 4)
 
 
-def _joint(model: Stack, forward: Up) -> float:
+def _joint(model: Stack, forward: Up) -> Floats:
     """The covariance of log |z|² and of the log of the squared gradient passed back."""
     share, passed_back = _shares(model, forward)
     return share * passed_back * forward.branch.joint
@@ -133,105 +147,142 @@ def _joint(model: Stack, forward: Up) -> float:
 
 def norm_scales(model: Stack, kernel: Scaled) -> Scaled:
     """What a norm divides each sample by, sqrt(K_aa + ε), (N,)."""
-    eps = float(getattr(model.norm, "eps", 0))
-    square = kernel.diagonal + Scaled(np.full(len(kernel.values), eps))
+    square = kernel.diagonal.plus(float(getattr(model.norm, "eps", 0)))
     return Scaled(np.sqrt(square.values), square.log / 2)
 
 
-def up(
-    model: Stack, variances: Variances, first: Scaled, known: Sequence[Floats] | None = None
-) -> list[Up] | None:
-    """The forward kernels of all blocks, from Q⁰; None if the branch's kernels are not derived.
+def up(model: Stack, maps: Maps, first: Scaled, known: Floats | None = None) -> Up:
+    """The forward kernels of all blocks, from Q⁰.
 
-    ``known``: log |x_l|² of each sample, l = 0 ... L, to follow instead of their own.
+    ``known``: log |x_l|² of each sample (L+1, N), to follow instead of their own.
     """
-    block, blocks = model.block, []
+    block = model.block
     skip, multiplier = block.skip**2, block.multiplier**2
-    signal = first.normalised()
+    signals, totals, fields = [first.normalised()], [], []
     for index in range(model.depth):
-        branch_input, scales = signal, None
-        if block.pre is not None:
-            scales = norm_scales(model, signal)
-            branch_input = signal.over(scales)
-        branch = kernels(model.branch, variances, branch_input)
-        if branch is None:
-            return None
-        total = (signal * skip + branch.output * multiplier).normalised()
-        output = total
+        signal = signals[-1]
+        y = signal if block.pre is None else signal.over(norm_scales(model, signal))
+        fields.append(maps.field(y))
+        branch = maps.output(fields[-1])
+        total = (signal * skip + branch * multiplier).normalised()
+        totals.append(total)
         if block.post is not None:
-            scales = norm_scales(model, total)
-            output = total.over(scales)
+            total = total.over(norm_scales(model, total))
         if known is not None:
-            output = total.with_sizes(known[index + 1])
-        blocks.append(Up(signal, branch_input, total, output, scales, branch))
-        signal = output
-    return blocks
+            total = totals[-1].with_sizes(known[index + 1])
+        signals.append(total)
+    signal, output = (Scaled.stacked(part) for part in (signals[:-1], signals[1:]))
+    total = output if block.post is None and known is None else Scaled.stacked(totals)
+    scales = None
+    if model.norm.placement != "none":
+        scales = norm_scales(model, signal if block.post is None else total)
+    y = signal if block.pre is None or scales is None else signal.over(scales)
+    value, slope = (Scaled.stacked([getattr(f, of) for f in fields]) for of in ("value", "slope"))
+    field = Field(maps.kernel(y), value, slope)
+    return Up(signal, y, total, output, scales, maps.kernels(y, field))
 
 
 def down(
     model: Stack,
-    blocks: Sequence[Up],
+    maps: Maps,
+    blocks: Up,
     last: Top,
-    norm_spreads: Sequence[Floats],
-    passing: Sequence[Floats],
+    norm_spreads: Floats | None,
+    passing: Floats,
     power: float,
-) -> Iterator[Down]:
-    """The backward kernels of all blocks, from Pᴸ, the last block first.
+) -> Down:
+    """The backward kernels of all blocks, from Pᴸ.
 
-    ``norm_spreads``: the covariances over seeds (N, N) of log σ² of each block's norm: they raise
-    E[1/σ²] above 1/E[σ²]. ``passing``: d log |z|²/d log |x|² (N,) of each block. A large x makes a
-    pre-norm's gradient small in this block and in those above, which raises E[1/σ²] once more.
+    ``norm_spreads``: the covariances over seeds (L, N, N) of log σ² of each block's norm: they
+    raise E[1/σ²] above 1/E[σ²]. ``passing``: d log |z|²/d log |x|² (L, N) of each block.
     ``power``: d log P_L/d log Q_L.
     """
-    block = model.block
-    skip, multiplier = block.skip**2, block.multiplier**2
-    above, coherence = last.gradient.normalised(), last.coherence
-    reach = np.full(len(above.values), power)  # d log P/d log Q at the block's output
-    for index, (forward, spread, rate) in enumerate(
-        zip(reversed(blocks), reversed(norm_spreads), reversed(passing), strict=True)
-    ):
-        gradient = above
-        if block.post is not None and forward.scales is not None:
-            gradient = above if index else last.projected
-            gradient = gradient.over(forward.scales) * _mean_inverse(spread, _joint(model, forward))
-        branch = gradient * forward.branch.slope * multiplier
-        from_branch = branch
-        if block.pre is not None and forward.scales is not None:
-            reach = rate * reach
-            joint = _joint_above(spread, reach) + (0.0 if skip else _joint(model, forward))
-            from_branch = branch.over(forward.scales) * _mean_inverse(spread, joint)
-            if skip:
-                from_branch = from_branch * passed(model)
-        signal = gradient * skip + from_branch
-        if block.pre is not None:
-            reach = reach - from_branch.diagonal.relative_to(signal.diagonal)
-        if block.post is not None or (block.pre is not None and not skip):
-            signal = signal * _passed_between(model, forward)
-        coherent = None
-        incoming = coherence
-        if coherence is not None:
-            coherent = forward.branch.coherent()
-            signal, coherence = _followed(forward, coherence, coherent, signal, model, last.excess)
-        along = None if index else last.along
-        yield Down(above, gradient, signal, branch, incoming, coherent, along)
-        above = signal.normalised()
+    block, rows = model.block, passing.shape[-1]
+    inverse = coherent = terms = coherence = along = None
+    stacks: tuple[Any, ...] = (blocks,)
+    if norm_spreads is not None:
+        stacks = blocks, norm_spreads, _reaches(model, blocks, norm_spreads, passing, power)
+    inverse, factors = by_chunks(partial(_factors, model), rows, *stacks)
+    if last.coherence is not None:
+        coherent = by_chunks(maps.coherent, rows, blocks.branch.field)
+        slopes = (coherent.slope * block.multiplier**2).plus(block.skip**2)
+        coherence = accumulated(last.coherence, slopes[::-1])[-2::-1]
+        followed = partial(_followed, model, maps, last.excess)
+        terms = by_chunks(followed, rows, blocks, coherence, coherent)[::-1]
+    start = last.gradient if block.post is None else last.projected
+    gradients = accumulated(start, factors[::-1], terms)[::-1]
+    above, signal = gradients[1:], gradients[:-1]
+    output = above
+    if inverse is not None:
+        output = above * inverse
+        gradients.values[-1], gradients.log[-1] = last.gradient.values, last.gradient.log
+    if last.along is not None:
+        values = np.zeros((model.depth, rows))
+        values[-1] = last.along.values
+        along = Scaled(values, np.full(model.depth, last.along.log))
+    return Down(above, output, signal, coherence, coherent, along)
+
+
+def _reaches(model: Stack, forward: Up, spreads: Floats, passing: Floats, power: float) -> Floats:
+    """d log P/d log Q (L, N) of what a pre-norm gets, of its own σ² and those above.
+
+    A large x makes a pre-norm's gradient small in this block and in those above, which raises
+    E[1/σ²] once more.
+    """
+    skip = model.block.skip**2
+    reach = np.full(passing.shape[-1], power)
+    if model.block.pre is None or forward.scales is None:
+        return np.broadcast_to(reach, passing.shape)
+    variances = np.diagonal(spreads, axis1=-2, axis2=-1)
+    branch = (forward.branch.slope.diagonal * model.block.multiplier**2).relative_to(
+        forward.scales * forward.scales
+    )
+    branch *= np.exp(variances) * _let_through(model, forward)[:, None]
+    reaches = np.empty_like(passing)
+    for index in reversed(range(len(passing))):
+        reaches[index] = reach = passing[index] * reach
+        own = branch[index] * np.exp(-reach * variances[index])
+        reach = reach - ratio(own, own + skip)
+    return reaches
+
+
+def _factors(
+    model: Stack, forward: Up, spread: Floats | None = None, reach: Floats | None = None
+) -> tuple[Scaled | None, Scaled]:
+    """G/P⁺ of a post-norm, and P/P⁺ for a gradient without a part along the signal."""
+    block, skip = model.block, model.block.skip**2
+    back = forward.branch.slope * block.multiplier**2
+    if forward.scales is None or spread is None or reach is None:
+        return None, back.plus(skip)
+    if block.post is not None:
+        joint = _joint(model, forward)[:, None, None]
+        inverse = Scaled.plain(_mean_inverse(spread, joint)).over(forward.scales)
+        return inverse, back.plus(skip) * inverse * _passed_between(model, forward)
+    mean = Scaled.plain(_mean_inverse(spread, _joint_above(spread, reach)))
+    back = back.over(forward.scales) * mean * _let_through(model, forward)
+    return None, back.plus(skip) if skip else back * _passed_between(model, forward)
+
+
+def _let_through(model: Stack, forward: Up) -> Floats:
+    """What a pre-norm's backward pass takes from a branch's gradient besides 1/σ², (L,)."""
+    if model.block.skip:
+        return np.full(len(forward), passed(model))
+    return np.asarray(np.exp(-_joint(model, forward)))
 
 
 def _followed(
-    forward: Up, coherence: Scaled, coherent: Coherent, signal: Scaled, model: Stack, excess: float
-) -> tuple[Scaled, Scaled]:
-    """P with the coherent part added, and c at the block's input.
+    model: Stack, maps: Maps, excess: float, forward: Up, coherence: Scaled, coherent: Coherent
+) -> Scaled:
+    """What the coherent part of a gradient adds to P.
 
-    P_ab += a⁴ c_a c_b M'_ab + Y_ab (c₂a c₂b + s² (c_a c₂b + c₂a c_b)) and c ← s² c + c₂, where
+    a⁴ c_a c_b M'_ab + Y_ab (c₂a c₂b + s² (c_a c₂b + c₂a c_b)) with c ← s² c + c₂, where
     c₂ = a² c ∘ slope is what the branch sends back along x.
     """
-    skip = model.block.skip**2
-    inner = coherence * model.block.multiplier**2
-    returned = inner * coherent.slope
-    mixed = Scaled(
-        np.multiply.outer(coherence.values, returned.values), coherence.log + returned.log
-    )
-    both = mixed + Scaled(mixed.values.T, mixed.log)
-    pairs = returned.outer() * excess + both * skip
-    signal = signal + inner.outer() * coherent.kernel * excess + pairs * forward.signal
-    return signal, (coherence * skip + returned).normalised()
+    multiplier, slope = model.block.multiplier**2, coherent.slope
+    own = maps.coherent_kernel(coherent) + slope.outer() * forward.signal
+    added = own * (multiplier**2 * excess)
+    if model.block.skip:
+        across = slope.values[..., :, None] + slope.values[..., None, :]
+        mixed = Scaled(across, slope.log) * forward.signal
+        added = added + mixed * (multiplier * model.block.skip**2)
+    return coherence.outer() * added

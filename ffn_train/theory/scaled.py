@@ -1,54 +1,123 @@
-"""Arrays with a separate scale, so that a thousand blocks neither overflow nor underflow."""
+"""Arrays with a separate scale, so that a thousand blocks neither overflow nor underflow.
+
+All blocks of a stack lie along a leading axis: a kernel is (L, N, N) or, of one block, (N, N), and
+a vector (L, N) or (N,).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
 from ffn_train.nn.core import Floats
 
+CHUNK = 32_768  # entries of a kernel that are computed together, so that they stay in the cache
+
+_SMALLEST = 1e-150
+
+
+class Stacked:
+    """A dataclass of what has an axis over blocks, or is None; a slice of it has these blocks."""
+
+    def __len__(self) -> int:
+        return len(next(iter(vars(self).values())))
+
+    def __getitem__(self, blocks: slice) -> Self:
+        parts = {name: part if part is None else part[blocks] for name, part in vars(self).items()}
+        return type(self)(**parts)
+
 
 @dataclass(frozen=True)
-class Scaled:
-    """The array ``values`` · exp(``log``)."""
+class Scaled(Stacked):
+    """The array ``values`` · exp(``log``), with a log for each block."""
 
     values: Floats
-    log: float = 0.0
+    log: Any = 0.0  # a float for one array, (L,) for those of all blocks
+
+    @classmethod
+    def stacked(cls, arrays: list[Scaled]) -> Scaled:
+        """The arrays of all blocks as one."""
+        return cls(np.array([a.values for a in arrays]), np.array([a.log for a in arrays]))
+
+    def followed_by(self, last: Scaled) -> Scaled:
+        """The arrays of all blocks with another one."""
+        return Scaled(
+            np.append(self.values, last.values[None], axis=0), np.append(self.log, last.log)
+        )
+
+    def at(self, block: int) -> Scaled:
+        """The array of one block."""
+        return Scaled(self.values[block], self.log[block])
+
+    @classmethod
+    def plain(cls, values: Floats) -> Scaled:
+        """The numbers of all blocks as they are."""
+        return cls(values, np.zeros(len(values)))
 
     def normalised(self) -> Scaled:
-        """The same array with a largest magnitude of 1; unchanged if that is 0 or not finite."""
-        largest = float(np.max(np.abs(self.values), initial=0))
+        """One array with a largest magnitude of 1; unchanged if that is 0 or not finite."""
+        largest = float(np.abs(self.values).max(initial=0))
         if largest == 0 or not np.isfinite(largest):
             return self
         return Scaled(self.values / largest, self.log + float(np.log(largest)))
 
-    def __add__(self, other: Scaled) -> Scaled:
-        if _is_zero(self.values):
-            return other
-        if _is_zero(other.values):
-            return self
-        large, small = (self, other) if self.log >= other.log else (other, self)
-        return Scaled(large.values + small.values * np.exp(small.log - large.log), large.log)
+    def _unit(self, log: Any) -> Any:
+        """exp(``log``) for each block, along this array's axes."""
+        scale = np.exp(log)
+        return np.reshape(scale, np.shape(scale) + (1,) * (self.values.ndim - np.ndim(scale)))
 
-    def __mul__(self, other: Scaled | Floats | float) -> Scaled:
+    def _times(self, log: Any) -> Floats:
+        return self.values * self._unit(log) if np.any(log) else self.values
+
+    @property
+    def _size(self) -> Any:
+        """``log``, but -inf for zeros."""
+        entries = np.reshape(self.values, (*np.shape(self.log), -1))
+        if np.all(entries[..., 0]):  # it is seldom 0
+            return self.log
+        return np.where(entries.any(axis=-1), self.log, -np.inf)
+
+    def __add__(self, other: Scaled) -> Scaled:
+        left, right = self._size, other._size
+        log = np.maximum(left, right)
+        log = np.where(log == -np.inf, 0.0, log)
+        return Scaled(self._times(left - log) + other._times(right - log), log)
+
+    def plus(self, number: float) -> Scaled:
+        """The array with a number added to each entry."""
+        if number == 0:
+            return self
+        blocks = np.shape(self.log)
+        same = np.full(blocks + (1,) * (self.values.ndim - len(blocks)), number)
+        return self + Scaled(same, np.zeros(blocks))
+
+    def __mul__(self, other: Any) -> Scaled:
+        """By another of the same axes, or by a number for all blocks or for each."""
         if isinstance(other, Scaled):
             return Scaled(self.values * other.values, self.log + other.log)
-        return Scaled(self.values * other, self.log)
+        if np.ndim(other) == 0 and other <= 0:
+            return Scaled(self.values * other, self.log)
+        return Scaled(self.values, self.log + np.log(other))
 
     def over(self, scales: Scaled) -> Scaled:
         """The kernel of vectors each divided by its scale (N,): K_ab / (s_a s_b)."""
-        return Scaled(
-            self.values / (scales.values[:, None] * scales.values), self.log - 2 * scales.log
-        )
+        return self._scaled_by(1 / scales.values, -scales.log)
+
+    def _scaled_by(self, factors: Floats, log: Any) -> Scaled:
+        values = self.values * factors[..., :, None]
+        values *= factors[..., None, :]
+        return Scaled(values, self.log + 2 * log)
 
     @property
     def diagonal(self) -> Scaled:
         """The diagonal (N,) of a kernel."""
-        return Scaled(self.values.diagonal(), self.log)
+        return Scaled(np.diagonal(self.values, axis1=-2, axis2=-1), self.log)
 
     def with_sizes(self, logs: Floats) -> Scaled:
-        """The kernel with the same correlations and these logs (N,) of its diagonal.
+        """One kernel with the same correlations and these logs (N,) of its diagonal.
 
         Sizes e⁶⁰⁰ times smaller than the largest are raised to that, which no sum notices.
         """
@@ -57,44 +126,88 @@ class Scaled:
         factors = ratio(sizes, np.sqrt(self.values.diagonal()))
         return Scaled(self.values * factors[:, None] * factors, largest)
 
-    def off_diagonal(self) -> float:
+    def off_diagonal(self) -> Floats:
         """The mean entry for two different samples, at least 0; 0 for a single sample."""
-        n = len(self.values)
-        pairs = float(self.values.sum()) - float(np.trace(self.values))
-        return max(pairs, 0.0) / (n * (n - 1)) * float(np.exp(self.log)) if n > 1 else 0.0
+        n = self.values.shape[-1]
+        pairs = self.values.sum(axis=(-2, -1)) - self.diagonal.values.sum(axis=-1)
+        return np.asarray(np.maximum(pairs, 0.0) / max(n * (n - 1), 1) * np.exp(self.log))
 
     def apart(self) -> Floats:
         """1 - ρ² of the correlations ρ of a kernel, at least 0."""
-        diagonal = self.values.diagonal()
-        return 1 - np.minimum(ratio(self.values**2, diagonal[:, None] * diagonal), 1)
+        return 1 - np.minimum((self * self).relative_to_sizes(self.diagonal), 1)
 
     def outer(self) -> Scaled:
         """v_a v_b of a vector (N,)."""
-        return Scaled(self.values[:, None] * self.values, 2 * self.log)
+        return Scaled(self.values[..., :, None] * self.values[..., None, :], 2 * self.log)
 
     def relative_to(self, sizes: Scaled) -> Floats:
-        """Each entry over that of ``sizes``; 0 where that is 0."""
-        scale = np.exp(min(self.log - sizes.log, 700.0))
+        """Each entry of a vector over that of ``sizes``; 0 where that is 0."""
+        scale = self._unit(np.minimum(self.log - sizes.log, 700.0))
         return ratio(self.values * scale, sizes.values)
 
-    def log_mean(self) -> float:
-        """The logarithm of the mean entry; -inf if that is not positive."""
-        return self.log_of(float(np.add.reduce(self.values, axis=None)) / self.values.size)
+    def relative_to_sizes(self, sizes: Scaled) -> Floats:
+        """K_ab / (v_a v_b) for sizes v (N,); 0 where the square of one underflows."""
+        inverse = ratio((sizes.values > _SMALLEST).astype(np.float64), sizes.values)
+        whole = self._scaled_by(inverse, -sizes.log)
+        return whole._times(np.minimum(whole.log, 700.0))
 
-    def share_of(self, whole: Scaled) -> float:
-        """The mean diagonal over that of ``whole``; 0 if it is not positive."""
-        difference = self.diagonal.log_mean() - whole.diagonal.log_mean()
-        return float(np.exp(difference)) if difference > -np.inf else 0.0
+    def log_mean(self) -> Any:
+        """The logarithm of the mean entry of a vector; -inf if that is not positive."""
+        return log_of(self.values.mean(axis=-1)) + self.log
 
-    def log_of(self, value: float) -> float:
-        """The logarithm of value · exp(log); -inf if that is not positive."""
-        return float(np.log(value)) + self.log if value > 0 else -np.inf
+    def share_of(self, whole: Scaled) -> Floats:
+        """The mean entry of a vector over that of ``whole``; 0 if it is not positive."""
+        difference = self.log_mean() - whole.log_mean()
+        return np.asarray(np.exp(np.where(np.isnan(difference), -np.inf, difference)))
 
 
-def _is_zero(values: Floats) -> bool:
-    return not values.item(0) and not np.count_nonzero(values)  # the first is seldom 0
+def log_of(values: Any) -> Floats:
+    """The logarithm; -inf of what is not positive."""
+    found: Floats = np.log(
+        values, out=np.full(np.shape(values), -np.inf), where=np.greater(values, 0)
+    )
+    return found
 
 
 def ratio(values: Floats, sizes: Floats) -> Floats:
     """values / sizes, 0 where a size is not above 0."""
     return np.divide(values, sizes, out=np.zeros(values.shape), where=sizes > 0)
+
+
+def accumulated(start: Scaled, factors: Scaled, terms: Scaled | None = None) -> Scaled:
+    """x_0 = ``start`` and x_{k+1} = f_k x_k + t_k of K blocks, (K+1, ...)."""
+    arrays = [start.normalised()]
+    for block in range(len(factors)):
+        x = arrays[-1] * factors.at(block)
+        if terms is not None:
+            x = x + terms.at(block)
+        arrays.append(x.normalised())
+    return Scaled.stacked(arrays)
+
+
+def recurrence(start: Floats, factors: Iterable[Floats | float], terms: Floats) -> Floats:
+    """The same of numbers without a scale."""
+    values = np.empty((len(terms) + 1, *start.shape))
+    values[0] = start
+    for block, (factor, term) in enumerate(zip(factors, terms, strict=False)):
+        np.multiply(values[block], factor, out=values[block + 1])
+        values[block + 1] += term
+    return values
+
+
+def by_chunks(function: Callable[..., Any], rows: int, *stacks: Any) -> Any:
+    """``function`` of all blocks, a few at a time, with its results (or each of them) joined."""
+    size = max(1, CHUNK // rows**2)
+    starts = range(0, len(stacks[0]), size)
+    return _joined([function(*(s[start : start + size] for s in stacks)) for start in starts])
+
+
+def _joined(parts: list[Any]) -> Any:
+    first = parts[0]
+    if isinstance(first, dict):
+        return {name: _joined([part[name] for part in parts]) for name in first}
+    if isinstance(first, Stacked):
+        return type(first)(**_joined([vars(part) for part in parts]))
+    if isinstance(first, tuple):
+        return tuple(_joined(list(each)) for each in zip(*parts, strict=True))
+    return None if first is None else np.concatenate(parts)

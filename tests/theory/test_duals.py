@@ -267,8 +267,8 @@ def test_responses() -> None:
     relu = response(ReLU(), 0.7)
     assert relu.value_power == pytest.approx(1)
     assert relu.slope_power == pytest.approx(0, abs=1e-12)
-    assert relu.value_tail == pytest.approx(6, rel=1e-3)
-    assert relu.slope_tail == pytest.approx(2, rel=5e-2)  # a step on a grid
+    assert relu.value_tail == pytest.approx(6)
+    assert relu.slope_tail == pytest.approx(2)
     flat = response(Tanh(), 4.0)
     assert 0 < flat.value_power < 0.1
     assert flat.slope_power < -0.4  # E tanh'² falls as 1/σ
@@ -288,11 +288,11 @@ def test_fewer_nodes_are_as_exact_for_narrow_fields(activation: Activation) -> N
 
     few = hermite.nodes_for(deviations)
     assert few < hermite.nodes_for(deviations * 1.1)
-    for coarse, fine in zip(expected(few), expected(401), strict=True):
+    for coarse, fine in zip(expected(few), expected(400), strict=True):
         np.testing.assert_allclose(coarse, fine, rtol=1e-9)
 
 
-@pytest.mark.parametrize("count", [201, 401, 1201])
+@pytest.mark.parametrize("count", [200, 400, 1200])
 def test_polynomials_are_orthonormal(count: int) -> None:
     nodes, weights = hermite.grid(count)
     assert weights.sum() == pytest.approx(1)

@@ -8,7 +8,8 @@ variants fluctuate little, an unscaled ReLU stack by 40 % a seed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,10 +17,12 @@ import pytest
 from ffn_train.config.composition import compose
 from ffn_train.config.registry import build
 from ffn_train.nn.losses.mse import MSE
+from ffn_train.nn.stack import Stack
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import predictions
 from ffn_train.runs.layout import layout_of
-from ffn_train.theory import Prediction, Unpredicted, branch, predict, predict_anchored, recursion
+from ffn_train.theory import Prediction, Unpredicted, predict, predict_anchored, recursion
+from ffn_train.theory.branch import Maps
 from ffn_train.theory.scaled import Scaled
 from tests.theory.predictions import (
     Compared,
@@ -206,47 +209,33 @@ PRE_NORM = (*MIXED, "task.outputs=10", "task.rows=40", "residual=identity", "nor
 
 def double_the_branch(patch: pytest.MonkeyPatch) -> None:
     """F twice as large as it is."""
-
-    def wrong(*arguments: Any) -> Any:
-        computed = branch.kernels(*arguments)
-        assert computed is not None
-        return branch.BranchKernels(**{**vars(computed), "output": computed.output * 2.0})
-
-    patch.setattr(recursion, "kernels", wrong)
+    right = Maps.output
+    patch.setattr(Maps, "output", lambda maps, field: right(maps, field) * 2.0)
 
 
 def double_the_slope(patch: pytest.MonkeyPatch) -> None:
     """χ twice as large as it is."""
-
-    def wrong(*arguments: Any) -> Any:
-        computed = branch.kernels(*arguments)
-        assert computed is not None
-        return branch.BranchKernels(**{**vars(computed), "slope": computed.slope * 2.0})
-
-    patch.setattr(recursion, "kernels", wrong)
+    right = Maps.slope
+    patch.setattr(Maps, "slope", lambda maps, field: right(maps, field) * 2.0)
 
 
 def forget_the_cross_term(patch: pytest.MonkeyPatch) -> None:
     """The coherent part of the branch and that of the skip path added as if independent."""
     right = recursion._followed
 
-    def wrong(here: Any, coherence: Scaled, coherent: Any, signal: Scaled, *stack: Any) -> Any:
-        whole, passed_on = right(here, coherence, coherent, signal, *stack)
-        block = stack[0].block
-        returned = coherence * block.multiplier**2 * coherent.slope
-        mixed = Scaled(
-            np.multiply.outer(coherence.values, returned.values), coherence.log + returned.log
-        )
-        both = mixed + Scaled(mixed.values.T, mixed.log)
-        return whole + both * here.signal * -(block.skip**2), passed_on
+    def wrong(model: Stack, *others: Any) -> Any:
+        block = SimpleNamespace(skip=0.0, multiplier=model.block.multiplier)
+        return right(cast(Stack, SimpleNamespace(block=block)), *others)
 
     patch.setattr(recursion, "_followed", wrong)
 
 
 def forget_the_coherence(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(
-        recursion, "_followed", lambda here, c, coherent, signal, model, excess: (signal, c)
-    )
+    def wrong(*others: Any) -> Any:
+        coherence: Scaled = others[-2]
+        return coherence.outer() * 0.0
+
+    patch.setattr(recursion, "_followed", wrong)
 
 
 def project_at_every_norm(patch: pytest.MonkeyPatch) -> None:
