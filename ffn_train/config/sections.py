@@ -213,7 +213,7 @@ class Theory:
     """The theory's predictions of the norms at step 0."""
 
     predict: bool = setting(
-        "make them before the first step, which takes a few ms for each block",
+        "make them before the first step, which takes up to a ms for each block",
         True,
         changes="nothing",
         before=True,

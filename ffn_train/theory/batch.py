@@ -1,4 +1,9 @@
-"""The kernel of a batch; of a large batch, that of a sample of its rows."""
+"""The kernel of a batch; of a large batch, that of a sample of its rows.
+
+In stacks of 512 blocks with a batch of 128, 32 rows instead of 90 moved the gradients of tensors by
+1 to 5 % in the median and by up to a half where a sum over pairs nearly cancels; 1 % more of them,
+at most 4 %, had no prediction.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ that of their derivative by what an inner matrix gives them,
 
     K = σ_i² Y + σ_b²        F = σ_o² H + σ_b²        χ = σ_i² σ_o² Σ P
 
-with a P for each inner matrix. Branches differ in their ``Units`` alone.
+with a P for each inner matrix. Branches differ in the hidden units alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import singledispatch
-from typing import NamedTuple
 
 import numpy as np
 
@@ -125,7 +124,8 @@ class Coherent(Stacked):
     paths: Paths
 
 
-class Fluctuation(NamedTuple):
+@dataclass(frozen=True)
+class Fluctuation(Stacked):
     """How a branch responds to the size of its input and scatters, for the mean sample.
 
     ``power``: d log H/d log Y and ``slope_power``: d log χ/d log Y; ``spread`` and
@@ -143,10 +143,27 @@ class Fluctuation(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Units(ABC):
-    """The hidden units of a branch, in a field."""
+class BranchKernels(Stacked):
+    """F and χ, with the field they are of, and how the branch fluctuates.
+
+    ``power``: d log F/d log Y. ``reflected``: the excess with which the square of a gradient along
+    the branch's output is passed back.
+    """
+
+    field: Field
+    output: Scaled
+    slope: Scaled
+    power: Floats
+    reflected: Floats
+    unit: Fluctuation
+
+
+@dataclass(frozen=True)
+class Maps(ABC):
+    """The maps of a branch, whose hidden units are those of a derived class."""
 
     activation: Activation
+    v: Variances
 
     @abstractmethod
     def hidden(self, field: Field) -> Scaled:
@@ -157,15 +174,71 @@ class Units(ABC):
         """P."""
 
     @abstractmethod
-    def coherent(self, field: Field) -> Coherent:
-        """What comes back of a gradient along the units."""
+    def returned(self, field: Field) -> Coherent:
+        """What comes back of a gradient along the hidden units."""
 
     @abstractmethod
-    def fluctuation(self, v: Variances, field: Field, share: Floats) -> Fluctuation:
-        """For the ``field``'s diagonal, of which ``share`` is not the bias."""
+    def fluctuation(self, field: Field, share: Floats) -> Fluctuation:
+        """For the diagonals of a ``field`` of which ``share`` is not the bias."""
+
+    def kernel(self, y: Scaled) -> Scaled:
+        """K."""
+        return (y * self.v.inner).plus(self.v.bias)
+
+    def field(self, y: Scaled) -> Field:
+        """The field of one block."""
+        kernel = self.kernel(y)
+        duals = dual(self.activation, kernel.values, kernel.log)
+        return Field(kernel, Scaled(duals.value, kernel.log), Scaled(duals.slope))
+
+    def output(self, field: Field) -> Scaled:
+        """F."""
+        return (self.hidden(field) * self.v.outer).plus(self.v.bias)
+
+    def slope(self, field: Field) -> Scaled:
+        """χ."""
+        return self.paths(field).sum * (self.v.inner * self.v.outer)
+
+    def kernels(self, y: Scaled, field: Field) -> BranchKernels:
+        """All of the branch's kernels, of all blocks."""
+        rows, sizes, own = y.values.shape[-1], y.diagonal, field.diagonal
+        share = (sizes * self.v.inner).share_of(own.kernel)
+        unit = by_chunks(self.fluctuation, rows, own, share)
+        output, back = self.output(own), self.slope(own) * sizes
+        power = unit.power * (self.hidden(own) * self.v.outer).share_of(output)
+        reflected = self.v.reflected(unit.mixed, power**2 * output.share_of(back))
+        return BranchKernels(field, self.output(field), self.slope(field), power, reflected, unit)
+
+    def coherent(self, field: Field) -> Coherent:
+        """The backward pass of a gradient c_a f_a along the branch's own output.
+
+        W_outᵀ W_out h is σ_o² (D/H) h plus noise that is independent between units.
+        """
+        found, factor = self.returned(field), (self.v.outer * self.v.width / self.v.hidden) ** 2
+        slope = found.slope * (self.v.inner * self.v.outer)
+        return Coherent(slope, Paths(**{name: path * factor for name, path in found.paths.items()}))
+
+    def coherent_kernel(self, coherent: Coherent) -> Scaled:
+        """What the branch's input gets through the paths."""
+        return coherent.paths.sum * (self.v.inner * self.v.hidden / self.v.width)
+
+    def weights(
+        self, y: Scaled, field: Field, coherent: Coherent | None
+    ) -> Iterator[tuple[str, Scaled, Scaled | None]]:
+        """Each parameter's name, its W, and its W for a coherent gradient, if that adds one."""
+        d, h, hidden = self.v.width, self.v.hidden, self.hidden(field)
+        yield "down.weight", hidden * (d * h), None
+        yield "down.bias", Scaled.plain(np.broadcast_to(float(d), hidden.values.shape)), None
+        for name, path in self.paths(field).items():
+            weight, along, matrix_along = path * (self.v.outer * d), None, None
+            if coherent is not None:
+                along = getattr(coherent.paths, name) * h
+                matrix_along = along * y * d
+            yield f"{name}.weight", weight * y * d, matrix_along
+            yield f"{name}.bias", weight, along
 
 
-class Plain(Units):
+class Plain(Maps):
     """Units act(u)."""
 
     def hidden(self, field: Field) -> Scaled:
@@ -174,24 +247,24 @@ class Plain(Units):
     def paths(self, field: Field) -> Paths:
         return Paths(field.slope)
 
-    def coherent(self, field: Field) -> Coherent:
+    def returned(self, field: Field) -> Coherent:
         k = field.kernel
         along = coherence(self.activation, k.values, k.log)
         return Coherent(Scaled.plain(along.slope), Paths(Scaled(along.pairs, k.log)))
 
-    def fluctuation(self, v: Variances, field: Field, share: Floats) -> Fluctuation:
+    def fluctuation(self, field: Field, share: Floats) -> Fluctuation:
         unit = response(self.activation, field.kernel.log_mean())
         return Fluctuation(
             power=share * unit.value_power,
             slope_power=share * unit.slope_power,
-            spread=v.spread(unit.value_tail, unit.value_power),
-            slope_spread=v.spread(3 * unit.slope_tail, 1.0, unit.slope_power),
-            joint=v.joint(unit.mixed_tail, unit.value_power, unit.slope_power),
+            spread=self.v.spread(unit.value_tail, unit.value_power),
+            slope_spread=self.v.spread(3 * unit.slope_tail, 1.0, unit.slope_power),
+            joint=self.v.joint(unit.mixed_tail, unit.value_power, unit.slope_power),
             mixed=unit.mixed_tail,
         )
 
 
-class Gates(Units):
+class Gates(Maps):
     """Units act(u) w, with the gate's field u and the factor w of the same distribution."""
 
     def hidden(self, field: Field) -> Scaled:
@@ -200,7 +273,7 @@ class Gates(Units):
     def paths(self, field: Field) -> Paths:
         return Paths(up=field.value, gate=field.slope * field.kernel)
 
-    def coherent(self, field: Field) -> Coherent:
+    def returned(self, field: Field) -> Coherent:
         k, squares = field.kernel, field.kernel.diagonal
         along = coherence(self.activation, k.values, k.log)
         fourth = Scaled(square_pairs(self.activation, k.values, k.log), 2 * k.log)
@@ -209,7 +282,7 @@ class Gates(Units):
         gates = Scaled(along.pairs, k.log) * (squares.outer() + k * k * 2.0)
         return Coherent(slope, Paths(up=fourth * k, gate=gates))
 
-    def fluctuation(self, v: Variances, field: Field, share: Floats) -> Fluctuation:
+    def fluctuation(self, field: Field, share: Floats) -> Fluctuation:
         unit = response(self.activation, field.kernel.log_mean())
         # the two backward paths of a unit, through the gate and past it; a normal w has E w⁴ = 3
         gate = field.slope * field.kernel
@@ -221,122 +294,24 @@ class Gates(Units):
         return Fluctuation(
             power=share * (unit.value_power + 1),
             slope_power=share,
-            spread=v.spread(3 * unit.value_tail, 1.0, unit.value_power),
-            slope_spread=v.spread(3 * paths, 1.0, share),
-            joint=v.joint(both, share, share),
+            spread=self.v.spread(3 * unit.value_tail, 1.0, unit.value_power),
+            slope_spread=self.v.spread(3 * paths, 1.0, share),
+            joint=self.v.joint(both, share, share),
             mixed=both,
         )
 
 
 @singledispatch
-def units(branch: Branch) -> Units | None:
-    """The branch's hidden units; None if no kernels are derived."""
+def maps(branch: Branch, variances: Variances) -> Maps | None:
+    """The branch's maps; None if none are derived."""
     return None
 
 
-@units.register
-def _(branch: FeedForward) -> Units:
-    return Plain(branch.activation)
+@maps.register
+def _(branch: FeedForward, variances: Variances) -> Maps:
+    return Plain(branch.activation, variances)
 
 
-@units.register
-def _(branch: Gated) -> Units:
-    return Gates(branch.activation)
-
-
-@dataclass(frozen=True)
-class BranchKernels(Stacked):
-    """F and χ, with the field they are of, and how the branch fluctuates (see ``Fluctuation``).
-
-    ``power``: d log F/d log Y. ``reflected``: the excess with which the square of a gradient along
-    the branch's output is passed back.
-    """
-
-    field: Field
-    output: Scaled
-    slope: Scaled
-    power: Floats
-    slope_power: Floats
-    spread: Floats
-    slope_spread: Floats
-    joint: Floats
-    reflected: Floats
-
-
-@dataclass(frozen=True)
-class Maps:
-    """The maps of a branch with these units and variances of its matrices."""
-
-    units: Units
-    v: Variances
-
-    def kernel(self, y: Scaled) -> Scaled:
-        """K."""
-        return (y * self.v.inner).plus(self.v.bias)
-
-    def field(self, y: Scaled) -> Field:
-        """The field of one block."""
-        kernel = self.kernel(y)
-        duals = dual(self.units.activation, kernel.values, kernel.log)
-        return Field(kernel, Scaled(duals.value, kernel.log), Scaled(duals.slope))
-
-    def output(self, field: Field) -> Scaled:
-        """F."""
-        return (self.units.hidden(field) * self.v.outer).plus(self.v.bias)
-
-    def slope(self, field: Field) -> Scaled:
-        """χ."""
-        return self.units.paths(field).sum * (self.v.inner * self.v.outer)
-
-    def kernels(self, y: Scaled, field: Field) -> BranchKernels:
-        """All of the branch's kernels, of all blocks."""
-        v, rows = self.v, y.values.shape[-1]
-        sizes, own = y.diagonal, field.diagonal
-        share = (sizes * v.inner).share_of(own.kernel)
-        of_units = lambda own, share: self.units.fluctuation(v, own, share)  # noqa: E731
-        unit = Fluctuation(*by_chunks(of_units, rows, own, share))
-        output, back = self.output(own), self.slope(own)
-        power = unit.power * (self.units.hidden(own) * v.outer).share_of(output)
-        return BranchKernels(
-            field=field,
-            output=self.output(field),
-            slope=self.slope(field),
-            power=power,
-            slope_power=unit.slope_power,
-            spread=unit.spread,
-            slope_spread=unit.slope_spread,
-            joint=unit.joint,
-            reflected=v.reflected(unit.mixed, power**2 * output.share_of(back * sizes)),
-        )
-
-    def coherent(self, field: Field) -> Coherent:
-        """The backward pass of a gradient along the branch's own output F, c_a f_a.
-
-        W_outᵀ W_out h is σ_o² (D/H) h plus noise that is independent between units.
-        """
-        v, found = self.v, self.units.coherent(field)
-        slope = found.slope * (v.inner * v.outer)
-        factor = (v.outer * v.width / v.hidden) ** 2
-        return Coherent(slope, Paths(**{name: path * factor for name, path in found.paths.items()}))
-
-    def coherent_kernel(self, coherent: Coherent) -> Scaled:
-        """What the branch's input gets of its paths."""
-        return coherent.paths.sum * (self.v.inner * self.v.hidden / self.v.width)
-
-    def weights(
-        self, y: Scaled, field: Field, coherent: Coherent | None
-    ) -> Iterator[tuple[str, Scaled, Scaled | None]]:
-        """Each parameter's name, its W, and its W for a coherent gradient, if that adds one."""
-        v, d, h = self.v, self.v.width, self.v.hidden
-        hidden = self.units.hidden(field)
-        yield "down.weight", hidden * (d * h), None
-        yield (
-            "down.bias",
-            Scaled(np.broadcast_to(float(d), hidden.values.shape), hidden.log * 0),
-            None,
-        )
-        along = {} if coherent is None else dict(coherent.paths.items())
-        for name, path in self.units.paths(field).items():
-            random, own = path * (v.outer * d), along.get(name)
-            yield f"{name}.weight", random * y * d, own and own * y * (h * d)
-            yield f"{name}.bias", random, own and own * h
+@maps.register
+def _(branch: Gated, variances: Variances) -> Maps:
+    return Gates(branch.activation, variances)

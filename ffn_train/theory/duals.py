@@ -52,16 +52,16 @@ class Coherence(NamedTuple):
 def correlation(kernel: Floats) -> tuple[Floats, Floats]:
     """sqrt(K_aa K_bb) and ρ_ab = K_ab over it, in [-1, 1] and 1 on the diagonal."""
     deviations = _deviations(kernel)
-    inverse = ratio(np.ones_like(deviations), deviations)
+    inverse = np.divide(1, deviations, out=np.zeros_like(deviations), where=deviations > 0)
     rho = kernel * inverse[..., :, None]
     rho *= inverse[..., None, :]
     np.minimum(np.maximum(rho, -1, out=rho), 1, out=rho)
-    np.einsum("...aa->...a", rho)[...] = 1
+    rho.reshape(-1, rho.shape[-1] ** 2)[:, :: rho.shape[-1] + 1] = 1
     return deviations[..., :, None] * deviations[..., None, :], rho
 
 
 def _deviations(kernel: Floats) -> Floats:
-    return np.sqrt(np.diagonal(kernel, axis1=-2, axis2=-1))
+    return np.sqrt(kernel.diagonal(axis1=-2, axis2=-1))
 
 
 @singledispatch

@@ -111,7 +111,9 @@ def of_gradient(
         reach = np.concatenate([-passing, top])
         new += fresh
     else:
-        sensitivity = -1.0 if model.block.pre is not None else blocks.branch.slope_power[:, None]
+        sensitivity = blocks.branch.unit.slope_power[:, None]
+        if model.block.pre is not None:
+            sensitivity = np.full_like(sensitivity, -1)
         reach = recurrence(top[0], passing[::-1], (share * sensitivity)[::-1])[::-1]
         new += _passed(reach[1:], fresh)
     whole = _from_above(last, new) + _passed(reach, spreads)
@@ -159,7 +161,7 @@ def _upwards(model: Stack, forward: Up) -> tuple[Floats, Floats]:
     skip_share = (forward.signal.diagonal * skip).relative_to(whole)
     branch_share = (branch.output.diagonal * multiplier).relative_to(whole)
     cross = forward.signal * (4 / width * skip * multiplier)
-    squared = branch.output * (branch.spread * multiplier**2)
+    squared = branch.output * (branch.unit.spread * multiplier**2)
     power = np.zeros(1) if model.block.pre is not None else branch.power
     new = ((cross + squared) * branch.output).relative_to_sizes(whole)
     return new, skip_share + power[:, None] * branch_share
@@ -169,7 +171,7 @@ def _downwards(model: Stack, forward: Up, backward: Down) -> tuple[Floats, Float
     """v of the blocks' backward pass and the share of P that came through the branch (N,)."""
     skip, width, branch = model.block.skip**2, model.width, _returned(model, forward, backward)
     whole = backward.signal.diagonal
-    cross, squared = backward.output * (4 / width * skip), branch * forward.branch.slope_spread
+    cross, squared = backward.output * (4 / width * skip), branch * forward.branch.unit.slope_spread
     skipped = (backward.output.diagonal * skip).relative_to(whole)
     return ((cross + squared) * branch).relative_to_sizes(whole), 1 - skipped
 
@@ -195,7 +197,7 @@ def of_sum(model: Stack, blocks: Up, downs: Down, sums: Sums) -> Floats:
             for kernel in (backward.signal, backward.output, _returned(model, forward, backward))
         )
         cross = 4 / model.width * model.block.skip**2 * np.exp(above + branch - 2 * whole)
-        squared = forward.branch.slope_spread * np.exp(2 * (branch - whole))
+        squared = forward.branch.unit.slope_spread * np.exp(2 * (branch - whole))
         # no share is known of a sum that the sampled rows do not suffice for
         return np.asarray(np.nansum([cross, squared], axis=0))
 

@@ -50,7 +50,7 @@ def of_blocks(
         if inner is not None and along is not None:
             square = square + inner * along
         part, _, kind = name.partition(".")
-        spread = branch.slope_spread if part in model.branch.inner else branch.spread
+        spread = branch.unit.slope_spread if part in model.branch.inner else branch.unit.spread
         last = part == model.branch.outer and kind == "bias"  # dLoss/dy summed over the batch
         fresh = nothing if last else np.maximum(spread - 2 / width, 0.0)
         whole, share = sums.of(square), nothing
@@ -68,7 +68,7 @@ def of_blocks(
         yield Square("multiplier", products, log, chance, nothing)
     if block.pre is not None:
         gradient, output = backward.through(model, forward), forward.branch_input
-        spread = branch.slope_spread
+        spread = branch.unit.slope_spread
     elif block.post is not None:
         gradient, output, spread = backward.above, forward.output, nothing
     else:

@@ -18,7 +18,7 @@ from ffn_train.nn.stack import Stack
 from ffn_train.theory import gradients
 from ffn_train.theory.anchor import Anchor, excess, measured_top
 from ffn_train.theory.batch import measured, measured_sum, sample
-from ffn_train.theory.branch import Maps, Variances, units
+from ffn_train.theory.branch import Maps, Variances, maps
 from ffn_train.theory.fluctuation import Climb, climb, of_batch, of_gradient, of_sample, of_sum
 from ffn_train.theory.limits import Case, refusal, undecided
 from ffn_train.theory.path import between, grows_by_products
@@ -106,7 +106,7 @@ def predict(
     found = _blocks(model, init, first, anchored=False)
     if isinstance(found, Unpredicted):
         return found
-    maps, blocks, scatter = found
+    branch, blocks, scatter = found
     target_kernel = measured_sum(np.asarray(targets, np.float64), 1.0, rows) * float(
         targets.shape[1]
     )
@@ -114,7 +114,9 @@ def predict(
     top = replace(out.top, excess=excess(model, init))
     scatter = scatter.starting_at(2 / model.width * normalised_square(first))
     sums = Sums(len(rows), len(inputs))
-    return _prediction(model, maps, blocks, scatter, None, top, sums, inputs[rows], out.spread, out)
+    return _prediction(
+        model, branch, blocks, scatter, None, top, sums, inputs[rows], out.spread, out
+    )
 
 
 @np.errstate(all="ignore")
@@ -132,15 +134,15 @@ def predict_anchored(
     found = _blocks(model, init, first, anchored=True)
     if isinstance(found, Unpredicted):
         return found
-    maps, blocks, scatter = found
+    branch, blocks, scatter = found
     if not np.isfinite(gradient).all() or not np.isfinite(last).all():
         return Unpredicted("the forward pass of the first batch is not finite")
-    path = between(model, maps, blocks, last[rows]) if products else None
+    path = between(model, branch, blocks, last[rows]) if products else None
     predicted = (blocks if path is None else path).output.at(-1)
     top = measured_top(model, init, gradient, last, rows, predicted)
     nothing = np.zeros((len(rows), len(rows)))
     sums = Sums(len(rows), len(inputs))
-    return _prediction(model, maps, blocks, scatter, path, top, sums, inputs[rows], nothing, None)
+    return _prediction(model, branch, blocks, scatter, path, top, sums, inputs[rows], nothing, None)
 
 
 def _blocks(
@@ -149,23 +151,23 @@ def _blocks(
     """The branch's maps, the blocks, and their scatter where nothing scatters below them."""
     if isinstance(init, Weights):
         return Unpredicted("initial weights from a file")
-    variances, hidden = Variances.of(model, init), units(model.branch)
+    variances = Variances.of(model, init)
     if not np.isfinite([variances.inner, variances.outer]).all():
         return Unpredicted(f"init={init.name} knows no variance of its weights")
-    if hidden is None:
+    branch = maps(model.branch, variances)
+    if branch is None:
         return Unpredicted(f"none is derived for {type(model.branch).__name__} blocks")
-    maps = Maps(hidden, variances)
-    blocks = up(model, maps, first)
+    blocks = up(model, branch, first)
     scatter = climb(model, blocks, np.zeros_like(first.values))
     norms = float(np.diagonal(scatter.fresh, axis1=1, axis2=2).mean(axis=1).sum())
     variance = float(scatter.spreads[-1].max())
     why = refusal(Case(model, not init.independent, anchored, norms, variance))
-    return Unpredicted(why) if why else (maps, blocks, scatter)
+    return Unpredicted(why) if why else (branch, blocks, scatter)
 
 
 def _prediction(
     model: Stack,
-    maps: Maps,
+    branch: Maps,
     blocks: Up,
     scatter: Climb,
     path: Up | None,
@@ -186,13 +188,13 @@ def _prediction(
         blocks, scatter = path, climb(model, path, scatter.spreads[0])
     power = out.power if out else 0.0
     norm_spreads = scatter.norm_spreads(model)
-    downs = down(model, maps, blocks, top, norm_spreads, scatter.passing, power)
+    downs = down(model, branch, blocks, top, norm_spreads, scatter.passing, power)
     gradient = downs.sizes
     squares = of_gradient(model, blocks, downs, scatter, last, power, known=path is not None)
     gradient_spread = of_batch(squares, gradient)
     spreads = scatter.spreads if path is None else scatter.around()
     of_blocks = by_chunks(
-        partial(_of_parameters, model, maps, sums),
+        partial(_of_parameters, model, branch, sums),
         *(len(inputs), blocks, downs, squares[1:], scatter.fresh, spreads[:-1]),
         *(scatter.chance(blocks), of_sum(model, blocks, downs, sums)[1:]),
     )
@@ -230,7 +232,7 @@ def _prediction(
 
 def _of_parameters(
     model: Stack,
-    maps: Maps,
+    branch: Maps,
     sums: Sums,
     forward: Up,
     backward: Down,
@@ -254,10 +256,9 @@ def _of_parameters(
     alone = of_sample(covariance, backward.output)
     own = np.diagonal(fresh, axis1=1, axis2=2).mean(axis=1)
     shared = forward.branch_input.apart() * ((correlations + own) / 2)[:, None, None]
-    matrices = {tensor.role for tensor in model.layout.tensors if len(tensor.shape) > 1}
     found = {}
-    for square in gradients.of_blocks(model, maps, forward, backward, sums):
-        name, matrix = square.name, square.name in matrices
+    for square in gradients.of_blocks(model, branch, forward, backward, sums):
+        name, matrix = square.name, square.name.endswith("weight")
         chance = alone + square.spread
         if matrix or name == "norm.gain":
             chance = chance + correlations

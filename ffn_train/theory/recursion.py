@@ -142,7 +142,7 @@ def _joint_above(spread: Floats, rates: Floats) -> Floats:
 def _joint(model: Stack, forward: Up) -> Floats:
     """The covariance of log |z|² and of the log of the squared gradient passed back."""
     share, passed_back = _shares(model, forward)
-    return share * passed_back * forward.branch.joint
+    return share * passed_back * forward.branch.unit.joint
 
 
 def norm_scales(model: Stack, kernel: Scaled) -> Scaled:
@@ -219,7 +219,7 @@ def down(
     if last.along is not None:
         values = np.zeros((model.depth, rows))
         values[-1] = last.along.values
-        along = Scaled(values, np.full(model.depth, last.along.log))
+        along = Scaled(values, np.append(np.full(model.depth - 1, -np.inf), last.along.log))
     return Down(above, output, signal, coherence, coherent, along)
 
 

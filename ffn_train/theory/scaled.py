@@ -15,8 +15,7 @@ import numpy as np
 from ffn_train.nn.core import Floats
 
 CHUNK = 32_768  # entries of a kernel that are computed together, so that they stay in the cache
-
-_SMALLEST = 1e-150
+_SMALLEST = 1e-150  # a size relative to the largest
 
 
 class Stacked:
@@ -32,7 +31,7 @@ class Stacked:
 
 @dataclass(frozen=True)
 class Scaled(Stacked):
-    """The array ``values`` · exp(``log``), with a log for each block."""
+    """The array ``values`` · exp(``log``), with a log for each block, -inf where all are 0."""
 
     values: Floats
     log: Any = 0.0  # a float for one array, (L,) for those of all blocks
@@ -58,33 +57,25 @@ class Scaled(Stacked):
         return cls(values, np.zeros(len(values)))
 
     def normalised(self) -> Scaled:
-        """One array with a largest magnitude of 1; unchanged if that is 0 or not finite."""
+        """One array with a largest magnitude of 1; unchanged if that is not finite."""
         largest = float(np.abs(self.values).max(initial=0))
-        if largest == 0 or not np.isfinite(largest):
+        if largest == 0:
+            return Scaled(self.values, -np.inf)
+        if not np.isfinite(largest):
             return self
         return Scaled(self.values / largest, self.log + float(np.log(largest)))
 
-    def _unit(self, log: Any) -> Any:
-        """exp(``log``) for each block, along this array's axes."""
-        scale = np.exp(log)
-        return np.reshape(scale, np.shape(scale) + (1,) * (self.values.ndim - np.ndim(scale)))
-
     def _times(self, log: Any) -> Floats:
-        return self.values * self._unit(log) if np.any(log) else self.values
-
-    @property
-    def _size(self) -> Any:
-        """``log``, but -inf for zeros."""
-        entries = np.reshape(self.values, (*np.shape(self.log), -1))
-        if np.all(entries[..., 0]):  # it is seldom 0
-            return self.log
-        return np.where(entries.any(axis=-1), self.log, -np.inf)
+        """``values`` · exp(``log``), which is a float or of each block."""
+        if np.ndim(log) == 0:
+            return self.values if log == 0 else self.values * np.exp(log)
+        scale = np.exp(log)
+        return np.asarray(self.values * scale.reshape(-1, *(1,) * (self.values.ndim - 1)))
 
     def __add__(self, other: Scaled) -> Scaled:
-        left, right = self._size, other._size
-        log = np.maximum(left, right)
-        log = np.where(log == -np.inf, 0.0, log)
-        return Scaled(self._times(left - log) + other._times(right - log), log)
+        log = np.maximum(self.log, other.log)
+        unit = np.where(log == -np.inf, 0.0, log)
+        return Scaled(self._times(self.log - unit) + other._times(other.log - unit), log)
 
     def plus(self, number: float) -> Scaled:
         """The array with a number added to each entry."""
@@ -99,7 +90,7 @@ class Scaled(Stacked):
         if isinstance(other, Scaled):
             return Scaled(self.values * other.values, self.log + other.log)
         if np.ndim(other) == 0 and other <= 0:
-            return Scaled(self.values * other, self.log)
+            return Scaled(self.values * other, self.log if other else -np.inf + self.log)
         return Scaled(self.values, self.log + np.log(other))
 
     def over(self, scales: Scaled) -> Scaled:
@@ -134,7 +125,8 @@ class Scaled(Stacked):
 
     def apart(self) -> Floats:
         """1 - ρ² of the correlations ρ of a kernel, at least 0."""
-        return 1 - np.minimum((self * self).relative_to_sizes(self.diagonal), 1)
+        squares = (self * self).relative_to_sizes(self.diagonal)
+        return np.subtract(1, np.minimum(squares, 1, out=squares), out=squares)
 
     def outer(self) -> Scaled:
         """v_a v_b of a vector (N,)."""
@@ -142,14 +134,13 @@ class Scaled(Stacked):
 
     def relative_to(self, sizes: Scaled) -> Floats:
         """Each entry of a vector over that of ``sizes``; 0 where that is 0."""
-        scale = self._unit(np.minimum(self.log - sizes.log, 700.0))
-        return ratio(self.values * scale, sizes.values)
+        return ratio(self._times(np.fmin(self.log - sizes.log, 700.0)), sizes.values)
 
     def relative_to_sizes(self, sizes: Scaled) -> Floats:
         """K_ab / (v_a v_b) for sizes v (N,); 0 where the square of one underflows."""
         inverse = ratio((sizes.values > _SMALLEST).astype(np.float64), sizes.values)
         whole = self._scaled_by(inverse, -sizes.log)
-        return whole._times(np.minimum(whole.log, 700.0))
+        return whole._times(np.fmin(whole.log, 700.0))
 
     def log_mean(self) -> Any:
         """The logarithm of the mean entry of a vector; -inf if that is not positive."""
