@@ -17,6 +17,7 @@ from ffn_train.running.experiment import Experiment
 from ffn_train.running.interruption import Interrupted
 from ffn_train.runs import files
 from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
+from ffn_train.train.memory import keep_freed_memory
 
 SLOW, BLOCKS_A_SECOND = 10_000, 2_000  # from so many blocks on theory takes long; measured
 DECIMALS = 9  # of the logarithms; further digits differ between machines
@@ -42,6 +43,7 @@ def expectation(experiment: Experiment, notify: Notify) -> dict[str, Any]:
         if experiment.settings.theory.predict and depth >= SLOW:
             about = f"theory takes about {depth / BLOCKS_A_SECOND:.0f} s for {depth:,} blocks"
             notify(f"{about} before the first step; theory.predict=false leaves it out")
+        keep_freed_memory()
         return {mode: _mode(predicted, experiment) for mode, predicted in modes.items()}
 
     same = _first_batch(experiment)

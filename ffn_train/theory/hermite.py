@@ -18,7 +18,7 @@ import numpy as np
 
 from ffn_train.nn.core import Floats
 
-TERMS = 96
+TERMS, _FEW = 96, 32  # of the series, and how many are tried first
 
 # nodes up to a σ: further out they are too far apart in u. None lies at 0, where activations bend
 _UNIFORM = {2.0: 140, 3.0: 200, 8.0: 400}
@@ -68,10 +68,13 @@ def pairs(values: Floats, correlation: Floats, *, negligible: float = 1e-10) -> 
 
     The series ends where no further term's share of E f² exceeds ``negligible``.
     """
-    coefficients = values @ _weighted_polynomials(values.shape[-1])
     squares = mean(values * values)
-    shares = coefficients * coefficients / np.where(squares > 0, squares, 1)[..., None]
-    counting = np.flatnonzero(shares.reshape(-1, TERMS).max(axis=0) > negligible)
+    for most in (_FEW, TERMS):
+        coefficients = values @ _weighted_polynomials(values.shape[-1])[:, :most]
+        shares = coefficients * coefficients / np.where(squares > 0, squares, 1)[..., None]
+        if np.all(shares.sum(axis=-1) > 1 - negligible):  # no further term counts
+            break
+    counting = np.flatnonzero(shares.reshape(-1, most).max(axis=0) > negligible)
     terms = int(counting[-1]) + 1 if counting.size else TERMS  # each is small in a wide field
     columns = np.ascontiguousarray(np.moveaxis(coefficients[..., :terms], -1, 0))
     rest = np.sqrt(np.maximum(squares - (columns * columns).sum(axis=0), 0))

@@ -1,4 +1,4 @@
-"""What a fit does about memory before its first step, so that steps need not wait for pages."""
+"""What is done about memory before arrays come and go, so that steps need not wait for pages."""
 
 from __future__ import annotations
 
