@@ -1,9 +1,8 @@
-"""The maps of kernels through a residual branch, forward and backward, and each gradient's weight.
+"""The maps of kernels through a residual branch, forward and backward.
 
 A branch of independent centred Gaussian weights maps the kernel Y of its input to F of its output,
-and a gradient kernel G at its output to G ∘ χ at its input. The squared norm of a parameter's
-gradient is Σ_ab (G ∘ W)_ab with a kernel W of its own. With H the kernel of the hidden units and P
-that of their derivative by what an inner matrix gives them,
+and a gradient kernel G at its output to G ∘ χ at its input. With K the kernel of a unit's field, H
+that of the hidden units, and P that of their derivative by what an inner matrix gives them,
 
     K = σ_i² Y + σ_b²        F = σ_o² H + σ_b²        χ = σ_i² σ_o² Σ P
 
@@ -221,21 +220,6 @@ class Maps(ABC):
     def coherent_kernel(self, coherent: Coherent) -> Scaled:
         """What the branch's input gets through the paths."""
         return coherent.paths.sum * (self.v.inner * self.v.hidden / self.v.width)
-
-    def weights(
-        self, y: Scaled, field: Field, coherent: Coherent | None
-    ) -> Iterator[tuple[str, Scaled, Scaled | None]]:
-        """Each parameter's name, its W, and its W for a coherent gradient, if that adds one."""
-        d, h, hidden = self.v.width, self.v.hidden, self.hidden(field)
-        yield "down.weight", hidden * (d * h), None
-        yield "down.bias", Scaled.plain(np.broadcast_to(float(d), hidden.values.shape)), None
-        for name, path in self.paths(field).items():
-            weight, along, matrix_along = path * (self.v.outer * d), None, None
-            if coherent is not None:
-                along = getattr(coherent.paths, name) * h
-                matrix_along = along * y * d
-            yield f"{name}.weight", weight * y * d, matrix_along
-            yield f"{name}.bias", weight, along
 
 
 class Plain(Maps):

@@ -11,7 +11,7 @@ from ffn_train.nn.core import Floats
 from ffn_train.nn.stack import Stack
 from ffn_train.theory.branch import Maps
 from ffn_train.theory.recursion import Down, Up
-from ffn_train.theory.scaled import log_of
+from ffn_train.theory.scaled import Scaled, log_of
 from ffn_train.theory.sums import Sum, Sums
 
 
@@ -36,31 +36,25 @@ def of_blocks(
 ) -> Iterator[Square]:
     """The squared norms of the gradients of all of the blocks' parameters.
 
-    a² Σ_ab (G ∘ W)_ab for the branch's parameters; D Σ_ab (G ∘ F)_ab for a learnable multiplier. A
+    Of a matrix's bias it is the sum of the gradient's kernel at the matrix's output, of the matrix
+    that of its product with the kernel of the input; of a learnable multiplier D Σ_ab (G ∘ F)_ab. A
     norm's gain has the gradient Σ dLoss/dy ∘ y: D Σ_ab (dLoss/dy's kernel ∘ Y)_ab; its shift has
     the same without Y.
     """
     block, branch, width = model.block, forward.branch, float(model.width)
-    multiplier, nothing = block.multiplier**2, np.zeros(len(forward))
-    above = sums.log_total(backward.output)
-    inner = None if backward.coherence is None else (backward.coherence * multiplier).outer()
-    weights = maps.weights(forward.branch_input, branch.field, backward.coherent)
-    for name, weight, along in weights:
-        square = backward.output * weight * multiplier
-        if inner is not None and along is not None:
-            square = square + inner * along
-        part, _, kind = name.partition(".")
-        spread = branch.unit.slope_spread if part in model.branch.inner else branch.unit.spread
-        last = part == model.branch.outer and kind == "bias"  # dLoss/dy summed over the batch
-        fresh = nothing if last else np.maximum(spread - 2 / width, 0.0)
-        whole, share = sums.of(square), nothing
-        if kind == "bias":
-            of_pairs = weight.off_diagonal() * multiplier
-            share = np.nan_to_num(np.exp(above - whole.log) * of_pairs)
-        if kind == "bias" and part in model.branch.inner:
-            # a unit's Σ_a act'_a c_a is normal where samples cancel: E (·)⁴ is 3 - 2 share², not 1
-            fresh = fresh + 6 * np.maximum(1 - share**2, 0.0) / model.hidden
-        yield Square(name, whole, whole.log, fresh, share)
+    nothing, above = np.zeros(len(forward)), sums.log_total(backward.output)
+    for part, gradient, inputs, of_pairs in _matrices(model, maps, forward, backward):
+        inner = part in model.branch.inner
+        spread = branch.unit.slope_spread if inner else branch.unit.spread
+        fresh = np.maximum(spread - 2 / width, 0.0)
+        whole = sums.of(gradient * inputs)
+        yield Square(f"{part}.weight", whole, whole.log, fresh, nothing)
+        whole = sums.of(gradient)
+        share = np.nan_to_num(np.exp(above - whole.log) * of_pairs)
+        # a unit's Σ_a act'_a c_a is normal where samples cancel: E (·)⁴ is 3 - 2 share², not 1;
+        # that of the outer bias is dLoss/dy summed over the batch
+        fresh = fresh + 6 * np.maximum(1 - share**2, 0.0) / model.hidden if inner else nothing
+        yield Square(f"{part}.bias", whole, whole.log, fresh, share)
     if block.learnable:
         products = sums.of(backward.output * branch.output)
         log = _multiplier(model, forward, backward, products.log, sums.batch)
@@ -82,6 +76,27 @@ def of_blocks(
     for name, kernel, own in (("gain", gain, 8 / width), ("shift", shift, 2 / width)):
         whole = sums.of(kernel)
         yield Square(f"norm.{name}", whole, whole.log, spread + own, nothing)
+
+
+def _matrices(
+    model: Stack, maps: Maps, forward: Up, backward: Down
+) -> Iterator[tuple[str, Scaled, Scaled, Floats]]:
+    """Each matrix, the kernels Σ g_a · g_b at its output and Σ y_a · y_b at its input.
+
+    And the factor, of a mean pair of two samples, by which the former is G.
+    """
+    d, h, multiplier = model.width, model.hidden, model.block.multiplier**2
+    field, above = forward.branch.field, backward.output * multiplier
+    several = 1.0 if field.kernel.values.shape[-1] > 1 else 0.0
+    factor = np.full(len(forward), d * multiplier * several)
+    yield model.branch.outer, above * d, maps.hidden(field) * h, factor
+    for part, path in maps.paths(field).items():
+        weight = path * (maps.v.outer * d)
+        gradient = above * weight
+        if backward.coherence is not None and backward.coherent is not None:
+            inner = (backward.coherence * multiplier).outer()
+            gradient = gradient + inner * getattr(backward.coherent.paths, part) * h
+        yield part, gradient, forward.branch_input * d, weight.off_diagonal() * multiplier
 
 
 def _multiplier(model: Stack, forward: Up, backward: Down, products: Floats, batch: int) -> Floats:
