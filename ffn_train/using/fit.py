@@ -66,9 +66,9 @@ def fit_configured(
 ) -> Run:
     """``fit`` with a resolved configuration, of ``task=table``; ``progress`` as in ``execute``."""
     frame = framed(table, lambda shape: _numbered("x", shape[1]))
-    index, frame = frame.index, frame.reset_index(drop=True)
+    frame = frame.reset_index(drop=True)
     if not _are_names(target, frame):
-        _check_order(target, index)
+        _check_order(target, table)
         columns = array_of(target, "the target", (1, 2))
         columns = columns[:, None] if columns.ndim == 1 else columns
         if len(columns) != len(frame):
@@ -80,7 +80,7 @@ def fit_configured(
         if taken:
             raise SettingError(
                 f"the table has a column {taken[0]!r}, as the target is called: the network would "
-                "predict from it; drop or rename it, or give its name as the target"
+                "predict from it; drop it, rename one of the two, or give its name as the target"
             )
         frame = frame.assign(**dict(zip(target, columns.T, strict=True)))
     config = {**config, "task": {**config["task"], "path": None, "target": target}}
@@ -98,16 +98,15 @@ def _are_names(target: Any, frame: Any) -> bool:
     return target is None or np.isscalar(target)
 
 
-def _check_order(target: Any, index: Any) -> None:
+def _check_order(target: Any, table: Any) -> None:
     """Raises SettingError where pandas would pair the rows in another order than they stand in."""
     import pandas as pd
 
-    own = target.index if isinstance(target, (pd.Series, pd.DataFrame)) else index
-    if (
-        len(own) == len(index)
-        and not own.equals(index)
-        and own.sort_values().equals(index.sort_values())
-    ):
+    if not all(isinstance(each, (pd.Series, pd.DataFrame)) for each in (target, table)):
+        return
+    own, index = target.index, table.index
+    same = own.is_unique and index.is_unique and len(own) == len(index) and own.isin(index).all()
+    if same and not own.equals(index):
         raise SettingError(
             "the target has the table's index in another order: bring both into one order, such as "
             "with target.loc[table.index], or give the values alone, target.to_numpy()"
@@ -120,9 +119,9 @@ def _own_names(target: Any) -> list[str]:
 
     if isinstance(target, pd.Series):
         target = target.to_frame()
-    names = list(target.columns) if isinstance(target, pd.DataFrame) else []
-    named = all(isinstance(name, str) and name.strip() for name in names)
-    return [name.strip() for name in names] if named and len({*names}) == len(names) else []
+    columns = list(target.columns) if isinstance(target, pd.DataFrame) else []
+    names = [name.strip() for name in columns if isinstance(name, str)]
+    return names if all(names) and len({*names}) == len(columns) else []
 
 
 def _numbered(letter: str, columns: int) -> list[str]:

@@ -26,7 +26,7 @@ from ffn_train.tasks.tabular.binary import settled
 from ffn_train.tasks.tabular.columns import Column, Columns
 from ffn_train.tasks.tabular.dialect import SEPARATORS, Given
 from ffn_train.tasks.tabular.file import read
-from ffn_train.tasks.tabular.numerals import MARKS, missing_words
+from ffn_train.tasks.tabular.numerals import MARKS
 from ffn_train.tasks.tabular.reading import Reading
 from ffn_train.using.tables import framed
 from ffn_train.using.trace import Trace, trace
@@ -170,7 +170,7 @@ class Model:
             units=self.source.get("units"),
             skip=self.source.get("skip") or 0,
             missing=frozenset(columns.missing),
-            usual=missing_words(columns.version),
+            version=columns.version,
             columns=frozenset([*(column.name for column in columns.inputs), *columns.targets]),
             words=columns.of_words,
         )
@@ -205,7 +205,7 @@ class Model:
             raise SettingError(f"an array of shape {shape} is not {sizes}; the inputs are {listed}")
 
         frame = framed(table, of_array)
-        given = Given(**vars(self.columns.numerals), usual=missing_words(self.columns.version))
+        given = Given(**vars(self.columns.numerals), version=self.columns.version)
         frame = settled(frame, "frame", given)[0]
         self.columns.check(frame, "the table", targets=self.columns.has_targets(frame))
         return self.columns.numbered(frame)

@@ -46,8 +46,9 @@ def framed(table: Any, names: Callable[[tuple[int, int]], Sequence[str]]) -> Any
 def array_of(values: Any, what: str, dimensions: tuple[int, ...]) -> Any:
     """The array of anything that NumPy can make one of. Raises SettingError for other shapes."""
     try:
-        if isinstance(values, np.ma.MaskedArray) and values.dtype.kind in "biuf":
-            values = np.ma.filled(values.astype(np.float64), np.nan)
+        if np.ma.is_masked(values):
+            whole = values.astype(np.float64 if values.dtype.kind in "iuf" else object)
+            values = np.ma.filled(whole, np.nan)
         array = np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:  # a tensor that needs its gradient
         raise SettingError(f"{what} cannot be used: {first_line(error)}") from None

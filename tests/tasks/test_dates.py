@@ -190,6 +190,12 @@ def test_a_cell_that_is_no_date_is_refused_among_dates(folder: Path) -> None:
     assert read(content, missing=["00.00.0000"]).input_names[:2] == ("day", "day=(missing)")
 
 
+@pytest.mark.parametrize("span", ["08:00 17:0{}", "8:00 AM 5:0{} PM", "20200131T080000 17:0{}"])
+def test_two_times_are_a_word(folder: Path, span: str) -> None:
+    rows = [f"{span.format(i % 2)},{row}" for i, row in enumerate(ROWS)]
+    assert read(lines(rows, "open,a,b,y")).input_names[0] == f"open={span.format(0)}"
+
+
 @pytest.mark.parametrize("form", ["%H:%M", "%H:%M:%S", "%I:%M %p"])
 def test_times_are_shares_of_a_day_with_its_wave(folder: Path, form: str) -> None:
     hours = [datetime(2020, 1, 1, i, 30) for i in range(24)] + [datetime(2020, 1, 1, 6, 15)]

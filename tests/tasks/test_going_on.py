@@ -81,6 +81,7 @@ def test_words_of_several_pairs_that_a_run_took_for_yes_and_no(folder: Path) -> 
             [f"2021-02-{day:02} {day // 2 % 2 * 12:02}:00" for day in range(4, 28, 2)],
             [18680.5, 18682, 18684.5],
         ),
+        (2, [*(f"2021-02-{day}" for day in range(10, 15)), "."], [0, 0, 1]),
     ],
 )
 def test_cells_that_a_run_of_an_older_version_has_read_otherwise(
@@ -127,6 +128,18 @@ def test_what_newer_versions_take_for_missing_or_as_constant(
         assert coded[:3, :3].tolist() == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
     run(*chosen, "trainer.steps=12")
     assert load_run("run").model().scale.input_std[4] == 1
+
+
+def test_durations_were_words(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = FRAME.assign(lasted=pd.to_timedelta(np.arange(len(FRAME)) % 3, unit="h"))
+    chosen = [*(text for text in SMALL if not text.startswith("task.rows")), "run.dir=run"]
+    with monkeypatch.context() as older:
+        older.setattr(TableTask, "going_on", lambda task, _: replace(task, version=2))
+        fit(frame, "y", [*chosen, "trainer.batch_size=4"])
+    model = load_run("run").model()
+    assert model.columns.encode(model.framed(frame))[:3, 2:5].tolist() == np.eye(3).tolist()
+    fit(frame, "y", [*chosen, "trainer.batch_size=4", "trainer.steps=12"])
+    assert load_run("run").model().columns.names == model.columns.names
 
 
 @pytest.mark.parametrize("name", ["data.csv", pytest.param("data.xlsx", marks=excel)])

@@ -256,6 +256,11 @@ def test_another_encoding_is_advised_than_the_one_that_failed(folder: Path) -> N
     assert refusal(content).endswith("for example task.encoding=cp1252")
     assert refusal(content, encoding="utf-8").endswith("for example task.encoding=cp1252")
     assert refusal(content, encoding="windows-1252").endswith("for example task.encoding=latin-1")
+    content = lines([*ROWS, "7,И,9"]).encode()
+    for failed in ("cp1251", "ascii"):
+        assert refusal(content, encoding=failed).endswith("for example task.encoding=utf-8")
+    with pytest.raises(SettingError, match="cannot be read: "):
+        TableTask(path="\ud800.csv", target="y").table(rng())
 
 
 def test_many_columns_that_are_wrong_are_counted(folder: Path) -> None:

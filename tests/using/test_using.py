@@ -784,8 +784,20 @@ def test_targets_of_pandas_keep_their_names_and_the_order_of_the_table(tmp_path:
         ffn_train.fit(inputs, shuffled, TINY)
     values = ffn_train.fit(inputs, shuffled.to_numpy(), [*TINY, f"run.dir={tmp_path / 'values'}"])
     assert values.predict(inputs).columns.tolist() == ["y1"]
-    some = ffn_train.fit(inputs[5:], frame["y"][5:], [*TINY, f"run.dir={tmp_path / 'some'}"])
-    assert some.predict(inputs).columns.tolist() == ["y"]
+    mixed = frame["y"].set_axis([*range(39), "last"])
+    for place, (table, target) in enumerate(
+        (
+            (inputs[5:], frame["y"][5:]),
+            (inputs.loc[shuffled.index].to_numpy(), shuffled),  # which has no index
+            (inputs, mixed),
+            (inputs, pd.concat([frame["y"][:20]] * 2)),
+        )
+    ):
+        run = ffn_train.fit(table, target, [*TINY, f"run.dir={tmp_path / f'some{place}'}"])
+        assert run.predict(table).columns.tolist() == ["y"]
+    twice = pd.DataFrame({"u": frame["y"], "u ": frame["z"]})
+    run = ffn_train.fit(inputs, twice, [*TINY, f"run.dir={tmp_path / 'twice'}"])
+    assert run.predict(inputs).columns.tolist() == ["y1", "y2"]
 
 
 def test_masks_fields_and_durations_of_tables_in_memory(tmp_path: Path) -> None:
@@ -800,6 +812,12 @@ def test_masks_fields_and_durations_of_tables_in_memory(tmp_path: Path) -> None:
     chosen = [*TINY, f"run.dir={tmp_path / 'target'}"]
     ffn_train.fit(x, masked[:, 1], chosen, notify=notes.append)
     assert f"{masked[:, 1].mask.sum()} rows without a target left out" in "\n".join(notes)
+    kinds = np.ma.array(["a", "b", "junk", "b"] * 10, mask=[0, 0, 1, 0] * 10)
+    run = ffn_train.fit(x, kinds, [*TINY, f"run.dir={tmp_path / 'words'}"], notify=notes.append)
+    assert run.model().columns.classes == ("a", "b")
+    whole = np.ma.array(x[:, 0] > 0, mask=False)
+    run = ffn_train.fit(x, whole, [*TINY, f"run.dir={tmp_path / 'truths'}"], notify=notes.append)
+    assert run.model().columns.classes == ("False", "True")
     fields = np.array([(*row, row[0]) for row in x], dtype=[("a", "f8"), ("b", "f4"), ("y", "f8")])
     run = ffn_train.fit(fields, "y", [*TINY, f"run.dir={tmp_path / 'fields'}"])
     assert run.model().columns.names == ("a", "b")

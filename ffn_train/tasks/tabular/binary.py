@@ -14,7 +14,7 @@ from ffn_train.config.settings import SettingError, first_line
 from ffn_train.tasks.tabular.cells import shown, with_cells
 from ffn_train.tasks.tabular.content import too_large
 from ffn_train.tasks.tabular.dialect import LINES, Given, header_and_units
-from ffn_train.tasks.tabular.numerals import Numerals, numerals_of
+from ffn_train.tasks.tabular.numerals import Numerals, missing_words, numerals_of
 from ffn_train.tasks.tabular.reading import Reading, unique
 
 
@@ -33,19 +33,19 @@ def settled(frame: Any, kind: str, hints: Given, **read: Any) -> tuple[Any, Read
         number = isinstance(cell, (float, np.floating, Decimal))
         return str(cell).replace(".", numerals.decimal) if number else cell
 
-    texts = {}
+    texts, usual = {}, missing_words(hints.version)
     for name, cells in frame.items():
         words = getattr(cells.dtype, "categories", ())
         if any(isinstance(word, bytes) for word in words):
             cells = cells.astype(object)
         if cells.dtype == object and any(isinstance(cell, bytes) for cell in cells):
             cells = texts[name] = _decoded(name, cells)
-        if cells.dtype.kind == "m":
+        if cells.dtype.kind == "m" and hints.version > 2:
             texts[name] = cells.dt.total_seconds() / 86400
         if cells.dtype == object and numerals.decimal != ".":
             cells = cells.map(written, na_action="ignore")
         if cells.dtype.kind not in "iufbcmM":
-            missing = np.array([isinstance(c, str) and c in hints.usual for c in cells], dtype=bool)
+            missing = np.array([isinstance(c, str) and c in usual for c in cells], dtype=bool)
             texts[name] = cells.mask(missing) if missing.any() else cells
     about = {**read, **asdict(numerals), "unnamed": unnamed, "renamed": renamed}
     return with_cells(frame, texts), Reading(kind, len(frame), **about)
@@ -107,7 +107,7 @@ def excel(file: io.BytesIO, hints: Given) -> tuple[Any, Reading]:
             header=None,
             engine="openpyxl",
             keep_default_na=False,
-            na_values=sorted(hints.usual),
+            na_values=sorted(missing_words(hints.version)),
         )
     except Exception as error:  # openpyxl raises any for a damaged workbook
         raise SettingError(

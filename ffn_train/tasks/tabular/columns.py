@@ -27,13 +27,12 @@ from ffn_train.tasks.tabular.cells import (
     without,
 )
 from ffn_train.tasks.tabular.dates import CLOCKS, as_days, example
-from ffn_train.tasks.tabular.numerals import Numerals
+from ffn_train.tasks.tabular.numerals import VERSION, Numerals
 from ffn_train.tasks.tabular.reading import unique
 
 YEAR, WEEK = 365.25, 7.0  # days
 DAILY = 2  # days between those of daily dates of which a random part is left out
 ONE_TIME = 1 / 24 + 1e-6  # days between what summer time, and rounding, make of one
-VERSION = 3  # of the rules by which cells are read
 MISSING, OTHER = "(missing)", "(other)"
 
 
@@ -203,8 +202,9 @@ class Columns:
     ``version``: of the rules by which cells are read; by the first, which is not recorded, words
     for missing cells with blanks around them are words, and a year among dates is its first day; by
     the first two, months, quarters and weeks, numbers with a unit, points among numbers and errors
-    of spreadsheets and times are words, 20200131 is a number, dates have neither week nor day,
-    words are too many from 51 on, and an input that is constant in the training rows has the sd 1.
+    of spreadsheets, times and durations are words, 20200131 is a number, dates have neither week
+    nor day, words are too many from 51 on, and an input that is constant in the training rows has
+    the sd 1.
     """
 
     inputs: tuple[Column, ...]

@@ -67,6 +67,11 @@ def example(form: str) -> str:
     return f"a {'time' if form in CLOCKS else 'date'} such as {day}"
 
 
+def iso(version: int) -> str:
+    """The format of 2020-01-31 by the rules of a version."""
+    return FULL_ISO if version > 1 else ANY_ISO
+
+
 def _dates(days: Array) -> NDArray[np.datetime64]:
     """Days since 1970 as dates, without their times and missing ones."""
     return np.floor(days[~np.isnan(days)]).astype("M8[D]")
@@ -116,33 +121,32 @@ def _look(word: str) -> str:
     return re.sub(r"[^\W\d]+", "a", re.sub(r"\d+", "0", " ".join(word.split())))
 
 
-def date_forms(
-    cells: Any, order: str | None, iso: str = FULL_ISO, *, months: bool = True
-) -> list[str]:
+def date_forms(cells: Any, order: str | None, version: int) -> list[str]:
     """The formats in which the most cells are dates, at least the share ``TEXT`` of the distinct
     ones; several if day and month could be swapped, unless this makes first days of months those of
-    January in several years. ``iso``: the one of 2020-01-31; ``months``: whether months, quarters
-    and weeks are dates, each its first day, 20200131T000000 is one, first days of months tell, and
-    there are times of day.
+    January in several years. ``version``: as in ``Columns``.
     """
+    months = version > 2
     words = [word for word in as_words(cells)[0] if word]
     if sum(map(bool, map(_ISO.fullmatch, words[:20]))) > len(words[:20]) / 2:
-        forms: tuple[str, ...] = (iso,)
+        forms: tuple[str, ...] = (iso(version),)
     else:
         by_order = {"day_first": _DAY_FIRST, "month_first": _MONTH_FIRST}
         dates = (*by_order.get(order or "", (*_DAY_FIRST, *_MONTH_FIRST)), *_WORDED)
-        dates += (*_MONTHS, *_SPANS, "%Y%m%dT%H%M%S", *CLOCKS) if months else ()
+        dates += (*_MONTHS, *_SPANS) if months else ()
+        whole = ("%Y%m%dT%H%M%S", *CLOCKS) if months else ()
         looks = {_look(word) for word in words[:20]}
         forms = tuple(
             form
-            for form in (date + time for date in dates for time in _TIMES)
+            for form in (*(date + time for date in dates for time in _TIMES), *whole)
             if _look(_DAY.strftime(form)) in looks
         )
     import pandas as pd
 
     probe = pd.Series(words[:20])
     fitting = [form for form in forms if as_days(probe, form)[1].mean() <= 0.5]
-    wrong = {form: as_days(pd.Series(words), form)[1].mean() for form in fitting}
+    marks = np.array([version < 3 and word in BLANKS for word in words])
+    wrong = {form: (as_days(pd.Series(words), form)[1] | marks).mean() for form in fitting}
     best = [form for form in fitting if wrong[form] == min(wrong.values()) <= 1 - TEXT]
     if best and best[0] in ("%Y-%m", "%Y/%m") and _are_spans(words):
         return []

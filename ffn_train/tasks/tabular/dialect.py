@@ -16,6 +16,7 @@ from ffn_train.tasks.tabular.numerals import (
     BLANKS,
     MISSING,
     NUMERAL,
+    VERSION,
     Numerals,
     joined,
     numbers_in,
@@ -37,10 +38,9 @@ class Given:
     """The settings of a file's dialect; None where it is detected.
 
     ``separator``, ``decimal`` and ``thousands``: the characters themselves; ``skip``: the number of
-    lines before the table; ``missing``: further cells that count as missing, besides the ``usual``
-    ones. Of a file for columns
-    that are known already: ``columns``, their names, of which one alone is a header too, and
-    ``words``, those whose cells are text whatever they look like.
+    lines before the table; ``missing``: further cells that count as missing; ``version``: of the
+    rules. Of a file for columns that are known already: ``columns``, their names, of which one
+    alone is a header too, and ``words``, those whose cells are text whatever they look like.
     """
 
     separator: str | None = None
@@ -50,7 +50,7 @@ class Given:
     units: bool | None = None
     skip: int = 0
     missing: frozenset[str] = frozenset()
-    usual: frozenset[str] = MISSING
+    version: int = VERSION
     columns: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
 

@@ -59,6 +59,7 @@ def read(
         zipfile.BadZipFile,
         zlib.error,
         RuntimeError,
+        UnicodeEncodeError,  # of the path
     ) as error:
         # also for "~nobody" and a path with a null byte
         reason = getattr(error, "strerror", None) or first_line(error)
@@ -72,18 +73,28 @@ def read(
 
 
 def _encodings(text: bytes, failed: str) -> list[str]:
-    """The encodings that may be a text's: of Europe where most letters that are not ASCII stand
-    alone, and those of East Asia in which it can be read where some do not.
+    """The encodings that may be a text's: UTF-8 if it can be read so, otherwise those of Europe
+    where most letters that are not ASCII stand alone, and those of East Asia in which it can be
+    read where some do not.
     """
+    if _decodes(text, "utf-8"):
+        return ["utf-8"]
     words = re.findall(rb"(?s)[\x82\x83].|[\x80-\xff]+", text)  # kana may end in ASCII
     pairs = sum(len(word) > 1 for word in words)
-    western = "latin-1" if codecs.lookup(failed).name == "cp1252" else "cp1252"
-    fitting = [western if 2 * pairs <= len(words) else "cp1251"]
+    fitting = ["cp1252" if 2 * pairs <= len(words) else "cp1251"]
     for name in ("cp949", "gbk", "big5", "shift_jis") if 4 * pairs > len(words) else ():
-        with suppress(UnicodeDecodeError):
-            codecs.getincrementaldecoder(name)().decode(text)  # which may end within a letter
+        if _decodes(text, name):
             fitting.insert(-1, name)
-    return fitting
+    others = [name for name in fitting if codecs.lookup(name).name != codecs.lookup(failed).name]
+    return others or ["latin-1"]
+
+
+def _decodes(text: bytes, encoding: str) -> bool:
+    """Whether a text, which may end within a letter, can be read in an encoding."""
+    with suppress(UnicodeDecodeError):
+        codecs.getincrementaldecoder(encoding)().decode(text)
+        return True
+    return False
 
 
 def _table(

@@ -22,13 +22,12 @@ from ffn_train.tasks.tabular.cells import (
 )
 from ffn_train.tasks.tabular.columns import Column
 from ffn_train.tasks.tabular.dates import (
-    ANY_ISO,
     CLOCKS,
     COMPACT,
-    FULL_ISO,
     are_compact,
     as_days,
     date_forms,
+    iso,
 )
 from ffn_train.tasks.tabular.marks import Marks
 from ffn_train.tasks.tabular.numerals import BLANKS, MISSING, Numerals, missing_words
@@ -63,11 +62,10 @@ def kind_of(
     name: str, cells: Any, marks: Marks, roles: Wanted, problems: Problems
 ) -> Column | str | None:
     """A column with its kind, or the reason to leave it out; None if that is a problem."""
-    iso = FULL_ISO if roles.version > 1 else ANY_ISO
     if cells.dtype.kind not in "iuf" and not cells.notna().any():
         return "it is empty"
     if cells.dtype.kind == "M":
-        return Column(name, "date", date=iso)
+        return Column(name, "date", date=iso(roles.version))
     if cells.dtype.kind == "b":
         return Column(name, "boolean")
     each = distinct(cells)
@@ -83,7 +81,7 @@ def kind_of(
         return Column(name, "boolean")
     if pair := pair_of(each):
         return Column(name, "boolean", levels=pair if len(pair[0]) == 1 else ())
-    forms = [] if plain else date_forms(each, roles.dates, iso, months=roles.version > 2)
+    forms = [] if plain else date_forms(each, roles.dates, roles.version)
     if forms and forms[0] in CLOCKS and len(each) <= HOURS:
         return Column(name, "category")
     if len(forms) == 1:

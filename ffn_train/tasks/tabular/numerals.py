@@ -31,6 +31,9 @@ _MARK = re.compile(r"[.,]")
 _PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?", re.A | re.I)
 
 
+VERSION = 3  # of the rules by which cells are read: see ``Columns``
+
+
 def missing_words(version: int) -> frozenset[str]:
     """The cells that count as missing by the rules of a version."""
     return MISSING if version > 2 else _ALWAYS

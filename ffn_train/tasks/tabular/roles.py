@@ -11,7 +11,7 @@ from ffn_train.config.settings import SettingError, nearest
 from ffn_train.tasks.tabular.cells import (
     shown,
 )
-from ffn_train.tasks.tabular.columns import VERSION
+from ffn_train.tasks.tabular.numerals import VERSION
 from ffn_train.tasks.tabular.problems import LISTED
 from ffn_train.tasks.tabular.reading import SKIP, Reading, unused
 

@@ -21,10 +21,10 @@ from ffn_train.tasks.table import ENDLESS, Data, Parts, Table, held, standardise
 from ffn_train.tasks.tabular.binary import settled
 from ffn_train.tasks.tabular.categories import as_words
 from ffn_train.tasks.tabular.cells import blanked, handy, named, shown, with_cells
-from ffn_train.tasks.tabular.columns import VERSION, Columns
+from ffn_train.tasks.tabular.columns import Columns
 from ffn_train.tasks.tabular.dialect import SEPARATORS, Given
 from ffn_train.tasks.tabular.file import read
-from ffn_train.tasks.tabular.numerals import MARKS, MISSING, missing_words
+from ffn_train.tasks.tabular.numerals import MARKS, MISSING, VERSION
 from ffn_train.tasks.tabular.problems import LISTED
 from ffn_train.tasks.tabular.reading import Reading, unused
 from ffn_train.tasks.tabular.roles import Wanted
@@ -290,7 +290,7 @@ class TableTask(Task):
             units=self.units,
             skip=self.skip,
             missing=frozenset(_names("task.missing", self.missing)),
-            usual=missing_words(self.version),
+            version=self.version,
         )
 
     def _frame(self, key: str, hints: Given) -> tuple[Any, Reading]:

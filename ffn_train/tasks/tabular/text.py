@@ -14,6 +14,7 @@ from typing import IO, Any
 from ffn_train.config.settings import SettingError, counted
 from ffn_train.tasks.tabular.cells import factorized, shown
 from ffn_train.tasks.tabular.dialect import Dialect, Given, any_length, find, records
+from ffn_train.tasks.tabular.numerals import missing_words
 from ffn_train.tasks.tabular.pieces import fast_and_exact, in_pieces
 from ffn_train.tasks.tabular.reading import SKIP, Reading, unique
 
@@ -56,7 +57,7 @@ def text(
     names, unnamed, renamed = unique(dialect.names)
     words = [place for place, name in enumerate(names) if name in hints.words]
     spaced = _spaced(sample[body:], dialect.separator)
-    options = _options(dialect, hints.usual, words, spaced=spaced)
+    options = _options(dialect, missing_words(hints.version), words, spaced=spaced)
     as_bytes = codecs.lookup(encoding).name.startswith("utf-8")  # pandas decodes that, and faster
 
     def parsed(**more: Any) -> Any:
