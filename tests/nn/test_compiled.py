@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytest
@@ -340,7 +340,7 @@ def test_an_update_in_parts_is_the_whole_one(monkeypatch: pytest.MonkeyPatch) ->
         grads = np.linspace(-1, 1, state.params.vector.size, dtype=np.float32)
         with Shards(count) as shards:
             tools = SimpleNamespace(shards=shards, gradient=SimpleNamespace(vector=grads))
-            tools.decays = trainer._decays()
+            tools.fit = SimpleNamespace(decays=trainer._decays())
             trainer._update(state, cast(Any, tools), 0.1, None)
         vectors.append(state.params.vector.tobytes())
     assert vectors[0] == vectors[1]
@@ -726,10 +726,18 @@ def test_the_wait_for_the_compiler_is_told(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_a_norm_of_entries_whose_squares_overflow(centred: bool) -> None:
     from ffn_train.nn.compiled.norms import norm
 
+    class Scheme(NamedTuple):
+        centred: bool
+        eps: float
+
+    class Kept(NamedTuple):
+        normed: Array
+        inverse: Array
+
     row = np.array([1.0, 2.0, 3.0, -4.0], np.float32)
     x = np.array([row, 1e20 * row, [np.inf, 1, 1, 1]], np.float32)
-    y, normed, inverse = np.empty_like(x), np.empty_like(x), np.empty(3, np.float32)
+    y, kept = np.empty_like(x), Kept(np.empty((1, 3, 4), np.float32), np.empty((1, 3), np.float32))
     ones, zeros = np.ones(4, np.float32), np.zeros(4, np.float32)
-    norm(x, ones, zeros, centred, np.float32(1e-5), normed, inverse, y)
+    norm(Scheme(centred, 1e-5), x, ones, zeros, kept, 0, y)
     np.testing.assert_allclose(y[1], y[0], rtol=1e-5)
     assert np.isnan(y[2]).any()
